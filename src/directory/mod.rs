@@ -1,0 +1,3 @@
+//! Accounts, customers and contacts: for whom a call is, and who calls.
+
+pub mod card;

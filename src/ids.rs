@@ -1,0 +1,213 @@
+//! The names of things, as types: nothing inside the daemon passes a raw string where one of these is meant.
+//!
+//! Invariant: a value of these types came through its constructor, so it is short, printable and free of
+//! control characters, whoever sent it. Asterisk's own ids stay opaque; only [`CallId`] is ours, and it is
+//! *derived* (UUID version 5 of the PBX and the first channel's unique id), so that two daemons that watch one
+//! PBX, or one daemon before and after a restart, give the same call the same id.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
+use uuid::Uuid;
+
+/// Longest identifier taken from a PBX or a user, in bytes. Asterisk's own limit for a unique id is 150.
+pub const ID_BYTES_MAX: usize = 160;
+/// Longest extension, in characters.
+pub const EXTENSION_CHARS_MAX: usize = 20;
+
+/// Namespace of the derived call ids (a random constant; changing it renames every call).
+const CALL_NAMESPACE: Uuid = Uuid::from_u128(0x8d0f_5a3e_6c1b_4b7e_9d55_2f0a_71c4_e3b9);
+
+/// Why a text is not a name of the kind asked for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what} must be 1 to {max} characters of {allowed}")]
+pub struct IdError {
+    what: &'static str,
+    max: usize,
+    allowed: &'static str,
+}
+
+macro_rules! opaque_id {
+    ($(#[$doc:meta])* $name:ident, $what:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+        #[serde(transparent)]
+        pub struct $name(SmolStr);
+
+        impl $name {
+            /// Takes printable ASCII without spaces, quotes or backslashes, at most [`ID_BYTES_MAX`] bytes.
+            pub fn parse(text: &str) -> Result<Self, IdError> {
+                let fits = !text.is_empty() && text.len() <= ID_BYTES_MAX;
+                if fits && text.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'"' | b'\'' | b'\\')) {
+                    Ok(Self(SmolStr::new(text)))
+                } else {
+                    Err(IdError { what: $what, max: ID_BYTES_MAX, allowed: "printable ASCII" })
+                }
+            }
+
+            /// The text as it was given.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+                let text = SmolStr::deserialize(d)?;
+                Self::parse(&text).map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+opaque_id!(
+    /// A channel's unique id: constant for the channel's life and never reused by that PBX.
+    ChannelId, "a channel id"
+);
+opaque_id!(
+    /// A bridge's unique id.
+    BridgeId, "a bridge id"
+);
+opaque_id!(
+    /// The name the installation gave a PBX, for instance `osaka-1`.
+    PbxId, "a PBX name"
+);
+opaque_id!(
+    /// The name of a queue.
+    QueueName, "a queue name"
+);
+
+/// An internal extension: the digits a phone of this PBX is reached under.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
+pub struct Extension(SmolStr);
+
+impl Extension {
+    /// Takes 1 to [`EXTENSION_CHARS_MAX`] digits.
+    pub fn parse(text: &str) -> Result<Self, IdError> {
+        let fits = !text.is_empty() && text.len() <= EXTENSION_CHARS_MAX;
+        if fits && text.bytes().all(|b| b.is_ascii_digit()) {
+            Ok(Self(SmolStr::new(text)))
+        } else {
+            Err(IdError { what: "an extension", max: EXTENSION_CHARS_MAX, allowed: "digits" })
+        }
+    }
+
+    /// The digits.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Extension {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Extension {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Extension {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let text = SmolStr::deserialize(d)?;
+        Self::parse(&text).map_err(serde::de::Error::custom)
+    }
+}
+
+/// A call as the service sees it: from the first ring to the last hang-up, over transfers and channel changes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CallId(Uuid);
+
+impl CallId {
+    /// The id of the call that began with `first` on `pbx`.
+    #[must_use]
+    pub fn derive(pbx: &PbxId, first: &ChannelId) -> Self {
+        let mut name = Vec::with_capacity(pbx.as_str().len() + 1 + first.as_str().len());
+        name.extend_from_slice(pbx.as_str().as_bytes());
+        name.push(b'\n');
+        name.extend_from_slice(first.as_str().as_bytes());
+        Self(Uuid::new_v5(&CALL_NAMESPACE, &name))
+    }
+
+    /// Reads the canonical hyphenated form.
+    pub fn parse(text: &str) -> Result<Self, IdError> {
+        Uuid::try_parse(text).map(Self).map_err(|_| IdError {
+            what: "a call id",
+            max: 36,
+            allowed: "a UUID's hexadecimal digits",
+        })
+    }
+
+    /// The id as a UUID.
+    #[must_use]
+    pub fn uuid(self) -> Uuid {
+        self.0
+    }
+}
+
+impl fmt::Display for CallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for CallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A record of the installation (account, customer, contact, user, message): a UUID, version 7 when made here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RecordId(pub Uuid);
+
+impl fmt::Display for RecordId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_id_is_derived_from_the_pbx_and_the_first_channel() {
+        let pbx = PbxId::parse("osaka-1").unwrap();
+        let first = ChannelId::parse("1700000000.12").unwrap();
+        assert_eq!(CallId::derive(&pbx, &first), CallId::derive(&pbx, &first));
+        let other = PbxId::parse("osaka-2").unwrap();
+        assert_ne!(CallId::derive(&pbx, &first), CallId::derive(&other, &first));
+    }
+
+    #[test]
+    fn hostile_text_is_no_id() {
+        for text in ["", "a b", "a\r\nb", "x\"", "é", &"9".repeat(ID_BYTES_MAX + 1)] {
+            assert!(ChannelId::parse(text).is_err(), "{text:?}");
+        }
+        for text in ["", "10a", "＋81", "10 01", &"1".repeat(EXTENSION_CHARS_MAX + 1)] {
+            assert!(Extension::parse(text).is_err(), "{text:?}");
+        }
+    }
+}
