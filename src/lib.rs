@@ -1,6 +1,8 @@
 //! Toritsugi (取次): to take a call and pass it on.
 #![forbid(unsafe_code)]
 
+pub mod bus;
+pub mod call;
 pub mod directory;
 pub mod identity;
 pub mod ids;

@@ -1,0 +1,3 @@
+//! The ordered, resumable stream of events.
+
+pub mod event;

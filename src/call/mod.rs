@@ -1,0 +1,3 @@
+//! The call model.
+
+pub mod view;
