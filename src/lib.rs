@@ -6,3 +6,4 @@ pub mod call;
 pub mod directory;
 pub mod identity;
 pub mod ids;
+pub mod store;

@@ -1,0 +1,68 @@
+//! What can go wrong in the store, in words for the person who must act.
+
+use std::path::PathBuf;
+
+/// Why the store could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database file can't be opened or created.
+    #[error("cannot open the database {}: {reason}; {advice}", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        reason: String,
+        /// What to do about it.
+        advice: &'static str,
+    },
+    /// The file is a database, but not one this program can use.
+    #[error("the database {} cannot be used: {reason}; {advice}", path.display())]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+        /// What to do about it.
+        advice: &'static str,
+    },
+    /// Another record has this value already.
+    #[error("{what} is taken already: {value}")]
+    Taken {
+        /// Which value must be unique, for instance `the dialled number`.
+        what: &'static str,
+        /// The value.
+        value: String,
+    },
+    /// There is no such record.
+    #[error("there is no such {what}")]
+    Missing {
+        /// What was looked for.
+        what: &'static str,
+    },
+    /// Another process holds the database.
+    #[error("the database is busy: another process has been writing for too long; try again")]
+    Busy,
+    /// The store doesn't answer, or answers nonsense.
+    #[error("the store failed")]
+    Failed(#[source] sqlx::Error),
+}
+
+impl StoreError {
+    /// Whether the same request may succeed later without anybody acting.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Busy | Self::Failed(sqlx::Error::PoolTimedOut))
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        // SQLITE_BUSY and SQLITE_LOCKED, with their extended forms.
+        let busy = error
+            .as_database_error()
+            .and_then(|e| e.code())
+            .and_then(|code| code.parse::<u32>().ok())
+            .is_some_and(|code| matches!(code & 0xff, 5 | 6));
+        if busy { Self::Busy } else { Self::Failed(error) }
+    }
+}

@@ -1,0 +1,36 @@
+//! Ids as 16-byte columns.
+
+use sqlx::encode::IsNull;
+use sqlx::error::BoxDynError;
+use sqlx::sqlite::{Sqlite, SqliteArgumentsBuffer, SqliteTypeInfo, SqliteValueRef};
+use sqlx::{Decode, Encode, Type};
+use uuid::Uuid;
+
+use crate::ids::{CallId, RecordId};
+
+macro_rules! sixteen_bytes {
+    ($id:ty, $uuid:expr, $from:expr) => {
+        impl Type<Sqlite> for $id {
+            fn type_info() -> SqliteTypeInfo {
+                <[u8] as Type<Sqlite>>::type_info()
+            }
+        }
+
+        impl Encode<'_, Sqlite> for $id {
+            fn encode_by_ref(&self, arguments: &mut SqliteArgumentsBuffer) -> Result<IsNull, BoxDynError> {
+                let uuid: Uuid = $uuid(self);
+                <Vec<u8> as Encode<'_, Sqlite>>::encode(uuid.as_bytes().to_vec(), arguments)
+            }
+        }
+
+        impl<'r> Decode<'r, Sqlite> for $id {
+            fn decode(value: SqliteValueRef<'r>) -> Result<Self, BoxDynError> {
+                let bytes = <Vec<u8> as Decode<'r, Sqlite>>::decode(value)?;
+                $from(Uuid::from_slice(&bytes)?)
+            }
+        }
+    };
+}
+
+sixteen_bytes!(RecordId, |id: &RecordId| id.0, |uuid| Ok(RecordId(uuid)));
+sixteen_bytes!(CallId, |id: &CallId| id.uuid(), |uuid: Uuid| Ok(CallId::parse(&uuid.to_string())?));

@@ -1,0 +1,59 @@
+//! The store: what must outlive the daemon. People and tokens, accounts, customers and contacts, finished
+//! calls, messages, the recent event log, the audit trail.
+//!
+//! | file | holds |
+//! |---|---|
+//! | [`sqlite`] | the embedded default: opening, migrations, connections; one sub-file of SQL per topic |
+//! | [`error`] | what can go wrong, said to the person who must act |
+//!
+//! Invariant: callers see [`Store`] and plain records, never a backend; a second backend is a second variant
+//! and nothing else changes. Nothing here is on the way of a PBX event: the pop works from memory when the
+//! store is gone.
+//!
+//! Read next: `sqlite/migrations/0001_first.sql`, which is the data model.
+
+pub mod error;
+mod id;
+pub mod sqlite;
+mod time;
+
+use std::path::Path;
+
+pub use error::StoreError;
+pub(crate) use time::{from_ms, to_ms};
+
+/// A handle to the store; clones share its connections.
+#[derive(Debug, Clone)]
+pub enum Store {
+    /// One file beside the daemon.
+    Sqlite(sqlite::Sqlite),
+}
+
+impl Store {
+    /// Opens the SQLite database at `path`, creates it (readable by its owner alone) where there is none, and
+    /// brings its tables up to date.
+    ///
+    /// # Errors
+    /// Names the file and what to do when it can't be used: no permission, no directory, not a database, made
+    /// by a newer version, damaged.
+    pub async fn open(path: &Path) -> Result<Self, StoreError> {
+        sqlite::Sqlite::open(path).await.map(Self::Sqlite)
+    }
+
+    /// One cheap read that proves the store answers (`/readyz`, `toritsugi check`).
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(db) => db.ping().await,
+        }
+    }
+
+    /// Waits for statements under way, writes the log back into the file and closes every connection.
+    pub async fn close(&self) {
+        match self {
+            Self::Sqlite(db) => db.close().await,
+        }
+    }
+}

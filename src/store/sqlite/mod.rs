@@ -1,0 +1,61 @@
+//! The embedded backend: one SQLite file in WAL mode.
+//!
+//! Invariant: one connection writes, so writers queue in the process instead of failing against each other;
+//! readers never wait for it. A commit is on the disk when it returns (`synchronous = FULL`): a finished call
+//! survives the loss of power, at the price of one fsync per commit, which nothing on the way of a pop pays.
+//!
+//! Read next: `migrations/0001_first.sql`.
+
+mod open;
+
+use std::path::{Path, PathBuf};
+
+use sqlx::SqlitePool;
+use sqlx::sqlite::Sqlite as Db;
+
+use super::StoreError;
+
+/// A transaction on the writing connection; dropped without `commit`, nothing of it happened.
+pub(super) type WriteTransaction = sqlx::Transaction<'static, Db>;
+
+/// The connections to one database file.
+#[derive(Debug, Clone)]
+pub struct Sqlite {
+    path: PathBuf,
+    writer: SqlitePool,
+    readers: SqlitePool,
+}
+
+impl Sqlite {
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Connections that only read.
+    pub(super) fn readers(&self) -> &SqlitePool {
+        &self.readers
+    }
+
+    /// The one connection that writes, for single statements.
+    pub(super) fn writer(&self) -> &SqlitePool {
+        &self.writer
+    }
+
+    /// Begins a transaction that holds the write lock from the start, so that it can't fail half-way for want
+    /// of it.
+    pub(super) async fn begin(&self) -> Result<WriteTransaction, StoreError> {
+        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+    }
+
+    pub(super) async fn ping(&self) -> Result<(), StoreError> {
+        sqlx::query("SELECT 1 FROM directory_version").fetch_one(&self.readers).await?;
+        Ok(())
+    }
+
+    pub(super) async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}

@@ -1,0 +1,224 @@
+//! Opening the file: every way in which it can be unusable gets its own sentence.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Row, SqlitePool};
+
+use super::Sqlite;
+use crate::store::StoreError;
+
+/// Marks the file as ours ("TRTG").
+const APPLICATION_ID: i32 = 0x5452_5447;
+/// Connections that read at once.
+const READERS_MAX: u32 = 4;
+/// How long a statement waits for another process's lock.
+const BUSY_WAIT: Duration = Duration::from_secs(5);
+/// How long a request waits for a free connection.
+const ACQUIRE_WAIT: Duration = Duration::from_secs(10);
+/// Part of the file that each reader maps into memory, in bytes.
+const MAPPED_BYTES_MAX: &str = "1073741824";
+/// Page cache of a connection, in KiB (SQLite wants it negative).
+const CACHE_KIB: &str = "-16384";
+
+static MIGRATIONS: Migrator = sqlx::migrate!("src/store/sqlite/migrations");
+
+const ADVICE_RESTORE: &str = "restore it from a backup, or move it away to start empty";
+
+impl Sqlite {
+    pub(in crate::store) async fn open(path: &Path) -> Result<Self, StoreError> {
+        make_private_file(path)?;
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(BUSY_WAIT)
+            .pragma("mmap_size", MAPPED_BYTES_MAX)
+            .pragma("cache_size", CACHE_KIB);
+        let writer = SqlitePoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(ACQUIRE_WAIT)
+            .test_before_acquire(false)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .connect_with(options.clone())
+            .await
+            .map_err(|error| describe(path, error))?;
+        claim(path, &writer).await?;
+        MIGRATIONS.run(&writer).await.map_err(|error| describe_migration(path, error))?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS_MAX)
+            .min_connections(1)
+            .acquire_timeout(ACQUIRE_WAIT)
+            .test_before_acquire(false)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .connect_with(options.pragma("query_only", "ON"))
+            .await
+            .map_err(|error| describe(path, error))?;
+        Ok(Self { path: path.to_owned(), writer, readers })
+    }
+}
+
+/// Creates the file for its owner alone before SQLite would create it for everybody: it holds personal data.
+/// SQLite gives its companion files the same mode.
+fn make_private_file(path: &Path) -> Result<(), StoreError> {
+    let opened = fs::OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path);
+    let Err(error) = opened else { return Ok(()) };
+    let advice = match error.kind() {
+        io::ErrorKind::NotFound => "create its directory, or set another path",
+        io::ErrorKind::PermissionDenied => "let the daemon's user read and write it and its directory",
+        io::ErrorKind::IsADirectory => "name a file, not a directory",
+        io::ErrorKind::ReadOnlyFilesystem => "move it to a file system that can be written",
+        _ => "set another path, or repair the file system",
+    };
+    Err(StoreError::Open { path: path.to_owned(), reason: error.to_string(), advice })
+}
+
+/// Refuses another program's database and marks an empty one as ours.
+async fn claim(path: &Path, writer: &SqlitePool) -> Result<(), StoreError> {
+    let row = sqlx::query(
+        "SELECT (SELECT count(*) FROM sqlite_schema) AS things, application_id FROM pragma_application_id",
+    )
+    .fetch_one(writer)
+    .await
+    .map_err(|error| describe(path, error))?;
+    let (things, mark): (i64, i32) = (row.get("things"), row.get("application_id"));
+    if mark == APPLICATION_ID {
+        return Ok(());
+    }
+    if things > 0 {
+        return Err(StoreError::Unusable {
+            path: path.to_owned(),
+            reason: "it belongs to another program".to_owned(),
+            advice: "set another path",
+        });
+    }
+    // The constant is ours; PRAGMA takes no bound value.
+    sqlx::query(sqlx::AssertSqlSafe(format!("PRAGMA application_id = {APPLICATION_ID}")))
+        .execute(writer)
+        .await
+        .map_err(|error| describe(path, error))?;
+    Ok(())
+}
+
+/// What SQLite's primary result code means for whoever runs the daemon.
+fn describe(path: &Path, error: sqlx::Error) -> StoreError {
+    let code = error.as_database_error().and_then(|e| e.code()).and_then(|c| c.parse::<u32>().ok());
+    let unusable = |reason: &str, advice| StoreError::Unusable {
+        path: path.to_owned(),
+        reason: reason.to_owned(),
+        advice,
+    };
+    match code.map(|c| c & 0xff) {
+        Some(26) => unusable("it is not a database", ADVICE_RESTORE),
+        Some(11) => unusable("it is damaged", ADVICE_RESTORE),
+        Some(8) => unusable("it is read-only", "let the daemon's user write the file and its directory"),
+        Some(13) => unusable("the disk is full", "make room on its file system"),
+        Some(10) => unusable("the disk failed to read or write it", "check the disk"),
+        Some(3 | 14) => StoreError::Open {
+            path: path.to_owned(),
+            reason: error.to_string(),
+            advice: "let the daemon's user read and write it and its directory",
+        },
+        _ => StoreError::from(error),
+    }
+}
+
+fn describe_migration(path: &Path, error: MigrateError) -> StoreError {
+    let unusable = |reason: String, advice| StoreError::Unusable { path: path.to_owned(), reason, advice };
+    match error {
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => describe(path, error),
+        MigrateError::VersionMissing(version) => unusable(
+            format!("a newer version of this program made it (schema {version})"),
+            "use that version, or restore a backup from before",
+        ),
+        other => unusable(other.to_string(), ADVICE_RESTORE),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::store::Store;
+
+    #[tokio::test]
+    async fn a_new_file_is_private_and_opens_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("toritsugi.db");
+        for _ in 0..2 {
+            let store = Store::open(&path).await.unwrap();
+            store.ping().await.unwrap();
+            store.close().await;
+        }
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_used_is_named_with_what_to_do() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = dir.path().join("text.db");
+        fs::write(&text, "this is no database, however long you look at it. ".repeat(100)).unwrap();
+        let foreign = dir.path().join("foreign.db");
+        let other =
+            SqlitePool::connect_with(SqliteConnectOptions::new().filename(&foreign).create_if_missing(true));
+        let other = other.await.unwrap();
+        sqlx::query("CREATE TABLE theirs (a)").execute(&other).await.unwrap();
+        other.close().await;
+        let cases = [
+            (dir.path().join("none/x.db"), "create its directory"),
+            (dir.path().to_owned(), "name a file"),
+            (text, "it is not a database; restore it"),
+            (foreign, "it belongs to another program"),
+        ];
+        for (path, words) in cases {
+            let error = Store::open(&path).await.unwrap_err().to_string();
+            assert!(error.contains(words) && error.contains(&path.display().to_string()), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn damage_and_newer_schemas_are_told_apart() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("toritsugi.db");
+        let store = Store::open(&path).await.unwrap();
+        let Store::Sqlite(db) = &store;
+        sqlx::query("INSERT INTO _sqlx_migrations VALUES (9999, 'later', '2030-01-01', 1, x'00', 1)")
+            .execute(db.writer())
+            .await
+            .unwrap();
+        store.close().await;
+        let error = Store::open(&path).await.unwrap_err().to_string();
+        assert!(error.contains("newer version"), "{error}");
+
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[4096..].fill(0x5a);
+        fs::write(&path, bytes).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        let error = Store::open(&path).await.unwrap_err().to_string();
+        assert!(error.contains("it is damaged"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn audit_rows_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("toritsugi.db")).await.unwrap();
+        let Store::Sqlite(db) = &store;
+        sqlx::query("INSERT INTO audit (at_ms, actor, action) VALUES (1, 'x', 'listen')")
+            .execute(db.writer())
+            .await
+            .unwrap();
+        for sql in ["UPDATE audit SET actor = 'y'", "DELETE FROM audit"] {
+            assert!(sqlx::query(sql).execute(db.writer()).await.is_err(), "{sql}");
+        }
+    }
+}
