@@ -1,6 +1,7 @@
 //! Toritsugi (取次): to take a call and pass it on.
 #![forbid(unsafe_code)]
 
+pub mod ami;
 pub mod bus;
 pub mod call;
 pub mod directory;

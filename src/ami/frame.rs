@@ -1,0 +1,346 @@
+//! A frame: one event or response of the manager interface, as the bytes that arrived.
+//!
+//! Invariant: nothing is copied and nothing is decoded before somebody asks. A [`Frame`] is a slice of the read
+//! buffer plus the length of each line and of each key, found while the end of the frame was searched. Cloning
+//! it costs two reference counts; holding it keeps its read buffer (at most [`AMI_READ_BYTES`] beyond the frame
+//! itself) alive, so whoever keeps a value for longer than a moment copies that value.
+//!
+//! What Asterisk writes (main/manager.c): `Key: Value` lines that end in CRLF, closed by an empty line. The key
+//! ends at the first colon, and one space after it belongs to neither. Keys repeat and their order matters; look-ups
+//! ignore case; values are any bytes, a lone CR or LF included.
+//!
+//! Read next: [`FrameCodec`] (finding frames in a stream), then [`super::quarantine`] (distrusting them).
+
+mod codec;
+mod scan;
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+pub use codec::{Decoded, FrameCodec};
+use scan::{Scan, Scanner, Span};
+
+/// Longest frame, in bytes. A snapshot of two channels whose names are 10,000 bytes of quotes stays below it.
+pub const AMI_FRAME_BYTES_MAX: usize = 256 * 1024;
+/// Longest line of a frame without its CRLF, in bytes.
+pub const AMI_LINE_BYTES_MAX: usize = u16::MAX as usize - 1;
+/// Most headers of one frame; `ListCommands` answers with some 200, one per line.
+pub const AMI_FRAME_HEADERS_MAX: usize = 2_048;
+/// Longest greeting line, in bytes; Asterisk's has about 30.
+pub const AMI_BANNER_BYTES_MAX: usize = 256;
+/// How much the client offers the socket to fill at once, in bytes.
+pub const AMI_READ_BYTES: usize = 64 * 1024;
+
+/// Why a stream of frames can't be followed any further. Each of these ends the connection.
+#[derive(Debug, thiserror::Error)]
+pub enum FrameError {
+    /// More than [`AMI_FRAME_BYTES_MAX`] without an empty line.
+    #[error("a frame is longer than {AMI_FRAME_BYTES_MAX} bytes; is this port really Asterisk's manager?")]
+    FrameTooLong,
+    /// More than [`AMI_LINE_BYTES_MAX`] without a line end.
+    #[error("a line is longer than {AMI_LINE_BYTES_MAX} bytes; is this port really Asterisk's manager?")]
+    LineTooLong,
+    /// More than [`AMI_FRAME_HEADERS_MAX`] lines without an empty one.
+    #[error("a frame has more than {AMI_FRAME_HEADERS_MAX} headers")]
+    TooManyHeaders,
+    /// The first line is not `Asterisk Call Manager/…`.
+    #[error("the peer greets with {greeting:?} instead of \"Asterisk Call Manager/…\"; check host and port")]
+    NotAManager {
+        /// The beginning of what came instead, printable.
+        greeting: String,
+    },
+    /// The bytes given to [`Frame::parse`] end within a frame, or hold more than one.
+    #[error("these bytes are not exactly one frame")]
+    NotOneFrame,
+    /// The socket failed.
+    #[error("reading from the manager failed")]
+    Io(#[from] std::io::Error),
+}
+
+/// What the first header says a frame is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FrameKind {
+    /// Something happened, or an item of a list.
+    Event,
+    /// The answer to an action.
+    Response,
+    /// Neither: no code in Asterisk writes such a frame.
+    Other,
+}
+
+/// One frame; see the module for what it promises.
+#[derive(Clone)]
+pub struct Frame {
+    /// The lines with their CRLFs, without the closing empty line.
+    bytes: Bytes,
+    /// Lengths of each line and key, in order. `Arc` because frames are handed around by cloning.
+    spans: Arc<[Span]>,
+}
+
+impl Frame {
+    /// Reads exactly one frame, with or without its closing empty line. For transcripts and tests.
+    ///
+    /// # Errors
+    /// [`FrameError::NotOneFrame`] when the bytes are less or more than that; a broken limit as in a stream.
+    pub fn parse(bytes: impl Into<Bytes>) -> Result<Self, FrameError> {
+        let mut bytes: Bytes = bytes.into();
+        let mut scanner = Scanner::default();
+        let whole = match scanner.scan(&bytes)? {
+            Scan::Complete(scanned) if scanned.end == bytes.len() => scanned,
+            Scan::Complete(_) => return Err(FrameError::NotOneFrame),
+            Scan::Incomplete => {
+                let closed = [&bytes[..], b"\r\n"].concat();
+                scanner = Scanner::default();
+                match scanner.scan(&closed)? {
+                    Scan::Complete(scanned) if scanned.end == closed.len() => {
+                        bytes = Bytes::from(closed);
+                        scanned
+                    }
+                    _ => return Err(FrameError::NotOneFrame),
+                }
+            }
+        };
+        bytes.truncate(whole.end - 2);
+        if bytes.is_empty() {
+            return Err(FrameError::NotOneFrame);
+        }
+        Ok(Self::new(bytes, scanner.take_spans()))
+    }
+
+    fn new(bytes: Bytes, spans: Arc<[Span]>) -> Self {
+        Self { bytes, spans }
+    }
+
+    /// The first value of `key`, whatever its case.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&[u8]> {
+        let key = key.as_bytes();
+        let mut start = 0;
+        for span in self.spans.iter() {
+            let end = start + span.line_len();
+            if span.key_len() == key.len() && self.bytes[start..start + key.len()].eq_ignore_ascii_case(key) {
+                return Some(value(&self.bytes[start + key.len()..end]));
+            }
+            start = end + 2;
+        }
+        None
+    }
+
+    /// The first value of `key` as text; bytes that are not UTF-8 become replacement characters.
+    #[must_use]
+    pub fn text(&self, key: &str) -> Option<Cow<'_, str>> {
+        self.get(key).map(String::from_utf8_lossy)
+    }
+
+    /// Every value of `key`, in order.
+    pub fn all<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        self.headers()
+            .filter(move |(name, _)| name.eq_ignore_ascii_case(key.as_bytes()))
+            .map(|(_, value)| value)
+    }
+
+    /// Every header in the order of the wire, repeats included. A line without a colon is a key without a value.
+    #[must_use]
+    pub fn headers(&self) -> Headers<'_> {
+        Headers { bytes: &self.bytes, spans: self.spans.iter() }
+    }
+
+    /// How many headers there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// Never true: a frame has at least one line.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
+    /// What the first header says this is. `OriginateResponse`, for one, is an event with a `Response` inside.
+    #[must_use]
+    pub fn kind(&self) -> FrameKind {
+        match self.headers().next() {
+            Some((key, _)) if key.eq_ignore_ascii_case(b"Event") => FrameKind::Event,
+            Some((key, _)) if key.eq_ignore_ascii_case(b"Response") => FrameKind::Response,
+            _ => FrameKind::Other,
+        }
+    }
+
+    /// The name of the event, when this is one.
+    #[must_use]
+    pub fn event_name(&self) -> Option<&[u8]> {
+        let (key, name) = self.headers().next()?;
+        key.eq_ignore_ascii_case(b"Event").then_some(name)
+    }
+
+    /// The lines as they came, each with its CRLF, without the closing empty line.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl PartialEq for Frame {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+impl Eq for Frame {}
+
+/// Shows the first headers; every value is escaped, so no log line can be broken by a caller's name.
+impl fmt::Debug for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN_HEADERS_MAX: usize = 40;
+        const SHOWN_VALUE_BYTES_MAX: usize = 120;
+        let mut list = f.debug_map();
+        for (key, value) in self.headers().take(SHOWN_HEADERS_MAX) {
+            let cut = &value[..value.len().min(SHOWN_VALUE_BYTES_MAX)];
+            list.entry(&String::from_utf8_lossy(key), &String::from_utf8_lossy(cut));
+        }
+        if self.len() > SHOWN_HEADERS_MAX { list.finish_non_exhaustive() } else { list.finish() }
+    }
+}
+
+/// The headers of a frame, in order.
+#[derive(Debug, Clone)]
+pub struct Headers<'a> {
+    bytes: &'a [u8],
+    spans: std::slice::Iter<'a, Span>,
+}
+
+impl<'a> Iterator for Headers<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let span = self.spans.next()?;
+        let (line, rest) = self.bytes.split_at(span.line_len());
+        self.bytes = &rest[2..];
+        let (key, rest) = line.split_at(span.key_len());
+        Some((key, value(rest)))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.spans.size_hint()
+    }
+}
+
+impl ExactSizeIterator for Headers<'_> {}
+
+/// What follows a key: the colon and one space go.
+fn value(after_key: &[u8]) -> &[u8] {
+    match after_key {
+        [b':', b' ', value @ ..] | [b':', value @ ..] => value,
+        _ => b"",
+    }
+}
+
+/// Undoes Asterisk's C escapes (main/utils.c, `ast_escape_c`), which `CallerIDName`, `ConnectedLineName`,
+/// `ChanVariable` and VarSet's `Value` carry. An unknown escape stays as it is.
+#[must_use]
+pub fn unescape(text: &str) -> Cow<'_, str> {
+    let Some(first) = text.find('\\') else {
+        return Cow::Borrowed(text);
+    };
+    let mut plain = String::with_capacity(text.len());
+    plain.push_str(&text[..first]);
+    let mut chars = text[first..].chars();
+    while let Some(c) = chars.next() {
+        if c != '\\' {
+            plain.push(c);
+            continue;
+        }
+        match chars.next() {
+            Some('a') => plain.push('\x07'),
+            Some('b') => plain.push('\x08'),
+            Some('f') => plain.push('\x0c'),
+            Some('n') => plain.push('\n'),
+            Some('r') => plain.push('\r'),
+            Some('t') => plain.push('\t'),
+            Some('v') => plain.push('\x0b'),
+            Some(same @ ('\\' | '\'' | '"' | '?')) => plain.push(same),
+            Some(other) => plain.extend(['\\', other]),
+            None => plain.push('\\'),
+        }
+    }
+    Cow::Owned(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(text: &str) -> Frame {
+        Frame::parse(text.to_owned()).unwrap()
+    }
+
+    #[test]
+    fn keys_end_at_the_first_colon_and_lose_one_space() {
+        let frame = frame("Event: Test\r\nA: b: c\r\nB:x\r\nC:  two\r\nEmpty: \r\nBare:\r\n\r\n");
+        assert_eq!(frame.get("a"), Some(&b"b: c"[..]));
+        assert_eq!(frame.get("B"), Some(&b"x"[..]));
+        assert_eq!(frame.get("C"), Some(&b" two"[..]));
+        assert_eq!(frame.get("EMPTY"), Some(&b""[..]));
+        assert_eq!(frame.get("Bare"), Some(&b""[..]));
+        assert_eq!(frame.get("Bar"), None);
+        assert_eq!(frame.len(), 6);
+    }
+
+    #[test]
+    fn repeated_headers_keep_their_order() {
+        let frame = frame("Event: Newchannel\r\nChanVariable: b=1\r\nX: -\r\nchanvariable: a=2\r\n");
+        let all: Vec<_> = frame.all("ChanVariable").collect();
+        assert_eq!(all, [&b"b=1"[..], b"a=2"]);
+        assert_eq!(frame.get("ChanVariable"), Some(&b"b=1"[..]));
+    }
+
+    #[test]
+    fn the_first_header_says_what_a_frame_is() {
+        let originated = frame("Event: OriginateResponse\r\nPrivilege: call,all\r\nResponse: Failure\r\n");
+        assert_eq!(originated.kind(), FrameKind::Event);
+        assert_eq!(originated.event_name(), Some(&b"OriginateResponse"[..]));
+        let response = frame("Response: Success\r\nEvent: no\r\n");
+        assert_eq!(response.kind(), FrameKind::Response);
+        assert_eq!(response.event_name(), None);
+        assert_eq!(frame("Linkedid: 1.2\r\n").kind(), FrameKind::Other);
+    }
+
+    #[test]
+    fn any_bytes_are_a_value() {
+        let frame = Frame::parse(Bytes::from_static(b"Event: X\r\nName: \xff\n\r\xfe\r\n\r\n")).unwrap();
+        assert_eq!(frame.get("Name"), Some(&b"\xff\n\r\xfe"[..]));
+        assert_eq!(frame.text("Name").unwrap(), "\u{fffd}\n\r\u{fffd}");
+    }
+
+    #[test]
+    fn parse_takes_exactly_one_frame() {
+        for wrong in ["", "\r\n", "Event: A", "Event: A\r\n\r\nEvent: B\r\n\r\n", "Event: A\r\n\r\nx"] {
+            assert!(matches!(Frame::parse(wrong), Err(FrameError::NotOneFrame)), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn debug_shows_no_raw_control_character() {
+        let shown =
+            format!("{:?}", Frame::parse(Bytes::from_static(b"Event: X\r\nName: a\x1b[31m\nb\r\n")).unwrap());
+        assert!(!shown.contains(['\n', '\x1b']), "{shown}");
+    }
+
+    #[test]
+    fn c_escapes_are_undone_once() {
+        for (escaped, plain) in [
+            ("plain", "plain"),
+            (r"O\'Brien", "O'Brien"),
+            (r#"\"a\" \\n \? \t."#, "\"a\" \\n ? \t."),
+            (r"\a\b\f\n\r\v", "\x07\x08\x0c\n\r\x0b"),
+            (r"\x41\", r"\x41\"),
+            (r"取次\n", "取次\n"),
+        ] {
+            assert_eq!(unescape(escaped), plain, "{escaped}");
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! Cuts a byte stream into frames.
+//!
+//! Invariant: any split of the stream gives the same frames; a frame that looks torn is set aside (see
+//! [`crate::ami::quarantine`]) and the stream goes on; only a broken limit is an error.
+//!
+//! | input | result |
+//! |---|---|
+//! | first line `Asterisk Call Manager/…` | [`Decoded::Banner`] (only where a banner is expected) |
+//! | any other first line | [`FrameError::NotAManager`] |
+//! | lines closed by an empty line | [`Decoded::Frame`] or [`Decoded::Quarantined`] |
+//! | an empty line alone | skipped |
+//! | the stream ends within a frame | the tail is dropped: Asterisk cuts off slow readers in the middle of one |
+
+use bytes::{Buf, Bytes, BytesMut};
+use memchr::memchr;
+use tokio_util::codec::Decoder;
+
+use super::scan::{Scan, Scanner};
+use super::{AMI_BANNER_BYTES_MAX, Frame, FrameError};
+use crate::ami::quarantine::{Quarantine, Quarantined};
+
+const BANNER_START: &[u8] = b"Asterisk Call Manager/";
+
+/// One piece of the stream.
+#[derive(Debug, Clone)]
+pub enum Decoded {
+    /// The greeting: the AMI version, for instance `11.0.0`.
+    Banner(Bytes),
+    /// A frame that passed the quarantine's rules.
+    Frame(Frame),
+    /// A frame that did not, or that follows one.
+    Quarantined(Quarantined),
+}
+
+/// The decoder; give it the bytes of one connection from their beginning.
+#[derive(Debug, Default)]
+pub struct FrameCodec {
+    scanner: Scanner,
+    quarantine: Quarantine,
+    banner_done: bool,
+}
+
+impl FrameCodec {
+    /// For a connection: the first line must be Asterisk's greeting.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// For a stream that begins with a frame.
+    #[must_use]
+    pub fn without_banner() -> Self {
+        Self { banner_done: true, ..Self::default() }
+    }
+
+    fn decode_banner(&mut self, src: &mut BytesMut) -> Result<Option<Decoded>, FrameError> {
+        let newline = memchr(b'\n', &src[..src.len().min(AMI_BANNER_BYTES_MAX)]);
+        let line_end = newline.unwrap_or(src.len());
+        let compared = line_end.min(BANNER_START.len());
+        if src[..compared] != BANNER_START[..compared]
+            || (newline.is_none() && src.len() >= AMI_BANNER_BYTES_MAX)
+        {
+            let greeting = String::from_utf8_lossy(&src[..line_end.min(64)]).trim_end().to_owned();
+            return Err(FrameError::NotAManager { greeting });
+        }
+        let Some(newline) = newline else {
+            return Ok(None);
+        };
+        if newline < BANNER_START.len() {
+            let greeting = String::from_utf8_lossy(&src[..newline]).trim_end().to_owned();
+            return Err(FrameError::NotAManager { greeting });
+        }
+        self.banner_done = true;
+        let mut version = src.split_to(newline + 1).freeze();
+        version.advance(BANNER_START.len());
+        let kept = version.trim_ascii_end().len();
+        version.truncate(kept);
+        Ok(Some(Decoded::Banner(version)))
+    }
+}
+
+impl Decoder for FrameCodec {
+    type Item = Decoded;
+    type Error = FrameError;
+
+    fn decode(&mut self, src: &mut BytesMut) -> Result<Option<Decoded>, FrameError> {
+        if !self.banner_done {
+            return self.decode_banner(src);
+        }
+        loop {
+            let Scan::Complete(scanned) = self.scanner.scan(src)? else {
+                return Ok(None);
+            };
+            let mut bytes = src.split_to(scanned.end).freeze();
+            let spans = self.scanner.take_spans();
+            if spans.is_empty() {
+                continue;
+            }
+            bytes.truncate(scanned.end - 2);
+            let frame = Frame::new(bytes, spans);
+            return Ok(Some(match self.quarantine.judge(&frame, scanned.unkeyed) {
+                None => Decoded::Frame(frame),
+                Some(reason) => Decoded::Quarantined(Quarantined { frame, reason }),
+            }));
+        }
+    }
+
+    /// The connection is over: what is left is at most a partial frame.
+    fn decode_eof(&mut self, src: &mut BytesMut) -> Result<Option<Decoded>, FrameError> {
+        let last = self.decode(src)?;
+        if last.is_none() {
+            src.clear();
+        }
+        Ok(last)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn drain(codec: &mut FrameCodec, src: &mut BytesMut) -> Vec<String> {
+        let mut out = Vec::new();
+        while let Some(decoded) = codec.decode(src).unwrap() {
+            out.push(format!("{decoded:?}"));
+        }
+        out
+    }
+
+    #[test]
+    fn the_greeting_comes_first_and_has_no_empty_line() {
+        let mut src = BytesMut::from("Asterisk Call Manager/11.0.0\r\nResponse: Success\r\n\r\n");
+        let mut codec = FrameCodec::new();
+        assert!(
+            matches!(codec.decode(&mut src), Ok(Some(Decoded::Banner(version))) if &version[..] == b"11.0.0")
+        );
+        assert!(matches!(codec.decode(&mut src), Ok(Some(Decoded::Frame(_)))));
+        assert!(matches!(codec.decode(&mut src), Ok(None)));
+    }
+
+    #[test]
+    fn another_greeting_is_refused_as_early_as_it_shows() {
+        for other in ["SSH-2.0-OpenSSH\r\n", "HTTP", "Asterisk Call Centre", "\r\n", "Asterisk\r\n"] {
+            let refused = FrameCodec::new().decode(&mut BytesMut::from(other));
+            assert!(matches!(refused, Err(FrameError::NotAManager { .. })), "{other:?}");
+        }
+        let endless = format!("Asterisk Call Manager/{}", "1".repeat(AMI_BANNER_BYTES_MAX));
+        assert!(FrameCodec::new().decode(&mut BytesMut::from(&endless[..])).is_err());
+    }
+
+    #[test]
+    fn every_limit_ends_the_stream() {
+        let long_line = "x".repeat(super::super::AMI_LINE_BYTES_MAX + 2);
+        let long_frame = format!("A: {}\r\n", "x".repeat(60_000)).repeat(5);
+        let many = "A: b\r\n".repeat(super::super::AMI_FRAME_HEADERS_MAX + 1);
+        let decode = |text: &str| FrameCodec::without_banner().decode(&mut BytesMut::from(text));
+        assert!(matches!(decode(&long_line), Err(FrameError::LineTooLong)));
+        assert!(matches!(decode(&format!("{long_line}\r\n")), Err(FrameError::LineTooLong)));
+        assert!(matches!(decode(&long_frame), Err(FrameError::FrameTooLong)));
+        assert!(matches!(decode(&format!("{long_frame}\r\n")), Err(FrameError::FrameTooLong)));
+        assert!(matches!(decode(&many), Err(FrameError::TooManyHeaders)));
+        let fits = "A: b\r\n".repeat(super::super::AMI_FRAME_HEADERS_MAX) + "\r\n";
+        assert!(matches!(decode(&fits), Ok(Some(_))));
+    }
+
+    #[test]
+    fn empty_lines_between_frames_and_a_partial_tail_are_dropped() {
+        let mut src =
+            BytesMut::from("\r\n\r\nResponse: A\r\n\r\n\r\nResponse: B\r\n\r\nResponse: C\r\nEvent");
+        let mut codec = FrameCodec::without_banner();
+        assert_eq!(drain(&mut codec, &mut src).len(), 2);
+        assert!(matches!(codec.decode_eof(&mut src), Ok(None)));
+        assert!(src.is_empty());
+    }
+
+    /// Lines as they occur and lines as they should not, so that every rule meets every cut.
+    fn line() -> impl Strategy<Value = Vec<u8>> {
+        prop_oneof![
+            Just(b"Event: Newchannel".to_vec()),
+            Just(b"Privilege: call,all".to_vec()),
+            Just(b"Response: Success".to_vec()),
+            Just(Vec::new()),
+            "[A-Za-z]{0,8}: [ -~]{0,20}".prop_map(String::into_bytes),
+            prop::collection::vec(any::<u8>(), 0..40),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn any_split_gives_the_same_frames(lines in prop::collection::vec(line(), 0..60),
+                                           cuts in prop::collection::vec(1_usize..50, 1..40)) {
+            let stream: Vec<u8> = lines.iter().flat_map(|line| [&line[..], b"\r\n"].concat()).collect();
+            let whole = drain(&mut FrameCodec::without_banner(), &mut BytesMut::from(&stream[..]));
+            let mut codec = FrameCodec::without_banner();
+            let mut src = BytesMut::new();
+            let mut pieces = Vec::new();
+            let mut rest = &stream[..];
+            for cut in cuts.iter().cycle() {
+                if rest.is_empty() {
+                    break;
+                }
+                let (piece, later) = rest.split_at((*cut).min(rest.len()));
+                src.extend_from_slice(piece);
+                pieces.extend(drain(&mut codec, &mut src));
+                rest = later;
+            }
+            prop_assert_eq!(whole, pieces);
+        }
+
+        #[test]
+        fn any_bytes_are_survived(stream in prop::collection::vec(any::<u8>(), 0..2000)) {
+            let mut src = BytesMut::from(&stream[..]);
+            let mut codec = FrameCodec::without_banner();
+            while let Ok(Some(decoded)) = codec.decode(&mut src) {
+                let _ = format!("{decoded:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! Frames that no code in Asterisk wrote: set aside, counted, and followed by a resync.
+//!
+//! A value's text can come from a caller and Asterisk prints some fields as they are, so a frame can arrive torn,
+//! and whatever comes after it may be of the caller's making. The stream cannot be trusted to heal at a known
+//! place; the PBX can be asked again.
+//!
+//! Invariant: a frame that breaks a rule and the frame after it never reach the model. The rules follow the
+//! text that Asterisk 16 to 23 print (main/manager.c, main/manager_channels.c):
+//!
+//! | rule | why it holds for real frames |
+//! |---|---|
+//! | the first header is `Event` or `Response` | every frame is opened so |
+//! | every line has a colon | every line is printed from `Key: %s` |
+//! | an event's second header is `Privilege` | `manager_event` prints it; `FullyBooted`, list items and list ends (`ActionID`, `EventList`) and the queue list (`Queue`) are printed elsewhere |
+//! | `…ChannelState` stands within the fourteen lines of a channel snapshot, complete and in order | one `printf` writes them all |
+//! | events about a channel carry that snapshot | see [`snapshot_of`] |
+//! | `Event`, `Privilege`, `ActionID`, `Channel`, `Uniqueid`, `Linkedid` occur once | what follows `UserEvent` is the dialplan's own text and exempt; look-ups take the first value |
+//!
+//! Read next: [`super::session`], which spoils a list that lost an item here.
+
+use std::fmt;
+
+use super::frame::{Frame, FrameKind};
+
+/// A frame set aside.
+#[derive(Debug, Clone)]
+pub struct Quarantined {
+    /// The frame; show it to people, never to the model.
+    pub frame: Frame,
+    /// Which rule it broke.
+    pub reason: QuarantineReason,
+}
+
+/// Which rule a frame broke.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum QuarantineReason {
+    /// The first header is neither `Event` nor `Response`.
+    NotOpened,
+    /// A line has no colon.
+    LineWithoutColon,
+    /// An event's second header is not one that Asterisk prints there.
+    SecondHeader,
+    /// A channel snapshot is incomplete or out of order.
+    SnapshotTorn,
+    /// An event about a channel has no channel snapshot.
+    SnapshotMissing,
+    /// A header that occurs once occurs again.
+    Repeated,
+    /// Nothing is wrong with this frame but the one before it.
+    FollowsSuspect,
+}
+
+impl QuarantineReason {
+    /// A stable word, for metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotOpened => "not-opened",
+            Self::LineWithoutColon => "line-without-colon",
+            Self::SecondHeader => "second-header",
+            Self::SnapshotTorn => "snapshot-torn",
+            Self::SnapshotMissing => "snapshot-missing",
+            Self::Repeated => "repeated",
+            Self::FollowsSuspect => "follows-suspect",
+        }
+    }
+}
+
+impl fmt::Display for QuarantineReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The judge of one connection: remembers whether the last frame was suspect.
+#[derive(Debug, Default)]
+pub struct Quarantine {
+    last_was_suspect: bool,
+}
+
+impl Quarantine {
+    /// Says why `frame` must be set aside, or `None`. `unkeyed`: a line of it has no colon.
+    pub fn judge(&mut self, frame: &Frame, unkeyed: bool) -> Option<QuarantineReason> {
+        let broken = if unkeyed { Some(QuarantineReason::LineWithoutColon) } else { broken_rule(frame) };
+        let follows = std::mem::replace(&mut self.last_was_suspect, broken.is_some());
+        broken.or(follows.then_some(QuarantineReason::FollowsSuspect))
+    }
+}
+
+/// The lines of a channel snapshot, in order; each may bear a prefix (`Dest`, `Spyer`, `LocalOne`, …).
+const SNAPSHOT: [&[u8]; 14] = [
+    b"Channel",
+    b"ChannelState",
+    b"ChannelStateDesc",
+    b"CallerIDNum",
+    b"CallerIDName",
+    b"ConnectedLineNum",
+    b"ConnectedLineName",
+    b"Language",
+    b"AccountCode",
+    b"Context",
+    b"Exten",
+    b"Priority",
+    b"Uniqueid",
+    b"Linkedid",
+];
+
+/// The prefix of the snapshot that an event always carries.
+fn snapshot_of(event: &[u8]) -> Option<&'static [u8]> {
+    Some(match event {
+        b"Newchannel" | b"Newstate" | b"Newexten" | b"NewCallerid" | b"NewConnectedLine" | b"Hangup" => b"",
+        b"HangupRequest" | b"SoftHangupRequest" | b"BridgeEnter" | b"BridgeLeave" | b"Hold" | b"Unhold" => {
+            b""
+        }
+        b"DTMFBegin" | b"DTMFEnd" | b"MusicOnHoldStart" | b"MusicOnHoldStop" | b"NewAccountCode" => b"",
+        b"QueueCallerJoin" | b"QueueCallerLeave" | b"QueueCallerAbandon" => b"",
+        b"CoreShowChannel" | b"BridgeInfoChannel" => b"",
+        b"DialBegin" | b"DialState" | b"DialEnd" => b"Dest",
+        b"ChanSpyStart" | b"ChanSpyStop" => b"Spyer",
+        b"LocalBridge" | b"LocalOptimizationBegin" | b"LocalOptimizationEnd" => b"LocalOne",
+        b"BlindTransfer" => b"Transferer",
+        b"AttendedTransfer" => b"OrigTransferer",
+        _ => return None,
+    })
+}
+
+fn broken_rule(frame: &Frame) -> Option<QuarantineReason> {
+    match frame.kind() {
+        FrameKind::Other => Some(QuarantineReason::NotOpened),
+        FrameKind::Response => None,
+        FrameKind::Event => broken_event_rule(frame),
+    }
+}
+
+fn broken_event_rule(frame: &Frame) -> Option<QuarantineReason> {
+    let mut headers = frame.headers();
+    let (_, event) = headers.next()?;
+    let second = headers.next().map_or(&b""[..], |(key, _)| key);
+    let opened = match second {
+        b"Privilege" | b"ActionID" | b"EventList" => true,
+        b"Queue" => matches!(event, b"QueueParams" | b"QueueMember" | b"QueueEntry" | b"QueueSummary"),
+        _ => event == b"FullyBooted",
+    };
+    if !opened {
+        return Some(QuarantineReason::SecondHeader);
+    }
+    let expected = snapshot_of(event);
+    let mut expected_seen = expected.is_none();
+    let mut once = Once::default();
+    let mut previous: &[u8] = b"";
+    let mut headers = frame.headers();
+    while let Some((key, _)) = headers.next() {
+        if key == b"UserEvent" {
+            break;
+        }
+        if once.repeats(key) {
+            return Some(QuarantineReason::Repeated);
+        }
+        if let Some(prefix) = key.strip_suffix(SNAPSHOT[1]) {
+            let is = |key: &[u8], name: &[u8]| key.strip_prefix(prefix) == Some(name);
+            let mut rest_follows =
+                || SNAPSHOT[2..].iter().all(|name| headers.next().is_some_and(|(key, _)| is(key, name)));
+            if !is(previous, SNAPSHOT[0]) || !rest_follows() {
+                return Some(QuarantineReason::SnapshotTorn);
+            }
+            if prefix.is_empty() {
+                once.note(Once::UNIQUEID | Once::LINKEDID);
+            }
+            expected_seen |= expected == Some(prefix);
+        }
+        previous = key;
+    }
+    (!expected_seen).then_some(QuarantineReason::SnapshotMissing)
+}
+
+/// Which of the headers that occur once have occurred.
+#[derive(Default)]
+struct Once(u8);
+
+impl Once {
+    const EVENT: u8 = 1;
+    const PRIVILEGE: u8 = 1 << 1;
+    const ACTION_ID: u8 = 1 << 2;
+    const CHANNEL: u8 = 1 << 3;
+    const UNIQUEID: u8 = 1 << 4;
+    const LINKEDID: u8 = 1 << 5;
+
+    fn repeats(&mut self, key: &[u8]) -> bool {
+        self.note(match key {
+            b"Event" => Self::EVENT,
+            b"Privilege" => Self::PRIVILEGE,
+            b"ActionID" => Self::ACTION_ID,
+            b"Channel" => Self::CHANNEL,
+            b"Uniqueid" => Self::UNIQUEID,
+            b"Linkedid" => Self::LINKEDID,
+            _ => return false,
+        })
+    }
+
+    /// Notes these headers; says whether one of them was there before.
+    fn note(&mut self, bits: u8) -> bool {
+        let again = self.0 & bits != 0;
+        self.0 |= bits;
+        again
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SNAPSHOT_TEXT: &str = "Channel: PJSIP/trunk-0001\r\nChannelState: 4\r\nChannelStateDesc: Ring\r\n\
+        CallerIDNum: 0312345678\r\nCallerIDName: <unknown>\r\nConnectedLineNum: <unknown>\r\n\
+        ConnectedLineName: <unknown>\r\nLanguage: ja\r\nAccountCode: \r\nContext: from-trunk\r\n\
+        Exten: 0501111\r\nPriority: 1\r\nUniqueid: pbx-1.1\r\nLinkedid: pbx-1.1\r\n";
+
+    fn prefixed(prefix: &str) -> String {
+        SNAPSHOT_TEXT.split_inclusive("\r\n").map(|line| format!("{prefix}{line}")).collect()
+    }
+
+    fn judge(text: &str) -> Option<QuarantineReason> {
+        let frame = Frame::parse(text.to_owned()).unwrap();
+        let unkeyed = text.lines().any(|line| !line.is_empty() && !line.contains(':'));
+        Quarantine::default().judge(&frame, unkeyed)
+    }
+
+    #[test]
+    fn what_asterisk_prints_passes() {
+        let dest = prefixed("Dest");
+        for real in [
+            format!("Event: Newchannel\r\nPrivilege: call,all\r\n{SNAPSHOT_TEXT}"),
+            format!("Event: Newchannel\r\nPrivilege: call,all\r\nTimestamp: 1.2\r\nSystemName: a\r\n{SNAPSHOT_TEXT}"),
+            format!("Event: DialBegin\r\nPrivilege: call,all\r\n{SNAPSHOT_TEXT}{dest}DialString: 1001\r\n"),
+            format!("Event: DialBegin\r\nPrivilege: call,all\r\n{dest}DialString: 1001\r\n"),
+            format!("Event: CoreShowChannel\r\nActionID: a.1\r\n{SNAPSHOT_TEXT}BridgeId: \r\n"),
+            format!("Event: UserEvent\r\nPrivilege: user,all\r\n{SNAPSHOT_TEXT}UserEvent: x\r\nChannel: y\r\n"),
+            format!("Event: Hangup\r\nPrivilege: call,all\r\n{SNAPSHOT_TEXT}ChanVariable: a=1\r\nChanVariable: b=\r\n"),
+            "Event: VarSet\r\nPrivilege: dialplan,all\r\nChannel: none\r\nUniqueid: none\r\nValue: 1\r\n".into(),
+            "Event: FullyBooted\r\nUptime: 3\r\nStatus: Fully Booted\r\n".into(),
+            "Event: QueueMember\r\nQueue: q\r\nName: a\r\nActionID: a.1\r\n".into(),
+            "Event: CoreShowChannelsComplete\r\nEventList: Complete\r\nListItems: 0\r\n".into(),
+            "Event: OriginateResponse\r\nPrivilege: call,all\r\nActionID: 1\r\nResponse: Failure\r\nChannel: \
+             PJSIP/1\r\nUniqueid: <null>\r\n"
+                .into(),
+            "Response: Success\r\nActionID: 1\r\nQueue: x\r\n".into(),
+        ] {
+            assert_eq!(judge(&real), None, "{real}");
+        }
+    }
+
+    #[test]
+    fn what_asterisk_cannot_have_printed_is_set_aside() {
+        use QuarantineReason::{
+            LineWithoutColon, NotOpened, Repeated, SecondHeader, SnapshotMissing, SnapshotTorn,
+        };
+        let torn = SNAPSHOT_TEXT.split_once("Uniqueid").unwrap().0;
+        let swapped = SNAPSHOT_TEXT.replace("Uniqueid", "X").replace("Linkedid", "Uniqueid");
+        for (reason, forged) in [
+            (NotOpened, "Linkedid: pbx-1.1\r\n".to_owned()),
+            (LineWithoutColon, "Event: Newchannel\r\nPrivilege: call,all\r\nnothing\r\n".into()),
+            (SecondHeader, format!("Event: Hangup\r\n{SNAPSHOT_TEXT}")),
+            (SecondHeader, "Event: Hangup\r\n".into()),
+            (SecondHeader, "Event: Hangup\r\nQueue: a\r\n".into()),
+            (SnapshotTorn, format!("Event: Newstate\r\nPrivilege: call,all\r\n{torn}")),
+            (SnapshotTorn, format!("Event: Newstate\r\nPrivilege: call,all\r\n{swapped}")),
+            (SnapshotTorn, "Event: Anything\r\nPrivilege: call,all\r\nChannelState: 4\r\n".into()),
+            (SnapshotMissing, "Event: Newchannel\r\nPrivilege: call,all\r\nChannel: PJSIP/x\r\n".into()),
+            (SnapshotMissing, format!("Event: DialEnd\r\nPrivilege: call,all\r\n{SNAPSHOT_TEXT}")),
+            (
+                Repeated,
+                format!("Event: Hangup\r\nPrivilege: call,all\r\n{SNAPSHOT_TEXT}Uniqueid: pbx-1.2\r\n"),
+            ),
+            (Repeated, format!("Event: Hangup\r\nPrivilege: call,all\r\n{SNAPSHOT_TEXT}{SNAPSHOT_TEXT}")),
+            (Repeated, "Event: Other\r\nPrivilege: call,all\r\nEvent: Hangup\r\n".into()),
+        ] {
+            assert_eq!(judge(&forged), Some(reason), "{forged}");
+        }
+    }
+
+    #[test]
+    fn the_frame_after_a_suspect_one_is_set_aside_too() {
+        let good = Frame::parse("Event: Reload\r\nPrivilege: system,all\r\n").unwrap();
+        let tail = Frame::parse("Linkedid: 1\r\n").unwrap();
+        let mut quarantine = Quarantine::default();
+        assert_eq!(quarantine.judge(&tail, false), Some(QuarantineReason::NotOpened));
+        assert_eq!(quarantine.judge(&good, false), Some(QuarantineReason::FollowsSuspect));
+        assert_eq!(quarantine.judge(&good, false), None);
+    }
+}
