@@ -1,0 +1,189 @@
+#!/usr/bin/env bash
+# Starts a PBX and its far end, writes RUN_DIR/lab.env, and keeps both until it is
+# told to end: by Ctrl-C, by TERM, or (with --while-stdin-open) by the end of its
+# standard input, which also comes when the process that holds the other end dies.
+#
+#   up.sh RUN_DIR [--asterisk 22|16] [--ports BASE] [--while-stdin-open]
+#
+# Prints "ready" on stdout once both are fully booted and calls can be placed.
+# Invariant: no Asterisk outlives this script, not even when it is killed with -9
+# (each one asks the kernel to be killed with its parent).
+set -euo pipefail
+
+HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+readonly HERE
+readonly PORTS_PER_LAB=10
+readonly PORT_BASE_MIN=21000 PORT_BASE_MAX=29990
+readonly BOOT_SECONDS_MAX=90
+readonly STOP_SECONDS_MAX=5
+
+RUN_DIR="" VERSION=22 BASE="" WHILE_STDIN_OPEN=no
+INSTANCE="" PBX_PID="" FAR_PID=""
+
+say() { echo "lab: $*" >&2; }
+die() { say "$*"; exit 1; }
+
+parse() {
+  while (($#)); do
+    case "$1" in
+      --asterisk) VERSION="$2"; shift ;;
+      --ports) BASE="$2"; shift ;;
+      --while-stdin-open) WHILE_STDIN_OPEN=yes ;;
+      -*) die "unknown option $1 (see the head of tests/lab/up.sh)" ;;
+      *) RUN_DIR="$1" ;;
+    esac
+    shift
+  done
+  [[ -n "$RUN_DIR" ]] || die "usage: up.sh RUN_DIR [--asterisk 22|16] [--ports BASE] [--while-stdin-open]"
+  mkdir -p "$RUN_DIR"
+  RUN_DIR="$(cd "$RUN_DIR" && pwd)"
+}
+
+# Local addresses in /proc/net are little-endian hex with the port behind a colon.
+port_is_taken() {
+  local hex
+  printf -v hex ':%04X' "$1"
+  awk -v want="$hex" '$2 ~ want"$" && ($4 == "0A" || FILENAME ~ /udp/) { found = 1 }
+    END { exit !found }' /proc/net/tcp /proc/net/udp
+}
+
+# The instance's directory is also the claim on its ports: mkdir either makes it or fails.
+claim() {
+  local base="$1" dir="$LABS/port-$1" owner
+  if [[ -e "$dir/owner" ]]; then
+    owner="$(<"$dir/owner")"
+    if [[ -n "$owner" && -e "/proc/$owner" ]]; then return 1; fi
+    rm -rf -- "$dir"
+  fi
+  if port_is_taken "$base" || port_is_taken "$((base + 1))"; then return 1; fi
+  mkdir "$dir" 2>/dev/null || return 1
+  echo "$$" > "$dir/owner"
+  INSTANCE="$dir"
+}
+
+choose_ports() {
+  if [[ -n "$BASE" ]]; then
+    claim "$BASE" || die "port $BASE or $((BASE + 1)) is taken on 127.0.0.x: end what listens there, or choose another base with --ports"
+    return
+  fi
+  local attempt slots=$(((PORT_BASE_MAX - PORT_BASE_MIN) / PORTS_PER_LAB))
+  for ((attempt = 0; attempt < 200; attempt++)); do
+    BASE=$((PORT_BASE_MIN + (RANDOM % slots) * PORTS_PER_LAB))
+    if claim "$BASE"; then return; fi
+  done
+  die "no free ports between $PORT_BASE_MIN and $PORT_BASE_MAX on 127.0.0.x"
+}
+
+asterisk_in_root() {
+  if [[ "$ROOT" == / ]]; then asterisk "$@"; else chroot "$ROOT" /usr/sbin/asterisk "$@"; fi
+}
+
+# $1 = pbx | far. Sets STARTED_PID.
+start() {
+  local command=(asterisk)
+  if [[ "$ROOT" != / ]]; then command=(chroot "$ROOT" /usr/sbin/asterisk); fi
+  setpriv --pdeathsig KILL "${command[@]}" -C "$INSIDE/$1/etc/asterisk.conf" -f -n \
+    < /dev/null > "$INSTANCE/$1/console.log" 2>&1 &
+  STARTED_PID=$!
+}
+
+# $1 = pbx | far, $2 = its pid
+await_boot() {
+  local deadline=$((SECONDS + BOOT_SECONDS_MAX))
+  until asterisk_in_root -C "$INSIDE/$1/etc/asterisk.conf" -rx "core waitfullybooted" 2>/dev/null |
+    grep -q "fully booted"; do
+    if ! kill -0 "$2" 2>/dev/null; then
+      say "the $1 Asterisk ended while it started; the end of its log:"
+      tail -n 20 "$INSTANCE/$1/console.log" "$INSTANCE/$1/log/messages.log" >&2 || true
+      exit 1
+    fi
+    ((SECONDS < deadline)) || die "the $1 Asterisk was not ready after $BOOT_SECONDS_MAX s; see $INSTANCE/$1/log"
+    sleep 0.1
+  done
+  if grep -qE "Unable to bind|Address already in use" "$INSTANCE/$1/console.log" "$INSTANCE/$1/log/messages.log"; then
+    grep -hE "Unable to bind|Address already in use" "$INSTANCE/$1/console.log" "$INSTANCE/$1/log/messages.log" >&2
+    die "a port from $BASE on was taken meanwhile: run again, or choose another base with --ports"
+  fi
+}
+
+write_env() {
+  cat > "$RUN_DIR/lab.env.partial" <<ENV
+LAB_SUPERVISOR_PID=$$
+LAB_VERSION=$VERSION
+LAB_ROOT=$ROOT
+LAB_INSTANCE=$INSTANCE
+LAB_INSIDE=$INSIDE
+LAB_PBX_PID=$PBX_PID
+LAB_PBX_SIP=127.0.0.1:$BASE
+LAB_PBX_AMI_HOST=127.0.0.1
+LAB_PBX_AMI_PORT=$((BASE + 1))
+LAB_PBX_EVENTS_USER=toritsugi-events
+LAB_PBX_EVENTS_SECRET_FILE=$INSTANCE/pbx/events.secret
+LAB_PBX_ACTIONS_USER=toritsugi-actions
+LAB_PBX_ACTIONS_SECRET_FILE=$INSTANCE/pbx/actions.secret
+LAB_FAR_PID=$FAR_PID
+LAB_FAR_SIP=127.0.0.2:$BASE
+LAB_FAR_AMI_HOST=127.0.0.2
+LAB_FAR_AMI_PORT=$((BASE + 1))
+LAB_USER=lab
+LAB_SECRET_FILE=$INSTANCE/pbx/lab.secret
+LAB_RECORDINGS=$INSTANCE/far/spool/monitor
+LAB_CALL_RECORD=$INSTANCE/far/log/cdr-csv/Master.csv
+ENV
+  mv "$RUN_DIR/lab.env.partial" "$RUN_DIR/lab.env"
+}
+
+stop() {
+  trap - EXIT INT TERM HUP
+  local pid tenth
+  for pid in $PBX_PID $FAR_PID; do kill -TERM "$pid" 2>/dev/null || true; done
+  for pid in $PBX_PID $FAR_PID; do
+    for ((tenth = 0; tenth < STOP_SECONDS_MAX * 10; tenth++)); do
+      kill -0 "$pid" 2>/dev/null || break
+      sleep 0.1
+    done
+    kill -KILL "$pid" 2>/dev/null || true
+    wait "$pid" 2>/dev/null || true
+  done
+  rm -f -- "$RUN_DIR/lab.env"
+  if [[ -n "$INSTANCE" ]]; then
+    if [[ -n "${LAB_KEEP:-}" ]]; then say "kept: $INSTANCE"; else rm -rf -- "$INSTANCE"; fi
+  fi
+}
+
+await_end() {
+  if [[ "$WHILE_STDIN_OPEN" == yes ]]; then
+    while IFS= read -r _; do :; done
+    return
+  fi
+  # wait returns at once when a trapped signal comes, or when one of the two ends.
+  wait -n "$PBX_PID" "$FAR_PID" || true
+  say "an Asterisk ended by itself; the other one is stopped"
+}
+
+main() {
+  parse "$@"
+  command -v setpriv > /dev/null || die "setpriv is missing: install util-linux >= 2.33"
+  ROOT="$("$HERE/root.sh" "$VERSION")"
+  if [[ "$ROOT" == / ]]; then
+    LABS="${TMPDIR:-/tmp}/toritsugi-lab"
+  else
+    LABS="$ROOT/lab"
+  fi
+  mkdir -p "$LABS"
+  trap stop EXIT
+  trap 'exit 130' INT
+  trap 'exit 143' TERM HUP
+  choose_ports
+  if [[ "$ROOT" == / ]]; then INSIDE="$INSTANCE"; else INSIDE="/lab/port-$BASE"; fi
+  "$HERE/instance.sh" "$INSTANCE/pbx" "$INSTANCE/far" "$INSIDE/pbx" "$INSIDE/far" "$BASE" "$VERSION"
+  start pbx; PBX_PID=$STARTED_PID
+  start far; FAR_PID=$STARTED_PID
+  await_boot pbx "$PBX_PID"
+  await_boot far "$FAR_PID"
+  write_env
+  echo ready
+  await_end
+}
+
+main "$@"
