@@ -4,6 +4,7 @@
 //! | file | holds |
 //! |---|---|
 //! | [`sqlite`] | the embedded default: opening, migrations, connections; one sub-file of SQL per topic |
+//! | [`history`] | finished calls, and what happened before between a caller and an account |
 //! | [`error`] | what can go wrong, said to the person who must act |
 //!
 //! Invariant: callers see [`Store`] and plain records, never a backend; a second backend is a second variant
@@ -13,6 +14,7 @@
 //! Read next: `sqlite/migrations/0001_first.sql`, which is the data model.
 
 pub mod error;
+pub mod history;
 mod id;
 pub mod sqlite;
 mod time;
@@ -20,6 +22,7 @@ mod time;
 use std::path::Path;
 
 pub use error::StoreError;
+pub use history::{FinishedCall, Segment};
 pub(crate) use time::{from_ms, to_ms};
 
 /// A handle to the store; clones share its connections.

@@ -6,6 +6,7 @@
 //!
 //! Read next: `migrations/0001_first.sql`.
 
+mod history;
 mod open;
 
 use std::path::{Path, PathBuf};

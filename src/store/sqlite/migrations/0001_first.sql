@@ -128,6 +128,7 @@ CREATE TABLE calls (
 ) STRICT;
 CREATE INDEX calls_by_caller ON calls (account_id, caller_key, offered_ms) WHERE caller_key IS NOT NULL;
 CREATE INDEX calls_by_customer ON calls (customer_id, offered_ms) WHERE customer_id IS NOT NULL;
+CREATE INDEX calls_by_account ON calls (account_id, offered_ms);
 CREATE INDEX calls_by_time ON calls (offered_ms);
 
 -- What happened inside a finished call, in order: whom it rang at, who had it, holds, transfers.

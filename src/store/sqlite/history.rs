@@ -1,0 +1,306 @@
+//! The SQL of finished calls and of what a card shows from the past.
+
+use jiff::Timestamp;
+use smol_str::SmolStr;
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use super::Sqlite;
+use crate::call::view::{Direction, Outcome};
+use crate::directory::card::{CustomerView, HistoryView, MatchedBy};
+use crate::identity::Presentation;
+use crate::ids::{CallId, ChannelId, Extension, PbxId, RecordId};
+use crate::store::history::{Acquaintance, CUSTOMERS_PER_CARD_MAX, FinishedCall, Segment};
+use crate::store::{StoreError, from_ms, to_ms};
+
+const INSERT: &str = "
+    INSERT INTO calls (id, pbx, direction, account_id, customer_id, matched_by, caller_key, presentation, dialled,
+        diverted_by, offered_ms, answered_ms, ended_ms, outcome, operators_json, channels_json, inferred)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+    ON CONFLICT (id) DO UPDATE SET direction = excluded.direction, account_id = excluded.account_id,
+        customer_id = excluded.customer_id, matched_by = excluded.matched_by, caller_key = excluded.caller_key,
+        presentation = excluded.presentation, dialled = excluded.dialled, diverted_by = excluded.diverted_by,
+        offered_ms = excluded.offered_ms, answered_ms = excluded.answered_ms, ended_ms = excluded.ended_ms,
+        outcome = excluded.outcome, operators_json = excluded.operators_json,
+        channels_json = excluded.channels_json, inferred = excluded.inferred
+    WHERE calls.inferred = 1 AND excluded.inferred = 0";
+
+const CUSTOMERS: &str = "
+    SELECT c.id, c.name, c.kana, c.company, c.department, c.notes, c.flags_json,
+        (SELECT max(offered_ms) FROM calls WHERE customer_id = c.id) AS last_ms
+    FROM customer_numbers AS n JOIN customers AS c ON c.id = n.customer_id
+    WHERE n.account_id = $1 AND n.key = $2
+    ORDER BY n.position = 0 DESC, last_ms DESC NULLS LAST, c.kana, c.name, c.id
+    LIMIT $3";
+
+const HISTORY: &str = "
+    SELECT
+        (SELECT count(*) FROM calls WHERE account_id = $1 AND caller_key = $2) AS calls,
+        (SELECT max(offered_ms) FROM calls WHERE account_id = $1 AND caller_key = $2) AS last_ms,
+        (SELECT text FROM messages WHERE account_id = $1 AND caller_key = $2
+            ORDER BY created_ms DESC LIMIT 1) AS last_message,
+        (SELECT count(*) FROM messages WHERE account_id = $1 AND caller_key = $2
+            AND state <> 'acknowledged') AS open_messages";
+
+impl Sqlite {
+    pub(in crate::store) async fn record_call(&self, call: &FinishedCall) -> Result<(), StoreError> {
+        let mut transaction = self.begin().await?;
+        let changed = sqlx::query(INSERT)
+            .bind(call.id)
+            .bind(call.pbx.as_str())
+            .bind(direction_word(call.direction))
+            .bind(call.account)
+            .bind(call.customer)
+            .bind(matched_by_word(call.matched_by))
+            .bind(call.caller.as_deref())
+            .bind(presentation_word(call.presentation))
+            .bind(&call.dialled)
+            .bind(&call.diverted_by)
+            .bind(to_ms(call.offered_at))
+            .bind(call.answered_at.map(to_ms))
+            .bind(to_ms(call.ended_at))
+            .bind(outcome_word(call.outcome))
+            .bind(serde_json::to_string(&call.operators).unwrap_or_default())
+            .bind(serde_json::to_string(&call.channels).unwrap_or_default())
+            .bind(call.inferred)
+            .execute(&mut *transaction)
+            .await?
+            .rows_affected();
+        if changed > 0 {
+            sqlx::query("DELETE FROM call_segments WHERE call_id = $1")
+                .bind(call.id)
+                .execute(&mut *transaction)
+                .await?;
+            for (ordinal, segment) in (0_i64..).zip(&call.segments) {
+                sqlx::query(
+                    "INSERT INTO call_segments (call_id, ordinal, kind, operator, target, from_ms, until_ms, result)
+                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+                )
+                .bind(call.id)
+                .bind(ordinal)
+                .bind(&segment.kind)
+                .bind(segment.operator.as_ref().map(Extension::as_str))
+                .bind(&segment.target)
+                .bind(to_ms(segment.from))
+                .bind(segment.until.map(to_ms))
+                .bind(&segment.result)
+                .execute(&mut *transaction)
+                .await?;
+            }
+        }
+        Ok(transaction.commit().await?)
+    }
+
+    pub(in crate::store) async fn finished_call(
+        &self,
+        id: CallId,
+    ) -> Result<Option<FinishedCall>, StoreError> {
+        let row =
+            sqlx::query("SELECT * FROM calls WHERE id = $1").bind(id).fetch_optional(self.readers()).await?;
+        let Some(row) = row else { return Ok(None) };
+        let mut call = call_of(&row)?;
+        let segments = sqlx::query("SELECT * FROM call_segments WHERE call_id = $1 ORDER BY ordinal")
+            .bind(id)
+            .fetch_all(self.readers())
+            .await?;
+        call.segments = segments.iter().map(segment_of).collect::<Result<_, sqlx::Error>>()?;
+        Ok(Some(call))
+    }
+
+    pub(in crate::store) async fn finished_calls(
+        &self,
+        account: Option<RecordId>,
+        before: Option<Timestamp>,
+        limit: u32,
+    ) -> Result<Vec<FinishedCall>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT * FROM calls WHERE offered_ms < $1 AND ($2 IS NULL OR account_id = $2)
+             ORDER BY offered_ms DESC, id DESC LIMIT $3",
+        )
+        .bind(before.map_or(i64::MAX, to_ms))
+        .bind(account)
+        .bind(limit)
+        .fetch_all(self.readers())
+        .await?;
+        Ok(rows.iter().map(call_of).collect::<Result<_, sqlx::Error>>()?)
+    }
+
+    /// Both reads go over one connection: a second one would only wait for the same pages.
+    pub(in crate::store) async fn acquaintance(
+        &self,
+        account: RecordId,
+        key: &str,
+    ) -> Result<Acquaintance, StoreError> {
+        let mut reader = self.readers().acquire().await?;
+        let customers = sqlx::query(CUSTOMERS)
+            .bind(account)
+            .bind(key)
+            .bind(CUSTOMERS_PER_CARD_MAX)
+            .fetch_all(&mut *reader)
+            .await?;
+        let past = sqlx::query(HISTORY).bind(account).bind(key).fetch_one(&mut *reader).await?;
+        Ok(Acquaintance {
+            customers: customers.iter().map(customer_of).collect::<Result<_, sqlx::Error>>()?,
+            history: HistoryView {
+                calls: past.try_get::<i64, _>("calls")?.try_into().unwrap_or(0),
+                last_call: past.try_get::<Option<i64>, _>("last_ms")?.map(from_ms),
+                last_message: past.try_get("last_message")?,
+                open_messages: past.try_get::<i64, _>("open_messages")?.try_into().unwrap_or(0),
+            },
+        })
+    }
+}
+
+fn customer_of(row: &SqliteRow) -> Result<CustomerView, sqlx::Error> {
+    Ok(CustomerView {
+        id: row.try_get("id")?,
+        name: row.try_get("name")?,
+        kana: row.try_get("kana")?,
+        company: row.try_get("company")?,
+        department: row.try_get("department")?,
+        notes: row.try_get("notes")?,
+        flags: serde_json::from_str(row.try_get("flags_json")?).unwrap_or_default(),
+    })
+}
+
+fn call_of(row: &SqliteRow) -> Result<FinishedCall, sqlx::Error> {
+    let pbx: &str = row.try_get("pbx")?;
+    let operators: Vec<Extension> = serde_json::from_str(row.try_get("operators_json")?).unwrap_or_default();
+    let channels: Vec<ChannelId> = serde_json::from_str(row.try_get("channels_json")?).unwrap_or_default();
+    Ok(FinishedCall {
+        id: row.try_get("id")?,
+        pbx: PbxId::parse(pbx).map_err(|e| sqlx::Error::Decode(e.into()))?,
+        direction: direction_of(row.try_get("direction")?),
+        account: row.try_get("account_id")?,
+        matched_by: matched_by_of(row.try_get("matched_by")?),
+        customer: row.try_get("customer_id")?,
+        caller: row.try_get::<Option<&str>, _>("caller_key")?.map(SmolStr::new),
+        presentation: presentation_of(row.try_get("presentation")?),
+        dialled: row.try_get("dialled")?,
+        diverted_by: row.try_get("diverted_by")?,
+        offered_at: from_ms(row.try_get("offered_ms")?),
+        answered_at: row.try_get::<Option<i64>, _>("answered_ms")?.map(from_ms),
+        ended_at: from_ms(row.try_get("ended_ms")?),
+        outcome: outcome_of(row.try_get("outcome")?),
+        operators,
+        channels,
+        inferred: row.try_get("inferred")?,
+        segments: Vec::new(),
+    })
+}
+
+fn segment_of(row: &SqliteRow) -> Result<Segment, sqlx::Error> {
+    Ok(Segment {
+        kind: row.try_get("kind")?,
+        operator: row.try_get::<Option<&str>, _>("operator")?.and_then(|text| Extension::parse(text).ok()),
+        target: row.try_get("target")?,
+        from: from_ms(row.try_get("from_ms")?),
+        until: row.try_get::<Option<i64>, _>("until_ms")?.map(from_ms),
+        result: row.try_get("result")?,
+    })
+}
+
+/// Writes a function from a closed set to its column's words, and one back; words nobody wrote fall to the last.
+macro_rules! words {
+    ($to:ident, $from:ident, $type:ident { $($variant:ident = $word:literal),+ ; else $other:ident }) => {
+        fn $to(value: $type) -> &'static str {
+            match value { $($type::$variant => $word),+ }
+        }
+
+        fn $from(word: &str) -> $type {
+            match word { $($word => $type::$variant,)+ _ => $type::$other }
+        }
+    };
+}
+
+words!(direction_word, direction_of, Direction {
+    Inbound = "inbound", Outbound = "outbound", Internal = "internal"; else Internal
+});
+words!(outcome_word, outcome_of, Outcome {
+    Answered = "answered", Abandoned = "abandoned", Overflowed = "overflowed", Closed = "closed",
+    Blocked = "blocked", Unknown = "unknown"; else Unknown
+});
+words!(presentation_word, presentation_of, Presentation {
+    Allowed = "allowed", Withheld = "withheld", Payphone = "payphone", Unavailable = "unavailable"; else Unavailable
+});
+words!(matched_by_word, matched_by_of, MatchedBy {
+    Diversion = "diversion", HistoryInfo = "history_info", Dialled = "dialled", Trunk = "trunk", None = "none"; else None
+});
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Store;
+
+    fn call(n: u32) -> FinishedCall {
+        let pbx = PbxId::parse("osaka-1").unwrap();
+        let channel = ChannelId::parse(&format!("17{n}.1")).unwrap();
+        FinishedCall {
+            id: CallId::derive(&pbx, &channel),
+            pbx,
+            direction: Direction::Inbound,
+            account: Some(RecordId(uuid::Uuid::from_u128(1))),
+            matched_by: MatchedBy::Diversion,
+            customer: None,
+            caller: Some("+819012345678".into()),
+            presentation: Presentation::Allowed,
+            dialled: Some("0355501001".into()),
+            diverted_by: None,
+            offered_at: from_ms(1_000 * i64::from(n)),
+            answered_at: Some(from_ms(1_000 * i64::from(n) + 10)),
+            ended_at: from_ms(1_000 * i64::from(n) + 20),
+            outcome: Outcome::Answered,
+            operators: vec![Extension::parse("1001").unwrap()],
+            channels: vec![channel],
+            inferred: false,
+            segments: vec![Segment {
+                kind: "talking".into(),
+                operator: Extension::parse("1001").ok(),
+                target: None,
+                from: from_ms(5),
+                until: None,
+                result: None,
+            }],
+        }
+    }
+
+    async fn store() -> (tempfile::TempDir, Store) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("toritsugi.db")).await.unwrap();
+        (dir, store)
+    }
+
+    #[tokio::test]
+    async fn a_call_is_kept_once_and_read_back_whole() {
+        let (_dir, store) = store().await;
+        let first = call(1);
+        store.record_call(&first).await.unwrap();
+        let mut again = first.clone();
+        again.outcome = Outcome::Abandoned;
+        store.record_call(&again).await.unwrap();
+        assert_eq!(store.finished_call(first.id).await.unwrap(), Some(first.clone()));
+        store.record_call(&call(2)).await.unwrap();
+        let calls = store.finished_calls(first.account, None, 10).await.unwrap();
+        assert_eq!(calls.iter().map(|c| c.id).collect::<Vec<_>>(), [call(2).id, first.id]);
+        assert_eq!(store.finished_calls(None, Some(call(2).offered_at), 10).await.unwrap().len(), 1);
+        let known = store.acquaintance(first.account.unwrap(), "+819012345678").await.unwrap();
+        assert_eq!((known.history.calls, known.history.last_call), (2, Some(call(2).offered_at)));
+    }
+
+    #[tokio::test]
+    async fn what_was_seen_replaces_what_was_inferred() {
+        let (_dir, store) = store().await;
+        let guessed = FinishedCall { inferred: true, outcome: Outcome::Unknown, segments: vec![], ..call(1) };
+        store.record_call(&guessed).await.unwrap();
+        store.record_call(&call(1)).await.unwrap();
+        store.record_call(&guessed).await.unwrap();
+        assert_eq!(store.finished_call(guessed.id).await.unwrap(), Some(call(1)));
+    }
+
+    #[tokio::test]
+    async fn the_table_refuses_a_withheld_number() {
+        let (_dir, store) = store().await;
+        let leak = FinishedCall { presentation: Presentation::Withheld, ..call(1) };
+        assert!(store.record_call(&leak).await.is_err());
+    }
+}
