@@ -8,3 +8,4 @@ pub mod directory;
 pub mod identity;
 pub mod ids;
 pub mod store;
+pub mod operator;

@@ -4,13 +4,19 @@
 //! whose caller withholds it is in none of them (a [`Draft`] is made from notices and cards, which have none).
 //! Read next: [`super`] for order, replay and delivery.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use jiff::Timestamp;
+use serde::Serialize;
 use serde_json::Value;
 
+use super::id::EventId;
+use super::state::Departure;
 use crate::call::view::CallView;
-use crate::ids::{CallId, Extension};
+use crate::ids::{CallId, Extension, PbxId};
+use crate::operator::Viewer;
 
 macro_rules! event_kinds {
     ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
@@ -136,4 +142,143 @@ pub struct Draft {
     pub data: Value,
     /// What it changes in the snapshot.
     pub change: Change,
+}
+
+/// A published event. Its wire form is made once and shared by everybody who reads it.
+#[derive(Debug)]
+pub struct Event {
+    id: EventId,
+    kind: EventKind,
+    audience: Audience,
+    departure: Option<Departure>,
+    /// `id: …\ndata: {…}\n\n`, a whole Server-Sent Event.
+    frame: Bytes,
+    /// Where the JSON begins in `frame`; it ends before the last two bytes.
+    json_at: usize,
+}
+
+/// Everything of an event's JSON but the id, which is known only inside the order.
+#[derive(Debug)]
+pub(super) struct Body(String);
+
+#[derive(Serialize)]
+struct BodyFields<'a> {
+    kind: &'static str,
+    at: String,
+    pbx: &'a PbxId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    call: Option<CallId>,
+    data: &'a Value,
+}
+
+impl Body {
+    /// Serialises `draft`; done before the order's lock is taken.
+    pub(super) fn of(draft: &Draft, pbx: &PbxId) -> Self {
+        let at = wire_time(draft.at);
+        let fields = BodyFields { kind: draft.kind.as_str(), at, pbx, call: draft.call, data: &draft.data };
+        #[expect(clippy::expect_used, reason = "string keys and JSON values always serialise")]
+        Self(serde_json::to_string(&fields).expect("an event is plain JSON"))
+    }
+}
+
+impl Event {
+    pub(super) fn new(
+        id: EventId,
+        kind: EventKind,
+        audience: Audience,
+        departure: Option<Departure>,
+        body: &Body,
+    ) -> Self {
+        let fields = body.0.strip_prefix('{').unwrap_or(&body.0);
+        let mut frame = String::with_capacity(fields.len() + 128);
+        // Writing to a String cannot fail.
+        let _ = write!(frame, "id: {id}\ndata: ");
+        let json_at = frame.len();
+        let _ = write!(frame, "{{\"id\":\"{id}\",{fields}\n\n");
+        Self { id, kind, audience, departure, frame: Bytes::from(frame), json_at }
+    }
+
+    /// Its place in the order.
+    #[must_use]
+    pub fn id(&self) -> &EventId {
+        &self.id
+    }
+
+    /// What happened.
+    #[must_use]
+    pub fn kind(&self) -> EventKind {
+        self.kind
+    }
+
+    /// The event as JSON, without a line break.
+    #[must_use]
+    pub fn json(&self) -> Bytes {
+        self.frame.slice(self.json_at..self.frame.len() - 2)
+    }
+
+    /// The event as a whole Server-Sent Event.
+    #[must_use]
+    pub fn sse(&self) -> Bytes {
+        self.frame.clone()
+    }
+
+    /// Whether `viewer` may know of it: the audience says so, or it takes a call out of the viewer's sight.
+    #[must_use]
+    pub fn is_for(&self, viewer: &Viewer) -> bool {
+        viewer.may_see(&self.audience) || self.departure.as_ref().is_some_and(|d| d.concerns(viewer))
+    }
+
+    pub(super) fn audience(&self) -> &Audience {
+        &self.audience
+    }
+
+    pub(super) fn departure(&self) -> Option<&Departure> {
+        self.departure.as_ref()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.frame.len()
+    }
+}
+
+/// An instant as the contract writes it: RFC 3339, UTC, milliseconds.
+#[must_use]
+pub fn wire_time(at: Timestamp) -> String {
+    format!("{at:.3}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bus::id::StreamToken;
+
+    #[test]
+    fn an_event_is_one_line_of_json_whatever_its_text() {
+        let draft = Draft {
+            kind: EventKind::CallPresented,
+            at: Timestamp::from_nanosecond(1_700_000_000_123_456_789).unwrap(),
+            call: None,
+            audience: Audience::All,
+            data: serde_json::json!({"name": "田中\r\n\nid: 9\u{2028}\u{0}</script>\"\\"}),
+            change: Change::None,
+        };
+        let pbx = PbxId::parse("osaka-1").unwrap();
+        let id = EventId::parse("a1-7").unwrap();
+        let stream: StreamToken = id.stream.clone();
+        let event = Event::new(id, draft.kind, Audience::All, None, &Body::of(&draft, &pbx));
+        assert_eq!(event.id().stream, stream);
+        let json: Value = serde_json::from_slice(&event.json()).unwrap();
+        assert_eq!(json["id"], "a1-7");
+        assert_eq!(json["at"], "2023-11-14T22:13:20.123Z");
+        assert_eq!(json["data"], draft.data);
+        let frame = event.sse();
+        let lines: Vec<&[u8]> = frame.split(|b| *b == b'\n' || *b == b'\r').collect();
+        assert_eq!(lines.len(), 4, "two lines and the empty one that ends the event");
+        assert_eq!((lines[0], lines[2], lines[3]), (&b"id: a1-7"[..], &b""[..], &b""[..]));
+    }
+
+    #[test]
+    fn whole_seconds_have_milliseconds_too() {
+        assert_eq!(wire_time(Timestamp::from_second(0).unwrap()), "1970-01-01T00:00:00.000Z");
+    }
 }

@@ -1,3 +1,163 @@
-//! The ordered, resumable stream of events.
+//! The ordered, resumable stream of events: from the one task that knows to everybody who may know.
+//!
+//! [`Bus::publish`] gives an event its place in the order, keeps it for those who come back, brings the state
+//! that a snapshot shows up to it in the same instant, and hands it to the subscribers it concerns.
+//! [`Bus::subscribe`] answers with exactly one [`First`] (the stream goes on where the subscriber was, or here
+//! is the present state) and then with every later event the viewer may see.
+//!
+//! Invariants:
+//! - Publishing never awaits and never waits for a reader: a reader whose queue is full is cut off ([`Ended`])
+//!   and resumes by its last id; nobody else notices.
+//! - A subscriber sees ids that only grow, and no event it may see is missing between two of them.
+//! - For any viewer and any cut point, the snapshot at that point and the events after it amount to the same
+//!   state as all events from the beginning. Therefore whoever loses sight of a call hears the event that
+//!   took it away, even where its [`Audience`] does not name them: nobody is left with a ghost.
+//! - An event is serialised once, however many read it.
+//!
+//! | answer to `subscribe(viewer, after)` | when |
+//! |---|---|
+//! | [`First::Resumed`], then what was missed, then live | `after` is of this stream and everything since is still kept |
+//! | [`First::Snapshot`], then live | no `after`, another stream (the daemon was restarted), or too long ago |
+//!
+//! Why an enum of backends: ids, replay and snapshot mean the same whoever orders the events; in one process a
+//! counter does (`memory.rs`), over several daemons a shared log will, with ids derived from its positions.
+//! Both parts of an [`EventId`] are therefore opaque to those who read them.
+//!
+//! Read next: [`event`] (what an event is and who may know), `state.rs` (the snapshot), `memory.rs` (the
+//! order), `subscription.rs` (the reader's side), [`crate::operator::Viewer`] (who is looking).
 
 pub mod event;
+mod id;
+mod memory;
+mod state;
+mod subscription;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use crate::call::view::CallView;
+use crate::ids::{CallId, PbxId};
+use crate::operator::Viewer;
+
+pub use event::{Audience, Change, Draft, Event, EventKind};
+pub use id::{EventId, EventIdError, StreamToken};
+pub use state::{PbxStatus, Snapshot};
+pub use subscription::{Ended, First, Subscription};
+
+/// How a bus is set up.
+#[derive(Debug, Clone)]
+pub struct BusSettings {
+    /// The PBX whose events these are.
+    pub pbx: PbxId,
+    /// What this run of the stream is called; another run must have another token.
+    pub stream: StreamToken,
+    /// How many past events are kept for those who come back.
+    pub replay_events_max: usize,
+    /// How many events may wait for one subscriber before it is cut off.
+    pub subscriber_events_max: usize,
+    /// How many may subscribe at the same time.
+    pub subscribers_max: usize,
+}
+
+/// Past events are kept up to this many bytes, whatever their number.
+pub const REPLAY_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Why there is no subscription.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SubscribeError {
+    /// Everybody who may subscribe at the same time has.
+    #[error("{0} subscribers follow the events already; raise subscribers_max or close some")]
+    Full(usize),
+    /// The daemon is going down.
+    #[error("the stream of events is closed")]
+    Closed,
+}
+
+/// Counters of a bus, for the metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct BusFigures {
+    /// Events published.
+    pub published_total: u64,
+    /// Subscribers cut off because they read too slowly.
+    pub cut_off_total: u64,
+    /// Who follows the events now.
+    pub subscribers: usize,
+    /// Past events kept.
+    pub kept_events: usize,
+    /// Their bytes.
+    pub kept_bytes: usize,
+    /// Calls in the snapshot.
+    pub calls: usize,
+}
+
+/// The stream. Cheap to clone; all clones are the same stream.
+#[derive(Debug, Clone)]
+pub struct Bus(Backend);
+
+#[derive(Debug, Clone)]
+enum Backend {
+    Memory(Arc<memory::Log>),
+}
+
+impl Bus {
+    /// An empty stream inside this process.
+    #[must_use]
+    pub fn new(settings: BusSettings) -> Self {
+        Self(Backend::Memory(Arc::new(memory::Log::new(settings))))
+    }
+
+    /// Gives `draft` its place in the order and hands it to those it concerns. Never waits.
+    pub fn publish(&self, draft: Draft) -> EventId {
+        match &self.0 {
+            Backend::Memory(log) => log.publish(draft),
+        }
+    }
+
+    /// Follows the events as `viewer`, from after the event `after` if that is still possible.
+    pub fn subscribe(&self, viewer: Viewer, after: Option<&EventId>) -> Result<Subscription, SubscribeError> {
+        match &self.0 {
+            Backend::Memory(log) => memory::Log::subscribe(log, viewer, after),
+        }
+    }
+
+    /// The present state as `viewer` may see it.
+    #[must_use]
+    pub fn snapshot(&self, viewer: &Viewer) -> Snapshot {
+        match &self.0 {
+            Backend::Memory(log) => log.snapshot(viewer),
+        }
+    }
+
+    /// One live call, if there is such a call and `viewer` may see it.
+    #[must_use]
+    pub fn call(&self, viewer: &Viewer, call: CallId) -> Option<Arc<CallView>> {
+        match &self.0 {
+            Backend::Memory(log) => log.call(viewer, call),
+        }
+    }
+
+    /// The id of the latest event (of the beginning of the stream, when there is none).
+    #[must_use]
+    pub fn head(&self) -> EventId {
+        match &self.0 {
+            Backend::Memory(log) => log.head(),
+        }
+    }
+
+    /// Ends every subscription, after what waits for it, and admits no further one.
+    pub fn close(&self) {
+        match &self.0 {
+            Backend::Memory(log) => log.close(),
+        }
+    }
+
+    /// The counters.
+    #[must_use]
+    pub fn figures(&self) -> BusFigures {
+        match &self.0 {
+            Backend::Memory(log) => log.figures(),
+        }
+    }
+}

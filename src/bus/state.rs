@@ -1,0 +1,98 @@
+//! The state that a snapshot shows: live calls and the links to the PBXes.
+//!
+//! Invariant: it is what the [`Change`]s of all published events amount to, in their order; the order's lock
+//! guards both, so a snapshot and the id it bears always belong together.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::event::Change;
+use super::id::EventId;
+use crate::call::view::CallView;
+use crate::ids::{CallId, PbxId};
+use crate::operator::Viewer;
+
+/// The link to one PBX.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct PbxStatus {
+    /// Which PBX.
+    #[schema(value_type = String)]
+    pub id: PbxId,
+    /// Whether the link is up.
+    pub up: bool,
+    /// Since when.
+    #[schema(value_type = String, format = DateTime)]
+    pub since: Timestamp,
+}
+
+/// The state after the event `id`, as one viewer may see it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Snapshot {
+    /// The latest event it includes.
+    pub id: EventId,
+    /// The links to the PBXes.
+    pub pbx: Vec<PbxStatus>,
+    /// Live calls, in the order of their ids.
+    pub calls: Vec<Arc<CallView>>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct State {
+    calls: BTreeMap<CallId, Arc<CallView>>,
+    pbx: BTreeMap<PbxId, PbxStatus>,
+}
+
+/// A call that a change takes out of some people's sight: how it was, and how it is now.
+#[derive(Debug, Clone)]
+pub(super) struct Departure {
+    before: Arc<CallView>,
+    now: Option<Arc<CallView>>,
+}
+
+impl Departure {
+    /// Whether `viewer` had the call in sight and has it no longer.
+    pub(super) fn concerns(&self, viewer: &Viewer) -> bool {
+        viewer.sees_call(&self.before) && !self.now.as_ref().is_some_and(|now| viewer.sees_call(now))
+    }
+
+    /// The call as those who lose sight of it knew it.
+    pub(super) fn before(&self) -> &CallView {
+        &self.before
+    }
+}
+
+impl State {
+    /// Makes the change. A departure is returned when the people a call concerns may have become others.
+    pub(super) fn apply(&mut self, pbx: &PbxId, change: Change) -> Option<Departure> {
+        match change {
+            Change::None => None,
+            Change::Call(view) => {
+                let before = self.calls.insert(view.id, Arc::clone(&view))?;
+                let same = before.operators().eq(view.operators());
+                (!same).then_some(Departure { before, now: Some(view) })
+            }
+            Change::CallGone(call) => self.calls.remove(&call).map(|before| Departure { before, now: None }),
+            Change::Pbx { up, since } => {
+                self.pbx.insert(pbx.clone(), PbxStatus { id: pbx.clone(), up, since });
+                None
+            }
+        }
+    }
+
+    pub(super) fn seen_by(&self, viewer: &Viewer, id: EventId) -> Snapshot {
+        let calls = self.calls.values().filter(|call| viewer.sees_call(call)).cloned().collect();
+        Snapshot { id, pbx: self.pbx.values().cloned().collect(), calls }
+    }
+
+    pub(super) fn call(&self, call: CallId) -> Option<&Arc<CallView>> {
+        self.calls.get(&call)
+    }
+
+    pub(super) fn calls(&self) -> usize {
+        self.calls.len()
+    }
+}

@@ -1,0 +1,305 @@
+//! What the bus promises, for any sequence of events, any viewer and any cut point.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use proptest::prelude::*;
+
+use super::*;
+use crate::call::view::{CallState, CallView, Direction};
+use crate::ids::{ChannelId, Extension};
+use crate::operator::Role;
+
+fn pbx() -> PbxId {
+    PbxId::parse("osaka-1").unwrap()
+}
+
+fn bus(replay_events_max: usize, subscriber_events_max: usize) -> Bus {
+    Bus::new(BusSettings {
+        pbx: pbx(),
+        stream: StreamToken::parse("s1").unwrap(),
+        replay_events_max,
+        subscriber_events_max,
+        subscribers_max: 64,
+    })
+}
+
+fn extension(number: u8) -> Extension {
+    Extension::parse(&format!("{}", 1000 + u32::from(number))).unwrap()
+}
+
+fn view(call: u8, presented_to: &[u8], operator: Option<u8>) -> Arc<CallView> {
+    let first = ChannelId::parse(&format!("1700000000.{call}")).unwrap();
+    Arc::new(CallView {
+        id: CallId::derive(&pbx(), &first),
+        pbx: pbx(),
+        direction: Direction::Inbound,
+        state: CallState::Offered,
+        offered_at: Timestamp::UNIX_EPOCH,
+        answered_at: None,
+        ended_at: None,
+        presented_to: presented_to.iter().copied().map(extension).collect(),
+        operator: operator.map(extension),
+        outcome: None,
+        card: None,
+        inferred: false,
+    })
+}
+
+fn draft(audience: Audience, change: Change) -> Draft {
+    let call = match &change {
+        Change::Call(view) => Some(view.id),
+        Change::CallGone(call) => Some(*call),
+        Change::None | Change::Pbx { .. } => None,
+    };
+    Draft {
+        kind: EventKind::CallUpdated,
+        at: Timestamp::UNIX_EPOCH,
+        call,
+        audience,
+        data: serde_json::json!({}),
+        change,
+    }
+}
+
+/// Something that happens to one of a few calls.
+#[derive(Debug, Clone)]
+enum Step {
+    /// The call now rings at these and is had by that one. Told to those it concerns now.
+    Moves(u8, Vec<u8>, Option<u8>),
+    Ends(u8),
+    Unrelated,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let operator = 1..5u8;
+    let step = prop_oneof![
+        6 => (0..4u8, prop::collection::vec(operator.clone(), 0..3), prop::option::of(operator))
+            .prop_map(|(call, rings, has)| Step::Moves(call, rings, has)),
+        2 => (0..4u8).prop_map(Step::Ends),
+        1 => Just(Step::Unrelated),
+    ];
+    prop::collection::vec(step, 0..60)
+}
+
+fn to_draft(step: &Step) -> Draft {
+    match step {
+        Step::Moves(call, rings, has) => {
+            let view = view(*call, rings, *has);
+            let operators: Vec<Extension> = view.operators().cloned().collect();
+            let audience =
+                if operators.is_empty() { Audience::Supervisors } else { Audience::Operators(operators) };
+            draft(audience, Change::Call(view))
+        }
+        // Addressed to nobody in particular: whoever had it in sight must hear of it all the same.
+        Step::Ends(call) => {
+            draft(Audience::Operators(Vec::new()), Change::CallGone(view(*call, &[], None).id))
+        }
+        Step::Unrelated => draft(Audience::All, Change::None),
+    }
+}
+
+fn viewers() -> Vec<Viewer> {
+    vec![
+        Viewer::new(Role::Operator, Some(extension(1)), []),
+        Viewer::new(Role::Operator, Some(extension(4)), []),
+        Viewer::new(Role::Operator, None, []),
+        Viewer::new(Role::Supervisor, Some(extension(4)), [extension(1), extension(2)]),
+        Viewer::new(Role::Supervisor, None, []),
+        Viewer::all_seeing(Role::Admin),
+        Viewer::all_seeing(Role::System),
+    ]
+}
+
+type Seen = BTreeMap<CallId, Arc<CallView>>;
+
+/// A desktop: what it knows after an event it was given. It knows its own sight, as a client does.
+fn learn(seen: &mut Seen, viewer: &Viewer, event: &Event, published: &BTreeMap<String, Change>) {
+    match &published[&event.id().to_string()] {
+        Change::Call(view) if viewer.sees_call(view) => {
+            seen.insert(view.id, Arc::clone(view));
+        }
+        Change::Call(view) => {
+            seen.remove(&view.id);
+        }
+        Change::CallGone(call) => {
+            seen.remove(call);
+        }
+        Change::None | Change::Pbx { .. } => {}
+    }
+}
+
+fn drain(subscription: &mut Subscription) -> Vec<Arc<Event>> {
+    let mut events = Vec::new();
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    loop {
+        match std::pin::pin!(subscription.next()).poll(&mut context) {
+            std::task::Poll::Ready(Ok(event)) => events.push(event),
+            _ => return events,
+        }
+    }
+}
+
+fn known(calls: &[Arc<CallView>]) -> Seen {
+    calls.iter().map(|call| (call.id, Arc::clone(call))).collect()
+}
+
+fn publish(bus: &Bus, published: &mut BTreeMap<String, Change>, step: &Step) -> EventId {
+    let draft = to_draft(step);
+    let change = draft.change.clone();
+    let id = bus.publish(draft);
+    published.insert(id.to_string(), change);
+    id
+}
+
+proptest! {
+    #[test]
+    fn snapshot_and_rest_equal_the_whole(steps in steps(), cut in 0..60usize, resume in 0..60usize) {
+        let bus = bus(1000, 1000);
+        let (mut published, mut ids) = (BTreeMap::new(), vec![bus.head()]);
+        let cut = cut.min(steps.len());
+        let mut whole: Vec<_> = viewers().into_iter().map(|v| bus.subscribe(v, None).unwrap()).collect();
+        for step in &steps[..cut] {
+            ids.push(publish(&bus, &mut published, step));
+        }
+        let mut rest: Vec<_> = viewers().into_iter().map(|v| bus.subscribe(v, None).unwrap()).collect();
+        for step in &steps[cut..] {
+            ids.push(publish(&bus, &mut published, step));
+        }
+        let resume = resume.min(steps.len());
+        for (viewer, (whole, rest)) in viewers().iter().zip(whole.iter_mut().zip(&mut rest)) {
+            let mut from_whole = Seen::new();
+            let events = drain(whole);
+            for pair in events.windows(2) {
+                prop_assert!(pair[1].id().is_after(pair[0].id()));
+            }
+            for event in &events {
+                learn(&mut from_whole, viewer, event, &published);
+            }
+            let Some(First::Snapshot(snapshot)) = rest.take_first() else { panic!("no snapshot") };
+            prop_assert_eq!(&snapshot.id, &ids[cut]);
+            let mut from_rest = known(&snapshot.calls);
+            for event in drain(rest) {
+                learn(&mut from_rest, viewer, &event, &published);
+            }
+            prop_assert_eq!(&from_whole, &from_rest);
+            prop_assert_eq!(&from_whole, &known(&bus.snapshot(viewer).calls));
+
+            // Whoever comes back after any event gets exactly what is missing.
+            let mut resumed = bus.subscribe(viewer.clone(), Some(&ids[resume])).unwrap();
+            prop_assert_eq!(resumed.take_first(), Some(First::Resumed(ids[resume].clone())));
+            let missed: Vec<_> = events.iter().filter(|e| e.id().is_after(&ids[resume])).map(|e| e.id()).collect();
+            let replayed = drain(&mut resumed);
+            prop_assert_eq!(missed, replayed.iter().map(|e| e.id()).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn a_short_memory_answers_with_a_snapshot_never_with_a_hole(
+        steps in steps(), kept in 1..20usize, back in 0..60usize,
+    ) {
+        let bus = bus(kept, 1000);
+        let (mut published, mut ids) = (BTreeMap::new(), vec![bus.head()]);
+        for step in &steps {
+            ids.push(publish(&bus, &mut published, step));
+        }
+        let back = back.min(steps.len());
+        let after = &ids[ids.len() - 1 - back];
+        let viewer = Viewer::all_seeing(Role::Admin);
+        let mut subscription = bus.subscribe(viewer.clone(), Some(after)).unwrap();
+        match subscription.take_first().unwrap() {
+            First::Resumed(id) => {
+                prop_assert!(back <= kept);
+                prop_assert_eq!(&id, after);
+                prop_assert_eq!(drain(&mut subscription).len(), back);
+            }
+            First::Snapshot(snapshot) => {
+                prop_assert!(back > kept);
+                prop_assert_eq!(known(&snapshot.calls), known(&bus.snapshot(&viewer).calls));
+                prop_assert!(drain(&mut subscription).is_empty());
+            }
+        }
+    }
+}
+
+#[test]
+fn another_stream_and_the_future_are_answered_with_a_snapshot() {
+    let bus = bus(10, 10);
+    bus.publish(to_draft(&Step::Unrelated));
+    for text in ["s2-1", "s1-2"] {
+        let after = EventId::parse(text).unwrap();
+        let mut subscription = bus.subscribe(Viewer::all_seeing(Role::Admin), Some(&after)).unwrap();
+        assert!(matches!(subscription.take_first(), Some(First::Snapshot(_))), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_slow_reader_is_cut_off_and_nobody_else_notices() {
+    let bus = bus(1000, 4);
+    let admin = || Viewer::all_seeing(Role::Admin);
+    let mut slow = bus.subscribe(admin(), None).unwrap();
+    let mut quick = bus.subscribe(admin(), None).unwrap();
+    let cut_off = slow.cut_off();
+    let mut last = None;
+    for _ in 0..10 {
+        let id = bus.publish(to_draft(&Step::Unrelated));
+        assert_eq!(quick.next().await.unwrap().id(), &id);
+    }
+    assert!(cut_off.is_cancelled());
+    while let Ok(event) = slow.next().await {
+        last = Some(event.id().clone());
+    }
+    assert_eq!(slow.next().await.unwrap_err(), Ended::TooSlow);
+    let last = last.unwrap();
+    assert_eq!(last, EventId::parse("s1-4").unwrap(), "what waited for it is still whole");
+    assert_eq!(bus.figures().cut_off_total, 1);
+
+    // It comes back and has missed nothing.
+    drop(slow);
+    let mut again = bus.subscribe(admin(), Some(&last)).unwrap();
+    assert_eq!(again.take_first(), Some(First::Resumed(last)));
+    assert_eq!(drain(&mut again).len(), 6);
+}
+
+#[tokio::test]
+async fn a_long_replay_comes_in_steps_and_without_a_hole() {
+    let bus = bus(5000, 8);
+    let start = bus.head();
+    let first: Vec<EventId> = (0..2000).map(|_| bus.publish(to_draft(&Step::Unrelated))).collect();
+    let mut reader = bus.subscribe(Viewer::all_seeing(Role::System), Some(&start)).unwrap();
+    for id in &first[..500] {
+        assert_eq!(reader.next().await.unwrap().id(), id);
+    }
+    let later: Vec<EventId> = (0..2000).map(|_| bus.publish(to_draft(&Step::Unrelated))).collect();
+    for id in first[500..].iter().chain(&later) {
+        assert_eq!(reader.next().await.unwrap().id(), id);
+    }
+    let live = bus.publish(to_draft(&Step::Unrelated));
+    assert_eq!(reader.next().await.unwrap().id(), &live);
+}
+
+#[test]
+fn a_place_is_free_again_when_its_subscription_is_dropped() {
+    let bus = bus(10, 4);
+    let all: Vec<_> = (0..64)
+        .map(|_| bus.subscribe(Viewer::new(Role::Operator, Some(extension(1)), []), None).unwrap())
+        .collect();
+    let refused = bus.subscribe(Viewer::all_seeing(Role::Admin), None).unwrap_err();
+    assert_eq!(refused, SubscribeError::Full(64));
+    drop(all);
+    assert_eq!(bus.figures().subscribers, 0);
+    assert!(bus.subscribe(Viewer::all_seeing(Role::Admin), None).is_ok());
+}
+
+#[tokio::test]
+async fn closing_ends_every_subscription_after_what_waits_for_it() {
+    let bus = bus(10, 4);
+    let mut reader = bus.subscribe(Viewer::all_seeing(Role::Admin), None).unwrap();
+    let id = bus.publish(to_draft(&Step::Unrelated));
+    bus.close();
+    assert_eq!(reader.next().await.unwrap().id(), &id);
+    assert_eq!(reader.next().await.unwrap_err(), Ended::Closed);
+    let refused = bus.subscribe(Viewer::all_seeing(Role::Admin), None).unwrap_err();
+    assert_eq!(refused, SubscribeError::Closed);
+}

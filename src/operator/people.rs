@@ -1,0 +1,215 @@
+//! Who is who: users and teams, in memory, as they were when last read.
+//!
+//! Invariant: a [`Roster`] is complete and never changes; [`People`] replaces it as a whole, and remembers for
+//! everybody whose sight changed from which event on a stream may be resumed: what happened earlier was
+//! filtered for other eyes, so an older stream begins again with a snapshot.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::role::Role;
+use super::viewer::Viewer;
+use crate::bus::EventId;
+use crate::ids::{Extension, RecordId};
+
+/// A group of operators with its supervisors.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Team {
+    /// The record.
+    pub id: RecordId,
+    /// Its name.
+    pub name: String,
+}
+
+/// Somebody who may sign in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Person {
+    /// The record.
+    pub id: RecordId,
+    /// The name colleagues know.
+    pub name: String,
+    /// Its reading.
+    pub kana: String,
+    /// What they are.
+    pub role: Role,
+    /// The extension they answer at.
+    pub extension: Option<Extension>,
+    /// The team they belong to or supervise.
+    pub team: Option<RecordId>,
+}
+
+/// Everybody at one time.
+#[derive(Debug, Default)]
+pub struct Roster {
+    people: HashMap<RecordId, Entry>,
+    by_extension: HashMap<Extension, RecordId>,
+    teams: HashMap<RecordId, Team>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    person: Arc<Person>,
+    viewer: Viewer,
+    /// Streams may be resumed from after this event only; `None`: from any.
+    sight_since: Option<EventId>,
+}
+
+impl Roster {
+    /// Everybody. A later person with the same extension does not displace an earlier one.
+    #[must_use]
+    pub fn new(people: impl IntoIterator<Item = Person>, teams: impl IntoIterator<Item = Team>) -> Self {
+        let people: Vec<Arc<Person>> = people.into_iter().map(Arc::new).collect();
+        let mut members: HashMap<RecordId, Vec<Extension>> = HashMap::new();
+        let mut by_extension = HashMap::new();
+        for person in &people {
+            let Some(extension) = &person.extension else { continue };
+            by_extension.entry(extension.clone()).or_insert(person.id);
+            if let Some(team) = person.team {
+                members.entry(team).or_default().push(extension.clone());
+            }
+        }
+        let entry = |person: Arc<Person>| {
+            let team = person.team.and_then(|t| members.get(&t)).cloned().unwrap_or_default();
+            let viewer = Viewer::new(person.role, person.extension.clone(), team);
+            (person.id, Entry { person, viewer, sight_since: None })
+        };
+        let people = people.into_iter().map(entry).collect();
+        Self { people, by_extension, teams: teams.into_iter().map(|team| (team.id, team)).collect() }
+    }
+
+    /// The person with this record.
+    #[must_use]
+    pub fn person(&self, id: RecordId) -> Option<&Arc<Person>> {
+        self.people.get(&id).map(|entry| &entry.person)
+    }
+
+    /// Who answers at this extension.
+    #[must_use]
+    pub fn at(&self, extension: &Extension) -> Option<&Arc<Person>> {
+        self.by_extension.get(extension).and_then(|id| self.person(*id))
+    }
+
+    /// The eyes of this person, and the event from after which their stream may be resumed (`None`: any).
+    #[must_use]
+    pub fn viewer(&self, id: RecordId) -> Option<(&Viewer, Option<&EventId>)> {
+        self.people.get(&id).map(|entry| (&entry.viewer, entry.sight_since.as_ref()))
+    }
+
+    /// The team with this record.
+    #[must_use]
+    pub fn team(&self, id: RecordId) -> Option<&Team> {
+        self.teams.get(&id)
+    }
+
+    /// Operators and supervisors with an extension that `viewer` may see, by extension.
+    #[must_use]
+    pub fn operators(&self, viewer: &Viewer) -> Vec<Arc<Person>> {
+        let mut found: Vec<_> = self.by_extension.iter().filter(|(e, _)| viewer.sees_operator(e)).collect();
+        found.sort_unstable();
+        found.into_iter().filter_map(|(_, id)| self.person(*id)).cloned().collect()
+    }
+}
+
+/// The present roster. Cheap to clone; all clones see the same.
+#[derive(Debug, Clone)]
+pub struct People(watch::Sender<Arc<Roster>>);
+
+impl People {
+    /// Begins with this roster.
+    #[must_use]
+    pub fn new(roster: Roster) -> Self {
+        Self(watch::Sender::new(Arc::new(roster)))
+    }
+
+    /// Everybody, now.
+    #[must_use]
+    pub fn current(&self) -> Arc<Roster> {
+        Arc::clone(&self.0.borrow())
+    }
+
+    /// Puts `roster` in the place of the present one; `head` is the latest event of the bus.
+    pub fn replace(&self, mut roster: Roster, head: &EventId) {
+        self.0.send_modify(|present| {
+            for (id, entry) in &mut roster.people {
+                entry.sight_since = match present.people.get(id) {
+                    Some(before) if before.viewer == entry.viewer => before.sight_since.clone(),
+                    _ => Some(head.clone()),
+                };
+            }
+            *present = Arc::new(roster);
+        });
+    }
+
+    /// Wakes when people change.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<Arc<Roster>> {
+        self.0.subscribe()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    fn person(n: u128, role: Role, extension: Option<&str>, team: Option<u128>) -> Person {
+        Person {
+            id: RecordId(Uuid::from_u128(n)),
+            name: format!("person {n}"),
+            kana: String::new(),
+            role,
+            extension: extension.map(|e| Extension::parse(e).unwrap()),
+            team: team.map(|t| RecordId(Uuid::from_u128(t))),
+        }
+    }
+
+    fn extension(text: &str) -> Extension {
+        Extension::parse(text).unwrap()
+    }
+
+    #[test]
+    fn a_supervisor_sees_her_team_and_nobody_elses() {
+        let roster = Roster::new(
+            [
+                person(1, Role::Operator, Some("1001"), Some(100)),
+                person(2, Role::Operator, Some("1002"), Some(200)),
+                person(3, Role::Supervisor, Some("2001"), Some(100)),
+                person(4, Role::Admin, None, None),
+                person(5, Role::Operator, Some("1005"), None),
+            ],
+            [],
+        );
+        let seen = |n: u128| -> Vec<String> {
+            let (viewer, _) = roster.viewer(RecordId(Uuid::from_u128(n))).unwrap();
+            roster
+                .operators(viewer)
+                .iter()
+                .filter_map(|p| p.extension.as_ref())
+                .map(ToString::to_string)
+                .collect()
+        };
+        assert_eq!(seen(1), ["1001"]);
+        assert_eq!(seen(3), ["1001", "2001"]);
+        assert_eq!(seen(4), ["1001", "1002", "1005", "2001"]);
+        assert_eq!(seen(5), ["1005"]);
+        assert_eq!(roster.at(&extension("1002")).unwrap().id, RecordId(Uuid::from_u128(2)));
+    }
+
+    #[test]
+    fn a_stream_is_not_resumed_from_before_a_change_of_sight() {
+        let operator = || person(1, Role::Operator, Some("1001"), Some(100));
+        let people = People::new(Roster::new([operator(), person(3, Role::Supervisor, None, Some(100))], []));
+        let since = |n: u128| {
+            let roster = people.current();
+            roster.viewer(RecordId(Uuid::from_u128(n))).and_then(|(_, since)| since.cloned())
+        };
+        assert_eq!((since(1), since(3)), (None, None));
+        let joined = person(2, Role::Operator, Some("1002"), Some(100));
+        let roster = Roster::new([operator(), joined, person(3, Role::Supervisor, None, Some(100))], []);
+        let head = EventId::parse("a-7").unwrap();
+        people.replace(roster, &head);
+        assert_eq!((since(1), since(2), since(3)), (None, Some(head.clone()), Some(head)));
+    }
+}
