@@ -4,8 +4,10 @@
 pub mod ami;
 pub mod bus;
 pub mod call;
+pub mod config;
 pub mod directory;
 pub mod identity;
 pub mod ids;
+pub mod secret;
 pub mod store;
 pub mod operator;

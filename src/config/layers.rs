@@ -1,0 +1,422 @@
+//! The three layers: `default.toml`, a file, the environment.
+//!
+//! Each layer is compared with `default.toml` before it is laid over the ones below, so an unknown key is
+//! found where it stands. Invariant: the origin of every value is remembered, so a value that does not fit is
+//! reported with the file or variable that holds it, not with the last one read.
+//!
+//! A variable's text takes the type that its key has in `default.toml`: `8470` is a number for `pbx.port`, and
+//! text for `pbx.name`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use toml::{Table, Value};
+
+use super::{Config, ConfigError};
+use crate::secret::Secret;
+
+/// The defaults, with every key explained.
+pub const DEFAULT_TOML: &str = include_str!("default.toml");
+/// Where the configuration is looked for when nobody names one.
+pub const DEFAULT_FILE: &str = "/etc/toritsugi/toritsugi.toml";
+/// Names the configuration file.
+pub const CONFIG_ENV: &str = "TORITSUGI_CONFIG";
+
+/// What every variable of the third layer begins with.
+const ENV_PREFIX: &str = "TORITSUGI__";
+/// How messages call the first layer.
+const DEFAULT_ORIGIN: &str = "default.toml (built in)";
+/// Tables whose keys the installation chooses.
+const FREE_TABLES: [&str; 1] = ["directory.default_accounts"];
+/// Keys whose relative paths start at the file that names them.
+const PATH_KEYS: [&str; 4] =
+    ["pbx.event_secret_file", "pbx.action_secret_file", "pbx.tls.ca_file", "store.path"];
+/// Secrets, which only the environment may hold.
+const SECRET_KEYS: [&str; 2] = ["pbx.event_secret", "pbx.action_secret"];
+
+impl Config {
+    /// The configuration of this process: the file given, else the one [`CONFIG_ENV`] names, else
+    /// [`DEFAULT_FILE`] if it is there, under the process's environment.
+    ///
+    /// # Errors
+    /// One line with origin, key and reason.
+    pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
+        let named = std::env::var_os(CONFIG_ENV).filter(|name| !name.is_empty()).map(PathBuf::from);
+        let file = file.map(Path::to_path_buf).or(named).or_else(|| {
+            let default = PathBuf::from(DEFAULT_FILE);
+            default.exists().then_some(default)
+        });
+        let environment = std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
+        });
+        Self::from_layers(file.as_deref(), environment)
+    }
+
+    /// As [`Config::load`], from the layers given.
+    ///
+    /// # Errors
+    /// One line with origin, key and reason.
+    pub fn from_layers(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let mut layers = Layers::with_defaults();
+        if let Some(file) = file {
+            let text = std::fs::read_to_string(file).map_err(|e| ConfigError::Unreadable {
+                file: file.display().to_string(),
+                reason: e.to_string(),
+            })?;
+            layers.lay_file(file, &text)?;
+        }
+        layers.lay_environment(environment)?;
+        let mut config = layers.finish()?;
+        config.file = file.map(Path::to_path_buf);
+        Ok(config)
+    }
+}
+
+struct Layers {
+    merged: Table,
+    /// The origin of each key that is not the default's.
+    origins: BTreeMap<String, String>,
+    secrets: BTreeMap<String, Secret>,
+}
+
+impl Layers {
+    fn with_defaults() -> Self {
+        #[expect(clippy::expect_used, reason = "a unit test parses the same compiled-in text")]
+        let merged = DEFAULT_TOML.parse().expect("default.toml is TOML");
+        Self { merged, origins: BTreeMap::new(), secrets: BTreeMap::new() }
+    }
+
+    fn lay_file(&mut self, file: &Path, text: &str) -> Result<(), ConfigError> {
+        let origin = file.display().to_string();
+        let table: Table = text.parse().map_err(|e: toml::de::Error| ConfigError::Syntax {
+            file: origin.clone(),
+            line: e
+                .span()
+                .map_or(1, |span| 1 + text.as_bytes()[..span.start].iter().filter(|b| **b == b'\n').count()),
+            reason: one_line(e.message()),
+        })?;
+        for (key, value) in leaves(table) {
+            let value = match value {
+                Value::String(path) if PATH_KEYS.contains(&key.as_str()) && !path.is_empty() => {
+                    let directory = file.parent().unwrap_or(Path::new(""));
+                    Value::String(directory.join(path).to_string_lossy().into_owned())
+                }
+                other => other,
+            };
+            self.lay(&origin, &key, value)?;
+        }
+        Ok(())
+    }
+
+    fn lay_environment(
+        &mut self,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<(), ConfigError> {
+        for (name, text) in environment {
+            let Some(rest) = name.strip_prefix(ENV_PREFIX) else { continue };
+            let key = self.key_of_variable(rest);
+            if SECRET_KEYS.contains(&key.as_str()) {
+                self.secrets.insert(key, Secret::new(text));
+                continue;
+            }
+            let origin = format!("environment variable {}", one_line(&name));
+            let value = match find(&self.merged, &key) {
+                Some(Value::Integer(_)) => text.trim().parse().map_or(Value::String(text), Value::Integer),
+                Some(Value::Boolean(_)) => text.trim().parse().map_or(Value::String(text), Value::Boolean),
+                Some(Value::Array(_)) => list(&text),
+                _ => Value::String(text),
+            };
+            self.lay(&origin, &key, value)?;
+        }
+        Ok(())
+    }
+
+    /// `PBX__TLS__CA_FILE` means `pbx.tls.ca_file`; keys of free tables keep their case.
+    fn key_of_variable(&self, rest: &str) -> String {
+        let lower = rest.to_ascii_lowercase().replace("__", ".");
+        for table in FREE_TABLES {
+            if lower.starts_with(table) && lower.as_bytes().get(table.len()) == Some(&b'.') {
+                let prefix = table.len() + table.matches('.').count();
+                return format!("{table}.{}", &rest[prefix + 2..]);
+            }
+        }
+        lower
+    }
+
+    fn lay(&mut self, origin: &str, key: &str, value: Value) -> Result<(), ConfigError> {
+        let error = |reason: String| ConfigError::Key { origin: origin.into(), key: one_line(key), reason };
+        if SECRET_KEYS.contains(&key) {
+            let variable = format!("{ENV_PREFIX}{}", key.to_ascii_uppercase().replace('.', "__"));
+            return Err(error(format!(
+                "a secret does not belong in this file: put it into a file of its own and name that in {key}_file, \
+                 or set {variable}"
+            )));
+        }
+        let (section, name) = key.rsplit_once('.').unwrap_or(("", key));
+        let free = FREE_TABLES.contains(&section);
+        let table = if section.is_empty() {
+            Some(&mut self.merged)
+        } else {
+            section.split('.').try_fold(&mut self.merged, |table, part| table.get_mut(part)?.as_table_mut())
+        };
+        let Some(table) = table else {
+            let known = Table::iter(&self.merged).map(|(name, _)| name.as_str());
+            return Err(error(format!(
+                "unknown section; there are {}",
+                known.collect::<Vec<_>>().join(", ")
+            )));
+        };
+        match table.get(name) {
+            Some(Value::Table(_)) if value.is_table() => return Ok(()),
+            Some(Value::Table(_)) => return Err(error("is a section: write it in square brackets".into())),
+            None if !free => {
+                let known: Vec<_> =
+                    table.iter().filter(|(_, v)| !v.is_table()).map(|(k, _)| k.as_str()).collect();
+                return Err(error(match (section, known.is_empty()) {
+                    ("", _) | (_, true) => "unknown key".into(),
+                    _ => format!("unknown key; [{section}] has {}", known.join(", ")),
+                }));
+            }
+            _ => table.insert(name.into(), value),
+        };
+        self.origins.insert(key.into(), origin.into());
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Config, ConfigError> {
+        let mut config: Config =
+            serde_path_to_error::deserialize(Value::Table(self.merged)).map_err(|e| {
+                let key = e.path().to_string();
+                // A wrong element of a list, `pbx.trunks[1]`, has the origin of the list.
+                let leaf = key.split('[').next().unwrap_or(&key);
+                ConfigError::Key {
+                    origin: self.origins.remove(leaf).unwrap_or_else(|| DEFAULT_ORIGIN.into()),
+                    reason: one_line(e.inner().message()),
+                    key: one_line(&key),
+                }
+            })?;
+        config.pbx.event_secret = self.secrets.remove("pbx.event_secret");
+        config.pbx.action_secret = self.secrets.remove("pbx.action_secret");
+        Ok(config)
+    }
+}
+
+/// Every value with its full key; an empty section stands for itself, so that an unknown one is noticed.
+fn leaves(table: Table) -> Vec<(String, Value)> {
+    let mut found = Vec::new();
+    let mut open = vec![(String::new(), table)];
+    while let Some((prefix, table)) = open.pop() {
+        for (name, value) in table {
+            let key = if prefix.is_empty() { name } else { format!("{prefix}.{name}") };
+            match value {
+                Value::Table(inner) if !inner.is_empty() => open.push((key, inner)),
+                value => found.push((key, value)),
+            }
+        }
+    }
+    found
+}
+
+fn find<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
+    let (section, name) = key.rsplit_once('.')?;
+    section.split('.').try_fold(table, |table, part| table.get(part)?.as_table())?.get(name)
+}
+
+fn list(text: &str) -> Value {
+    let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+    Value::Array(items.map(|item| Value::String(item.into())).collect())
+}
+
+/// Messages stay on one line whatever the file holds.
+fn one_line(text: &str) -> String {
+    text.split(char::is_control).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn from(text: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        let mut layers = Layers::with_defaults();
+        layers.lay_file(Path::new("/etc/t.toml"), text)?;
+        layers.lay_environment(environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())))?;
+        layers.finish()
+    }
+
+    #[test]
+    fn the_defaults_are_a_configuration() {
+        let config = from("", &[]).unwrap();
+        assert_eq!((config.pbx.host.as_str(), config.pbx.port), ("127.0.0.1", 5038));
+        assert_eq!(config.pop.store_wait.as_millis(), 200);
+        assert!(config.pbx.is_operator("1001") && config.pbx.is_operator("2001"));
+        assert!(!config.pbx.is_operator("10010") && !config.pbx.is_operator("carrier"));
+        assert_eq!(config.gateway.body_bytes_max, 1 << 20);
+        assert!(config.gateway.listen.ip().is_loopback());
+        assert_eq!(config.pbx.tls.ca_file, None);
+    }
+
+    #[test]
+    fn every_key_of_the_defaults_is_explained() {
+        let mut explained = false;
+        for line in DEFAULT_TOML.lines() {
+            match line.as_bytes().first() {
+                Some(b'#') => explained |= line.len() > 20,
+                Some(b'[') | None => explained = false,
+                Some(_) => assert!(explained, "no comment above {line}"),
+            }
+        }
+    }
+
+    #[test]
+    fn later_layers_win() {
+        let file =
+            "[pbx]\nhost = 'pbx.example.jp'\ntrunks = ['ntt']\n[directory.default_accounts]\nntt = 'A001'";
+        let config = from(
+            file,
+            &[
+                ("TORITSUGI__PBX__PORT", "5039"),
+                ("TORITSUGI__PBX__TRUNKS", "ntt, kddi"),
+                ("TORITSUGI__PBX__TLS__ENABLED", "true"),
+                ("TORITSUGI__DIRECTORY__DEFAULT_ACCOUNTS__Kddi", "B002"),
+                ("TORITSUGI__PBX__NAME", "123"),
+                ("PATH", "/bin"),
+            ],
+        )
+        .unwrap();
+        assert_eq!((config.pbx.host.as_str(), config.pbx.port), ("pbx.example.jp", 5039));
+        assert_eq!(config.pbx.trunks, ["ntt", "kddi"]);
+        assert!(config.pbx.tls.enabled);
+        assert_eq!(config.pbx.name.as_str(), "123");
+        assert_eq!(config.directory.default_accounts["ntt"], "A001");
+        assert_eq!(config.directory.default_accounts["Kddi"], "B002");
+    }
+
+    #[test]
+    fn relative_files_lie_beside_the_file_that_names_them() {
+        let config = from("[store]\npath = 'data/t.db'\n[pbx.tls]\nca_file = '/abs.pem'", &[]).unwrap();
+        assert_eq!(config.store.path, Path::new("/etc/data/t.db"));
+        assert_eq!(config.pbx.tls.ca_file.as_deref(), Some(Path::new("/abs.pem")));
+        let config = from("", &[("TORITSUGI__STORE__PATH", "here.db")]).unwrap();
+        assert_eq!(config.store.path, Path::new("here.db"));
+    }
+
+    /// A file, an environment, and how the message begins.
+    type Wrong<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
+
+    const WRONG: &[Wrong<'_>] = &[
+        (
+            "[pbx]\nport = 99999",
+            &[],
+            "/etc/t.toml: pbx.port: invalid value: integer `99999`, expected a whole number from 1 to 65535",
+        ),
+        (
+            "[pbx]\nport = 'x'",
+            &[],
+            "/etc/t.toml: pbx.port: invalid type: string \"x\", expected a whole number from 1 to 65535",
+        ),
+        (
+            "[pbx]\nping_seconds = -1",
+            &[],
+            "/etc/t.toml: pbx.ping_seconds: invalid value: integer `-1`, expected a whole number from 1 to 60",
+        ),
+        ("[pbx]\nhots = 'x'", &[], "/etc/t.toml: pbx.hots: unknown key; [pbx] has "),
+        (
+            "[pbxx]\nhost = 'x'",
+            &[],
+            "/etc/t.toml: pbxx.host: unknown section; there are bus, directory, gateway, log, pbx, pop, store",
+        ),
+        ("[pbxx]", &[], "/etc/t.toml: pbxx: unknown key"),
+        ("pbx = 1", &[], "/etc/t.toml: pbx: is a section"),
+        ("host = 'x'", &[], "/etc/t.toml: host: unknown key"),
+        ("[pbx]\nname = 'a b'", &[], "/etc/t.toml: pbx.name: a PBX name must be"),
+        ("[pbx]\nhost = ''", &[], "/etc/t.toml: pbx.host: must be 1 to 79 characters"),
+        ("[pbx]\ntrunks = ['a', 'b c']", &[], "/etc/t.toml: pbx.trunks[1]: must be 1 to 79 characters"),
+        (
+            "[pbx]\noperator_extensions = ['1.']",
+            &[],
+            "/etc/t.toml: pbx.operator_extensions[0]: \"1.\" is no pattern",
+        ),
+        ("[pbx]\nevent_secret = 's3cret'", &[], "/etc/t.toml: pbx.event_secret: a secret does not belong"),
+        ("[pbx\n", &[], "/etc/t.toml: line 1: "),
+        ("[pop]\n\nstore_wait_ms = = 3\n", &[], "/etc/t.toml: line 3: "),
+        ("[gateway]\nlisten = 'localhost'", &[], "/etc/t.toml: gateway.listen: invalid socket address"),
+        (
+            "[gateway]\nallowed_origins = ['desk']",
+            &[],
+            "/etc/t.toml: gateway.allowed_origins: \"desk\" is no origin",
+        ),
+        ("[store]\npath = ''", &[], "/etc/t.toml: store.path: must name a file"),
+        ("[directory]\ncountry = 'Japan'", &[], "/etc/t.toml: directory.country: must be a country"),
+        (
+            "[directory]\ntime_zone = 'Asia/Edo'",
+            &[],
+            "/etc/t.toml: directory.time_zone: unknown time zone \"Asia/Edo\"",
+        ),
+        ("[log]\nlevel = 'a=b=c'", &[], "/etc/t.toml: log.level: must be error, warn"),
+        (
+            "[log]\nformat = 'xml'",
+            &[],
+            "/etc/t.toml: log.format: unknown variant `xml`, expected `text` or `json`",
+        ),
+        ("[pbx]\n\"ho\\u000ast\" = 1", &[], "/etc/t.toml: pbx.ho st: unknown key"),
+        (
+            "",
+            &[("TORITSUGI__PBX__PORT", "many")],
+            "environment variable TORITSUGI__PBX__PORT: pbx.port: invalid type",
+        ),
+        ("", &[("TORITSUGI__PBX", "x")], "environment variable TORITSUGI__PBX: pbx: is a section"),
+        (
+            "",
+            &[("TORITSUGI__NOPE__X", "x")],
+            "environment variable TORITSUGI__NOPE__X: nope.x: unknown section",
+        ),
+    ];
+
+    #[test]
+    fn what_is_wrong_is_one_line_with_origin_key_and_reason() {
+        for (file, environment, expected) in WRONG {
+            let message = from(file, environment).unwrap_err().to_string();
+            assert!(message.starts_with(expected), "{file:?}\n is      {message}\n wanted  {expected}");
+            assert!(!message.contains(char::is_control) && !message.contains("s3cret"), "{message:?}");
+        }
+    }
+
+    #[test]
+    fn secrets_come_from_files_or_the_environment_and_stay_secret() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("event"), "from the file\nnot this\n").unwrap();
+        std::fs::write(directory.path().join("empty"), "\n").unwrap();
+        let file = directory.path().join("t.toml");
+        std::fs::write(&file, "[pbx]\nevent_secret_file = 'event'\naction_secret_file = 'empty'").unwrap();
+
+        let given = ("TORITSUGI__PBX__ACTION_SECRET".to_owned(), "from outside".to_owned());
+        let config = Config::from_layers(Some(&file), [given]).unwrap();
+        assert!(!format!("{config:?}").contains("from outside"));
+        let both = config.pbx.credentials().unwrap();
+        assert_eq!(both.events.secret.expose(), "from the file");
+        assert_eq!(both.actions.secret.expose(), "from outside");
+
+        let config = Config::from_layers(Some(&file), []).unwrap();
+        let message = config.pbx.credentials().unwrap_err().to_string();
+        assert!(
+            message
+                .ends_with("empty: pbx.action_secret_file: its first line is empty; it must hold the secret"),
+            "{message}"
+        );
+
+        let message = from("", &[]).unwrap().pbx.credentials().unwrap_err().to_string();
+        assert_eq!(
+            message,
+            "no secret: pbx.event_secret_file: name the file that holds it, or set TORITSUGI__PBX__EVENT_SECRET"
+        );
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_named() {
+        let error = Config::from_layers(Some(Path::new("/nonexistent/t.toml")), []).unwrap_err();
+        assert!(error.to_string().starts_with("/nonexistent/t.toml: cannot be read: "), "{error}");
+    }
+}

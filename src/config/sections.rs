@@ -1,0 +1,269 @@
+//! The sections of the configuration, one type each, in the order of `default.toml`, which explains the keys.
+//!
+//! Invariant: no field needs another look at its raw text; durations are durations, files are `None` when not
+//! set, names are printable.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use serde::Deserialize;
+use smol_str::SmolStr;
+
+use super::{ConfigError, ExtensionPattern, values};
+use crate::ids::PbxId;
+use crate::secret::Secret;
+
+/// Largest secret file that is read, in bytes.
+const SECRET_FILE_BYTES_MAX: u64 = 4096;
+
+/// The whole configuration.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The PBX.
+    pub pbx: PbxConfig,
+    /// Where records are kept.
+    pub store: StoreConfig,
+    /// The HTTP interface.
+    pub gateway: GatewayConfig,
+    /// The event stream.
+    pub bus: BusConfig,
+    /// The pop.
+    pub pop: PopConfig,
+    /// Numbers and accounts.
+    pub directory: DirectoryConfig,
+    /// The log.
+    pub log: LogConfig,
+    /// The file that was read besides `default.toml`, if any; for messages.
+    #[serde(skip)]
+    pub file: Option<PathBuf>,
+}
+
+/// `[pbx]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PbxConfig {
+    /// The installation's name for the PBX.
+    pub name: PbxId,
+    /// AMI host.
+    #[serde(deserialize_with = "values::word")]
+    pub host: SmolStr,
+    /// AMI port.
+    #[serde(deserialize_with = "values::port")]
+    pub port: u16,
+    /// The account that reads.
+    #[serde(deserialize_with = "values::word")]
+    pub event_user: SmolStr,
+    /// The account that gives orders.
+    #[serde(deserialize_with = "values::word")]
+    pub action_user: SmolStr,
+    #[serde(deserialize_with = "values::optional_path")]
+    event_secret_file: Option<PathBuf>,
+    #[serde(deserialize_with = "values::optional_path")]
+    action_secret_file: Option<PathBuf>,
+    /// From the environment only.
+    #[serde(skip)]
+    pub(super) event_secret: Option<Secret>,
+    /// From the environment only.
+    #[serde(skip)]
+    pub(super) action_secret: Option<Secret>,
+    /// Endpoints of the trunks.
+    #[serde(deserialize_with = "values::words")]
+    pub trunks: Vec<SmolStr>,
+    /// Contexts that calls from outside enter.
+    #[serde(deserialize_with = "values::words")]
+    pub trunk_contexts: Vec<SmolStr>,
+    /// Operators' extensions.
+    pub operator_extensions: Vec<ExtensionPattern>,
+    /// Supervisors' extensions.
+    pub supervisor_extensions: Vec<ExtensionPattern>,
+    /// Pause between two pings, and the deadline of each.
+    #[serde(rename = "ping_seconds", deserialize_with = "values::seconds::<_, 1, 60>")]
+    pub ping: Duration,
+    /// Longest pause between two attempts to connect.
+    #[serde(rename = "reconnect_seconds_max", deserialize_with = "values::seconds::<_, 1, 300>")]
+    pub reconnect_max: Duration,
+    /// Pause after a refused login.
+    #[serde(rename = "refused_login_seconds", deserialize_with = "values::seconds::<_, 5, 3600>")]
+    pub refused_login: Duration,
+    /// TLS to the AMI.
+    pub tls: TlsConfig,
+}
+
+/// `[pbx.tls]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsConfig {
+    /// Whether to use it.
+    pub enabled: bool,
+    /// The certificate trusted.
+    #[serde(deserialize_with = "values::optional_path")]
+    pub ca_file: Option<PathBuf>,
+    /// The name the certificate must bear; `None`: the host's.
+    #[serde(deserialize_with = "values::optional_word")]
+    pub server_name: Option<SmolStr>,
+}
+
+/// One manager account.
+#[derive(Debug, Clone)]
+pub struct Login {
+    /// The account's name.
+    pub user: SmolStr,
+    /// Its secret.
+    pub secret: Secret,
+}
+
+/// Both manager accounts.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    /// Reads events and lists.
+    pub events: Login,
+    /// Gives orders.
+    pub actions: Login,
+}
+
+/// `[store]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoreConfig {
+    /// The SQLite database.
+    #[serde(deserialize_with = "values::path")]
+    pub path: PathBuf,
+}
+
+/// `[gateway]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GatewayConfig {
+    /// Where to listen; port 0 lets the system choose.
+    pub listen: SocketAddr,
+    /// Origins besides its own whose pages may use the cookie.
+    #[serde(deserialize_with = "values::origins")]
+    pub allowed_origins: Vec<SmolStr>,
+    /// Whether the cookie is marked Secure.
+    pub secure_cookie: bool,
+    /// After so long without use a sign-in ends.
+    #[serde(rename = "session_hours", deserialize_with = "values::hours::<_, 1, 720>")]
+    pub session: Duration,
+    /// Event subscribers at the same time.
+    #[serde(deserialize_with = "values::count::<_, 1, 100_000>")]
+    pub subscribers_max: usize,
+    /// Largest body of a request.
+    #[serde(rename = "body_kib_max", deserialize_with = "values::kib::<_, 1, 16_384>")]
+    pub body_bytes_max: usize,
+    /// What open requests get on a stop.
+    #[serde(rename = "drain_seconds", deserialize_with = "values::seconds::<_, 0, 60>")]
+    pub drain: Duration,
+}
+
+/// `[bus]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BusConfig {
+    /// Past events kept for a resume.
+    #[serde(deserialize_with = "values::count::<_, 100, 1_000_000>")]
+    pub replay_events: usize,
+    /// Events that may wait for one subscriber.
+    #[serde(deserialize_with = "values::count::<_, 16, 65_536>")]
+    pub subscriber_events_max: usize,
+}
+
+/// `[pop]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PopConfig {
+    /// How long a pop waits for the store.
+    #[serde(rename = "store_wait_ms", deserialize_with = "values::millis::<_, 0, 2000>")]
+    pub store_wait: Duration,
+}
+
+/// `[directory]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DirectoryConfig {
+    /// Whose national numbers are meant.
+    #[serde(deserialize_with = "values::country")]
+    pub country: SmolStr,
+    /// Where the accounts' hours are told.
+    #[serde(deserialize_with = "values::time_zone")]
+    pub time_zone: TimeZone,
+    /// A trunk's endpoint, and the code of the account its unmatched calls are for.
+    pub default_accounts: BTreeMap<SmolStr, SmolStr>,
+}
+
+/// `[log]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogConfig {
+    /// What to log, in the notation of `tracing_subscriber::EnvFilter`, which takes it.
+    #[serde(deserialize_with = "values::log_filter")]
+    pub level: String,
+    /// In which form.
+    pub format: LogFormat,
+}
+
+/// Who reads the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// People.
+    Text,
+    /// Machines: one JSON object per line.
+    Json,
+}
+
+impl PbxConfig {
+    /// Reads the secrets of both manager accounts.
+    ///
+    /// # Errors
+    /// Names the key whose secret is missing or whose file cannot be read; never its content.
+    pub fn credentials(&self) -> Result<Credentials, ConfigError> {
+        let login = |user: &SmolStr, key, given: &Option<Secret>, file: &Option<PathBuf>| {
+            let secret = match (given, file) {
+                (Some(secret), _) => secret.clone(),
+                (None, Some(file)) => read_secret(file, key)?,
+                (None, None) => return Err(no_secret(key)),
+            };
+            Ok(Login { user: user.clone(), secret })
+        };
+        Ok(Credentials {
+            events: login(&self.event_user, "event", &self.event_secret, &self.event_secret_file)?,
+            actions: login(&self.action_user, "action", &self.action_secret, &self.action_secret_file)?,
+        })
+    }
+
+    /// Whether operators or supervisors answer at this extension.
+    #[must_use]
+    pub fn is_operator(&self, extension: &str) -> bool {
+        self.operator_extensions.iter().chain(&self.supervisor_extensions).any(|p| p.matches(extension))
+    }
+}
+
+fn no_secret(key: &str) -> ConfigError {
+    ConfigError::Key {
+        origin: "no secret".into(),
+        key: format!("pbx.{key}_secret_file"),
+        reason: format!("name the file that holds it, or set TORITSUGI__PBX__{}_SECRET", key.to_uppercase()),
+    }
+}
+
+/// The first line of `file`.
+fn read_secret(file: &Path, key: &str) -> Result<Secret, ConfigError> {
+    use std::io::Read;
+    let error = |reason: String| ConfigError::Key {
+        origin: file.display().to_string(),
+        key: format!("pbx.{key}_secret_file"),
+        reason,
+    };
+    let mut text = String::new();
+    std::fs::File::open(file)
+        .and_then(|f| f.take(SECRET_FILE_BYTES_MAX).read_to_string(&mut text))
+        .map_err(|e| error(format!("cannot be read: {e}")))?;
+    match text.lines().next() {
+        Some(line) if !line.is_empty() => Ok(Secret::new(line)),
+        _ => Err(error("its first line is empty; it must hold the secret".into())),
+    }
+}

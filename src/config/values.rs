@@ -1,0 +1,179 @@
+//! How single values are read: with their range, and with "" for what is not set.
+//!
+//! Invariant: every message names what is allowed, since the reader has nothing else to go by.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use serde::de::{Error, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer};
+use smol_str::SmolStr;
+
+struct Whole {
+    min: u64,
+    max: u64,
+}
+
+impl Visitor<'_> for Whole {
+    type Value = u64;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a whole number from {} to {}", self.min, self.max)
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<u64, E> {
+        match u64::try_from(value) {
+            Ok(value) => self.visit_u64(value),
+            Err(_) => Err(E::invalid_value(Unexpected::Signed(value), &self)),
+        }
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<u64, E> {
+        if (self.min..=self.max).contains(&value) {
+            Ok(value)
+        } else {
+            Err(E::invalid_value(Unexpected::Unsigned(value), &self))
+        }
+    }
+}
+
+fn whole<'de, D: Deserializer<'de>>(d: D, min: u64, max: u64) -> Result<u64, D::Error> {
+    d.deserialize_u64(Whole { min, max })
+}
+
+/// A TCP port.
+pub(super) fn port<'de, D: Deserializer<'de>>(d: D) -> Result<u16, D::Error> {
+    let port = whole(d, 1, u64::from(u16::MAX))?;
+    u16::try_from(port).map_err(D::Error::custom)
+}
+
+/// A count from `MIN` to `MAX`.
+pub(super) fn count<'de, D: Deserializer<'de>, const MIN: u64, const MAX: u64>(
+    d: D,
+) -> Result<usize, D::Error> {
+    usize::try_from(whole(d, MIN, MAX)?).map_err(D::Error::custom)
+}
+
+/// `MIN` to `MAX` KiB, as bytes.
+pub(super) fn kib<'de, D: Deserializer<'de>, const MIN: u64, const MAX: u64>(
+    d: D,
+) -> Result<usize, D::Error> {
+    usize::try_from(whole(d, MIN, MAX)? * 1024).map_err(D::Error::custom)
+}
+
+/// `MIN` to `MAX` milliseconds.
+pub(super) fn millis<'de, D: Deserializer<'de>, const MIN: u64, const MAX: u64>(
+    d: D,
+) -> Result<Duration, D::Error> {
+    whole(d, MIN, MAX).map(Duration::from_millis)
+}
+
+/// `MIN` to `MAX` seconds.
+pub(super) fn seconds<'de, D: Deserializer<'de>, const MIN: u64, const MAX: u64>(
+    d: D,
+) -> Result<Duration, D::Error> {
+    whole(d, MIN, MAX).map(Duration::from_secs)
+}
+
+/// `MIN` to `MAX` hours.
+pub(super) fn hours<'de, D: Deserializer<'de>, const MIN: u64, const MAX: u64>(
+    d: D,
+) -> Result<Duration, D::Error> {
+    whole(d, MIN, MAX).map(|hours| Duration::from_secs(hours * 3600))
+}
+
+/// A word of printable ASCII without spaces: a host, a user, an endpoint, a context.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "SmolStr")]
+pub(super) struct Word(SmolStr);
+
+impl TryFrom<SmolStr> for Word {
+    type Error = &'static str;
+
+    fn try_from(text: SmolStr) -> Result<Self, Self::Error> {
+        /// What Asterisk takes for the name of a channel or context.
+        const WORD_BYTES_MAX: usize = 79;
+        if !text.is_empty() && text.len() <= WORD_BYTES_MAX && text.bytes().all(|b| b.is_ascii_graphic()) {
+            Ok(Self(text))
+        } else {
+            Err("must be 1 to 79 characters of printable ASCII without spaces")
+        }
+    }
+}
+
+/// One word.
+pub(super) fn word<'de, D: Deserializer<'de>>(d: D) -> Result<SmolStr, D::Error> {
+    Word::deserialize(d).map(|word| word.0)
+}
+
+/// A list of words; it may be empty.
+pub(super) fn words<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<SmolStr>, D::Error> {
+    Ok(Vec::<Word>::deserialize(d)?.into_iter().map(|word| word.0).collect())
+}
+
+/// A file, or `None` for "".
+pub(super) fn optional_path<'de, D: Deserializer<'de>>(d: D) -> Result<Option<PathBuf>, D::Error> {
+    let path = PathBuf::deserialize(d)?;
+    Ok((!path.as_os_str().is_empty()).then_some(path))
+}
+
+/// A file.
+pub(super) fn path<'de, D: Deserializer<'de>>(d: D) -> Result<PathBuf, D::Error> {
+    optional_path(d)?.ok_or_else(|| D::Error::custom("must name a file"))
+}
+
+/// A word, or `None` for "".
+pub(super) fn optional_word<'de, D: Deserializer<'de>>(d: D) -> Result<Option<SmolStr>, D::Error> {
+    let text = SmolStr::deserialize(d)?;
+    if text.is_empty() { Ok(None) } else { Word::try_from(text).map(|w| Some(w.0)).map_err(D::Error::custom) }
+}
+
+/// A country as two capital letters.
+pub(super) fn country<'de, D: Deserializer<'de>>(d: D) -> Result<SmolStr, D::Error> {
+    let text = SmolStr::deserialize(d)?;
+    if text.len() == 2 && text.bytes().all(|b| b.is_ascii_uppercase()) {
+        Ok(text)
+    } else {
+        Err(D::Error::custom("must be a country as two capital letters, for instance JP"))
+    }
+}
+
+/// An IANA time zone.
+pub(super) fn time_zone<'de, D: Deserializer<'de>>(d: D) -> Result<TimeZone, D::Error> {
+    let name = SmolStr::deserialize(d)?;
+    TimeZone::get(&name).map_err(|_| {
+        D::Error::custom(format_args!(
+            "unknown time zone \"{name}\": use an IANA name such as Asia/Tokyo (is the package tzdata installed?)"
+        ))
+    })
+}
+
+/// Directives of a log filter.
+pub(super) fn log_filter<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
+    let text = String::deserialize(d)?;
+    match tracing_subscriber::EnvFilter::try_new(&text) {
+        Ok(_) if !text.trim().is_empty() => Ok(text),
+        _ => Err(D::Error::custom(
+            "must be error, warn, info, debug or trace, for instance info,toritsugi::ami=debug",
+        )),
+    }
+}
+
+/// Origins of web pages: scheme, host and port, no path.
+pub(super) fn origins<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<SmolStr>, D::Error> {
+    let origins = Vec::<SmolStr>::deserialize(d)?;
+    for origin in &origins {
+        let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+        let fits = |host: &str| {
+            !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b".-:[]".contains(&b))
+        };
+        if !host.is_some_and(fits) {
+            return Err(D::Error::custom(format_args!(
+                "\"{origin}\" is no origin: write https:// and the host, without a path"
+            )));
+        }
+    }
+    Ok(origins)
+}
