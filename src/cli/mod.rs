@@ -1,0 +1,141 @@
+//! The command line: one file per family of commands, and the exit code of each outcome.
+//!
+//! There are three kinds of commands. `serve` is the daemon. `check`, `explain`, `import`, `user` and `replay`
+//! read the configuration and open what it names. `calls`, `operators` and `demo` are clients of the HTTP
+//! interface, know only its address and a token, and so work from another desk.
+//!
+//! | exit code | meaning |
+//! |---|---|
+//! | 0 | done |
+//! | 1 | failed; the reason is one line on standard error |
+//! | 2 | the command line is wrong |
+//! | 64 | the configuration is wrong |
+//!
+//! Invariant: whatever a caller or a record contains reaches the terminal only through [`output::plain`] or
+//! JSON, so it can neither move the cursor nor reorder the line. Read next: `output.rs`, `client.rs`.
+
+mod calls;
+mod check;
+mod client;
+mod completions;
+mod demo;
+mod events;
+mod explain;
+mod import;
+mod operators;
+mod output;
+mod replay;
+mod user;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use toritsugi::config::{Config, ConfigError};
+
+/// The configuration is wrong (`EX_USAGE` of sysexits is what Linkerd uses for it, too).
+const EXIT_CONFIG: u8 = 64;
+
+/// 取次: what an answering service needs beside its Asterisk: which company a call is for and who calls, on the
+/// operator's screen before anyone answers.
+#[derive(Debug, Parser)]
+#[command(name = "toritsugi", version, max_term_width = 100, disable_help_subcommand = true)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Global {
+    /// The configuration file [default: /etc/toritsugi/toritsugi.toml if it is there].
+    // The variable TORITSUGI_CONFIG is read by `Config::load`, which also reports what is wrong with it.
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+}
+
+impl Global {
+    /// The configuration of this process.
+    pub(crate) fn config(&self) -> Result<Config, ConfigError> {
+        Config::load(self.config.as_deref())
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Test the configuration, the PBX, its dialplan and the store: one line each.
+    Check(check::Check),
+    /// Say which account and customers a call would pop, and why.
+    Explain(explain::Explain),
+    /// List the calls of this moment, or follow them.
+    Calls(calls::Calls),
+    /// List the operators and what they are doing.
+    Operators(operators::Operators),
+    /// Read accounts, customers or contacts from a CSV file.
+    Import(import::Import),
+    /// Add, list and revoke people and their tokens.
+    User(user::User),
+    /// Run a recorded manager transcript through the call model and print what it makes of it.
+    Replay(replay::Replay),
+    /// Follow the events and print each pop as an operator would see it.
+    Demo(demo::Demo),
+    /// Print a completion script for a shell.
+    Completions(completions::Completions),
+}
+
+/// Runs the command of this process.
+pub(crate) fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&anyhow::Error::from(error).context("cannot start the runtime")),
+    };
+    match runtime.block_on(run(cli)) {
+        Ok(code) => code,
+        Err(error) => fail(&error),
+    }
+}
+
+async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let global = &cli.global;
+    match cli.command {
+        Command::Check(command) => command.run(global).await,
+        Command::Explain(command) => command.run(global).await,
+        Command::Calls(command) => command.run().await,
+        Command::Operators(command) => command.run().await,
+        Command::Import(command) => command.run(global).await,
+        Command::User(command) => command.run(global).await,
+        Command::Replay(command) => command.run(),
+        Command::Demo(command) => command.run().await,
+        Command::Completions(command) => command.run(),
+    }
+}
+
+/// One line on standard error, causes included, and the exit code that belongs to the error.
+fn fail(error: &anyhow::Error) -> ExitCode {
+    // A reader that has enough, `toritsugi calls | head -1`, is no failure.
+    if error.chain().any(is_broken_pipe) {
+        return ExitCode::SUCCESS;
+    }
+    output::complain(&format!("toritsugi: {error:#}"));
+    let config = error.chain().any(|cause| cause.is::<ConfigError>());
+    if config { ExitCode::from(EXIT_CONFIG) } else { ExitCode::FAILURE }
+}
+
+fn is_broken_pipe(cause: &(dyn std::error::Error + 'static)) -> bool {
+    cause.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}
