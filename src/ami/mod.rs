@@ -11,5 +11,7 @@
 //! - [`reconnect`]: when to try again;
 //! - [`client`]: two sessions per PBX over TCP or TLS, as tokio tasks.
 
+pub mod action;
 pub mod frame;
 pub mod quarantine;
+pub mod session;

@@ -46,6 +46,8 @@ pub enum QuarantineReason {
     SnapshotMissing,
     /// A header that occurs once occurs again.
     Repeated,
+    /// A response to an action that this connection did not send; found by [`super::session`].
+    ForeignResponse,
     /// Nothing is wrong with this frame but the one before it.
     FollowsSuspect,
 }
@@ -61,6 +63,7 @@ impl QuarantineReason {
             Self::SnapshotTorn => "snapshot-torn",
             Self::SnapshotMissing => "snapshot-missing",
             Self::Repeated => "repeated",
+            Self::ForeignResponse => "foreign-response",
             Self::FollowsSuspect => "follows-suspect",
         }
     }
