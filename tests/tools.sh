@@ -1,0 +1,33 @@
+# shellcheck shell=bash
+# Finds the tools that a script needs, installs them where it may, or says how to. To be sourced.
+
+say() { echo "toritsugi: $*" >&2; }
+die() { say "$*"; exit 1; }
+
+# need COMMAND PACKAGE …: pairs of a command and the Debian package that brings it.
+need() {
+  local missing=() packages=()
+  while (($#)); do
+    if ! command -v "$1" > /dev/null; then missing+=("$1"); packages+=("$2"); fi
+    shift 2
+  done
+  ((${#missing[@]})) || return 0
+  if ((EUID == 0)) && command -v apt-get > /dev/null; then
+    say "installing ${packages[*]} (for ${missing[*]})"
+    install_packages "${packages[@]}" > /dev/null ||
+      { apt-get update > /dev/null && install_packages "${packages[@]}" > /dev/null; } ||
+      die "apt-get could not install ${packages[*]}"
+  else
+    die "missing: ${missing[*]}. On Debian or Ubuntu: sudo apt-get install ${packages[*]}"
+  fi
+}
+
+install_packages() {
+  DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@" 2>&1
+}
+
+need_cargo() {
+  command -v cargo > /dev/null && return
+  if [[ -x "$HOME/.cargo/bin/cargo" ]]; then PATH="$HOME/.cargo/bin:$PATH"; return; fi
+  die "cargo is missing: install Rust 1.95 or newer from https://rustup.rs"
+}
