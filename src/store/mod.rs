@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`sqlite`] | the embedded default: opening, migrations, connections; one sub-file of SQL per topic |
 //! | [`history`] | finished calls, and what happened before between a caller and an account |
+//! | [`users`] | people, teams and tokens |
 //! | [`error`] | what can go wrong, said to the person who must act |
 //!
 //! Invariant: callers see [`Store`] and plain records, never a backend; a second backend is a second variant
@@ -18,6 +19,7 @@ pub mod history;
 mod id;
 pub mod sqlite;
 mod time;
+pub mod users;
 
 use std::path::Path;
 

@@ -8,6 +8,7 @@
 
 mod history;
 mod open;
+mod users;
 
 use std::path::{Path, PathBuf};
 

@@ -12,7 +12,7 @@ CREATE TABLE users (
     name          TEXT NOT NULL,
     kana          TEXT NOT NULL DEFAULT '',
     role          TEXT NOT NULL CHECK (role IN ('operator', 'supervisor', 'admin', 'system')),
-    extension     TEXT UNIQUE,
+    extension     TEXT,
     team_id       BLOB REFERENCES teams (id) ON DELETE SET NULL,
     password_hash TEXT,
     created_ms    INTEGER NOT NULL,
@@ -20,6 +20,9 @@ CREATE TABLE users (
     revoked_ms    INTEGER
 ) STRICT;
 CREATE INDEX users_by_team ON users (team_id);
+-- People sign in by name or extension; both are free again when their bearer has left.
+CREATE UNIQUE INDEX users_by_name ON users (name) WHERE revoked_ms IS NULL;
+CREATE UNIQUE INDEX users_by_extension ON users (extension) WHERE revoked_ms IS NULL AND extension IS NOT NULL;
 
 -- The token itself is never stored, only its SHA-256.
 CREATE TABLE tokens (
@@ -27,6 +30,7 @@ CREATE TABLE tokens (
     id           BLOB NOT NULL UNIQUE,
     user_id      BLOB NOT NULL REFERENCES users (id) ON DELETE CASCADE,
     label        TEXT NOT NULL DEFAULT '',
+    kind         TEXT NOT NULL CHECK (kind IN ('token', 'session')),
     created_ms   INTEGER NOT NULL,
     expires_ms   INTEGER,
     last_used_ms INTEGER,
