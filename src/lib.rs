@@ -9,5 +9,6 @@ pub mod directory;
 pub mod identity;
 pub mod ids;
 pub mod secret;
+pub mod sip;
 pub mod store;
 pub mod operator;

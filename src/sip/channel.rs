@@ -1,0 +1,110 @@
+//! The identity a channel itself shows, where the dialplan hands no headers over.
+//!
+//! Invariant: Asterisk leaves a withheld number in the caller id; only its presentation says so. Whatever is
+//! not plainly allowed is treated as withheld.
+
+use super::reason_in;
+use crate::identity::{Caller, DialledSource, Identity, Presentation};
+
+/// What Asterisk writes where it knows nothing.
+const NOTHING: [&str; 3] = ["", "<unknown>", "unknown"];
+/// The bits of a presentation value that say whether the number may be shown (Q.951).
+const RESTRICTION_BITS: u16 = 0x60;
+
+/// From a channel's extension, caller id and presentation (`CID-CallingPres`: `0 (Presentation Allowed, Not
+/// Screened)`; or a name such as `prohib_passed_screen`). No presentation at all means allowed.
+#[must_use]
+pub fn from_channel(extension: &str, number: &str, name: &str, presentation: Option<&str>) -> Identity {
+    let mut identity = Identity::default();
+    identity.dialled.extend(dialable(extension).map(|number| (DialledSource::Extension, number.into())));
+    let said = presentation.map_or(Presentation::Allowed, read_presentation);
+    let name = Some(name.trim()).filter(|name| !NOTHING.contains(name));
+    let number = number.trim();
+    let known = dialable(number);
+    identity.caller = match (said, &known) {
+        (Presentation::Allowed, Some(known)) => {
+            Caller::new(Some(known), name.filter(|name| *name != known), Presentation::Allowed)
+        }
+        (Presentation::Allowed, None) => {
+            let why = name.and_then(reason_in).or_else(|| reason_in(number));
+            Caller::new(None, None, why.unwrap_or(Presentation::Unavailable))
+        }
+        (why, _) => Caller::new(None, None, name.and_then(reason_in).unwrap_or(why)),
+    };
+    identity
+}
+
+fn read_presentation(text: &str) -> Presentation {
+    let text = text.trim().to_ascii_lowercase();
+    let digits = text.split(|c: char| !c.is_ascii_digit()).next().unwrap_or("");
+    if let Ok(value) = digits.parse::<u16>() {
+        return match value & RESTRICTION_BITS {
+            0 => Presentation::Allowed,
+            0x40 => Presentation::Unavailable,
+            _ => Presentation::Withheld,
+        };
+    }
+    if text.is_empty() || text.starts_with("allowed") || text.starts_with("presentation allowed") {
+        Presentation::Allowed
+    } else if text.contains("unavailable") {
+        Presentation::Unavailable
+    } else {
+        Presentation::Withheld
+    }
+}
+
+/// `text` when it is a number that could be dialled.
+fn dialable(text: &str) -> Option<String> {
+    let text = text.trim();
+    let digits = text.strip_prefix('+').unwrap_or(text);
+    (!digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())).then(|| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_presentation_decides() {
+        use Presentation::{Allowed, Payphone, Unavailable, Withheld};
+        for (number, name, presentation, seen, why) in [
+            ("0901", "", None, Some("0901"), Allowed),
+            ("0901", "", Some("0 (Presentation Allowed, Not Screened)"), Some("0901"), Allowed),
+            ("0901", "", Some("3 (Presentation Allowed, Network Number)"), Some("0901"), Allowed),
+            ("0901", "", Some("allowed_passed_screen"), Some("0901"), Allowed),
+            ("0901", "Anonymous", Some("32 (Presentation Prohibited, Not Screened)"), None, Withheld),
+            (
+                "0901",
+                "Coin line/payphone",
+                Some("33 (Presentation Prohibited, Passed Screen)"),
+                None,
+                Payphone,
+            ),
+            ("0901", "", Some("67 (Number Unavailable)"), None, Unavailable),
+            ("0901", "", Some("prohib_failed_screen"), None, Withheld),
+            ("0901", "", Some("unavailable"), None, Unavailable),
+            ("0901", "", Some("something new"), None, Withheld),
+            ("anonymous", "", None, None, Withheld),
+            ("anonymous", "Coin line/payphone", Some("0 (x)"), None, Payphone),
+            ("<unknown>", "<unknown>", Some("0 (x)"), None, Unavailable),
+            ("Unavailable", "", None, None, Unavailable),
+            ("alice", "Alice", None, None, Unavailable),
+        ] {
+            let caller = from_channel("0355501001", number, name, presentation).caller;
+            assert_eq!(
+                (caller.number(), caller.presentation()),
+                (seen, why),
+                "{number} {name} {presentation:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_a_number_is_a_dialled_number() {
+        for (extension, dialled) in
+            [("0355501001", true), ("+81355501001", true), ("s", false), ("", false), ("*8", false)]
+        {
+            assert_eq!(!from_channel(extension, "", "", None).dialled.is_empty(), dialled, "{extension}");
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! SIP identity: which number was called, who forwarded the call, who calls, and whether that may be known.
+//!
+//! The input is what the dialplan hands over once per call in the `ToritsugiIdentity` event
+//! ([`from_headers`]), or the channel alone where it hands over nothing ([`from_channel`]).
+//!
+//! | wanted | taken from, first that serves |
+//! |---|---|
+//! | number called | P-Called-Party-ID, Request-URI, To, the channel's extension (all kept, in this order) |
+//! | who forwarded | topmost Diversion; History-Info's last retargeting; the PBX's redirecting number |
+//! | who calls | P-Asserted-Identity (sip: or tel:), P-Preferred-Identity, Remote-Party-ID, From |
+//! | withheld? | Privacy, Remote-Party-ID's `privacy`, an anonymous From; any one is enough |
+//! | why | the display name (`Coin line/payphone`, `Unavailable`, …; also `P`, `C`, `O`, `S`) |
+//!
+//! In History-Info a `cause` in an entry's URI marks the target a retargeting led *to* (RFC 4458, RFC 7044, TTC
+//! JJ-90.27), so the entry it came *from* (`mp`, else the one before) is the forwarding number; a `Reason` in the
+//! entry's URI headers (RFC 4244) marks the forwarding number itself.
+//!
+//! Invariant: pure; no byte sequence panics; a withheld number leaves this module in no form. Only
+//! `address.rs` names the crate `rsip`.
+//!
+//! Read next: `text.rs` (bytes to clean text), `address.rs` (one header's addresses), `channel.rs`.
+
+mod address;
+mod channel;
+mod text;
+
+pub use channel::from_channel;
+pub use text::Encoding;
+
+use address::Address;
+
+use crate::identity::{Caller, DialledSource, DiversionSource, Identity, Presentation};
+
+/// Most headers looked at in one call.
+const HEADERS_MAX: usize = 32;
+
+/// The headers that say something, each with its addresses, in the order of arrival.
+#[derive(Default)]
+struct Evidence {
+    asserted: Vec<Address>,
+    preferred: Vec<Address>,
+    remote_party: Vec<Address>,
+    from: Vec<Address>,
+    called_party: Vec<Address>,
+    request_uri: Vec<Address>,
+    to: Vec<Address>,
+    diversion: Vec<Address>,
+    history: Vec<Address>,
+    redirecting: Vec<Address>,
+    privacy: Vec<String>,
+}
+
+/// Reads the headers of one call, by the short names of the dialplan (`PAI1`, `HistoryInfo2`), the full names of
+/// SIP or their compact forms, in any case. A pair `Encoding: percent` says how the values are written.
+///
+/// `channel` is what [`from_channel`] said of the same call: its numbers follow those of the headers, its caller
+/// stands in where no header names one, and a caller whom it withholds stays withheld.
+#[must_use]
+pub fn from_headers<'a>(
+    headers: impl IntoIterator<Item = (&'a str, &'a [u8])>,
+    channel: &Identity,
+) -> Identity {
+    let headers: Vec<_> = headers.into_iter().take(HEADERS_MAX).collect();
+    let said = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("Encoding"));
+    let encoding = said.map_or(Encoding::Plain, |(_, value)| Encoding::named(value));
+    let mut evidence = Evidence::default();
+    for (name, value) in headers {
+        evidence.add(name, &text::decoded(value, encoding));
+    }
+    evidence.identity(channel)
+}
+
+impl Evidence {
+    fn add(&mut self, name: &str, value: &str) {
+        let name = name.trim().to_ascii_lowercase().replace('-', "");
+        let name = name.trim_end_matches(|c: char| c.is_ascii_digit());
+        let addresses = match name {
+            "pai" | "passertedidentity" => &mut self.asserted,
+            "ppi" | "ppreferredidentity" => &mut self.preferred,
+            "rpid" | "remotepartyid" => &mut self.remote_party,
+            "from" | "f" => &mut self.from,
+            "pcalledparty" | "pcalledpartyid" => &mut self.called_party,
+            "requesturi" => &mut self.request_uri,
+            "to" | "t" => &mut self.to,
+            "diversion" => &mut self.diversion,
+            "historyinfo" => &mut self.history,
+            "redirecting" => &mut self.redirecting,
+            "privacy" => {
+                self.privacy.extend(value.split([';', ',']).map(|word| word.trim().to_ascii_lowercase()));
+                return;
+            }
+            _ => return,
+        };
+        addresses.extend(address::read_all(value));
+    }
+
+    fn identity(&self, channel: &Identity) -> Identity {
+        let mut identity = Identity { caller: self.caller(&channel.caller), ..Identity::default() };
+        for (source, addresses) in [
+            (DialledSource::CalledParty, &self.called_party),
+            (DialledSource::RequestUri, &self.request_uri),
+            (DialledSource::To, &self.to),
+        ] {
+            let number = addresses.first().and_then(Address::number);
+            identity.dialled.extend(number.map(|number| (source, number)));
+        }
+        for (source, number) in [
+            (DiversionSource::Diversion, self.diversion.first().and_then(Address::number)),
+            (DiversionSource::Redirecting, self.redirecting.first().and_then(Address::number)),
+        ] {
+            identity.diverted_by.extend(number.map(|number| (source, number)));
+        }
+        let retargeted = retargeted_from(&self.history).into_iter().filter_map(Address::number);
+        let at = identity.diverted_by.iter().take_while(|(s, _)| *s == DiversionSource::Diversion).count();
+        identity.diverted_by.splice(at..at, retargeted.map(|number| (DiversionSource::HistoryInfo, number)));
+        identity.dialled.extend(channel.dialled.iter().cloned());
+        identity.diverted_by.extend(channel.diverted_by.iter().cloned());
+        identity
+    }
+
+    fn caller(&self, channel: &Caller) -> Caller {
+        if let Some(why) = self.withheld() {
+            return Caller::new(None, None, why);
+        }
+        if matches!(channel.presentation(), Presentation::Withheld | Presentation::Payphone) {
+            return Caller::new(None, None, self.reason().unwrap_or(channel.presentation()));
+        }
+        let calling =
+            |a: &&Address| a.param("party").is_none_or(|party| party.eq_ignore_ascii_case("calling"));
+        let candidates = self
+            .asserted
+            .iter()
+            .chain(&self.preferred)
+            .chain(self.remote_party.iter().filter(calling))
+            .chain(&self.from);
+        let Some((number, address)) = candidates.filter_map(|a| Some((a.number()?, a))).next() else {
+            return self.reason().map_or_else(|| channel.clone(), |why| Caller::new(None, None, why));
+        };
+        let hidden = self.remote_party.iter().any(|a| a.param("privacy") == Some("name"));
+        let named = std::iter::once(address).chain(&self.from).find_map(Address::name);
+        let name = named.filter(|name| !hidden && *name != number.as_str());
+        Caller::new(Some(&number), name, Presentation::Allowed)
+    }
+
+    /// Why the number may not be shown; `None` when nothing forbids it.
+    fn withheld(&self) -> Option<Presentation> {
+        // `history` guards History-Info alone; any other word than `none` asks to hide the caller.
+        let asked = self.privacy.iter().any(|word| !matches!(word.as_str(), "" | "none" | "history"));
+        let barred = self.remote_party.iter().any(
+            |a| matches!(a.param("privacy"), Some(privacy) if !matches!(privacy, "off" | "no" | "name")),
+        );
+        let nameless = self.from.iter().chain(&self.asserted).find_map(Address::anonymity);
+        (asked || barred || nameless.is_some())
+            .then(|| self.reason().or(nameless).unwrap_or(Presentation::Withheld))
+    }
+
+    /// The reason that a display name gives.
+    fn reason(&self) -> Option<Presentation> {
+        self.from.iter().chain(&self.asserted).chain(&self.remote_party).find_map(|a| reason_in(a.name()?))
+    }
+}
+
+/// The entries a call was retargeted from, the likeliest first: see the module's header.
+fn retargeted_from(history: &[Address]) -> Vec<&Address> {
+    for (at, entry) in history.iter().enumerate().rev() {
+        if entry.reason_has_cause() {
+            return vec![entry];
+        }
+        if entry.has_cause() {
+            let mapped =
+                entry.param("mp").and_then(|mp| history.iter().find(|e| e.param("index") == Some(mp)));
+            let before = at.checked_sub(1).and_then(|before| history.get(before));
+            return mapped.or(before).into_iter().chain([entry]).collect();
+        }
+    }
+    Vec::new()
+}
+
+/// The reason that a display name states for a missing number: the texts of the Japanese networks, their letters
+/// (P, C, O, S), and the Japanese words that home gateways put there.
+fn reason_in(name: &str) -> Option<Presentation> {
+    let name = name.trim().to_lowercase();
+    match name.as_str() {
+        "p" => return Some(Presentation::Withheld),
+        "c" => return Some(Presentation::Payphone),
+        "o" | "s" => return Some(Presentation::Unavailable),
+        _ => {}
+    }
+    let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
+    if has(&["payphone", "coin line", "公衆電話"]) {
+        Some(Presentation::Payphone)
+    } else if has(&["unavailable", "interaction with other service", "out of area", "表示圏外", "unknown"])
+    {
+        Some(Presentation::Unavailable)
+    } else if has(&["anonymous", "restricted", "user reject", "withheld", "private", "非通知"]) {
+        Some(Presentation::Withheld)
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests;
