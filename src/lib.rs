@@ -2,13 +2,15 @@
 #![forbid(unsafe_code)]
 
 pub mod ami;
+pub mod announce;
 pub mod bus;
 pub mod call;
 pub mod config;
 pub mod directory;
 pub mod identity;
 pub mod ids;
+pub mod operator;
+pub mod replay;
 pub mod secret;
 pub mod sip;
 pub mod store;
-pub mod operator;

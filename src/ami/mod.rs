@@ -5,6 +5,7 @@
 //!
 //! Reading order follows the data:
 //! - [`frame`]: bytes become [`frame::Frame`]s that share the read buffer;
+//! - [`event`]: what the daemon needs of them, typed;
 //! - [`quarantine`]: which frames no code in Asterisk wrote, and what is done with them;
 //! - [`action`]: orders to the PBX that cannot carry a line break, by type;
 //! - [`session`]: one login as a state machine without sockets or clocks;
@@ -12,6 +13,7 @@
 //! - [`client`]: two sessions per PBX over TCP or TLS, as tokio tasks.
 
 pub mod action;
+pub mod event;
 pub mod frame;
 pub mod quarantine;
 pub mod session;

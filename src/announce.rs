@@ -1,0 +1,99 @@
+//! The one place where what the call model notices becomes an event of the public contract.
+//!
+//! Invariant: pure; `data` is complete in itself (a pop needs no second request), and the audience is the
+//! smallest that the work needs: whose phone rings, who has the call, and their supervisors; calls that are
+//! nobody's yet concern the supervisors alone.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::bus::event::wire_time;
+use crate::bus::{Audience, Change, Draft, EventKind};
+use crate::call::view::CallView;
+use crate::call::{Notice, NoticeKind};
+use crate::ids::Extension;
+
+/// The event that tells this notice.
+#[must_use]
+pub fn announce(notice: &Notice) -> Draft {
+    let view = &notice.view;
+    let mut data = Map::new();
+    let (kind, audience) = describe(&notice.kind, view, &mut data);
+    if view.inferred {
+        data.insert("inferred".into(), Value::Bool(true));
+    }
+    let gone = matches!(notice.kind, NoticeKind::Ended { .. });
+    Draft {
+        kind,
+        at: notice.at,
+        call: Some(view.id),
+        audience,
+        data: Value::Object(data),
+        change: if gone { Change::CallGone(view.id) } else { Change::Call(Arc::new(view.clone())) },
+    }
+}
+
+fn describe(kind: &NoticeKind, view: &CallView, data: &mut Map<String, Value>) -> (EventKind, Audience) {
+    match kind {
+        NoticeKind::Offered => {
+            put_card(data, view);
+            (EventKind::CallOffered, Audience::Supervisors)
+        }
+        NoticeKind::Presented { operator } => {
+            put_card(data, view);
+            (EventKind::CallPresented, only(data, operator))
+        }
+        NoticeKind::Rescinded { operator, reason } => {
+            put(data, "reason", reason);
+            (EventKind::CallRescinded, only(data, operator))
+        }
+        NoticeKind::Answered { operator } => (EventKind::CallAnswered, only(data, operator)),
+        NoticeKind::Held { operator } => (EventKind::CallHeld, only(data, operator)),
+        NoticeKind::Resumed { operator } => (EventKind::CallResumed, only(data, operator)),
+        NoticeKind::Updated => {
+            put_card(data, view);
+            put(data, "state", &view.state);
+            (EventKind::CallUpdated, those(view.operators().cloned().collect()))
+        }
+        NoticeKind::Ended { outcome, operators } => {
+            put(data, "outcome", outcome);
+            put(data, "operators", operators);
+            put_times(data, view);
+            (EventKind::CallEnded, those(operators.clone()))
+        }
+    }
+}
+
+fn only(data: &mut Map<String, Value>, operator: &Extension) -> Audience {
+    put(data, "operator", operator);
+    Audience::Operators(vec![operator.clone()])
+}
+
+fn those(operators: Vec<Extension>) -> Audience {
+    if operators.is_empty() { Audience::Supervisors } else { Audience::Operators(operators) }
+}
+
+/// The card's fields stand beside the event's own, as the contract has them.
+fn put_card(data: &mut Map<String, Value>, view: &CallView) {
+    if let Some(Ok(Value::Object(card))) = view.card.as_deref().map(serde_json::to_value) {
+        data.extend(card);
+    }
+}
+
+fn put_times(data: &mut Map<String, Value>, view: &CallView) {
+    data.insert("offered_at".into(), json!(wire_time(view.offered_at)));
+    for (key, at) in [("answered_at", view.answered_at), ("ended_at", view.ended_at)] {
+        if let Some(at) = at {
+            data.insert(key.into(), json!(wire_time(at)));
+        }
+    }
+}
+
+/// A field whose type always serialises (an id, a word of an enum, a list of either).
+fn put(data: &mut Map<String, Value>, key: &str, value: &impl Serialize) {
+    if let Ok(value) = serde_json::to_value(value) {
+        data.insert(key.into(), value);
+    }
+}

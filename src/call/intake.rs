@@ -1,0 +1,400 @@
+//! Intake: what each event of the PBX changes in legs, bridges and the sets of legs that are one call.
+//!
+//! A call is the union of all legs that share a linked id at any time, were dialled by one another, share a
+//! mixing bridge, are the halves of a Local channel, or are named by one transfer. Asterisk merges linked ids
+//! without an event when channels are bridged, so every snapshot is looked at for one.
+//!
+//! Invariant: an event may come late, twice or for a channel never seen: it is applied by unique id, and a
+//! channel that is gone is not revived. Two inbound calls are never merged: each has its own caller and account.
+//! Read next: [`super::settle`], which runs after each change.
+
+use jiff::Timestamp;
+use smol_str::SmolStr;
+
+use super::leg::{Endpoint, Leg};
+use super::model::{Bridge, Model};
+use super::stage::Call;
+use super::view::{Direction, Outcome};
+use crate::ami::event::{BridgeKind, Channel, ChannelState, DialStatus, Event};
+use crate::identity::Identity;
+use crate::ids::{BridgeId, CallId, ChannelId};
+use crate::sip;
+
+impl Model {
+    pub(crate) fn take_event(&mut self, now: Timestamp, event: Event) {
+        match event {
+            Event::ChannelCreated(channel) => drop(self.leg(now, &channel)),
+            Event::ChannelState(channel) => self.touch(now, &channel, |_| {}),
+            Event::HangupRequested(channel) => self.touch(now, &channel, |leg| leg.hangup_requested = true),
+            Event::Held(channel) => self.touch(now, &channel, |leg| leg.holding = true),
+            Event::Unheld(channel) => self.touch(now, &channel, |leg| leg.holding = false),
+            Event::CallerIdChanged { channel, presentation } => {
+                self.caller_id_changed(now, &channel, &presentation);
+            }
+            Event::ChannelRenamed { id, name } => {
+                if let Some(leg) = self.legs.get_mut(&id) {
+                    leg.endpoint = Endpoint::of_channel(&name, &self.plan);
+                }
+            }
+            Event::ChannelGone { channel, cause } => self.leg_gone(now, &channel.id, cause),
+            Event::DialBegan { by, to } => self.dial_began(now, by.as_ref(), &to),
+            Event::DialRinging { to } => self.touch(now, &to, |leg| leg.progress = true),
+            Event::DialEnded { to, status } => {
+                self.touch(now, &to, |leg| leg.dial_ended = Some(status));
+            }
+            Event::LocalPaired { one, two } => self.local_paired(now, &one, &two),
+            Event::BridgeEntered { bridge, kind, channel, .. } => {
+                self.bridge_entered(now, &bridge, kind, &channel);
+            }
+            Event::BridgeLeft { bridge, channel } => {
+                if self.legs.get(&channel.id).is_some_and(|leg| leg.bridge.as_ref() == Some(&bridge)) {
+                    self.leave_bridge(&channel.id);
+                }
+                self.touch(now, &channel, |_| {});
+            }
+            Event::BridgeMerged { from, to } => self.bridge_merged(now, &from, &to),
+            Event::BridgeGone(bridge) => self.bridge_gone(now, &bridge),
+            Event::QueueJoined { channel, .. } => self.queue_joined(now, &channel),
+            Event::QueueLeft(channel) => self.queue_left(now, &channel),
+            Event::QueueAbandoned(channel) => {
+                self.with_call_of(now, &channel, |call| call.abandoned = true);
+            }
+            Event::BlindTransferred { .. } | Event::SpyStarted { .. } | Event::SpyStopped { .. } => {}
+            Event::AttendedTransferred { transferer, second, success } => {
+                if success {
+                    self.join_legs(now, &transferer, &second);
+                }
+            }
+            Event::User { name, channel, fields } => self.user_event(now, &name, &channel, &fields),
+            Event::ChannelListed { channel, bridge, .. } => self.leg_listed(now, &channel, bridge),
+            Event::Originated { .. } | Event::FullyBooted { .. } | Event::ShuttingDown => {}
+        }
+    }
+
+    /// The leg of this snapshot, made or brought up to date; `None` when it is known to be gone.
+    pub(crate) fn leg(&mut self, now: Timestamp, channel: &Channel) -> Option<CallId> {
+        if self.is_gone(&channel.id) {
+            return None;
+        }
+        if let Some(leg) = self.legs.get_mut(&channel.id) {
+            leg.state = channel.state;
+            let id = leg.call;
+            return Some(match self.linked.get(&channel.linked).copied() {
+                Some(other) if other != id => self.join(now, id, other),
+                _ => id,
+            });
+        }
+        let id = self.call_of(&channel.linked).unwrap_or_else(|| self.begin_call(now, channel));
+        let endpoint = Endpoint::of_channel(&channel.name, &self.plan);
+        let leg = Leg {
+            call: id,
+            endpoint,
+            state: channel.state,
+            bridge: None,
+            dialled_by: None,
+            dial_ended: None,
+            peer: None,
+            holding: false,
+            hangup_requested: false,
+            progress: false,
+            seen_at: self.inputs,
+        };
+        self.legs.insert(channel.id.clone(), leg);
+        self.calls.get_mut(&id)?.legs.push(channel.id.clone());
+        self.settle_direction(now, id, channel);
+        Some(id)
+    }
+
+    fn begin_call(&mut self, now: Timestamp, channel: &Channel) -> CallId {
+        let id = CallId::derive(&self.plan.pbx, &channel.linked);
+        let mut call = Call::new(id, Direction::Internal, now, &self.plan);
+        call.inferred = self.inferring;
+        call.linked.push(channel.linked.clone());
+        self.linked.insert(channel.linked.clone(), id);
+        self.calls.insert(id, call);
+        id
+    }
+
+    /// A leg that a trunk brought in makes its call inbound; a leg to a trunk makes an internal call outbound.
+    fn settle_direction(&mut self, now: Timestamp, id: CallId, channel: &Channel) {
+        // What a trunk brings in is the first of its set; what we dial is linked to its dialler.
+        let first = channel.id == channel.linked;
+        let comes_in = first && (channel.state == ChannelState::Ring || self.inferring);
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        if self.legs.get(&channel.id).is_none_or(|leg| leg.endpoint != Endpoint::Trunk) {
+            return;
+        }
+        if comes_in && call.caller.is_none() {
+            call.direction = Direction::Inbound;
+            call.caller = Some(channel.id.clone());
+            call.offered_at = now;
+            call.identity = identity_of(channel, None);
+            self.await_identity(now, id);
+        } else if call.direction == Direction::Internal {
+            call.direction = Direction::Outbound;
+        }
+    }
+
+    /// Brings a leg up to date, changes it, and settles its call.
+    fn touch(&mut self, now: Timestamp, channel: &Channel, change: impl FnOnce(&mut Leg)) {
+        let Some(id) = self.leg(now, channel) else { return };
+        if let Some(leg) = self.legs.get_mut(&channel.id) {
+            change(leg);
+        }
+        self.settle(now, id);
+    }
+
+    fn with_call_of(&mut self, now: Timestamp, channel: &Channel, change: impl FnOnce(&mut Call)) {
+        let Some(id) = self.leg(now, channel) else { return };
+        if let Some(call) = self.calls.get_mut(&id) {
+            change(call);
+        }
+        self.settle(now, id);
+    }
+
+    fn caller_id_changed(&mut self, now: Timestamp, channel: &Channel, presentation: &str) {
+        let Some(id) = self.leg(now, channel) else { return };
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        if call.caller.as_ref() == Some(&channel.id) && !call.told_identity && call.is_awaiting() {
+            call.identity.caller = identity_of(channel, Some(presentation)).caller;
+        }
+    }
+
+    fn dial_began(&mut self, now: Timestamp, by: Option<&Channel>, to: &Channel) {
+        let dialler = by.and_then(|channel| self.leg(now, channel));
+        let Some(dialled) = self.leg(now, to) else { return };
+        if let Some(leg) = self.legs.get_mut(&to.id) {
+            leg.dialled_by = by.map(|channel| channel.id.clone());
+            leg.dial_ended = None;
+        }
+        let id = dialler.map_or(dialled, |dialler| self.join(now, dialler, dialled));
+        self.identify(now, id);
+        self.settle(now, id);
+    }
+
+    fn local_paired(&mut self, now: Timestamp, one: &Channel, two: &Channel) {
+        let (Some(first), Some(second)) = (self.leg(now, one), self.leg(now, two)) else { return };
+        for (half, other) in [(one, two), (two, one)] {
+            self.unpair(&half.id);
+            if let Some(leg) = self.legs.get_mut(&half.id) {
+                leg.peer = Some(other.id.clone());
+            }
+        }
+        let id = self.join(now, first, second);
+        self.settle(now, id);
+    }
+
+    pub(crate) fn bridge_entered(
+        &mut self,
+        now: Timestamp,
+        bridge: &BridgeId,
+        kind: BridgeKind,
+        channel: &Channel,
+    ) {
+        let Some(mut id) = self.leg(now, channel) else { return };
+        self.enter_bridge(bridge, kind, &channel.id);
+        if kind == BridgeKind::Mixing {
+            for other in self.bridges.get(bridge).map(|b| b.legs.clone()).unwrap_or_default() {
+                if let Some(other) = self.legs.get(&other).map(|leg| leg.call) {
+                    id = self.join(now, id, other);
+                }
+            }
+        }
+        self.settle_bridge(now, bridge);
+        self.settle(now, id);
+    }
+
+    fn enter_bridge(&mut self, bridge: &BridgeId, kind: BridgeKind, id: &ChannelId) {
+        if self.legs.get(id).is_some_and(|leg| leg.bridge.as_ref() == Some(bridge)) {
+            return;
+        }
+        self.leave_bridge(id);
+        let entry = self.bridges.entry(bridge.clone());
+        entry.or_insert_with(|| Bridge { kind, legs: Vec::with_capacity(2) }).legs.push(id.clone());
+        if let Some(leg) = self.legs.get_mut(id) {
+            leg.bridge = Some(bridge.clone());
+        }
+    }
+
+    /// Takes the leg out of its bridge; an empty bridge is forgotten, whether or not its end is told.
+    pub(crate) fn leave_bridge(&mut self, id: &ChannelId) {
+        let Some(bridge) = self.legs.get_mut(id).and_then(|leg| leg.bridge.take()) else { return };
+        if let Some(entry) = self.bridges.get_mut(&bridge) {
+            entry.legs.retain(|leg| leg != id);
+            if entry.legs.is_empty() {
+                self.bridges.remove(&bridge);
+            }
+        }
+    }
+
+    fn bridge_merged(&mut self, now: Timestamp, from: &BridgeId, to: &BridgeId) {
+        let Some(moved) = self.bridges.get(from).map(|b| b.legs.clone()) else { return };
+        let kind = self.bridges.get(to).map_or(BridgeKind::Mixing, |b| b.kind);
+        for id in &moved {
+            self.enter_bridge(to, kind, id);
+        }
+        if kind == BridgeKind::Mixing {
+            let all = self.bridges.get(to).map(|b| b.legs.clone()).unwrap_or_default();
+            for pair in all.windows(2) {
+                self.join_legs(now, &pair[0], &pair[1]);
+            }
+        }
+        self.settle_bridge(now, to);
+    }
+
+    fn bridge_gone(&mut self, now: Timestamp, bridge: &BridgeId) {
+        let Some(gone) = self.bridges.get(bridge).map(|b| b.legs.clone()) else { return };
+        for id in &gone {
+            self.leave_bridge(id);
+            if let Some(call) = self.legs.get(id).map(|leg| leg.call) {
+                self.settle(now, call);
+            }
+        }
+    }
+
+    /// Settles every call that has a leg in this bridge (two inbound calls may share one).
+    fn settle_bridge(&mut self, now: Timestamp, bridge: &BridgeId) {
+        for id in self.bridges.get(bridge).map(|b| b.legs.clone()).unwrap_or_default() {
+            if let Some(call) = self.legs.get(&id).map(|leg| leg.call) {
+                self.settle(now, call);
+            }
+        }
+    }
+
+    fn queue_joined(&mut self, now: Timestamp, channel: &Channel) {
+        self.with_call_of(now, channel, |call| {
+            call.queued = true;
+            call.overflowed = false;
+            call.abandoned = false;
+        });
+        if let Some(id) = self.call_of(&channel.id) {
+            self.identify(now, id);
+        }
+    }
+
+    fn queue_left(&mut self, now: Timestamp, channel: &Channel) {
+        self.with_call_of(now, channel, |call| {
+            call.queued = false;
+            call.overflowed = !call.abandoned;
+        });
+    }
+
+    fn user_event(&mut self, now: Timestamp, name: &str, channel: &Channel, fields: &[(SmolStr, Vec<u8>)]) {
+        match name {
+            "ToritsugiIdentity" => {
+                let Some(id) = self.leg(now, channel) else { return };
+                self.identity_told(now, id, &channel.id, fields);
+            }
+            "ToritsugiOutcome" => {
+                let told = fields.iter().find(|(key, _)| key.eq_ignore_ascii_case("Outcome"));
+                let outcome = match told.map(|(_, value)| value.as_slice()) {
+                    Some(b"closed") => Outcome::Closed,
+                    Some(b"overflowed") => Outcome::Overflowed,
+                    Some(b"blocked") => Outcome::Blocked,
+                    _ => return,
+                };
+                self.with_call_of(now, channel, |call| call.told = Some(outcome));
+            }
+            _ => {}
+        }
+    }
+
+    fn join_legs(&mut self, now: Timestamp, one: &ChannelId, two: &ChannelId) {
+        if let (Some(one), Some(two)) = (self.call_of(one), self.call_of(two)) {
+            let id = self.join(now, one, two);
+            self.settle(now, id);
+        }
+    }
+
+    /// Makes one call of two, unless both are inbound; answers the call that `one` is now.
+    pub(crate) fn join(&mut self, now: Timestamp, one: CallId, two: CallId) -> CallId {
+        if one == two {
+            return one;
+        }
+        let (Some(a), Some(b)) = (self.calls.get(&one), self.calls.get(&two)) else { return one };
+        let inbound = |call: &Call| call.direction == Direction::Inbound;
+        let (keep, lose) = match (inbound(a), inbound(b)) {
+            (true, true) => return one,
+            (true, false) => (one, two),
+            (false, true) => (two, one),
+            (false, false) if (b.offered_at, b.id) < (a.offered_at, a.id) => (two, one),
+            (false, false) => (one, two),
+        };
+        let Some(lost) = self.calls.remove(&lose) else { return one };
+        self.drop_timer(&lost);
+        for id in &lost.legs {
+            if let Some(leg) = self.legs.get_mut(id) {
+                leg.call = keep;
+            }
+        }
+        for id in &lost.linked {
+            self.linked.insert(id.clone(), keep);
+        }
+        if let Some(kept) = self.calls.get_mut(&keep) {
+            let trunk = lost.direction == Direction::Outbound;
+            if trunk && kept.direction == Direction::Internal {
+                kept.direction = Direction::Outbound;
+            }
+            kept.legs.extend(lost.legs);
+            kept.linked.extend(lost.linked);
+        }
+        self.settle(now, keep);
+        keep
+    }
+
+    fn unpair(&mut self, id: &ChannelId) {
+        let peer = self.legs.get_mut(id).and_then(|leg| leg.peer.take());
+        if let Some(peer) = peer.and_then(|peer| self.legs.get_mut(&peer))
+            && peer.peer.as_ref() == Some(id)
+        {
+            peer.peer = None;
+        }
+    }
+
+    /// The leg is over: out of its bridge, its call and the model; with the caller's leg the call ends.
+    pub(crate) fn leg_gone(&mut self, now: Timestamp, id: &ChannelId, cause: u16) {
+        self.leave_bridge(id);
+        self.entomb(now, id.clone());
+        self.unpair(id);
+        let Some(leg) = self.legs.remove(id) else { return };
+        let Some(call) = self.calls.get_mut(&leg.call) else { return };
+        call.legs.retain(|other| other != id);
+        call.last_dials.push((id.clone(), leg.dial_ended.unwrap_or_else(|| dial_status_of(cause))));
+        if call.caller.as_ref() == Some(id) && call.speaks() {
+            self.end_call(now, leg.call, cause);
+        } else {
+            self.settle(now, leg.call);
+        }
+        self.forget_if_done(leg.call);
+    }
+
+    /// Forgets a call of which nothing more can come.
+    pub(crate) fn forget_if_done(&mut self, id: CallId) {
+        if !self.calls.get(&id).is_some_and(Call::is_done) {
+            return;
+        }
+        if let Some(call) = self.calls.remove(&id) {
+            self.drop_timer(&call);
+            for linked in &call.linked {
+                self.linked.remove(linked);
+            }
+        }
+    }
+}
+
+/// What the channel itself says of its call.
+fn identity_of(channel: &Channel, presentation: Option<&str>) -> Identity {
+    let word = |word: &Option<SmolStr>| word.clone().unwrap_or_default();
+    let (number, name) = (word(&channel.caller_number), word(&channel.caller_name));
+    sip::from_channel(&word(&channel.exten), &number, &name, presentation)
+}
+
+/// What a Q.850 cause says about a dial whose end was not told.
+fn dial_status_of(cause: u16) -> DialStatus {
+    match cause {
+        17 | 21 => DialStatus::Busy,
+        18 | 19 => DialStatus::NoAnswer,
+        1 | 3 | 20 | 27 | 34 | 38 | 41 | 42 | 44 => DialStatus::Unavailable,
+        _ => DialStatus::Cancel,
+    }
+}

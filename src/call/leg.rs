@@ -1,0 +1,153 @@
+//! A leg: one channel of the PBX, and what its name tells about who is at its other end.
+//!
+//! Invariant: a leg belongs to exactly one call and to at most one bridge; a leg that ended is never revived
+//! (the model keeps tombstones). What a leg *means* for its call is not stored here: [`super::settle`] derives it.
+
+use std::time::Duration;
+
+use smol_str::SmolStr;
+
+use crate::ami::event::{ChannelState, DialStatus};
+use crate::config::ExtensionPattern;
+use crate::ids::{BridgeId, CallId, ChannelId, Extension, PbxId};
+
+/// Longest extension taken for a phone inside the house when no trunk has that name, in digits.
+pub const PHONE_DIGITS_MAX: usize = 6;
+
+/// What the model must know of the installation.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The PBX; part of every call's id.
+    pub pbx: PbxId,
+    /// Endpoint names of trunks. Any endpoint that is not a short extension is taken for one, too.
+    pub trunks: Vec<SmolStr>,
+    /// The extensions of operators and supervisors; other phones in the house get no pops.
+    pub phones: Vec<ExtensionPattern>,
+    /// How long a call waits for the dialplan to tell its identity before the channel's own must do.
+    pub identity_wait: Duration,
+    /// How long a pop waits for the store; what comes later follows as an update.
+    pub card_wait: Duration,
+}
+
+/// Who is at the far end of a channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Endpoint {
+    /// The phone of an operator or a supervisor.
+    Phone(Extension),
+    /// Another phone in the house.
+    Inside,
+    /// A line to the outside.
+    Trunk,
+    /// One half of a Local channel: nobody, a joint between two legs.
+    Local,
+    /// Machinery of the PBX: announcers, recorders.
+    Machine,
+}
+
+impl Endpoint {
+    /// Reads a channel name: `PJSIP/1001-0000002a`, `Local/1001@from-queue-00000001;1`, `SIP/trunk-00000001`.
+    pub(crate) fn of_channel(name: &str, plan: &Plan) -> Self {
+        let name = name.strip_prefix("AsyncGoto/").unwrap_or(name);
+        let Some((technology, rest)) = name.split_once('/') else { return Self::Machine };
+        match technology {
+            "Local" => return Self::Local,
+            "CBAnn" | "CBRec" | "Announcer" | "Recorder" | "Surrogate" | "Message" | "UnicastRTP" => {
+                return Self::Machine;
+            }
+            _ => {}
+        }
+        let endpoint = rest.rsplit_once('-').map_or(rest, |(endpoint, _)| endpoint);
+        if plan.trunks.iter().any(|trunk| trunk == endpoint) {
+            return Self::Trunk;
+        }
+        match Extension::parse(endpoint) {
+            Ok(extension) if plan.phones.iter().any(|pattern| pattern.matches(endpoint)) => {
+                Self::Phone(extension)
+            }
+            Ok(_) if endpoint.len() <= PHONE_DIGITS_MAX => Self::Inside,
+            _ => Self::Trunk,
+        }
+    }
+
+    pub(crate) fn phone(&self) -> Option<&Extension> {
+        if let Self::Phone(extension) = self { Some(extension) } else { None }
+    }
+}
+
+/// One channel.
+#[derive(Debug, Clone)]
+pub(crate) struct Leg {
+    /// The call it belongs to.
+    pub(crate) call: CallId,
+    /// Who is at its far end.
+    pub(crate) endpoint: Endpoint,
+    /// The channel's state as last told.
+    pub(crate) state: ChannelState,
+    /// The bridge it is in.
+    pub(crate) bridge: Option<BridgeId>,
+    /// The leg that dialled it.
+    pub(crate) dialled_by: Option<ChannelId>,
+    /// How that dial ended for this leg.
+    pub(crate) dial_ended: Option<DialStatus>,
+    /// The other half of a Local channel.
+    pub(crate) peer: Option<ChannelId>,
+    /// This leg's phone has put its other side on hold.
+    pub(crate) holding: bool,
+    /// A hang-up was asked for; the Hangup itself may be held back for seconds.
+    pub(crate) hangup_requested: bool,
+    /// Its dial made progress (early media, or a far end that never says "ringing").
+    pub(crate) progress: bool,
+    /// The model's input count when it was first seen: tells what is newer than a listing.
+    pub(crate) seen_at: u64,
+}
+
+impl Leg {
+    /// Rings at a phone of ours, as far as this leg alone tells.
+    pub(crate) fn rings(&self) -> bool {
+        let ringing = match self.state {
+            ChannelState::Ringing => true,
+            ChannelState::Down => self.progress,
+            _ => false,
+        };
+        ringing && self.dial_ended.is_none() && !self.hangup_requested
+    }
+
+    /// Was called (not calling) and has been answered.
+    pub(crate) fn has_answered(&self) -> bool {
+        self.dial_ended == Some(DialStatus::Answer)
+            || (self.state == ChannelState::Up && self.dialled_by.is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_channel_name_tells_who_is_there() {
+        let plan = Plan {
+            pbx: PbxId::parse("pbx").unwrap(),
+            trunks: vec!["trunk".into(), "5000".into()],
+            phones: vec!["1XXX".parse().unwrap()],
+            identity_wait: Duration::ZERO,
+            card_wait: Duration::ZERO,
+        };
+        let phone = |digits: &str| Endpoint::Phone(Extension::parse(digits).unwrap());
+        for (name, expected) in [
+            ("PJSIP/1001-0000002a", phone("1001")),
+            ("SIP/1001-0000002a", phone("1001")),
+            ("AsyncGoto/PJSIP/1001-0000002a", phone("1001")),
+            ("PJSIP/trunk-0000002a", Endpoint::Trunk),
+            ("PJSIP/5000-0000002a", Endpoint::Trunk),
+            ("PJSIP/300-0000002a", Endpoint::Inside),
+            ("PJSIP/10010-0000002a", Endpoint::Inside),
+            ("PJSIP/hikari-denwa-0000002a", Endpoint::Trunk),
+            ("PJSIP/0312345678-00000001", Endpoint::Trunk),
+            ("Local/1001@from-queue-00000001;2", Endpoint::Local),
+            ("Message/ast_msg_queue", Endpoint::Machine),
+            ("nonsense", Endpoint::Machine),
+        ] {
+            assert_eq!(Endpoint::of_channel(name, &plan), expected, "{name}");
+        }
+    }
+}
