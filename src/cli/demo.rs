@@ -1,8 +1,7 @@
 //! `toritsugi demo`: follow the events and print each pop as an operator would see it, in Japanese.
 //!
 //! It is a client like any other and reads the public contract alone, so what it shows is what every desktop
-//! gets. Invariant: with `--once` exit code 0 means that one complete pop arrived here, before its call was
-//! answered.
+//! gets. Invariant: with `--once` exit code 0 means that one complete pop arrived here.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -38,40 +37,35 @@ struct Envelope {
     data: serde_json::Value,
 }
 
-/// `call.presented`, as far as it is printed.
+/// `call.presented`, as far as it is printed. Who calls whom is absent while the records are still looked up.
 #[derive(Debug, Deserialize)]
 struct Pop {
+    #[serde(default)]
     operator: String,
-    #[serde(default)]
     dialled: Option<String>,
-    #[serde(default)]
     diverted_by: Option<String>,
+    #[serde(default)]
     caller: Caller,
-    account: Account,
+    account: Option<Account>,
     #[serde(default)]
     customers: Vec<Customer>,
+    #[serde(default)]
     history: History,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 struct Caller {
-    #[serde(default)]
     number: Option<String>,
-    #[serde(default)]
     display: Option<String>,
     presentation: String,
-    #[serde(default)]
     area: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
 struct Account {
     name: String,
-    #[serde(default)]
     kana: String,
-    #[serde(default)]
     answer_phrase: String,
-    #[serde(default)]
     notes: String,
     matched_by: String,
 }
@@ -79,22 +73,16 @@ struct Account {
 #[derive(Debug, Deserialize)]
 struct Customer {
     name: String,
-    #[serde(default)]
     kana: String,
-    #[serde(default)]
     company: Option<String>,
-    #[serde(default)]
     department: Option<String>,
-    #[serde(default)]
     notes: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 struct History {
     calls: u64,
-    #[serde(default)]
     last_message: Option<String>,
-    #[serde(default)]
     open_messages: u64,
 }
 
@@ -102,6 +90,8 @@ impl Demo {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let mut follow = Follow::start(self.client.client()?, EVENTS_PATH).await?;
         let patience = Duration::from_secs(self.patience);
+        // Whose pop came before its records were found.
+        let mut waiting: Option<String> = None;
         let mut deadline = tokio::time::Instant::now() + patience;
         loop {
             let Ok(event) = tokio::time::timeout_at(deadline, follow.next()).await else {
@@ -109,8 +99,18 @@ impl Demo {
             };
             let event: Envelope = serde_json::from_str(&event?.data)?;
             match event.kind.as_str() {
-                "call.presented" => {
-                    print(&card(&serde_json::from_value(event.data)?))?;
+                "call.presented" | "call.updated" => {
+                    let mut pop: Pop = serde_json::from_value(event.data)?;
+                    if event.kind == "call.updated" {
+                        // An update of a pop that was complete when it came is not shown a second time.
+                        let Some(operator) = waiting.take() else { continue };
+                        pop.operator = operator;
+                    }
+                    let Some(account) = &pop.account else {
+                        waiting = Some(pop.operator);
+                        continue;
+                    };
+                    print(&card(&pop, account))?;
                     if self.once {
                         return Ok(ExitCode::SUCCESS);
                     }
@@ -139,17 +139,17 @@ fn words_of(kind: &str) -> Option<&'static str> {
 }
 
 /// The pop, with a blank line above it.
-fn card(pop: &Pop) -> String {
+fn card(pop: &Pop, account: &Account) -> String {
     let mut lines = Vec::new();
     let mut add = |label: &str, text: &str| {
         if !text.is_empty() {
             lines.push(format!("│ {label}  {}", plain(text)));
         }
     };
-    add("契約企業", &with_kana(&pop.account.name, &pop.account.kana));
-    add("応答例　", &pop.account.answer_phrase);
-    add("連絡事項", &pop.account.notes);
-    add("特定方法", &matched_by(pop));
+    add("契約企業", &with_kana(&account.name, &account.kana));
+    add("応答例　", &account.answer_phrase);
+    add("連絡事項", &account.notes);
+    add("特定方法", &matched_by(pop, account));
     add("発信者　", &caller(&pop.caller));
     match pop.customers.as_slice() {
         [] => add("お客様　", "登録なし"),
@@ -172,10 +172,10 @@ fn with_kana(name: &str, kana: &str) -> String {
     if kana.is_empty() { name.to_owned() } else { format!("{name}（{kana}）") }
 }
 
-fn matched_by(pop: &Pop) -> String {
+fn matched_by(pop: &Pop, account: &Account) -> String {
     let dialled = pop.dialled.as_deref().unwrap_or("不明");
     let diverted = pop.diverted_by.as_deref().unwrap_or("不明");
-    match pop.account.matched_by.as_str() {
+    match account.matched_by.as_str() {
         "diversion" | "history_info" => format!("転送元番号 {diverted}（着信番号 {dialled}）"),
         "dialled" => format!("着信番号 {dialled}"),
         "trunk" => format!("回線の既定（着信番号 {dialled}）"),
@@ -214,7 +214,7 @@ mod tests {
 
     #[test]
     fn a_pop_is_printed_as_people_read_it() {
-        let pop = serde_json::from_str(
+        let pop: Pop = serde_json::from_str(
             r#"{"operator":"1001","dialled":"050-1111-0001","diverted_by":"06-6111-2222",
             "caller":{"number":"090-1234-5678","presentation":"allowed","area":"携帯電話","name":"田中"},
             "account":{"id":"x","name":"さくら商事","kana":"サクラショウジ","answer_phrase":"さくら商事でございます。",
@@ -234,18 +234,18 @@ mod tests {
 │ 前回伝言  折り返し?[2J希望
 └
 ";
-        assert_eq!(card(&pop), expected);
+        assert_eq!(card(&pop, pop.account.as_ref().unwrap()), expected);
     }
 
     #[test]
     fn a_withheld_caller_of_nobody_is_a_pop_too() {
-        let pop = serde_json::from_str(
+        let pop: Pop = serde_json::from_str(
             r#"{"operator":"1001","caller":{"presentation":"withheld"},
             "account":{"name":"","kana":"","answer_phrase":"","notes":"","matched_by":"none"},
             "customers":[],"history":{"calls":0,"open_messages":0}}"#,
         )
         .unwrap();
-        let text = card(&pop);
+        let text = card(&pop, pop.account.as_ref().unwrap());
         for part in ["特定方法  該当する契約企業なし（着信番号 不明）", "発信者　  非通知", "はじめて"]
         {
             assert!(text.contains(part), "{text}");

@@ -1,7 +1,7 @@
 //! The command line: one file per family of commands, and the exit code of each outcome.
 //!
-//! There are three kinds of commands. `serve` is the daemon. `check`, `explain`, `import`, `user` and `replay`
-//! read the configuration and open what it names. `calls`, `operators` and `demo` are clients of the HTTP
+//! There are three kinds of commands. `serve` is the daemon. `check`, `explain`, `health`, `import`, `user` and
+//! `replay` read the configuration and open what it names. `calls`, `operators` and `demo` are clients of the HTTP
 //! interface, know only its address and a token, and so work from another desk.
 //!
 //! | exit code | meaning |
@@ -21,6 +21,7 @@ mod completions;
 mod demo;
 mod events;
 mod explain;
+mod health;
 mod import;
 mod operators;
 mod output;
@@ -81,6 +82,9 @@ enum Command {
     Replay(replay::Replay),
     /// Follow the events and print each pop as an operator would see it.
     Demo(demo::Demo),
+    /// Say by the exit code whether the daemon of this configuration answers.
+    #[command(hide = true)]
+    Health(health::Health),
     /// Print a completion script for a shell.
     Completions(completions::Completions),
 }
@@ -107,8 +111,9 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Operators(command) => command.run().await,
         Command::Import(command) => command.run(global).await,
         Command::User(command) => command.run(global).await,
-        Command::Replay(command) => command.run(),
+        Command::Replay(command) => command.run(global),
         Command::Demo(command) => command.run().await,
+        Command::Health(command) => command.run(global).await,
         Command::Completions(command) => command.run(),
     }
 }

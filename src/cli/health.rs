@@ -1,0 +1,37 @@
+//! `toritsugi health`: whether the daemon on this machine answers; for the health check of a container.
+//!
+//! It asks where the configuration says the daemon listens, over loopback when that is every address, and needs
+//! no token.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::bail;
+use clap::Args;
+
+use super::Global;
+
+/// A daemon that needs longer is not healthy.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+
+#[derive(Debug, Args)]
+pub(super) struct Health {}
+
+impl Health {
+    pub(super) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
+        let mut address = global.config()?.gateway.listen;
+        if address.ip().is_unspecified() {
+            address.set_ip(match address.ip() {
+                IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+            });
+        }
+        let client = reqwest::Client::builder().no_proxy().timeout(ANSWER_TIMEOUT).build()?;
+        match client.get(format!("http://{address}/healthz")).send().await {
+            Ok(answer) if answer.status().is_success() => Ok(ExitCode::SUCCESS),
+            Ok(answer) => bail!("the daemon at {address} answers {}", answer.status().as_u16()),
+            Err(_) => bail!("no daemon answers at {address}"),
+        }
+    }
+}
