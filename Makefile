@@ -23,7 +23,7 @@ lint: ## format, clippy, shell, licences, no path of a machine in the tree
 
 audit: ## known weaknesses of the libraries (needs cargo-deny and the network)
 	@command -v cargo-deny > /dev/null || { echo "cargo-deny is missing: cargo install --locked cargo-deny" >&2; exit 1; }
-	@cargo deny check
+	@cargo deny --config .deny.toml check
 
 bench: ## the figures, each beside what it is measured against
 	@cargo bench --locked

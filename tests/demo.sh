@@ -96,35 +96,11 @@ start_daemon() {
   DAEMON_PID=$!
   local deadline=$((SECONDS + READY_SECONDS_MAX))
   until is_ready 2> /dev/null; do
-    kill -0 "$DAEMON_PID" 2> /dev/null && ((SECONDS < deadline)) || {
+    if ! kill -0 "$DAEMON_PID" 2> /dev/null || ((SECONDS >= deadline)); then
       tail -n 20 "$RUN/daemon.log" >&2
       die "the daemon is not ready"
-    }
+    fi
     sleep 0.1
-  done
-}
-
-# Who calls whom: caller, dialled number, diverting number ('-': none), further options.
-readonly -a CALLS=(
-  "09012345678 0355501001 0611112222"
-  "0312345678 0355501002 -"
-  "07099998888 0355501003 0521234567"
-  "09087654321 0355501001 0611112222 --withheld"
-  "0801112222 0355509999 -"
-)
-
-call_for_ever() {
-  local line caller dialled diverted options
-  # The first operator's phone answers after a while and hangs up soon; the others ring.
-  tests/lab/call.sh "$RUN/lab" --phone 1001 brief/4/4
-  while true; do
-    for line in "${CALLS[@]}"; do
-      read -r caller dialled diverted options <<< "$line"
-      [[ "$diverted" == - ]] || options+=" --diverted-by $diverted"
-      # shellcheck disable=SC2086
-      tests/lab/call.sh "$RUN/lab" --from "$caller" --to "$dialled" --rings 10 $options
-      sleep "$PAUSE_SECONDS"
-    done
   done
 }
 
@@ -139,7 +115,7 @@ main() {
   configure
   fill_store
   start_daemon
-  call_for_ever &
+  tests/lab/calls.sh "$RUN/lab" "$PAUSE_SECONDS" &
   CALLER_PID=$!
   if [[ "$ONCE" == yes ]]; then
     "$TORITSUGI" demo --once

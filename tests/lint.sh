@@ -28,8 +28,8 @@ say "lint: licences and libraries that stay out"
 # Of "A OR B" (once written A/B) one is enough; of "A AND B" each must be allowed.
 cargo tree --locked --edges normal,build --prefix none --format '{p}|{l}' --no-dedupe | sort -u | awk -F '|' '
   FILENAME == ".deny.toml" {
-    if (/^(allow|deny) = \[/) list = $1 ~ /^allow/ ? "allow" : "deny"
-    else if (/^\[\[licenses.clarify\]\]/) list = "clarify"
+    if (/^(allow|deny) = \[$/) list = $1 ~ /^allow/ ? "allow" : "deny"
+    else if (/^\[\[licenses.exceptions\]\]/) list = "exception"
     else if (/^(\]|$)/) list = ""
     else if (list && match($0, /"[^"]+"/)) listed[list, substr($0, RSTART + 1, RLENGTH - 2)]
     next
@@ -38,7 +38,7 @@ cargo tree --locked --edges normal,build --prefix none --format '{p}|{l}' --no-d
   name == "toritsugi" { next }
   ("deny", name) in listed { print name " is kept out by .deny.toml"; bad = 1 }
   $1 ~ /\/\// { print name " does not come from the registry: " $1; bad = 1 }
-  ("clarify", name) in listed { next }
+  ("exception", name) in listed { next }
   {
     license = $2 ? $2 : "(none)"
     gsub(/[()]/, "", license)

@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Places the demo's calls into a running lab, one after the other, until it is ended.
+#
+#   calls.sh RUN_DIR SECONDS    SECONDS is the pause between two calls
+#
+# The numbers are those of tests/samples/: known and unknown callers, forwarded and direct calls, a withheld
+# number, and a dialled number that belongs to nobody.
+set -euo pipefail
+
+readonly RUN_DIR="$1" PAUSE_SECONDS="$2"
+HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+readonly HERE
+
+# Caller, dialled number, diverting number ("-": none), further options.
+readonly -a CALLS=(
+  "09012345678 0355501001 0611112222"
+  "0312345678 0355501002 -"
+  "07099998888 0355501003 0521234567"
+  "09087654321 0355501001 0611112222 --withheld"
+  "08011112222 0355509999 -"
+)
+
+# A pause that ends with this script: nothing else is started that could outlive it.
+exec 9<> <(:)
+pause() { read -r -t "$PAUSE_SECONDS" -u 9 || true; }
+
+# The first operator answers after four seconds and hangs up after four more; the others' phones ring.
+"$HERE/call.sh" "$RUN_DIR" --phone 1001 brief/4/4
+while true; do
+  for line in "${CALLS[@]}"; do
+    read -r caller dialled diverted options <<< "$line"
+    if [[ "$diverted" != - ]]; then options+=" --diverted-by $diverted"; fi
+    # shellcheck disable=SC2086
+    "$HERE/call.sh" "$RUN_DIR" --from "$caller" --to "$dialled" --rings 10 $options
+    pause
+  done
+done
