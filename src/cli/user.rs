@@ -1,5 +1,6 @@
 //! `toritsugi user`: people and systems that may use the daemon, and their tokens.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
@@ -25,6 +26,9 @@ enum UserCommand {
         /// The extension this person answers at.
         #[arg(long)]
         extension: Option<String>,
+        /// Write the token into this new file, readable by you alone, instead of printing it.
+        #[arg(long, value_name = "FILE")]
+        token_file: Option<PathBuf>,
     },
     /// List them; tokens cannot be shown again.
     List {
