@@ -43,8 +43,8 @@ sounds() {
   period='\xff\xaa\x9f\x9f\xaa\xff\x2a\x1f\x1f\x2a' # 800 Hz
   for ((i = 0; i < 8000; i++)); do printf '%b' "$period"; done > "$PBX/moh/music.ulaw"
   cp "$PBX/moh/music.ulaw" "$FAR/moh/music.ulaw"
-  period='\xb4\x9f\x9f\xb4\x34\x1f\x1f\x34' # 1000 Hz is an operator's; the prompt is short
-  for ((i = 0; i < 500; i++)); do printf '%b' "$period"; done > "$PBX/sounds/accept.ulaw"
+  period='\xc2\xab\xa2\x9e\x9e\xa2\xab\xc2\x42\x2b\x22\x1e\x1e\x22\x2b\x42' # 500 Hz
+  for ((i = 0; i < 1000; i++)); do printf '%b' "$period"; done > "$PBX/sounds/accept.ulaw"
 }
 
 pbx() {

@@ -2,6 +2,8 @@
 # Starts a PBX and its far end, writes RUN_DIR/lab.env, and keeps both until it is
 # told to end: by Ctrl-C, by TERM, or (with --while-stdin-open) by the end of its
 # standard input, which also comes when the process that holds the other end dies.
+# That process can also order "kill pbx" and "start pbx" (or far), one a line; the
+# answers are "killed" and "ready".
 #
 #   up.sh RUN_DIR [--asterisk 22|16] [--ports BASE] [--while-stdin-open]
 #
@@ -49,16 +51,20 @@ port_is_taken() {
 
 # The instance's directory is also the claim on its ports: mkdir either makes it or fails.
 claim() {
-  local base="$1" dir="$LABS/port-$1" owner
-  if [[ -e "$dir/owner" ]]; then
-    owner="$(<"$dir/owner")"
-    if [[ -n "$owner" && -e "/proc/$owner" ]]; then return 1; fi
-    rm -rf -- "$dir"
-  fi
+  local base="$1" dir="$LABS/port-$1"
   if port_is_taken "$base" || port_is_taken "$((base + 1))"; then return 1; fi
   mkdir "$dir" 2>/dev/null || return 1
   echo "$$" > "$dir/owner"
   INSTANCE="$dir"
+}
+
+# What a lab left that was killed with -9.
+sweep() {
+  local dir owner
+  for dir in "$LABS"/port-*; do
+    owner="$(cat "$dir/owner" 2>/dev/null)" || continue
+    if [[ -n "$owner" ]] && ! grep -qs up.sh "/proc/$owner/cmdline"; then rm -rf -- "$dir"; fi
+  done
 }
 
 choose_ports() {
@@ -146,14 +152,37 @@ stop() {
     wait "$pid" 2>/dev/null || true
   done
   rm -f -- "$RUN_DIR/lab.env"
+  rmdir -- "$RUN_DIR" 2>/dev/null || true
   if [[ -n "$INSTANCE" ]]; then
     if [[ -n "${LAB_KEEP:-}" ]]; then say "kept: $INSTANCE"; else rm -rf -- "$INSTANCE"; fi
   fi
 }
 
+# $1 = pbx | far: as in a crash, nothing is said goodbye to.
+kill_one() {
+  local pid="$PBX_PID"
+  if [[ "$1" == far ]]; then pid="$FAR_PID"; fi
+  kill -KILL "$pid" 2>/dev/null || true
+  wait "$pid" 2>/dev/null || true
+}
+
+start_one() {
+  start "$1"
+  if [[ "$1" == far ]]; then FAR_PID=$STARTED_PID; else PBX_PID=$STARTED_PID; fi
+  await_boot "$1" "$STARTED_PID"
+  write_env
+}
+
 await_end() {
   if [[ "$WHILE_STDIN_OPEN" == yes ]]; then
-    while IFS= read -r _; do :; done
+    local order
+    while IFS= read -r order; do
+      case "$order" in
+        "kill pbx" | "kill far") kill_one "${order#kill }"; echo killed ;;
+        "start pbx" | "start far") start_one "${order#start }"; echo ready ;;
+        *) return ;;
+      esac
+    done
     return
   fi
   # wait returns at once when a trapped signal comes, or when one of the two ends.
@@ -174,6 +203,7 @@ main() {
   trap stop EXIT
   trap 'exit 130' INT
   trap 'exit 143' TERM HUP
+  sweep
   choose_ports
   if [[ "$ROOT" == / ]]; then INSIDE="$INSTANCE"; else INSIDE="/lab/port-$BASE"; fi
   "$HERE/instance.sh" "$INSTANCE/pbx" "$INSTANCE/far" "$INSIDE/pbx" "$INSIDE/far" "$BASE" "$VERSION"

@@ -1,0 +1,134 @@
+//! Everything an Asterisk has said since the lab was last reset, in order.
+//!
+//! A log instead of a stream: a test may ask for something that already happened, so
+//! no wait can miss its event by being set up too late.
+use std::sync::Mutex;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+
+use super::PATIENCE;
+
+/// More than any scenario produces; a runaway PBX fails the test instead of the machine.
+const EVENTS_MAX: usize = 2_000_000;
+
+/// One AMI frame, with its headers in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Event {
+    headers: Vec<(String, String)>,
+}
+
+impl Event {
+    /// From the lines of a frame. A line without a colon is kept as a header without a name.
+    pub(crate) fn from_headers(headers: Vec<(String, String)>) -> Self {
+        Self { headers }
+    }
+
+    /// The event's name, or "" for a reply.
+    pub(crate) fn name(&self) -> &str {
+        self.header("Event").unwrap_or("")
+    }
+
+    /// The first header of that name, in any case.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers
+            .iter()
+            .find(|(key, _)| key.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// Whether the first header of that name has exactly this value.
+    pub(crate) fn has(&self, name: &str, value: &str) -> bool {
+        self.header(name) == Some(value)
+    }
+
+    /// All headers in order.
+    pub(crate) fn headers(&self) -> &[(String, String)] {
+        &self.headers
+    }
+}
+
+/// The events of one connection.
+#[derive(Debug)]
+pub(crate) struct EventLog {
+    events: Mutex<Vec<Event>>,
+    /// How many there are: changes with each new one. `usize::MAX` once the link is gone.
+    count: watch::Sender<usize>,
+}
+
+impl EventLog {
+    pub(crate) fn new() -> Self {
+        Self {
+            events: Mutex::new(Vec::new()),
+            count: watch::Sender::new(0),
+        }
+    }
+
+    pub(crate) fn push(&self, event: Event) {
+        let mut events = self.events.lock().expect("no panic holds this lock");
+        assert!(events.len() < EVENTS_MAX, "the PBX does not stop talking");
+        events.push(event);
+        self.count.send_replace(events.len());
+    }
+
+    pub(crate) fn close(&self) {
+        self.count.send_replace(usize::MAX);
+    }
+
+    /// How many events there are by now: a mark for [`Self::wait_after`].
+    pub(crate) fn mark(&self) -> usize {
+        self.events.lock().expect("no panic holds this lock").len()
+    }
+
+    /// All events so far that match.
+    pub(crate) fn all(&self, matches: impl Fn(&Event) -> bool) -> Vec<Event> {
+        let events = self.events.lock().expect("no panic holds this lock");
+        events.iter().filter(|event| matches(event)).cloned().collect()
+    }
+
+    /// Where in the log an event stands (the first that equals it).
+    pub(crate) fn position(&self, event: &Event) -> usize {
+        let events = self.events.lock().expect("no panic holds this lock");
+        let found = events.iter().position(|other| other == event);
+        found.expect("the event came from this log")
+    }
+
+    /// The first event since the reset that matches, now or when it comes.
+    ///
+    /// # Panics
+    /// After `PATIENCE`, with `what` was waited for.
+    pub(crate) async fn wait(&self, what: &str, matches: impl Fn(&Event) -> bool) -> Event {
+        self.wait_after(0, what, matches).await
+    }
+
+    /// The first event after `mark` that matches, now or when it comes.
+    ///
+    /// # Panics
+    /// After `PATIENCE`, with `what` was waited for.
+    pub(crate) async fn wait_after(
+        &self,
+        mark: usize,
+        what: &str,
+        matches: impl Fn(&Event) -> bool,
+    ) -> Event {
+        let deadline = Instant::now() + PATIENCE;
+        let mut count = self.count.subscribe();
+        let mut next = mark;
+        loop {
+            let seen = *count.borrow_and_update();
+            {
+                let events = self.events.lock().expect("no panic holds this lock");
+                if let Some(found) = events[next.min(events.len())..].iter().find(|e| matches(e)) {
+                    return found.clone();
+                }
+                next = events.len();
+            }
+            assert!(seen != usize::MAX, "the link closed while waiting for {what}");
+            let changed = timeout_at(deadline, count.changed()).await;
+            assert!(
+                matches!(changed, Ok(Ok(()))),
+                "waited {PATIENCE:?} in vain for {what}"
+            );
+        }
+    }
+}

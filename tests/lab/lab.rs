@@ -1,0 +1,230 @@
+//! One lab, held by one test at a time.
+//!
+//! The two Asterisks are started by the first test that asks and serve all tests of
+//! the binary; the connections to them belong to each test, since they live on its
+//! runtime. A test begins with a reset: no channel, no setting of the test before.
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use tokio::sync::{Mutex as AsyncMutex, MutexGuard};
+use tokio::time::{Instant, sleep};
+
+use super::PATIENCE;
+use super::call::{CallSpec, PlacedCall};
+use super::manager::Manager;
+use super::phone::Phone;
+use super::process::{AsteriskVersion, LabProcess, Side};
+
+type SharedProcess = Arc<Mutex<LabProcess>>;
+
+static PROCESS: OnceLock<SharedProcess> = OnceLock::new();
+static TURN: AsyncMutex<()> = AsyncMutex::const_new(());
+
+/// How often the reset asks whether the last channel is gone.
+const RESET_POLL: Duration = Duration::from_millis(20);
+
+/// How the product under test reaches the PBX's manager.
+#[derive(Clone, Debug)]
+pub(crate) struct ManagerAccess {
+    /// Always a loopback address.
+    pub(crate) host: String,
+    /// TCP port.
+    pub(crate) port: u16,
+    /// The user for events and lists, and its secret.
+    pub(crate) events: (String, String),
+    /// The user for actions, and its secret.
+    pub(crate) actions: (String, String),
+}
+
+/// A PBX and its far end, for one test.
+pub(crate) struct Lab {
+    /// The PBX, with every right: for looking behind the curtain.
+    pub(crate) pbx: Manager,
+    /// The carrier and all telephones.
+    pub(crate) far: Manager,
+    process: SharedProcess,
+    _turn: Option<MutexGuard<'static, ()>>,
+}
+
+impl Lab {
+    /// Waits for this test's turn and gives it a lab that has been reset.
+    ///
+    /// # Panics
+    /// When Asterisk can't be had or started; the reason and what to install stand on
+    /// stderr.
+    pub(crate) async fn start() -> Self {
+        let turn = TURN.lock().await;
+        let process = tokio::task::spawn_blocking(|| {
+            PROCESS
+                .get_or_init(|| {
+                    let lab = LabProcess::start(AsteriskVersion::Current);
+                    Arc::new(Mutex::new(lab))
+                })
+                .clone()
+        });
+        let process = process.await.expect("the lab starts");
+        Self::over(process, Some(turn)).await
+    }
+
+    /// A lab of its own, which ends with the returned value.
+    ///
+    /// # Panics
+    /// As [`Self::start`].
+    pub(crate) async fn start_own(version: AsteriskVersion) -> Self {
+        let process = tokio::task::spawn_blocking(move || LabProcess::start(version));
+        let process = Arc::new(Mutex::new(process.await.expect("the lab starts")));
+        Self::over(process, None).await
+    }
+
+    async fn over(process: SharedProcess, turn: Option<MutexGuard<'static, ()>>) -> Self {
+        let pbx = connect(&process, Side::Pbx).await;
+        let far = connect(&process, Side::FarEnd).await;
+        let lab = Self {
+            pbx,
+            far,
+            process,
+            _turn: turn,
+        };
+        lab.reset().await;
+        lab
+    }
+
+    /// Ends every call and forgets every setting: telephones ring for ever again, the
+    /// queues are not paused, night is off.
+    pub(crate) async fn reset(&self) {
+        for tree in ["behaviour", "tone"] {
+            // Refused when there is nothing to delete.
+            self.far.action(&[("Action", "DBDelTree"), ("Family", tree)]).await;
+        }
+        self.pbx
+            .action(&[("Action", "DBDelTree"), ("Family", "toritsugi")])
+            .await;
+        self.hang_up_everything().await;
+        for phone in ["1001", "1002", "1003"] {
+            self.pbx
+                .must(&[
+                    ("Action", "QueuePause"),
+                    ("Interface", &format!("PJSIP/{phone}")),
+                    ("Paused", "false"),
+                ])
+                .await;
+        }
+        self.set_global("QUEUE_WAIT_SECONDS", "60").await;
+        self.set_global("OPEN_HOURS", "*,*,*,*").await;
+    }
+
+    async fn hang_up_everything(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let mut left = Vec::new();
+            for side in [&self.far, &self.pbx] {
+                side.action(&[("Action", "Hangup"), ("Channel", "/^.*$/")]).await;
+                left.extend(side.channels().await);
+            }
+            if left.is_empty() {
+                return;
+            }
+            assert!(Instant::now() < deadline, "channels do not end: {left:?}");
+            sleep(RESET_POLL).await;
+        }
+    }
+
+    /// Sets a global variable of the PBX's dialplan, for instance `QUEUE_WAIT_SECONDS`.
+    pub(crate) async fn set_global(&self, name: &str, value: &str) {
+        self.pbx
+            .must(&[("Action", "Setvar"), ("Variable", name), ("Value", value)])
+            .await;
+    }
+
+    /// The carrier brings a call to the PBX.
+    pub(crate) async fn place_call(&self, spec: CallSpec) -> PlacedCall<'_> {
+        PlacedCall::place(self, spec, "carrier").await
+    }
+
+    /// A telephone: an operator's, a supervisor's, or a contact's mobile.
+    pub(crate) fn phone(&self, number: &str) -> Phone<'_> {
+        Phone::new(self, number)
+    }
+
+    /// Where and as whom the product logs in.
+    pub(crate) fn manager_access(&self) -> ManagerAccess {
+        let process = self.process.lock().unwrap();
+        let user = |kind: &str| {
+            let secret = process.fact(&format!("LAB_PBX_{kind}_SECRET_FILE"));
+            (
+                process.fact(&format!("LAB_PBX_{kind}_USER")).to_owned(),
+                read_secret(secret),
+            )
+        };
+        ManagerAccess {
+            host: process.fact("LAB_PBX_AMI_HOST").to_owned(),
+            port: process.fact("LAB_PBX_AMI_PORT").parse().unwrap(),
+            events: user("EVENTS"),
+            actions: user("ACTIONS"),
+        }
+    }
+
+    /// A session of the product's user for actions: what it may not do is refused here
+    /// as it would be there.
+    pub(crate) async fn log_in_for_actions(&self) -> Manager {
+        let access = self.manager_access();
+        let (user, secret) = &access.actions;
+        Manager::connect(&access.host, access.port, user, secret).await
+    }
+
+    /// Closes or opens the service, as operators do with *71 and *70.
+    pub(crate) async fn switch_night(&self, closed: bool) {
+        let value = if closed { "1" } else { "0" };
+        self.pbx
+            .must(&[
+                ("Action", "DBPut"),
+                ("Family", "toritsugi"),
+                ("Key", "night"),
+                ("Val", value),
+            ])
+            .await;
+    }
+
+    /// A value from `lab.env`.
+    pub(crate) fn fact(&self, name: &str) -> String {
+        self.process.lock().unwrap().fact(name).to_owned()
+    }
+
+    /// The PBX dies as in a crash; calls and connections to it are gone at once.
+    pub(crate) async fn kill_pbx(&self) {
+        let process = self.process.clone();
+        let killed = tokio::task::spawn_blocking(move || process.lock().unwrap().kill(Side::Pbx));
+        killed.await.expect("the lab's shell kills");
+    }
+
+    /// The PBX comes back on the same ports, and the lab is connected to it again.
+    pub(crate) async fn revive_pbx(&mut self) {
+        let process = self.process.clone();
+        let alive = tokio::task::spawn_blocking(move || process.lock().unwrap().revive(Side::Pbx));
+        alive.await.expect("the lab's shell starts");
+        self.pbx = connect(&self.process, Side::Pbx).await;
+    }
+}
+
+async fn connect(process: &SharedProcess, side: Side) -> Manager {
+    let name = match side {
+        Side::Pbx => "PBX",
+        Side::FarEnd => "FAR",
+    };
+    let (host, port, user, secret) = {
+        let process = process.lock().unwrap();
+        (
+            process.fact(&format!("LAB_{name}_AMI_HOST")).to_owned(),
+            process.fact(&format!("LAB_{name}_AMI_PORT")).parse().unwrap(),
+            process.fact("LAB_USER").to_owned(),
+            read_secret(process.fact("LAB_SECRET_FILE")),
+        )
+    };
+    Manager::connect(&host, port, &user, &secret).await
+}
+
+fn read_secret(path: &str) -> String {
+    let text = std::fs::read_to_string(path);
+    let text = text.unwrap_or_else(|error| panic!("the lab's secret {path}: {error}"));
+    text.trim_end().to_owned()
+}

@@ -1,0 +1,137 @@
+//! The two Asterisks as processes: started by `up.sh`, which is driven through its
+//! standard input and ends everything when that closes.
+//!
+//! Why a shell in between: the processes must end with the test binary however it
+//! ends. A closed pipe is noticed after a panic, an abort and `kill -9` alike, and no
+//! Rust code has to run for it.
+use std::collections::HashMap;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+/// Which Asterisk to run: the one the product is made for, or an old one from which
+/// transcripts are recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AsteriskVersion {
+    /// Asterisk 22, or this machine's own.
+    Current,
+    /// Asterisk 16.
+    Old16,
+}
+
+/// Which of the two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// The PBX under test.
+    Pbx,
+    /// Carrier and telephones.
+    FarEnd,
+}
+
+/// A running pair of Asterisks.
+pub(crate) struct LabProcess {
+    shell: Child,
+    orders: ChildStdin,
+    answers: BufReader<ChildStdout>,
+    run_dir: PathBuf,
+    facts: HashMap<String, String>,
+}
+
+impl LabProcess {
+    /// Starts both and returns once calls can be placed. Blocks: some seconds, or some
+    /// minutes where the private Asterisk has to be made first.
+    ///
+    /// # Panics
+    /// With the shell's own words on stderr when it fails.
+    pub(crate) fn start(version: AsteriskVersion) -> Self {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab");
+        let run_dir = std::env::temp_dir().join(format!(
+            "toritsugi-lab-{}-{version:?}",
+            std::process::id()
+        ));
+        let number = match version {
+            AsteriskVersion::Current => "22",
+            AsteriskVersion::Old16 => "16",
+        };
+        let mut shell = Command::new(here.join("up.sh"))
+            .arg(&run_dir)
+            .args(["--asterisk", number, "--while-stdin-open"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("tests/lab/up.sh runs (bash is installed)");
+        let orders = shell.stdin.take().expect("piped above");
+        let answers = BufReader::new(shell.stdout.take().expect("piped above"));
+        let mut lab = Self {
+            shell,
+            orders,
+            answers,
+            run_dir,
+            facts: HashMap::new(),
+        };
+        lab.await_answer("ready");
+        lab.read_facts();
+        lab
+    }
+
+    /// A value from `lab.env`, for instance `LAB_PBX_AMI_PORT`.
+    pub(crate) fn fact(&self, name: &str) -> &str {
+        self.facts
+            .get(name)
+            .unwrap_or_else(|| panic!("lab.env has no {name}"))
+    }
+
+    /// Kills one of them as a crash would (SIGKILL). Its sockets close at once.
+    pub(crate) fn kill(&mut self, side: Side) {
+        self.order(&format!("kill {}", side.word()), "killed");
+    }
+
+    /// Starts one that was killed again, on the same ports; returns once it is booted.
+    pub(crate) fn revive(&mut self, side: Side) {
+        self.order(&format!("start {}", side.word()), "ready");
+        self.read_facts();
+    }
+
+    fn order(&mut self, order: &str, answer: &str) {
+        writeln!(self.orders, "{order}").expect("the lab's shell reads orders");
+        self.await_answer(answer);
+    }
+
+    fn await_answer(&mut self, expected: &str) {
+        let mut line = String::new();
+        let read = self.answers.read_line(&mut line);
+        assert!(
+            read.is_ok() && line.trim_end() == expected,
+            "the lab did not start or failed; its reason stands above (see tests/lab/up.sh)"
+        );
+    }
+
+    fn read_facts(&mut self) {
+        let text = std::fs::read_to_string(self.run_dir.join("lab.env"))
+            .expect("up.sh writes lab.env before it says ready");
+        self.facts = text
+            .lines()
+            .filter_map(|line| line.split_once('='))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+    }
+}
+
+impl Side {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Pbx => "pbx",
+            Self::FarEnd => "far",
+        }
+    }
+}
+
+impl Drop for LabProcess {
+    fn drop(&mut self) {
+        // An unknown order ends the shell just as the closing pipe would; waiting for it
+        // leaves no process and no directory behind.
+        let _ = writeln!(self.orders, "end");
+        let _ = self.shell.wait();
+        let _ = std::fs::remove_dir_all(&self.run_dir);
+    }
+}

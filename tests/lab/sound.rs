@@ -1,0 +1,199 @@
+//! Who heard whom: each party says a tone of its own, and a recording is searched for
+//! each tone with a Goertzel filter.
+//!
+//! A Hann window keeps one tone from leaking into another's bin: tones 40 Hz apart are
+//! told apart in 100 ms, and the lab's regular tones, 400 Hz apart, in 20 ms.
+use std::collections::BTreeSet;
+use std::f64::consts::TAU;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use tokio::time::{Instant, sleep};
+
+use super::PATIENCE;
+use super::events::Event;
+use super::lab::Lab;
+
+const SAMPLES_PER_SECOND: usize = 8_000;
+const WAV_HEADER_BYTES: usize = 44;
+/// Peak amplitude, of 32,767, from which a tone counts as heard. The far end says its
+/// tones at about ten times as much; what a codec adds stays far below.
+const HEARD_AMPLITUDE_MIN: f64 = 300.0;
+/// How often a recording is looked at until it is complete.
+const FILE_POLL: Duration = Duration::from_millis(20);
+
+/// A tone, by its frequency in Hz.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Tone(u32);
+
+impl Tone {
+    pub(crate) const CALLER: Self = Self(400);
+    /// What the PBX plays to a contact before it presses 1.
+    pub(crate) const PROMPT: Self = Self(500);
+    /// Music on hold.
+    pub(crate) const MUSIC: Self = Self(800);
+    pub(crate) const OPERATOR: Self = Self(1001);
+    /// Extension 100, which only looks like 1001.
+    pub(crate) const LOOK_ALIKE_100: Self = Self(1200);
+    /// Extension 10010, which only looks like 1001.
+    pub(crate) const LOOK_ALIKE_10010: Self = Self(1300);
+    pub(crate) const SUPERVISOR: Self = Self(1500);
+    pub(crate) const CONTACT: Self = Self(2200);
+    /// Free for a test: a second caller, a second supervisor.
+    pub(crate) const SPARE_1: Self = Self(1750);
+    /// Free for a test.
+    pub(crate) const SPARE_2: Self = Self(2600);
+
+    const ALL: [Self; 10] = [
+        Self::CALLER,
+        Self::PROMPT,
+        Self::MUSIC,
+        Self::OPERATOR,
+        Self::LOOK_ALIKE_100,
+        Self::LOOK_ALIKE_10010,
+        Self::SUPERVISOR,
+        Self::CONTACT,
+        Self::SPARE_1,
+        Self::SPARE_2,
+    ];
+
+    pub(crate) fn hertz(self) -> u32 {
+        self.0
+    }
+}
+
+/// A span of whole seconds of a recording.
+pub(crate) type Seconds = Range<usize>;
+
+/// What one party heard, from the moment it answered.
+#[derive(Clone, Debug)]
+pub(crate) struct Recording {
+    samples: Vec<i16>,
+    /// When the party answered, by the machine's clock.
+    pub(crate) started: SystemTime,
+}
+
+impl Recording {
+    /// The recording that a `UserEvent: Recording` names, as soon as it is complete.
+    pub(crate) async fn of(lab: &Lab, event: &Event) -> Self {
+        let file = event.header("File").expect("a Recording names its file");
+        let path = PathBuf::from(lab.fact("LAB_RECORDINGS")).join(format!("heard-{file}.wav"));
+        let started = event.header("Started").and_then(|at| at.parse().ok());
+        let started = SystemTime::UNIX_EPOCH
+            + Duration::from_secs_f64(started.expect("a Recording says when it started"));
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(samples) = read_complete_wav(&path) {
+                return Self { samples, started };
+            }
+            assert!(Instant::now() < deadline, "{} is not completed", path.display());
+            sleep(FILE_POLL).await;
+        }
+    }
+
+    /// Whole seconds that were recorded.
+    pub(crate) fn seconds(&self) -> usize {
+        self.samples.len() / SAMPLES_PER_SECOND
+    }
+
+    /// The tones of each whole second.
+    pub(crate) fn per_second(&self) -> Vec<BTreeSet<Tone>> {
+        self.windows(Duration::from_secs(1))
+    }
+
+    /// The tones of each window, one after the other. At least 20 ms.
+    pub(crate) fn windows(&self, window: Duration) -> Vec<BTreeSet<Tone>> {
+        let chunks = self.samples.chunks_exact(samples_in(window));
+        chunks.map(tones_in).collect()
+    }
+
+    /// Whether a tone sounds in every 100 ms of these seconds.
+    pub(crate) fn hears_throughout(&self, tone: Tone, seconds: Seconds) -> bool {
+        let span = self.span(seconds);
+        let mut chunks = span.chunks_exact(samples_in(Duration::from_millis(100)));
+        chunks.all(|chunk| amplitude(chunk, tone) >= HEARD_AMPLITUDE_MIN)
+    }
+
+    /// Whether a tone sounds in any 100 ms of the whole recording.
+    pub(crate) fn ever_hears(&self, tone: Tone) -> bool {
+        let mut chunks = self.samples.chunks(samples_in(Duration::from_millis(100)));
+        chunks.any(|chunk| amplitude(chunk, tone) >= HEARD_AMPLITUDE_MIN)
+    }
+
+    /// How long a tone was missing at most, between its first and its last sound; to
+    /// 20 ms. `None` when it never sounded.
+    pub(crate) fn longest_gap(&self, tone: Tone) -> Option<Duration> {
+        const STEP: Duration = Duration::from_millis(20);
+        let sounds: Vec<bool> = self
+            .samples
+            .chunks_exact(samples_in(STEP))
+            .map(|chunk| amplitude(chunk, tone) >= HEARD_AMPLITUDE_MIN)
+            .collect();
+        let first = sounds.iter().position(|sounds| *sounds)?;
+        let last = sounds.iter().rposition(|sounds| *sounds)?;
+        let longest = sounds[first..=last].split(|sounds| *sounds).map(<[bool]>::len).max();
+        u32::try_from(longest.unwrap_or(0)).ok().map(|steps| STEP * steps)
+    }
+
+    /// When, after the start, a tone sounds for the first time; to 20 ms.
+    pub(crate) fn first_sound(&self, tone: Tone) -> Option<Duration> {
+        const STEP: Duration = Duration::from_millis(20);
+        let mut chunks = self.samples.chunks_exact(samples_in(STEP));
+        let first = chunks.position(|chunk| amplitude(chunk, tone) >= HEARD_AMPLITUDE_MIN)?;
+        u32::try_from(first).ok().map(|steps| STEP * steps)
+    }
+
+    fn span(&self, seconds: Seconds) -> &[i16] {
+        let end = seconds.end * SAMPLES_PER_SECOND;
+        assert!(
+            end <= self.samples.len(),
+            "the recording has only {} s of the {} asked for",
+            self.seconds(),
+            seconds.end
+        );
+        &self.samples[seconds.start * SAMPLES_PER_SECOND..end]
+    }
+}
+
+fn samples_in(window: Duration) -> usize {
+    let samples = window.as_millis() as usize * SAMPLES_PER_SECOND / 1000;
+    assert!(samples >= 160, "a window is at least 20 ms");
+    samples
+}
+
+fn tones_in(samples: &[i16]) -> BTreeSet<Tone> {
+    let heard = |tone: &Tone| amplitude(samples, *tone) >= HEARD_AMPLITUDE_MIN;
+    Tone::ALL.into_iter().filter(heard).collect()
+}
+
+/// Peak amplitude of one frequency (Goertzel over Hann-weighted samples; the factor 4
+/// undoes the half of the spectrum that is negative and the window's mean of one half).
+fn amplitude(samples: &[i16], tone: Tone) -> f64 {
+    let count = samples.len() as f64;
+    let step = TAU * f64::from(tone.0) / SAMPLES_PER_SECOND as f64;
+    let coefficient = 2.0 * step.cos();
+    let (mut previous, mut before) = (0.0, 0.0);
+    for (index, sample) in samples.iter().enumerate() {
+        let weight = 0.5 - 0.5 * (TAU * index as f64 / count).cos();
+        let next = f64::from(*sample) * weight + coefficient * previous - before;
+        before = previous;
+        previous = next;
+    }
+    let power = previous * previous + before * before - coefficient * previous * before;
+    4.0 * power.max(0.0).sqrt() / count
+}
+
+/// Asterisk writes the length into the header when it closes the file: until then the
+/// recording is not complete.
+fn read_complete_wav(path: &PathBuf) -> Option<Vec<i16>> {
+    let bytes = std::fs::read(path).ok()?;
+    let length = bytes.get(40..WAV_HEADER_BYTES)?;
+    let length = u32::from_le_bytes(length.try_into().ok()?) as usize;
+    let data = bytes.get(WAV_HEADER_BYTES..)?;
+    if length == 0 || length != data.len() {
+        return None;
+    }
+    let samples = data.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]]));
+    Some(samples.collect())
+}
