@@ -10,10 +10,13 @@
 //! - [`action`]: orders to the PBX that cannot carry a line break, by type;
 //! - [`session`]: one login as a state machine without sockets or clocks;
 //! - [`reconnect`]: when to try again;
-//! - [`client`]: two sessions per PBX over TCP or TLS, as tokio tasks.
+//! - [`client`]: two sessions per PBX over TCP or TLS ([`tls`]), as tokio tasks.
 
 pub mod action;
+pub mod client;
 pub mod event;
 pub mod frame;
 pub mod quarantine;
+pub mod reconnect;
 pub mod session;
+pub mod tls;

@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | Greeting | banner | sends `Challenge` (MD5) → Challenging, or `Login` → LoggingIn |
 //! | Challenging | response with a challenge | sends `Login` with the digest → LoggingIn |
-//! | LoggingIn | `Response: Success` | [`SessionEvent::LoggedIn`] → Up, the first ping is due in [`PING_INTERVAL`] |
+//! | LoggingIn | `Response: Success` | [`SessionEvent::LoggedIn`] → Up, the first ping is due in `ping` |
 //! | Challenging, LoggingIn | another response | [`SessionEvent::LoginRefused`] → Closed |
 //! | before Up | [`LOGIN_TIMEOUT`] | [`CloseReason::LoginTimeout`] → Closed |
 //! | Up | an event | [`SessionEvent::Frame`], or [`SessionEvent::ListItem`] when it belongs to an open list |
@@ -17,7 +17,7 @@
 //! | Up | a response to nobody's action | [`SessionEvent::Quarantined`], never acted upon |
 //! | Up | a quarantined frame | [`SessionEvent::Quarantined`]; open lists end as [`ListEnd::Spoiled`] |
 //! | Up | an action's deadline | [`ActionOutcome::SentFateUnknown`] or [`ListEnd::TimedOut`] |
-//! | Up | a ping without answer, and silence, for [`PING_DEADLINE`] | [`CloseReason::Silent`] → Closed |
+//! | Up | a ping without answer, and silence, for `ping` | [`CloseReason::Silent`] → Closed |
 //! | any | a broken limit, [`Session::close`] | every open action gets its fate, [`SessionEvent::Closed`] |
 //! | Closed | anything | ignored |
 //!
@@ -41,10 +41,8 @@ use pending::{Pending, PendingActions, Purpose};
 
 /// How long greeting and login may take together. Asterisk itself waits 1 s before it refuses.
 pub const LOGIN_TIMEOUT: Duration = Duration::from_secs(10);
-/// Time between two pings; Asterisk sends no keepalive of its own.
+/// The usual time between two pings, and the deadline of one; Asterisk sends no keepalive of its own.
 pub const PING_INTERVAL: Duration = Duration::from_secs(10);
-/// How long a ping may stay unanswered while nothing else is heard either.
-pub const PING_DEADLINE: Duration = Duration::from_secs(10);
 /// Most actions of one session that wait for their answers.
 pub const PENDING_ACTIONS_MAX: usize = 256;
 
@@ -59,6 +57,8 @@ pub struct SessionSettings {
     pub auth: Auth,
     /// Which events are wanted.
     pub events: EventMask,
+    /// Pause between two pings, and how long one may stay unanswered while nothing else is heard.
+    pub ping: Duration,
     /// 64 random bits, new for each connection: nobody outside can guess an ActionID.
     pub seed: u64,
 }
@@ -131,7 +131,7 @@ pub enum CloseReason {
     #[error("no login within {} s", LOGIN_TIMEOUT.as_secs())]
     LoginTimeout,
     /// Pings were not answered.
-    #[error("the PBX was silent for {} s", PING_DEADLINE.as_secs())]
+    #[error("the PBX answered no ping")]
     Silent,
     /// The stream broke a limit of the protocol.
     #[error("{0}")]
@@ -268,8 +268,8 @@ impl Session {
             State::Up => {
                 while let Some((token, pending)) = self.pending.take_due(now) {
                     match pending.purpose {
-                        Purpose::Ping if now < self.heard_at + PING_DEADLINE => {
-                            let deadline = self.heard_at + PING_DEADLINE;
+                        Purpose::Ping if now < self.heard_at + self.settings.ping => {
+                            let deadline = self.heard_at + self.settings.ping;
                             self.pending.insert(token, Pending { deadline, ..pending });
                         }
                         Purpose::Ping => return self.close(CloseReason::Silent),
@@ -278,7 +278,7 @@ impl Session {
                 }
                 if self.ping_due.is_some_and(|due| now >= due) {
                     self.ping_due = None;
-                    self.enqueue(&Action::ping(), Purpose::Ping, now + PING_DEADLINE);
+                    self.enqueue(&Action::ping(), Purpose::Ping, now + self.settings.ping);
                 }
             }
         }
@@ -319,6 +319,12 @@ impl Session {
             self.end_action(token, &pending, ListEnd::LinkLost);
         }
         self.events.push_back(SessionEvent::Closed(reason));
+    }
+
+    /// The words of a polite goodbye, to be written before the connection is closed.
+    pub fn logoff(&mut self) -> Vec<u8> {
+        self.next_number += 1;
+        Action::logoff().encode(&ActionId::new(self.settings.seed, self.next_number - 1))
     }
 
     /// The next bytes for the socket: one whole action. From here on it counts as sent.
@@ -397,11 +403,11 @@ impl Session {
             },
             Purpose::Login if success => {
                 self.state = State::Up;
-                self.ping_due = Some(now + PING_INTERVAL);
+                self.ping_due = Some(now + self.settings.ping);
                 self.events.push_back(SessionEvent::LoggedIn(self.version));
             }
             Purpose::Login => self.refuse(LoginRefusal::of(&frame)),
-            Purpose::Ping => self.ping_due = Some(now + PING_INTERVAL),
+            Purpose::Ping => self.ping_due = Some(now + self.settings.ping),
             Purpose::ListRequested
                 if frame.get("EventList").is_some_and(|v| v.eq_ignore_ascii_case(b"start")) =>
             {

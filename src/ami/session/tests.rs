@@ -20,6 +20,7 @@ impl Rig {
             secret: Secret::new("secret"),
             auth,
             events: EventMask::All,
+            ping: PING_INTERVAL,
             seed: SEED,
         };
         Self { session: Session::new(settings, now), now }
@@ -256,7 +257,7 @@ fn when_the_link_ends_each_action_gets_its_fate() {
     };
     assert_eq!((*a, fate_a), (sent, &ActionOutcome::SentFateUnknown));
     assert_eq!((*b, fate_b), (unsent, &ActionOutcome::NeverSent));
-    assert_eq!(rig.session.send(rig.now, &Action::ping(), PING_DEADLINE), Err(SendError::NotUp));
+    assert_eq!(rig.session.send(rig.now, &Action::ping(), PING_INTERVAL), Err(SendError::NotUp));
     assert_eq!(rig.sent(), "");
 }
 
@@ -278,11 +279,11 @@ fn pings_keep_a_quiet_link_and_end_a_dead_one() {
     rig.answer(2, "Success", "Ping: Pong\r\n");
     rig.pass(PING_INTERVAL);
     assert!(rig.sent().starts_with("Action: Ping\r\n"));
-    rig.pass(PING_DEADLINE / 2);
+    rig.pass(PING_INTERVAL / 2);
     rig.say("Event: Reload\r\nPrivilege: system,all\r\n\r\n");
-    rig.pass(PING_DEADLINE / 2);
+    rig.pass(PING_INTERVAL / 2);
     assert!(rig.session.is_up(), "an event came while the ping waited");
-    rig.pass(PING_DEADLINE / 2);
+    rig.pass(PING_INTERVAL / 2);
     assert!(matches!(rig.events().last(), Some(SessionEvent::Closed(CloseReason::Silent))));
 }
 
@@ -292,7 +293,7 @@ fn actions_that_wait_are_limited() {
     for _ in 0..PENDING_ACTIONS_MAX {
         rig.send(&Action::core_status());
     }
-    let refused = rig.session.send(rig.now, &Action::core_status(), PING_DEADLINE);
+    let refused = rig.session.send(rig.now, &Action::core_status(), PING_INTERVAL);
     assert_eq!(refused, Err(SendError::TooMany));
 }
 

@@ -1,0 +1,42 @@
+//! Everything a real Asterisk was recorded to say passes the decoder, and nothing of it is set aside.
+
+use std::path::{Path, PathBuf};
+
+use bytes::BytesMut;
+use tokio_util::codec::Decoder;
+use toritsugi::ami::frame::{Decoded, FrameCodec};
+
+fn transcripts() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts");
+    let mut found = Vec::new();
+    for version in std::fs::read_dir(root).unwrap() {
+        for file in std::fs::read_dir(version.unwrap().path()).unwrap() {
+            let path = file.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "ami") {
+                found.push(path);
+            }
+        }
+    }
+    assert!(!found.is_empty(), "no transcripts; record some with the lab");
+    found
+}
+
+#[test]
+fn real_asterisk_is_never_suspect() {
+    for path in transcripts() {
+        let bytes = std::fs::read(&path).unwrap();
+        let mut left = BytesMut::from(&bytes[..]);
+        let mut codec = FrameCodec::new();
+        let mut frames = 0;
+        while let Some(decoded) = codec.decode(&mut left).unwrap() {
+            match decoded {
+                Decoded::Banner(version) => assert!(!version.is_empty()),
+                Decoded::Frame(_) => frames += 1,
+                Decoded::Quarantined(set_aside) => {
+                    panic!("{}: {} {:?}", path.display(), set_aside.reason, set_aside.frame)
+                }
+            }
+        }
+        assert!(frames > 10, "{}: {frames} frames", path.display());
+    }
+}
