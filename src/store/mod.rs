@@ -34,6 +34,25 @@ pub enum Store {
     Sqlite(sqlite::Sqlite),
 }
 
+/// What a look at a database tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition {
+    /// There is none yet; [`Store::open`] makes it.
+    Absent,
+    /// It has the tables of this version.
+    Current {
+        /// The number of its last migration.
+        schema: i64,
+    },
+    /// [`Store::open`] will bring it up to date.
+    Older {
+        /// The number of its last migration.
+        schema: i64,
+        /// The number of this program's last migration.
+        known: i64,
+    },
+}
+
 impl Store {
     /// Opens the SQLite database at `path`, creates it (readable by its owner alone) where there is none, and
     /// brings its tables up to date.
@@ -43,6 +62,14 @@ impl Store {
     /// by a newer version, damaged.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
         sqlite::Sqlite::open(path).await.map(Self::Sqlite)
+    }
+
+    /// Looks at the database without changing or making it.
+    ///
+    /// # Errors
+    /// As [`Store::open`], for what can be seen without writing.
+    pub async fn inspect(path: &Path) -> Result<Condition, StoreError> {
+        sqlite::inspect::inspect(path).await
     }
 
     /// One cheap read that proves the store answers (`/readyz`, `toritsugi check`).

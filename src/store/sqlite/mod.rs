@@ -7,6 +7,7 @@
 //! Read next: `migrations/0001_first.sql`.
 
 mod history;
+pub(super) mod inspect;
 mod open;
 mod users;
 

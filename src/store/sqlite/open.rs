@@ -14,7 +14,7 @@ use super::Sqlite;
 use crate::store::StoreError;
 
 /// Marks the file as ours ("TRTG").
-const APPLICATION_ID: i32 = 0x5452_5447;
+pub(super) const APPLICATION_ID: i32 = 0x5452_5447;
 /// Connections that read at once.
 const READERS_MAX: u32 = 4;
 /// How long a statement waits for another process's lock.
@@ -26,7 +26,7 @@ const MAPPED_BYTES_MAX: &str = "1073741824";
 /// Page cache of a connection, in KiB (SQLite wants it negative).
 const CACHE_KIB: &str = "-16384";
 
-static MIGRATIONS: Migrator = sqlx::migrate!("src/store/sqlite/migrations");
+pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("src/store/sqlite/migrations");
 
 const ADVICE_RESTORE: &str = "restore it from a backup, or move it away to start empty";
 
@@ -109,7 +109,7 @@ async fn claim(path: &Path, writer: &SqlitePool) -> Result<(), StoreError> {
 }
 
 /// What SQLite's primary result code means for whoever runs the daemon.
-fn describe(path: &Path, error: sqlx::Error) -> StoreError {
+pub(super) fn describe(path: &Path, error: sqlx::Error) -> StoreError {
     let code = error.as_database_error().and_then(|e| e.code()).and_then(|c| c.parse::<u32>().ok());
     let unusable = |reason: &str, advice| StoreError::Unusable {
         path: path.to_owned(),
