@@ -4,11 +4,13 @@
 //! code 1. Invariant: nothing is changed, on the PBX or in the store (a database that is not there is made by
 //! `serve`, not by a check).
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Args;
 use serde::Serialize;
 use toritsugi::config::Config;
+use toritsugi::store::{Condition, Store};
 
 use super::Global;
 use super::output::{Output, plain, print_json, print_line};
@@ -38,7 +40,7 @@ struct Finding {
 impl Check {
     pub(super) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
         let config = global.config()?;
-        let findings = vec![configuration(&config), secrets(&config)];
+        let findings = vec![configuration(&config), secrets(&config), store(&config.store.path).await];
         if self.output.json {
             print_json(&findings)?;
         } else {
@@ -76,4 +78,27 @@ fn secrets(config: &Config) -> Finding {
         Err(error) => (Outcome::Failed, error.to_string()),
     };
     Finding { what: "secrets", outcome, detail }
+}
+
+async fn store(path: &Path) -> Finding {
+    let file = path.display();
+    let (outcome, detail) = match Store::inspect(path).await {
+        Ok(Condition::Current { schema }) => (Outcome::Ok, format!("{file}, schema {schema}")),
+        Ok(Condition::Older { schema, known }) => {
+            (Outcome::Ok, format!("{file}, schema {schema}; `serve` will bring it to {known}"))
+        }
+        Ok(Condition::Absent) => absent(path),
+        Err(error) => (Outcome::Failed, error.to_string()),
+    };
+    Finding { what: "store", outcome, detail }
+}
+
+/// `serve` makes the database, but not the directory it lies in.
+fn absent(path: &Path) -> (Outcome, String) {
+    let directory = path.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if directory.is_dir() {
+        (Outcome::Ok, format!("{}, not there yet; `serve` will make it", path.display()))
+    } else {
+        (Outcome::Failed, format!("{}: make this directory, or set another store.path", directory.display()))
+    }
 }
