@@ -57,7 +57,7 @@ fn describe(kind: &NoticeKind, view: &CallView, data: &mut Map<String, Value>) -
             put(data, "state", &view.state);
             (EventKind::CallUpdated, those(view.operators().cloned().collect()))
         }
-        NoticeKind::Ended { outcome, operators } => {
+        NoticeKind::Ended { outcome, operators, .. } => {
             put(data, "outcome", outcome);
             put(data, "operators", operators);
             put_times(data, view);

@@ -67,6 +67,7 @@ pub fn replay(bytes: &[u8], plan: Plan) -> Result<Replay, FrameError> {
         told: Vec::new(),
         asked: Vec::new(),
         counts: Counts::default(),
+        listing: false,
     };
     let mut rest = BytesMut::from(bytes);
     while let Some(decoded) = codec.decode_eof(&mut rest)? {
@@ -91,6 +92,8 @@ struct Run {
     told: Vec<(u64, Draft)>,
     asked: Vec<(CallId, Identity)>,
     counts: Counts,
+    /// The lines of a list of channels are passing.
+    listing: bool,
 }
 
 impl Run {
@@ -101,7 +104,16 @@ impl Run {
         match Event::decode(frame) {
             Ok(Some(event)) => {
                 self.counts.used += 1;
+                let listed = matches!(event, Event::ChannelListed { .. });
+                if listed && !std::mem::replace(&mut self.listing, true) {
+                    self.model.handle(at, Input::ListBegan);
+                }
                 self.model.handle(at, Input::Pbx(event));
+                self.drain();
+            }
+            Ok(None) if frame.event_name() == Some(b"CoreShowChannelsComplete") => {
+                self.listing = false;
+                self.model.handle(at, Input::ListEnded);
                 self.drain();
             }
             Ok(None) => {}
@@ -123,6 +135,7 @@ impl Run {
         while let Some(output) = self.model.poll_output() {
             match output {
                 Output::Notice(notice) => self.told.push((self.counts.frames, announce(&notice))),
+                Output::AskChannel { .. } => {}
                 Output::Identify { call, identity } => self.asked.push((call, identity)),
             }
         }

@@ -18,6 +18,7 @@ fn plan() -> Plan {
         trunks: vec!["trunk".into()],
         phones: vec!["1XXX".parse().unwrap(), "2XXX".parse().unwrap()],
         identity_wait: Duration::from_millis(100),
+        ask_wait: Duration::ZERO,
         card_wait: Duration::ZERO,
     }
 }
@@ -62,8 +63,8 @@ fn story(file: &Path) -> String {
 fn every_transcript_tells_its_story() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts");
     let mut stories = 0;
-    for version in std::fs::read_dir(root).unwrap() {
-        let version = version.unwrap().path();
+    for version in ["asterisk-16", "asterisk-22"] {
+        let version = root.join(version);
         for file in std::fs::read_dir(&version).unwrap() {
             let file = file.unwrap().path();
             if file.extension().is_some_and(|e| e == "ami") {
@@ -76,7 +77,7 @@ fn every_transcript_tells_its_story() {
             }
         }
     }
-    assert!(stories >= 2, "only {stories} transcripts: tests/transcripts/ is not whole");
+    assert!(stories >= 24, "only {stories} transcripts: tests/transcripts/ is not whole");
 }
 
 #[test]

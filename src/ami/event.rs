@@ -130,7 +130,12 @@ pub enum Event {
         name: SmolStr,
     },
     /// HangupRequest, SoftHangupRequest: precedes a Hangup that may be held back for seconds.
-    HangupRequested(Channel),
+    HangupRequested {
+        /// The channel.
+        channel: Channel,
+        /// Q.850 cause code; 0 when not told.
+        cause: u16,
+    },
     /// Hangup, with the Q.850 cause.
     ChannelGone {
         /// The channel's last snapshot.
@@ -307,7 +312,9 @@ fn decode_named(name: &[u8], frame: &Frame) -> Option<Result<Event, EventError>>
         b"NewCallerid" => read("NewCallerid").caller_id(),
         b"Rename" => read("Rename").rename(),
         b"HangupRequest" | b"SoftHangupRequest" => {
-            read("HangupRequest").channel("").map(Event::HangupRequested)
+            let read = read("HangupRequest");
+            let cause = read.number("Cause").unwrap_or(0);
+            read.channel("").map(|channel| Event::HangupRequested { channel, cause })
         }
         b"Hangup" => read("Hangup").hangup(),
         b"DialBegin" => read("DialBegin").dial_begin(),

@@ -1,7 +1,6 @@
 //! The model's invariant, spelt out. Tests call it after every input; it changes nothing.
 
 use super::model::Model;
-use super::stage::Stage;
 use super::view::Direction;
 
 impl Model {
@@ -66,7 +65,7 @@ impl Model {
                     return Err(format!("call {id} is presented on {}, which is gone", presented.leg));
                 }
             }
-            let waits = matches!(call.stage, Stage::Awaiting(_) | Stage::Identified(_));
+            let waits = call.stage.until().is_some();
             let timed = self.has_timer(call);
             if call.direction == Direction::Inbound && waits && !timed {
                 return Err(format!("call {id} waits without a timer"));

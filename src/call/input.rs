@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use smol_str::SmolStr;
+
 use crate::ami::event::Event;
 use crate::directory::card::Card;
 use crate::ids::CallId;
@@ -28,6 +30,15 @@ pub enum Input {
     ListEnded,
     /// The list broke off: nothing can be concluded from what it lacks.
     ListFailed,
+    /// The PBX's answer to [`super::Output::AskChannel`].
+    ChannelTold {
+        /// The call it is about.
+        call: CallId,
+        /// Whether the number may be shown, in Asterisk's words; `None` when the PBX did not say.
+        presentation: Option<String>,
+        /// The SIP headers, where the dialplan keeps them on the channel.
+        headers: Vec<(SmolStr, Vec<u8>)>,
+    },
     /// The directory's answer to [`super::Output::Identify`].
     CardFound {
         /// The call it is about.

@@ -11,21 +11,21 @@
 use jiff::Timestamp;
 use smol_str::SmolStr;
 
-use super::leg::{Endpoint, Leg};
+use super::leg::{Endpoint, Leg, dial_status_of};
 use super::model::{Bridge, Model};
-use super::stage::Call;
+use super::stage::{Call, Unproven};
 use super::view::{Direction, Outcome};
 use crate::ami::event::{BridgeKind, Channel, ChannelState, DialStatus, Event};
-use crate::identity::Identity;
 use crate::ids::{BridgeId, CallId, ChannelId};
-use crate::sip;
 
 impl Model {
     pub(crate) fn take_event(&mut self, now: Timestamp, event: Event) {
         match event {
             Event::ChannelCreated(channel) => drop(self.leg(now, &channel)),
             Event::ChannelState(channel) => self.touch(now, &channel, |_| {}),
-            Event::HangupRequested(channel) => self.touch(now, &channel, |leg| leg.hangup_requested = true),
+            Event::HangupRequested { channel, cause } => {
+                self.touch(now, &channel, |leg| leg.hangup_requested = Some(cause));
+            }
             Event::Held(channel) => self.touch(now, &channel, |leg| leg.holding = true),
             Event::Unheld(channel) => self.touch(now, &channel, |leg| leg.holding = false),
             Event::CallerIdChanged { channel, presentation } => {
@@ -95,12 +95,12 @@ impl Model {
             dial_ended: None,
             peer: None,
             holding: false,
-            hangup_requested: false,
+            hangup_requested: None,
             progress: false,
             seen_at: self.inputs,
         };
         self.legs.insert(channel.id.clone(), leg);
-        self.calls.get_mut(&id)?.legs.push(channel.id.clone());
+        self.calls.get_mut(&id)?.add_leg(&channel.id);
         self.settle_direction(now, id, channel);
         Some(id)
     }
@@ -128,7 +128,8 @@ impl Model {
             call.direction = Direction::Inbound;
             call.caller = Some(channel.id.clone());
             call.offered_at = now;
-            call.identity = identity_of(channel, None);
+            call.unproven = Unproven::of(channel);
+            call.identity = call.unproven.hidden();
             self.await_identity(now, id);
         } else if call.direction == Direction::Internal {
             call.direction = Direction::Outbound;
@@ -154,10 +155,7 @@ impl Model {
 
     fn caller_id_changed(&mut self, now: Timestamp, channel: &Channel, presentation: &str) {
         let Some(id) = self.leg(now, channel) else { return };
-        let Some(call) = self.calls.get_mut(&id) else { return };
-        if call.caller.as_ref() == Some(&channel.id) && !call.told_identity && call.is_awaiting() {
-            call.identity.caller = identity_of(channel, Some(presentation)).caller;
-        }
+        self.presentation_told(now, id, channel, presentation);
     }
 
     fn dial_began(&mut self, now: Timestamp, by: Option<&Channel>, to: &Channel) {
@@ -168,7 +166,7 @@ impl Model {
             leg.dial_ended = None;
         }
         let id = dialler.map_or(dialled, |dialler| self.join(now, dialler, dialled));
-        self.identify(now, id);
+        self.ask_or_identify(now, id);
         self.settle(now, id);
     }
 
@@ -268,7 +266,7 @@ impl Model {
             call.abandoned = false;
         });
         if let Some(id) = self.call_of(&channel.id) {
-            self.identify(now, id);
+            self.ask_or_identify(now, id);
         }
     }
 
@@ -335,7 +333,9 @@ impl Model {
             if trunk && kept.direction == Direction::Internal {
                 kept.direction = Direction::Outbound;
             }
-            kept.legs.extend(lost.legs);
+            for id in &lost.legs {
+                kept.add_leg(id);
+            }
             kept.linked.extend(lost.linked);
         }
         self.settle(now, keep);
@@ -359,7 +359,7 @@ impl Model {
         let Some(leg) = self.legs.remove(id) else { return };
         let Some(call) = self.calls.get_mut(&leg.call) else { return };
         call.legs.retain(|other| other != id);
-        call.last_dials.push((id.clone(), leg.dial_ended.unwrap_or_else(|| dial_status_of(cause))));
+        call.last_dials.push((id.clone(), leg.dial_result().unwrap_or_else(|| dial_status_of(cause))));
         if call.caller.as_ref() == Some(id) && call.speaks() {
             self.end_call(now, leg.call, cause);
         } else {
@@ -379,22 +379,5 @@ impl Model {
                 self.linked.remove(linked);
             }
         }
-    }
-}
-
-/// What the channel itself says of its call.
-fn identity_of(channel: &Channel, presentation: Option<&str>) -> Identity {
-    let word = |word: &Option<SmolStr>| word.clone().unwrap_or_default();
-    let (number, name) = (word(&channel.caller_number), word(&channel.caller_name));
-    sip::from_channel(&word(&channel.exten), &number, &name, presentation)
-}
-
-/// What a Q.850 cause says about a dial whose end was not told.
-fn dial_status_of(cause: u16) -> DialStatus {
-    match cause {
-        17 | 21 => DialStatus::Busy,
-        18 | 19 => DialStatus::NoAnswer,
-        1 | 3 | 20 | 27 | 34 | 38 | 41 | 42 | 44 => DialStatus::Unavailable,
-        _ => DialStatus::Cancel,
     }
 }

@@ -25,6 +25,8 @@ pub struct Plan {
     pub phones: Vec<ExtensionPattern>,
     /// How long a call waits for the dialplan to tell its identity before the channel's own must do.
     pub identity_wait: Duration,
+    /// How long it then waits for the PBX to say whether the caller's number may be shown.
+    pub ask_wait: Duration,
     /// How long a pop waits for the store; what comes later follows as an update.
     pub card_wait: Duration,
 }
@@ -93,8 +95,8 @@ pub(crate) struct Leg {
     pub(crate) peer: Option<ChannelId>,
     /// This leg's phone has put its other side on hold.
     pub(crate) holding: bool,
-    /// A hang-up was asked for; the Hangup itself may be held back for seconds.
-    pub(crate) hangup_requested: bool,
+    /// A hang-up was asked for, with this cause; the Hangup itself may be held back for seconds.
+    pub(crate) hangup_requested: Option<u16>,
     /// Its dial made progress (early media, or a far end that never says "ringing").
     pub(crate) progress: bool,
     /// The model's input count when it was first seen: tells what is newer than a listing.
@@ -109,13 +111,31 @@ impl Leg {
             ChannelState::Down => self.progress,
             _ => false,
         };
-        ringing && self.dial_ended.is_none() && !self.hangup_requested
+        ringing && self.dial_ended.is_none()
+    }
+
+    /// How the dial of this leg ended, if it has. A queue calls a refusal "no answer"; the cause of the hang-up
+    /// that was asked for before tells better.
+    pub(crate) fn dial_result(&self) -> Option<DialStatus> {
+        let ended = self.dial_ended?;
+        let refused = self.hangup_requested.map(dial_status_of) == Some(DialStatus::Busy);
+        Some(if refused && ended == DialStatus::NoAnswer { DialStatus::Busy } else { ended })
     }
 
     /// Was called (not calling) and has been answered.
     pub(crate) fn has_answered(&self) -> bool {
         self.dial_ended == Some(DialStatus::Answer)
             || (self.state == ChannelState::Up && self.dialled_by.is_some())
+    }
+}
+
+/// What a Q.850 cause says about a dial whose end was not told.
+pub(crate) fn dial_status_of(cause: u16) -> DialStatus {
+    match cause {
+        17 | 21 => DialStatus::Busy,
+        18 | 19 => DialStatus::NoAnswer,
+        1 | 3 | 20 | 27 | 34 | 38 | 41 | 42 | 44 => DialStatus::Unavailable,
+        _ => DialStatus::Cancel,
     }
 }
 
@@ -130,6 +150,7 @@ mod tests {
             trunks: vec!["trunk".into(), "5000".into()],
             phones: vec!["1XXX".parse().unwrap()],
             identity_wait: Duration::ZERO,
+            ask_wait: Duration::ZERO,
             card_wait: Duration::ZERO,
         };
         let phone = |digits: &str| Endpoint::Phone(Extension::parse(digits).unwrap());

@@ -26,3 +26,4 @@ pub use input::Input;
 pub use leg::{PHONE_DIGITS_MAX, Plan};
 pub use model::{Census, Model, TOMBSTONE_TIME};
 pub use output::{Notice, NoticeKind, Output, RescindReason};
+pub use stage::CHANNELS_PER_CALL_MAX;

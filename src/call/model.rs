@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use super::input::Input;
 use super::leg::{Leg, Plan};
 use super::output::Output;
-use super::stage::{Call, Stage, after};
+use super::stage::{Call, after};
 use super::view::CallView;
 use crate::ami::event::BridgeKind;
 use crate::ids::{BridgeId, CallId, ChannelId};
@@ -102,6 +102,9 @@ impl Model {
             Input::ListBegan => self.list_began(),
             Input::ListEnded => self.list_ended(now),
             Input::ListFailed => self.listing = None,
+            Input::ChannelTold { call, presentation, headers } => {
+                self.channel_told(now, call, presentation.as_deref(), &headers);
+            }
             Input::CardFound { call, card, complete } => self.card_found(now, call, card, complete),
         }
     }
@@ -160,17 +163,12 @@ impl Model {
         self.timers.remove(&(at, call));
     }
 
-    pub(crate) fn reset_timer(&mut self, from: Timestamp, to: Timestamp, call: CallId) {
-        self.clear_timer(from, call);
-        self.set_timer(to, call);
-    }
-
     pub(crate) fn has_timer(&self, call: &Call) -> bool {
-        matches!(call.stage, Stage::Awaiting(at) | Stage::Identified(at) if self.timers.contains(&(at, call.id)))
+        call.stage.until().is_some_and(|at| self.timers.contains(&(at, call.id)))
     }
 
     pub(crate) fn drop_timer(&mut self, call: &Call) {
-        if let Stage::Awaiting(at) | Stage::Identified(at) = call.stage {
+        if let Some(at) = call.stage.until() {
             self.timers.remove(&(at, call.id));
         }
     }

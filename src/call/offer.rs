@@ -1,5 +1,8 @@
 //! The offer: when a call is told for the first time, and with what its pops wait.
 //!
+//! Without the dialplan's word the PBX itself is asked, since the caller id of a channel holds a withheld number,
+//! too: until its presentation is known, the caller is unknown.
+//!
 //! Invariant: `Identify` goes out once for each identity told; no notice of a call leaves before the directory
 //! has answered or `card_wait` is over, and none is lost or reordered by the waiting.
 
@@ -10,26 +13,16 @@ use smol_str::SmolStr;
 
 use super::model::Model;
 use super::output::{NoticeKind, Output};
-use super::stage::{Call, Stage, after};
+use super::stage::{Stage, Unproven, after};
 use super::view::Direction;
+use crate::ami::event::Channel;
 use crate::directory::card::Card;
 use crate::ids::{CallId, ChannelId};
-use crate::sip;
-
-impl Call {
-    pub(crate) fn is_awaiting(&self) -> bool {
-        matches!(self.stage, Stage::Awaiting(_))
-    }
-}
 
 impl Model {
     /// An inbound call begins: the dialplan has a moment to tell what the network said.
     pub(crate) fn await_identity(&mut self, now: Timestamp, id: CallId) {
-        let until = after(now, self.plan.identity_wait);
-        if let Some(call) = self.calls.get_mut(&id) {
-            call.stage = Stage::Awaiting(until);
-            self.set_timer(until, id);
-        }
+        self.enter(id, Stage::Awaiting(after(now, self.plan.identity_wait)));
     }
 
     /// The dialplan told what the network said.
@@ -44,31 +37,90 @@ impl Model {
         if call.caller.as_ref() != Some(leg) || !call.speaks() {
             return;
         }
-        let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_slice()));
-        call.identity = sip::from_headers(headers, &call.identity);
+        call.identity = call.unproven.with_headers(headers);
         call.told_identity = true;
-        if call.is_awaiting() {
+        self.identify(now, id);
+    }
+
+    /// A caller id event told whether the channel's number may be shown.
+    pub(crate) fn presentation_told(
+        &mut self,
+        now: Timestamp,
+        id: CallId,
+        channel: &Channel,
+        presentation: &str,
+    ) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        // Later ones are the dialplan's own doing (a name it looked up, a number it presents).
+        let early = matches!(call.stage, Stage::Awaiting(_) | Stage::Asked(_));
+        if early && call.caller.as_ref() == Some(&channel.id) {
+            call.unproven = Unproven { exten: call.unproven.exten.clone(), ..Unproven::of(channel) };
+            call.identity = call.unproven.proven(presentation);
             self.identify(now, id);
-        } else {
-            let identity = call.identity.clone();
-            self.output(Output::Identify { call: id, identity });
         }
     }
 
-    /// Asks the directory with what is known now, if that has not been done.
+    /// The PBX was asked about the channel and answered, or could not.
+    pub(crate) fn channel_told(
+        &mut self,
+        now: Timestamp,
+        id: CallId,
+        presentation: Option<&str>,
+        headers: &[(SmolStr, Vec<u8>)],
+    ) {
+        let Some(call) = self.calls.get_mut(&id).filter(|call| !call.told_identity) else { return };
+        if !headers.is_empty() {
+            call.identity = call.unproven.with_headers(headers);
+        } else if let Some(presentation) = presentation {
+            call.identity = call.unproven.proven(presentation);
+        }
+        self.identify(now, id);
+    }
+
+    /// The call moves on. Without a told identity the PBX is asked first whether the number may be shown.
+    pub(crate) fn ask_or_identify(&mut self, now: Timestamp, id: CallId) {
+        let Some(call) = self.calls.get(&id) else { return };
+        let Some(channel) = call.caller.clone().filter(|_| matches!(call.stage, Stage::Awaiting(_))) else {
+            return;
+        };
+        if self.legs.contains_key(&channel) {
+            self.enter(id, Stage::Asked(after(now, self.plan.ask_wait)));
+            self.output(Output::AskChannel { call: id, channel });
+        } else {
+            self.identify(now, id);
+        }
+    }
+
+    /// Asks the directory with what is known now.
     pub(crate) fn identify(&mut self, now: Timestamp, id: CallId) {
         let Some(call) = self.calls.get_mut(&id) else { return };
-        let Stage::Awaiting(waited) = call.stage else { return };
         if call.direction != Direction::Inbound {
             return;
         }
-        let until = after(now, self.plan.card_wait);
-        call.stage = Stage::Identified(until);
-        let offered_at = call.offered_at;
-        call.tell_first(offered_at, NoticeKind::Offered);
         let identity = call.identity.clone();
-        self.reset_timer(waited, until, id);
+        match call.stage {
+            Stage::Awaiting(_) | Stage::Asked(_) => {
+                let offered_at = call.offered_at;
+                call.tell_first(offered_at, NoticeKind::Offered);
+                self.enter(id, Stage::Identified(after(now, self.plan.card_wait)));
+            }
+            // It was told late: the card is looked up again and follows as an update.
+            Stage::Identified(_) | Stage::Open => {}
+            Stage::Ended => return,
+        }
         self.output(Output::Identify { call: id, identity });
+    }
+
+    /// Changes the stage, and the timer with it.
+    fn enter(&mut self, id: CallId, stage: Stage) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let before = std::mem::replace(&mut call.stage, stage);
+        if let Some(until) = before.until() {
+            self.clear_timer(until, id);
+        }
+        if let Some(until) = stage.until() {
+            self.set_timer(until, id);
+        }
     }
 
     /// The directory answered. A complete card opens the call; one from memory waits for the better one.
@@ -91,18 +143,15 @@ impl Model {
     /// A wait of this call is over.
     pub(crate) fn wait_is_over(&mut self, now: Timestamp, id: CallId) {
         match self.calls.get(&id).map(|call| call.stage) {
-            Some(Stage::Awaiting(_)) => self.identify(now, id),
+            Some(Stage::Awaiting(_)) => self.ask_or_identify(now, id),
+            Some(Stage::Asked(_)) => self.identify(now, id),
             Some(Stage::Identified(_)) => self.open(id),
             _ => {}
         }
     }
 
     fn open(&mut self, id: CallId) {
-        let Some(call) = self.calls.get_mut(&id) else { return };
-        let stage = std::mem::replace(&mut call.stage, Stage::Open);
-        if let Stage::Identified(until) = stage {
-            self.clear_timer(until, id);
-        }
+        self.enter(id, Stage::Open);
         self.flush(id);
         self.forget_if_done(id);
     }

@@ -6,13 +6,21 @@ use utoipa::ToSchema;
 
 use super::view::{CallView, Outcome};
 use crate::identity::Identity;
-use crate::ids::{CallId, Extension};
+use crate::ids::{CallId, ChannelId, Extension};
 
 /// What the owner of the model must do now; drained with [`super::Model::poll_output`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum Output {
     /// Something happened that others should know.
     Notice(Notice),
+    /// The dialplan told nothing: ask the PBX whether this channel's number may be shown, and for what the
+    /// dialplan may have kept on it; answered by [`super::Input::ChannelTold`].
+    AskChannel {
+        /// The call.
+        call: CallId,
+        /// The caller's channel.
+        channel: ChannelId,
+    },
     /// Find out for whom this call is and who calls; answered by [`super::Input::CardFound`].
     Identify {
         /// The call.
@@ -73,6 +81,8 @@ pub enum NoticeKind {
         outcome: Outcome,
         /// Everyone who had it, in order.
         operators: Vec<Extension>,
+        /// The channels it was made of, oldest first; at most [`super::CHANNELS_PER_CALL_MAX`].
+        channels: Vec<ChannelId>,
     },
 }
 

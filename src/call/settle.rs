@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use super::leg::{Endpoint, Leg};
 use super::model::Model;
 use super::output::{NoticeKind, Output, RescindReason};
-use super::stage::{Call, Presented};
+use super::stage::{Call, Presented, Stage};
 use super::view::{CallState, Outcome};
 use crate::ami::event::{BridgeKind, DialStatus};
 use crate::ids::{CallId, ChannelId, Extension};
@@ -42,8 +42,11 @@ impl Model {
         let operator = self.operator_of(call, &company);
         let presented = self.presented_of(call, operator.as_ref());
         let held = operator.as_ref().is_some_and(|o| self.legs.get(&o.leg).is_some_and(|leg| leg.holding));
-        let caller_leaves =
-            call.caller.as_ref().and_then(|leg| self.legs.get(leg)).is_some_and(|leg| leg.hangup_requested);
+        let caller_leaves = call
+            .caller
+            .as_ref()
+            .and_then(|leg| self.legs.get(leg))
+            .is_some_and(|leg| leg.hangup_requested.is_some());
         let withdrawn = self.withdrawn_reasons(call, &presented, operator.as_ref(), caller_leaves);
 
         let given_away = call.legs.iter().any(|leg| {
@@ -78,7 +81,10 @@ impl Model {
 
     /// Ends a call whose caller is gone: withdraws every pop, then tells the end.
     pub(crate) fn end_call(&mut self, now: Timestamp, id: CallId, cause: u16) {
-        self.identify(now, id);
+        if self.calls.get(&id).is_some_and(|call| matches!(call.stage, Stage::Awaiting(_) | Stage::Asked(_)))
+        {
+            self.identify(now, id);
+        }
         let inferring = self.inferring;
         let Some(call) = self.calls.get_mut(&id) else { return };
         for presented in std::mem::take(&mut call.presented) {
@@ -93,7 +99,8 @@ impl Model {
         call.outcome = Some(outcome);
         call.state = CallState::Ended;
         let operators = call.operators.clone();
-        call.tell(now, NoticeKind::Ended { outcome, operators });
+        let channels = std::mem::take(&mut call.channels);
+        call.tell(now, NoticeKind::Ended { outcome, operators, channels });
         self.flush(id);
     }
 
@@ -144,7 +151,7 @@ impl Model {
             return None;
         }
         let answered = |id: &&ChannelId| {
-            self.legs.get(*id).is_some_and(|leg| leg.has_answered() && !leg.hangup_requested)
+            self.legs.get(*id).is_some_and(|leg| leg.has_answered() && leg.hangup_requested.is_none())
                 && self.is_dialled_for_caller(call, id)
                 && !call.operators_legs.contains(*id)
         };
@@ -197,7 +204,7 @@ impl Model {
         };
         let reason = |p: &Presented| {
             let status = match self.legs.get(&p.leg) {
-                Some(leg) => leg.dial_ended,
+                Some(leg) => leg.dial_result(),
                 None => call.last_dials.iter().find(|(leg, _)| leg == &p.leg).map(|(_, status)| *status),
             };
             match status {

@@ -2,8 +2,9 @@
 //!
 //! | stage | from | on | told |
 //! |---|---|---|---|
-//! | awaiting | a leg that comes in from a trunk | identity, queue, dial, hang-up or `identity_wait` | `Identify` |
-//! | identified | awaiting | complete card, or `card_wait` | everything held back so far, in order |
+//! | awaiting | a leg that comes in from a trunk | the dialplan's identity → identified; queue, dial, hang-up or `identity_wait` → asked | `Identify`; `AskChannel` |
+//! | asked | awaiting | the PBX's answer, or `ask_wait` | `Identify` |
+//! | identified | awaiting, asked | complete card, or `card_wait` | everything held back so far, in order |
 //! | open | identified | - | each notice at once |
 //! | ended | any | the caller's leg is gone | `Ended`, exactly once, after every pop was withdrawn |
 //!
@@ -13,20 +14,27 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use smol_str::SmolStr;
 
 use super::leg::Plan;
 use super::output::{Notice, NoticeKind};
 use super::view::{CallState, CallView, Direction, Outcome};
-use crate::ami::event::DialStatus;
+use crate::ami::event::{Channel, DialStatus};
 use crate::directory::card::Card;
-use crate::identity::Identity;
+use crate::identity::{Caller, Identity};
 use crate::ids::{CallId, ChannelId, Extension};
+use crate::sip;
+
+/// Most channels that a call remembers to have had.
+pub const CHANNELS_PER_CALL_MAX: usize = 64;
 
 /// How much of a call may be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stage {
     /// The dialplan may still tell its identity; until then at the latest.
     Awaiting(Timestamp),
+    /// The dialplan told nothing, so the PBX was asked about the channel; until then at the latest.
+    Asked(Timestamp),
     /// The directory was asked; notices wait for its answer; until then at the latest.
     Identified(Timestamp),
     /// Everything is told at once.
@@ -35,11 +43,56 @@ pub(crate) enum Stage {
     Ended,
 }
 
+impl Stage {
+    /// Until when the call waits, if it waits.
+    pub(crate) fn until(self) -> Option<Timestamp> {
+        match self {
+            Self::Awaiting(until) | Self::Asked(until) | Self::Identified(until) => Some(until),
+            Self::Open | Self::Ended => None,
+        }
+    }
+}
+
 /// A phone that rings with this call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Presented {
     pub(crate) operator: Extension,
     pub(crate) leg: ChannelId,
+}
+
+/// A caller id whose presentation is not known: Asterisk leaves a withheld number in it, so it goes nowhere.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Unproven {
+    pub(crate) exten: SmolStr,
+    pub(crate) number: SmolStr,
+    pub(crate) name: SmolStr,
+}
+
+impl Unproven {
+    pub(crate) fn of(channel: &Channel) -> Self {
+        let word = |word: &Option<SmolStr>| word.clone().unwrap_or_default();
+        Self {
+            exten: word(&channel.exten),
+            number: word(&channel.caller_number),
+            name: word(&channel.caller_name),
+        }
+    }
+
+    /// The identity, once the presentation is known.
+    pub(crate) fn proven(&self, presentation: &str) -> Identity {
+        sip::from_channel(&self.exten, &self.number, &self.name, Some(presentation))
+    }
+
+    /// The identity without the caller.
+    pub(crate) fn hidden(&self) -> Identity {
+        Identity { caller: Caller::default(), ..sip::from_channel(&self.exten, "", "", None) }
+    }
+
+    /// The identity as the SIP headers complete it; they say themselves what may be shown.
+    pub(crate) fn with_headers(&self, headers: &[(SmolStr, Vec<u8>)]) -> Identity {
+        let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_slice()));
+        sip::from_headers(headers, &self.hidden())
+    }
 }
 
 /// One call.
@@ -54,7 +107,11 @@ pub(crate) struct Call {
     pub(crate) linked: Vec<ChannelId>,
     /// The leg that came in (inbound calls); it stays the caller's over every transfer.
     pub(crate) caller: Option<ChannelId>,
+    /// All legs it ever had, for those who look it up in the PBX's own records.
+    pub(crate) channels: Vec<ChannelId>,
     pub(crate) identity: Identity,
+    /// What the caller's channel itself says, where nobody has said yet whether it may be shown.
+    pub(crate) unproven: Unproven,
     /// The dialplan handed the identity over; what the channel itself says counts no more.
     pub(crate) told_identity: bool,
     pub(crate) card: Option<Arc<Card>>,
@@ -94,6 +151,7 @@ impl Call {
             legs: Vec::with_capacity(3),
             linked: Vec::with_capacity(1),
             caller: None,
+            channels: Vec::with_capacity(3),
             identity: Identity::default(),
             card: None,
             offered_at: now,
@@ -107,6 +165,7 @@ impl Call {
             queued: false,
             abandoned: false,
             told_identity: false,
+            unproven: Unproven::default(),
             overflowed: false,
             told: None,
             outcome: None,
@@ -114,6 +173,14 @@ impl Call {
             inferred: false,
             last_dials: Vec::new(),
             held_back: Vec::new(),
+        }
+    }
+
+    /// A leg joins it.
+    pub(crate) fn add_leg(&mut self, id: &ChannelId) {
+        self.legs.push(id.clone());
+        if self.channels.len() < CHANNELS_PER_CALL_MAX {
+            self.channels.push(id.clone());
         }
     }
 

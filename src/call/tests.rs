@@ -10,6 +10,7 @@ use super::view::{CallState, Outcome};
 use super::*;
 use crate::ami::event::{BridgeKind, Channel, ChannelState, DialStatus, Event};
 use crate::directory::card::{AccountView, CallerView, Card, HistoryView, MatchedBy};
+use crate::identity::{Caller, Presentation};
 use crate::ids::{BridgeId, ChannelId, PbxId, QueueName};
 
 fn plan() -> Plan {
@@ -18,6 +19,7 @@ fn plan() -> Plan {
         trunks: vec!["trunk".into()],
         phones: vec!["1XXX".parse().unwrap()],
         identity_wait: Duration::from_millis(100),
+        ask_wait: Duration::from_millis(150),
         card_wait: Duration::from_millis(200),
     }
 }
@@ -76,6 +78,9 @@ struct Rig {
     told: Vec<String>,
     asked: Vec<crate::ids::CallId>,
     answer_with: Option<Arc<Card>>,
+    /// What the PBX answers when asked whether the number may be shown.
+    pbx_says: Option<&'static str>,
+    callers: Vec<Caller>,
     views: Vec<view::CallView>,
 }
 
@@ -87,6 +92,8 @@ impl Rig {
             told: Vec::new(),
             asked: Vec::new(),
             answer_with: Some(card("さくら商事")),
+            pbx_says: Some("0 (Presentation Allowed, Not Screened)"),
+            callers: Vec::new(),
             views: Vec::new(),
         }
     }
@@ -103,8 +110,16 @@ impl Rig {
                     self.told.push(word(&notice.kind));
                     self.views.push(notice.view);
                 }
-                Output::Identify { call, .. } => {
+                Output::AskChannel { call, .. } => {
+                    if let Some(presentation) = self.pbx_says {
+                        let presentation = Some(presentation.to_owned());
+                        let told = Input::ChannelTold { call, presentation, headers: Vec::new() };
+                        self.model.handle(self.now, told);
+                    }
+                }
+                Output::Identify { call, identity } => {
                     self.asked.push(call);
+                    self.callers.push(identity.caller);
                     if let Some(card) = self.answer_with.clone() {
                         self.model.handle(self.now, Input::CardFound { call, card, complete: true });
                     }
@@ -189,7 +204,7 @@ fn word(kind: &NoticeKind) -> String {
         NoticeKind::Held { operator } => format!("held {operator}"),
         NoticeKind::Resumed { operator } => format!("resumed {operator}"),
         NoticeKind::Updated => "updated".into(),
-        NoticeKind::Ended { outcome, operators } => format!("ended {outcome:?} {operators:?}"),
+        NoticeKind::Ended { outcome, operators, .. } => format!("ended {outcome:?} {operators:?}"),
     }
 }
 
@@ -234,7 +249,7 @@ fn the_second_rings_after_the_first_did_not_answer() {
 fn the_caller_gives_up_while_it_rings() {
     let mut rig = Rig::new();
     rig.call_comes_in().dials(&CALLER, &SATO).rings(&SATO);
-    rig.pbx(Event::HangupRequested(CALLER.is(ChannelState::Ring)));
+    rig.pbx(Event::HangupRequested { channel: CALLER.is(ChannelState::Ring), cause: 16 });
     rig.pbx(Event::QueueAbandoned(CALLER.is(ChannelState::Ring)));
     rig.pbx(Event::QueueLeft(CALLER.is(ChannelState::Ring)));
     rig.dial_ends(&SATO, DialStatus::Cancel).hangs_up(&SATO, 0).hangs_up(&CALLER, 16);
@@ -333,6 +348,38 @@ fn a_call_that_nothing_is_told_about_is_identified_by_its_channel() {
     rig.pbx(Event::ChannelCreated(CALLER.is(ChannelState::Ring)));
     assert!(rig.asked.is_empty());
     rig.passes(100);
+    assert_eq!(rig.told(), ["offered"]);
+}
+
+#[test]
+fn a_number_of_which_nobody_says_that_it_may_be_shown_is_not_shown() {
+    for (says, number, presentation) in [
+        (Some("0 (Presentation Allowed, Not Screened)"), Some("09012345678"), Presentation::Allowed),
+        (Some("prohib_passed_screen"), None, Presentation::Withheld),
+        (None, None, Presentation::Unavailable),
+    ] {
+        let mut rig = Rig::new();
+        rig.pbx_says = says;
+        rig.pbx(Event::ChannelCreated(CALLER.is(ChannelState::Ring)));
+        rig.passes(100);
+        rig.passes(150);
+        assert_eq!(rig.told(), ["offered"]);
+        assert_eq!(rig.callers[0].number(), number);
+        assert_eq!(rig.callers[0].presentation(), presentation);
+    }
+}
+
+#[test]
+fn the_dialplan_s_word_counts_and_nothing_else_is_asked() {
+    let mut rig = Rig::new();
+    rig.pbx_says = None;
+    rig.pbx(Event::ChannelCreated(CALLER.is(ChannelState::Ring)));
+    rig.pbx(Event::User {
+        name: "ToritsugiIdentity".into(),
+        channel: CALLER.is(ChannelState::Ring),
+        fields: vec![("PAI1".into(), b"<sip:0312345678@carrier.example>".to_vec())],
+    });
+    assert_eq!(rig.callers[0].number(), Some("0312345678"));
     assert_eq!(rig.told(), ["offered"]);
 }
 
@@ -455,7 +502,7 @@ fn any_input() -> impl Strategy<Value = Input> {
         3 => c().prop_map(Event::ChannelCreated),
         3 => c().prop_map(Event::ChannelState),
         2 => (c(), 0u16..45).prop_map(|(channel, cause)| Event::ChannelGone { channel, cause }),
-        1 => c().prop_map(Event::HangupRequested),
+        1 => (c(), 0u16..45).prop_map(|(channel, cause)| Event::HangupRequested { channel, cause }),
         3 => (proptest::option::of(c()), c()).prop_map(|(by, to)| Event::DialBegan { by, to }),
         1 => c().prop_map(|to| Event::DialRinging { to }),
         2 => (c(), status).prop_map(|(to, status)| Event::DialEnded { to, status }),

@@ -72,6 +72,7 @@ fn plan(config: &Config) -> Plan {
         trunks: pbx.trunks.clone(),
         phones: pbx.operator_extensions.iter().chain(&pbx.supervisor_extensions).cloned().collect(),
         identity_wait: IDENTITY_WAIT,
+        ask_wait: std::time::Duration::ZERO,
         // Nobody answers what is asked of the directory here.
         card_wait: Duration::ZERO,
     }

@@ -33,8 +33,6 @@ async fn main() {
         AsteriskVersion::Current => "asterisk-22",
         AsteriskVersion::Old16 => "asterisk-16",
     };
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/transcripts")
-        .join(directory);
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts").join(directory);
     scenarios::record_all(&lab, &directory, &only).await;
 }

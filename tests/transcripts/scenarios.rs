@@ -71,7 +71,8 @@ scenarios! {
 
 async fn answered_first_operator(stage: &mut Stage<'_>) {
     stage.lab.phone("1001").answers_after(seconds(1.0)).await;
-    let call = stage.place(CallSpec::new(KNOWN_CALLER, SAKURA).diverted_by(SAKURA_FORWARDS).display_name("田中太郎"));
+    let call = stage
+        .place(CallSpec::new(KNOWN_CALLER, SAKURA).diverted_by(SAKURA_FORWARDS).display_name("田中太郎"));
     let call = call.await;
     call.answered().await;
     talk().await;
@@ -326,13 +327,8 @@ impl<'a> Stage<'a> {
             ("TORITSUGI_RETURN_TO", "1001"),
             ("TORITSUGI_TRANSFER", "transfer-1"),
         ] {
-            self.act(&[
-                ("Action", "Setvar"),
-                ("Channel", caller),
-                ("Variable", variable),
-                ("Value", value),
-            ])
-            .await;
+            self.act(&[("Action", "Setvar"), ("Channel", caller), ("Variable", variable), ("Value", value)])
+                .await;
         }
         self.act(&[
             ("Action", "Redirect"),

@@ -38,11 +38,7 @@ impl Tap {
                 kept.lock().unwrap().extend_from_slice(&buffer[..count]);
             }
         });
-        let mut tap = Self {
-            bytes,
-            writer,
-            reader,
-        };
+        let mut tap = Self { bytes, writer, reader };
         let (user, secret) = access.events;
         tap.send(&[("Action", "Login"), ("Username", &user), ("Secret", &secret)]).await;
         tap.heard("FullyBooted").await;
