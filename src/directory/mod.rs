@@ -1,5 +1,28 @@
 //! Accounts, customers and contacts: for whom a call is, and who calls.
+//!
+//! | file | holds |
+//! |---|---|
+//! | [`numbers`] | telephone numbers: one key to compare, one form to show; `areas.rs` has the places |
+//! | [`lookup`] | [`Directory`]: accounts in memory (`index.rs`), the card of a call |
+//! | [`card`] | what a pop shows |
+//! | [`explain`] | the same question asked by a person |
+//! | [`record`], [`hours`] | the records and what can be kept of them |
+//! | [`edit`] | changing them |
+//!
+//! Invariant: for whom a call is can always be told from memory; who calls is looked for inside that account
+//! alone. Read next: [`lookup`].
 
 mod areas;
 pub mod card;
+pub mod edit;
+pub mod explain;
+pub mod hours;
+mod index;
+pub mod lookup;
 pub mod numbers;
+pub mod record;
+#[cfg(test)]
+mod tests;
+
+pub use edit::EditError;
+pub use lookup::{Directory, DirectoryOptions, Found};

@@ -25,22 +25,36 @@ use super::areas;
 pub const NUMBER_TEXT_CHARS_MAX: usize = 64;
 /// Most digits of a number: E.164's 15, a call prefix, an access code.
 const NUMBER_DIGITS_MAX: usize = 24;
+/// Fewest digits of a national number with its leading zero.
+const NATIONAL_DIGITS_MIN: usize = 9;
 /// Longest extension unless configured otherwise, in digits.
 pub const EXTENSION_DIGITS_DEFAULT: usize = 6;
-/// The country whose numbers are written without a country code.
-const HOME: Region = Region::JP;
-const HOME_CODE: i32 = 81;
 
-/// How to tell this installation's extensions from subscribers' numbers.
+/// Whose national numbers are meant, and what an extension looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NumberPlan {
+    home: Region,
     /// A number of at most this many digits without a leading zero is an extension.
     pub extension_digits_max: usize,
 }
 
 impl Default for NumberPlan {
     fn default() -> Self {
-        Self { extension_digits_max: EXTENSION_DIGITS_DEFAULT }
+        Self { home: Region::JP, extension_digits_max: EXTENSION_DIGITS_DEFAULT }
+    }
+}
+
+impl NumberPlan {
+    /// The plan of a country by its two letters (ISO 3166); `None` for letters that are none.
+    #[must_use]
+    pub fn of_country(code: &str) -> Option<Self> {
+        let home: Region = code.to_ascii_uppercase().parse().ok()?;
+        PHONE_NUMBER_UTIL.get_country_code_for_region(home)?;
+        Some(Self { home, ..Self::default() })
+    }
+
+    fn is_japanese(&self) -> bool {
+        self.home == Region::JP
     }
 }
 
@@ -80,21 +94,29 @@ impl Number {
     pub fn read(text: &str, plan: &NumberPlan) -> Option<Self> {
         let digits = bare_digits(text)?;
         let is_short = !digits.starts_with(['0', '+']) && digits.len() <= plan.extension_digits_max;
-        if is_service(&digits) {
+        if plan.is_japanese() && is_service(&digits) {
             return Some(Self { key: digits, kind: NumberKind::Service });
         }
         if is_short {
             return Some(Self { key: digits, kind: NumberKind::Extension });
         }
-        Some(Self::of_subscriber(without_call_prefix(&digits)))
+        let bare = if plan.is_japanese() { without_call_prefix(&digits) } else { &digits };
+        Some(Self::of_subscriber(bare, plan))
     }
 
-    fn of_subscriber(digits: &str) -> Self {
-        let parsed = PHONE_NUMBER_UTIL.parse(digits, Some(HOME)).ok();
+    fn of_subscriber(digits: &str, plan: &NumberPlan) -> Self {
+        let parsed = PHONE_NUMBER_UTIL.parse(digits, Some(plan.home)).ok();
         let Some(parsed) = parsed.filter(|number| PHONE_NUMBER_UTIL.is_possible_number(number)) else {
             return Self { key: SmolStr::new(digits), kind: NumberKind::Other };
         };
-        let kind = if parsed.country_code != HOME_CODE {
+        let key = SmolStr::new(parsed.format_as(PhoneNumberFormat::E164));
+        // Zeros that no plan has are lost one by one with each reading: such a number stays as it is.
+        let is_stable = || PHONE_NUMBER_UTIL.parse(&key, None).is_ok_and(|again| again == parsed);
+        if parsed.italian_leading_zero() && !is_stable() {
+            return Self { key: SmolStr::new(digits), kind: NumberKind::Other };
+        }
+        let home_code = PHONE_NUMBER_UTIL.get_country_code_for_region(plan.home);
+        let kind = if Some(parsed.country_code) != home_code {
             NumberKind::Foreign
         } else {
             match parsed.get_type() {
@@ -109,7 +131,7 @@ impl Number {
                 _ => NumberKind::Fixed,
             }
         };
-        Self { key: SmolStr::new(parsed.format_as(PhoneNumberFormat::E164)), kind }
+        Self { key, kind }
     }
 
     /// What equal numbers have in common.
@@ -132,15 +154,19 @@ impl Number {
             NumberKind::Foreign => PhoneNumberFormat::International,
             _ => PhoneNumberFormat::National,
         };
-        let parsed = PHONE_NUMBER_UTIL.parse(&self.key, Some(HOME));
-        parsed.map_or_else(|_| self.key.to_string(), |number| number.format_as(format).into_owned())
+        let Ok(number) = PHONE_NUMBER_UTIL.parse(&self.key, None) else { return self.key.to_string() };
+        let shown = number.format_as(format).into_owned();
+        // A number that no plan knows can look like another one without its country code.
+        let home = PHONE_NUMBER_UTIL.get_region_for_country_code(number.country_code);
+        let again = PHONE_NUMBER_UTIL.parse(without_call_prefix(&shown), home);
+        if again.is_ok_and(|again| again == number) { shown } else { self.key.to_string() }
     }
 
     /// Where the line is (`大阪`) or what it is (`携帯電話`); `None` where that is not known.
     #[must_use]
     pub fn area(&self) -> Option<&'static str> {
         match self.kind {
-            NumberKind::Fixed => {
+            NumberKind::Fixed if self.key.starts_with("+81") => {
                 let display = self.display();
                 areas::name(display.split('-').next()?)
             }
@@ -149,7 +175,7 @@ impl Number {
             NumberKind::TollFree => Some("フリーダイヤル"),
             NumberKind::Foreign => Some("海外"),
             NumberKind::Extension => Some("内線"),
-            NumberKind::Special | NumberKind::Service | NumberKind::Other => None,
+            NumberKind::Fixed | NumberKind::Special | NumberKind::Service | NumberKind::Other => None,
         }
     }
 }
@@ -241,7 +267,7 @@ fn is_service(digits: &str) -> bool {
 /// Without 184 (withhold my number) or 186 (show it), which callers dial in front of a number.
 fn without_call_prefix(digits: &str) -> &str {
     match digits.strip_prefix("184").or_else(|| digits.strip_prefix("186")) {
-        Some(rest) if rest.starts_with('0') => rest,
+        Some(rest) if rest.starts_with('0') && rest.len() >= NATIONAL_DIGITS_MIN => rest,
         _ => digits,
     }
 }
@@ -299,6 +325,10 @@ mod tests {
             ("200001", "200001", Extension, "200001", Some("内線")),
             ("99", "99", Extension, "99", Some("内線")),
             ("0312", "0312", Other, "0312", None),
+            ("0000000000", "0000000000", Other, "0000000000", None),
+            ("101000000", "+81101000000", Fixed, "+81101000000", None),
+            ("018400000", "+8118400000", Fixed, "18400000", None),
+            ("1840123456780", "+81123456780", Fixed, "0123-45-6780", Some("千歳")),
         ] {
             let number = read(text).unwrap_or_else(|| panic!("{text}"));
             assert_eq!((number.key(), number.kind()), (key, kind), "{text}");
@@ -324,7 +354,10 @@ mod tests {
 
     #[test]
     fn the_plan_decides_what_an_extension_is() {
-        let plan = NumberPlan { extension_digits_max: 3 };
+        let american = NumberPlan::of_country("us").unwrap();
+        assert_eq!(Number::read("212-555-0100", &american).unwrap().display(), "(212) 555-0100");
+        assert!(NumberPlan::of_country("XX").is_none());
+        let plan = NumberPlan { extension_digits_max: 3, ..NumberPlan::default() };
         assert_eq!(Number::read("1001", &plan).unwrap().kind(), NumberKind::Other);
         assert_eq!(Number::read("100", &plan).unwrap().kind(), NumberKind::Extension);
     }

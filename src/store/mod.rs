@@ -4,6 +4,7 @@
 //! | file | holds |
 //! |---|---|
 //! | [`sqlite`] | the embedded default: opening, migrations, connections; one sub-file of SQL per topic |
+//! | [`accounts`], [`customers`], [`contacts`] | the directory's records: read by page, written one at a time |
 //! | [`history`] | finished calls, and what happened before between a caller and an account |
 //! | [`users`] | people, teams and tokens |
 //! | [`error`] | what can go wrong, said to the person who must act |
@@ -14,17 +15,25 @@
 //!
 //! Read next: `sqlite/migrations/0001_first.sql`, which is the data model.
 
+pub mod accounts;
+pub mod contacts;
+pub mod customers;
 pub mod error;
 pub mod history;
 mod id;
+mod page;
 pub mod sqlite;
 mod time;
 pub mod users;
 
 use std::path::Path;
 
+pub use accounts::Accounts;
+pub use contacts::Contacts;
+pub use customers::{CustomerFilter, Customers};
 pub use error::StoreError;
 pub use history::{FinishedCall, Segment};
+pub use page::{PAGE_RECORDS_MAX, Page};
 pub(crate) use time::{from_ms, to_ms};
 
 /// A handle to the store; clones share its connections.
@@ -70,6 +79,24 @@ impl Store {
     /// As [`Store::open`], for what can be seen without writing.
     pub async fn inspect(path: &Path) -> Result<Condition, StoreError> {
         sqlite::inspect::inspect(path).await
+    }
+
+    /// The accounts.
+    #[must_use]
+    pub fn accounts(&self) -> Accounts<'_> {
+        Accounts(self)
+    }
+
+    /// The customers.
+    #[must_use]
+    pub fn customers(&self) -> Customers<'_> {
+        Customers(self)
+    }
+
+    /// The contacts.
+    #[must_use]
+    pub fn contacts(&self) -> Contacts<'_> {
+        Contacts(self)
     }
 
     /// One cheap read that proves the store answers (`/readyz`, `toritsugi check`).

@@ -6,6 +6,10 @@
 //!
 //! Read next: `migrations/0001_first.sql`.
 
+mod accounts;
+mod constraint;
+mod contacts;
+mod customers;
 mod history;
 pub(super) mod inspect;
 mod open;
@@ -13,8 +17,8 @@ mod users;
 
 use std::path::{Path, PathBuf};
 
-use sqlx::SqlitePool;
-use sqlx::sqlite::Sqlite as Db;
+use sqlx::sqlite::{Sqlite as Db, SqliteRow};
+use sqlx::{Row, SqlitePool};
 
 use super::StoreError;
 
@@ -61,4 +65,9 @@ impl Sqlite {
         self.readers.close().await;
         self.writer.close().await;
     }
+}
+
+/// A column of JSON that holds a list of texts.
+fn text_list(row: &SqliteRow, column: &str) -> Result<Vec<String>, sqlx::Error> {
+    serde_json::from_str(row.try_get(column)?).map_err(|error| sqlx::Error::Decode(error.into()))
 }

@@ -1,0 +1,55 @@
+//! Every account by each of its numbers, in memory.
+//!
+//! Invariant: immutable; a change of accounts makes another index.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use smol_str::SmolStr;
+
+use super::numbers::{Number, NumberPlan};
+use super::record::Account;
+
+/// The accounts of one version.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    /// The version these accounts had in the store; 0 before anything was read.
+    pub(super) version: i64,
+    forwarding: HashMap<SmolStr, Arc<Account>>,
+    dialled: HashMap<SmolStr, Arc<Account>>,
+    codes: HashMap<SmolStr, Arc<Account>>,
+}
+
+impl Index {
+    pub(super) fn of(accounts: Vec<Account>, version: i64, plan: &NumberPlan) -> Self {
+        let mut index = Self { version, ..Self::default() };
+        for account in accounts {
+            let account = Arc::new(account);
+            let key = |text: &String| Number::read(text, plan).map(|number| SmolStr::new(number.key()));
+            for key in account.fields.forwarding.iter().filter_map(key) {
+                index.forwarding.insert(key, Arc::clone(&account));
+            }
+            for key in account.fields.dialled.iter().filter_map(key) {
+                index.dialled.insert(key, Arc::clone(&account));
+            }
+            index.codes.insert(SmolStr::new(&account.fields.code), account);
+        }
+        index
+    }
+
+    pub(super) fn by_forwarding(&self, key: &str) -> Option<&Arc<Account>> {
+        self.forwarding.get(key)
+    }
+
+    pub(super) fn by_dialled(&self, key: &str) -> Option<&Arc<Account>> {
+        self.dialled.get(key)
+    }
+
+    pub(super) fn by_code(&self, code: &str) -> Option<&Arc<Account>> {
+        self.codes.get(code)
+    }
+
+    pub(super) fn accounts(&self) -> usize {
+        self.codes.len()
+    }
+}

@@ -1,0 +1,314 @@
+//! The directory on a real database file: the sample world, asked as calls would ask it.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::card::{Card, MatchedBy};
+use super::explain::{CustomersWhy, Question, Verdict};
+use super::hours::Hours;
+use super::record::{AccountFields, ContactFields, CustomerFields};
+use super::*;
+use crate::identity::{Caller, DialledSource, DiversionSource, Identity, Presentation};
+use crate::ids::{CallId, ChannelId, PbxId, RecordId};
+use crate::store::{CustomerFilter, FinishedCall, Store, StoreError};
+
+const AT: Timestamp = Timestamp::UNIX_EPOCH;
+
+struct World {
+    _dir: tempfile::TempDir,
+    directory: Directory,
+    sakura: RecordId,
+    minato: RecordId,
+}
+
+async fn world() -> World {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&dir.path().join("toritsugi.db")).await.unwrap();
+    let options = DirectoryOptions {
+        default_accounts: [("trunk-3".into(), "A003".into())].into(),
+        ..DirectoryOptions::default()
+    };
+    let directory = Directory::load(store, options).await.unwrap();
+    let mut ids = Vec::new();
+    for (code, name, dialled, forwarding) in [
+        ("A001", "株式会社さくら商事", "0355501001", "0335550101"),
+        ("A002", "みなと法律事務所", "0355501002", "0335550102"),
+        ("A003", "山田歯科クリニック", "0355501003", "0663450103"),
+    ] {
+        let fields = AccountFields {
+            code: code.into(),
+            name: name.into(),
+            dialled: vec![dialled.into()],
+            forwarding: vec![forwarding.into()],
+            hours: Hours::read("月-金 09:00-18:00").unwrap(),
+            ..AccountFields::default()
+        };
+        ids.push(directory.create_account(fields, AT).await.unwrap().id);
+    }
+    for (account, name) in [(ids[0], "田中太郎"), (ids[1], "株式会社田中工務店")] {
+        let fields = CustomerFields {
+            numbers: vec!["090-1234-5678".into()],
+            code: Some("C1".into()),
+            ..CustomerFields::named(account, name)
+        };
+        directory.create_customer(fields, AT).await.unwrap();
+    }
+    World { _dir: dir, directory, sakura: ids[0], minato: ids[1] }
+}
+
+fn call(diverted_by: &[(DiversionSource, &str)], dialled: &[&str], caller: Option<&str>) -> Identity {
+    Identity {
+        dialled: dialled.iter().map(|n| (DialledSource::To, (*n).into())).collect(),
+        diverted_by: diverted_by.iter().map(|(s, n)| (*s, (*n).into())).collect(),
+        caller: Caller::new(caller, None, caller.map_or(Presentation::Withheld, |_| Presentation::Allowed)),
+    }
+}
+
+async fn card(world: &World, identity: &Identity, trunk: Option<&str>) -> Card {
+    world.directory.card(&world.directory.identify(identity, trunk)).await.unwrap()
+}
+
+#[tokio::test]
+async fn the_most_trusted_number_names_the_account() {
+    use DiversionSource::{Diversion, HistoryInfo, Redirecting};
+    let world = world().await;
+    let cases: [(&[_], &[_], _, _, _, _); 8] = [
+        (
+            &[(Diversion, "0335550101")],
+            &["0355501000"],
+            None,
+            "株式会社さくら商事",
+            MatchedBy::Diversion,
+            "0355501000",
+        ),
+        (
+            &[(Diversion, "+81335550102")],
+            &["0355501001"],
+            None,
+            "みなと法律事務所",
+            MatchedBy::Diversion,
+            "0355501001",
+        ),
+        (
+            &[(Diversion, "0311112222"), (HistoryInfo, "0335550101")],
+            &["0355501000"],
+            None,
+            "株式会社さくら商事",
+            MatchedBy::HistoryInfo,
+            "0355501000",
+        ),
+        (&[(Redirecting, "0335550101")], &[], None, "株式会社さくら商事", MatchedBy::Diversion, ""),
+        (&[], &["2001", "0355501003"], None, "山田歯科クリニック", MatchedBy::Dialled, "0355501003"),
+        (
+            &[(Diversion, "0311112222")],
+            &["81355501001"],
+            Some("trunk-3"),
+            "株式会社さくら商事",
+            MatchedBy::Dialled,
+            "81355501001",
+        ),
+        (&[], &["0355501000"], Some("trunk-3"), "山田歯科クリニック", MatchedBy::Trunk, "0355501000"),
+        (&[], &["2001", "0355501000"], Some("trunk-9"), "", MatchedBy::None, "0355501000"),
+    ];
+    for (diverted_by, dialled, trunk, name, matched_by, rang) in cases {
+        let card = card(&world, &call(diverted_by, dialled, Some("0311112222")), trunk).await;
+        assert_eq!((card.account.name.as_str(), card.account.matched_by), (name, matched_by));
+        assert_eq!(card.account.id.is_some(), matched_by != MatchedBy::None);
+        assert_eq!(card.dialled.unwrap_or_default(), rang);
+    }
+}
+
+#[tokio::test]
+async fn the_same_number_is_another_person_for_another_account() {
+    let world = world().await;
+    for (dialled, name) in [("0355501001", "田中太郎"), ("0355501002", "株式会社田中工務店")] {
+        let card = card(&world, &call(&[], &[dialled], Some("+819012345678")), None).await;
+        assert_eq!(card.customers.iter().map(|c| c.name.as_str()).collect::<Vec<_>>(), [name]);
+        assert_eq!(card.caller.name.as_deref(), Some(name));
+        assert_eq!(card.caller.number.as_deref(), Some("090-1234-5678"));
+        assert_eq!(card.caller.area.as_deref(), Some("携帯電話"));
+    }
+    let third = card(&world, &call(&[], &["0355501003"], Some("09012345678")), None).await;
+    assert!(third.customers.is_empty());
+}
+
+#[tokio::test]
+async fn who_withholds_matches_nobody_and_shows_nothing() {
+    let world = world().await;
+    let card = card(&world, &call(&[], &["0355501001"], None), None).await;
+    assert_eq!(card.account.name, "株式会社さくら商事");
+    assert!(card.customers.is_empty());
+    let json = serde_json::to_string(&card).unwrap();
+    assert!(json.contains("\"presentation\":\"withheld\"") && !json.contains("\"number\""), "{json}");
+}
+
+#[tokio::test]
+async fn several_customers_come_best_first_and_the_past_is_told() {
+    let world = world().await;
+    let add = async |name: &str, numbers: &[&str]| {
+        let fields = CustomerFields {
+            numbers: numbers.iter().map(|n| (*n).into()).collect(),
+            ..CustomerFields::named(world.sakura, name)
+        };
+        world.directory.create_customer(fields, AT).await.unwrap().id
+    };
+    add("第二番号", &["0312345678", "09012345678"]).await;
+    let recent = add("最近", &["09012345678"]).await;
+    let pbx = PbxId::parse("p").unwrap();
+    let identity = call(&[], &["0355501001"], Some("09012345678"));
+    let view = crate::call::view::CallView {
+        id: CallId::derive(&pbx, &ChannelId::parse("1.1").unwrap()),
+        pbx,
+        direction: crate::call::view::Direction::Inbound,
+        state: crate::call::view::CallState::Ended,
+        offered_at: Timestamp::from_second(1_700_000_000).unwrap(),
+        answered_at: None,
+        ended_at: None,
+        presented_to: vec![],
+        operator: None,
+        outcome: None,
+        card: Some(Arc::new(card(&world, &identity, None).await)),
+        inferred: false,
+    };
+    let finished = FinishedCall::of(&view, world.directory.plan());
+    assert_eq!((finished.customer, finished.caller.as_deref()), (None, Some("+819012345678")));
+    let finished = FinishedCall { customer: Some(recent), ..finished };
+    world.directory.store().record_call(&finished).await.unwrap();
+    let card = card(&world, &identity, None).await;
+    assert_eq!(
+        card.customers.iter().map(|c| c.name.as_str()).collect::<Vec<_>>(),
+        ["最近", "田中太郎", "第二番号"]
+    );
+    assert_eq!((card.history.calls, card.history.last_call), (1, Some(view.offered_at)));
+}
+
+#[tokio::test]
+async fn the_account_is_named_while_the_store_is_gone() {
+    let world = world().await;
+    world.directory.store().close().await;
+    let found = world.directory.identify(&call(&[], &["0355501001"], Some("09012345678")), None);
+    assert!(world.directory.card(&found).await.is_err());
+    let card = world.directory.bare_card(&found);
+    assert_eq!(
+        (card.account.name.as_str(), card.caller.number.as_deref()),
+        ("株式会社さくら商事", Some("090-1234-5678"))
+    );
+}
+
+#[tokio::test]
+async fn a_change_is_there_for_the_next_call() {
+    let world = world().await;
+    let directory = &world.directory;
+    let patch = json!({"dialled": ["0355509999"], "notes": "本日休業"});
+    directory.patch_account(world.sakura, &patch, AT).await.unwrap();
+    let found = directory.identify(&call(&[], &["0355509999"], None), None);
+    assert_eq!(found.account.unwrap().fields.notes, "本日休業");
+    assert!(directory.identify(&call(&[], &["0355501001"], None), None).account.is_none());
+
+    let taken = directory.patch_account(world.minato, &json!({"forwarding": ["03-3555-0101"]}), AT).await;
+    assert!(matches!(taken, Err(EditError::Store(StoreError::Taken { .. }))), "{taken:?}");
+    assert_eq!(taken.unwrap_err().to_string(), "the forwarding number is taken already: 03-3555-0101");
+
+    // Another process's change is seen by the next refresh.
+    let other = Directory::load(directory.store().clone(), DirectoryOptions::default()).await.unwrap();
+    other.delete_account(world.sakura).await.unwrap();
+    assert!(directory.refresh().await.unwrap());
+    assert!(!directory.refresh().await.unwrap());
+    assert_eq!(directory.accounts_in_memory(), 2);
+    let gone = CustomerFilter { account: Some(world.sakura), ..CustomerFilter::default() };
+    assert!(directory.store().customers().page(&gone, None, 10).await.unwrap().items.is_empty());
+}
+
+#[tokio::test]
+async fn records_are_read_by_page_and_by_filter() {
+    let world = world().await;
+    let store = world.directory.store();
+    let first = store.accounts().page(None, 2).await.unwrap();
+    let rest = store.accounts().page(first.next, 2).await.unwrap();
+    assert_eq!((first.items.len(), rest.items.len(), rest.next), (2, 1, None));
+    assert_eq!(first.items[0].fields.forwarding, ["0335550101"]);
+    for (filter, count) in [
+        (CustomerFilter::default(), 2),
+        (CustomerFilter { account: Some(world.minato), ..Default::default() }, 1),
+        (CustomerFilter { number_key: Some("+819012345678".into()), ..Default::default() }, 2),
+        (
+            CustomerFilter {
+                account: Some(world.minato),
+                number_key: Some("+819012345678".into()),
+                text: None,
+            },
+            1,
+        ),
+        (CustomerFilter { account: Some(world.minato), text: Some("太郎".into()), number_key: None }, 0),
+        (CustomerFilter { text: Some("太郎".into()), ..Default::default() }, 1),
+    ] {
+        assert_eq!(store.customers().page(&filter, None, 10).await.unwrap().items.len(), count, "{filter:?}");
+    }
+}
+
+#[tokio::test]
+async fn customers_and_contacts_are_changed_and_deleted() {
+    let world = world().await;
+    let directory = &world.directory;
+    let customers = directory.store().customers().page(&CustomerFilter::default(), None, 1).await.unwrap();
+    let tanaka = customers.items[0].clone();
+    let changed = directory
+        .patch_customer(tanaka.id, &json!({"company": "田中組", "flags": ["vip"]}), AT)
+        .await
+        .unwrap();
+    assert_eq!(directory.store().customers().find(tanaka.id).await.unwrap(), Some(changed));
+    let twin = CustomerFields { code: Some("C1".into()), ..CustomerFields::named(world.sakura, "x") };
+    assert!(matches!(
+        directory.create_customer(twin, AT).await,
+        Err(EditError::Store(StoreError::Taken { .. }))
+    ));
+    let lost = CustomerFields::named(RecordId(uuid::Uuid::nil()), "x");
+    assert!(matches!(
+        directory.create_customer(lost, AT).await,
+        Err(EditError::Store(StoreError::Missing { .. }))
+    ));
+    directory.delete_customer(tanaka.id).await.unwrap();
+    assert!(directory.delete_customer(tanaka.id).await.is_err());
+
+    for (name, order) in [("後", Some(2)), ("無", None), ("先", Some(1))] {
+        let fields = ContactFields {
+            on_call_order: order,
+            number: Some("09055500011".into()),
+            ..ContactFields::named(world.sakura, name)
+        };
+        directory.create_contact(fields, AT).await.unwrap();
+    }
+    let contacts = directory.store().contacts().in_order(world.sakura).await.unwrap();
+    assert_eq!(contacts.iter().map(|c| c.fields.name.as_str()).collect::<Vec<_>>(), ["先", "後", "無"]);
+    let changed = directory.patch_contact(contacts[0].id, &json!({"number": null}), AT).await.unwrap();
+    assert_eq!((changed.fields.number, changed.fields.accept_by_key), (None, true));
+    directory.delete_contact(contacts[0].id).await.unwrap();
+    let page = directory.store().contacts().page(Some(world.sakura), None, 10).await.unwrap();
+    assert_eq!(page.items.len(), 2);
+}
+
+#[tokio::test]
+async fn an_explanation_says_what_was_tried_and_why() {
+    let world = world().await;
+    let question = Question {
+        dialled: Some("0355501002".into()),
+        from: Some("090-1234-5678".into()),
+        diverted_by: Some("0335550101".into()),
+        trunk: None,
+        at: "2026-01-04T12:00:00+09:00".parse().unwrap(),
+    };
+    let explained = world.directory.explain(&question).await.unwrap();
+    assert_eq!(explained.card.account.name, "株式会社さくら商事");
+    let verdicts: Vec<_> = explained.tried.iter().map(|t| (t.source, t.verdict)).collect();
+    assert_eq!(verdicts, [("diversion", Verdict::Matched), ("extension", Verdict::Outranked)]);
+    assert_eq!(explained.customers, CustomersWhy::One);
+    let hours = explained.hours.unwrap();
+    assert_eq!((hours.open, hours.local_time.as_str()), (false, "2026-01-04 12:00 JST"));
+
+    let nobody = Question { dialled: Some("s".into()), from: None, diverted_by: None, ..question };
+    let explained = world.directory.explain(&nobody).await.unwrap();
+    assert_eq!(explained.tried[0].verdict, Verdict::NotANumber);
+    assert_eq!((explained.customers, explained.hours), (CustomersWhy::NoAccount, None));
+}

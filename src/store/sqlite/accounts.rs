@@ -1,0 +1,245 @@
+//! The SQL of accounts and their numbers.
+
+use jiff::Timestamp;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection};
+use uuid::Uuid;
+
+use super::constraint::{Constraint, broken};
+use super::{Sqlite, text_list};
+use crate::directory::record::{Account, AccountFields, CallerIdPolicy, CheckedAccount, KeptNumber};
+use crate::ids::RecordId;
+use crate::store::{StoreError, from_ms, to_ms};
+
+/// A query of accounts with their numbers.
+macro_rules! accounts_where {
+    ($rest:literal) => {
+        concat!(
+            "SELECT a.*,
+                (SELECT json_group_array(original ORDER BY position) FROM account_numbers
+                    WHERE account_id = a.id AND kind = 'dialled') AS dialled_json,
+                (SELECT json_group_array(original ORDER BY position) FROM account_numbers
+                    WHERE account_id = a.id AND kind = 'forwarding') AS forwarding_json
+             FROM accounts AS a ",
+            $rest
+        )
+    };
+}
+
+impl Sqlite {
+    pub(in crate::store) async fn accounts_after(
+        &self,
+        after: Option<RecordId>,
+        limit: i64,
+    ) -> Result<Vec<Account>, StoreError> {
+        let rows = sqlx::query(accounts_where!("WHERE $1 IS NULL OR a.id > $1 ORDER BY a.id LIMIT $2"))
+            .bind(after)
+            .bind(limit)
+            .fetch_all(self.readers())
+            .await?;
+        Ok(rows.iter().map(account_of).collect::<Result<_, sqlx::Error>>()?)
+    }
+
+    /// In one transaction, so that the version belongs to what was read.
+    pub(in crate::store) async fn all_accounts(&self) -> Result<(Vec<Account>, i64), StoreError> {
+        let mut reader = self.readers().begin().await?;
+        let version =
+            sqlx::query_scalar("SELECT version FROM directory_version").fetch_one(&mut *reader).await?;
+        let rows = sqlx::query(accounts_where!("ORDER BY a.id")).fetch_all(&mut *reader).await?;
+        Ok((rows.iter().map(account_of).collect::<Result<_, sqlx::Error>>()?, version))
+    }
+
+    pub(in crate::store) async fn accounts_version(&self) -> Result<i64, StoreError> {
+        Ok(sqlx::query_scalar("SELECT version FROM directory_version").fetch_one(self.readers()).await?)
+    }
+
+    pub(in crate::store) async fn account(&self, id: RecordId) -> Result<Option<Account>, StoreError> {
+        let row =
+            sqlx::query(accounts_where!("WHERE a.id = $1")).bind(id).fetch_optional(self.readers()).await?;
+        Ok(row.as_ref().map(account_of).transpose()?)
+    }
+
+    pub(in crate::store) async fn create_account(
+        &self,
+        account: &CheckedAccount,
+        at: Timestamp,
+    ) -> Result<Account, StoreError> {
+        let mut transaction = self.begin().await?;
+        let id = insert(&mut transaction, account, at).await?;
+        transaction.commit().await?;
+        Ok(Account { id, fields: account.fields.clone(), created_at: at, changed_at: at })
+    }
+
+    pub(in crate::store) async fn update_account(
+        &self,
+        id: RecordId,
+        account: &CheckedAccount,
+        at: Timestamp,
+    ) -> Result<Account, StoreError> {
+        let mut transaction = self.begin().await?;
+        let created_ms = update(&mut transaction, id, account, at).await?;
+        transaction.commit().await?;
+        Ok(Account { id, fields: account.fields.clone(), created_at: from_ms(created_ms), changed_at: at })
+    }
+
+    pub(in crate::store) async fn delete_account(&self, id: RecordId) -> Result<(), StoreError> {
+        let done = sqlx::query("DELETE FROM accounts WHERE id = $1").bind(id).execute(self.writer()).await?;
+        if done.rows_affected() == 0 { Err(StoreError::Missing { what: "account" }) } else { Ok(()) }
+    }
+}
+
+/// Inside a transaction: the account of a code.
+pub(super) async fn by_code(db: &mut SqliteConnection, code: &str) -> Result<Option<Account>, StoreError> {
+    let row = sqlx::query(accounts_where!("WHERE a.code = $1")).bind(code).fetch_optional(db).await?;
+    Ok(row.as_ref().map(account_of).transpose()?)
+}
+
+/// Inside a transaction: a new account.
+pub(super) async fn insert(
+    db: &mut SqliteConnection,
+    account: &CheckedAccount,
+    at: Timestamp,
+) -> Result<RecordId, StoreError> {
+    let id = RecordId(Uuid::now_v7());
+    let fields = &account.fields;
+    sqlx::query(
+        "INSERT INTO accounts (id, code, name, kana, answer_phrase, notes, caller_id_policy, never_monitor,
+            wrap_up_s, hours_json, created_ms, changed_ms)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11)",
+    )
+    .bind(id)
+    .bind(&fields.code)
+    .bind(&fields.name)
+    .bind(&fields.kana)
+    .bind(&fields.answer_phrase)
+    .bind(&fields.notes)
+    .bind(policy_word(fields.caller_id_policy))
+    .bind(fields.never_monitor)
+    .bind(fields.wrap_up_s)
+    .bind(hours_json(fields))
+    .bind(to_ms(at))
+    .execute(&mut *db)
+    .await
+    .map_err(|error| code_taken(error, fields))?;
+    replace_numbers(db, id, account).await?;
+    Ok(id)
+}
+
+/// Inside a transaction: other fields for an account; gives back when it was made.
+pub(super) async fn update(
+    db: &mut SqliteConnection,
+    id: RecordId,
+    account: &CheckedAccount,
+    at: Timestamp,
+) -> Result<i64, StoreError> {
+    let fields = &account.fields;
+    let created_ms: Option<i64> = sqlx::query_scalar(
+        "UPDATE accounts SET code = $2, name = $3, kana = $4, answer_phrase = $5, notes = $6,
+            caller_id_policy = $7, never_monitor = $8, wrap_up_s = $9, hours_json = $10, changed_ms = $11
+         WHERE id = $1 RETURNING created_ms",
+    )
+    .bind(id)
+    .bind(&fields.code)
+    .bind(&fields.name)
+    .bind(&fields.kana)
+    .bind(&fields.answer_phrase)
+    .bind(&fields.notes)
+    .bind(policy_word(fields.caller_id_policy))
+    .bind(fields.never_monitor)
+    .bind(fields.wrap_up_s)
+    .bind(hours_json(fields))
+    .bind(to_ms(at))
+    .fetch_optional(&mut *db)
+    .await
+    .map_err(|error| code_taken(error, fields))?;
+    let created_ms = created_ms.ok_or(StoreError::Missing { what: "account" })?;
+    sqlx::query("DELETE FROM account_numbers WHERE account_id = $1").bind(id).execute(&mut *db).await?;
+    replace_numbers(db, id, account).await?;
+    Ok(created_ms)
+}
+
+async fn replace_numbers(
+    db: &mut SqliteConnection,
+    id: RecordId,
+    account: &CheckedAccount,
+) -> Result<(), StoreError> {
+    insert_numbers(db, id, "dialled", "the dialled number", &account.dialled).await?;
+    insert_numbers(db, id, "forwarding", "the forwarding number", &account.forwarding).await
+}
+
+async fn insert_numbers(
+    db: &mut SqliteConnection,
+    id: RecordId,
+    kind: &str,
+    what: &'static str,
+    numbers: &[KeptNumber],
+) -> Result<(), StoreError> {
+    for (position, number) in (0_i64..).zip(numbers) {
+        sqlx::query(
+            "INSERT INTO account_numbers (kind, key, account_id, original, position) VALUES ($1, $2, $3, $4, $5)",
+        )
+        .bind(kind)
+        .bind(&number.key)
+        .bind(id)
+        .bind(&number.original)
+        .bind(position)
+        .execute(&mut *db)
+        .await
+        .map_err(|error| match broken(&error) {
+            Some(Constraint::Unique) => StoreError::Taken { what, value: number.original.clone() },
+            _ => error.into(),
+        })?;
+    }
+    Ok(())
+}
+
+fn code_taken(error: sqlx::Error, fields: &AccountFields) -> StoreError {
+    match broken(&error) {
+        Some(Constraint::Unique) => {
+            StoreError::Taken { what: "the account code", value: fields.code.clone() }
+        }
+        _ => error.into(),
+    }
+}
+
+fn account_of(row: &SqliteRow) -> Result<Account, sqlx::Error> {
+    let hours: Option<&str> = row.try_get("hours_json")?;
+    Ok(Account {
+        id: row.try_get("id")?,
+        fields: AccountFields {
+            code: row.try_get("code")?,
+            name: row.try_get("name")?,
+            kana: row.try_get("kana")?,
+            answer_phrase: row.try_get("answer_phrase")?,
+            notes: row.try_get("notes")?,
+            dialled: text_list(row, "dialled_json")?,
+            forwarding: text_list(row, "forwarding_json")?,
+            caller_id_policy: policy_of(row.try_get("caller_id_policy")?),
+            never_monitor: row.try_get("never_monitor")?,
+            wrap_up_s: row.try_get("wrap_up_s")?,
+            hours: hours.and_then(|json| serde_json::from_str(json).ok()),
+        },
+        created_at: from_ms(row.try_get("created_ms")?),
+        changed_at: from_ms(row.try_get("changed_ms")?),
+    })
+}
+
+fn hours_json(fields: &AccountFields) -> Option<String> {
+    fields.hours.as_ref().and_then(|hours| serde_json::to_string(hours).ok())
+}
+
+fn policy_word(policy: CallerIdPolicy) -> &'static str {
+    match policy {
+        CallerIdPolicy::Caller => "caller",
+        CallerIdPolicy::Account => "account",
+        CallerIdPolicy::Service => "service",
+    }
+}
+
+fn policy_of(word: &str) -> CallerIdPolicy {
+    match word {
+        "account" => CallerIdPolicy::Account,
+        "service" => CallerIdPolicy::Service,
+        _ => CallerIdPolicy::Caller,
+    }
+}

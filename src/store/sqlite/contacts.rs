@@ -1,0 +1,188 @@
+//! The SQL of contacts.
+
+use jiff::Timestamp;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection};
+use uuid::Uuid;
+
+use super::Sqlite;
+use super::constraint::{Constraint, broken};
+use crate::directory::record::{CheckedContact, Contact, ContactFields};
+use crate::ids::RecordId;
+use crate::store::contacts::CONTACTS_PER_ACCOUNT_MAX;
+use crate::store::{StoreError, from_ms, to_ms};
+
+impl Sqlite {
+    pub(in crate::store) async fn contacts_after(
+        &self,
+        account: Option<RecordId>,
+        after: Option<RecordId>,
+        limit: i64,
+    ) -> Result<Vec<Contact>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT * FROM contacts WHERE ($1 IS NULL OR account_id = $1) AND ($2 IS NULL OR id > $2)
+             ORDER BY id LIMIT $3",
+        )
+        .bind(account)
+        .bind(after)
+        .bind(limit)
+        .fetch_all(self.readers())
+        .await?;
+        Ok(rows.iter().map(contact_of).collect::<Result<_, sqlx::Error>>()?)
+    }
+
+    pub(in crate::store) async fn contacts_in_order(
+        &self,
+        account: RecordId,
+    ) -> Result<Vec<Contact>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT * FROM contacts WHERE account_id = $1 ORDER BY on_call_order NULLS LAST, kana, name, id LIMIT $2",
+        )
+        .bind(account)
+        .bind(CONTACTS_PER_ACCOUNT_MAX)
+        .fetch_all(self.readers())
+        .await?;
+        Ok(rows.iter().map(contact_of).collect::<Result<_, sqlx::Error>>()?)
+    }
+
+    pub(in crate::store) async fn contact(&self, id: RecordId) -> Result<Option<Contact>, StoreError> {
+        let row = sqlx::query("SELECT * FROM contacts WHERE id = $1")
+            .bind(id)
+            .fetch_optional(self.readers())
+            .await?;
+        Ok(row.as_ref().map(contact_of).transpose()?)
+    }
+
+    pub(in crate::store) async fn create_contact(
+        &self,
+        contact: &CheckedContact,
+        at: Timestamp,
+    ) -> Result<Contact, StoreError> {
+        let mut transaction = self.begin().await?;
+        let id = insert(&mut transaction, contact, at).await?;
+        transaction.commit().await?;
+        Ok(Contact { id, fields: contact.fields.clone(), created_at: at, changed_at: at })
+    }
+
+    pub(in crate::store) async fn update_contact(
+        &self,
+        id: RecordId,
+        contact: &CheckedContact,
+        at: Timestamp,
+    ) -> Result<Contact, StoreError> {
+        let mut transaction = self.begin().await?;
+        let created_ms = update(&mut transaction, id, contact, at).await?;
+        transaction.commit().await?;
+        Ok(Contact { id, fields: contact.fields.clone(), created_at: from_ms(created_ms), changed_at: at })
+    }
+
+    pub(in crate::store) async fn delete_contact(&self, id: RecordId) -> Result<(), StoreError> {
+        let done = sqlx::query("DELETE FROM contacts WHERE id = $1").bind(id).execute(self.writer()).await?;
+        if done.rows_affected() == 0 { Err(StoreError::Missing { what: "contact" }) } else { Ok(()) }
+    }
+}
+
+/// Inside a transaction: the contact of a code.
+pub(super) async fn by_code(
+    db: &mut SqliteConnection,
+    account: RecordId,
+    code: &str,
+) -> Result<Option<Contact>, StoreError> {
+    let row = sqlx::query("SELECT * FROM contacts WHERE account_id = $1 AND code = $2")
+        .bind(account)
+        .bind(code)
+        .fetch_optional(db)
+        .await?;
+    Ok(row.as_ref().map(contact_of).transpose()?)
+}
+
+/// Inside a transaction: a new contact.
+pub(super) async fn insert(
+    db: &mut SqliteConnection,
+    contact: &CheckedContact,
+    at: Timestamp,
+) -> Result<RecordId, StoreError> {
+    let id = RecordId(Uuid::now_v7());
+    let fields = &contact.fields;
+    sqlx::query(
+        "INSERT INTO contacts (id, account_id, code, name, kana, role, number_key, number, email, on_call_order,
+            accept_by_key, created_ms, changed_ms)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12)",
+    )
+    .bind(id)
+    .bind(fields.account)
+    .bind(&fields.code)
+    .bind(&fields.name)
+    .bind(&fields.kana)
+    .bind(&fields.role)
+    .bind(contact.number.as_ref().map(|number| number.key.as_str()))
+    .bind(&fields.number)
+    .bind(&fields.email)
+    .bind(fields.on_call_order)
+    .bind(fields.accept_by_key)
+    .bind(to_ms(at))
+    .execute(db)
+    .await
+    .map_err(|error| refused(error, fields))?;
+    Ok(id)
+}
+
+/// Inside a transaction: other fields for a contact; gives back when it was made.
+pub(super) async fn update(
+    db: &mut SqliteConnection,
+    id: RecordId,
+    contact: &CheckedContact,
+    at: Timestamp,
+) -> Result<i64, StoreError> {
+    let fields = &contact.fields;
+    let created_ms: Option<i64> = sqlx::query_scalar(
+        "UPDATE contacts SET account_id = $2, code = $3, name = $4, kana = $5, role = $6, number_key = $7,
+            number = $8, email = $9, on_call_order = $10, accept_by_key = $11, changed_ms = $12
+         WHERE id = $1 RETURNING created_ms",
+    )
+    .bind(id)
+    .bind(fields.account)
+    .bind(&fields.code)
+    .bind(&fields.name)
+    .bind(&fields.kana)
+    .bind(&fields.role)
+    .bind(contact.number.as_ref().map(|number| number.key.as_str()))
+    .bind(&fields.number)
+    .bind(&fields.email)
+    .bind(fields.on_call_order)
+    .bind(fields.accept_by_key)
+    .bind(to_ms(at))
+    .fetch_optional(db)
+    .await
+    .map_err(|error| refused(error, fields))?;
+    created_ms.ok_or(StoreError::Missing { what: "contact" })
+}
+
+fn refused(error: sqlx::Error, fields: &ContactFields) -> StoreError {
+    match broken(&error) {
+        Some(Constraint::Unique) => {
+            StoreError::Taken { what: "the contact code", value: fields.code.clone().unwrap_or_default() }
+        }
+        Some(Constraint::ForeignKey) => StoreError::Missing { what: "account" },
+        None => error.into(),
+    }
+}
+
+fn contact_of(row: &SqliteRow) -> Result<Contact, sqlx::Error> {
+    Ok(Contact {
+        id: row.try_get("id")?,
+        fields: ContactFields {
+            account: row.try_get("account_id")?,
+            code: row.try_get("code")?,
+            name: row.try_get("name")?,
+            kana: row.try_get("kana")?,
+            role: row.try_get("role")?,
+            number: row.try_get("number")?,
+            email: row.try_get("email")?,
+            on_call_order: row.try_get("on_call_order")?,
+            accept_by_key: row.try_get("accept_by_key")?,
+        },
+        created_at: from_ms(row.try_get("created_ms")?),
+        changed_at: from_ms(row.try_get("changed_ms")?),
+    })
+}
