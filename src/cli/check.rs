@@ -1,8 +1,10 @@
 //! `toritsugi check`: everything the daemon depends on, one line each.
 //!
-//! Each [`Finding`] is passed, failed or not tested since something before it failed; one failure makes the exit
-//! code 1. Invariant: nothing is changed, on the PBX or in the store (a database that is not there is made by
-//! `serve`, not by a check).
+//! A finding is ok, a note (it works, but less well than it could) or failed; one failure makes the exit code 1.
+//! Invariant: nothing is changed, on the PBX or in the store (a database that is not there is made by `serve`, not
+//! by a check), so it may run beside a daemon at work. Read next: `check/pbx.rs`.
+
+mod pbx;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -26,6 +28,7 @@ pub(super) struct Check {
 #[serde(rename_all = "snake_case")]
 enum Outcome {
     Ok,
+    Note,
     Failed,
 }
 
@@ -37,15 +40,39 @@ struct Finding {
     detail: String,
 }
 
+impl Finding {
+    fn ok(what: &'static str, detail: String) -> Self {
+        Self { what, outcome: Outcome::Ok, detail }
+    }
+
+    fn note(what: &'static str, detail: String) -> Self {
+        Self { what, outcome: Outcome::Note, detail }
+    }
+
+    fn failed(what: &'static str, detail: String) -> Self {
+        Self { what, outcome: Outcome::Failed, detail }
+    }
+
+    fn line(&self) -> String {
+        let mark = match self.outcome {
+            Outcome::Ok => "ok",
+            Outcome::Note => "note",
+            Outcome::Failed => "FAILED",
+        };
+        format!("{mark:<8}{:<16}{}", self.what, plain(&self.detail))
+    }
+}
+
 impl Check {
     pub(super) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
         let config = global.config()?;
-        let findings = vec![configuration(&config), secrets(&config), store(&config.store.path).await];
+        let mut findings = vec![configuration(&config), store(&config.store.path).await, bus(&config)];
+        findings.extend(pbx::findings(&config.pbx, seed).await);
         if self.output.json {
             print_json(&findings)?;
         } else {
             for finding in &findings {
-                print_line(&line(finding))?;
+                print_line(&finding.line())?;
             }
         }
         let failed = findings.iter().any(|finding| finding.outcome == Outcome::Failed);
@@ -53,12 +80,10 @@ impl Check {
     }
 }
 
-fn line(finding: &Finding) -> String {
-    let mark = match finding.outcome {
-        Outcome::Ok => "ok",
-        Outcome::Failed => "FAILED",
-    };
-    format!("{mark:<8}{:<16}{}", finding.what, plain(&finding.detail))
+/// Makes ActionIDs that nobody outside can guess; without randomness the PBX is not asked at all.
+#[expect(clippy::expect_used, reason = "a system without randomness cannot log in safely")]
+fn seed() -> u64 {
+    getrandom::u64().expect("the system gives random numbers")
 }
 
 /// A wrong configuration never comes this far; this line says which one was read.
@@ -67,38 +92,35 @@ fn configuration(config: &Config) -> Finding {
         Some(file) => file.display().to_string(),
         None => "the built-in defaults and the environment; no file".into(),
     };
-    Finding { what: "configuration", outcome: Outcome::Ok, detail }
-}
-
-fn secrets(config: &Config) -> Finding {
-    let (outcome, detail) = match config.pbx.credentials() {
-        Ok(both) => {
-            (Outcome::Ok, format!("of the manager accounts {} and {}", both.events.user, both.actions.user))
-        }
-        Err(error) => (Outcome::Failed, error.to_string()),
-    };
-    Finding { what: "secrets", outcome, detail }
+    Finding::ok("configuration", detail)
 }
 
 async fn store(path: &Path) -> Finding {
+    const WHAT: &str = "store";
     let file = path.display();
-    let (outcome, detail) = match Store::inspect(path).await {
-        Ok(Condition::Current { schema }) => (Outcome::Ok, format!("{file}, schema {schema}")),
+    match Store::inspect(path).await {
+        Ok(Condition::Current { schema }) => Finding::ok(WHAT, format!("{file}, schema {schema}")),
         Ok(Condition::Older { schema, known }) => {
-            (Outcome::Ok, format!("{file}, schema {schema}; `serve` will bring it to {known}"))
+            Finding::ok(WHAT, format!("{file}, schema {schema}; `serve` will bring it to {known}"))
         }
         Ok(Condition::Absent) => absent(path),
-        Err(error) => (Outcome::Failed, error.to_string()),
-    };
-    Finding { what: "store", outcome, detail }
+        Err(error) => Finding::failed(WHAT, error.to_string()),
+    }
 }
 
 /// `serve` makes the database, but not the directory it lies in.
-fn absent(path: &Path) -> (Outcome, String) {
+fn absent(path: &Path) -> Finding {
     let directory = path.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if directory.is_dir() {
-        (Outcome::Ok, format!("{}, not there yet; `serve` will make it", path.display()))
+        Finding::ok("store", format!("{}, not there yet; `serve` will make it", path.display()))
     } else {
-        (Outcome::Failed, format!("{}: make this directory, or set another store.path", directory.display()))
+        Finding::failed(
+            "store",
+            format!("{}: make this directory, or set another store.path", directory.display()),
+        )
     }
+}
+
+fn bus(config: &Config) -> Finding {
+    Finding::ok("bus", format!("in this process, {} past events for a resume", config.bus.replay_events))
 }

@@ -20,8 +20,6 @@ use toritsugi::replay::{Counts, Replay as Replayed, replay};
 use super::Global;
 use super::output::{Output, Table, print, print_json, print_line};
 
-/// How long the recorded calls wait for their identity, as in the daemon.
-const IDENTITY_WAIT: Duration = Duration::from_millis(100);
 /// The fields of an event that are worth a column.
 const DETAILS: [&str; 5] = ["operator", "reason", "state", "outcome", "inferred"];
 
@@ -65,17 +63,9 @@ impl Replay {
     }
 }
 
+/// As in the daemon, but nobody answers here what is asked of the PBX and the directory.
 fn plan(config: &Config) -> Plan {
-    let pbx = &config.pbx;
-    Plan {
-        pbx: pbx.name.clone(),
-        trunks: pbx.trunks.clone(),
-        phones: pbx.operator_extensions.iter().chain(&pbx.supervisor_extensions).cloned().collect(),
-        identity_wait: IDENTITY_WAIT,
-        ask_wait: std::time::Duration::ZERO,
-        // Nobody answers what is asked of the directory here.
-        card_wait: Duration::ZERO,
-    }
+    Plan { ask_wait: Duration::ZERO, card_wait: Duration::ZERO, ..config.plan() }
 }
 
 fn report(replayed: &Replayed) -> Report<'_> {

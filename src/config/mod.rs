@@ -9,10 +9,12 @@
 //! Why not the crate `config`: it lower-cases keys, converts between types on its own, and forgets which layer
 //! a wrong value came from, which is exactly what the person who has to repair it needs to know.
 //!
-//! Read next: `layers.rs` (the order of the layers), `sections.rs` (the sections), `default.toml`.
+//! Read next: `layers.rs` (the order of the layers), `sections.rs` (the sections), `link.rs` (what the parts
+//! get of it), `default.toml`.
 
 mod extension;
 mod layers;
+mod link;
 mod sections;
 mod values;
 
