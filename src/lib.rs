@@ -7,6 +7,7 @@ pub mod bus;
 pub mod call;
 pub mod config;
 pub mod directory;
+pub mod gateway;
 pub mod identity;
 pub mod ids;
 pub mod operator;

@@ -149,6 +149,8 @@ pub struct Draft {
 pub struct Event {
     id: EventId,
     kind: EventKind,
+    at: Timestamp,
+    call: Option<CallId>,
     audience: Audience,
     departure: Option<Departure>,
     /// `id: …\ndata: {…}\n\n`, a whole Server-Sent Event.
@@ -157,9 +159,15 @@ pub struct Event {
     json_at: usize,
 }
 
-/// Everything of an event's JSON but the id, which is known only inside the order.
+/// Everything of an event but its place: what is done before the order's lock is taken.
 #[derive(Debug)]
-pub(super) struct Body(String);
+pub(super) struct Body {
+    kind: EventKind,
+    at: Timestamp,
+    call: Option<CallId>,
+    /// The JSON without the id.
+    json: String,
+}
 
 #[derive(Serialize)]
 struct BodyFields<'a> {
@@ -172,30 +180,26 @@ struct BodyFields<'a> {
 }
 
 impl Body {
-    /// Serialises `draft`; done before the order's lock is taken.
+    /// Serialises `draft`.
     pub(super) fn of(draft: &Draft, pbx: &PbxId) -> Self {
         let at = wire_time(draft.at);
         let fields = BodyFields { kind: draft.kind.as_str(), at, pbx, call: draft.call, data: &draft.data };
         #[expect(clippy::expect_used, reason = "string keys and JSON values always serialise")]
-        Self(serde_json::to_string(&fields).expect("an event is plain JSON"))
+        let json = serde_json::to_string(&fields).expect("an event is plain JSON");
+        Self { kind: draft.kind, at: draft.at, call: draft.call, json }
     }
 }
 
 impl Event {
-    pub(super) fn new(
-        id: EventId,
-        kind: EventKind,
-        audience: Audience,
-        departure: Option<Departure>,
-        body: &Body,
-    ) -> Self {
-        let fields = body.0.strip_prefix('{').unwrap_or(&body.0);
+    pub(super) fn new(id: EventId, audience: Audience, departure: Option<Departure>, body: &Body) -> Self {
+        let fields = body.json.strip_prefix('{').unwrap_or(&body.json);
         let mut frame = String::with_capacity(fields.len() + 128);
         // Writing to a String cannot fail.
         let _ = write!(frame, "id: {id}\ndata: ");
         let json_at = frame.len();
         let _ = write!(frame, "{{\"id\":\"{id}\",{fields}\n\n");
-        Self { id, kind, audience, departure, frame: Bytes::from(frame), json_at }
+        let (kind, at, call) = (body.kind, body.at, body.call);
+        Self { id, kind, at, call, audience, departure, frame: Bytes::from(frame), json_at }
     }
 
     /// Its place in the order.
@@ -208,6 +212,18 @@ impl Event {
     #[must_use]
     pub fn kind(&self) -> EventKind {
         self.kind
+    }
+
+    /// When it happened.
+    #[must_use]
+    pub fn at(&self) -> Timestamp {
+        self.at
+    }
+
+    /// Which call it is about.
+    #[must_use]
+    pub fn call(&self) -> Option<CallId> {
+        self.call
     }
 
     /// The event as JSON, without a line break.
@@ -265,7 +281,7 @@ mod tests {
         let pbx = PbxId::parse("osaka-1").unwrap();
         let id = EventId::parse("a1-7").unwrap();
         let stream: StreamToken = id.stream.clone();
-        let event = Event::new(id, draft.kind, Audience::All, None, &Body::of(&draft, &pbx));
+        let event = Event::new(id, Audience::All, None, &Body::of(&draft, &pbx));
         assert_eq!(event.id().stream, stream);
         let json: Value = serde_json::from_slice(&event.json()).unwrap();
         assert_eq!(json["id"], "a1-7");

@@ -85,7 +85,7 @@ impl Log {
         inner.head += 1;
         let id = self.id(inner.head);
         let departure = inner.state.apply(&self.settings.pbx, draft.change);
-        let event = Arc::new(Event::new(id.clone(), draft.kind, draft.audience, departure, &body));
+        let event = Arc::new(Event::new(id.clone(), draft.audience, departure, &body));
         inner.keep(Arc::clone(&event), self.settings.replay_events_max);
         inner.hand_out(&event);
         id
@@ -157,6 +157,14 @@ impl Log {
 
     pub(super) fn call(&self, viewer: &Viewer, call: CallId) -> Option<Arc<CallView>> {
         self.lock().state.call(call).filter(|view| viewer.sees_call(view)).cloned()
+    }
+
+    pub(super) fn event(&self, viewer: &Viewer, id: &EventId) -> Option<Arc<Event>> {
+        let inner = self.lock();
+        let back = usize::try_from(inner.head.checked_sub(id.position)?).ok()?;
+        let index = inner.kept.len().checked_sub(back + 1)?;
+        let event = inner.kept.get(index).filter(|event| event.id() == id)?;
+        event.is_for(viewer).then(|| Arc::clone(event))
     }
 
     pub(super) fn head(&self) -> EventId {

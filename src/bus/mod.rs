@@ -138,6 +138,14 @@ impl Bus {
         }
     }
 
+    /// A past event, if it is still kept and `viewer` may see it.
+    #[must_use]
+    pub fn event(&self, viewer: &Viewer, id: &EventId) -> Option<Arc<Event>> {
+        match &self.0 {
+            Backend::Memory(log) => log.event(viewer, id),
+        }
+    }
+
     /// The id of the latest event (of the beginning of the stream, when there is none).
     #[must_use]
     pub fn head(&self) -> EventId {

@@ -280,6 +280,19 @@ async fn a_long_replay_comes_in_steps_and_without_a_hole() {
 }
 
 #[test]
+fn a_past_event_is_found_while_it_is_kept() {
+    let bus = bus(10, 10);
+    let ids: Vec<EventId> = (0..15).map(|_| bus.publish(to_draft(&Step::Unrelated))).collect();
+    let admin = Viewer::all_seeing(Role::Admin);
+    for (n, id) in ids.iter().enumerate() {
+        assert_eq!(bus.event(&admin, id).map(|event| event.id().clone()), (n >= 5).then(|| id.clone()));
+    }
+    for text in ["s1-0", "s1-16", "s2-15"] {
+        assert!(bus.event(&admin, &EventId::parse(text).unwrap()).is_none());
+    }
+}
+
+#[test]
 fn a_place_is_free_again_when_its_subscription_is_dropped() {
     let bus = bus(10, 4);
     let all: Vec<_> = (0..64)

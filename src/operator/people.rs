@@ -112,6 +112,16 @@ impl Roster {
     }
 }
 
+impl Roster {
+    /// Whether it says the same about everybody.
+    fn is_like(&self, other: &Self) -> bool {
+        let same = |(id, entry): (&RecordId, &Entry)| {
+            other.people.get(id).is_some_and(|o| o.person == entry.person && o.viewer == entry.viewer)
+        };
+        self.people.len() == other.people.len() && self.teams == other.teams && self.people.iter().all(same)
+    }
+}
+
 /// The present roster. Cheap to clone; all clones see the same.
 #[derive(Debug, Clone)]
 pub struct People(watch::Sender<Arc<Roster>>);
@@ -129,9 +139,12 @@ impl People {
         Arc::clone(&self.0.borrow())
     }
 
-    /// Puts `roster` in the place of the present one; `head` is the latest event of the bus.
+    /// Puts `roster` in the place of the present one, if anything differs; `head` is the latest event of the bus.
     pub fn replace(&self, mut roster: Roster, head: &EventId) {
-        self.0.send_modify(|present| {
+        self.0.send_if_modified(|present| {
+            if present.is_like(&roster) {
+                return false;
+            }
             for (id, entry) in &mut roster.people {
                 entry.sight_since = match present.people.get(id) {
                     Some(before) if before.viewer == entry.viewer => before.sight_since.clone(),
@@ -139,6 +152,7 @@ impl People {
                 };
             }
             *present = Arc::new(roster);
+            true
         });
     }
 

@@ -1,0 +1,117 @@
+//! Reading requests: JSON bodies, queries and ids, with a clear problem for each way they can be wrong.
+//!
+//! Invariant: handlers get values that were parsed; an unknown key of a query or body is an error, since a
+//! mistyped filter that is ignored shows too much.
+
+use axum::Json;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequest, Path, Query, Request};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+
+use super::problem::{Kind, Problem};
+use crate::ids::{CallId, RecordId};
+
+/// A JSON body.
+#[derive(Debug)]
+pub(crate) struct Body<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        match <Json<T> as FromRequest<S>>::from_request(request, state).await {
+            Ok(Json(value)) => Ok(Self(value)),
+            Err(rejection) => Err(explain(&rejection)),
+        }
+    }
+}
+
+impl<T: DeserializeOwned, S: Send + Sync> OptionalFromRequest<S> for Body<T> {
+    type Rejection = Problem;
+
+    /// No `Content-Type` means no body.
+    async fn from_request(request: Request, state: &S) -> Result<Option<Self>, Problem> {
+        if request.headers().contains_key(header::CONTENT_TYPE) {
+            <Self as FromRequest<S>>::from_request(request, state).await.map(Some)
+        } else {
+            Ok(None)
+        }
+    }
+}
+
+fn explain(rejection: &JsonRejection) -> Problem {
+    match rejection {
+        JsonRejection::MissingJsonContentType(_) => Kind::UnsupportedMediaType.into(),
+        JsonRejection::JsonSyntaxError(_) => Kind::MalformedJson.with(cause(rejection)),
+        JsonRejection::JsonDataError(_) => Kind::InvalidBody.with(cause(rejection)),
+        other if other.status() == StatusCode::PAYLOAD_TOO_LARGE => Kind::BodyTooLarge.into(),
+        _ => Kind::MalformedJson.with("the body broke off"),
+    }
+}
+
+/// What the parser said, without the framework's own words.
+fn cause(rejection: &JsonRejection) -> String {
+    let text = rejection.body_text();
+    text.split_once("target type: ")
+        .or_else(|| text.split_once("as JSON: "))
+        .map_or(text.clone(), |(_, c)| c.into())
+}
+
+/// The query of a URL.
+#[derive(Debug)]
+pub(crate) struct Asked<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asked<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match Query::<T>::from_request_parts(parts, state).await {
+            Ok(Query(value)) => Ok(Self(value)),
+            Err(rejection) => {
+                let text = rejection.body_text();
+                Err(Kind::InvalidQuery.with(text.split_once("string: ").map_or(text.as_str(), |(_, c)| c)))
+            }
+        }
+    }
+}
+
+/// The query of a path that takes none.
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Nothing {}
+
+/// The id of a call in a path.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CallPath(pub(crate) CallId);
+
+impl<S: Send + Sync> FromRequestParts<S> for CallPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let id = Path::<String>::from_request_parts(parts, state).await;
+        let id = id.ok().and_then(|Path(text)| CallId::parse(&text).ok());
+        id.map(Self).ok_or_else(|| Kind::UnknownCall.with("a call's id is a UUID"))
+    }
+}
+
+/// The id of a record in a path.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RecordPath(pub(crate) RecordId);
+
+impl<S: Send + Sync> FromRequestParts<S> for RecordPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let id = Path::<String>::from_request_parts(parts, state).await;
+        let id = id.ok().and_then(|Path(text)| record(&text));
+        id.map(Self).ok_or_else(|| Kind::UnknownRecord.with("a record's id is a UUID"))
+    }
+}
+
+/// Reads the id of a record.
+pub(crate) fn record(text: &str) -> Option<RecordId> {
+    Uuid::try_parse(text).ok().map(RecordId)
+}

@@ -1,0 +1,135 @@
+//! The OpenAPI document, made from the handlers themselves.
+//!
+//! Invariant: it is checked in as `openapi.json`, and a test compares; so a change of the public contract is
+//! seen in review. It is only ever added to.
+
+use axum::http::header;
+use axum::response::IntoResponse;
+use serde::Serialize;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{Modify, OpenApi, ToSchema};
+
+use super::{calls, health, metrics, operators, session, sse, users, websocket};
+use crate::bus::EventKind;
+
+/// An event, as it is in `data:` of `/v1/events` and in each message of `/v1/events/ws`.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Event)]
+struct EventSchema {
+    /// Where it is in the order; give it back to resume.
+    id: String,
+    /// What happened: `stream.snapshot`, `stream.resumed`, or one of the kinds listed here. More may be added.
+    #[schema(schema_with = kinds)]
+    kind: String,
+    /// When it happened.
+    #[schema(format = DateTime)]
+    at: String,
+    /// On which PBX; absent in `stream.*`.
+    pbx: Option<String>,
+    /// About which call.
+    call: Option<uuid::Uuid>,
+    /// What there is to know; depends on the kind.
+    data: serde_json::Value,
+}
+
+fn kinds() -> utoipa::openapi::schema::Object {
+    let words =
+        ["stream.snapshot", "stream.resumed"].into_iter().chain(EventKind::ALL.iter().map(|k| k.as_str()));
+    utoipa::openapi::ObjectBuilder::new()
+        .schema_type(utoipa::openapi::schema::Type::String)
+        .examples(words.map(Into::<serde_json::Value>::into))
+        .build()
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Toritsugi", description = "取次: calls, operators and records of a telephone answering service."),
+    paths(
+        session::create, session::show, session::end,
+        sse::follow, websocket::upgrade,
+        calls::list, calls::show, calls::acknowledge,
+        operators::list,
+        users::list, users::create, users::show, users::change, users::revoke,
+        users::tokens, users::create_token, users::revoke_token,
+        health::alive, health::ready, metrics::show,
+    ),
+    components(schemas(EventSchema, crate::bus::PbxStatus)),
+    modifiers(&Security, &OperationIds),
+    security(("token" = []), ("cookie" = [])),
+)]
+struct Document;
+
+struct Security;
+
+impl Modify for Security {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let components = document.components.get_or_insert_default();
+        let token = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
+        components.add_security_scheme("token", SecurityScheme::Http(token));
+        let cookie = ApiKey::Cookie(ApiKeyValue::new("__Host-toritsugi_session"));
+        components.add_security_scheme("cookie", SecurityScheme::ApiKey(cookie));
+    }
+}
+
+/// Handlers are called `list` or `show` in each file; an operation's id must be unique.
+struct OperationIds;
+
+impl Modify for OperationIds {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        for item in document.paths.paths.values_mut() {
+            let operations =
+                [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
+            for operation in operations.into_iter().flatten() {
+                let tag = operation.tags.iter().flatten().next();
+                if let (Some(tag), Some(id)) = (tag, &operation.operation_id) {
+                    operation.operation_id = Some(format!("{tag}_{id}"));
+                }
+            }
+        }
+    }
+}
+
+/// The document, as JSON.
+#[must_use]
+pub fn document() -> String {
+    #[expect(clippy::expect_used, reason = "the document is made of strings and maps with string keys")]
+    let mut json = Document::openapi().to_pretty_json().expect("the document is plain JSON");
+    json.push('\n');
+    json
+}
+
+/// Serves the document as it was checked in.
+pub(super) async fn show() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], include_str!("openapi.json"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn operation_ids_are_unique() {
+        let document = Document::openapi();
+        let mut seen = std::collections::HashSet::new();
+        for (path, item) in &document.paths.paths {
+            for operation in
+                [&item.get, &item.post, &item.put, &item.patch, &item.delete].into_iter().flatten()
+            {
+                assert!(seen.insert(operation.operation_id.clone().unwrap()), "{path}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_document_that_is_checked_in_is_the_one_the_handlers_make() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/gateway/openapi.json");
+        if std::env::var_os("UPDATE_OPENAPI").is_some() {
+            std::fs::write(path, document()).unwrap();
+        }
+        let checked_in = std::fs::read_to_string(path).unwrap();
+        assert!(
+            checked_in == document(),
+            "the API changed: look at it, then UPDATE_OPENAPI=1 cargo test openapi"
+        );
+    }
+}

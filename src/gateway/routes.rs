@@ -1,0 +1,115 @@
+//! The table of routes, and what stands before and behind each of them.
+//!
+//! | layer, from the outside | what it does |
+//! |---|---|
+//! | `measure` | counts and times |
+//! | `harden` | headers that keep browsers from doing what nobody asked for |
+//! | `in_time` | 408 when a request is not answered within [`REQUEST_MAX`]; streams are not held by it |
+//! | body limit | 413 |
+//! | `authenticate` (all of `/v1` but the sign-in) | 401, 403; see `auth.rs` |
+//! | `once` | a repeated order gets the first answer |
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::{HeaderValue, header};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post};
+use tokio_util::sync::CancellationToken;
+
+use super::bearers::Bearers;
+use super::idempotency::Answers;
+use super::problem::{Kind, Problem};
+use super::session::SignIns;
+use super::throttle::Throttle;
+use super::{
+    App, auth, calls, health, idempotency, metrics, openapi, operators, session, sse, users, websocket,
+};
+
+/// How long a request may take, its body included; the head of a stream's answer, too.
+const REQUEST_MAX: Duration = Duration::from_secs(30);
+
+/// The gateway at work: the app and what only the gateway keeps.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    pub(crate) app: App,
+    pub(crate) bearers: Bearers,
+    pub(crate) throttle: Mutex<Throttle>,
+    pub(crate) sign_ins: SignIns,
+    pub(crate) answers: Answers,
+    pub(crate) shutdown: CancellationToken,
+}
+
+impl Gate {
+    pub(crate) fn new(app: App, shutdown: CancellationToken) -> Self {
+        Self {
+            app,
+            bearers: Bearers::default(),
+            throttle: Mutex::default(),
+            sign_ins: SignIns::default(),
+            answers: Answers::default(),
+            shutdown,
+        }
+    }
+}
+
+/// Everything that is served.
+pub(crate) fn router(gate: Arc<Gate>) -> Router {
+    let open = Router::new()
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(metrics::show))
+        .route("/openapi.json", get(openapi::show));
+    let signed_in = Router::new()
+        .route("/v1/session", get(session::show).delete(session::end))
+        .route("/v1/events", get(sse::follow))
+        .route("/v1/events/ws", get(websocket::upgrade))
+        .route("/v1/calls", get(calls::list))
+        .route("/v1/calls/{call}", get(calls::show))
+        .route("/v1/calls/{call}/ack", post(calls::acknowledge))
+        .route("/v1/operators", get(operators::list))
+        .route("/v1/users", get(users::list).post(users::create))
+        .route("/v1/users/{user}", get(users::show).patch(users::change).delete(users::revoke))
+        .route("/v1/users/{user}/tokens", get(users::tokens).post(users::create_token))
+        .route("/v1/users/{user}/tokens/{token}", delete(users::revoke_token))
+        .route_layer(from_fn_with_state(Arc::clone(&gate), idempotency::once))
+        .route_layer(from_fn_with_state(Arc::clone(&gate), auth::authenticate));
+    let sign_in = Router::new().route("/v1/session", post(session::create));
+    open.merge(signed_in)
+        .merge(sign_in)
+        .method_not_allowed_fallback(|| async { Problem::from(Kind::WrongMethod) })
+        .fallback(|| async { Problem::from(Kind::UnknownPath) })
+        .layer(DefaultBodyLimit::max(gate.app.settings.body_bytes_max))
+        .layer(from_fn(in_time))
+        .layer(from_fn(harden))
+        .layer(from_fn_with_state(Arc::clone(&gate), metrics::measure))
+        .with_state(gate)
+}
+
+async fn in_time(request: Request, next: Next) -> Response {
+    match tokio::time::timeout(REQUEST_MAX, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => Problem::from(Kind::RequestTimeout).into_response(),
+    }
+}
+
+/// What holds for every answer unless it says otherwise.
+async fn harden(request: Request, next: Next) -> Response {
+    static HEADERS: [(header::HeaderName, &str); 6] = [
+        (header::CACHE_CONTROL, "no-store"),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    ];
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    for (name, value) in &HEADERS {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    response
+}

@@ -1,0 +1,238 @@
+//! The events as one client gets them, whatever the transport.
+//!
+//! | what happens | what the client gets |
+//! |---|---|
+//! | it connects or comes back | `stream.resumed` or `stream.snapshot`, then events |
+//! | its sight changes (another team, another extension) | a new `stream.snapshot`, then events |
+//! | [`HEARTBEAT`] passes | a sign of life; the store is asked whether its token is still valid |
+//! | token expired or revoked, user revoked | the end, with the reason |
+//! | it read too slowly | the end; it resumes by its last id |
+//! | shutdown | the end; it resumes elsewhere or later |
+//!
+//! Invariant: between two first frames there is no event missing that the viewer may see, and an event is
+//! handed on as the bytes that the bus made, never serialised again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::HeaderMap;
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
+use tokio_util::sync::CancellationToken;
+use utoipa::IntoParams;
+
+use super::auth::Caller;
+use super::bearers::Hold;
+use super::problem::{Kind, Problem};
+use super::routes::Gate;
+use crate::bus::event::wire_time;
+use crate::bus::{Ended, Event, EventId, First, PbxStatus, Snapshot, Subscription};
+use crate::call::view::CallView;
+use crate::operator::Roster;
+
+/// How often a sign of life is sent.
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// Where to go on.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct After {
+    /// The id of the last event received; the header `Last-Event-ID` counts more.
+    after: Option<String>,
+}
+
+/// The id to go on from, out of header or query.
+pub(crate) fn after(headers: &HeaderMap, asked: After) -> Result<Option<EventId>, Problem> {
+    let header = headers.get("last-event-id").map(|value| value.to_str().unwrap_or_default().to_owned());
+    // Browsers send the header empty when they have had no id yet.
+    let (text, kind) = match header.filter(|text| !text.is_empty()) {
+        Some(text) => (Some(text), Kind::InvalidHeader),
+        None => (asked.after, Kind::InvalidQuery),
+    };
+    text.map(|text| EventId::parse(&text).map_err(|error| kind.with(error.to_string()))).transpose()
+}
+
+/// What a client is told next.
+#[derive(Debug)]
+pub(crate) enum Frame {
+    /// `stream.resumed` or `stream.snapshot`: its id and its JSON.
+    First(EventId, Bytes),
+    /// An event.
+    Event(Arc<Event>),
+    /// A sign of life.
+    Heartbeat,
+    /// The last thing.
+    End(Goodbye),
+}
+
+/// Why a stream ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Goodbye {
+    /// The token has expired.
+    TokenExpired,
+    /// The token or its user was revoked.
+    TokenRevoked,
+    /// Too many events waited for this client.
+    TooSlow,
+    /// The daemon is going down.
+    ShuttingDown,
+}
+
+impl Goodbye {
+    /// The reason, as a word of the contract.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::TokenExpired => "token-expired",
+            Self::TokenRevoked => "token-revoked",
+            Self::TooSlow => "too-slow",
+            Self::ShuttingDown => "shutting-down",
+        }
+    }
+}
+
+/// One client's events.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    gate: Arc<Gate>,
+    caller: Caller,
+    subscription: Subscription,
+    hold: Hold,
+    roster: watch::Receiver<Arc<Roster>>,
+    heartbeat: Interval,
+    over: bool,
+    _counted: super::metrics::StreamCount,
+}
+
+/// The JSON of a first frame.
+#[derive(Serialize)]
+struct FirstBody<'a, D> {
+    id: &'a EventId,
+    kind: &'static str,
+    at: String,
+    data: D,
+}
+
+#[derive(Serialize)]
+struct SnapshotBody<'a> {
+    pbx: &'a [PbxStatus],
+    calls: &'a [Arc<CallView>],
+}
+
+#[derive(Serialize)]
+struct ResumedBody {}
+
+impl Stream {
+    /// Opens a stream for `caller`, after the event `after` if that is still possible.
+    pub(crate) fn open(gate: &Arc<Gate>, caller: Caller, after: Option<&EventId>) -> Result<Self, Problem> {
+        // What lies before a change of sight was filtered for other eyes.
+        let after =
+            after.filter(|after| caller.sight_since.as_ref().is_none_or(|since| !since.is_after(after)));
+        let mut roster = gate.app.people.watch();
+        roster.mark_changed();
+        let subscription = gate.app.bus.subscribe(caller.viewer.clone(), after)?;
+        let mut heartbeat = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
+        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Ok(Self {
+            gate: Arc::clone(gate),
+            hold: gate.bearers.hold(caller.token, caller.person.id),
+            _counted: gate.app.metrics.stream_opened(),
+            caller,
+            subscription,
+            roster,
+            heartbeat,
+            over: false,
+        })
+    }
+
+    /// Is cancelled when this client is cut off.
+    pub(crate) fn cut_off(&self) -> CancellationToken {
+        self.subscription.cut_off()
+    }
+
+    /// What to tell next; `None` after the end.
+    pub(crate) async fn next(&mut self) -> Option<Frame> {
+        if self.over {
+            return None;
+        }
+        let frame = self.wait().await;
+        self.over = matches!(frame, Frame::End(_));
+        Some(frame)
+    }
+
+    async fn wait(&mut self) -> Frame {
+        loop {
+            if let Some(first) = self.subscription.take_first() {
+                return self.first(&first);
+            }
+            tokio::select! {
+                biased;
+                () = self.hold.revoked() => return Frame::End(Goodbye::TokenRevoked),
+                () = self.gate.shutdown.cancelled() => return Frame::End(Goodbye::ShuttingDown),
+                Ok(()) = self.roster.changed() => {
+                    if let Some(end) = self.look_again() {
+                        return Frame::End(end);
+                    }
+                }
+                _ = self.heartbeat.tick() => {
+                    return self.still_valid().await.map_or(Frame::Heartbeat, Frame::End);
+                }
+                event = self.subscription.next() => return match event {
+                    Ok(event) => Frame::Event(event),
+                    Err(Ended::TooSlow) => Frame::End(Goodbye::TooSlow),
+                    Err(Ended::Closed) => Frame::End(Goodbye::ShuttingDown),
+                },
+            }
+        }
+    }
+
+    /// People have changed: with other eyes the stream begins anew.
+    fn look_again(&mut self) -> Option<Goodbye> {
+        let roster = Arc::clone(&self.roster.borrow_and_update());
+        let Some((viewer, _)) = roster.viewer(self.caller.person.id) else {
+            return Some(Goodbye::TokenRevoked);
+        };
+        if viewer == self.subscription.viewer() {
+            return None;
+        }
+        match self.gate.app.bus.subscribe(viewer.clone(), None) {
+            Ok(subscription) => {
+                self.subscription = subscription;
+                None
+            }
+            // Full: for a moment it takes two places. It comes back and gets its snapshot.
+            Err(_) => Some(Goodbye::TooSlow),
+        }
+    }
+
+    /// Asks the store; one that does not answer ends nobody's stream.
+    async fn still_valid(&self) -> Option<Goodbye> {
+        let now = self.gate.app.clock.now();
+        match self.gate.app.store.token_by_id(self.caller.token).await {
+            Ok(Some(record)) if record.is_valid(now) => None,
+            Ok(Some(record)) if record.revoked_at.is_none() => Some(Goodbye::TokenExpired),
+            Ok(_) => Some(Goodbye::TokenRevoked),
+            Err(_) => self.caller.expires_at.filter(|end| *end <= now).map(|_| Goodbye::TokenExpired),
+        }
+    }
+
+    fn first(&self, first: &First) -> Frame {
+        let now = self.gate.app.clock.now();
+        match first {
+            First::Resumed(id) => first_frame(id, "stream.resumed", now, ResumedBody {}),
+            First::Snapshot(Snapshot { id, pbx, calls }) => {
+                first_frame(id, "stream.snapshot", now, SnapshotBody { pbx, calls })
+            }
+        }
+    }
+}
+
+fn first_frame<D: Serialize>(id: &EventId, kind: &'static str, now: Timestamp, data: D) -> Frame {
+    let body = FirstBody { id, kind, at: wire_time(now), data };
+    #[expect(clippy::expect_used, reason = "string keys and plain values always serialise")]
+    let json = serde_json::to_vec(&body).expect("a first frame is plain JSON");
+    Frame::First(id.clone(), Bytes::from(json))
+}

@@ -1,0 +1,415 @@
+//! People who may sign in, and their tokens: for administrators.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
+use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::ToSchema;
+
+use super::auth::Caller;
+use super::extract::{Asked, Body, Nothing, RecordPath, record};
+use super::page::{Page, PageQuery};
+use super::problem::{Kind, Problem, ProblemBody};
+use super::routes::Gate;
+use super::session::fresh_token;
+use crate::bus::event::wire_time;
+use crate::identity::printable;
+use crate::ids::{Extension, RecordId};
+use crate::operator::{PasswordHash, Permission, Role};
+use crate::store::users::{TokenDraft, TokenKind, TokenRecord, UserChange, UserDraft, UserRecord};
+
+/// Longest name, reading, team or label, in characters.
+const NAME_CHARS_MAX: usize = 80;
+
+/// A user.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct UserView {
+    /// The record.
+    #[schema(value_type = uuid::Uuid)]
+    id: RecordId,
+    /// The name to sign in with.
+    name: String,
+    /// Its reading.
+    kana: String,
+    /// What they are.
+    role: Role,
+    /// Where they answer.
+    #[schema(value_type = Option<String>)]
+    extension: Option<Extension>,
+    /// Their team.
+    team: Option<String>,
+    /// Whether they can sign in with a password.
+    has_password: bool,
+    /// When the record was made.
+    #[schema(format = DateTime)]
+    created_at: String,
+    /// When it was last changed.
+    #[schema(format = DateTime)]
+    changed_at: String,
+    /// Since when it is revoked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    revoked_at: Option<String>,
+}
+
+impl From<UserRecord> for UserView {
+    fn from(user: UserRecord) -> Self {
+        Self {
+            id: user.person.id,
+            name: user.person.name,
+            kana: user.person.kana,
+            role: user.person.role,
+            extension: user.person.extension,
+            team: user.team,
+            has_password: user.has_password,
+            created_at: wire_time(user.created_at),
+            changed_at: wire_time(user.changed_at),
+            revoked_at: user.revoked_at.map(wire_time),
+        }
+    }
+}
+
+/// A new user.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewUser {
+    /// The name to sign in with.
+    name: String,
+    /// Its reading.
+    #[serde(default)]
+    kana: String,
+    /// What they are.
+    role: Role,
+    /// Where they answer: digits.
+    extension: Option<String>,
+    /// The team's name; a new one is made.
+    team: Option<String>,
+    /// A password of 10 to 256 characters, for those who sign in at a page.
+    password: Option<String>,
+}
+
+/// What changes about a user; what is not named stays, `null` takes away.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ChangedUser {
+    /// Another name.
+    name: Option<String>,
+    /// Another reading.
+    kana: Option<String>,
+    /// Another role.
+    role: Option<Role>,
+    /// Another extension.
+    #[serde(default, deserialize_with = "named")]
+    #[schema(value_type = Option<String>)]
+    extension: Option<Option<String>>,
+    /// Another team.
+    #[serde(default, deserialize_with = "named")]
+    #[schema(value_type = Option<String>)]
+    team: Option<Option<String>>,
+    /// Another password; ends all sessions.
+    #[serde(default, deserialize_with = "named")]
+    #[schema(value_type = Option<String>)]
+    password: Option<Option<String>>,
+}
+
+/// Tells `null` from not named.
+pub(crate) fn named<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    d: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(d).map(Some)
+}
+
+/// A token, without its text.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TokenView {
+    /// The record.
+    #[schema(value_type = uuid::Uuid)]
+    id: RecordId,
+    /// What it is called.
+    label: String,
+    /// Whether a page's sign-in made it.
+    session: bool,
+    /// When it was made.
+    #[schema(format = DateTime)]
+    created_at: String,
+    /// When it ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    expires_at: Option<String>,
+    /// When it was last used, give or take a minute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    last_used_at: Option<String>,
+}
+
+impl From<TokenRecord> for TokenView {
+    fn from(token: TokenRecord) -> Self {
+        Self {
+            id: token.id,
+            label: token.label,
+            session: token.kind == TokenKind::Session,
+            created_at: wire_time(token.created_at),
+            expires_at: token.expires_at.map(wire_time),
+            last_used_at: token.last_used_at.map(wire_time),
+        }
+    }
+}
+
+/// A new token.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewToken {
+    /// What to call it.
+    #[serde(default)]
+    label: String,
+    /// When it ends; never, when not given.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    expires_at: Option<Timestamp>,
+}
+
+/// A new token's text: shown this once.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct TokenMade {
+    /// The record.
+    #[schema(value_type = uuid::Uuid)]
+    id: RecordId,
+    /// What to write after `Authorization: Bearer`.
+    token: String,
+}
+
+/// All users, revoked ones included, in the order they were made.
+#[utoipa::path(get, path = "/v1/users", tag = "users", params(PageQuery), responses(
+    (status = 200, description = "A page", body = Page<UserView>),
+    (status = 403, description = "not-permitted", body = ProblemBody),
+))]
+pub(crate) async fn list(
+    State(gate): State<Arc<Gate>>,
+    caller: Caller,
+    Asked(query): Asked<PageQuery>,
+) -> Result<Json<Page<UserView>>, Problem> {
+    caller.needs(Permission::ManagePeople)?;
+    let wanted = query.read()?;
+    let found = gate.app.store.users(wanted.after, wanted.limit + 1).await?;
+    Ok(Json(Page::of(found, wanted, |user| user.person.id, UserView::from)))
+}
+
+/// Makes a user.
+#[utoipa::path(post, path = "/v1/users", tag = "users", request_body = NewUser, responses(
+    (status = 201, description = "The user", body = UserView),
+    (status = 409, description = "value-taken: the name or the extension", body = ProblemBody),
+    (status = 422, description = "invalid-body", body = ProblemBody),
+))]
+pub(crate) async fn create(
+    State(gate): State<Arc<Gate>>,
+    caller: Caller,
+    Body(new): Body<NewUser>,
+) -> Result<Response, Problem> {
+    caller.needs(Permission::ManagePeople)?;
+    let draft = UserDraft {
+        name: text("name", &new.name)?,
+        kana: optional_text("kana", &new.kana)?,
+        role: new.role,
+        extension: new.extension.as_deref().map(extension).transpose()?,
+        team: new.team.as_deref().map(|name| text("team", name)).transpose()?,
+        password: hashed(new.password).await?,
+    };
+    let id = gate.app.store.add_user(&draft, gate.app.clock.now()).await?;
+    gate.app.refresh_people().await?;
+    let user = UserView::from(user(&gate, id).await?);
+    let location = HeaderValue::try_from(format!("/v1/users/{id}")).map_err(|_| Kind::Internal)?;
+    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(user)).into_response())
+}
+
+/// One user.
+#[utoipa::path(get, path = "/v1/users/{user}", tag = "users",
+    params(("user" = uuid::Uuid, Path, description = "The user")),
+    responses(
+        (status = 200, description = "The user", body = UserView),
+        (status = 404, description = "unknown-record", body = ProblemBody),
+    )
+)]
+pub(crate) async fn show(
+    State(gate): State<Arc<Gate>>,
+    caller: Caller,
+    RecordPath(id): RecordPath,
+    Asked(Nothing {}): Asked<Nothing>,
+) -> Result<Json<UserView>, Problem> {
+    caller.needs(Permission::ManagePeople)?;
+    Ok(Json(user(&gate, id).await?.into()))
+}
+
+/// Changes a user.
+#[utoipa::path(patch, path = "/v1/users/{user}", tag = "users",
+    params(("user" = uuid::Uuid, Path, description = "The user")),
+    request_body = ChangedUser,
+    responses(
+        (status = 200, description = "The user as it is now", body = UserView),
+        (status = 404, description = "unknown-record", body = ProblemBody),
+        (status = 409, description = "value-taken", body = ProblemBody),
+    )
+)]
+pub(crate) async fn change(
+    State(gate): State<Arc<Gate>>,
+    caller: Caller,
+    RecordPath(id): RecordPath,
+    Body(changed): Body<ChangedUser>,
+) -> Result<Json<UserView>, Problem> {
+    caller.needs(Permission::ManagePeople)?;
+    let password = match changed.password {
+        Some(password) => Some(hashed(password).await?),
+        None => None,
+    };
+    let sessions = if password.is_some() { gate.app.store.tokens_of(id).await? } else { Vec::new() };
+    let change = UserChange {
+        name: changed.name.as_deref().map(|name| text("name", name)).transpose()?,
+        kana: changed.kana.as_deref().map(|kana| optional_text("kana", kana)).transpose()?,
+        role: changed.role,
+        extension: changed.extension.map(|e| e.as_deref().map(extension).transpose()).transpose()?,
+        team: changed.team.map(|t| t.as_deref().map(|name| text("team", name)).transpose()).transpose()?,
+        password,
+    };
+    gate.app.store.change_user(id, &change, gate.app.clock.now()).await?;
+    gate.app.refresh_people().await?;
+    for session in sessions.iter().filter(|token| token.kind == TokenKind::Session) {
+        gate.bearers.token_revoked(session.id);
+    }
+    Ok(Json(user(&gate, id).await?.into()))
+}
+
+/// Revokes a user and all tokens; open streams end at once. The record stays, so that history stays true.
+#[utoipa::path(delete, path = "/v1/users/{user}", tag = "users",
+    params(("user" = uuid::Uuid, Path, description = "The user")),
+    responses(
+        (status = 204, description = "Revoked"),
+        (status = 404, description = "unknown-record", body = ProblemBody),
+    )
+)]
+pub(crate) async fn revoke(
+    State(gate): State<Arc<Gate>>,
+    caller: Caller,
+    RecordPath(id): RecordPath,
+) -> Result<StatusCode, Problem> {
+    caller.needs(Permission::ManagePeople)?;
+    gate.app.store.revoke_user(id, gate.app.clock.now()).await?;
+    gate.bearers.user_revoked(id);
+    gate.app.refresh_people().await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The valid and expired tokens of a user, newest first.
+#[utoipa::path(get, path = "/v1/users/{user}/tokens", tag = "users",
+    params(("user" = uuid::Uuid, Path, description = "The user")),
+    responses(
+        (status = 200, description = "All of them", body = Page<TokenView>),
+        (status = 404, description = "unknown-record", body = ProblemBody),
+    )
+)]
+pub(crate) async fn tokens(
+    State(gate): State<Arc<Gate>>,
+    caller: Caller,
+    RecordPath(id): RecordPath,
+    Asked(Nothing {}): Asked<Nothing>,
+) -> Result<Json<Page<TokenView>>, Problem> {
+    caller.needs(Permission::ManagePeople)?;
+    user(&gate, id).await?;
+    let items = gate.app.store.tokens_of(id).await?.into_iter().map(TokenView::from).collect();
+    Ok(Json(Page { items, next: None }))
+}
+
+/// Gives a user another token; its text is in this answer and nowhere else.
+#[utoipa::path(post, path = "/v1/users/{user}/tokens", tag = "users",
+    params(("user" = uuid::Uuid, Path, description = "The user")),
+    request_body = NewToken,
+    responses(
+        (status = 201, description = "The token", body = TokenMade),
+        (status = 404, description = "unknown-record", body = ProblemBody),
+        (status = 409, description = "value-taken: as many tokens as may be", body = ProblemBody),
+    )
+)]
+pub(crate) async fn create_token(
+    State(gate): State<Arc<Gate>>,
+    caller: Caller,
+    RecordPath(id): RecordPath,
+    Body(new): Body<NewToken>,
+) -> Result<Response, Problem> {
+    caller.needs(Permission::ManagePeople)?;
+    let now = gate.app.clock.now();
+    if new.expires_at.is_some_and(|end| end <= now) {
+        return Err(Kind::InvalidBody.with("expires_at: this is past"));
+    }
+    let token = fresh_token()?;
+    let draft = TokenDraft {
+        user: id,
+        hash: token.hash(),
+        kind: TokenKind::Token,
+        label: optional_text("label", &new.label)?,
+        expires_at: new.expires_at,
+    };
+    let made = TokenMade { id: gate.app.store.add_token(&draft, now).await?, token: token.expose() };
+    Ok((StatusCode::CREATED, Json(made)).into_response())
+}
+
+/// Revokes a token; streams that it opened end at once.
+#[utoipa::path(delete, path = "/v1/users/{user}/tokens/{token}", tag = "users",
+    params(
+        ("user" = uuid::Uuid, Path, description = "The user"),
+        ("token" = uuid::Uuid, Path, description = "The token's record"),
+    ),
+    responses(
+        (status = 204, description = "Revoked"),
+        (status = 404, description = "unknown-record", body = ProblemBody),
+    )
+)]
+pub(crate) async fn revoke_token(
+    State(gate): State<Arc<Gate>>,
+    caller: Caller,
+    Path((user, token)): Path<(String, String)>,
+) -> Result<StatusCode, Problem> {
+    caller.needs(Permission::ManagePeople)?;
+    let (Some(user), Some(token)) = (record(&user), record(&token)) else {
+        return Err(Kind::UnknownRecord.with("a record's id is a UUID"));
+    };
+    let found = gate.app.store.token_by_id(token).await?;
+    if found.is_none_or(|found| found.user != user) {
+        return Err(Kind::UnknownRecord.with("there is no such token"));
+    }
+    gate.app.store.revoke_token(token, gate.app.clock.now()).await?;
+    gate.bearers.token_revoked(token);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn user(gate: &Gate, id: RecordId) -> Result<UserRecord, Problem> {
+    gate.app.store.user(id).await?.ok_or_else(|| Kind::UnknownRecord.with("there is no such user"))
+}
+
+async fn hashed(password: Option<String>) -> Result<Option<PasswordHash>, Problem> {
+    let Some(password) = password else { return Ok(None) };
+    let hash = tokio::task::spawn_blocking(move || PasswordHash::of(&password)).await;
+    let hash = hash.map_err(|error| {
+        tracing::error!(%error, "hashing a password failed");
+        Kind::Internal
+    })?;
+    hash.map(Some).map_err(|error| Kind::InvalidBody.with(format!("password: {error}")))
+}
+
+fn extension(digits: &str) -> Result<Extension, Problem> {
+    Extension::parse(digits).map_err(|error| Kind::InvalidBody.with(error.to_string()))
+}
+
+/// Text people read: refused rather than cut, so that what is kept is what was sent.
+fn text(field: &str, value: &str) -> Result<String, Problem> {
+    match printable(value, NAME_CHARS_MAX) {
+        Some(kept) if kept == value.trim() => Ok(kept.to_string()),
+        _ => Err(Kind::InvalidBody.with(format!(
+            "{field}: 1 to {NAME_CHARS_MAX} printable characters, without marks that hide or reorder text"
+        ))),
+    }
+}
+
+fn optional_text(field: &str, value: &str) -> Result<String, Problem> {
+    if value.trim().is_empty() { Ok(String::new()) } else { text(field, value) }
+}
