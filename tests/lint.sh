@@ -12,7 +12,7 @@ need shellcheck shellcheck git git awk mawk
 need_cargo
 
 say "lint: format"
-cargo fmt --check || complain "run cargo fmt"
+cargo fmt --check -- -l || complain "run cargo fmt"
 
 say "lint: clippy"
 cargo clippy --locked --all-targets -- -D warnings || complain "clippy has something to say"
