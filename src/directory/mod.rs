@@ -7,7 +7,7 @@
 //! | [`card`] | what a pop shows |
 //! | [`explain`] | the same question asked by a person |
 //! | [`record`], [`hours`] | the records and what can be kept of them |
-//! | [`edit`] | changing them |
+//! | [`edit`], [`import`] | changing them one by one, or from a file |
 //!
 //! Invariant: for whom a call is can always be told from memory; who calls is looked for inside that account
 //! alone. Read next: [`lookup`].
@@ -17,6 +17,7 @@ pub mod card;
 pub mod edit;
 pub mod explain;
 pub mod hours;
+pub mod import;
 mod index;
 pub mod lookup;
 pub mod numbers;

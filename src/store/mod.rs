@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`sqlite`] | the embedded default: opening, migrations, connections; one sub-file of SQL per topic |
 //! | [`accounts`], [`customers`], [`contacts`] | the directory's records: read by page, written one at a time |
+//! | `import` | many records in one transaction |
 //! | [`history`] | finished calls, and what happened before between a caller and an account |
 //! | [`users`] | people, teams and tokens |
 //! | [`error`] | what can go wrong, said to the person who must act |
@@ -21,6 +22,7 @@ pub mod customers;
 pub mod error;
 pub mod history;
 mod id;
+pub(crate) mod import;
 mod page;
 pub mod sqlite;
 mod time;

@@ -88,11 +88,7 @@ pub(crate) struct PlacedCall<'a> {
 
 impl<'a> PlacedCall<'a> {
     pub(crate) async fn place(lab: &'a Lab, spec: CallSpec, endpoint: &str) -> PlacedCall<'a> {
-        let id = format!(
-            "caller-{}-{}",
-            std::process::id(),
-            NEXT_CALL.fetch_add(1, Ordering::Relaxed)
-        );
+        let id = format!("caller-{}-{}", std::process::id(), NEXT_CALL.fetch_add(1, Ordering::Relaxed));
         let is_carrier = endpoint == "carrier";
         let endpoint = if spec.withheld { "carrier-anonymous" } else { endpoint };
         let mut headers = spec.headers;
@@ -151,18 +147,22 @@ impl<'a> PlacedCall<'a> {
 
     /// Whether somebody has answered by now.
     pub(crate) fn is_answered(&self) -> bool {
-        let answered = self.lab.far.events.all(|event| {
-            event.has("UserEvent", "Recording") && event.has("Uniqueid", &self.id)
-        });
+        let answered = self
+            .lab
+            .far
+            .events
+            .all(|event| event.has("UserEvent", "Recording") && event.has("Uniqueid", &self.id));
         !answered.is_empty()
     }
 
     /// Waits until the call is over for the caller, and returns the Q.850 cause (16 =
     /// normal, 17 = busy, 19 = no answer, 21 = refused, 34 = no circuit).
     pub(crate) async fn ended(&self) -> u32 {
-        let hangup = self.lab.far.events.wait("the call to end", |event| {
-            event.name() == "Hangup" && event.has("Uniqueid", &self.id)
-        });
+        let hangup = self
+            .lab
+            .far
+            .events
+            .wait("the call to end", |event| event.name() == "Hangup" && event.has("Uniqueid", &self.id));
         let cause = hangup.await.header("Cause").and_then(|cause| cause.parse().ok());
         cause.expect("Hangup has a numeric Cause")
     }
@@ -171,10 +171,7 @@ impl<'a> PlacedCall<'a> {
     pub(crate) async fn hang_up(&self) {
         let channel = self.channel().await;
         // Refused when the call has just ended by itself, which is as good.
-        self.lab
-            .far
-            .action(&[("Action", "Hangup"), ("Channel", &channel), ("Cause", "16")])
-            .await;
+        self.lab.far.action(&[("Action", "Hangup"), ("Channel", &channel), ("Cause", "16")]).await;
         self.ended().await;
     }
 
@@ -198,9 +195,9 @@ impl<'a> PlacedCall<'a> {
         let mut mark = 0;
         loop {
             let pbx = &self.lab.pbx;
-            let next = pbx.events.wait_after(mark, "the call to reach the PBX", |event| {
-                event.name() == "Newchannel"
-            });
+            let next = pbx
+                .events
+                .wait_after(mark, "the call to reach the PBX", |event| event.name() == "Newchannel");
             let event = next.await;
             let name = event.header("Channel").unwrap_or("").to_owned();
             let theirs = pbx.channel_value(&name, CALL_ID).await;
@@ -232,9 +229,7 @@ pub(crate) async fn press(lab: &Lab, channel: &str, keys: &str) {
     for key in keys.chars() {
         let mark = lab.pbx.events.mark();
         let key = key.to_string();
-        lab.far
-            .must(&[("Action", "PlayDTMF"), ("Channel", channel), ("Digit", &key)])
-            .await;
+        lab.far.must(&[("Action", "PlayDTMF"), ("Channel", channel), ("Digit", &key)]).await;
         lab.pbx
             .events
             .wait_after(mark, "the PBX to hear the key", |event| {
@@ -247,9 +242,7 @@ pub(crate) async fn press(lab: &Lab, channel: &str, keys: &str) {
 /// Lets a far-end channel that talks say another tone.
 pub(crate) async fn say(lab: &Lab, channel: &str, party: &str, tone: Tone) {
     let hertz = tone.hertz().to_string();
-    lab.far
-        .must(&[("Action", "DBPut"), ("Family", "tone"), ("Key", party), ("Val", &hertz)])
-        .await;
+    lab.far.must(&[("Action", "DBPut"), ("Family", "tone"), ("Key", party), ("Val", &hertz)]).await;
     redirect(lab, channel, "tone").await;
 }
 

@@ -31,10 +31,7 @@ impl Event {
 
     /// The first header of that name, in any case.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(key, _)| key.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
     /// Whether the first header of that name has exactly this value.
@@ -58,10 +55,7 @@ pub(crate) struct EventLog {
 
 impl EventLog {
     pub(crate) fn new() -> Self {
-        Self {
-            events: Mutex::new(Vec::new()),
-            count: watch::Sender::new(0),
-        }
+        Self { events: Mutex::new(Vec::new()), count: watch::Sender::new(0) }
     }
 
     pub(crate) fn push(&self, event: Event) {
@@ -125,10 +119,7 @@ impl EventLog {
             }
             assert!(seen != usize::MAX, "the link closed while waiting for {what}");
             let changed = timeout_at(deadline, count.changed()).await;
-            assert!(
-                matches!(changed, Ok(Ok(()))),
-                "waited {PATIENCE:?} in vain for {what}"
-            );
+            assert!(matches!(changed, Ok(Ok(()))), "waited {PATIENCE:?} in vain for {what}");
         }
     }
 }

@@ -79,12 +79,7 @@ impl Lab {
     async fn over(process: SharedProcess, turn: Option<MutexGuard<'static, ()>>) -> Self {
         let pbx = connect(&process, Side::Pbx).await;
         let far = connect(&process, Side::FarEnd).await;
-        let lab = Self {
-            pbx,
-            far,
-            process,
-            _turn: turn,
-        };
+        let lab = Self { pbx, far, process, _turn: turn };
         lab.reset().await;
         lab
     }
@@ -96,9 +91,7 @@ impl Lab {
             // Refused when there is nothing to delete.
             self.far.action(&[("Action", "DBDelTree"), ("Family", tree)]).await;
         }
-        self.pbx
-            .action(&[("Action", "DBDelTree"), ("Family", "toritsugi")])
-            .await;
+        self.pbx.action(&[("Action", "DBDelTree"), ("Family", "toritsugi")]).await;
         self.hang_up_everything().await;
         for phone in ["1001", "1002", "1003"] {
             self.pbx
@@ -131,9 +124,7 @@ impl Lab {
 
     /// Sets a global variable of the PBX's dialplan, for instance `QUEUE_WAIT_SECONDS`.
     pub(crate) async fn set_global(&self, name: &str, value: &str) {
-        self.pbx
-            .must(&[("Action", "Setvar"), ("Variable", name), ("Value", value)])
-            .await;
+        self.pbx.must(&[("Action", "Setvar"), ("Variable", name), ("Value", value)]).await;
     }
 
     /// The carrier brings a call to the PBX.
@@ -151,10 +142,7 @@ impl Lab {
         let process = self.process.lock().unwrap();
         let user = |kind: &str| {
             let secret = process.fact(&format!("LAB_PBX_{kind}_SECRET_FILE"));
-            (
-                process.fact(&format!("LAB_PBX_{kind}_USER")).to_owned(),
-                read_secret(secret),
-            )
+            (process.fact(&format!("LAB_PBX_{kind}_USER")).to_owned(), read_secret(secret))
         };
         ManagerAccess {
             host: process.fact("LAB_PBX_AMI_HOST").to_owned(),
@@ -176,12 +164,7 @@ impl Lab {
     pub(crate) async fn switch_night(&self, closed: bool) {
         let value = if closed { "1" } else { "0" };
         self.pbx
-            .must(&[
-                ("Action", "DBPut"),
-                ("Family", "toritsugi"),
-                ("Key", "night"),
-                ("Val", value),
-            ])
+            .must(&[("Action", "DBPut"), ("Family", "toritsugi"), ("Key", "night"), ("Val", value)])
             .await;
     }
 

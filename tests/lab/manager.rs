@@ -62,13 +62,8 @@ impl Manager {
         let outstanding = Outstanding::default();
         let events = Arc::new(EventLog::new());
         let reader = tokio::spawn(read_frames(read, outstanding.clone(), events.clone()));
-        let manager = Self {
-            writer: AsyncMutex::new(write),
-            outstanding,
-            events,
-            next_id: AtomicU64::new(1),
-            reader,
-        };
+        let manager =
+            Self { writer: AsyncMutex::new(write), outstanding, events, next_id: AtomicU64::new(1), reader };
         let login = [("Action", "Login"), ("Username", user), ("Secret", secret)];
         let reply = manager.action(&login).await;
         assert!(reply.is_success(), "the lab's manager refused user {user}");
@@ -82,20 +77,10 @@ impl Manager {
     pub(crate) async fn action(&self, headers: &[(&str, &str)]) -> Reply {
         let id = format!("lab-{}", self.next_id.fetch_add(1, Ordering::Relaxed));
         let (done, reply) = oneshot::channel();
-        self.outstanding.lock().unwrap().insert(
-            id.clone(),
-            Pending {
-                head: None,
-                items: Vec::new(),
-                done,
-            },
-        );
+        self.outstanding.lock().unwrap().insert(id.clone(), Pending { head: None, items: Vec::new(), done });
         let mut text = String::new();
         for (key, value) in headers {
-            assert!(
-                !value.contains(['\r', '\n']),
-                "an action's value is one line: {key}"
-            );
+            assert!(!value.contains(['\r', '\n']), "an action's value is one line: {key}");
             text.push_str(&format!("{key}: {value}\r\n"));
         }
         text.push_str(&format!("ActionID: {id}\r\n\r\n"));
@@ -126,16 +111,8 @@ impl Manager {
 
     /// The value of a channel's variable or function; `None` when the channel is gone.
     pub(crate) async fn channel_value(&self, channel: &str, variable: &str) -> Option<String> {
-        let reply = self
-            .action(&[
-                ("Action", "Getvar"),
-                ("Channel", channel),
-                ("Variable", variable),
-            ])
-            .await;
-        reply
-            .is_success()
-            .then(|| reply.head.header("Value").unwrap_or("").to_owned())
+        let reply = self.action(&[("Action", "Getvar"), ("Channel", channel), ("Variable", variable)]).await;
+        reply.is_success().then(|| reply.head.header("Value").unwrap_or("").to_owned())
     }
 
     /// All channels that are up, as `CoreShowChannel` items.

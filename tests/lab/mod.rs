@@ -20,11 +20,7 @@
 //! Read next: [`call`] and [`phone`] for what a test can do, [`sound`] for what it can
 //! hear, [`process`] for how the two Asterisks are kept, `far-end/extensions.conf` for
 //! what a telephone does when it rings.
-#![allow(
-    dead_code,
-    unused_imports,
-    reason = "each test binary uses its own part of the lab"
-)]
+#![allow(dead_code, unused_imports, reason = "each test binary uses its own part of the lab")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

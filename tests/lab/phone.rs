@@ -70,12 +70,7 @@ impl<'a> Phone<'a> {
     async fn behaves(&self, behaviour: &str) {
         self.lab
             .far
-            .must(&[
-                ("Action", "DBPut"),
-                ("Family", "behaviour"),
-                ("Key", &self.number),
-                ("Val", behaviour),
-            ])
+            .must(&[("Action", "DBPut"), ("Family", "behaviour"), ("Key", &self.number), ("Val", behaviour)])
             .await;
     }
 
@@ -115,10 +110,7 @@ impl<'a> Phone<'a> {
     pub(crate) async fn hangs_up(&self) {
         let leg = self.rings().await;
         let channel = leg.header("Channel").unwrap_or("");
-        self.lab
-            .far
-            .action(&[("Action", "Hangup"), ("Channel", channel), ("Cause", "16")])
-            .await;
+        self.lab.far.action(&[("Action", "Hangup"), ("Channel", channel), ("Cause", "16")]).await;
         self.ended(&leg).await;
     }
 
@@ -170,9 +162,11 @@ impl<'a> Phone<'a> {
 
     /// What it heard in its last call that was answered. Waits for that call to end.
     pub(crate) async fn heard(&self) -> Recording {
-        let legs = self.lab.far.events.all(|event| {
-            event.has("UserEvent", "Recording") && event.has("Party", &self.number)
-        });
+        let legs = self
+            .lab
+            .far
+            .events
+            .all(|event| event.has("UserEvent", "Recording") && event.has("Party", &self.number));
         let last = legs.last().expect("this telephone has answered a call");
         self.ended(last).await;
         Recording::of(self.lab, last).await
@@ -201,16 +195,12 @@ impl<'a> Phone<'a> {
     }
 
     fn is_a_new_leg(&self, event: &Event) -> bool {
-        event.name() == "Newchannel"
-            && event.has("Exten", &self.number)
-            && event.has("Context", "from-pbx")
+        event.name() == "Newchannel" && event.has("Exten", &self.number) && event.has("Context", "from-pbx")
     }
 
     fn has_ended(&self, leg: &Event) -> bool {
         let id = leg.header("Uniqueid").unwrap_or("");
-        let hangups = self.lab.far.events.all(|event| {
-            event.name() == "Hangup" && event.has("Uniqueid", id)
-        });
+        let hangups = self.lab.far.events.all(|event| event.name() == "Hangup" && event.has("Uniqueid", id));
         !hangups.is_empty()
     }
 }

@@ -45,10 +45,7 @@ impl LabProcess {
     /// With the shell's own words on stderr when it fails.
     pub(crate) fn start(version: AsteriskVersion) -> Self {
         let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab");
-        let run_dir = std::env::temp_dir().join(format!(
-            "toritsugi-lab-{}-{version:?}",
-            std::process::id()
-        ));
+        let run_dir = std::env::temp_dir().join(format!("toritsugi-lab-{}-{version:?}", std::process::id()));
         let number = match version {
             AsteriskVersion::Current => "22",
             AsteriskVersion::Old16 => "16",
@@ -62,13 +59,7 @@ impl LabProcess {
             .expect("tests/lab/up.sh runs (bash is installed)");
         let orders = shell.stdin.take().expect("piped above");
         let answers = BufReader::new(shell.stdout.take().expect("piped above"));
-        let mut lab = Self {
-            shell,
-            orders,
-            answers,
-            run_dir,
-            facts: HashMap::new(),
-        };
+        let mut lab = Self { shell, orders, answers, run_dir, facts: HashMap::new() };
         lab.await_answer("ready");
         lab.read_facts();
         lab
@@ -76,9 +67,7 @@ impl LabProcess {
 
     /// A value from `lab.env`, for instance `LAB_PBX_AMI_PORT`.
     pub(crate) fn fact(&self, name: &str) -> &str {
-        self.facts
-            .get(name)
-            .unwrap_or_else(|| panic!("lab.env has no {name}"))
+        self.facts.get(name).unwrap_or_else(|| panic!("lab.env has no {name}"))
     }
 
     /// Kills one of them as a crash would (SIGKILL). Its sockets close at once.

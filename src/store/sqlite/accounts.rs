@@ -94,6 +94,24 @@ pub(super) async fn by_code(db: &mut SqliteConnection, code: &str) -> Result<Opt
     Ok(row.as_ref().map(account_of).transpose()?)
 }
 
+/// Inside a transaction: an account's numbers of one kind.
+pub(super) async fn numbers(
+    db: &mut SqliteConnection,
+    id: RecordId,
+    kind: &str,
+) -> Result<Vec<KeptNumber>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT key, original FROM account_numbers WHERE account_id = $1 AND kind = $2 ORDER BY position",
+    )
+    .bind(id)
+    .bind(kind)
+    .fetch_all(db)
+    .await?;
+    let kept =
+        |row: &SqliteRow| Ok(KeptNumber { key: row.try_get("key")?, original: row.try_get("original")? });
+    Ok(rows.iter().map(kept).collect::<Result<_, sqlx::Error>>()?)
+}
+
 /// Inside a transaction: a new account.
 pub(super) async fn insert(
     db: &mut SqliteConnection,

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::Sqlite;
 use super::constraint::{Constraint, broken};
-use crate::directory::record::{CheckedContact, Contact, ContactFields};
+use crate::directory::record::{CheckedContact, Contact, ContactFields, KeptNumber};
 use crate::ids::RecordId;
 use crate::store::contacts::CONTACTS_PER_ACCOUNT_MAX;
 use crate::store::{StoreError, from_ms, to_ms};
@@ -94,6 +94,20 @@ pub(super) async fn by_code(
         .fetch_optional(db)
         .await?;
     Ok(row.as_ref().map(contact_of).transpose()?)
+}
+
+/// Inside a transaction: a contact's number.
+pub(super) async fn number(
+    db: &mut SqliteConnection,
+    id: RecordId,
+) -> Result<Option<KeptNumber>, StoreError> {
+    let row = sqlx::query("SELECT number_key, number FROM contacts WHERE id = $1 AND number_key IS NOT NULL")
+        .bind(id)
+        .fetch_optional(db)
+        .await?;
+    let kept =
+        |row: SqliteRow| Ok(KeptNumber { key: row.try_get("number_key")?, original: row.try_get("number")? });
+    Ok(row.map(kept).transpose().map_err(|error: sqlx::Error| error)?)
 }
 
 /// Inside a transaction: a new contact.

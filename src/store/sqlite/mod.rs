@@ -11,6 +11,7 @@ mod constraint;
 mod contacts;
 mod customers;
 mod history;
+pub(super) mod import;
 pub(super) mod inspect;
 mod open;
 mod users;

@@ -1,0 +1,321 @@
+//! What the columns of a file mean, in Japanese and English, and how a row becomes a record.
+//!
+//! | accounts | customers | contacts | names (the first is ours; spaces, case and full width don't matter) |
+//! |---|---|---|---|
+//! | | required | required | `account`, 契約企業コード, 会員コード |
+//! | required | required | required | `code`, コード, 契約企業コード, 会員コード; 顧客コード, お客様コード; 担当者コード |
+//! | required | required | required | `name`, 名称, 会社名, 契約企業名; 氏名, お名前, 顧客名; 担当者名 |
+//! | yes | yes | yes | `kana`, カナ, ふりがな, フリガナ, 読み |
+//! | yes | | | `answer_phrase`, 応答文, 応答フレーズ, 名乗り |
+//! | yes | yes | | `notes`, 備考, メモ, 注意事項 |
+//! | yes | | | `dialled`, 着信番号; `forwarding`, 転送元番号 |
+//! | yes | | | `caller_id_policy`, 発信者番号; `never_monitor`, モニタリング禁止; `wrap_up_s`, 後処理秒数; `hours`, 営業時間, 受付時間 |
+//! | | yes | | `company`, 会社名, 勤務先; `department`, 部署; `flags`, 区分, フラグ |
+//! | | yes | yes | `number`, `numbers`, `tel`, 電話番号, 電話; several with a digit behind, or in one cell with `;` |
+//! | | | yes | `role`, 役職; `email`, メール, メールアドレス; `on_call_order`, 呼出順; `accept_by_key`, 応答確認 |
+//!
+//! Invariant: a column whose name means nothing is reported, not guessed at.
+
+use std::collections::HashMap;
+
+use smol_str::SmolStr;
+
+use super::table::Record;
+use super::{Batch, ImportKind, Row};
+use crate::directory::hours::Hours;
+use crate::directory::numbers::NumberPlan;
+use crate::directory::record::{AccountFields, CallerIdPolicy, ContactFields, CustomerFields};
+use crate::ids::RecordId;
+use crate::store::import::Present;
+
+use Column::{
+    AcceptByKey, Account, AnswerPhrase, CallerId, Code, Company, Department, Dialled, Email, Flags,
+    Forwarding, HoursOpen, Kana, Name, NeverMonitor, Notes, Numbers, OnCallOrder, Role, WrapUp,
+};
+
+/// What a column means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Column {
+    Account,
+    Code,
+    Name,
+    Kana,
+    AnswerPhrase,
+    Notes,
+    Dialled,
+    Forwarding,
+    CallerId,
+    NeverMonitor,
+    WrapUp,
+    HoursOpen,
+    Company,
+    Department,
+    Flags,
+    Numbers,
+    Role,
+    Email,
+    OnCallOrder,
+    AcceptByKey,
+}
+
+type Names = &'static [(Column, &'static [&'static str])];
+
+const ACCOUNTS: Names = &[
+    (Code, &["code", "コード", "契約企業コード", "会員コード"]),
+    (Name, &["name", "名称", "会社名", "契約企業名", "会員名"]),
+    (Kana, KANA),
+    (AnswerPhrase, &["answer_phrase", "応答文", "応答フレーズ", "名乗り"]),
+    (Notes, NOTES),
+    (Dialled, &["dialled", "着信番号"]),
+    (Forwarding, &["forwarding", "転送元番号"]),
+    (CallerId, &["caller_id_policy", "発信者番号"]),
+    (NeverMonitor, &["never_monitor", "モニタリング禁止"]),
+    (WrapUp, &["wrap_up_s", "後処理秒数"]),
+    (HoursOpen, &["hours", "営業時間", "受付時間"]),
+];
+const CUSTOMERS: Names = &[
+    (Account, ACCOUNT),
+    (Code, &["code", "コード", "顧客コード", "お客様コード"]),
+    (Name, &["name", "名称", "氏名", "名前", "お名前", "顧客名"]),
+    (Kana, KANA),
+    (Company, &["company", "会社名", "勤務先"]),
+    (Department, &["department", "部署", "部署名"]),
+    (Notes, NOTES),
+    (Flags, &["flags", "区分", "フラグ"]),
+    (Numbers, NUMBERS),
+];
+const CONTACTS: Names = &[
+    (Account, ACCOUNT),
+    (Code, &["code", "コード", "担当者コード"]),
+    (Name, &["name", "氏名", "名前", "担当者", "担当者名"]),
+    (Kana, KANA),
+    (Role, &["role", "役職"]),
+    (Numbers, NUMBERS),
+    (Email, &["email", "メール", "メールアドレス"]),
+    (OnCallOrder, &["on_call_order", "呼出順"]),
+    (AcceptByKey, &["accept_by_key", "応答確認"]),
+];
+const ACCOUNT: &[&str] = &["account", "契約企業コード", "会員コード"];
+const KANA: &[&str] = &["kana", "カナ", "かな", "ふりがな", "フリガナ", "読み"];
+const NOTES: &[&str] = &["notes", "備考", "メモ", "注意事項"];
+const NUMBERS: &[&str] = &["number", "numbers", "tel", "電話番号", "電話"];
+
+/// Which cell of a record is what.
+#[derive(Debug)]
+pub(super) struct Layout {
+    columns: Vec<(usize, Column)>,
+}
+
+impl Layout {
+    /// The layout of a header, and the names that mean nothing.
+    pub(super) fn of(kind: ImportKind, header: &[String]) -> Result<(Self, Vec<String>), String> {
+        let names = match kind {
+            ImportKind::Accounts => ACCOUNTS,
+            ImportKind::Customers => CUSTOMERS,
+            ImportKind::Contacts => CONTACTS,
+        };
+        let mut columns: Vec<(usize, Column)> = Vec::new();
+        let mut ignored = Vec::new();
+        for (at, name) in header.iter().enumerate() {
+            let Some(column) = meaning(names, name) else {
+                ignored.extend(Some(name.trim().to_owned()).filter(|name| !name.is_empty()));
+                continue;
+            };
+            if column != Numbers && columns.iter().any(|(_, known)| *known == column) {
+                return Err(format!("the column {:?} is there twice", name.trim()));
+            }
+            columns.push((at, column));
+        }
+        let required: &[Column] = match kind {
+            ImportKind::Accounts => &[Code, Name],
+            ImportKind::Customers | ImportKind::Contacts => &[Account, Code, Name],
+        };
+        for wanted in required {
+            if !columns.iter().any(|(_, column)| column == wanted) {
+                let known =
+                    names.iter().find(|(column, _)| column == wanted).map_or(&[][..], |(_, names)| names);
+                return Err(format!(
+                    "the file has no column {}; its columns are: {}",
+                    known.join(" or "),
+                    header.iter().map(|name| name.trim()).collect::<Vec<_>>().join(", ")
+                ));
+            }
+        }
+        Ok((Self { columns }, ignored))
+    }
+
+    /// The columns that the file has.
+    pub(super) fn present(&self) -> Present {
+        Present(self.columns.iter().map(|(_, column)| *column).collect())
+    }
+}
+
+fn meaning(names: Names, name: &str) -> Option<Column> {
+    let plain = |text: &str| {
+        let spaceless = text.chars().filter(|c| !c.is_whitespace() && *c != '\u{feff}');
+        spaceless.flat_map(char::to_lowercase).collect::<String>()
+    };
+    let name = plain(name);
+    let bare = name.trim_end_matches(|c: char| c.is_ascii_digit() || ('０'..='９').contains(&c));
+    names.iter().find_map(|(column, known)| {
+        let wanted = if *column == Numbers { bare } else { name.as_str() };
+        known.contains(&wanted).then_some(*column)
+    })
+}
+
+/// Turns records into checked fields.
+pub(super) struct RowReader {
+    layout: Layout,
+    plan: NumberPlan,
+    accounts: HashMap<SmolStr, RecordId>,
+    /// Where each code was seen, so that no file says two things of one record.
+    seen: HashMap<(Option<RecordId>, SmolStr), u64>,
+}
+
+impl RowReader {
+    pub(super) fn new(layout: Layout, plan: NumberPlan, accounts: HashMap<SmolStr, RecordId>) -> Self {
+        Self { layout, plan, accounts, seen: HashMap::new() }
+    }
+
+    /// Adds the record to the batch, or says what is wrong with it.
+    pub(super) fn read(&mut self, record: &Record, batch: &mut Batch) -> Result<(), String> {
+        let line = record.line();
+        let problem = |error: crate::directory::record::RecordError| error.to_string();
+        match batch {
+            Batch::Accounts(rows) => {
+                let value = self.account(record)?.checked(&self.plan).map_err(problem)?;
+                self.once(None, &value.fields.code, line)?;
+                rows.push(Row { line, value });
+            }
+            Batch::Customers(rows) => {
+                let value = self.customer(record)?.checked(&self.plan).map_err(problem)?;
+                let code = value.fields.code.as_deref().ok_or("code: must not be empty")?;
+                self.once(Some(value.fields.account), code, line)?;
+                rows.push(Row { line, value });
+            }
+            Batch::Contacts(rows) => {
+                let value = self.contact(record)?.checked(&self.plan).map_err(problem)?;
+                let code = value.fields.code.as_deref().ok_or("code: must not be empty")?;
+                self.once(Some(value.fields.account), code, line)?;
+                rows.push(Row { line, value });
+            }
+        }
+        Ok(())
+    }
+
+    fn once(&mut self, account: Option<RecordId>, code: &str, line: u64) -> Result<(), String> {
+        match self.seen.insert((account, SmolStr::new(code)), line) {
+            None => Ok(()),
+            Some(first) => Err(format!("code: {code:?} is on line {first} already")),
+        }
+    }
+
+    fn account(&self, record: &Record) -> Result<AccountFields, String> {
+        let mut fields = AccountFields::default();
+        for (column, text) in self.cells(record) {
+            let text = text?;
+            match column {
+                Code => fields.code = text,
+                Name => fields.name = text,
+                Kana => fields.kana = text,
+                AnswerPhrase => fields.answer_phrase = text,
+                Notes => fields.notes = text,
+                Dialled => fields.dialled = list(&text),
+                Forwarding => fields.forwarding = list(&text),
+                CallerId => fields.caller_id_policy = policy(&text)?,
+                NeverMonitor => fields.never_monitor = yes_or_no("never_monitor", &text)?.unwrap_or(false),
+                WrapUp => fields.wrap_up_s = whole_number("wrap_up_s", &text)?,
+                HoursOpen => fields.hours = Hours::read(&text).map_err(|error| format!("hours: {error}"))?,
+                _ => {}
+            }
+        }
+        Ok(fields)
+    }
+
+    fn customer(&self, record: &Record) -> Result<CustomerFields, String> {
+        let mut fields = CustomerFields::named(RecordId(uuid::Uuid::nil()), "");
+        for (column, text) in self.cells(record) {
+            let text = text?;
+            match column {
+                Account => fields.account = self.account_of(&text)?,
+                Code => fields.code = Some(text),
+                Name => fields.name = text,
+                Kana => fields.kana = text,
+                Company => fields.company = Some(text),
+                Department => fields.department = Some(text),
+                Notes => fields.notes = Some(text),
+                Flags => fields.flags = list(&text),
+                Numbers => fields.numbers.extend(list(&text)),
+                _ => {}
+            }
+        }
+        Ok(fields)
+    }
+
+    fn contact(&self, record: &Record) -> Result<ContactFields, String> {
+        let mut fields = ContactFields::named(RecordId(uuid::Uuid::nil()), "");
+        for (column, text) in self.cells(record) {
+            let text = text?;
+            match column {
+                Account => fields.account = self.account_of(&text)?,
+                Code => fields.code = Some(text),
+                Name => fields.name = text,
+                Kana => fields.kana = text,
+                Role => fields.role = text,
+                Numbers if fields.number.is_none() => fields.number = Some(text),
+                Email => fields.email = Some(text.trim().to_owned()),
+                OnCallOrder => fields.on_call_order = whole_number("on_call_order", &text)?,
+                AcceptByKey => fields.accept_by_key = yes_or_no("accept_by_key", &text)?.unwrap_or(true),
+                _ => {}
+            }
+        }
+        Ok(fields)
+    }
+
+    fn cells<'a>(
+        &'a self,
+        record: &'a Record,
+    ) -> impl Iterator<Item = (Column, Result<String, String>)> + 'a {
+        let columns = self.layout.columns.iter();
+        columns.map(|(at, column)| (*column, record.cell(*at).map(|text| text.unwrap_or_default())))
+    }
+
+    fn account_of(&self, code: &str) -> Result<RecordId, String> {
+        let code = code.trim();
+        let known = self.accounts.get(code).copied();
+        known.ok_or_else(|| {
+            format!("account: there is no account with the code {code:?}; import accounts first")
+        })
+    }
+}
+
+/// Several values of one cell.
+fn list(text: &str) -> Vec<String> {
+    let parts = text.split([';', '；', ',', '、', '|', '\n']).map(str::trim);
+    parts.filter(|part| !part.is_empty()).map(str::to_owned).collect()
+}
+
+fn whole_number(field: &str, text: &str) -> Result<Option<u32>, String> {
+    match text.trim() {
+        "" => Ok(None),
+        text => text.parse().map(Some).map_err(|_| format!("{field}: {text:?} is not a whole number")),
+    }
+}
+
+fn yes_or_no(field: &str, text: &str) -> Result<Option<bool>, String> {
+    match text.trim().to_lowercase().as_str() {
+        "" => Ok(None),
+        "1" | "yes" | "true" | "はい" | "有" | "○" | "〇" | "要" | "する" => Ok(Some(true)),
+        "0" | "no" | "false" | "いいえ" | "無" | "×" | "不要" | "しない" => Ok(Some(false)),
+        text => Err(format!("{field}: {text:?} is neither yes nor no")),
+    }
+}
+
+fn policy(text: &str) -> Result<CallerIdPolicy, String> {
+    match text.trim() {
+        "" | "caller" | "お客様" | "発信者" => Ok(CallerIdPolicy::Caller),
+        "account" | "契約企業" | "会員" => Ok(CallerIdPolicy::Account),
+        "service" | "代行" | "当社" => Ok(CallerIdPolicy::Service),
+        text => Err(format!("caller_id_policy: {text:?} is none of caller, account, service")),
+    }
+}

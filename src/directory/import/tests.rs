@@ -1,0 +1,223 @@
+use std::io::Cursor;
+
+use super::*;
+use crate::directory::DirectoryOptions;
+use crate::directory::explain::Question;
+use crate::store::{CustomerFilter, Store};
+
+const ACCOUNTS: &[u8] = include_bytes!("../../../tests/samples/accounts.csv");
+const CUSTOMERS: &[u8] = include_bytes!("../../../tests/samples/customers.csv");
+const CUSTOMERS_SHIFT_JIS: &[u8] = include_bytes!("../../../tests/samples/customers-shift_jis.csv");
+const CONTACTS: &[u8] = include_bytes!("../../../tests/samples/contacts.csv");
+
+struct World {
+    _dir: tempfile::TempDir,
+    directory: Directory,
+}
+
+impl World {
+    async fn empty() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("toritsugi.db")).await.unwrap();
+        let directory = Directory::load(store, DirectoryOptions::default()).await.unwrap();
+        Self { _dir: dir, directory }
+    }
+
+    async fn import(&self, kind: ImportKind, file: &[u8]) -> Result<ImportReport, ImportError> {
+        self.import_as(kind, file, TextEncoding::Utf8, false).await
+    }
+
+    async fn import_as(
+        &self,
+        kind: ImportKind,
+        file: &[u8],
+        encoding: TextEncoding,
+        dry_run: bool,
+    ) -> Result<ImportReport, ImportError> {
+        let options = ImportOptions { kind, encoding, dry_run };
+        self.directory.import(Cursor::new(file.to_vec()), options, Timestamp::UNIX_EPOCH).await
+    }
+
+    async fn with_accounts() -> Self {
+        let world = Self::empty().await;
+        world.import(ImportKind::Accounts, ACCOUNTS).await.unwrap();
+        world
+    }
+
+    async fn names(&self) -> Vec<String> {
+        let page =
+            self.directory.store().customers().page(&CustomerFilter::default(), None, 500).await.unwrap();
+        page.items.into_iter().map(|customer| customer.fields.name).collect()
+    }
+}
+
+fn counts(report: &ImportReport) -> (u64, u64, u64) {
+    (report.rows, report.created, report.updated)
+}
+
+/// `line: problem` of each bad row.
+fn problems(error: ImportError) -> Vec<String> {
+    match error {
+        ImportError::Rows { errors, .. } => {
+            errors.into_iter().map(|error| format!("{}: {}", error.line, error.problem)).collect()
+        }
+        other => vec![other.to_string()],
+    }
+}
+
+#[tokio::test]
+async fn the_sample_world_pops() {
+    let world = World::with_accounts().await;
+    let customers = world.import(ImportKind::Customers, CUSTOMERS).await.unwrap();
+    assert_eq!((counts(&customers), customers.ignored_columns.len()), ((9, 9, 0), 0));
+    assert_eq!(counts(&world.import(ImportKind::Contacts, CONTACTS).await.unwrap()), (7, 7, 0));
+    let question = Question {
+        dialled: Some("0355501000".into()),
+        from: Some("09012345678".into()),
+        diverted_by: Some("0335550101".into()),
+        trunk: None,
+        at: "2026-01-05T10:00:00+09:00".parse().unwrap(),
+    };
+    let explained = world.directory.explain(&question).await.unwrap();
+    assert_eq!(explained.card.account.name, "株式会社さくら商事");
+    assert_eq!(explained.card.account.answer_phrase, "お電話ありがとうございます。さくら商事でございます。");
+    assert_eq!(explained.card.customers.iter().map(|c| c.name.as_str()).collect::<Vec<_>>(), ["田中太郎"]);
+    assert_eq!(explained.card.customers[0].flags, ["vip"]);
+    let contacts: Vec<_> = explained.contacts.iter().map(|c| c.fields.name.as_str()).collect();
+    assert_eq!(contacts, ["佐々木健", "井上美咲", "桜井誠"]);
+    assert!(explained.hours.unwrap().open);
+}
+
+#[tokio::test]
+async fn the_same_file_again_changes_no_number_of_records() {
+    let world = World::with_accounts().await;
+    assert_eq!(counts(&world.import(ImportKind::Accounts, ACCOUNTS).await.unwrap()), (3, 0, 3));
+    world.import(ImportKind::Customers, CUSTOMERS).await.unwrap();
+    let before = world.names().await;
+    let again =
+        world.import_as(ImportKind::Customers, CUSTOMERS_SHIFT_JIS, TextEncoding::ShiftJis, false).await;
+    assert_eq!(counts(&again.unwrap()), (9, 0, 9));
+    assert_eq!(world.names().await, before);
+    world.import(ImportKind::Contacts, CONTACTS).await.unwrap();
+    assert_eq!(counts(&world.import(ImportKind::Contacts, CONTACTS).await.unwrap()), (7, 0, 7));
+}
+
+#[tokio::test]
+async fn a_column_that_is_not_there_changes_nothing() {
+    let world = World::with_accounts().await;
+    world.import(ImportKind::Customers, CUSTOMERS).await.unwrap();
+    world.import(ImportKind::Contacts, CONTACTS).await.unwrap();
+    world.import(ImportKind::Accounts, "code,name\nA001,さくら\n".as_bytes()).await.unwrap();
+    world
+        .import(ImportKind::Customers, "account,code,name,部署,謎\nA001,C0001,田中,総務,x\n".as_bytes())
+        .await
+        .unwrap();
+    world.import(ImportKind::Contacts, "account,code,name\nA001,P1,佐々木\n".as_bytes()).await.unwrap();
+    let account = &world.directory.store().accounts().page(None, 1).await.unwrap().items[0];
+    assert_eq!((account.fields.name.as_str(), account.fields.dialled.len()), ("さくら", 1));
+    assert!(account.fields.hours.is_some());
+    let filter = CustomerFilter { account: Some(account.id), ..CustomerFilter::default() };
+    let tanaka = &world.directory.store().customers().page(&filter, None, 1).await.unwrap().items[0].fields;
+    assert_eq!((tanaka.name.as_str(), tanaka.department.as_deref()), ("田中", Some("総務")));
+    assert_eq!((tanaka.numbers.len(), tanaka.company.as_deref()), (2, Some("田中電機株式会社")));
+    let contact = &world.directory.store().contacts().in_order(account.id).await.unwrap()[0].fields;
+    assert_eq!((contact.name.as_str(), contact.number.as_deref()), ("佐々木", Some("09055500011")));
+}
+
+#[tokio::test]
+async fn every_bad_row_is_named_and_nothing_is_changed() {
+    let world = World::with_accounts().await;
+    let file = "account,code,name,number\n\
+        A001,C1,良い,0312345678\n\
+        A009,C2,x,\n\
+        A001,C3,,\n\
+        \n\
+        A001,C4,\"二\n行\",\n\
+        A001,C1,again,\n\
+        A001,,no code,\n\
+        A001,C5,x,内線5\n";
+    let failed = world.import(ImportKind::Customers, file.as_bytes()).await.unwrap_err();
+    assert_eq!(failed.to_string(), "5 of the rows can't be imported; nothing was changed");
+    assert_eq!(
+        problems(failed),
+        [
+            "3: account: there is no account with the code \"A009\"; import accounts first",
+            "4: name: must not be empty",
+            "8: code: \"C1\" is on line 2 already",
+            "9: code: must not be empty",
+            "10: numbers: \"内線5\" is not a telephone number",
+        ]
+    );
+    assert!(world.names().await.is_empty());
+
+    // What only the tables can know is named by its line, too.
+    let file = "code,name,forwarding\nA008,あ,0399990000\nA009,い,03-3555-0101\nA010,う,0399990000\n";
+    let failed = world.import(ImportKind::Accounts, file.as_bytes()).await.unwrap_err();
+    assert_eq!(
+        problems(failed),
+        [
+            "3: the forwarding number is taken already: 03-3555-0101",
+            "4: the forwarding number is taken already: 0399990000",
+        ]
+    );
+    assert_eq!(world.directory.accounts_in_memory(), 3);
+}
+
+#[tokio::test]
+async fn more_bad_rows_than_can_be_named_are_counted() {
+    let world = World::with_accounts().await;
+    let file = format!("account,code,name\n{}", "A009,x,y\n".repeat(250));
+    let Err(ImportError::Rows { errors, more }) = world.import(ImportKind::Customers, file.as_bytes()).await
+    else {
+        panic!("imported")
+    };
+    assert_eq!((errors.len(), more), (ROW_ERRORS_MAX, 150));
+}
+
+#[tokio::test]
+async fn a_dry_run_tells_and_changes_nothing() {
+    let world = World::with_accounts().await;
+    let report = world.import_as(ImportKind::Customers, CUSTOMERS, TextEncoding::Utf8, true).await.unwrap();
+    assert_eq!((counts(&report), report.dry_run), ((9, 9, 0), true));
+    assert!(world.names().await.is_empty());
+}
+
+#[tokio::test]
+async fn numbers_may_move_between_accounts_of_one_file() {
+    let world = World::with_accounts().await;
+    let file = "code,name,forwarding\nA001,さくら,0335550102\nA002,みなと,0335550101\n";
+    world.import(ImportKind::Accounts, file.as_bytes()).await.unwrap();
+    let accounts = world.directory.store().accounts().page(None, 2).await.unwrap().items;
+    assert_eq!(accounts[0].fields.forwarding, ["0335550102"]);
+}
+
+#[tokio::test]
+async fn what_is_no_table_of_this_kind_is_refused_with_advice() {
+    use TextEncoding::{ShiftJis, Utf8};
+    let world = World::with_accounts().await;
+    let utf16: Vec<u8> = "code".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for (file, encoding, advice) in [
+        (CUSTOMERS_SHIFT_JIS, Utf8, "line 1: the text is not UTF-8; it reads well as --encoding shift_jis"),
+        (CUSTOMERS, ShiftJis, "the file says that it is UTF-8"),
+        (&CUSTOMERS[3..], ShiftJis, "it reads well as --encoding utf-8"),
+        (b"", Utf8, "the file is empty"),
+        (&[&[0xff, 0xfe], utf16.as_slice()].concat(), Utf8, "UTF-16"),
+        (CONTACTS, Utf8, "no column code or"),
+        (b"account,code,name,code\n", Utf8, "\"code\" is there twice"),
+        (b"account,code,name\nA001,1,\"x\n", Utf8, ""),
+    ] {
+        let outcome = world.import_as(ImportKind::Customers, file, encoding, false).await;
+        if advice.is_empty() {
+            assert_eq!(outcome.unwrap().rows, 1);
+            continue;
+        }
+        let problem = outcome.unwrap_err().to_string();
+        assert!(problem.contains(advice), "{problem}");
+    }
+    let endless = format!("account,code,name\nA001,1,\"{}", "x\n".repeat(1 << 20));
+    let problem = world.import(ImportKind::Customers, endless.as_bytes()).await.unwrap_err().to_string();
+    assert!(problem.contains("line 2") && problem.contains("quote"), "{problem}");
+    let hostile = "account,code,name,notes\nA001,X,\"\u{202e}\u{1b}[31m田中\",\"=cmd()\u{0}\"\n";
+    world.import(ImportKind::Customers, hostile.as_bytes()).await.unwrap();
+    assert!(world.names().await.contains(&"[31m田中".to_owned()));
+}

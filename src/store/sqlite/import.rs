@@ -1,0 +1,263 @@
+//! The SQL of imports. Accounts and contacts are few and are written one by one; customers are many, so that a
+//! whole batch travels to SQLite as one JSON text and is taken apart there.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::{Sqlite, WriteTransaction, accounts, contacts};
+use crate::directory::import::{Batch, Column, ImportKind, Row, RowError};
+use crate::directory::record::{CheckedAccount, CheckedContact, CheckedCustomer};
+use crate::ids::RecordId;
+use crate::store::import::Present;
+use crate::store::{StoreError, to_ms};
+
+/// $1 the batch, $2 the time, $3.. whether the file has kana, company, department, notes, flags.
+const CUSTOMERS: &str = "
+    INSERT INTO customers (id, account_id, code, name, kana, company, department, notes, flags_json, created_ms,
+        changed_ms)
+    SELECT unhex(value ->> 0), unhex(value ->> 1), value ->> 2, value ->> 3, value ->> 4, value ->> 5,
+        value ->> 6, value ->> 7, value ->> 8, $2, $2
+    FROM json_each($1) WHERE true
+    ON CONFLICT (account_id, code) WHERE code IS NOT NULL DO UPDATE SET name = excluded.name,
+        kana = iif($3, excluded.kana, kana), company = iif($4, excluded.company, company),
+        department = iif($5, excluded.department, department), notes = iif($6, excluded.notes, notes),
+        flags_json = iif($7, excluded.flags_json, flags_json), changed_ms = excluded.changed_ms";
+
+const FORGET_NUMBERS: &str = "
+    DELETE FROM customer_numbers WHERE customer_id IN (
+        SELECT c.id FROM json_each($1) AS row CROSS JOIN customers AS c
+        WHERE c.account_id = unhex(row.value ->> 1) AND c.code = row.value ->> 2)";
+
+const NUMBERS: &str = "
+    INSERT INTO customer_numbers (account_id, key, customer_id, original, position)
+    SELECT c.account_id, number.value ->> 0, c.id, number.value ->> 1, number.key
+    FROM json_each($1) AS row CROSS JOIN customers AS c CROSS JOIN json_each(row.value, '$[9]') AS number
+    WHERE c.account_id = unhex(row.value ->> 1) AND c.code = row.value ->> 2";
+
+/// An import under way.
+#[derive(Debug)]
+pub(crate) struct Import {
+    transaction: WriteTransaction,
+    kind: ImportKind,
+    present: Present,
+    at: Timestamp,
+    before: i64,
+}
+
+/// A customer on its way: id, account, code, name, kana, company, department, notes, flags, numbers.
+#[derive(Serialize)]
+struct Travelling<'a>(
+    String,
+    String,
+    &'a Option<String>,
+    &'a str,
+    &'a str,
+    &'a Option<String>,
+    &'a Option<String>,
+    &'a Option<String>,
+    String,
+    Vec<(&'a str, &'a str)>,
+);
+
+impl Sqlite {
+    pub(in crate::store) async fn begin_import(
+        &self,
+        kind: ImportKind,
+        present: Present,
+        at: Timestamp,
+    ) -> Result<Import, StoreError> {
+        let mut import = Import { transaction: self.begin().await?, kind, present, at, before: 0 };
+        import.before = import.count().await?;
+        Ok(import)
+    }
+}
+
+impl Import {
+    pub(in crate::store) async fn write(&mut self, batch: &Batch) -> Result<Vec<RowError>, StoreError> {
+        let mut refused = Vec::new();
+        match batch {
+            Batch::Accounts(rows) => {
+                // Numbers may move between accounts of one file: all of them are let go first.
+                for row in rows {
+                    self.let_numbers_go(&row.value).await?;
+                }
+                for row in rows {
+                    let written = self.write_account(&row.value).await;
+                    refused.extend(refusal(row.line, written)?);
+                }
+            }
+            Batch::Customers(rows) => self.write_customers(rows).await?,
+            Batch::Contacts(rows) => {
+                for row in rows {
+                    let written = self.write_contact(&row.value).await;
+                    refused.extend(refusal(row.line, written)?);
+                }
+            }
+        }
+        Ok(refused)
+    }
+
+    async fn let_numbers_go(&mut self, account: &CheckedAccount) -> Result<(), StoreError> {
+        for (column, kind) in [(Column::Dialled, "dialled"), (Column::Forwarding, "forwarding")] {
+            if self.present.has(column) {
+                sqlx::query(
+                    "DELETE FROM account_numbers WHERE kind = $1
+                        AND account_id = (SELECT id FROM accounts WHERE code = $2)",
+                )
+                .bind(kind)
+                .bind(&account.fields.code)
+                .execute(&mut *self.transaction)
+                .await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn write_account(&mut self, account: &CheckedAccount) -> Result<(), StoreError> {
+        let db = &mut *self.transaction;
+        let Some(known) = accounts::by_code(db, &account.fields.code).await? else {
+            accounts::insert(db, account, self.at).await?;
+            return Ok(());
+        };
+        let mut whole = account.clone();
+        let (fields, old) = (&mut whole.fields, known.fields);
+        let present = &self.present;
+        let keep = |column| !present.has(column);
+        if keep(Column::Kana) {
+            fields.kana = old.kana;
+        }
+        if keep(Column::AnswerPhrase) {
+            fields.answer_phrase = old.answer_phrase;
+        }
+        if keep(Column::Notes) {
+            fields.notes = old.notes;
+        }
+        if keep(Column::CallerId) {
+            fields.caller_id_policy = old.caller_id_policy;
+        }
+        if keep(Column::NeverMonitor) {
+            fields.never_monitor = old.never_monitor;
+        }
+        if keep(Column::WrapUp) {
+            fields.wrap_up_s = old.wrap_up_s;
+        }
+        if keep(Column::HoursOpen) {
+            fields.hours = old.hours;
+        }
+        if keep(Column::Dialled) {
+            whole.dialled = accounts::numbers(db, known.id, "dialled").await?;
+        }
+        if keep(Column::Forwarding) {
+            whole.forwarding = accounts::numbers(db, known.id, "forwarding").await?;
+        }
+        accounts::update(db, known.id, &whole, self.at).await?;
+        Ok(())
+    }
+
+    async fn write_contact(&mut self, contact: &CheckedContact) -> Result<(), StoreError> {
+        let db = &mut *self.transaction;
+        let code = contact.fields.code.as_deref().unwrap_or_default();
+        let Some(known) = contacts::by_code(db, contact.fields.account, code).await? else {
+            contacts::insert(db, contact, self.at).await?;
+            return Ok(());
+        };
+        let mut whole = contact.clone();
+        let (fields, old) = (&mut whole.fields, known.fields);
+        let keep = |column| !self.present.has(column);
+        if keep(Column::Kana) {
+            fields.kana = old.kana;
+        }
+        if keep(Column::Role) {
+            fields.role = old.role;
+        }
+        if keep(Column::Email) {
+            fields.email = old.email;
+        }
+        if keep(Column::OnCallOrder) {
+            fields.on_call_order = old.on_call_order;
+        }
+        if keep(Column::AcceptByKey) {
+            fields.accept_by_key = old.accept_by_key;
+        }
+        if keep(Column::Numbers) {
+            fields.number = old.number;
+            whole.number = contacts::number(db, known.id).await?;
+        }
+        contacts::update(db, known.id, &whole, self.at).await?;
+        Ok(())
+    }
+
+    async fn write_customers(&mut self, rows: &[Row<CheckedCustomer>]) -> Result<(), StoreError> {
+        let travelling: Vec<_> = rows.iter().map(|row| pack(&row.value)).collect();
+        let json = serde_json::to_string(&travelling).map_err(|error| sqlx::Error::Encode(error.into()))?;
+        let has = |column| self.present.has(column);
+        sqlx::query(CUSTOMERS)
+            .bind(&json)
+            .bind(to_ms(self.at))
+            .bind(has(Column::Kana))
+            .bind(has(Column::Company))
+            .bind(has(Column::Department))
+            .bind(has(Column::Notes))
+            .bind(has(Column::Flags))
+            .execute(&mut *self.transaction)
+            .await?;
+        if self.present.has(Column::Numbers) {
+            if self.before > 0 {
+                sqlx::query(FORGET_NUMBERS).bind(&json).execute(&mut *self.transaction).await?;
+            }
+            sqlx::query(NUMBERS).bind(&json).execute(&mut *self.transaction).await?;
+        }
+        Ok(())
+    }
+
+    pub(in crate::store) async fn created(&mut self) -> Result<u64, StoreError> {
+        Ok((self.count().await? - self.before).try_into().unwrap_or(0))
+    }
+
+    async fn count(&mut self) -> Result<i64, StoreError> {
+        let sql = match self.kind {
+            ImportKind::Accounts => "SELECT count(*) FROM accounts",
+            ImportKind::Customers => "SELECT count(*) FROM customers",
+            ImportKind::Contacts => "SELECT count(*) FROM contacts",
+        };
+        Ok(sqlx::query_scalar(sql).fetch_one(&mut *self.transaction).await?)
+    }
+
+    pub(in crate::store) async fn commit(self) -> Result<(), StoreError> {
+        Ok(self.transaction.commit().await?)
+    }
+
+    pub(in crate::store) async fn undo(self) -> Result<(), StoreError> {
+        Ok(self.transaction.rollback().await?)
+    }
+}
+
+fn pack(customer: &CheckedCustomer) -> Travelling<'_> {
+    let fields = &customer.fields;
+    let hex = |id: Uuid| id.simple().to_string();
+    let RecordId(account) = fields.account;
+    Travelling(
+        hex(Uuid::now_v7()),
+        hex(account),
+        &fields.code,
+        &fields.name,
+        &fields.kana,
+        &fields.company,
+        &fields.department,
+        &fields.notes,
+        serde_json::to_string(&fields.flags).unwrap_or_else(|_| "[]".to_owned()),
+        customer.numbers.iter().map(|number| (number.key.as_str(), number.original.as_str())).collect(),
+    )
+}
+
+/// A row that the tables refuse is the file's fault; any other failure is the store's.
+fn refusal(line: u64, written: Result<(), StoreError>) -> Result<Option<RowError>, StoreError> {
+    match written {
+        Ok(()) => Ok(None),
+        Err(error @ (StoreError::Taken { .. } | StoreError::Missing { .. })) => {
+            Ok(Some(RowError { line, problem: error.to_string() }))
+        }
+        Err(error) => Err(error),
+    }
+}
