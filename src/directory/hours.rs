@@ -153,17 +153,33 @@ impl Hours {
 impl fmt::Display for Hours {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut separator = "";
+        let mut days = &[][..];
         for span in &self.weekly {
-            let days: String =
-                span.days.iter().filter_map(|day| DAYS.iter().find(|d| d.0 == *day)).map(|d| d.1).collect();
-            write!(f, "{separator}{days} {}-{}", span.from.strftime("%H:%M"), span.to.strftime("%H:%M"))?;
-            separator = "; ";
+            let (from, to) = (span.from.strftime("%H:%M"), span.to.strftime("%H:%M"));
+            if span.days == days {
+                write!(f, " {from}-{to}")?;
+            } else {
+                write!(f, "{separator}{} {from}-{to}", days_text(&span.days))?;
+            }
+            (separator, days) = ("; ", &span.days);
         }
         if !self.closed_on.is_empty() {
             write!(f, "{separator}休")?;
             self.closed_on.iter().try_for_each(|date| write!(f, " {date}"))?;
         }
         Ok(())
+    }
+}
+
+/// `月-金` for a run of days, `月火木` otherwise.
+fn days_text(days: &[Day]) -> String {
+    let places: Vec<usize> =
+        days.iter().filter_map(|day| DAYS.iter().position(|known| known.0 == *day)).collect();
+    let name = |place: &usize| DAYS.get(*place).map_or("", |known| known.1);
+    let is_run = places.windows(2).all(|pair| matches!(pair, [a, b] if (a + 1) % DAYS.len() == *b));
+    match places.as_slice() {
+        [first, _, .., last] if is_run => format!("{}-{}", name(first), name(last)),
+        _ => places.iter().map(name).collect(),
     }
 }
 
@@ -255,7 +271,7 @@ mod tests {
 
     #[test]
     fn text_and_json_go_both_ways() {
-        let text = "月火水木金 09:00-18:00; 土 09:00-12:00; 休 2026-01-01 2026-01-02";
+        let text = "月-金 09:00-12:00 13:00-18:00; 土日 09:00-12:00; 休 2026-01-01 2026-01-02";
         let hours = Hours::read(text).unwrap().unwrap();
         assert_eq!(hours.to_string(), text);
         let json = serde_json::to_string(&hours).unwrap();
