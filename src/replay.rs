@@ -136,7 +136,7 @@ impl Run {
             match output {
                 Output::Notice(notice) => self.told.push((self.counts.frames, announce(&notice))),
                 Output::AskChannel { .. } => {}
-                Output::Identify { call, identity } => self.asked.push((call, identity)),
+                Output::Identify { call, identity, .. } => self.asked.push((call, identity)),
             }
         }
     }

@@ -128,6 +128,7 @@ impl Model {
             call.direction = Direction::Inbound;
             call.caller = Some(channel.id.clone());
             call.offered_at = now;
+            call.trunk = Endpoint::name_in(&channel.name);
             call.unproven = Unproven::of(channel);
             call.identity = call.unproven.hidden();
             self.await_identity(now, id);

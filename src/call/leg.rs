@@ -58,7 +58,7 @@ impl Endpoint {
             }
             _ => {}
         }
-        let endpoint = rest.rsplit_once('-').map_or(rest, |(endpoint, _)| endpoint);
+        let endpoint = endpoint_name(rest);
         if plan.trunks.iter().any(|trunk| trunk == endpoint) {
             return Self::Trunk;
         }
@@ -71,9 +71,19 @@ impl Endpoint {
         }
     }
 
+    /// The endpoint's name in a channel's name; for a trunk, the trunk's.
+    pub(crate) fn name_in(channel: &str) -> SmolStr {
+        SmolStr::new(endpoint_name(channel.rsplit_once('/').map_or(channel, |(_, rest)| rest)))
+    }
+
     pub(crate) fn phone(&self) -> Option<&Extension> {
         if let Self::Phone(extension) = self { Some(extension) } else { None }
     }
+}
+
+/// `1001-0000002a` is a channel of the endpoint `1001`.
+fn endpoint_name(rest: &str) -> &str {
+    rest.rsplit_once('-').map_or(rest, |(endpoint, _)| endpoint)
 }
 
 /// One channel.

@@ -97,7 +97,7 @@ impl Model {
         if call.direction != Direction::Inbound {
             return;
         }
-        let identity = call.identity.clone();
+        let (identity, trunk) = (call.identity.clone(), call.trunk.clone());
         match call.stage {
             Stage::Awaiting(_) | Stage::Asked(_) => {
                 let offered_at = call.offered_at;
@@ -108,7 +108,7 @@ impl Model {
             Stage::Identified(_) | Stage::Open => {}
             Stage::Ended => return,
         }
-        self.output(Output::Identify { call: id, identity });
+        self.output(Output::Identify { call: id, identity, trunk });
     }
 
     /// Changes the stage, and the timer with it.

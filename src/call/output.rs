@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use serde::Serialize;
+use smol_str::SmolStr;
 use utoipa::ToSchema;
 
 use super::view::{CallView, Outcome};
@@ -27,6 +28,8 @@ pub enum Output {
         call: CallId,
         /// What the network told.
         identity: Identity,
+        /// The endpoint it came in on.
+        trunk: SmolStr,
     },
 }
 

@@ -110,6 +110,8 @@ pub(crate) struct Call {
     /// All legs it ever had, for those who look it up in the PBX's own records.
     pub(crate) channels: Vec<ChannelId>,
     pub(crate) identity: Identity,
+    /// The endpoint it came in on.
+    pub(crate) trunk: SmolStr,
     /// What the caller's channel itself says, where nobody has said yet whether it may be shown.
     pub(crate) unproven: Unproven,
     /// The dialplan handed the identity over; what the channel itself says counts no more.
@@ -165,6 +167,7 @@ impl Call {
             queued: false,
             abandoned: false,
             told_identity: false,
+            trunk: SmolStr::default(),
             unproven: Unproven::default(),
             overflowed: false,
             told: None,

@@ -117,7 +117,7 @@ impl Rig {
                         self.model.handle(self.now, told);
                     }
                 }
-                Output::Identify { call, identity } => {
+                Output::Identify { call, identity, .. } => {
                     self.asked.push(call);
                     self.callers.push(identity.caller);
                     if let Some(card) = self.answer_with.clone() {

@@ -1,0 +1,206 @@
+//! Decoding plus the call model, on recorded calls multiplied: events a second on one core, memory of a living
+//! call, and whether anything stays behind after a million calls.
+//!
+//! `cargo bench --bench model`. Each call is a recorded one with ids of its own; the rate is a median of
+//! [`RUNS`] runs, beside the decoder alone on the same bytes in the same run.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a bench prints its figures and stops on failure"
+)]
+
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use jiff::Timestamp;
+use tokio_util::codec::Decoder;
+use toritsugi::ami::event::Event;
+use toritsugi::ami::frame::{Decoded, FrameCodec};
+use toritsugi::call::{Input, Model, Output, Plan};
+use toritsugi::ids::PbxId;
+
+const RUNS: usize = 5;
+const CALLS_PER_RUN: u64 = 3_000;
+const LIVE_CALLS: u64 = 10_000;
+const MANY_CALLS: u64 = 1_000_000;
+const EVENTS_PER_SECOND_WANTED: f64 = 200_000.0;
+const BYTES_PER_CALL_WANTED: f64 = 8_192.0;
+
+/// A recorded call whose ids can be replaced by others of the same length.
+struct Template {
+    bytes: Vec<u8>,
+    /// Where ids stand, and how: the ten digits of a unique id's second, or the first eight of a bridge's UUID.
+    seconds: Vec<usize>,
+    bridges: Vec<usize>,
+}
+
+impl Template {
+    fn of(transcript: &[u8]) -> Self {
+        let first = find(transcript, b"Event: Newchannel").unwrap();
+        let bytes = transcript[first..].to_vec();
+        let uniqueid = find(&bytes, b"Uniqueid: ").unwrap() + b"Uniqueid: ".len();
+        let second = bytes[uniqueid..uniqueid + 10].to_vec();
+        let seconds = memchr::memmem::find_iter(&bytes, &second[..7]).collect();
+        let key = b"BridgeUniqueid: ";
+        let bridges = memchr::memmem::find_iter(&bytes, key).map(|at| at + key.len()).collect();
+        Self { bytes, seconds, bridges }
+    }
+
+    fn stamp(&self, n: u64, out: &mut BytesMut) {
+        let start = out.len();
+        out.extend_from_slice(&self.bytes);
+        let second = format!("{:07}", n % 10_000_000);
+        let bridge = format!("{:08x}", n % 0xffff_ffff);
+        for at in &self.seconds {
+            out[start + at..start + at + 7].copy_from_slice(second.as_bytes());
+        }
+        for at in &self.bridges {
+            out[start + at..start + at + 8].copy_from_slice(bridge.as_bytes());
+        }
+    }
+
+    /// The part up to the moment when both talk.
+    fn until_talking(&self) -> Self {
+        let enters: Vec<usize> = memchr::memmem::find_iter(&self.bytes, b"Event: BridgeEnter").collect();
+        let end = enters[1] + find(&self.bytes[enters[1]..], b"\r\n\r\n").unwrap() + 4;
+        let within = |list: &[usize]| list.iter().copied().filter(|at| *at < end).collect();
+        Self {
+            bytes: self.bytes[..end].to_vec(),
+            seconds: within(&self.seconds),
+            bridges: within(&self.bridges),
+        }
+    }
+}
+
+fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
+    memchr::memmem::find(bytes, what)
+}
+
+struct Bench {
+    model: Model,
+    now: Timestamp,
+    codec: FrameCodec,
+    buffer: BytesMut,
+    events: u64,
+    notices: u64,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let plan = Plan {
+            pbx: PbxId::parse("bench").unwrap(),
+            trunks: vec!["trunk".into()],
+            phones: vec!["1XXX".parse().unwrap()],
+            identity_wait: Duration::from_millis(100),
+            ask_wait: Duration::from_millis(100),
+            card_wait: Duration::ZERO,
+        };
+        Self {
+            model: Model::new(plan),
+            now: Timestamp::from_second(1_700_000_000).unwrap(),
+            codec: FrameCodec::without_banner(),
+            buffer: BytesMut::new(),
+            events: 0,
+            notices: 0,
+        }
+    }
+
+    /// One call: 50 ms pass, as at 20 calls a second.
+    fn call(&mut self, template: &Template, n: u64, with_model: bool) {
+        template.stamp(n, &mut self.buffer);
+        self.now = self.now.checked_add(Duration::from_millis(50)).unwrap();
+        while let Some(decoded) = self.codec.decode(&mut self.buffer).unwrap() {
+            let Decoded::Frame(frame) = decoded else { panic!("{decoded:?}") };
+            self.events += 1;
+            let event = Event::decode(&frame).unwrap();
+            if let Some(event) = event.filter(|_| with_model) {
+                self.model.handle(self.now, Input::Pbx(event));
+                self.drain();
+            }
+        }
+        if with_model {
+            self.model.handle_timeout(self.now);
+            self.drain();
+        }
+    }
+
+    fn drain(&mut self) {
+        while let Some(output) = self.model.poll_output() {
+            self.notices += u64::from(matches!(output, Output::Notice(_)));
+        }
+    }
+
+    fn rate(template: &Template, with_model: bool) -> f64 {
+        let mut bench = Self::new();
+        let begun = Instant::now();
+        for n in 0..CALLS_PER_RUN {
+            bench.call(template, n, with_model);
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+        let rate = bench.events as f64 / begun.elapsed().as_secs_f64();
+        assert!(!with_model || bench.notices >= 4 * CALLS_PER_RUN, "{} notices", bench.notices);
+        rate
+    }
+}
+
+fn resident_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+#[expect(clippy::cast_precision_loss, reason = "figures for people")]
+fn main() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/transcripts/asterisk-22/answered-first-operator.ami");
+    let template = Template::of(&std::fs::read(path).unwrap());
+    let (mut alone, mut whole) = (Vec::new(), Vec::new());
+    for _ in 0..RUNS {
+        alone.push(Bench::rate(&template, false));
+        whole.push(Bench::rate(&template, true));
+    }
+    let (alone, whole) = (median(alone), median(whole));
+    println!("| decoding and call model, one core | events/s | ratio |");
+    println!("|---|---:|---:|");
+    println!("| decoding to typed events alone | {alone:.0} | 1.00 |");
+    println!("| decoding and the call model | {whole:.0} | {:.2} |", whole / alone);
+    println!("| wanted | {EVENTS_PER_SECOND_WANTED:.0} | {:.2} times |", whole / EVENTS_PER_SECOND_WANTED);
+    println!();
+
+    let talking = template.until_talking();
+    let mut bench = Bench::new();
+    bench.call(&talking, 0, true);
+    let before = resident_kib();
+    for n in 1..=LIVE_CALLS {
+        bench.call(&talking, n, true);
+    }
+    let per_call = (resident_kib() - before) as f64 * 1_024.0 / LIVE_CALLS as f64;
+    println!("| memory | bytes | ratio |");
+    println!("|---|---:|---:|");
+    println!(
+        "| a living call, of {} with {} legs | {per_call:.0} | {:.2} of the 8 KiB allowed |",
+        bench.model.census().calls,
+        bench.model.census().legs,
+        per_call / BYTES_PER_CALL_WANTED
+    );
+    drop(bench);
+
+    let mut bench = Bench::new();
+    let mut early = 0;
+    for n in 0..MANY_CALLS {
+        bench.call(&template, n, true);
+        if n == MANY_CALLS / 10 {
+            early = resident_kib();
+        }
+    }
+    let late = resident_kib();
+    println!("| resident after {} calls (KiB) | {early} | 1.00 |", MANY_CALLS / 10);
+    println!("| resident after {MANY_CALLS} calls (KiB) | {late} | {:.2} |", late as f64 / early as f64);
+    println!("| left in the model | {:?} | |", bench.model.census());
+}
