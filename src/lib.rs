@@ -6,6 +6,7 @@ pub mod announce;
 pub mod bus;
 pub mod call;
 pub mod config;
+pub mod daemon;
 pub mod directory;
 pub mod gateway;
 pub mod identity;

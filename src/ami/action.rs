@@ -177,6 +177,15 @@ pub struct Originate<'a> {
 /// The one function that Originate may set as a variable: asks the phone to answer by itself.
 pub const AUTO_ANSWER: (&str, &str) = ("PJSIP_HEADER(add,Call-Info)", "<sip:toritsugi>;answer-after=0");
 
+/// What may be read from a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readable {
+    /// Whether its caller's number may be shown, for instance `allowed_not_screened`.
+    Presentation,
+    /// The SIP headers of its call, as our dialplan keeps them: `,PAI1: …,From: …`, each value percent-encoded.
+    Headers,
+}
+
 /// Which events a session gets; an unknown word here would silently mean none, hence a type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EventMask {
@@ -375,6 +384,18 @@ impl Action {
     pub fn setvar(channel: &str, name: &str, value: &str) -> Result<Self, ActionError> {
         variable_name(name)?;
         Self::bare("Setvar").channel(channel)?.with("Variable", name)?.with("Value", value)
+    }
+
+    /// Reads one of the few things worth asking about a channel; the answer's `Value` bears it.
+    ///
+    /// # Errors
+    /// [`ActionError`] when the channel's name cannot be sent.
+    pub fn getvar(channel: &str, what: Readable) -> Result<Self, ActionError> {
+        let name = match what {
+            Readable::Presentation => "CALLERID(num-pres)",
+            Readable::Headers => "TORITSUGI_HEADERS",
+        };
+        Ok(Self::bare("Getvar").channel(channel)?.fixed("Variable", name))
     }
 
     /// Pauses or unpauses a member, in one queue or in all.

@@ -15,7 +15,7 @@ use super::leg::{Endpoint, Leg, dial_status_of};
 use super::model::{Bridge, Model};
 use super::stage::{Call, Unproven};
 use super::view::{Direction, Outcome};
-use crate::ami::event::{BridgeKind, Channel, ChannelState, DialStatus, Event};
+use crate::ami::event::{BridgeKind, Channel, ChannelState, Event};
 use crate::ids::{BridgeId, CallId, ChannelId};
 
 impl Model {

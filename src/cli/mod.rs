@@ -26,6 +26,7 @@ mod import;
 mod operators;
 mod output;
 mod replay;
+mod serve;
 mod user;
 
 use std::path::PathBuf;
@@ -66,6 +67,8 @@ impl Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the daemon beside its PBX until it is told to stop.
+    Serve(serve::Serve),
     /// Test the configuration, the PBX, its dialplan and the store: one line each.
     Check(check::Check),
     /// Say which account and customers a call would pop, and why.
@@ -105,6 +108,7 @@ pub(crate) fn main() -> ExitCode {
 async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let global = &cli.global;
     match cli.command {
+        Command::Serve(command) => command.run(global).await,
         Command::Check(command) => command.run(global).await,
         Command::Explain(command) => command.run(global).await,
         Command::Calls(command) => command.run().await,

@@ -1,0 +1,51 @@
+//! `toritsugi serve`: the daemon, until SIGTERM or SIGINT.
+//!
+//! Its log goes to standard error. The first signal stops it in order; a second one ends it at once.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use toritsugi::config::{LogConfig, LogFormat};
+use toritsugi::daemon;
+use tracing_subscriber::EnvFilter;
+
+use super::Global;
+
+#[derive(Debug, Args)]
+pub(super) struct Serve {}
+
+impl Serve {
+    pub(super) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
+        let config = global.config()?;
+        start_log(&config.log)?;
+        let shutdown = CancellationToken::new();
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let daemon = daemon::run(config, shutdown.clone());
+        let mut daemon = std::pin::pin!(daemon);
+        tokio::select! {
+            ended = &mut daemon => return Ok(ended.map(|()| ExitCode::SUCCESS)?),
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping; a second signal ends it at once");
+        shutdown.cancel();
+        tokio::select! {
+            ended = daemon => Ok(ended.map(|()| ExitCode::SUCCESS)?),
+            _ = terminate.recv() => Ok(ExitCode::FAILURE),
+            _ = interrupt.recv() => Ok(ExitCode::FAILURE),
+        }
+    }
+}
+
+fn start_log(config: &LogConfig) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&config.level)?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started = match config.format {
+        LogFormat::Text => log.with_ansi(false).try_init(),
+        LogFormat::Json => log.json().flatten_event(true).try_init(),
+    };
+    started.map_err(|error| anyhow::anyhow!("cannot start the log: {error}"))
+}

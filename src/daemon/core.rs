@@ -1,0 +1,293 @@
+//! The core task: the one owner and only writer of the call model.
+//!
+//! | comes in | goes to | comes out |
+//! |---|---|---|
+//! | the PBX link's events | the model | notices → bus, journal → clerk |
+//! | the directory's answers | the model | pops that waited |
+//! | time | the model | waits that are over |
+//! | shutdown | - | the loop ends; what the clerk has is written |
+//!
+//! Invariant: nothing in this loop waits for a store, a socket or a desktop. Look-ups run beside it, at most
+//! [`LOOKUPS_MAX`] at once; one that finds no place is answered from memory.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use smol_str::SmolStr;
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::clock::Clock;
+use super::journal::Journal;
+use super::records::Clerk;
+use crate::ami::action::{Action, Readable};
+use crate::ami::client::{ClientEvent, Events, Handle, ListKind, ListResult};
+use crate::ami::event::{Event, USER_EVENT_FIELDS_MAX};
+use crate::ami::frame::Frame;
+use crate::ami::session::ActionOutcome;
+use crate::announce::announce;
+use crate::bus::event::wire_time;
+use crate::bus::{Audience, Bus, Change, Draft, EventKind};
+use crate::call::{Input, Model, NoticeKind, Output, Plan};
+use crate::directory::card::Card;
+use crate::directory::{Directory, Found};
+use crate::identity::Identity;
+use crate::ids::{CallId, ChannelId};
+
+/// Most look-ups in the store at the same time.
+pub const LOOKUPS_MAX: usize = 256;
+/// How long a look-up may take before the pop is left with what memory knows.
+pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
+/// Most answers of the directory that wait for the core.
+const ANSWERS_QUEUED_MAX: usize = 1_024;
+
+/// What the core works with.
+pub(super) struct Parts {
+    pub(super) plan: Plan,
+    pub(super) bus: Bus,
+    pub(super) directory: Directory,
+    pub(super) clerk: Clerk,
+    pub(super) pbx: Handle,
+    pub(super) tasks: TaskTracker,
+}
+
+/// The core's own state beside the model.
+pub(super) struct Core {
+    parts: Parts,
+    model: Model,
+    clock: Clock,
+    journal: Journal,
+    lookups: Arc<Semaphore>,
+    /// Where what runs beside the loop brings its answers.
+    answers: mpsc::Sender<Input>,
+    link: Link,
+}
+
+/// What is known of the link to the PBX.
+#[derive(Default)]
+struct Link {
+    /// Since when it is down, after having been up.
+    down_since: Option<(Timestamp, String)>,
+    /// When the PBX started, in its own words.
+    started: Option<String>,
+}
+
+impl Core {
+    /// Runs until `shutdown`, or until the link's tasks are gone.
+    pub(super) async fn run(parts: Parts, mut events: Events, shutdown: CancellationToken) {
+        let (answers, mut answered) = mpsc::channel(ANSWERS_QUEUED_MAX);
+        let model = Model::new(parts.plan.clone());
+        let lookups = Arc::new(Semaphore::new(LOOKUPS_MAX));
+        let (clock, journal, link) = (Clock::start(), Journal::default(), Link::default());
+        let mut core = Self { parts, model, clock, journal, lookups, answers, link };
+        loop {
+            let due = core.model.poll_timeout().map(|at| core.clock.instant_of(at));
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return,
+                Some(answer) = answered.recv() => core.input(answer),
+                batch = events.next_batch() => match batch {
+                    Some(batch) => batch.into_iter().for_each(|event| core.take(event)),
+                    None => return,
+                },
+                () = sleep_until(due) => {
+                    let now = core.clock.now();
+                    core.model.handle_timeout(now);
+                    core.drain();
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, event: ClientEvent) {
+        match event {
+            ClientEvent::Frame(frame) => self.frame(&frame),
+            ClientEvent::ListItem(ListKind::Channels, frame) => self.frame(&frame),
+            ClientEvent::ListBegin(ListKind::Channels) => self.input(Input::ListBegan),
+            ClientEvent::ListEnd(ListKind::Channels, ListResult::Complete) => self.input(Input::ListEnded),
+            ClientEvent::ListEnd(ListKind::Channels, _) => self.input(Input::ListFailed),
+            ClientEvent::ListBegin(_) | ClientEvent::ListItem(..) | ClientEvent::ListEnd(..) => {}
+            ClientEvent::ListsTaken { complete } => {
+                if !complete {
+                    self.parts.pbx.resync();
+                }
+            }
+            ClientEvent::Up { epoch, version } => self.link_up(epoch, &version.to_string()),
+            ClientEvent::Started { at } => self.pbx_started(at),
+            ClientEvent::Down { reason, .. } => self.link_down(&reason.to_string()),
+            ClientEvent::Quarantined(quarantined) => {
+                let reason = quarantined.reason;
+                tracing::warn!(%reason, "a frame that Asterisk does not write was set aside; listing again");
+                self.parts.pbx.resync();
+            }
+            ClientEvent::Overrun { dropped } => {
+                tracing::error!(dropped, "events of the PBX came faster than they were read; listing again");
+                self.parts.pbx.resync();
+            }
+            ClientEvent::ActionsUp => tracing::info!("orders can be given to the PBX"),
+            ClientEvent::ActionsDown { reason } => {
+                tracing::warn!(%reason, "no orders can be given to the PBX")
+            }
+            ClientEvent::LoginRefused { session, refusal, retry_in } => {
+                tracing::error!(?session, %refusal, ?retry_in, "the PBX refuses the login; check manager.conf");
+            }
+            ClientEvent::Unreachable { session, reason, retry_in } => {
+                tracing::warn!(?session, %reason, ?retry_in, "the PBX cannot be reached");
+            }
+        }
+    }
+
+    fn frame(&mut self, frame: &Frame) {
+        match Event::decode(frame) {
+            Ok(Some(event)) => self.input(Input::Pbx(event)),
+            Ok(None) => {}
+            Err(error) => tracing::debug!(%error, "an event was left out"),
+        }
+    }
+
+    fn input(&mut self, input: Input) {
+        let now = self.clock.now();
+        self.model.handle(now, input);
+        self.drain();
+    }
+
+    fn drain(&mut self) {
+        while let Some(output) = self.model.poll_output() {
+            match output {
+                Output::Notice(notice) => {
+                    self.parts.bus.publish(announce(&notice));
+                    if let Some(record) = self.journal.note(&notice, self.parts.directory.plan()) {
+                        self.parts.clerk.file(record);
+                    }
+                    if let NoticeKind::Presented { operator } = &notice.kind {
+                        tracing::debug!(call = %notice.view.id, %operator, "pop");
+                    }
+                }
+                Output::AskChannel { call, channel } => self.ask(call, &channel),
+                Output::Identify { call, identity, trunk } => self.identify(call, &identity, &trunk),
+            }
+        }
+    }
+
+    /// Memory answers at once for whom a call is; who calls is looked up beside the loop.
+    fn identify(&mut self, call: CallId, identity: &Identity, trunk: &str) {
+        let found = self.parts.directory.identify(identity, Some(trunk));
+        let bare = Arc::new(self.parts.directory.bare_card(&found));
+        let now = self.clock.now();
+        let place = Arc::clone(&self.lookups).try_acquire_owned();
+        let in_store = found.account.is_some() && found.caller_number.is_some();
+        let complete = place.is_err() || !in_store;
+        self.model.handle(now, Input::CardFound { call, card: Arc::clone(&bare), complete });
+        let (Ok(place), false) = (place, complete) else { return };
+        let (directory, answers) = (self.parts.directory.clone(), self.answers.clone());
+        self.parts.tasks.spawn(async move {
+            let card = look_up(&directory, &found).await.map_or(bare, Arc::new);
+            // The core is gone only when the daemon ends.
+            let _ = answers.send(Input::CardFound { call, card, complete: true }).await;
+            drop(place);
+        });
+    }
+
+    /// The dialplan said nothing of this call: the PBX is asked beside the loop.
+    fn ask(&mut self, call: CallId, channel: &ChannelId) {
+        let Ok(place) = Arc::clone(&self.lookups).try_acquire_owned() else { return };
+        let (pbx, answers, channel) = (self.parts.pbx.clone(), self.answers.clone(), channel.clone());
+        self.parts.tasks.spawn(async move {
+            let headers = read(&pbx, &channel, Readable::Headers).await.unwrap_or_default();
+            let presentation = read(&pbx, &channel, Readable::Presentation).await;
+            let _ =
+                answers.send(Input::ChannelTold { call, presentation, headers: headers_of(&headers) }).await;
+            drop(place);
+        });
+    }
+
+    fn link_up(&mut self, epoch: u64, version: &str) {
+        let now = self.clock.now();
+        tracing::info!(epoch, version, "the link to the PBX is up");
+        self.tell(EventKind::PbxUp, json!({ "epoch": epoch, "version": version }), Some((true, now)));
+        if let Some((from, cause)) = self.link.down_since.take() {
+            let gap = json!({ "from": wire_time(from), "to": wire_time(now), "cause": cause });
+            self.tell(EventKind::PbxGap, gap, None);
+        }
+    }
+
+    /// Another start than before means that every call of before is over.
+    fn pbx_started(&mut self, at: Option<String>) {
+        let restarted = match (&self.link.started, &at) {
+            (Some(before), Some(now)) => before != now,
+            _ => false,
+        };
+        if at.is_some() {
+            self.link.started = at;
+        }
+        self.input(Input::LinkUp { restarted });
+        if restarted {
+            tracing::warn!("the PBX was restarted");
+            self.tell(EventKind::PbxRestarted, json!({ "started": self.link.started }), None);
+        }
+    }
+
+    fn link_down(&mut self, reason: &str) {
+        let now = self.clock.now();
+        tracing::warn!(reason, "the link to the PBX is down");
+        self.link.down_since = Some((now, reason.to_owned()));
+        self.input(Input::LinkDown);
+        self.tell(EventKind::PbxDown, json!({ "reason": reason }), Some((false, now)));
+    }
+
+    fn tell(&mut self, kind: EventKind, data: Value, link: Option<(bool, Timestamp)>) {
+        let change = link.map_or(Change::None, |(up, since)| Change::Pbx { up, since });
+        let at = self.clock.now();
+        self.parts.bus.publish(Draft { kind, at, call: None, audience: Audience::All, data, change });
+    }
+}
+
+/// One thing about a channel; `None` when it cannot be had.
+async fn read(pbx: &Handle, channel: &ChannelId, what: Readable) -> Option<String> {
+    let action = Action::getvar(channel.as_str(), what).ok()?;
+    match pbx.send(action).await {
+        ActionOutcome::Response(frame) if frame.get("Response") == Some(b"Success") => {
+            frame.text("Value").map(|value| value.into_owned()).filter(|value| !value.is_empty())
+        }
+        _ => None,
+    }
+}
+
+/// `,PAI1: %3Csip…,From: …` as our dialplan keeps it, or nothing.
+fn headers_of(kept: &str) -> Vec<(SmolStr, Vec<u8>)> {
+    let pairs = kept.split(',').filter_map(|pair| pair.split_once(": "));
+    let mut headers: Vec<_> = pairs
+        .take(USER_EVENT_FIELDS_MAX)
+        .map(|(name, value)| (SmolStr::new(name), value.as_bytes().to_vec()))
+        .collect();
+    if !headers.is_empty() {
+        headers.push(("Encoding".into(), b"percent".to_vec()));
+    }
+    headers
+}
+
+async fn look_up(directory: &Directory, found: &Found) -> Option<Card> {
+    match tokio::time::timeout(LOOKUP_TIMEOUT, directory.card(found)).await {
+        Ok(Ok(card)) => Some(card),
+        Ok(Err(error)) => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the caller could not be looked up");
+            None
+        }
+        Err(_) => {
+            tracing::warn!(
+                "the caller could not be looked up within {LOOKUP_TIMEOUT:?}; is the store's disk slow?"
+            );
+            None
+        }
+    }
+}
+
+async fn sleep_until(due: Option<tokio::time::Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}

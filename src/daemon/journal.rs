@@ -1,0 +1,92 @@
+//! The journal: what happened inside each call, kept while it lives, so that its record tells the whole story.
+//!
+//! Invariant: pure; one open entry per living call, closed and handed out by `Ended`; an entry has at most
+//! [`SEGMENTS_PER_CALL_MAX`] segments.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+
+use crate::call::{Notice, NoticeKind};
+use crate::directory::numbers::NumberPlan;
+use crate::ids::{CallId, Extension};
+use crate::store::{FinishedCall, Segment};
+
+/// Most segments that are kept of one call; a call that rings round a queue for an hour makes many.
+pub(super) const SEGMENTS_PER_CALL_MAX: usize = 200;
+
+/// The stories of all living calls.
+#[derive(Debug, Default)]
+pub(super) struct Journal {
+    calls: HashMap<CallId, Vec<Segment>>,
+}
+
+impl Journal {
+    /// Notes what happened; the record of a call that has ended comes out.
+    pub(super) fn note(&mut self, notice: &Notice, plan: &NumberPlan) -> Option<FinishedCall> {
+        let at = notice.at;
+        let story = self.calls.entry(notice.view.id).or_default();
+        match &notice.kind {
+            NoticeKind::Presented { operator } => open(story, "presented", operator, at),
+            NoticeKind::Rescinded { operator, reason } => {
+                let result = serde_json::to_value(reason).ok().and_then(|v| v.as_str().map(str::to_owned));
+                close(story, Some(operator), at, result.as_deref());
+            }
+            NoticeKind::Answered { operator } => {
+                close(story, Some(operator), at, Some("answered"));
+                story.iter_mut().filter(|s| s.kind != "presented").for_each(|s| end(s, at, None));
+                open(story, "talking", operator, at);
+            }
+            NoticeKind::Held { operator } => open(story, "held", operator, at),
+            NoticeKind::Resumed { operator } => close_kind(story, "held", operator, at),
+            NoticeKind::Offered => {}
+            NoticeKind::Updated => {
+                if notice.view.operator.is_none() {
+                    story.iter_mut().filter(|s| s.kind != "presented").for_each(|s| end(s, at, None));
+                }
+            }
+            NoticeKind::Ended { operators, channels, .. } => {
+                close(story, None, at, None);
+                let segments = self.calls.remove(&notice.view.id).unwrap_or_default();
+                let mut record = FinishedCall::of(&notice.view, plan);
+                record.operators.clone_from(operators);
+                record.channels.clone_from(channels);
+                record.segments = segments;
+                return Some(record);
+            }
+        }
+        None
+    }
+}
+
+fn open(story: &mut Vec<Segment>, kind: &str, operator: &Extension, at: Timestamp) {
+    if story.len() < SEGMENTS_PER_CALL_MAX {
+        let operator = Some(operator.clone());
+        story.push(Segment {
+            kind: kind.into(),
+            operator,
+            target: None,
+            from: at,
+            until: None,
+            result: None,
+        });
+    }
+}
+
+/// Ends what is open, of one operator or of all.
+fn close(story: &mut [Segment], operator: Option<&Extension>, at: Timestamp, result: Option<&str>) {
+    let concerned = |s: &&mut Segment| operator.is_none() || s.operator.as_ref() == operator;
+    story.iter_mut().filter(concerned).for_each(|s| end(s, at, result));
+}
+
+fn close_kind(story: &mut [Segment], kind: &str, operator: &Extension, at: Timestamp) {
+    let concerned = |s: &&mut Segment| s.kind == kind && s.operator.as_ref() == Some(operator);
+    story.iter_mut().filter(concerned).for_each(|s| end(s, at, None));
+}
+
+fn end(segment: &mut Segment, at: Timestamp, result: Option<&str>) {
+    if segment.until.is_none() {
+        segment.until = Some(at);
+        segment.result = result.map(str::to_owned);
+    }
+}

@@ -1,0 +1,196 @@
+//! The daemon: builds the parts, owns the tasks, and ends them in order.
+//!
+//! Start: configuration → store → directory and people → bus → PBX link → gateway. What cannot work later (the
+//! port is taken, the database cannot be opened) stops the start with one line that says what to do. What may
+//! come and go (the PBX, its users and permissions) does not: the daemon serves, says so, and tries again.
+//!
+//! Stop: no new requests; streams end, so that desktops resume elsewhere or later; the PBX link logs off; records
+//! that wait are written. [`STOP_MAX`] bounds it all.
+//!
+//! Only this module reads clocks and draws random numbers; what it starts gets them as parameters.
+//!
+//! Read next: `core.rs` (the one loop), `journal.rs` and `records.rs` (what is kept), `clock.rs`.
+
+mod clock;
+mod core;
+mod journal;
+mod records;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::core::{Core, Parts};
+pub use self::core::{LOOKUP_TIMEOUT, LOOKUPS_MAX};
+pub use self::records::RECORDS_QUEUED_MAX;
+use crate::ami::client;
+use crate::bus::{Bus, BusSettings, StreamToken};
+use crate::call::Plan;
+use crate::config::{Config, ConfigError};
+use crate::directory::{Directory, DirectoryOptions};
+use crate::gateway::{self, App, Metrics};
+use crate::operator::People;
+use crate::store::{Store, StoreError};
+
+/// How long the dialplan may take to tell a call's identity before the channel is asked.
+pub const IDENTITY_WAIT: Duration = Duration::from_millis(100);
+/// How long the PBX may take to say whether a number may be shown.
+pub const ASK_WAIT: Duration = Duration::from_millis(150);
+/// How often accounts that another process changed are read anew.
+pub const DIRECTORY_REFRESH: Duration = Duration::from_secs(2);
+/// How long what still runs may take after the gateway has drained.
+pub const STOP_MAX: Duration = Duration::from_secs(10);
+
+/// Why the daemon does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The configuration does not hold together.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The store.
+    #[error("cannot use the store {path}")]
+    Store {
+        /// The database.
+        path: PathBuf,
+        /// Why.
+        source: StoreError,
+    },
+    /// The gateway's address.
+    #[error("cannot listen on {address}: is another daemon running there? choose another gateway.listen")]
+    Listen {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The gateway.
+    #[error("the gateway failed")]
+    Gateway(#[source] std::io::Error),
+    /// No random numbers.
+    #[error("the system gives no random numbers")]
+    Random,
+}
+
+/// Runs the daemon until `shutdown`; it answers on the configured address.
+///
+/// # Errors
+/// [`RunError`]: it could not be started, or the gateway's listener failed.
+pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), RunError> {
+    let address = config.gateway.listen;
+    let listener = TcpListener::bind(address).await.map_err(|source| RunError::Listen { address, source })?;
+    run_on(listener, config, shutdown).await
+}
+
+/// As [`run`], on a listener that is there already: tests bind port 0.
+///
+/// # Errors
+/// [`RunError`]: it could not be started, or the gateway's listener failed.
+pub async fn run_on(
+    listener: TcpListener,
+    config: Config,
+    shutdown: CancellationToken,
+) -> Result<(), RunError> {
+    let tasks = TaskTracker::new();
+    let store = open_store(&config).await?;
+    let directory = Directory::load(store.clone(), DirectoryOptions::from(&config.directory))
+        .await
+        .map_err(|source| RunError::Store { path: config.store.path.clone(), source })?;
+    let roster = store.roster().await;
+    let people =
+        People::new(roster.map_err(|source| RunError::Store { path: config.store.path.clone(), source })?);
+    let bus = Bus::new(BusSettings {
+        pbx: config.pbx.name.clone(),
+        stream: StreamToken::from_number(random().map_err(|_| RunError::Random)?),
+        replay_events_max: config.bus.replay_events,
+        subscriber_events_max: config.bus.subscriber_events_max,
+        subscribers_max: config.gateway.subscribers_max,
+    });
+    // The link outlives the gateway's drain: a call that is being answered is still followed.
+    let link_shutdown = CancellationToken::new();
+    let (pbx, events) = client::connect(config.pbx.link(seed)?, link_shutdown.clone());
+    let parts = Parts {
+        plan: plan(&config),
+        bus: bus.clone(),
+        directory: directory.clone(),
+        clerk: records::Clerk::start(store.clone(), &tasks),
+        pbx: pbx.clone(),
+        tasks: tasks.clone(),
+    };
+    tasks.spawn(Core::run(parts, events, link_shutdown.clone()));
+    tasks.spawn(keep_directory(directory.clone(), link_shutdown.clone()));
+    let app = App {
+        settings: (&config.gateway).into(),
+        bus: bus.clone(),
+        store: store.clone(),
+        people,
+        metrics: Arc::new(Metrics::default()),
+        clock: gateway::Clock::new(Timestamp::now),
+    };
+    let served = gateway::serve(listener, app, shutdown).await.map_err(RunError::Gateway);
+    bus.close();
+    link_shutdown.cancel();
+    tasks.close();
+    let ended = async {
+        pbx.closed().await;
+        tasks.wait().await;
+    };
+    if tokio::time::timeout(STOP_MAX, ended).await.is_err() {
+        tracing::error!("records were still waiting for the store when the time to stop was over");
+    }
+    store.close().await;
+    served
+}
+
+async fn open_store(config: &Config) -> Result<Store, RunError> {
+    let path = &config.store.path;
+    Store::open(path).await.map_err(|source| RunError::Store { path: path.clone(), source })
+}
+
+fn plan(config: &Config) -> Plan {
+    let pbx = &config.pbx;
+    Plan {
+        pbx: pbx.name.clone(),
+        trunks: pbx.trunks.clone(),
+        phones: pbx.operator_extensions.iter().chain(&pbx.supervisor_extensions).cloned().collect(),
+        identity_wait: IDENTITY_WAIT,
+        ask_wait: ASK_WAIT,
+        card_wait: config.pop.store_wait,
+    }
+}
+
+/// Accounts that the command line imported show in the next pop.
+async fn keep_directory(directory: Directory, shutdown: CancellationToken) {
+    let mut every = tokio::time::interval(DIRECTORY_REFRESH);
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            _ = every.tick() => {}
+        }
+        match directory.refresh().await {
+            Ok(true) => {
+                tracing::info!(accounts = directory.accounts_in_memory(), "the accounts were read anew")
+            }
+            Ok(false) => {}
+            Err(error) => tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "cannot read the accounts; pops go on from memory"
+            ),
+        }
+    }
+}
+
+fn random() -> Result<u64, getrandom::Error> {
+    getrandom::u64()
+}
+
+/// Makes ActionIDs that nobody outside can guess. [`run`] has seen that random numbers can be had.
+#[expect(clippy::expect_used, reason = "a system that stops giving random numbers cannot log in safely")]
+fn seed() -> u64 {
+    random().expect("the system gave random numbers before")
+}
