@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use super::problem::{Kind, Problem};
+use crate::directory::Directory;
 use crate::ids::{CallId, RecordId};
 
 /// A JSON body.
@@ -114,4 +115,17 @@ impl<S: Send + Sync> FromRequestParts<S> for RecordPath {
 /// Reads the id of a record.
 pub(crate) fn record(text: &str) -> Option<RecordId> {
     Uuid::try_parse(text).ok().map(RecordId)
+}
+
+/// A number out of a query, where an unescaped `+81…` has arrived as a space and digits.
+pub(crate) fn plus(number: &str) -> String {
+    number.strip_prefix(' ').map_or_else(|| number.to_owned(), |digits| format!("+{digits}"))
+}
+
+/// The key of a number out of a query.
+pub(crate) fn number(directory: &Directory, key: &str, text: &str) -> Result<String, Problem> {
+    let number = directory.number(&plus(text));
+    number
+        .map(|n| n.key().to_owned())
+        .ok_or_else(|| Kind::InvalidQuery.with(format!("{key}: no telephone number")))
 }

@@ -12,13 +12,14 @@
 //! [`KEPT_FOR`]. Answers that hold a secret shown once are not kept: see [`Secretive`].
 
 use std::collections::{HashMap, VecDeque};
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, IntoResponseParts, Response, ResponseParts};
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
@@ -43,6 +44,15 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 /// Marks an answer that must not be kept.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Secretive;
+
+impl IntoResponseParts for Secretive {
+    type Error = Infallible;
+
+    fn into_response_parts(self, mut parts: ResponseParts) -> Result<ResponseParts, Infallible> {
+        parts.extensions_mut().insert(self);
+        Ok(parts)
+    }
+}
 
 /// Which order it is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -5,7 +5,7 @@
 //! | `routes.rs` | the table of routes: start here |
 //! | `serve.rs`, `connection.rs` | accepting, limits, time-outs, the end |
 //! | `auth.rs`, `bearers.rs`, `throttle.rs`, `session.rs` | who asks: tokens, cookies, sign-in, too many failures |
-//! | `problem.rs`, `extract.rs` | errors (RFC 9457) and the reading of requests |
+//! | `problem.rs`, `extract.rs`, `query.rs` | errors (RFC 9457) and the reading of requests |
 //! | `stream.rs`, `sse.rs`, `websocket.rs` | the events, once, and over two transports |
 //! | `idempotency.rs` | a repeated order gets the first answer |
 //! | `calls.rs`, `operators.rs`, `users.rs`, … | one file per resource |
@@ -18,25 +18,30 @@
 //!
 //! It holds no state of calls: it reads the [`Bus`] and the [`Store`], and gives orders through the daemon.
 
+mod accounts;
 mod auth;
 mod bearers;
 mod calls;
 mod connection;
+mod contacts;
+mod customers;
+mod explain;
 mod extract;
 mod health;
 mod idempotency;
 mod metrics;
 mod openapi;
 mod operators;
-mod page;
 mod people;
 mod problem;
+mod query;
 mod routes;
 mod serve;
 mod session;
 mod sse;
 mod stream;
 mod throttle;
+mod tokens;
 mod users;
 mod websocket;
 
@@ -49,6 +54,7 @@ use smol_str::SmolStr;
 
 use crate::bus::Bus;
 use crate::config::GatewayConfig;
+use crate::directory::Directory;
 use crate::operator::People;
 use crate::store::Store;
 
@@ -65,6 +71,8 @@ pub struct App {
     pub bus: Bus,
     /// Records.
     pub store: Store,
+    /// Accounts in memory, and the door to the directory's records.
+    pub directory: Directory,
     /// Who is who; refreshed from the store by the gateway.
     pub people: People,
     /// Where it counts.
@@ -88,8 +96,12 @@ pub struct Settings {
     pub body_bytes_max: usize,
     /// On a stop, how long open requests get to finish.
     pub drain: Duration,
+    /// How often a stream gets a sign of life.
+    pub heartbeat: Duration,
 }
 
+/// How often a stream gets a sign of life: the contract says so.
+const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Connections beyond those that follow the events: requests of the same desktops, probes, the command line.
 const CONNECTIONS_BESIDE_STREAMS: usize = 512;
 
@@ -102,6 +114,7 @@ impl From<&GatewayConfig> for Settings {
             connections_max: config.subscribers_max + CONNECTIONS_BESIDE_STREAMS,
             body_bytes_max: config.body_bytes_max,
             drain: config.drain,
+            heartbeat: HEARTBEAT,
         }
     }
 }

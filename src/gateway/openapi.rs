@@ -9,7 +9,10 @@ use serde::Serialize;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi, ToSchema};
 
-use super::{calls, health, metrics, operators, session, sse, users, websocket};
+use super::{
+    accounts, calls, contacts, customers, explain, health, metrics, operators, session, sse, tokens, users,
+    websocket,
+};
 use crate::bus::EventKind;
 
 /// An event, as it is in `data:` of `/v1/events` and in each message of `/v1/events/ws`.
@@ -49,8 +52,12 @@ fn kinds() -> utoipa::openapi::schema::Object {
         sse::follow, websocket::upgrade,
         calls::list, calls::show, calls::acknowledge,
         operators::list,
+        accounts::list, accounts::create, accounts::show, accounts::change, accounts::delete,
+        customers::list, customers::create, customers::show, customers::change, customers::delete,
+        contacts::list, contacts::create, contacts::show, contacts::change, contacts::delete,
+        explain::explain,
         users::list, users::create, users::show, users::change, users::revoke,
-        users::tokens, users::create_token, users::revoke_token,
+        tokens::list, tokens::create, tokens::revoke,
         health::alive, health::ready, metrics::show,
     ),
     components(schemas(EventSchema, crate::bus::PbxStatus)),

@@ -13,6 +13,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::bus::SubscribeError;
+use crate::directory::EditError;
 use crate::identity::printable;
 use crate::store::StoreError;
 
@@ -176,6 +177,15 @@ impl From<StoreError> for Problem {
                 let problem = Self::from(Kind::StoreUnavailable);
                 if passing { problem.retry_after(Duration::from_secs(1)) } else { problem }
             }
+        }
+    }
+}
+
+impl From<EditError> for Problem {
+    fn from(error: EditError) -> Self {
+        match error {
+            EditError::Record(error) => Kind::InvalidBody.with(error.to_string()),
+            EditError::Store(error) => error.into(),
         }
     }
 }

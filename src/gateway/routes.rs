@@ -26,7 +26,8 @@ use super::problem::{Kind, Problem};
 use super::session::SignIns;
 use super::throttle::Throttle;
 use super::{
-    App, auth, calls, health, idempotency, metrics, openapi, operators, session, sse, users, websocket,
+    App, accounts, auth, calls, contacts, customers, explain, health, idempotency, metrics, openapi,
+    operators, session, sse, tokens, users, websocket,
 };
 
 /// How long a request may take, its body included; the head of a stream's answer, too.
@@ -71,10 +72,20 @@ pub(crate) fn router(gate: Arc<Gate>) -> Router {
         .route("/v1/calls/{call}", get(calls::show))
         .route("/v1/calls/{call}/ack", post(calls::acknowledge))
         .route("/v1/operators", get(operators::list))
+        .route("/v1/accounts", get(accounts::list).post(accounts::create))
+        .route("/v1/accounts/{account}", get(accounts::show).patch(accounts::change).delete(accounts::delete))
+        .route("/v1/customers", get(customers::list).post(customers::create))
+        .route(
+            "/v1/customers/{customer}",
+            get(customers::show).patch(customers::change).delete(customers::delete),
+        )
+        .route("/v1/contacts", get(contacts::list).post(contacts::create))
+        .route("/v1/contacts/{contact}", get(contacts::show).patch(contacts::change).delete(contacts::delete))
+        .route("/v1/explain", get(explain::explain))
         .route("/v1/users", get(users::list).post(users::create))
         .route("/v1/users/{user}", get(users::show).patch(users::change).delete(users::revoke))
-        .route("/v1/users/{user}/tokens", get(users::tokens).post(users::create_token))
-        .route("/v1/users/{user}/tokens/{token}", delete(users::revoke_token))
+        .route("/v1/users/{user}/tokens", get(tokens::list).post(tokens::create))
+        .route("/v1/users/{user}/tokens/{token}", delete(tokens::revoke))
         .route_layer(from_fn_with_state(Arc::clone(&gate), idempotency::once))
         .route_layer(from_fn_with_state(Arc::clone(&gate), auth::authenticate));
     let sign_in = Router::new().route("/v1/session", post(session::create));

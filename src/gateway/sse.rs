@@ -18,8 +18,9 @@ use super::auth::Caller;
 use super::connection::Link;
 use super::extract::Asked;
 use super::problem::{Problem, ProblemBody};
+use super::query::After;
 use super::routes::Gate;
-use super::stream::{After, Frame, Stream, after};
+use super::stream::{Frame, Stream, after};
 use crate::operator::Permission;
 
 /// How long a browser waits before it comes back, in milliseconds.

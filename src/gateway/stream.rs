@@ -4,7 +4,7 @@
 //! |---|---|
 //! | it connects or comes back | `stream.resumed` or `stream.snapshot`, then events |
 //! | its sight changes (another team, another extension) | a new `stream.snapshot`, then events |
-//! | [`HEARTBEAT`] passes | a sign of life; the store is asked whether its token is still valid |
+//! | [`super::Settings::heartbeat`] passes | a sign of life; the store is asked whether its token is still valid |
 //! | token expired or revoked, user revoked | the end, with the reason |
 //! | it read too slowly | the end; it resumes by its last id |
 //! | shutdown | the end; it resumes elsewhere or later |
@@ -13,37 +13,24 @@
 //! handed on as the bytes that the bus made, never serialised again.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::http::HeaderMap;
 use bytes::Bytes;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
-use utoipa::IntoParams;
 
 use super::auth::Caller;
 use super::bearers::Hold;
 use super::problem::{Kind, Problem};
+use super::query::After;
 use super::routes::Gate;
 use crate::bus::event::wire_time;
 use crate::bus::{Ended, Event, EventId, First, PbxStatus, Snapshot, Subscription};
 use crate::call::view::CallView;
 use crate::operator::Roster;
-
-/// How often a sign of life is sent.
-pub(crate) const HEARTBEAT: Duration = Duration::from_secs(15);
-
-/// Where to go on.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct After {
-    /// The id of the last event received; the header `Last-Event-ID` counts more.
-    after: Option<String>,
-}
 
 /// The id to go on from, out of header or query.
 pub(crate) fn after(headers: &HeaderMap, asked: After) -> Result<Option<EventId>, Problem> {
@@ -134,7 +121,8 @@ impl Stream {
         let mut roster = gate.app.people.watch();
         roster.mark_changed();
         let subscription = gate.app.bus.subscribe(caller.viewer.clone(), after)?;
-        let mut heartbeat = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
+        let every = gate.app.settings.heartbeat;
+        let mut heartbeat = interval_at(Instant::now() + every, every);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Ok(Self {
             gate: Arc::clone(gate),

@@ -1,26 +1,25 @@
-//! People who may sign in, and their tokens: for administrators.
+//! People who may sign in: for administrators.
 
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use super::auth::Caller;
-use super::extract::{Asked, Body, Nothing, RecordPath, record};
-use super::page::{Page, PageQuery};
+use super::extract::{Asked, Body, Nothing, RecordPath};
 use super::problem::{Kind, Problem, ProblemBody};
+use super::query::PageQuery;
 use super::routes::Gate;
-use super::session::fresh_token;
 use crate::bus::event::wire_time;
 use crate::identity::printable;
 use crate::ids::{Extension, RecordId};
 use crate::operator::{PasswordHash, Permission, Role};
-use crate::store::users::{TokenDraft, TokenKind, TokenRecord, UserChange, UserDraft, UserRecord};
+use crate::store::Page;
+use crate::store::users::{TokenKind, UserChange, UserDraft, UserRecord};
 
 /// Longest name, reading, team or label, in characters.
 const NAME_CHARS_MAX: usize = 80;
@@ -123,64 +122,6 @@ pub(crate) fn named<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     Option::deserialize(d).map(Some)
 }
 
-/// A token, without its text.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct TokenView {
-    /// The record.
-    #[schema(value_type = uuid::Uuid)]
-    id: RecordId,
-    /// What it is called.
-    label: String,
-    /// Whether a page's sign-in made it.
-    session: bool,
-    /// When it was made.
-    #[schema(format = DateTime)]
-    created_at: String,
-    /// When it ends.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(format = DateTime)]
-    expires_at: Option<String>,
-    /// When it was last used, give or take a minute.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(format = DateTime)]
-    last_used_at: Option<String>,
-}
-
-impl From<TokenRecord> for TokenView {
-    fn from(token: TokenRecord) -> Self {
-        Self {
-            id: token.id,
-            label: token.label,
-            session: token.kind == TokenKind::Session,
-            created_at: wire_time(token.created_at),
-            expires_at: token.expires_at.map(wire_time),
-            last_used_at: token.last_used_at.map(wire_time),
-        }
-    }
-}
-
-/// A new token.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct NewToken {
-    /// What to call it.
-    #[serde(default)]
-    label: String,
-    /// When it ends; never, when not given.
-    #[schema(value_type = Option<String>, format = DateTime)]
-    expires_at: Option<Timestamp>,
-}
-
-/// A new token's text: shown this once.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct TokenMade {
-    /// The record.
-    #[schema(value_type = uuid::Uuid)]
-    id: RecordId,
-    /// What to write after `Authorization: Bearer`.
-    token: String,
-}
-
 /// All users, revoked ones included, in the order they were made.
 #[utoipa::path(get, path = "/v1/users", tag = "users", params(PageQuery), responses(
     (status = 200, description = "A page", body = Page<UserView>),
@@ -193,8 +134,8 @@ pub(crate) async fn list(
 ) -> Result<Json<Page<UserView>>, Problem> {
     caller.needs(Permission::ManagePeople)?;
     let wanted = query.read()?;
-    let found = gate.app.store.users(wanted.after, wanted.limit + 1).await?;
-    Ok(Json(Page::of(found, wanted, |user| user.person.id, UserView::from)))
+    let found = gate.app.store.users(wanted.after, wanted.limit).await?;
+    Ok(Json(Page { items: found.items.into_iter().map(UserView::from).collect(), next: found.next }))
 }
 
 /// Makes a user.
@@ -300,89 +241,7 @@ pub(crate) async fn revoke(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// The valid and expired tokens of a user, newest first.
-#[utoipa::path(get, path = "/v1/users/{user}/tokens", tag = "users",
-    params(("user" = uuid::Uuid, Path, description = "The user")),
-    responses(
-        (status = 200, description = "All of them", body = Page<TokenView>),
-        (status = 404, description = "unknown-record", body = ProblemBody),
-    )
-)]
-pub(crate) async fn tokens(
-    State(gate): State<Arc<Gate>>,
-    caller: Caller,
-    RecordPath(id): RecordPath,
-    Asked(Nothing {}): Asked<Nothing>,
-) -> Result<Json<Page<TokenView>>, Problem> {
-    caller.needs(Permission::ManagePeople)?;
-    user(&gate, id).await?;
-    let items = gate.app.store.tokens_of(id).await?.into_iter().map(TokenView::from).collect();
-    Ok(Json(Page { items, next: None }))
-}
-
-/// Gives a user another token; its text is in this answer and nowhere else.
-#[utoipa::path(post, path = "/v1/users/{user}/tokens", tag = "users",
-    params(("user" = uuid::Uuid, Path, description = "The user")),
-    request_body = NewToken,
-    responses(
-        (status = 201, description = "The token", body = TokenMade),
-        (status = 404, description = "unknown-record", body = ProblemBody),
-        (status = 409, description = "value-taken: as many tokens as may be", body = ProblemBody),
-    )
-)]
-pub(crate) async fn create_token(
-    State(gate): State<Arc<Gate>>,
-    caller: Caller,
-    RecordPath(id): RecordPath,
-    Body(new): Body<NewToken>,
-) -> Result<Response, Problem> {
-    caller.needs(Permission::ManagePeople)?;
-    let now = gate.app.clock.now();
-    if new.expires_at.is_some_and(|end| end <= now) {
-        return Err(Kind::InvalidBody.with("expires_at: this is past"));
-    }
-    let token = fresh_token()?;
-    let draft = TokenDraft {
-        user: id,
-        hash: token.hash(),
-        kind: TokenKind::Token,
-        label: optional_text("label", &new.label)?,
-        expires_at: new.expires_at,
-    };
-    let made = TokenMade { id: gate.app.store.add_token(&draft, now).await?, token: token.expose() };
-    Ok((StatusCode::CREATED, Json(made)).into_response())
-}
-
-/// Revokes a token; streams that it opened end at once.
-#[utoipa::path(delete, path = "/v1/users/{user}/tokens/{token}", tag = "users",
-    params(
-        ("user" = uuid::Uuid, Path, description = "The user"),
-        ("token" = uuid::Uuid, Path, description = "The token's record"),
-    ),
-    responses(
-        (status = 204, description = "Revoked"),
-        (status = 404, description = "unknown-record", body = ProblemBody),
-    )
-)]
-pub(crate) async fn revoke_token(
-    State(gate): State<Arc<Gate>>,
-    caller: Caller,
-    Path((user, token)): Path<(String, String)>,
-) -> Result<StatusCode, Problem> {
-    caller.needs(Permission::ManagePeople)?;
-    let (Some(user), Some(token)) = (record(&user), record(&token)) else {
-        return Err(Kind::UnknownRecord.with("a record's id is a UUID"));
-    };
-    let found = gate.app.store.token_by_id(token).await?;
-    if found.is_none_or(|found| found.user != user) {
-        return Err(Kind::UnknownRecord.with("there is no such token"));
-    }
-    gate.app.store.revoke_token(token, gate.app.clock.now()).await?;
-    gate.bearers.token_revoked(token);
-    Ok(StatusCode::NO_CONTENT)
-}
-
-async fn user(gate: &Gate, id: RecordId) -> Result<UserRecord, Problem> {
+pub(crate) async fn user(gate: &Gate, id: RecordId) -> Result<UserRecord, Problem> {
     gate.app.store.user(id).await?.ok_or_else(|| Kind::UnknownRecord.with("there is no such user"))
 }
 
@@ -410,6 +269,6 @@ fn text(field: &str, value: &str) -> Result<String, Problem> {
     }
 }
 
-fn optional_text(field: &str, value: &str) -> Result<String, Problem> {
+pub(crate) fn optional_text(field: &str, value: &str) -> Result<String, Problem> {
     if value.trim().is_empty() { Ok(String::new()) } else { text(field, value) }
 }

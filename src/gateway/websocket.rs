@@ -25,8 +25,9 @@ use super::auth::Caller;
 use super::connection::Link;
 use super::extract::Asked;
 use super::problem::{Kind, Problem, ProblemBody};
+use super::query::After;
 use super::routes::Gate;
-use super::stream::{After, Frame, Goodbye, Stream, after};
+use super::stream::{Frame, Goodbye, Stream, after};
 use crate::operator::Permission;
 
 /// Largest message a client may send, in bytes.

@@ -8,12 +8,11 @@
 
 use jiff::Timestamp;
 
+use super::page::{Page, bounded};
 use super::{Store, StoreError};
 use crate::ids::{Extension, RecordId};
 use crate::operator::{PasswordHash, Person, Role, Roster, Team, TokenHash};
 
-/// Most users read at once.
-pub const USERS_PAGE_MAX: u32 = 500;
 /// Most tokens a user may have at a time, sessions included; the oldest session gives way.
 pub const TOKENS_PER_USER_MAX: u32 = 50;
 
@@ -159,15 +158,16 @@ impl Store {
         }
     }
 
-    /// Users after the record `after`, revoked ones included, in the order they were made; at most
-    /// [`USERS_PAGE_MAX`].
+    /// The users after `after`, revoked ones included, in the order they were made.
     ///
     /// # Errors
     /// The store failed.
-    pub async fn users(&self, after: Option<RecordId>, limit: u32) -> Result<Vec<UserRecord>, StoreError> {
-        match self {
-            Self::Sqlite(db) => db.users(after, limit.min(USERS_PAGE_MAX)).await,
-        }
+    pub async fn users(&self, after: Option<RecordId>, limit: u32) -> Result<Page<UserRecord>, StoreError> {
+        let limit = bounded(limit);
+        let users = match self {
+            Self::Sqlite(db) => db.users(after, limit + 1).await?,
+        };
+        Ok(Page::of(users, limit, |user| user.person.id))
     }
 
     /// One user, revoked or not.

@@ -410,8 +410,8 @@ mod tests {
         let second = store.add_user(&draft("佐藤", "1001"), from_ms(4)).await.unwrap();
         let (found, _) = store.user_by_login("1001").await.unwrap().unwrap();
         assert_eq!(found.person.id, second);
-        assert_eq!(store.users(None, 10).await.unwrap().len(), 2);
-        assert_eq!(store.users(Some(first), 10).await.unwrap()[0].person.id, second);
+        assert_eq!(store.users(None, 10).await.unwrap().items.len(), 2);
+        assert_eq!(store.users(Some(first), 10).await.unwrap().items[0].person.id, second);
         assert!(store.roster().await.unwrap().person(first).is_none());
         assert!(matches!(
             store.revoke_user(RecordId(Uuid::nil()), from_ms(1)).await,

@@ -1,0 +1,200 @@
+//! Who gets in: tokens, sessions, origins, too many failures.
+
+use std::time::Duration;
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use toritsugi::gateway::openapi_document;
+
+use crate::rig::{PASSWORD, Rig, add, add_token, answer};
+
+const OPEN: &[&str] = &["/healthz", "/readyz", "/metrics"];
+
+#[tokio::test]
+async fn every_documented_path_is_there_and_asks_for_a_token() {
+    let rig = Rig::start().await;
+    let document: Value = serde_json::from_str(&openapi_document()).unwrap();
+    let mut asked = 0;
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for method in item.as_object().unwrap().keys() {
+            let path = path.split('/').map(|part| if part.starts_with('{') { "0" } else { part });
+            let path = path.collect::<Vec<_>>().join("/");
+            let method: Method = method.to_uppercase().parse().unwrap();
+            let (status, body) = answer(rig.bare(method.clone(), &path).send().await.unwrap()).await;
+            if OPEN.contains(&path.as_str()) || (method == Method::POST && path == "/v1/session") {
+                assert_ne!(status, StatusCode::UNAUTHORIZED, "{method} {path}");
+                assert_ne!(status, StatusCode::NOT_FOUND, "{method} {path}");
+            } else {
+                assert_eq!(status, StatusCode::UNAUTHORIZED, "{method} {path}");
+                assert_eq!(body["type"], "not-signed-in");
+                asked += 1;
+            }
+        }
+    }
+    assert!(asked > 20, "{asked}");
+    let served = rig.bare(Method::GET, "/openapi.json").send().await.unwrap().text().await.unwrap();
+    assert_eq!(served, openapi_document());
+}
+
+#[tokio::test]
+async fn a_token_counts_in_the_header_alone() {
+    let rig = Rig::start().await;
+    let token = rig.token("admin");
+    for path in ["/v1/calls?token=", "/v1/calls?access_token=", "/v1/events?authorization="] {
+        let response = rig.bare(Method::GET, &format!("{path}{token}")).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+        assert_eq!(response.headers()["www-authenticate"], "Bearer realm=\"toritsugi\"");
+    }
+    for header in
+        ["", "Bearer", "Bearer ", "Basic eDp5", &format!("Token {token}"), &format!("Bearer {token}0")]
+    {
+        let request = rig.bare(Method::GET, "/v1/calls").header("authorization", header);
+        assert_eq!(answer(request.send().await.unwrap()).await.0, StatusCode::UNAUTHORIZED, "{header:?}");
+    }
+    let request = rig.bare(Method::GET, "/v1/calls").header("authorization", format!("bearer {token}"));
+    assert_eq!(answer(request.send().await.unwrap()).await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_dead_token_says_why_it_is_dead() {
+    let rig = Rig::start().await;
+    let now = rig.app.clock.now();
+    let expires = Some(now + Duration::from_secs(60));
+    let token = add_token(&rig.app.store, rig.user("1001"), expires, now).await;
+    let ask =
+        async || answer(rig.bare(Method::GET, "/v1/session").bearer_auth(&token).send().await.unwrap()).await;
+    let (status, body) = ask().await;
+    assert_eq!((status, &body["expires_at"]), (StatusCode::OK, &json!("2026-01-05T00:01:00.000Z")));
+    rig.pass(Duration::from_secs(60));
+    let (status, body) = ask().await;
+    assert_eq!((status, &body["type"]), (StatusCode::UNAUTHORIZED, &json!("token-expired")));
+
+    let (status, body) =
+        rig.send("admin", Method::DELETE, &format!("/v1/users/{}", rig.user("1002")), &json!({})).await;
+    assert_eq!((status, body), (StatusCode::NO_CONTENT, Value::Null));
+    let (status, body) = rig.get("1002", "/v1/calls").await;
+    assert_eq!((status, &body["type"]), (StatusCode::UNAUTHORIZED, &json!("token-revoked")));
+}
+
+#[tokio::test]
+async fn who_was_added_by_the_command_line_is_let_in_at_once() {
+    let rig = Rig::start().await;
+    let (_, token) = add(&rig.app.store, "新人", rig.app.clock.now()).await;
+    let (status, body) =
+        answer(rig.bare(Method::GET, "/v1/session").bearer_auth(token).send().await.unwrap()).await;
+    assert_eq!((status, &body["name"], &body["role"]), (StatusCode::OK, &json!("新人"), &json!("operator")));
+}
+
+#[tokio::test]
+async fn who_was_seen_lately_goes_on_while_the_store_is_gone() {
+    let rig = Rig::start().await;
+    assert_eq!(rig.get("1001", "/v1/calls").await.0, StatusCode::OK);
+    rig.app.store.close().await;
+    assert_eq!(rig.get("1001", "/v1/calls").await.0, StatusCode::OK);
+    let (status, body) = rig.get("1002", "/v1/calls").await;
+    assert_eq!((status, &body["type"]), (StatusCode::SERVICE_UNAVAILABLE, &json!("store-unavailable")));
+    assert_eq!(answer(rig.bare(Method::GET, "/readyz").send().await.unwrap()).await.1["store"], json!(false));
+}
+
+async fn sign_in(rig: &Rig, login: &str, password: &str) -> (StatusCode, Value, Option<String>) {
+    let body = json!({"login": login, "password": password});
+    let response = rig.bare(Method::POST, "/v1/session").json(&body).send().await.unwrap();
+    let cookie = response.headers().get("set-cookie").map(|value| value.to_str().unwrap().to_owned());
+    let (status, body) = answer(response).await;
+    (status, body, cookie)
+}
+
+#[tokio::test]
+async fn a_page_signs_in_works_and_signs_out() {
+    let rig = Rig::start().await;
+    let (status, body, cookie) = sign_in(&rig, "1001", PASSWORD).await;
+    assert_eq!(status, StatusCode::CREATED, "{body}");
+    assert_eq!((&body["extension"], &body["team"]), (&json!("1001"), &json!("A班")));
+    let cookie = cookie.unwrap();
+    for wanted in ["HttpOnly", "SameSite=Strict", "Path=/"] {
+        assert!(cookie.contains(wanted), "{wanted} in the cookie");
+    }
+    let cookie = cookie.split(';').next().unwrap().to_owned();
+    let own = format!("http://{}", rig.address);
+    let with = |method: Method, path: &str| rig.bare(method, path).header("cookie", &cookie);
+
+    // Reading needs the cookie alone; changing needs the page's own origin, too.
+    assert_eq!(answer(with(Method::GET, "/v1/calls").send().await.unwrap()).await.0, StatusCode::OK);
+    rig.ring(1, &["1001"]);
+    let ack = format!("/v1/calls/{}/ack", crate::rig::call(1));
+    for origin in [None, Some("https://evil.example"), Some("null"), Some("http://127.0.0.1:1")] {
+        let mut request = with(Method::POST, &ack);
+        if let Some(origin) = origin {
+            request = request.header("origin", origin);
+        }
+        let (status, body) = answer(request.send().await.unwrap()).await;
+        assert_eq!((status, &body["type"]), (StatusCode::FORBIDDEN, &json!("foreign-origin")), "{origin:?}");
+    }
+    for origin in [&own, "https://desk.example.jp"] {
+        let request = with(Method::POST, &ack).header("origin", origin);
+        assert_eq!(answer(request.send().await.unwrap()).await.0, StatusCode::NO_CONTENT);
+    }
+
+    // A WebSocket from another page would carry the cookie as well.
+    let foreign = [("cookie", cookie.as_str()), ("origin", "https://evil.example")];
+    let refused = rig.web_socket("/v1/events/ws", &foreign).await.unwrap_err();
+    assert!(refused.to_string().contains("403"), "{refused}");
+    let mut socket = rig
+        .web_socket("/v1/events/ws", &[("cookie", cookie.as_str()), ("origin", own.as_str())])
+        .await
+        .unwrap();
+    assert_eq!(socket.next().await.unwrap()["kind"], "stream.snapshot");
+
+    let end = with(Method::DELETE, "/v1/session").header("origin", &own).send().await.unwrap();
+    assert!(end.headers()["set-cookie"].to_str().unwrap().contains("Max-Age=0"));
+    assert_eq!(end.status(), StatusCode::NO_CONTENT);
+    assert_eq!(socket.next().await.unwrap_err(), (1008, "token-revoked".into()));
+    let (status, body) = answer(with(Method::GET, "/v1/calls").send().await.unwrap()).await;
+    assert_eq!((status, &body["type"]), (StatusCode::UNAUTHORIZED, &json!("token-revoked")));
+}
+
+#[tokio::test]
+async fn a_session_lives_while_it_is_used() {
+    let rig = Rig::start().await;
+    let (_, _, cookie) = sign_in(&rig, "1001", PASSWORD).await;
+    let cookie = cookie.unwrap().split(';').next().unwrap().to_owned();
+    let ask = async || {
+        answer(rig.bare(Method::GET, "/v1/session").header("cookie", &cookie).send().await.unwrap()).await
+    };
+    for _ in 0..3 {
+        rig.pass(Duration::from_secs(11 * 3600));
+        assert_eq!(ask().await.0, StatusCode::OK);
+    }
+    rig.pass(Duration::from_secs(12 * 3600));
+    let (status, body) = ask().await;
+    assert_eq!((status, &body["type"]), (StatusCode::UNAUTHORIZED, &json!("token-expired")));
+}
+
+#[tokio::test]
+async fn guessing_is_slowed_down_and_learns_nothing() {
+    let rig = Rig::start().await;
+    let (_, no_user, _) = sign_in(&rig, "nobody", "0123456789").await;
+    let (_, no_password, _) = sign_in(&rig, "admin", "0123456789").await;
+    let (status, wrong, cookie) = sign_in(&rig, "1001", "0123456789").await;
+    assert_eq!((status, &wrong["type"]), (StatusCode::UNAUTHORIZED, &json!("wrong-credentials")));
+    assert_eq!((&wrong, &wrong, None), (&no_user, &no_password, cookie));
+    for _ in 0..9 {
+        sign_in(&rig, "1001", "0123456789").await;
+    }
+    let (status, body, _) = sign_in(&rig, "1001", PASSWORD).await;
+    assert_eq!((status, &body["type"]), (StatusCode::TOO_MANY_REQUESTS, &json!("too-many-failures")));
+    // Others, and those who are in, are not slowed down.
+    assert_eq!(sign_in(&rig, "1002", "0123456789").await.0, StatusCode::UNAUTHORIZED);
+    assert_eq!(rig.get("1001", "/v1/calls").await.0, StatusCode::OK);
+    rig.pass(Duration::from_secs(600));
+    assert_eq!(sign_in(&rig, "1001", PASSWORD).await.0, StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn another_page_cannot_sign_its_visitor_in() {
+    let rig = Rig::start().await;
+    let request = rig.bare(Method::POST, "/v1/session").header("origin", "https://evil.example");
+    let request = request.json(&json!({"login": "1001", "password": PASSWORD}));
+    let (status, body) = answer(request.send().await.unwrap()).await;
+    assert_eq!((status, &body["type"]), (StatusCode::FORBIDDEN, &json!("foreign-origin")));
+}

@@ -1,0 +1,13 @@
+//! The gateway over real sockets, on a port the system chooses: a bus, a store and people, and no PBX.
+//!
+//! `rig.rs` holds the gateway under test and its clients; each other file is one promise of the gateway.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod auth;
+mod input;
+mod limits;
+mod records;
+mod rig;
+mod sight;
+mod streams;
