@@ -127,6 +127,7 @@ pub async fn run_on(
         settings: (&config.gateway).into(),
         bus: bus.clone(),
         store: store.clone(),
+        directory,
         people,
         metrics: Arc::new(Metrics::default()),
         clock: gateway::Clock::new(Timestamp::now),
