@@ -51,6 +51,30 @@ fn a_wrong_configuration_is_one_line_and_exit_code_64() {
 }
 
 #[test]
+fn a_daemon_without_secrets_does_not_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = directory.path().join("t.db");
+    let environment = [
+        ("TORITSUGI__STORE__PATH", database.to_str().unwrap()),
+        ("TORITSUGI__GATEWAY__LISTEN", "127.0.0.1:0"),
+    ];
+    let output = toritsugi(&["serve"], &environment);
+    assert_fails(&output, 64, "toritsugi: no secret: pbx.event_secret_file: name the file that holds it");
+}
+
+#[test]
+fn a_taken_port_is_said_in_one_line() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output = toritsugi(&["serve"], &[("TORITSUGI__GATEWAY__LISTEN", &address)]);
+    assert_fails(
+        &output,
+        1,
+        &format!("toritsugi: cannot listen on {address}: is another daemon running there?"),
+    );
+}
+
+#[test]
 fn a_wrong_command_line_is_exit_code_2() {
     for arguments in [&["nope"][..], &["replay"], &["check", "--nope"], &["import", "planets", "x.csv"]] {
         assert_eq!(toritsugi(arguments, &[]).status.code(), Some(2), "{arguments:?}");

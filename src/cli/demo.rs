@@ -142,8 +142,9 @@ fn words_of(kind: &str) -> Option<&'static str> {
 fn card(pop: &Pop, account: &Account) -> String {
     let mut lines = Vec::new();
     let mut add = |label: &str, text: &str| {
-        if !text.is_empty() {
-            lines.push(format!("│ {label}  {}", plain(text)));
+        for (number, line) in text.lines().enumerate() {
+            let label = if number == 0 { label } else { "　　　　" };
+            lines.push(format!("│ {label}  {}", plain(line)));
         }
     };
     add("契約企業", &with_kana(&account.name, &account.kana));
@@ -201,7 +202,7 @@ fn describe(customer: &Customer) -> String {
     let parts = [
         customer.company.as_deref(),
         customer.department.as_deref(),
-        Some(&*with_kana(&customer.name, &customer.kana)).filter(|name| !name.is_empty()),
+        Some(&*with_kana(&customer.name, &customer.kana)),
         customer.notes.as_deref(),
     ]
     .map(|part| part.unwrap_or_default().to_owned());
@@ -218,7 +219,7 @@ mod tests {
             r#"{"operator":"1001","dialled":"050-1111-0001","diverted_by":"06-6111-2222",
             "caller":{"number":"090-1234-5678","presentation":"allowed","area":"携帯電話","name":"田中"},
             "account":{"id":"x","name":"さくら商事","kana":"サクラショウジ","answer_phrase":"さくら商事でございます。",
-                       "notes":"","matched_by":"diversion"},
+                       "notes":"本日終日外出。\n急ぎは営業部へ。","matched_by":"diversion"},
             "customers":[{"id":"y","name":"田中一郎","kana":"タナカイチロウ","company":"青木製作所","flags":[]}],
             "history":{"calls":3,"open_messages":1,"last_message":"折り返し\u001b[2J希望"}}"#,
         )
@@ -227,6 +228,8 @@ mod tests {
 ┌ 内線 1001 を呼出中
 │ 契約企業  さくら商事（サクラショウジ）
 │ 応答例　  さくら商事でございます。
+│ 連絡事項  本日終日外出。
+│ 　　　　  急ぎは営業部へ。
 │ 特定方法  転送元番号 06-6111-2222（着信番号 050-1111-0001）
 │ 発信者　  090-1234-5678　携帯電話
 │ お客様　  青木製作所　田中一郎（タナカイチロウ）

@@ -34,6 +34,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use toritsugi::config::{Config, ConfigError};
+use toritsugi::daemon::RunError;
 
 /// The configuration is wrong (`EX_USAGE` of sysexits is what Linkerd uses for it, too).
 const EXIT_CONFIG: u8 = 64;
@@ -129,8 +130,10 @@ fn fail(error: &anyhow::Error) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     output::complain(&format!("toritsugi: {error:#}"));
-    let config = error.chain().any(|cause| cause.is::<ConfigError>());
-    if config { ExitCode::from(EXIT_CONFIG) } else { ExitCode::FAILURE }
+    let config = |cause: &(dyn std::error::Error + 'static)| {
+        cause.is::<ConfigError>() || matches!(cause.downcast_ref(), Some(RunError::Config(_)))
+    };
+    if error.chain().any(config) { ExitCode::from(EXIT_CONFIG) } else { ExitCode::FAILURE }
 }
 
 fn is_broken_pipe(cause: &(dyn std::error::Error + 'static)) -> bool {

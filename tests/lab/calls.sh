@@ -26,8 +26,8 @@ readonly -a CALLS=(
 exec 9<> <(:)
 pause() { read -r -t "$PAUSE_SECONDS" -u 9 || true; }
 
-# The first operator answers after four seconds and hangs up after four more; the others' phones ring.
-"$HERE/call.sh" "$RUN_DIR" --phone 1001 brief/4/4
+# The first operator answers after two seconds and hangs up after four more; the others' phones ring.
+"$HERE/call.sh" "$RUN_DIR" --phone 1001 brief/2/4
 while true; do
   for line in "${CALLS[@]}"; do
     read -r caller dialled diverted options <<< "$line"
