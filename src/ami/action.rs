@@ -177,6 +177,15 @@ pub struct Originate<'a> {
 /// The one function that Originate may set as a variable: asks the phone to answer by itself.
 pub const AUTO_ANSWER: (&str, &str) = ("PJSIP_HEADER(add,Call-Info)", "<sip:toritsugi>;answer-after=0");
 
+/// What a desk phone is asked to do with a call (BroadSoft's `talk` and `hold` event packages).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Notify {
+    /// Answer it, or take it back from hold.
+    Talk,
+    /// Put it on hold.
+    Hold,
+}
+
 /// What may be read from a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Readable {
@@ -450,8 +459,12 @@ impl Action {
     ///
     /// # Errors
     /// [`ActionError`] when `channel` is not a channel's name or id.
-    pub fn pjsip_notify_talk(channel: &str) -> Result<Self, ActionError> {
-        Ok(Self::bare("PJSIPNotify").channel(channel)?.fixed("Variable", "Event=talk"))
+    pub fn pjsip_notify(channel: &str, what: Notify) -> Result<Self, ActionError> {
+        let event = match what {
+            Notify::Talk => "Event=talk",
+            Notify::Hold => "Event=hold",
+        };
+        Ok(Self::bare("PJSIPNotify").channel(channel)?.fixed("Variable", event))
     }
 
     /// Leaves the named event out of this session (Asterisk 18.26, 20.11, 22.1 and later).

@@ -6,7 +6,8 @@
 //!
 //! Reading order: [`view`] (how a call looks from outside), [`output`] (what is told), `stage` (the stages of a
 //! call), `leg` (what a channel's name tells), `intake` (what each event changes), `settle` (what that means),
-//! `offer` (waiting for identity and card), `resync` (lists after a gap), `check` (the invariant).
+//! `offer` (waiting for identity and card), `resync` (lists after a gap), `query` (for those who give orders),
+//! `check` (the invariant).
 
 mod check;
 mod input;
@@ -15,6 +16,7 @@ mod leg;
 mod model;
 mod offer;
 mod output;
+mod query;
 mod resync;
 mod settle;
 mod stage;
@@ -26,4 +28,5 @@ pub use input::Input;
 pub use leg::{PHONE_DIGITS_MAX, Plan};
 pub use model::{Census, Model, TOMBSTONE_TIME};
 pub use output::{Notice, NoticeKind, Output, RescindReason};
+pub use query::{LegView, Parties};
 pub use stage::CHANNELS_PER_CALL_MAX;

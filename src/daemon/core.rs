@@ -4,17 +4,18 @@
 //! |---|---|---|
 //! | the PBX link's events | the model | notices → bus, journal → clerk |
 //! | the directory's answers | the model | pops that waited |
+//! | people's commands | the part they concern (`orders.rs`) | orders → PBX, answers → gateway |
 //! | time | the model | waits that are over |
 //! | shutdown | - | the loop ends; what the clerk has is written |
 //!
 //! Invariant: nothing in this loop waits for a store, a socket or a desktop. Look-ups run beside it, at most
 //! [`LOOKUPS_MAX`] at once; one that finds no place is answered from memory.
+//!
+//! Read next: `link.rs` (the PBX comes and goes), `orders.rs` (commands and orders).
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
-use serde_json::{Value, json};
 use smol_str::SmolStr;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -22,6 +23,8 @@ use tokio_util::task::TaskTracker;
 
 use super::clock::Clock;
 use super::journal::Journal;
+use super::link::Link;
+use super::orders::Asked;
 use super::records::Clerk;
 use crate::ami::action::{Action, Readable};
 use crate::ami::client::{ClientEvent, Events, Handle, ListKind, ListResult};
@@ -29,9 +32,9 @@ use crate::ami::event::{Event, USER_EVENT_FIELDS_MAX};
 use crate::ami::frame::Frame;
 use crate::ami::session::ActionOutcome;
 use crate::announce::announce;
-use crate::bus::event::wire_time;
-use crate::bus::{Audience, Bus, Change, Draft, EventKind};
+use crate::bus::Bus;
 use crate::call::{Input, Model, NoticeKind, Output, Plan};
+use crate::command::Given;
 use crate::directory::card::Card;
 use crate::directory::{Directory, Found};
 use crate::identity::Identity;
@@ -41,8 +44,16 @@ use crate::ids::{CallId, ChannelId};
 pub const LOOKUPS_MAX: usize = 256;
 /// How long a look-up may take before the pop is left with what memory knows.
 pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
-/// Most answers of the directory that wait for the core.
-const ANSWERS_QUEUED_MAX: usize = 1_024;
+/// Most answers of what runs beside the loop that wait for it.
+const BROUGHT_QUEUED_MAX: usize = 1_024;
+
+/// What something that ran beside the loop brings back.
+pub(super) enum Brought {
+    /// An answer for the model.
+    Input(Input),
+    /// What became of an order to the PBX.
+    Order(Asked, ActionOutcome),
+}
 
 /// What the core works with.
 pub(super) struct Parts {
@@ -56,39 +67,36 @@ pub(super) struct Parts {
 
 /// The core's own state beside the model.
 pub(super) struct Core {
-    parts: Parts,
-    model: Model,
-    clock: Clock,
+    pub(super) parts: Parts,
+    pub(super) model: Model,
+    pub(super) clock: Clock,
     journal: Journal,
     lookups: Arc<Semaphore>,
     /// Where what runs beside the loop brings its answers.
-    answers: mpsc::Sender<Input>,
-    link: Link,
-}
-
-/// What is known of the link to the PBX.
-#[derive(Default)]
-struct Link {
-    /// Since when it is down, after having been up.
-    down_since: Option<(Timestamp, String)>,
-    /// When the PBX started, in its own words.
-    started: Option<String>,
+    pub(super) beside: mpsc::Sender<Brought>,
+    pub(super) link: Link,
 }
 
 impl Core {
     /// Runs until `shutdown`, or until the link's tasks are gone.
-    pub(super) async fn run(parts: Parts, mut events: Events, shutdown: CancellationToken) {
-        let (answers, mut answered) = mpsc::channel(ANSWERS_QUEUED_MAX);
+    pub(super) async fn run(
+        parts: Parts,
+        mut events: Events,
+        mut commands: mpsc::Receiver<Given>,
+        shutdown: CancellationToken,
+    ) {
+        let (beside, mut brought) = mpsc::channel(BROUGHT_QUEUED_MAX);
         let model = Model::new(parts.plan.clone());
         let lookups = Arc::new(Semaphore::new(LOOKUPS_MAX));
         let (clock, journal, link) = (Clock::start(), Journal::default(), Link::default());
-        let mut core = Self { parts, model, clock, journal, lookups, answers, link };
+        let mut core = Self { parts, model, clock, journal, lookups, beside, link };
         loop {
             let due = core.model.poll_timeout().map(|at| core.clock.instant_of(at));
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return,
-                Some(answer) = answered.recv() => core.input(answer),
+                Some(brought) = brought.recv() => core.bring(brought),
+                Some(given) = commands.recv() => core.command(given),
                 batch = events.next_batch() => match batch {
                     Some(batch) => batch.into_iter().for_each(|event| core.take(event)),
                     None => return,
@@ -140,6 +148,13 @@ impl Core {
         }
     }
 
+    fn bring(&mut self, brought: Brought) {
+        match brought {
+            Brought::Input(input) => self.input(input),
+            Brought::Order(asked, outcome) => self.order_answered(asked, outcome),
+        }
+    }
+
     fn frame(&mut self, frame: &Frame) {
         match Event::decode(frame) {
             Ok(Some(event)) => self.input(Input::Pbx(event)),
@@ -148,7 +163,7 @@ impl Core {
         }
     }
 
-    fn input(&mut self, input: Input) {
+    pub(super) fn input(&mut self, input: Input) {
         let now = self.clock.now();
         self.model.handle(now, input);
         self.drain();
@@ -182,11 +197,11 @@ impl Core {
         let complete = place.is_err() || !in_store;
         self.model.handle(now, Input::CardFound { call, card: Arc::clone(&bare), complete });
         let (Ok(place), false) = (place, complete) else { return };
-        let (directory, answers) = (self.parts.directory.clone(), self.answers.clone());
+        let (directory, beside) = (self.parts.directory.clone(), self.beside.clone());
         self.parts.tasks.spawn(async move {
             let card = look_up(&directory, &found).await.map_or(bare, Arc::new);
             // The core is gone only when the daemon ends.
-            let _ = answers.send(Input::CardFound { call, card, complete: true }).await;
+            let _ = beside.send(Brought::Input(Input::CardFound { call, card, complete: true })).await;
             drop(place);
         });
     }
@@ -194,54 +209,14 @@ impl Core {
     /// The dialplan said nothing of this call: the PBX is asked beside the loop.
     fn ask(&mut self, call: CallId, channel: &ChannelId) {
         let Ok(place) = Arc::clone(&self.lookups).try_acquire_owned() else { return };
-        let (pbx, answers, channel) = (self.parts.pbx.clone(), self.answers.clone(), channel.clone());
+        let (pbx, beside, channel) = (self.parts.pbx.clone(), self.beside.clone(), channel.clone());
         self.parts.tasks.spawn(async move {
             let headers = read(&pbx, &channel, Readable::Headers).await.unwrap_or_default();
             let presentation = read(&pbx, &channel, Readable::Presentation).await;
-            let _ =
-                answers.send(Input::ChannelTold { call, presentation, headers: headers_of(&headers) }).await;
+            let told = Input::ChannelTold { call, presentation, headers: headers_of(&headers) };
+            let _ = beside.send(Brought::Input(told)).await;
             drop(place);
         });
-    }
-
-    fn link_up(&mut self, epoch: u64, version: &str) {
-        let now = self.clock.now();
-        tracing::info!(epoch, version, "the link to the PBX is up");
-        self.tell(EventKind::PbxUp, json!({ "epoch": epoch, "version": version }), Some((true, now)));
-        if let Some((from, cause)) = self.link.down_since.take() {
-            let gap = json!({ "from": wire_time(from), "to": wire_time(now), "cause": cause });
-            self.tell(EventKind::PbxGap, gap, None);
-        }
-    }
-
-    /// Another start than before means that every call of before is over.
-    fn pbx_started(&mut self, at: Option<String>) {
-        let restarted = match (&self.link.started, &at) {
-            (Some(before), Some(now)) => before != now,
-            _ => false,
-        };
-        if at.is_some() {
-            self.link.started = at;
-        }
-        self.input(Input::LinkUp { restarted });
-        if restarted {
-            tracing::warn!("the PBX was restarted");
-            self.tell(EventKind::PbxRestarted, json!({ "started": self.link.started }), None);
-        }
-    }
-
-    fn link_down(&mut self, reason: &str) {
-        let now = self.clock.now();
-        tracing::warn!(reason, "the link to the PBX is down");
-        self.link.down_since = Some((now, reason.to_owned()));
-        self.input(Input::LinkDown);
-        self.tell(EventKind::PbxDown, json!({ "reason": reason }), Some((false, now)));
-    }
-
-    fn tell(&mut self, kind: EventKind, data: Value, link: Option<(bool, Timestamp)>) {
-        let change = link.map_or(Change::None, |(up, since)| Change::Pbx { up, since });
-        let at = self.clock.now();
-        self.parts.bus.publish(Draft { kind, at, call: None, audience: Audience::All, data, change });
     }
 }
 

@@ -14,6 +14,8 @@
 mod clock;
 mod core;
 mod journal;
+mod link;
+mod orders;
 mod records;
 
 use std::path::PathBuf;
@@ -31,6 +33,7 @@ pub use self::records::RECORDS_QUEUED_MAX;
 use crate::ami::client;
 use crate::bus::{Bus, BusSettings, StreamToken};
 use crate::call::Plan;
+use crate::command::Commands;
 use crate::config::{Config, ConfigError};
 use crate::directory::{Directory, DirectoryOptions};
 use crate::gateway::{self, App, Metrics};
@@ -121,7 +124,8 @@ pub async fn run_on(
         pbx: pbx.clone(),
         tasks: tasks.clone(),
     };
-    tasks.spawn(Core::run(parts, events, link_shutdown.clone()));
+    let (commands, given) = Commands::channel();
+    tasks.spawn(Core::run(parts, events, given, link_shutdown.clone()));
     tasks.spawn(keep_directory(directory.clone(), link_shutdown.clone()));
     let app = App {
         settings: (&config.gateway).into(),
@@ -129,6 +133,7 @@ pub async fn run_on(
         store: store.clone(),
         directory,
         people,
+        commands,
         metrics: Arc::new(Metrics::default()),
         clock: gateway::Clock::new(Timestamp::now),
     };

@@ -26,6 +26,7 @@ use super::problem::{Kind, Problem};
 use super::routes::Gate;
 use super::throttle::Source;
 use crate::bus::EventId;
+use crate::command::Actor;
 use crate::ids::RecordId;
 use crate::operator::{Permission, Person, Token, Viewer};
 use crate::store::users::{TokenKind, TokenRecord};
@@ -54,6 +55,11 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
+    /// The caller as one who gives commands.
+    pub(crate) fn actor(&self) -> Actor {
+        Actor { user: self.person.id, viewer: self.viewer.clone() }
+    }
+
     /// Refuses unless the caller's role permits it.
     pub(crate) fn needs(&self, permission: Permission) -> Result<(), Problem> {
         if self.person.role.may(permission) {

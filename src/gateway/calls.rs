@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::auth::Caller;
@@ -14,6 +15,8 @@ use super::problem::{Kind, Problem, ProblemBody};
 use super::routes::Gate;
 use crate::bus::{EventId, EventKind};
 use crate::call::view::CallView;
+use crate::command::Command;
+use crate::ids::CallId;
 use crate::operator::Permission;
 
 /// The calls of this moment.
@@ -109,4 +112,34 @@ pub(crate) async fn acknowledge(
     gate.app.metrics.pop_acknowledged(after);
     tracing::debug!(%call, user = %caller.person.id, ?after, "a pop was shown");
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Does something with a call at the operator's phone. Answer, hold and resume are done by the phone itself and
+/// only by phones that can (Yealink, Poly, Snom); the event that follows is the proof.
+#[utoipa::path(post, path = "/v1/calls/{call}/{verb}", tag = "calls",
+    params(
+        ("call" = uuid::Uuid, Path, description = "The call"),
+        ("verb" = String, Path, description = "answer, hold, resume or hangup"),
+    ),
+    responses(
+        (status = 202, description = "The PBX has taken the order"),
+        (status = 403, description = "not-permitted: only the operator on the call, her supervisor or an admin may", body = ProblemBody),
+        (status = 404, description = "unknown-call, unknown-path", body = ProblemBody),
+        (status = 409, description = "call-conflict: it does not fit the call now", body = ProblemBody),
+        (status = 502, description = "pbx-refused", body = ProblemBody),
+        (status = 503, description = "pbx-unreachable: nothing was done", body = ProblemBody),
+        (status = 504, description = "pbx-no-answer: it may have been done", body = ProblemBody),
+    )
+)]
+pub(crate) async fn control(
+    State(gate): State<Arc<Gate>>,
+    caller: Caller,
+    Path((call, verb)): Path<(String, String)>,
+    Asked(Nothing {}): Asked<Nothing>,
+) -> Result<StatusCode, Problem> {
+    caller.needs(Permission::ControlCalls)?;
+    let call = CallId::parse(&call).map_err(|_| Kind::UnknownCall)?;
+    let verb = serde_json::from_value(Value::String(verb)).map_err(|_| Kind::UnknownPath)?;
+    gate.app.commands.give(caller.actor(), Command::Control { call, verb }).await?;
+    Ok(StatusCode::ACCEPTED)
 }

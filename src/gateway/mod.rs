@@ -53,6 +53,7 @@ use jiff::Timestamp;
 use smol_str::SmolStr;
 
 use crate::bus::Bus;
+use crate::command::Commands;
 use crate::config::GatewayConfig;
 use crate::directory::Directory;
 use crate::operator::People;
@@ -75,6 +76,8 @@ pub struct App {
     pub directory: Directory,
     /// Who is who; refreshed from the store by the gateway.
     pub people: People,
+    /// Where orders about calls are given.
+    pub commands: Commands,
     /// Where it counts.
     pub metrics: Arc<Metrics>,
     /// What time it is.

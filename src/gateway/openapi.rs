@@ -50,7 +50,7 @@ fn kinds() -> utoipa::openapi::schema::Object {
     paths(
         session::create, session::show, session::end,
         sse::follow, websocket::upgrade,
-        calls::list, calls::show, calls::acknowledge,
+        calls::list, calls::show, calls::acknowledge, calls::control,
         operators::list,
         accounts::list, accounts::create, accounts::show, accounts::change, accounts::delete,
         customers::list, customers::create, customers::show, customers::change, customers::delete,

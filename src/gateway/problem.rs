@@ -13,6 +13,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::bus::SubscribeError;
+use crate::command::Refusal;
 use crate::directory::EditError;
 use crate::identity::printable;
 use crate::store::StoreError;
@@ -71,6 +72,8 @@ kinds! {
     WrongMethod = METHOD_NOT_ALLOWED "wrong-method" "This path does not take this method",
     /// The request took too long to arrive.
     RequestTimeout = REQUEST_TIMEOUT "request-timeout" "The request took too long",
+    /// It does not fit what is going on with the call.
+    CallConflict = CONFLICT "call-conflict" "That does not fit the call now",
     /// Another record has the value already.
     ValueTaken = CONFLICT "value-taken" "The value belongs to another record",
     /// The same request is under way.
@@ -87,6 +90,12 @@ kinds! {
     TooManyFailures = TOO_MANY_REQUESTS "too-many-failures" "Too many failed attempts",
     /// A fault of the daemon.
     Internal = INTERNAL_SERVER_ERROR "internal-error" "The daemon failed; its log says why",
+    /// The PBX said no.
+    PbxRefused = BAD_GATEWAY "pbx-refused" "The PBX refused the order",
+    /// The PBX did not answer; it may have done it.
+    FateUnknown = GATEWAY_TIMEOUT "pbx-no-answer" "The PBX did not answer the order; it may have been done",
+    /// The link to the PBX is down.
+    PbxUnreachable = SERVICE_UNAVAILABLE "pbx-unreachable" "The PBX cannot be reached; nothing was done",
     /// Records cannot be read or written now.
     StoreUnavailable = SERVICE_UNAVAILABLE "store-unavailable" "Records are not available now",
     /// As much as may go on at the same time does.
@@ -178,6 +187,22 @@ impl From<StoreError> for Problem {
                 if passing { problem.retry_after(Duration::from_secs(1)) } else { problem }
             }
         }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let kind = match &refusal {
+            Refusal::UnknownCall => return Kind::UnknownCall.into(),
+            Refusal::NotPermitted(_) => Kind::NotPermitted,
+            Refusal::Conflict(_) => Kind::CallConflict,
+            Refusal::Invalid(_) => Kind::InvalidBody,
+            Refusal::PbxRefused(_) => Kind::PbxRefused,
+            Refusal::PbxUnreachable => return Kind::PbxUnreachable.into(),
+            Refusal::FateUnknown => return Kind::FateUnknown.into(),
+            Refusal::Unavailable => return Self::from(Kind::Overloaded).retry_after(Duration::from_secs(1)),
+        };
+        kind.with(refusal.to_string())
     }
 }
 

@@ -71,6 +71,7 @@ pub(crate) fn router(gate: Arc<Gate>) -> Router {
         .route("/v1/calls", get(calls::list))
         .route("/v1/calls/{call}", get(calls::show))
         .route("/v1/calls/{call}/ack", post(calls::acknowledge))
+        .route("/v1/calls/{call}/{verb}", post(calls::control))
         .route("/v1/operators", get(operators::list))
         .route("/v1/accounts", get(accounts::list).post(accounts::create))
         .route("/v1/accounts/{account}", get(accounts::show).patch(accounts::change).delete(accounts::delete))

@@ -35,6 +35,8 @@ pub enum Permission {
     FollowCalls,
     /// Say that a pop was shown.
     AcknowledgePop,
+    /// Answer, hold, resume, hang up and transfer calls, as far as the calls are one's own or one's team's.
+    ControlCalls,
     /// Read accounts, customers and contacts, and ask for explanations.
     ReadDirectory,
     /// Make and change customers.
@@ -60,6 +62,7 @@ impl Role {
             | Permission::ReadDirectory
             | Permission::EditCustomers
             | Permission::ReadPeople => true,
+            Permission::ControlCalls => self != Self::System,
             Permission::EditDirectory | Permission::ManagePeople => self == Self::Admin,
         }
     }

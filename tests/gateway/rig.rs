@@ -19,6 +19,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 use tokio_util::sync::CancellationToken;
 use toritsugi::bus::{Audience, Bus, BusSettings, Change, Draft, EventId, EventKind, StreamToken};
 use toritsugi::call::view::{CallState, CallView, Direction};
+use toritsugi::command::Commands;
 use toritsugi::directory::{Directory, DirectoryOptions};
 use toritsugi::gateway::{App, Clock, Metrics, Settings, serve};
 use toritsugi::ids::{CallId, ChannelId, Extension, PbxId, RecordId};
@@ -119,6 +120,7 @@ impl Rig {
             people: People::new(store.roster().await.unwrap()),
             directory: Directory::load(store.clone(), DirectoryOptions::default()).await.unwrap(),
             store,
+            commands: Commands::channel().0,
             metrics: Arc::new(Metrics::default()),
             clock,
         };

@@ -1,0 +1,66 @@
+//! Commands from people, and the orders to the PBX that carry them out.
+//!
+//! | step | proof |
+//! |---|---|
+//! | requested | the command's part says yes and makes an action |
+//! | sent, accepted | the PBX's reply; it is the command's answer |
+//! | confirmed, failed | an event of the PBX, told through the stream |
+//!
+//! Invariant: the loop does not wait for the PBX; each command is answered exactly once.
+
+use tokio::sync::oneshot;
+
+use super::core::{Brought, Core};
+use crate::ami::action::Action;
+use crate::ami::session::ActionOutcome;
+use crate::command::{Answer, Command, Given, Refusal};
+use crate::control;
+
+/// Who waits for what becomes of an order.
+pub(super) enum Asked {
+    /// A person, for the PBX's reply alone.
+    Person(oneshot::Sender<Result<Answer, Refusal>>),
+}
+
+impl Core {
+    pub(super) fn command(&mut self, given: Given) {
+        let Given { actor, command, reply } = given;
+        match command {
+            Command::Control { call, verb } => match control::order(&self.model, &actor, call, verb) {
+                Ok(action) => self.order(Asked::Person(reply), action),
+                Err(refusal) => answer(reply, Err(refusal)),
+            },
+        }
+    }
+
+    /// Sends an order; what becomes of it comes back as [`Brought::Order`].
+    pub(super) fn order(&self, asked: Asked, action: Action) {
+        let (pbx, beside) = (self.parts.pbx.clone(), self.beside.clone());
+        self.parts.tasks.spawn(async move {
+            let outcome = pbx.send(action).await;
+            // The core is gone only when the daemon ends.
+            let _ = beside.send(Brought::Order(asked, outcome)).await;
+        });
+    }
+
+    pub(super) fn order_answered(&mut self, asked: Asked, outcome: ActionOutcome) {
+        match asked {
+            Asked::Person(reply) => answer(reply, accepted(&outcome)),
+        }
+    }
+}
+
+/// What the PBX's reply means for whoever asked.
+fn accepted(outcome: &ActionOutcome) -> Result<Answer, Refusal> {
+    match outcome {
+        ActionOutcome::NeverSent => Err(Refusal::PbxUnreachable),
+        ActionOutcome::SentFateUnknown => Err(Refusal::FateUnknown),
+        ActionOutcome::Response(_) if outcome.is_accepted() => Ok(Answer::Accepted),
+        ActionOutcome::Response(_) => Err(Refusal::PbxRefused(outcome.message().unwrap_or_default())),
+    }
+}
+
+/// The one who asked may have gone away; the order stands all the same.
+fn answer(reply: oneshot::Sender<Result<Answer, Refusal>>, answer: Result<Answer, Refusal>) {
+    let _ = reply.send(answer);
+}
