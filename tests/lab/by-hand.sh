@@ -6,7 +6,14 @@ set -euo pipefail
 HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 RUN_DIR="${1:?usage: by-hand.sh RUN_DIR}"
 
-"$HERE/up.sh" "$RUN_DIR" < /dev/null | {
+run() {
+  local status=0
+  "$HERE/up.sh" "$RUN_DIR" < /dev/null || status=$?
+  # Ctrl-C and `make lab-stop` are how this is meant to end.
+  ((status == 130 || status == 143)) || return "$status"
+}
+
+run | {
   # Ctrl-C reaches up.sh too, which ends both and closes this pipe.
   trap '' INT
   IFS= read -r line && [[ "$line" == ready ]] || exit 1

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::events::Event;
-use super::lab::Lab;
+use super::rig::{Lab, SIP_CALL_ID};
 use super::sound::{Recording, Tone};
 
 /// Longest line that Asterisk reads from a manager connection, with its CRLF.
@@ -188,24 +188,9 @@ impl<'a> PlacedCall<'a> {
     /// Waits for the PBX to take the call and returns its own channel of it, as its
     /// `Newchannel` event. Exact for calls at once: matched by the SIP Call-ID.
     pub(crate) async fn at_pbx(&self) -> Event {
-        const CALL_ID: &str = "CHANNEL(pjsip,call-id)";
         let channel = self.channel().await;
-        let sip_id = self.lab.far.channel_value(&channel, CALL_ID).await;
-        let sip_id = sip_id.expect("the caller's channel is up");
-        let mut mark = 0;
-        loop {
-            let pbx = &self.lab.pbx;
-            let next = pbx
-                .events
-                .wait_after(mark, "the call to reach the PBX", |event| event.name() == "Newchannel");
-            let event = next.await;
-            let name = event.header("Channel").unwrap_or("").to_owned();
-            let theirs = pbx.channel_value(&name, CALL_ID).await;
-            if theirs.is_some_and(|id| id == sip_id) {
-                return event;
-            }
-            mark = 1 + pbx.events.position(&event);
-        }
+        let sip_id = self.lab.far.channel_value(&channel, SIP_CALL_ID).await;
+        self.lab.pbx_channel_of(&sip_id.expect("the caller's channel is up")).await
     }
 
     /// What the caller heard. Waits for the call to end, since a recording is complete

@@ -65,6 +65,11 @@ impl EventLog {
         self.count.send_replace(events.len());
     }
 
+    /// Forgets everything; earlier marks mean nothing afterwards.
+    pub(crate) fn clear(&self) {
+        self.events.lock().expect("no panic holds this lock").clear();
+    }
+
     pub(crate) fn close(&self) {
         self.count.send_replace(usize::MAX);
     }

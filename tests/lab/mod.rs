@@ -29,18 +29,22 @@
 
 mod call;
 mod events;
-mod lab;
 mod manager;
+mod orders;
 mod phone;
 mod process;
+mod raw_sip;
+mod rig;
 mod sound;
 
 pub(crate) use call::{CallSpec, PlacedCall};
 pub(crate) use events::{Event, EventLog};
-pub(crate) use lab::{Lab, ManagerAccess};
 pub(crate) use manager::{Manager, Reply};
+pub(crate) use orders::Orders;
 pub(crate) use phone::Phone;
 pub(crate) use process::AsteriskVersion;
+pub(crate) use raw_sip::RawCall;
+pub(crate) use rig::{Lab, ManagerAccess};
 pub(crate) use sound::{Recording, Seconds, Tone};
 
 use std::time::Duration;

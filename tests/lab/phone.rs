@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::call::{CallSpec, PlacedCall, press, redirect, say};
 use super::events::Event;
-use super::lab::Lab;
+use super::rig::Lab;
 use super::sound::{Recording, Tone};
 
 /// An operator's, a supervisor's or a contact's telephone.

@@ -81,6 +81,12 @@ impl LabProcess {
         self.read_facts();
     }
 
+    /// Starts again what is not alive; both are booted afterwards.
+    pub(crate) fn make_whole(&mut self) {
+        self.order("make whole", "ready");
+        self.read_facts();
+    }
+
     fn order(&mut self, order: &str, answer: &str) {
         writeln!(self.orders, "{order}").expect("the lab's shell reads orders");
         self.await_answer(answer);

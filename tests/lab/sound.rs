@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 
 use super::PATIENCE;
 use super::events::Event;
-use super::lab::Lab;
+use super::rig::Lab;
 
 const SAMPLES_PER_SECOND: usize = 8_000;
 const WAV_HEADER_BYTES: usize = 44;

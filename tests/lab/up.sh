@@ -2,8 +2,8 @@
 # Starts a PBX and its far end, writes RUN_DIR/lab.env, and keeps both until it is
 # told to end: by Ctrl-C, by TERM, or (with --while-stdin-open) by the end of its
 # standard input, which also comes when the process that holds the other end dies.
-# That process can also order "kill pbx" and "start pbx" (or far), one a line; the
-# answers are "killed" and "ready".
+# That process can also order "kill pbx", "start pbx" (or far) and "make whole", one a
+# line; the answers are "killed" and "ready".
 #
 #   up.sh RUN_DIR [--asterisk 22|16] [--ports BASE] [--while-stdin-open]
 #
@@ -179,6 +179,10 @@ await_end() {
     while IFS= read -r order; do
       case "$order" in
         "kill pbx" | "kill far") kill_one "${order#kill }"; echo killed ;;
+        "make whole")
+          kill -0 "$PBX_PID" 2>/dev/null || start_one pbx
+          kill -0 "$FAR_PID" 2>/dev/null || start_one far
+          echo ready ;;
         "start pbx" | "start far") start_one "${order#start }"; echo ready ;;
         *) return ;;
       esac

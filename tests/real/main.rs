@@ -2,4 +2,19 @@
 #[path = "../lab/mod.rs"]
 mod lab;
 
+mod dialplan;
+mod identity;
 mod the_lab_itself;
+
+use std::time::Duration;
+
+/// A customer of account 1 (and of account 2, as somebody else).
+const KNOWN_CALLER: &str = "09012345678";
+/// Dialled number of account 1: everybody's phone rings.
+const SAKURA: &str = "0355501001";
+/// Dialled number of account 2: one phone after the other.
+const MINATO: &str = "0355501002";
+
+fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}

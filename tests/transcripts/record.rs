@@ -7,6 +7,12 @@
 //! `asterisk-conf/manager.conf` grants fails here.
 //!
 //! Read next: [`scenarios`], one function for each.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a tool for developers: it says what it records and fails by panicking"
+)]
 #[path = "../lab/mod.rs"]
 mod lab;
 mod scenarios;

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::lab::{CallSpec, Event, Lab, Manager, PlacedCall};
+use crate::lab::{CallSpec, Lab, Orders, PlacedCall};
 use crate::tap::Tap;
 
 const KNOWN_CALLER: &str = "09012345678";
@@ -19,8 +19,7 @@ const CONTACT: &str = "09011112222";
 struct Stage<'a> {
     lab: &'a Lab,
     tap: Tap,
-    /// The product's user for actions.
-    actions: Manager,
+    orders: Orders<'a>,
 }
 
 macro_rules! scenarios {
@@ -35,7 +34,7 @@ macro_rules! scenarios {
                     let mut stage = Stage {
                         lab,
                         tap: Tap::open(lab).await,
-                        actions: lab.log_in_for_actions().await,
+                        orders: lab.orders().await,
                     };
                     $name(&mut stage).await;
                     stage.tap.close(directory, &name, &asterisk, $played).await;
@@ -150,14 +149,14 @@ async fn forwarded_with_history(stage: &mut Stage<'_>) {
 async fn blind_transfer(stage: &mut Stage<'_>) {
     let call = stage.talking_with_1001().await;
     stage.lab.phone(CONTACT).talks_briefly(seconds(0.5), seconds(1.0)).await;
-    stage.transfer(&call, &format!("{CONTACT}/20/0")).await;
+    stage.orders.transfer(&call, &format!("{CONTACT}/20/0"), "1001").await;
     call.ended().await;
 }
 
 async fn blind_transfer_returned(stage: &mut Stage<'_>) {
     let call = stage.talking_with_1001().await;
     stage.lab.phone(CONTACT).is_busy().await;
-    stage.transfer(&call, &format!("{CONTACT}/20/0")).await;
+    stage.orders.transfer(&call, &format!("{CONTACT}/20/0"), "1001").await;
     stage.tap.heard("Step: returning").await;
     stage.lab.phone("1001").talks().await;
     talk().await;
@@ -169,7 +168,7 @@ async fn blind_transfer_on_call_list(stage: &mut Stage<'_>) {
     let call = stage.talking_with_1001().await;
     stage.lab.phone(CONTACT).is_a_mailbox_after(seconds(0.2)).await;
     stage.lab.phone(SECOND).presses_after(seconds(0.2), "1").await;
-    stage.transfer(&call, &format!("{CONTACT}/20/1-{SECOND}/20/1")).await;
+    stage.orders.transfer(&call, &format!("{CONTACT}/20/1-{SECOND}/20/1"), "1001").await;
     stage.tap.heard("Step: accepted").await;
     talk().await;
     stage.lab.phone(SECOND).hangs_up().await;
@@ -188,9 +187,7 @@ async fn attended_transfer_completed(stage: &mut Stage<'_>) {
 async fn attended_transfer_cancelled(stage: &mut Stage<'_>) {
     let call = stage.talking_with_1001().await;
     stage.consult().await;
-    let operator = stage.last_leg("PJSIP/1001-").await;
-    let operator = operator.header("Channel").unwrap_or("");
-    stage.act(&[("Action", "CancelAtxfer"), ("Channel", operator)]).await;
+    stage.orders.cancel_consultation("1001").await;
     stage.lab.phone(CONTACT).goes_idle().await;
     talk().await;
     call.hang_up().await;
@@ -211,38 +208,10 @@ async fn hold(stage: &mut Stage<'_>) {
 async fn listen_then_whisper(stage: &mut Stage<'_>) {
     let call = stage.talking_with_1001().await;
     stage.lab.phone("2001").answers_after(seconds(0.3)).await;
-    let spyee = stage.last_leg("PJSIP/1001-").await;
-    let spyee = spyee.header("Uniqueid").unwrap_or("");
-    stage
-        .act(&[
-            ("Action", "Originate"),
-            ("Channel", "PJSIP/2001"),
-            ("ChannelId", "supervision-1"),
-            ("Context", "toritsugi-spy"),
-            ("Exten", "listen"),
-            ("Priority", "1"),
-            ("Async", "true"),
-            ("CallerID", "Toritsugi <1001>"),
-            ("Variable", &format!("TORITSUGI_SPYEE={spyee}")),
-        ])
-        .await;
-    stage.tap.heard("Event: ChanSpyStart").await;
-    let supervisor = stage.last_leg("PJSIP/2001-").await;
-    let supervisor = supervisor.header("Channel").unwrap_or("");
+    stage.orders.supervise("2001", "1001", "listen").await;
     for mode in ["whisper", "barge"] {
-        let mark = stage.lab.pbx.events.mark();
         talk().await;
-        stage
-            .act(&[
-                ("Action", "Redirect"),
-                ("Channel", supervisor),
-                ("Context", "toritsugi-spy"),
-                ("Exten", mode),
-                ("Priority", "1"),
-            ])
-            .await;
-        let log = &stage.lab.pbx.events;
-        log.wait_after(mark, "the mode to switch", |event| event.name() == "ChanSpyStart").await;
+        stage.orders.switch_supervision("2001", mode).await;
     }
     talk().await;
     call.hang_up().await;
@@ -312,59 +281,13 @@ impl<'a> Stage<'a> {
         call
     }
 
-    /// An action as the product's user, which must succeed.
-    async fn act(&self, headers: &[(&str, &str)]) {
-        self.actions.must(headers).await;
-    }
-
-    /// What the daemon does for a transfer: targets onto the caller's channel, then the
-    /// caller into the dialplan that looks after her.
-    async fn transfer(&self, call: &PlacedCall<'_>, targets: &str) {
-        let caller = call.at_pbx().await;
-        let caller = caller.header("Channel").unwrap_or("");
-        for (variable, value) in [
-            ("TORITSUGI_TARGETS", targets),
-            ("TORITSUGI_RETURN_TO", "1001"),
-            ("TORITSUGI_TRANSFER", "transfer-1"),
-        ] {
-            self.act(&[("Action", "Setvar"), ("Channel", caller), ("Variable", variable), ("Value", value)])
-                .await;
-        }
-        self.act(&[
-            ("Action", "Redirect"),
-            ("Channel", caller),
-            ("Context", "toritsugi-transfer"),
-            ("Exten", "s"),
-            ("Priority", "1"),
-        ])
-        .await;
-    }
-
     /// 1001 asks the contact first; returns when the two talk.
     async fn consult(&self) {
         let contact = self.lab.phone(CONTACT);
         contact.answers_after(seconds(0.5)).await;
-        let operator = self.last_leg("PJSIP/1001-").await;
-        self.act(&[
-            ("Action", "Atxfer"),
-            ("Channel", operator.header("Channel").unwrap_or("")),
-            ("Exten", CONTACT),
-            ("Context", "toritsugi-consult"),
-        ])
-        .await;
+        self.orders.consult("1001", CONTACT).await;
         contact.talks().await;
         talk().await;
-    }
-
-    /// The PBX's newest channel whose name begins so, as its Newchannel event.
-    async fn last_leg(&self, prefix: &str) -> Event {
-        let is_leg = |event: &Event| {
-            let name = event.header("Channel").unwrap_or("");
-            event.name() == "Newchannel" && name.starts_with(prefix)
-        };
-        let log = &self.lab.pbx.events;
-        log.wait("the leg at the PBX", is_leg).await;
-        log.all(is_leg).pop().unwrap()
     }
 }
 

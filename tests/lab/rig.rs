@@ -1,9 +1,11 @@
 //! One lab, held by one test at a time.
 //!
-//! The two Asterisks are started by the first test that asks and serve all tests of
-//! the binary; the connections to them belong to each test, since they live on its
-//! runtime. A test begins with a reset: no channel, no setting of the test before.
-use std::sync::{Arc, Mutex, OnceLock};
+//! The two Asterisks are started by the first test that asks and serve all tests that
+//! wait for their turn; the last of them stops both before it returns, so that nothing
+//! is left when the test binary ends. The connections belong to each test, since they
+//! live on its runtime. A test begins with a reset: no channel, no setting of the test
+//! before, and both Asterisks alive, whatever it did to them.
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::{Mutex as AsyncMutex, MutexGuard};
@@ -11,14 +13,20 @@ use tokio::time::{Instant, sleep};
 
 use super::PATIENCE;
 use super::call::{CallSpec, PlacedCall};
+use super::events::Event;
 use super::manager::Manager;
+use super::orders::Orders;
 use super::phone::Phone;
 use super::process::{AsteriskVersion, LabProcess, Side};
 
 type SharedProcess = Arc<Mutex<LabProcess>>;
 
-static PROCESS: OnceLock<SharedProcess> = OnceLock::new();
+/// Alive as long as a test holds it or waits for its turn.
+static PROCESS: Mutex<Weak<Mutex<LabProcess>>> = Mutex::new(Weak::new());
 static TURN: AsyncMutex<()> = AsyncMutex::const_new(());
+
+/// The dialplan function that reads a channel's SIP Call-ID.
+pub(crate) const SIP_CALL_ID: &str = "CHANNEL(pjsip,call-id)";
 
 /// How often the reset asks whether the last channel is gone.
 const RESET_POLL: Duration = Duration::from_millis(20);
@@ -42,6 +50,7 @@ pub(crate) struct Lab {
     pub(crate) pbx: Manager,
     /// The carrier and all telephones.
     pub(crate) far: Manager,
+    // Dropped before the turn is given away: the next test finds it stopped or whole.
     process: SharedProcess,
     _turn: Option<MutexGuard<'static, ()>>,
 }
@@ -53,16 +62,10 @@ impl Lab {
     /// When Asterisk can't be had or started; the reason and what to install stand on
     /// stderr.
     pub(crate) async fn start() -> Self {
-        let turn = TURN.lock().await;
-        let process = tokio::task::spawn_blocking(|| {
-            PROCESS
-                .get_or_init(|| {
-                    let lab = LabProcess::start(AsteriskVersion::Current);
-                    Arc::new(Mutex::new(lab))
-                })
-                .clone()
-        });
+        // Before the turn: who waits keeps the lab up.
+        let process = tokio::task::spawn_blocking(shared_process);
         let process = process.await.expect("the lab starts");
+        let turn = TURN.lock().await;
         Self::over(process, Some(turn)).await
     }
 
@@ -77,6 +80,9 @@ impl Lab {
     }
 
     async fn over(process: SharedProcess, turn: Option<MutexGuard<'static, ()>>) -> Self {
+        let whole = process.clone();
+        let whole = tokio::task::spawn_blocking(move || lock(&whole).make_whole());
+        whole.await.expect("both Asterisks are alive");
         let pbx = connect(&process, Side::Pbx).await;
         let far = connect(&process, Side::FarEnd).await;
         let lab = Self { pbx, far, process, _turn: turn };
@@ -104,6 +110,8 @@ impl Lab {
         }
         self.set_global("QUEUE_WAIT_SECONDS", "60").await;
         self.set_global("OPEN_HOURS", "*,*,*,*").await;
+        self.far.events.clear();
+        self.pbx.events.clear();
     }
 
     async fn hang_up_everything(&self) {
@@ -139,7 +147,7 @@ impl Lab {
 
     /// Where and as whom the product logs in.
     pub(crate) fn manager_access(&self) -> ManagerAccess {
-        let process = self.process.lock().unwrap();
+        let process = lock(&self.process);
         let user = |kind: &str| {
             let secret = process.fact(&format!("LAB_PBX_{kind}_SECRET_FILE"));
             (process.fact(&format!("LAB_PBX_{kind}_USER")).to_owned(), read_secret(secret))
@@ -152,12 +160,38 @@ impl Lab {
         }
     }
 
-    /// A session of the product's user for actions: what it may not do is refused here
-    /// as it would be there.
-    pub(crate) async fn log_in_for_actions(&self) -> Manager {
-        let access = self.manager_access();
-        let (user, secret) = &access.actions;
-        Manager::connect(&access.host, access.port, user, secret).await
+    /// What the daemon would order, as the product's user for actions.
+    pub(crate) async fn orders(&self) -> Orders<'_> {
+        Orders::log_in(self).await
+    }
+
+    /// The PBX's newest leg to a telephone, as its `Newchannel` event.
+    pub(crate) async fn leg_of(&self, number: &str) -> Event {
+        let prefix = format!("PJSIP/{number}-");
+        let is_leg = |event: &Event| {
+            let name = event.header("Channel").unwrap_or("");
+            event.name() == "Newchannel" && name.starts_with(&prefix)
+        };
+        let first = self.pbx.events.wait("the leg at the PBX", is_leg).await;
+        self.pbx.events.all(is_leg).pop().unwrap_or(first)
+    }
+
+    /// The PBX's channel with this SIP Call-ID, as its `Newchannel` event, now or when it
+    /// comes.
+    pub(crate) async fn pbx_channel_of(&self, sip_call_id: &str) -> Event {
+        let mut mark = 0;
+        loop {
+            let log = &self.pbx.events;
+            let next =
+                log.wait_after(mark, "the call to reach the PBX", |event| event.name() == "Newchannel");
+            let event = next.await;
+            let name = event.header("Channel").unwrap_or("").to_owned();
+            let theirs = self.pbx.channel_value(&name, SIP_CALL_ID).await;
+            if theirs.is_some_and(|id| id == sip_call_id) {
+                return event;
+            }
+            mark = 1 + log.position(&event);
+        }
     }
 
     /// Closes or opens the service, as operators do with *71 and *70.
@@ -170,23 +204,38 @@ impl Lab {
 
     /// A value from `lab.env`.
     pub(crate) fn fact(&self, name: &str) -> String {
-        self.process.lock().unwrap().fact(name).to_owned()
+        lock(&self.process).fact(name).to_owned()
     }
 
     /// The PBX dies as in a crash; calls and connections to it are gone at once.
     pub(crate) async fn kill_pbx(&self) {
         let process = self.process.clone();
-        let killed = tokio::task::spawn_blocking(move || process.lock().unwrap().kill(Side::Pbx));
+        let killed = tokio::task::spawn_blocking(move || lock(&process).kill(Side::Pbx));
         killed.await.expect("the lab's shell kills");
     }
 
     /// The PBX comes back on the same ports, and the lab is connected to it again.
     pub(crate) async fn revive_pbx(&mut self) {
         let process = self.process.clone();
-        let alive = tokio::task::spawn_blocking(move || process.lock().unwrap().revive(Side::Pbx));
+        let alive = tokio::task::spawn_blocking(move || lock(&process).revive(Side::Pbx));
         alive.await.expect("the lab's shell starts");
         self.pbx = connect(&self.process, Side::Pbx).await;
     }
+}
+
+fn shared_process() -> SharedProcess {
+    let mut shared = PROCESS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(process) = shared.upgrade() {
+        return process;
+    }
+    let process = Arc::new(Mutex::new(LabProcess::start(AsteriskVersion::Current)));
+    *shared = Arc::downgrade(&process);
+    process
+}
+
+/// A test that panicked with the lock leaves a lab that the next one makes whole.
+fn lock(process: &SharedProcess) -> std::sync::MutexGuard<'_, LabProcess> {
+    process.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn connect(process: &SharedProcess, side: Side) -> Manager {
@@ -195,7 +244,7 @@ async fn connect(process: &SharedProcess, side: Side) -> Manager {
         Side::FarEnd => "FAR",
     };
     let (host, port, user, secret) = {
-        let process = process.lock().unwrap();
+        let process = lock(process);
         (
             process.fact(&format!("LAB_{name}_AMI_HOST")).to_owned(),
             process.fact(&format!("LAB_{name}_AMI_PORT")).parse().unwrap(),
