@@ -207,15 +207,24 @@ impl Call {
         self.held_back.insert(0, (at, kind));
     }
 
-    /// The notices that may go out now, in order. Each bears the call as it is now: a pop that waited for its
-    /// card shows the newest.
+    /// The notices that may go out now, in order. Each bears the call as it is now, so that a pop that waited for
+    /// its card shows the newest; but nobody loses sight of it before the notice that withdraws it from her.
     pub(crate) fn release(&mut self, plan: &Plan) -> Vec<Notice> {
         if !matches!(self.stage, Stage::Open | Stage::Ended) || self.held_back.is_empty() {
             return Vec::new();
         }
-        let view = self.view(plan);
-        let notice = |(at, kind)| Notice { at, kind, view: view.clone() };
-        let notices = self.held_back.drain(..).map(notice).collect();
+        let mut view = self.view(plan);
+        let mut notices: Vec<Notice> = Vec::with_capacity(self.held_back.len());
+        for (at, kind) in self.held_back.drain(..).rev() {
+            let told = view.clone();
+            if let NoticeKind::Rescinded { operator, .. } = &kind
+                && !view.operators().any(|other| other == operator)
+            {
+                view.presented_to.push(operator.clone());
+            }
+            notices.push(Notice { at, kind, view: told });
+        }
+        notices.reverse();
         if self.ended_at.is_some() {
             self.stage = Stage::Ended;
         }

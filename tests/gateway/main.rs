@@ -4,6 +4,9 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+#[path = "../desk/mod.rs"]
+mod desk;
+
 mod auth;
 mod input;
 mod limits;

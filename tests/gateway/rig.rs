@@ -6,16 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use futures_util::StreamExt;
-use futures_util::stream::BoxStream;
 use jiff::Timestamp;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::{self, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+use tokio_tungstenite::tungstenite;
 use tokio_util::sync::CancellationToken;
 use toritsugi::bus::{Audience, Bus, BusSettings, Change, Draft, EventId, EventKind, StreamToken};
 use toritsugi::call::view::{CallState, CallView, Direction};
@@ -26,6 +23,8 @@ use toritsugi::ids::{CallId, ChannelId, Extension, PbxId, RecordId};
 use toritsugi::operator::{PasswordHash, People, Role, Token};
 use toritsugi::store::Store;
 use toritsugi::store::users::{TokenDraft, TokenKind, UserDraft};
+
+use crate::desk::{Sse, Ws};
 
 /// How long a test waits for something that must come.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -296,77 +295,4 @@ pub(crate) async fn answer(response: Response) -> (StatusCode, Value) {
     let status = response.status();
     let body = response.bytes().await.unwrap();
     (status, serde_json::from_slice(&body).unwrap_or(Value::Null))
-}
-
-/// The events of one desktop over Server-Sent Events.
-pub(crate) struct Sse {
-    body: BoxStream<'static, reqwest::Result<bytes::Bytes>>,
-    text: Vec<u8>,
-    /// The comments seen, heartbeats left out.
-    pub(crate) comments: Vec<String>,
-}
-
-impl Sse {
-    pub(crate) async fn of(response: Response) -> Self {
-        if response.status() != StatusCode::OK {
-            panic!("{} {}", response.status(), response.text().await.unwrap());
-        }
-        assert_eq!(response.headers()["content-type"], "text/event-stream");
-        Self { body: response.bytes_stream().boxed(), text: Vec::new(), comments: Vec::new() }
-    }
-
-    /// The next event; `None` at the end of the stream. Checks that `id:` is the id in the JSON.
-    pub(crate) async fn next(&mut self) -> Option<Value> {
-        loop {
-            if let Some(end) = self.text.windows(2).position(|pair| pair == b"\n\n") {
-                let block: Vec<u8> = self.text.drain(..end + 2).collect();
-                if let Some(event) = self.read(&String::from_utf8(block).unwrap()) {
-                    return Some(event);
-                }
-                continue;
-            }
-            let more = tokio::time::timeout(PATIENCE, self.body.next()).await.expect("an event in time");
-            match more {
-                Some(Ok(bytes)) => self.text.extend_from_slice(&bytes),
-                Some(Err(_)) | None => return None,
-            }
-        }
-    }
-
-    fn read(&mut self, block: &str) -> Option<Value> {
-        let (mut id, mut data) = (None, None);
-        for line in block.lines() {
-            match line.split_once(':') {
-                Some(("", comment)) if !comment.is_empty() => self.comments.push(comment.trim().to_owned()),
-                Some(("id", value)) => id = Some(value.trim().to_owned()),
-                Some(("data", value)) => data = Some(value.trim().to_owned()),
-                _ => {}
-            }
-        }
-        let event: Value = serde_json::from_str(&data?).unwrap();
-        assert_eq!(event["id"].as_str(), id.as_deref());
-        Some(event)
-    }
-}
-
-/// The events of one desktop over WebSocket.
-#[derive(Debug)]
-pub(crate) struct Ws(pub(crate) WebSocketStream<MaybeTlsStream<TcpStream>>);
-
-impl Ws {
-    /// The next event, or the close code and reason.
-    pub(crate) async fn next(&mut self) -> Result<Value, (u16, String)> {
-        loop {
-            let message = tokio::time::timeout(PATIENCE, self.0.next()).await.expect("a message in time");
-            match message {
-                Some(Ok(Message::Text(text))) => return Ok(serde_json::from_str(&text).unwrap()),
-                Some(Ok(Message::Close(Some(frame)))) => {
-                    return Err((frame.code.into(), frame.reason.to_string()));
-                }
-                Some(Ok(_)) => {}
-                Some(Err(error)) => return Err((0, error.to_string())),
-                None => return Err((0, String::new())),
-            }
-        }
-    }
 }

@@ -7,7 +7,8 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::rig::{Options, PATIENCE, Rig, Sse, answer, call};
+use crate::desk::Sse;
+use crate::rig::{Options, PATIENCE, Rig, answer, call};
 
 #[tokio::test]
 async fn the_first_frame_is_the_state_and_then_come_events() {

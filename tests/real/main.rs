@@ -2,8 +2,13 @@
 #[path = "../lab/mod.rs"]
 mod lab;
 
+#[path = "../desk/mod.rs"]
+mod desk;
+
 mod dialplan;
 mod identity;
+mod pop;
+mod service;
 mod the_lab_itself;
 
 use std::time::Duration;

@@ -1,0 +1,91 @@
+//! A desktop as a test plays it: the event stream over SSE and over WebSocket.
+//!
+//! Invariant: it knows the public contract alone, no type of the daemon.
+#![allow(dead_code, reason = "each test binary uses its own part of it")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a desktop that fails must fail the test")]
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
+use reqwest::{Response, StatusCode};
+use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+
+/// How long a desktop waits for an event before the test fails; generous, since tests say what, not how fast.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The events of one desktop over Server-Sent Events.
+pub(crate) struct Sse {
+    body: BoxStream<'static, reqwest::Result<bytes::Bytes>>,
+    text: Vec<u8>,
+    /// The comments seen, heartbeats left out.
+    pub(crate) comments: Vec<String>,
+}
+
+impl Sse {
+    pub(crate) async fn of(response: Response) -> Self {
+        if response.status() != StatusCode::OK {
+            panic!("{} {}", response.status(), response.text().await.unwrap());
+        }
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        Self { body: response.bytes_stream().boxed(), text: Vec::new(), comments: Vec::new() }
+    }
+
+    /// The next event; `None` at the end of the stream. Checks that `id:` is the id in the JSON.
+    pub(crate) async fn next(&mut self) -> Option<Value> {
+        loop {
+            if let Some(end) = self.text.windows(2).position(|pair| pair == b"\n\n") {
+                let block: Vec<u8> = self.text.drain(..end + 2).collect();
+                if let Some(event) = self.read(&String::from_utf8(block).unwrap()) {
+                    return Some(event);
+                }
+                continue;
+            }
+            let more = tokio::time::timeout(PATIENCE, self.body.next()).await.expect("an event in time");
+            match more {
+                Some(Ok(bytes)) => self.text.extend_from_slice(&bytes),
+                Some(Err(_)) | None => return None,
+            }
+        }
+    }
+
+    fn read(&mut self, block: &str) -> Option<Value> {
+        let (mut id, mut data) = (None, None);
+        for line in block.lines() {
+            match line.split_once(':') {
+                Some(("", comment)) if !comment.is_empty() => self.comments.push(comment.trim().to_owned()),
+                Some(("id", value)) => id = Some(value.trim().to_owned()),
+                Some(("data", value)) => data = Some(value.trim().to_owned()),
+                _ => {}
+            }
+        }
+        let event: Value = serde_json::from_str(&data?).unwrap();
+        assert_eq!(event["id"].as_str(), id.as_deref());
+        Some(event)
+    }
+}
+
+/// The events of one desktop over WebSocket.
+#[derive(Debug)]
+pub(crate) struct Ws(pub(crate) WebSocketStream<MaybeTlsStream<TcpStream>>);
+
+impl Ws {
+    /// The next event, or the close code and reason.
+    pub(crate) async fn next(&mut self) -> Result<Value, (u16, String)> {
+        loop {
+            let message = tokio::time::timeout(PATIENCE, self.0.next()).await.expect("a message in time");
+            match message {
+                Some(Ok(Message::Text(text))) => return Ok(serde_json::from_str(&text).unwrap()),
+                Some(Ok(Message::Close(Some(frame)))) => {
+                    return Err((frame.code.into(), frame.reason.to_string()));
+                }
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Err((0, error.to_string())),
+                None => return Err((0, String::new())),
+            }
+        }
+    }
+}

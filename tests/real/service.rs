@@ -1,0 +1,217 @@
+//! The service at work: the daemon in this process, beside the lab's PBX, with the sample companies and people.
+//!
+//! `Service::start(&lab)` serves on a port the system chooses; [`Service::stop`] ends it in order, and
+//! [`Service::kill`] as a power cut would (its tasks are dropped where they are).
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use reqwest::{Method, RequestBuilder, StatusCode};
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_util::sync::CancellationToken;
+use toritsugi::config::Config;
+use toritsugi::daemon;
+use toritsugi::directory::import::{ImportKind, ImportOptions, TextEncoding};
+use toritsugi::directory::{Directory, DirectoryOptions};
+use toritsugi::ids::Extension;
+use toritsugi::operator::{Role, Token};
+use toritsugi::store::Store;
+use toritsugi::store::users::{TokenDraft, TokenKind, UserDraft};
+
+use crate::desk::{Sse, Ws};
+use crate::lab::{Lab, PATIENCE};
+
+/// Everybody who works there: name, role, extension, team.
+const PEOPLE: &[(&str, Role, Option<&str>, Option<&str>)] = &[
+    ("佐藤", Role::Operator, Some("1001"), Some("east")),
+    ("鈴木", Role::Operator, Some("1002"), Some("east")),
+    ("高橋", Role::Operator, Some("1003"), Some("west")),
+    ("伊藤", Role::Supervisor, Some("2001"), Some("east")),
+    ("渡辺", Role::Supervisor, Some("2002"), Some("west")),
+    ("admin", Role::Admin, None, None),
+];
+
+/// The daemon and everybody's tokens.
+pub(crate) struct Service {
+    pub(crate) address: SocketAddr,
+    pub(crate) config: Config,
+    /// By extension; the administrator's under `admin`.
+    tokens: Vec<(String, String)>,
+    http: reqwest::Client,
+    shutdown: CancellationToken,
+    running: JoinHandle<()>,
+    _directory: tempfile::TempDir,
+}
+
+impl Service {
+    /// A new service with an empty history.
+    pub(crate) async fn start(lab: &Lab) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let config = config(lab, &directory.path().join("toritsugi.db"));
+        let tokens = furnish(&config).await;
+        let (address, shutdown, running) = serve(config.clone(), "127.0.0.1:0".parse().unwrap()).await;
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let service = Self { address, config, tokens, http, shutdown, running, _directory: directory };
+        service.is_ready().await;
+        service
+    }
+
+    /// The daemon is gone at once, with all it had in memory; [`Self::again`] starts another on the same records.
+    pub(crate) async fn kill(&mut self) {
+        self.running.abort();
+        let _ = (&mut self.running).await;
+    }
+
+    /// Starts the daemon again, on the same address and records.
+    pub(crate) async fn again(&mut self) {
+        let (_, shutdown, running) = serve(self.config.clone(), self.address).await;
+        (self.shutdown, self.running) = (shutdown, running);
+        self.is_ready().await;
+    }
+
+    /// Ends it in order.
+    pub(crate) async fn stop(&mut self) {
+        self.shutdown.cancel();
+        tokio::time::timeout(PATIENCE, &mut self.running).await.expect("the daemon ends").unwrap();
+    }
+
+    /// The token of the person at this extension, or of `admin`.
+    pub(crate) fn token(&self, who: &str) -> &str {
+        let (_, token) = self.tokens.iter().find(|(name, _)| name == who).expect("nobody of that name");
+        token
+    }
+
+    /// A request as `who`.
+    pub(crate) fn request(&self, who: &str, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("http://{}{path}", self.address)).bearer_auth(self.token(who))
+    }
+
+    /// Its answer: status and JSON (null when there is no body).
+    pub(crate) async fn ask(
+        &self,
+        who: &str,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> (StatusCode, Value) {
+        let mut request = self.request(who, method, path);
+        if let Some(body) = &body {
+            request = request.json(body);
+        }
+        let response = request.send().await.unwrap();
+        let status = response.status();
+        let text = response.text().await.unwrap();
+        (status, if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap() })
+    }
+
+    /// Follows the events as `who`, from after `after` if that is given.
+    pub(crate) async fn follow(&self, who: &str, after: Option<&str>) -> Sse {
+        let mut request = self.request(who, Method::GET, "/v1/events");
+        if let Some(id) = after {
+            request = request.header("last-event-id", id);
+        }
+        Sse::of(request.send().await.unwrap()).await
+    }
+
+    /// The same over a WebSocket.
+    pub(crate) async fn follow_ws(&self, who: &str) -> Ws {
+        let mut request = format!("ws://{}/v1/events/ws", self.address).into_client_request().unwrap();
+        request.headers_mut().insert("authorization", format!("Bearer {}", self.token(who)).parse().unwrap());
+        Ws(tokio_tungstenite::connect_async(request).await.unwrap().0)
+    }
+
+    /// Waits until the link to the PBX is up: the event says so, or the snapshot already does.
+    async fn is_ready(&self) {
+        let mut events = self.follow("admin", None).await;
+        let first = events.next().await.expect("a first frame");
+        let up = |pbx: &Value| pbx["up"] == Value::Bool(true);
+        if up(&first["data"]["pbx"]) || first["data"]["pbx"].as_array().is_some_and(|all| all.iter().any(up))
+        {
+            return;
+        }
+        wait_for(&mut events, "pbx.up").await;
+    }
+}
+
+/// The next event of this kind; others are passed over.
+pub(crate) async fn wait_for(events: &mut Sse, kind: &str) -> Value {
+    loop {
+        let event = events.next().await.unwrap_or_else(|| panic!("the stream ended before {kind}"));
+        if event["kind"] == kind {
+            return event;
+        }
+    }
+}
+
+async fn serve(config: Config, address: SocketAddr) -> (SocketAddr, CancellationToken, JoinHandle<()>) {
+    let listener = TcpListener::bind(address).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let shutdown = CancellationToken::new();
+    let stop = shutdown.clone();
+    let running = tokio::spawn(async move { daemon::run_on(listener, config, stop).await.unwrap() });
+    (address, shutdown, running)
+}
+
+fn config(lab: &Lab, database: &std::path::Path) -> Config {
+    let access = lab.manager_access();
+    let set = |key: &str, value: &str| (format!("TORITSUGI__{key}"), value.to_owned());
+    let environment = [
+        set("PBX__NAME", "lab"),
+        set("PBX__HOST", &access.host),
+        set("PBX__PORT", &access.port.to_string()),
+        set("PBX__EVENT_USER", &access.events.0),
+        set("PBX__EVENT_SECRET", &access.events.1),
+        set("PBX__ACTION_USER", &access.actions.0),
+        set("PBX__ACTION_SECRET", &access.actions.1),
+        set("PBX__TRUNKS", "trunk"),
+        set("PBX__TRUNK_CONTEXTS", "from-trunk"),
+        set("STORE__PATH", database.to_str().unwrap()),
+        set("GATEWAY__SECURE_COOKIE", "false"),
+    ];
+    Config::from_layers(None, environment).unwrap()
+}
+
+/// The sample records and everybody's tokens.
+async fn furnish(config: &Config) -> Vec<(String, String)> {
+    let now = Timestamp::now();
+    let store = Store::open(&config.store.path).await.unwrap();
+    let directory = Directory::load(store.clone(), DirectoryOptions::default()).await.unwrap();
+    for (kind, file) in [
+        (ImportKind::Accounts, "accounts.csv"),
+        (ImportKind::Customers, "customers.csv"),
+        (ImportKind::Contacts, "contacts.csv"),
+    ] {
+        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/samples").join(file);
+        let options = ImportOptions { kind, encoding: TextEncoding::Utf8, dry_run: false };
+        directory.import(std::fs::File::open(path).unwrap(), options, now).await.unwrap();
+    }
+    let mut tokens = Vec::new();
+    for (name, role, extension, team) in PEOPLE {
+        let draft = UserDraft {
+            name: (*name).to_owned(),
+            kana: String::new(),
+            role: *role,
+            extension: extension.map(|digits| Extension::parse(digits).unwrap()),
+            team: team.map(str::to_owned),
+            password: None,
+        };
+        let user = store.add_user(&draft, now).await.unwrap();
+        let mut bytes = [0; 32];
+        getrandom::fill(&mut bytes).unwrap();
+        let token = Token::from_random(bytes);
+        let draft = TokenDraft {
+            user,
+            hash: token.hash(),
+            kind: TokenKind::Token,
+            label: "test".into(),
+            expires_at: None,
+        };
+        store.add_token(&draft, now).await.unwrap();
+        tokens.push((extension.unwrap_or(name).to_owned(), token.expose()));
+    }
+    store.close().await;
+    tokens
+}
