@@ -18,13 +18,17 @@ const HOSTILE: &[&str] = &[
     "../../../etc/passwd%00",
 ];
 
+/// Method, path, content type and body; the status and type of the problem.
+type Wrong = (Method, String, Option<(&'static str, String)>, u16, &'static str);
+
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 async fn every_wrong_request_gets_a_clear_problem() {
     let rig = Rig::with(Options { body_bytes: 2000, ..Options::default() }).await;
     let user = format!("/v1/users/{}", rig.user("1001"));
     let unknown = uuid::Uuid::from_u128(7);
     let json_body = |text: &str| Some(("application/json", text.to_owned()));
-    let table: Vec<(Method, String, Option<(&str, String)>, u16, &str)> = vec![
+    let table: Vec<Wrong> = vec![
         (Method::GET, "/".into(), None, 404, "unknown-path"),
         (Method::GET, "/v1/nothing".into(), None, 404, "unknown-path"),
         (Method::GET, "/v1/calls/".into(), None, 404, "unknown-path"),
