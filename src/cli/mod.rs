@@ -25,6 +25,7 @@ mod health;
 mod import;
 mod operators;
 mod output;
+mod password;
 mod replay;
 mod serve;
 mod user;

@@ -104,6 +104,13 @@ pub(crate) fn print_json<T: Serialize + ?Sized>(value: &T) -> anyhow::Result<()>
     Ok(())
 }
 
+/// Asks on standard error, where it does not get into what a command prints.
+pub(crate) fn prompt(question: &str) {
+    let mut out = std::io::stderr();
+    // Who reads the answer notices.
+    let _ = write!(out, "{question}").and_then(|()| out.flush());
+}
+
 /// One line on standard error. That nobody reads it is no reason to fail.
 pub(crate) fn complain(message: &str) {
     let _ = writeln!(std::io::stderr(), "{}", plain(message));

@@ -15,14 +15,10 @@ use super::problem::{Kind, Problem, ProblemBody};
 use super::query::PageQuery;
 use super::routes::Gate;
 use crate::bus::event::wire_time;
-use crate::identity::printable;
 use crate::ids::{Extension, RecordId};
-use crate::operator::{PasswordHash, Permission, Role};
+use crate::operator::{PasswordHash, Permission, Role, person_text};
 use crate::store::Page;
 use crate::store::users::{TokenKind, UserChange, UserDraft, UserRecord};
-
-/// Longest name, reading, team or label, in characters.
-const NAME_CHARS_MAX: usize = 80;
 
 /// A user.
 #[derive(Debug, Serialize, ToSchema)]
@@ -259,14 +255,8 @@ fn extension(digits: &str) -> Result<Extension, Problem> {
     Extension::parse(digits).map_err(|error| Kind::InvalidBody.with(error.to_string()))
 }
 
-/// Text people read: refused rather than cut, so that what is kept is what was sent.
 fn text(field: &str, value: &str) -> Result<String, Problem> {
-    match printable(value, NAME_CHARS_MAX) {
-        Some(kept) if kept == value.trim() => Ok(kept.to_string()),
-        _ => Err(Kind::InvalidBody.with(format!(
-            "{field}: 1 to {NAME_CHARS_MAX} printable characters, without marks that hide or reorder text"
-        ))),
-    }
+    person_text(field, value).map_err(|error| Kind::InvalidBody.with(error.to_string()))
 }
 
 pub(crate) fn optional_text(field: &str, value: &str) -> Result<String, Problem> {

@@ -16,7 +16,7 @@ mod token;
 mod viewer;
 
 pub use password::{PASSWORD_CHARS_MAX, PASSWORD_CHARS_MIN, PasswordError, PasswordHash};
-pub use people::{People, Person, Roster, Team};
+pub use people::{PERSON_TEXT_CHARS_MAX, People, Person, PersonTextError, Roster, Team, person_text};
 pub use role::{Permission, Role};
 pub use token::{Token, TokenError, TokenHash};
 pub use viewer::Viewer;

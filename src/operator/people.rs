@@ -12,7 +12,29 @@ use tokio::sync::watch;
 use super::role::Role;
 use super::viewer::Viewer;
 use crate::bus::EventId;
+use crate::identity::printable;
 use crate::ids::{Extension, RecordId};
+
+/// Longest name, reading, team or label, in characters.
+pub const PERSON_TEXT_CHARS_MAX: usize = 80;
+
+/// The text is no name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0} must be 1 to {PERSON_TEXT_CHARS_MAX} printable characters, without marks that hide or reorder text"
+)]
+pub struct PersonTextError(String);
+
+/// A name, reading, team or label, trimmed. Refused rather than cleaned: people sign in with what they typed.
+///
+/// # Errors
+/// It is empty, too long, or holds something that is not shown; `field` says what it was meant for.
+pub fn person_text(field: &str, text: &str) -> Result<String, PersonTextError> {
+    match printable(text, PERSON_TEXT_CHARS_MAX) {
+        Some(kept) if kept == text.trim() => Ok(kept.to_string()),
+        _ => Err(PersonTextError(field.to_owned())),
+    }
+}
 
 /// A group of operators with its supervisors.
 #[derive(Debug, Clone, PartialEq, Eq)]
