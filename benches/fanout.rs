@@ -30,6 +30,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use toritsugi::bus::{Audience, Bus, BusSettings, Change, Draft, EventKind, StreamToken};
 use toritsugi::call::view::{CallState, CallView, Direction};
+use toritsugi::command::Commands;
 use toritsugi::directory::{Directory, DirectoryOptions};
 use toritsugi::gateway::{App, Clock, Metrics, Settings, serve};
 use toritsugi::ids::{CallId, ChannelId, Extension, PbxId};
@@ -175,6 +176,7 @@ async fn start(dir: &std::path::Path, shutdown: CancellationToken) -> (SocketAdd
         people: People::new(store.roster().await.unwrap()),
         directory: Directory::load(store.clone(), DirectoryOptions::default()).await.unwrap(),
         store,
+        commands: Commands::channel().0,
         metrics: Arc::new(Metrics::default()),
         clock: Clock::new(Timestamp::now),
     };
