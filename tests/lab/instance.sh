@@ -91,7 +91,12 @@ CONF
   cat > "$PBX/etc/local.d/queues.conf" <<CONF
 [operators-linear](+)
 timeout = 3
+; One caller may wait here: the second hears busy.
+[lab-one-waits](operators-common)
+maxlen = 1
+member => PJSIP/1003
 CONF
+  echo 'exten => 0355501009,1,Return(lab-one-waits)' > "$PBX/etc/local.d/queue-of.conf"
   {
     cat <<CONF
 [transport-udp](+)
@@ -124,11 +129,20 @@ qualify_frequency = 0
 CONF
     done
   } > "$PBX/etc/local.d/pjsip.conf"
-  cat > "$PBX/etc/local.d/extensions.conf" <<CONF
+  {
+    cat <<CONF
 [from-phones](+)
 exten => 100,1,Dial(PJSIP/100,30,tT)
 exten => 10010,1,Dial(PJSIP/10010,30,tT)
+; One number is taken the way an existing PBX takes it: through the snippet.
+[from-trunk](+)
+exten => 0355501008,1,Goto(from-pstn-toritsugi,\${EXTEN},1)
+[from-pstn]
+exten => 0355501008,1,Dial(PJSIP/1001&PJSIP/1002,30,t)
 CONF
+    # Its dialplan is included already.
+    grep -v '^#include' "$HERE/../../asterisk-conf/snippets/extensions_custom.conf"
+  } > "$PBX/etc/local.d/extensions.conf"
 }
 
 far_end() {

@@ -5,6 +5,8 @@ use crate::{KNOWN_CALLER, MINATO, SAKURA, ms};
 
 const CONTACT: &str = "09011112222";
 const SECOND_CONTACT: &str = "09033334444";
+/// Its queue holds one caller.
+const ONE_WAITS: &str = "0355501009";
 const TALK: u64 = 1_500;
 
 #[tokio::test]
@@ -30,6 +32,15 @@ async fn each_way_to_be_sent_away_has_its_name() {
     let mark = lab.pbx.events.mark();
     lab.place_call(CallSpec::new(KNOWN_CALLER, SAKURA)).await.ended().await;
     outcome(&lab, mark, "overflowed").await;
+
+    lab.set_global("QUEUE_WAIT_SECONDS", "60").await;
+    let waiting = lab.place_call(CallSpec::new(KNOWN_CALLER, ONE_WAITS)).await;
+    lab.phone("1003").rings().await;
+    let mark = lab.pbx.events.mark();
+    let one_too_many = lab.place_call(CallSpec::new(KNOWN_CALLER, ONE_WAITS)).await;
+    assert_eq!(one_too_many.ended().await, 17);
+    outcome(&lab, mark, "blocked").await;
+    waiting.hang_up().await;
 }
 
 #[tokio::test]

@@ -142,6 +142,33 @@ async fn an_extension_that_is_no_national_number_is_not_answered() {
 }
 
 #[tokio::test]
+async fn the_snippet_hands_the_identity_over_in_front_of_an_existing_dialplan() {
+    let lab = Lab::start().await;
+    let header = b"Diversion: <sip:0335550101@a.example>\r\n";
+    let call = RawCall::invite(&lab, "0355501008", b"<sip:0312345678@b.example>", header).await;
+    let identity = identity_of(&lab, &call).await;
+    assert_eq!(identity["Diversion"], b"<sip:0335550101@a.example>");
+    lab.phone("1002").rings().await;
+}
+
+/// The snippet grants what the complete configuration grants, and no more.
+#[test]
+fn the_snippet_has_the_rights_of_the_configuration() {
+    let complete = rights(include_str!("../../asterisk-conf/manager.conf"));
+    let snippet = rights(include_str!("../../asterisk-conf/snippets/manager_custom.conf"));
+    assert!(!snippet.is_empty());
+    assert_eq!(complete, snippet);
+}
+
+/// The lines of the product's two users, without comments and secrets.
+fn rights(text: &str) -> Vec<&str> {
+    let users = text.lines().skip_while(|line| !line.starts_with("[toritsugi-"));
+    let is_fact =
+        |line: &&str| !line.is_empty() && !line.starts_with([';', '#']) && !line.starts_with("secret");
+    users.filter(is_fact).collect()
+}
+
+#[tokio::test]
 async fn one_event_per_call_even_when_it_is_forwarded_in_the_dialplan() {
     let lab = Lab::start().await;
     let spec = CallSpec::new(KNOWN_CALLER, "+81355501001");
