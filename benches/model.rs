@@ -10,6 +10,9 @@
     reason = "a bench prints its figures and stops on failure"
 )]
 
+#[path = "calls/mod.rs"]
+mod calls;
+
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
@@ -20,62 +23,14 @@ use toritsugi::ami::frame::{Decoded, FrameCodec};
 use toritsugi::call::{Input, Model, Output, Plan};
 use toritsugi::ids::PbxId;
 
+use calls::Template;
+
 const RUNS: usize = 5;
 const CALLS_PER_RUN: u64 = 3_000;
 const LIVE_CALLS: u64 = 10_000;
 const MANY_CALLS: u64 = 1_000_000;
 const EVENTS_PER_SECOND_WANTED: f64 = 200_000.0;
 const BYTES_PER_CALL_WANTED: f64 = 8_192.0;
-
-/// A recorded call whose ids can be replaced by others of the same length.
-struct Template {
-    bytes: Vec<u8>,
-    /// Where ids stand, and how: the ten digits of a unique id's second, or the first eight of a bridge's UUID.
-    seconds: Vec<usize>,
-    bridges: Vec<usize>,
-}
-
-impl Template {
-    fn of(transcript: &[u8]) -> Self {
-        let first = find(transcript, b"Event: Newchannel").unwrap();
-        let bytes = transcript[first..].to_vec();
-        let uniqueid = find(&bytes, b"Uniqueid: ").unwrap() + b"Uniqueid: ".len();
-        let second = bytes[uniqueid..uniqueid + 10].to_vec();
-        let seconds = memchr::memmem::find_iter(&bytes, &second[..7]).collect();
-        let key = b"BridgeUniqueid: ";
-        let bridges = memchr::memmem::find_iter(&bytes, key).map(|at| at + key.len()).collect();
-        Self { bytes, seconds, bridges }
-    }
-
-    fn stamp(&self, n: u64, out: &mut BytesMut) {
-        let start = out.len();
-        out.extend_from_slice(&self.bytes);
-        let second = format!("{:07}", n % 10_000_000);
-        let bridge = format!("{:08x}", n % 0xffff_ffff);
-        for at in &self.seconds {
-            out[start + at..start + at + 7].copy_from_slice(second.as_bytes());
-        }
-        for at in &self.bridges {
-            out[start + at..start + at + 8].copy_from_slice(bridge.as_bytes());
-        }
-    }
-
-    /// The part up to the moment when both talk.
-    fn until_talking(&self) -> Self {
-        let enters: Vec<usize> = memchr::memmem::find_iter(&self.bytes, b"Event: BridgeEnter").collect();
-        let end = enters[1] + find(&self.bytes[enters[1]..], b"\r\n\r\n").unwrap() + 4;
-        let within = |list: &[usize]| list.iter().copied().filter(|at| *at < end).collect();
-        Self {
-            bytes: self.bytes[..end].to_vec(),
-            seconds: within(&self.seconds),
-            bridges: within(&self.bridges),
-        }
-    }
-}
-
-fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
-    memchr::memmem::find(bytes, what)
-}
 
 struct Bench {
     model: Model,
@@ -157,9 +112,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 
 #[expect(clippy::cast_precision_loss, reason = "figures for people")]
 fn main() {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/transcripts/asterisk-22/answered-first-operator.ami");
-    let template = Template::of(&std::fs::read(path).unwrap());
+    let template = Template::recorded("answered-first-operator");
     let (mut alone, mut whole) = (Vec::new(), Vec::new());
     for _ in 0..RUNS {
         alone.push(Bench::rate(&template, false));

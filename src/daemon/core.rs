@@ -14,7 +14,7 @@
 //! Read next: `link.rs` (the PBX comes and goes), `orders.rs` (commands and orders).
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use smol_str::SmolStr;
 use tokio::sync::{Semaphore, mpsc};
@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::clock::Clock;
+use super::figures::Figures;
 use super::journal::Journal;
 use super::link::Link;
 use super::orders::Asked;
@@ -63,6 +64,7 @@ pub(super) struct Parts {
     pub(super) clerk: Clerk,
     pub(super) pbx: Handle,
     pub(super) tasks: TaskTracker,
+    pub(super) figures: Figures,
 }
 
 /// The core's own state beside the model.
@@ -120,7 +122,7 @@ impl Core {
             ClientEvent::ListBegin(_) | ClientEvent::ListItem(..) | ClientEvent::ListEnd(..) => {}
             ClientEvent::ListsTaken { complete } => {
                 if !complete {
-                    self.parts.pbx.resync();
+                    self.resync();
                 }
             }
             ClientEvent::Up { epoch, version } => self.link_up(epoch, &version.to_string()),
@@ -128,12 +130,14 @@ impl Core {
             ClientEvent::Down { reason, .. } => self.link_down(&reason.to_string()),
             ClientEvent::Quarantined(quarantined) => {
                 let reason = quarantined.reason;
+                self.parts.figures.frames_quarantined.inc();
                 tracing::warn!(%reason, "a frame that Asterisk does not write was set aside; listing again");
-                self.parts.pbx.resync();
+                self.resync();
             }
             ClientEvent::Overrun { dropped } => {
+                self.parts.figures.overruns.inc();
                 tracing::error!(dropped, "events of the PBX came faster than they were read; listing again");
-                self.parts.pbx.resync();
+                self.resync();
             }
             ClientEvent::ActionsUp => tracing::info!("orders can be given to the PBX"),
             ClientEvent::ActionsDown { reason } => {
@@ -148,6 +152,11 @@ impl Core {
         }
     }
 
+    fn resync(&self) {
+        self.parts.figures.resyncs.inc();
+        self.parts.pbx.resync();
+    }
+
     fn bring(&mut self, brought: Brought) {
         match brought {
             Brought::Input(input) => self.input(input),
@@ -156,10 +165,14 @@ impl Core {
     }
 
     fn frame(&mut self, frame: &Frame) {
+        self.parts.figures.frames.inc();
         match Event::decode(frame) {
             Ok(Some(event)) => self.input(Input::Pbx(event)),
             Ok(None) => {}
-            Err(error) => tracing::debug!(%error, "an event was left out"),
+            Err(error) => {
+                self.parts.figures.events_incomplete.inc();
+                tracing::debug!(%error, "an event was left out");
+            }
         }
     }
 
@@ -178,6 +191,7 @@ impl Core {
                         self.parts.clerk.file(record);
                     }
                     if let NoticeKind::Presented { operator } = &notice.kind {
+                        self.parts.figures.pops.inc();
                         tracing::debug!(call = %notice.view.id, %operator, "pop");
                     }
                 }
@@ -198,8 +212,15 @@ impl Core {
         self.model.handle(now, Input::CardFound { call, card: Arc::clone(&bare), complete });
         let (Ok(place), false) = (place, complete) else { return };
         let (directory, beside) = (self.parts.directory.clone(), self.beside.clone());
+        let figures = self.parts.figures.clone();
         self.parts.tasks.spawn(async move {
-            let card = look_up(&directory, &found).await.map_or(bare, Arc::new);
+            let begun = Instant::now();
+            let card = look_up(&directory, &found).await;
+            figures.lookup_seconds.observe(begun.elapsed().as_secs_f64());
+            if card.is_none() {
+                figures.lookups_failed.inc();
+            }
+            let card = card.map_or(bare, Arc::new);
             // The core is gone only when the daemon ends.
             let _ = beside.send(Brought::Input(Input::CardFound { call, card, complete: true })).await;
             drop(place);

@@ -13,6 +13,7 @@
 
 mod clock;
 mod core;
+mod figures;
 mod journal;
 mod link;
 mod orders;
@@ -28,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::core::{Core, Parts};
+use self::figures::Figures;
 pub use self::core::{LOOKUP_TIMEOUT, LOOKUPS_MAX};
 pub use self::records::RECORDS_QUEUED_MAX;
 use crate::ami::client;
@@ -116,13 +118,16 @@ pub async fn run_on(
     // The link outlives the gateway's drain: a call that is being answered is still followed.
     let link_shutdown = CancellationToken::new();
     let (pbx, events) = client::connect(config.pbx.link(seed)?, link_shutdown.clone());
+    let metrics = Arc::new(Metrics::default());
+    let figures = Figures::registered(&metrics);
     let parts = Parts {
         plan: plan(&config),
         bus: bus.clone(),
         directory: directory.clone(),
-        clerk: records::Clerk::start(store.clone(), &tasks),
+        clerk: records::Clerk::start(store.clone(), &tasks, figures.records_dropped.clone()),
         pbx: pbx.clone(),
         tasks: tasks.clone(),
+        figures,
     };
     let (commands, given) = Commands::channel();
     tasks.spawn(Core::run(parts, events, given, link_shutdown.clone()));
@@ -134,7 +139,7 @@ pub async fn run_on(
         directory,
         people,
         commands,
-        metrics: Arc::new(Metrics::default()),
+        metrics,
         clock: gateway::Clock::new(Timestamp::now),
     };
     let served = gateway::serve(listener, app, shutdown).await.map_err(RunError::Gateway);

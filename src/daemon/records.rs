@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use prometheus_client::metrics::counter::Counter;
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
@@ -20,20 +21,24 @@ const RETRY_PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// Where records are handed over. When the last one is dropped, the clerk finishes what waits and ends.
 #[derive(Debug, Clone)]
-pub(super) struct Clerk(mpsc::Sender<FinishedCall>);
+pub(super) struct Clerk {
+    records: mpsc::Sender<FinishedCall>,
+    dropped: Counter,
+}
 
 impl Clerk {
     /// Starts the clerk's task.
-    pub(super) fn start(store: Store, tasks: &TaskTracker) -> Self {
-        let (sender, records) = mpsc::channel(RECORDS_QUEUED_MAX);
-        tasks.spawn(write_all(store, records));
-        Self(sender)
+    pub(super) fn start(store: Store, tasks: &TaskTracker, dropped: Counter) -> Self {
+        let (records, queue) = mpsc::channel(RECORDS_QUEUED_MAX);
+        tasks.spawn(write_all(store, queue));
+        Self { records, dropped }
     }
 
     /// Hands a record over.
     pub(super) fn file(&self, record: FinishedCall) {
-        if let Err(error) = self.0.try_send(record) {
+        if let Err(error) = self.records.try_send(record) {
             let record = error.into_inner();
+            self.dropped.inc();
             tracing::error!(call = %record.id, "a finished call was not recorded: the store is behind; check its disk");
         }
     }

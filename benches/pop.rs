@@ -1,0 +1,242 @@
+//! The pop's way through the whole daemon: from the ringing event on the AMI socket to the pop on a desktop's
+//! socket, at 50 calls a second with 200 desktops connected, beside a bare TCP relay of the same bytes.
+//!
+//! `cargo bench --bench pop`. A scripted PBX plays recorded calls, each with its own ids; the daemon is the real
+//! one, on SQLite with the sample companies; the desktops follow `/v1/events`. Time counts from handing the
+//! ringing event's bytes to the peer's socket task to reading the pop's last byte at the operator's desktop, so it
+//! includes the kernel twice, as the relay's does. Each call's pop goes to one operator of the 200; five
+//! supervisors' desktops get every pop.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a bench prints its figures and stops on failure"
+)]
+
+#[path = "calls/mod.rs"]
+mod calls;
+#[path = "../tests/desk/mod.rs"]
+mod desk;
+#[path = "../tests/peer/mod.rs"]
+mod peer;
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use jiff::Timestamp;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use toritsugi::config::Config;
+use toritsugi::daemon;
+use toritsugi::directory::import::{ImportKind, ImportOptions, TextEncoding};
+use toritsugi::directory::{Directory, DirectoryOptions};
+use toritsugi::ids::Extension;
+use toritsugi::operator::{Role, Token};
+use toritsugi::store::Store;
+use toritsugi::store::users::{TokenDraft, TokenKind, UserDraft};
+
+use calls::Template;
+use desk::Sse;
+use peer::Peer;
+
+const DESKTOPS: usize = 200;
+const SUPERVISORS: usize = 5;
+const CALLS_PER_SECOND: u32 = 50;
+const CALLS: u64 = 1_500;
+/// From the identity of a call to its first ringing: what a phone takes to answer an INVITE with 180.
+const RINGS_AFTER: Duration = Duration::from_millis(10);
+/// The first calls find cold caches and are not counted.
+const WARM_UP: u64 = 50;
+
+/// A percentile of sorted values, in milliseconds.
+fn percentile(sorted: &[Duration], of_hundred: usize) -> f64 {
+    sorted[(sorted.len() * of_hundred / 100).min(sorted.len() - 1)].as_secs_f64() * 1e3
+}
+
+fn row(what: &str, mut times: Vec<Duration>, relay: Option<&[f64; 3]>) -> [f64; 3] {
+    times.sort_unstable();
+    let values = [percentile(&times, 50), percentile(&times, 99), percentile(&times, 100)];
+    let ratio = relay.map_or("1.00".into(), |r| format!("{:.1} / {:.1}", values[0] / r[0], values[1] / r[1]));
+    println!(
+        "| {what} | {} | {:.3} | {:.3} | {:.3} | {ratio} |",
+        times.len(),
+        values[0],
+        values[1],
+        values[2]
+    );
+    values
+}
+
+#[tokio::main]
+async fn main() {
+    let template = Template::recorded("answered-first-operator");
+    let ringing_at = ringing_extension(&template);
+    let directory = tempfile::tempdir().unwrap();
+    let mut peer = Peer::start().await;
+    let config = config(&peer, &directory.path().join("bench.db"));
+    let tokens = furnish(&config, &ringing_at).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let shutdown = CancellationToken::new();
+    let running = tokio::spawn(daemon::run_on(listener, config, shutdown.clone()));
+    peer.wait_for(1, 1).await;
+
+    let (seen, mut pops) = mpsc::unbounded_channel();
+    for (n, token) in tokens.iter().enumerate() {
+        let mut desk = follow(address, token).await;
+        desk.next().await.expect("a first frame");
+        let seen = seen.clone();
+        tokio::spawn(async move {
+            while let Some(event) = desk.next().await {
+                let at = Instant::now();
+                if n == 0 && event["kind"] == "call.presented" {
+                    seen.send(at).unwrap();
+                }
+            }
+        });
+    }
+
+    println!(
+        "| ringing event to pop, {CALLS_PER_SECOND} calls/s, {DESKTOPS} desktops | pops | p50 ms | p99 ms | max ms | p50 / p99 to relay |"
+    );
+    println!("|---|---:|---:|---:|---:|---|");
+    let relayed = row("bare TCP relay of the ringing event", relay(&template).await, None);
+    let times = play(&peer, &template, &mut pops).await;
+    row("ringing event to the operator's desktop", times, Some(&relayed));
+    println!("| wanted | | 1.000 | 5.000 | | |");
+    shutdown.cancel();
+    running.await.unwrap().unwrap();
+}
+
+/// Plays the calls in the rhythm and gives the time of each pop.
+async fn play(
+    peer: &Peer,
+    template: &Template,
+    pops: &mut mpsc::UnboundedReceiver<Instant>,
+) -> Vec<Duration> {
+    let parts = template.around_ringing();
+    let mut every = tokio::time::interval(Duration::from_secs(1) / CALLS_PER_SECOND);
+    let mut times = Vec::new();
+    for n in 0..CALLS {
+        every.tick().await;
+        let [before, ringing, after] = [&parts[0], &parts[1], &parts[2]].map(|part| stamped(part, n));
+        peer.emit_bytes(before);
+        tokio::time::sleep(RINGS_AFTER).await;
+        let begun = Instant::now();
+        peer.emit_bytes(ringing);
+        let at = pops.recv().await.expect("a pop");
+        if n >= WARM_UP {
+            times.push(at - begun);
+        }
+        peer.emit_bytes(after);
+    }
+    times
+}
+
+fn stamped(part: &Template, n: u64) -> Vec<u8> {
+    let mut bytes = BytesMut::new();
+    part.stamp(n, &mut bytes);
+    bytes.to_vec()
+}
+
+/// The same ringing event through a task that copies bytes from one socket to another, in the same rhythm.
+async fn relay(template: &Template) -> Vec<Duration> {
+    let [before, ringing, _] = template.around_ringing();
+    let (mut source, mut inward) = pair().await;
+    let (mut outward, mut reader) = pair().await;
+    tokio::spawn(async move {
+        let mut buffer = vec![0; 64 * 1024];
+        while let Ok(n @ 1..) = inward.read(&mut buffer).await {
+            outward.write_all(&buffer[..n]).await.unwrap();
+        }
+    });
+    let mut every = tokio::time::interval(Duration::from_secs(1) / CALLS_PER_SECOND);
+    let mut buffer = vec![0; before.bytes.len().max(ringing.bytes.len())];
+    let mut times = Vec::new();
+    for n in 0..CALLS / 3 {
+        every.tick().await;
+        source.write_all(&before.bytes).await.unwrap();
+        reader.read_exact(&mut buffer[..before.bytes.len()]).await.unwrap();
+        tokio::time::sleep(RINGS_AFTER).await;
+        let begun = Instant::now();
+        source.write_all(&ringing.bytes).await.unwrap();
+        reader.read_exact(&mut buffer[..ringing.bytes.len()]).await.unwrap();
+        if n >= WARM_UP {
+            times.push(begun.elapsed());
+        }
+    }
+    times
+}
+
+async fn pair() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (one, two) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
+    let (one, two) = (one.unwrap(), two.unwrap().0);
+    one.set_nodelay(true).unwrap();
+    two.set_nodelay(true).unwrap();
+    (one, two)
+}
+
+/// At whom the recorded call rings first.
+fn ringing_extension(template: &Template) -> Extension {
+    let [_, ringing, _] = template.around_ringing();
+    let text = String::from_utf8(ringing.bytes).unwrap();
+    let channel = text.lines().find_map(|line| line.strip_prefix("Channel: PJSIP/")).unwrap();
+    Extension::parse(channel.split('-').next().unwrap()).unwrap()
+}
+
+async fn follow(address: SocketAddr, token: &str) -> Sse {
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    Sse::of(http.get(format!("http://{address}/v1/events")).bearer_auth(token).send().await.unwrap()).await
+}
+
+fn config(peer: &Peer, database: &std::path::Path) -> Config {
+    let set = |key: &str, value: &str| (format!("TORITSUGI__{key}"), value.to_owned());
+    let environment = [
+        set("PBX__PORT", &peer.port().to_string()),
+        set("PBX__EVENT_SECRET", peer::SECRET),
+        set("PBX__ACTION_SECRET", peer::SECRET),
+        set("PBX__TRUNKS", "trunk"),
+        set("STORE__PATH", database.to_str().unwrap()),
+    ];
+    Config::from_layers(None, environment).unwrap()
+}
+
+/// The sample companies, and 200 people: the first is the one at whom calls ring.
+async fn furnish(config: &Config, ringing_at: &Extension) -> Vec<String> {
+    let now = Timestamp::now();
+    let store = Store::open(&config.store.path).await.unwrap();
+    let directory = Directory::load(store.clone(), DirectoryOptions::default()).await.unwrap();
+    for (kind, file) in [(ImportKind::Accounts, "accounts.csv"), (ImportKind::Customers, "customers.csv")] {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/samples").join(file);
+        let options = ImportOptions { kind, encoding: TextEncoding::Utf8, dry_run: false };
+        directory.import(std::fs::File::open(path).unwrap(), options, now).await.unwrap();
+    }
+    let mut tokens = Vec::new();
+    for n in 0..DESKTOPS {
+        let supervisor = n >= DESKTOPS - SUPERVISORS;
+        let own = Extension::parse(&format!("1{:03}", 100 + n)).unwrap();
+        let draft = UserDraft {
+            name: format!("person {n}"),
+            kana: String::new(),
+            role: if supervisor { Role::Supervisor } else { Role::Operator },
+            extension: Some(if n == 0 { ringing_at.clone() } else { own }),
+            team: Some("all".into()),
+            password: None,
+        };
+        let user = store.add_user(&draft, now).await.unwrap();
+        let mut bytes = [0; 32];
+        getrandom::fill(&mut bytes).unwrap();
+        let token = Token::from_random(bytes);
+        let kind = TokenKind::Token;
+        let draft = TokenDraft { user, hash: token.hash(), kind, label: "bench".into(), expires_at: None };
+        store.add_token(&draft, now).await.unwrap();
+        tokens.push(token.expose());
+    }
+    store.close().await;
+    tokens
+}
