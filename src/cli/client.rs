@@ -11,7 +11,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use toritsugi::secret::Secret;
 
 use super::output::plain;
@@ -97,16 +97,6 @@ impl Client {
         query: &[(&str, &str)],
     ) -> anyhow::Result<T> {
         let request = self.request(Method::GET, path)?.query(query).timeout(ANSWER_TIMEOUT);
-        self.json(self.send(request).await?).await
-    }
-
-    /// `POST path`, with `body` as JSON.
-    pub(crate) async fn post<B: Serialize + Sync, T: DeserializeOwned>(
-        &self,
-        path: &str,
-        body: &B,
-    ) -> anyhow::Result<T> {
-        let request = self.request(Method::POST, path)?.json(body).timeout(ANSWER_TIMEOUT);
         self.json(self.send(request).await?).await
     }
 
