@@ -6,9 +6,10 @@
 //! | being carried out | 409 `request-in-progress` |
 //! | answered, same body | the kept answer, with `Idempotency-Replayed: true` |
 //! | answered, another body | 422 `idempotency-key-reused` |
-//! | ended in a fault (5xx), or its client went away before the answer | forgotten, so that a repeat tries again |
+//! | answered with 500 or 503: nothing was done | forgotten, so that a repeat tries again |
 //!
-//! Invariant: at most [`ANSWERS_MAX`] answers of at most [`ANSWER_BYTES_MAX`] are kept, none longer than
+//! Invariant: an order with a key is carried out to its end even when its client goes away meanwhile, so that
+//! the repeat learns what became of it and does not do it twice. At most [`ANSWERS_MAX`] answers of at most [`ANSWER_BYTES_MAX`] are kept, none longer than
 //! [`KEPT_FOR`]. Answers that hold a secret shown once are not kept: see [`Secretive`].
 
 use std::collections::{HashMap, VecDeque};
@@ -133,7 +134,7 @@ impl Table {
     }
 }
 
-/// Forgets an order unless its answer was kept: also when its client goes away in the middle.
+/// An order that is being carried out; forgotten unless its answer is kept.
 struct UnderWay {
     gate: Arc<Gate>,
     order: Order,
@@ -188,9 +189,19 @@ async fn carry_out(gate: Arc<Gate>, request: Request, next: Next) -> Result<Resp
         Seen::Answered(answer) => return Ok(replay(answer)),
     }
     let under_way = UnderWay { gate, order, answered: false };
-    let response = next.run(Request::from_parts(parts, Body::from(body))).await;
-    let secretive = response.extensions().get::<Secretive>().is_some();
-    if response.status().is_server_error() || secretive {
+    let request = Request::from_parts(parts, Body::from(body));
+    let carried_out = tokio::spawn(async move { keep(under_way, next.run(request).await).await });
+    carried_out.await.map_err(|error| {
+        tracing::error!(%error, "carrying out an order failed");
+        Kind::Internal
+    })?
+}
+
+/// Gives the answer back, and keeps it if a repeat should get it.
+async fn keep(under_way: UnderWay, response: Response) -> Result<Response, Problem> {
+    let nothing_done =
+        matches!(response.status(), StatusCode::INTERNAL_SERVER_ERROR | StatusCode::SERVICE_UNAVAILABLE);
+    if nothing_done || response.extensions().get::<Secretive>().is_some() {
         return Ok(response);
     }
     let (parts, body) = response.into_parts();

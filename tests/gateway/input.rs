@@ -3,6 +3,7 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use toritsugi::bus::{Audience, Change, Draft, EventKind};
+use toritsugi::command::{Answer, Refusal};
 
 use crate::rig::{Options, Rig, answer, call};
 
@@ -194,6 +195,42 @@ async fn a_repeated_order_gets_the_first_answer() {
     assert_eq!(answer(order("1001", "k1", &new).await.unwrap()).await.0, StatusCode::FORBIDDEN);
     let (status, problem) = answer(order("admin", "", &new).await.unwrap()).await;
     assert_eq!((status.as_u16(), &problem["type"]), (400, &json!("invalid-header")));
+}
+
+#[tokio::test]
+async fn an_order_is_carried_out_once_though_its_client_goes_away() {
+    let mut rig = Rig::start().await;
+    let mut core = rig.commands.take().unwrap();
+    rig.ring(1, &["1001"]);
+    let path = format!("/v1/calls/{}/hangup", call(1));
+    let order = || rig.request("1001", Method::POST, &path).header("idempotency-key", "h").send();
+    let first = tokio::spawn(order());
+    let given = core.recv().await.unwrap();
+    first.abort();
+    assert!(first.await.unwrap_err().is_cancelled());
+    let (status, problem) = answer(order().await.unwrap()).await;
+    assert_eq!((status, &problem["type"]), (StatusCode::CONFLICT, &json!("request-in-progress")));
+    // Nobody knows whether the PBX did it: to ask again must not do it again.
+    given.reply.send(Err(Refusal::FateUnknown)).unwrap();
+    let again = loop {
+        let again = order().await.unwrap();
+        if again.status() != StatusCode::CONFLICT {
+            break again;
+        }
+    };
+    assert_eq!(again.headers()["idempotency-replayed"], "true");
+    assert_eq!(answer(again).await.0, StatusCode::GATEWAY_TIMEOUT);
+    assert!(core.try_recv().is_err());
+
+    // What was not done may be done when it is asked for again.
+    let order = || rig.request("1001", Method::POST, &path).header("idempotency-key", "i").send();
+    for reply in [Err(Refusal::PbxUnreachable), Ok(Answer::Accepted)] {
+        let asked = tokio::spawn(order());
+        core.recv().await.unwrap().reply.send(reply).unwrap();
+        asked.await.unwrap().unwrap();
+    }
+    assert_eq!(answer(order().await.unwrap()).await.0, StatusCode::ACCEPTED);
+    assert!(core.try_recv().is_err());
 }
 
 #[tokio::test]

@@ -10,13 +10,14 @@ use jiff::Timestamp;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_util::sync::CancellationToken;
 use toritsugi::bus::{Audience, Bus, BusSettings, Change, Draft, EventId, EventKind, StreamToken};
 use toritsugi::call::view::{CallState, CallView, Direction};
-use toritsugi::command::Commands;
+use toritsugi::command::{Commands, Given};
 use toritsugi::directory::{Directory, DirectoryOptions};
 use toritsugi::gateway::{App, Clock, Metrics, Settings, serve};
 use toritsugi::ids::{CallId, ChannelId, Extension, PbxId, RecordId};
@@ -62,6 +63,8 @@ pub(crate) struct Rig {
     pub(crate) app: App,
     pub(crate) shutdown: CancellationToken,
     pub(crate) served: Option<JoinHandle<std::io::Result<()>>>,
+    /// What the core would get.
+    pub(crate) commands: Option<mpsc::Receiver<Given>>,
     http: reqwest::Client,
     now_ms: Arc<AtomicI64>,
     tokens: HashMap<&'static str, String>,
@@ -105,6 +108,7 @@ impl Rig {
             users.insert(*name, user);
             tokens.insert(*name, token);
         }
+        let (giving, commands) = Commands::channel();
         let app = App {
             settings: Settings {
                 allowed_origins: vec!["https://desk.example.jp".into()],
@@ -119,7 +123,7 @@ impl Rig {
             people: People::new(store.roster().await.unwrap()),
             directory: Directory::load(store.clone(), DirectoryOptions::default()).await.unwrap(),
             store,
-            commands: Commands::channel().0,
+            commands: giving,
             metrics: Arc::new(Metrics::default()),
             clock,
         };
@@ -128,7 +132,8 @@ impl Rig {
         let shutdown = CancellationToken::new();
         let served = Some(tokio::spawn(serve(listener, app.clone(), shutdown.clone())));
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { address, app, shutdown, served, http, now_ms, tokens, users, _dir: dir }
+        let commands = Some(commands);
+        Self { address, app, shutdown, served, commands, http, now_ms, tokens, users, _dir: dir }
     }
 
     pub(crate) fn pass(&self, time: Duration) {
