@@ -19,7 +19,6 @@ mod link;
 mod orders;
 mod records;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,8 +28,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::core::{Core, Parts};
-use self::figures::Figures;
 pub use self::core::{LOOKUP_TIMEOUT, LOOKUPS_MAX};
+use self::figures::Figures;
 pub use self::records::RECORDS_QUEUED_MAX;
 use crate::ami::client;
 use crate::bus::{Bus, BusSettings, StreamToken};
@@ -57,14 +56,9 @@ pub enum RunError {
     /// The configuration does not hold together.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The store.
-    #[error("cannot use the store {path}")]
-    Store {
-        /// The database.
-        path: PathBuf,
-        /// Why.
-        source: StoreError,
-    },
+    /// The store; its error names the database.
+    #[error("cannot start without the store")]
+    Store(#[from] StoreError),
     /// The gateway's address.
     #[error("cannot listen on {address}: is another daemon running there? choose another gateway.listen")]
     Listen {
@@ -101,13 +95,9 @@ pub async fn run_on(
     shutdown: CancellationToken,
 ) -> Result<(), RunError> {
     let tasks = TaskTracker::new();
-    let store = open_store(&config).await?;
-    let directory = Directory::load(store.clone(), DirectoryOptions::from(&config.directory))
-        .await
-        .map_err(|source| RunError::Store { path: config.store.path.clone(), source })?;
-    let roster = store.roster().await;
-    let people =
-        People::new(roster.map_err(|source| RunError::Store { path: config.store.path.clone(), source })?);
+    let store = Store::open(&config.store.path).await?;
+    let directory = Directory::load(store.clone(), DirectoryOptions::from(&config.directory)).await?;
+    let people = People::new(store.roster().await?);
     let bus = Bus::new(BusSettings {
         pbx: config.pbx.name.clone(),
         stream: StreamToken::from_number(random().map_err(|_| RunError::Random)?),
@@ -155,11 +145,6 @@ pub async fn run_on(
     }
     store.close().await;
     served
-}
-
-async fn open_store(config: &Config) -> Result<Store, RunError> {
-    let path = &config.store.path;
-    Store::open(path).await.map_err(|source| RunError::Store { path: path.clone(), source })
 }
 
 fn plan(config: &Config) -> Plan {
