@@ -65,3 +65,4 @@ pub mod replay;
 pub mod secret;
 pub mod sip;
 pub mod store;
+pub mod wire;

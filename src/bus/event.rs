@@ -18,6 +18,8 @@ use crate::call::view::CallView;
 use crate::ids::{CallId, Extension, PbxId};
 use crate::operator::Viewer;
 
+pub use crate::wire::time as wire_time;
+
 macro_rules! event_kinds {
     ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
         /// Every kind of event of the contract (v1). Kinds are only ever added.
@@ -257,12 +259,6 @@ impl Event {
     }
 }
 
-/// An instant as the contract writes it: RFC 3339, UTC, milliseconds.
-#[must_use]
-pub fn wire_time(at: Timestamp) -> String {
-    format!("{at:.3}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -291,10 +287,5 @@ mod tests {
         let lines: Vec<&[u8]> = frame.split(|b| *b == b'\n' || *b == b'\r').collect();
         assert_eq!(lines.len(), 4, "two lines and the empty one that ends the event");
         assert_eq!((lines[0], lines[2], lines[3]), (&b"id: a1-7"[..], &b""[..], &b""[..]));
-    }
-
-    #[test]
-    fn whole_seconds_have_milliseconds_too() {
-        assert_eq!(wire_time(Timestamp::from_second(0).unwrap()), "1970-01-01T00:00:00.000Z");
     }
 }

@@ -26,6 +26,7 @@ pub struct PbxStatus {
     pub up: bool,
     /// Since when.
     #[schema(value_type = String, format = DateTime)]
+    #[serde(serialize_with = "crate::wire::as_time")]
     pub since: Timestamp,
 }
 

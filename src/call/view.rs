@@ -75,13 +75,14 @@ pub struct CallView {
     pub state: CallState,
     /// When it reached the service.
     #[schema(value_type = String, format = DateTime)]
+    #[serde(serialize_with = "crate::wire::as_time")]
     pub offered_at: Timestamp,
     /// When an operator first took it.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "crate::wire::as_optional_time")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub answered_at: Option<Timestamp>,
     /// When it ended.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "crate::wire::as_optional_time")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub ended_at: Option<Timestamp>,
     /// Whose phones ring.

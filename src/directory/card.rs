@@ -112,7 +112,7 @@ pub struct HistoryView {
     /// Finished calls from this number to this account.
     pub calls: u64,
     /// When the last one began.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "crate::wire::as_optional_time")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub last_call: Option<jiff::Timestamp>,
     /// The text of the last message taken for this caller.

@@ -105,9 +105,11 @@ pub struct Account {
     pub fields: AccountFields,
     /// When it was made.
     #[schema(value_type = String, format = DateTime)]
+    #[serde(serialize_with = "crate::wire::as_time")]
     pub created_at: Timestamp,
     /// When it was last changed.
     #[schema(value_type = String, format = DateTime)]
+    #[serde(serialize_with = "crate::wire::as_time")]
     pub changed_at: Timestamp,
 }
 
@@ -154,9 +156,11 @@ pub struct Customer {
     pub fields: CustomerFields,
     /// When it was made.
     #[schema(value_type = String, format = DateTime)]
+    #[serde(serialize_with = "crate::wire::as_time")]
     pub created_at: Timestamp,
     /// When it was last changed.
     #[schema(value_type = String, format = DateTime)]
+    #[serde(serialize_with = "crate::wire::as_time")]
     pub changed_at: Timestamp,
 }
 
@@ -207,9 +211,11 @@ pub struct Contact {
     pub fields: ContactFields,
     /// When it was made.
     #[schema(value_type = String, format = DateTime)]
+    #[serde(serialize_with = "crate::wire::as_time")]
     pub created_at: Timestamp,
     /// When it was last changed.
     #[schema(value_type = String, format = DateTime)]
+    #[serde(serialize_with = "crate::wire::as_time")]
     pub changed_at: Timestamp,
 }
 

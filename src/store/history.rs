@@ -53,12 +53,15 @@ pub struct FinishedCall {
     pub diverted_by: Option<String>,
     /// When it reached the service.
     #[schema(value_type = String, format = DateTime)]
+    #[serde(serialize_with = "crate::wire::as_time")]
     pub offered_at: Timestamp,
     /// When an operator first took it.
     #[schema(value_type = Option<String>, format = DateTime)]
+    #[serde(serialize_with = "crate::wire::as_optional_time")]
     pub answered_at: Option<Timestamp>,
     /// When it ended.
     #[schema(value_type = String, format = DateTime)]
+    #[serde(serialize_with = "crate::wire::as_time")]
     pub ended_at: Timestamp,
     /// How it ended.
     pub outcome: Outcome,
@@ -86,9 +89,11 @@ pub struct Segment {
     pub target: Option<String>,
     /// When it began.
     #[schema(value_type = String, format = DateTime)]
+    #[serde(serialize_with = "crate::wire::as_time")]
     pub from: Timestamp,
     /// When it was over.
     #[schema(value_type = Option<String>, format = DateTime)]
+    #[serde(serialize_with = "crate::wire::as_optional_time")]
     pub until: Option<Timestamp>,
     /// How it came out.
     pub result: Option<String>,
