@@ -5,8 +5,10 @@ mod lab;
 #[path = "../desk/mod.rs"]
 mod desk;
 
+mod crowd;
 mod dialplan;
 mod identity;
+mod link;
 mod pop;
 mod service;
 mod the_lab_itself;
