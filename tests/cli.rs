@@ -138,3 +138,52 @@ fn commands_that_need_a_daemon_say_so() {
     let output = toritsugi(&["health"], &[("TORITSUGI__GATEWAY__LISTEN", "127.0.0.1:1")]);
     assert_fails(&output, 1, "toritsugi: no daemon answers at 127.0.0.1:1");
 }
+
+#[test]
+fn a_world_is_imported_and_explained() {
+    let dir = tempfile::tempdir().unwrap();
+    let database = dir.path().join("t.db");
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/samples");
+    let store = [("TORITSUGI__STORE__PATH", database.to_str().unwrap())];
+    let run = |arguments: &[&str]| toritsugi(arguments, &store);
+    let call = ["explain", "--dialled", "0355501000", "--diverted-by", "0335550101", "--from", "09012345678"];
+    assert_fails(&run(&call), 1, "toritsugi: there is no database at ");
+    for kind in ["accounts", "customers", "contacts"] {
+        let file = samples.join(format!("{kind}.csv"));
+        let imported = run(&["import", kind, file.to_str().unwrap()]);
+        assert!(imported.status.success(), "{}", String::from_utf8_lossy(&imported.stderr));
+    }
+    let windows = samples.join("customers-shift_jis.csv");
+    let refused = run(&["import", "customers", windows.to_str().unwrap()]);
+    assert_fails(&refused, 1, "toritsugi: ");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("--encoding shift_jis"));
+    let again =
+        run(&["import", "customers", windows.to_str().unwrap(), "--encoding", "shift_jis", "--dry-run"]);
+    assert_eq!(String::from_utf8_lossy(&again.stdout), "9 rows: 0 would be created, 9 would be updated\n");
+
+    let bad = dir.path().join("bad.csv");
+    std::fs::write(&bad, "account,code,name\nA001,C9,\nA999,C10,x\n").unwrap();
+    let refused = run(&["import", "customers", bad.to_str().unwrap()]);
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(
+        said.contains("bad.csv:2: name: must not be empty\n") && said.contains("bad.csv:3: account:"),
+        "{said}"
+    );
+
+    let explained = run(&call);
+    let said = String::from_utf8(explained.stdout).unwrap();
+    for words in [
+        "株式会社さくら商事",
+        "matched by the forwarding number",
+        "090-1234-5678 (携帯電話)",
+        "田中太郎",
+        "佐々木健",
+    ] {
+        assert!(said.contains(words), "{said}");
+    }
+    let json = run(&[&call[..], &["--json"]].concat());
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(json["card"]["account"]["matched_by"], "diversion");
+    assert_eq!(json["tried"][1]["verdict"], "no_account");
+}

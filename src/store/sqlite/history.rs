@@ -25,22 +25,25 @@ const INSERT: &str = "
         channels_json = excluded.channels_json, inferred = excluded.inferred
     WHERE calls.inferred = 1 AND excluded.inferred = 0";
 
-const CUSTOMERS: &str = "
-    SELECT c.id, c.name, c.kana, c.company, c.department, c.notes, c.flags_json,
-        (SELECT max(offered_ms) FROM calls WHERE customer_id = c.id) AS last_ms
-    FROM customer_numbers AS n JOIN customers AS c ON c.id = n.customer_id
-    WHERE n.account_id = $1 AND n.key = $2
-    ORDER BY n.position = 0 DESC, last_ms DESC NULLS LAST, c.kana, c.name, c.id
-    LIMIT $3";
-
-const HISTORY: &str = "
-    SELECT
-        (SELECT count(*) FROM calls WHERE account_id = $1 AND caller_key = $2) AS calls,
-        (SELECT max(offered_ms) FROM calls WHERE account_id = $1 AND caller_key = $2) AS last_ms,
-        (SELECT text FROM messages WHERE account_id = $1 AND caller_key = $2
-            ORDER BY created_ms DESC LIMIT 1) AS last_message,
-        (SELECT count(*) FROM messages WHERE account_id = $1 AND caller_key = $2
-            AND state <> 'acknowledged') AS open_messages";
+/// The past, and beside it each customer; one row without a customer when nobody has the number. One statement,
+/// because each costs a way to the connection's thread and back.
+const ACQUAINTANCE: &str = "
+    SELECT past.*, known.*
+    FROM (SELECT
+            (SELECT count(*) FROM calls WHERE account_id = $1 AND caller_key = $2) AS calls,
+            (SELECT max(offered_ms) FROM calls WHERE account_id = $1 AND caller_key = $2) AS last_call_ms,
+            (SELECT text FROM messages WHERE account_id = $1 AND caller_key = $2
+                ORDER BY created_ms DESC LIMIT 1) AS last_message,
+            (SELECT count(*) FROM messages WHERE account_id = $1 AND caller_key = $2
+                AND state <> 'acknowledged') AS open_messages) AS past
+    LEFT JOIN (
+        SELECT c.id, c.name, c.kana, c.company, c.department, c.notes, c.flags_json, n.position = 0 AS is_first,
+            (SELECT max(offered_ms) FROM calls WHERE customer_id = c.id) AS last_ms
+        FROM customer_numbers AS n JOIN customers AS c ON c.id = n.customer_id
+        WHERE n.account_id = $1 AND n.key = $2
+        ORDER BY is_first DESC, last_ms DESC NULLS LAST, c.kana, c.name, c.id
+        LIMIT $3) AS known
+    ORDER BY known.is_first DESC, known.last_ms DESC NULLS LAST, known.kana, known.name, known.id";
 
 impl Sqlite {
     pub(in crate::store) async fn record_call(&self, call: &FinishedCall) -> Result<(), StoreError> {
@@ -125,30 +128,35 @@ impl Sqlite {
         Ok(rows.iter().map(call_of).collect::<Result<_, sqlx::Error>>()?)
     }
 
-    /// Both reads go over one connection: a second one would only wait for the same pages.
     pub(in crate::store) async fn acquaintance(
         &self,
         account: RecordId,
         key: &str,
     ) -> Result<Acquaintance, StoreError> {
-        let mut reader = self.readers().acquire().await?;
-        let customers = sqlx::query(CUSTOMERS)
+        let rows = sqlx::query(ACQUAINTANCE)
             .bind(account)
             .bind(key)
             .bind(CUSTOMERS_PER_CARD_MAX)
-            .fetch_all(&mut *reader)
+            .fetch_all(self.readers())
             .await?;
-        let past = sqlx::query(HISTORY).bind(account).bind(key).fetch_one(&mut *reader).await?;
-        Ok(Acquaintance {
-            customers: customers.iter().map(customer_of).collect::<Result<_, sqlx::Error>>()?,
-            history: HistoryView {
-                calls: past.try_get::<i64, _>("calls")?.try_into().unwrap_or(0),
-                last_call: past.try_get::<Option<i64>, _>("last_ms")?.map(from_ms),
-                last_message: past.try_get("last_message")?,
-                open_messages: past.try_get::<i64, _>("open_messages")?.try_into().unwrap_or(0),
-            },
-        })
+        let mut known = Acquaintance::default();
+        for row in &rows {
+            known.history = history_of(row)?;
+            if row.try_get::<Option<RecordId>, _>("id")?.is_some() {
+                known.customers.push(customer_of(row)?);
+            }
+        }
+        Ok(known)
     }
+}
+
+fn history_of(row: &SqliteRow) -> Result<HistoryView, sqlx::Error> {
+    Ok(HistoryView {
+        calls: row.try_get::<i64, _>("calls")?.try_into().unwrap_or(0),
+        last_call: row.try_get::<Option<i64>, _>("last_call_ms")?.map(from_ms),
+        last_message: row.try_get("last_message")?,
+        open_messages: row.try_get::<i64, _>("open_messages")?.try_into().unwrap_or(0),
+    })
 }
 
 fn customer_of(row: &SqliteRow) -> Result<CustomerView, sqlx::Error> {

@@ -26,6 +26,9 @@ const MAPPED_BYTES_MAX: &str = "1073741824";
 /// Page cache of a connection, in KiB (SQLite wants it negative).
 const CACHE_KIB: &str = "-16384";
 
+/// The log shrinks to this after a large transaction, in bytes.
+const LOG_BYTES_KEPT: &str = "67108864";
+
 pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("src/store/sqlite/migrations");
 
 const ADVICE_RESTORE: &str = "restore it from a backup, or move it away to start empty";
@@ -40,7 +43,8 @@ impl Sqlite {
             .foreign_keys(true)
             .busy_timeout(BUSY_WAIT)
             .pragma("mmap_size", MAPPED_BYTES_MAX)
-            .pragma("cache_size", CACHE_KIB);
+            .pragma("cache_size", CACHE_KIB)
+            .pragma("journal_size_limit", LOG_BYTES_KEPT);
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
             .acquire_timeout(ACQUIRE_WAIT)
