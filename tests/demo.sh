@@ -16,17 +16,20 @@ readonly TORITSUGI="${CARGO_TARGET_DIR:-target}/debug/toritsugi"
 ONCE=no
 [[ "${1:-}" != --once ]] || ONCE=yes
 
-RUN="" LAB_PID="" DAEMON_PID="" CALLER_PID=""
+RUN="" LAB_PID="" DAEMON_PID="" CALLER_PID="" DESK_PID=""
 
 stop() {
   trap - EXIT INT TERM
   local pid
-  for pid in $CALLER_PID $DAEMON_PID; do kill -TERM "$pid" 2> /dev/null || true; done
+  for pid in $DESK_PID $CALLER_PID $DAEMON_PID; do kill -TERM "$pid" 2> /dev/null || true; done
   # The lab ends with its standard input.
   exec 8>&- || true
-  for pid in $CALLER_PID $DAEMON_PID $LAB_PID; do wait "$pid" 2> /dev/null || true; done
+  for pid in $DESK_PID $CALLER_PID $DAEMON_PID $LAB_PID; do wait "$pid" 2> /dev/null || true; done
   [[ -z "$RUN" ]] || rm -rf -- "$RUN"
 }
+
+# Runs a command that ends when this script does, even when it is killed with -9.
+with_us() { exec setpriv --pdeathsig TERM "$@"; }
 
 port_is_taken() { (exec 3<> "/dev/tcp/127.0.0.1/$PORT") 2> /dev/null; }
 
@@ -92,7 +95,7 @@ is_ready() {
 
 start_daemon() {
   say "starting the daemon on http://127.0.0.1:$PORT"
-  "$TORITSUGI" serve 2> "$RUN/daemon.log" &
+  with_us "$TORITSUGI" serve 2> "$RUN/daemon.log" &
   DAEMON_PID=$!
   local deadline=$((SECONDS + READY_SECONDS_MAX))
   until is_ready 2> /dev/null; do
@@ -115,15 +118,19 @@ main() {
   configure
   fill_store
   start_daemon
-  tests/lab/calls.sh "$RUN/lab" "$PAUSE_SECONDS" &
+  with_us tests/lab/calls.sh "$RUN/lab" "$PAUSE_SECONDS" &
   CALLER_PID=$!
+  local arguments=()
   if [[ "$ONCE" == yes ]]; then
-    "$TORITSUGI" demo --once
-    say "the pop arrived before anybody answered"
+    arguments=(--once)
   else
     say "a call every $PAUSE_SECONDS s; Ctrl-C ends everything"
-    "$TORITSUGI" demo
   fi
+  # Waited for, so that a signal to this script is acted on at once.
+  with_us "$TORITSUGI" demo "${arguments[@]}" &
+  DESK_PID=$!
+  wait "$DESK_PID" || die "the demo ended; the end of the daemon's log:"$'\n'"$(tail -n 5 "$RUN/daemon.log")"
+  say "the pop arrived before anybody answered"
 }
 
 main
