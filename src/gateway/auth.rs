@@ -25,7 +25,6 @@ use super::connection::Link;
 use super::problem::{Kind, Problem};
 use super::routes::Gate;
 use super::throttle::Source;
-use crate::bus::EventId;
 use crate::command::Actor;
 use crate::ids::RecordId;
 use crate::operator::{Permission, Person, Token, Viewer};
@@ -34,6 +33,8 @@ use crate::store::users::{TokenKind, TokenRecord};
 /// The cookie, and its name where it is marked Secure (the prefix makes browsers refuse a forged one).
 const COOKIE: &str = "toritsugi_session";
 const COOKIE_SECURE: &str = "__Host-toritsugi_session";
+/// Where a proxy says whom it serves.
+const FORWARDED_FOR: &str = "x-forwarded-for";
 /// How old a token's last use may be before it is noted again.
 const USE_NOTED_EVERY: SignedDuration = SignedDuration::from_secs(60);
 
@@ -44,8 +45,6 @@ pub(crate) struct Caller {
     pub(crate) person: Arc<Person>,
     /// What they see.
     pub(crate) viewer: Viewer,
-    /// Their streams may be resumed from after this event only; `None`: from any.
-    pub(crate) sight_since: Option<EventId>,
     /// The token they showed.
     pub(crate) token: RecordId,
     /// What it is for.
@@ -123,15 +122,13 @@ pub(crate) async fn admit(gate: &Gate, record: TokenRecord, now: Timestamp) -> R
         gate.app.refresh_people().await?;
         roster = gate.app.people.current();
     }
-    let (Some(person), Some((viewer, since))) = (roster.person(record.user), roster.viewer(record.user))
-    else {
+    let (Some(person), Some(viewer)) = (roster.person(record.user), roster.viewer(record.user)) else {
         return Err(Kind::TokenRevoked.into());
     };
     let expires_at = note_use(gate, &record, now).await;
     Ok(Caller {
         person: Arc::clone(person),
         viewer: viewer.clone(),
-        sight_since: since.cloned(),
         token: record.id,
         kind: record.kind,
         expires_at,
@@ -202,9 +199,16 @@ pub(crate) fn cookie_name(gate: &Gate) -> &'static str {
     if gate.app.settings.secure_cookie { COOKIE_SECURE } else { COOKIE }
 }
 
-/// The client's address.
+/// The client's address. A proxy on this machine is believed about whom it serves: the last address of
+/// `X-Forwarded-For` is the one that it has seen itself.
 pub(crate) fn peer(request: &Request) -> Option<IpAddr> {
-    request.extensions().get::<Link>().map(|link| link.peer.ip())
+    let peer = request.extensions().get::<Link>().map(|link| link.peer.ip())?;
+    if !peer.to_canonical().is_loopback() {
+        return Some(peer);
+    }
+    let forwarded = request.headers().get_all(FORWARDED_FOR).into_iter().next_back();
+    let last = forwarded.and_then(|value| value.to_str().ok()?.rsplit(',').next()?.trim().parse().ok());
+    Some(last.unwrap_or(peer))
 }
 
 /// Nobody guesses 256 bits; but who tries for long gets a shorter answer.

@@ -16,7 +16,7 @@ impl App {
     /// Reads everybody anew.
     pub(super) async fn refresh_people(&self) -> Result<(), StoreError> {
         let roster = self.store.roster().await?;
-        self.people.replace(roster, &self.bus.head());
+        self.people.replace(roster, || self.bus.head());
         Ok(())
     }
 }

@@ -116,8 +116,7 @@ impl Stream {
     /// Opens a stream for `caller`, after the event `after` if that is still possible.
     pub(crate) fn open(gate: &Arc<Gate>, caller: Caller, after: Option<&EventId>) -> Result<Self, Problem> {
         // What lies before a change of sight was filtered for other eyes.
-        let after =
-            after.filter(|after| caller.sight_since.as_ref().is_none_or(|since| !since.is_after(after)));
+        let after = after.filter(|after| gate.app.people.may_resume(caller.person.id, after));
         let mut roster = gate.app.people.watch();
         roster.mark_changed();
         let subscription = gate.app.bus.subscribe(caller.viewer.clone(), after)?;
@@ -161,7 +160,8 @@ impl Stream {
                 () = self.hold.revoked() => return Frame::End(Goodbye::TokenRevoked),
                 () = self.gate.shutdown.cancelled() => return Frame::End(Goodbye::ShuttingDown),
                 Ok(()) = self.roster.changed() => {
-                    if let Some(end) = self.look_again() {
+                    self.roster.mark_changed();
+                    if let Err(end) = self.look_again() {
                         return Frame::End(end);
                     }
                 }
@@ -169,7 +169,12 @@ impl Stream {
                     return self.still_valid().await.map_or(Frame::Heartbeat, Frame::End);
                 }
                 event = self.subscription.next() => return match event {
-                    Ok(event) => Frame::Event(event),
+                    Ok(event) => match self.look_again() {
+                        Ok(false) => Frame::Event(event),
+                        // It was chosen for other eyes; the snapshot includes it.
+                        Ok(true) => continue,
+                        Err(end) => Frame::End(end),
+                    },
                     Err(Ended::TooSlow) => Frame::End(Goodbye::TooSlow),
                     Err(Ended::Closed) => Frame::End(Goodbye::ShuttingDown),
                 },
@@ -177,23 +182,20 @@ impl Stream {
         }
     }
 
-    /// People have changed: with other eyes the stream begins anew.
-    fn look_again(&mut self) -> Option<Goodbye> {
+    /// Looks whether people have changed: with other eyes the stream begins anew (true).
+    fn look_again(&mut self) -> Result<bool, Goodbye> {
+        if !self.roster.has_changed().unwrap_or(false) {
+            return Ok(false);
+        }
         let roster = Arc::clone(&self.roster.borrow_and_update());
-        let Some((viewer, _)) = roster.viewer(self.caller.person.id) else {
-            return Some(Goodbye::TokenRevoked);
-        };
+        let viewer = roster.viewer(self.caller.person.id).ok_or(Goodbye::TokenRevoked)?;
         if viewer == self.subscription.viewer() {
-            return None;
+            return Ok(false);
         }
-        match self.gate.app.bus.subscribe(viewer.clone(), None) {
-            Ok(subscription) => {
-                self.subscription = subscription;
-                None
-            }
-            // Full: for a moment it takes two places. It comes back and gets its snapshot.
-            Err(_) => Some(Goodbye::TooSlow),
-        }
+        // Where every place is taken this one needs two for a moment: it comes back and gets its snapshot.
+        let subscribed = self.gate.app.bus.subscribe(viewer.clone(), None);
+        self.subscription = subscribed.map_err(|_| Goodbye::TooSlow)?;
+        Ok(true)
     }
 
     /// Asks the store; one that does not answer ends nobody's stream.

@@ -1,11 +1,12 @@
 //! Who is who: users and teams, in memory, as they were when last read.
 //!
-//! Invariant: a [`Roster`] is complete and never changes; [`People`] replaces it as a whole, and remembers for
-//! everybody whose sight changed from which event on a stream may be resumed: what happened earlier was
-//! filtered for other eyes, so an older stream begins again with a snapshot.
+//! Invariant: a [`Roster`] is complete and never changes; [`People`] replaces it as a whole. Whose sight has
+//! changed cannot resume a stream from before the change ([`People::may_resume`]): what it had was filtered for
+//! other eyes, so it begins again with a snapshot. To leave no gap between the change and the event that marks
+//! it, nobody concerned may resume at all until the new roster is in force and that event is known.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
@@ -74,8 +75,6 @@ pub struct Roster {
 struct Entry {
     person: Arc<Person>,
     viewer: Viewer,
-    /// Streams may be resumed from after this event only; `None`: from any.
-    sight_since: Option<EventId>,
 }
 
 impl Roster {
@@ -95,7 +94,7 @@ impl Roster {
         let entry = |person: Arc<Person>| {
             let team = person.team.and_then(|t| members.get(&t)).cloned().unwrap_or_default();
             let viewer = Viewer::new(person.role, person.extension.clone(), team);
-            (person.id, Entry { person, viewer, sight_since: None })
+            (person.id, Entry { person, viewer })
         };
         let people = people.into_iter().map(entry).collect();
         Self { people, by_extension, teams: teams.into_iter().map(|team| (team.id, team)).collect() }
@@ -113,10 +112,10 @@ impl Roster {
         self.by_extension.get(extension).and_then(|id| self.person(*id))
     }
 
-    /// The eyes of this person, and the event from after which their stream may be resumed (`None`: any).
+    /// The eyes of this person.
     #[must_use]
-    pub fn viewer(&self, id: RecordId) -> Option<(&Viewer, Option<&EventId>)> {
-        self.people.get(&id).map(|entry| (&entry.viewer, entry.sight_since.as_ref()))
+    pub fn viewer(&self, id: RecordId) -> Option<&Viewer> {
+        self.people.get(&id).map(|entry| &entry.viewer)
     }
 
     /// The team with this record.
@@ -146,42 +145,64 @@ impl Roster {
 
 /// The present roster. Cheap to clone; all clones see the same.
 #[derive(Debug, Clone)]
-pub struct People(watch::Sender<Arc<Roster>>);
+pub struct People {
+    roster: watch::Sender<Arc<Roster>>,
+    /// Whose sight has changed: the latest event they may have had with their old eyes, once it is known.
+    changed: Arc<Mutex<HashMap<RecordId, Option<EventId>>>>,
+}
 
 impl People {
     /// Begins with this roster.
     #[must_use]
     pub fn new(roster: Roster) -> Self {
-        Self(watch::Sender::new(Arc::new(roster)))
+        Self { roster: watch::Sender::new(Arc::new(roster)), changed: Arc::default() }
     }
 
     /// Everybody, now.
     #[must_use]
     pub fn current(&self) -> Arc<Roster> {
-        Arc::clone(&self.0.borrow())
+        Arc::clone(&self.roster.borrow())
     }
 
-    /// Puts `roster` in the place of the present one, if anything differs; `head` is the latest event of the bus.
-    pub fn replace(&self, mut roster: Roster, head: &EventId) {
-        self.0.send_if_modified(|present| {
+    /// Puts `roster` in the place of the present one, if anything differs; `head` tells the latest event.
+    pub fn replace(&self, roster: Roster, head: impl FnOnce() -> EventId) {
+        let mut concerned = Vec::new();
+        self.roster.send_if_modified(|present| {
             if present.is_like(&roster) {
                 return false;
             }
-            for (id, entry) in &mut roster.people {
-                entry.sight_since = match present.people.get(id) {
-                    Some(before) if before.viewer == entry.viewer => before.sight_since.clone(),
-                    _ => Some(head.clone()),
-                };
-            }
+            let changed = |(id, entry): &(&RecordId, &Entry)| present.viewer(**id) != Some(&entry.viewer);
+            concerned = roster.people.iter().filter(changed).map(|(id, _)| *id).collect();
+            // Before the new roster can be seen, and so before anybody can come with new eyes.
+            self.changed().extend(concerned.iter().map(|id| (*id, None)));
             *present = Arc::new(roster);
             true
         });
+        if !concerned.is_empty() {
+            // From here on no stream hands out an event for old eyes.
+            let head = head();
+            self.changed().extend(concerned.into_iter().map(|id| (id, Some(head.clone()))));
+        }
+    }
+
+    /// Whether what `id` had up to the event `after` was seen with the eyes of now.
+    #[must_use]
+    pub fn may_resume(&self, id: RecordId, after: &EventId) -> bool {
+        match self.changed().get(&id) {
+            None => true,
+            Some(None) => false,
+            Some(Some(last)) => after.is_after(last),
+        }
     }
 
     /// Wakes when people change.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<Arc<Roster>> {
-        self.0.subscribe()
+        self.roster.subscribe()
+    }
+
+    fn changed(&self) -> MutexGuard<'_, HashMap<RecordId, Option<EventId>>> {
+        self.changed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -218,7 +239,7 @@ mod tests {
             [],
         );
         let seen = |n: u128| -> Vec<String> {
-            let (viewer, _) = roster.viewer(RecordId(Uuid::from_u128(n))).unwrap();
+            let viewer = roster.viewer(RecordId(Uuid::from_u128(n))).unwrap();
             roster
                 .operators(viewer)
                 .iter()
@@ -237,15 +258,21 @@ mod tests {
     fn a_stream_is_not_resumed_from_before_a_change_of_sight() {
         let operator = || person(1, Role::Operator, Some("1001"), Some(100));
         let people = People::new(Roster::new([operator(), person(3, Role::Supervisor, None, Some(100))], []));
-        let since = |n: u128| {
-            let roster = people.current();
-            roster.viewer(RecordId(Uuid::from_u128(n))).and_then(|(_, since)| since.cloned())
-        };
-        assert_eq!((since(1), since(3)), (None, None));
-        let joined = person(2, Role::Operator, Some("1002"), Some(100));
-        let roster = Roster::new([operator(), joined, person(3, Role::Supervisor, None, Some(100))], []);
-        let head = EventId::parse("a-7").unwrap();
-        people.replace(roster, &head);
-        assert_eq!((since(1), since(2), since(3)), (None, Some(head.clone()), Some(head)));
+        let event = |n: u64| EventId::parse(&format!("a-{n}")).unwrap();
+        let may = |n: u128, after: u64| people.may_resume(RecordId(Uuid::from_u128(n)), &event(after));
+        assert!(may(1, 0) && may(3, 0));
+        let joined = || person(2, Role::Operator, Some("1002"), Some(100));
+        let everybody = || [operator(), joined(), person(3, Role::Supervisor, None, Some(100))];
+        people.replace(Roster::new(everybody(), []), || {
+            assert!(!may(3, 9), "the event is not known yet");
+            event(7)
+        });
+        assert!(may(1, 0), "her eyes are the same");
+        assert_eq!(
+            [(3, 6), (3, 7), (3, 8), (2, 7)].map(|(n, after)| may(n, after)),
+            [false, false, true, false]
+        );
+        people.replace(Roster::new(everybody(), []), || panic!("nothing has changed"));
+        assert!(may(3, 8));
     }
 }

@@ -191,6 +191,22 @@ async fn guessing_is_slowed_down_and_learns_nothing() {
 }
 
 #[tokio::test]
+async fn behind_a_proxy_each_client_fails_for_itself() {
+    let rig = Rig::start().await;
+    let sign_in = async |forwarded: &str| {
+        let body = json!({"login": "1001", "password": "0123456789"});
+        let request = rig.bare(Method::POST, "/v1/session").header("x-forwarded-for", forwarded).json(&body);
+        request.send().await.unwrap().status()
+    };
+    for n in 0..10 {
+        // What the client claims stands before what the proxy has seen.
+        assert_eq!(sign_in(&format!("203.0.113.{n}, 192.0.2.1")).await, StatusCode::UNAUTHORIZED);
+    }
+    assert_eq!(sign_in("203.0.113.99, 192.0.2.1").await, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(sign_in("192.0.2.2").await, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
 async fn another_page_cannot_sign_its_visitor_in() {
     let rig = Rig::start().await;
     let request = rig.bare(Method::POST, "/v1/session").header("origin", "https://evil.example");

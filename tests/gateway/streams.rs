@@ -128,6 +128,30 @@ async fn another_team_is_another_sight_and_begins_with_a_snapshot() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_go_on_without_a_hole_while_other_people_change() {
+    let rig = Rig::start().await;
+    let mut sse = rig.follow("1001", None).await;
+    assert_eq!(sse.next().await.unwrap()["kind"], "stream.snapshot");
+    let changing = {
+        let (store, people, bus) = (rig.app.store.clone(), rig.app.people.clone(), rig.app.bus.clone());
+        let now = rig.app.clock.now();
+        tokio::spawn(async move {
+            for n in 0..20 {
+                crate::rig::add(&store, &format!("新人{n}"), now).await;
+                people.replace(store.roster().await.unwrap(), || bus.head());
+            }
+        })
+    };
+    let mut n = 0;
+    while !changing.is_finished() || n < 100 {
+        n += 1;
+        let id = rig.ring(n, &["1001"]);
+        assert_eq!(sse.next().await.unwrap()["id"], id.to_string());
+    }
+    changing.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_desktop_that_never_reads_is_cut_off_and_nobody_else_notices() {
     let rig = Rig::with(Options { subscriber_events: 32, ..Options::default() }).await;
     let mut stuck = StuckDesktop::connect(&rig).await;
