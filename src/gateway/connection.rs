@@ -156,3 +156,54 @@ impl AsyncWrite for Guarded {
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
+    use tokio::sync::Semaphore;
+    use tokio_util::task::TaskTracker;
+
+    use super::*;
+
+    /// A guarded connection, and the client's end of it, which nobody reads.
+    async fn unread() -> (Guarded, Link, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, peer) = listener.accept().await.unwrap();
+        prepare(&stream);
+        let link = Link::new(peer);
+        let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        (Guarded::new(stream, link.clone(), permit, TaskTracker::new().token()), link, client)
+    }
+
+    /// Writes until the connection gives up.
+    async fn write_on(mut connection: Guarded) -> io::ErrorKind {
+        let bytes = [0; 64 * 1024];
+        loop {
+            if let Err(error) = connection.write_all(&bytes).await {
+                return error.kind();
+            }
+        }
+    }
+
+    // The clock jumps on as soon as nothing else can happen.
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_nothing_is_given_up() {
+        let (connection, _link, _client) = unread().await;
+        let begun = Instant::now();
+        assert_eq!(write_on(connection).await, io::ErrorKind::TimedOut);
+        assert!(begun.elapsed() >= WRITE_STALL_MAX);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_is_cut_off_is_given_up_at_once() {
+        let (connection, link, _client) = unread().await;
+        let cut = CancellationToken::new();
+        link.cut_by(cut.clone());
+        let writing = tokio::spawn(write_on(connection));
+        tokio::task::yield_now().await;
+        cut.cancel();
+        assert_eq!(writing.await.unwrap(), io::ErrorKind::ConnectionAborted);
+    }
+}
