@@ -3,8 +3,11 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use tokio::time::{Instant, sleep};
+
+use super::PATIENCE;
 use super::events::Event;
-use super::rig::{Lab, SIP_CALL_ID};
+use super::rig::{Lab, POLL, SIP_CALL_ID};
 use super::sound::{Recording, Tone};
 
 /// Longest line that Asterisk reads from a manager connection, with its CRLF.
@@ -189,8 +192,16 @@ impl<'a> PlacedCall<'a> {
     /// `Newchannel` event. Exact for calls at once: matched by the SIP Call-ID.
     pub(crate) async fn at_pbx(&self) -> Event {
         let channel = self.channel().await;
-        let sip_id = self.lab.far.channel_value(&channel, SIP_CALL_ID).await;
-        self.lab.pbx_channel_of(&sip_id.expect("the caller's channel is up")).await
+        // Empty until the INVITE is on its way, a moment after the channel exists.
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let sip_id = self.lab.far.channel_value(&channel, SIP_CALL_ID).await;
+            match sip_id.expect("the caller's channel is up") {
+                id if id.is_empty() => sleep(POLL).await,
+                id => return self.lab.pbx_channel_of(&id).await,
+            }
+            assert!(Instant::now() < deadline, "the carrier does not send the call");
+        }
     }
 
     /// What the caller heard. Waits for the call to end, since a recording is complete

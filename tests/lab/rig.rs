@@ -5,6 +5,7 @@
 //! is left when the test binary ends. The connections belong to each test, since they
 //! live on its runtime. A test begins with a reset: no channel, no setting of the test
 //! before, and both Asterisks alive, whatever it did to them.
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -28,8 +29,8 @@ static TURN: AsyncMutex<()> = AsyncMutex::const_new(());
 /// The dialplan function that reads a channel's SIP Call-ID.
 pub(crate) const SIP_CALL_ID: &str = "CHANNEL(pjsip,call-id)";
 
-/// How often the reset asks whether the last channel is gone.
-const RESET_POLL: Duration = Duration::from_millis(20);
+/// How often the PBX is asked for what no event tells.
+pub(crate) const POLL: Duration = Duration::from_millis(20);
 
 /// How the product under test reaches the PBX's manager.
 #[derive(Clone, Debug)]
@@ -126,7 +127,7 @@ impl Lab {
                 return;
             }
             assert!(Instant::now() < deadline, "channels do not end: {left:?}");
-            sleep(RESET_POLL).await;
+            sleep(POLL).await;
         }
     }
 
@@ -179,18 +180,18 @@ impl Lab {
     /// The PBX's channel with this SIP Call-ID, as its `Newchannel` event, now or when it
     /// comes.
     pub(crate) async fn pbx_channel_of(&self, sip_call_id: &str) -> Event {
-        let mut mark = 0;
+        let deadline = Instant::now() + PATIENCE;
         loop {
-            let log = &self.pbx.events;
-            let next =
-                log.wait_after(mark, "the call to reach the PBX", |event| event.name() == "Newchannel");
-            let event = next.await;
-            let name = event.header("Channel").unwrap_or("").to_owned();
-            let theirs = self.pbx.channel_value(&name, SIP_CALL_ID).await;
-            if theirs.is_some_and(|id| id == sip_call_id) {
-                return event;
+            let created = self.pbx.events.all(|event| event.name() == "Newchannel");
+            for event in created.into_iter().rev() {
+                let name = event.header("Channel").unwrap_or("");
+                let theirs = self.pbx.channel_value(name, SIP_CALL_ID).await;
+                if theirs.is_some_and(|id| id == sip_call_id) {
+                    return event;
+                }
             }
-            mark = 1 + log.position(&event);
+            assert!(Instant::now() < deadline, "the PBX has no channel of call {sip_call_id}");
+            sleep(POLL).await;
         }
     }
 
@@ -200,6 +201,28 @@ impl Lab {
         self.pbx
             .must(&[("Action", "DBPut"), ("Family", "toritsugi"), ("Key", "night"), ("Val", value)])
             .await;
+    }
+
+    /// The PBX's manager listens with TLS too from now on, and shows this certificate
+    /// (PEM); returns the port.
+    pub(crate) async fn listen_with_tls(&self, certificate: &str, key: &str) -> u16 {
+        let config = Path::new(&self.fact("LAB_INSTANCE")).join("pbx");
+        let port = self.fact("LAB_PBX_AMI_TLS_PORT");
+        std::fs::write(config.join("keys/manager.pem"), format!("{certificate}{key}")).unwrap();
+        let manager = config.join("etc/local.d/manager.conf");
+        let before = std::fs::read_to_string(&manager).unwrap();
+        let certificate = format!("{}/pbx/keys/manager.pem", self.fact("LAB_INSIDE"));
+        let tls = format!(
+            "[general](+)\ntlsenable = yes\ntlsbindaddr = 127.0.0.1:{port}\ntlscertfile = {certificate}\n"
+        );
+        std::fs::write(&manager, format!("{before}{tls}")).unwrap();
+        self.pbx.must(&[("Action", "Reload"), ("Module", "manager")]).await;
+        let log = &self.pbx.events;
+        log.wait("the manager to be reloaded", |event| {
+            event.name() == "Reload" && event.has("Module", "manager")
+        })
+        .await;
+        port.parse().unwrap()
     }
 
     /// A value from `lab.env`.

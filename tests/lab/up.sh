@@ -52,7 +52,7 @@ port_is_taken() {
 # The instance's directory is also the claim on its ports: mkdir either makes it or fails.
 claim() {
   local base="$1" dir="$LABS/port-$1"
-  if port_is_taken "$base" || port_is_taken "$((base + 1))"; then return 1; fi
+  if port_is_taken "$base" || port_is_taken "$((base + 1))" || port_is_taken "$((base + 2))"; then return 1; fi
   mkdir "$dir" 2>/dev/null || return 1
   echo "$$" > "$dir/owner"
   INSTANCE="$dir"
@@ -69,7 +69,7 @@ sweep() {
 
 choose_ports() {
   if [[ -n "$BASE" ]]; then
-    claim "$BASE" || die "port $BASE or $((BASE + 1)) is taken on 127.0.0.x: end what listens there, or choose another base with --ports"
+    claim "$BASE" || die "one of the ports $BASE to $((BASE + 2)) is taken on 127.0.0.x: end what listens there, or choose another base with --ports"
     return
   fi
   local attempt slots=$(((PORT_BASE_MAX - PORT_BASE_MIN) / PORTS_PER_LAB))
@@ -123,6 +123,7 @@ LAB_PBX_PID=$PBX_PID
 LAB_PBX_SIP=127.0.0.1:$BASE
 LAB_PBX_AMI_HOST=127.0.0.1
 LAB_PBX_AMI_PORT=$((BASE + 1))
+LAB_PBX_AMI_TLS_PORT=$((BASE + 2))
 LAB_PBX_EVENTS_USER=toritsugi-events
 LAB_PBX_EVENTS_SECRET_FILE=$INSTANCE/pbx/events.secret
 LAB_PBX_ACTIONS_USER=toritsugi-actions

@@ -12,6 +12,7 @@ mod link;
 mod pop;
 mod service;
 mod the_lab_itself;
+mod tls;
 
 use std::time::Duration;
 
