@@ -8,6 +8,9 @@ use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+static NEXT_RUN: AtomicU64 = AtomicU64::new(1);
 
 /// Which Asterisk to run: the one the product is made for, or an old one from which
 /// transcripts are recorded.
@@ -45,7 +48,9 @@ impl LabProcess {
     /// With the shell's own words on stderr when it fails.
     pub(crate) fn start(version: AsteriskVersion) -> Self {
         let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab");
-        let run_dir = std::env::temp_dir().join(format!("toritsugi-lab-{}-{version:?}", std::process::id()));
+        // A new one may start while the last one still ends.
+        let run = NEXT_RUN.fetch_add(1, Ordering::Relaxed);
+        let run_dir = std::env::temp_dir().join(format!("toritsugi-lab-{}-{run}", std::process::id()));
         let number = match version {
             AsteriskVersion::Current => "22",
             AsteriskVersion::Old16 => "16",
