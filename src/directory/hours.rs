@@ -3,8 +3,8 @@
 //! As JSON `{"weekly":[{"days":["mon","tue"],"from":"09:00","to":"18:00"}],"closed_on":["2026-01-01"]}`; as
 //! text, in imports and tables, `月-金 09:00-18:00; 土 09:00-12:00; 休 2026-01-01` (English day names serve, too).
 //!
-//! Invariant: a span that ends before it begins goes over midnight and belongs to the day it begins on. No
-//! hours at all means always open.
+//! Invariant: a span that ends before it begins goes over midnight and belongs to the day it begins on. Without
+//! spans an account is open all day, but for its days off; without hours, always.
 
 use std::fmt;
 
@@ -128,6 +128,9 @@ impl Hours {
         let local = at.to_zoned(self.zone(zone)).datetime();
         let (today, now) = (local.date(), local.time());
         let yesterday = today.yesterday().unwrap_or(today);
+        if self.weekly.is_empty() {
+            return !self.closed_on.contains(&today);
+        }
         self.weekly.iter().any(|span| {
             let over_midnight = span.to <= span.from;
             let today_counts =
@@ -263,6 +266,8 @@ mod tests {
             ("fri 22:00-06:00", "2026-01-03T05:59:00+09:00", true),
             ("fri 22:00-06:00", "2026-01-02T05:59:00+09:00", false),
             ("毎日 00:00-24:00", "2026-01-04T23:59:59+09:00", true),
+            ("休 2026-01-04", "2026-01-04T12:00:00+09:00", false),
+            ("休 2026-01-04", "2026-01-05T12:00:00+09:00", true),
             ("月水 09:00-12:00 13:00-17:00", "2026-01-05T12:30:00+09:00", false),
         ] {
             assert_eq!(open(hours, at), expected, "{hours} at {at}");
