@@ -95,8 +95,16 @@ timeout = 3
 [lab-one-waits](operators-common)
 maxlen = 1
 member => PJSIP/1003
+; As many existing PBXs have it: members behind Local channels.
+[lab-local-members](operators-common)
+strategy = ringall
+member => Local/1001@lab-member/n,0,佐藤,PJSIP/1001
+member => Local/1002@lab-member/n,0,鈴木,PJSIP/1002
 CONF
-  echo 'exten => 0355501009,1,Return(lab-one-waits)' > "$PBX/etc/local.d/queue-of.conf"
+  cat > "$PBX/etc/local.d/queue-of.conf" <<CONF
+exten => 0355501007,1,Return(lab-local-members)
+exten => 0355501009,1,Return(lab-one-waits)
+CONF
   {
     cat <<CONF
 [transport-udp](+)
@@ -137,6 +145,8 @@ exten => 10010,1,Dial(PJSIP/10010,30,tT)
 ; One number is taken the way an existing PBX takes it: through the snippet.
 [from-trunk](+)
 exten => 0355501008,1,Goto(from-pstn-toritsugi,\${EXTEN},1)
+[lab-member]
+exten => _1XXX,1,Dial(PJSIP/\${EXTEN},30,t)
 [from-pstn]
 exten => 0355501008,1,Dial(PJSIP/1001&PJSIP/1002,30,t)
 CONF

@@ -134,6 +134,16 @@ impl<'a> Phone<'a> {
         say(self.lab, &self.channel().await, &self.number, tone).await;
     }
 
+    /// Transfers its call to a number with its own transfer key (REFER), unasked.
+    pub(crate) async fn transfers_to(&self, number: &str) {
+        let channel = self.channel().await;
+        self.lab
+            .far
+            .must(&[("Action", "Setvar"), ("Channel", &channel), ("Variable", "REFER_TO"), ("Value", number)])
+            .await;
+        redirect(self.lab, &channel, "refer").await;
+    }
+
     /// Places a call, with its own number and password.
     pub(crate) async fn dials(&self, number: &str) -> PlacedCall<'a> {
         let spec = CallSpec::new(&self.number, number);

@@ -199,8 +199,11 @@ main() {
   parse "$@"
   command -v setpriv > /dev/null || die "setpriv is missing: install util-linux >= 2.33"
   ROOT="$("$HERE/root.sh" "$VERSION")"
+  if [[ "$ROOT" != / ]] && ((EUID != 0)); then
+    die "the private Asterisk in $ROOT runs only as root (chroot): run this as root, or install Asterisk >= 18"
+  fi
   if [[ "$ROOT" == / ]]; then
-    LABS="${TMPDIR:-/tmp}/toritsugi-lab"
+    LABS="${TMPDIR:-/tmp}/toritsugi-lab-$EUID"
   else
     LABS="$ROOT/lab"
   fi

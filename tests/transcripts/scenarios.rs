@@ -11,6 +11,10 @@ const OTHER_CALLER: &str = "0312345678";
 const POOLED: &str = "0355501000";
 const SAKURA: &str = "0355501001";
 const MINATO: &str = "0355501002";
+/// Numbers that the lab's own configuration adds (tests/lab/instance.sh).
+const LOCAL_MEMBERS: &str = "0355501007";
+const RING_GROUP: &str = "0355501008";
+const ONE_WAITS: &str = "0355501009";
 const SAKURA_FORWARDS: &str = "0335550101";
 const MINATO_FORWARDS: &str = "0335550102";
 const CONTACT: &str = "09011112222";
@@ -63,6 +67,10 @@ scenarios! {
     listen_then_whisper: "2001 listens to 1001's channel, then whispers, then barges in; the caller hangs up.",
     queue_timeout: "Nobody answers within 3 s: the call overflows.",
     closed: "The night switch is on: the caller is sent away.",
+    blocked: "One caller waits in a queue of one; the next hears busy.",
+    ring_group: "No queue: an existing PBX dials 1001 and 1002 at once; 1002 answers.",
+    local_queue_members: "The queue's members are Local channels, as in many existing PBXs; 1001 answers.",
+    blind_transfer_by_phone: "1001 transfers with the telephone's own key (REFER), to 1002.",
     internal_call: "1001 calls 1002, without any queue.",
     outbound_call: "1001 calls a customer through the trunk.",
     login_during_calls: "One call talks and one rings while the session logs in and asks for all lists.",
@@ -226,6 +234,38 @@ async fn queue_timeout(stage: &mut Stage<'_>) {
 async fn closed(stage: &mut Stage<'_>) {
     stage.lab.switch_night(true).await;
     stage.place(CallSpec::new(KNOWN_CALLER, SAKURA)).await.ended().await;
+}
+
+async fn blocked(stage: &mut Stage<'_>) {
+    let waiting = stage.place(CallSpec::new(KNOWN_CALLER, ONE_WAITS)).await;
+    stage.lab.phone("1003").rings().await;
+    stage.place(CallSpec::new(OTHER_CALLER, ONE_WAITS)).await.ended().await;
+    waiting.hang_up().await;
+}
+
+async fn ring_group(stage: &mut Stage<'_>) {
+    stage.lab.phone("1002").answers_after(seconds(0.5)).await;
+    let call = stage.place(CallSpec::new(KNOWN_CALLER, RING_GROUP)).await;
+    call.answered().await;
+    talk().await;
+    call.hang_up().await;
+}
+
+async fn local_queue_members(stage: &mut Stage<'_>) {
+    stage.lab.phone("1001").answers_after(seconds(0.5)).await;
+    let call = stage.place(CallSpec::new(KNOWN_CALLER, LOCAL_MEMBERS)).await;
+    call.answered().await;
+    talk().await;
+    call.hang_up().await;
+}
+
+async fn blind_transfer_by_phone(stage: &mut Stage<'_>) {
+    let call = stage.talking_with_1001().await;
+    stage.lab.phone("1002").answers_after(seconds(0.5)).await;
+    stage.lab.phone("1001").transfers_to("1002").await;
+    stage.lab.phone("1002").talks().await;
+    talk().await;
+    call.hang_up().await;
 }
 
 async fn internal_call(stage: &mut Stage<'_>) {
