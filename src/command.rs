@@ -8,8 +8,7 @@
 //! has more than [`COMMANDS_QUEUED_MAX`] of them waiting. An order to the PBX is proven by an event, never by
 //! the PBX's reply.
 //!
-//! Read next: [`crate::control`] (answer, hold, resume, hang up), then [`crate::transfer`] and
-//! [`crate::supervision`].
+//! Read next: [`crate::control`] (answer, hold, resume, hang up).
 
 use tokio::sync::{mpsc, oneshot};
 

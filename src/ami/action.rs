@@ -15,12 +15,15 @@
 //!
 //! Read next: [`super::session`], which gives an action its id and its deadline.
 
+mod place;
+
 use std::fmt;
 
 use smol_str::SmolStr;
 
 use crate::ids::{BridgeId, ChannelId, QueueName};
 use crate::secret::Secret;
+pub use place::{Contexts, Place};
 
 /// Longest line of an action with its CRLF, in bytes.
 pub const AMI_ACTION_LINE_BYTES_MAX: usize = 1_024;
@@ -115,44 +118,6 @@ pub struct Action {
     name: &'static str,
     answer: Answer,
     headers: Vec<(&'static str, String)>,
-}
-
-/// The contexts that orders may send a channel to.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Contexts(Vec<SmolStr>);
-
-impl Contexts {
-    /// Opens these contexts and no other.
-    ///
-    /// # Errors
-    /// [`ActionError::NotAllowed`] when one is not a context's name.
-    pub fn allow<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Self, ActionError> {
-        let named = |name: &'a str| {
-            let allowed = "1 to 79 letters, digits, '-' or '_'";
-            word("Context", name, 79, b"-_", allowed)?;
-            Ok(SmolStr::new(name))
-        };
-        names.into_iter().map(named).collect::<Result<_, _>>().map(Self)
-    }
-
-    /// The place `exten` in `context`, if that context is open.
-    ///
-    /// # Errors
-    /// [`ActionError::ContextClosed`], or [`ActionError::NotAllowed`] for an impossible extension.
-    pub fn place(&self, context: &str, exten: &str) -> Result<Place, ActionError> {
-        let Some(open) = self.0.iter().find(|open| *open == context) else {
-            return Err(ActionError::ContextClosed { context: context.chars().take(80).collect() });
-        };
-        word("Exten", exten, 79, b"*#+-_", "1 to 79 letters, digits, '*', '#', '+', '-' or '_'")?;
-        Ok(Place { context: open.clone(), exten: SmolStr::new(exten) })
-    }
-}
-
-/// An extension in an open context; only [`Contexts::place`] makes one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
-    context: SmolStr,
-    exten: SmolStr,
 }
 
 /// A call that the PBX is to place: to `channel` first, and into the dialplan once that answers.

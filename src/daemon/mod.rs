@@ -33,7 +33,6 @@ use self::figures::Figures;
 pub use self::records::RECORDS_QUEUED_MAX;
 use crate::ami::client;
 use crate::bus::{Bus, BusSettings, StreamToken};
-use crate::call::Plan;
 use crate::command::Commands;
 use crate::config::{Config, ConfigError};
 use crate::directory::{Directory, DirectoryOptions};
@@ -41,10 +40,6 @@ use crate::gateway::{self, App, Metrics};
 use crate::operator::People;
 use crate::store::{Store, StoreError};
 
-/// How long the dialplan may take to tell a call's identity before the channel is asked.
-pub const IDENTITY_WAIT: Duration = Duration::from_millis(100);
-/// How long the PBX may take to say whether a number may be shown.
-pub const ASK_WAIT: Duration = Duration::from_millis(150);
 /// How often accounts that another process changed are read anew.
 pub const DIRECTORY_REFRESH: Duration = Duration::from_secs(2);
 /// How long what still runs may take after the gateway has drained.
@@ -111,7 +106,7 @@ pub async fn run_on(
     let metrics = Arc::new(Metrics::default());
     let figures = Figures::registered(&metrics);
     let parts = Parts {
-        plan: plan(&config),
+        plan: config.plan(),
         bus: bus.clone(),
         directory: directory.clone(),
         clerk: records::Clerk::start(store.clone(), &tasks, figures.records_dropped.clone()),
@@ -145,18 +140,6 @@ pub async fn run_on(
     }
     store.close().await;
     served
-}
-
-fn plan(config: &Config) -> Plan {
-    let pbx = &config.pbx;
-    Plan {
-        pbx: pbx.name.clone(),
-        trunks: pbx.trunks.clone(),
-        phones: pbx.operator_extensions.iter().chain(&pbx.supervisor_extensions).cloned().collect(),
-        identity_wait: IDENTITY_WAIT,
-        ask_wait: ASK_WAIT,
-        card_wait: config.pop.store_wait,
-    }
 }
 
 /// Accounts that the command line imported show in the next pop.
