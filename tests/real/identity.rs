@@ -142,6 +142,17 @@ async fn an_extension_that_is_no_national_number_is_not_answered() {
 }
 
 #[tokio::test]
+async fn options_behind_the_number_do_not_hide_it() {
+    let lab = Lab::start().await;
+    let to = "+81355501001;npdi;phone-context=example";
+    let call = RawCall::invite(&lab, to, b"<sip:0312345678@b.example>", b"").await;
+    let identity = identity_of(&lab, &call).await;
+    assert_eq!(identity["RequestUri"], format!("sip:{to}@127.0.0.1").as_bytes());
+    assert_eq!(call.at_pbx().await.header("Exten"), Some("+81355501001"));
+    lab.phone("1001").rings().await;
+}
+
+#[tokio::test]
 async fn the_snippet_hands_the_identity_over_in_front_of_an_existing_dialplan() {
     let lab = Lab::start().await;
     let header = b"Diversion: <sip:0335550101@a.example>\r\n";
