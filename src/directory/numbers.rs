@@ -364,7 +364,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn reading_twice_changes_nothing(text in "(\\+|184|186|0|81|\\+81|010)?[0-9]{1,16}") {
+        fn reading_twice_changes_nothing(text in "(\\+|184|186|0|81|\\+81|010|\\+39|\\+54|00)?[0-9]{1,22}") {
             if let Some(once) = read(&text) {
                 prop_assert_eq!(&read(once.key()).unwrap(), &once);
                 let shown = read(&once.display()).unwrap();

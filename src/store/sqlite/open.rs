@@ -19,6 +19,8 @@ pub(super) const APPLICATION_ID: i32 = 0x5452_5447;
 const READERS_MAX: u32 = 4;
 /// How long a statement waits for another process's lock.
 const BUSY_WAIT: Duration = Duration::from_secs(5);
+/// How often the tables are tried to be brought up to date.
+const MIGRATION_TRIES_MAX: u32 = 5;
 /// How long a request waits for a free connection.
 const ACQUIRE_WAIT: Duration = Duration::from_secs(10);
 /// Part of the file that each reader maps into memory, in bytes.
@@ -55,7 +57,7 @@ impl Sqlite {
             .await
             .map_err(|error| describe(path, error))?;
         claim(path, &writer).await?;
-        MIGRATIONS.run(&writer).await.map_err(|error| describe_migration(path, error))?;
+        migrate(&writer).await.map_err(|error| describe_migration(path, error))?;
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS_MAX)
             .min_connections(1)
@@ -112,6 +114,17 @@ async fn claim(path: &Path, writer: &SqlitePool) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Brings the tables up to date. Another process may be doing the same: what this one could not do, because it was
+/// done meanwhile, is no longer to be done on the next try.
+async fn migrate(writer: &SqlitePool) -> Result<(), MigrateError> {
+    for _ in 1..MIGRATION_TRIES_MAX {
+        if MIGRATIONS.run(writer).await.is_ok() {
+            return Ok(());
+        }
+    }
+    MIGRATIONS.run(writer).await
+}
+
 /// What SQLite's primary result code means for whoever runs the daemon.
 pub(super) fn describe(path: &Path, error: sqlx::Error) -> StoreError {
     let code = error.as_database_error().and_then(|e| e.code()).and_then(|c| c.parse::<u32>().ok());
@@ -165,6 +178,23 @@ mod tests {
             store.close().await;
         }
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn several_may_open_a_new_file_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        for round in 0..5 {
+            let path = dir.path().join(format!("{round}.db"));
+            let opening: Vec<_> = (0..6)
+                .map(|_| {
+                    let path = path.clone();
+                    tokio::spawn(async move { Store::open(&path).await })
+                })
+                .collect();
+            for store in opening {
+                store.await.unwrap().unwrap().ping().await.unwrap();
+            }
+        }
     }
 
     #[tokio::test]
