@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -14,6 +15,7 @@ use crate::bus::{Audience, Change, Draft, EventKind};
 use crate::call::view::CallView;
 use crate::call::{Notice, NoticeKind};
 use crate::ids::Extension;
+use crate::supervision::{Ending, SupervisionView};
 
 /// The event that tells this notice.
 #[must_use]
@@ -33,6 +35,39 @@ pub fn announce(notice: &Notice) -> Draft {
         data: Value::Object(data),
         change: if gone { Change::CallGone(view.id) } else { Change::Call(Arc::new(view.clone())) },
     }
+}
+
+/// The event that tells that an operator asks for help: the pop again, for her supervisors.
+#[must_use]
+pub fn help(view: &CallView, operator: &Extension, at: Timestamp) -> Draft {
+    let mut data = Map::new();
+    put_card(&mut data, view);
+    put(&mut data, "state", &view.state);
+    let audience = only(&mut data, operator);
+    let (kind, call, data) = (EventKind::HelpRequested, Some(view.id), Value::Object(data));
+    Draft { kind, at, call, audience, data, change: Change::None }
+}
+
+/// The event that tells of a supervision; `to_operator`: whether she is told that somebody hears her.
+#[must_use]
+pub fn supervision(
+    kind: EventKind,
+    view: &SupervisionView,
+    ending: Option<Ending>,
+    to_operator: bool,
+    at: Timestamp,
+) -> Draft {
+    let mut data = match serde_json::to_value(view) {
+        Ok(Value::Object(data)) => data,
+        _ => Map::new(),
+    };
+    if let Some(ending) = ending {
+        put(&mut data, "ending", &ending);
+    }
+    let operators: Vec<Extension> = view.operator.iter().cloned().collect();
+    let audience =
+        if to_operator { Audience::Operators(operators) } else { Audience::SupervisorsOf(operators) };
+    Draft { kind, at, call: view.call, audience, data: Value::Object(data), change: Change::None }
 }
 
 fn describe(kind: &NoticeKind, view: &CallView, data: &mut Map<String, Value>) -> (EventKind, Audience) {

@@ -10,12 +10,14 @@
 //!
 //! Read next: [`crate::control`] (answer, hold, resume, hang up).
 
+use smol_str::SmolStr;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::call::view::CallView;
 use crate::control::Verb;
 use crate::ids::{CallId, Extension, RecordId};
 use crate::operator::{Role, Viewer};
+use crate::supervision::{Mode, SupervisionId, SupervisionView, Wanted};
 
 /// Most commands that wait for the core.
 pub const COMMANDS_QUEUED_MAX: usize = 256;
@@ -25,6 +27,8 @@ pub const COMMANDS_QUEUED_MAX: usize = 256;
 pub struct Actor {
     /// The user.
     pub user: RecordId,
+    /// The user's name, for records.
+    pub name: SmolStr,
     /// What the user may see, and so touch.
     pub viewer: Viewer,
 }
@@ -53,6 +57,27 @@ pub enum Command {
         /// What to do.
         verb: Verb,
     },
+    /// Supervise an operator or a call; at a phone that supervises already, switch the mode.
+    Supervise(Wanted),
+    /// Another mode for a supervision.
+    SwitchSupervision {
+        /// Which.
+        id: SupervisionId,
+        /// How.
+        mode: Mode,
+    },
+    /// End a supervision.
+    StopSupervision {
+        /// Which.
+        id: SupervisionId,
+    },
+    /// The supervisions that the actor may know of.
+    ListSupervisions,
+    /// Ask the supervisors for help with a call.
+    AskHelp {
+        /// The call.
+        call: CallId,
+    },
 }
 
 /// What is answered when it was done, or is being done.
@@ -60,6 +85,10 @@ pub enum Command {
 pub enum Answer {
     /// The PBX has taken the order; events tell what comes of it.
     Accepted,
+    /// The supervision as it is now.
+    Supervision(Box<SupervisionView>),
+    /// Supervisions, oldest first.
+    Supervisions(Vec<SupervisionView>),
 }
 
 /// Why it is not done.
@@ -68,6 +97,9 @@ pub enum Refusal {
     /// There is no such live call, or it is out of sight.
     #[error("there is no such call")]
     UnknownCall,
+    /// There is no such supervision, or it is out of sight.
+    #[error("there is no such supervision")]
+    UnknownSupervision,
     /// The actor may see it and may not do it.
     #[error("{0}")]
     NotPermitted(&'static str),

@@ -65,4 +65,5 @@ pub mod replay;
 pub mod secret;
 pub mod sip;
 pub mod store;
+pub mod supervision;
 pub mod wire;

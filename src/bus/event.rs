@@ -107,6 +107,8 @@ pub enum Audience {
     All,
     /// These operators, and the supervisors of their teams.
     Operators(Vec<Extension>),
+    /// The supervisors of these operators' teams, but not the operators.
+    SupervisorsOf(Vec<Extension>),
     /// Every supervisor, no operator: calls that are nobody's yet.
     Supervisors,
 }

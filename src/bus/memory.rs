@@ -280,7 +280,7 @@ impl Subscribers {
         }
         found.extend(&self.all_seeing);
         let mut unowned = *event.audience() == Audience::Supervisors;
-        if let Audience::Operators(operators) = event.audience() {
+        if let Audience::Operators(operators) | Audience::SupervisorsOf(operators) = event.audience() {
             operators.iter().for_each(|operator| self.watchers(operator, found));
         }
         if let Some(departure) = event.departure() {

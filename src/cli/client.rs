@@ -10,8 +10,8 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::Args;
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use toritsugi::secret::Secret;
 
 use super::output::plain;
@@ -98,6 +98,32 @@ impl Client {
     ) -> anyhow::Result<T> {
         let request = self.request(Method::GET, path)?.query(query).timeout(ANSWER_TIMEOUT);
         self.json(self.send(request).await?).await
+    }
+
+    /// `POST path`, with `body` as JSON.
+    pub(crate) async fn post<B: Serialize + Sync, T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &B,
+    ) -> anyhow::Result<T> {
+        let request = self.request(Method::POST, path)?.json(body).timeout(ANSWER_TIMEOUT);
+        self.json(self.send(request).await?).await
+    }
+
+    /// `PATCH path`, with `body` as JSON.
+    pub(crate) async fn patch<B: Serialize + Sync, T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &B,
+    ) -> anyhow::Result<T> {
+        let request = self.request(Method::PATCH, path)?.json(body).timeout(ANSWER_TIMEOUT);
+        self.json(self.send(request).await?).await
+    }
+
+    /// `DELETE path`.
+    pub(crate) async fn delete(&self, path: &str) -> anyhow::Result<()> {
+        self.send(self.request(Method::DELETE, path)?.timeout(ANSWER_TIMEOUT)).await?;
+        Ok(())
     }
 
     /// `GET path` as a stream of events, after the event `after` if there was one.

@@ -23,11 +23,14 @@ mod events;
 mod explain;
 mod health;
 mod import;
+mod man;
 mod operators;
 mod output;
 mod password;
 mod replay;
 mod serve;
+mod supervise;
+mod terminal;
 mod user;
 
 use std::path::PathBuf;
@@ -79,6 +82,14 @@ enum Command {
     Calls(calls::Calls),
     /// List the operators and what they are doing.
     Operators(operators::Operators),
+    /// Hear an operator and her caller, heard by nobody.
+    Listen(supervise::Supervise),
+    /// Hear both, and speak to the operator alone.
+    Whisper(supervise::Supervise),
+    /// Hear both, and speak to both.
+    Barge(supervise::Supervise),
+    /// List, stop or switch what is listened to.
+    Supervision(supervise::Supervision),
     /// Read accounts, customers or contacts from a CSV file.
     Import(import::Import),
     /// Add, list and revoke people and their tokens.
@@ -92,6 +103,8 @@ enum Command {
     Health(health::Health),
     /// Print a completion script for a shell.
     Completions(completions::Completions),
+    /// Print the manual page, for `man -l -`.
+    Man(man::Man),
 }
 
 /// Runs the command of this process.
@@ -115,12 +128,17 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Explain(command) => command.run(global).await,
         Command::Calls(command) => command.run().await,
         Command::Operators(command) => command.run().await,
+        Command::Listen(command) => command.run(supervise::Mode::Listen).await,
+        Command::Whisper(command) => command.run(supervise::Mode::Whisper).await,
+        Command::Barge(command) => command.run(supervise::Mode::Barge).await,
+        Command::Supervision(command) => command.run().await,
         Command::Import(command) => command.run(global).await,
         Command::User(command) => command.run(global).await,
         Command::Replay(command) => command.run(global),
         Command::Demo(command) => command.run().await,
         Command::Health(command) => command.run(global).await,
         Command::Completions(command) => command.run(),
+        Command::Man(command) => command.run(),
     }
 }
 

@@ -69,7 +69,7 @@ impl Table {
 }
 
 /// At most `columns` wide.
-fn cut(text: &str, columns: usize) -> String {
+pub(crate) fn cut(text: &str, columns: usize) -> String {
     if text.width() <= columns {
         return text.to_owned();
     }

@@ -21,8 +21,8 @@ mod values;
 pub use extension::{ExtensionPattern, ExtensionPatternError};
 pub use layers::{CONFIG_ENV, DEFAULT_FILE, DEFAULT_TOML};
 pub use sections::{
-    BusConfig, Config, Credentials, DirectoryConfig, GatewayConfig, LogConfig, LogFormat, Login, PbxConfig,
-    PopConfig, StoreConfig, TlsConfig,
+    BusConfig, Config, Credentials, DirectoryConfig, GatewayConfig, LogConfig, LogFormat, Login, Notify,
+    PbxConfig, PopConfig, StoreConfig, SupervisionConfig, TlsConfig,
 };
 
 /// Why the configuration cannot be used. Its text is always one line.

@@ -33,6 +33,8 @@ pub struct Config {
     pub bus: BusConfig,
     /// The pop.
     pub pop: PopConfig,
+    /// Listening in.
+    pub supervision: SupervisionConfig,
     /// Numbers and accounts.
     pub directory: DirectoryConfig,
     /// The log.
@@ -178,6 +180,31 @@ pub struct PopConfig {
     /// How long a pop waits for the store.
     #[serde(rename = "store_wait_ms", deserialize_with = "values::millis::<_, 0, 2000>")]
     pub store_wait: Duration,
+}
+
+/// `[supervision]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SupervisionConfig {
+    /// How the operator learns that somebody hears her.
+    pub notify: Notify,
+    /// How long a supervisor's phone rings.
+    #[serde(rename = "ring_seconds", deserialize_with = "values::seconds::<_, 5, 120>")]
+    pub ring: Duration,
+    /// Whether that phone is asked to answer by itself.
+    pub auto_answer: bool,
+}
+
+/// How an operator learns that somebody hears her.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Notify {
+    /// A tone, when it begins, that the caller does not hear.
+    Tone,
+    /// A notice on her desktop.
+    Desktop,
+    /// Not at all.
+    Silent,
 }
 
 /// `[directory]`

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | the PBX link's events | the model | notices → bus, journal → clerk |
 //! | the directory's answers | the model | pops that waited |
-//! | people's commands | the part they concern (`orders.rs`) | orders → PBX, answers → gateway |
+//! | people's commands | the part they concern (`orders.rs`, `supervise.rs`) | orders → PBX, answers → gateway |
 //! | time | the model | waits that are over |
 //! | shutdown | - | the loop ends; what the clerk has is written |
 //!
@@ -27,6 +27,7 @@ use super::journal::Journal;
 use super::link::Link;
 use super::orders::Asked;
 use super::records::Clerk;
+use super::supervise::wants;
 use crate::ami::action::{Action, Readable};
 use crate::ami::client::{ClientEvent, Events, Handle, ListKind, ListResult};
 use crate::ami::event::{Event, USER_EVENT_FIELDS_MAX};
@@ -36,10 +37,12 @@ use crate::announce::announce;
 use crate::bus::Bus;
 use crate::call::{Input, Model, NoticeKind, Output, Plan};
 use crate::command::Given;
+use crate::config::Notify;
 use crate::directory::card::Card;
 use crate::directory::{Directory, Found};
 use crate::identity::Identity;
 use crate::ids::{CallId, ChannelId};
+use crate::supervision::{self, Supervisions};
 
 /// Most look-ups in the store at the same time.
 pub const LOOKUPS_MAX: usize = 256;
@@ -51,7 +54,7 @@ const BROUGHT_QUEUED_MAX: usize = 1_024;
 /// What something that ran beside the loop brings back.
 pub(super) enum Brought {
     /// An answer for the model.
-    Input(Input),
+    Input(Box<Input>),
     /// What became of an order to the PBX.
     Order(Asked, ActionOutcome),
 }
@@ -65,6 +68,7 @@ pub(super) struct Parts {
     pub(super) pbx: Handle,
     pub(super) tasks: TaskTracker,
     pub(super) figures: Figures,
+    pub(super) notify: Notify,
 }
 
 /// The core's own state beside the model.
@@ -77,12 +81,14 @@ pub(super) struct Core {
     /// Where what runs beside the loop brings its answers.
     pub(super) beside: mpsc::Sender<Brought>,
     pub(super) link: Link,
+    pub(super) supervision: Supervisions,
 }
 
 impl Core {
     /// Runs until `shutdown`, or until the link's tasks are gone.
     pub(super) async fn run(
         parts: Parts,
+        supervision: Supervisions,
         mut events: Events,
         mut commands: mpsc::Receiver<Given>,
         shutdown: CancellationToken,
@@ -91,9 +97,11 @@ impl Core {
         let model = Model::new(parts.plan.clone());
         let lookups = Arc::new(Semaphore::new(LOOKUPS_MAX));
         let (clock, journal, link) = (Clock::start(), Journal::default(), Link::default());
-        let mut core = Self { parts, model, clock, journal, lookups, beside, link };
+        let mut core = Self { parts, model, clock, journal, lookups, beside, link, supervision };
         loop {
-            let due = core.model.poll_timeout().map(|at| core.clock.instant_of(at));
+            let due =
+                [core.model.poll_timeout(), core.supervision.poll_timeout()].into_iter().flatten().min();
+            let due = due.map(|at| core.clock.instant_of(at));
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return,
@@ -107,6 +115,7 @@ impl Core {
                     let now = core.clock.now();
                     core.model.handle_timeout(now);
                     core.drain();
+                    core.supervision_timeout();
                 }
             }
         }
@@ -116,8 +125,14 @@ impl Core {
         match event {
             ClientEvent::Frame(frame) => self.frame(&frame),
             ClientEvent::ListItem(ListKind::Channels, frame) => self.frame(&frame),
-            ClientEvent::ListBegin(ListKind::Channels) => self.input(Input::ListBegan),
-            ClientEvent::ListEnd(ListKind::Channels, ListResult::Complete) => self.input(Input::ListEnded),
+            ClientEvent::ListBegin(ListKind::Channels) => {
+                self.input(Input::ListBegan);
+                self.supervise(supervision::Input::ListBegan);
+            }
+            ClientEvent::ListEnd(ListKind::Channels, ListResult::Complete) => {
+                self.input(Input::ListEnded);
+                self.supervise(supervision::Input::ListEnded);
+            }
             ClientEvent::ListEnd(ListKind::Channels, _) => self.input(Input::ListFailed),
             ClientEvent::ListBegin(_) | ClientEvent::ListItem(..) | ClientEvent::ListEnd(..) => {}
             ClientEvent::ListsTaken { complete } => {
@@ -159,7 +174,7 @@ impl Core {
 
     fn bring(&mut self, brought: Brought) {
         match brought {
-            Brought::Input(input) => self.input(input),
+            Brought::Input(input) => self.input(*input),
             Brought::Order(asked, outcome) => self.order_answered(asked, outcome),
         }
     }
@@ -167,7 +182,13 @@ impl Core {
     fn frame(&mut self, frame: &Frame) {
         self.parts.figures.frames.inc();
         match Event::decode(frame) {
-            Ok(Some(event)) => self.input(Input::Pbx(event)),
+            Ok(Some(event)) => {
+                let concerned = wants(&event).then(|| event.clone());
+                self.input(Input::Pbx(event));
+                if let Some(event) = concerned {
+                    self.supervise_event(&event);
+                }
+            }
             Ok(None) => {}
             Err(error) => {
                 self.parts.figures.events_incomplete.inc();
@@ -183,9 +204,11 @@ impl Core {
     }
 
     fn drain(&mut self) {
+        let mut moved = false;
         while let Some(output) = self.model.poll_output() {
             match output {
                 Output::Notice(notice) => {
+                    moved = true;
                     self.parts.bus.publish(announce(&notice));
                     if let Some(record) = self.journal.note(&notice, self.parts.directory.plan()) {
                         self.parts.clerk.file(record);
@@ -198,6 +221,9 @@ impl Core {
                 Output::AskChannel { call, channel } => self.ask(call, &channel),
                 Output::Identify { call, identity, trunk } => self.identify(call, &identity, &trunk),
             }
+        }
+        if moved && !self.supervision.is_empty() {
+            self.supervise(supervision::Input::Moved);
         }
     }
 
@@ -222,7 +248,8 @@ impl Core {
             }
             let card = card.map_or(bare, Arc::new);
             // The core is gone only when the daemon ends.
-            let _ = beside.send(Brought::Input(Input::CardFound { call, card, complete: true })).await;
+            let _ =
+                beside.send(Brought::Input(Box::new(Input::CardFound { call, card, complete: true }))).await;
             drop(place);
         });
     }
@@ -235,7 +262,7 @@ impl Core {
             let headers = read(&pbx, &channel, Readable::Headers).await.unwrap_or_default();
             let presentation = read(&pbx, &channel, Readable::Presentation).await;
             let told = Input::ChannelTold { call, presentation, headers: headers_of(&headers) };
-            let _ = beside.send(Brought::Input(told)).await;
+            let _ = beside.send(Brought::Input(Box::new(told))).await;
             drop(place);
         });
     }

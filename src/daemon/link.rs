@@ -10,6 +10,7 @@ use super::core::Core;
 use crate::bus::event::wire_time;
 use crate::bus::{Audience, Change, Draft, EventKind};
 use crate::call::Input;
+use crate::supervision;
 
 /// What is known of the link to the PBX.
 #[derive(Default)]
@@ -41,6 +42,9 @@ impl Core {
             self.link.started = at;
         }
         self.input(Input::LinkUp { restarted });
+        if restarted {
+            self.supervise(supervision::Input::Restarted);
+        }
         if restarted {
             tracing::warn!("the PBX was restarted");
             self.tell(EventKind::PbxRestarted, json!({ "started": self.link.started }), None);

@@ -18,6 +18,7 @@ mod journal;
 mod link;
 mod orders;
 mod records;
+mod supervise;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -113,9 +114,16 @@ pub async fn run_on(
         pbx: pbx.clone(),
         tasks: tasks.clone(),
         figures,
+        notify: config.supervision.notify,
     };
     let (commands, given) = Commands::channel();
-    tasks.spawn(Core::run(parts, events, given, link_shutdown.clone()));
+    tasks.spawn(Core::run(
+        parts,
+        supervise::machine(&config.supervision),
+        events,
+        given,
+        link_shutdown.clone(),
+    ));
     tasks.spawn(keep_directory(directory.clone(), link_shutdown.clone()));
     let app = App {
         settings: (&config.gateway).into(),

@@ -15,11 +15,21 @@ use crate::ami::action::Action;
 use crate::ami::session::ActionOutcome;
 use crate::command::{Answer, Command, Given, Refusal};
 use crate::control;
+use crate::supervision::{SupervisionId, SupervisionView};
 
 /// Who waits for what becomes of an order.
 pub(super) enum Asked {
     /// A person, for the PBX's reply alone.
     Person(oneshot::Sender<Result<Answer, Refusal>>),
+    /// A supervision, and the person who waits for this order, if one does.
+    Supervision {
+        /// Which.
+        session: SupervisionId,
+        /// Who waits.
+        reply: Option<oneshot::Sender<Result<Answer, Refusal>>>,
+        /// How it was when the order was given.
+        view: Option<Box<SupervisionView>>,
+    },
 }
 
 impl Core {
@@ -30,6 +40,16 @@ impl Core {
                 Ok(action) => self.order(Asked::Person(reply), action),
                 Err(refusal) => answer(reply, Err(refusal)),
             },
+            Command::Supervise(wanted) => self.begin_supervision(&actor, wanted, reply),
+            Command::SwitchSupervision { id, mode } => self.switch_supervision(&actor, id, mode, reply),
+            Command::StopSupervision { id } => self.stop_supervision(&actor, id, reply),
+            Command::ListSupervisions => {
+                answer(reply, Ok(Answer::Supervisions(self.list_supervisions(&actor))));
+            }
+            Command::AskHelp { call } => {
+                let done = self.ask_help(&actor, call);
+                answer(reply, done);
+            }
         }
     }
 
@@ -46,12 +66,15 @@ impl Core {
     pub(super) fn order_answered(&mut self, asked: Asked, outcome: ActionOutcome) {
         match asked {
             Asked::Person(reply) => answer(reply, accepted(&outcome)),
+            Asked::Supervision { session, reply, view } => {
+                self.supervision_answered(session, reply, view, &outcome);
+            }
         }
     }
 }
 
 /// What the PBX's reply means for whoever asked.
-fn accepted(outcome: &ActionOutcome) -> Result<Answer, Refusal> {
+pub(super) fn accepted(outcome: &ActionOutcome) -> Result<Answer, Refusal> {
     match outcome {
         ActionOutcome::NeverSent => Err(Refusal::PbxUnreachable),
         ActionOutcome::SentFateUnknown => Err(Refusal::FateUnknown),
@@ -61,6 +84,6 @@ fn accepted(outcome: &ActionOutcome) -> Result<Answer, Refusal> {
 }
 
 /// The one who asked may have gone away; the order stands all the same.
-fn answer(reply: oneshot::Sender<Result<Answer, Refusal>>, answer: Result<Answer, Refusal>) {
+pub(super) fn answer(reply: oneshot::Sender<Result<Answer, Refusal>>, answer: Result<Answer, Refusal>) {
     let _ = reply.send(answer);
 }

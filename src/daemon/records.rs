@@ -1,16 +1,18 @@
-//! The clerk: writes finished calls into the store, behind everything that operators wait for.
+//! The clerk: writes finished calls and the audit trail into the store, behind everything that operators wait for.
 //!
 //! Invariant: handing a record over never waits. Up to [`RECORDS_QUEUED_MAX`] wait for a store that is slow or
 //! away; beyond that the newest is dropped, counted and said loudly. A record is tried until it is written: the
-//! store keeps one row a call, so trying again is safe.
+//! store keeps one row a call, so trying again is safe; an entry of the audit trail may in the worst case be there
+//! twice, never not at all.
 
+use std::fmt;
 use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
-use crate::store::{FinishedCall, Store};
+use crate::store::{AuditEntry, FinishedCall, Store, StoreError};
 
 /// Most records that wait for the store.
 pub const RECORDS_QUEUED_MAX: usize = 10_000;
@@ -22,7 +24,7 @@ const RETRY_PAUSE_MAX: Duration = Duration::from_secs(5);
 /// Where records are handed over. When the last one is dropped, the clerk finishes what waits and ends.
 #[derive(Debug, Clone)]
 pub(super) struct Clerk {
-    records: mpsc::Sender<FinishedCall>,
+    records: mpsc::Sender<Record>,
     dropped: Counter,
 }
 
@@ -34,28 +36,61 @@ impl Clerk {
         Self { records, dropped }
     }
 
-    /// Hands a record over.
+    /// Hands a finished call over.
     pub(super) fn file(&self, record: FinishedCall) {
+        self.hand_over(Record::Call(Box::new(record)));
+    }
+
+    /// Hands an entry of the audit trail over.
+    pub(super) fn audit(&self, entry: AuditEntry) {
+        self.hand_over(Record::Audit(Box::new(entry)));
+    }
+
+    fn hand_over(&self, record: Record) {
         if let Err(error) = self.records.try_send(record) {
             let record = error.into_inner();
             self.dropped.inc();
-            tracing::error!(call = %record.id, "a finished call was not recorded: the store is behind; check its disk");
+            tracing::error!(%record, "it was not recorded: the store is behind; check its disk");
         }
     }
 }
 
-async fn write_all(store: Store, mut records: mpsc::Receiver<FinishedCall>) {
+/// What is written.
+#[derive(Debug)]
+enum Record {
+    Call(Box<FinishedCall>),
+    Audit(Box<AuditEntry>),
+}
+
+impl Record {
+    async fn write_to(&self, store: &Store) -> Result<(), StoreError> {
+        match self {
+            Self::Call(call) => store.record_call(call).await,
+            Self::Audit(entry) => store.record_audit(entry).await,
+        }
+    }
+}
+
+impl fmt::Display for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Call(call) => write!(f, "finished call {}", call.id),
+            Self::Audit(entry) => write!(f, "audit entry {} of {}", entry.action, entry.at),
+        }
+    }
+}
+
+async fn write_all(store: Store, mut records: mpsc::Receiver<Record>) {
     while let Some(record) = records.recv().await {
         write(&store, &record).await;
     }
 }
 
-async fn write(store: &Store, record: &FinishedCall) {
+async fn write(store: &Store, record: &Record) {
     let mut pause = RETRY_PAUSE;
-    while let Err(error) = store.record_call(record).await {
+    while let Err(error) = record.write_to(store).await {
         if !error.is_passing() {
-            let call = record.id;
-            tracing::error!(%call, error = &error as &dyn std::error::Error, "a finished call was not recorded");
+            tracing::error!(%record, error = &error as &dyn std::error::Error, "it was not recorded");
             return;
         }
         tracing::warn!(error = &error as &dyn std::error::Error, "the store is busy; trying again");

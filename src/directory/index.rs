@@ -9,6 +9,7 @@ use smol_str::SmolStr;
 
 use super::numbers::{Number, NumberPlan};
 use super::record::Account;
+use crate::ids::RecordId;
 
 /// The accounts of one version.
 #[derive(Debug, Default)]
@@ -18,6 +19,7 @@ pub(super) struct Index {
     forwarding: HashMap<SmolStr, Arc<Account>>,
     dialled: HashMap<SmolStr, Arc<Account>>,
     codes: HashMap<SmolStr, Arc<Account>>,
+    ids: HashMap<RecordId, Arc<Account>>,
 }
 
 impl Index {
@@ -32,6 +34,7 @@ impl Index {
             for key in account.fields.dialled.iter().filter_map(key) {
                 index.dialled.insert(key, Arc::clone(&account));
             }
+            index.ids.insert(account.id, Arc::clone(&account));
             index.codes.insert(SmolStr::new(&account.fields.code), account);
         }
         index
@@ -47,6 +50,10 @@ impl Index {
 
     pub(super) fn by_code(&self, code: &str) -> Option<&Arc<Account>> {
         self.codes.get(code)
+    }
+
+    pub(super) fn by_id(&self, id: RecordId) -> Option<&Arc<Account>> {
+        self.ids.get(&id)
     }
 
     pub(super) fn accounts(&self) -> usize {

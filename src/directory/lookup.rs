@@ -24,6 +24,7 @@ use super::numbers::{Number, NumberKind, NumberPlan};
 use super::record::Account;
 use crate::config::DirectoryConfig;
 use crate::identity::{Caller, DialledSource, DiversionSource, Identity};
+use crate::ids::RecordId;
 use crate::store::history::Acquaintance;
 use crate::store::{Store, StoreError};
 
@@ -240,6 +241,12 @@ impl Directory {
             card.history = history;
         }
         Ok(card)
+    }
+
+    /// An account as memory has it.
+    #[must_use]
+    pub fn account(&self, id: RecordId) -> Option<Arc<Account>> {
+        self.index().by_id(id).cloned()
     }
 
     pub(super) fn index(&self) -> Arc<Index> {

@@ -56,7 +56,7 @@ pub(crate) struct Caller {
 impl Caller {
     /// The caller as one who gives commands.
     pub(crate) fn actor(&self) -> Actor {
-        Actor { user: self.person.id, viewer: self.viewer.clone() }
+        Actor { user: self.person.id, name: self.person.name.as_str().into(), viewer: self.viewer.clone() }
     }
 
     /// Refuses unless the caller's role permits it.

@@ -40,6 +40,7 @@ mod serve;
 mod session;
 mod sse;
 mod stream;
+mod supervisions;
 mod throttle;
 mod tokens;
 mod users;

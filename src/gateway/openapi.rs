@@ -10,8 +10,8 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
 use utoipa::{Modify, OpenApi, ToSchema};
 
 use super::{
-    accounts, calls, contacts, customers, explain, health, metrics, operators, session, sse, tokens, users,
-    websocket,
+    accounts, calls, contacts, customers, explain, health, metrics, operators, session, sse, supervisions,
+    tokens, users, websocket,
 };
 use crate::bus::EventKind;
 
@@ -51,6 +51,7 @@ fn kinds() -> utoipa::openapi::schema::Object {
         session::create, session::show, session::end,
         sse::follow, websocket::upgrade,
         calls::list, calls::show, calls::acknowledge, calls::control,
+        supervisions::begin, supervisions::list, supervisions::switch, supervisions::stop, supervisions::help,
         operators::list,
         accounts::list, accounts::create, accounts::show, accounts::change, accounts::delete,
         customers::list, customers::create, customers::show, customers::change, customers::delete,

@@ -194,6 +194,7 @@ impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let kind = match &refusal {
             Refusal::UnknownCall => return Kind::UnknownCall.into(),
+            Refusal::UnknownSupervision => Kind::UnknownRecord,
             Refusal::NotPermitted(_) => Kind::NotPermitted,
             Refusal::Conflict(_) => Kind::CallConflict,
             Refusal::Invalid(_) => Kind::InvalidBody,

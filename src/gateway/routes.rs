@@ -17,7 +17,7 @@ use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderValue, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, patch, post};
 use tokio_util::sync::CancellationToken;
 
 use super::bearers::Bearers;
@@ -27,7 +27,7 @@ use super::session::SignIns;
 use super::throttle::Throttle;
 use super::{
     App, accounts, auth, calls, contacts, customers, explain, health, idempotency, metrics, openapi,
-    operators, session, sse, tokens, users, websocket,
+    operators, session, sse, supervisions, tokens, users, websocket,
 };
 
 /// How long a request may take, its body included; the head of a stream's answer, too.
@@ -71,7 +71,10 @@ pub(crate) fn router(gate: Arc<Gate>) -> Router {
         .route("/v1/calls", get(calls::list))
         .route("/v1/calls/{call}", get(calls::show))
         .route("/v1/calls/{call}/ack", post(calls::acknowledge))
+        .route("/v1/calls/{call}/help", post(supervisions::help))
         .route("/v1/calls/{call}/{verb}", post(calls::control))
+        .route("/v1/supervisions", get(supervisions::list).post(supervisions::begin))
+        .route("/v1/supervisions/{supervision}", patch(supervisions::switch).delete(supervisions::stop))
         .route("/v1/operators", get(operators::list))
         .route("/v1/accounts", get(accounts::list).post(accounts::create))
         .route("/v1/accounts/{account}", get(accounts::show).patch(accounts::change).delete(accounts::delete))

@@ -3,7 +3,7 @@
 //! | viewer | sees calls | sees audiences |
 //! |---|---|---|
 //! | operator | that ring at her or that she has | `All`, `Operators` that name her |
-//! | supervisor | of her team and her own; those that are nobody's (yet) | `All`, `Supervisors`, `Operators` that name her or one of her team |
+//! | supervisor | of her team and her own; those that are nobody's (yet) | `All`, `Supervisors`, `Operators` and `SupervisorsOf` that name her or one of her team |
 //! | admin, system | all | all |
 //!
 //! Invariant: a viewer never changes; when teams change there are new viewers, and the streams of the old ones
@@ -82,6 +82,10 @@ impl Viewer {
             Audience::All => true,
             Audience::Operators(operators) => {
                 self.sees_everything() || operators.iter().any(|o| self.sees_operator(o))
+            }
+            Audience::SupervisorsOf(operators) => {
+                self.sees_everything()
+                    || self.is_supervisor() && operators.iter().any(|o| self.sees_operator(o))
             }
             Audience::Supervisors => self.sees_everything() || self.is_supervisor(),
         }

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`sqlite`] | the embedded default: opening, migrations, connections; one sub-file of SQL per topic |
 //! | [`accounts`], [`customers`], [`contacts`] | the directory's records: read by page, written one at a time |
+//! | [`audit`] | who did what to whom |
 //! | `import` | many records in one transaction |
 //! | [`history`] | finished calls, and what happened before between a caller and an account |
 //! | [`users`] | people, teams and tokens |
@@ -17,6 +18,7 @@
 //! Read next: `sqlite/migrations/0001_first.sql`, which is the data model.
 
 pub mod accounts;
+pub mod audit;
 pub mod contacts;
 pub mod customers;
 pub mod error;
@@ -31,6 +33,7 @@ pub mod users;
 use std::path::Path;
 
 pub use accounts::Accounts;
+pub use audit::AuditEntry;
 pub use contacts::Contacts;
 pub use customers::{CustomerFilter, Customers};
 pub use error::StoreError;

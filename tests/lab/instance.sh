@@ -15,6 +15,9 @@ readonly SIP=$BASE AMI=$((BASE + 1))
 # Phones of the product's configuration, and the lab's look-alikes of 1001.
 readonly PHONES="1001 1002 1003 2001 2002"
 readonly LOOK_ALIKES="100 10010"
+# Twenty operators and twenty supervisors more, for tests of many at once.
+CROWD="$(seq -s ' ' 1101 1120) $(seq -s ' ' 2101 2120)"
+readonly CROWD
 
 secret() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
 
@@ -120,11 +123,11 @@ endpoint = trunk
 match = 127.0.0.2
 CONF
     local phone
-    for phone in $LOOK_ALIKES; do
+    for phone in $LOOK_ALIKES $CROWD; do
       printf '[%s](phone)\naors = %s\nauth = %s\n[%s](phone-aor)\n[%s](phone-auth)\nusername = %s\n' \
         "$phone" "$phone" "$phone" "$phone" "$phone" "$phone"
     done
-    for phone in $PHONES $LOOK_ALIKES; do
+    for phone in $PHONES $LOOK_ALIKES $CROWD; do
       cat <<CONF
 [$phone](+type=endpoint)
 media_address = 127.0.0.1
@@ -145,6 +148,8 @@ exten => 10010,1,Dial(PJSIP/10010,30,tT)
 ; One number is taken the way an existing PBX takes it: through the snippet.
 [from-trunk](+)
 exten => 0355501008,1,Goto(from-pstn-toritsugi,\${EXTEN},1)
+; 0355502101 and so on ring at one telephone of the crowd each.
+exten => _03555021XX,1,Dial(PJSIP/11\${EXTEN:8},30,t)
 [lab-member]
 exten => _1XXX,1,Dial(PJSIP/\${EXTEN},30,t)
 [from-pstn]
@@ -186,7 +191,7 @@ bind = 127.0.0.3:$SIP
 contact = sip:127.0.0.1:$SIP
 CONF
     local phone
-    for phone in $PHONES $LOOK_ALIKES; do
+    for phone in $PHONES $LOOK_ALIKES $CROWD; do
       cat <<CONF
 [phone-$phone](phone)
 from_user = $phone

@@ -11,6 +11,8 @@ mod identity;
 mod link;
 mod pop;
 mod service;
+mod supervision;
+mod supervision_cli;
 mod the_lab_itself;
 mod tls;
 

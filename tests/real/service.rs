@@ -2,6 +2,7 @@
 //!
 //! `Service::start(&lab)` serves on a port the system chooses; [`Service::stop`] ends it in order, and
 //! [`Service::kill`] as a power cut would (its tasks are dropped where they are).
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a service that fails must fail the test")]
 use std::net::SocketAddr;
 use std::path::PathBuf;
 

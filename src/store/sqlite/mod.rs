@@ -7,6 +7,7 @@
 //! Read next: `migrations/0001_first.sql`.
 
 mod accounts;
+mod audit;
 mod constraint;
 mod contacts;
 mod customers;

@@ -1,0 +1,32 @@
+//! `toritsugi man [COMMAND]`: the manual page, made from the same description as the commands.
+
+use std::process::ExitCode;
+
+use anyhow::bail;
+use clap::{Args, CommandFactory};
+
+use super::{Cli, output};
+
+#[derive(Debug, Args)]
+pub(super) struct Man {
+    /// The page of this command, for instance listen; without it, the page of toritsugi.
+    command: Option<String>,
+}
+
+impl Man {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        let mut whole = Cli::command();
+        whole.build();
+        let command = match &self.command {
+            None => whole,
+            Some(name) => match whole.find_subcommand(name) {
+                Some(found) => found.clone(),
+                None => bail!("there is no command {name}; `toritsugi help` lists them"),
+            },
+        };
+        let mut page = Vec::new();
+        clap_mangen::Man::new(command).render(&mut page)?;
+        output::print(&String::from_utf8_lossy(&page))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,159 @@
+//! `toritsugi listen` in a terminal of its own: what stands on the screen, and what the keys do.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+use std::process::Stdio;
+use std::time::Duration;
+
+use reqwest::Method;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+
+use crate::lab::{CallSpec, Lab, PATIENCE, Tone};
+use crate::service::{Service, wait_for};
+use crate::{KNOWN_CALLER, SAKURA, ms};
+
+/// A command in a pseudo-terminal, made by script(1) of util-linux.
+struct Terminal {
+    child: Child,
+    keys: ChildStdin,
+    output: ChildStdout,
+    seen: Vec<u8>,
+}
+
+impl Terminal {
+    fn run(service: &Service, who: &str, arguments: &str) -> Self {
+        let command = format!("{} {arguments}", env!("CARGO_BIN_EXE_toritsugi"));
+        let mut child = Command::new("script")
+            .args(["--quiet", "--return", "--flush", "--command", &command, "/dev/null"])
+            .env("TORITSUGI_URL", format!("http://{}", service.address))
+            .env("TORITSUGI_TOKEN", service.token(who))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("script is installed (Debian: bsdutils)");
+        let keys = child.stdin.take().unwrap();
+        let output = child.stdout.take().unwrap();
+        Self { child, keys, output, seen: Vec::new() }
+    }
+
+    async fn press(&mut self, keys: &str) {
+        self.keys.write_all(keys.as_bytes()).await.unwrap();
+        self.keys.flush().await.unwrap();
+    }
+
+    /// What stands in the line now: after the last time it was wiped, without the seconds.
+    fn line(&self) -> String {
+        let text = String::from_utf8_lossy(&self.seen);
+        let line = text.rsplit("\r\u{1b}[2K").next().unwrap_or_default().to_owned();
+        let words = line.split(' ').filter(|word| !is_duration(word));
+        words.collect::<Vec<_>>().join(" ").trim_end().to_owned()
+    }
+
+    /// Reads on until the line is this.
+    async fn shows(&mut self, expected: &str) {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        while self.line() != expected {
+            let mut bytes = [0; 4096];
+            let read = tokio::time::timeout_at(deadline, self.output.read(&mut bytes)).await;
+            match read {
+                Ok(Ok(read)) if read > 0 => self.seen.extend_from_slice(&bytes[..read]),
+                _ => panic!("the screen shows {:?}, not {expected:?}", String::from_utf8_lossy(&self.seen)),
+            }
+        }
+    }
+
+    /// Waits for its end; the exit code and all that was printed.
+    async fn ends(mut self) -> (i32, String) {
+        let rest = async {
+            let mut rest = Vec::new();
+            // A pseudo-terminal whose other end is gone may say so by an error.
+            let _ = self.output.read_to_end(&mut rest).await;
+            rest
+        };
+        let rest = tokio::time::timeout(PATIENCE, rest).await.expect("the command ends");
+        self.seen.extend_from_slice(&rest);
+        let status =
+            tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("the command ends").unwrap();
+        (status.code().unwrap_or(-1), String::from_utf8_lossy(&self.seen).into_owned())
+    }
+}
+
+fn is_duration(word: &str) -> bool {
+    word.split_once(':')
+        .is_some_and(|(m, s)| !m.is_empty() && (m.to_owned() + s).bytes().all(|b| b.is_ascii_digit()))
+}
+
+const KEYS: &str = "  l listen, w whisper, b barge, t take over, q quit";
+
+#[tokio::test]
+async fn a_supervisor_listens_whispers_and_stops_by_single_keys() {
+    let lab = Lab::start().await;
+    let mut service = Service::start(&lab).await;
+    let mut events = service.follow("admin", None).await;
+    lab.phone("1001").answers_after(ms(100)).await;
+    let call = lab.place_call(CallSpec::new(KNOWN_CALLER, SAKURA)).await;
+    wait_for(&mut events, "call.answered").await;
+    lab.phone("2001").answers_after(ms(300)).await;
+
+    let mut terminal = Terminal::run(&service, "2001", "listen 1001 --as 2001 --reason 研修");
+    terminal.shows(&format!("listen 1001 株式会社さくら商事 田中太郎 {KEYS}")).await;
+    terminal.press("w").await;
+    terminal.shows(&format!("whisper 1001 株式会社さくら商事 田中太郎 {KEYS}")).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    terminal.press("b").await;
+    terminal.shows(&format!("barge 1001 株式会社さくら商事 田中太郎 {KEYS}")).await;
+    terminal.press("x").await;
+    terminal.press("q").await;
+    let (code, screen) = terminal.ends().await;
+    assert_eq!(code, 0, "{screen}");
+    assert!(screen.ends_with("stopped\r\n"), "{screen:?}");
+    lab.phone("2001").goes_idle().await;
+    call.hang_up().await;
+    assert!(lab.phone("1001").heard().await.ever_hears(Tone::SUPERVISOR));
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn ctrl_c_frees_the_phone_and_a_phone_that_is_not_answered_is_an_error() {
+    let lab = Lab::start().await;
+    let mut service = Service::start(&lab).await;
+    let mut events = service.follow("admin", None).await;
+    lab.phone("2001").answers_after(ms(100)).await;
+    let mut terminal = Terminal::run(&service, "2001", "whisper 1001 --as 2001 --follow");
+    terminal.shows(&format!("whisper waiting for the next call of 1001 {KEYS}")).await;
+    terminal.press("\u{3}").await;
+    let (code, screen) = terminal.ends().await;
+    assert_eq!(code, 0, "{screen}");
+    lab.phone("2001").goes_idle().await;
+
+    lab.phone("1001").answers_after(ms(100)).await;
+    let call = lab.place_call(CallSpec::new(KNOWN_CALLER, SAKURA)).await;
+    wait_for(&mut events, "call.answered").await;
+    lab.phone("2001").is_busy().await;
+    let (code, screen) = Terminal::run(&service, "2001", "listen 1001 --as 2001").ends().await;
+    assert_eq!(code, 1, "{screen}");
+    assert!(screen.contains("toritsugi: phone 2001 is busy or refused the call"), "{screen}");
+    let (code, screen) = Terminal::run(&service, "2002", "listen 1001 --as 2002").ends().await;
+    assert_eq!(code, 1, "{screen}");
+    assert!(screen.contains("403 not-permitted"), "{screen}");
+
+    // The list, as a table and as JSON; stop by id.
+    lab.phone("2001").answers_after(ms(100)).await;
+    let body = serde_json::json!({ "operator": "1001", "mode": "listen" });
+    let (_, session) = service.ask("2001", Method::POST, "/v1/supervisions", Some(body)).await;
+    wait_for(&mut events, "supervision.started").await;
+    let (code, table) = Terminal::run(&service, "2001", "supervision list").ends().await;
+    assert_eq!(code, 0);
+    let id = session["id"].as_str().unwrap();
+    assert!(table.contains(id) && table.contains("伊藤") && table.contains("株式会社さくら商事"), "{table}");
+    let (_, json) = Terminal::run(&service, "2001", "supervision list --json").ends().await;
+    let list: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&list[0]["id"], &list[0]["state"]), (&session["id"], &"live".into()));
+    let (code, _) = Terminal::run(&service, "2001", &format!("supervision switch {id} whisper")).ends().await;
+    assert_eq!(code, 0);
+    let (code, _) = Terminal::run(&service, "2001", &format!("supervision stop {id}")).ends().await;
+    assert_eq!(code, 0);
+    wait_for(&mut events, "supervision.stopped").await;
+    call.hang_up().await;
+    service.stop().await;
+}
