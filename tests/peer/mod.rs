@@ -6,6 +6,7 @@
 //! otherwise it behaves well: accepts both logins, answers pings, lists and orders with success.
 
 #![allow(dead_code, reason = "each test binary uses its own part of the peer")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a peer that fails must fail the test")]
 
 mod connection;
 mod script;

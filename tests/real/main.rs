@@ -1,4 +1,6 @@
 //! Tests against a real Asterisk: what is asserted here happened on a PBX.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 #[path = "../lab/mod.rs"]
 mod lab;
 
