@@ -177,6 +177,7 @@ async fn start(dir: &std::path::Path, shutdown: CancellationToken) -> (SocketAdd
         directory: Directory::load(store.clone(), DirectoryOptions::default()).await.unwrap(),
         store,
         commands: Commands::channel().0,
+        transfers: toritsugi::transfer::Settings::default(),
         metrics: Arc::new(Metrics::default()),
         clock: Clock::new(Timestamp::now),
     };

@@ -16,6 +16,7 @@ use crate::call::view::CallView;
 use crate::call::{Notice, NoticeKind};
 use crate::ids::Extension;
 use crate::supervision::{Ending, SupervisionView};
+use crate::transfer::{self, view::ReturnedTo};
 
 /// The event that tells this notice.
 #[must_use]
@@ -124,6 +125,29 @@ fn put_times(data: &mut Map<String, Value>, view: &CallView) {
             data.insert(key.into(), json!(wire_time(at)));
         }
     }
+}
+
+/// The event that tells this notice of a transfer; none for what only the history notes.
+#[must_use]
+pub fn announce_transfer(notice: &transfer::Notice) -> Option<Draft> {
+    let kind = match notice.kind {
+        transfer::NoticeKind::Requested => EventKind::TransferRequested,
+        transfer::NoticeKind::Ringing => EventKind::TransferRinging,
+        transfer::NoticeKind::Consulting => EventKind::TransferConsulting,
+        transfer::NoticeKind::Completed => EventKind::TransferCompleted,
+        transfer::NoticeKind::Failed => EventKind::TransferFailed,
+        transfer::NoticeKind::Returned => EventKind::TransferReturned,
+        transfer::NoticeKind::Over => return None,
+    };
+    let view = &notice.view;
+    let mut audience = vec![view.operator.clone()];
+    if let Some(ReturnedTo::Operator(operator)) = &view.returned_to {
+        audience.push(operator.clone());
+    }
+    audience.dedup();
+    let data = serde_json::to_value(view).unwrap_or_default();
+    let (at, call) = (notice.at, Some(view.call));
+    Some(Draft { kind, at, call, audience: Audience::Operators(audience), data, change: Change::None })
 }
 
 /// A field whose type always serialises (an id, a word of an enum, a list of either).

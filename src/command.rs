@@ -18,6 +18,7 @@ use crate::control::Verb;
 use crate::ids::{CallId, Extension, RecordId};
 use crate::operator::{Role, Viewer};
 use crate::supervision::{Mode, SupervisionId, SupervisionView, Wanted};
+use crate::transfer::{self, TransferView};
 
 /// Most commands that wait for the core.
 pub const COMMANDS_QUEUED_MAX: usize = 256;
@@ -78,6 +79,8 @@ pub enum Command {
         /// The call.
         call: CallId,
     },
+    /// Pass a caller on, or ask how that stands.
+    Transfer(transfer::Command),
 }
 
 /// What is answered when it was done, or is being done.
@@ -89,6 +92,8 @@ pub enum Answer {
     Supervision(Box<SupervisionView>),
     /// Supervisions, oldest first.
     Supervisions(Vec<SupervisionView>),
+    /// These transfers stand so.
+    Transfers(Vec<TransferView>),
 }
 
 /// Why it is not done.
@@ -100,6 +105,9 @@ pub enum Refusal {
     /// There is no such supervision, or it is out of sight.
     #[error("there is no such supervision")]
     UnknownSupervision,
+    /// There is no such transfer, it is forgotten, or it is out of sight.
+    #[error("there is no such transfer")]
+    UnknownTransfer,
     /// The actor may see it and may not do it.
     #[error("{0}")]
     NotPermitted(&'static str),

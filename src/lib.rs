@@ -23,7 +23,8 @@
 //!    resumable stream; [`gateway`] brings it to every desktop that may see it ([`operator`] knows which).
 //! 5. [`command`] is the way back: who may do what is decided next to the call, and an order to the PBX is proven
 //!    by an event, never by its reply.
-//! 6. [`daemon`] owns the tasks, the clock and the one loop that connects all of it.
+//! 6. [`transfer`] stands beside the model: it passes callers on and follows what the targets really do.
+//! 7. [`daemon`] owns the tasks, the clock and the one loop that connects all of it.
 //!
 //! # What holds everywhere
 //! - **The core is pure.** [`call`] and the machines beside it have no async, socket, clock, randomness or log:
@@ -66,4 +67,5 @@ pub mod secret;
 pub mod sip;
 pub mod store;
 pub mod supervision;
+pub mod transfer;
 pub mod wire;

@@ -126,6 +126,11 @@ impl Client {
         Ok(())
     }
 
+    /// `POST path` without a body, for an order that is answered without one.
+    pub(crate) async fn order(&self, path: &str) -> anyhow::Result<()> {
+        self.send(self.request(Method::POST, path)?.timeout(ANSWER_TIMEOUT)).await.map(drop)
+    }
+
     /// `GET path` as a stream of events, after the event `after` if there was one.
     pub(crate) async fn stream(&self, path: &str, after: Option<&str>) -> anyhow::Result<Response> {
         let mut request = self.request(Method::GET, path)?.header("accept", "text/event-stream");

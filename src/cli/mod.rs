@@ -1,7 +1,8 @@
 //! The command line: one file per family of commands, and the exit code of each outcome.
 //!
 //! There are three kinds of commands. `serve` is the daemon. `check`, `explain`, `health`, `import`, `user` and
-//! `replay` read the configuration and open what it names. `calls`, `operators` and `demo` are clients of the HTTP
+//! `replay` read the configuration and open what it names. `calls`, `operators`, `transfer`,
+//! `answer`, `hold`, `resume`, `hangup` and `demo` are clients of the HTTP
 //! interface, know only its address and a token, and so work from another desk.
 //!
 //! | exit code | meaning |
@@ -18,6 +19,7 @@ mod calls;
 mod check;
 mod client;
 mod completions;
+mod control;
 mod demo;
 mod events;
 mod explain;
@@ -31,6 +33,7 @@ mod replay;
 mod serve;
 mod supervise;
 mod terminal;
+mod transfer;
 mod user;
 
 use std::path::PathBuf;
@@ -90,6 +93,16 @@ enum Command {
     Barge(supervise::Supervise),
     /// List, stop or switch what is listened to.
     Supervision(supervise::Supervision),
+    /// Let your phone answer the call that rings (desk phones that can: Yealink, Poly, Snom).
+    Answer(control::Control),
+    /// Let your phone put the caller on hold (the same phones).
+    Hold(control::Control),
+    /// Let your phone take the caller back from hold (the same phones).
+    Resume(control::Control),
+    /// Hang up your phone.
+    Hangup(control::Control),
+    /// Pass a caller on, complete a consultation, or take the caller back.
+    Transfer(transfer::Transfer),
     /// Read accounts, customers or contacts from a CSV file.
     Import(import::Import),
     /// Add, list and revoke people and their tokens.
@@ -132,6 +145,11 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Whisper(command) => command.run(supervise::Mode::Whisper).await,
         Command::Barge(command) => command.run(supervise::Mode::Barge).await,
         Command::Supervision(command) => command.run().await,
+        Command::Answer(command) => command.run("answer").await,
+        Command::Hold(command) => command.run("hold").await,
+        Command::Resume(command) => command.run("resume").await,
+        Command::Hangup(command) => command.run("hangup").await,
+        Command::Transfer(command) => command.run().await,
         Command::Import(command) => command.run(global).await,
         Command::User(command) => command.run(global).await,
         Command::Replay(command) => command.run(global),

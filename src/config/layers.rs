@@ -27,7 +27,8 @@ const ENV_PREFIX: &str = "TORITSUGI__";
 /// How messages call the first layer.
 const DEFAULT_ORIGIN: &str = "default.toml (built in)";
 /// Tables whose keys the installation chooses.
-const FREE_TABLES: [&str; 1] = ["directory.default_accounts"];
+const FREE_TABLES: [&str; 3] =
+    ["directory.default_accounts", "transfer.accept_sounds", "transfer.extra_numbers"];
 /// Keys whose relative paths start at the file that names them.
 const PATH_KEYS: [&str; 4] =
     ["pbx.event_secret_file", "pbx.action_secret_file", "pbx.tls.ca_file", "store.path"];
@@ -326,7 +327,7 @@ mod tests {
         (
             "[pbxx]\nhost = 'x'",
             &[],
-            "/etc/t.toml: pbxx.host: unknown section; there are bus, directory, gateway, log, pbx, pop, store",
+            "/etc/t.toml: pbxx.host: unknown section; there are bus, directory, gateway, log, pbx, pop, store, supervision, transfer",
         ),
         ("[pbxx]", &[], "/etc/t.toml: pbxx: unknown key"),
         ("pbx = 1", &[], "/etc/t.toml: pbx: is a section"),

@@ -11,6 +11,7 @@ use crate::ami::client;
 use crate::ami::reconnect::Schedule;
 use crate::ami::tls::Tls;
 use crate::call::Plan;
+use crate::transfer;
 
 /// How long a call waits for the dialplan to hand over its SIP identity before the channel's own numbers do.
 const IDENTITY_WAIT: Duration = Duration::from_millis(100);
@@ -66,6 +67,20 @@ impl Config {
             identity_wait: IDENTITY_WAIT,
             ask_wait: ASK_WAIT,
             card_wait: self.pop.store_wait,
+        }
+    }
+
+    /// How transfers behave.
+    #[must_use]
+    pub fn transfers(&self) -> transfer::Settings {
+        let (pbx, transfer) = (&self.pbx, &self.transfer);
+        transfer::Settings {
+            ring_s: u32::try_from(transfer.ring.as_secs()).unwrap_or(u32::MAX),
+            service_number: transfer.service_number.clone().unwrap_or_default(),
+            queues: transfer.queues.clone(),
+            accept_sounds: transfer.accept_sounds.clone(),
+            extra_numbers: transfer.extra_numbers.clone(),
+            operators: pbx.operator_extensions.iter().chain(&pbx.supervisor_extensions).cloned().collect(),
         }
     }
 }

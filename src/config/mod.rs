@@ -22,7 +22,7 @@ pub use extension::{ExtensionPattern, ExtensionPatternError};
 pub use layers::{CONFIG_ENV, DEFAULT_FILE, DEFAULT_TOML};
 pub use sections::{
     BusConfig, Config, Credentials, DirectoryConfig, GatewayConfig, LogConfig, LogFormat, Login, Notify,
-    PbxConfig, PopConfig, StoreConfig, SupervisionConfig, TlsConfig,
+    PbxConfig, PopConfig, StoreConfig, SupervisionConfig, TlsConfig, TransferConfig,
 };
 
 /// Why the configuration cannot be used. Its text is always one line.

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use smol_str::SmolStr;
 
 use super::{ConfigError, ExtensionPattern, values};
-use crate::ids::PbxId;
+use crate::ids::{PbxId, QueueName};
 use crate::secret::Secret;
 
 /// Largest secret file that is read, in bytes.
@@ -37,6 +37,8 @@ pub struct Config {
     pub supervision: SupervisionConfig,
     /// Numbers and accounts.
     pub directory: DirectoryConfig,
+    /// Transfers after answer.
+    pub transfer: TransferConfig,
     /// The log.
     pub log: LogConfig,
     /// The file that was read besides `default.toml`, if any; for messages.
@@ -219,6 +221,24 @@ pub struct DirectoryConfig {
     pub time_zone: TimeZone,
     /// A trunk's endpoint, and the code of the account its unmatched calls are for.
     pub default_accounts: BTreeMap<SmolStr, SmolStr>,
+}
+
+/// `[transfer]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TransferConfig {
+    /// How long a target rings.
+    #[serde(rename = "ring_seconds", deserialize_with = "values::seconds::<_, 5, 120>")]
+    pub ring: Duration,
+    /// The service's own number.
+    #[serde(deserialize_with = "values::optional_word")]
+    pub service_number: Option<SmolStr>,
+    /// Queues that take transfers; the first also callers who cannot return to their operator.
+    pub queues: Vec<QueueName>,
+    /// An account's code, and what its contacts hear before they press 1.
+    pub accept_sounds: BTreeMap<SmolStr, SmolStr>,
+    /// An account's code, and beginnings of numbers that may be dialled for it besides the usual ones.
+    pub extra_numbers: BTreeMap<SmolStr, Vec<SmolStr>>,
 }
 
 /// `[log]`

@@ -16,6 +16,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use smol_str::SmolStr;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -28,6 +29,7 @@ use super::link::Link;
 use super::orders::Asked;
 use super::records::Clerk;
 use super::supervise::wants;
+use super::transfers::Waiting;
 use crate::ami::action::{Action, Readable};
 use crate::ami::client::{ClientEvent, Events, Handle, ListKind, ListResult};
 use crate::ami::event::{Event, USER_EVENT_FIELDS_MAX};
@@ -43,6 +45,7 @@ use crate::directory::{Directory, Found};
 use crate::identity::Identity;
 use crate::ids::{CallId, ChannelId};
 use crate::supervision::{self, Supervisions};
+use crate::transfer::Transfers;
 
 /// Most look-ups in the store at the same time.
 pub const LOOKUPS_MAX: usize = 256;
@@ -76,12 +79,15 @@ pub(super) struct Core {
     pub(super) parts: Parts,
     pub(super) model: Model,
     pub(super) clock: Clock,
-    journal: Journal,
+    pub(super) journal: Journal,
     lookups: Arc<Semaphore>,
     /// Where what runs beside the loop brings its answers.
     pub(super) beside: mpsc::Sender<Brought>,
     pub(super) link: Link,
     pub(super) supervision: Supervisions,
+    pub(super) transfers: Transfers,
+    /// Who waits for the answer to a step of a transfer.
+    pub(super) transferring: Waiting,
 }
 
 impl Core {
@@ -97,11 +103,21 @@ impl Core {
         let model = Model::new(parts.plan.clone());
         let lookups = Arc::new(Semaphore::new(LOOKUPS_MAX));
         let (clock, journal, link) = (Clock::start(), Journal::default(), Link::default());
-        let mut core = Self { parts, model, clock, journal, lookups, beside, link, supervision };
+        let (transfers, transferring) = (Transfers::default(), Waiting::default());
+        let mut core = Self {
+            parts,
+            model,
+            clock,
+            journal,
+            lookups,
+            beside,
+            link,
+            supervision,
+            transfers,
+            transferring,
+        };
         loop {
-            let due =
-                [core.model.poll_timeout(), core.supervision.poll_timeout()].into_iter().flatten().min();
-            let due = due.map(|at| core.clock.instant_of(at));
+            let due = core.poll_timeout().map(|at| core.clock.instant_of(at));
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return,
@@ -114,6 +130,8 @@ impl Core {
                 () = sleep_until(due) => {
                     let now = core.clock.now();
                     core.model.handle_timeout(now);
+                    core.transfers.handle_timeout(now, &core.model);
+                    core.drain_transfers();
                     core.drain();
                     core.supervision_timeout();
                 }
@@ -199,8 +217,30 @@ impl Core {
 
     pub(super) fn input(&mut self, input: Input) {
         let now = self.clock.now();
+        // The machines beside the model see an event after it did; most of the time there is nothing to see.
+        let event = match &input {
+            Input::Pbx(event) if !self.transfers.is_idle() => Some(event.clone()),
+            _ => None,
+        };
+        let listed = matches!(input, Input::ListEnded);
+        if matches!(input, Input::LinkDown) {
+            self.transfers.link_lost();
+        }
         self.model.handle(now, input);
+        if let Some(event) = event {
+            self.transfers.handle_event(now, &event, &self.model);
+        }
+        if listed {
+            self.transfers.reconcile(now, &self.model);
+        }
+        // What a pop says of a transfer is told before the pop, its end before the call's.
+        self.drain_transfers();
         self.drain();
+    }
+
+    fn poll_timeout(&self) -> Option<Timestamp> {
+        let beside = [self.transfers.poll_timeout(), self.supervision.poll_timeout()];
+        beside.into_iter().flatten().chain(self.model.poll_timeout()).min()
     }
 
     fn drain(&mut self) {
@@ -209,7 +249,11 @@ impl Core {
             match output {
                 Output::Notice(notice) => {
                     moved = true;
-                    self.parts.bus.publish(announce(&notice));
+                    let mut draft = announce(&notice);
+                    if let NoticeKind::Presented { .. } = &notice.kind {
+                        self.mark_transfer(&mut draft);
+                    }
+                    self.parts.bus.publish(draft);
                     if let Some(record) = self.journal.note(&notice, self.parts.directory.plan()) {
                         self.parts.clerk.file(record);
                     }

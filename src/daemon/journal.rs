@@ -11,6 +11,7 @@ use crate::call::{Notice, NoticeKind};
 use crate::directory::numbers::NumberPlan;
 use crate::ids::{CallId, Extension};
 use crate::store::{FinishedCall, Segment};
+use crate::transfer;
 
 /// Most segments that are kept of one call; a call that rings round a queue for an hour makes many.
 pub(super) const SEGMENTS_PER_CALL_MAX: usize = 200;
@@ -56,6 +57,54 @@ impl Journal {
             }
         }
         None
+    }
+
+    /// Notes what became of a transfer: one segment for each target that was tried, one for the talk with it.
+    pub(super) fn note_transfer(&mut self, notice: &transfer::Notice) {
+        let view = &notice.view;
+        let Some(story) = self.calls.get_mut(&view.call) else { return };
+        match notice.kind {
+            transfer::NoticeKind::Failed | transfer::NoticeKind::Completed => {
+                let tried = view.attempts.last();
+                let (from, until) = tried.map_or((view.requested_at, None), |a| (a.from, a.until));
+                let target = tried.map(|a| &a.target).or(view.targets.first()).map(ToString::to_string);
+                let result = word_of(view.outcome);
+                let operator = Some(view.operator.clone());
+                let until = until.or(Some(notice.at));
+                add(story, Segment { kind: "transfer".into(), operator, target, from, until, result });
+                if notice.kind == transfer::NoticeKind::Completed {
+                    let target = tried.map(|a| a.target.to_string());
+                    let kind = "transferred".into();
+                    let from = notice.at;
+                    add(story, Segment { kind, operator: None, target, from, until: None, result: None });
+                }
+            }
+            transfer::NoticeKind::Returned => {
+                let operator = Some(view.operator.clone());
+                let (from, result) = (notice.at, word_of(view.outcome));
+                let target = view.returned_to.as_ref().map(|to| match to {
+                    transfer::view::ReturnedTo::Operator(extension) => format!("operator {extension}"),
+                    transfer::view::ReturnedTo::Queue(queue) => format!("queue {queue}"),
+                });
+                let until = Some(from);
+                add(story, Segment { kind: "returned".into(), operator, target, from, until, result });
+            }
+            transfer::NoticeKind::Over => {
+                let open = |s: &&mut Segment| s.kind == "transferred" && s.until.is_none();
+                story.iter_mut().filter(open).for_each(|s| end(s, notice.at, None));
+            }
+            _ => {}
+        }
+    }
+}
+
+fn word_of(outcome: Option<transfer::view::Outcome>) -> Option<String> {
+    serde_json::to_value(outcome?).ok()?.as_str().map(str::to_owned)
+}
+
+fn add(story: &mut Vec<Segment>, segment: Segment) {
+    if story.len() < SEGMENTS_PER_CALL_MAX {
+        story.push(segment);
     }
 }
 

@@ -19,6 +19,7 @@ mod link;
 mod orders;
 mod records;
 mod supervise;
+mod transfers;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -132,6 +133,7 @@ pub async fn run_on(
         directory,
         people,
         commands,
+        transfers: config.transfers(),
         metrics,
         clock: gateway::Clock::new(Timestamp::now),
     };

@@ -16,6 +16,7 @@ use crate::ami::session::ActionOutcome;
 use crate::command::{Answer, Command, Given, Refusal};
 use crate::control;
 use crate::supervision::{SupervisionId, SupervisionView};
+use crate::transfer::{Step, TransferId};
 
 /// Who waits for what becomes of an order.
 pub(super) enum Asked {
@@ -30,6 +31,8 @@ pub(super) enum Asked {
         /// How it was when the order was given.
         view: Option<Box<SupervisionView>>,
     },
+    /// A step of a transfer.
+    Transfer(TransferId, Step),
 }
 
 impl Core {
@@ -50,14 +53,26 @@ impl Core {
                 let done = self.ask_help(&actor, call);
                 answer(reply, done);
             }
+            Command::Transfer(command) => self.transfer(&actor, command, reply),
         }
     }
 
     /// Sends an order; what becomes of it comes back as [`Brought::Order`].
     pub(super) fn order(&self, asked: Asked, action: Action) {
+        self.orders(asked, vec![action]);
+    }
+
+    /// Sends orders one after the other, until one is not accepted; what becomes of the last comes back.
+    pub(super) fn orders(&self, asked: Asked, actions: Vec<Action>) {
         let (pbx, beside) = (self.parts.pbx.clone(), self.beside.clone());
         self.parts.tasks.spawn(async move {
-            let outcome = pbx.send(action).await;
+            let mut outcome = ActionOutcome::NeverSent;
+            for action in actions {
+                outcome = pbx.send(action).await;
+                if !outcome.is_accepted() {
+                    break;
+                }
+            }
             // The core is gone only when the daemon ends.
             let _ = beside.send(Brought::Order(asked, outcome)).await;
         });
@@ -68,6 +83,9 @@ impl Core {
             Asked::Person(reply) => answer(reply, accepted(&outcome)),
             Asked::Supervision { session, reply, view } => {
                 self.supervision_answered(session, reply, view, &outcome);
+            }
+            Asked::Transfer(id, step) => {
+                self.transfer_ordered(id, step, accepted(&outcome).map(drop));
             }
         }
     }

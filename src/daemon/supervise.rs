@@ -115,7 +115,7 @@ impl Core {
                 Output::Order { session, actions } => {
                     let person = reply.take_if(|(id, _)| *id == session).map(|(_, reply)| reply);
                     let view = self.view_of(session).map(Box::new);
-                    self.orders(Asked::Supervision { session, reply: person, view }, actions);
+                    self.orders_in_one_go(Asked::Supervision { session, reply: person, view }, actions);
                 }
                 Output::Impossible { session, error } => {
                     tracing::error!(%session, %error, "an order of a supervision cannot be given");
@@ -130,7 +130,7 @@ impl Core {
     }
 
     /// Sends orders in one go, in order; what became of the first that was refused, or of the last, comes back.
-    fn orders(&self, asked: Asked, actions: Vec<Action>) {
+    fn orders_in_one_go(&self, asked: Asked, actions: Vec<Action>) {
         let (pbx, beside) = (self.parts.pbx.clone(), self.beside.clone());
         self.parts.tasks.spawn(async move {
             let sent = actions.into_iter().map(|action| pbx.send(action));

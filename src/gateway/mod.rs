@@ -43,6 +43,7 @@ mod stream;
 mod supervisions;
 mod throttle;
 mod tokens;
+mod transfers;
 mod users;
 mod websocket;
 
@@ -59,6 +60,7 @@ use crate::config::GatewayConfig;
 use crate::directory::Directory;
 use crate::operator::People;
 use crate::store::Store;
+use crate::transfer;
 
 pub use metrics::Metrics;
 pub use openapi::document as openapi_document;
@@ -79,6 +81,8 @@ pub struct App {
     pub people: People,
     /// Where orders about calls are given.
     pub commands: Commands,
+    /// Who may be transferred to, and how.
+    pub transfers: transfer::Settings,
     /// Where it counts.
     pub metrics: Arc<Metrics>,
     /// What time it is.

@@ -11,7 +11,7 @@ use utoipa::{Modify, OpenApi, ToSchema};
 
 use super::{
     accounts, calls, contacts, customers, explain, health, metrics, operators, session, sse, supervisions,
-    tokens, users, websocket,
+    tokens, transfers, users, websocket,
 };
 use crate::bus::EventKind;
 
@@ -52,6 +52,7 @@ fn kinds() -> utoipa::openapi::schema::Object {
         sse::follow, websocket::upgrade,
         calls::list, calls::show, calls::acknowledge, calls::control,
         supervisions::begin, supervisions::list, supervisions::switch, supervisions::stop, supervisions::help,
+        transfers::create, transfers::list, transfers::show, transfers::complete, transfers::cancel,
         operators::list,
         accounts::list, accounts::create, accounts::show, accounts::change, accounts::delete,
         customers::list, customers::create, customers::show, customers::change, customers::delete,

@@ -66,6 +66,8 @@ kinds! {
     UnknownPath = NOT_FOUND "unknown-path" "There is nothing at this path",
     /// There is no such live call, or it is out of sight.
     UnknownCall = NOT_FOUND "unknown-call" "There is no such call",
+    /// There is no such transfer, it is forgotten, or it is out of sight.
+    UnknownTransfer = NOT_FOUND "unknown-transfer" "There is no such transfer",
     /// There is no such record.
     UnknownRecord = NOT_FOUND "unknown-record" "There is no such record",
     /// The path exists, the method does not.
@@ -195,6 +197,7 @@ impl From<Refusal> for Problem {
         let kind = match &refusal {
             Refusal::UnknownCall => return Kind::UnknownCall.into(),
             Refusal::UnknownSupervision => Kind::UnknownRecord,
+            Refusal::UnknownTransfer => return Kind::UnknownTransfer.into(),
             Refusal::NotPermitted(_) => Kind::NotPermitted,
             Refusal::Conflict(_) => Kind::CallConflict,
             Refusal::Invalid(_) => Kind::InvalidBody,

@@ -27,7 +27,7 @@ use super::session::SignIns;
 use super::throttle::Throttle;
 use super::{
     App, accounts, auth, calls, contacts, customers, explain, health, idempotency, metrics, openapi,
-    operators, session, sse, supervisions, tokens, users, websocket,
+    operators, session, sse, supervisions, tokens, transfers, users, websocket,
 };
 
 /// How long a request may take, its body included; the head of a stream's answer, too.
@@ -75,6 +75,10 @@ pub(crate) fn router(gate: Arc<Gate>) -> Router {
         .route("/v1/calls/{call}/{verb}", post(calls::control))
         .route("/v1/supervisions", get(supervisions::list).post(supervisions::begin))
         .route("/v1/supervisions/{supervision}", patch(supervisions::switch).delete(supervisions::stop))
+        .route("/v1/calls/{call}/transfers", get(transfers::list).post(transfers::create))
+        .route("/v1/transfers/{transfer}", get(transfers::show))
+        .route("/v1/transfers/{transfer}/complete", post(transfers::complete))
+        .route("/v1/transfers/{transfer}/cancel", post(transfers::cancel))
         .route("/v1/operators", get(operators::list))
         .route("/v1/accounts", get(accounts::list).post(accounts::create))
         .route("/v1/accounts/{account}", get(accounts::show).patch(accounts::change).delete(accounts::delete))

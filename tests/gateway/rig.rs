@@ -124,6 +124,7 @@ impl Rig {
             directory: Directory::load(store.clone(), DirectoryOptions::default()).await.unwrap(),
             store,
             commands: giving,
+            transfers: toritsugi::transfer::Settings::default(),
             metrics: Arc::new(Metrics::default()),
             clock,
         };

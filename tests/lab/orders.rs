@@ -43,11 +43,20 @@ impl<'a> Orders<'a> {
     /// An operator asks the target first, while the caller hears music.
     pub(crate) async fn consult(&self, operator: &str, target: &str) {
         let leg = self.lab.leg_of(operator).await;
+        let channel = channel_of(&leg);
+        let target = format!("{target}/25");
+        for (variable, value) in
+            [("__TORITSUGI_CONSULT", target.as_str()), ("__TORITSUGI_TRANSFER", "transfer-1")]
+        {
+            self.session
+                .must(&[("Action", "Setvar"), ("Channel", channel), ("Variable", variable), ("Value", value)])
+                .await;
+        }
         self.session
             .must(&[
                 ("Action", "Atxfer"),
-                ("Channel", channel_of(&leg)),
-                ("Exten", target),
+                ("Channel", channel),
+                ("Exten", "1"),
                 ("Context", "toritsugi-consult"),
             ])
             .await;

@@ -17,6 +17,7 @@ mod supervision;
 mod supervision_cli;
 mod the_lab_itself;
 mod tls;
+mod transfer;
 
 use std::time::Duration;
 

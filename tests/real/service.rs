@@ -50,8 +50,13 @@ pub(crate) struct Service {
 impl Service {
     /// A new service with an empty history.
     pub(crate) async fn start(lab: &Lab) -> Self {
+        Self::start_with(lab, &[]).await
+    }
+
+    /// The same with other settings, each as in the environment without its prefix.
+    pub(crate) async fn start_with(lab: &Lab, settings: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let config = config(lab, &directory.path().join("toritsugi.db"));
+        let config = config(lab, &directory.path().join("toritsugi.db"), settings);
         let tokens = furnish(&config).await;
         let (address, shutdown, running) = serve(config.clone(), "127.0.0.1:0".parse().unwrap()).await;
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
@@ -156,7 +161,7 @@ async fn serve(config: Config, address: SocketAddr) -> (SocketAddr, Cancellation
     (address, shutdown, running)
 }
 
-fn config(lab: &Lab, database: &std::path::Path) -> Config {
+fn config(lab: &Lab, database: &std::path::Path, settings: &[(&str, &str)]) -> Config {
     let access = lab.manager_access();
     let set = |key: &str, value: &str| (format!("TORITSUGI__{key}"), value.to_owned());
     let environment = [
@@ -169,10 +174,12 @@ fn config(lab: &Lab, database: &std::path::Path) -> Config {
         set("PBX__ACTION_SECRET", &access.actions.1),
         set("PBX__TRUNKS", "trunk"),
         set("PBX__TRUNK_CONTEXTS", "from-trunk"),
+        set("TRANSFER__RING_SECONDS", "5"),
         set("STORE__PATH", database.to_str().unwrap()),
         set("GATEWAY__SECURE_COOKIE", "false"),
     ];
-    Config::from_layers(None, environment).unwrap()
+    let given = settings.iter().map(|(key, value)| set(key, value));
+    Config::from_layers(None, environment.into_iter().chain(given)).unwrap()
 }
 
 /// The sample records and everybody's tokens.

@@ -1,0 +1,568 @@
+//! A small PBX for the tests of the machine: the caller, the dialplan as `asterisk-conf/` has it, and people who answer,
+//! refuse, hang up and vanish in any order. It carries out the machine's orders and tells what a real PBX would.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use smol_str::{SmolStr, format_smolstr};
+
+use super::machine::{Command, Notice, Output, Reply, Step, Transfers};
+use super::plan::{Plan, Show, Target};
+use super::view::{Mode, TargetView, TransferId};
+use crate::ami::action::{Action, ActionId};
+use crate::ami::event::{BridgeKind, Channel, ChannelState, DialStatus, Event};
+use crate::call::{Input, Model};
+use crate::command::{Actor, Refusal};
+use crate::ids::{BridgeId, CallId, ChannelId, Extension, PbxId, QueueName, RecordId};
+use crate::operator::{Role, Viewer};
+
+/// Where the caller is, as the PBX knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    WithOperator,
+    /// Hears music; the dialplan calls a target.
+    Trying,
+    /// Hears music; the dialplan calls the operator back.
+    Returning,
+    Queue,
+    WithTarget,
+    /// Hears music; the operator calls, or speaks with, the target.
+    Consulted,
+    Gone,
+}
+
+pub(super) struct World {
+    pub(super) now: Timestamp,
+    pub(super) model: Model,
+    pub(super) machine: Transfers,
+    pub(super) told: Vec<Notice>,
+    pub(super) place: Place,
+    pub(super) call: CallId,
+    /// Events are lost until the next list.
+    pub(super) deaf: bool,
+    /// The PBX refuses the next order.
+    pub(super) refuses: bool,
+    /// The operator's phone does not take a caller back.
+    pub(super) operator_gone: bool,
+    channels: BTreeMap<ChannelId, (SmolStr, ChannelState, Option<BridgeId>)>,
+    variables: HashMap<String, String>,
+    left: VecDeque<String>,
+    caller: ChannelId,
+    operator: Option<ChannelId>,
+    target: Option<ChannelId>,
+    trying: String,
+    waiting: VecDeque<(TransferId, Step, Vec<Action>)>,
+    next: u32,
+}
+
+pub(super) fn target(number: &str, accept: bool) -> Target {
+    let view = TargetView::Number { number: number.to_owned() };
+    Target { view, dial: Some(number.into()), ring_s: 25, accept }
+}
+
+pub(super) fn plan(numbers: &[&str]) -> Plan {
+    let targets = numbers.iter().map(|number| target(number, false)).collect();
+    Plan { targets, show: Show::Caller, accept_sound: None, return_queue: QueueName::parse("operators").ok() }
+}
+
+fn id(text: &str) -> ChannelId {
+    ChannelId::parse(text).unwrap()
+}
+
+impl World {
+    /// A caller who talks with operator 1001.
+    pub(super) fn talking() -> Self {
+        let config = crate::config::Config::from_layers(None, []).unwrap();
+        let caller = id("1.1");
+        let mut world = Self {
+            now: Timestamp::from_second(1_700_000_000).unwrap(),
+            model: Model::new(config.plan()),
+            machine: Transfers::default(),
+            told: Vec::new(),
+            place: Place::WithOperator,
+            call: CallId::derive(&PbxId::parse("pbx").unwrap(), &caller),
+            deaf: false,
+            refuses: false,
+            operator_gone: false,
+            channels: BTreeMap::new(),
+            variables: HashMap::new(),
+            left: VecDeque::new(),
+            caller: caller.clone(),
+            operator: None,
+            target: None,
+            trying: String::new(),
+            waiting: VecDeque::new(),
+            next: 2,
+        };
+        world.create(&caller, "PJSIP/trunk-1", ChannelState::Ring);
+        let operator = world.dial(&caller, "PJSIP/1001-1");
+        world.answer(&operator, &caller);
+        world.operator = Some(operator);
+        world.pass(1);
+        world
+    }
+
+    pub(super) fn actor(role: Role, extension: Option<&str>) -> Actor {
+        let extension = extension.map(|digits| Extension::parse(digits).unwrap());
+        Actor {
+            user: RecordId(uuid::Uuid::nil()),
+            name: "佐藤".into(),
+            viewer: Viewer::new(role, extension, []),
+        }
+    }
+
+    pub(super) fn command(&mut self, command: Command) -> Result<Reply, Refusal> {
+        let actor = Self::actor(Role::Operator, Some("1001"));
+        let reply = self.machine.command(self.now, &self.model, &actor, command);
+        self.settle();
+        reply
+    }
+
+    pub(super) fn begin(&mut self, mode: Mode, plan: Plan) -> Result<TransferId, Refusal> {
+        let call = self.call;
+        match self.command(Command::Begin { call, mode, plan })? {
+            Reply::Pending(id, Step::Begin) => Ok(id),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(super) fn latest(&self) -> super::TransferView {
+        self.machine.latest_of(self.call).expect("a transfer").clone()
+    }
+
+    pub(super) fn pass(&mut self, seconds: u64) {
+        self.now = self.now.checked_add(Duration::from_secs(seconds)).unwrap();
+        self.model.handle_timeout(self.now);
+        self.machine.handle_timeout(self.now, &self.model);
+        self.settle();
+    }
+
+    // ---- What people do ---------------------------------------------------------------
+
+    pub(super) fn target_rings(&mut self) {
+        if let Some(target) = self.target.clone().filter(|t| self.channels[t].1 == ChannelState::Down) {
+            self.change(&target, ChannelState::Ringing);
+            let to = self.channel(&target);
+            self.emit(Event::DialRinging { to });
+        }
+    }
+
+    pub(super) fn target_answers(&mut self) {
+        let Some(target) = self.target.clone().filter(|t| self.channels[t].1 != ChannelState::Up) else {
+            return;
+        };
+        match self.place {
+            Place::Trying => {
+                let caller = self.caller.clone();
+                self.answer(&target, &caller);
+                self.place = Place::WithTarget;
+            }
+            // The operator has hung up meanwhile: the PBX joins the two itself.
+            Place::Consulted if self.operator.is_none() => {
+                let caller = self.caller.clone();
+                self.answer(&target, &caller);
+                self.place = Place::WithTarget;
+                self.drop_locals();
+            }
+            Place::Consulted => self.answer(&target, &id("local.2")),
+            _ => {}
+        }
+    }
+
+    /// Busy, refused, silent: not reached, with this cause.
+    pub(super) fn target_fails(&mut self, status: DialStatus, reason: &str, cause: u16) {
+        let Some(target) = self.target.clone().filter(|t| self.channels[t].1 != ChannelState::Up) else {
+            return;
+        };
+        let to = self.channel(&target);
+        if cause != 0 {
+            self.emit(Event::HangupRequested { channel: to.clone(), cause });
+        }
+        self.emit(Event::DialEnded { to, status });
+        let (step, by) = (format!("failed:{reason}"), self.dialler());
+        self.step(&by, &step);
+        self.end(&target, if cause == 0 { 16 } else { cause });
+        self.target = None;
+        match self.place {
+            Place::Trying => self.go_on(),
+            Place::Consulted => self.operator_comes_back(),
+            Place::Gone if self.is_consulting() => self.operator_comes_back(),
+            _ => {}
+        }
+    }
+
+    pub(super) fn target_does_not_accept(&mut self) {
+        if self.place == Place::Trying && self.target.is_some() {
+            let target = self.target.clone().unwrap();
+            self.step(&target, "not-accepted");
+            self.target_fails(DialStatus::Other, "ANSWER", 0);
+        }
+    }
+
+    pub(super) fn target_hangs_up(&mut self) {
+        let Some(target) = self.target.clone() else { return };
+        if self.channels[&target].1 != ChannelState::Up {
+            return self.target_fails(DialStatus::NoAnswer, "NOANSWER", 21);
+        }
+        self.target = None;
+        self.end(&target, 16);
+        match self.place {
+            Place::WithTarget => self.caller_ends(),
+            Place::Consulted => self.operator_comes_back(),
+            Place::Gone if self.is_consulting() => self.operator_comes_back(),
+            _ => {}
+        }
+    }
+
+    pub(super) fn operator_hangs_up(&mut self) {
+        let Some(operator) = self.operator.clone() else { return };
+        match self.place {
+            Place::WithOperator => {
+                self.operator = None;
+                self.end(&operator, 16);
+                self.caller_ends();
+            }
+            Place::Consulted => self.hang_up_consulting(&operator),
+            _ => {}
+        }
+    }
+
+    pub(super) fn operator_answers(&mut self) {
+        if let (Place::Returning, Some(operator)) = (self.place, self.operator.clone()) {
+            let caller = self.caller.clone();
+            self.answer(&operator, &caller);
+            self.place = Place::WithOperator;
+        }
+    }
+
+    pub(super) fn operator_does_not_answer(&mut self) {
+        if self.place == Place::Returning
+            && let Some(operator) = self.operator.take()
+        {
+            let to = self.channel(&operator);
+            self.emit(Event::DialEnded { to, status: DialStatus::NoAnswer });
+            self.end(&operator, 16);
+            self.requeue();
+        }
+    }
+
+    pub(super) fn somebody_in_the_queue_answers(&mut self) {
+        if self.place == Place::Queue {
+            let caller = self.caller.clone();
+            let operator = self.dial(&caller, "PJSIP/1003-1");
+            self.answer(&operator, &caller);
+            let left = self.channel(&caller);
+            self.emit(Event::QueueLeft(left));
+            self.operator = Some(operator);
+            self.place = Place::WithOperator;
+        }
+    }
+
+    pub(super) fn caller_hangs_up(&mut self) {
+        if self.place != Place::Gone {
+            let consulted = self.place == Place::Consulted;
+            self.caller_ends();
+            // The PBX lets a dialled target go with the caller's own dial; one who is consulted stays.
+            if !consulted && let Some(target) = self.target.take() {
+                self.end(&target, 16);
+            }
+        }
+        self.settle();
+    }
+
+    /// The link is lost, and the daemon has noticed.
+    pub(super) fn goes_deaf(&mut self) {
+        self.deaf = true;
+        self.machine.link_lost();
+    }
+
+    /// The link is back: the channels are listed.
+    pub(super) fn hears_again(&mut self) {
+        self.deaf = false;
+        self.model.handle(self.now, Input::LinkUp { restarted: false });
+        self.model.handle(self.now, Input::ListBegan);
+        for channel in self.channels.keys().cloned().collect::<Vec<_>>() {
+            let bridge = self.channels[&channel].2.clone();
+            let (application, arguments) = (SmolStr::default(), SmolStr::default());
+            let channel = self.channel(&channel);
+            self.model.handle(
+                self.now,
+                Input::Pbx(Event::ChannelListed { channel, bridge, application, arguments }),
+            );
+        }
+        self.model.handle(self.now, Input::ListEnded);
+        self.machine.reconcile(self.now, &self.model);
+        self.settle();
+    }
+
+    /// The machine's orders are carried out until it has no more.
+    pub(super) fn settle(&mut self) {
+        loop {
+            while let Some(output) = self.machine.poll_output() {
+                match output {
+                    Output::Notice(notice) => self.told.push(*notice),
+                    Output::Orders { transfer, step, actions } => {
+                        self.waiting.push_back((transfer, step, actions));
+                    }
+                }
+            }
+            while self.model.poll_output().is_some() {}
+            let Some((transfer, step, actions)) = self.waiting.pop_front() else { return };
+            let refuses = std::mem::take(&mut self.refuses);
+            let done = !refuses && actions.iter().all(|action| self.carry_out(action));
+            let accepted = if done { Ok(()) } else { Err(Refusal::PbxRefused("no such channel".into())) };
+            let _ = self.machine.order_answered(self.now, transfer, step, accepted);
+        }
+    }
+
+    fn carry_out(&mut self, action: &Action) -> bool {
+        let text = String::from_utf8(action.encode(&ActionId::new(1, 1))).unwrap();
+        let headers: HashMap<&str, &str> = text.lines().filter_map(|line| line.split_once(": ")).collect();
+        let channel = id(headers["Channel"]);
+        if !self.channels.contains_key(&channel) {
+            return false;
+        }
+        match action.name() {
+            "Setvar" => {
+                let value = headers.get("Value").copied().unwrap_or_default();
+                self.variables
+                    .insert(headers["Variable"].trim_start_matches('_').to_owned(), value.to_owned());
+            }
+            "Redirect" => self.redirected(),
+            "Atxfer" => self.consults(),
+            "CancelAtxfer" if self.place == Place::Consulted => {
+                if let Some(target) = self.target.take() {
+                    self.end(&target, 16);
+                }
+                self.operator_comes_back();
+            }
+            "Hangup" if Some(&channel) == self.target.as_ref() => self.target_hangs_up(),
+            "Hangup" if Some(&channel) == self.operator.as_ref() && self.place == Place::Consulted => {
+                self.hang_up_consulting(&channel);
+            }
+            "Hangup" => {
+                panic!("the machine hangs up a channel that it must not: {channel} at {:?}", self.place)
+            }
+            "CancelAtxfer" => return false,
+            other => panic!("{other} is no order of a transfer"),
+        }
+        true
+    }
+
+    // ---- What the dialplan does ---------------------------------------------------------
+
+    fn redirected(&mut self) {
+        assert_ne!(self.place, Place::Gone);
+        self.left_alone();
+        let targets = self.variables["TORITSUGI_TARGETS"].clone();
+        self.left = targets.split('-').filter(|t| !t.is_empty()).map(str::to_owned).collect();
+        self.go_on();
+    }
+
+    /// The caller is pulled out of what she was in; whoever was with her is let go.
+    fn left_alone(&mut self) {
+        let caller = self.caller.clone();
+        self.leave(&caller);
+        for other in [self.target.take(), self.operator.take()].into_iter().flatten() {
+            self.end(&other, 16);
+        }
+        self.drop_locals();
+    }
+
+    fn go_on(&mut self) {
+        let caller = self.caller.clone();
+        if let Some(target) = self.left.pop_front() {
+            self.trying = target.split('/').next().unwrap().to_owned();
+            self.place = Place::Trying;
+            self.step(&caller, "trying");
+            self.target = Some(self.dial(&caller, "PJSIP/trunk-9"));
+        } else if !self.variables["TORITSUGI_RETURN_TO"].is_empty() && !self.operator_gone {
+            self.trying = self.variables["TORITSUGI_RETURN_TO"].clone();
+            self.place = Place::Returning;
+            self.step(&caller, "returning");
+            self.operator = Some(self.dial(&caller, "PJSIP/1001-9"));
+        } else {
+            self.requeue();
+        }
+    }
+
+    fn requeue(&mut self) {
+        let caller = self.caller.clone();
+        self.trying = self.variables.get("TORITSUGI_QUEUE").cloned().unwrap_or_default();
+        self.place = Place::Queue;
+        self.step(&caller, "requeued");
+        let channel = self.channel(&caller);
+        self.emit(Event::QueueJoined { channel, queue: QueueName::parse("operators").unwrap() });
+    }
+
+    fn consults(&mut self) {
+        let operator = self.operator.clone().unwrap();
+        self.place = Place::Consulted;
+        self.trying = self.variables["TORITSUGI_CONSULT"].split('/').next().unwrap().to_owned();
+        let (one, two) = (id("local.1"), id("local.2"));
+        self.create(&one, "Local/1@toritsugi-consult-1;1", ChannelState::Up);
+        self.create(&two, "Local/1@toritsugi-consult-1;2", ChannelState::Up);
+        self.emit(Event::LocalPaired { one: self.channel(&one), two: self.channel(&two) });
+        self.enter(&one, "consult");
+        self.leave(&operator);
+        self.enter(&operator, "consult");
+        self.step(&two, "trying");
+        self.target = Some(self.dial(&two, "PJSIP/trunk-9"));
+    }
+
+    fn operator_comes_back(&mut self) {
+        self.drop_locals();
+        let Some(operator) = self.operator.clone() else {
+            // Nobody answers her call-back either: the PBX lets the caller go.
+            if self.place != Place::Gone {
+                self.caller_ends();
+            }
+            return;
+        };
+        self.leave(&operator);
+        if self.place == Place::Gone {
+            self.operator = None;
+            return self.end(&operator, 16);
+        }
+        self.place = Place::WithOperator;
+        self.enter(&operator, "first");
+    }
+
+    /// The operator ends her side of a consultation: what the PBX then makes of it.
+    fn hang_up_consulting(&mut self, operator: &ChannelId) {
+        let speaks = self.target.as_ref().is_some_and(|t| self.channels[t].1 == ChannelState::Up);
+        self.operator = None;
+        if speaks {
+            let target = self.target.clone().unwrap();
+            self.emit(Event::AttendedTransferred {
+                transferer: operator.clone(),
+                second: operator.clone(),
+                success: true,
+            });
+            self.end(operator, 16);
+            self.leave(&target);
+            self.enter(&target, "first");
+            self.place = Place::WithTarget;
+            self.drop_locals();
+        } else {
+            self.end(operator, 16);
+        }
+    }
+
+    fn caller_ends(&mut self) {
+        self.place = Place::Gone;
+        let caller = self.caller.clone();
+        self.end(&caller, 16);
+        if let Some(operator) = self.operator.clone().filter(|_| self.target.is_none()) {
+            self.operator = None;
+            self.end(&operator, 16);
+        }
+    }
+
+    fn drop_locals(&mut self) {
+        for half in [id("local.1"), id("local.2")] {
+            self.end(&half, 16);
+        }
+    }
+
+    fn is_consulting(&self) -> bool {
+        self.channels.contains_key(&id("local.1"))
+    }
+
+    fn dialler(&self) -> ChannelId {
+        if self.is_consulting() { id("local.2") } else { self.caller.clone() }
+    }
+
+    fn step(&mut self, channel: &ChannelId, step: &str) {
+        let (step, reason) = step.split_once(':').unwrap_or((step, ""));
+        let transfer = self.variables.get("TORITSUGI_TRANSFER").cloned().unwrap_or_default();
+        let fields =
+            [("Transfer", transfer.as_str()), ("Step", step), ("Target", &self.trying), ("Reason", reason)];
+        let fields = fields.iter().map(|(key, value)| ((*key).into(), value.as_bytes().to_vec())).collect();
+        let channel = self.channel(channel);
+        self.emit(Event::User { name: "ToritsugiTransfer".into(), channel, fields });
+    }
+
+    // ---- What the PBX tells ---------------------------------------------------------------
+
+    fn emit(&mut self, event: Event) {
+        if self.deaf {
+            return;
+        }
+        self.model.handle(self.now, Input::Pbx(event.clone()));
+        self.machine.handle_event(self.now, &event, &self.model);
+        self.model.check().unwrap_or_else(|broken| panic!("{broken}"));
+    }
+
+    fn channel(&self, channel: &ChannelId) -> Channel {
+        let gone = (SmolStr::new("PJSIP/gone-1"), ChannelState::Up, None);
+        let (name, state, _) = self.channels.get(channel).unwrap_or(&gone);
+        Channel {
+            id: channel.clone(),
+            name: name.clone(),
+            state: *state,
+            linked: self.caller.clone(),
+            context: None,
+            exten: Some("0355501001".into()),
+            caller_number: None,
+            caller_name: None,
+        }
+    }
+
+    fn create(&mut self, channel: &ChannelId, name: &str, state: ChannelState) {
+        self.channels.insert(channel.clone(), (name.into(), state, None));
+        let created = self.channel(channel);
+        self.emit(Event::ChannelCreated(created));
+    }
+
+    fn change(&mut self, channel: &ChannelId, state: ChannelState) {
+        self.channels.get_mut(channel).unwrap().1 = state;
+        let changed = self.channel(channel);
+        self.emit(Event::ChannelState(changed));
+    }
+
+    fn dial(&mut self, by: &ChannelId, name: &str) -> ChannelId {
+        let channel = id(&format_smolstr!("2.{}", self.next));
+        self.next += 1;
+        self.create(&channel, name, ChannelState::Down);
+        let (by, to) = (Some(self.channel(by)), self.channel(&channel));
+        self.emit(Event::DialBegan { by, to });
+        channel
+    }
+
+    fn answer(&mut self, channel: &ChannelId, by: &ChannelId) {
+        self.change(channel, ChannelState::Up);
+        let to = self.channel(channel);
+        self.emit(Event::DialEnded { to, status: DialStatus::Answer });
+        let bridge = if *by == self.caller { "first" } else { "second" };
+        self.enter(channel, bridge);
+        self.enter(by, bridge);
+    }
+
+    fn enter(&mut self, channel: &ChannelId, bridge: &str) {
+        if !self.channels.contains_key(channel) {
+            return;
+        }
+        let bridge = BridgeId::parse(bridge).unwrap();
+        self.channels.get_mut(channel).unwrap().2 = Some(bridge.clone());
+        let channel = self.channel(channel);
+        self.emit(Event::BridgeEntered { bridge, kind: BridgeKind::Mixing, channel, swapped: None });
+    }
+
+    fn leave(&mut self, channel: &ChannelId) {
+        let Some(bridge) = self.channels.get_mut(channel).and_then(|c| c.2.take()) else { return };
+        let channel = self.channel(channel);
+        self.emit(Event::BridgeLeft { bridge, channel });
+    }
+
+    fn end(&mut self, channel: &ChannelId, cause: u16) {
+        if !self.channels.contains_key(channel) {
+            return;
+        }
+        self.leave(channel);
+        let gone = self.channel(channel);
+        self.channels.remove(channel);
+        self.emit(Event::ChannelGone { channel: gone, cause });
+    }
+}
