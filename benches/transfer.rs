@@ -14,6 +14,7 @@
 mod desk;
 #[path = "../tests/lab/mod.rs"]
 mod lab;
+#[allow(dead_code, reason = "the bench uses a part of it")]
 #[path = "../tests/real/service.rs"]
 mod service;
 

@@ -191,7 +191,12 @@ impl Settings {
             let number = Number::read(text, directory.plan())?;
             Some(Show::Number(dial_digits(&number)))
         };
-        let own = || if shown { Show::Caller } else { Show::Withheld };
+        let number = call.card.as_deref().and_then(|card| card.caller.number.as_deref());
+        let number = number.and_then(|text| Number::read(text, directory.plan()));
+        let own = || match shown {
+            true => Show::Caller(number.as_ref().map(dial_digits)),
+            false => Show::Withheld,
+        };
         match account.map(|account| (account.fields.caller_id_policy, &account.fields)) {
             None | Some((CallerIdPolicy::Caller, _)) => own(),
             Some((CallerIdPolicy::Account, fields)) => {

@@ -30,7 +30,7 @@ pub(super) fn blind(
     let mut variables = vec![
         ("TORITSUGI_TARGETS", targets.join("-")),
         ("TORITSUGI_RETURN_TO", back_to.to_owned()),
-        ("TORITSUGI_SHOW", shown(plan)),
+        ("TORITSUGI_SHOW", shown(plan, false)),
         ("TORITSUGI_ACCEPT_SOUND", plan.accept_sound.as_deref().unwrap_or_default().to_owned()),
         ("TORITSUGI_TRANSFER", id.to_string()),
     ];
@@ -51,7 +51,7 @@ pub(super) fn consult(id: TransferId, plan: &Plan, operator: &ChannelId) -> Resu
     let target = plan.targets.first().and_then(word).unwrap_or_default();
     let variables = [
         ("__TORITSUGI_CONSULT", target),
-        ("__TORITSUGI_SHOW", shown(plan)),
+        ("__TORITSUGI_SHOW", shown(plan, true)),
         ("__TORITSUGI_TRANSFER", id.to_string()),
     ];
     let mut actions = set(operator, &variables)?;
@@ -70,9 +70,11 @@ fn word(target: &super::plan::Target) -> Option<String> {
     Some(format!("{dial}/{}/{}", target.ring_s, u8::from(target.accept)))
 }
 
-fn shown(plan: &Plan) -> String {
+/// Without a number the dialling channel's own is shown; in a consultation that is the operator's.
+fn shown(plan: &Plan, consult: bool) -> String {
     match &plan.show {
-        Show::Caller => String::new(),
+        Show::Caller(number) if consult => number.as_ref().map_or("withheld".to_owned(), ToString::to_string),
+        Show::Caller(_) => String::new(),
         Show::Number(number) => number.to_string(),
         Show::Withheld => "withheld".to_owned(),
     }

@@ -9,11 +9,10 @@ use crate::ids::QueueName;
 pub const TARGETS_MAX: usize = 10;
 
 /// The number that the target is shown.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Show {
-    /// The caller's.
-    #[default]
-    Caller,
+    /// The caller's; its digits, for a consultation, which the caller's channel does not dial.
+    Caller(Option<SmolStr>),
     /// This one: digits.
     Number(SmolStr),
     /// None.

@@ -63,7 +63,12 @@ pub(super) fn target(number: &str, accept: bool) -> Target {
 
 pub(super) fn plan(numbers: &[&str]) -> Plan {
     let targets = numbers.iter().map(|number| target(number, false)).collect();
-    Plan { targets, show: Show::Caller, accept_sound: None, return_queue: QueueName::parse("operators").ok() }
+    Plan {
+        targets,
+        show: Show::Caller(None),
+        accept_sound: None,
+        return_queue: QueueName::parse("operators").ok(),
+    }
 }
 
 fn id(text: &str) -> ChannelId {

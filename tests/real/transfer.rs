@@ -7,7 +7,7 @@ use toritsugi::store::Store;
 use crate::desk::Sse;
 use crate::lab::{CallSpec, Lab, PlacedCall, Tone};
 use crate::service::Service;
-use crate::{KNOWN_CALLER, SAKURA, ms};
+use crate::{KNOWN_CALLER, MINATO, SAKURA, ms};
 
 const CONTACT: &str = "09011112222";
 /// First and second of the on-call list of account 1; both press 1.
@@ -461,6 +461,23 @@ async fn a_colleague_takes_the_caller_and_a_withheld_number_stays_withheld() {
     let leg = lab.phone(CONTACT).rings().await;
     assert_ne!(leg.header("CallerIDNum"), Some(KNOWN_CALLER), "{leg:?}");
     scene.call.hang_up().await;
+}
+
+#[tokio::test]
+async fn the_contact_is_shown_the_number_that_the_account_wants() {
+    let lab = Lab::start().await;
+    for (dialled, shown) in [(SAKURA, KNOWN_CALLER), (MINATO, MINATO)] {
+        for mode in ["blind", "consult"] {
+            let mut scene = Scene::talking_with(&lab, CallSpec::new(KNOWN_CALLER, dialled)).await;
+            scene.transfer(mode, CONTACT).await;
+            let leg = lab.phone(CONTACT).rings().await;
+            let seen = leg.header("CallerIDNum").map(|number| number.replace("+81", "0"));
+            assert_eq!(seen.as_deref(), Some(shown), "{dialled} {mode}");
+            scene.call.hang_up().await;
+            scene.service.stop().await;
+            lab.reset().await;
+        }
+    }
 }
 
 const AT_ONCE: usize = 30;
