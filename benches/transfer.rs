@@ -2,7 +2,8 @@
 //! operator's phone ringing again.
 //!
 //! What Asterisk needs itself stands beside it: the same orders given by hand on a manager connection of the lab's own,
-//! in the same run, on the same PBX. Needs what `make lab` needs.
+//! in the same run, on the same PBX (with the look-ups by which the lab finds the caller's channel, which the daemon
+//! knows). Needs what `make lab` needs.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
