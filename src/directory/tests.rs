@@ -12,6 +12,7 @@ use super::record::{AccountFields, ContactFields, CustomerFields};
 use super::*;
 use crate::identity::{Caller, DialledSource, DiversionSource, Identity, Presentation};
 use crate::ids::{CallId, ChannelId, PbxId, RecordId};
+use crate::store::history::CUSTOMERS_PER_CARD_MAX;
 use crate::store::{CustomerFilter, FinishedCall, Store, StoreError};
 
 const AT: Timestamp = Timestamp::UNIX_EPOCH;
@@ -182,6 +183,20 @@ async fn several_customers_come_best_first_and_the_past_is_told() {
         ["最近", "田中太郎", "第二番号"]
     );
     assert_eq!((card.history.calls, card.history.last_call), (1, Some(view.offered_at)));
+}
+
+#[tokio::test]
+async fn a_number_of_very_many_customers_shows_the_first_of_them() {
+    let world = world().await;
+    for n in 0..CUSTOMERS_PER_CARD_MAX {
+        let fields = CustomerFields {
+            numbers: vec!["09012345678".into()],
+            ..CustomerFields::named(world.sakura, &format!("同じ番号{n}"))
+        };
+        world.directory.create_customer(fields, AT).await.unwrap();
+    }
+    let card = card(&world, &call(&[], &["0355501001"], Some("09012345678")), None).await;
+    assert_eq!(card.customers.len(), CUSTOMERS_PER_CARD_MAX);
 }
 
 #[tokio::test]

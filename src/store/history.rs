@@ -19,7 +19,7 @@ use crate::identity::Presentation;
 use crate::ids::{CallId, ChannelId, Extension, PbxId, RecordId};
 
 /// Most customers of one number that a card shows.
-pub const CUSTOMERS_PER_CARD_MAX: u32 = 20;
+pub const CUSTOMERS_PER_CARD_MAX: usize = 20;
 /// Most finished calls read at once.
 pub const FINISHED_CALLS_PAGE_MAX: u32 = 200;
 
