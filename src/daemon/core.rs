@@ -28,7 +28,6 @@ use super::journal::Journal;
 use super::link::Link;
 use super::orders::Asked;
 use super::records::Clerk;
-use super::supervise::wants;
 use super::transfers::Waiting;
 use crate::ami::action::{Action, Readable};
 use crate::ami::client::{ClientEvent, Events, Handle, ListKind, ListResult};
@@ -201,7 +200,7 @@ impl Core {
         self.parts.figures.frames.inc();
         match Event::decode(frame) {
             Ok(Some(event)) => {
-                let concerned = wants(&event).then(|| event.clone());
+                let concerned = self.supervision_wants(&event).then(|| event.clone());
                 self.input(Input::Pbx(event));
                 if let Some(event) = concerned {
                     self.supervise_event(&event);

@@ -94,6 +94,11 @@ impl Core {
         }
     }
 
+    /// Whether supervision concerns itself with this event.
+    pub(super) fn supervision_wants(&self, event: &Event) -> bool {
+        self.supervision.wants(event) || matches!(event, Event::User { name, .. } if name == HELP_EVENT)
+    }
+
     pub(super) fn supervision_timeout(&mut self) {
         let now = self.clock.now();
         let sight = Sight { model: &self.model, directory: &self.parts.directory };
@@ -419,9 +424,4 @@ fn is_in_sight(actor: &Actor, user: crate::ids::RecordId, operator: Option<&Exte
         Role::Supervisor => operator.is_some_and(|operator| actor.viewer.sees_operator(operator)),
         Role::Operator | Role::System => false,
     }
-}
-
-/// Whether supervision concerns itself with this event.
-pub(super) fn wants(event: &Event) -> bool {
-    Supervisions::wants(event) || matches!(event, Event::User { name, .. } if name == HELP_EVENT)
 }

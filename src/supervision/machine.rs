@@ -205,10 +205,18 @@ impl Supervisions {
         self.released.get(&call)
     }
 
-    /// Whether an event concerns a session, or is a channel of one: the others need not be shown.
+    /// Whether an event concerns a session: the others need not be shown.
     #[must_use]
-    pub fn wants(event: &Event) -> bool {
-        leg_of(event).is_some_and(Session::is_leg)
+    pub fn wants(&self, event: &Event) -> bool {
+        match event {
+            Event::BridgeEntered { channel, .. } if self.hears(&channel.id) => true,
+            event => leg_of(event).is_some_and(Session::is_leg),
+        }
+    }
+
+    /// Whether somebody hears this channel.
+    fn hears(&self, channel: &ChannelId) -> bool {
+        self.sessions.values().any(|s| s.place.as_ref().is_some_and(|place| place.channel == *channel))
     }
 
     fn start(&mut self, now: Timestamp, start: Start) {
@@ -238,6 +246,7 @@ impl Supervisions {
             due: Some(now + ring + CALL_GRACE),
             ending: None,
             dialled: None,
+            rang: false,
             born: false,
             found_hearing: None,
             found_until: None,
@@ -249,6 +258,9 @@ impl Supervisions {
     }
 
     fn pbx(&mut self, now: Timestamp, event: &Event, world: &impl World) {
+        if let Event::BridgeEntered { channel, .. } = event {
+            self.each(|session, out| bridged(session, out, now, &channel.id));
+        }
         let Some((id, ..)) = leg_of(event).and_then(Session::from_leg) else { return };
         if let Event::ChannelListed { channel, application, arguments, .. } = event {
             self.listed(now, channel, application, arguments);
@@ -263,6 +275,7 @@ impl Supervisions {
                     self.out.hang_up(session);
                 }
             }
+            Event::ChannelState(channel) if channel.state == ChannelState::Ringing => session.rang = true,
             Event::ChannelState(channel) if channel.state == ChannelState::Up => {
                 answered(session, &mut self.out, now, world);
             }
@@ -288,7 +301,10 @@ impl Supervisions {
             Event::ChannelGone { cause, .. } => {
                 let ending = session.ending.unwrap_or(match (session.state, cause) {
                     (State::Calling, 17 | 21) => Ending::Busy,
-                    (State::Calling, 0 | 16 | 18 | 19) => session.dialled.unwrap_or(Ending::NoAnswer),
+                    // A phone that is off says the same as one that nobody takes, but it does not ring.
+                    (State::Calling, 0 | 16 | 18 | 19) if session.rang => {
+                        session.dialled.unwrap_or(Ending::NoAnswer)
+                    }
                     (State::Calling, _) => Ending::Unreachable,
                     _ => Ending::HungUp,
                 });
@@ -392,6 +408,17 @@ fn spy_stopped(session: &mut Session, out: &mut Orders, now: Timestamp, spyee: O
     } else {
         session.ending = Some(Ending::CallEnded);
         session.due = Some(now + ATTACH_WAIT);
+    }
+}
+
+/// The operator's channel has entered another bridge (a consultation, or back from one). On Asterisk 22.10 she hears
+/// nobody there while a spy of before is still attached: it is attached anew.
+fn bridged(session: &mut Session, out: &mut Orders, now: Timestamp, channel: &ChannelId) {
+    let hears = session.place.as_ref().is_some_and(|place| place.channel == *channel);
+    if hears && session.state == State::Live && session.ending.is_none() {
+        session.state = State::Attaching;
+        session.due = Some(now + ATTACH_WAIT);
+        out.switch(session);
     }
 }
 

@@ -20,7 +20,7 @@
 //! | input | does |
 //! |---|---|
 //! | start, switch, stop | a person's command that was allowed (`rules`) |
-//! | PBX event | of the phone's own channel, and `ChanSpyStart` and `ChanSpyStop` |
+//! | PBX event | of the phone's own channel, and `ChanSpyStart` and `ChanSpyStop`; a bridge that the operator's channel enters: the spy is attached anew |
 //! | moved | some call has another operator, or is over: every session asks again whom to hear |
 //! | pause, resume | a transfer begins, is over |
 //! | refused | the PBX did not take an order |

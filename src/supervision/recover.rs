@@ -58,6 +58,7 @@ impl Supervisions {
             due: Some(now + if rings { ring + CALL_GRACE } else { FOUND_WAIT }),
             ending: None,
             dialled: None,
+            rang: true,
             born: true,
             found_hearing: spyee,
             found_until: Some(now + FOUND_WAIT),

@@ -163,6 +163,8 @@ pub struct Session {
     pub(super) ending: Option<Ending>,
     /// What the dialling of the phone came to, before its channel is gone.
     pub(super) dialled: Option<Ending>,
+    /// Whether the phone rang.
+    pub(super) rang: bool,
     /// Whether the phone's channel exists; then it also ends.
     pub(super) born: bool,
     /// Whom the phone was found hearing, before the calls were known.

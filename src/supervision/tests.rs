@@ -250,6 +250,7 @@ fn a_phone_that_does_not_answer_says_why() {
         (Some(DialStatus::Unavailable), 17, Ending::Busy),
         (Some(DialStatus::NoAnswer), 0, Ending::NoAnswer),
         (Some(DialStatus::Unavailable), 0, Ending::Unreachable),
+        (Some(DialStatus::NoAnswer), 20, Ending::Unreachable),
         (None, 19, Ending::NoAnswer),
         (None, 21, Ending::Busy),
         (None, 20, Ending::Unreachable),
@@ -257,6 +258,8 @@ fn a_phone_that_does_not_answer_says_why() {
         let mut rig = Rig::new();
         rig.calls.give(1, Some("1001"));
         let leg = rig.start(1, Target::Call(call(1)), Mode::Listen);
+        let rings = channel(&leg, "PJSIP/2001-1", ChannelState::Ringing);
+        rig.give(Input::Pbx(&Event::ChannelState(rings)));
         if let Some(status) = status {
             let mut event = busy(status);
             if let Event::DialEnded { to, .. } = &mut event {
@@ -346,6 +349,21 @@ fn a_transfer_pauses_and_a_return_resumes() {
     rig.give(Input::Resume(call(1)));
     assert_eq!(rig.takes_orders(), ["Setvar", "Redirect listen"]);
     rig.spying(&leg, &place(call(1), &ext("1001")));
+    assert_eq!(rig.state(), State::Live);
+}
+
+#[test]
+fn in_another_bridge_the_spy_is_attached_anew() {
+    let (mut rig, leg) = Rig::live(false);
+    let spied = place(call(1), &ext("1001"));
+    let channel = channel(&spied.channel, "PJSIP/1001-1", ChannelState::Up);
+    let (bridge, kind) = (crate::ids::BridgeId::parse("b").unwrap(), crate::ami::event::BridgeKind::Mixing);
+    let entered = Event::BridgeEntered { bridge, kind, channel, swapped: None };
+    assert!(rig.machine.wants(&entered));
+    rig.give(Input::Pbx(&entered));
+    assert_eq!((rig.takes_orders(), rig.state()), (vec!["Redirect listen".to_owned()], State::Attaching));
+    rig.spied_no_more(&leg);
+    rig.spying(&leg, &spied);
     assert_eq!(rig.state(), State::Live);
 }
 

@@ -90,6 +90,7 @@ CONF
   cat > "$PBX/etc/local.d/globals.conf" <<CONF
 QUEUE_WAIT_SECONDS = 60
 SOUND_ACCEPT = $INSIDE_PBX/sounds/accept
+SOUND_MONITOR = $INSIDE_PBX/sounds/accept
 CONF
   cat > "$PBX/etc/local.d/queues.conf" <<CONF
 [operators-linear](+)
