@@ -1,9 +1,9 @@
 //! A frame: one event or response of the manager interface, as the bytes that arrived.
 //!
-//! Invariant: nothing is copied and nothing is decoded before somebody asks. A [`Frame`] is a slice of the read
-//! buffer plus the length of each line and of each key, found while the end of the frame was searched. Cloning
-//! it costs two reference counts; holding it keeps its read buffer (at most [`AMI_READ_BYTES`] beyond the frame
-//! itself) alive, so whoever keeps a value for longer than a moment copies that value.
+//! Invariant: nothing is copied and nothing is decoded before somebody asks. A [`Frame`] is a place in a batch: the
+//! bytes of one or more reads, with the place of every line and key, found in the same pass as the frames' ends.
+//! Cloning it costs one reference count; holding it keeps its batch alive (as a rule [`AMI_BUFFER_BYTES`]), so
+//! whoever keeps a value for longer than a moment copies that value.
 //!
 //! What Asterisk writes (main/manager.c): `Key: Value` lines that end in CRLF, closed by an empty line. The key
 //! ends at the first colon, and one space after it belongs to neither. Keys repeat and their order matters; look-ups
@@ -12,6 +12,8 @@
 //! Read next: [`FrameCodec`] (finding frames in a stream), then [`super::quarantine`] (distrusting them).
 
 mod codec;
+mod lines;
+mod masks;
 mod scan;
 
 use std::borrow::Cow;
@@ -21,18 +23,23 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 pub use codec::{Decoded, FrameCodec};
-use scan::{Scan, Scanner, Span};
+pub use lines::Headers;
+use lines::usual_place;
+pub(super) use lines::{FrameLines, USUAL_LINES};
+use scan::{Found, KEY_LENS_PADDING, Lines, Scanner};
 
 /// Longest frame, in bytes. A snapshot of two channels whose names are 10,000 bytes of quotes stays below it.
 pub const AMI_FRAME_BYTES_MAX: usize = 256 * 1024;
-/// Longest line of a frame without its CRLF, in bytes.
-pub const AMI_LINE_BYTES_MAX: usize = u16::MAX as usize - 1;
+/// Longest line of a frame without its CRLF, in bytes: with it, one less than 64 KiB.
+pub const AMI_LINE_BYTES_MAX: usize = u16::MAX as usize - 2;
 /// Most headers of one frame; `ListCommands` answers with some 200, one per line.
 pub const AMI_FRAME_HEADERS_MAX: usize = 2_048;
 /// Longest greeting line, in bytes; Asterisk's has about 30.
 pub const AMI_BANNER_BYTES_MAX: usize = 256;
-/// How much the client offers the socket to fill at once, in bytes.
-pub const AMI_READ_BYTES: usize = 64 * 1024;
+/// How much the socket is offered to fill at once, at least, in bytes.
+pub const AMI_READ_BYTES: usize = 32 * 1024;
+/// Size of a read buffer, in bytes: room for a read behind what the last one left of a frame, as a rule.
+pub const AMI_BUFFER_BYTES: usize = 2 * AMI_READ_BYTES;
 
 /// Why a stream of frames can't be followed any further. Each of these ends the connection.
 #[derive(Debug, thiserror::Error)]
@@ -71,13 +78,25 @@ pub enum FrameKind {
     Other,
 }
 
+/// The bytes of some frames and all their lines.
+#[derive(Debug)]
+struct Batch {
+    bytes: Bytes,
+    lines: Lines,
+}
+
 /// One frame; see the module for what it promises.
 #[derive(Clone)]
 pub struct Frame {
-    /// The lines with their CRLFs, without the closing empty line.
-    bytes: Bytes,
-    /// Lengths of each line and key, in order. `Arc` because frames are handed around by cloning.
-    spans: Arc<[Span]>,
+    batch: Arc<Batch>,
+    /// Its lines with their CRLFs, without the closing empty line.
+    start: u32,
+    end: u32,
+    /// Its lines among the batch's.
+    first_line: u32,
+    lines_end: u32,
+    /// Its first lines are the usual ones (see [`lines`]): most look-ups need no search then.
+    usual: bool,
 }
 
 impl Frame {
@@ -87,46 +106,58 @@ impl Frame {
     /// [`FrameError::NotOneFrame`] when the bytes are less or more than that; a broken limit as in a stream.
     pub fn parse(bytes: impl Into<Bytes>) -> Result<Self, FrameError> {
         let mut bytes: Bytes = bytes.into();
+        if !bytes.ends_with(b"\r\n\r\n") {
+            bytes = Bytes::from([&bytes[..], b"\r\n"].concat());
+        }
         let mut scanner = Scanner::default();
-        let whole = match scanner.scan(&bytes)? {
-            Scan::Complete(scanned) if scanned.end == bytes.len() => scanned,
-            Scan::Complete(_) => return Err(FrameError::NotOneFrame),
-            Scan::Incomplete => {
-                let closed = [&bytes[..], b"\r\n"].concat();
-                scanner = Scanner::default();
-                match scanner.scan(&closed)? {
-                    Scan::Complete(scanned) if scanned.end == closed.len() => {
-                        bytes = Bytes::from(closed);
-                        scanned
-                    }
-                    _ => return Err(FrameError::NotOneFrame),
-                }
+        scanner.scan(&bytes)?;
+        match scanner.found[..] {
+            [found] if found.start == 0 && scanner.complete_bytes() == bytes.len() => {
+                let lines = scanner.take_lines(Lines::default());
+                Ok(Self::new(Arc::new(Batch { bytes, lines }), found))
             }
-        };
-        bytes.truncate(whole.end - 2);
-        if bytes.is_empty() {
-            return Err(FrameError::NotOneFrame);
+            _ => Err(FrameError::NotOneFrame),
         }
-        Ok(Self::new(bytes, scanner.take_spans()))
     }
 
-    fn new(bytes: Bytes, spans: Arc<[Span]>) -> Self {
-        Self { bytes, spans }
+    fn new(batch: Arc<Batch>, found: Found) -> Self {
+        let Found { start, end, first_line, lines_end, .. } = found;
+        let mut frame = Self { batch, start, end, first_line, lines_end, usual: false };
+        frame.usual = frame.lines().are_usual();
+        frame
     }
 
-    /// The first value of `key`, whatever its case.
+    #[inline(always)]
+    pub(super) fn lines(&self) -> FrameLines<'_> {
+        let Batch { bytes, lines } = &*self.batch;
+        let these = self.first_line as usize..self.lines_end as usize;
+        FrameLines {
+            bytes: &bytes[..self.end as usize],
+            starts: &lines.starts[these.clone()],
+            key_ends: &lines.key_ends[these.clone()],
+            key_lens: &lines.key_lens[these.start..these.end + KEY_LENS_PADDING],
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn is_usual(&self) -> bool {
+        self.usual
+    }
+
+    /// The first value of `key`, whatever its case. A line without a colon has no key.
     #[must_use]
+    #[inline(always)]
     pub fn get(&self, key: &str) -> Option<&[u8]> {
-        let key = key.as_bytes();
-        let mut start = 0;
-        for span in self.spans.iter() {
-            let end = start + span.line_len();
-            if span.key_len() == key.len() && self.bytes[start..start + key.len()].eq_ignore_ascii_case(key) {
-                return Some(value(&self.bytes[start + key.len()..end]));
-            }
-            start = end + 2;
+        // The place of a key that is known here is known when this is compiled.
+        match usual_place(key.as_bytes()) {
+            Some(place) if self.usual => Some(self.lines().value(place)),
+            _ => self.search(key.as_bytes()),
         }
-        None
+    }
+
+    fn search(&self, key: &[u8]) -> Option<&[u8]> {
+        let lines = self.lines();
+        lines.find(key).map(|index| lines.value(index))
     }
 
     /// The first value of `key` as text; bytes that are not UTF-8 become replacement characters.
@@ -145,48 +176,44 @@ impl Frame {
     /// Every header in the order of the wire, repeats included. A line without a colon is a key without a value.
     #[must_use]
     pub fn headers(&self) -> Headers<'_> {
-        Headers { bytes: &self.bytes, spans: self.spans.iter() }
+        Headers { lines: self.lines(), next: 0 }
     }
 
     /// How many headers there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.spans.len()
+        (self.lines_end - self.first_line) as usize
     }
 
     /// Never true: a frame has at least one line.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.spans.is_empty()
+        self.len() == 0
     }
 
     /// What the first header says this is. `OriginateResponse`, for one, is an event with a `Response` inside.
     #[must_use]
     pub fn kind(&self) -> FrameKind {
-        match self.headers().next() {
-            Some((key, _)) if key.eq_ignore_ascii_case(b"Event") => FrameKind::Event,
-            Some((key, _)) if key.eq_ignore_ascii_case(b"Response") => FrameKind::Response,
-            _ => FrameKind::Other,
-        }
+        self.lines().kind()
     }
 
     /// The name of the event, when this is one.
     #[must_use]
     pub fn event_name(&self) -> Option<&[u8]> {
-        let (key, name) = self.headers().next()?;
-        key.eq_ignore_ascii_case(b"Event").then_some(name)
+        let lines = self.lines();
+        (lines.kind() == FrameKind::Event).then(|| lines.value(0))
     }
 
     /// The lines as they came, each with its CRLF, without the closing empty line.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes
+        &self.batch.bytes[self.start as usize..self.end as usize]
     }
 }
 
 impl PartialEq for Frame {
     fn eq(&self, other: &Self) -> bool {
-        self.bytes == other.bytes
+        self.as_bytes() == other.as_bytes()
     }
 }
 
@@ -203,39 +230,6 @@ impl fmt::Debug for Frame {
             list.entry(&String::from_utf8_lossy(key), &String::from_utf8_lossy(cut));
         }
         if self.len() > SHOWN_HEADERS_MAX { list.finish_non_exhaustive() } else { list.finish() }
-    }
-}
-
-/// The headers of a frame, in order.
-#[derive(Debug, Clone)]
-pub struct Headers<'a> {
-    bytes: &'a [u8],
-    spans: std::slice::Iter<'a, Span>,
-}
-
-impl<'a> Iterator for Headers<'a> {
-    type Item = (&'a [u8], &'a [u8]);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let span = self.spans.next()?;
-        let (line, rest) = self.bytes.split_at(span.line_len());
-        self.bytes = &rest[2..];
-        let (key, rest) = line.split_at(span.key_len());
-        Some((key, value(rest)))
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        self.spans.size_hint()
-    }
-}
-
-impl ExactSizeIterator for Headers<'_> {}
-
-/// What follows a key: the colon and one space go.
-fn value(after_key: &[u8]) -> &[u8] {
-    match after_key {
-        [b':', b' ', value @ ..] | [b':', value @ ..] => value,
-        _ => b"",
     }
 }
 

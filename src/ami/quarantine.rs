@@ -20,7 +20,7 @@
 
 use std::fmt;
 
-use super::frame::{Frame, FrameKind};
+use super::frame::{Frame, FrameKind, FrameLines, USUAL_LINES};
 
 /// A frame set aside.
 #[derive(Debug, Clone)]
@@ -90,24 +90,6 @@ impl Quarantine {
     }
 }
 
-/// The lines of a channel snapshot, in order; each may bear a prefix (`Dest`, `Spyer`, `LocalOne`, …).
-const SNAPSHOT: [&[u8]; 14] = [
-    b"Channel",
-    b"ChannelState",
-    b"ChannelStateDesc",
-    b"CallerIDNum",
-    b"CallerIDName",
-    b"ConnectedLineNum",
-    b"ConnectedLineName",
-    b"Language",
-    b"AccountCode",
-    b"Context",
-    b"Exten",
-    b"Priority",
-    b"Uniqueid",
-    b"Linkedid",
-];
-
 /// The prefix of the snapshot that an event always carries.
 fn snapshot_of(event: &[u8]) -> Option<&'static [u8]> {
     Some(match event {
@@ -128,52 +110,108 @@ fn snapshot_of(event: &[u8]) -> Option<&'static [u8]> {
 }
 
 fn broken_rule(frame: &Frame) -> Option<QuarantineReason> {
-    match frame.kind() {
+    let lines = frame.lines();
+    if frame.is_usual() {
+        return broken_event_rule(lines, USUAL_LINES, Once(Once::ALL_USUAL), true);
+    }
+    match lines.kind() {
         FrameKind::Other => Some(QuarantineReason::NotOpened),
         FrameKind::Response => None,
-        FrameKind::Event => broken_event_rule(frame),
+        FrameKind::Event => broken_event_rule(lines, 0, Once::default(), false),
     }
 }
 
-fn broken_event_rule(frame: &Frame) -> Option<QuarantineReason> {
-    let mut headers = frame.headers();
-    let (_, event) = headers.next()?;
-    let second = headers.next().map_or(&b""[..], |(key, _)| key);
-    let opened = match second {
-        b"Privilege" | b"ActionID" | b"EventList" => true,
-        b"Queue" => matches!(event, b"QueueParams" | b"QueueMember" | b"QueueEntry" | b"QueueSummary"),
-        _ => event == b"FullyBooted",
-    };
-    if !opened {
+/// Looks at the lines from `index` on; `once` and `plain_seen` say what was before.
+fn broken_event_rule(
+    lines: FrameLines<'_>,
+    mut index: usize,
+    mut once: Once,
+    mut plain_seen: bool,
+) -> Option<QuarantineReason> {
+    let event = lines.value(0);
+    if index == 0 && !is_opened(lines, event) {
         return Some(QuarantineReason::SecondHeader);
     }
     let expected = snapshot_of(event);
-    let mut expected_seen = expected.is_none();
-    let mut once = Once::default();
-    let mut previous: &[u8] = b"";
-    let mut headers = frame.headers();
-    while let Some((key, _)) = headers.next() {
-        if key == b"UserEvent" {
-            break;
-        }
-        if once.repeats(key) {
-            return Some(QuarantineReason::Repeated);
-        }
-        if let Some(prefix) = key.strip_suffix(SNAPSHOT[1]) {
-            let is = |key: &[u8], name: &[u8]| key.strip_prefix(prefix) == Some(name);
-            let mut rest_follows =
-                || SNAPSHOT[2..].iter().all(|name| headers.next().is_some_and(|(key, _)| is(key, name)));
-            if !is(previous, SNAPSHOT[0]) || !rest_follows() {
+    let mut prefixed_seen = false;
+    while let Some(&len) = lines.key_lens().get(index) {
+        // Length and first letter first: most lines need no further look.
+        if Once::may_be(len, lines.first_byte(index)) {
+            let key = lines.key(index);
+            if key == b"UserEvent" {
+                break;
+            }
+            if once.repeats(key) {
+                return Some(QuarantineReason::Repeated);
+            }
+        } else if len >= 12 && lines.key_ends_with(index, b"ChannelState") {
+            let prefix = &lines.key(index)[..usize::from(len) - b"ChannelState".len()];
+            if !is_in_snapshot(lines, index, prefix) {
                 return Some(QuarantineReason::SnapshotTorn);
             }
+            // Empty slices apart: comparing them is a call, and a slow one where the CPU has AVX-512.
             if prefix.is_empty() {
                 once.note(Once::UNIQUEID | Once::LINKEDID);
+                plain_seen = true;
+            } else {
+                prefixed_seen |= expected == Some(prefix);
             }
-            expected_seen |= expected == Some(prefix);
+            index += SNAPSHOT_KEYS_AFTER_STATE;
         }
-        previous = key;
+        index += 1;
     }
-    (!expected_seen).then_some(QuarantineReason::SnapshotMissing)
+    let seen = match expected {
+        None => true,
+        Some(b"") => plain_seen,
+        Some(_) => prefixed_seen,
+    };
+    (!seen).then_some(QuarantineReason::SnapshotMissing)
+}
+
+/// Whether the second line is one that Asterisk prints there.
+fn is_opened(lines: FrameLines<'_>, event: &[u8]) -> bool {
+    lines.len() > 1
+        && match lines.key(1) {
+            b"Privilege" | b"ActionID" | b"EventList" => true,
+            b"Queue" => matches!(event, b"QueueParams" | b"QueueMember" | b"QueueEntry" | b"QueueSummary"),
+            _ => event == b"FullyBooted",
+        }
+}
+
+/// How many lines of a channel snapshot follow its `ChannelState`.
+const SNAPSHOT_KEYS_AFTER_STATE: usize = 12;
+/// The lengths of the keys of a snapshot, in order.
+const SNAPSHOT_KEY_LENS: [u8; 14] = [7, 12, 16, 11, 12, 16, 17, 8, 11, 7, 5, 8, 8, 8];
+
+/// Whether the `ChannelState` at `index` has the other lines of a channel snapshot around it. Each may bear a
+/// prefix (`Dest`, `Spyer`, `LocalOne`, …).
+fn is_in_snapshot(lines: FrameLines<'_>, index: usize, prefix: &[u8]) -> bool {
+    let Some(first) = index.checked_sub(1) else { return false };
+    let Some(lens) = lines.key_lens().get(first..first + SNAPSHOT_KEY_LENS.len()) else { return false };
+    let longer = prefix.len() as u8;
+    if !lens.iter().zip(SNAPSHOT_KEY_LENS).all(|(len, plain)| *len == plain.wrapping_add(longer)) {
+        return false;
+    }
+    let named = lines.key_ends_with(first, b"Channel")
+        && lines.key_ends_with(first + 2, b"ChannelStateDesc")
+        && lines.key_ends_with(first + 3, b"CallerIDNum")
+        && lines.key_ends_with(first + 4, b"CallerIDName")
+        && lines.key_ends_with(first + 5, b"ConnectedLineNum")
+        && lines.key_ends_with(first + 6, b"ConnectedLineName")
+        && lines.key_ends_with(first + 7, b"Language")
+        && lines.key_ends_with(first + 8, b"AccountCode")
+        && lines.key_ends_with(first + 9, b"Context")
+        && lines.key_ends_with(first + 10, b"Exten")
+        && lines.key_ends_with(first + 11, b"Priority")
+        && lines.key_ends_with(first + 12, b"Uniqueid")
+        && lines.key_ends_with(first + 13, b"Linkedid");
+    named
+        && match prefix {
+            b"" => true,
+            // By far the most frequent, and a comparison of fixed length.
+            b"Dest" => (first..first + lens.len()).all(|line| lines.key(line).starts_with(b"Dest")),
+            _ => (first..first + lens.len()).all(|line| lines.key(line).starts_with(prefix)),
+        }
 }
 
 /// Which of the headers that occur once have occurred.
@@ -187,6 +225,26 @@ impl Once {
     const CHANNEL: u8 = 1 << 3;
     const UNIQUEID: u8 = 1 << 4;
     const LINKEDID: u8 = 1 << 5;
+    /// Those among the usual lines.
+    const ALL_USUAL: u8 = Self::EVENT | Self::PRIVILEGE | Self::CHANNEL | Self::UNIQUEID | Self::LINKEDID;
+
+    /// For each first letter the lengths, as bits, of such headers that begin so; `UserEvent` among them.
+    const LENGTHS: [u16; 256] = {
+        let mut lengths = [0; 256];
+        lengths[b'E' as usize] = 1 << 5;
+        lengths[b'C' as usize] = 1 << 7;
+        lengths[b'A' as usize] = 1 << 8;
+        lengths[b'L' as usize] = 1 << 8;
+        lengths[b'P' as usize] = 1 << 9;
+        lengths[b'U' as usize] = 1 << 8 | 1 << 9;
+        lengths
+    };
+
+    /// Whether a key of this length and first letter may be one of these headers.
+    #[inline(always)]
+    fn may_be(len: u8, first: u8) -> bool {
+        len < 16 && Self::LENGTHS[usize::from(first)] >> len & 1 != 0
+    }
 
     fn repeats(&mut self, key: &[u8]) -> bool {
         self.note(match key {

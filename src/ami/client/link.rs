@@ -18,7 +18,7 @@ use super::{
     ACTION_TIMEOUT, ClientEvent, Command, LIST_FRAMES_MAX, LIST_TIMEOUT, ListError, ListKind, ListResult,
 };
 use crate::ami::action::Action;
-use crate::ami::frame::{AMI_READ_BYTES, Frame};
+use crate::ami::frame::{Frame, FrameCodec};
 use crate::ami::session::{
     ActionOutcome, ActionToken, CloseReason, ListEnd, LoginRefusal, Session, SessionEvent, SessionSettings,
 };
@@ -88,7 +88,7 @@ impl<'a> Link<'a> {
         shutdown: &CancellationToken,
     ) -> Ended {
         let Wire { mut reader, writer } = wire;
-        let mut bytes = BytesMut::with_capacity(AMI_READ_BYTES);
+        let mut bytes = FrameCodec::buffer();
         let reason = loop {
             self.drain_events();
             while let Some(action) = self.session.poll_transmit() {
@@ -104,9 +104,11 @@ impl<'a> Link<'a> {
                 self.session.close(CloseReason::Shutdown); // Nobody listens any more.
                 continue;
             }
-            if bytes.capacity() - bytes.len() < AMI_READ_BYTES / 2 {
-                bytes.reserve(AMI_READ_BYTES);
+            if !self.role.outbox.is_empty() {
+                // The consumer is behind: let it run, should it share this thread. This does not wait for it.
+                tokio::task::yield_now().await;
             }
+            FrameCodec::make_room(&mut bytes);
             let timeout = self.session.poll_timeout();
             tokio::select! {
                 read = reader.read_buf(&mut bytes) => self.handle_read(read, &mut bytes),

@@ -11,12 +11,14 @@
 //! | an empty line alone | skipped |
 //! | the stream ends within a frame | the tail is dropped: Asterisk cuts off slow readers in the middle of one |
 
+use std::sync::Arc;
+
 use bytes::{Buf, Bytes, BytesMut};
 use memchr::memchr;
 use tokio_util::codec::Decoder;
 
-use super::scan::{Scan, Scanner};
-use super::{AMI_BANNER_BYTES_MAX, Frame, FrameError};
+use super::scan::Scanner;
+use super::{AMI_BANNER_BYTES_MAX, AMI_BUFFER_BYTES, AMI_READ_BYTES, Batch, Frame, FrameError};
 use crate::ami::quarantine::{Quarantine, Quarantined};
 
 const BANNER_START: &[u8] = b"Asterisk Call Manager/";
@@ -36,6 +38,12 @@ pub enum Decoded {
 #[derive(Debug, Default)]
 pub struct FrameCodec {
     scanner: Scanner,
+    /// The frames that were found together and not all given out yet.
+    batch: Option<Arc<Batch>>,
+    /// How many of them were given out.
+    given: usize,
+    /// What ends the stream once they all are.
+    broken: Option<FrameError>,
     quarantine: Quarantine,
     banner_done: bool,
 }
@@ -51,6 +59,40 @@ impl FrameCodec {
     #[must_use]
     pub fn without_banner() -> Self {
         Self { banner_done: true, ..Self::default() }
+    }
+
+    /// A buffer to read into.
+    #[must_use]
+    pub fn buffer() -> BytesMut {
+        BytesMut::with_capacity(AMI_BUFFER_BYTES)
+    }
+
+    /// Makes room for the next read: in the same memory, unless a frame still holds it.
+    pub fn make_room(src: &mut BytesMut) {
+        if src.capacity() - src.len() < AMI_READ_BYTES {
+            src.reserve(AMI_READ_BYTES);
+        }
+    }
+
+    /// Takes the complete frames off the front of `src` into a new batch; says whether there are any.
+    fn find_more(&mut self, src: &mut BytesMut) -> Result<bool, FrameError> {
+        self.scanner.found.clear();
+        self.given = 0;
+        // Nobody holds the last batch any more, as a rule: its memory serves again.
+        let recycled = self.batch.take().and_then(Arc::into_inner).map(|batch| batch.lines);
+        if let Some(error) = self.broken.take() {
+            return Err(error);
+        }
+        let scanned = self.scanner.scan(src);
+        if self.scanner.found.is_empty() {
+            scanned?;
+        } else {
+            self.broken = scanned.err().map(FrameError::from);
+        }
+        let bytes = src.split_to(self.scanner.complete_bytes()).freeze();
+        let lines = self.scanner.take_lines(recycled.unwrap_or_default());
+        self.batch = Some(Arc::new(Batch { bytes, lines }));
+        Ok(!self.scanner.found.is_empty())
     }
 
     fn decode_banner(&mut self, src: &mut BytesMut) -> Result<Option<Decoded>, FrameError> {
@@ -88,20 +130,19 @@ impl Decoder for FrameCodec {
             return self.decode_banner(src);
         }
         loop {
-            let Scan::Complete(scanned) = self.scanner.scan(src)? else {
-                return Ok(None);
-            };
-            let mut bytes = src.split_to(scanned.end).freeze();
-            let spans = self.scanner.take_spans();
-            if spans.is_empty() {
-                continue;
+            if let Some(batch) = &self.batch
+                && let Some(found) = self.scanner.found.get(self.given)
+            {
+                self.given += 1;
+                let frame = Frame::new(Arc::clone(batch), *found);
+                return Ok(Some(match self.quarantine.judge(&frame, found.unkeyed) {
+                    None => Decoded::Frame(frame),
+                    Some(reason) => Decoded::Quarantined(Quarantined { frame, reason }),
+                }));
             }
-            bytes.truncate(scanned.end - 2);
-            let frame = Frame::new(bytes, spans);
-            return Ok(Some(match self.quarantine.judge(&frame, scanned.unkeyed) {
-                None => Decoded::Frame(frame),
-                Some(reason) => Decoded::Quarantined(Quarantined { frame, reason }),
-            }));
+            if !self.find_more(src)? {
+                return Ok(None);
+            }
         }
     }
 
@@ -157,7 +198,14 @@ mod tests {
         let many = "A: b\r\n".repeat(super::super::AMI_FRAME_HEADERS_MAX + 1);
         let decode = |text: &str| FrameCodec::without_banner().decode(&mut BytesMut::from(text));
         assert!(matches!(decode(&long_line), Err(FrameError::LineTooLong)));
-        assert!(matches!(decode(&format!("{long_line}\r\n")), Err(FrameError::LineTooLong)));
+        assert!(matches!(decode(&format!("{long_line}\r\n\r\n")), Err(FrameError::LineTooLong)));
+        let longest = format!("A: b\r\n\r\n{}\r\n\r\n", "x".repeat(super::super::AMI_LINE_BYTES_MAX));
+        assert_eq!(drain(&mut FrameCodec::without_banner(), &mut BytesMut::from(&longest[..])).len(), 2);
+        let longer = BytesMut::from(&format!("A: b\r\n\r\nx{}", &longest[8..])[..]);
+        let mut codec = FrameCodec::without_banner();
+        let mut left = longer.clone();
+        assert!(matches!(codec.decode(&mut left), Ok(Some(_))));
+        assert!(matches!(codec.decode(&mut left), Err(FrameError::LineTooLong)));
         assert!(matches!(decode(&long_frame), Err(FrameError::FrameTooLong)));
         assert!(matches!(decode(&format!("{long_frame}\r\n")), Err(FrameError::FrameTooLong)));
         assert!(matches!(decode(&many), Err(FrameError::TooManyHeaders)));
@@ -207,6 +255,63 @@ mod tests {
                 rest = later;
             }
             prop_assert_eq!(whole, pieces);
+        }
+
+        /// The fast search finds what a plain one finds.
+        #[test]
+        fn frames_and_headers_are_those_of_a_plain_reading(
+            stream in prop::collection::vec(prop_oneof![
+                4 => Just(b"\r\n".to_vec()),
+                1 => Just(b"\r".to_vec()),
+                1 => Just(b"\n".to_vec()),
+                2 => Just(b":".to_vec()),
+                1 => Just(b" ".to_vec()),
+                4 => prop::collection::vec(any::<u8>(), 0..70),
+            ], 0..200),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let stream = stream.concat();
+            let mut plain = Vec::new();
+            let mut frame = Vec::new();
+            let mut unkeyed = std::collections::BTreeSet::new();
+            let mut rest = &stream[..];
+            while let Some(end) = memchr::memmem::find(rest, b"\r\n") {
+                let line = &rest[..end];
+                rest = &rest[end + 2..];
+                if !line.is_empty() {
+                    let (key, value) = match memchr(b':', line) {
+                        Some(colon) => (&line[..colon], &line[colon + 1..]),
+                        None => {
+                            unkeyed.insert(line.to_vec());
+                            (line, &b""[..])
+                        }
+                    };
+                    frame.push((key.to_vec(), value.strip_prefix(b" ").unwrap_or(value).to_vec()));
+                } else if !frame.is_empty() {
+                    plain.push(std::mem::take(&mut frame));
+                }
+            }
+            let mut found = Vec::new();
+            let mut codec = FrameCodec::without_banner();
+            let mut src = BytesMut::new();
+            let (first, second) = stream.split_at(cut.index(stream.len() + 1));
+            for part in [first, second] {
+                src.extend_from_slice(part);
+                while let Some(decoded) = codec.decode(&mut src).unwrap() {
+                    let (Decoded::Frame(frame) | Decoded::Quarantined(Quarantined { frame, .. })) = decoded else {
+                        unreachable!()
+                    };
+                    let headers: Vec<_> = frame.headers().map(|(key, value)| (key.to_vec(), value.to_vec())).collect();
+                    for (key, _) in headers.iter().filter(|(key, _)| !unkeyed.contains(key)) {
+                        if let Ok(key) = std::str::from_utf8(key) {
+                            let first = headers.iter().find(|(other, _)| other.eq_ignore_ascii_case(key.as_bytes()));
+                            prop_assert_eq!(frame.get(key), first.map(|(_, value)| &value[..]));
+                        }
+                    }
+                    found.push(headers);
+                }
+            }
+            prop_assert_eq!(found, plain);
         }
 
         #[test]
