@@ -19,6 +19,7 @@ fuzz_target!(|data: &[u8]| {
         secret: Secret::new("correct horse"),
         auth: if auth % 2 == 0 { Auth::Md5 } else { Auth::Plain },
         events: EventMask::All,
+        ping: Duration::from_secs(10),
         seed: 7,
     };
     let mut session = Session::new(settings, now);
