@@ -113,7 +113,7 @@ impl Frame {
         scanner.scan(&bytes)?;
         match scanner.found[..] {
             [found] if found.start == 0 && scanner.complete_bytes() == bytes.len() => {
-                let lines = scanner.take_lines(Lines::default());
+                let lines = scanner.take_lines(&bytes, Lines::default());
                 Ok(Self::new(Arc::new(Batch { bytes, lines }), found))
             }
             _ => Err(FrameError::NotOneFrame),
@@ -144,7 +144,7 @@ impl Frame {
         self.usual
     }
 
-    /// The first value of `key`, whatever its case. A line without a colon has no key.
+    /// The first value of `key`, whatever its case.
     #[must_use]
     #[inline(always)]
     pub fn get(&self, key: &str) -> Option<&[u8]> {

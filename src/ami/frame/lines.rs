@@ -78,10 +78,7 @@ impl<'a> FrameLines<'a> {
     /// The `index`th key; the whole line if it has no colon.
     #[inline(always)]
     pub(in crate::ami) fn key(&self, index: usize) -> &'a [u8] {
-        let (start, key_end) = (self.starts[index], self.key_ends[index]);
-        let key = &self.bytes[start as usize..key_end as usize];
-        // The CR of such a line was taken for the key's last byte.
-        if self.bytes.get(key_end as usize) == Some(&b':') { key } else { &key[..key.len() - 1] }
+        &self.bytes[self.starts[index] as usize..self.key_ends[index] as usize]
     }
 
     /// The first byte of the `index`th line.
@@ -135,11 +132,8 @@ impl<'a> FrameLines<'a> {
                 if index >= self.len() {
                     return None;
                 }
-                let key_end = self.key_ends[index] as usize;
-                let found = self.bytes.get(self.starts[index] as usize..key_end);
-                if found.is_some_and(|found| found.len() == key.len() && is_key(found, key))
-                    && self.bytes.get(key_end) == Some(&b':')
-                {
+                let found = self.key(index);
+                if found.len() == key.len() && is_key(found, key) {
                     return Some(index);
                 }
                 candidates &= candidates - 1;

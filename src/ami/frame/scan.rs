@@ -40,7 +40,7 @@ const FRAMES_PER_BATCH_MAX: usize = 1_024;
 pub(super) struct Lines {
     /// More than there are: what counts is told by the frames.
     pub(super) starts: Vec<u32>,
-    /// Of each line the first colon, or its LF if it has none.
+    /// Of each line the first colon, or its CR if it has none.
     pub(super) key_ends: Vec<u32>,
     /// Of each line the length of the key, at most 255, so that look-ups compare many at once; padded with
     /// [`KEY_LENS_PADDING`] bytes.
@@ -282,7 +282,13 @@ impl Scanner {
 
     /// The lines of the complete frames, whose bytes the caller takes from the front of the buffer. The search
     /// goes on behind them; `recycled` gives its memory to it.
-    pub(super) fn take_lines(&mut self, recycled: Lines) -> Lines {
+    pub(super) fn take_lines(&mut self, bytes: &[u8], recycled: Lines) -> Lines {
+        for found in self.found.iter().filter(|found| found.unkeyed) {
+            for key_end in &mut self.key_ends[found.first_line as usize..found.lines_end as usize] {
+                // The ripple ran on to the LF; such a line is all key, without its CRLF.
+                *key_end -= u32::from(bytes.get(*key_end as usize) != Some(&b':'));
+            }
+        }
         let Cursor { frame_start: taken, first_line: complete, starts, key_ends, .. } = self.at;
         self.at = Cursor {
             searched: self.at.searched - taken,
