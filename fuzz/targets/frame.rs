@@ -9,7 +9,7 @@ use bytes::BytesMut;
 use libfuzzer_sys::fuzz_target;
 use tokio_util::codec::Decoder;
 use toritsugi::ami::event::Event;
-use toritsugi::ami::frame::{Decoded, Frame, FrameCodec, unescape};
+use toritsugi::ami::frame::{Decoded, Frame, FrameCodec, FrameError, unescape};
 
 fuzz_target!(|data: &[u8]| {
     let [piece, greeting, stream @ ..] = data else { return };
@@ -33,6 +33,11 @@ fn decode(stream: &[u8], piece: usize, greeting: u8) -> Vec<String> {
                 }
                 Ok(Some(Decoded::Banner(version))) => told.push(format!("{version:?}")),
                 Ok(None) => break,
+                // It quotes as much of a foreign greeting as has arrived.
+                Err(FrameError::NotAManager { .. }) => {
+                    told.push("not a manager".into());
+                    return told;
+                }
                 Err(error) => {
                     told.push(error.to_string());
                     return told;
