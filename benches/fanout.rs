@@ -173,6 +173,7 @@ async fn start(dir: &std::path::Path, shutdown: CancellationToken) -> (SocketAdd
             heartbeat: Duration::from_secs(15),
         },
         bus: bus.clone(),
+        presence: toritsugi::operator::Presence::default(),
         people: People::new(store.roster().await.unwrap()),
         directory: Directory::load(store.clone(), DirectoryOptions::default()).await.unwrap(),
         store,

@@ -15,6 +15,7 @@ use crate::bus::{Audience, Change, Draft, EventKind};
 use crate::call::view::CallView;
 use crate::call::{Notice, NoticeKind};
 use crate::ids::Extension;
+use crate::operator::StateView;
 use crate::supervision::{Ending, SupervisionView};
 use crate::transfer::{self, view::ReturnedTo};
 
@@ -69,6 +70,18 @@ pub fn supervision(
     let audience =
         if to_operator { Audience::Operators(operators) } else { Audience::SupervisorsOf(operators) };
     Draft { kind, at, call: view.call, audience, data: Value::Object(data), change: Change::None }
+}
+
+/// The event that tells how an operator is now.
+#[must_use]
+pub fn operator(view: StateView, at: Timestamp) -> Draft {
+    let data = serde_json::to_value(&view).unwrap_or_default();
+    let audience = match &view.extension {
+        Some(extension) => Audience::Operators(vec![extension.clone()]),
+        None => Audience::Supervisors,
+    };
+    let (kind, change) = (EventKind::OperatorState, Change::Operator(Arc::new(view)));
+    Draft { kind, at, call: None, audience, data, change }
 }
 
 fn describe(kind: &NoticeKind, view: &CallView, data: &mut Map<String, Value>) -> (EventKind, Audience) {

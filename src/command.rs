@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::call::view::CallView;
 use crate::control::Verb;
 use crate::ids::{CallId, Extension, RecordId};
-use crate::operator::{Role, Viewer};
+use crate::operator::{self, Role, StateView, Viewer};
 use crate::supervision::{Mode, SupervisionId, SupervisionView, Wanted};
 use crate::transfer::{self, TransferView};
 
@@ -81,6 +81,8 @@ pub enum Command {
     },
     /// Pass a caller on, or ask how that stands.
     Transfer(transfer::Command),
+    /// An operator's state or after-call work.
+    Operator(operator::Command),
 }
 
 /// What is answered when it was done, or is being done.
@@ -94,6 +96,10 @@ pub enum Answer {
     Supervisions(Vec<SupervisionView>),
     /// These transfers stand so.
     Transfers(Vec<TransferView>),
+    /// The operator is now so.
+    Operator(Box<StateView>),
+    /// What there is to choose from.
+    OperatorOptions(Box<operator::Options>),
 }
 
 /// Why it is not done.
@@ -108,6 +114,15 @@ pub enum Refusal {
     /// There is no such transfer, it is forgotten, or it is out of sight.
     #[error("there is no such transfer")]
     UnknownTransfer,
+    /// There is no such operator, or she is out of sight.
+    #[error("there is no such operator")]
+    UnknownOperator,
+    /// The operator's state is no longer the one that was seen.
+    #[error("the state has changed meanwhile; it is now version {}", .0.version)]
+    Stale(Box<StateView>),
+    /// It does not fit what the operator is doing now.
+    #[error("{0}")]
+    StateConflict(&'static str),
     /// The actor may see it and may not do it.
     #[error("{0}")]
     NotPermitted(&'static str),

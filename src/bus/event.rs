@@ -16,7 +16,7 @@ use super::id::EventId;
 use super::state::Departure;
 use crate::call::view::CallView;
 use crate::ids::{CallId, Extension, PbxId};
-use crate::operator::Viewer;
+use crate::operator::{StateView, Viewer};
 
 pub use crate::wire::time as wire_time;
 
@@ -122,6 +122,8 @@ pub enum Change {
     Call(Arc<CallView>),
     /// The call is over and leaves the snapshot.
     CallGone(CallId),
+    /// An operator is now like this.
+    Operator(Arc<StateView>),
     /// The link to the PBX is up or down, since when.
     Pbx {
         /// Whether it is up.

@@ -1,4 +1,4 @@
-//! The state that a snapshot shows: live calls and the links to the PBXes.
+//! The state that a snapshot shows: live calls, operators, and the links to the PBXes.
 //!
 //! Invariant: it is what the [`Change`]s of all published events amount to, in their order; the order's lock
 //! guards both, so a snapshot and the id it bears always belong together.
@@ -13,8 +13,8 @@ use utoipa::ToSchema;
 use super::event::Change;
 use super::id::EventId;
 use crate::call::view::CallView;
-use crate::ids::{CallId, PbxId};
-use crate::operator::Viewer;
+use crate::ids::{CallId, PbxId, RecordId};
+use crate::operator::{StateView, Viewer};
 
 /// The link to one PBX.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -39,12 +39,15 @@ pub struct Snapshot {
     pub pbx: Vec<PbxStatus>,
     /// Live calls, in the order of their ids.
     pub calls: Vec<Arc<CallView>>,
+    /// Operators, in the order of their records.
+    pub operators: Vec<Arc<StateView>>,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct State {
     calls: BTreeMap<CallId, Arc<CallView>>,
     pbx: BTreeMap<PbxId, PbxStatus>,
+    operators: BTreeMap<RecordId, Arc<StateView>>,
 }
 
 /// A call that a change takes out of some people's sight: how it was, and how it is now.
@@ -77,6 +80,10 @@ impl State {
                 (!same).then_some(Departure { before, now: Some(view) })
             }
             Change::CallGone(call) => self.calls.remove(&call).map(|before| Departure { before, now: None }),
+            Change::Operator(view) => {
+                self.operators.insert(view.id, view);
+                None
+            }
             Change::Pbx { up, since } => {
                 self.pbx.insert(pbx.clone(), PbxStatus { id: pbx.clone(), up, since });
                 None
@@ -86,7 +93,8 @@ impl State {
 
     pub(super) fn seen_by(&self, viewer: &Viewer, id: EventId) -> Snapshot {
         let calls = self.calls.values().filter(|call| viewer.sees_call(call)).cloned().collect();
-        Snapshot { id, pbx: self.pbx.values().cloned().collect(), calls }
+        let operators = self.operators.values().filter(|view| viewer.sees_state(view)).cloned().collect();
+        Snapshot { id, pbx: self.pbx.values().cloned().collect(), calls, operators }
     }
 
     pub(super) fn call(&self, call: CallId) -> Option<&Arc<CallView>> {

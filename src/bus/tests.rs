@@ -51,7 +51,7 @@ fn draft(audience: Audience, change: Change) -> Draft {
     let call = match &change {
         Change::Call(view) => Some(view.id),
         Change::CallGone(call) => Some(*call),
-        Change::None | Change::Pbx { .. } => None,
+        Change::None | Change::Operator(_) | Change::Pbx { .. } => None,
     };
     Draft {
         kind: EventKind::CallUpdated,
@@ -126,7 +126,7 @@ fn learn(seen: &mut Seen, viewer: &Viewer, event: &Event, published: &BTreeMap<S
         Change::CallGone(call) => {
             seen.remove(call);
         }
-        Change::None | Change::Pbx { .. } => {}
+        Change::None | Change::Operator(_) | Change::Pbx { .. } => {}
     }
 }
 

@@ -11,6 +11,7 @@ use crate::ami::client;
 use crate::ami::reconnect::Schedule;
 use crate::ami::tls::Tls;
 use crate::call::Plan;
+use crate::operator;
 use crate::transfer;
 
 /// How long a call waits for the dialplan to hand over its SIP identity before the channel's own numbers do.
@@ -81,6 +82,23 @@ impl Config {
             accept_sounds: transfer.accept_sounds.clone(),
             extra_numbers: transfer.extra_numbers.clone(),
             operators: pbx.operator_extensions.iter().chain(&pbx.supervisor_extensions).cloned().collect(),
+        }
+    }
+}
+
+impl Config {
+    /// How operators' states behave.
+    #[must_use]
+    pub fn floor(&self) -> operator::Settings {
+        let (pbx, operators) = (&self.pbx, &self.operators);
+        let seconds = |time: Duration| u32::try_from(time.as_secs()).unwrap_or(u32::MAX);
+        operator::Settings {
+            not_ready_reasons: operators.not_ready_reasons.clone(),
+            dispositions: operators.dispositions.clone(),
+            wrap_up_s: seconds(operators.wrap_up),
+            wrap_up_extend_s_max: seconds(operators.wrap_up_extend_max),
+            disposition_required: operators.disposition_required,
+            phones: pbx.operator_extensions.iter().chain(&pbx.supervisor_extensions).cloned().collect(),
         }
     }
 }

@@ -12,17 +12,19 @@
 //! Read next: `layers.rs` (the order of the layers), `sections.rs` (the sections), `link.rs` (what the parts
 //! get of it), `default.toml`.
 
+mod choice;
 mod extension;
 mod layers;
 mod link;
 mod sections;
 mod values;
 
+pub use choice::{Choice, ChoiceError};
 pub use extension::{ExtensionPattern, ExtensionPatternError};
 pub use layers::{CONFIG_ENV, DEFAULT_FILE, DEFAULT_TOML};
 pub use sections::{
     BusConfig, Config, Credentials, DirectoryConfig, GatewayConfig, LogConfig, LogFormat, Login, Notify,
-    PbxConfig, PopConfig, StoreConfig, SupervisionConfig, TlsConfig, TransferConfig,
+    OperatorsConfig, PbxConfig, PopConfig, StoreConfig, SupervisionConfig, TlsConfig, TransferConfig,
 };
 
 /// Why the configuration cannot be used. Its text is always one line.

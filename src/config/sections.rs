@@ -12,7 +12,7 @@ use jiff::tz::TimeZone;
 use serde::Deserialize;
 use smol_str::SmolStr;
 
-use super::{ConfigError, ExtensionPattern, values};
+use super::{Choice, ConfigError, ExtensionPattern, values};
 use crate::ids::{PbxId, QueueName};
 use crate::secret::Secret;
 
@@ -39,6 +39,8 @@ pub struct Config {
     pub directory: DirectoryConfig,
     /// Transfers after answer.
     pub transfer: TransferConfig,
+    /// Operator states and after-call work.
+    pub operators: OperatorsConfig,
     /// The log.
     pub log: LogConfig,
     /// The file that was read besides `default.toml`, if any; for messages.
@@ -239,6 +241,29 @@ pub struct TransferConfig {
     pub accept_sounds: BTreeMap<SmolStr, SmolStr>,
     /// An account's code, and beginnings of numbers that may be dialled for it besides the usual ones.
     pub extra_numbers: BTreeMap<SmolStr, Vec<SmolStr>>,
+}
+
+/// `[operators]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OperatorsConfig {
+    /// Queues that whoever logs in becomes a member of.
+    pub queues: Vec<QueueName>,
+    /// Why somebody may be not ready.
+    pub not_ready_reasons: Vec<Choice>,
+    /// What may have come of a call.
+    pub dispositions: Vec<Choice>,
+    /// Length of after-call work where the account says nothing.
+    #[serde(rename = "wrap_up_seconds", deserialize_with = "values::seconds::<_, 0, 3600>")]
+    pub wrap_up: Duration,
+    /// Most that one extension adds.
+    #[serde(rename = "wrap_up_extend_seconds_max", deserialize_with = "values::seconds::<_, 1, 3600>")]
+    pub wrap_up_extend_max: Duration,
+    /// Whether after-call work goes on until a disposition is given.
+    pub disposition_required: bool,
+    /// How often the queues' members are compared with the operators' states.
+    #[serde(rename = "audit_seconds", deserialize_with = "values::seconds::<_, 1, 3600>")]
+    pub audit: Duration,
 }
 
 /// `[log]`

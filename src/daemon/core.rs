@@ -43,6 +43,7 @@ use crate::directory::card::Card;
 use crate::directory::{Directory, Found};
 use crate::identity::Identity;
 use crate::ids::{CallId, ChannelId};
+use crate::operator::{Floor, People, Presence};
 use crate::supervision::{self, Supervisions};
 use crate::transfer::Transfers;
 
@@ -71,6 +72,8 @@ pub(super) struct Parts {
     pub(super) tasks: TaskTracker,
     pub(super) figures: Figures,
     pub(super) notify: Notify,
+    pub(super) people: People,
+    pub(super) presence: Presence,
 }
 
 /// The core's own state beside the model.
@@ -87,6 +90,7 @@ pub(super) struct Core {
     pub(super) transfers: Transfers,
     /// Who waits for the answer to a step of a transfer.
     pub(super) transferring: Waiting,
+    pub(super) floor: Floor,
 }
 
 impl Core {
@@ -94,6 +98,7 @@ impl Core {
     pub(super) async fn run(
         parts: Parts,
         supervision: Supervisions,
+        floor: Floor,
         mut events: Events,
         mut commands: mpsc::Receiver<Given>,
         shutdown: CancellationToken,
@@ -114,7 +119,10 @@ impl Core {
             supervision,
             transfers,
             transferring,
+            floor,
         };
+        let (mut roster, presence) = (core.parts.people.watch(), core.parts.presence.clone());
+        core.floor_people();
         loop {
             let due = core.poll_timeout().map(|at| core.clock.instant_of(at));
             tokio::select! {
@@ -126,6 +134,8 @@ impl Core {
                     Some(batch) => batch.into_iter().for_each(|event| core.take(event)),
                     None => return,
                 },
+                counts = presence.changed() => core.floor_desktops(counts),
+                Ok(()) = roster.changed() => core.floor_people(),
                 () = sleep_until(due) => {
                     let now = core.clock.now();
                     core.model.handle_timeout(now);
@@ -133,8 +143,10 @@ impl Core {
                     core.drain_transfers();
                     core.drain();
                     core.supervision_timeout();
+                    core.floor_timeout();
                 }
             }
+            core.drain_floor();
         }
     }
 
@@ -232,13 +244,19 @@ impl Core {
         if listed {
             self.transfers.reconcile(now, &self.model);
         }
+        let listed_at = listed.then_some(now);
         // What a pop says of a transfer is told before the pop, its end before the call's.
         self.drain_transfers();
         self.drain();
+        if let Some(now) = listed_at {
+            self.floor.listed(now);
+        }
+        self.drain_floor();
     }
 
     fn poll_timeout(&self) -> Option<Timestamp> {
-        let beside = [self.transfers.poll_timeout(), self.supervision.poll_timeout()];
+        let beside =
+            [self.transfers.poll_timeout(), self.supervision.poll_timeout(), self.floor.poll_timeout()];
         beside.into_iter().flatten().chain(self.model.poll_timeout()).min()
     }
 
@@ -253,6 +271,7 @@ impl Core {
                         self.mark_transfer(&mut draft);
                     }
                     self.parts.bus.publish(draft);
+                    self.floor_notice(&notice);
                     if let Some(record) = self.journal.note(&notice, self.parts.directory.plan()) {
                         self.parts.clerk.file(record);
                     }

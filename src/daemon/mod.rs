@@ -16,6 +16,7 @@ mod core;
 mod figures;
 mod journal;
 mod link;
+mod operators;
 mod orders;
 mod records;
 mod supervise;
@@ -39,7 +40,7 @@ use crate::command::Commands;
 use crate::config::{Config, ConfigError};
 use crate::directory::{Directory, DirectoryOptions};
 use crate::gateway::{self, App, Metrics};
-use crate::operator::People;
+use crate::operator::{Floor, People, Presence};
 use crate::store::{Store, StoreError};
 
 /// How often accounts that another process changed are read anew.
@@ -107,6 +108,7 @@ pub async fn run_on(
     let (pbx, events) = client::connect(config.pbx.link(seed)?, link_shutdown.clone());
     let metrics = Arc::new(Metrics::default());
     let figures = Figures::registered(&metrics);
+    let presence = Presence::default();
     let parts = Parts {
         plan: config.plan(),
         bus: bus.clone(),
@@ -116,11 +118,14 @@ pub async fn run_on(
         tasks: tasks.clone(),
         figures,
         notify: config.supervision.notify,
+        people: people.clone(),
+        presence: presence.clone(),
     };
     let (commands, given) = Commands::channel();
     tasks.spawn(Core::run(
         parts,
         supervise::machine(&config.supervision),
+        Floor::new(config.floor()),
         events,
         given,
         link_shutdown.clone(),
@@ -132,6 +137,7 @@ pub async fn run_on(
         store: store.clone(),
         directory,
         people,
+        presence,
         commands,
         transfers: config.transfers(),
         metrics,

@@ -53,6 +53,7 @@ impl Core {
                 let done = self.ask_help(&actor, call);
                 answer(reply, done);
             }
+            Command::Operator(command) => self.operator(&actor, command, reply),
             Command::Transfer(command) => self.transfer(&actor, command, reply),
         }
     }

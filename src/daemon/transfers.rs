@@ -52,6 +52,8 @@ impl Core {
                 }
                 Output::Notice(notice) => {
                     self.make_way(&notice);
+                    let (now, view) = (self.clock.now(), &notice.view);
+                    self.floor.transfer(now, view.call, &view.operator, view.is_under_way());
                     self.journal.note_transfer(&notice);
                     if let Some(draft) = announce_transfer(&notice) {
                         self.parts.bus.publish(draft);

@@ -58,7 +58,7 @@ use crate::bus::Bus;
 use crate::command::Commands;
 use crate::config::GatewayConfig;
 use crate::directory::Directory;
-use crate::operator::People;
+use crate::operator::{People, Presence};
 use crate::store::Store;
 use crate::transfer;
 
@@ -79,6 +79,8 @@ pub struct App {
     pub directory: Directory,
     /// Who is who; refreshed from the store by the gateway.
     pub people: People,
+    /// Whose desktops follow the events.
+    pub presence: Presence,
     /// Where orders about calls are given.
     pub commands: Commands,
     /// Who may be transferred to, and how.

@@ -53,7 +53,7 @@ fn kinds() -> utoipa::openapi::schema::Object {
         calls::list, calls::show, calls::acknowledge, calls::control,
         supervisions::begin, supervisions::list, supervisions::switch, supervisions::stop, supervisions::help,
         transfers::create, transfers::list, transfers::show, transfers::complete, transfers::cancel,
-        operators::list,
+        operators::list, operators::options, operators::set_state, operators::extend, operators::finish,
         accounts::list, accounts::create, accounts::show, accounts::change, accounts::delete,
         customers::list, customers::create, customers::show, customers::change, customers::delete,
         contacts::list, contacts::create, contacts::show, contacts::change, contacts::delete,

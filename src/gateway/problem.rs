@@ -16,6 +16,7 @@ use crate::bus::SubscribeError;
 use crate::command::Refusal;
 use crate::directory::EditError;
 use crate::identity::printable;
+use crate::operator::StateView;
 use crate::store::StoreError;
 
 /// Longest detail, in characters; it may quote the client's own words.
@@ -68,6 +69,8 @@ kinds! {
     UnknownCall = NOT_FOUND "unknown-call" "There is no such call",
     /// There is no such transfer, it is forgotten, or it is out of sight.
     UnknownTransfer = NOT_FOUND "unknown-transfer" "There is no such transfer",
+    /// There is no such operator, or she is out of sight.
+    UnknownOperator = NOT_FOUND "unknown-operator" "There is no such operator",
     /// There is no such record.
     UnknownRecord = NOT_FOUND "unknown-record" "There is no such record",
     /// The path exists, the method does not.
@@ -76,6 +79,10 @@ kinds! {
     RequestTimeout = REQUEST_TIMEOUT "request-timeout" "The request took too long",
     /// It does not fit what is going on with the call.
     CallConflict = CONFLICT "call-conflict" "That does not fit the call now",
+    /// The operator's state is no longer the one that was seen.
+    StateChanged = CONFLICT "state-changed" "The state has changed meanwhile",
+    /// It does not fit what the operator is doing now.
+    StateConflict = CONFLICT "state-conflict" "That does not fit what the operator is doing now",
     /// Another record has the value already.
     ValueTaken = CONFLICT "value-taken" "The value belongs to another record",
     /// The same request is under way.
@@ -110,7 +117,7 @@ impl Kind {
     /// A problem of this kind.
     pub(crate) fn with(self, detail: impl AsRef<str>) -> Problem {
         let detail = printable(detail.as_ref(), DETAIL_CHARS_MAX).map(|text| text.to_string());
-        Problem { kind: self, detail, retry_after: None }
+        Problem { kind: self, detail, retry_after: None, current: None }
     }
 }
 
@@ -120,6 +127,7 @@ pub(crate) struct Problem {
     kind: Kind,
     detail: Option<String>,
     retry_after: Option<Duration>,
+    current: Option<Box<StateView>>,
 }
 
 impl Problem {
@@ -132,7 +140,7 @@ impl Problem {
 
 impl From<Kind> for Problem {
     fn from(kind: Kind) -> Self {
-        Self { kind, detail: None, retry_after: None }
+        Self { kind, detail: None, retry_after: None, current: None }
     }
 }
 
@@ -151,6 +159,9 @@ pub(crate) struct ProblemBody {
     /// What it was this time.
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
+    /// How the operator is now (`state-changed`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    current: Option<Box<StateView>>,
 }
 
 fn types() -> utoipa::openapi::schema::Object {
@@ -163,7 +174,8 @@ fn types() -> utoipa::openapi::schema::Object {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let (kind, status, title) = self.kind.row();
-        let body = ProblemBody { kind, title, status: status.as_u16(), detail: self.detail };
+        let body =
+            ProblemBody { kind, title, status: status.as_u16(), detail: self.detail, current: self.current };
         let mut response = (status, Json(body)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
@@ -197,8 +209,13 @@ impl From<Refusal> for Problem {
         let kind = match &refusal {
             Refusal::UnknownCall => return Kind::UnknownCall.into(),
             Refusal::UnknownSupervision => Kind::UnknownRecord,
+            Refusal::UnknownOperator => return Kind::UnknownOperator.into(),
+            Refusal::Stale(view) => {
+                return Self { current: Some(view.clone()), ..Kind::StateChanged.with(refusal.to_string()) };
+            }
             Refusal::UnknownTransfer => return Kind::UnknownTransfer.into(),
             Refusal::NotPermitted(_) => Kind::NotPermitted,
+            Refusal::StateConflict(_) => Kind::StateConflict,
             Refusal::Conflict(_) => Kind::CallConflict,
             Refusal::Invalid(_) => Kind::InvalidBody,
             Refusal::PbxRefused(_) => Kind::PbxRefused,

@@ -17,7 +17,7 @@ use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderValue, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, patch, post};
+use axum::routing::{delete, get, patch, post, put};
 use tokio_util::sync::CancellationToken;
 
 use super::bearers::Bearers;
@@ -80,6 +80,10 @@ pub(crate) fn router(gate: Arc<Gate>) -> Router {
         .route("/v1/transfers/{transfer}/complete", post(transfers::complete))
         .route("/v1/transfers/{transfer}/cancel", post(transfers::cancel))
         .route("/v1/operators", get(operators::list))
+        .route("/v1/operators/options", get(operators::options))
+        .route("/v1/operators/{operator}/state", put(operators::set_state))
+        .route("/v1/operators/{operator}/wrap-up/extend", post(operators::extend))
+        .route("/v1/operators/{operator}/wrap-up/finish", post(operators::finish))
         .route("/v1/accounts", get(accounts::list).post(accounts::create))
         .route("/v1/accounts/{account}", get(accounts::show).patch(accounts::change).delete(accounts::delete))
         .route("/v1/customers", get(customers::list).post(customers::create))

@@ -62,6 +62,9 @@ pub(crate) struct SessionView {
     /// The person's record.
     #[schema(value_type = uuid::Uuid)]
     user: RecordId,
+    /// This sign-in; events name it where it acted.
+    #[schema(value_type = uuid::Uuid)]
+    session: RecordId,
     /// The person's name.
     name: String,
     /// Its reading.
@@ -81,9 +84,10 @@ pub(crate) struct SessionView {
 }
 
 impl SessionView {
-    fn of(person: &Person, team: Option<String>, expires_at: Option<Timestamp>) -> Self {
+    fn of(person: &Person, session: RecordId, team: Option<String>, expires_at: Option<Timestamp>) -> Self {
         Self {
             user: person.id,
+            session,
             name: person.name.clone(),
             kana: person.kana.clone(),
             role: person.role,
@@ -163,8 +167,8 @@ async fn begin(gate: &Gate, user: &UserRecord, now: Timestamp) -> Result<Respons
         label: String::new(),
         expires_at: Some(expires_at),
     };
-    gate.app.store.add_token(&draft, now).await?;
-    let view = SessionView::of(&user.person, user.team.clone(), Some(expires_at));
+    let session = gate.app.store.add_token(&draft, now).await?;
+    let view = SessionView::of(&user.person, session, user.team.clone(), Some(expires_at));
     // Without Max-Age: the browser forgets it when it closes. Its real end is on our side.
     let mut response = (StatusCode::CREATED, Json(view)).into_response();
     set_cookie(gate, &mut response, &token.expose(), "");
@@ -198,7 +202,7 @@ fn set_cookie(gate: &Gate, response: &mut Response, value: &str, more: &str) {
 pub(crate) async fn show(State(gate): State<Arc<Gate>>, caller: Caller) -> Json<SessionView> {
     let roster = gate.app.people.current();
     let team = caller.person.team.and_then(|id| roster.team(id)).map(|team| team.name.clone());
-    Json(SessionView::of(&caller.person, team, caller.expires_at))
+    Json(SessionView::of(&caller.person, caller.token, team, caller.expires_at))
 }
 
 /// Signs out: the token that is shown is revoked, and its streams end.

@@ -30,7 +30,7 @@ use super::routes::Gate;
 use crate::bus::event::wire_time;
 use crate::bus::{Ended, Event, EventId, First, PbxStatus, Snapshot, Subscription};
 use crate::call::view::CallView;
-use crate::operator::Roster;
+use crate::operator::{Attendance, Roster, StateView};
 
 /// The id to go on from, out of header or query.
 pub(crate) fn after(headers: &HeaderMap, asked: After) -> Result<Option<EventId>, Problem> {
@@ -91,6 +91,7 @@ pub(crate) struct Stream {
     roster: watch::Receiver<Arc<Roster>>,
     heartbeat: Interval,
     over: bool,
+    _attends: Attendance,
     _counted: super::metrics::StreamCount,
 }
 
@@ -107,6 +108,7 @@ struct FirstBody<'a, D> {
 struct SnapshotBody<'a> {
     pbx: &'a [PbxStatus],
     calls: &'a [Arc<CallView>],
+    operators: &'a [Arc<StateView>],
 }
 
 #[derive(Serialize)]
@@ -126,6 +128,7 @@ impl Stream {
         Ok(Self {
             gate: Arc::clone(gate),
             hold: gate.bearers.hold(caller.token, caller.person.id),
+            _attends: gate.app.presence.attend(caller.person.id),
             _counted: gate.app.metrics.stream_opened(),
             caller,
             subscription,
@@ -213,8 +216,8 @@ impl Stream {
         let now = self.gate.app.clock.now();
         match first {
             First::Resumed(id) => first_frame(id, "stream.resumed", now, ResumedBody {}),
-            First::Snapshot(Snapshot { id, pbx, calls }) => {
-                first_frame(id, "stream.snapshot", now, SnapshotBody { pbx, calls })
+            First::Snapshot(Snapshot { id, pbx, calls, operators }) => {
+                first_frame(id, "stream.snapshot", now, SnapshotBody { pbx, calls, operators })
             }
         }
     }

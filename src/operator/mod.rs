@@ -4,19 +4,38 @@
 //! does something, and the bus asks [`Viewer`] before it shows something; neither compares roles on its own.
 //! Everything here is in memory and answers without waiting; the store is read when people change.
 //!
-//! Operator states and after-call work will live beside this, keyed by the same extensions.
+//! | file | holds |
+//! |---|---|
+//! | `viewer.rs`, `role.rs` | sight, permissions |
+//! | `people.rs` | who is who, and who sits where |
+//! | `state.rs`, `machine.rs`, `floor.rs` | operator states and after-call work: words, one operator, everybody |
+//! | `command.rs` | what people ask of states |
+//! | `presence.rs` | whose desktops follow the events |
+//! | `token.rs`, `password.rs` | how people prove who they are |
 //!
-//! Read next: `viewer.rs` (sight), `role.rs` (permissions), `people.rs` (who is who), `token.rs` and
-//! `password.rs` (how they prove it).
+//! Read next: `viewer.rs`, then `machine.rs`.
 
+mod command;
+mod floor;
+mod machine;
 mod password;
 mod people;
+mod presence;
 mod role;
+mod state;
+#[cfg(test)]
+mod tests;
 mod token;
 mod viewer;
 
+pub use command::{Asked, Command, Options, Seat};
+pub use floor::{Floor, Member, NOTES_CHARS_MAX, Output, Settings, WHY_CHARS_MAX, WORD_CHARS_MAX, Wanted};
+pub use machine::{Activity, Finished, Operator, Saved, Terms, WRAP_UP_EXTENSIONS_MAX, WRAP_UPS_OPEN_MAX};
+
 pub use password::{PASSWORD_CHARS_MAX, PASSWORD_CHARS_MIN, PasswordError, PasswordHash};
 pub use people::{PERSON_TEXT_CHARS_MAX, People, Person, PersonTextError, Roster, Team, person_text};
+pub use presence::{Attendance, Presence};
 pub use role::{Permission, Role};
+pub use state::{ActorKind, By, Extended, PendingView, Phone, Rest, State, StateView, WrapUp};
 pub use token::{Token, TokenError, TokenHash};
 pub use viewer::Viewer;

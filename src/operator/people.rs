@@ -93,7 +93,7 @@ impl Roster {
         }
         let entry = |person: Arc<Person>| {
             let team = person.team.and_then(|t| members.get(&t)).cloned().unwrap_or_default();
-            let viewer = Viewer::new(person.role, person.extension.clone(), team);
+            let viewer = Viewer::new(person.role, person.extension.clone(), team).of(person.id);
             (person.id, Entry { person, viewer })
         };
         let people = people.into_iter().map(entry).collect();
@@ -124,6 +124,46 @@ impl Roster {
         self.teams.get(&id)
     }
 
+    /// All people, in no order.
+    pub fn everybody(&self) -> impl Iterator<Item = &Arc<Person>> {
+        self.people.values().map(|entry| &entry.person)
+    }
+
+    /// The same people where some sit elsewhere; who owns an extension where somebody else sits has none.
+    #[must_use]
+    fn seated(&self, seats: &HashMap<RecordId, Extension>) -> Self {
+        let sit = |person: &Arc<Person>| {
+            let mut person = Person::clone(person);
+            let taken = |home: &Extension| seats.iter().any(|(who, seat)| *who != person.id && seat == home);
+            match seats.get(&person.id) {
+                Some(seat) => person.extension = Some(seat.clone()),
+                None if person.extension.as_ref().is_some_and(taken) => person.extension = None,
+                None => {}
+            }
+            person
+        };
+        let mut people: Vec<Person> = self.everybody().map(sit).collect();
+        people.sort_unstable_by_key(|person| person.id);
+        Self::new(people, self.teams.values().cloned())
+    }
+
+    /// Operators and supervisors without an extension that `viewer` may see: who sits nowhere now.
+    #[must_use]
+    pub fn unseated(&self, viewer: &Viewer) -> Vec<Arc<Person>> {
+        let works = |person: &&Arc<Person>| {
+            person.extension.is_none() && matches!(person.role, Role::Operator | Role::Supervisor)
+        };
+        let team = viewer.user().and_then(|user| self.person(user)).and_then(|person| person.team);
+        let seen = |person: &&Arc<Person>| {
+            viewer.sees_everything()
+                || viewer.user() == Some(person.id)
+                || viewer.is_supervisor() && team.is_some() && person.team == team
+        };
+        let mut found: Vec<_> = self.everybody().filter(works).filter(seen).cloned().collect();
+        found.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        found
+    }
+
     /// Operators and supervisors with an extension that `viewer` may see, by extension.
     #[must_use]
     pub fn operators(&self, viewer: &Viewer) -> Vec<Arc<Person>> {
@@ -147,15 +187,49 @@ impl Roster {
 #[derive(Debug, Clone)]
 pub struct People {
     roster: watch::Sender<Arc<Roster>>,
+    seating: Arc<Mutex<Seating>>,
     /// Whose sight has changed: the latest event they may have had with their old eyes, once it is known.
     changed: Arc<Mutex<HashMap<RecordId, Option<EventId>>>>,
+}
+
+/// Everybody at their own extensions, and who sits elsewhere.
+#[derive(Debug)]
+struct Seating {
+    own: Arc<Roster>,
+    seats: HashMap<RecordId, Extension>,
 }
 
 impl People {
     /// Begins with this roster.
     #[must_use]
     pub fn new(roster: Roster) -> Self {
-        Self { roster: watch::Sender::new(Arc::new(roster)), changed: Arc::default() }
+        let own = Arc::new(roster);
+        let seating = Seating { own: Arc::clone(&own), seats: HashMap::new() };
+        Self {
+            roster: watch::Sender::new(own),
+            seating: Arc::new(Mutex::new(seating)),
+            changed: Arc::default(),
+        }
+    }
+
+    /// Everybody at their own extensions, whoever sits where.
+    #[must_use]
+    pub fn at_home(&self) -> Arc<Roster> {
+        Arc::clone(&self.seating().own)
+    }
+
+    /// `user` sits at `seat` from now on, or at her own extension again; `head` tells the latest event.
+    pub fn sit(&self, user: RecordId, seat: Option<Extension>, head: impl FnOnce() -> EventId) {
+        let mut seating = self.seating();
+        match seat {
+            Some(seat) => seating.seats.insert(user, seat),
+            None => seating.seats.remove(&user),
+        };
+        self.put(seating.own.seated(&seating.seats), head);
+    }
+
+    fn seating(&self) -> MutexGuard<'_, Seating> {
+        self.seating.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Everybody, now.
@@ -166,6 +240,12 @@ impl People {
 
     /// Puts `roster` in the place of the present one, if anything differs; `head` tells the latest event.
     pub fn replace(&self, roster: Roster, head: impl FnOnce() -> EventId) {
+        let mut seating = self.seating();
+        seating.own = Arc::new(roster);
+        self.put(seating.own.seated(&seating.seats), head);
+    }
+
+    fn put(&self, roster: Roster, head: impl FnOnce() -> EventId) {
         let mut concerned = Vec::new();
         self.roster.send_if_modified(|present| {
             if present.is_like(&roster) {

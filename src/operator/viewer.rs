@@ -12,14 +12,17 @@
 use std::sync::Arc;
 
 use super::role::Role;
+use super::state::StateView;
 use crate::bus::Audience;
 use crate::call::view::CallView;
-use crate::ids::Extension;
+use crate::ids::{Extension, RecordId};
 
 /// Somebody who looks at calls and events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Viewer {
     role: Role,
+    /// Whose eyes these are, where they are a person's.
+    user: Option<RecordId>,
     extension: Option<Extension>,
     /// Sorted; empty for everybody but supervisors.
     team: Arc<[Extension]>,
@@ -33,14 +36,26 @@ impl Viewer {
             if role == Role::Supervisor { team.into_iter().collect() } else { Vec::new() };
         members.sort_unstable();
         members.dedup();
-        Self { role, extension, team: members.into() }
+        Self { role, user: None, extension, team: members.into() }
+    }
+
+    /// The same eyes, as this person's.
+    #[must_use]
+    pub fn of(self, user: RecordId) -> Self {
+        Self { user: Some(user), ..self }
+    }
+
+    /// Whose eyes these are.
+    #[must_use]
+    pub fn user(&self) -> Option<RecordId> {
+        self.user
     }
 
     /// One who sees everything: the daemon itself, an administrator, another system.
     #[must_use]
     pub fn all_seeing(role: Role) -> Self {
         debug_assert!(matches!(role, Role::Admin | Role::System), "only these see everything");
-        Self { role, extension: None, team: Arc::default() }
+        Self { role, user: None, extension: None, team: Arc::default() }
     }
 
     /// The role.
@@ -99,6 +114,16 @@ impl Viewer {
             return self.sees_everything() || self.is_supervisor();
         }
         operators.any(|operator| self.sees_operator(operator))
+    }
+
+    /// Whether an operator who is now so is in sight. Who sits nowhere is nobody's team's: every supervisor sees her.
+    #[must_use]
+    pub fn sees_state(&self, view: &StateView) -> bool {
+        self.user == Some(view.id)
+            || view
+                .extension
+                .as_ref()
+                .map_or(self.sees_everything() || self.is_supervisor(), |e| self.sees_operator(e))
     }
 
     /// The extensions whose calls are in sight; none for those who see everything anyway.

@@ -120,6 +120,7 @@ impl Rig {
                 heartbeat: options.heartbeat,
             },
             bus,
+            presence: toritsugi::operator::Presence::default(),
             people: People::new(store.roster().await.unwrap()),
             directory: Directory::load(store.clone(), DirectoryOptions::default()).await.unwrap(),
             store,
