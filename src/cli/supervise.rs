@@ -148,7 +148,8 @@ impl Key {
 impl Supervise {
     pub(super) async fn run(self, mode: Mode) -> anyhow::Result<ExitCode> {
         let client = self.client.client()?;
-        // Before the order, so that nothing that follows it is missed.
+        // All of these before the order, so that nothing that follows it is missed: no event, no Ctrl-C.
+        let mut controls = Controls { keys: Keys::open(), signals: Signals::listen()? };
         let mut follow = Follow::start(client.clone(), EVENTS).await?;
         follow.next().await?;
         let target = if self.call { "call" } else { "operator" };
@@ -162,8 +163,14 @@ impl Supervise {
         let value: Value = client.post(SUPERVISIONS, &body).await?;
         let mut watch = Watch::new(client, &value, self.output)?;
         watch.changed(&value)?;
-        watch.run(&mut follow).await
+        watch.run(&mut follow, &mut controls).await
     }
+}
+
+/// What the supervisor at the terminal can do.
+struct Controls {
+    keys: Keys,
+    signals: Signals,
 }
 
 /// A session on the screen.
@@ -181,9 +188,7 @@ impl Watch {
         Ok(Self { client, view, output, line_is_open: false, stopping: false })
     }
 
-    async fn run(&mut self, follow: &mut Follow) -> anyhow::Result<ExitCode> {
-        let mut keys = Keys::open();
-        let mut signals = Signals::listen()?;
+    async fn run(&mut self, follow: &mut Follow, controls: &mut Controls) -> anyhow::Result<ExitCode> {
         let mut second = tokio::time::interval(Duration::from_secs(1));
         let mut stop_by: Option<tokio::time::Instant> = None;
         loop {
@@ -194,8 +199,8 @@ impl Watch {
                     }
                     None
                 }
-                key = keys.next() => key.map_or(Some(Key::Quit), Key::of),
-                () = signals.next() => Some(Key::Quit),
+                key = controls.keys.next() => key.map_or(Some(Key::Quit), Key::of),
+                () = controls.signals.next() => Some(Key::Quit),
                 _ = second.tick() => {
                     self.show()?;
                     None

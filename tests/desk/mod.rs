@@ -11,6 +11,7 @@ use futures_util::stream::BoxStream;
 use reqwest::{Response, StatusCode};
 use serde_json::Value;
 use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
@@ -23,6 +24,8 @@ pub(crate) struct Sse {
     text: Vec<u8>,
     /// The comments seen, heartbeats left out.
     pub(crate) comments: Vec<String>,
+    /// The kinds of the events seen, for the words of a test that waits in vain.
+    seen: Vec<String>,
 }
 
 impl Sse {
@@ -31,11 +34,18 @@ impl Sse {
             panic!("{} {}", response.status(), response.text().await.unwrap());
         }
         assert_eq!(response.headers()["content-type"], "text/event-stream");
-        Self { body: response.bytes_stream().boxed(), text: Vec::new(), comments: Vec::new() }
+        Self {
+            body: response.bytes_stream().boxed(),
+            text: Vec::new(),
+            comments: Vec::new(),
+            seen: Vec::new(),
+        }
     }
 
-    /// The next event; `None` at the end of the stream. Checks that `id:` is the id in the JSON.
+    /// The next event; `None` at the end of the stream. Checks that `id:` is the id in the JSON. Heartbeats do
+    /// not lengthen the wait.
     pub(crate) async fn next(&mut self) -> Option<Value> {
+        let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(end) = self.text.windows(2).position(|pair| pair == b"\n\n") {
                 let block: Vec<u8> = self.text.drain(..end + 2).collect();
@@ -44,8 +54,8 @@ impl Sse {
                 }
                 continue;
             }
-            let more = tokio::time::timeout(PATIENCE, self.body.next()).await.expect("an event in time");
-            match more {
+            let more = timeout_at(deadline, self.body.next()).await;
+            match more.unwrap_or_else(|_| panic!("no event in {PATIENCE:?}; so far: {:?}", self.seen)) {
                 Some(Ok(bytes)) => self.text.extend_from_slice(&bytes),
                 Some(Err(_)) | None => return None,
             }
@@ -64,6 +74,7 @@ impl Sse {
         }
         let event: Value = serde_json::from_str(&data?).unwrap();
         assert_eq!(event["id"].as_str(), id.as_deref());
+        self.seen.push(event["kind"].as_str().unwrap_or_default().to_owned());
         Some(event)
     }
 }
@@ -75,8 +86,9 @@ pub(crate) struct Ws(pub(crate) WebSocketStream<MaybeTlsStream<TcpStream>>);
 impl Ws {
     /// The next event, or the close code and reason.
     pub(crate) async fn next(&mut self) -> Result<Value, (u16, String)> {
+        let deadline = Instant::now() + PATIENCE;
         loop {
-            let message = tokio::time::timeout(PATIENCE, self.0.next()).await.expect("a message in time");
+            let message = timeout_at(deadline, self.0.next()).await.expect("a message in time");
             match message {
                 Some(Ok(Message::Text(text))) => return Ok(serde_json::from_str(&text).unwrap()),
                 Some(Ok(Message::Close(Some(frame)))) => {

@@ -45,7 +45,7 @@ pub(crate) use phone::Phone;
 pub(crate) use process::AsteriskVersion;
 pub(crate) use raw_sip::RawCall;
 pub(crate) use rig::{Lab, ManagerAccess};
-pub(crate) use sound::{Recording, Seconds, Tone};
+pub(crate) use sound::{Recording, Seconds, Tone, is_unbroken};
 
 use std::time::Duration;
 

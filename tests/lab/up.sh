@@ -16,7 +16,7 @@ HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 readonly HERE
 readonly PORTS_PER_LAB=10
 readonly PORT_BASE_MIN=21000 PORT_BASE_MAX=29990
-readonly BOOT_SECONDS_MAX=90
+readonly BOOT_SECONDS_MAX=90 ASK_SECONDS_MAX=15
 readonly STOP_SECONDS_MAX=5
 
 RUN_DIR="" VERSION=22 BASE="" WHILE_STDIN_OPEN=no
@@ -80,8 +80,12 @@ choose_ports() {
   die "no free ports between $PORT_BASE_MIN and $PORT_BASE_MAX on 127.0.0.x"
 }
 
-asterisk_in_root() {
-  if [[ "$ROOT" == / ]]; then asterisk "$@"; else chroot "$ROOT" /usr/sbin/asterisk "$@"; fi
+# $1 = most seconds, the rest: Asterisk's own arguments
+bounded() {
+  local command=(timeout --signal=KILL "$1" asterisk)
+  if [[ "$ROOT" != / ]]; then command=(timeout --signal=KILL "$1" chroot "$ROOT" /usr/sbin/asterisk); fi
+  shift
+  "${command[@]}" "$@"
 }
 
 # $1 = pbx | far. Sets STARTED_PID.
@@ -96,7 +100,8 @@ start() {
 # $1 = pbx | far, $2 = its pid
 await_boot() {
   local deadline=$((SECONDS + BOOT_SECONDS_MAX))
-  until asterisk_in_root -C "$INSIDE/$1/etc/asterisk.conf" -rx "core waitfullybooted" 2>/dev/null |
+  # A question asked too early in the boot may never be answered; then it is asked again.
+  until bounded "$ASK_SECONDS_MAX" -C "$INSIDE/$1/etc/asterisk.conf" -rx "core waitfullybooted" 2>/dev/null |
     grep -q "fully booted"; do
     if ! kill -0 "$2" 2>/dev/null; then
       say "the $1 Asterisk ended while it started; the end of its log:"
