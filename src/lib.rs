@@ -69,3 +69,8 @@ pub mod store;
 pub mod supervision;
 pub mod transfer;
 pub mod wire;
+
+// The stores' tests run over a private PostgreSQL, too.
+#[cfg(test)]
+#[path = "../tests/backends/mod.rs"]
+mod backends;

@@ -11,8 +11,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 use serde::Serialize;
-use toritsugi::config::Config;
-use toritsugi::store::{Condition, Store};
+use toritsugi::config::{Config, StoreConfig};
+use toritsugi::store::{Condition, Location, Store};
 
 use super::Global;
 use super::output::{Output, plain, print_json, print_line};
@@ -66,7 +66,7 @@ impl Finding {
 impl Check {
     pub(super) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
         let config = global.config()?;
-        let mut findings = vec![configuration(&config), store(&config.store.path).await, bus(&config)];
+        let mut findings = vec![configuration(&config), store(&config.store).await, bus(&config)];
         findings.extend(pbx::findings(&config.pbx, seed).await);
         if self.output.json {
             print_json(&findings)?;
@@ -95,16 +95,22 @@ fn configuration(config: &Config) -> Finding {
     Finding::ok("configuration", detail)
 }
 
-async fn store(path: &Path) -> Finding {
+async fn store(config: &StoreConfig) -> Finding {
     const WHAT: &str = "store";
-    let file = path.display();
-    match Store::inspect(path).await {
-        Ok(Condition::Current { schema }) => Finding::ok(WHAT, format!("{file}, schema {schema}")),
-        Ok(Condition::Older { schema, known }) => {
-            Finding::ok(WHAT, format!("{file}, schema {schema}; `serve` will bring it to {known}"))
+    let location = match config.location() {
+        Ok(location) => location,
+        Err(error) => return Finding::failed(WHAT, error.to_string()),
+    };
+    match (Store::inspect_at(&location).await, &location) {
+        (Ok(Condition::Current { schema }), _) => Finding::ok(WHAT, format!("{location}, schema {schema}")),
+        (Ok(Condition::Older { schema, known }), _) => {
+            Finding::ok(WHAT, format!("{location}, schema {schema}; `serve` will bring it to {known}"))
         }
-        Ok(Condition::Absent) => absent(path),
-        Err(error) => Finding::failed(WHAT, error.to_string()),
+        (Ok(Condition::Absent), Location::File(path)) => absent(path),
+        (Ok(Condition::Absent), Location::Postgres(_)) => {
+            Finding::ok(WHAT, format!("{location}, no tables yet; `serve` will make them"))
+        }
+        (Err(error), _) => Finding::failed(WHAT, error.to_string()),
     }
 }
 

@@ -36,11 +36,11 @@ pub(super) struct Explain {
 impl Explain {
     pub(super) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
         let config = global.config()?;
-        let path = &config.store.path;
-        if Store::inspect(path).await? == Condition::Absent {
-            anyhow::bail!("there is no database at {} yet; import accounts first", path.display());
+        let location = config.store.location()?;
+        if Store::inspect_at(&location).await? == Condition::Absent {
+            anyhow::bail!("there is no database at {location} yet; import accounts first");
         }
-        let store = Store::open(path).await?;
+        let store = Store::open_at(&location).await?;
         let directory = Directory::load(store, DirectoryOptions::from(&config.directory)).await?;
         let question = Question {
             dialled: Some(self.dialled),

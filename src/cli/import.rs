@@ -50,7 +50,7 @@ impl Import {
     pub(super) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
         let config = global.config()?;
         let file = File::open(&self.file).with_context(|| format!("cannot open {}", self.file.display()))?;
-        let store = Store::open(&config.store.path).await?;
+        let store = Store::open_at(&config.store.location()?).await?;
         let directory = Directory::load(store, DirectoryOptions::from(&config.directory)).await?;
         let options =
             ImportOptions { kind: self.kind.into(), encoding: self.encoding.into(), dry_run: self.dry_run };

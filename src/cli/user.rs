@@ -98,7 +98,7 @@ struct TokenArgs {
 impl User {
     pub(super) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
         let config = global.config()?;
-        let store = Store::open(&config.store.path).await?;
+        let store = Store::open_at(&config.store.location()?).await?;
         let done = match self.command {
             UserCommand::Add(add) => add.run(&store).await,
             UserCommand::List { output } => list(&store, output).await,

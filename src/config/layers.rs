@@ -30,10 +30,15 @@ const DEFAULT_ORIGIN: &str = "default.toml (built in)";
 const FREE_TABLES: [&str; 3] =
     ["directory.default_accounts", "transfer.accept_sounds", "transfer.extra_numbers"];
 /// Keys whose relative paths start at the file that names them.
-const PATH_KEYS: [&str; 4] =
-    ["pbx.event_secret_file", "pbx.action_secret_file", "pbx.tls.ca_file", "store.path"];
+const PATH_KEYS: [&str; 5] = [
+    "pbx.event_secret_file",
+    "pbx.action_secret_file",
+    "pbx.tls.ca_file",
+    "store.path",
+    "store.password_file",
+];
 /// Secrets, which only the environment may hold.
-const SECRET_KEYS: [&str; 2] = ["pbx.event_secret", "pbx.action_secret"];
+const SECRET_KEYS: [&str; 3] = ["pbx.event_secret", "pbx.action_secret", "store.password"];
 
 impl Config {
     /// The configuration of this process: the file given, else the one [`CONFIG_ENV`] names, else
@@ -201,6 +206,7 @@ impl Layers {
             })?;
         config.pbx.event_secret = self.secrets.remove("pbx.event_secret");
         config.pbx.action_secret = self.secrets.remove("pbx.action_secret");
+        config.store.password = self.secrets.remove("store.password");
         Ok(config)
     }
 }

@@ -15,6 +15,7 @@ use smol_str::SmolStr;
 use super::{Choice, ConfigError, ExtensionPattern, values};
 use crate::ids::{PbxId, QueueName};
 use crate::secret::Secret;
+use crate::store::{Location, PostgresAddress};
 
 /// Largest secret file that is read, in bytes.
 const SECRET_FILE_BYTES_MAX: u64 = 4096;
@@ -135,9 +136,17 @@ pub struct Credentials {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StoreConfig {
-    /// The SQLite database.
+    /// The SQLite database, used unless there is an address.
     #[serde(deserialize_with = "values::path")]
     pub path: PathBuf,
+    /// The address of a PostgreSQL database.
+    #[serde(deserialize_with = "values::postgres")]
+    url: Option<PostgresAddress>,
+    #[serde(deserialize_with = "values::optional_path")]
+    password_file: Option<PathBuf>,
+    /// From the environment only.
+    #[serde(skip)]
+    pub(super) password: Option<Secret>,
 }
 
 /// `[gateway]`
@@ -287,6 +296,22 @@ pub enum LogFormat {
     Json,
 }
 
+impl StoreConfig {
+    /// Where records are kept, with the password where a server wants one.
+    ///
+    /// # Errors
+    /// Names the key whose file cannot be read; never its content.
+    pub fn location(&self) -> Result<Location, ConfigError> {
+        let Some(address) = &self.url else { return Ok(Location::File(self.path.clone())) };
+        let password = match (&self.password, &self.password_file) {
+            (Some(password), _) => Some(password.clone()),
+            (None, Some(file)) => Some(read_secret(file, "store.password_file")?),
+            (None, None) => None,
+        };
+        Ok(Location::Postgres(address.clone().with_password(password)))
+    }
+}
+
 impl PbxConfig {
     /// Reads the secrets of both manager accounts.
     ///
@@ -296,7 +321,7 @@ impl PbxConfig {
         let login = |user: &SmolStr, key, given: &Option<Secret>, file: &Option<PathBuf>| {
             let secret = match (given, file) {
                 (Some(secret), _) => secret.clone(),
-                (None, Some(file)) => read_secret(file, key)?,
+                (None, Some(file)) => read_secret(file, &format!("pbx.{key}_secret_file"))?,
                 (None, None) => return Err(no_secret(key)),
             };
             Ok(Login { user: user.clone(), secret })
@@ -325,11 +350,8 @@ fn no_secret(key: &str) -> ConfigError {
 /// The first line of `file`.
 fn read_secret(file: &Path, key: &str) -> Result<Secret, ConfigError> {
     use std::io::Read;
-    let error = |reason: String| ConfigError::Key {
-        origin: file.display().to_string(),
-        key: format!("pbx.{key}_secret_file"),
-        reason,
-    };
+    let error =
+        |reason: String| ConfigError::Key { origin: file.display().to_string(), key: key.into(), reason };
     let mut text = String::new();
     std::fs::File::open(file)
         .and_then(|f| f.take(SECRET_FILE_BYTES_MAX).read_to_string(&mut text))

@@ -11,6 +11,8 @@ use serde::de::{Error, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 use smol_str::SmolStr;
 
+use crate::store::PostgresAddress;
+
 struct Whole {
     min: u64,
     max: u64,
@@ -122,6 +124,12 @@ pub(super) fn optional_path<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Pa
 /// A file.
 pub(super) fn path<'de, D: Deserializer<'de>>(d: D) -> Result<PathBuf, D::Error> {
     optional_path(d)?.ok_or_else(|| D::Error::custom("must name a file"))
+}
+
+/// The address of a PostgreSQL database, or `None` for "".
+pub(super) fn postgres<'de, D: Deserializer<'de>>(d: D) -> Result<Option<PostgresAddress>, D::Error> {
+    let text = String::deserialize(d)?;
+    if text.is_empty() { Ok(None) } else { PostgresAddress::parse(&text).map(Some).map_err(D::Error::custom) }
 }
 
 /// A word, or `None` for "".

@@ -93,7 +93,7 @@ pub async fn run_on(
     shutdown: CancellationToken,
 ) -> Result<(), RunError> {
     let tasks = TaskTracker::new();
-    let store = Store::open(&config.store.path).await?;
+    let store = Store::open_at(&config.store.location()?).await?;
     let directory = Directory::load(store.clone(), DirectoryOptions::from(&config.directory)).await?;
     let people = People::new(store.roster().await?);
     let bus = Bus::new(BusSettings {

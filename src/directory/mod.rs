@@ -22,8 +22,21 @@ mod index;
 pub mod lookup;
 pub mod numbers;
 pub mod record;
+// The same battery over both stores.
 #[cfg(test)]
-mod tests;
+#[path = "."]
+mod over_sqlite {
+    use crate::store::sqlite::empty_store;
+    #[path = "tests.rs"]
+    mod tests;
+}
+#[cfg(test)]
+#[path = "."]
+mod over_postgres {
+    use crate::store::postgres::empty_store;
+    #[path = "tests.rs"]
+    mod tests;
+}
 
 pub use edit::EditError;
 pub use lookup::{Directory, DirectoryOptions, Found};

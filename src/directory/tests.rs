@@ -5,28 +5,27 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::card::{Card, MatchedBy};
-use super::explain::{CustomersWhy, Question, Verdict};
-use super::hours::Hours;
-use super::record::{AccountFields, ContactFields, CustomerFields};
-use super::*;
+use crate::directory::card::{Card, MatchedBy};
+use crate::directory::explain::{CustomersWhy, Question, Verdict};
+use crate::directory::hours::Hours;
+use crate::directory::record::{AccountFields, ContactFields, CustomerFields};
+use crate::directory::*;
 use crate::identity::{Caller, DialledSource, DiversionSource, Identity, Presentation};
 use crate::ids::{CallId, ChannelId, PbxId, RecordId};
 use crate::store::history::CUSTOMERS_PER_CARD_MAX;
-use crate::store::{CustomerFilter, FinishedCall, Store, StoreError};
+use crate::store::{CustomerFilter, FinishedCall, StoreError};
 
 const AT: Timestamp = Timestamp::UNIX_EPOCH;
 
 struct World {
-    _dir: tempfile::TempDir,
+    _keeps: Box<dyn std::any::Any>,
     directory: Directory,
     sakura: RecordId,
     minato: RecordId,
 }
 
 async fn world() -> World {
-    let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(&dir.path().join("toritsugi.db")).await.unwrap();
+    let (keeps, store) = super::empty_store().await;
     let options = DirectoryOptions {
         default_accounts: [("trunk-3".into(), "A003".into())].into(),
         ..DirectoryOptions::default()
@@ -56,7 +55,7 @@ async fn world() -> World {
         };
         directory.create_customer(fields, AT).await.unwrap();
     }
-    World { _dir: dir, directory, sakura: ids[0], minato: ids[1] }
+    World { _keeps: Box::new(keeps), directory, sakura: ids[0], minato: ids[1] }
 }
 
 fn call(diverted_by: &[(DiversionSource, &str)], dialled: &[&str], caller: Option<&str>) -> Identity {

@@ -19,9 +19,7 @@ impl Accounts<'_> {
     /// The store failed.
     pub async fn page(&self, after: Option<RecordId>, limit: u32) -> Result<Page<Account>, StoreError> {
         let limit = bounded(limit);
-        let accounts = match self.0 {
-            Store::Sqlite(db) => db.accounts_after(after, i64::from(limit) + 1).await?,
-        };
+        let accounts = each!(self.0, db => db.accounts_after(after, i64::from(limit) + 1).await?);
         Ok(Page::of(accounts, limit, |account| account.id))
     }
 
@@ -30,9 +28,7 @@ impl Accounts<'_> {
     /// # Errors
     /// The store failed.
     pub async fn all(&self) -> Result<(Vec<Account>, i64), StoreError> {
-        match self.0 {
-            Store::Sqlite(db) => db.all_accounts().await,
-        }
+        each!(self.0, db => db.all_accounts().await)
     }
 
     /// A number that grows with every change of any account.
@@ -40,9 +36,7 @@ impl Accounts<'_> {
     /// # Errors
     /// The store failed.
     pub async fn version(&self) -> Result<i64, StoreError> {
-        match self.0 {
-            Store::Sqlite(db) => db.accounts_version().await,
-        }
+        each!(self.0, db => db.accounts_version().await)
     }
 
     /// One account.
@@ -50,9 +44,7 @@ impl Accounts<'_> {
     /// # Errors
     /// The store failed.
     pub async fn find(&self, id: RecordId) -> Result<Option<Account>, StoreError> {
-        match self.0 {
-            Store::Sqlite(db) => db.account(id).await,
-        }
+        each!(self.0, db => db.account(id).await)
     }
 
     /// Keeps a new account.
@@ -60,9 +52,7 @@ impl Accounts<'_> {
     /// # Errors
     /// [`StoreError::Taken`] when the code or a number belongs to another account; or the store failed.
     pub async fn create(&self, account: &CheckedAccount, at: Timestamp) -> Result<Account, StoreError> {
-        match self.0 {
-            Store::Sqlite(db) => db.create_account(account, at).await,
-        }
+        each!(self.0, db => db.create_account(account, at).await)
     }
 
     /// Replaces an account's fields.
@@ -75,9 +65,7 @@ impl Accounts<'_> {
         account: &CheckedAccount,
         at: Timestamp,
     ) -> Result<Account, StoreError> {
-        match self.0 {
-            Store::Sqlite(db) => db.update_account(id, account, at).await,
-        }
+        each!(self.0, db => db.update_account(id, account, at).await)
     }
 
     /// Deletes an account with its customers, contacts and messages; its finished calls stay.
@@ -85,8 +73,6 @@ impl Accounts<'_> {
     /// # Errors
     /// [`StoreError::Missing`], or the store failed.
     pub async fn delete(&self, id: RecordId) -> Result<(), StoreError> {
-        match self.0 {
-            Store::Sqlite(db) => db.delete_account(id).await,
-        }
+        each!(self.0, db => db.delete_account(id).await)
     }
 }

@@ -37,9 +37,7 @@ impl Store {
     /// # Errors
     /// The store cannot be written.
     pub async fn record_audit(&self, entry: &AuditEntry) -> Result<(), StoreError> {
-        match self {
-            Self::Sqlite(db) => db.record_audit(entry).await,
-        }
+        each!(self, db => db.record_audit(entry).await)
     }
 
     /// The newest entries whose action begins with `action`, newest first; at most [`AUDIT_PAGE_MAX`].
@@ -47,8 +45,6 @@ impl Store {
     /// # Errors
     /// The store cannot be read.
     pub async fn audit(&self, action: &str, limit: u32) -> Result<Vec<AuditEntry>, StoreError> {
-        match self {
-            Self::Sqlite(db) => db.audit(action, limit.min(AUDIT_PAGE_MAX)).await,
-        }
+        each!(self, db => db.audit(action, limit.min(AUDIT_PAGE_MAX)).await)
     }
 }

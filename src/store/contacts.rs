@@ -26,9 +26,7 @@ impl Contacts<'_> {
         limit: u32,
     ) -> Result<Page<Contact>, StoreError> {
         let limit = bounded(limit);
-        let contacts = match self.0 {
-            Store::Sqlite(db) => db.contacts_after(account, after, i64::from(limit) + 1).await?,
-        };
+        let contacts = each!(self.0, db => db.contacts_after(account, after, i64::from(limit) + 1).await?);
         Ok(Page::of(contacts, limit, |contact| contact.id))
     }
 
@@ -38,9 +36,7 @@ impl Contacts<'_> {
     /// # Errors
     /// The store failed.
     pub async fn in_order(&self, account: RecordId) -> Result<Vec<Contact>, StoreError> {
-        match self.0 {
-            Store::Sqlite(db) => db.contacts_in_order(account).await,
-        }
+        each!(self.0, db => db.contacts_in_order(account).await)
     }
 
     /// One contact.
@@ -48,9 +44,7 @@ impl Contacts<'_> {
     /// # Errors
     /// The store failed.
     pub async fn find(&self, id: RecordId) -> Result<Option<Contact>, StoreError> {
-        match self.0 {
-            Store::Sqlite(db) => db.contact(id).await,
-        }
+        each!(self.0, db => db.contact(id).await)
     }
 
     /// Keeps a new contact.
@@ -59,9 +53,7 @@ impl Contacts<'_> {
     /// [`StoreError::Taken`] when the account has a contact of that code, [`StoreError::Missing`] when there is
     /// no such account; or the store failed.
     pub async fn create(&self, contact: &CheckedContact, at: Timestamp) -> Result<Contact, StoreError> {
-        match self.0 {
-            Store::Sqlite(db) => db.create_contact(contact, at).await,
-        }
+        each!(self.0, db => db.create_contact(contact, at).await)
     }
 
     /// Replaces a contact's fields.
@@ -74,9 +66,7 @@ impl Contacts<'_> {
         contact: &CheckedContact,
         at: Timestamp,
     ) -> Result<Contact, StoreError> {
-        match self.0 {
-            Store::Sqlite(db) => db.update_contact(id, contact, at).await,
-        }
+        each!(self.0, db => db.update_contact(id, contact, at).await)
     }
 
     /// Deletes a contact.
@@ -84,8 +74,6 @@ impl Contacts<'_> {
     /// # Errors
     /// [`StoreError::Missing`], or the store failed.
     pub async fn delete(&self, id: RecordId) -> Result<(), StoreError> {
-        match self.0 {
-            Store::Sqlite(db) => db.delete_contact(id).await,
-        }
+        each!(self.0, db => db.delete_contact(id).await)
     }
 }

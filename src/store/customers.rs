@@ -37,9 +37,7 @@ impl Customers<'_> {
         limit: u32,
     ) -> Result<Page<Customer>, StoreError> {
         let limit = bounded(limit);
-        let customers = match self.0 {
-            Store::Sqlite(db) => db.customers_after(filter, after, i64::from(limit) + 1).await?,
-        };
+        let customers = each!(self.0, db => db.customers_after(filter, after, i64::from(limit) + 1).await?);
         Ok(Page::of(customers, limit, |customer| customer.id))
     }
 
@@ -48,9 +46,7 @@ impl Customers<'_> {
     /// # Errors
     /// The store failed.
     pub async fn find(&self, id: RecordId) -> Result<Option<Customer>, StoreError> {
-        match self.0 {
-            Store::Sqlite(db) => db.customer(id).await,
-        }
+        each!(self.0, db => db.customer(id).await)
     }
 
     /// Keeps a new customer.
@@ -59,9 +55,7 @@ impl Customers<'_> {
     /// [`StoreError::Taken`] when the account has a customer of that code, [`StoreError::Missing`] when there is
     /// no such account; or the store failed.
     pub async fn create(&self, customer: &CheckedCustomer, at: Timestamp) -> Result<Customer, StoreError> {
-        match self.0 {
-            Store::Sqlite(db) => db.create_customer(customer, at).await,
-        }
+        each!(self.0, db => db.create_customer(customer, at).await)
     }
 
     /// Replaces a customer's fields.
@@ -74,9 +68,7 @@ impl Customers<'_> {
         customer: &CheckedCustomer,
         at: Timestamp,
     ) -> Result<Customer, StoreError> {
-        match self.0 {
-            Store::Sqlite(db) => db.update_customer(id, customer, at).await,
-        }
+        each!(self.0, db => db.update_customer(id, customer, at).await)
     }
 
     /// Deletes a customer.
@@ -84,8 +76,6 @@ impl Customers<'_> {
     /// # Errors
     /// [`StoreError::Missing`], or the store failed.
     pub async fn delete(&self, id: RecordId) -> Result<(), StoreError> {
-        match self.0 {
-            Store::Sqlite(db) => db.delete_customer(id).await,
-        }
+        each!(self.0, db => db.delete_customer(id).await)
     }
 }

@@ -2,6 +2,9 @@
 
 use std::path::PathBuf;
 
+use sqlx::error::DatabaseError;
+use sqlx::sqlite::SqliteError;
+
 /// Why the store could not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -21,6 +24,16 @@ pub enum StoreError {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
+        reason: String,
+        /// What to do about it.
+        advice: &'static str,
+    },
+    /// The PostgreSQL server can't be reached, or its database can't be used.
+    #[error("cannot use the database {server}: {reason}; {advice}")]
+    Server {
+        /// The server and the database.
+        server: String,
+        /// What it said.
         reason: String,
         /// What to do about it.
         advice: &'static str,
@@ -48,11 +61,22 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Whether the same request may succeed later without anybody acting.
+    /// Whether the same request may succeed later without anybody acting on what was asked: the store is busy, or
+    /// away and somebody brings it back.
     #[must_use]
     pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Busy | Self::Failed(sqlx::Error::PoolTimedOut))
+        match self {
+            Self::Busy => true,
+            Self::Failed(sqlx::Error::PoolTimedOut | sqlx::Error::Io(_) | sqlx::Error::Protocol(_)) => true,
+            Self::Failed(sqlx::Error::Database(error)) => error.code().is_some_and(|code| is_away(&code)),
+            _ => false,
+        }
     }
+}
+
+/// PostgreSQL's classes of what goes by: connections lost, resources, locks, the server stopping or starting.
+fn is_away(code: &str) -> bool {
+    code.len() == 5 && matches!(&code[..2], "08" | "40" | "53" | "57" | "58")
 }
 
 impl From<sqlx::Error> for StoreError {
@@ -60,6 +84,7 @@ impl From<sqlx::Error> for StoreError {
         // SQLITE_BUSY and SQLITE_LOCKED, with their extended forms.
         let busy = error
             .as_database_error()
+            .and_then(|e| e.try_downcast_ref::<SqliteError>())
             .and_then(|e| e.code())
             .and_then(|code| code.parse::<u32>().ok())
             .is_some_and(|code| matches!(code & 0xff, 5 | 6));

@@ -149,9 +149,7 @@ impl Store {
     /// # Errors
     /// The store failed or was busy for too long; nothing was kept.
     pub async fn record_call(&self, call: &FinishedCall) -> Result<(), StoreError> {
-        match self {
-            Self::Sqlite(db) => db.record_call(call).await,
-        }
+        each!(self, db => db.record_call(call).await)
     }
 
     /// A finished call with its segments.
@@ -159,9 +157,7 @@ impl Store {
     /// # Errors
     /// The store failed.
     pub async fn finished_call(&self, id: CallId) -> Result<Option<FinishedCall>, StoreError> {
-        match self {
-            Self::Sqlite(db) => db.finished_call(id).await,
-        }
+        each!(self, db => db.finished_call(id).await)
     }
 
     /// The latest finished calls (of one account) that were offered before `before`, newest first, without
@@ -175,9 +171,7 @@ impl Store {
         before: Option<Timestamp>,
         limit: u32,
     ) -> Result<Vec<FinishedCall>, StoreError> {
-        match self {
-            Self::Sqlite(db) => db.finished_calls(account, before, limit.min(FINISHED_CALLS_PAGE_MAX)).await,
-        }
+        each!(self, db => db.finished_calls(account, before, limit.min(FINISHED_CALLS_PAGE_MAX)).await)
     }
 
     /// The customers of `account` with the number `key`, best first (this is their first number, they called
@@ -186,8 +180,6 @@ impl Store {
     /// # Errors
     /// The store failed.
     pub async fn acquaintance(&self, account: RecordId, key: &str) -> Result<Acquaintance, StoreError> {
-        match self {
-            Self::Sqlite(db) => db.acquaintance(account, key).await,
-        }
+        each!(self, db => db.acquaintance(account, key).await)
     }
 }

@@ -1,7 +1,8 @@
-//! Ids as 16-byte columns.
+//! Ids as columns: 16 bytes in SQLite, the type `uuid` in PostgreSQL.
 
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
+use sqlx::postgres::{PgArgumentBuffer, PgTypeInfo, PgValueRef, Postgres};
 use sqlx::sqlite::{Sqlite, SqliteArgumentsBuffer, SqliteTypeInfo, SqliteValueRef};
 use sqlx::{Decode, Encode, Type};
 use uuid::Uuid;
@@ -27,6 +28,25 @@ macro_rules! sixteen_bytes {
             fn decode(value: SqliteValueRef<'r>) -> Result<Self, BoxDynError> {
                 let bytes = <Vec<u8> as Decode<'r, Sqlite>>::decode(value)?;
                 $from(Uuid::from_slice(&bytes)?)
+            }
+        }
+
+        impl Type<Postgres> for $id {
+            fn type_info() -> PgTypeInfo {
+                <Uuid as Type<Postgres>>::type_info()
+            }
+        }
+
+        impl Encode<'_, Postgres> for $id {
+            fn encode_by_ref(&self, arguments: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
+                let uuid: Uuid = $uuid(self);
+                <Uuid as Encode<'_, Postgres>>::encode_by_ref(&uuid, arguments)
+            }
+        }
+
+        impl<'r> Decode<'r, Postgres> for $id {
+            fn decode(value: PgValueRef<'r>) -> Result<Self, BoxDynError> {
+                $from(<Uuid as Decode<'r, Postgres>>::decode(value)?)
             }
         }
     };

@@ -4,7 +4,7 @@
 
 use jiff::Timestamp;
 
-use super::{Store, StoreError, sqlite};
+use super::{Store, StoreError, postgres, sqlite};
 use crate::directory::import::{Batch, Column, ImportKind, RowError};
 
 /// The columns a file has: the others keep what a record had.
@@ -21,6 +21,7 @@ impl Present {
 #[derive(Debug)]
 pub(crate) enum ImportTransaction {
     Sqlite(sqlite::import::Import),
+    Postgres(postgres::import::Import),
 }
 
 impl Store {
@@ -33,6 +34,7 @@ impl Store {
     ) -> Result<ImportTransaction, StoreError> {
         match self {
             Self::Sqlite(db) => db.begin_import(kind, present, at).await.map(ImportTransaction::Sqlite),
+            Self::Postgres(db) => db.begin_import(kind, present, at).await.map(ImportTransaction::Postgres),
         }
     }
 }
@@ -40,29 +42,21 @@ impl Store {
 impl ImportTransaction {
     /// Writes the rows; gives back those that the tables refuse.
     pub(crate) async fn write(&mut self, batch: &Batch) -> Result<Vec<RowError>, StoreError> {
-        match self {
-            Self::Sqlite(import) => import.write(batch).await,
-        }
+        each!(ImportTransaction: self, import => import.write(batch).await)
     }
 
     /// How many records there are that were not there before.
     pub(crate) async fn created(&mut self) -> Result<u64, StoreError> {
-        match self {
-            Self::Sqlite(import) => import.created().await,
-        }
+        each!(ImportTransaction: self, import => import.created().await)
     }
 
     /// Keeps everything.
     pub(crate) async fn commit(self) -> Result<(), StoreError> {
-        match self {
-            Self::Sqlite(import) => import.commit().await,
-        }
+        each!(ImportTransaction: self, import => import.commit().await)
     }
 
     /// Keeps nothing.
     pub(crate) async fn undo(self) -> Result<(), StoreError> {
-        match self {
-            Self::Sqlite(import) => import.undo().await,
-        }
+        each!(ImportTransaction: self, import => import.undo().await)
     }
 }

@@ -3,7 +3,10 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | [`sqlite`] | the embedded default: opening, migrations, connections; one sub-file of SQL per topic |
+//! | [`sqlite`] | the embedded default: one file beside the daemon; opening, migrations, connections |
+//! | [`postgres`] | one server for several daemons; the same |
+//! | `sql/` | the statements, one file per topic, in the SQL that both understand |
+//! | [`location`] | which of them, and where |
 //! | [`accounts`], [`customers`], [`contacts`] | the directory's records: read by page, written one at a time |
 //! | [`audit`] | who did what to whom |
 //! | `import` | many records in one transaction |
@@ -11,21 +14,41 @@
 //! | [`users`] | people, teams and tokens |
 //! | [`error`] | what can go wrong, said to the person who must act |
 //!
-//! Invariant: callers see [`Store`] and plain records, never a backend; a second backend is a second variant
-//! and nothing else changes. Nothing here is on the way of a PBX event: the pop works from memory when the
+//! Each file of `sql/` is compiled twice, as a child of `sqlite/` and of `postgres/`, which say what `Backend`,
+//! `DbRow` and `DbConnection` are and, in `dialect.rs`, how they put the little that the two dialects put
+//! differently. Why not two copies: what the tables promise and in which order a transaction works must not drift
+//! apart, and its tests run over both.
+//!
+//! Invariant: callers see [`Store`] and plain records, never a backend. Nothing here is on the way of a PBX event: the pop works from memory when the
 //! store is gone.
 //!
 //! Read next: `sqlite/migrations/0001_first.sql`, which is the data model.
 
+/// Does the same with whichever backend it is.
+macro_rules! each {
+    ($type:ident: $on:expr, $backend:ident => $do:expr) => {
+        match $on {
+            $type::Sqlite($backend) => $do,
+            $type::Postgres($backend) => $do,
+        }
+    };
+    ($on:expr, $backend:ident => $do:expr) => {
+        each!(Store: $on, $backend => $do)
+    };
+}
+
 pub mod accounts;
 pub mod audit;
+mod constraint;
 pub mod contacts;
 pub mod customers;
 pub mod error;
 pub mod history;
 mod id;
 pub(crate) mod import;
+pub mod location;
 mod page;
+pub mod postgres;
 pub mod sqlite;
 mod time;
 pub mod users;
@@ -38,6 +61,7 @@ pub use contacts::Contacts;
 pub use customers::{CustomerFilter, Customers};
 pub use error::StoreError;
 pub use history::{FinishedCall, Segment};
+pub use location::{Location, PostgresAddress, PostgresAddressError};
 pub use page::{PAGE_RECORDS_MAX, Page};
 pub(crate) use time::{from_ms, to_ms};
 
@@ -46,6 +70,8 @@ pub(crate) use time::{from_ms, to_ms};
 pub enum Store {
     /// One file beside the daemon.
     Sqlite(sqlite::Sqlite),
+    /// A server that several daemons share.
+    Postgres(postgres::Postgres),
 }
 
 /// What a look at a database tells.
@@ -86,6 +112,28 @@ impl Store {
         sqlite::inspect::inspect(path).await
     }
 
+    /// Opens the store there, makes what is missing of its tables and brings them up to date.
+    ///
+    /// # Errors
+    /// As [`Store::open`]; or names the server and what to do when it can't be reached or doesn't let us in.
+    pub async fn open_at(location: &Location) -> Result<Self, StoreError> {
+        match location {
+            Location::File(path) => Self::open(path).await,
+            Location::Postgres(address) => postgres::Postgres::open(address).await.map(Self::Postgres),
+        }
+    }
+
+    /// Looks at the store there without changing or making it.
+    ///
+    /// # Errors
+    /// As [`Store::open_at`], for what can be seen without writing.
+    pub async fn inspect_at(location: &Location) -> Result<Condition, StoreError> {
+        match location {
+            Location::File(path) => Self::inspect(path).await,
+            Location::Postgres(address) => postgres::inspect(address).await,
+        }
+    }
+
     /// The accounts.
     #[must_use]
     pub fn accounts(&self) -> Accounts<'_> {
@@ -109,15 +157,11 @@ impl Store {
     /// # Errors
     /// The store does not answer.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        match self {
-            Self::Sqlite(db) => db.ping().await,
-        }
+        each!(self, db => db.ping().await)
     }
 
     /// Waits for statements under way, writes the log back into the file and closes every connection.
     pub async fn close(&self) {
-        match self {
-            Self::Sqlite(db) => db.close().await,
-        }
+        each!(self, db => db.close().await)
     }
 }

@@ -128,9 +128,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Taken`] when another user has the name or the extension; or the store failed.
     pub async fn add_user(&self, draft: &UserDraft, at: Timestamp) -> Result<RecordId, StoreError> {
-        match self {
-            Self::Sqlite(db) => db.add_user(draft, at).await,
-        }
+        each!(self, db => db.add_user(draft, at).await)
     }
 
     /// Changes a user who is not revoked. A new password or none ends all of the user's sessions.
@@ -143,9 +141,7 @@ impl Store {
         change: &UserChange,
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        match self {
-            Self::Sqlite(db) => db.change_user(user, change, at).await,
-        }
+        each!(self, db => db.change_user(user, change, at).await)
     }
 
     /// Revokes a user and all tokens of the user. False: revoked before.
@@ -153,9 +149,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Missing`], or the store failed.
     pub async fn revoke_user(&self, user: RecordId, at: Timestamp) -> Result<bool, StoreError> {
-        match self {
-            Self::Sqlite(db) => db.revoke_user(user, at).await,
-        }
+        each!(self, db => db.revoke_user(user, at).await)
     }
 
     /// The users after `after`, revoked ones included, in the order they were made.
@@ -164,9 +158,7 @@ impl Store {
     /// The store failed.
     pub async fn users(&self, after: Option<RecordId>, limit: u32) -> Result<Page<UserRecord>, StoreError> {
         let limit = bounded(limit);
-        let users = match self {
-            Self::Sqlite(db) => db.users(after, limit + 1).await?,
-        };
+        let users = each!(self, db => db.users(after, limit + 1).await?);
         Ok(Page::of(users, limit, |user| user.person.id))
     }
 
@@ -175,9 +167,7 @@ impl Store {
     /// # Errors
     /// The store failed.
     pub async fn user(&self, user: RecordId) -> Result<Option<UserRecord>, StoreError> {
-        match self {
-            Self::Sqlite(db) => db.user(user).await,
-        }
+        each!(self, db => db.user(user).await)
     }
 
     /// The user who signs in as `login`, a name or an extension, with the password's hash.
@@ -188,9 +178,7 @@ impl Store {
         &self,
         login: &str,
     ) -> Result<Option<(UserRecord, Option<PasswordHash>)>, StoreError> {
-        match self {
-            Self::Sqlite(db) => db.user_by_login(login).await,
-        }
+        each!(self, db => db.user_by_login(login).await)
     }
 
     /// Everybody who is not revoked, with their teams.
@@ -198,9 +186,7 @@ impl Store {
     /// # Errors
     /// The store failed.
     pub async fn roster(&self) -> Result<Roster, StoreError> {
-        match self {
-            Self::Sqlite(db) => db.roster().await.map(|(people, teams)| Roster::new(people, teams)),
-        }
+        each!(self, db => db.roster().await.map(|(people, teams)| Roster::new(people, teams)))
     }
 
     /// All teams.
@@ -208,9 +194,7 @@ impl Store {
     /// # Errors
     /// The store failed.
     pub async fn teams(&self) -> Result<Vec<Team>, StoreError> {
-        match self {
-            Self::Sqlite(db) => db.roster().await.map(|(_, teams)| teams),
-        }
+        each!(self, db => db.roster().await.map(|(_, teams)| teams))
     }
 
     /// Keeps a new token. Sessions beyond [`TOKENS_PER_USER_MAX`] give way, the oldest first.
@@ -219,9 +203,7 @@ impl Store {
     /// [`StoreError::Missing`] when there is no such user or the user is revoked, [`StoreError::Taken`] when the user has as many tokens as
     /// may be; or the store failed.
     pub async fn add_token(&self, draft: &TokenDraft, at: Timestamp) -> Result<RecordId, StoreError> {
-        match self {
-            Self::Sqlite(db) => db.add_token(draft, at).await,
-        }
+        each!(self, db => db.add_token(draft, at).await)
     }
 
     /// The token with this hash, valid or not.
@@ -229,10 +211,8 @@ impl Store {
     /// # Errors
     /// The store failed.
     pub async fn token(&self, hash: &TokenHash) -> Result<Option<TokenRecord>, StoreError> {
-        match self {
-            // The index finds it by its hash; the comparison that decides takes the same time for any value.
-            Self::Sqlite(db) => db.token(hash).await.map(|found| found.filter(|t| t.hash == *hash)),
-        }
+        // The index finds it by its hash; the comparison that decides takes the same time for any value.
+        each!(self, db => db.token(hash).await.map(|found| found.filter(|t| t.hash == *hash)))
     }
 
     /// The token with this record, valid or not.
@@ -240,9 +220,7 @@ impl Store {
     /// # Errors
     /// The store failed.
     pub async fn token_by_id(&self, id: RecordId) -> Result<Option<TokenRecord>, StoreError> {
-        match self {
-            Self::Sqlite(db) => db.token_by_id(id).await,
-        }
+        each!(self, db => db.token_by_id(id).await)
     }
 
     /// A user's tokens that are not revoked, newest first.
@@ -250,9 +228,7 @@ impl Store {
     /// # Errors
     /// The store failed.
     pub async fn tokens_of(&self, user: RecordId) -> Result<Vec<TokenRecord>, StoreError> {
-        match self {
-            Self::Sqlite(db) => db.tokens_of(user).await,
-        }
+        each!(self, db => db.tokens_of(user).await)
     }
 
     /// Notes that a token was used; a session's end moves to `expires_at`.
@@ -265,9 +241,7 @@ impl Store {
         at: Timestamp,
         expires_at: Option<Timestamp>,
     ) -> Result<(), StoreError> {
-        match self {
-            Self::Sqlite(db) => db.token_used(id, at, expires_at).await,
-        }
+        each!(self, db => db.token_used(id, at, expires_at).await)
     }
 
     /// Revokes a token. False: there is none, or it was revoked before.
@@ -275,8 +249,6 @@ impl Store {
     /// # Errors
     /// The store failed.
     pub async fn revoke_token(&self, id: RecordId, at: Timestamp) -> Result<bool, StoreError> {
-        match self {
-            Self::Sqlite(db) => db.revoke_token(id, at).await,
-        }
+        each!(self, db => db.revoke_token(id, at).await)
     }
 }

@@ -286,5 +286,18 @@ impl Errors {
     }
 }
 
+// The same battery over both stores.
 #[cfg(test)]
-mod tests;
+#[path = "."]
+mod over_sqlite {
+    use crate::store::sqlite::empty_store;
+    #[path = "tests.rs"]
+    mod tests;
+}
+#[cfg(test)]
+#[path = "."]
+mod over_postgres {
+    use crate::store::postgres::empty_store;
+    #[path = "tests.rs"]
+    mod tests;
+}

@@ -1,9 +1,9 @@
 use std::io::Cursor;
 
-use super::*;
 use crate::directory::DirectoryOptions;
 use crate::directory::explain::Question;
-use crate::store::{CustomerFilter, Store};
+use crate::directory::import::*;
+use crate::store::CustomerFilter;
 
 const ACCOUNTS: &[u8] = include_bytes!("../../../tests/samples/accounts.csv");
 const CUSTOMERS: &[u8] = include_bytes!("../../../tests/samples/customers.csv");
@@ -11,16 +11,15 @@ const CUSTOMERS_SHIFT_JIS: &[u8] = include_bytes!("../../../tests/samples/custom
 const CONTACTS: &[u8] = include_bytes!("../../../tests/samples/contacts.csv");
 
 struct World {
-    _dir: tempfile::TempDir,
+    _keeps: Box<dyn std::any::Any>,
     directory: Directory,
 }
 
 impl World {
     async fn empty() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(&dir.path().join("toritsugi.db")).await.unwrap();
+        let (keeps, store) = super::empty_store().await;
         let directory = Directory::load(store, DirectoryOptions::default()).await.unwrap();
-        Self { _dir: dir, directory }
+        Self { _keeps: Box::new(keeps), directory }
     }
 
     async fn import(&self, kind: ImportKind, file: &[u8]) -> Result<ImportReport, ImportError> {

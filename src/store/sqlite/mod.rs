@@ -6,23 +6,37 @@
 //!
 //! Read next: `migrations/0001_first.sql`.
 
-mod accounts;
-mod audit;
-mod constraint;
-mod contacts;
-mod customers;
-mod history;
-pub(super) mod import;
+#[macro_use]
+mod dialect;
 pub(super) mod inspect;
 mod open;
+
+#[path = "../sql/accounts.rs"]
+mod accounts;
+#[path = "../sql/audit.rs"]
+mod audit;
+#[path = "../sql/contacts.rs"]
+mod contacts;
+#[path = "../sql/customers.rs"]
+mod customers;
+#[path = "../sql/history.rs"]
+mod history;
+#[path = "../sql/import.rs"]
+pub(super) mod import;
+#[path = "../sql/users.rs"]
 mod users;
 
 use std::path::{Path, PathBuf};
 
-use sqlx::sqlite::{Sqlite as Db, SqliteRow};
+use sqlx::sqlite::{Sqlite as Db, SqliteConnection, SqliteRow};
 use sqlx::{Row, SqlitePool};
 
 use super::StoreError;
+
+/// What the files of `sql/` work with.
+type Backend = Sqlite;
+type DbConnection = SqliteConnection;
+type DbRow = SqliteRow;
 
 /// A transaction on the writing connection; dropped without `commit`, nothing of it happened.
 pub(super) type WriteTransaction = sqlx::Transaction<'static, Db>;
@@ -58,6 +72,16 @@ impl Sqlite {
         Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
     }
 
+    /// As [`Self::begin`]: there is one writer anyhow.
+    async fn begin_alone(&self) -> Result<WriteTransaction, StoreError> {
+        self.begin().await
+    }
+
+    /// Begins a transaction whose statements all read the same state.
+    async fn begin_reading(&self) -> Result<WriteTransaction, StoreError> {
+        Ok(self.readers.begin().await?)
+    }
+
     pub(super) async fn ping(&self) -> Result<(), StoreError> {
         sqlx::query("SELECT 1 FROM directory_version").fetch_one(&self.readers).await?;
         Ok(())
@@ -70,6 +94,14 @@ impl Sqlite {
 }
 
 /// A column of JSON that holds a list of texts.
-fn text_list(row: &SqliteRow, column: &str) -> Result<Vec<String>, sqlx::Error> {
+fn text_list(row: &DbRow, column: &str) -> Result<Vec<String>, sqlx::Error> {
     serde_json::from_str(row.try_get(column)?).map_err(|error| sqlx::Error::Decode(error.into()))
+}
+
+/// An empty store of this backend for a test, and what must live as long as it.
+#[cfg(test)]
+pub(crate) async fn empty_store() -> (impl Sized + 'static, super::Store) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = super::Store::open(&dir.path().join("toritsugi.db")).await.unwrap();
+    (dir, store)
 }

@@ -225,7 +225,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("toritsugi.db");
         let store = Store::open(&path).await.unwrap();
-        let Store::Sqlite(db) = &store;
+        let Store::Sqlite(db) = &store else { unreachable!("it was opened as a file") };
         sqlx::query("INSERT INTO _sqlx_migrations VALUES (9999, 'later', '2030-01-01', 1, x'00', 1)")
             .execute(db.writer())
             .await
@@ -246,7 +246,7 @@ mod tests {
     async fn audit_rows_stay() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&dir.path().join("toritsugi.db")).await.unwrap();
-        let Store::Sqlite(db) = &store;
+        let Store::Sqlite(db) = &store else { unreachable!("it was opened as a file") };
         sqlx::query("INSERT INTO audit (at_ms, actor, action) VALUES (1, 'x', 'listen')")
             .execute(db.writer())
             .await

@@ -9,12 +9,14 @@ pub(super) enum Constraint {
     ForeignKey,
 }
 
-/// The constraint behind `error`, by SQLite's extended result codes.
+/// The constraint behind `error`.
 pub(super) fn broken(error: &sqlx::Error) -> Option<Constraint> {
-    let code = error.as_database_error()?.code()?;
-    match code.as_ref() {
-        "1555" | "2067" => Some(Constraint::Unique),
-        "787" => Some(Constraint::ForeignKey),
-        _ => None,
+    let error = error.as_database_error()?;
+    if error.is_unique_violation() {
+        Some(Constraint::Unique)
+    } else if error.is_foreign_key_violation() {
+        Some(Constraint::ForeignKey)
+    } else {
+        None
     }
 }

@@ -1,32 +1,31 @@
 //! The SQL of accounts and their numbers.
 
 use jiff::Timestamp;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
+use sqlx::Row;
 use uuid::Uuid;
 
-use super::constraint::{Constraint, broken};
-use super::{Sqlite, text_list};
+use super::{Backend, DbConnection, DbRow, text_list};
 use crate::directory::record::{Account, AccountFields, CallerIdPolicy, CheckedAccount, KeptNumber};
 use crate::ids::RecordId;
+use crate::store::constraint::{Constraint, broken};
 use crate::store::{StoreError, from_ms, to_ms};
 
 /// A query of accounts with their numbers.
 macro_rules! accounts_where {
     ($rest:literal) => {
         concat!(
-            "SELECT a.*,
-                (SELECT json_group_array(original ORDER BY position) FROM account_numbers
-                    WHERE account_id = a.id AND kind = 'dialled') AS dialled_json,
-                (SELECT json_group_array(original ORDER BY position) FROM account_numbers
-                    WHERE account_id = a.id AND kind = 'forwarding') AS forwarding_json
+            "SELECT a.*, (SELECT ",
+            json_list!("original ORDER BY position"),
+            " FROM account_numbers WHERE account_id = a.id AND kind = 'dialled') AS dialled_json, (SELECT ",
+            json_list!("original ORDER BY position"),
+            " FROM account_numbers WHERE account_id = a.id AND kind = 'forwarding') AS forwarding_json
              FROM accounts AS a ",
             $rest
         )
     };
 }
 
-impl Sqlite {
+impl Backend {
     pub(in crate::store) async fn accounts_after(
         &self,
         after: Option<RecordId>,
@@ -42,7 +41,7 @@ impl Sqlite {
 
     /// In one transaction, so that the version belongs to what was read.
     pub(in crate::store) async fn all_accounts(&self) -> Result<(Vec<Account>, i64), StoreError> {
-        let mut reader = self.readers().begin().await?;
+        let mut reader = self.begin_reading().await?;
         let version =
             sqlx::query_scalar("SELECT version FROM directory_version").fetch_one(&mut *reader).await?;
         let rows = sqlx::query(accounts_where!("ORDER BY a.id")).fetch_all(&mut *reader).await?;
@@ -89,14 +88,14 @@ impl Sqlite {
 }
 
 /// Inside a transaction: the account of a code.
-pub(super) async fn by_code(db: &mut SqliteConnection, code: &str) -> Result<Option<Account>, StoreError> {
+pub(super) async fn by_code(db: &mut DbConnection, code: &str) -> Result<Option<Account>, StoreError> {
     let row = sqlx::query(accounts_where!("WHERE a.code = $1")).bind(code).fetch_optional(db).await?;
     Ok(row.as_ref().map(account_of).transpose()?)
 }
 
 /// Inside a transaction: an account's numbers of one kind.
 pub(super) async fn numbers(
-    db: &mut SqliteConnection,
+    db: &mut DbConnection,
     id: RecordId,
     kind: &str,
 ) -> Result<Vec<KeptNumber>, StoreError> {
@@ -107,14 +106,13 @@ pub(super) async fn numbers(
     .bind(kind)
     .fetch_all(db)
     .await?;
-    let kept =
-        |row: &SqliteRow| Ok(KeptNumber { key: row.try_get("key")?, original: row.try_get("original")? });
+    let kept = |row: &DbRow| Ok(KeptNumber { key: row.try_get("key")?, original: row.try_get("original")? });
     Ok(rows.iter().map(kept).collect::<Result<_, sqlx::Error>>()?)
 }
 
 /// Inside a transaction: a new account.
 pub(super) async fn insert(
-    db: &mut SqliteConnection,
+    db: &mut DbConnection,
     account: &CheckedAccount,
     at: Timestamp,
 ) -> Result<RecordId, StoreError> {
@@ -133,7 +131,7 @@ pub(super) async fn insert(
     .bind(&fields.notes)
     .bind(policy_word(fields.caller_id_policy))
     .bind(fields.never_monitor)
-    .bind(fields.wrap_up_s)
+    .bind(fields.wrap_up_s.map(i64::from))
     .bind(hours_json(fields))
     .bind(to_ms(at))
     .execute(&mut *db)
@@ -145,7 +143,7 @@ pub(super) async fn insert(
 
 /// Inside a transaction: other fields for an account; gives back when it was made.
 pub(super) async fn update(
-    db: &mut SqliteConnection,
+    db: &mut DbConnection,
     id: RecordId,
     account: &CheckedAccount,
     at: Timestamp,
@@ -164,7 +162,7 @@ pub(super) async fn update(
     .bind(&fields.notes)
     .bind(policy_word(fields.caller_id_policy))
     .bind(fields.never_monitor)
-    .bind(fields.wrap_up_s)
+    .bind(fields.wrap_up_s.map(i64::from))
     .bind(hours_json(fields))
     .bind(to_ms(at))
     .fetch_optional(&mut *db)
@@ -177,7 +175,7 @@ pub(super) async fn update(
 }
 
 async fn replace_numbers(
-    db: &mut SqliteConnection,
+    db: &mut DbConnection,
     id: RecordId,
     account: &CheckedAccount,
 ) -> Result<(), StoreError> {
@@ -186,7 +184,7 @@ async fn replace_numbers(
 }
 
 async fn insert_numbers(
-    db: &mut SqliteConnection,
+    db: &mut DbConnection,
     id: RecordId,
     kind: &str,
     what: &'static str,
@@ -220,7 +218,7 @@ fn code_taken(error: sqlx::Error, fields: &AccountFields) -> StoreError {
     }
 }
 
-fn account_of(row: &SqliteRow) -> Result<Account, sqlx::Error> {
+fn account_of(row: &DbRow) -> Result<Account, sqlx::Error> {
     let hours: Option<&str> = row.try_get("hours_json")?;
     Ok(Account {
         id: row.try_get("id")?,
@@ -234,7 +232,9 @@ fn account_of(row: &SqliteRow) -> Result<Account, sqlx::Error> {
             forwarding: text_list(row, "forwarding_json")?,
             caller_id_policy: policy_of(row.try_get("caller_id_policy")?),
             never_monitor: row.try_get("never_monitor")?,
-            wrap_up_s: row.try_get("wrap_up_s")?,
+            wrap_up_s: row
+                .try_get::<Option<i64>, _>("wrap_up_s")?
+                .and_then(|seconds| seconds.try_into().ok()),
             hours: hours.and_then(|json| serde_json::from_str(json).ok()),
         },
         created_at: from_ms(row.try_get("created_ms")?),

@@ -1,14 +1,13 @@
 //! The SQL of customers and their numbers.
 
 use jiff::Timestamp;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
+use sqlx::Row;
 use uuid::Uuid;
 
-use super::constraint::{Constraint, broken};
-use super::{Sqlite, text_list};
+use super::{Backend, DbConnection, DbRow, text_list};
 use crate::directory::record::{CheckedCustomer, Customer, CustomerFields};
 use crate::ids::RecordId;
+use crate::store::constraint::{Constraint, broken};
 use crate::store::customers::{CustomerFilter, SEARCH_CHARS_MAX};
 use crate::store::{StoreError, from_ms, to_ms};
 
@@ -16,16 +15,15 @@ use crate::store::{StoreError, from_ms, to_ms};
 macro_rules! customers_where {
     ($rest:literal) => {
         concat!(
-            "SELECT c.*,
-                (SELECT json_group_array(original ORDER BY position) FROM customer_numbers
-                    WHERE customer_id = c.id) AS numbers_json
-             FROM customers AS c ",
+            "SELECT c.*, (SELECT ",
+            json_list!("original ORDER BY position"),
+            " FROM customer_numbers WHERE customer_id = c.id) AS numbers_json FROM customers AS c ",
             $rest
         )
     };
 }
 
-impl Sqlite {
+impl Backend {
     pub(in crate::store) async fn customers_after(
         &self,
         filter: &CustomerFilter,
@@ -36,20 +34,20 @@ impl Sqlite {
         let sql = match (filter.account, &filter.number_key) {
             (Some(_), None) => customers_where!(
                 "WHERE c.account_id = $1 AND $2 IS NULL AND ($3 IS NULL OR c.id > $3)
-                 AND ($4 IS NULL OR instr(c.name, $4) OR instr(c.kana, $4) OR instr(c.company, $4))
+                 AND ($4 IS NULL OR instr(c.name, $4) > 0 OR instr(c.kana, $4) > 0 OR instr(c.company, $4) > 0)
                  ORDER BY c.id LIMIT $5"
             ),
             (Some(_), Some(_)) => customers_where!(
                 "WHERE c.id IN (SELECT customer_id FROM customer_numbers WHERE account_id = $1 AND key = $2)
                  AND ($3 IS NULL OR c.id > $3)
-                 AND ($4 IS NULL OR instr(c.name, $4) OR instr(c.kana, $4) OR instr(c.company, $4))
+                 AND ($4 IS NULL OR instr(c.name, $4) > 0 OR instr(c.kana, $4) > 0 OR instr(c.company, $4) > 0)
                  ORDER BY c.id LIMIT $5"
             ),
             (None, _) => customers_where!(
                 "WHERE $1 IS NULL AND ($3 IS NULL OR c.id > $3) AND ($2 IS NULL OR EXISTS
                     (SELECT 1 FROM customer_numbers WHERE account_id = c.account_id AND key = $2
                         AND customer_id = c.id))
-                 AND ($4 IS NULL OR instr(c.name, $4) OR instr(c.kana, $4) OR instr(c.company, $4))
+                 AND ($4 IS NULL OR instr(c.name, $4) > 0 OR instr(c.kana, $4) > 0 OR instr(c.company, $4) > 0)
                  ORDER BY c.id LIMIT $5"
             ),
         };
@@ -145,7 +143,7 @@ impl Sqlite {
 }
 
 async fn insert_numbers(
-    db: &mut SqliteConnection,
+    db: &mut DbConnection,
     id: RecordId,
     customer: &CheckedCustomer,
 ) -> Result<(), StoreError> {
@@ -175,7 +173,7 @@ fn refused(error: sqlx::Error, fields: &CustomerFields) -> StoreError {
     }
 }
 
-fn customer_of(row: &SqliteRow) -> Result<Customer, sqlx::Error> {
+fn customer_of(row: &DbRow) -> Result<Customer, sqlx::Error> {
     Ok(Customer {
         id: row.try_get("id")?,
         fields: CustomerFields {

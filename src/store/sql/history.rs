@@ -3,9 +3,8 @@
 use jiff::Timestamp;
 use smol_str::SmolStr;
 use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 
-use super::Sqlite;
+use super::{Backend, DbRow};
 use crate::call::view::{Direction, Outcome};
 use crate::directory::card::{CustomerView, HistoryView, MatchedBy};
 use crate::identity::Presentation;
@@ -25,7 +24,7 @@ const INSERT: &str = "
         offered_ms = excluded.offered_ms, answered_ms = excluded.answered_ms, ended_ms = excluded.ended_ms,
         outcome = excluded.outcome, operators_json = excluded.operators_json,
         channels_json = excluded.channels_json, inferred = excluded.inferred
-    WHERE calls.inferred = 1 AND excluded.inferred = 0";
+    WHERE calls.inferred AND NOT excluded.inferred";
 
 /// The past, and beside it each customer; one row without a customer when nobody has the number. One statement,
 /// because each costs a way to the connection's thread and back. The limit is [`CUSTOMERS_PER_CARD_MAX`], written
@@ -45,10 +44,10 @@ const ACQUAINTANCE: &str = "
         FROM customer_numbers AS n JOIN customers AS c ON c.id = n.customer_id
         WHERE n.account_id = $1 AND n.key = $2
         ORDER BY is_first DESC, last_ms DESC NULLS LAST, c.kana, c.name, c.id
-        LIMIT 20) AS known
+        LIMIT 20) AS known ON TRUE
     ORDER BY known.is_first DESC, known.last_ms DESC NULLS LAST, known.kana, known.name, known.id";
 
-impl Sqlite {
+impl Backend {
     pub(in crate::store) async fn record_call(&self, call: &FinishedCall) -> Result<(), StoreError> {
         let mut transaction = self.begin().await?;
         let changed = sqlx::query(INSERT)
@@ -128,7 +127,7 @@ impl Sqlite {
         let rows = sqlx::query(sql)
             .bind(before.map_or(i64::MAX, to_ms))
             .bind(account)
-            .bind(limit)
+            .bind(i64::from(limit))
             .fetch_all(self.readers())
             .await?;
         Ok(rows.iter().map(call_of).collect::<Result<_, sqlx::Error>>()?)
@@ -151,7 +150,7 @@ impl Sqlite {
     }
 }
 
-fn history_of(row: &SqliteRow) -> Result<HistoryView, sqlx::Error> {
+fn history_of(row: &DbRow) -> Result<HistoryView, sqlx::Error> {
     Ok(HistoryView {
         calls: row.try_get::<i64, _>("calls")?.try_into().unwrap_or(0),
         last_call: row.try_get::<Option<i64>, _>("last_call_ms")?.map(from_ms),
@@ -160,7 +159,7 @@ fn history_of(row: &SqliteRow) -> Result<HistoryView, sqlx::Error> {
     })
 }
 
-fn customer_of(row: &SqliteRow) -> Result<CustomerView, sqlx::Error> {
+fn customer_of(row: &DbRow) -> Result<CustomerView, sqlx::Error> {
     Ok(CustomerView {
         id: row.try_get("id")?,
         name: row.try_get("name")?,
@@ -172,7 +171,7 @@ fn customer_of(row: &SqliteRow) -> Result<CustomerView, sqlx::Error> {
     })
 }
 
-fn call_of(row: &SqliteRow) -> Result<FinishedCall, sqlx::Error> {
+fn call_of(row: &DbRow) -> Result<FinishedCall, sqlx::Error> {
     let pbx: &str = row.try_get("pbx")?;
     let operators: Vec<Extension> = serde_json::from_str(row.try_get("operators_json")?).unwrap_or_default();
     let channels: Vec<ChannelId> = serde_json::from_str(row.try_get("channels_json")?).unwrap_or_default();
@@ -198,7 +197,7 @@ fn call_of(row: &SqliteRow) -> Result<FinishedCall, sqlx::Error> {
     })
 }
 
-fn segment_of(row: &SqliteRow) -> Result<Segment, sqlx::Error> {
+fn segment_of(row: &DbRow) -> Result<Segment, sqlx::Error> {
     Ok(Segment {
         kind: row.try_get("kind")?,
         operator: row.try_get::<Option<&str>, _>("operator")?.and_then(|text| Extension::parse(text).ok()),
@@ -239,7 +238,6 @@ words!(matched_by_word, matched_by_of, MatchedBy {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Store;
 
     fn call(n: u32) -> FinishedCall {
         let pbx = PbxId::parse("osaka-1").unwrap();
@@ -273,15 +271,9 @@ mod tests {
         }
     }
 
-    async fn store() -> (tempfile::TempDir, Store) {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(&dir.path().join("toritsugi.db")).await.unwrap();
-        (dir, store)
-    }
-
     #[tokio::test]
     async fn a_call_is_kept_once_and_read_back_whole() {
-        let (_dir, store) = store().await;
+        let (_dir, store) = super::super::empty_store().await;
         let first = call(1);
         store.record_call(&first).await.unwrap();
         let mut again = first.clone();
@@ -298,7 +290,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_seen_replaces_what_was_inferred() {
-        let (_dir, store) = store().await;
+        let (_dir, store) = super::super::empty_store().await;
         let guessed = FinishedCall { inferred: true, outcome: Outcome::Unknown, segments: vec![], ..call(1) };
         store.record_call(&guessed).await.unwrap();
         store.record_call(&call(1)).await.unwrap();
@@ -308,7 +300,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_table_refuses_a_withheld_number() {
-        let (_dir, store) = store().await;
+        let (_dir, store) = super::super::empty_store().await;
         let leak = FinishedCall { presentation: Presentation::Withheld, ..call(1) };
         assert!(store.record_call(&leak).await.is_err());
     }

@@ -1,18 +1,17 @@
 //! The SQL of contacts.
 
 use jiff::Timestamp;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
+use sqlx::Row;
 use uuid::Uuid;
 
-use super::Sqlite;
-use super::constraint::{Constraint, broken};
+use super::{Backend, DbConnection, DbRow};
 use crate::directory::record::{CheckedContact, Contact, ContactFields, KeptNumber};
 use crate::ids::RecordId;
+use crate::store::constraint::{Constraint, broken};
 use crate::store::contacts::CONTACTS_PER_ACCOUNT_MAX;
 use crate::store::{StoreError, from_ms, to_ms};
 
-impl Sqlite {
+impl Backend {
     pub(in crate::store) async fn contacts_after(
         &self,
         account: Option<RecordId>,
@@ -39,7 +38,7 @@ impl Sqlite {
             "SELECT * FROM contacts WHERE account_id = $1 ORDER BY on_call_order NULLS LAST, kana, name, id LIMIT $2",
         )
         .bind(account)
-        .bind(CONTACTS_PER_ACCOUNT_MAX)
+        .bind(i64::from(CONTACTS_PER_ACCOUNT_MAX))
         .fetch_all(self.readers())
         .await?;
         Ok(rows.iter().map(contact_of).collect::<Result<_, sqlx::Error>>()?)
@@ -84,7 +83,7 @@ impl Sqlite {
 
 /// Inside a transaction: the contact of a code.
 pub(super) async fn by_code(
-    db: &mut SqliteConnection,
+    db: &mut DbConnection,
     account: RecordId,
     code: &str,
 ) -> Result<Option<Contact>, StoreError> {
@@ -97,22 +96,19 @@ pub(super) async fn by_code(
 }
 
 /// Inside a transaction: a contact's number.
-pub(super) async fn number(
-    db: &mut SqliteConnection,
-    id: RecordId,
-) -> Result<Option<KeptNumber>, StoreError> {
+pub(super) async fn number(db: &mut DbConnection, id: RecordId) -> Result<Option<KeptNumber>, StoreError> {
     let row = sqlx::query("SELECT number_key, number FROM contacts WHERE id = $1 AND number_key IS NOT NULL")
         .bind(id)
         .fetch_optional(db)
         .await?;
     let kept =
-        |row: SqliteRow| Ok(KeptNumber { key: row.try_get("number_key")?, original: row.try_get("number")? });
+        |row: DbRow| Ok(KeptNumber { key: row.try_get("number_key")?, original: row.try_get("number")? });
     Ok(row.map(kept).transpose().map_err(|error: sqlx::Error| error)?)
 }
 
 /// Inside a transaction: a new contact.
 pub(super) async fn insert(
-    db: &mut SqliteConnection,
+    db: &mut DbConnection,
     contact: &CheckedContact,
     at: Timestamp,
 ) -> Result<RecordId, StoreError> {
@@ -132,7 +128,7 @@ pub(super) async fn insert(
     .bind(contact.number.as_ref().map(|number| number.key.as_str()))
     .bind(&fields.number)
     .bind(&fields.email)
-    .bind(fields.on_call_order)
+    .bind(fields.on_call_order.map(i64::from))
     .bind(fields.accept_by_key)
     .bind(to_ms(at))
     .execute(db)
@@ -143,7 +139,7 @@ pub(super) async fn insert(
 
 /// Inside a transaction: other fields for a contact; gives back when it was made.
 pub(super) async fn update(
-    db: &mut SqliteConnection,
+    db: &mut DbConnection,
     id: RecordId,
     contact: &CheckedContact,
     at: Timestamp,
@@ -163,7 +159,7 @@ pub(super) async fn update(
     .bind(contact.number.as_ref().map(|number| number.key.as_str()))
     .bind(&fields.number)
     .bind(&fields.email)
-    .bind(fields.on_call_order)
+    .bind(fields.on_call_order.map(i64::from))
     .bind(fields.accept_by_key)
     .bind(to_ms(at))
     .fetch_optional(db)
@@ -182,7 +178,7 @@ fn refused(error: sqlx::Error, fields: &ContactFields) -> StoreError {
     }
 }
 
-fn contact_of(row: &SqliteRow) -> Result<Contact, sqlx::Error> {
+fn contact_of(row: &DbRow) -> Result<Contact, sqlx::Error> {
     Ok(Contact {
         id: row.try_get("id")?,
         fields: ContactFields {
@@ -193,7 +189,9 @@ fn contact_of(row: &SqliteRow) -> Result<Contact, sqlx::Error> {
             role: row.try_get("role")?,
             number: row.try_get("number")?,
             email: row.try_get("email")?,
-            on_call_order: row.try_get("on_call_order")?,
+            on_call_order: row
+                .try_get::<Option<i64>, _>("on_call_order")?
+                .and_then(|order| order.try_into().ok()),
             accept_by_key: row.try_get("accept_by_key")?,
         },
         created_at: from_ms(row.try_get("created_ms")?),

@@ -1,45 +1,17 @@
-//! The SQL of imports. Accounts and contacts are few and are written one by one; customers are many, so that a
-//! whole batch travels to SQLite as one JSON text and is taken apart there.
+//! Imports. Accounts and contacts are few and are written one by one; customers are many, so that a whole batch
+//! travels to the database as one JSON text and is taken apart there, in the words of its dialect.
 
 use jiff::Timestamp;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{Sqlite, WriteTransaction, accounts, contacts};
+use super::dialect::{CUSTOMERS, FORGET_NUMBERS, IMPORT_BEGINS, IMPORT_ENDS, NUMBERS};
+use super::{Backend, WriteTransaction, accounts, contacts};
 use crate::directory::import::{Batch, Column, ImportKind, Row, RowError};
 use crate::directory::record::{CheckedAccount, CheckedContact, CheckedCustomer};
 use crate::ids::RecordId;
 use crate::store::import::Present;
 use crate::store::{StoreError, to_ms};
-
-/// $1 the batch, $2 the time, $3.. whether the file has kana, company, department, notes, flags.
-const CUSTOMERS: &str = "
-    INSERT INTO customers (id, account_id, code, name, kana, company, department, notes, flags_json, created_ms,
-        changed_ms)
-    SELECT unhex(value ->> 0), unhex(value ->> 1), value ->> 2, value ->> 3, value ->> 4, value ->> 5,
-        value ->> 6, value ->> 7, value ->> 8, $2, $2
-    FROM json_each($1) WHERE true
-    ON CONFLICT (account_id, code) WHERE code IS NOT NULL DO UPDATE SET name = excluded.name,
-        kana = iif($3, excluded.kana, kana), company = iif($4, excluded.company, company),
-        department = iif($5, excluded.department, department), notes = iif($6, excluded.notes, notes),
-        flags_json = iif($7, excluded.flags_json, flags_json), changed_ms = excluded.changed_ms";
-
-const FORGET_NUMBERS: &str = "
-    DELETE FROM customer_numbers WHERE customer_id IN (
-        SELECT c.id FROM json_each($1) AS row CROSS JOIN customers AS c
-        WHERE c.account_id = unhex(row.value ->> 1) AND c.code = row.value ->> 2)";
-
-const NUMBERS: &str = "
-    INSERT INTO customer_numbers (account_id, key, customer_id, original, position)
-    SELECT c.account_id, number.value ->> 0, c.id, number.value ->> 1, number.key
-    FROM json_each($1) AS row CROSS JOIN customers AS c CROSS JOIN json_each(row.value, '$[9]') AS number
-    WHERE c.account_id = unhex(row.value ->> 1) AND c.code = row.value ->> 2";
-
-/// Numbers arrive in no order and touch pages all over the index: with the usual cache each would be written to
-/// the log and read again many times over.
-const LARGE_CACHE: &str = "PRAGMA cache_size = -524288";
-/// As in `open.rs`.
-const USUAL_CACHE: &str = "PRAGMA cache_size = -16384";
 
 /// An import under way.
 #[derive(Debug)]
@@ -66,7 +38,7 @@ struct Travelling<'a>(
     Vec<(&'a str, &'a str)>,
 );
 
-impl Sqlite {
+impl Backend {
     pub(in crate::store) async fn begin_import(
         &self,
         kind: ImportKind,
@@ -74,7 +46,7 @@ impl Sqlite {
         at: Timestamp,
     ) -> Result<Import, StoreError> {
         let mut transaction = self.begin().await?;
-        sqlx::query(LARGE_CACHE).execute(&mut *transaction).await?;
+        sqlx::query(IMPORT_BEGINS).execute(&mut *transaction).await?;
         let mut import = Import { transaction, kind, present, at, before: 0 };
         import.before = import.count().await?;
         Ok(import)
@@ -91,19 +63,43 @@ impl Import {
                     self.let_numbers_go(&row.value).await?;
                 }
                 for row in rows {
+                    self.say("SAVEPOINT line").await?;
                     let written = self.write_account(&row.value).await;
-                    refused.extend(refusal(row.line, written)?);
+                    refused.extend(self.settle(row.line, written).await?);
                 }
             }
             Batch::Customers(rows) => self.write_customers(rows).await?,
             Batch::Contacts(rows) => {
                 for row in rows {
+                    self.say("SAVEPOINT line").await?;
                     let written = self.write_contact(&row.value).await;
-                    refused.extend(refusal(row.line, written)?);
+                    refused.extend(self.settle(row.line, written).await?);
                 }
             }
         }
         Ok(refused)
+    }
+
+    /// A row that the tables refuse is the file's fault, and the rows after it are still looked at; any other
+    /// failure is the store's.
+    async fn settle(
+        &mut self,
+        line: u64,
+        written: Result<(), StoreError>,
+    ) -> Result<Option<RowError>, StoreError> {
+        match written {
+            Ok(()) => self.say("RELEASE SAVEPOINT line").await.map(|()| None),
+            Err(error @ (StoreError::Taken { .. } | StoreError::Missing { .. })) => {
+                self.say("ROLLBACK TO SAVEPOINT line").await?;
+                Ok(Some(RowError { line, problem: error.to_string() }))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn say(&mut self, sql: &'static str) -> Result<(), StoreError> {
+        sqlx::query(sql).execute(&mut *self.transaction).await?;
+        Ok(())
     }
 
     async fn let_numbers_go(&mut self, account: &CheckedAccount) -> Result<(), StoreError> {
@@ -233,12 +229,12 @@ impl Import {
     }
 
     pub(in crate::store) async fn commit(mut self) -> Result<(), StoreError> {
-        sqlx::query(USUAL_CACHE).execute(&mut *self.transaction).await?;
+        sqlx::query(IMPORT_ENDS).execute(&mut *self.transaction).await?;
         Ok(self.transaction.commit().await?)
     }
 
     pub(in crate::store) async fn undo(mut self) -> Result<(), StoreError> {
-        sqlx::query(USUAL_CACHE).execute(&mut *self.transaction).await?;
+        sqlx::query(IMPORT_ENDS).execute(&mut *self.transaction).await?;
         Ok(self.transaction.rollback().await?)
     }
 }
@@ -259,15 +255,4 @@ fn pack(customer: &CheckedCustomer) -> Travelling<'_> {
         serde_json::to_string(&fields.flags).unwrap_or_else(|_| "[]".to_owned()),
         customer.numbers.iter().map(|number| (number.key.as_str(), number.original.as_str())).collect(),
     )
-}
-
-/// A row that the tables refuse is the file's fault; any other failure is the store's.
-fn refusal(line: u64, written: Result<(), StoreError>) -> Result<Option<RowError>, StoreError> {
-    match written {
-        Ok(()) => Ok(None),
-        Err(error @ (StoreError::Taken { .. } | StoreError::Missing { .. })) => {
-            Ok(Some(RowError { line, problem: error.to_string() }))
-        }
-        Err(error) => Err(error),
-    }
 }

@@ -2,10 +2,9 @@
 
 use jiff::Timestamp;
 use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
-use super::{Sqlite, WriteTransaction};
+use super::{Backend, DbRow, WriteTransaction};
 use crate::ids::{Extension, RecordId};
 use crate::operator::{PasswordHash, Person, Role, Team, TokenHash};
 use crate::store::users::{
@@ -23,13 +22,13 @@ macro_rules! users_where {
     };
 }
 
-impl Sqlite {
+impl Backend {
     pub(in crate::store) async fn add_user(
         &self,
         draft: &UserDraft,
         at: Timestamp,
     ) -> Result<RecordId, StoreError> {
-        let mut transaction = self.begin().await?;
+        let mut transaction = self.begin_alone().await?;
         let team = team_named(&mut transaction, draft.team.as_deref()).await?;
         let id = RecordId(Uuid::now_v7());
         sqlx::query(
@@ -57,7 +56,7 @@ impl Sqlite {
         change: &UserChange,
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        let mut transaction = self.begin().await?;
+        let mut transaction = self.begin_alone().await?;
         let team = match &change.team {
             Some(name) => Some(team_named(&mut transaction, name.as_deref()).await?),
             None => None,
@@ -67,8 +66,8 @@ impl Sqlite {
         // A pair of a flag and a value for what may be set to nothing.
         let changed = sqlx::query(
             "UPDATE users SET name = coalesce($2, name), kana = coalesce($3, kana), role = coalesce($4, role),
-                extension = iif($5, $6, extension), team_id = iif($7, $8, team_id),
-                password_hash = iif($9, $10, password_hash), changed_ms = $11
+                extension = CASE WHEN $5 THEN $6 ELSE extension END, team_id = CASE WHEN $7 THEN $8 ELSE team_id END,
+                password_hash = CASE WHEN $9 THEN $10 ELSE password_hash END, changed_ms = $11
              WHERE id = $1 AND revoked_ms IS NULL",
         )
         .bind(user)
@@ -104,7 +103,7 @@ impl Sqlite {
         user: RecordId,
         at: Timestamp,
     ) -> Result<bool, StoreError> {
-        let mut transaction = self.begin().await?;
+        let mut transaction = self.begin_alone().await?;
         let revoked = sqlx::query("UPDATE users SET revoked_ms = $2 WHERE id = $1 AND revoked_ms IS NULL")
             .bind(user)
             .bind(to_ms(at))
@@ -130,7 +129,7 @@ impl Sqlite {
     ) -> Result<Vec<UserRecord>, StoreError> {
         let rows = sqlx::query(users_where!("$1 IS NULL OR u.id > $1 ORDER BY u.id LIMIT $2"))
             .bind(after)
-            .bind(limit)
+            .bind(i64::from(limit))
             .fetch_all(self.readers())
             .await?;
         Ok(rows.iter().map(user_of).collect::<Result<_, sqlx::Error>>()?)
@@ -161,7 +160,7 @@ impl Sqlite {
         let rows = rows.fetch_all(self.readers()).await?;
         let people = rows.iter().map(|row| Ok(user_of(row)?.person)).collect::<Result<_, sqlx::Error>>()?;
         let rows = sqlx::query("SELECT id, name FROM teams ORDER BY name").fetch_all(self.readers()).await?;
-        let team = |row: &SqliteRow| Ok(Team { id: row.try_get("id")?, name: row.try_get("name")? });
+        let team = |row: &DbRow| Ok(Team { id: row.try_get("id")?, name: row.try_get("name")? });
         Ok((people, rows.iter().map(team).collect::<Result<_, sqlx::Error>>()?))
     }
 
@@ -170,7 +169,7 @@ impl Sqlite {
         draft: &TokenDraft,
         at: Timestamp,
     ) -> Result<RecordId, StoreError> {
-        let mut transaction = self.begin().await?;
+        let mut transaction = self.begin_alone().await?;
         let known = sqlx::query("SELECT 1 FROM users WHERE id = $1 AND revoked_ms IS NULL")
             .bind(draft.user)
             .fetch_optional(&mut *transaction)
@@ -323,7 +322,7 @@ fn taken(error: sqlx::Error, name: Option<&str>, extension: Option<&Extension>) 
     }
 }
 
-fn user_of(row: &SqliteRow) -> Result<UserRecord, sqlx::Error> {
+fn user_of(row: &DbRow) -> Result<UserRecord, sqlx::Error> {
     let extension: Option<&str> = row.try_get("extension")?;
     let role: &str = row.try_get("role")?;
     Ok(UserRecord {
@@ -350,7 +349,7 @@ fn kind_word(kind: TokenKind) -> &'static str {
     }
 }
 
-fn token_of(row: &SqliteRow) -> Result<TokenRecord, sqlx::Error> {
+fn token_of(row: &DbRow) -> Result<TokenRecord, sqlx::Error> {
     let hash: &[u8] = row.try_get("sha256")?;
     let hash: [u8; 32] =
         hash.try_into().map_err(|_| sqlx::Error::Decode("a hash of another length".into()))?;
@@ -373,13 +372,6 @@ fn token_of(row: &SqliteRow) -> Result<TokenRecord, sqlx::Error> {
 mod tests {
     use super::*;
     use crate::operator::Token;
-    use crate::store::Store;
-
-    async fn store() -> (tempfile::TempDir, Store) {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(&dir.path().join("toritsugi.db")).await.unwrap();
-        (dir, store)
-    }
 
     fn draft(name: &str, extension: &str) -> UserDraft {
         UserDraft {
@@ -399,7 +391,7 @@ mod tests {
 
     #[tokio::test]
     async fn names_and_extensions_belong_to_one_user_until_that_user_leaves() {
-        let (_dir, store) = store().await;
+        let (_dir, store) = super::super::empty_store().await;
         let first = store.add_user(&draft("佐藤", "1001"), from_ms(1)).await.unwrap();
         let name = store.add_user(&draft("佐藤", "1002"), from_ms(1)).await.unwrap_err();
         assert_eq!(name.to_string(), "the name is taken already: 佐藤");
@@ -421,7 +413,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_change_changes_what_it_names() {
-        let (_dir, store) = store().await;
+        let (_dir, store) = super::super::empty_store().await;
         let user = store.add_user(&draft("佐藤", "1001"), from_ms(1)).await.unwrap();
         let change =
             UserChange { extension: Some(None), role: Some(Role::Supervisor), ..UserChange::default() };
@@ -437,7 +429,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_token_opens_until_it_expires_or_is_revoked() {
-        let (_dir, store) = store().await;
+        let (_dir, store) = super::super::empty_store().await;
         let user = store.add_user(&draft("佐藤", "1001"), from_ms(1)).await.unwrap();
         let draft = token(user, 7, TokenKind::Token);
         let id = store.add_token(&draft, from_ms(1)).await.unwrap();
@@ -456,7 +448,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_oldest_session_gives_way_a_token_does_not() {
-        let (_dir, store) = store().await;
+        let (_dir, store) = super::super::empty_store().await;
         let user = store.add_user(&draft("佐藤", "1001"), from_ms(1)).await.unwrap();
         let session = store.add_token(&token(user, 0, TokenKind::Session), from_ms(1)).await.unwrap();
         let max = u8::try_from(TOKENS_PER_USER_MAX).unwrap();
@@ -472,7 +464,7 @@ mod tests {
 
     #[tokio::test]
     async fn another_password_ends_the_sessions() {
-        let (_dir, store) = store().await;
+        let (_dir, store) = super::super::empty_store().await;
         let user = store.add_user(&draft("佐藤", "1001"), from_ms(1)).await.unwrap();
         let session = store.add_token(&token(user, 1, TokenKind::Session), from_ms(1)).await.unwrap();
         let kept = store.add_token(&token(user, 2, TokenKind::Token), from_ms(1)).await.unwrap();

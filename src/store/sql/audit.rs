@@ -1,13 +1,12 @@
 //! The SQL of the audit trail.
 
 use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 
-use super::Sqlite;
+use super::{Backend, DbRow};
 use crate::store::audit::AuditEntry;
 use crate::store::{StoreError, from_ms, to_ms};
 
-impl Sqlite {
+impl Backend {
     pub(in crate::store) async fn record_audit(&self, entry: &AuditEntry) -> Result<(), StoreError> {
         sqlx::query(
             "INSERT INTO audit (at_ms, actor_id, actor, action, subject, call_id, details_json)
@@ -34,14 +33,14 @@ impl Sqlite {
             "SELECT * FROM audit WHERE substr(action, 1, length($1)) = $1 ORDER BY position DESC LIMIT $2",
         )
         .bind(action)
-        .bind(limit)
+        .bind(i64::from(limit))
         .fetch_all(self.readers())
         .await?;
         Ok(rows.iter().map(entry_of).collect::<Result<_, sqlx::Error>>()?)
     }
 }
 
-fn entry_of(row: &SqliteRow) -> Result<AuditEntry, sqlx::Error> {
+fn entry_of(row: &DbRow) -> Result<AuditEntry, sqlx::Error> {
     Ok(AuditEntry {
         at: from_ms(row.try_get("at_ms")?),
         actor: row.try_get("actor_id")?,

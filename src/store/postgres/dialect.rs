@@ -1,0 +1,42 @@
+//! What PostgreSQL puts in words of its own.
+
+/// A list of texts as one column of JSON.
+macro_rules! json_list {
+    ($of:literal) => {
+        concat!("coalesce(json_agg(", $of, "), '[]')::text")
+    };
+}
+
+/// $1 the batch, $2 the time, $3.. whether the file has kana, company, department, notes, flags.
+pub(super) const CUSTOMERS: &str = "
+    INSERT INTO customers (id, account_id, code, name, kana, company, department, notes, flags_json, created_ms,
+        changed_ms)
+    SELECT (value ->> 0)::uuid, (value ->> 1)::uuid, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
+        value ->> 6, value ->> 7, value ->> 8, $2, $2
+    FROM jsonb_array_elements($1::jsonb) AS line (value)
+    ON CONFLICT (account_id, code) WHERE code IS NOT NULL DO UPDATE SET name = excluded.name,
+        kana = CASE WHEN $3 THEN excluded.kana ELSE customers.kana END,
+        company = CASE WHEN $4 THEN excluded.company ELSE customers.company END,
+        department = CASE WHEN $5 THEN excluded.department ELSE customers.department END,
+        notes = CASE WHEN $6 THEN excluded.notes ELSE customers.notes END,
+        flags_json = CASE WHEN $7 THEN excluded.flags_json ELSE customers.flags_json END,
+        changed_ms = excluded.changed_ms";
+
+/// $1 the batch.
+pub(super) const FORGET_NUMBERS: &str = "
+    DELETE FROM customer_numbers WHERE customer_id IN (
+        SELECT c.id FROM jsonb_array_elements($1::jsonb) AS line (value) JOIN customers AS c
+        ON c.account_id = (line.value ->> 1)::uuid AND c.code = line.value ->> 2)";
+
+/// $1 the batch.
+pub(super) const NUMBERS: &str = "
+    INSERT INTO customer_numbers (account_id, key, customer_id, original, position)
+    SELECT c.account_id, number.value ->> 0, c.id, number.value ->> 1, number.place - 1
+    FROM jsonb_array_elements($1::jsonb) AS line (value)
+    JOIN customers AS c ON c.account_id = (line.value ->> 1)::uuid AND c.code = line.value ->> 2
+    CROSS JOIN LATERAL jsonb_array_elements(line.value -> 9) WITH ORDINALITY AS number (value, place)";
+
+/// An import may take as long as it takes.
+pub(super) const IMPORT_BEGINS: &str = "SET LOCAL statement_timeout = 0";
+/// Ends with the transaction by itself.
+pub(super) const IMPORT_ENDS: &str = "SELECT 1";

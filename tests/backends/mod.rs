@@ -1,0 +1,154 @@
+//! A private Redis and a private PostgreSQL: what the tests of several daemons stand on.
+//!
+//! One pair serves a whole test binary; each test takes an empty database and key names of its own. A test that
+//! stops a server takes a pair of its own ([`Backends::start`]). Why a shell in between: see `tests/lab/process.rs`.
+#![allow(dead_code, reason = "each test binary uses its own part")]
+#![allow(
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "servers that fail must fail the test, with the reason"
+)]
+
+use std::collections::HashMap;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock};
+
+use sqlx::{ConnectOptions as _, Connection as _};
+
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
+/// Which of the two servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Server {
+    /// Redis.
+    Redis,
+    /// PostgreSQL.
+    Postgres,
+}
+
+/// A running pair.
+pub struct Backends {
+    shell: Mutex<Shell>,
+    run_dir: PathBuf,
+    redis_port: String,
+    postgres_port: String,
+}
+
+struct Shell {
+    child: Child,
+    orders: Option<ChildStdin>,
+    answers: BufReader<ChildStdout>,
+}
+
+/// The pair of this test binary. It ends with the binary.
+pub fn shared() -> &'static Backends {
+    static SHARED: OnceLock<Backends> = OnceLock::new();
+    SHARED.get_or_init(Backends::start)
+}
+
+/// The shared pair, for tests of PostgreSQL.
+pub fn postgres() -> &'static Backends {
+    shared()
+}
+
+impl Backends {
+    /// Starts a pair. Blocks: some seconds, or some minutes where the servers have to be installed first.
+    pub fn start() -> Self {
+        let run = NEXT.fetch_add(1, Ordering::Relaxed);
+        let run_dir = std::env::temp_dir().join(format!("toritsugi-backends-{}-{run}", std::process::id()));
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/backends/up.sh");
+        let mut child = Command::new(script)
+            .arg(&run_dir)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("tests/backends/up.sh runs (bash is installed)");
+        let orders = child.stdin.take();
+        let answers = BufReader::new(child.stdout.take().expect("piped above"));
+        let mut shell = Shell { child, orders, answers };
+        shell.expect("ready");
+        let text =
+            std::fs::read_to_string(run_dir.join("backends.env")).expect("up.sh writes it before ready");
+        let facts: HashMap<_, _> = text.lines().filter_map(|line| line.split_once('=')).collect();
+        let fact = |name: &str| facts[name].to_owned();
+        Self {
+            shell: Mutex::new(shell),
+            redis_port: fact("REDIS_PORT"),
+            postgres_port: fact("POSTGRES_PORT"),
+            run_dir,
+        }
+    }
+
+    /// Where Redis listens.
+    pub fn redis_url(&self) -> String {
+        format!("redis://127.0.0.1:{}/", self.redis_port)
+    }
+
+    /// A prefix for keys that no other test has.
+    pub fn empty_prefix(&self) -> String {
+        format!("t{}", NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// The address of a new, empty database.
+    pub async fn empty_database(&self) -> String {
+        let name = format!("t{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let server = format!("postgres://toritsugi@127.0.0.1:{}", self.postgres_port);
+        let options: sqlx::postgres::PgConnectOptions = format!("{server}/postgres").parse().unwrap();
+        let mut connection = options.connect().await.unwrap();
+        let create = format!("CREATE DATABASE {name}");
+        sqlx::query(sqlx::AssertSqlSafe(create)).execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+        format!("{server}/{name}")
+    }
+
+    /// Ends a server in order; what it has confirmed is on its disk.
+    pub fn stop(&self, server: Server) {
+        self.order("stop", server, "stopped");
+    }
+
+    /// Ends a server as a crash would.
+    pub fn kill(&self, server: Server) {
+        self.order("kill", server, "stopped");
+    }
+
+    /// Starts it again, on the same port and data; returns once it answers.
+    pub fn revive(&self, server: Server) {
+        self.order("start", server, "ready");
+    }
+
+    fn order(&self, order: &str, server: Server, answer: &str) {
+        let server = match server {
+            Server::Redis => "redis",
+            Server::Postgres => "postgres",
+        };
+        let mut shell = self.shell.lock().unwrap();
+        let orders = shell.orders.as_mut().expect("taken only when it is dropped");
+        writeln!(orders, "{order} {server}").expect("the shell reads orders");
+        shell.expect(answer);
+    }
+}
+
+impl Shell {
+    fn expect(&mut self, answer: &str) {
+        let mut line = String::new();
+        let read = self.answers.read_line(&mut line);
+        assert!(
+            read.is_ok() && line.trim_end() == answer,
+            "Redis or PostgreSQL did not start; the reason stands above (see tests/backends/up.sh)"
+        );
+    }
+}
+
+impl Drop for Backends {
+    fn drop(&mut self) {
+        let shell = self.shell.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
+        // The closed pipe ends the shell; waiting for it leaves no process and no directory behind.
+        shell.orders = None;
+        let _ = shell.child.wait();
+        let _ = std::fs::remove_dir_all(&self.run_dir);
+    }
+}

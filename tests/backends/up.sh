@@ -1,0 +1,145 @@
+#!/usr/bin/env bash
+# Starts a private Redis and a private PostgreSQL on free loopback ports, writes RUN_DIR/backends.env, prints
+# "ready", and keeps both until its standard input ends, which also comes when the process at the other end dies.
+# That process can order "stop redis", "kill redis" and "start redis" (or postgres), one a line; the answers are
+# "stopped" and "ready".
+#
+#   up.sh RUN_DIR
+#
+# Invariant: neither server outlives this script, not even when it is killed with -9 (each asks the kernel to be
+# killed with its parent), and neither listens anywhere but on 127.0.0.1.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+. tests/tools.sh
+
+readonly PORT_MIN=30000 PORTS=2700
+readonly START_SECONDS_MAX=60
+readonly ROLE=toritsugi
+
+RUN_DIR="$1"
+REDIS_PID="" POSTGRES_PID="" REDIS_PORT="" POSTGRES_PORT="" BIN="" AS=()
+
+# Debian keeps PostgreSQL's programs apart from PATH, one directory a version.
+find_postgres() {
+  local found
+  found="$(command -v initdb || ls -d /usr/lib/postgresql/*/bin/initdb 2> /dev/null | sort -V | tail -n 1)"
+  [[ -n "$found" ]] && BIN="$(dirname "$(readlink -f "$found")")"
+}
+
+# What the packages start by themselves is not wanted: no cluster, no service.
+install() {
+  export RUNLEVEL=1
+  need redis-server redis-server
+  if find_postgres; then return; fi
+  if ((EUID == 0)); then
+    mkdir -p /etc/postgresql-common/createcluster.d
+    echo "create_main_cluster = false" > /etc/postgresql-common/createcluster.d/toritsugi-tests.conf
+  fi
+  say "installing postgresql"
+  ((EUID == 0)) || die "PostgreSQL is missing. On Debian or Ubuntu: sudo apt-get install postgresql"
+  install_packages postgresql > /dev/null ||
+    { apt-get update > /dev/null && install_packages postgresql > /dev/null; } ||
+    die "apt-get could not install postgresql"
+}
+
+is_taken() {
+  local hex
+  printf -v hex ':%04X' "$1"
+  awk -v want="$hex" '$2 ~ want"$" && $4 == "0A" { found = 1 } END { exit !found }' /proc/net/tcp
+}
+
+# Two test binaries may look at the same time: the server that finds its port taken ends, and another is tried.
+free_port() {
+  local port
+  while :; do
+    port=$((PORT_MIN + (RANDOM * 32768 + RANDOM) % PORTS))
+    if ! is_taken "$port"; then echo "$port"; return; fi
+  done
+}
+
+# until_it TRIES_PID COMMAND…: waits until COMMAND succeeds or the process is gone.
+until_it() {
+  local pid="$1" until=$((SECONDS + START_SECONDS_MAX))
+  shift
+  while ! "$@" > /dev/null 2>&1; do
+    kill -0 "$pid" 2> /dev/null || return 1
+    ((SECONDS < until)) || return 1
+    sleep 0.05
+  done
+}
+
+# A server that still reads its data answers, but not with PONG.
+redis_answers() { [[ "$(redis-cli -p "$REDIS_PORT" ping)" == PONG ]]; }
+
+start_redis() {
+  setpriv --pdeathsig KILL redis-server --bind 127.0.0.1 --port "$REDIS_PORT" --dir "$RUN_DIR/redis" \
+    --save "" --appendonly yes --appendfsync everysec --daemonize no < /dev/null >> "$RUN_DIR/redis.log" 2>&1 &
+  REDIS_PID=$!
+  until_it "$REDIS_PID" redis_answers
+}
+
+start_postgres() {
+  "${AS[@]}" setpriv --pdeathsig QUIT "$BIN/postgres" -D "$RUN_DIR/postgres" -F -p "$POSTGRES_PORT" \
+    -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=300 \
+    < /dev/null >> "$RUN_DIR/postgres.log" 2>&1 &
+  POSTGRES_PID=$!
+  until_it "$POSTGRES_PID" "$BIN/pg_isready" -q -h 127.0.0.1 -p "$POSTGRES_PORT" -d postgres
+}
+
+end() {
+  local pid="$1" signal="$2"
+  [[ -n "$pid" ]] || return 0
+  kill "-$signal" "$pid" 2> /dev/null || true
+  wait "$pid" 2> /dev/null || true
+}
+
+stop_all() {
+  end "$REDIS_PID" KILL
+  end "$POSTGRES_PID" QUIT
+  rm -rf -- "$RUN_DIR"
+}
+
+write_env() {
+  printf 'REDIS_PORT=%s\nPOSTGRES_PORT=%s\n' "$REDIS_PORT" "$POSTGRES_PORT" > "$RUN_DIR/backends.env"
+}
+
+first_start() {
+  local try
+  mkdir -p "$RUN_DIR/redis" "$RUN_DIR/postgres"
+  chmod 711 "$RUN_DIR"
+  if ((EUID == 0)); then
+    chown postgres "$RUN_DIR/postgres"
+    AS=(setpriv --reuid postgres --regid postgres --clear-groups)
+  fi
+  : > "$RUN_DIR/postgres.log"
+  "${AS[@]}" "$BIN/initdb" -D "$RUN_DIR/postgres" -U "$ROLE" -A trust -E UTF8 --locale=C.UTF-8 --no-sync \
+    >> "$RUN_DIR/postgres.log" 2>&1 || die "initdb failed:"$'\n'"$(cat "$RUN_DIR/postgres.log")"
+  for try in 1 2 3 4 5; do
+    REDIS_PORT="$(free_port)"
+    if start_redis; then break; fi
+    ((try < 5)) || die "redis-server does not start:"$'\n'"$(cat "$RUN_DIR/redis.log")"
+  done
+  for try in 1 2 3 4 5; do
+    POSTGRES_PORT="$(free_port)"
+    if start_postgres; then break; fi
+    ((try < 5)) || die "postgres does not start:"$'\n'"$(cat "$RUN_DIR/postgres.log")"
+  done
+  write_env
+}
+
+need setpriv util-linux awk mawk
+install
+[[ -n "$BIN" ]] || find_postgres || die "PostgreSQL's programs are not where Debian puts them"
+trap stop_all EXIT
+first_start
+echo ready
+while read -r order; do
+  case "$order" in
+    "stop redis") end "$REDIS_PID" TERM; REDIS_PID=""; echo stopped ;;
+    "kill redis") end "$REDIS_PID" KILL; REDIS_PID=""; echo stopped ;;
+    "start redis") start_redis || die "redis-server does not start again"; echo ready ;;
+    "stop postgres" | "kill postgres") end "$POSTGRES_PID" QUIT; POSTGRES_PID=""; echo stopped ;;
+    "start postgres") start_postgres || die "postgres does not start again"; echo ready ;;
+    *) break ;;
+  esac
+done
