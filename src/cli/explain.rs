@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use clap::Args;
 use jiff::Timestamp;
 use toritsugi::directory::card::MatchedBy;
-use toritsugi::directory::explain::{CustomersWhy, Explanation, Question, Verdict};
+use toritsugi::directory::explain::{CustomersWhy, Explanation, Question, TransfersThen, Verdict};
+use toritsugi::directory::record::CallerIdPolicy;
 use toritsugi::directory::{Directory, DirectoryOptions};
 use toritsugi::store::{Condition, Store};
 
@@ -82,6 +83,7 @@ fn text(explained: &Explanation) -> String {
         let open = if then.open { "open" } else { "closed" };
         lines.push(format!("Hours:     {hours}; {open} at {}", then.local_time));
     }
+    lines.extend(explained.transfers.as_ref().map(transfers));
     let caller = card.caller.number.as_deref().unwrap_or("withheld");
     let area = card.caller.area.as_deref().map(|area| format!(" ({area})")).unwrap_or_default();
     lines.push(format!("Caller:    {caller}{area}"));
@@ -103,17 +105,37 @@ fn text(explained: &Explanation) -> String {
         text.push_str(&format!("\n{}", customers.render()));
     }
     if !explained.contacts.is_empty() {
-        let mut contacts = Table::new(["ON CALL", "CONTACT", "ROLE", "NUMBER", "PRESSES 1"]);
+        let mut contacts = Table::new(["ON CALL", "CONTACT", "ROLE", "NUMBER", "RINGS", "PRESSES 1"]);
         for contact in &explained.contacts {
             let fields = &contact.fields;
             let order = fields.on_call_order.map_or_else(|| "-".to_owned(), |order| order.to_string());
             let number = fields.number.as_deref().unwrap_or("-");
-            let accepts = if fields.accept_by_key { "yes" } else { "no" };
-            contacts.row([&order, &fields.name, &fields.role, number, accepts]);
+            let rings = fields.ring_s.map_or_else(|| "-".to_owned(), |seconds| format!("{seconds} s"));
+            let asked = explained.transfers.as_ref().is_none_or(|transfers| transfers.accept_by_key);
+            let accepts = if asked && fields.accept_by_key { "yes" } else { "no" };
+            contacts.row([&order, &fields.name, &fields.role, number, &rings, accepts]);
         }
         text.push_str(&format!("\n{}", contacts.render()));
     }
     text
+}
+
+fn transfers(account: &TransfersThen) -> String {
+    let shown = match account.caller_id_policy {
+        CallerIdPolicy::Caller => "the caller's number",
+        CallerIdPolicy::Account => "the account's number",
+        CallerIdPolicy::Service => "the service's number",
+    };
+    let accept = match (account.accept_by_key, &account.accept_sound) {
+        (true, Some(sound)) => format!("press 1 after {sound}"),
+        (true, None) => "press 1".to_owned(),
+        (false, _) => "do not press a key".to_owned(),
+    };
+    let opened = match account.extra_numbers.as_slice() {
+        [] => String::new(),
+        some => format!("; may also go to {}…", some.join("…, ")),
+    };
+    format!("Transfers: contacts see {shown} and {accept}{opened}")
 }
 
 fn word(matched_by: MatchedBy) -> &'static str {

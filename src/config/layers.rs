@@ -27,8 +27,7 @@ const ENV_PREFIX: &str = "TORITSUGI__";
 /// How messages call the first layer.
 const DEFAULT_ORIGIN: &str = "default.toml (built in)";
 /// Tables whose keys the installation chooses.
-const FREE_TABLES: [&str; 3] =
-    ["directory.default_accounts", "transfer.accept_sounds", "transfer.extra_numbers"];
+const FREE_TABLES: [&str; 1] = ["directory.default_accounts"];
 /// Keys whose relative paths start at the file that names them.
 const PATH_KEYS: [&str; 5] = [
     "pbx.event_secret_file",

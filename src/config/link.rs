@@ -79,8 +79,6 @@ impl Config {
             ring_s: u32::try_from(transfer.ring.as_secs()).unwrap_or(u32::MAX),
             service_number: transfer.service_number.clone().unwrap_or_default(),
             queues: transfer.queues.clone(),
-            accept_sounds: transfer.accept_sounds.clone(),
-            extra_numbers: transfer.extra_numbers.clone(),
             operators: pbx.operator_extensions.iter().chain(&pbx.supervisor_extensions).cloned().collect(),
         }
     }

@@ -246,10 +246,6 @@ pub struct TransferConfig {
     pub service_number: Option<SmolStr>,
     /// Queues that take transfers; the first also callers who cannot return to their operator.
     pub queues: Vec<QueueName>,
-    /// An account's code, and what its contacts hear before they press 1.
-    pub accept_sounds: BTreeMap<SmolStr, SmolStr>,
-    /// An account's code, and beginnings of numbers that may be dialled for it besides the usual ones.
-    pub extra_numbers: BTreeMap<SmolStr, Vec<SmolStr>>,
 }
 
 /// `[operators]`

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::card::Card;
 use super::lookup::Directory;
 use super::numbers::Number;
-use super::record::Contact;
+use super::record::{CallerIdPolicy, Contact};
 use crate::identity::{Caller, DialledSource, DiversionSource, Identity, Presentation};
 use crate::store::StoreError;
 
@@ -43,6 +43,23 @@ pub struct Explanation {
     pub hours: Option<HoursThen>,
     /// The account's contacts, in their on-call order.
     pub contacts: Vec<Contact>,
+    /// How callers are passed on to them; absent without an account.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transfers: Option<TransfersThen>,
+}
+
+/// How an account's callers are passed on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct TransfersThen {
+    /// Which number the target sees.
+    pub caller_id_policy: CallerIdPolicy,
+    /// Whether those who are called outside press 1 first.
+    pub accept_by_key: bool,
+    /// What they hear before; the installation's where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accept_sound: Option<String>,
+    /// Beginnings of numbers that may be called besides the usual kinds.
+    pub extra_numbers: Vec<String>,
 }
 
 /// A number that might have led to an account.
@@ -154,7 +171,13 @@ impl Directory {
             Some(account) => self.shared.store.contacts().in_order(account.id).await?,
             None => Vec::new(),
         };
-        Ok(Explanation { tried, customers, card, hours, contacts })
+        let transfers = found.account.as_deref().map(|account| TransfersThen {
+            caller_id_policy: account.fields.caller_id_policy,
+            accept_by_key: account.fields.accept_by_key,
+            accept_sound: account.fields.accept_sound.clone(),
+            extra_numbers: account.fields.extra_numbers.clone(),
+        });
+        Ok(Explanation { tried, customers, card, hours, contacts, transfers })
     }
 
     /// The number `text` as this installation reads it, for people.

@@ -33,6 +33,14 @@ pub const FLAGS_MAX: usize = 20;
 pub const WRAP_UP_S_MAX: u32 = 3_600;
 /// Highest place in an on-call order.
 pub const ON_CALL_ORDER_MAX: u32 = 1_000;
+/// Shortest and longest time that a contact rings, in seconds.
+pub const RING_S: std::ops::RangeInclusive<u32> = 5..=120;
+/// Most beginnings of numbers that an account opens to transfers.
+pub const EXTRA_NUMBERS_MAX: usize = 50;
+/// Fewest and most digits of such a beginning: a shorter one would open half of the world.
+pub const EXTRA_NUMBER_DIGITS: std::ops::RangeInclusive<usize> = 3..=15;
+/// Longest name of a sound file, in bytes.
+pub const SOUND_BYTES_MAX: usize = 100;
 
 /// Why a record can't be kept as it is.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -58,7 +66,7 @@ pub enum CallerIdPolicy {
 }
 
 /// What a person sets of an account.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AccountFields {
     /// The installation's own code of the account; unique.
@@ -83,6 +91,17 @@ pub struct AccountFields {
     /// Which number a target of a transfer sees.
     #[serde(default)]
     pub caller_id_policy: CallerIdPolicy,
+    /// Who is called outside presses 1 before a transferred caller is connected; where it is off, nobody does.
+    #[serde(default = "yes")]
+    #[schema(default = true)]
+    pub accept_by_key: bool,
+    /// What they hear before they press 1: a sound as Asterisk names it, without an ending; the installation's
+    /// where absent.
+    #[serde(default)]
+    pub accept_sound: Option<String>,
+    /// Beginnings of numbers, as they are dialled, that transfers may call besides the usual kinds: `0570`, `010886`.
+    #[serde(default)]
+    pub extra_numbers: Vec<String>,
     /// Nobody may listen to this account's calls.
     #[serde(default)]
     pub never_monitor: bool,
@@ -194,6 +213,9 @@ pub struct ContactFields {
     /// They press 1 before a caller is connected, so that no mailbox takes the call.
     #[serde(default = "yes")]
     pub accept_by_key: bool,
+    /// How long their phone rings for a transferred caller, in seconds; the installation's where absent.
+    #[serde(default)]
+    pub ring_s: Option<u32>,
 }
 
 fn yes() -> bool {
@@ -248,6 +270,27 @@ pub struct CheckedContact {
     pub(crate) number: Option<KeptNumber>,
 }
 
+impl Default for AccountFields {
+    fn default() -> Self {
+        Self {
+            code: String::new(),
+            name: String::new(),
+            kana: String::new(),
+            answer_phrase: String::new(),
+            notes: String::new(),
+            dialled: Vec::new(),
+            forwarding: Vec::new(),
+            caller_id_policy: CallerIdPolicy::default(),
+            accept_by_key: true,
+            accept_sound: None,
+            extra_numbers: Vec::new(),
+            never_monitor: false,
+            wrap_up_s: None,
+            hours: None,
+        }
+    }
+}
+
 impl AccountFields {
     /// Cleans the text and reads the numbers.
     ///
@@ -262,6 +305,14 @@ impl AccountFields {
         if self.wrap_up_s.is_some_and(|seconds| seconds > WRAP_UP_S_MAX) {
             return Err(wrong("wrap_up_s", format!("at most {WRAP_UP_S_MAX} seconds")));
         }
+        self.accept_sound = optional("accept_sound", self.accept_sound)?;
+        if self.accept_sound.as_deref().is_some_and(|sound| !is_sound(sound)) {
+            return Err(wrong(
+                "accept_sound",
+                "letters, digits, /, _ and - only, without an ending".to_owned(),
+            ));
+        }
+        self.extra_numbers = beginnings("extra_numbers", &self.extra_numbers)?;
         if let Some(hours) = &self.hours {
             hours.check().map_err(|error: HoursError| wrong("hours", error.to_string()))?;
         }
@@ -325,6 +376,7 @@ impl ContactFields {
             email: None,
             on_call_order: None,
             accept_by_key: true,
+            ring_s: None,
         }
     }
 
@@ -343,6 +395,9 @@ impl ContactFields {
         }
         if self.on_call_order.is_some_and(|order| order == 0 || order > ON_CALL_ORDER_MAX) {
             return Err(wrong("on_call_order", format!("from 1 to {ON_CALL_ORDER_MAX}")));
+        }
+        if self.ring_s.is_some_and(|seconds| !RING_S.contains(&seconds)) {
+            return Err(wrong("ring_s", format!("from {} to {} seconds", RING_S.start(), RING_S.end())));
         }
         let mut texts: Vec<String> = self.number.take().into_iter().collect();
         let number = numbers("number", &mut texts, 1, plan)?.pop();
@@ -430,6 +485,41 @@ fn numbers(
     Ok(kept)
 }
 
+/// A name that the dialplan can say without quoting; its `FILTER` lets the same characters through.
+fn is_sound(text: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'_' | b'-');
+    text.len() <= SOUND_BYTES_MAX && text.bytes().all(plain)
+}
+
+/// Beginnings of numbers as they are dialled here, each once: `+886` becomes `010886`, as in Japan.
+fn beginnings(field: &'static str, texts: &[String]) -> Result<Vec<String>, RecordError> {
+    let mut kept: Vec<String> = Vec::with_capacity(texts.len());
+    for text in texts {
+        let text = line(field, text)?;
+        let bare: String = text.chars().filter(|c| !matches!(c, ' ' | '-' | '(' | ')')).collect();
+        if bare.is_empty() {
+            continue;
+        }
+        let digits = match (bare.strip_prefix("+81"), bare.strip_prefix('+')) {
+            (Some(national), _) => format!("0{national}"),
+            (None, Some(abroad)) => format!("010{abroad}"),
+            (None, None) => bare,
+        };
+        let right = EXTRA_NUMBER_DIGITS.contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
+        if !right {
+            let (min, max) = (EXTRA_NUMBER_DIGITS.start(), EXTRA_NUMBER_DIGITS.end());
+            return Err(wrong(field, format!("{text:?} is no beginning of a number: {min} to {max} digits")));
+        }
+        if !kept.contains(&digits) {
+            kept.push(digits);
+        }
+    }
+    if kept.len() > EXTRA_NUMBERS_MAX {
+        return Err(wrong(field, format!("at most {EXTRA_NUMBERS_MAX}")));
+    }
+    Ok(kept)
+}
+
 fn looks_like_email(text: &str) -> bool {
     let Some((name, host)) = text.rsplit_once('@') else { return false };
     !name.is_empty()
@@ -465,6 +555,12 @@ mod tests {
     }
 
     #[test]
+    fn beginnings_are_kept_as_they_are_dialled() {
+        let texts = ["0570", "+886 2", "+81-990", "", "0570"].map(str::to_owned);
+        assert_eq!(beginnings("extra_numbers", &texts).unwrap(), ["0570", "0108862", "0990"]);
+    }
+
+    #[test]
     fn what_cannot_be_kept_is_named() {
         let plan = NumberPlan::default();
         for (fields, message) in [
@@ -475,6 +571,14 @@ mod tests {
                 "dialled: \"内線\" is not a telephone number",
             ),
             (AccountFields { wrap_up_s: Some(9_999), ..account() }, "wrap_up_s: at most 3600 seconds"),
+            (
+                AccountFields { accept_sound: Some("a b".into()), ..account() },
+                "accept_sound: letters, digits, /, _ and - only, without an ending",
+            ),
+            (
+                AccountFields { extra_numbers: vec!["0".into()], ..account() },
+                "extra_numbers: \"0\" is no beginning of a number: 3 to 15 digits",
+            ),
         ] {
             assert_eq!(fields.checked(&plan).unwrap_err().to_string(), message);
         }
@@ -483,6 +587,9 @@ mod tests {
             ..ContactFields::named(RecordId(uuid::Uuid::nil()), "x")
         };
         assert!(contact.checked(&plan).unwrap_err().to_string().starts_with("email: "));
+        let rushed =
+            ContactFields { ring_s: Some(1), ..ContactFields::named(RecordId(uuid::Uuid::nil()), "x") };
+        assert_eq!(rushed.checked(&plan).unwrap_err().to_string(), "ring_s: from 5 to 120 seconds");
     }
 
     #[test]

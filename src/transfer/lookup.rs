@@ -6,13 +6,12 @@
 //! | `on-call` | the account's people with a place in the on-call order, in that order |
 //! | `operator:EXT` | a phone of an operator or supervisor |
 //! | `queue:NAME` | a queue that the configuration opens to transfers |
-//! | a number | a national fixed, mobile, IP or toll-free number; what else is in `transfer.extra_numbers` |
+//! | a number | a national fixed, mobile, IP or toll-free number; what else the account opens (`extra_numbers`) |
 //!
 //! Invariant: nothing but digits that passed these rules reaches the dialplan. Premium numbers, service numbers and
-//! other countries are refused unless the configuration opens them for the account; a caller who withholds its
-//! number stays withheld.
-
-use std::collections::BTreeMap;
+//! other countries are refused unless the account's record opens them; a caller who withholds its number stays
+//! withheld. Whoever is called outside presses 1 first, unless the account or the contact has that turned off: a number
+//! that an operator types is no less likely to have a mailbox.
 
 use smol_str::{SmolStr, format_smolstr};
 use uuid::Uuid;
@@ -37,10 +36,6 @@ pub struct Settings {
     pub service_number: SmolStr,
     /// Queues that may be targets; the first takes callers who cannot return to their operator.
     pub queues: Vec<QueueName>,
-    /// By account code: what a contact hears before it presses 1.
-    pub accept_sounds: BTreeMap<SmolStr, SmolStr>,
-    /// By account code: beginnings of numbers that may be dialled although the rules forbid their kind.
-    pub extra_numbers: BTreeMap<SmolStr, Vec<SmolStr>>,
     /// Whose phones are operators' and supervisors'.
     pub operators: Vec<ExtensionPattern>,
 }
@@ -67,7 +62,7 @@ pub enum LookupError {
     #[error("queue {0} takes no transfers; see transfer.queues in the configuration")]
     ClosedQueue(String),
     /// A number of a kind that is not dialled.
-    #[error("{0} may not be dialled for this account; see transfer.extra_numbers in the configuration")]
+    #[error("{0} may not be dialled for this account; its record opens more numbers (extra_numbers)")]
     Forbidden(String),
     /// The store failed.
     #[error(transparent)]
@@ -91,14 +86,14 @@ impl Settings {
             Some(("operator", extension)) => vec![self.operator(extension)?],
             Some(("queue", name)) => vec![self.queue(name)?],
             None if to == "on-call" => self.on_call(directory, account).await?,
-            None => vec![self.number(directory, account, to)?],
+            None => vec![self.typed(directory, account, to).await?],
             Some(_) => return Err(LookupError::Unreadable(to.to_owned())),
         };
-        let code = account.map(|account| account.fields.code.as_str()).unwrap_or_default();
+        let sound = account.and_then(|account| account.fields.accept_sound.as_deref());
         Ok(Plan {
             targets,
             show: self.show(directory, account, call),
-            accept_sound: self.accept_sounds.get(code).cloned(),
+            accept_sound: sound.map(SmolStr::new),
             return_queue: self.queues.first().cloned(),
         })
     }
@@ -133,6 +128,20 @@ impl Settings {
         if targets.is_empty() { Err(LookupError::NobodyOnCall) } else { Ok(targets) }
     }
 
+    /// A number that somebody typed; where it is a contact's, that contact.
+    async fn typed(
+        &self,
+        directory: &Directory,
+        account: Option<&Account>,
+        text: &str,
+    ) -> Result<Target, LookupError> {
+        let number = self.number(directory, account, text)?;
+        let (Some(account), Some(dial)) = (account, &number.dial) else { return Ok(number) };
+        let contacts = directory.store().contacts().in_order(account.id).await?;
+        let mut known = contacts.iter().filter_map(|c| self.person(directory, Some(account), c).ok());
+        Ok(known.find(|person| person.dial.as_ref() == Some(dial)).unwrap_or(number))
+    }
+
     fn person(
         &self,
         directory: &Directory,
@@ -142,9 +151,9 @@ impl Settings {
         let name = contact.fields.name.clone();
         let number = contact.fields.number.as_deref().ok_or_else(|| LookupError::NoNumber(name.clone()))?;
         let dialled = self.number(directory, account, number)?;
-        // A phone of our own has no mailbox that could press nothing.
-        let accept = contact.fields.accept_by_key && matches!(dialled.view, TargetView::Number { .. });
-        Ok(Target { view: TargetView::Contact { id: contact.id, name }, accept, ..dialled })
+        let accept = contact.fields.accept_by_key && dialled.accept;
+        let ring_s = contact.fields.ring_s.unwrap_or(dialled.ring_s);
+        Ok(Target { view: TargetView::Contact { id: contact.id, name }, accept, ring_s, ..dialled })
     }
 
     fn number(
@@ -160,16 +169,17 @@ impl Settings {
         }
         let usual = [NumberKind::Fixed, NumberKind::Mobile, NumberKind::Ip, NumberKind::TollFree];
         let dial = dial_digits(&number);
-        let code = account.map(|account| account.fields.code.as_str()).unwrap_or_default();
-        let opened = self.extra_numbers.get(code);
-        let is_open = opened.is_some_and(|list| list.iter().any(|begin| dial.starts_with(begin.as_str())));
+        let opened = account.map_or(&[][..], |account| &account.fields.extra_numbers);
+        let is_open = opened.iter().any(|begin| dial.starts_with(begin.as_str()));
         if !(usual.contains(&number.kind()) || is_open) {
             return Err(LookupError::Forbidden(number.display()));
         }
         let view = TargetView::Number { number: number.display() };
-        Ok(Target { view, dial: Some(dial), ring_s: self.ring_s, accept: false })
+        let accept = account.is_none_or(|account| account.fields.accept_by_key);
+        Ok(Target { view, dial: Some(dial), ring_s: self.ring_s, accept })
     }
 
+    /// A phone of our own has no mailbox that could press nothing.
     fn operator(&self, text: &str) -> Result<Target, LookupError> {
         let known = |extension: &Extension| self.operators.iter().any(|p| p.matches(extension.as_str()));
         let extension = Extension::parse(text).ok().filter(known);
@@ -216,5 +226,124 @@ fn dial_digits(number: &Number) -> SmolStr {
             Some(abroad) => format_smolstr!("010{abroad}"),
             None => SmolStr::new(number.key()),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::call::view::{CallState, Direction};
+    use crate::directory::DirectoryOptions;
+    use crate::directory::card::Card;
+    use crate::directory::record::{AccountFields, ContactFields};
+    use crate::identity::{Caller, DialledSource, Identity};
+    use crate::ids::{CallId, ChannelId, PbxId};
+    use crate::store::Store;
+
+    struct Office {
+        _dir: tempfile::TempDir,
+        directory: Directory,
+        account: RecordId,
+        settings: Settings,
+        call: CallView,
+    }
+
+    /// A call to an account that has a contact with a mobile and one with an extension of ours.
+    async fn office(change: impl FnOnce(&mut AccountFields)) -> Office {
+        let now = Timestamp::UNIX_EPOCH;
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("toritsugi.db")).await.unwrap();
+        let directory = Directory::load(store, DirectoryOptions::default()).await.unwrap();
+        let mut fields = AccountFields {
+            code: "A1".into(),
+            name: "さくら".into(),
+            dialled: vec!["0355501001".into()],
+            ..AccountFields::default()
+        };
+        change(&mut fields);
+        let account = directory.create_account(fields, now).await.unwrap().id;
+        let identity = Identity {
+            dialled: vec![(DialledSource::Extension, "0355501001".into())],
+            diverted_by: Vec::new(),
+            caller: Caller::new(Some("09012345678"), None, Presentation::Allowed),
+        };
+        let card: Card = directory.bare_card(&directory.identify(&identity, None));
+        let config = crate::config::Config::from_layers(None, []).unwrap();
+        let pbx = PbxId::parse("pbx").unwrap();
+        let call = CallView {
+            id: CallId::derive(&pbx, &ChannelId::parse("1.1").unwrap()),
+            pbx,
+            direction: Direction::Inbound,
+            state: CallState::Answered,
+            offered_at: now,
+            answered_at: Some(now),
+            ended_at: None,
+            presented_to: Vec::new(),
+            operator: Extension::parse("1001").ok(),
+            outcome: None,
+            card: Some(Arc::new(card)),
+            inferred: false,
+        };
+        Office { _dir: dir, directory, account, settings: config.transfers(), call }
+    }
+
+    impl Office {
+        async fn add(&self, change: impl FnOnce(&mut ContactFields)) {
+            let mut fields = ContactFields::named(self.account, "佐々木健");
+            change(&mut fields);
+            self.directory.create_contact(fields, Timestamp::UNIX_EPOCH).await.unwrap();
+        }
+
+        async fn plan(&self, to: &str) -> Result<Plan, LookupError> {
+            self.settings.plan(&self.directory, &self.call, to).await
+        }
+
+        /// `dial/seconds/accept` of each target.
+        async fn targets(&self, to: &str) -> Vec<String> {
+            let told = |t: &Target| format!("{}/{}/{}", t.dial.as_deref().unwrap_or("-"), t.ring_s, t.accept);
+            self.plan(to).await.unwrap().targets.iter().map(told).collect()
+        }
+    }
+
+    #[tokio::test]
+    async fn numbers_of_forbidden_kinds_need_the_account() {
+        let closed = office(|_| {}).await;
+        for forbidden in ["0990123456", "0570012345", "117", "+886 2 2345 6789"] {
+            assert!(matches!(closed.plan(forbidden).await, Err(LookupError::Forbidden(_))), "{forbidden}");
+        }
+        let open = office(|fields| fields.extra_numbers = vec!["0570".into(), "+886".into()]).await;
+        assert_eq!(open.targets("0570012345").await, ["0570012345/25/true"]);
+        assert_eq!(open.targets("+886 2 2345 6789").await, ["010886223456789/25/true"]);
+        assert!(matches!(open.plan("0990123456").await, Err(LookupError::Forbidden(_))));
+        assert!(matches!(open.plan("+1 212 555 0100").await, Err(LookupError::Forbidden(_))));
+    }
+
+    #[tokio::test]
+    async fn who_is_called_outside_presses_a_key_unless_account_or_contact_say_no() {
+        let office_on = office(|fields| fields.accept_sound = Some("custom/sakura".into())).await;
+        office_on.add(|c| (c.number, c.on_call_order) = (Some("09011112222".into()), Some(1))).await;
+        office_on
+            .add(|c| {
+                (c.number, c.on_call_order) = (Some("09033334444".into()), Some(2));
+                (c.accept_by_key, c.ring_s) = (false, Some(40));
+            })
+            .await;
+        office_on.add(|c| (c.number, c.on_call_order) = (Some("1002".into()), Some(3))).await;
+        let list = ["09011112222/25/true", "09033334444/40/false", "1002/25/false"];
+        assert_eq!(office_on.targets("on-call").await, list);
+        assert_eq!(office_on.plan("on-call").await.unwrap().accept_sound.as_deref(), Some("custom/sakura"));
+        // A typed number is asked too; where it is a contact's, as the contact wants it.
+        assert_eq!(office_on.targets("090-5555-6666").await, ["09055556666/25/true"]);
+        assert_eq!(office_on.targets("090-3333-4444").await, ["09033334444/40/false"]);
+        assert_eq!(office_on.targets("operator:1002").await, ["1002/25/false"]);
+
+        let office_off = office(|fields| fields.accept_by_key = false).await;
+        office_off.add(|c| (c.number, c.on_call_order) = (Some("09011112222".into()), Some(1))).await;
+        assert_eq!(office_off.targets("on-call").await, ["09011112222/25/false"]);
+        assert_eq!(office_off.targets("09055556666").await, ["09055556666/25/false"]);
     }
 }

@@ -9,10 +9,12 @@
 //! | yes | | | `answer_phrase`, 応答文, 応答フレーズ, 名乗り |
 //! | yes | yes | | `notes`, 備考, メモ, 注意事項 |
 //! | yes | | | `dialled`, 着信番号; `forwarding`, 転送元番号 |
+//! | yes | | | `accept_sound`, 応答確認音声; `extra_numbers`, 転送許可番号 |
+//! | yes | | yes | `accept_by_key`, 応答確認 |
 //! | yes | | | `caller_id_policy`, 発信者番号; `never_monitor`, モニタリング禁止; `wrap_up_s`, 後処理秒数; `hours`, 営業時間, 受付時間 |
 //! | | yes | | `company`, 会社名, 勤務先; `department`, 部署; `flags`, 区分, フラグ |
 //! | | yes | yes | `number`, `numbers`, `tel`, 電話番号, 電話; several with a digit behind, or in one cell with `;` |
-//! | | | yes | `role`, 役職; `email`, メール, メールアドレス; `on_call_order`, 呼出順; `accept_by_key`, 応答確認 |
+//! | | | yes | `role`, 役職; `email`, メール, メールアドレス; `on_call_order`, 呼出順; `ring_s`, 呼出秒数 |
 //!
 //! Invariant: a column whose name means nothing is reported, not guessed at.
 
@@ -29,8 +31,9 @@ use crate::ids::RecordId;
 use crate::store::import::Present;
 
 use Column::{
-    AcceptByKey, Account, AnswerPhrase, CallerId, Code, Company, Department, Dialled, Email, Flags,
-    Forwarding, HoursOpen, Kana, Name, NeverMonitor, Notes, Numbers, OnCallOrder, Role, WrapUp,
+    AcceptByKey, AcceptSound, Account, AnswerPhrase, CallerId, Code, Company, Department, Dialled, Email,
+    ExtraNumbers, Flags, Forwarding, HoursOpen, Kana, Name, NeverMonitor, Notes, Numbers, OnCallOrder,
+    RingSeconds, Role, WrapUp,
 };
 
 /// What a column means.
@@ -56,6 +59,9 @@ pub(crate) enum Column {
     Email,
     OnCallOrder,
     AcceptByKey,
+    AcceptSound,
+    ExtraNumbers,
+    RingSeconds,
 }
 
 type Names = &'static [(Column, &'static [&'static str])];
@@ -69,6 +75,9 @@ const ACCOUNTS: Names = &[
     (Dialled, &["dialled", "着信番号"]),
     (Forwarding, &["forwarding", "転送元番号"]),
     (CallerId, &["caller_id_policy", "発信者番号"]),
+    (AcceptByKey, ACCEPT_BY_KEY),
+    (AcceptSound, &["accept_sound", "応答確認音声"]),
+    (ExtraNumbers, &["extra_numbers", "転送許可番号"]),
     (NeverMonitor, &["never_monitor", "モニタリング禁止"]),
     (WrapUp, &["wrap_up_s", "後処理秒数"]),
     (HoursOpen, &["hours", "営業時間", "受付時間"]),
@@ -93,11 +102,13 @@ const CONTACTS: Names = &[
     (Numbers, NUMBERS),
     (Email, &["email", "メール", "メールアドレス"]),
     (OnCallOrder, &["on_call_order", "呼出順"]),
-    (AcceptByKey, &["accept_by_key", "応答確認"]),
+    (AcceptByKey, ACCEPT_BY_KEY),
+    (RingSeconds, &["ring_s", "呼出秒数"]),
 ];
 const ACCOUNT: &[&str] = &["account", "契約企業コード", "会員コード"];
 const KANA: &[&str] = &["kana", "カナ", "かな", "ふりがな", "フリガナ", "読み"];
 const NOTES: &[&str] = &["notes", "備考", "メモ", "注意事項"];
+const ACCEPT_BY_KEY: &[&str] = &["accept_by_key", "応答確認"];
 const NUMBERS: &[&str] = &["number", "numbers", "tel", "電話番号", "電話"];
 
 /// Which cell of a record is what.
@@ -223,6 +234,9 @@ impl RowReader {
                 Dialled => fields.dialled = list(&text),
                 Forwarding => fields.forwarding = list(&text),
                 CallerId => fields.caller_id_policy = policy(&text)?,
+                AcceptByKey => fields.accept_by_key = yes_or_no("accept_by_key", &text)?.unwrap_or(true),
+                AcceptSound => fields.accept_sound = Some(text),
+                ExtraNumbers => fields.extra_numbers = list(&text),
                 NeverMonitor => fields.never_monitor = yes_or_no("never_monitor", &text)?.unwrap_or(false),
                 WrapUp => fields.wrap_up_s = whole_number("wrap_up_s", &text)?,
                 HoursOpen => fields.hours = Hours::read(&text).map_err(|error| format!("hours: {error}"))?,
@@ -266,6 +280,7 @@ impl RowReader {
                 Email => fields.email = Some(text.trim().to_owned()),
                 OnCallOrder => fields.on_call_order = whole_number("on_call_order", &text)?,
                 AcceptByKey => fields.accept_by_key = yes_or_no("accept_by_key", &text)?.unwrap_or(true),
+                RingSeconds => fields.ring_s = whole_number("ring_s", &text)?,
                 _ => {}
             }
         }

@@ -220,3 +220,26 @@ async fn what_is_no_table_of_this_kind_is_refused_with_advice() {
     world.import(ImportKind::Customers, hostile.as_bytes()).await.unwrap();
     assert!(world.names().await.contains(&"[31m田中".to_owned()));
 }
+
+#[tokio::test]
+async fn how_callers_are_passed_on_is_imported_too() {
+    let world = World::empty().await;
+    let accounts = "code,name,応答確認,応答確認音声,転送許可番号\nA1,さくら,いいえ,custom/sakura,0570;+886\n";
+    world.import(ImportKind::Accounts, accounts.as_bytes()).await.unwrap();
+    let contacts = "契約企業コード,code,name,電話番号,呼出順,呼出秒数\nA1,P1,佐々木,09055500011,1,40\n";
+    world.import(ImportKind::Contacts, contacts.as_bytes()).await.unwrap();
+    // A later file without these columns leaves them.
+    world.import(ImportKind::Accounts, "code,name\nA1,さくら商事\n".as_bytes()).await.unwrap();
+    world.import(ImportKind::Contacts, "account,code,name\nA1,P1,佐々木健\n".as_bytes()).await.unwrap();
+    let account = world.directory.store().accounts().page(None, 9).await.unwrap().items.remove(0);
+    let fields = &account.fields;
+    assert_eq!((fields.name.as_str(), fields.accept_by_key), ("さくら商事", false));
+    assert_eq!(fields.accept_sound.as_deref(), Some("custom/sakura"));
+    assert_eq!(fields.extra_numbers, ["0570", "010886"]);
+    let contacts = world.directory.store().contacts().in_order(account.id).await.unwrap();
+    assert_eq!((contacts[0].fields.name.as_str(), contacts[0].fields.ring_s), ("佐々木健", Some(40)));
+
+    let wrong = "code,name,転送許可番号\nA1,さくら,0\n";
+    let error = world.import(ImportKind::Accounts, wrong.as_bytes()).await.unwrap_err();
+    assert_eq!(problems(error), ["2: extra_numbers: \"0\" is no beginning of a number: 3 to 15 digits"]);
+}

@@ -120,8 +120,8 @@ pub(super) async fn insert(
     let fields = &account.fields;
     sqlx::query(
         "INSERT INTO accounts (id, code, name, kana, answer_phrase, notes, caller_id_policy, never_monitor,
-            wrap_up_s, hours_json, created_ms, changed_ms)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11)",
+            wrap_up_s, hours_json, accept_by_key, accept_sound, extra_numbers_json, created_ms, changed_ms)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14)",
     )
     .bind(id)
     .bind(&fields.code)
@@ -133,6 +133,9 @@ pub(super) async fn insert(
     .bind(fields.never_monitor)
     .bind(fields.wrap_up_s.map(i64::from))
     .bind(hours_json(fields))
+    .bind(fields.accept_by_key)
+    .bind(&fields.accept_sound)
+    .bind(serde_json::to_string(&fields.extra_numbers).unwrap_or_else(|_| "[]".to_owned()))
     .bind(to_ms(at))
     .execute(&mut *db)
     .await
@@ -151,7 +154,8 @@ pub(super) async fn update(
     let fields = &account.fields;
     let created_ms: Option<i64> = sqlx::query_scalar(
         "UPDATE accounts SET code = $2, name = $3, kana = $4, answer_phrase = $5, notes = $6,
-            caller_id_policy = $7, never_monitor = $8, wrap_up_s = $9, hours_json = $10, changed_ms = $11
+            caller_id_policy = $7, never_monitor = $8, wrap_up_s = $9, hours_json = $10, accept_by_key = $11,
+            accept_sound = $12, extra_numbers_json = $13, changed_ms = $14
          WHERE id = $1 RETURNING created_ms",
     )
     .bind(id)
@@ -164,6 +168,9 @@ pub(super) async fn update(
     .bind(fields.never_monitor)
     .bind(fields.wrap_up_s.map(i64::from))
     .bind(hours_json(fields))
+    .bind(fields.accept_by_key)
+    .bind(&fields.accept_sound)
+    .bind(serde_json::to_string(&fields.extra_numbers).unwrap_or_else(|_| "[]".to_owned()))
     .bind(to_ms(at))
     .fetch_optional(&mut *db)
     .await
@@ -231,6 +238,9 @@ fn account_of(row: &DbRow) -> Result<Account, sqlx::Error> {
             dialled: text_list(row, "dialled_json")?,
             forwarding: text_list(row, "forwarding_json")?,
             caller_id_policy: policy_of(row.try_get("caller_id_policy")?),
+            accept_by_key: row.try_get("accept_by_key")?,
+            accept_sound: row.try_get("accept_sound")?,
+            extra_numbers: text_list(row, "extra_numbers_json")?,
             never_monitor: row.try_get("never_monitor")?,
             wrap_up_s: row
                 .try_get::<Option<i64>, _>("wrap_up_s")?

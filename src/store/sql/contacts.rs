@@ -116,8 +116,8 @@ pub(super) async fn insert(
     let fields = &contact.fields;
     sqlx::query(
         "INSERT INTO contacts (id, account_id, code, name, kana, role, number_key, number, email, on_call_order,
-            accept_by_key, created_ms, changed_ms)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12)",
+            accept_by_key, ring_s, created_ms, changed_ms)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13)",
     )
     .bind(id)
     .bind(fields.account)
@@ -130,6 +130,7 @@ pub(super) async fn insert(
     .bind(&fields.email)
     .bind(fields.on_call_order.map(i64::from))
     .bind(fields.accept_by_key)
+    .bind(fields.ring_s.map(i64::from))
     .bind(to_ms(at))
     .execute(db)
     .await
@@ -147,7 +148,8 @@ pub(super) async fn update(
     let fields = &contact.fields;
     let created_ms: Option<i64> = sqlx::query_scalar(
         "UPDATE contacts SET account_id = $2, code = $3, name = $4, kana = $5, role = $6, number_key = $7,
-            number = $8, email = $9, on_call_order = $10, accept_by_key = $11, changed_ms = $12
+            number = $8, email = $9, on_call_order = $10, accept_by_key = $11, ring_s = $12,
+            changed_ms = $13
          WHERE id = $1 RETURNING created_ms",
     )
     .bind(id)
@@ -161,6 +163,7 @@ pub(super) async fn update(
     .bind(&fields.email)
     .bind(fields.on_call_order.map(i64::from))
     .bind(fields.accept_by_key)
+    .bind(fields.ring_s.map(i64::from))
     .bind(to_ms(at))
     .fetch_optional(db)
     .await
@@ -193,6 +196,7 @@ fn contact_of(row: &DbRow) -> Result<Contact, sqlx::Error> {
                 .try_get::<Option<i64>, _>("on_call_order")?
                 .and_then(|order| order.try_into().ok()),
             accept_by_key: row.try_get("accept_by_key")?,
+            ring_s: row.try_get::<Option<i64>, _>("ring_s")?.and_then(|seconds| seconds.try_into().ok()),
         },
         created_at: from_ms(row.try_get("created_ms")?),
         changed_at: from_ms(row.try_get("changed_ms")?),

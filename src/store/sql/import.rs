@@ -140,6 +140,15 @@ impl Import {
         if keep(Column::CallerId) {
             fields.caller_id_policy = old.caller_id_policy;
         }
+        if keep(Column::AcceptByKey) {
+            fields.accept_by_key = old.accept_by_key;
+        }
+        if keep(Column::AcceptSound) {
+            fields.accept_sound = old.accept_sound;
+        }
+        if keep(Column::ExtraNumbers) {
+            fields.extra_numbers = old.extra_numbers;
+        }
         if keep(Column::NeverMonitor) {
             fields.never_monitor = old.never_monitor;
         }
@@ -183,6 +192,9 @@ impl Import {
         }
         if keep(Column::AcceptByKey) {
             fields.accept_by_key = old.accept_by_key;
+        }
+        if keep(Column::RingSeconds) {
+            fields.ring_s = old.ring_s;
         }
         if keep(Column::Numbers) {
             fields.number = old.number;
