@@ -141,6 +141,12 @@ pub enum Refusal {
     /// The order was sent and no answer came; only events can tell.
     #[error("the PBX did not answer in time; it may have been done")]
     FateUnknown,
+    /// The PBX passed the request on, and the phone did not follow it.
+    #[error(
+        "the phone did not {0} the call: desk phones of Yealink, Poly and Snom understand the request (set them to \
+         allow it), most others do not; do it at the phone"
+    )]
+    PhoneIgnores(&'static str),
     /// The daemon has too much to do or is going down.
     #[error("the daemon cannot take orders now")]
     Unavailable,

@@ -8,10 +8,13 @@
 //! | hang up | it rings at her or she has it | `Hangup` of her channel; the caller goes where the dialplan says |
 //!
 //! Answer, hold and resume are done by the phone: Yealink, Poly and Snom desk phones do them, softphones mostly
-//! do not, and a phone that does not ignores the request. The proof is the event (`call.answered`, `call.held`,
-//! …); where none follows, the phone cannot do it. `PJSIPNotify` needs `write = system` of the actions user.
+//! do not. Asterisk does not tell what a phone answers to `NOTIFY`, so the proof is what the call does then
+//! ([`Proof`]): where nothing follows within [`PROOF_WAIT`], the phone cannot do it, and whoever asked is told so.
+//! `PJSIPNotify` needs `write = system` of the actions user.
 //!
 //! Invariant: pure; only the operator concerned, her supervisor or an administrator may.
+
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +23,9 @@ use crate::call::Model;
 use crate::call::view::CallState;
 use crate::command::{Actor, Refusal};
 use crate::ids::{CallId, ChannelId, Extension};
+
+/// How long a phone may take to do what it was asked to.
+pub const PROOF_WAIT: Duration = Duration::from_secs(3);
 
 /// What to do with a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -35,11 +41,54 @@ pub enum Verb {
     Hangup,
 }
 
-/// The order that does it, if it fits the call and the actor may.
+impl Verb {
+    /// The word as it is written.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Answer => "answer",
+            Self::Hold => "hold",
+            Self::Resume => "resume",
+            Self::Hangup => "hangup",
+        }
+    }
+}
+
+/// What shows that the phone has done it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proof {
+    call: CallId,
+    operator: Extension,
+    /// What was asked.
+    pub verb: Verb,
+}
+
+impl Proof {
+    /// Whether it is done; nothing while that is open.
+    #[must_use]
+    pub fn weigh(&self, model: &Model) -> Option<Result<(), Refusal>> {
+        let Some(view) = model.call(self.call) else {
+            return Some(Err(Refusal::Conflict("the call ended meanwhile")));
+        };
+        let hers = view.operator.as_ref() == Some(&self.operator);
+        let done = match self.verb {
+            Verb::Answer if view.operator.is_some() && !hers => {
+                return Some(Err(Refusal::Conflict("somebody else took it meanwhile")));
+            }
+            Verb::Answer => hers,
+            Verb::Hold => view.state == CallState::Held,
+            Verb::Resume => hers && view.state != CallState::Held,
+            Verb::Hangup => true,
+        };
+        done.then_some(Ok(()))
+    }
+}
+
+/// The order that does it, and what proves it, if it fits the call and the actor may.
 ///
 /// # Errors
 /// [`Refusal`]: why not.
-pub fn order(model: &Model, actor: &Actor, call: CallId, verb: Verb) -> Result<Action, Refusal> {
+pub fn order(model: &Model, actor: &Actor, call: CallId, verb: Verb) -> Result<(Action, Proof), Refusal> {
     let view = model.call(call).filter(|view| actor.sees(view)).ok_or(Refusal::UnknownCall)?;
     let parties = model.parties(call).ok_or(Refusal::UnknownCall)?;
     let has = parties.operator.as_ref();
@@ -73,5 +122,6 @@ pub fn order(model: &Model, actor: &Actor, call: CallId, verb: Verb) -> Result<A
         Verb::Hold => Action::pjsip_notify(channel.as_str(), Notify::Hold),
         Verb::Hangup => Action::hangup(channel.as_str(), None),
     };
-    action.map_err(|error: ActionError| Refusal::Invalid(error.to_string()))
+    let action = action.map_err(|error: ActionError| Refusal::Invalid(error.to_string()))?;
+    Ok((action, Proof { call, operator, verb }))
 }

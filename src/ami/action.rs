@@ -158,6 +158,12 @@ pub enum Readable {
     Presentation,
     /// The SIP headers of its call, as our dialplan keeps them: `,PAI1: …,From: …`, each value percent-encoded.
     Headers,
+    /// What the transfer that the channel is in is about.
+    TransferAbout,
+    /// All targets that the dialplan was given, joined by `-`.
+    TransferTargets,
+    /// Those of them that it has not begun with yet.
+    TransferLeft,
 }
 
 /// Which events a session gets; an unknown word here would silently mean none, hence a type.
@@ -368,6 +374,9 @@ impl Action {
         let name = match what {
             Readable::Presentation => "CALLERID(num-pres)",
             Readable::Headers => "TORITSUGI_HEADERS",
+            Readable::TransferAbout => "TORITSUGI_ABOUT",
+            Readable::TransferTargets => "TORITSUGI_TARGETS",
+            Readable::TransferLeft => "TORITSUGI_LEFT",
         };
         Ok(Self::bare("Getvar").channel(channel)?.fixed("Variable", name))
     }

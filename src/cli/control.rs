@@ -1,7 +1,7 @@
 //! `toritsugi answer|hold|resume|hangup CALL`: what an operator's phone does with a call.
 //!
 //! Answering, holding and resuming are done by the phone itself, and only by phones that can (Yealink, Poly, Snom);
-//! the event that follows is the proof.
+//! the command fails where the phone did not do it.
 
 use std::process::ExitCode;
 

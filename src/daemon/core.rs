@@ -26,7 +26,7 @@ use super::clock::Clock;
 use super::figures::Figures;
 use super::journal::Journal;
 use super::link::Link;
-use super::orders::Asked;
+use super::orders::{Asked, Proving};
 use super::records::Clerk;
 use super::transfers::Waiting;
 use crate::ami::action::{Action, Readable};
@@ -45,7 +45,7 @@ use crate::identity::Identity;
 use crate::ids::{CallId, ChannelId};
 use crate::operator::{Floor, People, Presence};
 use crate::supervision::{self, Supervisions};
-use crate::transfer::Transfers;
+use crate::transfer::{About, Transfers};
 
 /// Most look-ups in the store at the same time.
 pub const LOOKUPS_MAX: usize = 256;
@@ -60,6 +60,8 @@ pub(super) enum Brought {
     Input(Box<Input>),
     /// What became of an order to the PBX.
     Order(Asked, ActionOutcome),
+    /// What a channel says of the transfer it is in, and how many targets the dialplan has begun with.
+    Transfer(ChannelId, Box<About>, usize),
 }
 
 /// What the core works with.
@@ -82,7 +84,7 @@ pub(super) struct Core {
     pub(super) model: Model,
     pub(super) clock: Clock,
     pub(super) journal: Journal,
-    lookups: Arc<Semaphore>,
+    pub(super) lookups: Arc<Semaphore>,
     /// Where what runs beside the loop brings its answers.
     pub(super) beside: mpsc::Sender<Brought>,
     pub(super) link: Link,
@@ -91,6 +93,8 @@ pub(super) struct Core {
     /// Who waits for the answer to a step of a transfer.
     pub(super) transferring: Waiting,
     pub(super) floor: Floor,
+    /// Who waits until a phone has done something.
+    pub(super) proving: Vec<Proving>,
 }
 
 impl Core {
@@ -120,6 +124,7 @@ impl Core {
             transfers,
             transferring,
             floor,
+            proving: Vec::new(),
         };
         let (mut roster, presence) = (core.parts.people.watch(), core.parts.presence.clone());
         core.floor_people();
@@ -144,6 +149,7 @@ impl Core {
                     core.drain();
                     core.supervision_timeout();
                     core.floor_timeout();
+                    core.prove();
                 }
             }
             core.drain_floor();
@@ -205,6 +211,7 @@ impl Core {
         match brought {
             Brought::Input(input) => self.input(*input),
             Brought::Order(asked, outcome) => self.order_answered(asked, outcome),
+            Brought::Transfer(channel, about, tried) => self.take_up_transfer(&channel, *about, tried),
         }
     }
 
@@ -230,12 +237,16 @@ impl Core {
         let now = self.clock.now();
         // The machines beside the model see an event after it did; most of the time there is nothing to see.
         let event = match &input {
-            Input::Pbx(event) if !self.transfers.is_idle() => Some(event.clone()),
+            Input::Pbx(event) if !self.transfers.is_idle() || self.transfers.wants(event) => {
+                Some(event.clone())
+            }
             _ => None,
         };
         let listed = matches!(input, Input::ListEnded);
-        if matches!(input, Input::LinkDown) {
-            self.transfers.link_lost();
+        match input {
+            Input::LinkDown => self.transfers.link_lost(),
+            Input::ListBegan => self.transfers.list_began(),
+            _ => {}
         }
         self.model.handle(now, input);
         if let Some(event) = event {
@@ -255,8 +266,12 @@ impl Core {
     }
 
     fn poll_timeout(&self) -> Option<Timestamp> {
-        let beside =
-            [self.transfers.poll_timeout(), self.supervision.poll_timeout(), self.floor.poll_timeout()];
+        let beside = [
+            self.transfers.poll_timeout(),
+            self.supervision.poll_timeout(),
+            self.floor.poll_timeout(),
+            self.proof_due(),
+        ];
         beside.into_iter().flatten().chain(self.model.poll_timeout()).min()
     }
 
@@ -283,6 +298,9 @@ impl Core {
                 Output::AskChannel { call, channel } => self.ask(call, &channel),
                 Output::Identify { call, identity, trunk } => self.identify(call, &identity, &trunk),
             }
+        }
+        if moved && !self.proving.is_empty() {
+            self.prove();
         }
         if moved && !self.supervision.is_empty() {
             self.supervise(supervision::Input::Moved);
@@ -331,7 +349,7 @@ impl Core {
 }
 
 /// One thing about a channel; `None` when it cannot be had.
-async fn read(pbx: &Handle, channel: &ChannelId, what: Readable) -> Option<String> {
+pub(super) async fn read(pbx: &Handle, channel: &ChannelId, what: Readable) -> Option<String> {
     let action = Action::getvar(channel.as_str(), what).ok()?;
     match pbx.send(action).await {
         ActionOutcome::Response(frame) if frame.get("Response") == Some(b"Success") => {

@@ -8,20 +8,33 @@
 //!
 //! Invariant: the loop does not wait for the PBX; each command is answered exactly once.
 
+use jiff::Timestamp;
 use tokio::sync::oneshot;
 
 use super::core::{Brought, Core};
 use crate::ami::action::Action;
 use crate::ami::session::ActionOutcome;
 use crate::command::{Answer, Command, Given, Refusal};
-use crate::control;
+use crate::control::{self, PROOF_WAIT, Proof, Verb};
 use crate::supervision::{SupervisionId, SupervisionView};
 use crate::transfer::{Step, TransferId};
 
+/// What Asterisk says to a user who may not give an order.
+const PERMISSION_DENIED: &str = "Permission denied";
+/// Most people who wait for what a phone does.
+const PROVING_MAX: usize = 1_024;
+
+/// Somebody who waits until a phone has done what it was asked.
+pub(super) struct Proving {
+    proof: Proof,
+    until: Timestamp,
+    reply: oneshot::Sender<Result<Answer, Refusal>>,
+}
+
 /// Who waits for what becomes of an order.
 pub(super) enum Asked {
-    /// A person, for the PBX's reply alone.
-    Person(oneshot::Sender<Result<Answer, Refusal>>),
+    /// A person, for what the phone makes of it.
+    Person(oneshot::Sender<Result<Answer, Refusal>>, Proof),
     /// A supervision, and the person who waits for this order, if one does.
     Supervision {
         /// Which.
@@ -40,7 +53,7 @@ impl Core {
         let Given { actor, command, reply } = given;
         match command {
             Command::Control { call, verb } => match control::order(&self.model, &actor, call, verb) {
-                Ok(action) => self.order(Asked::Person(reply), action),
+                Ok((action, proof)) => self.order(Asked::Person(reply, proof), action),
                 Err(refusal) => answer(reply, Err(refusal)),
             },
             Command::Supervise(wanted) => self.begin_supervision(&actor, wanted, reply),
@@ -81,7 +94,14 @@ impl Core {
 
     pub(super) fn order_answered(&mut self, asked: Asked, outcome: ActionOutcome) {
         match asked {
-            Asked::Person(reply) => answer(reply, accepted(&outcome)),
+            Asked::Person(reply, proof) => match accepted(&outcome) {
+                Ok(_) if proof.verb != Verb::Hangup && self.proving.len() < PROVING_MAX => {
+                    let until = self.clock.now().checked_add(PROOF_WAIT).unwrap_or(Timestamp::MAX);
+                    self.proving.push(Proving { proof, until, reply });
+                    self.prove();
+                }
+                done => answer(reply, done),
+            },
             Asked::Supervision { session, reply, view } => {
                 self.supervision_answered(session, reply, view, &outcome);
             }
@@ -92,13 +112,39 @@ impl Core {
     }
 }
 
+impl Core {
+    /// Answers those whose phones have done it, or had time enough.
+    pub(super) fn prove(&mut self) {
+        let now = self.clock.now();
+        for waiting in std::mem::take(&mut self.proving) {
+            match waiting.proof.weigh(&self.model) {
+                Some(done) => answer(waiting.reply, done.map(|()| Answer::Accepted)),
+                None if waiting.until <= now => {
+                    answer(waiting.reply, Err(Refusal::PhoneIgnores(waiting.proof.verb.as_str())));
+                }
+                None => self.proving.push(waiting),
+            }
+        }
+    }
+
+    pub(super) fn proof_due(&self) -> Option<Timestamp> {
+        self.proving.iter().map(|waiting| waiting.until).min()
+    }
+}
+
 /// What the PBX's reply means for whoever asked.
 pub(super) fn accepted(outcome: &ActionOutcome) -> Result<Answer, Refusal> {
     match outcome {
         ActionOutcome::NeverSent => Err(Refusal::PbxUnreachable),
         ActionOutcome::SentFateUnknown => Err(Refusal::FateUnknown),
         ActionOutcome::Response(_) if outcome.is_accepted() => Ok(Answer::Accepted),
-        ActionOutcome::Response(_) => Err(Refusal::PbxRefused(outcome.message().unwrap_or_default())),
+        ActionOutcome::Response(_) => {
+            let mut said = outcome.message().unwrap_or_default();
+            if said == PERMISSION_DENIED {
+                said = format!("{said}: manager.conf gives the user for actions too few classes to write");
+            }
+            Err(Refusal::PbxRefused(said))
+        }
     }
 }
 

@@ -3,16 +3,22 @@
 //! Invariant: as in `orders.rs`: the loop does not wait, each command is answered exactly once.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::core::Core;
+use super::core::{Brought, Core, read};
 use super::orders::{Asked, answer};
+use crate::ami::action::Readable;
+use crate::ami::client::Handle;
 use crate::announce::announce_transfer;
 use crate::bus::Draft;
 use crate::command::{Actor, Answer, Refusal};
+use crate::directory::Directory;
+use crate::ids::ChannelId;
 use crate::supervision;
-use crate::transfer::{Command, Notice, NoticeKind, Output, Reply, Step, TransferId};
+use crate::transfer::view::TargetView;
+use crate::transfer::{About, Command, Notice, NoticeKind, Output, Reply, Step, TransferId};
 
 type Sender = oneshot::Sender<Result<Answer, Refusal>>;
 
@@ -50,6 +56,7 @@ impl Core {
                 Output::Orders { transfer, step, actions } => {
                     self.orders(Asked::Transfer(transfer, step), actions);
                 }
+                Output::Ask { channel } => self.ask_transfer(channel),
                 Output::Notice(notice) => {
                     self.make_way(&notice);
                     let (now, view) = (self.clock.now(), &notice.view);
@@ -61,6 +68,26 @@ impl Core {
                 }
             }
         }
+    }
+
+    /// A transfer that this daemon did not begin: what it is about is asked beside the loop.
+    fn ask_transfer(&mut self, channel: ChannelId) {
+        let Ok(place) = Arc::clone(&self.lookups).try_acquire_owned() else { return };
+        let (pbx, beside) = (self.parts.pbx.clone(), self.beside.clone());
+        let directory = self.parts.directory.clone();
+        self.parts.tasks.spawn(async move {
+            if let Some((about, tried)) = told_by(&pbx, &directory, &channel).await {
+                let _ = beside.send(Brought::Transfer(channel, Box::new(about), tried)).await;
+            }
+            drop(place);
+        });
+    }
+
+    pub(super) fn take_up_transfer(&mut self, channel: &ChannelId, about: About, tried: usize) {
+        tracing::info!(%channel, "a transfer that was under way is followed again");
+        let now = self.clock.now();
+        self.transfers.take_up(now, &self.model, channel, about, tried);
+        self.drain_transfers();
     }
 
     /// Nobody may spy on channels that are being moved: Asterisk refuses to bridge them.
@@ -80,4 +107,29 @@ impl Core {
             data.insert("transfer".into(), serde_json::to_value(transfer).unwrap_or_default());
         }
     }
+}
+
+/// What the channel says of its transfer, with names for those who are called.
+async fn told_by(pbx: &Handle, directory: &Directory, channel: &ChannelId) -> Option<(About, usize)> {
+    let mut about = About::parse(&read(pbx, channel, Readable::TransferAbout).await?)?;
+    let count = |list: Option<String>| {
+        list.unwrap_or_default().split('-').filter(|target| !target.is_empty()).count()
+    };
+    let targets = count(read(pbx, channel, Readable::TransferTargets).await);
+    let left = count(read(pbx, channel, Readable::TransferLeft).await);
+    for (view, dial) in about.targets_mut() {
+        match view {
+            TargetView::Contact { id, name } => {
+                // A contact that was deleted meanwhile, or a store that fails: the transfer goes on without the name.
+                let contact = directory.store().contacts().find(*id).await.ok().flatten();
+                *name = contact.map(|contact| contact.fields.name).unwrap_or_default();
+            }
+            TargetView::Number { number } => {
+                let read = dial.and_then(|dial| directory.number(dial));
+                *number = read.map_or_else(|| number.clone(), |read| read.display());
+            }
+            TargetView::Operator { .. } | TargetView::Queue { .. } => {}
+        }
+    }
+    Some((about, targets.saturating_sub(left)))
 }

@@ -115,20 +115,20 @@ pub(crate) async fn acknowledge(
 }
 
 /// Does something with a call at the operator's phone. Answer, hold and resume are done by the phone itself and
-/// only by phones that can (Yealink, Poly, Snom); the event that follows is the proof.
+/// only by phones that can (Yealink, Poly, Snom): the answer says whether it did.
 #[utoipa::path(post, path = "/v1/calls/{call}/{verb}", tag = "calls",
     params(
         ("call" = uuid::Uuid, Path, description = "The call"),
         ("verb" = String, Path, description = "answer, hold, resume or hangup"),
     ),
     responses(
-        (status = 202, description = "The PBX has taken the order"),
+        (status = 202, description = "The phone has done it; of hangup: the PBX has taken the order"),
         (status = 403, description = "not-permitted: only the operator on the call, her supervisor or an admin may", body = ProblemBody),
         (status = 404, description = "unknown-call, unknown-path", body = ProblemBody),
         (status = 409, description = "call-conflict: it does not fit the call now", body = ProblemBody),
         (status = 502, description = "pbx-refused", body = ProblemBody),
         (status = 503, description = "pbx-unreachable: nothing was done", body = ProblemBody),
-        (status = 504, description = "pbx-no-answer: it may have been done", body = ProblemBody),
+        (status = 504, description = "phone-did-not-follow: this phone cannot be operated so; pbx-no-answer: it may have been done", body = ProblemBody),
     )
 )]
 pub(crate) async fn control(

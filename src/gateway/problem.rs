@@ -103,6 +103,8 @@ kinds! {
     PbxRefused = BAD_GATEWAY "pbx-refused" "The PBX refused the order",
     /// The PBX did not answer; it may have done it.
     FateUnknown = GATEWAY_TIMEOUT "pbx-no-answer" "The PBX did not answer the order; it may have been done",
+    /// The phone did not do what it was asked.
+    PhoneIgnores = GATEWAY_TIMEOUT "phone-did-not-follow" "The phone did not do it; most can only be operated by hand",
     /// The link to the PBX is down.
     PbxUnreachable = SERVICE_UNAVAILABLE "pbx-unreachable" "The PBX cannot be reached; nothing was done",
     /// Records cannot be read or written now.
@@ -219,6 +221,7 @@ impl From<Refusal> for Problem {
             Refusal::Conflict(_) => Kind::CallConflict,
             Refusal::Invalid(_) => Kind::InvalidBody,
             Refusal::PbxRefused(_) => Kind::PbxRefused,
+            Refusal::PhoneIgnores(_) => Kind::PhoneIgnores,
             Refusal::PbxUnreachable => return Kind::PbxUnreachable.into(),
             Refusal::FateUnknown => return Kind::FateUnknown.into(),
             Refusal::Unavailable => return Self::from(Kind::Overloaded).retry_after(Duration::from_secs(1)),

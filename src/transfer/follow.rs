@@ -13,6 +13,7 @@ use smol_str::SmolStr;
 
 use super::machine::{Live, NoticeKind, Output, START_WAIT, STEP_SLACK, Step, Transfers};
 use super::order;
+use super::recover::About;
 use super::view::{Attempt, Outcome, ReturnedTo, State, TargetView, TransferId};
 use crate::ami::action::Action;
 use crate::ami::event::{ChannelState, Event};
@@ -30,6 +31,10 @@ const QUEUE_LOOK: Duration = Duration::from_secs(60);
 impl Transfers {
     /// Takes one event of the PBX, after the model took it.
     pub fn handle_event(&mut self, now: Timestamp, event: &Event, model: &Model) {
+        if self.spies.wants(event) {
+            self.spies.take(event);
+            self.let_go_unheard(now);
+        }
         match event {
             Event::User { name, channel, fields } if name == USER_EVENT => {
                 if let Some(id) = field(fields, "Transfer").and_then(|text| TransferId::parse(&text)) {
@@ -64,12 +69,21 @@ impl Transfers {
                     self.completed(now, id);
                 }
             }
+            Event::ChannelListed { channel, application, .. } => self.listed(channel, application),
             Event::QueueLeft(channel) => {
                 if let Some(id) = self.id_of(&channel.id) {
                     self.met(now, id, model);
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Transfers that waited until nobody hears their call.
+    fn let_go_unheard(&mut self, now: Timestamp) {
+        let free = |live: &&Live| live.held.is_some() && !self.spies.on([&live.caller, &live.operator]);
+        for id in self.live.values().filter(free).map(|live| live.view.id).collect::<Vec<_>>() {
+            self.let_go(now, id);
         }
     }
 
@@ -210,10 +224,12 @@ impl Transfers {
 
     /// The operator hung up before the target answered. The PBX would let the target ring on and then call her back;
     /// in the dialplan the caller has the queue behind her, too.
-    fn go_on_blind(&mut self, now: Timestamp, id: TransferId) {
+    pub(super) fn go_on_blind(&mut self, now: Timestamp, id: TransferId) {
         let Some(live) = self.live.get_mut(&id) else { return };
         let back_to = live.view.operator.clone();
-        let Ok(actions) = order::blind(id, &live.plan, &live.caller, Some(&back_to)) else { return };
+        let Ok(actions) = order::blind(&About::of(live), &live.plan, &live.caller, Some(&back_to)) else {
+            return;
+        };
         live.consult = false;
         live.close_attempt(now, Outcome::Cancelled);
         live.view.outcome = None;
@@ -225,7 +241,7 @@ impl Transfers {
     }
 
     /// Somebody entered a bridge: who is with whom now?
-    fn met(&mut self, now: Timestamp, id: TransferId, model: &Model) {
+    pub(super) fn met(&mut self, now: Timestamp, id: TransferId, model: &Model) {
         let Some(live) = self.live.get(&id) else { return };
         let with_caller =
             |leg: &Option<ChannelId>| leg.as_ref().is_some_and(|leg| together(model, leg, &live.caller));
@@ -257,7 +273,7 @@ impl Transfers {
     }
 
     /// The caller is with an operator again.
-    fn back(&mut self, now: Timestamp, id: TransferId, model: &Model) {
+    pub(super) fn back(&mut self, now: Timestamp, id: TransferId, model: &Model) {
         let Some(live) = self.live.get_mut(&id) else { return };
         let operator = model.parties(live.view.call).and_then(|parties| parties.operator);
         if live.view.returned_to.is_none() {
@@ -267,14 +283,14 @@ impl Transfers {
         self.end(now, id);
     }
 
-    fn consulting(&mut self, now: Timestamp, id: TransferId) {
+    pub(super) fn consulting(&mut self, now: Timestamp, id: TransferId) {
         let Some(live) = self.live.get_mut(&id) else { return };
         live.view.state = State::Consulting;
         self.stop_waiting(id);
         self.tell(now, id, NoticeKind::Consulting);
     }
 
-    fn completed(&mut self, now: Timestamp, id: TransferId) {
+    pub(super) fn completed(&mut self, now: Timestamp, id: TransferId) {
         let Some(live) = self.live.get_mut(&id).filter(|live| live.view.is_under_way()) else { return };
         live.view.state = State::Completed;
         live.view.completed_at = Some(now);
@@ -301,7 +317,7 @@ impl Transfers {
     }
 
     /// The dialplan brings the caller to the operator or into the queue.
-    fn returns(&mut self, now: Timestamp, id: TransferId, to: ReturnedTo) {
+    pub(super) fn returns(&mut self, now: Timestamp, id: TransferId, to: ReturnedTo) {
         let Some(live) = self.live.get_mut(&id) else { return };
         if live.cancelling {
             live.close_attempt(now, Outcome::Cancelled);
@@ -345,7 +361,7 @@ impl Transfers {
 
     /// Nothing was heard for too long, or events were missed: the model says where the caller is.
     pub(super) fn conclude(&mut self, now: Timestamp, id: TransferId, model: &Model) {
-        let Some(live) = self.live.get_mut(&id) else { return };
+        let Some(live) = self.live.get_mut(&id).filter(|live| live.held.is_none()) else { return };
         let Some(view) = model.call(live.view.call).filter(|_| model.leg_view(&live.caller).is_some()) else {
             live.view.inferred = true;
             if live.view.is_under_way() {
@@ -437,7 +453,7 @@ impl Live {
         self.plan.queue().is_none() && phone.is_some_and(|phone| !meant(&phone))
     }
 
-    fn open_attempt(&mut self, now: Timestamp, at: usize) {
+    pub(super) fn open_attempt(&mut self, now: Timestamp, at: usize) {
         let Some(target) = self.plan.targets.get(at) else { return };
         let attempt = Attempt { target: target.view.clone(), from: now, until: None, outcome: None };
         self.view.attempts.push(attempt);
@@ -445,7 +461,7 @@ impl Live {
     }
 
     /// Closes what is open; false when nothing was.
-    fn close_attempt(&mut self, now: Timestamp, outcome: Outcome) -> bool {
+    pub(super) fn close_attempt(&mut self, now: Timestamp, outcome: Outcome) -> bool {
         let open = self.view.attempts.last_mut().filter(|attempt| attempt.until.is_none());
         let Some(attempt) = open else { return false };
         attempt.until = Some(now);
@@ -455,7 +471,7 @@ impl Live {
     }
 
     /// The target has been answered: it stands in a bridge with the channel that called it.
-    fn target_speaks(&self, model: &Model) -> bool {
+    pub(super) fn target_speaks(&self, model: &Model) -> bool {
         match (&self.target, &self.dialler) {
             (Some(target), Some(dialler)) => together(model, target, dialler),
             _ => false,
@@ -467,12 +483,12 @@ fn bridge_of(model: &Model, leg: &ChannelId) -> Option<BridgeId> {
     model.leg_view(leg).and_then(|leg| leg.bridge)
 }
 
-fn together(model: &Model, one: &ChannelId, two: &ChannelId) -> bool {
+pub(super) fn together(model: &Model, one: &ChannelId, two: &ChannelId) -> bool {
     bridge_of(model, one).is_some_and(|bridge| bridge_of(model, two) == Some(bridge))
 }
 
 /// The channel of the operator who now speaks with the caller.
-fn has_operator(model: &Model, live: &Live) -> Option<ChannelId> {
+pub(super) fn has_operator(model: &Model, live: &Live) -> Option<ChannelId> {
     let (_, leg) = model.parties(live.view.call)?.operator?;
     together(model, &leg, &live.caller).then_some(leg)
 }

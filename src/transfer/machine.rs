@@ -9,6 +9,8 @@ use jiff::Timestamp;
 
 use super::order;
 use super::plan::Plan;
+use super::recover::{About, Seen};
+use super::spies::Spies;
 use super::view::{Mode, Outcome, State, TransferId, TransferView};
 use crate::ami::action::{Action, ActionError};
 use crate::call::Model;
@@ -18,6 +20,8 @@ use crate::ids::{CallId, ChannelId, Extension};
 
 /// How long the PBX may take to begin.
 pub const START_WAIT: Duration = Duration::from_secs(5);
+/// How long supervisors may take to be detached from a call before it is moved all the same.
+pub const DETACH_WAIT: Duration = Duration::from_secs(1);
 /// How long nothing may be heard beyond the time that a target rings, before the model is asked where the caller is.
 pub(super) const STEP_SLACK: Duration = Duration::from_secs(45);
 /// Most finished transfers that can still be looked up.
@@ -72,6 +76,11 @@ pub enum Step {
 pub enum Output {
     /// Something happened that others should know.
     Notice(Box<Notice>),
+    /// Read what this channel says of the transfer it is in ([`About`]), and call [`Transfers::take_up`].
+    Ask {
+        /// The channel whose dialplan works on it.
+        channel: ChannelId,
+    },
     /// Send these orders one after the other, until one is not accepted; then [`Transfers::order_answered`].
     Orders {
         /// Of which transfer.
@@ -134,6 +143,8 @@ pub(super) struct Live {
     pub(super) away: bool,
     pub(super) cancelling: bool,
     pub(super) deadline: Option<Timestamp>,
+    /// The orders to begin with, while somebody still hears the call.
+    pub(super) held: Option<Vec<Action>>,
 }
 
 /// All transfers of one PBX.
@@ -147,6 +158,9 @@ pub struct Transfers {
     outputs: VecDeque<Output>,
     /// Events are being missed: what is known of a call may be outdated, and an order could part the wrong people.
     deaf: bool,
+    /// Of the last list: the channels that may take part in transfers nobody follows.
+    pub(super) sweep: Vec<Seen>,
+    pub(super) spies: Spies,
 }
 
 impl Transfers {
@@ -215,19 +229,34 @@ impl Transfers {
             self.end(now, id);
         }
         let id = TransferId::derive(call, now);
+        let mut live = Live::new((id, now), (call, mode, operator), plan, (caller, leg));
+        let about = About::of(&live);
         let actions = match mode {
-            Mode::Blind => order::blind(id, &plan, &caller, Some(&operator)),
-            Mode::Consult => order::consult(id, &plan, &leg),
+            Mode::Blind => order::blind(&about, &about.plan, &live.caller, Some(&about.operator)),
+            Mode::Consult => order::consult(&about),
         };
         let actions = actions.map_err(|error: ActionError| Refusal::Invalid(error.to_string()))?;
-        let live = Live::new((id, now), (call, mode, operator), plan, (caller, leg));
         self.channels.insert(live.caller.clone(), id);
         self.channels.insert(live.operator.clone(), id);
+        let heard = self.spies.on([&live.caller, &live.operator]);
+        live.held = Some(actions);
         self.live.insert(id, live);
-        self.wait(id, now, START_WAIT);
         self.tell(now, id, NoticeKind::Requested);
-        self.output(Output::Orders { transfer: id, step: Step::Begin, actions });
+        if heard {
+            // Whoever takes that notice detaches the supervisors; an event says when they are.
+            self.wait(id, now, DETACH_WAIT);
+        } else {
+            self.let_go(now, id);
+        }
         Ok(Reply::Pending(id, Step::Begin))
+    }
+
+    /// The PBX is told to begin.
+    pub(super) fn let_go(&mut self, now: Timestamp, id: TransferId) {
+        if let Some(actions) = self.live.get_mut(&id).and_then(|live| live.held.take()) {
+            self.output(Output::Orders { transfer: id, step: Step::Begin, actions });
+            self.wait(id, now, START_WAIT);
+        }
     }
 
     fn complete(&mut self, actor: &Actor, id: TransferId) -> Result<Reply, Refusal> {
@@ -253,7 +282,7 @@ impl Transfers {
             _ if live.consult => Action::cancel_atxfer(live.operator.as_str()).map(|action| vec![action]),
             _ => {
                 let nobody = Plan { targets: Vec::new(), ..live.plan.clone() };
-                order::blind(id, &nobody, &live.caller, Some(&live.view.operator))
+                order::blind(&About::of(live), &nobody, &live.caller, Some(&live.view.operator))
             }
         };
         let actions = actions.map_err(|error| Refusal::Invalid(error.to_string()))?;
@@ -304,10 +333,13 @@ impl Transfers {
     pub fn handle_timeout(&mut self, now: Timestamp, model: &Model) {
         while let Some((at, id)) = self.timers.first().copied().filter(|(at, _)| *at <= now) {
             self.timers.remove(&(at, id));
-            if let Some(live) = self.live.get_mut(&id) {
-                live.deadline = None;
+            let Some(live) = self.live.get_mut(&id) else { continue };
+            live.deadline = None;
+            if live.held.is_some() {
+                self.let_go(now, id);
+            } else {
+                self.conclude(now, id, model);
             }
-            self.conclude(now, id, model);
         }
     }
 
@@ -322,6 +354,7 @@ impl Transfers {
         for id in self.live.keys().copied().collect::<Vec<_>>() {
             self.conclude(now, id, model);
         }
+        self.ask_for_lost(model);
     }
 
     /// The latest transfer of this call, while it is remembered: what a pop says of where the caller comes from.
@@ -376,6 +409,8 @@ impl Transfers {
 
     /// Nothing more comes of it.
     pub(super) fn end(&mut self, now: Timestamp, id: TransferId) {
+        // Who asked for it is answered by what the PBX says.
+        self.let_go(now, id);
         self.stop_waiting(id);
         let Some(live) = self.live.get_mut(&id) else { return };
         let view = &mut live.view;
@@ -396,7 +431,7 @@ impl Transfers {
 }
 
 impl Live {
-    fn new(
+    pub(super) fn new(
         (id, now): (TransferId, Timestamp),
         (call, mode, operator): (CallId, Mode, Extension),
         plan: Plan,
@@ -432,6 +467,7 @@ impl Live {
             away: false,
             cancelling: false,
             deadline: None,
+            held: None,
         }
     }
 }

@@ -7,6 +7,7 @@
 //! | state | on | to | told |
 //! |---|---|---|---|
 //! | - | command, and the call is the operator's | requested | `requested` |
+//! | requested | nobody hears the call any more, or [`DETACH_WAIT`] is over | requested, and the PBX is told | |
 //! | requested | dialplan: `trying` | trying | |
 //! | requested | the PBX refused, or nothing began in [`START_WAIT`] | over (`not_started`) | `failed` |
 //! | trying | the target's phone rings | ringing | `ringing` |
@@ -22,6 +23,7 @@
 //! | completed | caller or target is gone | over, with the seconds they talked | |
 //! | any but completed | the caller is gone | over (`caller_gone`) | `failed` |
 //! | any | nothing came for too long, or the link had a gap | what the model says of the caller | `inferred` |
+//! | - | the daemon starts, and a channel says of itself that it is being transferred | where it is (`recover`) | `inferred` |
 //!
 //! Blind: the targets are written on the caller's channel, and the caller is redirected into the dialplan context
 //! `toritsugi-transfer`, which tries them, then the operator, then the queue. Consult: `Atxfer` on the operator's
@@ -35,7 +37,7 @@
 //! never from the reply to an order. Everything here is bounded: [`PAST_MAX`] finished transfers are remembered.
 //!
 //! Reading order: `view` (from outside), `plan` (what is asked), `machine` (the doors), `follow` (events), `order`
-//! (what is sent to the PBX), `lookup` (targets out of the directory; the only part that waits for the store).
+//! (what is sent to the PBX), `recover` (after a restart of the daemon), `lookup` (targets out of the directory; the only part that waits for the store).
 
 mod follow;
 mod lookup;
@@ -44,6 +46,8 @@ mod order;
 mod plan;
 #[cfg(test)]
 mod property;
+mod recover;
+mod spies;
 #[cfg(test)]
 mod tests;
 pub mod view;
@@ -51,7 +55,10 @@ pub mod view;
 mod world;
 
 pub use lookup::{LookupError, Settings};
-pub use machine::{Command, Notice, NoticeKind, Output, PAST_MAX, Reply, START_WAIT, Step, Transfers};
+pub use machine::{
+    Command, DETACH_WAIT, Notice, NoticeKind, Output, PAST_MAX, Reply, START_WAIT, Step, Transfers,
+};
 pub use order::CONTEXTS;
 pub use plan::{Plan, Show, TARGETS_MAX, Target};
+pub use recover::{About, SWEEP_MAX};
 pub use view::{Mode, TransferId, TransferView};

@@ -7,18 +7,18 @@ use crate::ami::action::{Action, ActionError, Contexts};
 use crate::ids::{ChannelId, Extension};
 
 use super::plan::{Plan, Show};
-use super::view::TransferId;
+use super::recover::About;
 
 /// The contexts that transfers send channels to.
 pub const CONTEXTS: [&str; 2] = [BLIND_CONTEXT, CONSULT_CONTEXT];
-const BLIND_CONTEXT: &str = "toritsugi-transfer";
-const CONSULT_CONTEXT: &str = "toritsugi-consult";
+pub(super) const BLIND_CONTEXT: &str = "toritsugi-transfer";
+pub(super) const CONSULT_CONTEXT: &str = "toritsugi-consult";
 /// One digit, and no longer extension in that context: with it the PBX does not wait for more digits.
 const CONSULT_EXTEN: &str = "1";
 
-/// Sends the caller to the targets, one after the other; with none of them, straight back.
+/// Sends the caller to the targets of `plan`, one after the other; with none of them, straight back.
 pub(super) fn blind(
-    id: TransferId,
+    about: &About,
     plan: &Plan,
     caller: &ChannelId,
     back_to: Option<&Extension>,
@@ -32,7 +32,8 @@ pub(super) fn blind(
         ("TORITSUGI_RETURN_TO", back_to.to_owned()),
         ("TORITSUGI_SHOW", shown(plan, false)),
         ("TORITSUGI_ACCEPT_SOUND", plan.accept_sound.as_deref().unwrap_or_default().to_owned()),
-        ("TORITSUGI_TRANSFER", id.to_string()),
+        ("TORITSUGI_TRANSFER", about.id.to_string()),
+        ("TORITSUGI_ABOUT", about.to_line()),
     ];
     // Where the dialplan knows from which queue the caller came, it takes her back to that one.
     match (queue, &plan.return_queue) {
@@ -47,12 +48,14 @@ pub(super) fn blind(
 }
 
 /// Lets the operator speak with the first target. The variables are inherited by the channel that dials it.
-pub(super) fn consult(id: TransferId, plan: &Plan, operator: &ChannelId) -> Result<Vec<Action>, ActionError> {
+pub(super) fn consult(about: &About) -> Result<Vec<Action>, ActionError> {
+    let (plan, operator) = (&about.plan, &about.leg);
     let target = plan.targets.first().and_then(word).unwrap_or_default();
     let variables = [
         ("__TORITSUGI_CONSULT", target),
         ("__TORITSUGI_SHOW", shown(plan, true)),
-        ("__TORITSUGI_TRANSFER", id.to_string()),
+        ("__TORITSUGI_TRANSFER", about.id.to_string()),
+        ("__TORITSUGI_ABOUT", about.to_line()),
     ];
     let mut actions = set(operator, &variables)?;
     let place = Contexts::allow([CONSULT_CONTEXT])?.place(CONSULT_CONTEXT, CONSULT_EXTEN)?;

@@ -27,6 +27,7 @@ enum Act {
     CallerHangsUp,
     LinkBreaks,
     LinkIsBack,
+    DaemonRestarts,
     PbxRefuses,
     Pass(u8),
 }
@@ -46,6 +47,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
         1 => Just(CallerHangsUp),
         1 => Just(LinkBreaks),
         2 => Just(LinkIsBack),
+        1 => Just(DaemonRestarts),
         1 => Just(PbxRefuses),
         2 => any::<u8>().prop_map(Pass),
     ];
@@ -76,6 +78,7 @@ fn play(world: &mut World, act: Act) {
         Act::CallerHangsUp => world.caller_hangs_up(),
         Act::LinkBreaks => world.goes_deaf(),
         Act::LinkIsBack => world.hears_again(),
+        Act::DaemonRestarts => world.daemon_restarts(),
         Act::PbxRefuses => world.refuses = true,
         Act::Pass(seconds) => world.pass(u64::from(seconds)),
     }

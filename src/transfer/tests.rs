@@ -178,3 +178,82 @@ fn what_a_gap_swallowed_is_found_in_the_model() {
     world.hears_again();
     assert_eq!(world.latest().state, State::Over);
 }
+
+#[test]
+fn a_transfer_goes_on_under_another_daemon() {
+    let mut world = World::talking();
+    world.begin(Mode::Blind, plan(&["09011112222", "09033334444"])).unwrap();
+    world.target_fails(DialStatus::Busy, "BUSY", 17);
+    world.target_rings();
+    let before = world.latest();
+    world.daemon_restarts();
+    let found = world.latest();
+    assert_eq!((found.id, found.state, found.inferred), (before.id, State::Ringing, true));
+    assert_eq!((&found.targets, &found.operator), (&before.targets, &before.operator));
+    let outcomes: Vec<_> = found.attempts.iter().map(|attempt| attempt.outcome).collect();
+    assert_eq!(outcomes, [Some(Outcome::Unknown), None]);
+    world.target_answers();
+    assert_eq!(world.latest().state, State::Completed);
+    world.daemon_restarts();
+    assert_eq!(world.latest().state, State::Completed);
+    world.target_hangs_up();
+    assert_eq!(world.latest().state, State::Over);
+    assert!(world.machine.is_idle());
+
+    let mut world = World::talking();
+    world.begin(Mode::Blind, plan(&["09011112222"])).unwrap();
+    world.target_fails(DialStatus::Busy, "BUSY", 17);
+    world.daemon_restarts();
+    assert_eq!(world.latest().state, State::Returning);
+    world.operator_answers();
+    assert_eq!(world.latest().state, State::Over);
+    world.daemon_restarts();
+    assert_eq!(world.machine.latest_of(world.call), None, "nothing is left to follow");
+}
+
+#[test]
+fn a_consultation_goes_on_under_another_daemon() {
+    let mut world = World::talking();
+    let id = world.begin(Mode::Consult, plan(&["09011112222"])).unwrap();
+    world.target_rings();
+    world.daemon_restarts();
+    assert_eq!((world.latest().id, world.latest().state), (id, State::Ringing));
+    world.target_answers();
+    world.daemon_restarts();
+    assert_eq!(world.latest().state, State::Consulting);
+    world.command(Command::Complete(id)).unwrap();
+    assert_eq!((world.latest().state, world.place), (State::Completed, Place::WithTarget));
+
+    let mut world = World::talking();
+    let id = world.begin(Mode::Consult, plan(&["09011112222"])).unwrap();
+    world.target_answers();
+    world.daemon_restarts();
+    world.command(Command::Cancel(id)).unwrap();
+    assert_eq!((world.latest().state, world.place), (State::Over, Place::WithOperator));
+}
+
+#[test]
+fn nobody_hears_a_call_that_is_moved() {
+    let mut world = World::talking();
+    world.spied(true);
+    world.begin(Mode::Blind, plan(&["09011112222"])).unwrap();
+    assert_eq!((world.latest().state, world.place), (State::Requested, Place::WithOperator));
+    world.spied(false);
+    assert_eq!((world.latest().state, world.place), (State::Trying, Place::Trying));
+
+    // A supervisor who cannot be detached does not keep the caller.
+    let mut world = World::talking();
+    world.spied(true);
+    world.begin(Mode::Consult, plan(&["09011112222"])).unwrap();
+    assert_eq!(world.place, Place::WithOperator);
+    world.pass(super::DETACH_WAIT.as_secs());
+    assert_eq!(world.place, Place::Consulted);
+
+    // Whoever asked is answered although the caller has gone meanwhile.
+    let mut world = World::talking();
+    world.spied(true);
+    world.begin(Mode::Blind, plan(&["09011112222"])).unwrap();
+    world.caller_hangs_up();
+    assert_eq!(world.latest().outcome, Some(Outcome::CallerGone));
+    assert!(world.machine.is_idle());
+}

@@ -9,6 +9,7 @@ use smol_str::{SmolStr, format_smolstr};
 
 use super::machine::{Command, Notice, Output, Reply, Step, Transfers};
 use super::plan::{Plan, Show, Target};
+use super::recover::About;
 use super::view::{Mode, TargetView, TransferId};
 use crate::ami::action::{Action, ActionId};
 use crate::ami::event::{BridgeKind, Channel, ChannelState, DialStatus, Event};
@@ -54,6 +55,8 @@ pub(super) struct World {
     trying: String,
     waiting: VecDeque<(TransferId, Step, Vec<Action>)>,
     next: u32,
+    /// The dialplan context and application that the caller is in.
+    doing: (&'static str, &'static str),
 }
 
 pub(super) fn target(number: &str, accept: bool) -> Target {
@@ -99,6 +102,7 @@ impl World {
             trying: String::new(),
             waiting: VecDeque::new(),
             next: 2,
+            doing: ("inbound", "Queue"),
         };
         world.create(&caller, "PJSIP/trunk-1", ChannelState::Ring);
         let operator = world.dial(&caller, "PJSIP/1001-1");
@@ -276,10 +280,30 @@ impl World {
         self.settle();
     }
 
+    /// A supervisor begins, or ceases, to hear the operator.
+    pub(super) fn spied(&mut self, begins: bool) {
+        let (spyer, spyee) = (id("spy.1"), self.operator.clone().unwrap());
+        let (spyer, spyee) = (self.channel(&spyer), self.channel(&spyee));
+        self.emit(match begins {
+            true => Event::SpyStarted { spyer, spyee },
+            false => Event::SpyStopped { spyer, spyee: None },
+        });
+        self.settle();
+    }
+
     /// The link is lost, and the daemon has noticed.
     pub(super) fn goes_deaf(&mut self) {
         self.deaf = true;
         self.machine.link_lost();
+    }
+
+    /// The daemon is gone with all it knew, and another one starts.
+    pub(super) fn daemon_restarts(&mut self) {
+        let config = crate::config::Config::from_layers(None, []).unwrap();
+        self.model = Model::new(config.plan());
+        self.machine = Transfers::default();
+        self.waiting.clear();
+        self.hears_again();
     }
 
     /// The link is back: the channels are listed.
@@ -287,18 +311,43 @@ impl World {
         self.deaf = false;
         self.model.handle(self.now, Input::LinkUp { restarted: false });
         self.model.handle(self.now, Input::ListBegan);
-        for channel in self.channels.keys().cloned().collect::<Vec<_>>() {
-            let bridge = self.channels[&channel].2.clone();
-            let (application, arguments) = (SmolStr::default(), SmolStr::default());
-            let channel = self.channel(&channel);
-            self.model.handle(
-                self.now,
-                Input::Pbx(Event::ChannelListed { channel, bridge, application, arguments }),
-            );
+        self.machine.list_began();
+        for id in self.channels.keys().cloned().collect::<Vec<_>>() {
+            let bridge = self.channels[&id].2.clone();
+            let (context, application) = self.doing_of(&id);
+            let mut channel = self.channel(&id);
+            channel.context = Some(context.into());
+            let (application, arguments) = (application.into(), SmolStr::default());
+            let listed = Event::ChannelListed { channel, bridge, application, arguments };
+            self.model.handle(self.now, Input::Pbx(listed.clone()));
+            if self.machine.wants(&listed) {
+                self.machine.handle_event(self.now, &listed, &self.model);
+            }
         }
         self.model.handle(self.now, Input::ListEnded);
         self.machine.reconcile(self.now, &self.model);
         self.settle();
+    }
+
+    fn doing_of(&self, channel: &ChannelId) -> (&'static str, &'static str) {
+        if *channel == self.caller {
+            return self.doing;
+        }
+        match self.channels[channel].0.as_str() {
+            name if name.starts_with("Local/") => ("toritsugi-reach", "Dial"),
+            _ => ("from-phones", "AppDial"),
+        }
+    }
+
+    /// What the dialplan keeps on the channel, told to a daemon that asks.
+    fn tells_about(&mut self, channel: &ChannelId) {
+        let Some(about) = self.variables.get("TORITSUGI_ABOUT").and_then(|line| About::parse(line)) else {
+            return;
+        };
+        let given = self.variables.get("TORITSUGI_TARGETS").map_or("", String::as_str);
+        let given = given.split('-').filter(|target| !target.is_empty()).count();
+        let tried = given.saturating_sub(self.left.len());
+        self.machine.take_up(self.now, &self.model, channel, about, tried);
     }
 
     /// The machine's orders are carried out until it has no more.
@@ -307,6 +356,7 @@ impl World {
             while let Some(output) = self.machine.poll_output() {
                 match output {
                     Output::Notice(notice) => self.told.push(*notice),
+                    Output::Ask { channel } => self.tells_about(&channel),
                     Output::Orders { transfer, step, actions } => {
                         self.waiting.push_back((transfer, step, actions));
                     }
@@ -380,11 +430,13 @@ impl World {
         if let Some(target) = self.left.pop_front() {
             self.trying = target.split('/').next().unwrap().to_owned();
             self.place = Place::Trying;
+            self.doing = ("toritsugi-reach", "Dial");
             self.step(&caller, "trying");
             self.target = Some(self.dial(&caller, "PJSIP/trunk-9"));
         } else if !self.variables["TORITSUGI_RETURN_TO"].is_empty() && !self.operator_gone {
             self.trying = self.variables["TORITSUGI_RETURN_TO"].clone();
             self.place = Place::Returning;
+            self.doing = ("toritsugi-transfer", "Dial");
             self.step(&caller, "returning");
             self.operator = Some(self.dial(&caller, "PJSIP/1001-9"));
         } else {
@@ -396,6 +448,7 @@ impl World {
         let caller = self.caller.clone();
         self.trying = self.variables.get("TORITSUGI_QUEUE").cloned().unwrap_or_default();
         self.place = Place::Queue;
+        self.doing = ("toritsugi-transfer", "Queue");
         self.step(&caller, "requeued");
         let channel = self.channel(&caller);
         self.emit(Event::QueueJoined { channel, queue: QueueName::parse("operators").unwrap() });

@@ -15,6 +15,8 @@ readonly SIP=$BASE AMI=$((BASE + 1))
 # Phones of the product's configuration, and the lab's look-alikes of 1001.
 readonly PHONES="1001 1002 1003 2001 2002"
 readonly LOOK_ALIKES="100 10010"
+# Played by a test, byte by byte (raw_phone.rs).
+readonly RAW_PHONE=1004
 # Twenty operators and twenty supervisors more, for tests of many at once.
 CROWD="$(seq -s ' ' 1101 1120) $(seq -s ' ' 2101 2120)"
 readonly CROWD
@@ -48,6 +50,7 @@ sounds() {
   cp "$PBX/moh/music.ulaw" "$FAR/moh/music.ulaw"
   period='\xc2\xab\xa2\x9e\x9e\xa2\xab\xc2\x42\x2b\x22\x1e\x1e\x22\x2b\x42' # 500 Hz
   for ((i = 0; i < 1000; i++)); do printf '%b' "$period"; done > "$PBX/sounds/accept.ulaw"
+  cp -r "$HERE/../../asterisk-conf/sounds/toritsugi" "$PBX/sounds/"
 }
 
 pbx() {
@@ -128,6 +131,8 @@ CONF
       printf '[%s](phone)\naors = %s\nauth = %s\n[%s](phone-aor)\n[%s](phone-auth)\nusername = %s\n' \
         "$phone" "$phone" "$phone" "$phone" "$phone" "$phone"
     done
+    printf '[%s](phone)\naors = %s\n[%s](phone-aor)\ncontact = sip:%s@127.0.0.3:%s\nqualify_frequency = 0\n' \
+      "$RAW_PHONE" "$RAW_PHONE" "$RAW_PHONE" "$RAW_PHONE" "$((SIP + 3))"
     for phone in $PHONES $LOOK_ALIKES $CROWD; do
       cat <<CONF
 [$phone](+type=endpoint)
@@ -150,6 +155,8 @@ exten => 10010,1,Dial(PJSIP/10010,30,tT)
 [from-trunk](+)
 exten => 0355501008,1,Goto(from-pstn-toritsugi,\${EXTEN},1)
 ; 0355502101 and so on ring at one telephone of the crowd each.
+; One at the phone that a test plays byte by byte.
+exten => 0355502204,1,Dial(PJSIP/$RAW_PHONE,30,t)
 exten => _03555021XX,1,Dial(PJSIP/11\${EXTEN:8},30,t)
 [lab-member]
 exten => _1XXX,1,Dial(PJSIP/\${EXTEN},30,t)

@@ -33,6 +33,7 @@ mod manager;
 mod orders;
 mod phone;
 mod process;
+mod raw_phone;
 mod raw_sip;
 mod rig;
 mod sound;
@@ -43,9 +44,10 @@ pub(crate) use manager::{Manager, Reply};
 pub(crate) use orders::Orders;
 pub(crate) use phone::Phone;
 pub(crate) use process::AsteriskVersion;
+pub(crate) use raw_phone::{RAW_PHONE, RAW_PHONE_DIALLED, RawPhone};
 pub(crate) use raw_sip::RawCall;
 pub(crate) use rig::{Lab, ManagerAccess};
-pub(crate) use sound::{Recording, Seconds, Tone, is_unbroken};
+pub(crate) use sound::{Recording, Seconds, Spoken, Tone, is_unbroken};
 
 use std::time::Duration;
 

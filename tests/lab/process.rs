@@ -22,6 +22,17 @@ pub(crate) enum AsteriskVersion {
     Old16,
 }
 
+impl AsteriskVersion {
+    /// The one that the tests run on: the current one, or with `LAB_ASTERISK=16` the old one.
+    pub(crate) fn wanted() -> Self {
+        match std::env::var("LAB_ASTERISK").as_deref() {
+            Ok("16") => Self::Old16,
+            Ok(other) if other != "22" => panic!("LAB_ASTERISK is 22 or 16, not {other}"),
+            _ => Self::Current,
+        }
+    }
+}
+
 /// Which of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {

@@ -111,6 +111,8 @@ impl Lab {
         }
         self.set_global("QUEUE_WAIT_SECONDS", "60").await;
         self.set_global("OPEN_HOURS", "*,*,*,*").await;
+        let prompt = format!("{}/pbx/sounds/accept", self.fact("LAB_INSIDE"));
+        self.set_global("SOUND_ACCEPT", &prompt).await;
         self.far.events.clear();
         self.pbx.events.clear();
     }
@@ -225,6 +227,20 @@ impl Lab {
         port.parse().unwrap()
     }
 
+    /// Gives the product's user for actions the class that `PJSIPNotify` needs, or takes it away again. Sessions keep
+    /// what they logged in with.
+    pub(crate) async fn permit_notify(&self, permitted: bool) {
+        const LINE: &str = "[toritsugi-actions](+)\nwrite = originate,call,agent,reporting,system\n";
+        let manager = Path::new(&self.fact("LAB_INSTANCE")).join("pbx/etc/local.d/manager.conf");
+        let text = std::fs::read_to_string(&manager).unwrap().replace(LINE, "");
+        let text = if permitted { text + LINE } else { text };
+        std::fs::write(&manager, text).unwrap();
+        let mark = self.pbx.events.mark();
+        self.pbx.must(&[("Action", "Reload"), ("Module", "manager")]).await;
+        let reloaded = |event: &Event| event.name() == "Reload" && event.has("Module", "manager");
+        self.pbx.events.wait_after(mark, "the manager to be reloaded", reloaded).await;
+    }
+
     /// A value from `lab.env`.
     pub(crate) fn fact(&self, name: &str) -> String {
         lock(&self.process).fact(name).to_owned()
@@ -251,7 +267,7 @@ fn shared_process() -> SharedProcess {
     if let Some(process) = shared.upgrade() {
         return process;
     }
-    let process = Arc::new(Mutex::new(LabProcess::start(AsteriskVersion::Current)));
+    let process = Arc::new(Mutex::new(LabProcess::start(AsteriskVersion::wanted())));
     *shared = Arc::downgrade(&process);
     process
 }

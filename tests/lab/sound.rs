@@ -20,6 +20,8 @@ const WAV_HEADER_BYTES: usize = 44;
 /// Peak amplitude, of 32,767, from which a tone counts as heard. The far end says its
 /// tones at about ten times as much; what a codec adds stays far below.
 const HEARD_AMPLITUDE_MIN: f64 = 300.0;
+/// A quarter of a second.
+const LIKENESS_SAMPLES: usize = SAMPLES_PER_SECOND / 4;
 /// How often a recording is looked at until it is complete.
 const FILE_POLL: Duration = Duration::from_millis(20);
 
@@ -144,6 +146,20 @@ impl Recording {
         u32::try_from(first).ok().map(|steps| STEP * steps)
     }
 
+    /// How much the loudest quarter of a second of a sound is like the place of the recording that is most like it: 1 is the
+    /// same, 0 has nothing in common.
+    pub(crate) fn likeness(&self, sound: &Spoken) -> f64 {
+        let loudest = sound.0.windows(LIKENESS_SAMPLES).step_by(LIKENESS_SAMPLES / 10);
+        let loudest = loudest.max_by(|a, b| energy(a).total_cmp(&energy(b))).expect("so much sound");
+        let own = energy(loudest);
+        let places = self.samples.windows(LIKENESS_SAMPLES);
+        let like = places.map(|place| {
+            let product: f64 = place.iter().zip(loudest).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+            product / (own * energy(place)).sqrt().max(1.0)
+        });
+        like.fold(0.0, f64::max)
+    }
+
     fn span(&self, seconds: Seconds) -> &[i16] {
         let end = seconds.end * SAMPLES_PER_SECOND;
         assert!(
@@ -161,6 +177,30 @@ impl Recording {
 pub(crate) fn is_unbroken(windows: impl IntoIterator<Item = bool>) -> bool {
     let mut before = true;
     windows.into_iter().all(|sounds| std::mem::replace(&mut before, sounds) || sounds)
+}
+
+/// A sound that is played to somebody.
+#[derive(Clone, Debug)]
+pub(crate) struct Spoken(Vec<i16>);
+
+impl Spoken {
+    /// From a file of the repository, u-law at 8 kHz.
+    pub(crate) fn from_ulaw(file: &str) -> Self {
+        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(file);
+        let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        Self(bytes.into_iter().map(from_ulaw).collect())
+    }
+}
+
+/// ITU-T G.711: a sign, three bits of exponent, four of mantissa, all of it inverted.
+fn from_ulaw(byte: u8) -> i16 {
+    let bits = !byte;
+    let magnitude = ((i16::from(bits & 0x0f) << 3) + 0x84) << ((bits & 0x70) >> 4);
+    if bits & 0x80 == 0 { magnitude - 0x84 } else { 0x84 - magnitude }
+}
+
+fn energy(samples: &[i16]) -> f64 {
+    samples.iter().map(|sample| f64::from(*sample).powi(2)).sum()
 }
 
 fn samples_in(window: Duration) -> usize {

@@ -8,6 +8,7 @@ mod lab;
 mod desk;
 
 mod crowd;
+mod desk_phone;
 mod dialplan;
 mod identity;
 mod link;

@@ -113,6 +113,24 @@ impl Service {
         (status, if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap() })
     }
 
+    /// Changes the record of the account with this code.
+    pub(crate) async fn change_account(&self, code: &str, patch: Value) {
+        let (_, list) = self.ask("admin", Method::GET, "/v1/accounts", None).await;
+        let accounts = list["items"].as_array().unwrap();
+        let account =
+            accounts.iter().find(|account| account["code"] == code).expect("there is such an account");
+        let path = format!("/v1/accounts/{}", account["id"].as_str().unwrap());
+        let (status, answer) = self.ask("admin", Method::PATCH, &path, Some(patch)).await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+    }
+
+    /// Whoever a caller is passed on to gets her without pressing a key.
+    pub(crate) async fn nobody_presses_a_key(&self) {
+        for code in ["A001", "A002"] {
+            self.change_account(code, serde_json::json!({ "accept_by_key": false })).await;
+        }
+    }
+
     /// Follows the events as `who`, from after `after` if that is given.
     pub(crate) async fn follow(&self, who: &str, after: Option<&str>) -> Sse {
         let mut request = self.request(who, Method::GET, "/v1/events");

@@ -1,4 +1,10 @@
 //! Transfer after answer on a real PBX: each by its events, by who heard whom, and by what the history keeps.
+mod caller_leaves;
+mod command;
+mod daemon_dies;
+mod prompt;
+mod supervised;
+
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use toritsugi::ids::CallId;
@@ -28,8 +34,20 @@ impl<'a> Scene<'a> {
         Self::talking_with(lab, CallSpec::new(KNOWN_CALLER, SAKURA)).await
     }
 
+    /// The account's contacts have no key to press.
     async fn talking_with(lab: &'a Lab, spec: CallSpec) -> Self {
         let service = Service::start(lab).await;
+        service.nobody_presses_a_key().await;
+        Self::begin(lab, service, spec).await
+    }
+
+    /// Whoever is called outside presses 1 first, as is usual.
+    async fn with_keys(lab: &'a Lab) -> Self {
+        let service = Service::start(lab).await;
+        Self::begin(lab, service, CallSpec::new(KNOWN_CALLER, SAKURA)).await
+    }
+
+    async fn begin(lab: &'a Lab, service: Service, spec: CallSpec) -> Self {
         let mut events = service.follow("1001", None).await;
         lab.phone("1001").answers_after(ms(200)).await;
         let call = lab.place_call(spec).await;
@@ -171,7 +189,7 @@ async fn a_caller_whom_nobody_takes_comes_back_with_the_reason() {
 #[tokio::test]
 async fn the_second_on_call_takes_the_caller_after_a_mailbox() {
     let lab = Lab::start().await;
-    let mut scene = Scene::talking(&lab).await;
+    let mut scene = Scene::with_keys(&lab).await;
     lab.phone(FIRST_ON_CALL).is_a_mailbox_after(ms(200)).await;
     lab.phone(SECOND_ON_CALL).presses_after(ms(200), "1").await;
     let transfer = scene.transfer("blind", "on-call").await;
@@ -320,91 +338,6 @@ async fn an_operator_who_hangs_up_before_the_contact_answers_has_transferred() {
 }
 
 #[tokio::test]
-async fn a_caller_who_hangs_up_frees_the_contact_at_once() {
-    let lab = Lab::start().await;
-    for (mode, state) in
-        [("blind", "ringing"), ("blind", "accepting"), ("consult", "ringing"), ("blind", "returning")]
-    {
-        let mut scene = Scene::talking(&lab).await;
-        let contact = lab.phone(FIRST_ON_CALL);
-        match state {
-            "ringing" => contact.rings_for_ever().await,
-            "accepting" => contact.is_a_mailbox_after(ms(200)).await,
-            _ => contact.is_busy().await,
-        }
-        lab.phone("1001").rings_for_ever().await;
-        let to = if state == "accepting" { "on-call" } else { FIRST_ON_CALL };
-        let transfer = scene.transfer(mode, to).await;
-        match state {
-            "ringing" => drop(scene.told("call.transfer.ringing").await),
-            "accepting" => drop(contact.talks().await),
-            _ => drop(scene.told("call.presented").await),
-        }
-        scene.call.hang_up().await;
-        contact.goes_idle().await;
-        scene.told("call.ended").await;
-        lab.phone("1001").goes_idle().await;
-        let over = scene.show(&transfer).await;
-        assert_eq!(over["state"], "over", "{mode} {state}: {over}");
-        assert_eq!(over["outcome"], "caller_gone", "{mode} {state}: {over}");
-        let history = scene.history().await;
-        assert!(history.iter().any(|s| s == "transfer caller_gone"), "{mode} {state}: {history:?}");
-        lab.reset().await;
-    }
-}
-
-#[tokio::test]
-async fn without_the_daemon_the_pbx_alone_brings_the_caller_to_a_person() {
-    let lab = Lab::start().await;
-    for (mode, state) in
-        [("blind", "ringing"), ("blind", "returning"), ("consult", "ringing"), ("consult", "consulting")]
-    {
-        let mut scene = Scene::talking(&lab).await;
-        let contact = lab.phone(CONTACT);
-        match state {
-            "consulting" => contact.answers_after(ms(200)).await,
-            "ringing" => contact.rings_for_ever().await,
-            _ => {
-                contact.is_busy().await;
-                lab.phone("1001").rings_for_ever().await;
-            }
-        }
-        scene.transfer(mode, CONTACT).await;
-        match state {
-            "consulting" => drop(scene.told("call.transfer.consulting").await),
-            "ringing" => drop(scene.told("call.transfer.ringing").await),
-            _ => drop(scene.told("call.transfer.returned").await),
-        }
-        scene.service.kill().await;
-        match (mode, state) {
-            // Nobody answers within the time it rings: the operator is called back.
-            ("blind", _) => {
-                lab.phone("1001").answers().await;
-                talk().await;
-                scene.call.hang_up().await;
-                assert!(lab.phone("1001").heard().await.ever_hears(Tone::CALLER), "{mode} {state}");
-            }
-            // The operator, still on the line, is given the caller when the contact is let go.
-            (_, "ringing") => {
-                contact.hangs_up().await;
-                talk().await;
-                scene.call.hang_up().await;
-                let last = scene.call.heard().await.per_second().into_iter().rev().nth(1).unwrap();
-                assert!(last.contains(&Tone::OPERATOR), "{mode} {state}: {last:?}");
-            }
-            // She hangs up, and the two are together.
-            _ => {
-                lab.phone("1001").hangs_up().await;
-                talk().await;
-                scene.call.hang_up().await;
-                assert!(contact.heard().await.ever_hears(Tone::CALLER), "{mode} {state}");
-            }
-        }
-        lab.reset().await;
-    }
-}
-
-#[tokio::test]
 async fn only_one_transfer_at_a_time_by_those_who_may_to_numbers_that_are_allowed() {
     let lab = Lab::start().await;
     let mut scene = Scene::talking(&lab).await;
@@ -486,6 +419,7 @@ const AT_ONCE: usize = 30;
 async fn thirty_transfers_at_once_all_reach_their_contacts() {
     let lab = Lab::start().await;
     let mut service = Service::start_with(&lab, &[("TRANSFER__RING_SECONDS", "120")]).await;
+    service.nobody_presses_a_key().await;
     let mut events = service.follow("admin", None).await;
     for phone in ["1001", "1002", "1003"] {
         lab.phone(phone).answers_after(ms(50)).await;

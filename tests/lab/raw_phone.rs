@@ -1,0 +1,99 @@
+//! A desk phone that is written byte by byte: it rings, understands `NOTIFY` as such phones do, or refuses it.
+//!
+//! It has one extension of its own, [`RAW_PHONE`], which rings for the number [`RAW_PHONE_DIALLED`].
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+use tokio::net::UdpSocket;
+use tokio::time::timeout;
+
+use super::PATIENCE;
+use super::rig::Lab;
+
+/// Its extension.
+pub(crate) const RAW_PHONE: &str = "1004";
+/// The number that rings there.
+pub(crate) const RAW_PHONE_DIALLED: &str = "0355502204";
+/// A datagram on loopback carries no more.
+const DATAGRAM_BYTES_MAX: usize = 65_000;
+
+/// The phone, which waits for its call.
+pub(crate) struct RawPhone {
+    socket: UdpSocket,
+    pbx: SocketAddr,
+    invite: String,
+}
+
+impl RawPhone {
+    /// Plugs it in.
+    pub(crate) async fn plug_in(lab: &Lab) -> Self {
+        let pbx: SocketAddr = lab.fact("LAB_PBX_SIP").parse().unwrap();
+        // The contact of its extension in the lab's configuration.
+        let socket = UdpSocket::bind(("127.0.0.3", pbx.port() + 3)).await.unwrap();
+        Self { socket, pbx, invite: String::new() }
+    }
+
+    /// Waits for the call, and rings.
+    pub(crate) async fn rings(&mut self) {
+        self.invite = self.request("INVITE").await;
+        self.say("180 Ringing", &self.invite, "").await;
+    }
+
+    /// Waits for the request of the desktop; gives its event, and answers with this.
+    pub(crate) async fn is_asked(&self, answer: &str) -> String {
+        let notify = self.request("NOTIFY").await;
+        self.say(answer, &notify, "").await;
+        header(&notify, "Event").expect("NOTIFY names its event").to_owned()
+    }
+
+    /// Picks up.
+    pub(crate) async fn picks_up(&self) {
+        let port = self.socket.local_addr().unwrap().port();
+        let body = format!(
+            "v=0\r\no=- 1 1 IN IP4 127.0.0.3\r\ns=-\r\nc=IN IP4 127.0.0.3\r\nt=0 0\r\n\
+             m=audio {port} RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n"
+        );
+        self.say("200 OK", &self.invite, &body).await;
+    }
+
+    /// The next request with this method; any other but ACK is answered with 200.
+    async fn request(&self, method: &str) -> String {
+        let mut datagram = vec![0; DATAGRAM_BYTES_MAX];
+        loop {
+            let received = timeout(PATIENCE, self.socket.recv_from(&mut datagram)).await;
+            let (length, _) = received.unwrap_or_else(|_| panic!("the PBX sends {method}")).unwrap();
+            let text = String::from_utf8_lossy(&datagram[..length]).into_owned();
+            match text.split(' ').next() {
+                Some(this) if this == method => return text,
+                Some("ACK" | "SIP/2.0") | None => {}
+                Some(_) => self.say("200 OK", &text, "").await,
+            }
+        }
+    }
+
+    async fn say(&self, status: &str, request: &str, body: &str) {
+        let mut answer = format!("SIP/2.0 {status}\r\n");
+        for line in request.lines().take_while(|line| !line.is_empty()) {
+            let name = line.split(':').next().unwrap_or_default().to_ascii_lowercase();
+            match name.as_str() {
+                "via" | "from" | "call-id" | "cseq" | "record-route" => answer += &format!("{line}\r\n"),
+                "to" if line.contains("tag=") => answer += &format!("{line}\r\n"),
+                "to" => answer += &format!("{line};tag=raw\r\n"),
+                _ => {}
+            }
+        }
+        let port = self.socket.local_addr().unwrap().port();
+        answer += &format!("Contact: <sip:{RAW_PHONE}@127.0.0.3:{port}>\r\n");
+        if !body.is_empty() {
+            answer += "Content-Type: application/sdp\r\n";
+        }
+        answer += &format!("Content-Length: {}\r\n\r\n{body}", body.len());
+        self.socket.send_to(answer.as_bytes(), self.pbx).await.unwrap();
+    }
+}
+
+fn header<'a>(message: &'a str, name: &str) -> Option<&'a str> {
+    let lines = message.lines().take_while(|line| !line.is_empty());
+    let headers: HashMap<_, _> = lines.filter_map(|line| line.split_once(": ")).collect();
+    headers.get(name).copied()
+}

@@ -1,0 +1,97 @@
+//! Answer, hold and resume from the desktop: what a desk phone gets, and what its user is told where it does not follow.
+use reqwest::{Method, StatusCode};
+use serde_json::Value;
+
+use crate::lab::{CallSpec, Lab, RAW_PHONE, RAW_PHONE_DIALLED, RawPhone};
+use crate::service::{Service, wait_for};
+use crate::{KNOWN_CALLER, SAKURA, ms};
+
+async fn order(service: &Service, call: &str, verb: &str) -> (StatusCode, Value) {
+    service.ask("admin", Method::POST, &format!("/v1/calls/{call}/{verb}"), None).await
+}
+
+#[tokio::test]
+async fn a_desk_phone_that_understands_is_asked_and_answers() {
+    let lab = Lab::start().await;
+    lab.permit_notify(true).await;
+    let mut service = Service::start(&lab).await;
+    let mut events = service.follow("admin", None).await;
+    let mut phone = RawPhone::plug_in(&lab).await;
+    let call = lab.place_call(CallSpec::new(KNOWN_CALLER, RAW_PHONE_DIALLED)).await;
+    phone.rings().await;
+    let pop = wait_for(&mut events, "call.presented").await;
+    assert_eq!(pop["data"]["operator"], RAW_PHONE);
+    let id = pop["call"].as_str().unwrap();
+    let asked = async {
+        let event = phone.is_asked("200 OK").await;
+        phone.picks_up().await;
+        event
+    };
+    let ((status, answer), event) = tokio::join!(order(&service, id, "answer"), asked);
+    assert_eq!((status, event.as_str()), (StatusCode::ACCEPTED, "talk"), "{answer}");
+    wait_for(&mut events, "call.answered").await;
+    // It knows the request for hold, says so, and yet does not do it.
+    let ((status, answer), event) = tokio::join!(order(&service, id, "hold"), phone.is_asked("200 OK"));
+    assert_eq!(event, "hold");
+    assert_eq!(
+        (status, &answer["type"]),
+        (StatusCode::GATEWAY_TIMEOUT, &Value::from("phone-did-not-follow"))
+    );
+    call.hang_up().await;
+    service.stop().await;
+    lab.permit_notify(false).await;
+}
+
+#[tokio::test]
+async fn a_phone_that_refuses_is_said_clearly() {
+    let lab = Lab::start().await;
+    lab.permit_notify(true).await;
+    let mut service = Service::start(&lab).await;
+    let mut events = service.follow("admin", None).await;
+    let mut phone = RawPhone::plug_in(&lab).await;
+    let call = lab.place_call(CallSpec::new(KNOWN_CALLER, RAW_PHONE_DIALLED)).await;
+    phone.rings().await;
+    let pop = wait_for(&mut events, "call.presented").await;
+    let id = pop["call"].as_str().unwrap().to_owned();
+    let ((status, answer), _) = tokio::join!(order(&service, &id, "answer"), phone.is_asked("489 Bad Event"));
+    assert_eq!(
+        (status, &answer["type"]),
+        (StatusCode::GATEWAY_TIMEOUT, &Value::from("phone-did-not-follow"))
+    );
+    assert!(answer["detail"].as_str().unwrap().contains("did not answer the call"), "{answer}");
+    call.hang_up().await;
+    wait_for(&mut events, "call.ended").await;
+
+    // A softphone, which ignores it.
+    lab.phone("1001").answers_after(ms(50)).await;
+    let call = lab.place_call(CallSpec::new(KNOWN_CALLER, SAKURA)).await;
+    let id = wait_for(&mut events, "call.answered").await["call"].as_str().unwrap().to_owned();
+    let (status, answer) = order(&service, &id, "hold").await;
+    assert_eq!(
+        (status, &answer["type"]),
+        (StatusCode::GATEWAY_TIMEOUT, &Value::from("phone-did-not-follow"))
+    );
+    // What the phone does by itself is seen as ever.
+    lab.phone("1001").holds().await;
+    wait_for(&mut events, "call.held").await;
+    let (status, answer) = order(&service, &id, "hold").await;
+    assert_eq!(status, StatusCode::CONFLICT, "{answer}");
+    call.hang_up().await;
+    service.stop().await;
+    lab.permit_notify(false).await;
+}
+
+#[tokio::test]
+async fn without_the_permission_the_answer_names_it() {
+    let lab = Lab::start().await;
+    let mut service = Service::start(&lab).await;
+    let mut events = service.follow("admin", None).await;
+    lab.phone("1001").answers_after(ms(50)).await;
+    let call = lab.place_call(CallSpec::new(KNOWN_CALLER, SAKURA)).await;
+    let id = wait_for(&mut events, "call.answered").await["call"].as_str().unwrap().to_owned();
+    let (status, answer) = order(&service, &id, "hold").await;
+    assert_eq!((status, &answer["type"]), (StatusCode::BAD_GATEWAY, &Value::from("pbx-refused")), "{answer}");
+    assert!(answer["detail"].as_str().unwrap().contains("manager.conf"), "{answer}");
+    call.hang_up().await;
+    service.stop().await;
+}
