@@ -18,7 +18,7 @@
 )]
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
@@ -182,9 +182,10 @@ fn run(reader: &str, block: &[u8], repeats: u64) -> Report {
     for _ in 0..repeats {
         stream.write_all(block).unwrap();
     }
-    drop(stream);
+    // Closed only after the reader: what it said and nobody read would reset the connection.
+    stream.shutdown(Shutdown::Write).unwrap();
     let output = child.wait_with_output_line();
-    drop(idle);
+    drop((stream, idle));
     let mut numbers = output.split_whitespace().map(|number| number.parse::<u64>().unwrap());
     let mut next = || numbers.next().unwrap();
     Report { events: next(), checksum: next(), nanos: next(), cpu_nanos: next(), memory_bytes: next() }

@@ -37,7 +37,7 @@ pub const AMI_FRAME_HEADERS_MAX: usize = 2_048;
 /// Longest greeting line, in bytes; Asterisk's has about 30.
 pub const AMI_BANNER_BYTES_MAX: usize = 256;
 /// How much the socket is offered to fill at once, at least, in bytes.
-pub const AMI_READ_BYTES: usize = 32 * 1024;
+pub const AMI_READ_BYTES: usize = 128 * 1024;
 /// Size of a read buffer, in bytes: room for a read behind what the last one left of a frame, as a rule.
 pub const AMI_BUFFER_BYTES: usize = 2 * AMI_READ_BYTES;
 
