@@ -2,6 +2,9 @@
 //!
 //! Invariant: each `pbx.down` is followed by one `pbx.up` and, with it, the `pbx.gap` that names both ends; the
 //! model hears of a restart before the first list after it.
+//!
+//! The PBX tells its start to the second (CoreStatus): one that is killed and started again within that second is
+//! not seen as restarted. Its calls end all the same, since the lists do not know them.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};

@@ -16,11 +16,11 @@ HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 readonly HERE
 readonly PORTS_PER_LAB=10
 readonly PORT_BASE_MIN=21000 PORT_BASE_MAX=29990
-readonly BOOT_SECONDS_MAX=90 ASK_SECONDS_MAX=15
+readonly BOOT_SECONDS_MAX=90 ASK_SECONDS_MAX=2
 readonly STOP_SECONDS_MAX=5
 
 RUN_DIR="" VERSION=22 BASE="" WHILE_STDIN_OPEN=no
-INSTANCE="" PBX_PID="" FAR_PID=""
+INSTANCE="" PBX_PID="" FAR_PID="" STARTED_SECOND=0
 
 say() { echo "lab: $*" >&2; }
 die() { say "$*"; exit 1; }
@@ -88,8 +88,11 @@ bounded() {
   "${command[@]}" "$@"
 }
 
-# $1 = pbx | far. Sets STARTED_PID.
+# $1 = pbx | far. Sets STARTED_PID. An Asterisk tells when it started to the second, by which a restart is known:
+# none follows another within one.
 start() {
+  while ((EPOCHSECONDS <= STARTED_SECOND)) && [[ -n "$FAR_PID" ]]; do sleep 0.02; done
+  STARTED_SECOND=$EPOCHSECONDS
   local command=(asterisk)
   if [[ "$ROOT" != / ]]; then command=(chroot "$ROOT" /usr/sbin/asterisk); fi
   setpriv --pdeathsig KILL "${command[@]}" -C "$INSIDE/$1/etc/asterisk.conf" -f -n \
@@ -100,7 +103,7 @@ start() {
 # $1 = pbx | far, $2 = its pid
 await_boot() {
   local deadline=$((SECONDS + BOOT_SECONDS_MAX))
-  # A question asked too early in the boot may never be answered; then it is asked again.
+  # A question that comes too early in the boot is never answered: it is asked again.
   until bounded "$ASK_SECONDS_MAX" -C "$INSIDE/$1/etc/asterisk.conf" -rx "core waitfullybooted" 2>/dev/null |
     grep -q "fully booted"; do
     if ! kill -0 "$2" 2>/dev/null; then
