@@ -3,7 +3,7 @@
 //! `cargo bench --bench supervision`. The daemon is in this process, the PBX and the telephones are the lab's. A
 //! switch is timed from the request to the event that proves it, beside the bare order to the same PBX from the
 //! same machine (Redirect to ChanSpyStart): what is above that is the daemon's. Sound is timed in the recording of
-//! the supervisor's telephone.
+//! the supervisor's telephone; the part of it from her answer on, as the PBX tells of both.
 
 #![expect(
     clippy::unwrap_used,
@@ -25,7 +25,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use desk::Sse;
-use lab::{CallSpec, Lab, Tone};
+use lab::{CallSpec, Event, Lab, Tone};
 use service::{Service, wait_for};
 
 const SWITCHES: usize = 200;
@@ -50,6 +50,12 @@ async fn state(events: &mut Sse, wanted: &str) -> Value {
     }
 }
 
+/// When the PBX told such an event.
+async fn told(lab: &Lab, mark: usize, what: &str, is_it: impl Fn(&Event) -> bool) -> Instant {
+    lab.pbx.events.wait_after(mark, what, is_it).await;
+    Instant::now()
+}
+
 #[tokio::main]
 async fn main() {
     let lab = Lab::start().await;
@@ -63,9 +69,18 @@ async fn main() {
     let body = json!({ "operator": "1001", "mode": "listen" });
     let (mut to_sound, mut after_answer) = (Vec::new(), Vec::new());
     for _ in 0..STARTS {
+        let mark = lab.pbx.events.mark();
         let asked = SystemTime::now();
-        let (status, view) = service.ask("2001", Method::POST, "/v1/supervisions", Some(body.clone())).await;
+        let ((status, view), answered, spying) = tokio::join!(
+            service.ask("2001", Method::POST, "/v1/supervisions", Some(body.clone())),
+            told(&lab, mark, "the supervisor's telephone to be answered", |event| {
+                let hers = event.header("Channel").is_some_and(|name| name.starts_with("PJSIP/2001-"));
+                event.name() == "Newstate" && hers && event.has("ChannelStateDesc", "Up")
+            }),
+            told(&lab, mark, "ChanSpy to run", |event| event.name() == "ChanSpyStart"),
+        );
         assert_eq!(status, StatusCode::CREATED, "{view}");
+        after_answer.push(spying.duration_since(answered));
         state(&mut events, "live").await;
         tokio::time::sleep(Duration::from_millis(700)).await;
         let path = format!("/v1/supervisions/{}", view["id"].as_str().unwrap());
@@ -75,10 +90,9 @@ async fn main() {
         let heard = lab.phone("2001").heard().await;
         let first = heard.first_sound(Tone::OPERATOR).unwrap();
         to_sound.push((heard.started + first).duration_since(asked).unwrap().saturating_sub(ANSWERS_AFTER));
-        after_answer.push(first);
     }
     row("command to first sound, less the telephone's own", to_sound);
-    row("  of this, after the telephone had answered", after_answer);
+    row("  of this, at the PBX from her answer to ChanSpyStart", after_answer);
 
     let (_, view) = service.ask("2001", Method::POST, "/v1/supervisions", Some(body)).await;
     state(&mut events, "live").await;

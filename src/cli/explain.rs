@@ -5,10 +5,13 @@ use std::process::ExitCode;
 use clap::Args;
 use jiff::Timestamp;
 use toritsugi::directory::card::MatchedBy;
-use toritsugi::directory::explain::{CustomersWhy, Explanation, Question, TransfersThen, Verdict};
+use toritsugi::directory::explain::{
+    CustomersWhy, Explanation, Question, SupervisionThen, TransfersThen, Verdict,
+};
 use toritsugi::directory::record::CallerIdPolicy;
 use toritsugi::directory::{Directory, DirectoryOptions};
 use toritsugi::store::{Condition, Store};
+use toritsugi::supervision::Notify;
 
 use super::Global;
 use super::output::{self, Output, Table};
@@ -84,6 +87,9 @@ fn text(explained: &Explanation) -> String {
         lines.push(format!("Hours:     {hours}; {open} at {}", then.local_time));
     }
     lines.extend(explained.transfers.as_ref().map(transfers));
+    if let Some(supervision) = &explained.supervision {
+        lines.push(format!("Listening: {}", listening(supervision)));
+    }
     let caller = card.caller.number.as_deref().unwrap_or("withheld");
     let area = card.caller.area.as_deref().map(|area| format!(" ({area})")).unwrap_or_default();
     lines.push(format!("Caller:    {caller}{area}"));
@@ -136,6 +142,16 @@ fn transfers(account: &TransfersThen) -> String {
         some => format!("; may also go to {}…", some.join("…, ")),
     };
     format!("Transfers: contacts see {shown} and {accept}{opened}")
+}
+
+fn listening(supervision: &SupervisionThen) -> &'static str {
+    match (supervision.never_monitor, supervision.notify) {
+        (true, _) => "never",
+        (false, None) => "allowed",
+        (false, Some(Notify::Tone)) => "allowed; the operator hears a tone",
+        (false, Some(Notify::Desktop)) => "allowed; the operator gets a notice on her screen",
+        (false, Some(Notify::Silent)) => "allowed; the operator is not told",
+    }
 }
 
 fn word(matched_by: MatchedBy) -> &'static str {

@@ -1,7 +1,8 @@
 //! The command line: one file per family of commands, and the exit code of each outcome.
 //!
 //! There are three kinds of commands. `serve` is the daemon. `check`, `explain`, `health`, `import`, `user` and
-//! `replay` read the configuration and open what it names. `calls`, `operators`, `transfer`,
+//! `replay` read the configuration and open what it names. `calls`, `operators`, `listen`, `whisper`, `barge`,
+//! `take-over`, `supervision`, `audit`, `transfer`,
 //! `answer`, `hold`, `resume`, `hangup` and `demo` are clients of the HTTP
 //! interface, know only its address and a token, and so work from another desk.
 //!
@@ -15,6 +16,7 @@
 //! Invariant: whatever a caller or a record contains reaches the terminal only through [`output::plain`] or
 //! JSON, so it can neither move the cursor nor reorder the line. Read next: `output.rs`, `client.rs`.
 
+mod audit;
 mod calls;
 mod check;
 mod client;
@@ -91,8 +93,13 @@ enum Command {
     Whisper(supervise::Supervise),
     /// Hear both, and speak to both.
     Barge(supervise::Supervise),
+    /// Take the caller from an operator; your phone rings first.
+    #[command(alias = "takeover")]
+    TakeOver(supervise::Supervise),
     /// List, stop or switch what is listened to.
     Supervision(supervise::Supervision),
+    /// Read the audit trail: who listened to whom, when and why, and who was refused.
+    Audit(audit::Audit),
     /// Let your phone answer the call that rings (desk phones that can: Yealink, Poly, Snom).
     Answer(control::Control),
     /// Let your phone put the caller on hold (the same phones).
@@ -144,7 +151,9 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Listen(command) => command.run(supervise::Mode::Listen).await,
         Command::Whisper(command) => command.run(supervise::Mode::Whisper).await,
         Command::Barge(command) => command.run(supervise::Mode::Barge).await,
+        Command::TakeOver(command) => command.run(supervise::Mode::TakeOver).await,
         Command::Supervision(command) => command.run().await,
+        Command::Audit(command) => command.run().await,
         Command::Answer(command) => command.run("answer").await,
         Command::Hold(command) => command.run("hold").await,
         Command::Resume(command) => command.run("resume").await,

@@ -150,8 +150,16 @@ impl Supervise {
         let client = self.client.client()?;
         // All of these before the order, so that nothing that follows it is missed: no event, no Ctrl-C.
         let mut controls = Controls { keys: Keys::open(), signals: Signals::listen()? };
-        let mut follow = Follow::start(client.clone(), EVENTS).await?;
-        follow.next().await?;
+        let follow = async {
+            let mut follow = Follow::start(client.clone(), EVENTS).await?;
+            follow.next().await?;
+            anyhow::Ok(follow)
+        };
+        // Until the order is given there is nothing to undo.
+        let mut follow = tokio::select! {
+            follow = follow => follow?,
+            () = controls.signals.next() => return Ok(ExitCode::SUCCESS),
+        };
         let target = if self.call { "call" } else { "operator" };
         let mut body = json!({ target: self.target, "mode": mode, "extension": self.phone });
         if self.follow {
@@ -212,7 +220,9 @@ impl Watch {
                 Some(Key::Quit) if !self.stopping => {
                     self.stopping = true;
                     stop_by = Some(tokio::time::Instant::now() + STOP_WAIT);
-                    self.client.delete(&self.path()).await?;
+                    if let Some(code) = self.stop().await? {
+                        return Ok(code);
+                    }
                 }
                 _ => {}
             }
@@ -252,6 +262,18 @@ impl Watch {
                 bail!("the supervision ended while the daemon could not be reached")
             }
         }
+    }
+
+    /// Asks for the end; the exit code when there is nothing left to end.
+    async fn stop(&mut self) -> anyhow::Result<Option<ExitCode>> {
+        let Err(error) = self.client.delete(&self.path()).await else { return Ok(None) };
+        // It may have ended by itself just now; its last event is then on the way, or was lost.
+        let list: List = self.client.get(SUPERVISIONS, &[]).await?;
+        if list.items.iter().any(|item| item.id == self.view.id) {
+            return Err(error);
+        }
+        self.close_line()?;
+        Ok(Some(ExitCode::SUCCESS))
     }
 
     async fn switch(&mut self, mode: Mode) -> anyhow::Result<()> {

@@ -23,7 +23,7 @@ pub use choice::{Choice, ChoiceError};
 pub use extension::{ExtensionPattern, ExtensionPatternError};
 pub use layers::{CONFIG_ENV, DEFAULT_FILE, DEFAULT_TOML};
 pub use sections::{
-    BusConfig, Config, Credentials, DirectoryConfig, GatewayConfig, LogConfig, LogFormat, Login, Notify,
+    BusConfig, Config, Credentials, DirectoryConfig, GatewayConfig, LogConfig, LogFormat, Login,
     OperatorsConfig, PbxConfig, PopConfig, StoreConfig, SupervisionConfig, TlsConfig, TransferConfig,
 };
 

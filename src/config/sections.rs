@@ -16,6 +16,7 @@ use super::{Choice, ConfigError, ExtensionPattern, values};
 use crate::ids::{PbxId, QueueName};
 use crate::secret::Secret;
 use crate::store::{Location, PostgresAddress};
+use crate::supervision::{AfterTransfer, Notify};
 
 /// Largest secret file that is read, in bytes.
 const SECRET_FILE_BYTES_MAX: u64 = 4096;
@@ -206,18 +207,8 @@ pub struct SupervisionConfig {
     pub ring: Duration,
     /// Whether that phone is asked to answer by itself.
     pub auto_answer: bool,
-}
-
-/// How an operator learns that somebody hears her.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Notify {
-    /// A tone, when it begins, that the caller does not hear.
-    Tone,
-    /// A notice on her desktop.
-    Desktop,
-    /// Not at all.
-    Silent,
+    /// Whom a supervisor hears after a transfer.
+    pub after_transfer: AfterTransfer,
 }
 
 /// `[directory]`

@@ -38,13 +38,12 @@ use crate::announce::announce;
 use crate::bus::Bus;
 use crate::call::{Input, Model, NoticeKind, Output, Plan};
 use crate::command::Given;
-use crate::config::Notify;
 use crate::directory::card::Card;
 use crate::directory::{Directory, Found};
 use crate::identity::Identity;
 use crate::ids::{CallId, ChannelId};
 use crate::operator::{Floor, People, Presence};
-use crate::supervision::{self, Supervisions};
+use crate::supervision::{self, Notify, Remembered, SupervisionId, Supervisions};
 use crate::transfer::{About, Transfers};
 
 /// Most look-ups in the store at the same time.
@@ -62,6 +61,8 @@ pub(super) enum Brought {
     Order(Asked, ActionOutcome),
     /// What a channel says of the transfer it is in, and how many targets the dialplan has begun with.
     Transfer(ChannelId, Box<About>, usize),
+    /// What the audit trail says of a supervision that was found.
+    Remembered(SupervisionId, Option<Box<Remembered>>),
 }
 
 /// What the core works with.
@@ -212,6 +213,9 @@ impl Core {
             Brought::Input(input) => self.input(*input),
             Brought::Order(asked, outcome) => self.order_answered(asked, outcome),
             Brought::Transfer(channel, about, tried) => self.take_up_transfer(&channel, *about, tried),
+            Brought::Remembered(id, remembered) => {
+                self.supervise(supervision::Input::Remembered(id, remembered));
+            }
         }
     }
 

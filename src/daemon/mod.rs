@@ -19,6 +19,7 @@ mod link;
 mod operators;
 mod orders;
 mod records;
+mod sight;
 mod supervise;
 mod transfers;
 
@@ -124,7 +125,7 @@ pub async fn run_on(
     let (commands, given) = Commands::channel();
     tasks.spawn(Core::run(
         parts,
-        supervise::machine(&config.supervision),
+        sight::machine(&config.supervision),
         Floor::new(config.floor()),
         events,
         given,

@@ -1,4 +1,4 @@
-//! Supervision in the loop: people's commands, the machine's orders, the events and the audit trail.
+//! Supervision in the loop: what it sees of the world, the machine's orders, the events and the audit trail.
 //!
 //! Invariant: whatever is asked of supervision, done or refused, becomes an entry of the audit trail; the loop
 //! waits for none of it.
@@ -10,69 +10,27 @@ use uuid::Uuid;
 
 use super::core::{Brought, Core};
 use super::orders::{Asked, accepted, answer};
+use super::sight::sight;
 use crate::ami::action::Action;
 use crate::ami::event::Event;
 use crate::ami::session::ActionOutcome;
 use crate::announce;
-use crate::bus::EventKind;
-use crate::call::Model;
+use crate::bus::{Audience, EventKind};
 use crate::command::{Actor, Answer, Refusal};
-use crate::config::{Notify, SupervisionConfig};
-use crate::directory::Directory;
-use crate::ids::{CallId, Extension};
+use crate::ids::{CallId, Extension, RecordId};
 use crate::operator::Role;
-use crate::store::AuditEntry;
+use crate::store::{AuditEntry, Store, StoreError};
 use crate::supervision::{
-    Input, Mode, Output, Place, SESSIONS_MAX, Start, SupervisionId, SupervisionView, Supervisions, Target,
-    Told, Wanted, World, may_supervise,
+    Input, Mode, Notify, Output, Place, Remembered, SESSIONS_MAX, Session, Start, SupervisionId,
+    SupervisionView, Target, Told, Wanted, World, may_supervise,
 };
+use crate::transfer::view::State as Stage;
 
 /// The dialplan's event when an operator presses the feature code for help.
 const HELP_EVENT: &str = "ToritsugiHelp";
 
 /// Who waits for the answer.
 pub(super) type Reply = oneshot::Sender<Result<Answer, Refusal>>;
-
-/// Where operators are, as far as supervision may know: without the accounts that are never monitored.
-struct Sight<'a> {
-    model: &'a Model,
-    directory: &'a Directory,
-}
-
-impl Sight<'_> {
-    /// Until the directory has said for whom a call is, nobody listens.
-    fn is_open(&self, call: CallId) -> bool {
-        let Some(card) = self.model.call(call).and_then(|view| view.card) else { return false };
-        let account = card.account.id.and_then(|id| self.directory.account(id));
-        account.is_none_or(|account| !account.fields.never_monitor)
-    }
-
-    /// Wherever she is, whether or not anybody may hear it.
-    fn any_of_call(&self, call: CallId) -> Option<Place> {
-        let parties = self.model.parties(call)?;
-        let (operator, channel) = parties.operator?;
-        Some(Place { call, operator, channel, caller: parties.caller })
-    }
-}
-
-impl World for Sight<'_> {
-    fn of_operator(&self, operator: &Extension) -> Option<Place> {
-        self.of_call(self.model.call_at(operator)?)
-    }
-
-    fn of_call(&self, call: CallId) -> Option<Place> {
-        self.any_of_call(call).filter(|_| self.is_open(call))
-    }
-
-    fn lives(&self, call: CallId) -> bool {
-        self.model.call(call).is_some()
-    }
-}
-
-/// A machine as the configuration wants it.
-pub(super) fn machine(config: &SupervisionConfig) -> Supervisions {
-    Supervisions::new(Some(config.ring), config.auto_answer, config.notify == Notify::Tone)
-}
 
 impl Core {
     /// Gives the machine an input and does what it says.
@@ -101,14 +59,14 @@ impl Core {
 
     pub(super) fn supervision_timeout(&mut self) {
         let now = self.clock.now();
-        let sight = Sight { model: &self.model, directory: &self.parts.directory };
+        let sight = sight(&self.model, &self.parts);
         self.supervision.handle_timeout(now, &sight);
         self.drain_supervision(None);
     }
 
     fn supervise_for(&mut self, input: Input<'_>, reply: Option<(SupervisionId, Reply)>) {
         let now = self.clock.now();
-        let sight = Sight { model: &self.model, directory: &self.parts.directory };
+        let sight = sight(&self.model, &self.parts);
         self.supervision.handle(now, input, &sight);
         self.drain_supervision(reply);
     }
@@ -125,7 +83,8 @@ impl Core {
                 Output::Impossible { session, error } => {
                     tracing::error!(%session, %error, "an order of a supervision cannot be given");
                 }
-                Output::Told { told, view } => self.tell_supervision(told, *view),
+                Output::Told { told, view, notify } => self.tell_supervision(told, *view, notify),
+                Output::Recall(session, since) => self.recall(session, since),
             }
         }
         if let Some((id, reply)) = reply {
@@ -186,7 +145,7 @@ impl Core {
     }
 
     fn allowed(&self, actor: &Actor, wanted: &Wanted) -> Result<(Start, Option<SupervisionId>), Refusal> {
-        let sight = Sight { model: &self.model, directory: &self.parts.directory };
+        let sight = sight(&self.model, &self.parts);
         let (operator, call) = match &wanted.target {
             Target::Operator { operator, .. } => (Some(operator.clone()), self.model.call_at(operator)),
             Target::Call(call) => {
@@ -202,7 +161,7 @@ impl Core {
             }
             return Err(Refusal::Conflict("no operator has this call now"));
         };
-        if !may_supervise(actor, &operator, wanted.mode, released) {
+        if !may_supervise(&actor.viewer, &operator, wanted.mode, released) {
             return Err(Refusal::NotPermitted(NOT_YOURS));
         }
         if call.is_some_and(|call| !sight.is_open(call)) {
@@ -214,6 +173,13 @@ impl Core {
             return Err(Refusal::Conflict(
                 "this operator has no caller now; with follow, her next call is awaited",
             ));
+        }
+        if wanted.mode == Mode::TakeOver {
+            let caller = place.as_ref().and_then(|place| place.caller.as_ref());
+            caller.ok_or(Refusal::Conflict("there is no caller to take over now"))?;
+        }
+        if call.is_some_and(|call| self.is_moving(call, wanted.mode)) {
+            return Err(Refusal::Conflict(MOVING));
         }
         let phone = self.phone_for(actor, wanted, &operator)?;
         if let Some(running) = self.supervision.at(&phone) {
@@ -267,15 +233,20 @@ impl Core {
         else {
             return answer(reply, Err(Refusal::UnknownSupervision));
         };
-        let (user, operator, call, place) =
-            (session.user, session.operator.clone(), session.call, session.place.is_some());
+        let (user, operator, call) = (session.user, session.operator.clone(), session.call);
+        let place = session.place.as_ref().is_some_and(|place| place.caller.is_some());
+        let outside = session.hears_outside();
         let released = call.and_then(|call| self.supervision.released(call));
         let permitted =
-            operator.as_ref().is_none_or(|operator| may_supervise(actor, operator, mode, released));
+            operator.as_ref().is_none_or(|operator| may_supervise(&actor.viewer, operator, mode, released));
         let refusal = if user != actor.user && actor.viewer.role() != Role::Admin {
             Some(Refusal::NotPermitted("only who supervises, or an administrator, may switch it"))
         } else if !permitted {
             Some(Refusal::NotPermitted(NOT_YOURS))
+        } else if outside && mode != Mode::Listen {
+            Some(Refusal::Conflict("the caller talks with somebody outside; there you can only listen"))
+        } else if mode == Mode::TakeOver && call.is_some_and(|call| self.is_moving(call, mode)) {
+            Some(Refusal::Conflict(MOVING))
         } else if mode == Mode::TakeOver && !place {
             Some(Refusal::Conflict("there is no caller to take over now"))
         } else {
@@ -293,17 +264,18 @@ impl Core {
 
     /// Ends it: who supervises may, and administrators.
     pub(super) fn stop_supervision(&mut self, actor: &Actor, id: SupervisionId, reply: Reply) {
-        match self.supervision.get(id) {
-            Some(session) if is_in_sight(actor, session.user, session.operator.as_ref()) => {
-                if session.user == actor.user || actor.viewer.role() == Role::Admin {
-                    self.supervise_for(Input::Stop(id), Some((id, reply)));
-                } else {
-                    let why = "only who supervises, or an administrator, may stop it";
-                    answer(reply, Err(Refusal::NotPermitted(why)));
-                }
-            }
-            _ => answer(reply, Err(Refusal::UnknownSupervision)),
+        let seen = |s: &&Session| is_in_sight(actor, s.user, s.operator.as_ref());
+        let Some(session) = self.supervision.get(id).filter(seen) else {
+            return answer(reply, Err(Refusal::UnknownSupervision));
+        };
+        if session.user == actor.user || actor.viewer.role() == Role::Admin {
+            return self.supervise_for(Input::Stop(id), Some((id, reply)));
         }
+        let (operator, call) = (session.operator.clone(), session.call);
+        let refusal = Refusal::NotPermitted("only who supervises, or an administrator, may stop it");
+        let details = json!({ "supervision": id, "refusal": refusal.to_string() });
+        self.audit(Some(actor), "supervision.refused", operator.as_ref(), call, details);
+        answer(reply, Err(refusal));
     }
 
     /// What the actor may know of.
@@ -331,6 +303,35 @@ impl Core {
         }
     }
 
+    /// Whether a transfer moves the channels of this call just now. While operator and contact talk, the operator
+    /// can be heard, but the caller not taken away.
+    fn is_moving(&self, call: CallId, mode: Mode) -> bool {
+        let transfer = self.transfers.latest_of(call).filter(|transfer| transfer.is_under_way());
+        transfer.is_some_and(|transfer| mode == Mode::TakeOver || transfer.state != Stage::Consulting)
+    }
+
+    /// Looks up beside the loop what the audit trail says of a session that was found.
+    fn recall(&self, id: SupervisionId, since: Timestamp) {
+        let (store, beside) = (self.parts.directory.store().clone(), self.beside.clone());
+        let released = self.supervision.get(id).and_then(|session| {
+            let roster = self.parts.people.current();
+            let person = roster.person(session.user).filter(|person| person.role == Role::Operator)?;
+            person.extension.clone()
+        });
+        self.parts.tasks.spawn(async move {
+            let remembered = match remembered(&store, id, since).await {
+                Ok(remembered) => remembered.map(|found| Box::new(Remembered { released, ..found })),
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(supervision = %id, error, "what the audit trail says of it cannot be read");
+                    None
+                }
+            };
+            // The core is gone only when the daemon ends.
+            let _ = beside.send(Brought::Remembered(id, remembered)).await;
+        });
+    }
+
     fn operator_of(&self, call: CallId) -> Option<Extension> {
         self.model.parties(call)?.operator.map(|(operator, _)| operator)
     }
@@ -348,7 +349,7 @@ impl Core {
         view
     }
 
-    fn tell_supervision(&mut self, told: Told, view: SupervisionView) {
+    fn tell_supervision(&mut self, told: Told, view: SupervisionView, notify: Notify) {
         let view = self.dress(view);
         let now = self.clock.now();
         let (kind, action, ending) = match told {
@@ -374,8 +375,15 @@ impl Core {
             details,
         });
         if let Some(kind) = kind {
-            let to_operator = self.parts.notify == Notify::Desktop;
-            self.parts.bus.publish(announce::supervision(kind, &view, ending, to_operator, now));
+            // An operator from whom the call was taken is told of her own listening.
+            let roster = self.parts.people.current();
+            let hers = roster.person(view.supervisor).is_some_and(|person| person.role == Role::Operator);
+            let mut draft = announce::supervision(kind, &view, ending, notify == Notify::Desktop, now);
+            if hers {
+                let operators = view.operator.iter().chain([&view.extension]).cloned().collect();
+                draft.audience = Audience::Operators(operators);
+            }
+            self.parts.bus.publish(draft);
         }
     }
 
@@ -412,10 +420,31 @@ impl Core {
     }
 }
 
+/// What the newest entry of the audit trail about this session says.
+async fn remembered(
+    store: &Store,
+    id: SupervisionId,
+    since: Timestamp,
+) -> Result<Option<Remembered>, StoreError> {
+    let entry = store.audit_of_supervision(id, since).await?;
+    Ok(entry.map(|AuditEntry { details, call, subject, .. }| {
+        let text = |key: &str| details[key].as_str();
+        Remembered {
+            why: text("reason").map(Into::into),
+            heard_since: text("heard_at").and_then(|at| at.parse().ok()),
+            mode: serde_json::from_value(details["mode"].clone()).ok(),
+            call,
+            operator: Extension::parse(&subject).ok(),
+            released: None,
+        }
+    }))
+}
+
+const MOVING: &str = "the call is being transferred just now; ask again when that is done";
 const NOT_YOURS: &str = "only supervisors of this operator's team and administrators may";
 
 /// Whether the actor may know of a session: her own, one that concerns her team, or any for an administrator.
-fn is_in_sight(actor: &Actor, user: crate::ids::RecordId, operator: Option<&Extension>) -> bool {
+fn is_in_sight(actor: &Actor, user: RecordId, operator: Option<&Extension>) -> bool {
     if user == actor.user {
         return true;
     }

@@ -18,7 +18,7 @@ use crate::directory::Directory;
 use crate::ids::ChannelId;
 use crate::supervision;
 use crate::transfer::view::TargetView;
-use crate::transfer::{About, Command, Notice, NoticeKind, Output, Reply, Step, TransferId};
+use crate::transfer::{About, Command, Mode, Notice, NoticeKind, Output, Reply, Step, TransferId};
 
 type Sender = oneshot::Sender<Result<Answer, Refusal>>;
 
@@ -94,8 +94,13 @@ impl Core {
     fn make_way(&mut self, notice: &Notice) {
         let call = notice.view.call;
         match notice.kind {
-            NoticeKind::Requested => self.supervise(supervision::Input::Pause(call)),
-            NoticeKind::Completed | NoticeKind::Over => self.supervise(supervision::Input::Resume(call)),
+            NoticeKind::Requested => {
+                let leaves = notice.view.mode == Mode::Blind;
+                self.supervise(supervision::Input::Pause { call, leaves });
+            }
+            NoticeKind::Consulting | NoticeKind::Completed | NoticeKind::Over => {
+                self.supervise(supervision::Input::Resume(call));
+            }
             _ => {}
         }
     }

@@ -13,6 +13,7 @@ use super::numbers::Number;
 use super::record::{CallerIdPolicy, Contact};
 use crate::identity::{Caller, DialledSource, DiversionSource, Identity, Presentation};
 use crate::store::StoreError;
+use crate::supervision::Notify;
 
 /// A call that might come.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +42,9 @@ pub struct Explanation {
     /// The account's hours and whether they are open then; absent without an account.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hours: Option<HoursThen>,
+    /// What the account says of supervision; absent without an account.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub supervision: Option<SupervisionThen>,
     /// The account's contacts, in their on-call order.
     pub contacts: Vec<Contact>,
     /// How callers are passed on to them; absent without an account.
@@ -126,6 +130,16 @@ pub struct HoursThen {
     pub open: bool,
 }
 
+/// Whether an account's calls may be heard, and what the operator learns of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub struct SupervisionThen {
+    /// Nobody may listen.
+    pub never_monitor: bool,
+    /// How the operator learns of it; absent: as the installation says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notify: Option<Notify>,
+}
+
 impl Question {
     fn identity(&self) -> Identity {
         let list = |text: &Option<String>| text.iter().map(|t| t.trim().into()).collect::<Vec<_>>();
@@ -177,7 +191,11 @@ impl Directory {
             accept_sound: account.fields.accept_sound.clone(),
             extra_numbers: account.fields.extra_numbers.clone(),
         });
-        Ok(Explanation { tried, customers, card, hours, contacts, transfers })
+        let supervision = found.account.as_deref().map(|account| SupervisionThen {
+            never_monitor: account.fields.never_monitor,
+            notify: account.fields.supervision_notify,
+        });
+        Ok(Explanation { tried, customers, card, hours, supervision, contacts, transfers })
     }
 
     /// The number `text` as this installation reads it, for people.

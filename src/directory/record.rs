@@ -18,6 +18,7 @@ use super::hours::{Hours, HoursError};
 use super::numbers::{Number, NumberPlan};
 use crate::identity::printable;
 use crate::ids::RecordId;
+use crate::supervision::Notify;
 
 /// Longest name, reading, code, department or role, in characters.
 pub const NAME_CHARS_MAX: usize = 120;
@@ -105,6 +106,10 @@ pub struct AccountFields {
     /// Nobody may listen to this account's calls.
     #[serde(default)]
     pub never_monitor: bool,
+    /// How an operator learns that somebody hears her in this account's calls; as the installation says where
+    /// absent.
+    #[serde(default)]
+    pub supervision_notify: Option<Notify>,
     /// Length of the after-call work, in seconds; the installation's where absent.
     #[serde(default)]
     pub wrap_up_s: Option<u32>,
@@ -285,6 +290,7 @@ impl Default for AccountFields {
             accept_sound: None,
             extra_numbers: Vec::new(),
             never_monitor: false,
+            supervision_notify: None,
             wrap_up_s: None,
             hours: None,
         }

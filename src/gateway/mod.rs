@@ -19,6 +19,7 @@
 //! It holds no state of calls: it reads the [`Bus`] and the [`Store`], and gives orders through the daemon.
 
 mod accounts;
+mod audit;
 mod auth;
 mod bearers;
 mod calls;

@@ -10,8 +10,8 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
 use utoipa::{Modify, OpenApi, ToSchema};
 
 use super::{
-    accounts, calls, contacts, customers, explain, health, metrics, operators, session, sse, supervisions,
-    tokens, transfers, users, websocket,
+    accounts, audit, calls, contacts, customers, explain, health, metrics, operators, session, sse,
+    supervisions, tokens, transfers, users, websocket,
 };
 use crate::bus::EventKind;
 
@@ -57,7 +57,7 @@ fn kinds() -> utoipa::openapi::schema::Object {
         accounts::list, accounts::create, accounts::show, accounts::change, accounts::delete,
         customers::list, customers::create, customers::show, customers::change, customers::delete,
         contacts::list, contacts::create, contacts::show, contacts::change, contacts::delete,
-        explain::explain,
+        explain::explain, audit::list,
         users::list, users::create, users::show, users::change, users::revoke,
         tokens::list, tokens::create, tokens::revoke,
         health::alive, health::ready, metrics::show,

@@ -10,7 +10,7 @@ use utoipa::IntoParams;
 
 use super::extract::record;
 use super::problem::{Kind, Problem};
-use crate::ids::RecordId;
+use crate::ids::{CallId, RecordId};
 use crate::store::PAGE_RECORDS_MAX;
 
 /// Records of a page when the client does not say.
@@ -85,6 +85,30 @@ pub(crate) struct ContactQuery {
     pub(crate) limit: Option<u32>,
     /// `next` of the page before.
     pub(crate) cursor: Option<String>,
+}
+
+/// Which entries of the audit trail.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct AuditQuery {
+    /// That concern this person: what they did, and what was done to them. An extension, a name or a user's id.
+    pub(crate) person: Option<String>,
+    /// Of this call.
+    #[param(value_type = Option<uuid::Uuid>)]
+    pub(crate) call: Option<CallId>,
+    /// At this time or later.
+    #[param(value_type = Option<String>, format = DateTime)]
+    pub(crate) from: Option<Timestamp>,
+    /// Before this time.
+    #[param(value_type = Option<String>, format = DateTime)]
+    pub(crate) to: Option<Timestamp>,
+    /// Whose action begins so, for instance `supervision.` or `supervision.refused`.
+    pub(crate) action: Option<String>,
+    /// How many, 1 to 500; 50 when not given.
+    pub(crate) limit: Option<u32>,
+    /// `next` of the page before.
+    pub(crate) cursor: Option<i64>,
 }
 
 /// A call that might come.

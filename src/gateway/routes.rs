@@ -26,7 +26,7 @@ use super::problem::{Kind, Problem};
 use super::session::SignIns;
 use super::throttle::Throttle;
 use super::{
-    App, accounts, auth, calls, contacts, customers, explain, health, idempotency, metrics, openapi,
+    App, accounts, audit, auth, calls, contacts, customers, explain, health, idempotency, metrics, openapi,
     operators, session, sse, supervisions, tokens, transfers, users, websocket,
 };
 
@@ -94,6 +94,7 @@ pub(crate) fn router(gate: Arc<Gate>) -> Router {
         .route("/v1/contacts", get(contacts::list).post(contacts::create))
         .route("/v1/contacts/{contact}", get(contacts::show).patch(contacts::change).delete(contacts::delete))
         .route("/v1/explain", get(explain::explain))
+        .route("/v1/audit", get(audit::list))
         .route("/v1/users", get(users::list).post(users::create))
         .route("/v1/users/{user}", get(users::show).patch(users::change).delete(users::revoke))
         .route("/v1/users/{user}/tokens", get(tokens::list).post(tokens::create))

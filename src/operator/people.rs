@@ -112,6 +112,12 @@ impl Roster {
         self.by_extension.get(extension).and_then(|id| self.person(*id))
     }
 
+    /// Who signs in by this name.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Option<&Arc<Person>> {
+        self.people.values().map(|entry| &entry.person).find(|person| person.name == name)
+    }
+
     /// The eyes of this person.
     #[must_use]
     pub fn viewer(&self, id: RecordId) -> Option<&Viewer> {

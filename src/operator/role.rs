@@ -4,6 +4,7 @@
 //! |---|---|---|---|---|
 //! | `FollowCalls`, `AcknowledgePop`, `ReadDirectory`, `EditCustomers` | x | x | x | x |
 //! | `ReadPeople` | x | x | x | x |
+//! | `ReadAudit` (supervisors: of their teams) | | x | | x |
 //! | `EditDirectory`, `ManagePeople` | | | | x |
 //!
 //! Which calls somebody sees is not a permission but a matter of sight: [`super::Viewer`].
@@ -45,6 +46,8 @@ pub enum Permission {
     EditDirectory,
     /// See who the operators and supervisors are.
     ReadPeople,
+    /// Read the audit trail, as far as it concerns one's own team.
+    ReadAudit,
     /// See all users; make, change and delete them; give and revoke tokens.
     ManagePeople,
 }
@@ -63,6 +66,7 @@ impl Role {
             | Permission::EditCustomers
             | Permission::ReadPeople => true,
             Permission::ControlCalls => self != Self::System,
+            Permission::ReadAudit => matches!(self, Self::Supervisor | Self::Admin),
             Permission::EditDirectory | Permission::ManagePeople => self == Self::Admin,
         }
     }

@@ -126,6 +126,12 @@ impl Viewer {
                 .map_or(self.sees_everything() || self.is_supervisor(), |e| self.sees_operator(e))
     }
 
+    /// Whose supervisor this viewer is; empty for everybody else.
+    #[must_use]
+    pub fn team(&self) -> &[Extension] {
+        &self.team
+    }
+
     /// The extensions whose calls are in sight; none for those who see everything anyway.
     pub(crate) fn watched(&self) -> impl Iterator<Item = &Extension> {
         let own = self.extension.as_ref().filter(|own| self.team.binary_search(own).is_err());

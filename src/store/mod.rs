@@ -56,7 +56,7 @@ pub mod users;
 use std::path::Path;
 
 pub use accounts::Accounts;
-pub use audit::AuditEntry;
+pub use audit::{AuditEntry, AuditFilter, AuditPage};
 pub use contacts::Contacts;
 pub use customers::{CustomerFilter, Customers};
 pub use error::StoreError;

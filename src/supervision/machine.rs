@@ -1,32 +1,44 @@
-//! The machine: every session, and what each input does to it. The tables are in [`super`].
+//! The doors of the machine: inputs in, orders and news out, time. The tables are in [`super`].
+//!
+//! Read next: `step.rs`, what each input does to one session.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use smol_str::SmolStr;
 
+use super::CALL_GRACE;
 use super::orders::Orders;
+use super::policy::{AfterTransfer, Notify, Settings};
+use super::recover::Remembered;
 use super::rules::Start;
 use super::session::{Ending, Mode, Place, Session, State, SupervisionId, Target};
+use super::step::{self, Around, end, settle};
 use super::view::SupervisionView;
-use super::{ATTACH_WAIT, CALL_GRACE};
 use crate::ami::action::{Action, ActionError};
-use crate::ami::event::{ChannelState, DialStatus, Event};
-use crate::ids::{CallId, ChannelId, Extension};
+use crate::ami::event::{ChannelState, Event};
+use crate::ids::{CallId, ChannelId, Extension, RecordId};
 
-/// After the PBX stopped letting a supervisor hear, how long until whom to hear is asked again.
-const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(1);
-/// Longest transfer for which a session is paused.
-const PAUSE_MAX: SignedDuration = SignedDuration::from_mins(10);
-
-/// Where operators are; the call model, seen through the rules.
+/// Where operators are and who may hear them; the call model and the people, seen through the rules.
 pub trait World {
     /// Where this operator can be heard: she has a caller, of an account that may be monitored.
     fn of_operator(&self, operator: &Extension) -> Option<Place>;
     /// Where this call can be heard: an operator has it, and its account may be monitored.
     fn of_call(&self, call: CallId) -> Option<Place>;
+    /// The channel of somebody outside with whom the caller of this call talks, and may be heard talking.
+    fn outside(&self, call: CallId) -> Option<ChannelId>;
     /// Whether the call goes on.
     fn lives(&self, call: CallId) -> bool;
+    /// Whether this person may do this to this operator now; `released`: from whom the call was taken over.
+    fn may_hear(
+        &self,
+        user: RecordId,
+        mode: Mode,
+        operator: &Extension,
+        released: Option<&Extension>,
+    ) -> bool;
+    /// What this person is called.
+    fn name_of(&self, user: RecordId) -> SmolStr;
 }
 
 /// What happens to sessions.
@@ -43,9 +55,16 @@ pub enum Input<'a> {
     /// Calls changed: other operators have them, or they are over.
     Moved,
     /// A transfer of this call begins: nobody may spy on its channels.
-    Pause(CallId),
-    /// That transfer is over.
+    Pause {
+        /// The call.
+        call: CallId,
+        /// Whether the caller leaves the operator at once.
+        leaves: bool,
+    },
+    /// The transfer of this call has come to where people talk with each other.
     Resume(CallId),
+    /// What the records say of a session that was found; nothing when they say nothing.
+    Remembered(SupervisionId, Option<Box<Remembered>>),
     /// The PBX did not take an order for this session.
     Refused(SupervisionId),
     /// A list of all channels begins.
@@ -94,7 +113,12 @@ pub enum Output {
         told: Told,
         /// The session after it.
         view: Box<SupervisionView>,
+        /// How the operator learns of it.
+        notify: Notify,
     },
+    /// Look up what the records say of this session, made at that time, and give it back as
+    /// [`Input::Remembered`].
+    Recall(SupervisionId, Timestamp),
 }
 
 /// All sessions.
@@ -102,34 +126,35 @@ pub enum Output {
 pub struct Supervisions {
     pub(super) sessions: BTreeMap<SupervisionId, Session>,
     /// From whom a call was taken over.
-    released: BTreeMap<CallId, Extension>,
+    pub(super) released: BTreeMap<CallId, Extension>,
     pub(super) out: Orders,
 }
 
 impl Supervisions {
-    /// No session. `ring`: how long a phone may ring; `auto_answer`: ask it to answer by itself; `tone`: the
-    /// operator hears a tone when somebody begins to hear her.
+    /// No session.
     #[must_use]
-    pub fn new(ring: Option<Duration>, auto_answer: bool, tone: bool) -> Self {
-        let out = Orders::new(ring, auto_answer, tone);
-        Self { sessions: BTreeMap::new(), released: BTreeMap::new(), out }
+    pub fn new(settings: Settings) -> Self {
+        Self { sessions: BTreeMap::new(), released: BTreeMap::new(), out: Orders::new(settings) }
     }
 
     /// Takes an input.
     pub fn handle(&mut self, now: Timestamp, input: Input<'_>, world: &impl World) {
         match input {
             Input::Start(start) => self.start(now, *start),
-            Input::Switch(id, mode) => self.with(id, |session, out| switch(session, out, now, mode)),
+            Input::Switch(id, mode) => self.with(id, |session, out| step::switch(session, out, now, mode)),
             Input::Stop(id) => self.with(id, |session, out| end(session, out, now, Ending::Stopped)),
             Input::Pbx(event) => self.pbx(now, event, world),
             Input::Moved => self.moved(now, world),
-            Input::Pause(call) => self.each(|session, out| pause(session, out, now, call)),
-            Input::Resume(call) => self.each(|session, out| {
-                if session.state == State::Paused && session.call == Some(call) {
-                    session.state = State::Waiting;
-                    settle(session, out, now, world);
-                }
-            }),
+            Input::Pause { call, leaves } => {
+                self.each(|session, out| step::pause(session, out, now, call, leaves));
+            }
+            Input::Resume(call) => {
+                self.each_in(now, world, |session, out, around| step::resume(session, out, around, call));
+            }
+            Input::Remembered(id, remembered) => {
+                self.remember(id, remembered);
+                self.moved(now, world);
+            }
             Input::Refused(id) => self.refused(id),
             Input::ListBegan => self.list_began(),
             Input::ListEnded => self.list_ended(now, world),
@@ -152,21 +177,27 @@ impl Supervisions {
     pub fn handle_timeout(&mut self, now: Timestamp, world: &impl World) {
         let due: Vec<_> =
             self.sessions.values().filter(|s| s.due.is_some_and(|due| due <= now)).map(|s| s.id).collect();
+        let around = Around { now, world, released: &self.released };
+        let mut finished = Vec::new();
         for id in due {
             let Some(session) = self.sessions.get_mut(&id) else { continue };
             session.due = None;
             match (session.ending, session.state) {
-                (Some(ending), _) => self.finish(id, ending),
+                (Some(ending), _) => finished.push((id, ending)),
                 (None, State::Calling) => end(session, &mut self.out, now, Ending::NoAnswer),
                 (None, State::Attaching | State::TakingOver) => {
                     end(session, &mut self.out, now, Ending::Failed);
                 }
                 (None, State::Waiting | State::Paused) => {
                     session.state = State::Waiting;
-                    settle(session, &mut self.out, now, world);
+                    session.moving = false;
+                    settle(session, &mut self.out, &around);
                 }
                 (None, State::Live) => {}
             }
+        }
+        for (id, ending) in finished {
+            self.finish(id, ending);
         }
     }
 
@@ -205,11 +236,19 @@ impl Supervisions {
         self.released.get(&call)
     }
 
+    /// Whether the PBX lets somebody hear a channel of this call: Asterisk may refuse to bridge such a channel
+    /// anew.
+    #[must_use]
+    pub fn spies_on(&self, call: CallId) -> bool {
+        let of_call = |session: &Session| matches!(&session.spying, Some((Some(of), _)) if *of == call);
+        self.sessions.values().any(of_call)
+    }
+
     /// Whether an event concerns a session: the others need not be shown.
     #[must_use]
     pub fn wants(&self, event: &Event) -> bool {
         match event {
-            Event::BridgeEntered { channel, .. } if self.hears(&channel.id) => true,
+            Event::BridgeEntered { channel, .. } if self.hears(&channel.id) || self.seeks() => true,
             event => leg_of(event).is_some_and(Session::is_leg),
         }
     }
@@ -219,8 +258,15 @@ impl Supervisions {
         self.sessions.values().any(|s| s.place.as_ref().is_some_and(|place| place.channel == *channel))
     }
 
+    /// Whether somebody waits for callers to be with somebody whom no other input tells of.
+    fn seeks(&self) -> bool {
+        self.out.settings.after_transfer == AfterTransfer::Caller
+            && self.sessions.values().any(|session| session.state == State::Waiting)
+    }
+
     fn start(&mut self, now: Timestamp, start: Start) {
         let Start { id, user, name, phone, target, mode, why, place } = start;
+        let notify = place.as_ref().map_or(self.out.settings.notify, |place| place.notify);
         let (operator, call) = match (&target, &place) {
             (_, Some(place)) => (Some(place.operator.clone()), Some(place.call)),
             (Target::Operator { operator, .. }, None) => (Some(operator.clone()), None),
@@ -239,8 +285,11 @@ impl Supervisions {
             place,
             operator,
             call,
+            notify,
             since: now,
             heard_since: None,
+            spying: None,
+            moving: false,
             told_mode: mode,
             proven_mode: None,
             due: Some(now + ring + CALL_GRACE),
@@ -259,13 +308,17 @@ impl Supervisions {
 
     fn pbx(&mut self, now: Timestamp, event: &Event, world: &impl World) {
         if let Event::BridgeEntered { channel, .. } = event {
-            self.each(|session, out| bridged(session, out, now, &channel.id));
+            self.each(|session, out| step::bridged(session, out, now, &channel.id));
+            if self.seeks() {
+                self.each_in(now, world, settle);
+            }
         }
         let Some((id, ..)) = leg_of(event).and_then(Session::from_leg) else { return };
         if let Event::ChannelListed { channel, application, arguments, .. } = event {
-            self.listed(now, channel, application, arguments);
+            self.listed(now, channel, (application, arguments), world);
             return;
         }
+        let around = Around { now, world, released: &self.released };
         let Some(session) = self.sessions.get_mut(&id) else { return };
         session.listed = true;
         match event {
@@ -277,13 +330,13 @@ impl Supervisions {
             }
             Event::ChannelState(channel) if channel.state == ChannelState::Ringing => session.rang = true,
             Event::ChannelState(channel) if channel.state == ChannelState::Up => {
-                answered(session, &mut self.out, now, world);
+                step::answered(session, &mut self.out, &around);
             }
-            Event::SpyStarted { spyee, .. } => spy_started(session, &mut self.out, now, &spyee.id),
+            Event::SpyStarted { spyee, .. } => step::spy_started(session, &mut self.out, now, &spyee.id),
             Event::SpyStopped { spyee, .. } => {
-                spy_stopped(session, &mut self.out, now, spyee.as_ref().map(|c| &c.id))
+                step::spy_stopped(session, &mut self.out, now, spyee.as_ref().map(|c| &c.id));
             }
-            Event::DialEnded { status, .. } => dial_ended(session, *status),
+            Event::DialEnded { status, .. } => step::dial_ended(session, *status),
             Event::HangupRequested { .. } if session.state != State::Calling => {
                 session.ending.get_or_insert(Ending::HungUp);
             }
@@ -306,6 +359,8 @@ impl Supervisions {
                         session.dialled.unwrap_or(Ending::NoAnswer)
                     }
                     (State::Calling, _) => Ending::Unreachable,
+                    // The dialplan hangs up when there is no such caller any more.
+                    (State::TakingOver, _) => Ending::CallEnded,
                     _ => Ending::HungUp,
                 });
                 self.finish(id, ending);
@@ -316,7 +371,7 @@ impl Supervisions {
 
     fn moved(&mut self, now: Timestamp, world: &impl World) {
         self.released.retain(|call, _| world.lives(*call));
-        self.each(|session, out| settle(session, out, now, world));
+        self.each_in(now, world, settle);
     }
 
     fn refused(&mut self, id: SupervisionId) {
@@ -334,6 +389,16 @@ impl Supervisions {
 
     pub(super) fn each(&mut self, mut act: impl FnMut(&mut Session, &mut Orders)) {
         self.sessions.values_mut().for_each(|session| act(session, &mut self.out));
+    }
+
+    pub(super) fn each_in<W: World>(
+        &mut self,
+        now: Timestamp,
+        world: &W,
+        mut act: impl FnMut(&mut Session, &mut Orders, &Around<'_, W>),
+    ) {
+        let around = Around { now, world, released: &self.released };
+        self.sessions.values_mut().for_each(|session| act(session, &mut self.out, &around));
     }
 
     fn with(&mut self, id: SupervisionId, act: impl FnOnce(&mut Session, &mut Orders)) {
@@ -355,181 +420,5 @@ fn leg_of(event: &Event) -> Option<&ChannelId> {
         Event::SpyStarted { spyer, .. } | Event::SpyStopped { spyer, .. } => Some(&spyer.id),
         Event::Originated { channel, .. } => channel.as_ref(),
         _ => None,
-    }
-}
-
-fn answered(session: &mut Session, out: &mut Orders, now: Timestamp, world: &impl World) {
-    if session.state != State::Calling || session.ending.is_some() {
-        return;
-    }
-    if session.mode == Mode::TakeOver {
-        session.state = State::TakingOver;
-        session.due = Some(now + ATTACH_WAIT);
-        return;
-    }
-    // The dialplan does by itself what the call to the phone said.
-    session.state = if session.place.is_some() { State::Attaching } else { State::Waiting };
-    session.due = session.place.is_some().then(|| now + ATTACH_WAIT);
-    if session.place.is_none() {
-        out.tell(Told::Started, session);
-        session.proven_mode = Some(session.mode);
-    }
-    settle(session, out, now, world);
-}
-
-fn spy_started(session: &mut Session, out: &mut Orders, now: Timestamp, spyee: &ChannelId) {
-    if session.place.as_ref().is_none_or(|place| place.channel != *spyee) || session.ending.is_some() {
-        return;
-    }
-    session.state = State::Live;
-    session.due = None;
-    session.heard_since.get_or_insert(now);
-    if session.mode == session.told_mode {
-        let told = if session.proven_mode.is_none() { Told::Started } else { Told::Changed };
-        session.proven_mode = Some(session.mode);
-        out.tell(told, session);
-    } else {
-        switch(session, out, now, session.mode);
-    }
-}
-
-/// The spied channel is gone or about to go; the dialplan hangs the phone up, or keeps it waiting.
-fn spy_stopped(session: &mut Session, out: &mut Orders, now: Timestamp, spyee: Option<&ChannelId>) {
-    session.found_hearing = None;
-    let ours = |place: &Place| spyee.is_none_or(|spyee| place.channel == *spyee);
-    if session.state != State::Live || !session.place.as_ref().is_some_and(ours) || session.ending.is_some() {
-        return;
-    }
-    session.place = None;
-    session.state = State::Waiting;
-    if session.stays() {
-        session.due = Some(now + LOOK_AGAIN);
-        out.tell(Told::Changed, session);
-    } else {
-        session.ending = Some(Ending::CallEnded);
-        session.due = Some(now + ATTACH_WAIT);
-    }
-}
-
-/// The operator's channel has entered another bridge (a consultation, or back from one). On Asterisk 22.10 she hears
-/// nobody there while a spy of before is still attached: it is attached anew.
-fn bridged(session: &mut Session, out: &mut Orders, now: Timestamp, channel: &ChannelId) {
-    let hears = session.place.as_ref().is_some_and(|place| place.channel == *channel);
-    if hears && session.state == State::Live && session.ending.is_none() {
-        session.state = State::Attaching;
-        session.due = Some(now + ATTACH_WAIT);
-        out.switch(session);
-    }
-}
-
-fn dial_ended(session: &mut Session, status: DialStatus) {
-    session.dialled = match status {
-        DialStatus::Answer => None,
-        DialStatus::Busy => Some(Ending::Busy),
-        DialStatus::Unavailable => Some(Ending::Unreachable),
-        DialStatus::NoAnswer | DialStatus::Cancel | DialStatus::Other => Some(Ending::NoAnswer),
-    };
-}
-
-fn switch(session: &mut Session, out: &mut Orders, now: Timestamp, mode: Mode) {
-    if session.ending.is_some() || session.state == State::TakingOver {
-        return;
-    }
-    let live = matches!(session.state, State::Live | State::Attaching);
-    if mode == Mode::TakeOver {
-        let caller = session.place.as_ref().and_then(|place| place.caller.clone());
-        if let (true, Some(caller)) = (live, caller) {
-            session.mode = mode;
-            session.state = State::TakingOver;
-            session.due = Some(now + ATTACH_WAIT);
-            out.take_over(session, &caller);
-        }
-        return;
-    }
-    session.mode = mode;
-    if live {
-        session.told_mode = mode;
-        session.state = State::Attaching;
-        session.due = Some(now + ATTACH_WAIT);
-        out.switch(session);
-    } else if session.state != State::Calling {
-        out.tell(Told::Changed, session);
-    }
-}
-
-fn pause(session: &mut Session, out: &mut Orders, now: Timestamp, call: CallId) {
-    let hears = session.place.as_ref().is_some_and(|place| place.call == call);
-    if hears && matches!(session.state, State::Live | State::Attaching) && session.ending.is_none() {
-        session.place = None;
-        session.state = State::Paused;
-        session.due = Some(now + PAUSE_MAX);
-        out.wait(session);
-        out.tell(Told::Changed, session);
-    }
-}
-
-/// Frees the phone; it is over once the channel is gone.
-fn end(session: &mut Session, out: &mut Orders, now: Timestamp, ending: Ending) {
-    session.ending.get_or_insert(ending);
-    session.due = Some(now + ATTACH_WAIT);
-    out.hang_up(session);
-}
-
-/// Asks whom this session should hear, and does what that needs.
-pub(super) fn settle(session: &mut Session, out: &mut Orders, now: Timestamp, world: &impl World) {
-    if session.ending.is_some() || matches!(session.state, State::Paused | State::TakingOver) {
-        return;
-    }
-    let wanted = match &session.target {
-        Target::Operator { operator, follow } => world
-            .of_operator(operator)
-            .filter(|place| *follow || session.call.is_none_or(|call| call == place.call)),
-        Target::Call(call) => world.of_call(*call).filter(|place| place.operator != session.phone),
-    };
-    let over = match &session.target {
-        Target::Call(call) => !world.lives(*call),
-        Target::Operator { follow, .. } => !follow && wanted.is_none(),
-    };
-    if over && session.found_until.is_some_and(|until| now < until) {
-        return;
-    }
-    if over {
-        end(session, out, now, Ending::CallEnded);
-        return;
-    }
-    if session.state == State::Calling {
-        return;
-    }
-    match wanted {
-        Some(place) if session.place.as_ref().is_some_and(|at| at.channel == place.channel) => {
-            session.place = Some(place);
-        }
-        Some(place) if session.found_hearing.as_ref() == Some(&place.channel) => {
-            session.operator = Some(place.operator.clone());
-            session.call = Some(place.call);
-            session.state = State::Live;
-            session.due = None;
-            session.found_hearing = None;
-            session.place = Some(place);
-            out.tell(Told::Changed, session);
-        }
-        Some(place) => {
-            session.found_hearing = None;
-            session.operator = Some(place.operator.clone());
-            session.call = Some(place.call);
-            session.told_mode = session.mode;
-            session.state = State::Attaching;
-            session.due = Some(now + ATTACH_WAIT);
-            out.attach(session, &place);
-            session.place = Some(place);
-        }
-        None if session.place.is_some() => {
-            session.place = None;
-            session.state = State::Waiting;
-            session.due = None;
-            out.wait(session);
-            out.tell(Told::Changed, session);
-        }
-        None => {}
     }
 }

@@ -6,10 +6,11 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::SPY_CONTEXT;
 use super::machine::{Output, Told};
+use super::policy::{Notify, Settings};
 use super::session::{Mode, Place, Session};
 use super::view::SupervisionView;
-use super::{RING, SPY_CONTEXT};
 use crate::ami::action::{AUTO_ANSWER, Action, ActionError, Contexts, Originate, Place as DialplanPlace};
 use crate::ids::ChannelId;
 
@@ -21,28 +22,26 @@ const SPYEE: &str = "TORITSUGI_SPYEE";
 const CALLER: &str = "TORITSUGI_CALLER";
 /// `1`: go to [`WAIT`] when there is nobody to hear any more.
 const FOLLOW: &str = "TORITSUGI_FOLLOW";
-/// `1`: whisper a tone to the operator before the supervisor hears her.
+/// `1`: whisper a tone to the operator when the supervisor begins to hear her.
 const TONE: &str = "TORITSUGI_TONE";
 
 /// Makes orders and keeps them until they are fetched.
 #[derive(Debug)]
 pub(super) struct Orders {
     contexts: Contexts,
-    ring: Duration,
-    auto_answer: bool,
-    tone: bool,
+    pub(super) settings: Settings,
     pub(super) queue: VecDeque<Output>,
 }
 
 impl Orders {
     #[expect(clippy::expect_used, reason = "the context's name is a constant that fits")]
-    pub(super) fn new(ring: Option<Duration>, auto_answer: bool, tone: bool) -> Self {
+    pub(super) fn new(settings: Settings) -> Self {
         let contexts = Contexts::allow([SPY_CONTEXT]).expect("a context's name");
-        Self { contexts, ring: ring.unwrap_or(RING), auto_answer, tone, queue: VecDeque::new() }
+        Self { contexts, settings, queue: VecDeque::new() }
     }
 
     pub(super) fn ring(&self) -> Duration {
-        self.ring
+        self.settings.ring
     }
 
     /// Calls the supervisor's phone.
@@ -61,14 +60,12 @@ impl Orders {
             if let Some(caller) = &at.caller {
                 variables.push((CALLER, caller.as_str()));
             }
+            variables.push((TONE, tone(at)));
         }
-        if session.stays() {
+        if session.stays(self.settings.after_transfer) {
             variables.push((FOLLOW, "1"));
         }
-        if self.tone {
-            variables.push((TONE, "1"));
-        }
-        if self.auto_answer {
+        if self.settings.auto_answer {
             variables.push(AUTO_ANSWER);
         }
         let operator = session.operator.as_ref().map_or("", |operator| operator.as_str());
@@ -78,7 +75,7 @@ impl Orders {
             id: leg,
             other_id: None,
             caller_id: Some(&format!("\"{} {operator}\" <{operator}>", exten)),
-            ring_ms: u32::try_from(self.ring.as_millis()).unwrap_or(u32::MAX),
+            ring_ms: u32::try_from(self.ring().as_millis()).unwrap_or(u32::MAX),
             variables: &variables,
         })
     }
@@ -87,8 +84,11 @@ impl Orders {
     pub(super) fn attach(&mut self, session: &Session, place: &Place) {
         let leg = session.leg();
         let actions = (|| {
-            let set = Action::setvar(leg.as_str(), SPYEE, place.channel.as_str())?;
-            Ok(vec![set, Action::redirect(leg.as_str(), &self.place(exten(session.mode))?)?])
+            Ok(vec![
+                Action::setvar(leg.as_str(), SPYEE, place.channel.as_str())?,
+                Action::setvar(leg.as_str(), TONE, tone(place))?,
+                Action::redirect(leg.as_str(), &self.place(exten(session.mode))?)?,
+            ])
         })();
         self.push(session, actions);
     }
@@ -122,7 +122,7 @@ impl Orders {
     /// Tells others.
     pub(super) fn tell(&mut self, told: Told, session: &Session) {
         let view = Box::new(SupervisionView::from(session));
-        self.queue.push_back(Output::Told { told, view });
+        self.queue.push_back(Output::Told { told, view, notify: session.notify });
     }
 
     fn redirect(&mut self, session: &Session, exten: &str) {
@@ -144,6 +144,11 @@ impl Orders {
             Err(error) => Output::Impossible { session: id, error },
         });
     }
+}
+
+/// Whether somebody who begins to be heard there hears a tone.
+fn tone(place: &Place) -> &'static str {
+    if place.notify == Notify::Tone && !place.outside { "1" } else { "0" }
 }
 
 /// The extension of the dialplan that does it.

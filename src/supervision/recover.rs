@@ -1,16 +1,35 @@
 //! Sessions found again: after a gap of the link, or by a daemon that was started amid them.
 //!
 //! Invariant: a channel of ours that the PBX lists has a session afterwards, and a session without a channel
-//! has ended; what a channel's id does not say (the name, the reason) stands in the audit trail.
+//! has ended. Who, whom and since when stand in the channel's id, how in its application; the rest (why, since
+//! when she hears, the mode of a phone that hears nobody just now) stands in the audit trail, and is asked for.
 
 use jiff::{SignedDuration, Timestamp};
 use smol_str::SmolStr;
 
-use super::machine::{Supervisions, Told, World, settle};
-use super::session::{Ending, Mode, Session, State, Target};
+use super::machine::{Output, Supervisions, Told, World};
+use super::session::{Ending, Mode, Session, State, SupervisionId, Target};
+use super::step::settle;
 use super::{CALL_GRACE, FOUND_WAIT, SESSIONS_MAX};
 use crate::ami::event::{Channel, ChannelState};
-use crate::ids::{ChannelId, Extension};
+use crate::ids::{CallId, ChannelId, Extension};
+
+/// What the records say of a session.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Remembered {
+    /// Why, in the supervisor's words.
+    pub why: Option<SmolStr>,
+    /// Since when she hears somebody.
+    pub heard_since: Option<Timestamp>,
+    /// The mode that was told last.
+    pub mode: Option<Mode>,
+    /// The call that was heard last.
+    pub call: Option<CallId>,
+    /// The operator who was heard last.
+    pub operator: Option<Extension>,
+    /// The session is an operator's, from whom the call was taken over: her own extension.
+    pub released: Option<Extension>,
+}
 
 impl Supervisions {
     pub(super) fn list_began(&mut self) {
@@ -18,7 +37,13 @@ impl Supervisions {
     }
 
     /// One line of the list that is a channel of ours.
-    pub(super) fn listed(&mut self, now: Timestamp, channel: &Channel, application: &str, arguments: &str) {
+    pub(super) fn listed(
+        &mut self,
+        now: Timestamp,
+        channel: &Channel,
+        (application, arguments): (&str, &str),
+        world: &impl World,
+    ) {
         let Some((id, user, target)) = Session::from_leg(&channel.id) else { return };
         if let Some(session) = self.sessions.get_mut(&id) {
             session.listed = true;
@@ -42,7 +67,7 @@ impl Supervisions {
         let session = Session {
             id,
             user,
-            name: SmolStr::default(),
+            name: world.name_of(user),
             phone,
             target,
             mode,
@@ -51,8 +76,11 @@ impl Supervisions {
             place: None,
             operator,
             call,
-            since: now,
+            notify: self.out.settings.notify,
+            since: id.made_at().unwrap_or(now),
             heard_since: spyee.is_some().then_some(now),
+            spying: spyee.clone().map(|spyee| (call, spyee)),
+            moving: false,
             told_mode: mode,
             proven_mode: Some(mode),
             due: Some(now + if rings { ring + CALL_GRACE } else { FOUND_WAIT }),
@@ -64,14 +92,37 @@ impl Supervisions {
             found_until: Some(now + FOUND_WAIT),
             listed: true,
         };
-        self.out.tell(Told::Found, &session);
+        self.out.queue.push_back(Output::Recall(id, session.since));
         self.sessions.insert(id, session);
+    }
+
+    /// What was looked up of a session that was found.
+    pub(super) fn remember(&mut self, id: SupervisionId, remembered: Option<Box<Remembered>>) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        if let Some(remembered) = remembered {
+            let Remembered { why, heard_since, mode, call, operator, released } = *remembered;
+            session.why = session.why.take().or(why);
+            session.heard_since = heard_since.or(session.heard_since);
+            session.call = session.call.or(call);
+            if session.is_for_one_call() {
+                session.operator = operator.or(session.operator.take());
+            }
+            // A phone that hears somebody says itself how.
+            let hears = session.place.is_some() || session.found_hearing.is_some();
+            if let Some(mode) = mode.filter(|mode| !hears && *mode != Mode::TakeOver) {
+                session.mode = mode;
+            }
+            if let (Some(call), Some(operator)) = (session.call, released) {
+                self.released.entry(call).or_insert(operator);
+            }
+        }
+        self.out.tell(Told::Found, session);
     }
 
     /// The list is whole, and the call model has settled on it.
     pub(super) fn list_ended(&mut self, now: Timestamp, world: &impl World) {
         self.lose(|session| !session.listed);
-        self.each(|session, out| settle(session, out, now, world));
+        self.each_in(now, world, settle);
     }
 
     pub(super) fn lose(&mut self, is_lost: impl Fn(&Session) -> bool) {

@@ -12,9 +12,8 @@
 use smol_str::SmolStr;
 
 use super::session::{Mode, Place, SupervisionId, Target};
-use crate::command::Actor;
 use crate::ids::{CallId, Extension, RecordId};
-use crate::operator::Role;
+use crate::operator::{Role, Viewer};
 
 /// What a person asks for.
 #[derive(Debug, Clone)]
@@ -50,16 +49,21 @@ pub struct Start {
     pub place: Option<Place>,
 }
 
-/// Whether this actor may supervise this operator; `released` names the operator from whom the call was taken.
+/// Whether this person may supervise this operator; `released` names the operator from whom the call was taken.
 #[must_use]
-pub fn may_supervise(actor: &Actor, operator: &Extension, mode: Mode, released: Option<&Extension>) -> bool {
-    let own = actor.viewer.extension();
+pub fn may_supervise(
+    viewer: &Viewer,
+    operator: &Extension,
+    mode: Mode,
+    released: Option<&Extension>,
+) -> bool {
+    let own = viewer.extension();
     if own == Some(operator) {
         return false;
     }
-    match actor.viewer.role() {
+    match viewer.role() {
         Role::Admin => true,
-        Role::Supervisor => actor.viewer.sees_operator(operator),
+        Role::Supervisor => viewer.sees_operator(operator),
         Role::Operator => mode == Mode::Listen && released.is_some() && released == own,
         Role::System => false,
     }

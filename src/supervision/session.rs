@@ -9,6 +9,7 @@ use smol_str::{SmolStr, format_smolstr};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::policy::{AfterTransfer, Notify};
 use crate::ids::{CallId, ChannelId, Extension, RecordId};
 
 /// The ids of our channels begin so.
@@ -21,6 +22,15 @@ pub const REASON_CHARS_MAX: usize = 200;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SupervisionId(pub Uuid);
+
+impl SupervisionId {
+    /// When it was made, which its own digits say.
+    #[must_use]
+    pub fn made_at(self) -> Option<Timestamp> {
+        let (seconds, nanoseconds) = self.0.get_timestamp()?.to_unix();
+        Timestamp::new(i64::try_from(seconds).ok()?, i32::try_from(nanoseconds).ok()?).ok()
+    }
+}
 
 impl std::fmt::Display for SupervisionId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -80,6 +90,10 @@ pub struct Place {
     pub channel: ChannelId,
     /// The caller's channel.
     pub caller: Option<ChannelId>,
+    /// How the operator learns that somebody hears her.
+    pub notify: Notify,
+    /// The channel is that of somebody outside to whom the operator has passed the caller: listen, and no more.
+    pub outside: bool,
 }
 
 /// How far a session has come.
@@ -149,10 +163,16 @@ pub struct Session {
     pub operator: Option<Extension>,
     /// The call heard last.
     pub call: Option<CallId>,
+    /// How the operator heard last learns of it.
+    pub notify: Notify,
     /// When it was asked for.
     pub since: Timestamp,
     /// When she first heard somebody.
     pub heard_since: Option<Timestamp>,
+    /// The channel that the PBX says is being spied on, and of which call it was then.
+    pub(super) spying: Option<(Option<CallId>, ChannelId)>,
+    /// A transfer of the call is under way.
+    pub(super) moving: bool,
     /// The mode that the PBX was told last.
     pub(super) told_mode: Mode,
     /// The mode that was last proven, and so told to others.
@@ -212,8 +232,20 @@ impl Session {
     }
 
     /// Whether it stays when there is nobody to hear.
-    pub(super) fn stays(&self) -> bool {
-        matches!(self.target, Target::Call(_) | Target::Operator { follow: true, .. })
+    pub(super) fn stays(&self, after_transfer: AfterTransfer) -> bool {
+        after_transfer == AfterTransfer::Caller
+            || matches!(self.target, Target::Call(_) | Target::Operator { follow: true, .. })
+    }
+
+    /// Whether she hears somebody who is no operator.
+    #[must_use]
+    pub fn hears_outside(&self) -> bool {
+        self.place.as_ref().is_some_and(|place| place.outside)
+    }
+
+    /// Whether the supervisor asked for this operator alone and her present call.
+    pub(super) fn is_for_one_call(&self) -> bool {
+        matches!(self.target, Target::Operator { follow: false, .. })
     }
 }
 

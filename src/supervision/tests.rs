@@ -36,9 +36,9 @@ fn channel(id: &ChannelId, name: &str, state: ChannelState) -> Channel {
     }
 }
 
-/// Who has which call; the operator's channel is named after both.
+/// Who has which call; the operator's channel is named after both. A call that no operator has is outside.
 #[derive(Default)]
-struct Calls(BTreeMap<CallId, Option<Extension>>);
+struct Calls(BTreeMap<CallId, Option<Extension>>, Option<Extension>);
 
 impl Calls {
     fn give(&mut self, number: u8, operator: Option<&str>) {
@@ -49,7 +49,7 @@ impl Calls {
 fn place(call: CallId, operator: &Extension) -> Place {
     let channel = chan(&format!("op-{operator}-{}", call.uuid().simple()));
     let caller = Some(chan(&format!("caller-{}", call.uuid().simple())));
-    Place { call, operator: operator.clone(), channel, caller }
+    Place { call, operator: operator.clone(), channel, caller, notify: Notify::Tone, outside: false }
 }
 
 impl World for Calls {
@@ -62,9 +62,30 @@ impl World for Calls {
         Some(place(call, self.0.get(&call)?.as_ref()?))
     }
 
+    fn outside(&self, call: CallId) -> Option<ChannelId> {
+        self.0.get(&call)?.is_none().then(|| contact(call))
+    }
+
     fn lives(&self, call: CallId) -> bool {
         self.0.contains_key(&call)
     }
+
+    fn may_hear(&self, _: RecordId, _: Mode, operator: &Extension, _: Option<&Extension>) -> bool {
+        self.1.as_ref() != Some(operator)
+    }
+
+    fn name_of(&self, _: RecordId) -> SmolStr {
+        "伊藤".into()
+    }
+}
+
+fn contact(call: CallId) -> ChannelId {
+    chan(&format!("contact-{}", call.uuid().simple()))
+}
+
+fn settings(after_transfer: AfterTransfer) -> Settings {
+    let ring = std::time::Duration::from_secs(30);
+    Settings { ring, auto_answer: false, notify: Notify::Silent, after_transfer }
 }
 
 struct Rig {
@@ -74,13 +95,19 @@ struct Rig {
     /// What was ordered, in words: the action's name and, of redirects, the extension.
     orders: Vec<String>,
     told: Vec<(Told, SupervisionView)>,
+    recalled: Vec<(SupervisionId, Timestamp)>,
 }
 
 impl Rig {
     fn new() -> Self {
+        Self::with(AfterTransfer::Operator)
+    }
+
+    fn with(after_transfer: AfterTransfer) -> Self {
         let now = "2026-01-05T00:00:00Z".parse().unwrap();
-        let machine = Supervisions::new(None, false, false);
-        Self { machine, calls: Calls::default(), now, orders: Vec::new(), told: Vec::new() }
+        let machine = Supervisions::new(settings(after_transfer));
+        let (calls, recalled) = (Calls::default(), Vec::new());
+        Self { machine, calls, now, orders: Vec::new(), told: Vec::new(), recalled }
     }
 
     fn give(&mut self, input: Input<'_>) {
@@ -92,7 +119,8 @@ impl Rig {
         while let Some(output) = self.machine.poll_output() {
             match output {
                 Output::Order { actions, .. } => self.orders.extend(actions.iter().map(words)),
-                Output::Told { told, view } => self.told.push((told, *view)),
+                Output::Told { told, view, .. } => self.told.push((told, *view)),
+                Output::Recall(id, since) => self.recalled.push((id, since)),
                 Output::Impossible { error, .. } => panic!("{error}"),
             }
         }
@@ -166,7 +194,11 @@ impl Rig {
 
     /// One session that hears 1001 in call 1.
     fn live(follow: bool) -> (Self, ChannelId) {
-        let mut rig = Self::new();
+        Self::live_with(AfterTransfer::Operator, follow)
+    }
+
+    fn live_with(after_transfer: AfterTransfer, follow: bool) -> (Self, ChannelId) {
+        let mut rig = Self::with(after_transfer);
         rig.calls.give(1, Some("1001"));
         let leg = rig.start(1, Target::Operator { operator: ext("1001"), follow }, Mode::Listen);
         rig.up(&leg);
@@ -180,8 +212,11 @@ impl Rig {
 fn words(action: &crate::ami::action::Action) -> String {
     let bytes = action.encode(&crate::ami::action::ActionId::new(1, 1));
     let text = String::from_utf8(bytes).unwrap();
-    let exten = text.lines().find_map(|line| line.strip_prefix("Exten: ")).unwrap_or_default();
-    format!("{} {exten}", action.name()).trim_end().to_owned()
+    let header = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+    match header("Variable: ") {
+        "TORITSUGI_TONE" => format!("Setvar tone {}", header("Value: ")),
+        _ => format!("{} {}", action.name(), header("Exten: ")).trim_end().to_owned(),
+    }
 }
 
 #[test]
@@ -277,8 +312,7 @@ fn a_phone_the_pbx_says_nothing_of_is_given_up() {
     let mut rig = Rig::new();
     rig.calls.give(1, Some("1001"));
     rig.start(1, Target::Call(call(1)), Mode::Listen);
-    let ring = SignedDuration::try_from(RING).unwrap();
-    rig.pass(ring + CALL_GRACE);
+    rig.pass(SignedDuration::from_secs(30) + CALL_GRACE);
     assert_eq!(rig.takes_orders(), ["Originate listen", "Hangup"]);
     rig.pass(ATTACH_WAIT);
     assert_eq!(rig.ending(), Some(Ending::NoAnswer));
@@ -316,7 +350,7 @@ fn with_follow_it_waits_for_the_next_call() {
     rig.moved(2, Some("1002"));
     assert_eq!(rig.state(), State::Waiting);
     rig.moved(3, Some("1001"));
-    assert_eq!(rig.takes_orders(), ["Setvar", "Redirect listen"]);
+    assert_eq!(rig.takes_orders(), ["Setvar", "Setvar tone 1", "Redirect listen"]);
     rig.spying(&leg, &place(call(3), &ext("1001")));
     assert_eq!(rig.told.last().map(|(told, view)| (*told, view.call)), Some((Told::Changed, Some(call(3)))));
 }
@@ -331,7 +365,8 @@ fn a_calls_session_stays_with_the_call() {
     // Outside, with a contact: nobody is heard there.
     rig.moved(1, None);
     rig.moved(1, Some("1002"));
-    assert_eq!(rig.takes_orders(), ["Originate whisper", "Redirect wait", "Setvar", "Redirect whisper"]);
+    let expected = ["Originate whisper", "Redirect wait", "Setvar", "Setvar tone 1", "Redirect whisper"];
+    assert_eq!(rig.takes_orders(), expected);
     rig.spying(&leg, &place(call(1), &ext("1002")));
     rig.calls.0.clear();
     rig.give(Input::Moved);
@@ -341,15 +376,111 @@ fn a_calls_session_stays_with_the_call() {
 
 #[test]
 fn a_transfer_pauses_and_a_return_resumes() {
-    let (mut rig, leg) = Rig::live(false);
-    rig.give(Input::Pause(call(1)));
-    assert_eq!((rig.takes_orders(), rig.state()), (vec!["Redirect wait".to_owned()], State::Paused));
+    for policy in [AfterTransfer::Operator, AfterTransfer::Caller] {
+        let (mut rig, leg) = Rig::live_with(policy, false);
+        assert!(rig.machine.spies_on(call(1)));
+        rig.give(Input::Pause { call: call(1), leaves: true });
+        assert_eq!((rig.takes_orders(), rig.state()), (vec!["Redirect wait".to_owned()], State::Paused));
+        rig.spied_no_more(&leg);
+        assert!(!rig.machine.spies_on(call(1)));
+        rig.moved(1, None);
+        assert_eq!(rig.state(), State::Paused);
+        rig.moved(1, Some("1001"));
+        rig.give(Input::Resume(call(1)));
+        assert_eq!(rig.takes_orders(), ["Setvar", "Setvar tone 1", "Redirect listen"]);
+        rig.spying(&leg, &place(call(1), &ext("1001")));
+        assert_eq!(rig.state(), State::Live);
+    }
+}
+
+#[test]
+fn after_a_transfer_the_policy_says_who_is_heard() {
+    let transfer = |policy, follow, to: Option<&str>| {
+        let (mut rig, leg) = Rig::live_with(policy, follow);
+        let id = rig.machine.iter().next().unwrap().id;
+        rig.give(Input::Switch(id, Mode::Whisper));
+        rig.spying(&leg, &place(call(1), &ext("1001")));
+        rig.takes_orders();
+        rig.give(Input::Pause { call: call(1), leaves: true });
+        rig.spied_no_more(&leg);
+        rig.moved(1, to);
+        rig.give(Input::Resume(call(1)));
+        rig
+    };
+    let redirected = |to: &str, tone: &str| {
+        vec![
+            "Redirect wait".to_owned(),
+            "Setvar".into(),
+            format!("Setvar tone {tone}"),
+            format!("Redirect {to}"),
+        ]
+    };
+    for to in [None, Some("1002")] {
+        assert_eq!(transfer(AfterTransfer::Operator, false, to).takes_orders(), ["Redirect wait", "Hangup"]);
+        assert_eq!(transfer(AfterTransfer::End, false, to).takes_orders(), ["Hangup"]);
+        for policy in [AfterTransfer::Operator, AfterTransfer::Caller, AfterTransfer::End] {
+            // Who follows an operator waits for her next call.
+            let mut rig = transfer(policy, true, to);
+            assert_eq!((rig.takes_orders(), rig.state()), (vec!["Redirect wait".to_owned()], State::Waiting));
+        }
+    }
+    let mut rig = transfer(AfterTransfer::Caller, false, Some("1002"));
+    assert_eq!(rig.takes_orders(), redirected("whisper", "1"));
+    // Outside she can be listened to, and no more: neither a tone nor a whisper reaches a stranger.
+    let mut rig = transfer(AfterTransfer::Caller, false, None);
+    assert_eq!(rig.takes_orders(), redirected("listen", "0"));
+    let id = rig.machine.iter().next().unwrap().id;
+    let heard = rig.machine.get(id).unwrap().place.clone().unwrap();
+    assert_eq!((heard.channel, heard.operator, heard.outside), (contact(call(1)), ext("1001"), true));
+    for mode in [Mode::Whisper, Mode::Barge, Mode::TakeOver] {
+        rig.give(Input::Switch(id, mode));
+        assert_eq!(rig.takes_orders(), Vec::<String>::new(), "{mode:?}");
+    }
+    rig.calls.0.clear();
     rig.give(Input::Moved);
-    assert_eq!(rig.state(), State::Paused);
-    rig.give(Input::Resume(call(1)));
-    assert_eq!(rig.takes_orders(), ["Setvar", "Redirect listen"]);
+    assert_eq!(rig.takes_orders(), ["Hangup"]);
+}
+
+#[test]
+fn nobody_of_another_team_is_heard_after_a_transfer() {
+    let (mut rig, leg) = Rig::live_with(AfterTransfer::Caller, false);
+    rig.calls.1 = Some(ext("1002"));
+    rig.spied_no_more(&leg);
+    rig.moved(1, Some("1002"));
+    assert_eq!((rig.takes_orders(), rig.state()), (vec![], State::Waiting));
+    rig.moved(1, Some("1001"));
+    assert_eq!(rig.takes_orders(), ["Setvar", "Setvar tone 1", "Redirect listen"]);
+    // Nor is one whom she may not hear any more.
     rig.spying(&leg, &place(call(1), &ext("1001")));
-    assert_eq!(rig.state(), State::Live);
+    rig.calls.1 = Some(ext("1001"));
+    rig.give(Input::Moved);
+    assert_eq!((rig.takes_orders(), rig.state()), (vec!["Redirect wait".to_owned()], State::Waiting));
+}
+
+#[test]
+fn a_phone_that_is_answered_during_a_transfer_waits_for_its_end() {
+    let mut rig = Rig::new();
+    rig.calls.give(1, Some("1001"));
+    let leg = rig.start(1, Target::Operator { operator: ext("1001"), follow: false }, Mode::Listen);
+    rig.give(Input::Pause { call: call(1), leaves: false });
+    rig.up(&leg);
+    assert_eq!(
+        (rig.takes_orders(), rig.state()),
+        (vec!["Originate listen".into(), "Redirect wait".into()], State::Paused)
+    );
+    rig.give(Input::Resume(call(1)));
+    assert_eq!(rig.takes_orders(), ["Setvar", "Setvar tone 1", "Redirect listen"]);
+}
+
+#[test]
+fn a_caller_who_has_moved_on_is_not_taken_over() {
+    let mut rig = Rig::new();
+    rig.calls.give(1, Some("1001"));
+    let leg = rig.start(1, Target::Call(call(1)), Mode::TakeOver);
+    rig.moved(1, Some("1002"));
+    rig.gone(&leg, 16);
+    assert_eq!(rig.takes_orders(), ["Originate take-over", "Hangup"]);
+    assert_eq!(rig.ending(), Some(Ending::CallEnded));
 }
 
 #[test]
@@ -404,9 +535,27 @@ fn a_new_daemon_finds_what_the_old_one_left() {
     next.give(Input::Moved);
     let session = next.machine.iter().next().unwrap();
     assert_eq!((session.state, session.mode, &session.phone), (State::Live, Mode::Whisper, &ext("2001")));
+    let id = session.id;
+    assert_eq!(next.recalled, [(id, next.now)]);
+    let heard_since = Some("2026-01-04T23:00:00Z".parse().unwrap());
+    let (why, mode) = (Some("新人研修".into()), Some(Mode::Listen));
+    let records = Remembered { why, heard_since, mode, call: Some(call(9)), ..Remembered::default() };
+    next.give(Input::Remembered(id, Some(Box::new(records))));
     let told: Vec<_> = next.told.iter().map(|(told, _)| *told).collect();
-    assert_eq!(told, [Told::Found, Told::Changed]);
+    assert_eq!(told, [Told::Changed, Told::Found]);
+    // How she hears is what the PBX says, not what was written down last.
+    let view = &next.told.last().unwrap().1;
+    assert_eq!((view.mode, view.call, view.heard_at), (Mode::Whisper, Some(call(1)), heard_since));
+    assert_eq!((view.supervisor_name.as_str(), view.reason.as_deref()), ("伊藤", Some("新人研修")));
     assert_eq!(next.takes_orders(), Vec::<String>::new());
+    // The call ends while a switch is under way.
+    next.give(Input::Switch(id, Mode::Listen));
+    next.calls.0.clear();
+    next.give(Input::Moved);
+    assert_eq!(
+        (next.takes_orders(), next.state()),
+        (vec!["Redirect listen".into(), "Redirect wait".into()], State::Waiting)
+    );
     // The next list lacks it: the phone was hung up in the gap.
     next.give(Input::ListBegan);
     next.give(Input::ListEnded);
@@ -456,11 +605,17 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    /// Whatever happens in whatever order: nothing but an operator's channel is ever spied on, and once the call
-    /// is over and time has passed, the session is over too, told once.
+    /// Whatever happens in whatever order: the caller's channel is never spied on, nobody outside is spoken to, and
+    /// once the call is over and time has passed, the session is over too, told once.
     #[test]
-    fn it_always_ends_and_hears_only_operators(follow: bool, steps in prop::collection::vec(step(), 0..40)) {
-        let mut rig = Rig::new();
+    fn it_always_ends_and_hears_no_caller(
+        follow: bool,
+        policy in prop_oneof![
+            Just(AfterTransfer::Operator), Just(AfterTransfer::Caller), Just(AfterTransfer::End)
+        ],
+        steps in prop::collection::vec(step(), 0..40),
+    ) {
+        let mut rig = Rig::with(policy);
         rig.calls.give(1, Some("1001"));
         let leg = rig.start(1, Target::Operator { operator: ext("1001"), follow }, Mode::Listen);
         let id = SupervisionId(Uuid::from_u128(1));
@@ -481,14 +636,16 @@ proptest! {
                 Step::Gone => rig.gone(&leg, 16),
                 Step::Switch(mode) => rig.give(Input::Switch(id, mode)),
                 Step::Stop => rig.give(Input::Stop(id)),
-                Step::Pause => rig.give(Input::Pause(call(1))),
+                Step::Pause => rig.give(Input::Pause { call: call(1), leaves: follow }),
                 Step::Resume => rig.give(Input::Resume(call(1))),
                 Step::Refused => rig.give(Input::Refused(id)),
                 Step::Wait(seconds) => rig.pass(SignedDuration::from_secs(seconds)),
             }
             for session in rig.machine.iter() {
                 if let Some(place) = &session.place {
-                    prop_assert_eq!(&place.operator, &ext("1001"));
+                    prop_assert!(place.operator == ext("1001") || policy == AfterTransfer::Caller && !follow);
+                    prop_assert!(!place.channel.as_str().starts_with("caller"));
+                    prop_assert!(!place.outside || session.mode == Mode::Listen);
                 }
             }
         }

@@ -48,9 +48,10 @@ pub struct SupervisionView {
     pub caller: Option<String>,
     /// When it was asked for.
     #[schema(value_type = String, format = DateTime)]
+    #[serde(serialize_with = "crate::wire::as_time")]
     pub started_at: Timestamp,
     /// When she first heard somebody.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "crate::wire::as_optional_time")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub heard_at: Option<Timestamp>,
 }

@@ -7,6 +7,7 @@
 #[path = "../desk/mod.rs"]
 mod desk;
 
+mod audit;
 mod auth;
 mod input;
 mod limits;

@@ -7,144 +7,16 @@
     reason = "a test fails by panicking"
 )]
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use reqwest::{Method, StatusCode};
-use serde_json::{Value, json};
-use toritsugi::store::{AuditEntry, Store};
+use serde_json::json;
+use toritsugi::store::AuditEntry;
 
-use crate::desk::Sse;
-use crate::lab::{CallSpec, Lab, PATIENCE, PlacedCall, Recording, Tone, is_unbroken};
+use crate::lab::{CallSpec, Lab, PATIENCE, Tone};
 use crate::service::{Service, wait_for};
+use crate::supervised::{SETTLE, Scene, WINDOW, a_while, always, never};
 use crate::{KNOWN_CALLER, SAKURA, ms};
-
-const WINDOW: Duration = Duration::from_millis(100);
-/// What a change may take on the way to an ear before its tenth of a second counts: jitter buffers, the event.
-const SETTLE: Duration = Duration::from_millis(300);
-
-/// One service, and the administrator's view of what happens.
-struct Scene<'a> {
-    lab: &'a Lab,
-    service: Service,
-    events: Sse,
-}
-
-impl<'a> Scene<'a> {
-    async fn open(lab: &'a Lab) -> Scene<'a> {
-        let service = Service::start(lab).await;
-        let events = service.follow("admin", None).await;
-        Scene { lab, service, events }
-    }
-
-    async fn saw(&mut self, kind: &str) -> Value {
-        wait_for(&mut self.events, kind).await
-    }
-
-    /// A caller talks with this operator; returns the call as the carrier and as the service know it.
-    async fn talks(&mut self, operator: &str, from: &str) -> (PlacedCall<'a>, String) {
-        for phone in ["1001", "1002", "1003"] {
-            self.lab.phone(phone).rings_for_ever().await;
-        }
-        self.lab.phone(operator).answers_after(ms(100)).await;
-        let call = self.lab.place_call(CallSpec::new(from, SAKURA)).await;
-        let answered = self.saw("call.answered").await;
-        assert_eq!(answered["data"]["operator"], operator);
-        (call, answered["call"].as_str().unwrap().to_owned())
-    }
-
-    async fn supervise(&self, who: &str, body: Value) -> (StatusCode, Value) {
-        self.service.ask(who, Method::POST, "/v1/supervisions", Some(body)).await
-    }
-
-    /// Begins, and returns once the supervisor hears.
-    async fn hears(&mut self, who: &str, body: Value) -> Value {
-        let (status, view) = self.supervise(who, body).await;
-        assert_eq!(status, StatusCode::CREATED, "{view}");
-        loop {
-            let event = self.events.next().await.expect("the stream goes on");
-            let kind = event["kind"].as_str().unwrap();
-            assert_ne!(kind, "supervision.stopped", "{event}");
-            if kind.starts_with("supervision.")
-                && event["data"]["id"] == view["id"]
-                && event["data"]["state"] == "live"
-            {
-                return event["data"].clone();
-            }
-        }
-    }
-
-    /// Switches; returns when it was asked for and when it was proven.
-    async fn switches(&mut self, who: &str, id: &Value, mode: &str) -> (SystemTime, SystemTime) {
-        let asked = SystemTime::now();
-        let path = format!("/v1/supervisions/{}", id.as_str().unwrap());
-        let (status, view) = self.service.ask(who, Method::PATCH, &path, Some(json!({ "mode": mode }))).await;
-        assert_eq!(status, StatusCode::OK, "{view}");
-        loop {
-            let event = self.saw("supervision.switched").await;
-            if (&event["data"]["mode"], &event["data"]["state"]) == (&json!(mode), &json!("live")) {
-                break;
-            }
-        }
-        (asked, SystemTime::now())
-    }
-
-    async fn stops(&mut self, who: &str, id: &Value) -> Value {
-        let path = format!("/v1/supervisions/{}", id.as_str().unwrap());
-        let (status, answer) = self.service.ask(who, Method::DELETE, &path, None).await;
-        assert_eq!(status, StatusCode::NO_CONTENT, "{answer}");
-        self.saw("supervision.stopped").await
-    }
-
-    /// The audit trail, oldest first, once it has an entry of `action`.
-    async fn audited(&self, action: &str) -> Vec<AuditEntry> {
-        self.audited_times(action, 1).await
-    }
-
-    /// The audit trail once it has so many entries of `action`: it is written behind what operators wait for.
-    async fn audited_times(&self, action: &str, times: usize) -> Vec<AuditEntry> {
-        let store = Store::open(&self.service.config.store.path).await.unwrap();
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let mut entries = store.audit("", 500).await.unwrap();
-            entries.reverse();
-            if entries.iter().filter(|entry| entry.action == action).count() >= times {
-                store.close().await;
-                return entries;
-            }
-            assert!(Instant::now() < deadline, "no {action} in {entries:?}");
-            tokio::time::sleep(ms(20)).await;
-        }
-    }
-}
-
-/// The tones of each tenth of a second between two instants.
-fn between(recording: &Recording, from: SystemTime, to: SystemTime) -> Vec<BTreeSet<Tone>> {
-    let windows = recording.windows(WINDOW);
-    let at = |index: usize| recording.started + WINDOW * u32::try_from(index).unwrap();
-    let inside = windows.into_iter().enumerate().filter(|(i, _)| at(*i) >= from && at(*i) + WINDOW <= to);
-    inside.map(|(_, tones)| tones).collect()
-}
-
-#[track_caller]
-fn always(recording: &Recording, tone: Tone, from: SystemTime, to: SystemTime) {
-    // A recording's clock and the machine's may differ by a window or two at both ends.
-    let heard = between(recording, from + SETTLE, to - SETTLE);
-    assert!(heard.len() >= 5, "too little was recorded: {}", heard.len());
-    let sounds = heard.iter().map(|tones| tones.contains(&tone));
-    assert!(is_unbroken(sounds), "{tone:?} is missing in {heard:?}");
-}
-
-#[track_caller]
-fn never(recording: &Recording, tone: Tone, from: SystemTime, to: SystemTime) {
-    let heard = between(recording, from, to);
-    assert!(heard.len() >= 5, "too little was recorded: {}", heard.len());
-    assert!(heard.iter().all(|tones| !tones.contains(&tone)), "{tone:?} is in {heard:?}");
-}
-
-/// Sound needs time to be recorded: this is no wait for an event.
-async fn a_while() {
-    tokio::time::sleep(ms(2_000)).await;
-}
 
 #[tokio::test]
 async fn listen_whisper_and_barge_are_heard_by_whom_they_should_be() {
@@ -306,6 +178,7 @@ async fn two_supervisors_whisper_each_on_her_own() {
     let first = scene.hears("2001", json!({ "operator": "1001", "mode": "whisper" })).await;
     let second = json!({ "operator": "1001", "mode": "whisper", "extension": "2002" });
     let second = scene.hears("admin", second).await;
+    lab.phone("2002").talks().await;
     lab.phone("2002").says(Tone::SPARE_1).await;
     let from = SystemTime::now();
     a_while().await;
@@ -329,47 +202,6 @@ async fn two_supervisors_whisper_each_on_her_own() {
     }
     // One does not hear the other: a whisper goes to the operator alone.
     assert!(!lab.phone("2001").heard().await.ever_hears(Tone::SPARE_1));
-    scene.service.stop().await;
-}
-
-#[tokio::test]
-async fn a_supervisor_takes_the_call_over_and_the_operator_may_listen_on() {
-    let lab = Lab::start().await;
-    let mut scene = Scene::open(&lab).await;
-    let (call, id) = scene.talks("1001", KNOWN_CALLER).await;
-    lab.phone("2001").answers_after(ms(100)).await;
-    let session = scene.hears("2001", json!({ "call": id, "mode": "listen" })).await;
-    let path = format!("/v1/supervisions/{}", session["id"].as_str().unwrap());
-    let body = json!({ "mode": "take_over" });
-    let (status, view) = scene.service.ask("2001", Method::PATCH, &path, Some(body)).await;
-    assert_eq!(status, StatusCode::OK, "{view}");
-    assert_eq!(scene.saw("supervision.stopped").await["data"]["ending"], "took_over");
-    lab.phone("1001").goes_idle().await;
-    let (_, view) = scene.service.ask("admin", Method::GET, &format!("/v1/calls/{id}"), None).await;
-    assert_eq!((&view["operator"], &view["state"]), (&json!("2001"), &json!("answered")), "{view}");
-    let taken = SystemTime::now();
-    a_while().await;
-    // The operator who was released may listen, and nothing more.
-    let body = |mode: &str| json!({ "call": id, "mode": mode });
-    let (status, _) = scene.supervise("1001", body("whisper")).await;
-    assert_eq!(status, StatusCode::FORBIDDEN);
-    let again = scene.hears("1001", body("listen")).await;
-    let listening = SystemTime::now();
-    a_while().await;
-    let until = SystemTime::now();
-    scene.stops("1001", &again["id"]).await;
-    lab.phone("2001").hangs_up().await;
-    call.ended().await;
-    let ended = scene.saw("call.ended").await;
-    assert_eq!(ended["data"]["operators"], json!(["1001", "2001"]));
-
-    let caller = call.heard().await;
-    always(&caller, Tone::SUPERVISOR, taken, until);
-    never(&caller, Tone::OPERATOR, taken + SETTLE, until);
-    let operator = lab.phone("1001").heard().await;
-    always(&operator, Tone::SUPERVISOR, listening, until);
-    always(&operator, Tone::CALLER, listening, until);
-    always(&lab.phone("2001").heard().await, Tone::CALLER, taken, until);
     scene.service.stop().await;
 }
 
@@ -439,6 +271,12 @@ async fn a_supervisor_of_another_team_is_refused_and_that_is_recorded() {
     for who in ["2002", "1001"] {
         let (status, _) = scene.service.ask(who, Method::DELETE, &path, None).await;
         assert_eq!(status, StatusCode::NOT_FOUND, "{who}");
+        let (status, list) = scene.service.ask(who, Method::GET, "/v1/supervisions", None).await;
+        assert_eq!((status, &list["items"]), (StatusCode::OK, &json!([])), "{who}");
+    }
+    for who in ["2001", "admin"] {
+        let (_, list) = scene.service.ask(who, Method::GET, "/v1/supervisions", None).await;
+        assert_eq!(list["items"][0]["id"], session["id"], "{who}");
     }
     scene.stops("2001", &session["id"]).await;
     call.hang_up().await;
@@ -453,13 +291,7 @@ fn refused_of(trail: &[AuditEntry]) -> Vec<AuditEntry> {
 async fn an_account_that_is_never_monitored_is_not() {
     let lab = Lab::start().await;
     let mut scene = Scene::open(&lab).await;
-    let (_, accounts) = scene.service.ask("admin", Method::GET, "/v1/accounts", None).await;
-    let sakura =
-        accounts["items"].as_array().unwrap().iter().find(|a| a["name"] == "株式会社さくら商事").unwrap();
-    let path = format!("/v1/accounts/{}", sakura["id"].as_str().unwrap());
-    let change = json!({ "never_monitor": true });
-    let (status, answer) = scene.service.ask("admin", Method::PATCH, &path, Some(change)).await;
-    assert_eq!(status, StatusCode::OK, "{answer}");
+    scene.change_sakura(json!({ "never_monitor": true })).await;
     // A supervisor who follows the operator waits through such a call.
     lab.phone("2001").answers_after(ms(100)).await;
     let body = json!({ "operator": "1001", "mode": "listen", "follow": true });
@@ -503,84 +335,71 @@ async fn a_phone_that_is_not_answered_is_said_so() {
     scene.service.stop().await;
 }
 
+/// The daemon dies while two supervisors hear 1001, one by listening and one by whispering; its successor knows both
+/// as they were.
 #[tokio::test]
 async fn a_daemon_that_starts_again_finds_its_sessions() {
     let lab = Lab::start().await;
     let mut scene = Scene::open(&lab).await;
     let (call, id) = scene.talks("1001", KNOWN_CALLER).await;
-    lab.phone("2001").answers_after(ms(100)).await;
-    let session = scene.hears("2001", json!({ "operator": "1001", "mode": "whisper", "follow": true })).await;
+    let begun = SystemTime::now();
+    for phone in ["2001", "2002"] {
+        lab.phone(phone).answers_after(ms(100)).await;
+    }
+    let body = json!({ "operator": "1001", "mode": "listen", "follow": true, "reason": "新人研修" });
+    let session = scene.hears("2001", body).await;
+    scene.switches("2001", &session["id"], "whisper").await;
+    let body = json!({ "call": id, "mode": "listen", "extension": "2002", "reason": "品質確認" });
+    let other = scene.hears("admin", body).await;
+    lab.phone("2002").talks().await;
+    lab.phone("2002").says(Tone::SPARE_1).await;
+    let (_, before) = scene.service.ask("admin", Method::GET, "/v1/supervisions", None).await;
+    scene.audited_times("supervision.switched", 1).await;
+    scene.audited_times("supervision.started", 2).await;
     let killed = SystemTime::now();
     scene.service.kill().await;
+    a_while().await;
     scene.service.again().await;
     scene.events = scene.service.follow("admin", None).await;
     assert_eq!(scene.events.next().await.unwrap()["kind"], "stream.snapshot");
-    let list = loop {
-        let (_, list) = scene.service.ask("2001", Method::GET, "/v1/supervisions", None).await;
-        if list["items"][0]["state"] == "live" {
-            break list["items"][0].clone();
+    // Who, whom, how, why, since when and since when she hears: as before.
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let (_, after) = scene.service.ask("admin", Method::GET, "/v1/supervisions", None).await;
+        if after == before {
+            break;
         }
+        assert!(Instant::now() < deadline, "{after}\n{before}");
         tokio::time::sleep(ms(20)).await;
-    };
-    let found = |key: &str| list[key].clone();
-    assert_eq!(
-        (found("id"), found("mode"), found("call")),
-        (session["id"].clone(), json!("whisper"), json!(id))
-    );
-    assert_eq!((found("follow"), found("extension")), (json!(true), json!("2001")));
+    }
+    assert_eq!(before["items"][0]["mode"], "whisper");
+    assert_eq!(before["items"][0]["supervisor_name"], "伊藤");
+    assert_eq!(before["items"][0]["reason"], "新人研修");
     a_while().await;
     let until = SystemTime::now();
-    // It can be switched, follows into the next call, and ends, as if nothing had happened.
+    // They can be switched, follow into the next call, and end, as if nothing had happened.
     scene.switches("2001", &session["id"], "listen").await;
+    scene.stops("admin", &other["id"]).await;
     call.hang_up().await;
-    assert_eq!(scene.saw("supervision.switched").await["data"]["state"], "waiting");
-    let (call, _) = scene.talks("1001", "0311112222").await;
-    assert_eq!(scene.saw("supervision.switched").await["data"]["state"], "live");
+    scene.becomes(&session["id"], "waiting").await;
+    let (next, _) = scene.talks("1001", "0311112222").await;
+    scene.becomes(&session["id"], "live").await;
     scene.stops("2001", &session["id"]).await;
-    call.hang_up().await;
-    let supervisor = lab.phone("2001").heard().await;
-    always(&supervisor, Tone::OPERATOR, killed, until);
-    scene.service.stop().await;
-}
+    next.hang_up().await;
+    let found = scene.audited_times("supervision.found", 2).await;
+    let found: Vec<_> = found.iter().filter(|entry| entry.action == "supervision.found").collect();
+    assert!(found.iter().any(|entry| entry.actor_name == "伊藤" && entry.details["reason"] == "新人研修"));
 
-#[tokio::test]
-async fn an_operator_asks_for_help_by_desktop_and_by_telephone() {
-    let lab = Lab::start().await;
-    let mut scene = Scene::open(&lab).await;
-    let (call, id) = scene.talks("1001", KNOWN_CALLER).await;
-    let mut supervisor = scene.service.follow("2001", None).await;
-    let mut other = scene.service.follow("2002", None).await;
-    assert_eq!(supervisor.next().await.unwrap()["kind"], "stream.snapshot");
-    assert_eq!(other.next().await.unwrap()["kind"], "stream.snapshot");
-    let path = format!("/v1/calls/{id}/help");
-    let asked = Instant::now();
-    let (status, _) = scene.service.ask("1001", Method::POST, &path, None).await;
-    assert_eq!(status, StatusCode::ACCEPTED);
-    let help = wait_for(&mut supervisor, "help.requested").await;
-    println!("help by desktop: seen after {:?}", asked.elapsed());
-    assert_eq!((&help["call"], &help["data"]["operator"]), (&json!(id), &json!("1001")));
-    assert_eq!(help["data"]["account"]["name"], "株式会社さくら商事");
-    assert_eq!(help["data"]["customers"][0]["name"], "田中太郎");
-    let (status, _) = scene.service.ask("1002", Method::POST, &path, None).await;
-    assert_eq!(status, StatusCode::NOT_FOUND);
-    // The same keys mean nothing when the caller presses them.
-    call.send_dtmf("*9").await;
-    lab.phone("1001").presses("*9").await;
-    wait_for(&mut supervisor, "help.requested").await;
-    call.hang_up().await;
-    wait_for(&mut supervisor, "call.ended").await;
-    let seen = scene.audited_times("help.requested", 2).await;
-    assert_eq!(seen.iter().filter(|entry| entry.action == "help.requested").count(), 2);
-    // It was nobody else's business.
-    let (call, _) = scene.talks("1003", "0311112222").await;
-    let next = loop {
-        let event = other.next().await.unwrap();
-        if event["call"] != json!(id) || event["kind"] == "help.requested" {
-            break event;
-        }
-    };
-    assert_ne!(next["kind"], "help.requested", "{next}");
-    call.hang_up().await;
+    let (supervisor, silent) = (lab.phone("2001").heard().await, lab.phone("2002").heard().await);
+    for recording in [&supervisor, &silent] {
+        always(recording, Tone::OPERATOR, killed, until);
+        always(recording, Tone::CALLER, killed, until);
+    }
+    let caller = call.heard().await;
+    always(&caller, Tone::OPERATOR, begun, until);
+    for tone in [Tone::SUPERVISOR, Tone::SPARE_1] {
+        assert!(!caller.ever_hears(tone), "{:?}", caller.per_second());
+    }
     scene.service.stop().await;
 }
 
@@ -637,13 +456,20 @@ async fn twenty_sessions_at_once_are_twenty_conversations() {
 #[tokio::test]
 async fn the_operator_is_told_as_the_policy_says() {
     let lab = Lab::start().await;
-    for (notify, hears_tone, sees_event) in
-        [("tone", true, false), ("desktop", false, true), ("silent", false, false)]
-    {
+    // What the account says counts more than what the installation does.
+    for (notify, of_account, hears_tone, sees_event) in [
+        ("tone", None, true, false),
+        ("desktop", None, false, true),
+        ("silent", None, false, false),
+        ("silent", Some("tone"), true, false),
+        ("tone", Some("desktop"), false, true),
+        ("desktop", Some("silent"), false, false),
+    ] {
         lab.reset().await;
-        let service = Service::start_with(&lab, &[("SUPERVISION__NOTIFY", notify)]).await;
-        let events = service.follow("admin", None).await;
-        let mut scene = Scene { lab: &lab, service, events };
+        let mut scene = Scene::open_with(&lab, &[("SUPERVISION__NOTIFY", notify)]).await;
+        if let Some(of_account) = of_account {
+            scene.change_sakura(json!({ "supervision_notify": of_account })).await;
+        }
         let mut operator = scene.service.follow("1001", None).await;
         let (call, _) = scene.talks("1001", KNOWN_CALLER).await;
         lab.phone("2001").answers_after(ms(100)).await;

@@ -157,3 +157,64 @@ async fn ctrl_c_frees_the_phone_and_a_phone_that_is_not_answered_is_an_error() {
     call.hang_up().await;
     service.stop().await;
 }
+
+#[tokio::test]
+async fn a_caller_is_taken_over_by_one_command_and_the_trail_says_so() {
+    let lab = Lab::start().await;
+    let mut service = Service::start(&lab).await;
+    let mut events = service.follow("admin", None).await;
+    lab.phone("1001").answers_after(ms(100)).await;
+    let call = lab.place_call(CallSpec::new(KNOWN_CALLER, SAKURA)).await;
+    let answered = wait_for(&mut events, "call.answered").await;
+    lab.phone("2001").answers_after(ms(300)).await;
+    let (code, screen) =
+        Terminal::run(&service, "2001", "take-over 1001 --as 2001 --reason 交代").ends().await;
+    assert_eq!(code, 0, "{screen}");
+    assert!(screen.ends_with("the caller is yours\r\n"), "{screen:?}");
+    lab.phone("1001").goes_idle().await;
+    // The operator who was released listens on.
+    let id = answered["call"].as_str().unwrap();
+    let mut terminal = Terminal::run(&service, "1001", &format!("listen --call {id} --as 1001"));
+    terminal.shows(&format!("listen 2001 株式会社さくら商事 田中太郎 {KEYS}")).await;
+    terminal.press("q").await;
+    assert_eq!(terminal.ends().await.0, 0);
+    let (code, _) = Terminal::run(&service, "2002", "barge 2001 --as 2002").ends().await;
+    assert_eq!(code, 1);
+    call.hang_up().await;
+    assert!(call.heard().await.ever_hears(Tone::SUPERVISOR));
+    wait_for(&mut events, "call.ended").await;
+
+    // It is written behind what operators wait for.
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let trail = loop {
+        let (code, json) =
+            Terminal::run(&service, "admin", &format!("audit --call {id} --json")).ends().await;
+        assert_eq!(code, 0, "{json}");
+        let trail: Vec<serde_json::Value> = serde_json::from_str(&json).unwrap();
+        if trail.iter().any(|entry| entry["action"] == "supervision.refused") {
+            break trail;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{json}");
+    };
+    let told =
+        |entry: &serde_json::Value| format!("{} {}", entry["actor_name"], entry["action"]).replace('"', "");
+    let expected = [
+        "渡辺 supervision.refused",
+        "佐藤 supervision.stopped",
+        "佐藤 supervision.started",
+        "佐藤 supervision.requested",
+        "伊藤 supervision.stopped",
+        "伊藤 supervision.requested",
+    ];
+    assert_eq!(trail.iter().map(told).collect::<Vec<_>>(), expected);
+    assert_eq!(
+        (&trail[4]["details"]["ending"], &trail[4]["details"]["reason"]),
+        (&"took_over".into(), &"交代".into())
+    );
+    let (_, table) = Terminal::run(&service, "admin", "audit --person 伊藤").ends().await;
+    assert!(table.contains("take_over, took_over") && table.contains("交代"), "{table}");
+    let (code, screen) = Terminal::run(&service, "1001", "audit").ends().await;
+    assert_eq!(code, 1);
+    assert!(screen.contains("403 not-permitted"), "{screen}");
+    service.stop().await;
+}

@@ -11,7 +11,7 @@
 //! | yes | | | `dialled`, 着信番号; `forwarding`, 転送元番号 |
 //! | yes | | | `accept_sound`, 応答確認音声; `extra_numbers`, 転送許可番号 |
 //! | yes | | yes | `accept_by_key`, 応答確認 |
-//! | yes | | | `caller_id_policy`, 発信者番号; `never_monitor`, モニタリング禁止; `wrap_up_s`, 後処理秒数; `hours`, 営業時間, 受付時間 |
+//! | yes | | | `caller_id_policy`, 発信者番号; `never_monitor`, モニタリング禁止; `supervision_notify`, モニタリング通知; `wrap_up_s`, 後処理秒数; `hours`, 営業時間, 受付時間 |
 //! | | yes | | `company`, 会社名, 勤務先; `department`, 部署; `flags`, 区分, フラグ |
 //! | | yes | yes | `number`, `numbers`, `tel`, 電話番号, 電話; several with a digit behind, or in one cell with `;` |
 //! | | | yes | `role`, 役職; `email`, メール, メールアドレス; `on_call_order`, 呼出順; `ring_s`, 呼出秒数 |
@@ -29,11 +29,12 @@ use crate::directory::numbers::NumberPlan;
 use crate::directory::record::{AccountFields, CallerIdPolicy, ContactFields, CustomerFields};
 use crate::ids::RecordId;
 use crate::store::import::Present;
+use crate::supervision::Notify;
 
 use Column::{
     AcceptByKey, AcceptSound, Account, AnswerPhrase, CallerId, Code, Company, Department, Dialled, Email,
     ExtraNumbers, Flags, Forwarding, HoursOpen, Kana, Name, NeverMonitor, Notes, Numbers, OnCallOrder,
-    RingSeconds, Role, WrapUp,
+    RingSeconds, Role, SupervisionNotify, WrapUp,
 };
 
 /// What a column means.
@@ -49,6 +50,7 @@ pub(crate) enum Column {
     Forwarding,
     CallerId,
     NeverMonitor,
+    SupervisionNotify,
     WrapUp,
     HoursOpen,
     Company,
@@ -79,6 +81,7 @@ const ACCOUNTS: Names = &[
     (AcceptSound, &["accept_sound", "応答確認音声"]),
     (ExtraNumbers, &["extra_numbers", "転送許可番号"]),
     (NeverMonitor, &["never_monitor", "モニタリング禁止"]),
+    (SupervisionNotify, &["supervision_notify", "モニタリング通知"]),
     (WrapUp, &["wrap_up_s", "後処理秒数"]),
     (HoursOpen, &["hours", "営業時間", "受付時間"]),
 ];
@@ -238,6 +241,7 @@ impl RowReader {
                 AcceptSound => fields.accept_sound = Some(text),
                 ExtraNumbers => fields.extra_numbers = list(&text),
                 NeverMonitor => fields.never_monitor = yes_or_no("never_monitor", &text)?.unwrap_or(false),
+                SupervisionNotify => fields.supervision_notify = notify(&text)?,
                 WrapUp => fields.wrap_up_s = whole_number("wrap_up_s", &text)?,
                 HoursOpen => fields.hours = Hours::read(&text).map_err(|error| format!("hours: {error}"))?,
                 _ => {}
@@ -332,5 +336,15 @@ fn policy(text: &str) -> Result<CallerIdPolicy, String> {
         "account" | "契約企業" | "会員" => Ok(CallerIdPolicy::Account),
         "service" | "代行" | "当社" => Ok(CallerIdPolicy::Service),
         text => Err(format!("caller_id_policy: {text:?} is none of caller, account, service")),
+    }
+}
+
+fn notify(text: &str) -> Result<Option<Notify>, String> {
+    match text.trim() {
+        "" => Ok(None),
+        "tone" | "音" | "通知音" => Ok(Some(Notify::Tone)),
+        "desktop" | "画面" => Ok(Some(Notify::Desktop)),
+        "silent" | "なし" | "無" => Ok(Some(Notify::Silent)),
+        text => Err(format!("supervision_notify: {text:?} is none of tone, desktop, silent")),
     }
 }

@@ -9,6 +9,7 @@ use crate::directory::record::{Account, AccountFields, CallerIdPolicy, CheckedAc
 use crate::ids::RecordId;
 use crate::store::constraint::{Constraint, broken};
 use crate::store::{StoreError, from_ms, to_ms};
+use crate::supervision::Notify;
 
 /// A query of accounts with their numbers.
 macro_rules! accounts_where {
@@ -120,8 +121,9 @@ pub(super) async fn insert(
     let fields = &account.fields;
     sqlx::query(
         "INSERT INTO accounts (id, code, name, kana, answer_phrase, notes, caller_id_policy, never_monitor,
-            wrap_up_s, hours_json, accept_by_key, accept_sound, extra_numbers_json, created_ms, changed_ms)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14)",
+            wrap_up_s, hours_json, accept_by_key, accept_sound, extra_numbers_json, created_ms, changed_ms,
+            supervision_notify)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14, $15)",
     )
     .bind(id)
     .bind(&fields.code)
@@ -137,6 +139,7 @@ pub(super) async fn insert(
     .bind(&fields.accept_sound)
     .bind(serde_json::to_string(&fields.extra_numbers).unwrap_or_else(|_| "[]".to_owned()))
     .bind(to_ms(at))
+    .bind(fields.supervision_notify.map(Notify::as_str))
     .execute(&mut *db)
     .await
     .map_err(|error| code_taken(error, fields))?;
@@ -155,7 +158,8 @@ pub(super) async fn update(
     let created_ms: Option<i64> = sqlx::query_scalar(
         "UPDATE accounts SET code = $2, name = $3, kana = $4, answer_phrase = $5, notes = $6,
             caller_id_policy = $7, never_monitor = $8, wrap_up_s = $9, hours_json = $10, accept_by_key = $11,
-            accept_sound = $12, extra_numbers_json = $13, changed_ms = $14
+            accept_sound = $12, extra_numbers_json = $13, changed_ms = $14,
+            supervision_notify = $15
          WHERE id = $1 RETURNING created_ms",
     )
     .bind(id)
@@ -172,6 +176,7 @@ pub(super) async fn update(
     .bind(&fields.accept_sound)
     .bind(serde_json::to_string(&fields.extra_numbers).unwrap_or_else(|_| "[]".to_owned()))
     .bind(to_ms(at))
+    .bind(fields.supervision_notify.map(Notify::as_str))
     .fetch_optional(&mut *db)
     .await
     .map_err(|error| code_taken(error, fields))?;
@@ -227,6 +232,7 @@ fn code_taken(error: sqlx::Error, fields: &AccountFields) -> StoreError {
 
 fn account_of(row: &DbRow) -> Result<Account, sqlx::Error> {
     let hours: Option<&str> = row.try_get("hours_json")?;
+    let notify: Option<&str> = row.try_get("supervision_notify")?;
     Ok(Account {
         id: row.try_get("id")?,
         fields: AccountFields {
@@ -242,6 +248,7 @@ fn account_of(row: &DbRow) -> Result<Account, sqlx::Error> {
             accept_sound: row.try_get("accept_sound")?,
             extra_numbers: text_list(row, "extra_numbers_json")?,
             never_monitor: row.try_get("never_monitor")?,
+            supervision_notify: notify.and_then(Notify::of_word),
             wrap_up_s: row
                 .try_get::<Option<i64>, _>("wrap_up_s")?
                 .and_then(|seconds| seconds.try_into().ok()),

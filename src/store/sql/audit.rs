@@ -1,10 +1,31 @@
 //! The SQL of the audit trail.
 
+use jiff::{SignedDuration, Timestamp};
 use sqlx::Row;
 
 use super::{Backend, DbRow};
-use crate::store::audit::AuditEntry;
+use crate::store::audit::{AuditEntry, AuditFilter, AuditPage};
 use crate::store::{StoreError, from_ms, to_ms};
+use crate::supervision::SupervisionId;
+
+/// What the clock may have been set back between a session's beginning and its entries.
+const CLOCK_SLACK: SignedDuration = SignedDuration::from_mins(1);
+
+/// $1 the action's beginning; $2 to $5 the person: whether one is named, record, extension, name; $6 the call; $7
+/// and $8 the time; $9 to $11 the sight: whether there is one, the reader, her operators as `,1001,1002,`; $12 before which
+/// position; $13 how many.
+const ENTRIES: &str = "
+    SELECT * FROM audit
+    WHERE substr(action, 1, length($1)) = $1
+        AND (NOT $2 OR actor_id = $3 OR subject = $4 OR actor = $5)
+        AND ($6 IS NULL OR call_id = $6)
+        AND ($7 IS NULL OR at_ms >= $7)
+        AND ($8 IS NULL OR at_ms < $8)
+        AND (NOT $9 OR actor_id = $10
+            OR (action LIKE 'supervision.%' OR action LIKE 'help.%')
+                AND replace($11, ',' || subject || ',', '') <> $11)
+        AND ($12 IS NULL OR position < $12)
+    ORDER BY position DESC LIMIT $13";
 
 impl Backend {
     pub(in crate::store) async fn record_audit(&self, entry: &AuditEntry) -> Result<(), StoreError> {
@@ -26,17 +47,53 @@ impl Backend {
 
     pub(in crate::store) async fn audit(
         &self,
-        action: &str,
+        filter: &AuditFilter,
+        before: Option<i64>,
         limit: u32,
-    ) -> Result<Vec<AuditEntry>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT * FROM audit WHERE substr(action, 1, length($1)) = $1 ORDER BY position DESC LIMIT $2",
+    ) -> Result<AuditPage, StoreError> {
+        let person = filter.person.clone().unwrap_or_default();
+        let sight = filter.sight.as_ref();
+        let operators = sight.iter().flat_map(|sight| &sight.operators);
+        let operators = operators.fold(",".to_owned(), |list, operator| list + operator.as_str() + ",");
+        let rows = sqlx::query(ENTRIES)
+            .bind(&filter.action)
+            .bind(filter.person.is_some())
+            .bind(person.id)
+            .bind(person.extension.as_ref().map(|extension| extension.as_str().to_owned()))
+            .bind(person.name)
+            .bind(filter.call)
+            .bind(filter.from.map(to_ms))
+            .bind(filter.to.map(to_ms))
+            .bind(sight.is_some())
+            .bind(sight.map(|sight| sight.reader))
+            .bind(operators)
+            .bind(before)
+            .bind(i64::from(limit) + 1)
+            .fetch_all(self.readers())
+            .await?;
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let last = rows.get(limit.saturating_sub(1)).filter(|_| rows.len() > limit);
+        let next = last.map(|row| row.try_get("position")).transpose()?;
+        let items = rows.iter().take(limit).map(entry_of).collect::<Result<_, sqlx::Error>>()?;
+        Ok(AuditPage { items, next })
+    }
+
+    pub(in crate::store) async fn audit_of_supervision(
+        &self,
+        id: SupervisionId,
+        since: Timestamp,
+    ) -> Result<Option<AuditEntry>, StoreError> {
+        let from = since.checked_sub(CLOCK_SLACK).unwrap_or(since);
+        let row = sqlx::query(
+            "SELECT * FROM audit
+             WHERE at_ms >= $1 AND action LIKE 'supervision.%' AND details_json LIKE $2
+             ORDER BY position DESC LIMIT 1",
         )
-        .bind(action)
-        .bind(i64::from(limit))
-        .fetch_all(self.readers())
+        .bind(to_ms(from))
+        .bind(format!("%\"id\":\"{id}\"%"))
+        .fetch_optional(self.readers())
         .await?;
-        Ok(rows.iter().map(entry_of).collect::<Result<_, sqlx::Error>>()?)
+        Ok(row.as_ref().map(entry_of).transpose()?)
     }
 }
 
@@ -51,4 +108,106 @@ fn entry_of(row: &DbRow) -> Result<AuditEntry, sqlx::Error> {
         details: serde_json::from_str(row.try_get("details_json")?)
             .map_err(|error| sqlx::Error::Decode(error.into()))?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::ids::{CallId, ChannelId, Extension, PbxId, RecordId};
+    use crate::store::Store;
+    use crate::store::audit::{AuditPerson, AuditSight};
+
+    const ITO: RecordId = RecordId(Uuid::from_u128(1));
+    const WATANABE: RecordId = RecordId(Uuid::from_u128(2));
+
+    fn extension(digits: &str) -> Extension {
+        Extension::parse(digits).unwrap()
+    }
+
+    fn a_call() -> CallId {
+        CallId::derive(&PbxId::parse("t").unwrap(), &ChannelId::parse("1.1").unwrap())
+    }
+
+    fn entry(second: i64, actor: RecordId, action: &str, subject: &str) -> AuditEntry {
+        AuditEntry {
+            at: Timestamp::from_second(1_700_000_000 + second).unwrap(),
+            actor: Some(actor),
+            actor_name: if actor == ITO { "伊藤" } else { "渡辺" }.into(),
+            action: action.into(),
+            subject: subject.into(),
+            call: (second == 3).then(a_call),
+            details: json!({ "id": Uuid::from_u128(9), "mode": "listen", "n": second }),
+        }
+    }
+
+    async fn filled() -> (impl Sized, Store) {
+        let (keeps, store) = super::super::empty_store().await;
+        for entry in [
+            entry(0, ITO, "supervision.started", "1001"),
+            entry(1, WATANABE, "supervision.refused", "1001"),
+            entry(2, WATANABE, "supervision.started", "1003"),
+            entry(3, ITO, "supervision.stopped", "1001"),
+            entry(4, WATANABE, "message.read", "1001"),
+        ] {
+            store.record_audit(&entry).await.unwrap();
+        }
+        (keeps, store)
+    }
+
+    #[tokio::test]
+    async fn entries_are_found_by_person_call_time_and_sight() {
+        let (_keeps, store) = filled().await;
+        let time = |second: i64| Some(Timestamp::from_second(1_700_000_000 + second).unwrap());
+        let person = |id, extension, name: Option<&str>| {
+            Some(AuditPerson { id, extension, name: name.map(str::to_owned) })
+        };
+        let sight = Some(AuditSight { reader: ITO, operators: vec![extension("1001"), extension("1002")] });
+        let filter = AuditFilter::default;
+        for (filter, expected) in [
+            (filter(), vec![4, 3, 2, 1, 0]),
+            (AuditFilter { action: "supervision.".into(), ..filter() }, vec![3, 2, 1, 0]),
+            (AuditFilter { person: person(Some(ITO), None, None), ..filter() }, vec![3, 0]),
+            (AuditFilter { person: person(None, None, Some("渡辺")), ..filter() }, vec![4, 2, 1]),
+            (AuditFilter { person: person(None, Some(extension("1003")), None), ..filter() }, vec![2]),
+            (AuditFilter { person: person(None, None, Some("nobody")), ..filter() }, vec![]),
+            (AuditFilter { call: Some(a_call()), ..filter() }, vec![3]),
+            (AuditFilter { from: time(1), to: time(3), ..filter() }, vec![2, 1]),
+            // Another's attempt at her operator, but neither another team's nor another matter.
+            (AuditFilter { sight, ..filter() }, vec![3, 1, 0]),
+        ] {
+            let found = store.audit(&filter, None, 100).await.unwrap();
+            let seconds: Vec<_> = found.items.iter().map(|e| e.details["n"].as_i64().unwrap()).collect();
+            assert_eq!(seconds, expected, "{filter:?}");
+            assert_eq!(found.next, None);
+        }
+    }
+
+    #[tokio::test]
+    async fn pages_follow_each_other_whatever_is_added() {
+        let (_keeps, store) = filled().await;
+        let (mut before, mut seen) = (None, Vec::new());
+        loop {
+            let page = store.audit(&AuditFilter::default(), before, 2).await.unwrap();
+            seen.extend(page.items.iter().map(|e| e.details["n"].as_i64().unwrap()));
+            store.record_audit(&entry(9, ITO, "supervision.started", "1001")).await.unwrap();
+            before = page.next;
+            if before.is_none() {
+                break;
+            }
+        }
+        assert_eq!(seen, [4, 3, 2, 1, 0]);
+    }
+
+    #[tokio::test]
+    async fn a_session_is_found_by_its_newest_entry() {
+        let (_keeps, store) = filled().await;
+        let since = Timestamp::from_second(1_700_000_000).unwrap();
+        let found = store.audit_of_supervision(SupervisionId(Uuid::from_u128(9)), since).await.unwrap();
+        assert_eq!(found.map(|entry| entry.action).as_deref(), Some("supervision.stopped"));
+        let other = store.audit_of_supervision(SupervisionId(Uuid::from_u128(8)), since).await.unwrap();
+        assert_eq!(other, None);
+    }
 }

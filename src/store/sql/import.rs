@@ -152,6 +152,9 @@ impl Import {
         if keep(Column::NeverMonitor) {
             fields.never_monitor = old.never_monitor;
         }
+        if keep(Column::SupervisionNotify) {
+            fields.supervision_notify = old.supervision_notify;
+        }
         if keep(Column::WrapUp) {
             fields.wrap_up_s = old.wrap_up_s;
         }

@@ -1,0 +1,164 @@
+//! `toritsugi audit`: who listened to whom, when and why, and who was refused.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::client::{Client, ClientArgs};
+use super::output::{Output, Table, print, print_json};
+
+const PATH: &str = "/v1/audit";
+/// Entries of a page of the daemon, at most.
+const PAGE_ENTRIES: u32 = 500;
+/// Most entries printed at once; more of them are read in spans of time.
+const ENTRIES_MAX: u32 = 100_000;
+
+#[derive(Debug, Args)]
+pub(super) struct Audit {
+    /// What this person did, or was done to: an extension, a name or a user's id.
+    #[arg(long, value_name = "PERSON")]
+    person: Option<String>,
+    /// What happened in this call: its id.
+    #[arg(long, value_name = "ID")]
+    call: Option<String>,
+    /// At this time or later, RFC 3339.
+    #[arg(long, value_name = "TIME")]
+    from: Option<Timestamp>,
+    /// Before this time, RFC 3339.
+    #[arg(long, value_name = "TIME")]
+    to: Option<Timestamp>,
+    /// Whose action begins so, for instance supervision.refused.
+    #[arg(long, value_name = "TEXT")]
+    action: Option<String>,
+    /// How many, the newest first.
+    #[arg(long, value_name = "NUMBER", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=i64::from(ENTRIES_MAX)))]
+    limit: u32,
+    #[command(flatten)]
+    client: ClientArgs,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Debug, Deserialize)]
+struct Page {
+    items: Vec<Value>,
+    next: Option<i64>,
+}
+
+/// An entry as far as it is printed.
+#[derive(Debug, Deserialize)]
+struct Entry {
+    at: Timestamp,
+    actor_name: String,
+    action: String,
+    subject: String,
+    call: Option<String>,
+    details: Details,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Details {
+    mode: Option<String>,
+    ending: Option<String>,
+    refusal: Option<String>,
+    reason: Option<String>,
+}
+
+impl Audit {
+    pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
+        let entries = self.read(&self.client.client()?).await?;
+        if self.output.json {
+            print_json(&entries)?;
+        } else {
+            let entries: Vec<Entry> =
+                entries.into_iter().map(serde_json::from_value).collect::<Result<_, _>>()?;
+            print(&table(&entries, &TimeZone::system()))?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn read(&self, client: &Client) -> anyhow::Result<Vec<Value>> {
+        let mut query: Vec<(&str, String)> = Vec::new();
+        let text = |value: &Option<String>| value.clone();
+        let time = |value: &Option<Timestamp>| value.map(|at| at.to_string());
+        for (key, value) in [
+            ("person", text(&self.person)),
+            ("call", text(&self.call)),
+            ("action", text(&self.action)),
+            ("from", time(&self.from)),
+            ("to", time(&self.to)),
+        ] {
+            query.extend(value.map(|value| (key, value)));
+        }
+        let mut entries = Vec::new();
+        let mut cursor: Option<i64> = None;
+        loop {
+            let left = self.limit - u32::try_from(entries.len()).unwrap_or(u32::MAX);
+            let mut page = query.clone();
+            page.push(("limit", left.min(PAGE_ENTRIES).to_string()));
+            page.extend(cursor.map(|cursor| ("cursor", cursor.to_string())));
+            let page: Vec<(&str, &str)> = page.iter().map(|(key, value)| (*key, value.as_str())).collect();
+            let Page { items, next } = client.get(PATH, &page).await?;
+            entries.extend(items);
+            cursor = next;
+            let is_full = entries.len() >= usize::try_from(self.limit).unwrap_or(usize::MAX);
+            if cursor.is_none() || is_full {
+                return Ok(entries);
+            }
+        }
+    }
+}
+
+fn table(entries: &[Entry], zone: &TimeZone) -> String {
+    let mut table = Table::new(["TIME", "WHO", "DID", "TO", "HOW", "CALL", "WHY"]);
+    for entry in entries {
+        let at = entry.at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string();
+        let details = &entry.details;
+        let or_dash = |text: Option<&str>| text.filter(|text| !text.is_empty()).unwrap_or("-").to_owned();
+        let how: Vec<&str> = [&details.mode, &details.ending, &details.refusal]
+            .into_iter()
+            .flatten()
+            .map(String::as_str)
+            .collect();
+        table.row([
+            &at,
+            &or_dash(Some(&entry.actor_name)),
+            &entry.action,
+            &or_dash(Some(&entry.subject)),
+            &or_dash(Some(&how.join(", "))),
+            &or_dash(entry.call.as_deref().and_then(|call| call.get(..8))),
+            &or_dash(details.reason.as_deref()),
+        ]);
+    }
+    table.render()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn entries_are_a_table() {
+        let entries = json!([
+            { "at": "2026-01-05T00:01:02.345Z", "actor": "00000000-0000-0000-0000-000000000001",
+              "actor_name": "伊藤", "action": "supervision.stopped", "subject": "1001",
+              "call": "0a1b2c3d-0000-7000-8000-000000000000",
+              "details": { "mode": "whisper", "ending": "stopped", "reason": "新人研修" } },
+            { "at": "2026-01-05T00:00:00.000Z", "actor_name": "", "action": "help.requested",
+              "subject": "1001", "details": {} },
+        ]);
+        let entries: Vec<Entry> = serde_json::from_value(entries).unwrap();
+        let expected = "\
+TIME                 WHO   DID                  TO    HOW               CALL      WHY
+2026-01-05 09:01:02  伊藤  supervision.stopped  1001  whisper, stopped  0a1b2c3d  新人研修
+2026-01-05 09:00:00  -     help.requested       1001  -                 -         -
+";
+        assert_eq!(table(&entries, &TimeZone::get("Asia/Tokyo").unwrap()), expected);
+    }
+}
