@@ -20,7 +20,7 @@ readonly BOOT_SECONDS_MAX=90 ASK_SECONDS_MAX=2
 readonly STOP_SECONDS_MAX=5
 
 RUN_DIR="" VERSION=22 BASE="" WHILE_STDIN_OPEN=no
-INSTANCE="" PBX_PID="" FAR_PID="" STARTED_SECOND=0
+INSTANCE="" PBX_PID="" FAR_PID="" KILLED_SECOND=0
 
 say() { echo "lab: $*" >&2; }
 die() { say "$*"; exit 1; }
@@ -88,11 +88,10 @@ bounded() {
   "${command[@]}" "$@"
 }
 
-# $1 = pbx | far. Sets STARTED_PID. An Asterisk tells when it started to the second, by which a restart is known:
-# none follows another within one.
+# $1 = pbx | far. Sets STARTED_PID. An Asterisk tells its start to the second, and its channels' ids are a second and
+# a number that begins anew: it never starts in the second in which it was killed.
 start() {
-  while ((EPOCHSECONDS <= STARTED_SECOND)) && [[ -n "$FAR_PID" ]]; do sleep 0.02; done
-  STARTED_SECOND=$EPOCHSECONDS
+  while ((EPOCHSECONDS <= KILLED_SECOND)); do sleep 0.02; done
   local command=(asterisk)
   if [[ "$ROOT" != / ]]; then command=(chroot "$ROOT" /usr/sbin/asterisk); fi
   setpriv --pdeathsig KILL "${command[@]}" -C "$INSIDE/$1/etc/asterisk.conf" -f -n \
@@ -173,6 +172,7 @@ kill_one() {
   if [[ "$1" == far ]]; then pid="$FAR_PID"; fi
   kill -KILL "$pid" 2>/dev/null || true
   wait "$pid" 2>/dev/null || true
+  KILLED_SECOND=$EPOCHSECONDS
 }
 
 start_one() {
