@@ -17,6 +17,9 @@ cargo fmt --check -- -l || complain "run cargo fmt"
 say "lint: clippy"
 cargo clippy --locked --all-targets -- -D warnings || complain "clippy has something to say"
 
+say "lint: the fuzz targets' lock file"
+cargo metadata --locked --manifest-path fuzz/Cargo.toml --format-version 1 > /dev/null || complain "run cargo update --workspace in fuzz/"
+
 say "lint: shell"
 mapfile -t scripts < <(git ls-files '*.sh' .ci/run)
 shellcheck --external-sources "${scripts[@]}" || complain "shellcheck has something to say"
