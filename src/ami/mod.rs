@@ -6,6 +6,7 @@
 //! Reading order follows the data:
 //! - [`frame`]: bytes become [`frame::Frame`]s that share the read buffer;
 //! - [`event`]: what the daemon needs of them, typed;
+//! - [`member`]: what it says of queues' members and devices, likewise;
 //! - [`quarantine`]: which frames no code in Asterisk wrote, and what is done with them;
 //! - [`action`]: orders to the PBX that cannot carry a line break, by type;
 //! - [`session`]: one login as a state machine without sockets or clocks;
@@ -16,6 +17,7 @@ pub mod action;
 pub mod client;
 pub mod event;
 pub mod frame;
+pub mod member;
 pub mod quarantine;
 pub mod reconnect;
 pub mod session;

@@ -26,6 +26,7 @@ fn plan() -> Plan {
 
 fn card(name: &str) -> Arc<Card> {
     Arc::new(Card {
+        link: None,
         dialled: Some("0355501001".into()),
         diverted_by: None,
         caller: CallerView::default(),

@@ -110,6 +110,16 @@ impl Client {
         self.json(self.send(request).await?).await
     }
 
+    /// `PUT path`, with `body` as JSON.
+    pub(crate) async fn put<B: Serialize + Sync, T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &B,
+    ) -> anyhow::Result<T> {
+        let request = self.request(Method::PUT, path)?.json(body).timeout(ANSWER_TIMEOUT);
+        self.json(self.send(request).await?).await
+    }
+
     /// `PATCH path`, with `body` as JSON.
     pub(crate) async fn patch<B: Serialize + Sync, T: DeserializeOwned>(
         &self,

@@ -1,7 +1,7 @@
 //! The command line: one file per family of commands, and the exit code of each outcome.
 //!
 //! There are three kinds of commands. `serve` is the daemon. `check`, `explain`, `health`, `import`, `user` and
-//! `replay` read the configuration and open what it names. `calls`, `operators`, `listen`, `whisper`, `barge`,
+//! `replay` read the configuration and open what it names. `calls`, `operators`, `operator`, `listen`, `whisper`, `barge`,
 //! `take-over`, `supervision`, `audit`, `transfer`,
 //! `answer`, `hold`, `resume`, `hangup` and `demo` are clients of the HTTP
 //! interface, know only its address and a token, and so work from another desk.
@@ -87,6 +87,8 @@ enum Command {
     Calls(calls::Calls),
     /// List the operators and what they are doing.
     Operators(operators::Operators),
+    /// Set an operator's state, or end her after-call work.
+    Operator(operators::Operator),
     /// Hear an operator and her caller, heard by nobody.
     Listen(supervise::Supervise),
     /// Hear both, and speak to the operator alone.
@@ -148,6 +150,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Explain(command) => command.run(global).await,
         Command::Calls(command) => command.run().await,
         Command::Operators(command) => command.run().await,
+        Command::Operator(command) => command.run().await,
         Command::Listen(command) => command.run(supervise::Mode::Listen).await,
         Command::Whisper(command) => command.run(supervise::Mode::Whisper).await,
         Command::Barge(command) => command.run(supervise::Mode::Barge).await,

@@ -1,19 +1,76 @@
-//! `toritsugi operators`: who is there and which calls each has.
+//! `toritsugi operators`: who is there, in which state, and which calls each has; `toritsugi operator`: setting one.
 
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{Args, Subcommand};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::client::ClientArgs;
-use super::output::{Output, Table, print, print_json};
+use super::client::{Client, ClientArgs};
+use super::events::Follow;
+use super::output::{Output, Table, plain, print, print_json, print_line};
 
 /// Where the operators are.
 const PATH: &str = "/v1/operators";
 
 #[derive(Debug, Args)]
 pub(super) struct Operators {
+    /// Go on: print each change, a line for each, until Ctrl-C.
+    #[arg(long)]
+    follow: bool,
+    #[command(flatten)]
+    client: ClientArgs,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Operator {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Set an operator's state; while a call has to do with her it becomes the pending one.
+    Set(Set),
+    /// End an operator's after-call work with what came of the call.
+    Finish(Finish),
+}
+
+#[derive(Debug, Args)]
+struct Set {
+    /// The operator's extension, or name.
+    #[arg(value_name = "OPERATOR")]
+    operator: String,
+    /// ready, not_ready or logged_out.
+    #[arg(value_name = "STATE", value_parser = ["ready", "not_ready", "logged_out"])]
+    state: String,
+    /// Why not ready: a code of the configuration, for instance break.
+    #[arg(long, value_name = "CODE")]
+    reason: Option<String>,
+    /// The phone she sits at, where it is not her own.
+    #[arg(long, value_name = "EXTENSION")]
+    at: Option<String>,
+    #[command(flatten)]
+    client: ClientArgs,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Debug, Args)]
+struct Finish {
+    /// The operator's extension, or name.
+    #[arg(value_name = "OPERATOR")]
+    operator: String,
+    /// What came of the call: a code of the configuration, for instance message.
+    #[arg(value_name = "DISPOSITION")]
+    disposition: String,
+    /// More about it.
+    #[arg(long, value_name = "TEXT")]
+    notes: Option<String>,
     #[command(flatten)]
     client: ClientArgs,
     #[command(flatten)]
@@ -23,17 +80,41 @@ pub(super) struct Operators {
 /// The answer, as far as it is printed.
 #[derive(Debug, Deserialize)]
 struct List {
-    items: Vec<Operator>,
+    items: Vec<Person>,
 }
 
+/// An operator, in the list or in an event.
 #[derive(Debug, Deserialize)]
-struct Operator {
+struct Person {
     extension: Option<String>,
     name: String,
+    #[serde(default)]
     role: String,
     team: Option<String>,
     #[serde(default)]
+    state: String,
+    reason: Option<String>,
+    pending: Option<Pending>,
+    since: Option<Timestamp>,
+    #[serde(default)]
+    by: By,
+    #[serde(default)]
+    desktops: u32,
+    #[serde(default)]
+    phone: String,
+    #[serde(default)]
     calls: Vec<Call>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Pending {
+    state: String,
+    reason: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct By {
+    name: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -42,35 +123,170 @@ struct Call {
     state: String,
 }
 
+/// An event, as far as it is printed.
+#[derive(Debug, Deserialize)]
+struct Event {
+    kind: String,
+    at: Timestamp,
+    #[serde(default)]
+    data: Value,
+}
+
 impl Operators {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let client = self.client.client()?;
+        if self.follow {
+            return follow(client, self.output.json).await;
+        }
         if self.output.json {
             print_json(&client.get::<Value>(PATH, &[]).await?)?;
         } else {
             let list: List = client.get(PATH, &[]).await?;
-            print(&table(&list.items))?;
+            print(&table(&list.items, Timestamp::now()))?;
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
-fn table(operators: &[Operator]) -> String {
-    let mut table = Table::new(["EXTENSION", "NAME", "ROLE", "TEAM", "CALLS"]);
-    for operator in operators {
+impl Operator {
+    pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
+        match self.what {
+            What::Set(set) => set.run().await,
+            What::Finish(finish) => finish.run().await,
+        }
+    }
+}
+
+impl Set {
+    async fn run(self) -> anyhow::Result<ExitCode> {
+        let client = self.client.client()?;
+        let present = find(&client, &self.operator).await?;
+        let mut wanted = json!({ "state": self.state, "version": present["version"] });
+        for (key, value) in [("reason", self.reason), ("extension", self.at)] {
+            if let Some(value) = value {
+                wanted[key] = value.into();
+            }
+        }
+        let view: Value = client.put(&format!("{PATH}/{}/state", word(&present["id"])), &wanted).await?;
+        show(&view, self.output.json)
+    }
+}
+
+impl Finish {
+    async fn run(self) -> anyhow::Result<ExitCode> {
+        let client = self.client.client()?;
+        let present = find(&client, &self.operator).await?;
+        let call =
+            [&present["wrap_up"]["call"], &present["undisposed"]].into_iter().find(|call| call.is_string());
+        let Some(call) = call else { anyhow::bail!("{} has no after-call work", plain(&self.operator)) };
+        let mut end = json!({ "call": call, "disposition": self.disposition });
+        if let Some(notes) = self.notes {
+            end["notes"] = notes.into();
+        }
+        let view: Value =
+            client.post(&format!("{PATH}/{}/wrap-up/finish", word(&present["id"])), &end).await?;
+        show(&view, self.output.json)
+    }
+}
+
+/// The operator at this extension, or of this name, whom the token may see.
+async fn find(client: &Client, wanted: &str) -> anyhow::Result<Value> {
+    let list: Value = client.get(PATH, &[]).await?;
+    let items = list["items"].as_array().cloned().unwrap_or_default();
+    let at = items.iter().find(|person| person["extension"] == wanted);
+    let found = at.or_else(|| items.iter().find(|person| person["name"] == wanted)).cloned();
+    found.ok_or_else(|| anyhow::anyhow!("no operator {} that you may see", plain(wanted)))
+}
+
+fn word(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+fn show(view: &Value, as_json: bool) -> anyhow::Result<ExitCode> {
+    if as_json {
+        print_json(view)?;
+    } else {
+        print_line(&sentence(&serde_json::from_value(view.clone())?))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn follow(client: Client, as_json: bool) -> anyhow::Result<ExitCode> {
+    let mut follow = Follow::start(client, "/v1/events").await?;
+    loop {
+        let event = tokio::select! {
+            event = follow.next() => event?,
+            _ = tokio::signal::ctrl_c() => return Ok(ExitCode::SUCCESS),
+        };
+        let parsed: Event = serde_json::from_str(&event.data)?;
+        let people = match parsed.kind.as_str() {
+            "operator.state" => vec![parsed.data],
+            "stream.snapshot" => parsed.data["operators"].as_array().cloned().unwrap_or_default(),
+            _ => continue,
+        };
+        if as_json {
+            print_line(&event.data)?;
+            continue;
+        }
+        let time = parsed.at.to_zoned(TimeZone::system()).strftime("%H:%M:%S").to_string();
+        for person in people {
+            print_line(&format!("{time}  {}", sentence(&serde_json::from_value(person)?)))?;
+        }
+    }
+}
+
+/// How somebody is, on one line.
+fn sentence(person: &Person) -> String {
+    let mut text =
+        format!("{:<5} {}  {}", person.extension.as_deref().unwrap_or("-"), person.name, state(person));
+    if let Some(name) = &person.by.name {
+        text.push_str(&format!("  by {name}"));
+    }
+    plain(&text)
+}
+
+/// `not_ready (break) → logged_out`.
+fn state(person: &Person) -> String {
+    let with = |state: &str, reason: Option<&str>| match reason {
+        Some(reason) => format!("{state} ({reason})"),
+        None => state.to_owned(),
+    };
+    let now = with(&person.state, person.reason.as_deref());
+    match &person.pending {
+        Some(pending) => format!("{now} → {}", with(&pending.state, pending.reason.as_deref())),
+        None => now,
+    }
+}
+
+fn table(people: &[Person], now: Timestamp) -> String {
+    let mut table =
+        Table::new(["EXTENSION", "NAME", "ROLE", "TEAM", "STATE", "FOR", "PHONE", "DESKTOPS", "CALLS"]);
+    for person in people {
         let call = |call: &Call| format!("{} {}", call.id.chars().take(8).collect::<String>(), call.state);
-        let calls: Vec<String> = operator.calls.iter().map(call).collect();
+        let calls: Vec<String> = person.calls.iter().map(call).collect();
         let calls = if calls.is_empty() { "-".into() } else { calls.join(", ") };
-        let extension = operator.extension.as_deref().unwrap_or("-");
+        let since =
+            person.since.filter(|since| *since > Timestamp::UNIX_EPOCH && person.state != "logged_out");
         table.row([
-            extension,
-            &operator.name,
-            &operator.role,
-            operator.team.as_deref().unwrap_or("-"),
+            person.extension.as_deref().unwrap_or("-"),
+            &person.name,
+            &person.role,
+            person.team.as_deref().unwrap_or("-"),
+            &state(person),
+            &since.map_or("-".into(), |since| age(since, now)),
+            &person.phone,
+            &person.desktops.to_string(),
             &calls,
         ]);
     }
     table.render()
+}
+
+/// `m:ss`, or `h:mm:ss` from an hour on.
+fn age(since: Timestamp, now: Timestamp) -> String {
+    let seconds = now.duration_since(since).as_secs().max(0);
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
 }
 
 #[cfg(test)]
@@ -81,16 +297,20 @@ mod tests {
     fn operators_are_a_table() {
         let list: List = serde_json::from_str(
             r#"{"items":[
-                {"extension":"1001","name":"佐藤","kana":"","role":"operator","team":"A班",
+                {"extension":"1001","name":"佐藤","kana":"","role":"operator","team":"A班","state":"talking",
+                 "pending":{"state":"not_ready","reason":"break"},"since":"2026-01-05T00:00:00.000Z",
+                 "desktops":1,"phone":"registered","by":{"actor":"call"},
                  "calls":[{"id":"0a1b2c3d-0000","state":"answered"}]},
-                {"extension":"2001","name":"鈴木","kana":"","role":"supervisor","calls":[]}]}"#,
+                {"extension":null,"name":"鈴木","kana":"","role":"supervisor","state":"logged_out",
+                 "since":"1970-01-01T00:00:00.000Z","desktops":0,"phone":"unknown","calls":[]}]}"#,
         )
         .unwrap();
+        let now = "2026-01-05T00:01:05Z".parse().unwrap();
         let expected = "\
-EXTENSION  NAME  ROLE        TEAM  CALLS
-1001       佐藤  operator    A班   0a1b2c3d answered
-2001       鈴木  supervisor  -     -
+EXTENSION  NAME  ROLE        TEAM  STATE                        FOR   PHONE       DESKTOPS  CALLS
+1001       佐藤  operator    A班   talking → not_ready (break)  1:05  registered  1         0a1b2c3d answered
+-          鈴木  supervisor  -     logged_out                   -     unknown     0         -
 ";
-        assert_eq!(table(&list.items), expected);
+        assert_eq!(table(&list.items, now), expected);
     }
 }

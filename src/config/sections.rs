@@ -13,6 +13,7 @@ use serde::Deserialize;
 use smol_str::SmolStr;
 
 use super::{Choice, ConfigError, ExtensionPattern, values};
+use crate::directory::link::LinkTemplate;
 use crate::ids::{PbxId, QueueName};
 use crate::secret::Secret;
 use crate::store::{Location, PostgresAddress};
@@ -194,6 +195,9 @@ pub struct PopConfig {
     /// How long a pop waits for the store.
     #[serde(rename = "store_wait_ms", deserialize_with = "values::millis::<_, 0, 2000>")]
     pub store_wait: Duration,
+    /// A link into another system, for accounts that have none of their own.
+    #[serde(deserialize_with = "values::optional_link")]
+    pub link: Option<LinkTemplate>,
 }
 
 /// `[supervision]`

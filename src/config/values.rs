@@ -11,6 +11,8 @@ use serde::de::{Error, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 use smol_str::SmolStr;
 
+use crate::directory::link::LinkTemplate;
+
 use crate::store::PostgresAddress;
 
 struct Whole {
@@ -136,6 +138,12 @@ pub(super) fn postgres<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Postgre
 pub(super) fn optional_word<'de, D: Deserializer<'de>>(d: D) -> Result<Option<SmolStr>, D::Error> {
     let text = SmolStr::deserialize(d)?;
     if text.is_empty() { Ok(None) } else { Word::try_from(text).map(|w| Some(w.0)).map_err(D::Error::custom) }
+}
+
+/// A link's template, or `None` for "".
+pub(super) fn optional_link<'de, D: Deserializer<'de>>(d: D) -> Result<Option<LinkTemplate>, D::Error> {
+    let text = String::deserialize(d)?;
+    if text.is_empty() { Ok(None) } else { text.parse().map(Some).map_err(D::Error::custom) }
 }
 
 /// A country as two capital letters.

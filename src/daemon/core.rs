@@ -39,10 +39,11 @@ use crate::bus::Bus;
 use crate::call::{Input, Model, NoticeKind, Output, Plan};
 use crate::command::Given;
 use crate::directory::card::Card;
+use crate::directory::link::LinkTemplate;
 use crate::directory::{Directory, Found};
 use crate::identity::Identity;
 use crate::ids::{CallId, ChannelId};
-use crate::operator::{Floor, People, Presence};
+use crate::operator::{Floor, Members, People, Presence};
 use crate::supervision::{self, Notify, Remembered, SupervisionId, Supervisions};
 use crate::transfer::{About, Transfers};
 
@@ -63,6 +64,8 @@ pub(super) enum Brought {
     Transfer(ChannelId, Box<About>, usize),
     /// What the audit trail says of a supervision that was found.
     Remembered(SupervisionId, Option<Box<Remembered>>),
+    /// The members of all queues.
+    Members(Vec<Frame>),
 }
 
 /// What the core works with.
@@ -77,6 +80,7 @@ pub(super) struct Parts {
     pub(super) notify: Notify,
     pub(super) people: People,
     pub(super) presence: Presence,
+    pub(super) link: Option<LinkTemplate>,
 }
 
 /// The core's own state beside the model.
@@ -96,6 +100,7 @@ pub(super) struct Core {
     pub(super) floor: Floor,
     /// Who waits until a phone has done something.
     pub(super) proving: Vec<Proving>,
+    pub(super) members: Members,
 }
 
 impl Core {
@@ -103,7 +108,7 @@ impl Core {
     pub(super) async fn run(
         parts: Parts,
         supervision: Supervisions,
-        floor: Floor,
+        (floor, members, audit_every): (Floor, Members, Duration),
         mut events: Events,
         mut commands: mpsc::Receiver<Given>,
         shutdown: CancellationToken,
@@ -126,7 +131,10 @@ impl Core {
             transferring,
             floor,
             proving: Vec::new(),
+            members,
         };
+        let mut audit = tokio::time::interval(audit_every);
+        audit.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let (mut roster, presence) = (core.parts.people.watch(), core.parts.presence.clone());
         core.floor_people();
         loop {
@@ -142,6 +150,7 @@ impl Core {
                 },
                 counts = presence.changed() => core.floor_desktops(counts),
                 Ok(()) = roster.changed() => core.floor_people(),
+                _ = audit.tick() => core.audit_members(),
                 () = sleep_until(due) => {
                     let now = core.clock.now();
                     core.model.handle_timeout(now);
@@ -170,6 +179,11 @@ impl Core {
                 self.supervise(supervision::Input::ListEnded);
             }
             ClientEvent::ListEnd(ListKind::Channels, _) => self.input(Input::ListFailed),
+            ClientEvent::ListBegin(ListKind::Queues) => self.members_list_began(),
+            ClientEvent::ListItem(ListKind::Queues | ListKind::Devices, frame) => self.member_news(&frame),
+            ClientEvent::ListEnd(ListKind::Queues, result) => {
+                self.members_listed(result == ListResult::Complete);
+            }
             ClientEvent::ListBegin(_) | ClientEvent::ListItem(..) | ClientEvent::ListEnd(..) => {}
             ClientEvent::ListsTaken { complete } => {
                 if !complete {
@@ -211,6 +225,7 @@ impl Core {
     fn bring(&mut self, brought: Brought) {
         match brought {
             Brought::Input(input) => self.input(*input),
+            Brought::Members(frames) => self.members_audited(&frames),
             Brought::Order(asked, outcome) => self.order_answered(asked, outcome),
             Brought::Transfer(channel, about, tried) => self.take_up_transfer(&channel, *about, tried),
             Brought::Remembered(id, remembered) => {
@@ -229,7 +244,7 @@ impl Core {
                     self.supervise_event(&event);
                 }
             }
-            Ok(None) => {}
+            Ok(None) => self.member_news(frame),
             Err(error) => {
                 self.parts.figures.events_incomplete.inc();
                 tracing::debug!(%error, "an event was left out");
@@ -275,6 +290,7 @@ impl Core {
             self.supervision.poll_timeout(),
             self.floor.poll_timeout(),
             self.proof_due(),
+            self.members.poll_timeout(),
         ];
         beside.into_iter().flatten().chain(self.model.poll_timeout()).min()
     }
@@ -314,7 +330,10 @@ impl Core {
     /// Memory answers at once for whom a call is; who calls is looked up beside the loop.
     fn identify(&mut self, call: CallId, identity: &Identity, trunk: &str) {
         let found = self.parts.directory.identify(identity, Some(trunk));
-        let bare = Arc::new(self.parts.directory.bare_card(&found));
+        let link = self.link_of(&found);
+        let mut bare = self.parts.directory.bare_card(&found);
+        bare.link = link.as_ref().map(|(link, code)| link.fill(call, &bare, code));
+        let bare = Arc::new(bare);
         let now = self.clock.now();
         let place = Arc::clone(&self.lookups).try_acquire_owned();
         let in_store = found.account.is_some() && found.caller_number.is_some();
@@ -330,12 +349,23 @@ impl Core {
             if card.is_none() {
                 figures.lookups_failed.inc();
             }
-            let card = card.map_or(bare, Arc::new);
+            let card = card.map_or(bare, |mut card| {
+                card.link = link.map(|(link, code)| link.fill(call, &card, &code));
+                Arc::new(card)
+            });
             // The core is gone only when the daemon ends.
             let _ =
                 beside.send(Brought::Input(Box::new(Input::CardFound { call, card, complete: true }))).await;
             drop(place);
         });
+    }
+
+    /// The link to offer with a pop, and the account's code: the account's own, else the installation's.
+    fn link_of(&self, found: &Found) -> Option<(LinkTemplate, String)> {
+        let fields = found.account.as_ref().map(|account| &account.fields);
+        let own = fields.and_then(|fields| fields.link.as_ref()?.parse().ok());
+        let link = own.or_else(|| self.parts.link.clone())?;
+        Some((link, fields.map(|fields| fields.code.clone()).unwrap_or_default()))
     }
 
     /// The dialplan said nothing of this call: the PBX is asked beside the loop.

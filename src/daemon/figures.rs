@@ -22,6 +22,7 @@ pub(super) struct Figures {
     pub(super) lookup_seconds: Histogram,
     pub(super) lookups_failed: Counter,
     pub(super) records_dropped: Counter,
+    pub(super) members_repaired: Counter,
 }
 
 impl Figures {
@@ -37,6 +38,7 @@ impl Figures {
             lookup_seconds: Histogram::new(LOOKUP_SECONDS),
             lookups_failed: Counter::default(),
             records_dropped: Counter::default(),
+            members_repaired: Counter::default(),
         };
         let counters = [
             ("pbx_frames", "Frames of the PBX that were read", &new.frames),
@@ -47,6 +49,11 @@ impl Figures {
             ("pops", "Calls presented to an operator", &new.pops),
             ("lookups_failed", "Callers that could not be looked up", &new.lookups_failed),
             ("records_dropped", "Finished calls that could not be recorded", &new.records_dropped),
+            (
+                "queue_members_repaired",
+                "Times that queues were not as an operator's state wants them",
+                &new.members_repaired,
+            ),
         ];
         metrics.register(|registry| {
             for (name, help, counter) in counters {

@@ -58,6 +58,7 @@ impl Core {
         let now = self.clock.now();
         tracing::warn!(reason, "the link to the PBX is down");
         self.link.down_since = Some((now, reason.to_owned()));
+        self.members_lost();
         self.input(Input::LinkDown);
         self.tell(EventKind::PbxDown, json!({ "reason": reason }), Some((false, now)));
     }

@@ -41,7 +41,7 @@ use crate::command::Commands;
 use crate::config::{Config, ConfigError};
 use crate::directory::{Directory, DirectoryOptions};
 use crate::gateway::{self, App, Metrics};
-use crate::operator::{Floor, People, Presence};
+use crate::operator::{Floor, Members, People, Presence};
 use crate::store::{Store, StoreError};
 
 /// How often accounts that another process changed are read anew.
@@ -121,12 +121,15 @@ pub async fn run_on(
         notify: config.supervision.notify,
         people: people.clone(),
         presence: presence.clone(),
+        link: config.pop.link.clone(),
     };
+    let mut floor = Floor::new(config.floor());
+    floor.restore(Timestamp::now(), store.states().await?);
     let (commands, given) = Commands::channel();
     tasks.spawn(Core::run(
         parts,
         sight::machine(&config.supervision),
-        Floor::new(config.floor()),
+        (floor, Members::new(config.operators.queues.clone()), config.operators.audit),
         events,
         given,
         link_shutdown.clone(),

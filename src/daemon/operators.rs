@@ -5,13 +5,18 @@
 
 use tokio::sync::oneshot;
 
-use super::core::Core;
-use super::orders::answer;
+use super::core::{Brought, Core};
+use super::orders::{self, accepted, answer};
+use crate::ami::action::Action;
+use crate::ami::frame::Frame;
+use crate::ami::member::{News, Reach};
+use crate::ami::session::ActionOutcome;
 use crate::announce;
 use crate::call::{Notice, NoticeKind};
 use crate::command::{Actor, Answer, Refusal};
-use crate::ids::RecordId;
-use crate::operator::{Asked, Command, Options, Output, Seat};
+use crate::ids::{Extension, RecordId};
+use crate::operator::{Asked as Want, Command, Options, Orders, Output, Phone, Seat, members};
+use crate::store::operators::{StateChange, WrapUpRecord};
 
 type Reply = oneshot::Sender<Result<Answer, Refusal>>;
 
@@ -24,7 +29,7 @@ impl Core {
 
     fn operator_done(&mut self, actor: &Actor, command: Command) -> Result<Answer, Refusal> {
         let user = command.user;
-        if matches!(command.asked, Asked::Options) {
+        if matches!(command.asked, Want::Options) {
             return Ok(Answer::OperatorOptions(Box::new(self.operator_options())));
         }
         let view =
@@ -37,21 +42,21 @@ impl Core {
         }
         let (now, by) = (self.clock.now(), command.by(actor));
         let view = match command.asked {
-            Asked::Set(wanted) => self.floor.set(now, user, wanted, by)?,
-            Asked::Extend { call, seconds, reason } => {
+            Want::Set(wanted) => self.floor.set(now, user, wanted, by)?,
+            Want::Extend { call, seconds, reason } => {
                 self.floor.extend(now, user, call, seconds, &reason, by)?
             }
-            Asked::Finish { call, disposition, notes } => {
+            Want::Finish { call, disposition, notes } => {
                 self.floor.finish(now, user, call, &disposition, notes.as_deref(), by)?
             }
-            Asked::Options => view,
+            Want::Options => view,
         };
         Ok(Answer::Operator(Box::new(view)))
     }
 
     fn operator_options(&self) -> Options {
         let settings = self.floor.settings();
-        let seat = |(extension, phone, sits): (&crate::ids::Extension, _, Option<RecordId>)| Seat {
+        let seat = |(extension, phone, sits): (&Extension, _, Option<RecordId>)| Seat {
             extension: extension.clone(),
             phone,
             taken: sits.is_some(),
@@ -100,22 +105,127 @@ impl Core {
     pub(super) fn floor_timeout(&mut self) {
         let now = self.clock.now();
         self.floor.handle_timeout(now);
+        self.members.handle_timeout(now);
         self.drain_floor();
     }
 
     pub(super) fn drain_floor(&mut self) {
         while let Some(output) = self.floor.poll_output() {
             match output {
-                Output::Changed { view, record: _ } => {
+                Output::Changed { view, record } => {
                     let at = self.clock.now();
+                    if record {
+                        let saved = self.floor.operator(view.id).map(|operator| operator.saved().clone());
+                        self.parts.clerk.state(StateChange { at, view: (*view).clone(), saved });
+                    }
                     self.parts.bus.publish(announce::operator(*view, at));
                 }
                 Output::Seated { user, seat } => {
                     let bus = self.parts.bus.clone();
                     self.parts.people.sit(user, seat, || bus.head());
                 }
-                Output::Member { .. } | Output::WrapUpOver { .. } => {}
+                Output::Member { extension, member } => {
+                    let now = self.clock.now();
+                    self.members.want(now, extension, member);
+                }
+                Output::WrapUpOver { user, finished } => {
+                    self.parts.clerk.wrap_up(WrapUpRecord { user, finished: *finished });
+                }
             }
         }
+        self.drain_members();
+    }
+
+    fn drain_members(&mut self) {
+        while let Some(Orders { extension, actions, repair }) = self.members.poll_output() {
+            if repair {
+                self.parts.figures.members_repaired.inc();
+                tracing::warn!(%extension, "the queues were not as this operator's state wants them; repairing");
+            }
+            self.orders(orders::Asked::Members(extension), actions);
+        }
+    }
+
+    /// The PBX has answered the orders about an extension's membership.
+    pub(super) fn members_ordered(&mut self, extension: &Extension, outcome: &ActionOutcome) {
+        let now = self.clock.now();
+        if let Err(refusal) = accepted(outcome) {
+            tracing::warn!(%extension, %refusal, "the queues did not take an operator's state; trying again");
+        }
+        self.members.answered(now, extension, outcome.is_accepted());
+        self.drain_members();
+    }
+
+    /// News of a queue's member or a device, live or out of a list.
+    pub(super) fn member_news(&mut self, frame: &Frame) {
+        let Some(news) = News::decode(frame) else { return };
+        let now = self.clock.now();
+        match news {
+            News::Member(member) => {
+                if let Some(extension) = self.phone_of(&member.interface) {
+                    self.members.member(now, &extension, member);
+                }
+            }
+            News::Removed { queue, interface } => {
+                if let Some(extension) = self.phone_of(&interface) {
+                    self.members.removed(now, &extension, queue, interface);
+                }
+            }
+            News::Device { device, reach } => {
+                // Local/1001@… says nothing of a phone.
+                let extension = self.phone_of(&device).filter(|_| !device.starts_with("Local/"));
+                if let Some(extension) = extension {
+                    let phone = match reach {
+                        Reach::Reachable => Phone::Registered,
+                        Reach::Unreachable => Phone::Unreachable,
+                        Reach::Unknown => Phone::Unknown,
+                    };
+                    self.floor.phone(&extension, phone);
+                }
+            }
+        }
+        self.drain_floor();
+    }
+
+    fn phone_of(&self, interface: &str) -> Option<Extension> {
+        let name = members::extension_of(interface)?;
+        let is_phone = self.parts.plan.phones.iter().any(|pattern| pattern.matches(name));
+        Extension::parse(name).ok().filter(|_| is_phone)
+    }
+
+    /// A list of the queues' members begins.
+    pub(super) fn members_list_began(&mut self) {
+        self.members.list_began();
+    }
+
+    /// It has ended.
+    pub(super) fn members_listed(&mut self, complete: bool) {
+        let now = self.clock.now();
+        self.members.list_ended(now, complete);
+        self.drain_members();
+    }
+
+    /// Nothing is known of the PBX any more.
+    pub(super) fn members_lost(&mut self) {
+        self.members.link_lost();
+    }
+
+    /// Asks the PBX for all members, beside the loop, and when to ask again.
+    pub(super) fn audit_members(&self) {
+        let (pbx, beside) = (self.parts.pbx.clone(), self.beside.clone());
+        self.parts.tasks.spawn(async move {
+            match pbx.list(Action::queue_status()).await {
+                // The core is gone only when the daemon ends.
+                Ok(frames) => drop(beside.send(Brought::Members(frames)).await),
+                Err(error) => tracing::debug!(%error, "the queues' members were not compared"),
+            }
+        });
+    }
+
+    /// All members, as the PBX has them.
+    pub(super) fn members_audited(&mut self, frames: &[Frame]) {
+        self.members_list_began();
+        frames.iter().for_each(|frame| self.member_news(frame));
+        self.members_listed(true);
     }
 }

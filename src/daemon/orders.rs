@@ -16,6 +16,7 @@ use crate::ami::action::Action;
 use crate::ami::session::ActionOutcome;
 use crate::command::{Answer, Command, Given, Refusal};
 use crate::control::{self, PROOF_WAIT, Proof, Verb};
+use crate::ids::Extension;
 use crate::supervision::{SupervisionId, SupervisionView};
 use crate::transfer::{Step, TransferId};
 
@@ -46,6 +47,8 @@ pub(super) enum Asked {
     },
     /// A step of a transfer.
     Transfer(TransferId, Step),
+    /// The queues' membership of whoever sits at an extension.
+    Members(Extension),
 }
 
 impl Core {
@@ -105,6 +108,7 @@ impl Core {
             Asked::Supervision { session, reply, view } => {
                 self.supervision_answered(session, reply, view, &outcome);
             }
+            Asked::Members(extension) => self.members_ordered(&extension, &outcome),
             Asked::Transfer(id, step) => {
                 self.transfer_ordered(id, step, accepted(&outcome).map(drop));
             }

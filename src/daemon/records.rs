@@ -12,6 +12,7 @@ use prometheus_client::metrics::counter::Counter;
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
+use crate::store::operators::{StateChange, WrapUpRecord};
 use crate::store::{AuditEntry, FinishedCall, Store, StoreError};
 
 /// Most records that wait for the store.
@@ -46,6 +47,16 @@ impl Clerk {
         self.hand_over(Record::Audit(Box::new(entry)));
     }
 
+    /// Hands a change of an operator's state over.
+    pub(super) fn state(&self, change: StateChange) {
+        self.hand_over(Record::State(Box::new(change)));
+    }
+
+    /// Hands after-call work over.
+    pub(super) fn wrap_up(&self, record: WrapUpRecord) {
+        self.hand_over(Record::WrapUp(Box::new(record)));
+    }
+
     fn hand_over(&self, record: Record) {
         if let Err(error) = self.records.try_send(record) {
             let record = error.into_inner();
@@ -60,6 +71,8 @@ impl Clerk {
 enum Record {
     Call(Box<FinishedCall>),
     Audit(Box<AuditEntry>),
+    State(Box<StateChange>),
+    WrapUp(Box<WrapUpRecord>),
 }
 
 impl Record {
@@ -67,6 +80,8 @@ impl Record {
         match self {
             Self::Call(call) => store.record_call(call).await,
             Self::Audit(entry) => store.record_audit(entry).await,
+            Self::State(change) => store.record_state(change).await,
+            Self::WrapUp(record) => store.record_wrap_up(record).await,
         }
     }
 }
@@ -76,6 +91,8 @@ impl fmt::Display for Record {
         match self {
             Self::Call(call) => write!(f, "finished call {}", call.id),
             Self::Audit(entry) => write!(f, "audit entry {} of {}", entry.action, entry.at),
+            Self::State(change) => write!(f, "state {} of {}", change.view.state.as_str(), change.view.id),
+            Self::WrapUp(record) => write!(f, "after-call work of {}", record.finished.work.call),
         }
     }
 }

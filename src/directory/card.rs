@@ -26,6 +26,9 @@ pub struct Card {
     pub customers: Vec<CustomerView>,
     /// What happened before between this caller and this account.
     pub history: HistoryView,
+    /// Where another system shows this call or caller: `http` or `https`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
 }
 
 /// The caller, as far as known and allowed.

@@ -224,6 +224,7 @@ impl Directory {
             account,
             customers: Vec::new(),
             history: HistoryView::default(),
+            link: None,
         }
     }
 

@@ -6,6 +6,7 @@
 //! | [`lookup`] | [`Directory`]: accounts in memory (`index.rs`), the card of a call |
 //! | [`card`] | what a pop shows |
 //! | [`explain`] | the same question asked by a person |
+//! | [`link`] | a link into another system, offered with the pop |
 //! | [`record`], [`hours`] | the records and what can be kept of them |
 //! | [`edit`], [`import`] | changing them one by one, or from a file |
 //!
@@ -19,6 +20,7 @@ pub mod explain;
 pub mod hours;
 pub mod import;
 mod index;
+pub mod link;
 pub mod lookup;
 pub mod numbers;
 pub mod record;

@@ -15,6 +15,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::hours::{Hours, HoursError};
+use super::link::LinkTemplate;
 use super::numbers::{Number, NumberPlan};
 use crate::identity::printable;
 use crate::ids::RecordId;
@@ -116,6 +117,10 @@ pub struct AccountFields {
     /// When it is open; always where absent.
     #[serde(default)]
     pub hours: Option<Hours>,
+    /// A link into another system, offered with the pop; the installation's where absent. Placeholders: `{caller}`,
+    /// `{account}`, `{account_id}`, `{customer}`, `{call}`.
+    #[serde(default)]
+    pub link: Option<String>,
 }
 
 /// An account: a company that calls are answered for.
@@ -293,6 +298,7 @@ impl Default for AccountFields {
             supervision_notify: None,
             wrap_up_s: None,
             hours: None,
+            link: None,
         }
     }
 }
@@ -321,6 +327,10 @@ impl AccountFields {
         self.extra_numbers = beginnings("extra_numbers", &self.extra_numbers)?;
         if let Some(hours) = &self.hours {
             hours.check().map_err(|error: HoursError| wrong("hours", error.to_string()))?;
+        }
+        self.link = self.link.map(|link| link.trim().to_owned()).filter(|link| !link.is_empty());
+        if let Some(link) = &self.link {
+            link.parse::<LinkTemplate>().map_err(|error| wrong("link", error.to_string()))?;
         }
         let dialled = numbers("dialled", &mut self.dialled, NUMBERS_PER_ACCOUNT_MAX, plan)?;
         let forwarding = numbers("forwarding", &mut self.forwarding, NUMBERS_PER_ACCOUNT_MAX, plan)?;

@@ -1,9 +1,11 @@
 //! Operators and supervisors: who is there, in which state, and which calls concern them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 use utoipa::ToSchema;
@@ -17,6 +19,7 @@ use crate::command::{Answer, Command};
 use crate::identity::printable;
 use crate::ids::{CallId, Extension, RecordId};
 use crate::operator::{self, Options, Permission, Person, Role, Roster, StateView, Wanted};
+use crate::store::operators::{PastState, STATE_CHANGES_MAX};
 
 /// Longest name that a desktop gives itself, in characters.
 const DESKTOP_CHARS_MAX: usize = 64;
@@ -186,6 +189,64 @@ pub(crate) async fn set_state(
     let SetState { state, reason, version, extension, desktop } = wanted;
     let asked = operator::Asked::Set(Wanted { state, reason, extension, version });
     one(give(&gate, &caller, person(&operator)?, desktop, asked).await?)
+}
+
+/// The time an operator's changes are asked for.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Span {
+    /// From when; a day ago where absent.
+    #[param(value_type = Option<String>, format = DateTime)]
+    from: Option<Timestamp>,
+    /// Until when; now where absent.
+    #[param(value_type = Option<String>, format = DateTime)]
+    until: Option<Timestamp>,
+}
+
+/// What an operator did in a span of time.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct History {
+    /// Each change, oldest first, the one in force at the beginning included; each lasts until the next.
+    items: Vec<PastState>,
+    /// Seconds in each state within the span: what occupancy is made of.
+    seconds: BTreeMap<&'static str, f64>,
+    /// There were more changes than are given: ask for less at a time.
+    cut: bool,
+}
+
+/// What an operator did: her own, or her supervisor or an administrator asks.
+#[utoipa::path(get, path = "/v1/operators/{operator}/history", tag = "operators",
+    params(("operator" = uuid::Uuid, Path, description = "The person's record"), Span),
+    responses(
+        (status = 200, description = "Her changes and how long she was in each state", body = History),
+        (status = 400, description = "invalid-query", body = ProblemBody),
+        (status = 404, description = "unknown-operator", body = ProblemBody),
+    )
+)]
+pub(crate) async fn history(
+    State(gate): State<Arc<Gate>>,
+    caller: Caller,
+    Path(operator): Path<String>,
+    Asked(Span { from, until }): Asked<Span>,
+) -> Result<Json<History>, Problem> {
+    caller.needs(Permission::ReadPeople)?;
+    let (user, now) = (person(&operator)?, gate.app.clock.now());
+    let states = gate.app.bus.snapshot(&caller.viewer).operators;
+    if user != caller.person.id && !states.iter().any(|view| view.id == user) {
+        return Err(Kind::UnknownOperator.into());
+    }
+    let until = until.unwrap_or(now).min(now);
+    let from = from.unwrap_or_else(|| until - SignedDuration::from_hours(24));
+    let items = gate.app.store.state_changes(user, from, until).await?;
+    let cut = items.len() >= STATE_CHANGES_MAX as usize;
+    let mut seconds = BTreeMap::new();
+    let ends = items.iter().skip(1).map(|next| next.at).chain([until]);
+    for (change, end) in items.iter().zip(ends) {
+        let lasted = end.duration_since(change.at.max(from)).as_millis().max(0);
+        *seconds.entry(change.state.as_str()).or_insert(0.0) += lasted as f64 / 1_000.0;
+    }
+    Ok(Json(History { items, seconds, cut }))
 }
 
 /// Gives after-call work more time.

@@ -82,6 +82,7 @@ pub(crate) fn router(gate: Arc<Gate>) -> Router {
         .route("/v1/operators", get(operators::list))
         .route("/v1/operators/options", get(operators::options))
         .route("/v1/operators/{operator}/state", put(operators::set_state))
+        .route("/v1/operators/{operator}/history", get(operators::history))
         .route("/v1/operators/{operator}/wrap-up/extend", post(operators::extend))
         .route("/v1/operators/{operator}/wrap-up/finish", post(operators::finish))
         .route("/v1/accounts", get(accounts::list).post(accounts::create))

@@ -9,6 +9,7 @@
 //! | `viewer.rs`, `role.rs` | sight, permissions |
 //! | `people.rs` | who is who, and who sits where |
 //! | `state.rs`, `machine.rs`, `floor.rs` | operator states and after-call work: words, one operator, everybody |
+//! | `members.rs` | what the queues of the PBX are told |
 //! | `command.rs` | what people ask of states |
 //! | `presence.rs` | whose desktops follow the events |
 //! | `token.rs`, `password.rs` | how people prove who they are |
@@ -18,6 +19,7 @@
 mod command;
 mod floor;
 mod machine;
+pub(crate) mod members;
 mod password;
 mod people;
 mod presence;
@@ -32,6 +34,7 @@ pub use command::{Asked, Command, Options, Seat};
 pub use floor::{Floor, Member, NOTES_CHARS_MAX, Output, Settings, WHY_CHARS_MAX, WORD_CHARS_MAX, Wanted};
 pub use machine::{Activity, Finished, Operator, Saved, Terms, WRAP_UP_EXTENSIONS_MAX, WRAP_UPS_OPEN_MAX};
 
+pub use members::{Members, Orders};
 pub use password::{PASSWORD_CHARS_MAX, PASSWORD_CHARS_MIN, PasswordError, PasswordHash};
 pub use people::{PERSON_TEXT_CHARS_MAX, People, Person, PersonTextError, Roster, Team, person_text};
 pub use presence::{Attendance, Presence};

@@ -11,6 +11,7 @@
 //! | [`audit`] | who did what to whom |
 //! | `import` | many records in one transaction |
 //! | [`history`] | finished calls, and what happened before between a caller and an account |
+//! | [`operators`] | operators' states, their history, after-call work |
 //! | [`users`] | people, teams and tokens |
 //! | [`error`] | what can go wrong, said to the person who must act |
 //!
@@ -47,6 +48,7 @@ pub mod history;
 mod id;
 pub(crate) mod import;
 pub mod location;
+pub mod operators;
 mod page;
 pub mod postgres;
 pub mod sqlite;

@@ -109,6 +109,12 @@ impl Lab {
                 ])
                 .await;
         }
+        let members = self.pbx.must(&[("Action", "QueueStatus")]).await.items;
+        for member in members.iter().filter(|member| member.has("Membership", "dynamic")) {
+            let of = |key| member.header(key).unwrap_or("");
+            let (queue, device) = (of("Queue"), of("Location"));
+            self.pbx.must(&[("Action", "QueueRemove"), ("Queue", queue), ("Interface", device)]).await;
+        }
         self.set_global("QUEUE_WAIT_SECONDS", "60").await;
         self.set_global("OPEN_HOURS", "*,*,*,*").await;
         let prompt = format!("{}/pbx/sounds/accept", self.fact("LAB_INSIDE"));

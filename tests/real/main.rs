@@ -12,6 +12,7 @@ mod desk_phone;
 mod dialplan;
 mod identity;
 mod link;
+mod operator_states;
 mod pop;
 mod service;
 mod supervised;

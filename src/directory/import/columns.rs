@@ -11,7 +11,7 @@
 //! | yes | | | `dialled`, 着信番号; `forwarding`, 転送元番号 |
 //! | yes | | | `accept_sound`, 応答確認音声; `extra_numbers`, 転送許可番号 |
 //! | yes | | yes | `accept_by_key`, 応答確認 |
-//! | yes | | | `caller_id_policy`, 発信者番号; `never_monitor`, モニタリング禁止; `supervision_notify`, モニタリング通知; `wrap_up_s`, 後処理秒数; `hours`, 営業時間, 受付時間 |
+//! | yes | | | `caller_id_policy`, 発信者番号; `never_monitor`, モニタリング禁止; `supervision_notify`, モニタリング通知; `wrap_up_s`, 後処理秒数; `hours`, 営業時間, 受付時間; `link`, リンク, 連携URL |
 //! | | yes | | `company`, 会社名, 勤務先; `department`, 部署; `flags`, 区分, フラグ |
 //! | | yes | yes | `number`, `numbers`, `tel`, 電話番号, 電話; several with a digit behind, or in one cell with `;` |
 //! | | | yes | `role`, 役職; `email`, メール, メールアドレス; `on_call_order`, 呼出順; `ring_s`, 呼出秒数 |
@@ -33,7 +33,7 @@ use crate::supervision::Notify;
 
 use Column::{
     AcceptByKey, AcceptSound, Account, AnswerPhrase, CallerId, Code, Company, Department, Dialled, Email,
-    ExtraNumbers, Flags, Forwarding, HoursOpen, Kana, Name, NeverMonitor, Notes, Numbers, OnCallOrder,
+    ExtraNumbers, Flags, Forwarding, HoursOpen, Kana, Link, Name, NeverMonitor, Notes, Numbers, OnCallOrder,
     RingSeconds, Role, SupervisionNotify, WrapUp,
 };
 
@@ -53,6 +53,7 @@ pub(crate) enum Column {
     SupervisionNotify,
     WrapUp,
     HoursOpen,
+    Link,
     Company,
     Department,
     Flags,
@@ -84,6 +85,7 @@ const ACCOUNTS: Names = &[
     (SupervisionNotify, &["supervision_notify", "モニタリング通知"]),
     (WrapUp, &["wrap_up_s", "後処理秒数"]),
     (HoursOpen, &["hours", "営業時間", "受付時間"]),
+    (Link, &["link", "リンク", "連携url"]),
 ];
 const CUSTOMERS: Names = &[
     (Account, ACCOUNT),
@@ -244,6 +246,7 @@ impl RowReader {
                 SupervisionNotify => fields.supervision_notify = notify(&text)?,
                 WrapUp => fields.wrap_up_s = whole_number("wrap_up_s", &text)?,
                 HoursOpen => fields.hours = Hours::read(&text).map_err(|error| format!("hours: {error}"))?,
+                Link => fields.link = Some(text),
                 _ => {}
             }
         }

@@ -122,8 +122,8 @@ pub(super) async fn insert(
     sqlx::query(
         "INSERT INTO accounts (id, code, name, kana, answer_phrase, notes, caller_id_policy, never_monitor,
             wrap_up_s, hours_json, accept_by_key, accept_sound, extra_numbers_json, created_ms, changed_ms,
-            supervision_notify)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14, $15)",
+            supervision_notify, link)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14, $15, $16)",
     )
     .bind(id)
     .bind(&fields.code)
@@ -140,6 +140,7 @@ pub(super) async fn insert(
     .bind(serde_json::to_string(&fields.extra_numbers).unwrap_or_else(|_| "[]".to_owned()))
     .bind(to_ms(at))
     .bind(fields.supervision_notify.map(Notify::as_str))
+    .bind(&fields.link)
     .execute(&mut *db)
     .await
     .map_err(|error| code_taken(error, fields))?;
@@ -159,7 +160,8 @@ pub(super) async fn update(
         "UPDATE accounts SET code = $2, name = $3, kana = $4, answer_phrase = $5, notes = $6,
             caller_id_policy = $7, never_monitor = $8, wrap_up_s = $9, hours_json = $10, accept_by_key = $11,
             accept_sound = $12, extra_numbers_json = $13, changed_ms = $14,
-            supervision_notify = $15
+            supervision_notify = $15,
+            link = $16
          WHERE id = $1 RETURNING created_ms",
     )
     .bind(id)
@@ -177,6 +179,7 @@ pub(super) async fn update(
     .bind(serde_json::to_string(&fields.extra_numbers).unwrap_or_else(|_| "[]".to_owned()))
     .bind(to_ms(at))
     .bind(fields.supervision_notify.map(Notify::as_str))
+    .bind(&fields.link)
     .fetch_optional(&mut *db)
     .await
     .map_err(|error| code_taken(error, fields))?;
@@ -253,6 +256,7 @@ fn account_of(row: &DbRow) -> Result<Account, sqlx::Error> {
                 .try_get::<Option<i64>, _>("wrap_up_s")?
                 .and_then(|seconds| seconds.try_into().ok()),
             hours: hours.and_then(|json| serde_json::from_str(json).ok()),
+            link: row.try_get("link")?,
         },
         created_at: from_ms(row.try_get("created_ms")?),
         changed_at: from_ms(row.try_get("changed_ms")?),

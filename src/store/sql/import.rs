@@ -161,6 +161,9 @@ impl Import {
         if keep(Column::HoursOpen) {
             fields.hours = old.hours;
         }
+        if keep(Column::Link) {
+            fields.link = old.link;
+        }
         if keep(Column::Dialled) {
             whole.dialled = accounts::numbers(db, known.id, "dialled").await?;
         }

@@ -23,6 +23,8 @@ mod customers;
 mod history;
 #[path = "../sql/import.rs"]
 pub(super) mod import;
+#[path = "../sql/operators.rs"]
+mod operators;
 #[path = "../sql/users.rs"]
 mod users;
 

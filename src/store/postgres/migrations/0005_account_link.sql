@@ -1,0 +1,2 @@
+-- A link into another system, offered with the pop.
+ALTER TABLE accounts ADD COLUMN link TEXT;
