@@ -159,6 +159,7 @@ async fn start(dir: &std::path::Path, shutdown: CancellationToken) -> (SocketAdd
         pbx: pbx(),
         stream: StreamToken::parse("b").unwrap(),
         replay_events_max: 20_000,
+        replay_age_max: Duration::from_secs(3600),
         subscriber_events_max: 1024,
         subscribers_max: 1000,
     });

@@ -16,6 +16,7 @@ use crate::call::view::CallView;
 use crate::call::{Notice, NoticeKind};
 use crate::ids::Extension;
 use crate::operator::StateView;
+use crate::pop::Unconfirmed;
 use crate::supervision::{Ending, SupervisionView};
 use crate::transfer::{self, view::ReturnedTo};
 
@@ -48,6 +49,29 @@ pub fn help(view: &CallView, operator: &Extension, at: Timestamp) -> Draft {
     let audience = only(&mut data, operator);
     let (kind, call, data) = (EventKind::HelpRequested, Some(view.id), Value::Object(data));
     Draft { kind, at, call, audience, data, change: Change::None }
+}
+
+/// The event that tells her supervisors that nobody said that an operator's pop was shown.
+#[must_use]
+pub fn unacknowledged(
+    view: &CallView,
+    operator: &Extension,
+    reason: Unconfirmed,
+    since: Timestamp,
+    at: Timestamp,
+) -> Draft {
+    let mut data = Map::new();
+    put(&mut data, "operator", operator);
+    put(&mut data, "reason", &reason);
+    put(&mut data, "presented_at", &wire_time(since));
+    Draft {
+        kind: EventKind::PopUnacknowledged,
+        at,
+        call: Some(view.id),
+        audience: Audience::SupervisorsOf(vec![operator.clone()]),
+        data: Value::Object(data),
+        change: Change::None,
+    }
 }
 
 /// The event that tells of a supervision; `to_operator`: whether she is told that somebody hears her.

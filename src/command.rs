@@ -79,6 +79,11 @@ pub enum Command {
         /// The call.
         call: CallId,
     },
+    /// A desktop of the actor's has shown the pop of a call.
+    Acknowledge {
+        /// The call.
+        call: CallId,
+    },
     /// Pass a caller on, or ask how that stands.
     Transfer(transfer::Command),
     /// An operator's state or after-call work.
@@ -173,6 +178,15 @@ impl Commands {
     pub fn channel() -> (Self, mpsc::Receiver<Given>) {
         let (sender, receiver) = mpsc::channel(COMMANDS_QUEUED_MAX);
         (Self(sender), receiver)
+    }
+
+    /// Gives a command whose answer nobody waits for.
+    ///
+    /// # Errors
+    /// [`Refusal::Unavailable`]: it was not taken.
+    pub fn tell(&self, actor: Actor, command: Command) -> Result<(), Refusal> {
+        let (reply, _) = oneshot::channel();
+        self.0.try_send(Given { actor, command, reply }).map_err(|_| Refusal::Unavailable)
     }
 
     /// Gives a command and waits for its answer.

@@ -23,7 +23,7 @@
 //!    resumable stream; [`gateway`] brings it to every desktop that may see it ([`operator`] knows which).
 //! 5. [`command`] is the way back: who may do what is decided next to the call, and an order to the PBX is proven
 //!    by an event, never by its reply.
-//! 6. [`transfer`] stands beside the model: it passes callers on and follows what the targets really do.
+//! 6. [`pop`] asks for proof that it was shown; [`transfer`] stands beside the model: it passes callers on and follows what the targets really do.
 //! 7. [`daemon`] owns the tasks, the clock and the one loop that connects all of it.
 //!
 //! # What holds everywhere
@@ -62,6 +62,7 @@ pub mod gateway;
 pub mod identity;
 pub mod ids;
 pub mod operator;
+pub mod pop;
 pub mod replay;
 pub mod secret;
 pub mod sip;

@@ -8,6 +8,7 @@
 //! here, ids are parsed here. Field names follow Asterisk 16 to 23 (`main/manager_channels.c`,
 //! `main/manager_bridges.c`, `apps/app_queue.c`, `apps/app_chanspy.c`, `res/res_pjsip/…`).
 
+use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
 use super::frame::{Frame, unescape};
@@ -22,7 +23,8 @@ pub const USER_EVENT_FIELDS_MAX: usize = 32;
 pub const USER_EVENT_FIELD_BYTES_MAX: usize = 4096;
 
 /// A state of a channel (`main/channel_state.c`); those that mean nothing to us are `Other`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ChannelState {
     /// 0: exists, nothing has happened (an outgoing channel before it rings).
     Down,
@@ -70,7 +72,8 @@ pub struct Channel {
 }
 
 /// How a dial attempt ended (`DialStatus`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum DialStatus {
     /// The far end answered.
     Answer,
@@ -100,7 +103,8 @@ impl DialStatus {
 }
 
 /// A member of a bridge that stands between two parties, or a holding bridge (parking, waiting rooms).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum BridgeKind {
     /// Its members hear each other.
     Mixing,

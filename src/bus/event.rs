@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::id::EventId;
+use super::log::LoggedEvent;
 use super::state::Departure;
 use crate::call::view::CallView;
 use crate::ids::{CallId, Extension, PbxId};
@@ -39,6 +40,15 @@ macro_rules! event_kinds {
                     $(Self::$name => $text,)*
                 }
             }
+
+            /// The kind of this text, if it is one.
+            #[must_use]
+            pub fn parse(text: &str) -> Option<Self> {
+                match text {
+                    $($text => Some(Self::$name),)*
+                    _ => None,
+                }
+            }
         }
     };
 }
@@ -58,6 +68,8 @@ event_kinds! {
     CallResumed = "call.resumed",
     /// Something that a pop shows became known or changed.
     CallUpdated = "call.updated",
+    /// Nobody said that an operator's pop was shown.
+    PopUnacknowledged = "pop.unacknowledged",
     /// A transfer was asked for.
     TransferRequested = "call.transfer.requested",
     /// The transfer's target rings.
@@ -101,7 +113,8 @@ event_kinds! {
 }
 
 /// Who may know of an event, apart from administrators and systems, who may know of every one.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Audience {
     /// Everybody who is signed in.
     All,
@@ -111,6 +124,8 @@ pub enum Audience {
     SupervisorsOf(Vec<Extension>),
     /// Every supervisor, no operator: calls that are nobody's yet.
     Supervisors,
+    /// The desktops of this operator, and nobody else.
+    Desktop(Extension),
 }
 
 /// What an event changes in the state that a snapshot shows.
@@ -208,6 +223,18 @@ impl Event {
         Self { id, kind, at, call, audience, departure, frame: Bytes::from(frame), json_at }
     }
 
+    /// An event that was published before, as the log kept it; `json` is what [`Self::json`] gave.
+    #[must_use]
+    pub fn logged(logged: LoggedEvent) -> Self {
+        let LoggedEvent { id, kind, at, call, audience, departure, json, .. } = logged;
+        let mut frame = String::with_capacity(json.len() + 64);
+        // Writing to a String cannot fail.
+        let _ = write!(frame, "id: {id}\ndata: ");
+        let json_at = frame.len();
+        let _ = write!(frame, "{json}\n\n");
+        Self { id, kind, at, call, audience, departure, frame: Bytes::from(frame), json_at }
+    }
+
     /// Its place in the order.
     #[must_use]
     pub fn id(&self) -> &EventId {
@@ -250,11 +277,15 @@ impl Event {
         viewer.may_see(&self.audience) || self.departure.as_ref().is_some_and(|d| d.concerns(viewer))
     }
 
-    pub(super) fn audience(&self) -> &Audience {
+    /// Who may know.
+    #[must_use]
+    pub fn audience(&self) -> &Audience {
         &self.audience
     }
 
-    pub(super) fn departure(&self) -> Option<&Departure> {
+    /// Whom it takes a call out of sight of.
+    #[must_use]
+    pub fn departure(&self) -> Option<&Departure> {
         self.departure.as_ref()
     }
 

@@ -63,6 +63,18 @@ impl EventId {
         Ok(Self { stream: StreamToken::parse(stream)?, position })
     }
 
+    /// The event `number` of `stream`.
+    #[must_use]
+    pub(crate) fn of(stream: StreamToken, number: u64) -> Self {
+        Self { stream, position: number }
+    }
+
+    /// The stream, and the number in it.
+    #[must_use]
+    pub(crate) fn parts(&self) -> (&StreamToken, u64) {
+        (&self.stream, self.position)
+    }
+
     /// Whether this is a later event of the same stream.
     #[must_use]
     pub fn is_after(&self, other: &Self) -> bool {

@@ -1,5 +1,9 @@
 //! The order inside one process: a counter, the recent past, the state and the subscribers, under one lock.
 //!
+//! Positions go on over runs of the daemon, ids do not: each run has its own stream token and counts from 1. An
+//! id is turned into a position once, when somebody subscribes ([`Log::position`]); everything else counts in
+//! positions.
+//!
 //! Invariant: the lock is held only for a few map operations and channel sends that cannot block, never over
 //! an await and never while an event is serialised. `publish` looks at the subscribers that an index names for
 //! the event's audience, not at all of them, and asks [`Event::is_for`] about each: the index only has to be
@@ -7,19 +11,23 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio_util::sync::CancellationToken;
 
 use super::event::{Audience, Body, Draft, Event};
-use super::id::EventId;
+use super::id::{EventId, StreamToken};
+use super::log::{Logbook, Past};
 use super::state::{Snapshot, State};
 use super::subscription::{Ended, First, Replay, Subscription};
 use super::{BusFigures, BusSettings, REPLAY_BYTES_MAX, SubscribeError};
 use crate::call::view::CallView;
 use crate::ids::{CallId, Extension};
 use crate::operator::Viewer;
+use crate::store::log::Keep;
 
 /// How many past events one step of a replay looks at, so that a long replay never holds the lock for long.
 const REPLAY_STEP_EVENTS: usize = 256;
@@ -27,12 +35,27 @@ const REPLAY_STEP_EVENTS: usize = 256;
 #[derive(Debug)]
 pub(super) struct Log {
     settings: BusSettings,
+    /// Earlier runs of which events are kept, oldest first.
+    earlier: Vec<Run>,
+    /// The last position of the runs before this one.
+    base: u64,
+    logbook: Option<Arc<Logbook>>,
     inner: Mutex<Inner>,
+}
+
+/// An earlier run of the daemon.
+#[derive(Debug)]
+struct Run {
+    stream: StreamToken,
+    /// What to add to the number in an id to get its position.
+    offset: u64,
+    /// The number of its last event that was logged.
+    last: u64,
 }
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// The latest position given out.
+    /// The latest position given out, over all runs.
     head: u64,
     /// The recent past; positions are consecutive and the last one is `head`.
     kept: VecDeque<Arc<Event>>,
@@ -66,8 +89,22 @@ struct Live {
 }
 
 impl Log {
-    pub(super) fn new(settings: BusSettings) -> Self {
-        Self { settings, inner: Mutex::default() }
+    pub(super) fn new(settings: BusSettings, past: Past, logbook: Option<Arc<Logbook>>) -> Self {
+        let mut inner = Inner { head: past.head, ..Inner::default() };
+        let mut earlier: Vec<Run> = Vec::new();
+        for logged in past.events {
+            let (stream, number) = (&logged.id.stream, logged.id.position);
+            match earlier.last_mut().filter(|run| &run.stream == stream) {
+                Some(run) => run.last = number,
+                None => {
+                    let offset = logged.position.saturating_sub(number);
+                    earlier.push(Run { stream: stream.clone(), offset, last: number });
+                }
+            }
+            inner.keep(Arc::new(Event::logged(logged)), settings.replay_events_max);
+        }
+        inner.state = State::new(past.calls, past.pbx);
+        Self { settings, earlier, base: inner.head, logbook, inner: Mutex::new(inner) }
     }
 
     /// A panic inside the lock cannot leave half an event: go on with what is there.
@@ -76,19 +113,59 @@ impl Log {
     }
 
     fn id(&self, position: u64) -> EventId {
-        EventId { stream: self.settings.stream.clone(), position }
+        EventId { stream: self.settings.stream.clone(), position: position - self.base }
     }
 
-    pub(super) fn publish(&self, draft: Draft) -> EventId {
-        let body = Body::of(&draft, &self.settings.pbx);
+    /// Where in the order an id is, if it is of this run or of one that is logged.
+    fn position(&self, id: &EventId) -> Option<u64> {
+        if id.stream == self.settings.stream {
+            return self.base.checked_add(id.position);
+        }
+        // Beyond the last one logged lies what the crash took with it.
+        let run = self.earlier.iter().find(|run| run.stream == id.stream && id.position <= run.last)?;
+        run.offset.checked_add(id.position)
+    }
+
+    pub(super) fn publish(&self, drafts: Vec<Draft>, keeps: Vec<Keep>) -> Vec<EventId> {
+        let bodies: Vec<Body> = drafts.iter().map(|draft| Body::of(draft, &self.settings.pbx)).collect();
+        let mut events = Vec::with_capacity(drafts.len());
         let mut inner = self.lock();
-        inner.head += 1;
-        let id = self.id(inner.head);
-        let departure = inner.state.apply(&self.settings.pbx, draft.change);
-        let event = Arc::new(Event::new(id.clone(), draft.audience, departure, &body));
-        inner.keep(Arc::clone(&event), self.settings.replay_events_max);
-        inner.hand_out(&event);
-        id
+        let first = inner.head + 1;
+        for (draft, body) in drafts.into_iter().zip(&bodies) {
+            inner.head += 1;
+            let id = self.id(inner.head);
+            let departure = inner.state.apply(&self.settings.pbx, draft.change);
+            let event = Arc::new(Event::new(id, draft.audience, departure, body));
+            inner.keep(Arc::clone(&event), self.settings.replay_events_max);
+            inner.hand_out(&event);
+            events.push(event);
+        }
+        if let Some(last) = events.last() {
+            inner.forget(last.at(), self.settings.replay_age_max);
+        }
+        if let Some(logbook) = &self.logbook {
+            // Under the lock, so that the log has the order.
+            let oldest = inner.head + 1 - inner.kept.len() as u64;
+            logbook.add(first, &events, oldest, keeps);
+        }
+        events.iter().map(|event| event.id().clone()).collect()
+    }
+
+    pub(super) fn forget(&self, now: Timestamp) {
+        self.lock().forget(now, self.settings.replay_age_max);
+    }
+
+    pub(super) fn head_position(&self) -> u64 {
+        self.lock().head
+    }
+
+    pub(super) fn desktops_of(&self, operator: &Extension) -> usize {
+        let inner = self.lock();
+        let watchers = inner.subscribers.by_extension.get(operator).into_iter().flatten();
+        let own = |key: &&u64| {
+            inner.subscribers.live.get(*key).is_some_and(|l| l.viewer.extension() == Some(operator))
+        };
+        watchers.filter(own).count()
     }
 
     pub(super) fn subscribe(
@@ -104,9 +181,9 @@ impl Log {
             return Err(SubscribeError::Full(inner.admitted));
         }
         inner.admitted += 1;
-        let resumable = after.filter(|id| id.stream == log.settings.stream && inner.can_resume(id.position));
-        let (first, position) = match resumable {
-            Some(id) => (First::Resumed(id.clone()), id.position),
+        let resumable = after.and_then(|id| Some((id, log.position(id)?)));
+        let (first, position) = match resumable.filter(|(_, position)| inner.can_resume(*position)) {
+            Some((id, position)) => (First::Resumed(id.clone()), position),
             None => (First::Snapshot(inner.state.seen_by(&viewer, log.id(inner.head))), inner.head),
         };
         drop(inner);
@@ -161,7 +238,7 @@ impl Log {
 
     pub(super) fn event(&self, viewer: &Viewer, id: &EventId) -> Option<Arc<Event>> {
         let inner = self.lock();
-        let back = usize::try_from(inner.head.checked_sub(id.position)?).ok()?;
+        let back = usize::try_from(inner.head.checked_sub(self.position(id)?)?).ok()?;
         let index = inner.kept.len().checked_sub(back + 1)?;
         let event = inner.kept.get(index).filter(|event| event.id() == id)?;
         event.is_for(viewer).then(|| Arc::clone(event))
@@ -185,7 +262,7 @@ impl Log {
     pub(super) fn figures(&self) -> BusFigures {
         let inner = self.lock();
         BusFigures {
-            published_total: inner.head,
+            published_total: inner.head - self.base,
             cut_off_total: inner.cut_off_total,
             subscribers: inner.admitted,
             kept_events: inner.kept.len(),
@@ -205,6 +282,14 @@ impl Inner {
         self.kept_bytes += event.bytes();
         self.kept.push_back(event);
         while self.kept.len() > events_max || self.kept_bytes > REPLAY_BYTES_MAX {
+            let Some(oldest) = self.kept.pop_front() else { break };
+            self.kept_bytes -= oldest.bytes();
+        }
+    }
+
+    fn forget(&mut self, now: Timestamp, age_max: Duration) {
+        let Ok(since) = now.checked_sub(age_max) else { return };
+        while self.kept.front().is_some_and(|event| event.at() < since) {
             let Some(oldest) = self.kept.pop_front() else { break };
             self.kept_bytes -= oldest.bytes();
         }
@@ -280,13 +365,16 @@ impl Subscribers {
         }
         found.extend(&self.all_seeing);
         let mut unowned = *event.audience() == Audience::Supervisors;
-        if let Audience::Operators(operators) | Audience::SupervisorsOf(operators) = event.audience() {
-            operators.iter().for_each(|operator| self.watchers(operator, found));
+        match event.audience() {
+            Audience::Operators(operators) | Audience::SupervisorsOf(operators) => {
+                operators.iter().for_each(|operator| self.watchers(operator, found));
+            }
+            Audience::Desktop(operator) => self.watchers(operator, found),
+            Audience::All | Audience::Supervisors => {}
         }
         if let Some(departure) = event.departure() {
-            let mut operators = departure.before().operators().peekable();
-            unowned |= operators.peek().is_none();
-            operators.for_each(|operator| self.watchers(operator, found));
+            unowned |= departure.before().is_empty();
+            departure.before().iter().for_each(|operator| self.watchers(operator, found));
         }
         if unowned {
             found.extend(&self.supervisors);

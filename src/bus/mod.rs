@@ -16,18 +16,23 @@
 //!
 //! | answer to `subscribe(viewer, after)` | when |
 //! |---|---|
-//! | [`First::Resumed`], then what was missed, then live | `after` is of this stream and everything since is still kept |
-//! | [`First::Snapshot`], then live | no `after`, another stream (the daemon was restarted), or too long ago |
+//! | [`First::Resumed`], then live | `after` is the latest event there is |
+//! | [`First::Resumed`], then what was missed, then live | `after` is of this run or of an earlier one, and everything since is still kept |
+//! | [`First::Snapshot`], then live | no `after`, one that no log has (it was lost in a crash), or too long ago |
+//!
+//! The recent past outlives the daemon: a bus made with [`Bus::continued`] goes on where the log of the store
+//! ends, and puts what it publishes there (`log.rs`).
 //!
 //! Why an enum of backends: ids, replay and snapshot mean the same whoever orders the events; in one process a
 //! counter does (`memory.rs`), over several daemons a shared log will, with ids derived from its positions.
 //! Both parts of an [`EventId`] are therefore opaque to those who read them.
 //!
 //! Read next: [`event`] (what an event is and who may know), `state.rs` (the snapshot), `memory.rs` (the
-//! order), `subscription.rs` (the reader's side), [`crate::operator::Viewer`] (who is looking).
+//! order), [`log`] (what outlives the daemon), `subscription.rs` (the reader's side), [`crate::operator::Viewer`] (who is looking).
 
 pub mod event;
 mod id;
+pub mod log;
 mod memory;
 mod state;
 mod subscription;
@@ -36,14 +41,19 @@ mod subscription;
 mod tests;
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
 
 use crate::call::view::CallView;
-use crate::ids::{CallId, PbxId};
+use crate::ids::{CallId, Extension, PbxId};
 use crate::operator::Viewer;
+use crate::store::log::Keep;
 
 pub use event::{Audience, Change, Draft, Event, EventKind};
 pub use id::{EventId, EventIdError, StreamToken};
-pub use state::{PbxStatus, Snapshot};
+pub use log::{Logbook, Past};
+pub use state::{Departure, PbxStatus, Snapshot};
 pub use subscription::{Ended, First, Subscription};
 
 /// How a bus is set up.
@@ -55,6 +65,8 @@ pub struct BusSettings {
     pub stream: StreamToken,
     /// How many past events are kept for those who come back.
     pub replay_events_max: usize,
+    /// How long a past event is kept for them.
+    pub replay_age_max: Duration,
     /// How many events may wait for one subscriber before it is cut off.
     pub subscriber_events_max: usize,
     /// How many may subscribe at the same time.
@@ -105,13 +117,48 @@ impl Bus {
     /// An empty stream inside this process.
     #[must_use]
     pub fn new(settings: BusSettings) -> Self {
-        Self(Backend::Memory(Arc::new(memory::Log::new(settings))))
+        Self::continued(settings, Past::default(), None)
+    }
+
+    /// The stream that goes on where `past` ends, and puts what must outlive it into `logbook`.
+    #[must_use]
+    pub fn continued(settings: BusSettings, past: Past, logbook: Option<Arc<Logbook>>) -> Self {
+        Self(Backend::Memory(Arc::new(memory::Log::new(settings, past, logbook))))
     }
 
     /// Gives `draft` its place in the order and hands it to those it concerns. Never waits.
     pub fn publish(&self, draft: Draft) -> EventId {
+        self.publish_all(vec![draft], Vec::new()).pop().unwrap_or_else(|| self.head())
+    }
+
+    /// As [`Self::publish`], for what belongs together: over a crash the log has all of it or nothing, `keeps`
+    /// included. Answers the ids, in order.
+    pub fn publish_all(&self, drafts: Vec<Draft>, keeps: Vec<Keep>) -> Vec<EventId> {
         match &self.0 {
-            Backend::Memory(log) => log.publish(draft),
+            Backend::Memory(log) => log.publish(drafts, keeps),
+        }
+    }
+
+    /// Lets go of what is older than a resume may reach back at `now`.
+    pub fn forget(&self, now: Timestamp) {
+        match &self.0 {
+            Backend::Memory(log) => log.forget(now),
+        }
+    }
+
+    /// The place of the latest event in the order over all runs.
+    #[must_use]
+    pub(crate) fn head_position(&self) -> u64 {
+        match &self.0 {
+            Backend::Memory(log) => log.head_position(),
+        }
+    }
+
+    /// How many desktops of this operator's own follow the events now.
+    #[must_use]
+    pub fn desktops_of(&self, operator: &Extension) -> usize {
+        match &self.0 {
+            Backend::Memory(log) => log.desktops_of(operator),
         }
     }
 

@@ -7,13 +7,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::event::Change;
 use super::id::EventId;
 use crate::call::view::CallView;
-use crate::ids::{CallId, PbxId, RecordId};
+use crate::ids::{CallId, Extension, PbxId, RecordId};
 use crate::operator::{StateView, Viewer};
 
 /// The link to one PBX.
@@ -50,26 +50,41 @@ pub(super) struct State {
     operators: BTreeMap<RecordId, Arc<StateView>>,
 }
 
-/// A call that a change takes out of some people's sight: how it was, and how it is now.
-#[derive(Debug, Clone)]
-pub(super) struct Departure {
-    before: Arc<CallView>,
-    now: Option<Arc<CallView>>,
+/// A call that a change takes out of some people's sight: whom it concerned, and whom it concerns now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Departure {
+    before: Vec<Extension>,
+    now: Option<Vec<Extension>>,
 }
 
 impl Departure {
     /// Whether `viewer` had the call in sight and has it no longer.
     pub(super) fn concerns(&self, viewer: &Viewer) -> bool {
-        viewer.sees_call(&self.before) && !self.now.as_ref().is_some_and(|now| viewer.sees_call(now))
+        viewer.sees_call_of(self.before.iter())
+            && !self.now.as_ref().is_some_and(|now| viewer.sees_call_of(now.iter()))
     }
 
-    /// The call as those who lose sight of it knew it.
-    pub(super) fn before(&self) -> &CallView {
+    /// Whom the call concerned; nobody: it was for all supervisors.
+    pub(super) fn before(&self) -> &[Extension] {
         &self.before
+    }
+
+    fn of(before: &CallView, now: Option<&CallView>) -> Self {
+        let operators = |view: &CallView| view.operators().cloned().collect();
+        Self { before: operators(before), now: now.map(operators) }
     }
 }
 
 impl State {
+    /// The state that an earlier run left.
+    pub(super) fn new(calls: Vec<CallView>, pbx: Vec<PbxStatus>) -> Self {
+        Self {
+            calls: calls.into_iter().map(|call| (call.id, Arc::new(call))).collect(),
+            pbx: pbx.into_iter().map(|link| (link.id.clone(), link)).collect(),
+            operators: BTreeMap::new(),
+        }
+    }
+
     /// Makes the change. A departure is returned when the people a call concerns may have become others.
     pub(super) fn apply(&mut self, pbx: &PbxId, change: Change) -> Option<Departure> {
         match change {
@@ -77,9 +92,9 @@ impl State {
             Change::Call(view) => {
                 let before = self.calls.insert(view.id, Arc::clone(&view))?;
                 let same = before.operators().eq(view.operators());
-                (!same).then_some(Departure { before, now: Some(view) })
+                (!same).then(|| Departure::of(&before, Some(&view)))
             }
-            Change::CallGone(call) => self.calls.remove(&call).map(|before| Departure { before, now: None }),
+            Change::CallGone(call) => self.calls.remove(&call).map(|before| Departure::of(&before, None)),
             Change::Operator(view) => {
                 self.operators.insert(view.id, view);
                 None

@@ -1,5 +1,7 @@
 //! What the bus promises, for any sequence of events, any viewer and any cut point.
 
+mod restart;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -20,6 +22,7 @@ fn bus(replay_events_max: usize, subscriber_events_max: usize) -> Bus {
         pbx: pbx(),
         stream: StreamToken::parse("s1").unwrap(),
         replay_events_max,
+        replay_age_max: Duration::from_secs(3600),
         subscriber_events_max,
         subscribers_max: 64,
     })

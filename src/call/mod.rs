@@ -6,13 +6,14 @@
 //!
 //! Reading order: [`view`] (how a call looks from outside), [`output`] (what is told), `stage` (the stages of a
 //! call), `leg` (what a channel's name tells), `intake` (what each event changes), `settle` (what that means),
-//! `offer` (waiting for identity and card), `resync` (lists after a gap), `query` (for those who give orders),
+//! `offer` (waiting for identity and card), `resync` (lists after a gap), [`memory`] (over a restart), `query` (for those who give orders),
 //! `check` (the invariant).
 
 mod check;
 mod input;
 mod intake;
 mod leg;
+pub mod memory;
 mod model;
 mod offer;
 mod output;

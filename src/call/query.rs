@@ -2,10 +2,12 @@
 //!
 //! Invariant: reading changes nothing; what is answered holds until the next input.
 
+use std::collections::BTreeSet;
+
 use super::leg::{Endpoint, Leg};
 use super::model::Model;
 use super::view::CallView;
-use crate::ami::event::ChannelState;
+use crate::ami::event::{Channel, ChannelState};
 use crate::ids::{BridgeId, CallId, ChannelId, Extension};
 
 /// Who takes part in a call, by channel.
@@ -84,6 +86,28 @@ impl Model {
     #[must_use]
     pub fn leg_view(&self, channel: &ChannelId) -> Option<LegView> {
         self.legs.get(channel).map(LegView::of)
+    }
+
+    /// The channels of which a complete list says something else than the model: unknown ones, ones that are gone,
+    /// ones that are elsewhere or that have been answered. What is on its way may be among them.
+    #[must_use]
+    pub fn drift(&self, listed: &[(Channel, Option<BridgeId>)]) -> BTreeSet<ChannelId> {
+        let mut drift: BTreeSet<ChannelId> = self.legs.keys().cloned().collect();
+        for (channel, bridge) in listed {
+            let agrees = match self.legs.get(&channel.id) {
+                Some(leg) => {
+                    let up = |state| state == ChannelState::Up;
+                    leg.bridge == *bridge && up(leg.state) == up(channel.state)
+                }
+                None => self.is_gone(&channel.id),
+            };
+            if agrees {
+                drift.remove(&channel.id);
+            } else {
+                drift.insert(channel.id.clone());
+            }
+        }
+        drift
     }
 
     /// The channels that are in this bridge.

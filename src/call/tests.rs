@@ -190,6 +190,18 @@ impl Rig {
         self.pbx(Event::ChannelGone { channel: ch.is(ChannelState::Up), cause })
     }
 
+    /// The daemon is another one, which knows what was told and nothing else.
+    fn restarts(&mut self) {
+        let told: std::collections::BTreeSet<_> = self.views.iter().map(|view| view.id).collect();
+        let mut model = Model::new(plan());
+        for memory in told.into_iter().filter_map(|call| self.model.memory(call)) {
+            let kept = serde_json::to_string(&memory).unwrap();
+            model.remember(serde_json::from_str(&kept).unwrap());
+        }
+        self.model = model;
+        self.model.check().unwrap();
+    }
+
     fn sato_talks(&mut self) -> &mut Self {
         self.call_comes_in().dials(&CALLER, &SATO).rings(&SATO).answers(&SATO);
         self.enters(&CALLER, 1).enters(&SATO, 1)
@@ -457,6 +469,45 @@ fn a_model_that_starts_amid_calls_learns_them_from_the_list() {
 }
 
 #[test]
+fn a_restart_tells_nothing_twice_and_what_happened_meanwhile_once() {
+    let listed = |ch: &Ch, state, b: Option<u32>| Event::ChannelListed {
+        channel: ch.is(state),
+        bridge: b.map(bridge),
+        application: "Queue".into(),
+        arguments: "sakura".into(),
+    };
+    let mut rig = Rig::new();
+    rig.call_comes_in().dials(&CALLER, &SATO).rings(&SATO).dials(&CALLER, &SUZUKI).rings(&SUZUKI);
+    let before = rig.views.last().cloned().unwrap();
+    rig.told();
+    rig.restarts();
+    assert_eq!(rig.model.calls().collect::<Vec<_>>(), [before]);
+    rig.input(Input::ListBegan);
+    for (ch, state) in
+        [(&CALLER, ChannelState::Up), (&SATO, ChannelState::Ringing), (&SUZUKI, ChannelState::Ringing)]
+    {
+        rig.pbx(listed(ch, state, None));
+    }
+    rig.input(Input::ListEnded);
+    rig.passes(30_000);
+    assert!(rig.told().is_empty(), "everything is as it was");
+
+    // While nobody looked, she answered and the others stopped ringing.
+    rig.restarts();
+    rig.input(Input::ListBegan);
+    rig.pbx(listed(&CALLER, ChannelState::Up, Some(1))).pbx(listed(&SATO, ChannelState::Up, Some(1)));
+    rig.input(Input::ListEnded);
+    assert_eq!(rig.told(), ["answered 1001", "rescinded 1002 AnsweredElsewhere"]);
+
+    // And then the caller hung up.
+    rig.restarts();
+    rig.input(Input::ListBegan);
+    rig.input(Input::ListEnded);
+    assert_eq!(rig.told(), ["ended Answered [1001]"]);
+    assert!(rig.views.last().unwrap().inferred);
+}
+
+#[test]
 fn two_callers_in_one_bridge_stay_two_calls() {
     let other = Ch { name: "PJSIP/trunk-00000009", n: 9, linked: 9 };
     let mut rig = Rig::new();
@@ -541,12 +592,16 @@ proptest! {
     fn any_order_of_events_keeps_the_invariant(
         inputs in proptest::collection::vec((any_input(), 0u64..400), 1..60),
         prompt in any::<bool>(),
+        restart in 0usize..120,
     ) {
         let mut rig = Rig::new();
         if !prompt {
             rig.answer_with = None;
         }
-        for (input, wait) in inputs {
+        for (n, (input, wait)) in inputs.into_iter().enumerate() {
+            if n == restart {
+                rig.restarts();
+            }
             rig.input(input);
             if wait < 120 {
                 rig.passes(wait);

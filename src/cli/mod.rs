@@ -1,7 +1,7 @@
 //! The command line: one file per family of commands, and the exit code of each outcome.
 //!
 //! There are three kinds of commands. `serve` is the daemon. `check`, `explain`, `health`, `import`, `user` and
-//! `replay` read the configuration and open what it names. `calls`, `operators`, `operator`, `listen`, `whisper`, `barge`,
+//! `replay` read the configuration and open what it names. `calls`, `history`, `operators`, `operator`, `listen`, `whisper`, `barge`,
 //! `take-over`, `supervision`, `audit`, `transfer`,
 //! `answer`, `hold`, `resume`, `hangup` and `demo` are clients of the HTTP
 //! interface, know only its address and a token, and so work from another desk.
@@ -26,6 +26,7 @@ mod demo;
 mod events;
 mod explain;
 mod health;
+mod history;
 mod import;
 mod man;
 mod operators;
@@ -85,6 +86,8 @@ enum Command {
     Explain(explain::Explain),
     /// List the calls of this moment, or follow them.
     Calls(calls::Calls),
+    /// List finished calls, the newest first.
+    History(history::History),
     /// List the operators and what they are doing.
     Operators(operators::Operators),
     /// Set an operator's state, or end her after-call work.
@@ -149,6 +152,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Check(command) => command.run(global).await,
         Command::Explain(command) => command.run(global).await,
         Command::Calls(command) => command.run().await,
+        Command::History(command) => command.run().await,
         Command::Operators(command) => command.run().await,
         Command::Operator(command) => command.run().await,
         Command::Listen(command) => command.run(supervise::Mode::Listen).await,

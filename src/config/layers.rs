@@ -332,7 +332,7 @@ mod tests {
         (
             "[pbxx]\nhost = 'x'",
             &[],
-            "/etc/t.toml: pbxx.host: unknown section; there are bus, directory, gateway, log, operators, pbx, pop, store, supervision, transfer",
+            "/etc/t.toml: pbxx.host: unknown section; there are bus, directory, gateway, log, operators, pbx, pop, retention, store, supervision, transfer",
         ),
         ("[pbxx]", &[], "/etc/t.toml: pbxx: unknown key"),
         ("pbx = 1", &[], "/etc/t.toml: pbx: is a section"),

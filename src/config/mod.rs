@@ -23,8 +23,9 @@ pub use choice::{Choice, ChoiceError};
 pub use extension::{ExtensionPattern, ExtensionPatternError};
 pub use layers::{CONFIG_ENV, DEFAULT_FILE, DEFAULT_TOML};
 pub use sections::{
-    BusConfig, Config, Credentials, DirectoryConfig, GatewayConfig, LogConfig, LogFormat, Login,
-    OperatorsConfig, PbxConfig, PopConfig, StoreConfig, SupervisionConfig, TlsConfig, TransferConfig,
+    BusConfig, Config, Credentials, DeletedCustomers, DirectoryConfig, GatewayConfig, LogConfig, LogFormat,
+    Login, OperatorsConfig, PbxConfig, PopConfig, RetentionConfig, StoreConfig, SupervisionConfig, TlsConfig,
+    TransferConfig,
 };
 
 /// Why the configuration cannot be used. Its text is always one line.

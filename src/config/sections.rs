@@ -44,6 +44,8 @@ pub struct Config {
     pub transfer: TransferConfig,
     /// Operator states and after-call work.
     pub operators: OperatorsConfig,
+    /// How long records are kept.
+    pub retention: RetentionConfig,
     /// The log.
     pub log: LogConfig,
     /// The file that was read besides `default.toml`, if any; for messages.
@@ -98,6 +100,9 @@ pub struct PbxConfig {
     /// Pause after a refused login.
     #[serde(rename = "refused_login_seconds", deserialize_with = "values::seconds::<_, 5, 3600>")]
     pub refused_login: Duration,
+    /// How often the model is compared with the PBX; `None`: never.
+    #[serde(rename = "audit_seconds", deserialize_with = "values::seconds_or_never::<_, 86_400>")]
+    pub audit: Option<Duration>,
     /// TLS to the AMI.
     pub tls: TlsConfig,
 }
@@ -183,6 +188,9 @@ pub struct BusConfig {
     /// Past events kept for a resume.
     #[serde(deserialize_with = "values::count::<_, 100, 1_000_000>")]
     pub replay_events: usize,
+    /// How long they are kept.
+    #[serde(rename = "replay_hours", deserialize_with = "values::hours::<_, 1, 720>")]
+    pub replay_age: Duration,
     /// Events that may wait for one subscriber.
     #[serde(deserialize_with = "values::count::<_, 16, 65_536>")]
     pub subscriber_events_max: usize,
@@ -198,6 +206,12 @@ pub struct PopConfig {
     /// A link into another system, for accounts that have none of their own.
     #[serde(deserialize_with = "values::optional_link")]
     pub link: Option<LinkTemplate>,
+    /// When a pop that no desktop confirms is sent again; `None`: never.
+    #[serde(rename = "repeat_seconds", deserialize_with = "values::seconds_or_never::<_, 60>")]
+    pub repeat: Option<Duration>,
+    /// When it is reported to the supervisors; `None`: never.
+    #[serde(rename = "report_seconds", deserialize_with = "values::seconds_or_never::<_, 300>")]
+    pub report: Option<Duration>,
 }
 
 /// `[supervision]`
@@ -264,6 +278,36 @@ pub struct OperatorsConfig {
     /// How often the queues' members are compared with the operators' states.
     #[serde(rename = "audit_seconds", deserialize_with = "values::seconds::<_, 1, 3600>")]
     pub audit: Duration,
+}
+
+/// `[retention]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RetentionConfig {
+    /// After so long callers' numbers and names go from finished calls; `None`: never.
+    #[serde(rename = "anonymise_days", deserialize_with = "values::days_or_never::<_, 36_500>")]
+    pub anonymise: Option<Duration>,
+    /// After so long finished calls go; `None`: never.
+    #[serde(rename = "history_days", deserialize_with = "values::days_or_never::<_, 36_500>")]
+    pub history: Option<Duration>,
+    /// After so long messages that are not open go; `None`: never.
+    #[serde(rename = "messages_days", deserialize_with = "values::days_or_never::<_, 36_500>")]
+    pub messages: Option<Duration>,
+    /// After so long the gaps of PBX links go; `None`: never.
+    #[serde(rename = "gaps_days", deserialize_with = "values::days_or_never::<_, 36_500>")]
+    pub gaps: Option<Duration>,
+    /// What becomes of the history of a customer whose record is deleted.
+    pub deleted_customers: DeletedCustomers,
+}
+
+/// What becomes of the history of a customer whose record is deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DeletedCustomers {
+    /// It stays as it is.
+    Keep,
+    /// Numbers and texts go, calls and their times stay.
+    Anonymise,
 }
 
 /// `[log]`

@@ -81,6 +81,20 @@ pub(super) fn seconds<'de, D: Deserializer<'de>, const MIN: u64, const MAX: u64>
     whole(d, MIN, MAX).map(Duration::from_secs)
 }
 
+/// 1 to `MAX` seconds; 0 is never.
+pub(super) fn seconds_or_never<'de, D: Deserializer<'de>, const MAX: u64>(
+    d: D,
+) -> Result<Option<Duration>, D::Error> {
+    whole(d, 0, MAX).map(|seconds| (seconds > 0).then(|| Duration::from_secs(seconds)))
+}
+
+/// 1 to `MAX` days; 0 is never.
+pub(super) fn days_or_never<'de, D: Deserializer<'de>, const MAX: u64>(
+    d: D,
+) -> Result<Option<Duration>, D::Error> {
+    whole(d, 0, MAX).map(|days| (days > 0).then(|| Duration::from_secs(days * 86_400)))
+}
+
 /// `MIN` to `MAX` hours.
 pub(super) fn hours<'de, D: Deserializer<'de>, const MIN: u64, const MAX: u64>(
     d: D,

@@ -2,7 +2,7 @@
 //!
 //! | comes in | goes to | comes out |
 //! |---|---|---|
-//! | the PBX link's events | the model | notices → bus, journal → clerk |
+//! | the PBX link's events | the model | notices → bus, journal → log |
 //! | the directory's answers | the model | pops that waited |
 //! | people's commands | the part they concern (`orders.rs`, `supervise.rs`) | orders → PBX, answers → gateway |
 //! | time | the model | waits that are over |
@@ -22,21 +22,23 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::audit::Audit;
 use super::clock::Clock;
 use super::figures::Figures;
 use super::journal::Journal;
 use super::link::Link;
 use super::orders::{Asked, Proving};
+use super::recall::Recalled;
 use super::records::Clerk;
 use super::transfers::Waiting;
 use crate::ami::action::{Action, Readable};
-use crate::ami::client::{ClientEvent, Events, Handle, ListKind, ListResult};
+use crate::ami::client::{ClientEvent, Events, Handle, ListError, ListKind, ListResult};
 use crate::ami::event::{Event, USER_EVENT_FIELDS_MAX};
 use crate::ami::frame::Frame;
 use crate::ami::session::ActionOutcome;
 use crate::announce::announce;
-use crate::bus::Bus;
-use crate::call::{Input, Model, NoticeKind, Output, Plan};
+use crate::bus::{Bus, Draft};
+use crate::call::{Input, Model, Notice, NoticeKind, Output, Plan};
 use crate::command::Given;
 use crate::directory::card::Card;
 use crate::directory::link::LinkTemplate;
@@ -44,6 +46,8 @@ use crate::directory::{Directory, Found};
 use crate::identity::Identity;
 use crate::ids::{CallId, ChannelId};
 use crate::operator::{Floor, Members, People, Presence};
+use crate::pop::{Pops, Waits};
+use crate::store::log::{Keep, LiveCall};
 use crate::supervision::{self, Notify, Remembered, SupervisionId, Supervisions};
 use crate::transfer::{About, Transfers};
 
@@ -66,6 +70,8 @@ pub(super) enum Brought {
     Remembered(SupervisionId, Option<Box<Remembered>>),
     /// The members of all queues.
     Members(Vec<Frame>),
+    /// All channels, for an audit.
+    Audit(Result<Vec<Frame>, ListError>),
 }
 
 /// What the core works with.
@@ -81,6 +87,8 @@ pub(super) struct Parts {
     pub(super) people: People,
     pub(super) presence: Presence,
     pub(super) link: Option<LinkTemplate>,
+    pub(super) audit: Audit,
+    pub(super) pop_waits: Waits,
 }
 
 /// The core's own state beside the model.
@@ -101,12 +109,15 @@ pub(super) struct Core {
     /// Who waits until a phone has done something.
     pub(super) proving: Vec<Proving>,
     pub(super) members: Members,
+    pub(super) audit: Audit,
+    pub(super) pops: Pops,
 }
 
 impl Core {
     /// Runs until `shutdown`, or until the link's tasks are gone.
     pub(super) async fn run(
-        parts: Parts,
+        mut parts: Parts,
+        recalled: Recalled,
         supervision: Supervisions,
         (floor, members, audit_every): (Floor, Members, Duration),
         mut events: Events,
@@ -114,10 +125,11 @@ impl Core {
         shutdown: CancellationToken,
     ) {
         let (beside, mut brought) = mpsc::channel(BROUGHT_QUEUED_MAX);
-        let model = Model::new(parts.plan.clone());
+        let Recalled { model, journal, link, .. } = recalled;
         let lookups = Arc::new(Semaphore::new(LOOKUPS_MAX));
-        let (clock, journal, link) = (Clock::start(), Journal::default(), Link::default());
+        let (clock, link) = (Clock::start(), Link::recalled(link));
         let (transfers, transferring) = (Transfers::default(), Waiting::default());
+        let (audit, pops) = (std::mem::take(&mut parts.audit), Pops::new(parts.pop_waits));
         let mut core = Self {
             parts,
             model,
@@ -132,10 +144,14 @@ impl Core {
             floor,
             proving: Vec::new(),
             members,
+            audit,
+            pops,
         };
         let mut audit = tokio::time::interval(audit_every);
         audit.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let (mut roster, presence) = (core.parts.people.watch(), core.parts.presence.clone());
+        core.nobody_looked();
+        core.pops_recalled();
         core.floor_people();
         loop {
             let due = core.poll_timeout().map(|at| core.clock.instant_of(at));
@@ -160,6 +176,8 @@ impl Core {
                     core.supervision_timeout();
                     core.floor_timeout();
                     core.prove();
+                    core.pops_timeout();
+                    core.audit_timeout();
                 }
             }
             core.drain_floor();
@@ -185,10 +203,10 @@ impl Core {
                 self.members_listed(result == ListResult::Complete);
             }
             ClientEvent::ListBegin(_) | ClientEvent::ListItem(..) | ClientEvent::ListEnd(..) => {}
-            ClientEvent::ListsTaken { complete } => {
-                if !complete {
-                    self.resync();
-                }
+            ClientEvent::ListsTaken { complete: false } => self.resync(),
+            ClientEvent::ListsTaken { complete: true } => {
+                let now = self.clock.now();
+                self.audit.rest(now);
             }
             ClientEvent::Up { epoch, version } => self.link_up(epoch, &version.to_string()),
             ClientEvent::Started { at } => self.pbx_started(at),
@@ -217,7 +235,7 @@ impl Core {
         }
     }
 
-    fn resync(&self) {
+    pub(super) fn resync(&self) {
         self.parts.figures.resyncs.inc();
         self.parts.pbx.resync();
     }
@@ -231,6 +249,7 @@ impl Core {
             Brought::Remembered(id, remembered) => {
                 self.supervise(supervision::Input::Remembered(id, remembered));
             }
+            Brought::Audit(listed) => self.audited(listed),
         }
     }
 
@@ -288,7 +307,9 @@ impl Core {
         let beside = [
             self.transfers.poll_timeout(),
             self.supervision.poll_timeout(),
+            self.pops.poll_timeout(),
             self.floor.poll_timeout(),
+            self.audit.poll_timeout(),
             self.proof_due(),
             self.members.poll_timeout(),
         ];
@@ -296,28 +317,29 @@ impl Core {
     }
 
     fn drain(&mut self) {
-        let mut moved = false;
+        let (mut drafts, mut changed, mut keeps, mut told) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         while let Some(output) = self.model.poll_output() {
             match output {
                 Output::Notice(notice) => {
-                    moved = true;
-                    let mut draft = announce(&notice);
-                    if let NoticeKind::Presented { .. } = &notice.kind {
-                        self.mark_transfer(&mut draft);
-                    }
-                    self.parts.bus.publish(draft);
+                    drafts.push(self.draft(&notice));
                     self.floor_notice(&notice);
-                    if let Some(record) = self.journal.note(&notice, self.parts.directory.plan()) {
-                        self.parts.clerk.file(record);
+                    match self.journal.note(&notice, self.parts.directory.plan()) {
+                        Some(record) => keeps.push(Keep::Finished(Box::new(record))),
+                        None => changed.push(notice.view.id),
                     }
-                    if let NoticeKind::Presented { operator } = &notice.kind {
-                        self.parts.figures.pops.inc();
-                        tracing::debug!(call = %notice.view.id, %operator, "pop");
-                    }
+                    told.push((notice.view.id, notice.kind));
                 }
                 Output::AskChannel { call, channel } => self.ask(call, &channel),
                 Output::Identify { call, identity, trunk } => self.identify(call, &identity, &trunk),
             }
+        }
+        let moved = !drafts.is_empty();
+        if moved {
+            changed.sort_unstable();
+            changed.dedup();
+            keeps.extend(changed.into_iter().filter_map(|call| self.keep(call)));
+            let ids = self.parts.bus.publish_all(drafts, keeps);
+            self.pops_told(&told, &ids);
         }
         if moved && !self.proving.is_empty() {
             self.prove();
@@ -325,6 +347,23 @@ impl Core {
         if moved && !self.supervision.is_empty() {
             self.supervise(supervision::Input::Moved);
         }
+    }
+
+    fn draft(&self, notice: &Notice) -> Draft {
+        let mut draft = announce(notice);
+        if let NoticeKind::Presented { operator } = &notice.kind {
+            self.mark_transfer(&mut draft);
+            self.parts.figures.pops.inc();
+            tracing::debug!(call = %notice.view.id, %operator, "pop");
+        }
+        draft
+    }
+
+    /// How a call stands, for the log; nothing when it has ended.
+    pub(super) fn keep(&self, call: CallId) -> Option<Keep> {
+        let memory = self.model.memory(call)?;
+        let story = self.journal.story(call);
+        Some(Keep::Live(Box::new(LiveCall { memory, story })))
     }
 
     /// Memory answers at once for whom a call is; who calls is looked up beside the loop.

@@ -23,6 +23,11 @@ pub(super) struct Figures {
     pub(super) lookups_failed: Counter,
     pub(super) records_dropped: Counter,
     pub(super) members_repaired: Counter,
+    pub(super) pops_repeated: Counter,
+    pub(super) pops_without_desktop: Counter,
+    pub(super) pops_not_confirmed: Counter,
+    pub(super) audits: Counter,
+    pub(super) drifts: Counter,
 }
 
 impl Figures {
@@ -39,8 +44,22 @@ impl Figures {
             lookups_failed: Counter::default(),
             records_dropped: Counter::default(),
             members_repaired: Counter::default(),
+            pops_repeated: Counter::default(),
+            pops_without_desktop: Counter::default(),
+            pops_not_confirmed: Counter::default(),
+            audits: Counter::default(),
+            drifts: Counter::default(),
         };
         let counters = [
+            ("pops_repeated", "Pops sent again because no desktop confirmed them", &new.pops_repeated),
+            (
+                "pops_without_desktop",
+                "Pops that nobody confirmed: no desktop was connected",
+                &new.pops_without_desktop,
+            ),
+            ("pops_not_confirmed", "Pops that a connected desktop did not confirm", &new.pops_not_confirmed),
+            ("pbx_audits", "Comparisons of the model with the PBX", &new.audits),
+            ("pbx_drifted_channels", "Channels that the model had wrong, found by audits", &new.drifts),
             ("pbx_frames", "Frames of the PBX that were read", &new.frames),
             ("pbx_frames_quarantined", "Frames that no Asterisk writes, set aside", &new.frames_quarantined),
             ("pbx_events_incomplete", "Events that lacked what is needed of them", &new.events_incomplete),
@@ -48,7 +67,11 @@ impl Figures {
             ("pbx_resyncs", "Times that all channels were listed again out of turn", &new.resyncs),
             ("pops", "Calls presented to an operator", &new.pops),
             ("lookups_failed", "Callers that could not be looked up", &new.lookups_failed),
-            ("records_dropped", "Finished calls that could not be recorded", &new.records_dropped),
+            (
+                "records_dropped",
+                "Records of the audit trail and the link that could not be kept",
+                &new.records_dropped,
+            ),
             (
                 "queue_members_repaired",
                 "Times that queues were not as an operator's state wants them",

@@ -1,7 +1,8 @@
 //! The journal: what happened inside each call, kept while it lives, so that its record tells the whole story.
 //!
 //! Invariant: pure; one open entry per living call, closed and handed out by `Ended`; an entry has at most
-//! [`SEGMENTS_PER_CALL_MAX`] segments.
+//! [`SEGMENTS_PER_CALL_MAX`] segments. The story so far is kept with each event of the call, so a restart does not
+//! interrupt it.
 
 use std::collections::HashMap;
 
@@ -57,6 +58,37 @@ impl Journal {
             }
         }
         None
+    }
+
+    /// Notes what became of a pop.
+    pub(super) fn note_pop(
+        &mut self,
+        call: CallId,
+        kind: &str,
+        operator: &Extension,
+        from: Timestamp,
+        until: Timestamp,
+        result: Option<&str>,
+    ) {
+        let Some(story) = self.calls.get_mut(&call) else { return };
+        let (operator, until, result) = (Some(operator.clone()), Some(until), result.map(str::to_owned));
+        add(story, Segment { kind: kind.into(), operator, target: None, from, until, result });
+    }
+
+    /// Whether a desktop of this operator has shown the call's pop.
+    pub(super) fn was_shown(&self, call: CallId, operator: &Extension) -> bool {
+        let story = self.calls.get(&call).into_iter().flatten();
+        story.filter(|s| s.kind == "shown").any(|s| s.operator.as_ref() == Some(operator))
+    }
+
+    /// What happened inside a living call so far.
+    pub(super) fn story(&self, call: CallId) -> Vec<Segment> {
+        self.calls.get(&call).cloned().unwrap_or_default()
+    }
+
+    /// Takes back the story of a call that an earlier run followed.
+    pub(super) fn restore(&mut self, call: CallId, story: Vec<Segment>) {
+        self.calls.insert(call, story);
     }
 
     /// Notes what became of a transfer: one segment for each target that was tried, one for the talk with it.

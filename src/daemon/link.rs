@@ -1,7 +1,9 @@
 //! The link to the PBX as everybody hears of it: up, down, restarted, and the gap between.
 //!
-//! Invariant: each `pbx.down` is followed by one `pbx.up` and, with it, the `pbx.gap` that names both ends; the
-//! model hears of a restart before the first list after it.
+//! What is known of the link is kept, so that the gap over a restart of the daemon is told like any other.
+//!
+//! Invariant: each `pbx.down` is followed by one `pbx.up` and, with it, the `pbx.gap` that names both ends and is
+//! kept in the store; the model hears of a restart before the first list after it.
 //!
 //! The PBX tells its start to the second (CoreStatus): one that is killed and started again within that second is
 //! not seen as restarted. Its calls end all the same, since the lists do not know them.
@@ -13,7 +15,11 @@ use super::core::Core;
 use crate::bus::event::wire_time;
 use crate::bus::{Audience, Change, Draft, EventKind};
 use crate::call::Input;
+use crate::store::{Gap, LinkMemory};
 use crate::supervision;
+
+/// Why the link was down when the daemon that followed it is no more.
+const NOT_RUNNING: &str = "the daemon was not running";
 
 /// What is known of the link to the PBX.
 #[derive(Default)]
@@ -22,6 +28,23 @@ pub(super) struct Link {
     down_since: Option<(Timestamp, String)>,
     /// When the PBX started, in its own words.
     started: Option<String>,
+    /// Whether it is up.
+    up: bool,
+    /// The gap that is over, until it is known whether the PBX was restarted in it.
+    over: Option<(Timestamp, String)>,
+}
+
+impl Link {
+    /// The link as the daemon before this one left it.
+    pub(super) fn recalled(link: Option<LinkMemory>) -> Self {
+        let Some(link) = link else { return Self::default() };
+        let (from, cause) = if link.up {
+            (link.alive, NOT_RUNNING.to_owned())
+        } else {
+            (link.since, link.cause.unwrap_or_else(|| NOT_RUNNING.to_owned()))
+        };
+        Self { down_since: Some((from, cause)), started: link.started, ..Self::default() }
+    }
 }
 
 impl Core {
@@ -29,10 +52,33 @@ impl Core {
         let now = self.clock.now();
         tracing::info!(epoch, version, "the link to the PBX is up");
         self.tell(EventKind::PbxUp, json!({ "epoch": epoch, "version": version }), Some((true, now)));
-        if let Some((from, cause)) = self.link.down_since.take() {
-            let gap = json!({ "from": wire_time(from), "to": wire_time(now), "cause": cause });
-            self.tell(EventKind::PbxGap, gap, None);
+        self.link.up = true;
+        self.link.over = self.link.down_since.take();
+        self.keep_link(now, None);
+    }
+
+    /// Before anything else is told: until the link is up again, nobody knows what the PBX does.
+    pub(super) fn nobody_looked(&mut self) {
+        if let Some((from, reason)) = self.link.down_since.clone() {
+            self.tell(EventKind::PbxDown, json!({ "reason": reason }), Some((false, from)));
         }
+    }
+
+    fn tell_gap(&mut self, restarted: bool) {
+        let Some((from, cause)) = self.link.over.take() else { return };
+        let to = self.clock.now();
+        let gap = json!({
+            "from": wire_time(from), "to": wire_time(to), "cause": cause, "restarted": restarted,
+        });
+        self.tell(EventKind::PbxGap, gap, None);
+        let pbx = self.parts.plan.pbx.clone();
+        self.parts.clerk.gap(Gap { pbx, from, to, cause, restarted });
+    }
+
+    fn keep_link(&self, since: Timestamp, cause: Option<String>) {
+        let (up, started) = (self.link.up, self.link.started.clone());
+        let link = LinkMemory { up, since, alive: since, cause, started };
+        self.parts.clerk.link(self.parts.plan.pbx.clone(), link);
     }
 
     /// Another start than before means that every call of before is over.
@@ -41,9 +87,12 @@ impl Core {
             (Some(before), Some(now)) => before != now,
             _ => false,
         };
-        if at.is_some() {
+        if at.is_some() && self.link.started != at {
             self.link.started = at;
+            let now = self.clock.now();
+            self.keep_link(now, None);
         }
+        self.tell_gap(restarted);
         self.input(Input::LinkUp { restarted });
         if restarted {
             self.supervise(supervision::Input::Restarted);
@@ -57,7 +106,12 @@ impl Core {
     pub(super) fn link_down(&mut self, reason: &str) {
         let now = self.clock.now();
         tracing::warn!(reason, "the link to the PBX is down");
-        self.link.down_since = Some((now, reason.to_owned()));
+        self.link.up = false;
+        // A link that breaks before its gap is told makes that gap longer.
+        let gap = self.link.over.take().unwrap_or_else(|| (now, reason.to_owned()));
+        self.keep_link(gap.0, Some(gap.1.clone()));
+        self.link.down_since = Some(gap);
+        self.audit.stop();
         self.members_lost();
         self.input(Input::LinkDown);
         self.tell(EventKind::PbxDown, json!({ "reason": reason }), Some((false, now)));

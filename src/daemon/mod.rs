@@ -9,15 +9,22 @@
 //!
 //! Only this module reads clocks and draws random numbers; what it starts gets them as parameters.
 //!
-//! Read next: `core.rs` (the one loop), `journal.rs` and `records.rs` (what is kept), `clock.rs`.
+//! Read next: `core.rs` (the one loop), `recall.rs` (how it goes on after a restart), `logbook.rs`, `journal.rs` and
+//! `records.rs` (what is kept), `clock.rs`.
 
+mod audit;
 mod clock;
 mod core;
 mod figures;
 mod journal;
 mod link;
+mod logbook;
 mod operators;
 mod orders;
+mod pops;
+mod pulse;
+mod purge;
+mod recall;
 mod records;
 mod sight;
 mod supervise;
@@ -34,14 +41,16 @@ use tokio_util::task::TaskTracker;
 use self::core::{Core, Parts};
 pub use self::core::{LOOKUP_TIMEOUT, LOOKUPS_MAX};
 use self::figures::Figures;
+use self::recall::GoingOn;
 pub use self::records::RECORDS_QUEUED_MAX;
 use crate::ami::client;
-use crate::bus::{Bus, BusSettings, StreamToken};
+use crate::bus::{BusSettings, StreamToken};
 use crate::command::Commands;
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, DeletedCustomers};
 use crate::directory::{Directory, DirectoryOptions};
 use crate::gateway::{self, App, Metrics};
-use crate::operator::{Floor, Members, People, Presence};
+use crate::operator::{Floor, Members, Presence};
+use crate::pop::Waits;
 use crate::store::{Store, StoreError};
 
 /// How often accounts that another process changed are read anew.
@@ -95,17 +104,14 @@ pub async fn run_on(
 ) -> Result<(), RunError> {
     let tasks = TaskTracker::new();
     let store = Store::open_at(&config.store.location()?).await?;
-    let directory = Directory::load(store.clone(), DirectoryOptions::from(&config.directory)).await?;
-    let people = People::new(store.roster().await?);
-    let bus = Bus::new(BusSettings {
-        pbx: config.pbx.name.clone(),
-        stream: StreamToken::from_number(random().map_err(|_| RunError::Random)?),
-        replay_events_max: config.bus.replay_events,
-        subscriber_events_max: config.bus.subscriber_events_max,
-        subscribers_max: config.gateway.subscribers_max,
-    });
+    let directory = Directory::load(store.clone(), directory_options(&config)).await?;
+    let settings = bus_settings(&config, random().map_err(|_| RunError::Random)?);
+    let (recalled, going_on) = recall::recall(&store, config.plan(), settings, Timestamp::now()).await?;
+    let GoingOn { bus, people, .. } = &going_on;
     // The link outlives the gateway's drain: a call that is being answered is still followed.
     let link_shutdown = CancellationToken::new();
+    // However this function ends: no second daemon may follow the PBX for the same store.
+    let _ended = link_shutdown.clone().drop_guard();
     let (pbx, events) = client::connect(config.pbx.link(seed)?, link_shutdown.clone());
     let metrics = Arc::new(Metrics::default());
     let figures = Figures::registered(&metrics);
@@ -122,25 +128,30 @@ pub async fn run_on(
         people: people.clone(),
         presence: presence.clone(),
         link: config.pop.link.clone(),
+        audit: audit::Audit::new(config.pbx.audit),
+        pop_waits: Waits { repeat: config.pop.repeat, report: config.pop.report },
     };
     let mut floor = Floor::new(config.floor());
     floor.restore(Timestamp::now(), store.states().await?);
     let (commands, given) = Commands::channel();
-    tasks.spawn(Core::run(
+    let core = Core::run(
         parts,
+        recalled,
         sight::machine(&config.supervision),
         (floor, Members::new(config.operators.queues.clone()), config.operators.audit),
         events,
         given,
         link_shutdown.clone(),
-    ));
+    );
+    going_on.spawn(core, &tasks, &store, &link_shutdown);
+    tasks.spawn(purge::keep(store.clone(), config.retention.clone(), link_shutdown.clone()));
     tasks.spawn(keep_directory(directory.clone(), link_shutdown.clone()));
     let app = App {
         settings: (&config.gateway).into(),
         bus: bus.clone(),
         store: store.clone(),
         directory,
-        people,
+        people: people.clone(),
         presence,
         commands,
         transfers: config.transfers(),
@@ -151,6 +162,13 @@ pub async fn run_on(
     bus.close();
     link_shutdown.cancel();
     tasks.close();
+    finish(&pbx, &tasks).await;
+    store.close().await;
+    served
+}
+
+/// Waits for what still runs, within [`STOP_MAX`].
+async fn finish(pbx: &client::Handle, tasks: &TaskTracker) {
     let ended = async {
         pbx.closed().await;
         tasks.wait().await;
@@ -158,8 +176,22 @@ pub async fn run_on(
     if tokio::time::timeout(STOP_MAX, ended).await.is_err() {
         tracing::error!("records were still waiting for the store when the time to stop was over");
     }
-    store.close().await;
-    served
+}
+
+fn directory_options(config: &Config) -> DirectoryOptions {
+    let forget_deleted = config.retention.deleted_customers == DeletedCustomers::Anonymise;
+    DirectoryOptions { forget_deleted, ..DirectoryOptions::from(&config.directory) }
+}
+
+fn bus_settings(config: &Config, stream: u64) -> BusSettings {
+    BusSettings {
+        pbx: config.pbx.name.clone(),
+        stream: StreamToken::from_number(stream),
+        replay_events_max: config.bus.replay_events,
+        replay_age_max: config.bus.replay_age,
+        subscriber_events_max: config.bus.subscriber_events_max,
+        subscribers_max: config.gateway.subscribers_max,
+    }
 }
 
 /// Accounts that the command line imported show in the next pop.

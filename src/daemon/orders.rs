@@ -70,6 +70,10 @@ impl Core {
                 answer(reply, done);
             }
             Command::Operator(command) => self.operator(&actor, command, reply),
+            Command::Acknowledge { call } => {
+                self.acknowledge(&actor, call);
+                answer(reply, Ok(Answer::Accepted));
+            }
             Command::Transfer(command) => self.transfer(&actor, command, reply),
         }
     }

@@ -1,9 +1,10 @@
-//! The clerk: writes finished calls and the audit trail into the store, behind everything that operators wait for.
+//! The clerk: writes the audit trail and what is known of the PBX link into the store, behind everything that
+//! operators wait for. (Finished calls go with the events that end them: `logbook.rs`.)
 //!
 //! Invariant: handing a record over never waits. Up to [`RECORDS_QUEUED_MAX`] wait for a store that is slow or
 //! away; beyond that the newest is dropped, counted and said loudly. A record is tried until it is written: the
-//! store keeps one row a call, so trying again is safe; an entry of the audit trail may in the worst case be there
-//! twice, never not at all.
+//! store keeps one row a gap and a link, so trying again is safe; an entry of the audit trail may in the worst case be
+//! there twice, never not at all.
 
 use std::fmt;
 use std::time::Duration;
@@ -12,8 +13,9 @@ use prometheus_client::metrics::counter::Counter;
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
+use crate::ids::PbxId;
 use crate::store::operators::{StateChange, WrapUpRecord};
-use crate::store::{AuditEntry, FinishedCall, Store, StoreError};
+use crate::store::{AuditEntry, Gap, LinkMemory, Store, StoreError};
 
 /// Most records that wait for the store.
 pub const RECORDS_QUEUED_MAX: usize = 10_000;
@@ -37,9 +39,14 @@ impl Clerk {
         Self { records, dropped }
     }
 
-    /// Hands a finished call over.
-    pub(super) fn file(&self, record: FinishedCall) {
-        self.hand_over(Record::Call(Box::new(record)));
+    /// Hands over a time in which nobody followed the PBX.
+    pub(super) fn gap(&self, gap: Gap) {
+        self.hand_over(Record::Gap(Box::new(gap)));
+    }
+
+    /// Hands over what is known of the link to a PBX.
+    pub(super) fn link(&self, pbx: PbxId, link: LinkMemory) {
+        self.hand_over(Record::Link(pbx, Box::new(link)));
     }
 
     /// Hands an entry of the audit trail over.
@@ -69,7 +76,8 @@ impl Clerk {
 /// What is written.
 #[derive(Debug)]
 enum Record {
-    Call(Box<FinishedCall>),
+    Gap(Box<Gap>),
+    Link(PbxId, Box<LinkMemory>),
     Audit(Box<AuditEntry>),
     State(Box<StateChange>),
     WrapUp(Box<WrapUpRecord>),
@@ -78,7 +86,8 @@ enum Record {
 impl Record {
     async fn write_to(&self, store: &Store) -> Result<(), StoreError> {
         match self {
-            Self::Call(call) => store.record_call(call).await,
+            Self::Gap(gap) => store.record_gap(gap).await,
+            Self::Link(pbx, link) => store.keep_link(pbx, link).await,
             Self::Audit(entry) => store.record_audit(entry).await,
             Self::State(change) => store.record_state(change).await,
             Self::WrapUp(record) => store.record_wrap_up(record).await,
@@ -89,7 +98,8 @@ impl Record {
 impl fmt::Display for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Call(call) => write!(f, "finished call {}", call.id),
+            Self::Gap(gap) => write!(f, "gap from {} to {}", gap.from, gap.to),
+            Self::Link(pbx, _) => write!(f, "the link to {pbx}"),
             Self::Audit(entry) => write!(f, "audit entry {} of {}", entry.action, entry.at),
             Self::State(change) => write!(f, "state {} of {}", change.view.state.as_str(), change.view.id),
             Self::WrapUp(record) => write!(f, "after-call work of {}", record.finished.work.call),

@@ -63,7 +63,8 @@ impl Core {
                     self.floor.transfer(now, view.call, &view.operator, view.is_under_way());
                     self.journal.note_transfer(&notice);
                     if let Some(draft) = announce_transfer(&notice) {
-                        self.parts.bus.publish(draft);
+                        let keeps = self.keep(notice.view.call).into_iter().collect();
+                        self.parts.bus.publish_all(vec![draft], keeps);
                     }
                 }
             }

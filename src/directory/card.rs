@@ -10,7 +10,7 @@ use crate::identity::Presentation;
 use crate::ids::RecordId;
 
 /// What the operator sees of a call, apart from the call's own progress.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Card {
     /// The service's number that rang, as dialled.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -32,7 +32,7 @@ pub struct Card {
 }
 
 /// The caller, as far as known and allowed.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, ToSchema)]
 pub struct CallerView {
     /// The number as people write it, for instance `090-1234-5678`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -68,7 +68,7 @@ pub enum MatchedBy {
 }
 
 /// The account to answer for.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, ToSchema)]
 pub struct AccountView {
     /// Absent when no account matched.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -110,7 +110,7 @@ pub struct CustomerView {
 }
 
 /// What happened before between this caller and this account.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, ToSchema)]
 pub struct HistoryView {
     /// Finished calls from this number to this account.
     pub calls: u64,

@@ -96,6 +96,9 @@ impl Directory {
     /// # Errors
     /// There is none of that id; the store failed.
     pub async fn delete_customer(&self, id: RecordId) -> Result<(), EditError> {
+        if self.forgets_deleted() {
+            return Ok(self.store().forget_customer(id).await?);
+        }
         Ok(self.store().customers().delete(id).await?)
     }
 

@@ -37,6 +37,8 @@ pub struct DirectoryOptions {
     pub time_zone: TimeZone,
     /// A trunk's endpoint, and the code of the account that its unmatched calls are for.
     pub default_accounts: BTreeMap<SmolStr, SmolStr>,
+    /// With a customer's record, what tells of that customer goes from the history, too.
+    pub forget_deleted: bool,
 }
 
 impl Default for DirectoryOptions {
@@ -45,6 +47,7 @@ impl Default for DirectoryOptions {
             plan: NumberPlan::default(),
             time_zone: TimeZone::get("Asia/Tokyo").unwrap_or(TimeZone::UTC),
             default_accounts: BTreeMap::new(),
+            forget_deleted: false,
         }
     }
 }
@@ -55,6 +58,7 @@ impl From<&DirectoryConfig> for DirectoryOptions {
             plan: NumberPlan::of_country(&config.country).unwrap_or_default(),
             time_zone: config.time_zone.clone(),
             default_accounts: config.default_accounts.clone(),
+            forget_deleted: false,
         }
     }
 }
@@ -136,6 +140,11 @@ impl Directory {
     #[must_use]
     pub fn plan(&self) -> &NumberPlan {
         &self.shared.options.plan
+    }
+
+    /// Whether the history of a deleted customer is to go, too.
+    pub(super) fn forgets_deleted(&self) -> bool {
+        self.shared.options.forget_deleted
     }
 
     /// The store behind it.

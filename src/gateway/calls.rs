@@ -73,7 +73,9 @@ pub(crate) async fn show(
     gate.app.bus.call(&caller.viewer, call).map(Json).ok_or_else(|| Kind::UnknownCall.into())
 }
 
-/// Says that this desktop has shown the pop of a call.
+/// Says that this desktop has shown the pop of a call. Where the desktops of an operator do so, a pop that none of
+/// them confirms is sent to them again (`call.presented` with `repeats`), and then reported to her supervisors
+/// (`pop.unacknowledged`).
 #[utoipa::path(post, path = "/v1/calls/{call}/ack", tag = "calls",
     params(("call" = uuid::Uuid, Path, description = "The call")),
     request_body = Option<Acknowledgement>,
@@ -81,6 +83,7 @@ pub(crate) async fn show(
         (status = 204, description = "Noted"),
         (status = 404, description = "unknown-call", body = ProblemBody),
         (status = 422, description = "invalid-body: the event is no pop of this call", body = ProblemBody),
+        (status = 503, description = "overloaded: say it again", body = ProblemBody),
     )
 )]
 pub(crate) async fn acknowledge(
@@ -109,6 +112,7 @@ pub(crate) async fn acknowledge(
             }
         }
     };
+    gate.app.commands.tell(caller.actor(), Command::Acknowledge { call })?;
     gate.app.metrics.pop_acknowledged(after);
     tracing::debug!(%call, user = %caller.person.id, ?after, "a pop was shown");
     Ok(StatusCode::NO_CONTENT)

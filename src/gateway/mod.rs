@@ -29,6 +29,7 @@ mod customers;
 mod explain;
 mod extract;
 mod health;
+mod history;
 mod idempotency;
 mod metrics;
 mod openapi;

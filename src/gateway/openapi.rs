@@ -10,7 +10,7 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
 use utoipa::{Modify, OpenApi, ToSchema};
 
 use super::{
-    accounts, audit, calls, contacts, customers, explain, health, metrics, operators, session, sse,
+    accounts, audit, calls, contacts, customers, explain, health, history, metrics, operators, session, sse,
     supervisions, tokens, transfers, users, websocket,
 };
 use crate::bus::EventKind;
@@ -55,6 +55,7 @@ fn kinds() -> utoipa::openapi::schema::Object {
         transfers::create, transfers::list, transfers::show, transfers::complete, transfers::cancel,
         operators::list, operators::options, operators::set_state, operators::history, operators::extend,
         operators::finish,
+        history::list, history::show, history::gaps,
         accounts::list, accounts::create, accounts::show, accounts::change, accounts::delete,
         customers::list, customers::create, customers::show, customers::change, customers::delete,
         contacts::list, contacts::create, contacts::show, contacts::change, contacts::delete,

@@ -10,6 +10,7 @@ use utoipa::IntoParams;
 
 use super::extract::record;
 use super::problem::{Kind, Problem};
+use crate::call::view::Outcome;
 use crate::ids::{CallId, RecordId};
 use crate::store::PAGE_RECORDS_MAX;
 
@@ -44,10 +45,7 @@ impl PageQuery {
 
 /// Reads the two keys of a page, for queries that have more.
 pub(crate) fn wanted(limit: Option<u32>, cursor: Option<&str>) -> Result<Wanted, Problem> {
-    let limit = limit.unwrap_or(PAGE_RECORDS);
-    if !(1..=PAGE_RECORDS_MAX).contains(&limit) {
-        return Err(Kind::InvalidQuery.with(format!("limit must be 1 to {PAGE_RECORDS_MAX}")));
-    }
+    let limit = page_limit(limit)?;
     let after = cursor
         .map(|text| {
             record(text)
@@ -55,6 +53,16 @@ pub(crate) fn wanted(limit: Option<u32>, cursor: Option<&str>) -> Result<Wanted,
         })
         .transpose()?;
     Ok(Wanted { after, limit })
+}
+
+/// How many records a page has.
+pub(crate) fn page_limit(limit: Option<u32>) -> Result<u32, Problem> {
+    let limit = limit.unwrap_or(PAGE_RECORDS);
+    if (1..=PAGE_RECORDS_MAX).contains(&limit) {
+        Ok(limit)
+    } else {
+        Err(Kind::InvalidQuery.with(format!("limit must be 1 to {PAGE_RECORDS_MAX}")))
+    }
 }
 
 /// Which customers.
@@ -109,6 +117,44 @@ pub(crate) struct AuditQuery {
     pub(crate) limit: Option<u32>,
     /// `next` of the page before.
     pub(crate) cursor: Option<i64>,
+}
+
+/// Which finished calls.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct HistoryQuery {
+    /// Of this account.
+    pub(crate) account: Option<String>,
+    /// That this operator had.
+    pub(crate) operator: Option<String>,
+    /// That came out so.
+    pub(crate) outcome: Option<Outcome>,
+    /// That were offered at this time or later.
+    #[param(value_type = Option<String>, format = DateTime)]
+    pub(crate) from: Option<Timestamp>,
+    /// That were offered before this time.
+    #[param(value_type = Option<String>, format = DateTime)]
+    pub(crate) to: Option<Timestamp>,
+    /// How many, 1 to 500; 50 when not given.
+    pub(crate) limit: Option<u32>,
+    /// `next` of the page before.
+    pub(crate) cursor: Option<String>,
+}
+
+/// Which gaps.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct GapQuery {
+    /// That were not over at this time.
+    #[param(value_type = Option<String>, format = DateTime)]
+    pub(crate) from: Option<Timestamp>,
+    /// That had begun at this time.
+    #[param(value_type = Option<String>, format = DateTime)]
+    pub(crate) to: Option<Timestamp>,
+    /// How many, 1 to 500; 50 when not given.
+    pub(crate) limit: Option<u32>,
 }
 
 /// A call that might come.

@@ -26,8 +26,8 @@ use super::problem::{Kind, Problem};
 use super::session::SignIns;
 use super::throttle::Throttle;
 use super::{
-    App, accounts, audit, auth, calls, contacts, customers, explain, health, idempotency, metrics, openapi,
-    operators, session, sse, supervisions, tokens, transfers, users, websocket,
+    App, accounts, audit, auth, calls, contacts, customers, explain, health, history, idempotency, metrics,
+    openapi, operators, session, sse, supervisions, tokens, transfers, users, websocket,
 };
 
 /// How long a request may take, its body included; the head of a stream's answer, too.
@@ -85,6 +85,9 @@ pub(crate) fn router(gate: Arc<Gate>) -> Router {
         .route("/v1/operators/{operator}/history", get(operators::history))
         .route("/v1/operators/{operator}/wrap-up/extend", post(operators::extend))
         .route("/v1/operators/{operator}/wrap-up/finish", post(operators::finish))
+        .route("/v1/history", get(history::list))
+        .route("/v1/history/{call}", get(history::show))
+        .route("/v1/pbx/gaps", get(history::gaps))
         .route("/v1/accounts", get(accounts::list).post(accounts::create))
         .route("/v1/accounts/{account}", get(accounts::show).patch(accounts::change).delete(accounts::delete))
         .route("/v1/customers", get(customers::list).post(customers::create))

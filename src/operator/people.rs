@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
 use super::role::Role;
@@ -180,6 +181,16 @@ impl Roster {
 }
 
 impl Roster {
+    /// A text that is the same for rosters in which everybody sees the same.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let mut eyes: Vec<String> =
+            self.people.iter().map(|(id, entry)| format!("{id} {:?}", entry.viewer)).collect();
+        eyes.sort_unstable();
+        let digest = Sha256::digest(eyes.join("\n"));
+        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// Whether it says the same about everybody.
     fn is_like(&self, other: &Self) -> bool {
         let same = |(id, entry): (&RecordId, &Entry)| {

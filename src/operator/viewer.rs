@@ -2,7 +2,7 @@
 //!
 //! | viewer | sees calls | sees audiences |
 //! |---|---|---|
-//! | operator | that ring at her or that she has | `All`, `Operators` that name her |
+//! | operator | that ring at her or that she has | `All`, `Operators` that name her, her own `Desktop` |
 //! | supervisor | of her team and her own; those that are nobody's (yet) | `All`, `Supervisors`, `Operators` and `SupervisorsOf` that name her or one of her team |
 //! | admin, system | all | all |
 //!
@@ -103,13 +103,19 @@ impl Viewer {
                     || self.is_supervisor() && operators.iter().any(|o| self.sees_operator(o))
             }
             Audience::Supervisors => self.sees_everything() || self.is_supervisor(),
+            Audience::Desktop(operator) => self.extension.as_ref() == Some(operator),
         }
     }
 
     /// Whether a call that now looks like this is in sight.
     #[must_use]
     pub fn sees_call(&self, call: &CallView) -> bool {
-        let mut operators = call.operators().peekable();
+        self.sees_call_of(call.operators())
+    }
+
+    /// Whether a call that concerns these operators now is in sight.
+    pub(crate) fn sees_call_of<'a>(&self, operators: impl Iterator<Item = &'a Extension>) -> bool {
+        let mut operators = operators.peekable();
         if operators.peek().is_none() {
             return self.sees_everything() || self.is_supervisor();
         }

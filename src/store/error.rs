@@ -52,6 +52,9 @@ pub enum StoreError {
         /// What was looked for.
         what: &'static str,
     },
+    /// Another daemon writes the log of events now.
+    #[error("another daemon writes to this database; end one of them")]
+    Displaced,
     /// Another process holds the database.
     #[error("the database is busy: another process has been writing for too long; try again")]
     Busy,

@@ -6,8 +6,10 @@
 //!
 //! Read next: `sqlite/history.rs` for the SQL.
 
+use std::fmt;
+
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 use utoipa::ToSchema;
 
@@ -78,7 +80,7 @@ pub struct FinishedCall {
 }
 
 /// A part of a finished call.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Segment {
     /// What went on: `presented`, `talking`, `held`, `transfer`, ….
     pub kind: String,
@@ -142,7 +144,85 @@ pub struct Acquaintance {
     pub history: HistoryView,
 }
 
+/// Which finished calls.
+#[derive(Debug, Clone, Default)]
+pub struct HistoryFilter {
+    /// Of this account.
+    pub account: Option<RecordId>,
+    /// That this operator had.
+    pub operator: Option<Extension>,
+    /// That came out so.
+    pub outcome: Option<Outcome>,
+    /// That were offered then or later.
+    pub from: Option<Timestamp>,
+    /// That were offered before then.
+    pub to: Option<Timestamp>,
+    /// That are in somebody's sight; `None`: all.
+    pub sight: Option<Sight>,
+}
+
+/// Whose finished calls somebody may read.
+#[derive(Debug, Clone, Default)]
+pub struct Sight {
+    /// Those of these operators.
+    pub operators: Vec<Extension>,
+    /// And those that nobody had.
+    pub unowned: bool,
+}
+
+impl Sight {
+    /// Whether this call is one of them.
+    #[must_use]
+    pub fn has(&self, call: &FinishedCall) -> bool {
+        let own = call.operators.iter().any(|operator| self.operators.contains(operator));
+        own || self.unowned && call.operators.is_empty()
+    }
+}
+
+/// A place in the history, newest first: what comes after this call. Its text is the cursor of a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Before {
+    /// When the call was offered, in milliseconds since 1970.
+    pub offered_ms: i64,
+    /// The call.
+    pub call: CallId,
+}
+
+impl Before {
+    /// What comes after `call`.
+    #[must_use]
+    pub fn of(call: &FinishedCall) -> Self {
+        Self { offered_ms: super::to_ms(call.offered_at), call: call.id }
+    }
+
+    /// Reads a cursor.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (offered_ms, call) = text.split_once('.')?;
+        Some(Self { offered_ms: offered_ms.parse().ok()?, call: CallId::parse(call).ok()? })
+    }
+}
+
+impl fmt::Display for Before {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.offered_ms, self.call)
+    }
+}
+
 impl Store {
+    /// Finished calls without their segments, newest first; at most `limit`, and one page at a time.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn history(
+        &self,
+        filter: &HistoryFilter,
+        before: Option<Before>,
+        limit: u32,
+    ) -> Result<Vec<FinishedCall>, StoreError> {
+        each!(self, db => db.history(filter, before, limit).await)
+    }
+
     /// Keeps a finished call. Recording the same call again changes nothing, unless the first record was
     /// inferred and this one was seen.
     ///

@@ -12,6 +12,9 @@
 //! | `import` | many records in one transaction |
 //! | [`history`] | finished calls, and what happened before between a caller and an account |
 //! | [`operators`] | operators' states, their history, after-call work |
+//! | [`log`] | the recent events and the live calls, so that a restart loses nothing |
+//! | [`retention`] | what is deleted, and when |
+//! | [`links`] | the links to the PBXes and their gaps |
 //! | [`users`] | people, teams and tokens |
 //! | [`error`] | what can go wrong, said to the person who must act |
 //!
@@ -47,10 +50,13 @@ pub mod error;
 pub mod history;
 mod id;
 pub(crate) mod import;
+pub mod links;
 pub mod location;
+pub mod log;
 pub mod operators;
 mod page;
 pub mod postgres;
+pub mod retention;
 pub mod sqlite;
 mod time;
 pub mod users;
@@ -63,6 +69,7 @@ pub use contacts::Contacts;
 pub use customers::{CustomerFilter, Customers};
 pub use error::StoreError;
 pub use history::{FinishedCall, Segment};
+pub use links::{Gap, LinkMemory};
 pub use location::{Location, PostgresAddress, PostgresAddressError};
 pub use page::{PAGE_RECORDS_MAX, Page};
 pub(crate) use time::{from_ms, to_ms};

@@ -99,6 +99,7 @@ impl Rig {
             pbx: pbx(),
             stream: StreamToken::parse("t1").unwrap(),
             replay_events_max: options.replay_events,
+            replay_age_max: Duration::from_secs(3600),
             subscriber_events_max: options.subscriber_events,
             subscribers_max: options.subscribers,
         });

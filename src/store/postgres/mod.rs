@@ -22,8 +22,14 @@ mod customers;
 mod history;
 #[path = "../sql/import.rs"]
 pub(super) mod import;
+#[path = "../sql/links.rs"]
+mod links;
+#[path = "../sql/log.rs"]
+mod log;
 #[path = "../sql/operators.rs"]
 mod operators;
+#[path = "../sql/retention.rs"]
+mod retention;
 #[path = "../sql/users.rs"]
 mod users;
 
@@ -104,4 +110,13 @@ pub(crate) async fn empty_store() -> (impl Sized + 'static, super::Store) {
     let address = crate::backends::postgres().empty_database().await;
     let location = super::Location::Postgres(PostgresAddress::parse(&address).unwrap());
     ((), super::Store::open_at(&location).await.unwrap())
+}
+
+/// The backend of a test's store.
+#[cfg(test)]
+fn of(store: &super::Store) -> &Backend {
+    match store {
+        super::Store::Postgres(db) => db,
+        super::Store::Sqlite(_) => unreachable!("the test opened this backend"),
+    }
 }

@@ -2,16 +2,16 @@
 
 use jiff::Timestamp;
 use smol_str::SmolStr;
-use sqlx::Row;
+use sqlx::{QueryBuilder, Row};
 
-use super::{Backend, DbRow};
+use super::{Backend, Db, DbConnection, DbRow};
 use crate::call::view::{Direction, Outcome};
 use crate::directory::card::{CustomerView, HistoryView, MatchedBy};
 use crate::identity::Presentation;
 use crate::ids::{CallId, ChannelId, Extension, PbxId, RecordId};
 #[cfg(doc)]
 use crate::store::history::CUSTOMERS_PER_CARD_MAX;
-use crate::store::history::{Acquaintance, FinishedCall, Segment};
+use crate::store::history::{Acquaintance, Before, FinishedCall, HistoryFilter, Segment};
 use crate::store::{StoreError, from_ms, to_ms};
 
 const INSERT: &str = "
@@ -47,52 +47,14 @@ const ACQUAINTANCE: &str = "
         LIMIT 20) AS known ON TRUE
     ORDER BY known.is_first DESC, known.last_ms DESC NULLS LAST, known.kana, known.name, known.id";
 
+/// One of these operators, which follow, had the call.
+const HAD_BY: &str =
+    concat!(" AND EXISTS (SELECT 1 FROM ", json_items!("operators_json"), " AS had WHERE had.value IN (");
+
 impl Backend {
     pub(in crate::store) async fn record_call(&self, call: &FinishedCall) -> Result<(), StoreError> {
         let mut transaction = self.begin().await?;
-        let changed = sqlx::query(INSERT)
-            .bind(call.id)
-            .bind(call.pbx.as_str())
-            .bind(direction_word(call.direction))
-            .bind(call.account)
-            .bind(call.customer)
-            .bind(matched_by_word(call.matched_by))
-            .bind(call.caller.as_deref())
-            .bind(presentation_word(call.presentation))
-            .bind(&call.dialled)
-            .bind(&call.diverted_by)
-            .bind(to_ms(call.offered_at))
-            .bind(call.answered_at.map(to_ms))
-            .bind(to_ms(call.ended_at))
-            .bind(outcome_word(call.outcome))
-            .bind(serde_json::to_string(&call.operators).unwrap_or_default())
-            .bind(serde_json::to_string(&call.channels).unwrap_or_default())
-            .bind(call.inferred)
-            .execute(&mut *transaction)
-            .await?
-            .rows_affected();
-        if changed > 0 {
-            sqlx::query("DELETE FROM call_segments WHERE call_id = $1")
-                .bind(call.id)
-                .execute(&mut *transaction)
-                .await?;
-            for (ordinal, segment) in (0_i64..).zip(&call.segments) {
-                sqlx::query(
-                    "INSERT INTO call_segments (call_id, ordinal, kind, operator, target, from_ms, until_ms, result)
-                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-                )
-                .bind(call.id)
-                .bind(ordinal)
-                .bind(&segment.kind)
-                .bind(segment.operator.as_ref().map(Extension::as_str))
-                .bind(&segment.target)
-                .bind(to_ms(segment.from))
-                .bind(segment.until.map(to_ms))
-                .bind(&segment.result)
-                .execute(&mut *transaction)
-                .await?;
-            }
-        }
+        insert_call(&mut transaction, call).await?;
         Ok(transaction.commit().await?)
     }
 
@@ -133,6 +95,49 @@ impl Backend {
         Ok(rows.iter().map(call_of).collect::<Result<_, sqlx::Error>>()?)
     }
 
+    pub(in crate::store) async fn history(
+        &self,
+        filter: &HistoryFilter,
+        before: Option<Before>,
+        limit: u32,
+    ) -> Result<Vec<FinishedCall>, StoreError> {
+        let mut query = QueryBuilder::<Db>::new("SELECT * FROM calls WHERE direction = 'inbound'");
+        if let Some(account) = filter.account {
+            query.push(" AND account_id = ").push_bind(account);
+        }
+        if let Some(operator) = &filter.operator {
+            query.push(HAD_BY).push_bind(operator.as_str().to_owned()).push("))");
+        }
+        if let Some(outcome) = filter.outcome {
+            query.push(" AND outcome = ").push_bind(outcome_word(outcome));
+        }
+        if let Some(from) = filter.from {
+            query.push(" AND offered_ms >= ").push_bind(to_ms(from));
+        }
+        if let Some(to) = filter.to {
+            query.push(" AND offered_ms < ").push_bind(to_ms(to));
+        }
+        if let Some(Before { offered_ms, call }) = before {
+            query
+                .push(" AND (offered_ms, id) < (")
+                .push_bind(offered_ms)
+                .push(", ")
+                .push_bind(call)
+                .push(")");
+        }
+        if let Some(sight) = &filter.sight {
+            query.push(if sight.unowned { " AND (operators_json = '[]' OR (TRUE" } else { " AND ((TRUE" });
+            query.push(HAD_BY);
+            for operator in &sight.operators {
+                query.push_bind(operator.as_str().to_owned()).push(", ");
+            }
+            query.push("NULL))))");
+        }
+        query.push(" ORDER BY offered_ms DESC, id DESC LIMIT ").push_bind(i64::from(limit));
+        let rows = query.build().fetch_all(self.readers()).await?;
+        Ok(rows.iter().map(call_of).collect::<Result<_, sqlx::Error>>()?)
+    }
+
     pub(in crate::store) async fn acquaintance(
         &self,
         account: RecordId,
@@ -148,6 +153,51 @@ impl Backend {
         }
         Ok(known)
     }
+}
+
+/// Writes the row and the segments of a finished call, unless it is there already and as good.
+pub(super) async fn insert_call(db: &mut DbConnection, call: &FinishedCall) -> Result<(), StoreError> {
+    let changed = sqlx::query(INSERT)
+        .bind(call.id)
+        .bind(call.pbx.as_str())
+        .bind(direction_word(call.direction))
+        .bind(call.account)
+        .bind(call.customer)
+        .bind(matched_by_word(call.matched_by))
+        .bind(call.caller.as_deref())
+        .bind(presentation_word(call.presentation))
+        .bind(&call.dialled)
+        .bind(&call.diverted_by)
+        .bind(to_ms(call.offered_at))
+        .bind(call.answered_at.map(to_ms))
+        .bind(to_ms(call.ended_at))
+        .bind(outcome_word(call.outcome))
+        .bind(serde_json::to_string(&call.operators).unwrap_or_default())
+        .bind(serde_json::to_string(&call.channels).unwrap_or_default())
+        .bind(call.inferred)
+        .execute(&mut *db)
+        .await?
+        .rows_affected();
+    if changed > 0 {
+        sqlx::query("DELETE FROM call_segments WHERE call_id = $1").bind(call.id).execute(&mut *db).await?;
+        for (ordinal, segment) in (0_i64..).zip(&call.segments) {
+            sqlx::query(
+                "INSERT INTO call_segments (call_id, ordinal, kind, operator, target, from_ms, until_ms, result)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+            )
+            .bind(call.id)
+            .bind(ordinal)
+            .bind(&segment.kind)
+            .bind(segment.operator.as_ref().map(Extension::as_str))
+            .bind(&segment.target)
+            .bind(to_ms(segment.from))
+            .bind(segment.until.map(to_ms))
+            .bind(&segment.result)
+            .execute(&mut *db)
+            .await?;
+        }
+    }
+    Ok(())
 }
 
 fn history_of(row: &DbRow) -> Result<HistoryView, sqlx::Error> {
@@ -286,6 +336,47 @@ mod tests {
         assert_eq!(store.finished_calls(None, Some(call(2).offered_at), 10).await.unwrap().len(), 1);
         let known = store.acquaintance(first.account.unwrap(), "+819012345678").await.unwrap();
         assert_eq!((known.history.calls, known.history.last_call), (2, Some(call(2).offered_at)));
+    }
+
+    #[tokio::test]
+    async fn the_history_is_read_by_page_and_within_sight() {
+        use crate::store::history::Sight;
+        let (_dir, store) = super::super::empty_store().await;
+        let extension = |text: &str| Extension::parse(text).unwrap();
+        for n in 1..=9 {
+            let operators = match n % 3 {
+                0 => vec![],
+                1 => vec![extension("1001")],
+                _ => vec![extension("1002"), extension("1001")],
+            };
+            store.record_call(&FinishedCall { operators, ..call(n) }).await.unwrap();
+        }
+        let read = async |filter: HistoryFilter| {
+            let (mut found, mut before) = (Vec::new(), None);
+            loop {
+                let page = store.history(&filter, before, 2).await.unwrap();
+                let Some(last) = page.last() else { return found };
+                before = Before::parse(&Before::of(last).to_string());
+                found.extend(page.iter().map(|call| to_ms(call.offered_at) / 1_000));
+            }
+        };
+        let sees = |operators: &[&str], unowned| {
+            let operators = operators.iter().map(|o| extension(o)).collect();
+            HistoryFilter { sight: Some(Sight { operators, unowned }), ..HistoryFilter::default() }
+        };
+        assert_eq!(read(HistoryFilter::default()).await, [9, 8, 7, 6, 5, 4, 3, 2, 1]);
+        assert_eq!(read(sees(&["1002"], false)).await, [8, 5, 2]);
+        assert_eq!(read(sees(&["1002"], true)).await, [9, 8, 6, 5, 3, 2]);
+        assert_eq!(read(sees(&[], false)).await, [0; 0]);
+        let filter = HistoryFilter {
+            operator: Some(extension("1002")),
+            from: Some(from_ms(5_000)),
+            to: Some(from_ms(8_000)),
+            outcome: Some(Outcome::Answered),
+            account: call(1).account,
+            sight: None,
+        };
+        assert_eq!(read(filter).await, [5]);
     }
 
     #[tokio::test]

@@ -7,6 +7,13 @@ macro_rules! json_list {
     };
 }
 
+/// The items of a column of JSON that holds a list of texts, as rows with the text as `value`.
+macro_rules! json_items {
+    ($of:literal) => {
+        concat!("json_each(", $of, ")")
+    };
+}
+
 /// $1 the batch, $2 the time, $3.. whether the file has kana, company, department, notes, flags.
 pub(super) const CUSTOMERS: &str = "
     INSERT INTO customers (id, account_id, code, name, kana, company, department, notes, flags_json, created_ms,

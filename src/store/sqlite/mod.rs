@@ -23,8 +23,14 @@ mod customers;
 mod history;
 #[path = "../sql/import.rs"]
 pub(super) mod import;
+#[path = "../sql/links.rs"]
+mod links;
+#[path = "../sql/log.rs"]
+mod log;
 #[path = "../sql/operators.rs"]
 mod operators;
+#[path = "../sql/retention.rs"]
+mod retention;
 #[path = "../sql/users.rs"]
 mod users;
 
@@ -106,4 +112,13 @@ pub(crate) async fn empty_store() -> (impl Sized + 'static, super::Store) {
     let dir = tempfile::tempdir().unwrap();
     let store = super::Store::open(&dir.path().join("toritsugi.db")).await.unwrap();
     (dir, store)
+}
+
+/// The backend of a test's store.
+#[cfg(test)]
+fn of(store: &super::Store) -> &Backend {
+    match store {
+        super::Store::Sqlite(db) => db,
+        super::Store::Postgres(_) => unreachable!("the test opened this backend"),
+    }
 }

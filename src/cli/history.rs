@@ -1,0 +1,132 @@
+//! `toritsugi history`: finished calls, the newest first.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::client::ClientArgs;
+use super::output::{Output, Table, print, print_json};
+
+#[derive(Debug, Args)]
+pub(super) struct History {
+    /// Of this account: its id.
+    #[arg(long, value_name = "ID")]
+    account: Option<String>,
+    /// That the operator at this extension had.
+    #[arg(long, value_name = "EXTENSION")]
+    operator: Option<String>,
+    /// That came out so: answered, abandoned, overflowed, closed, blocked or unknown.
+    #[arg(long)]
+    outcome: Option<String>,
+    /// That came at this time or later, for instance 2026-04-01T00:00:00+09:00.
+    #[arg(long, value_name = "TIME")]
+    from: Option<Timestamp>,
+    /// That came before this time.
+    #[arg(long, value_name = "TIME")]
+    to: Option<Timestamp>,
+    /// How many, 1 to 500.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=500))]
+    limit: u32,
+    #[command(flatten)]
+    client: ClientArgs,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// The answer of `/v1/history`, as far as it is printed.
+#[derive(Debug, Deserialize)]
+struct Page {
+    items: Vec<Call>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Call {
+    offered_at: Timestamp,
+    answered_at: Option<Timestamp>,
+    ended_at: Timestamp,
+    outcome: String,
+    #[serde(default)]
+    operators: Vec<String>,
+    account_name: Option<String>,
+    caller: Option<String>,
+    presentation: String,
+    #[serde(default)]
+    inferred: bool,
+}
+
+impl History {
+    pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
+        let client = self.client.client()?;
+        let limit = self.limit.to_string();
+        let (from, to) = (self.from.map(|t| t.to_string()), self.to.map(|t| t.to_string()));
+        let given = [
+            ("account", self.account.as_deref()),
+            ("operator", self.operator.as_deref()),
+            ("outcome", self.outcome.as_deref()),
+            ("from", from.as_deref()),
+            ("to", to.as_deref()),
+            ("limit", Some(limit.as_str())),
+        ];
+        let query: Vec<(&str, &str)> =
+            given.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
+        if self.output.json {
+            print_json(&client.get::<Value>("/v1/history", &query).await?)?;
+        } else {
+            let page: Page = client.get("/v1/history", &query).await?;
+            print(&table(&page.items, &TimeZone::system()))?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn table(calls: &[Call], zone: &TimeZone) -> String {
+    let mut table = Table::new(["TIME", "OUTCOME", "WAITED", "TALKED", "OPERATORS", "ACCOUNT", "CALLER"]);
+    for call in calls {
+        let time = call.offered_at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string();
+        let outcome =
+            if call.inferred { format!("{} (inferred)", call.outcome) } else { call.outcome.clone() };
+        let waited = seconds(call.offered_at, call.answered_at.unwrap_or(call.ended_at));
+        let talked = call.answered_at.map_or("-".into(), |from| seconds(from, call.ended_at));
+        let operators = if call.operators.is_empty() { "-".into() } else { call.operators.join(" ") };
+        let caller = call.caller.clone().unwrap_or_else(|| match call.presentation.as_str() {
+            "allowed" => "-".into(),
+            other => other.to_owned(),
+        });
+        let account = call.account_name.as_deref().unwrap_or("-");
+        table.row([&time, &outcome, &waited, &talked, &operators, account, &caller]);
+    }
+    table.render()
+}
+
+fn seconds(from: Timestamp, to: Timestamp) -> String {
+    format!("{} s", to.duration_since(from).as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_says_how_it_came_out_and_how_long_it_took() {
+        let calls = serde_json::json!([{
+            "offered_at": "2026-04-01T00:00:00.000Z", "answered_at": "2026-04-01T00:00:07.900Z",
+            "ended_at": "2026-04-01T00:01:00.000Z", "outcome": "answered", "operators": ["1001", "1002"],
+            "account_name": "さくら商事", "caller": "+819012345678", "presentation": "allowed", "inferred": true,
+        }, {
+            "offered_at": "2026-04-01T00:00:00.000Z", "answered_at": null, "ended_at": "2026-04-01T00:00:05.000Z",
+            "outcome": "abandoned", "operators": [], "caller": null, "presentation": "withheld", "inferred": false,
+        }]);
+        let calls: Vec<Call> = serde_json::from_value(calls).unwrap();
+        let text = table(&calls, &TimeZone::UTC);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(
+            lines[1],
+            "2026-04-01 00:00:00  answered (inferred)  7 s     52 s    1001 1002  さくら商事  +819012345678"
+        );
+        assert!(lines[2].ends_with("withheld"), "{text}");
+    }
+}

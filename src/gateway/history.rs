@@ -1,0 +1,130 @@
+//! Finished calls, and the times in which nobody followed the PBX.
+//!
+//! Invariant: somebody reads of a finished call what she would have seen of it while it lived: an operator her own,
+//! a supervisor those of her team and those that nobody took, administrators and systems all.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::auth::Caller;
+use super::customers::of_account;
+use super::extract::{Asked, CallPath, Nothing};
+use super::problem::{Kind, Problem, ProblemBody};
+use super::query::{GapQuery, HistoryQuery, page_limit};
+use super::routes::Gate;
+use crate::directory::Directory;
+use crate::ids::Extension;
+use crate::operator::{Permission, Viewer};
+use crate::store::history::{Before, HistoryFilter, Sight};
+use crate::store::links::GAPS_PAGE_MAX;
+use crate::store::{FinishedCall, Gap};
+
+/// A finished call.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Finished {
+    #[serde(flatten)]
+    call: FinishedCall,
+    /// The account's name, while there is such an account.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account_name: Option<String>,
+}
+
+/// Finished calls, the newest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct History {
+    /// The calls, without their segments.
+    items: Vec<Finished>,
+    /// Where the next page begins; absent on the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+/// Times in which nobody followed the PBX, the newest first: what happened in them is inferred or not known.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Gaps {
+    /// The gaps.
+    items: Vec<Gap>,
+}
+
+/// The finished calls that the caller may see, the newest first.
+#[utoipa::path(get, path = "/v1/history", tag = "history", params(HistoryQuery), responses(
+    (status = 200, description = "A page", body = History),
+    (status = 400, description = "invalid-query", body = ProblemBody),
+))]
+pub(crate) async fn list(
+    State(gate): State<Arc<Gate>>,
+    caller: Caller,
+    Asked(query): Asked<HistoryQuery>,
+) -> Result<Json<History>, Problem> {
+    caller.needs(Permission::FollowCalls)?;
+    let limit = page_limit(query.limit)?;
+    let operator = query.operator.as_deref().map(Extension::parse).transpose();
+    let cursor = query.cursor.as_deref().map(|text| {
+        Before::parse(text)
+            .ok_or_else(|| Kind::InvalidQuery.with("cursor must be the `next` of the page before"))
+    });
+    let filter = HistoryFilter {
+        account: of_account(query.account.as_deref())?,
+        operator: operator.map_err(|error| Kind::InvalidQuery.with(format!("operator: {error}")))?,
+        outcome: query.outcome,
+        from: query.from,
+        to: query.to,
+        sight: sight(&caller.viewer),
+    };
+    let mut calls = gate.app.store.history(&filter, cursor.transpose()?, limit + 1).await?;
+    let more = calls.len() > limit as usize;
+    calls.truncate(limit as usize);
+    let next = calls.last().filter(|_| more).map(|call| Before::of(call).to_string());
+    let items = calls.into_iter().map(|call| dressed(&gate.app.directory, call)).collect();
+    Ok(Json(History { items, next }))
+}
+
+/// One finished call, with all that happened inside it.
+#[utoipa::path(get, path = "/v1/history/{call}", tag = "history",
+    params(("call" = uuid::Uuid, Path, description = "The call")),
+    responses(
+        (status = 200, description = "The call", body = Finished),
+        (status = 404, description = "unknown-call: never there, not over, or out of sight", body = ProblemBody),
+    )
+)]
+pub(crate) async fn show(
+    State(gate): State<Arc<Gate>>,
+    caller: Caller,
+    CallPath(id): CallPath,
+    Asked(Nothing {}): Asked<Nothing>,
+) -> Result<Json<Finished>, Problem> {
+    caller.needs(Permission::FollowCalls)?;
+    let call = gate.app.store.finished_call(id).await?;
+    let call = call.filter(|call| sight(&caller.viewer).is_none_or(|sight| sight.has(call)));
+    call.map(|call| Json(dressed(&gate.app.directory, call))).ok_or_else(|| Kind::UnknownCall.into())
+}
+
+/// The times in which nobody followed the PBX.
+#[utoipa::path(get, path = "/v1/pbx/gaps", tag = "history", params(GapQuery), responses(
+    (status = 200, description = "The gaps", body = Gaps),
+    (status = 400, description = "invalid-query", body = ProblemBody),
+))]
+pub(crate) async fn gaps(
+    State(gate): State<Arc<Gate>>,
+    caller: Caller,
+    Asked(query): Asked<GapQuery>,
+) -> Result<Json<Gaps>, Problem> {
+    caller.needs(Permission::FollowCalls)?;
+    let limit = page_limit(query.limit)?.min(GAPS_PAGE_MAX);
+    Ok(Json(Gaps { items: gate.app.store.gaps(query.from, query.to, limit).await? }))
+}
+
+fn dressed(directory: &Directory, call: FinishedCall) -> Finished {
+    let account = call.account.and_then(|id| directory.account(id));
+    Finished { account_name: account.map(|account| account.fields.name.clone()), call }
+}
+
+/// What of the history is in sight; everything when `None`.
+fn sight(viewer: &Viewer) -> Option<Sight> {
+    let operators = viewer.watched().cloned().collect();
+    (!viewer.sees_everything()).then(|| Sight { operators, unowned: viewer.is_supervisor() })
+}
