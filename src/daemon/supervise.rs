@@ -185,6 +185,9 @@ impl Core {
         if let Some(running) = self.supervision.at(&phone) {
             let same = running.user == actor.user && running.operator.as_ref() == Some(&operator);
             let id = running.id;
+            if same && running.hears_outside() && wanted.mode != Mode::Listen {
+                return Err(Refusal::Conflict(OUTSIDE));
+            }
             return if same {
                 Ok((self.new_start(actor, wanted, phone, place), Some(id)))
             } else {
@@ -244,7 +247,7 @@ impl Core {
         } else if !permitted {
             Some(Refusal::NotPermitted(NOT_YOURS))
         } else if outside && mode != Mode::Listen {
-            Some(Refusal::Conflict("the caller talks with somebody outside; there you can only listen"))
+            Some(Refusal::Conflict(OUTSIDE))
         } else if mode == Mode::TakeOver && call.is_some_and(|call| self.is_moving(call, mode)) {
             Some(Refusal::Conflict(MOVING))
         } else if mode == Mode::TakeOver && !place {
@@ -440,6 +443,7 @@ async fn remembered(
     }))
 }
 
+const OUTSIDE: &str = "the caller talks with somebody outside; there you can only listen";
 const MOVING: &str = "the call is being transferred just now; ask again when that is done";
 const NOT_YOURS: &str = "only supervisors of this operator's team and administrators may";
 

@@ -236,14 +236,6 @@ impl Supervisions {
         self.released.get(&call)
     }
 
-    /// Whether the PBX lets somebody hear a channel of this call: Asterisk may refuse to bridge such a channel
-    /// anew.
-    #[must_use]
-    pub fn spies_on(&self, call: CallId) -> bool {
-        let of_call = |session: &Session| matches!(&session.spying, Some((Some(of), _)) if *of == call);
-        self.sessions.values().any(of_call)
-    }
-
     /// Whether an event concerns a session: the others need not be shown.
     #[must_use]
     pub fn wants(&self, event: &Event) -> bool {
@@ -288,7 +280,6 @@ impl Supervisions {
             notify,
             since: now,
             heard_since: None,
-            spying: None,
             moving: false,
             told_mode: mode,
             proven_mode: None,

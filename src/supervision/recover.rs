@@ -79,7 +79,6 @@ impl Supervisions {
             notify: self.out.settings.notify,
             since: id.made_at().unwrap_or(now),
             heard_since: spyee.is_some().then_some(now),
-            spying: spyee.clone().map(|spyee| (call, spyee)),
             moving: false,
             told_mode: mode,
             proven_mode: Some(mode),

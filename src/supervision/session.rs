@@ -169,8 +169,6 @@ pub struct Session {
     pub since: Timestamp,
     /// When she first heard somebody.
     pub heard_since: Option<Timestamp>,
-    /// The channel that the PBX says is being spied on, and of which call it was then.
-    pub(super) spying: Option<(Option<CallId>, ChannelId)>,
     /// A transfer of the call is under way.
     pub(super) moving: bool,
     /// The mode that the PBX was told last.

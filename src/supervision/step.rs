@@ -56,7 +56,6 @@ pub(super) fn answered<W: World>(session: &mut Session, out: &mut Orders, around
 }
 
 pub(super) fn spy_started(session: &mut Session, out: &mut Orders, now: Timestamp, spyee: &ChannelId) {
-    session.spying = Some((session.call, spyee.clone()));
     if session.place.as_ref().is_none_or(|place| place.channel != *spyee) || session.ending.is_some() {
         return;
     }
@@ -80,7 +79,6 @@ pub(super) fn spy_stopped(
     spyee: Option<&ChannelId>,
 ) {
     session.found_hearing = None;
-    session.spying = None;
     let ours = |place: &Place| spyee.is_none_or(|spyee| place.channel == *spyee);
     if session.state != State::Live || !session.place.as_ref().is_some_and(ours) || session.ending.is_some() {
         return;

@@ -192,6 +192,7 @@ async fn a_caller_who_was_taken_over_can_be_passed_on() {
     let again = SystemTime::now();
     a_while().await;
     let passing = SystemTime::now();
+    lab.phone(CONTACT).presses_after(ms(200), "1").await;
     scene.transfer("2001", &id, "blind", CONTACT).await;
     scene.saw("call.transfer.completed").await;
     lab.phone("2001").goes_idle().await;
