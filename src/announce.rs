@@ -12,8 +12,8 @@ use serde_json::{Map, Value, json};
 
 use crate::bus::event::wire_time;
 use crate::bus::{Audience, Change, Draft, EventKind};
-use crate::call::view::CallView;
-use crate::call::{Notice, NoticeKind};
+use crate::call::view::{CallView, Outcome};
+use crate::call::{Notice, NoticeKind, RescindReason};
 use crate::ids::Extension;
 use crate::operator::StateView;
 use crate::pop::Unconfirmed;
@@ -38,6 +38,28 @@ pub fn announce(notice: &Notice) -> Draft {
         data: Value::Object(data),
         change: if gone { Change::CallGone(view.id) } else { Change::Call(Arc::new(view.clone())) },
     }
+}
+
+/// The event that tells that a call is over whose end no daemon saw.
+#[must_use]
+pub fn ended_unseen(view: &CallView, at: Timestamp) -> Draft {
+    let mut view = view.clone();
+    let operators: Vec<Extension> = view.operators().cloned().collect();
+    view.inferred = true;
+    view.ended_at = Some(at);
+    let kind = NoticeKind::Ended { outcome: Outcome::Unknown, operators, channels: Vec::new() };
+    announce(&Notice { at, kind, view })
+}
+
+/// The event that tells that a call no longer rings at an operator, where no daemon saw it stop.
+#[must_use]
+pub fn rescinded_unseen(view: &CallView, operator: Extension, at: Timestamp) -> Draft {
+    let kind = NoticeKind::Rescinded { operator, reason: RescindReason::Withdrawn };
+    let mut draft = announce(&Notice { at, kind, view: view.clone() });
+    if let Value::Object(data) = &mut draft.data {
+        data.insert("inferred".into(), Value::Bool(true));
+    }
+    draft
 }
 
 /// The event that tells that an operator asks for help: the pop again, for her supervisors.

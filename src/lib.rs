@@ -34,6 +34,7 @@
 //!   is cut off and resumes by the id of its last event; it never slows the PBX or the others.
 //! - **It fails open.** Without the daemon the PBX still takes and distributes calls. Without the store the pop
 //!   still names the account, from memory. Without the PBX desktops keep what they have and hear that it is gone.
+//!   Without Redis each of several daemons serves its own PBX alone, and tells the others when it is back.
 //! - **A withheld number is nowhere** behind [`identity::Caller::new`]: not in an event, a record or a log.
 //! - **Every byte from a caller, a CSV file, a browser or a PBX is untrusted**: it becomes one of the types in
 //!   [`ids`] and [`identity`] at the border or does not get in.

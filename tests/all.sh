@@ -23,6 +23,8 @@ left_over() {
 need cc gcc awk mawk setpriv util-linux
 need_cargo
 say "the lab's Asterisk: $(tests/lab/root.sh)"
+say "Redis and PostgreSQL for the tests of several daemons"
+tests/backends/up.sh --install
 say "building and testing (a first build takes some minutes)"
 log="$(mktemp)"
 trap 'rm -f -- "$log"' EXIT

@@ -178,16 +178,19 @@ pub struct Event {
     frame: Bytes,
     /// Where the JSON begins in `frame`; it ends before the last two bytes.
     json_at: usize,
+    /// For an event that was delivered while its place in the common order was not known: the last event of that
+    /// order which had been delivered with it. Who goes on from here goes on from there.
+    after: Option<EventId>,
 }
 
 /// Everything of an event but its place: what is done before the order's lock is taken.
 #[derive(Debug)]
 pub(super) struct Body {
-    kind: EventKind,
-    at: Timestamp,
-    call: Option<CallId>,
+    pub(super) kind: EventKind,
+    pub(super) at: Timestamp,
+    pub(super) call: Option<CallId>,
     /// The JSON without the id.
-    json: String,
+    pub(super) json: String,
 }
 
 #[derive(Serialize)]
@@ -220,7 +223,16 @@ impl Event {
         let json_at = frame.len();
         let _ = write!(frame, "{{\"id\":\"{id}\",{fields}\n\n");
         let (kind, at, call) = (body.kind, body.at, body.call);
-        Self { id, kind, at, call, audience, departure, frame: Bytes::from(frame), json_at }
+        Self { id, kind, at, call, audience, departure, frame: Bytes::from(frame), json_at, after: None }
+    }
+
+    /// The same, delivered when no more of the common order than up to `after` had been.
+    pub(super) fn ahead_of_order(self, after: Option<EventId>) -> Self {
+        Self { after, ..self }
+    }
+
+    pub(super) fn after(&self) -> Option<&EventId> {
+        self.after.as_ref()
     }
 
     /// An event that was published before, as the log kept it; `json` is what [`Self::json`] gave.
@@ -232,7 +244,7 @@ impl Event {
         let _ = write!(frame, "id: {id}\ndata: ");
         let json_at = frame.len();
         let _ = write!(frame, "{json}\n\n");
-        Self { id, kind, at, call, audience, departure, frame: Bytes::from(frame), json_at }
+        Self { id, kind, at, call, audience, departure, frame: Bytes::from(frame), json_at, after: None }
     }
 
     /// Its place in the order.

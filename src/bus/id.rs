@@ -37,6 +37,11 @@ impl StreamToken {
         Self(SmolStr::new(format!("{number:x}")))
     }
 
+    /// The token of a fixed beginning (letters and digits) and a number.
+    pub(super) fn from_words(beginning: &str, number: u64) -> Self {
+        Self(SmolStr::new(format!("{beginning}{number:x}")))
+    }
+
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -73,6 +78,18 @@ impl EventId {
     #[must_use]
     pub(crate) fn parts(&self) -> (&StreamToken, u64) {
         (&self.stream, self.position)
+    }
+
+    /// The stream it belongs to.
+    #[must_use]
+    pub fn stream(&self) -> &StreamToken {
+        &self.stream
+    }
+
+    /// Its position there.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.position
     }
 
     /// Whether this is a later event of the same stream.

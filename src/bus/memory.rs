@@ -18,15 +18,15 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio_util::sync::CancellationToken;
 
-use super::event::{Audience, Body, Draft, Event};
+use super::event::{Audience, Body, Change, Draft, Event};
 use super::id::{EventId, StreamToken};
 use super::log::{Logbook, Past};
-use super::state::{Snapshot, State};
+use super::state::{PbxStatus, Snapshot, State};
 use super::subscription::{Ended, First, Replay, Subscription};
 use super::{BusFigures, BusSettings, REPLAY_BYTES_MAX, SubscribeError};
 use crate::call::view::CallView;
-use crate::ids::{CallId, Extension};
-use crate::operator::Viewer;
+use crate::ids::{CallId, Extension, PbxId};
+use crate::operator::{StateView, Viewer};
 use crate::store::log::Keep;
 
 /// How many past events one step of a replay looks at, so that a long replay never holds the lock for long.
@@ -53,19 +53,55 @@ struct Run {
     last: u64,
 }
 
+/// An event that has its id already.
+#[derive(Debug)]
+pub(super) struct Arrival {
+    pub(super) id: EventId,
+    pub(super) pbx: PbxId,
+    pub(super) audience: Audience,
+    pub(super) change: Change,
+    pub(super) body: Arc<Body>,
+    /// See [`Event::after`].
+    pub(super) after: Option<EventId>,
+}
+
 #[derive(Debug, Default)]
 struct Inner {
     /// The latest position given out, over all runs.
     head: u64,
-    /// The recent past; positions are consecutive and the last one is `head`.
-    kept: VecDeque<Arc<Event>>,
+    /// The recent past; positions are consecutive and the last one is `head`. A place is empty when its event found
+    /// another one later ([`Log::settle`]).
+    kept: VecDeque<Option<Arc<Event>>>,
     kept_bytes: usize,
+    /// The last event and where each kept one is; only where positions in ids are not those of this log.
+    foreign: Option<Foreign>,
     state: State,
     subscribers: Subscribers,
     /// Subscriptions given out, those that still replay included.
     admitted: usize,
     cut_off_total: u64,
     closed: bool,
+}
+
+/// Places of events whose ids other daemons count.
+#[derive(Debug)]
+struct Foreign {
+    last: EventId,
+    /// The last one that stands in the common order of all daemons.
+    last_common: EventId,
+    places: HashMap<EventId, u64>,
+}
+
+/// What a log that follows others begins with.
+#[derive(Debug)]
+pub(super) struct Start {
+    /// Before the first of `recent`.
+    pub(super) beginning: EventId,
+    pub(super) calls: Vec<Arc<CallView>>,
+    pub(super) links: Vec<PbxStatus>,
+    pub(super) operators: Vec<Arc<StateView>>,
+    /// The past that led to this state, oldest first.
+    pub(super) recent: Vec<Arrival>,
 }
 
 /// Who is live, and where to look for those whom an audience concerns.
@@ -103,7 +139,7 @@ impl Log {
             }
             inner.keep(Arc::new(Event::logged(logged)), settings.replay_events_max);
         }
-        inner.state = State::new(past.calls, past.pbx);
+        inner.state = State::of(past.calls.into_iter().map(Arc::new).collect(), past.pbx, Vec::new());
         Self { settings, earlier, base: inner.head, logbook, inner: Mutex::new(inner) }
     }
 
@@ -168,6 +204,76 @@ impl Log {
         watchers.filter(own).count()
     }
 
+    /// Begins anew with this state. Whoever is live is cut off and comes back, to go on or to a snapshot.
+    pub(super) fn load(&self, start: Start) {
+        let mut inner = self.lock();
+        let (admitted, cut_off_total, closed) = (inner.admitted, inner.cut_off_total, inner.closed);
+        for live in inner.subscribers.live.values() {
+            live.cut_off.cancel();
+        }
+        // Places go on: a subscription that is replaying must not take new ones for those it had.
+        let head = inner.head + 1;
+        let foreign = Foreign {
+            last: start.beginning.clone(),
+            last_common: start.beginning.clone(),
+            places: [(start.beginning, head)].into(),
+        };
+        *inner = Inner {
+            head,
+            state: State::of(start.calls, start.links, start.operators),
+            foreign: Some(foreign),
+            admitted,
+            cut_off_total,
+            closed,
+            ..Inner::default()
+        };
+        // Who lost sight of a call by an event of the past is seen by what that past tells of it.
+        let mut past = State::default();
+        for arrival in start.recent {
+            let departure = past.apply(&arrival.pbx, arrival.change);
+            let event = Event::new(arrival.id, arrival.audience, departure, &arrival.body);
+            let event = Arc::new(event.ahead_of_order(arrival.after));
+            inner.place(event, self.settings.replay_events_max, true);
+        }
+    }
+
+    /// Gives an event of another daemon's or of our own count its place, and hands it to those it concerns.
+    pub(super) fn append(&self, arrival: Arrival, common: bool) {
+        let Arrival { id, pbx, audience, change, body, after } = arrival;
+        let mut inner = self.lock();
+        let departure = inner.state.apply(&pbx, change);
+        let event = Arc::new(Event::new(id, audience, departure, &body).ahead_of_order(after));
+        inner.place(Arc::clone(&event), self.settings.replay_events_max, common);
+        inner.hand_out(&event);
+    }
+
+    /// The place in the common order of an event that was delivered ahead of it: nobody hears of it again.
+    pub(super) fn settle(&self, id: &EventId) {
+        let mut inner = self.lock();
+        let Some(event) = inner.take_place(id) else { return };
+        inner.place(event, self.settings.replay_events_max, true);
+    }
+
+    /// Whether it is among the kept events.
+    pub(super) fn has(&self, id: &EventId) -> bool {
+        self.lock().foreign.as_ref().is_some_and(|foreign| foreign.places.contains_key(id))
+    }
+
+    /// The last event of the common order that was delivered here.
+    pub(super) fn last_common(&self) -> Option<EventId> {
+        self.lock().foreign.as_ref().map(|foreign| foreign.last_common.clone())
+    }
+
+    /// What is shown of one PBX now.
+    pub(super) fn of_pbx(&self, pbx: &PbxId) -> (Vec<Arc<CallView>>, Option<PbxStatus>) {
+        let inner = self.lock();
+        (inner.state.calls_of(pbx), inner.state.pbx(pbx).cloned())
+    }
+
+    pub(super) fn settings(&self) -> &BusSettings {
+        &self.settings
+    }
+
     pub(super) fn subscribe(
         log: &Arc<Self>,
         viewer: Viewer,
@@ -181,13 +287,31 @@ impl Log {
             return Err(SubscribeError::Full(inner.admitted));
         }
         inner.admitted += 1;
-        let resumable = after.and_then(|id| Some((id, log.position(id)?)));
-        let (first, position) = match resumable.filter(|(_, position)| inner.can_resume(*position)) {
-            Some((id, position)) => (First::Resumed(id.clone()), position),
-            None => (First::Snapshot(inner.state.seen_by(&viewer, log.id(inner.head))), inner.head),
+        let (first, position, had) = match after.and_then(|id| log.place_to_resume(&inner, id)) {
+            Some((id, position, had)) => (First::Resumed(id), position, had),
+            None => (First::Snapshot(inner.state.seen_by(&viewer, log.last(&inner))), inner.head, None),
         };
         drop(inner);
-        Ok(Subscription::new(Arc::clone(log), viewer, first, position))
+        Ok(Subscription::new(Arc::clone(log), viewer, first, position, had))
+    }
+
+    /// Where to go on after `id`, and what of it is not to be told again.
+    fn place_to_resume(&self, inner: &Inner, id: &EventId) -> Option<(EventId, u64, Option<EventId>)> {
+        let Some(foreign) = &inner.foreign else {
+            let position = self.position(id).filter(|position| inner.can_resume(*position))?;
+            return Some((id.clone(), position, None));
+        };
+        let place = *foreign.places.get(id)?;
+        let after = inner.at(place).and_then(|event| event.after().cloned());
+        let (place, had) = match after {
+            Some(after) => (*foreign.places.get(&after)?, Some(id.clone())),
+            None => (place, None),
+        };
+        inner.can_resume(place).then(|| (id.clone(), place, had))
+    }
+
+    fn last(&self, inner: &Inner) -> EventId {
+        inner.foreign.as_ref().map_or_else(|| self.id(inner.head), |foreign| foreign.last.clone())
     }
 
     /// The next part of what a subscriber has not had, from after `position`. When that is all there is, the
@@ -200,7 +324,7 @@ impl Log {
         }
         let missed = usize::try_from(inner.head - position).unwrap_or(usize::MAX);
         let start = inner.kept.len() - missed.min(inner.kept.len());
-        let step = inner.kept.range(start..).take(REPLAY_STEP_EVENTS);
+        let step = inner.kept.range(start..).take(REPLAY_STEP_EVENTS).flatten();
         let events = step.filter(|event| event.is_for(viewer)).cloned().collect();
         if missed > REPLAY_STEP_EVENTS {
             return Replay::More { events, position: position + REPLAY_STEP_EVENTS as u64 };
@@ -229,7 +353,7 @@ impl Log {
 
     pub(super) fn snapshot(&self, viewer: &Viewer) -> Snapshot {
         let inner = self.lock();
-        inner.state.seen_by(viewer, self.id(inner.head))
+        inner.state.seen_by(viewer, self.last(&inner))
     }
 
     pub(super) fn call(&self, viewer: &Viewer, call: CallId) -> Option<Arc<CallView>> {
@@ -238,14 +362,16 @@ impl Log {
 
     pub(super) fn event(&self, viewer: &Viewer, id: &EventId) -> Option<Arc<Event>> {
         let inner = self.lock();
-        let back = usize::try_from(inner.head.checked_sub(self.position(id)?)?).ok()?;
-        let index = inner.kept.len().checked_sub(back + 1)?;
-        let event = inner.kept.get(index).filter(|event| event.id() == id)?;
+        let place = match &inner.foreign {
+            Some(foreign) => *foreign.places.get(id)?,
+            None => self.position(id)?,
+        };
+        let event = inner.at(place).filter(|event| event.id() == id)?;
         event.is_for(viewer).then(|| Arc::clone(event))
     }
 
     pub(super) fn head(&self) -> EventId {
-        self.id(self.lock().head)
+        self.last(&self.lock())
     }
 
     pub(super) fn close(&self) {
@@ -278,21 +404,56 @@ impl Inner {
         position <= self.head && self.head - position <= self.kept.len() as u64
     }
 
+    fn at(&self, place: u64) -> Option<&Arc<Event>> {
+        let back = usize::try_from(self.head.checked_sub(place)?).ok()?;
+        self.kept.get(self.kept.len().checked_sub(back + 1)?)?.as_ref()
+    }
+
     fn keep(&mut self, event: Arc<Event>, events_max: usize) {
         self.kept_bytes += event.bytes();
-        self.kept.push_back(event);
+        self.kept.push_back(Some(event));
         while self.kept.len() > events_max || self.kept_bytes > REPLAY_BYTES_MAX {
-            let Some(oldest) = self.kept.pop_front() else { break };
-            self.kept_bytes -= oldest.bytes();
+            self.let_oldest_go();
+        }
+    }
+
+    fn let_oldest_go(&mut self) {
+        let Some(Some(oldest)) = self.kept.pop_front() else { return };
+        self.kept_bytes -= oldest.bytes();
+        if let Some(foreign) = &mut self.foreign {
+            foreign.places.remove(oldest.id());
         }
     }
 
     fn forget(&mut self, now: Timestamp, age_max: Duration) {
         let Ok(since) = now.checked_sub(age_max) else { return };
-        while self.kept.front().is_some_and(|event| event.at() < since) {
-            let Some(oldest) = self.kept.pop_front() else { break };
-            self.kept_bytes -= oldest.bytes();
+        while self.kept.front().is_some_and(|place| place.as_ref().is_none_or(|event| event.at() < since)) {
+            self.let_oldest_go();
         }
+    }
+
+    /// The next place for an event with an id of another count.
+    fn place(&mut self, event: Arc<Event>, events_max: usize, common: bool) {
+        self.head += 1;
+        let head = self.head;
+        if let Some(foreign) = &mut self.foreign {
+            foreign.places.insert(event.id().clone(), head);
+            foreign.last = event.id().clone();
+            if common {
+                foreign.last_common = event.id().clone();
+            }
+        }
+        self.keep(event, events_max);
+    }
+
+    /// Takes an event from where it stands and leaves the place empty.
+    fn take_place(&mut self, id: &EventId) -> Option<Arc<Event>> {
+        let place = self.foreign.as_mut()?.places.remove(id)?;
+        let back = usize::try_from(self.head.checked_sub(place)?).ok()?;
+        let index = self.kept.len().checked_sub(back + 1)?;
+        let event = self.kept.get_mut(index)?.take()?;
+        self.kept_bytes -= event.bytes();
+        Some(event)
     }
 
     fn hand_out(&mut self, event: &Arc<Event>) {

@@ -24,8 +24,8 @@
 //! ends, and puts what it publishes there (`log.rs`).
 //!
 //! Why an enum of backends: ids, replay and snapshot mean the same whoever orders the events; in one process a
-//! counter does (`memory.rs`), over several daemons a shared log will, with ids derived from its positions.
-//! Both parts of an [`EventId`] are therefore opaque to those who read them.
+//! counter does (`memory.rs`), over several daemons a stream in Redis ([`redis`]), with ids derived from positions
+//! that outlive every process. Both parts of an [`EventId`] are therefore opaque to those who read them.
 //!
 //! Read next: [`event`] (what an event is and who may know), `state.rs` (the snapshot), `memory.rs` (the
 //! order), [`log`] (what outlives the daemon), `subscription.rs` (the reader's side), [`crate::operator::Viewer`] (who is looking).
@@ -34,6 +34,7 @@ pub mod event;
 mod id;
 pub mod log;
 mod memory;
+pub mod redis;
 mod state;
 mod subscription;
 
@@ -44,6 +45,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::call::view::CallView;
 use crate::ids::{CallId, Extension, PbxId};
@@ -111,6 +115,7 @@ pub struct Bus(Backend);
 #[derive(Debug, Clone)]
 enum Backend {
     Memory(Arc<memory::Log>),
+    Redis { log: Arc<memory::Log>, hub: Arc<redis::Hub>, requests: redis::Requests },
 }
 
 impl Bus {
@@ -126,6 +131,76 @@ impl Bus {
         Self(Backend::Memory(Arc::new(memory::Log::new(settings, past, logbook))))
     }
 
+    /// A stream that this daemon shares with others over Redis, which keeps its past; records of calls go into
+    /// `logbook`. Its tasks end with `shutdown`.
+    #[must_use]
+    pub fn shared(
+        settings: BusSettings,
+        redis: redis::RedisSettings,
+        logbook: Option<Arc<Logbook>>,
+        tasks: &TaskTracker,
+        shutdown: &CancellationToken,
+    ) -> Self {
+        let pbx = settings.pbx.clone();
+        let log = Arc::new(memory::Log::new(settings, Past::default(), None));
+        let (hub, requests) = redis::start(redis, pbx, Arc::clone(&log), logbook, tasks, shutdown);
+        Self(Backend::Redis { log, hub, requests })
+    }
+
+    /// What is kept and shown here, whoever orders it.
+    fn log(&self) -> &Arc<memory::Log> {
+        match &self.0 {
+            Backend::Memory(log) | Backend::Redis { log, .. } => log,
+        }
+    }
+
+    /// The PBX whose events are published here.
+    #[must_use]
+    pub fn own_pbx(&self) -> &PbxId {
+        &self.log().settings().pbx
+    }
+
+    /// The PBX has listed its channels: `live` are all its calls. Whatever was told before this daemon began and is
+    /// no longer so is told now; the calls that are over come back, to be recorded.
+    pub fn settled(&self, live: impl FnOnce() -> Vec<CallView>, at: Timestamp) -> Vec<Arc<CallView>> {
+        match &self.0 {
+            Backend::Memory(_) => Vec::new(),
+            Backend::Redis { hub, .. } => hub.settled(&live(), at),
+        }
+    }
+
+    /// Whether this daemon tells of its PBX and gives it orders.
+    #[must_use]
+    pub fn leads(&self) -> bool {
+        self.common().is_none_or(|common| common.leads)
+    }
+
+    /// Returns when this daemon has taken the lead for its PBX from another one, or after a start.
+    pub async fn taken_over(&self) {
+        match &self.0 {
+            Backend::Memory(_) => std::future::pending().await,
+            Backend::Redis { hub, .. } => hub.taken_over().await,
+        }
+    }
+
+    /// Where other daemons are asked; `None` when there are none.
+    #[must_use]
+    pub fn requests(&self) -> Option<&redis::Requests> {
+        match &self.0 {
+            Backend::Memory(_) => None,
+            Backend::Redis { requests, .. } => Some(requests),
+        }
+    }
+
+    /// How it stands with the other daemons; `None` when there are none.
+    #[must_use]
+    pub fn common(&self) -> Option<redis::CommonFigures> {
+        match &self.0 {
+            Backend::Memory(_) => None,
+            Backend::Redis { hub, .. } => Some(hub.figures()),
+        }
+    }
+
     /// Gives `draft` its place in the order and hands it to those it concerns. Never waits.
     pub fn publish(&self, draft: Draft) -> EventId {
         self.publish_all(vec![draft], Vec::new()).pop().unwrap_or_else(|| self.head())
@@ -136,83 +211,64 @@ impl Bus {
     pub fn publish_all(&self, drafts: Vec<Draft>, keeps: Vec<Keep>) -> Vec<EventId> {
         match &self.0 {
             Backend::Memory(log) => log.publish(drafts, keeps),
+            Backend::Redis { hub, .. } => hub.publish_all(drafts, keeps),
         }
     }
 
     /// Lets go of what is older than a resume may reach back at `now`.
     pub fn forget(&self, now: Timestamp) {
-        match &self.0 {
-            Backend::Memory(log) => log.forget(now),
-        }
+        self.log().forget(now);
     }
 
     /// The place of the latest event in the order over all runs.
     #[must_use]
     pub(crate) fn head_position(&self) -> u64 {
-        match &self.0 {
-            Backend::Memory(log) => log.head_position(),
-        }
+        self.log().head_position()
     }
 
     /// How many desktops of this operator's own follow the events now.
     #[must_use]
     pub fn desktops_of(&self, operator: &Extension) -> usize {
-        match &self.0 {
-            Backend::Memory(log) => log.desktops_of(operator),
-        }
+        self.log().desktops_of(operator)
     }
 
     /// Follows the events as `viewer`, from after the event `after` if that is still possible.
     pub fn subscribe(&self, viewer: Viewer, after: Option<&EventId>) -> Result<Subscription, SubscribeError> {
-        match &self.0 {
-            Backend::Memory(log) => memory::Log::subscribe(log, viewer, after),
-        }
+        memory::Log::subscribe(self.log(), viewer, after)
     }
 
     /// The present state as `viewer` may see it.
     #[must_use]
     pub fn snapshot(&self, viewer: &Viewer) -> Snapshot {
-        match &self.0 {
-            Backend::Memory(log) => log.snapshot(viewer),
-        }
+        self.log().snapshot(viewer)
     }
 
     /// One live call, if there is such a call and `viewer` may see it.
     #[must_use]
     pub fn call(&self, viewer: &Viewer, call: CallId) -> Option<Arc<CallView>> {
-        match &self.0 {
-            Backend::Memory(log) => log.call(viewer, call),
-        }
+        self.log().call(viewer, call)
     }
 
     /// A past event, if it is still kept and `viewer` may see it.
     #[must_use]
     pub fn event(&self, viewer: &Viewer, id: &EventId) -> Option<Arc<Event>> {
-        match &self.0 {
-            Backend::Memory(log) => log.event(viewer, id),
-        }
+        self.log().event(viewer, id)
     }
 
     /// The id of the latest event (of the beginning of the stream, when there is none).
     #[must_use]
     pub fn head(&self) -> EventId {
-        match &self.0 {
-            Backend::Memory(log) => log.head(),
-        }
+        self.log().head()
     }
 
     /// Ends every subscription, after what waits for it, and admits no further one.
     pub fn close(&self) {
-        match &self.0 {
-            Backend::Memory(log) => log.close(),
-        }
+        self.log().close()
     }
 
     /// The counters.
     #[must_use]
     pub fn figures(&self) -> BusFigures {
-        match &self.0 {
-            Backend::Memory(log) => log.figures(),
-        }
+        self.log().figures()
     }
 }

@@ -17,7 +17,7 @@ use crate::ids::{CallId, Extension, PbxId, RecordId};
 use crate::operator::{StateView, Viewer};
 
 /// The link to one PBX.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PbxStatus {
     /// Which PBX.
     #[schema(value_type = String)]
@@ -76,12 +76,15 @@ impl Departure {
 }
 
 impl State {
-    /// The state that an earlier run left.
-    pub(super) fn new(calls: Vec<CallView>, pbx: Vec<PbxStatus>) -> Self {
+    pub(super) fn of(
+        calls: Vec<Arc<CallView>>,
+        links: Vec<PbxStatus>,
+        operators: Vec<Arc<StateView>>,
+    ) -> Self {
         Self {
-            calls: calls.into_iter().map(|call| (call.id, Arc::new(call))).collect(),
-            pbx: pbx.into_iter().map(|link| (link.id.clone(), link)).collect(),
-            operators: BTreeMap::new(),
+            calls: calls.into_iter().map(|call| (call.id, call)).collect(),
+            pbx: links.into_iter().map(|link| (link.id.clone(), link)).collect(),
+            operators: operators.into_iter().map(|view| (view.id, view)).collect(),
         }
     }
 
@@ -110,6 +113,15 @@ impl State {
         let calls = self.calls.values().filter(|call| viewer.sees_call(call)).cloned().collect();
         let operators = self.operators.values().filter(|view| viewer.sees_state(view)).cloned().collect();
         Snapshot { id, pbx: self.pbx.values().cloned().collect(), calls, operators }
+    }
+
+    /// What one PBX has, for a daemon that takes it over.
+    pub(super) fn calls_of(&self, pbx: &PbxId) -> Vec<Arc<CallView>> {
+        self.calls.values().filter(|call| call.pbx == *pbx).cloned().collect()
+    }
+
+    pub(super) fn pbx(&self, pbx: &PbxId) -> Option<&PbxStatus> {
+        self.pbx.get(pbx)
     }
 
     pub(super) fn call(&self, call: CallId) -> Option<&Arc<CallView>> {

@@ -68,17 +68,26 @@ pub struct Subscription {
     /// Events of the replay that were not handed out yet.
     ready: VecDeque<Arc<Event>>,
     progress: Progress,
+    /// The reader's last event, where what follows it begins before it: of its stream, that and earlier ones were had.
+    had: Option<EventId>,
     cut_off: CancellationToken,
 }
 
 impl Subscription {
-    pub(super) fn new(log: Arc<Log>, viewer: Viewer, first: First, position: u64) -> Self {
+    pub(super) fn new(
+        log: Arc<Log>,
+        viewer: Viewer,
+        first: First,
+        position: u64,
+        had: Option<EventId>,
+    ) -> Self {
         let mut subscription = Self {
             log,
             viewer,
             first: Some(first),
             ready: VecDeque::new(),
             progress: Progress::Replaying { position },
+            had,
             cut_off: CancellationToken::new(),
         };
         // Live at once where nothing was missed: the queue counts from now on, not from the first read.
@@ -123,6 +132,13 @@ impl Subscription {
         }
     }
 
+    /// What the reader has had already is not told again.
+    fn leave_out_had(&mut self) {
+        if let Some(had) = &self.had {
+            self.ready.retain(|event| event.id() != had && !had.is_after(event.id()));
+        }
+    }
+
     fn replay(&mut self, position: u64) {
         self.progress = match self.log.replay(&self.viewer, position, &self.cut_off) {
             Replay::More { events, position } => {
@@ -142,6 +158,7 @@ impl Subscription {
                 Progress::Ended(why)
             }
         };
+        self.leave_out_had();
     }
 }
 

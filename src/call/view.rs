@@ -61,7 +61,7 @@ pub enum Outcome {
 }
 
 /// One call.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CallView {
     /// The call's own id; it stays over transfers.
     #[schema(value_type = uuid::Uuid)]
@@ -100,7 +100,7 @@ pub struct CallView {
     #[schema(value_type = Option<Card>)]
     pub card: Option<Arc<Card>>,
     /// Concluded after a gap of the PBX link, not seen.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub inferred: bool,
 }
 

@@ -66,7 +66,7 @@ impl Finding {
 impl Check {
     pub(super) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
         let config = global.config()?;
-        let mut findings = vec![configuration(&config), store(&config.store).await, bus(&config)];
+        let mut findings = vec![configuration(&config), store(&config.store).await, bus(&config).await];
         findings.extend(pbx::findings(&config.pbx, seed).await);
         if self.output.json {
             print_json(&findings)?;
@@ -127,6 +127,26 @@ fn absent(path: &Path) -> Finding {
     }
 }
 
-fn bus(config: &Config) -> Finding {
+async fn bus(config: &Config) -> Finding {
+    const WHAT: &str = "bus";
+    let address = match config.bus.redis() {
+        Ok(Some(address)) => address,
+        Ok(None) => return bus_here(config),
+        Err(error) => return Finding::failed(WHAT, error.to_string()),
+    };
+    match address.look().await {
+        Ok(look) => {
+            let kept = if look.persistent { "" } else { "; it keeps nothing on disk: set appendonly yes" };
+            let detail = format!("{address}, Redis {}{kept}", look.version);
+            if look.persistent { Finding::ok(WHAT, detail) } else { Finding::note(WHAT, detail) }
+        }
+        Err(error) => Finding::failed(
+            WHAT,
+            format!("{address}: {error}; start it, or repair bus.redis and bus.redis_password_file"),
+        ),
+    }
+}
+
+fn bus_here(config: &Config) -> Finding {
     Finding::ok("bus", format!("in this process, {} past events for a resume", config.bus.replay_events))
 }

@@ -29,15 +29,17 @@ const DEFAULT_ORIGIN: &str = "default.toml (built in)";
 /// Tables whose keys the installation chooses.
 const FREE_TABLES: [&str; 1] = ["directory.default_accounts"];
 /// Keys whose relative paths start at the file that names them.
-const PATH_KEYS: [&str; 5] = [
+const PATH_KEYS: [&str; 6] = [
     "pbx.event_secret_file",
     "pbx.action_secret_file",
     "pbx.tls.ca_file",
     "store.path",
     "store.password_file",
+    "bus.redis_password_file",
 ];
 /// Secrets, which only the environment may hold.
-const SECRET_KEYS: [&str; 3] = ["pbx.event_secret", "pbx.action_secret", "store.password"];
+const SECRET_KEYS: [&str; 4] =
+    ["pbx.event_secret", "pbx.action_secret", "store.password", "bus.redis_password"];
 
 impl Config {
     /// The configuration of this process: the file given, else the one [`CONFIG_ENV`] names, else
@@ -206,6 +208,7 @@ impl Layers {
         config.pbx.event_secret = self.secrets.remove("pbx.event_secret");
         config.pbx.action_secret = self.secrets.remove("pbx.action_secret");
         config.store.password = self.secrets.remove("store.password");
+        config.bus.redis_password = self.secrets.remove("bus.redis_password");
         Ok(config)
     }
 }

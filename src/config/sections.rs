@@ -13,6 +13,7 @@ use serde::Deserialize;
 use smol_str::SmolStr;
 
 use super::{Choice, ConfigError, ExtensionPattern, values};
+use crate::bus::redis::RedisAddress;
 use crate::directory::link::LinkTemplate;
 use crate::ids::{PbxId, QueueName};
 use crate::secret::Secret;
@@ -194,6 +195,18 @@ pub struct BusConfig {
     /// Events that may wait for one subscriber.
     #[serde(deserialize_with = "values::count::<_, 16, 65_536>")]
     pub subscriber_events_max: usize,
+    redis: Vec<String>,
+    #[serde(deserialize_with = "values::optional_word")]
+    redis_sentinel_service: Option<SmolStr>,
+    redis_cluster: bool,
+    #[serde(deserialize_with = "values::optional_path")]
+    redis_password_file: Option<PathBuf>,
+    /// From the environment only.
+    #[serde(skip)]
+    pub(super) redis_password: Option<Secret>,
+    /// What every key in Redis begins with.
+    #[serde(deserialize_with = "values::word")]
+    pub redis_prefix: SmolStr,
 }
 
 /// `[pop]`
@@ -329,6 +342,29 @@ pub enum LogFormat {
     Text,
     /// Machines: one JSON object per line.
     Json,
+}
+
+impl BusConfig {
+    /// The Redis that daemons share, with its password where it wants one; `None`: this daemon is alone.
+    ///
+    /// # Errors
+    /// The addresses do not fit or go together, or the password's file cannot be read.
+    pub fn redis(&self) -> Result<Option<RedisAddress>, ConfigError> {
+        let address =
+            RedisAddress::parse(&self.redis, self.redis_sentinel_service.as_deref(), self.redis_cluster);
+        let wrong = |reason: String| ConfigError::Key {
+            origin: "the configuration".into(),
+            key: "bus.redis".into(),
+            reason,
+        };
+        let Some(address) = address.map_err(|error| wrong(error.to_string()))? else { return Ok(None) };
+        let password = match (&self.redis_password, &self.redis_password_file) {
+            (Some(password), _) => Some(password.clone()),
+            (None, Some(file)) => Some(read_secret(file, "bus.redis_password_file")?),
+            (None, None) => None,
+        };
+        Ok(Some(address.with_password(password)))
+    }
 }
 
 impl StoreConfig {

@@ -38,6 +38,7 @@ use crate::ami::frame::Frame;
 use crate::ami::session::ActionOutcome;
 use crate::announce::announce;
 use crate::bus::{Bus, Draft};
+use crate::call::view::CallView;
 use crate::call::{Input, Model, Notice, NoticeKind, Output, Plan};
 use crate::command::Given;
 use crate::directory::card::Card;
@@ -47,6 +48,7 @@ use crate::identity::Identity;
 use crate::ids::{CallId, ChannelId};
 use crate::operator::{Floor, Members, People, Presence};
 use crate::pop::{Pops, Waits};
+use crate::store::FinishedCall;
 use crate::store::log::{Keep, LiveCall};
 use crate::supervision::{self, Notify, Remembered, SupervisionId, Supervisions};
 use crate::transfer::{About, Transfers};
@@ -152,6 +154,7 @@ impl Core {
         let (mut roster, presence) = (core.parts.people.watch(), core.parts.presence.clone());
         core.nobody_looked();
         core.pops_recalled();
+        let bus = core.parts.bus.clone();
         core.floor_people();
         loop {
             let due = core.poll_timeout().map(|at| core.clock.instant_of(at));
@@ -164,6 +167,8 @@ impl Core {
                     Some(batch) => batch.into_iter().for_each(|event| core.take(event)),
                     None => return,
                 },
+                // Transfers and supervisions of the daemon that led before are found again.
+                () = bus.taken_over() => core.resync(),
                 counts = presence.changed() => core.floor_desktops(counts),
                 Ok(()) = roster.changed() => core.floor_people(),
                 _ = audit.tick() => core.audit_members(),
@@ -299,8 +304,22 @@ impl Core {
         self.drain();
         if let Some(now) = listed_at {
             self.floor.listed(now);
+            self.record_unseen(now);
         }
         self.drain_floor();
+    }
+
+    /// Calls that ended while no daemon followed the PBX, where several share their events.
+    fn record_unseen(&mut self, now: Timestamp) {
+        let over = self.parts.bus.settled(|| self.model.calls().collect(), now);
+        let record = |view: &CallView| {
+            let ended = CallView { ended_at: Some(now), inferred: true, ..view.clone() };
+            Keep::Finished(Box::new(FinishedCall::of(&ended, self.parts.directory.plan())))
+        };
+        let keeps: Vec<Keep> = over.iter().map(|view| record(view)).collect();
+        if !keeps.is_empty() {
+            self.parts.bus.publish_all(Vec::new(), keeps);
+        }
     }
 
     fn poll_timeout(&self) -> Option<Timestamp> {

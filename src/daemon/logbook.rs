@@ -37,6 +37,29 @@ pub(super) async fn keep(logbook: Arc<Logbook>, store: Store, pbx: PbxId, stream
     }
 }
 
+/// Writes the records of calls alone, each until the store takes it: one row a call, so trying again is safe.
+pub(super) async fn keep_records(logbook: Arc<Logbook>, store: Store) {
+    while let Some(batch) = logbook.next().await {
+        for record in batch.finished {
+            let mut pause = RETRY_PAUSE;
+            while let Err(error) = store.record_call(&record).await {
+                if !error.is_passing() {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::error!(call = %record.id, error, "a finished call was not recorded");
+                    break;
+                }
+                tracing::warn!(
+                    call = %record.id,
+                    error = &error as &dyn std::error::Error,
+                    "a finished call cannot be recorded; trying again"
+                );
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(RETRY_PAUSE_MAX);
+            }
+        }
+    }
+}
+
 /// Writes one batch; false when the log belongs to another daemon.
 async fn write(store: &Store, pbx: &PbxId, stream: &StreamToken, mut batch: Batch) -> bool {
     let mut pause = RETRY_PAUSE;

@@ -44,7 +44,8 @@ use self::figures::Figures;
 use self::recall::GoingOn;
 pub use self::records::RECORDS_QUEUED_MAX;
 use crate::ami::client;
-use crate::bus::{BusSettings, StreamToken};
+use crate::bus::redis::RedisSettings;
+use crate::bus::{Bus, BusSettings, StreamToken};
 use crate::command::Commands;
 use crate::config::{Config, ConfigError, DeletedCustomers};
 use crate::directory::{Directory, DirectoryOptions};
@@ -57,6 +58,9 @@ use crate::store::{Store, StoreError};
 pub const DIRECTORY_REFRESH: Duration = Duration::from_secs(2);
 /// How long what still runs may take after the gateway has drained.
 pub const STOP_MAX: Duration = Duration::from_secs(10);
+
+/// How long the last events may take to reach the other daemons.
+const BUS_STOP_MAX: Duration = Duration::from_secs(2);
 
 /// Why the daemon does not start.
 #[derive(Debug, thiserror::Error)]
@@ -102,17 +106,17 @@ pub async fn run_on(
     config: Config,
     shutdown: CancellationToken,
 ) -> Result<(), RunError> {
-    let tasks = TaskTracker::new();
+    let (tasks, link) = (TaskTracker::new(), config.pbx.link(seed)?);
     let store = Store::open_at(&config.store.location()?).await?;
     let directory = Directory::load(store.clone(), directory_options(&config)).await?;
-    let settings = bus_settings(&config, random().map_err(|_| RunError::Random)?);
-    let (recalled, going_on) = recall::recall(&store, config.plan(), settings, Timestamp::now()).await?;
+    let sharing = Sharing::default();
+    let (recalled, going_on) = go_on(&config, &store, &sharing).await?;
     let GoingOn { bus, people, .. } = &going_on;
     // The link outlives the gateway's drain: a call that is being answered is still followed.
     let link_shutdown = CancellationToken::new();
     // However this function ends: no second daemon may follow the PBX for the same store.
     let _ended = link_shutdown.clone().drop_guard();
-    let (pbx, events) = client::connect(config.pbx.link(seed)?, link_shutdown.clone());
+    let (pbx, events) = client::connect(link, link_shutdown.clone());
     let metrics = Arc::new(Metrics::default());
     let figures = Figures::registered(&metrics);
     let presence = Presence::default();
@@ -163,6 +167,7 @@ pub async fn run_on(
     link_shutdown.cancel();
     tasks.close();
     finish(&pbx, &tasks).await;
+    sharing.end().await;
     store.close().await;
     served
 }
@@ -192,6 +197,55 @@ fn bus_settings(config: &Config, stream: u64) -> BusSettings {
         subscriber_events_max: config.bus.subscriber_events_max,
         subscribers_max: config.gateway.subscribers_max,
     }
+}
+
+/// What connects this daemon with others. It outlives the other tasks: what they tell last is still sent.
+#[derive(Default)]
+struct Sharing {
+    tasks: TaskTracker,
+    shutdown: CancellationToken,
+}
+
+impl Sharing {
+    /// Sends what is left, and ends.
+    async fn end(&self) {
+        self.shutdown.cancel();
+        self.tasks.close();
+        if tokio::time::timeout(BUS_STOP_MAX, self.tasks.wait()).await.is_err() {
+            tracing::warn!("Redis did not take the last events in time");
+        }
+    }
+}
+
+impl Drop for Sharing {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+    }
+}
+
+/// The stream of events and what is known of before: from the store, or from the other daemons.
+async fn go_on(
+    config: &Config,
+    store: &Store,
+    sharing: &Sharing,
+) -> Result<(recall::Recalled, GoingOn), RunError> {
+    let settings = bus_settings(config, random().map_err(|_| RunError::Random)?);
+    let Some(redis) = redis_settings(config)? else {
+        return Ok(recall::recall(store, config.plan(), settings, Timestamp::now()).await?);
+    };
+    let shared = |logbook| Bus::shared(settings, redis, Some(logbook), &sharing.tasks, &sharing.shutdown);
+    Ok(recall::join(store, config.plan(), shared).await?)
+}
+
+/// How this daemon shares its events, if it does.
+fn redis_settings(config: &Config) -> Result<Option<RedisSettings>, RunError> {
+    let Some(address) = config.bus.redis()? else { return Ok(None) };
+    Ok(Some(RedisSettings {
+        address,
+        prefix: config.bus.redis_prefix.to_string(),
+        daemon: random().map_err(|_| RunError::Random)?,
+        started_at: Timestamp::now(),
+    }))
 }
 
 /// Accounts that the command line imported show in the next pop.

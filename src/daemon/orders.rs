@@ -83,8 +83,14 @@ impl Core {
         self.orders(asked, vec![action]);
     }
 
+    /// A daemon that stands by follows the PBX and tells it nothing: the one that leads does.
+    pub(super) fn if_leading(&self, actions: Vec<Action>) -> Vec<Action> {
+        if self.parts.bus.leads() { actions } else { Vec::new() }
+    }
+
     /// Sends orders one after the other, until one is not accepted; what becomes of the last comes back.
     pub(super) fn orders(&self, asked: Asked, actions: Vec<Action>) {
+        let actions = self.if_leading(actions);
         let (pbx, beside) = (self.parts.pbx.clone(), self.beside.clone());
         self.parts.tasks.spawn(async move {
             let mut outcome = ActionOutcome::NeverSent;

@@ -60,6 +60,10 @@ impl Core {
     }
 
     fn pop_due(&mut self, now: Timestamp, due: Due) {
+        // Desktops answer the daemon that leads.
+        if !self.parts.bus.leads() {
+            return;
+        }
         match due {
             Due::Repeat { call, operator, event } => self.repeat_pop(now, call, operator, event.as_ref()),
             Due::Shown { call, operator, since } => {

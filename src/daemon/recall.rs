@@ -37,7 +37,8 @@ pub(super) struct GoingOn {
     pub(super) people: People,
     logbook: Arc<Logbook>,
     pbx: PbxId,
-    stream: StreamToken,
+    /// What this run is called in the store; `None` where the events are kept elsewhere.
+    stream: Option<StreamToken>,
 }
 
 /// Takes the log over and reads it.
@@ -73,8 +74,23 @@ pub(super) async fn recall(
     tracing::info!(events = past.events.len(), calls = past.calls.len(), "the log of the last run was read");
     let logbook = Arc::new(Logbook::default());
     let bus = Bus::continued(settings, past, Some(Arc::clone(&logbook)));
-    let going_on = GoingOn { bus, people: People::new(roster), logbook, pbx, stream };
+    let going_on = GoingOn { bus, people: People::new(roster), logbook, pbx, stream: Some(stream) };
     Ok((Recalled { model, journal, link }, going_on))
+}
+
+/// As [`recall`], for a daemon that shares its events: their past and the live calls are in Redis, which the bus reads
+/// itself; the store, which several daemons share too, gets the records alone.
+pub(super) async fn join(
+    store: &Store,
+    plan: Plan,
+    shared: impl FnOnce(Arc<Logbook>) -> Bus,
+) -> Result<(Recalled, GoingOn), StoreError> {
+    let people = People::new(store.roster().await?);
+    let pbx = plan.pbx.clone();
+    let logbook = Arc::new(Logbook::default());
+    let bus = shared(Arc::clone(&logbook));
+    let recalled = Recalled { model: Model::new(plan), journal: Journal::default(), link: None };
+    Ok((recalled, GoingOn { bus, people, logbook, pbx, stream: None }))
 }
 
 impl GoingOn {
@@ -91,8 +107,12 @@ impl GoingOn {
             core.await;
             closing.close();
         });
+        let Some(stream) = self.stream.clone() else {
+            tasks.spawn(logbook::keep_records(Arc::clone(&self.logbook), store.clone()));
+            return;
+        };
         let (store, pbx, logbook) = (store.clone(), self.pbx.clone(), Arc::clone(&self.logbook));
-        tasks.spawn(logbook::keep(Arc::clone(&logbook), store.clone(), pbx.clone(), self.stream.clone()));
+        tasks.spawn(logbook::keep(Arc::clone(&logbook), store.clone(), pbx.clone(), stream));
         tasks.spawn(pulse::beat(self.bus.clone(), store.clone(), pbx.clone(), shutdown.clone()));
         tasks.spawn(keep_sight(self.people.clone(), self.bus.clone(), store, pbx, logbook));
     }

@@ -3,8 +3,8 @@
 //!
 //! Invariant: handing a record over never waits. Up to [`RECORDS_QUEUED_MAX`] wait for a store that is slow or
 //! away; beyond that the newest is dropped, counted and said loudly. A record is tried until it is written: the
-//! store keeps one row a gap and a link, so trying again is safe; an entry of the audit trail may in the worst case be
-//! there twice, never not at all.
+//! store keeps one row a gap and a link, and an entry of the audit trail that was tried before is looked for first, so
+//! trying again is safe.
 
 use std::fmt;
 use std::time::Duration;
@@ -84,10 +84,12 @@ enum Record {
 }
 
 impl Record {
-    async fn write_to(&self, store: &Store) -> Result<(), StoreError> {
+    /// `again`: it was tried before, and perhaps it is there.
+    async fn write_to(&self, store: &Store, again: bool) -> Result<(), StoreError> {
         match self {
             Self::Gap(gap) => store.record_gap(gap).await,
             Self::Link(pbx, link) => store.keep_link(pbx, link).await,
+            Self::Audit(entry) if again => store.record_audit_again(entry).await,
             Self::Audit(entry) => store.record_audit(entry).await,
             Self::State(change) => store.record_state(change).await,
             Self::WrapUp(record) => store.record_wrap_up(record).await,
@@ -114,8 +116,9 @@ async fn write_all(store: Store, mut records: mpsc::Receiver<Record>) {
 }
 
 async fn write(store: &Store, record: &Record) {
-    let mut pause = RETRY_PAUSE;
-    while let Err(error) = record.write_to(store).await {
+    let (mut pause, mut again) = (RETRY_PAUSE, false);
+    while let Err(error) = record.write_to(store, again).await {
+        again = true;
         if !error.is_passing() {
             tracing::error!(%record, error = &error as &dyn std::error::Error, "it was not recorded");
             return;

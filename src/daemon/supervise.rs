@@ -95,6 +95,7 @@ impl Core {
 
     /// Sends orders in one go, in order; what became of the first that was refused, or of the last, comes back.
     fn orders_in_one_go(&self, asked: Asked, actions: Vec<Action>) {
+        let actions = self.if_leading(actions);
         let (pbx, beside) = (self.parts.pbx.clone(), self.beside.clone());
         self.parts.tasks.spawn(async move {
             let sent = actions.into_iter().map(|action| pbx.send(action));

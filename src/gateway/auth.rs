@@ -22,6 +22,7 @@ use axum::response::{IntoResponse, Response};
 use jiff::{SignedDuration, Timestamp};
 
 use super::connection::Link;
+use super::elsewhere::OnBehalf;
 use super::problem::{Kind, Problem};
 use super::routes::Gate;
 use super::throttle::Source;
@@ -85,9 +86,11 @@ pub(crate) async fn authenticate(
     next: Next,
 ) -> Response {
     let peer = peer(&request);
-    let caller = match shown(&gate, &request) {
-        Ok(shown) => caller(&gate, &shown, peer).await,
-        Err(problem) => Err(problem),
+    let behalf = request.extensions().get::<OnBehalf>().cloned();
+    let caller = match (behalf, shown(&gate, &request)) {
+        (Some(behalf), _) => caller_of(&gate, &behalf).await,
+        (None, Ok(shown)) => caller(&gate, &shown, peer).await,
+        (None, Err(problem)) => Err(problem),
     };
     match caller {
         Ok(caller) => {
@@ -96,6 +99,24 @@ pub(crate) async fn authenticate(
         }
         Err(problem) => problem.into_response(),
     }
+}
+
+/// The person whom another daemon has let in, as our own roster knows her.
+async fn caller_of(gate: &Gate, behalf: &OnBehalf) -> Result<Caller, Problem> {
+    if gate.app.people.current().person(behalf.user).is_none() {
+        gate.app.refresh_people().await?;
+    }
+    let roster = gate.app.people.current();
+    let (Some(person), Some(viewer)) = (roster.person(behalf.user), roster.viewer(behalf.user)) else {
+        return Err(Kind::TokenRevoked.into());
+    };
+    Ok(Caller {
+        person: Arc::clone(person),
+        viewer: viewer.clone(),
+        token: behalf.token,
+        kind: behalf.kind,
+        expires_at: None,
+    })
 }
 
 async fn caller(gate: &Gate, shown: &str, peer: Option<IpAddr>) -> Result<Caller, Problem> {

@@ -1,7 +1,7 @@
 //! Whether the daemon lives, and whether it can do its work.
 //!
 //! `/healthz` answers as long as anything does: restart the daemon when it does not. `/readyz` says 503 while
-//! the PBX link or the store is down: the daemon then still serves what it can, and a restart would not help.
+//! the PBX link, the store or the Redis of several daemons is down: the daemon then still serves what it can, and a restart would not help.
 
 use std::sync::Arc;
 
@@ -19,10 +19,13 @@ use crate::operator::{Role, Viewer};
 pub(crate) struct Readiness {
     /// Whether everything is there.
     ready: bool,
-    /// Whether the link to every PBX is up.
+    /// Whether the link to the PBX is up.
     pbx: bool,
     /// Whether records can be read.
     store: bool,
+    /// Whether the other daemons can be heard, where there are others; else this one serves its own PBX alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bus: Option<bool>,
 }
 
 /// The daemon is alive.
@@ -40,9 +43,12 @@ pub(crate) async fn alive() -> &'static str {
 ))]
 pub(crate) async fn ready(State(gate): State<Arc<Gate>>) -> (StatusCode, Json<Readiness>) {
     let links = gate.app.bus.snapshot(&Viewer::all_seeing(Role::System)).pbx;
-    let pbx = !links.is_empty() && links.iter().all(|link| link.up);
+    // The PBXes of other daemons are theirs to watch.
+    let own = gate.app.bus.own_pbx();
+    let pbx = links.iter().any(|link| link.id == *own && link.up);
+    let bus = gate.app.bus.common().map(|common| common.connected);
     let store = gate.app.store.ping().await.is_ok();
-    let ready = pbx && store;
+    let ready = pbx && store && bus.unwrap_or(true);
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(Readiness { ready, pbx, store }))
+    (status, Json(Readiness { ready, pbx, store, bus }))
 }

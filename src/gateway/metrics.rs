@@ -183,7 +183,19 @@ impl Collector for BusCollector {
             ("pbx_links_up", "Links to PBXes that are up", links.iter().filter(|link| link.up).count()),
             ("pbx_links_down", "Links to PBXes that are down", links.iter().filter(|link| !link.up).count()),
         ];
-        for (name, help, value) in gauges {
+        let common = self.0.common().map(|common| {
+            [
+                ("redis_connected", "Whether Redis answers", usize::from(common.connected)),
+                ("leads", "Whether this daemon leads for its PBX", usize::from(common.leads)),
+                ("events_spooled", "Events that wait for Redis", common.spooled),
+                (
+                    "events_spooled_lost",
+                    "Events that the spool could not hold",
+                    usize::try_from(common.lost_total).unwrap_or(usize::MAX),
+                ),
+            ]
+        });
+        for (name, help, value) in gauges.into_iter().chain(common.into_iter().flatten()) {
             let encoder = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             ConstGauge::<i64>::new(i64::try_from(value).unwrap_or(i64::MAX)).encode(encoder)?;
         }

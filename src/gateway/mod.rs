@@ -7,6 +7,7 @@
 //! | `auth.rs`, `bearers.rs`, `throttle.rs`, `session.rs` | who asks: tokens, cookies, sign-in, too many failures |
 //! | `problem.rs`, `extract.rs`, `query.rs` | errors (RFC 9457) and the reading of requests |
 //! | `stream.rs`, `sse.rs`, `websocket.rs` | the events, once, and over two transports |
+//! | `elsewhere.rs` | orders about a PBX of another daemon |
 //! | `idempotency.rs` | a repeated order gets the first answer |
 //! | `calls.rs`, `operators.rs`, `users.rs`, … | one file per resource |
 //! | `metrics.rs`, `health.rs`, `openapi.rs` | for those who run it |
@@ -26,6 +27,7 @@ mod calls;
 mod connection;
 mod contacts;
 mod customers;
+mod elsewhere;
 mod explain;
 mod extract;
 mod health;

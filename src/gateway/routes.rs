@@ -7,6 +7,7 @@
 //! | `in_time` | 408 when a request is not answered within [`REQUEST_MAX`]; streams are not held by it |
 //! | body limit | 413 |
 //! | `authenticate` (all of `/v1` but the sign-in) | 401, 403; see `auth.rs` |
+//! | `forward` | orders about a PBX of another daemon go there; see `elsewhere.rs` |
 //! | `once` | a repeated order gets the first answer |
 
 use std::sync::{Arc, Mutex};
@@ -26,8 +27,8 @@ use super::problem::{Kind, Problem};
 use super::session::SignIns;
 use super::throttle::Throttle;
 use super::{
-    App, accounts, audit, auth, calls, contacts, customers, explain, health, history, idempotency, metrics,
-    openapi, operators, session, sse, supervisions, tokens, transfers, users, websocket,
+    App, accounts, audit, auth, calls, contacts, customers, elsewhere, explain, health, history, idempotency,
+    metrics, openapi, operators, session, sse, supervisions, tokens, transfers, users, websocket,
 };
 
 /// How long a request may take, its body included; the head of a stream's answer, too.
@@ -104,6 +105,7 @@ pub(crate) fn router(gate: Arc<Gate>) -> Router {
         .route("/v1/users/{user}/tokens", get(tokens::list).post(tokens::create))
         .route("/v1/users/{user}/tokens/{token}", delete(tokens::revoke))
         .route_layer(from_fn_with_state(Arc::clone(&gate), idempotency::once))
+        .route_layer(from_fn_with_state(Arc::clone(&gate), elsewhere::forward))
         .route_layer(from_fn_with_state(Arc::clone(&gate), auth::authenticate));
     let sign_in = Router::new().route("/v1/session", post(session::create));
     open.merge(signed_in)

@@ -29,7 +29,7 @@ use tower_service::Service;
 
 use super::connection::{Guarded, Link, prepare};
 use super::routes::{Gate, router};
-use super::{App, people};
+use super::{App, elsewhere, people};
 
 /// How long a client may take over the headers of a request, and between two requests.
 const HEADER_READ_MAX: Duration = Duration::from_secs(20);
@@ -59,7 +59,9 @@ pub async fn serve(listener: TcpListener, app: App, shutdown: CancellationToken)
     let metrics = Arc::clone(&app.metrics);
     metrics.follow(&app.bus);
     tasks.spawn(people::keep_current(app.clone(), shutdown.clone()));
-    let router = router(Arc::new(Gate::new(app, shutdown.clone())));
+    let gate = Arc::new(Gate::new(app, shutdown.clone()));
+    let router = router(Arc::clone(&gate));
+    tasks.spawn(elsewhere::serve(gate, router.clone(), tasks.clone(), shutdown.clone()));
     let end = End { begins: shutdown.clone(), is_over: CancellationToken::new() };
     loop {
         let accepted = tokio::select! {

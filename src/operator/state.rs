@@ -135,7 +135,7 @@ impl By {
 }
 
 /// Whether a phone can be called.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Phone {
     /// Registered at the PBX.
@@ -148,7 +148,7 @@ pub enum Phone {
 }
 
 /// The state that follows once no call has to do with her any more.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = PendingState)]
 pub struct PendingView {
     /// `logged_out`, `not_ready` or `ready`.
@@ -212,7 +212,7 @@ pub struct WrapUp {
 }
 
 /// An operator as others see her: the data of `operator.state`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = OperatorState)]
 pub struct StateView {
     /// The person's record.

@@ -94,7 +94,15 @@ impl Store {
     /// # Errors
     /// The store cannot be written.
     pub async fn record_audit(&self, entry: &AuditEntry) -> Result<(), StoreError> {
-        each!(self, db => db.record_audit(entry).await)
+        each!(self, db => db.record_audit(entry, false).await)
+    }
+
+    /// Adds an entry unless it is there: after a try of which nobody knows what became of it.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub async fn record_audit_again(&self, entry: &AuditEntry) -> Result<(), StoreError> {
+        each!(self, db => db.record_audit(entry, true).await)
     }
 
     /// Entries, newest first; at most [`AUDIT_PAGE_MAX`], and older than `before` where that is given.

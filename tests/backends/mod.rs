@@ -71,16 +71,24 @@ impl Backends {
         let answers = BufReader::new(child.stdout.take().expect("piped above"));
         let mut shell = Shell { child, orders, answers };
         shell.expect("ready");
-        let text =
-            std::fs::read_to_string(run_dir.join("backends.env")).expect("up.sh writes it before ready");
-        let facts: HashMap<_, _> = text.lines().filter_map(|line| line.split_once('=')).collect();
-        let fact = |name: &str| facts[name].to_owned();
         Self {
             shell: Mutex::new(shell),
-            redis_port: fact("REDIS_PORT"),
-            postgres_port: fact("POSTGRES_PORT"),
+            redis_port: fact(&run_dir, "REDIS_PORT"),
+            postgres_port: fact(&run_dir, "POSTGRES_PORT"),
             run_dir,
         }
+    }
+
+    /// Starts a Sentinel that knows this Redis as the master `cti`; its address.
+    pub fn start_sentinel(&self) -> String {
+        self.say("start sentinel", "ready");
+        format!("redis://127.0.0.1:{}", fact(&self.run_dir, "SENTINEL_PORT"))
+    }
+
+    /// Starts a Redis Cluster of one node; its address.
+    pub fn start_cluster(&self) -> String {
+        self.say("start cluster", "ready");
+        format!("redis://127.0.0.1:{}", fact(&self.run_dir, "CLUSTER_PORT"))
     }
 
     /// Where Redis listens.
@@ -125,11 +133,21 @@ impl Backends {
             Server::Redis => "redis",
             Server::Postgres => "postgres",
         };
+        self.say(&format!("{order} {server}"), answer);
+    }
+
+    fn say(&self, order: &str, answer: &str) {
         let mut shell = self.shell.lock().unwrap();
         let orders = shell.orders.as_mut().expect("taken only when it is dropped");
-        writeln!(orders, "{order} {server}").expect("the shell reads orders");
+        writeln!(orders, "{order}").expect("the shell reads orders");
         shell.expect(answer);
     }
+}
+
+fn fact(run_dir: &Path, name: &str) -> String {
+    let text = std::fs::read_to_string(run_dir.join("backends.env")).expect("up.sh writes it before ready");
+    let facts: HashMap<_, _> = text.lines().filter_map(|line| line.split_once('=')).collect();
+    facts[name].to_owned()
 }
 
 impl Shell {

@@ -2,9 +2,11 @@
 # Starts a private Redis and a private PostgreSQL on free loopback ports, writes RUN_DIR/backends.env, prints
 # "ready", and keeps both until its standard input ends, which also comes when the process at the other end dies.
 # That process can order "stop redis", "kill redis" and "start redis" (or postgres), one a line; the answers are
-# "stopped" and "ready".
+# "stopped" and "ready". "start sentinel" and "start cluster" start one more process each, a Sentinel that knows the
+# Redis as the master "cti", and a Redis Cluster of one node; the answer is "ready" and its port is in backends.env.
 #
 #   up.sh RUN_DIR
+#   up.sh --install    only installs what it needs, where it may
 #
 # Invariant: neither server outlives this script, not even when it is killed with -9 (each asks the kernel to be
 # killed with its parent), and neither listens anywhere but on 127.0.0.1.
@@ -17,12 +19,12 @@ readonly START_SECONDS_MAX=60
 readonly ROLE=toritsugi
 
 RUN_DIR="$1"
-REDIS_PID="" POSTGRES_PID="" REDIS_PORT="" POSTGRES_PORT="" BIN="" AS=()
+REDIS_PID="" POSTGRES_PID="" SENTINEL_PID="" CLUSTER_PID="" SENTINEL_PORT="" CLUSTER_PORT="" REDIS_PORT="" POSTGRES_PORT="" BIN="" AS=()
 
 # Debian keeps PostgreSQL's programs apart from PATH, one directory a version.
 find_postgres() {
   local found
-  found="$(command -v initdb || ls -d /usr/lib/postgresql/*/bin/initdb 2> /dev/null | sort -V | tail -n 1)"
+  found="$(command -v initdb || find /usr/lib/postgresql -path '*/bin/initdb' 2> /dev/null | sort -V | tail -n 1)"
   [[ -n "$found" ]] && BIN="$(dirname "$(readlink -f "$found")")"
 }
 
@@ -86,6 +88,27 @@ start_postgres() {
   until_it "$POSTGRES_PID" "$BIN/pg_isready" -q -h 127.0.0.1 -p "$POSTGRES_PORT" -d postgres
 }
 
+start_sentinel() {
+  SENTINEL_PORT="$(free_port)"
+  printf 'port %s\nbind 127.0.0.1\ndir %s\nsentinel monitor cti 127.0.0.1 %s 1\n' \
+    "$SENTINEL_PORT" "$RUN_DIR/redis" "$REDIS_PORT" > "$RUN_DIR/sentinel.conf"
+  setpriv --pdeathsig KILL redis-server "$RUN_DIR/sentinel.conf" --sentinel < /dev/null >> "$RUN_DIR/redis.log" 2>&1 &
+  SENTINEL_PID=$!
+  until_it "$SENTINEL_PID" redis-cli -p "$SENTINEL_PORT" sentinel get-master-addr-by-name cti
+}
+
+cluster_is_whole() { redis-cli -p "$CLUSTER_PORT" cluster info | grep -q cluster_state:ok; }
+
+start_cluster() {
+  CLUSTER_PORT="$(free_port)"
+  mkdir -p "$RUN_DIR/cluster"
+  setpriv --pdeathsig KILL redis-server --bind 127.0.0.1 --port "$CLUSTER_PORT" --dir "$RUN_DIR/cluster" --save "" \
+    --cluster-enabled yes < /dev/null >> "$RUN_DIR/redis.log" 2>&1 &
+  CLUSTER_PID=$!
+  until_it "$CLUSTER_PID" redis-cli -p "$CLUSTER_PORT" cluster addslotsrange 0 16383
+  until_it "$CLUSTER_PID" cluster_is_whole
+}
+
 end() {
   local pid="$1" signal="$2"
   [[ -n "$pid" ]] || return 0
@@ -95,12 +118,15 @@ end() {
 
 stop_all() {
   end "$REDIS_PID" KILL
+  end "$SENTINEL_PID" KILL
+  end "$CLUSTER_PID" KILL
   end "$POSTGRES_PID" QUIT
   rm -rf -- "$RUN_DIR"
 }
 
 write_env() {
-  printf 'REDIS_PORT=%s\nPOSTGRES_PORT=%s\n' "$REDIS_PORT" "$POSTGRES_PORT" > "$RUN_DIR/backends.env"
+  printf '%s=%s\n' REDIS_PORT "$REDIS_PORT" POSTGRES_PORT "$POSTGRES_PORT" SENTINEL_PORT "$SENTINEL_PORT" \
+    CLUSTER_PORT "$CLUSTER_PORT" > "$RUN_DIR/backends.env"
 }
 
 first_start() {
@@ -127,8 +153,13 @@ first_start() {
   write_env
 }
 
-need setpriv util-linux awk mawk
-install
+need setpriv util-linux flock util-linux awk mawk
+# Several test binaries may come at once.
+(
+  flock 8
+  install
+) 8> "${TMPDIR:-/tmp}/toritsugi-backends-install.lock"
+[[ "$RUN_DIR" != --install ]] || exit 0
 [[ -n "$BIN" ]] || find_postgres || die "PostgreSQL's programs are not where Debian puts them"
 trap stop_all EXIT
 first_start
@@ -140,6 +171,11 @@ while read -r order; do
     "start redis") start_redis || die "redis-server does not start again"; echo ready ;;
     "stop postgres" | "kill postgres") end "$POSTGRES_PID" QUIT; POSTGRES_PID=""; echo stopped ;;
     "start postgres") start_postgres || die "postgres does not start again"; echo ready ;;
+    "start sentinel" | "start cluster")
+      "${order/ /_}" || die "redis-server does not $order"
+      write_env
+      echo ready
+      ;;
     *) break ;;
   esac
 done

@@ -7,6 +7,9 @@ mod lab;
 #[path = "../desk/mod.rs"]
 mod desk;
 
+#[path = "../backends/mod.rs"]
+mod backends;
+
 mod crowd;
 mod desk_phone;
 mod dialplan;
@@ -15,6 +18,7 @@ mod link;
 mod operator_states;
 mod pop;
 mod service;
+mod several;
 mod supervised;
 mod supervision;
 mod supervision_cli;

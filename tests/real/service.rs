@@ -180,6 +180,15 @@ async fn serve(config: Config, address: SocketAddr) -> (SocketAddr, Cancellation
 }
 
 fn config(lab: &Lab, database: &std::path::Path, settings: &[(&str, &str)]) -> Config {
+    Config::from_layers(None, environment(lab, database, settings)).unwrap()
+}
+
+/// How a daemon beside the lab's PBX is set up, as the environment of its process.
+pub(crate) fn environment(
+    lab: &Lab,
+    database: &std::path::Path,
+    settings: &[(&str, &str)],
+) -> Vec<(String, String)> {
     let access = lab.manager_access();
     let set = |key: &str, value: &str| (format!("TORITSUGI__{key}"), value.to_owned());
     let environment = [
@@ -197,13 +206,13 @@ fn config(lab: &Lab, database: &std::path::Path, settings: &[(&str, &str)]) -> C
         set("GATEWAY__SECURE_COOKIE", "false"),
     ];
     let given = settings.iter().map(|(key, value)| set(key, value));
-    Config::from_layers(None, environment.into_iter().chain(given)).unwrap()
+    environment.into_iter().chain(given).collect()
 }
 
 /// The sample records and everybody's tokens.
-async fn furnish(config: &Config) -> Vec<(String, String)> {
+pub(crate) async fn furnish(config: &Config) -> Vec<(String, String)> {
     let now = Timestamp::now();
-    let store = Store::open(&config.store.path).await.unwrap();
+    let store = Store::open_at(&config.store.location().unwrap()).await.unwrap();
     let directory = Directory::load(store.clone(), DirectoryOptions::default()).await.unwrap();
     for (kind, file) in [
         (ImportKind::Accounts, "accounts.csv"),

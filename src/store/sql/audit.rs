@@ -28,20 +28,29 @@ const ENTRIES: &str = "
     ORDER BY position DESC LIMIT $13";
 
 impl Backend {
-    pub(in crate::store) async fn record_audit(&self, entry: &AuditEntry) -> Result<(), StoreError> {
-        sqlx::query(
+    pub(in crate::store) async fn record_audit(
+        &self,
+        entry: &AuditEntry,
+        again: bool,
+    ) -> Result<(), StoreError> {
+        let insert = if again {
             "INSERT INTO audit (at_ms, actor_id, actor, action, subject, call_id, details_json)
-             VALUES ($1, $2, $3, $4, $5, $6, $7)",
-        )
-        .bind(to_ms(entry.at))
-        .bind(entry.actor)
-        .bind(&entry.actor_name)
-        .bind(&entry.action)
-        .bind(&entry.subject)
-        .bind(entry.call)
-        .bind(entry.details.to_string())
-        .execute(self.writer())
-        .await?;
+             SELECT $1, $2, $3, $4, $5, $6, $7 WHERE NOT EXISTS (SELECT 1 FROM audit
+                WHERE at_ms = $1 AND actor = $3 AND action = $4 AND subject = $5 AND details_json = $7)"
+        } else {
+            "INSERT INTO audit (at_ms, actor_id, actor, action, subject, call_id, details_json)
+             VALUES ($1, $2, $3, $4, $5, $6, $7)"
+        };
+        sqlx::query(insert)
+            .bind(to_ms(entry.at))
+            .bind(entry.actor)
+            .bind(&entry.actor_name)
+            .bind(&entry.action)
+            .bind(&entry.subject)
+            .bind(entry.call)
+            .bind(entry.details.to_string())
+            .execute(self.writer())
+            .await?;
         Ok(())
     }
 
@@ -183,6 +192,17 @@ mod tests {
             assert_eq!(seconds, expected, "{filter:?}");
             assert_eq!(found.next, None);
         }
+    }
+
+    #[tokio::test]
+    async fn an_entry_that_is_there_is_not_added_again() {
+        let (_keeps, store) = filled().await;
+        let all = |page: AuditPage| page.items.len();
+        let before = all(store.audit(&AuditFilter::default(), None, 100).await.unwrap());
+        store.record_audit_again(&entry(0, ITO, "supervision.started", "1001")).await.unwrap();
+        assert_eq!(all(store.audit(&AuditFilter::default(), None, 100).await.unwrap()), before);
+        store.record_audit_again(&entry(8, ITO, "supervision.started", "1001")).await.unwrap();
+        assert_eq!(all(store.audit(&AuditFilter::default(), None, 100).await.unwrap()), before + 1);
     }
 
     #[tokio::test]

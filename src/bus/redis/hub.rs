@@ -1,0 +1,393 @@
+//! The meeting point of what this daemon tells, what Redis brings, and who listens here.
+//!
+//! Invariant: [`Hub::publish`] takes one short lock and never waits; desktops see events in the common order, but
+//! for those of our own PBX while Redis is away, which say so ([`Event::after`]) and are put into their place later.
+//!
+//! [`Event::after`]: crate::bus::event::Event
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use tokio::sync::{Notify, watch};
+
+use super::outbox::{Head, Outbox, Pending, Role};
+use super::shadow::{Inherited, Takeover};
+use super::wire;
+use crate::announce;
+use crate::bus::event::{Body, Change, Draft};
+use crate::bus::id::{EventId, StreamToken};
+use crate::bus::log::Logbook;
+use crate::bus::memory::{Arrival, Log, Start};
+use crate::bus::state::PbxStatus;
+use crate::call::view::CallView;
+use crate::ids::PbxId;
+use crate::operator::StateView;
+use crate::store::log::Keep;
+
+/// Place of an entry in the stream, as Redis counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(super) struct Cursor {
+    ms: u64,
+    sequence: u64,
+}
+
+impl Cursor {
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let (ms, sequence) = text.split_once('-')?;
+        Some(Self { ms: ms.parse().ok()?, sequence: sequence.parse().ok()? })
+    }
+}
+
+impl std::fmt::Display for Cursor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}-{}", self.ms, self.sequence)
+    }
+}
+
+/// What a daemon finds in Redis when it comes.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) cursor: Cursor,
+    pub(super) heads: Vec<(PbxId, Head)>,
+    pub(super) links: Vec<PbxStatus>,
+    pub(super) calls: Vec<CallView>,
+    pub(super) operators: Vec<StateView>,
+    /// Oldest first.
+    pub(super) recent: Vec<Arrival>,
+}
+
+#[derive(Debug)]
+pub(in crate::bus) struct Hub {
+    pub(super) pbx: PbxId,
+    log: Arc<Log>,
+    /// Where records of finished calls go, to the store.
+    logbook: Option<Arc<Logbook>>,
+    outbox: Mutex<Outbox>,
+    /// Streams of the other PBXes, to notice that one began anew.
+    streams: Mutex<HashMap<PbxId, StreamToken>>,
+    /// Something waits to be sent.
+    pub(super) wake: Notify,
+    /// This daemon leads from now on.
+    took_over: Notify,
+    /// The state must be read anew.
+    reload: AtomicBool,
+    /// How far the stream was read; `None` until the first load.
+    read: watch::Sender<Option<Cursor>>,
+    /// Whether Redis answers.
+    connected: AtomicBool,
+    /// Whether our own link to the PBX is up.
+    link_up: AtomicBool,
+    last_link: Mutex<Option<Draft>>,
+}
+
+/// What the metrics and `/readyz` say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CommonFigures {
+    /// Whether Redis answers.
+    pub connected: bool,
+    /// Whether this daemon leads for its PBX.
+    pub leads: bool,
+    /// Events that wait for Redis.
+    pub spooled: usize,
+    /// Events that the spool could not hold.
+    pub lost_total: u64,
+}
+
+impl Hub {
+    pub(super) fn new(pbx: PbxId, log: Arc<Log>, logbook: Option<Arc<Logbook>>, generation: u64) -> Self {
+        let beginning = EventId { stream: wire::stream_of(&pbx, generation), position: 0 };
+        log.load(Start { beginning, calls: vec![], links: vec![], operators: vec![], recent: vec![] });
+        Self {
+            pbx,
+            log,
+            logbook,
+            outbox: Mutex::new(Outbox::new(generation)),
+            streams: Mutex::default(),
+            wake: Notify::new(),
+            took_over: Notify::new(),
+            reload: AtomicBool::new(true),
+            read: watch::channel(None).0,
+            connected: AtomicBool::new(false),
+            link_up: AtomicBool::new(false),
+            last_link: Mutex::default(),
+        }
+    }
+
+    /// A panic inside the lock cannot leave half an event: go on with what is there.
+    pub(super) fn outbox(&self) -> MutexGuard<'_, Outbox> {
+        self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn log(&self) -> &Arc<Log> {
+        &self.log
+    }
+
+    /// Tells `drafts`, and has the calls recorded that ended. How live calls stand is in Redis.
+    pub(in crate::bus) fn publish_all(&self, drafts: Vec<Draft>, keeps: Vec<Keep>) -> Vec<EventId> {
+        let ids = drafts.into_iter().map(|draft| self.publish(draft)).collect();
+        if let Some(logbook) = &self.logbook {
+            let finished: Vec<_> =
+                keeps.into_iter().filter(|keep| matches!(keep, Keep::Finished(_))).collect();
+            if !finished.is_empty() {
+                logbook.add(0, &[], 0, finished);
+            }
+        }
+        ids
+    }
+
+    /// Tells `draft`, or notes it where another daemon tells.
+    pub(in crate::bus) fn publish(&self, draft: Draft) -> EventId {
+        if let Change::Pbx { up, .. } = draft.change {
+            self.link_up.store(up, Ordering::Relaxed);
+            *self.last_link.lock().unwrap_or_else(PoisonError::into_inner) = Some(draft.clone());
+        }
+        let mut outbox = self.outbox();
+        match &mut outbox.role {
+            Role::Standby(shadow) => {
+                if matches!(draft.change, Change::Pbx { up: false, .. }) {
+                    shadow.forget();
+                } else {
+                    shadow.note(draft);
+                }
+            }
+            Role::Leader { inherited, .. } => {
+                if inherited.wants(&draft) {
+                    let id = self.push(&mut outbox, draft);
+                    drop(outbox);
+                    self.wake.notify_one();
+                    return id;
+                }
+            }
+        }
+        drop(outbox);
+        self.log.head()
+    }
+
+    fn push(&self, outbox: &mut Outbox, draft: Draft) -> EventId {
+        let body = Arc::new(Body::of(&draft, &self.pbx));
+        let alone = outbox.alone;
+        let pending = outbox.push(draft, body, &self.pbx);
+        if alone {
+            self.deliver_ahead(pending);
+        }
+        pending.id.clone()
+    }
+
+    /// Desktops get it although its place in the common order is not known.
+    fn deliver_ahead(&self, pending: &mut Pending) {
+        pending.after = self.log.last_common();
+        pending.delivered = true;
+        self.log.append(pending.arrival(&self.pbx), false);
+    }
+
+    /// The PBX has listed its channels; `live` are its calls. Gives those that were told before and are over.
+    pub(in crate::bus) fn settled(&self, live: &[CallView], at: Timestamp) -> Vec<Arc<CallView>> {
+        let mut outbox = self.outbox();
+        let Role::Leader { inherited, .. } = &mut outbox.role else { return Vec::new() };
+        let (over, silent) = inherited.settle(live);
+        for (view, operator) in silent {
+            self.push(&mut outbox, announce::rescinded_unseen(&view, operator, at));
+        }
+        for view in &over {
+            self.push(&mut outbox, announce::ended_unseen(view, at));
+        }
+        drop(outbox);
+        self.wake.notify_one();
+        over
+    }
+
+    /// Redis does not answer: what waits is delivered now, and what comes, at once.
+    pub(super) fn go_alone(&self) {
+        let mut outbox = self.outbox();
+        if !outbox.leads() || outbox.alone {
+            return;
+        }
+        outbox.alone = true;
+        for pending in outbox.pending.iter_mut().filter(|pending| !pending.delivered) {
+            self.deliver_ahead(pending);
+        }
+        tracing::warn!("Redis does not answer; this daemon serves its own PBX alone and keeps its events");
+    }
+
+    /// Redis was never there: this daemon leads without a lease until it is.
+    pub(super) fn lead_without_redis(&self) {
+        self.lead(0, None);
+        self.go_alone();
+    }
+
+    /// This daemon leads from now on, after `head`, or in a new generation.
+    pub(super) fn lead(&self, fence: u64, head: Option<Head>) {
+        let (published, link) = self.log.of_pbx(&self.pbx);
+        let mut outbox = self.outbox();
+        let role = Role::Leader { fence, inherited: Inherited::default() };
+        let Role::Standby(shadow) = std::mem::replace(&mut outbox.role, role) else { return };
+        if let Some(head) = head {
+            outbox.continue_after(head);
+        }
+        let Takeover { missing, unknown, inherited } = shadow.take_over(published);
+        let (told, calls) = (missing.len(), unknown.len() + inherited.calls.len());
+        let mut inherited = inherited;
+        // The list that follows says what became of them.
+        inherited.calls.extend(unknown.into_iter().map(|view| (view.id, view)));
+        outbox.role = Role::Leader { fence, inherited };
+        for draft in missing {
+            self.push(&mut outbox, draft);
+        }
+        let own_link = self.last_link.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(draft) = own_link {
+            let up = matches!(draft.change, Change::Pbx { up: true, .. });
+            if link.is_none_or(|link| link.up != up) {
+                self.push(&mut outbox, draft);
+            }
+        }
+        drop(outbox);
+        tracing::info!(pbx = %self.pbx, fence, told, calls, "this daemon leads for its PBX");
+        self.took_over.notify_one();
+        self.wake.notify_one();
+    }
+
+    pub(in crate::bus) async fn taken_over(&self) {
+        self.took_over.notified().await;
+    }
+
+    /// Another daemon leads.
+    pub(super) fn step_down(&self) {
+        let left = self.outbox().step_down();
+        tracing::warn!(pbx = %self.pbx, left, "another daemon leads for this PBX; this one stands by");
+        self.reload.store(true, Ordering::Relaxed);
+    }
+
+    /// The lease is ours again, or at last.
+    pub(super) fn renew(&self, new_fence: u64) {
+        if let Role::Leader { fence, .. } = &mut self.outbox().role {
+            *fence = new_fence;
+        }
+    }
+
+    /// Whether this daemon may try for the lease at once.
+    pub(super) fn is_fit(&self) -> bool {
+        self.link_up.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn wants_reload(&self) -> bool {
+        self.reload.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_connected(&self, connected: bool) {
+        if self.connected.swap(connected, Ordering::Relaxed) != connected {
+            if connected {
+                tracing::info!("Redis answers");
+            } else {
+                tracing::warn!("Redis does not answer");
+            }
+        }
+    }
+
+    pub(super) fn read_up_to(&self) -> watch::Receiver<Option<Cursor>> {
+        self.read.subscribe()
+    }
+
+    pub(super) fn note_read(&self, cursor: Cursor) {
+        self.read.send_replace(Some(cursor));
+    }
+
+    pub(in crate::bus) fn figures(&self) -> CommonFigures {
+        let outbox = self.outbox();
+        CommonFigures {
+            connected: self.connected.load(Ordering::Relaxed),
+            leads: outbox.leads(),
+            spooled: if outbox.alone { outbox.untaken() } else { 0 },
+            lost_total: outbox.lost_total,
+        }
+    }
+
+    /// Takes over the state as Redis has it; desktops come back to it.
+    pub(super) fn load(&self, found: Found) {
+        let outbox = self.outbox();
+        self.reload.store(false, Ordering::Relaxed);
+        let own = wire::stream_of(&self.pbx, outbox.generation);
+        let beginning = found.recent.first().map_or(EventId { stream: own, position: 0 }, |first| EventId {
+            position: 0,
+            ..first.id.clone()
+        });
+        let cursor = found.cursor;
+        *self.streams.lock().unwrap_or_else(PoisonError::into_inner) = found
+            .heads
+            .iter()
+            .map(|(pbx, head)| (pbx.clone(), wire::stream_of(pbx, head.generation)))
+            .collect();
+        let recent = found.recent;
+        let known: HashSet<EventId> = recent.iter().map(|arrival| arrival.id.clone()).collect();
+        let calls = found.calls.into_iter().map(Arc::new).collect();
+        let operators = found.operators.into_iter().map(Arc::new).collect();
+        self.log.load(Start { beginning, calls, links: found.links, operators, recent });
+        // What desktops here had and Redis has not, yet.
+        for pending in outbox.pending.iter().filter(|p| p.delivered && !known.contains(&p.id)) {
+            self.log.append(pending.arrival(&self.pbx), false);
+        }
+        drop(outbox);
+        self.note_read(cursor);
+    }
+
+    /// An event in the common order.
+    pub(super) fn arrived(&self, arrival: Arrival) {
+        if arrival.pbx == self.pbx {
+            let mut outbox = self.outbox();
+            if let Some(own) = outbox.read_back(&arrival.id) {
+                if own.delivered {
+                    self.log.settle(&own.id);
+                } else {
+                    self.log.append(own.arrival(&self.pbx), true);
+                }
+                return;
+            }
+            if let Role::Standby(shadow) = &mut outbox.role {
+                shadow.told(arrival.body.kind, &arrival.change);
+            }
+        }
+        if self.log.has(&arrival.id) {
+            return;
+        }
+        self.notice_new_stream(&arrival);
+        self.log.append(arrival, true);
+    }
+
+    /// A PBX whose daemon began a new generation: what is shown of it must be read anew.
+    fn notice_new_stream(&self, arrival: &Arrival) {
+        let own = arrival.pbx == self.pbx && self.outbox().leads();
+        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = streams.insert(arrival.pbx.clone(), arrival.id.stream.clone());
+        if known.is_some_and(|known| known != arrival.id.stream) && !own {
+            self.reload.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the leader's spool was emptied: from now on the common order is waited for again.
+    pub(super) fn rejoin_if_drained(&self) {
+        let mut outbox = self.outbox();
+        if outbox.alone && outbox.untaken() == 0 {
+            outbox.alone = false;
+            tracing::info!("all events that were kept are in Redis");
+        }
+    }
+
+    /// From where on the line continues what Redis has, when `head` is all it has; `None` where another leads.
+    pub(super) fn begin(&self, head: Option<Head>, at: Timestamp) -> Option<(u64, Head)> {
+        let mut outbox = self.outbox();
+        let Role::Leader { fence, .. } = outbox.role else { return None };
+        if outbox.lost || head.is_some_and(|head| head.generation == outbox.generation) {
+            for pending in outbox.pending.iter_mut().filter(|pending| !pending.delivered) {
+                self.deliver_ahead(pending);
+            }
+            outbox.begin_generation(u64::try_from(at.as_millisecond()).unwrap_or(0));
+        }
+        Some((fence, outbox.put_all_in_line()))
+    }
+
+    /// What was told here of our PBX.
+    pub(super) fn own_state(&self) -> (Vec<Arc<CallView>>, Option<PbxStatus>) {
+        self.log.of_pbx(&self.pbx)
+    }
+}

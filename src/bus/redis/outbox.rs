@@ -1,0 +1,242 @@
+//! What this daemon has to tell and Redis has not taken yet; and whether it may tell at all.
+//!
+//! | role | an event of our PBX | goes to |
+//! |---|---|---|
+//! | standby | is noted in the shadow | leading, when the lease is ours |
+//! | leading, Redis answers | waits until it was read back in the common order, then is delivered | alone, standby |
+//! | leading, alone (Redis is away) | is delivered at once and spooled | leading, when the spool was taken; standby, when another leads |
+//!
+//! Invariant: ids are given in order and without a gap within a generation; an event leaves only when it was read
+//! back, so whatever Redis forgets in a crash is sent again, and Redis takes each position once. The spool has
+//! limits: beyond them the oldest go, and a new generation begins, which makes every desktop take a snapshot.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::shadow::{Inherited, Shadow};
+use super::wire;
+use crate::bus::event::{Audience, Body, Change, Draft};
+use crate::bus::id::EventId;
+use crate::bus::memory::Arrival;
+use crate::ids::PbxId;
+
+/// Most events that wait for Redis.
+pub const SPOOL_EVENTS_MAX: usize = 200_000;
+/// Most bytes of events that wait for Redis.
+pub const SPOOL_BYTES_MAX: usize = 128 * 1024 * 1024;
+/// Events that were read back lately, for a Redis that forgets the last second in a crash.
+const CONFIRMED_EVENTS_KEPT: usize = 4096;
+/// Most events of one step.
+pub(super) const BATCH_EVENTS_MAX: usize = 256;
+
+/// Place of the last event in the stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Head {
+    pub(super) generation: u64,
+    pub(super) position: u64,
+}
+
+impl Head {
+    /// Reads `generation-position`.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let (generation, position) = text.split_once('-')?;
+        Some(Self { generation: generation.parse().ok()?, position: position.parse().ok()? })
+    }
+}
+
+/// Whether this daemon tells of its PBX.
+#[derive(Debug)]
+pub(super) enum Role {
+    /// Another daemon does, or it is not decided.
+    Standby(Shadow),
+    /// This one does, with the fencing token of its lease (0: without one, since Redis was never there).
+    Leader { fence: u64, inherited: Inherited },
+}
+
+/// An event on its way.
+#[derive(Debug, Clone)]
+pub(super) struct Pending {
+    pub(super) id: EventId,
+    pub(super) audience: Audience,
+    pub(super) change: Change,
+    pub(super) body: Arc<Body>,
+    pub(super) after: Option<EventId>,
+    /// Desktops have it.
+    pub(super) delivered: bool,
+    /// Redis has taken it.
+    pub(super) taken: bool,
+    bytes: usize,
+}
+
+impl Pending {
+    pub(super) fn arrival(&self, pbx: &PbxId) -> Arrival {
+        Arrival {
+            id: self.id.clone(),
+            pbx: pbx.clone(),
+            audience: self.audience.clone(),
+            change: self.change.clone(),
+            body: Arc::clone(&self.body),
+            after: self.after.clone(),
+        }
+    }
+}
+
+/// The sending side. One lock guards it; nothing in it waits.
+#[derive(Debug)]
+pub(super) struct Outbox {
+    pub(super) role: Role,
+    pub(super) generation: u64,
+    next: u64,
+    pub(super) pending: VecDeque<Pending>,
+    confirmed: VecDeque<Pending>,
+    pub(super) bytes: usize,
+    /// Whether events are delivered without waiting for Redis.
+    pub(super) alone: bool,
+    /// Events that the spool could not hold since the generation began.
+    pub(super) lost: bool,
+    pub(super) lost_total: u64,
+}
+
+impl Outbox {
+    pub(super) fn new(generation: u64) -> Self {
+        Self {
+            role: Role::Standby(Shadow::default()),
+            generation,
+            next: 1,
+            pending: VecDeque::new(),
+            confirmed: VecDeque::new(),
+            bytes: 0,
+            alone: false,
+            lost: false,
+            lost_total: 0,
+        }
+    }
+
+    pub(super) fn leads(&self) -> bool {
+        matches!(self.role, Role::Leader { .. })
+    }
+
+    pub(super) fn head(&self) -> Head {
+        Head { generation: self.generation, position: self.next - 1 }
+    }
+
+    /// Goes on after `head`.
+    pub(super) fn continue_after(&mut self, head: Head) {
+        self.generation = head.generation;
+        self.next = head.position + 1;
+    }
+
+    /// Gives the event its id and puts it into the line.
+    pub(super) fn push(&mut self, draft: Draft, body: Arc<Body>, pbx: &PbxId) -> &mut Pending {
+        let id = EventId { stream: wire::stream_of(pbx, self.generation), position: self.next };
+        self.next += 1;
+        let bytes = body.json.len();
+        self.bytes += bytes;
+        self.pending.push_back(Pending {
+            id,
+            audience: draft.audience,
+            change: draft.change,
+            body,
+            after: None,
+            delivered: false,
+            taken: false,
+            bytes,
+        });
+        while self.pending.len() > 1
+            && (self.pending.len() > SPOOL_EVENTS_MAX || self.bytes > SPOOL_BYTES_MAX)
+        {
+            let Some(oldest) = self.pending.pop_front() else { break };
+            self.bytes -= oldest.bytes;
+            self.lost = true;
+            self.lost_total += 1;
+        }
+        let last = self.pending.len() - 1;
+        &mut self.pending[last]
+    }
+
+    /// Positions and events that Redis has not taken, oldest first.
+    pub(super) fn batch(&self) -> Vec<Pending> {
+        self.pending.iter().filter(|p| !p.taken).take(BATCH_EVENTS_MAX).cloned().collect()
+    }
+
+    pub(super) fn untaken(&self) -> usize {
+        // Those that were taken stand in front.
+        self.pending.len() - self.pending.partition_point(|p| p.taken)
+    }
+
+    /// Redis has everything up to this position.
+    pub(super) fn taken_up_to(&mut self, position: u64) {
+        for pending in self.pending.iter_mut().take_while(|p| p.id.position <= position) {
+            pending.taken = true;
+        }
+    }
+
+    /// After a reconnect: what Redis has. Puts in line again what it had taken and no longer has; false when some of
+    /// that is gone here too.
+    pub(super) fn redis_has(&mut self, position: u64) -> bool {
+        while let Some(last) = self.confirmed.back() {
+            if last.id.position <= position {
+                break;
+            }
+            let Some(last) = self.confirmed.pop_back() else { break };
+            self.bytes += last.bytes;
+            self.pending.push_front(last);
+        }
+        for pending in &mut self.pending {
+            pending.taken = pending.id.position <= position;
+        }
+        let first_needed = position + 1;
+        self.pending.iter().find(|p| !p.taken).is_none_or(|p| p.id.position == first_needed)
+            && (first_needed == self.next || self.pending.iter().any(|p| p.id.position == first_needed))
+    }
+
+    /// An event of ours was read back in the common order.
+    pub(super) fn read_back(&mut self, id: &EventId) -> Option<Pending> {
+        if self.pending.front().is_none_or(|front| front.id != *id) {
+            return None;
+        }
+        let mut found = self.pending.pop_front()?;
+        self.bytes -= found.bytes;
+        let was = found.clone();
+        found.taken = true;
+        found.delivered = true;
+        self.confirmed.push_back(found);
+        if self.confirmed.len() > CONFIRMED_EVENTS_KEPT {
+            self.confirmed.pop_front();
+        }
+        Some(was)
+    }
+
+    /// Begins a new generation. What waits was delivered here; the others will read the state it led to.
+    pub(super) fn begin_generation(&mut self, generation: u64) {
+        self.generation = generation.max(self.generation + 1);
+        self.next = 1;
+        self.pending.clear();
+        self.confirmed.clear();
+        self.bytes = 0;
+        self.lost = false;
+    }
+
+    /// Redis has nothing of the line: all of it is to be sent. Gives the place before its first event.
+    pub(super) fn put_all_in_line(&mut self) -> Head {
+        for pending in &mut self.pending {
+            pending.taken = false;
+        }
+        match self.pending.front() {
+            Some(first) => Head { generation: self.generation, position: first.id.position - 1 },
+            None => self.head(),
+        }
+    }
+
+    /// Another leads: what was not told is told by the other.
+    pub(super) fn step_down(&mut self) -> usize {
+        let left = self.pending.len();
+        self.pending.clear();
+        self.confirmed.clear();
+        self.bytes = 0;
+        self.alone = false;
+        self.lost = false;
+        self.role = Role::Standby(Shadow::default());
+        left
+    }
+}

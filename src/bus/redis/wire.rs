@@ -1,0 +1,131 @@
+//! An event on its way through Redis, and back.
+//!
+//! Invariant: what another daemon reads is what the first one told: the body is carried as it was serialised. An
+//! entry of a later version (an unknown kind, another shape) is left out, never a reason to stop.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use crate::bus::event::{Audience, Body, Change, EventKind};
+use crate::bus::id::{EventId, StreamToken};
+use crate::bus::memory::Arrival;
+use crate::bus::state::PbxStatus;
+use crate::ids::{CallId, PbxId};
+
+/// Positions of this PBX's events in this generation are in this stream. The same in every daemon.
+pub(super) fn stream_of(pbx: &PbxId, generation: u64) -> StreamToken {
+    // FNV-1a: short, and the same everywhere.
+    let hash = pbx
+        .as_str()
+        .bytes()
+        .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    StreamToken::from_words(&format!("{hash:08x}"), generation)
+}
+
+/// What an event changes, as the scripts know it: a letter, a field and a value.
+pub(super) fn change_words(change: &Change, pbx: &PbxId) -> (&'static str, String, String) {
+    match change {
+        Change::None => ("n", String::new(), String::new()),
+        Change::Call(view) => ("c", view.id.to_string(), json(&**view)),
+        Change::CallGone(call) => ("g", call.to_string(), String::new()),
+        Change::Operator(view) => ("o", view.id.to_string(), json(&**view)),
+        Change::Pbx { up, since } => {
+            ("l", String::new(), json(&PbxStatus { id: pbx.clone(), up: *up, since: *since }))
+        }
+    }
+}
+
+/// JSON of one of our own types, which always serialise.
+pub(super) fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+#[derive(Deserialize)]
+struct BodyHead<'a> {
+    #[serde(borrow)]
+    kind: std::borrow::Cow<'a, str>,
+    at: Timestamp,
+    call: Option<CallId>,
+}
+
+/// Reads an entry's fields.
+pub(super) fn read(mut fields: HashMap<String, String>) -> Option<Arrival> {
+    let mut take = |key: &str| fields.remove(key);
+    let pbx = PbxId::parse(&take("p")?).ok()?;
+    let id = EventId::parse(&take("i")?).ok()?;
+    let after = take("a").and_then(|text| EventId::parse(&text).ok());
+    let audience: Audience = serde_json::from_str(&take("w")?).ok()?;
+    let json = take("b")?;
+    let head: BodyHead<'_> = serde_json::from_str(&json).ok()?;
+    let (kind, at, call) = (EventKind::parse(&head.kind)?, head.at, head.call);
+    let value = take("v")?;
+    let change = match take("k")?.as_str() {
+        "c" => Change::Call(Arc::new(serde_json::from_str(&value).ok()?)),
+        "g" => Change::CallGone(take("f")?.parse_call()?),
+        "o" => Change::Operator(Arc::new(serde_json::from_str(&value).ok()?)),
+        "l" => {
+            let link: PbxStatus = serde_json::from_str(&value).ok()?;
+            Change::Pbx { up: link.up, since: link.since }
+        }
+        _ => Change::None,
+    };
+    let body = Arc::new(Body { kind, at, call, json });
+    Some(Arrival { id, pbx, audience, change, body, after })
+}
+
+trait ParseCall {
+    fn parse_call(&self) -> Option<CallId>;
+}
+
+impl ParseCall for String {
+    fn parse_call(&self) -> Option<CallId> {
+        CallId::parse(self).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bus::event::Draft;
+
+    #[test]
+    fn an_event_comes_out_of_redis_as_it_went_in() {
+        let pbx = PbxId::parse("osaka-1").unwrap();
+        let draft = Draft {
+            kind: EventKind::PbxUp,
+            at: Timestamp::from_millisecond(1_700_000_000_123).unwrap(),
+            call: None,
+            audience: Audience::All,
+            data: serde_json::json!({"name": "田中\r\n"}),
+            change: Change::Pbx { up: true, since: Timestamp::from_millisecond(5).unwrap() },
+        };
+        let body = Body::of(&draft, &pbx);
+        let (k, f, v) = change_words(&draft.change, &pbx);
+        let id = EventId { stream: stream_of(&pbx, 7), position: 3 };
+        let fields = [
+            ("p", pbx.to_string()),
+            ("i", id.to_string()),
+            ("a", String::new()),
+            ("w", json(&draft.audience)),
+            ("b", body.json.clone()),
+            ("k", k.to_owned()),
+            ("f", f),
+            ("v", v),
+        ];
+        let read = read(fields.into_iter().map(|(k, v)| (k.to_owned(), v)).collect()).unwrap();
+        assert_eq!((read.id, read.pbx, read.audience, read.after), (id, pbx, draft.audience, None));
+        assert_eq!((read.body.json.as_str(), read.body.at), (body.json.as_str(), draft.at));
+        assert!(matches!(read.change, Change::Pbx { up: true, .. }));
+    }
+
+    #[test]
+    fn streams_of_pbxes_and_generations_differ() {
+        let (a, b) = (PbxId::parse("osaka-1").unwrap(), PbxId::parse("osaka-2").unwrap());
+        assert_ne!(stream_of(&a, 1), stream_of(&b, 1));
+        assert_ne!(stream_of(&a, 1), stream_of(&a, 2));
+        assert_eq!(stream_of(&a, 1), stream_of(&a, 1));
+    }
+}
