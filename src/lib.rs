@@ -24,7 +24,8 @@
 //! 5. [`command`] is the way back: who may do what is decided next to the call, and an order to the PBX is proven
 //!    by an event, never by its reply.
 //! 6. [`pop`] asks for proof that it was shown; [`transfer`] stands beside the model: it passes callers on and follows what the targets really do.
-//! 7. [`daemon`] owns the tasks, the clock and the one loop that connects all of it.
+//! 7. [`webhook`] posts the same events to other systems, out of an outbox in the store.
+//! 8. [`daemon`] owns the tasks, the clock and the one loop that connects all of it.
 //!
 //! # What holds everywhere
 //! - **The core is pure.** [`call`] and the machines beside it have no async, socket, clock, randomness or log:
@@ -70,6 +71,7 @@ pub mod sip;
 pub mod store;
 pub mod supervision;
 pub mod transfer;
+pub mod webhook;
 pub mod wire;
 
 // The stores' tests run over a private PostgreSQL, too.

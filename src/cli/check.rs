@@ -67,6 +67,7 @@ impl Check {
     pub(super) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
         let config = global.config()?;
         let mut findings = vec![configuration(&config), store(&config.store).await, bus(&config).await];
+        findings.extend(webhooks(&config));
         findings.extend(pbx::findings(&config.pbx, seed).await);
         if self.output.json {
             print_json(&findings)?;
@@ -93,6 +94,18 @@ fn configuration(config: &Config) -> Finding {
         None => "the built-in defaults and the environment; no file".into(),
     };
     Finding::ok("configuration", detail)
+}
+
+/// Nothing is said where there are none.
+fn webhooks(config: &Config) -> Option<Finding> {
+    match config.webhooks() {
+        Ok(settings) if settings.receivers.is_empty() => None,
+        Ok(settings) => {
+            let names: Vec<&str> = settings.receivers.iter().map(|receiver| receiver.name.as_str()).collect();
+            Some(Finding::ok("webhooks", names.join(", ")))
+        }
+        Err(error) => Some(Finding::failed("webhooks", error.to_string())),
+    }
 }
 
 async fn store(config: &StoreConfig) -> Finding {

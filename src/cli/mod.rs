@@ -38,6 +38,7 @@ mod supervise;
 mod terminal;
 mod transfer;
 mod user;
+mod webhooks;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -119,6 +120,8 @@ enum Command {
     Import(import::Import),
     /// Add, list and revoke people and their tokens.
     User(user::User),
+    /// List the events that other systems have not taken, or send them again.
+    Webhooks(webhooks::Webhooks),
     /// Run a recorded manager transcript through the call model and print what it makes of it.
     Replay(replay::Replay),
     /// Follow the events and print each pop as an operator would see it.
@@ -168,6 +171,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Transfer(command) => command.run().await,
         Command::Import(command) => command.run(global).await,
         Command::User(command) => command.run(global).await,
+        Command::Webhooks(command) => command.run().await,
         Command::Replay(command) => command.run(global),
         Command::Demo(command) => command.run().await,
         Command::Health(command) => command.run(global).await,

@@ -27,7 +27,13 @@ const ENV_PREFIX: &str = "TORITSUGI__";
 /// How messages call the first layer.
 const DEFAULT_ORIGIN: &str = "default.toml (built in)";
 /// Tables whose keys the installation chooses.
-const FREE_TABLES: [&str; 1] = ["directory.default_accounts"];
+const FREE_TABLES: [&str; 5] = [
+    "directory.default_accounts",
+    "webhooks.urls",
+    "webhooks.secret_files",
+    "webhooks.kinds",
+    "webhooks.secrets",
+];
 /// Keys whose relative paths start at the file that names them.
 const PATH_KEYS: [&str; 6] = [
     "pbx.event_secret_file",
@@ -40,6 +46,10 @@ const PATH_KEYS: [&str; 6] = [
 /// Secrets, which only the environment may hold.
 const SECRET_KEYS: [&str; 4] =
     ["pbx.event_secret", "pbx.action_secret", "store.password", "bus.redis_password"];
+/// Tables by names that the installation chooses: of lists, of paths, of secrets.
+const LIST_TABLE: &str = "webhooks.kinds.";
+const PATH_TABLE: &str = "webhooks.secret_files.";
+const SECRET_TABLE: &str = "webhooks.secrets.";
 
 impl Config {
     /// The configuration of this process: the file given, else the one [`CONFIG_ENV`] names, else
@@ -107,7 +117,7 @@ impl Layers {
         })?;
         for (key, value) in leaves(table) {
             let value = match value {
-                Value::String(path) if PATH_KEYS.contains(&key.as_str()) && !path.is_empty() => {
+                Value::String(path) if is_path(&key) && !path.is_empty() => {
                     let directory = file.parent().unwrap_or(Path::new(""));
                     Value::String(directory.join(path).to_string_lossy().into_owned())
                 }
@@ -125,7 +135,7 @@ impl Layers {
         for (name, text) in environment {
             let Some(rest) = name.strip_prefix(ENV_PREFIX) else { continue };
             let key = self.key_of_variable(rest);
-            if SECRET_KEYS.contains(&key.as_str()) {
+            if SECRET_KEYS.contains(&key.as_str()) || key.starts_with(SECRET_TABLE) {
                 self.secrets.insert(key, Secret::new(text));
                 continue;
             }
@@ -134,6 +144,7 @@ impl Layers {
                 Some(Value::Integer(_)) => text.trim().parse().map_or(Value::String(text), Value::Integer),
                 Some(Value::Boolean(_)) => text.trim().parse().map_or(Value::String(text), Value::Boolean),
                 Some(Value::Array(_)) => list(&text),
+                None if key.starts_with(LIST_TABLE) => list(&text),
                 _ => Value::String(text),
             };
             self.lay(&origin, &key, value)?;
@@ -205,6 +216,10 @@ impl Layers {
                     key: one_line(&key),
                 }
             })?;
+        let named = |(key, secret): (&String, &Secret)| {
+            Some((key.strip_prefix(SECRET_TABLE)?.into(), secret.clone()))
+        };
+        config.webhooks.secrets = self.secrets.iter().filter_map(named).collect();
         config.pbx.event_secret = self.secrets.remove("pbx.event_secret");
         config.pbx.action_secret = self.secrets.remove("pbx.action_secret");
         config.store.password = self.secrets.remove("store.password");
@@ -227,6 +242,10 @@ fn leaves(table: Table) -> Vec<(String, Value)> {
         }
     }
     found
+}
+
+fn is_path(key: &str) -> bool {
+    PATH_KEYS.contains(&key) || key.starts_with(PATH_TABLE)
 }
 
 fn find<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
@@ -335,7 +354,7 @@ mod tests {
         (
             "[pbxx]\nhost = 'x'",
             &[],
-            "/etc/t.toml: pbxx.host: unknown section; there are bus, directory, gateway, log, operators, pbx, pop, retention, store, supervision, transfer",
+            "/etc/t.toml: pbxx.host: unknown section; there are bus, directory, gateway, log, operators, pbx, pop, retention, store, supervision, transfer, webhooks",
         ),
         ("[pbxx]", &[], "/etc/t.toml: pbxx: unknown key"),
         ("pbx = 1", &[], "/etc/t.toml: pbx: is a section"),

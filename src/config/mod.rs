@@ -18,6 +18,7 @@ mod layers;
 mod link;
 mod sections;
 mod values;
+mod webhooks;
 
 pub use choice::{Choice, ChoiceError};
 pub use extension::{ExtensionPattern, ExtensionPatternError};
@@ -25,7 +26,7 @@ pub use layers::{CONFIG_ENV, DEFAULT_FILE, DEFAULT_TOML};
 pub use sections::{
     BusConfig, Config, Credentials, DeletedCustomers, DirectoryConfig, GatewayConfig, LogConfig, LogFormat,
     Login, OperatorsConfig, PbxConfig, PopConfig, RetentionConfig, StoreConfig, SupervisionConfig, TlsConfig,
-    TransferConfig,
+    TransferConfig, WebhooksConfig,
 };
 
 /// Why the configuration cannot be used. Its text is always one line.

@@ -47,6 +47,8 @@ pub struct Config {
     pub operators: OperatorsConfig,
     /// How long records are kept.
     pub retention: RetentionConfig,
+    /// Events for other systems.
+    pub webhooks: WebhooksConfig,
     /// The log.
     pub log: LogConfig,
     /// The file that was read besides `default.toml`, if any; for messages.
@@ -323,6 +325,23 @@ pub enum DeletedCustomers {
     Anonymise,
 }
 
+/// `[webhooks]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WebhooksConfig {
+    /// Whether private and loopback addresses may be posted to.
+    pub allow_private_addresses: bool,
+    /// Where, by the receiver's name.
+    pub(super) urls: BTreeMap<SmolStr, String>,
+    /// The file with each receiver's secret.
+    pub(super) secret_files: BTreeMap<SmolStr, PathBuf>,
+    /// Which events each gets; all, where nothing is said.
+    pub(super) kinds: BTreeMap<SmolStr, Vec<String>>,
+    /// From the environment only.
+    #[serde(skip)]
+    pub(super) secrets: BTreeMap<SmolStr, Secret>,
+}
+
 /// `[log]`
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -419,7 +438,7 @@ fn no_secret(key: &str) -> ConfigError {
 }
 
 /// The first line of `file`.
-fn read_secret(file: &Path, key: &str) -> Result<Secret, ConfigError> {
+pub(super) fn read_secret(file: &Path, key: &str) -> Result<Secret, ConfigError> {
     use std::io::Read;
     let error =
         |reason: String| ConfigError::Key { origin: file.display().to_string(), key: key.into(), reason };

@@ -51,7 +51,7 @@ use crate::pop::{Pops, Waits};
 use crate::store::FinishedCall;
 use crate::store::log::{Keep, LiveCall};
 use crate::supervision::{self, Notify, Remembered, SupervisionId, Supervisions};
-use crate::transfer::{About, Transfers};
+use crate::transfer::{About, TransferView, Transfers};
 
 /// Most look-ups in the store at the same time.
 pub const LOOKUPS_MAX: usize = 256;
@@ -303,7 +303,9 @@ impl Core {
         self.drain_transfers();
         self.drain();
         if let Some(now) = listed_at {
-            self.floor.listed(now);
+            let transfers = &self.transfers;
+            let under_way = |call| transfers.latest_of(call).is_some_and(TransferView::is_under_way);
+            self.floor.listed(now, under_way);
             self.record_unseen(now);
         }
         self.drain_floor();

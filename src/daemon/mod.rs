@@ -53,6 +53,7 @@ use crate::gateway::{self, App, Metrics};
 use crate::operator::{Floor, Members, Presence};
 use crate::pop::Waits;
 use crate::store::{Store, StoreError};
+use crate::webhook;
 
 /// How often accounts that another process changed are read anew.
 pub const DIRECTORY_REFRESH: Duration = Duration::from_secs(2);
@@ -82,6 +83,9 @@ pub enum RunError {
     /// The gateway.
     #[error("the gateway failed")]
     Gateway(#[source] std::io::Error),
+    /// Webhooks cannot be posted.
+    #[error("webhooks cannot be posted")]
+    Webhooks(#[from] webhook::PostError),
     /// No random numbers.
     #[error("the system gives no random numbers")]
     Random,
@@ -135,8 +139,8 @@ pub async fn run_on(
         audit: audit::Audit::new(config.pbx.audit),
         pop_waits: Waits { repeat: config.pop.repeat, report: config.pop.report },
     };
-    let mut floor = Floor::new(config.floor());
-    floor.restore(Timestamp::now(), store.states().await?);
+    let floor = floor_as_left(&config, &store).await?;
+    webhook::start(config.webhooks()?, bus, &store, &metrics, &tasks, &link_shutdown)?;
     let (commands, given) = Commands::channel();
     let core = Core::run(
         parts,
@@ -170,6 +174,13 @@ pub async fn run_on(
     sharing.end().await;
     store.close().await;
     served
+}
+
+/// Operators as they were when the daemon ended.
+async fn floor_as_left(config: &Config, store: &Store) -> Result<Floor, StoreError> {
+    let mut floor = Floor::new(config.floor());
+    floor.restore(Timestamp::now(), store.states().await?);
+    Ok(floor)
 }
 
 /// Waits for what still runs, within [`STOP_MAX`].

@@ -49,6 +49,7 @@ mod throttle;
 mod tokens;
 mod transfers;
 mod users;
+mod webhooks;
 mod websocket;
 
 use std::fmt;

@@ -11,7 +11,7 @@ use utoipa::{Modify, OpenApi, ToSchema};
 
 use super::{
     accounts, audit, calls, contacts, customers, explain, health, history, metrics, operators, session, sse,
-    supervisions, tokens, transfers, users, websocket,
+    supervisions, tokens, transfers, users, webhooks, websocket,
 };
 use crate::bus::EventKind;
 
@@ -61,6 +61,7 @@ fn kinds() -> utoipa::openapi::schema::Object {
         contacts::list, contacts::create, contacts::show, contacts::change, contacts::delete,
         explain::explain, audit::list,
         users::list, users::create, users::show, users::change, users::revoke,
+        webhooks::list, webhooks::retry,
         tokens::list, tokens::create, tokens::revoke,
         health::alive, health::ready, metrics::show,
     ),

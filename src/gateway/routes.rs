@@ -28,7 +28,7 @@ use super::session::SignIns;
 use super::throttle::Throttle;
 use super::{
     App, accounts, audit, auth, calls, contacts, customers, elsewhere, explain, health, history, idempotency,
-    metrics, openapi, operators, session, sse, supervisions, tokens, transfers, users, websocket,
+    metrics, openapi, operators, session, sse, supervisions, tokens, transfers, users, webhooks, websocket,
 };
 
 /// How long a request may take, its body included; the head of a stream's answer, too.
@@ -100,6 +100,8 @@ pub(crate) fn router(gate: Arc<Gate>) -> Router {
         .route("/v1/contacts/{contact}", get(contacts::show).patch(contacts::change).delete(contacts::delete))
         .route("/v1/explain", get(explain::explain))
         .route("/v1/audit", get(audit::list))
+        .route("/v1/webhooks/deliveries", get(webhooks::list))
+        .route("/v1/webhooks/deliveries/{delivery}/retry", post(webhooks::retry))
         .route("/v1/users", get(users::list).post(users::create))
         .route("/v1/users/{user}", get(users::show).patch(users::change).delete(users::revoke))
         .route("/v1/users/{user}/tokens", get(tokens::list).post(tokens::create))

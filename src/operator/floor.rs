@@ -342,11 +342,12 @@ impl Floor {
     }
 
     /// The PBX has told of every call: whoever was with one that is not there was freed meanwhile.
-    pub fn listed(&mut self, now: Timestamp) {
+    /// Whoever waited for a caller whose transfer is not `under_way` (any more, or after a restart) waits no longer.
+    pub fn listed(&mut self, now: Timestamp, under_way: impl Fn(CallId) -> bool) {
         self.listed = true;
         self.compare(now, None, None);
         let calls: BTreeSet<CallId> = self.calls.keys().copied().collect();
-        self.await_no_longer(now, |awaited| !calls.contains(&awaited));
+        self.await_no_longer(now, |awaited| !calls.contains(&awaited) || !under_way(awaited));
     }
 
     fn await_no_longer(&mut self, now: Timestamp, over: impl Fn(CallId) -> bool) {

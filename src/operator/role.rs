@@ -5,7 +5,7 @@
 //! | `FollowCalls`, `AcknowledgePop`, `ReadDirectory`, `EditCustomers` | x | x | x | x |
 //! | `ReadPeople` | x | x | x | x |
 //! | `ReadAudit` (supervisors: of their teams) | | x | | x |
-//! | `EditDirectory`, `ManagePeople` | | | | x |
+//! | `EditDirectory`, `ManagePeople`, `ManageWebhooks` | | | | x |
 //!
 //! Which calls somebody sees is not a permission but a matter of sight: [`super::Viewer`].
 
@@ -48,6 +48,8 @@ pub enum Permission {
     ReadPeople,
     /// Read the audit trail, as far as it concerns one's own team.
     ReadAudit,
+    /// See which events other systems have not taken, and send them again.
+    ManageWebhooks,
     /// See all users; make, change and delete them; give and revoke tokens.
     ManagePeople,
 }
@@ -67,7 +69,9 @@ impl Role {
             | Permission::ReadPeople => true,
             Permission::ControlCalls => self != Self::System,
             Permission::ReadAudit => matches!(self, Self::Supervisor | Self::Admin),
-            Permission::EditDirectory | Permission::ManagePeople => self == Self::Admin,
+            Permission::EditDirectory | Permission::ManagePeople | Permission::ManageWebhooks => {
+                self == Self::Admin
+            }
         }
     }
 

@@ -81,7 +81,7 @@ impl World {
         let roster = roster();
         let home = |user| roster.person(user).and_then(|p| p.extension.clone());
         floor.people(at(0), &roster, home);
-        floor.listed(at(0));
+        floor.listed(at(0), |_| false);
         let mut world = Self { floor, members: Default::default(), over: Vec::new(), told: Vec::new() };
         world.drain();
         world
@@ -326,7 +326,7 @@ fn a_restart_amid_a_call_loses_neither_state_nor_work() {
     // The PBX tells one call after the other; one ended meanwhile.
     w.moves(51, &view(2, &[], Some("1002"), false));
     assert_eq!((w.state(1), w.state(2)), (State::Talking, State::Talking));
-    w.floor.listed(at(52));
+    w.floor.listed(at(52), |_| false);
     w.drain();
     assert_eq!((w.state(1), w.state(2)), (State::WrapUp, State::Talking));
     assert_eq!(w.view(1).wrap_up.unwrap().until, at(82));
@@ -401,7 +401,7 @@ proptest! {
                     w.floor.people(at(now), &all, |user| all.person(user).and_then(|p| p.extension.clone()));
                     w.drain();
                 }
-                Step::Relisted => { w.floor.listed(at(now)); w.drain(); }
+                Step::Relisted => { w.floor.listed(at(now), |_| true); w.drain(); }
             }
             for before in &before {
                 let Some(operator) = w.floor.operator(before.id) else { continue };

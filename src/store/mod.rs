@@ -15,6 +15,7 @@
 //! | [`log`] | the recent events and the live calls, so that a restart loses nothing |
 //! | [`retention`] | what is deleted, and when |
 //! | [`links`] | the links to the PBXes and their gaps |
+//! | [`webhooks`] | events that wait for other systems |
 //! | [`users`] | people, teams and tokens |
 //! | [`error`] | what can go wrong, said to the person who must act |
 //!
@@ -60,6 +61,7 @@ pub mod retention;
 pub mod sqlite;
 mod time;
 pub mod users;
+pub mod webhooks;
 
 use std::path::Path;
 

@@ -27,6 +27,7 @@ mod supervision_transfer;
 mod the_lab_itself;
 mod tls;
 mod transfer;
+mod webhooks;
 
 use std::time::Duration;
 

@@ -32,6 +32,8 @@ mod operators;
 mod retention;
 #[path = "../sql/users.rs"]
 mod users;
+#[path = "../sql/webhooks.rs"]
+mod webhooks;
 
 use sqlx::postgres::{PgConnection, PgRow, Postgres as Db};
 use sqlx::{PgPool, Row};

@@ -33,6 +33,8 @@ mod operators;
 mod retention;
 #[path = "../sql/users.rs"]
 mod users;
+#[path = "../sql/webhooks.rs"]
+mod webhooks;
 
 use std::path::{Path, PathBuf};
 

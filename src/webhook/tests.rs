@@ -1,0 +1,196 @@
+//! A receiver that fails, and a daemon that ends: each event arrives, under one id, with a signature that holds.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::post;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::*;
+use crate::bus::{Audience, BusSettings, Change, Draft, StreamToken};
+use crate::ids::PbxId;
+use crate::store::webhooks::DeliveryState;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What arrived: id, timestamp, signature, body.
+type Arrived = (String, i64, String, String);
+
+/// Answers with what is prepared, then 200, and passes on what arrived.
+#[derive(Clone)]
+struct Answers {
+    prepared: Arc<Mutex<VecDeque<u16>>>,
+    arrived: mpsc::UnboundedSender<Arrived>,
+}
+
+async fn take(State(answers): State<Answers>, headers: HeaderMap, body: String) -> StatusCode {
+    let text = |name: &str| headers[name].to_str().unwrap().to_owned();
+    let timestamp = text("webhook-timestamp").parse().unwrap();
+    answers.arrived.send((text("webhook-id"), timestamp, text("webhook-signature"), body)).unwrap();
+    let status = answers.prepared.lock().unwrap().pop_front().unwrap_or(200);
+    StatusCode::from_u16(status).unwrap()
+}
+
+async fn receiver(prepared: &[u16]) -> (Url, mpsc::UnboundedReceiver<Arrived>) {
+    let (arrived, arrivals) = mpsc::unbounded_channel();
+    let prepared = Arc::new(Mutex::new(prepared.iter().copied().collect()));
+    let app = Router::new().route("/in", post(take)).with_state(Answers { prepared, arrived });
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/in", listener.local_addr().unwrap()).parse().unwrap();
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    (url, arrivals)
+}
+
+fn bus() -> Bus {
+    Bus::new(BusSettings {
+        pbx: PbxId::parse("pbx").unwrap(),
+        stream: StreamToken::parse("s1").unwrap(),
+        replay_events_max: 100,
+        replay_age_max: Duration::from_secs(3_600),
+        subscriber_events_max: 100,
+        subscribers_max: 10,
+    })
+}
+
+fn happens(bus: &Bus, kind: EventKind, name: &str) -> String {
+    let (data, change) = (json!({ "name": name }), Change::None);
+    let draft =
+        Draft { kind, at: Timestamp::UNIX_EPOCH, call: None, audience: Audience::Supervisors, data, change };
+    bus.publish(draft).to_string()
+}
+
+struct Running(TaskTracker, CancellationToken);
+
+fn run(url: &Url, bus: &Bus, store: &Store) -> Running {
+    let receiver = Receiver {
+        name: "crm".into(),
+        url: url.clone(),
+        secret: Secret::new("0123456789abcdef"),
+        kinds: vec!["call.*".parse().unwrap()],
+    };
+    let settings = Settings { receivers: vec![receiver], allow_private: true };
+    let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
+    start(settings, bus, store, &Metrics::default(), &tasks, &shutdown).unwrap();
+    tasks.close();
+    Running(tasks, shutdown)
+}
+
+impl Running {
+    async fn stop(self) {
+        self.1.cancel();
+        tokio::time::timeout(PATIENCE, self.0.wait()).await.expect("the tasks end");
+    }
+}
+
+async fn next(arrivals: &mut mpsc::UnboundedReceiver<Arrived>) -> (String, Value) {
+    let arrived = tokio::time::timeout(PATIENCE, arrivals.recv()).await.expect("a webhook in time");
+    let (id, timestamp, signature, body) = arrived.unwrap();
+    assert_eq!(signature, sign(&Secret::new("0123456789abcdef"), &id, timestamp, body.as_bytes()));
+    let event: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(event["id"], id.as_str(), "the id is the event's");
+    (id, event)
+}
+
+/// Waits until so many deliveries are left.
+async fn left(store: &Store, wanted: usize) {
+    let reached = async {
+        while store.deliveries(None).await.unwrap().len() != wanted {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, reached).await.expect("the outbox");
+}
+
+/// The tasks read where they go on before they follow: an event of before that would not be theirs.
+async fn follows(bus: &Bus) {
+    let reached = async {
+        while bus.figures().subscribers == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, reached).await.expect("a subscription");
+}
+
+#[tokio::test]
+async fn an_event_is_posted_until_it_is_taken_over_restarts_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&dir.path().join("toritsugi.db")).await.unwrap();
+    let bus = bus();
+    let (url, mut arrivals) = receiver(&[500, 307]).await;
+    let running = run(&url, &bus, &store);
+    follows(&bus).await;
+    happens(&bus, EventKind::PbxUp, "nobody asked for this");
+    let first = happens(&bus, EventKind::CallEnded, "株式会社さくら商事");
+    // Refused once, redirected once (which is not followed), then taken: the same id each time.
+    for _ in 0..3 {
+        let (id, event) = next(&mut arrivals).await;
+        assert_eq!((id.as_str(), &event["data"]["name"]), (first.as_str(), &json!("株式会社さくら商事")));
+    }
+    left(&store, 0).await;
+    running.stop().await;
+
+    // What happens while nothing runs is posted when it does again.
+    let second = happens(&bus, EventKind::CallOffered, "b");
+    let running = run(&url, &bus, &store);
+    assert_eq!(next(&mut arrivals).await.0, second);
+    left(&store, 0).await;
+    running.stop().await;
+    assert!(arrivals.try_recv().is_err(), "nothing came twice");
+}
+
+#[tokio::test]
+async fn a_receiver_that_is_not_there_is_listed_with_the_reason_and_loses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&dir.path().join("toritsugi.db")).await.unwrap();
+    let bus = bus();
+    // Bound and closed: nobody listens there.
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let running = run(&format!("http://{nobody}/in").parse().unwrap(), &bus, &store);
+    follows(&bus).await;
+    let ids = ["a", "b"].map(|name| happens(&bus, EventKind::CallEnded, name));
+    let tried = async {
+        loop {
+            let waiting = store.deliveries(Some(DeliveryState::Waiting)).await.unwrap();
+            if waiting.len() == 2 && waiting.iter().any(|delivery| delivery.error.is_some()) {
+                return waiting;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let waiting = tokio::time::timeout(PATIENCE, tried).await.expect("an attempt");
+    assert!(waiting[0].error.as_ref().unwrap().contains("cannot be reached"), "{waiting:?}");
+    assert_eq!(waiting[1].attempts, 0, "one attempt found nobody; the others wait");
+    running.stop().await;
+
+    // It is back: an administrator sends at once what would wait otherwise.
+    let (url, mut arrivals) = receiver(&[]).await;
+    let running = run(&url, &bus, &store);
+    for delivery in &waiting {
+        // It may have been taken already.
+        let _ = store.send_again(delivery.id, Timestamp::now()).await;
+    }
+    let mut arrived = vec![next(&mut arrivals).await.0, next(&mut arrivals).await.0];
+    arrived.sort_unstable();
+    assert_eq!(arrived, ids);
+    left(&store, 0).await;
+    running.stop().await;
+}
+
+#[test]
+fn kinds_are_those_of_the_contract() {
+    let pattern: KindPattern = "call.*".parse().unwrap();
+    assert!(pattern.matches(EventKind::CallEnded) && pattern.matches(EventKind::TransferFailed));
+    assert!(!pattern.matches(EventKind::OperatorState));
+    let pattern: KindPattern = "operator.state".parse().unwrap();
+    assert!(pattern.matches(EventKind::OperatorState) && !pattern.matches(EventKind::CallEnded));
+    assert!("calls.*".parse::<KindPattern>().is_err() && "".parse::<KindPattern>().is_err());
+}
