@@ -278,7 +278,8 @@ impl Supervisions {
             operator,
             call,
             notify,
-            since: now,
+            // As a daemon that finds it again will read it out of its id.
+            since: id.made_at().unwrap_or(now),
             heard_since: None,
             moving: false,
             told_mode: mode,
