@@ -22,6 +22,8 @@ pub(crate) struct RawPhone {
     socket: UdpSocket,
     pbx: SocketAddr,
     invite: String,
+    /// Of its own requests.
+    sequence: u32,
 }
 
 impl RawPhone {
@@ -30,7 +32,7 @@ impl RawPhone {
         let pbx: SocketAddr = lab.fact("LAB_PBX_SIP").parse().unwrap();
         // The contact of its extension in the lab's configuration.
         let socket = UdpSocket::bind(("127.0.0.3", pbx.port() + 3)).await.unwrap();
-        Self { socket, pbx, invite: String::new() }
+        Self { socket, pbx, invite: String::new(), sequence: 0 }
     }
 
     /// Waits for the call, and rings.
@@ -48,12 +50,61 @@ impl RawPhone {
 
     /// Picks up.
     pub(crate) async fn picks_up(&self) {
-        let port = self.socket.local_addr().unwrap().port();
-        let body = format!(
-            "v=0\r\no=- 1 1 IN IP4 127.0.0.3\r\ns=-\r\nc=IN IP4 127.0.0.3\r\nt=0 0\r\n\
-             m=audio {port} RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n"
+        self.say("200 OK", &self.invite, &self.offer("sendrecv")).await;
+    }
+
+    /// Puts the caller on hold (re-INVITE, sendonly).
+    pub(crate) async fn holds(&mut self) {
+        self.invites_again("sendonly").await;
+    }
+
+    /// Takes the caller back.
+    pub(crate) async fn resumes(&mut self) {
+        self.invites_again("sendrecv").await;
+    }
+
+    async fn invites_again(&mut self, direction: &str) {
+        self.sequence += 1;
+        let body = self.offer(direction);
+        let kind = "Content-Type: application/sdp\r\n";
+        self.ask("INVITE", &format!("{kind}Content-Length: {}\r\n\r\n{body}", body.len())).await;
+        let mine = format!("{} INVITE", self.sequence);
+        let mut datagram = vec![0; DATAGRAM_BYTES_MAX];
+        loop {
+            let received = timeout(PATIENCE, self.socket.recv_from(&mut datagram)).await;
+            let (length, _) = received.expect("the PBX answers the INVITE").unwrap();
+            let text = String::from_utf8_lossy(&datagram[..length]).into_owned();
+            let code = text.strip_prefix("SIP/2.0 ").and_then(|rest| rest.get(..3));
+            if header(&text, "CSeq") == Some(&mine) && code.is_some_and(|code| code != "100") {
+                assert_eq!(code, Some("200"), "{text}");
+                return self.ask("ACK", "Content-Length: 0\r\n\r\n").await;
+            }
+        }
+    }
+
+    /// A request of its own within the call.
+    async fn ask(&self, method: &str, rest: &str) {
+        let of = |name| header(&self.invite, name).unwrap_or_default();
+        let target = of("Contact").trim_start_matches('<').split('>').next().unwrap_or_default();
+        let (port, sequence) = (self.socket.local_addr().unwrap().port(), self.sequence);
+        let request = format!(
+            "{method} {target} SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.3:{port};branch=z9hG4bK{method}{sequence}\r\n\
+             Max-Forwards: 70\r\nFrom: {};tag=raw\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: {sequence} {method}\r\n\
+             Contact: <sip:{RAW_PHONE}@127.0.0.3:{port}>\r\n{rest}",
+            of("To"),
+            of("From"),
+            of("Call-ID"),
         );
-        self.say("200 OK", &self.invite, &body).await;
+        self.socket.send_to(request.as_bytes(), self.pbx).await.unwrap();
+    }
+
+    fn offer(&self, direction: &str) -> String {
+        let port = self.socket.local_addr().unwrap().port();
+        let version = self.sequence + 1;
+        format!(
+            "v=0\r\no=- 1 {version} IN IP4 127.0.0.3\r\ns=-\r\nc=IN IP4 127.0.0.3\r\nt=0 0\r\n\
+             m=audio {port} RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\na={direction}\r\n"
+        )
     }
 
     /// The next request with this method; any other but ACK is answered with 200.

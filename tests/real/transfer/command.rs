@@ -111,3 +111,21 @@ async fn an_operator_on_another_call_does_not_get_the_caller_in_between() {
     assert!(first.ever_hears(Tone::SPARE_1) && !first.ever_hears(Tone::CALLER), "{:?}", first.per_second());
     assert!(other.ever_hears(Tone::CALLER) && !other.ever_hears(Tone::SPARE_1), "{:?}", other.per_second());
 }
+
+#[tokio::test]
+async fn the_same_key_transfers_once() {
+    let lab = Lab::start().await;
+    let mut scene = Scene::talking(&lab).await;
+    let path = format!("/v1/calls/{}/transfers", scene.id);
+    let ask = || {
+        let request = scene.service.request("1001", reqwest::Method::POST, &path);
+        request.header("idempotency-key", "passes-sakura-on").json(&json!({ "to": CONTACT })).send()
+    };
+    let first: serde_json::Value = ask().await.unwrap().json().await.unwrap();
+    let again = ask().await.unwrap();
+    assert_eq!(again.status(), reqwest::StatusCode::CREATED);
+    assert_eq!(again.json::<serde_json::Value>().await.unwrap(), first);
+    scene.told("call.transfer.ringing").await;
+    assert_eq!(lab.phone(CONTACT).times_rung(), 1);
+    scene.call.hang_up().await;
+}
