@@ -213,7 +213,7 @@ pub struct TransferView {
     /// Where the caller came back to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub returned_to: Option<ReturnedTo>,
-    /// Concluded after a gap of the PBX link, not seen.
+    /// Concluded after a gap of the PBX link, or found under way by a daemon that was started anew.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub inferred: bool,
 }
