@@ -305,7 +305,7 @@ impl Hub {
 
     /// Takes over the state as Redis has it; desktops come back to it.
     pub(super) fn load(&self, found: Found) {
-        let outbox = self.outbox();
+        let mut outbox = self.outbox();
         self.reload.store(false, Ordering::Relaxed);
         let own = wire::stream_of(&self.pbx, outbox.generation);
         let beginning = found.recent.first().map_or(EventId { stream: own, position: 0 }, |first| EventId {
@@ -319,6 +319,11 @@ impl Hub {
             .map(|(pbx, head)| (pbx.clone(), wire::stream_of(pbx, head.generation)))
             .collect();
         let recent = found.recent;
+        if let Role::Standby(shadow) = &mut outbox.role {
+            let own = |arrival: &&Arrival| arrival.pbx == self.pbx;
+            let past = recent.iter().filter(own).map(|arrival| (arrival.body.kind, &arrival.change));
+            shadow.read_anew(past, found.calls.iter().map(|call| call.id));
+        }
         let known: HashSet<EventId> = recent.iter().map(|arrival| arrival.id.clone()).collect();
         let calls = found.calls.into_iter().map(Arc::new).collect();
         let operators = found.operators.into_iter().map(Arc::new).collect();

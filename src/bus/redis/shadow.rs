@@ -10,7 +10,7 @@
 //!
 //! Invariant: pure; it holds no call that is over for both.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::bus::event::{Change, Draft, EventKind};
@@ -97,6 +97,31 @@ impl Shadow {
         trail.told += 1;
         trail.over_there |= kind == EventKind::CallEnded;
         self.forget_if_over(call);
+    }
+
+    /// What was told was read anew: `past`, in order, and `live` as it left them. Of calls whose beginning is no
+    /// longer in the past, what is known decides.
+    pub(super) fn read_anew<'a>(
+        &mut self,
+        past: impl Iterator<Item = (EventKind, &'a Change)>,
+        live: impl Iterator<Item = CallId>,
+    ) {
+        for trail in self.trails.values_mut() {
+            trail.told = 0;
+            trail.over_there = false;
+        }
+        let mut begun = HashSet::new();
+        for (kind, change) in past {
+            if let (EventKind::CallOffered, Change::Call(view)) = (kind, change) {
+                begun.insert(view.id);
+            }
+            self.told(kind, change);
+        }
+        for call in live.filter(|call| !begun.contains(call)) {
+            if let Some(trail) = self.trails.get_mut(&call) {
+                trail.whole = false;
+            }
+        }
     }
 
     fn forget_if_over(&mut self, call: CallId) {
@@ -366,6 +391,22 @@ mod tests {
                     assert_eq!(counted, whole, "told {told}, noted {noted}, told first {told_first}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn what_was_told_before_the_stream_was_read_counts_too() {
+        let life = life(1);
+        for told in 1..life.len() {
+            let mut shadow = Shadow::default();
+            life.iter().for_each(|(draft, _)| shadow.note(draft.clone()));
+            let past = life[..told].iter().map(|(draft, _)| (draft.kind, &draft.change));
+            let live = life[told - 1].1.clone();
+            shadow.read_anew(past, live.iter().map(|view| view.id));
+            let missing = shadow.take_over(live.into_iter().map(Arc::new).collect()).missing;
+            let whole = life[told..].iter().map(|(draft, _)| draft.kind).filter(|kind| counts(*kind));
+            let counted: Vec<_> = kinds(&missing).into_iter().filter(|kind| counts(*kind)).collect();
+            assert_eq!(counted, whole.collect::<Vec<_>>(), "told {told}");
         }
     }
 
