@@ -7,7 +7,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help demo test lint audit bench images
+.PHONY: help demo test soak lint audit bench images
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,6 +17,9 @@ demo: ## real calls on a real Asterisk, and the pops they make; ONCE=1 ends with
 
 test: ## everything, on a real Asterisk too
 	@tests/all.sh
+
+soak: ## the fault battery, TORITSUGI_SOAK (10) times as much of it
+	@TORITSUGI_SOAK=$${TORITSUGI_SOAK:-10} tests/all.sh --test real -- faults:: --nocapture
 
 lint: ## format, clippy, shell, licences, no path of a machine in the tree
 	@tests/lint.sh

@@ -57,6 +57,10 @@ use crate::transfer::{About, TransferView, Transfers};
 pub const LOOKUPS_MAX: usize = 256;
 /// How long a look-up may take before the pop is left with what memory knows.
 pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often a channel is asked about again while no order can be given.
+const READ_TRIES_MAX: u32 = 50;
+/// Pause before.
+const READ_PAUSE: Duration = Duration::from_millis(100);
 /// Most answers of what runs beside the loop that wait for it.
 const BROUGHT_QUEUED_MAX: usize = 1_024;
 
@@ -442,10 +446,19 @@ impl Core {
     }
 }
 
-/// One thing about a channel; `None` when it cannot be had.
+/// One thing about a channel; `None` when it cannot be had. Just after a start the orders session may come up later
+/// than the list that tells of the channel: it is waited for, beside the loop.
 pub(super) async fn read(pbx: &Handle, channel: &ChannelId, what: Readable) -> Option<String> {
     let action = Action::getvar(channel.as_str(), what).ok()?;
-    match pbx.send(action).await {
+    let mut outcome = pbx.send(action.clone()).await;
+    for _ in 0..READ_TRIES_MAX {
+        if outcome != ActionOutcome::NeverSent {
+            break;
+        }
+        tokio::time::sleep(READ_PAUSE).await;
+        outcome = pbx.send(action.clone()).await;
+    }
+    match outcome {
         ActionOutcome::Response(frame) if frame.get("Response") == Some(b"Success") => {
             frame.text("Value").map(|value| value.into_owned()).filter(|value| !value.is_empty())
         }

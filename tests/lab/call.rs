@@ -137,6 +137,16 @@ impl<'a> PlacedCall<'a> {
         PlacedCall { lab, id, party }
     }
 
+    /// The far end's Uniqueid of the caller's channel, as in its record of calls.
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The number it comes from.
+    pub(crate) fn from(&self) -> &str {
+        &self.party
+    }
+
     /// Waits until somebody answers.
     pub(crate) async fn answered(&self) -> Event {
         self.lab

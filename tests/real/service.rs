@@ -39,6 +39,8 @@ const PEOPLE: &[(&str, Role, Option<&str>, Option<&str>)] = &[
 pub(crate) struct Service {
     pub(crate) address: SocketAddr,
     pub(crate) config: Config,
+    /// The same as the environment of a process.
+    pub(crate) environment: Vec<(String, String)>,
     /// By extension; the administrator's under `admin`.
     tokens: Vec<(String, String)>,
     http: reqwest::Client,
@@ -56,13 +58,33 @@ impl Service {
     /// The same with other settings, each as in the environment without its prefix.
     pub(crate) async fn start_with(lab: &Lab, settings: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let config = config(lab, &directory.path().join("toritsugi.db"), settings);
+        let environment = environment(lab, &directory.path().join("toritsugi.db"), settings);
+        let config = Config::from_layers(None, environment.iter().cloned()).unwrap();
         let tokens = furnish(&config).await;
         let (address, shutdown, running) = serve(config.clone(), "127.0.0.1:0".parse().unwrap()).await;
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        let service = Self { address, config, tokens, http, shutdown, running, _directory: directory };
+        let service =
+            Self { address, config, environment, tokens, http, shutdown, running, _directory: directory };
         service.is_ready().await;
         service
+    }
+
+    /// Everything but the daemon, which the test runs itself, at [`Self::address`] and with
+    /// [`Self::environment`].
+    pub(crate) async fn outside(lab: &Lab, settings: &[(&str, &str)]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = free.local_addr().unwrap();
+        drop(free);
+        let listen = address.to_string();
+        let settings: Vec<_> =
+            settings.iter().copied().chain([("GATEWAY__LISTEN", listen.as_str())]).collect();
+        let environment = environment(lab, &directory.path().join("toritsugi.db"), &settings);
+        let config = Config::from_layers(None, environment.iter().cloned()).unwrap();
+        let tokens = furnish(&config).await;
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let (shutdown, running) = (CancellationToken::new(), tokio::spawn(async {}));
+        Self { address, config, environment, tokens, http, shutdown, running, _directory: directory }
     }
 
     /// The daemon is gone at once, with all it had in memory; [`Self::again`] starts another on the same records.
@@ -177,10 +199,6 @@ async fn serve(config: Config, address: SocketAddr) -> (SocketAddr, Cancellation
     let stop = shutdown.clone();
     let running = tokio::spawn(async move { daemon::run_on(listener, config, stop).await.unwrap() });
     (address, shutdown, running)
-}
-
-fn config(lab: &Lab, database: &std::path::Path, settings: &[(&str, &str)]) -> Config {
-    Config::from_layers(None, environment(lab, database, settings)).unwrap()
 }
 
 /// How a daemon beside the lab's PBX is set up, as the environment of its process.

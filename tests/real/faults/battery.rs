@@ -1,0 +1,176 @@
+//! The three large ones.
+use std::time::Instant;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::process::{Child, Command};
+
+use super::desktop::Desktop;
+use super::load::Load;
+use super::proxy::Proxy;
+use super::soak;
+use crate::lab::{AsteriskVersion, Lab, PATIENCE};
+use crate::ms;
+use crate::service::Service;
+
+const CUTS: usize = 100;
+const KILLS: usize = 50;
+/// Somebody outside.
+const PASSED_ON_TO: &str = "09011112222";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_link_is_cut_mid_frame_a_hundred_times_under_load() {
+    let begun = Instant::now();
+    let lab = Lab::start().await;
+    let proxy = Proxy::start(&lab).await;
+    let settings = [("PBX__PORT", proxy.port()), ("PBX__RECONNECT_SECONDS_MAX", "1")];
+    let mut service = Service::start_with(&lab, &settings).await;
+    let desktops: Vec<_> = ["admin", "admin", "admin"].map(|who| Desktop::follow(&service, who)).into();
+    let load = Load::new(&lab, "20", 400, 2_500).await;
+    let cuts = CUTS * soak();
+    let cutting = async {
+        desktops[0].wait("the first pop", |knows| knows.count("call.presented") > 0).await;
+        for _ in 0..cuts {
+            let up = desktops[0].count("pbx.up");
+            proxy.cut().await;
+            desktops[0].wait("the link is up again", |knows| knows.count("pbx.up") > up).await;
+        }
+        load.stop();
+    };
+    tokio::join!(load.run(ms(350)), cutting);
+    load.all_ended().await;
+    let calls = load.nothing_is_lost(&service, &desktops).await;
+    assert!(desktops[0].count("pbx.gap") >= cuts);
+    let (_, gaps) = service.ask("2001", Method::GET, "/v1/pbx/gaps?limit=500", None).await;
+    let gaps = gaps["items"].as_array().unwrap();
+    assert!(gaps.len() >= cuts.min(500), "{} gaps are stored", gaps.len());
+    for gap in gaps {
+        assert!(gap["from"].as_str() <= gap["to"].as_str() && gap["restarted"] == false, "{gap}");
+        assert_ne!(gap["cause"], "", "{gap}");
+    }
+    println!("{cuts} cuts, {calls} calls, 3 desktops: nothing lost, nothing twice, in {:?}", begun.elapsed());
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn asterisk_is_killed_and_restarted_during_calls() {
+    let begun = Instant::now();
+    let mut lab = Lab::start_own(AsteriskVersion::Current).await;
+    let mut service = Service::start(&lab).await;
+    let desktops: Vec<_> = ["admin", "admin"].map(|who| Desktop::follow(&service, who)).into();
+    let mut calls = 0;
+    let rounds = [("31", 3_600_000), ("32", 3_600_000)];
+    for (round, (series, talks)) in (1..).zip(rounds) {
+        let load = Load::new(&lab, series, 200, talks).await;
+        let answered = desktops[0].count("call.answered");
+        for _ in 0..10 {
+            load.place().await;
+        }
+        desktops[0].wait("ten talk", |knows| knows.count("call.answered") >= answered + 10).await;
+        lab.kill_pbx().await;
+        desktops[0].wait("the link is down", |knows| knows.count("pbx.down") >= round).await;
+        load.hang_up_all().await;
+        drop(load);
+        lab.revive_pbx().await;
+        desktops[0].wait("the restart is told", |knows| knows.count("pbx.restarted") >= round).await;
+        calls += 10;
+    }
+    // The record of both rounds at once: the far end has them under their callers.
+    for desktop in &desktops {
+        desktop.wait("every call ends", |knows| knows.open.is_empty()).await;
+        desktop.look(|knows| {
+            assert_eq!(knows.twice, [""; 0]);
+            assert_eq!((knows.popped.len(), knows.count("call.ended")), (calls, calls));
+        });
+    }
+    let deadline = Instant::now() + PATIENCE;
+    let history = loop {
+        let (_, history) = service.ask("admin", Method::GET, "/v1/history?limit=500", None).await;
+        // Records are written behind the events; the last ones may be on their way.
+        if history["items"].as_array().unwrap().len() >= calls || Instant::now() > deadline {
+            break history;
+        }
+        tokio::time::sleep(ms(20)).await;
+    };
+    let history = history["items"].as_array().unwrap();
+    assert_eq!(history.len(), calls);
+    for call in history {
+        assert_eq!((&call["outcome"], &call["inferred"]), (&json!("answered"), &json!(true)), "{call}");
+    }
+    let (_, gaps) = service.ask("admin", Method::GET, "/v1/pbx/gaps", None).await;
+    let restarted = |gap: &&Value| gap["restarted"] == true;
+    assert_eq!(gaps["items"].as_array().unwrap().iter().filter(restarted).count(), rounds.len());
+    println!("2 restarts of the PBX, {calls} calls: all ended and recorded once, in {:?}", begun.elapsed());
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_daemon_is_killed_fifty_times_during_calls_and_transfers() {
+    let begun = Instant::now();
+    let lab = Lab::start().await;
+    let service = Service::outside(&lab, &[]).await;
+    let mut daemon = start(&service);
+    let desktops: Vec<_> = ["admin", "admin", "admin"].map(|who| Desktop::follow(&service, who)).into();
+    desktops[0].wait("the link is up", |knows| knows.up).await;
+    let load = Load::new(&lab, "40", 400, 6_000).await;
+    // Who is passed on and comes back, or ends in a queue, finds a person there.
+    for phone in ["1001", "1002", "1003", PASSED_ON_TO] {
+        lab.phone(phone).talks_briefly(ms(500), ms(2_000)).await;
+    }
+    let kills = KILLS * soak();
+    let mut transfers = 0;
+    let killing = async {
+        for n in 0..kills {
+            // Sometimes while it starts, sometimes a few events later.
+            let more = [0, 1, 2, 3, 5, 8, 21][n * 5 % 7];
+            let had = desktops[0].look(|knows| knows.events());
+            desktops[0].wait("events go on", |knows| knows.events() >= had + more).await;
+            if n % 5 == 4 {
+                transfers += usize::from(transfer_one(&service, &desktops).await);
+            }
+            daemon.kill().await.unwrap();
+            desktops[0].wait("the stream has ended", |knows| !knows.up).await;
+            daemon = start(&service);
+            desktops[0].wait("it is back", |knows| knows.up).await;
+        }
+        load.stop();
+    };
+    tokio::join!(load.run(ms(500)), killing);
+    load.all_ended().await;
+    let calls = load.nothing_is_lost(&service, &desktops).await;
+    let figures =
+        |of: fn(&super::desktop::Knows) -> usize| desktops.iter().map(|d| d.look(of)).sum::<usize>();
+    println!(
+        "{kills} kills, {calls} calls, {transfers} transfers, 3 desktops: {} resumes, {} snapshots, {} events again; \
+         nothing lost, nothing twice, in {:?}",
+        figures(|knows| knows.resumes),
+        figures(|knows| knows.snapshots),
+        figures(|knows| knows.again),
+        begun.elapsed()
+    );
+    assert!(transfers > 0, "no transfer was under way at any kill");
+    drop(desktops);
+    daemon.kill().await.unwrap();
+}
+
+/// The program itself, as an administrator runs it; ends with the value.
+fn start(service: &Service) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_toritsugi"));
+    for (name, _) in std::env::vars_os().filter(|(n, _)| n.to_string_lossy().starts_with("TORITSUGI__")) {
+        command.env_remove(name);
+    }
+    command.arg("serve").envs(service.environment.iter().cloned()).env("TORITSUGI__LOG__LEVEL", "error");
+    command.kill_on_drop(true).spawn().unwrap()
+}
+
+/// Passes a caller who talks on to a phone that nobody rings at otherwise; false when nobody talks.
+async fn transfer_one(service: &Service, desktops: &[Desktop]) -> bool {
+    let (_, calls) = service.ask("admin", Method::GET, "/v1/calls", None).await;
+    let talks = |call: &&Value| call["state"] == "answered";
+    let Some(call) = calls["items"].as_array().into_iter().flatten().find(talks) else { return false };
+    let id = call["id"].as_str().unwrap();
+    desktops.iter().for_each(|desktop| desktop.expect_back(id));
+    let path = format!("/v1/calls/{id}/transfers");
+    let to = Some(json!({ "mode": "blind", "to": PASSED_ON_TO }));
+    service.ask("admin", Method::POST, &path, to).await.0.is_success()
+}

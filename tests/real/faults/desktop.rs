@@ -1,0 +1,208 @@
+//! A desktop that comes back by itself, and knows what it was told: it drops events that it has had already, takes
+//! a snapshot for the truth, and notes whatever comes twice.
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::desk::Sse;
+use crate::lab::PATIENCE;
+use crate::service::Service;
+
+/// Pause before it tries to connect again.
+const AGAIN: Duration = Duration::from_millis(20);
+
+/// What a desktop knows.
+#[derive(Default)]
+pub(crate) struct Knows {
+    last: Option<String>,
+    /// Whether the link to the PBX is up, since the last time it connected.
+    pub(crate) up: bool,
+    had: HashSet<String>,
+    /// Kinds of all events it had, and how often.
+    pub(crate) kinds: HashMap<String, usize>,
+    /// Pops that are shown: call and operator.
+    shown: HashSet<(String, String)>,
+    /// Calls that were passed on: they may come back to the same operator.
+    passed_on: HashSet<String>,
+    /// Calls whose pops were shown at any time.
+    pub(crate) popped: HashSet<String>,
+    /// Calls that are open.
+    pub(crate) open: HashSet<String>,
+    ended: HashSet<String>,
+    /// Whatever was told twice: it must stay empty.
+    pub(crate) twice: Vec<String>,
+    /// Events that a resume brought again.
+    pub(crate) again: usize,
+    pub(crate) resumes: usize,
+    pub(crate) snapshots: usize,
+}
+
+/// One desktop, until it is dropped.
+pub(crate) struct Desktop {
+    knows: Arc<Mutex<Knows>>,
+    changed: Arc<Notify>,
+    following: JoinHandle<()>,
+}
+
+impl Desktop {
+    /// Begins to follow the events as `who`.
+    pub(crate) fn follow(service: &Service, who: &str) -> Self {
+        let (knows, changed) = (Arc::new(Mutex::new(Knows::default())), Arc::new(Notify::new()));
+        let (url, token) = (format!("http://{}/v1/events", service.address), service.token(who).to_owned());
+        let (learning, telling) = (Arc::clone(&knows), Arc::clone(&changed));
+        let following = tokio::spawn(async move {
+            let http = reqwest::Client::builder().no_proxy().build().unwrap();
+            loop {
+                let mut request = http.get(&url).bearer_auth(&token);
+                if let Some(last) = lock(&learning).last.clone() {
+                    request = request.header("last-event-id", last);
+                }
+                if let Ok(response) = request.send().await
+                    && response.status().is_success()
+                {
+                    let mut events = Sse::of(response).await;
+                    while let Some(event) = events.next().await {
+                        lock(&learning).learn(&event);
+                        telling.notify_waiters();
+                    }
+                    lock(&learning).up = false;
+                    telling.notify_waiters();
+                }
+                tokio::time::sleep(AGAIN).await;
+            }
+        });
+        Self { knows, changed, following }
+    }
+
+    /// Looks at what it knows.
+    pub(crate) fn look<T>(&self, at: impl FnOnce(&Knows) -> T) -> T {
+        at(&lock(&self.knows))
+    }
+
+    /// Waits until it knows this.
+    pub(crate) async fn wait(&self, what: &str, is_so: impl Fn(&Knows) -> bool) {
+        let waiting = async {
+            loop {
+                let notified = self.changed.notified();
+                if self.look(&is_so) {
+                    return;
+                }
+                notified.await;
+            }
+        };
+        if timeout(PATIENCE, waiting).await.is_err() {
+            panic!(
+                "{what}: it knows {:?}, open are {:?}",
+                self.look(|k| k.kinds.clone()),
+                self.look(|k| k.open.clone())
+            );
+        }
+    }
+
+    /// This call is passed on.
+    pub(crate) fn expect_back(&self, call: &str) {
+        lock(&self.knows).passed_on.insert(call.to_owned());
+    }
+
+    /// How many events of this kind it had.
+    pub(crate) fn count(&self, kind: &str) -> usize {
+        self.look(|knows| knows.count(kind))
+    }
+}
+
+impl Drop for Desktop {
+    fn drop(&mut self) {
+        self.following.abort();
+    }
+}
+
+impl Knows {
+    pub(crate) fn count(&self, kind: &str) -> usize {
+        self.kinds.get(kind).copied().unwrap_or(0)
+    }
+
+    /// All events but the first frames.
+    pub(crate) fn events(&self) -> usize {
+        self.had.len()
+    }
+
+    fn learn(&mut self, event: &Value) {
+        let (id, kind) = (text(&event["id"]), text(&event["kind"]));
+        self.last = Some(id.clone());
+        match kind.as_str() {
+            "stream.resumed" => self.resumes += 1,
+            "stream.snapshot" => {
+                self.up =
+                    event["data"]["pbx"].as_array().into_iter().flatten().any(|link| link["up"] == true);
+                self.learn_all(&event["data"]["calls"]);
+            }
+            _ if !self.had.insert(id) => self.again += 1,
+            _ => {
+                *self.kinds.entry(kind.clone()).or_default() += 1;
+                if kind == "pbx.up" || kind == "pbx.down" {
+                    self.up = kind == "pbx.up";
+                }
+                if event["call"].is_string() {
+                    self.learn_of(&kind, &text(&event["call"]), &event["data"]);
+                }
+            }
+        }
+    }
+
+    /// What it knew before is void.
+    fn learn_all(&mut self, calls: &Value) {
+        self.snapshots += 1;
+        self.open.clear();
+        self.shown.clear();
+        for call in calls.as_array().into_iter().flatten() {
+            let id = text(&call["id"]);
+            let operators = call["presented_to"].as_array().into_iter().flatten().chain([&call["operator"]]);
+            for operator in operators.filter(|o| o.is_string()) {
+                self.shown.insert((id.clone(), text(operator)));
+                self.popped.insert(id.clone());
+            }
+            // Its end was told and lost with the daemon; it will be told again.
+            self.ended.remove(&id);
+            self.open.insert(id);
+        }
+    }
+
+    fn learn_of(&mut self, kind: &str, call: &str, data: &Value) {
+        match kind {
+            "call.offered" if self.open.contains(call) => self.twice.push(format!("{call} offered")),
+            "call.presented" if data["repeats"].is_string() => {}
+            "call.presented" => {
+                self.popped.insert(call.to_owned());
+                let is_new = self.shown.insert((call.to_owned(), text(&data["operator"])));
+                if !is_new && !self.passed_on.contains(call) {
+                    self.twice.push(format!("{call} presented at {}", data["operator"]));
+                }
+            }
+            "call.rescinded" => drop(self.shown.remove(&(call.to_owned(), text(&data["operator"])))),
+            "call.ended" => {
+                self.open.remove(call);
+                if !self.ended.insert(call.to_owned()) {
+                    self.twice.push(format!("{call} ended"));
+                }
+                return;
+            }
+            _ => {}
+        }
+        if kind.starts_with("call.") && !self.ended.contains(call) {
+            self.open.insert(call.to_owned());
+        }
+    }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+fn lock(knows: &Mutex<Knows>) -> std::sync::MutexGuard<'_, Knows> {
+    knows.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,99 @@
+//! The small ones: one event that is lost, a pop that nobody sees.
+use reqwest::Method;
+use serde_json::json;
+
+use super::proxy::Proxy;
+use crate::lab::{CallSpec, Lab};
+use crate::service::{Service, wait_for};
+use crate::{KNOWN_CALLER, ms};
+
+/// Rings at 1001 alone.
+const FOR_SATO: &str = "0355501002";
+
+#[tokio::test]
+async fn a_swallowed_hangup_is_found_by_the_audit_and_repaired() {
+    let lab = Lab::start().await;
+    let proxy = Proxy::start(&lab).await;
+    let settings = [("PBX__PORT", proxy.port()), ("PBX__AUDIT_SECONDS", "1")];
+    let mut service = Service::start_with(&lab, &settings).await;
+    let mut events = service.follow("admin", None).await;
+    lab.phone("1101").answers_after(ms(100)).await;
+    let call = lab.place_call(CallSpec::new(KNOWN_CALLER, "0355502101")).await;
+    wait_for(&mut events, "call.answered").await;
+    call.answered().await;
+    // Of the two legs' hang-ups one never arrives; whichever it is, the PBX and the model differ from then on.
+    proxy.swallow_a_hangup();
+    call.hang_up().await;
+    proxy.has_swallowed().await;
+    wait_for(&mut events, "call.ended").await;
+    let metric = "toritsugi_pbx_drifted_channels_total";
+    let drifted = loop {
+        let text =
+            service.request("admin", Method::GET, "/metrics").send().await.unwrap().text().await.unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix(metric));
+        let count: u64 = line.and_then(|count| count.trim().parse().ok()).unwrap_or(0);
+        if count > 0 {
+            break count;
+        }
+        // The next audit is at most a second away; the stream's own patience bounds the wait.
+        tokio::time::sleep(ms(100)).await;
+    };
+    println!("{drifted} channel had drifted; the audit found it");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn an_operator_without_a_desktop_is_reported_and_a_pop_that_was_shown_is_proven() {
+    let lab = Lab::start().await;
+    let settings = [("POP__REPEAT_SECONDS", "1"), ("POP__REPORT_SECONDS", "2")];
+    let mut service = Service::start_with(&lab, &settings).await;
+    let mut supervisor = service.follow("2001", None).await;
+    lab.phone("1001").rings_for_ever().await;
+
+    // Nobody sits at 1001's desk.
+    let call = lab.place_call(CallSpec::new(KNOWN_CALLER, FOR_SATO)).await;
+    let told = wait_for(&mut supervisor, "pop.unacknowledged").await;
+    assert_eq!((&told["data"]["operator"], &told["data"]["reason"]), (&json!("1001"), &json!("no_desktop")));
+    let unseen = told["call"].as_str().unwrap().to_owned();
+    call.hang_up().await;
+    wait_for(&mut supervisor, "call.ended").await;
+
+    // She comes, and her desktop confirms what it shows.
+    let mut desk = service.follow("1001", None).await;
+    let call = lab.place_call(CallSpec::new(KNOWN_CALLER, FOR_SATO)).await;
+    let pop = wait_for(&mut desk, "call.presented").await;
+    let path = format!("/v1/calls/{}/ack", pop["call"].as_str().unwrap());
+    let (status, _) = service.ask("1001", Method::POST, &path, Some(json!({ "event": pop["id"] }))).await;
+    assert_eq!(status.as_u16(), 204);
+    let seen = pop["call"].as_str().unwrap().to_owned();
+    call.hang_up().await;
+    wait_for(&mut desk, "call.rescinded").await;
+
+    // From now on it is expected to: a pop that it does not confirm comes again, and then the supervisor hears.
+    let call = lab.place_call(CallSpec::new(KNOWN_CALLER, FOR_SATO)).await;
+    let first = wait_for(&mut desk, "call.presented").await;
+    let again = wait_for(&mut desk, "call.presented").await;
+    assert_eq!((&again["data"]["repeats"], &again["call"]), (&first["id"], &first["call"]));
+    let told = wait_for(&mut supervisor, "pop.unacknowledged").await;
+    assert_eq!(told["data"]["reason"], "not_confirmed");
+    call.hang_up().await;
+    wait_for(&mut supervisor, "call.ended").await;
+
+    for (call, kind, result) in
+        [(&unseen, "unacknowledged", json!("no_desktop")), (&seen, "shown", json!(null))]
+    {
+        let path = format!("/v1/history/{call}");
+        let record = loop {
+            let (status, record) = service.ask("2001", Method::GET, &path, None).await;
+            if status.is_success() {
+                break record;
+            }
+            // It is written a moment after the event.
+            tokio::time::sleep(ms(20)).await;
+        };
+        let segments = record["segments"].as_array().unwrap();
+        let of_sato = segments.iter().find(|s| s["kind"] == kind && s["operator"] == "1001");
+        assert_eq!(of_sato.unwrap_or_else(|| panic!("{record}"))["result"], result);
+    }
+    service.stop().await;
+}
