@@ -24,12 +24,16 @@ use crate::transfer::{self, view::ReturnedTo};
 #[must_use]
 pub fn announce(notice: &Notice) -> Draft {
     let view = &notice.view;
+    let gone = matches!(notice.kind, NoticeKind::Ended { .. });
     let mut data = Map::new();
+    put_times(&mut data, view);
+    if !gone {
+        put(&mut data, "state", &view.state);
+    }
     let (kind, audience) = describe(&notice.kind, view, &mut data);
     if view.inferred {
         data.insert("inferred".into(), Value::Bool(true));
     }
-    let gone = matches!(notice.kind, NoticeKind::Ended { .. });
     Draft {
         kind,
         at: notice.at,
@@ -149,13 +153,15 @@ fn describe(kind: &NoticeKind, view: &CallView, data: &mut Map<String, Value>) -
         NoticeKind::Resumed { operator } => (EventKind::CallResumed, only(data, operator)),
         NoticeKind::Updated => {
             put_card(data, view);
-            put(data, "state", &view.state);
+            put(data, "presented_to", &view.presented_to);
+            if let Some(operator) = &view.operator {
+                put(data, "operator", operator);
+            }
             (EventKind::CallUpdated, those(view.operators().cloned().collect()))
         }
         NoticeKind::Ended { outcome, operators, .. } => {
             put(data, "outcome", outcome);
             put(data, "operators", operators);
-            put_times(data, view);
             (EventKind::CallEnded, those(operators.clone()))
         }
     }

@@ -7,7 +7,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use toritsugi::bus::Draft;
+use toritsugi::bus::{Draft, EventKind};
 use toritsugi::call::Plan;
 use toritsugi::ids::PbxId;
 use toritsugi::replay::replay;
@@ -27,7 +27,9 @@ fn plan() -> Plan {
 fn line(draft: &Draft, call: usize) -> String {
     let data = &draft.data;
     let mut line = format!("call {call}: {}", draft.kind.as_str());
-    for key in ["operator", "reason", "state", "outcome", "operators", "inferred"] {
+    // The state is in each event of a call; the story tells it where it is the news.
+    let news = if draft.kind == EventKind::CallUpdated { "state" } else { "operator" };
+    for key in [news, "reason", "outcome", "operators", "inferred"] {
         match &data[key] {
             serde_json::Value::Null => {}
             value => line.push_str(&format!(" {key}={value}")),
