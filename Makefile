@@ -7,10 +7,13 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help demo test soak lint audit bench images
+.PHONY: help page demo test soak lint audit bench images
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+page: ## the operators' page, to be built into the binary (needs Node.js)
+	@desktop/build.sh
 
 demo: ## real calls on a real Asterisk, and the pops they make; ONCE=1 ends with the first
 	@PORT=$(PORT) tests/demo.sh $(if $(ONCE),--once)

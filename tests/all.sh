@@ -20,8 +20,13 @@ left_over() {
   done
 }
 
-need cc gcc awk mawk setpriv util-linux
+need cc gcc awk mawk setpriv util-linux chromium chromium
 need_cargo
+desktop/build.sh
+# The browser tests keep pictures of the page, which say nothing without Japanese letters.
+if ! fc-list :lang=ja 2> /dev/null | grep -q . && ((EUID == 0)) && command -v apt-get > /dev/null; then
+  install_packages fonts-noto-cjk > /dev/null || say "no Japanese font: the pictures will show boxes"
+fi
 say "the lab's Asterisk: $(tests/lab/root.sh)"
 say "Redis and PostgreSQL for the tests of several daemons"
 tests/backends/up.sh --install

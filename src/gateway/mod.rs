@@ -10,6 +10,7 @@
 //! | `elsewhere.rs` | orders about a PBX of another daemon |
 //! | `idempotency.rs` | a repeated order gets the first answer |
 //! | `calls.rs`, `operators.rs`, `users.rs`, … | one file per resource |
+//! | `page.rs` | the operators' and supervisors' page, built into the binary |
 //! | `metrics.rs`, `health.rs`, `openapi.rs` | for those who run it |
 //!
 //! Invariants: every path under `/v1` but the sign-in asks for a valid token before it does anything; what
@@ -36,6 +37,7 @@ mod idempotency;
 mod metrics;
 mod openapi;
 mod operators;
+mod page;
 mod people;
 mod problem;
 mod query;

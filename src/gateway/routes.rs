@@ -28,7 +28,8 @@ use super::session::SignIns;
 use super::throttle::Throttle;
 use super::{
     App, accounts, audit, auth, calls, contacts, customers, elsewhere, explain, health, history, idempotency,
-    metrics, openapi, operators, session, sse, supervisions, tokens, transfers, users, webhooks, websocket,
+    metrics, openapi, operators, page, session, sse, supervisions, tokens, transfers, users, webhooks,
+    websocket,
 };
 
 /// How long a request may take, its body included; the head of a stream's answer, too.
@@ -110,7 +111,8 @@ pub(crate) fn router(gate: Arc<Gate>) -> Router {
         .route_layer(from_fn_with_state(Arc::clone(&gate), elsewhere::forward))
         .route_layer(from_fn_with_state(Arc::clone(&gate), auth::authenticate));
     let sign_in = Router::new().route("/v1/session", post(session::create));
-    open.merge(signed_in)
+    open.merge(page::routes())
+        .merge(signed_in)
         .merge(sign_in)
         .method_not_allowed_fallback(|| async { Problem::from(Kind::WrongMethod) })
         .fallback(|| async { Problem::from(Kind::UnknownPath) })

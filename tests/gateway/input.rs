@@ -30,7 +30,7 @@ async fn every_wrong_request_gets_a_clear_problem() {
     let unknown = uuid::Uuid::from_u128(7);
     let json_body = |text: &str| Some(("application/json", text.to_owned()));
     let table: Vec<Wrong> = vec![
-        (Method::GET, "/".into(), None, 404, "unknown-path"),
+        (Method::GET, "/nowhere".into(), None, 404, "unknown-path"),
         (Method::GET, "/v1/nothing".into(), None, 404, "unknown-path"),
         (Method::GET, "/v1/calls/".into(), None, 404, "unknown-path"),
         (Method::PUT, "/v1/calls".into(), None, 405, "wrong-method"),

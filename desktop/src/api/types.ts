@@ -1,0 +1,52 @@
+// The words of the public API, from its OpenAPI document, and those of its events, which it leaves open.
+
+import type {
+  CallView,
+  Card,
+  OperatorState,
+  Outcome,
+  PbxStatus,
+  SupervisionView,
+  Transfer,
+} from './schema.d.ts';
+
+export type * from './schema.d.ts';
+
+/** An event, or the first frame of a stream. */
+export interface StreamEvent {
+  id: string;
+  kind: string;
+  at: string;
+  pbx?: string | null;
+  call?: string | null;
+  data: Record<string, unknown>;
+}
+
+export interface SnapshotData {
+  pbx: PbxStatus[];
+  calls: CallView[];
+  operators: OperatorState[];
+}
+
+/** What `call.offered`, `call.presented` and `call.updated` tell. */
+export interface CardData extends Partial<Card> {
+  operator?: string | null;
+  presented_to?: string[];
+  offered_at?: string;
+  answered_at?: string;
+  state?: CallView['state'];
+  inferred?: boolean;
+  /** Why the caller is back. */
+  transfer?: Transfer;
+}
+
+export interface EndedData {
+  outcome: Outcome;
+  operators: string[];
+  offered_at: string;
+  answered_at?: string;
+  ended_at?: string;
+  inferred?: boolean;
+}
+
+export type SupervisionData = SupervisionView & { ending?: string };

@@ -1,0 +1,81 @@
+// What of the state a person looks at, and what she may do now. Pure, like the state.
+
+import type { Transfer } from '../api/types.ts';
+import type { Call, DeskState } from './state.ts';
+
+export type Order =
+  | 'answer'
+  | 'hold'
+  | 'resume'
+  | 'hangup'
+  | 'transfer'
+  | 'complete'
+  | 'cancel'
+  | 'help';
+
+/** States of a transfer in which nothing more is to be done about it. */
+const SETTLED = new Set<Transfer['state']>(['completed', 'over']);
+
+/** The call that she has. */
+export function ownCall(state: DeskState): Call | undefined {
+  const { extension } = state.viewer;
+  return extension ? [...state.calls.values()].find((call) => call.operator === extension) : undefined;
+}
+
+/** The calls that ring at her, the longest first. */
+export function ownPops(state: DeskState): Call[] {
+  const { extension } = state.viewer;
+  if (!extension) return [];
+  const ringing = [...state.calls.values()].filter(
+    (call) => call.operator !== extension && call.presented_to.includes(extension),
+  );
+  return ringing.sort((a, b) => order(a.offered_at, b.offered_at) || order(a.id, b.id));
+}
+
+/** The transfer that is on its way. */
+export function openTransfer(state: DeskState, call: Call): Transfer | undefined {
+  const transfer = state.transfers.get(call.id);
+  return transfer && !SETTLED.has(transfer.state) ? transfer : undefined;
+}
+
+/** What the daemon would accept from this person for this call, as things are. */
+export function allowed(state: DeskState, call: Call): ReadonlySet<Order> {
+  const { extension } = state.viewer;
+  if (!extension) return new Set();
+  if (call.operator !== extension) {
+    return new Set(call.presented_to.includes(extension) ? ['answer'] : []);
+  }
+  const transfer = openTransfer(state, call);
+  const orders = new Set<Order>(['help']);
+  if (transfer) {
+    if (transfer.mode === 'consult' && transfer.state === 'consulting') orders.add('complete');
+    if (transfer.state !== 'returning') orders.add('cancel');
+    return orders;
+  }
+  orders.add('hangup');
+  if (call.state === 'held') orders.add('resume').add('transfer');
+  if (call.state === 'answered') orders.add('hold').add('transfer');
+  return orders;
+}
+
+/** Calls that nobody has yet, the longest first. */
+export function waitingCalls(state: DeskState): Call[] {
+  const waiting = [...state.calls.values()].filter(
+    (call) => !call.operator && (call.state === 'offered' || call.state === 'presented'),
+  );
+  return waiting.sort((a, b) => order(a.offered_at, b.offered_at) || order(a.id, b.id));
+}
+
+/** The call at each extension: the one that it has, else the one that rings there. */
+export function callsByExtension(state: DeskState): Map<string, Call> {
+  const calls = new Map<string, Call>();
+  for (const call of state.calls.values()) {
+    for (const extension of call.presented_to) if (!calls.has(extension)) calls.set(extension, call);
+  }
+  for (const call of state.calls.values()) if (call.operator) calls.set(call.operator, call);
+  return calls;
+}
+
+export function order(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}

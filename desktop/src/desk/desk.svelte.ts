@@ -1,0 +1,407 @@
+// The page at work: it holds the state, feeds it from the stream, and gives orders.
+//
+// Invariants: `state` changes by the pure functions of `state.ts` alone; an order is given only while the page
+// knows how things are, and otherwise refused with the reason; what was asked for besides the stream is applied
+// before the events that came meanwhile, so an older answer never covers a newer event.
+
+import { ApiError, get, patch, post, put, remove } from '../api/http.ts';
+import { EventStream, type Link } from '../api/stream.ts';
+import type {
+  Account,
+  Contact,
+  Customer,
+  CustomerView,
+  OperatorOptions,
+  SessionView,
+  StreamEvent,
+  SupervisionView,
+  Transfer,
+} from '../api/types.ts';
+import { t, word, type Key } from '../i18n/index.svelte.ts';
+import { openTransfer, ownCall, ownPops } from './choose.ts';
+import {
+  after,
+  emptyDesk,
+  withOperators,
+  withoutHelp,
+  withSupervisions,
+  withTransfer,
+  type Call,
+  type DeskState,
+  type Operator,
+} from './state.ts';
+
+/** Records kept for reading while there is no connection. */
+const ACCOUNTS_KEPT_MAX = 2_000;
+const CONTACTS_KEPT_MAX = 4_000;
+const PAGE_RECORDS = 100;
+const NOTICE_MS = 8_000;
+const NOTICES_MAX = 4;
+/** Where a contact stands who is not on call. */
+const LAST = Number.MAX_SAFE_INTEGER;
+const DESKTOP_NAME = 'web';
+
+export interface Notice {
+  id: number;
+  text: string;
+  detail: string;
+  kind: 'info' | 'error';
+}
+
+interface Page<T> {
+  items: T[];
+  next?: string | null;
+}
+
+class Desk {
+  session = $state.raw<SessionView | undefined>();
+  /** Whether the first look at the session has been answered. */
+  known = $state(false);
+  /** Why nobody is signed in any more. */
+  farewell = $state<'' | 'expired' | 'ended'>('');
+  state = $state.raw<DeskState>(emptyDesk({ id: '', role: 'operator', extension: undefined }));
+  link = $state.raw<Link>({ phase: 'connecting', since: Date.now() });
+  /** The daemon's time, which timers and events share; moves once a second. */
+  now = $state(Date.now());
+  notices = $state<Notice[]>([]);
+  accounts = $state.raw<ReadonlyMap<string, Account>>(new Map());
+  contacts = $state.raw<ReadonlyMap<string, readonly Contact[]>>(new Map());
+  recordsAt = $state(0);
+  options = $state.raw<OperatorOptions | undefined>();
+  /** Customers that were made or chosen here, by call. */
+  chosen = $state.raw<ReadonlyMap<string, CustomerView>>(new Map());
+
+  private stream: EventStream | undefined;
+  private skew = 0;
+  private loads = 0;
+  private meanwhile: StreamEvent[] = [];
+  private noticed = 0;
+  private lastPop: Call | undefined;
+
+  own = $derived(ownCall(this.state));
+  pops = $derived(ownPops(this.state));
+  me = $derived(this.state.operators.get(this.session?.user ?? ''));
+  pbxDown = $derived([...this.state.pbx.values()].find((one) => !one.up));
+  live = $derived(this.link.phase === 'live');
+
+  // ---- Signing in and out --------------------------------------------------------------------------------------
+
+  async look(): Promise<void> {
+    try {
+      this.begin(await get<SessionView>('/v1/session'));
+    } catch (error) {
+      if (error instanceof ApiError && error.status === 401) this.session = undefined;
+      else setTimeout(() => void this.look(), 2_000);
+    }
+    this.known = true;
+  }
+
+  async signIn(login: string, password: string): Promise<void> {
+    this.begin(await post<SessionView>('/v1/session', { login, password }));
+  }
+
+  async signOut(): Promise<void> {
+    await this.order(async () => {
+      await remove('/v1/session');
+      this.end('ended');
+    });
+  }
+
+  private begin(session: SessionView): void {
+    this.farewell = '';
+    this.session = session;
+    const { user, role } = session;
+    this.state = emptyDesk({ id: user, role, extension: session.extension ?? undefined });
+    this.link = { phase: 'connecting', since: Date.now() };
+    this.stream = new EventStream({
+      link: (link) => this.linked(link),
+      events: (events) => this.take(events),
+      signedOut: () => this.end('expired'),
+    });
+  }
+
+  private end(why: 'expired' | 'ended'): void {
+    this.stream?.stop();
+    this.stream = undefined;
+    this.session = undefined;
+    this.farewell = why;
+    // What one person saw is not there for the next.
+    this.state = emptyDesk({ id: '', role: 'operator', extension: undefined });
+    this.accounts = new Map();
+    this.contacts = new Map();
+    this.chosen = new Map();
+    this.notices = [];
+    this.options = undefined;
+  }
+
+  // ---- The stream ----------------------------------------------------------------------------------------------
+
+  private linked(link: Link): void {
+    this.link = link;
+    if (link.phase === 'live' && !this.recordsAt) void this.keepRecords();
+  }
+
+  private take(events: StreamEvent[]): void {
+    let { state } = this;
+    for (const event of events) {
+      if (event.kind.startsWith('stream.')) this.skew = Date.parse(event.at) - Date.now();
+      state = after(state, event);
+      if (this.loads) this.meanwhile.push(event);
+    }
+    this.state = state;
+    if (events.some((event) => event.kind.startsWith('stream.'))) this.tick();
+    if (events.some((event) => event.kind === 'stream.snapshot')) this.askBesides();
+    this.sayWhatWent(events);
+  }
+
+  /** What the snapshot does not hold. */
+  private askBesides(): void {
+    const { role } = this.state.viewer;
+    this.load(get<Page<Operator>>('/v1/operators'), (state, page) => withOperators(state, page.items));
+    if (role !== 'system') {
+      this.load(get<Page<SupervisionView>>('/v1/supervisions'), (state, page) => withSupervisions(state, page.items));
+    }
+    const own = ownCall(this.state);
+    if (own) {
+      this.load(get<Page<Transfer>>(`/v1/calls/${own.id}/transfers`), (state, page) =>
+        page.items.reduce((now, one) => withTransfer(now, one), state),
+      );
+    }
+    get<OperatorOptions>('/v1/operators/options').then(
+      (options) => (this.options = options),
+      () => undefined,
+    );
+  }
+
+  /** Applies an answer, then once more the events that came while it was on its way. */
+  private load<T>(asked: Promise<T>, apply: (state: DeskState, answer: T) => DeskState): void {
+    this.loads += 1;
+    const done = (answer?: T) => {
+      this.loads -= 1;
+      if (answer !== undefined && this.session) {
+        const events = this.meanwhile.filter((event) => event.kind !== 'stream.snapshot');
+        this.state = events.reduce(after, apply(this.state, answer));
+      }
+      if (!this.loads) this.meanwhile = [];
+    };
+    asked.then(done, () => done());
+  }
+
+  /** A pop that went away without this operator's doing is explained for a moment. */
+  private sayWhatWent(events: StreamEvent[]): void {
+    for (const event of events) {
+      const data = event.data as { operator?: string; reason?: string };
+      const mine = data.operator === this.state.viewer.extension;
+      if (event.kind === 'call.presented' && mine) this.lastPop = this.state.calls.get(event.call ?? '');
+      if (event.kind === 'call.rescinded' && mine && data.reason) {
+        const account = this.lastPop?.id === event.call ? this.lastPop?.card?.account.name : undefined;
+        this.say('pop.gone', { account: account ?? '', reason: word('reason', data.reason) });
+      }
+    }
+  }
+
+  tick(): void {
+    this.now = Date.now() + this.skew;
+  }
+
+  /** An instant of the daemon's time, in milliseconds of it. */
+  since(text: string | undefined | null): number {
+    return text ? this.now - Date.parse(text) : 0;
+  }
+
+  // ---- Records for reading -------------------------------------------------------------------------------------
+
+  private async keepRecords(): Promise<void> {
+    this.recordsAt = this.now;
+    try {
+      const accounts = await all<Account>('/v1/accounts', ACCOUNTS_KEPT_MAX);
+      this.accounts = new Map(accounts.map((one) => [one.id, one]));
+      const contacts = await all<Contact>('/v1/contacts', CONTACTS_KEPT_MAX);
+      this.contacts = grouped(contacts);
+    } catch {
+      // They are asked for again with the next connection.
+      this.recordsAt = 0;
+    }
+  }
+
+  /** The contacts of an account, as new as can be had. */
+  async loadContacts(account: string): Promise<void> {
+    if (!this.live) return;
+    try {
+      const page = await get<Page<Contact>>('/v1/contacts', { account, limit: PAGE_RECORDS });
+      this.contacts = new Map(this.contacts).set(account, page.items.toSorted(byOnCallOrder));
+    } catch {
+      // What is there stays.
+    }
+  }
+
+  async loadAccount(id: string): Promise<void> {
+    if (!this.live) return;
+    try {
+      this.accounts = new Map(this.accounts).set(id, await get<Account>(`/v1/accounts/${id}`));
+    } catch {
+      // What is there stays.
+    }
+  }
+
+  // ---- Orders --------------------------------------------------------------------------------------------------
+
+  /** Does it if the connection is there; says so if not, or if the daemon refuses. True when it was done. */
+  async order(act: () => Promise<unknown>, needsPbx = false): Promise<boolean> {
+    if (!this.live) return this.refuse('order.refused_link');
+    if (needsPbx && this.pbxDown) return this.refuse('order.refused_pbx');
+    try {
+      await act();
+      return true;
+    } catch (error) {
+      this.sayProblem(error);
+      return false;
+    }
+  }
+
+  callOrder(call: Call, verb: 'answer' | 'hold' | 'resume' | 'hangup'): Promise<boolean> {
+    return this.order(() => post(`/v1/calls/${call.id}/${verb}`), true);
+  }
+
+  async askForHelp(call: Call): Promise<void> {
+    if (await this.order(() => post(`/v1/calls/${call.id}/help`))) this.say('order.help_sent');
+  }
+
+  transfer(call: Call, to: string, mode: 'blind' | 'consult'): Promise<boolean> {
+    return this.order(async () => {
+      const transfer = await post<Transfer>(`/v1/calls/${call.id}/transfers`, { mode, to });
+      // An event may have told more already.
+      if (!this.state.transfers.has(call.id) || openTransfer(this.state, call)?.id !== transfer.id) {
+        if (!this.state.transfers.get(call.id)?.ended_at) this.state = withTransfer(this.state, transfer);
+      }
+    }, true);
+  }
+
+  settleTransfer(call: Call, verb: 'complete' | 'cancel'): Promise<boolean> {
+    const transfer = this.state.transfers.get(call.id);
+    return transfer ? this.order(() => post(`/v1/transfers/${transfer.id}/${verb}`), true) : Promise.resolve(false);
+  }
+
+  setState(who: Operator, state: string, reason?: string, extension?: string): Promise<boolean> {
+    const { version } = who;
+    return this.order(() =>
+      put(`/v1/operators/${who.id}/state`, {
+        state,
+        version,
+        desktop: DESKTOP_NAME,
+        ...(reason ? { reason } : {}),
+        ...(extension ? { extension } : {}),
+      }),
+    );
+  }
+
+  finishWrapUp(who: Operator, call: string, disposition: string, notes: string): Promise<boolean> {
+    return this.order(() =>
+      post(`/v1/operators/${who.id}/wrap-up/finish`, {
+        call,
+        disposition,
+        desktop: DESKTOP_NAME,
+        ...(notes ? { notes } : {}),
+      }),
+    );
+  }
+
+  extendWrapUp(who: Operator, call: string, seconds: number, reason: string): Promise<boolean> {
+    return this.order(() =>
+      post(`/v1/operators/${who.id}/wrap-up/extend`, { call, seconds, reason, desktop: DESKTOP_NAME }),
+    );
+  }
+
+  supervise(operator: string, mode: string): Promise<boolean> {
+    const { extension } = this.state.viewer;
+    const running = [...this.state.supervisions.values()].find((one) => one.extension === extension);
+    if (running && running.operator === operator) {
+      return this.order(() => patch(`/v1/supervisions/${running.id}`, { mode }), true);
+    }
+    return this.order(() => post('/v1/supervisions', { operator, mode }), true);
+  }
+
+  stopSupervision(id: string): Promise<boolean> {
+    return this.order(() => remove(`/v1/supervisions/${id}`), true);
+  }
+
+  dismissHelp(key: string): void {
+    this.state = withoutHelp(this.state, key);
+  }
+
+  /** Makes a customer's record of the account of this call, and shows it there. */
+  createCustomer(call: Call, fields: Record<string, unknown>): Promise<boolean> {
+    return this.order(async () => {
+      const made = await post<Customer>('/v1/customers', { account: call.card?.account.id, ...fields });
+      const { id, name, kana = '', company, department, notes, flags = [] } = made;
+      this.choose(call.id, { id, name, kana, company, department, notes, flags });
+      this.say('customer.saved', { name });
+    });
+  }
+
+  choose(call: string, customer: CustomerView): void {
+    const kept = [...this.chosen].slice(-50);
+    this.chosen = new Map(kept).set(call, customer);
+  }
+
+  /** Says that the pop was painted. A daemon without that interface, or a call that is over, is no error. */
+  acknowledge(call: string, event: string | undefined): void {
+    post(`/v1/calls/${call}/ack`, event ? { event } : {}).catch(() => undefined);
+  }
+
+  // ---- What the person is told ---------------------------------------------------------------------------------
+
+  say(key: Key, values: Record<string, string | number> = {}): void {
+    this.notice('info', t(key, values), '');
+  }
+
+  drop(id: number): void {
+    this.notices = this.notices.filter((one) => one.id !== id);
+  }
+
+  private refuse(key: Key): false {
+    this.notice('error', t(key), '');
+    return false;
+  }
+
+  private sayProblem(error: unknown): void {
+    const { type, detail } = error instanceof ApiError ? error : { type: 'unreachable', detail: '' };
+    const text = word('problem', type);
+    this.notice('error', text === type ? t('problem.other', { type }) : text, detail);
+  }
+
+  private notice(kind: Notice['kind'], text: string, detail: string): void {
+    this.noticed += 1;
+    const id = this.noticed;
+    const others = this.notices.filter((one) => one.text !== text);
+    this.notices = [...others, { id, text, detail, kind }].slice(-NOTICES_MAX);
+    if (kind === 'info') setTimeout(() => this.drop(id), NOTICE_MS);
+  }
+}
+
+async function all<T>(path: string, most: number): Promise<T[]> {
+  const items: T[] = [];
+  let cursor: string | undefined;
+  do {
+    const page: Page<T> = await get<Page<T>>(path, { limit: PAGE_RECORDS, cursor });
+    items.push(...page.items);
+    cursor = page.next ?? undefined;
+  } while (cursor && items.length < most);
+  return items;
+}
+
+function grouped(contacts: Contact[]): ReadonlyMap<string, readonly Contact[]> {
+  const groups = new Map<string, Contact[]>();
+  for (const contact of contacts.toSorted(byOnCallOrder)) {
+    const group = groups.get(contact.account);
+    if (group) group.push(contact);
+    else groups.set(contact.account, [contact]);
+  }
+  return groups;
+}
+
+function byOnCallOrder(a: Contact, b: Contact): number {
+  return (a.on_call_order ?? LAST) - (b.on_call_order ?? LAST) || a.name.localeCompare(b.name, 'ja');
+}
+
+export const desk = new Desk();

@@ -1,0 +1,47 @@
+// What a person chooses for herself; kept in this browser, and holds nothing about calls or people.
+
+import type { Language } from '../i18n/index.svelte.ts';
+
+export type Theme = 'system' | 'light' | 'dark';
+
+interface Prefs {
+  language: Language;
+  theme: Theme;
+  /** Single keys do things (they can be turned off: WCAG 2.1.4). */
+  keys: boolean;
+  sound: boolean;
+  notifications: boolean;
+}
+
+const KEY = 'toritsugi.prefs';
+
+function read(): Prefs {
+  const language: Language = navigator.language.toLowerCase().startsWith('ja') ? 'ja' : 'en';
+  const prefs: Prefs = { language, theme: 'system', keys: true, sound: true, notifications: false };
+  try {
+    const kept = JSON.parse(localStorage.getItem(KEY) ?? '{}') as Partial<Prefs>;
+    if (kept.language === 'ja' || kept.language === 'en') prefs.language = kept.language;
+    if (kept.theme === 'light' || kept.theme === 'dark') prefs.theme = kept.theme;
+    for (const key of ['keys', 'sound', 'notifications'] as const) {
+      if (typeof kept[key] === 'boolean') prefs[key] = kept[key];
+    }
+  } catch {
+    // A browser that keeps nothing, or nonsense: the defaults hold.
+  }
+  return prefs;
+}
+
+export const prefs = $state(read());
+
+/** Keeps the choices and lets the document follow them. */
+export function followPrefs(): void {
+  $effect(() => {
+    document.documentElement.lang = prefs.language;
+    document.documentElement.dataset['theme'] = prefs.theme;
+    try {
+      localStorage.setItem(KEY, JSON.stringify(prefs));
+    } catch {
+      // Then it holds for this page alone.
+    }
+  });
+}

@@ -1,0 +1,146 @@
+//! The page of operators and supervisors: the files of `desktop/`, as they were built into this binary.
+//!
+//! | path | cached |
+//! |---|---|
+//! | `/` | asked for at each load, so a new daemon brings its new page |
+//! | `/assets/…` | for ever: their names change with their content |
+//! | others (the icon) | for an hour |
+//!
+//! Invariant: the page asks nobody but the daemon, runs no script but its own files, is in nobody's frame, and
+//! puts text into the document as text only: its policy ([`POLICY`]) makes browsers refuse the rest.
+
+use axum::Router;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+
+/// What browsers let the page do. Its framework makes elements of its own templates only, under that policy.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+    base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
+    require-trusted-types-for 'script'; trusted-types svelte-trusted-html";
+const FOR_EVER: &str = "public, max-age=31536000, immutable";
+const FOR_AN_HOUR: &str = "public, max-age=3600";
+const ASK_FIRST: &str = "no-cache";
+
+/// The document at `/`.
+const DOCUMENT: &str = "index.html";
+/// What stands there where the page was not built.
+const NOT_BUILT: &str = "<!doctype html><html lang=\"ja\"><meta charset=\"utf-8\"><title>Toritsugi</title>\
+    <p lang=\"ja\">この toritsugi には画面が組み込まれていません。ソースの最上位で make page を実行し、ビルドし直してください。\
+    <p lang=\"en\">This toritsugi was built without its page: run “make page” at the top of its source and build it again.";
+
+/// A file of the page. `build.rs` writes the table.
+struct File {
+    path: &'static str,
+    plain: &'static [u8],
+    brotli: Option<&'static [u8]>,
+    gzip: Option<&'static [u8]>,
+}
+
+static FILES: &[File] = include!(concat!(env!("OUT_DIR"), "/page_files.rs"));
+
+/// Routes to the page's files.
+pub(super) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
+    let mut router = Router::new();
+    for file in FILES.iter().filter(|file| file.path != DOCUMENT) {
+        router = router
+            .route(&format!("/{}", file.path), get(move |headers| async move { answer(file, &headers) }));
+    }
+    router.route("/", get(document))
+}
+
+async fn document(headers: HeaderMap) -> Response {
+    let mut response = match FILES.iter().find(|file| file.path == DOCUMENT) {
+        Some(file) => answer(file, &headers),
+        None => {
+            let kind = [(header::CONTENT_TYPE, "text/html; charset=utf-8")];
+            (StatusCode::NOT_FOUND, kind, NOT_BUILT).into_response()
+        }
+    };
+    let policy = [
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (header::HeaderName::from_static("permissions-policy"), "camera=(), geolocation=(), microphone=()"),
+    ];
+    for (name, value) in policy {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+fn answer(file: &File, headers: &HeaderMap) -> Response {
+    let packed = [("br", file.brotli), ("gzip", file.gzip)];
+    let chosen = packed
+        .into_iter()
+        .find_map(|(coding, bytes)| Some((coding, bytes.filter(|_| takes(headers, coding))?)));
+    let cached = match file.path {
+        DOCUMENT => ASK_FIRST,
+        path if path.starts_with("assets/") => FOR_EVER,
+        _ => FOR_AN_HOUR,
+    };
+    let about = [
+        (header::CONTENT_TYPE, content_type(file.path)),
+        (header::CACHE_CONTROL, cached),
+        (header::VARY, "accept-encoding"),
+    ];
+    match chosen {
+        Some((coding, bytes)) => (about, [(header::CONTENT_ENCODING, coding)], bytes).into_response(),
+        None => (about, file.plain).into_response(),
+    }
+}
+
+/// Whether the client takes this coding.
+fn takes(headers: &HeaderMap, coding: &str) -> bool {
+    let accepted =
+        headers.get_all(header::ACCEPT_ENCODING).into_iter().filter_map(|value| value.to_str().ok());
+    accepted.flat_map(|text| text.split(',')).any(|one| {
+        let (name, quality) = one.split_once(';').unwrap_or((one, ""));
+        let refused = quality.trim().strip_prefix("q=").is_some_and(|q| q.trim().parse() == Ok(0.0_f32));
+        name.trim().eq_ignore_ascii_case(coding) && !refused
+    })
+}
+
+fn content_type(path: &str) -> &'static str {
+    match path.rsplit_once('.').map(|(_, extension)| extension) {
+        Some("html") => "text/html; charset=utf-8",
+        Some("js") => "text/javascript; charset=utf-8",
+        Some("css") => "text/css; charset=utf-8",
+        Some("svg") => "image/svg+xml",
+        _ => "application/octet-stream",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(text: &'static str) -> HeaderMap {
+        HeaderMap::from_iter([(header::ACCEPT_ENCODING, HeaderValue::from_static(text))])
+    }
+
+    #[test]
+    fn the_smallest_form_that_the_client_takes_is_sent() {
+        let file = File { path: "assets/a-1.js", plain: b"plain", brotli: Some(b"br"), gzip: Some(b"gz") };
+        for (accepts, coding) in [
+            ("gzip, deflate, br, zstd", Some("br")),
+            ("gzip", Some("gzip")),
+            ("br;q=0, GZIP;q=0.5", Some("gzip")),
+            ("br; q=1.0", Some("br")),
+            ("identity", None),
+            ("", None),
+        ] {
+            let response = answer(&file, &headers(accepts));
+            let told = response.headers().get(header::CONTENT_ENCODING).map(|value| value.to_str().unwrap());
+            assert_eq!(told, coding, "{accepts}");
+            assert_eq!(response.headers()[header::CACHE_CONTROL], FOR_EVER);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_document_bears_the_policy_and_is_asked_for_each_time() {
+        let response = document(HeaderMap::new()).await;
+        let policy = response.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
+        assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
+        assert!(policy.contains("frame-ancestors 'none'"), "{policy}");
+    }
+}
