@@ -1,0 +1,267 @@
+//! A headless Chromium, driven over its DevTools protocol.
+//!
+//! Invariant: it ends with the test, whatever happens; every wait has a deadline; tabs have separate cookies, so
+//! each is another person. The protocol is JSON over a WebSocket, for which the tests have a client already.
+use std::collections::HashMap;
+use std::process::Stdio;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use futures_util::stream::SplitSink;
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+use tokio::sync::{Mutex as AsyncMutex, oneshot};
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+
+use crate::lab::PATIENCE;
+
+/// A picture comes as one message.
+const MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// What Chromium says when it is ready.
+const READY: &str = "DevTools listening on ";
+
+type Sink = SplitSink<WebSocketStream<MaybeTlsStream<TcpStream>>, Message>;
+
+/// The browser.
+pub(crate) struct Chromium {
+    wire: Arc<Wire>,
+    _process: Child,
+    _profile: tempfile::TempDir,
+}
+
+/// The connection to the browser.
+struct Wire {
+    sink: AsyncMutex<Sink>,
+    next: AtomicU64,
+    waiting: Mutex<HashMap<u64, oneshot::Sender<Result<Value, String>>>>,
+    /// What pages told unasked, by session.
+    told: Mutex<HashMap<String, Vec<Value>>>,
+}
+
+impl Chromium {
+    /// Starts one.
+    ///
+    /// # Panics
+    /// When there is no Chromium; the message says how to get it.
+    pub(crate) async fn start() -> Self {
+        let profile = tempfile::tempdir().unwrap();
+        let mut process = Command::new("chromium")
+            .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"])
+            .args(["--no-first-run", "--disable-background-networking", "--disable-component-update"])
+            .args(["--disable-sync", "--no-proxy-server", "--remote-debugging-port=0", "--lang=ja"])
+            .args([
+                "--force-color-profile=srgb",
+                "--disable-features=Translate,MediaRouter,OptimizationHints",
+            ])
+            .arg(format!("--user-data-dir={}", profile.path().display()))
+            .arg("about:blank")
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("Chromium starts (on Debian or Ubuntu: sudo apt-get install chromium)");
+        let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
+        let ready = async {
+            loop {
+                let line = lines.next_line().await.unwrap().expect("Chromium said no address and ended");
+                if let Some(address) = line.strip_prefix(READY) {
+                    return address.to_owned();
+                }
+            }
+        };
+        let address = tokio::time::timeout(PATIENCE, ready).await.expect("Chromium is ready in time");
+        // Whatever it says later must not fill the pipe.
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        let config = WebSocketConfig::default()
+            .max_message_size(Some(MESSAGE_BYTES_MAX))
+            .max_frame_size(Some(MESSAGE_BYTES_MAX));
+        let (socket, _) =
+            tokio_tungstenite::connect_async_with_config(address, Some(config), true).await.unwrap();
+        let (sink, mut stream) = socket.split();
+        let wire = Arc::new(Wire {
+            sink: AsyncMutex::new(sink),
+            next: AtomicU64::new(1),
+            waiting: Mutex::default(),
+            told: Mutex::default(),
+        });
+        let reader = Arc::clone(&wire);
+        tokio::spawn(async move {
+            while let Some(Ok(message)) = stream.next().await {
+                if let Message::Text(text) = message {
+                    reader.take(serde_json::from_str(&text).unwrap());
+                }
+            }
+            reader.waiting.lock().unwrap().clear();
+        });
+        Self { wire, _process: process, _profile: profile }
+    }
+
+    /// A tab of its own, with no cookies of others, as large as this.
+    pub(crate) async fn tab(&self, width: u32, height: u32) -> Tab {
+        let browser = |method: &'static str, params: Value| self.wire.call(None, method, params);
+        let context = browser("Target.createBrowserContext", json!({})).await;
+        let context = context["browserContextId"].clone();
+        let target =
+            json!({ "url": "about:blank", "browserContextId": context, "width": width, "height": height });
+        let target = browser("Target.createTarget", target).await["targetId"].clone();
+        let attached = browser("Target.attachToTarget", json!({ "targetId": target, "flatten": true })).await;
+        let session = attached["sessionId"].as_str().unwrap().to_owned();
+        let tab = Tab { wire: Arc::clone(&self.wire), session };
+        for domain in ["Page", "Runtime", "Network", "Log"] {
+            tab.call(&format!("{domain}.enable"), json!({})).await;
+        }
+        let agent = tab.eval("navigator.userAgent").await;
+        let japanese = json!({ "userAgent": agent, "acceptLanguage": "ja" });
+        tab.call("Network.setUserAgentOverride", japanese).await;
+        tab.size(width, height).await;
+        tab
+    }
+
+    /// Ends it in order.
+    pub(crate) async fn close(mut self) {
+        self.wire.call(None, "Browser.close", json!({})).await;
+        tokio::time::timeout(PATIENCE, self._process.wait()).await.expect("Chromium ends").unwrap();
+    }
+}
+
+impl Wire {
+    fn take(&self, message: Value) {
+        if let Some(id) = message["id"].as_u64() {
+            let answer = match message.get("error") {
+                Some(error) => Err(error.to_string()),
+                None => Ok(message["result"].clone()),
+            };
+            if let Some(waiting) = self.waiting.lock().unwrap().remove(&id) {
+                let _ = waiting.send(answer);
+            }
+        } else if let Some(session) = message["sessionId"].as_str() {
+            self.told.lock().unwrap().entry(session.to_owned()).or_default().push(message);
+        }
+    }
+
+    async fn call(&self, session: Option<&str>, method: &str, params: Value) -> Value {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let mut message = json!({ "id": id, "method": method, "params": params });
+        if let Some(session) = session {
+            message["sessionId"] = json!(session);
+        }
+        let (sender, answer) = oneshot::channel();
+        self.waiting.lock().unwrap().insert(id, sender);
+        self.sink.lock().await.send(Message::text(message.to_string())).await.unwrap();
+        let answer = tokio::time::timeout(PATIENCE, answer).await;
+        let answer = answer.unwrap_or_else(|_| panic!("{method}: no answer")).expect("Chromium is there");
+        answer.unwrap_or_else(|error| panic!("{method} {params}: {error}"))
+    }
+}
+
+/// One tab.
+pub(crate) struct Tab {
+    wire: Arc<Wire>,
+    session: String,
+}
+
+impl Tab {
+    /// A command of the protocol.
+    pub(crate) async fn call(&self, method: &str, params: Value) -> Value {
+        self.wire.call(Some(&self.session), method, params).await
+    }
+
+    /// The value of an expression, awaited.
+    pub(crate) async fn eval(&self, expression: &str) -> Value {
+        let params = json!({ "expression": expression, "awaitPromise": true, "returnByValue": true });
+        let answer = self.call("Runtime.evaluate", params).await;
+        assert!(answer.get("exceptionDetails").is_none(), "{expression}: {answer:#}");
+        answer["result"]["value"].clone()
+    }
+
+    /// Waits until an expression is true.
+    pub(crate) async fn until(&self, what: &str, expression: &str) {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        while self.eval(&format!("Boolean({expression})")).await != json!(true) {
+            if tokio::time::Instant::now() >= deadline {
+                let shown = self.eval("document.body.innerText").await;
+                panic!("{what} did not come; shown is: {}", shown.as_str().unwrap_or_default());
+            }
+            tokio::time::sleep(crate::ms(15)).await;
+        }
+    }
+
+    /// What the page told unasked of this kind, for instance `Runtime.exceptionThrown`.
+    pub(crate) fn told(&self, method: &str) -> Vec<Value> {
+        let told = self.wire.told.lock().unwrap();
+        let all = told.get(&self.session).into_iter().flatten();
+        all.filter(|event| event["method"] == method).map(|event| event["params"].clone()).collect()
+    }
+
+    pub(crate) async fn size(&self, width: u32, height: u32) {
+        let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        self.call("Emulation.setDeviceMetricsOverride", metrics).await;
+    }
+
+    pub(crate) async fn dark(&self, dark: bool) {
+        let value = if dark { "dark" } else { "light" };
+        let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": value }] });
+        self.call("Emulation.setEmulatedMedia", features).await;
+    }
+
+    /// Presses a key, as a person does.
+    pub(crate) async fn key(&self, key: &str) {
+        let shift = key.len() == 1 && key.chars().all(|c| c.is_ascii_uppercase() || c == '?');
+        let modifiers = if shift { 8 } else { 0 };
+        let text = if key.len() == 1 {
+            key
+        } else if key == "Enter" {
+            "\r"
+        } else {
+            ""
+        };
+        let code = match key {
+            "Tab" => 9,
+            "Enter" => 13,
+            "Escape" => 27,
+            _ => 0,
+        };
+        let down = json!({ "type": "keyDown", "key": key, "text": text, "modifiers": modifiers, "windowsVirtualKeyCode": code });
+        self.call("Input.dispatchKeyEvent", down).await;
+        self.call("Input.dispatchKeyEvent", json!({ "type": "keyUp", "key": key, "modifiers": modifiers }))
+            .await;
+    }
+
+    /// Types into what has the focus.
+    pub(crate) async fn types(&self, text: &str) {
+        self.call("Input.insertText", json!({ "text": text })).await;
+    }
+
+    /// A picture of what is on the screen, as PNG.
+    pub(crate) async fn picture(&self) -> Vec<u8> {
+        let answer = self.call("Page.captureScreenshot", json!({ "format": "png" })).await;
+        base64(answer["data"].as_str().unwrap())
+    }
+}
+
+/// The one place that needs Base64.
+fn base64(text: &str) -> Vec<u8> {
+    let value = |digit: u8| match digit {
+        b'A'..=b'Z' => Some(digit - b'A'),
+        b'a'..=b'z' => Some(digit - b'a' + 26),
+        b'0'..=b'9' => Some(digit - b'0' + 52),
+        b'+' => Some(62),
+        b'/' => Some(63),
+        _ => None,
+    };
+    let (mut bits, mut held, mut bytes) = (0_u32, 0, Vec::with_capacity(text.len() / 4 * 3));
+    for six in text.bytes().filter_map(value) {
+        bits = bits << 6 | u32::from(six);
+        held += 6;
+        if held >= 8 {
+            held -= 8;
+            bytes.push((bits >> held & 0xff) as u8);
+        }
+    }
+    bytes
+}

@@ -1,0 +1,185 @@
+//! A working day, on a real PBX: sign in, a call, a consultation, after-call work, the next call; and looks at
+//! every view on the way.
+use serde_json::json;
+
+use crate::chromium::Chromium;
+use crate::lab::{CallSpec, Lab};
+use crate::person::Person;
+use crate::service::Service;
+use crate::{KNOWN_CALLER, MINATO, SAKURA, ms};
+
+/// First of the on-call list of account 1.
+const FIRST_ON_CALL: &str = "09055500011";
+
+async fn everybody_rings(lab: &Lab) {
+    for phone in ["1001", "1002", "1003"] {
+        lab.phone(phone).rings_for_ever().await;
+    }
+}
+
+#[tokio::test]
+async fn a_day_at_the_desk() {
+    let lab = Lab::start().await;
+    let mut service = Service::start(&lab).await;
+    let browser = Chromium::start().await;
+    everybody_rings(&lab).await;
+    let stranger = Person::comes(&browser, &format!("http://{}", service.address)).await;
+    stranger.tab.until("the sign-in", "document.querySelector('form')").await;
+    stranger.looks("sign-in").await;
+    let person = Person::signs_in(&browser, &service, "1001").await;
+    person.looks("logged-out").await;
+    person.is_ready().await;
+    person.tab.until("the records", "document.querySelector('.idle')").await;
+    person.looks("waiting").await;
+
+    // The pop is on the screen before anybody answers.
+    let spec = CallSpec::new(KNOWN_CALLER, "0355501000").diverted_by("0335550101").display_name("Tanaka");
+    let call = lab.place_call(spec).await;
+    person.pop_is("ringing").await;
+    assert!(!call.is_answered());
+    assert_eq!(person.reads(".company h1").await, "株式会社さくら商事");
+    assert_eq!(person.reads(".company .kana").await, "さくらしょうじ");
+    assert_eq!(person.reads(".say").await, "お電話ありがとうございます。さくら商事でございます。");
+    assert!(person.reads(".pop .notes").await.contains("社長が終日外出"));
+    assert_eq!(person.reads(".number bdi").await, "090-1234-5678");
+    assert!(person.reads(".customer").await.contains("たなかたろう"));
+    person.may(&["answer"]).await;
+    person.shows_state("reserved").await;
+    person.looks("ringing").await;
+
+    lab.phone("1001").answers().await;
+    person.pop_is("talking").await;
+    person.may(&["hold", "transfer", "help", "hangup"]).await;
+    person.tab.until("the contacts", "document.querySelectorAll('#contacts li .who').length === 3").await;
+    let order = "[...document.querySelectorAll('#contacts .order')].map((one) => one.textContent.trim())";
+    assert_eq!(person.tab.eval(order).await, json!(["1", "2", "–"]));
+    person.looks("talking").await;
+
+    lab.phone("1001").holds().await;
+    person.pop_is("held").await;
+    person.may(&["resume", "transfer", "help", "hangup"]).await;
+    person.looks("held").await;
+    lab.phone("1001").resumes().await;
+    person.pop_is("talking").await;
+
+    // By keyboard: to the contacts, speak first.
+    lab.phone(FIRST_ON_CALL).presses_after(ms(200), "1").await;
+    person.tab.key("t").await;
+    person.tab.until("the focus", "document.activeElement?.closest('#contacts')").await;
+    person.presses("#contacts li .ways button").await;
+    person.may(&["complete", "cancel", "help"]).await;
+    person.looks("consulting").await;
+    person.tab.key("c").await;
+    person.has_no_pop().await;
+    person.tab.until("the after-call work", "document.querySelector('#wrap-up')").await;
+    person.looks("wrap-up").await;
+    assert!(person.reads("#wrap-up h1").await.contains("さくら商事"));
+    person.tab.key("w").await;
+    person.presses("#wrap-up input[value=transferred]").await;
+    person.presses("#wrap-up .main").await;
+    person.tab.until("the end of it", "!document.querySelector('#wrap-up')").await;
+    person.shows_state("ready").await;
+    call.hang_up().await;
+
+    a_stranger_is_recorded(&lab, &person).await;
+    the_other_views(&person).await;
+    person.all_is_well().await;
+    browser.close().await;
+    service.stop().await;
+}
+
+/// The next call: nobody knows the caller, and her record is made with the number filled in.
+async fn a_stranger_is_recorded(lab: &Lab, person: &Person) {
+    let call = lab.place_call(CallSpec::new("0312345678", MINATO)).await;
+    person.pop_is("ringing").await;
+    assert_eq!(person.reads(".company h1").await, "みなと法律事務所");
+    assert_eq!(person.reads(".number bdi").await, "03-1234-5678");
+    lab.phone("1001").answers().await;
+    person.pop_is("talking").await;
+    person.tab.key("n").await;
+    person.tab.until("the form", "document.querySelector('.customer form')").await;
+    assert_eq!(
+        person.tab.eval("document.querySelector('.customer form input').value").await,
+        json!("03-1234-5678")
+    );
+    person.looks("new-customer").await;
+    // The settings took the focus while it was looked at.
+    person.tab.eval("document.querySelectorAll('.customer form input')[1].focus()").await;
+    person.tab.types("新規　花子").await;
+    person.tab.key("Enter").await;
+    person
+        .tab
+        .until("the record", "document.querySelector('.customer .name')?.innerText.includes('新規')")
+        .await;
+    call.hang_up().await;
+    person.has_no_pop().await;
+}
+
+async fn the_other_views(person: &Person) {
+    // Whatever is left of the after-call work belongs to the desk's own view.
+    for (key, name, there) in [("2", "accounts", ".accounts"), ("3", "past", "table")] {
+        person.tab.key(key).await;
+        person.tab.until(name, &format!("document.querySelector({there:?})")).await;
+        if name == "accounts" {
+            person.tab.until("the accounts", "document.querySelectorAll('.list li').length === 3").await;
+            person.presses(".list button").await;
+            person.tab.until("the account", "document.querySelectorAll('.one ol li').length").await;
+        }
+        person.looks(name).await;
+    }
+    person.tab.key("?").await;
+    person.tab.until("the keys", "document.querySelector('dialog[open]')").await;
+    person.looks("keys").await;
+    person.tab.key("Escape").await;
+    person.tab.until("the end of the keys", "!document.querySelector('dialog')").await;
+}
+
+#[tokio::test]
+async fn a_supervisor_sees_and_helps_her_team() {
+    let lab = Lab::start().await;
+    let mut service = Service::start(&lab).await;
+    let browser = Chromium::start().await;
+    everybody_rings(&lab).await;
+    lab.phone("2001").answers_after(ms(100)).await;
+    let operator = Person::signs_in(&browser, &service, "1001").await;
+    let boss = Person::signs_in(&browser, &service, "2001").await;
+    boss.tab.until("the board", "document.querySelector('[data-operator=\"1001\"]')").await;
+    operator.is_ready().await;
+    let row = "document.querySelector('[data-operator=\"1001\"]')";
+    boss.tab.until("her state", &format!("{row}.querySelector('.tag.good')")).await;
+
+    let call = lab.place_call(CallSpec::new(KNOWN_CALLER, SAKURA)).await;
+    boss.tab.until("the waiting call", "document.querySelectorAll('.waiting li .name').length === 1").await;
+    boss.looks("board-waiting").await;
+    lab.phone("1001").answers().await;
+    operator.pop_is("talking").await;
+    boss.tab.until("the call", &format!("{row}.innerText.includes('さくら商事')")).await;
+    operator.tab.key("s").await;
+    boss.tab.until("the help request", "document.querySelector('.help .one')").await;
+    assert!(boss.reads(".help").await.contains("佐藤"));
+    boss.looks("board-help").await;
+    boss.presses(".help button:nth-child(2)").await;
+    boss.tab
+        .until("the supervision", "document.querySelector('.own.own [aria-pressed=true], section.own')")
+        .await;
+    lab.phone("2001").talks().await;
+    boss.tab
+        .until("that it is live", "!document.querySelector('.help') && document.querySelector('section.own')")
+        .await;
+    boss.looks("board-whisper").await;
+    boss.presses("section.own .danger").await;
+    boss.tab.until("the end of it", "!document.querySelector('section.own')").await;
+    call.hang_up().await;
+    operator.has_no_pop().await;
+
+    // She sets the operator's state, and the operator sees by whom.
+    operator.tab.until("after-call work", "document.querySelector('#wrap-up')").await;
+    boss.presses("[data-operator=\"1001\"] .set button").await;
+    boss.tab.until("the menu", "document.querySelectorAll('.menu button').length > 3").await;
+    boss.presses(".menu button:nth-of-type(2)").await;
+    operator.tab.until("by whom", "document.querySelector('.own .about').innerText.includes('伊藤')").await;
+    operator.all_is_well().await;
+    boss.all_is_well().await;
+    browser.close().await;
+    service.stop().await;
+}

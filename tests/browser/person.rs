@@ -1,0 +1,207 @@
+//! One person at one desk: what she sees, reads, presses.
+use std::path::PathBuf;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::chromium::{Chromium, Tab};
+use crate::service::Service;
+
+/// Everybody's password in these tests.
+pub(crate) const PASSWORD: &str = "取次電話の合言葉です";
+/// The smallest screen that the page is made for.
+pub(crate) const DESK: (u32, u32) = (1280, 800);
+pub(crate) const WIDE: (u32, u32) = (1920, 1080);
+
+/// A desk with somebody at it.
+pub(crate) struct Person {
+    pub(crate) tab: Tab,
+    origin: String,
+}
+
+impl Person {
+    /// Opens the page and signs in, as a person does.
+    pub(crate) async fn signs_in(browser: &Chromium, service: &Service, who: &str) -> Self {
+        give_password(service, who).await;
+        let person = Self::comes(browser, &format!("http://{}", service.address)).await;
+        person.enters(who, PASSWORD).await;
+        person.is_connected().await;
+        person
+    }
+
+    /// Opens the page; nobody is signed in.
+    pub(crate) async fn comes(browser: &Chromium, origin: &str) -> Self {
+        let tab = browser.tab(DESK.0, DESK.1).await;
+        let person = Self { tab, origin: origin.to_owned() };
+        person.loads().await;
+        person
+    }
+
+    pub(crate) async fn loads(&self) {
+        self.tab.call("Page.navigate", json!({ "url": self.origin })).await;
+        self.tab.until("the page", "document.querySelector('form, .frame')").await;
+    }
+
+    /// Fills in the sign-in by keyboard.
+    pub(crate) async fn enters(&self, login: &str, password: &str) {
+        self.tab.until("the sign-in", "document.activeElement?.name === 'login'").await;
+        self.tab.types(login).await;
+        self.tab.key("Tab").await;
+        self.tab.types(password).await;
+        self.tab.key("Enter").await;
+    }
+
+    pub(crate) async fn is_connected(&self) {
+        self.tab.until("the connection", "document.querySelector('[data-phase=live]')").await;
+    }
+
+    /// Begins work: ready for calls.
+    pub(crate) async fn is_ready(&self) {
+        self.tab.until("her state", "document.querySelector('#own-state')").await;
+        self.chooses_state(0).await;
+        self.shows_state("ready").await;
+    }
+
+    /// Chooses the `n`th entry of her state's menu, by keyboard.
+    pub(crate) async fn chooses_state(&self, n: usize) {
+        self.tab.key("r").await;
+        self.tab.until("the menu", "document.querySelector('.menu button')").await;
+        self.tab.eval(&format!("document.querySelectorAll('.menu button')[{n}].focus()")).await;
+        self.tab.key("Enter").await;
+    }
+
+    pub(crate) async fn shows_state(&self, state: &str) {
+        let tones = json!({ "ready": "good", "reserved": "ring", "talking": "accent" });
+        let tone = tones[state].as_str().unwrap_or("hold");
+        let is = format!("document.querySelector('#own-state')?.dataset.tone === '{tone}'");
+        self.tab.until(&format!("the state {state}"), &is).await;
+    }
+
+    /// Waits until the pop is in this phase: `ringing`, `talking` or `held`.
+    pub(crate) async fn pop_is(&self, phase: &str) {
+        let shown = format!("document.querySelector('.pop[data-phase={phase}]')");
+        self.tab.until(&format!("the pop, {phase}"), &shown).await;
+    }
+
+    pub(crate) async fn has_no_pop(&self) {
+        self.tab.until("the pop to go", "!document.querySelector('.pop')").await;
+    }
+
+    /// The text of the first element that matches.
+    pub(crate) async fn reads(&self, selector: &str) -> String {
+        let text = self.tab.eval(&format!("document.querySelector({selector:?})?.innerText ?? ''")).await;
+        text.as_str().unwrap().to_owned()
+    }
+
+    /// Which orders the page offers now.
+    pub(crate) async fn orders(&self) -> Vec<String> {
+        let all = "[...document.querySelectorAll('[data-order]')].map((one) => one.dataset.order)";
+        serde_json::from_value(self.tab.eval(all).await).unwrap()
+    }
+
+    /// Waits until exactly these orders are offered.
+    pub(crate) async fn may(&self, orders: &[&str]) {
+        let all = "[...document.querySelectorAll('[data-order]')].map((one) => one.dataset.order).join()";
+        self.tab.until(&format!("the orders {orders:?}"), &format!("{all} === {:?}", orders.join(","))).await;
+    }
+
+    pub(crate) async fn presses(&self, selector: &str) {
+        self.tab.until(selector, &format!("document.querySelector({selector:?})")).await;
+        self.tab.eval(&format!("document.querySelector({selector:?}).click()")).await;
+    }
+
+    /// Nothing failed on the page, nothing was refused by its policy, and it asked nobody but its daemon.
+    pub(crate) async fn all_is_well(&self) {
+        assert_eq!(self.tab.told("Runtime.exceptionThrown"), Vec::<Value>::new());
+        for entry in self.tab.told("Log.entryAdded") {
+            let text = entry["entry"]["text"].as_str().unwrap_or_default();
+            assert!(!text.contains("Content Security Policy") && !text.contains("Trusted"), "{entry:#}");
+        }
+        for request in self.tab.told("Network.requestWillBeSent") {
+            let url = request["request"]["url"].as_str().unwrap();
+            assert!(url.starts_with(&self.origin), "the page asked {url}");
+        }
+    }
+
+    /// Looks at this moment in both languages and both schemes: nothing overflows, axe finds nothing, and a
+    /// picture of each is kept.
+    pub(crate) async fn looks(&self, name: &str) {
+        for (language, dark, (width, height)) in
+            [("ja", false, DESK), ("ja", true, WIDE), ("en", false, DESK), ("en", true, DESK)]
+        {
+            self.tab.size(width, height).await;
+            self.tab.dark(dark).await;
+            self.speaks(language).await;
+            let scheme = if dark { "dark" } else { "light" };
+            let name = format!("{name}-{language}-{scheme}-{width}");
+            let picture = self.tab.picture().await;
+            let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("../pictures");
+            std::fs::create_dir_all(&directory).unwrap();
+            std::fs::write(directory.join(format!("{name}.png")), picture).unwrap();
+            self.fits(&name).await;
+            self.is_accessible(&name).await;
+        }
+        self.tab.size(DESK.0, DESK.1).await;
+        self.tab.dark(false).await;
+        self.speaks("ja").await;
+    }
+
+    /// Changes the language as a person does: at the sign-in, or in the settings.
+    pub(crate) async fn speaks(&self, language: &str) {
+        let is = format!("document.documentElement.lang === {language:?}");
+        if self.tab.eval(&is).await == json!(true) {
+            return;
+        }
+        if self.tab.eval("Boolean(document.querySelector('.frame'))").await == json!(false) {
+            self.presses("form .plain").await;
+        } else {
+            let open = self.tab.eval("Boolean(document.querySelector('dialog[open]'))").await == json!(true);
+            if !open {
+                self.presses("header .right kbd").await;
+            }
+            self.tab.until("the settings", "document.querySelector('dialog[open] select')").await;
+            let choose = "const one = document.querySelector('dialog select'); one.value = LANGUAGE; \
+                          one.dispatchEvent(new Event('change', { bubbles: true })); 0";
+            self.tab.eval(&format!("{{ {} }}", choose.replace("LANGUAGE", &format!("{language:?}")))).await;
+            if !open {
+                self.presses("dialog .head button").await;
+                self.tab.until("the settings to close", "!document.querySelector('dialog')").await;
+            }
+        }
+        self.tab.until("the language", &is).await;
+    }
+
+    /// Nothing is wider than its place, and the page itself does not scroll.
+    pub(crate) async fn fits(&self, name: &str) {
+        let wide = self.tab.eval(include_str!("fits.js")).await;
+        assert_eq!(wide, json!([]), "{name}: cut or overflowing");
+    }
+
+    pub(crate) async fn is_accessible(&self, name: &str) {
+        let axe = concat!(env!("CARGO_MANIFEST_DIR"), "/desktop/node_modules/axe-core/axe.min.js");
+        if self.tab.eval("typeof axe").await != json!("object") {
+            let source = std::fs::read_to_string(axe).expect("make page fetches axe-core");
+            self.tab.eval(&format!("{source};0")).await;
+        }
+        let tags = r#"["wcag2a","wcag2aa","wcag21a","wcag21aa","wcag22aa","best-practice"]"#;
+        let found = self
+            .tab
+            .eval(&format!(
+                "axe.run(document, {{ runOnly: {tags} }}).then((result) => result.violations.map((one) => \
+                 ({{ id: one.id, where: one.nodes.slice(0, 4).map((node) => node.html.slice(0, 160) + ' ' + node.failureSummary) }})))"
+            ))
+            .await;
+        assert_eq!(found, json!([]), "{name}: axe");
+    }
+}
+
+/// Gives the person at this extension [`PASSWORD`].
+pub(crate) async fn give_password(service: &Service, who: &str) {
+    let (_, users) = service.ask("admin", Method::GET, "/v1/users", None).await;
+    let users = users["items"].as_array().unwrap();
+    let user = users.iter().find(|user| user["extension"] == who).expect("somebody sits there");
+    let path = format!("/v1/users/{}", user["id"].as_str().unwrap());
+    let (status, answer) =
+        service.ask("admin", Method::PATCH, &path, Some(json!({ "password": PASSWORD }))).await;
+    assert_eq!(status, 200, "{answer}");
+}
