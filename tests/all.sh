@@ -34,7 +34,30 @@ say "building and testing (a first build takes some minutes)"
 log="$(mktemp)"
 trap 'rm -f -- "$log"' EXIT
 status=0
-cargo test --locked --no-fail-fast "$@" 2>&1 | tee "$log" || status=$?
+# Calls take their time and little of the CPU's: beside the tests of calls the others run.
+beside_calls() {
+  local source name others=()
+  for source in tests/*.rs tests/*/main.rs; do
+    name="${source#tests/}" name="${name%/main.rs}" name="${name%.rs}"
+    if [[ "$name" != real ]]; then others+=(--test "$name"); fi
+  done
+  cargo test --locked --no-fail-fast --lib --bins "${others[@]}"
+}
+everything() {
+  local of_calls status=0
+  cargo test --locked --no-run || return
+  cargo test --locked --no-fail-fast --test real &
+  of_calls=$!
+  beside_calls || status=$?
+  wait "$of_calls" || status=$?
+  cargo test --locked --doc || status=$?
+  return "$status"
+}
+if (($#)); then
+  cargo test --locked --no-fail-fast "$@" 2>&1 | tee "$log" || status=$?
+else
+  everything 2>&1 | tee "$log" || status=$?
+fi
 
 awk '/^test result:/ { binaries++; passed += $4; failed += $6; ignored += $8 }
   END { printf "\n%d passed, %d failed, %d ignored in %d test binaries\n", passed, failed, ignored, binaries }' "$log"
