@@ -1,4 +1,4 @@
-//! `toritsugi answer|hold|resume|hangup CALL`: what an operator's phone does with a call.
+//! `toritsugi answer|hold|resume|hangup|ask-help CALL`: what an operator does with a call.
 //!
 //! Answering, holding and resuming are done by the phone itself, and only by phones that can (Yealink, Poly, Snom);
 //! the command fails where the phone did not do it.

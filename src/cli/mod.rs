@@ -1,10 +1,10 @@
 //! The command line: one file per family of commands, and the exit code of each outcome.
 //!
 //! There are three kinds of commands. `serve` is the daemon. `check`, `explain`, `health`, `import`, `user` and
-//! `replay` read the configuration and open what it names. `calls`, `history`, `operators`, `operator`, `listen`, `whisper`, `barge`,
-//! `take-over`, `supervision`, `audit`, `transfer`,
-//! `answer`, `hold`, `resume`, `hangup` and `demo` are clients of the HTTP
-//! interface, know only its address and a token, and so work from another desk.
+//! `replay` read the configuration and open what it names. `calls`, `history`, `operators`, `operator`, `listen`,
+//! `whisper`, `barge`, `take-over`, `supervision`, `audit`, `transfer`, `answer`, `hold`, `resume`, `hangup`,
+//! `ask-help`, `webhooks` and `demo` are clients of the HTTP interface, know only its address and a token, and so
+//! work from another desk.
 //!
 //! | exit code | meaning |
 //! |---|---|
@@ -114,6 +114,8 @@ enum Command {
     Resume(control::Control),
     /// Hang up your phone.
     Hangup(control::Control),
+    /// Ask your supervisors for help with the call: they see it at once.
+    AskHelp(control::Control),
     /// Pass a caller on, complete a consultation, or take the caller back.
     Transfer(transfer::Transfer),
     /// Read accounts, customers or contacts from a CSV file.
@@ -168,6 +170,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Hold(command) => command.run("hold").await,
         Command::Resume(command) => command.run("resume").await,
         Command::Hangup(command) => command.run("hangup").await,
+        Command::AskHelp(command) => command.run("help").await,
         Command::Transfer(command) => command.run().await,
         Command::Import(command) => command.run(global).await,
         Command::User(command) => command.run(global).await,

@@ -218,3 +218,22 @@ async fn a_caller_is_taken_over_by_one_command_and_the_trail_says_so() {
     assert!(screen.contains("403 not-permitted"), "{screen}");
     service.stop().await;
 }
+
+#[tokio::test]
+async fn an_operator_asks_for_help_from_the_command_line() {
+    let lab = Lab::start().await;
+    let mut service = Service::start(&lab).await;
+    let mut supervisor = service.follow("2001", None).await;
+    lab.phone("1001").answers_after(ms(100)).await;
+    let call = lab.place_call(CallSpec::new(KNOWN_CALLER, SAKURA)).await;
+    let answered = wait_for(&mut supervisor, "call.answered").await;
+    let id = answered["call"].as_str().unwrap();
+    let (code, screen) = Terminal::run(&service, "1001", &format!("ask-help {id}")).ends().await;
+    assert_eq!(code, 0, "{screen}");
+    let help = wait_for(&mut supervisor, "help.requested").await;
+    assert_eq!((&help["call"], &help["data"]["operator"]), (&answered["call"], &"1001".into()));
+    let (code, screen) = Terminal::run(&service, "1002", &format!("ask-help {id}")).ends().await;
+    assert_eq!(code, 1, "{screen}");
+    call.hang_up().await;
+    service.stop().await;
+}
