@@ -101,6 +101,23 @@ impl<'a> Scene<'a> {
         }
     }
 
+    /// Waits until the transfer is over and the call, too, or an operator has the caller; says whether one has.
+    async fn is_over_or_with_an_operator(&self, transfer: &Value) -> bool {
+        let deadline = tokio::time::Instant::now() + crate::lab::PATIENCE;
+        loop {
+            let (over, path) = (self.show(transfer).await, format!("/v1/calls/{}", self.id));
+            let (status, call) = self.service.ask("admin", Method::GET, &path, None).await;
+            if over["state"] == "over" && status == StatusCode::NOT_FOUND {
+                return false;
+            }
+            if over["state"] == "over" && call["state"] == "answered" && call["operator"].is_string() {
+                return true;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "the caller is left alone: {over} {call}");
+            tokio::time::sleep(ms(50)).await;
+        }
+    }
+
     /// Waits until the daemon has seen the end of the call.
     async fn ended(&mut self) {
         if !self.kinds.iter().any(|kind| kind == "call.ended") {
