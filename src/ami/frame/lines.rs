@@ -59,7 +59,7 @@ pub(in crate::ami) struct FrameLines<'a> {
     pub(super) bytes: &'a [u8],
     pub(super) starts: &'a [u32],
     pub(super) key_ends: &'a [u32],
-    /// Padded with [`KEY_LENS_PADDING`] bytes of no meaning.
+    /// Padded with [`super::KEY_LENS_PADDING`] bytes of no meaning.
     pub(super) key_lens: &'a [u8],
 }
 

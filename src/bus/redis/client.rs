@@ -1,7 +1,7 @@
 //! Reaching Redis: one server, the master that Sentinels name, or a cluster; plain or over TLS.
 //!
-//! Invariant: the password is in no URL, message or `Debug`; every connection is made anew by [`Client::connect`],
-//! which asks the Sentinels again, so that a failover is followed by reconnecting.
+//! Invariant: the password is in no URL, message or `Debug`; every connection is made anew by
+//! [`RedisAddress::connect`], which asks the Sentinels again, so that a failover is followed by reconnecting.
 //!
 //! | addresses | settings | reaches |
 //! |---|---|---|
