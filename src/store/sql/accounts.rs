@@ -111,6 +111,29 @@ pub(super) async fn numbers(
     Ok(rows.iter().map(kept).collect::<Result<_, sqlx::Error>>()?)
 }
 
+/// The values of an account, as $1 and so on, for the statement that inserts it and the one that changes it.
+macro_rules! values_of {
+    ($statement:expr, $id:expr, $account:expr, $at:expr) => {
+        $statement
+            .bind($id)
+            .bind(&$account.fields.code)
+            .bind(&$account.fields.name)
+            .bind(&$account.fields.kana)
+            .bind(&$account.fields.answer_phrase)
+            .bind(&$account.fields.notes)
+            .bind(policy_word($account.fields.caller_id_policy))
+            .bind($account.fields.never_monitor)
+            .bind($account.fields.wrap_up_s.map(i64::from))
+            .bind(hours_json(&$account.fields))
+            .bind($account.fields.accept_by_key)
+            .bind(&$account.fields.accept_sound)
+            .bind(serde_json::to_string(&$account.fields.extra_numbers).unwrap_or_else(|_| "[]".to_owned()))
+            .bind(to_ms($at))
+            .bind($account.fields.supervision_notify.map(Notify::as_str))
+            .bind(&$account.fields.link)
+    };
+}
+
 /// Inside a transaction: a new account.
 pub(super) async fn insert(
     db: &mut DbConnection,
@@ -119,28 +142,12 @@ pub(super) async fn insert(
 ) -> Result<RecordId, StoreError> {
     let id = RecordId(Uuid::now_v7());
     let fields = &account.fields;
-    sqlx::query(
+    values_of!(sqlx::query(
         "INSERT INTO accounts (id, code, name, kana, answer_phrase, notes, caller_id_policy, never_monitor,
             wrap_up_s, hours_json, accept_by_key, accept_sound, extra_numbers_json, created_ms, changed_ms,
             supervision_notify, link)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14, $15, $16)",
-    )
-    .bind(id)
-    .bind(&fields.code)
-    .bind(&fields.name)
-    .bind(&fields.kana)
-    .bind(&fields.answer_phrase)
-    .bind(&fields.notes)
-    .bind(policy_word(fields.caller_id_policy))
-    .bind(fields.never_monitor)
-    .bind(fields.wrap_up_s.map(i64::from))
-    .bind(hours_json(fields))
-    .bind(fields.accept_by_key)
-    .bind(&fields.accept_sound)
-    .bind(serde_json::to_string(&fields.extra_numbers).unwrap_or_else(|_| "[]".to_owned()))
-    .bind(to_ms(at))
-    .bind(fields.supervision_notify.map(Notify::as_str))
-    .bind(&fields.link)
+    ), id, account, at)
     .execute(&mut *db)
     .await
     .map_err(|error| code_taken(error, fields))?;
@@ -156,30 +163,19 @@ pub(super) async fn update(
     at: Timestamp,
 ) -> Result<i64, StoreError> {
     let fields = &account.fields;
-    let created_ms: Option<i64> = sqlx::query_scalar(
-        "UPDATE accounts SET code = $2, name = $3, kana = $4, answer_phrase = $5, notes = $6,
+    let created_ms: Option<i64> = values_of!(
+        sqlx::query_scalar(
+            "UPDATE accounts SET code = $2, name = $3, kana = $4, answer_phrase = $5, notes = $6,
             caller_id_policy = $7, never_monitor = $8, wrap_up_s = $9, hours_json = $10, accept_by_key = $11,
             accept_sound = $12, extra_numbers_json = $13, changed_ms = $14,
             supervision_notify = $15,
             link = $16
          WHERE id = $1 RETURNING created_ms",
+        ),
+        id,
+        account,
+        at
     )
-    .bind(id)
-    .bind(&fields.code)
-    .bind(&fields.name)
-    .bind(&fields.kana)
-    .bind(&fields.answer_phrase)
-    .bind(&fields.notes)
-    .bind(policy_word(fields.caller_id_policy))
-    .bind(fields.never_monitor)
-    .bind(fields.wrap_up_s.map(i64::from))
-    .bind(hours_json(fields))
-    .bind(fields.accept_by_key)
-    .bind(&fields.accept_sound)
-    .bind(serde_json::to_string(&fields.extra_numbers).unwrap_or_else(|_| "[]".to_owned()))
-    .bind(to_ms(at))
-    .bind(fields.supervision_notify.map(Notify::as_str))
-    .bind(&fields.link)
     .fetch_optional(&mut *db)
     .await
     .map_err(|error| code_taken(error, fields))?;

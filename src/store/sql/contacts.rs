@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{Backend, DbConnection, DbRow};
 use crate::directory::record::{CheckedContact, Contact, ContactFields, KeptNumber};
 use crate::ids::RecordId;
-use crate::store::constraint::{Constraint, broken};
+use crate::store::constraint::refused;
 use crate::store::contacts::CONTACTS_PER_ACCOUNT_MAX;
 use crate::store::{StoreError, from_ms, to_ms};
 
@@ -106,6 +106,26 @@ pub(super) async fn number(db: &mut DbConnection, id: RecordId) -> Result<Option
     Ok(row.map(kept).transpose().map_err(|error: sqlx::Error| error)?)
 }
 
+/// The values of a contact, as $1 and so on, for the statement that inserts it and the one that changes it.
+macro_rules! values_of {
+    ($statement:expr, $id:expr, $contact:expr, $at:expr) => {
+        $statement
+            .bind($id)
+            .bind($contact.fields.account)
+            .bind(&$contact.fields.code)
+            .bind(&$contact.fields.name)
+            .bind(&$contact.fields.kana)
+            .bind(&$contact.fields.role)
+            .bind($contact.number.as_ref().map(|number| number.key.as_str()))
+            .bind(&$contact.fields.number)
+            .bind(&$contact.fields.email)
+            .bind($contact.fields.on_call_order.map(i64::from))
+            .bind($contact.fields.accept_by_key)
+            .bind($contact.fields.ring_s.map(i64::from))
+            .bind(to_ms($at))
+    };
+}
+
 /// Inside a transaction: a new contact.
 pub(super) async fn insert(
     db: &mut DbConnection,
@@ -114,27 +134,14 @@ pub(super) async fn insert(
 ) -> Result<RecordId, StoreError> {
     let id = RecordId(Uuid::now_v7());
     let fields = &contact.fields;
-    sqlx::query(
+    values_of!(sqlx::query(
         "INSERT INTO contacts (id, account_id, code, name, kana, role, number_key, number, email, on_call_order,
             accept_by_key, ring_s, created_ms, changed_ms)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13)",
-    )
-    .bind(id)
-    .bind(fields.account)
-    .bind(&fields.code)
-    .bind(&fields.name)
-    .bind(&fields.kana)
-    .bind(&fields.role)
-    .bind(contact.number.as_ref().map(|number| number.key.as_str()))
-    .bind(&fields.number)
-    .bind(&fields.email)
-    .bind(fields.on_call_order.map(i64::from))
-    .bind(fields.accept_by_key)
-    .bind(fields.ring_s.map(i64::from))
-    .bind(to_ms(at))
+    ), id, contact, at)
     .execute(db)
     .await
-    .map_err(|error| refused(error, fields))?;
+    .map_err(|error| refused(error, "the contact code", fields.code.as_deref()))?;
     Ok(id)
 }
 
@@ -146,39 +153,16 @@ pub(super) async fn update(
     at: Timestamp,
 ) -> Result<i64, StoreError> {
     let fields = &contact.fields;
-    let created_ms: Option<i64> = sqlx::query_scalar(
+    let created_ms: Option<i64> = values_of!(sqlx::query_scalar(
         "UPDATE contacts SET account_id = $2, code = $3, name = $4, kana = $5, role = $6, number_key = $7,
             number = $8, email = $9, on_call_order = $10, accept_by_key = $11, ring_s = $12,
             changed_ms = $13
          WHERE id = $1 RETURNING created_ms",
-    )
-    .bind(id)
-    .bind(fields.account)
-    .bind(&fields.code)
-    .bind(&fields.name)
-    .bind(&fields.kana)
-    .bind(&fields.role)
-    .bind(contact.number.as_ref().map(|number| number.key.as_str()))
-    .bind(&fields.number)
-    .bind(&fields.email)
-    .bind(fields.on_call_order.map(i64::from))
-    .bind(fields.accept_by_key)
-    .bind(fields.ring_s.map(i64::from))
-    .bind(to_ms(at))
+    ), id, contact, at)
     .fetch_optional(db)
     .await
-    .map_err(|error| refused(error, fields))?;
+    .map_err(|error| refused(error, "the contact code", fields.code.as_deref()))?;
     created_ms.ok_or(StoreError::Missing { what: "contact" })
-}
-
-fn refused(error: sqlx::Error, fields: &ContactFields) -> StoreError {
-    match broken(&error) {
-        Some(Constraint::Unique) => {
-            StoreError::Taken { what: "the contact code", value: fields.code.clone().unwrap_or_default() }
-        }
-        Some(Constraint::ForeignKey) => StoreError::Missing { what: "account" },
-        None => error.into(),
-    }
 }
 
 fn contact_of(row: &DbRow) -> Result<Contact, sqlx::Error> {

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{Backend, DbConnection, DbRow, text_list};
 use crate::directory::record::{CheckedCustomer, Customer, CustomerFields};
 use crate::ids::RecordId;
-use crate::store::constraint::{Constraint, broken};
+use crate::store::constraint::refused;
 use crate::store::customers::{CustomerFilter, SEARCH_CHARS_MAX};
 use crate::store::{StoreError, from_ms, to_ms};
 
@@ -94,7 +94,7 @@ impl Backend {
         .bind(to_ms(at))
         .execute(&mut *transaction)
         .await
-        .map_err(|error| refused(error, fields))?;
+        .map_err(|error| refused(error, "the customer code", fields.code.as_deref()))?;
         insert_numbers(&mut transaction, id, customer).await?;
         transaction.commit().await?;
         Ok(Customer { id, fields: fields.clone(), created_at: at, changed_at: at })
@@ -125,7 +125,7 @@ impl Backend {
         .bind(to_ms(at))
         .fetch_optional(&mut *transaction)
         .await
-        .map_err(|error| refused(error, fields))?;
+        .map_err(|error| refused(error, "the customer code", fields.code.as_deref()))?;
         let created_ms = created_ms.ok_or(StoreError::Missing { what: "customer" })?;
         sqlx::query("DELETE FROM customer_numbers WHERE customer_id = $1")
             .bind(id)
@@ -161,16 +161,6 @@ async fn insert_numbers(
         .await?;
     }
     Ok(())
-}
-
-fn refused(error: sqlx::Error, fields: &CustomerFields) -> StoreError {
-    match broken(&error) {
-        Some(Constraint::Unique) => {
-            StoreError::Taken { what: "the customer code", value: fields.code.clone().unwrap_or_default() }
-        }
-        Some(Constraint::ForeignKey) => StoreError::Missing { what: "account" },
-        None => error.into(),
-    }
 }
 
 fn customer_of(row: &DbRow) -> Result<Customer, sqlx::Error> {
