@@ -1,14 +1,13 @@
 //! Opening the file: every way in which it can be unusable gets its own sentence.
 
-use std::fs;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Row, SqlitePool};
+use sqlx::{Row, SqliteConnection, SqlitePool};
 
 use super::Sqlite;
 use crate::store::StoreError;
@@ -19,8 +18,8 @@ pub(super) const APPLICATION_ID: i32 = 0x5452_5447;
 const READERS_MAX: u32 = 4;
 /// How long a statement waits for another process's lock.
 const BUSY_WAIT: Duration = Duration::from_secs(5);
-/// How often the tables are tried to be brought up to date.
-const MIGRATION_TRIES_MAX: u32 = 5;
+/// Pause before a file that was busy when it was opened is tried again.
+const BUSY_PAUSE: Duration = Duration::from_millis(10);
 /// How long a request waits for a free connection.
 const ACQUIRE_WAIT: Duration = Duration::from_secs(10);
 /// Part of the file that each reader maps into memory, in bytes.
@@ -47,52 +46,76 @@ impl Sqlite {
             .pragma("mmap_size", MAPPED_BYTES_MAX)
             .pragma("cache_size", CACHE_KIB)
             .pragma("journal_size_limit", LOG_BYTES_KEPT);
-        let writer = SqlitePoolOptions::new()
-            .max_connections(1)
+        let pool = SqlitePoolOptions::new()
             .acquire_timeout(ACQUIRE_WAIT)
             .test_before_acquire(false)
             .idle_timeout(None)
-            .max_lifetime(None)
-            .connect_with(options.clone())
-            .await
-            .map_err(|error| describe(path, error))?;
-        claim(path, &writer).await?;
-        migrate(&writer).await.map_err(|error| describe_migration(path, error))?;
-        let readers = SqlitePoolOptions::new()
-            .max_connections(READERS_MAX)
-            .min_connections(1)
-            .acquire_timeout(ACQUIRE_WAIT)
-            .test_before_acquire(false)
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .connect_with(options.pragma("query_only", "ON"))
-            .await
-            .map_err(|error| describe(path, error))?;
+            .max_lifetime(None);
+        let writer = connect(path, pool.clone().max_connections(1), options.clone()).await?;
+        prepare(path, &writer).await?;
+        let pool = pool.max_connections(READERS_MAX).min_connections(1);
+        let readers = connect(path, pool, options.pragma("query_only", "ON")).await?;
         Ok(Self { path: path.to_owned(), writer, readers })
     }
 }
 
 /// Creates the file for its owner alone before SQLite would create it for everybody: it holds personal data.
-/// SQLite gives its companion files the same mode.
+/// SQLite gives its companion files the same mode. The file is not opened here: closing it would undo the locks that
+/// this process has on it.
 fn make_private_file(path: &Path) -> Result<(), StoreError> {
-    let opened = fs::OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path);
-    let Err(error) = opened else { return Ok(()) };
-    let advice = match error.kind() {
-        io::ErrorKind::NotFound => "create its directory, or set another path",
-        io::ErrorKind::PermissionDenied => "let the daemon's user read and write it and its directory",
-        io::ErrorKind::IsADirectory => "name a file, not a directory",
-        io::ErrorKind::ReadOnlyFilesystem => "move it to a file system that can be written",
-        _ => "set another path, or repair the file system",
+    let made = mknodat(CWD, path, FileType::RegularFile, Mode::RUSR | Mode::WUSR, 0).map_err(io::Error::from);
+    let (reason, advice) = match made {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {
+            ("it is a directory".to_owned(), "name a file, not a directory")
+        }
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            let advice = match error.kind() {
+                io::ErrorKind::NotFound => "create its directory, or set another path",
+                io::ErrorKind::PermissionDenied => {
+                    "let the daemon's user read and write it and its directory"
+                }
+                io::ErrorKind::ReadOnlyFilesystem => "move it to a file system that can be written",
+                _ => "set another path, or repair the file system",
+            };
+            (error.to_string(), advice)
+        }
+        _ => return Ok(()),
     };
-    Err(StoreError::Open { path: path.to_owned(), reason: error.to_string(), advice })
+    Err(StoreError::Open { path: path.to_owned(), reason, advice })
+}
+
+/// Waits as long for a new file as a statement waits for a lock: SQLite itself does not, while another process
+/// changes the file's journal to the log.
+async fn connect(
+    path: &Path,
+    pool: SqlitePoolOptions,
+    options: SqliteConnectOptions,
+) -> Result<SqlitePool, StoreError> {
+    let deadline = Instant::now() + BUSY_WAIT;
+    loop {
+        match pool.clone().connect_with(options.clone()).await.map_err(|error| describe(path, error)) {
+            Err(StoreError::Busy) if Instant::now() < deadline => tokio::time::sleep(BUSY_PAUSE).await,
+            connected => return connected,
+        }
+    }
+}
+
+/// Makes the file ours and brings its tables up to date, in one transaction that has the write lock from its
+/// beginning: whoever opens the same file meanwhile waits, and finds everything done.
+async fn prepare(path: &Path, writer: &SqlitePool) -> Result<(), StoreError> {
+    let mut whole = writer.begin_with("BEGIN IMMEDIATE").await.map_err(|error| describe(path, error))?;
+    claim(path, &mut whole).await?;
+    let migrated = MIGRATIONS.run_direct(None, &mut *whole, false).await;
+    migrated.map_err(|error| describe_migration(path, error))?;
+    whole.commit().await.map_err(|error| describe(path, error))
 }
 
 /// Refuses another program's database and marks an empty one as ours.
-async fn claim(path: &Path, writer: &SqlitePool) -> Result<(), StoreError> {
+async fn claim(path: &Path, writer: &mut SqliteConnection) -> Result<(), StoreError> {
     let row = sqlx::query(
         "SELECT (SELECT count(*) FROM sqlite_schema) AS things, application_id FROM pragma_application_id",
     )
-    .fetch_one(writer)
+    .fetch_one(&mut *writer)
     .await
     .map_err(|error| describe(path, error))?;
     let (things, mark): (i64, i32) = (row.get("things"), row.get("application_id"));
@@ -112,17 +135,6 @@ async fn claim(path: &Path, writer: &SqlitePool) -> Result<(), StoreError> {
         .await
         .map_err(|error| describe(path, error))?;
     Ok(())
-}
-
-/// Brings the tables up to date. Another process may be doing the same: what this one could not do, because it was
-/// done meanwhile, is no longer to be done on the next try.
-async fn migrate(writer: &SqlitePool) -> Result<(), MigrateError> {
-    for _ in 1..MIGRATION_TRIES_MAX {
-        if MIGRATIONS.run(writer).await.is_ok() {
-            return Ok(());
-        }
-    }
-    MIGRATIONS.run(writer).await
 }
 
 /// What SQLite's primary result code means for whoever runs the daemon.
@@ -162,7 +174,7 @@ fn describe_migration(path: &Path, error: MigrateError) -> StoreError {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::Permissions;
+    use std::fs::{self, Permissions};
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
