@@ -179,6 +179,7 @@ async fn start(dir: &std::path::Path, shutdown: CancellationToken) -> (SocketAdd
         directory: Directory::load(store.clone(), DirectoryOptions::default()).await.unwrap(),
         store,
         commands: Commands::channel().0,
+        teller: toritsugi::message::Teller::default(),
         transfers: toritsugi::transfer::Settings::default(),
         metrics: Arc::new(Metrics::default()),
         clock: Clock::new(Timestamp::now),

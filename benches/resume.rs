@@ -161,6 +161,7 @@ async fn second_life(path: std::path::PathBuf, listener: TcpListener, shutdown: 
         directory: Directory::load(store.clone(), DirectoryOptions::default()).await.unwrap(),
         store,
         commands: Commands::channel().0,
+        teller: toritsugi::message::Teller::default(),
         transfers: toritsugi::transfer::Settings::default(),
         metrics: Arc::new(Metrics::default()),
         clock: Clock::new(Timestamp::now),

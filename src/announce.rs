@@ -15,6 +15,7 @@ use crate::bus::{Audience, Change, Draft, EventKind};
 use crate::call::view::{CallView, Outcome};
 use crate::call::{Notice, NoticeKind, RescindReason};
 use crate::ids::Extension;
+use crate::message::Message;
 use crate::operator::StateView;
 use crate::pop::Unconfirmed;
 use crate::supervision::{Ending, SupervisionView};
@@ -132,6 +133,15 @@ pub fn operator(view: StateView, at: Timestamp) -> Draft {
     };
     let (kind, change) = (EventKind::OperatorState, Change::Operator(Arc::new(view)));
     Draft { kind, at, call: None, audience, data, change }
+}
+
+/// The event that tells of a message; `taker`: where whoever took it sits.
+#[must_use]
+pub fn message(kind: EventKind, message: &Message, taker: Option<&Extension>) -> Draft {
+    let audience = taker.map_or(Audience::Supervisors, |taker| Audience::Operators(vec![taker.clone()]));
+    let data = serde_json::to_value(message).unwrap_or_default();
+    let (at, call) = (message.changed_at, message.call);
+    Draft { kind, at, call, audience, data, change: Change::None }
 }
 
 fn describe(kind: &NoticeKind, view: &CallView, data: &mut Map<String, Value>) -> (EventKind, Audience) {

@@ -24,7 +24,7 @@
 //! 5. [`command`] is the way back: who may do what is decided next to the call, and an order to the PBX is proven
 //!    by an event, never by its reply.
 //! 6. [`pop`] asks for proof that it was shown; [`transfer`] stands beside the model: it passes callers on and follows what the targets really do.
-//! 7. [`webhook`] posts the same events to other systems, out of an outbox in the store.
+//! 7. [`message`] is what an operator writes down for the account; [`webhook`] posts the same events to other systems, out of an outbox in the store.
 //! 8. [`daemon`] owns the tasks, the clock and the one loop that connects all of it.
 //!
 //! # What holds everywhere
@@ -63,6 +63,7 @@ pub mod directory;
 pub mod gateway;
 pub mod identity;
 pub mod ids;
+pub mod message;
 pub mod operator;
 pub mod pop;
 pub mod replay;

@@ -35,7 +35,7 @@ use super::state::{Departure, PbxStatus};
 use crate::call::view::CallView;
 use crate::ids::CallId;
 use crate::store::FinishedCall;
-use crate::store::log::{Keep, LiveCall};
+use crate::store::log::{Keep, LiveCall, ToldMessage};
 
 /// Most events that wait for the disk.
 pub const LOG_EVENTS_QUEUED_MAX: usize = 50_000;
@@ -93,6 +93,8 @@ pub struct Batch {
     pub live: Vec<LiveCall>,
     /// Calls that ended.
     pub finished: Vec<FinishedCall>,
+    /// Messages that the events tell of.
+    pub told: Vec<ToldMessage>,
 }
 
 /// Counters of the log, for the metrics.
@@ -219,11 +221,17 @@ impl Waiting {
                     tracing::error!(call = %call.id, "it was not recorded: the store is behind; check its disk");
                 }
             }
+            // As many as there are events.
+            Keep::Told(told) => self.batch.told.push(told),
         }
     }
 
     fn gathered(&mut self) -> Option<Batch> {
-        let is_empty = self.batch.events.is_empty() && self.batch.finished.is_empty() && self.live.is_empty();
+        let batch = &self.batch;
+        let is_empty = batch.events.is_empty()
+            && batch.finished.is_empty()
+            && batch.told.is_empty()
+            && self.live.is_empty();
         if is_empty {
             return None;
         }

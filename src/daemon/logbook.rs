@@ -37,26 +37,35 @@ pub(super) async fn keep(logbook: Arc<Logbook>, store: Store, pbx: PbxId, stream
     }
 }
 
-/// Writes the records of calls alone, each until the store takes it: one row a call, so trying again is safe.
+/// Writes the records of calls, and what was told of messages, alone, each until the store takes it: trying again is
+/// safe.
 pub(super) async fn keep_records(logbook: Arc<Logbook>, store: Store) {
+    let messages = store.messages();
     while let Some(batch) = logbook.next().await {
-        for record in batch.finished {
-            let mut pause = RETRY_PAUSE;
-            while let Err(error) = store.record_call(&record).await {
-                if !error.is_passing() {
-                    let error = &error as &dyn std::error::Error;
-                    tracing::error!(call = %record.id, error, "a finished call was not recorded");
-                    break;
-                }
-                tracing::warn!(
-                    call = %record.id,
-                    error = &error as &dyn std::error::Error,
-                    "a finished call cannot be recorded; trying again"
-                );
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(RETRY_PAUSE_MAX);
-            }
+        for record in &batch.finished {
+            until_taken("a finished call", record.id, || store.record_call(record)).await;
         }
+        for told in batch.told {
+            until_taken("that a message was told", told.id, || messages.told(told.id, told.version)).await;
+        }
+    }
+}
+
+async fn until_taken<F>(what: &str, id: impl std::fmt::Display, write: impl Fn() -> F)
+where
+    F: Future<Output = Result<(), StoreError>>,
+{
+    let mut pause = RETRY_PAUSE;
+    while let Err(error) = write().await {
+        if !error.is_passing() {
+            tracing::error!(what, %id, error = &error as &dyn std::error::Error, "it was not recorded");
+            return;
+        }
+        tracing::warn!(
+            what, %id, error = &error as &dyn std::error::Error, "it cannot be recorded; trying again"
+        );
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(RETRY_PAUSE_MAX);
     }
 }
 

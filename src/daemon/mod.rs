@@ -50,6 +50,7 @@ use crate::command::Commands;
 use crate::config::{Config, ConfigError, DeletedCustomers};
 use crate::directory::{Directory, DirectoryOptions};
 use crate::gateway::{self, App, Metrics};
+use crate::message::Teller;
 use crate::operator::{Floor, Members, Presence};
 use crate::pop::Waits;
 use crate::store::{Store, StoreError};
@@ -154,6 +155,8 @@ pub async fn run_on(
     going_on.spawn(core, &tasks, &store, &link_shutdown);
     tasks.spawn(purge::keep(store.clone(), config.retention.clone(), link_shutdown.clone()));
     tasks.spawn(keep_directory(directory.clone(), link_shutdown.clone()));
+    let teller = Teller::default();
+    tasks.spawn(teller.clone().run(bus.clone(), store.clone(), people.clone(), link_shutdown.clone()));
     let app = App {
         settings: (&config.gateway).into(),
         bus: bus.clone(),
@@ -162,6 +165,7 @@ pub async fn run_on(
         people: people.clone(),
         presence,
         commands,
+        teller,
         transfers: config.transfers(),
         metrics,
         clock: gateway::Clock::new(Timestamp::now),

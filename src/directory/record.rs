@@ -466,10 +466,15 @@ fn optional(field: &'static str, text: Option<String>) -> Result<Option<String>,
 }
 
 fn lines(field: &'static str, text: &str) -> Result<String, RecordError> {
+    paragraphs(field, text, NOTES_CHARS_MAX)
+}
+
+/// Text of several lines, cleaned.
+pub(crate) fn paragraphs(field: &'static str, text: &str, chars_max: usize) -> Result<String, RecordError> {
     let cleaned: Vec<_> = text.lines().map(|line| printable(line, usize::MAX).unwrap_or_default()).collect();
     let cleaned = cleaned.join("\n").trim().to_owned();
-    if cleaned.chars().count() > NOTES_CHARS_MAX {
-        return Err(wrong(field, format!("longer than {NOTES_CHARS_MAX} characters")));
+    if cleaned.chars().count() > chars_max {
+        return Err(wrong(field, format!("longer than {chars_max} characters")));
     }
     Ok(cleaned)
 }

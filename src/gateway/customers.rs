@@ -126,8 +126,8 @@ pub(crate) fn of_account(text: Option<&str>) -> Result<Option<RecordId>, Problem
 }
 
 /// A record for an account that is not there: the body is wrong, not the path.
-pub(crate) fn no_such_account(error: EditError) -> Problem {
-    match error {
+pub(crate) fn no_such_account(error: impl Into<EditError>) -> Problem {
+    match error.into() {
         EditError::Store(StoreError::Missing { what: "account" }) => {
             Kind::InvalidBody.with("account: there is no such account")
         }

@@ -124,7 +124,7 @@ fn dressed(directory: &Directory, call: FinishedCall) -> Finished {
 }
 
 /// What of the history is in sight; everything when `None`.
-fn sight(viewer: &Viewer) -> Option<Sight> {
+pub(crate) fn sight(viewer: &Viewer) -> Option<Sight> {
     let operators = viewer.watched().cloned().collect();
     (!viewer.sees_everything()).then(|| Sight { operators, unowned: viewer.is_supervisor() })
 }

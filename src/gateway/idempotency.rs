@@ -39,7 +39,7 @@ const KEPT_FOR: SignedDuration = SignedDuration::from_mins(60);
 /// Longest key, in characters.
 const KEY_CHARS_MAX: usize = 128;
 
-const KEY: HeaderName = HeaderName::from_static("idempotency-key");
+pub(crate) const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// Marks an answer that must not be kept.

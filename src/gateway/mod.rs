@@ -34,6 +34,7 @@ mod extract;
 mod health;
 mod history;
 mod idempotency;
+mod messages;
 mod metrics;
 mod openapi;
 mod operators;
@@ -65,6 +66,7 @@ use crate::bus::Bus;
 use crate::command::Commands;
 use crate::config::GatewayConfig;
 use crate::directory::Directory;
+use crate::message::Teller;
 use crate::operator::{People, Presence};
 use crate::store::Store;
 use crate::transfer;
@@ -90,6 +92,8 @@ pub struct App {
     pub presence: Presence,
     /// Where orders about calls are given.
     pub commands: Commands,
+    /// Who is told that a message has changed.
+    pub teller: Teller,
     /// Who may be transferred to, and how.
     pub transfers: transfer::Settings,
     /// Where it counts.

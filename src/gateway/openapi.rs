@@ -10,8 +10,8 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
 use utoipa::{Modify, OpenApi, ToSchema};
 
 use super::{
-    accounts, audit, calls, contacts, customers, explain, health, history, metrics, operators, session, sse,
-    supervisions, tokens, transfers, users, webhooks, websocket,
+    accounts, audit, calls, contacts, customers, explain, health, history, messages, metrics, operators,
+    session, sse, supervisions, tokens, transfers, users, webhooks, websocket,
 };
 use crate::bus::EventKind;
 
@@ -59,6 +59,7 @@ fn kinds() -> utoipa::openapi::schema::Object {
         accounts::list, accounts::create, accounts::show, accounts::change, accounts::delete,
         customers::list, customers::create, customers::show, customers::change, customers::delete,
         contacts::list, contacts::create, contacts::show, contacts::change, contacts::delete,
+        messages::list, messages::take, messages::show, messages::change, messages::delete,
         explain::explain, audit::list,
         users::list, users::create, users::show, users::change, users::revoke,
         webhooks::list, webhooks::retry,

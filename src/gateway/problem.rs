@@ -79,6 +79,8 @@ kinds! {
     RequestTimeout = REQUEST_TIMEOUT "request-timeout" "The request took too long",
     /// It does not fit what is going on with the call.
     CallConflict = CONFLICT "call-conflict" "That does not fit the call now",
+    /// The account has had the message, or it is on its way: its text stays.
+    MessageNotOpen = CONFLICT "message-not-open" "The text of this message is final",
     /// The operator's state is no longer the one that was seen.
     StateChanged = CONFLICT "state-changed" "The state has changed meanwhile",
     /// It does not fit what the operator is doing now.

@@ -12,6 +12,7 @@ use super::extract::record;
 use super::problem::{Kind, Problem};
 use crate::call::view::Outcome;
 use crate::ids::{CallId, RecordId};
+use crate::message::MessageState;
 use crate::store::PAGE_RECORDS_MAX;
 
 /// Records of a page when the client does not say.
@@ -89,6 +90,26 @@ pub(crate) struct CustomerQuery {
 pub(crate) struct ContactQuery {
     /// Of this account.
     pub(crate) account: Option<String>,
+    /// How many, 1 to 500; 50 when not given.
+    pub(crate) limit: Option<u32>,
+    /// `next` of the page before.
+    pub(crate) cursor: Option<String>,
+}
+
+/// Which messages.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct MessageQuery {
+    /// For this account.
+    pub(crate) account: Option<String>,
+    /// That have come so far.
+    pub(crate) state: Option<MessageState>,
+    /// Taken in this call.
+    #[param(value_type = Option<uuid::Uuid>)]
+    pub(crate) call: Option<CallId>,
+    /// Of callers with this number, however it is written.
+    pub(crate) caller: Option<String>,
     /// How many, 1 to 500; 50 when not given.
     pub(crate) limit: Option<u32>,
     /// `next` of the page before.

@@ -28,8 +28,8 @@ use super::session::SignIns;
 use super::throttle::Throttle;
 use super::{
     App, accounts, audit, auth, calls, contacts, customers, elsewhere, explain, health, history, idempotency,
-    metrics, openapi, operators, page, session, sse, supervisions, tokens, transfers, users, webhooks,
-    websocket,
+    messages, metrics, openapi, operators, page, session, sse, supervisions, tokens, transfers, users,
+    webhooks, websocket,
 };
 
 /// How long a request may take, its body included; the head of a stream's answer, too.
@@ -99,6 +99,8 @@ pub(crate) fn router(gate: Arc<Gate>) -> Router {
         )
         .route("/v1/contacts", get(contacts::list).post(contacts::create))
         .route("/v1/contacts/{contact}", get(contacts::show).patch(contacts::change).delete(contacts::delete))
+        .route("/v1/messages", get(messages::list).post(messages::take))
+        .route("/v1/messages/{message}", get(messages::show).patch(messages::change).delete(messages::delete))
         .route("/v1/explain", get(explain::explain))
         .route("/v1/audit", get(audit::list))
         .route("/v1/webhooks/deliveries", get(webhooks::list))

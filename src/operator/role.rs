@@ -2,10 +2,10 @@
 //!
 //! | permission | operator | supervisor | system | admin |
 //! |---|---|---|---|---|
-//! | `FollowCalls`, `AcknowledgePop`, `ReadDirectory`, `EditCustomers` | x | x | x | x |
+//! | `FollowCalls`, `AcknowledgePop`, `ReadDirectory`, `EditCustomers`, `TakeMessages` | x | x | x | x |
 //! | `ReadPeople` | x | x | x | x |
 //! | `ReadAudit` (supervisors: of their teams) | | x | | x |
-//! | `EditDirectory`, `ManagePeople`, `ManageWebhooks` | | | | x |
+//! | `EditDirectory`, `DeleteMessages`, `ManagePeople`, `ManageWebhooks` | | | | x |
 //!
 //! Which calls somebody sees is not a permission but a matter of sight: [`super::Viewer`].
 
@@ -44,6 +44,10 @@ pub enum Permission {
     EditCustomers,
     /// Make, change and delete accounts and contacts, and delete customers.
     EditDirectory,
+    /// Read, write down and acknowledge messages. Whose text somebody may change: [`crate::command::Actor`].
+    TakeMessages,
+    /// Delete messages.
+    DeleteMessages,
     /// See who the operators and supervisors are.
     ReadPeople,
     /// Read the audit trail, as far as it concerns one's own team.
@@ -66,12 +70,14 @@ impl Role {
             | Permission::AcknowledgePop
             | Permission::ReadDirectory
             | Permission::EditCustomers
+            | Permission::TakeMessages
             | Permission::ReadPeople => true,
             Permission::ControlCalls => self != Self::System,
             Permission::ReadAudit => matches!(self, Self::Supervisor | Self::Admin),
-            Permission::EditDirectory | Permission::ManagePeople | Permission::ManageWebhooks => {
-                self == Self::Admin
-            }
+            Permission::EditDirectory
+            | Permission::DeleteMessages
+            | Permission::ManagePeople
+            | Permission::ManageWebhooks => self == Self::Admin,
         }
     }
 

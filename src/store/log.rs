@@ -14,7 +14,7 @@ use super::{FinishedCall, Segment, Store, StoreError};
 use crate::bus::StreamToken;
 use crate::bus::log::{Batch, LoggedEvent};
 use crate::call::memory::CallMemory;
-use crate::ids::PbxId;
+use crate::ids::{PbxId, RecordId};
 
 /// A call that has not ended, as it was told last.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,6 +32,17 @@ pub enum Keep {
     Live(Box<LiveCall>),
     /// The call is over.
     Finished(Box<FinishedCall>),
+    /// A message was told.
+    Told(ToldMessage),
+}
+
+/// Up to which version a message was told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ToldMessage {
+    /// The message.
+    pub id: RecordId,
+    /// The version.
+    pub version: u64,
 }
 
 /// How much of the log is read at the start.

@@ -11,6 +11,7 @@
 //! | [`audit`] | who did what to whom |
 //! | `import` | many records in one transaction |
 //! | [`history`] | finished calls, and what happened before between a caller and an account |
+//! | [`messages`] | messages that were taken, and what of them was told |
 //! | [`operators`] | operators' states, their history, after-call work |
 //! | [`log`] | the recent events and the live calls, so that a restart loses nothing |
 //! | [`retention`] | what is deleted, and when |
@@ -54,6 +55,7 @@ pub(crate) mod import;
 pub mod links;
 pub mod location;
 pub mod log;
+pub mod messages;
 pub mod operators;
 mod page;
 pub mod postgres;
@@ -73,6 +75,7 @@ pub use error::StoreError;
 pub use history::{FinishedCall, Segment};
 pub use links::{Gap, LinkMemory};
 pub use location::{Location, PostgresAddress, PostgresAddressError};
+pub use messages::Messages;
 pub use page::{PAGE_RECORDS_MAX, Page};
 pub(crate) use time::{from_ms, to_ms};
 
@@ -161,6 +164,12 @@ impl Store {
     #[must_use]
     pub fn contacts(&self) -> Contacts<'_> {
         Contacts(self)
+    }
+
+    /// The messages.
+    #[must_use]
+    pub fn messages(&self) -> Messages<'_> {
+        Messages(self)
     }
 
     /// One cheap read that proves the store answers (`/readyz`, `toritsugi check`).

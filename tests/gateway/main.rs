@@ -11,6 +11,7 @@ mod audit;
 mod auth;
 mod input;
 mod limits;
+mod messages;
 mod records;
 mod rig;
 mod sight;

@@ -21,6 +21,7 @@ use toritsugi::command::{Commands, Given};
 use toritsugi::directory::{Directory, DirectoryOptions};
 use toritsugi::gateway::{App, Clock, Metrics, Settings, serve};
 use toritsugi::ids::{CallId, ChannelId, Extension, PbxId, RecordId};
+use toritsugi::message::Teller;
 use toritsugi::operator::{PasswordHash, People, Role, Token};
 use toritsugi::store::Store;
 use toritsugi::store::users::{TokenDraft, TokenKind, UserDraft};
@@ -110,6 +111,7 @@ impl Rig {
             tokens.insert(*name, token);
         }
         let (giving, commands) = Commands::channel();
+        let teller = Teller::default();
         let app = App {
             settings: Settings {
                 allowed_origins: vec!["https://desk.example.jp".into()],
@@ -126,6 +128,7 @@ impl Rig {
             directory: Directory::load(store.clone(), DirectoryOptions::default()).await.unwrap(),
             store,
             commands: giving,
+            teller,
             transfers: toritsugi::transfer::Settings::default(),
             metrics: Arc::new(Metrics::default()),
             clock,
@@ -133,6 +136,8 @@ impl Rig {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
+        let App { teller, bus, store, people, .. } = app.clone();
+        tokio::spawn(teller.run(bus, store, people, shutdown.clone()));
         let served = Some(tokio::spawn(serve(listener, app.clone(), shutdown.clone())));
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         let commands = Some(commands);

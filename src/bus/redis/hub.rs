@@ -127,14 +127,31 @@ impl Hub {
     /// Tells `drafts`, and has the calls recorded that ended. How live calls stand is in Redis.
     pub(in crate::bus) fn publish_all(&self, drafts: Vec<Draft>, keeps: Vec<Keep>) -> Vec<EventId> {
         let ids = drafts.into_iter().map(|draft| self.publish(draft)).collect();
-        if let Some(logbook) = &self.logbook {
-            let finished: Vec<_> =
-                keeps.into_iter().filter(|keep| matches!(keep, Keep::Finished(_))).collect();
-            if !finished.is_empty() {
-                logbook.add(0, &[], 0, finished);
+        let mut records = Vec::new();
+        for keep in keeps {
+            match keep {
+                Keep::Live(_) => {}
+                Keep::Finished(_) => records.push(keep),
+                // What another daemon has to tell instead must not count as told.
+                Keep::Told(told) => {
+                    let mut outbox = self.outbox();
+                    let leads = outbox.leads();
+                    match outbox.pending.back_mut() {
+                        Some(last) => last.told.push(told),
+                        None if leads => records.push(keep),
+                        None => {}
+                    }
+                }
             }
         }
+        self.record(records);
         ids
+    }
+
+    fn record(&self, records: Vec<Keep>) {
+        if let Some(logbook) = self.logbook.as_ref().filter(|_| !records.is_empty()) {
+            logbook.add(0, &[], 0, records);
+        }
     }
 
     /// Tells `draft`, or notes it where another daemon tells.
@@ -346,6 +363,7 @@ impl Hub {
                 } else {
                     self.log.append(own.arrival(&self.pbx), true);
                 }
+                self.record(own.told.into_iter().map(Keep::Told).collect());
                 return;
             }
             if let Role::Standby(shadow) = &mut outbox.role {
@@ -386,7 +404,8 @@ impl Hub {
             for pending in outbox.pending.iter_mut().filter(|pending| !pending.delivered) {
                 self.deliver_ahead(pending);
             }
-            outbox.begin_generation(u64::try_from(at.as_millisecond()).unwrap_or(0));
+            let told = outbox.begin_generation(u64::try_from(at.as_millisecond()).unwrap_or(0));
+            self.record(told.into_iter().map(Keep::Told).collect());
         }
         Some((fence, outbox.put_all_in_line()))
     }

@@ -19,6 +19,7 @@ use crate::bus::event::{Audience, Body, Change, Draft};
 use crate::bus::id::EventId;
 use crate::bus::memory::Arrival;
 use crate::ids::PbxId;
+use crate::store::log::ToldMessage;
 
 /// Most events that wait for Redis.
 pub const SPOOL_EVENTS_MAX: usize = 200_000;
@@ -65,6 +66,8 @@ pub(super) struct Pending {
     pub(super) delivered: bool,
     /// Redis has taken it.
     pub(super) taken: bool,
+    /// Messages that this event, or one before it, tells of: noted once it stands in the common order.
+    pub(super) told: Vec<ToldMessage>,
     bytes: usize,
 }
 
@@ -140,6 +143,7 @@ impl Outbox {
             after: None,
             delivered: false,
             taken: false,
+            told: Vec::new(),
             bytes,
         });
         while self.pending.len() > 1
@@ -198,6 +202,7 @@ impl Outbox {
         let mut found = self.pending.pop_front()?;
         self.bytes -= found.bytes;
         let was = found.clone();
+        found.told.clear();
         found.taken = true;
         found.delivered = true;
         self.confirmed.push_back(found);
@@ -208,13 +213,15 @@ impl Outbox {
     }
 
     /// Begins a new generation. What waits was delivered here; the others will read the state it led to.
-    pub(super) fn begin_generation(&mut self, generation: u64) {
+    pub(super) fn begin_generation(&mut self, generation: u64) -> Vec<ToldMessage> {
+        let told = self.pending.iter_mut().flat_map(|pending| std::mem::take(&mut pending.told)).collect();
         self.generation = generation.max(self.generation + 1);
         self.next = 1;
         self.pending.clear();
         self.confirmed.clear();
         self.bytes = 0;
         self.lost = false;
+        told
     }
 
     /// Redis has nothing of the line: all of it is to be sent. Gives the place before its first event.

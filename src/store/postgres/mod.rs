@@ -26,6 +26,8 @@ pub(super) mod import;
 mod links;
 #[path = "../sql/log.rs"]
 mod log;
+#[path = "../sql/messages.rs"]
+mod messages;
 #[path = "../sql/operators.rs"]
 mod operators;
 #[path = "../sql/retention.rs"]

@@ -3,6 +3,7 @@
 use sqlx::Row;
 
 use super::history::insert_call;
+use super::messages::note_told;
 use super::{Backend, DbConnection, DbRow};
 use crate::bus::log::{Batch, LoggedEvent};
 use crate::bus::{Event, EventId, EventKind, StreamToken};
@@ -141,6 +142,9 @@ impl Backend {
                 .bind(call.id)
                 .execute(&mut *transaction)
                 .await?;
+        }
+        for told in &batch.told {
+            note_told(&mut transaction, *told).await?;
         }
         Ok(transaction.commit().await?)
     }
