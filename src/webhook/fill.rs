@@ -28,6 +28,8 @@ pub(super) struct Fill {
     pub(super) bus: Bus,
     pub(super) store: Store,
     pub(super) receivers: Vec<Receiver>,
+    /// The last event of the run before this one.
+    pub(super) beginning: EventId,
     pub(super) filled: Arc<Notify>,
     pub(super) figures: Figures,
 }
@@ -59,8 +61,7 @@ impl Fill {
                 }
             }
         }
-        let viewer = Viewer::all_seeing(Role::System);
-        let mut events = match self.bus.subscribe(viewer, place.as_ref()) {
+        let mut events = match self.bus.subscribe(all_seeing(), place.as_ref()) {
             Ok(events) => events,
             Err(SubscribeError::Closed) => return true,
             Err(error) => {
@@ -69,7 +70,19 @@ impl Fill {
                 return false;
             }
         };
-        if let Some(First::Snapshot(snapshot)) = events.take_first() {
+        let mut first = events.take_first();
+        if place.is_some() && matches!(first, Some(First::Snapshot(_))) {
+            // The place may lie behind the log's end: a crash took the last events, and not what the outbox has of
+            // them. All of the log is in the outbox then, and nothing of this run.
+            if let Ok(from_beginning) = self.bus.subscribe(all_seeing(), Some(&self.beginning)) {
+                tracing::warn!(
+                    "the last event that was put into the outbox is not in the log: webhooks go on after it"
+                );
+                events = from_beginning;
+                first = events.take_first();
+            }
+        }
+        if let Some(First::Snapshot(snapshot)) = first {
             if let Some(place) = place.as_ref() {
                 tracing::warn!(%place, "the events since then cannot be had any more: webhooks go on from now");
             }
@@ -123,6 +136,10 @@ impl Fill {
         });
         outgoing.collect()
     }
+}
+
+fn all_seeing() -> Viewer {
+    Viewer::all_seeing(Role::System)
 }
 
 /// What has come, at least one event; `None` when the subscription has ended.

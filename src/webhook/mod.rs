@@ -136,8 +136,14 @@ pub fn start(
         };
         tasks.spawn(deliver.run(shutdown.clone()));
     }
-    let fill =
-        fill::Fill { bus: bus.clone(), store: store.clone(), receivers: settings.receivers, filled, figures };
+    let fill = fill::Fill {
+        bus: bus.clone(),
+        store: store.clone(),
+        receivers: settings.receivers,
+        beginning: bus.head(),
+        filled,
+        figures,
+    };
     tasks.spawn(fill.run(shutdown.clone()));
     Ok(())
 }

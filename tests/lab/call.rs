@@ -180,6 +180,12 @@ impl<'a> PlacedCall<'a> {
         cause.expect("Hangup has a numeric Cause")
     }
 
+    /// Whether the call is over for the caller.
+    pub(crate) fn is_over(&self) -> bool {
+        let is_end = |event: &Event| event.name() == "Hangup" && event.has("Uniqueid", &self.id);
+        !self.lab.far.events.all(is_end).is_empty()
+    }
+
     /// The caller hangs up; returns when the far end's channel is gone.
     pub(crate) async fn hang_up(&self) {
         let channel = self.channel().await;

@@ -5,8 +5,9 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 
-use super::desktop::Desktop;
+use super::desktop::{Desktop, Knows};
 use super::load::Load;
+use super::notes::Notes;
 use super::proxy::Proxy;
 use super::soak;
 use crate::lab::{AsteriskVersion, Lab, PATIENCE};
@@ -37,7 +38,7 @@ async fn the_link_is_cut_mid_frame_a_hundred_times_under_load() {
         }
         load.stop();
     };
-    tokio::join!(load.run(ms(350)), cutting);
+    tokio::join!(load.run(ms(350), &desktops[0]), cutting);
     load.all_ended().await;
     let calls = load.nothing_is_lost(&service, &desktops).await;
     assert!(desktops[0].count("pbx.gap") >= cuts);
@@ -105,20 +106,21 @@ async fn asterisk_is_killed_and_restarted_during_calls() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_daemon_is_killed_fifty_times_during_calls_and_transfers() {
+async fn the_daemon_is_killed_fifty_times_during_calls_transfers_and_messages() {
     let begun = Instant::now();
     let lab = Lab::start().await;
     let service = Service::outside(&lab, &[]).await;
     let mut daemon = start(&service);
     let desktops: Vec<_> = ["admin", "admin", "admin"].map(|who| Desktop::follow(&service, who)).into();
     desktops[0].wait("the link is up", |knows| knows.up).await;
-    let load = Load::new(&lab, "40", 400, 6_000).await;
+    let load = Load::new(&lab, "40", 400, 5_000).await;
     // Who is passed on and comes back, or ends in a queue, finds a person there.
     for phone in ["1001", "1002", "1003", PASSED_ON_TO] {
         lab.phone(phone).talks_briefly(ms(500), ms(2_000)).await;
     }
     let kills = KILLS * soak();
-    let mut transfers = 0;
+    let (mut transfers, notes) = ([0, 0], Notes::default());
+    let account = account(&service).await;
     let killing = async {
         for n in 0..kills {
             // Sometimes while it starts, sometimes a few events later.
@@ -126,29 +128,39 @@ async fn the_daemon_is_killed_fifty_times_during_calls_and_transfers() {
             let had = desktops[0].look(|knows| knows.events());
             desktops[0].wait("events go on", |knows| knows.events() >= had + more).await;
             if n % 5 == 4 {
-                transfers += usize::from(transfer_one(&service, &desktops).await);
+                let consult = n % 10 == 9;
+                transfers[usize::from(consult)] +=
+                    usize::from(transfer_one(&service, &desktops, consult).await);
             }
+            // Before and after what it told last is in its log.
+            tokio::time::sleep(ms([0, 2, 8, 30][n % 4])).await;
             daemon.kill().await.unwrap();
             desktops[0].wait("the stream has ended", |knows| !knows.up).await;
             daemon = start(&service);
             desktops[0].wait("it is back", |knows| knows.up).await;
         }
         load.stop();
+        notes.stop();
     };
-    tokio::join!(load.run(ms(500)), killing);
+    tokio::join!(load.run(ms(500), &desktops[0]), notes.write(&service, &account, &desktops[0]), killing);
     load.all_ended().await;
     let calls = load.nothing_is_lost(&service, &desktops).await;
-    let figures =
-        |of: fn(&super::desktop::Knows) -> usize| desktops.iter().map(|d| d.look(of)).sum::<usize>();
+    let (messages, repeats) = notes.are_kept(&service, &desktops).await;
+    let figures = |of: fn(&Knows) -> usize| desktops.iter().map(|d| d.look(of)).sum::<usize>();
     println!(
-        "{kills} kills, {calls} calls, {transfers} transfers, 3 desktops: {} resumes, {} snapshots, {} events again; \
-         nothing lost, nothing twice, in {:?}",
+        "{kills} kills, {calls} calls, {} transfers, {} of them consulting, {messages} messages with {repeats} \
+         requests repeated, 3 desktops: {} resumes, {} snapshots, {} events again; nothing lost, nothing twice, in {:?}",
+        transfers[0] + transfers[1],
+        transfers[1],
         figures(|knows| knows.resumes),
         figures(|knows| knows.snapshots),
         figures(|knows| knows.again),
         begun.elapsed()
     );
-    assert!(transfers > 0, "no transfer was under way at any kill");
+    assert!(
+        transfers.iter().all(|n| *n > 0),
+        "no transfer of each kind was under way at any kill: {transfers:?}"
+    );
     drop(desktops);
     daemon.kill().await.unwrap();
 }
@@ -163,14 +175,35 @@ fn start(service: &Service) -> Child {
     command.kill_on_drop(true).spawn().unwrap()
 }
 
-/// Passes a caller who talks on to a phone that nobody rings at otherwise; false when nobody talks.
-async fn transfer_one(service: &Service, desktops: &[Desktop]) -> bool {
+/// Passes a caller who talks on to a phone that nobody rings at otherwise; with `consult`, until the operator speaks
+/// with whoever is there. False when nobody talks.
+async fn transfer_one(service: &Service, desktops: &[Desktop], consult: bool) -> bool {
     let (_, calls) = service.ask("admin", Method::GET, "/v1/calls", None).await;
     let talks = |call: &&Value| call["state"] == "answered";
     let Some(call) = calls["items"].as_array().into_iter().flatten().find(talks) else { return false };
     let id = call["id"].as_str().unwrap();
     desktops.iter().for_each(|desktop| desktop.expect_back(id));
     let path = format!("/v1/calls/{id}/transfers");
-    let to = Some(json!({ "mode": "blind", "to": PASSED_ON_TO }));
-    service.ask("admin", Method::POST, &path, to).await.0.is_success()
+    let to = json!({ "mode": if consult { "consult" } else { "blind" }, "to": PASSED_ON_TO });
+    let steps = |knows: &Knows| {
+        ["consulting", "failed", "returned"]
+            .map(|s| knows.count(&format!("call.transfer.{s}")))
+            .iter()
+            .sum::<usize>()
+    };
+    let before = desktops[0].look(steps);
+    if !service.ask("admin", Method::POST, &path, Some(to)).await.0.is_success() {
+        return false;
+    }
+    if consult {
+        let goes_on = |knows: &Knows| steps(knows) > before || !knows.open.contains(id);
+        desktops[0].wait("the operator consults", goes_on).await;
+    }
+    true
+}
+
+/// An account to take messages for.
+async fn account(service: &Service) -> String {
+    let (_, accounts) = service.ask("admin", Method::GET, "/v1/accounts?limit=1", None).await;
+    accounts["items"][0]["id"].as_str().unwrap().to_owned()
 }

@@ -2,7 +2,7 @@
 //! a snapshot for the truth, and notes whatever comes twice.
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tokio::sync::Notify;
@@ -13,6 +13,8 @@ use crate::desk::Sse;
 use crate::lab::PATIENCE;
 use crate::service::Service;
 
+/// How long an event may take into the daemon's log, with much to spare.
+const LOGGED: Duration = Duration::from_secs(2);
 /// Pause before it tries to connect again.
 const AGAIN: Duration = Duration::from_millis(20);
 
@@ -34,6 +36,15 @@ pub(crate) struct Knows {
     /// Calls that are open.
     pub(crate) open: HashSet<String>,
     ended: HashSet<String>,
+    /// By call, the digits of its caller.
+    callers: HashMap<String, String>,
+    /// By the digits of its caller, since when it knows that a call was answered; nothing when that is in the
+    /// daemon's log for certain.
+    answered: HashMap<String, Option<Instant>>,
+    /// Messages that it knows.
+    pub(crate) saved: HashSet<String>,
+    /// A snapshot has no messages in it: they are to be read anew.
+    messages_unread: bool,
     /// Whatever was told twice: it must stay empty.
     pub(crate) twice: Vec<String>,
     /// Events that a resume brought again.
@@ -53,7 +64,8 @@ impl Desktop {
     /// Begins to follow the events as `who`.
     pub(crate) fn follow(service: &Service, who: &str) -> Self {
         let (knows, changed) = (Arc::new(Mutex::new(Knows::default())), Arc::new(Notify::new()));
-        let (url, token) = (format!("http://{}/v1/events", service.address), service.token(who).to_owned());
+        let (base, token) = (format!("http://{}", service.address), service.token(who).to_owned());
+        let url = format!("{base}/v1/events");
         let (learning, telling) = (Arc::clone(&knows), Arc::clone(&changed));
         let following = tokio::spawn(async move {
             let http = reqwest::Client::builder().no_proxy().build().unwrap();
@@ -68,6 +80,12 @@ impl Desktop {
                     let mut events = Sse::of(response).await;
                     while let Some(event) = events.next().await {
                         lock(&learning).learn(&event);
+                        let unread = lock(&learning).messages_unread;
+                        if unread && let Some(messages) = messages(&http, &base, &token).await {
+                            let mut knows = lock(&learning);
+                            knows.saved.extend(messages);
+                            knows.messages_unread = false;
+                        }
                         telling.notify_waiters();
                     }
                     lock(&learning).up = false;
@@ -131,11 +149,33 @@ impl Knows {
         self.had.len()
     }
 
+    /// Whether the daemon cannot forget that this caller was answered, if it is killed now.
+    pub(crate) fn is_sure_of_answered(&self, caller: &str) -> bool {
+        self.answered.get(caller).is_some_and(|since| since.is_none_or(|since| since.elapsed() >= LOGGED))
+    }
+
+    fn learn_caller(&mut self, call: &str, card: &Value) {
+        if let Some(number) = card["caller"]["number"].as_str() {
+            let digits = number.chars().filter(char::is_ascii_digit).collect();
+            self.callers.insert(call.to_owned(), digits);
+        }
+    }
+
+    fn learn_answered(&mut self, call: &str) {
+        if let Some(caller) = self.callers.get(call) {
+            self.answered.entry(caller.clone()).or_insert_with(|| Some(Instant::now()));
+        }
+    }
+
     fn learn(&mut self, event: &Value) {
         let (id, kind) = (text(&event["id"]), text(&event["kind"]));
         self.last = Some(id.clone());
         match kind.as_str() {
-            "stream.resumed" => self.resumes += 1,
+            "stream.resumed" => {
+                self.resumes += 1;
+                // The daemon knows the last event, and so all before it.
+                self.answered.values_mut().for_each(|since| *since = None);
+            }
             "stream.snapshot" => {
                 self.up =
                     event["data"]["pbx"].as_array().into_iter().flatten().any(|link| link["up"] == true);
@@ -147,7 +187,9 @@ impl Knows {
                 if kind == "pbx.up" || kind == "pbx.down" {
                     self.up = kind == "pbx.up";
                 }
-                if event["call"].is_string() {
+                if kind == "message.saved" {
+                    self.saved.insert(text(&event["data"]["id"]));
+                } else if event["call"].is_string() {
                     self.learn_of(&kind, &text(&event["call"]), &event["data"]);
                 }
             }
@@ -157,14 +199,25 @@ impl Knows {
     /// What it knew before is void.
     fn learn_all(&mut self, calls: &Value) {
         self.snapshots += 1;
+        self.messages_unread = true;
         self.open.clear();
         self.shown.clear();
+        let before = std::mem::take(&mut self.answered);
         for call in calls.as_array().into_iter().flatten() {
             let id = text(&call["id"]);
             let operators = call["presented_to"].as_array().into_iter().flatten().chain([&call["operator"]]);
             for operator in operators.filter(|o| o.is_string()) {
                 self.shown.insert((id.clone(), text(operator)));
                 self.popped.insert(id.clone());
+            }
+            self.learn_caller(&id, &call["card"]);
+            if call["answered_at"].is_string()
+                && let Some(caller) = self.callers.get(&id)
+            {
+                // The daemon may have found out after its start, and not have noted it yet.
+                let was_sure = before.get(caller).is_some_and(Option::is_none);
+                let since = (!was_sure).then(Instant::now);
+                self.answered.insert(caller.clone(), since);
             }
             // Its end was told and lost with the daemon; it will be told again.
             self.ended.remove(&id);
@@ -173,7 +226,9 @@ impl Knows {
     }
 
     fn learn_of(&mut self, kind: &str, call: &str, data: &Value) {
+        self.learn_caller(call, data);
         match kind {
+            "call.answered" => self.learn_answered(call),
             "call.offered" if self.open.contains(call) => self.twice.push(format!("{call} offered")),
             "call.presented" if data["repeats"].is_string() => {}
             "call.presented" => {
@@ -196,6 +251,19 @@ impl Knows {
         if kind.starts_with("call.") && !self.ended.contains(call) {
             self.open.insert(call.to_owned());
         }
+    }
+}
+
+/// The ids of all messages; nothing when the daemon is going.
+async fn messages(http: &reqwest::Client, base: &str, token: &str) -> Option<Vec<String>> {
+    let (mut ids, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let url = format!("{base}/v1/messages?limit=500{cursor}");
+        let page = http.get(url).bearer_auth(token).send().await.ok()?.text().await.ok()?;
+        let page: Value = serde_json::from_str(&page).ok()?;
+        ids.extend(page["items"].as_array()?.iter().map(|message| text(&message["id"])));
+        let Value::String(next) = &page["next"] else { return Some(ids) };
+        cursor = format!("&cursor={next}");
     }
 }
 

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `the_link_is_cut_…` | the connection to the PBX, in the middle of a frame, under load (`proxy.rs`) |
 //! | `asterisk_is_killed_…` | the PBX, during calls |
-//! | `the_daemon_is_killed_…` | the daemon, a real process, with `kill -9`, during calls and transfers |
+//! | `the_daemon_is_killed_…` | the daemon, a real process, with `kill -9`, during calls, transfers, consultations and messages |
 //! | `a_swallowed_hangup_…` | one event that never comes: the audit finds it |
 //! | `an_operator_without_a_desktop_…` | nobody sees the pop |
 //!
@@ -15,6 +15,7 @@
 mod battery;
 mod desktop;
 mod load;
+mod notes;
 mod proxy;
 mod small;
 
