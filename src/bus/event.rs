@@ -102,7 +102,7 @@ event_kinds! {
     MessageFailed = "message.failed",
     /// The account has read a message.
     MessageAcknowledged = "message.acknowledged",
-    /// The link to the PBX is up.
+    /// The link to the PBX is up, and the calls are as the PBX lists them.
     PbxUp = "pbx.up",
     /// The link to the PBX is down.
     PbxDown = "pbx.down",

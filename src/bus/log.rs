@@ -100,10 +100,10 @@ pub struct Batch {
 /// Counters of the log, for the metrics.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LogFigures {
-    /// Events that wait to be written.
-    pub waiting_events: usize,
-    /// Finished calls that wait to be written.
-    pub waiting_records: usize,
+    /// Events that were told and that the store does not have yet.
+    pub unwritten_events: usize,
+    /// Finished calls that the store does not have yet.
+    pub unwritten_records: usize,
     /// Times that the log was given up for want of a quick disk.
     pub given_up_total: u64,
     /// Finished calls for which there was no room.
@@ -124,6 +124,7 @@ struct Waiting {
     bytes: usize,
     /// By call: only its latest state is written.
     live: HashMap<CallId, LiveCall>,
+    /// What is unwritten is here that of the batch under way; the rest is [`Self::batch`].
     figures: LogFigures,
     closed: bool,
 }
@@ -140,8 +141,10 @@ impl Logbook {
         self.ready.notify_one();
     }
 
-    /// All that has gathered, once there is something; `None` when the log is closed and empty.
+    /// All that has gathered, once there is something; `None` when the log is closed and empty. Who asks for the next
+    /// batch has written the one before.
     pub async fn next(&self) -> Option<Batch> {
+        self.lock().is_being_written(0, 0);
         loop {
             {
                 let mut waiting = self.lock();
@@ -173,8 +176,8 @@ impl Logbook {
     pub fn figures(&self) -> LogFigures {
         let waiting = self.lock();
         LogFigures {
-            waiting_events: waiting.batch.events.len(),
-            waiting_records: waiting.batch.finished.len(),
+            unwritten_events: waiting.figures.unwritten_events + waiting.batch.events.len(),
+            unwritten_records: waiting.figures.unwritten_records + waiting.batch.finished.len(),
             ..waiting.figures
         }
     }
@@ -238,6 +241,11 @@ impl Waiting {
         self.bytes = 0;
         let mut batch = std::mem::take(&mut self.batch);
         batch.live = std::mem::take(&mut self.live).into_values().collect();
+        self.is_being_written(batch.events.len(), batch.finished.len());
         Some(batch)
+    }
+
+    fn is_being_written(&mut self, events: usize, records: usize) {
+        (self.figures.unwritten_events, self.figures.unwritten_records) = (events, records);
     }
 }

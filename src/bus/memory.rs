@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::event::{Audience, Body, Change, Draft, Event};
 use super::id::{EventId, StreamToken};
-use super::log::{Logbook, Past};
+use super::log::{LogFigures, Logbook, Past};
 use super::state::{PbxStatus, Snapshot, State};
 use super::subscription::{Ended, First, Replay, Subscription};
 use super::{BusFigures, BusSettings, REPLAY_BYTES_MAX, SubscribeError};
@@ -185,6 +185,10 @@ impl Log {
             logbook.add(first, &events, oldest, keeps);
         }
         events.iter().map(|event| event.id().clone()).collect()
+    }
+
+    pub(super) fn written(&self) -> Option<LogFigures> {
+        self.logbook.as_ref().map(|logbook| logbook.figures())
     }
 
     pub(super) fn forget(&self, now: Timestamp) {

@@ -56,7 +56,7 @@ use crate::store::log::Keep;
 
 pub use event::{Audience, Change, Draft, Event, EventKind};
 pub use id::{EventId, EventIdError, StreamToken};
-pub use log::{Logbook, Past};
+pub use log::{LogFigures, Logbook, Past};
 pub use state::{Departure, PbxStatus, Snapshot};
 pub use subscription::{Ended, First, Subscription};
 
@@ -198,6 +198,15 @@ impl Bus {
         match &self.0 {
             Backend::Memory(_) => None,
             Backend::Redis { hub, .. } => Some(hub.figures()),
+        }
+    }
+
+    /// How far the store is behind; `None` when nothing is written down.
+    #[must_use]
+    pub fn written(&self) -> Option<LogFigures> {
+        match &self.0 {
+            Backend::Memory(log) => log.written(),
+            Backend::Redis { hub, .. } => hub.written(),
         }
     }
 

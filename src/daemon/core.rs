@@ -204,6 +204,7 @@ impl Core {
             ClientEvent::ListEnd(ListKind::Channels, ListResult::Complete) => {
                 self.input(Input::ListEnded);
                 self.supervise(supervision::Input::ListEnded);
+                self.calls_listed();
             }
             ClientEvent::ListEnd(ListKind::Channels, _) => self.input(Input::ListFailed),
             ClientEvent::ListBegin(ListKind::Queues) => self.members_list_began(),

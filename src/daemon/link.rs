@@ -2,8 +2,15 @@
 //!
 //! What is known of the link is kept, so that the gap over a restart of the daemon is told like any other.
 //!
-//! Invariant: each `pbx.down` is followed by one `pbx.up` and, with it, the `pbx.gap` that names both ends and is
-//! kept in the store; the model hears of a restart before the first list after it.
+//! | step of a link | told |
+//! |---|---|
+//! | logged in | nothing yet: what is shown of calls is old |
+//! | the start of the PBX is known | `pbx.gap`, kept in the store, and `pbx.restarted` if it was |
+//! | every channel was listed | whatever changed in the gap, then `pbx.up`: calls are as the PBX has them |
+//! | lost | `pbx.down`, once, however often it is lost again before `pbx.up` |
+//!
+//! Invariant: each `pbx.down` is followed by one `pbx.up`; the `pbx.gap` before it names both ends; the model hears of
+//! a restart before the first list after it.
 //!
 //! The PBX tells its start to the second (CoreStatus): one that is killed and started again within that second is
 //! not seen as restarted. Its calls end all the same, since the lists do not know them.
@@ -30,6 +37,10 @@ pub(super) struct Link {
     started: Option<String>,
     /// Whether it is up.
     up: bool,
+    /// What `pbx.up` will say once every channel was listed.
+    coming: Option<Value>,
+    /// What was told last: up or down.
+    told: Option<bool>,
     /// The gap that is over, until it is known whether the PBX was restarted in it.
     over: Option<(Timestamp, String)>,
 }
@@ -51,10 +62,17 @@ impl Core {
     pub(super) fn link_up(&mut self, epoch: u64, version: &str) {
         let now = self.clock.now();
         tracing::info!(epoch, version, "the link to the PBX is up");
-        self.tell(EventKind::PbxUp, json!({ "epoch": epoch, "version": version }), Some((true, now)));
+        self.link.coming = Some(json!({ "epoch": epoch, "version": version }));
         self.link.up = true;
         self.link.over = self.link.down_since.take();
         self.keep_link(now, None);
+    }
+
+    /// The calls are as the PBX has them.
+    pub(super) fn calls_listed(&mut self) {
+        let Some(data) = self.link.coming.take() else { return };
+        let now = self.clock.now();
+        self.tell(EventKind::PbxUp, data, Some((true, now)));
     }
 
     /// Before anything else is told: until the link is up again, nobody knows what the PBX does.
@@ -111,13 +129,17 @@ impl Core {
         let gap = self.link.over.take().unwrap_or_else(|| (now, reason.to_owned()));
         self.keep_link(gap.0, Some(gap.1.clone()));
         self.link.down_since = Some(gap);
+        self.link.coming = None;
         self.audit.stop();
         self.members_lost();
         self.input(Input::LinkDown);
-        self.tell(EventKind::PbxDown, json!({ "reason": reason }), Some((false, now)));
+        if self.link.told != Some(false) {
+            self.tell(EventKind::PbxDown, json!({ "reason": reason }), Some((false, now)));
+        }
     }
 
     fn tell(&mut self, kind: EventKind, data: Value, link: Option<(bool, Timestamp)>) {
+        self.link.told = link.map(|(up, _)| up).or(self.link.told);
         let change = link.map_or(Change::None, |(up, since)| Change::Pbx { up, since });
         let at = self.clock.now();
         self.parts.bus.publish(Draft { kind, at, call: None, audience: Audience::All, data, change });

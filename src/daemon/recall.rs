@@ -68,8 +68,10 @@ pub(super) async fn recall(
         journal.restore(call.memory.id, call.story);
         model.remember(call.memory);
     }
+    // Whoever asks before the core has begun must not hear that the calls are true.
+    let gone_since = |link: &LinkMemory| if link.up { link.alive } else { link.since };
     let links =
-        link.iter().map(|link| PbxStatus { id: pbx.clone(), up: link.up, since: link.since }).collect();
+        link.iter().map(|link| PbxStatus { id: pbx.clone(), up: false, since: gone_since(link) }).collect();
     let past = Past { head: found.head, events: found.events, calls: model.calls().collect(), pbx: links };
     tracing::info!(events = past.events.len(), calls = past.calls.len(), "the log of the last run was read");
     let logbook = Arc::new(Logbook::default());

@@ -170,7 +170,21 @@ impl Collector for BusCollector {
             ("events_published", "Events published", figures.published_total),
             ("subscribers_cut_off", "Subscribers that read too slowly", figures.cut_off_total),
         ];
-        for (name, help, value) in counters {
+        let given_up = self.0.written().map(|log| {
+            [
+                (
+                    "log_given_up",
+                    "Times the store was too slow for the log: no resume over a restart from before",
+                    log.given_up_total,
+                ),
+                (
+                    "records_dropped",
+                    "Finished calls that were not recorded: the store was behind",
+                    log.records_dropped_total,
+                ),
+            ]
+        });
+        for (name, help, value) in counters.into_iter().chain(given_up.into_iter().flatten()) {
             let encoder = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
             ConstCounter::new(value).encode(encoder)?;
         }
@@ -195,7 +209,18 @@ impl Collector for BusCollector {
                 ),
             ]
         });
-        for (name, help, value) in gauges.into_iter().chain(common.into_iter().flatten()) {
+        let written = self.0.written().map(|log| {
+            [
+                ("unwritten_events", "Events told that the store does not have yet", log.unwritten_events),
+                (
+                    "unwritten_records",
+                    "Finished calls that the store does not have yet",
+                    log.unwritten_records,
+                ),
+            ]
+        });
+        let behind = common.into_iter().flatten().chain(written.into_iter().flatten());
+        for (name, help, value) in gauges.into_iter().chain(behind) {
             let encoder = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             ConstGauge::<i64>::new(i64::try_from(value).unwrap_or(i64::MAX)).encode(encoder)?;
         }

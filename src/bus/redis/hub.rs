@@ -18,7 +18,7 @@ use super::wire;
 use crate::announce;
 use crate::bus::event::{Body, Change, Draft};
 use crate::bus::id::{EventId, StreamToken};
-use crate::bus::log::Logbook;
+use crate::bus::log::{LogFigures, Logbook};
 use crate::bus::memory::{Arrival, Log, Start};
 use crate::bus::state::PbxStatus;
 use crate::call::view::CallView;
@@ -118,6 +118,10 @@ impl Hub {
     /// A panic inside the lock cannot leave half an event: go on with what is there.
     pub(super) fn outbox(&self) -> MutexGuard<'_, Outbox> {
         self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(in crate::bus) fn written(&self) -> Option<LogFigures> {
+        self.logbook.as_ref().map(|logbook| logbook.figures())
     }
 
     pub(super) fn log(&self) -> &Arc<Log> {

@@ -130,10 +130,11 @@ async fn a_contact_who_leaves_at_the_instant_of_completion_leaves_nobody_alone()
         };
         let (status, ()) = tokio::join!(complete, contact.hangs_up());
         // Whichever was first, the caller's call is over, or an operator has her again.
-        let with_operator = scene.is_over_or_with_an_operator(&transfer).await;
-        if with_operator {
+        if scene.is_over_or_with_an_operator(&transfer).await {
             talk().await;
         }
+        // One that was completed in that very instant is over a moment later.
+        let with_operator = scene.is_open().await;
         scene.call.hang_up().await;
         scene.ended().await;
         let heard = scene.call.heard().await;

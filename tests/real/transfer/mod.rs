@@ -105,8 +105,7 @@ impl<'a> Scene<'a> {
     async fn is_over_or_with_an_operator(&self, transfer: &Value) -> bool {
         let deadline = tokio::time::Instant::now() + crate::lab::PATIENCE;
         loop {
-            let (over, path) = (self.show(transfer).await, format!("/v1/calls/{}", self.id));
-            let (status, call) = self.service.ask("admin", Method::GET, &path, None).await;
+            let (over, (status, call)) = (self.show(transfer).await, self.shown().await);
             if over["state"] == "over" && status == StatusCode::NOT_FOUND {
                 return false;
             }
@@ -116,6 +115,16 @@ impl<'a> Scene<'a> {
             assert!(tokio::time::Instant::now() < deadline, "the caller is left alone: {over} {call}");
             tokio::time::sleep(ms(50)).await;
         }
+    }
+
+    /// The call, as the daemon shows it now.
+    async fn shown(&self) -> (StatusCode, Value) {
+        self.service.ask("admin", Method::GET, &format!("/v1/calls/{}", self.id), None).await
+    }
+
+    /// Whether the daemon has the call as live.
+    async fn is_open(&self) -> bool {
+        self.shown().await.0 != StatusCode::NOT_FOUND
     }
 
     /// Waits until the daemon has seen the end of the call.
