@@ -169,6 +169,15 @@ impl Bus {
         }
     }
 
+    /// Whether this is an event of our own PBX, whichever daemon told it.
+    #[must_use]
+    pub fn is_own(&self, event: &Event) -> bool {
+        match &self.0 {
+            Backend::Memory(_) => true,
+            Backend::Redis { .. } => redis::is_of(event.id(), self.own_pbx()),
+        }
+    }
+
     /// Whether this daemon tells of its PBX and gives it orders.
     #[must_use]
     pub fn leads(&self) -> bool {

@@ -95,6 +95,12 @@ impl Subscription {
         subscription
     }
 
+    /// What will be told first, until it was taken.
+    #[must_use]
+    pub fn first(&self) -> Option<&First> {
+        self.first.as_ref()
+    }
+
     /// What to tell first. Given once.
     pub fn take_first(&mut self) -> Option<First> {
         self.first.take()

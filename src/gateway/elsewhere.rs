@@ -5,6 +5,7 @@
 //! | an order or question about a call, `/v1/calls/{call}/…` | the call's PBX |
 //! | a supervision of a call or an operator | the PBX of the call, or of the call that the operator has |
 //! | a transfer or supervision by its id, a repeated order about a call that is over | our own PBX; where that one is unknown, each other one in turn |
+//! | the list of supervisions | everybody, one deadline for all; `unanswered` names the PBXes that did not say theirs |
 //! | everything else | us |
 //!
 //! The other daemon gets the request as it came, with who asks: it looks the person up in its own roster and decides
@@ -113,6 +114,14 @@ pub(crate) async fn forward(State(gate): State<Arc<Gate>>, request: Request, nex
             Some(pbx) => ask(&gate, &pbx, &forwarded).await,
             None => next.run(again()).await,
         },
+        Place::Everywhere => {
+            let own = if gate.app.bus.leads() {
+                next.run(again()).await
+            } else {
+                ask(&gate, gate.app.bus.own_pbx(), &forwarded).await
+            };
+            everywhere(&gate, own, &forwarded).await
+        }
         Place::Call | Place::Anywhere => {
             let leads = gate.app.bus.leads();
             let own = gate.app.bus.own_pbx().clone();
@@ -135,6 +144,7 @@ enum Place {
     Call,
     Wanted,
     Anywhere,
+    Everywhere,
 }
 
 impl Place {
@@ -142,7 +152,8 @@ impl Place {
         let reads = *method == Method::GET || *method == Method::HEAD;
         match route {
             "/v1/calls/{call}" => Self::Here,
-            "/v1/supervisions" if !reads => Self::Wanted,
+            "/v1/supervisions" if reads => Self::Everywhere,
+            "/v1/supervisions" => Self::Wanted,
             _ if route.starts_with("/v1/calls/{call}/") => Self::Call,
             _ if route.starts_with("/v1/transfers/") || route.starts_with("/v1/supervisions/") => {
                 Self::Anywhere
@@ -205,6 +216,49 @@ async fn ask(gate: &Gate, pbx: &PbxId, forwarded: &Forwarded) -> Response {
             Kind::FateUnknown.with(format!("{pbx}: {error}")).into_response()
         }
     }
+}
+
+/// Our own list with those of the other PBXes behind it, oldest first.
+async fn everywhere(gate: &Gate, own: Response, forwarded: &Forwarded) -> Response {
+    let pbxes = other_pbxes(gate);
+    let asked = futures_util::future::join_all(pbxes.iter().map(|pbx| ask(gate, pbx, forwarded)));
+    let ((parts, own), others) = (own.into_parts(), asked.await);
+    let Some(Value::Object(mut list)) = json(own).await else {
+        // Whoever may not ask is told so.
+        return Kind::Internal.with("the list could not be read").into_response();
+    };
+    if !parts.status.is_success() {
+        return Response::from_parts(parts, Body::from(Value::Object(list).to_string()));
+    }
+    let mut items = take_items(&mut list);
+    let mut unanswered = Vec::new();
+    for (pbx, answer) in pbxes.iter().zip(others) {
+        let (head, body) = answer.into_parts();
+        match json(body).await {
+            Some(Value::Object(mut other)) if head.status.is_success() => {
+                items.extend(take_items(&mut other))
+            }
+            _ => unanswered.push(Value::from(pbx.as_str())),
+        }
+    }
+    // Times are written so that they may be compared as text.
+    items.sort_by_key(|item| item["started_at"].as_str().unwrap_or_default().to_owned());
+    list.insert("items".into(), items.into());
+    if !unanswered.is_empty() {
+        list.insert("unanswered".into(), unanswered.into());
+    }
+    axum::Json(list).into_response()
+}
+
+fn take_items(list: &mut serde_json::Map<String, Value>) -> Vec<Value> {
+    match list.remove("items") {
+        Some(Value::Array(items)) => items,
+        _ => Vec::new(),
+    }
+}
+
+async fn json(body: Body) -> Option<Value> {
+    serde_json::from_slice(&to_bytes(body, ANSWER_BYTES_MAX).await.ok()?).ok()
 }
 
 impl IntoResponse for Answered {

@@ -21,8 +21,11 @@ use crate::supervision::{Mode, REASON_CHARS_MAX, SupervisionId, SupervisionView,
 /// The supervisions of this moment.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Supervisions {
-    /// Oldest first.
+    /// Oldest first; of every PBX, where several daemons share their events.
     items: Vec<SupervisionView>,
+    /// The PBXes whose daemons did not say theirs in time; absent when all did.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unanswered: Vec<String>,
 }
 
 /// Whom to supervise, and how. Exactly one of `operator` and `call`.
@@ -98,7 +101,7 @@ pub(crate) async fn list(
 ) -> Result<Json<Supervisions>, Problem> {
     caller.needs(Permission::FollowCalls)?;
     match gate.app.commands.give(caller.actor(), Command::ListSupervisions).await? {
-        Answer::Supervisions(items) => Ok(Json(Supervisions { items })),
+        Answer::Supervisions(items) => Ok(Json(Supervisions { items, unanswered: Vec::new() })),
         _ => Err(Kind::Internal.into()),
     }
 }

@@ -1,14 +1,15 @@
 //! The outbox of webhooks: events that wait for a receiver, and those that it never took.
 //!
-//! Invariant: an event is there at most once for each receiver, however often it is written; the place in the
-//! stream of events moves in the same transaction as the events up to it.
+//! Invariant: an event is there at most once for each receiver, however often it is written; the place in a PBX's
+//! events moves in the same transaction as the events up to it, and only for whoever knows where it was: of two
+//! daemons of one PBX one fills the outbox. An event that is due is posted by whoever has claimed it.
 
 use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{Store, StoreError};
-use crate::ids::RecordId;
+use crate::ids::{PbxId, RecordId};
 
 /// Most deliveries read at once.
 pub const DELIVERIES_MAX: u32 = 500;
@@ -24,6 +25,18 @@ pub struct Outgoing {
     pub kind: &'static str,
     /// Its JSON.
     pub body: String,
+}
+
+/// What became of filling the outbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Filled {
+    /// It was done; so many events did not fit.
+    Done {
+        /// How many.
+        dropped: u64,
+    },
+    /// The place is not the one that was expected: another daemon fills the outbox. Nothing was done.
+    Elsewhere,
 }
 
 /// An event that is due.
@@ -91,27 +104,41 @@ pub struct Delivery {
 }
 
 impl Store {
-    /// The last event up to which the outbox was filled.
+    /// The last event of a PBX up to which the outbox was filled.
     ///
     /// # Errors
     /// The store cannot be read.
-    pub async fn webhook_place(&self) -> Result<Option<String>, StoreError> {
-        each!(self, db => db.webhook_place().await)
+    pub async fn webhook_place(&self, pbx: &PbxId) -> Result<Option<String>, StoreError> {
+        each!(self, db => db.webhook_place(pbx).await)
     }
 
-    /// Puts events into the outbox, and notes the place in the stream; gives back how many did not fit, because
-    /// `waiting_max` wait for their receiver already.
+    /// Puts events of a PBX into the outbox and moves its place from `before` to `place`; what is more than
+    /// `waiting_max` for a receiver does not fit.
     ///
     /// # Errors
     /// The store cannot be written; then nothing was.
     pub async fn fill_outbox(
         &self,
+        pbx: &PbxId,
         events: &[Outgoing],
-        place: &str,
+        (before, place): (Option<&str>, &str),
         at: Timestamp,
         waiting_max: u32,
-    ) -> Result<u64, StoreError> {
-        each!(self, db => db.fill_outbox(events, place, at, waiting_max).await)
+    ) -> Result<Filled, StoreError> {
+        each!(self, db => db.fill_outbox(pbx, events, (before, place), at, waiting_max).await)
+    }
+
+    /// Takes a due event, so that nobody else posts it before `until`; false when somebody else has.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub async fn claim_webhook(
+        &self,
+        id: RecordId,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<bool, StoreError> {
+        each!(self, db => db.claim_webhook(id, now, until).await)
     }
 
     /// What is due for a receiver, oldest first.

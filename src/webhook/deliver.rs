@@ -1,7 +1,8 @@
 //! Outbox → one receiver.
 //!
 //! Invariant: one request at a time to each receiver; one that cannot be reached is left alone for as long as its
-//! oldest event has to wait, so that a dead receiver costs one attempt now and then, not one for each event.
+//! oldest event has to wait, so that a dead receiver costs one attempt now and then, not one for each event. Where
+//! several daemons post to it, each event is claimed by one of them before it is posted.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,8 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    ATTEMPTS_MAX, FAILED_MAX, Figures, PostError, Poster, RETRY_PAUSE, RETRY_PAUSE_MAX, Receiver, sign,
+    ATTEMPTS_MAX, FAILED_MAX, Figures, POST_TIMEOUT, PostError, Poster, RETRY_PAUSE, RETRY_PAUSE_MAX,
+    Receiver, sign,
 };
 use crate::store::webhooks::Waiting;
 use crate::store::{Store, StoreError};
@@ -21,6 +23,9 @@ use crate::store::{Store, StoreError};
 const TAKEN_AT_ONCE: u32 = 32;
 /// How often the outbox is looked at without a word from whoever fills it: an administrator may have sent again.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// How long an event is left to whoever posts it: beyond that, whoever did is gone.
+const CLAIM: Duration = Duration::from_secs(2 * POST_TIMEOUT.as_secs());
 
 /// The task of one receiver.
 pub(super) struct Deliver {
@@ -59,6 +64,10 @@ impl Deliver {
         let due = self.store.due_webhooks(&self.receiver.name, Timestamp::now(), TAKEN_AT_ONCE).await?;
         let more = due.len() == TAKEN_AT_ONCE as usize;
         for waiting in due {
+            // Other daemons have the same receivers and see the same outbox.
+            if !self.store.claim_webhook(waiting.id, Timestamp::now(), later(CLAIM)).await? {
+                continue;
+            }
             match self.post(&waiting).await {
                 Ok(()) => {
                     self.figures.delivered.inc();

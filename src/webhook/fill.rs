@@ -3,6 +3,9 @@
 //! Invariant: the events and the place are written in one transaction, so a daemon that is started again goes on
 //! after the last event that is in the outbox, as far as the stream can be resumed; where it cannot, that is said.
 //! A store that is away makes this wait, not the bus: it is cut off like any slow reader, and resumes.
+//!
+//! Each PBX's events are put there by the daemon that leads for it, wherever a receiver is configured: so two daemons
+//! of one PBX put an event there once, and a standby that takes over goes on at the place that the other one left.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,12 +19,32 @@ use super::{Figures, Receiver, WAITING_MAX};
 use crate::bus::{Bus, Event, EventId, First, SubscribeError, Subscription};
 use crate::operator::{Role, Viewer};
 use crate::store::Store;
-use crate::store::webhooks::Outgoing;
+use crate::store::webhooks::{Filled, Outgoing};
 
 /// Most events in one transaction.
 pub const FILL_EVENTS_MAX: usize = 256;
 /// Pause before a store that failed is tried again.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
+
+/// How often a daemon that stands by looks whether it leads.
+const LEAD_PAUSE: Duration = Duration::from_millis(200);
+
+/// Where the filling goes on.
+#[derive(Debug)]
+struct Place {
+    /// After this event, of whichever PBX.
+    after: Option<EventId>,
+    /// The last event of our PBX, as the store has it.
+    kept: Option<String>,
+}
+
+/// What became of a batch.
+enum Wrote {
+    /// It is in the outbox; the place is now this, if it moved.
+    All(Option<String>),
+    /// Another daemon fills the outbox.
+    Nothing,
+}
 
 /// The task.
 pub(super) struct Fill {
@@ -46,11 +69,17 @@ impl Fill {
         }
     }
 
-    /// Follows until cut off (false) or until the bus is closed (true).
-    async fn follow(&self, place: &mut Option<EventId>) -> bool {
-        if place.is_none() {
-            match self.store.webhook_place().await {
-                Ok(kept) => *place = kept.and_then(|text| EventId::parse(&text).ok()),
+    /// Follows until cut off, or until another daemon leads (false), or until the bus is closed (true).
+    async fn follow(&self, place: &mut Option<Place>) -> bool {
+        if !self.bus.leads() {
+            *place = None;
+            tokio::time::sleep(LEAD_PAUSE).await;
+            return false;
+        }
+        let known = match place.take() {
+            Some(known) => known,
+            None => match self.store.webhook_place(self.bus.own_pbx()).await {
+                Ok(kept) => Place { after: kept.as_ref().and_then(|text| EventId::parse(text).ok()), kept },
                 Err(error) => {
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
@@ -59,9 +88,9 @@ impl Fill {
                     tokio::time::sleep(RETRY_PAUSE).await;
                     return false;
                 }
-            }
-        }
-        let mut events = match self.bus.subscribe(all_seeing(), place.as_ref()) {
+            },
+        };
+        let mut events = match self.subscribe(known.after.as_ref()) {
             Ok(events) => events,
             Err(SubscribeError::Closed) => return true,
             Err(error) => {
@@ -70,38 +99,61 @@ impl Fill {
                 return false;
             }
         };
-        let mut first = events.take_first();
-        if place.is_some() && matches!(first, Some(First::Snapshot(_))) {
-            // The place may lie behind the log's end: a crash took the last events, and not what the outbox has of
-            // them. All of the log is in the outbox then, and nothing of this run.
-            if let Ok(from_beginning) = self.bus.subscribe(all_seeing(), Some(&self.beginning)) {
-                tracing::warn!(
-                    "the last event that was put into the outbox is not in the log: webhooks go on after it"
-                );
-                events = from_beginning;
-                first = events.take_first();
+        let mut known = match events.take_first() {
+            Some(First::Snapshot(snapshot)) => {
+                if let Some(place) = &known.after {
+                    tracing::warn!(%place, "the events since then cannot be had any more: webhooks go on from now");
+                }
+                Place { after: Some(snapshot.id), ..known }
             }
-        }
-        if let Some(First::Snapshot(snapshot)) = first {
-            if let Some(place) = place.as_ref() {
-                tracing::warn!(%place, "the events since then cannot be had any more: webhooks go on from now");
-            }
-            *place = Some(snapshot.id);
-        }
+            _ => known,
+        };
         while let Some(batch) = next_batch(&mut events).await {
-            self.write(&batch).await;
-            *place = batch.last().map(|event| event.id().clone());
+            match self.write(&batch, known.kept.as_deref()).await {
+                Wrote::All(kept) => {
+                    known.kept = kept.or(known.kept);
+                    known.after = batch.last().map(|event| event.id().clone());
+                }
+                // Where the other one is, the store knows.
+                Wrote::Nothing => return false,
+            }
         }
+        *place = Some(known);
         false
     }
 
-    /// Writes until it is written.
-    async fn write(&self, batch: &[Arc<Event>]) {
-        let Some(last) = batch.last().map(|event| event.id().to_string()) else { return };
-        let outgoing: Vec<Outgoing> = batch.iter().flat_map(|event| self.outgoing(event)).collect();
+    /// From after `after`; where that cannot be, from the beginning of this run, if anything is there.
+    fn subscribe(&self, after: Option<&EventId>) -> Result<Subscription, SubscribeError> {
+        let viewer = || Viewer::all_seeing(Role::System);
+        let mut events = self.bus.subscribe(viewer(), after)?;
+        if after.is_none() || !matches!(events.first(), Some(First::Snapshot(_))) {
+            return Ok(events);
+        }
+        // The place may lie behind the log's end: a crash took the last events, and not what the outbox has of
+        // them. All of the log is in the outbox then, and nothing of this run.
+        let from_beginning = self.bus.subscribe(viewer(), Some(&self.beginning))?;
+        if matches!(from_beginning.first(), Some(First::Resumed(_))) {
+            tracing::warn!(
+                "the last event that was put into the outbox is not in the log: webhooks go on after it"
+            );
+            events = from_beginning;
+        }
+        Ok(events)
+    }
+
+    /// Writes what is of our PBX until it is written; with the place that is kept then.
+    async fn write(&self, batch: &[Arc<Event>], before: Option<&str>) -> Wrote {
+        let own: Vec<_> = batch.iter().filter(|event| self.bus.is_own(event)).collect();
+        let Some(last) = own.last().map(|event| event.id().to_string()) else { return Wrote::All(None) };
+        let outgoing: Vec<Outgoing> = own.iter().flat_map(|event| self.outgoing(event)).collect();
+        let pbx = self.bus.own_pbx();
         loop {
-            match self.store.fill_outbox(&outgoing, &last, Timestamp::now(), WAITING_MAX).await {
-                Ok(dropped) => {
+            if !self.bus.leads() {
+                return Wrote::Nothing;
+            }
+            let now = Timestamp::now();
+            match self.store.fill_outbox(pbx, &outgoing, (before, &last), now, WAITING_MAX).await {
+                Ok(Filled::Done { dropped }) => {
                     if dropped > 0 {
                         self.figures.dropped.inc_by(dropped);
                         tracing::error!(
@@ -112,8 +164,9 @@ impl Fill {
                     if !outgoing.is_empty() {
                         self.filled.notify_waiters();
                     }
-                    return;
+                    return Wrote::All(Some(last));
                 }
+                Ok(Filled::Elsewhere) => return Wrote::Nothing,
                 Err(error) => {
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
@@ -136,10 +189,6 @@ impl Fill {
         });
         outgoing.collect()
     }
-}
-
-fn all_seeing() -> Viewer {
-    Viewer::all_seeing(Role::System)
 }
 
 /// What has come, at least one event; `None` when the subscription has ended.

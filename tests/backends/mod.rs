@@ -91,6 +91,17 @@ impl Backends {
         format!("redis://127.0.0.1:{}", fact(&self.run_dir, "CLUSTER_PORT"))
     }
 
+    /// Starts a Redis that speaks TLS alone and shows this certificate, which is for `localhost`; its address, and the
+    /// file with the certificate.
+    pub fn start_tls(&self, cert_pem: &str, key_pem: &str) -> (String, PathBuf) {
+        let dir = self.run_dir.join("tls");
+        std::fs::create_dir_all(&dir).unwrap();
+        std::fs::write(dir.join("cert.pem"), cert_pem).unwrap();
+        std::fs::write(dir.join("key.pem"), key_pem).unwrap();
+        self.say("start tls", "ready");
+        (format!("rediss://localhost:{}/", fact(&self.run_dir, "TLS_PORT")), dir.join("cert.pem"))
+    }
+
     /// Where Redis listens.
     pub fn redis_url(&self) -> String {
         format!("redis://127.0.0.1:{}/", self.redis_port)

@@ -4,6 +4,7 @@
 # That process can order "stop redis", "kill redis" and "start redis" (or postgres), one a line; the answers are
 # "stopped" and "ready". "start sentinel" and "start cluster" start one more process each, a Sentinel that knows the
 # Redis as the master "cti", and a Redis Cluster of one node; the answer is "ready" and its port is in backends.env.
+# "start tls" starts a Redis that speaks TLS alone, with RUN_DIR/tls/cert.pem and key.pem, which are there already.
 #
 #   up.sh RUN_DIR
 #   up.sh --install    only installs what it needs, where it may
@@ -19,7 +20,7 @@ readonly START_SECONDS_MAX=60
 readonly ROLE=toritsugi
 
 RUN_DIR="$1"
-REDIS_PID="" POSTGRES_PID="" SENTINEL_PID="" CLUSTER_PID="" SENTINEL_PORT="" CLUSTER_PORT="" REDIS_PORT="" POSTGRES_PORT="" BIN="" AS=()
+REDIS_PID="" POSTGRES_PID="" SENTINEL_PID="" CLUSTER_PID="" SENTINEL_PORT="" CLUSTER_PORT="" TLS_PID="" TLS_PORT="" REDIS_PORT="" POSTGRES_PORT="" BIN="" AS=()
 
 # Debian keeps PostgreSQL's programs apart from PATH, one directory a version.
 find_postgres() {
@@ -109,6 +110,16 @@ start_cluster() {
   until_it "$CLUSTER_PID" cluster_is_whole
 }
 
+start_tls() {
+  local dir="$RUN_DIR/tls"
+  TLS_PORT="$(free_port)"
+  setpriv --pdeathsig KILL redis-server --bind 127.0.0.1 --port 0 --tls-port "$TLS_PORT" --dir "$dir" --save "" \
+    --tls-cert-file "$dir/cert.pem" --tls-key-file "$dir/key.pem" --tls-auth-clients no \
+    < /dev/null >> "$RUN_DIR/redis.log" 2>&1 &
+  TLS_PID=$!
+  until_it "$TLS_PID" redis-cli --tls --cacert "$dir/cert.pem" -h localhost -p "$TLS_PORT" ping
+}
+
 end() {
   local pid="$1" signal="$2"
   [[ -n "$pid" ]] || return 0
@@ -120,13 +131,14 @@ stop_all() {
   end "$REDIS_PID" KILL
   end "$SENTINEL_PID" KILL
   end "$CLUSTER_PID" KILL
+  end "$TLS_PID" KILL
   end "$POSTGRES_PID" QUIT
   rm -rf -- "$RUN_DIR"
 }
 
 write_env() {
   printf '%s=%s\n' REDIS_PORT "$REDIS_PORT" POSTGRES_PORT "$POSTGRES_PORT" SENTINEL_PORT "$SENTINEL_PORT" \
-    CLUSTER_PORT "$CLUSTER_PORT" > "$RUN_DIR/backends.env"
+    CLUSTER_PORT "$CLUSTER_PORT" TLS_PORT "$TLS_PORT" > "$RUN_DIR/backends.env"
 }
 
 first_start() {
@@ -171,7 +183,7 @@ while read -r order; do
     "start redis") start_redis || die "redis-server does not start again"; echo ready ;;
     "stop postgres" | "kill postgres") end "$POSTGRES_PID" QUIT; POSTGRES_PID=""; echo stopped ;;
     "start postgres") start_postgres || die "postgres does not start again"; echo ready ;;
-    "start sentinel" | "start cluster")
+    "start sentinel" | "start cluster" | "start tls")
       "${order/ /_}" || die "redis-server does not $order"
       write_env
       echo ready

@@ -2,6 +2,8 @@
 //!
 //! Two names on the lab's one PBX stand for two PBXes: each daemon derives calls of its own from the same channels.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+mod takeover;
+
 use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -26,6 +28,8 @@ const OUTAGE: Duration = Duration::from_secs(30);
 /// A site: the records and the Redis that its daemons share.
 struct Site {
     settings: Vec<(String, String)>,
+    /// What daemons get besides, as it is.
+    variables: Vec<(String, String)>,
     tokens: Vec<(String, String)>,
     http: reqwest::Client,
 }
@@ -52,7 +56,12 @@ impl Site {
         .into();
         let config = Config::from_layers(None, environment_of(lab, &settings)).unwrap();
         let tokens = furnish(&config).await;
-        Self { settings, tokens, http: reqwest::Client::builder().no_proxy().build().unwrap() }
+        Self {
+            settings,
+            variables: Vec::new(),
+            tokens,
+            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+        }
     }
 
     /// Starts a daemon for the PBX of this name; returns once it answers.
@@ -65,6 +74,7 @@ impl Site {
         let child = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", env!("CARGO_BIN_EXE_toritsugi"), "serve"])
             .envs(environment)
+            .envs(self.variables.iter().cloned())
             .env("TORITSUGI__LOG__LEVEL", "warn")
             .kill_on_drop(true)
             .spawn()
@@ -119,12 +129,17 @@ struct Desktop {
 struct Told {
     ids: HashSet<String>,
     calls: BTreeMap<String, Vec<String>>,
+    /// The ids of events about calls and their transfers.
+    call_events: Vec<String>,
 }
 
 impl Told {
     fn note(&mut self, event: &Value) {
         let id = event["id"].as_str().unwrap().to_owned();
-        assert!(self.ids.insert(id), "told twice: {event}");
+        assert!(self.ids.insert(id.clone()), "told twice: {event}");
+        if event["kind"].as_str().is_some_and(|kind| kind.starts_with("call.")) {
+            self.call_events.push(id);
+        }
         if let Some(call) = event["call"].as_str() {
             self.calls.entry(call.to_owned()).or_default().push(event["kind"].as_str().unwrap().to_owned());
         }

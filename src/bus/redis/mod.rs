@@ -53,6 +53,7 @@ pub(super) use self::hub::Hub;
 use self::keeper::Keeper;
 use self::requests::Clerk;
 use self::scripts::Keys;
+pub(super) use self::wire::is_of;
 use super::log::Logbook;
 use super::memory::Log;
 use crate::ids::PbxId;

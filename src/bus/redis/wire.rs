@@ -25,6 +25,13 @@ pub(super) fn stream_of(pbx: &PbxId, generation: u64) -> StreamToken {
     StreamToken::from_words(&format!("{hash:08x}"), generation)
 }
 
+/// Whether an event with this id is one of this PBX.
+pub(in crate::bus) fn is_of(id: &EventId, pbx: &PbxId) -> bool {
+    let any = stream_of(pbx, 0);
+    let beginning = any.as_str().strip_suffix('0').unwrap_or_default();
+    id.stream.as_str().starts_with(beginning)
+}
+
 /// What an event changes, as the scripts know it: a letter, a field and a value.
 pub(super) fn change_words(change: &Change, pbx: &PbxId) -> (&'static str, String, String) {
     match change {
@@ -127,5 +134,9 @@ mod tests {
         assert_ne!(stream_of(&a, 1), stream_of(&b, 1));
         assert_ne!(stream_of(&a, 1), stream_of(&a, 2));
         assert_eq!(stream_of(&a, 1), stream_of(&a, 1));
+        for generation in [0, 16, u64::MAX] {
+            let id = EventId { stream: stream_of(&a, generation), position: 1 };
+            assert!(is_of(&id, &a) && !is_of(&id, &b));
+        }
     }
 }

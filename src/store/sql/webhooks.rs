@@ -5,23 +5,43 @@ use sqlx::Row;
 use uuid::Uuid;
 
 use super::{Backend, DbRow};
-use crate::ids::RecordId;
-use crate::store::webhooks::{DELIVERIES_MAX, Delivery, DeliveryState, Outgoing, Waiting};
+use crate::ids::{PbxId, RecordId};
+use crate::store::webhooks::{DELIVERIES_MAX, Delivery, DeliveryState, Filled, Outgoing, Waiting};
 use crate::store::{StoreError, from_ms, to_ms};
 
 impl Backend {
-    pub(in crate::store) async fn webhook_place(&self) -> Result<Option<String>, StoreError> {
-        Ok(sqlx::query_scalar("SELECT event FROM webhook_place").fetch_optional(self.readers()).await?)
+    pub(in crate::store) async fn webhook_place(&self, pbx: &PbxId) -> Result<Option<String>, StoreError> {
+        Ok(sqlx::query_scalar(
+            "SELECT event FROM webhook_places WHERE pbx = $1 OR pbx = '' ORDER BY pbx DESC LIMIT 1",
+        )
+        .bind(pbx.as_str())
+        .fetch_optional(self.readers())
+        .await?)
     }
 
     pub(in crate::store) async fn fill_outbox(
         &self,
+        pbx: &PbxId,
         events: &[Outgoing],
-        place: &str,
+        (before, place): (Option<&str>, &str),
         at: Timestamp,
         waiting_max: u32,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<Filled, StoreError> {
         let mut transaction = self.begin().await?;
+        // First, so that another daemon waits for this transaction and then sees that it comes too late.
+        let moved = sqlx::query(
+            "INSERT INTO webhook_places (pbx, event) VALUES ($1, $2)
+             ON CONFLICT (pbx) DO UPDATE SET event = excluded.event WHERE webhook_places.event = $3",
+        )
+        .bind(pbx.as_str())
+        .bind(place)
+        .bind(before)
+        .execute(&mut *transaction)
+        .await?
+        .rows_affected();
+        if moved == 0 {
+            return Ok(Filled::Elsewhere);
+        }
         let mut dropped = 0;
         for event in events {
             let waiting: i64 = sqlx::query_scalar(
@@ -47,12 +67,25 @@ impl Backend {
             .execute(&mut *transaction)
             .await?;
         }
-        sqlx::query("INSERT INTO webhook_place (one, event) VALUES (1, $1) ON CONFLICT (one) DO UPDATE SET event = excluded.event")
-            .bind(place)
-            .execute(&mut *transaction)
-            .await?;
         transaction.commit().await?;
-        Ok(dropped)
+        Ok(Filled::Done { dropped })
+    }
+
+    pub(in crate::store) async fn claim_webhook(
+        &self,
+        id: RecordId,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let claimed = sqlx::query(
+            "UPDATE webhook_outbox SET next_ms = $3 WHERE id = $1 AND state = 'waiting' AND next_ms <= $2",
+        )
+        .bind(id)
+        .bind(to_ms(now))
+        .bind(to_ms(until))
+        .execute(self.writer())
+        .await?;
+        Ok(claimed.rows_affected() > 0)
     }
 
     pub(in crate::store) async fn due_webhooks(
@@ -190,6 +223,20 @@ mod tests {
         Outgoing { receiver: "crm".into(), event: format!("a-{n}"), kind: "call.ended", body: "{}".into() }
     }
 
+    fn pbx() -> PbxId {
+        PbxId::parse("lab").unwrap()
+    }
+
+    async fn fill(
+        store: &crate::store::Store,
+        events: &[Outgoing],
+        places: (Option<&str>, &str),
+        seconds: i64,
+        waiting_max: u32,
+    ) -> Filled {
+        store.fill_outbox(&pbx(), events, places, at(seconds), waiting_max).await.unwrap()
+    }
+
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_second(seconds).unwrap()
     }
@@ -197,12 +244,16 @@ mod tests {
     #[tokio::test]
     async fn an_event_waits_once_until_it_is_taken_or_has_failed() {
         let (_kept, store) = super::super::empty_store().await;
-        assert_eq!(store.webhook_place().await.unwrap(), None);
+        assert_eq!(store.webhook_place(&pbx()).await.unwrap(), None);
         let events = [outgoing(1), outgoing(2), outgoing(3)];
-        assert_eq!(store.fill_outbox(&events, "a-3", at(1), 10).await.unwrap(), 0);
-        assert_eq!(store.fill_outbox(&events[1..], "a-4", at(1), 10).await.unwrap(), 0);
-        assert_eq!(store.webhook_place().await.unwrap().as_deref(), Some("a-4"));
-        assert_eq!(store.fill_outbox(&[outgoing(5)], "a-5", at(2), 3).await.unwrap(), 1, "there is no room");
+        assert_eq!(fill(&store, &events, (None, "a-3"), 1, 10).await, Filled::Done { dropped: 0 });
+        assert_eq!(
+            fill(&store, &events[1..], (Some("a-3"), "a-4"), 1, 10).await,
+            Filled::Done { dropped: 0 }
+        );
+        assert_eq!(store.webhook_place(&pbx()).await.unwrap().as_deref(), Some("a-4"));
+        let full = fill(&store, &[outgoing(5)], (Some("a-4"), "a-5"), 2, 3).await;
+        assert_eq!(full, Filled::Done { dropped: 1 }, "there is no room");
         assert!(store.due_webhooks("other", at(9), 10).await.unwrap().is_empty());
         let due = store.due_webhooks("crm", at(9), 10).await.unwrap();
         assert_eq!(due.iter().map(|d| d.event.as_str()).collect::<Vec<_>>(), ["a-1", "a-2", "a-3"]);
@@ -226,10 +277,47 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn of_two_who_fill_the_outbox_one_does_and_each_pbx_has_its_place() {
+        let (_kept, store) = super::super::empty_store().await;
+        let (one, two) = ([outgoing(1)], [outgoing(2)]);
+        let (a, b) =
+            tokio::join!(fill(&store, &one, (None, "a-1"), 1, 10), fill(&store, &one, (None, "a-1"), 1, 10));
+        let done = Filled::Done { dropped: 0 };
+        assert!([(done, Filled::Elsewhere), (Filled::Elsewhere, done)].contains(&(a, b)), "{a:?} {b:?}");
+        // Whoever was posted and gone does not come back with a daemon that is behind.
+        let due = store.due_webhooks("crm", at(9), 10).await.unwrap();
+        assert_eq!(due.len(), 1);
+        store.webhook_delivered(due[0].id).await.unwrap();
+        assert_eq!(fill(&store, &one, (None, "a-1"), 2, 10).await, Filled::Elsewhere);
+        assert_eq!(fill(&store, &two, (Some("a-0"), "a-2"), 2, 10).await, Filled::Elsewhere);
+        assert!(store.due_webhooks("crm", at(9), 10).await.unwrap().is_empty());
+        let other = PbxId::parse("tokyo").unwrap();
+        assert_eq!(store.webhook_place(&other).await.unwrap(), None);
+        let filled = store.fill_outbox(&other, &two, (None, "b-1"), at(2), 10).await.unwrap();
+        assert_eq!(filled, done);
+        assert_eq!(store.webhook_place(&pbx()).await.unwrap().as_deref(), Some("a-1"));
+    }
+
+    #[tokio::test]
+    async fn what_is_due_is_posted_by_one() {
+        let (_kept, store) = super::super::empty_store().await;
+        fill(&store, &[outgoing(1)], (None, "a-1"), 1, 10).await;
+        let id = store.due_webhooks("crm", at(9), 10).await.unwrap()[0].id;
+        let claim = |now, until| store.claim_webhook(id, at(now), at(until));
+        let (a, b) = tokio::join!(claim(9, 20), claim(9, 20));
+        assert!(a.unwrap() != b.unwrap(), "one of the two");
+        assert!(store.due_webhooks("crm", at(19), 10).await.unwrap().is_empty());
+        assert!(!claim(19, 30).await.unwrap());
+        // Whoever had it is gone.
+        assert!(claim(20, 30).await.unwrap());
+    }
+
+    #[tokio::test]
     async fn old_failures_give_way() {
         let (_kept, store) = super::super::empty_store().await;
-        for n in 0..5 {
-            store.fill_outbox(&[outgoing(n)], "a-9", at(i64::from(n)), 10).await.unwrap();
+        for n in 0..5_u32 {
+            let (before, place) = (n.checked_sub(1).map(|n| format!("a-{n}")), format!("a-{n}"));
+            fill(&store, &[outgoing(n)], (before.as_deref(), &place), i64::from(n), 10).await;
             let due = store.due_webhooks("crm", at(99), 10).await.unwrap();
             store.webhook_failed(due[0].id, "no", None, 3).await.unwrap();
         }

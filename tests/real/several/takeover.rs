@@ -1,0 +1,249 @@
+//! What a standby does with what is under way: webhooks, transfers, supervisions, messages.
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::routing::post;
+use serde_json::json;
+use tokio::net::TcpListener;
+
+use super::*;
+
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+/// First of the on-call list of account 1.
+const CONTACT: &str = "09055500011";
+
+/// How often each event was posted, by its id.
+type Posted = Arc<Mutex<HashMap<String, usize>>>;
+
+async fn take(State(posted): State<Posted>, headers: HeaderMap) {
+    let id = headers["webhook-id"].to_str().unwrap().to_owned();
+    *posted.lock().unwrap().entry(id).or_default() += 1;
+}
+
+async fn receiver() -> (String, Posted) {
+    let posted = Posted::default();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/in", listener.local_addr().unwrap());
+    let app = Router::new().route("/in", post(take)).with_state(Arc::clone(&posted));
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    (url, posted)
+}
+
+impl Site {
+    fn set(&mut self, key: &str, value: &str) {
+        self.settings.push((key.to_owned(), value.to_owned()));
+    }
+
+    async fn json(&self, daemon: &Daemon, who: &str, method: Method, path: &str, body: &Value) -> Value {
+        let request = self.request(daemon, who, method, path);
+        let request = if body.is_null() { request } else { request.json(body) };
+        let response = request.send().await.unwrap();
+        let (status, text) = (response.status(), response.text().await.unwrap());
+        assert!(status.is_success(), "{path}: {status} {text}");
+        serde_json::from_str(&text).unwrap()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_event_is_posted_once_whichever_daemon_leads() {
+    let lab = Lab::start().await;
+    let mut site = Site::new(&lab, shared()).await;
+    let (url, posted) = receiver().await;
+    for (key, value) in [
+        ("WEBHOOKS__URLS__crm", url.as_str()),
+        ("WEBHOOKS__SECRETS__crm", SECRET),
+        ("WEBHOOKS__KINDS__crm", "call.*"),
+        ("WEBHOOKS__ALLOW_PRIVATE_ADDRESSES", "true"),
+    ] {
+        site.set(key, value);
+    }
+    let mut active = site.start(&lab, "lab").await;
+    let standby = site.start(&lab, "lab").await;
+    site.until(&active, "/metrics", |_, text| text.contains("toritsugi_leads 1")).await;
+    let mut desktop = site.follow(&active, "admin", None).await;
+    let mut told = Told::default();
+    lab.phone("1001").answers_after(ms(100)).await;
+    for _ in 0..3 {
+        let call = lab.place_call(CallSpec::new(KNOWN_CALLER, SAKURA)).await;
+        assert!(desktop.read("lab", &mut told, is("call.answered")).await);
+        call.hang_up().await;
+        assert!(desktop.read("lab", &mut told, is("call.ended")).await);
+    }
+    let call = lab.place_call(CallSpec::new(KNOWN_CALLER, SAKURA)).await;
+    assert!(desktop.read("lab", &mut told, is("call.answered")).await);
+    active.child.kill().await.unwrap();
+    while desktop.read("lab", &mut told, |_, _| false).await {}
+    call.hang_up().await;
+    site.until(&standby, "/metrics", |_, text| text.contains("toritsugi_leads 1")).await;
+    let mut desktop = site.follow(&standby, "admin", Some(&desktop.last)).await;
+    assert!(desktop.read("lab", &mut told, |told, _| told.ended() == 4).await);
+
+    // Every event about a call that a desktop was told arrives, and nothing else.
+    let calls: HashSet<String> = told.call_events.iter().cloned().collect();
+    let deadline = Instant::now() + PATIENCE;
+    while !calls.iter().all(|id| posted.lock().unwrap().contains_key(id)) {
+        let missing: Vec<_> = calls.iter().filter(|id| !posted.lock().unwrap().contains_key(*id)).collect();
+        assert!(Instant::now() < deadline, "never posted: {missing:?}");
+        sleep(ms(50)).await;
+    }
+    let posted = posted.lock().unwrap().clone();
+    assert_eq!(posted.keys().cloned().collect::<HashSet<_>>(), calls);
+    // The one that was on its way when the daemon died may come again, under its id.
+    let again = posted.values().map(|times| times - 1).sum::<usize>();
+    println!("{} events, two daemons, one killed: each posted, {again} posted again", calls.len());
+    assert!(again <= 1, "{posted:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_standby_takes_up_a_ringing_transfer_and_a_supervision() {
+    let lab = Lab::start().await;
+    let site = Site::new(&lab, shared()).await;
+    let mut active = site.start(&lab, "lab").await;
+    let standby = site.start(&lab, "lab").await;
+    site.until(&active, "/metrics", |_, text| text.contains("toritsugi_leads 1")).await;
+    let (mut desktop, mut told) = (site.follow(&active, "admin", None).await, Told::default());
+
+    // A supervisor hears operator 1001; operator 1003 passes her caller on to somebody who does not answer yet.
+    lab.phone("1001").answers_after(ms(100)).await;
+    let heard = lab.place_call(CallSpec::new(KNOWN_CALLER, SAKURA)).await;
+    assert!(desktop.read("lab", &mut told, is("call.answered")).await);
+    let heard_call = told.calls.keys().next().unwrap().clone();
+    lab.phone("2001").answers_after(ms(100)).await;
+    let listen = json!({ "call": heard_call, "mode": "listen" });
+    let supervision = site.json(&active, "2001", Method::POST, "/v1/supervisions", &listen).await;
+    assert!(desktop.read("lab", &mut told, is("supervision.started")).await);
+    lab.phone("1001").rings_for_ever().await;
+    lab.phone("1003").answers_after(ms(100)).await;
+    lab.phone(CONTACT).rings_for_ever().await;
+    let passed = lab.place_call(CallSpec::new("0312345678", SAKURA)).await;
+    assert!(desktop.read("lab", &mut told, is("call.answered")).await);
+    let passed_call = told.calls.keys().find(|call| **call != heard_call).unwrap().clone();
+    let path = format!("/v1/calls/{passed_call}/transfers");
+    let blind = json!({ "mode": "blind", "to": CONTACT });
+    let transfer = site.json(&active, "1003", Method::POST, &path, &blind).await;
+    assert!(desktop.read("lab", &mut told, is("call.transfer.ringing")).await);
+
+    active.child.kill().await.unwrap();
+    site.until(&standby, "/metrics", |_, text| text.contains("toritsugi_leads 1")).await;
+    let found = |text: &str, id: &Value, state: &str| {
+        let list: Value = serde_json::from_str(text).unwrap_or_default();
+        let is_it = |item: &Value| item["id"] == *id && item["state"] == state;
+        list["items"].as_array().is_some_and(|items| items.iter().any(is_it))
+    };
+    let state = supervision_state(&site, &standby, &supervision["id"]).await;
+    assert_eq!(state["mode"], "listen", "{state}");
+    // It still rings, or the time for that is over by now and the PBX calls the operator back: both are true then.
+    site.until(&standby, &path, |_, text| {
+        found(text, &transfer["id"], "ringing") || found(text, &transfer["id"], "returning")
+    })
+    .await;
+    // Both can be ended through the standby.
+    let path = format!("/v1/supervisions/{}", supervision["id"].as_str().unwrap());
+    let stopped = site.request(&standby, "2001", Method::DELETE, &path).send().await.unwrap();
+    assert!(stopped.status().is_success(), "{}", stopped.text().await.unwrap());
+    lab.phone("2001").goes_idle().await;
+    for call in [heard, passed] {
+        call.hang_up().await;
+    }
+    let none = |_: StatusCode, text: &str| {
+        serde_json::from_str::<Value>(text).is_ok_and(|list| list["items"] == json!([]))
+    };
+    site.until(&standby, "/v1/calls", none).await;
+    site.until(&standby, "/v1/supervisions", none).await;
+}
+
+/// The supervision, once the daemon knows it and who it is of.
+async fn supervision_state(site: &Site, daemon: &Daemon, id: &Value) -> Value {
+    let of = |text: &str| {
+        let list: Value = serde_json::from_str(text).unwrap_or_default();
+        list["items"].as_array().into_iter().flatten().find(|item| item["id"] == *id).cloned()
+    };
+    let text = site.until(daemon, "/v1/supervisions", |_, text| of(text).is_some()).await;
+    of(&text).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_gateway_lists_every_supervision_and_says_who_did_not_answer() {
+    let lab = Lab::start().await;
+    let site = Site::new(&lab, shared()).await;
+    let osaka = site.start(&lab, "osaka").await;
+    let tokyo = site.start(&lab, "tokyo").await;
+    let (mut desktop, mut told) = (site.follow(&osaka, "admin", None).await, Told::default());
+    lab.phone("1001").answers_after(ms(100)).await;
+    let _call = lab.place_call(CallSpec::new(KNOWN_CALLER, SAKURA)).await;
+    assert!(desktop.read("tokyo", &mut told, is("call.answered")).await);
+    let call = told.calls.keys().next().unwrap();
+    lab.phone("2001").answers_after(ms(100)).await;
+    let listen = json!({ "call": call, "mode": "listen" });
+    let begun = site.json(&osaka, "2001", Method::POST, "/v1/supervisions", &listen).await;
+    let listed = supervision_state(&site, &osaka, &begun["id"]).await;
+    assert_eq!(listed["call"], call.as_str());
+    let everybody = site.json(&osaka, "2001", Method::GET, "/v1/supervisions", &Value::Null).await;
+    assert_eq!(everybody.get("unanswered"), None, "{everybody}");
+    // An operator is not told by asking elsewhere either.
+    let hers = site.json(&osaka, "1003", Method::GET, "/v1/supervisions", &Value::Null).await;
+    assert_eq!(hers["items"], json!([]), "{hers}");
+    drop(tokyo);
+    let alone = |_: StatusCode, text: &str| {
+        serde_json::from_str::<Value>(text).is_ok_and(|list| list["unanswered"] == json!(["tokyo"]))
+    };
+    site.until(&osaka, "/v1/supervisions", alone).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_taken_through_a_standby_is_told_by_the_daemon_that_leads() {
+    let lab = Lab::start().await;
+    let site = Site::new(&lab, shared()).await;
+    let active = site.start(&lab, "lab").await;
+    let standby = site.start(&lab, "lab").await;
+    site.until(&active, "/metrics", |_, text| text.contains("toritsugi_leads 1")).await;
+    let (mut desktop, mut told) = (site.follow(&standby, "admin", None).await, Told::default());
+    let accounts = site.json(&active, "admin", Method::GET, "/v1/accounts?limit=1", &Value::Null).await;
+    let body = json!({ "account": accounts["items"][0]["id"], "text": "折り返し" });
+    let key = "9b7ad1d8-0c8e-4d0f-8a43-5c9d6f0e7a21";
+    let post = |daemon| {
+        let request = site.request(daemon, "1001", Method::POST, "/v1/messages");
+        request.header("idempotency-key", key).json(&body).send()
+    };
+    let taken = post(&standby).await.unwrap();
+    assert_eq!(taken.status(), StatusCode::CREATED);
+    let taken: Value = taken.json().await.unwrap();
+    // The same request at another gateway is the same message.
+    let again = post(&active).await.unwrap();
+    assert_eq!(again.status(), StatusCode::OK);
+    assert_eq!(again.json::<Value>().await.unwrap(), taken);
+    let is_it = |_: &Told, event: &Value| event["kind"] == "message.saved" && event["data"] == taken;
+    assert!(desktop.read("lab", &mut told, is_it).await);
+    let listed = site.json(&standby, "1002", Method::GET, "/v1/messages", &Value::Null).await;
+    assert_eq!(listed["items"], json!([taken]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redis_over_tls_is_trusted_by_its_certificate_alone() {
+    let lab = Lab::start().await;
+    let shown = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (cert, key) = (shown.cert.pem(), shown.signing_key.serialize_pem());
+    let mut site = Site::new(&lab, shared()).await;
+    let (url, file) = tokio::task::spawn_blocking(move || shared().start_tls(&cert, &key)).await.unwrap();
+    site.set("BUS__REDIS", &url);
+    // Nobody is trusted: the check says so.
+    let mut check = Command::new(env!("CARGO_BIN_EXE_toritsugi"));
+    let settings = environment_of(&lab, &site.settings);
+    let checked = check.arg("check").envs(settings).env("SSL_CERT_FILE", "/dev/null").output().await.unwrap();
+    let said = String::from_utf8_lossy(&checked.stdout).into_owned();
+    let bus = said.lines().find(|line| line.contains(&url)).unwrap_or_default();
+    assert!(!checked.status.success() && bus.contains("bus.redis"), "{said}");
+    // With the certificate, events go through it.
+    site.variables.push(("SSL_CERT_FILE".into(), file.display().to_string()));
+    let osaka = site.start(&lab, "osaka").await;
+    let _tokyo = site.start(&lab, "tokyo").await;
+    let (mut desktop, mut told) = (site.follow(&osaka, "admin", None).await, Told::default());
+    lab.phone("1001").answers_after(ms(100)).await;
+    let call = lab.place_call(CallSpec::new(KNOWN_CALLER, SAKURA)).await;
+    assert!(desktop.read("tokyo", &mut told, is("call.answered")).await);
+    call.hang_up().await;
+    assert!(desktop.read("tokyo", &mut told, is("call.ended")).await);
+}
