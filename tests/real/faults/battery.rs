@@ -38,7 +38,7 @@ async fn the_link_is_cut_mid_frame_a_hundred_times_under_load() {
         }
         load.stop();
     };
-    tokio::join!(load.run(ms(350), &desktops[0]), cutting);
+    tokio::join!(load.run(ms(350), &service, &desktops[0]), cutting);
     load.all_ended().await;
     let calls = load.nothing_is_lost(&service, &desktops).await;
     assert!(desktops[0].count("pbx.gap") >= cuts);
@@ -142,7 +142,11 @@ async fn the_daemon_is_killed_fifty_times_during_calls_transfers_and_messages() 
         load.stop();
         notes.stop();
     };
-    tokio::join!(load.run(ms(500), &desktops[0]), notes.write(&service, &account, &desktops[0]), killing);
+    tokio::join!(
+        load.run(ms(500), &service, &desktops[0]),
+        notes.write(&service, &account, &desktops[0]),
+        killing
+    );
     load.all_ended().await;
     let calls = load.nothing_is_lost(&service, &desktops).await;
     let (messages, repeats) = notes.are_kept(&service, &desktops).await;

@@ -2,8 +2,9 @@
 //! a snapshot for the truth, and notes whatever comes twice.
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use reqwest::Method;
 use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -13,8 +14,6 @@ use crate::desk::Sse;
 use crate::lab::PATIENCE;
 use crate::service::Service;
 
-/// How long an event may take into the daemon's log, with much to spare.
-const LOGGED: Duration = Duration::from_secs(2);
 /// Pause before it tries to connect again.
 const AGAIN: Duration = Duration::from_millis(20);
 
@@ -38,9 +37,11 @@ pub(crate) struct Knows {
     ended: HashSet<String>,
     /// By call, the digits of its caller.
     callers: HashMap<String, String>,
-    /// By the digits of its caller, since when it knows that a call was answered; nothing when that is in the
-    /// daemon's log for certain.
-    answered: HashMap<String, Option<Instant>>,
+    /// By the digits of its caller, a call that it knows was answered, and whether that is in the daemon's log.
+    answered: HashMap<String, bool>,
+    /// Which of its connections this is, while it has one.
+    connection: Option<usize>,
+    connections: usize,
     /// Messages that it knows.
     pub(crate) saved: HashSet<String>,
     /// A snapshot has no messages in it: they are to be read anew.
@@ -78,6 +79,7 @@ impl Desktop {
                     && response.status().is_success()
                 {
                     let mut events = Sse::of(response).await;
+                    lock(&learning).connects();
                     while let Some(event) = events.next().await {
                         lock(&learning).learn(&event);
                         let unread = lock(&learning).messages_unread;
@@ -88,7 +90,7 @@ impl Desktop {
                         }
                         telling.notify_waiters();
                     }
-                    lock(&learning).up = false;
+                    lock(&learning).is_cut_off();
                     telling.notify_waiters();
                 }
                 tokio::time::sleep(AGAIN).await;
@@ -122,6 +124,14 @@ impl Desktop {
         }
     }
 
+    /// Makes sure of what it knows: asks the daemon whether all that was told is in its log.
+    pub(crate) async fn makes_sure(&self, service: &Service) {
+        let Some(unsure) = self.look(Knows::unsure) else { return };
+        if !unsure.1.is_empty() && has_logged_all(service).await.unwrap_or(false) {
+            lock(&self.knows).is_logged(unsure);
+        }
+    }
+
     /// This call is passed on.
     pub(crate) fn expect_back(&self, call: &str) {
         lock(&self.knows).passed_on.insert(call.to_owned());
@@ -144,6 +154,27 @@ impl Knows {
         self.kinds.get(kind).copied().unwrap_or(0)
     }
 
+    /// For a message.
+    pub(crate) fn of_caller(&self, caller: &str) -> String {
+        let of = |(call, digits): (&String, &String)| (digits == caller).then(|| call.clone());
+        let calls: Vec<String> = self.callers.iter().filter_map(of).collect();
+        let is_open: Vec<bool> = calls.iter().map(|call| self.open.contains(call)).collect();
+        format!(
+            "calls {calls:?}, open {is_open:?}, logged {:?}, of all {:?}",
+            self.answered.get(caller),
+            self.open
+        )
+    }
+
+    fn connects(&mut self) {
+        self.connections += 1;
+        self.connection = Some(self.connections);
+    }
+
+    fn is_cut_off(&mut self) {
+        (self.up, self.connection) = (false, None);
+    }
+
     /// All events but the first frames.
     pub(crate) fn events(&self) -> usize {
         self.had.len()
@@ -151,7 +182,22 @@ impl Knows {
 
     /// Whether the daemon cannot forget that this caller was answered, if it is killed now.
     pub(crate) fn is_sure_of_answered(&self, caller: &str) -> bool {
-        self.answered.get(caller).is_some_and(|since| since.is_none_or(|since| since.elapsed() >= LOGGED))
+        self.answered.get(caller).is_some_and(|is_logged| *is_logged)
+    }
+
+    /// What it knows over this connection, before the daemon is asked how far its log is.
+    pub(crate) fn unsure(&self) -> Option<(usize, Vec<String>)> {
+        let unsure = self.answered.iter().filter(|(_, is_logged)| !**is_logged);
+        self.connection.map(|connection| (connection, unsure.map(|(caller, _)| caller.clone()).collect()))
+    }
+
+    /// The daemon of this connection had nothing left to log.
+    pub(crate) fn is_logged(&mut self, (connection, callers): (usize, Vec<String>)) {
+        if self.connection == Some(connection) {
+            for caller in callers {
+                self.answered.entry(caller).and_modify(|is_logged| *is_logged = true);
+            }
+        }
     }
 
     fn learn_caller(&mut self, call: &str, card: &Value) {
@@ -163,7 +209,7 @@ impl Knows {
 
     fn learn_answered(&mut self, call: &str) {
         if let Some(caller) = self.callers.get(call) {
-            self.answered.entry(caller.clone()).or_insert_with(|| Some(Instant::now()));
+            self.answered.entry(caller.clone()).or_default();
         }
     }
 
@@ -174,7 +220,7 @@ impl Knows {
             "stream.resumed" => {
                 self.resumes += 1;
                 // The daemon knows the last event, and so all before it.
-                self.answered.values_mut().for_each(|since| *since = None);
+                self.answered.values_mut().for_each(|is_logged| *is_logged = true);
             }
             "stream.snapshot" => {
                 self.up =
@@ -215,9 +261,8 @@ impl Knows {
                 && let Some(caller) = self.callers.get(&id)
             {
                 // The daemon may have found out after its start, and not have noted it yet.
-                let was_sure = before.get(caller).is_some_and(Option::is_none);
-                let since = (!was_sure).then(Instant::now);
-                self.answered.insert(caller.clone(), since);
+                let was_sure = before.get(caller).is_some_and(|is_logged| *is_logged);
+                self.answered.insert(caller.clone(), was_sure);
             }
             // Its end was told and lost with the daemon; it will be told again.
             self.ended.remove(&id);
@@ -252,6 +297,12 @@ impl Knows {
             self.open.insert(call.to_owned());
         }
     }
+}
+
+/// Whether the store has all that was told; an error when the daemon is going.
+async fn has_logged_all(service: &Service) -> Result<bool, reqwest::Error> {
+    let metrics = service.request("admin", Method::GET, "/metrics").send().await?.text().await?;
+    Ok(metrics.contains("toritsugi_unwritten_events 0\n"))
 }
 
 /// The ids of all messages; nothing when the daemon is going.

@@ -58,8 +58,8 @@ impl<'a> Load<'a> {
 
     /// Places a call every `pace`, as long as a phone is free, and has callers hang up once `desktop` knows enough of
     /// them. Ends with the last call.
-    pub(crate) async fn run(&self, pace: Duration, desktop: &Desktop) {
-        tokio::join!(self.place_all(pace), self.hang_up_known(desktop));
+    pub(crate) async fn run(&self, pace: Duration, service: &Service, desktop: &Desktop) {
+        tokio::join!(self.place_all(pace), self.hang_up_known(service, desktop));
     }
 
     async fn place_all(&self, pace: Duration) {
@@ -74,7 +74,7 @@ impl<'a> Load<'a> {
         }
     }
 
-    async fn hang_up_known(&self, desktop: &Desktop) {
+    async fn hang_up_known(&self, service: &Service, desktop: &Desktop) {
         let (mut over, mut since) = (0, Instant::now());
         while !self.over.get() || over < self.calls().len() {
             sleep(POLL).await;
@@ -85,12 +85,18 @@ impl<'a> Load<'a> {
             // The first that is not over; those behind it wait their turn.
             let Some(call) = self.calls().get(over).cloned() else { continue };
             let placed = self.placed.borrow()[over];
-            let is_sure = || desktop.look(|knows| knows.is_sure_of_answered(call.from()));
-            if call.is_over() || placed.elapsed() >= self.talks && is_sure() {
+            desktop.makes_sure(service).await;
+            let is_sure = desktop.look(|knows| knows.is_sure_of_answered(call.from()));
+            if call.is_over() || placed.elapsed() >= self.talks && is_sure {
                 call.hang_up().await;
                 (over, since) = (over + 1, Instant::now());
             }
-            assert!(since.elapsed() < PATIENCE, "no desktop hears that {} was answered", call.from());
+            assert!(
+                since.elapsed() < PATIENCE,
+                "no desktop is sure that {} was answered: {}",
+                call.from(),
+                desktop.look(|knows| knows.of_caller(call.from()))
+            );
         }
     }
 

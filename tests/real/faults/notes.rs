@@ -54,6 +54,7 @@ impl Notes {
     /// Until it is answered for; gives the message's id.
     async fn put(&self, service: &Service, n: usize, body: &Value) -> String {
         let mut since = Instant::now();
+        let mut last;
         loop {
             let request = service.request("admin", Method::POST, "/v1/messages").json(body);
             let said = async {
@@ -67,11 +68,17 @@ impl Notes {
                     return answer["id"].as_str().unwrap().to_owned();
                 }
                 // The daemon is going, or coming; or the record of the call is still on its way to the store.
-                Ok((StatusCode::UNPROCESSABLE_ENTITY, answer)) if answer.contains("\"call:") => {}
-                Ok((status, answer)) => assert!(status.is_server_error(), "{status}: {answer}"),
-                Err(_) => self.repeats.set(self.repeats.get() + 1),
+                Ok((StatusCode::UNPROCESSABLE_ENTITY, answer)) if answer.contains("\"call:") => last = answer,
+                Ok((status, answer)) => {
+                    assert!(status.is_server_error(), "{status}: {answer}");
+                    last = answer;
+                }
+                Err(error) => {
+                    self.repeats.set(self.repeats.get() + 1);
+                    last = error.to_string();
+                }
             }
-            assert!(since.elapsed() < PATIENCE, "message {n} is not answered for");
+            assert!(since.elapsed() < PATIENCE, "message {n} is not answered for: {body}: {last}");
             sleep(AGAIN).await;
             // As long as daemons come and go, it takes as long as it takes.
             if !self.over.get() {
