@@ -15,6 +15,9 @@
     reason = "a bench prints, and fails by panicking"
 )]
 
+#[path = "desktops/mod.rs"]
+mod desktops;
+
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -30,13 +33,12 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use toritsugi::bus::{Audience, Bus, BusSettings, Change, Draft, EventKind, StreamToken};
 use toritsugi::call::view::{CallState, CallView, Direction};
-use toritsugi::command::Commands;
-use toritsugi::directory::{Directory, DirectoryOptions};
-use toritsugi::gateway::{App, Clock, Metrics, Settings, serve};
-use toritsugi::ids::{CallId, ChannelId, Extension, PbxId};
-use toritsugi::operator::{People, Role, Token};
+use toritsugi::gateway::serve;
+use toritsugi::ids::{CallId, ChannelId, Extension};
+use toritsugi::operator::Role;
 use toritsugi::store::Store;
-use toritsugi::store::users::{TokenDraft, TokenKind, UserDraft};
+
+use desktops::pbx;
 
 const OPERATORS: u32 = 180;
 const SUPERVISORS: u32 = 15;
@@ -133,27 +135,10 @@ async fn start(dir: &std::path::Path, shutdown: CancellationToken) -> (SocketAdd
             _ => Role::Admin,
         };
         let name = (1000 + n).to_string();
-        let draft = UserDraft {
-            name: name.clone(),
-            kana: String::new(),
-            role,
-            extension: (role != Role::Admin).then(|| Extension::parse(&name).unwrap()),
-            team: (role != Role::Admin).then(|| format!("team {}", n % SUPERVISORS)),
-            password: None,
-        };
-        let user = store.add_user(&draft, Timestamp::now()).await.unwrap();
-        let mut bytes = [0; 32];
-        getrandom::fill(&mut bytes).unwrap();
-        let token = Token::from_random(bytes);
-        let draft = TokenDraft {
-            user,
-            hash: token.hash(),
-            kind: TokenKind::Token,
-            label: String::new(),
-            expires_at: None,
-        };
-        store.add_token(&draft, Timestamp::now()).await.unwrap();
-        desktops.push(Desktop { name, is_operator: role == Role::Operator, token: token.expose() });
+        let extension = (role != Role::Admin).then(|| Extension::parse(&name).unwrap());
+        let team = format!("team {}", n % SUPERVISORS);
+        let token = desktops::admit(&store, name.clone(), role, extension, &team).await;
+        desktops.push(Desktop { name, is_operator: role == Role::Operator, token });
     }
     let bus = Bus::new(BusSettings {
         pbx: pbx(),
@@ -163,35 +148,11 @@ async fn start(dir: &std::path::Path, shutdown: CancellationToken) -> (SocketAdd
         subscriber_events_max: 1024,
         subscribers_max: 1000,
     });
-    let app = App {
-        settings: Settings {
-            allowed_origins: Vec::new(),
-            secure_cookie: true,
-            session: Duration::from_secs(3600),
-            connections_max: 1000,
-            body_bytes_max: 65_536,
-            drain: Duration::from_secs(1),
-            heartbeat: Duration::from_secs(15),
-        },
-        bus: bus.clone(),
-        presence: toritsugi::operator::Presence::default(),
-        people: People::new(store.roster().await.unwrap()),
-        directory: Directory::load(store.clone(), DirectoryOptions::default()).await.unwrap(),
-        store,
-        commands: Commands::channel().0,
-        teller: toritsugi::message::Teller::default(),
-        transfers: toritsugi::transfer::Settings::default(),
-        metrics: Arc::new(Metrics::default()),
-        clock: Clock::new(Timestamp::now),
-    };
+    let app = desktops::app(store, bus.clone(), 1000).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(serve(listener, app, shutdown));
     (address, bus, desktops)
-}
-
-fn pbx() -> PbxId {
-    PbxId::parse("bench").unwrap()
 }
 
 /// Opens a desktop's stream and reads up to its snapshot.

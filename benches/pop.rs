@@ -18,6 +18,8 @@
 mod calls;
 #[path = "../tests/desk/mod.rs"]
 mod desk;
+#[path = "desktops/mod.rs"]
+mod desktops;
 #[path = "../tests/peer/mod.rs"]
 mod peer;
 
@@ -35,9 +37,8 @@ use toritsugi::daemon;
 use toritsugi::directory::import::{ImportKind, ImportOptions, TextEncoding};
 use toritsugi::directory::{Directory, DirectoryOptions};
 use toritsugi::ids::Extension;
-use toritsugi::operator::{Role, Token};
+use toritsugi::operator::Role;
 use toritsugi::store::Store;
-use toritsugi::store::users::{TokenDraft, TokenKind, UserDraft};
 
 use calls::Template;
 use desk::Sse;
@@ -220,22 +221,9 @@ async fn furnish(config: &Config, ringing_at: &Extension) -> Vec<String> {
     for n in 0..DESKTOPS {
         let supervisor = n >= DESKTOPS - SUPERVISORS;
         let own = Extension::parse(&format!("1{:03}", 100 + n)).unwrap();
-        let draft = UserDraft {
-            name: format!("person {n}"),
-            kana: String::new(),
-            role: if supervisor { Role::Supervisor } else { Role::Operator },
-            extension: Some(if n == 0 { ringing_at.clone() } else { own }),
-            team: Some("all".into()),
-            password: None,
-        };
-        let user = store.add_user(&draft, now).await.unwrap();
-        let mut bytes = [0; 32];
-        getrandom::fill(&mut bytes).unwrap();
-        let token = Token::from_random(bytes);
-        let kind = TokenKind::Token;
-        let draft = TokenDraft { user, hash: token.hash(), kind, label: "bench".into(), expires_at: None };
-        store.add_token(&draft, now).await.unwrap();
-        tokens.push(token.expose());
+        let role = if supervisor { Role::Supervisor } else { Role::Operator };
+        let extension = if n == 0 { ringing_at.clone() } else { own };
+        tokens.push(desktops::admit(&store, format!("person {n}"), role, Some(extension), "all").await);
     }
     store.close().await;
     tokens

@@ -1,0 +1,67 @@
+//! Desktops for benches: people with tokens, and a gateway that lets them in.
+#![allow(dead_code, reason = "each bench uses its own part")]
+#![allow(clippy::unwrap_used, reason = "a bench stops on failure")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use toritsugi::bus::Bus;
+use toritsugi::command::Commands;
+use toritsugi::directory::{Directory, DirectoryOptions};
+use toritsugi::gateway::{App, Clock, Metrics, Settings};
+use toritsugi::ids::{Extension, PbxId};
+use toritsugi::operator::{People, Presence, Role, Token};
+use toritsugi::store::Store;
+use toritsugi::store::users::{TokenDraft, TokenKind, UserDraft};
+
+/// The PBX of a bench.
+pub(crate) fn pbx() -> PbxId {
+    PbxId::parse("bench").unwrap()
+}
+
+/// Keeps a person, who belongs to the team if she has an extension; gives a token to sign in with.
+pub(crate) async fn admit(
+    store: &Store,
+    name: String,
+    role: Role,
+    extension: Option<Extension>,
+    team: &str,
+) -> String {
+    let now = Timestamp::now();
+    let team = extension.is_some().then(|| team.to_owned());
+    let draft = UserDraft { name, kana: String::new(), role, extension, team, password: None };
+    let user = store.add_user(&draft, now).await.unwrap();
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).unwrap();
+    let token = Token::from_random(bytes);
+    let kind = TokenKind::Token;
+    let draft = TokenDraft { user, hash: token.hash(), kind, label: String::new(), expires_at: None };
+    store.add_token(&draft, now).await.unwrap();
+    token.expose()
+}
+
+/// What a gateway over `store` and `bus` serves.
+pub(crate) async fn app(store: Store, bus: Bus, connections_max: usize) -> App {
+    App {
+        settings: Settings {
+            allowed_origins: Vec::new(),
+            secure_cookie: true,
+            session: Duration::from_secs(3600),
+            connections_max,
+            body_bytes_max: 65_536,
+            drain: Duration::from_secs(1),
+            heartbeat: Duration::from_secs(15),
+        },
+        bus,
+        presence: Presence::default(),
+        people: People::new(store.roster().await.unwrap()),
+        directory: Directory::load(store.clone(), DirectoryOptions::default()).await.unwrap(),
+        store,
+        commands: Commands::channel().0,
+        teller: toritsugi::message::Teller::default(),
+        transfers: toritsugi::transfer::Settings::default(),
+        metrics: Arc::new(Metrics::default()),
+        clock: Clock::new(Timestamp::now),
+    }
+}
