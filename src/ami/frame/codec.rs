@@ -17,7 +17,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use memchr::memchr;
 use tokio_util::codec::Decoder;
 
-use super::scan::Scanner;
+use super::scan::{Lines, Scanner};
 use super::{AMI_BANNER_BYTES_MAX, AMI_BUFFER_BYTES, AMI_READ_BYTES, Batch, Frame, FrameError};
 use crate::ami::quarantine::{Quarantine, Quarantined};
 
@@ -40,6 +40,8 @@ pub struct FrameCodec {
     scanner: Scanner,
     /// The frames that were found together and not all given out yet.
     batch: Option<Arc<Batch>>,
+    /// Memory of lines, for the next batch.
+    spare: Lines,
     /// How many of them were given out.
     given: usize,
     /// What ends the stream once they all are.
@@ -79,7 +81,9 @@ impl FrameCodec {
         self.scanner.found.clear();
         self.given = 0;
         // Nobody holds the last batch any more, as a rule: its memory serves again.
-        let recycled = self.batch.take().and_then(Arc::into_inner).map(|batch| batch.lines);
+        if let Some(batch) = self.batch.take().and_then(Arc::into_inner) {
+            self.spare = batch.lines;
+        }
         if let Some(error) = self.broken.take() {
             return Err(error);
         }
@@ -89,10 +93,17 @@ impl FrameCodec {
         } else {
             self.broken = scanned.err().map(FrameError::from);
         }
-        let bytes = src.split_to(self.scanner.complete_bytes()).freeze();
-        let lines = self.scanner.take_lines(&bytes, recycled.unwrap_or_default());
+        let complete = self.scanner.complete_bytes();
+        let lines = self.scanner.take_lines(&src[..complete], std::mem::take(&mut self.spare));
+        if self.scanner.found.is_empty() {
+            // Even an empty piece of the buffer, kept, would make the next read go into new memory.
+            src.advance(complete);
+            self.spare = lines;
+            return Ok(false);
+        }
+        let bytes = src.split_to(complete).freeze();
         self.batch = Some(Arc::new(Batch { bytes, lines }));
-        Ok(!self.scanner.found.is_empty())
+        Ok(true)
     }
 
     fn decode_banner(&mut self, src: &mut BytesMut) -> Result<Option<Decoded>, FrameError> {
@@ -221,6 +232,21 @@ mod tests {
         assert_eq!(drain(&mut codec, &mut src).len(), 2);
         assert!(matches!(codec.decode_eof(&mut src), Ok(None)));
         assert!(src.is_empty());
+    }
+
+    /// New memory for each read costs more than decoding what it holds.
+    #[test]
+    fn reads_go_into_the_same_memory_again() {
+        let mut codec = FrameCodec::without_banner();
+        let mut src = FrameCodec::buffer();
+        let stream = "Event: Newstate\r\nPrivilege: call,all\r\nUniqueid: 1.2\r\n\r\n".repeat(10_000);
+        let memory = src.as_ptr().addr()..src.as_ptr().addr() + src.capacity();
+        for piece in stream.as_bytes().chunks(10_007) {
+            FrameCodec::make_room(&mut src);
+            src.extend_from_slice(piece);
+            while codec.decode(&mut src).unwrap().is_some() {}
+            assert!(memory.contains(&src.as_ptr().addr()));
+        }
     }
 
     /// Lines as they occur and lines as they should not, so that every rule meets every cut.
