@@ -3,12 +3,10 @@
 //! Invariant: it goes on after the entry it read last. Where that is no longer possible (the stream was cut shorter,
 //! emptied, or begins anew for a PBX) the whole state is read again, and desktops come back to that.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::streams::{StreamId, StreamRangeReply, StreamReadReply};
-use redis::{RedisError, Value, from_redis_value};
+use redis::{RedisError, Value};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -16,8 +14,8 @@ use super::client::{Connection, RedisAddress, in_time, in_time_of};
 use super::hub::{Cursor, Found, Hub};
 use super::outbox::Head;
 use super::scripts::{Keys, LOAD};
+use super::wire::Entry;
 use super::{BLOCK_MAX, wire};
-use crate::bus::memory::Arrival;
 use crate::bus::state::PbxStatus;
 use crate::call::view::CallView;
 use crate::ids::PbxId;
@@ -82,10 +80,10 @@ impl Follower {
             ask.arg(self.keys.events()).arg(from).arg(to).arg("COUNT").arg(1);
             ask
         };
-        let first: StreamRangeReply = in_time(edge("-", "+", "XRANGE").query_async(redis)).await?;
-        let last: StreamRangeReply = in_time(edge("+", "-", "XREVRANGE").query_async(redis)).await?;
-        let at = |reply: &StreamRangeReply| reply.ids.first().and_then(|entry| Cursor::parse(&entry.id));
-        Ok(match (at(&first), at(&last)) {
+        let first: Value = in_time(edge("-", "+", "XRANGE").query_async(redis)).await?;
+        let last: Value = in_time(edge("+", "-", "XREVRANGE").query_async(redis)).await?;
+        let at = |answer| wire::entries(answer).next().map(|entry| entry.at);
+        Ok(match (at(first), at(last)) {
             (Some(first), Some(last)) => (first <= read || read == Cursor::default()) && read <= last,
             _ => read == Cursor::default(),
         })
@@ -96,13 +94,11 @@ impl Follower {
         ask.arg("BLOCK").arg(u64::try_from(BLOCK_MAX.as_millis()).unwrap_or(u64::MAX));
         ask.arg("COUNT").arg(READ_ENTRIES_MAX).arg("STREAMS").arg(self.keys.events()).arg(after.to_string());
         // A server that is gone without a word is noticed by its silence.
-        let reply: Option<StreamReadReply> = in_time_of(BLOCK_MAX * 2, ask.query_async(redis)).await?;
+        let answer: Value = in_time_of(BLOCK_MAX * 2, ask.query_async(redis)).await?;
         let mut cursor = after;
-        for entry in reply.into_iter().flat_map(|reply| reply.keys).flat_map(|key| key.ids) {
-            cursor = Cursor::parse(&entry.id).unwrap_or(cursor);
-            if let Some(arrival) = arrival_of(entry) {
-                self.hub.arrived(arrival);
-            }
+        for entry in wire::entries_read(answer) {
+            cursor = entry.at;
+            self.hub.arrived(entry);
         }
         if cursor != after {
             self.hub.note_read(cursor);
@@ -117,7 +113,6 @@ impl Follower {
         let asked =
             load.invoke_async::<(String, Vec<String>, Vec<String>, Vec<String>, Vec<String>, Value)>(redis);
         let (last, heads, links, calls, operators, recent) = in_time_of(LOAD_MAX, asked).await?;
-        let recent: StreamRangeReply = from_redis_value(recent)?;
         let heads = heads
             .chunks_exact(2)
             .filter_map(|pair| Some((PbxId::parse(&pair[0]).ok()?, Head::parse(&pair[1])?)))
@@ -128,20 +123,7 @@ impl Follower {
             links: links.iter().filter_map(|json| serde_json::from_str::<PbxStatus>(json).ok()).collect(),
             calls: calls.iter().filter_map(|json| serde_json::from_str::<CallView>(json).ok()).collect(),
             operators: operators.iter().filter_map(|json| serde_json::from_str(json).ok()).collect(),
-            recent: recent.ids.into_iter().rev().filter_map(arrival_of).collect(),
+            recent: wire::entries(recent).rev().filter_map(Entry::read).collect(),
         })
     }
-}
-
-fn arrival_of(entry: StreamId) -> Option<Arrival> {
-    let fields: HashMap<String, String> = entry
-        .map
-        .into_iter()
-        .filter_map(|(name, value)| Some((name, from_redis_value::<String>(value).ok()?)))
-        .collect();
-    let arrival = wire::read(fields);
-    if arrival.is_none() {
-        tracing::debug!(entry = entry.id, "an event of another version was left out");
-    }
-    arrival
 }

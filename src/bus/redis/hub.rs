@@ -14,7 +14,7 @@ use tokio::sync::{Notify, watch};
 
 use super::outbox::{Head, Outbox, Pending, Role};
 use super::shadow::{Inherited, Takeover};
-use super::wire;
+use super::wire::{self, Entry};
 use crate::announce;
 use crate::bus::event::{Body, Change, Draft};
 use crate::bus::id::{EventId, StreamToken};
@@ -358,22 +358,30 @@ impl Hub {
     }
 
     /// An event in the common order.
-    pub(super) fn arrived(&self, arrival: Arrival) {
-        if arrival.pbx == self.pbx {
-            let mut outbox = self.outbox();
-            if let Some(own) = outbox.read_back(&arrival.id) {
-                if own.delivered {
-                    self.log.settle(&own.id);
-                } else {
-                    self.log.append(own.arrival(&self.pbx), true);
-                }
-                self.record(own.told.into_iter().map(Keep::Told).collect());
-                return;
+    pub(super) fn arrived(&self, entry: Entry) {
+        let at = entry.at;
+        let mut outbox = entry.is_of(&self.pbx).then(|| self.outbox());
+        if let Some(outbox) = &mut outbox
+            && let Some(own) = entry.id().and_then(|id| outbox.read_back(&id))
+        {
+            if own.delivered {
+                self.log.settle(&own.id);
+            } else {
+                self.log.append(own.arrival(&self.pbx), true);
             }
-            if let Role::Standby(shadow) = &mut outbox.role {
-                shadow.told(arrival.body.kind, &arrival.change);
-            }
+            self.record(own.told.into_iter().map(Keep::Told).collect());
+            return;
         }
+        let Some(arrival) = entry.read() else {
+            tracing::debug!(%at, "an event of another version was left out");
+            return;
+        };
+        if let Some(outbox) = &mut outbox
+            && let Role::Standby(shadow) = &mut outbox.role
+        {
+            shadow.told(arrival.body.kind, &arrival.change);
+        }
+        drop(outbox);
         if self.log.has(&arrival.id) {
             return;
         }

@@ -3,12 +3,13 @@
 //! Invariant: what another daemon reads is what the first one told: the body is carried as it was serialised. An
 //! entry of a later version (an unknown kind, another shape) is left out, never a reason to stop.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use redis::Value;
 use serde::Deserialize;
 
+use super::hub::Cursor;
 use crate::bus::event::{Audience, Body, Change, EventKind};
 use crate::bus::id::{EventId, StreamToken};
 use crate::bus::memory::Arrival;
@@ -58,39 +59,96 @@ struct BodyHead<'a> {
     call: Option<CallId>,
 }
 
-/// Reads an entry's fields.
-pub(super) fn read(mut fields: HashMap<String, String>) -> Option<Arrival> {
-    let mut take = |key: &str| fields.remove(key);
-    let pbx = PbxId::parse(&take("p")?).ok()?;
-    let id = EventId::parse(&take("i")?).ok()?;
-    let after = take("a").and_then(|text| EventId::parse(&text).ok());
-    let audience: Audience = serde_json::from_str(&take("w")?).ok()?;
-    let json = take("b")?;
-    let head: BodyHead<'_> = serde_json::from_str(&json).ok()?;
-    let (kind, at, call) = (EventKind::parse(&head.kind)?, head.at, head.call);
-    let value = take("v")?;
-    let change = match take("k")?.as_str() {
-        "c" => Change::Call(Arc::new(serde_json::from_str(&value).ok()?)),
-        "g" => Change::CallGone(take("f")?.parse_call()?),
-        "o" => Change::Operator(Arc::new(serde_json::from_str(&value).ok()?)),
-        "l" => {
-            let link: PbxStatus = serde_json::from_str(&value).ok()?;
-            Change::Pbx { up: link.up, since: link.since }
-        }
-        _ => Change::None,
-    };
-    let body = Arc::new(Body { kind, at, call, json });
-    Some(Arrival { id, pbx, audience, change, body, after })
+/// An entry of the stream as Redis gives it. It is read no further than somebody asks: most of a leader's entries are
+/// its own, and those it still has.
+#[derive(Debug)]
+pub(super) struct Entry {
+    /// Its place in the stream.
+    pub(super) at: Cursor,
+    /// Names and values in turn.
+    fields: Vec<Value>,
 }
 
-trait ParseCall {
-    fn parse_call(&self) -> Option<CallId>;
-}
-
-impl ParseCall for String {
-    fn parse_call(&self) -> Option<CallId> {
-        CallId::parse(self).ok()
+impl Entry {
+    fn of(entry: Value) -> Option<Self> {
+        let Value::Array(parts) = entry else { return None };
+        let [at, Value::Array(fields)] = <[Value; 2]>::try_from(parts).ok()? else { return None };
+        Some(Self { at: Cursor::parse(text(&at)?)?, fields })
     }
+
+    /// Whether it is an event of this PBX.
+    pub(super) fn is_of(&self, pbx: &PbxId) -> bool {
+        self.value("p").is_some_and(|value| text(value) == Some(pbx.as_str()))
+    }
+
+    /// The event's id.
+    pub(super) fn id(&self) -> Option<EventId> {
+        EventId::parse(text(self.value("i")?)?).ok()
+    }
+
+    /// All of it.
+    pub(super) fn read(mut self) -> Option<Arrival> {
+        let id = self.id()?;
+        let mut take = |name: &str| self.take(name);
+        let pbx = PbxId::parse(&take("p")?).ok()?;
+        let after = take("a").and_then(|text| EventId::parse(&text).ok());
+        let audience: Audience = serde_json::from_str(&take("w")?).ok()?;
+        let json = take("b")?;
+        let head: BodyHead<'_> = serde_json::from_str(&json).ok()?;
+        let (kind, at, call) = (EventKind::parse(&head.kind)?, head.at, head.call);
+        let value = take("v")?;
+        let change = match take("k")?.as_str() {
+            "c" => Change::Call(Arc::new(serde_json::from_str(&value).ok()?)),
+            "g" => Change::CallGone(CallId::parse(&take("f")?).ok()?),
+            "o" => Change::Operator(Arc::new(serde_json::from_str(&value).ok()?)),
+            "l" => {
+                let link: PbxStatus = serde_json::from_str(&value).ok()?;
+                Change::Pbx { up: link.up, since: link.since }
+            }
+            _ => Change::None,
+        };
+        let body = Arc::new(Body { kind, at, call, json });
+        Some(Arrival { id, pbx, audience, change, body, after })
+    }
+
+    fn value(&self, name: &str) -> Option<&Value> {
+        self.fields.chunks_exact(2).find(|pair| text(&pair[0]) == Some(name)).map(|pair| &pair[1])
+    }
+
+    fn take(&mut self, name: &str) -> Option<String> {
+        let mut pairs = self.fields.chunks_exact_mut(2);
+        let pair = pairs.find(|pair| text(&pair[0]) == Some(name))?;
+        match std::mem::take(&mut pair[1]) {
+            Value::BulkString(bytes) => String::from_utf8(bytes).ok(),
+            _ => None,
+        }
+    }
+}
+
+fn text(value: &Value) -> Option<&str> {
+    match value {
+        Value::BulkString(bytes) => str::from_utf8(bytes).ok(),
+        _ => None,
+    }
+}
+
+/// The entries that an answer to `XRANGE` holds.
+pub(super) fn entries(list: Value) -> impl DoubleEndedIterator<Item = Entry> {
+    let list = if let Value::Array(list) = list { list } else { Vec::new() };
+    list.into_iter().filter_map(Entry::of)
+}
+
+/// The entries that an answer to `XREAD` of one stream holds; none when nothing came in time.
+pub(super) fn entries_read(answer: Value) -> impl DoubleEndedIterator<Item = Entry> {
+    let stream = match answer {
+        Value::Array(mut streams) => match streams.pop() {
+            Some(Value::Array(mut name_and_entries)) => name_and_entries.pop(),
+            _ => None,
+        },
+        Value::Map(mut streams) => streams.pop().map(|(_, entries)| entries),
+        _ => None,
+    };
+    entries(stream.unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -122,7 +180,13 @@ mod tests {
             ("f", f),
             ("v", v),
         ];
-        let read = read(fields.into_iter().map(|(k, v)| (k.to_owned(), v)).collect()).unwrap();
+        let text = |text: &str| Value::BulkString(text.into());
+        let fields = fields.iter().flat_map(|(name, value)| [text(name), text(value)]).collect();
+        let stream = Value::Array(vec![Value::Array(vec![text("1-0"), Value::Array(fields)])]);
+        let answer = Value::Array(vec![Value::Array(vec![text("events"), stream])]);
+        let entry = entries_read(answer).next().unwrap();
+        assert!(entry.is_of(&pbx) && entry.at == Cursor::parse("1-0").unwrap());
+        let read = entry.read().unwrap();
         assert_eq!((read.id, read.pbx, read.audience, read.after), (id, pbx, draft.audience, None));
         assert_eq!((read.body.json.as_str(), read.body.at), (body.json.as_str(), draft.at));
         assert!(matches!(read.change, Change::Pbx { up: true, .. }));
