@@ -29,7 +29,7 @@ use super::throttle::Source;
 use crate::command::Actor;
 use crate::ids::RecordId;
 use crate::operator::{Permission, Person, Token, Viewer};
-use crate::store::users::{TokenKind, TokenRecord};
+use crate::store::users::{TokenKind, TokenRecord, TokenUse};
 
 /// The cookie, and its name where it is marked Secure (the prefix makes browsers refuse a forged one).
 const COOKIE: &str = "toritsugi_session";
@@ -131,6 +131,7 @@ async fn caller(gate: &Gate, shown: &str, peer: Option<IpAddr>) -> Result<Caller
 
 /// The caller of a token that is known, if it is valid.
 pub(crate) async fn admit(gate: &Gate, record: TokenRecord, now: Timestamp) -> Result<Caller, Problem> {
+    let record = gate.uses.applied(record);
     if record.revoked_at.is_some() {
         return Err(Kind::TokenRevoked.into());
     }
@@ -146,7 +147,7 @@ pub(crate) async fn admit(gate: &Gate, record: TokenRecord, now: Timestamp) -> R
     let (Some(person), Some(viewer)) = (roster.person(record.user), roster.viewer(record.user)) else {
         return Err(Kind::TokenRevoked.into());
     };
-    let expires_at = note_use(gate, &record, now).await;
+    let expires_at = note_use(gate, &record, now);
     Ok(Caller {
         person: Arc::clone(person),
         viewer: viewer.clone(),
@@ -156,8 +157,8 @@ pub(crate) async fn admit(gate: &Gate, record: TokenRecord, now: Timestamp) -> R
     })
 }
 
-/// Moves a session's end, now and then. A store that cannot be written does not end anybody's work.
-async fn note_use(gate: &Gate, record: &TokenRecord, now: Timestamp) -> Option<Timestamp> {
+/// Moves a session's end, now and then.
+fn note_use(gate: &Gate, record: &TokenRecord, now: Timestamp) -> Option<Timestamp> {
     let last = record.last_used_at.unwrap_or(record.created_at);
     let fresh = record.last_used_at.is_some() && now.duration_since(last) < USE_NOTED_EVERY;
     if fresh {
@@ -167,13 +168,8 @@ async fn note_use(gate: &Gate, record: &TokenRecord, now: Timestamp) -> Option<T
         TokenKind::Session => Some(now + gate.app.settings.session),
         TokenKind::Token => None,
     };
-    match gate.app.store.token_used(record.id, now, expires_at).await {
-        Ok(()) => expires_at.or(record.expires_at),
-        Err(error) => {
-            tracing::warn!(error = &error as &dyn std::error::Error, "cannot note the use of a token");
-            record.expires_at
-        }
-    }
+    gate.uses.note(TokenUse { token: record.id, at: now, expires_at });
+    expires_at.or(record.expires_at)
 }
 
 /// The text of the token a request shows.

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `routes.rs` | the table of routes: start here |
 //! | `serve.rs`, `connection.rs` | accepting, limits, time-outs, the end |
-//! | `auth.rs`, `bearers.rs`, `throttle.rs`, `session.rs` | who asks: tokens, cookies, sign-in, too many failures |
+//! | `auth.rs`, `bearers.rs`, `uses.rs`, `throttle.rs`, `session.rs` | who asks: tokens, cookies, when they were used, sign-in, too many failures |
 //! | `problem.rs`, `extract.rs`, `query.rs` | errors (RFC 9457) and the reading of requests |
 //! | `stream.rs`, `sse.rs`, `websocket.rs` | the events, once, and over two transports |
 //! | `elsewhere.rs` | orders about a PBX of another daemon |
@@ -52,6 +52,7 @@ mod throttle;
 mod tokens;
 mod transfers;
 mod users;
+mod uses;
 mod webhooks;
 mod websocket;
 

@@ -26,6 +26,7 @@ use super::idempotency::Answers;
 use super::problem::{Kind, Problem};
 use super::session::SignIns;
 use super::throttle::Throttle;
+use super::uses::Uses;
 use super::{
     App, accounts, audit, auth, calls, contacts, customers, elsewhere, explain, health, history, idempotency,
     messages, metrics, openapi, operators, page, session, sse, supervisions, tokens, transfers, users,
@@ -40,6 +41,7 @@ const REQUEST_MAX: Duration = Duration::from_secs(30);
 pub(crate) struct Gate {
     pub(crate) app: App,
     pub(crate) bearers: Bearers,
+    pub(crate) uses: Uses,
     pub(crate) throttle: Mutex<Throttle>,
     pub(crate) sign_ins: SignIns,
     pub(crate) answers: Answers,
@@ -51,6 +53,7 @@ impl Gate {
         Self {
             app,
             bearers: Bearers::default(),
+            uses: Uses::default(),
             throttle: Mutex::default(),
             sign_ins: SignIns::default(),
             answers: Answers::default(),

@@ -29,7 +29,7 @@ use tower_service::Service;
 
 use super::connection::{Guarded, Link, prepare};
 use super::routes::{Gate, router};
-use super::{App, elsewhere, people};
+use super::{App, elsewhere, people, uses};
 
 /// How long a client may take over the headers of a request, and between two requests.
 const HEADER_READ_MAX: Duration = Duration::from_secs(20);
@@ -61,6 +61,7 @@ pub async fn serve(listener: TcpListener, app: App, shutdown: CancellationToken)
     tasks.spawn(people::keep_current(app.clone(), shutdown.clone()));
     let gate = Arc::new(Gate::new(app, shutdown.clone()));
     let router = router(Arc::clone(&gate));
+    tasks.spawn(uses::keep(Arc::clone(&gate), shutdown.clone()));
     tasks.spawn(elsewhere::serve(gate, router.clone(), tasks.clone(), shutdown.clone()));
     let end = End { begins: shutdown.clone(), is_over: CancellationToken::new() };
     loop {

@@ -204,7 +204,8 @@ impl Stream {
     /// Asks the store; one that does not answer ends nobody's stream.
     async fn still_valid(&self) -> Option<Goodbye> {
         let now = self.gate.app.clock.now();
-        match self.gate.app.store.token_by_id(self.caller.token).await {
+        let found = self.gate.app.store.token_by_id(self.caller.token).await;
+        match found.map(|record| record.map(|record| self.gate.uses.applied(record))) {
             Ok(Some(record)) if record.is_valid(now) => None,
             Ok(Some(record)) if record.revoked_at.is_none() => Some(Goodbye::TokenExpired),
             Ok(_) => Some(Goodbye::TokenRevoked),

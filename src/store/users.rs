@@ -114,6 +114,17 @@ pub struct TokenRecord {
     pub revoked_at: Option<Timestamp>,
 }
 
+/// That a token was used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TokenUse {
+    /// Which.
+    pub token: RecordId,
+    /// When.
+    pub at: Timestamp,
+    /// Where a session's end moves to.
+    pub expires_at: Option<Timestamp>,
+}
+
 impl TokenRecord {
     /// Whether it opens anything at `now`.
     #[must_use]
@@ -231,17 +242,12 @@ impl Store {
         each!(self, db => db.tokens_of(user).await)
     }
 
-    /// Notes that a token was used; a session's end moves to `expires_at`.
+    /// Notes that tokens were used, all in one transaction.
     ///
     /// # Errors
     /// The store failed.
-    pub async fn token_used(
-        &self,
-        id: RecordId,
-        at: Timestamp,
-        expires_at: Option<Timestamp>,
-    ) -> Result<(), StoreError> {
-        each!(self, db => db.token_used(id, at, expires_at).await)
+    pub async fn tokens_used(&self, uses: &[TokenUse]) -> Result<(), StoreError> {
+        each!(self, db => db.tokens_used(uses).await)
     }
 
     /// Revokes a token. False: there is none, or it was revoked before.

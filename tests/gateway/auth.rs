@@ -6,7 +6,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use toritsugi::gateway::openapi_document;
 
-use crate::rig::{PASSWORD, Rig, add, add_token, answer};
+use crate::rig::{PASSWORD, PATIENCE, Rig, add, add_token, answer};
 
 const OPEN: &[&str] = &["/healthz", "/readyz", "/metrics"];
 
@@ -168,6 +168,24 @@ async fn a_session_lives_while_it_is_used() {
     rig.pass(Duration::from_secs(12 * 3600));
     let (status, body) = ask().await;
     assert_eq!((status, &body["type"]), (StatusCode::UNAUTHORIZED, &json!("token-expired")));
+}
+
+#[tokio::test]
+async fn uses_are_written_behind_the_requests_and_at_the_end_at_the_latest() {
+    let mut rig = Rig::start().await;
+    rig.pass(Duration::from_secs(60));
+    for who in ["1001", "2001"] {
+        assert_eq!(rig.get(who, "/v1/session").await.0, StatusCode::OK);
+    }
+    rig.shutdown.cancel();
+    let served = rig.served.take().unwrap();
+    tokio::time::timeout(PATIENCE, served).await.expect("it stops").unwrap().unwrap();
+    let used = async |who| {
+        let tokens = rig.app.store.tokens_of(rig.user(who)).await.unwrap();
+        tokens[0].last_used_at
+    };
+    let now = Some(rig.app.clock.now());
+    assert_eq!((used("1001").await, used("2001").await, used("1002").await), (now, now, None));
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use super::{Backend, DbRow, WriteTransaction};
 use crate::ids::{Extension, RecordId};
 use crate::operator::{PasswordHash, Person, Role, Team, TokenHash};
 use crate::store::users::{
-    TOKENS_PER_USER_MAX, TokenDraft, TokenKind, TokenRecord, UserChange, UserDraft, UserRecord,
+    TOKENS_PER_USER_MAX, TokenDraft, TokenKind, TokenRecord, TokenUse, UserChange, UserDraft, UserRecord,
 };
 use crate::store::{StoreError, from_ms, to_ms};
 
@@ -221,21 +221,20 @@ impl Backend {
         Ok(rows.iter().map(token_of).collect::<Result<_, sqlx::Error>>()?)
     }
 
-    pub(in crate::store) async fn token_used(
-        &self,
-        id: RecordId,
-        at: Timestamp,
-        expires_at: Option<Timestamp>,
-    ) -> Result<(), StoreError> {
-        sqlx::query(
-            "UPDATE tokens SET last_used_ms = $2, expires_ms = coalesce($3, expires_ms) WHERE id = $1",
-        )
-        .bind(id)
-        .bind(to_ms(at))
-        .bind(expires_at.map(to_ms))
-        .execute(self.writer())
-        .await?;
-        Ok(())
+    pub(in crate::store) async fn tokens_used(&self, uses: &[TokenUse]) -> Result<(), StoreError> {
+        // Alone, like all that changes several tokens at once.
+        let mut transaction = self.begin_alone().await?;
+        for used in uses {
+            sqlx::query(
+                "UPDATE tokens SET last_used_ms = $2, expires_ms = coalesce($3, expires_ms) WHERE id = $1",
+            )
+            .bind(used.token)
+            .bind(to_ms(used.at))
+            .bind(used.expires_at.map(to_ms))
+            .execute(&mut *transaction)
+            .await?;
+        }
+        Ok(transaction.commit().await?)
     }
 
     pub(in crate::store) async fn revoke_token(
@@ -444,6 +443,22 @@ mod tests {
         assert!(!store.token_by_id(other).await.unwrap().unwrap().is_valid(from_ms(6)));
         let refused = store.add_token(&token(user, 10, TokenKind::Token), from_ms(7)).await;
         assert!(matches!(refused, Err(StoreError::Missing { .. })));
+    }
+
+    #[tokio::test]
+    async fn a_use_moves_a_sessions_end_and_no_tokens() {
+        let (_dir, store) = super::super::empty_store().await;
+        let user = store.add_user(&draft("佐藤", "1001"), from_ms(1)).await.unwrap();
+        let session = store.add_token(&token(user, 1, TokenKind::Session), from_ms(1)).await.unwrap();
+        let fixed = store.add_token(&token(user, 2, TokenKind::Token), from_ms(1)).await.unwrap();
+        let gone = RecordId(Uuid::nil());
+        let uses = [(session, Some(from_ms(20_000))), (fixed, None), (gone, None)]
+            .map(|(token, expires_at)| TokenUse { token, at: from_ms(5), expires_at });
+        store.tokens_used(&uses).await.unwrap();
+        for (token, ends) in [(session, 20_000), (fixed, 10_000)] {
+            let found = store.token_by_id(token).await.unwrap().unwrap();
+            assert_eq!((found.last_used_at, found.expires_at), (Some(from_ms(5)), Some(from_ms(ends))));
+        }
     }
 
     #[tokio::test]
