@@ -97,6 +97,7 @@ impl Config {
             wrap_up_extend_s_max: seconds(operators.wrap_up_extend_max),
             disposition_required: operators.disposition_required,
             phones: pbx.operator_extensions.iter().chain(&pbx.supervisor_extensions).cloned().collect(),
+            teams: operators.teams.clone(),
         }
     }
 }

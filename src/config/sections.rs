@@ -276,6 +276,8 @@ pub struct TransferConfig {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OperatorsConfig {
+    /// The teams whose people's states this daemon keeps; where empty, everybody's.
+    pub teams: Vec<SmolStr>,
     /// Queues that whoever logs in becomes a member of.
     pub queues: Vec<QueueName>,
     /// Why somebody may be not ready.

@@ -46,10 +46,10 @@ use crate::directory::link::LinkTemplate;
 use crate::directory::{Directory, Found};
 use crate::identity::Identity;
 use crate::ids::{CallId, ChannelId};
-use crate::operator::{Floor, Members, People, Presence};
+use crate::operator::{Floor, Members, People, Presence, Saved};
 use crate::pop::{Pops, Waits};
-use crate::store::FinishedCall;
 use crate::store::log::{Keep, LiveCall};
+use crate::store::{FinishedCall, Store};
 use crate::supervision::{self, Notify, Remembered, SupervisionId, Supervisions};
 use crate::transfer::{About, TransferView, Transfers};
 
@@ -76,6 +76,8 @@ pub(super) enum Brought {
     Remembered(SupervisionId, Option<Box<Remembered>>),
     /// The members of all queues.
     Members(Vec<Frame>),
+    /// Operators' states, as the daemon that led before recorded them.
+    States(Vec<Saved>),
     /// All channels, for an audit.
     Audit(Result<Vec<Frame>, ListError>),
 }
@@ -84,6 +86,7 @@ pub(super) enum Brought {
 pub(super) struct Parts {
     pub(super) plan: Plan,
     pub(super) bus: Bus,
+    pub(super) store: Store,
     pub(super) directory: Directory,
     pub(super) clerk: Clerk,
     pub(super) pbx: Handle,
@@ -172,7 +175,10 @@ impl Core {
                     None => return,
                 },
                 // Transfers and supervisions of the daemon that led before are found again.
-                () = bus.taken_over() => core.resync(),
+                () = bus.taken_over() => {
+                    core.resync();
+                    core.floor_taken_over();
+                }
                 counts = presence.changed() => core.floor_desktops(counts),
                 Ok(()) = roster.changed() => core.floor_people(),
                 _ = audit.tick() => core.audit_members(),
@@ -259,6 +265,7 @@ impl Core {
             Brought::Remembered(id, remembered) => {
                 self.supervise(supervision::Input::Remembered(id, remembered));
             }
+            Brought::States(kept) => self.floor_as_left(kept),
             Brought::Audit(listed) => self.audited(listed),
         }
     }

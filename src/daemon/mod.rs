@@ -51,7 +51,7 @@ use crate::config::{Config, ConfigError, DeletedCustomers};
 use crate::directory::{Directory, DirectoryOptions};
 use crate::gateway::{self, App, Metrics};
 use crate::message::Teller;
-use crate::operator::{Floor, Members, Presence};
+use crate::operator::{Floor, Members, People, Presence};
 use crate::pop::Waits;
 use crate::store::{Store, StoreError};
 use crate::webhook;
@@ -128,6 +128,7 @@ pub async fn run_on(
     let parts = Parts {
         plan: config.plan(),
         bus: bus.clone(),
+        store: store.clone(),
         directory: directory.clone(),
         clerk: records::Clerk::start(store.clone(), &tasks, figures.records_dropped.clone()),
         pbx: pbx.clone(),
@@ -140,7 +141,7 @@ pub async fn run_on(
         audit: audit::Audit::new(config.pbx.audit),
         pop_waits: Waits { repeat: config.pop.repeat, report: config.pop.report },
     };
-    let floor = floor_as_left(&config, &store).await?;
+    let floor = floor_as_left(&config, &store, people).await?;
     webhook::start(config.webhooks()?, bus, &store, &metrics, &tasks, &link_shutdown)?;
     let (commands, given) = Commands::channel();
     let core = Core::run(
@@ -181,9 +182,12 @@ pub async fn run_on(
 }
 
 /// Operators as they were when the daemon ended.
-async fn floor_as_left(config: &Config, store: &Store) -> Result<Floor, StoreError> {
+async fn floor_as_left(config: &Config, store: &Store, people: &People) -> Result<Floor, StoreError> {
     let mut floor = Floor::new(config.floor());
-    floor.restore(Timestamp::now(), store.states().await?);
+    let roster = people.current();
+    let mut kept = store.states().await?;
+    kept.retain(|saved| roster.person(saved.user).is_none_or(|person| floor.keeps(&roster, person)));
+    floor.restore(Timestamp::now(), kept);
     Ok(floor)
 }
 

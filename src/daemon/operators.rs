@@ -15,7 +15,9 @@ use crate::announce;
 use crate::call::{Notice, NoticeKind};
 use crate::command::{Actor, Answer, Refusal};
 use crate::ids::{Extension, RecordId};
-use crate::operator::{Asked as Want, Command, Options, Orders, Output, Phone, Seat, members};
+use crate::operator::{
+    Asked as Want, Command, Options, Orders, Output, Phone, Role, Saved, Seat, StateView, Viewer, members,
+};
 use crate::store::operators::{StateChange, WrapUpRecord};
 
 type Reply = oneshot::Sender<Result<Answer, Refusal>>;
@@ -51,7 +53,40 @@ impl Core {
             }
             Want::Options => view,
         };
-        Ok(Answer::Operator(Box::new(view)))
+        Ok(Answer::Operator(Box::new(self.kept_here(view))))
+    }
+
+    fn kept_here(&self, view: StateView) -> StateView {
+        StateView { pbx: Some(self.parts.plan.pbx.clone()), ..view }
+    }
+
+    /// This daemon leads from now on: people are as the one before it left them, whatever this one made of the calls
+    /// that it saw meanwhile.
+    pub(super) fn floor_taken_over(&self) {
+        let (store, beside) = (self.parts.store.clone(), self.beside.clone());
+        self.parts.tasks.spawn(async move {
+            match store.states().await {
+                // The core is gone only when the daemon ends.
+                Ok(kept) => drop(beside.send(Brought::States(kept)).await),
+                Err(error) => tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "operators' states of the daemon that led before cannot be read; they stay as this one knows them"
+                ),
+            }
+        });
+    }
+
+    pub(super) fn floor_as_left(&mut self, mut kept: Vec<Saved>) {
+        let shown = self.parts.bus.snapshot(&Viewer::all_seeing(Role::System)).operators;
+        for saved in &mut kept {
+            // What was told and not recorded any more is never told again under another version.
+            let told = shown.iter().find(|view| view.id == saved.user).map_or(0, |view| view.version);
+            saved.version = saved.version.max(told);
+        }
+        let now = self.clock.now();
+        self.floor.take_over(now, kept);
+        self.drain_floor();
+        self.audit_members();
     }
 
     fn operator_options(&self) -> Options {
@@ -113,8 +148,9 @@ impl Core {
         while let Some(output) = self.floor.poll_output() {
             match output {
                 Output::Changed { view, record } => {
-                    let at = self.clock.now();
-                    if record {
+                    let (at, view) = (self.clock.now(), Box::new(self.kept_here(*view)));
+                    // What a daemon that stands by makes of it is nobody's state.
+                    if record && self.parts.bus.leads() {
                         let saved = self.floor.operator(view.id).map(|operator| operator.saved().clone());
                         self.parts.clerk.state(StateChange { at, view: (*view).clone(), saved });
                     }
@@ -128,6 +164,7 @@ impl Core {
                     let now = self.clock.now();
                     self.members.want(now, extension, member);
                 }
+                Output::WrapUpOver { .. } if !self.parts.bus.leads() => {}
                 Output::WrapUpOver { user, finished } => {
                     self.parts.clerk.wrap_up(WrapUpRecord { user, finished: *finished });
                 }

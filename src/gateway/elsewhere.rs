@@ -5,6 +5,8 @@
 //! | an order or question about a call, `/v1/calls/{call}/…` | the call's PBX |
 //! | a supervision of a call or an operator | the PBX of the call, or of the call that the operator has |
 //! | a transfer or supervision by its id, a repeated order about a call that is over | our own PBX; where that one is unknown, each other one in turn |
+//! | an operator's state or after-call work | the PBX whose daemon keeps it; ours where none does yet |
+//! | what there is to choose from for an operator | our own PBX |
 //! | the list of supervisions | everybody, one deadline for all; `unanswered` names the PBXes that did not say theirs |
 //! | everything else | us |
 //!
@@ -28,6 +30,7 @@ use tokio_util::task::TaskTracker;
 use tower_service::Service;
 
 use super::auth::Caller;
+use super::extract::record;
 use super::problem::{Kind, Problem};
 use super::routes::Gate;
 use crate::bus::redis::{AskError, Incoming};
@@ -114,6 +117,10 @@ pub(crate) async fn forward(State(gate): State<Arc<Gate>>, request: Request, nex
             Some(pbx) => ask(&gate, &pbx, &forwarded).await,
             None => next.run(again()).await,
         },
+        Place::Operator => match keeper_of(&gate, record(&id)) {
+            Some(pbx) => ask(&gate, &pbx, &forwarded).await,
+            None => next.run(again()).await,
+        },
         Place::Everywhere => {
             let own = if gate.app.bus.leads() {
                 next.run(again()).await
@@ -145,6 +152,7 @@ enum Place {
     Wanted,
     Anywhere,
     Everywhere,
+    Operator,
 }
 
 impl Place {
@@ -152,6 +160,8 @@ impl Place {
         let reads = *method == Method::GET || *method == Method::HEAD;
         match route {
             "/v1/calls/{call}" => Self::Here,
+            "/v1/operators/options" => Self::Operator,
+            _ if route.starts_with("/v1/operators/{operator}/") && !reads => Self::Operator,
             "/v1/supervisions" if reads => Self::Everywhere,
             "/v1/supervisions" => Self::Wanted,
             _ if route.starts_with("/v1/calls/{call}/") => Self::Call,
@@ -172,6 +182,14 @@ fn is_live(gate: &Gate, call: &str) -> bool {
 fn pbx_of_call(gate: &Gate, call: Option<CallId>) -> Option<PbxId> {
     let view = gate.app.bus.call(&Viewer::all_seeing(Role::System), call?)?;
     led_elsewhere(gate, &view.pbx)
+}
+
+/// The PBX whose daemon keeps a person's state, if that is another daemon.
+fn keeper_of(gate: &Gate, user: Option<RecordId>) -> Option<PbxId> {
+    let operators = gate.app.bus.snapshot(&Viewer::all_seeing(Role::System)).operators;
+    let view = operators.iter().find(|view| Some(view.id) == user);
+    let pbx = view.and_then(|view| view.pbx.as_ref()).unwrap_or_else(|| gate.app.bus.own_pbx());
+    led_elsewhere(gate, pbx)
 }
 
 fn pbx_wanted(gate: &Gate, body: &str) -> Option<PbxId> {

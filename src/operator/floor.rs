@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use smol_str::SmolStr;
 
 use super::machine::{Activity, Finished, Operator, Saved, Terms};
-use super::people::Roster;
+use super::people::{Person, Roster};
 use super::role::Role;
 use super::state::{By, Extended, Phone, Rest, State, StateView};
 use crate::call::view::{CallState, CallView};
@@ -48,6 +48,8 @@ pub struct Settings {
     pub disposition_required: bool,
     /// Where people may sit.
     pub phones: Vec<ExtensionPattern>,
+    /// The teams whose people are kept here; where empty, everybody is.
+    pub teams: Vec<SmolStr>,
 }
 
 impl Default for Settings {
@@ -59,6 +61,7 @@ impl Default for Settings {
             wrap_up_extend_s_max: 600,
             disposition_required: false,
             phones: Vec::new(),
+            teams: Vec::new(),
         }
     }
 }
@@ -227,16 +230,41 @@ impl Floor {
         }
     }
 
+    /// Whether this person's state is kept here, and not by the daemon of another PBX.
+    #[must_use]
+    pub fn keeps(&self, roster: &Roster, person: &Person) -> bool {
+        let team = || person.team.and_then(|id| roster.team(id));
+        let teams = &self.settings.teams;
+        teams.is_empty() || team().is_some_and(|team| teams.iter().any(|name| *name == team.name))
+    }
+
+    /// People are as the daemon that led before left them, and everybody is told of. What calls do to them now is
+    /// compared as ever.
+    pub fn take_over(&mut self, now: Timestamp, kept: Vec<Saved>) {
+        for saved in kept {
+            if let Some(operator) = self.people.get_mut(&saved.user) {
+                operator.restore(saved);
+            }
+        }
+        let everybody: Vec<RecordId> = self.people.keys().copied().collect();
+        for user in everybody {
+            self.told(user, false);
+        }
+        self.compare(now, None, None);
+    }
+
     /// Everybody who works here; `home` tells each person's own extension.
     pub fn people(&mut self, now: Timestamp, roster: &Roster, home: impl Fn(RecordId) -> Option<Extension>) {
-        let gone: Vec<_> =
-            self.people.keys().filter(|user| roster.person(**user).is_none()).copied().collect();
+        let is_gone =
+            |user: &&RecordId| roster.person(**user).is_none_or(|person| !self.keeps(roster, person));
+        let gone: Vec<_> = self.people.keys().filter(is_gone).copied().collect();
         for user in gone {
             self.with(user, true, |operator| (true, operator.dismiss(now)));
             self.people.remove(&user);
         }
         for person in roster.everybody() {
-            if !matches!(person.role, Role::Operator | Role::Supervisor) && home(person.id).is_none() {
+            let works = matches!(person.role, Role::Operator | Role::Supervisor) || home(person.id).is_some();
+            if !works || !self.keeps(roster, person) {
                 continue;
             }
             let (name, home) = (SmolStr::new(&person.name), home(person.id));

@@ -231,6 +231,7 @@ impl Operator {
             call: call.filter(|_| state != State::LoggedOut),
             wrap_up: saved.work.last().cloned(),
             undisposed: saved.lapsed.as_ref().map(|work| work.call),
+            pbx: None,
             desktops: self.desktops,
             phone: self.phone,
         }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 use utoipa::ToSchema;
 
-use crate::ids::{CallId, Extension, RecordId};
+use crate::ids::{CallId, Extension, PbxId, RecordId};
 
 /// What an operator is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
@@ -252,6 +252,10 @@ pub struct StateView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<uuid::Uuid>)]
     pub undisposed: Option<CallId>,
+    /// The PBX whose daemon keeps her state; absent where none does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub pbx: Option<PbxId>,
     /// How many desktops of hers follow the events.
     pub desktops: u32,
     /// Whether her phone can be called.
@@ -275,6 +279,7 @@ impl StateView {
             call: None,
             wrap_up: None,
             undisposed: None,
+            pbx: None,
             desktops: 0,
             phone: Phone::Unknown,
         }

@@ -26,6 +26,7 @@ use crate::{KNOWN_CALLER, SAKURA, ms};
 const OUTAGE: Duration = Duration::from_secs(30);
 
 /// A site: the records and the Redis that its daemons share.
+#[derive(Clone)]
 struct Site {
     settings: Vec<(String, String)>,
     /// What daemons get besides, as it is.

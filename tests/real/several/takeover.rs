@@ -247,3 +247,94 @@ async fn redis_over_tls_is_trusted_by_its_certificate_alone() {
     call.hang_up().await;
     assert!(desktop.read("tokyo", &mut told, is("call.ended")).await);
 }
+
+/// An operator as a gateway shows her.
+async fn shown(site: &Site, daemon: &Daemon, extension: &str) -> Value {
+    let list = site.json(daemon, "admin", Method::GET, "/v1/operators", &Value::Null).await;
+    let people = list["items"].as_array().unwrap();
+    people.iter().find(|person| person["extension"] == extension).expect("she works here").clone()
+}
+
+/// Waits until a gateway shows her in this state of this version.
+async fn shows(site: &Site, daemon: &Daemon, extension: &str, like: &Value) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let person = shown(site, daemon, extension).await;
+        if ["state", "reason", "version", "pbx"].iter().all(|key| person[*key] == like[*key]) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{person} instead of {like}");
+        sleep(ms(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operators_state_has_one_keeper_and_every_gateway_shows_and_changes_it() {
+    let lab = Lab::start().await;
+    let mut east = Site::new(&lab, shared()).await;
+    let mut west = east.clone();
+    east.set("OPERATORS__TEAMS", "east");
+    west.set("OPERATORS__TEAMS", "west");
+    let osaka = east.start(&lab, "osaka").await;
+    let tokyo = west.start(&lab, "tokyo").await;
+    let site = &east;
+    shows(site, &osaka, "1003", &json!({ "state": "logged_out", "version": 0, "pbx": "tokyo" })).await;
+    // She logs in through Osaka; Tokyo keeps her.
+    let her = shown(site, &osaka, "1003").await;
+    let path = format!("/v1/operators/{}/state", her["id"].as_str().unwrap());
+    let ready = json!({ "state": "ready", "version": her["version"] });
+    let set = site.json(&osaka, "1003", Method::PUT, &path, &ready).await;
+    assert_eq!((&set["state"], &set["pbx"]), (&json!("ready"), &json!("tokyo")), "{set}");
+    for daemon in [&osaka, &tokyo] {
+        shows(site, daemon, "1003", &set).await;
+    }
+    // What was seen before is out of date at whichever gateway.
+    for daemon in [&osaka, &tokyo] {
+        let stale = site.request(daemon, "1003", Method::PUT, &path).json(&ready).send().await.unwrap();
+        assert_eq!(stale.status(), StatusCode::CONFLICT);
+        let stale: Value = stale.json().await.unwrap();
+        assert_eq!(
+            (&stale["type"], &stale["current"]["version"]),
+            (&json!("state-changed"), &set["version"])
+        );
+    }
+    drop(tokyo);
+    let away = json!({ "state": "logged_out", "version": set["version"] });
+    let lost = site.request(&osaka, "1003", Method::PUT, &path).json(&away).send().await.unwrap();
+    assert_eq!(lost.status(), StatusCode::SERVICE_UNAVAILABLE, "{}", lost.text().await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_takes_operators_over_as_the_active_daemon_left_them() {
+    let lab = Lab::start().await;
+    let site = Site::new(&lab, shared()).await;
+    let mut active = site.start(&lab, "lab").await;
+    let standby = site.start(&lab, "lab").await;
+    site.until(&active, "/metrics", |_, text| text.contains("toritsugi_leads 1")).await;
+    shows(&site, &standby, "1001", &json!({ "state": "logged_out", "version": 0, "pbx": "lab" })).await;
+    // Through the standby's gateway, which is not the one that keeps her.
+    let id = shown(&site, &standby, "1001").await["id"].as_str().unwrap().to_owned();
+    let path = format!("/v1/operators/{id}/state");
+    let away = json!({ "state": "not_ready", "reason": "break", "version": 0 });
+    let set = site.json(&standby, "1001", Method::PUT, &path, &away).await;
+    for daemon in [&active, &standby] {
+        shows(&site, daemon, "1001", &set).await;
+    }
+    // It is recorded, too: behind the answer.
+    let changes = |_: StatusCode, text: &str| text.contains("\"not_ready\"");
+    site.until(&active, &format!("/v1/operators/{id}/history"), changes).await;
+    active.child.kill().await.unwrap();
+    site.until(&standby, "/metrics", |_, text| text.contains("toritsugi_leads 1")).await;
+    shows(&site, &standby, "1001", &set).await;
+    let ready = json!({ "state": "ready", "version": set["version"] });
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let set = site.request(&standby, "1001", Method::PUT, &path).json(&ready).send().await.unwrap();
+        if set.status() == StatusCode::OK {
+            break;
+        }
+        // Until the state was read from the records.
+        assert!(Instant::now() < deadline, "{}", set.text().await.unwrap());
+        sleep(ms(50)).await;
+    }
+}
