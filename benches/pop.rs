@@ -87,18 +87,22 @@ async fn main() {
     peer.wait_for(1, 1).await;
 
     let (seen, mut pops) = mpsc::unbounded_channel();
-    for (n, token) in tokens.iter().enumerate() {
-        let mut desk = follow(address, token).await;
-        desk.next().await.expect("a first frame");
-        let seen = seen.clone();
-        tokio::spawn(async move {
-            while let Some(event) = desk.next().await {
-                let at = Instant::now();
-                if n == 0 && event["kind"] == "call.presented" {
-                    seen.send(at).unwrap();
-                }
+    let [ringing, others @ ..] = &tokens[..] else { panic!("no desktop") };
+    let mut desk = Sse::of(follow(address, ringing).await).await;
+    desk.next().await.expect("a first frame");
+    tokio::spawn(async move {
+        while let Some(event) = desk.next().await {
+            let at = Instant::now();
+            if event["kind"] == "call.presented" {
+                seen.send(at).unwrap();
             }
-        });
+        }
+    });
+    for token in others {
+        let mut desk = follow(address, token).await;
+        desk.chunk().await.unwrap().expect("a first frame");
+        // However long nothing rings there, it stays connected.
+        tokio::spawn(async move { while let Ok(Some(_)) = desk.chunk().await {} });
     }
 
     println!(
@@ -190,9 +194,9 @@ fn ringing_extension(template: &Template) -> Extension {
     Extension::parse(channel.split('-').next().unwrap()).unwrap()
 }
 
-async fn follow(address: SocketAddr, token: &str) -> Sse {
+async fn follow(address: SocketAddr, token: &str) -> reqwest::Response {
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
-    Sse::of(http.get(format!("http://{address}/v1/events")).bearer_auth(token).send().await.unwrap()).await
+    http.get(format!("http://{address}/v1/events")).bearer_auth(token).send().await.unwrap()
 }
 
 fn config(peer: &Peer, database: &std::path::Path) -> Config {
