@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{CONTACT, FIRST_ON_CALL, Scene, talk};
-use crate::lab::{Lab, Tone};
+use crate::lab::{Event, Lab, Tone};
 use crate::ms;
 
 #[tokio::test]
@@ -39,7 +39,10 @@ async fn without_the_daemon_the_pbx_alone_brings_the_caller_to_a_person() {
             }
             // The operator, still on the line, is given the caller when the contact is let go.
             (_, "ringing") => {
+                let mark = lab.pbx.events.mark();
                 contact.hangs_up().await;
+                let together = |e: &Event| e.name() == "BridgeEnter" && e.has("BridgeNumChannels", "2");
+                lab.pbx.events.wait_after(mark, "the caller to be with the operator", together).await;
                 talk().await;
                 scene.call.hang_up().await;
                 let last = scene.call.heard().await.per_second().into_iter().rev().nth(1).unwrap();
