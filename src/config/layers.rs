@@ -35,10 +35,11 @@ const FREE_TABLES: [&str; 5] = [
     "webhooks.secrets",
 ];
 /// Keys whose relative paths start at the file that names them.
-const PATH_KEYS: [&str; 6] = [
+const PATH_KEYS: [&str; 7] = [
     "pbx.event_secret_file",
     "pbx.action_secret_file",
     "pbx.tls.ca_file",
+    "webhooks.ca_file",
     "store.path",
     "store.password_file",
     "bus.redis_password_file",

@@ -333,6 +333,9 @@ pub enum DeletedCustomers {
 pub struct WebhooksConfig {
     /// Whether private and loopback addresses may be posted to.
     pub allow_private_addresses: bool,
+    /// Authorities trusted besides those of the machine.
+    #[serde(deserialize_with = "values::optional_path")]
+    pub(super) ca_file: Option<PathBuf>,
     /// Where, by the receiver's name.
     pub(super) urls: BTreeMap<SmolStr, String>,
     /// The file with each receiver's secret.

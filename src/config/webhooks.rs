@@ -2,7 +2,11 @@
 //!
 //! Invariant: every receiver has a URL, a secret and known kinds; a message names the key that is wrong.
 
+use std::path::Path;
+
 use smol_str::SmolStr;
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
 use url::Url;
 
 use super::sections::read_secret;
@@ -31,7 +35,8 @@ impl Config {
         }
         let receivers = webhooks.urls.iter().map(|(name, url)| self.receiver(name, url));
         let receivers = receivers.collect::<Result<_, _>>()?;
-        Ok(Settings { receivers, allow_private: webhooks.allow_private_addresses })
+        let authorities = webhooks.ca_file.as_deref().map(read_authorities).transpose()?.unwrap_or_default();
+        Ok(Settings { receivers, allow_private: webhooks.allow_private_addresses, authorities })
     }
 
     fn receiver(&self, name: &SmolStr, url: &str) -> Result<Receiver, ConfigError> {
@@ -74,6 +79,18 @@ impl Config {
         }
         Ok(secret)
     }
+}
+
+fn read_authorities(file: &Path) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
+    let wrong = |reason: String| ConfigError::Key {
+        origin: file.display().to_string(),
+        key: "webhooks.ca_file".into(),
+        reason,
+    };
+    let pem = std::fs::read(file).map_err(|error| wrong(error.to_string()))?;
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    let found = found.map_err(|error| wrong(format!("{error}")))?;
+    if found.is_empty() { Err(wrong("it holds no PEM certificate".into())) } else { Ok(found) }
 }
 
 fn wrong(table: &str, name: &str, reason: String) -> ConfigError {
@@ -119,6 +136,8 @@ mod tests {
                 "is no kind of event",
             ),
             (vec![("URLS__crm", "https://crm.example.jp/"), ("SECRETS__crm", "short")], "at least 16 bytes"),
+            (vec![("CA_FILE", "/nowhere/ca.pem")], "webhooks.ca_file: "),
+            (vec![("CA_FILE", "/dev/null")], "holds no PEM certificate"),
             (vec![SECRET], "there is no such name under [webhooks.urls]"),
         ] {
             let error = from(&settings).unwrap_err();

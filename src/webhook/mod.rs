@@ -29,6 +29,7 @@ mod tests;
 use std::time::Duration;
 
 use smol_str::SmolStr;
+use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
@@ -60,6 +61,8 @@ pub struct Settings {
     pub receivers: Vec<Receiver>,
     /// Whether private and loopback addresses may be posted to.
     pub allow_private: bool,
+    /// Authorities trusted besides those of the machine.
+    pub authorities: Vec<CertificateDer<'static>>,
 }
 
 /// Somebody who gets events.
@@ -124,7 +127,7 @@ pub fn start(
         return Ok(());
     }
     let figures = Figures::registered(metrics);
-    let poster = Poster::new(settings.allow_private)?;
+    let poster = Poster::new(settings.allow_private, &settings.authorities)?;
     let filled = std::sync::Arc::new(tokio::sync::Notify::new());
     for receiver in &settings.receivers {
         let deliver = deliver::Deliver {

@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use url::{Host, Url};
 
@@ -63,14 +63,18 @@ pub struct Poster {
 }
 
 impl Poster {
-    /// Trusts the authorities that the machine trusts.
+    /// Trusts the authorities that the machine trusts, and these.
     ///
     /// # Errors
     /// TLS cannot be set up.
-    pub fn new(allow_private: bool) -> Result<Self, PostError> {
+    pub fn new(allow_private: bool, authorities: &[CertificateDer<'static>]) -> Result<Self, PostError> {
         let mut roots = RootCertStore::empty();
         let found = rustls_native_certs::load_native_certs();
         roots.add_parsable_certificates(found.certs);
+        for authority in authorities {
+            let added = roots.add(authority.clone());
+            added.map_err(|error| PostError::Tls(format!("an authority of ca_file: {error}")))?;
+        }
         if roots.is_empty() {
             tracing::warn!("this machine trusts no authority: no https receiver of webhooks can be reached");
         }
@@ -252,7 +256,7 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_is_posted_to_where_it_may_not_go() {
-        let poster = Poster::new(false).unwrap();
+        let poster = Poster::new(false, &[]).unwrap();
         for (url, words) in [
             ("https://127.0.0.1:1/", "private or loopback"),
             ("http://[::1]:1/", "private or loopback"),
@@ -262,7 +266,7 @@ mod tests {
             let error = poster.post(&url.parse().unwrap(), &[], Bytes::new()).await.unwrap_err();
             assert!(error.to_string().contains(words), "{url}: {error}");
         }
-        let open = Poster::new(true).unwrap();
+        let open = Poster::new(true, &[]).unwrap();
         let error = open.post(&"http://127.0.0.1:1/".parse().unwrap(), &[], Bytes::new()).await.unwrap_err();
         assert!(matches!(error, PostError::Connect(..)), "{error}");
     }

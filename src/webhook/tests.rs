@@ -8,10 +8,16 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -71,13 +77,17 @@ fn happens(bus: &Bus, kind: EventKind, name: &str) -> String {
 struct Running(TaskTracker, CancellationToken);
 
 fn run(url: &Url, bus: &Bus, store: &Store) -> Running {
+    run_trusting(url, bus, store, Vec::new())
+}
+
+fn run_trusting(url: &Url, bus: &Bus, store: &Store, authorities: Vec<CertificateDer<'static>>) -> Running {
     let receiver = Receiver {
         name: "crm".into(),
         url: url.clone(),
         secret: Secret::new("0123456789abcdef"),
         kinds: vec!["call.*".parse().unwrap()],
     };
-    let settings = Settings { receivers: vec![receiver], allow_private: true };
+    let settings = Settings { receivers: vec![receiver], allow_private: true, authorities };
     let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
     start(settings, bus, store, &Metrics::default(), &tasks, &shutdown).unwrap();
     tasks.close();
@@ -181,6 +191,74 @@ async fn a_receiver_that_is_not_there_is_listed_with_the_reason_and_loses_nothin
     let mut arrived = vec![next(&mut arrivals).await.0, next(&mut arrivals).await.0];
     arrived.sort_unstable();
     assert_eq!(arrived, ids);
+    left(&store, 0).await;
+    running.stop().await;
+}
+
+/// The same receiver behind TLS, its certificate signed by an authority of the house.
+async fn private_receiver() -> (Url, CertificateDer<'static>, mpsc::UnboundedReceiver<Arrived>) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let authority = params.self_signed(&key).unwrap();
+    let issuer = rcgen::Issuer::new(params, key);
+    let own_key = rcgen::KeyPair::generate().unwrap();
+    let own = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    let own = own.signed_by(&own_key, &issuer).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![own.der().clone()], PrivateKeyDer::Pkcs8(own_key.serialize_der().into()))
+        .unwrap();
+    let (arrived, arrivals) = mpsc::unbounded_channel();
+    let app =
+        Router::new().route("/in", post(take)).with_state(Answers { prepared: Arc::default(), arrived });
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}/in", listener.local_addr().unwrap()).parse().unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (acceptor, app) = (acceptor.clone(), app.clone());
+            tokio::spawn(async move {
+                // Who does not trust it goes away here.
+                let Ok(stream) = acceptor.accept(stream).await else { return };
+                let served = hyper_util::service::TowerToHyperService::new(app);
+                let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), served).await;
+            });
+        }
+    });
+    (url, authority.der().clone(), arrivals)
+}
+
+#[tokio::test]
+async fn a_receiver_behind_tls_gets_what_is_signed_where_its_authority_is_trusted() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&dir.path().join("toritsugi.db")).await.unwrap();
+    let bus = bus();
+    let (url, authority, mut arrivals) = private_receiver().await;
+    // Nobody has said that this authority is to be trusted: nothing is posted.
+    let running = run(&url, &bus, &store);
+    follows(&bus).await;
+    let id = happens(&bus, EventKind::CallEnded, "株式会社さくら商事");
+    let refused = async {
+        loop {
+            let waiting = store.deliveries(Some(DeliveryState::Waiting)).await.unwrap();
+            if let Some(error) = waiting.first().and_then(|delivery| delivery.error.clone()) {
+                return (waiting[0].id, error);
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let (delivery, error) = tokio::time::timeout(PATIENCE, refused).await.expect("an attempt");
+    assert!(error.contains("cannot be reached"), "{error}");
+    running.stop().await;
+    assert!(arrivals.try_recv().is_err(), "the event went to somebody who is not trusted");
+
+    let running = run_trusting(&url, &bus, &store, vec![authority]);
+    // It may have been taken already.
+    let _ = store.send_again(delivery, Timestamp::now()).await;
+    assert_eq!(next(&mut arrivals).await.0, id);
     left(&store, 0).await;
     running.stop().await;
 }
