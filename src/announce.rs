@@ -14,7 +14,7 @@ use crate::bus::event::wire_time;
 use crate::bus::{Audience, Change, Draft, EventKind};
 use crate::call::view::{CallView, Outcome};
 use crate::call::{Notice, NoticeKind, RescindReason};
-use crate::ids::Extension;
+use crate::ids::{Extension, RecordId};
 use crate::message::Message;
 use crate::operator::StateView;
 use crate::pop::Unconfirmed;
@@ -144,6 +144,16 @@ pub fn message(kind: EventKind, message: &Message, taker: Option<&Extension>) ->
     Draft { kind, at, call, audience, data, change: Change::None }
 }
 
+/// The event that tells that somebody has left the service.
+#[must_use]
+pub fn operator_removed(user: RecordId, at: Timestamp) -> Draft {
+    let mut data = Map::new();
+    put(&mut data, "id", &user);
+    let (kind, change) = (EventKind::OperatorRemoved, Change::OperatorGone(user));
+    // Whose team she was in is no longer known; her record's id says nothing to the others.
+    Draft { kind, at, call: None, audience: Audience::Supervisors, data: Value::Object(data), change }
+}
+
 fn describe(kind: &NoticeKind, view: &CallView, data: &mut Map<String, Value>) -> (EventKind, Audience) {
     match kind {
         NoticeKind::Offered => {
@@ -152,6 +162,10 @@ fn describe(kind: &NoticeKind, view: &CallView, data: &mut Map<String, Value>) -
         }
         NoticeKind::Presented { operator } => {
             put_card(data, view);
+            // It rings at one while another has it (a consultation), or it went to this one at once (a take-over).
+            if let Some(owner) = &view.operator {
+                put(data, "had_by", owner);
+            }
             (EventKind::CallPresented, only(data, operator))
         }
         NoticeKind::Rescinded { operator, reason } => {

@@ -16,7 +16,7 @@ use super::id::EventId;
 use super::log::LoggedEvent;
 use super::state::Departure;
 use crate::call::view::CallView;
-use crate::ids::{CallId, Extension, PbxId};
+use crate::ids::{CallId, Extension, PbxId, RecordId};
 use crate::operator::{StateView, Viewer};
 
 pub use crate::wire::time as wire_time;
@@ -86,6 +86,8 @@ event_kinds! {
     CallEnded = "call.ended",
     /// An operator's state changed.
     OperatorState = "operator.state",
+    /// Somebody has left the service.
+    OperatorRemoved = "operator.removed",
     /// A supervisor began to listen, whisper or barge.
     SupervisionStarted = "supervision.started",
     /// The mode of a supervision changed.
@@ -139,6 +141,8 @@ pub enum Change {
     CallGone(CallId),
     /// An operator is now like this.
     Operator(Arc<StateView>),
+    /// Somebody has left the service and leaves the snapshot.
+    OperatorGone(RecordId),
     /// The link to the PBX is up or down, since when.
     Pbx {
         /// Whether it is up.

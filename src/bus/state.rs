@@ -102,6 +102,10 @@ impl State {
                 self.operators.insert(view.id, view);
                 None
             }
+            Change::OperatorGone(user) => {
+                self.operators.remove(&user);
+                None
+            }
             Change::Pbx { up, since } => {
                 self.pbx.insert(pbx.clone(), PbxStatus { id: pbx.clone(), up, since });
                 None

@@ -54,7 +54,7 @@ fn draft(audience: Audience, change: Change) -> Draft {
     let call = match &change {
         Change::Call(view) => Some(view.id),
         Change::CallGone(call) => Some(*call),
-        Change::None | Change::Operator(_) | Change::Pbx { .. } => None,
+        Change::None | Change::Operator(_) | Change::OperatorGone(_) | Change::Pbx { .. } => None,
     };
     Draft {
         kind: EventKind::CallUpdated,
@@ -129,7 +129,7 @@ fn learn(seen: &mut Seen, viewer: &Viewer, event: &Event, published: &BTreeMap<S
         Change::CallGone(call) => {
             seen.remove(call);
         }
-        Change::None | Change::Operator(_) | Change::Pbx { .. } => {}
+        Change::None | Change::Operator(_) | Change::OperatorGone(_) | Change::Pbx { .. } => {}
     }
 }
 

@@ -13,6 +13,7 @@
 //!
 //! Read next: `link.rs` (the PBX comes and goes), `orders.rs` (commands and orders).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -38,7 +39,7 @@ use crate::ami::frame::Frame;
 use crate::ami::session::ActionOutcome;
 use crate::announce::announce;
 use crate::bus::{Bus, Draft};
-use crate::call::view::CallView;
+use crate::call::view::{CallState, CallView};
 use crate::call::{Input, Model, Notice, NoticeKind, Output, Plan};
 use crate::command::Given;
 use crate::directory::card::Card;
@@ -366,6 +367,7 @@ impl Core {
                 Output::Identify { call, identity, trunk } => self.identify(call, &identity, &trunk),
             }
         }
+        drafts.extend(self.back_in_sight(&told));
         let moved = !drafts.is_empty();
         if moved {
             changed.sort_unstable();
@@ -380,6 +382,20 @@ impl Core {
         if moved && !self.supervision.is_empty() {
             self.supervise(supervision::Input::Moved);
         }
+    }
+
+    /// A call that rang at one team and rings nowhere now is every team's again: their supervisors, who were told
+    /// that it had gone, are told of it anew.
+    fn back_in_sight(&mut self, told: &[(CallId, NoticeKind)]) -> Vec<Draft> {
+        let stopped = |(call, kind): &(CallId, NoticeKind)| {
+            matches!(kind, NoticeKind::Rescinded { .. }).then_some(*call)
+        };
+        let calls: BTreeSet<CallId> = told.iter().filter_map(stopped).collect();
+        let views = calls.into_iter().filter_map(|call| self.model.call(call));
+        let unowned =
+            views.filter(|view| view.state == CallState::Offered && view.operators().next().is_none());
+        let at = self.clock.now();
+        unowned.map(|view| announce(&Notice { at, kind: NoticeKind::Updated, view })).collect()
     }
 
     fn draft(&self, notice: &Notice) -> Draft {

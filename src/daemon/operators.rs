@@ -156,6 +156,9 @@ impl Core {
                     }
                     self.parts.bus.publish(announce::operator(*view, at));
                 }
+                Output::Gone(user) => {
+                    self.parts.bus.publish(announce::operator_removed(user, self.clock.now()));
+                }
                 Output::Seated { user, seat } => {
                     let bus = self.parts.bus.clone();
                     self.parts.people.sit(user, seat, || bus.head());

@@ -85,7 +85,11 @@ static AREAS: &[(&str, &str)] = &[
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+    use std::fmt::Write as _;
+
     use super::*;
+    use crate::directory::numbers::{Number, NumberKind, NumberPlan};
 
     #[test]
     fn the_table_is_sorted_and_answers() {
@@ -96,5 +100,69 @@ mod tests {
             assert_eq!(name(code), Some(place));
         }
         assert_eq!(name("0999"), None);
+    }
+
+    /// Digits behind the zero of which an area code may need all to be told from others.
+    const BEGINNING_DIGITS_MAX: usize = 5;
+
+    /// How many digits the area code of a fixed line with this beginning has, its zero included.
+    fn area_digits(beginning: &str) -> Option<usize> {
+        let text = format!("0{beginning:1<9}");
+        let number = Number::read(&text, &NumberPlan::default())?;
+        let shown = number.display();
+        let digits = shown.find('-').filter(|_| number.kind() == NumberKind::Fixed)?;
+        (shown.len() == text.len() + 2).then_some(digits)
+    }
+
+    /// What most of those below `beginning` have; whoever has something else is written down.
+    fn exceptions(beginning: &str, found: &mut BTreeMap<String, usize>) -> Option<usize> {
+        if beginning.len() == BEGINNING_DIGITS_MAX {
+            return area_digits(beginning);
+        }
+        let first = if beginning.is_empty() { 1 } else { 0 };
+        let below: Vec<(String, Option<usize>)> = (first..10)
+            .map(|digit| format!("{beginning}{digit}"))
+            .map(|longer| (longer.clone(), exceptions(&longer, found)))
+            .collect();
+        let count = |digits: usize| below.iter().filter(|(_, other)| *other == Some(digits)).count();
+        let most = (2..=5).max_by_key(|digits| count(*digits)).filter(|digits| count(*digits) > 0)?;
+        for (longer, digits) in below {
+            found.extend(digits.filter(|digits| *digits != most).map(|digits| (longer, digits)));
+        }
+        Some(most)
+    }
+
+    /// The table of the page, which has no number library.
+    fn page_table() -> String {
+        let mut found = BTreeMap::new();
+        let most = exceptions("", &mut found).unwrap();
+        let mut text = format!(
+            "// Made from the number library by `UPDATE_AREAS=1 cargo test --lib areas`; see number.ts.\n\n\
+             /** How many digits an area code has, its zero included, where nothing below says otherwise. */\n\
+             export const AREA_CODE_DIGITS = {most};\n\n\
+             /** By another number of digits: how numbers begin that have it, without the zero. */\n\
+             export const AREA_CODES: Readonly<Record<number, string>> = {{\n"
+        );
+        for digits in 2..=5 {
+            let all: Vec<&str> =
+                found.iter().filter(|(_, other)| **other == digits).map(|(one, _)| one.as_str()).collect();
+            if !all.is_empty() {
+                writeln!(text, "  {digits}: '{}',", all.join(" ")).unwrap();
+            }
+        }
+        text + "};\n"
+    }
+
+    #[test]
+    fn the_page_knows_where_area_codes_end() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/desktop/src/text/areas.ts");
+        if std::env::var_os("UPDATE_AREAS").is_some() {
+            std::fs::write(path, page_table()).unwrap();
+        }
+        let checked_in = std::fs::read_to_string(path).unwrap();
+        assert!(
+            checked_in == page_table(),
+            "the number library changed: UPDATE_AREAS=1 cargo test --lib areas"
+        );
     }
 }

@@ -1,7 +1,9 @@
 //! Finished calls, and the times in which nobody followed the PBX.
 //!
 //! Invariant: somebody reads of a finished call what she would have seen of it while it lived: an operator her own,
-//! a supervisor those of her team and those that nobody took, administrators and systems all.
+//! a supervisor those of her team and those that nobody took, administrators and systems all. While a caller is in
+//! front of her she reads what came before between that caller and the account, whoever had it: the pop counts
+//! those calls, too.
 
 use std::sync::Arc;
 
@@ -12,7 +14,7 @@ use utoipa::ToSchema;
 
 use super::auth::Caller;
 use super::customers::of_account;
-use super::extract::{Asked, CallPath, Nothing};
+use super::extract::{Asked, CallPath, Nothing, number, record};
 use super::problem::{Kind, Problem, ProblemBody};
 use super::query::{GapQuery, HistoryQuery, page_limit};
 use super::routes::Gate;
@@ -67,14 +69,26 @@ pub(crate) async fn list(
         Before::parse(text)
             .ok_or_else(|| Kind::InvalidQuery.with("cursor must be the `next` of the page before"))
     });
-    let filter = HistoryFilter {
+    let customer = query.customer.as_deref().map(|text| {
+        record(text).ok_or_else(|| Kind::InvalidQuery.with("customer: must be the id of a customer"))
+    });
+    let mut filter = HistoryFilter {
         account: of_account(query.account.as_deref())?,
+        caller: query.caller.map(|text| number(&gate.app.directory, "caller", &text)).transpose()?,
+        customer: customer.transpose()?,
         operator: operator.map_err(|error| Kind::InvalidQuery.with(format!("operator: {error}")))?,
         outcome: query.outcome,
         from: query.from,
         to: query.to,
         sight: sight(&caller.viewer),
     };
+    if filter.caller.is_some() && filter.account.is_none() {
+        // The same caller is somebody else for another company.
+        return Err(Kind::InvalidQuery.with("caller: name the account, too"));
+    }
+    if is_of_a_caller_in_sight(&gate, &caller.viewer, &filter) {
+        filter.sight = None;
+    }
     let mut calls = gate.app.store.history(&filter, cursor.transpose()?, limit + 1).await?;
     let more = calls.len() > limit as usize;
     calls.truncate(limit as usize);
@@ -121,6 +135,23 @@ pub(crate) async fn gaps(
 fn dressed(directory: &Directory, call: FinishedCall) -> Finished {
     let account = call.account.and_then(|id| directory.account(id));
     Finished { account_name: account.map(|account| account.fields.name.clone()), call }
+}
+
+/// Whether a live call that `viewer` sees is from the caller, or of the customer, and for the account asked for.
+fn is_of_a_caller_in_sight(gate: &Gate, viewer: &Viewer, filter: &HistoryFilter) -> bool {
+    if filter.sight.is_none() || filter.caller.is_none() && filter.customer.is_none() {
+        return false;
+    }
+    let calls = gate.app.bus.snapshot(viewer).calls;
+    calls.iter().filter_map(|call| call.card.as_deref()).any(|card| {
+        let read = |text: &String| gate.app.directory.number(text);
+        let caller = card.caller.number.as_ref().and_then(read);
+        let is_caller = |key: &String| caller.as_ref().is_some_and(|caller| caller.key() == key);
+        card.account.id.is_some()
+            && card.account.id == filter.account
+            && filter.caller.as_ref().is_none_or(is_caller)
+            && filter.customer.is_none_or(|id| card.customers.iter().any(|customer| customer.id == id))
+    })
 }
 
 /// What of the history is in sight; everything when `None`.

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `/` | asked for at each load, so a new daemon brings its new page |
 //! | `/assets/…` | for ever: their names change with their content |
+//! | the worker (`sw.js`) | asked for each time |
 //! | others (the icon) | for an hour |
 //!
 //! Invariant: the page asks nobody but the daemon, runs no script but its own files, is in nobody's frame, and
@@ -16,14 +17,18 @@ use axum::routing::get;
 
 /// What browsers let the page do. Its framework makes elements of its own templates only, under that policy.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
-    base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
-    require-trusted-types-for 'script'; trusted-types svelte-trusted-html";
+    base-uri 'none'; form-action 'none'; frame-ancestors 'none'; worker-src 'self'; \
+    require-trusted-types-for 'script'; trusted-types svelte-trusted-html toritsugi-worker";
+/// The same for the worker that opens the page without a connection: it asks for the page's files and no more.
+const WORKER_POLICY: &str = "default-src 'none'; connect-src 'self'";
 const FOR_EVER: &str = "public, max-age=31536000, immutable";
 const FOR_AN_HOUR: &str = "public, max-age=3600";
 const ASK_FIRST: &str = "no-cache";
 
 /// The document at `/`.
 const DOCUMENT: &str = "index.html";
+/// The worker.
+const WORKER: &str = "sw.js";
 /// What stands there where the page was not built.
 const NOT_BUILT: &str = "<!doctype html><html lang=\"ja\"><meta charset=\"utf-8\"><title>Toritsugi</title>\
     <p lang=\"ja\">この toritsugi には画面が組み込まれていません。ソースの最上位で make page を実行し、ビルドし直してください。\
@@ -74,7 +79,7 @@ fn answer(file: &File, headers: &HeaderMap) -> Response {
         .into_iter()
         .find_map(|(coding, bytes)| Some((coding, bytes.filter(|_| takes(headers, coding))?)));
     let cached = match file.path {
-        DOCUMENT => ASK_FIRST,
+        DOCUMENT | WORKER => ASK_FIRST,
         path if path.starts_with("assets/") => FOR_EVER,
         _ => FOR_AN_HOUR,
     };
@@ -83,10 +88,15 @@ fn answer(file: &File, headers: &HeaderMap) -> Response {
         (header::CACHE_CONTROL, cached),
         (header::VARY, "accept-encoding"),
     ];
-    match chosen {
+    let mut response = match chosen {
         Some((coding, bytes)) => (about, [(header::CONTENT_ENCODING, coding)], bytes).into_response(),
         None => (about, file.plain).into_response(),
+    };
+    if file.path == WORKER {
+        let policy = HeaderValue::from_static(WORKER_POLICY);
+        response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
     }
+    response
 }
 
 /// Whether the client takes this coding.

@@ -147,6 +147,10 @@ pub(crate) struct AuditQuery {
 pub(crate) struct HistoryQuery {
     /// Of this account.
     pub(crate) account: Option<String>,
+    /// From this number, however it is written; together with `account`.
+    pub(crate) caller: Option<String>,
+    /// Of this customer.
+    pub(crate) customer: Option<String>,
     /// That this operator had.
     pub(crate) operator: Option<String>,
     /// That came out so.

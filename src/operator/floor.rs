@@ -89,6 +89,8 @@ pub enum Output {
         /// The state itself changed, not only who follows or whether her phone is there.
         record: bool,
     },
+    /// She has left the service.
+    Gone(RecordId),
     /// She sits there now, or at her own extension again.
     Seated {
         /// Who.
@@ -261,6 +263,7 @@ impl Floor {
         for user in gone {
             self.with(user, true, |operator| (true, operator.dismiss(now)));
             self.people.remove(&user);
+            self.outputs.push_back(Output::Gone(user));
         }
         for person in roster.everybody() {
             let works = matches!(person.role, Role::Operator | Role::Supervisor) || home(person.id).is_some();

@@ -73,6 +73,7 @@ struct World {
     members: std::collections::HashMap<Extension, Option<Member>>,
     over: Vec<(RecordId, Finished)>,
     told: Vec<StateView>,
+    gone: Vec<RecordId>,
 }
 
 impl World {
@@ -82,7 +83,8 @@ impl World {
         let home = |user| roster.person(user).and_then(|p| p.extension.clone());
         floor.people(at(0), &roster, home);
         floor.listed(at(0), |_| false);
-        let mut world = Self { floor, members: Default::default(), over: Vec::new(), told: Vec::new() };
+        let mut world =
+            Self { floor, members: Default::default(), over: Vec::new(), told: Vec::new(), gone: Vec::new() };
         world.drain();
         world
     }
@@ -95,6 +97,7 @@ impl World {
                     self.members.insert(extension, member);
                 }
                 Output::WrapUpOver { user, finished } => self.over.push((user, *finished)),
+                Output::Gone(user) => self.gone.push(user),
                 Output::Seated { .. } => {}
             }
         }
@@ -317,8 +320,13 @@ fn a_restart_amid_a_call_loses_neither_state_nor_work() {
         .iter()
         .map(|saved| serde_json::from_str(&serde_json::to_string(saved).unwrap()).unwrap())
         .collect();
-    let mut w =
-        World { floor: Floor::new(settings(false)), members: Default::default(), over: vec![], told: vec![] };
+    let mut w = World {
+        floor: Floor::new(settings(false)),
+        members: Default::default(),
+        over: vec![],
+        told: vec![],
+        gone: vec![],
+    };
     w.floor.restore(at(50), kept);
     let roster = roster();
     w.floor.people(at(50), &roster, |user| roster.person(user).and_then(|p| p.extension.clone()));
@@ -330,6 +338,19 @@ fn a_restart_amid_a_call_loses_neither_state_nor_work() {
     w.drain();
     assert_eq!((w.state(1), w.state(2)), (State::WrapUp, State::Talking));
     assert_eq!(w.view(1).wrap_up.unwrap().until, at(82));
+}
+
+#[test]
+fn who_leaves_the_service_is_told_logged_out_and_then_gone() {
+    let mut w = World::new(false);
+    w.set(1, 1, State::Ready).unwrap();
+    w.told.clear();
+    let rest =
+        Roster::new(roster().everybody().filter(|p| p.id != World::user(1)).map(|p| (**p).clone()), []);
+    w.floor.people(at(2), &rest, |user| rest.person(user).and_then(|p| p.extension.clone()));
+    w.drain();
+    let told: Vec<_> = w.told.iter().map(|view| (view.id, view.state)).collect();
+    assert_eq!((told, w.gone), (vec![(World::user(1), State::LoggedOut)], vec![World::user(1)]));
 }
 
 #[derive(Debug, Clone)]

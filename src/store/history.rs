@@ -149,6 +149,10 @@ pub struct Acquaintance {
 pub struct HistoryFilter {
     /// Of this account.
     pub account: Option<RecordId>,
+    /// From this number, as a key.
+    pub caller: Option<String>,
+    /// Of this customer.
+    pub customer: Option<RecordId>,
     /// That this operator had.
     pub operator: Option<Extension>,
     /// That came out so.

@@ -345,6 +345,8 @@ impl Transfers {
         }
         if let Some(live) = self.live.get_mut(&id) {
             live.view.outcome = live.view.outcome.or(Some(outcome));
+            // Nothing tells the end of it afterwards.
+            live.view.state = State::Over;
             live.view.returned_to = Some(ReturnedTo::Operator(live.view.operator.clone()));
         }
         self.tell(now, id, NoticeKind::Returned);
@@ -356,6 +358,7 @@ impl Transfers {
         let Some(live) = self.live.get_mut(&id) else { return };
         live.close_attempt(now, outcome);
         live.view.outcome = Some(outcome);
+        live.view.state = State::Over;
         self.tell(now, id, NoticeKind::Failed);
     }
 
@@ -408,6 +411,7 @@ impl Transfers {
                 live.view.inferred = true;
                 live.close_attempt(now, Outcome::Unknown);
                 live.view.returned_to = Some(ReturnedTo::Operator(extension));
+                live.view.state = State::Over;
                 self.tell(now, id, NoticeKind::Returned);
                 self.end(now, id);
             }

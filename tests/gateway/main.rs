@@ -9,6 +9,7 @@ mod desk;
 
 mod audit;
 mod auth;
+mod history;
 mod input;
 mod limits;
 mod messages;

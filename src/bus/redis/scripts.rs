@@ -128,7 +128,8 @@ pub(super) static BEGIN: LazyLock<Script> = LazyLock::new(|| {
 
 /// Appends events that are not there yet. KEYS lease, heads, calls, events, links, operators; ARGV fence, daemon, pbx,
 /// generation, longest stream, then for each event: position, id, after, audience, body, what it changes (`c`: the
-/// call of the field is now like the value, `g`: it is gone, `l`: the link is, `o`: the operator is, `n`: nothing), field, value. Gives 0
+/// call of the field is now like the value, `g`: it is gone, `l`: the link is, `o`: the operator is,
+/// `x`: the operator is gone, `n`: nothing), field, value. Gives 0
 /// when another leads, else 1.
 pub(super) static APPEND: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
@@ -147,7 +148,8 @@ pub(super) static APPEND: LazyLock<Script> = LazyLock::new(|| {
                 if ARGV[i + 5] == 'c' then redis.call('HSET', KEYS[3], ARGV[i + 6], ARGV[i + 7])
                 elseif ARGV[i + 5] == 'g' then redis.call('HDEL', KEYS[3], ARGV[i + 6])
                 elseif ARGV[i + 5] == 'l' then redis.call('HSET', KEYS[5], ARGV[3], ARGV[i + 7])
-                elseif ARGV[i + 5] == 'o' then redis.call('HSET', KEYS[6], ARGV[i + 6], ARGV[i + 7]) end
+                elseif ARGV[i + 5] == 'o' then redis.call('HSET', KEYS[6], ARGV[i + 6], ARGV[i + 7])
+                elseif ARGV[i + 5] == 'x' then redis.call('HDEL', KEYS[6], ARGV[i + 6]) end
             end
         end
         redis.call('HSET', KEYS[2], ARGV[3], ARGV[4] .. '-' .. string.format('%.0f', position))

@@ -14,7 +14,7 @@ use crate::bus::event::{Audience, Body, Change, EventKind};
 use crate::bus::id::{EventId, StreamToken};
 use crate::bus::memory::Arrival;
 use crate::bus::state::PbxStatus;
-use crate::ids::{CallId, PbxId};
+use crate::ids::{CallId, PbxId, RecordId};
 
 /// Positions of this PBX's events in this generation are in this stream. The same in every daemon.
 pub(super) fn stream_of(pbx: &PbxId, generation: u64) -> StreamToken {
@@ -40,6 +40,7 @@ pub(super) fn change_words(change: &Change, pbx: &PbxId) -> (&'static str, Strin
         Change::Call(view) => ("c", view.id.to_string(), json(&**view)),
         Change::CallGone(call) => ("g", call.to_string(), String::new()),
         Change::Operator(view) => ("o", view.id.to_string(), json(&**view)),
+        Change::OperatorGone(user) => ("x", user.to_string(), String::new()),
         Change::Pbx { up, since } => {
             ("l", String::new(), json(&PbxStatus { id: pbx.clone(), up: *up, since: *since }))
         }
@@ -100,6 +101,7 @@ impl Entry {
         let change = match take("k")?.as_str() {
             "c" => Change::Call(Arc::new(serde_json::from_str(&value).ok()?)),
             "g" => Change::CallGone(CallId::parse(&take("f")?).ok()?),
+            "x" => Change::OperatorGone(RecordId(take("f")?.parse().ok()?)),
             "o" => Change::Operator(Arc::new(serde_json::from_str(&value).ok()?)),
             "l" => {
                 let link: PbxStatus = serde_json::from_str(&value).ok()?;
@@ -190,6 +192,22 @@ mod tests {
         assert_eq!((read.id, read.pbx, read.audience, read.after), (id, pbx, draft.audience, None));
         assert_eq!((read.body.json.as_str(), read.body.at), (body.json.as_str(), draft.at));
         assert!(matches!(read.change, Change::Pbx { up: true, .. }));
+    }
+
+    #[test]
+    fn who_has_left_leaves_elsewhere_too() {
+        let (pbx, user) = (PbxId::parse("osaka-1").unwrap(), RecordId(uuid::Uuid::from_u128(7)));
+        let (k, f, v) = change_words(&Change::OperatorGone(user), &pbx);
+        let body = r#"{"kind":"operator.removed","at":"2026-01-05T00:00:00.000Z","data":{}}"#;
+        let id = EventId { stream: stream_of(&pbx, 7), position: 3 }.to_string();
+        let audience = json(&Audience::Supervisors);
+        let fields =
+            [("p", "osaka-1"), ("i", &id), ("w", &audience), ("b", body), ("k", k), ("f", &f), ("v", &v)];
+        let text = |text: &str| Value::BulkString(text.into());
+        let fields = fields.iter().flat_map(|(name, value)| [text(name), text(value)]).collect();
+        let entry = Entry::of(Value::Array(vec![text("1-0"), Value::Array(fields)])).unwrap();
+        let read = entry.read().unwrap();
+        assert!(matches!(read.change, Change::OperatorGone(gone) if gone == user));
     }
 
     #[test]

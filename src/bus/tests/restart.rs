@@ -50,7 +50,7 @@ fn apply(state: &mut Seen, change: &Change) {
     match change {
         Change::Call(view) => drop(state.insert(view.id, Arc::clone(view))),
         Change::CallGone(call) => drop(state.remove(call)),
-        Change::None | Change::Pbx { .. } | Change::Operator(_) => {}
+        Change::None | Change::Pbx { .. } | Change::Operator(_) | Change::OperatorGone(_) => {}
     }
 }
 

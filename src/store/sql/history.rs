@@ -105,6 +105,12 @@ impl Backend {
         if let Some(account) = filter.account {
             query.push(" AND account_id = ").push_bind(account);
         }
+        if let Some(caller) = &filter.caller {
+            query.push(" AND caller_key = ").push_bind(caller.clone());
+        }
+        if let Some(customer) = filter.customer {
+            query.push(" AND customer_id = ").push_bind(customer);
+        }
         if let Some(operator) = &filter.operator {
             query.push(HAD_BY).push_bind(operator.as_str().to_owned()).push("))");
         }
@@ -374,9 +380,15 @@ mod tests {
             to: Some(from_ms(8_000)),
             outcome: Some(Outcome::Answered),
             account: call(1).account,
-            sight: None,
+            ..HistoryFilter::default()
         };
         assert_eq!(read(filter).await, [5]);
+        let of = |caller: &str| HistoryFilter { caller: Some(caller.to_owned()), ..HistoryFilter::default() };
+        assert_eq!(read(of(call(1).caller.as_deref().unwrap())).await.len(), 9);
+        assert_eq!(read(of("+819000000000")).await, [0; 0]);
+        let stranger =
+            HistoryFilter { customer: Some(RecordId(uuid::Uuid::nil())), ..HistoryFilter::default() };
+        assert_eq!(read(stranger).await, [0; 0]);
     }
 
     #[tokio::test]
