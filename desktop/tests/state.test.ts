@@ -93,6 +93,48 @@ test('what she may do follows what happens', () => {
   assert.equal(state.past.length, 1);
 });
 
+test('a caller who came back and was answered anew may be passed on anew', () => {
+  const viewer = VIEWERS[0] as Viewer;
+  let state = after(start(viewer), event('call.presented', { operator: '1001', state: 'presented' }));
+  const transfer = { id: 't', call: 'c1', mode: 'blind', state: 'ringing', operator: '1001', targets: [], attempts: [] };
+  state = after(state, event('call.answered', { operator: '1001' }));
+  state = after(state, event('call.transfer.ringing', transfer));
+  state = after(state, event('call.transfer.returned', { ...transfer, state: 'returning' }));
+  state = after(state, event('call.answered', { operator: '1001' }));
+  const call = ownCall(state) as Call;
+  assert.deepEqual([...allowed(state, call)].sort(), ['hangup', 'help', 'hold', 'transfer']);
+});
+
+test('who does not see her pop is named until it no longer rings there', () => {
+  const viewer = VIEWERS[1] as Viewer;
+  const rings = after(start(viewer), event('call.presented', { operator: '1001', state: 'presented' }));
+  const unseen = after(rings, event('pop.unacknowledged', { operator: '1001', reason: 'no_desktop' }));
+  assert.equal([...unseen.unseen.values()][0]?.reason, 'no_desktop');
+  for (const over of [
+    event('call.answered', { operator: '1001' }),
+    event('call.rescinded', { operator: '1001', reason: 'no_answer' }),
+    event('call.ended', { outcome: 'abandoned', operators: [] }),
+  ]) {
+    assert.equal(after(unseen, over).unseen.size, 0, over.kind);
+  }
+  assert.equal(after(start(viewer), event('pop.unacknowledged', { operator: '1001' })).unseen.size, 0);
+});
+
+test('who has left the service is on no board', () => {
+  const state = after(start(VIEWERS[1] as Viewer), event('operator.removed', { id: '1002' }, ''));
+  assert.deepEqual([...state.operators.keys()], ['1001', '2001']);
+});
+
+test('who was relieved of a caller does not show her any more', () => {
+  let state = after(start(VIEWERS[0] as Viewer), event('call.presented', { operator: '1001' }));
+  state = after(state, event('call.answered', { operator: '1001' }));
+  state = after(state, event('call.presented', { operator: '2001', had_by: '2001', state: 'answered' }));
+  assert.equal(state.calls.size, 0);
+  const boss = after(start(VIEWERS[1] as Viewer), event('call.answered', { operator: '1001' }));
+  const taken = after(boss, event('call.presented', { operator: '2001', had_by: '2001', state: 'answered' }));
+  assert.equal(taken.calls.get('c1')?.operator, '2001');
+});
+
 test('who loses the pop keeps only the memory of it', () => {
   let state = after(start(VIEWERS[0] as Viewer), event('call.presented', { operator: '1001' }));
   state = after(state, event('call.rescinded', { operator: '1001', reason: 'answered_elsewhere', state: 'answered' }));

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
-use tokio::sync::{Mutex as AsyncMutex, oneshot};
+use tokio::sync::{Mutex as AsyncMutex, Notify, oneshot};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
@@ -24,6 +24,24 @@ use crate::lab::PATIENCE;
 const MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// What Chromium says when it is ready.
 const READY: &str = "DevTools listening on ";
+
+/// Looks at once and whenever the document, the focus or the marks of a measurement change; gives up after a second.
+const AWAITED: &str = "new Promise((resolve) => {
+    const look = () => { try { if (EXPRESSION) end(true); } catch { /* not yet */ } };
+    const changes = new MutationObserver(look);
+    const marks = new PerformanceObserver(look);
+    const end = (found) => {
+        changes.disconnect();
+        marks.disconnect();
+        removeEventListener('focusin', look);
+        resolve(found);
+    };
+    changes.observe(document, { subtree: true, childList: true, attributes: true, characterData: true });
+    marks.observe({ type: 'mark' });
+    addEventListener('focusin', look);
+    setTimeout(() => end(false), 1000);
+    look();
+})";
 
 type Sink = SplitSink<WebSocketStream<MaybeTlsStream<TcpStream>>, Message>;
 
@@ -41,6 +59,8 @@ struct Wire {
     waiting: Mutex<HashMap<u64, oneshot::Sender<Result<Value, String>>>>,
     /// What pages told unasked, by session.
     told: Mutex<HashMap<String, Vec<Value>>>,
+    /// Rings when more was told.
+    news: Notify,
 }
 
 impl Chromium {
@@ -88,6 +108,7 @@ impl Chromium {
             next: AtomicU64::new(1),
             waiting: Mutex::default(),
             told: Mutex::default(),
+            news: Notify::new(),
         });
         let reader = Arc::clone(&wire);
         tokio::spawn(async move {
@@ -107,11 +128,11 @@ impl Chromium {
         let context = browser("Target.createBrowserContext", json!({})).await;
         let context = context["browserContextId"].clone();
         let target =
-            json!({ "url": "about:blank", "browserContextId": context, "width": width, "height": height });
+            json!({ "url": "about:blank", "browserContextId": &context, "width": width, "height": height });
         let target = browser("Target.createTarget", target).await["targetId"].clone();
         let attached = browser("Target.attachToTarget", json!({ "targetId": target, "flatten": true })).await;
         let session = attached["sessionId"].as_str().unwrap().to_owned();
-        let tab = Tab { wire: Arc::clone(&self.wire), session };
+        let tab = Tab { wire: Arc::clone(&self.wire), session, target, context };
         for domain in ["Page", "Runtime", "Network", "Log"] {
             tab.call(&format!("{domain}.enable"), json!({})).await;
         }
@@ -141,10 +162,18 @@ impl Wire {
             }
         } else if let Some(session) = message["sessionId"].as_str() {
             self.told.lock().unwrap().entry(session.to_owned()).or_default().push(message);
+            self.news.notify_waiters();
         }
     }
 
     async fn call(&self, session: Option<&str>, method: &str, params: Value) -> Value {
+        let told = params.to_string();
+        let answer = self.ask(session, method, params).await;
+        answer.unwrap_or_else(|error| panic!("{method} {told}: {error}"))
+    }
+
+    /// The answer to a command; what it is when Chromium refuses.
+    async fn ask(&self, session: Option<&str>, method: &str, params: Value) -> Result<Value, String> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let mut message = json!({ "id": id, "method": method, "params": params });
         if let Some(session) = session {
@@ -154,8 +183,7 @@ impl Wire {
         self.waiting.lock().unwrap().insert(id, sender);
         self.sink.lock().await.send(Message::text(message.to_string())).await.unwrap();
         let answer = tokio::time::timeout(PATIENCE, answer).await;
-        let answer = answer.unwrap_or_else(|_| panic!("{method}: no answer")).expect("Chromium is there");
-        answer.unwrap_or_else(|error| panic!("{method} {params}: {error}"))
+        answer.unwrap_or_else(|_| panic!("{method}: no answer")).expect("Chromium is there")
     }
 }
 
@@ -163,6 +191,9 @@ impl Wire {
 pub(crate) struct Tab {
     wire: Arc<Wire>,
     session: String,
+    /// What the browser calls it, and the one whose cookies it has.
+    target: Value,
+    context: Value,
 }
 
 impl Tab {
@@ -179,15 +210,27 @@ impl Tab {
         answer["result"]["value"].clone()
     }
 
-    /// Waits until an expression is true.
+    /// Waits until an expression is true. The page itself looks, whenever something on it changes; what changes
+    /// without a trace (a value that is typed, a mark) is looked for each second.
     pub(crate) async fn until(&self, what: &str, expression: &str) {
         let deadline = tokio::time::Instant::now() + PATIENCE;
-        while self.eval(&format!("Boolean({expression})")).await != json!(true) {
+        let awaited = AWAITED.replace("EXPRESSION", expression);
+        // A page that is being left answers with an error; the next one is asked again.
+        while self.try_eval(&awaited).await.ok() != Some(json!(true)) {
             if tokio::time::Instant::now() >= deadline {
                 let shown = self.eval("document.body.innerText").await;
                 panic!("{what} did not come; shown is: {}", shown.as_str().unwrap_or_default());
             }
-            tokio::time::sleep(crate::ms(15)).await;
+            tokio::task::yield_now().await;
+        }
+    }
+
+    async fn try_eval(&self, expression: &str) -> Result<Value, String> {
+        let params = json!({ "expression": expression, "awaitPromise": true, "returnByValue": true });
+        let answer = self.wire.ask(Some(&self.session), "Runtime.evaluate", params).await?;
+        match answer.get("exceptionDetails") {
+            None => Ok(answer["result"]["value"].clone()),
+            Some(details) => Err(details.to_string()),
         }
     }
 
@@ -196,6 +239,40 @@ impl Tab {
         let told = self.wire.told.lock().unwrap();
         let all = told.get(&self.session).into_iter().flatten();
         all.filter(|event| event["method"] == method).map(|event| event["params"].clone()).collect()
+    }
+
+    /// Somebody opens another tab in front of this one.
+    pub(crate) async fn is_covered(&self) {
+        let other = json!({ "url": "about:blank", "browserContextId": &self.context });
+        let other = self.wire.call(None, "Target.createTarget", other).await;
+        self.wire.call(None, "Target.activateTarget", json!({ "targetId": other["targetId"] })).await;
+        self.until("that it is hidden", "document.hidden").await;
+    }
+
+    /// And comes back to it.
+    pub(crate) async fn is_uncovered(&self) {
+        self.wire.call(None, "Target.activateTarget", json!({ "targetId": &self.target })).await;
+        self.until("that it is seen", "!document.hidden").await;
+    }
+
+    /// The person has allowed this.
+    pub(crate) async fn permits(&self, origin: &str, what: &str) {
+        let permission =
+            json!({ "origin": origin, "browserContextId": &self.context, "permissions": [what] });
+        self.wire.call(None, "Browser.grantPermissions", permission).await;
+    }
+
+    /// The first that the page told of this kind; waits for it.
+    pub(crate) async fn is_told(&self, method: &str) -> Value {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let notified = self.wire.news.notified();
+            if let Some(first) = self.told(method).into_iter().next() {
+                return first;
+            }
+            let waited = tokio::time::timeout_at(deadline, notified).await;
+            assert!(waited.is_ok(), "{method} was not told");
+        }
     }
 
     pub(crate) async fn size(&self, width: u32, height: u32) {

@@ -1,6 +1,4 @@
-//! What a page shows stays true: several desks, a frozen tab, a daemon that goes and comes.
-use std::time::Duration;
-
+//! What a page shows stays true: several desks, a daemon that goes and comes (a tab that sleeps: `orders.rs`).
 use serde_json::json;
 
 use crate::KNOWN_CALLER;
@@ -10,8 +8,20 @@ use crate::lab::{CallSpec, Lab};
 use crate::person::Person;
 use crate::service::Service;
 
-/// How long a browser keeps a tab frozen.
-const FROZEN: Duration = Duration::from_secs(60);
+/// Waits until page and records are kept in the browser.
+const KEPT: &str = "(async () => {
+    while (!navigator.serviceWorker.controller || !(await caches.match('/'))) {
+        await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+})()";
+/// Whether nothing of what the page had loaded is left in the browser.
+const FORGOTTEN: &str = "new Promise((resolve) => {
+    const opening = indexedDB.open('toritsugi', 1);
+    opening.onsuccess = () => {
+        const asked = opening.result.transaction('kept').objectStore('kept').getAll();
+        asked.onsuccess = () => resolve(asked.result.length === 0);
+    };
+})";
 
 #[tokio::test]
 async fn of_two_desks_the_loser_s_pop_goes_away() {
@@ -48,39 +58,6 @@ async fn of_two_desks_the_loser_s_pop_goes_away() {
 }
 
 #[tokio::test]
-async fn a_frozen_tab_is_right_as_soon_as_it_wakes() {
-    let lab = Lab::start().await;
-    let mut service = Service::start(&lab).await;
-    let browser = Chromium::start().await;
-    let person = Person::signs_in(&browser, &service, "1001").await;
-    let gone = lab.place_call(CallSpec::new(KNOWN_CALLER, SAKURA)).await;
-    person.pop_is("ringing").await;
-    person.tab.call("Page.setWebLifecycleState", json!({ "state": "frozen" })).await;
-    gone.hang_up().await;
-    let mut events = service.follow("admin", None).await;
-    tokio::time::sleep(FROZEN / 2).await;
-    let call = lab.place_call(CallSpec::new("0312345678", SAKURA)).await;
-    crate::service::wait_for(&mut events, "call.presented").await;
-    tokio::time::sleep(FROZEN / 2).await;
-    person.tab.call("Page.setWebLifecycleState", json!({ "state": "active" })).await;
-    person
-        .tab
-        .until("the present", "document.querySelector('.number bdi')?.innerText === '03-1234-5678'")
-        .await;
-    person.is_connected().await;
-    assert_eq!(person.tab.eval("document.querySelectorAll('.pop').length").await, json!(1));
-    assert_eq!(
-        person.tab.eval("document.querySelectorAll('.others li').length").await,
-        json!(0),
-        "nothing is left ringing"
-    );
-    call.hang_up().await;
-    person.has_no_pop().await;
-    browser.close().await;
-    service.stop().await;
-}
-
-#[tokio::test]
 async fn a_daemon_that_was_restarted_finds_its_desks_again() {
     let lab = Lab::start().await;
     let mut service = Service::start(&lab).await;
@@ -88,6 +65,7 @@ async fn a_daemon_that_was_restarted_finds_its_desks_again() {
     let person = Person::signs_in(&browser, &service, "1001").await;
     person.tab.key("2").await;
     person.tab.until("the accounts", "document.querySelectorAll('.list li').length === 3").await;
+    person.tab.eval(KEPT).await;
     let call = lab.place_call(CallSpec::new(KNOWN_CALLER, SAKURA)).await;
     person.pop_is("ringing").await;
     service.stop().await;
@@ -105,6 +83,18 @@ async fn a_daemon_that_was_restarted_finds_its_desks_again() {
     person.presses(".list button").await;
     assert!(person.reads(".accounts .one").await.contains("さくら商事でございます"));
     assert!(person.reads(".accounts .one ol").await.contains("佐々木健"));
+    // After a reload, too, though nobody is there to load it from.
+    person.loads().await;
+    person
+        .tab
+        .until("that it is not connected", "document.querySelector('.link:not([data-phase=live])')")
+        .await;
+    person.tab.key("2").await;
+    person.tab.until("the accounts", "document.querySelectorAll('.list li').length === 3").await;
+    person.presses(".list button").await;
+    assert!(person.reads(".accounts .one").await.contains("さくら商事でございます"));
+    assert!(person.reads(".accounts .one ol").await.contains("佐々木健"));
+    person.looks("offline-reloaded").await;
     call.hang_up().await;
     service.again().await;
     person.is_connected().await;
@@ -117,6 +107,12 @@ async fn a_daemon_that_was_restarted_finds_its_desks_again() {
     person.pop_is("ringing").await;
     assert_eq!(person.tab.eval("document.querySelectorAll('.pop').length").await, json!(1));
     next.hang_up().await;
+    person.has_no_pop().await;
+    // What was kept goes with her.
+    person.presses("header .right .small").await;
+    person.tab.until("the sign-in", "document.querySelector('form input[name=login]')").await;
+    assert_eq!(person.tab.eval(FORGOTTEN).await, json!(true));
+    person.all_is_well().await;
     browser.close().await;
     service.stop().await;
 }

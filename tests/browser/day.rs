@@ -54,6 +54,8 @@ async fn a_day_at_the_desk() {
     let order = "[...document.querySelectorAll('#contacts .order')].map((one) => one.textContent.trim())";
     assert_eq!(person.tab.eval(order).await, json!(["1", "2", "–"]));
     person.looks("talking").await;
+    a_message_is_taken(&person, "来週の納期を確認してほしい", "message").await;
+    assert!(person.reads(".earlier").await.contains("来週の納期を確認してほしい"));
 
     lab.phone("1001").holds().await;
     person.pop_is("held").await;
@@ -74,6 +76,7 @@ async fn a_day_at_the_desk() {
     person.tab.until("the after-call work", "document.querySelector('#wrap-up')").await;
     person.looks("wrap-up").await;
     assert!(person.reads("#wrap-up h1").await.contains("さくら商事"));
+    a_message_is_taken(&person, "折り返しは不要とのこと", "wrap-up-message").await;
     person.tab.key("w").await;
     person.presses("#wrap-up input[value=transferred]").await;
     person.presses("#wrap-up .main").await;
@@ -86,6 +89,22 @@ async fn a_day_at_the_desk() {
     person.all_is_well().await;
     browser.close().await;
     service.stop().await;
+}
+
+/// By keyboard: a message of the call for the second contact.
+async fn a_message_is_taken(person: &Person, text: &str, name: &str) {
+    person.tab.key("m").await;
+    person.tab.until("the form", "document.activeElement?.closest('form.message')").await;
+    let choose = "{ const one = document.querySelector('form.message select'); one.selectedIndex = 2; \
+                  one.dispatchEvent(new Event('change', { bubbles: true })); 0 }";
+    person.tab.eval(choose).await;
+    person.looks(name).await;
+    // The settings took the focus while it was looked at.
+    person.tab.eval("document.querySelector('form.message textarea').focus()").await;
+    person.tab.types(text).await;
+    person.presses("form.message .main").await;
+    person.tab.until("that it is saved", "!document.querySelector('form.message')").await;
+    assert!(person.reads(".notices").await.contains("伝言を保存しました"));
 }
 
 /// The next call: nobody knows the caller, and her record is made with the number filled in.
@@ -117,7 +136,8 @@ async fn a_stranger_is_recorded(lab: &Lab, person: &Person) {
 
 async fn the_other_views(person: &Person) {
     // Whatever is left of the after-call work belongs to the desk's own view.
-    for (key, name, there) in [("2", "accounts", ".accounts"), ("3", "past", "table")] {
+    let views = [("2", "accounts", ".accounts"), ("3", "past", "table"), ("4", "messages", "[data-message]")];
+    for (key, name, there) in views {
         person.tab.key(key).await;
         person.tab.until(name, &format!("document.querySelector({there:?})")).await;
         if name == "accounts" {
@@ -127,6 +147,13 @@ async fn the_other_views(person: &Person) {
         }
         person.looks(name).await;
     }
+    // The account has had one of the messages; the other is still open.
+    assert!(person.reads("[data-message]").await.contains("井上美咲様宛"), "{}", person.reads("main").await);
+    person.tab.until("both", "document.querySelectorAll('[data-message]').length === 2").await;
+    person.presses("[data-message] .do button").await;
+    person.tab.until("one", "document.querySelectorAll('[data-message]').length === 1").await;
+    person.presses(".check input").await;
+    person.tab.until("all", "document.querySelectorAll('[data-state=acknowledged]').length === 1").await;
     person.tab.key("?").await;
     person.tab.until("the keys", "document.querySelector('dialog[open]')").await;
     person.looks("keys").await;
@@ -137,7 +164,7 @@ async fn the_other_views(person: &Person) {
 #[tokio::test]
 async fn a_supervisor_sees_and_helps_her_team() {
     let lab = Lab::start().await;
-    let mut service = Service::start(&lab).await;
+    let mut service = Service::start_with(&lab, &[("POP__REPORT_SECONDS", "1")]).await;
     let browser = Chromium::start().await;
     everybody_rings(&lab).await;
     lab.phone("2001").answers_after(ms(100)).await;
@@ -150,10 +177,15 @@ async fn a_supervisor_sees_and_helps_her_team() {
 
     let call = lab.place_call(CallSpec::new(KNOWN_CALLER, SAKURA)).await;
     boss.tab.until("the waiting call", "document.querySelectorAll('.waiting li .name').length === 1").await;
+    // One of those at whom it rings has no desktop.
+    let unseen =
+        "document.querySelector('.unseen')?.innerText.includes('鈴木さんの画面に着信が出ていません')";
+    boss.tab.until("who does not see it", unseen).await;
     boss.looks("board-waiting").await;
     lab.phone("1001").answers().await;
     operator.pop_is("talking").await;
     boss.tab.until("the call", &format!("{row}.innerText.includes('さくら商事')")).await;
+    boss.tab.until("that nobody misses it", "!document.querySelector('.unseen')").await;
     operator.tab.key("s").await;
     boss.tab.until("the help request", "document.querySelector('.help .one')").await;
     assert!(boss.reads(".help").await.contains("佐藤"));
@@ -169,8 +201,23 @@ async fn a_supervisor_sees_and_helps_her_team() {
     boss.looks("board-whisper").await;
     boss.presses("section.own .danger").await;
     boss.tab.until("the end of it", "!document.querySelector('section.own')").await;
-    call.hang_up().await;
+
+    // From the board: she listens, whispers, is heard by both, and takes the caller over.
+    for (n, mode) in ["モニター", "ささやき", "割込み"].into_iter().enumerate() {
+        boss.presses(&format!("[data-operator=\"1001\"] .modes button:nth-child({})", n + 1)).await;
+        let live = format!(
+            "document.querySelector('section.own [aria-pressed=true]')?.innerText === {mode:?} && \
+             document.querySelector('section.own .tag').innerText === '接続中'"
+        );
+        boss.tab.until(mode, &live).await;
+    }
+    boss.presses("[data-operator=\"1001\"] .modes button:nth-child(4)").await;
+    boss.pop_is("talking").await;
     operator.has_no_pop().await;
+    boss.presses("[data-order=hangup]").await;
+    boss.has_no_pop().await;
+    call.ended().await;
+    boss.tab.key("2").await;
 
     // She sets the operator's state, and the operator sees by whom.
     operator.tab.until("after-call work", "document.querySelector('#wrap-up')").await;

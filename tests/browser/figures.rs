@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use toritsugi::bus::{Audience, Change, Draft, EventKind};
 use toritsugi::call::view::{CallState, CallView, Direction};
 use toritsugi::ids::Extension;
@@ -188,20 +188,17 @@ async fn a_board_of_500_calls() {
 
 async fn board_is_smooth(rig: &Rig, person: &Person) {
     let waiting = BOARD_CALLS - BOARD_OPERATORS;
-    person
-        .tab
-        .until(
-            "every waiting call",
-            &format!("document.querySelectorAll('.waiting li .name').length === {waiting}"),
-        )
-        .await;
-    person
-        .tab
-        .until(
-            "every operator",
-            &format!("document.querySelectorAll('[data-operator^=\"3\"]').length === {BOARD_OPERATORS}"),
-        )
-        .await;
+    let counts =
+        |id: &str, count: u32| format!("document.querySelector('#{id} span').innerText === '{count}'");
+    person.tab.until("every waiting call", &counts("waiting", waiting)).await;
+    // The rig's own operator is of her team, too.
+    person.tab.until("every operator", &counts("team", BOARD_OPERATORS + 1)).await;
+    // The last of them is there for whoever scrolls to her.
+    let last = format!("document.querySelector('[data-operator=\"{}\"]')", 3000 + BOARD_OPERATORS - 1);
+    assert_eq!(person.tab.eval(&last).await, Value::Null);
+    person.tab.eval("document.querySelector('.team .rows').scrollTo(0, 1e6)").await;
+    person.tab.until("the last operator", &last).await;
+    person.tab.eval("document.querySelector('.team .rows').scrollTo(0, 0)").await;
     let watch = "globalThis.frames = []; globalThis.long = []; let last = performance.now(); \
                  const look = (now) => { frames.push(now - last); last = now; requestAnimationFrame(look); }; requestAnimationFrame(look); \
                  new PerformanceObserver((list) => long.push(...list.getEntries().map((one) => one.duration))) \

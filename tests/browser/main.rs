@@ -22,6 +22,7 @@ mod connection;
 mod day;
 mod figures;
 mod hostile;
+mod orders;
 mod person;
 
 use std::time::Duration;

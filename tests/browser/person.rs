@@ -16,13 +16,18 @@ pub(crate) const WIDE: (u32, u32) = (1920, 1080);
 /// A desk with somebody at it.
 pub(crate) struct Person {
     pub(crate) tab: Tab,
-    origin: String,
+    pub(crate) origin: String,
 }
 
 impl Person {
     /// Opens the page and signs in, as a person does.
     pub(crate) async fn signs_in(browser: &Chromium, service: &Service, who: &str) -> Self {
         give_password(service, who).await;
+        Self::signs_in_too(browser, service, who).await
+    }
+
+    /// Signs in at one more desktop as somebody who has [`PASSWORD`] already.
+    pub(crate) async fn signs_in_too(browser: &Chromium, service: &Service, who: &str) -> Self {
         let person = Self::comes(browser, &format!("http://{}", service.address)).await;
         person.enters(who, PASSWORD).await;
         person.is_connected().await;
@@ -68,6 +73,32 @@ impl Person {
         self.tab.until("the menu", "document.querySelector('.menu button')").await;
         self.tab.eval(&format!("document.querySelectorAll('.menu button')[{n}].focus()")).await;
         self.tab.key("Enter").await;
+    }
+
+    /// Chooses the entry of her state's menu that says this.
+    pub(crate) async fn chooses(&self, words: &str) {
+        self.presses("#own-state").await;
+        self.chooses_from_menu(words).await;
+    }
+
+    /// Chooses the entry of the open menu that says this.
+    pub(crate) async fn chooses_from_menu(&self, words: &str) {
+        let entry = format!(
+            "[...document.querySelectorAll('.menu button')].find((one) => one.innerText.includes({words:?}))"
+        );
+        self.tab.until(&format!("{words} in the menu"), &entry).await;
+        self.tab.eval(&format!("{entry}.click()")).await;
+    }
+
+    /// Begins work at this phone.
+    pub(crate) async fn sits_at(&self, extension: &str) {
+        self.presses("#own-state").await;
+        let seat = format!("document.querySelector('.menu option[value=\"{extension}\"]')");
+        self.tab.until("the phone in the menu", &seat).await;
+        let choose = "{ const one = document.querySelector('.menu select'); one.value = EXTENSION; \
+                      one.dispatchEvent(new Event('change', { bubbles: true })); 0 }";
+        self.tab.eval(&choose.replace("EXTENSION", &format!("{extension:?}"))).await;
+        self.chooses_from_menu("業務を始める").await;
     }
 
     pub(crate) async fn shows_state(&self, state: &str) {

@@ -50,7 +50,10 @@ async function request<T>(method: string, path: string, body?: unknown): Promise
   } catch {
     throw new ApiError(0, 'unreachable', '');
   }
-  const text = await response.text().catch(() => '');
+  // An answer that breaks off (a tab that was frozen meanwhile) is none.
+  const text = await response.text().catch(() => {
+    throw new ApiError(0, 'unreachable', '');
+  });
   const json = parsed(text);
   if (!response.ok) {
     const problem = (json ?? {}) as Partial<Problem> & Record<string, unknown>;

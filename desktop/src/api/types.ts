@@ -31,6 +31,8 @@ export interface SnapshotData {
 /** What `call.offered`, `call.presented` and `call.updated` tell. */
 export interface CardData extends Partial<Card> {
   operator?: string | null;
+  /** Who has the call while it rings at `operator`. */
+  had_by?: string;
   presented_to?: string[];
   offered_at?: string;
   answered_at?: string;

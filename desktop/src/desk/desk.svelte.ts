@@ -11,6 +11,7 @@ import type {
   Contact,
   Customer,
   CustomerView,
+  Message,
   OperatorOptions,
   SessionView,
   StreamEvent,
@@ -18,10 +19,14 @@ import type {
   Transfer,
 } from '../api/types.ts';
 import { t, word, type Key } from '../i18n/index.svelte.ts';
-import { openTransfer, ownCall, ownPops } from './choose.ts';
+import { ownCall, ownPops } from './choose.ts';
+import { forgetKept, readKept, writeKept } from './kept.ts';
+import { prefs } from './prefs.svelte.ts';
+import { keepShell } from './shell.ts';
 import {
   after,
   emptyDesk,
+  withMessage,
   withOperators,
   withoutHelp,
   withSupervisions,
@@ -34,12 +39,17 @@ import {
 /** Records kept for reading while there is no connection. */
 const ACCOUNTS_KEPT_MAX = 2_000;
 const CONTACTS_KEPT_MAX = 4_000;
-const PAGE_RECORDS = 100;
+const PAGE_RECORDS = 500;
+/** Records are loaded anew after this time. */
+const RECORDS_FRESH_MS = 30 * 60_000;
+const LOOK_AGAIN_MS = 2_000;
 const NOTICE_MS = 8_000;
 const NOTICES_MAX = 4;
 /** Where a contact stands who is not on call. */
 const LAST = Number.MAX_SAFE_INTEGER;
 const DESKTOP_NAME = 'web';
+/** Events that come at once are applied at once; more of them within this time together. */
+const APPLY_EVERY_MS = 40;
 
 export interface Notice {
   id: number;
@@ -75,8 +85,13 @@ class Desk {
   private skew = 0;
   private loads = 0;
   private meanwhile: StreamEvent[] = [];
+  private inbox: StreamEvent[] = [];
+  private appliedAt = 0;
+  private applying: ReturnType<typeof setTimeout> | undefined;
   private noticed = 0;
   private lastPop: Call | undefined;
+  /** Whether what is shown was kept from an earlier load, and nobody has confirmed it yet. */
+  private fromKept = false;
 
   own = $derived(ownCall(this.state));
   pops = $derived(ownPops(this.state));
@@ -90,13 +105,31 @@ class Desk {
     try {
       this.begin(await get<SessionView>('/v1/session'));
     } catch (error) {
-      if (error instanceof ApiError && error.status === 401) this.session = undefined;
-      else setTimeout(() => void this.look(), 2_000);
+      if (error instanceof ApiError && error.status === 401) {
+        this.session = undefined;
+        void forgetKept();
+      } else if (!(await this.beginFromKept())) {
+        setTimeout(() => void this.look(), LOOK_AGAIN_MS);
+      }
     }
     this.known = true;
   }
 
+  /** Without a connection: shows what was kept of this person, and goes on trying. */
+  private async beginFromKept(): Promise<boolean> {
+    const kept = await readKept().catch(() => undefined);
+    if (!kept) return false;
+    this.begin(kept.session);
+    this.fromKept = true;
+    this.accounts = new Map(kept.accounts.map((one) => [one.id, one]));
+    this.contacts = grouped(kept.contacts);
+    this.options = kept.options;
+    this.recordsAt = kept.at;
+    return true;
+  }
+
   async signIn(login: string, password: string): Promise<void> {
+    await forgetKept();
     this.begin(await post<SessionView>('/v1/session', { login, password }));
   }
 
@@ -115,7 +148,7 @@ class Desk {
     this.link = { phase: 'connecting', since: Date.now() };
     this.stream = new EventStream({
       link: (link) => this.linked(link),
-      events: (events) => this.take(events),
+      events: (events) => this.receive(events),
       signedOut: () => this.end('expired'),
     });
   }
@@ -123,8 +156,14 @@ class Desk {
   private end(why: 'expired' | 'ended'): void {
     this.stream?.stop();
     this.stream = undefined;
+    clearTimeout(this.applying);
+    this.applying = undefined;
+    this.inbox = [];
     this.session = undefined;
     this.farewell = why;
+    this.recordsAt = 0;
+    this.fromKept = false;
+    void forgetKept();
     // What one person saw is not there for the next.
     this.state = emptyDesk({ id: '', role: 'operator', extension: undefined });
     this.accounts = new Map();
@@ -138,10 +177,31 @@ class Desk {
 
   private linked(link: Link): void {
     this.link = link;
-    if (link.phase === 'live' && !this.recordsAt) void this.keepRecords();
+    if (link.phase !== 'live') return;
+    if (this.fromKept) {
+      get<SessionView>('/v1/session').then(
+        (session) => (this.session = session),
+        () => undefined,
+      );
+    }
+    if (this.fromKept || this.now - this.recordsAt > RECORDS_FRESH_MS) void this.keepRecords();
   }
 
-  private take(events: StreamEvent[]): void {
+  /** A pop is on the screen as soon as it comes; on a busy floor the screen changes a few times a second, not fifty. */
+  private receive(events: StreamEvent[]): void {
+    this.inbox.push(...events);
+    if (this.applying !== undefined) return;
+    const wait = this.appliedAt + APPLY_EVERY_MS - performance.now();
+    if (wait <= 0) this.take();
+    else this.applying = setTimeout(() => this.take(), wait);
+  }
+
+  private take(): void {
+    clearTimeout(this.applying);
+    this.applying = undefined;
+    this.appliedAt = performance.now();
+    const events = this.inbox;
+    this.inbox = [];
     let { state } = this;
     for (const event of events) {
       if (event.kind.startsWith('stream.')) this.skew = Date.parse(event.at) - Date.now();
@@ -202,6 +262,7 @@ class Desk {
 
   tick(): void {
     this.now = Date.now() + this.skew;
+    if (this.live && this.recordsAt && this.now - this.recordsAt > RECORDS_FRESH_MS) void this.keepRecords();
   }
 
   /** An instant of the daemon's time, in milliseconds of it. */
@@ -212,12 +273,18 @@ class Desk {
   // ---- Records for reading -------------------------------------------------------------------------------------
 
   private async keepRecords(): Promise<void> {
+    const { session } = this;
     this.recordsAt = this.now;
+    this.fromKept = false;
     try {
       const accounts = await all<Account>('/v1/accounts', ACCOUNTS_KEPT_MAX);
       this.accounts = new Map(accounts.map((one) => [one.id, one]));
       const contacts = await all<Contact>('/v1/contacts', CONTACTS_KEPT_MAX);
       this.contacts = grouped(contacts);
+      if (session && prefs.keep && this.session?.session === session.session) {
+        await writeKept({ session, accounts, contacts, options: this.options, at: Date.now() });
+        await keepShell();
+      }
     } catch {
       // They are asked for again with the next connection.
       this.recordsAt = 0;
@@ -268,13 +335,8 @@ class Desk {
   }
 
   transfer(call: Call, to: string, mode: 'blind' | 'consult'): Promise<boolean> {
-    return this.order(async () => {
-      const transfer = await post<Transfer>(`/v1/calls/${call.id}/transfers`, { mode, to });
-      // An event may have told more already.
-      if (!this.state.transfers.has(call.id) || openTransfer(this.state, call)?.id !== transfer.id) {
-        if (!this.state.transfers.get(call.id)?.ended_at) this.state = withTransfer(this.state, transfer);
-      }
-    }, true);
+    // The events tell what becomes of it; the answer may come after all of them.
+    return this.order(() => post(`/v1/calls/${call.id}/transfers`, { mode, to }), true);
   }
 
   settleTransfer(call: Call, verb: 'complete' | 'cancel'): Promise<boolean> {
@@ -323,6 +385,11 @@ class Desk {
 
   stopSupervision(id: string): Promise<boolean> {
     return this.order(() => remove(`/v1/supervisions/${id}`), true);
+  }
+
+  /** A message that this page has made or changed. */
+  toldOf(message: Message): void {
+    this.state = withMessage(this.state, message);
   }
 
   dismissHelp(key: string): void {

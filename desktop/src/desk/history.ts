@@ -3,18 +3,13 @@
 import type { Finished } from '../api/types.ts';
 import type { PastCall } from './state.ts';
 
-/** A kept number is a key (E.164); a Japanese one is shown as it is dialled. */
-function asDialled(key: string): string {
-  return key.replace(/^\+81/, '0');
-}
-
 export function asPast(call: Finished): PastCall {
   const past: PastCall = {
     id: call.id,
     card: {
       caller: {
         presentation: call.presentation,
-        ...(call.caller ? { number: asDialled(call.caller) } : {}),
+        ...(call.caller ? { number: call.caller } : {}),
       },
       account: { name: call.account_name ?? '', kana: '', answer_phrase: '', notes: '', matched_by: call.matched_by },
       customers: [],

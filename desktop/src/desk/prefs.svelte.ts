@@ -11,18 +11,20 @@ interface Prefs {
   keys: boolean;
   sound: boolean;
   notifications: boolean;
+  /** Accounts and contacts stay readable after a reload without a connection. */
+  keep: boolean;
 }
 
 const KEY = 'toritsugi.prefs';
 
 function read(): Prefs {
   const language: Language = navigator.language.toLowerCase().startsWith('ja') ? 'ja' : 'en';
-  const prefs: Prefs = { language, theme: 'system', keys: true, sound: true, notifications: false };
+  const prefs: Prefs = { language, theme: 'system', keys: true, sound: true, notifications: false, keep: true };
   try {
     const kept = JSON.parse(localStorage.getItem(KEY) ?? '{}') as Partial<Prefs>;
     if (kept.language === 'ja' || kept.language === 'en') prefs.language = kept.language;
     if (kept.theme === 'light' || kept.theme === 'dark') prefs.theme = kept.theme;
-    for (const key of ['keys', 'sound', 'notifications'] as const) {
+    for (const key of ['keys', 'sound', 'notifications', 'keep'] as const) {
       if (typeof kept[key] === 'boolean') prefs[key] = kept[key];
     }
   } catch {

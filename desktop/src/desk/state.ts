@@ -9,7 +9,8 @@
 // | stream.snapshot | calls and links are these and no others; what is about calls that are gone goes |
 // | call.offered, .presented, .rescinded, .answered, .held, .resumed, .updated, .ended | that call |
 // | call.transfer.* | that call's transfer |
-// | operator.state, supervision.*, help.requested, pbx.* | what they name |
+// | message.* | that message |
+// | operator.state, operator.removed, supervision.*, help.requested, pop.unacknowledged, pbx.* | what they name |
 //
 // A call that no longer concerns this person is forgotten at once, whatever else happens to it.
 
@@ -19,6 +20,7 @@ import type {
   CardData,
   EndedData,
   OperatorState,
+  Message,
   Outcome,
   Role,
   PbxStatus,
@@ -31,6 +33,8 @@ import type {
 
 /** Calls that are over and still shown in the list of what was done. */
 const PAST_CALLS_MAX = 100;
+/** Messages that events told of, the latest of which are kept. */
+const MESSAGES_MAX = 200;
 
 export interface Viewer {
   id: string;
@@ -76,6 +80,15 @@ export interface Help {
   card: Card | undefined;
 }
 
+/** A pop of which nobody said that it was on a screen. */
+export interface Unseen {
+  call: string;
+  operator: string;
+  at: string;
+  /** `no_desktop` or `not_confirmed`. */
+  reason: string;
+}
+
 export interface DeskState {
   viewer: Viewer;
   calls: ReadonlyMap<string, Call>;
@@ -84,6 +97,9 @@ export interface DeskState {
   /** By record. */
   operators: ReadonlyMap<string, Operator>;
   help: ReadonlyMap<string, Help>;
+  unseen: ReadonlyMap<string, Unseen>;
+  /** Those that events told of, as they are now. */
+  messages: ReadonlyMap<string, Message>;
   pbx: ReadonlyMap<string, PbxStatus>;
   /** Newest first. */
   past: readonly PastCall[];
@@ -97,6 +113,8 @@ export function emptyDesk(viewer: Viewer): DeskState {
     supervisions: new Map(),
     operators: new Map(),
     help: new Map(),
+    unseen: new Map(),
+    messages: new Map(),
     pbx: new Map(),
     past: [],
   };
@@ -111,6 +129,9 @@ export function after(state: DeskState, event: StreamEvent): DeskState {
   if (kind.startsWith('supervision.')) return afterSupervision(state, kind, event.data as unknown as SupervisionData);
   if (kind.startsWith('pbx.')) return afterPbx(state, event);
   if (kind === 'help.requested') return afterHelp(state, event);
+  if (kind.startsWith('message.')) return withMessage(state, event.data as unknown as Message);
+  if (kind === 'pop.unacknowledged') return afterUnseen(state, event);
+  if (kind === 'operator.removed') return withoutOperator(state, (event.data as { id?: string }).id ?? '');
   if (kind === 'operator.state') return withOperator(state, event.data as unknown as OperatorState);
   return state;
 }
@@ -133,6 +154,10 @@ function withOperator(state: DeskState, told: OperatorState): DeskState {
   return seated({ ...state, operators: put(state.operators, told.id, { ...who, ...told }) });
 }
 
+function withoutOperator(state: DeskState, id: string): DeskState {
+  return { ...state, operators: without(state.operators, id) };
+}
+
 /** She may sit at another phone than the day before. */
 function seated(state: DeskState): DeskState {
   const { viewer } = state;
@@ -147,6 +172,14 @@ export function withSupervisions(state: DeskState, all: readonly SupervisionView
 
 export function withTransfer(state: DeskState, transfer: Transfer): DeskState {
   return afterTransfer(state, transfer);
+}
+
+/** An older word about a message never covers a newer one. */
+export function withMessage(state: DeskState, message: Message): DeskState {
+  const known = state.messages.get(message.id);
+  if (!message.id || (known && known.version >= message.version)) return state;
+  const kept = [...without(state.messages, message.id)].slice(1 - MESSAGES_MAX);
+  return { ...state, messages: new Map([...kept, [message.id, message]]) };
 }
 
 export function withoutHelp(state: DeskState, key: string): DeskState {
@@ -182,8 +215,11 @@ function afterSnapshot(state: DeskState, data: SnapshotData): DeskState {
     pbx: new Map(data.pbx.map((one) => [one.id, one])),
     transfers: filtered(state.transfers, (_, call) => live(call)),
     help: filtered(state.help, (one) => live(one.call)),
+    unseen: filtered(state.unseen, (one) => rings(calls.get(one.call), one.operator)),
   };
 }
+
+const rings = (call: Call | undefined, operator: string): boolean => Boolean(call?.presented_to.includes(operator));
 
 function afterCall(state: DeskState, event: StreamEvent): DeskState {
   const id = event.call;
@@ -199,7 +235,11 @@ function afterCall(state: DeskState, event: StreamEvent): DeskState {
     const more = transfer ? { transfer } : { reason };
     return forget({ ...state, past: remembered(state.past, state.viewer, before, more) }, id);
   }
-  return { ...state, calls: put(state.calls, id, now) };
+  const unseen = filtered(state.unseen, (one) => one.call !== id || rings(now, one.operator));
+  // Whoever takes the caller who came back may pass her on anew; that the old transfer is over is told by this alone.
+  const back = event.kind === 'call.answered' && state.transfers.get(id)?.state === 'returning';
+  const transfers = back ? without(state.transfers, id) : state.transfers;
+  return { ...state, calls: put(state.calls, id, now), unseen, transfers };
 }
 
 /** A call of which this event is the first. */
@@ -236,6 +276,8 @@ function changed(call: Call, event: StreamEvent): Call | undefined {
       const presented = known.presented_to.includes(operator) ? known.presented_to : [...known.presented_to, operator];
       const popped = { ...known, presented_to: presented, pops: { ...known.pops, [operator]: event.id } };
       if (data.transfer) popped.back = data.transfer;
+      // Whoever took it over has it from the moment at which it is told to be with her.
+      if (data.had_by) popped.operator = data.had_by;
       return at(popped, data.state ?? (known.operator ? known.state : 'presented'));
     }
     case 'call.rescinded': {
@@ -317,6 +359,13 @@ function afterHelp(state: DeskState, event: StreamEvent): DeskState {
   return { ...state, help: put(state.help, helpKey(event.call, operator), help) };
 }
 
+function afterUnseen(state: DeskState, event: StreamEvent): DeskState {
+  const { operator, reason } = event.data as { operator?: string; reason?: string };
+  if (!event.call || !operator || !rings(state.calls.get(event.call), operator)) return state;
+  const unseen: Unseen = { call: event.call, operator, at: event.at, reason: reason ?? '' };
+  return { ...state, unseen: put(state.unseen, helpKey(event.call, operator), unseen) };
+}
+
 // ---- Sight and memory ------------------------------------------------------------------------------------------
 
 /** Whether a call is in this person's sight, by the daemon's own rule. */
@@ -340,6 +389,7 @@ function forget(state: DeskState, call: string): DeskState {
     calls: without(state.calls, call),
     transfers: without(state.transfers, call),
     help: filtered(state.help, (one) => one.call !== call),
+    unseen: filtered(state.unseen, (one) => one.call !== call),
   };
 }
 
@@ -370,5 +420,6 @@ function without<K, V>(map: ReadonlyMap<K, V>, key: K): ReadonlyMap<K, V> {
 }
 
 function filtered<K, V>(map: ReadonlyMap<K, V>, keep: (value: V, key: K) => boolean): ReadonlyMap<K, V> {
+  if (!map.size) return map;
   return new Map([...map].filter(([key, value]) => keep(value, key)));
 }

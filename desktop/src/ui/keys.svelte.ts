@@ -17,10 +17,11 @@ export const KEYS: readonly (readonly [string, Key])[] = [
   ['S', 'order.help'],
   ['Shift+E', 'order.hangup'],
   ['N', 'key.customer'],
+  ['M', 'key.message'],
   ['W', 'key.wrap'],
   ['R', 'state.set'],
   ['/', 'key.find'],
-  ['1 – 4', 'key.views'],
+  ['1 – 5', 'key.views'],
   ['Tab', 'key.next'],
   ['Enter', 'key.choose'],
   ['Esc', 'key.close'],
@@ -28,7 +29,7 @@ export const KEYS: readonly (readonly [string, Key])[] = [
 ];
 
 export function views(): View[] {
-  return desk.session?.role === 'operator' ? ['desk', 'accounts', 'past'] : ['desk', 'board', 'accounts', 'past'];
+  return desk.session?.role === 'operator' ? ['desk', 'accounts', 'past', 'messages'] : ['desk', 'board', 'accounts', 'past', 'messages'];
 }
 
 /** Does what the button of this order does, if it is allowed now. */
@@ -59,7 +60,10 @@ const ACTIONS: Record<string, () => void> = {
   s: () => give('help'),
   E: () => give('hangup'),
   n: () => {
-    if (desk.own ?? desk.pops[0]) ui.newCustomer = true;
+    if (desk.own ?? desk.pops[0]) [ui.newCustomer, ui.message] = [true, false];
+  },
+  m: () => {
+    if (desk.own?.card?.account.id || desk.me?.wrap_up?.account) [ui.newCustomer, ui.message] = [false, true];
   },
   w: () => document.getElementById('wrap-up')?.querySelector('input')?.focus(),
   r: () => (ui.states = !ui.states),
@@ -70,8 +74,8 @@ export function listenToKeys(): void {
   $effect(() => {
     const pressed = (event: KeyboardEvent) => {
       if (event.key === 'Escape') {
-        if (ui.help || ui.states || ui.newCustomer) event.preventDefault();
-        ui.help = ui.states = ui.newCustomer = false;
+        if (ui.help || ui.states || ui.newCustomer || ui.message) event.preventDefault();
+        ui.help = ui.states = ui.newCustomer = ui.message = false;
         return;
       }
       if (!prefs.keys || !desk.session || ui.help || event.ctrlKey || event.metaKey || event.altKey || event.isComposing) {

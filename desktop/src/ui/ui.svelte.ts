@@ -1,12 +1,14 @@
 // What of the page is open. Holds nothing about calls.
 
-export type View = 'desk' | 'board' | 'accounts' | 'past';
+export type View = 'desk' | 'board' | 'accounts' | 'past' | 'messages';
 
 export const ui = $state({
   view: 'desk' as View,
   help: false,
   states: false,
   newCustomer: false,
+  /** Whether a message is being written. */
+  message: false,
   /** Whether the disposition that was not given in time is being given now. */
   late: false,
   account: '',

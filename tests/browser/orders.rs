@@ -1,0 +1,351 @@
+//! Every order of the page, given by clicks on a real PBX, and what the page says where one is not done. A
+//! colleague's tab sleeps meanwhile.
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::time::{Instant, sleep_until};
+
+use crate::chromium::Chromium;
+use crate::lab::{CallSpec, Lab, RAW_PHONE, RAW_PHONE_DIALLED, RawPhone};
+use crate::person::Person;
+use crate::service::{Service, wait_for};
+use crate::{KNOWN_CALLER, SAKURA, ms};
+
+/// The on-call list of account 1.
+const FIRST_ON_CALL: &str = "09055500011";
+const SECOND_ON_CALL: &str = "09055500012";
+
+/// How long a browser keeps a tab frozen.
+const FROZEN: Duration = Duration::from_secs(60);
+
+/// After-call work ends soon where the account has no length of its own; another system is linked to.
+const SETTINGS: &[(&str, &str)] = &[
+    ("OPERATORS__WRAP_UP_SECONDS", "2"),
+    ("POP__LINK", "https://crm.example.jp/s?tel={caller}&account={account}&call={call}"),
+];
+
+#[tokio::test]
+async fn every_order_is_given_by_clicks() {
+    let lab = Lab::start().await;
+    lab.permit_notify(true).await;
+    let mut service = Service::start_with(&lab, SETTINGS).await;
+    let browser = Chromium::start().await;
+    let person = Person::signs_in(&browser, &service, "1001").await;
+    let sleeper = Person::signs_in(&browser, &service, "1003").await;
+    let asleep = falls_asleep_while_it_rings(&lab, &sleeper).await;
+    person.has_no_pop().await;
+    at_another_phone_which_follows(&lab, &person).await;
+    lab.permit_notify(false).await;
+    for phone in ["1002", "1003"] {
+        lab.phone(phone).rings_for_ever().await;
+    }
+    a_caller_is_passed_on_at_once(&lab, &person).await;
+    a_caller_goes_along_the_on_call_list(&lab, &person).await;
+    a_consultation_is_cancelled_and_completed(&lab, &person).await;
+    sleep_until(asleep + FROZEN).await;
+    wakes_and_is_right(&lab, &service, &sleeper).await;
+    person.all_is_well().await;
+    sleeper.all_is_well().await;
+    browser.close().await;
+    service.stop().await;
+}
+
+/// The browser freezes her tab; the call that it shows goes away.
+async fn falls_asleep_while_it_rings(lab: &Lab, person: &Person) -> Instant {
+    let gone = lab.place_call(CallSpec::new(KNOWN_CALLER, SAKURA)).await;
+    person.pop_is("ringing").await;
+    person.tab.call("Page.setWebLifecycleState", json!({ "state": "frozen" })).await;
+    gone.hang_up().await;
+    Instant::now()
+}
+
+/// After a minute, and all that happened in it, she sees what there is now.
+async fn wakes_and_is_right(lab: &Lab, service: &Service, person: &Person) {
+    let mut events = service.follow("1003", None).await;
+    let call = lab.place_call(CallSpec::new("0312345678", SAKURA)).await;
+    wait_for(&mut events, "call.presented").await;
+    person.tab.call("Page.setWebLifecycleState", json!({ "state": "active" })).await;
+    let present = "document.querySelector('.number bdi')?.innerText === '03-1234-5678'";
+    person.tab.until("the present", present).await;
+    person.is_connected().await;
+    assert_eq!(person.tab.eval("document.querySelectorAll('.pop').length").await, json!(1));
+    let others = person.tab.eval("document.querySelectorAll('.others li').length").await;
+    assert_eq!(others, json!(0), "nothing is left ringing");
+    call.hang_up().await;
+    person.has_no_pop().await;
+}
+
+/// She sits at a desk phone that understands its desktop; the call is for a company that nobody has recorded.
+async fn at_another_phone_which_follows(lab: &Lab, person: &Person) {
+    let mut phone = RawPhone::plug_in(lab).await;
+    person.sits_at(RAW_PHONE).await;
+    person.shows_state("ready").await;
+    assert!(person.reads(".own .about").await.contains(&format!("内線 {RAW_PHONE}")));
+    let call = lab.place_call(CallSpec::new(KNOWN_CALLER, RAW_PHONE_DIALLED)).await;
+    phone.rings().await;
+    person.pop_is("ringing").await;
+    assert_eq!(person.reads(".company h1").await, "契約企業が見つかりません");
+    assert!(person.reads(".company").await.contains("03-5550-2204"), "{}", person.reads(".company").await);
+    person.looks("unknown-account").await;
+
+    let picked_up = async {
+        let event = phone.is_asked("200 OK").await;
+        phone.picks_up().await;
+        event
+    };
+    let ((), event) = tokio::join!(person.presses("[data-order=answer]"), picked_up);
+    assert_eq!(event, "talk");
+    person.pop_is("talking").await;
+    let held = async {
+        let event = phone.is_asked("200 OK").await;
+        phone.holds().await;
+        event
+    };
+    let ((), event) = tokio::join!(person.presses("[data-order=hold]"), held);
+    assert_eq!(event, "hold");
+    person.pop_is("held").await;
+    let resumed = async {
+        let event = phone.is_asked("200 OK").await;
+        phone.resumes().await;
+        event
+    };
+    let ((), event) = tokio::join!(person.presses("[data-order=resume]"), resumed);
+    assert_eq!(event, "talk");
+    person.pop_is("talking").await;
+    person.presses("[data-order=hangup]").await;
+    person.has_no_pop().await;
+    call.ended().await;
+
+    // Her time for the work after it is over before she says what came of it; she still can.
+    person.presses(".calm p button").await;
+    person.presses("#wrap-up input[value=silent]").await;
+    person.presses("#wrap-up .main").await;
+    person
+        .tab
+        .until(
+            "that it is recorded",
+            "document.querySelector('.idle') && !document.querySelector('.calm p button')",
+        )
+        .await;
+    // Back to her own phone.
+    person.chooses("退席").await;
+    person
+        .tab
+        .until("that she is gone", "document.querySelector('#own-state').innerText.includes('退席')")
+        .await;
+    person.is_ready().await;
+    assert!(person.reads(".own .about").await.contains("内線 1001"));
+}
+
+/// Blind, to one contact; then more time for the work after it, with a reason, and its disposition.
+async fn a_caller_is_passed_on_at_once(lab: &Lab, person: &Person) {
+    let call = talks(lab, person).await;
+    let link = person.tab.eval("document.querySelector('.origin a')?.href ?? ''").await;
+    let link = link.as_str().unwrap();
+    assert!(link.starts_with("https://crm.example.jp/s?tel=09012345678&account=A001&call="), "{link}");
+    lab.phone(FIRST_ON_CALL).presses_after(ms(200), "1").await;
+    person.presses("#contacts li .ways button:nth-child(2)").await;
+    person.has_no_pop().await;
+    lab.phone(FIRST_ON_CALL).talks().await;
+
+    let work = "document.querySelector('#wrap-up')";
+    person.tab.until("the after-call work", work).await;
+    assert!(person.reads("#wrap-up").await.contains("佐々木健へ転送"), "{}", person.reads("#wrap-up").await);
+    let until = person.tab.eval("document.querySelector('#wrap-up progress').dataset.until").await;
+    person.presses("#wrap-up .extend").await;
+    person.tab.eval("document.querySelector('#wrap-up .reason').focus()").await;
+    person.tab.types("議事録を書いています").await;
+    person.presses("#wrap-up .add").await;
+    let longer = format!("document.querySelector('#wrap-up progress')?.dataset.until > {until}");
+    person.tab.until("more time", &longer).await;
+    finishes(person, "transferred").await;
+    call.hang_up().await;
+}
+
+/// Both on call are busy, and the caller is back; then the second takes her.
+async fn a_caller_goes_along_the_on_call_list(lab: &Lab, person: &Person) {
+    let call = talks(lab, person).await;
+    lab.phone(FIRST_ON_CALL).is_busy().await;
+    lab.phone(SECOND_ON_CALL).is_busy().await;
+    person.presses("#contacts .all").await;
+    let back = "document.querySelector('.pop[data-phase=ringing]')?.innerText.includes('転送から戻りました')";
+    person.tab.until("that the caller is back", back).await;
+    assert!(person.reads(".pop .line").await.contains("話中"), "{}", person.reads(".pop .line").await);
+    person.looks("returned").await;
+    lab.phone("1001").answers().await;
+    person.pop_is("talking").await;
+    person.may(&["hold", "transfer", "help", "hangup"]).await;
+    lab.phone(SECOND_ON_CALL).presses_after(ms(200), "1").await;
+    person.presses("#contacts .all").await;
+    person.has_no_pop().await;
+    lab.phone(SECOND_ON_CALL).talks().await;
+    let told = "document.querySelector('#wrap-up')?.innerText.includes('井上美咲へ転送')";
+    person.tab.until("who has the caller", told).await;
+    finishes(person, "transferred").await;
+    call.hang_up().await;
+}
+
+/// She asks for help, speaks with the first on call and takes the caller back; then completes with the second.
+async fn a_consultation_is_cancelled_and_completed(lab: &Lab, person: &Person) {
+    let call = talks(lab, person).await;
+    person.presses("[data-order=help]").await;
+    person
+        .tab
+        .until(
+            "that it was told",
+            "document.querySelector('.notices')?.innerText.includes('スーパーバイザーに知らせました')",
+        )
+        .await;
+    lab.phone(FIRST_ON_CALL).presses_after(ms(200), "1").await;
+    person.presses("#contacts li .ways button").await;
+    person.may(&["complete", "cancel", "help"]).await;
+    person.presses("[data-order=cancel]").await;
+    person.may(&["hold", "transfer", "help", "hangup"]).await;
+    lab.phone(SECOND_ON_CALL).presses_after(ms(200), "1").await;
+    person.presses("#contacts li:nth-child(2) .ways button").await;
+    person.may(&["complete", "cancel", "help"]).await;
+    person.presses("[data-order=complete]").await;
+    person.has_no_pop().await;
+    finishes(person, "transferred").await;
+    call.hang_up().await;
+}
+
+/// A known caller of account 1 whom she has answered.
+async fn talks<'a>(lab: &'a Lab, person: &Person) -> crate::lab::PlacedCall<'a> {
+    let call = lab.place_call(CallSpec::new(KNOWN_CALLER, SAKURA)).await;
+    person.pop_is("ringing").await;
+    lab.phone("1001").answers().await;
+    person.pop_is("talking").await;
+    person.tab.until("the contacts", "document.querySelectorAll('#contacts li .ways').length === 3").await;
+    call
+}
+
+async fn finishes(person: &Person, disposition: &str) {
+    person.tab.until("the after-call work", "document.querySelector('#wrap-up')").await;
+    person.presses(&format!("#wrap-up input[value={disposition}]")).await;
+    person.presses("#wrap-up .main").await;
+    person.tab.until("the end of it", "!document.querySelector('#wrap-up')").await;
+    person.shows_state("ready").await;
+}
+
+#[tokio::test]
+async fn of_two_desktops_one_acts_and_the_other_says_so() {
+    let lab = Lab::start().await;
+    let mut service = Service::start(&lab).await;
+    let browser = Chromium::start().await;
+    for phone in ["1001", "1002", "1003"] {
+        lab.phone(phone).rings_for_ever().await;
+    }
+    let here = Person::signs_in(&browser, &service, "1001").await;
+    let there = Person::signs_in_too(&browser, &service, "1001").await;
+    let boss = Person::signs_in(&browser, &service, "2001").await;
+    let says = |text: &str| format!("document.querySelector('.own .about')?.innerText.includes({text:?})");
+    for person in [&here, &there] {
+        person.tab.until("that there are two", &says("端末 2")).await;
+    }
+    here.is_ready().await;
+    there.shows_state("ready").await;
+    there.tab.until("where it was done", &says("別の端末")).await;
+    assert!(!here.reads(".own .about").await.contains("別の端末"));
+
+    // Her order is on its way when her supervisor's comes: hers is refused, and she is told why.
+    let pattern = json!({ "patterns": [{ "urlPattern": "*/state" }] });
+    here.tab.call("Fetch.enable", pattern).await;
+    here.chooses("休憩").await;
+    let paused = here.tab.is_told("Fetch.requestPaused").await;
+    boss.presses("[data-operator=\"1001\"] .set button").await;
+    boss.chooses_from_menu("会議").await;
+    for person in [&here, &there] {
+        person.tab.until("by whom", &says("伊藤さんが変更しました")).await;
+    }
+    here.tab.call("Fetch.continueRequest", json!({ "requestId": paused["requestId"] })).await;
+    here.tab
+        .until(
+            "the refusal",
+            "document.querySelector('.notice.error')?.innerText.includes('先に状態を変えました')",
+        )
+        .await;
+    assert!(here.reads("#own-state").await.contains("会議"));
+    here.tab.call("Fetch.disable", json!({})).await;
+    here.chooses("受付可").await;
+    there.shows_state("ready").await;
+
+    // Both show the call; one gives the order.
+    let call = lab.place_call(CallSpec::new(KNOWN_CALLER, SAKURA)).await;
+    for person in [&here, &there] {
+        person.pop_is("ringing").await;
+    }
+    lab.phone("1001").answers().await;
+    for person in [&here, &there] {
+        person.pop_is("talking").await;
+    }
+    here.presses("[data-order=hangup]").await;
+    for person in [&here, &there] {
+        person.has_no_pop().await;
+        person.tab.until("the after-call work", "document.querySelector('#wrap-up')").await;
+    }
+    finishes(&there, "informed").await;
+    here.tab.until("that it is over", "!document.querySelector('#wrap-up')").await;
+    here.tab.until("where it was done", &says("別の端末")).await;
+    call.hang_up().await;
+    while_she_looks_elsewhere_it_rings(&lab, &there).await;
+    whoever_calls_without_a_number_is_named_in_words(&lab, &here).await;
+    for person in [&here, &there, &boss] {
+        person.all_is_well().await;
+    }
+    browser.close().await;
+    service.stop().await;
+}
+
+/// What the page told the system to show, and how many tones it played.
+const LISTEN: &str = "{
+    const Real = Notification;
+    globalThis.notified = [];
+    globalThis.Notification = class extends Real {
+        constructor(title, options) { super(title, options); notified.push(`${title} ${options.body}`); }
+    };
+    const { start } = OscillatorNode.prototype;
+    globalThis.tones = 0;
+    OscillatorNode.prototype.start = function (...when) { tones += 1; return start.apply(this, when); };
+    0
+}";
+
+/// Another tab is in front: a notification and a sound say who calls, and nothing is said to have been seen.
+async fn while_she_looks_elsewhere_it_rings(lab: &Lab, person: &Person) {
+    person.tab.eval(LISTEN).await;
+    person.tab.permits(&person.origin, "notifications").await;
+    person.presses("header .right kbd").await;
+    person.presses("dialog .settings label:nth-of-type(5) input").await;
+    let kept = "JSON.parse(localStorage.getItem('toritsugi.prefs')).notifications";
+    person.tab.until("that she wants notifications", kept).await;
+    person.presses("dialog .head button").await;
+    person.tab.is_covered().await;
+    let seen = "performance.getEntriesByName('pop-painted').length";
+    let before = person.tab.eval(seen).await;
+    let call = lab.place_call(CallSpec::new(KNOWN_CALLER, SAKURA)).await;
+    person.tab.until("the notification", "notified[0] === '株式会社さくら商事 090-1234-5678'").await;
+    person.tab.until("the sound", "tones > 0").await;
+    assert_eq!(person.tab.eval("document.title").await, json!("☎ 株式会社さくら商事"));
+    assert_eq!(person.tab.eval(seen).await, before);
+    person.tab.is_uncovered().await;
+    person.tab.until("that she has seen it", &format!("{seen} > {before}")).await;
+    call.hang_up().await;
+    person.has_no_pop().await;
+    assert_eq!(person.tab.eval("notified.length").await, json!(1));
+}
+
+async fn whoever_calls_without_a_number_is_named_in_words(lab: &Lab, person: &Person) {
+    for (reason, words) in
+        [("Anonymous", "番号非通知"), ("Coin line/payphone", "公衆電話"), ("Unavailable", "通知圏外")]
+    {
+        let asserted = format!("\"{reason}\" <sip:0312345678@carrier.example>");
+        let spec = CallSpec::new("0312345678", SAKURA).withheld().header("P-Asserted-Identity", &asserted);
+        let call = lab.place_call(spec).await;
+        person.pop_is("ringing").await;
+        assert_eq!(person.reads(".number bdi").await, words);
+        assert!(person.reads(".customer").await.contains("照合できません"));
+        assert!(!person.reads("body").await.contains("1234"), "{}", person.reads("body").await);
+        call.hang_up().await;
+        person.has_no_pop().await;
+    }
+}
