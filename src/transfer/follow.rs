@@ -13,6 +13,7 @@ use smol_str::SmolStr;
 
 use super::machine::{Live, NoticeKind, Output, START_WAIT, STEP_SLACK, Step, Transfers};
 use super::order;
+use super::plan::Plan;
 use super::recover::About;
 use super::view::{Attempt, Outcome, ReturnedTo, State, TargetView, TransferId};
 use crate::ami::action::Action;
@@ -65,8 +66,10 @@ impl Transfers {
             }
             Event::AttendedTransferred { transferer, second, success: true } => {
                 let id = self.id_of(transferer).or_else(|| self.id_of(second));
-                if let Some(id) = id.filter(|id| self.live.get(id).is_some_and(|live| live.consult)) {
-                    self.completed(now, id);
+                match id.and_then(|id| self.live.get(&id)).filter(|live| live.consult) {
+                    Some(live) if live.target_left() => self.bring_back(now, live.view.id),
+                    Some(live) => self.completed(now, live.view.id),
+                    None => {}
                 }
             }
             Event::ChannelListed { channel, application, .. } => self.listed(channel, application),
@@ -236,6 +239,21 @@ impl Transfers {
         live.view.state = State::Requested;
         live.dialler = None;
         live.target = None;
+        self.output(Output::Orders { transfer: id, step: Step::Tidy, actions });
+        self.wait(id, now, START_WAIT);
+    }
+
+    /// The target left in the instant in which the operator let go of the caller: the PBX has joined her with nobody,
+    /// and would leave her there.
+    fn bring_back(&mut self, now: Timestamp, id: TransferId) {
+        let Some(live) = self.live.get_mut(&id) else { return };
+        let (back_to, nobody) =
+            (live.view.operator.clone(), Plan { targets: Vec::new(), ..live.plan.clone() });
+        let Ok(actions) = order::blind(&About::of(live), &nobody, &live.caller, Some(&back_to)) else {
+            return;
+        };
+        live.consult = false;
+        live.view.state = State::Returning;
         self.output(Output::Orders { transfer: id, step: Step::Tidy, actions });
         self.wait(id, now, START_WAIT);
     }
@@ -472,6 +490,11 @@ impl Live {
         attempt.outcome = Some(outcome);
         self.view.outcome = Some(outcome);
         true
+    }
+
+    /// The target was there and is gone; a daemon that started meanwhile may not know it at all.
+    fn target_left(&self) -> bool {
+        self.target.is_none() && self.view.attempts.last().is_some_and(|attempt| attempt.outcome.is_some())
     }
 
     /// The target has been answered: it stands in a bridge with the channel that called it.

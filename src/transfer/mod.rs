@@ -17,6 +17,7 @@
 //! | trying, ringing | dialplan: `failed`, the last target | returning | `failed` |
 //! | ringing | consult: the operator hung up before the target answered | requested, as blind | |
 //! | consulting | the PBX joined caller and target | completed | `completed` |
+//! | consulting | the PBX joined caller and target, who had just left | returning | |
 //! | consulting, ringing | operator and caller share a bridge again | over | `failed` if the target left, `returned` |
 //! | returning | dialplan: `returning`, `requeued` | returning | `returned` |
 //! | returning | the caller is with an operator | over | |

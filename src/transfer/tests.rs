@@ -100,6 +100,22 @@ fn a_consultation_completed_cancelled_and_declined() {
 }
 
 #[test]
+fn a_caller_whom_both_leave_in_the_same_instant_is_brought_back() {
+    let mut world = World::talking();
+    world.begin(Mode::Consult, plan(&["09011112222"])).unwrap();
+    world.target_answers();
+    world.both_leave_at_once();
+    assert_eq!((world.latest().state, world.place), (State::Returning, Place::Returning));
+    world.operator_answers();
+    let view = world.latest();
+    assert_eq!(
+        (view.state, view.outcome, world.place),
+        (State::Over, Some(Outcome::Declined), Place::WithOperator)
+    );
+    assert!(view.returned_to.is_some());
+}
+
+#[test]
 fn an_operator_who_leaves_while_it_rings_has_transferred() {
     let mut world = World::talking();
     world.begin(Mode::Consult, plan(&["09011112222"])).unwrap();

@@ -109,6 +109,20 @@ impl World {
         }
     }
 
+    /// Target and operator hang up in the same instant: the PBX joins the caller with nobody.
+    pub(in crate::transfer) fn both_leave_at_once(&mut self) {
+        let (target, operator) = (self.target.take().unwrap(), self.operator.take().unwrap());
+        self.end(&target, 16);
+        self.emit(Event::AttendedTransferred {
+            transferer: operator.clone(),
+            second: operator.clone(),
+            success: true,
+        });
+        self.end(&operator, 16);
+        self.drop_locals();
+        self.settle();
+    }
+
     pub(super) fn caller_ends(&mut self) {
         self.place = Place::Gone;
         let caller = self.caller.clone();
