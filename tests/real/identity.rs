@@ -186,6 +186,9 @@ async fn one_event_per_call_even_when_it_is_forwarded_in_the_dialplan() {
     let call = lab.place_call(spec).await;
     lab.phone("1001").rings().await;
     let uniqueid = call.at_pbx().await.header("Uniqueid").unwrap().to_owned();
+    // The telephone may hear of it before the PBX's own events are read.
+    let dials = |event: &Event| event.name() == "DialBegin" && event.has("Uniqueid", &uniqueid);
+    lab.pbx.events.wait("the PBX to dial", dials).await;
     let events = lab
         .pbx
         .events
