@@ -244,7 +244,7 @@ impl Transfers {
     }
 
     /// The target left in the instant in which the operator let go of the caller: the PBX has joined her with nobody,
-    /// and would leave her there.
+    /// whether or not it says so, and would leave her there.
     fn bring_back(&mut self, now: Timestamp, id: TransferId) {
         let Some(live) = self.live.get_mut(&id) else { return };
         let (back_to, nobody) =
@@ -399,6 +399,10 @@ impl Transfers {
         if live.consult && ringing && model.leg_view(&live.operator).is_none() {
             live.view.inferred = true;
             return self.go_on_blind(now, id);
+        }
+        let consulted = live.consult && live.view.state == State::Consulting;
+        if consulted && live.target_left() && model.leg_view(&live.operator).is_none() {
+            return self.bring_back(now, id);
         }
         let holder = has_operator(model, live);
         let with = holder.as_ref().and_then(|_| view.operator.clone());

@@ -101,18 +101,21 @@ fn a_consultation_completed_cancelled_and_declined() {
 
 #[test]
 fn a_caller_whom_both_leave_in_the_same_instant_is_brought_back() {
-    let mut world = World::talking();
-    world.begin(Mode::Consult, plan(&["09011112222"])).unwrap();
-    world.target_answers();
-    world.both_leave_at_once();
-    assert_eq!((world.latest().state, world.place), (State::Returning, Place::Returning));
-    world.operator_answers();
-    let view = world.latest();
-    assert_eq!(
-        (view.state, view.outcome, world.place),
-        (State::Over, Some(Outcome::Declined), Place::WithOperator)
-    );
-    assert!(view.returned_to.is_some());
+    for says_so in [true, false] {
+        let mut world = World::talking();
+        world.begin(Mode::Consult, plan(&["09011112222"])).unwrap();
+        world.target_answers();
+        world.both_leave_at_once(says_so);
+        world.pass(3);
+        assert_eq!((world.latest().state, world.place), (State::Returning, Place::Returning), "{says_so}");
+        world.operator_answers();
+        let view = world.latest();
+        assert_eq!(
+            (view.state, view.outcome, world.place),
+            (State::Over, Some(Outcome::Declined), Place::WithOperator)
+        );
+        assert!(view.returned_to.is_some());
+    }
 }
 
 #[test]

@@ -110,14 +110,13 @@ impl World {
     }
 
     /// Target and operator hang up in the same instant: the PBX joins the caller with nobody.
-    pub(in crate::transfer) fn both_leave_at_once(&mut self) {
+    pub(in crate::transfer) fn both_leave_at_once(&mut self, says_so: bool) {
         let (target, operator) = (self.target.take().unwrap(), self.operator.take().unwrap());
         self.end(&target, 16);
-        self.emit(Event::AttendedTransferred {
-            transferer: operator.clone(),
-            second: operator.clone(),
-            success: true,
-        });
+        if says_so {
+            let (transferer, second) = (operator.clone(), operator.clone());
+            self.emit(Event::AttendedTransferred { transferer, second, success: true });
+        }
         self.end(&operator, 16);
         self.drop_locals();
         self.settle();
