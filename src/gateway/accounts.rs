@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
+use axum::response::Response;
 
 use super::auth::Caller;
 use super::extract::{Asked, Body, Nothing, RecordPath};
+use super::located::located;
 use super::problem::{Kind, Problem, ProblemBody};
 use super::query::PageQuery;
 use super::routes::Gate;
@@ -46,8 +47,7 @@ pub(crate) async fn create(
 ) -> Result<Response, Problem> {
     caller.needs(Permission::EditDirectory)?;
     let made = gate.app.directory.create_account(fields, gate.app.clock.now()).await?;
-    let location = HeaderValue::try_from(format!("/v1/accounts/{}", made.id)).map_err(|_| Kind::Internal)?;
-    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(made)).into_response())
+    located(StatusCode::CREATED, format!("/v1/accounts/{}", made.id), made)
 }
 
 /// One of them.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::auth::Caller;
 use super::customers::{no_such_account, of_account};
 use super::extract::{Asked, Body, Nothing, RecordPath};
+use super::located::located;
 use super::problem::{Kind, Problem, ProblemBody};
 use super::query::{ContactQuery, wanted};
 use super::routes::Gate;
@@ -13,8 +14,8 @@ use crate::operator::Permission;
 use crate::store::Page;
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
+use axum::response::Response;
 
 /// The contacts that were asked for, in the order they were made.
 #[utoipa::path(get, path = "/v1/contacts", tag = "contacts", params(ContactQuery), responses(
@@ -47,8 +48,7 @@ pub(crate) async fn create(
     caller.needs(Permission::EditDirectory)?;
     let made =
         gate.app.directory.create_contact(fields, gate.app.clock.now()).await.map_err(no_such_account)?;
-    let location = HeaderValue::try_from(format!("/v1/contacts/{}", made.id)).map_err(|_| Kind::Internal)?;
-    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(made)).into_response())
+    located(StatusCode::CREATED, format!("/v1/contacts/{}", made.id), made)
 }
 
 /// One of them.

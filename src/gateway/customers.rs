@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::auth::Caller;
 use super::extract::{Asked, Body, Nothing, RecordPath, number, record};
+use super::located::located;
 use super::problem::{Kind, Problem, ProblemBody};
 use super::query::{CustomerQuery, wanted};
 use super::routes::Gate;
@@ -15,8 +16,8 @@ use crate::operator::Permission;
 use crate::store::{CustomerFilter, Page, StoreError};
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
+use axum::response::Response;
 
 /// The customers that were asked for, in the order they were made.
 #[utoipa::path(get, path = "/v1/customers", tag = "customers", params(CustomerQuery), responses(
@@ -53,8 +54,7 @@ pub(crate) async fn create(
     caller.needs(Permission::EditCustomers)?;
     let made =
         gate.app.directory.create_customer(fields, gate.app.clock.now()).await.map_err(no_such_account)?;
-    let location = HeaderValue::try_from(format!("/v1/customers/{}", made.id)).map_err(|_| Kind::Internal)?;
-    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(made)).into_response())
+    located(StatusCode::CREATED, format!("/v1/customers/{}", made.id), made)
 }
 
 /// One of them.

@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
@@ -27,6 +27,7 @@ use super::customers::{no_such_account, of_account};
 use super::extract::{Asked, Body, Nothing, RecordPath, number};
 use super::history::sight;
 use super::idempotency;
+use super::located::located;
 use super::problem::{Kind, Problem, ProblemBody};
 use super::query::{MessageQuery, page_limit};
 use super::routes::Gate;
@@ -326,9 +327,7 @@ fn repeated(wanted: &TakeMessage, text: &str, kept: Message) -> Result<Response,
 }
 
 fn answer(status: StatusCode, message: Message) -> Result<Response, Problem> {
-    let location =
-        HeaderValue::try_from(format!("/v1/messages/{}", message.id)).map_err(|_| Kind::Internal)?;
-    Ok((status, [(header::LOCATION, location)], Json(message)).into_response())
+    located(status, format!("/v1/messages/{}", message.id), message)
 }
 
 async fn found(gate: &Gate, id: RecordId) -> Result<Message, Problem> {

@@ -34,6 +34,7 @@ mod extract;
 mod health;
 mod history;
 mod idempotency;
+mod located;
 mod messages;
 mod metrics;
 mod openapi;

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
+use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::auth::Caller;
 use super::extract::{Asked, Body, CallPath, Nothing};
+use super::located::located;
 use super::problem::{Kind, Problem, ProblemBody};
 use super::routes::Gate;
 use crate::command::{Answer, Command};
@@ -67,8 +68,7 @@ pub(crate) async fn create(
     let plan = gate.app.transfers.plan(&gate.app.directory, &view, &wanted.to).await?;
     let command = transfer::Command::Begin { call, mode: wanted.mode, plan };
     let made = give(&gate, &caller, command).await?;
-    let location = HeaderValue::try_from(format!("/v1/transfers/{}", made.id)).map_err(|_| Kind::Internal)?;
-    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(made)).into_response())
+    located(StatusCode::CREATED, format!("/v1/transfers/{}", made.id), made)
 }
 
 /// The transfers of a live call.

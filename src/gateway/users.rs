@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
+use axum::response::Response;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use super::auth::Caller;
 use super::extract::{Asked, Body, Nothing, RecordPath};
+use super::located::located;
 use super::problem::{Kind, Problem, ProblemBody};
 use super::query::PageQuery;
 use super::routes::Gate;
@@ -157,8 +158,7 @@ pub(crate) async fn create(
     let id = gate.app.store.add_user(&draft, gate.app.clock.now()).await?;
     gate.app.refresh_people().await?;
     let user = UserView::from(user(&gate, id).await?);
-    let location = HeaderValue::try_from(format!("/v1/users/{id}")).map_err(|_| Kind::Internal)?;
-    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(user)).into_response())
+    located(StatusCode::CREATED, format!("/v1/users/{id}"), user)
 }
 
 /// One user.
