@@ -101,13 +101,13 @@ pub fn unacknowledged(
     }
 }
 
-/// The event that tells of a supervision; `to_operator`: whether she is told that somebody hears her.
+/// The event that tells `audience` of a supervision.
 #[must_use]
 pub fn supervision(
     kind: EventKind,
     view: &SupervisionView,
     ending: Option<Ending>,
-    to_operator: bool,
+    audience: Audience,
     at: Timestamp,
 ) -> Draft {
     let mut data = match serde_json::to_value(view) {
@@ -117,9 +117,6 @@ pub fn supervision(
     if let Some(ending) = ending {
         put(&mut data, "ending", &ending);
     }
-    let operators: Vec<Extension> = view.operator.iter().cloned().collect();
-    let audience =
-        if to_operator { Audience::Operators(operators) } else { Audience::SupervisorsOf(operators) };
     Draft { kind, at, call: view.call, audience, data: Value::Object(data), change: Change::None }
 }
 

@@ -35,13 +35,14 @@ use super::state::{Departure, PbxStatus};
 use crate::call::view::CallView;
 use crate::ids::CallId;
 use crate::store::FinishedCall;
+use crate::store::hearings;
 use crate::store::log::{Keep, LiveCall, ToldMessage};
 
 /// Most events that wait for the disk.
 pub const LOG_EVENTS_QUEUED_MAX: usize = 50_000;
 /// Their bytes.
 pub const LOG_BYTES_QUEUED_MAX: usize = 64 * 1024 * 1024;
-/// Most finished calls that wait for the disk.
+/// Most records (finished calls, what supervisors heard) that wait for the disk.
 pub const RECORDS_QUEUED_MAX: usize = 10_000;
 
 /// An event as the log keeps it.
@@ -95,6 +96,14 @@ pub struct Batch {
     pub finished: Vec<FinishedCall>,
     /// Messages that the events tell of.
     pub told: Vec<ToldMessage>,
+    /// What supervisors heard.
+    pub hearings: Vec<hearings::Step>,
+}
+
+impl Batch {
+    fn records(&self) -> usize {
+        self.finished.len() + self.hearings.len()
+    }
 }
 
 /// Counters of the log, for the metrics.
@@ -102,11 +111,11 @@ pub struct Batch {
 pub struct LogFigures {
     /// Events that were told and that the store does not have yet.
     pub unwritten_events: usize,
-    /// Finished calls that the store does not have yet.
+    /// Finished calls, and what supervisors heard, that the store does not have yet.
     pub unwritten_records: usize,
     /// Times that the log was given up for want of a quick disk.
     pub given_up_total: u64,
-    /// Finished calls for which there was no room.
+    /// Those for which there was no room.
     pub records_dropped_total: u64,
 }
 
@@ -177,7 +186,7 @@ impl Logbook {
         let waiting = self.lock();
         LogFigures {
             unwritten_events: waiting.figures.unwritten_events + waiting.batch.events.len(),
-            unwritten_records: waiting.figures.unwritten_records + waiting.batch.finished.len(),
+            unwritten_records: waiting.figures.unwritten_records + waiting.batch.records(),
             ..waiting.figures
         }
     }
@@ -217,11 +226,19 @@ impl Waiting {
             }
             Keep::Finished(call) => {
                 self.live.remove(&call.id);
-                if self.batch.finished.len() < RECORDS_QUEUED_MAX {
+                if self.batch.records() < RECORDS_QUEUED_MAX {
                     self.batch.finished.push(*call);
                 } else {
                     self.figures.records_dropped_total += 1;
                     tracing::error!(call = %call.id, "it was not recorded: the store is behind; check its disk");
+                }
+            }
+            Keep::Hearing(step) => {
+                if self.batch.records() < RECORDS_QUEUED_MAX {
+                    self.batch.hearings.push(step);
+                } else {
+                    self.figures.records_dropped_total += 1;
+                    tracing::error!(?step, "it was not recorded: the store is behind; check its disk");
                 }
             }
             // As many as there are events.
@@ -234,6 +251,7 @@ impl Waiting {
         let is_empty = batch.events.is_empty()
             && batch.finished.is_empty()
             && batch.told.is_empty()
+            && batch.hearings.is_empty()
             && self.live.is_empty();
         if is_empty {
             return None;
@@ -241,7 +259,7 @@ impl Waiting {
         self.bytes = 0;
         let mut batch = std::mem::take(&mut self.batch);
         batch.live = std::mem::take(&mut self.live).into_values().collect();
-        self.is_being_written(batch.events.len(), batch.finished.len());
+        self.is_being_written(batch.events.len(), batch.records());
         Some(batch)
     }
 

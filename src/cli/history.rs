@@ -1,4 +1,4 @@
-//! `toritsugi history`: finished calls, the newest first.
+//! `toritsugi history`: finished calls, the newest first; or one of them, with all that happened inside it.
 
 use std::process::ExitCode;
 
@@ -13,6 +13,9 @@ use super::output::{Output, Table, print, print_json};
 
 #[derive(Debug, Args)]
 pub(super) struct History {
+    /// This call alone, with all that happened inside it: its id.
+    #[arg(value_name = "CALL", conflicts_with_all = ["account", "operator", "outcome", "from", "to", "limit"])]
+    call: Option<uuid::Uuid>,
     /// Of this account: its id.
     #[arg(long, value_name = "ID")]
     account: Option<String>,
@@ -45,6 +48,7 @@ struct Page {
 
 #[derive(Debug, Deserialize)]
 struct Call {
+    id: String,
     offered_at: Timestamp,
     answered_at: Option<Timestamp>,
     ended_at: Timestamp,
@@ -56,11 +60,48 @@ struct Call {
     presentation: String,
     #[serde(default)]
     inferred: bool,
+    #[serde(default)]
+    segments: Vec<Segment>,
+    #[serde(default)]
+    supervisions: Vec<Hearing>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Segment {
+    kind: String,
+    operator: Option<String>,
+    target: Option<String>,
+    from: Timestamp,
+    until: Option<Timestamp>,
+    result: Option<String>,
+}
+
+/// What a supervisor heard.
+#[derive(Debug, Deserialize)]
+struct Hearing {
+    mode: String,
+    operator: String,
+    supervisor_name: String,
+    extension: String,
+    from: Timestamp,
+    until: Option<Timestamp>,
+    ending: Option<String>,
 }
 
 impl History {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let client = self.client.client()?;
+        if let Some(id) = self.call {
+            let path = format!("/v1/history/{id}");
+            if self.output.json {
+                print_json(&client.get::<Value>(&path, &[]).await?)?;
+            } else {
+                let call: Call = client.get(&path, &[]).await?;
+                let zone = TimeZone::system();
+                print(&format!("{}\n{}", table(std::slice::from_ref(&call), &zone), story(&call, &zone)))?;
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
         let limit = self.limit.to_string();
         let (from, to) = (self.from.map(|t| t.to_string()), self.to.map(|t| t.to_string()));
         let given = [
@@ -84,7 +125,8 @@ impl History {
 }
 
 fn table(calls: &[Call], zone: &TimeZone) -> String {
-    let mut table = Table::new(["TIME", "OUTCOME", "WAITED", "TALKED", "OPERATORS", "ACCOUNT", "CALLER"]);
+    let mut table =
+        Table::new(["TIME", "OUTCOME", "WAITED", "TALKED", "OPERATORS", "ACCOUNT", "CALLER", "CALL"]);
     for call in calls {
         let time = call.offered_at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string();
         let outcome =
@@ -97,7 +139,37 @@ fn table(calls: &[Call], zone: &TimeZone) -> String {
             other => other.to_owned(),
         });
         let account = call.account_name.as_deref().unwrap_or("-");
-        table.row([&time, &outcome, &waited, &talked, &operators, account, &caller]);
+        table.row([&time, &outcome, &waited, &talked, &operators, account, &caller, &call.id]);
+    }
+    table.render()
+}
+
+/// What happened inside a call, in order.
+fn story(call: &Call, zone: &TimeZone) -> String {
+    let time = |at: Timestamp| at.to_zoned(zone.clone()).strftime("%H:%M:%S").to_string();
+    let until = |at: Option<Timestamp>| at.map_or("-".into(), time);
+    let word = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".into());
+    let mut rows: Vec<(Timestamp, [String; 6])> = Vec::new();
+    for s in &call.segments {
+        let cells = [
+            time(s.from),
+            until(s.until),
+            s.kind.clone(),
+            word(&s.operator),
+            word(&s.target),
+            word(&s.result),
+        ];
+        rows.push((s.from, cells));
+    }
+    for h in &call.supervisions {
+        let by = format!("{} ({})", h.supervisor_name, h.extension);
+        let cells = [time(h.from), until(h.until), h.mode.clone(), h.operator.clone(), by, word(&h.ending)];
+        rows.push((h.from, cells));
+    }
+    rows.sort_by_key(|(from, _)| *from);
+    let mut table = Table::new(["FROM", "UNTIL", "WHAT", "OPERATOR", "WITH", "RESULT"]);
+    for (_, cells) in &rows {
+        table.row(cells.each_ref().map(String::as_str));
     }
     table.render()
 }
@@ -113,11 +185,11 @@ mod tests {
     #[test]
     fn a_line_says_how_it_came_out_and_how_long_it_took() {
         let calls = serde_json::json!([{
-            "offered_at": "2026-04-01T00:00:00.000Z", "answered_at": "2026-04-01T00:00:07.900Z",
+            "id": "c-1", "offered_at": "2026-04-01T00:00:00.000Z", "answered_at": "2026-04-01T00:00:07.900Z",
             "ended_at": "2026-04-01T00:01:00.000Z", "outcome": "answered", "operators": ["1001", "1002"],
             "account_name": "さくら商事", "caller": "+819012345678", "presentation": "allowed", "inferred": true,
         }, {
-            "offered_at": "2026-04-01T00:00:00.000Z", "answered_at": null, "ended_at": "2026-04-01T00:00:05.000Z",
+            "id": "c-2", "offered_at": "2026-04-01T00:00:00.000Z", "answered_at": null, "ended_at": "2026-04-01T00:00:05.000Z",
             "outcome": "abandoned", "operators": [], "caller": null, "presentation": "withheld", "inferred": false,
         }]);
         let calls: Vec<Call> = serde_json::from_value(calls).unwrap();
@@ -125,8 +197,42 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(
             lines[1],
-            "2026-04-01 00:00:00  answered (inferred)  7 s     52 s    1001 1002  さくら商事  +819012345678"
+            "2026-04-01 00:00:00  answered (inferred)  7 s     52 s    1001 1002  さくら商事  +819012345678  c-1"
         );
-        assert!(lines[2].ends_with("withheld"), "{text}");
+        assert!(lines[2].contains("  withheld ") && lines[2].ends_with("  c-2"), "{text}");
+    }
+
+    #[test]
+    fn a_call_alone_is_told_in_order_with_who_heard_it() {
+        let call = serde_json::json!({
+            "id": "c-1", "offered_at": "2026-04-01T00:00:00Z", "answered_at": "2026-04-01T00:00:07Z",
+            "ended_at": "2026-04-01T00:01:00Z", "outcome": "answered", "presentation": "allowed",
+            "segments": [
+                { "kind": "presented", "operator": "1001", "target": null, "from": "2026-04-01T00:00:01Z",
+                  "until": "2026-04-01T00:00:07Z", "result": "answered" },
+                { "kind": "talking", "operator": "1001", "target": null, "from": "2026-04-01T00:00:07Z",
+                  "until": "2026-04-01T00:01:00Z", "result": null },
+                { "kind": "held", "operator": "1001", "target": null, "from": "2026-04-01T00:00:40Z",
+                  "until": "2026-04-01T00:00:50Z", "result": null },
+            ],
+            "supervisions": [{
+                "supervision": "s", "supervisor": "u", "supervisor_name": "佐藤", "extension": "2001",
+                "operator": "1001", "mode": "whisper", "from": "2026-04-01T00:00:20Z",
+                "until": "2026-04-01T00:00:30Z", "ending": "hung_up",
+            }],
+        });
+        let call: Call = serde_json::from_value(call).unwrap();
+        let text = story(&call, &TimeZone::UTC);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(
+            lines,
+            [
+                "FROM      UNTIL     WHAT       OPERATOR  WITH         RESULT",
+                "00:00:01  00:00:07  presented  1001      -            answered",
+                "00:00:07  00:01:00  talking    1001      -            -",
+                "00:00:20  00:00:30  whisper    1001      佐藤 (2001)  hung_up",
+                "00:00:40  00:00:50  held       1001      -            -",
+            ]
+        );
     }
 }

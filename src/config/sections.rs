@@ -313,6 +313,9 @@ pub struct RetentionConfig {
     /// After so long the gaps of PBX links go; `None`: never.
     #[serde(rename = "gaps_days", deserialize_with = "values::days_or_never::<_, 36_500>")]
     pub gaps: Option<Duration>,
+    /// After so long operators' states and after-call work go; `None`: never.
+    #[serde(rename = "operators_days", deserialize_with = "values::days_or_never::<_, 36_500>")]
+    pub operators: Option<Duration>,
     /// What becomes of the history of a customer whose record is deleted.
     pub deleted_customers: DeletedCustomers,
 }

@@ -26,6 +26,7 @@ use tokio_util::task::TaskTracker;
 use super::audit::Audit;
 use super::clock::Clock;
 use super::figures::Figures;
+use super::hearings::Known;
 use super::journal::Journal;
 use super::link::Link;
 use super::orders::{Asked, Proving};
@@ -121,6 +122,7 @@ pub(super) struct Core {
     pub(super) members: Members,
     pub(super) audit: Audit,
     pub(super) pops: Pops,
+    pub(super) hearings: Known,
 }
 
 impl Core {
@@ -156,6 +158,7 @@ impl Core {
             members,
             audit,
             pops,
+            hearings: Known::default(),
         };
         let mut audit = tokio::time::interval(audit_every);
         audit.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -177,6 +180,7 @@ impl Core {
                 },
                 // Transfers and supervisions of the daemon that led before are found again.
                 () = bus.taken_over() => {
+                    core.hearings_unsure();
                     core.resync();
                     core.floor_taken_over();
                 }
@@ -207,10 +211,12 @@ impl Core {
             ClientEvent::ListBegin(ListKind::Channels) => {
                 self.input(Input::ListBegan);
                 self.supervise(supervision::Input::ListBegan);
+                self.hearings_list_began();
             }
             ClientEvent::ListEnd(ListKind::Channels, ListResult::Complete) => {
                 self.input(Input::ListEnded);
                 self.supervise(supervision::Input::ListEnded);
+                self.hearings_listed();
                 self.calls_listed();
             }
             ClientEvent::ListEnd(ListKind::Channels, _) => self.input(Input::ListFailed),

@@ -15,6 +15,7 @@ use std::time::Duration;
 use crate::bus::log::Batch;
 use crate::bus::{Logbook, StreamToken};
 use crate::ids::PbxId;
+use crate::store::hearings::Step;
 use crate::store::{Store, StoreError};
 
 /// How long events gather before they are written, so that a burst costs one flush of the disk.
@@ -37,7 +38,7 @@ pub(super) async fn keep(logbook: Arc<Logbook>, store: Store, pbx: PbxId, stream
     }
 }
 
-/// Writes the records of calls, and what was told of messages, alone, each until the store takes it: trying again is
+/// Writes the records of calls, what supervisors heard and what was told of messages, alone, each until the store takes it: trying again is
 /// safe.
 pub(super) async fn keep_records(logbook: Arc<Logbook>, store: Store) {
     let messages = store.messages();
@@ -45,9 +46,20 @@ pub(super) async fn keep_records(logbook: Arc<Logbook>, store: Store) {
         for record in &batch.finished {
             until_taken("a finished call", record.id, || store.record_call(record)).await;
         }
+        for step in &batch.hearings {
+            until_taken("what a supervisor heard", hearing_of(step), || store.note_hearing(step)).await;
+        }
         for told in batch.told {
             until_taken("that a message was told", told.id, || messages.told(told.id, told.version)).await;
         }
+    }
+}
+
+fn hearing_of(step: &Step) -> String {
+    match step {
+        Step::Began(hearing) => hearing.supervision.to_string(),
+        Step::Ended { supervision, .. } => supervision.to_string(),
+        Step::Only { pbx, .. } => pbx.to_string(),
     }
 }
 

@@ -16,6 +16,7 @@ mod audit;
 mod clock;
 mod core;
 mod figures;
+mod hearings;
 mod journal;
 mod link;
 mod logbook;

@@ -39,9 +39,13 @@ pub(super) async fn keep(store: Store, retention: RetentionConfig, shutdown: Can
 async fn purge(store: &Store, retention: &RetentionConfig, now: Timestamp) -> Result<u64, StoreError> {
     let kinds = [
         (Expired::Callers, retention.anonymise),
+        (Expired::Notes, retention.anonymise),
         (Expired::Calls, retention.history),
+        (Expired::Hearings, retention.history),
         (Expired::Messages, retention.messages),
         (Expired::Gaps, retention.gaps),
+        (Expired::States, retention.operators),
+        (Expired::WrapUps, retention.operators),
     ];
     let mut total = 0;
     for (kind, age) in kinds {

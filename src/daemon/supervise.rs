@@ -15,10 +15,11 @@ use crate::ami::action::Action;
 use crate::ami::event::Event;
 use crate::ami::session::ActionOutcome;
 use crate::announce;
-use crate::bus::{Audience, EventKind};
+use crate::bus::EventKind;
 use crate::command::{Actor, Answer, Refusal};
 use crate::ids::{CallId, Extension, RecordId};
 use crate::operator::Role;
+use crate::store::log::Keep;
 use crate::store::{AuditEntry, Store, StoreError};
 use crate::supervision::{
     Input, Mode, Notify, Output, Place, Remembered, SESSIONS_MAX, Session, Start, SupervisionId,
@@ -353,8 +354,12 @@ impl Core {
         view
     }
 
+    /// Those who may know are told; the audit trail and the history note it.
     fn tell_supervision(&mut self, told: Told, view: SupervisionView, notify: Notify) {
-        let view = self.dress(view);
+        // A standby hears of sessions, too; the daemon that leads says and notes it.
+        if !self.parts.bus.leads() {
+            return;
+        }
         let now = self.clock.now();
         let (kind, action, ending) = match told {
             Told::Requested => (None, "supervision.requested", None),
@@ -365,6 +370,7 @@ impl Core {
                 (Some(EventKind::SupervisionStopped), "supervision.stopped", Some(ending))
             }
         };
+        // Before account and caller are added: entries of the trail are never deleted, so they name no caller.
         let mut details = serde_json::to_value(&view).unwrap_or_default();
         if let (Some(ending), Value::Object(details)) = (ending, &mut details) {
             details.insert("ending".into(), json!(ending));
@@ -378,16 +384,14 @@ impl Core {
             call: view.call,
             details,
         });
-        if let Some(kind) = kind {
-            // An operator from whom the call was taken is told of her own listening.
-            let roster = self.parts.people.current();
-            let hers = roster.person(view.supervisor).is_some_and(|person| person.role == Role::Operator);
-            let mut draft = announce::supervision(kind, &view, ending, notify == Notify::Desktop, now);
-            if hers {
-                let operators = view.operator.iter().chain([&view.extension]).cloned().collect();
-                draft.audience = Audience::Operators(operators);
-            }
-            self.parts.bus.publish(draft);
+        let audience = self.supervision_audience(&view, notify);
+        let step = self.hearing_step(told, &view, &audience, now);
+        let view = self.dress(view);
+        let draft = kind.map(|kind| announce::supervision(kind, &view, ending, audience, now));
+        if draft.is_some() || step.is_some() {
+            let (drafts, steps) =
+                (draft.into_iter().collect(), step.into_iter().map(Keep::Hearing).collect());
+            self.parts.bus.publish_all(drafts, steps);
         }
     }
 
@@ -424,23 +428,22 @@ impl Core {
     }
 }
 
-/// What the newest entry of the audit trail about this session says.
+/// What the audit trail says of this session: why and since when its beginning, the rest its newest entry. (A daemon
+/// that was killed before it had looked may have left one that says less.)
 async fn remembered(
     store: &Store,
     id: SupervisionId,
     since: Timestamp,
 ) -> Result<Option<Remembered>, StoreError> {
-    let entry = store.audit_of_supervision(id, since).await?;
-    Ok(entry.map(|AuditEntry { details, call, subject, .. }| {
-        let text = |key: &str| details[key].as_str();
-        Remembered {
-            why: text("reason").map(Into::into),
-            heard_since: text("heard_at").and_then(|at| at.parse().ok()),
-            mode: serde_json::from_value(details["mode"].clone()).ok(),
-            call,
-            operator: Extension::parse(&subject).ok(),
-            released: None,
-        }
+    let entries = store.audit_of_supervision(id, since).await?;
+    let first = |key: &str| entries.iter().find_map(|entry| entry.details[key].as_str());
+    Ok(entries.last().map(|newest| Remembered {
+        why: first("reason").map(Into::into),
+        heard_since: first("heard_at").and_then(|at| at.parse().ok()),
+        mode: serde_json::from_value(newest.details["mode"].clone()).ok(),
+        call: newest.call,
+        operator: Extension::parse(&newest.subject).ok(),
+        released: None,
     }))
 }
 

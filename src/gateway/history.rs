@@ -3,7 +3,8 @@
 //! Invariant: somebody reads of a finished call what she would have seen of it while it lived: an operator her own,
 //! a supervisor those of her team and those that nobody took, administrators and systems all. While a caller is in
 //! front of her she reads what came before between that caller and the account, whoever had it: the pop counts
-//! those calls, too.
+//! those calls, too. Which supervisor heard what of a call is shown to those who were told of it then, and to herself:
+//! an operator who was not told that somebody listened does not read it here.
 
 use std::sync::Arc;
 
@@ -23,7 +24,7 @@ use crate::ids::Extension;
 use crate::operator::{Permission, Viewer};
 use crate::store::history::{Before, HistoryFilter, Sight};
 use crate::store::links::GAPS_PAGE_MAX;
-use crate::store::{FinishedCall, Gap};
+use crate::store::{FinishedCall, Gap, Hearing};
 
 /// A finished call.
 #[derive(Debug, Serialize, ToSchema)]
@@ -33,6 +34,9 @@ pub(crate) struct Finished {
     /// The account's name, while there is such an account.
     #[serde(skip_serializing_if = "Option::is_none")]
     account_name: Option<String>,
+    /// Which supervisors heard it, and how, as far as the reader may know; absent in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    supervisions: Option<Vec<Hearing>>,
 }
 
 /// Finished calls, the newest first.
@@ -97,7 +101,7 @@ pub(crate) async fn list(
     Ok(Json(History { items, next }))
 }
 
-/// One finished call, with all that happened inside it.
+/// One finished call, with all that happened inside it, and who supervised it as far as the caller may know.
 #[utoipa::path(get, path = "/v1/history/{call}", tag = "history",
     params(("call" = uuid::Uuid, Path, description = "The call")),
     responses(
@@ -114,7 +118,10 @@ pub(crate) async fn show(
     caller.needs(Permission::FollowCalls)?;
     let call = gate.app.store.finished_call(id).await?;
     let call = call.filter(|call| sight(&caller.viewer).is_none_or(|sight| sight.has(call)));
-    call.map(|call| Json(dressed(&gate.app.directory, call))).ok_or_else(|| Kind::UnknownCall.into())
+    let call = call.ok_or(Kind::UnknownCall)?;
+    let mut hearings = gate.app.store.hearings(id).await?;
+    hearings.retain(|heard| heard.supervisor == caller.person.id || caller.viewer.may_see(&heard.audience));
+    Ok(Json(Finished { supervisions: Some(hearings), ..dressed(&gate.app.directory, call) }))
 }
 
 /// The times in which nobody followed the PBX.
@@ -134,7 +141,7 @@ pub(crate) async fn gaps(
 
 fn dressed(directory: &Directory, call: FinishedCall) -> Finished {
     let account = call.account.and_then(|id| directory.account(id));
-    Finished { account_name: account.map(|account| account.fields.name.clone()), call }
+    Finished { account_name: account.map(|account| account.fields.name.clone()), call, supervisions: None }
 }
 
 /// Whether a live call that `viewer` sees is from the caller, or of the customer, and for the account asked for.

@@ -119,7 +119,8 @@ impl Store {
         each!(self, db => db.audit(filter, before, limit).await)
     }
 
-    /// The newest entry about this session, which was made at `since`.
+    /// The first two entries about this session, which was made at `since` (how it was asked for, how it began), and the
+    /// newest; oldest first.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -127,7 +128,7 @@ impl Store {
         &self,
         id: SupervisionId,
         since: Timestamp,
-    ) -> Result<Option<AuditEntry>, StoreError> {
+    ) -> Result<Vec<AuditEntry>, StoreError> {
         each!(self, db => db.audit_of_supervision(id, since).await)
     }
 }

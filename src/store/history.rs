@@ -1,7 +1,8 @@
 //! Finished calls: written once when a call ends, read for the card of the next one.
 //!
 //! Invariant: a call is one row, however often it is recorded: the first record stays, except that what was
-//! seen replaces what was inferred. A caller who withholds the number leaves no number here; the table itself
+//! seen replaces what was inferred, and that more segments replace fewer: of two daemons on one PBX the one that leads
+//! knows also of transfers and of what desktops showed, and either may write first. A caller who withholds the number leaves no number here; the table itself
 //! refuses one.
 //!
 //! Read next: `sqlite/history.rs` for the SQL.

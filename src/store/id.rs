@@ -8,6 +8,7 @@ use sqlx::{Decode, Encode, Type};
 use uuid::Uuid;
 
 use crate::ids::{CallId, RecordId};
+use crate::supervision::SupervisionId;
 
 macro_rules! sixteen_bytes {
     ($id:ty, $uuid:expr, $from:expr) => {
@@ -53,4 +54,5 @@ macro_rules! sixteen_bytes {
 }
 
 sixteen_bytes!(RecordId, |id: &RecordId| id.0, |uuid| Ok(RecordId(uuid)));
+sixteen_bytes!(SupervisionId, |id: &SupervisionId| id.0, |uuid| Ok(SupervisionId(uuid)));
 sixteen_bytes!(CallId, |id: &CallId| id.uuid(), |uuid: Uuid| Ok(CallId::parse(&uuid.to_string())?));

@@ -10,6 +10,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::hearings;
 use super::{FinishedCall, Segment, Store, StoreError};
 use crate::bus::StreamToken;
 use crate::bus::log::{Batch, LoggedEvent};
@@ -34,6 +35,8 @@ pub enum Keep {
     Finished(Box<FinishedCall>),
     /// A message was told.
     Told(ToldMessage),
+    /// A supervisor hears somebody else, or otherwise.
+    Hearing(hearings::Step),
 }
 
 /// Up to which version a message was told.

@@ -10,6 +10,7 @@
 //! | [`accounts`], [`customers`], [`contacts`] | the directory's records: read by page, written one at a time |
 //! | [`audit`] | who did what to whom |
 //! | `import` | many records in one transaction |
+//! | [`hearings`] | which supervisor heard what of a call, and how |
 //! | [`history`] | finished calls, and what happened before between a caller and an account |
 //! | [`messages`] | messages that were taken, and what of them was told |
 //! | [`operators`] | operators' states, their history, after-call work |
@@ -49,6 +50,7 @@ mod constraint;
 pub mod contacts;
 pub mod customers;
 pub mod error;
+pub mod hearings;
 pub mod history;
 mod id;
 pub(crate) mod import;
@@ -72,6 +74,7 @@ pub use audit::{AuditEntry, AuditFilter, AuditPage};
 pub use contacts::Contacts;
 pub use customers::{CustomerFilter, Customers};
 pub use error::StoreError;
+pub use hearings::Hearing;
 pub use history::{FinishedCall, Segment};
 pub use links::{Gap, LinkMemory};
 pub use location::{Location, PostgresAddress, PostgresAddressError};

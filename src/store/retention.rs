@@ -18,10 +18,18 @@ pub enum Expired {
     Callers,
     /// Finished calls.
     Calls,
+    /// What supervisors heard of calls.
+    Hearings,
     /// Messages that are not open.
     Messages,
     /// Gaps of PBX links.
     Gaps,
+    /// What was noted of a call after it, which may name the caller.
+    Notes,
+    /// Changes of operators' states.
+    States,
+    /// After-call work.
+    WrapUps,
 }
 
 impl Store {

@@ -63,6 +63,14 @@ impl Mode {
             Self::TakeOver => "take_over",
         }
     }
+
+    /// The mode of that word.
+    #[must_use]
+    pub fn of_word(word: &str) -> Option<Self> {
+        [Self::Listen, Self::Whisper, Self::Barge, Self::TakeOver]
+            .into_iter()
+            .find(|mode| mode.as_str() == word)
+    }
 }
 
 /// Whom a session is about.
@@ -115,7 +123,7 @@ pub enum State {
 }
 
 /// Why a session ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Ending {
     /// Somebody stopped it.
@@ -233,6 +241,14 @@ impl Session {
     pub(super) fn stays(&self, after_transfer: AfterTransfer) -> bool {
         after_transfer == AfterTransfer::Caller
             || matches!(self.target, Target::Call(_) | Target::Operator { follow: true, .. })
+    }
+
+    /// Whether she hears somebody, as far as is known.
+    #[must_use]
+    pub fn hears(&self) -> bool {
+        self.state == State::Live
+            || self.place.is_some() && self.state == State::Attaching
+            || self.found_hearing.is_some()
     }
 
     /// Whether she hears somebody who is no operator.

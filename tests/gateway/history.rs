@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use toritsugi::bus::Change;
+use toritsugi::bus::{Audience, Change};
 use toritsugi::call::view::{Direction, Outcome};
 use toritsugi::directory::card::{AccountView, CallerView, Card, HistoryView, MatchedBy};
 use toritsugi::identity::Presentation;
 use toritsugi::ids::{Extension, RecordId};
-use toritsugi::store::FinishedCall;
+use toritsugi::store::hearings::Step;
+use toritsugi::store::{FinishedCall, Hearing};
+use toritsugi::supervision::{Mode, SupervisionId};
 use uuid::Uuid;
 
 use crate::rig::{Rig, call, pbx, ringing};
@@ -105,4 +107,53 @@ async fn a_number_alone_says_nothing() {
             "{query}"
         );
     }
+}
+
+#[tokio::test]
+async fn who_listened_is_read_by_those_who_were_told() {
+    let rig = Rig::start().await;
+    let operator = Extension::parse("1001").unwrap();
+    let record = FinishedCall {
+        operators: vec![operator.clone(), Extension::parse("1002").unwrap()],
+        ..finished(&rig, 1, 1, KEY)
+    };
+    rig.app.store.record_call(&record).await.unwrap();
+    // Silently, by the supervisor of team A; openly, by that of team B.
+    for (n, supervisor, phone, told) in [(1, "2001", "2001", false), (2, "2002", "2002", true)] {
+        let audience = if told { Audience::Operators } else { Audience::SupervisorsOf };
+        let hearing = Hearing {
+            supervision: SupervisionId(Uuid::from_u128(n)),
+            pbx: pbx(),
+            call: call(1),
+            operator: operator.clone(),
+            supervisor: rig.user(supervisor),
+            supervisor_name: supervisor.into(),
+            extension: Extension::parse(phone).unwrap(),
+            mode: Mode::Listen,
+            reason: None,
+            from: rig.app.clock.now(),
+            until: None,
+            ending: None,
+            audience: audience(vec![operator.clone()]),
+        };
+        rig.app.store.note_hearing(&Step::Began(Box::new(hearing))).await.unwrap();
+    }
+    let path = format!("/v1/history/{}", call(1));
+    for (who, names) in [
+        ("1001", vec!["2002"]),
+        ("1002", vec![]),
+        ("2001", vec!["2001", "2002"]),
+        ("2002", vec!["2002"]),
+        ("admin", vec!["2001", "2002"]),
+        ("crm", vec!["2001", "2002"]),
+    ] {
+        let (status, body) = rig.get(who, &path).await;
+        assert_eq!(status, StatusCode::OK, "{who}: {body}");
+        let heard = body["supervisions"].as_array().unwrap();
+        let found: Vec<&str> = heard.iter().map(|h| h["supervisor_name"].as_str().unwrap()).collect();
+        assert_eq!(found, names, "{who}");
+        assert!(heard.iter().all(|h| h["mode"] == "listen" && h.get("audience").is_none()), "{body}");
+    }
+    let (_, page) = rig.get("admin", "/v1/history").await;
+    assert!(page["items"][0].get("supervisions").is_none(), "{page}");
 }

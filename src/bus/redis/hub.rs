@@ -128,7 +128,7 @@ impl Hub {
         &self.log
     }
 
-    /// Tells `drafts`, and has the calls recorded that ended. How live calls stand is in Redis.
+    /// Tells `drafts`, and has recorded which calls ended and what supervisors heard. How live calls stand is in Redis.
     pub(in crate::bus) fn publish_all(&self, drafts: Vec<Draft>, keeps: Vec<Keep>) -> Vec<EventId> {
         let ids = drafts.into_iter().map(|draft| self.publish(draft)).collect();
         let mut records = Vec::new();
@@ -136,6 +136,12 @@ impl Hub {
             match keep {
                 Keep::Live(_) => {}
                 Keep::Finished(_) => records.push(keep),
+                // Whoever leads knows; both on one PBX would note it twice.
+                Keep::Hearing(_) => {
+                    if self.outbox().leads() {
+                        records.push(keep);
+                    }
+                }
                 // What another daemon has to tell instead must not count as told.
                 Keep::Told(told) => {
                     let mut outbox = self.outbox();

@@ -18,6 +18,8 @@ mod audit;
 mod contacts;
 #[path = "../sql/customers.rs"]
 mod customers;
+#[path = "../sql/hearings.rs"]
+mod hearings;
 #[path = "../sql/history.rs"]
 mod history;
 #[path = "../sql/import.rs"]

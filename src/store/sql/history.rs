@@ -184,7 +184,7 @@ pub(super) async fn insert_call(db: &mut DbConnection, call: &FinishedCall) -> R
         .execute(&mut *db)
         .await?
         .rows_affected();
-    if changed > 0 {
+    if changed > 0 || !call.inferred && tells_more(db, call).await? {
         sqlx::query("DELETE FROM call_segments WHERE call_id = $1").bind(call.id).execute(&mut *db).await?;
         for (ordinal, segment) in (0_i64..).zip(&call.segments) {
             sqlx::query(
@@ -204,6 +204,15 @@ pub(super) async fn insert_call(db: &mut DbConnection, call: &FinishedCall) -> R
         }
     }
     Ok(())
+}
+
+/// Whether the record has segments that the table does not.
+async fn tells_more(db: &mut DbConnection, call: &FinishedCall) -> Result<bool, StoreError> {
+    let kept: i64 = sqlx::query_scalar("SELECT count(*) FROM call_segments WHERE call_id = $1")
+        .bind(call.id)
+        .fetch_one(db)
+        .await?;
+    Ok(usize::try_from(kept).is_ok_and(|kept| call.segments.len() > kept))
 }
 
 fn history_of(row: &DbRow) -> Result<HistoryView, sqlx::Error> {
@@ -399,6 +408,19 @@ mod tests {
         store.record_call(&call(1)).await.unwrap();
         store.record_call(&guessed).await.unwrap();
         assert_eq!(store.finished_call(guessed.id).await.unwrap(), Some(call(1)));
+    }
+
+    #[tokio::test]
+    async fn who_leads_tells_more_and_either_may_write_first() {
+        let told = Segment { kind: "shown".into(), ..call(1).segments.remove(0) };
+        let leader = FinishedCall { segments: vec![told, call(1).segments.remove(0)], ..call(1) };
+        for records in [[&leader, &call(1)], [&call(1), &leader]] {
+            let (_dir, store) = super::super::empty_store().await;
+            for record in records {
+                store.record_call(record).await.unwrap();
+            }
+            assert_eq!(store.finished_call(leader.id).await.unwrap().as_ref(), Some(&leader));
+        }
     }
 
     #[tokio::test]

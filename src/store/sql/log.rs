@@ -2,6 +2,7 @@
 
 use sqlx::Row;
 
+use super::hearings::note_step;
 use super::history::insert_call;
 use super::messages::note_told;
 use super::{Backend, DbConnection, DbRow};
@@ -142,6 +143,9 @@ impl Backend {
                 .bind(call.id)
                 .execute(&mut *transaction)
                 .await?;
+        }
+        for step in &batch.hearings {
+            note_step(&mut transaction, step).await?;
         }
         for told in &batch.told {
             note_told(&mut transaction, *told).await?;

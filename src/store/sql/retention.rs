@@ -18,6 +18,23 @@ impl Backend {
             Expired::Calls => {
                 "DELETE FROM calls WHERE id IN (SELECT id FROM calls WHERE offered_ms < $1 LIMIT $2)"
             }
+            Expired::Hearings => {
+                "DELETE FROM hearings WHERE (supervision_id, from_ms) IN (
+                    SELECT supervision_id, from_ms FROM hearings WHERE from_ms < $1 LIMIT $2)"
+            }
+            Expired::Notes => {
+                "UPDATE wrap_ups SET notes = NULL WHERE (call_id, user_id, since_ms) IN (
+                    SELECT call_id, user_id, since_ms FROM wrap_ups WHERE ended_ms < $1 AND notes IS NOT NULL
+                    LIMIT $2)"
+            }
+            Expired::States => {
+                "DELETE FROM operator_history WHERE position IN (
+                    SELECT position FROM operator_history WHERE at_ms < $1 LIMIT $2)"
+            }
+            Expired::WrapUps => {
+                "DELETE FROM wrap_ups WHERE (call_id, user_id, since_ms) IN (
+                    SELECT call_id, user_id, since_ms FROM wrap_ups WHERE ended_ms < $1 LIMIT $2)"
+            }
             Expired::Messages => {
                 "DELETE FROM messages WHERE id IN (
                     SELECT id FROM messages WHERE created_ms < $1 AND state IN ('sent', 'acknowledged') LIMIT $2)"
@@ -36,12 +53,15 @@ impl Backend {
         const OF_CUSTOMER: &str = "customer_id = $1 OR EXISTS (SELECT 1 FROM customer_numbers AS n
             WHERE n.customer_id = $1 AND n.account_id = past.account_id AND n.key = past.caller_key)";
         let mut transaction = self.begin().await?;
+        let notes = format!(
+            "UPDATE wrap_ups SET notes = NULL WHERE call_id IN (SELECT id FROM calls AS past WHERE {OF_CUSTOMER})"
+        );
         let calls =
             format!("UPDATE calls AS past SET caller_key = NULL, customer_id = NULL WHERE {OF_CUSTOMER}");
         let messages = format!(
             "UPDATE messages AS past SET caller_key = NULL, customer_id = NULL, text = '' WHERE {OF_CUSTOMER}"
         );
-        for sql in [calls, messages] {
+        for sql in [notes, calls, messages] {
             // Made of constants.
             sqlx::query(sqlx::AssertSqlSafe(sql)).bind(id).execute(&mut *transaction).await?;
         }

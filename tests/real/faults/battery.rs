@@ -3,13 +3,12 @@ use std::time::Instant;
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use tokio::process::{Child, Command};
 
 use super::desktop::{Desktop, Knows};
 use super::load::Load;
 use super::notes::Notes;
 use super::proxy::Proxy;
-use super::soak;
+use super::{soak, start};
 use crate::lab::{AsteriskVersion, Lab, PATIENCE};
 use crate::ms;
 use crate::service::Service;
@@ -163,16 +162,6 @@ async fn the_daemon_is_killed_fifty_times_during_calls_transfers_and_messages() 
     );
     drop(desktops);
     daemon.kill().await.unwrap();
-}
-
-/// The program itself, as an administrator runs it; ends with the value.
-fn start(service: &Service) -> Child {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_toritsugi"));
-    for (name, _) in std::env::vars_os().filter(|(n, _)| n.to_string_lossy().starts_with("TORITSUGI__")) {
-        command.env_remove(name);
-    }
-    command.arg("serve").envs(service.environment.iter().cloned()).env("TORITSUGI__LOG__LEVEL", "error");
-    command.kill_on_drop(true).spawn().unwrap()
 }
 
 /// Passes a caller who talks on to a phone that nobody rings at otherwise; with `consult`, until the operator speaks

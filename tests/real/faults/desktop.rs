@@ -300,7 +300,7 @@ impl Knows {
 }
 
 /// Whether the store has all that was told; an error when the daemon is going.
-async fn has_logged_all(service: &Service) -> Result<bool, reqwest::Error> {
+pub(crate) async fn has_logged_all(service: &Service) -> Result<bool, reqwest::Error> {
     let metrics = service.request("admin", Method::GET, "/metrics").send().await?.text().await?;
     Ok(metrics.contains("toritsugi_unwritten_events 0\n"))
 }

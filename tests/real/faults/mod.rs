@@ -9,17 +9,45 @@
 //! | `asterisk_is_killed_…` | the PBX, during calls |
 //! | `the_daemon_is_killed_…` | the daemon, a real process, with `kill -9`, during calls, transfers, consultations and messages |
 //! | `a_swallowed_hangup_…` | one event that never comes: the audit finds it |
+//! | `what_a_supervisor_heard_…` | the daemon, while a supervisor listens, whispers and breaks in (`heard.rs`) |
 //! | `an_operator_without_a_desktop_…` | nobody sees the pop |
 //!
 //! Why calls that ring at one phone each: then the far end's record says exactly which pops must exist.
 mod battery;
 mod desktop;
+mod heard;
 mod load;
 mod notes;
 mod proxy;
 mod small;
 
+use tokio::process::{Child, Command};
+use tokio::time::Instant;
+
+use crate::lab::PATIENCE;
+use crate::ms;
+use crate::service::Service;
+
 /// How many times the usual amount.
 fn soak() -> usize {
     std::env::var("TORITSUGI_SOAK").ok().and_then(|n| n.parse().ok()).unwrap_or(1)
+}
+
+/// The program itself, as an administrator runs it; ends with the value.
+pub(crate) fn start(service: &Service) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_toritsugi"));
+    for (name, _) in std::env::vars_os().filter(|(n, _)| n.to_string_lossy().starts_with("TORITSUGI__")) {
+        command.env_remove(name);
+    }
+    command.arg("serve").envs(service.environment.iter().cloned()).env("TORITSUGI__LOG__LEVEL", "error");
+    command.kill_on_drop(true).spawn().unwrap()
+}
+
+/// Asks for what no event tells until it is so; an answer that does not come is none.
+async fn poll_until(what: &str, is_so: impl AsyncFn() -> Option<bool>) {
+    let deadline = Instant::now() + PATIENCE;
+    while is_so().await != Some(true) {
+        assert!(Instant::now() < deadline, "{what}: never");
+        tokio::time::sleep(ms(20)).await;
+    }
 }

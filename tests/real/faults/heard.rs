@@ -1,0 +1,165 @@
+//! What supervisors heard, over daemons that are killed: noted once, and to its end.
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use super::desktop::Desktop;
+use super::{poll_until, soak, start};
+use crate::lab::{CallSpec, Lab};
+use crate::service::Service;
+use crate::{KNOWN_CALLER, ms};
+
+const KILLS: usize = 9;
+/// Rings at 1101 alone.
+const FOR_1101: &str = "0355502101";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_supervisor_heard_while_daemons_were_killed_is_noted_once() {
+    let lab = Lab::start().await;
+    let service = Service::outside(&lab, &[("SUPERVISION__NOTIFY", "silent")]).await;
+    let mut daemon = start(&service);
+    let desktop = Desktop::follow(&service, "admin");
+    desktop.wait("the link is up", |knows| knows.up).await;
+    lab.phone("1101").answers_after(ms(100)).await;
+    lab.phone("2001").answers_after(ms(100)).await;
+    let call = lab.place_call(CallSpec::new(KNOWN_CALLER, FOR_1101)).await;
+    desktop.wait("they talk", |knows| knows.count("call.answered") > 0).await;
+    let id = desktop.look(|knows| knows.open.iter().next().cloned()).unwrap();
+    let body = json!({ "call": id, "mode": "listen", "extension": "2001", "reason": "研修" });
+    let (status, begun) = service.ask("admin", Method::POST, "/v1/supervisions", Some(body)).await;
+    assert_eq!(status, StatusCode::CREATED, "{begun}");
+    let path = format!("/v1/supervisions/{}", begun["id"].as_str().unwrap());
+    is_live(&service, "listen").await;
+
+    let mut modes = vec!["listen"];
+    let kills = KILLS * soak();
+    for n in 0..kills {
+        let mode = ["whisper", "barge", "listen"][n % 3];
+        modes.push(mode);
+        let (status, answer) =
+            service.ask("admin", Method::PATCH, &path, Some(json!({ "mode": mode }))).await;
+        assert!(status.is_success(), "{answer}");
+        match n % 3 {
+            // In the middle of the change, just after it was told, and once it is written down.
+            0 => {}
+            1 => is_live(&service, mode).await,
+            _ => {
+                is_live(&service, mode).await;
+                poll_until("all is logged", async || super::desktop::has_logged_all(&service).await.ok())
+                    .await;
+            }
+        }
+        daemon.kill().await.unwrap();
+        desktop.wait("the stream has ended", |knows| !knows.up).await;
+        daemon = start(&service);
+        desktop.wait("it is back", |knows| knows.up).await;
+        // The order may have died with the daemon.
+        poll_until("the mode is as it was wanted", async || {
+            if state(&service).await == Some(("live".into(), mode.into())) {
+                return Some(true);
+            }
+            let again = json!({ "mode": mode });
+            service.ask("admin", Method::PATCH, &path, Some(again)).await;
+            Some(false)
+        })
+        .await;
+    }
+    // She hangs up while nobody looks.
+    daemon.kill().await.unwrap();
+    desktop.wait("the stream has ended", |knows| !knows.up).await;
+    lab.phone("2001").hangs_up().await;
+    lab.phone("2001").goes_idle().await;
+    daemon = start(&service);
+    desktop.wait("it is back", |knows| knows.up).await;
+    call.hang_up().await;
+    desktop.wait("the call is over", |knows| knows.open.is_empty()).await;
+
+    let record = record(&service, &id).await;
+    let entries = each_mode_once(&record, &modes);
+    println!("{kills} kills while a supervisor changed her mode: {} entries, each once", entries);
+    daemon.kill().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_supervisor_heard_stands_with_the_call_for_those_who_were_told() {
+    for (notify, operator_reads) in [("silent", 0), ("desktop", 2)] {
+        let lab = Lab::start().await;
+        let mut service = Service::start_with(&lab, &[("SUPERVISION__NOTIFY", notify)]).await;
+        let desktop = Desktop::follow(&service, "admin");
+        // Rings at everybody.
+        for phone in ["1002", "1003"] {
+            lab.phone(phone).rings_for_ever().await;
+        }
+        for phone in ["1001", "2001"] {
+            lab.phone(phone).answers_after(ms(100)).await;
+        }
+        let call = lab.place_call(CallSpec::new(KNOWN_CALLER, crate::SAKURA)).await;
+        desktop.wait("they talk", |knows| knows.count("call.answered") > 0).await;
+        let id = desktop.look(|knows| knows.open.iter().next().cloned()).unwrap();
+        let body = json!({ "operator": "1001", "mode": "listen" });
+        let (status, begun) = service.ask("2001", Method::POST, "/v1/supervisions", Some(body)).await;
+        assert_eq!(status, StatusCode::CREATED, "{begun}");
+        is_live(&service, "listen").await;
+        let path = format!("/v1/supervisions/{}", begun["id"].as_str().unwrap());
+        let (status, answer) =
+            service.ask("2001", Method::PATCH, &path, Some(json!({ "mode": "take_over" }))).await;
+        assert!(status.is_success(), "{answer}");
+        desktop.wait("the call is hers", |knows| knows.count("supervision.stopped") > 0).await;
+        call.hang_up().await;
+        desktop.wait("the call is over", |knows| knows.open.is_empty()).await;
+        let record = record(&service, &id).await;
+        let told =
+            |h: &Value| format!("{} {} {}", h["mode"], h["supervisor_name"], h["ending"]).replace('"', "");
+        let heard: Vec<String> = record["supervisions"].as_array().unwrap().iter().map(told).collect();
+        assert_eq!(heard, ["listen 伊藤 null", "take_over 伊藤 took_over"], "{record:#}");
+        for (who, wanted) in [("2001", 2), ("1001", operator_reads)] {
+            let (status, seen) = service.ask(who, Method::GET, &format!("/v1/history/{id}"), None).await;
+            assert_eq!(status, StatusCode::OK, "{seen}");
+            assert_eq!(seen["supervisions"].as_array().unwrap().len(), wanted, "{notify}, {who}: {seen:#}");
+        }
+        service.stop().await;
+    }
+}
+
+/// The modes stand in the record, each once, one after the other, and the last was ended by nobody.
+fn each_mode_once(record: &Value, modes: &[&str]) -> usize {
+    let heard = record["supervisions"].as_array().unwrap();
+    let found: Vec<&str> = heard.iter().map(|h| h["mode"].as_str().unwrap()).collect();
+    assert_eq!(found, *modes, "{record:#}");
+    for (one, next) in heard.iter().zip(heard.iter().skip(1)) {
+        assert_eq!((&one["until"], one.get("ending")), (&next["from"], None), "{record:#}");
+    }
+    let last = heard.last().unwrap();
+    assert_eq!(last["ending"], "lost", "nobody saw the end: {record:#}");
+    for h in heard {
+        assert!(h["from"].as_str() < h["until"].as_str(), "{h}");
+        assert_eq!(
+            (&h["operator"], &h["extension"], &h["reason"]),
+            (&json!("1101"), &json!("2001"), &json!("研修"))
+        );
+    }
+    heard.len()
+}
+
+/// State and mode of the one supervision, if the daemon has it.
+async fn state(service: &Service) -> Option<(String, String)> {
+    let (status, list) = service.ask("admin", Method::GET, "/v1/supervisions", None).await;
+    let item = list["items"].get(0).filter(|_| status.is_success())?;
+    Some((item["state"].as_str()?.to_owned(), item["mode"].as_str()?.to_owned()))
+}
+
+async fn is_live(service: &Service, mode: &str) {
+    poll_until("she hears", async || Some(state(service).await == Some(("live".into(), mode.into())))).await;
+}
+
+/// The call's record, once it is written: that is a moment after the event.
+async fn record(service: &Service, id: &str) -> Value {
+    let path = format!("/v1/history/{id}");
+    let record = std::cell::RefCell::default();
+    poll_until("the call is recorded", async || {
+        let (status, answer) = service.ask("admin", Method::GET, &path, None).await;
+        record.replace(answer);
+        Some(status.is_success())
+    })
+    .await;
+    record.into_inner()
+}
