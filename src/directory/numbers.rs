@@ -53,6 +53,12 @@ impl NumberPlan {
         Some(Self { home, ..Self::default() })
     }
 
+    /// The country, as two letters (ISO 3166).
+    #[must_use]
+    pub fn country(&self) -> String {
+        self.home.to_string()
+    }
+
     fn is_japanese(&self) -> bool {
         self.home == Region::JP
     }
@@ -355,6 +361,7 @@ mod tests {
     #[test]
     fn the_plan_decides_what_an_extension_is() {
         let american = NumberPlan::of_country("us").unwrap();
+        assert_eq!((american.country(), NumberPlan::default().country()), ("US".to_owned(), "JP".to_owned()));
         assert_eq!(Number::read("212-555-0100", &american).unwrap().display(), "(212) 555-0100");
         assert!(NumberPlan::of_country("XX").is_none());
         let plan = NumberPlan { extension_digits_max: 3, ..NumberPlan::default() };

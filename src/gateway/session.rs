@@ -77,6 +77,8 @@ pub(crate) struct SessionView {
     /// Their team.
     #[serde(skip_serializing_if = "Option::is_none")]
     team: Option<String>,
+    /// The country whose national numbers are meant, as two letters (ISO 3166).
+    country: String,
     /// When the sign-in ends unless it is used (never, for a token without an end).
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(format = DateTime)]
@@ -84,7 +86,13 @@ pub(crate) struct SessionView {
 }
 
 impl SessionView {
-    fn of(person: &Person, session: RecordId, team: Option<String>, expires_at: Option<Timestamp>) -> Self {
+    fn of(
+        gate: &Gate,
+        person: &Person,
+        session: RecordId,
+        team: Option<String>,
+        expires_at: Option<Timestamp>,
+    ) -> Self {
         Self {
             user: person.id,
             session,
@@ -93,6 +101,7 @@ impl SessionView {
             role: person.role,
             extension: person.extension.as_ref().map(ToString::to_string),
             team,
+            country: gate.app.directory.plan().country(),
             expires_at: expires_at.map(wire_time),
         }
     }
@@ -168,7 +177,7 @@ async fn begin(gate: &Gate, user: &UserRecord, now: Timestamp) -> Result<Respons
         expires_at: Some(expires_at),
     };
     let session = gate.app.store.add_token(&draft, now).await?;
-    let view = SessionView::of(&user.person, session, user.team.clone(), Some(expires_at));
+    let view = SessionView::of(gate, &user.person, session, user.team.clone(), Some(expires_at));
     // Without Max-Age: the browser forgets it when it closes. Its real end is on our side.
     let mut response = (StatusCode::CREATED, Json(view)).into_response();
     set_cookie(gate, &mut response, &token.expose(), "");
@@ -202,7 +211,7 @@ fn set_cookie(gate: &Gate, response: &mut Response, value: &str, more: &str) {
 pub(crate) async fn show(State(gate): State<Arc<Gate>>, caller: Caller) -> Json<SessionView> {
     let roster = gate.app.people.current();
     let team = caller.person.team.and_then(|id| roster.team(id)).map(|team| team.name.clone());
-    Json(SessionView::of(&caller.person, caller.token, team, caller.expires_at))
+    Json(SessionView::of(&gate, &caller.person, caller.token, team, caller.expires_at))
 }
 
 /// Signs out: the token that is shown is revoked, and its streams end.

@@ -31,6 +31,11 @@ async fn a_day_at_the_desk() {
     person.is_ready().await;
     person.tab.until("the records", "document.querySelector('.idle')").await;
     person.looks("waiting").await;
+    person.tab.key("r").await;
+    person.tab.until("the menu", "document.querySelector('.menu button')").await;
+    person.looks("state-menu").await;
+    person.presses("#own-state").await;
+    person.tab.until("the end of the menu", "!document.querySelector('.menu')").await;
 
     // The pop is on the screen before anybody answers.
     let spec = CallSpec::new(KNOWN_CALLER, "0355501000").diverted_by("0335550101").display_name("Tanaka");
@@ -221,9 +226,17 @@ async fn a_supervisor_sees_and_helps_her_team() {
 
     // She sets the operator's state, and the operator sees by whom.
     operator.tab.until("after-call work", "document.querySelector('#wrap-up')").await;
-    boss.presses("[data-operator=\"1001\"] .set button").await;
-    boss.tab.until("the menu", "document.querySelectorAll('.menu button').length > 3").await;
-    boss.presses(".menu button:nth-of-type(2)").await;
+    boss.tab.eval("document.querySelector('[data-operator=\"1001\"] .set button').focus()").await;
+    boss.tab.key("Enter").await;
+    boss.tab.until("the menu", "document.activeElement === document.querySelector('.menu button')").await;
+    boss.looks("board-state-menu").await;
+    // The settings took the focus while it was looked at.
+    boss.tab.eval("document.querySelector('.menu button').focus()").await;
+    boss.tab.key("Tab").await;
+    boss.tab
+        .until("the next", "document.activeElement === document.querySelectorAll('.menu button')[1]")
+        .await;
+    boss.tab.key("Enter").await;
     operator.tab.until("by whom", "document.querySelector('.own .about').innerText.includes('伊藤')").await;
     operator.all_is_well().await;
     boss.all_is_well().await;

@@ -22,8 +22,10 @@ mod connection;
 mod day;
 mod figures;
 mod hostile;
+mod numbers;
 mod orders;
 mod person;
+mod views;
 
 use std::time::Duration;
 

@@ -153,6 +153,7 @@ async fn a_caller_is_passed_on_at_once(lab: &Lab, person: &Person) {
     assert!(person.reads("#wrap-up").await.contains("佐々木健へ転送"), "{}", person.reads("#wrap-up").await);
     let until = person.tab.eval("document.querySelector('#wrap-up progress').dataset.until").await;
     person.presses("#wrap-up .extend").await;
+    person.looks("wrap-up-extended").await;
     person.tab.eval("document.querySelector('#wrap-up .reason').focus()").await;
     person.tab.types("議事録を書いています").await;
     person.presses("#wrap-up .add").await;
@@ -221,11 +222,15 @@ async fn talks<'a>(lab: &'a Lab, person: &Person) -> crate::lab::PlacedCall<'a> 
 }
 
 async fn finishes(person: &Person, disposition: &str) {
+    gives_disposition(person, disposition).await;
+    person.shows_state("ready").await;
+}
+
+async fn gives_disposition(person: &Person, disposition: &str) {
     person.tab.until("the after-call work", "document.querySelector('#wrap-up')").await;
     person.presses(&format!("#wrap-up input[value={disposition}]")).await;
     person.presses("#wrap-up .main").await;
     person.tab.until("the end of it", "!document.querySelector('#wrap-up')").await;
-    person.shows_state("ready").await;
 }
 
 #[tokio::test]
@@ -239,9 +244,8 @@ async fn of_two_desktops_one_acts_and_the_other_says_so() {
     let here = Person::signs_in(&browser, &service, "1001").await;
     let there = Person::signs_in_too(&browser, &service, "1001").await;
     let boss = Person::signs_in(&browser, &service, "2001").await;
-    let says = |text: &str| format!("document.querySelector('.own .about')?.innerText.includes({text:?})");
     for person in [&here, &there] {
-        person.tab.until("that there are two", &says("端末 2")).await;
+        person.tab.until("that there are two", &says("端末 2台")).await;
     }
     here.is_ready().await;
     there.shows_state("ready").await;
@@ -270,24 +274,7 @@ async fn of_two_desktops_one_acts_and_the_other_says_so() {
     here.chooses("受付可").await;
     there.shows_state("ready").await;
 
-    // Both show the call; one gives the order.
-    let call = lab.place_call(CallSpec::new(KNOWN_CALLER, SAKURA)).await;
-    for person in [&here, &there] {
-        person.pop_is("ringing").await;
-    }
-    lab.phone("1001").answers().await;
-    for person in [&here, &there] {
-        person.pop_is("talking").await;
-    }
-    here.presses("[data-order=hangup]").await;
-    for person in [&here, &there] {
-        person.has_no_pop().await;
-        person.tab.until("the after-call work", "document.querySelector('#wrap-up')").await;
-    }
-    finishes(&there, "informed").await;
-    here.tab.until("that it is over", "!document.querySelector('#wrap-up')").await;
-    here.tab.until("where it was done", &says("別の端末")).await;
-    call.hang_up().await;
+    both_show_a_call_and_one_acts(&lab, &here, &there, &boss).await;
     while_she_looks_elsewhere_it_rings(&lab, &there).await;
     whoever_calls_without_a_number_is_named_in_words(&lab, &here).await;
     for person in [&here, &there, &boss] {
@@ -295,6 +282,48 @@ async fn of_two_desktops_one_acts_and_the_other_says_so() {
     }
     browser.close().await;
     service.stop().await;
+}
+
+/// What the line about her own state says.
+fn says(text: &str) -> String {
+    format!("document.querySelector('.own .about')?.innerText.includes({text:?})")
+}
+
+/// One gives the order, the other says so.
+async fn both_show_a_call_and_one_acts(lab: &Lab, here: &Person, there: &Person, boss: &Person) {
+    let call = lab.place_call(CallSpec::new(KNOWN_CALLER, SAKURA)).await;
+    for person in [here, there] {
+        person.pop_is("ringing").await;
+    }
+    lab.phone("1001").answers().await;
+    for person in [here, there] {
+        person.pop_is("talking").await;
+    }
+    // What she will be after the work on this call is said beforehand, at both and on the board.
+    here.chooses("休憩").await;
+    let next = |element: &str| format!("document.querySelector({element:?})?.innerText === '次：受付停止'");
+    for person in [here, there] {
+        person.tab.until("what comes next", &next("#own-state .next")).await;
+    }
+    boss.tab.until("what comes next", &next("[data-operator=\"1001\"] .next")).await;
+    boss.looks("board-pending").await;
+    here.looks("pending").await;
+    here.presses("[data-order=hangup]").await;
+    for person in [here, there] {
+        person.has_no_pop().await;
+        person.tab.until("the after-call work", "document.querySelector('#wrap-up')").await;
+    }
+    gives_disposition(there, "informed").await;
+    here.tab.until("that it is over", "!document.querySelector('#wrap-up')").await;
+    let pauses = "document.querySelector('#own-state').innerText.includes('休憩')";
+    for person in [here, there] {
+        person.tab.until("that she has her break", pauses).await;
+    }
+    there.looks("not-ready").await;
+    there.chooses("受付可").await;
+    here.shows_state("ready").await;
+    here.tab.until("where it was done", &says("別の端末")).await;
+    call.hang_up().await;
 }
 
 /// What the page told the system to show, and how many tones it played.
@@ -345,6 +374,9 @@ async fn whoever_calls_without_a_number_is_named_in_words(lab: &Lab, person: &Pe
         assert_eq!(person.reads(".number bdi").await, words);
         assert!(person.reads(".customer").await.contains("照合できません"));
         assert!(!person.reads("body").await.contains("1234"), "{}", person.reads("body").await);
+        if words == "公衆電話" {
+            person.looks("payphone").await;
+        }
         call.hang_up().await;
         person.has_no_pop().await;
     }

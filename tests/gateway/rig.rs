@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use toritsugi::bus::{Audience, Bus, BusSettings, Change, Draft, EventId, EventKind, StreamToken};
 use toritsugi::call::view::{CallState, CallView, Direction};
 use toritsugi::command::{Commands, Given};
+use toritsugi::directory::numbers::NumberPlan;
 use toritsugi::directory::{Directory, DirectoryOptions};
 use toritsugi::gateway::{App, Clock, Metrics, Settings, serve};
 use toritsugi::ids::{CallId, ChannelId, Extension, PbxId, RecordId};
@@ -44,6 +45,7 @@ pub(crate) struct Options {
     pub(crate) connections: usize,
     pub(crate) body_bytes: usize,
     pub(crate) heartbeat: Duration,
+    pub(crate) plan: NumberPlan,
 }
 
 impl Default for Options {
@@ -55,6 +57,7 @@ impl Default for Options {
             connections: 1000,
             body_bytes: 64 * 1024,
             heartbeat: Duration::from_secs(15),
+            plan: NumberPlan::default(),
         }
     }
 }
@@ -112,6 +115,7 @@ impl Rig {
         }
         let (giving, commands) = Commands::channel();
         let teller = Teller::default();
+        let directory = DirectoryOptions { plan: options.plan, ..DirectoryOptions::default() };
         let app = App {
             settings: Settings {
                 allowed_origins: vec!["https://desk.example.jp".into()],
@@ -125,7 +129,7 @@ impl Rig {
             bus,
             presence: toritsugi::operator::Presence::default(),
             people: People::new(store.roster().await.unwrap()),
-            directory: Directory::load(store.clone(), DirectoryOptions::default()).await.unwrap(),
+            directory: Directory::load(store.clone(), directory).await.unwrap(),
             store,
             commands: giving,
             teller,

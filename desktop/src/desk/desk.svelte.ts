@@ -19,7 +19,9 @@ import type {
   Transfer,
 } from '../api/types.ts';
 import { t, word, type Key } from '../i18n/index.svelte.ts';
+import { writeAsIn } from '../text/written.svelte.ts';
 import { ownCall, ownPops } from './choose.ts';
+import { isSignOutOwed, onSignOutElsewhere, oweSignOut, settleSignOut } from './farewell.ts';
 import { forgetKept, readKept, writeKept } from './kept.ts';
 import { prefs } from './prefs.svelte.ts';
 import { keepShell } from './shell.ts';
@@ -44,6 +46,8 @@ const PAGE_RECORDS = 500;
 const RECORDS_FRESH_MS = 30 * 60_000;
 const LOOK_AGAIN_MS = 2_000;
 const NOTICE_MS = 8_000;
+/** What was refused is said longer. */
+const NOTICE_ERROR_MS = 20_000;
 const NOTICES_MAX = 4;
 /** Where a contact stands who is not on call. */
 const LAST = Number.MAX_SAFE_INTEGER;
@@ -53,7 +57,8 @@ const APPLY_EVERY_MS = 40;
 
 export interface Notice {
   id: number;
-  text: string;
+  /** In the language that is chosen when it is read. */
+  text: () => string;
   detail: string;
   kind: 'info' | 'error';
 }
@@ -68,7 +73,7 @@ class Desk {
   /** Whether the first look at the session has been answered. */
   known = $state(false);
   /** Why nobody is signed in any more. */
-  farewell = $state<'' | 'expired' | 'ended'>('');
+  farewell = $state<'' | 'expired' | 'ended' | 'away'>('');
   state = $state.raw<DeskState>(emptyDesk({ id: '', role: 'operator', extension: undefined }));
   link = $state.raw<Link>({ phase: 'connecting', since: Date.now() });
   /** The daemon's time, which timers and events share; moves once a second. */
@@ -99,9 +104,18 @@ class Desk {
   pbxDown = $derived([...this.state.pbx.values()].find((one) => !one.up));
   live = $derived(this.link.phase === 'live');
 
+  constructor() {
+    onSignOutElsewhere(() => this.session && this.end('ended'));
+  }
+
   // ---- Signing in and out --------------------------------------------------------------------------------------
 
   async look(): Promise<void> {
+    if (isSignOutOwed()) {
+      void forgetKept();
+      this.known = true;
+      return this.settle();
+    }
     try {
       this.begin(await get<SessionView>('/v1/session'));
     } catch (error) {
@@ -129,20 +143,33 @@ class Desk {
   }
 
   async signIn(login: string, password: string): Promise<void> {
+    if (isSignOutOwed() && !(await settleSignOut())) throw new ApiError(0, 'unreachable', '');
     await forgetKept();
     this.begin(await post<SessionView>('/v1/session', { login, password }));
   }
 
+  /** What is kept here goes at once; the session ends as soon as the daemon can be asked for it. */
   async signOut(): Promise<void> {
-    await this.order(async () => {
-      await remove('/v1/session');
-      this.end('ended');
-    });
+    oweSignOut();
+    this.end('ended');
+    await this.settle();
+  }
+
+  private async settle(): Promise<void> {
+    while (isSignOutOwed()) {
+      if (await settleSignOut()) {
+        if (this.farewell === 'away') this.farewell = 'ended';
+        return;
+      }
+      if (!this.session) this.farewell = 'away';
+      await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS));
+    }
   }
 
   private begin(session: SessionView): void {
     this.farewell = '';
     this.session = session;
+    writeAsIn(session.country);
     const { user, role } = session;
     this.state = emptyDesk({ id: user, role, extension: session.extension ?? undefined });
     this.link = { phase: 'connecting', since: Date.now() };
@@ -153,7 +180,7 @@ class Desk {
     });
   }
 
-  private end(why: 'expired' | 'ended'): void {
+  private end(why: 'expired' | 'ended' | 'away'): void {
     this.stream?.stop();
     this.stream = undefined;
     clearTimeout(this.applying);
@@ -255,7 +282,8 @@ class Desk {
       if (event.kind === 'call.presented' && mine) this.lastPop = this.state.calls.get(event.call ?? '');
       if (event.kind === 'call.rescinded' && mine && data.reason) {
         const account = this.lastPop?.id === event.call ? this.lastPop?.card?.account.name : undefined;
-        this.say('pop.gone', { account: account ?? '', reason: word('reason', data.reason) });
+        const { reason } = data;
+        this.notice('info', () => t('pop.gone', { account: account ?? '', reason: word('reason', reason) }));
       }
     }
   }
@@ -284,6 +312,7 @@ class Desk {
       if (session && prefs.keep && this.session?.session === session.session) {
         await writeKept({ session, accounts, contacts, options: this.options, at: Date.now() });
         await keepShell();
+        performance.mark('kept');
       }
     } catch {
       // They are asked for again with the next connection.
@@ -419,7 +448,7 @@ class Desk {
   // ---- What the person is told ---------------------------------------------------------------------------------
 
   say(key: Key, values: Record<string, string | number> = {}): void {
-    this.notice('info', t(key, values), '');
+    this.notice('info', () => t(key, values));
   }
 
   drop(id: number): void {
@@ -427,22 +456,24 @@ class Desk {
   }
 
   private refuse(key: Key): false {
-    this.notice('error', t(key), '');
+    this.notice('error', () => t(key));
     return false;
   }
 
   private sayProblem(error: unknown): void {
     const { type, detail } = error instanceof ApiError ? error : { type: 'unreachable', detail: '' };
-    const text = word('problem', type);
-    this.notice('error', text === type ? t('problem.other', { type }) : text, detail);
+    const isKnown = word('problem', type) !== type;
+    // What the page has words for needs none of the server's, which are English.
+    if (isKnown) this.notice('error', () => word('problem', type));
+    else this.notice('error', () => t('problem.other', { type }), detail);
   }
 
-  private notice(kind: Notice['kind'], text: string, detail: string): void {
+  private notice(kind: Notice['kind'], text: Notice['text'], detail = ''): void {
     this.noticed += 1;
     const id = this.noticed;
-    const others = this.notices.filter((one) => one.text !== text);
+    const others = this.notices.filter((one) => one.text() !== text());
     this.notices = [...others, { id, text, detail, kind }].slice(-NOTICES_MAX);
-    if (kind === 'info') setTimeout(() => this.drop(id), NOTICE_MS);
+    setTimeout(() => this.drop(id), kind === 'info' ? NOTICE_MS : NOTICE_ERROR_MS);
   }
 }
 

@@ -8,6 +8,8 @@ const WORKER = '/sw.js';
 const DOCUMENT = '/';
 const ICON = '/favicon.svg';
 
+let url: unknown;
+
 interface TrustedTypes {
   createPolicy(name: string, rules: { createScriptURL(): string }): { createScriptURL(url: string): unknown };
 }
@@ -28,10 +30,11 @@ export async function keepShell(): Promise<void> {
   }
 }
 
-/** The policy of the page allows this one address. */
+/** The policy of the page allows this one address, and that it is asked once. */
 function workerUrl(): unknown {
   const types = (globalThis as { trustedTypes?: TrustedTypes }).trustedTypes;
-  return types ? types.createPolicy('toritsugi-worker', { createScriptURL: () => WORKER }).createScriptURL(WORKER) : WORKER;
+  url ??= types?.createPolicy('toritsugi-worker', { createScriptURL: () => WORKER }).createScriptURL(WORKER) ?? WORKER;
+  return url;
 }
 
 function ownAssets(): string[] {

@@ -10,6 +10,10 @@ export const en: Record<Key, string> = {
   'nav.label': 'Views',
   'skip': 'Skip to content',
 
+  'text.labelled': '{label}: {value}',
+  'text.aside': ' ({text})',
+  'text.and': ', ',
+
   'signin.title': 'Sign in',
   'signin.login': 'Name or extension',
   'signin.password': 'Password',
@@ -17,6 +21,7 @@ export const en: Record<Key, string> = {
   'signin.busy': 'Checking…',
   'signin.expired': 'You were signed out because your session had ended. Please sign in again.',
   'signin.ended': 'You are signed out.',
+  'signin.away': 'You are signed out here, and what this machine had kept is deleted. The server does not know yet: it ends your session as soon as it can be reached, or when its time is up.',
   'signout': 'Sign out',
 
   'link.connecting': 'Connecting',
@@ -50,7 +55,7 @@ export const en: Record<Key, string> = {
   'phone.unreachable': 'Phone not reachable',
   'phone.unknown': 'Phone unknown',
   'phone.gone': 'no phone',
-  'desktops': '{count} desktop(s)',
+  'desktops': 'Desktops: {count}',
   'phone.none': 'No extension',
 
   'pop.ringing': 'Incoming call',
@@ -87,6 +92,7 @@ export const en: Record<Key, string> = {
   'customer.title': 'Customer',
   'customer.choose': 'Choose the customer ({count} found)',
   'customer.none': 'Not in the records',
+  'customer.none_account': 'Without an account no customer can be found',
   'customer.none_withheld': 'Without a number no customer can be found',
   'customer.new': 'New record',
   'customer.new_title': 'New customer',
@@ -103,11 +109,12 @@ export const en: Record<Key, string> = {
 
   'history.title': 'Earlier calls and messages',
   'history.calls': 'Calls: {count}',
+  'history.latest': 'Showing the latest {count}',
   'history.by': 'ext. {who}',
   'history.first': 'The first call from this number',
   'history.call': 'Call',
   'history.message': 'Message',
-  'history.last_call': 'Last on {at}',
+  'history.last_call': 'Last: {at}',
   'history.open_messages': 'Open messages: {count}',
 
   'order.answer': 'Answer',
@@ -118,7 +125,7 @@ export const en: Record<Key, string> = {
   'order.complete': 'Complete transfer',
   'order.cancel': 'Cancel transfer',
   'order.help': 'Ask for help',
-  'order.refused_link': 'There is no connection to the daemon, so nothing was done. Wait until it is back; your phone itself still works.',
+  'order.refused_link': 'There is no connection to the server, so nothing was done. Wait until it is back; your phone itself still works.',
   'order.refused_pbx': 'There is no link to the PBX, so nothing was done. Use your phone.',
   'order.help_sent': 'Your supervisors were told',
   'order.answer_hint': 'If your phone does not support this, pick up the handset',
@@ -295,7 +302,7 @@ export const en: Record<Key, string> = {
   'key.transfer': 'Go to the contacts',
 
   'problem.title': 'That was not possible',
-  'problem.unreachable': 'The daemon does not answer',
+  'problem.unreachable': 'The server does not answer',
   'problem.wrong-credentials': 'Name or password is wrong',
   'problem.too-many-failures': 'Too many failures; wait a moment and try again',
   'problem.foreign-origin': 'This address may not give commands; tell your administrator',

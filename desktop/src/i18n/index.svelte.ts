@@ -19,3 +19,12 @@ export function word(prefix: string, name: string): string {
   const key = `${prefix}.${name}`;
   return key in ja ? t(key as Key) : name;
 }
+
+/** What it is, and what it says: 伝言：未確認, Message: open. */
+export const labelled = (label: string, value: string): string => t('text.labelled', { label, value });
+
+/** Several, as one text: 1001、1002 or 1001, 1002. */
+export const listed = (all: readonly string[]): string => all.join(t('text.and'));
+
+/** Text in brackets; nothing for none. */
+export const aside = (text: string | null | undefined): string => (text ? t('text.aside', { text }) : '');

@@ -10,6 +10,10 @@ export const ja = {
   'nav.label': '画面の切り替え',
   'skip': '本文へ移動',
 
+  'text.labelled': '{label}：{value}',
+  'text.aside': '（{text}）',
+  'text.and': '、',
+
   'signin.title': 'サインイン',
   'signin.login': 'お名前または内線番号',
   'signin.password': 'パスワード',
@@ -17,6 +21,7 @@ export const ja = {
   'signin.busy': '確認しています…',
   'signin.expired': '時間が経ったため、サインアウトしました。もう一度サインインしてください。',
   'signin.ended': 'サインアウトしました。',
+  'signin.away': 'この端末からはサインアウトし、残っていた内容を消しました。サーバーにはまだ伝わっていません。つながりしだい、またはサインインの期限が切れた時点で完了します。',
   'signout': 'サインアウト',
 
   'link.connecting': '接続しています',
@@ -50,7 +55,7 @@ export const ja = {
   'phone.unreachable': '電話：つながりません',
   'phone.unknown': '電話：不明',
   'phone.gone': '電話不通',
-  'desktops': '端末 {count}',
+  'desktops': '端末 {count}台',
   'phone.none': '内線なし',
 
   'pop.ringing': '着信',
@@ -87,6 +92,7 @@ export const ja = {
   'customer.title': 'お客様',
   'customer.choose': 'お客様を選んでください（{count}件）',
   'customer.none': '登録のないお客様です',
+  'customer.none_account': '契約企業がわからないため、お客様を照合できません',
   'customer.none_withheld': '番号がわからないため、お客様を照合できません',
   'customer.new': '新しく登録する',
   'customer.new_title': 'お客様の登録',
@@ -103,6 +109,7 @@ export const ja = {
 
   'history.title': 'これまでの通話と伝言',
   'history.calls': '通話 {count}回',
+  'history.latest': '新しいものから {count}件を表示しています',
   'history.by': '内線 {who}',
   'history.first': '初めてのお電話です',
   'history.call': '通話',
@@ -118,7 +125,7 @@ export const ja = {
   'order.complete': '転送を完了',
   'order.cancel': '転送を取り消す',
   'order.help': '支援を呼ぶ',
-  'order.refused_link': 'デーモンとつながっていないため、操作できません。接続が戻るまでお待ちください。電話機での操作はできます。',
+  'order.refused_link': 'サーバーとつながっていないため、操作できません。接続が戻るまでお待ちください。電話機での操作はできます。',
   'order.refused_pbx': 'PBX とつながっていないため、操作できません。電話機で操作してください。',
   'order.help_sent': 'スーパーバイザーに知らせました',
   'order.answer_hint': '電話機が対応していない場合は、受話器を取ってください',
@@ -295,7 +302,7 @@ export const ja = {
   'key.transfer': '担当者へ移動',
 
   'problem.title': '操作できませんでした',
-  'problem.unreachable': 'デーモンから返事がありません',
+  'problem.unreachable': 'サーバーから返事がありません',
   'problem.wrong-credentials': 'お名前かパスワードが違います',
   'problem.too-many-failures': '失敗が続いたため、しばらく待ってからやり直してください',
   'problem.foreign-origin': 'このアドレスからは操作できません。管理者にお知らせください',

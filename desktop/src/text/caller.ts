@@ -2,7 +2,7 @@
 
 import type { CallerView } from '../api/types.ts';
 import { t, type Key } from '../i18n/index.svelte.ts';
-import { asWritten } from './number.ts';
+import { asWritten } from './written.svelte.ts';
 
 /** The number as people write it, or why there is none. */
 export function callerText(caller: CallerView): string {

@@ -2,7 +2,7 @@
 
 import type { Transfer } from '../api/types.ts';
 import { t, word } from '../i18n/index.svelte.ts';
-import { asWritten } from '../text/number.ts';
+import { asWritten } from '../text/written.svelte.ts';
 
 export function targetText(transfer: Transfer): string {
   const last = transfer.attempts.at(-1)?.target ?? transfer.targets[0];

@@ -1,0 +1,80 @@
+//! Views that a working day shows seldom: several calls at once, several candidates, a PBX that is away.
+use serde_json::{Value, json};
+use toritsugi::bus::{Audience, Change, Draft, EventKind};
+
+use crate::chromium::Chromium;
+use crate::person::Person;
+use crate::rig::{PASSWORD, Rig, ringing};
+
+/// A pop as the daemon tells it, with so many customers who may be the caller.
+fn pop(company: &str, number: &str, candidates: u32) -> Value {
+    let customer = |n: u32| {
+        let (name, kana) =
+            [("田中　太郎", "たなか　たろう"), ("田中　花子", "たなか　はなこ")][n as usize % 2];
+        json!({
+            "id": format!("00000000-0000-7000-8000-{n:012}"), "name": name, "kana": kana,
+            "company": "株式会社ミナミ", "department": "購買部", "notes": "折り返しは午後に", "flags": ["重要"],
+        })
+    };
+    json!({
+        "operator": "1001", "dialled": "0355501001", "diverted_by": "0663450103",
+        "caller": { "number": number, "presentation": "allowed", "area": "大阪" },
+        "account": {
+            "id": "00000000-0000-7000-8000-000000000001", "name": company, "kana": "かいしゃ",
+            "answer_phrase": "お電話ありがとうございます。", "notes": "", "matched_by": "diversion",
+        },
+        "customers": (0..candidates).map(customer).collect::<Vec<_>>(),
+        "history": { "calls": 0, "open_messages": 0 },
+    })
+}
+
+#[tokio::test]
+async fn what_a_day_shows_seldom() {
+    let rig = Rig::start().await;
+    let browser = Chromium::start().await;
+    let person = Person::comes(&browser, &format!("http://{}", rig.address)).await;
+    person.enters("1001", PASSWORD).await;
+    person.is_connected().await;
+
+    // The longest waits in front, the others below it.
+    let companies = ["株式会社さくら商事", "みなと法律事務所", "ひかり歯科医院"];
+    for (n, company) in (1..).zip(companies) {
+        let data = pop(company, &format!("06-6345-010{n}"), 2);
+        rig.publish(ringing(n, &["1001"], data, rig.app.clock.now()));
+        rig.pass(std::time::Duration::from_secs(5));
+    }
+    person.tab.until("all three", "document.querySelectorAll('.others li').length === 2").await;
+    assert_eq!(person.reads(".company h1").await, companies[0]);
+    assert!(person.reads(".customer .head").await.contains("2件"), "{}", person.reads(".customer").await);
+    person.looks("several-calls").await;
+    person.presses(".customer .choice label:nth-of-type(2) input").await;
+    person
+        .tab
+        .until("whom she chose", "document.querySelector('.customer .one .name')?.innerText.includes('花子')")
+        .await;
+    person.looks("candidate-chosen").await;
+
+    // Orders wait for the PBX; what is known stays.
+    let down = Draft {
+        kind: EventKind::PbxDown,
+        at: rig.app.clock.now(),
+        call: None,
+        audience: Audience::All,
+        data: json!({}),
+        change: Change::Pbx { up: false, since: rig.app.clock.now() },
+    };
+    rig.publish(down);
+    person
+        .tab
+        .until("that it is said", "document.querySelector('.strip.bad')?.innerText.includes('PBX')")
+        .await;
+    person.tab.key("a").await;
+    person
+        .tab
+        .until("the refusal", "document.querySelector('.notice.error')?.innerText.includes('電話機で操作')")
+        .await;
+    assert_eq!(person.reads(".company h1").await, companies[0]);
+    person.looks("pbx-down").await;
+    person.all_is_well().await;
+    browser.close().await;
+}
