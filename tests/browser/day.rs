@@ -191,7 +191,15 @@ async fn a_supervisor_sees_and_helps_her_team() {
     operator.pop_is("talking").await;
     boss.tab.until("the call", &format!("{row}.innerText.includes('さくら商事')")).await;
     boss.tab.until("that nobody misses it", "!document.querySelector('.unseen')").await;
+    // She looks elsewhere when she is asked for help.
+    boss.wants_notifications().await;
+    boss.tab.is_covered().await;
     operator.tab.key("s").await;
+    boss.tab
+        .until("the notification", "notified[0] === '佐藤さんが支援を求めています 株式会社さくら商事'")
+        .await;
+    boss.tab.until("the sound", "tones > 0").await;
+    boss.tab.is_uncovered().await;
     boss.tab.until("the help request", "document.querySelector('.help .one')").await;
     assert!(boss.reads(".help").await.contains("佐藤"));
     boss.looks("board-help").await;
@@ -207,20 +215,7 @@ async fn a_supervisor_sees_and_helps_her_team() {
     boss.presses("section.own .danger").await;
     boss.tab.until("the end of it", "!document.querySelector('section.own')").await;
 
-    // From the board: she listens, whispers, is heard by both, and takes the caller over.
-    for (n, mode) in ["モニター", "ささやき", "割込み"].into_iter().enumerate() {
-        boss.presses(&format!("[data-operator=\"1001\"] .modes button:nth-child({})", n + 1)).await;
-        let live = format!(
-            "document.querySelector('section.own [aria-pressed=true]')?.innerText === {mode:?} && \
-             document.querySelector('section.own .tag').innerText === '接続中'"
-        );
-        boss.tab.until(mode, &live).await;
-    }
-    boss.presses("[data-operator=\"1001\"] .modes button:nth-child(4)").await;
-    boss.pop_is("talking").await;
-    operator.has_no_pop().await;
-    boss.presses("[data-order=hangup]").await;
-    boss.has_no_pop().await;
+    from_the_board(&boss, &operator).await;
     call.ended().await;
     boss.tab.key("2").await;
 
@@ -242,4 +237,21 @@ async fn a_supervisor_sees_and_helps_her_team() {
     boss.all_is_well().await;
     browser.close().await;
     service.stop().await;
+}
+
+/// She listens, whispers, is heard by both, and takes the caller over.
+async fn from_the_board(boss: &Person, operator: &Person) {
+    for (n, mode) in ["モニター", "ささやき", "割込み"].into_iter().enumerate() {
+        boss.presses(&format!("[data-operator=\"1001\"] .modes button:nth-child({})", n + 1)).await;
+        let live = format!(
+            "document.querySelector('section.own [aria-pressed=true]')?.innerText === {mode:?} && \
+             document.querySelector('section.own .tag').innerText === '接続中'"
+        );
+        boss.tab.until(mode, &live).await;
+    }
+    boss.presses("[data-operator=\"1001\"] .modes button:nth-child(4)").await;
+    boss.pop_is("talking").await;
+    operator.has_no_pop().await;
+    boss.presses("[data-order=hangup]").await;
+    boss.has_no_pop().await;
 }

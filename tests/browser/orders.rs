@@ -326,28 +326,9 @@ async fn both_show_a_call_and_one_acts(lab: &Lab, here: &Person, there: &Person,
     call.hang_up().await;
 }
 
-/// What the page told the system to show, and how many tones it played.
-const LISTEN: &str = "{
-    const Real = Notification;
-    globalThis.notified = [];
-    globalThis.Notification = class extends Real {
-        constructor(title, options) { super(title, options); notified.push(`${title} ${options.body}`); }
-    };
-    const { start } = OscillatorNode.prototype;
-    globalThis.tones = 0;
-    OscillatorNode.prototype.start = function (...when) { tones += 1; return start.apply(this, when); };
-    0
-}";
-
 /// Another tab is in front: a notification and a sound say who calls, and nothing is said to have been seen.
 async fn while_she_looks_elsewhere_it_rings(lab: &Lab, person: &Person) {
-    person.tab.eval(LISTEN).await;
-    person.tab.permits(&person.origin, "notifications").await;
-    person.presses("header .right kbd").await;
-    person.presses("dialog .settings label:nth-of-type(5) input").await;
-    let kept = "JSON.parse(localStorage.getItem('toritsugi.prefs')).notifications";
-    person.tab.until("that she wants notifications", kept).await;
-    person.presses("dialog .head button").await;
+    person.wants_notifications().await;
     person.tab.is_covered().await;
     let seen = "performance.getEntriesByName('pop-painted').length";
     let before = person.tab.eval(seen).await;

@@ -13,6 +13,19 @@ pub(crate) const PASSWORD: &str = "取次電話の合言葉です";
 pub(crate) const DESK: (u32, u32) = (1280, 800);
 pub(crate) const WIDE: (u32, u32) = (1920, 1080);
 
+/// What the page told the system to show, and how many tones it played.
+const LISTEN: &str = "{
+    const Real = Notification;
+    globalThis.notified = [];
+    globalThis.Notification = class extends Real {
+        constructor(title, options) { super(title, options); notified.push(`${title} ${options.body}`); }
+    };
+    const { start } = OscillatorNode.prototype;
+    globalThis.tones = 0;
+    OscillatorNode.prototype.start = function (...when) { tones += 1; return start.apply(this, when); };
+    0
+}";
+
 /// A desk with somebody at it.
 pub(crate) struct Person {
     pub(crate) tab: Tab,
@@ -139,6 +152,17 @@ impl Person {
     pub(crate) async fn presses(&self, selector: &str) {
         self.tab.until(selector, &format!("document.querySelector({selector:?})")).await;
         self.tab.eval(&format!("document.querySelector({selector:?}).click()")).await;
+    }
+
+    /// Allows notifications and chooses them; from now on the page says what it notifies and sounds.
+    pub(crate) async fn wants_notifications(&self) {
+        self.tab.eval(LISTEN).await;
+        self.tab.permits(&self.origin, "notifications").await;
+        self.presses("header .right kbd").await;
+        self.presses("dialog .settings label:nth-of-type(5) input").await;
+        let kept = "JSON.parse(localStorage.getItem('toritsugi.prefs')).notifications";
+        self.tab.until("that she wants notifications", kept).await;
+        self.presses("dialog .head button").await;
     }
 
     /// Nothing failed on the page, nothing was refused by its policy, and it asked nobody but its daemon.

@@ -1,14 +1,15 @@
-// Calls while the person looks elsewhere: a sound, a notification, the title of the tab. And the proof that a pop
-// was shown.
+// Calls, and requests for a supervisor's help, while the person looks elsewhere: a sound, a notification, the title
+// of the tab. And the proof that a pop was shown.
 //
-// Invariant: nothing rings for a call that the page does not show as ringing, and nothing rings while the page
+// Invariant: nothing rings for what the page does not show as ringing or asked for, and nothing rings while the page
 // does not know how things are.
 
 import { t } from '../i18n/index.svelte.ts';
 import { callerText } from '../text/caller.ts';
+import { nameAt } from './choose.ts';
 import { desk } from './desk.svelte.ts';
 import { prefs } from './prefs.svelte.ts';
-import type { Call } from './state.ts';
+import { helpKey, type Call } from './state.ts';
 
 const RING_EVERY_MS = 3_000;
 const ACKNOWLEDGED_MAX = 200;
@@ -16,6 +17,13 @@ const ACKNOWLEDGED_MAX = 200;
 let sound: AudioContext | undefined;
 const acknowledged = new Set<string>();
 const shown = new Map<string, Notification>();
+
+/** What somebody should look at now. */
+interface Matter {
+  key: string;
+  title: string;
+  body: string;
+}
 
 /** Browsers play sound only after the person has done something on the page. */
 export function allowSound(): void {
@@ -40,28 +48,43 @@ export function payAttention(): void {
     for (const call of ringing) prove(call, hidden);
   });
 
+  const matters: Matter[] = $derived(desk.live ? [...ringing.map(ofCall), ...helpAsked()] : []);
+
   $effect(() => {
-    const first = ringing[0];
-    const account = first ? first.card?.account.name || t('pop.unknown_account') : '';
-    document.title = first ? `☎ ${account}` : `${t('app.name')}`;
+    const first = matters[0];
+    document.title = first ? `☎ ${first.title}` : t('app.name');
   });
 
   $effect(() => {
-    if (!hidden || !prefs.sound || ringing.length === 0) return;
+    if (!hidden || !prefs.sound || matters.length === 0) return;
     ring();
     const timer = setInterval(ring, RING_EVERY_MS);
     return () => clearInterval(timer);
   });
 
   $effect(() => {
-    const ids = new Set(ringing.map((call) => call.id));
-    for (const [id, notification] of shown) {
-      if (ids.has(id) && hidden) continue;
+    const keys = new Set(matters.map((one) => one.key));
+    for (const [key, notification] of shown) {
+      if (keys.has(key) && hidden) continue;
       notification.close();
-      shown.delete(id);
+      shown.delete(key);
     }
-    if (hidden && prefs.notifications) for (const call of ringing) notify(call);
+    if (hidden && prefs.notifications) for (const matter of matters) notify(matter);
   });
+}
+
+function ofCall(call: Call): Matter {
+  const title = call.card?.account.name || t('pop.unknown_account');
+  return { key: call.id, title, body: call.card ? callerText(call.card.caller) : '' };
+}
+
+function helpAsked(): Matter[] {
+  if (desk.state.viewer.role === 'operator') return [];
+  return [...desk.state.help.values()].map(({ call, operator, card }) => ({
+    key: helpKey(call, operator),
+    title: t('board.help_from', { name: nameAt(desk.state, operator) }),
+    body: card?.account.name ?? '',
+  }));
 }
 
 /** After the next frame is on the screen the pop was shown; hidden pages paint nothing and prove nothing. */
@@ -83,12 +106,11 @@ function prove(call: Call, hidden: boolean): void {
   });
 }
 
-function notify(call: Call): void {
-  if (shown.has(call.id) || !('Notification' in window) || Notification.permission !== 'granted') return;
-  const title = call.card?.account.name || t('pop.unknown_account');
+function notify({ key, title, body }: Matter): void {
+  if (shown.has(key) || !('Notification' in window) || Notification.permission !== 'granted') return;
   const notification = new Notification(title, {
-    body: call.card ? callerText(call.card.caller) : '',
-    tag: call.id,
+    body,
+    tag: key,
     lang: prefs.language,
     icon: '/favicon.svg',
     requireInteraction: true,
@@ -97,7 +119,7 @@ function notify(call: Call): void {
     window.focus();
     notification.close();
   };
-  shown.set(call.id, notification);
+  shown.set(key, notification);
 }
 
 /** Two soft tones. */

@@ -76,6 +76,11 @@ export function callsByExtension(state: DeskState): Map<string, Call> {
   return calls;
 }
 
+/** Who sits at this extension; the extension where nobody is known to. */
+export function nameAt(state: DeskState, extension: string): string {
+  return [...state.operators.values()].find((one) => one.extension === extension)?.name ?? extension;
+}
+
 export function order(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
