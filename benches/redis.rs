@@ -33,7 +33,7 @@ use toritsugi::bus::redis::{RedisAddress, RedisSettings};
 use toritsugi::bus::{Audience, Bus, BusSettings, Change, Draft, EventKind, StreamToken, Subscription};
 use toritsugi::call::view::{CallState, CallView, Direction};
 use toritsugi::ids::{CallId, ChannelId, Extension, PbxId};
-use toritsugi::operator::{Role, Viewer};
+use toritsugi::operator::{Presence, Role, Viewer};
 
 use crate::backends::Backends;
 
@@ -59,6 +59,8 @@ async fn shared(url: &str, pbx: &str, tasks: &TaskTracker, shutdown: &Cancellati
         prefix: "bench".into(),
         daemon: getrandom::u64().unwrap(),
         started_at: Timestamp::now(),
+        teams: Vec::new(),
+        presence: Presence::default(),
     };
     let bus = Bus::shared(settings(pbx), redis, None, tasks, shutdown);
     let change = Change::Pbx { up: true, since: Timestamp::now() };

@@ -160,7 +160,7 @@ impl Pops {
     }
 
     /// What is due at `now`; `desktops` tells how many desktops of an operator follow the events.
-    pub fn handle_timeout(&mut self, now: Timestamp, desktops: impl Fn(&Extension) -> usize) -> Vec<Due> {
+    pub fn handle_timeout(&mut self, now: Timestamp, desktops: impl Fn(&Extension) -> u32) -> Vec<Due> {
         let mut due = Vec::new();
         while self.timers.first().is_some_and(|(at, ..)| *at <= now) {
             let Some((_, call, operator)) = self.timers.pop_first() else { break };

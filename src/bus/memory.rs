@@ -14,18 +14,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio_util::sync::CancellationToken;
 
-use super::event::{Audience, Body, Change, Draft, Event};
+use super::event::{Audience, Body, Change, Draft, Event, EventKind};
 use super::id::{EventId, StreamToken};
-use super::log::{LogFigures, Logbook, Past};
+use super::log::{LogFigures, Logbook, LoggedEvent, Past};
 use super::state::{PbxStatus, Snapshot, State};
 use super::subscription::{Ended, First, Replay, Subscription};
 use super::{BusFigures, BusSettings, REPLAY_BYTES_MAX, SubscribeError};
 use crate::call::view::CallView;
-use crate::ids::{CallId, Extension, PbxId};
+use crate::ids::{CallId, Extension, PbxId, RecordId};
 use crate::operator::{StateView, Viewer};
 use crate::store::log::Keep;
 
@@ -104,6 +105,15 @@ pub(super) struct Start {
     pub(super) recent: Vec<Arrival>,
 }
 
+/// What is shown of one PBX.
+#[derive(Debug)]
+pub(super) struct OfPbx {
+    pub(super) calls: Vec<Arc<CallView>>,
+    pub(super) link: Option<PbxStatus>,
+    /// Those whose states its daemon keeps.
+    pub(super) operators: Vec<Arc<StateView>>,
+}
+
 /// Who is live, and where to look for those whom an audience concerns.
 #[derive(Debug, Default)]
 struct Subscribers {
@@ -128,6 +138,7 @@ impl Log {
     pub(super) fn new(settings: BusSettings, past: Past, logbook: Option<Arc<Logbook>>) -> Self {
         let mut inner = Inner { head: past.head, ..Inner::default() };
         let mut earlier: Vec<Run> = Vec::new();
+        let operators = operators_told(&past.events);
         for logged in past.events {
             let (stream, number) = (&logged.id.stream, logged.id.position);
             match earlier.last_mut().filter(|run| &run.stream == stream) {
@@ -139,7 +150,7 @@ impl Log {
             }
             inner.keep(Arc::new(Event::logged(logged)), settings.replay_events_max);
         }
-        inner.state = State::of(past.calls.into_iter().map(Arc::new).collect(), past.pbx, Vec::new());
+        inner.state = State::of(past.calls.into_iter().map(Arc::new).collect(), past.pbx, operators);
         Self { settings, earlier, base: inner.head, logbook, inner: Mutex::new(inner) }
     }
 
@@ -197,15 +208,6 @@ impl Log {
 
     pub(super) fn head_position(&self) -> u64 {
         self.lock().head
-    }
-
-    pub(super) fn desktops_of(&self, operator: &Extension) -> usize {
-        let inner = self.lock();
-        let watchers = inner.subscribers.by_extension.get(operator).into_iter().flatten();
-        let own = |key: &&u64| {
-            inner.subscribers.live.get(*key).is_some_and(|l| l.viewer.extension() == Some(operator))
-        };
-        watchers.filter(own).count()
     }
 
     /// Begins anew with this state. Whoever is live is cut off and comes back, to go on or to a snapshot.
@@ -269,9 +271,15 @@ impl Log {
     }
 
     /// What is shown of one PBX now.
-    pub(super) fn of_pbx(&self, pbx: &PbxId) -> (Vec<Arc<CallView>>, Option<PbxStatus>) {
-        let inner = self.lock();
-        (inner.state.calls_of(pbx), inner.state.pbx(pbx).cloned())
+    pub(super) fn of_pbx(&self, pbx: &PbxId) -> OfPbx {
+        let state = &self.lock().state;
+        let (calls, operators) = (state.calls_of(pbx), state.operators_of(pbx));
+        OfPbx { calls, link: state.pbx(pbx).cloned(), operators }
+    }
+
+    /// How an operator was told of last.
+    pub(super) fn operator(&self, user: RecordId) -> Option<Arc<StateView>> {
+        self.lock().state.operator(user).cloned()
     }
 
     pub(super) fn settings(&self) -> &BusSettings {
@@ -400,6 +408,39 @@ impl Log {
             calls: inner.state.calls(),
         }
     }
+}
+
+/// Operators as the last events about each left them. Of whom the log says nothing, whoever resumes knows nothing new.
+fn operators_told(events: &[LoggedEvent]) -> Vec<Arc<StateView>> {
+    #[derive(Deserialize)]
+    struct Told {
+        data: StateView,
+    }
+    #[derive(Deserialize)]
+    struct Removed {
+        data: Of,
+    }
+    #[derive(Deserialize)]
+    struct Of {
+        id: RecordId,
+    }
+    let mut told: HashMap<RecordId, Arc<StateView>> = HashMap::new();
+    for event in events {
+        match event.kind {
+            EventKind::OperatorState => {
+                if let Ok(Told { data }) = serde_json::from_str(&event.json) {
+                    told.insert(data.id, Arc::new(data));
+                }
+            }
+            EventKind::OperatorRemoved => {
+                if let Ok(Removed { data }) = serde_json::from_str(&event.json) {
+                    told.remove(&data.id);
+                }
+            }
+            _ => {}
+        }
+    }
+    told.into_values().collect()
 }
 
 impl Inner {

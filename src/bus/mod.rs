@@ -50,8 +50,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::call::view::CallView;
-use crate::ids::{CallId, Extension, PbxId};
-use crate::operator::Viewer;
+use crate::ids::{CallId, PbxId, RecordId};
+use crate::operator::{StateView, Viewer};
 use crate::store::log::Keep;
 
 pub use event::{Audience, Change, Draft, Event, EventKind};
@@ -192,6 +192,30 @@ impl Bus {
         }
     }
 
+    /// The teams wanted here whose people the daemon of another PBX keeps.
+    #[must_use]
+    pub fn kept_elsewhere(&self) -> redis::Elsewhere {
+        match &self.0 {
+            Backend::Memory(_) => redis::Elsewhere::new(),
+            Backend::Redis { hub, .. } => hub.elsewhere(),
+        }
+    }
+
+    /// Returns when [`Self::kept_elsewhere`] has changed, or when the states kept here are to be compared with what
+    /// was told of them.
+    pub async fn keepers_changed(&self) {
+        match &self.0 {
+            Backend::Memory(_) => std::future::pending().await,
+            Backend::Redis { hub, .. } => hub.keepers_changed().await,
+        }
+    }
+
+    /// How an operator was told of last.
+    #[must_use]
+    pub fn operator(&self, user: RecordId) -> Option<Arc<StateView>> {
+        self.log().operator(user)
+    }
+
     /// Where other daemons are asked; `None` when there are none.
     #[must_use]
     pub fn requests(&self) -> Option<&redis::Requests> {
@@ -242,12 +266,6 @@ impl Bus {
     #[must_use]
     pub(crate) fn head_position(&self) -> u64 {
         self.log().head_position()
-    }
-
-    /// How many desktops of this operator's own follow the events now.
-    #[must_use]
-    pub fn desktops_of(&self, operator: &Extension) -> usize {
-        self.log().desktops_of(operator)
     }
 
     /// Follows the events as `viewer`, from after the event `after` if that is still possible.

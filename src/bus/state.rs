@@ -102,8 +102,12 @@ impl State {
                 self.operators.insert(view.id, view);
                 None
             }
+            // Whoever went to another PBX is there.
             Change::OperatorGone(user) => {
-                self.operators.remove(&user);
+                let kept_there = |view: &Arc<StateView>| view.pbx.as_ref().is_none_or(|keeper| keeper == pbx);
+                if self.operators.get(&user).is_some_and(kept_there) {
+                    self.operators.remove(&user);
+                }
                 None
             }
             Change::Pbx { up, since } => {
@@ -122,6 +126,15 @@ impl State {
     /// What one PBX has, for a daemon that takes it over.
     pub(super) fn calls_of(&self, pbx: &PbxId) -> Vec<Arc<CallView>> {
         self.calls.values().filter(|call| call.pbx == *pbx).cloned().collect()
+    }
+
+    /// Those whose states the daemon of this PBX keeps.
+    pub(super) fn operators_of(&self, pbx: &PbxId) -> Vec<Arc<StateView>> {
+        self.operators.values().filter(|view| view.pbx.as_ref() == Some(pbx)).cloned().collect()
+    }
+
+    pub(super) fn operator(&self, user: RecordId) -> Option<&Arc<StateView>> {
+        self.operators.get(&user)
     }
 
     pub(super) fn pbx(&self, pbx: &PbxId) -> Option<&PbxStatus> {

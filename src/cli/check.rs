@@ -11,7 +11,10 @@ use std::process::ExitCode;
 
 use clap::Args;
 use serde::Serialize;
+use smol_str::SmolStr;
+use toritsugi::bus::redis;
 use toritsugi::config::{Config, StoreConfig};
+use toritsugi::ids::PbxId;
 use toritsugi::store::{Condition, Location, Store};
 
 use super::Global;
@@ -67,6 +70,7 @@ impl Check {
     pub(super) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
         let config = global.config()?;
         let mut findings = vec![configuration(&config), store(&config.store).await, bus(&config).await];
+        findings.extend(keepers(&config).await);
         findings.extend(webhooks(&config));
         findings.extend(pbx::findings(&config.pbx, seed).await);
         if self.output.json {
@@ -158,6 +162,28 @@ async fn bus(config: &Config) -> Finding {
             format!("{address}: {error}; start it, or repair bus.redis and bus.redis_password_file"),
         ),
     }
+}
+
+/// Whether another PBX's daemon keeps people who are wanted here. Nothing is said where no daemon shares anything.
+async fn keepers(config: &Config) -> Option<Finding> {
+    const WHAT: &str = "operators";
+    let address = config.bus.redis().ok()??;
+    let (prefix, pbx, teams) = (config.bus.redis_prefix.as_str(), &config.pbx.name, &config.operators.teams);
+    // That Redis cannot be reached stands in the line of the bus.
+    let elsewhere = redis::claimed_elsewhere(&address, prefix, pbx, teams).await.ok()?;
+    if elsewhere.is_empty() {
+        return Some(Finding::ok(WHAT, "no other PBX's daemon keeps the people of operators.teams".into()));
+    }
+    let whose = |(team, pbx): (&SmolStr, &PbxId)| match team.as_str() {
+        "" => format!("everybody else by {pbx}"),
+        team => format!("{team} by {pbx}"),
+    };
+    let whose: Vec<String> = elsewhere.iter().map(whose).collect();
+    let detail = format!(
+        "kept by the daemons of other PBXes: {}; name each team in operators.teams of one PBX alone",
+        whose.join(", ")
+    );
+    Some(Finding::failed(WHAT, detail))
 }
 
 fn bus_here(config: &Config) -> Finding {

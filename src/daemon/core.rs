@@ -29,6 +29,7 @@ use super::figures::Figures;
 use super::hearings::Known;
 use super::journal::Journal;
 use super::link::Link;
+use super::operators::SETTLE_MAX;
 use super::orders::{Asked, Proving};
 use super::recall::Recalled;
 use super::records::Clerk;
@@ -123,6 +124,8 @@ pub(super) struct Core {
     pub(super) audit: Audit,
     pub(super) pops: Pops,
     pub(super) hearings: Known,
+    /// Until when desktops and phones are given time to come back.
+    pub(super) settles: Option<Timestamp>,
 }
 
 impl Core {
@@ -139,7 +142,8 @@ impl Core {
         let (beside, mut brought) = mpsc::channel(BROUGHT_QUEUED_MAX);
         let Recalled { model, journal, link, .. } = recalled;
         let lookups = Arc::new(Semaphore::new(LOOKUPS_MAX));
-        let (clock, link) = (Clock::start(), Link::recalled(link));
+        let (mut clock, link) = (Clock::start(), Link::recalled(link));
+        let settles = clock.now().checked_add(SETTLE_MAX).ok();
         let (transfers, transferring) = (Transfers::default(), Waiting::default());
         let (audit, pops) = (std::mem::take(&mut parts.audit), Pops::new(parts.pop_waits));
         let mut core = Self {
@@ -159,6 +163,7 @@ impl Core {
             audit,
             pops,
             hearings: Known::default(),
+            settles,
         };
         let mut audit = tokio::time::interval(audit_every);
         audit.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -167,6 +172,7 @@ impl Core {
         core.pops_recalled();
         let bus = core.parts.bus.clone();
         core.floor_people();
+        core.floor_compared();
         loop {
             let due = core.poll_timeout().map(|at| core.clock.instant_of(at));
             tokio::select! {
@@ -178,12 +184,8 @@ impl Core {
                     Some(batch) => batch.into_iter().for_each(|event| core.take(event)),
                     None => return,
                 },
-                // Transfers and supervisions of the daemon that led before are found again.
-                () = bus.taken_over() => {
-                    core.hearings_unsure();
-                    core.resync();
-                    core.floor_taken_over();
-                }
+                () = bus.keepers_changed() => core.floor_keepers(),
+                () = bus.taken_over() => core.taken_over(),
                 counts = presence.changed() => core.floor_desktops(counts),
                 Ok(()) = roster.changed() => core.floor_people(),
                 _ = audit.tick() => core.audit_members(),
@@ -256,6 +258,13 @@ impl Core {
                 tracing::warn!(?session, %reason, ?retry_in, "the PBX cannot be reached");
             }
         }
+    }
+
+    /// Transfers and supervisions of the daemon that led before are found again.
+    fn taken_over(&mut self) {
+        self.hearings_unsure();
+        self.resync();
+        self.floor_taken_over();
     }
 
     pub(super) fn resync(&self) {
@@ -352,6 +361,7 @@ impl Core {
             self.audit.poll_timeout(),
             self.proof_due(),
             self.members.poll_timeout(),
+            self.settles,
         ];
         beside.into_iter().flatten().chain(self.model.poll_timeout()).min()
     }

@@ -1,8 +1,9 @@
 //! The daemon: builds the parts, owns the tasks, and ends them in order.
 //!
 //! Start: configuration → store → directory and people → bus → PBX link → gateway. What cannot work later (the
-//! port is taken, the database cannot be opened) stops the start with one line that says what to do. What may
-//! come and go (the PBX, its users and permissions) does not: the daemon serves, says so, and tries again.
+//! port is taken, the database cannot be used) stops the start with one line that says what to do. What may
+//! come and go (the PBX, its users and permissions, Redis) does not: the daemon serves, says so, and tries again. A
+//! database server that is away is waited for, since nothing can be served without the people and accounts.
 //!
 //! Stop: no new requests; streams end, so that desktops resume elsewhere or later; the PBX link logs off; records
 //! that wait are written. [`STOP_MAX`] bounds it all.
@@ -54,7 +55,7 @@ use crate::gateway::{self, App, Metrics};
 use crate::message::Teller;
 use crate::operator::{Floor, Members, People, Presence};
 use crate::pop::Waits;
-use crate::store::{Store, StoreError};
+use crate::store::{Location, Store, StoreError};
 use crate::webhook;
 
 /// How often accounts that another process changed are read anew.
@@ -62,6 +63,10 @@ pub const DIRECTORY_REFRESH: Duration = Duration::from_secs(2);
 /// How long what still runs may take after the gateway has drained.
 pub const STOP_MAX: Duration = Duration::from_secs(10);
 
+/// Pause before a store that is away is looked for again, on a start.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
+/// So often it is looked for until the log says so once more: about every five minutes.
+const STORE_TRIES_PER_LINE: u32 = 300;
 /// How long the last events may take to reach the other daemons.
 const BUS_STOP_MAX: Duration = Duration::from_secs(2);
 
@@ -113,10 +118,10 @@ pub async fn run_on(
     shutdown: CancellationToken,
 ) -> Result<(), RunError> {
     let (tasks, link) = (TaskTracker::new(), config.pbx.link(seed)?);
-    let store = Store::open_at(&config.store.location()?).await?;
+    let Some(store) = opened(&config.store.location()?, &shutdown).await? else { return Ok(()) };
     let directory = Directory::load(store.clone(), directory_options(&config)).await?;
-    let sharing = Sharing::default();
-    let (recalled, going_on) = go_on(&config, &store, &sharing).await?;
+    let (sharing, presence) = (Sharing::default(), Presence::default());
+    let (recalled, going_on) = go_on(&config, &store, &sharing, &presence).await?;
     let GoingOn { bus, people, .. } = &going_on;
     // The link outlives the gateway's drain: a call that is being answered is still followed.
     let link_shutdown = CancellationToken::new();
@@ -125,7 +130,6 @@ pub async fn run_on(
     let (pbx, events) = client::connect(link, link_shutdown.clone());
     let metrics = Arc::new(Metrics::default());
     let figures = Figures::registered(&metrics);
-    let presence = Presence::default();
     let parts = Parts {
         plan: config.plan(),
         bus: bus.clone(),
@@ -180,6 +184,31 @@ pub async fn run_on(
     sharing.end().await;
     store.close().await;
     served
+}
+
+/// The store. A server that is away or still starting is waited for, however long that takes: beside a PBX whose
+/// machine boots before the database's, nobody is there to start the daemon once more. `None`: it was stopped meanwhile.
+async fn opened(location: &Location, shutdown: &CancellationToken) -> Result<Option<Store>, StoreError> {
+    for tries in 0_u32.. {
+        let opened = tokio::select! {
+            biased;
+            () = shutdown.cancelled() => return Ok(None),
+            opened = Store::open_at(location) => opened,
+        };
+        match opened {
+            Err(error) if error.is_away() => {
+                if tries % STORE_TRIES_PER_LINE == 0 {
+                    tracing::warn!(%error, "waiting for the store; the daemon starts when it is there");
+                }
+            }
+            opened => return opened.map(Some),
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => return Ok(None),
+            () = tokio::time::sleep(STORE_PAUSE) => {}
+        }
+    }
+    Ok(None)
 }
 
 /// Operators as they were when the daemon ended.
@@ -248,9 +277,10 @@ async fn go_on(
     config: &Config,
     store: &Store,
     sharing: &Sharing,
+    presence: &Presence,
 ) -> Result<(recall::Recalled, GoingOn), RunError> {
     let settings = bus_settings(config, random().map_err(|_| RunError::Random)?);
-    let Some(redis) = redis_settings(config)? else {
+    let Some(redis) = redis_settings(config, presence)? else {
         return Ok(recall::recall(store, config.plan(), settings, Timestamp::now()).await?);
     };
     let shared = |logbook| Bus::shared(settings, redis, Some(logbook), &sharing.tasks, &sharing.shutdown);
@@ -258,13 +288,15 @@ async fn go_on(
 }
 
 /// How this daemon shares its events, if it does.
-fn redis_settings(config: &Config) -> Result<Option<RedisSettings>, RunError> {
+fn redis_settings(config: &Config, presence: &Presence) -> Result<Option<RedisSettings>, RunError> {
     let Some(address) = config.bus.redis()? else { return Ok(None) };
     Ok(Some(RedisSettings {
         address,
         prefix: config.bus.redis_prefix.to_string(),
         daemon: random().map_err(|_| RunError::Random)?,
         started_at: Timestamp::now(),
+        teams: config.operators.teams.clone(),
+        presence: presence.clone(),
     }))
 }
 

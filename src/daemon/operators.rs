@@ -1,7 +1,11 @@
 //! Operators' states in the loop: commands, calls and the PBX's news go to the floor, its outputs to the bus, the
 //! clerk and the PBX.
 //!
-//! Invariant: as in `orders.rs`: the loop does not wait, each command is answered exactly once.
+//! Invariants: as in `orders.rs`: the loop does not wait, each command is answered exactly once. What the stream says of
+//! somebody already is not told again, be it after a start, a take-over or a change of keepers.
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -19,6 +23,10 @@ use crate::operator::{
     Asked as Want, Command, Options, Orders, Output, Phone, Role, Saved, Seat, StateView, Viewer, members,
 };
 use crate::store::operators::{StateChange, WrapUpRecord};
+
+/// So long desktops may take to come back after a start, and the PBX to tell of the phones, before it is told that they
+/// are not there.
+pub(super) const SETTLE_MAX: Duration = Duration::from_secs(10);
 
 type Reply = oneshot::Sender<Result<Answer, Refusal>>;
 
@@ -76,7 +84,21 @@ impl Core {
         });
     }
 
+    /// Other PBXes' daemons keep other people than before, or one told of somebody who is kept here. Whom they keep is
+    /// let go at once; whoever is kept here from now on comes as she was left.
+    pub(super) fn floor_keepers(&mut self) {
+        let mut elsewhere = self.floor.elsewhere().clone();
+        elsewhere.extend(self.parts.bus.kept_elsewhere());
+        self.floor.leave_to_others(elsewhere);
+        self.floor_people();
+        self.floor_compared();
+        if self.parts.bus.leads() {
+            self.floor_taken_over();
+        }
+    }
+
     pub(super) fn floor_as_left(&mut self, mut kept: Vec<Saved>) {
+        self.floor_admits(&kept);
         let shown = self.parts.bus.snapshot(&Viewer::all_seeing(Role::System)).operators;
         for saved in &mut kept {
             // What was told and not recorded any more is never told again under another version.
@@ -84,9 +106,72 @@ impl Core {
             saved.version = saved.version.max(told);
         }
         let now = self.clock.now();
+        self.settles = now.checked_add(SETTLE_MAX).ok();
         self.floor.take_over(now, kept);
         self.drain_floor();
+        self.floor_compared();
         self.audit_members();
+    }
+
+    /// Whoever is kept here from now on, as she was left.
+    fn floor_admits(&mut self, kept: &[Saved]) {
+        self.floor.leave_to_others(self.parts.bus.kept_elsewhere());
+        let (now, own) = (self.clock.now(), self.parts.people.at_home());
+        let comes = |saved: &&Saved| {
+            let is_kept = own.person(saved.user).is_some_and(|person| self.floor.keeps(&own, person));
+            is_kept && self.floor.operator(saved.user).is_none()
+        };
+        let come = kept.iter().filter(comes).cloned().collect();
+        self.floor.restore(now, come);
+        self.floor_people();
+    }
+
+    /// Compares what was told of everybody with how they are: what differs is told.
+    pub(super) fn floor_compared(&mut self) {
+        if self.parts.bus.leads() {
+            let now = self.clock.now();
+            let own = Some(&self.parts.plan.pbx);
+            let shown = self.parts.bus.snapshot(&Viewer::all_seeing(Role::System)).operators;
+            let gone = |view: &&Arc<StateView>| {
+                view.pbx.as_ref() == own
+                    && self.floor.operator(view.id).is_none()
+                    && !self.is_kept_elsewhere(view.id)
+            };
+            for view in shown.iter().filter(gone) {
+                self.parts.bus.publish(announce::operator_removed(view.id, now));
+            }
+        }
+        self.floor.tell_everybody();
+        self.drain_floor();
+    }
+
+    /// Whether another PBX's daemon keeps her, whatever the floor has heard of that yet.
+    fn is_kept_elsewhere(&self, user: RecordId) -> bool {
+        let elsewhere = self.parts.bus.kept_elsewhere();
+        if elsewhere.is_empty() {
+            return false;
+        }
+        let roster = self.parts.people.at_home();
+        roster.person(user).is_some_and(|person| !self.floor.keeps_beside(&elsewhere, &roster, person))
+    }
+
+    /// Tells how somebody is, if that is news.
+    fn operator_changed(&mut self, view: StateView, record: bool) {
+        if self.is_kept_elsewhere(view.id) {
+            return;
+        }
+        let (at, view) = (self.clock.now(), self.kept_here(view));
+        let told = self.parts.bus.operator(view.id);
+        let settling = self.settles.is_some();
+        if !record && told.is_some_and(|told| !view.says_more_than(&told, settling)) {
+            return;
+        }
+        // What a daemon that stands by makes of it is nobody's state.
+        if record && self.parts.bus.leads() {
+            let saved = self.floor.operator(view.id).map(|operator| operator.saved().clone());
+            self.parts.clerk.state(StateChange { at, view: view.clone(), saved });
+        }
+        self.parts.bus.publish(announce::operator(view, at));
     }
 
     fn operator_options(&self) -> Options {
@@ -140,6 +225,10 @@ impl Core {
     pub(super) fn floor_timeout(&mut self) {
         let now = self.clock.now();
         self.floor.handle_timeout(now);
+        if self.settles.is_some_and(|at| at <= now) {
+            self.settles = None;
+            self.floor_compared();
+        }
         self.members.handle_timeout(now);
         self.drain_floor();
     }
@@ -147,15 +236,7 @@ impl Core {
     pub(super) fn drain_floor(&mut self) {
         while let Some(output) = self.floor.poll_output() {
             match output {
-                Output::Changed { view, record } => {
-                    let (at, view) = (self.clock.now(), Box::new(self.kept_here(*view)));
-                    // What a daemon that stands by makes of it is nobody's state.
-                    if record && self.parts.bus.leads() {
-                        let saved = self.floor.operator(view.id).map(|operator| operator.saved().clone());
-                        self.parts.clerk.state(StateChange { at, view: (*view).clone(), saved });
-                    }
-                    self.parts.bus.publish(announce::operator(*view, at));
-                }
+                Output::Changed { view, record } => self.operator_changed(*view, record),
                 Output::Gone(user) => {
                     self.parts.bus.publish(announce::operator_removed(user, self.clock.now()));
                 }

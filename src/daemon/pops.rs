@@ -53,8 +53,9 @@ impl Core {
 
     pub(super) fn pops_timeout(&mut self) {
         let now = self.clock.now();
-        let bus = &self.parts.bus;
-        for due in self.pops.handle_timeout(now, |operator| bus.desktops_of(operator)) {
+        let (people, presence) = (self.parts.people.current(), &self.parts.presence);
+        let desktops = |operator: &Extension| people.at(operator).map_or(0, |person| presence.of(person.id));
+        for due in self.pops.handle_timeout(now, desktops) {
             self.pop_due(now, due);
         }
     }

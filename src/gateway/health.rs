@@ -9,9 +9,11 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Serialize;
+use smol_str::SmolStr;
 use utoipa::ToSchema;
 
 use super::routes::Gate;
+use crate::ids::PbxId;
 use crate::operator::{Role, Viewer};
 
 /// What the daemon needs, and whether it has it.
@@ -26,6 +28,21 @@ pub(crate) struct Readiness {
     /// Whether the other daemons can be heard, where there are others; else this one serves its own PBX alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     bus: Option<bool>,
+    /// Teams of `operators.teams` whose people the daemon of another PBX keeps; all is well without any. It is no
+    /// reason not to serve: this gateway shows and changes their states like any other.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    kept_elsewhere: Vec<KeptElsewhere>,
+}
+
+/// People whose states are wanted here and kept by another PBX's daemon.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct KeptElsewhere {
+    /// The team; absent: everybody whose team is named at no PBX.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    team: Option<String>,
+    /// The PBX whose daemon keeps them.
+    #[schema(value_type = String)]
+    pbx: PbxId,
 }
 
 /// The daemon is alive.
@@ -47,8 +64,11 @@ pub(crate) async fn ready(State(gate): State<Arc<Gate>>) -> (StatusCode, Json<Re
     let own = gate.app.bus.own_pbx();
     let pbx = links.iter().any(|link| link.id == *own && link.up);
     let bus = gate.app.bus.common().map(|common| common.connected);
+    let team = |team: SmolStr| (!team.is_empty()).then(|| team.to_string());
+    let elsewhere = gate.app.bus.kept_elsewhere().into_iter();
+    let kept_elsewhere = elsewhere.map(|(name, pbx)| KeptElsewhere { team: team(name), pbx }).collect();
     let store = gate.app.store.ping().await.is_ok();
     let ready = pbx && store && bus.unwrap_or(true);
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(Readiness { ready, pbx, store, bus }))
+    (status, Json(Readiness { ready, pbx, store, bus, kept_elsewhere }))
 }

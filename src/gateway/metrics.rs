@@ -203,6 +203,11 @@ impl Collector for BusCollector {
                 ("leads", "Whether this daemon leads for its PBX", usize::from(common.leads)),
                 ("events_spooled", "Events that wait for Redis", common.spooled),
                 (
+                    "teams_kept_elsewhere",
+                    "Teams of operators.teams whose people another PBX's daemon keeps",
+                    self.0.kept_elsewhere().len(),
+                ),
+                (
                     "events_spooled_lost",
                     "Events that the spool could not hold",
                     usize::try_from(common.lost_total).unwrap_or(usize::MAX),

@@ -8,11 +8,12 @@
 //! once is out of the queues when logged out. What calls do is compared as a whole after each of their changes,
 //! never accumulated.
 //!
-//! After-call work is in `floor/wrap_up.rs`.
+//! After-call work is in `floor/wrap_up.rs`; who is kept here and who by another PBX's daemon, in `floor/keepers.rs`.
 //!
 //! Why a change of state is not refused while the PBX is away: it is the daemon's own, and `members.rs` brings
 //! the PBX up to it when it is back.
 
+mod keepers;
 mod wrap_up;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -21,14 +22,14 @@ use jiff::Timestamp;
 use smol_str::SmolStr;
 
 use super::machine::{Activity, Finished, Operator, Saved, Terms};
-use super::people::{Person, Roster};
+use super::people::Roster;
 use super::role::Role;
 use super::state::{By, Phone, Rest, State, StateView};
 use crate::call::view::{CallState, CallView};
 use crate::command::Refusal;
 use crate::config::{Choice, ExtensionPattern};
 use crate::identity::printable;
-use crate::ids::{CallId, Extension, RecordId};
+use crate::ids::{CallId, Extension, PbxId, RecordId};
 
 pub use wrap_up::{NOTES_CHARS_MAX, WHY_CHARS_MAX};
 
@@ -146,6 +147,8 @@ pub struct Floor {
     /// Calls are compared only once the PBX has told of all of them.
     listed: bool,
     told: HashMap<Extension, Option<Member>>,
+    /// Teams whose people the daemons of other PBXes keep (empty: everybody whose team is not named).
+    elsewhere: BTreeMap<SmolStr, PbxId>,
     outputs: VecDeque<Output>,
 }
 
@@ -162,6 +165,7 @@ impl Floor {
             phones: HashMap::new(),
             listed: false,
             told: HashMap::new(),
+            elsewhere: BTreeMap::new(),
             outputs: VecDeque::new(),
         }
     }
@@ -233,12 +237,12 @@ impl Floor {
         }
     }
 
-    /// Whether this person's state is kept here, and not by the daemon of another PBX.
-    #[must_use]
-    pub fn keeps(&self, roster: &Roster, person: &Person) -> bool {
-        let team = || person.team.and_then(|id| roster.team(id));
-        let teams = &self.settings.teams;
-        teams.is_empty() || team().is_some_and(|team| teams.iter().any(|name| *name == team.name))
+    /// Says of everybody how they are.
+    pub fn tell_everybody(&mut self) {
+        let everybody: Vec<RecordId> = self.people.keys().copied().collect();
+        for user in everybody {
+            self.told(user, false);
+        }
     }
 
     /// People are as the daemon that led before left them, and everybody is told of. What calls do to them now is
@@ -249,15 +253,13 @@ impl Floor {
                 operator.restore(saved);
             }
         }
-        let everybody: Vec<RecordId> = self.people.keys().copied().collect();
-        for user in everybody {
-            self.told(user, false);
-        }
+        self.tell_everybody();
         self.compare(now, None, None);
     }
 
     /// Everybody who works here; `home` tells each person's own extension.
     pub fn people(&mut self, now: Timestamp, roster: &Roster, home: impl Fn(RecordId) -> Option<Extension>) {
+        self.hand_over_those_kept_elsewhere(roster);
         let is_gone =
             |user: &&RecordId| roster.person(**user).is_none_or(|person| !self.keeps(roster, person));
         let gone: Vec<_> = self.people.keys().filter(is_gone).copied().collect();

@@ -256,13 +256,32 @@ pub struct StateView {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub pbx: Option<PbxId>,
-    /// How many desktops of hers follow the events.
+    /// How many desktops of hers follow the events, at whichever gateway.
     pub desktops: u32,
     /// Whether her phone can be called.
     pub phone: Phone,
 }
 
 impl StateView {
+    /// Whether it says anything that `told` did not. While desktops and the PBX come back after a start (`settling`),
+    /// that they are not there yet is no news.
+    #[must_use]
+    pub fn says_more_than(&self, told: &Self, settling: bool) -> bool {
+        let mut now = self.clone();
+        if now.version == told.version {
+            // Of whom nothing is kept yet, the time of the start would stand there.
+            now.since = told.since;
+        }
+        if settling {
+            now.desktops = now.desktops.max(told.desktops);
+            if now.phone == Phone::Unknown {
+                now.phone = told.phone;
+            }
+        }
+        // As others read it: in milliseconds.
+        serde_json::to_value(&now).ok() != serde_json::to_value(told).ok()
+    }
+
     /// One of whom nothing is known but who she is.
     #[must_use]
     pub fn unknown(id: RecordId, name: SmolStr, extension: Option<Extension>) -> Self {
@@ -282,6 +301,36 @@ impl StateView {
             pbx: None,
             desktops: 0,
             phone: Phone::Unknown,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn view(version: u64, since_ns: i64, desktops: u32, phone: Phone) -> StateView {
+        let since = Timestamp::from_nanosecond(i128::from(since_ns)).unwrap();
+        let unknown = StateView::unknown(RecordId(uuid::Uuid::from_u128(1)), "佐藤".into(), None);
+        StateView { version, since, desktops, phone, state: State::Ready, ..unknown }
+    }
+
+    #[test]
+    fn what_was_told_already_is_no_news() {
+        use Phone::{Registered, Unknown, Unreachable};
+        let told = view(3, 5_000_000, 1, Registered);
+        let cases = [
+            ("the same", view(3, 5_000_000, 1, Registered), [false, false]),
+            ("a part of a millisecond", view(3, 5_000_900, 1, Registered), [false, false]),
+            ("the time of the start", view(3, 9_000_000, 1, Registered), [false, false]),
+            ("no desktop", view(3, 5_000_000, 0, Registered), [true, false]),
+            ("another desktop", view(3, 5_000_000, 2, Registered), [true, true]),
+            ("the phone is not known", view(3, 5_000_000, 1, Unknown), [true, false]),
+            ("the phone is away", view(3, 5_000_000, 1, Unreachable), [true, true]),
+            ("another state", view(4, 5_000_000, 1, Registered), [true, true]),
+        ];
+        for (what, now, news) in cases {
+            assert_eq!([false, true].map(|settling| now.says_more_than(&told, settling)), news, "{what}");
         }
     }
 }

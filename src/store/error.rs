@@ -37,6 +37,8 @@ pub enum StoreError {
         reason: String,
         /// What to do about it.
         advice: &'static str,
+        /// It may be there later without anybody acting on the configuration: it is away, starting, or full.
+        away: bool,
     },
     /// Another record has this value already.
     #[error("{what} is taken already: {value}")]
@@ -64,6 +66,12 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether a store that could not be opened may be there later: its server is away or still starting.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        matches!(self, Self::Server { away: true, .. }) || self.is_passing()
+    }
+
     /// Whether the same request may succeed later without anybody acting on what was asked: the store is busy, or
     /// away and somebody brings it back.
     #[must_use]
@@ -71,14 +79,16 @@ impl StoreError {
         match self {
             Self::Busy => true,
             Self::Failed(sqlx::Error::PoolTimedOut | sqlx::Error::Io(_) | sqlx::Error::Protocol(_)) => true,
-            Self::Failed(sqlx::Error::Database(error)) => error.code().is_some_and(|code| is_away(&code)),
+            Self::Failed(sqlx::Error::Database(error)) => {
+                error.code().is_some_and(|code| is_away_code(&code))
+            }
             _ => false,
         }
     }
 }
 
 /// PostgreSQL's classes of what goes by: connections lost, resources, locks, the server stopping or starting.
-fn is_away(code: &str) -> bool {
+pub(super) fn is_away_code(code: &str) -> bool {
     code.len() == 5 && matches!(&code[..2], "08" | "40" | "53" | "57" | "58")
 }
 

@@ -290,6 +290,53 @@ async fn the_daemons_end_changes_nobodys_state() {
 }
 
 #[tokio::test]
+async fn a_daemon_that_comes_back_tells_nothing_of_operators_who_are_as_they_were() {
+    let lab = Lab::start().await;
+    let mut service = Service::start_with(&lab, LONG).await;
+    let mut events = service.follow("admin", None).await;
+    must_set(&service, "1001", "佐藤", json!({ "state": "not_ready", "reason": "training" })).await;
+    until_state(&mut events, "佐藤", "not_ready").await;
+    // The PBX has said of every phone whether it is there, and the stream says so.
+    let deadline = Instant::now() + PATIENCE;
+    for name in ["佐藤", "鈴木", "高橋", "伊藤", "渡辺"] {
+        while operator(&service, "admin", name).await["phone"] == "unknown" {
+            assert!(Instant::now() < deadline, "nothing is known of the phone of {name}");
+            sleep(POLL).await;
+        }
+    }
+    let (_, before) = service.ask("admin", Method::GET, "/v1/operators", None).await;
+    let last = events_until_call(&lab, &mut events).await.pop().unwrap();
+    for _ in 0..2 {
+        service.stop().await;
+        service.again().await;
+        let mut events = service.follow("admin", last["id"].as_str()).await;
+        assert_eq!(events.next().await.unwrap()["kind"], "stream.resumed");
+        let told = events_until_call(&lab, &mut events).await;
+        let of_operators: Vec<_> = told.iter().filter(|event| event["kind"] == "operator.state").collect();
+        assert!(of_operators.is_empty(), "{of_operators:?}");
+        // Whoever begins anew knows the same.
+        let (_, after) = service.ask("admin", Method::GET, "/v1/operators", None).await;
+        assert_eq!(after, before);
+    }
+    service.stop().await;
+}
+
+/// What is told until a call comes, which then is over.
+async fn events_until_call(lab: &Lab, events: &mut Sse) -> Vec<Value> {
+    // It rings at people who have not logged in: their states are not kept.
+    let call = lab.place_call(CallSpec::new(KNOWN_CALLER, SHARED)).await;
+    let mut told = Vec::new();
+    while told.last().is_none_or(|event: &Value| event["kind"] != "call.offered") {
+        told.push(events.next().await.expect("the stream goes on"));
+    }
+    call.hang_up().await;
+    while told.last().is_none_or(|event| event["kind"] != "call.ended") {
+        told.push(events.next().await.expect("the stream goes on"));
+    }
+    told
+}
+
+#[tokio::test]
 async fn a_pbx_that_is_started_anew_gets_its_members_again() {
     let mut lab = Lab::start_own(AsteriskVersion::Current).await;
     let mut service = Service::start_with(&lab, LONG).await;

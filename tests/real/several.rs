@@ -2,10 +2,14 @@
 //!
 //! Two names on the lab's one PBX stand for two PBXes: each daemon derives calls of its own from the same channels.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+mod desktops;
+mod keepers;
+mod starts;
 mod takeover;
 
 use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
+use std::process::Stdio;
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
@@ -67,6 +71,13 @@ impl Site {
 
     /// Starts a daemon for the PBX of this name; returns once it answers.
     async fn start(&self, lab: &Lab, pbx: &str) -> Daemon {
+        let daemon = self.launch(lab, pbx, Stdio::inherit());
+        self.until(&daemon, "/readyz", |status, _| status == StatusCode::OK).await;
+        daemon
+    }
+
+    /// The same without waiting for anything; its log goes there.
+    fn launch(&self, lab: &Lab, pbx: &str, log: Stdio) -> Daemon {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut settings = self.settings.clone();
         settings.push(("PBX__NAME".into(), pbx.into()));
@@ -77,12 +88,11 @@ impl Site {
             .envs(environment)
             .envs(self.variables.iter().cloned())
             .env("TORITSUGI__LOG__LEVEL", "warn")
+            .stderr(log)
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        let daemon = Daemon { child, address: SocketAddr::from(([127, 0, 0, 1], port)) };
-        self.until(&daemon, "/readyz", |status, _| status == StatusCode::OK).await;
-        daemon
+        Daemon { child, address: SocketAddr::from(([127, 0, 0, 1], port)) }
     }
 
     /// Asks until the answer is right.

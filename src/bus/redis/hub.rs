@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 
+use super::keepers::Elsewhere;
 use super::outbox::{Head, Outbox, Pending, Role};
 use super::shadow::{Inherited, Takeover};
 use super::wire::{self, Entry};
@@ -19,7 +20,7 @@ use crate::announce;
 use crate::bus::event::{Body, Change, Draft};
 use crate::bus::id::{EventId, StreamToken};
 use crate::bus::log::{LogFigures, Logbook};
-use crate::bus::memory::{Arrival, Log, Start};
+use crate::bus::memory::{Arrival, Log, OfPbx, Start};
 use crate::bus::state::PbxStatus;
 use crate::call::view::CallView;
 use crate::ids::PbxId;
@@ -71,6 +72,10 @@ pub(in crate::bus) struct Hub {
     pub(super) wake: Notify,
     /// This daemon leads from now on.
     took_over: Notify,
+    /// Whose people other PBXes' daemons keep, of those wanted here.
+    elsewhere: Mutex<Elsewhere>,
+    /// That has changed, or another daemon says something of a person who is kept here.
+    keepers: Notify,
     /// The state must be read anew.
     reload: AtomicBool,
     /// How far the stream was read; `None` until the first load.
@@ -107,6 +112,8 @@ impl Hub {
             streams: Mutex::default(),
             wake: Notify::new(),
             took_over: Notify::new(),
+            elsewhere: Mutex::default(),
+            keepers: Notify::new(),
             reload: AtomicBool::new(true),
             read: watch::channel(None).0,
             connected: AtomicBool::new(false),
@@ -246,7 +253,7 @@ impl Hub {
 
     /// This daemon leads from now on, after `head`, or in a new generation.
     pub(super) fn lead(&self, fence: u64, head: Option<Head>) {
-        let (published, link) = self.log.of_pbx(&self.pbx);
+        let OfPbx { calls: published, link, .. } = self.log.of_pbx(&self.pbx);
         let mut outbox = self.outbox();
         let role = Role::Leader { fence, inherited: Inherited::default() };
         let Role::Standby(shadow) = std::mem::replace(&mut outbox.role, role) else { return };
@@ -277,6 +284,36 @@ impl Hub {
 
     pub(in crate::bus) async fn taken_over(&self) {
         self.took_over.notified().await;
+    }
+
+    /// What other PBXes' daemons keep of the people wanted here.
+    pub(super) fn kept_elsewhere(&self, now: Elsewhere) {
+        let mut elsewhere = self.elsewhere.lock().unwrap_or_else(PoisonError::into_inner);
+        if *elsewhere == now {
+            return;
+        }
+        let whose =
+            |team: &str| if team.is_empty() { "everybody".to_owned() } else { format!("team {team}") };
+        for (team, pbx) in now.iter().filter(|(team, pbx)| elsewhere.get(*team) != Some(pbx)) {
+            tracing::error!(
+                team = whose(team), %pbx,
+                "the daemon of another PBX keeps these people's states, and this one does not: name each team in \
+                 operators.teams of one PBX alone"
+            );
+        }
+        for team in elsewhere.keys().filter(|team| !now.contains_key(*team)) {
+            tracing::warn!(team = whose(team), "this daemon keeps these people's states from now on");
+        }
+        *elsewhere = now;
+        self.keepers.notify_one();
+    }
+
+    pub(in crate::bus) fn elsewhere(&self) -> Elsewhere {
+        self.elsewhere.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(in crate::bus) async fn keepers_changed(&self) {
+        self.keepers.notified().await;
     }
 
     /// Another daemon leads.
@@ -392,6 +429,7 @@ impl Hub {
             return;
         }
         self.notice_new_stream(&arrival);
+        self.notice_contradiction(&arrival);
         self.log.append(arrival, true);
     }
 
@@ -402,6 +440,15 @@ impl Hub {
         let known = streams.insert(arrival.pbx.clone(), arrival.id.stream.clone());
         if known.is_some_and(|known| known != arrival.id.stream) && !own {
             self.reload.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Another PBX's daemon tells of a person who is kept here: it did not hear of the claim. Ours is told again.
+    fn notice_contradiction(&self, arrival: &Arrival) {
+        let Change::Operator(view) = &arrival.change else { return };
+        let ours = |shown: Arc<StateView>| shown.pbx.as_ref() == Some(&self.pbx);
+        if arrival.pbx != self.pbx && self.log.operator(view.id).is_some_and(ours) {
+            self.keepers.notify_one();
         }
     }
 
@@ -429,7 +476,7 @@ impl Hub {
     }
 
     /// What was told here of our PBX.
-    pub(super) fn own_state(&self) -> (Vec<Arc<CallView>>, Option<PbxStatus>) {
+    pub(super) fn own_state(&self) -> OfPbx {
         self.log.of_pbx(&self.pbx)
     }
 }

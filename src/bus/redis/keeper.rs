@@ -19,11 +19,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use redis::RedisError;
+use smol_str::SmolStr;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::client::{Connection, RedisAddress, in_time};
 use super::hub::{Cursor, Hub};
+use super::keepers::{self, CLAIM_TICKS};
 use super::outbox::{Head, Role};
 use super::scripts::{APPEND, BEGIN, Keys, LEASE, RELEASE};
 use super::wire;
@@ -52,6 +54,8 @@ pub(super) struct Keeper {
     pub(super) address: RedisAddress,
     pub(super) keys: Keys,
     pub(super) daemon: String,
+    /// Whose people are wanted here.
+    pub(super) teams: Vec<SmolStr>,
 }
 
 /// What changes from tick to tick.
@@ -153,6 +157,7 @@ impl Keeper {
             (false, 0) => {}
             (false, _) => {
                 if self.has_read(answer.last) {
+                    self.claim(redis, count).await?;
                     self.hub.lead(answer.fence, answer.head);
                     if answer.head.is_none() {
                         self.begin(redis, answer.head, answer.at).await?;
@@ -160,8 +165,20 @@ impl Keeper {
                 }
             }
             (true, 0) => self.hub.step_down(),
-            (true, fence) => self.keep_leading(redis, fence, &answer).await?,
+            (true, fence) => {
+                if count.ticks % CLAIM_TICKS == 1 {
+                    self.claim(redis, count).await?;
+                }
+                self.keep_leading(redis, fence, &answer).await?;
+            }
         }
+        Ok(())
+    }
+
+    async fn claim(&self, redis: &mut Connection, count: &Count) -> Result<(), RedisError> {
+        let (pbx, teams) = (&self.hub.pbx, &self.teams);
+        let elsewhere = keepers::claim(redis, &self.keys, pbx, teams, count.ticks).await?;
+        self.hub.kept_elsewhere(elsewhere);
         Ok(())
     }
 
@@ -202,17 +219,21 @@ impl Keeper {
         at: Timestamp,
     ) -> Result<(), RedisError> {
         let Some((fence, first)) = self.hub.begin(head, at) else { return Ok(()) };
-        let (pbx, (calls, link)) = (&self.hub.pbx, self.hub.own_state());
+        let (pbx, own) = (&self.hub.pbx, self.hub.own_state());
         let mut begin = BEGIN.prepare_invoke();
         begin
             .key(self.keys.lease(pbx))
             .key(self.keys.heads())
             .key(self.keys.calls(pbx))
-            .key(self.keys.links());
+            .key(self.keys.links())
+            .key(self.keys.operators());
         begin.arg(fence).arg(&self.daemon).arg(pbx.as_str());
         begin.arg(format!("{}-{}", first.generation, first.position));
-        begin.arg(link.as_ref().map(wire::json).unwrap_or_default());
-        for view in calls {
+        begin.arg(own.link.as_ref().map(wire::json).unwrap_or_default()).arg(own.calls.len());
+        for view in own.calls {
+            begin.arg(view.id.to_string()).arg(wire::json(&*view));
+        }
+        for view in own.operators {
             begin.arg(view.id.to_string()).arg(wire::json(&*view));
         }
         in_time(begin.invoke_async::<i64>(redis)).await?;

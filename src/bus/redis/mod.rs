@@ -17,6 +17,8 @@
 //! | `shadow.rs` | what a standby must tell when it takes over |
 //! | `keeper.rs` | lease, fencing and sending |
 //! | `follower.rs` | reading |
+//! | `keepers.rs` | whose people each PBX's daemon keeps |
+//! | `presence.rs` | whose desktops follow the events, at all gateways |
 //! | `requests.rs` | asking the daemon that leads for another PBX |
 //!
 //! Invariants: as in [`super`]; besides, only the holder of the lease writes a PBX's events, each position is
@@ -26,7 +28,9 @@ mod client;
 mod follower;
 mod hub;
 mod keeper;
+mod keepers;
 mod outbox;
+mod presence;
 mod requests;
 mod scripts;
 mod shadow;
@@ -39,24 +43,29 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use smol_str::SmolStr;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use client::{Look, RedisAddress, RedisAddressError};
 pub use hub::CommonFigures;
 pub use keeper::{LEASE_MS, LEASE_TICK};
+pub use keepers::{CLAIM_MS, Elsewhere, claimed_elsewhere};
 pub use outbox::{SPOOL_BYTES_MAX, SPOOL_EVENTS_MAX};
+pub use presence::{SAID_MS, SAY_EVERY};
 pub use requests::{ANSWER_MAX, AskError, Incoming, Requests};
 
 use self::follower::Follower;
 pub(super) use self::hub::Hub;
 use self::keeper::Keeper;
+use self::presence::Herald;
 use self::requests::Clerk;
 use self::scripts::Keys;
 pub(super) use self::wire::is_of;
 use super::log::Logbook;
 use super::memory::Log;
 use crate::ids::PbxId;
+use crate::operator::Presence;
 
 /// How long Redis may take to answer before it counts as away.
 pub const REDIS_ANSWER_MAX: Duration = Duration::from_millis(500);
@@ -74,6 +83,10 @@ pub struct RedisSettings {
     pub daemon: u64,
     /// The time of the start.
     pub started_at: Timestamp,
+    /// The teams whose people are to be kept here; none: everybody's.
+    pub teams: Vec<SmolStr>,
+    /// Whose desktops follow the events here; those at the other gateways are added.
+    pub presence: Presence,
 }
 
 /// Starts the tasks that connect `log` with the other daemons.
@@ -92,9 +105,17 @@ pub(super) fn start(
     let daemon = format!("{:016x}", settings.daemon);
     let (requests, incoming) = Requests::new(settings.address.clone(), keys.clone(), daemon.clone());
     let clerk = Clerk { hub: Arc::clone(&hub), requests: requests.clone(), incoming };
-    let keeper = Keeper { hub: Arc::clone(&hub), address: settings.address, keys, daemon };
+    let herald = Herald {
+        presence: settings.presence,
+        address: settings.address.clone(),
+        keys: keys.clone(),
+        daemon: daemon.clone(),
+    };
+    let teams = settings.teams;
+    let keeper = Keeper { hub: Arc::clone(&hub), address: settings.address, keys, daemon, teams };
     tasks.spawn(follower.run(shutdown.clone()));
     tasks.spawn(keeper.run(shutdown.clone()));
+    tasks.spawn(herald.run(shutdown.clone()));
     tasks.spawn(clerk.run(shutdown.clone()));
     (hub, requests)
 }

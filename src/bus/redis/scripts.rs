@@ -9,6 +9,8 @@
 //! | `{P}:calls:PBX` | by call: how it looks after the PBX's last event |
 //! | `{P}:lease:PBX` | who leads for the PBX, with the fencing token; it expires |
 //! | `{P}:fence:PBX` | the last fencing token given out |
+//! | `{P}:desktops` | by daemon: whose desktops follow the events at its gateway, and until when that holds |
+//! | `{P}:teams` | by team (empty: everybody else): the PBX whose daemon keeps its people, and until when |
 //! | `{P}:requests:PBX`, `{P}:inbox:DAEMON`, `{P}:claim:REQUEST` | requests to other daemons; see `requests.rs` |
 //!
 //! The braces keep all of them in one slot of a cluster, so that a script may touch them together.
@@ -44,6 +46,14 @@ impl Keys {
 
     pub(super) fn operators(&self) -> String {
         format!("{}:operators", self.prefix)
+    }
+
+    pub(super) fn desktops(&self) -> String {
+        format!("{}:desktops", self.prefix)
+    }
+
+    pub(super) fn teams(&self) -> String {
+        format!("{}:teams", self.prefix)
     }
 
     pub(super) fn calls(&self, pbx: &PbxId) -> String {
@@ -111,8 +121,8 @@ pub(super) static RELEASE: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// Says how it stands with a PBX. KEYS lease, heads, calls, links; ARGV fence, daemon, pbx, head, link, then call and
-/// view in turn. Gives 0 when another leads.
+/// Says how it stands with a PBX. KEYS lease, heads, calls, links, operators; ARGV fence, daemon, pbx, head, link, how
+/// many calls, then call and view in turn, then operator and view in turn. Gives 0 when another leads.
 pub(super) static BEGIN: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
@@ -120,7 +130,9 @@ pub(super) static BEGIN: LazyLock<Script> = LazyLock::new(|| {
         redis.call('HSET', KEYS[2], ARGV[3], ARGV[4])
         if ARGV[5] ~= '' then redis.call('HSET', KEYS[4], ARGV[3], ARGV[5]) end
         redis.call('DEL', KEYS[3])
-        for i = 6, #ARGV, 2 do redis.call('HSET', KEYS[3], ARGV[i], ARGV[i + 1]) end
+        local calls = 6 + 2 * tonumber(ARGV[6])
+        for i = 7, calls, 2 do redis.call('HSET', KEYS[3], ARGV[i], ARGV[i + 1]) end
+        for i = calls + 1, #ARGV, 2 do redis.call('HSET', KEYS[5], ARGV[i], ARGV[i + 1]) end
         return 1
         ",
     )
@@ -129,11 +141,11 @@ pub(super) static BEGIN: LazyLock<Script> = LazyLock::new(|| {
 /// Appends events that are not there yet. KEYS lease, heads, calls, events, links, operators; ARGV fence, daemon, pbx,
 /// generation, longest stream, then for each event: position, id, after, audience, body, what it changes (`c`: the
 /// call of the field is now like the value, `g`: it is gone, `l`: the link is, `o`: the operator is,
-/// `x`: the operator is gone, `n`: nothing), field, value. Gives 0
+/// `x`: the operator is gone, unless another PBX's daemon keeps her, `n`: nothing), field, value. Gives 0
 /// when another leads, else 1.
 pub(super) static APPEND: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
-        r"
+        r#"
         if redis.call('GET', KEYS[1]) ~= ARGV[1] .. ' ' .. ARGV[2] then return 0 end
         local head = redis.call('HGET', KEYS[2], ARGV[3])
         local generation, position = string.match(head or '', '^(%d+)-(%d+)$')
@@ -149,12 +161,17 @@ pub(super) static APPEND: LazyLock<Script> = LazyLock::new(|| {
                 elseif ARGV[i + 5] == 'g' then redis.call('HDEL', KEYS[3], ARGV[i + 6])
                 elseif ARGV[i + 5] == 'l' then redis.call('HSET', KEYS[5], ARGV[3], ARGV[i + 7])
                 elseif ARGV[i + 5] == 'o' then redis.call('HSET', KEYS[6], ARGV[i + 6], ARGV[i + 7])
-                elseif ARGV[i + 5] == 'x' then redis.call('HDEL', KEYS[6], ARGV[i + 6]) end
+                elseif ARGV[i + 5] == 'x' then
+                    local view = redis.call('HGET', KEYS[6], ARGV[i + 6])
+                    if view and string.find(view, '"pbx":"' .. ARGV[3] .. '"', 1, true) then
+                        redis.call('HDEL', KEYS[6], ARGV[i + 6])
+                    end
+                end
             end
         end
         redis.call('HSET', KEYS[2], ARGV[3], ARGV[4] .. '-' .. string.format('%.0f', position))
         return 1
-        ",
+        "#,
     )
 });
 
@@ -171,6 +188,64 @@ pub(super) static LOAD: LazyLock<Script> = LazyLock::new(|| {
         local recent = redis.call('XREVRANGE', KEYS[3], '+', '-', 'COUNT', ARGV[1])
         return { recent[1] and recent[1][1] or '0-0', heads, redis.call('HVALS', KEYS[2]), calls,
             redis.call('HVALS', KEYS[4]), recent }
+        ",
+    )
+});
+
+/// Says whose desktops follow the events here, and hears what the other daemons say. KEYS desktops; ARGV daemon,
+/// milliseconds that it holds for, what there is (empty: this daemon goes). Gives what each other daemon said; whoever
+/// has not said anything for so long is forgotten.
+pub(super) static DESKTOPS: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"
+        local time = redis.call('TIME')
+        local now = time[1] * 1000 + math.floor(time[2] / 1000)
+        if ARGV[3] == '' then redis.call('HDEL', KEYS[1], ARGV[1])
+        else redis.call('HSET', KEYS[1], ARGV[1], string.format('%.0f ', now + ARGV[2]) .. ARGV[3]) end
+        local others = {}
+        local all = redis.call('HGETALL', KEYS[1])
+        for i = 1, #all, 2 do
+            local till, there = string.match(all[i + 1], '^(%d+) (.*)$')
+            if not till or tonumber(till) < now then redis.call('HDEL', KEYS[1], all[i])
+            elseif all[i] ~= ARGV[1] then others[#others + 1] = there end
+        end
+        redis.call('PEXPIRE', KEYS[1], ARGV[2])
+        return others
+        ",
+    )
+});
+
+/// Takes or renews the claim on the people of teams, for a PBX. KEYS teams; ARGV pbx, milliseconds that it holds for,
+/// whether claims that have run out may be taken (0 or 1), then the teams (empty: everybody whose team nobody names).
+/// What the PBX held before and no longer wants is given back. Gives team and PBX in turn of what another keeps.
+pub(super) static CLAIM: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"
+        local time = redis.call('TIME')
+        local now = time[1] * 1000 + math.floor(time[2] / 1000)
+        local all = redis.call('HGETALL', KEYS[1])
+        local mine, others, wanted, elsewhere = {}, {}, {}, {}
+        for i = 4, #ARGV do wanted[ARGV[i]] = true end
+        for i = 1, #all, 2 do
+            local till, pbx = string.match(all[i + 1], '^(%d+) (.+)$')
+            if pbx == ARGV[1] and wanted[all[i]] then mine[all[i]] = true
+            elseif not till or pbx == ARGV[1] or (ARGV[3] == '1' and tonumber(till) < now) then
+                redis.call('HDEL', KEYS[1], all[i])
+            else others[all[i]] = pbx end
+        end
+        for i = 4, #ARGV do
+            local team = ARGV[i]
+            local other = others[team]
+            if not other and not mine[team] then other = others[''] end
+            if other then elsewhere[#elsewhere + 1] = team; elsewhere[#elsewhere + 1] = other
+            else redis.call('HSET', KEYS[1], team, string.format('%.0f ', now + ARGV[2]) .. ARGV[1]) end
+        end
+        if wanted[''] then
+            for team, pbx in pairs(others) do
+                if team ~= '' then elsewhere[#elsewhere + 1] = team; elsewhere[#elsewhere + 1] = pbx end
+            end
+        end
+        return elsewhere
         ",
     )
 });

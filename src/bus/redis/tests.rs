@@ -15,13 +15,14 @@ use crate::bus::{
 };
 use crate::call::view::{CallState, CallView, Direction};
 use crate::ids::{CallId, ChannelId, Extension};
-use crate::operator::{Role, Viewer};
+use crate::operator::{Presence, Role, Viewer};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// One daemon's bus.
 struct Node {
     bus: Bus,
+    presence: Presence,
     shutdown: CancellationToken,
     tasks: TaskTracker,
 }
@@ -33,6 +34,7 @@ fn node(backends: &Backends, prefix: &str, pbx: &str) -> Node {
 fn node_at(address: RedisAddress, prefix: &str, pbx: &str) -> Node {
     static DAEMON: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
     let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
+    let presence = Presence::default();
     let settings = BusSettings {
         pbx: PbxId::parse(pbx).unwrap(),
         stream: StreamToken::from_number(1),
@@ -46,8 +48,10 @@ fn node_at(address: RedisAddress, prefix: &str, pbx: &str) -> Node {
         prefix: prefix.to_owned(),
         daemon: DAEMON.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
         started_at: Timestamp::now(),
+        teams: Vec::new(),
+        presence: presence.clone(),
     };
-    Node { bus: Bus::shared(settings, redis, None, &tasks, &shutdown), shutdown, tasks }
+    Node { bus: Bus::shared(settings, redis, None, &tasks, &shutdown), presence, shutdown, tasks }
 }
 
 impl Node {
@@ -397,6 +401,38 @@ async fn without_redis_desktops_go_on_and_all_is_delivered_when_it_is_back() {
     for node in [osaka, tokyo, kobe] {
         node.stop().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn desktops_at_other_gateways_count_while_their_daemon_says_so() {
+    let backends = tokio::task::spawn_blocking(Backends::start).await.unwrap();
+    let prefix = backends.empty_prefix();
+    let [osaka, tokyo, kobe] = ["osaka", "tokyo", "kobe"].map(|pbx| node(&backends, &prefix, pbx));
+    let user = crate::ids::RecordId(uuid::Uuid::from_u128(7));
+    let _at_osaka = osaka.presence.attend(user);
+    let at_tokyo = (tokyo.presence.attend(user), tokyo.presence.attend(user));
+    let at_kobe = kobe.presence.attend(user);
+    for node in [&osaka, &tokyo, &kobe] {
+        node.until("all four are counted", |node| node.presence.of(user) == 4).await;
+    }
+    drop(at_kobe);
+    osaka.until("one has gone", |node| node.presence.of(user) == 3).await;
+    // Its daemon ends while they are there; then Redis does.
+    tokyo.stop().await;
+    osaka.until("Tokyo's are gone", |node| node.presence.of(user) == 1).await;
+    drop(at_tokyo);
+    let _at_kobe = kobe.presence.attend(user);
+    osaka.until("it has come back", |node| node.presence.of(user) == 2).await;
+    backends.stop(Server::Redis);
+    for node in [&osaka, &kobe] {
+        node.until("each counts its own", |node| node.presence.of(user) == 1).await;
+    }
+    backends.revive(Server::Redis);
+    for node in [&osaka, &kobe] {
+        node.until("both again", |node| node.presence.of(user) == 2).await;
+    }
+    osaka.stop().await;
+    kobe.stop().await;
 }
 
 /// The ids of the next events of calls.

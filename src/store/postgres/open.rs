@@ -7,6 +7,7 @@ use sqlx::postgres::PgPoolOptions;
 use sqlx::{ConnectOptions, Row};
 
 use super::Postgres;
+use crate::store::error::is_away_code;
 use crate::store::location::PostgresAddress;
 use crate::store::{Condition, StoreError};
 
@@ -14,6 +15,8 @@ use crate::store::{Condition, StoreError};
 const CONNECTIONS_MAX: u32 = 8;
 /// How long a request waits for a free connection, or for a server that is away.
 pub(super) const ACQUIRE_WAIT: Duration = Duration::from_secs(5);
+/// How long the first connection may take: a machine that is down does not answer at all.
+const CONNECT_WAIT: Duration = Duration::from_secs(10);
 /// How long a statement may take, in milliseconds.
 const STATEMENT_MS_MAX: &str = "15000";
 /// A connection that is not used for so long is closed.
@@ -25,8 +28,9 @@ impl Postgres {
     pub(in crate::store) async fn open(address: &PostgresAddress) -> Result<Self, StoreError> {
         let options = address.options().map_err(|error| describe(address, error))?;
         // The pool would try until its time is over and forget why: the first connection is made by hand.
-        let first = options.clone().connect().await.map_err(|error| describe(address, error))?;
-        drop(first);
+        let first = tokio::time::timeout(CONNECT_WAIT, options.clone().connect()).await;
+        let first = first.unwrap_or(Err(sqlx::Error::PoolTimedOut));
+        drop(first.map_err(|error| describe(address, error))?);
         let pool = PgPoolOptions::new()
             .max_connections(CONNECTIONS_MAX)
             .acquire_timeout(ACQUIRE_WAIT)
@@ -72,6 +76,7 @@ fn newer(address: &PostgresAddress, schema: i64) -> StoreError {
         server: address.to_string(),
         reason: format!("a newer version of this program made its tables (schema {schema})"),
         advice: "use that version, or restore a backup from before",
+        away: false,
     }
 }
 
@@ -93,7 +98,11 @@ fn describe(address: &PostgresAddress, error: sqlx::Error) -> StoreError {
         Some(answer) => answer.message().to_owned(),
         None => error.to_string(),
     };
-    StoreError::Server { server: address.to_string(), reason, advice }
+    let away = match code.as_deref() {
+        Some(code) => is_away_code(code),
+        None => matches!(error, sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut),
+    };
+    StoreError::Server { server: address.to_string(), reason, advice, away }
 }
 
 fn describe_migration(address: &PostgresAddress, error: MigrateError) -> StoreError {
@@ -104,6 +113,7 @@ fn describe_migration(address: &PostgresAddress, error: MigrateError) -> StoreEr
             server: address.to_string(),
             reason: other.to_string(),
             advice: "restore a backup, or use another database",
+            away: false,
         },
     }
 }
@@ -140,12 +150,14 @@ mod tests {
         let (server, _) = there.rsplit_once('/').unwrap();
         let nobody = there.replacen("toritsugi@", "nobody@", 1);
         let cases = [
-            (format!("{server}/none"), "createdb"),
-            ("postgres://toritsugi@127.0.0.1:1/x".to_owned(), "start it"),
-            (nobody, "check the user"),
+            (format!("{server}/none"), "createdb", false),
+            ("postgres://toritsugi@127.0.0.1:1/x".to_owned(), "start it", true),
+            (nobody, "check the user", false),
         ];
-        for (url, words) in cases {
-            let error = Postgres::open(&at(&url)).await.unwrap_err().to_string();
+        for (url, words, away) in cases {
+            let error = Postgres::open(&at(&url)).await.unwrap_err();
+            assert_eq!(error.is_away(), away, "{error}");
+            let error = error.to_string();
             assert!(error.contains(words) && error.contains(&url), "{error}");
         }
     }

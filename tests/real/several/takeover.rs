@@ -33,11 +33,18 @@ async fn receiver() -> (String, Posted) {
 }
 
 impl Site {
-    fn set(&mut self, key: &str, value: &str) {
+    pub(super) fn set(&mut self, key: &str, value: &str) {
         self.settings.push((key.to_owned(), value.to_owned()));
     }
 
-    async fn json(&self, daemon: &Daemon, who: &str, method: Method, path: &str, body: &Value) -> Value {
+    pub(super) async fn json(
+        &self,
+        daemon: &Daemon,
+        who: &str,
+        method: Method,
+        path: &str,
+        body: &Value,
+    ) -> Value {
         let request = self.request(daemon, who, method, path);
         let request = if body.is_null() { request } else { request.json(body) };
         let response = request.send().await.unwrap();
@@ -256,14 +263,14 @@ async fn redis_over_tls_is_trusted_by_its_certificate_alone() {
 }
 
 /// An operator as a gateway shows her.
-async fn shown(site: &Site, daemon: &Daemon, extension: &str) -> Value {
+pub(super) async fn shown(site: &Site, daemon: &Daemon, extension: &str) -> Value {
     let list = site.json(daemon, "admin", Method::GET, "/v1/operators", &Value::Null).await;
     let people = list["items"].as_array().unwrap();
     people.iter().find(|person| person["extension"] == extension).expect("she works here").clone()
 }
 
 /// Waits until a gateway shows her in this state of this version.
-async fn shows(site: &Site, daemon: &Daemon, extension: &str, like: &Value) {
+pub(super) async fn shows(site: &Site, daemon: &Daemon, extension: &str, like: &Value) {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let person = shown(site, daemon, extension).await;

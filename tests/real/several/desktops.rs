@@ -1,0 +1,89 @@
+//! Whose desktops follow, wherever: counted over all gateways by the daemon that keeps the operator's state.
+use serde_json::json;
+
+use super::takeover::shown;
+use super::*;
+
+/// Rings at 1001 alone.
+const FOR_SATO: &str = "0355501002";
+
+/// Waits until every gateway shows so many desktops of hers.
+async fn follow(site: &Site, daemons: &[&Daemon], extension: &str, desktops: u64) {
+    let deadline = Instant::now() + PATIENCE;
+    for daemon in daemons {
+        loop {
+            let person = shown(site, daemon, extension).await;
+            if person["desktops"] == desktops {
+                break;
+            }
+            assert!(Instant::now() < deadline, "{person} instead of {desktops} desktops");
+            sleep(ms(50)).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn desktops_count_at_every_gateway_until_its_daemon_is_killed() {
+    let lab = Lab::start().await;
+    let mut east = Site::new(&lab, shared()).await;
+    for (key, value) in [("POP__REPEAT_SECONDS", "1"), ("POP__REPORT_SECONDS", "2")] {
+        east.set(key, value);
+    }
+    let mut west = east.clone();
+    east.set("OPERATORS__TEAMS", "east");
+    west.set("OPERATORS__TEAMS", "west");
+    let osaka = east.start(&lab, "osaka").await;
+    let mut tokyo = west.start(&lab, "tokyo").await;
+    let site = &east;
+    let mut supervisor = site.follow(&osaka, "2001", None).await;
+    lab.phone("1001").rings_for_ever().await;
+
+    // Osaka keeps her; she works at Tokyo's gateway.
+    follow(site, &[&osaka, &tokyo], "1001", 0).await;
+    let mut desk = site.follow(&tokyo, "1001", None).await;
+    follow(site, &[&osaka, &tokyo], "1001", 1).await;
+    let second = site.follow(&osaka, "1001", None).await;
+    follow(site, &[&osaka, &tokyo], "1001", 2).await;
+    drop(second);
+    follow(site, &[&osaka, &tokyo], "1001", 1).await;
+
+    // Her desktop confirms a pop of Osaka's PBX, and then one it does not.
+    let call = lab.place_call(CallSpec::new(KNOWN_CALLER, FOR_SATO)).await;
+    let mut told = Told::default();
+    assert!(desk.read("osaka", &mut told, is("call.presented")).await);
+    let path = format!("/v1/calls/{}/ack", told.calls.keys().next().unwrap());
+    let body = json!({ "event": desk.last });
+    let confirmed = site.request(&tokyo, "1001", Method::POST, &path).json(&body).send().await.unwrap();
+    assert_eq!(confirmed.status(), StatusCode::NO_CONTENT, "{}", confirmed.text().await.unwrap());
+    call.hang_up().await;
+    assert!(desk.read("osaka", &mut told, is("call.rescinded")).await);
+    let call = lab.place_call(CallSpec::new(KNOWN_CALLER, FOR_SATO)).await;
+    assert_eq!(
+        unconfirmed(&mut supervisor).await,
+        "not_confirmed",
+        "she has a desktop, at the other gateway"
+    );
+    call.hang_up().await;
+
+    // Killed with -9, Tokyo's gateway has nobody.
+    tokyo.child.kill().await.unwrap();
+    let killed = Instant::now();
+    follow(site, &[&osaka], "1001", 0).await;
+    println!("the desktops of a killed gateway count no more after {} ms", killed.elapsed().as_millis());
+    let call = lab.place_call(CallSpec::new(KNOWN_CALLER, FOR_SATO)).await;
+    assert_eq!(unconfirmed(&mut supervisor).await, "no_desktop");
+    call.hang_up().await;
+}
+
+/// Why Osaka's next pop that nobody confirmed was not.
+async fn unconfirmed(supervisor: &mut Desktop) -> String {
+    while let Some(event) = supervisor.stream.next().await {
+        if event["kind"] == "pop.unacknowledged"
+            && event["pbx"] == "osaka"
+            && event["data"]["operator"] == "1001"
+        {
+            return event["data"]["reason"].as_str().unwrap().to_owned();
+        }
+    }
+    panic!("the supervisor's stream ended");
+}

@@ -1,0 +1,92 @@
+//! A start while the servers that daemons share are away: the database is waited for, Redis is not.
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
+use tokio::process::ChildStderr;
+use tokio::time::timeout;
+
+use super::*;
+
+/// Waits until the log says so.
+async fn says(daemon: &mut Daemon, words: &str) -> BufReader<ChildStderr> {
+    let mut log = BufReader::new(daemon.child.stderr.take().unwrap());
+    let mut line = String::new();
+    let found = async {
+        while log.read_line(&mut line).await.unwrap() > 0 && !line.contains(words) {
+            line.clear();
+        }
+    };
+    timeout(PATIENCE, found).await.unwrap_or_else(|_| panic!("the log never said: {words}"));
+    assert!(line.contains(words), "it ended before it said: {words}");
+    log
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_that_starts_before_its_servers_is_there_once_they_are() {
+    let lab = Lab::start().await;
+    let backends = tokio::task::spawn_blocking(Backends::start).await.unwrap();
+    let site = Site::new(&lab, &backends).await;
+    backends.stop(Server::Postgres);
+    backends.stop(Server::Redis);
+
+    // A stop ends the wait, and is no failure.
+    let mut stopped = site.launch(&lab, "osaka", Stdio::piped());
+    let _log = says(&mut stopped, "waiting for the store").await;
+    let pid = stopped.child.id().unwrap().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().await.unwrap().success());
+    let ended = timeout(PATIENCE, stopped.child.wait()).await.expect("it ends at once").unwrap();
+    assert!(ended.success(), "{ended}");
+
+    // The database comes: the daemon serves its own PBX without Redis.
+    let mut osaka = site.launch(&lab, "osaka", Stdio::piped());
+    let mut log = says(&mut osaka, "waiting for the store").await;
+    // Nothing more of its log is wanted, but nobody may wait for a full pipe.
+    let reading = tokio::spawn(async move { tokio::io::copy(&mut log, &mut tokio::io::sink()).await });
+    backends.revive(Server::Postgres);
+    let alone = |status, text: &str| {
+        status == StatusCode::SERVICE_UNAVAILABLE
+            && ["\"pbx\":true", "\"store\":true", "\"bus\":false"].iter().all(|part| text.contains(part))
+    };
+    site.until(&osaka, "/readyz", alone).await;
+    let (mut desktop, mut told) = (site.follow(&osaka, "admin", None).await, Told::default());
+    lab.phone("1001").rings_for_ever().await;
+    let call = lab.place_call(CallSpec::new(KNOWN_CALLER, SAKURA)).await;
+    assert!(desktop.read("osaka", &mut told, is("call.presented")).await);
+
+    // Redis comes: what was told meanwhile is told to whoever comes now.
+    backends.revive(Server::Redis);
+    site.until(&osaka, "/readyz", |status, _| status == StatusCode::OK).await;
+    let tokyo = site.start(&lab, "tokyo").await;
+    let presented = |status, text: &str| {
+        let calls: Value = serde_json::from_str(text).unwrap_or_default();
+        let rings = |call: &Value| call["pbx"] == "osaka" && call["state"] == "presented";
+        status == StatusCode::OK && calls["items"].as_array().is_some_and(|calls| calls.iter().any(rings))
+    };
+    site.until(&tokyo, "/v1/calls", presented).await;
+    call.hang_up().await;
+    let over = |_: StatusCode, text: &str| {
+        serde_json::from_str::<Value>(text).is_ok_and(|calls| calls["items"] == serde_json::json!([]))
+    };
+    for daemon in [&osaka, &tokyo] {
+        site.until(daemon, "/v1/calls", over).await;
+    }
+    drop(osaka);
+    reading.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_cannot_be_used_ends_the_start_with_what_to_do() {
+    let lab = Lab::start().await;
+    let mut site = Site::new(&lab, shared()).await;
+    let url = site.settings[0].1.clone();
+    let (server, _) = url.rsplit_once('/').unwrap();
+    for (url, words) in [
+        (format!("{server}/none"), "createdb"),
+        (url.replacen("toritsugi@", "nobody@", 1), "check the user in store.url"),
+    ] {
+        site.settings[0].1 = url;
+        let mut daemon = site.launch(&lab, "osaka", Stdio::piped());
+        let ended = timeout(PATIENCE, daemon.child.wait()).await.expect("it does not wait").unwrap();
+        let mut log = String::new();
+        daemon.child.stderr.take().unwrap().read_to_string(&mut log).await.unwrap();
+        assert!(!ended.success() && log.contains(words), "{ended}: {log}");
+    }
+}
