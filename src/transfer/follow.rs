@@ -228,34 +228,32 @@ impl Transfers {
     /// The operator hung up before the target answered. The PBX would let the target ring on and then call her back;
     /// in the dialplan the caller has the queue behind her, too.
     pub(super) fn go_on_blind(&mut self, now: Timestamp, id: TransferId) {
-        let Some(live) = self.live.get_mut(&id) else { return };
-        let back_to = live.view.operator.clone();
-        let Ok(actions) = order::blind(&About::of(live), &live.plan, &live.caller, Some(&back_to)) else {
-            return;
-        };
-        live.consult = false;
+        let Some(live) = self.live.get(&id) else { return };
+        let plan = live.plan.clone();
+        let Some(live) = self.dial_on(now, id, &plan, State::Requested) else { return };
         live.close_attempt(now, Outcome::Cancelled);
         live.view.outcome = None;
-        live.view.state = State::Requested;
         live.dialler = None;
         live.target = None;
-        self.output(Output::Orders { transfer: id, step: Step::Tidy, actions });
-        self.wait(id, now, START_WAIT);
     }
 
     /// The target left in the instant in which the operator let go of the caller: the PBX has joined her with nobody,
     /// whether or not it says so, and would leave her there.
     fn bring_back(&mut self, now: Timestamp, id: TransferId) {
-        let Some(live) = self.live.get_mut(&id) else { return };
-        let (back_to, nobody) =
-            (live.view.operator.clone(), Plan { targets: Vec::new(), ..live.plan.clone() });
-        let Ok(actions) = order::blind(&About::of(live), &nobody, &live.caller, Some(&back_to)) else {
-            return;
-        };
+        let Some(live) = self.live.get(&id) else { return };
+        let nobody = Plan { targets: Vec::new(), ..live.plan.clone() };
+        self.dial_on(now, id, &nobody, State::Returning);
+    }
+
+    /// Takes the caller out of a consultation and into the dialplan: `plan`'s targets, behind them the operator.
+    fn dial_on(&mut self, now: Timestamp, id: TransferId, plan: &Plan, state: State) -> Option<&mut Live> {
+        let live = self.live.get_mut(&id)?;
+        let actions = order::blind(&About::of(live), plan, &live.caller, Some(&live.view.operator)).ok()?;
         live.consult = false;
-        live.view.state = State::Returning;
+        live.view.state = state;
         self.output(Output::Orders { transfer: id, step: Step::Tidy, actions });
         self.wait(id, now, START_WAIT);
+        self.live.get_mut(&id)
     }
 
     /// Somebody entered a bridge: who is with whom now?

@@ -194,13 +194,16 @@ impl<'a> PlacedCall<'a> {
         self.ended().await;
     }
 
-    /// The caller presses keys; returns when the PBX has heard the last one.
+    /// The caller, once answered, presses keys; returns when the PBX has heard the last one.
     pub(crate) async fn send_dtmf(&self, keys: &str) {
+        // The PBX knows of the answer before the far end does, which until then sends no keys and does not say so.
+        self.answered().await;
         press(self.lab, &self.channel().await, keys).await;
     }
 
-    /// The caller says another tone from now on.
+    /// The caller, once answered, says another tone from now on.
     pub(crate) async fn says(&self, tone: Tone) {
+        self.answered().await;
         say(self.lab, &self.channel().await, &self.party, tone).await;
     }
 
