@@ -15,7 +15,7 @@ use super::machine::{Live, NoticeKind, Output, START_WAIT, STEP_SLACK, Step, Tra
 use super::order;
 use super::plan::Plan;
 use super::recover::About;
-use super::view::{Attempt, Outcome, ReturnedTo, State, TargetView, TransferId};
+use super::view::{Attempt, Mode, Outcome, ReturnedTo, State, TargetView, TransferId};
 use crate::ami::action::Action;
 use crate::ami::event::{ChannelState, Event};
 use crate::call::Model;
@@ -47,10 +47,15 @@ impl Transfers {
             Event::ChannelState(channel) if channel.state == ChannelState::Ringing => {
                 self.rings(now, &channel.id);
             }
-            Event::HangupRequested { channel, cause } => self.hanging_up(&channel.id, *cause),
+            Event::HangupRequested { channel, cause } => {
+                self.hanging_up(&channel.id, *cause);
+                if let Some(live) = self.of(&channel.id) {
+                    live.leaving |= live.operator == channel.id;
+                }
+            }
             Event::ChannelGone { channel, cause } => {
                 self.hanging_up(&channel.id, *cause);
-                self.gone(now, &channel.id);
+                self.gone(now, &channel.id, model);
             }
             Event::BridgeLeft { channel, .. } => {
                 if let Some(live) = self.of(&channel.id)
@@ -188,7 +193,7 @@ impl Transfers {
         }
     }
 
-    fn gone(&mut self, now: Timestamp, channel: &ChannelId) {
+    fn gone(&mut self, now: Timestamp, channel: &ChannelId, model: &Model) {
         let Some(id) = self.id_of(channel) else { return };
         let Some(live) = self.live.get(&id) else { return };
         let (state, consult) = (live.view.state, live.consult);
@@ -196,6 +201,10 @@ impl Transfers {
             self.caller_gone(now, id);
         } else if live.target.as_ref() == Some(channel) {
             match state {
+                // Joined with a target who was leaving, the caller may stay in the bridge by herself.
+                State::Completed if live.view.mode == Mode::Consult && is_alone(model, &live.caller) => {
+                    self.wait(id, now, JOIN_WAIT);
+                }
                 State::Completed => self.end(now, id),
                 // Operator and target have spoken; the PBX brings the operator back to the caller.
                 State::Consulting if !live.cancelling => self.missed(now, id, Outcome::Declined),
@@ -240,7 +249,8 @@ impl Transfers {
     /// The target left in the instant in which the operator let go of the caller: the PBX has joined her with nobody,
     /// whether or not it says so, and would leave her there.
     fn bring_back(&mut self, now: Timestamp, id: TransferId) {
-        let Some(live) = self.live.get(&id) else { return };
+        let Some(live) = self.live.get_mut(&id) else { return };
+        live.view.completed_at = None;
         let nobody = Plan { targets: Vec::new(), ..live.plan.clone() };
         self.dial_on(now, id, &nobody, State::Returning);
     }
@@ -264,7 +274,11 @@ impl Transfers {
         match live.view.state {
             State::Trying | State::Ringing | State::Consulting if live.consult => {
                 if live.away && together(model, &live.operator, &live.caller) {
-                    self.back_with_her(now, id);
+                    // An operator who is hanging up does not stay: how it ends is told by her channel, or the model.
+                    match live.leaving {
+                        true => self.wait(id, now, JOIN_WAIT),
+                        false => self.back_with_her(now, id),
+                    }
                 } else if with_caller(&live.target) {
                     self.completed(now, id);
                 } else if live.view.state != State::Consulting && live.target_speaks(model) {
@@ -412,7 +426,9 @@ impl Transfers {
             (State::Over, _) => {}
             (State::Completed, _) => {
                 let target_lives = live.target.as_ref().is_some_and(|leg| model.leg_view(leg).is_some());
-                if !target_lives && view.state != CallState::Transferred {
+                if !target_lives && is_alone(model, &live.caller) {
+                    self.bring_back(now, id);
+                } else if !target_lives && view.state != CallState::Transferred {
                     live.view.inferred = true;
                     self.end(now, id);
                 }
@@ -514,6 +530,11 @@ fn bridge_of(model: &Model, leg: &ChannelId) -> Option<BridgeId> {
 
 pub(super) fn together(model: &Model, one: &ChannelId, two: &ChannelId) -> bool {
     bridge_of(model, one).is_some_and(|bridge| bridge_of(model, two) == Some(bridge))
+}
+
+/// Whether a channel is in a bridge that everybody else has left.
+fn is_alone(model: &Model, leg: &ChannelId) -> bool {
+    bridge_of(model, leg).is_some_and(|bridge| model.in_bridge(&bridge).iter().all(|other| other == leg))
 }
 
 /// The channel of the operator who now speaks with the caller.

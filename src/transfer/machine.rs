@@ -141,6 +141,8 @@ pub(super) struct Live {
     pub(super) not_accepted: bool,
     /// The operator's channel has left the caller's bridge.
     pub(super) away: bool,
+    /// The operator's channel is hanging up.
+    pub(super) leaving: bool,
     pub(super) cancelling: bool,
     pub(super) deadline: Option<Timestamp>,
     /// The orders to begin with, while somebody still hears the call.
@@ -269,6 +271,9 @@ impl Transfers {
         }
         let hang_up = Action::hangup(live.operator.as_str(), None);
         let actions = vec![hang_up.map_err(|error| Refusal::Invalid(error.to_string()))?];
+        if let Some(live) = self.live.get_mut(&id) {
+            live.leaving = true;
+        }
         self.output(Output::Orders { transfer: id, step: Step::Complete, actions });
         Ok(Reply::Pending(id, Step::Complete))
     }
@@ -465,6 +470,7 @@ impl Live {
             cause: 0,
             not_accepted: false,
             away: false,
+            leaving: false,
             cancelling: false,
             deadline: None,
             held: None,

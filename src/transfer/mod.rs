@@ -18,7 +18,8 @@
 //! | ringing | consult: the operator hung up before the target answered | requested, as blind | |
 //! | consulting | the PBX joined caller and target | completed | `completed` |
 //! | consulting | the PBX joined caller and target, who had just left | returning | |
-//! | consulting, ringing | operator and caller share a bridge again | over | `failed` if the target left, `returned` |
+//! | completed | after a consultation the target is gone, and the PBX leaves the caller by herself | returning | |
+//! | consulting, ringing | operator and caller share a bridge again, and she is not hanging up | over | `failed` if the target left, `returned` |
 //! | returning | dialplan: `returning`, `requeued` | returning | `returned` |
 //! | returning | the caller is with an operator | over | |
 //! | completed | caller or target is gone | over, with the seconds they talked | |

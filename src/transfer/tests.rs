@@ -2,7 +2,7 @@
 
 use super::machine::{Command, NoticeKind, Transfers};
 use super::view::{Mode, Outcome, ReturnedTo, State, TargetView};
-use super::world::{Place, World, plan};
+use super::world::{Leave, Place, World, plan};
 use crate::ami::event::DialStatus;
 use crate::command::Refusal;
 use crate::ids::{Extension, QueueName};
@@ -101,20 +101,21 @@ fn a_consultation_completed_cancelled_and_declined() {
 
 #[test]
 fn a_caller_whom_both_leave_in_the_same_instant_is_brought_back() {
-    for says_so in [true, false] {
+    for order in Leave::ALL {
         let mut world = World::talking();
         world.begin(Mode::Consult, plan(&["09011112222"])).unwrap();
         world.target_answers();
-        world.both_leave_at_once(says_so);
+        world.both_leave_at_once(order);
         world.pass(3);
-        assert_eq!((world.latest().state, world.place), (State::Returning, Place::Returning), "{says_so}");
+        assert_eq!((world.latest().state, world.place), (State::Returning, Place::Returning), "{order:?}");
         world.operator_answers();
-        let view = world.latest();
+        let (view, outcome) = (world.latest(), order.outcome());
         assert_eq!(
             (view.state, view.outcome, world.place),
-            (State::Over, Some(Outcome::Declined), Place::WithOperator)
+            (State::Over, Some(outcome), Place::WithOperator),
+            "{order:?}"
         );
-        assert!(view.returned_to.is_some());
+        assert!(view.returned_to.is_some() && view.completed_at.is_none(), "{order:?}");
     }
 }
 

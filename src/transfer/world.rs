@@ -12,7 +12,7 @@ use smol_str::SmolStr;
 use super::machine::{Command, Notice, Output, Reply, Step, Transfers};
 use super::plan::{Plan, Show, Target};
 use super::recover::About;
-use super::view::{Mode, TargetView, TransferId};
+use super::view::{Mode, Outcome, TargetView, TransferId};
 use crate::ami::action::{Action, ActionId};
 use crate::ami::event::{ChannelState, DialStatus, Event};
 use crate::call::{Input, Model};
@@ -33,6 +33,32 @@ pub(super) enum Place {
     /// Hears music; the operator calls, or speaks with, the target.
     Consulted,
     Gone,
+}
+
+/// In what order target and operator leave the caller in the same instant, as real PBXes were seen to tell it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Leave {
+    /// The target, then the operator; the PBX says that it has joined the caller with the target.
+    JoinedWithNobody,
+    /// The same, and the PBX says nothing.
+    Untold,
+    /// The caller is joined with a target who leaves at once.
+    JoinedWithTheTarget,
+    /// The target leaves, and the operator comes back while she is hanging up.
+    BackBeforeSheLeaves,
+}
+
+impl Leave {
+    pub(super) const ALL: [Self; 4] =
+        [Self::JoinedWithNobody, Self::Untold, Self::JoinedWithTheTarget, Self::BackBeforeSheLeaves];
+
+    /// What became of the target.
+    pub(super) fn outcome(self) -> Outcome {
+        match self {
+            Self::JoinedWithTheTarget => Outcome::Answered,
+            _ => Outcome::Declined,
+        }
+    }
 }
 
 pub(super) struct World {

@@ -117,6 +117,13 @@ impl Recording {
         is_unbroken(chunks.map(|chunk| amplitude(chunk, tone) >= HEARD_AMPLITUDE_MIN))
     }
 
+    /// Whether a tone sounds in the last 300 ms, unbroken ([`is_unbroken`]) in windows of 100 ms.
+    pub(crate) fn ends_with(&self, tone: Tone) -> bool {
+        let chunks = self.samples.rchunks_exact(samples_in(Duration::from_millis(100))).take(3);
+        !self.samples.is_empty()
+            && is_unbroken(chunks.map(|chunk| amplitude(chunk, tone) >= HEARD_AMPLITUDE_MIN))
+    }
+
     /// Whether a tone sounds in any 100 ms of the whole recording.
     pub(crate) fn ever_hears(&self, tone: Tone) -> bool {
         let mut chunks = self.samples.chunks(samples_in(Duration::from_millis(100)));

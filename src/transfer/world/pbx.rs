@@ -2,7 +2,7 @@
 
 use smol_str::{SmolStr, format_smolstr};
 
-use super::{Place, World, id};
+use super::{Leave, Place, World, id};
 use crate::ami::event::{BridgeKind, Channel, ChannelState, DialStatus, Event};
 use crate::call::Input;
 use crate::ids::{BridgeId, ChannelId, QueueName};
@@ -109,15 +109,38 @@ impl World {
         }
     }
 
-    /// Target and operator hang up in the same instant: the PBX joins the caller with nobody.
-    pub(in crate::transfer) fn both_leave_at_once(&mut self, says_so: bool) {
+    /// Target and operator hang up in the same instant, and the PBX leaves the caller by herself.
+    pub(in crate::transfer) fn both_leave_at_once(&mut self, order: Leave) {
         let (target, operator) = (self.target.take().unwrap(), self.operator.take().unwrap());
-        self.end(&target, 16);
-        if says_so {
-            let (transferer, second) = (operator.clone(), operator.clone());
-            self.emit(Event::AttendedTransferred { transferer, second, success: true });
+        let joined = Event::AttendedTransferred {
+            transferer: operator.clone(),
+            second: operator.clone(),
+            success: true,
+        };
+        match order {
+            Leave::JoinedWithNobody | Leave::Untold => {
+                self.end(&target, 16);
+                if order == Leave::JoinedWithNobody {
+                    self.emit(joined);
+                }
+                self.end(&operator, 16);
+            }
+            Leave::JoinedWithTheTarget => {
+                self.emit(joined);
+                self.end(&operator, 16);
+                self.leave(&target);
+                self.enter(&target, "first");
+                self.end(&target, 16);
+            }
+            Leave::BackBeforeSheLeaves => {
+                let channel = self.channel(&operator);
+                self.emit(Event::HangupRequested { channel, cause: 16 });
+                self.end(&target, 16);
+                self.leave(&operator);
+                self.enter(&operator, "first");
+                self.end(&operator, 16);
+            }
         }
-        self.end(&operator, 16);
         self.drop_locals();
         self.settle();
     }
