@@ -135,6 +135,15 @@ test('who was relieved of a caller does not show her any more', () => {
   assert.equal(taken.calls.get('c1')?.operator, '2001');
 });
 
+test('a call that she had was answered, whoever leaves it first', () => {
+  let state = after(start(VIEWERS[0] as Viewer), event('call.presented', { operator: '1001' }));
+  state = after(state, event('call.answered', { operator: '1001' }));
+  state = after(state, event('call.updated', { state: 'answered', presented_to: [] }));
+  assert.equal(state.calls.size, 0);
+  state = after(state, event('call.ended', { outcome: 'answered', operators: ['1001'] }));
+  assert.deepEqual(state.past.map((one) => [one.outcome, one.reason]), [['answered', undefined]]);
+});
+
 test('who loses the pop keeps only the memory of it', () => {
   let state = after(start(VIEWERS[0] as Viewer), event('call.presented', { operator: '1001' }));
   state = after(state, event('call.rescinded', { operator: '1001', reason: 'answered_elsewhere', state: 'answered' }));

@@ -150,6 +150,9 @@ async fn the_other_views(person: &Person) {
             person.presses(".list button").await;
             person.tab.until("the account", "document.querySelectorAll('.one ol li').length").await;
         }
+        if name == "past" {
+            assert!(!person.reads("table").await.contains("ほかの人"), "{}", person.reads("table").await);
+        }
         person.looks(name).await;
     }
     // The account has had one of the messages; the other is still open.

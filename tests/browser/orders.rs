@@ -42,6 +42,7 @@ async fn every_order_is_given_by_clicks() {
     a_caller_is_passed_on_at_once(&lab, &person).await;
     a_caller_goes_along_the_on_call_list(&lab, &person).await;
     a_consultation_is_cancelled_and_completed(&lab, &person).await;
+    an_account_links_to_a_system_of_its_own(&lab, &service, &person).await;
     sleep_until(asleep + FROZEN).await;
     wakes_and_is_right(&lab, &service, &sleeper).await;
     person.all_is_well().await;
@@ -209,6 +210,18 @@ async fn a_consultation_is_cancelled_and_completed(lab: &Lab, person: &Person) {
     person.has_no_pop().await;
     finishes(person, "transferred").await;
     call.hang_up().await;
+}
+
+/// Its own link is offered in place of the installation's.
+async fn an_account_links_to_a_system_of_its_own(lab: &Lab, service: &Service, person: &Person) {
+    let link = json!({ "link": "https://kintone.example.jp/k/7/?q={caller}" });
+    service.change_account("A001", link).await;
+    let call = lab.place_call(CallSpec::new(KNOWN_CALLER, SAKURA)).await;
+    person.pop_is("ringing").await;
+    let href = person.tab.eval("document.querySelector('.origin a')?.href ?? ''").await;
+    assert_eq!(href, json!("https://kintone.example.jp/k/7/?q=09012345678"));
+    call.hang_up().await;
+    person.has_no_pop().await;
 }
 
 /// A known caller of account 1 whom she has answered.

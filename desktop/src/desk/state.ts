@@ -230,10 +230,7 @@ function afterCall(state: DeskState, event: StreamEvent): DeskState {
   if (!now) return state;
   if (!concerns(state, now)) {
     if (!before) return state;
-    const reason = (event.data as { reason?: string }).reason ?? 'answered_elsewhere';
-    const transfer = state.transfers.get(id);
-    const more = transfer ? { transfer } : { reason };
-    return forget({ ...state, past: remembered(state.past, state.viewer, before, more) }, id);
+    return forget({ ...state, past: remembered(state.past, state.viewer, before, ending(state, before, event)) }, id);
   }
   const unseen = filtered(state.unseen, (one) => one.call !== id || rings(now, one.operator));
   // Whoever takes the caller who came back may pass her on anew; that the old transfer is over is told by this alone.
@@ -312,6 +309,16 @@ function cardOf(data: CardData): { card: Card } | undefined {
   if (data.diverted_by) card.diverted_by = data.diverted_by;
   if (data.link) card.link = data.link;
   return { card };
+}
+
+/** How a call ended for this person that went out of her sight with this event. */
+function ending(state: DeskState, call: Call, event: StreamEvent): Partial<PastCall> {
+  const { reason } = event.data as { reason?: string };
+  const transfer = state.transfers.get(call.id);
+  if (transfer) return { transfer };
+  if (reason) return { reason };
+  // Whoever had it answered it, whatever became of it.
+  return call.operator ? { outcome: 'answered', ended_at: event.at } : { reason: 'answered_elsewhere' };
 }
 
 function afterEnd(state: DeskState, call: Call | undefined, id: string, data: EndedData): DeskState {
