@@ -26,6 +26,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
+use serde::Deserialize;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -33,7 +34,8 @@ use super::event::{Audience, Event, EventKind};
 use super::id::EventId;
 use super::state::{Departure, PbxStatus};
 use crate::call::view::CallView;
-use crate::ids::CallId;
+use crate::ids::{CallId, RecordId};
+use crate::operator::StateView;
 use crate::store::FinishedCall;
 use crate::store::hearings;
 use crate::store::log::{Keep, LiveCall, ToldMessage};
@@ -77,6 +79,40 @@ pub struct Past {
     pub calls: Vec<CallView>,
     /// The links to PBXes.
     pub pbx: Vec<PbxStatus>,
+}
+
+impl Past {
+    /// Operators as the last events about each left them. Of whom they say nothing, nobody who resumes knows anything.
+    pub(super) fn operators(&self) -> Vec<Arc<StateView>> {
+        let mut told: HashMap<RecordId, Arc<StateView>> = HashMap::new();
+        for event in &self.events {
+            match event.kind {
+                EventKind::OperatorState => {
+                    if let Ok(Told { data }) = serde_json::from_str::<Told<StateView>>(&event.json) {
+                        told.insert(data.id, Arc::new(data));
+                    }
+                }
+                EventKind::OperatorRemoved => {
+                    if let Ok(Told { data }) = serde_json::from_str::<Told<Person>>(&event.json) {
+                        told.remove(&data.id);
+                    }
+                }
+                _ => {}
+            }
+        }
+        told.into_values().collect()
+    }
+}
+
+/// An event as it went out, as far as it matters here.
+#[derive(Deserialize)]
+struct Told<D> {
+    data: D,
+}
+
+#[derive(Deserialize)]
+struct Person {
+    id: RecordId,
 }
 
 /// What is written in one transaction.

@@ -14,14 +14,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio_util::sync::CancellationToken;
 
-use super::event::{Audience, Body, Change, Draft, Event, EventKind};
+use super::event::{Audience, Body, Change, Draft, Event};
 use super::id::{EventId, StreamToken};
-use super::log::{LogFigures, Logbook, LoggedEvent, Past};
+use super::log::{LogFigures, Logbook, Past};
 use super::state::{PbxStatus, Snapshot, State};
 use super::subscription::{Ended, First, Replay, Subscription};
 use super::{BusFigures, BusSettings, REPLAY_BYTES_MAX, SubscribeError};
@@ -138,7 +137,7 @@ impl Log {
     pub(super) fn new(settings: BusSettings, past: Past, logbook: Option<Arc<Logbook>>) -> Self {
         let mut inner = Inner { head: past.head, ..Inner::default() };
         let mut earlier: Vec<Run> = Vec::new();
-        let operators = operators_told(&past.events);
+        let operators = past.operators();
         for logged in past.events {
             let (stream, number) = (&logged.id.stream, logged.id.position);
             match earlier.last_mut().filter(|run| &run.stream == stream) {
@@ -408,39 +407,6 @@ impl Log {
             calls: inner.state.calls(),
         }
     }
-}
-
-/// Operators as the last events about each left them. Of whom the log says nothing, whoever resumes knows nothing new.
-fn operators_told(events: &[LoggedEvent]) -> Vec<Arc<StateView>> {
-    #[derive(Deserialize)]
-    struct Told {
-        data: StateView,
-    }
-    #[derive(Deserialize)]
-    struct Removed {
-        data: Of,
-    }
-    #[derive(Deserialize)]
-    struct Of {
-        id: RecordId,
-    }
-    let mut told: HashMap<RecordId, Arc<StateView>> = HashMap::new();
-    for event in events {
-        match event.kind {
-            EventKind::OperatorState => {
-                if let Ok(Told { data }) = serde_json::from_str(&event.json) {
-                    told.insert(data.id, Arc::new(data));
-                }
-            }
-            EventKind::OperatorRemoved => {
-                if let Ok(Removed { data }) = serde_json::from_str(&event.json) {
-                    told.remove(&data.id);
-                }
-            }
-            _ => {}
-        }
-    }
-    told.into_values().collect()
 }
 
 impl Inner {

@@ -184,7 +184,8 @@ impl Bus {
         self.common().is_none_or(|common| common.leads)
     }
 
-    /// Returns when this daemon has taken the lead for its PBX from another one, or after a start.
+    /// Returns when this daemon has taken the lead for its PBX from another one, or after a start; or when it stands by,
+    /// hears of no other any more and shows what it sees itself. Either way the PBX is to be asked what there is.
     pub async fn taken_over(&self) {
         match &self.0 {
             Backend::Memory(_) => std::future::pending().await,

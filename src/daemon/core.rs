@@ -260,11 +260,14 @@ impl Core {
         }
     }
 
-    /// Transfers and supervisions of the daemon that led before are found again.
+    /// Transfers and supervisions of the daemon that led before are found again. One that stands by and hears of no
+    /// other any more asks the PBX as well, and keeps nobody's state.
     fn taken_over(&mut self) {
-        self.hearings_unsure();
         self.resync();
-        self.floor_taken_over();
+        if self.parts.bus.leads() {
+            self.hearings_unsure();
+            self.floor_taken_over();
+        }
     }
 
     pub(super) fn resync(&self) {

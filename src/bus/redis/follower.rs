@@ -16,6 +16,7 @@ use super::outbox::Head;
 use super::scripts::{Keys, LOAD};
 use super::wire::Entry;
 use super::{BLOCK_MAX, wire};
+use crate::bus::memory::Arrival;
 use crate::bus::state::PbxStatus;
 use crate::call::view::CallView;
 use crate::ids::PbxId;
@@ -59,6 +60,7 @@ impl Follower {
             *cursor = None;
         }
         loop {
+            self.hub.catch_up();
             let read = match *cursor {
                 Some(read) if !self.hub.wants_reload() => read,
                 _ => {
@@ -117,13 +119,17 @@ impl Follower {
             .chunks_exact(2)
             .filter_map(|pair| Some((PbxId::parse(&pair[0]).ok()?, Head::parse(&pair[1])?)))
             .collect();
+        // The newest come first.
+        let mut recent: Vec<Arrival> =
+            wire::entries(recent).take_while(|entry| !entry.is_break()).filter_map(Entry::read).collect();
+        recent.reverse();
         Ok(Found {
             cursor: Cursor::parse(&last).unwrap_or_default(),
             heads,
             links: links.iter().filter_map(|json| serde_json::from_str::<PbxStatus>(json).ok()).collect(),
             calls: calls.iter().filter_map(|json| serde_json::from_str::<CallView>(json).ok()).collect(),
             operators: operators.iter().filter_map(|json| serde_json::from_str(json).ok()).collect(),
-            recent: wire::entries(recent).rev().filter_map(Entry::read).collect(),
+            recent,
         })
     }
 }

@@ -85,6 +85,10 @@ pub(in crate::bus) struct Hub {
     /// Whether our own link to the PBX is up.
     link_up: AtomicBool,
     last_link: Mutex<Option<Draft>>,
+    /// What this process is called.
+    pub(super) daemon: u64,
+    /// Whether this standby shows its own sight.
+    pub(super) sees_alone: AtomicBool,
 }
 
 /// What the metrics and `/readyz` say.
@@ -101,7 +105,13 @@ pub struct CommonFigures {
 }
 
 impl Hub {
-    pub(super) fn new(pbx: PbxId, log: Arc<Log>, logbook: Option<Arc<Logbook>>, generation: u64) -> Self {
+    pub(super) fn new(
+        pbx: PbxId,
+        log: Arc<Log>,
+        logbook: Option<Arc<Logbook>>,
+        generation: u64,
+        daemon: u64,
+    ) -> Self {
         let beginning = EventId { stream: wire::stream_of(&pbx, generation), position: 0 };
         log.load(Start { beginning, calls: vec![], links: vec![], operators: vec![], recent: vec![] });
         Self {
@@ -119,6 +129,8 @@ impl Hub {
             connected: AtomicBool::new(false),
             link_up: AtomicBool::new(false),
             last_link: Mutex::default(),
+            daemon,
+            sees_alone: AtomicBool::new(false),
         }
     }
 
@@ -178,12 +190,17 @@ impl Hub {
             *self.last_link.lock().unwrap_or_else(PoisonError::into_inner) = Some(draft.clone());
         }
         let mut outbox = self.outbox();
+        let alone = outbox.own_sight.is_some();
         match &mut outbox.role {
             Role::Standby(shadow) => {
+                let shown = alone.then(|| draft.clone());
                 if matches!(draft.change, Change::Pbx { up: false, .. }) {
                     shadow.forget();
                 } else {
                     shadow.note(draft);
+                }
+                if let Some(draft) = shown {
+                    self.show_if_alone(&mut outbox, draft);
                 }
             }
             Role::Leader { inherited, .. } => {
@@ -219,7 +236,10 @@ impl Hub {
     /// The PBX has listed its channels; `live` are its calls. Gives those that were told before and are over.
     pub(in crate::bus) fn settled(&self, live: &[CallView], at: Timestamp) -> Vec<Arc<CallView>> {
         let mut outbox = self.outbox();
-        let Role::Leader { inherited, .. } = &mut outbox.role else { return Vec::new() };
+        let Role::Leader { inherited, .. } = &mut outbox.role else {
+            self.settle_own_sight(&mut outbox, live, at);
+            return Vec::new();
+        };
         let (over, silent) = inherited.settle(live);
         for (view, operator) in silent {
             self.push(&mut outbox, announce::rescinded_unseen(&view, operator, at));
@@ -239,6 +259,7 @@ impl Hub {
             return;
         }
         outbox.alone = true;
+        outbox.put_in_doubt(&self.pbx);
         for pending in outbox.pending.iter_mut().filter(|pending| !pending.delivered) {
             self.deliver_ahead(pending);
         }
@@ -255,6 +276,11 @@ impl Hub {
     pub(super) fn lead(&self, fence: u64, head: Option<Head>) {
         let OfPbx { calls: published, link, .. } = self.log.of_pbx(&self.pbx);
         let mut outbox = self.outbox();
+        if outbox.own_sight.as_ref().is_some_and(|own| own.shown > 0) {
+            // What is shown here is not what was told: that is read first.
+            return;
+        }
+        self.end_own_sight(&mut outbox);
         let role = Role::Leader { fence, inherited: Inherited::default() };
         let Role::Standby(shadow) = std::mem::replace(&mut outbox.role, role) else { return };
         if let Some(head) = head {
@@ -269,8 +295,7 @@ impl Hub {
         for draft in missing {
             self.push(&mut outbox, draft);
         }
-        let own_link = self.last_link.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(draft) = own_link {
+        if let Some(draft) = self.own_link() {
             let up = matches!(draft.change, Change::Pbx { up: true, .. });
             if link.is_none_or(|link| link.up != up) {
                 self.push(&mut outbox, draft);
@@ -280,6 +305,26 @@ impl Hub {
         tracing::info!(pbx = %self.pbx, fence, told, calls, "this daemon leads for its PBX");
         self.took_over.notify_one();
         self.wake.notify_one();
+    }
+
+    /// What this daemon said of its link last.
+    pub(super) fn own_link(&self) -> Option<Draft> {
+        self.last_link.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The PBX is to be asked for its channels.
+    pub(super) fn look_again(&self) {
+        self.took_over.notify_one();
+    }
+
+    /// The state is to be read anew.
+    pub(super) fn read_anew(&self) {
+        self.reload.store(true, Ordering::Relaxed);
+    }
+
+    /// What is shown here is not what the stream says.
+    pub(super) fn read_nothing(&self) {
+        self.read.send_replace(None);
     }
 
     pub(in crate::bus) async fn taken_over(&self) {
@@ -354,7 +399,9 @@ impl Hub {
     }
 
     pub(super) fn note_read(&self, cursor: Cursor) {
-        self.read.send_replace(Some(cursor));
+        if !self.sees_alone.load(Ordering::Relaxed) {
+            self.read.send_replace(Some(cursor));
+        }
     }
 
     pub(in crate::bus) fn figures(&self) -> CommonFigures {
@@ -371,6 +418,7 @@ impl Hub {
     pub(super) fn load(&self, found: Found) {
         let mut outbox = self.outbox();
         self.reload.store(false, Ordering::Relaxed);
+        self.end_own_sight(&mut outbox);
         let own = wire::stream_of(&self.pbx, outbox.generation);
         let beginning = found.recent.first().map_or(EventId { stream: own, position: 0 }, |first| EventId {
             position: 0,
@@ -396,12 +444,23 @@ impl Hub {
         for pending in outbox.pending.iter().filter(|p| p.delivered && !known.contains(&p.id)) {
             self.log.append(pending.arrival(&self.pbx), false);
         }
+        let mut told = Vec::new();
+        while let Some(front) = outbox.pending.front().filter(|front| known.contains(&front.id)) {
+            let id = front.id.clone();
+            told.extend(outbox.read_back(&id).into_iter().flat_map(|own| own.told));
+        }
         drop(outbox);
+        self.record(told.into_iter().map(Keep::Told).collect());
         self.note_read(cursor);
     }
 
     /// An event in the common order.
     pub(super) fn arrived(&self, entry: Entry) {
+        let Some(entry) = self.overhear(entry) else { return };
+        if entry.is_break() {
+            self.read_anew();
+            return;
+        }
         let at = entry.at;
         let mut outbox = entry.is_of(&self.pbx).then(|| self.outbox());
         if let Some(outbox) = &mut outbox
@@ -419,6 +478,13 @@ impl Hub {
             tracing::debug!(%at, "an event of another version was left out");
             return;
         };
+        let left = |outbox: &Outbox, id: &EventId| {
+            outbox.leads() && id.stream != wire::stream_of(&self.pbx, outbox.generation)
+        };
+        if outbox.as_ref().is_some_and(|outbox| left(outbox, &arrival.id)) && !self.log.has(&arrival.id) {
+            // It was told here under another id; whoever had it so begins anew.
+            return;
+        }
         if let Some(outbox) = &mut outbox
             && let Role::Standby(shadow) = &mut outbox.role
         {
@@ -438,7 +504,8 @@ impl Hub {
         let own = arrival.pbx == self.pbx && self.outbox().leads();
         let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
         let known = streams.insert(arrival.pbx.clone(), arrival.id.stream.clone());
-        if known.is_some_and(|known| known != arrival.id.stream) && !own {
+        let goes_on = |known: StreamToken| wire::goes_on(&known, &arrival.id.stream);
+        if known.is_some_and(|known| !goes_on(known)) && !own {
             self.reload.store(true, Ordering::Relaxed);
         }
     }
@@ -455,16 +522,20 @@ impl Hub {
     /// Whether the leader's spool was emptied: from now on the common order is waited for again.
     pub(super) fn rejoin_if_drained(&self) {
         let mut outbox = self.outbox();
-        if outbox.alone && outbox.untaken() == 0 {
+        // All of it was read back: what is delivered at once is never in doubt.
+        if outbox.alone && outbox.pending.is_empty() {
             outbox.alone = false;
             tracing::info!("all events that were kept are in Redis");
         }
     }
 
-    /// From where on the line continues what Redis has, when `head` is all it has; `None` where another leads.
-    pub(super) fn begin(&self, head: Option<Head>, at: Timestamp) -> Option<(u64, Head)> {
+    /// From where on the line continues what Redis has, when `head` is all it has, and whether everybody begins anew;
+    /// `None` where another leads.
+    pub(super) fn begin(&self, head: Option<Head>, at: Timestamp) -> Option<(u64, Head, bool)> {
         let mut outbox = self.outbox();
         let Role::Leader { fence, .. } = outbox.role else { return None };
+        outbox.lost |= head.is_some_and(|head| outbox.is_at_odds(head));
+        let anew = outbox.lost || head.is_some_and(|head| !outbox.continues(head));
         if outbox.lost || head.is_some_and(|head| head.generation == outbox.generation) {
             for pending in outbox.pending.iter_mut().filter(|pending| !pending.delivered) {
                 self.deliver_ahead(pending);
@@ -472,7 +543,7 @@ impl Hub {
             let told = outbox.begin_generation(u64::try_from(at.as_millisecond()).unwrap_or(0));
             self.record(told.into_iter().map(Keep::Told).collect());
         }
-        Some((fence, outbox.put_all_in_line()))
+        Some((fence, outbox.put_all_in_line(), anew))
     }
 
     /// What was told here of our PBX.

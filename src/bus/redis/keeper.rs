@@ -4,9 +4,10 @@
 //! |---|---|
 //! | the lease is free, or ours | takes or renews it; once everything told is read, this daemon leads |
 //! | another has it | stands by; a leader steps down |
-//! | Redis does not answer within [`super::REDIS_ANSWER_MAX`] | the leader goes on alone; tries again every [`RECONNECT_PAUSE`] |
+//! | Redis does not answer within [`super::REDIS_ANSWER_MAX`] | the leader goes on alone, a standby shows what it sees; tries again every [`RECONNECT_PAUSE`] |
 //! | Redis answers again | takes the lease anew, sends what was kept, joins the others |
-//! | Redis has forgotten what was told (an empty database) | begins a new generation |
+//! | Redis has forgotten what was told (an empty database) | tells it how it stands, and what waits |
+//! | it has forgotten some of it, or taken some of what was in doubt (`outbox.rs`) | begins a new generation, and everybody begins anew |
 //!
 //! The fencing token grows with every change of leader, and every script that writes names it: a leader that was
 //! stopped for a while cannot write into its successor's stream.
@@ -109,6 +110,7 @@ impl Keeper {
                 self.hub.lead_without_redis();
             }
             self.hub.go_alone();
+            self.hub.show_own_sight();
             tokio::select! {
                 () = sleep(RECONNECT_PAUSE) => {}
                 () = shutdown.cancelled() => {}
@@ -218,7 +220,7 @@ impl Keeper {
         head: Option<Head>,
         at: Timestamp,
     ) -> Result<(), RedisError> {
-        let Some((fence, first)) = self.hub.begin(head, at) else { return Ok(()) };
+        let Some((fence, first, anew)) = self.hub.begin(head, at) else { return Ok(()) };
         let (pbx, own) = (&self.hub.pbx, self.hub.own_state());
         let mut begin = BEGIN.prepare_invoke();
         begin
@@ -226,10 +228,12 @@ impl Keeper {
             .key(self.keys.heads())
             .key(self.keys.calls(pbx))
             .key(self.keys.links())
-            .key(self.keys.operators());
+            .key(self.keys.operators())
+            .key(self.keys.events());
         begin.arg(fence).arg(&self.daemon).arg(pbx.as_str());
         begin.arg(format!("{}-{}", first.generation, first.position));
-        begin.arg(own.link.as_ref().map(wire::json).unwrap_or_default()).arg(own.calls.len());
+        begin.arg(own.link.as_ref().map(wire::json).unwrap_or_default());
+        begin.arg(u8::from(anew)).arg(own.calls.len());
         for view in own.calls {
             begin.arg(view.id.to_string()).arg(wire::json(&*view));
         }
@@ -245,7 +249,7 @@ impl Keeper {
     async fn flush(&self, redis: &mut Connection) -> Result<bool, RedisError> {
         loop {
             let (fence, generation, batch) = {
-                let outbox = self.hub.outbox();
+                let mut outbox = self.hub.outbox();
                 let Role::Leader { fence, .. } = outbox.role else { return Ok(true) };
                 (fence, outbox.generation, outbox.batch())
             };

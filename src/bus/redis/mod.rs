@@ -15,6 +15,7 @@
 //! | `hub.rs` | what is told, what arrives, who listens |
 //! | `outbox.rs` | events that Redis has not confirmed: the spool; who leads |
 //! | `shadow.rs` | what a standby must tell when it takes over |
+//! | `own_sight.rs` | what a standby shows while Redis is away |
 //! | `keeper.rs` | lease, fencing and sending |
 //! | `follower.rs` | reading |
 //! | `keepers.rs` | whose people each PBX's daemon keeps |
@@ -30,6 +31,7 @@ mod hub;
 mod keeper;
 mod keepers;
 mod outbox;
+mod own_sight;
 mod presence;
 mod requests;
 mod scripts;
@@ -99,7 +101,7 @@ pub(super) fn start(
     shutdown: &CancellationToken,
 ) -> (Arc<Hub>, Requests) {
     let generation = u64::try_from(settings.started_at.as_millisecond()).unwrap_or(0);
-    let hub = Arc::new(Hub::new(pbx, log, logbook, generation));
+    let hub = Arc::new(Hub::new(pbx, log, logbook, generation, settings.daemon));
     let keys = Keys::new(&settings.prefix);
     let follower = Follower { hub: Arc::clone(&hub), address: settings.address.clone(), keys: keys.clone() };
     let daemon = format!("{:016x}", settings.daemon);

@@ -2,17 +2,31 @@
 //!
 //! | role | an event of our PBX | goes to |
 //! |---|---|---|
-//! | standby | is noted in the shadow | leading, when the lease is ours |
+//! | standby | is noted in the shadow; while Redis is away, is shown here as well (`own_sight.rs`) | leading, when the lease is ours |
 //! | leading, Redis answers | waits until it was read back in the common order, then is delivered | alone, standby |
 //! | leading, alone (Redis is away) | is delivered at once and spooled | leading, when the spool was taken; standby, when another leads |
 //!
 //! Invariant: ids are given in order and without a gap within a generation; an event leaves only when it was read
-//! back, so whatever Redis forgets in a crash is sent again, and Redis takes each position once. The spool has
-//! limits: beyond them the oldest go, and a new generation begins, which makes every desktop take a snapshot.
+//! back, and Redis takes each position once. The spool has limits: beyond them the oldest go, and everybody begins anew.
+//!
+//! # The instant in which Redis dies
+//! What was sent and not read back may stand in the common order, behind events of other PBXes that nobody here has
+//! seen. Delivered under its id it would be a place to go on from at another gateway, and those events would be missing.
+//! So all that waits gets ids of a new generation first ([`Outbox::put_in_doubt`]), which no other gateway knows. When
+//! Redis is back, the place of its last event of ours decides:
+//!
+//! | Redis has of our events | then |
+//! |---|---|
+//! | all before the doubt, and none of it | the new generation continues the old one, nobody notices |
+//! | some of what was in doubt | others were told it under another id: everybody begins anew, with a snapshot |
+//! | less than was read back (a crash that lost its last second) | the order of what was told may change: everybody begins anew |
+//!
+//! Everybody begins anew: the stream gets an entry behind which nobody goes on from before (`wire::Entry::is_break`).
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::own_sight::OwnSight;
 use super::shadow::{Inherited, Shadow};
 use super::wire;
 use crate::bus::event::{Audience, Body, Change, Draft};
@@ -25,8 +39,6 @@ use crate::store::log::ToldMessage;
 pub const SPOOL_EVENTS_MAX: usize = 200_000;
 /// Most bytes of events that wait for Redis.
 pub const SPOOL_BYTES_MAX: usize = 128 * 1024 * 1024;
-/// Events that were read back lately, for a Redis that forgets the last second in a crash.
-const CONFIRMED_EVENTS_KEPT: usize = 4096;
 /// Most events of one step.
 pub(super) const BATCH_EVENTS_MAX: usize = 256;
 
@@ -66,6 +78,8 @@ pub(super) struct Pending {
     pub(super) delivered: bool,
     /// Redis has taken it.
     pub(super) taken: bool,
+    /// It was on its way to Redis, which may have it.
+    sent: bool,
     /// Messages that this event, or one before it, tells of: noted once it stands in the common order.
     pub(super) told: Vec<ToldMessage>,
     bytes: usize,
@@ -91,13 +105,20 @@ pub(super) struct Outbox {
     pub(super) generation: u64,
     next: u64,
     pub(super) pending: VecDeque<Pending>,
-    confirmed: VecDeque<Pending>,
+    /// Position of the last event that was read back, in this generation.
+    read_back: u64,
+    /// The generation before, and the position of its first event that Redis may have or not.
+    doubt: Option<Head>,
     pub(super) bytes: usize,
     /// Whether events are delivered without waiting for Redis.
     pub(super) alone: bool,
     /// Events that the spool could not hold since the generation began.
     pub(super) lost: bool,
     pub(super) lost_total: u64,
+    /// What a standby shows by itself.
+    pub(super) own_sight: Option<OwnSight>,
+    /// How often it has begun to.
+    pub(super) own_sights: u64,
 }
 
 impl Outbox {
@@ -107,11 +128,14 @@ impl Outbox {
             generation,
             next: 1,
             pending: VecDeque::new(),
-            confirmed: VecDeque::new(),
+            read_back: 0,
+            doubt: None,
             bytes: 0,
             alone: false,
             lost: false,
             lost_total: 0,
+            own_sight: None,
+            own_sights: 0,
         }
     }
 
@@ -127,6 +151,7 @@ impl Outbox {
     pub(super) fn continue_after(&mut self, head: Head) {
         self.generation = head.generation;
         self.next = head.position + 1;
+        (self.read_back, self.doubt) = (0, None);
     }
 
     /// Gives the event its id and puts it into the line.
@@ -143,6 +168,7 @@ impl Outbox {
             after: None,
             delivered: false,
             taken: false,
+            sent: false,
             told: Vec::new(),
             bytes,
         });
@@ -159,8 +185,36 @@ impl Outbox {
     }
 
     /// Positions and events that Redis has not taken, oldest first.
-    pub(super) fn batch(&self) -> Vec<Pending> {
-        self.pending.iter().filter(|p| !p.taken).take(BATCH_EVENTS_MAX).cloned().collect()
+    pub(super) fn batch(&mut self) -> Vec<Pending> {
+        let waiting = self.pending.iter_mut().filter(|p| !p.taken).take(BATCH_EVENTS_MAX);
+        let send = |pending: &mut Pending| {
+            pending.sent = true;
+            pending.clone()
+        };
+        waiting.map(send).collect()
+    }
+
+    /// Nobody here was shown what waits, and Redis may have some of it: it gets ids that are known here alone.
+    pub(super) fn put_in_doubt(&mut self, pbx: &PbxId) {
+        let Some(first) = self.pending.front().filter(|p| p.sent && !p.delivered) else { return };
+        self.doubt = Some(Head { generation: self.generation, position: first.id.position });
+        (self.generation, self.next, self.read_back) = (self.generation + 1, 1, 0);
+        for pending in &mut self.pending {
+            pending.id = EventId { stream: wire::stream_of(pbx, self.generation), position: self.next };
+            (pending.taken, pending.sent) = (false, false);
+            self.next += 1;
+        }
+    }
+
+    /// Whether this generation goes on right behind `head`, where the doubt began.
+    pub(super) fn continues(&self, head: Head) -> bool {
+        let behind = Head { position: head.position + 1, ..head };
+        self.doubt == Some(behind)
+    }
+
+    /// Whether Redis has, or has lost, events whose ids would be told twice or not at all.
+    pub(super) fn is_at_odds(&self, head: Head) -> bool {
+        self.doubt.is_some_and(|doubt| doubt.generation == head.generation) && !self.continues(head)
     }
 
     pub(super) fn untaken(&self) -> usize {
@@ -175,16 +229,11 @@ impl Outbox {
         }
     }
 
-    /// After a reconnect: what Redis has. Puts in line again what it had taken and no longer has; false when some of
-    /// that is gone here too.
+    /// What Redis has of this generation; false when that and what waits are not the whole.
     pub(super) fn redis_has(&mut self, position: u64) -> bool {
-        while let Some(last) = self.confirmed.back() {
-            if last.id.position <= position {
-                break;
-            }
-            let Some(last) = self.confirmed.pop_back() else { break };
-            self.bytes += last.bytes;
-            self.pending.push_front(last);
+        self.doubt = None;
+        if position < self.read_back {
+            return false;
         }
         for pending in &mut self.pending {
             pending.taken = pending.id.position <= position;
@@ -199,26 +248,18 @@ impl Outbox {
         if self.pending.front().is_none_or(|front| front.id != *id) {
             return None;
         }
-        let mut found = self.pending.pop_front()?;
+        let found = self.pending.pop_front()?;
         self.bytes -= found.bytes;
-        let was = found.clone();
-        found.told.clear();
-        found.taken = true;
-        found.delivered = true;
-        self.confirmed.push_back(found);
-        if self.confirmed.len() > CONFIRMED_EVENTS_KEPT {
-            self.confirmed.pop_front();
-        }
-        Some(was)
+        self.read_back = id.position;
+        Some(found)
     }
 
     /// Begins a new generation. What waits was delivered here; the others will read the state it led to.
     pub(super) fn begin_generation(&mut self, generation: u64) -> Vec<ToldMessage> {
         let told = self.pending.iter_mut().flat_map(|pending| std::mem::take(&mut pending.told)).collect();
         self.generation = generation.max(self.generation + 1);
-        self.next = 1;
+        (self.next, self.read_back, self.doubt) = (1, 0, None);
         self.pending.clear();
-        self.confirmed.clear();
         self.bytes = 0;
         self.lost = false;
         told
@@ -239,7 +280,7 @@ impl Outbox {
     pub(super) fn step_down(&mut self) -> usize {
         let left = self.pending.len();
         self.pending.clear();
-        self.confirmed.clear();
+        (self.read_back, self.doubt) = (0, None);
         self.bytes = 0;
         self.alone = false;
         self.lost = false;

@@ -121,8 +121,8 @@ pub(super) static RELEASE: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// Says how it stands with a PBX. KEYS lease, heads, calls, links, operators; ARGV fence, daemon, pbx, head, link, how
-/// many calls, then call and view in turn, then operator and view in turn. Gives 0 when another leads.
+/// Says how it stands with a PBX. KEYS lease, heads, calls, links, operators, events; ARGV fence, daemon, pbx, head, link,
+/// whether everybody begins anew (0 or 1), how many calls, then call and view in turn, then operator and view in turn. Gives 0 when another leads.
 pub(super) static BEGIN: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
@@ -130,8 +130,9 @@ pub(super) static BEGIN: LazyLock<Script> = LazyLock::new(|| {
         redis.call('HSET', KEYS[2], ARGV[3], ARGV[4])
         if ARGV[5] ~= '' then redis.call('HSET', KEYS[4], ARGV[3], ARGV[5]) end
         redis.call('DEL', KEYS[3])
-        local calls = 6 + 2 * tonumber(ARGV[6])
-        for i = 7, calls, 2 do redis.call('HSET', KEYS[3], ARGV[i], ARGV[i + 1]) end
+        if ARGV[6] == '1' then redis.call('XADD', KEYS[6], '*', 'p', ARGV[3], 'k', 'anew') end
+        local calls = 7 + 2 * tonumber(ARGV[7])
+        for i = 8, calls, 2 do redis.call('HSET', KEYS[3], ARGV[i], ARGV[i + 1]) end
         for i = calls + 1, #ARGV, 2 do redis.call('HSET', KEYS[5], ARGV[i], ARGV[i + 1]) end
         return 1
         ",

@@ -23,14 +23,14 @@ const TRAIL_EVENTS_MAX: usize = 256;
 const TRAILS_MAX: usize = 50_000;
 
 /// A standby's own view of the calls.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Shadow {
     trails: HashMap<CallId, Trail>,
     /// Orders trails by their first event.
     next: u64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Trail {
     first: u64,
     drafts: Vec<Draft>,
@@ -133,6 +133,12 @@ impl Shadow {
     /// The link to the PBX is down: what follows has gaps.
     pub(super) fn forget(&mut self) {
         *self = Self::default();
+    }
+
+    /// Whether the leader has told all that this daemon would.
+    pub(super) fn is_level(&self) -> bool {
+        let noted = |trail: &Trail| trail.drafts.iter().filter(|draft| counts(draft.kind)).count();
+        self.trails.values().all(|trail| !trail.whole || trail.told >= noted(trail))
     }
 
     /// This daemon leads from now on; `published` is what was told of its PBX's live calls.
@@ -271,7 +277,7 @@ fn counts(kind: EventKind) -> bool {
 }
 
 /// Whether the draft says how a call is now; a pop that is told once more does not.
-fn is_of_a_call(draft: &Draft) -> bool {
+pub(super) fn is_of_a_call(draft: &Draft) -> bool {
     changes_call(&draft.change) && (counts(draft.kind) || draft.kind == EventKind::CallUpdated)
 }
 

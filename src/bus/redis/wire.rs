@@ -33,6 +33,16 @@ pub(in crate::bus) fn is_of(id: &EventId, pbx: &PbxId) -> bool {
     id.stream.as_str().starts_with(beginning)
 }
 
+/// Whether this stream is the same, or the next generation of it, which its daemon began without a loss.
+pub(super) fn goes_on(known: &StreamToken, stream: &StreamToken) -> bool {
+    let generation = |token: &StreamToken| {
+        let (beginning, number) = token.as_str().split_at_checked(8)?;
+        Some((beginning.to_owned(), u64::from_str_radix(number, 16).ok()?))
+    };
+    let next = |(beginning, number): (String, u64)| (beginning, number.saturating_add(1));
+    known == stream || generation(known).map(next) == generation(stream)
+}
+
 /// What an event changes, as the scripts know it: a letter, a field and a value.
 pub(super) fn change_words(change: &Change, pbx: &PbxId) -> (&'static str, String, String) {
     match change {
@@ -51,6 +61,9 @@ pub(super) fn change_words(change: &Change, pbx: &PbxId) -> (&'static str, Strin
 pub(super) fn json(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
+
+/// What an entry changes that is no event, but the end of all resuming from before.
+const BREAK: &str = "anew";
 
 #[derive(Deserialize)]
 struct BodyHead<'a> {
@@ -80,6 +93,11 @@ impl Entry {
     /// Whether it is an event of this PBX.
     pub(super) fn is_of(&self, pbx: &PbxId) -> bool {
         self.value("p").is_some_and(|value| text(value) == Some(pbx.as_str()))
+    }
+
+    /// Nobody goes on behind this from before it: something between was lost, or told under other ids.
+    pub(super) fn is_break(&self) -> bool {
+        self.value("k").and_then(text) == Some(BREAK)
     }
 
     /// The event's id.

@@ -1,4 +1,5 @@
-//! A start while the servers that daemons share are away: the database is waited for, Redis is not.
+//! Servers that daemons share are away: on a start the database is waited for and Redis is not; a standby shows what it
+//! sees itself.
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::process::ChildStderr;
 use tokio::time::timeout;
@@ -88,5 +89,40 @@ async fn a_database_that_cannot_be_used_ends_the_start_with_what_to_do() {
         let mut log = String::new();
         daemon.child.stderr.take().unwrap().read_to_string(&mut log).await.unwrap();
         assert!(!ended.success() && log.contains(words), "{ended}: {log}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_desktop_at_the_standby_gets_its_pops_while_redis_is_away() {
+    let lab = Lab::start().await;
+    let backends = tokio::task::spawn_blocking(Backends::start).await.unwrap();
+    let site = Site::new(&lab, &backends).await;
+    let active = site.start(&lab, "lab").await;
+    let standby = site.start(&lab, "lab").await;
+    site.until(&active, "/metrics", |_, text| text.contains("toritsugi_leads 1")).await;
+    let (mut desk, mut told) = (site.follow(&standby, "1001", None).await, Told::default());
+    lab.phone("1001").rings_for_ever().await;
+    backends.stop(Server::Redis);
+    let call = lab.place_call(CallSpec::new(KNOWN_CALLER, SAKURA)).await;
+    assert!(desk.read("lab", &mut told, is("call.presented")).await);
+    site.until(&standby, "/readyz", |status, text| {
+        status == StatusCode::SERVICE_UNAVAILABLE && text.contains("\"bus\":false")
+    })
+    .await;
+
+    // What it showed was its own: with Redis everybody begins with what was told.
+    backends.revive(Server::Redis);
+    while desk.read("lab", &mut told, |_, _| false).await {}
+    let request =
+        site.request(&standby, "1001", Method::GET, "/v1/events").header("last-event-id", &desk.last);
+    let first = Sse::of(request.send().await.unwrap()).await.next().await.unwrap();
+    assert_eq!(first["kind"], "stream.snapshot", "{first}");
+    call.hang_up().await;
+    for daemon in [&active, &standby] {
+        site.until(daemon, "/readyz", |status, _| status == StatusCode::OK).await;
+        site.until(daemon, "/v1/calls", |_, text| {
+            serde_json::from_str::<Value>(text).is_ok_and(|calls| calls["items"] == serde_json::json!([]))
+        })
+        .await;
     }
 }
