@@ -48,7 +48,7 @@ type Sink = SplitSink<WebSocketStream<MaybeTlsStream<TcpStream>>, Message>;
 /// The browser.
 pub(crate) struct Chromium {
     wire: Arc<Wire>,
-    _process: Child,
+    process: Child,
     _profile: tempfile::TempDir,
 }
 
@@ -119,7 +119,7 @@ impl Chromium {
             }
             reader.waiting.lock().unwrap().clear();
         });
-        Self { wire, _process: process, _profile: profile }
+        Self { wire, process, _profile: profile }
     }
 
     /// A tab of its own, with no cookies of others, as large as this.
@@ -143,10 +143,12 @@ impl Chromium {
         tab
     }
 
-    /// Ends it in order.
+    /// Ends it in order; one that is slow to go, on a busy machine, is ended all the same.
     pub(crate) async fn close(mut self) {
         self.wire.call(None, "Browser.close", json!({})).await;
-        tokio::time::timeout(PATIENCE, self._process.wait()).await.expect("Chromium ends").unwrap();
+        if tokio::time::timeout(PATIENCE, self.process.wait()).await.is_err() {
+            self.process.kill().await.unwrap();
+        }
     }
 }
 
