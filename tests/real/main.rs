@@ -13,6 +13,7 @@ mod backends;
 mod crowd;
 mod desk_phone;
 mod dialplan;
+mod far_record;
 mod faults;
 mod identity;
 mod link;

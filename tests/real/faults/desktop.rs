@@ -1,6 +1,6 @@
 //! A desktop that comes back by itself, and knows what it was told: it drops events that it has had already, takes
 //! a snapshot for the truth, and notes whatever comes twice.
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -30,8 +30,8 @@ pub(crate) struct Knows {
     shown: HashSet<(String, String)>,
     /// Calls that were passed on: they may come back to the same operator.
     passed_on: HashSet<String>,
-    /// Calls whose pops were shown at any time.
-    pub(crate) popped: HashSet<String>,
+    /// Pops that were shown at any time.
+    popped: HashSet<(String, String)>,
     /// Calls that are open.
     pub(crate) open: HashSet<String>,
     ended: HashSet<String>,
@@ -154,6 +154,22 @@ impl Knows {
         self.kinds.get(kind).copied().unwrap_or(0)
     }
 
+    /// Whether this call was passed on.
+    pub(crate) fn was_passed_on(&self, call: &str) -> bool {
+        self.passed_on.contains(call)
+    }
+
+    /// At which operators this call's pop was shown.
+    pub(crate) fn popped_at(&self, call: &str) -> BTreeSet<String> {
+        let of = |(popped, operator): &(String, String)| (popped == call).then(|| operator.clone());
+        self.popped.iter().filter_map(of).collect()
+    }
+
+    /// How many calls it knows of callers whose numbers begin with 090 and this series.
+    pub(crate) fn callers_of(&self, series: &str) -> usize {
+        self.callers.values().filter(|digits| digits.starts_with(&format!("090{series}"))).count()
+    }
+
     /// For a message.
     pub(crate) fn of_caller(&self, caller: &str) -> String {
         let of = |(call, digits): (&String, &String)| (digits == caller).then(|| call.clone());
@@ -254,7 +270,7 @@ impl Knows {
             let operators = call["presented_to"].as_array().into_iter().flatten().chain([&call["operator"]]);
             for operator in operators.filter(|o| o.is_string()) {
                 self.shown.insert((id.clone(), text(operator)));
-                self.popped.insert(id.clone());
+                self.popped.insert((id.clone(), text(operator)));
             }
             self.learn_caller(&id, &call["card"]);
             if call["answered_at"].is_string()
@@ -277,7 +293,7 @@ impl Knows {
             "call.offered" if self.open.contains(call) => self.twice.push(format!("{call} offered")),
             "call.presented" if data["repeats"].is_string() => {}
             "call.presented" => {
-                self.popped.insert(call.to_owned());
+                self.popped.insert((call.to_owned(), text(&data["operator"])));
                 let is_new = self.shown.insert((call.to_owned(), text(&data["operator"])));
                 if !is_new && !self.passed_on.contains(call) {
                     self.twice.push(format!("{call} presented at {}", data["operator"]));

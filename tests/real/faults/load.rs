@@ -1,14 +1,13 @@
-//! Call load, and the far end's own record of it.
+//! Call load: calls one after the other, as long as a phone is free.
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use reqwest::Method;
-use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use super::desktop::Desktop;
+use super::proof::{self, Figures};
+use crate::far_record::Placed;
 use crate::lab::{CallSpec, Lab, PATIENCE, PlacedCall};
 use crate::ms;
 use crate::service::Service;
@@ -17,10 +16,6 @@ use crate::service::Service;
 const PHONES: usize = 20;
 /// How often what no event tells is looked at.
 const POLL: Duration = Duration::from_millis(50);
-/// Columns of the far end's record.
-const DISPOSITION: usize = 14;
-const UNIQUE_ID: usize = 16;
-
 /// Calls one after the other, each to the next phone, until told to stop.
 ///
 /// A caller hangs up only after it is sure that a daemon has noted that she was answered. Why not by the clock: a call that
@@ -130,83 +125,20 @@ impl<'a> Load<'a> {
         }
     }
 
-    /// By caller, whether the far end's record says that the call was answered. Waits until the record is whole.
-    async fn record(&self) -> HashMap<String, bool> {
-        let file = self.lab.fact("LAB_CALL_RECORD");
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let mut answered: HashMap<String, bool> = HashMap::new();
-            if let Ok(lines) = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_path(&file) {
-                for line in lines.into_records().filter_map(Result::ok) {
-                    let Some(id) = line.get(UNIQUE_ID) else { continue };
-                    *answered.entry(id.to_owned()).or_default() |= line.get(DISPOSITION) == Some("ANSWERED");
-                }
-            }
-            let calls = self.calls();
-            let found: HashMap<String, bool> = calls
-                .iter()
-                .filter_map(|call| Some((call.from().to_owned(), *answered.get(call.id())?)))
-                .collect();
-            if found.len() == calls.len() {
-                return found;
-            }
-            assert!(
-                Instant::now() < deadline,
-                "the far end recorded {} of {} calls",
-                found.len(),
-                calls.len()
-            );
-            sleep(POLL).await;
+    /// Those who took the calls hang up: nothing else ends their legs when the PBX is gone.
+    pub(crate) async fn phones_hang_up(&self) {
+        for n in 0..self.calls().len() {
+            self.lab.phone(&format!("{}", 1101 + n % PHONES)).hangs_up().await;
         }
     }
 
-    /// The end of every test of the battery: history, pops and open calls against the far end's record. Answers
-    /// how many calls there were.
-    pub(crate) async fn nothing_is_lost(&self, service: &Service, desktops: &[Desktop]) -> usize {
-        let record = self.record().await;
-        for (n, desktop) in desktops.iter().enumerate() {
-            desktop.wait(&format!("desktop {n} sees every call end"), |knows| knows.open.is_empty()).await;
-            desktop.look(|knows| assert_eq!(knows.twice, [""; 0], "desktop {n} was told this twice"));
-        }
-        let (_, open) = service.ask("admin", Method::GET, "/v1/calls", None).await;
-        assert_eq!(open["items"], serde_json::json!([]), "a call was left open");
-        let history = self.history(service, record.len()).await;
-        for (n, desktop) in desktops.iter().enumerate() {
-            for (caller, (_, id)) in &history {
-                desktop.look(|knows| assert!(knows.popped.contains(id), "desktop {n}: no pop of {caller}"));
-            }
-        }
-        let answered: HashMap<String, bool> =
-            history.into_iter().map(|(caller, (answered, _))| (caller, answered)).collect();
-        assert_eq!(answered, record, "what the daemon recorded and what the far end did");
-        record.len()
+    /// What was placed, to be looked up in the far end's record.
+    pub(crate) fn placed(&self) -> Vec<Placed> {
+        self.calls().iter().map(|call| Placed::from(&**call)).collect()
     }
 
-    /// By caller, whether the call was answered, as the daemon recorded it, and the call's id; each call once.
-    async fn history(&self, service: &Service, calls: usize) -> HashMap<String, (bool, String)> {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let (mut found, mut cursor) = (HashMap::new(), String::new());
-            loop {
-                let path = format!("/v1/history?limit=500{cursor}");
-                let (status, page) = service.ask("admin", Method::GET, &path, None).await;
-                assert_eq!(status.as_u16(), 200, "{page}");
-                for call in page["items"].as_array().unwrap() {
-                    let caller = call["caller"].as_str().unwrap_or_default().replacen("+81", "0", 1);
-                    if caller.starts_with(&format!("090{}", self.series)) {
-                        let answered = call["answered_at"].is_string();
-                        let id = call["id"].as_str().unwrap().to_owned();
-                        assert!(found.insert(caller, (answered, id)).is_none(), "recorded twice: {call}");
-                    }
-                }
-                let Value::String(next) = &page["next"] else { break };
-                cursor = format!("&cursor={next}");
-            }
-            // Records are written behind the events; the last ones may be on their way.
-            if found.len() >= calls || Instant::now() > deadline {
-                return found;
-            }
-            sleep(POLL).await;
-        }
+    /// As [`proof::nothing_is_lost`], of this load's calls.
+    pub(crate) async fn nothing_is_lost(&self, service: &Service, desktops: &[Desktop]) -> Figures {
+        proof::nothing_is_lost(self.lab, service, desktops, &self.placed()).await
     }
 }

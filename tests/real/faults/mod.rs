@@ -1,5 +1,5 @@
 //! The fault battery: whatever fails, every pop that must be there is there once, no call is left open, and the
-//! history says what the far end's own record of calls says.
+//! history says what the far end's own record of calls says (`proof.rs`).
 //!
 //! Each test prints its figures. `TORITSUGI_SOAK=N` (`make soak`) does N times as much.
 //!
@@ -18,6 +18,7 @@ mod desktop;
 mod heard;
 mod load;
 mod notes;
+mod proof;
 mod proxy;
 mod small;
 
