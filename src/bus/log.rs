@@ -36,15 +36,15 @@ use super::state::{Departure, PbxStatus};
 use crate::call::view::CallView;
 use crate::ids::{CallId, RecordId};
 use crate::operator::StateView;
-use crate::store::FinishedCall;
 use crate::store::hearings;
 use crate::store::log::{Keep, LiveCall, ToldMessage};
+use crate::store::{FinishedCall, Gap, LinkMemory};
 
 /// Most events that wait for the disk.
 pub const LOG_EVENTS_QUEUED_MAX: usize = 50_000;
 /// Their bytes.
 pub const LOG_BYTES_QUEUED_MAX: usize = 64 * 1024 * 1024;
-/// Most records (finished calls, what supervisors heard) that wait for the disk.
+/// Most records (finished calls, what supervisors heard, gaps) that wait for the disk.
 pub const RECORDS_QUEUED_MAX: usize = 10_000;
 
 /// An event as the log keeps it.
@@ -134,11 +134,15 @@ pub struct Batch {
     pub told: Vec<ToldMessage>,
     /// What supervisors heard.
     pub hearings: Vec<hearings::Step>,
+    /// Times in which nobody followed the PBX.
+    pub gaps: Vec<Gap>,
+    /// How the link to the PBX is after it.
+    pub link: Option<LinkMemory>,
 }
 
 impl Batch {
     fn records(&self) -> usize {
-        self.finished.len() + self.hearings.len()
+        self.finished.len() + self.hearings.len() + self.gaps.len()
     }
 }
 
@@ -269,6 +273,15 @@ impl Waiting {
                     tracing::error!(call = %call.id, "it was not recorded: the store is behind; check its disk");
                 }
             }
+            Keep::Link(link) => self.batch.link = Some(*link),
+            Keep::Gap(gap) => {
+                if self.batch.records() < RECORDS_QUEUED_MAX {
+                    self.batch.gaps.push(*gap);
+                } else {
+                    self.figures.records_dropped_total += 1;
+                    tracing::error!(?gap, "it was not recorded: the store is behind; check its disk");
+                }
+            }
             Keep::Hearing(step) => {
                 if self.batch.records() < RECORDS_QUEUED_MAX {
                     self.batch.hearings.push(step);
@@ -288,6 +301,8 @@ impl Waiting {
             && batch.finished.is_empty()
             && batch.told.is_empty()
             && batch.hearings.is_empty()
+            && batch.gaps.is_empty()
+            && batch.link.is_none()
             && self.live.is_empty();
         if is_empty {
             return None;

@@ -22,6 +22,7 @@ use super::core::Core;
 use crate::bus::event::wire_time;
 use crate::bus::{Audience, Change, Draft, EventKind};
 use crate::call::Input;
+use crate::store::log::Keep;
 use crate::store::{Gap, LinkMemory};
 use crate::supervision;
 
@@ -60,43 +61,46 @@ impl Link {
 
 impl Core {
     pub(super) fn link_up(&mut self, epoch: u64, version: &str) {
-        let now = self.clock.now();
         tracing::info!(epoch, version, "the link to the PBX is up");
         self.link.coming = Some(json!({ "epoch": epoch, "version": version }));
         self.link.up = true;
         self.link.over = self.link.down_since.take();
-        self.keep_link(now, None);
     }
 
     /// The calls are as the PBX has them.
     pub(super) fn calls_listed(&mut self) {
         let Some(data) = self.link.coming.take() else { return };
         let now = self.clock.now();
-        self.tell(EventKind::PbxUp, data, Some((true, now)));
+        self.tell(EventKind::PbxUp, data, Some((true, now)), Vec::new());
     }
 
     /// Before anything else is told: until the link is up again, nobody knows what the PBX does.
     pub(super) fn nobody_looked(&mut self) {
         if let Some((from, reason)) = self.link.down_since.clone() {
-            self.tell(EventKind::PbxDown, json!({ "reason": reason }), Some((false, from)));
+            self.tell(EventKind::PbxDown, json!({ "reason": reason }), Some((false, from)), Vec::new());
         }
     }
 
+    /// The gap, and that the link is up, are kept with the event that tells it: whenever the daemon is killed, either
+    /// the gap is kept or its beginning still is.
     fn tell_gap(&mut self, restarted: bool) {
-        let Some((from, cause)) = self.link.over.take() else { return };
         let to = self.clock.now();
+        let link = self.link_now(to, None);
+        let Some((from, cause)) = self.link.over.take() else {
+            self.parts.bus.publish_all(Vec::new(), vec![link]);
+            return;
+        };
         let gap = json!({
             "from": wire_time(from), "to": wire_time(to), "cause": cause, "restarted": restarted,
         });
-        self.tell(EventKind::PbxGap, gap, None);
         let pbx = self.parts.plan.pbx.clone();
-        self.parts.clerk.gap(Gap { pbx, from, to, cause, restarted });
+        let kept = Keep::Gap(Box::new(Gap { pbx, from, to, cause, restarted }));
+        self.tell(EventKind::PbxGap, gap, None, vec![kept, link]);
     }
 
-    fn keep_link(&self, since: Timestamp, cause: Option<String>) {
+    fn link_now(&self, since: Timestamp, cause: Option<String>) -> Keep {
         let (up, started) = (self.link.up, self.link.started.clone());
-        let link = LinkMemory { up, since, alive: since, cause, started };
-        self.parts.clerk.link(self.parts.plan.pbx.clone(), link);
+        Keep::Link(Box::new(LinkMemory { up, since, alive: since, cause, started }))
     }
 
     /// Another start than before means that every call of before is over.
@@ -105,10 +109,8 @@ impl Core {
             (Some(before), Some(now)) => before != now,
             _ => false,
         };
-        if at.is_some() && self.link.started != at {
+        if at.is_some() {
             self.link.started = at;
-            let now = self.clock.now();
-            self.keep_link(now, None);
         }
         self.tell_gap(restarted);
         self.input(Input::LinkUp { restarted });
@@ -117,7 +119,7 @@ impl Core {
         }
         if restarted {
             tracing::warn!("the PBX was restarted");
-            self.tell(EventKind::PbxRestarted, json!({ "started": self.link.started }), None);
+            self.tell(EventKind::PbxRestarted, json!({ "started": self.link.started }), None, Vec::new());
         }
     }
 
@@ -127,21 +129,24 @@ impl Core {
         self.link.up = false;
         // A link that breaks before its gap is told makes that gap longer.
         let gap = self.link.over.take().unwrap_or_else(|| (now, reason.to_owned()));
-        self.keep_link(gap.0, Some(gap.1.clone()));
+        let kept = self.link_now(gap.0, Some(gap.1.clone()));
         self.link.down_since = Some(gap);
         self.link.coming = None;
         self.audit.stop();
         self.members_lost();
         self.input(Input::LinkDown);
-        if self.link.told != Some(false) {
-            self.tell(EventKind::PbxDown, json!({ "reason": reason }), Some((false, now)));
+        if self.link.told == Some(false) {
+            self.parts.bus.publish_all(Vec::new(), vec![kept]);
+        } else {
+            self.tell(EventKind::PbxDown, json!({ "reason": reason }), Some((false, now)), vec![kept]);
         }
     }
 
-    fn tell(&mut self, kind: EventKind, data: Value, link: Option<(bool, Timestamp)>) {
+    fn tell(&mut self, kind: EventKind, data: Value, link: Option<(bool, Timestamp)>, keeps: Vec<Keep>) {
         self.link.told = link.map(|(up, _)| up).or(self.link.told);
         let change = link.map_or(Change::None, |(up, since)| Change::Pbx { up, since });
         let at = self.clock.now();
-        self.parts.bus.publish(Draft { kind, at, call: None, audience: Audience::All, data, change });
+        let draft = Draft { kind, at, call: None, audience: Audience::All, data, change };
+        self.parts.bus.publish_all(vec![draft], keeps);
     }
 }

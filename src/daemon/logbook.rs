@@ -38,13 +38,19 @@ pub(super) async fn keep(logbook: Arc<Logbook>, store: Store, pbx: PbxId, stream
     }
 }
 
-/// Writes the records of calls, what supervisors heard and what was told of messages, alone, each until the store takes it: trying again is
+/// Writes the records of calls, gaps, what supervisors heard and what was told of messages, alone, each until the store takes it: trying again is
 /// safe.
-pub(super) async fn keep_records(logbook: Arc<Logbook>, store: Store) {
+pub(super) async fn keep_records(logbook: Arc<Logbook>, store: Store, pbx: PbxId) {
     let messages = store.messages();
     while let Some(batch) = logbook.next().await {
         for record in &batch.finished {
             until_taken("a finished call", record.id, || store.record_call(record)).await;
+        }
+        for gap in &batch.gaps {
+            until_taken("a gap of the link to the PBX", gap.from, || store.record_gap(gap)).await;
+        }
+        if let Some(link) = &batch.link {
+            until_taken("the link to the PBX", &pbx, || store.keep_link(&pbx, link)).await;
         }
         for step in &batch.hearings {
             until_taken("what a supervisor heard", hearing_of(step), || store.note_hearing(step)).await;

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | recent events | desktops resume after the last one they had |
 //! | live calls | the model and the journal have them again; the first list of channels says what became of them |
-//! | the link was up | it is told as down since somebody last followed it, and the gap will be told and kept |
+//! | the link was up | it is told as down since somebody last followed it (the last pulse, or the last event), and the gap will be told and kept |
 //! | people who see other calls than when the events were told | nobody resumes from before: a snapshot says what they may see now |
 //!
 //! Invariant: nothing is published here; the first event of this run is told by the core.
@@ -17,7 +17,8 @@ use tokio_util::task::TaskTracker;
 
 use super::journal::Journal;
 use super::{logbook, pulse};
-use crate::bus::{Bus, BusSettings, Logbook, Past, PbxStatus, REPLAY_BYTES_MAX, StreamToken};
+use crate::bus::log::LoggedEvent;
+use crate::bus::{Bus, BusSettings, EventKind, Logbook, Past, PbxStatus, REPLAY_BYTES_MAX, StreamToken};
 use crate::call::{Model, Plan};
 use crate::ids::PbxId;
 use crate::operator::People;
@@ -54,6 +55,7 @@ pub(super) async fn recall(
     let since = now.checked_sub(settings.replay_age_max).unwrap_or(Timestamp::MIN);
     let limits = LogLimits { events_max: settings.replay_events_max, bytes_max: REPLAY_BYTES_MAX, since };
     let mut found = store.read_log(&pbx, limits).await?;
+    let lived = followed_until(&found.events);
     let sight = roster.fingerprint();
     match &found.sight {
         Some((before, from)) if *before == sight => found.events.retain(|event| event.position > *from),
@@ -62,7 +64,11 @@ pub(super) async fn recall(
             store.keep_sight(&pbx, &sight, found.head).await?;
         }
     }
-    let link = store.link(&pbx).await?;
+    let mut link = store.link(&pbx).await?;
+    if let Some(link) = link.as_mut().filter(|link| link.up) {
+        // Whoever told an event still followed the PBX.
+        link.alive = lived.map_or(link.alive, |lived| lived.max(link.alive));
+    }
     let (mut model, mut journal) = (Model::new(plan), Journal::default());
     for call in found.live {
         journal.restore(call.memory.id, call.story);
@@ -78,6 +84,13 @@ pub(super) async fn recall(
     let bus = Bus::continued(settings, past, Some(Arc::clone(&logbook)));
     let going_on = GoingOn { bus, people: People::new(roster), logbook, pbx, stream: Some(stream) };
     Ok((Recalled { model, journal, link }, going_on))
+}
+
+/// When the last event was told of a link that was up.
+fn followed_until(events: &[LoggedEvent]) -> Option<Timestamp> {
+    let of_link = |event: &&LoggedEvent| matches!(event.kind, EventKind::PbxUp | EventKind::PbxDown);
+    let was_up = events.iter().rev().find(of_link)?.kind == EventKind::PbxUp;
+    events.last().filter(|_| was_up).map(|event| event.at)
 }
 
 /// As [`recall`], for a daemon that shares its events: their past and the live calls are in Redis, which the bus reads
@@ -110,7 +123,7 @@ impl GoingOn {
             closing.close();
         });
         let Some(stream) = self.stream.clone() else {
-            tasks.spawn(logbook::keep_records(Arc::clone(&self.logbook), store.clone()));
+            tasks.spawn(logbook::keep_records(Arc::clone(&self.logbook), store.clone(), self.pbx.clone()));
             return;
         };
         let (store, pbx, logbook) = (store.clone(), self.pbx.clone(), Arc::clone(&self.logbook));

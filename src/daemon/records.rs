@@ -1,9 +1,9 @@
-//! The clerk: writes the audit trail and what is known of the PBX link into the store, behind everything that
-//! operators wait for. (Finished calls go with the events that end them: `logbook.rs`.)
+//! The clerk: writes the audit trail and operators' states into the store, behind everything that operators wait for.
+//! (Finished calls, gaps and the like go with the events that tell them: `logbook.rs`.)
 //!
 //! Invariant: handing a record over never waits. Up to [`RECORDS_QUEUED_MAX`] wait for a store that is slow or
 //! away; beyond that the newest is dropped, counted and said loudly. A record is tried until it is written: the
-//! store keeps one row a gap and a link, and an entry of the audit trail that was tried before is looked for first, so
+//! store keeps one row a change of state, and an entry of the audit trail that was tried before is looked for first, so
 //! trying again is safe.
 
 use std::fmt;
@@ -13,9 +13,8 @@ use prometheus_client::metrics::counter::Counter;
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
-use crate::ids::PbxId;
 use crate::store::operators::{StateChange, WrapUpRecord};
-use crate::store::{AuditEntry, Gap, LinkMemory, Store, StoreError};
+use crate::store::{AuditEntry, Store, StoreError};
 
 /// Most records that wait for the store.
 pub const RECORDS_QUEUED_MAX: usize = 10_000;
@@ -37,16 +36,6 @@ impl Clerk {
         let (records, queue) = mpsc::channel(RECORDS_QUEUED_MAX);
         tasks.spawn(write_all(store, queue));
         Self { records, dropped }
-    }
-
-    /// Hands over a time in which nobody followed the PBX.
-    pub(super) fn gap(&self, gap: Gap) {
-        self.hand_over(Record::Gap(Box::new(gap)));
-    }
-
-    /// Hands over what is known of the link to a PBX.
-    pub(super) fn link(&self, pbx: PbxId, link: LinkMemory) {
-        self.hand_over(Record::Link(pbx, Box::new(link)));
     }
 
     /// Hands an entry of the audit trail over.
@@ -76,8 +65,6 @@ impl Clerk {
 /// What is written.
 #[derive(Debug)]
 enum Record {
-    Gap(Box<Gap>),
-    Link(PbxId, Box<LinkMemory>),
     Audit(Box<AuditEntry>),
     State(Box<StateChange>),
     WrapUp(Box<WrapUpRecord>),
@@ -87,8 +74,6 @@ impl Record {
     /// `again`: it was tried before, and perhaps it is there.
     async fn write_to(&self, store: &Store, again: bool) -> Result<(), StoreError> {
         match self {
-            Self::Gap(gap) => store.record_gap(gap).await,
-            Self::Link(pbx, link) => store.keep_link(pbx, link).await,
             Self::Audit(entry) if again => store.record_audit_again(entry).await,
             Self::Audit(entry) => store.record_audit(entry).await,
             Self::State(change) => store.record_state(change).await,
@@ -100,8 +85,6 @@ impl Record {
 impl fmt::Display for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Gap(gap) => write!(f, "gap from {} to {}", gap.from, gap.to),
-            Self::Link(pbx, _) => write!(f, "the link to {pbx}"),
             Self::Audit(entry) => write!(f, "audit entry {} of {}", entry.action, entry.at),
             Self::State(change) => write!(f, "state {} of {}", change.view.state.as_str(), change.view.id),
             Self::WrapUp(record) => write!(f, "after-call work of {}", record.finished.work.call),

@@ -1,6 +1,7 @@
 //! The links to the PBXes, and when nobody followed one: gaps, which statistics must not count over.
 //!
-//! Invariant: a gap is stored once, however often it is written; it bears both ends and a cause.
+//! Invariant: a gap is stored once, however often it is written, and as long as it turned out to be; it bears both ends
+//! and a cause.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -72,7 +73,7 @@ impl Store {
         each!(self, db => db.mark_alive(pbx, at).await)
     }
 
-    /// Keeps a gap; the same one again changes nothing.
+    /// Keeps a gap; the same one again changes nothing but its end, if that is later.
     ///
     /// # Errors
     /// The store cannot be written.

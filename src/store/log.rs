@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::hearings;
-use super::{FinishedCall, Segment, Store, StoreError};
+use super::{FinishedCall, Gap, LinkMemory, Segment, Store, StoreError};
 use crate::bus::StreamToken;
 use crate::bus::log::{Batch, LoggedEvent};
 use crate::call::memory::CallMemory;
@@ -35,6 +35,10 @@ pub enum Keep {
     Finished(Box<FinishedCall>),
     /// A message was told.
     Told(ToldMessage),
+    /// Nobody followed the PBX for a time.
+    Gap(Box<Gap>),
+    /// How the link to the PBX is now.
+    Link(Box<LinkMemory>),
     /// A supervisor hears somebody else, or otherwise.
     Hearing(hearings::Step),
 }

@@ -155,8 +155,8 @@ impl Hub {
             match keep {
                 Keep::Live(_) => {}
                 Keep::Finished(_) => records.push(keep),
-                // Whoever leads knows; both on one PBX would note it twice.
-                Keep::Hearing(_) => {
+                // Whoever leads knows; both on one PBX would note it twice, and what a standby missed is no gap.
+                Keep::Hearing(_) | Keep::Gap(_) | Keep::Link(_) => {
                     if self.outbox().leads() {
                         records.push(keep);
                     }

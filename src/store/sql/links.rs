@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use sqlx::Row;
 
-use super::{Backend, DbRow};
+use super::{Backend, DbConnection, DbRow};
 use crate::ids::PbxId;
 use crate::store::links::{Gap, LinkMemory};
 use crate::store::{StoreError, from_ms, to_ms};
@@ -25,20 +25,9 @@ impl Backend {
     }
 
     pub(in crate::store) async fn keep_link(&self, pbx: &PbxId, link: &LinkMemory) -> Result<(), StoreError> {
-        sqlx::query(
-            "INSERT INTO pbx_links (pbx, up, since_ms, alive_ms, cause, started) VALUES ($1, $2, $3, $4, $5, $6)
-             ON CONFLICT (pbx) DO UPDATE SET up = excluded.up, since_ms = excluded.since_ms,
-                alive_ms = excluded.alive_ms, cause = excluded.cause, started = excluded.started",
-        )
-        .bind(pbx.as_str())
-        .bind(link.up)
-        .bind(to_ms(link.since))
-        .bind(to_ms(link.alive))
-        .bind(&link.cause)
-        .bind(&link.started)
-        .execute(self.writer())
-        .await?;
-        Ok(())
+        let mut transaction = self.begin().await?;
+        put_link(&mut transaction, pbx, link).await?;
+        Ok(transaction.commit().await?)
     }
 
     pub(in crate::store) async fn mark_alive(&self, pbx: &PbxId, at: Timestamp) -> Result<(), StoreError> {
@@ -51,18 +40,9 @@ impl Backend {
     }
 
     pub(in crate::store) async fn record_gap(&self, gap: &Gap) -> Result<(), StoreError> {
-        sqlx::query(
-            "INSERT INTO pbx_gaps (pbx, from_ms, to_ms, cause, restarted) VALUES ($1, $2, $3, $4, $5)
-             ON CONFLICT (pbx, from_ms) DO NOTHING",
-        )
-        .bind(gap.pbx.as_str())
-        .bind(to_ms(gap.from))
-        .bind(to_ms(gap.to))
-        .bind(&gap.cause)
-        .bind(gap.restarted)
-        .execute(self.writer())
-        .await?;
-        Ok(())
+        let mut transaction = self.begin().await?;
+        insert_gap(&mut transaction, gap).await?;
+        Ok(transaction.commit().await?)
     }
 
     pub(in crate::store) async fn gaps(
@@ -81,6 +61,46 @@ impl Backend {
         .await?;
         Ok(rows.iter().map(gap_of).collect::<Result<_, sqlx::Error>>()?)
     }
+}
+
+/// Inside a transaction.
+pub(super) async fn put_link(
+    db: &mut DbConnection,
+    pbx: &PbxId,
+    link: &LinkMemory,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO pbx_links (pbx, up, since_ms, alive_ms, cause, started) VALUES ($1, $2, $3, $4, $5, $6)
+         ON CONFLICT (pbx) DO UPDATE SET up = excluded.up, since_ms = excluded.since_ms,
+            alive_ms = excluded.alive_ms, cause = excluded.cause, started = excluded.started",
+    )
+    .bind(pbx.as_str())
+    .bind(link.up)
+    .bind(to_ms(link.since))
+    .bind(to_ms(link.alive))
+    .bind(&link.cause)
+    .bind(&link.started)
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Inside a transaction. The same beginning again is the same gap, which was longer.
+pub(super) async fn insert_gap(db: &mut DbConnection, gap: &Gap) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO pbx_gaps (pbx, from_ms, to_ms, cause, restarted) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (pbx, from_ms) DO UPDATE SET to_ms = excluded.to_ms,
+            restarted = excluded.restarted OR pbx_gaps.restarted
+         WHERE pbx_gaps.to_ms < excluded.to_ms",
+    )
+    .bind(gap.pbx.as_str())
+    .bind(to_ms(gap.from))
+    .bind(to_ms(gap.to))
+    .bind(&gap.cause)
+    .bind(gap.restarted)
+    .execute(db)
+    .await?;
+    Ok(())
 }
 
 fn gap_of(row: &DbRow) -> Result<Gap, sqlx::Error> {

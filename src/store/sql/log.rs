@@ -4,6 +4,7 @@ use sqlx::Row;
 
 use super::hearings::note_step;
 use super::history::insert_call;
+use super::links::{insert_gap, put_link};
 use super::messages::note_told;
 use super::{Backend, DbConnection, DbRow};
 use crate::bus::log::{Batch, LoggedEvent};
@@ -143,6 +144,12 @@ impl Backend {
                 .bind(call.id)
                 .execute(&mut *transaction)
                 .await?;
+        }
+        for gap in &batch.gaps {
+            insert_gap(&mut transaction, gap).await?;
+        }
+        if let Some(link) = &batch.link {
+            put_link(&mut transaction, pbx, link).await?;
         }
         for step in &batch.hearings {
             note_step(&mut transaction, step).await?;

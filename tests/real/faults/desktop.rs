@@ -191,6 +191,11 @@ impl Knows {
         (self.up, self.connection) = (false, None);
     }
 
+    /// The ids of all events but the first frames.
+    pub(crate) fn ids(&self) -> HashSet<String> {
+        self.had.clone()
+    }
+
     /// All events but the first frames.
     pub(crate) fn events(&self) -> usize {
         self.had.len()

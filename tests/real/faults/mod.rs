@@ -10,17 +10,23 @@
 //! | `the_daemon_is_killed_…` | the daemon, a real process, with `kill -9`, during calls, transfers, consultations and messages |
 //! | `a_swallowed_hangup_…` | one event that never comes: the audit finds it |
 //! | `what_a_supervisor_heard_…` | the daemon, while a supervisor listens, whispers and breaks in (`heard.rs`) |
+//! | `an_event_that_was_taken_…` | the daemon, after a webhook's receiver has got an event and before that is noted (`posted.rs`) |
+//! | `a_call_that_no_daemon_saw_…` | the daemon, so long that calls come and go (`gone.rs`) |
 //! | `an_operator_without_a_desktop_…` | nobody sees the pop |
 //!
 //! Why calls that ring at one phone each: then the far end's record says exactly which pops must exist.
 mod battery;
 mod desktop;
+mod gone;
 mod heard;
 mod load;
 mod notes;
+mod posted;
 mod proof;
 mod proxy;
 mod small;
+
+use std::time::Duration;
 
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
@@ -46,7 +52,12 @@ pub(crate) fn start(service: &Service) -> Child {
 
 /// Asks for what no event tells until it is so; an answer that does not come is none.
 async fn poll_until(what: &str, is_so: impl AsyncFn() -> Option<bool>) {
-    let deadline = Instant::now() + PATIENCE;
+    poll_until_within(PATIENCE, what, is_so).await;
+}
+
+/// As [`poll_until`], for what takes its time.
+async fn poll_until_within(patience: Duration, what: &str, is_so: impl AsyncFn() -> Option<bool>) {
+    let deadline = Instant::now() + patience;
     while is_so().await != Some(true) {
         assert!(Instant::now() < deadline, "{what}: never");
         tokio::time::sleep(ms(20)).await;

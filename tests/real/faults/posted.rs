@@ -1,0 +1,104 @@
+//! Webhooks over a daemon that is killed after a receiver has got an event and before the daemon could note it.
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::post;
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use toritsugi::webhook::POST_TIMEOUT;
+
+use super::desktop::{Desktop, has_logged_all};
+use super::{poll_until, poll_until_within, start};
+use crate::lab::{CallSpec, Lab, PATIENCE};
+use crate::service::Service;
+use crate::{KNOWN_CALLER, ms};
+
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+/// An event that was being posted when its daemon died is left alone for so long.
+const CLAIM: Duration = Duration::from_secs(2 * POST_TIMEOUT.as_secs());
+
+/// Another system: takes what comes, but leaves the kind that it is told to hold without an answer.
+#[derive(Clone, Default)]
+struct Receiver {
+    /// By event id, each body that came under it.
+    posted: Arc<Mutex<HashMap<String, Vec<String>>>>,
+    hold: Arc<Mutex<Option<&'static str>>>,
+    held: Arc<Notify>,
+}
+
+impl Receiver {
+    fn posted(&self) -> HashMap<String, Vec<String>> {
+        self.posted.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn hold(&self, kind: Option<&'static str>) {
+        *self.hold.lock().unwrap_or_else(PoisonError::into_inner) = kind;
+    }
+}
+
+async fn take(State(receiver): State<Receiver>, headers: HeaderMap, body: String) -> StatusCode {
+    let id = headers["webhook-id"].to_str().unwrap().to_owned();
+    let event: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(event["id"], id.as_str());
+    let hold = *receiver.hold.lock().unwrap_or_else(PoisonError::into_inner);
+    receiver.posted.lock().unwrap_or_else(PoisonError::into_inner).entry(id).or_default().push(body);
+    if hold.is_some_and(|kind| event["kind"] == kind) {
+        receiver.held.notify_one();
+        std::future::pending::<()>().await;
+    }
+    StatusCode::NO_CONTENT
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_that_was_taken_before_the_daemon_could_note_it_comes_again_and_none_is_left_out() {
+    let lab = Lab::start().await;
+    let receiver = Receiver::default();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/in", listener.local_addr().unwrap());
+    let app = Router::new().route("/in", post(take)).with_state(receiver.clone());
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    let settings = [
+        ("WEBHOOKS__URLS__crm", url.as_str()),
+        ("WEBHOOKS__SECRETS__crm", SECRET),
+        ("WEBHOOKS__ALLOW_PRIVATE_ADDRESSES", "true"),
+    ];
+    let service = Service::outside(&lab, &settings).await;
+    let mut daemon = start(&service);
+    let desktop = Desktop::follow(&service, "admin");
+    desktop.wait("the link is up", |knows| knows.up).await;
+    lab.phone("1101").answers_after(ms(100)).await;
+
+    // The receiver has it, and the daemon dies before it hears so. Nothing else happens while they talk.
+    receiver.hold(Some("call.answered"));
+    let call = lab.place_call(CallSpec::new(KNOWN_CALLER, "0355502101")).await;
+    tokio::time::timeout(PATIENCE, receiver.held.notified()).await.expect("it is posted");
+    desktop.wait("they talk", |knows| knows.count("call.answered") > 0).await;
+    poll_until("all is logged", async || has_logged_all(&service).await.ok()).await;
+    daemon.kill().await.unwrap();
+    receiver.hold(None);
+    desktop.wait("the stream has ended", |knows| !knows.up).await;
+    daemon = start(&service);
+    desktop.wait("it is back", |knows| knows.up).await;
+    call.hang_up().await;
+    desktop.wait("the call is over", |knows| knows.open.is_empty()).await;
+
+    let told = desktop.look(|knows| knows.ids());
+    poll_until_within(CLAIM + PATIENCE, "every event is posted", async || {
+        let posted = receiver.posted();
+        let twice = posted.values().any(|bodies| bodies.len() > 1);
+        Some(twice && told.iter().all(|id| posted.contains_key(id)))
+    })
+    .await;
+    let posted = receiver.posted();
+    for bodies in posted.values() {
+        assert!(bodies.iter().all(|body| *body == bodies[0]), "one id, two events: {bodies:#?}");
+    }
+    let again: Vec<_> = posted.values().filter(|bodies| bodies.len() > 1).collect();
+    assert!(again.iter().any(|bodies| bodies[0].contains("\"call.answered\"")), "{again:#?}");
+    println!("{} events told, all posted, {} of them again under the same id", told.len(), again.len());
+    daemon.kill().await.unwrap();
+}
