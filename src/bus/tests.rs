@@ -8,10 +8,12 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use proptest::prelude::*;
 
+use super::state::PbxStatus;
 use super::*;
+use crate::announce;
 use crate::call::view::{CallState, CallView, Direction};
 use crate::ids::{ChannelId, Extension};
-use crate::operator::Role;
+use crate::operator::{Role, StateView};
 
 fn pbx() -> PbxId {
     PbxId::parse("osaka-1").unwrap()
@@ -66,21 +68,38 @@ fn draft(audience: Audience, change: Change) -> Draft {
     }
 }
 
-/// Something that happens to one of a few calls.
+/// Who sits at [`extension`] of the same number.
+fn operator(number: u8, version: u64) -> StateView {
+    let id = RecordId(uuid::Uuid::from_u128(number.into()));
+    let unknown = StateView::unknown(id, "佐藤".into(), Some(extension(number)));
+    StateView { version, pbx: Some(pbx()), ..unknown }
+}
+
+/// Something that happens to one of a few calls, to an operator, or to the link.
 #[derive(Debug, Clone)]
 enum Step {
     /// The call now rings at these and is had by that one. Told to those it concerns now.
     Moves(u8, Vec<u8>, Option<u8>),
     Ends(u8),
+    /// The operator is now like this.
+    Works(u8, u64),
+    /// She has left the service.
+    Leaves(u8),
+    Link(bool),
+    /// What changes nothing that a snapshot shows: a transfer, a supervision, a message.
     Unrelated,
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let operator = 1..5u8;
     let step = prop_oneof![
-        6 => (0..4u8, prop::collection::vec(operator.clone(), 0..3), prop::option::of(operator))
+        6 => (0..4u8, prop::collection::vec(operator.clone(), 0..3), prop::option::of(operator.clone()))
             .prop_map(|(call, rings, has)| Step::Moves(call, rings, has)),
         2 => (0..4u8).prop_map(Step::Ends),
+        3 => (operator, 0..100u64).prop_map(|(operator, version)| Step::Works(operator, version)),
+        // One whom no operator sees: whoever has left does not follow the events either.
+        1 => (2..4u8).prop_map(Step::Leaves),
+        1 => any::<bool>().prop_map(Step::Link),
         1 => Just(Step::Unrelated),
     ];
     prop::collection::vec(step, 0..60)
@@ -99,6 +118,11 @@ fn to_draft(step: &Step) -> Draft {
         Step::Ends(call) => {
             draft(Audience::Operators(Vec::new()), Change::CallGone(view(*call, &[], None).id))
         }
+        Step::Works(number, version) => {
+            announce::operator(operator(*number, *version), Timestamp::UNIX_EPOCH)
+        }
+        Step::Leaves(number) => announce::operator_removed(operator(*number, 0).id, Timestamp::UNIX_EPOCH),
+        Step::Link(up) => draft(Audience::All, Change::Pbx { up: *up, since: Timestamp::UNIX_EPOCH }),
         Step::Unrelated => draft(Audience::All, Change::None),
     }
 }
@@ -115,22 +139,37 @@ fn viewers() -> Vec<Viewer> {
     ]
 }
 
-type Seen = BTreeMap<CallId, Arc<CallView>>;
+/// What somebody knows of what a snapshot shows.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Seen {
+    calls: BTreeMap<CallId, Arc<CallView>>,
+    operators: BTreeMap<RecordId, Arc<StateView>>,
+    link: Option<bool>,
+}
+
+impl Seen {
+    /// Takes in a change, where what it is about is in sight.
+    fn learn(&mut self, change: &Change, viewer: &Viewer) {
+        match change {
+            Change::Call(view) if viewer.sees_call(view) => {
+                self.calls.insert(view.id, Arc::clone(view));
+            }
+            Change::Call(view) => drop(self.calls.remove(&view.id)),
+            Change::CallGone(call) => drop(self.calls.remove(call)),
+            Change::Operator(view) if viewer.sees_state(view) => {
+                self.operators.insert(view.id, Arc::clone(view));
+            }
+            Change::Operator(view) => drop(self.operators.remove(&view.id)),
+            Change::OperatorGone(user) => drop(self.operators.remove(user)),
+            Change::Pbx { up, .. } => self.link = Some(*up),
+            Change::None => {}
+        }
+    }
+}
 
 /// A desktop: what it knows after an event it was given. It knows its own sight, as a client does.
 fn learn(seen: &mut Seen, viewer: &Viewer, event: &Event, published: &BTreeMap<String, Change>) {
-    match &published[&event.id().to_string()] {
-        Change::Call(view) if viewer.sees_call(view) => {
-            seen.insert(view.id, Arc::clone(view));
-        }
-        Change::Call(view) => {
-            seen.remove(&view.id);
-        }
-        Change::CallGone(call) => {
-            seen.remove(call);
-        }
-        Change::None | Change::Operator(_) | Change::OperatorGone(_) | Change::Pbx { .. } => {}
-    }
+    seen.learn(&published[&event.id().to_string()], viewer);
 }
 
 fn drain(subscription: &mut Subscription) -> Vec<Arc<Event>> {
@@ -144,8 +183,12 @@ fn drain(subscription: &mut Subscription) -> Vec<Arc<Event>> {
     }
 }
 
-fn known(calls: &[Arc<CallView>]) -> Seen {
-    calls.iter().map(|call| (call.id, Arc::clone(call))).collect()
+fn known(snapshot: &Snapshot) -> Seen {
+    Seen {
+        calls: snapshot.calls.iter().map(|call| (call.id, Arc::clone(call))).collect(),
+        operators: snapshot.operators.iter().map(|view| (view.id, Arc::clone(view))).collect(),
+        link: snapshot.pbx.iter().find(|link| link.id == pbx()).map(|link| link.up),
+    }
 }
 
 fn publish(bus: &Bus, published: &mut BTreeMap<String, Change>, step: &Step) -> EventId {
@@ -172,7 +215,7 @@ proptest! {
         }
         let resume = resume.min(steps.len());
         for (viewer, (whole, rest)) in viewers().iter().zip(whole.iter_mut().zip(&mut rest)) {
-            let mut from_whole = Seen::new();
+            let mut from_whole = Seen::default();
             let events = drain(whole);
             for pair in events.windows(2) {
                 prop_assert!(pair[1].id().is_after(pair[0].id()));
@@ -182,12 +225,12 @@ proptest! {
             }
             let Some(First::Snapshot(snapshot)) = rest.take_first() else { panic!("no snapshot") };
             prop_assert_eq!(&snapshot.id, &ids[cut]);
-            let mut from_rest = known(&snapshot.calls);
+            let mut from_rest = known(&snapshot);
             for event in drain(rest) {
                 learn(&mut from_rest, viewer, &event, &published);
             }
             prop_assert_eq!(&from_whole, &from_rest);
-            prop_assert_eq!(&from_whole, &known(&bus.snapshot(viewer).calls));
+            prop_assert_eq!(&from_whole, &known(&bus.snapshot(viewer)));
 
             // Whoever comes back after any event gets exactly what is missing.
             let mut resumed = bus.subscribe(viewer.clone(), Some(&ids[resume])).unwrap();
@@ -219,7 +262,7 @@ proptest! {
             }
             First::Snapshot(snapshot) => {
                 prop_assert!(back > kept);
-                prop_assert_eq!(known(&snapshot.calls), known(&bus.snapshot(&viewer).calls));
+                prop_assert_eq!(known(&snapshot), known(&bus.snapshot(&viewer)));
                 prop_assert!(drain(&mut subscription).is_empty());
             }
         }

@@ -15,8 +15,8 @@ struct Life {
 }
 
 impl Life {
-    /// Goes on where the log in `path` ends; `calls` is the state it ends with.
-    async fn begin(path: &Path, n: usize, kept: usize, calls: &Seen) -> Self {
+    /// Goes on where the log in `path` ends; `left` is the state it ends with.
+    async fn begin(path: &Path, n: usize, kept: usize, left: &Seen) -> Self {
         let store = Store::open(path).await.unwrap();
         let stream = StreamToken::parse(&format!("run{n}")).unwrap();
         store.claim_log(&pbx(), &stream).await.unwrap();
@@ -30,8 +30,9 @@ impl Life {
             subscriber_events_max: 1000,
             subscribers_max: 64,
         };
-        let calls = calls.values().map(|call| CallView::clone(call)).collect();
-        let past = Past { head: found.head, events: found.events, calls, pbx: Vec::new() };
+        let calls = left.calls.values().map(|call| CallView::clone(call)).collect();
+        let link = left.link.map(|up| PbxStatus { id: pbx(), up, since: Timestamp::UNIX_EPOCH });
+        let past = Past { head: found.head, events: found.events, calls, pbx: link.into_iter().collect() };
         let logbook = Arc::new(Logbook::default());
         Self { bus: Bus::continued(settings, past, Some(Arc::clone(&logbook))), logbook, store, stream }
     }
@@ -41,30 +42,35 @@ impl Life {
         if self.bus.head_position() > 0
             && let Ok(Some(batch)) = tokio::time::timeout(Duration::from_millis(1), self.logbook.next()).await
         {
-            self.store.write_log(&pbx(), &self.stream, &batch).await.unwrap();
+            // Twice: the answer to a commit may be lost.
+            for _ in 0..2 {
+                self.store.write_log(&pbx(), &self.stream, &batch).await.unwrap();
+            }
         }
     }
 }
 
-fn apply(state: &mut Seen, change: &Change) {
-    match change {
-        Change::Call(view) => drop(state.insert(view.id, Arc::clone(view))),
-        Change::CallGone(call) => drop(state.remove(call)),
-        Change::None | Change::Pbx { .. } | Change::Operator(_) | Change::OperatorGone(_) => {}
-    }
-}
-
-/// What the daemon tells after a crash: how the calls are now, where the log does not say so.
-fn difference(logged: &Seen, real: &Seen) -> Vec<Draft> {
-    let gone = logged.keys().filter(|id| !real.contains_key(id)).map(|id| Change::CallGone(*id));
-    let other = real.values().filter(|call| logged.get(&call.id) != Some(call)).cloned().map(Change::Call);
+/// What the daemon tells after a crash: how all is now, where what was told does not say so.
+fn difference(told: &Seen, real: &Seen) -> Vec<Draft> {
+    let gone = told.calls.keys().filter(|id| !real.calls.contains_key(id)).map(|id| Change::CallGone(*id));
+    let other =
+        real.calls.values().filter(|call| told.calls.get(&call.id) != Some(call)).cloned().map(Change::Call);
     let audience = |change: &Change| match change {
         Change::Call(view) if view.operators().next().is_some() => {
             Audience::Operators(view.operators().cloned().collect())
         }
         _ => Audience::Supervisors,
     };
-    gone.chain(other).map(|change| draft(audience(&change), change)).collect()
+    let at = Timestamp::UNIX_EPOCH;
+    let left = told.operators.keys().filter(|id| !real.operators.contains_key(id));
+    let work = real.operators.iter().filter(|(id, view)| told.operators.get(id) != Some(view));
+    let link = real.link.filter(|_| told.link != real.link);
+    gone.chain(other)
+        .map(|change| draft(audience(&change), change))
+        .chain(left.map(|id| announce::operator_removed(*id, at)))
+        .chain(work.map(|(_, view)| announce::operator(StateView::clone(view), at)))
+        .chain(link.map(|up| to_draft(&Step::Link(up))))
+        .collect()
 }
 
 proptest! {
@@ -80,7 +86,7 @@ proptest! {
         runtime.block_on(async {
             let dir = tempfile::tempdir().unwrap();
             let path = dir.path().join("log.db");
-            let (mut real, mut logged) = (Seen::new(), Seen::new());
+            let (mut real, mut logged) = (Seen::default(), Seen::default());
             let mut published = BTreeMap::new();
             // Every id that a desktop may have had last, what it then knew, and whether the log has it.
             let mut seen: Vec<(EventId, Vec<Seen>)> = Vec::new();
@@ -93,17 +99,18 @@ proptest! {
                 let mut known_by: Vec<Seen> = desktops
                     .iter_mut()
                     .map(|(desktop, _)| match desktop.take_first() {
-                        Some(First::Snapshot(snapshot)) => known(&snapshot.calls),
+                        Some(First::Snapshot(snapshot)) => known(&snapshot),
                         other => panic!("{other:?}"),
                     })
                     .collect();
-                let mut drafts = difference(&logged, &real);
+                let everything = Viewer::all_seeing(Role::Admin);
+                let mut drafts = difference(&known(&life.bus.snapshot(&everything)), &real);
                 drafts.extend(steps.iter().map(to_draft));
                 let mut told = logged.clone();
                 for (k, draft) in drafts.into_iter().enumerate() {
                     let change = draft.change.clone();
-                    apply(&mut real, &change);
-                    apply(&mut told, &change);
+                    real.learn(&change, &everything);
+                    told.learn(&change, &everything);
                     let id = life.bus.publish(draft);
                     published.insert(id.to_string(), change);
                     for ((desktop, viewer), knows) in desktops.iter_mut().zip(&mut known_by) {
@@ -134,14 +141,16 @@ proptest! {
                         }
                         First::Snapshot(snapshot) => {
                             assert!(lost.contains(id) || kept < 1000, "{id} is logged and kept");
-                            knows = known(&snapshot.calls);
+                            knows = known(&snapshot);
                         }
                     }
                     for event in drain(&mut back) {
                         learn(&mut knows, &viewer, &event, &published);
                     }
-                    assert_eq!(knows, known(&life.bus.snapshot(&viewer).calls));
-                    let sight: Seen = real.clone().into_iter().filter(|(_, c)| viewer.sees_call(c)).collect();
+                    assert_eq!(knows, known(&life.bus.snapshot(&viewer)));
+                    let mut sight = real.clone();
+                    sight.calls.retain(|_, call| viewer.sees_call(call));
+                    sight.operators.retain(|_, view| viewer.sees_state(view));
                     assert_eq!(knows, sight);
                 }
                 life.store.close().await;
@@ -154,7 +163,7 @@ proptest! {
 async fn a_log_that_was_given_up_begins_anew_and_says_so() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("log.db");
-    let life = Life::begin(&path, 0, 100_000, &Seen::new()).await;
+    let life = Life::begin(&path, 0, 100_000, &Seen::default()).await;
     let before = life.bus.publish(to_draft(&Step::Unrelated));
     life.write().await;
     for _ in 0..=log::LOG_EVENTS_QUEUED_MAX {
@@ -164,7 +173,7 @@ async fn a_log_that_was_given_up_begins_anew_and_says_so() {
     let kept = life.bus.publish(to_draft(&Step::Unrelated));
     life.write().await;
     life.store.close().await;
-    let again = Life::begin(&path, 1, 100_000, &Seen::new()).await;
+    let again = Life::begin(&path, 1, 100_000, &Seen::default()).await;
     let next = again.bus.publish(to_draft(&Step::Unrelated));
     let admin = || Viewer::all_seeing(Role::Admin);
     let mut lost = again.bus.subscribe(admin(), Some(&before)).unwrap();
@@ -179,8 +188,8 @@ async fn a_log_that_was_given_up_begins_anew_and_says_so() {
 async fn a_daemon_that_was_displaced_writes_nothing_more() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("log.db");
-    let first = Life::begin(&path, 0, 100, &Seen::new()).await;
-    let second = Life::begin(&path, 1, 100, &Seen::new()).await;
+    let first = Life::begin(&path, 0, 100, &Seen::default()).await;
+    let second = Life::begin(&path, 1, 100, &Seen::default()).await;
     first.bus.publish(to_draft(&Step::Unrelated));
     let batch = first.logbook.next().await.unwrap();
     let refused = first.store.write_log(&pbx(), &first.stream, &batch).await.unwrap_err();

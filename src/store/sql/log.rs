@@ -169,10 +169,15 @@ async fn insert_event(
 ) -> Result<(), StoreError> {
     let (stream, number) = event.id().parts();
     let body = event.json();
+    // It is there already when the answer to a commit was lost.
     sqlx::query(
         "INSERT INTO events (pbx, position, stream, number, at_ms, kind, call_id, audience_json, departure_json,
             body_json)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+         ON CONFLICT (pbx, position) DO UPDATE SET stream = excluded.stream, number = excluded.number,
+            at_ms = excluded.at_ms, kind = excluded.kind, call_id = excluded.call_id,
+            audience_json = excluded.audience_json, departure_json = excluded.departure_json,
+            body_json = excluded.body_json",
     )
     .bind(pbx.as_str())
     .bind(i64::try_from(position).unwrap_or(i64::MAX))
