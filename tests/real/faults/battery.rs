@@ -26,7 +26,7 @@ async fn the_link_is_cut_mid_frame_a_hundred_times_under_load() {
     let proxy = Proxy::start(&lab).await;
     let settings = [("PBX__PORT", proxy.port()), ("PBX__RECONNECT_SECONDS_MAX", "1")];
     let mut service = Service::start_with(&lab, &settings).await;
-    let desktops: Vec<_> = ["admin", "admin", "admin"].map(|who| Desktop::follow(&service, who)).into();
+    let desktops = Desktop::follow_by(&service, 3).await;
     let load = Load::new(&lab, "20", 400, 2_500).await;
     let cuts = CUTS * soak();
     let cutting = async {
@@ -62,7 +62,7 @@ async fn asterisk_is_killed_and_restarted_during_calls() {
     let begun = Instant::now();
     let mut lab = Lab::start_own(AsteriskVersion::Current).await;
     let mut service = Service::start_with(&lab, &[("PBX__RECONNECT_SECONDS_MAX", "1")]).await;
-    let desktops: Vec<_> = ["admin", "admin"].map(|who| Desktop::follow(&service, who)).into();
+    let desktops = Desktop::follow_by(&service, 2).await;
     let mut placed = Vec::new();
     let rounds = [("31", 3_600_000), ("32", 3_600_000)];
     for (round, (series, talks)) in (1..).zip(rounds) {
@@ -111,8 +111,7 @@ async fn the_daemon_is_killed_fifty_times_during_calls_transfers_and_messages() 
     let lab = Lab::start().await;
     let service = Service::outside(&lab, &[]).await;
     let mut daemon = start(&service);
-    let desktops: Vec<_> = ["admin", "admin", "admin"].map(|who| Desktop::follow(&service, who)).into();
-    desktops[0].wait("the link is up", |knows| knows.up).await;
+    let desktops = Desktop::follow_by(&service, 3).await;
     let load = Load::new(&lab, "40", 400, 5_000).await;
     // Who is passed on and comes back, or ends in a queue, finds a person there.
     for phone in ["1001", "1002", "1003", PASSED_ON_TO] {

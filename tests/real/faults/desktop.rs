@@ -62,8 +62,9 @@ pub(crate) struct Desktop {
 }
 
 impl Desktop {
-    /// Begins to follow the events as `who`.
-    pub(crate) fn follow(service: &Service, who: &str) -> Self {
+    /// Follows the events as `who`, once the link to the PBX is up. Why it waits: what happens before it has
+    /// connected comes in its snapshot, and is no event that a test could count.
+    pub(crate) async fn follow(service: &Service, who: &str) -> Self {
         let (knows, changed) = (Arc::new(Mutex::new(Knows::default())), Arc::new(Notify::new()));
         let (base, token) = (format!("http://{}", service.address), service.token(who).to_owned());
         let url = format!("{base}/v1/events");
@@ -96,7 +97,18 @@ impl Desktop {
                 tokio::time::sleep(AGAIN).await;
             }
         });
-        Self { knows, changed, following }
+        let desktop = Self { knows, changed, following };
+        desktop.wait("the link is up", |knows| knows.up).await;
+        desktop
+    }
+
+    /// So many administrators' desktops.
+    pub(crate) async fn follow_by(service: &Service, count: usize) -> Vec<Self> {
+        let mut desktops = Vec::with_capacity(count);
+        for _ in 0..count {
+            desktops.push(Self::follow(service, "admin").await);
+        }
+        desktops
     }
 
     /// Looks at what it knows.

@@ -20,8 +20,7 @@ async fn a_call_that_no_daemon_saw_lies_inside_a_gap_that_is_told_and_kept() {
     let lab = Lab::start().await;
     let service = Service::outside(&lab, &[]).await;
     let mut daemon = start(&service);
-    let desktop = Desktop::follow(&service, "admin");
-    desktop.wait("the link is up", |knows| knows.up).await;
+    let desktop = Desktop::follow(&service, "admin").await;
     lab.phone("1101").answers_after(ms(100)).await;
     let (mut placed, mut dark) = (Vec::new(), Vec::new());
     for n in 0..KILLS {

@@ -17,8 +17,7 @@ async fn what_a_supervisor_heard_while_daemons_were_killed_is_noted_once() {
     let lab = Lab::start().await;
     let service = Service::outside(&lab, &[("SUPERVISION__NOTIFY", "silent")]).await;
     let mut daemon = start(&service);
-    let desktop = Desktop::follow(&service, "admin");
-    desktop.wait("the link is up", |knows| knows.up).await;
+    let desktop = Desktop::follow(&service, "admin").await;
     lab.phone("1101").answers_after(ms(100)).await;
     lab.phone("2001").answers_after(ms(100)).await;
     let call = lab.place_call(CallSpec::new(KNOWN_CALLER, FOR_1101)).await;
@@ -86,7 +85,7 @@ async fn what_a_supervisor_heard_stands_with_the_call_for_those_who_were_told() 
     for (notify, operator_reads) in [("silent", 0), ("desktop", 2)] {
         let lab = Lab::start().await;
         let mut service = Service::start_with(&lab, &[("SUPERVISION__NOTIFY", notify)]).await;
-        let desktop = Desktop::follow(&service, "admin");
+        let desktop = Desktop::follow(&service, "admin").await;
         // Rings at everybody.
         for phone in ["1002", "1003"] {
             lab.phone(phone).rings_for_ever().await;

@@ -68,8 +68,7 @@ async fn an_event_that_was_taken_before_the_daemon_could_note_it_comes_again_and
     ];
     let service = Service::outside(&lab, &settings).await;
     let mut daemon = start(&service);
-    let desktop = Desktop::follow(&service, "admin");
-    desktop.wait("the link is up", |knows| knows.up).await;
+    let desktop = Desktop::follow(&service, "admin").await;
     lab.phone("1101").answers_after(ms(100)).await;
 
     // The receiver has it, and the daemon dies before it hears so. Nothing else happens while they talk.
