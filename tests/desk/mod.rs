@@ -11,7 +11,7 @@ use futures_util::stream::BoxStream;
 use reqwest::{Response, StatusCode};
 use serde_json::Value;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
@@ -42,10 +42,14 @@ impl Sse {
         }
     }
 
-    /// The next event; `None` at the end of the stream. Checks that `id:` is the id in the JSON. Heartbeats do
-    /// not lengthen the wait.
+    /// The next event; `None` at the end of the stream. Heartbeats do not lengthen the wait.
     pub(crate) async fn next(&mut self) -> Option<Value> {
-        let deadline = Instant::now() + PATIENCE;
+        let next = timeout(PATIENCE, self.next_at_any_time()).await;
+        next.unwrap_or_else(|_| panic!("no event in {PATIENCE:?}; so far: {:?}", self.seen))
+    }
+
+    /// The next event, for a reader to whom nothing need happen. Checks that `id:` is the id in the JSON.
+    pub(crate) async fn next_at_any_time(&mut self) -> Option<Value> {
         loop {
             if let Some(end) = self.text.windows(2).position(|pair| pair == b"\n\n") {
                 let block: Vec<u8> = self.text.drain(..end + 2).collect();
@@ -54,8 +58,7 @@ impl Sse {
                 }
                 continue;
             }
-            let more = timeout_at(deadline, self.body.next()).await;
-            match more.unwrap_or_else(|_| panic!("no event in {PATIENCE:?}; so far: {:?}", self.seen)) {
+            match self.body.next().await {
                 Some(Ok(bytes)) => self.text.extend_from_slice(&bytes),
                 Some(Err(_)) | None => return None,
             }

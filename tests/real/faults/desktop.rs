@@ -81,7 +81,7 @@ impl Desktop {
                 {
                     let mut events = Sse::of(response).await;
                     lock(&learning).connects();
-                    while let Some(event) = events.next().await {
+                    while let Some(event) = events.next_at_any_time().await {
                         lock(&learning).learn(&event);
                         let unread = lock(&learning).messages_unread;
                         if unread && let Some(messages) = messages(&http, &base, &token).await {
