@@ -295,11 +295,8 @@ impl Hub {
         for draft in missing {
             self.push(&mut outbox, draft);
         }
-        if let Some(draft) = self.own_link() {
-            let up = matches!(draft.change, Change::Pbx { up: true, .. });
-            if link.is_none_or(|link| link.up != up) {
-                self.push(&mut outbox, draft);
-            }
+        if let Some(draft) = self.link_unlike(link.as_ref()) {
+            self.push(&mut outbox, draft);
         }
         drop(outbox);
         tracing::info!(pbx = %self.pbx, fence, told, calls, "this daemon leads for its PBX");
@@ -307,9 +304,11 @@ impl Hub {
         self.wake.notify_one();
     }
 
-    /// What this daemon said of its link last.
-    pub(super) fn own_link(&self) -> Option<Draft> {
-        self.last_link.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// What this daemon said of its link last, where `shown` says otherwise.
+    pub(super) fn link_unlike(&self, shown: Option<&PbxStatus>) -> Option<Draft> {
+        let own = self.last_link.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        let up = matches!(own.change, Change::Pbx { up: true, .. });
+        shown.is_none_or(|shown| shown.up != up).then_some(own)
     }
 
     /// The PBX is to be asked for its channels.

@@ -70,12 +70,8 @@ impl Hub {
         for draft in missing {
             self.show(&mut outbox, draft);
         }
-        let own_link = self.own_link();
-        if let Some(draft) = own_link {
-            let up = matches!(draft.change, Change::Pbx { up: true, .. });
-            if link.is_none_or(|link| link.up != up) {
-                self.show(&mut outbox, draft);
-            }
+        if let Some(draft) = self.link_unlike(link.as_ref()) {
+            self.show(&mut outbox, draft);
         }
         drop(outbox);
         tracing::warn!(pbx = %self.pbx, "Redis does not answer; desktops here see the PBX as this daemon sees it");
@@ -114,7 +110,7 @@ impl Hub {
         }
     }
 
-    /// What Redis brings while own sight lasts: heard of, and delivered by reading the state anew. False: it is to be
+    /// What Redis brings while own sight lasts: heard of, and delivered by reading the state anew. Gives what is to be
     /// delivered as ever.
     pub(super) fn overhear(&self, entry: Entry) -> Option<Entry> {
         if !self.sees_alone.load(Ordering::Relaxed) {
