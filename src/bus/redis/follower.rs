@@ -1,7 +1,8 @@
 //! The task that reads the common order: every daemon's events, ours included.
 //!
 //! Invariant: it goes on after the entry it read last. Where that is no longer possible (the stream was cut shorter,
-//! emptied, or begins anew for a PBX) the whole state is read again, and desktops come back to that.
+//! emptied, or begins anew for a PBX; a position is missing) the whole state is read again, and desktops come back to
+//! that. Nothing behind such a place is told before.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -101,6 +102,10 @@ impl Follower {
         for entry in wire::entries_read(answer) {
             cursor = entry.at;
             self.hub.arrived(entry);
+            if self.hub.wants_reload() {
+                // Whoever was told what follows could go on behind it, and would miss what lies before.
+                return Ok(cursor);
+            }
         }
         if cursor != after {
             self.hub.note_read(cursor);

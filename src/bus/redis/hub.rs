@@ -18,7 +18,7 @@ use super::shadow::{Inherited, Takeover};
 use super::wire::{self, Entry};
 use crate::announce;
 use crate::bus::event::{Body, Change, Draft};
-use crate::bus::id::{EventId, StreamToken};
+use crate::bus::id::EventId;
 use crate::bus::log::{LogFigures, Logbook};
 use crate::bus::memory::{Arrival, Log, OfPbx, Start};
 use crate::bus::state::PbxStatus;
@@ -66,8 +66,8 @@ pub(in crate::bus) struct Hub {
     /// Where records of finished calls go, to the store.
     logbook: Option<Arc<Logbook>>,
     outbox: Mutex<Outbox>,
-    /// Streams of the other PBXes, to notice that one began anew.
-    streams: Mutex<HashMap<PbxId, StreamToken>>,
+    /// Each PBX's last event that was read, to notice that one is missing.
+    last: Mutex<HashMap<PbxId, EventId>>,
     /// Something waits to be sent.
     pub(super) wake: Notify,
     /// This daemon leads from now on.
@@ -119,7 +119,7 @@ impl Hub {
             log,
             logbook,
             outbox: Mutex::new(Outbox::new(generation)),
-            streams: Mutex::default(),
+            last: Mutex::default(),
             wake: Notify::new(),
             took_over: Notify::new(),
             elsewhere: Mutex::default(),
@@ -424,10 +424,13 @@ impl Hub {
             ..first.id.clone()
         });
         let cursor = found.cursor;
-        *self.streams.lock().unwrap_or_else(PoisonError::into_inner) = found
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = found
             .heads
-            .iter()
-            .map(|(pbx, head)| (pbx.clone(), wire::stream_of(pbx, head.generation)))
+            .into_iter()
+            .map(|(pbx, Head { generation, position })| {
+                let stream = wire::stream_of(&pbx, generation);
+                (pbx, EventId { stream, position })
+            })
             .collect();
         let recent = found.recent;
         if let Role::Standby(shadow) = &mut outbox.role {
@@ -473,17 +476,21 @@ impl Hub {
             self.record(own.told.into_iter().map(Keep::Told).collect());
             return;
         }
+        let Some((pbx, id)) = entry.place() else { return };
+        let leads = outbox.as_ref().is_some_and(|outbox| outbox.leads());
+        let left = |outbox: &Outbox| id.stream != wire::stream_of(&self.pbx, outbox.generation);
+        if leads && outbox.as_ref().is_some_and(|outbox| left(outbox)) && !self.log.has(&id) {
+            // It was told here under another id; whoever had it so begins anew.
+            return;
+        }
+        if !leads && self.misses_some_before(pbx, &id) {
+            self.read_anew();
+            return;
+        }
         let Some(arrival) = entry.read() else {
             tracing::debug!(%at, "an event of another version was left out");
             return;
         };
-        let left = |outbox: &Outbox, id: &EventId| {
-            outbox.leads() && id.stream != wire::stream_of(&self.pbx, outbox.generation)
-        };
-        if outbox.as_ref().is_some_and(|outbox| left(outbox, &arrival.id)) && !self.log.has(&arrival.id) {
-            // It was told here under another id; whoever had it so begins anew.
-            return;
-        }
         if let Some(outbox) = &mut outbox
             && let Role::Standby(shadow) = &mut outbox.role
         {
@@ -493,20 +500,26 @@ impl Hub {
         if self.log.has(&arrival.id) {
             return;
         }
-        self.notice_new_stream(&arrival);
         self.notice_contradiction(&arrival);
         self.log.append(arrival, true);
     }
 
-    /// A PBX whose daemon began a new generation: what is shown of it must be read anew.
-    fn notice_new_stream(&self, arrival: &Arrival) {
-        let own = arrival.pbx == self.pbx && self.outbox().leads();
-        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = streams.insert(arrival.pbx.clone(), arrival.id.stream.clone());
-        let goes_on = |known: StreamToken| wire::goes_on(&known, &arrival.id.stream);
-        if known.is_some_and(|known| !goes_on(known)) && !own {
-            self.reload.store(true, Ordering::Relaxed);
+    /// Whether events between the PBX's last one that was read and this one are not there: the stream was cut shorter
+    /// than this daemon was behind, Redis lost them, or the PBX's daemon began anew.
+    fn misses_some_before(&self, pbx: PbxId, id: &EventId) -> bool {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(before) = last.get_mut(&pbx) else {
+            last.insert(pbx, id.clone());
+            return false;
+        };
+        let next = if before.stream == id.stream { before.position.saturating_add(1) } else { 1 };
+        if id.position > next || !wire::goes_on(&before.stream, &id.stream) {
+            return true;
         }
+        if id.position == next {
+            *before = id.clone();
+        }
+        false
     }
 
     /// Another PBX's daemon tells of a person who is kept here: it did not hear of the claim. Ours is told again.

@@ -1,6 +1,7 @@
 //! Several daemons' streams over a real Redis: one order, one set of ids, wherever a desktop goes on.
 
 mod away;
+mod holes;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -105,11 +105,15 @@ impl Entry {
         EventId::parse(text(self.value("i")?)?).ok()
     }
 
+    /// The PBX whose event it is, and its id.
+    pub(super) fn place(&self) -> Option<(PbxId, EventId)> {
+        Some((PbxId::parse(text(self.value("p")?)?).ok()?, self.id()?))
+    }
+
     /// All of it.
     pub(super) fn read(mut self) -> Option<Arrival> {
-        let id = self.id()?;
+        let (pbx, id) = self.place()?;
         let mut take = |name: &str| self.take(name);
-        let pbx = PbxId::parse(&take("p")?).ok()?;
         let after = take("a").and_then(|text| EventId::parse(&text).ok());
         let audience: Audience = serde_json::from_str(&take("w")?).ok()?;
         let json = take("b")?;

@@ -10,7 +10,7 @@ use crate::bus::Snapshot;
 use crate::bus::memory::Log;
 
 /// The rest of a stream that is cut off; no event of a call may be in it.
-async fn ends(stream: &mut Subscription) {
+pub(super) async fn ends(stream: &mut Subscription) {
     loop {
         match timeout(PATIENCE, stream.next()).await.expect("it is cut off in time") {
             Ok(event) => assert_eq!(event.call(), None, "{event:?}"),
@@ -128,7 +128,7 @@ async fn whoever_follows_a_redis_that_forgot_begins_anew_at_every_gateway() {
 }
 
 /// A daemon's side without its tasks: the test is Redis.
-fn hub(pbx: &str, generation: u64) -> Hub {
+pub(super) fn hub(pbx: &str, generation: u64) -> Hub {
     let pbx = PbxId::parse(pbx).unwrap();
     let settings = BusSettings {
         pbx: pbx.clone(),
@@ -145,8 +145,8 @@ fn hub(pbx: &str, generation: u64) -> Hub {
     hub
 }
 
-/// The event as the stream has it at this place.
-fn entry(place: u64, pbx: &str, pending: &Pending) -> Entry {
+/// Names and values in turn, as the stream has the event.
+pub(super) fn fields(pbx: &str, pending: &Pending) -> Vec<String> {
     let (k, f, v) = wire::change_words(&pending.change, &PbxId::parse(pbx).unwrap());
     let after = pending.after.as_ref().map(ToString::to_string).unwrap_or_default();
     let (id, audience) = (pending.id.to_string(), wire::json(&pending.audience));
@@ -160,13 +160,18 @@ fn entry(place: u64, pbx: &str, pending: &Pending) -> Entry {
         ("f", &f),
         ("v", &v),
     ];
-    let text = |text: &str| Value::BulkString(text.into());
-    let fields = fields.iter().flat_map(|(name, value)| [text(name), text(value)]).collect();
-    let entry = Value::Array(vec![text(&format!("{place}-0")), Value::Array(fields)]);
+    fields.iter().flat_map(|(name, value)| [(*name).to_owned(), (*value).to_owned()]).collect()
+}
+
+/// The event as the stream has it at this place.
+pub(super) fn entry(place: u64, pbx: &str, pending: &Pending) -> Entry {
+    let text = |text: String| Value::BulkString(text.into_bytes());
+    let fields = fields(pbx, pending).into_iter().map(text).collect();
+    let entry = Value::Array(vec![text(format!("{place}-0")), Value::Array(fields)]);
     wire::entries(Value::Array(vec![entry])).next().unwrap()
 }
 
-fn desk(hub: &Hub, after: Option<&crate::bus::EventId>) -> Subscription {
+pub(super) fn desk(hub: &Hub, after: Option<&crate::bus::EventId>) -> Subscription {
     Log::subscribe(hub.log(), Viewer::all_seeing(Role::System), after).unwrap()
 }
 

@@ -1,0 +1,62 @@
+//! A place of the stream that is not there: nobody may be shown what lies behind it as if it were the next.
+
+use super::super::outbox::Head;
+use super::away::{desk, ends, entry, fields, hub};
+use super::*;
+
+/// Tokyo tells five events; Osaka reads those for which `is_there`, in order, with the break before one of them.
+fn reads(is_there: impl Fn(u64) -> bool) -> (Hub, Vec<crate::bus::EventId>, Subscription) {
+    let (osaka, tokyo) = (hub("osaka", 10), hub("tokyo", 20));
+    for draft in life("tokyo", 1).into_iter().chain(life("tokyo", 2).into_iter().take(1)) {
+        tokyo.publish(draft);
+    }
+    let told = tokyo.outbox().batch();
+    let at_osaka = desk(&osaka, None);
+    for (place, pending) in (1..).zip(&told) {
+        if is_there(place) {
+            osaka.arrived(entry(place, "tokyo", pending));
+        }
+    }
+    (osaka, told.into_iter().map(|pending| pending.id).collect(), at_osaka)
+}
+
+#[tokio::test]
+async fn what_lies_behind_a_missing_position_is_read_anew_and_not_told() {
+    let (osaka, ids, mut at_osaka) = reads(|place| place != 3);
+    assert!(osaka.wants_reload());
+    assert_eq!(read(&mut at_osaka, 2).await, [ids[0].to_string(), ids[1].to_string()]);
+    assert_eq!(osaka.log().head(), ids[1], "nothing behind the hole was told");
+
+    let (osaka, ids, _at_osaka) = reads(|_| true);
+    assert!(!osaka.wants_reload());
+    assert_eq!(osaka.log().head(), ids[4]);
+}
+
+/// The break and what comes behind it are read in one answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_lies_behind_a_break_is_a_place_to_go_on_from_only_after_the_state() {
+    let prefix = shared().empty_prefix();
+    let osaka = Node::leading(shared(), &prefix, "osaka").await;
+    let tokyo = Node::leading(shared(), &prefix, "tokyo").await;
+    let both = |n: &Node| n.bus.snapshot(&Viewer::all_seeing(Role::System)).pbx.len() == 2;
+    osaka.until("both links", both).await;
+    let address = RedisAddress::parse(&[shared().redis_url()], None, false).unwrap().unwrap();
+    let (mut redis, keys) = (address.connect(false).await.unwrap(), Keys::new(&prefix));
+    tokyo.stop().await;
+
+    let head: String =
+        redis::cmd("HGET").arg(keys.heads()).arg("tokyo").query_async(&mut redis).await.unwrap();
+    let at_tokyo = hub("tokyo", 20);
+    at_tokyo.outbox().continue_after(Head::parse(&head).unwrap());
+    at_tokyo.publish(life("tokyo", 1)[0].clone());
+    let behind = at_tokyo.outbox().batch().remove(0);
+
+    let mut desk = osaka.follow(None);
+    let mut step = redis::pipe();
+    step.atomic().cmd("XADD").arg(keys.events()).arg("*").arg(&["p", "tokyo", "k", "anew"]);
+    step.cmd("XADD").arg(keys.events()).arg("*").arg(fields("tokyo", &behind));
+    step.query_async::<()>(&mut redis).await.unwrap();
+    ends(&mut desk).await;
+    osaka.until("it has read", |n| n.bus.head() == behind.id).await;
+    osaka.stop().await;
+}
