@@ -335,7 +335,8 @@ impl Knows {
 /// Whether the store has all that was told; an error when the daemon is going.
 pub(crate) async fn has_logged_all(service: &Service) -> Result<bool, reqwest::Error> {
     let metrics = service.request("admin", Method::GET, "/metrics").send().await?.text().await?;
-    Ok(metrics.contains("toritsugi_unwritten_events 0\n"))
+    let all = ["toritsugi_unwritten_events 0\n", "toritsugi_unwritten_records 0\n"];
+    Ok(all.iter().all(|none| metrics.contains(none)))
 }
 
 /// The ids of all messages; nothing when the daemon is going.
