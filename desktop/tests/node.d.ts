@@ -1,5 +1,8 @@
 declare module 'node:test' {
-  export function test(name: string, body: () => void | Promise<void>): void;
+  interface Context {
+    mock: { timers: { enable(what: { apis: string[] }): void; tick(ms: number): void } };
+  }
+  export function test(name: string, body: (context: Context) => void | Promise<void>): void;
 }
 declare module 'node:assert/strict' {
   const assert: {

@@ -289,7 +289,13 @@ async fn facts(gate: &Gate, caller: &Caller, id: CallId) -> Result<Facts, Proble
             return Ok(call.into());
         }
         if Instant::now() >= deadline {
-            return Err(invalid("call: there is no such call in your sight"));
+            // A call that is unknown only as long as the store is behind is no reason to refuse a message for good.
+            let is_behind = gate.app.bus.written().is_some_and(|log| log.unwritten_records > 0);
+            return Err(if is_behind {
+                Kind::StoreUnavailable.with("call: its record may not be written yet; try again later")
+            } else {
+                invalid("call: there is no such call in your sight")
+            });
         }
         sleep(RECORD_LOOK).await;
     }

@@ -264,13 +264,27 @@ impl Tab {
         self.wire.call(None, "Browser.grantPermissions", permission).await;
     }
 
+    /// From now on each request to `url` is held, before it is sent (`Request`) or when it is answered (`Response`), and
+    /// told as `Fetch.requestPaused`.
+    pub(crate) async fn holds_requests(&self, url: &str, stage: &str) {
+        // A page that its service worker takes over in this moment would ask past us.
+        self.until("the service worker", "navigator.serviceWorker.controller").await;
+        let pattern = json!({ "patterns": [{ "urlPattern": url, "requestStage": stage }] });
+        self.call("Fetch.enable", pattern).await;
+    }
+
     /// The first that the page told of this kind; waits for it.
     pub(crate) async fn is_told(&self, method: &str) -> Value {
+        self.is_told_after(0, method).await
+    }
+
+    /// What the page told of this kind after `others` of it; waits for it.
+    pub(crate) async fn is_told_after(&self, others: usize, method: &str) -> Value {
         let deadline = tokio::time::Instant::now() + PATIENCE;
         loop {
             let notified = self.wire.news.notified();
-            if let Some(first) = self.told(method).into_iter().next() {
-                return first;
+            if let Some(told) = self.told(method).into_iter().nth(others) {
+                return told;
             }
             let waited = tokio::time::timeout_at(deadline, notified).await;
             assert!(waited.is_ok(), "{method} was not told");

@@ -25,6 +25,7 @@ mod hostile;
 mod numbers;
 mod orders;
 mod person;
+mod unsaved;
 mod views;
 
 use std::time::Duration;

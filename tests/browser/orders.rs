@@ -266,8 +266,7 @@ async fn of_two_desktops_one_acts_and_the_other_says_so() {
     assert!(!here.reads(".own .about").await.contains("別の端末"));
 
     // Her order is on its way when her supervisor's comes: hers is refused, and she is told why.
-    let pattern = json!({ "patterns": [{ "urlPattern": "*/state" }] });
-    here.tab.call("Fetch.enable", pattern).await;
+    here.tab.holds_requests("*/state", "Request").await;
     here.chooses("休憩").await;
     let paused = here.tab.is_told("Fetch.requestPaused").await;
     boss.presses("[data-operator=\"1001\"] .set button").await;

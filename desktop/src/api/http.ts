@@ -28,15 +28,16 @@ export function get<T>(path: string, query: Query = {}): Promise<T> {
   return request<T>('GET', text ? `${path}?${text}` : path);
 }
 
-export const post = <T>(path: string, body?: unknown): Promise<T> => request<T>('POST', path, body);
+/** `key`: that of the first try, where this is a repeat. */
+export const post = <T>(path: string, body?: unknown, key?: string): Promise<T> => request<T>('POST', path, body, key);
 export const put = <T>(path: string, body?: unknown): Promise<T> => request<T>('PUT', path, body);
 export const patch = <T>(path: string, body?: unknown): Promise<T> => request<T>('PATCH', path, body);
 export const remove = <T>(path: string): Promise<T> => request<T>('DELETE', path);
 
-async function request<T>(method: string, path: string, body?: unknown): Promise<T> {
+async function request<T>(method: string, path: string, body?: unknown, key = newKey()): Promise<T> {
   const headers: Record<string, string> = {};
   if (body !== undefined) headers['Content-Type'] = 'application/json';
-  if (method !== 'GET') headers['Idempotency-Key'] = newKey();
+  if (method !== 'GET') headers['Idempotency-Key'] = key;
   let response: Response;
   try {
     response = await fetch(path, {
@@ -72,6 +73,6 @@ function parsed(text: string): unknown {
 }
 
 /** 128 random bits. `crypto.randomUUID` is missing on plain HTTP, which a local network may use. */
-function newKey(): string {
+export function newKey(): string {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('');
 }

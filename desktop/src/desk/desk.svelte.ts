@@ -455,13 +455,18 @@ class Desk {
     this.notices = this.notices.filter((one) => one.id !== id);
   }
 
-  private refuse(key: Key): false {
+  refuse(key: Key): false {
     this.notice('error', () => t(key));
     return false;
   }
 
   private sayProblem(error: unknown): void {
     const { type, detail } = error instanceof ApiError ? error : { type: 'unreachable', detail: '' };
+    this.sayRefusal(type, detail);
+  }
+
+  /** Why the daemon refuses something. */
+  sayRefusal(type: string, detail = ''): void {
     const isKnown = word('problem', type) !== type;
     // What the page has words for needs none of the server's, which are English.
     if (isKnown) this.notice('error', () => word('problem', type));

@@ -1,14 +1,18 @@
-// Messages (伝言): those of the caller in front, those of the list, and the one that is being written.
+// Messages (伝言): those of the caller in front, those of the list, the one that is being written, and those that the
+// daemon has not confirmed yet (`unsaved.ts`).
 //
-// Invariant: what somebody has typed stays until it is saved or thrown away by her, whatever becomes of the call;
-// a message that is told of while a list is shown stands in it as it was told, never older.
+// Invariant: what somebody has typed stays until it is saved or thrown away by her, whatever becomes of the call, the
+// connection and the daemon; a message that is told of while a list is shown stands in it as it was told, never older.
 
-import { get, patch, post } from '../api/http.ts';
+import { get, newKey, patch, post } from '../api/http.ts';
 import type { Message, MessageState, TakeMessage } from '../api/types.ts';
 import { desk } from './desk.svelte.ts';
+import { Outbox, type Unsaved } from './unsaved.ts';
 
 const PAGE = 50;
 const DRAFTS_MAX = 20;
+/** So long a form waits for the daemon's answer before the message waits without it, in milliseconds. */
+const FORM_MS_MAX = 3_000;
 
 export interface Draft {
   contact: string;
@@ -29,11 +33,25 @@ export interface Asked {
 class Messages {
   /** By call. */
   private drafts = $state<Record<string, Draft>>({});
+  private all = $state.raw<readonly Unsaved<TakeMessage>[]>([]);
+  private outbox = new Outbox<TakeMessage, Message>({
+    send: ({ wanted, key }) => post<Message>('/v1/messages', wanted, key),
+    saved: (message) => {
+      desk.toldOf(message);
+      desk.say('message.saved');
+    },
+    user: () => desk.session?.user,
+    changed: (all) => (this.all = all),
+  });
+
+  /** Her own that the daemon has not confirmed, oldest first. */
+  unsaved = $derived(this.all.filter((one) => one.user === desk.session?.user));
 
   /** What has been written so far in this call, to be written on. */
   begin(call: string): Draft {
     const calls = Object.keys(this.drafts);
-    if (!this.drafts[call] && calls.length >= DRAFTS_MAX) delete this.drafts[calls[0] ?? ''];
+    const oldest = calls.find((one) => !this.isBegun(one)) ?? calls[0] ?? '';
+    if (!this.drafts[call] && calls.length >= DRAFTS_MAX) delete this.drafts[oldest];
     this.drafts[call] ??= { contact: '', text: '' };
     return this.drafts[call];
   }
@@ -50,16 +68,39 @@ class Messages {
     return get<Page>('/v1/messages', { ...asked, limit: PAGE, cursor });
   }
 
-  /** True when it is saved; else the draft is still there. */
-  take(call: string, account: string, customer: string | undefined): Promise<boolean> {
+  /** True when it is saved, or waits to be; else the draft is still there. */
+  async take(call: string, account: string, customer: string | undefined): Promise<boolean> {
     const draft = this.begin(call);
     const { contact, text } = draft;
     const wanted: TakeMessage = { account, call, text, ...(contact ? { contact } : {}), ...(customer ? { customer } : {}) };
-    return desk.order(async () => {
-      desk.toldOf(await post<Message>('/v1/messages', wanted));
-      draft.contact = draft.text = '';
-      desk.say('message.saved');
-    });
+    const key = newKey();
+    if (!this.outbox.add({ key, user: desk.session?.user ?? '', wanted, at: desk.now })) {
+      desk.refuse('message.too_many');
+      return false;
+    }
+    await Promise.race([this.outbox.flush(), new Promise((resolve) => setTimeout(resolve, FORM_MS_MAX))]);
+    const left = this.outbox.find(key);
+    if (left?.refusal !== undefined) {
+      this.outbox.discard(key);
+      desk.sayRefusal(left.refusal);
+      return false;
+    }
+    if (left) desk.say('message.waits');
+    draft.contact = draft.text = '';
+    return true;
+  }
+
+  /** Sends what waits, as the connection is there. */
+  flush(): void {
+    void this.outbox.flush();
+  }
+
+  tryAgain(key: string): void {
+    void this.outbox.again(key);
+  }
+
+  discard(key: string): void {
+    this.outbox.discard(key);
   }
 
   acknowledge(message: Message): Promise<boolean> {
