@@ -3,8 +3,10 @@
 //! | what | limit |
 //! |---|---|
 //! | unsent bytes in the kernel | [`SEND_BUFFER_BYTES`] |
-//! | bytes waiting, none taken by the client | [`WRITE_STALL_MAX`], then the connection ends |
-//! | bytes sent, none acknowledged by the client's machine | [`UNACKNOWLEDGED_MAX`] |
+//! | bytes waiting here, none taken by the client | [`WRITE_STALL_MAX`], then the connection ends |
+//! | bytes waiting in the kernel, none acknowledged or taken by the client's machine | [`UNACKNOWLEDGED_MAX`], then the system ends the connection |
+//!
+//! Either end is counted, as is that of a stream whose queue was full: a desktop that nobody can reach any more is seen.
 //!
 //! Invariant: a write never waits past its limit, and not a moment once the stream it belongs to was cut off.
 //! Otherwise a desktop that stopped reading would keep its place, and its handler, for ever.
@@ -17,10 +19,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use prometheus_client::metrics::counter::Counter;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Sleep, sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
@@ -28,7 +31,8 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 const SEND_BUFFER_BYTES: usize = 256 * 1024;
 /// How long a client may take nothing while bytes wait for it.
 pub(crate) const WRITE_STALL_MAX: Duration = Duration::from_secs(10);
-/// How long the client's machine may leave sent bytes unacknowledged: it was switched off, or its cable pulled.
+/// How long the client's machine may leave bytes unacknowledged, or its window shut: it was switched off, its cable
+/// pulled, or its desktop reads no more while little happens.
 const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(30);
 
 /// What a handler knows of the connection its request came over.
@@ -75,6 +79,8 @@ pub(crate) struct Guarded {
     stream: TcpStream,
     link: Link,
     stall: Option<Stall>,
+    /// Counts those that are given up because the client took nothing.
+    stalled: Counter,
     /// Its place among the connections, and in the wait for their end; also after an upgrade to WebSocket.
     _place: (OwnedSemaphorePermit, TaskTrackerToken),
 }
@@ -83,6 +89,7 @@ pub(crate) struct Guarded {
 #[derive(Debug)]
 struct Stall {
     deadline: Pin<Box<Sleep>>,
+    is_over: bool,
     cut: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
 }
 
@@ -90,14 +97,23 @@ impl Guarded {
     pub(crate) fn new(
         stream: TcpStream,
         link: Link,
+        stalled: Counter,
         permit: OwnedSemaphorePermit,
         tracked: TaskTrackerToken,
     ) -> Self {
-        Self { stream, link, stall: None, _place: (permit, tracked) }
+        Self { stream, link, stall: None, stalled, _place: (permit, tracked) }
+    }
+
+    /// `result` is what the system said: it may have given up.
+    fn count<T>(&self, result: &Poll<io::Result<T>>) {
+        if matches!(result, Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::TimedOut) {
+            self.stalled.inc();
+        }
     }
 
     /// `result` is what a write came to. Waiting is given up at the deadline or when the stream is cut off.
     fn guard<T>(&mut self, context: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        self.count(&result);
         if result.is_ready() {
             self.stall = None;
             return result;
@@ -105,6 +121,7 @@ impl Guarded {
         let link = &self.link;
         let stall = self.stall.get_or_insert_with(|| Stall {
             deadline: Box::pin(sleep(WRITE_STALL_MAX)),
+            is_over: false,
             cut: link.cut().map(|token| Box::pin(token.cancelled_owned())),
         });
         if let Some(cut) = &mut stall.cut
@@ -112,9 +129,12 @@ impl Guarded {
         {
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionAborted, "read too slowly")));
         }
-        ready!(stall.deadline.as_mut().poll(context));
-        // Should it be polled again, it fails again at once.
-        stall.deadline.as_mut().reset(Instant::now());
+        if !stall.is_over {
+            ready!(stall.deadline.as_mut().poll(context));
+            self.stalled.inc();
+            // Should it be polled again, it fails again at once.
+            stall.is_over = true;
+        }
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing")))
     }
 }
@@ -125,7 +145,9 @@ impl AsyncRead for Guarded {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        let result = Pin::new(&mut self.stream).poll_read(cx, buf);
+        self.count(&result);
+        result
     }
 }
 
@@ -162,6 +184,7 @@ mod tests {
     use tokio::io::AsyncWriteExt;
     use tokio::net::TcpListener;
     use tokio::sync::Semaphore;
+    use tokio::time::Instant;
     use tokio_util::task::TaskTracker;
 
     use super::*;
@@ -174,7 +197,9 @@ mod tests {
         prepare(&stream);
         let link = Link::new(peer);
         let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-        (Guarded::new(stream, link.clone(), permit, TaskTracker::new().token()), link, client)
+        let guarded =
+            Guarded::new(stream, link.clone(), Counter::default(), permit, TaskTracker::new().token());
+        (guarded, link, client)
     }
 
     /// Writes until the connection gives up.
@@ -192,8 +217,10 @@ mod tests {
     async fn a_client_that_takes_nothing_is_given_up() {
         let (connection, _link, _client) = unread().await;
         let begun = Instant::now();
+        let stalled = connection.stalled.clone();
         assert_eq!(write_on(connection).await, io::ErrorKind::TimedOut);
         assert!(begun.elapsed() >= WRITE_STALL_MAX);
+        assert_eq!(stalled.get(), 1);
     }
 
     #[tokio::test]

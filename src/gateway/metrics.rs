@@ -39,6 +39,7 @@ pub struct Metrics {
     request_seconds: Family<RouteLabels, Histogram, fn() -> Histogram>,
     streams: Gauge,
     connections_refused: Counter,
+    clients_stalled: Counter,
     sign_ins_failed: Counter,
     pops_acknowledged: Counter,
     pop_seconds: Histogram,
@@ -65,6 +66,7 @@ impl Default for Metrics {
             request_seconds: Family::new_with_constructor(seconds),
             streams: Gauge::default(),
             connections_refused: Counter::default(),
+            clients_stalled: Counter::default(),
             sign_ins_failed: Counter::default(),
             pops_acknowledged: Counter::default(),
             pop_seconds: Histogram::new(POP_SECONDS),
@@ -81,6 +83,11 @@ impl Default for Metrics {
             "connections_refused",
             "Connections beyond the limit",
             new.connections_refused.clone(),
+        );
+        registry.register(
+            "clients_stalled",
+            "Connections given up because the client took nothing for too long",
+            new.clients_stalled.clone(),
         );
         registry.register(
             "sign_ins_failed",
@@ -120,6 +127,11 @@ impl Metrics {
 
     pub(super) fn connection_refused(&self) {
         self.connections_refused.inc();
+    }
+
+    /// Counts clients that take nothing.
+    pub(super) fn stalled(&self) -> Counter {
+        self.clients_stalled.clone()
     }
 
     pub(super) fn sign_in_failed(&self) {

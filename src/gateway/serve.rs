@@ -81,7 +81,7 @@ pub async fn serve(listener: TcpListener, app: App, shutdown: CancellationToken)
         match Arc::clone(&places).try_acquire_owned() {
             Ok(permit) => {
                 let link = Link::new(peer);
-                let guarded = Guarded::new(stream, link.clone(), permit, tasks.token());
+                let guarded = Guarded::new(stream, link.clone(), metrics.stalled(), permit, tasks.token());
                 tasks.spawn(connection(guarded, link, router.clone(), end.clone()));
             }
             Err(_) => {

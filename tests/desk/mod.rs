@@ -6,21 +6,25 @@
 
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use bytes::BytesMut;
 use futures_util::stream::BoxStream;
+use futures_util::{Stream, StreamExt, TryStreamExt};
 use reqwest::{Response, StatusCode};
 use serde_json::Value;
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+use tokio_util::codec::{BytesCodec, FramedRead};
 
 /// How long a desktop waits for an event before the test fails; generous, since tests say what, not how fast.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The events of one desktop over Server-Sent Events.
 pub(crate) struct Sse {
-    body: BoxStream<'static, reqwest::Result<bytes::Bytes>>,
+    /// What comes, until the connection ends or breaks off.
+    body: BoxStream<'static, Option<bytes::Bytes>>,
     text: Vec<u8>,
     /// The comments seen, heartbeats left out.
     pub(crate) comments: Vec<String>,
@@ -34,12 +38,23 @@ impl Sse {
             panic!("{} {}", response.status(), response.text().await.unwrap());
         }
         assert_eq!(response.headers()["content-type"], "text/event-stream");
-        Self {
-            body: response.bytes_stream().boxed(),
-            text: Vec::new(),
-            comments: Vec::new(),
-            seen: Vec::new(),
+        Self::reading(response.bytes_stream())
+    }
+
+    /// The events that come over this connection, on which they were asked for with HTTP/1.0; `None` when it ends
+    /// before its head does.
+    pub(crate) async fn over(mut stream: TcpStream) -> Option<Self> {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.ok()?);
         }
+        let head = String::from_utf8(head).unwrap();
+        assert!(head.starts_with("HTTP/1.0 200 "), "{head}");
+        Some(Self::reading(FramedRead::new(stream, BytesCodec::new()).map_ok(BytesMut::freeze)))
+    }
+
+    fn reading<E: 'static>(body: impl Stream<Item = Result<bytes::Bytes, E>> + Send + 'static) -> Self {
+        Self { body: body.map(Result::ok).boxed(), text: Vec::new(), comments: Vec::new(), seen: Vec::new() }
     }
 
     /// The next event; `None` at the end of the stream. Heartbeats do not lengthen the wait.
@@ -59,8 +74,8 @@ impl Sse {
                 continue;
             }
             match self.body.next().await {
-                Some(Ok(bytes)) => self.text.extend_from_slice(&bytes),
-                Some(Err(_)) | None => return None,
+                Some(Some(bytes)) => self.text.extend_from_slice(&bytes),
+                Some(None) | None => return None,
             }
         }
     }
@@ -87,12 +102,15 @@ impl Sse {
 pub(crate) struct Ws(pub(crate) WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 impl Ws {
-    /// The next event, or the close code and reason.
+    /// The next event, or the close code and reason. Heartbeats do not lengthen the wait.
     pub(crate) async fn next(&mut self) -> Result<Value, (u16, String)> {
-        let deadline = Instant::now() + PATIENCE;
+        timeout(PATIENCE, self.next_at_any_time()).await.expect("a message in time")
+    }
+
+    /// The same for a reader to whom nothing need happen.
+    pub(crate) async fn next_at_any_time(&mut self) -> Result<Value, (u16, String)> {
         loop {
-            let message = timeout_at(deadline, self.0.next()).await.expect("a message in time");
-            match message {
+            match self.0.next().await {
                 Some(Ok(Message::Text(text))) => return Ok(serde_json::from_str(&text).unwrap()),
                 Some(Ok(Message::Close(Some(frame)))) => {
                     return Err((frame.code.into(), frame.reason.to_string()));

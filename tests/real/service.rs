@@ -17,7 +17,7 @@ use toritsugi::config::Config;
 use toritsugi::daemon;
 use toritsugi::directory::import::{ImportKind, ImportOptions, TextEncoding};
 use toritsugi::directory::{Directory, DirectoryOptions};
-use toritsugi::ids::Extension;
+use toritsugi::ids::{Extension, RecordId};
 use toritsugi::operator::{Role, Token};
 use toritsugi::store::Store;
 use toritsugi::store::users::{TokenDraft, TokenKind, UserDraft};
@@ -243,28 +243,39 @@ pub(crate) async fn furnish(config: &Config) -> Vec<(String, String)> {
     }
     let mut tokens = Vec::new();
     for (name, role, extension, team) in PEOPLE {
-        let draft = UserDraft {
-            name: (*name).to_owned(),
-            kana: String::new(),
-            role: *role,
-            extension: extension.map(|digits| Extension::parse(digits).unwrap()),
-            team: team.map(str::to_owned),
-            password: None,
-        };
-        let user = store.add_user(&draft, now).await.unwrap();
-        let mut bytes = [0; 32];
-        getrandom::fill(&mut bytes).unwrap();
-        let token = Token::from_random(bytes);
-        let draft = TokenDraft {
-            user,
-            hash: token.hash(),
-            kind: TokenKind::Token,
-            label: "test".into(),
-            expires_at: None,
-        };
-        store.add_token(&draft, now).await.unwrap();
-        tokens.push((extension.unwrap_or(name).to_owned(), token.expose()));
+        let user = add_person(&store, name, *role, *extension, *team).await;
+        tokens.push((extension.unwrap_or(name).to_owned(), add_token(&store, user).await));
     }
     store.close().await;
     tokens
+}
+
+/// Somebody who works there.
+pub(crate) async fn add_person(
+    store: &Store,
+    name: &str,
+    role: Role,
+    extension: Option<&str>,
+    team: Option<&str>,
+) -> RecordId {
+    let draft = UserDraft {
+        name: name.to_owned(),
+        kana: String::new(),
+        role,
+        extension: extension.map(|digits| Extension::parse(digits).unwrap()),
+        team: team.map(str::to_owned),
+        password: None,
+    };
+    store.add_user(&draft, Timestamp::now()).await.unwrap()
+}
+
+/// What a desktop of this person signs in with.
+pub(crate) async fn add_token(store: &Store, user: RecordId) -> String {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).unwrap();
+    let token = Token::from_random(bytes);
+    let (hash, kind) = (token.hash(), TokenKind::Token);
+    let draft = TokenDraft { user, hash, kind, label: "test".into(), expires_at: None };
+    store.add_token(&draft, Timestamp::now()).await.unwrap();
+    token.expose()
 }

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::desk::Sse;
+use super::seat::{Over, Seat};
 use crate::lab::PATIENCE;
 use crate::service::Service;
 
@@ -24,6 +24,8 @@ pub(crate) struct Knows {
     /// Whether the link to the PBX is up, since the last time it connected.
     pub(crate) up: bool,
     had: HashSet<String>,
+    /// Those of them that are about calls.
+    pub(crate) of_calls: HashSet<String>,
     /// Kinds of all events it had, and how often.
     pub(crate) kinds: HashMap<String, usize>,
     /// Pops that are shown: call and operator.
@@ -65,26 +67,24 @@ impl Desktop {
     /// Follows the events as `who`, once the link to the PBX is up. Why it waits: what happens before it has
     /// connected comes in its snapshot, and is no event that a test could count.
     pub(crate) async fn follow(service: &Service, who: &str) -> Self {
+        let desktop = Self::sit(Seat::new(service, service.token(who), Over::Sse));
+        desktop.wait("the link is up", |knows| knows.up).await;
+        desktop
+    }
+
+    /// Follows the events from this seat.
+    pub(crate) fn sit(seat: Seat) -> Self {
         let (knows, changed) = (Arc::new(Mutex::new(Knows::default())), Arc::new(Notify::new()));
-        let (base, token) = (format!("http://{}", service.address), service.token(who).to_owned());
-        let url = format!("{base}/v1/events");
         let (learning, telling) = (Arc::clone(&knows), Arc::clone(&changed));
         let following = tokio::spawn(async move {
-            let http = reqwest::Client::builder().no_proxy().build().unwrap();
             loop {
-                let mut request = http.get(&url).bearer_auth(&token);
-                if let Some(last) = lock(&learning).last.clone() {
-                    request = request.header("last-event-id", last);
-                }
-                if let Ok(response) = request.send().await
-                    && response.status().is_success()
-                {
-                    let mut events = Sse::of(response).await;
+                let last = lock(&learning).last.clone();
+                if let Some(mut events) = seat.open(last.as_deref()).await {
                     lock(&learning).connects();
-                    while let Some(event) = events.next_at_any_time().await {
+                    while let Some(event) = seat.next(&mut events).await {
                         lock(&learning).learn(&event);
                         let unread = lock(&learning).messages_unread;
-                        if unread && let Some(messages) = messages(&http, &base, &token).await {
+                        if unread && let Some(messages) = messages(&seat).await {
                             let mut knows = lock(&learning);
                             knows.saved.extend(messages);
                             knows.messages_unread = false;
@@ -97,9 +97,7 @@ impl Desktop {
                 tokio::time::sleep(AGAIN).await;
             }
         });
-        let desktop = Self { knows, changed, following };
-        desktop.wait("the link is up", |knows| knows.up).await;
-        desktop
+        Self { knows, changed, following }
     }
 
     /// So many administrators' desktops.
@@ -175,6 +173,18 @@ impl Knows {
     pub(crate) fn popped_at(&self, call: &str) -> BTreeSet<String> {
         let of = |(popped, operator): &(String, String)| (popped == call).then(|| operator.clone());
         self.popped.iter().filter_map(of).collect()
+    }
+
+    /// All pops that were shown at any time: by the digits of the caller, the operator.
+    pub(crate) fn pops(&self) -> BTreeSet<(String, String)> {
+        let of =
+            |(call, operator): &(String, String)| Some((self.callers.get(call)?.clone(), operator.clone()));
+        self.popped.iter().filter_map(of).collect()
+    }
+
+    /// How many times its stream ended.
+    pub(crate) fn ends(&self) -> usize {
+        self.connections - usize::from(self.connection.is_some())
     }
 
     /// How many calls it knows of callers whose numbers begin with 090 and this series.
@@ -260,8 +270,11 @@ impl Knows {
                     event["data"]["pbx"].as_array().into_iter().flatten().any(|link| link["up"] == true);
                 self.learn_all(&event["data"]["calls"]);
             }
-            _ if !self.had.insert(id) => self.again += 1,
+            _ if !self.had.insert(id.clone()) => self.again += 1,
             _ => {
+                if event["call"].is_string() {
+                    self.of_calls.insert(id);
+                }
                 *self.kinds.entry(kind.clone()).or_default() += 1;
                 if kind == "pbx.up" || kind == "pbx.down" {
                     self.up = kind == "pbx.up";
@@ -340,11 +353,11 @@ pub(crate) async fn has_logged_all(service: &Service) -> Result<bool, reqwest::E
 }
 
 /// The ids of all messages; nothing when the daemon is going.
-async fn messages(http: &reqwest::Client, base: &str, token: &str) -> Option<Vec<String>> {
+async fn messages(seat: &Seat) -> Option<Vec<String>> {
     let (mut ids, mut cursor) = (Vec::new(), String::new());
     loop {
-        let url = format!("{base}/v1/messages?limit=500{cursor}");
-        let page = http.get(url).bearer_auth(token).send().await.ok()?.text().await.ok()?;
+        let url = format!("{}/v1/messages?limit=500{cursor}", seat.base());
+        let page = seat.http.get(url).bearer_auth(&seat.token).send().await.ok()?.text().await.ok()?;
         let page: Value = serde_json::from_str(&page).ok()?;
         ids.extend(page["items"].as_array()?.iter().map(|message| text(&message["id"])));
         let Value::String(next) = &page["next"] else { return Some(ids) };

@@ -12,6 +12,7 @@
 //! | `what_a_supervisor_heard_…` | the daemon, while a supervisor listens, whispers and breaks in (`heard.rs`) |
 //! | `an_event_that_was_taken_…` | the daemon, after a webhook's receiver has got an event and before that is noted (`posted.rs`) |
 //! | `a_call_that_no_daemon_saw_…` | the daemon, so long that calls come and go (`gone.rs`) |
+//! | `a_desktop_that_never_reads_…` | one desktop of two hundred, and another is slow, under load (`never_reads.rs`) |
 //! | `an_operator_without_a_desktop_…` | nobody sees the pop |
 //!
 //! Why calls that ring at one phone each: then the far end's record says exactly which pops must exist.
@@ -20,10 +21,12 @@ mod desktop;
 mod gone;
 mod heard;
 mod load;
+mod never_reads;
 mod notes;
 mod posted;
 mod proof;
 mod proxy;
+mod seat;
 mod small;
 
 use std::time::Duration;
