@@ -1,6 +1,5 @@
 //! Views that a working day shows seldom: several calls at once, several candidates, a PBX that is away.
 use serde_json::{Value, json};
-use toritsugi::bus::{Audience, Change, Draft, EventKind};
 
 use crate::chromium::Chromium;
 use crate::person::Person;
@@ -55,15 +54,7 @@ async fn what_a_day_shows_seldom() {
     person.looks("candidate-chosen").await;
 
     // Orders wait for the PBX; what is known stays.
-    let down = Draft {
-        kind: EventKind::PbxDown,
-        at: rig.app.clock.now(),
-        call: None,
-        audience: Audience::All,
-        data: json!({}),
-        change: Change::Pbx { up: false, since: rig.app.clock.now() },
-    };
-    rig.publish(down);
+    rig.link(false);
     person
         .tab
         .until("that it is said", "document.querySelector('.strip.bad')?.innerText.includes('PBX')")

@@ -4,7 +4,6 @@ use reqwest::{Method, StatusCode};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use toritsugi::bus::{Audience, Change, Draft, EventKind};
 
 use crate::rig::{Options, PATIENCE, Rig, answer};
 
@@ -61,21 +60,13 @@ async fn requests_that_are_no_http_are_dropped() {
 async fn readiness_is_the_link_and_the_store() {
     let rig = Rig::start().await;
     let ask = async || answer(rig.bare(Method::GET, "/readyz").send().await.unwrap()).await;
-    let link = |up: bool| Draft {
-        kind: if up { EventKind::PbxUp } else { EventKind::PbxDown },
-        at: rig.app.clock.now(),
-        call: None,
-        audience: Audience::All,
-        data: json!({}),
-        change: Change::Pbx { up, since: rig.app.clock.now() },
-    };
     assert_eq!(
         ask().await,
         (StatusCode::SERVICE_UNAVAILABLE, json!({"ready": false, "pbx": false, "store": true}))
     );
-    rig.publish(link(true));
+    rig.link(true);
     assert_eq!(ask().await, (StatusCode::OK, json!({"ready": true, "pbx": true, "store": true})));
-    rig.publish(link(false));
+    rig.link(false);
     assert_eq!(ask().await.0, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(rig.bare(Method::GET, "/healthz").send().await.unwrap().text().await.unwrap(), "ok\n");
 }

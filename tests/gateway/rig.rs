@@ -228,6 +228,14 @@ impl Rig {
         self.publish(Draft { kind: EventKind::CallEnded, at, call, audience, data: json!({}), change })
     }
 
+    /// The link to the PBX is up from now on, or down.
+    pub(crate) fn link(&self, up: bool) -> EventId {
+        let kind = if up { EventKind::PbxUp } else { EventKind::PbxDown };
+        let at = self.app.clock.now();
+        let (audience, change) = (Audience::All, Change::Pbx { up, since: at });
+        self.publish(Draft { kind, at, call: None, audience, data: json!({}), change })
+    }
+
     /// Waits until as many streams are open.
     pub(crate) async fn streams(&self, wanted: usize) {
         let reached = async {

@@ -2,7 +2,6 @@
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use toritsugi::bus::{Audience, Change, Draft, EventKind};
 
 use crate::rig::{Rig, call};
 
@@ -59,14 +58,7 @@ async fn each_is_told_what_is_theirs_and_nobody_is_left_with_a_ghost() {
     rig.ring(1, &["1001"]); // team B's supervisor loses sight of it, and must hear so
     rig.ring(1, &["1002"]);
     rig.end(1);
-    let last = rig.publish(Draft {
-        kind: EventKind::PbxDown,
-        at: rig.app.clock.now(),
-        call: None,
-        audience: Audience::All,
-        data: json!({}),
-        change: Change::Pbx { up: false, since: rig.app.clock.now() },
-    });
+    let last = rig.link(false);
     let told = [
         (0, vec!["t1-2", "t1-3"]),
         (1, vec!["t1-3", "t1-4"]),

@@ -27,9 +27,9 @@
     reason = "a lab that fails must fail the test, with the reason"
 )]
 
+mod ami;
 mod call;
 mod events;
-mod manager;
 mod orders;
 mod phone;
 mod process;
@@ -38,9 +38,9 @@ mod raw_sip;
 mod rig;
 mod sound;
 
+pub(crate) use ami::{Ami, Reply};
 pub(crate) use call::{CallSpec, PlacedCall};
 pub(crate) use events::{Event, EventLog};
-pub(crate) use manager::{Manager, Reply};
 pub(crate) use orders::Orders;
 pub(crate) use phone::Phone;
 pub(crate) use process::AsteriskVersion;

@@ -4,22 +4,22 @@
 //!
 //! For tests of the dialplan and for the recorded transcripts; tests of the product
 //! order the same through the product.
+use super::ami::Ami;
 use super::call::PlacedCall;
 use super::events::Event;
-use super::manager::Manager;
 use super::rig::Lab;
 
 /// A session of the product's user for actions.
 pub(crate) struct Orders<'a> {
     lab: &'a Lab,
-    session: Manager,
+    session: Ami,
 }
 
 impl<'a> Orders<'a> {
     pub(crate) async fn log_in(lab: &'a Lab) -> Orders<'a> {
         let access = lab.manager_access();
         let (user, secret) = &access.actions;
-        let session = Manager::connect(&access.host, access.port, user, secret).await;
+        let session = Ami::connect(&access.host, access.port, user, secret).await;
         Orders { lab, session }
     }
 

@@ -13,9 +13,9 @@ use tokio::sync::{Mutex as AsyncMutex, MutexGuard};
 use tokio::time::{Instant, sleep};
 
 use super::PATIENCE;
+use super::ami::Ami;
 use super::call::{CallSpec, PlacedCall};
 use super::events::Event;
-use super::manager::Manager;
 use super::orders::Orders;
 use super::phone::Phone;
 use super::process::{AsteriskVersion, LabProcess, Side};
@@ -48,9 +48,9 @@ pub(crate) struct ManagerAccess {
 /// A PBX and its far end, for one test.
 pub(crate) struct Lab {
     /// The PBX, with every right: for looking behind the curtain.
-    pub(crate) pbx: Manager,
+    pub(crate) pbx: Ami,
     /// The carrier and all telephones.
-    pub(crate) far: Manager,
+    pub(crate) far: Ami,
     // Dropped before the turn is given away: the next test finds it stopped or whole.
     process: SharedProcess,
     _turn: Option<MutexGuard<'static, ()>>,
@@ -283,7 +283,7 @@ fn lock(process: &SharedProcess) -> std::sync::MutexGuard<'_, LabProcess> {
     process.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn connect(process: &SharedProcess, side: Side) -> Manager {
+async fn connect(process: &SharedProcess, side: Side) -> Ami {
     let name = match side {
         Side::Pbx => "PBX",
         Side::FarEnd => "FAR",
@@ -297,7 +297,7 @@ async fn connect(process: &SharedProcess, side: Side) -> Manager {
             read_secret(process.fact("LAB_SECRET_FILE")),
         )
     };
-    Manager::connect(&host, port, &user, &secret).await
+    Ami::connect(&host, port, &user, &secret).await
 }
 
 fn read_secret(path: &str) -> String {

@@ -40,7 +40,7 @@ struct Pending {
 type Outstanding = Arc<Mutex<HashMap<String, Pending>>>;
 
 /// One logged-in manager connection.
-pub(crate) struct Manager {
+pub(crate) struct Ami {
     writer: AsyncMutex<OwnedWriteHalf>,
     outstanding: Outstanding,
     /// What the other side said on its own.
@@ -49,7 +49,7 @@ pub(crate) struct Manager {
     reader: JoinHandle<()>,
 }
 
-impl Manager {
+impl Ami {
     /// Connects and logs in.
     ///
     /// # Panics
@@ -62,12 +62,12 @@ impl Manager {
         let outstanding = Outstanding::default();
         let events = Arc::new(EventLog::new());
         let reader = tokio::spawn(read_frames(read, outstanding.clone(), events.clone()));
-        let manager =
+        let ami =
             Self { writer: AsyncMutex::new(write), outstanding, events, next_id: AtomicU64::new(1), reader };
         let login = [("Action", "Login"), ("Username", user), ("Secret", secret)];
-        let reply = manager.action(&login).await;
+        let reply = ami.action(&login).await;
         assert!(reply.is_success(), "the lab's manager refused user {user}");
-        manager
+        ami
     }
 
     /// Sends one action and waits for its reply; a list's items are awaited too.
@@ -121,7 +121,7 @@ impl Manager {
     }
 }
 
-impl Drop for Manager {
+impl Drop for Ami {
     fn drop(&mut self) {
         self.reader.abort();
     }
