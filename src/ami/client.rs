@@ -11,8 +11,10 @@
 //! [`ListKind`] its begin, items and end, then [`ClientEvent::ListsTaken`]; live frames stand between them in the
 //! order of the wire. A list item may be older than a live frame before it: apply lists idempotently.
 //!
-//! Read next: [`link`] (one connection), then [`outbox`] (the queue that never blocks its writer).
+//! Read next: [`sessions`] (one session, again and again), [`link`] (one connection), [`intake`] (where orders wait), then
+//! [`outbox`] (the queue that never blocks its writer).
 
+mod intake;
 mod link;
 mod outbox;
 mod sessions;
@@ -31,6 +33,7 @@ use super::reconnect::Schedule;
 use super::session::{ActionOutcome, AmiVersion, Auth, CloseReason, ListEnd, LoginRefusal, PING_INTERVAL};
 use super::tls::Tls;
 use crate::secret::Secret;
+use intake::Intake;
 use outbox::Outbox;
 pub use outbox::{AMI_BACKLOG_BYTES_MAX, Events};
 use sessions::Role;
@@ -39,9 +42,11 @@ use sessions::Role;
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an order may stay unanswered before its fate counts as unknown.
 pub const ACTION_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long an order may wait for its session to log in while the other session says that the PBX is there.
+pub const ORDER_HELD_MAX: Duration = Duration::from_secs(5);
 /// How long a list may take.
 pub const LIST_TIMEOUT: Duration = Duration::from_secs(30);
-/// Most orders that wait to be handed to a session.
+/// Most orders that wait to be handed to a session, and most that wait for its login.
 pub const ACTIONS_QUEUED_MAX: usize = 64;
 /// Most frames of a list that [`Handle::list`] collects.
 pub const LIST_FRAMES_MAX: usize = 100_000;
@@ -188,7 +193,8 @@ pub enum ClientEvent {
     },
     /// The orders session is logged in.
     ActionsUp,
-    /// The orders session ended; orders are answered with [`ActionOutcome::NeverSent`].
+    /// The orders session ended. Orders wait for it while the events session is up, [`ORDER_HELD_MAX`] at most, and are
+    /// then answered with [`ActionOutcome::NeverSent`]; where both are down they are at once.
     ActionsDown {
         /// Why.
         reason: CloseReason,
@@ -252,15 +258,18 @@ pub fn connect(settings: Settings, shutdown: CancellationToken) -> (Handle, Even
     let (events, event_commands) = mpsc::channel(ACTIONS_QUEUED_MAX);
     let (outbox, stream) = Outbox::new();
     let tasks = TaskTracker::new();
-    let orders_outbox = outbox.sibling();
-    tasks.spawn(sessions::run(Role::events(outbox), settings.clone(), event_commands, shutdown.clone()));
-    tasks.spawn(sessions::run(Role::actions(orders_outbox), settings, order_commands, shutdown));
+    let [for_events, for_orders] = Role::both(outbox);
+    let questions = Intake::new(event_commands, None);
+    let waiting_orders = Intake::new(order_commands, Some(for_orders.other()));
+    tasks.spawn(sessions::run(for_events, settings.clone(), questions, shutdown.clone()));
+    tasks.spawn(sessions::run(for_orders, settings, waiting_orders, shutdown));
     tasks.close();
     (Handle { orders, events, tasks }, stream)
 }
 
 impl Handle {
-    /// Sends an order. An accepted order is not a done one: its proof is an event.
+    /// Sends an order. An accepted order is not a done one: its proof is an event. While the PBX is there and only the
+    /// session for orders is not, the order waits, [`ORDER_HELD_MAX`] at most.
     pub async fn send(&self, action: Action) -> ActionOutcome {
         let (reply, outcome) = oneshot::channel();
         if self.orders.try_send(Command::Order { action, reply }).is_err() {

@@ -1,7 +1,10 @@
 //! The client's promises, each against a PBX that does what it is told.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_util::sync::CancellationToken;
 use toritsugi::ami::action::Action;
 use toritsugi::ami::client::{
@@ -201,6 +204,80 @@ async fn nobody_at_the_port_is_told_and_tried_again() {
             unreachable += 1;
         }
     }
+}
+
+/// A way to a peer that closes connections before they can log in: the first ones, and later those that want to log in
+/// as this user.
+async fn door(
+    peer: &Peer,
+    closed_to_first: usize,
+    closed_to: Option<&'static str>,
+) -> (u16, Arc<AtomicUsize>) {
+    let door = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let (port, behind) = (door.local_addr().unwrap().port(), peer.port());
+    let came = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&came);
+    tokio::spawn(async move {
+        loop {
+            let (mut inside, _) = door.accept().await.unwrap();
+            if counted.fetch_add(1, Ordering::SeqCst) < closed_to_first {
+                continue;
+            }
+            let mut outside = tokio::net::TcpStream::connect(("127.0.0.1", behind)).await.unwrap();
+            tokio::spawn(async move {
+                let (mut from_client, mut to_client) = inside.split();
+                let (mut from_peer, mut to_peer) = outside.split();
+                let up = async {
+                    let mut chunk = [0; 4_096];
+                    while let Ok(read @ 1..) = from_client.read(&mut chunk).await {
+                        let said = String::from_utf8_lossy(&chunk[..read]).into_owned();
+                        if closed_to.is_some_and(|user| said.contains(user)) {
+                            return;
+                        }
+                        to_peer.write_all(&chunk[..read]).await.unwrap();
+                    }
+                };
+                tokio::select! {
+                    () = up => {}
+                    _ = tokio::io::copy(&mut from_peer, &mut to_client) => {}
+                }
+            });
+        }
+    });
+    (port, came)
+}
+
+/// Whoever waits for a pause to be over waits longer than any test.
+const NEVER: Duration = Duration::from_secs(7_200);
+
+#[tokio::test]
+async fn a_login_of_one_session_ends_the_wait_of_the_other_that_found_nobody() {
+    let mut peer = Peer::start().await;
+    let mut settings = peer.settings();
+    (settings.port, _) = door(&peer, 1, None).await;
+    (settings.schedule.first, settings.schedule.max) = (NEVER, NEVER);
+    let (_handle, _events) = connect(settings, CancellationToken::new());
+    let both = tokio::time::timeout(Duration::from_secs(60), peer.wait_for(1, 1)).await;
+    both.expect("the session that found nobody tries again");
+}
+
+#[tokio::test]
+async fn a_pbx_that_lets_in_only_one_of_the_two_is_not_tried_in_a_circle() {
+    let peer = Peer::start().await;
+    let mut settings = peer.settings();
+    let (port, came) = door(&peer, 0, Some("Username: toritsugi-actions")).await;
+    settings.port = port;
+    (settings.schedule.first, settings.schedule.max) = (NEVER, NEVER);
+    let shutdown = CancellationToken::new();
+    let (handle, events) = connect(settings, shutdown.clone());
+    let mut rig = Rig { peer, handle, events, waiting: Vec::new().into_iter(), shutdown };
+    rig.until(|event| matches!(event, ClientEvent::Up { .. })).await;
+    // Time enough to come again and again.
+    for _ in 0..200 {
+        assert!(rig.handle.ask(Action::core_settings()).await.is_accepted());
+    }
+    let came = came.load(Ordering::SeqCst);
+    assert!(came <= 3, "once for events, twice at most for orders: {came}");
 }
 
 #[tokio::test]

@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use tokio::io::AsyncReadExt;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+use super::intake::Intake;
 use super::sessions::Role;
 use super::wire::Wire;
 use super::{
@@ -84,7 +85,7 @@ impl<'a> Link<'a> {
     pub(super) async fn run(
         mut self,
         wire: Wire,
-        commands: &mut mpsc::Receiver<Command>,
+        intake: &mut Intake,
         shutdown: &CancellationToken,
     ) -> Ended {
         let Wire { mut reader, writer } = wire;
@@ -112,7 +113,7 @@ impl<'a> Link<'a> {
             let timeout = self.session.poll_timeout();
             tokio::select! {
                 read = reader.read_buf(&mut bytes) => self.handle_read(read, &mut bytes),
-                Some(command) = commands.recv() => self.handle_command(command),
+                Some(command) = intake.next(self.session.is_up()) => self.handle_command(command),
                 () = sleep_until(timeout) => self.session.handle_timeout(now()),
                 _ = self.role.outbox.flush(), if !self.role.outbox.is_empty() => {}
                 () = shutdown.cancelled() => {

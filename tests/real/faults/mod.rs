@@ -13,9 +13,11 @@
 //! | `an_event_that_was_taken_…` | the daemon, after a webhook's receiver has got an event and before that is noted (`posted.rs`) |
 //! | `a_call_that_no_daemon_saw_…` | the daemon, so long that calls come and go (`gone.rs`) |
 //! | `a_desktop_that_never_reads_…` | one desktop of two hundred, and another is slow, under load (`never_reads.rs`) |
+//! | `an_order_is_carried_out_…`, `the_first_call_after_…` | both links, so long that they return one by one: orders work with the calls (`back_at_work.rs`) |
 //! | `an_operator_without_a_desktop_…` | nobody sees the pop |
 //!
 //! Why calls that ring at one phone each: then the far end's record says exactly which pops must exist.
+mod back_at_work;
 mod battery;
 mod desktop;
 mod gone;
