@@ -1,0 +1,62 @@
+//! Messages that are taken while the database is away: not saved now, never refused for good, and there once later.
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use sqlx::ConnectOptions;
+use sqlx::postgres::PgConnectOptions;
+use tokio::time::Instant;
+
+use super::{Daemon, Site, Told, is};
+use crate::backends::{Backends, Server};
+use crate::lab::{CallSpec, Lab, PATIENCE};
+use crate::{KNOWN_CALLER, SAKURA, ms};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_of_a_call_whose_record_waits_for_the_database_is_saved_once_after_it() {
+    let lab = Lab::start().await;
+    let backends = tokio::task::spawn_blocking(Backends::start).await.unwrap();
+    let site = Site::new(&lab, &backends).await;
+    let daemon = site.start(&lab, "lab").await;
+    let (mut desk, mut told) = (site.follow(&daemon, "1001", None).await, Told::default());
+    lab.phone("1001").answers_after(ms(100)).await;
+    let call = lab.place_call(CallSpec::new(KNOWN_CALLER, SAKURA)).await;
+    assert!(desk.read("lab", &mut told, is("call.answered")).await);
+    // The database answers, and does not take the call's record yet; then it is away.
+    let database: PgConnectOptions = site.settings[0].1.parse().unwrap();
+    let mut busy = database.connect().await.unwrap();
+    sqlx::raw_sql("BEGIN; LOCK TABLE calls IN EXCLUSIVE MODE").execute(&mut busy).await.unwrap();
+    call.hang_up().await;
+    assert!(desk.read("lab", &mut told, is("call.ended")).await);
+    let id = told.calls.keys().next().unwrap();
+    let later = (StatusCode::SERVICE_UNAVAILABLE, json!("store-unavailable"));
+    let (status, answer) = take(&site, &daemon, id).await;
+    assert_eq!((status, answer["type"].clone()), later, "{answer}");
+    backends.kill(Server::Postgres);
+    let (status, answer) = take(&site, &daemon, id).await;
+    assert_eq!((status, answer["type"].clone()), later, "{answer}");
+    backends.revive(Server::Postgres);
+    let deadline = Instant::now() + PATIENCE;
+    let saved = loop {
+        let (status, answer) = take(&site, &daemon, id).await;
+        if status == StatusCode::CREATED {
+            break answer;
+        }
+        // Whoever is refused for good throws it away.
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{answer}");
+        assert!(Instant::now() < deadline, "never saved: {answer}");
+    };
+    assert_eq!((&saved["call"], &saved["caller"]), (&json!(id), &json!("+819012345678")));
+    assert!(saved["account"].is_string(), "{saved}");
+    assert_eq!(take(&site, &daemon, id).await.1["id"], saved["id"]);
+    let listed = site.until(&daemon, "/v1/messages", |status, _| status.is_success()).await;
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    assert_eq!(listed["items"], json!([saved]));
+}
+
+/// The same message each time.
+async fn take(site: &Site, daemon: &Daemon, call: &str) -> (StatusCode, Value) {
+    let message = json!({ "call": call, "text": "納品の日を変えたい" });
+    let request = site.request(daemon, "1001", Method::POST, "/v1/messages");
+    let response = request.header("idempotency-key", "of-this-message").json(&message).send().await.unwrap();
+    (response.status(), response.json().await.unwrap())
+}
