@@ -3,17 +3,23 @@
 //!
 //! Invariant: a [`Hold`] is told in the instant its token or its user is revoked through this gateway. What
 //! another process does to the store is found by asking the store again; see `stream.rs`. A remembered token
-//! counts only while the store does not answer, and never one that the store has seen revoked.
+//! counts only while the store does not answer, or not soon, and never one that the store has seen revoked.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::ids::RecordId;
 use crate::operator::TokenHash;
 use crate::store::users::TokenRecord;
 use crate::store::{Store, StoreError};
+
+/// How long a request waits for the store before a remembered token counts: nobody who talks waits for a server that
+/// is away.
+const ANSWER_WAIT: Duration = Duration::from_millis(500);
 
 /// Tokens remembered for the time without the store.
 const REMEMBERED_MAX: usize = 10_000;
@@ -60,7 +66,16 @@ impl Bearers {
         store: &Store,
         hash: &TokenHash,
     ) -> Result<Option<TokenRecord>, StoreError> {
-        match store.token(hash).await {
+        let asked = store.token(hash);
+        tokio::pin!(asked);
+        let found = match timeout(ANSWER_WAIT, &mut asked).await {
+            Ok(found) => found,
+            Err(_) => match self.recalled(hash) {
+                Some(record) => return Ok(Some(record)),
+                None => asked.await,
+            },
+        };
+        match found {
             Ok(found) => {
                 let mut remembered = self.remembered();
                 match &found {
@@ -76,8 +91,12 @@ impl Bearers {
                 }
                 Ok(found)
             }
-            Err(error) => self.remembered().get(hash.as_bytes()).cloned().map(Some).ok_or(error),
+            Err(error) => self.recalled(hash).map(Some).ok_or(error),
         }
+    }
+
+    fn recalled(&self, hash: &TokenHash) -> Option<TokenRecord> {
+        self.remembered().get(hash.as_bytes()).cloned()
     }
 
     /// Notes that `token` of `user` opens something.

@@ -4,13 +4,13 @@
 //! |---|---|
 //! | it connects or comes back | `stream.resumed` or `stream.snapshot`, then events |
 //! | its sight changes (another team, another extension) | a new `stream.snapshot`, then events |
-//! | [`super::Settings::heartbeat`] passes | a sign of life; the store is asked whether its token is still valid |
+//! | [`super::Settings::heartbeat`] passes | a sign of life; beside it, the store is asked whether its token is still valid |
 //! | token expired or revoked, user revoked | the end, with the reason |
 //! | it read too slowly | the end; it resumes by its last id |
 //! | shutdown | the end; it resumes elsewhere or later |
 //!
-//! Invariant: between two first frames there is no event missing that the viewer may see, and an event is
-//! handed on as the bytes that the bus made, never serialised again.
+//! Invariant: between two first frames there is no event missing that the viewer may see, an event is handed on as
+//! the bytes that the bus made, never serialised again, and none waits for the store.
 
 use std::sync::Arc;
 
@@ -21,6 +21,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::auth::Caller;
 use super::bearers::Hold;
@@ -90,6 +91,8 @@ pub(crate) struct Stream {
     hold: Hold,
     roster: watch::Receiver<Arc<Roster>>,
     heartbeat: Interval,
+    /// The store is being asked; one that is away takes its time over that.
+    asking: Option<AbortOnDropHandle<Option<Goodbye>>>,
     over: bool,
     _attends: Attendance,
     _counted: super::metrics::StreamCount,
@@ -134,6 +137,7 @@ impl Stream {
             subscription,
             roster,
             heartbeat,
+            asking: None,
             over: false,
         })
     }
@@ -168,8 +172,17 @@ impl Stream {
                         return Frame::End(end);
                     }
                 }
+                end = answer(&mut self.asking) => {
+                    self.asking = None;
+                    if let Some(end) = end {
+                        return Frame::End(end);
+                    }
+                }
                 _ = self.heartbeat.tick() => {
-                    return self.still_valid().await.map_or(Frame::Heartbeat, Frame::End);
+                    if self.asking.is_none() {
+                        self.asking = Some(AbortOnDropHandle::new(tokio::spawn(self.still_valid())));
+                    }
+                    return Frame::Heartbeat;
                 }
                 event = self.subscription.next() => return match event {
                     Ok(event) => match self.look_again() {
@@ -202,14 +215,17 @@ impl Stream {
     }
 
     /// Asks the store; one that does not answer ends nobody's stream.
-    async fn still_valid(&self) -> Option<Goodbye> {
-        let now = self.gate.app.clock.now();
-        let found = self.gate.app.store.token_by_id(self.caller.token).await;
-        match found.map(|record| record.map(|record| self.gate.uses.applied(record))) {
-            Ok(Some(record)) if record.is_valid(now) => None,
-            Ok(Some(record)) if record.revoked_at.is_none() => Some(Goodbye::TokenExpired),
-            Ok(_) => Some(Goodbye::TokenRevoked),
-            Err(_) => self.caller.expires_at.filter(|end| *end <= now).map(|_| Goodbye::TokenExpired),
+    fn still_valid(&self) -> impl Future<Output = Option<Goodbye>> + use<> {
+        let (gate, token, expires_at) = (Arc::clone(&self.gate), self.caller.token, self.caller.expires_at);
+        async move {
+            let found = gate.app.store.token_by_id(token).await;
+            let now = gate.app.clock.now();
+            match found.map(|record| record.map(|record| gate.uses.applied(record))) {
+                Ok(Some(record)) if record.is_valid(now) => None,
+                Ok(Some(record)) if record.revoked_at.is_none() => Some(Goodbye::TokenExpired),
+                Ok(_) => Some(Goodbye::TokenRevoked),
+                Err(_) => expires_at.filter(|end| *end <= now).map(|_| Goodbye::TokenExpired),
+            }
         }
     }
 
@@ -221,6 +237,15 @@ impl Stream {
                 first_frame(id, "stream.snapshot", now, SnapshotBody { pbx, calls, operators })
             }
         }
+    }
+}
+
+/// What the store said; never, as long as it is not asked.
+async fn answer(asking: &mut Option<AbortOnDropHandle<Option<Goodbye>>>) -> Option<Goodbye> {
+    match asking {
+        // A panic of the question ends nobody's stream either.
+        Some(asking) => asking.await.ok().flatten(),
+        None => std::future::pending().await,
     }
 }
 

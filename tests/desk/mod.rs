@@ -18,8 +18,11 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 use tokio_util::codec::{BytesCodec, FramedRead};
 
-/// How long a desktop waits for an event before the test fails; generous, since tests say what, not how fast.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a desktop waits for an event before the test fails; generous, since tests say what, not how fast, and a
+/// virtual machine may stand still for a while.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How many of the last events a test that waits in vain names.
+const NAMED_EVENTS_MAX: usize = 30;
 
 /// The events of one desktop over Server-Sent Events.
 pub(crate) struct Sse {
@@ -60,7 +63,10 @@ impl Sse {
     /// The next event; `None` at the end of the stream. Heartbeats do not lengthen the wait.
     pub(crate) async fn next(&mut self) -> Option<Value> {
         let next = timeout(PATIENCE, self.next_at_any_time()).await;
-        next.unwrap_or_else(|_| panic!("no event in {PATIENCE:?}; so far: {:?}", self.seen))
+        next.unwrap_or_else(|_| {
+            let last = &self.seen[self.seen.len().saturating_sub(NAMED_EVENTS_MAX)..];
+            panic!("no event in {PATIENCE:?} after {}, the last of which are {last:?}", self.seen.len())
+        })
     }
 
     /// The next event, for a reader to whom nothing need happen. Checks that `id:` is the id in the JSON.

@@ -4,6 +4,8 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+#[path = "../backends/mod.rs"]
+mod backends;
 #[path = "../desk/mod.rs"]
 mod desk;
 
@@ -16,4 +18,5 @@ mod messages;
 mod records;
 mod rig;
 mod sight;
+mod silent_store;
 mod streams;

@@ -73,7 +73,7 @@ pub(crate) struct Rig {
     now_ms: Arc<AtomicI64>,
     tokens: HashMap<&'static str, String>,
     users: HashMap<&'static str, RecordId>,
-    _dir: tempfile::TempDir,
+    _dir: Option<tempfile::TempDir>,
 }
 
 /// Name, role, extension, team.
@@ -94,6 +94,11 @@ impl Rig {
     pub(crate) async fn with(options: Options) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&dir.path().join("toritsugi.db")).await.unwrap();
+        Self { _dir: Some(dir), ..Self::over(store, options).await }
+    }
+
+    /// Over this store, which is empty.
+    pub(crate) async fn over(store: Store, options: Options) -> Self {
         let now_ms = Arc::new(AtomicI64::new(MORNING_MS));
         let clock = {
             let now_ms = Arc::clone(&now_ms);
@@ -145,7 +150,7 @@ impl Rig {
         let served = Some(tokio::spawn(serve(listener, app.clone(), shutdown.clone())));
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         let commands = Some(commands);
-        Self { address, app, shutdown, served, commands, http, now_ms, tokens, users, _dir: dir }
+        Self { address, app, shutdown, served, commands, http, now_ms, tokens, users, _dir: None }
     }
 
     pub(crate) fn pass(&self, time: Duration) {
