@@ -43,6 +43,8 @@ pub enum Input {
     CardFound {
         /// The call it is about.
         call: CallId,
+        /// Which question of the call it answers.
+        question: u32,
         /// What a pop shows.
         card: Arc<Card>,
         /// The store has answered; `false` for what memory alone knows, which a pop takes only when time is up.

@@ -105,7 +105,9 @@ impl Model {
             Input::ChannelTold { call, presentation, headers } => {
                 self.channel_told(now, call, presentation.as_deref(), &headers);
             }
-            Input::CardFound { call, card, complete } => self.card_found(now, call, card, complete),
+            Input::CardFound { call, question, card, complete } => {
+                self.card_found(now, call, question, card, complete);
+            }
         }
     }
 

@@ -98,6 +98,8 @@ impl Model {
             return;
         }
         let (identity, trunk) = (call.identity.clone(), call.trunk.clone());
+        call.questions += 1;
+        let question = call.questions;
         match call.stage {
             Stage::Awaiting(_) | Stage::Asked(_) => {
                 let offered_at = call.offered_at;
@@ -108,7 +110,7 @@ impl Model {
             Stage::Identified(_) | Stage::Open => {}
             Stage::Ended => return,
         }
-        self.output(Output::Identify { call: id, identity, trunk });
+        self.output(Output::Identify { call: id, question, identity, trunk });
     }
 
     /// Changes the stage, and the timer with it.
@@ -123,16 +125,25 @@ impl Model {
         }
     }
 
-    /// The directory answered. A complete card opens the call; one from memory waits for the better one.
-    pub(crate) fn card_found(&mut self, now: Timestamp, id: CallId, card: Arc<Card>, complete: bool) {
-        let Some(call) = self.calls.get_mut(&id) else { return };
-        let changed = call.card.as_deref() != Some(&*card);
-        if complete || call.card.is_none() {
-            call.card = Some(card);
+    /// The directory answered. A complete card opens the call; one from memory waits for the better one, but not where
+    /// the card that is there knows less of who calls.
+    pub(crate) fn card_found(
+        &mut self,
+        now: Timestamp,
+        id: CallId,
+        question: u32,
+        card: Arc<Card>,
+        complete: bool,
+    ) {
+        let Some(call) = self.calls.get_mut(&id).filter(|call| call.questions == question) else { return };
+        let is_better = complete || call.card.is_none() || call.card_answers < question;
+        let changed = is_better && call.card.as_deref() != Some(&*card);
+        if is_better {
+            (call.card, call.card_answers) = (Some(card), question);
         }
         match call.stage {
             Stage::Identified(_) if complete => self.open(id),
-            Stage::Open if complete && changed && call.speaks() => {
+            Stage::Open if changed && call.speaks() => {
                 call.tell(now, NoticeKind::Updated);
                 self.flush(id);
             }

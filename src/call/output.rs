@@ -26,6 +26,8 @@ pub enum Output {
     Identify {
         /// The call.
         call: CallId,
+        /// Which question of this call it is; the answer to an earlier one counts no more.
+        question: u32,
         /// What the network told.
         identity: Identity,
         /// The endpoint it came in on.

@@ -117,6 +117,10 @@ pub(crate) struct Call {
     /// The dialplan handed the identity over; what the channel itself says counts no more.
     pub(crate) told_identity: bool,
     pub(crate) card: Option<Arc<Card>>,
+    /// How often the directory was asked, each time because more was told.
+    pub(crate) questions: u32,
+    /// Which of the questions `card` answers.
+    pub(crate) card_answers: u32,
     pub(crate) offered_at: Timestamp,
     pub(crate) answered_at: Option<Timestamp>,
     pub(crate) ended_at: Option<Timestamp>,
@@ -156,6 +160,8 @@ impl Call {
             channels: Vec::with_capacity(3),
             identity: Identity::default(),
             card: None,
+            questions: 0,
+            card_answers: 0,
             offered_at: now,
             answered_at: None,
             ended_at: None,

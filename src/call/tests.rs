@@ -118,11 +118,12 @@ impl Rig {
                         self.model.handle(self.now, told);
                     }
                 }
-                Output::Identify { call, identity, .. } => {
+                Output::Identify { call, question, identity, .. } => {
                     self.asked.push(call);
                     self.callers.push(identity.caller);
                     if let Some(card) = self.answer_with.clone() {
-                        self.model.handle(self.now, Input::CardFound { call, card, complete: true });
+                        self.model
+                            .handle(self.now, Input::CardFound { call, question, card, complete: true });
                     }
                 }
             }
@@ -344,15 +345,44 @@ fn a_pop_waits_for_its_card_but_not_for_ever() {
     rig.call_comes_in().dials(&CALLER, &SATO).rings(&SATO);
     assert!(rig.told().is_empty());
     let call = rig.asked[0];
-    rig.input(Input::CardFound { call, card: card("memory"), complete: false });
+    rig.input(Input::CardFound { call, question: 1, card: card("memory"), complete: false });
     assert!(rig.told().is_empty());
     rig.passes(200);
     assert_eq!(rig.told(), ["offered", "presented 1001"]);
     assert_eq!(rig.views.last().unwrap().card.as_ref().unwrap().account.name, "memory");
-    rig.input(Input::CardFound { call, card: card("store"), complete: true });
+    rig.input(Input::CardFound { call, question: 1, card: card("store"), complete: true });
     assert_eq!(rig.told(), ["updated"]);
-    rig.input(Input::CardFound { call, card: card("store"), complete: true });
+    rig.input(Input::CardFound { call, question: 1, card: card("store"), complete: true });
     assert!(rig.told().is_empty());
+}
+
+/// While the store is away its answers take as long as a call.
+#[test]
+fn what_the_dialplan_told_late_is_shown_before_the_store_answers() {
+    let mut rig = Rig::new();
+    (rig.answer_with, rig.pbx_says) = (None, None);
+    rig.pbx(Event::ChannelCreated(CALLER.is(ChannelState::Ring)));
+    rig.passes(100);
+    rig.passes(200);
+    let call = rig.asked[0];
+    let found = |question, card, complete| Input::CardFound { call, question, card, complete };
+    rig.input(found(1, card("nobody"), false));
+    rig.passes(200);
+    rig.dials(&CALLER, &SATO).rings(&SATO);
+    assert_eq!(rig.told(), ["offered", "presented 1001"]);
+    // Now the dialplan's word is read.
+    rig.pbx(Event::User {
+        name: "ToritsugiIdentity".into(),
+        channel: CALLER.is(ChannelState::Ring),
+        fields: vec![("PAI1".into(), b"<sip:0312345678@carrier.example>".to_vec())],
+    });
+    assert_eq!(rig.asked.len(), 2);
+    rig.input(found(2, card("memory"), false));
+    assert_eq!(rig.told(), ["updated"]);
+    rig.input(found(1, card("nobody"), true));
+    assert_eq!(rig.told(), [""; 0], "the store's answer to what was asked before");
+    rig.hangs_up(&CALLER, 16);
+    assert_eq!(rig.views.last().unwrap().card.as_ref().unwrap().account.name, "memory");
 }
 
 #[test]

@@ -383,7 +383,9 @@ impl Core {
                     told.push((notice.view.id, notice.kind));
                 }
                 Output::AskChannel { call, channel } => self.ask(call, &channel),
-                Output::Identify { call, identity, trunk } => self.identify(call, &identity, &trunk),
+                Output::Identify { call, question, identity, trunk } => {
+                    self.identify(call, question, &identity, &trunk);
+                }
             }
         }
         drafts.extend(self.back_in_sight(&told));
@@ -435,7 +437,7 @@ impl Core {
     }
 
     /// Memory answers at once for whom a call is; who calls is looked up beside the loop.
-    fn identify(&mut self, call: CallId, identity: &Identity, trunk: &str) {
+    fn identify(&mut self, call: CallId, question: u32, identity: &Identity, trunk: &str) {
         let found = self.parts.directory.identify(identity, Some(trunk));
         let link = self.link_of(&found);
         let mut bare = self.parts.directory.bare_card(&found);
@@ -445,7 +447,7 @@ impl Core {
         let place = Arc::clone(&self.lookups).try_acquire_owned();
         let in_store = found.account.is_some() && found.caller_number.is_some();
         let complete = place.is_err() || !in_store;
-        self.model.handle(now, Input::CardFound { call, card: Arc::clone(&bare), complete });
+        self.model.handle(now, Input::CardFound { call, question, card: Arc::clone(&bare), complete });
         let (Ok(place), false) = (place, complete) else { return };
         let (directory, beside) = (self.parts.directory.clone(), self.beside.clone());
         let figures = self.parts.figures.clone();
@@ -460,9 +462,9 @@ impl Core {
                 card.link = link.map(|(link, code)| link.fill(call, &card, &code));
                 Arc::new(card)
             });
+            let found = Input::CardFound { call, question, card, complete: true };
             // The core is gone only when the daemon ends.
-            let _ =
-                beside.send(Brought::Input(Box::new(Input::CardFound { call, card, complete: true }))).await;
+            let _ = beside.send(Brought::Input(Box::new(found))).await;
             drop(place);
         });
     }
