@@ -37,6 +37,8 @@ pub(crate) struct Listing {
     /// The input count at its begin: younger legs are not judged by it.
     pub(crate) began_at: u64,
     pub(crate) seen: HashSet<ChannelId>,
+    /// Calls of which it has listed a leg, to be settled at its end.
+    pub(crate) touched: Vec<CallId>,
 }
 
 /// How much the model holds; for metrics and for the tests of its bounds.

@@ -4,8 +4,8 @@
 //! |---|---|
 //! | `LinkUp { restarted: true }` | every leg is over: their calls end, inferred |
 //! | `ListBegan` | remembers the moment |
-//! | `ChannelListed` | the leg is made or brought up to date, and put into its bridge |
-//! | `ListEnded` | legs older than the list and not in it are over, inferred |
+//! | `ChannelListed` | the leg is made or brought up to date, and put into its bridge; nothing is told of it |
+//! | `ListEnded` | what the listed legs mean is told, inferred; legs older than the list and not in it are over, inferred |
 //! | `ListFailed`, `LinkDown` | nothing is concluded |
 //!
 //! Invariant: a list may be older than the events that came before its lines were read: a channel known to be
@@ -57,6 +57,11 @@ impl Model {
             .filter(|(id, leg)| leg.seen_at < listing.began_at && !listing.seen.contains(*id))
             .map(|(id, _)| id.clone())
             .collect();
+        self.inferring = true;
+        for id in listing.touched {
+            self.settle(now, id);
+        }
+        self.inferring = false;
         self.conclude_gone(now, missing);
     }
 

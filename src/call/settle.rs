@@ -7,7 +7,7 @@
 //! |---|---|
 //! | talking | a leg that shares a mixing bridge with the caller's, through any Local channels between |
 //! | operator | the present one while her phone lives and nobody else has the caller; else a phone that talks; else a phone that was dialled for the caller and has answered |
-//! | presented | a phone that rings and whose rival in the same dial has not answered |
+//! | presented | a phone that rings and whose rival in the same dial has not answered; one that was found ringing and has answered, until somebody joins her |
 //! | held | the operator's phone holds |
 //!
 //! Invariant: each presented operator is told of exactly one end: `Answered` for her, or `Rescinded`.
@@ -19,7 +19,7 @@ use super::model::Model;
 use super::output::{NoticeKind, Output, RescindReason};
 use super::stage::{Call, Presented, Stage};
 use super::view::{CallState, Outcome};
-use crate::ami::event::{BridgeKind, DialStatus};
+use crate::ami::event::{BridgeKind, ChannelState, DialStatus};
 use crate::ids::{CallId, ChannelId, Extension};
 
 /// Most Local channels followed between two legs.
@@ -35,8 +35,15 @@ struct Company {
 }
 
 impl Model {
-    /// Derives the facts of a call and tells what changed.
+    /// Derives the facts of a call and tells what changed. While a list is read, at its end: a phone that is listed
+    /// before the caller whom it talks with would be told to have given her up.
     pub(crate) fn settle(&mut self, now: Timestamp, id: CallId) {
+        if let Some(listing) = self.listing.as_mut().filter(|_| self.inferring) {
+            if listing.touched.last() != Some(&id) {
+                listing.touched.push(id);
+            }
+            return;
+        }
         let Some(call) = self.calls.get(&id).filter(|call| call.speaks()) else { return };
         let company = self.company_of_caller(call);
         let operator = self.operator_of(call, &company);
@@ -200,7 +207,9 @@ impl Model {
         caller_leaves: bool,
     ) -> Vec<(Extension, RescindReason)> {
         let stays = |p: &Presented| {
-            presented.iter().chain(operator).any(|now| now.operator == p.operator) || self.consults(call, p)
+            presented.iter().chain(operator).any(|now| now.operator == p.operator)
+                || self.consults(call, p)
+                || (operator.is_none() && self.picks_up(p))
         };
         let reason = |p: &Presented| {
             let status = match self.legs.get(&p.leg) {
@@ -218,6 +227,17 @@ impl Model {
         };
         let gone = call.presented.iter().filter(|p| !stays(p));
         gone.map(|p| (p.operator.clone(), reason(p))).collect()
+    }
+
+    /// She was found ringing, nobody saw who dialled her, and she has answered: who joins her in a bridge will tell whom.
+    fn picks_up(&self, presented: &Presented) -> bool {
+        let Some(leg) = self.legs.get(&presented.leg) else { return false };
+        let bridge = leg.bridge.as_ref().and_then(|bridge| self.bridges.get(bridge));
+        leg.state == ChannelState::Up
+            && leg.dialled_by.is_none()
+            && leg.dial_ended.is_none_or(|status| status == DialStatus::Answer)
+            && leg.hangup_requested.is_none()
+            && bridge.is_none_or(|bridge| bridge.legs.len() == 1)
     }
 
     /// She has answered a consultation: her pop stays until she gets the caller or hangs up.

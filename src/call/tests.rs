@@ -450,8 +450,44 @@ fn queue_members_behind_local_channels_are_seen_through() {
     assert_eq!(rig.told(), ["held 1001"]);
 }
 
+/// Nobody saw who dialled her, so her answer alone does not say that she has the caller.
 #[test]
-fn a_gap_is_closed_by_a_list() {
+fn a_phone_that_was_found_ringing_pops_once_however_it_ends() {
+    let listed = |ch: &Ch, state| Event::ChannelListed {
+        channel: ch.is(state),
+        bridge: None,
+        application: "Dial".into(),
+        arguments: "PJSIP/1001".into(),
+    };
+    let found_ringing = || {
+        let mut rig = Rig::new();
+        rig.input(Input::ListBegan);
+        rig.pbx(listed(&SATO, ChannelState::Ringing)).pbx(listed(&CALLER, ChannelState::Ring));
+        rig.input(Input::ListEnded);
+        rig.passes(100);
+        assert_eq!(rig.told(), ["offered", "presented 1001"]);
+        rig
+    };
+    for first in [[&SATO, &CALLER], [&CALLER, &SATO]] {
+        let mut rig = found_ringing();
+        rig.answers(&SATO);
+        assert!(rig.told().is_empty());
+        rig.enters(first[0], 1).enters(first[1], 1);
+        assert_eq!(rig.told(), ["answered 1001"]);
+    }
+    let mut rig = found_ringing();
+    rig.answers(&SATO).hangs_up(&SATO, 16);
+    assert_eq!(rig.told(), ["rescinded 1001 Withdrawn"]);
+}
+
+#[test]
+fn a_gap_is_closed_by_a_list_in_whatever_order() {
+    for order in [[&CALLER, &SATO], [&SATO, &CALLER]] {
+        a_gap_is_closed_by_a_list(order);
+    }
+}
+
+fn a_gap_is_closed_by_a_list(order: [&Ch; 2]) {
     let mut rig = Rig::new();
     rig.call_comes_in().dials(&CALLER, &SATO).rings(&SATO).told();
     rig.input(Input::LinkDown);
@@ -463,7 +499,7 @@ fn a_gap_is_closed_by_a_list() {
         application: "Queue".into(),
         arguments: "sakura".into(),
     };
-    rig.pbx(listed(&CALLER, 7)).pbx(listed(&SATO, 7));
+    rig.pbx(listed(order[0], 7)).pbx(listed(order[1], 7));
     rig.input(Input::ListEnded);
     assert_eq!(rig.told(), ["answered 1001"]);
     assert!(rig.views.last().unwrap().inferred);
