@@ -2,9 +2,9 @@
 //!
 //! Two names on the lab's one PBX stand for two PBXes: each daemon derives calls of its own from the same channels.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+mod database;
 mod desktops;
 mod keepers;
-mod messages;
 mod starts;
 mod takeover;
 

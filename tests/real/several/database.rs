@@ -1,4 +1,4 @@
-//! Messages that are taken while the database is away: not saved now, never refused for good, and there once later.
+//! What the shared database does not take, while it is behind or away: nothing of it is lost, and nothing comes twice.
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -51,6 +51,40 @@ async fn a_message_of_a_call_whose_record_waits_for_the_database_is_saved_once_a
     let listed = site.until(&daemon, "/v1/messages", |status, _| status.is_success()).await;
     let listed: Value = serde_json::from_str(&listed).unwrap();
     assert_eq!(listed["items"], json!([saved]));
+}
+
+/// Each daemon beside a PBX keeps what the database does not take.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_killed_while_the_database_is_away_takes_no_finished_call_with_it() {
+    let lab = Lab::start().await;
+    let backends = tokio::task::spawn_blocking(Backends::start).await.unwrap();
+    let site = Site::new(&lab, &backends).await;
+    let mut active = site.start(&lab, "lab").await;
+    let standby = site.start(&lab, "lab").await;
+    site.until(&active, "/metrics", |_, text| text.contains("toritsugi_leads 1")).await;
+    let (mut desk, mut told) = (site.follow(&standby, "1001", None).await, Told::default());
+    lab.phone("1001").answers_after(ms(100)).await;
+    backends.kill(Server::Postgres);
+    let call = lab.place_call(CallSpec::new(KNOWN_CALLER, SAKURA)).await;
+    assert!(desk.read("lab", &mut told, is("call.answered")).await);
+    call.hang_up().await;
+    assert!(desk.read("lab", &mut told, is("call.ended")).await);
+    let id = told.calls.keys().next().unwrap().clone();
+    let waits = |_, text: &str| text.contains("toritsugi_unwritten_records 1\n");
+    site.until(&standby, "/metrics", waits).await;
+    active.child.kill().await.unwrap();
+    backends.revive(Server::Postgres);
+
+    let history =
+        site.until(&standby, "/v1/history", |status, text| status.is_success() && text.contains(&id)).await;
+    let history: Value = serde_json::from_str(&history).unwrap();
+    let calls = history["items"].as_array().unwrap();
+    assert_eq!(calls.len(), 1, "{history:#}");
+    assert_eq!(
+        (&calls[0]["operators"], &calls[0]["outcome"]),
+        (&json!(["1001"]), &json!("answered")),
+        "{history:#}"
+    );
 }
 
 /// The same message each time.
