@@ -46,7 +46,8 @@ beside_calls() {
 everything() {
   local of_calls status=0
   cargo test --locked --no-run || return
-  cargo test --locked --no-fail-fast --test real &
+  # The figures of tests that pass belong to what is shown.
+  cargo test --locked --no-fail-fast --test real -- --show-output &
   of_calls=$!
   beside_calls || status=$?
   wait "$of_calls" || status=$?

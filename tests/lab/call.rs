@@ -87,6 +87,7 @@ pub(crate) struct PlacedCall<'a> {
     /// The far end's Uniqueid of the caller's channel, chosen by the lab.
     id: String,
     party: String,
+    to: String,
 }
 
 impl<'a> PlacedCall<'a> {
@@ -133,13 +134,17 @@ impl<'a> PlacedCall<'a> {
         }
         let action: Vec<_> = action.iter().map(|(key, value)| (*key, value.as_str())).collect();
         lab.far.must(&action).await;
-        let party = spec.from;
-        PlacedCall { lab, id, party }
+        PlacedCall { lab, id, party: spec.from, to: spec.to }
     }
 
     /// The far end's Uniqueid of the caller's channel, as in its record of calls.
     pub(crate) fn id(&self) -> &str {
         &self.id
+    }
+
+    /// The number it was dialled for.
+    pub(crate) fn to(&self) -> &str {
+        &self.to
     }
 
     /// The number it comes from.
@@ -148,42 +153,46 @@ impl<'a> PlacedCall<'a> {
     }
 
     /// Waits until somebody answers.
+    ///
+    /// # Panics
+    /// When the call ends before that.
     pub(crate) async fn answered(&self) -> Event {
-        self.lab
-            .far
-            .events
-            .wait("the call to be answered", |event| {
-                event.has("UserEvent", "Recording") && event.has("Uniqueid", &self.id)
-            })
-            .await
+        let log = &self.lab.far.events;
+        let is_either = |event: &Event| self.is_answer(event) || self.is_end(event);
+        let event = log.wait("the call to be answered", is_either).await;
+        assert!(self.is_answer(&event), "nobody answered, and the call was ended: {event:?}");
+        event
     }
 
     /// Whether somebody has answered by now.
     pub(crate) fn is_answered(&self) -> bool {
-        let answered = self
-            .lab
-            .far
-            .events
-            .all(|event| event.has("UserEvent", "Recording") && event.has("Uniqueid", &self.id));
-        !answered.is_empty()
+        !self.lab.far.events.all(|event| self.is_answer(event)).is_empty()
     }
 
     /// Waits until the call is over for the caller, and returns the Q.850 cause (16 =
     /// normal, 17 = busy, 19 = no answer, 21 = refused, 34 = no circuit).
     pub(crate) async fn ended(&self) -> u32 {
-        let hangup = self
-            .lab
-            .far
-            .events
-            .wait("the call to end", |event| event.name() == "Hangup" && event.has("Uniqueid", &self.id));
+        let hangup = self.lab.far.events.wait("the call to end", |event| self.is_end(event));
         let cause = hangup.await.header("Cause").and_then(|cause| cause.parse().ok());
         cause.expect("Hangup has a numeric Cause")
     }
 
+    /// The same, however long it lasts.
+    pub(crate) async fn ends(&self) {
+        self.lab.far.events.at_any_time_after(0, "the call to end", |event| self.is_end(event)).await;
+    }
+
     /// Whether the call is over for the caller.
     pub(crate) fn is_over(&self) -> bool {
-        let is_end = |event: &Event| event.name() == "Hangup" && event.has("Uniqueid", &self.id);
-        !self.lab.far.events.all(is_end).is_empty()
+        !self.lab.far.events.all(|event| self.is_end(event)).is_empty()
+    }
+
+    fn is_answer(&self, event: &Event) -> bool {
+        event.has("UserEvent", "Recording") && event.has("Uniqueid", &self.id)
+    }
+
+    fn is_end(&self, event: &Event) -> bool {
+        event.name() == "Hangup" && event.has("Uniqueid", &self.id)
     }
 
     /// The caller hangs up; returns when the far end's channel is gone.

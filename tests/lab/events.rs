@@ -5,7 +5,7 @@
 use std::sync::Mutex;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout;
 
 use super::PATIENCE;
 
@@ -110,7 +110,17 @@ impl EventLog {
         what: &str,
         matches: impl Fn(&Event) -> bool,
     ) -> Event {
-        let deadline = Instant::now() + PATIENCE;
+        let found = timeout(PATIENCE, self.at_any_time_after(mark, what, matches)).await;
+        found.unwrap_or_else(|_| panic!("waited {PATIENCE:?} in vain for {what}"))
+    }
+
+    /// As [`Self::wait_after`], for one to whom it need not happen: the caller says for how long.
+    pub(crate) async fn at_any_time_after(
+        &self,
+        mark: usize,
+        what: &str,
+        matches: impl Fn(&Event) -> bool,
+    ) -> Event {
         let mut count = self.count.subscribe();
         let mut next = mark;
         loop {
@@ -123,8 +133,7 @@ impl EventLog {
                 next = events.len();
             }
             assert!(seen != usize::MAX, "the link closed while waiting for {what}");
-            let changed = timeout_at(deadline, count.changed()).await;
-            assert!(matches!(changed, Ok(Ok(()))), "waited {PATIENCE:?} in vain for {what}");
+            count.changed().await.expect("the log is here");
         }
     }
 }

@@ -17,8 +17,8 @@
 //! assert!(call.heard().await.every_second(1..3).hears(Tone::OPERATOR));
 //! ```
 //!
-//! Read next: [`call`] and [`phone`] for what a test can do, [`sound`] for what it can
-//! hear, [`process`] for how the two Asterisks are kept, `far-end/extensions.conf` for
+//! Read next: [`call`] and [`phone`] for what a test can do, [`events`] and [`asking`] for
+//! how it waits, [`sound`] for what it can hear, [`process`] for how the two Asterisks are kept, `far-end/extensions.conf` for
 //! what a telephone does when it rings.
 #![allow(dead_code, unused_imports, reason = "each test binary uses its own part of the lab")]
 #![allow(
@@ -28,6 +28,7 @@
 )]
 
 mod ami;
+mod asking;
 mod call;
 mod events;
 mod orders;
@@ -39,6 +40,7 @@ mod rig;
 mod sound;
 
 pub(crate) use ami::{Ami, Reply};
+pub(crate) use asking::{ask_at_any_time, ask_until, ask_within};
 pub(crate) use call::{CallSpec, PlacedCall};
 pub(crate) use events::{Event, EventLog};
 pub(crate) use orders::Orders;

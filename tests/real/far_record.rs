@@ -2,10 +2,7 @@
 //! phones, line by line. Tests compare with it what was told and what is kept.
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use tokio::time::{Instant, sleep};
-
-use crate::lab::{Lab, PATIENCE, PlacedCall};
-use crate::ms;
+use crate::lab::{Lab, PlacedCall, ask_until};
 
 /// Columns of the record.
 const PHONE: usize = 0;
@@ -18,18 +15,22 @@ const UNIQUE_ID: usize = 16;
 pub(crate) struct Placed {
     /// The caller's number; no two calls of a test have the same.
     pub(crate) from: String,
+    /// The number it was dialled for.
+    pub(crate) to: String,
     id: String,
 }
 
 impl From<&PlacedCall<'_>> for Placed {
     fn from(call: &PlacedCall<'_>) -> Self {
-        Self { from: call.from().to_owned(), id: call.id().to_owned() }
+        Self { from: call.from().to_owned(), to: call.to().to_owned(), id: call.id().to_owned() }
     }
 }
 
 /// What became of a call at the far end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct FarCall {
+    /// The number it was dialled for.
+    pub(crate) dialled: String,
     /// Whether somebody took it.
     pub(crate) answered: bool,
     /// At which operators' phones it rang.
@@ -40,34 +41,37 @@ pub(crate) struct FarCall {
 
 /// The record of these calls, by caller, once it is whole: a line is written when its channel is gone.
 pub(crate) async fn far_record(lab: &Lab, placed: &[Placed]) -> BTreeMap<String, FarCall> {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
+    assert!(!placed.is_empty(), "no call was placed, so there is nothing to prove");
+    ask_until("the far end's record is whole", async || {
         let record = read(lab, placed);
-        let is_whole = |call: &FarCall| !call.rang.is_empty() && call.answered != call.took.is_empty();
-        let whole = record.values().filter(|call| is_whole(call)).count();
-        if whole == placed.len() {
-            return record;
+        let is_whole = |from: &String| {
+            let call = record.get(from);
+            call.is_some_and(|call| !call.rang.is_empty() && call.answered != call.took.is_empty())
+        };
+        let lacking: Vec<_> = placed.iter().map(|call| &call.from).filter(|from| !is_whole(from)).collect();
+        assert!(record.len() <= placed.len(), "two calls of one number: {placed:?}");
+        if lacking.is_empty() && record.len() == placed.len() {
+            return Ok(record);
         }
-        assert!(
-            Instant::now() < deadline,
-            "the far end recorded {whole} of {} calls: {record:#?}",
-            placed.len()
-        );
-        sleep(ms(50)).await;
-    }
+        let seen: Vec<_> = lacking.iter().map(|from| (from, record.get(*from))).collect();
+        Err(format!("of {} calls it lacks {seen:#?}", placed.len()))
+    })
+    .await
 }
 
 fn read(lab: &Lab, placed: &[Placed]) -> BTreeMap<String, FarCall> {
     let file = lab.fact("LAB_CALL_RECORD");
-    let ids: HashMap<&str, &str> = placed.iter().map(|call| (call.id.as_str(), call.from.as_str())).collect();
+    let ids: HashMap<&str, &Placed> = placed.iter().map(|call| (call.id.as_str(), call)).collect();
     let mut calls: BTreeMap<String, FarCall> = BTreeMap::new();
     let mut phones: Vec<(String, String, bool)> = Vec::new();
     let lines = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_path(&file);
     for line in lines.into_iter().flat_map(csv::Reader::into_records).filter_map(Result::ok) {
         let column = |n: usize| line.get(n).unwrap_or_default();
         let answered = column(DISPOSITION) == "ANSWERED";
-        if let Some(from) = ids.get(column(UNIQUE_ID)) {
-            calls.entry((*from).to_owned()).or_default().answered |= answered;
+        if let Some(placed) = ids.get(column(UNIQUE_ID)) {
+            let call = calls.entry(placed.from.clone()).or_default();
+            call.dialled.clone_from(&placed.to);
+            call.answered |= answered;
         } else if column(PHONE).starts_with('1') && column(PHONE).len() == 4 {
             phones.push((column(CALLER).to_owned(), column(PHONE).to_owned(), answered));
         }

@@ -19,6 +19,7 @@ mod identity;
 mod link;
 mod operator_states;
 mod pop;
+mod receiver;
 mod service;
 mod several;
 mod supervised;

@@ -23,7 +23,7 @@ use toritsugi::store::Store;
 use toritsugi::store::users::{TokenDraft, TokenKind, UserDraft};
 
 use crate::desk::{Sse, Ws};
-use crate::lab::{Lab, PATIENCE};
+use crate::lab::{Lab, PATIENCE, ask_until};
 
 /// Everybody who works there: name, role, extension, team.
 const PEOPLE: &[(&str, Role, Option<&str>, Option<&str>)] = &[
@@ -133,6 +133,28 @@ impl Service {
         let status = response.status();
         let text = response.text().await.unwrap();
         (status, if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap() })
+    }
+
+    /// Asks for what no event tells, until the answer is as wanted.
+    pub(crate) async fn until(
+        &self,
+        who: &str,
+        path: &str,
+        is: impl Fn(StatusCode, &Value) -> bool,
+    ) -> Value {
+        ask_until(&format!("{path} is as wanted"), async || {
+            let (status, answer) = self.ask(who, Method::GET, path, None).await;
+            if is(status, &answer) { Ok(answer) } else { Err(format!("{status} {answer}")) }
+        })
+        .await
+    }
+
+    /// A metric without labels; why not, when the daemon is going or has no such metric.
+    pub(crate) async fn metric(&self, name: &str) -> Result<u64, String> {
+        let request = self.request("admin", Method::GET, "/metrics").send();
+        let text = async { request.await?.text().await }.await.map_err(|error| error.to_string())?;
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
+        value.ok_or_else(|| format!("no metric {name}"))
     }
 
     /// Changes the record of the account with this code.

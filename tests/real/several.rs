@@ -1,234 +1,97 @@
 //! Several daemons over Redis and PostgreSQL: as processes of their own, so that one can be killed with -9.
 //!
 //! Two names on the lab's one PBX stand for two PBXes: each daemon derives calls of its own from the same channels.
+//! Read next: `several/site.rs` for the steps.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 mod database;
 mod desktops;
 mod keepers;
+mod site;
 mod starts;
 mod takeover;
 
-use std::collections::{BTreeMap, HashSet};
-use std::net::SocketAddr;
-use std::process::Stdio;
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
-use tokio::process::{Child, Command};
-use tokio::time::{Instant, sleep};
-use toritsugi::config::Config;
-use toritsugi::ids::CallId;
-use toritsugi::store::Store;
+use tokio::time::Instant;
 
 use crate::backends::{Backends, Server, shared};
-use crate::desk::Sse;
-use crate::lab::{CallSpec, Lab, PATIENCE};
-use crate::service::{environment, furnish};
+use crate::far_record::Placed;
+use crate::faults::proof::nothing_of_a_pbx_is_lost;
+use crate::lab::{CallSpec, Lab};
 use crate::{KNOWN_CALLER, SAKURA, ms};
+use site::{PHONES, Site, Told, is, place};
 
 /// So long the servers are away.
 const OUTAGE: Duration = Duration::from_secs(30);
-
-/// A site: the records and the Redis that its daemons share.
-#[derive(Clone)]
-struct Site {
-    settings: Vec<(String, String)>,
-    /// What daemons get besides, as it is.
-    variables: Vec<(String, String)>,
-    tokens: Vec<(String, String)>,
-    http: reqwest::Client,
-}
-
-fn environment_of(lab: &Lab, settings: &[(String, String)]) -> Vec<(String, String)> {
-    let settings: Vec<_> = settings.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
-    environment(lab, std::path::Path::new("/nonexistent"), &settings)
-}
-
-/// A daemon in a process of its own.
-struct Daemon {
-    child: Child,
-    address: SocketAddr,
-}
-
-impl Site {
-    async fn new(lab: &Lab, backends: &Backends) -> Self {
-        let settings: Vec<(String, String)> = [
-            ("STORE__URL", backends.empty_database().await),
-            ("BUS__REDIS", backends.redis_url()),
-            ("BUS__REDIS_PREFIX", backends.empty_prefix()),
-        ]
-        .map(|(key, value)| (key.to_owned(), value))
-        .into();
-        let config = Config::from_layers(None, environment_of(lab, &settings)).unwrap();
-        let tokens = furnish(&config).await;
-        Self {
-            settings,
-            variables: Vec::new(),
-            tokens,
-            http: reqwest::Client::builder().no_proxy().build().unwrap(),
-        }
-    }
-
-    /// Starts a daemon for the PBX of this name; returns once it answers.
-    async fn start(&self, lab: &Lab, pbx: &str) -> Daemon {
-        let daemon = self.launch(lab, pbx, Stdio::inherit());
-        self.until(&daemon, "/readyz", |status, _| status == StatusCode::OK).await;
-        daemon
-    }
-
-    /// The same without waiting for anything; its log goes there.
-    fn launch(&self, lab: &Lab, pbx: &str, log: Stdio) -> Daemon {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut settings = self.settings.clone();
-        settings.push(("PBX__NAME".into(), pbx.into()));
-        settings.push(("GATEWAY__LISTEN".into(), format!("127.0.0.1:{port}")));
-        let environment = environment_of(lab, &settings);
-        let child = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", env!("CARGO_BIN_EXE_toritsugi"), "serve"])
-            .envs(environment)
-            .envs(self.variables.iter().cloned())
-            .env("TORITSUGI__LOG__LEVEL", "warn")
-            .stderr(log)
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        Daemon { child, address: SocketAddr::from(([127, 0, 0, 1], port)) }
-    }
-
-    /// Asks until the answer is right.
-    async fn until(&self, daemon: &Daemon, path: &str, is: impl Fn(StatusCode, &str) -> bool) -> String {
-        let deadline = Instant::now() + PATIENCE;
-        let mut last = String::new();
-        while Instant::now() < deadline {
-            if let Ok(response) = self.request(daemon, "admin", Method::GET, path).send().await {
-                let status = response.status();
-                last = response.text().await.unwrap_or_default();
-                if is(status, &last) {
-                    return last;
-                }
-            }
-            sleep(ms(20)).await;
-        }
-        panic!("{path} never answered as wanted; last: {last}");
-    }
-
-    fn request(&self, daemon: &Daemon, who: &str, method: Method, path: &str) -> reqwest::RequestBuilder {
-        let (_, token) = self.tokens.iter().find(|(name, _)| name == who).expect("nobody of that name");
-        self.http.request(method, format!("http://{}{path}", daemon.address)).bearer_auth(token)
-    }
-
-    async fn follow(&self, daemon: &Daemon, who: &str, after: Option<&str>) -> Desktop {
-        let mut request = self.request(daemon, who, Method::GET, "/v1/events");
-        if let Some(after) = after {
-            request = request.header("last-event-id", after);
-        }
-        let mut stream = Sse::of(request.send().await.unwrap()).await;
-        let first = stream.next().await.expect("a first frame");
-        assert!(after.is_none() || first["kind"] == "stream.resumed", "{first}");
-        Desktop { stream, last: first["id"].as_str().unwrap().to_owned() }
-    }
-}
-
-/// A desktop that keeps what it was told.
-struct Desktop {
-    stream: Sse,
-    last: String,
-}
-
-/// What was told of each call, in order; an id told twice fails the test.
-#[derive(Default)]
-struct Told {
-    ids: HashSet<String>,
-    calls: BTreeMap<String, Vec<String>>,
-    /// The ids of events about calls and their transfers.
-    call_events: Vec<String>,
-}
-
-impl Told {
-    fn note(&mut self, event: &Value) {
-        let id = event["id"].as_str().unwrap().to_owned();
-        assert!(self.ids.insert(id.clone()), "told twice: {event}");
-        if event["kind"].as_str().is_some_and(|kind| kind.starts_with("call.")) {
-            self.call_events.push(id);
-        }
-        if let Some(call) = event["call"].as_str() {
-            self.calls.entry(call.to_owned()).or_default().push(event["kind"].as_str().unwrap().to_owned());
-        }
-    }
-
-    fn ended(&self) -> usize {
-        self.calls.values().filter(|kinds| kinds.iter().any(|kind| kind == "call.ended")).count()
-    }
-
-    /// Every call was offered, popped and ended, once each.
-    fn is_complete(&self) {
-        for (call, kinds) in &self.calls {
-            for kind in ["call.offered", "call.ended"] {
-                assert_eq!(kinds.iter().filter(|k| *k == kind).count(), 1, "{call}: {kinds:?}");
-            }
-            assert!(kinds.iter().any(|kind| kind == "call.presented"), "{call}: {kinds:?}");
-            assert_eq!(kinds.last().map(String::as_str), Some("call.ended"), "{call}: {kinds:?}");
-        }
-    }
-}
-
-impl Desktop {
-    /// Reads until `enough`, of the PBX's calls; false at the end of the stream.
-    async fn read(&mut self, pbx: &str, told: &mut Told, enough: impl Fn(&Told, &Value) -> bool) -> bool {
-        while let Some(event) = self.stream.next().await {
-            self.last = event["id"].as_str().unwrap().to_owned();
-            if event["pbx"] == pbx {
-                told.note(&event);
-                if enough(told, &event) {
-                    return true;
-                }
-            }
-        }
-        false
-    }
-}
-
-fn is(kind: &'static str) -> impl Fn(&Told, &Value) -> bool {
-    move |_, event| event["kind"] == kind
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_standby_takes_over_when_the_active_daemon_is_killed_under_calls() {
     let lab = Lab::start().await;
     let site = Site::new(&lab, shared()).await;
-    let mut active = site.start(&lab, "lab").await;
-    let standby = site.start(&lab, "lab").await;
-    site.until(&active, "/metrics", |_, text| text.contains("toritsugi_leads 1")).await;
+    let (mut active, standby) = site.pair(&lab).await;
     let mut desktop = site.follow(&active, "admin", None).await;
     let mut told = Told::default();
 
-    // One call is answered and one rings when the active daemon is killed; one ends and one comes while nobody tells.
-    lab.phone("1001").answers_after(ms(100)).await;
-    let talking = lab.place_call(CallSpec::new(KNOWN_CALLER, SAKURA)).await;
-    assert!(desktop.read("lab", &mut told, is("call.answered")).await);
-    lab.phone("1001").rings_for_ever().await;
-    let ringing = lab.place_call(CallSpec::new("0312345678", SAKURA)).await;
-    assert!(desktop.read("lab", &mut told, is("call.presented")).await);
+    let (here, there) = (active.address, standby.address);
+    let witnesses = [site.witness(vec![here, there]).await, site.witness(vec![there, here]).await];
+
+    // Some callers talk and some hear it ring when the active daemon is killed; the former hang up and others come
+    // while nobody tells.
+    let (talking, ringing, meanwhile) = (1..=5, 6..=10, 11..=15);
+    let all = talking.clone().chain(ringing.clone()).chain(meanwhile.clone()).count();
+    for phone in talking.clone().chain(meanwhile.clone()) {
+        lab.phone(&format!("{}", 1100 + phone)).answers_after(ms(100)).await;
+    }
+    for phone in ringing.clone() {
+        lab.phone(&format!("{}", 1100 + phone)).rings_for_ever().await;
+    }
+    let (mut talk, mut calls) = (Vec::new(), Vec::new());
+    for n in talking {
+        let call = place(&lab, "51", n).await;
+        assert!(desktop.read("lab", &mut told, is("call.answered")).await);
+        call.answered().await;
+        talk.push(call);
+    }
+    for n in ringing {
+        calls.push(place(&lab, "51", n).await);
+        assert!(desktop.read("lab", &mut told, is("call.presented")).await);
+    }
 
     active.child.kill().await.unwrap();
     let killed = Instant::now();
-    talking.hang_up().await;
-    let meanwhile = lab.place_call(CallSpec::new("0612345678", SAKURA)).await;
+    for call in &talk {
+        call.hang_up().await;
+    }
+    for n in meanwhile {
+        let call = place(&lab, "51", n).await;
+        call.answered().await;
+        calls.push(call);
+    }
     while desktop.read("lab", &mut told, |_, _| false).await {}
 
-    site.until(&standby, "/metrics", |_, text| text.contains("toritsugi_leads 1")).await;
+    site.leads(&standby).await;
     let took = killed.elapsed();
-    println!("the standby leads {} ms after the active daemon was killed with -9", took.as_millis());
     let mut desktop = site.follow(&standby, "admin", Some(&desktop.last)).await;
-    assert!(desktop.read("lab", &mut told, |told, _| told.ended() == 1 && told.calls.len() == 3).await);
-    ringing.hang_up().await;
-    meanwhile.hang_up().await;
-    assert!(desktop.read("lab", &mut told, |told, _| told.ended() == 3).await);
+    let is_known = |told: &Told, _: &Value| told.ended() >= talk.len() && told.calls.len() == all;
+    assert!(desktop.read("lab", &mut told, is_known).await);
+    for witness in &witnesses {
+        witness.wait("it knows who calls", |knows| knows.callers_of("51") == all).await;
+    }
+    for call in &calls {
+        call.hang_up().await;
+    }
+    assert!(desktop.read("lab", &mut told, |told, _| told.ended() == all).await);
     told.is_complete();
-    // Nothing is left ringing.
-    let calls = site.until(&standby, "/v1/calls", |status, _| status == StatusCode::OK).await;
-    assert_eq!(serde_json::from_str::<Value>(&calls).unwrap()["items"], serde_json::json!([]));
+    let placed: Vec<_> = talk.iter().chain(&calls).map(Placed::from).collect();
+    let ask = async |path: &str| site.json(&standby, "admin", Method::GET, path, &Value::Null).await;
+    let newest = async || site.newest(&standby).await;
+    let figures = nothing_of_a_pbx_is_lost(&lab, "lab", (ask, newest), &witnesses, &placed).await;
+    println!(
+        "the standby leads {} ms after the active daemon was killed with -9; {figures}: nothing lost, nothing twice",
+        took.as_millis()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -281,17 +144,22 @@ async fn redis_and_postgresql_away_for_30_seconds_cost_no_pop_no_record_and_noth
     let mut at_osaka = site.follow(&osaka, "admin", None).await;
     let mut at_tokyo = site.follow(&tokyo, "admin", None).await;
     let (mut here, mut there) = (Told::default(), Told::default());
-    lab.phone("1001").answers_after(ms(100)).await;
+    let witnesses = [site.witness(vec![osaka.address]).await, site.witness(vec![tokyo.address]).await];
+    for phone in 1..=PHONES {
+        lab.phone(&format!("{}", 1100 + phone)).answers_after(ms(100)).await;
+    }
 
     backends.stop(Server::Redis);
     backends.stop(Server::Postgres);
     let begun = Instant::now();
-    let mut placed = 0;
+    let mut placed = Vec::new();
     while begun.elapsed() < OUTAGE {
-        let call = lab.place_call(CallSpec::new(KNOWN_CALLER, SAKURA)).await;
-        placed += 1;
+        let call = place(&lab, "52", placed.len() + 1).await;
+        placed.push(Placed::from(&call));
         // Osaka's own desktops go on.
         assert!(at_osaka.read("osaka", &mut here, is("call.answered")).await);
+        // The caller hears it later; hanging up before that, she was not answered by her end's record.
+        call.answered().await;
         call.hang_up().await;
         assert!(at_osaka.read("osaka", &mut here, is("call.ended")).await);
     }
@@ -300,8 +168,9 @@ async fn redis_and_postgresql_away_for_30_seconds_cost_no_pop_no_record_and_noth
     let metrics =
         site.until(&osaka, "/metrics", |_, text| text.contains("toritsugi_redis_connected 0")).await;
     let spooled = metrics.lines().find_map(|line| line.strip_prefix("toritsugi_events_spooled ")).unwrap();
-    assert!(spooled.parse::<u64>().unwrap() >= placed * 4, "{spooled}");
-    println!("{placed} calls while both were away for {OUTAGE:?}; {spooled} events kept by one daemon");
+    let all = placed.len();
+    assert!(spooled.parse::<usize>().unwrap() >= all * 4, "{spooled}");
+    println!("{all} calls while both were away for {OUTAGE:?}; {spooled} events kept by one daemon");
 
     backends.revive(Server::Redis);
     backends.revive(Server::Postgres);
@@ -310,7 +179,6 @@ async fn redis_and_postgresql_away_for_30_seconds_cost_no_pop_no_record_and_noth
         site.until(daemon, "/metrics", |_, text| text.contains("toritsugi_events_spooled 0")).await;
     }
     // Everything of Osaka reaches a desktop at Tokyo, once and in order.
-    let all = usize::try_from(placed).unwrap();
     // A desktop that was not reading for so long is cut off, and goes on where it was.
     while !at_tokyo.read("osaka", &mut there, |told, _| told.ended() == all).await {
         at_tokyo = site.follow(&tokyo, "admin", Some(&at_tokyo.last)).await;
@@ -318,21 +186,13 @@ async fn redis_and_postgresql_away_for_30_seconds_cost_no_pop_no_record_and_noth
     here.is_complete();
     there.is_complete();
     assert_eq!(there.calls.len(), all);
-    let counted = |told: &Told| -> Vec<String> { told.calls.keys().cloned().collect() };
-    assert_eq!(counted(&here), counted(&there));
+    assert_eq!(here.calls, there.calls);
 
-    // And every call is in the records, where it can be but once.
-    let url = &site.settings[0].1;
-    let location =
-        toritsugi::store::Location::Postgres(toritsugi::store::PostgresAddress::parse(url).unwrap());
-    let store = Store::open_at(&location).await.unwrap();
-    let deadline = Instant::now() + PATIENCE;
-    for call in here.calls.keys() {
-        let id = CallId::parse(call).unwrap();
-        while store.finished_call(id).await.unwrap().is_none() {
-            assert!(Instant::now() < deadline, "{call} is not recorded");
-            sleep(ms(50)).await;
-        }
+    // At each site, of each site's PBX, and in the records.
+    for (pbx, daemon) in [("osaka", &tokyo), ("tokyo", &osaka)] {
+        let ask = async |path: &str| site.json(daemon, "admin", Method::GET, path, &Value::Null).await;
+        let newest = async || site.newest(daemon).await;
+        let figures = nothing_of_a_pbx_is_lost(&lab, pbx, (ask, newest), &witnesses, &placed).await;
+        println!("{pbx}: {figures}: nothing lost, nothing twice");
     }
-    store.close().await;
 }

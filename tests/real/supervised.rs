@@ -1,14 +1,14 @@
 //! A service with supervisors in it: the steps and the proofs that all tests of supervision share.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use toritsugi::store::{AuditEntry, AuditFilter, Store};
 
 use crate::desk::Sse;
-use crate::lab::{CallSpec, Lab, PATIENCE, PlacedCall, Recording, Tone, is_unbroken};
+use crate::lab::{CallSpec, Lab, PlacedCall, Recording, Tone, ask_until, is_unbroken};
 use crate::service::{Service, wait_for};
 use crate::{SAKURA, ms};
 
@@ -144,17 +144,15 @@ impl<'a> Scene<'a> {
     /// The audit trail once it has so many entries of `action`: it is written behind what operators wait for.
     pub(crate) async fn audited_times(&self, action: &str, times: usize) -> Vec<AuditEntry> {
         let store = Store::open(&self.service.config.store.path).await.unwrap();
-        let deadline = Instant::now() + PATIENCE;
-        loop {
+        let entries = ask_until(&format!("{action} is noted {times} times"), async || {
             let mut entries = store.audit(&AuditFilter::default(), None, 500).await.unwrap().items;
             entries.reverse();
-            if entries.iter().filter(|entry| entry.action == action).count() >= times {
-                store.close().await;
-                return entries;
-            }
-            assert!(Instant::now() < deadline, "no {action} in {entries:?}");
-            tokio::time::sleep(ms(20)).await;
-        }
+            let noted = entries.iter().filter(|entry| entry.action == action).count();
+            if noted >= times { Ok(entries) } else { Err(format!("{entries:?}")) }
+        })
+        .await;
+        store.close().await;
+        entries
     }
 }
 

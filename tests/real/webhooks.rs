@@ -3,23 +3,21 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use reqwest::Method;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use toritsugi::secret::Secret;
 use toritsugi::webhook::sign;
 
 use crate::lab::{CallSpec, Lab, PATIENCE};
+use crate::receiver::{SECRET, posting_to, receive};
 use crate::service::{Service, wait_for};
 use crate::{KNOWN_CALLER, SAKURA, ms};
 
-const SECRET: &str = "0123456789abcdef0123456789abcdef";
 /// How many attempts find a receiver that is broken.
 const BROKEN_FOR: u32 = 2;
 
@@ -51,20 +49,10 @@ async fn a_call_reaches_another_system_and_its_pop_links_there() {
     let lab = Lab::start().await;
     let (taken, mut events_taken) = mpsc::unbounded_channel();
     let receiver = Receiver { attempts: Arc::default(), taken };
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/in", listener.local_addr().unwrap());
-    let app = Router::new().route("/in", post(take)).with_state(receiver.clone());
-    tokio::spawn(async move { axum::serve(listener, app).await });
-    let settings = [
-        ("WEBHOOKS__URLS__crm", url.as_str()),
-        ("WEBHOOKS__SECRETS__crm", SECRET),
-        ("WEBHOOKS__KINDS__crm", "call.presented, call.ended"),
-        ("WEBHOOKS__ALLOW_PRIVATE_ADDRESSES", "true"),
-        (
-            "POP__LINK",
-            "https://crm.example.jp/s?tel={caller}&account={account}&customer={customer}&call={call}",
-        ),
-    ];
+    let url = receive(post(take), receiver.clone()).await;
+    let link = "https://crm.example.jp/s?tel={caller}&account={account}&customer={customer}&call={call}";
+    let kinds = ("WEBHOOKS__KINDS__crm", "call.presented, call.ended");
+    let settings: Vec<_> = posting_to(&url).into_iter().chain([kinds, ("POP__LINK", link)]).collect();
     let mut service = Service::start_with(&lab, &settings).await;
     let mut desk = service.follow("1001", None).await;
     lab.phone("1001").answers_after(ms(200)).await;
@@ -92,15 +80,8 @@ async fn a_call_reaches_another_system_and_its_pop_links_there() {
     assert!(receiver.attempts.load(Ordering::Relaxed) > BROKEN_FOR);
     let (status, _) = service.ask("1001", Method::GET, "/v1/webhooks/deliveries", None).await;
     assert_eq!(status.as_u16(), 403, "only administrators see what was not taken");
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    loop {
-        let (status, left) = service.ask("admin", Method::GET, "/v1/webhooks/deliveries", None).await;
-        assert_eq!(status.as_u16(), 200);
-        if left["items"] == json!([]) {
-            break;
-        }
-        assert!(tokio::time::Instant::now() < deadline, "{left}");
-        tokio::time::sleep(ms(50)).await;
-    }
+    let nothing_waits =
+        |status: StatusCode, left: &Value| status == StatusCode::OK && left["items"] == json!([]);
+    service.until("admin", "/v1/webhooks/deliveries", nothing_waits).await;
     service.stop().await;
 }

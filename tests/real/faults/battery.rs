@@ -9,8 +9,8 @@ use super::load::Load;
 use super::notes::Notes;
 use super::proof::nothing_is_lost;
 use super::proxy::Proxy;
-use super::{poll_until, soak, start};
-use crate::lab::{AsteriskVersion, Lab, PATIENCE};
+use super::{soak, start};
+use crate::lab::{AsteriskVersion, Lab, ask_until};
 use crate::ms;
 use crate::service::Service;
 
@@ -42,14 +42,10 @@ async fn the_link_is_cut_mid_frame_a_hundred_times_under_load() {
     load.all_ended().await;
     let figures = load.nothing_is_lost(&service, &desktops).await;
     assert!(desktops[0].count("pbx.gap") >= cuts);
-    let gaps = std::cell::RefCell::<Vec<Value>>::default();
-    poll_until("each gap is recorded", async || {
-        let (_, answer) = service.ask("2001", Method::GET, "/v1/pbx/gaps?limit=500", None).await;
-        gaps.replace(answer["items"].as_array().unwrap().clone());
-        Some(gaps.borrow().len() >= cuts.min(500))
-    })
-    .await;
-    for gap in &gaps.into_inner() {
+    let are_recorded =
+        |_, answer: &Value| answer["items"].as_array().is_some_and(|gaps| gaps.len() >= cuts.min(500));
+    let gaps = service.until("2001", "/v1/pbx/gaps?limit=500", are_recorded).await;
+    for gap in gaps["items"].as_array().unwrap() {
         assert!(gap["from"].as_str() <= gap["to"].as_str() && gap["restarted"] == false, "{gap}");
         assert_ne!(gap["cause"], "", "{gap}");
     }
@@ -71,6 +67,7 @@ async fn asterisk_is_killed_and_restarted_during_calls() {
         for _ in 0..10 {
             load.place().await;
         }
+        load.all_answered().await;
         desktops[0].wait("ten talk", |knows| knows.count("call.answered") >= answered + 10).await;
         // Orders, by which the PBX is asked who calls, may be possible a moment later than events come.
         desktops[0].wait("it knows who calls", |knows| knows.callers_of(series) == 10).await;
@@ -92,12 +89,12 @@ async fn asterisk_is_killed_and_restarted_during_calls() {
     for call in history["items"].as_array().unwrap() {
         assert_eq!((&call["outcome"], &call["inferred"]), (&json!("answered"), &json!(true)), "{call}");
     }
-    poll_until("both restarts are recorded", async || {
-        let (_, gaps) = service.ask("admin", Method::GET, "/v1/pbx/gaps", None).await;
+    let are_recorded = |_, gaps: &Value| {
         let restarted = |gap: &&Value| gap["restarted"] == true;
-        Some(gaps["items"].as_array().unwrap().iter().filter(restarted).count() == rounds.len())
-    })
-    .await;
+        let gaps = gaps["items"].as_array();
+        gaps.is_some_and(|gaps| gaps.iter().filter(restarted).count() == rounds.len())
+    };
+    service.until("admin", "/v1/pbx/gaps", are_recorded).await;
     println!(
         "2 restarts of the PBX, 2 desktops, {figures}: nothing lost, nothing twice, in {:?}",
         begun.elapsed()
@@ -118,7 +115,7 @@ async fn the_daemon_is_killed_fifty_times_during_calls_transfers_and_messages() 
         lab.phone(phone).talks_briefly(ms(500), ms(2_000)).await;
     }
     let kills = KILLS * soak();
-    let (mut transfers, notes) = ([0, 0], Notes::default());
+    let (mut transfers, notes) = ([0, 0], Notes::new());
     let account = account(&service).await;
     let killing = async {
         for n in 0..kills {
@@ -174,30 +171,27 @@ async fn transfer_one(service: &Service, desktops: &[Desktop], consult: bool) {
             .iter()
             .sum::<usize>()
     };
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        assert!(Instant::now() < deadline, "nobody talks who could be passed on");
+    // Whoever talked when she was looked up may have hung up, or be passed on already.
+    ask_until("somebody who talks is passed on", async || {
         let (_, calls) = service.ask("admin", Method::GET, "/v1/calls", None).await;
         let talks = |call: &&Value| call["state"] == "answered";
-        let Some(call) = calls["items"].as_array().into_iter().flatten().find(talks) else {
-            tokio::time::sleep(ms(20)).await;
-            continue;
-        };
+        let call = calls["items"].as_array().into_iter().flatten().find(talks).ok_or("nobody talks")?;
         let id = call["id"].as_str().unwrap();
-        desktops.iter().for_each(|desktop| desktop.expect_back(id));
+        let anew: Vec<&Desktop> = desktops.iter().filter(|desktop| desktop.expect_back(id)).collect();
         let before = desktops[0].look(steps);
         let (path, to) = (format!("/v1/calls/{id}/transfers"), json!({ "mode": mode, "to": PASSED_ON_TO }));
-        if !service.ask("admin", Method::POST, &path, Some(to)).await.0.is_success() {
-            // It has just ended, or is being passed on already.
-            tokio::time::sleep(ms(20)).await;
-            continue;
+        let (status, answer) = service.ask("admin", Method::POST, &path, Some(to)).await;
+        if !status.is_success() {
+            anew.iter().for_each(|desktop| desktop.expect_no_longer(id));
+            return Err(answer.to_string());
         }
         if consult {
             let goes_on = |knows: &Knows| steps(knows) > before || !knows.open.contains(id);
             desktops[0].wait("the operator consults", goes_on).await;
         }
-        return;
-    }
+        Ok(())
+    })
+    .await;
 }
 
 /// An account to take messages for.

@@ -4,13 +4,13 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use reqwest::Method;
 use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::seat::{Over, Seat};
+use super::unlogged;
 use crate::lab::PATIENCE;
 use crate::service::Service;
 
@@ -26,12 +26,16 @@ pub(crate) struct Knows {
     had: HashSet<String>,
     /// Those of them that are about calls.
     pub(crate) of_calls: HashSet<String>,
+    /// The ids of first frames: what led to them was had, or stands in the snapshot.
+    begun_after: HashSet<String>,
+    /// By call, what it was told of it, for a message.
+    stories: HashMap<String, Vec<String>>,
     /// Kinds of all events it had, and how often.
     pub(crate) kinds: HashMap<String, usize>,
-    /// Pops that are shown: call and operator.
-    shown: HashSet<(String, String)>,
     /// Calls that were passed on: they may come back to the same operator.
     passed_on: HashSet<String>,
+    /// Pops that it was told, or found in a snapshot, since the last one: a call rings at a phone once.
+    told: HashSet<(String, String)>,
     /// Pops that were shown at any time.
     popped: HashSet<(String, String)>,
     /// Calls that are open.
@@ -74,17 +78,22 @@ impl Desktop {
 
     /// Follows the events from this seat.
     pub(crate) fn sit(seat: Seat) -> Self {
+        Self::sit_in_turn(vec![seat])
+    }
+
+    /// The same in front of several gateways: at the first, and whenever it connects again, at the next that answers.
+    pub(crate) fn sit_in_turn(seats: Vec<Seat>) -> Self {
         let (knows, changed) = (Arc::new(Mutex::new(Knows::default())), Arc::new(Notify::new()));
         let (learning, telling) = (Arc::clone(&knows), Arc::clone(&changed));
         let following = tokio::spawn(async move {
-            loop {
+            for seat in seats.iter().cycle() {
                 let last = lock(&learning).last.clone();
                 if let Some(mut events) = seat.open(last.as_deref()).await {
                     lock(&learning).connects();
                     while let Some(event) = seat.next(&mut events).await {
                         lock(&learning).learn(&event);
                         let unread = lock(&learning).messages_unread;
-                        if unread && let Some(messages) = messages(&seat).await {
+                        if unread && let Some(messages) = messages(seat).await {
                             let mut knows = lock(&learning);
                             knows.saved.extend(messages);
                             knows.messages_unread = false;
@@ -116,16 +125,7 @@ impl Desktop {
 
     /// Waits until it knows this.
     pub(crate) async fn wait(&self, what: &str, is_so: impl Fn(&Knows) -> bool) {
-        let waiting = async {
-            loop {
-                let notified = self.changed.notified();
-                if self.look(&is_so) {
-                    return;
-                }
-                notified.await;
-            }
-        };
-        if timeout(PATIENCE, waiting).await.is_err() {
+        if timeout(PATIENCE, self.learns(is_so)).await.is_err() {
             panic!(
                 "{what}: it knows {:?}, open are {:?}",
                 self.look(|k| k.kinds.clone()),
@@ -134,17 +134,33 @@ impl Desktop {
         }
     }
 
+    /// The same, for one to whom it need not happen: the caller says for how long.
+    pub(crate) async fn learns(&self, is_so: impl Fn(&Knows) -> bool) {
+        loop {
+            let notified = self.changed.notified();
+            if self.look(&is_so) {
+                return;
+            }
+            notified.await;
+        }
+    }
+
     /// Makes sure of what it knows: asks the daemon whether all that was told is in its log.
     pub(crate) async fn makes_sure(&self, service: &Service) {
         let Some(unsure) = self.look(Knows::unsure) else { return };
-        if !unsure.1.is_empty() && has_logged_all(service).await.unwrap_or(false) {
+        if !unsure.1.is_empty() && unlogged(service).await == Ok(0) {
             lock(&self.knows).is_logged(unsure);
         }
     }
 
-    /// This call is passed on.
-    pub(crate) fn expect_back(&self, call: &str) {
-        lock(&self.knows).passed_on.insert(call.to_owned());
+    /// This call is passed on; whether that is news.
+    pub(crate) fn expect_back(&self, call: &str) -> bool {
+        lock(&self.knows).passed_on.insert(call.to_owned())
+    }
+
+    /// It is not.
+    pub(crate) fn expect_no_longer(&self, call: &str) {
+        lock(&self.knows).passed_on.remove(call);
     }
 
     /// How many events of this kind it had.
@@ -204,6 +220,11 @@ impl Knows {
         )
     }
 
+    /// Whether all up to this event was told.
+    pub(crate) fn is_level_with(&self, id: &str) -> bool {
+        self.had.contains(id) || self.begun_after.contains(id)
+    }
+
     fn connects(&mut self) {
         self.connections += 1;
         self.connection = Some(self.connections);
@@ -221,6 +242,11 @@ impl Knows {
     /// All events but the first frames.
     pub(crate) fn events(&self) -> usize {
         self.had.len()
+    }
+
+    /// Whether it knows that this caller was answered.
+    pub(crate) fn is_told_of_answered(&self, caller: &str) -> bool {
+        self.answered.contains_key(caller)
     }
 
     /// Whether the daemon cannot forget that this caller was answered, if it is killed now.
@@ -259,6 +285,9 @@ impl Knows {
     fn learn(&mut self, event: &Value) {
         let (id, kind) = (text(&event["id"]), text(&event["kind"]));
         self.last = Some(id.clone());
+        if kind.starts_with("stream.") {
+            self.begun_after.insert(id.clone());
+        }
         match kind.as_str() {
             "stream.resumed" => {
                 self.resumes += 1;
@@ -293,13 +322,13 @@ impl Knows {
         self.snapshots += 1;
         self.messages_unread = true;
         self.open.clear();
-        self.shown.clear();
+        self.told.clear();
         let before = std::mem::take(&mut self.answered);
         for call in calls.as_array().into_iter().flatten() {
             let id = text(&call["id"]);
             let operators = call["presented_to"].as_array().into_iter().flatten().chain([&call["operator"]]);
             for operator in operators.filter(|o| o.is_string()) {
-                self.shown.insert((id.clone(), text(operator)));
+                self.told.insert((id.clone(), text(operator)));
                 self.popped.insert((id.clone(), text(operator)));
             }
             self.learn_caller(&id, &call["card"]);
@@ -317,19 +346,23 @@ impl Knows {
     }
 
     fn learn_of(&mut self, kind: &str, call: &str, data: &Value) {
+        let about = ["operator", "reason", "inferred"].map(|key| data[key].to_string());
+        self.stories.entry(call.to_owned()).or_default().push(format!("{kind} {}", about.join(" ")));
         self.learn_caller(call, data);
+        if self.ended.contains(call) && ["call.offered", "call.presented", "call.answered"].contains(&kind) {
+            self.twice.push(format!("{call}: {kind} after its end"));
+        }
         match kind {
             "call.answered" => self.learn_answered(call),
             "call.offered" if self.open.contains(call) => self.twice.push(format!("{call} offered")),
             "call.presented" if data["repeats"].is_string() => {}
             "call.presented" => {
                 self.popped.insert((call.to_owned(), text(&data["operator"])));
-                let is_new = self.shown.insert((call.to_owned(), text(&data["operator"])));
+                let is_new = self.told.insert((call.to_owned(), text(&data["operator"])));
                 if !is_new && !self.passed_on.contains(call) {
-                    self.twice.push(format!("{call} presented at {}", data["operator"]));
+                    self.twice.push(format!("{call} presented again: {:?}", self.stories[call]));
                 }
             }
-            "call.rescinded" => drop(self.shown.remove(&(call.to_owned(), text(&data["operator"])))),
             "call.ended" => {
                 self.open.remove(call);
                 if !self.ended.insert(call.to_owned()) {
@@ -343,13 +376,6 @@ impl Knows {
             self.open.insert(call.to_owned());
         }
     }
-}
-
-/// Whether the store has all that was told; an error when the daemon is going.
-pub(crate) async fn has_logged_all(service: &Service) -> Result<bool, reqwest::Error> {
-    let metrics = service.request("admin", Method::GET, "/metrics").send().await?.text().await?;
-    let all = ["toritsugi_unwritten_events 0\n", "toritsugi_unwritten_records 0\n"];
-    Ok(all.iter().all(|none| metrics.contains(none)))
 }
 
 /// The ids of all messages; nothing when the daemon is going.

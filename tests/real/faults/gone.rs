@@ -4,8 +4,8 @@ use jiff::{SignedDuration, Timestamp};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::desktop::{Desktop, has_logged_all};
-use super::{poll_until, start};
+use super::desktop::Desktop;
+use super::{all_is_logged, start};
 use crate::far_record::{Placed, far_record};
 use crate::lab::{CallSpec, Lab};
 use crate::ms;
@@ -25,7 +25,7 @@ async fn a_call_that_no_daemon_saw_lies_inside_a_gap_that_is_told_and_kept() {
     let (mut placed, mut dark) = (Vec::new(), Vec::new());
     for n in 0..KILLS {
         let told = desktop.count("pbx.gap");
-        poll_until("all is logged", async || has_logged_all(&service).await.ok()).await;
+        all_is_logged(&service).await;
         daemon.kill().await.unwrap();
         let killed = Timestamp::now();
         desktop.wait("the stream has ended", |knows| !knows.up).await;
@@ -40,14 +40,8 @@ async fn a_call_that_no_daemon_saw_lies_inside_a_gap_that_is_told_and_kept() {
         desktop.wait("the gap is told", |knows| knows.count("pbx.gap") > told).await;
     }
 
-    let gaps = std::cell::RefCell::<Vec<Value>>::default();
-    poll_until("each gap is kept", async || {
-        let (_, answer) = service.ask("admin", Method::GET, "/v1/pbx/gaps", None).await;
-        gaps.replace(answer["items"].as_array()?.clone());
-        Some(gaps.borrow().len() >= KILLS)
-    })
-    .await;
-    let gaps = gaps.into_inner();
+    let are_kept = |_, answer: &Value| answer["items"].as_array().is_some_and(|gaps| gaps.len() >= KILLS);
+    let gaps = service.until("admin", "/v1/pbx/gaps", are_kept).await["items"].as_array().unwrap().clone();
     assert_eq!(gaps.len(), KILLS, "{gaps:#?}");
     let time = |gap: &Value, key: &str| gap[key].as_str().unwrap().parse::<Timestamp>().unwrap();
     for ((killed, back), gap) in dark.iter().zip(gaps.iter().rev()) {
@@ -58,6 +52,8 @@ async fn a_call_that_no_daemon_saw_lies_inside_a_gap_that_is_told_and_kept() {
     }
     let far = far_record(&lab, &placed).await;
     assert!(far.values().all(|call| call.answered), "{far:?}");
+    // What is still on its way to the history would be there after this.
+    all_is_logged(&service).await;
     let (_, history) = service.ask("admin", Method::GET, "/v1/history", None).await;
     assert_eq!(history["items"], json!([]), "nobody saw them");
     desktop.look(|knows| assert!(knows.open.is_empty()));

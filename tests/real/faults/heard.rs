@@ -3,8 +3,8 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::desktop::Desktop;
-use super::{poll_until, soak, start};
-use crate::lab::{CallSpec, Lab};
+use super::{all_is_logged, soak, start};
+use crate::lab::{CallSpec, Lab, ask_until};
 use crate::service::Service;
 use crate::{KNOWN_CALLER, ms};
 
@@ -34,9 +34,10 @@ async fn what_a_supervisor_heard_while_daemons_were_killed_is_noted_once() {
         let mode = ["whisper", "barge", "listen"][n % 3];
         modes.push(mode);
         // Orders may be possible a moment later than events come.
-        poll_until("the mode is ordered", async || {
+        ask_until("the mode is ordered", async || {
             let wanted = json!({ "mode": mode });
-            Some(service.ask("admin", Method::PATCH, &path, Some(wanted)).await.0.is_success())
+            let (status, answer) = service.ask("admin", Method::PATCH, &path, Some(wanted)).await;
+            if status.is_success() { Ok(()) } else { Err(answer.to_string()) }
         })
         .await;
         match n % 3 {
@@ -53,13 +54,13 @@ async fn what_a_supervisor_heard_while_daemons_were_killed_is_noted_once() {
         daemon = start(&service);
         desktop.wait("it is back", |knows| knows.up).await;
         // The order may have died with the daemon.
-        poll_until("the mode is as it was wanted", async || {
+        ask_until("the mode is as it was wanted", async || {
             let (state, now) = state(&service).await?;
             if state == "live" && now != mode {
                 let again = json!({ "mode": mode });
                 service.ask("admin", Method::PATCH, &path, Some(again)).await;
             }
-            Some(state == "live" && now == mode)
+            if state == "live" && now == mode { Ok(()) } else { Err(format!("{state} {now}")) }
         })
         .await;
         // The PBX knows the mode that is; of the one before, only the log does, and its last milliseconds may be lost.
@@ -117,6 +118,10 @@ async fn what_a_supervisor_heard_stands_with_the_call_for_those_who_were_told() 
             assert_eq!(status, StatusCode::OK, "{seen}");
             assert_eq!(seen["supervisions"].as_array().unwrap().len(), wanted, "{notify}, {who}: {seen:#}");
         }
+        println!(
+            "supervision.notify = {notify}: {} entries, {operator_reads} of them shown to the operator",
+            heard.len()
+        );
         service.stop().await;
     }
 }
@@ -143,40 +148,27 @@ fn each_mode_once(record: &Value, modes: &[&str]) -> usize {
 
 /// Begins a supervision, as soon as the PBX takes orders: that may be a moment later than events come.
 async fn begins(service: &Service, who: &str, body: Value) -> Value {
-    let begun = std::cell::RefCell::default();
-    poll_until("a supervision begins", async || {
+    ask_until("a supervision begins", async || {
         let (status, answer) = service.ask(who, Method::POST, "/v1/supervisions", Some(body.clone())).await;
-        begun.replace(answer);
-        Some(status == StatusCode::CREATED)
+        if status == StatusCode::CREATED { Ok(answer) } else { Err(answer.to_string()) }
     })
-    .await;
-    begun.into_inner()
+    .await
 }
 
 /// State and mode of the one supervision, if the daemon has it.
-async fn state(service: &Service) -> Option<(String, String)> {
-    let (status, list) = service.ask("admin", Method::GET, "/v1/supervisions", None).await;
-    let item = list["items"].get(0).filter(|_| status.is_success())?;
-    Some((item["state"].as_str()?.to_owned(), item["mode"].as_str()?.to_owned()))
+async fn state(service: &Service) -> Result<(String, String), String> {
+    let (_, list) = service.ask("admin", Method::GET, "/v1/supervisions", None).await;
+    let word = |key: &str| list["items"][0][key].as_str().map(str::to_owned);
+    word("state").zip(word("mode")).ok_or_else(|| list.to_string())
 }
 
 async fn is_live(service: &Service, mode: &str) {
-    poll_until("she hears", async || Some(state(service).await == Some(("live".into(), mode.into())))).await;
-}
-
-async fn all_is_logged(service: &Service) {
-    poll_until("all is logged", async || super::desktop::has_logged_all(service).await.ok()).await;
+    let is_it = |_, list: &Value| list["items"][0]["state"] == "live" && list["items"][0]["mode"] == mode;
+    service.until("admin", "/v1/supervisions", is_it).await;
 }
 
 /// The call's record, once it is written: that is a moment after the event.
 async fn record(service: &Service, id: &str) -> Value {
     let path = format!("/v1/history/{id}");
-    let record = std::cell::RefCell::default();
-    poll_until("the call is recorded", async || {
-        let (status, answer) = service.ask("admin", Method::GET, &path, None).await;
-        record.replace(answer);
-        Some(status.is_success())
-    })
-    .await;
-    record.into_inner()
+    service.until("admin", &path, |status, _| status.is_success()).await
 }

@@ -1,21 +1,49 @@
 //! Call load: calls one after the other, as long as a phone is free.
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 
 use super::desktop::Desktop;
 use super::proof::{self, Figures};
 use crate::far_record::Placed;
-use crate::lab::{CallSpec, Lab, PATIENCE, PlacedCall};
+use crate::lab::{CallSpec, Lab, PATIENCE, PlacedCall, ask_at_any_time};
 use crate::ms;
 use crate::service::Service;
 
 /// Phones that ring alone: 0355502101 rings at 1101, and so on.
 const PHONES: usize = 20;
-/// How often what no event tells is looked at.
-const POLL: Duration = Duration::from_millis(50);
+
+/// Something that goes on until it is told to stop.
+#[derive(Debug)]
+pub(super) struct Course(watch::Sender<bool>);
+
+impl Course {
+    pub(super) fn begun() -> Self {
+        Self(watch::Sender::new(false))
+    }
+
+    pub(super) fn stop(&self) {
+        self.0.send_replace(true);
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    async fn stopped(&self) {
+        let _ = self.0.subscribe().wait_for(|over| *over).await;
+    }
+
+    /// Ends [`PATIENCE`] after the stop: as long as daemons come and go, it takes as long as it takes.
+    pub(super) async fn patience(&self) {
+        self.stopped().await;
+        sleep(PATIENCE).await;
+    }
+}
+
 /// Calls one after the other, each to the next phone, until told to stop.
 ///
 /// A caller hangs up only after it is sure that a daemon has noted that she was answered. Why not by the clock: a call that
@@ -26,7 +54,9 @@ pub(crate) struct Load<'a> {
     calls: RefCell<Vec<Rc<PlacedCall<'a>>>>,
     /// When each was placed.
     placed: RefCell<Vec<Instant>>,
-    over: Cell<bool>,
+    /// How many were, and whether that is all.
+    count: watch::Sender<(usize, bool)>,
+    course: Course,
     series: &'static str,
     talks: Duration,
 }
@@ -45,7 +75,8 @@ impl<'a> Load<'a> {
             lab,
             calls: RefCell::default(),
             placed: RefCell::default(),
-            over: Cell::new(false),
+            count: watch::Sender::new((0, false)),
+            course: Course::begun(),
             series,
             talks: ms(talks),
         }
@@ -58,41 +89,56 @@ impl<'a> Load<'a> {
     }
 
     async fn place_all(&self, pace: Duration) {
-        let mut every = tokio::time::interval(pace);
-        every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        while !self.over.get() {
-            every.tick().await;
+        let mut every = interval(pace);
+        every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
             let before = self.calls().iter().rev().nth(PHONES - 1).cloned();
-            if before.is_none_or(|before| before.is_over()) {
-                self.place().await;
+            let may_place = async {
+                every.tick().await;
+                if let Some(before) = before {
+                    before.ends().await;
+                }
+            };
+            tokio::select! {
+                () = self.course.stopped() => break,
+                () = may_place => self.place().await,
             }
+        }
+        self.count.send_modify(|(_, is_all)| *is_all = true);
+    }
+
+    /// The first first; those behind it wait their turn.
+    async fn hang_up_known(&self, service: &Service, desktop: &Desktop) {
+        let mut over = 0;
+        while let Some(call) = self.nth(over).await {
+            let may_end = self.placed.borrow()[over] + self.talks;
+            let is_known = async {
+                sleep_until(may_end).await;
+                desktop.learns(|knows| knows.is_told_of_answered(call.from())).await;
+                ask_at_any_time(async || {
+                    desktop.makes_sure(service).await;
+                    desktop.look(|knows| knows.is_sure_of_answered(call.from())).then_some(())
+                })
+                .await;
+            };
+            tokio::select! {
+                () = call.ends() => {}
+                () = is_known => call.hang_up().await,
+                () = self.course.patience() => panic!(
+                    "no desktop is sure that {} was answered: {}",
+                    call.from(),
+                    desktop.look(|knows| knows.of_caller(call.from()))
+                ),
+            }
+            over += 1;
         }
     }
 
-    async fn hang_up_known(&self, service: &Service, desktop: &Desktop) {
-        let (mut over, mut since) = (0, Instant::now());
-        while !self.over.get() || over < self.calls().len() {
-            sleep(POLL).await;
-            // As long as daemons come and go, it takes as long as it takes.
-            if !self.over.get() {
-                since = Instant::now();
-            }
-            // The first that is not over; those behind it wait their turn.
-            let Some(call) = self.calls().get(over).cloned() else { continue };
-            let placed = self.placed.borrow()[over];
-            desktop.makes_sure(service).await;
-            let is_sure = desktop.look(|knows| knows.is_sure_of_answered(call.from()));
-            if call.is_over() || placed.elapsed() >= self.talks && is_sure {
-                call.hang_up().await;
-                (over, since) = (over + 1, Instant::now());
-            }
-            assert!(
-                since.elapsed() < PATIENCE,
-                "no desktop is sure that {} was answered: {}",
-                call.from(),
-                desktop.look(|knows| knows.of_caller(call.from()))
-            );
-        }
+    /// The nth call, once it is placed; none where that will not be.
+    async fn nth(&self, n: usize) -> Option<Rc<PlacedCall<'a>>> {
+        let mut count = self.count.subscribe();
+        let _ = count.wait_for(|(count, is_all)| *count > n || *is_all).await;
+        self.calls().get(n).cloned()
     }
 
     pub(crate) async fn place(&self) {
@@ -101,6 +147,7 @@ impl<'a> Load<'a> {
         let call = self.lab.place_call(CallSpec::new(&from, &format!("03555021{:02}", n % PHONES + 1))).await;
         self.calls.borrow_mut().push(Rc::new(call));
         self.placed.borrow_mut().push(Instant::now());
+        self.count.send_modify(|(count, _)| *count += 1);
     }
 
     fn calls(&self) -> Vec<Rc<PlacedCall<'a>>> {
@@ -108,7 +155,14 @@ impl<'a> Load<'a> {
     }
 
     pub(crate) fn stop(&self) {
-        self.over.set(true);
+        self.course.stop();
+    }
+
+    /// Waits until every caller hears an answer.
+    pub(crate) async fn all_answered(&self) {
+        for call in self.calls() {
+            call.answered().await;
+        }
     }
 
     /// Waits until every call is over at the far end.

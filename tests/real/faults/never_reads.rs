@@ -19,9 +19,9 @@ use toritsugi::store::Store;
 use super::desktop::Desktop;
 use super::load::Load;
 use super::seat::{Gate, Over, Seat};
-use super::{poll_until, soak, start};
+use super::{soak, start};
 use crate::far_record::far_record;
-use crate::lab::Lab;
+use crate::lab::{Lab, ask_until};
 use crate::ms;
 use crate::service::{Service, add_person, add_token};
 
@@ -207,7 +207,11 @@ async fn each_operator_had_hers(lab: &Lab, load: &Load<'_>, operators: &[(String
 }
 
 async fn so_many_streams(service: &Service, wanted: usize) {
-    poll_until("streams are open", async || Some(metric(service, "event_streams").await == wanted)).await;
+    ask_until("every stream is open", async || match metric(service, "event_streams").await {
+        open if open == wanted => Ok(()),
+        open => Err(format!("{open} of {wanted}")),
+    })
+    .await;
 }
 
 /// How many clients the daemon has given up for reading too slowly, at either limit.
@@ -216,8 +220,5 @@ async fn cut_off(service: &Service) -> usize {
 }
 
 async fn metric(service: &Service, name: &str) -> usize {
-    let metrics = service.request("admin", Method::GET, "/metrics").send().await.unwrap();
-    let metrics = metrics.text().await.unwrap();
-    let line = metrics.lines().find_map(|line| line.strip_prefix(&format!("toritsugi_{name} ")));
-    line.unwrap_or_else(|| panic!("no metric {name}")).parse().unwrap()
+    usize::try_from(service.metric(&format!("toritsugi_{name}")).await.unwrap()).unwrap()
 }

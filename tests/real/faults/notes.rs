@@ -6,36 +6,41 @@ use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep};
+use tokio::time::{MissedTickBehavior, interval};
 
 use super::desktop::Desktop;
-use crate::lab::PATIENCE;
+use super::load::Course;
+use crate::lab::ask_at_any_time;
 use crate::service::Service;
 
-/// Pause before a request that was not answered is repeated.
-const AGAIN: Duration = Duration::from_millis(20);
 /// One message after the other.
 const PACE: Duration = Duration::from_millis(150);
 
 /// The messages that were answered for.
-#[derive(Default)]
 pub(crate) struct Notes {
     /// Text by id.
     kept: RefCell<HashMap<String, String>>,
     /// Requests that were sent more than once.
     repeats: Cell<usize>,
-    over: Cell<bool>,
+    course: Course,
 }
 
 impl Notes {
+    pub(crate) fn new() -> Self {
+        Self { kept: RefCell::default(), repeats: Cell::new(0), course: Course::begun() }
+    }
+
     pub(crate) fn stop(&self) {
-        self.over.set(true);
+        self.course.stop();
     }
 
     /// Writes message after message, some of a call that `desktop` shows, until told to stop.
     pub(crate) async fn write(&self, service: &Service, account: &str, desktop: &Desktop) {
         let mut n = 0;
-        while !self.over.get() {
+        let mut every = interval(PACE);
+        every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while !self.course.is_over() {
+            every.tick().await;
             n += 1;
             let call = desktop.look(|knows| knows.open.iter().next().cloned()).filter(|_| n % 2 == 0);
             let text = format!("伝言 {n}");
@@ -47,42 +52,45 @@ impl Notes {
             }
             let before = self.kept.borrow_mut().insert(id, text);
             assert_eq!(before, None, "two keys, one message");
-            sleep(PACE).await;
         }
     }
 
     /// Until it is answered for; gives the message's id.
     async fn put(&self, service: &Service, n: usize, body: &Value) -> String {
-        let mut since = Instant::now();
-        let mut last;
-        loop {
-            let request = service.request("admin", Method::POST, "/v1/messages").json(body);
-            let said = async {
-                let response = request.header("idempotency-key", format!("note-{n}")).send().await?;
-                let status = response.status();
-                Ok::<_, reqwest::Error>((status, response.text().await?))
-            };
-            match said.await {
-                Ok((status, answer)) if status.is_success() => {
-                    let answer: Value = serde_json::from_str(&answer).unwrap();
-                    return answer["id"].as_str().unwrap().to_owned();
-                }
-                // The daemon is going, or coming; or the record of the call is still on its way to the store.
-                Ok((StatusCode::UNPROCESSABLE_ENTITY, answer)) if answer.contains("\"call:") => last = answer,
-                Ok((status, answer)) => {
-                    assert!(status.is_server_error(), "{status}: {answer}");
-                    last = answer;
-                }
-                Err(error) => {
-                    self.repeats.set(self.repeats.get() + 1);
-                    last = error.to_string();
-                }
+        let last = RefCell::new(String::new());
+        let answered = ask_at_any_time(async || {
+            let answer = self.post(service, n, body).await;
+            answer.map_err(|why| last.replace(why)).ok()
+        });
+        tokio::select! {
+            id = answered => id,
+            () = self.course.patience() => {
+                panic!("message {n} is not answered for: {body}: {}", last.borrow())
             }
-            assert!(since.elapsed() < PATIENCE, "message {n} is not answered for: {body}: {last}");
-            sleep(AGAIN).await;
-            // As long as daemons come and go, it takes as long as it takes.
-            if !self.over.get() {
-                since = Instant::now();
+        }
+    }
+
+    /// Once; says why it was not answered for, if that may be.
+    async fn post(&self, service: &Service, n: usize, body: &Value) -> Result<String, String> {
+        let request = service.request("admin", Method::POST, "/v1/messages").json(body);
+        let said = async {
+            let response = request.header("idempotency-key", format!("note-{n}")).send().await?;
+            Ok::<_, reqwest::Error>((response.status(), response.text().await?))
+        };
+        match said.await {
+            Ok((status, answer)) if status.is_success() => {
+                let answer: Value = serde_json::from_str(&answer).unwrap();
+                Ok(answer["id"].as_str().unwrap().to_owned())
+            }
+            // The daemon is going, or coming; or the record of the call is still on its way to the store.
+            Ok((StatusCode::UNPROCESSABLE_ENTITY, answer)) if answer.contains("\"call:") => Err(answer),
+            Ok((status, answer)) => {
+                assert!(status.is_server_error(), "{status}: {answer}");
+                Err(answer)
+            }
+            Err(error) => {
+                self.repeats.set(self.repeats.get() + 1);
+                Err(error.to_string())
             }
         }
     }
@@ -104,6 +112,7 @@ impl Notes {
             cursor = format!("&cursor={next}");
         }
         let kept = self.kept.borrow().clone();
+        assert!(!kept.is_empty(), "no message was written");
         assert_eq!(stored, kept, "what is stored and what was answered for");
         for (n, desktop) in desktops.iter().enumerate() {
             let all = |knows: &super::desktop::Knows| kept.keys().all(|id| knows.saved.contains(id));

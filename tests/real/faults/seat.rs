@@ -47,9 +47,14 @@ pub(crate) enum Events {
 impl Seat {
     /// One that reads what there is.
     pub(crate) fn new(service: &Service, token: &str, over: Over) -> Self {
+        Self::at(service.address, token, over)
+    }
+
+    /// The same in front of this gateway.
+    pub(crate) fn at(address: SocketAddr, token: &str, over: Over) -> Self {
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         let gate = Gate(Arc::new(Semaphore::new(EVENTS_MAX)));
-        Self { http, address: service.address, token: token.to_owned(), over, gate }
+        Self { http, address, token: token.to_owned(), over, gate }
     }
 
     /// What holds back its reading.

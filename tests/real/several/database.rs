@@ -4,11 +4,10 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use sqlx::ConnectOptions;
 use sqlx::postgres::PgConnectOptions;
-use tokio::time::Instant;
 
-use super::{Daemon, Site, Told, is};
+use super::site::{Daemon, Site, Told, is};
 use crate::backends::{Backends, Server};
-use crate::lab::{CallSpec, Lab, PATIENCE};
+use crate::lab::{CallSpec, Lab, ask_until};
 use crate::{KNOWN_CALLER, SAKURA, ms};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -35,21 +34,20 @@ async fn a_message_of_a_call_whose_record_waits_for_the_database_is_saved_once_a
     let (status, answer) = take(&site, &daemon, id).await;
     assert_eq!((status, answer["type"].clone()), later, "{answer}");
     backends.revive(Server::Postgres);
-    let deadline = Instant::now() + PATIENCE;
-    let saved = loop {
+    let saved = ask_until("it is saved", async || {
         let (status, answer) = take(&site, &daemon, id).await;
         if status == StatusCode::CREATED {
-            break answer;
+            return Ok(answer);
         }
         // Whoever is refused for good throws it away.
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{answer}");
-        assert!(Instant::now() < deadline, "never saved: {answer}");
-    };
+        Err(answer.to_string())
+    })
+    .await;
     assert_eq!((&saved["call"], &saved["caller"]), (&json!(id), &json!("+819012345678")));
     assert!(saved["account"].is_string(), "{saved}");
     assert_eq!(take(&site, &daemon, id).await.1["id"], saved["id"]);
-    let listed = site.until(&daemon, "/v1/messages", |status, _| status.is_success()).await;
-    let listed: Value = serde_json::from_str(&listed).unwrap();
+    let listed = site.until_json(&daemon, "/v1/messages", |_| true).await;
     assert_eq!(listed["items"], json!([saved]));
 }
 
@@ -59,9 +57,7 @@ async fn a_daemon_killed_while_the_database_is_away_takes_no_finished_call_with_
     let lab = Lab::start().await;
     let backends = tokio::task::spawn_blocking(Backends::start).await.unwrap();
     let site = Site::new(&lab, &backends).await;
-    let mut active = site.start(&lab, "lab").await;
-    let standby = site.start(&lab, "lab").await;
-    site.until(&active, "/metrics", |_, text| text.contains("toritsugi_leads 1")).await;
+    let (mut active, standby) = site.pair(&lab).await;
     let (mut desk, mut told) = (site.follow(&standby, "1001", None).await, Told::default());
     lab.phone("1001").answers_after(ms(100)).await;
     backends.kill(Server::Postgres);
@@ -75,9 +71,8 @@ async fn a_daemon_killed_while_the_database_is_away_takes_no_finished_call_with_
     active.child.kill().await.unwrap();
     backends.revive(Server::Postgres);
 
-    let history =
-        site.until(&standby, "/v1/history", |status, text| status.is_success() && text.contains(&id)).await;
-    let history: Value = serde_json::from_str(&history).unwrap();
+    let has_it = |history: &Value| history.to_string().contains(&id);
+    let history = site.until_json(&standby, "/v1/history", has_it).await;
     let calls = history["items"].as_array().unwrap();
     assert_eq!(calls.len(), 1, "{history:#}");
     assert_eq!(

@@ -1,24 +1,21 @@
 //! Whose desktops follow, wherever: counted over all gateways by the daemon that keeps the operator's state.
-use serde_json::json;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use tokio::time::Instant;
 
-use super::takeover::shown;
-use super::*;
+use super::site::{Daemon, Desktop, Site, Told, is, of};
+use crate::KNOWN_CALLER;
+use crate::backends::shared;
+use crate::lab::{CallSpec, Lab};
 
 /// Rings at 1001 alone.
 const FOR_SATO: &str = "0355501002";
 
 /// Waits until every gateway shows so many desktops of hers.
 async fn follow(site: &Site, daemons: &[&Daemon], extension: &str, desktops: u64) {
-    let deadline = Instant::now() + PATIENCE;
     for daemon in daemons {
-        loop {
-            let person = shown(site, daemon, extension).await;
-            if person["desktops"] == desktops {
-                break;
-            }
-            assert!(Instant::now() < deadline, "{person} instead of {desktops} desktops");
-            sleep(ms(50)).await;
-        }
+        let as_many = |list: &Value| of(list, extension)["desktops"] == desktops;
+        site.until_json(daemon, "/v1/operators", as_many).await;
     }
 }
 

@@ -1,8 +1,11 @@
 //! Whose states each PBX's daemon keeps where their configurations want the same people.
-use serde_json::json;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use tokio::process::Command;
 
-use super::takeover::{shown, shows};
-use super::*;
+use super::site::{Daemon, Site, environment_of, shown, shows};
+use crate::backends::shared;
+use crate::lab::Lab;
 
 /// What a gateway says of people who are wanted there and kept elsewhere, once it is this.
 async fn says(site: &Site, daemon: &Daemon, kept_elsewhere: Value) {

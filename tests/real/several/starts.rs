@@ -1,10 +1,18 @@
 //! Servers that daemons share are away: on a start the database is waited for and Redis is not; a standby shows what it
 //! sees itself.
+use std::process::Stdio;
+
+use reqwest::{Method, StatusCode};
+use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
-use tokio::process::ChildStderr;
+use tokio::process::{ChildStderr, Command};
 use tokio::time::timeout;
 
-use super::*;
+use super::site::{Daemon, Site, Told, is};
+use crate::backends::{Backends, Server, shared};
+use crate::desk::Sse;
+use crate::lab::{CallSpec, Lab, PATIENCE};
+use crate::{KNOWN_CALLER, SAKURA};
 
 /// Waits until the log says so.
 async fn says(daemon: &mut Daemon, words: &str) -> BufReader<ChildStderr> {
@@ -56,18 +64,14 @@ async fn a_daemon_that_starts_before_its_servers_is_there_once_they_are() {
     backends.revive(Server::Redis);
     site.until(&osaka, "/readyz", |status, _| status == StatusCode::OK).await;
     let tokyo = site.start(&lab, "tokyo").await;
-    let presented = |status, text: &str| {
-        let calls: Value = serde_json::from_str(text).unwrap_or_default();
+    let presented = |calls: &Value| {
         let rings = |call: &Value| call["pbx"] == "osaka" && call["state"] == "presented";
-        status == StatusCode::OK && calls["items"].as_array().is_some_and(|calls| calls.iter().any(rings))
+        calls["items"].as_array().is_some_and(|calls| calls.iter().any(rings))
     };
-    site.until(&tokyo, "/v1/calls", presented).await;
+    site.until_json(&tokyo, "/v1/calls", presented).await;
     call.hang_up().await;
-    let over = |_: StatusCode, text: &str| {
-        serde_json::from_str::<Value>(text).is_ok_and(|calls| calls["items"] == serde_json::json!([]))
-    };
     for daemon in [&osaka, &tokyo] {
-        site.until(daemon, "/v1/calls", over).await;
+        site.lists_nothing(daemon, "/v1/calls").await;
     }
     drop(osaka);
     reading.await.unwrap().unwrap();
@@ -97,9 +101,7 @@ async fn a_desktop_at_the_standby_gets_its_pops_while_redis_is_away() {
     let lab = Lab::start().await;
     let backends = tokio::task::spawn_blocking(Backends::start).await.unwrap();
     let site = Site::new(&lab, &backends).await;
-    let active = site.start(&lab, "lab").await;
-    let standby = site.start(&lab, "lab").await;
-    site.until(&active, "/metrics", |_, text| text.contains("toritsugi_leads 1")).await;
+    let (active, standby) = site.pair(&lab).await;
     let (mut desk, mut told) = (site.follow(&standby, "1001", None).await, Told::default());
     lab.phone("1001").rings_for_ever().await;
     backends.stop(Server::Redis);
@@ -120,9 +122,6 @@ async fn a_desktop_at_the_standby_gets_its_pops_while_redis_is_away() {
     call.hang_up().await;
     for daemon in [&active, &standby] {
         site.until(daemon, "/readyz", |status, _| status == StatusCode::OK).await;
-        site.until(daemon, "/v1/calls", |_, text| {
-            serde_json::from_str::<Value>(text).is_ok_and(|calls| calls["items"] == serde_json::json!([]))
-        })
-        .await;
+        site.lists_nothing(daemon, "/v1/calls").await;
     }
 }

@@ -1,17 +1,20 @@
 //! What a standby does with what is under way: webhooks, transfers, supervisions, messages.
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::routing::post;
-use serde_json::json;
-use tokio::net::TcpListener;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use tokio::process::Command;
 
-use super::*;
+use super::site::{Daemon, Site, Told, environment_of, is, shown, shows};
+use crate::backends::shared;
+use crate::lab::{CallSpec, Lab, ask_until};
+use crate::receiver::{posting_to, receive};
+use crate::{KNOWN_CALLER, SAKURA, ms};
 
-const SECRET: &str = "0123456789abcdef0123456789abcdef";
 /// First of the on-call list of account 1.
 const CONTACT: &str = "09055500011";
 
@@ -23,53 +26,16 @@ async fn take(State(posted): State<Posted>, headers: HeaderMap) {
     *posted.lock().unwrap().entry(id).or_default() += 1;
 }
 
-async fn receiver() -> (String, Posted) {
-    let posted = Posted::default();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/in", listener.local_addr().unwrap());
-    let app = Router::new().route("/in", post(take)).with_state(Arc::clone(&posted));
-    tokio::spawn(async move { axum::serve(listener, app).await });
-    (url, posted)
-}
-
-impl Site {
-    pub(super) fn set(&mut self, key: &str, value: &str) {
-        self.settings.push((key.to_owned(), value.to_owned()));
-    }
-
-    pub(super) async fn json(
-        &self,
-        daemon: &Daemon,
-        who: &str,
-        method: Method,
-        path: &str,
-        body: &Value,
-    ) -> Value {
-        let request = self.request(daemon, who, method, path);
-        let request = if body.is_null() { request } else { request.json(body) };
-        let response = request.send().await.unwrap();
-        let (status, text) = (response.status(), response.text().await.unwrap());
-        assert!(status.is_success(), "{path}: {status} {text}");
-        serde_json::from_str(&text).unwrap()
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn each_event_is_posted_once_whichever_daemon_leads() {
     let lab = Lab::start().await;
     let mut site = Site::new(&lab, shared()).await;
-    let (url, posted) = receiver().await;
-    for (key, value) in [
-        ("WEBHOOKS__URLS__crm", url.as_str()),
-        ("WEBHOOKS__SECRETS__crm", SECRET),
-        ("WEBHOOKS__KINDS__crm", "call.*"),
-        ("WEBHOOKS__ALLOW_PRIVATE_ADDRESSES", "true"),
-    ] {
+    let posted = Posted::default();
+    let url = receive(post(take), Arc::clone(&posted)).await;
+    for (key, value) in posting_to(&url).into_iter().chain([("WEBHOOKS__KINDS__crm", "call.*")]) {
         site.set(key, value);
     }
-    let mut active = site.start(&lab, "lab").await;
-    let standby = site.start(&lab, "lab").await;
-    site.until(&active, "/metrics", |_, text| text.contains("toritsugi_leads 1")).await;
+    let (mut active, standby) = site.pair(&lab).await;
     let mut desktop = site.follow(&active, "admin", None).await;
     let mut told = Told::default();
     lab.phone("1001").answers_after(ms(100)).await;
@@ -84,19 +50,18 @@ async fn each_event_is_posted_once_whichever_daemon_leads() {
     active.child.kill().await.unwrap();
     while desktop.read("lab", &mut told, |_, _| false).await {}
     call.hang_up().await;
-    site.until(&standby, "/metrics", |_, text| text.contains("toritsugi_leads 1")).await;
+    site.leads(&standby).await;
     let mut desktop = site.follow(&standby, "admin", Some(&desktop.last)).await;
     assert!(desktop.read("lab", &mut told, |told, _| told.ended() == 4).await);
 
     // Every event about a call that a desktop was told arrives, and nothing else.
     let calls: HashSet<String> = told.call_events.iter().cloned().collect();
-    let deadline = Instant::now() + PATIENCE;
-    while !calls.iter().all(|id| posted.lock().unwrap().contains_key(id)) {
-        let missing: Vec<_> = calls.iter().filter(|id| !posted.lock().unwrap().contains_key(*id)).collect();
-        assert!(Instant::now() < deadline, "never posted: {missing:?}");
-        sleep(ms(50)).await;
-    }
-    let posted = posted.lock().unwrap().clone();
+    let posted = ask_until("every event is posted", async || {
+        let posted = posted.lock().unwrap().clone();
+        let missing: Vec<_> = calls.iter().filter(|id| !posted.contains_key(*id)).collect();
+        if missing.is_empty() { Ok(posted) } else { Err(format!("not {missing:?}")) }
+    })
+    .await;
     assert_eq!(posted.keys().cloned().collect::<HashSet<_>>(), calls);
     // The one that was on its way when the daemon died may come again, under its id.
     let again = posted.values().map(|times| times - 1).sum::<usize>();
@@ -108,9 +73,7 @@ async fn each_event_is_posted_once_whichever_daemon_leads() {
 async fn the_standby_takes_up_a_ringing_transfer_and_a_supervision() {
     let lab = Lab::start().await;
     let site = Site::new(&lab, shared()).await;
-    let mut active = site.start(&lab, "lab").await;
-    let standby = site.start(&lab, "lab").await;
-    site.until(&active, "/metrics", |_, text| text.contains("toritsugi_leads 1")).await;
+    let (mut active, standby) = site.pair(&lab).await;
     let (mut desktop, mut told) = (site.follow(&active, "admin", None).await, Told::default());
 
     // A supervisor hears operator 1001; operator 1003 passes her caller on to somebody who does not answer yet.
@@ -134,17 +97,16 @@ async fn the_standby_takes_up_a_ringing_transfer_and_a_supervision() {
     assert!(desktop.read("lab", &mut told, is("call.transfer.ringing")).await);
 
     active.child.kill().await.unwrap();
-    site.until(&standby, "/metrics", |_, text| text.contains("toritsugi_leads 1")).await;
-    let found = |text: &str, id: &Value, state: &str| {
-        let list: Value = serde_json::from_str(text).unwrap_or_default();
+    site.leads(&standby).await;
+    let found = |list: &Value, id: &Value, state: &str| {
         let is_it = |item: &Value| item["id"] == *id && item["state"] == state;
         list["items"].as_array().is_some_and(|items| items.iter().any(is_it))
     };
     let state = supervision_state(&site, &standby, &supervision["id"]).await;
     assert_eq!(state["mode"], "listen", "{state}");
     // It still rings, or the time for that is over by now and the PBX calls the operator back: both are true then.
-    site.until(&standby, &path, |_, text| {
-        found(text, &transfer["id"], "ringing") || found(text, &transfer["id"], "returning")
+    site.until_json(&standby, &path, |list| {
+        found(list, &transfer["id"], "ringing") || found(list, &transfer["id"], "returning")
     })
     .await;
     // Both can be ended through the standby.
@@ -155,31 +117,24 @@ async fn the_standby_takes_up_a_ringing_transfer_and_a_supervision() {
     for call in [heard, passed] {
         call.hang_up().await;
     }
-    let none = |_: StatusCode, text: &str| {
-        serde_json::from_str::<Value>(text).is_ok_and(|list| list["items"] == json!([]))
-    };
-    site.until(&standby, "/v1/calls", none).await;
-    site.until(&standby, "/v1/supervisions", none).await;
+    site.lists_nothing(&standby, "/v1/calls").await;
+    site.lists_nothing(&standby, "/v1/supervisions").await;
     // What she heard is one entry, begun by the one daemon and ended by the other.
     let path = format!("/v1/history/{heard_call}");
     // The call's record and the supervision's end are written one beside the other.
-    let is_it = |_: StatusCode, text: &str| {
-        let record: Value = serde_json::from_str(text).unwrap_or_default();
+    let is_it = |record: &Value| {
         record["supervisions"].as_array().is_some_and(|heard| {
             heard.len() == 1 && heard[0]["mode"] == "listen" && heard[0]["ending"] == "stopped"
         })
     };
-    site.until(&standby, &path, is_it).await;
+    site.until_json(&standby, &path, is_it).await;
 }
 
 /// The supervision, once the daemon knows it and who it is of.
 async fn supervision_state(site: &Site, daemon: &Daemon, id: &Value) -> Value {
-    let of = |text: &str| {
-        let list: Value = serde_json::from_str(text).unwrap_or_default();
-        list["items"].as_array().into_iter().flatten().find(|item| item["id"] == *id).cloned()
-    };
-    let text = site.until(daemon, "/v1/supervisions", |_, text| of(text).is_some()).await;
-    of(&text).unwrap()
+    let of =
+        |list: &Value| list["items"].as_array().into_iter().flatten().find(|item| item["id"] == *id).cloned();
+    of(&site.until_json(daemon, "/v1/supervisions", |list| of(list).is_some()).await).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -204,19 +159,14 @@ async fn every_gateway_lists_every_supervision_and_says_who_did_not_answer() {
     let hers = site.json(&osaka, "1003", Method::GET, "/v1/supervisions", &Value::Null).await;
     assert_eq!(hers["items"], json!([]), "{hers}");
     drop(tokyo);
-    let alone = |_: StatusCode, text: &str| {
-        serde_json::from_str::<Value>(text).is_ok_and(|list| list["unanswered"] == json!(["tokyo"]))
-    };
-    site.until(&osaka, "/v1/supervisions", alone).await;
+    site.until_json(&osaka, "/v1/supervisions", |list| list["unanswered"] == json!(["tokyo"])).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_taken_through_a_standby_is_told_by_the_daemon_that_leads() {
     let lab = Lab::start().await;
     let site = Site::new(&lab, shared()).await;
-    let active = site.start(&lab, "lab").await;
-    let standby = site.start(&lab, "lab").await;
-    site.until(&active, "/metrics", |_, text| text.contains("toritsugi_leads 1")).await;
+    let (active, standby) = site.pair(&lab).await;
     let (mut desktop, mut told) = (site.follow(&standby, "admin", None).await, Told::default());
     let accounts = site.json(&active, "admin", Method::GET, "/v1/accounts?limit=1", &Value::Null).await;
     let body = json!({ "account": accounts["items"][0]["id"], "text": "折り返し" });
@@ -265,26 +215,6 @@ async fn redis_over_tls_is_trusted_by_its_certificate_alone() {
     assert!(desktop.read("tokyo", &mut told, is("call.ended")).await);
 }
 
-/// An operator as a gateway shows her.
-pub(super) async fn shown(site: &Site, daemon: &Daemon, extension: &str) -> Value {
-    let list = site.json(daemon, "admin", Method::GET, "/v1/operators", &Value::Null).await;
-    let people = list["items"].as_array().unwrap();
-    people.iter().find(|person| person["extension"] == extension).expect("she works here").clone()
-}
-
-/// Waits until a gateway shows her in this state of this version.
-pub(super) async fn shows(site: &Site, daemon: &Daemon, extension: &str, like: &Value) {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let person = shown(site, daemon, extension).await;
-        if ["state", "reason", "version", "pbx"].iter().all(|key| person[*key] == like[*key]) {
-            return;
-        }
-        assert!(Instant::now() < deadline, "{person} instead of {like}");
-        sleep(ms(50)).await;
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operators_state_has_one_keeper_and_every_gateway_shows_and_changes_it() {
     let lab = Lab::start().await;
@@ -325,9 +255,7 @@ async fn an_operators_state_has_one_keeper_and_every_gateway_shows_and_changes_i
 async fn a_standby_takes_operators_over_as_the_active_daemon_left_them() {
     let lab = Lab::start().await;
     let site = Site::new(&lab, shared()).await;
-    let mut active = site.start(&lab, "lab").await;
-    let standby = site.start(&lab, "lab").await;
-    site.until(&active, "/metrics", |_, text| text.contains("toritsugi_leads 1")).await;
+    let (mut active, standby) = site.pair(&lab).await;
     shows(&site, &standby, "1001", &json!({ "state": "logged_out", "version": 0, "pbx": "lab" })).await;
     // Through the standby's gateway, which is not the one that keeps her.
     let id = shown(&site, &standby, "1001").await["id"].as_str().unwrap().to_owned();
@@ -341,17 +269,13 @@ async fn a_standby_takes_operators_over_as_the_active_daemon_left_them() {
     let changes = |_: StatusCode, text: &str| text.contains("\"not_ready\"");
     site.until(&active, &format!("/v1/operators/{id}/history"), changes).await;
     active.child.kill().await.unwrap();
-    site.until(&standby, "/metrics", |_, text| text.contains("toritsugi_leads 1")).await;
+    site.leads(&standby).await;
     shows(&site, &standby, "1001", &set).await;
     let ready = json!({ "state": "ready", "version": set["version"] });
-    let deadline = Instant::now() + PATIENCE;
-    loop {
+    // Refused until the state was read from the records.
+    ask_until("she is ready", async || {
         let set = site.request(&standby, "1001", Method::PUT, &path).json(&ready).send().await.unwrap();
-        if set.status() == StatusCode::OK {
-            break;
-        }
-        // Until the state was read from the records.
-        assert!(Instant::now() < deadline, "{}", set.text().await.unwrap());
-        sleep(ms(50)).await;
-    }
+        if set.status() == StatusCode::OK { Ok(()) } else { Err(set.text().await.unwrap()) }
+    })
+    .await;
 }
