@@ -59,6 +59,7 @@ async fn shared(url: &str, pbx: &str, tasks: &TaskTracker, shutdown: &Cancellati
         prefix: "bench".into(),
         daemon: getrandom::u64().unwrap(),
         started_at: Timestamp::now(),
+        known: Vec::new(),
         teams: Vec::new(),
         presence: Presence::default(),
     };

@@ -52,7 +52,7 @@ pub fn ended_unseen(view: &CallView, at: Timestamp) -> Draft {
     let operators: Vec<Extension> = view.operators().cloned().collect();
     view.inferred = true;
     view.ended_at = Some(at);
-    let kind = NoticeKind::Ended { outcome: Outcome::Unknown, operators, channels: Vec::new() };
+    let kind = NoticeKind::Ended { outcome: Outcome::unseen(&view), operators, channels: Vec::new() };
     announce(&Notice { at, kind, view })
 }
 

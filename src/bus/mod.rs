@@ -52,7 +52,7 @@ use tokio_util::task::TaskTracker;
 use crate::call::view::CallView;
 use crate::ids::{CallId, PbxId, RecordId};
 use crate::operator::{StateView, Viewer};
-use crate::store::log::Keep;
+use crate::store::log::{Keep, LiveCall};
 
 pub use event::{Audience, Change, Draft, Event, EventKind};
 pub use id::{EventId, EventIdError, StreamToken};
@@ -190,6 +190,38 @@ impl Bus {
         match &self.0 {
             Backend::Memory(_) => std::future::pending().await,
             Backend::Redis { hub, .. } => hub.taken_over().await,
+        }
+    }
+
+    /// Calls as whoever led before left them: once after [`Self::taken_over`]. How calls stand here is to be published
+    /// behind it, and is kept for the next daemon from then on.
+    #[must_use]
+    pub fn left(&self) -> Option<Vec<LiveCall>> {
+        match &self.0 {
+            Backend::Memory(_) => None,
+            Backend::Redis { hub, .. } => hub.left(),
+        }
+    }
+
+    /// The record of this call is in the store.
+    pub fn recorded(&self, call: CallId) {
+        if let Backend::Redis { hub, .. } = &self.0 {
+            hub.recorded(call);
+        }
+    }
+
+    /// Whether other daemons may follow the same PBX.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        matches!(self.0, Backend::Redis { .. })
+    }
+
+    /// What time it is for all daemons, where it is `now` here.
+    #[must_use]
+    pub fn common_time(&self, now: Timestamp) -> Timestamp {
+        match &self.0 {
+            Backend::Memory(_) => now,
+            Backend::Redis { hub, .. } => hub.common_time.now().unwrap_or(now),
         }
     }
 

@@ -198,3 +198,46 @@ impl Model {
         self.legs.insert(memory.id, leg);
     }
 }
+
+/// Calls for the tests of those who keep them.
+#[cfg(test)]
+pub(crate) mod samples {
+    use serde_json::json;
+
+    use super::*;
+    use crate::call::Plan;
+    use crate::ids::PbxId;
+
+    pub(crate) fn plan() -> Plan {
+        Plan {
+            pbx: PbxId::parse("lab").unwrap(),
+            trunks: vec!["trunk".into()],
+            phones: vec!["1XXX".parse().unwrap()],
+            identity_wait: std::time::Duration::ZERO,
+            ask_wait: std::time::Duration::ZERO,
+            card_wait: std::time::Duration::ZERO,
+        }
+    }
+
+    /// A caller, `n`.1, who talks with operator 1001 since a minute after it was offered.
+    pub(crate) fn talking(n: u32) -> CallMemory {
+        let (caller, phone) = (format!("{n}.1"), format!("{n}.2"));
+        let leg = |id: &str, endpoint: serde_json::Value| {
+            json!({
+                "id": id, "endpoint": endpoint, "state": ChannelState::Up, "bridge": [format!("b{n}"), BridgeKind::Mixing],
+                "dialled_by": null, "dial_ended": null, "peer": null, "holding": false, "hangup_requested": null,
+                "progress": false,
+            })
+        };
+        let memory = json!({
+            "id": CallId::derive(&plan().pbx, &ChannelId::parse(&caller).unwrap()),
+            "legs": [leg(&caller, json!("trunk")), leg(&phone, json!({ "phone": "1001" }))],
+            "linked": [caller], "caller": caller, "channels": [caller, phone], "card": null,
+            "offered_at": Timestamp::UNIX_EPOCH, "answered_at": Timestamp::from_second(60).unwrap(),
+            "presented": [], "operator": ["1001", phone], "operators": ["1001"], "operators_legs": [phone],
+            "held": false, "queued": false, "abandoned": false, "overflowed": false, "told": null,
+            "state": CallState::Answered, "inferred": false,
+        });
+        serde_json::from_value(memory).unwrap()
+    }
+}

@@ -199,6 +199,8 @@ impl Rig {
             let kept = serde_json::to_string(&memory).unwrap();
             model.remember(serde_json::from_str(&kept).unwrap());
         }
+        // Of a channel that was gone before, a PBX tells nothing to whoever logs in after.
+        (1..=9).map(id).filter(|leg| self.model.is_gone(leg)).for_each(|leg| model.entomb(self.now, leg));
         self.model = model;
         self.model.check().unwrap();
     }

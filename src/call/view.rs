@@ -60,6 +60,14 @@ pub enum Outcome {
     Unknown,
 }
 
+impl Outcome {
+    /// That of a call whose end nobody saw: an operator had taken it, or nothing tells.
+    #[must_use]
+    pub fn unseen(call: &CallView) -> Self {
+        if call.answered_at.is_some() { Self::Answered } else { call.outcome.unwrap_or(Self::Unknown) }
+    }
+}
+
 /// One call.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CallView {

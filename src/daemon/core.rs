@@ -41,7 +41,7 @@ use crate::ami::frame::Frame;
 use crate::ami::session::ActionOutcome;
 use crate::announce::announce;
 use crate::bus::{Bus, Draft};
-use crate::call::view::{CallState, CallView};
+use crate::call::view::CallState;
 use crate::call::{Input, Model, Notice, NoticeKind, Output, Plan};
 use crate::command::Given;
 use crate::directory::card::Card;
@@ -52,7 +52,7 @@ use crate::ids::{CallId, ChannelId};
 use crate::operator::{Floor, Members, People, Presence, Saved};
 use crate::pop::{Pops, Waits};
 use crate::store::log::{Keep, LiveCall};
-use crate::store::{FinishedCall, Store};
+use crate::store::{LinkMemory, Store};
 use crate::supervision::{self, Notify, Remembered, SupervisionId, Supervisions};
 use crate::transfer::{About, TransferView, Transfers};
 
@@ -81,6 +81,8 @@ pub(super) enum Brought {
     Members(Vec<Frame>),
     /// Operators' states, as the daemon that led before recorded them.
     States(Vec<Saved>),
+    /// What the store knows of the link since somebody led, asked for at this taking of the lead.
+    LinkLeft(u64, Option<LinkMemory>),
     /// All channels, for an audit.
     Audit(Result<Vec<Frame>, ListError>),
 }
@@ -142,7 +144,7 @@ impl Core {
         let (beside, mut brought) = mpsc::channel(BROUGHT_QUEUED_MAX);
         let Recalled { model, journal, link, .. } = recalled;
         let lookups = Arc::new(Semaphore::new(LOOKUPS_MAX));
-        let (mut clock, link) = (Clock::start(), Link::recalled(link));
+        let (mut clock, link) = (Clock::start(), Link::recalled(link, parts.bus.is_shared()));
         let settles = clock.now().checked_add(SETTLE_MAX).ok();
         let (transfers, transferring) = (Transfers::default(), Waiting::default());
         let (audit, pops) = (std::mem::take(&mut parts.audit), Pops::new(parts.pop_waits));
@@ -178,6 +180,8 @@ impl Core {
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return,
+                // Before anything is told as whoever leads.
+                () = bus.taken_over() => core.taken_over(),
                 Some(brought) = brought.recv() => core.bring(brought),
                 Some(given) = commands.recv() => core.command(given),
                 batch = events.next_batch() => match batch {
@@ -185,7 +189,6 @@ impl Core {
                     None => return,
                 },
                 () = bus.keepers_changed() => core.floor_keepers(),
-                () = bus.taken_over() => core.taken_over(),
                 counts = presence.changed() => core.floor_desktops(counts),
                 Ok(()) = roster.changed() => core.floor_people(),
                 _ = audit.tick() => core.audit_members(),
@@ -200,6 +203,7 @@ impl Core {
                     core.prove();
                     core.pops_timeout();
                     core.audit_timeout();
+                    core.pulse_timeout();
                 }
             }
             core.drain_floor();
@@ -266,6 +270,7 @@ impl Core {
         self.resync();
         if self.parts.bus.leads() {
             self.hearings_unsure();
+            self.unseen_asked();
             self.floor_taken_over();
         }
     }
@@ -285,6 +290,7 @@ impl Core {
                 self.supervise(supervision::Input::Remembered(id, remembered));
             }
             Brought::States(kept) => self.floor_as_left(kept),
+            Brought::LinkLeft(turn, left) => self.unseen_known(turn, left),
             Brought::Audit(listed) => self.audited(listed),
         }
     }
@@ -337,22 +343,9 @@ impl Core {
             let transfers = &self.transfers;
             let under_way = |call| transfers.latest_of(call).is_some_and(TransferView::is_under_way);
             self.floor.listed(now, under_way);
-            self.record_unseen(now);
+            self.inherit(now);
         }
         self.drain_floor();
-    }
-
-    /// Calls that ended while no daemon followed the PBX, where several share their events.
-    fn record_unseen(&mut self, now: Timestamp) {
-        let over = self.parts.bus.settled(|| self.model.calls().collect(), now);
-        let record = |view: &CallView| {
-            let ended = CallView { ended_at: Some(now), inferred: true, ..view.clone() };
-            Keep::Finished(Box::new(FinishedCall::of(&ended, self.parts.directory.plan())))
-        };
-        let keeps: Vec<Keep> = over.iter().map(|view| record(view)).collect();
-        if !keeps.is_empty() {
-            self.parts.bus.publish_all(Vec::new(), keeps);
-        }
     }
 
     fn poll_timeout(&self) -> Option<Timestamp> {
@@ -365,6 +358,7 @@ impl Core {
             self.proof_due(),
             self.members.poll_timeout(),
             self.settles,
+            self.link.pulse,
         ];
         beside.into_iter().flatten().chain(self.model.poll_timeout()).min()
     }

@@ -1,6 +1,7 @@
 //! The link to the PBX as everybody hears of it: up, down, restarted, and the gap between.
 //!
-//! What is known of the link is kept, so that the gap over a restart of the daemon is told like any other.
+//! What is known of the link is kept, so that the gap over a restart of the daemon is told like any other. Of several
+//! daemons that may follow one PBX the one that leads tells and keeps it; what lies before that is `unseen.rs`.
 //!
 //! | step of a link | told |
 //! |---|---|
@@ -19,6 +20,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::core::Core;
+use super::unseen::{Looks, NOT_RUNNING};
 use crate::bus::event::wire_time;
 use crate::bus::{Audience, Change, Draft, EventKind};
 use crate::call::Input;
@@ -26,16 +28,13 @@ use crate::store::log::Keep;
 use crate::store::{Gap, LinkMemory};
 use crate::supervision;
 
-/// Why the link was down when the daemon that followed it is no more.
-const NOT_RUNNING: &str = "the daemon was not running";
-
 /// What is known of the link to the PBX.
 #[derive(Default)]
 pub(super) struct Link {
     /// Since when it is down, after having been up.
     down_since: Option<(Timestamp, String)>,
     /// When the PBX started, in its own words.
-    started: Option<String>,
+    pub(super) started: Option<String>,
     /// Whether it is up.
     up: bool,
     /// What `pbx.up` will say once every channel was listed.
@@ -44,18 +43,38 @@ pub(super) struct Link {
     told: Option<bool>,
     /// The gap that is over, until it is known whether the PBX was restarted in it.
     over: Option<(Timestamp, String)>,
+    /// When this daemon followed the PBX last, by its own clock.
+    pub(super) looks: Option<Looks>,
+    /// Since when it follows it, in common time, for the store.
+    followed_since: Option<Timestamp>,
+    /// Whether who looked last was asked, since this daemon leads; where nobody else can have looked, always.
+    pub(super) compared: bool,
+    /// How often this daemon has taken the lead.
+    pub(super) leads: u64,
+    /// When the store is to be told again that somebody looks.
+    pub(super) pulse: Option<Timestamp>,
 }
 
 impl Link {
-    /// The link as the daemon before this one left it.
-    pub(super) fn recalled(link: Option<LinkMemory>) -> Self {
-        let Some(link) = link else { return Self::default() };
+    /// The link as the daemon before this one left it; `shared`: others may have followed it since.
+    pub(super) fn recalled(link: Option<LinkMemory>, shared: bool) -> Self {
+        let fresh = Self { compared: !shared, ..Self::default() };
+        let Some(link) = link else { return fresh };
         let (from, cause) = if link.up {
             (link.alive, NOT_RUNNING.to_owned())
         } else {
             (link.since, link.cause.unwrap_or_else(|| NOT_RUNNING.to_owned()))
         };
-        Self { down_since: Some((from, cause)), started: link.started, ..Self::default() }
+        Self { down_since: Some((from, cause)), started: link.started, ..fresh }
+    }
+
+    /// Nobody looks since then, or did until the link that has just come up.
+    pub(super) fn goes_unseen(&mut self, since: (Timestamp, String)) {
+        if self.up {
+            self.over = Some(since);
+        } else {
+            self.down_since = Some(since);
+        }
     }
 }
 
@@ -84,23 +103,46 @@ impl Core {
     /// The gap, and that the link is up, are kept with the event that tells it: whenever the daemon is killed, either
     /// the gap is kept or its beginning still is.
     fn tell_gap(&mut self, restarted: bool) {
-        let to = self.clock.now();
-        let link = self.link_now(to, None);
-        let Some((from, cause)) = self.link.over.take() else {
-            self.parts.bus.publish_all(Vec::new(), vec![link]);
-            return;
-        };
+        let to = self.common_now();
+        match self.link.over.take() {
+            Some((from, cause)) if self.link.compared => self.tell_gap_of(from, to, cause, restarted),
+            _ => self.keep_link(),
+        }
+    }
+
+    pub(super) fn tell_gap_of(&mut self, from: Timestamp, to: Timestamp, cause: String, restarted: bool) {
         let gap = json!({
             "from": wire_time(from), "to": wire_time(to), "cause": cause, "restarted": restarted,
         });
         let pbx = self.parts.plan.pbx.clone();
         let kept = Keep::Gap(Box::new(Gap { pbx, from, to, cause, restarted }));
+        let link = self.link_now();
         self.tell(EventKind::PbxGap, gap, None, vec![kept, link]);
     }
 
-    fn link_now(&self, since: Timestamp, cause: Option<String>) -> Keep {
-        let (up, started) = (self.link.up, self.link.started.clone());
-        Keep::Link(Box::new(LinkMemory { up, since, alive: since, cause, started }))
+    pub(super) fn tell_restarted(&mut self) {
+        self.tell(EventKind::PbxRestarted, json!({ "started": self.link.started }), None, Vec::new());
+    }
+
+    /// Keeps what is known of the link, once nobody else's knowledge is lost by it.
+    pub(super) fn keep_link(&mut self) {
+        if self.link.compared {
+            let link = self.link_now();
+            self.parts.bus.publish_all(Vec::new(), vec![link]);
+        }
+    }
+
+    fn link_now(&mut self) -> Keep {
+        let (now, started) = (self.common_now(), self.link.started.clone());
+        let unseen = self.link.down_since.clone().or_else(|| self.link.over.clone());
+        let up = unseen.is_none() && self.link.up;
+        let (since, cause) = match unseen {
+            Some((since, cause)) => (since, Some(cause)),
+            None => (self.link.followed_since.unwrap_or(now), None),
+        };
+        self.beat(up);
+        let alive = if up { now } else { since };
+        Keep::Link(Box::new(LinkMemory { up, since, alive, cause, started }))
     }
 
     /// Another start than before means that every call of before is over.
@@ -112,6 +154,11 @@ impl Core {
         if at.is_some() {
             self.link.started = at;
         }
+        // The same is said again whenever everything is listed anew.
+        if self.link.looks.as_ref().is_none_or(|looks| looks.until.is_some()) {
+            self.link.looks = Some(Looks { since: self.clock.now(), until: None });
+            self.link.followed_since = Some(self.common_now());
+        }
         self.tell_gap(restarted);
         self.input(Input::LinkUp { restarted });
         if restarted {
@@ -119,26 +166,29 @@ impl Core {
         }
         if restarted {
             tracing::warn!("the PBX was restarted");
-            self.tell(EventKind::PbxRestarted, json!({ "started": self.link.started }), None, Vec::new());
+            self.tell_restarted();
         }
     }
 
     pub(super) fn link_down(&mut self, reason: &str) {
-        let now = self.clock.now();
+        let (now, common) = (self.clock.now(), self.common_now());
         tracing::warn!(reason, "the link to the PBX is down");
         self.link.up = false;
         // A link that breaks before its gap is told makes that gap longer.
-        let gap = self.link.over.take().unwrap_or_else(|| (now, reason.to_owned()));
-        let kept = self.link_now(gap.0, Some(gap.1.clone()));
+        let gap = self.link.over.take().unwrap_or_else(|| (common, reason.to_owned()));
+        if let Some(looks) = self.link.looks.as_mut().filter(|looks| looks.until.is_none()) {
+            looks.until = Some((now, reason.to_owned()));
+        }
         self.link.down_since = Some(gap);
         self.link.coming = None;
         self.audit.stop();
         self.members_lost();
         self.input(Input::LinkDown);
+        let kept = if self.link.compared { vec![self.link_now()] } else { Vec::new() };
         if self.link.told == Some(false) {
-            self.parts.bus.publish_all(Vec::new(), vec![kept]);
+            self.parts.bus.publish_all(Vec::new(), kept);
         } else {
-            self.tell(EventKind::PbxDown, json!({ "reason": reason }), Some((false, now)), vec![kept]);
+            self.tell(EventKind::PbxDown, json!({ "reason": reason }), Some((false, now)), kept);
         }
     }
 

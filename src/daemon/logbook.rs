@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::bus::log::Batch;
-use crate::bus::{Logbook, StreamToken};
+use crate::bus::{Bus, Logbook, StreamToken};
 use crate::ids::PbxId;
 use crate::store::hearings::Step;
 use crate::store::{Store, StoreError};
@@ -38,13 +38,14 @@ pub(super) async fn keep(logbook: Arc<Logbook>, store: Store, pbx: PbxId, stream
     }
 }
 
-/// Writes the records of calls, gaps, what supervisors heard and what was told of messages, alone, each until the store takes it: trying again is
-/// safe.
-pub(super) async fn keep_records(logbook: Arc<Logbook>, store: Store, pbx: PbxId) {
+/// Writes the records of calls, gaps, what supervisors heard and what was told of messages, alone, each until the store
+/// takes it: trying again is safe. The gap comes before the link, which would hide it.
+pub(super) async fn keep_records(logbook: Arc<Logbook>, bus: Bus, store: Store, pbx: PbxId) {
     let messages = store.messages();
     while let Some(batch) = logbook.next().await {
         for record in &batch.finished {
             until_taken("a finished call", record.id, || store.record_call(record)).await;
+            bus.recorded(record.id);
         }
         for gap in &batch.gaps {
             until_taken("a gap of the link to the PBX", gap.from, || store.record_gap(gap)).await;

@@ -18,6 +18,7 @@ mod clock;
 mod core;
 mod figures;
 mod hearings;
+mod inherit;
 mod journal;
 mod link;
 mod logbook;
@@ -31,6 +32,7 @@ mod records;
 mod sight;
 mod supervise;
 mod transfers;
+mod unseen;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,7 +48,7 @@ use self::figures::Figures;
 use self::recall::GoingOn;
 pub use self::records::RECORDS_QUEUED_MAX;
 use crate::ami::client;
-use crate::bus::redis::RedisSettings;
+use crate::bus::redis::{RedisSettings, calls_left};
 use crate::bus::{Bus, BusSettings, StreamToken};
 use crate::command::Commands;
 use crate::config::{Config, ConfigError, DeletedCustomers};
@@ -280,11 +282,16 @@ async fn go_on(
     presence: &Presence,
 ) -> Result<(recall::Recalled, GoingOn), RunError> {
     let settings = bus_settings(config, random().map_err(|_| RunError::Random)?);
-    let Some(redis) = redis_settings(config, presence)? else {
+    let Some(mut redis) = redis_settings(config, presence)? else {
         return Ok(recall::recall(store, config.plan(), settings, Timestamp::now()).await?);
     };
+    let left = calls_left(&redis, &config.pbx.name).await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "Redis does not say how the calls of this PBX stood; they are followed from now on");
+        Vec::new()
+    });
+    redis.known = left.iter().map(|live| live.memory.id).collect();
     let shared = |logbook| Bus::shared(settings, redis, Some(logbook), &sharing.tasks, &sharing.shutdown);
-    Ok(recall::join(store, config.plan(), shared).await?)
+    Ok(recall::join(store, config.plan(), left, shared).await?)
 }
 
 /// How this daemon shares its events, if it does.
@@ -295,6 +302,7 @@ fn redis_settings(config: &Config, presence: &Presence) -> Result<Option<RedisSe
         prefix: config.bus.redis_prefix.to_string(),
         daemon: random().map_err(|_| RunError::Random)?,
         started_at: Timestamp::now(),
+        known: Vec::new(),
         teams: config.operators.teams.clone(),
         presence: presence.clone(),
     }))

@@ -22,7 +22,7 @@ use crate::bus::{Bus, BusSettings, EventKind, Logbook, Past, PbxStatus, REPLAY_B
 use crate::call::{Model, Plan};
 use crate::ids::PbxId;
 use crate::operator::People;
-use crate::store::log::LogLimits;
+use crate::store::log::{LiveCall, LogLimits};
 use crate::store::{LinkMemory, Store, StoreError};
 
 /// What the core knows before anything has happened.
@@ -93,18 +93,27 @@ fn followed_until(events: &[LoggedEvent]) -> Option<Timestamp> {
     events.last().filter(|_| was_up).map(|event| event.at)
 }
 
-/// As [`recall`], for a daemon that shares its events: their past and the live calls are in Redis, which the bus reads
-/// itself; the store, which several daemons share too, gets the records alone.
+/// As [`recall`], for a daemon that shares its events: their past is in Redis, which the bus reads itself, and so are the
+/// live calls, as whoever leads `left` them; the store, which several daemons share too, has the records alone. Whether
+/// there is a gap is known when this daemon takes the lead (`unseen.rs`).
 pub(super) async fn join(
     store: &Store,
     plan: Plan,
+    left: Vec<LiveCall>,
     shared: impl FnOnce(Arc<Logbook>) -> Bus,
 ) -> Result<(Recalled, GoingOn), StoreError> {
     let people = People::new(store.roster().await?);
     let pbx = plan.pbx.clone();
     let logbook = Arc::new(Logbook::default());
     let bus = shared(Arc::clone(&logbook));
-    let recalled = Recalled { model: Model::new(plan), journal: Journal::default(), link: None };
+    let link = store.link(&pbx).await?;
+    tracing::info!(calls = left.len(), "the calls of the daemons of this PBX were read");
+    let (mut model, mut journal) = (Model::new(plan), Journal::default());
+    for call in left {
+        journal.restore(call.memory.id, call.story);
+        model.remember(call.memory);
+    }
+    let recalled = Recalled { model, journal, link };
     Ok((recalled, GoingOn { bus, people, logbook, pbx, stream: None }))
 }
 
@@ -123,7 +132,8 @@ impl GoingOn {
             closing.close();
         });
         let Some(stream) = self.stream.clone() else {
-            tasks.spawn(logbook::keep_records(Arc::clone(&self.logbook), store.clone(), self.pbx.clone()));
+            let (logbook, bus) = (Arc::clone(&self.logbook), self.bus.clone());
+            tasks.spawn(logbook::keep_records(logbook, bus, store.clone(), self.pbx.clone()));
             return;
         };
         let (store, pbx, logbook) = (store.clone(), self.pbx.clone(), Arc::clone(&self.logbook));

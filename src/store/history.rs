@@ -2,7 +2,8 @@
 //!
 //! Invariant: a call is one row, however often it is recorded: the first record stays, except that what was
 //! seen replaces what was inferred, and that more segments replace fewer: of two daemons on one PBX the one that leads
-//! knows also of transfers and of what desktops showed, and either may write first. A caller who withholds the number leaves no number here; the table itself
+//! knows also of transfers and of what desktops showed, and either may write first. A record that was inferred never replaces
+//! segments of one that was seen. A caller who withholds the number leaves no number here; the table itself
 //! refuses one.
 //!
 //! Read next: `sqlite/history.rs` for the SQL.

@@ -6,9 +6,11 @@
 mod database;
 mod desktops;
 mod keepers;
+mod left;
 mod site;
 mod starts;
 mod takeover;
+mod unseen;
 
 use std::time::Duration;
 

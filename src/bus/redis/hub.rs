@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 
+use super::common_time::CommonTime;
 use super::keepers::Elsewhere;
 use super::outbox::{Head, Outbox, Pending, Role};
 use super::shadow::{Inherited, Takeover};
@@ -23,9 +24,9 @@ use crate::bus::log::{LogFigures, Logbook};
 use crate::bus::memory::{Arrival, Log, OfPbx, Start};
 use crate::bus::state::PbxStatus;
 use crate::call::view::CallView;
-use crate::ids::PbxId;
+use crate::ids::{CallId, PbxId};
 use crate::operator::StateView;
-use crate::store::log::Keep;
+use crate::store::log::{Keep, LiveCall};
 
 /// Place of an entry in the stream, as Redis counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -89,6 +90,8 @@ pub(in crate::bus) struct Hub {
     pub(super) daemon: u64,
     /// Whether this standby shows its own sight.
     pub(super) sees_alone: AtomicBool,
+    /// What time it is for all daemons.
+    pub(in crate::bus) common_time: CommonTime,
 }
 
 /// What the metrics and `/readyz` say.
@@ -131,12 +134,20 @@ impl Hub {
             last_link: Mutex::default(),
             daemon,
             sees_alone: AtomicBool::new(false),
+            common_time: CommonTime::default(),
         }
     }
 
     /// A panic inside the lock cannot leave half an event: go on with what is there.
     pub(super) fn outbox(&self) -> MutexGuard<'_, Outbox> {
         self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// This daemon remembers these calls from before it began.
+    pub(super) fn knows(&self, calls: Vec<CallId>) {
+        if let Role::Standby(shadow) = &mut self.outbox().role {
+            shadow.knows(calls);
+        }
     }
 
     pub(in crate::bus) fn written(&self) -> Option<LogFigures> {
@@ -147,31 +158,40 @@ impl Hub {
         &self.log
     }
 
-    /// Tells `drafts`, and has recorded which calls ended and what supervisors heard. How live calls stand is in Redis.
+    /// Tells `drafts`, and has recorded which calls ended and what supervisors heard. How live calls stand goes to Redis
+    /// with the events (`lives.rs`).
     pub(in crate::bus) fn publish_all(&self, drafts: Vec<Draft>, keeps: Vec<Keep>) -> Vec<EventId> {
-        let ids = drafts.into_iter().map(|draft| self.publish(draft)).collect();
+        let mut outbox = self.outbox();
+        let ids = drafts.into_iter().map(|draft| self.publish_in(&mut outbox, draft)).collect();
+        let leads = outbox.leads();
         let mut records = Vec::new();
         for keep in keeps {
             match keep {
+                Keep::Live(live) if leads => outbox.lives.goes_on(*live),
                 Keep::Live(_) => {}
-                Keep::Finished(_) => records.push(keep),
+                Keep::Finished(record) => {
+                    if leads {
+                        outbox.lives.is_over(&record);
+                    }
+                    records.push(Keep::Finished(record));
+                }
                 // Whoever leads knows; both on one PBX would note it twice, and what a standby missed is no gap.
                 Keep::Hearing(_) | Keep::Gap(_) | Keep::Link(_) => {
-                    if self.outbox().leads() {
+                    if leads {
                         records.push(keep);
                     }
                 }
                 // What another daemon has to tell instead must not count as told.
-                Keep::Told(told) => {
-                    let mut outbox = self.outbox();
-                    let leads = outbox.leads();
-                    match outbox.pending.back_mut() {
-                        Some(last) => last.told.push(told),
-                        None if leads => records.push(keep),
-                        None => {}
-                    }
-                }
+                Keep::Told(told) => match outbox.pending.back_mut() {
+                    Some(last) => last.told.push(told),
+                    None if leads => records.push(keep),
+                    None => {}
+                },
             }
+        }
+        drop(outbox);
+        if leads {
+            self.wake.notify_one();
         }
         self.record(records);
         ids
@@ -184,12 +204,11 @@ impl Hub {
     }
 
     /// Tells `draft`, or notes it where another daemon tells.
-    pub(in crate::bus) fn publish(&self, draft: Draft) -> EventId {
+    fn publish_in(&self, outbox: &mut Outbox, draft: Draft) -> EventId {
         if let Change::Pbx { up, .. } = draft.change {
             self.link_up.store(up, Ordering::Relaxed);
             *self.last_link.lock().unwrap_or_else(PoisonError::into_inner) = Some(draft.clone());
         }
-        let mut outbox = self.outbox();
         let alone = outbox.own_sight.is_some();
         match &mut outbox.role {
             Role::Standby(shadow) => {
@@ -200,19 +219,15 @@ impl Hub {
                     shadow.note(draft);
                 }
                 if let Some(draft) = shown {
-                    self.show_if_alone(&mut outbox, draft);
+                    self.show_if_alone(outbox, draft);
                 }
             }
             Role::Leader { inherited, .. } => {
                 if inherited.wants(&draft) {
-                    let id = self.push(&mut outbox, draft);
-                    drop(outbox);
-                    self.wake.notify_one();
-                    return id;
+                    return self.push(outbox, draft);
                 }
             }
         }
-        drop(outbox);
         self.log.head()
     }
 
@@ -268,12 +283,12 @@ impl Hub {
 
     /// Redis was never there: this daemon leads without a lease until it is.
     pub(super) fn lead_without_redis(&self) {
-        self.lead(0, None);
+        self.lead(0, None, Vec::new());
         self.go_alone();
     }
 
-    /// This daemon leads from now on, after `head`, or in a new generation.
-    pub(super) fn lead(&self, fence: u64, head: Option<Head>) {
+    /// This daemon leads from now on, after `head`, or in a new generation; `left` is how calls stood.
+    pub(super) fn lead(&self, fence: u64, head: Option<Head>, left: Vec<LiveCall>) {
         let OfPbx { calls: published, link, .. } = self.log.of_pbx(&self.pbx);
         let mut outbox = self.outbox();
         if outbox.own_sight.as_ref().is_some_and(|own| own.shown > 0) {
@@ -292,6 +307,7 @@ impl Hub {
         // The list that follows says what became of them.
         inherited.calls.extend(unknown.into_iter().map(|view| (view.id, view)));
         outbox.role = Role::Leader { fence, inherited };
+        outbox.lives.begin(left);
         for draft in missing {
             self.push(&mut outbox, draft);
         }

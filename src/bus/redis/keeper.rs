@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use super::client::{Connection, RedisAddress, in_time};
 use super::hub::{Cursor, Hub};
 use super::keepers::{self, CLAIM_TICKS};
+use super::lives;
 use super::outbox::{Head, Role};
 use super::scripts::{APPEND, BEGIN, Keys, LEASE, RELEASE};
 use super::wire;
@@ -160,7 +161,8 @@ impl Keeper {
             (false, _) => {
                 if self.has_read(answer.last) {
                     self.claim(redis, count).await?;
-                    self.hub.lead(answer.fence, answer.head);
+                    let left = lives::left_in(redis, &self.keys, &self.hub.pbx).await?;
+                    self.hub.lead(answer.fence, answer.head, left);
                     if answer.head.is_none() {
                         self.begin(redis, answer.head, answer.at).await?;
                     }
@@ -229,13 +231,18 @@ impl Keeper {
             .key(self.keys.calls(pbx))
             .key(self.keys.links())
             .key(self.keys.operators())
-            .key(self.keys.events());
+            .key(self.keys.events())
+            .key(self.keys.lives(pbx));
         begin.arg(fence).arg(&self.daemon).arg(pbx.as_str());
         begin.arg(format!("{}-{}", first.generation, first.position));
         begin.arg(own.link.as_ref().map(wire::json).unwrap_or_default());
-        begin.arg(u8::from(anew)).arg(own.calls.len());
+        let lives = self.hub.outbox().lives.all();
+        begin.arg(u8::from(anew)).arg(own.calls.len()).arg(lives.len());
         for view in own.calls {
             begin.arg(view.id.to_string()).arg(wire::json(&*view));
+        }
+        for (call, entry) in lives {
+            begin.arg(call).arg(entry);
         }
         for view in own.operators {
             begin.arg(view.id.to_string()).arg(wire::json(&*view));
@@ -248,20 +255,26 @@ impl Keeper {
     /// Sends what waits. False: another leads, or Redis knows another generation.
     async fn flush(&self, redis: &mut Connection) -> Result<bool, RedisError> {
         loop {
-            let (fence, generation, batch) = {
+            let (fence, generation, batch, lives) = {
                 let mut outbox = self.hub.outbox();
                 let Role::Leader { fence, .. } = outbox.role else { return Ok(true) };
-                (fence, outbox.generation, outbox.batch())
+                let batch = outbox.batch();
+                // How calls stand is after the last event.
+                let is_all = batch.len() == outbox.untaken();
+                let lives = if is_all { outbox.lives.step() } else { lives::Step::default() };
+                (fence, outbox.generation, batch, lives)
             };
-            let Some(last) = batch.last().map(|pending| pending.id.position()) else {
+            if batch.is_empty() && lives.entries.is_empty() {
                 self.hub.rejoin_if_drained();
                 return Ok(true);
-            };
+            }
             let pbx = &self.hub.pbx;
             let mut append = APPEND.prepare_invoke();
             append.key(self.keys.lease(pbx)).key(self.keys.heads()).key(self.keys.calls(pbx));
             append.key(self.keys.events()).key(self.keys.links()).key(self.keys.operators());
+            append.key(self.keys.lives(pbx));
             append.arg(fence).arg(&self.daemon).arg(pbx.as_str()).arg(generation).arg(STREAM_ENTRIES_MAX);
+            append.arg(batch.len());
             for pending in &batch {
                 let (letter, field, value) = wire::change_words(&pending.change, pbx);
                 append.arg(pending.id.position()).arg(pending.id.to_string());
@@ -269,10 +282,17 @@ impl Keeper {
                 append.arg(wire::json(&pending.audience)).arg(&pending.body.json);
                 append.arg(letter).arg(field).arg(value);
             }
+            for (call, entry) in &lives.entries {
+                append.arg(call).arg(entry);
+            }
             if in_time(append.invoke_async::<i64>(redis)).await? == 0 {
                 return Ok(false);
             }
-            self.hub.outbox().taken_up_to(last);
+            let mut outbox = self.hub.outbox();
+            if let Some(last) = batch.last() {
+                outbox.taken_up_to(last.id.position());
+            }
+            outbox.lives.has(&lives);
         }
     }
 
@@ -315,11 +335,13 @@ impl Keeper {
         lease.arg(&self.daemon).arg(LEASE_MS).arg(pbx.as_str()).arg(u8::from(may_take));
         let (fence, head, last, ms): (u64, Option<String>, String, i64) =
             in_time(lease.invoke_async(redis)).await?;
+        let at = Timestamp::from_millisecond(ms).unwrap_or_default();
+        self.hub.common_time.is(at);
         Ok(LeaseAnswer {
             fence,
             head: head.as_deref().and_then(Head::parse),
             last: Cursor::parse(&last).unwrap_or_default(),
-            at: Timestamp::from_millisecond(ms).unwrap_or_default(),
+            at,
         })
     }
 

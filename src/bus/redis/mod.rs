@@ -15,6 +15,8 @@
 //! | `hub.rs` | what is told, what arrives, who listens |
 //! | `outbox.rs` | events that Redis has not confirmed: the spool; who leads |
 //! | `shadow.rs` | what a standby must tell when it takes over |
+//! | `lives.rs` | how each living call stands, with its story, for whoever leads next |
+//! | `common_time.rs` | the time that hosts with different clocks compare by |
 //! | `own_sight.rs` | what a standby shows while Redis is away |
 //! | `keeper.rs` | lease, fencing and sending |
 //! | `follower.rs` | reading |
@@ -26,10 +28,12 @@
 //! written once, and without Redis a daemon serves its own PBX's desktops as if it were alone.
 
 mod client;
+mod common_time;
 mod follower;
 mod hub;
 mod keeper;
 mod keepers;
+mod lives;
 mod outbox;
 mod own_sight;
 mod presence;
@@ -53,6 +57,7 @@ pub use client::{Look, RedisAddress, RedisAddressError};
 pub use hub::CommonFigures;
 pub use keeper::{LEASE_MS, LEASE_TICK};
 pub use keepers::{CLAIM_MS, Elsewhere, claimed_elsewhere};
+pub use lives::{LIVES_MAX, calls_left};
 pub use outbox::{SPOOL_BYTES_MAX, SPOOL_EVENTS_MAX};
 pub use presence::{SAID_MS, SAY_EVERY};
 pub use requests::{ANSWER_MAX, AskError, Incoming, Requests};
@@ -66,7 +71,7 @@ use self::scripts::Keys;
 pub(super) use self::wire::is_of;
 use super::log::Logbook;
 use super::memory::Log;
-use crate::ids::PbxId;
+use crate::ids::{CallId, PbxId};
 use crate::operator::Presence;
 
 /// How long Redis may take to answer before it counts as away.
@@ -85,6 +90,8 @@ pub struct RedisSettings {
     pub daemon: u64,
     /// The time of the start.
     pub started_at: Timestamp,
+    /// Calls that this daemon remembers from those before it ([`calls_left`]).
+    pub known: Vec<CallId>,
     /// The teams whose people are to be kept here; none: everybody's.
     pub teams: Vec<SmolStr>,
     /// Whose desktops follow the events here; those at the other gateways are added.
@@ -102,6 +109,7 @@ pub(super) fn start(
 ) -> (Arc<Hub>, Requests) {
     let generation = u64::try_from(settings.started_at.as_millisecond()).unwrap_or(0);
     let hub = Arc::new(Hub::new(pbx, log, logbook, generation, settings.daemon));
+    hub.knows(settings.known);
     let keys = Keys::new(&settings.prefix);
     let follower = Follower { hub: Arc::clone(&hub), address: settings.address.clone(), keys: keys.clone() };
     let daemon = format!("{:016x}", settings.daemon);

@@ -26,6 +26,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::lives::Lives;
 use super::own_sight::OwnSight;
 use super::shadow::{Inherited, Shadow};
 use super::wire;
@@ -115,6 +116,8 @@ pub(super) struct Outbox {
     /// Events that the spool could not hold since the generation began.
     pub(super) lost: bool,
     pub(super) lost_total: u64,
+    /// How calls stand, for whoever leads next.
+    pub(super) lives: Lives,
     /// What a standby shows by itself.
     pub(super) own_sight: Option<OwnSight>,
     /// How often it has begun to.
@@ -134,6 +137,7 @@ impl Outbox {
             alone: false,
             lost: false,
             lost_total: 0,
+            lives: Lives::default(),
             own_sight: None,
             own_sights: 0,
         }
@@ -284,7 +288,9 @@ impl Outbox {
         self.bytes = 0;
         self.alone = false;
         self.lost = false;
-        self.role = Role::Standby(Shadow::default());
+        let mut shadow = Shadow::default();
+        shadow.knows(std::mem::take(&mut self.lives).calls());
+        self.role = Role::Standby(shadow);
         left
     }
 }

@@ -7,6 +7,7 @@
 //! | `{P}:links` | by PBX: the state of its link |
 //! | `{P}:operators` | by person: the operator's state |
 //! | `{P}:calls:PBX` | by call: how it looks after the PBX's last event |
+//! | `{P}:lives:PBX` | by call: what the next daemon remembers of it, and its story; see `lives.rs` |
 //! | `{P}:lease:PBX` | who leads for the PBX, with the fencing token; it expires |
 //! | `{P}:fence:PBX` | the last fencing token given out |
 //! | `{P}:desktops` | by daemon: whose desktops follow the events at its gateway, and until when that holds |
@@ -58,6 +59,10 @@ impl Keys {
 
     pub(super) fn calls(&self, pbx: &PbxId) -> String {
         format!("{}:calls:{pbx}", self.prefix)
+    }
+
+    pub(super) fn lives(&self, pbx: &PbxId) -> String {
+        format!("{}:lives:{pbx}", self.prefix)
     }
 
     pub(super) fn lease(&self, pbx: &PbxId) -> String {
@@ -121,29 +126,32 @@ pub(super) static RELEASE: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// Says how it stands with a PBX. KEYS lease, heads, calls, links, operators, events; ARGV fence, daemon, pbx, head, link,
-/// whether everybody begins anew (0 or 1), how many calls, then call and view in turn, then operator and view in turn. Gives 0 when another leads.
+/// Says how it stands with a PBX. KEYS lease, heads, calls, links, operators, events, lives; ARGV fence, daemon, pbx, head,
+/// link, whether everybody begins anew (0 or 1), how many calls, how many entries of lives, then call and view in turn,
+/// then call and entry in turn, then operator and view in turn. Gives 0 when another leads.
 pub(super) static BEGIN: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
         if redis.call('GET', KEYS[1]) ~= ARGV[1] .. ' ' .. ARGV[2] then return 0 end
         redis.call('HSET', KEYS[2], ARGV[3], ARGV[4])
         if ARGV[5] ~= '' then redis.call('HSET', KEYS[4], ARGV[3], ARGV[5]) end
-        redis.call('DEL', KEYS[3])
+        redis.call('DEL', KEYS[3], KEYS[7])
         if ARGV[6] == '1' then redis.call('XADD', KEYS[6], '*', 'p', ARGV[3], 'k', 'anew') end
-        local calls = 7 + 2 * tonumber(ARGV[7])
-        for i = 8, calls, 2 do redis.call('HSET', KEYS[3], ARGV[i], ARGV[i + 1]) end
-        for i = calls + 1, #ARGV, 2 do redis.call('HSET', KEYS[5], ARGV[i], ARGV[i + 1]) end
+        local calls = 8 + 2 * tonumber(ARGV[7])
+        local lives = calls + 2 * tonumber(ARGV[8])
+        for i = 9, calls, 2 do redis.call('HSET', KEYS[3], ARGV[i], ARGV[i + 1]) end
+        for i = calls + 1, lives, 2 do redis.call('HSET', KEYS[7], ARGV[i], ARGV[i + 1]) end
+        for i = lives + 1, #ARGV, 2 do redis.call('HSET', KEYS[5], ARGV[i], ARGV[i + 1]) end
         return 1
         ",
     )
 });
 
-/// Appends events that are not there yet. KEYS lease, heads, calls, events, links, operators; ARGV fence, daemon, pbx,
-/// generation, longest stream, then for each event: position, id, after, audience, body, what it changes (`c`: the
+/// Appends events that are not there yet. KEYS lease, heads, calls, events, links, operators, lives; ARGV fence, daemon,
+/// pbx, generation, longest stream, how many events, then for each event: position, id, after, audience, body, what it changes (`c`: the
 /// call of the field is now like the value, `g`: it is gone, `l`: the link is, `o`: the operator is,
-/// `x`: the operator is gone, unless another PBX's daemon keeps her, `n`: nothing), field, value. Gives 0
-/// when another leads, else 1.
+/// `x`: the operator is gone, unless another PBX's daemon keeps her, `n`: nothing), field, value; then call and entry of
+/// lives in turn (empty: it goes). Gives 0 when another leads, else 1.
 pub(super) static APPEND: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r#"
@@ -152,7 +160,8 @@ pub(super) static APPEND: LazyLock<Script> = LazyLock::new(|| {
         local generation, position = string.match(head or '', '^(%d+)-(%d+)$')
         if generation ~= ARGV[4] then return 0 end
         position = tonumber(position)
-        for i = 6, #ARGV, 8 do
+        local events = 6 + 8 * tonumber(ARGV[6])
+        for i = 7, events, 8 do
             if tonumber(ARGV[i]) > position then
                 position = tonumber(ARGV[i])
                 redis.call('XADD', KEYS[4], 'MAXLEN', '~', ARGV[5], '*', 'p', ARGV[3], 'i', ARGV[i + 1],
@@ -169,6 +178,10 @@ pub(super) static APPEND: LazyLock<Script> = LazyLock::new(|| {
                     end
                 end
             end
+        end
+        for i = events + 1, #ARGV, 2 do
+            if ARGV[i + 1] == '' then redis.call('HDEL', KEYS[7], ARGV[i])
+            else redis.call('HSET', KEYS[7], ARGV[i], ARGV[i + 1]) end
         end
         redis.call('HSET', KEYS[2], ARGV[3], ARGV[4] .. '-' .. string.format('%.0f', position))
         return 1

@@ -4,7 +4,9 @@
 //! - A standby has followed a call from its first event. Both daemons derive the same events in the same order, so
 //!   the leader's count of them is the place from which the standby's own are still to be told.
 //! - A daemon meets calls that were told before it began (it was started anew, or in the middle). Its own first
-//!   events of such a call say again what is known; [`Inherited::wants`] lets only news pass.
+//!   events of such a call say again what is known; [`Inherited::wants`] lets only news pass. So it is with calls that it
+//!   remembers, from another daemon or from before it lost its link: it never tells their beginning. What leads to the call as
+//!   it was told last was told with it ([`Trail::told_of`]).
 //!
 //! `call.updated` is told when the directory answers and takes no part in the count.
 //!
@@ -28,6 +30,8 @@ pub(super) struct Shadow {
     trails: HashMap<CallId, Trail>,
     /// Orders trails by their first event.
     next: u64,
+    /// Calls that this daemon knew before it began to note: their first events are not among its own.
+    known: HashSet<CallId>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -38,8 +42,32 @@ struct Trail {
     whole: bool,
     /// How many of them the leader has told.
     told: usize,
+    /// How many it had told and how many were noted here, when what was told was read last.
+    read: (usize, usize),
     over_here: bool,
     over_there: bool,
+}
+
+impl Trail {
+    fn noted(&self) -> usize {
+        self.drafts.iter().filter(|draft| counts(draft.kind)).count()
+    }
+
+    /// How many drafts of a call that is not followed from its first event the leader has told, when it told last that
+    /// the call is so: up to one after which it is, and of several, up to the one that the count comes closest to.
+    fn told_of(&self, view: &CallView) -> usize {
+        let (told, noted) = self.read;
+        let likely = (noted + self.told).saturating_sub(told);
+        let mut counted = 0_usize;
+        let mut best = (likely, 0);
+        for (n, draft) in self.drafts.iter().enumerate() {
+            counted += usize::from(counts(draft.kind));
+            if shows(draft, view) {
+                best = best.min((counted.abs_diff(likely), n + 1));
+            }
+        }
+        best.1
+    }
 }
 
 /// What is to be told by whoever takes over.
@@ -63,10 +91,14 @@ impl Shadow {
         let next = &mut self.next;
         let trail = self.trails.entry(call).or_insert_with(|| {
             *next += 1;
-            let whole = draft.kind == EventKind::CallOffered && !is_inferred(&draft);
-            Trail { first: *next, whole, ..Trail::default() }
+            Trail { first: *next, whole: !self.known.contains(&call), ..Trail::default() }
         });
-        trail.over_here |= draft.kind == EventKind::CallEnded;
+        let begins = draft.kind == EventKind::CallOffered && !is_inferred(&draft);
+        trail.whole &= begins || !trail.drafts.is_empty();
+        if draft.kind == EventKind::CallEnded {
+            trail.over_here = true;
+            self.known.remove(&call);
+        }
         if trail.drafts.len() < TRAIL_EVENTS_MAX {
             trail.drafts.push(draft);
         } else {
@@ -92,7 +124,8 @@ impl Shadow {
         let trail = self.trails.entry(call).or_insert_with(|| {
             *next += 1;
             // Not seen here yet: if the leader is ahead from the first event on, the count still holds.
-            Trail { first: *next, whole: kind == EventKind::CallOffered, ..Trail::default() }
+            let whole = kind == EventKind::CallOffered && !self.known.contains(&call);
+            Trail { first: *next, whole, ..Trail::default() }
         });
         trail.told += 1;
         trail.over_there |= kind == EventKind::CallEnded;
@@ -117,6 +150,9 @@ impl Shadow {
             }
             self.told(kind, change);
         }
+        for trail in self.trails.values_mut() {
+            trail.read = (trail.told, trail.noted());
+        }
         for call in live.filter(|call| !begun.contains(call)) {
             if let Some(trail) = self.trails.get_mut(&call) {
                 trail.whole = false;
@@ -132,13 +168,21 @@ impl Shadow {
 
     /// The link to the PBX is down: what follows has gaps.
     pub(super) fn forget(&mut self) {
-        *self = Self::default();
+        let lives =
+            |(call, trail): (CallId, Trail)| (!trail.drafts.is_empty() && !trail.over_here).then_some(call);
+        let seen: Vec<CallId> = std::mem::take(&mut self.trails).into_iter().filter_map(lives).collect();
+        self.knows(seen);
+    }
+
+    /// This daemon knows these calls already.
+    pub(super) fn knows(&mut self, calls: impl IntoIterator<Item = CallId>) {
+        let room = TRAILS_MAX.saturating_sub(self.known.len());
+        self.known.extend(calls.into_iter().take(room));
     }
 
     /// Whether the leader has told all that this daemon would.
     pub(super) fn is_level(&self) -> bool {
-        let noted = |trail: &Trail| trail.drafts.iter().filter(|draft| counts(draft.kind)).count();
-        self.trails.values().all(|trail| !trail.whole || trail.told >= noted(trail))
+        self.trails.values().all(|trail| !trail.whole || trail.told >= trail.noted())
     }
 
     /// This daemon leads from now on; `published` is what was told of its PBX's live calls.
@@ -154,19 +198,21 @@ impl Shadow {
                 continue;
             }
             let known = published.remove(&call);
-            let noted = trail.drafts.iter().filter(|draft| counts(draft.kind)).count();
             if trail.whole {
-                if let Some(ahead) = trail.told.checked_sub(noted).filter(|ahead| *ahead > 0) {
+                if let Some(ahead) = trail.told.checked_sub(trail.noted()).filter(|ahead| *ahead > 0) {
                     inherited.ahead.insert(call, ahead);
                     inherited.calls.extend(known.map(|view| (call, view)));
                 }
                 takeover.missing.extend(after_told(trail.drafts, trail.told));
             } else if let Some(view) = known {
+                let told = trail.told_of(&view);
                 inherited.calls.insert(call, view);
-                takeover.missing.extend(trail.drafts.into_iter().filter(|draft| inherited.wants(draft)));
-            } else {
+                let news = trail.drafts.into_iter().skip(told);
+                takeover.missing.extend(news.filter(|draft| inherited.wants(draft)));
+            } else if trail.drafts.first().is_some_and(|draft| draft.kind == EventKind::CallOffered) {
                 takeover.missing.extend(trail.drafts);
             }
+            // Another one's beginning was told before this daemon looked; it is over there, or it would be known.
         }
         takeover.unknown = published.into_values().collect();
         takeover.unknown.sort_by_key(|view| (view.offered_at, view.id));
@@ -260,6 +306,13 @@ fn says(draft: &Draft, told: &CallView) -> bool {
         },
         _ => false,
     }
+}
+
+/// Whether the call is after this as it was `told`, as far as its operators go.
+fn shows(draft: &Draft, told: &CallView) -> bool {
+    let Change::Call(now) = &draft.change else { return false };
+    let rings = |view: &CallView| view.presented_to.iter().cloned().collect::<HashSet<Extension>>();
+    (now.state, &now.operator, rings(now)) == (told.state, &told.operator, rings(told))
 }
 
 /// Told in the same number and order by whoever follows the PBX.
@@ -429,6 +482,69 @@ mod tests {
         assert_eq!(silent.iter().map(|(_, e)| e.as_str()).collect::<Vec<_>>(), ["1001"]);
         assert!(inherited.wants(&draft(EventKind::CallAnswered, "1002", &now)));
         assert!(inherited.wants(&draft(EventKind::CallOffered, "", &now)), "it is like any other call now");
+    }
+
+    /// A daemon that came in the middle of a call hears that it is over before it sees it itself.
+    #[test]
+    fn the_end_of_a_call_from_before_is_not_told_once_more() {
+        let life = life(1);
+        for seen in 1..life.len() {
+            for told_first in [true, false] {
+                let mut shadow = Shadow::default();
+                shadow.read_anew(std::iter::empty(), std::iter::once(life[0].0.call.unwrap()));
+                let (before, end) = life[seen..].split_at(life.len() - seen - 1);
+                before.iter().for_each(|(draft, _)| shadow.note(draft.clone()));
+                let (end, _) = &end[0];
+                if told_first {
+                    shadow.told(end.kind, &end.change);
+                    shadow.note(end.clone());
+                } else {
+                    shadow.note(end.clone());
+                    shadow.told(end.kind, &end.change);
+                }
+                let takeover = shadow.take_over(Vec::new());
+                assert_eq!(kinds(&takeover.missing), [], "seen from {seen} on, told first {told_first}");
+            }
+        }
+    }
+
+    /// A daemon that remembers a call from another one tells what comes of it, whatever was read of its past, and
+    /// whether or not it lost its link meanwhile.
+    #[test]
+    fn of_a_call_that_is_remembered_all_that_follows_is_told_once() {
+        let life = life(1);
+        let call = life[0].0.call.unwrap();
+        for remembered in 1..life.len() {
+            for told in remembered..life.len() {
+                for (noted, forgets) in (told..=life.len()).flat_map(|noted| [(noted, false), (noted, true)])
+                {
+                    let mut shadow = Shadow::default();
+                    shadow.knows([call]);
+                    if forgets {
+                        shadow.forget();
+                    }
+                    let past = life[..told].iter().map(|(draft, _)| (draft.kind, &draft.change));
+                    let note = |shadow: &mut Shadow, from: usize, to: usize| {
+                        life[from..to].iter().for_each(|(draft, _)| shadow.note(draft.clone()));
+                    };
+                    note(&mut shadow, remembered, told);
+                    shadow.read_anew(past, std::iter::once(call));
+                    note(&mut shadow, told, noted);
+                    let published = life[told - 1].1.clone().map(Arc::new);
+                    let mut takeover = shadow.take_over(published.into_iter().collect());
+                    let later = life[noted..].iter().map(|(draft, _)| draft.clone());
+                    let mut said = std::mem::take(&mut takeover.missing);
+                    said.extend(later.filter(|draft| takeover.inherited.wants(draft)));
+                    let counted = |drafts: &[Draft]| -> Vec<EventKind> {
+                        kinds(drafts).into_iter().filter(|kind| counts(*kind)).collect()
+                    };
+                    let whole: Vec<Draft> = life[told..].iter().map(|(draft, _)| draft.clone()).collect();
+                    let which = format!("remembered {remembered}, told {told}, noted {noted}, {forgets}");
+
+                    assert_eq!(counted(&said), counted(&whole), "{which}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod away;
 mod holes;
+mod lives;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -51,6 +52,7 @@ fn node_at(address: RedisAddress, prefix: &str, pbx: &str) -> Node {
         prefix: prefix.to_owned(),
         daemon: DAEMON.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
         started_at: Timestamp::now(),
+        known: Vec::new(),
         teams: Vec::new(),
         presence: presence.clone(),
     };

@@ -184,7 +184,7 @@ pub(super) async fn insert_call(db: &mut DbConnection, call: &FinishedCall) -> R
         .execute(&mut *db)
         .await?
         .rows_affected();
-    if changed > 0 || !call.inferred && tells_more(db, call).await? {
+    if tells_more(db, call, changed > 0).await? {
         sqlx::query("DELETE FROM call_segments WHERE call_id = $1").bind(call.id).execute(&mut *db).await?;
         for (ordinal, segment) in (0_i64..).zip(&call.segments) {
             sqlx::query(
@@ -206,13 +206,16 @@ pub(super) async fn insert_call(db: &mut DbConnection, call: &FinishedCall) -> R
     Ok(())
 }
 
-/// Whether the record has segments that the table does not.
-async fn tells_more(db: &mut DbConnection, call: &FinishedCall) -> Result<bool, StoreError> {
-    let kept: i64 = sqlx::query_scalar("SELECT count(*) FROM call_segments WHERE call_id = $1")
-        .bind(call.id)
-        .fetch_one(db)
-        .await?;
-    Ok(usize::try_from(kept).is_ok_and(|kept| call.segments.len() > kept))
+/// Whether the record has segments that the table does not, and is as sure; or as many, and its row was `taken`.
+async fn tells_more(db: &mut DbConnection, call: &FinishedCall, taken: bool) -> Result<bool, StoreError> {
+    let (kept, inferred): (i64, bool) = sqlx::query_as(
+        "SELECT (SELECT count(*) FROM call_segments WHERE call_id = $1), inferred FROM calls WHERE id = $1",
+    )
+    .bind(call.id)
+    .fetch_one(db)
+    .await?;
+    let told = i64::try_from(call.segments.len()).unwrap_or(i64::MAX);
+    Ok(if taken { told >= kept } else { told > kept && (inferred || !call.inferred) })
 }
 
 fn history_of(row: &DbRow) -> Result<HistoryView, sqlx::Error> {
@@ -420,6 +423,33 @@ mod tests {
                 store.record_call(record).await.unwrap();
             }
             assert_eq!(store.finished_call(leader.id).await.unwrap().as_ref(), Some(&leader));
+        }
+    }
+
+    #[tokio::test]
+    async fn of_two_inferred_records_the_one_that_tells_more_stays_and_a_seen_one_loses_nothing() {
+        let more = FinishedCall {
+            inferred: true,
+            segments: vec![
+                call(1).segments.remove(0),
+                Segment { kind: "shown".into(), ..call(1).segments.remove(0) },
+            ],
+            ..call(1)
+        };
+        let less = FinishedCall { inferred: true, ..call(1) };
+        for records in [[&more, &less], [&less, &more]] {
+            let (_dir, store) = super::super::empty_store().await;
+            for record in records {
+                store.record_call(record).await.unwrap();
+            }
+            assert_eq!(store.finished_call(more.id).await.unwrap().as_ref(), Some(&more));
+            store.record_call(&call(1)).await.unwrap();
+            let seen = FinishedCall { inferred: false, ..more.clone() };
+            assert_eq!(store.finished_call(more.id).await.unwrap().as_ref(), Some(&seen));
+            // A guess that tells more takes nothing from what was seen.
+            let guess = FinishedCall { segments: vec![more.segments[0].clone(); 3], ..more.clone() };
+            store.record_call(&guess).await.unwrap();
+            assert_eq!(store.finished_call(more.id).await.unwrap().as_ref(), Some(&seen));
         }
     }
 

@@ -23,7 +23,7 @@ pub(super) struct Site {
     pub(super) settings: Vec<(String, String)>,
     /// What daemons get besides, as it is.
     pub(super) variables: Vec<(String, String)>,
-    tokens: Vec<(String, String)>,
+    pub(super) tokens: Vec<(String, String)>,
     http: reqwest::Client,
 }
 

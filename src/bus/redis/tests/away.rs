@@ -141,7 +141,7 @@ pub(super) fn hub(pbx: &str, generation: u64) -> Hub {
     let log = Arc::new(Log::new(settings, crate::bus::Past::default(), None));
     let hub = Hub::new(pbx, log, None, generation, generation);
     hub.load(Found::default());
-    hub.lead(1, None);
+    hub.lead(1, None, Vec::new());
     hub
 }
 
@@ -181,9 +181,9 @@ async fn what_redis_took_with_it_is_no_place_to_go_on_from_elsewhere() {
     for taken in [true, false] {
         let (osaka, tokyo) = (hub("osaka", 10), hub("tokyo", 20));
         let mut at_osaka = desk(&osaka, None);
-        tokyo.publish(life("tokyo", 1)[0].clone());
+        tokyo.publish_all(vec![life("tokyo", 1)[0].clone()], Vec::new());
         let of_tokyo = tokyo.outbox().batch().remove(0);
-        let sent = osaka.publish(life("osaka", 1)[0].clone());
+        let sent = osaka.publish_all(vec![life("osaka", 1)[0].clone()], Vec::new()).remove(0);
         let of_osaka = osaka.outbox().batch().remove(0);
         assert_eq!(of_osaka.id, sent);
         tokyo.arrived(entry(1, "tokyo", &of_tokyo));

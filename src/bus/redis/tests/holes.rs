@@ -8,7 +8,7 @@ use super::*;
 fn reads(is_there: impl Fn(u64) -> bool) -> (Hub, Vec<crate::bus::EventId>, Subscription) {
     let (osaka, tokyo) = (hub("osaka", 10), hub("tokyo", 20));
     for draft in life("tokyo", 1).into_iter().chain(life("tokyo", 2).into_iter().take(1)) {
-        tokyo.publish(draft);
+        tokyo.publish_all(vec![draft], Vec::new());
     }
     let told = tokyo.outbox().batch();
     let at_osaka = desk(&osaka, None);
@@ -48,7 +48,7 @@ async fn what_lies_behind_a_break_is_a_place_to_go_on_from_only_after_the_state(
         redis::cmd("HGET").arg(keys.heads()).arg("tokyo").query_async(&mut redis).await.unwrap();
     let at_tokyo = hub("tokyo", 20);
     at_tokyo.outbox().continue_after(Head::parse(&head).unwrap());
-    at_tokyo.publish(life("tokyo", 1)[0].clone());
+    at_tokyo.publish_all(vec![life("tokyo", 1)[0].clone()], Vec::new());
     let behind = at_tokyo.outbox().batch().remove(0);
 
     let mut desk = osaka.follow(None);

@@ -1,0 +1,188 @@
+//! What only the daemon that leads knows of a call is not lost with it: that a desktop showed the pop, and what became of
+//! the transfer, stand in the history once, whoever writes it.
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::site::{Daemon, Desktop, Site, Told};
+use crate::backends::shared;
+use crate::far_record::{Placed, far_record};
+use crate::lab::{CallSpec, Lab};
+use crate::{SAKURA, ms};
+
+/// First of the on-call list of account 1.
+const CONTACT: &str = "09055500011";
+
+/// When the daemon that leads is killed with -9.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Killed {
+    /// While the contact rings, who answers before anybody leads again.
+    InTheTransfer,
+    /// The caller speaks with the contact.
+    AfterTheTransfer,
+    /// As before, and she hangs up before anybody leads again.
+    BeforeTheHangUp,
+}
+
+/// A desktop that goes on at whichever daemon, and what it was told.
+pub(super) struct Watch {
+    pub(super) desktop: Desktop,
+    pub(super) events: RefCell<Vec<Value>>,
+}
+
+impl Watch {
+    pub(super) async fn begin(site: &Site, daemon: &Daemon) -> Self {
+        Self { desktop: site.follow(daemon, "admin", None).await, events: RefCell::default() }
+    }
+
+    pub(super) fn count(&self, is: impl Fn(&Value) -> bool) -> usize {
+        self.events.borrow().iter().filter(|event| is(event)).count()
+    }
+
+    /// Reads until it was told so much; false at the end of the stream.
+    pub(super) async fn until(&mut self, enough: impl Fn(&[Value]) -> bool) -> bool {
+        let events = &self.events;
+        if enough(&events.borrow()) {
+            return true;
+        }
+        let note = |_: &Told, event: &Value| {
+            events.borrow_mut().push(event.clone());
+            enough(&events.borrow())
+        };
+        // An id that comes twice would fail there.
+        let mut told = Told::default();
+        self.desktop.read("lab", &mut told, note).await
+    }
+
+    /// The next event of this kind about this caller's call, or any call.
+    pub(super) async fn hears(&mut self, kind: &'static str, call: Option<&str>) -> Value {
+        let from = self.events.borrow().len();
+        let is = |event: &&Value| event["kind"] == kind && call.is_none_or(|call| event["call"] == call);
+        assert!(self.until(|events| events[from..].iter().any(|event| is(&event))).await, "no {kind}");
+        self.events.borrow()[from..].iter().find(is).unwrap().clone()
+    }
+
+    /// Goes on at another daemon, where nothing it had is told again.
+    pub(super) async fn goes_on(&mut self, site: &Site, daemon: &Daemon) {
+        while self.until(|_| false).await {}
+        self.desktop = site.follow(daemon, "admin", Some(&self.desktop.last)).await;
+    }
+}
+
+pub(super) async fn leads(site: &Site, daemon: &Daemon) {
+    site.until(daemon, "/metrics", |_, text| text.contains("toritsugi_leads 1")).await;
+}
+
+/// Contacts of account 1 get a caller without pressing a key. Daemons that are started later know.
+pub(super) async fn nobody_presses_a_key(site: &Site, daemon: &Daemon) {
+    let list = site.json(daemon, "admin", Method::GET, "/v1/accounts", &Value::Null).await;
+    let account = list["items"].as_array().unwrap().iter().find(|account| account["code"] == "A001").unwrap();
+    let path = format!("/v1/accounts/{}", account["id"].as_str().unwrap());
+    site.json(daemon, "admin", Method::PATCH, &path, &json!({ "accept_by_key": false })).await;
+}
+
+/// Waits until a daemon that stands by has seen a pop itself.
+pub(super) async fn has_seen_a_pop(site: &Site, standby: &Daemon) {
+    let pops = |line: &str| line.strip_prefix("toritsugi_pops_total ").is_some_and(|pops| pops != "0");
+    site.until(standby, "/metrics", |_, text| text.lines().any(pops)).await;
+}
+
+/// The caller is with operator 1001, whose desktop has shown the pop. Gives the call.
+pub(super) async fn is_shown_and_answered(site: &Site, leader: &Daemon, watch: &mut Watch) -> String {
+    let answered = watch.hears("call.answered", None).await;
+    let call = answered["call"].as_str().unwrap().to_owned();
+    let path = format!("/v1/calls/{call}/ack");
+    let shown = site.request(leader, "1001", Method::POST, &path).send().await.unwrap();
+    assert!(shown.status().is_success(), "{}", shown.text().await.unwrap());
+    call
+}
+
+/// Asks for the history of a call until its segments are so many and all are over.
+pub(super) async fn history(site: &Site, daemon: &Daemon, call: &str, segments: usize) -> Value {
+    let is_whole = |text: &str| {
+        let record: Value = serde_json::from_str(text).unwrap_or_default();
+        let told = record["segments"].as_array().cloned().unwrap_or_default();
+        told.len() == segments && told.iter().all(|segment| segment["until"].is_string())
+    };
+    let text = site.until(daemon, &format!("/v1/history/{call}"), |_, text| is_whole(text)).await;
+    serde_json::from_str(&text).unwrap()
+}
+
+/// Kind, operator, and result of each segment.
+pub(super) fn lines(record: &Value) -> Vec<String> {
+    let word = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    let line = |s: &Value| format!("{} {} {}", word(&s["kind"]), word(&s["operator"]), word(&s["result"]));
+    record["segments"].as_array().unwrap().iter().map(line).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_killed_daemon_noted_of_a_call_is_in_its_history_once() {
+    let lab = Lab::start().await;
+    let site = Site::new(&lab, shared()).await;
+    let mut active = site.start(&lab, "lab").await;
+    leads(&site, &active).await;
+    nobody_presses_a_key(&site, &active).await;
+    lab.phone("1001").answers_after(ms(100)).await;
+    for (n, killed) in
+        [Killed::InTheTransfer, Killed::AfterTheTransfer, Killed::BeforeTheHangUp].into_iter().enumerate()
+    {
+        let standby = site.start(&lab, "lab").await;
+        let mut watch = Watch::begin(&site, &active).await;
+        lab.phone(CONTACT).rings_for_ever().await;
+        let placed = lab.place_call(CallSpec::new(&format!("0906610000{n}"), SAKURA)).await;
+        let call = is_shown_and_answered(&site, &active, &mut watch).await;
+        has_seen_a_pop(&site, &standby).await;
+        let path = format!("/v1/calls/{call}/transfers");
+        let blind = json!({ "mode": "blind", "to": CONTACT });
+        site.json(&active, "1001", Method::POST, &path, &blind).await;
+        watch.hears("call.transfer.ringing", Some(&call)).await;
+        if killed != Killed::InTheTransfer {
+            lab.phone(CONTACT).answers().await;
+            watch.hears("call.transfer.completed", Some(&call)).await;
+        }
+        active.child.kill().await.unwrap();
+        match killed {
+            Killed::InTheTransfer => lab.phone(CONTACT).answers().await,
+            Killed::AfterTheTransfer => {}
+            Killed::BeforeTheHangUp => placed.hang_up().await,
+        }
+        leads(&site, &standby).await;
+        watch.goes_on(&site, &standby).await;
+        if killed != Killed::BeforeTheHangUp {
+            let completed = |events: &[Value]| events.iter().any(|e| e["kind"] == "call.transfer.completed");
+            assert!(watch.until(completed).await);
+            placed.hang_up().await;
+        }
+        let ended = |events: &[Value]| events.iter().any(|e| e["kind"] == "call.ended" && e["call"] == call);
+        assert!(watch.until(ended).await);
+
+        // Each operator at whom it rang, and what became of 1001's; the far end says the same.
+        let pops = |event: &Value| event["kind"] == "call.presented" && event["data"]["repeats"].is_null();
+        let rang: BTreeSet<String> = (watch.events.borrow().iter().filter(|event| pops(event)))
+            .map(|event| event["data"]["operator"].as_str().unwrap().to_owned())
+            .collect();
+        let record = history(&site, &standby, &call, rang.len() + 4).await;
+        let mut told = lines(&record);
+        told.retain(|line| !line.starts_with("presented ") || line.starts_with("presented 1001"));
+        told.sort();
+        let whole = [
+            "presented 1001 answered",
+            "shown 1001 -",
+            "talking 1001 -",
+            "transfer 1001 answered",
+            "transferred - -",
+        ];
+        assert_eq!(told, whole, "{killed:?}: {record:#}");
+        let far = far_record(&lab, &[Placed::from(&placed)]).await;
+        let far = far.values().next().unwrap();
+        assert_eq!((far.answered, &far.rang), (record["outcome"] == "answered", &rang), "{record:#}");
+        let took: BTreeSet<String> = serde_json::from_value(record["operators"].clone()).unwrap();
+        assert_eq!(far.took, took, "{record:#}");
+        println!("killed {killed:?}: {} segments, once each, in the successor's history", told.len());
+        drop(placed);
+        lab.phone("1001").goes_idle().await;
+        active = standby;
+    }
+}

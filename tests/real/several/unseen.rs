@@ -1,0 +1,172 @@
+//! The time in which nobody followed a PBX, where several daemons may: told and kept when all of them died, and not
+//! when one stood by.
+use jiff::Timestamp;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use tokio::process::Command;
+use tokio::time::{Instant, sleep};
+use toritsugi::ids::PbxId;
+use toritsugi::store::{Location, PostgresAddress, Store};
+
+use super::left::{
+    Watch, has_seen_a_pop, history, is_shown_and_answered, leads, lines, nobody_presses_a_key,
+};
+use super::site::{Daemon, Site};
+use crate::backends::shared;
+use crate::lab::{CallSpec, Lab, PATIENCE};
+use crate::{KNOWN_CALLER, SAKURA, ms};
+
+/// First of the on-call list of account 1.
+const CONTACT: &str = "09055500011";
+
+/// Waits until whoever leads has noted that it looks, later than `then`.
+async fn looks_after(site: &Site, then: Timestamp) {
+    let location = Location::Postgres(PostgresAddress::parse(&site.settings[0].1).unwrap());
+    let store = Store::open_at(&location).await.unwrap();
+    let (pbx, deadline) = (PbxId::parse("lab").unwrap(), Instant::now() + PATIENCE);
+    loop {
+        let link = store.link(&pbx).await.unwrap();
+        if link.as_ref().is_some_and(|link| link.up && link.alive > then) {
+            break;
+        }
+        assert!(Instant::now() < deadline, "nobody notes that it looks: {link:?}");
+        sleep(ms(50)).await;
+    }
+    store.close().await;
+}
+
+async fn gaps(site: &Site, daemon: &Daemon) -> Vec<Value> {
+    let answer = site.json(daemon, "admin", Method::GET, "/v1/pbx/gaps", &Value::Null).await;
+    answer["items"].as_array().unwrap().clone()
+}
+
+fn time(of: &Value, key: &str) -> Timestamp {
+    of[key].as_str().unwrap().parse().unwrap()
+}
+
+fn is_gap(event: &Value) -> bool {
+    event["kind"] == "pbx.gap"
+}
+
+/// The two calls that ended unseen, in the history as a daemon that was alone would keep them; the events say the same.
+async fn ended_as_inferred(site: &Site, daemon: &Daemon, watch: &Watch, talking: &str, ringing: &str) {
+    let pops = |event: &Value| event["kind"] == "call.presented" && event["call"] == talking;
+    let rang = watch.count(|event| pops(event) && event["data"]["repeats"].is_null());
+    let passed_on = history(site, daemon, talking, rang + 4).await;
+    let mut story = lines(&passed_on);
+    story.retain(|line| !line.starts_with("presented ") || line.starts_with("presented 1001"));
+    story.sort();
+    let whole = [
+        "presented 1001 answered",
+        "shown 1001 -",
+        "talking 1001 -",
+        "transfer 1001 answered",
+        "transferred - -",
+    ];
+    assert_eq!(story, whole, "{passed_on:#}");
+    let how = |record: &Value| (record["outcome"].clone(), record["inferred"].clone());
+    assert_eq!(how(&passed_on), (json!("answered"), json!(true)), "{passed_on:#}");
+    let path = format!("/v1/history/{ringing}");
+    let text = site.until(daemon, &path, |status, _| status == StatusCode::OK).await;
+    let rang: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(how(&rang), (json!("unknown"), json!(true)), "{rang:#}");
+    assert!(lines(&rang).iter().any(|line| line.starts_with("presented 1001")), "{rang:#}");
+    for event in watch.events.borrow().iter().filter(|event| event["kind"] == "call.ended") {
+        let record = if event["call"] == talking { &passed_on } else { &rang };
+        assert_eq!(
+            (&event["data"]["outcome"], &event["data"]["inferred"]),
+            (&record["outcome"], &json!(true))
+        );
+    }
+    let mut typed = Command::new(env!("CARGO_BIN_EXE_toritsugi"));
+    let (_, token) = site.tokens.iter().find(|(name, _)| name == "admin").unwrap();
+    let url = format!("http://{}", daemon.address);
+    typed.args(["history", talking]).env("TORITSUGI_URL", url).env("TORITSUGI_TOKEN", token);
+    let typed = String::from_utf8(typed.output().await.unwrap().stdout).unwrap();
+    assert!(typed.contains("answered (inferred)") && typed.contains("shown"), "{typed}");
+}
+
+/// A daemon that has stood by since before sees no gap in the death of the other.
+async fn a_takeover_is_no_gap(
+    lab: &Lab,
+    site: &Site,
+    mut active: Daemon,
+    watch: &mut Watch,
+    kept: Vec<Value>,
+) {
+    let standby = site.start(lab, "lab").await;
+    lab.phone("1001").answers_after(ms(100)).await;
+    let call = lab.place_call(CallSpec::new("0906620003", SAKURA)).await;
+    watch.hears("call.answered", None).await;
+    // It has seen the call itself, and the other one looks still.
+    has_seen_a_pop(site, &standby).await;
+    looks_after(site, Timestamp::now()).await;
+    active.child.kill().await.unwrap();
+    let killed = Timestamp::now();
+    leads(site, &standby).await;
+    watch.goes_on(site, &standby).await;
+    // Whether it missed anything is decided before it notes that it looks.
+    looks_after(site, killed).await;
+    call.hang_up().await;
+    let ended = watch.hears("call.ended", None).await;
+    assert_eq!(ended["data"]["inferred"], Value::Null, "{ended}");
+    assert_eq!((watch.count(is_gap), gaps(site, &standby).await), (1, kept), "a takeover is no gap");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_time_in_which_all_daemons_of_a_pbx_were_dead_is_told_and_kept_once() {
+    let lab = Lab::start().await;
+    let site = Site::new(&lab, shared()).await;
+    let mut active = site.start(&lab, "lab").await;
+    leads(&site, &active).await;
+    nobody_presses_a_key(&site, &active).await;
+    let mut standby = site.start(&lab, "lab").await;
+    let mut watch = Watch::begin(&site, &active).await;
+
+    // One caller was passed on, and one rings, when both are killed; both hang up and one comes and goes unseen.
+    lab.phone("1001").answers_after(ms(100)).await;
+    lab.phone(CONTACT).answers_after(ms(100)).await;
+    let passed_on = lab.place_call(CallSpec::new(KNOWN_CALLER, SAKURA)).await;
+    let talking = is_shown_and_answered(&site, &active, &mut watch).await;
+    let path = format!("/v1/calls/{talking}/transfers");
+    site.json(&active, "1001", Method::POST, &path, &json!({ "mode": "blind", "to": CONTACT })).await;
+    watch.hears("call.transfer.completed", Some(&talking)).await;
+    lab.phone("1001").goes_idle().await;
+    lab.phone("1001").rings_for_ever().await;
+    let rings = lab.place_call(CallSpec::new("0906620001", SAKURA)).await;
+    let ringing = watch.hears("call.presented", None).await["call"].as_str().unwrap().to_owned();
+    active.child.kill().await.unwrap();
+    standby.child.kill().await.unwrap();
+    let killed = Timestamp::now();
+    for call in [passed_on, rings] {
+        call.hang_up().await;
+        call.ended().await;
+    }
+    let unseen = lab.place_call(CallSpec::new("0906620002", SAKURA)).await;
+    unseen.hang_up().await;
+    unseen.ended().await;
+    let back = Timestamp::now();
+
+    let active = site.start(&lab, "lab").await;
+    leads(&site, &active).await;
+    watch.goes_on(&site, &active).await;
+    let both_ended = |events: &[Value]| {
+        events.iter().filter(|event| event["kind"] == "call.ended").count() == 2 && events.iter().any(is_gap)
+    };
+    assert!(watch.until(both_ended).await);
+    let told = watch.events.borrow().iter().find(|event| is_gap(event)).unwrap().clone();
+    let (from, to) = (time(&told["data"], "from"), time(&told["data"], "to"));
+    assert!(from <= killed && back <= to, "{killed} to {back} is not inside {told}");
+    assert_eq!(
+        (&told["data"]["cause"], &told["data"]["restarted"]),
+        (&json!("the daemon was not running"), &json!(false))
+    );
+    // It is kept as it was told, and the calls as they would be by a daemon that is alone.
+    site.until(&active, "/v1/pbx/gaps", |_, text| text.contains("the daemon was not running")).await;
+    let kept = gaps(&site, &active).await;
+    assert_eq!(kept.len(), 1, "{kept:#?}");
+    assert_eq!((time(&kept[0], "from"), time(&kept[0], "to")), (from, to));
+    ended_as_inferred(&site, &active, &watch, &talking, &ringing).await;
+    a_takeover_is_no_gap(&lab, &site, active, &mut watch, kept).await;
+    println!("both dead from {from} to {to}: one gap, told and kept; a takeover: none");
+}
