@@ -162,6 +162,10 @@ async fn redis_and_postgresql_away_for_30_seconds_cost_no_pop_no_record_and_noth
         assert!(at_osaka.read("osaka", &mut here, is("call.answered")).await);
         // The caller hears it later; hanging up before that, she was not answered by her end's record.
         call.answered().await;
+        // Each daemon asks its PBX who calls, which it can only while she is there.
+        for witness in &witnesses {
+            witness.wait("it knows who calls", |knows| knows.callers_of("52") >= placed.len()).await;
+        }
         call.hang_up().await;
         assert!(at_osaka.read("osaka", &mut here, is("call.ended")).await);
     }
