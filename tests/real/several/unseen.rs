@@ -70,7 +70,7 @@ async fn ended_as_inferred(site: &Site, daemon: &Daemon, watch: &Watch, talking:
     let text = site.until(daemon, &path, |status, _| status == StatusCode::OK).await;
     let rang: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(how(&rang), (json!("unknown"), json!(true)), "{rang:#}");
-    assert!(lines(&rang).iter().any(|line| line.starts_with("presented 1001")), "{rang:#}");
+    assert!(lines(&rang).iter().any(|line| line.starts_with("presented ")), "{rang:#}");
     for event in watch.events.borrow().iter().filter(|event| event["kind"] == "call.ended") {
         let record = if event["call"] == talking { &passed_on } else { &rang };
         assert_eq!(
