@@ -79,6 +79,8 @@ pub(in crate::bus) struct Hub {
     keepers: Notify,
     /// The state must be read anew.
     reload: AtomicBool,
+    /// It was read, once at least.
+    loaded: AtomicBool,
     /// How far the stream was read; `None` until the first load.
     read: watch::Sender<Option<Cursor>>,
     /// Whether Redis answers.
@@ -128,6 +130,7 @@ impl Hub {
             elsewhere: Mutex::default(),
             keepers: Notify::new(),
             reload: AtomicBool::new(true),
+            loaded: AtomicBool::new(false),
             read: watch::channel(None).0,
             connected: AtomicBool::new(false),
             link_up: AtomicBool::new(false),
@@ -281,7 +284,12 @@ impl Hub {
         tracing::warn!("Redis does not answer; this daemon serves its own PBX alone and keeps its events");
     }
 
-    /// Redis was never there: this daemon leads without a lease until it is.
+    /// Whether Redis ever told what is.
+    pub(super) fn has_loaded(&self) -> bool {
+        self.loaded.load(Ordering::Relaxed)
+    }
+
+    /// Redis was never there, or never told what is: this daemon leads without a lease until it is.
     pub(super) fn lead_without_redis(&self) {
         self.lead(0, None, Vec::new());
         self.go_alone();
@@ -433,6 +441,7 @@ impl Hub {
     pub(super) fn load(&self, found: Found) {
         let mut outbox = self.outbox();
         self.reload.store(false, Ordering::Relaxed);
+        self.loaded.store(true, Ordering::Relaxed);
         self.end_own_sight(&mut outbox);
         let own = wire::stream_of(&self.pbx, outbox.generation);
         let beginning = found.recent.first().map_or(EventId { stream: own, position: 0 }, |first| EventId {

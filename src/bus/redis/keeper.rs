@@ -5,6 +5,7 @@
 //! | the lease is free, or ours | takes or renews it; once everything told is read, this daemon leads |
 //! | another has it | stands by; a leader steps down |
 //! | Redis does not answer within [`super::REDIS_ANSWER_MAX`] | the leader goes on alone, a standby shows what it sees; tries again every [`RECONNECT_PAUSE`] |
+//! | it has not told what is since the start (not there, still loading) | after [`START_TICKS`] this daemon leads without a lease |
 //! | Redis answers again | takes the lease anew, sends what was kept, joins the others |
 //! | Redis has forgotten what was told (an empty database) | tells it how it stands, and what waits |
 //! | it has forgotten some of it, or taken some of what was in doubt (`outbox.rs`) | begins a new generation, and everybody begins anew |
@@ -66,7 +67,7 @@ struct Count {
     sessions: u32,
     /// Since Redis was found (again).
     ticks: u32,
-    /// Ticks without Redis since the start, until it was found.
+    /// Ticks without Redis since the start.
     alone: u32,
     /// The event in front of the line, and for how many ticks it is.
     front: Option<(u64, u32)>,
@@ -107,7 +108,7 @@ impl Keeper {
             }
             self.hub.set_connected(false);
             count.alone += 1;
-            if count.sessions == 0 && count.alone >= START_TICKS && !self.hub.outbox().leads() {
+            if !self.hub.has_loaded() && count.alone >= START_TICKS && !self.hub.outbox().leads() {
                 self.hub.lead_without_redis();
             }
             self.hub.go_alone();

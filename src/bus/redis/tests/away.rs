@@ -1,6 +1,7 @@
 //! Redis that is away, at the worst instant: what a standby shows, and what nobody knows of.
 
 use redis::Value;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 
 use super::super::hub::Found;
 use super::super::outbox::{Head, Pending};
@@ -28,6 +29,39 @@ fn snapshot(stream: &mut Subscription) -> Snapshot {
 
 fn states(snapshot: &Snapshot) -> BTreeMap<CallId, CallState> {
     snapshot.calls.iter().map(|call| (call.id, call.state)).collect()
+}
+
+/// A Redis that is there and answers everything with this.
+async fn answers_all(error: &'static str) -> RedisAddress {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("redis://{}/", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let (asks, mut answers) = client.into_split();
+                let mut lines = BufReader::new(asks).lines();
+                while let Ok(Some(line)) = lines.next_line().await {
+                    // A command begins with the number of its words; no word in these begins so.
+                    if line.starts_with('*') && answers.write_all(error.as_bytes()).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    RedisAddress::parse(&[url], None, false).unwrap().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_is_still_loading_keeps_no_desktop_waiting() {
+    let loading = answers_all("-LOADING Redis is loading the dataset in memory\r\n").await;
+    let alone = node_at(loading, "t", "osaka");
+    alone.link_is_up();
+    alone.until("it leads without it", |node| node.bus.common().unwrap().leads).await;
+    let mut desk = alone.follow(None);
+    alone.bus.publish_all(life("osaka", 1), Vec::new());
+    assert_eq!(read_calls(&mut desk, 4).await.len(), 4);
+    alone.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
