@@ -2,6 +2,9 @@
 //!
 //! A private Redis on loopback; two daemons' buses, one that publishes for its PBX and one gateway elsewhere.
 //!
+//! Each event brings how its call stands, for the next daemon, and each end its record, as in the daemon; a store that
+//! takes records at once is played here.
+//!
 //! - Throughput: `EVENTS` events of calls with a whole card are published in bursts that the spool never holds for
 //!   long; timed until the gateway elsewhere has handed the last one to a subscriber.
 //! - Latency: 50 calls a second, 4 events each; from just before `publish` to the moment a subscriber has the
@@ -20,7 +23,7 @@
 #[path = "../tests/backends/mod.rs"]
 mod backends;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -32,8 +35,11 @@ use tokio_util::task::TaskTracker;
 use toritsugi::bus::redis::{RedisAddress, RedisSettings};
 use toritsugi::bus::{Audience, Bus, BusSettings, Change, Draft, EventKind, StreamToken, Subscription};
 use toritsugi::call::view::{CallState, CallView, Direction};
+use toritsugi::directory::numbers::NumberPlan;
 use toritsugi::ids::{CallId, ChannelId, Extension, PbxId};
 use toritsugi::operator::{Presence, Role, Viewer};
+use toritsugi::store::log::{Keep, LiveCall};
+use toritsugi::store::{FinishedCall, Segment};
 
 use crate::backends::Backends;
 
@@ -69,7 +75,60 @@ async fn shared(url: &str, pbx: &str, tasks: &TaskTracker, shutdown: &Cancellati
     while !bus.common().unwrap().leads {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+    assert!(bus.left().is_some_and(|left| left.is_empty()), "nobody led before");
     bus
+}
+
+/// How a call stands after three phones rang and one was answered: about what the daemon keeps of it.
+static STANDING: LazyLock<LiveCall> = LazyLock::new(|| {
+    let leg = |id: &str, endpoint: serde_json::Value| {
+        json!({
+            "id": id, "endpoint": endpoint, "state": "up", "bridge": null, "dialled_by": null, "dial_ended": null,
+            "peer": null, "holding": false, "hangup_requested": null, "progress": false,
+        })
+    };
+    let memory = json!({
+        "id": view_of(1, CallState::Answered).id, "legs": [leg("1.1", json!("trunk")), leg("1.2", json!({ "phone": "1001" }))],
+        "linked": ["1.1"], "caller": "1.1", "channels": ["1.1", "1.2"], "card": null,
+        "offered_at": "2026-01-05T00:00:00Z", "answered_at": null, "presented": [], "operator": ["1001", "1.2"],
+        "operators": ["1001"], "operators_legs": ["1.2"], "held": false, "queued": false, "abandoned": false,
+        "overflowed": false, "told": null, "state": "answered", "inferred": false,
+    });
+    let segment = |kind: &str| Segment {
+        kind: kind.into(),
+        operator: Extension::parse("1001").ok(),
+        target: None,
+        from: Timestamp::UNIX_EPOCH,
+        until: Some(Timestamp::UNIX_EPOCH),
+        result: Some("answered".into()),
+    };
+    let story = ["presented", "shown", "presented", "shown", "presented", "shown", "talking"].map(segment);
+    LiveCall { memory: serde_json::from_value(memory).unwrap(), story: story.into() }
+});
+
+fn standing(id: CallId) -> LiveCall {
+    let mut live = STANDING.clone();
+    live.memory.id = id;
+    live
+}
+
+/// Tells an event of call `n`, with what is kept.
+fn tell(bus: &Bus, n: u64, draft: Draft) {
+    let id = draft.call.unwrap();
+    let keep = match &draft.change {
+        Change::Call(_) => Keep::Live(Box::new(standing(id))),
+        _ => Keep::Finished(Box::new(record_of(id, n))),
+    };
+    let is_over = matches!(keep, Keep::Finished(_));
+    bus.publish_all(vec![draft], vec![keep]);
+    if is_over {
+        bus.recorded(id);
+    }
+}
+
+fn record_of(id: CallId, n: u64) -> FinishedCall {
+    let record = FinishedCall::of(&view_of(n, CallState::Ended), &NumberPlan::default());
+    FinishedCall { segments: standing(id).story, ..record }
 }
 
 fn draft(kind: EventKind, call: Option<CallId>, change: Change) -> Draft {
@@ -82,27 +141,28 @@ fn draft(kind: EventKind, call: Option<CallId>, change: Change) -> Draft {
     Draft { kind, at: Timestamp::now(), call, audience: Audience::Supervisors, data, change }
 }
 
-fn life(n: u64) -> [Draft; 4] {
+fn view_of(n: u64, state: CallState) -> CallView {
     let pbx = PbxId::parse("osaka").unwrap();
-    let id = CallId::derive(&pbx, &ChannelId::parse(&format!("{n}.1")).unwrap());
-    let step = |kind, state| {
-        let operator = Extension::parse("1001").unwrap();
-        let view = CallView {
-            id,
-            pbx: pbx.clone(),
-            direction: Direction::Inbound,
-            state,
-            offered_at: Timestamp::now(),
-            answered_at: None,
-            ended_at: None,
-            presented_to: if state == CallState::Presented { vec![operator.clone()] } else { vec![] },
-            operator: (state == CallState::Answered).then_some(operator),
-            outcome: None,
-            card: None,
-            inferred: false,
-        };
-        draft(kind, Some(id), Change::Call(Arc::new(view)))
-    };
+    let operator = Extension::parse("1001").unwrap();
+    CallView {
+        id: CallId::derive(&pbx, &ChannelId::parse(&format!("{n}.1")).unwrap()),
+        pbx,
+        direction: Direction::Inbound,
+        state,
+        offered_at: Timestamp::now(),
+        answered_at: None,
+        ended_at: None,
+        presented_to: if state == CallState::Presented { vec![operator.clone()] } else { vec![] },
+        operator: (state == CallState::Answered).then_some(operator),
+        outcome: None,
+        card: None,
+        inferred: false,
+    }
+}
+
+fn life(n: u64) -> [Draft; 4] {
+    let id = view_of(n, CallState::Ended).id;
+    let step = |kind, state| draft(kind, Some(id), Change::Call(Arc::new(view_of(n, state))));
     [
         step(EventKind::CallOffered, CallState::Offered),
         step(EventKind::CallPresented, CallState::Presented),
@@ -131,7 +191,7 @@ async fn throughput(here: &Bus, there: &Bus) {
     let mut published = 0;
     for n in 0..(EVENTS / 4) as u64 {
         for draft in life(n) {
-            here.publish(draft);
+            tell(here, n, draft);
         }
         published += 4;
         while published - *seen.borrow() > AHEAD_MAX {
@@ -171,11 +231,12 @@ async fn latency(here: &Bus, at: &[&Bus], seconds: u64) -> Vec<Vec<Duration>> {
     let mut published = Vec::with_capacity(calls);
     for n in 0..calls as u64 {
         ticks.tick().await;
-        for draft in life(1_000_000_000 + n) {
+        let n = 1_000_000_000 + n;
+        for draft in life(n) {
             if draft.kind == EventKind::CallPresented {
                 published.push(epoch.elapsed());
             }
-            here.publish(draft);
+            tell(here, n, draft);
         }
     }
     let mut taken = Vec::new();
