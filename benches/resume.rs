@@ -29,7 +29,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Builder;
 use tokio_util::sync::CancellationToken;
 use toritsugi::bus::{Audience, Bus, BusSettings, Change, Draft, EventKind, Logbook, Past, StreamToken};
-use toritsugi::gateway::serve;
+use toritsugi::gateway::{listen, serve};
 use toritsugi::operator::Role;
 use toritsugi::store::Store;
 use toritsugi::store::log::LogLimits;
@@ -52,7 +52,7 @@ fn main() {
     let path = dir.path().join("toritsugi.db");
     let (tokens, after, last) = server.block_on(first_life(&path));
     // Both ends bind before the clock runs; a desktop that comes too early is simply not answered yet.
-    let listener = server.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+    let listener = server.block_on(async { listen("127.0.0.1:0".parse().unwrap()) }).unwrap();
     let address = listener.local_addr().unwrap();
     let shutdown = CancellationToken::new();
     let begun = Instant::now();

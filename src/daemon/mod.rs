@@ -106,7 +106,7 @@ pub enum RunError {
 /// [`RunError`]: it could not be started, or the gateway's listener failed.
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), RunError> {
     let address = config.gateway.listen;
-    let listener = TcpListener::bind(address).await.map_err(|source| RunError::Listen { address, source })?;
+    let listener = gateway::listen(address).map_err(|source| RunError::Listen { address, source })?;
     run_on(listener, config, shutdown).await
 }
 

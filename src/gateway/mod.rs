@@ -75,7 +75,7 @@ use crate::transfer;
 
 pub use metrics::Metrics;
 pub use openapi::document as openapi_document;
-pub use serve::serve;
+pub use serve::{listen, serve};
 
 /// What the gateway serves. The daemon builds it; a test builds its own.
 #[derive(Debug, Clone)]

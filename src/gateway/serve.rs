@@ -21,7 +21,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -37,6 +37,8 @@ const HEADER_READ_MAX: Duration = Duration::from_secs(20);
 const HEADER_BYTES_MAX: usize = 32 * 1024;
 /// Headers of a request.
 const HEADERS_MAX: usize = 64;
+/// Connections that wait to be accepted; the system may allow fewer (`net.core.somaxconn`).
+const UNACCEPTED_MAX: u32 = 4_096;
 /// Pause after the system could not give us a connection (out of file descriptors).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long the refusal of a connection may take.
@@ -45,6 +47,19 @@ const REFUSAL_MAX: Duration = Duration::from_secs(1);
 const REFUSAL: &str = "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\n\
     connection: close\r\nretry-after: 5\r\ncontent-length: 83\r\n\r\n\
     {\"type\":\"overloaded\",\"title\":\"Too much is going on at the same time\",\"status\":503}\n";
+
+/// Listens at `address`, with room for everybody who comes back at once after a restart: whom the system has no room
+/// for tries again only a second later.
+///
+/// # Errors
+/// The address cannot be used.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // Connections of the run before that still end are in nobody's way.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(UNACCEPTED_MAX)
+}
 
 /// Serves `app` on `listener` until `shutdown` is cancelled, then drains.
 ///
@@ -155,5 +170,19 @@ mod tests {
         assert!(head.ends_with(&format!("content-length: {}", body.len())), "{} bytes", body.len());
         let body: serde_json::Value = serde_json::from_str(body).unwrap();
         assert_eq!(body["type"], "overloaded");
+    }
+
+    /// As after a restart, before the daemon takes the first of them.
+    #[tokio::test]
+    async fn desktops_that_connect_all_at_once_are_all_let_in() {
+        let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let allowed = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap();
+        let desktops = allowed.trim().parse::<usize>().unwrap().min(300);
+        let address = listener.local_addr().unwrap();
+        let connect = (0..desktops).map(|_| TcpStream::connect(address));
+        let connected =
+            tokio::time::timeout(Duration::from_secs(60), futures_util::future::join_all(connect));
+        let connected = connected.await.expect("nobody is left outside");
+        assert!(connected.iter().all(Result::is_ok));
     }
 }
