@@ -15,7 +15,7 @@ use crate::call::view::{CallState, CallView, Direction};
 use crate::ids::{ChannelId, Extension};
 use crate::operator::{Role, StateView};
 
-fn pbx() -> PbxId {
+pub(super) fn pbx() -> PbxId {
     PbxId::parse("osaka-1").unwrap()
 }
 
@@ -77,7 +77,7 @@ fn operator(number: u8, version: u64) -> StateView {
 
 /// Something that happens to one of a few calls, to an operator, or to the link.
 #[derive(Debug, Clone)]
-enum Step {
+pub(super) enum Step {
     /// The call now rings at these and is had by that one. Told to those it concerns now.
     Moves(u8, Vec<u8>, Option<u8>),
     Ends(u8),
@@ -90,7 +90,7 @@ enum Step {
     Unrelated,
 }
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
+pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
     let operator = 1..5u8;
     let step = prop_oneof![
         6 => (0..4u8, prop::collection::vec(operator.clone(), 0..3), prop::option::of(operator.clone()))
@@ -127,7 +127,7 @@ fn to_draft(step: &Step) -> Draft {
     }
 }
 
-fn viewers() -> Vec<Viewer> {
+pub(super) fn viewers() -> Vec<Viewer> {
     vec![
         Viewer::new(Role::Operator, Some(extension(1)), []),
         Viewer::new(Role::Operator, Some(extension(4)), []),
@@ -141,7 +141,7 @@ fn viewers() -> Vec<Viewer> {
 
 /// What somebody knows of what a snapshot shows.
 #[derive(Debug, Clone, Default, PartialEq)]
-struct Seen {
+pub(super) struct Seen {
     calls: BTreeMap<CallId, Arc<CallView>>,
     operators: BTreeMap<RecordId, Arc<StateView>>,
     link: Option<bool>,
@@ -168,11 +168,11 @@ impl Seen {
 }
 
 /// A desktop: what it knows after an event it was given. It knows its own sight, as a client does.
-fn learn(seen: &mut Seen, viewer: &Viewer, event: &Event, published: &BTreeMap<String, Change>) {
+pub(super) fn learn(seen: &mut Seen, viewer: &Viewer, event: &Event, published: &BTreeMap<String, Change>) {
     seen.learn(&published[&event.id().to_string()], viewer);
 }
 
-fn drain(subscription: &mut Subscription) -> Vec<Arc<Event>> {
+pub(super) fn drain(subscription: &mut Subscription) -> Vec<Arc<Event>> {
     let mut events = Vec::new();
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     loop {
@@ -183,7 +183,7 @@ fn drain(subscription: &mut Subscription) -> Vec<Arc<Event>> {
     }
 }
 
-fn known(snapshot: &Snapshot) -> Seen {
+pub(super) fn known(snapshot: &Snapshot) -> Seen {
     Seen {
         calls: snapshot.calls.iter().map(|call| (call.id, Arc::clone(call))).collect(),
         operators: snapshot.operators.iter().map(|view| (view.id, Arc::clone(view))).collect(),
@@ -191,7 +191,7 @@ fn known(snapshot: &Snapshot) -> Seen {
     }
 }
 
-fn publish(bus: &Bus, published: &mut BTreeMap<String, Change>, step: &Step) -> EventId {
+pub(super) fn publish(bus: &Bus, published: &mut BTreeMap<String, Change>, step: &Step) -> EventId {
     let draft = to_draft(step);
     let change = draft.change.clone();
     let id = bus.publish(draft);

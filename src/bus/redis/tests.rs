@@ -3,6 +3,7 @@
 mod away;
 mod holes;
 mod lives;
+mod whole;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
