@@ -1,6 +1,6 @@
 //! The meeting point of what this daemon tells, what Redis brings, and who listens here.
 //!
-//! Invariant: [`Hub::publish`] takes one short lock and never waits; desktops see events in the common order, but
+//! Invariant: [`Hub::publish_all`] takes one short lock and never waits; desktops see events in the common order, but
 //! for those of our own PBX while Redis is away, which say so ([`Event::after`]) and are put into their place later.
 //!
 //! [`Event::after`]: crate::bus::event::Event
