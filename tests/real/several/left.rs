@@ -117,6 +117,25 @@ pub(super) fn lines(record: &Value) -> Vec<String> {
     record["segments"].as_array().unwrap().iter().map(line).collect()
 }
 
+/// What became of operator 1001's part of a call that she passed on.
+const STORY: [&str; 5] = [
+    "presented 1001 answered",
+    "shown 1001 -",
+    "talking 1001 -",
+    "transfer 1001 answered",
+    "transferred - -",
+];
+
+/// The record of a call that rang at so many operators: [`STORY`], each part once.
+pub(super) async fn has_the_whole_story(site: &Site, daemon: &Daemon, call: &str, rang: usize) -> Value {
+    let record = history(site, daemon, call, rang + STORY.len() - 1).await;
+    let mut story = lines(&record);
+    story.retain(|line| !line.starts_with("presented ") || line.starts_with("presented 1001"));
+    story.sort();
+    assert_eq!(story, STORY, "{record:#}");
+    record
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_killed_daemon_noted_of_a_call_is_in_its_history_once() {
     let lab = Lab::start().await;
@@ -163,24 +182,13 @@ async fn what_the_killed_daemon_noted_of_a_call_is_in_its_history_once() {
         let rang: BTreeSet<String> = (watch.events.borrow().iter().filter(|event| pops(event)))
             .map(|event| event["data"]["operator"].as_str().unwrap().to_owned())
             .collect();
-        let record = history(&site, &standby, &call, rang.len() + 4).await;
-        let mut told = lines(&record);
-        told.retain(|line| !line.starts_with("presented ") || line.starts_with("presented 1001"));
-        told.sort();
-        let whole = [
-            "presented 1001 answered",
-            "shown 1001 -",
-            "talking 1001 -",
-            "transfer 1001 answered",
-            "transferred - -",
-        ];
-        assert_eq!(told, whole, "{killed:?}: {record:#}");
+        let record = has_the_whole_story(&site, &standby, &call, rang.len()).await;
         let far = far_record(&lab, &[Placed::from(&placed)]).await;
         let far = far.values().next().unwrap();
         assert_eq!((far.answered, &far.rang), (record["outcome"] == "answered", &rang), "{record:#}");
         let took: BTreeSet<String> = serde_json::from_value(record["operators"].clone()).unwrap();
         assert_eq!(far.took, took, "{record:#}");
-        println!("killed {killed:?}: {} segments, once each, in the successor's history", told.len());
+        println!("killed {killed:?}: {} segments, once each, in the successor's history", STORY.len());
         drop(placed);
         lab.phone("1001").goes_idle().await;
         active = standby;

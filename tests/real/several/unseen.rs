@@ -4,16 +4,15 @@ use jiff::Timestamp;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::process::Command;
-use tokio::time::{Instant, sleep};
 use toritsugi::ids::PbxId;
 use toritsugi::store::{Location, PostgresAddress, Store};
 
 use super::left::{
-    Watch, has_seen_a_pop, history, is_shown_and_answered, leads, lines, nobody_presses_a_key,
+    Watch, has_seen_a_pop, has_the_whole_story, is_shown_and_answered, leads, lines, nobody_presses_a_key,
 };
 use super::site::{Daemon, Site};
 use crate::backends::shared;
-use crate::lab::{CallSpec, Lab, PATIENCE};
+use crate::lab::{CallSpec, Lab, ask_until};
 use crate::{KNOWN_CALLER, SAKURA, ms};
 
 /// First of the on-call list of account 1.
@@ -23,15 +22,16 @@ const CONTACT: &str = "09055500011";
 async fn looks_after(site: &Site, then: Timestamp) {
     let location = Location::Postgres(PostgresAddress::parse(&site.settings[0].1).unwrap());
     let store = Store::open_at(&location).await.unwrap();
-    let (pbx, deadline) = (PbxId::parse("lab").unwrap(), Instant::now() + PATIENCE);
-    loop {
+    let pbx = PbxId::parse("lab").unwrap();
+    ask_until("whoever leads notes that it looks", async || {
         let link = store.link(&pbx).await.unwrap();
         if link.as_ref().is_some_and(|link| link.up && link.alive > then) {
-            break;
+            Ok(())
+        } else {
+            Err(format!("{link:?}"))
         }
-        assert!(Instant::now() < deadline, "nobody notes that it looks: {link:?}");
-        sleep(ms(50)).await;
-    }
+    })
+    .await;
     store.close().await;
 }
 
@@ -52,18 +52,7 @@ fn is_gap(event: &Value) -> bool {
 async fn ended_as_inferred(site: &Site, daemon: &Daemon, watch: &Watch, talking: &str, ringing: &str) {
     let pops = |event: &Value| event["kind"] == "call.presented" && event["call"] == talking;
     let rang = watch.count(|event| pops(event) && event["data"]["repeats"].is_null());
-    let passed_on = history(site, daemon, talking, rang + 4).await;
-    let mut story = lines(&passed_on);
-    story.retain(|line| !line.starts_with("presented ") || line.starts_with("presented 1001"));
-    story.sort();
-    let whole = [
-        "presented 1001 answered",
-        "shown 1001 -",
-        "talking 1001 -",
-        "transfer 1001 answered",
-        "transferred - -",
-    ];
-    assert_eq!(story, whole, "{passed_on:#}");
+    let passed_on = has_the_whole_story(site, daemon, talking, rang).await;
     let how = |record: &Value| (record["outcome"].clone(), record["inferred"].clone());
     assert_eq!(how(&passed_on), (json!("answered"), json!(true)), "{passed_on:#}");
     let path = format!("/v1/history/{ringing}");
