@@ -1,7 +1,7 @@
-# What can be done here. `make` alone lists it.
+# The targets of this repository; `make` without a target lists them.
 #
-# Everything listens on loopback only, and nothing outlives its command. Where something is missing, a target
-# installs it (as root on Debian) or says what to install. Nothing needs a Docker engine.
+# All servers listen on loopback only, and no process outlives its command. If a tool is missing, a target installs it
+# (as root on Debian) or prints what to install. No target needs a Docker engine.
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -9,32 +9,32 @@ MAKEFLAGS += --no-print-directory
 
 .PHONY: help page demo test soak lint audit bench images
 
-help: ## this list
+help: ## prints this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-page: ## the operators' page, to be built into the binary (needs Node.js)
+page: ## builds the operators' page, which the binary includes (needs Node.js)
 	@desktop/build.sh
 
-demo: ## real calls on a real Asterisk, and the pops they make; ONCE=1 ends with the first
+demo: ## places calls on a real Asterisk and prints the pops; with ONCE=1 only the first
 	@PORT=$(PORT) tests/demo.sh $(if $(ONCE),--once)
 
-test: ## everything, on a real Asterisk too
+test: ## runs all tests, including those on a real Asterisk
 	@tests/all.sh
 
-soak: ## the fault battery, TORITSUGI_SOAK (10) times as much of it
-	@TORITSUGI_SOAK=$${TORITSUGI_SOAK:-10} tests/all.sh --test real -- faults:: --nocapture
+soak: ## the fault-injection suite, TORITSUGI_SOAK (10) times as long
+	@TORITSUGI_SOAK=$${TORITSUGI_SOAK:-10} tests/all.sh --test e2e -- faults:: --nocapture
 
-lint: ## format, clippy, shell, licences, no path of a machine in the tree
+lint: ## checks format, clippy, shell, documentation, licences, and paths of machines
 	@tests/lint.sh
 
-audit: ## known weaknesses of the libraries (needs cargo-deny and the network)
+audit: ## checks the libraries for known vulnerabilities (needs cargo-deny and the network)
 	@command -v cargo-deny > /dev/null || { echo "cargo-deny is missing: cargo install --locked cargo-deny" >&2; exit 1; }
 	@cargo deny --config .deny.toml check
 
-bench: ## the figures, each beside what it is measured against
+bench: ## runs the benchmarks, each with its reference
 	@cargo bench --locked
 
-images: ## the container images, built and tried out
+images: ## builds and tests the container images
 	@docker/images.sh
 
--include tests/lab/lab.mk fuzz/fuzz.mk
+-include tests/pbx_lab/lab.mk fuzz/fuzz.mk

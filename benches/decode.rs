@@ -1,20 +1,20 @@
-//! Figures of the frame decoder: how fast a million events arrive as frames with indexed headers.
+//! Measures the frame decoder: how fast a million events arrive as frames with indexed headers.
 //!
-//! This process sends recorded transcripts, multiplied, over loopback; each reader is a process of its own, so
-//! that its peak memory can be read off. All readers run in turn, several times, and the table shows medians and
-//! ratios of one run of this program: figures of different runs can't be compared on a shared machine.
+//! This process sends recorded transcripts, multiplied, over loopback. Each reader is a separate process, so that its
+//! peak memory can be measured. All readers run in turn, several times; the table shows medians and ratios of one run
+//! of this program, because results of different runs are not comparable on a shared machine.
 //!
 //! | reader | what it does with the same bytes |
 //! |---|---|
-//! | `count` | looks for frame ends with memchr's substring search, and nothing else: the floor |
+//! | `count` | searches for frame ends with memchr, and nothing else: the lower bound |
 //! | `decode` | [`FrameCodec`]: frames, every header's range, the quarantine's rules; reads five headers by name |
-//! | `client` | the whole client (session, queue, batches), same headers read by its consumer |
-//! | `asterisk-rs-ami` | that crate's codec, same headers read |
+//! | `client` | the whole client (session, backlog, batches); its consumer reads the same headers |
+//! | `asterisk-rs-ami` | that crate's codec; reads the same headers |
 
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a bench prints its table, and a broken run must not look like a figure"
+    reason = "a bench prints its table, and a broken run must not look like a result"
 )]
 
 use std::io::{BufRead, BufReader, Write};
@@ -37,7 +37,7 @@ const STREAM_BYTES_MIN: u64 = 500 * 1024 * 1024;
 const ROUNDS: usize = 5;
 const READERS: [&str; 4] = ["count", "decode", "client", "asterisk-rs-ami"];
 const BANNER: &[u8] = b"Asterisk Call Manager/11.0.0\r\n";
-/// Headers read of every event: those by which a call model finds the call.
+/// Headers read from every event: those by which a call model finds the call.
 const READ: [&str; 5] = ["Event", "Channel", "CallerIDNum", "Uniqueid", "Linkedid"];
 
 const RATIO_TO_COUNT_MIN: f64 = 0.6;
@@ -48,10 +48,10 @@ const READER_BYTES_MAX: u64 = 16 * 1024 * 1024;
 #[derive(Debug, Clone, Copy)]
 struct Report {
     events: u64,
-    /// Lengths of the values read, summed: the readers must agree.
+    /// Sum of the lengths of the values read, equal for all readers.
     checksum: u64,
     nanos: u64,
-    /// Time the reader spent on a CPU, which other programs of the machine disturb less.
+    /// CPU time of the reader, which other programs on the machine disturb less.
     cpu_nanos: u64,
     /// Growth of the peak resident memory while reading.
     memory_bytes: u64,
@@ -121,13 +121,13 @@ fn compare() -> ExitCode {
         (format!("reader's memory {} KiB < 16 MiB", memory / 1024), memory < READER_BYTES_MAX),
         ("no event lost".to_owned(), true),
     ];
-    for (figure, met) in &met {
-        println!("{} {figure}", if *met { "met   " } else { "MISSED" });
+    for (target, met) in &met {
+        println!("{} {target}", if *met { "met   " } else { "MISSED" });
     }
     if met.iter().all(|(_, met)| *met) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// The events of all transcripts, several times, so that one write is large; and how many there are.
+/// The events of all transcripts, several times, so that one write is large; and their number.
 fn block() -> (Vec<u8>, u64) {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts");
     let entries = |folder: &std::path::Path| -> Vec<_> {
@@ -164,7 +164,7 @@ fn run(reader: &str, block: &[u8], repeats: u64) -> Report {
     let mut child =
         Command::new(own).args(["--reader", reader, &port]).stdout(Stdio::piped()).spawn().unwrap();
     let (mut stream, _) = listener.accept().unwrap();
-    // The client has two sessions; the one that takes no orders is left waiting for its greeting.
+    // The client has two sessions; the actions session is logged in and gets no events.
     let mut idle = None;
     if reader == "client" {
         let (second, _) = listener.accept().unwrap();
@@ -182,7 +182,7 @@ fn run(reader: &str, block: &[u8], repeats: u64) -> Report {
     for _ in 0..repeats {
         stream.write_all(block).unwrap();
     }
-    // Closed only after the reader: what it said and nobody read would reset the connection.
+    // Closed after the reader ends: closing a socket with unread data would reset the connection.
     stream.shutdown(Shutdown::Write).unwrap();
     let output = child.wait_with_output_line();
     drop((stream, idle));
@@ -191,13 +191,13 @@ fn run(reader: &str, block: &[u8], repeats: u64) -> Report {
     Report { events: next(), checksum: next(), nanos: next(), cpu_nanos: next(), memory_bytes: next() }
 }
 
-/// Accepts a login; says whether it is the events session's.
+/// Accepts a login; returns whether it is the events session's.
 fn log_in(stream: &TcpStream) -> bool {
     let (mut id, mut events) = (String::new(), true);
     for line in BufReader::new(stream).lines() {
         let line = line.unwrap();
-        if let Some(given) = line.strip_prefix("ActionID: ") {
-            id = given.to_owned();
+        if let Some(text) = line.strip_prefix("ActionID: ") {
+            id = text.to_owned();
         }
         events &= line != "Events: off";
         if line.is_empty() {
@@ -336,7 +336,7 @@ async fn asterisk_rs(port: u16) -> (u64, u64) {
     }
 }
 
-/// Time this process has spent on a CPU.
+/// CPU time of this process so far.
 fn cpu_nanos() -> u64 {
     let schedstat = std::fs::read_to_string("/proc/self/schedstat").unwrap();
     schedstat.split_whitespace().next().unwrap().parse().unwrap()

@@ -1,12 +1,12 @@
-//! How long a pop takes from `bus.publish` to the desktop's socket, with 200 desktops connected.
+//! Measures how long a pop takes from `bus.publish` to the desktop's socket, with 200 desktops connected.
 //!
-//! A whole gateway on a loopback port: 180 operators, 15 supervisors with twelve of them each, 5 administrators,
-//! each with an open SSE stream on a TCP connection of its own. 50 calls a second are offered, presented,
-//! answered and ended; what is timed is `call.presented`, from just before `publish` to the moment the desktop
-//! has read the whole frame. Beside it, in the same run, a bare relay: one task that writes the same bytes to
-//! one socket as soon as it is woken. The ratio between the two is what the gateway costs.
+//! A whole gateway on a loopback port serves 180 operators, 15 supervisors with twelve operators each and 5
+//! administrators, each with an open SSE stream on a separate TCP connection. 50 calls a second are offered, presented,
+//! answered and ended. The bench times `call.presented`, from just before `publish` to the moment when the desktop has
+//! read the whole frame. In the same run it times a bare relay: one task that writes as many bytes to one socket as
+//! soon as it is woken. The ratio between the two is the cost of the gateway.
 //!
-//! `FANOUT_SECONDS` sets how long to measure (10).
+//! `FANOUT_SECONDS` sets the duration of the measurement (10).
 
 #![expect(
     clippy::unwrap_used,
@@ -31,11 +31,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Builder;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use toritsugi::bus::{Audience, Bus, BusSettings, Change, Draft, EventKind, StreamToken};
-use toritsugi::call::view::{CallState, CallView, Direction};
+use toritsugi::bus::{Bus, BusSettings};
+use toritsugi::contract::call::{CallState, CallView, Direction};
+use toritsugi::contract::event::{Audience, EventKind, NewEvent, StateDelta};
+use toritsugi::contract::event_id::StreamToken;
 use toritsugi::gateway::serve;
 use toritsugi::ids::{CallId, ChannelId, Extension};
-use toritsugi::operator::Role;
+use toritsugi::people::role::Role;
 use toritsugi::store::Store;
 
 use desktops::pbx;
@@ -44,10 +46,10 @@ const OPERATORS: u32 = 180;
 const SUPERVISORS: u32 = 15;
 const ADMINS: u32 = 5;
 const CALLS_PER_SECOND: u64 = 50;
-/// Events of a call.
+/// Number of events of a call.
 const EVENTS_PER_CALL: usize = 4;
 
-/// When each event was published, by its position; nanoseconds since `epoch`.
+/// Time of each event's publication, by its position; in nanoseconds since `epoch`.
 struct Published {
     epoch: Instant,
     at: Vec<AtomicU64>,
@@ -73,7 +75,7 @@ fn main() {
     let calls = usize::try_from(CALLS_PER_SECOND * seconds).unwrap();
     let at = std::iter::repeat_with(|| AtomicU64::new(0)).take(calls * EVENTS_PER_CALL + 1).collect();
     let published = Arc::new(Published { epoch: Instant::now(), at });
-    // The desktops have threads of their own, as they have machines of their own.
+    // The desktops have separate threads, as real ones have separate machines.
     let server = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let clients = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let dir = tempfile::tempdir().unwrap();
@@ -94,8 +96,8 @@ fn main() {
         server.spawn(publish(bus.clone(), Arc::clone(&published), relay_in, calls)).await.unwrap();
         tokio::time::sleep(Duration::from_millis(500)).await;
     });
-    let figures = bus.figures();
-    assert_eq!((figures.cut_off_total, own.lock().unwrap().len()), (0, calls), "a pop did not arrive");
+    let stats = bus.stats();
+    assert_eq!((stats.cut_off_total, own.lock().unwrap().len()), (0, calls), "a pop did not arrive");
     println!(
         "\nfrom bus.publish to the desktop's socket: {} desktops, {CALLS_PER_SECOND} calls/s, {calls} pops",
         OPERATORS + SUPERVISORS + ADMINS
@@ -124,7 +126,7 @@ fn print(name: &str, samples: &Samples, base: Option<(f64, f64)>) -> (f64, f64) 
     (p50, p99)
 }
 
-/// A gateway with its people, each with a token.
+/// A gateway with its users, each with a token.
 async fn start(dir: &std::path::Path, shutdown: CancellationToken) -> (SocketAddr, Bus, Vec<Desktop>) {
     let store = Store::open(&dir.join("toritsugi.db")).await.unwrap();
     let mut desktops = Vec::new();
@@ -137,7 +139,7 @@ async fn start(dir: &std::path::Path, shutdown: CancellationToken) -> (SocketAdd
         let name = (1000 + n).to_string();
         let extension = (role != Role::Admin).then(|| Extension::parse(&name).unwrap());
         let team = format!("team {}", n % SUPERVISORS);
-        let token = desktops::admit(&store, name.clone(), role, extension, &team).await;
+        let token = desktops::add_user(&store, name.clone(), role, extension, &team).await;
         desktops.push(Desktop { name, is_operator: role == Role::Operator, token });
     }
     let bus = Bus::new(BusSettings {
@@ -169,7 +171,7 @@ async fn connect(address: SocketAddr, desktop: &Desktop) -> TcpStream {
     stream
 }
 
-/// Reads events and times the pops: into `all`, and into `own` where the desktop is the one it rings at.
+/// Reads events and times the pops: into `all`, and into `own` for the desktop of the operator whose phone rings.
 async fn read(mut stream: TcpStream, published: Arc<Published>, own: Option<Samples>, all: Samples) {
     let mut buffer: Vec<u8> = Vec::with_capacity(64 * 1024);
     while stream.read_buf(&mut buffer).await.is_ok_and(|n| n > 0) {
@@ -194,7 +196,7 @@ fn position(frame: &[u8]) -> Option<usize> {
     id.lines().next()?.trim().parse().ok()
 }
 
-/// A task that writes what it is given to the one who connects.
+/// A task that writes the bytes from its channel to the first client that connects.
 async fn bare_relay() -> (mpsc::Sender<Bytes>, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -209,7 +211,7 @@ async fn bare_relay() -> (mpsc::Sender<Bytes>, SocketAddr) {
     (sender, address)
 }
 
-/// A frame of the relay: when it was sent, in 8 bytes, then `RELAYED_BYTES` of anything.
+/// Length of a relayed frame: the time when it was sent, in 8 bytes, then zeros.
 const RELAYED_BYTES: usize = 1500;
 
 async fn read_relay(mut stream: TcpStream, published: Arc<Published>, samples: Samples) {
@@ -220,11 +222,11 @@ async fn read_relay(mut stream: TcpStream, published: Arc<Published>, samples: S
     }
 }
 
-/// Offers, presents, answers and ends calls, evenly over time; between them, relays as many bytes.
+/// Offers, presents, answers and ends calls, evenly over time; relays one frame between two calls.
 async fn publish(bus: Bus, published: Arc<Published>, relay: mpsc::Sender<Bytes>, calls: usize) {
     let mut tick = tokio::time::interval(Duration::from_micros(1_000_000 / CALLS_PER_SECOND / 2));
     let mut position = 0;
-    let mut put = |draft: Draft| {
+    let mut publish_timed = |draft: NewEvent| {
         position += 1;
         published.at[position].store(published.now(), Ordering::Relaxed);
         bus.publish(draft);
@@ -233,12 +235,12 @@ async fn publish(bus: Bus, published: Arc<Published>, relay: mpsc::Sender<Bytes>
         tick.tick().await;
         let extension =
             Extension::parse(&(1000 + n % usize::try_from(OPERATORS).unwrap()).to_string()).unwrap();
-        put(draft(n, EventKind::CallOffered, CallState::Offered, None));
-        put(draft(n, EventKind::CallPresented, CallState::Presented, Some(&extension)));
-        put(draft(n, EventKind::CallAnswered, CallState::Answered, Some(&extension)));
+        publish_timed(draft(n, EventKind::CallOffered, CallState::Offered, None));
+        publish_timed(draft(n, EventKind::CallPresented, CallState::Presented, Some(&extension)));
+        publish_timed(draft(n, EventKind::CallAnswered, CallState::Answered, Some(&extension)));
         let mut ended = draft(n, EventKind::CallEnded, CallState::Ended, Some(&extension));
-        ended.change = Change::CallGone(call(n));
-        put(ended);
+        ended.change = StateDelta::CallGone(call(n));
+        publish_timed(ended);
         tick.tick().await;
         let mut bytes = vec![0; RELAYED_BYTES];
         bytes[..8].copy_from_slice(&published.now().to_be_bytes());
@@ -250,7 +252,7 @@ fn call(n: usize) -> CallId {
     CallId::derive(&pbx(), &ChannelId::parse(&format!("1700000000.{n}")).unwrap())
 }
 
-fn draft(n: usize, kind: EventKind, state: CallState, operator: Option<&Extension>) -> Draft {
+fn draft(n: usize, kind: EventKind, state: CallState, operator: Option<&Extension>) -> NewEvent {
     let view = CallView {
         id: call(n),
         pbx: pbx(),
@@ -267,11 +269,11 @@ fn draft(n: usize, kind: EventKind, state: CallState, operator: Option<&Extensio
     };
     let audience =
         operator.map_or(Audience::Supervisors, |operator| Audience::Operators(vec![operator.clone()]));
-    let change = Change::Call(Arc::new(view));
-    Draft { kind, at: Timestamp::UNIX_EPOCH, call: Some(call(n)), audience, data: card(), change }
+    let change = StateDelta::Call(Arc::new(view));
+    NewEvent { kind, at: Timestamp::UNIX_EPOCH, call: Some(call(n)), audience, data: card(), change }
 }
 
-/// About as much as a real pop.
+/// Data of about the size of a real pop.
 fn card() -> Value {
     json!({
         "operator": "1001", "dialled": "0355501001", "diverted_by": "0312345678",

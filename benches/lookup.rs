@@ -1,8 +1,8 @@
-//! How long the card of a call takes among a million customers in SQLite.
+//! Measures how long the look-up of a call's card takes among a million customers in SQLite.
 //!
 //! `cargo bench --bench lookup` makes a database with [`CUSTOMERS`] customers of [`ACCOUNTS`] accounts through the
-//! CSV import, then asks [`Directory::card`] for [`CALLS`] callers in random order, most of them known. Each row
-//! of the table stands beside a bare read of one record by its id on the same database, in the same run.
+//! CSV import, then calls [`Directory::card`] for [`CALLS`] callers in random order, most of them known. The table shows
+//! each look-up beside a bare read of one record by its id on the same database, in the same run.
 //!
 //! The target is p99 <= 1 ms for the card. `LOOKUP_CUSTOMERS=10000` makes it a quick run.
 
@@ -23,14 +23,14 @@ use toritsugi::store::{CustomerFilter, Store};
 const CUSTOMERS: u64 = 1_000_000;
 const ACCOUNTS: u64 = 500;
 const CALLS: u64 = 50_000;
-/// Of ten callers, so many are customers.
+/// Number of customers among ten callers.
 const KNOWN_OF_TEN: u64 = 8;
 const TARGET_P99: Duration = Duration::from_millis(1);
 
-/// A small generator of our own: the run is the same each time.
-struct Dice(u64);
+/// A pseudo-random generator with a fixed seed: each run looks up the same callers.
+struct Random(u64);
 
-impl Dice {
+impl Random {
     /// The next number below `bound` (xorshift64).
     fn below(&mut self, bound: u64) -> u64 {
         self.0 ^= self.0 << 13;
@@ -41,7 +41,7 @@ impl Dice {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    // `cargo test --benches` and `--list` only want to know that it is here.
+    // `cargo test --benches` and `--list` do not run the bench.
     if std::env::args().any(|argument| argument == "--list" || argument == "--test") {
         return Ok(());
     }
@@ -50,13 +50,13 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 async fn run() -> Result<(), Box<dyn Error>> {
     let customers = std::env::var("LOOKUP_CUSTOMERS").ok().and_then(|n| n.parse().ok()).unwrap_or(CUSTOMERS);
-    let place = tempfile::tempdir()?;
-    let path = place.path().join("toritsugi.db");
+    let dir = tempfile::tempdir()?;
+    let path = dir.path().join("toritsugi.db");
     let directory = Directory::load(Store::open(&path).await?, DirectoryOptions::default()).await?;
     import(&directory, ImportKind::Accounts, accounts_csv()?).await?;
-    let began = Instant::now();
+    let started = Instant::now();
     import(&directory, ImportKind::Customers, customers_csv(customers)?).await?;
-    let took = began.elapsed();
+    let took = started.elapsed();
     println!(
         "import: {customers} customers in {:.1} s, {:.0} a second; {} MiB on disk",
         took.as_secs_f64(),
@@ -66,7 +66,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
 
     let identities = calls(customers);
     let ids = some_ids(&directory).await?;
-    // Once through, so that neither side pays for the first touch of the file.
+    // Warm up, so that neither side pays for the first access to the file.
     for identity in identities.iter().take(5_000) {
         directory.card(&directory.identify(identity, None)).await?;
     }
@@ -74,19 +74,19 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let mut identify = Vec::with_capacity(identities.len());
     let mut card = Vec::with_capacity(identities.len());
     let mut found = 0_usize;
-    let mut dice = Dice(7);
+    let mut random = Random(7);
     for identity in &identities {
-        let id = ids[usize::try_from(dice.below(ids.len() as u64))?];
-        let began = Instant::now();
-        black_box(directory.store().customers().find(id).await?);
-        bare.push(began.elapsed());
-        let began = Instant::now();
-        let whose = black_box(directory.identify(identity, None));
-        identify.push(began.elapsed());
-        let began = Instant::now();
-        let shown = directory.card(&whose).await?;
-        card.push(began.elapsed());
-        found += usize::from(!shown.customers.is_empty());
+        let id = ids[usize::try_from(random.below(ids.len() as u64))?];
+        let started = Instant::now();
+        black_box(directory.store().customer(id).await?);
+        bare.push(started.elapsed());
+        let started = Instant::now();
+        let account = black_box(directory.identify(identity, None));
+        identify.push(started.elapsed());
+        let started = Instant::now();
+        let found_card = directory.card(&account).await?;
+        card.push(started.elapsed());
+        found += usize::from(!found_card.customers.is_empty());
     }
     println!("{found} of {} callers were known\n", identities.len());
     println!("{:<34} {:>10} {:>10} {:>10} {:>8}", "lookup", "p50", "p99", "max", "ratio");
@@ -135,38 +135,38 @@ fn account_of(customer: u64) -> u64 {
     customer % ACCOUNTS
 }
 
-/// Spread over the whole range of mobile numbers, so that neighbours in the file are none in the index.
+/// Spreads the numbers over the whole mobile range, so that adjacent customers are not adjacent in the index.
 fn number_of(customer: u64) -> String {
     format!("090{:08}", customer.wrapping_mul(48_271) % 100_000_000)
 }
 
 fn calls(customers: u64) -> Vec<Identity> {
-    let mut dice = Dice(42);
-    let one = |dice: &mut Dice| {
-        let customer = dice.below(customers);
-        let known = dice.below(10) < KNOWN_OF_TEN;
-        let number = if known { number_of(customer) } else { format!("080{:08}", dice.below(100_000_000)) };
+    let mut random = Random(42);
+    let one = |random: &mut Random| {
+        let customer = random.below(customers);
+        let known = random.below(10) < KNOWN_OF_TEN;
+        let number = if known { number_of(customer) } else { format!("080{:08}", random.below(100_000_000)) };
         Identity {
             dialled: vec![(DialledSource::To, "0355501000".into())],
             diverted_by: vec![(DiversionSource::Diversion, format!("033{:07}", account_of(customer)).into())],
             caller: Caller::new(Some(&number), None, Presentation::Allowed),
         }
     };
-    (0..CALLS).map(|_| one(&mut dice)).collect()
+    (0..CALLS).map(|_| one(&mut random)).collect()
 }
 
-/// Ids from all over the table.
+/// Ids from many accounts.
 async fn some_ids(directory: &Directory) -> Result<Vec<RecordId>, Box<dyn Error>> {
     let mut ids = Vec::new();
-    for account in directory.store().accounts().all().await?.0.iter().take(50) {
+    for account in directory.store().all_accounts().await?.0.iter().take(50) {
         let filter = CustomerFilter { account: Some(account.id), ..CustomerFilter::default() };
-        let page = directory.store().customers().page(&filter, None, 200).await?;
+        let page = directory.store().customers(&filter, None, 200).await?;
         ids.extend(page.items.iter().map(|customer| customer.id));
     }
     Ok(ids)
 }
 
-/// The time that `percent` of all stay within.
+/// The time within which `percent` of the look-ups finish.
 fn percentile(times: &mut [Duration], percent: usize) -> Duration {
     times.sort_unstable();
     let at = (times.len() * percent).div_ceil(100).saturating_sub(1);

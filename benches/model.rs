@@ -1,13 +1,13 @@
-//! Decoding plus the call model, on recorded calls multiplied: events a second on one core, memory of a living
-//! call, and whether anything stays behind after a million calls.
+//! Measures decoding and the call model on multiplied recorded calls: events a second on one core, memory of a live
+//! call, and whether the model keeps anything after a million calls.
 //!
-//! `cargo bench --bench model`. Each call is a recorded one with ids of its own; the rate is a median of
-//! [`RUNS`] runs, beside the decoder alone on the same bytes in the same run.
+//! `cargo bench --bench model`. Each call is a recorded one with its own ids. The rate is the median of [`RUNS`] runs,
+//! beside the decoder alone on the same bytes in the same run.
 
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a bench prints its figures and stops on failure"
+    reason = "a bench prints its results and stops on failure"
 )]
 
 #[path = "calls/mod.rs"]
@@ -20,7 +20,7 @@ use jiff::Timestamp;
 use tokio_util::codec::Decoder;
 use toritsugi::ami::event::Event;
 use toritsugi::ami::frame::{Decoded, FrameCodec};
-use toritsugi::call::{Input, Model, Output, Plan};
+use toritsugi::call::{EndpointRules, Input, Model, Output};
 use toritsugi::ids::PbxId;
 
 use calls::Template;
@@ -29,8 +29,8 @@ const RUNS: usize = 5;
 const CALLS_PER_RUN: u64 = 3_000;
 const LIVE_CALLS: u64 = 10_000;
 const MANY_CALLS: u64 = 1_000_000;
-const EVENTS_PER_SECOND_WANTED: f64 = 200_000.0;
-const BYTES_PER_CALL_WANTED: f64 = 8_192.0;
+const EVENTS_PER_SECOND_MIN: f64 = 200_000.0;
+const BYTES_PER_CALL_MAX: f64 = 8_192.0;
 
 struct Bench {
     model: Model,
@@ -43,13 +43,13 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let plan = Plan {
+        let plan = EndpointRules {
             pbx: PbxId::parse("bench").unwrap(),
             trunks: vec!["trunk".into()],
             phones: vec!["1XXX".parse().unwrap()],
-            identity_wait: Duration::from_millis(100),
-            ask_wait: Duration::from_millis(100),
-            card_wait: Duration::ZERO,
+            identity_timeout: Duration::from_millis(100),
+            presentation_timeout: Duration::from_millis(100),
+            card_timeout: Duration::ZERO,
         };
         Self {
             model: Model::new(plan),
@@ -61,7 +61,7 @@ impl Bench {
         }
     }
 
-    /// One call: 50 ms pass, as at 20 calls a second.
+    /// Processes one call; advances the clock by 50 ms, as at 20 calls a second.
     fn call(&mut self, template: &Template, n: u64, with_model: bool) {
         template.stamp(n, &mut self.buffer);
         self.now = self.now.checked_add(Duration::from_millis(50)).unwrap();
@@ -88,12 +88,12 @@ impl Bench {
 
     fn rate(template: &Template, with_model: bool) -> f64 {
         let mut bench = Self::new();
-        let begun = Instant::now();
+        let started = Instant::now();
         for n in 0..CALLS_PER_RUN {
             bench.call(template, n, with_model);
         }
-        #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
-        let rate = bench.events as f64 / begun.elapsed().as_secs_f64();
+        #[expect(clippy::cast_precision_loss, reason = "a printed result")]
+        let rate = bench.events as f64 / started.elapsed().as_secs_f64();
         assert!(!with_model || bench.notices >= 4 * CALLS_PER_RUN, "{} notices", bench.notices);
         rate
     }
@@ -110,20 +110,20 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-#[expect(clippy::cast_precision_loss, reason = "figures for people")]
+#[expect(clippy::cast_precision_loss, reason = "printed results")]
 fn main() {
     let template = Template::recorded("answered-first-operator");
-    let (mut alone, mut whole) = (Vec::new(), Vec::new());
+    let (mut decoding, mut whole) = (Vec::new(), Vec::new());
     for _ in 0..RUNS {
-        alone.push(Bench::rate(&template, false));
+        decoding.push(Bench::rate(&template, false));
         whole.push(Bench::rate(&template, true));
     }
-    let (alone, whole) = (median(alone), median(whole));
+    let (decoding, whole) = (median(decoding), median(whole));
     println!("| decoding and call model, one core | events/s | ratio |");
     println!("|---|---:|---:|");
-    println!("| decoding to typed events alone | {alone:.0} | 1.00 |");
-    println!("| decoding and the call model | {whole:.0} | {:.2} |", whole / alone);
-    println!("| wanted | {EVENTS_PER_SECOND_WANTED:.0} | {:.2} times |", whole / EVENTS_PER_SECOND_WANTED);
+    println!("| decoding to typed events alone | {decoding:.0} | 1.00 |");
+    println!("| decoding and the call model | {whole:.0} | {:.2} |", whole / decoding);
+    println!("| target | {EVENTS_PER_SECOND_MIN:.0} | {:.2} times |", whole / EVENTS_PER_SECOND_MIN);
     println!();
 
     let talking = template.until_talking();
@@ -137,10 +137,10 @@ fn main() {
     println!("| memory | bytes | ratio |");
     println!("|---|---:|---:|");
     println!(
-        "| a living call, of {} with {} legs | {per_call:.0} | {:.2} of the 8 KiB allowed |",
-        bench.model.census().calls,
-        bench.model.census().legs,
-        per_call / BYTES_PER_CALL_WANTED
+        "| a live call, of {} with {} legs | {per_call:.0} | {:.2} of the 8 KiB allowed |",
+        bench.model.stats().calls,
+        bench.model.stats().legs,
+        per_call / BYTES_PER_CALL_MAX
     );
     drop(bench);
 
@@ -155,5 +155,5 @@ fn main() {
     let late = resident_kib();
     println!("| resident after {} calls (KiB) | {early} | 1.00 |", MANY_CALLS / 10);
     println!("| resident after {MANY_CALLS} calls (KiB) | {late} | {:.2} |", late as f64 / early as f64);
-    println!("| left in the model | {:?} | |", bench.model.census());
+    println!("| remaining in the model | {:?} | |", bench.model.stats());
 }

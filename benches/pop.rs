@@ -1,27 +1,25 @@
-//! The pop's way through the whole daemon: from the ringing event on the AMI socket to the pop on a desktop's
-//! socket, at 50 calls a second with 200 desktops connected, beside a bare TCP relay of the same bytes.
+//! Measures a pop through the whole daemon: from the ringing event on the AMI socket to the pop on a desktop's socket, at
+//! 50 calls a second with 200 desktops connected, beside a bare TCP relay of the ringing event.
 //!
-//! `cargo bench --bench pop`. A scripted PBX plays recorded calls, each with its own ids; the daemon is the real
-//! one, on SQLite with the sample companies; the desktops follow `/v1/events`. Time counts from handing the
-//! ringing event's bytes to the peer's socket task to reading the pop's last byte at the operator's desktop, so it
-//! includes the kernel twice, as the relay's does. Each call's pop goes to one operator of the 200; five
-//! supervisors' desktops get every pop.
+//! `cargo bench --bench pop`. A scripted PBX plays recorded calls, each with its own ids. The daemon is the real one, on
+//! SQLite with the sample companies. The desktops follow `/v1/events`. The time runs from handing the ringing event's
+//! bytes to the fake PBX's socket task until the operator's desktop has read the pop's last byte; like the relay's, it
+//! includes two passes through the kernel. Each call's pop goes to one operator of the 200; five supervisors' desktops
+//! get every pop.
 
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::print_stdout,
-    reason = "a bench prints its figures and stops on failure"
+    reason = "a bench prints its results and stops on failure"
 )]
 
 #[path = "calls/mod.rs"]
 mod calls;
-#[path = "../tests/desk/mod.rs"]
-mod desk;
 #[path = "desktops/mod.rs"]
 mod desktops;
-#[path = "../tests/peer/mod.rs"]
-mod peer;
+#[path = "../tests/support/mod.rs"]
+mod support;
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -37,21 +35,21 @@ use toritsugi::daemon;
 use toritsugi::directory::import::{ImportKind, ImportOptions, TextEncoding};
 use toritsugi::directory::{Directory, DirectoryOptions};
 use toritsugi::ids::Extension;
-use toritsugi::operator::Role;
+use toritsugi::people::role::Role;
 use toritsugi::store::Store;
 
 use calls::Template;
-use desk::Sse;
-use peer::Peer;
+use support::client::Sse;
+use support::fake_pbx::{FakePbx, SECRET};
 
 const DESKTOPS: usize = 200;
 const SUPERVISORS: usize = 5;
 const CALLS_PER_SECOND: u32 = 50;
 const CALLS: u64 = 1_500;
-/// From the identity of a call to its first ringing: what a phone takes to answer an INVITE with 180.
-const RINGS_AFTER: Duration = Duration::from_millis(10);
-/// The first calls find cold caches and are not counted.
-const WARM_UP: u64 = 50;
+/// Time from the identity of a call to its first ringing: how long a phone takes to answer an INVITE with 180.
+const RING_DELAY: Duration = Duration::from_millis(10);
+/// Number of first calls, with cold caches, that are not counted.
+const WARM_UP_CALLS: u64 = 50;
 
 /// A percentile of sorted values, in milliseconds.
 fn percentile(sorted: &[Duration], of_hundred: usize) -> f64 {
@@ -77,9 +75,9 @@ async fn main() {
     let template = Template::recorded("answered-first-operator");
     let ringing_at = ringing_extension(&template);
     let directory = tempfile::tempdir().unwrap();
-    let mut peer = Peer::start().await;
+    let mut peer = FakePbx::start().await;
     let config = config(&peer, &directory.path().join("bench.db"));
-    let tokens = furnish(&config, &ringing_at).await;
+    let tokens = prepare_store(&config, &ringing_at).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let shutdown = CancellationToken::new();
@@ -101,7 +99,7 @@ async fn main() {
     for token in others {
         let mut desk = follow(address, token).await;
         desk.chunk().await.unwrap().expect("a first frame");
-        // However long nothing rings there, it stays connected.
+        // Keep the desktop connected, although no phone rings there.
         tokio::spawn(async move { while let Ok(Some(_)) = desk.chunk().await {} });
     }
 
@@ -112,14 +110,14 @@ async fn main() {
     let relayed = row("bare TCP relay of the ringing event", relay(&template).await, None);
     let times = play(&peer, &template, &mut pops).await;
     row("ringing event to the operator's desktop", times, Some(&relayed));
-    println!("| wanted | | 1.000 | 5.000 | | |");
+    println!("| target | | 1.000 | 5.000 | | |");
     shutdown.cancel();
     running.await.unwrap().unwrap();
 }
 
-/// Plays the calls in the rhythm and gives the time of each pop.
+/// Plays the calls at [`CALLS_PER_SECOND`]; returns the time of each pop.
 async fn play(
-    peer: &Peer,
+    peer: &FakePbx,
     template: &Template,
     pops: &mut mpsc::UnboundedReceiver<Instant>,
 ) -> Vec<Duration> {
@@ -130,12 +128,12 @@ async fn play(
         every.tick().await;
         let [before, ringing, after] = [&parts[0], &parts[1], &parts[2]].map(|part| stamped(part, n));
         peer.emit_bytes(before);
-        tokio::time::sleep(RINGS_AFTER).await;
-        let begun = Instant::now();
+        tokio::time::sleep(RING_DELAY).await;
+        let started = Instant::now();
         peer.emit_bytes(ringing);
         let at = pops.recv().await.expect("a pop");
-        if n >= WARM_UP {
-            times.push(at - begun);
+        if n >= WARM_UP_CALLS {
+            times.push(at - started);
         }
         peer.emit_bytes(after);
     }
@@ -148,7 +146,7 @@ fn stamped(part: &Template, n: u64) -> Vec<u8> {
     bytes.to_vec()
 }
 
-/// The same ringing event through a task that copies bytes from one socket to another, in the same rhythm.
+/// Sends the same ringing event, at the same rate, through a task that copies bytes from one socket to another.
 async fn relay(template: &Template) -> Vec<Duration> {
     let [before, ringing, _] = template.around_ringing();
     let (mut source, mut inward) = pair().await;
@@ -166,12 +164,12 @@ async fn relay(template: &Template) -> Vec<Duration> {
         every.tick().await;
         source.write_all(&before.bytes).await.unwrap();
         reader.read_exact(&mut buffer[..before.bytes.len()]).await.unwrap();
-        tokio::time::sleep(RINGS_AFTER).await;
-        let begun = Instant::now();
+        tokio::time::sleep(RING_DELAY).await;
+        let started = Instant::now();
         source.write_all(&ringing.bytes).await.unwrap();
         reader.read_exact(&mut buffer[..ringing.bytes.len()]).await.unwrap();
-        if n >= WARM_UP {
-            times.push(begun.elapsed());
+        if n >= WARM_UP_CALLS {
+            times.push(started.elapsed());
         }
     }
     times
@@ -186,7 +184,7 @@ async fn pair() -> (TcpStream, TcpStream) {
     (one, two)
 }
 
-/// At whom the recorded call rings first.
+/// The extension at which the recorded call rings first.
 fn ringing_extension(template: &Template) -> Extension {
     let [_, ringing, _] = template.around_ringing();
     let text = String::from_utf8(ringing.bytes).unwrap();
@@ -199,20 +197,20 @@ async fn follow(address: SocketAddr, token: &str) -> reqwest::Response {
     http.get(format!("http://{address}/v1/events")).bearer_auth(token).send().await.unwrap()
 }
 
-fn config(peer: &Peer, database: &std::path::Path) -> Config {
+fn config(peer: &FakePbx, database: &std::path::Path) -> Config {
     let set = |key: &str, value: &str| (format!("TORITSUGI__{key}"), value.to_owned());
     let environment = [
         set("PBX__PORT", &peer.port().to_string()),
-        set("PBX__EVENT_SECRET", peer::SECRET),
-        set("PBX__ACTION_SECRET", peer::SECRET),
+        set("PBX__EVENT_SECRET", SECRET),
+        set("PBX__ACTION_SECRET", SECRET),
         set("PBX__TRUNKS", "trunk"),
         set("STORE__PATH", database.to_str().unwrap()),
     ];
     Config::from_layers(None, environment).unwrap()
 }
 
-/// The sample companies, and 200 people: the first is the one at whom calls ring.
-async fn furnish(config: &Config, ringing_at: &Extension) -> Vec<String> {
+/// Imports the sample companies and adds 200 users; calls ring at the first of them.
+async fn prepare_store(config: &Config, ringing_at: &Extension) -> Vec<String> {
     let now = Timestamp::now();
     let store = Store::open(&config.store.path).await.unwrap();
     let directory = Directory::load(store.clone(), DirectoryOptions::default()).await.unwrap();
@@ -227,7 +225,7 @@ async fn furnish(config: &Config, ringing_at: &Extension) -> Vec<String> {
         let own = Extension::parse(&format!("1{:03}", 100 + n)).unwrap();
         let role = if supervisor { Role::Supervisor } else { Role::Operator };
         let extension = if n == 0 { ringing_at.clone() } else { own };
-        tokens.push(desktops::admit(&store, format!("person {n}"), role, Some(extension), "all").await);
+        tokens.push(desktops::add_user(&store, format!("person {n}"), role, Some(extension), "all").await);
     }
     store.close().await;
     tokens

@@ -1,17 +1,18 @@
-//! What sharing the stream over Redis costs: events a second through it, and how much later a pop comes.
+//! Measures the cost of sharing the stream over Redis: events a second, and the added latency of a pop.
 //!
-//! A private Redis on loopback; two daemons' buses, one that publishes for its PBX and one gateway elsewhere.
+//! The bench runs a private Redis on loopback and the buses of two daemons: one leads and publishes for its PBX, the
+//! other is a gateway of another PBX.
 //!
-//! Each event brings how its call stands, for the next daemon, and each end its record, as in the daemon; a store that
-//! takes records at once is played here.
+//! As in the daemon, each event carries the checkpoint of its call, and each end of a call carries its record. The bench
+//! confirms each record at once, in place of a store.
 //!
-//! - Throughput: `EVENTS` events of calls with a whole card are published in bursts that the spool never holds for
-//!   long; timed until the gateway elsewhere has handed the last one to a subscriber.
-//! - Latency: 50 calls a second, 4 events each; from just before `publish` to the moment a subscriber has the
-//!   `call.presented`: in one process, through Redis at the same daemon, and at the other one. The difference between
-//!   the first two is what Redis adds.
+//! - Throughput: the leader publishes `EVENTS` events of calls with a whole card, at most `AHEAD_MAX` ahead of the
+//!   reader. The time ends when a subscriber of the other daemon has received the last event.
+//! - Latency: 50 calls a second, 4 events each; from just before `publish` to the moment when a subscriber has the
+//!   `call.presented`: in one process without Redis, through Redis at the same daemon, and through Redis at the other
+//!   daemon. The difference between the first two is the latency that Redis adds.
 //!
-//! `REDIS_SECONDS` sets how long to measure the latency (10).
+//! `REDIS_SECONDS` sets the duration of the latency measurement (10).
 
 #![expect(
     clippy::unwrap_used,
@@ -20,7 +21,7 @@
     reason = "a bench prints, and fails by panicking"
 )]
 
-#[path = "../tests/backends/mod.rs"]
+#[path = "../tests/services/mod.rs"]
 mod backends;
 
 use std::sync::{Arc, LazyLock};
@@ -33,19 +34,23 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use toritsugi::bus::redis::{RedisAddress, RedisSettings};
-use toritsugi::bus::{Audience, Bus, BusSettings, Change, Draft, EventKind, StreamToken, Subscription};
-use toritsugi::call::view::{CallState, CallView, Direction};
-use toritsugi::directory::numbers::NumberPlan;
+use toritsugi::bus::{Bus, BusSettings, Subscription};
+use toritsugi::contract::call::{CallState, CallView, Direction};
+use toritsugi::contract::event::{Audience, EventKind, NewEvent, StateDelta};
+use toritsugi::contract::event_id::StreamToken;
+use toritsugi::contract::history::{FinishedCall, Segment};
 use toritsugi::ids::{CallId, ChannelId, Extension, PbxId};
-use toritsugi::operator::{Presence, Role, Viewer};
-use toritsugi::store::log::{Keep, LiveCall};
-use toritsugi::store::{FinishedCall, Segment};
+use toritsugi::journal::entry::{CallCheckpoint, JournalEntry};
+use toritsugi::numbers::NumberPlan;
+use toritsugi::people::presence::Presence;
+use toritsugi::people::role::Role;
+use toritsugi::people::viewer::Viewer;
 
 use crate::backends::Backends;
 
 const EVENTS: usize = 200_000;
 const CALLS_PER_SECOND: u64 = 50;
-/// Events that wait for Redis before the next burst.
+/// Most events published ahead of the reader.
 const AHEAD_MAX: usize = 4_000;
 
 fn settings(pbx: &str) -> BusSettings {
@@ -65,22 +70,22 @@ async fn shared(url: &str, pbx: &str, tasks: &TaskTracker, shutdown: &Cancellati
         prefix: "bench".into(),
         daemon: getrandom::u64().unwrap(),
         started_at: Timestamp::now(),
-        known: Vec::new(),
+        known_calls: Vec::new(),
         teams: Vec::new(),
         presence: Presence::default(),
     };
     let bus = Bus::shared(settings(pbx), redis, None, tasks, shutdown);
-    let change = Change::Pbx { up: true, since: Timestamp::now() };
+    let change = StateDelta::Pbx { up: true, since: Timestamp::now() };
     bus.publish(draft(EventKind::PbxUp, None, change));
-    while !bus.common().unwrap().leads {
+    while !bus.cluster_stats().unwrap().leads {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    assert!(bus.left().is_some_and(|left| left.is_empty()), "nobody led before");
+    assert!(bus.predecessor_checkpoints().is_some_and(|left| left.is_empty()), "there is no earlier leader");
     bus
 }
 
-/// How a call stands after three phones rang and one was answered: about what the daemon keeps of it.
-static STANDING: LazyLock<LiveCall> = LazyLock::new(|| {
+/// The checkpoint of a call after three phones rang and one answered, of about the size of a real one.
+static CHECKPOINT: LazyLock<CallCheckpoint> = LazyLock::new(|| {
     let leg = |id: &str, endpoint: serde_json::Value| {
         json!({
             "id": id, "endpoint": endpoint, "state": "up", "bridge": null, "dialled_by": null, "dial_ended": null,
@@ -103,42 +108,42 @@ static STANDING: LazyLock<LiveCall> = LazyLock::new(|| {
         result: Some("answered".into()),
     };
     let story = ["presented", "shown", "presented", "shown", "presented", "shown", "talking"].map(segment);
-    LiveCall { memory: serde_json::from_value(memory).unwrap(), story: story.into() }
+    CallCheckpoint { snapshot: serde_json::from_value(memory).unwrap(), segments: story.into() }
 });
 
-fn standing(id: CallId) -> LiveCall {
-    let mut live = STANDING.clone();
-    live.memory.id = id;
+fn checkpoint(id: CallId) -> CallCheckpoint {
+    let mut live = CHECKPOINT.clone();
+    live.snapshot.id = id;
     live
 }
 
-/// Tells an event of call `n`, with what is kept.
-fn tell(bus: &Bus, n: u64, draft: Draft) {
+/// Publishes an event of call `n`, with its journal entry.
+fn publish(bus: &Bus, n: u64, draft: NewEvent) {
     let id = draft.call.unwrap();
     let keep = match &draft.change {
-        Change::Call(_) => Keep::Live(Box::new(standing(id))),
-        _ => Keep::Finished(Box::new(record_of(id, n))),
+        StateDelta::Call(_) => JournalEntry::Checkpoint(Box::new(checkpoint(id))),
+        _ => JournalEntry::Finished(Box::new(record_of(id, n))),
     };
-    let is_over = matches!(keep, Keep::Finished(_));
+    let is_finished = matches!(keep, JournalEntry::Finished(_));
     bus.publish_all(vec![draft], vec![keep]);
-    if is_over {
-        bus.recorded(id);
+    if is_finished {
+        bus.mark_recorded(id);
     }
 }
 
 fn record_of(id: CallId, n: u64) -> FinishedCall {
     let record = FinishedCall::of(&view_of(n, CallState::Ended), &NumberPlan::default());
-    FinishedCall { segments: standing(id).story, ..record }
+    FinishedCall { segments: checkpoint(id).segments, ..record }
 }
 
-fn draft(kind: EventKind, call: Option<CallId>, change: Change) -> Draft {
+fn draft(kind: EventKind, call: Option<CallId>, change: StateDelta) -> NewEvent {
     let data = json!({
         "operator": "1001", "dialled": "0355501001", "diverted_by": "0335550101",
         "caller": {"number": "090-1234-5678", "presentation": "allowed", "name": "田中太郎", "area": "携帯電話"},
         "account": {"name": "株式会社さくら商事", "kana": "さくらしょうじ", "answer_phrase": "お電話ありがとうございます。さくら商事でございます。", "notes": "本日、営業部は外出中", "matched_by": "diversion"},
         "customers": [], "history": {"calls": 12, "open_messages": 1},
     });
-    Draft { kind, at: Timestamp::now(), call, audience: Audience::Supervisors, data, change }
+    NewEvent { kind, at: Timestamp::now(), call, audience: Audience::Supervisors, data, change }
 }
 
 fn view_of(n: u64, state: CallState) -> CallView {
@@ -160,38 +165,38 @@ fn view_of(n: u64, state: CallState) -> CallView {
     }
 }
 
-fn life(n: u64) -> [Draft; 4] {
+fn events_of_call(n: u64) -> [NewEvent; 4] {
     let id = view_of(n, CallState::Ended).id;
-    let step = |kind, state| draft(kind, Some(id), Change::Call(Arc::new(view_of(n, state))));
+    let event = |kind, state| draft(kind, Some(id), StateDelta::Call(Arc::new(view_of(n, state))));
     [
-        step(EventKind::CallOffered, CallState::Offered),
-        step(EventKind::CallPresented, CallState::Presented),
-        step(EventKind::CallAnswered, CallState::Answered),
-        draft(EventKind::CallEnded, Some(id), Change::CallGone(id)),
+        event(EventKind::CallOffered, CallState::Offered),
+        event(EventKind::CallPresented, CallState::Presented),
+        event(EventKind::CallAnswered, CallState::Answered),
+        draft(EventKind::CallEnded, Some(id), StateDelta::CallGone(id)),
     ]
 }
 
 fn follow(bus: &Bus) -> Subscription {
-    bus.subscribe(Viewer::all_seeing(Role::System), None).unwrap()
+    bus.subscribe(Viewer::unrestricted(Role::System), None).unwrap()
 }
 
 async fn throughput(here: &Bus, there: &Bus) {
     let mut subscription = follow(there);
     let (progress, seen) = tokio::sync::watch::channel(0_usize);
-    let begun = Instant::now();
+    let started = Instant::now();
     let reader = tokio::spawn(async move {
         for n in 1..=EVENTS {
-            subscription.next().await.expect("it reads fast enough");
+            subscription.next().await.expect("the subscriber reads fast enough");
             if n % 512 == 0 || n == EVENTS {
                 progress.send_replace(n);
             }
         }
-        begun.elapsed()
+        started.elapsed()
     });
     let mut published = 0;
     for n in 0..(EVENTS / 4) as u64 {
-        for draft in life(n) {
-            tell(here, n, draft);
+        for draft in events_of_call(n) {
+            publish(here, n, draft);
         }
         published += 4;
         while published - *seen.borrow() > AHEAD_MAX {
@@ -199,14 +204,14 @@ async fn throughput(here: &Bus, there: &Bus) {
         }
     }
     let took = reader.await.unwrap();
-    #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+    #[expect(clippy::cast_precision_loss, reason = "a printed result")]
     let rate = EVENTS as f64 / took.as_secs_f64();
     println!(
-        "throughput through Redis, publish to the subscriber of another daemon: {rate:.0} events/s (wanted: 20,000)"
+        "throughput through Redis, publish to the subscriber of another daemon: {rate:.0} events/s (target: 20,000)"
     );
 }
 
-/// When each call's pop came, from just before it was published.
+/// The latencies of the pops at the subscribers of `at`, from just before `publish`.
 async fn latency(here: &Bus, at: &[&Bus], seconds: u64) -> Vec<Vec<Duration>> {
     let calls = usize::try_from(CALLS_PER_SECOND * seconds).unwrap();
     let epoch = Instant::now();
@@ -217,7 +222,7 @@ async fn latency(here: &Bus, at: &[&Bus], seconds: u64) -> Vec<Vec<Duration>> {
             tokio::spawn(async move {
                 let mut at = Vec::with_capacity(calls);
                 while at.len() < calls {
-                    let event = subscription.next().await.expect("it reads fast enough");
+                    let event = subscription.next().await.expect("the subscriber reads fast enough");
                     if event.kind() == EventKind::CallPresented {
                         at.push(epoch.elapsed());
                     }
@@ -232,21 +237,21 @@ async fn latency(here: &Bus, at: &[&Bus], seconds: u64) -> Vec<Vec<Duration>> {
     for n in 0..calls as u64 {
         ticks.tick().await;
         let n = 1_000_000_000 + n;
-        for draft in life(n) {
+        for draft in events_of_call(n) {
             if draft.kind == EventKind::CallPresented {
                 published.push(epoch.elapsed());
             }
-            tell(here, n, draft);
+            publish(here, n, draft);
         }
     }
-    let mut taken = Vec::new();
+    let mut latencies = Vec::new();
     for reader in readers {
         let at = reader.await.unwrap();
         let mut one: Vec<_> = at.iter().zip(&published).map(|(at, from)| *at - *from).collect();
         one.sort_unstable();
-        taken.push(one);
+        latencies.push(one);
     }
-    taken
+    latencies
 }
 
 fn percentile(sorted: &[Duration], percent: usize) -> f64 {
@@ -261,20 +266,20 @@ fn main() {
         let here = shared(&backends.redis_url(), "osaka", &tasks, &shutdown).await;
         let there = shared(&backends.redis_url(), "tokyo", &tasks, &shutdown).await;
         throughput(&here, &there).await;
-        let alone = Bus::new(settings("osaka"));
-        let in_process = latency(&alone, &[&alone], seconds).await.remove(0);
+        let single = Bus::new(settings("osaka"));
+        let in_process = latency(&single, &[&single], seconds).await.remove(0);
         let [own, other] =
             latency(&here, &[&here, &there], seconds).await.try_into().expect("two subscribers");
         println!("from publish to a subscriber, {CALLS_PER_SECOND} calls/s        p50 ms    p99 ms");
         for (what, times) in [
-            ("in this process alone", &in_process),
+            ("in this process, without Redis", &in_process),
             ("through Redis, this daemon's", &own),
             ("through Redis, another daemon's", &other),
         ] {
             println!("{what:<36}{:>12.3}{:>10.3}", percentile(times, 50), percentile(times, 99));
         }
         println!(
-            "added by Redis: p50 {:.3} ms, p99 {:.3} ms (wanted: p99 5 ms)",
+            "added by Redis: p50 {:.3} ms, p99 {:.3} ms (target: p99 5 ms)",
             percentile(&own, 50) - percentile(&in_process, 50),
             percentile(&own, 99) - percentile(&in_process, 99)
         );

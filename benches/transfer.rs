@@ -1,23 +1,18 @@
-//! Transfers on a real Asterisk: from the command to the ringing target, and from the target's failure to the
-//! operator's phone ringing again.
+//! Measures transfers on a real Asterisk: from the command to the ringing target, and from the target's failure until the
+//! operator's phone rings again.
 //!
-//! What Asterisk needs itself stands beside it: the same orders given by hand on a manager connection of the lab's own,
-//! in the same run, on the same PBX (with the look-ups by which the lab finds the caller's channel, which the daemon
-//! knows). Needs what `make lab` needs.
+//! The table also shows the time that Asterisk itself needs: the lab sends the same actions on its own manager
+//! connection, in the same run, on the same PBX. That time includes the look-ups by which the lab finds the caller's
+//! channel, which the daemon knows. Needs what `make lab` needs.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::print_stdout,
-    reason = "a bench prints its figures and stops on failure"
+    reason = "a bench prints its results and stops on failure"
 )]
 
-#[path = "../tests/desk/mod.rs"]
-mod desk;
-#[path = "../tests/lab/mod.rs"]
-mod lab;
-#[allow(dead_code, reason = "the bench uses a part of it")]
-#[path = "../tests/real/service.rs"]
-mod service;
+#[path = "../tests/support/mod.rs"]
+mod support;
 
 use std::time::{Duration, Instant};
 
@@ -25,9 +20,9 @@ use jiff::Timestamp;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use desk::Sse;
-use lab::{CallSpec, Lab, PlacedCall};
-use service::Service;
+use support::client::Sse;
+use support::pbx_lab::{CallSpec, Event, Lab, PlacedCall};
+use support::service::Service;
 
 const ROUNDS: usize = 40;
 const CALLER: &str = "09012345678";
@@ -41,49 +36,49 @@ async fn main() {
     let mut events = service.follow("admin", None).await;
     lab.phone("1001").answers_after(Duration::from_millis(20)).await;
 
-    let (mut by_hand, mut ours, mut back) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut bare, mut daemon, mut returns) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         lab.phone(CONTACT).rings_for_ever().await;
         let (call, _) = talking(&lab, &mut events).await;
-        let orders = lab.orders().await;
+        let actions = lab.product_actions().await;
         let mark = lab.pbx.events.mark();
-        let begun = Instant::now();
-        orders.transfer(&call, &format!("{CONTACT}/25/0"), "1001").await;
-        let ringing = |event: &lab::Event| event.name() == "DialState" && event.has("DialStatus", "RINGING");
+        let started = Instant::now();
+        actions.transfer(&call, &format!("{CONTACT}/25/0"), "1001").await;
+        let ringing = |event: &Event| event.name() == "DialState" && event.has("DialStatus", "RINGING");
         lab.pbx.events.wait_after(mark, "the contact to ring", ringing).await;
-        by_hand.push(begun.elapsed());
+        bare.push(started.elapsed());
         end(&call, &mut events).await;
 
         let (call, id) = talking(&lab, &mut events).await;
-        let begun = Instant::now();
+        let started = Instant::now();
         transfer(&service, &id).await;
-        told(&mut events, "call.transfer.ringing").await;
-        ours.push(begun.elapsed());
+        wait_for(&mut events, "call.transfer.ringing").await;
+        daemon.push(started.elapsed());
         end(&call, &mut events).await;
 
         lab.phone(CONTACT).is_busy().await;
         let (call, id) = talking(&lab, &mut events).await;
         transfer(&service, &id).await;
-        let failed = at(&told(&mut events, "call.transfer.failed").await);
-        let presented = at(&told(&mut events, "call.presented").await);
-        back.push(Duration::try_from(presented.duration_since(failed)).unwrap_or_default());
+        let failed = at(&wait_for(&mut events, "call.transfer.failed").await);
+        let presented = at(&wait_for(&mut events, "call.presented").await);
+        returns.push(Duration::try_from(presented.duration_since(failed)).unwrap_or_default());
         end(&call, &mut events).await;
     }
     service.stop().await;
     println!("{ROUNDS} transfers each, one after the other             p50        p99");
-    row("orders by hand -> target rings (Asterisk alone)", &mut by_hand);
-    row("command -> ringing at the desktop", &mut ours);
-    row("target failed -> operator's phone rings, told", &mut back);
+    row("bare actions -> target rings (Asterisk alone)", &mut bare);
+    row("command -> ringing at the desktop", &mut daemon);
+    row("target failed -> operator's phone rings, published", &mut returns);
     println!(
-        "beyond Asterisk's own, p99: {:?} (wanted: at most 150 ms); return, p99: {:?} (at most 500 ms)",
-        percentile(&ours, 99).saturating_sub(percentile(&by_hand, 99)),
-        percentile(&back, 99),
+        "beyond Asterisk's own, p99: {:?} (target: at most 150 ms); return, p99: {:?} (at most 500 ms)",
+        percentile(&daemon, 99).saturating_sub(percentile(&bare, 99)),
+        percentile(&returns, 99),
     );
 }
 
 async fn talking<'a>(lab: &'a Lab, events: &mut Sse) -> (PlacedCall<'a>, String) {
     let call = lab.place_call(CallSpec::new(CALLER, DIALLED)).await;
-    let answered = told(events, "call.answered").await;
+    let answered = wait_for(events, "call.answered").await;
     let id = answered["call"].as_str().unwrap().to_owned();
     lab.phone("1001").talks().await;
     (call, id)
@@ -97,10 +92,10 @@ async fn transfer(service: &Service, call: &str) {
 
 async fn end(call: &PlacedCall<'_>, events: &mut Sse) {
     call.hang_up().await;
-    told(events, "call.ended").await;
+    wait_for(events, "call.ended").await;
 }
 
-async fn told(events: &mut Sse, kind: &str) -> Value {
+async fn wait_for(events: &mut Sse, kind: &str) -> Value {
     loop {
         let event = events.next().await.expect("an event");
         if event["kind"] == kind {

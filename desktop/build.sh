@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# make page: the page of operators and supervisors, checked, tested and built into desktop/dist, where build.rs
-# finds it. Does nothing when that is newer than all it is made of.
+# make page: checks, tests and builds the page of operators and supervisors into desktop/dist, from where build.rs
+# includes it. It does nothing if desktop/dist is newer than all sources.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 # shellcheck source=tests/tools.sh
@@ -22,13 +22,13 @@ version="$(node --version)"
 [[ "$(printf '%s\n' "$NODE_MIN" "${version#v}" | sort -V | head -n 1)" == "$NODE_MIN" ]] ||
   die "Node.js ${version#v} is too old for the page: $NODE_MIN or newer is needed"
 if [[ ! -d node_modules || package-lock.json -nt node_modules/.package-lock.json ]]; then
-  say "fetching what the page is built with"
+  say "installing the packages that build the page"
   npm ci --no-fund --no-audit --loglevel=error
   touch node_modules/.package-lock.json
 fi
 say "checking, testing and building the page"
 npm run --silent types > /dev/null
-npm run --silent check > .check.log || { cat .check.log; die "the page does not fit its types"; }
+npm run --silent check > .check.log || { cat .check.log; die "the type check of the page failed"; }
 npm run --silent test > .test.log || { cat .test.log; die "a test of the page failed"; }
 npm run --silent build
 touch dist/index.html

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# make images: builds the images of the daemon and of the PBX, and has the daemon's image check a running lab.
+# make images: builds the images of the daemon and of the PBX, and runs `toritsugi check` of the daemon's image against a
+# lab.
 #
-# With a Docker engine it uses that. Without one (as root on Debian) it makes the base images with debootstrap and
-# builds with buildah, which needs neither a daemon nor privileges of its own in a chroot; the compiler is then
-# the one of this machine, handed in read-only. Images end up in the machine's own store (docker images, or
-# buildah images).
+# It uses a Docker engine if one answers. Otherwise (as root on Debian) it builds the base images with debootstrap, and
+# the images with buildah, which needs neither a daemon nor additional privileges in a chroot; the compiler is then that
+# of this machine, mounted read-only. List the images with `docker images` or `buildah images`.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . tests/tools.sh
@@ -31,10 +31,10 @@ build_with_docker() {
 base_image() {
   local name="localhost/debian:$1-slim"
   if ! buildah inspect --type image "$name" > /dev/null 2>&1; then
-    say "making the base image of Debian $1 (once, about a minute)"
+    say "building the base image of Debian $1 (once, about a minute)"
     debootstrap --variant=minbase "$1" "$RUN/$1" > "$RUN/$1.log" || { tail -n 5 "$RUN/$1.log" >&2; die "debootstrap failed"; }
     rm -rf -- "$RUN/$1"/var/cache/apt/archives/*.deb
-    # How this machine reaches its mirror, and how old that may be, holds inside as well.
+    # The image uses the proxy and the date checks of this machine's apt.
     apt-config dump Acquire::http::Proxy Acquire::https::Proxy Acquire::Check-Valid-Until Acquire::Check-Date |
       grep '^Acquire' > "$RUN/$1/etc/apt/apt.conf.d/90this-machine" || true
     tar -C "$RUN/$1" -c . | podman import - "$name" > /dev/null
@@ -42,7 +42,7 @@ base_image() {
   fi
 }
 
-# A C compiler for the libraries that bring C; Rust itself is mounted.
+# A C compiler for the libraries with C code; Rust itself is mounted.
 rust_image() {
   local name=localhost/rust-of-this-machine:trixie
   buildah inspect --type image "$name" > /dev/null 2>&1 || bud -t "$name" -f - . << 'DOCKERFILE'
@@ -64,7 +64,7 @@ build_with_buildah() {
   local options=(--build-arg RUST_IMAGE=localhost/rust-of-this-machine:trixie
     --build-arg DEBIAN_IMAGE=localhost/debian:trixie-slim
     --volume "$(rustc --print sysroot):/usr/local/rust:ro")
-  # The authorities that this machine trusts are trusted inside as well.
+  # The build trusts the certificate authorities of this machine.
   [[ ! -s /etc/ssl/certs/ca-certificates.crt ]] || options+=(--secret "id=ca,src=/etc/ssl/certs/ca-certificates.crt")
   say "building the daemon's image (a first release build takes some minutes)"
   bud "${options[@]}" -t "$DAEMON" -f docker/Dockerfile .
@@ -73,9 +73,9 @@ build_with_buildah() {
 }
 
 start_lab() {
-  say "starting a lab for the image to check"
+  say "starting a lab for the check"
   mkfifo "$RUN/lab-stdin" "$RUN/lab-stdout"
-  tests/lab/up.sh "$RUN/lab" --while-stdin-open < "$RUN/lab-stdin" > "$RUN/lab-stdout" &
+  tests/pbx_lab/up.sh "$RUN/lab" --while-stdin-open < "$RUN/lab-stdin" > "$RUN/lab-stdout" &
   LAB_PID=$!
   exec 8> "$RUN/lab-stdin"
   local word=""
@@ -115,7 +115,7 @@ main() {
   if have_docker; then build_with_docker; else build_with_buildah; fi
   start_lab
   check
-  say "built and tried: $DAEMON and $PBX"
+  say "built and checked: $DAEMON and $PBX"
 }
 
 main

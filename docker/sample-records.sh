@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Inside the containers: the sample companies, and the token of the operator at extension 1001.
+# In a container: imports the sample companies, and creates the token of the operator at extension 1001.
 set -euo pipefail
 
 for kind in accounts customers contacts; do

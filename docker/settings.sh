@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Inside the containers: the settings of one run, with fresh secrets, in the shared directory /lab.
+# In a container: writes the settings of one run, with new secrets, into the shared directory /lab.
 set -euo pipefail
 
 readonly LAB=/lab SIP_PORT=5060
 readonly AMI_PORT=$((SIP_PORT + 1))
 
 rm -rf -- "${LAB:?}"/*
-/src/tests/lab/instance.sh "$LAB/pbx" "$LAB/far" "$LAB/pbx" "$LAB/far" "$SIP_PORT" 22
+/src/tests/pbx_lab/instance.sh "$LAB/pbx" "$LAB/far" "$LAB/pbx" "$LAB/far" "$SIP_PORT" 22
 cat > "$LAB/lab.env" << ENV
 LAB_FAR_AMI_HOST=127.0.0.2
 LAB_FAR_AMI_PORT=$AMI_PORT

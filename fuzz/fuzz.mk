@@ -1,5 +1,5 @@
-# Coverage-guided fuzzing on the stable compiler: libFuzzer with the instrumentation it needs, no sanitizer (there
-# is no unsafe code of ours to sanitize). Each target runs FUZZ_SECONDS; a finding is kept in fuzz/artifacts.
+# Coverage-guided fuzzing on the stable compiler: libFuzzer with the instrumentation it needs, no sanitizer (the
+# project has no unsafe code to sanitize). Each target runs FUZZ_SECONDS; a finding is kept in fuzz/artifacts.
 
 FUZZ_SECONDS ?= 600
 FUZZ_TARGETS ?= frame session model sip_identity

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# One fuzz target for so many seconds: run.sh TARGET SECONDS. Starts from recorded sessions and what it found
-# before; prints its last line, or the finding.
+# Runs one fuzz target: run.sh TARGET SECONDS. Starts from recorded sessions and the corpus of earlier runs; prints a
+# summary, or the finding.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 readonly TARGET="$1" SECONDS_MAX="$2"

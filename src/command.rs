@@ -1,202 +1,137 @@
-//! Commands: what people ask of calls, who may, and what they are answered.
+//! Commands that people give through the gateway, and the answers of the core.
 //!
-//! A command comes from the gateway with its [`Actor`], who is proven there; whether this actor may do this to
-//! that call is decided in the core, next to the call, by the part that carries it out. The core works commands
-//! off one after the other; an answer says what is known then, and events tell the rest.
+//! The gateway authenticates the person and sends the command with its [`Actor`]. The core takes commands one at a
+//! time. The part that carries a command out decides whether this actor may do this to that call or operator:
 //!
-//! Invariant: every command gets exactly one answer, [`Refusal::Unavailable`] when the daemon is going down or
-//! has more than [`COMMANDS_QUEUED_MAX`] of them waiting. An order to the PBX is proven by an event, never by
-//! the PBX's reply.
+//! | command | who decides |
+//! |---|---|
+//! | [`Command::Control`] | [`crate::call_control`] |
+//! | [`Command::Transfer`] | [`crate::transfer`] |
+//! | [`Command::Operator`] | [`operator::Command::is_allowed`], then [`operator::OperatorRegistry`] |
+//! | `Supervise`, `SwitchSupervision`, `StopSupervision`, `AskHelp` | [`crate::supervision`] |
 //!
-//! Read next: [`crate::control`] (answer, hold, resume, hang up).
+//! An answer contains what is known at that moment; later developments are published as events.
+//!
+//! Invariant: every command gets exactly one answer. It is [`Refusal::Unavailable`] when the daemon is shutting down
+//! or [`COMMANDS_QUEUED_MAX`] commands are already waiting. An event confirms an action of the PBX; the PBX's reply
+//! alone never does.
+//!
+//! Read next: [`crate::call_control`] (answer, hold, resume, hang up).
 
-use smol_str::SmolStr;
+use crate::contract::refusal::Refusal;
+use crate::people::Actor;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::call::view::CallView;
-use crate::control::Verb;
-use crate::ids::{CallId, Extension, RecordId};
-use crate::operator::{self, Role, StateView, Viewer};
-use crate::supervision::{Mode, SupervisionId, SupervisionView, Wanted};
-use crate::transfer::{self, TransferView};
+use crate::call_control::Verb;
+use crate::contract::operator::StateView;
+use crate::contract::supervision::{Mode, SupervisionId, SupervisionView};
+use crate::contract::transfer::TransferView;
+use crate::ids::CallId;
+use crate::supervision::SupervisionRequest;
+use crate::{operators as operator, transfer};
 
 /// Most commands that wait for the core.
 pub const COMMANDS_QUEUED_MAX: usize = 256;
 
-/// Who asks.
-#[derive(Debug, Clone)]
-pub struct Actor {
-    /// The user.
-    pub user: RecordId,
-    /// The user's name, for records.
-    pub name: SmolStr,
-    /// What the user may see, and so touch.
-    pub viewer: Viewer,
-}
-
-impl Actor {
-    /// Whether this is the operator who has the call or at whom it rings, her supervisor, or an administrator.
-    #[must_use]
-    pub fn may_act_for(&self, operator: &Extension) -> bool {
-        self.viewer.role() != Role::System && self.viewer.sees_operator(operator)
-    }
-
-    /// Whether the call is in sight; of another call nothing is told, not even that it is there.
-    #[must_use]
-    pub fn sees(&self, call: &CallView) -> bool {
-        self.viewer.sees_call(call)
-    }
-}
-
-/// What is asked.
+/// What the actor asks for.
 #[derive(Debug, Clone)]
 pub enum Command {
-    /// Do this with a call at the operator's own phone.
+    /// Control a call at the operator's own phone.
     Control {
         /// The call.
         call: CallId,
-        /// What to do.
+        /// The action.
         verb: Verb,
     },
-    /// Supervise an operator or a call; at a phone that supervises already, switch the mode.
-    Supervise(Wanted),
-    /// Another mode for a supervision.
+    /// Supervise an operator or a call; at a phone that already supervises this operator, switch the mode.
+    Supervise(SupervisionRequest),
+    /// Switch the mode of a supervision.
     SwitchSupervision {
-        /// Which.
+        /// The supervision.
         id: SupervisionId,
-        /// How.
+        /// The new mode.
         mode: Mode,
     },
-    /// End a supervision.
+    /// Stop a supervision.
     StopSupervision {
-        /// Which.
+        /// The supervision.
         id: SupervisionId,
     },
-    /// The supervisions that the actor may know of.
+    /// List the supervisions that are visible to the actor.
     ListSupervisions,
     /// Ask the supervisors for help with a call.
     AskHelp {
         /// The call.
         call: CallId,
     },
-    /// A desktop of the actor's has shown the pop of a call.
+    /// Acknowledge the screen pop of a call: one of the actor's desktops has shown it.
     Acknowledge {
         /// The call.
         call: CallId,
     },
-    /// Pass a caller on, or ask how that stands.
+    /// Start, change or look up a transfer.
     Transfer(transfer::Command),
-    /// An operator's state or after-call work.
+    /// Change or look up an operator's state or after-call work.
     Operator(operator::Command),
 }
 
-/// What is answered when it was done, or is being done.
+/// The answer to a command that was carried out or is under way.
 #[derive(Debug, Clone)]
 pub enum Answer {
-    /// The PBX has taken the order; events tell what comes of it.
+    /// The PBX accepted the action; events report its result.
     Accepted,
-    /// The supervision as it is now.
+    /// The supervision in its present state.
     Supervision(Box<SupervisionView>),
     /// Supervisions, oldest first.
     Supervisions(Vec<SupervisionView>),
-    /// These transfers stand so.
+    /// Transfers in their present state.
     Transfers(Vec<TransferView>),
-    /// The operator is now so.
+    /// The operator's state after the command.
     Operator(Box<StateView>),
-    /// What there is to choose from.
+    /// The choices for an operator's state.
     OperatorOptions(Box<operator::Options>),
-}
-
-/// Why it is not done.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// There is no such live call, or it is out of sight.
-    #[error("there is no such call")]
-    UnknownCall,
-    /// There is no such supervision, or it is out of sight.
-    #[error("there is no such supervision")]
-    UnknownSupervision,
-    /// There is no such transfer, it is forgotten, or it is out of sight.
-    #[error("there is no such transfer")]
-    UnknownTransfer,
-    /// There is no such operator, or she is out of sight.
-    #[error("there is no such operator")]
-    UnknownOperator,
-    /// The operator's state is no longer the one that was seen.
-    #[error("the state has changed meanwhile; it is now version {}", .0.version)]
-    Stale(Box<StateView>),
-    /// It does not fit what the operator is doing now.
-    #[error("{0}")]
-    StateConflict(&'static str),
-    /// The actor may see it and may not do it.
-    #[error("{0}")]
-    NotPermitted(&'static str),
-    /// It does not fit what is going on with the call now.
-    #[error("{0}")]
-    Conflict(&'static str),
-    /// What was asked for cannot be asked for.
-    #[error("{0}")]
-    Invalid(String),
-    /// The PBX said no.
-    #[error("the PBX refused: {0}")]
-    PbxRefused(String),
-    /// The order did not reach the PBX; it may be given again.
-    #[error("the PBX cannot be reached now; nothing was done")]
-    PbxUnreachable,
-    /// The order was sent and no answer came; only events can tell.
-    #[error("the PBX did not answer in time; it may have been done")]
-    FateUnknown,
-    /// The PBX passed the request on, and the phone did not follow it.
-    #[error(
-        "the phone did not {0} the call: desk phones of Yealink, Poly and Snom understand the request (set them to \
-         allow it), most others do not; do it at the phone"
-    )]
-    PhoneIgnores(&'static str),
-    /// The daemon has too much to do or is going down.
-    #[error("the daemon cannot take orders now")]
-    Unavailable,
 }
 
 /// A command on its way to the core.
 #[derive(Debug)]
-pub struct Given {
-    /// Who asks.
+pub struct CommandRequest {
+    /// Who gives the command.
     pub actor: Actor,
-    /// What.
+    /// The command.
     pub command: Command,
-    /// Where the answer goes.
+    /// Receives the answer.
     pub reply: oneshot::Sender<Result<Answer, Refusal>>,
 }
 
-/// Where commands are given; clones give to the same core.
+/// Sends commands to the core; all clones send to the same core.
 #[derive(Debug, Clone)]
-pub struct Commands(mpsc::Sender<Given>);
+pub struct Commands(mpsc::Sender<CommandRequest>);
 
 impl Commands {
-    /// The giving and the taking end.
+    /// The sender for the gateway and the receiver for the core.
     #[must_use]
-    pub fn channel() -> (Self, mpsc::Receiver<Given>) {
+    pub fn channel() -> (Self, mpsc::Receiver<CommandRequest>) {
         let (sender, receiver) = mpsc::channel(COMMANDS_QUEUED_MAX);
         (Self(sender), receiver)
     }
 
-    /// Gives a command whose answer nobody waits for.
+    /// Sends a command without waiting for its answer.
     ///
     /// # Errors
-    /// [`Refusal::Unavailable`]: it was not taken.
-    pub fn tell(&self, actor: Actor, command: Command) -> Result<(), Refusal> {
+    /// [`Refusal::Unavailable`]: the queue is full or the core is gone.
+    pub fn send(&self, actor: Actor, command: Command) -> Result<(), Refusal> {
         let (reply, _) = oneshot::channel();
-        self.0.try_send(Given { actor, command, reply }).map_err(|_| Refusal::Unavailable)
+        self.0.try_send(CommandRequest { actor, command, reply }).map_err(|_| Refusal::Unavailable)
     }
 
-    /// Gives a command and waits for its answer.
+    /// Sends a command and waits for its answer.
     ///
     /// # Errors
-    /// [`Refusal`]: it is not done, and why.
-    pub async fn give(&self, actor: Actor, command: Command) -> Result<Answer, Refusal> {
+    /// [`Refusal`]: why the command was not carried out.
+    pub async fn request(&self, actor: Actor, command: Command) -> Result<Answer, Refusal> {
         let (reply, answer) = oneshot::channel();
-        let given = Given { actor, command, reply };
-        self.0.try_send(given).map_err(|_| Refusal::Unavailable)?;
+        let request = CommandRequest { actor, command, reply };
+        self.0.try_send(request).map_err(|_| Refusal::Unavailable)?;
         answer.await.unwrap_or(Err(Refusal::Unavailable))
     }
 }

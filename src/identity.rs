@@ -1,11 +1,11 @@
-//! What the network said about a call: under which number it reached us, who forwarded it, who calls.
+//! The identity of a call, as the network reports it: the called numbers, the forwarding numbers, the caller.
 //!
-//! This is raw evidence in order of trust, before any record is looked up: [`crate::sip`] fills it from SIP
-//! headers, the call model from the channel alone where the dialplan hands nothing over, and
-//! [`crate::directory`] turns it into an account and customers.
+//! The numbers are raw and in order of trust; no record was looked up yet. [`crate::sip`] reads them from the SIP
+//! headers, or from the channel alone if the dialplan sends no headers. [`crate::directory`] looks up the account and
+//! the customers for them.
 //!
-//! Invariant: a withheld number is nowhere in here. [`Caller::new`] is the only way to make a caller, and it
-//! forgets number and name unless their presentation is allowed.
+//! Invariant: no value of these types holds the number of a withheld caller. [`Caller::new`] is the only constructor
+//! with a number, and it drops number and name unless their presentation is allowed.
 
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
@@ -15,7 +15,7 @@ pub const NUMBER_CHARS_MAX: usize = 40;
 /// Longest display name kept, in characters.
 pub const DISPLAY_CHARS_MAX: usize = 120;
 
-/// Whether the caller's number may be shown, and if not, why (Japan keeps the reasons apart).
+/// Whether the caller's number may be shown, and if not, why (Japanese networks distinguish the reasons).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Presentation {
@@ -30,7 +30,7 @@ pub enum Presentation {
     Unavailable,
 }
 
-/// Who calls, as far as the network told and allows us to know.
+/// The caller, as far as the network reports one and permits showing it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Caller {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -41,8 +41,8 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// Number and display name are forgotten unless `presentation` is `Allowed`; both are cleaned of control
-    /// characters and cut to their limits. An allowed caller without a number is `Unavailable`.
+    /// A caller. Drops number and display name unless `presentation` is `Allowed`; removes control characters from both
+    /// and cuts them to their limits. An allowed caller without a number becomes `Unavailable`.
     #[must_use]
     pub fn new(number: Option<&str>, display: Option<&str>, presentation: Presentation) -> Self {
         if presentation != Presentation::Allowed {
@@ -53,13 +53,13 @@ impl Caller {
         Self { number, display: display.and_then(|d| printable(d, DISPLAY_CHARS_MAX)), presentation }
     }
 
-    /// The number as the network sent it; only where it may be shown.
+    /// The number as the network sent it; `None` if it may not be shown.
     #[must_use]
     pub fn number(&self) -> Option<&str> {
         self.number.as_deref()
     }
 
-    /// The name the network sent; only where the number may be shown.
+    /// The name that the network sent; `None` if the number may not be shown.
     #[must_use]
     pub fn display(&self) -> Option<&str> {
         self.display.as_deref()
@@ -72,7 +72,7 @@ impl Caller {
     }
 }
 
-/// Where a number that may have been dialled was found, most trusted first.
+/// The source of a number that may have been dialled, most trusted first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DialledSource {
@@ -80,32 +80,32 @@ pub enum DialledSource {
     CalledParty,
     /// The Request-URI.
     RequestUri,
-    /// The To header: where NTT's home gateways leave the dialled number.
+    /// The To header: NTT's home gateways put the dialled number here.
     To,
-    /// The dialplan extension the trunk's channel entered.
+    /// The dialplan extension that the trunk's channel entered.
     Extension,
 }
 
-/// Where the forwarding number was found, most trusted first.
+/// The source of a forwarding number, most trusted first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DiversionSource {
     /// The topmost Diversion header (RFC 5806).
     Diversion,
-    /// The History-Info entry that bears a cause (RFC 7044; the standard between Japanese carriers, JJ-90.27).
+    /// The History-Info entry with a cause, or the entry before it (RFC 7044; the standard between Japanese carriers, JJ-90.27).
     HistoryInfo,
     /// Asterisk's own redirecting number.
     Redirecting,
 }
 
-/// All the evidence about one call. The lists are in order of trust and short by construction.
+/// Called numbers, forwarding numbers and caller of one call. The lists are in order of trust and short by construction.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Identity {
-    /// Numbers the call may have been dialled under.
+    /// Numbers that the caller may have dialled.
     pub dialled: Vec<(DialledSource, SmolStr)>,
-    /// Numbers that may have forwarded it.
+    /// Numbers that may have forwarded the call.
     pub diverted_by: Vec<(DiversionSource, SmolStr)>,
-    /// Who calls.
+    /// The caller.
     pub caller: Caller,
 }
 
@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_withheld_number_is_forgotten() {
+    fn a_withheld_number_is_dropped() {
         for presentation in [Presentation::Withheld, Presentation::Payphone, Presentation::Unavailable] {
             let caller = Caller::new(Some("09012345678"), Some("田中"), presentation);
             assert_eq!((caller.number(), caller.display()), (None, None));

@@ -1,9 +1,9 @@
-//! The names of things, as types: nothing inside the daemon passes a raw string where one of these is meant.
+//! Identifiers as types: no code inside the daemon passes a raw string where one of these is meant.
 //!
-//! Invariant: a value of these types came through its constructor, so it is short, printable and free of
-//! control characters, whoever sent it. Asterisk's own ids stay opaque; only [`CallId`] is ours, and it is
-//! *derived* (UUID version 5 of the PBX and the first channel's unique id), so that two daemons that watch one
-//! PBX, or one daemon before and after a restart, give the same call the same id.
+//! Invariant: only the constructors make values of the text types, so each value is short, printable and free of control
+//! characters, whatever its source. Asterisk's own ids stay opaque. [`CallId`] is the daemon's own id. It is *derived*
+//! (UUID version 5 of the PBX and the first channel's unique id), so that two daemons on one PBX, or one daemon before
+//! and after a restart, give a call the same id.
 
 use std::fmt;
 
@@ -19,7 +19,7 @@ pub const EXTENSION_CHARS_MAX: usize = 20;
 /// Namespace of the derived call ids (a random constant; changing it renames every call).
 const CALL_NAMESPACE: Uuid = Uuid::from_u128(0x8d0f_5a3e_6c1b_4b7e_9d55_2f0a_71c4_e3b9);
 
-/// Why a text is not a name of the kind asked for.
+/// Why a text is not a valid id of its type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what} must be 1 to {max} characters of {allowed}")]
 pub struct IdError {
@@ -46,7 +46,7 @@ macro_rules! opaque_id {
                 }
             }
 
-            /// The text as it was given.
+            /// The text, unchanged.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -83,7 +83,7 @@ opaque_id!(
     BridgeId, "a bridge id"
 );
 opaque_id!(
-    /// The name the installation gave a PBX, for instance `osaka-1`.
+    /// The configured name of a PBX, for instance `osaka-1`.
     PbxId, "a PBX name"
 );
 opaque_id!(
@@ -91,7 +91,7 @@ opaque_id!(
     QueueName, "a queue name"
 );
 
-/// An internal extension: the digits a phone of this PBX is reached under.
+/// An internal extension: the digits that reach a phone of this PBX.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
 pub struct Extension(SmolStr);
@@ -133,13 +133,13 @@ impl<'de> Deserialize<'de> for Extension {
     }
 }
 
-/// A call as the service sees it: from the first ring to the last hang-up, over transfers and channel changes.
+/// A call as operators see it: from the first ring to the last hang-up, across transfers and channel changes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct CallId(Uuid);
 
 impl CallId {
-    /// The id of the call that began with `first` on `pbx`.
+    /// The id of the call that began with channel `first` on `pbx`.
     #[must_use]
     pub fn derive(pbx: &PbxId, first: &ChannelId) -> Self {
         let mut name = Vec::with_capacity(pbx.as_str().len() + 1 + first.as_str().len());

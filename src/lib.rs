@@ -1,81 +1,114 @@
-//! Toritsugi (取次): to take a call and pass it on. A CTI daemon that stands beside the Asterisk PBX of a telephone
-//! answering service and shows an operator, before she speaks, for which company a call is and who calls.
+//! Toritsugi (取次): to take a call and pass it on. A CTI daemon beside the Asterisk PBX of a telephone answering
+//! service: it shows an operator, before the operator answers, which company a call is for and who is calling.
 //!
-//! This page is the architecture document: the map, what holds everywhere, and in which order to read.
+//! This page is the architecture document: the map, the rules that hold everywhere, and the reading order.
 //!
-//! # The way of a pop
+//! # One call, from the PBX to the screen pop
 //! ```text
-//!  Asterisk ──AMI──▶ ami ──▶ call (pure model) ──▶ announce ──▶ bus ──▶ gateway ──▶ desktops, CLI, CRMs
-//!     ▲               ▲        │        ▲                                  │
-//!     │               │        ▼        │ card                             │ commands
-//!     └─── orders ────┴── daemon::core ─┴─ directory ◀── store             ▼
-//!                              ▲                           ▲            command
-//!                              └───────────────────────────┼───────────────┘
-//!                                finished calls ───────────┘
+//!  Asterisk ──AMI──▶ ami ──▶ call (pure model) ──▶ publish ──▶ bus ──▶ gateway ──▶ desktops, CLI, CRMs
+//!     ▲               ▲        │        ▲                                │
+//!     │               │        ▼        │ card                           │ commands
+//!     └── actions ────┴── daemon::core ─┴─ directory ◀── store           ▼
+//!                              ▲                           ▲          command
+//!                              └───────────────────────────┼─────────────┘
+//!                                events, finished calls ───┘
 //! ```
-//! 1. [`ami`] reads the manager's bytes, cuts them into frames without copying, sets aside what no Asterisk
-//!    writes, and never waits for anything behind it.
-//! 2. [`call`] is a pure state machine: legs become calls of their own id; what they mean for the operators is
-//!    derived and told as notices. [`sip`] says who calls and who forwarded, or that it may not be known.
-//! 3. [`directory`] finds the account by two keys (who forwarded, what was dialled) from memory, and the customer
-//!    inside that account from the [`store`].
-//! 4. [`announce`] puts a notice into the words of the public contract; [`bus`] gives it its place in an ordered,
-//!    resumable stream; [`gateway`] brings it to every desktop that may see it ([`operator`] knows which).
-//! 5. [`command`] is the way back: who may do what is decided next to the call, and an order to the PBX is proven
-//!    by an event, never by its reply.
-//! 6. [`pop`] asks for proof that it was shown; [`transfer`] stands beside the model: it passes callers on and follows what the targets really do.
-//! 7. [`message`] is what an operator writes down for the account; [`webhook`] posts the same events to other systems, out of an outbox in the store.
-//! 8. [`daemon`] owns the tasks, the clock and the one loop that connects all of it.
+//! 1. [`ami`] reads the manager interface, splits the bytes into frames without copying, quarantines frames that no
+//!    Asterisk writes, and never waits for its consumers.
+//! 2. [`call`] is a pure state machine. It groups channels into calls, derives from them what each operator's phone
+//!    does, and reports changes as notices. [`sip`] reads from the SIP headers who is calling and who forwarded the
+//!    call, or that the caller withholds the number.
+//! 3. [`directory`] finds the account by two keys (the forwarding number and the dialled number) in memory, and the
+//!    customer of that account in the [`store`].
+//! 4. [`publish`] turns a notice into an event of the public contract. [`bus`] assigns its id in an ordered, resumable
+//!    stream. [`gateway`] sends it to every client that may see it; [`people`] defines visibility.
+//! 5. [`command`] is the way back: a gateway authenticates a request and passes it to the core. The machine that
+//!    carries it out decides whether it is permitted. An action sent to the PBX counts as done when an event confirms
+//!    it, not when the PBX accepts it.
+//! 6. [`screen_pop`] tracks whether desktops acknowledge pops. [`transfer`] passes callers on and follows what the
+//!    targets' phones do. [`supervision`] lets supervisors listen, whisper and barge. [`call_control`] answers, holds
+//!    and hangs up.
+//! 7. [`messages`] publishes what operators note down for accounts; [`operators`] keeps their states and after-call work. [`webhook`] posts the events to other systems from an
+//!    outbox in the store.
+//! 8. [`pbx_link`] decides what is published about the connection to the PBX, [`journal`] what is committed with an event.
+//! 9. [`daemon`] owns the tasks, the clock and the one loop that connects all of this.
 //!
 //! # What holds everywhere
 //! - **The core is pure.** [`call`] and the machines beside it have no async, socket, clock, randomness or log:
-//!   `handle(now, input)`, then drain `poll_output()`, then wait until `poll_timeout()`. One task writes them.
-//!   [`replay`] runs a recorded session through them and gets the same result each time.
-//! - **Nothing blocks the AMI reader**, and every queue, buffer, retry and wait has a named limit. A slow desktop
-//!   is cut off and resumes by the id of its last event; it never slows the PBX or the others.
-//! - **It fails open.** Without the daemon the PBX still takes and distributes calls. Without the store the pop
-//!   still names the account, from memory. Without the PBX desktops keep what they have and hear that it is gone.
-//!   Without Redis each of several daemons serves its own PBX alone, and tells the others when it is back.
+//!   `handle(now, input)`, then drain `poll_output()`, then wait until `poll_timeout()`. One task owns them. [`replay`]
+//!   runs a recorded session through them with the same result each time.
+//! - **Nothing blocks the AMI reader**, and every queue, buffer, retry and wait has a named limit. A slow client is cut
+//!   off and resumes with the id of its last event; it delays neither the PBX nor other clients.
 //! - **A withheld number is nowhere** behind [`identity::Caller::new`]: not in an event, a record or a log.
-//! - **Every byte from a caller, a CSV file, a browser or a PBX is untrusted**: it becomes one of the types in
-//!   [`ids`] and [`identity`] at the border or does not get in.
+//! - **Every byte from a caller, a CSV file, a browser or a PBX is untrusted.** It becomes one of the types in [`ids`]
+//!   and [`identity`] where it enters, or it is rejected.
+//!
+//! # What happens when a part fails
+//! | fails | what happens |
+//! |---|---|
+//! | the daemon | the PBX still takes and distributes calls; a transfer under way is finished by the dialplan |
+//! | the store | a pop still shows the account, from memory; records and events wait for the store in bounded queues |
+//! | the PBX, or the link to it | clients keep the last state, receive `pbx.down`, and after the reconnect what changed |
+//! | Redis (several daemons) | each leader serves its own PBX's clients and sends its events when Redis is back; a standby shows its clients what it sees itself |
+//! | the leader of a PBX | a standby takes the lead and publishes what the leader had not published |
 //!
 //! # What is deliberately absent
-//! Shared mutable state between tasks (but for the bus's one short lock and swapped snapshots), an ORM, a plug-in
-//! interface, and any knowledge of Asterisk behind [`call`]'s intake.
+//! Mutable state shared between tasks (except for the bus's one short lock and snapshots that are replaced as a whole),
+//! an ORM, a plug-in interface, and any knowledge of Asterisk in what leaves the machines: events, records and answers
+//! name calls, operators and targets.
 //!
 //! # Reading order
-//! [`ids`], [`identity`]; then along the way of a pop: [`ami`], [`call`], [`sip`], [`directory`], [`announce`],
-//! [`bus`], [`gateway`]; then [`command`], [`control`], [`daemon`]; [`store`] and [`config`] when you need them.
-//! The command line is in `src/cli/`, and `tests/lab/` holds the private Asterisk that proves all of it.
+//! [`ids`], [`identity`]; then along the path of a pop: [`ami`], [`call`], [`sip`], [`directory`], [`publish`] (with
+//! the order in which events must be published), [`bus`], [`gateway`]; then [`command`], [`call_control`], [`daemon`];
+//! then [`store`] and [`config`] when you need them. The command line is in `src/cli/`. `tests/pbx_lab/` holds the private
+//! Asterisk that the end-to-end tests run against.
 
 #![forbid(unsafe_code)]
 
-pub mod ami;
-pub mod announce;
-pub mod bus;
-pub mod call;
-pub mod command;
-pub mod config;
-pub mod control;
-pub mod daemon;
-pub mod directory;
-pub mod gateway;
-pub mod identity;
+// The order of the rooms. A room imports only rooms of the groups above its own line (`make lint`).
 pub mod ids;
-pub mod message;
-pub mod operator;
-pub mod pop;
-pub mod replay;
 pub mod secret;
+
+pub mod identity;
+pub mod numbers;
+
+pub mod contract;
+
+pub mod people;
+
+pub mod ami;
 pub mod sip;
-pub mod store;
+
+pub mod call;
+
+pub mod call_control;
+pub mod operators;
+pub mod pbx_link;
+pub mod screen_pop;
 pub mod supervision;
 pub mod transfer;
-pub mod webhook;
-pub mod wire;
 
-// The stores' tests run over a private PostgreSQL, too.
+pub mod command;
+pub mod journal;
+pub mod publish;
+
+pub mod bus;
+pub mod store;
+
+pub mod directory;
+
+pub mod messages;
+
+pub mod gateway;
+pub mod replay;
+
+pub mod webhook;
+
+pub mod config;
+
+pub mod daemon;
+
+// The store's tests also run on a private PostgreSQL server.
 #[cfg(test)]
-#[path = "../tests/backends/mod.rs"]
+#[path = "../tests/services/mod.rs"]
 mod backends;

@@ -1,4 +1,4 @@
-//! The command `toritsugi`.
+//! The program `toritsugi`; see `cli/mod.rs`.
 
 mod cli;
 

@@ -1,10 +1,11 @@
-//! Replay: a recorded manager session through the decoder and the call model, with the same result each time.
+//! Replay: runs a recorded manager session through the decoder and the call model, with the same result each time.
 //!
-//! A transcript is the bytes as they came from the PBX. Recorded frames bear no time unless manager.conf has
-//! `timestampevents = yes`; without it each frame counts as [`FRAME_STEP`] after the one before, so waits of the
-//! model (a pop waits for its card) run on that clock.
+//! A transcript holds the bytes as received from the PBX. Recorded frames carry no time unless manager.conf has
+//! `timestampevents = yes`; without it each frame counts as [`FRAME_INTERVAL`] after the one before. The timers of the
+//! model (a pop waits for its card) run on that clock. The replay answers no question of the model: no card is found and
+//! no channel is read.
 //!
-//! Invariant: pure but for reading the bytes it is given; nothing of the host's time or randomness gets in.
+//! Invariant: the result depends on the transcript and the endpoint rules only, never on the host's time or randomness.
 
 use std::time::Duration;
 
@@ -15,57 +16,57 @@ use tokio_util::codec::Decoder;
 
 use crate::ami::event::Event;
 use crate::ami::frame::{Decoded, Frame, FrameCodec, FrameError};
-use crate::announce::announce;
-use crate::bus::Draft;
-use crate::call::{Census, Input, Model, Output, Plan};
+use crate::call::{EndpointRules, Input, Model, ModelStats, Output};
+use crate::contract::event::NewEvent;
 use crate::identity::Identity;
 use crate::ids::CallId;
+use crate::publish;
 
-/// Time between two frames that do not tell theirs.
-pub const FRAME_STEP: Duration = Duration::from_millis(1);
-/// How far the clock runs on after the last frame, so that every wait ends.
-const TAIL: Duration = Duration::from_secs(30);
+/// Time between two frames without a timestamp.
+pub const FRAME_INTERVAL: Duration = Duration::from_millis(1);
+/// How long the clock runs on after the last frame, so that every timer ends.
+const TAIL_DURATION: Duration = Duration::from_secs(30);
 
-/// What a transcript made.
+/// The result of a transcript.
 #[derive(Debug)]
 pub struct Replay {
     /// The events of the public contract, each with the number of the frame that caused it (from 1).
-    pub told: Vec<(u64, Draft)>,
-    /// What the directory was asked.
-    pub asked: Vec<(CallId, Identity)>,
-    /// How much of what there was.
+    pub published: Vec<(u64, NewEvent)>,
+    /// The calls that the model asked the directory about.
+    pub lookups: Vec<(CallId, Identity)>,
+    /// How many frames there were, by outcome.
     pub counts: Counts,
     /// What the model still holds at the end.
-    pub left: Census,
+    pub remaining: ModelStats,
 }
 
-/// Frames by what became of them.
+/// Numbers of frames, by outcome.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
     /// All frames.
     pub frames: u64,
-    /// Those that the model used.
+    /// Frames that the model used.
     pub used: u64,
-    /// Those that lacked a field.
+    /// Frames that lack a required field.
     pub incomplete: u64,
-    /// Those set aside because no code in Asterisk writes such a frame.
+    /// Frames that were set aside (see [`crate::ami::quarantine`]).
     pub quarantined: u64,
 }
 
-/// Runs a transcript from its greeting (or, without one, from its first frame) to its end.
+/// Replays a transcript from its greeting (or, without one, from its first frame) to its end.
 ///
 /// # Errors
-/// When the bytes are no manager session.
-pub fn replay(bytes: &[u8], plan: Plan) -> Result<Replay, FrameError> {
+/// [`FrameError`] when the bytes are not a manager session.
+pub fn replay(bytes: &[u8], plan: EndpointRules) -> Result<Replay, FrameError> {
     let mut codec = match bytes.starts_with(b"Asterisk Call Manager/") {
         true => FrameCodec::new(),
         false => FrameCodec::without_banner(),
     };
-    let mut run = Run {
+    let mut replayer = Replayer {
         model: Model::new(plan),
         now: Timestamp::UNIX_EPOCH,
-        told: Vec::new(),
-        asked: Vec::new(),
+        published: Vec::new(),
+        lookups: Vec::new(),
         counts: Counts::default(),
         listing: false,
     };
@@ -73,34 +74,39 @@ pub fn replay(bytes: &[u8], plan: Plan) -> Result<Replay, FrameError> {
     while let Some(decoded) = codec.decode_eof(&mut rest)? {
         match decoded {
             Decoded::Banner(_) => {}
-            Decoded::Frame(frame) => run.frame(&frame),
+            Decoded::Frame(frame) => replayer.on_frame(&frame),
             Decoded::Quarantined(_) => {
-                run.counts.frames += 1;
-                run.counts.quarantined += 1;
+                replayer.counts.frames += 1;
+                replayer.counts.quarantined += 1;
             }
         }
     }
-    let end = later(run.now, TAIL);
-    run.pass_until(end);
-    let left = run.model.census();
-    Ok(Replay { told: run.told, asked: run.asked, counts: run.counts, left })
+    let end = later(replayer.now, TAIL_DURATION);
+    replayer.advance_to(end);
+    let remaining = replayer.model.stats();
+    Ok(Replay {
+        published: replayer.published,
+        lookups: replayer.lookups,
+        counts: replayer.counts,
+        remaining,
+    })
 }
 
-struct Run {
+struct Replayer {
     model: Model,
     now: Timestamp,
-    told: Vec<(u64, Draft)>,
-    asked: Vec<(CallId, Identity)>,
+    published: Vec<(u64, NewEvent)>,
+    lookups: Vec<(CallId, Identity)>,
     counts: Counts,
-    /// The lines of a list of channels are passing.
+    /// Whether a list of channels is open.
     listing: bool,
 }
 
-impl Run {
-    fn frame(&mut self, frame: &Frame) {
+impl Replayer {
+    fn on_frame(&mut self, frame: &Frame) {
         self.counts.frames += 1;
-        let at = time_of(frame).unwrap_or_else(|| later(self.now, FRAME_STEP)).max(self.now);
-        self.pass_until(at);
+        let at = time_of(frame).unwrap_or_else(|| later(self.now, FRAME_INTERVAL)).max(self.now);
+        self.advance_to(at);
         match Event::decode(frame) {
             Ok(Some(event)) => {
                 self.counts.used += 1;
@@ -121,7 +127,7 @@ impl Run {
         }
     }
 
-    fn pass_until(&mut self, at: Timestamp) {
+    fn advance_to(&mut self, at: Timestamp) {
         while let Some(due) = self.model.poll_timeout().filter(|due| *due <= at) {
             self.now = due.max(self.now);
             self.model.handle_timeout(self.now);
@@ -134,15 +140,17 @@ impl Run {
     fn drain(&mut self) {
         while let Some(output) = self.model.poll_output() {
             match output {
-                Output::Notice(notice) => self.told.push((self.counts.frames, announce(&notice))),
-                Output::AskChannel { .. } => {}
-                Output::Identify { call, identity, .. } => self.asked.push((call, identity)),
+                Output::Notice(notice) => {
+                    self.published.push((self.counts.frames, publish::from_notice(&notice)))
+                }
+                Output::ReadChannel { .. } => {}
+                Output::Identify { call, identity, .. } => self.lookups.push((call, identity)),
             }
         }
     }
 }
 
-/// `Timestamp: 1795285819.123456` (seconds), where the PBX is told to add it.
+/// The `Timestamp` of a frame in seconds, for instance `1795285819.123456`; only with `timestampevents = yes`.
 fn time_of(frame: &Frame) -> Option<Timestamp> {
     let seconds: f64 = std::str::from_utf8(frame.get("Timestamp")?).ok()?.parse().ok()?;
     Timestamp::UNIX_EPOCH.checked_add(Duration::try_from_secs_f64(seconds).ok()?).ok()

@@ -1,8 +1,8 @@
-//! A secret: something that may be used, never shown.
+//! A secret: the daemon may use it but never shows it.
 //!
 //! Invariant: the text of a [`Secret`] reaches no log, no `Debug`, no JSON and no error message; there is no
-//! `Display` and no `Serialize`, and [`Secret::expose`] is the only way in, so that `grep expose` lists every
-//! place that uses one.
+//! `Display` and no `Serialize`, and [`Secret::expose`] is the only way to read it, so that `grep expose` lists every
+//! use.
 
 use std::fmt;
 
@@ -11,13 +11,13 @@ use std::fmt;
 pub struct Secret(Box<str>);
 
 impl Secret {
-    /// Takes the text over.
+    /// Wraps the text.
     #[must_use]
     pub fn new(text: impl Into<Box<str>>) -> Self {
         Self(text.into())
     }
 
-    /// The text itself, for the one call that needs it.
+    /// The text itself, for the call that needs it.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0

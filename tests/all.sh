@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# make test: everything, from a clean clone, on the private Asterisk of the lab too.
+# make test: runs all tests from a clean clone, including those on the private Asterisk of the lab.
 #
-# Ends with the number of tests and 0, or with what failed and 1. Invariant: no process that it started outlives
-# it; every one inherits a mark in its environment, which is looked for at the end.
+# Prints the number of tests and exits with 0, or prints the failed tests and exits with 1. Invariant: no process that
+# the script started outlives it. Each process inherits a mark in its environment; the script searches for it at the end.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . tests/tools.sh
@@ -10,7 +10,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 readonly MARK="TORITSUGI_TEST_RUN=$$-$EPOCHSECONDS"
 export "${MARK?}"
 
-left_over() {
+processes_left() {
   local environ pid
   for environ in /proc/[0-9]*/environ; do
     pid="${environ#/proc/}" pid="${pid%/environ}"
@@ -23,33 +23,33 @@ left_over() {
 need cc gcc awk mawk setpriv util-linux chromium chromium
 need_cargo
 desktop/build.sh
-# The browser tests keep pictures of the page, which say nothing without Japanese letters.
+# The browser tests save pictures of the page, which are useless without a Japanese font.
 if ! fc-list :lang=ja 2> /dev/null | grep -q . && ((EUID == 0)) && command -v apt-get > /dev/null; then
   install_packages fonts-noto-cjk > /dev/null || say "no Japanese font: the pictures will show boxes"
 fi
-say "the lab's Asterisk: $(tests/lab/root.sh)"
+say "the lab's Asterisk: $(tests/pbx_lab/root.sh)"
 say "Redis and PostgreSQL for the tests of several daemons"
-tests/backends/up.sh --install
+tests/services/up.sh --install
 say "building and testing (a first build takes some minutes)"
 log="$(mktemp)"
 trap 'rm -f -- "$log"' EXIT
 status=0
-# Calls take their time and little of the CPU's: beside the tests of calls the others run.
-beside_calls() {
+# The tests with calls take long and use little CPU, so the other tests run at the same time.
+test_without_calls() {
   local source name others=()
   for source in tests/*.rs tests/*/main.rs; do
     name="${source#tests/}" name="${name%/main.rs}" name="${name%.rs}"
-    if [[ "$name" != real ]]; then others+=(--test "$name"); fi
+    if [[ "$name" != e2e ]]; then others+=(--test "$name"); fi
   done
   cargo test --locked --no-fail-fast --lib --bins "${others[@]}"
 }
-everything() {
+test_all() {
   local of_calls status=0
   cargo test --locked --no-run || return
-  # The figures of tests that pass belong to what is shown.
-  cargo test --locked --no-fail-fast --test real -- --show-output &
+  # Successful tests print measurements, which must be shown.
+  cargo test --locked --no-fail-fast --test e2e -- --show-output &
   of_calls=$!
-  beside_calls || status=$?
+  test_without_calls || status=$?
   wait "$of_calls" || status=$?
   cargo test --locked --doc || status=$?
   return "$status"
@@ -57,19 +57,19 @@ everything() {
 if (($#)); then
   cargo test --locked --no-fail-fast "$@" 2>&1 | tee "$log" || status=$?
 else
-  everything 2>&1 | tee "$log" || status=$?
+  test_all 2>&1 | tee "$log" || status=$?
 fi
 
 awk '/^test result:/ { binaries++; passed += $4; failed += $6; ignored += $8 }
   END { printf "\n%d passed, %d failed, %d ignored in %d test binaries\n", passed, failed, ignored, binaries }' "$log"
 grep -E '^test .* FAILED$' "$log" || true
 if grep -qE '^test result:.* [1-9][0-9]* ignored' "$log"; then
-  say "a test is ignored: none may be"
+  say "a test is ignored, which is not allowed"
   status=1
 fi
-leftovers="$(left_over)"
+leftovers="$(processes_left)"
 if [[ -n "$leftovers" ]]; then
-  say "still running, and must not be:"$'\n'"$leftovers"
+  say "these processes are still running:"$'\n'"$leftovers"
   status=1
 fi
 exit "$status"

@@ -1,11 +1,11 @@
-//! The command from outside: exit codes, one line per error, nothing secret in any of them.
+//! The command line as a process: exit codes, one line per error, and no secret in any output.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::Path;
 use std::process::{Command, Output};
 
-/// A run of the program that sees no configuration but what the test gives it.
+/// Runs the program with no configuration except what the test sets.
 fn toritsugi(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_toritsugi"));
     for (name, _) in std::env::vars_os().filter(|(n, _)| n.to_string_lossy().starts_with("TORITSUGI")) {

@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# make demo: calls on a real Asterisk, and the pops they make on an operator's desk.
+# make demo: places calls on a real Asterisk and prints the pops that an operator sees.
 #
-#   demo.sh [--once]    --once ends with the first pop: 0, or not 0 and the reason
+#   demo.sh [--once]    --once ends after the first pop, with 0; without a pop it fails and prints the reason
 #
-# The PBX with asterisk-conf/, its far end (carrier and phones) and the daemon on SQLite with three sample
-# companies; then a call every few seconds until Ctrl-C. Invariant: nothing it started outlives it, and what it
-# wrote (all in one directory) is gone with it.
+# It starts the PBX with asterisk-conf/, the far end (carrier and phones), and the daemon on SQLite with three sample
+# companies, then places a call every few seconds until Ctrl-C. Invariant: no process that it started outlives it, and it
+# deletes the one directory that it wrote to.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . tests/tools.sh
 
 readonly PORT="${PORT:-8470}"
-readonly READY_SECONDS_MAX=30 PAUSE_SECONDS=12
+readonly READY_TIMEOUT_SECONDS=30 PAUSE_SECONDS=12
 readonly TORITSUGI="${CARGO_TARGET_DIR:-target}/debug/toritsugi"
 ONCE=no
 [[ "${1:-}" != --once ]] || ONCE=yes
@@ -22,34 +22,34 @@ stop() {
   trap - EXIT INT TERM
   local pid
   for pid in $DESK_PID $CALLER_PID $DAEMON_PID; do kill -TERM "$pid" 2> /dev/null || true; done
-  # The lab ends with its standard input.
+  # Closing its standard input ends the lab.
   exec 8>&- || true
   for pid in $DESK_PID $CALLER_PID $DAEMON_PID $LAB_PID; do wait "$pid" 2> /dev/null || true; done
   [[ -z "$RUN" ]] || rm -rf -- "$RUN"
 }
 
-# Runs a command that ends when this script does, even when it is killed with -9.
-with_us() { exec setpriv --pdeathsig TERM "$@"; }
+# Runs a command that ends together with this script, even if this script is killed with -9.
+run_bound() { exec setpriv --pdeathsig TERM "$@"; }
 
 port_is_taken() { (exec 3<> "/dev/tcp/127.0.0.1/$PORT") 2> /dev/null; }
 
 build() {
   need cc gcc awk mawk setpriv util-linux
   need_cargo
-  # The demo prints its pops; with Node.js there is the page to look at, too.
-  if command -v npm > /dev/null; then desktop/build.sh >&2 || say "going on without the page"; fi
-  # The PBX is fetched while the daemon is built.
-  tests/lab/root.sh > "$RUN/root" &
+  # The demo prints the pops. With Node.js it also serves the operators' page.
+  if command -v npm > /dev/null; then desktop/build.sh >&2 || say "continuing without the page"; fi
+  # Asterisk is downloaded while the daemon is built.
+  tests/pbx_lab/root.sh > "$RUN/root" &
   local root=$!
   say "building the daemon (a first build takes some minutes)"
   cargo build --locked || die "the build failed"
-  wait "$root" || die "there is no Asterisk to call"
+  wait "$root" || die "no Asterisk is available; see the messages above"
 }
 
 start_lab() {
   say "starting the PBX and its far end"
   mkfifo "$RUN/lab-stdin" "$RUN/lab-stdout"
-  tests/lab/up.sh "$RUN/lab" --while-stdin-open < "$RUN/lab-stdin" > "$RUN/lab-stdout" &
+  tests/pbx_lab/up.sh "$RUN/lab" --while-stdin-open < "$RUN/lab-stdin" > "$RUN/lab-stdout" &
   LAB_PID=$!
   exec 8> "$RUN/lab-stdin"
   local word=""
@@ -97,13 +97,13 @@ is_ready() {
 
 start_daemon() {
   say "starting the daemon on http://127.0.0.1:$PORT"
-  with_us "$TORITSUGI" serve 2> "$RUN/daemon.log" &
+  run_bound "$TORITSUGI" serve 2> "$RUN/daemon.log" &
   DAEMON_PID=$!
-  local deadline=$((SECONDS + READY_SECONDS_MAX))
+  local deadline=$((SECONDS + READY_TIMEOUT_SECONDS))
   until is_ready 2> /dev/null; do
     if ! kill -0 "$DAEMON_PID" 2> /dev/null || ((SECONDS >= deadline)); then
       tail -n 20 "$RUN/daemon.log" >&2
-      die "the daemon is not ready"
+      die "the daemon did not become ready within $READY_TIMEOUT_SECONDS s, or ended; its log is above"
     fi
     sleep 0.1
   done
@@ -114,13 +114,13 @@ main() {
   trap stop EXIT
   trap 'exit 130' INT
   trap 'exit 143' TERM
-  ! port_is_taken || die "port $PORT of 127.0.0.1 is taken: end what listens there, or choose another: make demo PORT=8471"
+  ! port_is_taken || die "port $PORT of 127.0.0.1 is in use: stop the program that listens there, or choose another port: make demo PORT=8471"
   build
   start_lab
   configure
   fill_store
   start_daemon
-  with_us tests/lab/calls.sh "$RUN/lab" "$PAUSE_SECONDS" &
+  run_bound tests/pbx_lab/calls.sh "$RUN/lab" "$PAUSE_SECONDS" &
   CALLER_PID=$!
   local arguments=()
   if [[ "$ONCE" == yes ]]; then
@@ -128,11 +128,11 @@ main() {
   else
     say "a call every $PAUSE_SECONDS s; Ctrl-C ends everything"
   fi
-  # Waited for, so that a signal to this script is acted on at once.
-  with_us "$TORITSUGI" demo "${arguments[@]}" &
+  # In the background, because bash handles a signal only between commands or in wait.
+  run_bound "$TORITSUGI" demo "${arguments[@]}" &
   DESK_PID=$!
   wait "$DESK_PID" || die "the demo ended; the end of the daemon's log:"$'\n'"$(tail -n 5 "$RUN/daemon.log")"
-  say "the pop arrived before anybody answered"
+  say "the pop arrived before the call was answered"
 }
 
 main

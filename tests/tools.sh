@@ -1,10 +1,10 @@
 # shellcheck shell=bash
-# Finds the tools that a script needs, installs them where it may, or says how to. To be sourced.
+# Functions that find the tools of a script, install them if possible, or print how to install them. To be sourced.
 
 say() { echo "toritsugi: $*" >&2; }
 die() { say "$*"; exit 1; }
 
-# need COMMAND PACKAGE …: pairs of a command and the Debian package that brings it.
+# need COMMAND PACKAGE …: pairs of a command and the Debian package that contains it.
 need() {
   local missing=() packages=()
   while (($#)); do

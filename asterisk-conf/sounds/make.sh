@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Speaks a sound for Asterisk with espeak-ng, and writes it as u-law, 8 kHz.
+# Generates a sound for Asterisk with espeak-ng, as u-law, 8 kHz.
 #
-#   make.sh                    toritsugi/accept.ulaw, the one that ships
-#   make.sh FILE.ulaw TEXT     one of your own, for instance for one account:
+#   make.sh                    toritsugi/accept.ulaw, which is part of this repository
+#   make.sh FILE.ulaw TEXT     another sound, for instance for one account:
 #                              make.sh for-sakura.ulaw "さくらしょうじへの おでんわです。おつなぎするには、いちを おしてください。"
 #
-# Write the text in kana: espeak-ng reads few kanji. A person's recording sounds better; any format that
-# Asterisk plays will do.
+# Write the text in kana: espeak-ng reads few kanji. A recording of a person sounds better; use any format that
+# Asterisk plays.
 set -euo pipefail
 
 HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
@@ -20,7 +20,7 @@ for tool in espeak-ng sox; do
 done
 file="${1:-$HERE/toritsugi/accept.ulaw}"
 text="${2:-$ACCEPT}"
-# Only what a telephone carries, then as loud as it may be, with a moment of silence around it.
+# Limits the sound to the telephone band, raises its level to -3 dB, and adds 0.3 s of silence at both ends.
 espeak-ng -v ja -s "$WORDS_PER_MINUTE" -p "$PITCH" --stdout -- "$text" |
   sox -t wav - -t raw -e u-law -b 8 -r 8000 -c 1 "$file" sinc 200-3400 norm -3 pad 0.3 0.3
 echo "$file: $(($(stat -c %s "$file") / 8)) ms"

@@ -1,14 +1,15 @@
-//! Recorded calls, multiplied: the same call again and again, each with ids of its own.
+//! Recorded calls, multiplied: copies of one call, each with its own ids.
 #![allow(dead_code, reason = "each bench uses its own part")]
 #![allow(clippy::unwrap_used, reason = "a bench stops on failure")]
 
 use bytes::BytesMut;
 
-/// A recorded call whose ids can be replaced by others of the same length.
+/// A recorded call whose ids a copy can replace by others of the same length.
 pub(crate) struct Template {
     pub(crate) bytes: Vec<u8>,
-    /// Where ids stand, and how: the ten digits of a unique id's second, or the first eight of a bridge's UUID.
+    /// Positions of the unique ids; a copy replaces the first seven digits of their Unix time.
     seconds: Vec<usize>,
+    /// Positions of the bridges' UUIDs; a copy replaces the first eight digits.
     bridges: Vec<usize>,
 }
 
@@ -20,7 +21,7 @@ impl Template {
         Self::of(&std::fs::read(path).unwrap())
     }
 
-    /// Cut in three: all before the first phone rings, that phone's ringing event, all after it.
+    /// Three parts: everything before the first phone rings, that phone's ringing event, everything after it.
     pub(crate) fn around_ringing(&self) -> [Self; 3] {
         let states = memchr::memmem::find_iter(&self.bytes, b"Event: Newstate");
         let is_ringing = |at: &usize| {
@@ -63,7 +64,7 @@ impl Template {
         }
     }
 
-    /// The part up to the moment when both talk.
+    /// The part up to the BridgeEnter of the second party.
     pub(crate) fn until_talking(&self) -> Self {
         let enters: Vec<usize> = memchr::memmem::find_iter(&self.bytes, b"Event: BridgeEnter").collect();
         let end = enters[1] + find(&self.bytes[enters[1]..], b"\r\n\r\n").unwrap() + 4;

@@ -1,4 +1,4 @@
-//! Desktops for benches: people with tokens, and a gateway that lets them in.
+//! Desktops for benches: users with tokens, and a gateway that accepts them.
 #![allow(dead_code, reason = "each bench uses its own part")]
 #![allow(clippy::unwrap_used, reason = "a bench stops on failure")]
 
@@ -11,7 +11,10 @@ use toritsugi::command::Commands;
 use toritsugi::directory::{Directory, DirectoryOptions};
 use toritsugi::gateway::{App, Clock, Metrics, Settings};
 use toritsugi::ids::{Extension, PbxId};
-use toritsugi::operator::{People, Presence, Role, Token};
+use toritsugi::people::presence::Presence;
+use toritsugi::people::role::Role;
+use toritsugi::people::roster::People;
+use toritsugi::people::token::Token;
 use toritsugi::store::Store;
 use toritsugi::store::users::{TokenDraft, TokenKind, UserDraft};
 
@@ -20,8 +23,8 @@ pub(crate) fn pbx() -> PbxId {
     PbxId::parse("bench").unwrap()
 }
 
-/// Keeps a person, who belongs to the team if she has an extension; gives a token to sign in with.
-pub(crate) async fn admit(
+/// Adds a user, with `team` if the user has an extension; returns a token for the user.
+pub(crate) async fn add_user(
     store: &Store,
     name: String,
     role: Role,
@@ -41,17 +44,17 @@ pub(crate) async fn admit(
     token.expose()
 }
 
-/// What a gateway over `store` and `bus` serves.
+/// A gateway application over `store` and `bus`.
 pub(crate) async fn app(store: Store, bus: Bus, connections_max: usize) -> App {
     App {
         settings: Settings {
             allowed_origins: Vec::new(),
             secure_cookie: true,
-            session: Duration::from_secs(3600),
+            session_ttl: Duration::from_secs(3600),
             connections_max,
             body_bytes_max: 65_536,
-            drain: Duration::from_secs(1),
-            heartbeat: Duration::from_secs(15),
+            drain_timeout: Duration::from_secs(1),
+            heartbeat_interval: Duration::from_secs(15),
         },
         bus,
         presence: Presence::default(),
@@ -59,8 +62,8 @@ pub(crate) async fn app(store: Store, bus: Bus, connections_max: usize) -> App {
         directory: Directory::load(store.clone(), DirectoryOptions::default()).await.unwrap(),
         store,
         commands: Commands::channel().0,
-        teller: toritsugi::message::Teller::default(),
-        transfers: toritsugi::transfer::Settings::default(),
+        message_relay: toritsugi::messages::MessageRelay::default(),
+        transfers: toritsugi::directory::transfer_targets::Settings::default(),
         metrics: Arc::new(Metrics::default()),
         clock: Clock::new(Timestamp::now),
     }

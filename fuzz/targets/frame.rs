@@ -1,7 +1,7 @@
-//! The manager's stream of any bytes, in any pieces: nothing panics, the frames are the same however the bytes
-//! are split, and decoding them to events never fails for more than a missing field.
+//! Fuzzes the decoder with any bytes in pieces of any size: nothing panics, the frames do not depend on how the bytes are
+//! split, and decoding a frame to an event fails only for a missing field.
 //!
-//! The first byte chooses the size of the pieces, the second whether a greeting is expected.
+//! The first byte of the input is the size of the pieces, the second decides whether a greeting is expected.
 
 #![no_main]
 
@@ -18,37 +18,37 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(whole, split);
 });
 
-/// Everything that comes out, as text; the last line says why the stream ended, if it did.
+/// The decoder's output as text; the last line is the error that ended the stream, if one did.
 fn decode(stream: &[u8], piece: usize, greeting: u8) -> Vec<String> {
     let mut codec = if greeting % 2 == 0 { FrameCodec::without_banner() } else { FrameCodec::new() };
     let mut buffer = BytesMut::new();
-    let mut told = Vec::new();
+    let mut lines = Vec::new();
     for piece in stream.chunks(piece) {
         buffer.extend_from_slice(piece);
         loop {
             match codec.decode(&mut buffer) {
-                Ok(Some(Decoded::Frame(frame))) => told.push(look_at(&frame)),
+                Ok(Some(Decoded::Frame(frame))) => lines.push(describe(&frame)),
                 Ok(Some(Decoded::Quarantined(set_aside))) => {
-                    told.push(format!("{} {}", set_aside.reason, look_at(&set_aside.frame)));
+                    lines.push(format!("{} {}", set_aside.reason, describe(&set_aside.frame)));
                 }
-                Ok(Some(Decoded::Banner(version))) => told.push(format!("{version:?}")),
+                Ok(Some(Decoded::Banner(version))) => lines.push(format!("{version:?}")),
                 Ok(None) => break,
-                // It quotes as much of a foreign greeting as has arrived.
+                // The error quotes the part of a foreign greeting that has arrived.
                 Err(FrameError::NotAManager { .. }) => {
-                    told.push("not a manager".into());
-                    return told;
+                    lines.push("not a manager".into());
+                    return lines;
                 }
                 Err(error) => {
-                    told.push(error.to_string());
-                    return told;
+                    lines.push(error.to_string());
+                    return lines;
                 }
             }
         }
     }
-    told
+    lines
 }
 
-fn look_at(frame: &Frame) -> String {
+fn describe(frame: &Frame) -> String {
     for (key, value) in frame.headers() {
         if let Ok(key) = std::str::from_utf8(key) {
             let first = frame.get(key).expect("a header that is there is found");

@@ -1,5 +1,5 @@
-//! One login against a PBX that says anything, in any pieces, while time passes: nothing panics, what is sent is
-//! whole lines, each order gets its fate once, and a closed session stays closed.
+//! Fuzzes one session against a PBX that sends any bytes in pieces of any size, while time passes: nothing panics, the
+//! session sends whole actions only, each action ends exactly once, and a closed session stays closed.
 
 #![no_main]
 
@@ -27,57 +27,57 @@ fuzz_target!(|data: &[u8]| {
     let mut buffer = BytesMut::from(&b"Asterisk Call Manager/11.0.0\r\n"[..]);
     for _ in 0..3 {
         session.handle_bytes(now, &mut buffer);
-        peer.hear(&mut session);
+        peer.drain(&mut session);
         buffer.extend_from_slice(&peer.reply(b"Response: Success\r\nActionID: @@\r\nChallenge: 42\r\n\r\n"));
     }
     for (n, piece) in stream.chunks(usize::from(*piece).max(1)).enumerate() {
         if n % 7 == 0 && session.send(now, &Action::core_show_channels(), Duration::from_secs(5)).is_ok() {
-            peer.given += 1;
+            peer.sent += 1;
         }
         if n % 5 == 0 && session.send(now, &Action::core_status(), Duration::from_secs(5)).is_ok() {
-            peer.given += 1;
+            peer.sent += 1;
         }
-        peer.hear(&mut session);
+        peer.drain(&mut session);
         buffer.extend_from_slice(&peer.reply(piece));
         session.handle_bytes(now, &mut buffer);
-        peer.hear(&mut session);
+        peer.drain(&mut session);
         now += Duration::from_millis(700);
         session.handle_timeout(now);
-        peer.hear(&mut session);
-        assert!(peer.answered <= peer.given, "an order got two fates");
+        peer.drain(&mut session);
+        assert!(peer.ended <= peer.sent, "an action ended twice");
     }
     session.close(CloseReason::Shutdown);
-    peer.hear(&mut session);
-    assert_eq!(peer.answered, peer.given, "an order got no fate");
+    peer.drain(&mut session);
+    assert_eq!(peer.ended, peer.sent, "an action did not end");
     assert!(session.is_closed());
 });
 
-/// The PBX's side.
+/// The PBX's side of the connection, and the numbers of actions sent and ended.
 #[derive(Default)]
 struct Peer {
     last_id: Vec<u8>,
-    given: usize,
-    answered: usize,
+    sent: usize,
+    ended: usize,
 }
 
 impl Peer {
-    /// Takes what the session sends and tells; what it sends is whole actions.
-    fn hear(&mut self, session: &mut Session) {
+    /// Takes the bytes and events of the session; checks that the bytes are whole actions.
+    fn drain(&mut self, session: &mut Session) {
         while let Some(bytes) = session.poll_transmit() {
             assert!(bytes.ends_with(b"\r\n\r\n"));
-            let text = String::from_utf8(bytes).expect("what we send is text");
+            let text = String::from_utf8(bytes).expect("an action is text");
             let id = text.lines().find_map(|line| line.strip_prefix("ActionID: "));
             self.last_id = id.expect("each action has an id").as_bytes().to_vec();
         }
         while let Some(event) = session.poll_event() {
             match event {
-                SessionEvent::Answered(..) | SessionEvent::ListEnd(..) => self.answered += 1,
+                SessionEvent::Answered(..) | SessionEvent::ListEnd(..) => self.ended += 1,
                 _ => {}
             }
         }
     }
 
-    /// `@@` stands for the id of the last action.
+    /// `bytes` with each `@@` replaced by the id of the last action.
     fn reply(&self, bytes: &[u8]) -> Vec<u8> {
         let mut out = Vec::with_capacity(bytes.len());
         let mut rest = bytes;

@@ -1,7 +1,7 @@
-//! Identity headers of any bytes: nothing panics, a withheld caller leaves no number, every number found reads
-//! to a stable key.
+//! Fuzzes the identity headers with any bytes: nothing panics, a withheld caller yields no number, and each number found
+//! has a stable key.
 //!
-//! The input is cut at zero bytes; each piece is a header whose first byte chooses the name.
+//! The input is split at zero bytes; each piece is a header whose first byte chooses the name.
 
 #![no_main]
 
@@ -14,7 +14,7 @@ const NAMES: [&str; 16] = [
     "PAI1", "PAI2", "PPI", "PCalledParty", "Diversion", "HistoryInfo1", "HistoryInfo2", "HistoryInfo3", "RPID",
     "Privacy", "From", "To", "RequestUri", "Redirecting", "Encoding", "f",
 ];
-/// P-Called-Party-ID, Request-URI, To, the extension.
+/// Sources of called numbers: P-Called-Party-ID, Request-URI, To, the extension.
 const DIALLED_MAX: usize = 4;
 
 fuzz_target!(|data: &[u8]| {
@@ -27,7 +27,7 @@ fuzz_target!(|data: &[u8]| {
     let channel = from_channel("0355501001", &text, &text, None);
     check(&from_headers(headers.iter().copied(), &channel));
 
-    // Whatever else they say: who asks for privacy gets it.
+    // A Privacy header hides the caller, whatever the other headers hold.
     let private = std::iter::once(("Privacy", b"id".as_slice())).chain(headers.iter().copied());
     let identity = from_headers(private.filter(|(name, _)| *name != "Encoding"), &channel);
     assert_ne!(identity.caller.presentation(), Presentation::Allowed);

@@ -1,24 +1,32 @@
-//! The link to one PBX as tokio tasks: two logins, one stream of what happens, one place to send orders.
+//! The client of one PBX as tokio tasks: two sessions, one stream of events, one [`Handle`] for actions.
 //!
-//! Invariant: the task that reads events never waits for whoever consumes them. What the consumer does not take
-//! is held up to [`AMI_BACKLOG_BYTES_MAX`]; beyond that it is dropped and told as one [`ClientEvent::Overrun`].
-//! No failure is final: both sessions come back by themselves (see [`super::reconnect`]).
+//! Invariant: the task that reads events never waits for their consumer. Each session buffers up to
+//! [`AMI_BACKLOG_BYTES_MAX`] that the consumer has not taken; beyond that it drops frames and reports them as one
+//! [`ClientEvent::Overrun`]. No failure is final: both sessions reconnect by themselves (see [`super::reconnect`]).
 //!
-//! Why two sessions: one thread of Asterisk serves one session, so an order that takes long would hold up events.
-//! The events session also takes the lists, because then the PBX itself puts them in order with the events.
+//! Why two sessions: one thread of Asterisk serves one session, so a slow action would delay events. The events
+//! session also takes the lists, because the PBX then orders them with the events.
 //!
-//! After each login, and after each [`Handle::resync`], the stream carries: [`ClientEvent::Started`], then for each
-//! [`ListKind`] its begin, items and end, then [`ClientEvent::ListsTaken`]; live frames stand between them in the
-//! order of the wire. A list item may be older than a live frame before it: apply lists idempotently.
+//! After each login, and after each [`Handle::resync`], the stream carries [`ClientEvent::Started`], then for each
+//! [`ListKind`] its begin, items and end, then [`ClientEvent::ResyncEnded`]; live frames stand between them in wire
+//! order. A list item may be older than a live frame before it: apply lists idempotently.
 //!
-//! Read next: [`sessions`] (one session, again and again), [`link`] (one connection), [`intake`] (where orders wait), then
-//! [`outbox`] (the queue that never blocks its writer).
+//! | situation | what the caller of [`Handle::send`] gets |
+//! |---|---|
+//! | the actions session is up | the PBX's response, or [`ActionOutcome::OutcomeUnknown`] after [`ACTION_TIMEOUT`] |
+//! | only the actions session is down | the same, once it logs in; [`ActionOutcome::NeverSent`] after [`ACTION_HOLD_TIMEOUT`] |
+//! | [`ACTIONS_QUEUED_MAX`] actions wait already | [`ActionOutcome::NeverSent`] at once |
+//! | both sessions are down, or the login was refused | [`ActionOutcome::NeverSent`] at once |
+//! | the connection ends after the action was sent | [`ActionOutcome::OutcomeUnknown`] |
+//!
+//! Read next: `sessions` (one session, reconnected for ever), `connection` (one connection), `command_queue` (where
+//! actions wait), then `backlog` (the queue that never blocks its writer).
 
-mod intake;
-mod link;
-mod outbox;
+mod backlog;
+mod command_queue;
+mod connection;
 mod sessions;
-mod wire;
+mod transport;
 
 use std::time::Duration;
 
@@ -33,20 +41,20 @@ use super::reconnect::Schedule;
 use super::session::{ActionOutcome, AmiVersion, Auth, CloseReason, ListEnd, LoginRefusal, PING_INTERVAL};
 use super::tls::Tls;
 use crate::secret::Secret;
-use intake::Intake;
-use outbox::Outbox;
-pub use outbox::{AMI_BACKLOG_BYTES_MAX, Events};
-use sessions::Role;
+use backlog::EventBacklog;
+pub use backlog::{AMI_BACKLOG_BYTES_MAX, Events};
+use command_queue::CommandQueue;
+use sessions::SessionSlot;
 
 /// How long a TCP connection and its TLS handshake may take together.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long an order may stay unanswered before its fate counts as unknown.
+/// How long an action may stay unanswered before its outcome counts as unknown.
 pub const ACTION_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long an order may wait for its session to log in while the other session says that the PBX is there.
-pub const ORDER_HELD_MAX: Duration = Duration::from_secs(5);
+/// How long an action may wait for its session to log in while the events session is up.
+pub const ACTION_HOLD_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a list may take.
 pub const LIST_TIMEOUT: Duration = Duration::from_secs(30);
-/// Most orders that wait to be handed to a session, and most that wait for its login.
+/// Most actions that wait for their session to take them, and most that wait for its login.
 pub const ACTIONS_QUEUED_MAX: usize = 64;
 /// Most frames of a list that [`Handle::list`] collects.
 pub const LIST_FRAMES_MAX: usize = 100_000;
@@ -69,17 +77,17 @@ pub struct Settings {
     pub port: u16,
     /// TLS, if the PBX speaks it there.
     pub tls: Option<Tls>,
-    /// Who reads events and lists.
+    /// The user that reads events and lists.
     pub events: Login,
-    /// Who gives orders.
+    /// The user that sends actions.
     pub actions: Login,
     /// How the secrets are proven.
     pub auth: Auth,
-    /// Pause between two pings, and how long one may stay unanswered.
+    /// Time between two pings, and how long one may stay unanswered.
     pub ping: Duration,
-    /// Pauses between attempts.
+    /// Delays between attempts.
     pub schedule: Schedule,
-    /// 64 random bits, asked for anew at each connection; the caller owns the randomness.
+    /// Source of 64 random bits, called for each connection; the caller owns the randomness.
     pub seeds: fn() -> u64,
 }
 
@@ -101,7 +109,7 @@ impl Settings {
     }
 }
 
-/// The lists of a resync, in the order they are taken.
+/// The lists of a resync, in the order the client requests them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ListKind {
     /// `CoreShowChannels`.
@@ -131,11 +139,11 @@ impl ListKind {
 /// How a list of a resync ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ListResult {
-    /// It is whole.
+    /// The list is complete.
     Complete,
-    /// The PBX does not give it, in its words: a class is missing, or a module. The other lists stand.
+    /// The PBX refused the list, with this message: a permission or a module is missing. The other lists are valid.
     Refused(String),
-    /// It is not whole: what is missing from it may exist.
+    /// The list is incomplete: a channel that it lacks may exist.
     Incomplete(ListEnd),
 }
 
@@ -144,11 +152,12 @@ pub enum ListResult {
 pub enum SessionRole {
     /// Events and lists.
     Events,
-    /// Orders.
+    /// Actions.
     Actions,
 }
 
-/// What happens at the PBX and to the link, in order.
+/// What happens at the PBX and to the two sessions. The events of one session are in order; between the events of the
+/// two sessions there is no order.
 #[derive(Debug, Clone)]
 pub enum ClientEvent {
     /// The events session is logged in. Each login is an epoch of its own.
@@ -158,63 +167,63 @@ pub enum ClientEvent {
         /// Which AMI.
         version: AmiVersion,
     },
-    /// When the PBX started, in its own words and time zone: another text than before means a restart, and then
-    /// everything of before has ended. `None` when the PBX does not say.
+    /// When the PBX started, in its own format and time zone. A different text than before means that the PBX has
+    /// restarted, and all earlier channels have ended. `None` when the PBX does not answer the question.
     Started {
         /// For instance `2026-03-01 08:15:00`.
         at: Option<String>,
     },
-    /// Something happened.
+    /// A live event.
     Frame(Frame),
     /// A list of a resync begins.
     ListBegin(ListKind),
-    /// An item of it.
+    /// An item of the list.
     ListItem(ListKind, Frame),
-    /// It ends; without a beginning when it was refused.
+    /// The list ends; a refused list has no begin.
     ListEnd(ListKind, ListResult),
-    /// Every list of a resync has ended. When not complete, call [`Handle::resync`] again.
-    ListsTaken {
+    /// Every list of a resync has ended. If not complete, call [`Handle::resync`] again.
+    ResyncEnded {
         /// Whether no list is [`ListResult::Incomplete`].
         complete: bool,
     },
-    /// A frame was set aside; call [`Handle::resync`].
+    /// A frame was set aside (see [`super::quarantine`]); call [`Handle::resync`].
     Quarantined(Quarantined),
-    /// The consumer was too slow and this much was dropped here; call [`Handle::resync`].
+    /// The consumer was too slow, and frames were dropped at this point; call [`Handle::resync`].
     Overrun {
         /// How many frames are missing.
         dropped: u64,
     },
-    /// The events session ended: from here on the PBX is unknown.
+    /// The events session ended: from here on the state of the PBX is unknown.
     Down {
-        /// Of which epoch.
+        /// The epoch that ended.
         epoch: u64,
         /// Why.
         reason: CloseReason,
     },
-    /// The orders session is logged in.
+    /// The actions session is logged in.
     ActionsUp,
-    /// The orders session ended. Orders wait for it while the events session is up, [`ORDER_HELD_MAX`] at most, and are
-    /// then answered with [`ActionOutcome::NeverSent`]; where both are down they are at once.
+    /// The actions session ended. Actions wait for it up to [`ACTION_HOLD_TIMEOUT`] while the events session is up,
+    /// and are then answered with [`ActionOutcome::NeverSent`]; if both sessions are down, at once.
     ActionsDown {
         /// Why.
         reason: CloseReason,
     },
-    /// A login was refused; it is tried again after a long pause.
+    /// The PBX refused a login; the client tries again after a long delay.
     LoginRefused {
-        /// Whose.
+        /// The session.
         session: SessionRole,
         /// Why.
         refusal: LoginRefusal,
-        /// When the next attempt is made.
+        /// Time until the next attempt.
         retry_in: Duration,
     },
-    /// An attempt ended before the login.
+    /// A connection attempt ended before the login.
     Unreachable {
-        /// Whose.
+        /// The session.
         session: SessionRole,
         /// Why.
         reason: CloseReason,
-        /// When the next attempt is made.
+        /// Time until the next attempt.
         retry_in: Duration,
     },
 }
@@ -222,75 +231,75 @@ pub enum ClientEvent {
 /// Why [`Handle::list`] has no list.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ListError {
-    /// The session is down, or too much waits already.
+    /// The session is down, or its queue is full.
     #[error("the link to the PBX is down")]
     NeverSent,
-    /// The PBX said no.
-    #[error("the PBX says: {0}")]
+    /// The PBX refused the list.
+    #[error("the PBX refused the list: {0}")]
     Refused(String),
-    /// It did not come whole.
-    #[error("the list broke off ({0:?})")]
+    /// The list is incomplete.
+    #[error("the list is incomplete ({0:?})")]
     Incomplete(ListEnd),
-    /// It has more than [`LIST_FRAMES_MAX`] items.
+    /// The list has more than [`LIST_FRAMES_MAX`] items.
     #[error("the list has more than {LIST_FRAMES_MAX} items")]
     TooLong,
 }
 
-/// What the tasks take from a [`Handle`].
+/// A request from a [`Handle`] to a session task.
 enum Command {
-    Order { action: Action, reply: oneshot::Sender<ActionOutcome> },
+    Action { action: Action, reply: oneshot::Sender<ActionOutcome> },
     List { action: Action, reply: oneshot::Sender<Result<Vec<Frame>, ListError>> },
     Resync,
 }
 
-/// Gives orders to the PBX; clone it freely. The link ends with the shutdown token, not with the handles.
+/// Sends actions to the PBX; clone it freely. The sessions end with the shutdown token, not with the last handle.
 #[derive(Debug, Clone)]
 pub struct Handle {
-    orders: mpsc::Sender<Command>,
+    actions: mpsc::Sender<Command>,
     events: mpsc::Sender<Command>,
     tasks: TaskTracker,
 }
 
-/// Starts the two sessions. They end, politely, when `shutdown` is cancelled.
+/// Starts the two sessions. They log off and end when `shutdown` is cancelled.
 #[must_use]
 pub fn connect(settings: Settings, shutdown: CancellationToken) -> (Handle, Events) {
-    let (orders, order_commands) = mpsc::channel(ACTIONS_QUEUED_MAX);
+    let (actions, action_commands) = mpsc::channel(ACTIONS_QUEUED_MAX);
     let (events, event_commands) = mpsc::channel(ACTIONS_QUEUED_MAX);
-    let (outbox, stream) = Outbox::new();
+    let (backlog, stream) = EventBacklog::new();
     let tasks = TaskTracker::new();
-    let [for_events, for_orders] = Role::both(outbox);
-    let questions = Intake::new(event_commands, None);
-    let waiting_orders = Intake::new(order_commands, Some(for_orders.other()));
-    tasks.spawn(sessions::run(for_events, settings.clone(), questions, shutdown.clone()));
-    tasks.spawn(sessions::run(for_orders, settings, waiting_orders, shutdown));
+    let [events_slot, actions_slot] = SessionSlot::pair(backlog);
+    let event_commands = CommandQueue::new(event_commands, None);
+    let action_commands = CommandQueue::new(action_commands, Some(actions_slot.other_is_up()));
+    tasks.spawn(sessions::run(events_slot, settings.clone(), event_commands, shutdown.clone()));
+    tasks.spawn(sessions::run(actions_slot, settings, action_commands, shutdown));
     tasks.close();
-    (Handle { orders, events, tasks }, stream)
+    (Handle { actions, events, tasks }, stream)
 }
 
 impl Handle {
-    /// Sends an order. An accepted order is not a done one: its proof is an event. While the PBX is there and only the
-    /// session for orders is not, the order waits, [`ORDER_HELD_MAX`] at most.
+    /// Sends an action. A response of success means that the PBX accepted the action; an event confirms its effect.
+    /// While only the actions session is down, the action waits up to [`ACTION_HOLD_TIMEOUT`].
     pub async fn send(&self, action: Action) -> ActionOutcome {
         let (reply, outcome) = oneshot::channel();
-        if self.orders.try_send(Command::Order { action, reply }).is_err() {
+        if self.actions.try_send(Command::Action { action, reply }).is_err() {
             return ActionOutcome::NeverSent;
         }
-        outcome.await.unwrap_or(ActionOutcome::SentFateUnknown)
+        outcome.await.unwrap_or(ActionOutcome::OutcomeUnknown)
     }
 
-    /// Asks the events session, for what only its user may read (`CoreSettings`, `ListCommands`).
+    /// Sends an action on the events session, for what only its user may read (`CoreSettings`, `ListCommands`).
     pub async fn ask(&self, action: Action) -> ActionOutcome {
         let (reply, outcome) = oneshot::channel();
-        if self.events.try_send(Command::Order { action, reply }).is_err() {
+        if self.events.try_send(Command::Action { action, reply }).is_err() {
             return ActionOutcome::NeverSent;
         }
-        outcome.await.unwrap_or(ActionOutcome::SentFateUnknown)
+        outcome.await.unwrap_or(ActionOutcome::OutcomeUnknown)
     }
 
     /// Takes a list on the events session and collects it; the stream does not carry it.
     ///
     /// # Errors
-    /// [`ListError`]: there is no whole list.
+    /// [`ListError`]: there is no complete list.
     pub async fn list(&self, action: Action) -> Result<Vec<Frame>, ListError> {
         let (reply, outcome) = oneshot::channel();
         if self.events.try_send(Command::List { action, reply }).is_err() {
@@ -299,10 +308,10 @@ impl Handle {
         outcome.await.unwrap_or(Err(ListError::NeverSent))
     }
 
-    /// Asks for all lists again, into the stream. Several calls during one resync lead to one more. While the link
-    /// is down this does nothing: the next login takes the lists anyway.
+    /// Requests all lists again, into the stream. Several calls during one resync cause one more resync. While the
+    /// events session is down this does nothing: the next login takes the lists.
     pub fn resync(&self) {
-        // A full queue means that the task is behind; it then holds a Resync or will overrun and be asked again.
+        // A full queue means that the task is behind: it holds a Resync already, or it will report an overrun.
         let _ = self.events.try_send(Command::Resync);
     }
 

@@ -1,15 +1,15 @@
 //! A frame: one event or response of the manager interface, as the bytes that arrived.
 //!
-//! Invariant: nothing is copied and nothing is decoded before somebody asks. A [`Frame`] is a place in a batch: the
-//! bytes of one or more reads, with the place of every line and key, found in the same pass as the frames' ends.
-//! Cloning it costs one reference count; holding it keeps its batch alive (as a rule [`AMI_BUFFER_BYTES`]), so
-//! whoever keeps a value for longer than a moment copies that value.
+//! Invariant: no value is copied or decoded before a caller reads it. A [`Frame`] is a range of a batch: the bytes of
+//! one or more reads, with the position of every line and key, found in the same pass as the frames' ends. Cloning a
+//! frame costs one reference count. A frame keeps its batch alive (usually [`AMI_BUFFER_BYTES`]), so code that keeps a
+//! value copies that value.
 //!
 //! What Asterisk writes (main/manager.c): `Key: Value` lines that end in CRLF, closed by an empty line. The key
 //! ends at the first colon, and one space after it belongs to neither. Keys repeat and their order matters; look-ups
 //! ignore case; values are any bytes, a lone CR or LF included.
 //!
-//! Read next: [`FrameCodec`] (finding frames in a stream), then [`super::quarantine`] (distrusting them).
+//! Read next: [`FrameCodec`] (finds frames in a stream), then [`super::quarantine`] (rejects forged ones).
 
 mod codec;
 mod lines;
@@ -24,9 +24,9 @@ use bytes::Bytes;
 
 pub use codec::{Decoded, FrameCodec};
 pub use lines::Headers;
-use lines::usual_place;
+use lines::usual_index;
 pub(super) use lines::{FrameLines, USUAL_LINES};
-use scan::{Found, KEY_LENS_PADDING, Lines, Scanner};
+use scan::{FrameSpan, KEY_LENS_PADDING, Lines, Scanner};
 
 /// Longest frame, in bytes. A snapshot of two channels whose names are 10,000 bytes of quotes stays below it.
 pub const AMI_FRAME_BYTES_MAX: usize = 256 * 1024;
@@ -36,12 +36,12 @@ pub const AMI_LINE_BYTES_MAX: usize = u16::MAX as usize - 2;
 pub const AMI_FRAME_HEADERS_MAX: usize = 2_048;
 /// Longest greeting line, in bytes; Asterisk's has about 30.
 pub const AMI_BANNER_BYTES_MAX: usize = 256;
-/// How much the socket is offered to fill at once, at least, in bytes.
+/// Least room for one read of the socket, in bytes.
 pub const AMI_READ_BYTES: usize = 128 * 1024;
-/// Size of a read buffer, in bytes: room for a read behind what the last one left of a frame, as a rule.
+/// Size of a read buffer, in bytes: usually room for a read after the incomplete frame of the last one.
 pub const AMI_BUFFER_BYTES: usize = 2 * AMI_READ_BYTES;
 
-/// Why a stream of frames can't be followed any further. Each of these ends the connection.
+/// Why a stream of frames cannot be read any further. Each of these ends the connection.
 #[derive(Debug, thiserror::Error)]
 pub enum FrameError {
     /// More than [`AMI_FRAME_BYTES_MAX`] without an empty line.
@@ -56,7 +56,7 @@ pub enum FrameError {
     /// The first line is not `Asterisk Call Manager/…`.
     #[error("the peer greets with {greeting:?} instead of \"Asterisk Call Manager/…\"; check host and port")]
     NotAManager {
-        /// The beginning of what came instead, printable.
+        /// The beginning of the peer's first line, printable.
         greeting: String,
     },
     /// The bytes given to [`Frame::parse`] end within a frame, or hold more than one.
@@ -67,12 +67,12 @@ pub enum FrameError {
     Io(#[from] std::io::Error),
 }
 
-/// What the first header says a frame is.
+/// The kind of a frame, by its first header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FrameKind {
-    /// Something happened, or an item of a list.
+    /// A live event, or an item of a list.
     Event,
-    /// The answer to an action.
+    /// The response to an action.
     Response,
     /// Neither: no code in Asterisk writes such a frame.
     Other,
@@ -85,17 +85,17 @@ struct Batch {
     lines: Lines,
 }
 
-/// One frame; see the module for what it promises.
+/// One frame; see the module documentation for its cost.
 #[derive(Clone)]
 pub struct Frame {
     batch: Arc<Batch>,
     /// Its lines with their CRLFs, without the closing empty line.
     start: u32,
     end: u32,
-    /// Its lines among the batch's.
+    /// Its lines, as indexes into the batch's.
     first_line: u32,
     lines_end: u32,
-    /// Its first lines are the usual ones (see [`lines`]): most look-ups need no search then.
+    /// Its first lines are the usual ones (see [`lines`]), so that most look-ups need no search.
     usual: bool,
 }
 
@@ -103,7 +103,7 @@ impl Frame {
     /// Reads exactly one frame, with or without its closing empty line. For transcripts and tests.
     ///
     /// # Errors
-    /// [`FrameError::NotOneFrame`] when the bytes are less or more than that; a broken limit as in a stream.
+    /// [`FrameError::NotOneFrame`] when the bytes are not exactly one frame; a broken limit as in a stream.
     pub fn parse(bytes: impl Into<Bytes>) -> Result<Self, FrameError> {
         let mut bytes: Bytes = bytes.into();
         if !bytes.ends_with(b"\r\n\r\n") {
@@ -111,17 +111,17 @@ impl Frame {
         }
         let mut scanner = Scanner::default();
         scanner.scan(&bytes)?;
-        match scanner.found[..] {
-            [found] if found.start == 0 && scanner.complete_bytes() == bytes.len() => {
+        match scanner.spans[..] {
+            [span] if span.start == 0 && scanner.complete_bytes() == bytes.len() => {
                 let lines = scanner.take_lines(&bytes, Lines::default());
-                Ok(Self::new(Arc::new(Batch { bytes, lines }), found))
+                Ok(Self::new(Arc::new(Batch { bytes, lines }), span))
             }
             _ => Err(FrameError::NotOneFrame),
         }
     }
 
-    fn new(batch: Arc<Batch>, found: Found) -> Self {
-        let Found { start, end, first_line, lines_end, .. } = found;
+    fn new(batch: Arc<Batch>, span: FrameSpan) -> Self {
+        let FrameSpan { start, end, first_line, lines_end, .. } = span;
         let mut frame = Self { batch, start, end, first_line, lines_end, usual: false };
         frame.usual = frame.lines().are_usual();
         frame
@@ -130,12 +130,12 @@ impl Frame {
     #[inline(always)]
     pub(super) fn lines(&self) -> FrameLines<'_> {
         let Batch { bytes, lines } = &*self.batch;
-        let these = self.first_line as usize..self.lines_end as usize;
+        let range = self.first_line as usize..self.lines_end as usize;
         FrameLines {
             bytes: &bytes[..self.end as usize],
-            starts: &lines.starts[these.clone()],
-            key_ends: &lines.key_ends[these.clone()],
-            key_lens: &lines.key_lens[these.start..these.end + KEY_LENS_PADDING],
+            starts: &lines.starts[range.clone()],
+            key_ends: &lines.key_ends[range.clone()],
+            key_lens: &lines.key_lens[range.start..range.end + KEY_LENS_PADDING],
         }
     }
 
@@ -144,13 +144,13 @@ impl Frame {
         self.usual
     }
 
-    /// The first value of `key`, whatever its case.
+    /// The first value of `key`; ignores case.
     #[must_use]
     #[inline(always)]
     pub fn get(&self, key: &str) -> Option<&[u8]> {
-        // The place of a key that is known here is known when this is compiled.
-        match usual_place(key.as_bytes()) {
-            Some(place) if self.usual => Some(self.lines().value(place)),
+        // For a constant key the compiler evaluates this look-up.
+        match usual_index(key.as_bytes()) {
+            Some(index) if self.usual => Some(self.lines().value(index)),
             _ => self.search(key.as_bytes()),
         }
     }
@@ -173,7 +173,7 @@ impl Frame {
             .map(|(_, value)| value)
     }
 
-    /// Every header in the order of the wire, repeats included. A line without a colon is a key without a value.
+    /// Every header in wire order, repeated ones included. A line without a colon is a key without a value.
     #[must_use]
     pub fn headers(&self) -> Headers<'_> {
         Headers { lines: self.lines(), next: 0 }
@@ -191,20 +191,20 @@ impl Frame {
         self.len() == 0
     }
 
-    /// What the first header says this is. `OriginateResponse`, for one, is an event with a `Response` inside.
+    /// The kind, by the first header. `OriginateResponse`, for example, is an event with a `Response` header.
     #[must_use]
     pub fn kind(&self) -> FrameKind {
         self.lines().kind()
     }
 
-    /// The name of the event, when this is one.
+    /// The name of the event; `None` for a frame of another kind.
     #[must_use]
     pub fn event_name(&self) -> Option<&[u8]> {
         let lines = self.lines();
         (lines.kind() == FrameKind::Event).then(|| lines.value(0))
     }
 
-    /// The lines as they came, each with its CRLF, without the closing empty line.
+    /// The lines as received, each with its CRLF, without the closing empty line.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.batch.bytes[self.start as usize..self.end as usize]
@@ -219,7 +219,7 @@ impl PartialEq for Frame {
 
 impl Eq for Frame {}
 
-/// Shows the first headers; every value is escaped, so no log line can be broken by a caller's name.
+/// Shows the first headers; every value is escaped, so that a caller's name cannot break a log line.
 impl fmt::Debug for Frame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const SHOWN_HEADERS_MAX: usize = 40;

@@ -1,10 +1,10 @@
-//! News of queues' members and of devices: what the operators' states are compared with.
+//! Typed events about queue members and devices. The daemon compares operator states with them.
 //!
-//! Apart from [`super::event`], because these say nothing of calls: the call model never sees them. Field names
+//! They are separate from [`super::event`] because they concern no call: the call model never sees them. Field names
 //! follow Asterisk 16 to 23 (`apps/app_queue.c`: the list names a member by `Name` and `Location`, the events by
 //! `MemberName` and `Interface`; `main/devicestate.c`).
 //!
-//! Invariant: as for events: a frame that lacks what is needed is nothing, never an error that ends anything.
+//! Invariant: a frame that lacks a required field decodes to `None`; no frame is an error.
 
 use smol_str::SmolStr;
 
@@ -15,25 +15,25 @@ use crate::ids::QueueName;
 /// Longest device name or reason kept, in characters.
 const TEXT_CHARS_MAX: usize = 100;
 
-/// A member of a queue, as the PBX has it.
+/// A queue member in the PBX.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemberState {
     /// The queue.
     pub queue: QueueName,
-    /// The device it calls, for instance `PJSIP/1001`.
+    /// The device that the queue calls, for instance `PJSIP/1001`.
     pub interface: SmolStr,
-    /// Added while running, and so removable; otherwise it stands in the PBX's configuration.
+    /// Added at run time, and therefore removable; a static member stands in the PBX's configuration.
     pub dynamic: bool,
-    /// Whether it is passed over.
+    /// Whether the queue skips it.
     pub paused: bool,
-    /// Why, if the PBX was told.
+    /// The reason of the pause, if it was given one.
     pub reason: Option<SmolStr>,
 }
 
-/// Whether a device can be called, as far as its state tells.
+/// Whether a device can be called, by its device state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reach {
-    /// It can.
+pub enum DeviceReachability {
+    /// It can be called.
     Reachable,
     /// It is not registered, or does not answer.
     Unreachable,
@@ -41,33 +41,33 @@ pub enum Reach {
     Unknown,
 }
 
-/// Something about a queue's member or a device.
+/// An event about a queue member or a device.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum News {
-    /// The member is there, and is like this.
+pub enum MemberEvent {
+    /// The member exists, in this state.
     Member(MemberState),
-    /// It is a member no longer.
+    /// The member was removed from the queue.
     Removed {
-        /// Of which queue.
+        /// The queue.
         queue: QueueName,
-        /// Which.
+        /// The device of the removed member.
         interface: SmolStr,
     },
-    /// A device's state.
+    /// The state of a device.
     Device {
-        /// Which, for instance `PJSIP/1001`.
+        /// The device, for instance `PJSIP/1001`.
         device: SmolStr,
-        /// What it means for who wants to call it.
-        reach: Reach,
+        /// Whether it can be called.
+        reachability: DeviceReachability,
     },
 }
 
-impl News {
-    /// Reads a frame, out of a list or live; `None`: it is none of these.
+impl MemberEvent {
+    /// Decodes a frame, from a list or live; `None` for any other frame.
     #[must_use]
     pub fn decode(frame: &Frame) -> Option<Self> {
         match frame.event_name()? {
-            // QueueMemberPaused is what Asterisk before 12 said.
+            // Asterisk before 12 sends QueueMemberPaused.
             b"QueueMember" | b"QueueMemberAdded" | b"QueueMemberStatus" | b"QueueMemberPause"
             | b"QueueMemberPaused" => member(frame),
             b"QueueMemberRemoved" => {
@@ -75,16 +75,16 @@ impl News {
             }
             b"DeviceStateChange" => {
                 let device = text(frame, "Device")?;
-                Some(Self::Device { device, reach: reach(frame.get("State")?) })
+                Some(Self::Device { device, reachability: reachability(frame.get("State")?) })
             }
             _ => None,
         }
     }
 }
 
-fn member(frame: &Frame) -> Option<News> {
+fn member(frame: &Frame) -> Option<MemberEvent> {
     let reason = text(frame, "PausedReason").or_else(|| text(frame, "Reason"));
-    Some(News::Member(MemberState {
+    Some(MemberEvent::Member(MemberState {
         queue: queue(frame)?,
         interface: interface(frame)?,
         dynamic: frame.get("Membership") == Some(b"dynamic".as_slice()),
@@ -105,11 +105,11 @@ fn text(frame: &Frame, key: &str) -> Option<SmolStr> {
     printable(&frame.text(key)?, TEXT_CHARS_MAX)
 }
 
-fn reach(state: &[u8]) -> Reach {
+fn reachability(state: &[u8]) -> DeviceReachability {
     match state {
-        b"UNAVAILABLE" | b"INVALID" => Reach::Unreachable,
-        b"UNKNOWN" => Reach::Unknown,
-        _ => Reach::Reachable,
+        b"UNAVAILABLE" | b"INVALID" => DeviceReachability::Unreachable,
+        b"UNKNOWN" => DeviceReachability::Unknown,
+        _ => DeviceReachability::Reachable,
     }
 }
 
@@ -117,18 +117,18 @@ fn reach(state: &[u8]) -> Reach {
 mod tests {
     use super::*;
 
-    fn decode(text: &str) -> Option<News> {
-        News::decode(&Frame::parse(text.replace('\n', "\r\n").into_bytes()).unwrap())
+    fn decode(text: &str) -> Option<MemberEvent> {
+        MemberEvent::decode(&Frame::parse(text.replace('\n', "\r\n").into_bytes()).unwrap())
     }
 
     #[test]
     fn a_member_is_the_same_in_a_list_and_in_an_event() {
         let listed = "Event: QueueMember\nQueue: operators\nName: 佐藤\nLocation: PJSIP/1001\nStateInterface: PJSIP/1001\n\
             Membership: static\nPenalty: 0\nPaused: 1\nPausedReason: lunch\nWrapuptime: 0\n\n";
-        let told = "Event: QueueMemberPause\nPrivilege: agent,all\nQueue: operators\nMemberName: 佐藤\nInterface: PJSIP/1001\n\
+        let live = "Event: QueueMemberPause\nPrivilege: agent,all\nQueue: operators\nMemberName: 佐藤\nInterface: PJSIP/1001\n\
             StateInterface: PJSIP/1001\nMembership: static\nPaused: 1\nPausedReason: lunch\nReason: lunch\n\n";
-        assert_eq!(decode(listed), decode(told));
-        let Some(News::Member(member)) = decode(told) else { panic!("it is a member") };
+        assert_eq!(decode(listed), decode(live));
+        let Some(MemberEvent::Member(member)) = decode(live) else { panic!("it is a member") };
         assert_eq!((member.paused, member.dynamic, member.reason.as_deref()), (true, false, Some("lunch")));
     }
 
@@ -137,10 +137,15 @@ mod tests {
         let device = |state: &str| {
             decode(&format!("Event: DeviceStateChange\nDevice: PJSIP/1001\nState: {state}\n\n"))
         };
-        for (state, wanted) in
-            [("NOT_INUSE", Reach::Reachable), ("BUSY", Reach::Reachable), ("UNAVAILABLE", Reach::Unreachable)]
-        {
-            assert_eq!(device(state), Some(News::Device { device: "PJSIP/1001".into(), reach: wanted }));
+        for (state, expected) in [
+            ("NOT_INUSE", DeviceReachability::Reachable),
+            ("BUSY", DeviceReachability::Reachable),
+            ("UNAVAILABLE", DeviceReachability::Unreachable),
+        ] {
+            assert_eq!(
+                device(state),
+                Some(MemberEvent::Device { device: "PJSIP/1001".into(), reachability: expected })
+            );
         }
     }
 

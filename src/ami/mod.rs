@@ -1,16 +1,17 @@
-//! The PBX link: Asterisk's manager interface (AMI), from bytes to frames and back.
+//! The connection to one PBX: Asterisk's manager interface (AMI), from bytes to frames and back.
 //!
-//! Invariant: whoever reads the socket never waits for anything behind it. Every buffer, list and queue here has
-//! a named limit; what overflows is dropped, counted and told, so that the model can ask the PBX again.
+//! Invariant: the task that reads the socket never waits for anything behind it. Every buffer, list and queue here
+//! has a named limit. What exceeds a limit is dropped, counted and reported as a [`client::ClientEvent`], so that the
+//! daemon can list the PBX's state again.
 //!
 //! Reading order follows the data:
 //! - [`frame`]: bytes become [`frame::Frame`]s that share the read buffer;
-//! - [`event`]: what the daemon needs of them, typed;
-//! - [`member`]: what it says of queues' members and devices, likewise;
-//! - [`quarantine`]: which frames no code in Asterisk wrote, and what is done with them;
-//! - [`action`]: orders to the PBX that cannot carry a line break, by type;
+//! - [`event`]: the events that calls need, as types;
+//! - [`member`]: the events about queue members and devices, as types;
+//! - [`quarantine`]: which frames no code in Asterisk writes, and what happens to them;
+//! - [`action`]: requests to the PBX, as types that cannot carry a line break;
 //! - [`session`]: one login as a state machine without sockets or clocks;
-//! - [`reconnect`]: when to try again;
+//! - [`reconnect`]: how long to wait before the next attempt;
 //! - [`client`]: two sessions per PBX over TCP or TLS ([`tls`]), as tokio tasks.
 
 pub mod action;

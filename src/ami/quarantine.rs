@@ -1,37 +1,37 @@
-//! Frames that no code in Asterisk wrote: set aside, counted, and followed by a resync.
+//! Frames that no code in Asterisk writes: set aside, counted, and followed by a resync.
 //!
-//! A value's text can come from a caller and Asterisk prints some fields as they are, so a frame can arrive torn,
-//! and whatever comes after it may be of the caller's making. The stream cannot be trusted to heal at a known
-//! place; the PBX can be asked again.
+//! A caller controls the text of some values, and Asterisk prints some of them without escaping. A frame can
+//! therefore arrive torn, and the text after it may be forged by the caller. Nothing marks where the stream is
+//! genuine again, but the daemon can list the PBX's state again.
 //!
-//! Invariant: a frame that breaks a rule and the frame after it never reach the model. The rules follow the
+//! Invariant: a frame that breaks a rule and the frame after it never reach the call model. The rules follow the
 //! text that Asterisk 16 to 23 print (main/manager.c, main/manager_channels.c):
 //!
 //! | rule | why it holds for real frames |
 //! |---|---|
-//! | the first header is `Event` or `Response` | every frame is opened so |
+//! | the first header is `Event` or `Response` | every frame starts with one of them |
 //! | every line has a colon | every line is printed from `Key: %s` |
 //! | an event's second header is `Privilege` | `manager_event` prints it; `FullyBooted`, list items and list ends (`ActionID`, `EventList`) and the queue list (`Queue`) are printed elsewhere |
 //! | `…ChannelState` stands within the fourteen lines of a channel snapshot, complete and in order | one `printf` writes them all |
 //! | events about a channel carry that snapshot | see [`snapshot_of`] |
 //! | `Event`, `Privilege`, `ActionID`, `Channel`, `Uniqueid`, `Linkedid` occur once | what follows `UserEvent` is the dialplan's own text and exempt; look-ups take the first value |
 //!
-//! Read next: [`super::session`], which spoils a list that lost an item here.
+//! Read next: [`super::session`], which marks a list incomplete when one of its items may be here.
 
 use std::fmt;
 
 use super::frame::{Frame, FrameKind, FrameLines, USUAL_LINES};
 
-/// A frame set aside.
+/// A frame that was set aside.
 #[derive(Debug, Clone)]
 pub struct Quarantined {
-    /// The frame; show it to people, never to the model.
+    /// The frame: for logs, never for the model.
     pub frame: Frame,
-    /// Which rule it broke.
+    /// The rule it broke.
     pub reason: QuarantineReason,
 }
 
-/// Which rule a frame broke.
+/// The rule that a frame broke.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum QuarantineReason {
     /// The first header is neither `Event` nor `Response`.
@@ -44,7 +44,7 @@ pub enum QuarantineReason {
     SnapshotTorn,
     /// An event about a channel has no channel snapshot.
     SnapshotMissing,
-    /// A header that occurs once occurs again.
+    /// A header that occurs only once in real frames is repeated.
     Repeated,
     /// A response to an action that this connection did not send; found by [`super::session`].
     ForeignResponse,
@@ -53,7 +53,7 @@ pub enum QuarantineReason {
 }
 
 impl QuarantineReason {
-    /// A stable word, for metrics.
+    /// A stable label, for metrics and logs.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -75,15 +75,15 @@ impl fmt::Display for QuarantineReason {
     }
 }
 
-/// The judge of one connection: remembers whether the last frame was suspect.
+/// The check of one connection's frames; remembers whether the last frame was suspect.
 #[derive(Debug, Default)]
 pub struct Quarantine {
     last_was_suspect: bool,
 }
 
 impl Quarantine {
-    /// Says why `frame` must be set aside, or `None`. `unkeyed`: a line of it has no colon.
-    pub fn judge(&mut self, frame: &Frame, unkeyed: bool) -> Option<QuarantineReason> {
+    /// The reason to set `frame` aside, or `None`. `unkeyed`: one of its lines has no colon.
+    pub fn check(&mut self, frame: &Frame, unkeyed: bool) -> Option<QuarantineReason> {
         let broken = if unkeyed { Some(QuarantineReason::LineWithoutColon) } else { broken_rule(frame) };
         let follows = std::mem::replace(&mut self.last_was_suspect, broken.is_some());
         broken.or(follows.then_some(QuarantineReason::FollowsSuspect))
@@ -112,36 +112,36 @@ fn snapshot_of(event: &[u8]) -> Option<&'static [u8]> {
 fn broken_rule(frame: &Frame) -> Option<QuarantineReason> {
     let lines = frame.lines();
     if frame.is_usual() {
-        return broken_event_rule(lines, USUAL_LINES, Once(Once::ALL_USUAL), true);
+        return broken_event_rule(lines, USUAL_LINES, SeenHeaders(SeenHeaders::ALL_USUAL), true);
     }
     match lines.kind() {
         FrameKind::Other => Some(QuarantineReason::NotOpened),
         FrameKind::Response => None,
-        FrameKind::Event => broken_event_rule(lines, 0, Once::default(), false),
+        FrameKind::Event => broken_event_rule(lines, 0, SeenHeaders::default(), false),
     }
 }
 
-/// Looks at the lines from `index` on; `once` and `plain_seen` say what was before.
+/// Checks the lines from `index` on; `headers` and `plain_seen` sum up the lines before.
 fn broken_event_rule(
     lines: FrameLines<'_>,
     mut index: usize,
-    mut once: Once,
+    mut headers: SeenHeaders,
     mut plain_seen: bool,
 ) -> Option<QuarantineReason> {
     let event = lines.value(0);
-    if index == 0 && !is_opened(lines, event) {
+    if index == 0 && !has_second_header(lines, event) {
         return Some(QuarantineReason::SecondHeader);
     }
     let expected = snapshot_of(event);
     let mut prefixed_seen = false;
     while let Some(&len) = lines.key_lens().get(index) {
-        // Length and first letter first: most lines need no further look.
-        if Once::may_be(len, lines.first_byte(index)) {
+        // Length and first letter first: they rule out most lines.
+        if SeenHeaders::may_contain(len, lines.first_byte(index)) {
             let key = lines.key(index);
             if key == b"UserEvent" {
                 break;
             }
-            if once.repeats(key) {
+            if headers.insert_key(key) {
                 return Some(QuarantineReason::Repeated);
             }
         } else if len >= 12 && lines.key_ends_with(index, b"ChannelState") {
@@ -151,7 +151,7 @@ fn broken_event_rule(
             }
             // Empty slices apart: comparing them is a call, and a slow one where the CPU has AVX-512.
             if prefix.is_empty() {
-                once.note(Once::UNIQUEID | Once::LINKEDID);
+                headers.insert(SeenHeaders::UNIQUEID | SeenHeaders::LINKEDID);
                 plain_seen = true;
             } else {
                 prefixed_seen |= expected == Some(prefix);
@@ -169,7 +169,7 @@ fn broken_event_rule(
 }
 
 /// Whether the second line is one that Asterisk prints there.
-fn is_opened(lines: FrameLines<'_>, event: &[u8]) -> bool {
+fn has_second_header(lines: FrameLines<'_>, event: &[u8]) -> bool {
     lines.len() > 1
         && match lines.key(1) {
             b"Privilege" | b"ActionID" | b"EventList" => true,
@@ -183,8 +183,8 @@ const SNAPSHOT_KEYS_AFTER_STATE: usize = 12;
 /// The lengths of the keys of a snapshot, in order.
 const SNAPSHOT_KEY_LENS: [u8; 14] = [7, 12, 16, 11, 12, 16, 17, 8, 11, 7, 5, 8, 8, 8];
 
-/// Whether the `ChannelState` at `index` has the other lines of a channel snapshot around it. Each may bear a
-/// prefix (`Dest`, `Spyer`, `LocalOne`, …).
+/// Whether the `ChannelState` at `index` has the other lines of a channel snapshot around it. All of them carry the
+/// same prefix (`Dest`, `Spyer`, `LocalOne`, …).
 fn is_in_snapshot(lines: FrameLines<'_>, index: usize, prefix: &[u8]) -> bool {
     let Some(first) = index.checked_sub(1) else { return false };
     let Some(lens) = lines.key_lens().get(first..first + SNAPSHOT_KEY_LENS.len()) else { return false };
@@ -214,18 +214,18 @@ fn is_in_snapshot(lines: FrameLines<'_>, index: usize, prefix: &[u8]) -> bool {
         }
 }
 
-/// Which of the headers that occur once have occurred.
+/// The headers seen so far, of those that occur only once.
 #[derive(Default)]
-struct Once(u8);
+struct SeenHeaders(u8);
 
-impl Once {
+impl SeenHeaders {
     const EVENT: u8 = 1;
     const PRIVILEGE: u8 = 1 << 1;
     const ACTION_ID: u8 = 1 << 2;
     const CHANNEL: u8 = 1 << 3;
     const UNIQUEID: u8 = 1 << 4;
     const LINKEDID: u8 = 1 << 5;
-    /// Those among the usual lines.
+    /// Those within the usual lines.
     const ALL_USUAL: u8 = Self::EVENT | Self::PRIVILEGE | Self::CHANNEL | Self::UNIQUEID | Self::LINKEDID;
 
     /// For each first letter the lengths, as bits, of such headers that begin so; `UserEvent` among them.
@@ -242,12 +242,13 @@ impl Once {
 
     /// Whether a key of this length and first letter may be one of these headers.
     #[inline(always)]
-    fn may_be(len: u8, first: u8) -> bool {
+    fn may_contain(len: u8, first: u8) -> bool {
         len < 16 && Self::LENGTHS[usize::from(first)] >> len & 1 != 0
     }
 
-    fn repeats(&mut self, key: &[u8]) -> bool {
-        self.note(match key {
+    /// Records a key; returns whether it is a repeated header.
+    fn insert_key(&mut self, key: &[u8]) -> bool {
+        self.insert(match key {
             b"Event" => Self::EVENT,
             b"Privilege" => Self::PRIVILEGE,
             b"ActionID" => Self::ACTION_ID,
@@ -258,11 +259,11 @@ impl Once {
         })
     }
 
-    /// Notes these headers; says whether one of them was there before.
-    fn note(&mut self, bits: u8) -> bool {
-        let again = self.0 & bits != 0;
+    /// Records these headers; returns whether one of them was seen before.
+    fn insert(&mut self, bits: u8) -> bool {
+        let repeated = self.0 & bits != 0;
         self.0 |= bits;
-        again
+        repeated
     }
 }
 
@@ -279,10 +280,10 @@ mod tests {
         SNAPSHOT_TEXT.split_inclusive("\r\n").map(|line| format!("{prefix}{line}")).collect()
     }
 
-    fn judge(text: &str) -> Option<QuarantineReason> {
+    fn check(text: &str) -> Option<QuarantineReason> {
         let frame = Frame::parse(text.to_owned()).unwrap();
         let unkeyed = text.lines().any(|line| !line.is_empty() && !line.contains(':'));
-        Quarantine::default().judge(&frame, unkeyed)
+        Quarantine::default().check(&frame, unkeyed)
     }
 
     #[test]
@@ -305,7 +306,7 @@ mod tests {
                 .into(),
             "Response: Success\r\nActionID: 1\r\nQueue: x\r\n".into(),
         ] {
-            assert_eq!(judge(&real), None, "{real}");
+            assert_eq!(check(&real), None, "{real}");
         }
     }
 
@@ -334,7 +335,7 @@ mod tests {
             (Repeated, format!("Event: Hangup\r\nPrivilege: call,all\r\n{SNAPSHOT_TEXT}{SNAPSHOT_TEXT}")),
             (Repeated, "Event: Other\r\nPrivilege: call,all\r\nEvent: Hangup\r\n".into()),
         ] {
-            assert_eq!(judge(&forged), Some(reason), "{forged}");
+            assert_eq!(check(&forged), Some(reason), "{forged}");
         }
     }
 
@@ -343,8 +344,8 @@ mod tests {
         let good = Frame::parse("Event: Reload\r\nPrivilege: system,all\r\n").unwrap();
         let tail = Frame::parse("Linkedid: 1\r\n").unwrap();
         let mut quarantine = Quarantine::default();
-        assert_eq!(quarantine.judge(&tail, false), Some(QuarantineReason::NotOpened));
-        assert_eq!(quarantine.judge(&good, false), Some(QuarantineReason::FollowsSuspect));
-        assert_eq!(quarantine.judge(&good, false), None);
+        assert_eq!(quarantine.check(&tail, false), Some(QuarantineReason::NotOpened));
+        assert_eq!(quarantine.check(&good, false), Some(QuarantineReason::FollowsSuspect));
+        assert_eq!(quarantine.check(&good, false), None);
     }
 }

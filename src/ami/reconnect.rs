@@ -1,21 +1,22 @@
-//! When to try again: pauses between attempts to reach a PBX.
+//! How long to wait before the next attempt to reach a PBX.
 //!
-//! Invariant: there is always a next attempt; nothing here gives up. The pauses after a lost link double up to a
-//! limit and are drawn from the upper half, so that several daemons do not return at the same instant. A refused
-//! login has a pause of its own, long and constant: trying faster helps nobody and fills the PBX's security log.
+//! Invariant: there is always a next attempt; nothing here gives up. The delays after a lost connection double up to a
+//! limit and are drawn from the upper half, so that several daemons do not reconnect at the same instant. A refused
+//! login has a delay of its own, long and nearly constant: a faster attempt would fail again and fill the PBX's
+//! security log.
 //!
 //! No clock and no randomness: durations come out, the seed goes in.
 
 use std::time::Duration;
 
-/// The lengths of the pauses.
+/// The lengths of the delays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Schedule {
-    /// Upper bound of the first pause after a lost link.
+    /// Upper bound of the first delay after a lost connection.
     pub first: Duration,
-    /// Longest pause after a lost link.
+    /// Longest delay after a lost connection.
     pub max: Duration,
-    /// Pause after a refused login, plus up to a quarter.
+    /// Delay after a refused login; up to a quarter of it is added.
     pub refused: Duration,
 }
 
@@ -29,7 +30,7 @@ impl Default for Schedule {
     }
 }
 
-/// The pauses of one session.
+/// The delays of one session.
 #[derive(Debug)]
 pub struct Backoff {
     schedule: Schedule,
@@ -38,32 +39,32 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Pauses as `schedule` says, with jitter from `seed`.
+    /// Delays by `schedule`, with jitter from `seed`.
     #[must_use]
     pub fn new(schedule: Schedule, seed: u64) -> Self {
         Self { schedule, losses: 0, random: seed }
     }
 
-    /// A login was accepted: the next pause is short again.
-    pub fn succeeded(&mut self) {
+    /// Makes the next delay short again, as after a login.
+    pub fn reset(&mut self) {
         self.losses = 0;
     }
 
-    /// The pause after a link that was lost or could not be made.
-    pub fn after_loss(&mut self) -> Duration {
+    /// The delay after a connection that was lost or could not be made; each call lengthens the next.
+    pub fn delay_after_loss(&mut self) -> Duration {
         let doubled = self.schedule.first.saturating_mul(1 << self.losses.min(20));
         self.losses = self.losses.saturating_add(1);
         let longest = doubled.min(self.schedule.max);
-        longest / 2 + self.up_to(longest / 2)
+        longest / 2 + self.jitter(longest / 2)
     }
 
-    /// The pause after a refused login.
-    pub fn after_refusal(&mut self) -> Duration {
+    /// The delay after a refused login; resets the delay after a loss.
+    pub fn delay_after_refusal(&mut self) -> Duration {
         self.losses = 0;
-        self.schedule.refused + self.up_to(self.schedule.refused / 4)
+        self.schedule.refused + self.jitter(self.schedule.refused / 4)
     }
 
-    fn up_to(&mut self, limit: Duration) -> Duration {
+    fn jitter(&mut self, limit: Duration) -> Duration {
         // SplitMix64: enough to keep daemons apart.
         self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.random;
@@ -83,12 +84,12 @@ mod tests {
 
     #[test]
     fn seeds_differ() {
-        let pauses = |seed| {
+        let delays = |seed| {
             let mut backoff = Backoff::new(Schedule::default(), seed);
-            (0..5).map(|_| backoff.after_loss()).collect::<Vec<_>>()
+            (0..5).map(|_| backoff.delay_after_loss()).collect::<Vec<_>>()
         };
-        assert_ne!(pauses(1), pauses(2));
-        assert_eq!(pauses(3), pauses(3));
+        assert_ne!(delays(1), delays(2));
+        assert_eq!(delays(3), delays(3));
     }
 
     proptest! {
@@ -98,14 +99,14 @@ mod tests {
             let mut backoff = Backoff::new(schedule, seed);
             let mut longest = schedule.first;
             for _ in 0..losses {
-                let pause = backoff.after_loss();
-                prop_assert!(pause >= longest / 2 && pause <= longest, "{pause:?}");
+                let delay = backoff.delay_after_loss();
+                prop_assert!(delay >= longest / 2 && delay <= longest, "{delay:?}");
                 longest = (longest * 2).min(schedule.max);
             }
-            let refused = backoff.after_refusal();
+            let refused = backoff.delay_after_refusal();
             prop_assert!(refused >= schedule.refused && refused <= schedule.refused * 5 / 4);
-            backoff.succeeded();
-            prop_assert!(backoff.after_loss() <= schedule.first);
+            backoff.reset();
+            prop_assert!(backoff.delay_after_loss() <= schedule.first);
         }
     }
 }

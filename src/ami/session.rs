@@ -1,24 +1,25 @@
 //! One login to a PBX as a state machine: no socket, no clock, no randomness.
 //!
-//! Invariant: what comes out depends only on what went in. `now` is a parameter of everything that needs it and
-//! the seed of the ActionIDs is a setting. After each `handle_*` the owner drains [`Session::poll_transmit`] and
+//! Invariant: the outputs depend only on the inputs. `now` is a parameter of every method that needs it, and the seed
+//! of the ActionIDs is a setting. After each `handle_*` the owner drains [`Session::poll_transmit`] and
 //! [`Session::poll_event`] and arms one timer with [`Session::poll_timeout`].
 //!
-//! | state | input | what happens |
+//! | state | input | result |
 //! |---|---|---|
 //! | Greeting | banner | sends `Challenge` (MD5) → Challenging, or `Login` → LoggingIn |
 //! | Challenging | response with a challenge | sends `Login` with the digest → LoggingIn |
 //! | LoggingIn | `Response: Success` | [`SessionEvent::LoggedIn`] → Up, the first ping is due in `ping` |
 //! | Challenging, LoggingIn | another response | [`SessionEvent::LoginRefused`] → Closed |
+//! | before Up | an event | dropped |
 //! | before Up | [`LOGIN_TIMEOUT`] | [`CloseReason::LoginTimeout`] → Closed |
 //! | Up | an event | [`SessionEvent::Frame`], or [`SessionEvent::ListItem`] when it belongs to an open list |
-//! | Up | a response to an action of ours | [`SessionEvent::Answered`] or [`SessionEvent::ListBegin`] |
-//! | Up | a late answer of ours | dropped: its action already ended as "fate unknown" |
-//! | Up | a response to nobody's action | [`SessionEvent::Quarantined`], never acted upon |
-//! | Up | a quarantined frame | [`SessionEvent::Quarantined`]; open lists end as [`ListEnd::Spoiled`] |
-//! | Up | an action's deadline | [`ActionOutcome::SentFateUnknown`] or [`ListEnd::TimedOut`] |
-//! | Up | a ping without answer, and silence, for `ping` | [`CloseReason::Silent`] → Closed |
-//! | any | a broken limit, [`Session::close`] | every open action gets its fate, [`SessionEvent::Closed`] |
+//! | Up | a response to an action of this session | [`SessionEvent::Answered`] or [`SessionEvent::ListBegin`] |
+//! | Up | a response, list item or list end after the action's end | dropped |
+//! | Up | a response to no action of this session | [`SessionEvent::Quarantined`], never acted upon |
+//! | any but Closed | a quarantined frame | [`SessionEvent::Quarantined`]; open lists end as [`ListEnd::ItemsLost`] |
+//! | Up | an action's deadline | [`ActionOutcome::OutcomeUnknown`], [`ActionOutcome::NeverSent`] or [`ListEnd::TimedOut`] |
+//! | Up | a ping unanswered and no frame received for `ping` | [`CloseReason::Silent`] → Closed |
+//! | any | a broken limit, [`Session::close`] | every open action gets its outcome, then [`SessionEvent::Closed`] |
 //! | Closed | anything | ignored |
 //!
 //! Read next: [`super::client`], which gives it a socket and a clock.
@@ -32,21 +33,21 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use tokio_util::codec::Decoder;
 
-use super::action::{Action, ActionId, Answer, EventMask};
+use super::action::{Action, ActionId, EventMask, ResponseKind};
 use super::frame::{Decoded, Frame, FrameCodec, FrameKind};
 use super::quarantine::{QuarantineReason, Quarantined};
 use crate::secret::Secret;
 pub use login::{AmiVersion, Auth, LoginRefusal};
 use pending::{Pending, PendingActions, Purpose};
 
-/// How long greeting and login may take together. Asterisk itself waits 1 s before it refuses.
+/// How long greeting and login may take together. Asterisk itself waits 1 s before it refuses a login.
 pub const LOGIN_TIMEOUT: Duration = Duration::from_secs(10);
-/// The usual time between two pings, and the deadline of one; Asterisk sends no keepalive of its own.
+/// The usual time between two pings, and the time-out of one; Asterisk sends no keepalive.
 pub const PING_INTERVAL: Duration = Duration::from_secs(10);
-/// Most actions of one session that wait for their answers.
+/// Most actions of one session that wait for their responses.
 pub const PENDING_ACTIONS_MAX: usize = 256;
 
-/// Who logs in, and how.
+/// The user that logs in, and how.
 #[derive(Debug, Clone)]
 pub struct SessionSettings {
     /// The user's name in manager.conf.
@@ -55,42 +56,42 @@ pub struct SessionSettings {
     pub secret: Secret,
     /// How the secret is proven.
     pub auth: Auth,
-    /// Which events are wanted.
+    /// The events that the session receives.
     pub events: EventMask,
-    /// Pause between two pings, and how long one may stay unanswered while nothing else is heard.
+    /// Time between two pings, and how long one may stay unanswered while no other frame arrives.
     pub ping: Duration,
-    /// 64 random bits, new for each connection: nobody outside can guess an ActionID.
+    /// 64 random bits, new for each connection, so that a caller cannot guess an ActionID.
     pub seed: u64,
 }
 
-/// An action of this session, from [`Session::send`] to its end.
+/// Identifies an action of this session, from [`Session::send`] to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ActionToken(u64);
 
-/// What became of an action.
+/// How an action ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ActionOutcome {
-    /// It did not reach the PBX; it may be tried again.
+    /// The action was not sent; the caller may retry it.
     NeverSent,
-    /// It was sent, and no answer came. The PBX may or may not have done it: only an event can tell.
-    SentFateUnknown,
-    /// The PBX answered, yes or no.
+    /// The action was sent, and no response arrived. The PBX may have carried it out: only an event shows that.
+    OutcomeUnknown,
+    /// The PBX responded, with success or an error.
     Response(Frame),
 }
 
 impl ActionOutcome {
-    /// Whether the PBX took the order. That it carried it out is proven by an event, not by this.
+    /// Whether the PBX accepted the action. An event, not this response, confirms the effect.
     #[must_use]
     pub fn is_accepted(&self) -> bool {
         matches!(self, Self::Response(frame) if frame.get("Response") == Some(b"Success"))
     }
 
-    /// What the PBX said, if it said anything.
+    /// The message in the PBX's response, if there is one.
     #[must_use]
     pub fn message(&self) -> Option<String> {
         match self {
             Self::Response(frame) => frame.text("Message").map(std::borrow::Cow::into_owned),
-            Self::NeverSent | Self::SentFateUnknown => None,
+            Self::NeverSent | Self::OutcomeUnknown => None,
         }
     }
 }
@@ -100,28 +101,28 @@ impl ActionOutcome {
 pub enum ListEnd {
     /// All items arrived.
     Complete,
-    /// An item may have been lost to the quarantine.
-    Spoiled,
-    /// The PBX broke it off.
+    /// Items may be missing: the quarantine took a frame, or the backlog was full.
+    ItemsLost,
+    /// The PBX cancelled the list.
     Cancelled,
-    /// It did not end in time.
+    /// The list did not end in time.
     TimedOut,
     /// The connection ended first.
-    LinkLost,
+    ConnectionLost,
 }
 
-/// Why an action was not taken.
+/// Why the session did not take an action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
     /// The session is not, or no longer, logged in.
     #[error("the session with the PBX is not up")]
     NotUp,
     /// [`PENDING_ACTIONS_MAX`] actions wait already.
-    #[error("{PENDING_ACTIONS_MAX} actions wait for the PBX already")]
+    #[error("{PENDING_ACTIONS_MAX} actions already wait for a response of the PBX")]
     TooMany,
 }
 
-/// Why a session is over.
+/// Why a session ended.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CloseReason {
     /// The login was refused.
@@ -142,29 +143,29 @@ pub enum CloseReason {
     /// The socket failed.
     #[error("{0}")]
     Io(String),
-    /// We ended it.
+    /// The daemon ended it.
     #[error("shut down")]
     Shutdown,
 }
 
-/// What the owner must know.
+/// An output for the owner.
 #[derive(Debug, Clone)]
 pub enum SessionEvent {
     /// The login was accepted.
     LoggedIn(AmiVersion),
     /// The login was refused; [`SessionEvent::Closed`] follows.
     LoginRefused(LoginRefusal),
-    /// Something happened at the PBX.
+    /// A live event of the PBX.
     Frame(Frame),
-    /// A frame was set aside; the PBX should be asked for its state again.
+    /// A frame was set aside; the owner should request the lists again.
     Quarantined(Quarantined),
     /// A list begins.
     ListBegin(ActionToken),
-    /// An item of a list; it may be older than events that came before it.
+    /// An item of a list; it may be older than events that arrived before it.
     ListItem(ActionToken, Frame),
     /// A list ends.
     ListEnd(ActionToken, ListEnd),
-    /// An action came to its end. A refused list ends like this, without a beginning.
+    /// An action ended. A refused list ends like this, without a begin.
     Answered(ActionToken, ActionOutcome),
     /// The session is over; nothing follows.
     Closed(CloseReason),
@@ -192,12 +193,12 @@ pub struct Session {
     /// Actions not yet taken by [`Session::poll_transmit`].
     unsent: VecDeque<(ActionToken, Vec<u8>)>,
     events: VecDeque<SessionEvent>,
-    /// When the login must be done.
+    /// Deadline of the login.
     login_due: Instant,
-    /// When the next ping is due; none while one is under way.
+    /// When the next ping is due; `None` while one is unanswered.
     ping_due: Option<Instant>,
-    /// When the last frame came.
-    heard_at: Instant,
+    /// When the last frame arrived.
+    last_frame_at: Instant,
 }
 
 impl Session {
@@ -215,7 +216,7 @@ impl Session {
             events: VecDeque::new(),
             login_due: now + LOGIN_TIMEOUT,
             ping_due: None,
-            heard_at: now,
+            last_frame_at: now,
         }
     }
 
@@ -231,7 +232,7 @@ impl Session {
         self.state == State::Closed
     }
 
-    /// Takes what the socket gave; complete frames are taken out of `bytes`.
+    /// Handles bytes from the socket; complete frames are removed from `bytes`.
     pub fn handle_bytes(&mut self, now: Instant, bytes: &mut BytesMut) {
         while self.state != State::Closed {
             match self.codec.decode(bytes) {
@@ -242,12 +243,12 @@ impl Session {
         }
     }
 
-    /// Takes one decoded piece of the stream.
+    /// Handles one decoded piece of the stream.
     pub fn handle_decoded(&mut self, now: Instant, decoded: Decoded) {
         if self.state == State::Closed {
             return;
         }
-        self.heard_at = now;
+        self.last_frame_at = now;
         match decoded {
             Decoded::Banner(version) => self.handle_banner(&version),
             Decoded::Frame(frame) if frame.kind() == FrameKind::Response => self.handle_response(now, frame),
@@ -256,7 +257,7 @@ impl Session {
         }
     }
 
-    /// Looks at the clock; call when [`Session::poll_timeout`] says so. Early or late calls do no harm.
+    /// Handles due timers; call it at [`Session::poll_timeout`]. Early or late calls are harmless.
     pub fn handle_timeout(&mut self, now: Instant) {
         match self.state {
             State::Closed => {}
@@ -268,8 +269,8 @@ impl Session {
             State::Up => {
                 while let Some((token, pending)) = self.pending.take_due(now) {
                     match pending.purpose {
-                        Purpose::Ping if now < self.heard_at + self.settings.ping => {
-                            let deadline = self.heard_at + self.settings.ping;
+                        Purpose::Ping if now < self.last_frame_at + self.settings.ping => {
+                            let deadline = self.last_frame_at + self.settings.ping;
                             self.pending.insert(token, Pending { deadline, ..pending });
                         }
                         Purpose::Ping => return self.close(CloseReason::Silent),
@@ -284,11 +285,11 @@ impl Session {
         }
     }
 
-    /// Sends `action`; its end comes as [`SessionEvent::Answered`] or [`SessionEvent::ListEnd`], at the latest
-    /// when `timeout` is over.
+    /// Sends `action`. Its end is reported as [`SessionEvent::Answered`] or [`SessionEvent::ListEnd`], after `timeout` at
+    /// the latest.
     ///
     /// # Errors
-    /// [`SendError`]: it was not sent and will not be.
+    /// [`SendError`]: the action was not sent and will not be.
     pub fn send(
         &mut self,
         now: Instant,
@@ -301,14 +302,14 @@ impl Session {
         if self.pending.len() >= PENDING_ACTIONS_MAX {
             return Err(SendError::TooMany);
         }
-        let purpose = match action.answer() {
-            Answer::Response => Purpose::Order,
-            Answer::List => Purpose::ListRequested,
+        let purpose = match action.response_kind() {
+            ResponseKind::Single => Purpose::Action,
+            ResponseKind::List => Purpose::ListRequested,
         };
         Ok(self.enqueue(action, purpose, now + timeout))
     }
 
-    /// Ends the session: every open action gets its fate. The connection is to be closed by the owner.
+    /// Ends the session: every open action gets its outcome. The owner closes the connection.
     pub fn close(&mut self, reason: CloseReason) {
         if self.state == State::Closed {
             return;
@@ -316,12 +317,12 @@ impl Session {
         self.state = State::Closed;
         self.unsent.clear();
         while let Some((token, pending)) = self.pending.take_first() {
-            self.end_action(token, &pending, ListEnd::LinkLost);
+            self.end_action(token, &pending, ListEnd::ConnectionLost);
         }
         self.events.push_back(SessionEvent::Closed(reason));
     }
 
-    /// The words of a polite goodbye, to be written before the connection is closed.
+    /// The bytes of a Logoff, for the owner to write before it closes the connection.
     pub fn logoff(&mut self) -> Vec<u8> {
         self.next_number += 1;
         Action::logoff().encode(&ActionId::new(self.settings.seed, self.next_number - 1))
@@ -334,12 +335,12 @@ impl Session {
         Some(bytes)
     }
 
-    /// The next thing the owner must know.
+    /// The next event for the owner.
     pub fn poll_event(&mut self) -> Option<SessionEvent> {
         self.events.pop_front()
     }
 
-    /// When [`Session::handle_timeout`] wants to be called.
+    /// When to call [`Session::handle_timeout`].
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         match self.state {
@@ -384,12 +385,12 @@ impl Session {
             if self.state == State::Up {
                 return self.quarantine(Quarantined { frame, reason: QuarantineReason::ForeignResponse });
             }
-            // Nothing but Asterisk itself speaks before the login; some of its refusals bear no ActionID.
-            return self.refuse(LoginRefusal::of(&frame));
+            // Before the login every frame is Asterisk's own; some of its refusals carry no ActionID.
+            return self.refuse(LoginRefusal::from_response(&frame));
         };
         let token = ActionToken(number);
         let Some(pending) = self.pending.take(token) else {
-            return; // Late: the action has ended as "fate unknown".
+            return; // Late: the action has ended with an unknown outcome.
         };
         let success = frame.get("Response") == Some(b"Success");
         match pending.purpose {
@@ -399,31 +400,31 @@ impl Session {
                     let key = login::md5_key(&challenge, secret);
                     self.login(Action::login_md5(username, &key, *events));
                 }
-                None => self.refuse(LoginRefusal::of(&frame)),
+                None => self.refuse(LoginRefusal::from_response(&frame)),
             },
             Purpose::Login if success => {
                 self.state = State::Up;
                 self.ping_due = Some(now + self.settings.ping);
                 self.events.push_back(SessionEvent::LoggedIn(self.version));
             }
-            Purpose::Login => self.refuse(LoginRefusal::of(&frame)),
+            Purpose::Login => self.refuse(LoginRefusal::from_response(&frame)),
             Purpose::Ping => self.ping_due = Some(now + self.settings.ping),
             Purpose::ListRequested
                 if frame.get("EventList").is_some_and(|v| v.eq_ignore_ascii_case(b"start")) =>
             {
                 self.pending
-                    .insert(token, Pending { purpose: Purpose::ListOpen { spoiled: false }, ..pending });
+                    .insert(token, Pending { purpose: Purpose::ListOpen { items_lost: false }, ..pending });
                 self.events.push_back(SessionEvent::ListBegin(token));
             }
             Purpose::ListOpen { .. } => self.pending.insert(token, pending), // A second answer changes nothing.
-            Purpose::Order | Purpose::ListRequested => {
+            Purpose::Action | Purpose::ListRequested => {
                 self.events.push_back(SessionEvent::Answered(token, ActionOutcome::Response(frame)));
             }
         }
     }
 
     fn handle_event(&mut self, frame: Frame) {
-        // A list item has no `Privilege` line, an event has; the queue list puts its ActionID last.
+        // A live event has a `Privilege` line, a list item has none; the queue list puts its ActionID last.
         let second = frame.headers().nth(1).map_or(&b""[..], |(key, _)| key);
         let number = match second {
             b"Privilege" => None,
@@ -435,12 +436,12 @@ impl Session {
             }
             return;
         };
-        let Some(Purpose::ListOpen { spoiled }) = self.pending.purpose(token) else {
+        let Some(Purpose::ListOpen { items_lost }) = self.pending.purpose(token) else {
             return; // An item of a list that has ended.
         };
         let end = frame.get("EventList").map(|word| match word {
             word if !word.eq_ignore_ascii_case(b"complete") => ListEnd::Cancelled,
-            _ if spoiled => ListEnd::Spoiled,
+            _ if items_lost => ListEnd::ItemsLost,
             _ => ListEnd::Complete,
         });
         self.events.push_back(match end {
@@ -453,15 +454,15 @@ impl Session {
     }
 
     fn quarantine(&mut self, quarantined: Quarantined) {
-        self.pending.spoil_lists();
+        self.pending.mark_items_lost();
         self.events.push_back(SessionEvent::Quarantined(quarantined));
     }
 
     fn end_action(&mut self, token: ActionToken, pending: &Pending, list_end: ListEnd) {
-        let unanswered = if pending.sent { ActionOutcome::SentFateUnknown } else { ActionOutcome::NeverSent };
+        let unanswered = if pending.sent { ActionOutcome::OutcomeUnknown } else { ActionOutcome::NeverSent };
         match pending.purpose {
             Purpose::ListOpen { .. } => self.events.push_back(SessionEvent::ListEnd(token, list_end)),
-            Purpose::Order | Purpose::ListRequested => {
+            Purpose::Action | Purpose::ListRequested => {
                 self.unsent.retain(|(other, _)| *other != token);
                 self.events.push_back(SessionEvent::Answered(token, unanswered));
             }

@@ -1,8 +1,9 @@
 //! TLS to the manager interface.
 //!
-//! Invariant: a connection is encrypted *and* the peer is the one the configuration names: its certificate is
-//! signed by the given authority and bears the given name, or it is that very certificate. The second is what
-//! Asterisk's own `ast_tls_cert` and most installations use: one self-signed certificate, copied to the client.
+//! Invariant: a connection is encrypted *and* the peer is the one that the configuration names. The peer's certificate
+//! either is signed by the given authority and carries the given name, or equals a given certificate. The second case
+//! is that of Asterisk's own `ast_tls_cert` and of most installations: one self-signed certificate, copied to the
+//! client. Neither its name nor its expiry is checked then.
 
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio_rustls::rustls::{self, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
-/// Why TLS can't be set up from what the configuration gives.
+/// Why the configured TLS settings are unusable.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// The file is not PEM.
@@ -22,15 +23,15 @@ pub enum TlsError {
     /// A certificate in the file is broken.
     #[error("a certificate in the CA file cannot be used: {0}")]
     BadCertificate(String),
-    /// The name cannot be in a certificate.
+    /// A certificate cannot carry this name.
     #[error("{name:?} is neither a host name nor an address")]
     BadName {
-        /// The name given.
+        /// The configured name.
         name: String,
     },
 }
 
-/// Whom to trust, and under which name.
+/// The trusted certificates, and the name of the peer.
 #[derive(Debug, Clone)]
 pub struct Tls {
     pub(super) config: Arc<ClientConfig>,
@@ -41,7 +42,7 @@ impl Tls {
     /// Trusts the certificates in `pem`, as authorities and as themselves, for a peer called `server_name`.
     ///
     /// # Errors
-    /// [`TlsError`], each of which names what to change.
+    /// [`TlsError`]; its text names what to change.
     pub fn new(pem: &[u8], server_name: &str) -> Result<Self, TlsError> {
         let bad = |error: &dyn std::fmt::Display| TlsError::BadCertificate(error.to_string());
         let pinned: Vec<_> =
@@ -69,7 +70,7 @@ impl Tls {
     }
 }
 
-/// Accepts a certificate that was given as it is; any other must be signed by one that was given.
+/// Accepts a given certificate itself; any other certificate must be signed by a given one.
 #[derive(Debug)]
 struct PinnedOrSigned {
     pinned: Vec<CertificateDer<'static>>,

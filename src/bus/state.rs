@@ -1,36 +1,20 @@
 //! The state that a snapshot shows: live calls, operators, and the links to the PBXes.
 //!
-//! Invariant: it is what the [`Change`]s of all published events amount to, in their order; the order's lock
-//! guards both, so a snapshot and the id it bears always belong together.
+//! Invariant: the state is the result of applying the [`StateDelta`]s of all published events in order. The event log's
+//! lock guards both, so a snapshot always matches the event id it carries.
 
+use crate::contract::event::{PbxStatus, VisibilityLoss};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use crate::contract::call::CallView;
+use crate::contract::event::StateDelta;
+use crate::contract::event_id::EventId;
+use crate::contract::operator::StateView;
+use crate::ids::{CallId, PbxId, RecordId};
+use crate::people::viewer::Viewer;
 
-use super::event::Change;
-use super::id::EventId;
-use crate::call::view::CallView;
-use crate::ids::{CallId, Extension, PbxId, RecordId};
-use crate::operator::{StateView, Viewer};
-
-/// The link to one PBX.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct PbxStatus {
-    /// Which PBX.
-    #[schema(value_type = String)]
-    pub id: PbxId,
-    /// Whether the link is up.
-    pub up: bool,
-    /// Since when.
-    #[schema(value_type = String, format = DateTime)]
-    #[serde(serialize_with = "crate::wire::as_time")]
-    pub since: Timestamp,
-}
-
-/// The state after the event `id`, as one viewer may see it.
+/// The state after the event `id`, reduced to what one viewer may see.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Snapshot {
     /// The latest event it includes.
@@ -50,31 +34,6 @@ pub(super) struct State {
     operators: BTreeMap<RecordId, Arc<StateView>>,
 }
 
-/// A call that a change takes out of some people's sight: whom it concerned, and whom it concerns now.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Departure {
-    before: Vec<Extension>,
-    now: Option<Vec<Extension>>,
-}
-
-impl Departure {
-    /// Whether `viewer` had the call in sight and has it no longer.
-    pub(super) fn concerns(&self, viewer: &Viewer) -> bool {
-        viewer.sees_call_of(self.before.iter())
-            && !self.now.as_ref().is_some_and(|now| viewer.sees_call_of(now.iter()))
-    }
-
-    /// Whom the call concerned; nobody: it was for all supervisors.
-    pub(super) fn before(&self) -> &[Extension] {
-        &self.before
-    }
-
-    fn of(before: &CallView, now: Option<&CallView>) -> Self {
-        let operators = |view: &CallView| view.operators().cloned().collect();
-        Self { before: operators(before), now: now.map(operators) }
-    }
-}
-
 impl State {
     pub(super) fn of(
         calls: Vec<Arc<CallView>>,
@@ -88,29 +47,32 @@ impl State {
         }
     }
 
-    /// Makes the change. A departure is returned when the people a call concerns may have become others.
-    pub(super) fn apply(&mut self, pbx: &PbxId, change: Change) -> Option<Departure> {
-        match change {
-            Change::None => None,
-            Change::Call(view) => {
+    /// Applies an event's change. Returns a visibility loss when the operators that a call concerns changed.
+    pub(super) fn apply(&mut self, pbx: &PbxId, delta: StateDelta) -> Option<VisibilityLoss> {
+        match delta {
+            StateDelta::None => None,
+            StateDelta::Call(view) => {
                 let before = self.calls.insert(view.id, Arc::clone(&view))?;
                 let same = before.operators().eq(view.operators());
-                (!same).then(|| Departure::of(&before, Some(&view)))
+                (!same).then(|| VisibilityLoss::of(&before, Some(&view)))
             }
-            Change::CallGone(call) => self.calls.remove(&call).map(|before| Departure::of(&before, None)),
-            Change::Operator(view) => {
+            StateDelta::CallGone(call) => {
+                self.calls.remove(&call).map(|before| VisibilityLoss::of(&before, None))
+            }
+            StateDelta::Operator(view) => {
                 self.operators.insert(view.id, view);
                 None
             }
-            // Whoever went to another PBX is there.
-            Change::OperatorGone(user) => {
-                let kept_there = |view: &Arc<StateView>| view.pbx.as_ref().is_none_or(|keeper| keeper == pbx);
-                if self.operators.get(&user).is_some_and(kept_there) {
+            // An operator whose state another PBX owns by now stays.
+            StateDelta::OperatorGone(user) => {
+                let is_owned_here =
+                    |view: &Arc<StateView>| view.pbx.as_ref().is_none_or(|owner| owner == pbx);
+                if self.operators.get(&user).is_some_and(is_owned_here) {
                     self.operators.remove(&user);
                 }
                 None
             }
-            Change::Pbx { up, since } => {
+            StateDelta::Pbx { up, since } => {
                 self.pbx.insert(pbx.clone(), PbxStatus { id: pbx.clone(), up, since });
                 None
             }
@@ -123,12 +85,12 @@ impl State {
         Snapshot { id, pbx: self.pbx.values().cloned().collect(), calls, operators }
     }
 
-    /// What one PBX has, for a daemon that takes it over.
+    /// The live calls of one PBX.
     pub(super) fn calls_of(&self, pbx: &PbxId) -> Vec<Arc<CallView>> {
         self.calls.values().filter(|call| call.pbx == *pbx).cloned().collect()
     }
 
-    /// Those whose states the daemon of this PBX keeps.
+    /// The operators whose state the daemon of this PBX owns.
     pub(super) fn operators_of(&self, pbx: &PbxId) -> Vec<Arc<StateView>> {
         self.operators.values().filter(|view| view.pbx.as_ref() == Some(pbx)).cloned().collect()
     }

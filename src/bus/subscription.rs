@@ -1,12 +1,13 @@
 //! The reader's side of the stream.
 //!
-//! | state | [`Subscription::next`] | goes to |
+//! | state | [`Subscription::next`] | next state |
 //! |---|---|---|
-//! | replaying | hands out what the log still keeps, a bounded step at a time | live, once nothing is left; ended, when the log has moved on faster |
-//! | live | waits for the queue | ended, when it was full once, or the bus closed |
-//! | ended | says why | |
+//! | replaying | returns kept events, loaded from the log in bounded steps | live, after the last kept event; ended, when the log evicted events that the reader still needed |
+//! | live | waits for the subscriber's queue | ended, when the queue was full once, or the bus is closed |
+//! | ended | returns the reason | |
 //!
-//! Invariant: dropping a subscription frees its place; a reader that stops reading costs its queue and no more.
+//! Invariant: dropping a subscription frees its slot (`subscribers_max`). A reader that stops reading costs one queue
+//! and nothing else.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,112 +15,115 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::event::Event;
-use super::id::EventId;
-use super::memory::Log;
+use super::event_log::EventLog;
 use super::state::Snapshot;
-use crate::operator::Viewer;
+use crate::contract::event::Event;
+use crate::contract::event_id::EventId;
+use crate::people::viewer::Viewer;
 
-/// What a subscriber is told before any event.
+/// The first message of a stream, before any event.
 #[derive(Debug, Clone, PartialEq)]
-pub enum First {
-    /// The stream goes on after this event; what was missed follows.
+pub enum StreamStart {
+    /// The stream resumes after this event; the missed events follow.
     Resumed(EventId),
-    /// The complete present state; what the subscriber knew before is void.
+    /// The complete present state; it replaces everything the client had.
     Snapshot(Snapshot),
 }
 
-/// Why a subscription is over.
+/// Why a subscription ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Ended {
-    /// It read too slowly, and too many events waited for it.
-    #[error("too many events waited for this reader; resume after the last one received")]
+pub enum SubscriptionEnded {
+    /// The reader was too slow: its queue was full, or events that it still needed were evicted.
+    #[error(
+        "this reader is too slow and its queue is full; reconnect and resume after the last event received"
+    )]
     TooSlow,
-    /// The daemon is going down.
-    #[error("the stream of events is closed")]
+    /// The daemon is shutting down.
+    #[error("the event stream is closed: the daemon is shutting down")]
     Closed,
 }
 
-/// What the log answers to a reader that has not had everything yet.
+/// The log's answer to a replaying reader.
 pub(super) enum Replay {
-    /// Some events, and the position to go on from.
+    /// Some events, and the position after which the next step begins.
     More { events: VecDeque<Arc<Event>>, position: u64 },
-    /// The last ones; from here on the queue has them.
+    /// The last events; later ones arrive in the queue.
     Live { events: VecDeque<Arc<Event>>, live: mpsc::Receiver<Arc<Event>>, key: u64 },
-    /// The last ones of a stream that is closed.
+    /// The last events of a closed stream.
     Last { events: VecDeque<Arc<Event>> },
-    /// Some of what it should have had next is no longer kept.
-    Ended(Ended),
+    /// The next events are no longer kept.
+    Ended(SubscriptionEnded),
 }
 
 #[derive(Debug)]
 enum Progress {
     Replaying { position: u64 },
     Live { queue: mpsc::Receiver<Arc<Event>>, key: u64 },
-    Ended(Ended),
+    Ended(SubscriptionEnded),
 }
 
 /// One reader of the stream.
 #[derive(Debug)]
 pub struct Subscription {
-    log: Arc<Log>,
+    log: Arc<EventLog>,
     viewer: Viewer,
-    first: Option<First>,
-    /// Events of the replay that were not handed out yet.
+    start: Option<StreamStart>,
+    /// Replayed events that were not returned yet.
     ready: VecDeque<Arc<Event>>,
     progress: Progress,
-    /// The reader's last event, where what follows it begins before it: of its stream, that and earlier ones were had.
-    had: Option<EventId>,
+    /// Set when the replay begins before the reader's last event: this event and the earlier ones of its stream are
+    /// skipped.
+    last_received: Option<EventId>,
     cut_off: CancellationToken,
 }
 
 impl Subscription {
     pub(super) fn new(
-        log: Arc<Log>,
+        log: Arc<EventLog>,
         viewer: Viewer,
-        first: First,
+        start: StreamStart,
         position: u64,
-        had: Option<EventId>,
+        last_received: Option<EventId>,
     ) -> Self {
         let mut subscription = Self {
             log,
             viewer,
-            first: Some(first),
+            start: Some(start),
             ready: VecDeque::new(),
             progress: Progress::Replaying { position },
-            had,
+            last_received,
             cut_off: CancellationToken::new(),
         };
-        // Live at once where nothing was missed: the queue counts from now on, not from the first read.
+        // Live at once if nothing was missed: the queue fills from now on, not from the first read.
         subscription.replay(position);
         subscription
     }
 
-    /// What will be told first, until it was taken.
+    /// The first message, until it is taken.
     #[must_use]
-    pub fn first(&self) -> Option<&First> {
-        self.first.as_ref()
+    pub fn start(&self) -> Option<&StreamStart> {
+        self.start.as_ref()
     }
 
-    /// What to tell first. Given once.
-    pub fn take_first(&mut self) -> Option<First> {
-        self.first.take()
+    /// Takes the first message; `None` after the first call.
+    pub fn take_start(&mut self) -> Option<StreamStart> {
+        self.start.take()
     }
 
-    /// Whose eyes it has.
+    /// The viewer whose visibility rules apply.
     #[must_use]
     pub fn viewer(&self) -> &Viewer {
         &self.viewer
     }
 
-    /// Is cancelled in the instant this reader is cut off, even while it is not reading.
+    /// A token that is cancelled when this reader is cut off, even while it is not reading.
     #[must_use]
     pub fn cut_off(&self) -> CancellationToken {
         self.cut_off.clone()
     }
 
     /// The next event the viewer may see. Cancel-safe.
-    pub async fn next(&mut self) -> Result<Arc<Event>, Ended> {
+    pub async fn next(&mut self) -> Result<Arc<Event>, SubscriptionEnded> {
         loop {
             if let Some(event) = self.ready.pop_front() {
                 return Ok(event);
@@ -131,17 +135,17 @@ impl Subscription {
                 }
                 Progress::Live { queue, .. } => match queue.recv().await {
                     Some(event) => return Ok(event),
-                    None => self.progress = Progress::Ended(self.log.why_ended(&self.cut_off)),
+                    None => self.progress = Progress::Ended(self.log.end_reason(&self.cut_off)),
                 },
                 Progress::Ended(why) => return Err(*why),
             }
         }
     }
 
-    /// What the reader has had already is not told again.
-    fn leave_out_had(&mut self) {
-        if let Some(had) = &self.had {
-            self.ready.retain(|event| event.id() != had && !had.is_after(event.id()));
+    /// Removes events that the reader already received.
+    fn skip_received(&mut self) {
+        if let Some(last) = &self.last_received {
+            self.ready.retain(|event| event.id() != last && !last.is_after(event.id()));
         }
     }
 
@@ -157,14 +161,14 @@ impl Subscription {
             }
             Replay::Last { events } => {
                 self.ready = events;
-                Progress::Ended(Ended::Closed)
+                Progress::Ended(SubscriptionEnded::Closed)
             }
             Replay::Ended(why) => {
                 self.cut_off.cancel();
                 Progress::Ended(why)
             }
         };
-        self.leave_out_had();
+        self.skip_received();
     }
 }
 

@@ -1,19 +1,21 @@
-//! What the bus promises, for any sequence of events, any viewer and any cut point.
+//! The bus's promise, for any sequence of events, any viewer and any cut point.
 
 mod restart;
 
+use crate::contract::event::{Audience, EventKind, StateDelta};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use proptest::prelude::*;
 
-use super::state::PbxStatus;
 use super::*;
-use crate::announce;
-use crate::call::view::{CallState, CallView, Direction};
+use crate::contract::call::{CallState, CallView, Direction};
+use crate::contract::event::PbxStatus;
+use crate::contract::operator::StateView;
 use crate::ids::{ChannelId, Extension};
-use crate::operator::{Role, StateView};
+use crate::people::role::Role;
+use crate::publish;
 
 pub(super) fn pbx() -> PbxId {
     PbxId::parse("osaka-1").unwrap()
@@ -52,13 +54,15 @@ fn view(call: u8, presented_to: &[u8], operator: Option<u8>) -> Arc<CallView> {
     })
 }
 
-fn draft(audience: Audience, change: Change) -> Draft {
+fn new_event(audience: Audience, change: StateDelta) -> NewEvent {
     let call = match &change {
-        Change::Call(view) => Some(view.id),
-        Change::CallGone(call) => Some(*call),
-        Change::None | Change::Operator(_) | Change::OperatorGone(_) | Change::Pbx { .. } => None,
+        StateDelta::Call(view) => Some(view.id),
+        StateDelta::CallGone(call) => Some(*call),
+        StateDelta::None | StateDelta::Operator(_) | StateDelta::OperatorGone(_) | StateDelta::Pbx { .. } => {
+            None
+        }
     };
-    Draft {
+    NewEvent {
         kind: EventKind::CallUpdated,
         at: Timestamp::UNIX_EPOCH,
         call,
@@ -68,25 +72,25 @@ fn draft(audience: Audience, change: Change) -> Draft {
     }
 }
 
-/// Who sits at [`extension`] of the same number.
+/// The operator whose phone is [`extension`] with the same number.
 fn operator(number: u8, version: u64) -> StateView {
     let id = RecordId(uuid::Uuid::from_u128(number.into()));
     let unknown = StateView::unknown(id, "佐藤".into(), Some(extension(number)));
     StateView { version, pbx: Some(pbx()), ..unknown }
 }
 
-/// Something that happens to one of a few calls, to an operator, or to the link.
+/// One event of a few calls, of an operator, or of the link.
 #[derive(Debug, Clone)]
 pub(super) enum Step {
-    /// The call now rings at these and is had by that one. Told to those it concerns now.
+    /// The call rings at these operators and is with that one. The audience is these operators.
     Moves(u8, Vec<u8>, Option<u8>),
     Ends(u8),
-    /// The operator is now like this.
+    /// The operator has a new state.
     Works(u8, u64),
-    /// She has left the service.
+    /// The operator left the service.
     Leaves(u8),
     Link(bool),
-    /// What changes nothing that a snapshot shows: a transfer, a supervision, a message.
+    /// Changes nothing that a snapshot shows: a transfer, a supervision, a message.
     Unrelated,
 }
 
@@ -97,7 +101,7 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
             .prop_map(|(call, rings, has)| Step::Moves(call, rings, has)),
         2 => (0..4u8).prop_map(Step::Ends),
         3 => (operator, 0..100u64).prop_map(|(operator, version)| Step::Works(operator, version)),
-        // One whom no operator sees: whoever has left does not follow the events either.
+        // An operator outside every test viewer's view: a person who left is not subscribed either.
         1 => (2..4u8).prop_map(Step::Leaves),
         1 => any::<bool>().prop_map(Step::Link),
         1 => Just(Step::Unrelated),
@@ -105,25 +109,25 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 0..60)
 }
 
-fn to_draft(step: &Step) -> Draft {
+fn to_event(step: &Step) -> NewEvent {
     match step {
         Step::Moves(call, rings, has) => {
             let view = view(*call, rings, *has);
             let operators: Vec<Extension> = view.operators().cloned().collect();
             let audience =
                 if operators.is_empty() { Audience::Supervisors } else { Audience::Operators(operators) };
-            draft(audience, Change::Call(view))
+            new_event(audience, StateDelta::Call(view))
         }
-        // Addressed to nobody in particular: whoever had it in sight must hear of it all the same.
+        // The audience is empty: a viewer that saw the call must receive the event nevertheless.
         Step::Ends(call) => {
-            draft(Audience::Operators(Vec::new()), Change::CallGone(view(*call, &[], None).id))
+            new_event(Audience::Operators(Vec::new()), StateDelta::CallGone(view(*call, &[], None).id))
         }
         Step::Works(number, version) => {
-            announce::operator(operator(*number, *version), Timestamp::UNIX_EPOCH)
+            publish::operator_state(operator(*number, *version), Timestamp::UNIX_EPOCH)
         }
-        Step::Leaves(number) => announce::operator_removed(operator(*number, 0).id, Timestamp::UNIX_EPOCH),
-        Step::Link(up) => draft(Audience::All, Change::Pbx { up: *up, since: Timestamp::UNIX_EPOCH }),
-        Step::Unrelated => draft(Audience::All, Change::None),
+        Step::Leaves(number) => publish::operator_removed(operator(*number, 0).id, Timestamp::UNIX_EPOCH),
+        Step::Link(up) => new_event(Audience::All, StateDelta::Pbx { up: *up, since: Timestamp::UNIX_EPOCH }),
+        Step::Unrelated => new_event(Audience::All, StateDelta::None),
     }
 }
 
@@ -134,42 +138,47 @@ pub(super) fn viewers() -> Vec<Viewer> {
         Viewer::new(Role::Operator, None, []),
         Viewer::new(Role::Supervisor, Some(extension(4)), [extension(1), extension(2)]),
         Viewer::new(Role::Supervisor, None, []),
-        Viewer::all_seeing(Role::Admin),
-        Viewer::all_seeing(Role::System),
+        Viewer::unrestricted(Role::Admin),
+        Viewer::unrestricted(Role::System),
     ]
 }
 
-/// What somebody knows of what a snapshot shows.
+/// A client's copy of the state that a snapshot shows.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Seen {
+pub(super) struct ClientState {
     calls: BTreeMap<CallId, Arc<CallView>>,
     operators: BTreeMap<RecordId, Arc<StateView>>,
     link: Option<bool>,
 }
 
-impl Seen {
-    /// Takes in a change, where what it is about is in sight.
-    fn learn(&mut self, change: &Change, viewer: &Viewer) {
+impl ClientState {
+    /// Applies a change, if the viewer may see its subject; otherwise removes the subject.
+    fn apply(&mut self, change: &StateDelta, viewer: &Viewer) {
         match change {
-            Change::Call(view) if viewer.sees_call(view) => {
+            StateDelta::Call(view) if viewer.sees_call(view) => {
                 self.calls.insert(view.id, Arc::clone(view));
             }
-            Change::Call(view) => drop(self.calls.remove(&view.id)),
-            Change::CallGone(call) => drop(self.calls.remove(call)),
-            Change::Operator(view) if viewer.sees_state(view) => {
+            StateDelta::Call(view) => drop(self.calls.remove(&view.id)),
+            StateDelta::CallGone(call) => drop(self.calls.remove(call)),
+            StateDelta::Operator(view) if viewer.sees_state(view) => {
                 self.operators.insert(view.id, Arc::clone(view));
             }
-            Change::Operator(view) => drop(self.operators.remove(&view.id)),
-            Change::OperatorGone(user) => drop(self.operators.remove(user)),
-            Change::Pbx { up, .. } => self.link = Some(*up),
-            Change::None => {}
+            StateDelta::Operator(view) => drop(self.operators.remove(&view.id)),
+            StateDelta::OperatorGone(user) => drop(self.operators.remove(user)),
+            StateDelta::Pbx { up, .. } => self.link = Some(*up),
+            StateDelta::None => {}
         }
     }
 }
 
-/// A desktop: what it knows after an event it was given. It knows its own sight, as a client does.
-pub(super) fn learn(seen: &mut Seen, viewer: &Viewer, event: &Event, published: &BTreeMap<String, Change>) {
-    seen.learn(&published[&event.id().to_string()], viewer);
+/// Applies a received event to a client's state. The client knows what its viewer may see.
+pub(super) fn apply_event(
+    state: &mut ClientState,
+    viewer: &Viewer,
+    event: &Event,
+    published: &BTreeMap<String, StateDelta>,
+) {
+    state.apply(&published[&event.id().to_string()], viewer);
 }
 
 pub(super) fn drain(subscription: &mut Subscription) -> Vec<Arc<Event>> {
@@ -183,18 +192,18 @@ pub(super) fn drain(subscription: &mut Subscription) -> Vec<Arc<Event>> {
     }
 }
 
-pub(super) fn known(snapshot: &Snapshot) -> Seen {
-    Seen {
+pub(super) fn client_state(snapshot: &Snapshot) -> ClientState {
+    ClientState {
         calls: snapshot.calls.iter().map(|call| (call.id, Arc::clone(call))).collect(),
         operators: snapshot.operators.iter().map(|view| (view.id, Arc::clone(view))).collect(),
         link: snapshot.pbx.iter().find(|link| link.id == pbx()).map(|link| link.up),
     }
 }
 
-pub(super) fn publish(bus: &Bus, published: &mut BTreeMap<String, Change>, step: &Step) -> EventId {
-    let draft = to_draft(step);
-    let change = draft.change.clone();
-    let id = bus.publish(draft);
+pub(super) fn publish_step(bus: &Bus, published: &mut BTreeMap<String, StateDelta>, step: &Step) -> EventId {
+    let event = to_event(step);
+    let change = event.change.clone();
+    let id = bus.publish(event);
     published.insert(id.to_string(), change);
     id
 }
@@ -207,34 +216,34 @@ proptest! {
         let cut = cut.min(steps.len());
         let mut whole: Vec<_> = viewers().into_iter().map(|v| bus.subscribe(v, None).unwrap()).collect();
         for step in &steps[..cut] {
-            ids.push(publish(&bus, &mut published, step));
+            ids.push(publish_step(&bus, &mut published, step));
         }
         let mut rest: Vec<_> = viewers().into_iter().map(|v| bus.subscribe(v, None).unwrap()).collect();
         for step in &steps[cut..] {
-            ids.push(publish(&bus, &mut published, step));
+            ids.push(publish_step(&bus, &mut published, step));
         }
         let resume = resume.min(steps.len());
         for (viewer, (whole, rest)) in viewers().iter().zip(whole.iter_mut().zip(&mut rest)) {
-            let mut from_whole = Seen::default();
+            let mut from_whole = ClientState::default();
             let events = drain(whole);
             for pair in events.windows(2) {
                 prop_assert!(pair[1].id().is_after(pair[0].id()));
             }
             for event in &events {
-                learn(&mut from_whole, viewer, event, &published);
+                apply_event(&mut from_whole, viewer, event, &published);
             }
-            let Some(First::Snapshot(snapshot)) = rest.take_first() else { panic!("no snapshot") };
+            let Some(StreamStart::Snapshot(snapshot)) = rest.take_start() else { panic!("no snapshot") };
             prop_assert_eq!(&snapshot.id, &ids[cut]);
-            let mut from_rest = known(&snapshot);
+            let mut from_rest = client_state(&snapshot);
             for event in drain(rest) {
-                learn(&mut from_rest, viewer, &event, &published);
+                apply_event(&mut from_rest, viewer, &event, &published);
             }
             prop_assert_eq!(&from_whole, &from_rest);
-            prop_assert_eq!(&from_whole, &known(&bus.snapshot(viewer)));
+            prop_assert_eq!(&from_whole, &client_state(&bus.snapshot(viewer)));
 
-            // Whoever comes back after any event gets exactly what is missing.
+            // A client that resumes after any event gets exactly the missing events.
             let mut resumed = bus.subscribe(viewer.clone(), Some(&ids[resume])).unwrap();
-            prop_assert_eq!(resumed.take_first(), Some(First::Resumed(ids[resume].clone())));
+            prop_assert_eq!(resumed.take_start(), Some(StreamStart::Resumed(ids[resume].clone())));
             let missed: Vec<_> = events.iter().filter(|e| e.id().is_after(&ids[resume])).map(|e| e.id()).collect();
             let replayed = drain(&mut resumed);
             prop_assert_eq!(missed, replayed.iter().map(|e| e.id()).collect::<Vec<_>>());
@@ -242,27 +251,27 @@ proptest! {
     }
 
     #[test]
-    fn a_short_memory_answers_with_a_snapshot_never_with_a_hole(
+    fn a_short_log_answers_with_a_snapshot_never_with_a_gap(
         steps in steps(), kept in 1..20usize, back in 0..60usize,
     ) {
         let bus = bus(kept, 1000);
         let (mut published, mut ids) = (BTreeMap::new(), vec![bus.head()]);
         for step in &steps {
-            ids.push(publish(&bus, &mut published, step));
+            ids.push(publish_step(&bus, &mut published, step));
         }
         let back = back.min(steps.len());
         let after = &ids[ids.len() - 1 - back];
-        let viewer = Viewer::all_seeing(Role::Admin);
+        let viewer = Viewer::unrestricted(Role::Admin);
         let mut subscription = bus.subscribe(viewer.clone(), Some(after)).unwrap();
-        match subscription.take_first().unwrap() {
-            First::Resumed(id) => {
+        match subscription.take_start().unwrap() {
+            StreamStart::Resumed(id) => {
                 prop_assert!(back <= kept);
                 prop_assert_eq!(&id, after);
                 prop_assert_eq!(drain(&mut subscription).len(), back);
             }
-            First::Snapshot(snapshot) => {
+            StreamStart::Snapshot(snapshot) => {
                 prop_assert!(back > kept);
-                prop_assert_eq!(known(&snapshot), known(&bus.snapshot(&viewer)));
+                prop_assert_eq!(client_state(&snapshot), client_state(&bus.snapshot(&viewer)));
                 prop_assert!(drain(&mut subscription).is_empty());
             }
         }
@@ -272,64 +281,64 @@ proptest! {
 #[test]
 fn another_stream_and_the_future_are_answered_with_a_snapshot() {
     let bus = bus(10, 10);
-    bus.publish(to_draft(&Step::Unrelated));
+    bus.publish(to_event(&Step::Unrelated));
     for text in ["s2-1", "s1-2"] {
         let after = EventId::parse(text).unwrap();
-        let mut subscription = bus.subscribe(Viewer::all_seeing(Role::Admin), Some(&after)).unwrap();
-        assert!(matches!(subscription.take_first(), Some(First::Snapshot(_))), "{text}");
+        let mut subscription = bus.subscribe(Viewer::unrestricted(Role::Admin), Some(&after)).unwrap();
+        assert!(matches!(subscription.take_start(), Some(StreamStart::Snapshot(_))), "{text}");
     }
 }
 
 #[tokio::test]
 async fn a_slow_reader_is_cut_off_and_nobody_else_notices() {
     let bus = bus(1000, 4);
-    let admin = || Viewer::all_seeing(Role::Admin);
+    let admin = || Viewer::unrestricted(Role::Admin);
     let mut slow = bus.subscribe(admin(), None).unwrap();
     let mut quick = bus.subscribe(admin(), None).unwrap();
     let cut_off = slow.cut_off();
     let mut last = None;
     for _ in 0..10 {
-        let id = bus.publish(to_draft(&Step::Unrelated));
+        let id = bus.publish(to_event(&Step::Unrelated));
         assert_eq!(quick.next().await.unwrap().id(), &id);
     }
     assert!(cut_off.is_cancelled());
     while let Ok(event) = slow.next().await {
         last = Some(event.id().clone());
     }
-    assert_eq!(slow.next().await.unwrap_err(), Ended::TooSlow);
+    assert_eq!(slow.next().await.unwrap_err(), SubscriptionEnded::TooSlow);
     let last = last.unwrap();
-    assert_eq!(last, EventId::parse("s1-4").unwrap(), "what waited for it is still whole");
-    assert_eq!(bus.figures().cut_off_total, 1);
+    assert_eq!(last, EventId::parse("s1-4").unwrap(), "its queue is still delivered completely");
+    assert_eq!(bus.stats().cut_off_total, 1);
 
-    // It comes back and has missed nothing.
+    // It resumes and has missed nothing.
     drop(slow);
     let mut again = bus.subscribe(admin(), Some(&last)).unwrap();
-    assert_eq!(again.take_first(), Some(First::Resumed(last)));
+    assert_eq!(again.take_start(), Some(StreamStart::Resumed(last)));
     assert_eq!(drain(&mut again).len(), 6);
 }
 
 #[tokio::test]
-async fn a_long_replay_comes_in_steps_and_without_a_hole() {
+async fn a_long_replay_comes_in_steps_and_without_a_gap() {
     let bus = bus(5000, 8);
     let start = bus.head();
-    let first: Vec<EventId> = (0..2000).map(|_| bus.publish(to_draft(&Step::Unrelated))).collect();
-    let mut reader = bus.subscribe(Viewer::all_seeing(Role::System), Some(&start)).unwrap();
+    let first: Vec<EventId> = (0..2000).map(|_| bus.publish(to_event(&Step::Unrelated))).collect();
+    let mut reader = bus.subscribe(Viewer::unrestricted(Role::System), Some(&start)).unwrap();
     for id in &first[..500] {
         assert_eq!(reader.next().await.unwrap().id(), id);
     }
-    let later: Vec<EventId> = (0..2000).map(|_| bus.publish(to_draft(&Step::Unrelated))).collect();
+    let later: Vec<EventId> = (0..2000).map(|_| bus.publish(to_event(&Step::Unrelated))).collect();
     for id in first[500..].iter().chain(&later) {
         assert_eq!(reader.next().await.unwrap().id(), id);
     }
-    let live = bus.publish(to_draft(&Step::Unrelated));
+    let live = bus.publish(to_event(&Step::Unrelated));
     assert_eq!(reader.next().await.unwrap().id(), &live);
 }
 
 #[test]
 fn a_past_event_is_found_while_it_is_kept() {
     let bus = bus(10, 10);
-    let ids: Vec<EventId> = (0..15).map(|_| bus.publish(to_draft(&Step::Unrelated))).collect();
-    let admin = Viewer::all_seeing(Role::Admin);
+    let ids: Vec<EventId> = (0..15).map(|_| bus.publish(to_event(&Step::Unrelated))).collect();
+    let admin = Viewer::unrestricted(Role::Admin);
     for (n, id) in ids.iter().enumerate() {
         assert_eq!(bus.event(&admin, id).map(|event| event.id().clone()), (n >= 5).then(|| id.clone()));
     }
@@ -339,26 +348,26 @@ fn a_past_event_is_found_while_it_is_kept() {
 }
 
 #[test]
-fn a_place_is_free_again_when_its_subscription_is_dropped() {
+fn a_slot_is_free_again_when_its_subscription_is_dropped() {
     let bus = bus(10, 4);
     let all: Vec<_> = (0..64)
         .map(|_| bus.subscribe(Viewer::new(Role::Operator, Some(extension(1)), []), None).unwrap())
         .collect();
-    let refused = bus.subscribe(Viewer::all_seeing(Role::Admin), None).unwrap_err();
+    let refused = bus.subscribe(Viewer::unrestricted(Role::Admin), None).unwrap_err();
     assert_eq!(refused, SubscribeError::Full(64));
     drop(all);
-    assert_eq!(bus.figures().subscribers, 0);
-    assert!(bus.subscribe(Viewer::all_seeing(Role::Admin), None).is_ok());
+    assert_eq!(bus.stats().subscribers, 0);
+    assert!(bus.subscribe(Viewer::unrestricted(Role::Admin), None).is_ok());
 }
 
 #[tokio::test]
 async fn closing_ends_every_subscription_after_what_waits_for_it() {
     let bus = bus(10, 4);
-    let mut reader = bus.subscribe(Viewer::all_seeing(Role::Admin), None).unwrap();
-    let id = bus.publish(to_draft(&Step::Unrelated));
+    let mut reader = bus.subscribe(Viewer::unrestricted(Role::Admin), None).unwrap();
+    let id = bus.publish(to_event(&Step::Unrelated));
     bus.close();
     assert_eq!(reader.next().await.unwrap().id(), &id);
-    assert_eq!(reader.next().await.unwrap_err(), Ended::Closed);
-    let refused = bus.subscribe(Viewer::all_seeing(Role::Admin), None).unwrap_err();
+    assert_eq!(reader.next().await.unwrap_err(), SubscriptionEnded::Closed);
+    let refused = bus.subscribe(Viewer::unrestricted(Role::Admin), None).unwrap_err();
     assert_eq!(refused, SubscribeError::Closed);
 }

@@ -1,10 +1,10 @@
-//! The model's invariant, spelt out. Tests call it after every input; it changes nothing.
+//! The model's invariant as code. Tests call it after every input; it changes nothing.
 
 use super::model::Model;
-use super::view::Direction;
+use crate::contract::call::Direction;
 
 impl Model {
-    /// The first violation found, in words; `Ok` when there is none.
+    /// Checks the invariant; the error describes the first violation.
     pub fn check(&self) -> Result<(), String> {
         self.check_legs()?;
         self.check_bridges()?;
@@ -13,12 +13,12 @@ impl Model {
 
     fn check_legs(&self) -> Result<(), String> {
         for (id, leg) in &self.legs {
-            let call = self.calls.get(&leg.call).ok_or_else(|| format!("leg {id} of no call"))?;
+            let call = self.calls.get(&leg.call).ok_or_else(|| format!("leg {id} belongs to no call"))?;
             if call.legs.iter().filter(|other| *other == id).count() != 1 {
                 return Err(format!("call {} does not list leg {id} once", call.id));
             }
             if self.is_gone(id) {
-                return Err(format!("leg {id} lives and is gone"));
+                return Err(format!("leg {id} lives and has a tombstone"));
             }
             if let Some(bridge) = &leg.bridge
                 && !self.bridges.get(bridge).is_some_and(|b| b.legs.contains(id))
@@ -49,10 +49,10 @@ impl Model {
     fn check_calls(&self) -> Result<(), String> {
         for (id, call) in &self.calls {
             if call.is_done() {
-                return Err(format!("call {id} is done and not forgotten"));
+                return Err(format!("call {id} is done and not removed"));
             }
             if call.legs.iter().any(|leg| self.legs.get(leg).is_none_or(|l| l.call != *id)) {
-                return Err(format!("call {id} lists a leg that is not its own"));
+                return Err(format!("call {id} lists a leg of another call"));
             }
             if call.ended_at.is_some() != call.outcome.is_some() {
                 return Err(format!("call {id} has an end without an outcome or an outcome without an end"));
@@ -65,7 +65,7 @@ impl Model {
                     return Err(format!("call {id} is presented on {}, which is gone", presented.leg));
                 }
             }
-            let waits = call.stage.until().is_some();
+            let waits = call.stage.deadline().is_some();
             let timed = self.has_timer(call);
             if call.direction == Direction::Inbound && waits && !timed {
                 return Err(format!("call {id} waits without a timer"));
@@ -73,7 +73,7 @@ impl Model {
         }
         for (linked, call) in &self.linked {
             if !self.calls.get(call).is_some_and(|c| c.linked.contains(linked)) {
-                return Err(format!("linked id {linked} leads to a call that does not know it"));
+                return Err(format!("linked id {linked} leads to a call that does not list it"));
             }
         }
         Ok(())

@@ -1,11 +1,11 @@
-//! Everything that can happen to the model, in one closed enum.
+//! Every input of the model, in one closed enum.
 
 use std::sync::Arc;
 
 use smol_str::SmolStr;
 
 use crate::ami::event::Event;
-use crate::directory::card::Card;
+use crate::contract::card::Card;
 use crate::ids::CallId;
 
 /// One input of [`super::Model`].
@@ -15,39 +15,39 @@ use crate::ids::CallId;
     reason = "nearly every input is an event; a box would cost each an allocation"
 )]
 pub enum Input {
-    /// The PBX says something.
+    /// An event of the PBX.
     Pbx(Event),
-    /// The link to the PBX is up again; `restarted` says that the PBX itself was, so that every call it had is over.
+    /// The link to the PBX is up again.
     LinkUp {
-        /// The PBX process is another one than before.
+        /// The PBX process was restarted in the meantime: all its calls are over.
         restarted: bool,
     },
-    /// The link to the PBX is lost: what the model knows may be outdated until the next list.
+    /// The link to the PBX is lost: the model may be outdated until the next list.
     LinkDown,
     /// A list of all channels begins; the next `ChannelListed` events are its lines.
     ListBegan,
-    /// The list is complete: legs that are older than it and not in it are over.
+    /// The list is complete: legs that are older than the list and not in it are removed.
     ListEnded,
-    /// The list broke off: nothing can be concluded from what it lacks.
+    /// The list broke off: no leg is removed for being absent.
     ListFailed,
-    /// The PBX's answer to [`super::Output::AskChannel`].
-    ChannelTold {
-        /// The call it is about.
+    /// The PBX's answer to [`super::Output::ReadChannel`].
+    ChannelRead {
+        /// The call.
         call: CallId,
-        /// Whether the number may be shown, in Asterisk's words; `None` when the PBX did not say.
+        /// Asterisk's presentation value of the number; `None` when the PBX did not answer.
         presentation: Option<String>,
-        /// The SIP headers, where the dialplan keeps them on the channel.
+        /// The SIP headers, if the dialplan stored them on the channel.
         headers: Vec<(SmolStr, Vec<u8>)>,
     },
     /// The directory's answer to [`super::Output::Identify`].
     CardFound {
-        /// The call it is about.
+        /// The call.
         call: CallId,
-        /// Which question of the call it answers.
+        /// The number of the lookup that this answers, from `Identify`.
         question: u32,
         /// What a pop shows.
         card: Arc<Card>,
-        /// The store has answered; `false` for what memory alone knows, which a pop takes only when time is up.
+        /// Whether the store has answered. A card from the directory's memory alone is shown only after `card_timeout`.
         complete: bool,
     },
 }

@@ -1,34 +1,34 @@
-//! A leg: one channel of the PBX, and what its name tells about who is at its other end.
+//! A leg: one channel of the PBX, and the endpoint that its name stands for.
 //!
 //! Invariant: a leg belongs to exactly one call and to at most one bridge; a leg that ended is never revived
-//! (the model keeps tombstones). What a leg *means* for its call is not stored here: [`super::settle`] derives it.
+//! (the model keeps tombstones). What a leg *means* for its call is not stored here: [`super::derive`] computes it.
 
 use std::time::Duration;
 
 use smol_str::SmolStr;
 
 use crate::ami::event::{ChannelState, DialStatus};
-use crate::config::ExtensionPattern;
+use crate::contract::extension_pattern::ExtensionPattern;
 use crate::ids::{BridgeId, CallId, ChannelId, Extension, PbxId};
 
-/// Longest extension taken for a phone inside the house when no trunk has that name, in digits.
+/// Longest all-digit endpoint name that counts as an internal phone, in digits; a longer one counts as a trunk.
 pub const PHONE_DIGITS_MAX: usize = 6;
 
-/// What the model must know of the installation.
+/// How the model classifies this installation's endpoints, and how long a call waits.
 #[derive(Debug, Clone)]
-pub struct Plan {
-    /// The PBX; part of every call's id.
+pub struct EndpointRules {
+    /// The PBX; part of the input of every call's id.
     pub pbx: PbxId,
-    /// Endpoint names of trunks. Any endpoint that is not a short extension is taken for one, too.
+    /// Endpoint names of trunks. Any endpoint that is not a short extension counts as a trunk, too.
     pub trunks: Vec<SmolStr>,
-    /// The extensions of operators and supervisors; other phones in the house get no pops.
+    /// The extensions of operators and supervisors; other internal phones get no pops.
     pub phones: Vec<ExtensionPattern>,
-    /// How long a call waits for the dialplan to tell its identity before the channel's own must do.
-    pub identity_wait: Duration,
-    /// How long it then waits for the PBX to say whether the caller's number may be shown.
-    pub ask_wait: Duration,
-    /// How long a pop waits for the store; what comes later follows as an update.
-    pub card_wait: Duration,
+    /// How long a call waits for the dialplan's identity event before it uses the channel's caller id.
+    pub identity_timeout: Duration,
+    /// How long a call then waits for the PBX to answer whether the caller's number may be shown.
+    pub presentation_timeout: Duration,
+    /// How long a pop waits for the store; a later answer follows as an update.
+    pub card_timeout: Duration,
 }
 
 /// Who is at the far end of a channel.
@@ -36,19 +36,19 @@ pub struct Plan {
 pub(crate) enum Endpoint {
     /// The phone of an operator or a supervisor.
     Phone(Extension),
-    /// Another phone in the house.
+    /// Another internal phone.
     Inside,
-    /// A line to the outside.
+    /// A line to the public network.
     Trunk,
-    /// One half of a Local channel: nobody, a joint between two legs.
+    /// One half of a Local channel: joins two legs, no party.
     Local,
-    /// Machinery of the PBX: announcers, recorders.
+    /// A channel of the PBX itself: announcers, recorders.
     Machine,
 }
 
 impl Endpoint {
     /// Reads a channel name: `PJSIP/1001-0000002a`, `Local/1001@from-queue-00000001;1`, `SIP/trunk-00000001`.
-    pub(crate) fn of_channel(name: &str, plan: &Plan) -> Self {
+    pub(crate) fn of_channel(name: &str, rules: &EndpointRules) -> Self {
         let name = name.strip_prefix("AsyncGoto/").unwrap_or(name);
         let Some((technology, rest)) = name.split_once('/') else { return Self::Machine };
         match technology {
@@ -59,11 +59,11 @@ impl Endpoint {
             _ => {}
         }
         let endpoint = endpoint_name(rest);
-        if plan.trunks.iter().any(|trunk| trunk == endpoint) {
+        if rules.trunks.iter().any(|trunk| trunk == endpoint) {
             return Self::Trunk;
         }
         match Extension::parse(endpoint) {
-            Ok(extension) if plan.phones.iter().any(|pattern| pattern.matches(endpoint)) => {
+            Ok(extension) if rules.phones.iter().any(|pattern| pattern.matches(endpoint)) => {
                 Self::Phone(extension)
             }
             Ok(_) if endpoint.len() <= PHONE_DIGITS_MAX => Self::Inside,
@@ -71,7 +71,7 @@ impl Endpoint {
         }
     }
 
-    /// The endpoint's name in a channel's name; for a trunk, the trunk's.
+    /// The endpoint's part of a channel name; for a trunk channel, the trunk's name.
     pub(crate) fn name_in(channel: &str) -> SmolStr {
         SmolStr::new(endpoint_name(channel.rsplit_once('/').map_or(channel, |(_, rest)| rest)))
     }
@@ -93,29 +93,29 @@ pub(crate) struct Leg {
     pub(crate) call: CallId,
     /// Who is at its far end.
     pub(crate) endpoint: Endpoint,
-    /// The channel's state as last told.
+    /// The channel's state in its latest event.
     pub(crate) state: ChannelState,
     /// The bridge it is in.
     pub(crate) bridge: Option<BridgeId>,
     /// The leg that dialled it.
     pub(crate) dialled_by: Option<ChannelId>,
-    /// How that dial ended for this leg.
+    /// How that dial ended, if it has.
     pub(crate) dial_ended: Option<DialStatus>,
     /// The other half of a Local channel.
     pub(crate) peer: Option<ChannelId>,
     /// This leg's phone has put its other side on hold.
     pub(crate) holding: bool,
-    /// A hang-up was asked for, with this cause; the Hangup itself may be held back for seconds.
+    /// A hang-up was requested, with this cause; Asterisk may send the Hangup itself seconds later.
     pub(crate) hangup_requested: Option<u16>,
     /// Its dial made progress (early media, or a far end that never says "ringing").
     pub(crate) progress: bool,
-    /// The model's input count when it was first seen: tells what is newer than a listing.
+    /// The model's input count when the leg was created; shows whether it is newer than a list.
     pub(crate) seen_at: u64,
 }
 
 impl Leg {
-    /// Rings at a phone of ours, as far as this leg alone tells.
-    pub(crate) fn rings(&self) -> bool {
+    /// Whether this leg rings, judged by this leg alone.
+    pub(crate) fn is_ringing(&self) -> bool {
         let ringing = match self.state {
             ChannelState::Ringing => true,
             ChannelState::Down => self.progress,
@@ -124,22 +124,22 @@ impl Leg {
         ringing && self.dial_ended.is_none()
     }
 
-    /// How the dial of this leg ended, if it has. A queue calls a refusal "no answer"; the cause of the hang-up
-    /// that was asked for before tells better.
+    /// How the dial of this leg ended, if it has. A queue reports a refusal as "no answer"; the cause of the hang-up
+    /// request before it is more exact.
     pub(crate) fn dial_result(&self) -> Option<DialStatus> {
         let ended = self.dial_ended?;
         let refused = self.hangup_requested.map(dial_status_of) == Some(DialStatus::Busy);
         Some(if refused && ended == DialStatus::NoAnswer { DialStatus::Busy } else { ended })
     }
 
-    /// Was called (not calling) and has been answered.
+    /// Whether this leg was dialled and has answered.
     pub(crate) fn has_answered(&self) -> bool {
         self.dial_ended == Some(DialStatus::Answer)
             || (self.state == ChannelState::Up && self.dialled_by.is_some())
     }
 }
 
-/// What a Q.850 cause says about a dial whose end was not told.
+/// The dial status that a Q.850 cause implies, for a dial without a DialEnd event.
 pub(crate) fn dial_status_of(cause: u16) -> DialStatus {
     match cause {
         17 | 21 => DialStatus::Busy,
@@ -155,13 +155,13 @@ mod tests {
 
     #[test]
     fn a_channel_name_tells_who_is_there() {
-        let plan = Plan {
+        let rules = EndpointRules {
             pbx: PbxId::parse("pbx").unwrap(),
             trunks: vec!["trunk".into(), "5000".into()],
             phones: vec!["1XXX".parse().unwrap()],
-            identity_wait: Duration::ZERO,
-            ask_wait: Duration::ZERO,
-            card_wait: Duration::ZERO,
+            identity_timeout: Duration::ZERO,
+            presentation_timeout: Duration::ZERO,
+            card_timeout: Duration::ZERO,
         };
         let phone = |digits: &str| Endpoint::Phone(Extension::parse(digits).unwrap());
         for (name, expected) in [
@@ -178,7 +178,7 @@ mod tests {
             ("Message/ast_msg_queue", Endpoint::Machine),
             ("nonsense", Endpoint::Machine),
         ] {
-            assert_eq!(Endpoint::of_channel(name, &plan), expected, "{name}");
+            assert_eq!(Endpoint::of_channel(name, &rules), expected, "{name}");
         }
     }
 }

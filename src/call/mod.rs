@@ -1,33 +1,32 @@
-//! The call model: what the PBX's events mean for the people of an answering service.
+//! The call model: turns the PBX's channel events into calls and their notices.
 //!
 //! A pure state machine (no clock, socket, randomness or log): [`Model::handle`] takes an [`Input`],
-//! [`Model::poll_output`] gives what must be done, [`Model::poll_timeout`] says until when nothing else will
-//! change. One task owns it and is its only writer, so nothing in here locks or waits.
+//! [`Model::poll_output`] returns what the owner must do next, [`Model::poll_timeout`] returns when
+//! [`Model::handle_timeout`] is due. One task owns the model and is its only writer, so nothing in here locks or waits.
 //!
-//! Reading order: [`view`] (how a call looks from outside), [`output`] (what is told), `stage` (the stages of a
-//! call), `leg` (what a channel's name tells), `intake` (what each event changes), `settle` (what that means),
-//! `offer` (waiting for identity and card), `resync` (lists after a gap), [`memory`] (over a restart), `query` (for those who give orders),
-//! `check` (the invariant).
+//! Reading order: [`crate::contract::call`] (the public form of a call), [`output`] (notices and requests), `stage` (the stages of a
+//! call), `leg` (channels and endpoints), `apply_event` (what each event changes), `derive` (what the legs mean for the
+//! operators), `offer` (identity and card), `resync` (channel lists after a gap), [`snapshot`] (restart of the daemon),
+//! `query` (reads for transfer, supervision and call control), `check` (the invariant).
 
+mod apply_event;
 mod check;
+mod derive;
 mod input;
-mod intake;
 mod leg;
-pub mod memory;
 mod model;
 mod offer;
 mod output;
 mod query;
 mod resync;
-mod settle;
+pub mod snapshot;
 mod stage;
 #[cfg(test)]
 mod tests;
-pub mod view;
 
 pub use input::Input;
-pub use leg::{PHONE_DIGITS_MAX, Plan};
-pub use model::{Census, Model, TOMBSTONE_TIME};
+pub use leg::{EndpointRules, PHONE_DIGITS_MAX};
+pub use model::{Model, ModelStats, TOMBSTONE_TTL};
 pub use output::{Notice, NoticeKind, Output, RescindReason};
 pub use query::{LegView, Parties};
 pub use stage::CHANNELS_PER_CALL_MAX;

@@ -1,12 +1,12 @@
-//! The model: all calls of one PBX, and the doors through which the daemon works with it.
+//! The model: all calls of one PBX, and its public methods.
 //!
-//! `handle(now, input)`, then drain `poll_output()`, then wait until `poll_timeout()` at the longest and call
+//! The daemon calls `handle(now, input)`, drains `poll_output()`, waits until `poll_timeout()` at the longest and calls
 //! `handle_timeout(now)`. There is no clock, socket, randomness or log in here: the same inputs give the same
-//! outputs, which is how a recorded session replays.
+//! outputs, so a recorded session can be replayed.
 //!
-//! Invariant ([`Model::check`]): every leg belongs to one call that lists it; every bridge lists the legs that
-//! are in it; a pop is open only for a leg that rings; a call that ended tells nothing more.
-//! Read next: [`super::intake`] (what each event changes), then [`super::settle`] (what that means).
+//! Invariant ([`Model::check`]): every leg belongs to one call that lists it; every bridge lists exactly the legs that
+//! are in it; a pop is open only for a living leg; a call that ended sends no more notices.
+//! Read next: [`super::apply_event`] (what each event changes), then [`super::derive`] (what that means).
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::Duration;
@@ -14,15 +14,15 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::input::Input;
-use super::leg::{Leg, Plan};
+use super::leg::{EndpointRules, Leg};
 use super::output::Output;
-use super::stage::{Call, after};
-use super::view::CallView;
+use super::stage::{Call, deadline_after};
 use crate::ami::event::BridgeKind;
+use crate::contract::call::CallView;
 use crate::ids::{BridgeId, CallId, ChannelId};
 
-/// How long a channel that is gone stays known as gone: events and lists may speak of it for a moment.
-pub const TOMBSTONE_TIME: Duration = Duration::from_secs(10);
+/// How long a channel that is gone is remembered: late events and lists may still name it.
+pub const TOMBSTONE_TTL: Duration = Duration::from_secs(10);
 
 /// One bridge.
 #[derive(Debug, Clone)]
@@ -31,54 +31,54 @@ pub(crate) struct Bridge {
     pub(crate) legs: Vec<ChannelId>,
 }
 
-/// A list of channels that is being taken.
+/// A list of channels that is being read.
 #[derive(Debug, Default)]
 pub(crate) struct Listing {
-    /// The input count at its begin: younger legs are not judged by it.
+    /// The input count at its start; the list does not judge younger legs.
     pub(crate) began_at: u64,
     pub(crate) seen: HashSet<ChannelId>,
-    /// Calls of which it has listed a leg, to be settled at its end.
+    /// Calls with a listed leg, to be derived at the end of the list.
     pub(crate) touched: Vec<CallId>,
 }
 
-/// How much the model holds; for metrics and for the tests of its bounds.
+/// How many things the model holds; for metrics and for the tests of its bounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Census {
-    /// Calls, ended ones with living legs included.
+pub struct ModelStats {
+    /// Calls, including ended ones with living legs.
     pub calls: usize,
     /// Living legs.
     pub legs: usize,
     /// Bridges.
     pub bridges: usize,
-    /// Timers that are set.
+    /// Pending timers.
     pub timers: usize,
 }
 
 /// All calls of one PBX.
 #[derive(Debug)]
 pub struct Model {
-    pub(crate) plan: Plan,
+    pub(crate) rules: EndpointRules,
     pub(crate) calls: HashMap<CallId, Call>,
     pub(crate) legs: HashMap<ChannelId, Leg>,
     pub(crate) bridges: HashMap<BridgeId, Bridge>,
-    /// Which call a channel's set belongs to, beyond the life of its first channel.
+    /// The call of a linked id; outlives the first channel of the set.
     pub(crate) linked: HashMap<ChannelId, CallId>,
     pub(crate) listing: Option<Listing>,
-    /// What is now concluded comes from a list, not from an event.
+    /// Facts that are derived now come from a list, not from an event.
     pub(crate) inferring: bool,
     pub(crate) inputs: u64,
     timers: BTreeSet<(Timestamp, CallId)>,
-    gone: VecDeque<(Timestamp, ChannelId)>,
-    gone_ids: HashSet<ChannelId>,
+    tombstones: VecDeque<(Timestamp, ChannelId)>,
+    tombstone_ids: HashSet<ChannelId>,
     outputs: VecDeque<Output>,
 }
 
 impl Model {
     /// An empty model.
     #[must_use]
-    pub fn new(plan: Plan) -> Self {
+    pub fn new(rules: EndpointRules) -> Self {
         Self {
-            plan,
+            rules,
             calls: HashMap::new(),
             legs: HashMap::new(),
             bridges: HashMap::new(),
@@ -87,8 +87,8 @@ impl Model {
             inferring: false,
             inputs: 0,
             timers: BTreeSet::new(),
-            gone: VecDeque::new(),
-            gone_ids: HashSet::new(),
+            tombstones: VecDeque::new(),
+            tombstone_ids: HashSet::new(),
             outputs: VecDeque::new(),
         }
     }
@@ -96,58 +96,58 @@ impl Model {
     /// Takes one input. `now` never goes back.
     pub fn handle(&mut self, now: Timestamp, input: Input) {
         self.inputs += 1;
-        self.bury(now);
+        self.expire_tombstones(now);
         match input {
-            Input::Pbx(event) => self.take_event(now, event),
-            Input::LinkUp { restarted } => self.link_up(now, restarted),
+            Input::Pbx(event) => self.apply_event(now, event),
+            Input::LinkUp { restarted } => self.on_link_up(now, restarted),
             Input::LinkDown => self.listing = None,
-            Input::ListBegan => self.list_began(),
-            Input::ListEnded => self.list_ended(now),
+            Input::ListBegan => self.on_list_began(),
+            Input::ListEnded => self.on_list_ended(now),
             Input::ListFailed => self.listing = None,
-            Input::ChannelTold { call, presentation, headers } => {
-                self.channel_told(now, call, presentation.as_deref(), &headers);
+            Input::ChannelRead { call, presentation, headers } => {
+                self.on_channel_read(now, call, presentation.as_deref(), &headers);
             }
             Input::CardFound { call, question, card, complete } => {
-                self.card_found(now, call, question, card, complete);
+                self.on_card_found(now, call, question, card, complete);
             }
         }
     }
 
-    /// The next thing that the owner must do.
+    /// Takes the next output.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
     }
 
-    /// When [`Self::handle_timeout`] wants to be called at the latest.
+    /// When [`Self::handle_timeout`] is due.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         self.timers.first().map(|(at, _)| *at)
     }
 
-    /// Lets the waits that are over take effect.
+    /// Runs the timers that are due.
     pub fn handle_timeout(&mut self, now: Timestamp) {
         while let Some((at, id)) = self.timers.first().copied().filter(|(at, _)| *at <= now) {
             self.timers.remove(&(at, id));
-            self.wait_is_over(now, id);
+            self.on_stage_timeout(now, id);
         }
-        self.bury(now);
+        self.expire_tombstones(now);
     }
 
     /// Every call that has not ended, in no order.
     pub fn calls(&self) -> impl Iterator<Item = CallView> + '_ {
-        self.calls.values().filter(|c| c.speaks()).map(|c| c.view(&self.plan))
+        self.calls.values().filter(|c| c.is_reportable()).map(|c| c.view(&self.rules))
     }
 
-    /// The call that this channel belongs or belonged to while the call lives.
+    /// The call of this channel or linked id, while the call lives.
     #[must_use]
     pub fn call_of(&self, channel: &ChannelId) -> Option<CallId> {
         self.legs.get(channel).map(|leg| leg.call).or_else(|| self.linked.get(channel).copied())
     }
 
-    /// How much the model holds.
+    /// The counts of what the model holds.
     #[must_use]
-    pub fn census(&self) -> Census {
-        Census {
+    pub fn stats(&self) -> ModelStats {
+        ModelStats {
             calls: self.calls.len(),
             legs: self.legs.len(),
             bridges: self.bridges.len(),
@@ -155,7 +155,7 @@ impl Model {
         }
     }
 
-    pub(crate) fn output(&mut self, output: Output) {
+    pub(crate) fn push_output(&mut self, output: Output) {
         self.outputs.push_back(output);
     }
 
@@ -168,30 +168,30 @@ impl Model {
     }
 
     pub(crate) fn has_timer(&self, call: &Call) -> bool {
-        call.stage.until().is_some_and(|at| self.timers.contains(&(at, call.id)))
+        call.stage.deadline().is_some_and(|at| self.timers.contains(&(at, call.id)))
     }
 
     pub(crate) fn drop_timer(&mut self, call: &Call) {
-        if let Some(at) = call.stage.until() {
+        if let Some(at) = call.stage.deadline() {
             self.timers.remove(&(at, call.id));
         }
     }
 
-    /// Remembers for [`TOMBSTONE_TIME`] that a channel is gone.
-    pub(crate) fn entomb(&mut self, now: Timestamp, id: ChannelId) {
-        if self.gone_ids.insert(id.clone()) {
-            self.gone.push_back((after(now, TOMBSTONE_TIME), id));
+    /// Remembers for [`TOMBSTONE_TTL`] that a channel is gone.
+    pub(crate) fn add_tombstone(&mut self, now: Timestamp, id: ChannelId) {
+        if self.tombstone_ids.insert(id.clone()) {
+            self.tombstones.push_back((deadline_after(now, TOMBSTONE_TTL), id));
         }
     }
 
     pub(crate) fn is_gone(&self, id: &ChannelId) -> bool {
-        self.gone_ids.contains(id)
+        self.tombstone_ids.contains(id)
     }
 
-    fn bury(&mut self, now: Timestamp) {
-        while self.gone.front().is_some_and(|(until, _)| *until <= now) {
-            if let Some((_, id)) = self.gone.pop_front() {
-                self.gone_ids.remove(&id);
+    fn expire_tombstones(&mut self, now: Timestamp) {
+        while self.tombstones.front().is_some_and(|(until, _)| *until <= now) {
+            if let Some((_, id)) = self.tombstones.pop_front() {
+                self.tombstone_ids.remove(&id);
             }
         }
     }

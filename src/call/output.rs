@@ -1,36 +1,36 @@
-//! What the model tells: notices for the world, and questions to the directory.
+//! What the model puts out: notices of what happened, and requests to the PBX and the directory.
 
 use jiff::Timestamp;
 use serde::Serialize;
 use smol_str::SmolStr;
 use utoipa::ToSchema;
 
-use super::view::{CallView, Outcome};
+use crate::contract::call::{CallView, Outcome};
 use crate::identity::Identity;
 use crate::ids::{CallId, ChannelId, Extension};
 
-/// What the owner of the model must do now; drained with [`super::Model::poll_output`].
+/// What the owner of the model must do next; drained with [`super::Model::poll_output`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum Output {
-    /// Something happened that others should know.
+    /// Something happened to a call: publish it.
     Notice(Notice),
-    /// The dialplan told nothing: ask the PBX whether this channel's number may be shown, and for what the
-    /// dialplan may have kept on it; answered by [`super::Input::ChannelTold`].
-    AskChannel {
+    /// The dialplan sent no identity: read from the PBX whether this channel's number may be shown, and the SIP headers
+    /// that the dialplan may have stored on the channel; answered by [`super::Input::ChannelRead`].
+    ReadChannel {
         /// The call.
         call: CallId,
         /// The caller's channel.
         channel: ChannelId,
     },
-    /// Find out for whom this call is and who calls; answered by [`super::Input::CardFound`].
+    /// Look up account and caller in the directory; answered by [`super::Input::CardFound`].
     Identify {
         /// The call.
         call: CallId,
-        /// Which question of this call it is; the answer to an earlier one counts no more.
+        /// The number of this lookup within the call; the model ignores answers to earlier lookups.
         question: u32,
-        /// What the network told.
+        /// The identity that the network sent.
         identity: Identity,
-        /// The endpoint it came in on.
+        /// The endpoint on which the call came in.
         trunk: SmolStr,
     },
 }
@@ -38,7 +38,7 @@ pub enum Output {
 /// Something happened to a call.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Notice {
-    /// When it happened (it may be told later: a pop waits for its card).
+    /// When it happened; the notice may go out later, since a pop waits for its card.
     pub at: Timestamp,
     /// What happened.
     pub kind: NoticeKind,
@@ -49,44 +49,44 @@ pub struct Notice {
 /// What can happen to a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NoticeKind {
-    /// It reached the service.
+    /// The call reached the service.
     Offered,
-    /// It rings at an operator: the pop.
+    /// The call rings at an operator: the pop.
     Presented {
         /// Whose phone rings.
         operator: Extension,
     },
-    /// It no longer rings there, and that operator has not got it.
+    /// The call stopped ringing at an operator who did not get it.
     Rescinded {
         /// Whose phone rang.
         operator: Extension,
         /// Why it stopped.
         reason: RescindReason,
     },
-    /// An operator has it.
+    /// An operator has the caller.
     Answered {
-        /// Who.
+        /// The operator.
         operator: Extension,
     },
     /// The operator put the caller on hold.
     Held {
-        /// Who.
+        /// The operator.
         operator: Extension,
     },
     /// The hold is over.
     Resumed {
-        /// Who.
+        /// The operator.
         operator: Extension,
     },
-    /// Its card or its state changed in a way that no other notice says.
+    /// The card or the state changed in a way that no other notice reports.
     Updated,
-    /// It is over.
+    /// The call is over.
     Ended {
-        /// How, for those who count.
+        /// How it ended, for statistics.
         outcome: Outcome,
-        /// Everyone who had it, in order.
+        /// Every operator who had the caller, in order.
         operators: Vec<Extension>,
-        /// The channels it was made of, oldest first; at most [`super::CHANNELS_PER_CALL_MAX`].
+        /// The channels of the call, oldest first; at most [`super::CHANNELS_PER_CALL_MAX`].
         channels: Vec<ChannelId>,
     },
 }

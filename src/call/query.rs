@@ -1,40 +1,40 @@
-//! Questions to the model, for those who give orders about calls: transfer, supervision, call control.
+//! Reads of the model, for the parts that send actions about calls: transfer, supervision, call control.
 //!
-//! Invariant: reading changes nothing; what is answered holds until the next input.
+//! Invariant: a read changes nothing; its answer holds until the next input.
 
 use std::collections::BTreeSet;
 
 use super::leg::{Endpoint, Leg};
 use super::model::Model;
-use super::view::CallView;
 use crate::ami::event::{Channel, ChannelState};
+use crate::contract::call::CallView;
 use crate::ids::{BridgeId, CallId, ChannelId, Extension};
 
-/// Who takes part in a call, by channel.
+/// The parties of a call, by channel.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Parties {
     /// The caller's channel (inbound calls).
     pub caller: Option<ChannelId>,
     /// The operator who has the caller.
     pub operator: Option<(Extension, ChannelId)>,
-    /// The operators at whom it rings.
+    /// The operators at whom the call rings.
     pub presented: Vec<(Extension, ChannelId)>,
     /// Every other channel of the call: targets of transfers, halves of Local channels.
     pub others: Vec<ChannelId>,
 }
 
-/// A channel as those who give orders need it.
+/// What other parts may read of a channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LegView {
-    /// The call it belongs to.
+    /// Its call.
     pub call: CallId,
-    /// The phone of our own it is, if it is one.
+    /// The operator's or supervisor's extension, if it is such a phone.
     pub phone: Option<Extension>,
     /// Whether it is a half of a Local channel.
     pub local: bool,
     /// The channel's state.
     pub state: ChannelState,
-    /// The bridge it is in.
+    /// Its bridge.
     pub bridge: Option<BridgeId>,
     /// The channel that dialled it.
     pub dialled_by: Option<ChannelId>,
@@ -57,10 +57,10 @@ impl Model {
     /// A call that has not ended.
     #[must_use]
     pub fn call(&self, id: CallId) -> Option<CallView> {
-        self.calls.get(&id).filter(|call| call.speaks()).map(|call| call.view(&self.plan))
+        self.calls.get(&id).filter(|call| call.is_reportable()).map(|call| call.view(&self.rules))
     }
 
-    /// Who takes part in it; also in calls between our own phones and in outgoing ones.
+    /// The parties of a call, internal and outbound calls included.
     #[must_use]
     pub fn parties(&self, id: CallId) -> Option<Parties> {
         let call = self.calls.get(&id)?;
@@ -74,9 +74,9 @@ impl Model {
         Some(Parties { caller: call.caller.clone(), operator, presented, others })
     }
 
-    /// The call whose caller this operator has.
+    /// The call whose caller this operator has now.
     #[must_use]
-    pub fn call_at(&self, operator: &Extension) -> Option<CallId> {
+    pub fn call_of_operator(&self, operator: &Extension) -> Option<CallId> {
         let has =
             |call: &&super::stage::Call| call.operator.as_ref().is_some_and(|o| &o.operator == operator);
         self.calls.values().find(has).map(|call| call.id)
@@ -88,8 +88,8 @@ impl Model {
         self.legs.get(channel).map(LegView::of)
     }
 
-    /// The channels of which a complete list says something else than the model: unknown ones, ones that are gone,
-    /// ones that are elsewhere or that have been answered. What is on its way may be among them.
+    /// The channels on which a complete list and the model differ: unknown ones, missing ones, and those in another
+    /// bridge or with another answered state. Changes whose events are still under way may be among them.
     #[must_use]
     pub fn drift(&self, listed: &[(Channel, Option<BridgeId>)]) -> BTreeSet<ChannelId> {
         let mut drift: BTreeSet<ChannelId> = self.legs.keys().cloned().collect();
@@ -110,9 +110,9 @@ impl Model {
         drift
     }
 
-    /// The channels that are in this bridge.
+    /// The channels in this bridge.
     #[must_use]
-    pub fn in_bridge(&self, bridge: &BridgeId) -> Vec<ChannelId> {
+    pub fn channels_in_bridge(&self, bridge: &BridgeId) -> Vec<ChannelId> {
         self.bridges.get(bridge).map(|b| b.legs.clone()).unwrap_or_default()
     }
 }

@@ -1,15 +1,15 @@
-//! Resync: what a complete list of channels says after a gap of the link.
+//! Resync: brings the model up to date from a complete list of channels, after a gap of the PBX link.
 //!
 //! | input | effect |
 //! |---|---|
-//! | `LinkUp { restarted: true }` | every leg is over: their calls end, inferred |
-//! | `ListBegan` | remembers the moment |
-//! | `ChannelListed` | the leg is made or brought up to date, and put into its bridge; nothing is told of it |
-//! | `ListEnded` | what the listed legs mean is told, inferred; legs older than the list and not in it are over, inferred |
-//! | `ListFailed`, `LinkDown` | nothing is concluded |
+//! | `LinkUp { restarted: true }` | every leg is removed; their calls end, inferred |
+//! | `ListBegan` | the input count is stored: the list judges only legs that are older |
+//! | `ChannelListed` | the leg is created or updated, and put into its bridge; no notice yet |
+//! | `ListEnded` | the calls of the listed legs are derived, inferred; older legs that are not in the list are removed, inferred |
+//! | `ListFailed`, `LinkDown` | the list is dropped; no leg is removed |
 //!
-//! Invariant: a list may be older than the events that came before its lines were read: a channel known to be
-//! gone is not revived, and a channel that appeared while the list was taken is not judged by it.
+//! Invariant: the lines of a list may be older than events that the model took before them. A channel that is known to
+//! be gone is not revived, and a channel that appeared while the list was read is not removed by it.
 
 use jiff::Timestamp;
 
@@ -17,39 +17,39 @@ use super::model::{Listing, Model};
 use crate::ami::event::{BridgeKind, Channel};
 use crate::ids::{BridgeId, ChannelId};
 
-/// Q.850 cause given to a leg whose end nobody saw.
+/// Q.850 cause for a leg whose hang-up was missed.
 const CAUSE_UNKNOWN: u16 = 0;
 
 impl Model {
-    pub(crate) fn link_up(&mut self, now: Timestamp, restarted: bool) {
+    pub(crate) fn on_link_up(&mut self, now: Timestamp, restarted: bool) {
         if restarted {
             let all: Vec<ChannelId> = self.legs.keys().cloned().collect();
-            self.conclude_gone(now, all);
+            self.remove_missing(now, all);
         }
     }
 
-    pub(crate) fn list_began(&mut self) {
+    pub(crate) fn on_list_began(&mut self) {
         self.listing = Some(Listing { began_at: self.inputs, ..Listing::default() });
     }
 
-    pub(crate) fn leg_listed(&mut self, now: Timestamp, channel: &Channel, bridge: Option<BridgeId>) {
+    pub(crate) fn on_channel_listed(&mut self, now: Timestamp, channel: &Channel, bridge: Option<BridgeId>) {
         let Some(listing) = &mut self.listing else { return };
         listing.seen.insert(channel.id.clone());
         self.inferring = true;
-        if let Some(id) = self.leg(now, channel) {
+        if let Some(id) = self.upsert_leg(now, channel) {
             match bridge {
                 Some(bridge) => {
                     let kind = self.bridges.get(&bridge).map_or(BridgeKind::Mixing, |b| b.kind);
-                    self.bridge_entered(now, &bridge, kind, channel);
+                    self.on_bridge_entered(now, &bridge, kind, channel);
                 }
                 None => self.leave_bridge(&channel.id),
             }
-            self.settle(now, id);
+            self.derive(now, id);
         }
         self.inferring = false;
     }
 
-    pub(crate) fn list_ended(&mut self, now: Timestamp) {
+    pub(crate) fn on_list_ended(&mut self, now: Timestamp) {
         let Some(listing) = self.listing.take() else { return };
         let missing = self
             .legs
@@ -59,18 +59,18 @@ impl Model {
             .collect();
         self.inferring = true;
         for id in listing.touched {
-            self.settle(now, id);
+            self.derive(now, id);
         }
         self.inferring = false;
-        self.conclude_gone(now, missing);
+        self.remove_missing(now, missing);
     }
 
-    /// In the order the legs appeared, so that the same list gives the same notices.
-    fn conclude_gone(&mut self, now: Timestamp, mut legs: Vec<ChannelId>) {
+    /// Removes legs in the order in which they appeared, so that the same list gives the same notices.
+    fn remove_missing(&mut self, now: Timestamp, mut legs: Vec<ChannelId>) {
         legs.sort_by_cached_key(|id| (self.legs.get(id).map(|leg| leg.seen_at), id.clone()));
         self.inferring = true;
         for id in legs {
-            self.leg_gone(now, &id, CAUSE_UNKNOWN);
+            self.remove_leg(now, &id, CAUSE_UNKNOWN);
         }
         self.inferring = false;
     }

@@ -1,97 +1,100 @@
-//! A call: the legs that belong together, and what has been told about them.
+//! A call: the legs that belong together, the facts derived from them, and the notices that wait.
 //!
-//! | stage | from | on | told |
+//! | stage | from | left on | output |
 //! |---|---|---|---|
-//! | awaiting | a leg that comes in from a trunk | the dialplan's identity → identified; queue, dial, hang-up or `identity_wait` → asked | `Identify`; `AskChannel` |
-//! | asked | awaiting | the PBX's answer, or `ask_wait` | `Identify` |
-//! | identified | awaiting, asked | complete card, or `card_wait` | everything held back so far, in order |
-//! | open | identified | - | each notice at once |
-//! | ended | any | the caller's leg is gone | `Ended`, exactly once, after every pop was withdrawn |
+//! | awaiting identity | a leg that comes in from a trunk | the identity from the dialplan, a presentation, or the hang-up → awaiting card; queue, dial or `identity_timeout` → awaiting presentation | `Identify`; `ReadChannel` |
+//! | awaiting presentation | awaiting identity | the PBX's answer, a later identity, the hang-up, or `presentation_timeout` → awaiting card | `Identify` |
+//! | awaiting card | awaiting identity, awaiting presentation | complete card, or `card_timeout` → open | all pending notices, in order |
+//! | open | awaiting card | the `Ended` notice goes out → ended | each notice at once |
+//! | ended | open | - | nothing |
 //!
-//! Invariant: only inbound calls tell anything; nothing is told after `Ended`; what a pop shows is never older
-//! than the card that was known when it was told.
+//! A caller who hangs up before the call is open does not shorten the wait for the card: the withdrawals and `Ended` are
+//! pending with the other notices.
+//!
+//! Invariant: only inbound calls send notices; `Ended` is sent exactly once, after every pop was withdrawn, and is the
+//! last; the card of a pop is never older than the card that was known when the pop was sent.
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use smol_str::SmolStr;
 
-use super::leg::Plan;
+use super::leg::EndpointRules;
 use super::output::{Notice, NoticeKind};
-use super::view::{CallState, CallView, Direction, Outcome};
 use crate::ami::event::{Channel, DialStatus};
-use crate::directory::card::Card;
+use crate::contract::call::{CallState, CallView, Direction, Outcome};
+use crate::contract::card::Card;
 use crate::identity::{Caller, Identity};
 use crate::ids::{CallId, ChannelId, Extension};
 use crate::sip;
 
-/// Most channels that a call remembers to have had.
+/// Most channels that a call lists for its history.
 pub const CHANNELS_PER_CALL_MAX: usize = 64;
 
-/// How much of a call may be told.
+/// How far a call is from sending its notices at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stage {
-    /// The dialplan may still tell its identity; until then at the latest.
-    Awaiting(Timestamp),
-    /// The dialplan told nothing, so the PBX was asked about the channel; until then at the latest.
-    Asked(Timestamp),
-    /// The directory was asked; notices wait for its answer; until then at the latest.
-    Identified(Timestamp),
-    /// Everything is told at once.
+    /// The dialplan may still send the identity, until then.
+    AwaitingIdentity(Timestamp),
+    /// The dialplan sent none; the PBX may still answer for the channel, until then.
+    AwaitingPresentation(Timestamp),
+    /// Notices wait for the directory's answer, until then.
+    AwaitingCard(Timestamp),
+    /// Notices go out at once.
     Open,
-    /// `Ended` was told.
+    /// `Ended` went out.
     Ended,
 }
 
 impl Stage {
-    /// Until when the call waits, if it waits.
-    pub(crate) fn until(self) -> Option<Timestamp> {
+    /// When the wait of this stage is over, if it has one.
+    pub(crate) fn deadline(self) -> Option<Timestamp> {
         match self {
-            Self::Awaiting(until) | Self::Asked(until) | Self::Identified(until) => Some(until),
+            Self::AwaitingIdentity(at) | Self::AwaitingPresentation(at) | Self::AwaitingCard(at) => Some(at),
             Self::Open | Self::Ended => None,
         }
     }
 }
 
-/// A phone that rings with this call.
+/// An operator, on one leg.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Presented {
+pub(crate) struct OperatorLeg {
     pub(crate) operator: Extension,
     pub(crate) leg: ChannelId,
 }
 
-/// A caller id whose presentation is not known: Asterisk leaves a withheld number in it, so it goes nowhere.
+/// A caller id whose presentation is not known. Asterisk leaves a withheld number in it, so it is never shown as it is.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Unproven {
+pub(crate) struct UnverifiedCallerId {
     pub(crate) exten: SmolStr,
     pub(crate) number: SmolStr,
     pub(crate) name: SmolStr,
 }
 
-impl Unproven {
-    pub(crate) fn of(channel: &Channel) -> Self {
-        let word = |word: &Option<SmolStr>| word.clone().unwrap_or_default();
+impl UnverifiedCallerId {
+    pub(crate) fn from_channel(channel: &Channel) -> Self {
+        let text = |text: &Option<SmolStr>| text.clone().unwrap_or_default();
         Self {
-            exten: word(&channel.exten),
-            number: word(&channel.caller_number),
-            name: word(&channel.caller_name),
+            exten: text(&channel.exten),
+            number: text(&channel.caller_number),
+            name: text(&channel.caller_name),
         }
     }
 
-    /// The identity, once the presentation is known.
-    pub(crate) fn proven(&self, presentation: &str) -> Identity {
+    /// The identity with the caller, if this presentation allows it.
+    pub(crate) fn with_presentation(&self, presentation: &str) -> Identity {
         sip::from_channel(&self.exten, &self.number, &self.name, Some(presentation))
     }
 
     /// The identity without the caller.
-    pub(crate) fn hidden(&self) -> Identity {
+    pub(crate) fn without_caller(&self) -> Identity {
         Identity { caller: Caller::default(), ..sip::from_channel(&self.exten, "", "", None) }
     }
 
-    /// The identity as the SIP headers complete it; they say themselves what may be shown.
+    /// The identity from the SIP headers, which contain the caller's privacy themselves.
     pub(crate) fn with_headers(&self, headers: &[(SmolStr, Vec<u8>)]) -> Identity {
         let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_slice()));
-        sip::from_headers(headers, &self.hidden())
+        sip::from_headers(headers, &self.without_caller())
     }
 }
 
@@ -103,57 +106,57 @@ pub(crate) struct Call {
     pub(crate) stage: Stage,
     /// All living legs, oldest first.
     pub(crate) legs: Vec<ChannelId>,
-    /// The ids this call is found under besides its living legs.
+    /// Linked ids by which the call is found, besides its living legs.
     pub(crate) linked: Vec<ChannelId>,
-    /// The leg that came in (inbound calls); it stays the caller's over every transfer.
+    /// The leg that came in (inbound calls); it stays the caller's leg over every transfer.
     pub(crate) caller: Option<ChannelId>,
-    /// All legs it ever had, for those who look it up in the PBX's own records.
+    /// All legs that the call ever had, to find it in the PBX's own records.
     pub(crate) channels: Vec<ChannelId>,
     pub(crate) identity: Identity,
-    /// The endpoint it came in on.
+    /// The endpoint on which the call came in.
     pub(crate) trunk: SmolStr,
-    /// What the caller's channel itself says, where nobody has said yet whether it may be shown.
-    pub(crate) unproven: Unproven,
-    /// The dialplan handed the identity over; what the channel itself says counts no more.
-    pub(crate) told_identity: bool,
+    /// The caller id of the caller's channel.
+    pub(crate) unverified: UnverifiedCallerId,
+    /// The identity is the dialplan's; the channel's caller id no longer counts.
+    pub(crate) identity_from_dialplan: bool,
     pub(crate) card: Option<Arc<Card>>,
-    /// How often the directory was asked, each time because more was told.
+    /// How many directory lookups were requested, one for each new identity.
     pub(crate) questions: u32,
-    /// Which of the questions `card` answers.
-    pub(crate) card_answers: u32,
+    /// The lookup that `card` answers.
+    pub(crate) card_question: u32,
     pub(crate) offered_at: Timestamp,
     pub(crate) answered_at: Option<Timestamp>,
     pub(crate) ended_at: Option<Timestamp>,
-    pub(crate) presented: Vec<Presented>,
-    /// Who has the caller, on which leg.
-    pub(crate) operator: Option<Presented>,
-    /// Everyone who had the caller.
+    pub(crate) presented: Vec<OperatorLeg>,
+    /// The operator who has the caller.
+    pub(crate) operator: Option<OperatorLeg>,
+    /// Every operator who had the caller, in order.
     pub(crate) operators: Vec<Extension>,
-    /// The legs on which they had it: a leg that gave the caller away does not get it back by itself.
+    /// The legs on which they had the caller. Such a leg gets the caller again only through a bridge.
     pub(crate) operators_legs: Vec<ChannelId>,
     pub(crate) held: bool,
     pub(crate) queued: bool,
-    /// The queue said that the caller gave up.
+    /// The queue reported that the caller gave up.
     pub(crate) abandoned: bool,
-    /// It left a queue unanswered while the caller was still there.
+    /// The call left a queue unanswered while the caller was still there.
     pub(crate) overflowed: bool,
-    /// The outcome that the dialplan told.
-    pub(crate) told: Option<Outcome>,
+    /// The outcome that the dialplan reported.
+    pub(crate) dialplan_outcome: Option<Outcome>,
     pub(crate) outcome: Option<Outcome>,
     pub(crate) state: CallState,
-    /// A conclusion from a gap is among its facts.
+    /// At least one fact was inferred after a gap.
     pub(crate) inferred: bool,
-    /// How the dials of legs that are already gone ended, until the next settling.
+    /// How the dials of removed legs ended, until the next derivation.
     pub(crate) last_dials: Vec<(ChannelId, DialStatus)>,
-    held_back: Vec<(Timestamp, NoticeKind)>,
+    pending_notices: Vec<(Timestamp, NoticeKind)>,
 }
 
 impl Call {
-    pub(crate) fn new(id: CallId, direction: Direction, now: Timestamp, plan: &Plan) -> Self {
+    pub(crate) fn new(id: CallId, direction: Direction, now: Timestamp, rules: &EndpointRules) -> Self {
         Self {
             id,
             direction,
-            stage: Stage::Awaiting(after(now, plan.identity_wait)),
+            stage: Stage::AwaitingIdentity(deadline_after(now, rules.identity_timeout)),
             legs: Vec::with_capacity(3),
             linked: Vec::with_capacity(1),
             caller: None,
@@ -161,7 +164,7 @@ impl Call {
             identity: Identity::default(),
             card: None,
             questions: 0,
-            card_answers: 0,
+            card_question: 0,
             offered_at: now,
             answered_at: None,
             ended_at: None,
@@ -172,20 +175,20 @@ impl Call {
             held: false,
             queued: false,
             abandoned: false,
-            told_identity: false,
+            identity_from_dialplan: false,
             trunk: SmolStr::default(),
-            unproven: Unproven::default(),
+            unverified: UnverifiedCallerId::default(),
             overflowed: false,
-            told: None,
+            dialplan_outcome: None,
             outcome: None,
             state: CallState::Offered,
             inferred: false,
             last_dials: Vec::new(),
-            held_back: Vec::new(),
+            pending_notices: Vec::new(),
         }
     }
 
-    /// A leg joins it.
+    /// Adds a leg.
     pub(crate) fn add_leg(&mut self, id: &ChannelId) {
         self.legs.push(id.clone());
         if self.channels.len() < CHANNELS_PER_CALL_MAX {
@@ -193,42 +196,42 @@ impl Call {
         }
     }
 
-    /// Only inbound calls are told about, and nothing after their end.
-    pub(crate) fn speaks(&self) -> bool {
+    /// Whether the call sends notices: inbound calls do, until their end.
+    pub(crate) fn is_reportable(&self) -> bool {
         self.direction == Direction::Inbound && self.ended_at.is_none()
     }
 
-    /// Nothing more can come of it: it may be forgotten.
+    /// Whether the call can be removed: no legs, and no notices to come.
     pub(crate) fn is_done(&self) -> bool {
         self.legs.is_empty() && (self.stage == Stage::Ended || self.direction != Direction::Inbound)
     }
 
-    /// Notes that something happened; it is told at once, or with the card.
-    pub(crate) fn tell(&mut self, at: Timestamp, kind: NoticeKind) {
-        self.held_back.push((at, kind));
+    /// Queues a notice; it goes out with the next [`Self::take_notices`].
+    pub(crate) fn push_notice(&mut self, at: Timestamp, kind: NoticeKind) {
+        self.pending_notices.push((at, kind));
     }
 
-    /// As [`Self::tell`], before anything else that waits.
-    pub(crate) fn tell_first(&mut self, at: Timestamp, kind: NoticeKind) {
-        self.held_back.insert(0, (at, kind));
+    /// As [`Self::push_notice`], in front of the others.
+    pub(crate) fn push_notice_first(&mut self, at: Timestamp, kind: NoticeKind) {
+        self.pending_notices.insert(0, (at, kind));
     }
 
-    /// The notices that may go out now, in order. Each bears the call as it is now, so that a pop that waited for
-    /// its card shows the newest; but nobody loses sight of it before the notice that withdraws it from her.
-    pub(crate) fn release(&mut self, plan: &Plan) -> Vec<Notice> {
-        if !matches!(self.stage, Stage::Open | Stage::Ended) || self.held_back.is_empty() {
+    /// Takes the notices that may go out now, in order. Each holds the call's present view, so that a pop that waited
+    /// shows the newest card; but an operator stays in `presented_to` until the notice that withdraws that pop.
+    pub(crate) fn take_notices(&mut self, rules: &EndpointRules) -> Vec<Notice> {
+        if !matches!(self.stage, Stage::Open | Stage::Ended) || self.pending_notices.is_empty() {
             return Vec::new();
         }
-        let mut view = self.view(plan);
-        let mut notices: Vec<Notice> = Vec::with_capacity(self.held_back.len());
-        for (at, kind) in self.held_back.drain(..).rev() {
-            let told = view.clone();
+        let mut view = self.view(rules);
+        let mut notices: Vec<Notice> = Vec::with_capacity(self.pending_notices.len());
+        for (at, kind) in self.pending_notices.drain(..).rev() {
+            let notice_view = view.clone();
             if let NoticeKind::Rescinded { operator, .. } = &kind
                 && !view.operators().any(|other| other == operator)
             {
                 view.presented_to.push(operator.clone());
             }
-            notices.push(Notice { at, kind, view: told });
+            notices.push(Notice { at, kind, view: notice_view });
         }
         notices.reverse();
         if self.ended_at.is_some() {
@@ -237,11 +240,11 @@ impl Call {
         notices
     }
 
-    /// The call as others see it.
-    pub(crate) fn view(&self, plan: &Plan) -> CallView {
+    /// The public form of the call.
+    pub(crate) fn view(&self, rules: &EndpointRules) -> CallView {
         CallView {
             id: self.id,
-            pbx: plan.pbx.clone(),
+            pbx: rules.pbx.clone(),
             direction: self.direction,
             state: self.state,
             offered_at: self.offered_at,
@@ -257,6 +260,6 @@ impl Call {
 }
 
 /// `now` plus a wait; never earlier than `now`.
-pub(crate) fn after(now: Timestamp, wait: std::time::Duration) -> Timestamp {
+pub(crate) fn deadline_after(now: Timestamp, wait: std::time::Duration) -> Timestamp {
     now.checked_add(wait).unwrap_or(Timestamp::MAX)
 }

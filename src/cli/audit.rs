@@ -1,4 +1,4 @@
-//! `toritsugi audit`: who listened to whom, when and why, and who was refused.
+//! `toritsugi audit`: prints entries of the audit trail: who listened to whom, when and why, and who was refused.
 
 use std::process::ExitCode;
 
@@ -12,29 +12,29 @@ use super::client::{Client, ClientArgs};
 use super::output::{Output, Table, print, print_json};
 
 const PATH: &str = "/v1/audit";
-/// Entries of a page of the daemon, at most.
-const PAGE_ENTRIES: u32 = 500;
-/// Most entries printed at once; more of them are read in spans of time.
+/// Most entries that one request returns.
+const PAGE_ENTRIES_MAX: u32 = 500;
+/// Most entries that one command prints; for more, divide the time with `--from` and `--to`.
 const ENTRIES_MAX: u32 = 100_000;
 
 #[derive(Debug, Args)]
 pub(super) struct Audit {
-    /// What this person did, or was done to: an extension, a name or a user's id.
+    /// Only entries by or about this person: an extension, a name or a user's id.
     #[arg(long, value_name = "PERSON")]
     person: Option<String>,
-    /// What happened in this call: its id.
+    /// Only entries about this call: its id.
     #[arg(long, value_name = "ID")]
     call: Option<String>,
-    /// At this time or later, RFC 3339.
+    /// Only entries at or after this time, RFC 3339, for instance 2026-04-01T00:00:00+09:00.
     #[arg(long, value_name = "TIME")]
     from: Option<Timestamp>,
-    /// Before this time, RFC 3339.
+    /// Only entries before this time, RFC 3339.
     #[arg(long, value_name = "TIME")]
     to: Option<Timestamp>,
-    /// Whose action begins so, for instance supervision.refused.
+    /// Only entries whose action starts with this text, for instance supervision.refused.
     #[arg(long, value_name = "TEXT")]
     action: Option<String>,
-    /// How many, the newest first.
+    /// How many entries, the newest first.
     #[arg(long, value_name = "NUMBER", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=i64::from(ENTRIES_MAX)))]
     limit: u32,
     #[command(flatten)]
@@ -49,7 +49,7 @@ struct Page {
     next: Option<i64>,
 }
 
-/// An entry as far as it is printed.
+/// The printed fields of an entry.
 #[derive(Debug, Deserialize)]
 struct Entry {
     at: Timestamp,
@@ -97,9 +97,9 @@ impl Audit {
         let mut entries = Vec::new();
         let mut cursor: Option<i64> = None;
         loop {
-            let left = self.limit - u32::try_from(entries.len()).unwrap_or(u32::MAX);
+            let remaining = self.limit - u32::try_from(entries.len()).unwrap_or(u32::MAX);
             let mut page = query.clone();
-            page.push(("limit", left.min(PAGE_ENTRIES).to_string()));
+            page.push(("limit", remaining.min(PAGE_ENTRIES_MAX).to_string()));
             page.extend(cursor.map(|cursor| ("cursor", cursor.to_string())));
             let page: Vec<(&str, &str)> = page.iter().map(|(key, value)| (*key, value.as_str())).collect();
             let Page { items, next } = client.get(PATH, &page).await?;

@@ -1,4 +1,4 @@
-//! `toritsugi calls`: the calls of this moment, or all that happens to calls from now on.
+//! `toritsugi calls`: lists the present calls, or prints every event from now on.
 
 use std::process::ExitCode;
 
@@ -9,15 +9,15 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::client::ClientArgs;
-use super::events::Follow;
+use super::events::EventStream;
 use super::output::{Output, Table, plain, print, print_json, print_line};
 
-/// Characters of a call's id that a line shows: enough to tell the calls of a day apart.
+/// Characters of a call's id that a line shows: enough to distinguish the calls of a day.
 const ID_CHARS_SHOWN: usize = 8;
 
 #[derive(Debug, Args)]
 pub(super) struct Calls {
-    /// Go on: print what happens, a line per event, until Ctrl-C.
+    /// Print one line for each event until Ctrl-C.
     #[arg(long)]
     follow: bool,
     #[command(flatten)]
@@ -26,7 +26,7 @@ pub(super) struct Calls {
     output: Output,
 }
 
-/// The answer of `/v1/calls`, as far as it is printed.
+/// The printed fields of the answer of `/v1/calls`.
 #[derive(Debug, Deserialize)]
 struct List {
     items: Vec<Call>,
@@ -43,7 +43,7 @@ struct Call {
     card: Option<Card>,
 }
 
-/// A card, or an event's data that holds one, as far as it is printed.
+/// The printed fields of a card, or of an event's data that contains one.
 #[derive(Debug, Default, Deserialize)]
 struct Card {
     #[serde(default)]
@@ -66,7 +66,7 @@ struct Account {
     name: String,
 }
 
-/// What every event has.
+/// The fields that every event has.
 #[derive(Debug, Deserialize)]
 struct Event {
     kind: String,
@@ -80,16 +80,16 @@ impl Calls {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let client = self.client.client()?;
         if self.follow {
-            let mut follow = Follow::start(client, "/v1/events").await?;
+            let mut events = EventStream::connect(client, "/v1/events").await?;
             loop {
                 let event = tokio::select! {
-                    event = follow.next() => event?,
+                    event = events.next() => event?,
                     _ = tokio::signal::ctrl_c() => return Ok(ExitCode::SUCCESS),
                 };
                 if self.output.json {
                     print_line(&event.data)?;
                 } else {
-                    print_line(&line(&serde_json::from_str(&event.data)?, &TimeZone::system()))?;
+                    print_line(&event_line(&serde_json::from_str(&event.data)?, &TimeZone::system()))?;
                 }
             }
         }
@@ -113,7 +113,7 @@ fn table(calls: &[Call], now: Timestamp) -> String {
             None => call.presented_to.join(" "),
         };
         table.row([
-            &short(&call.id),
+            &short_id(&call.id),
             &call.state,
             &age(call.offered_at, now),
             &operators,
@@ -124,10 +124,10 @@ fn table(calls: &[Call], now: Timestamp) -> String {
     table.render()
 }
 
-/// One event on one line.
-fn line(event: &Event, zone: &TimeZone) -> String {
+/// Formats one event as one line.
+fn event_line(event: &Event, zone: &TimeZone) -> String {
     let time = event.at.to_zoned(zone.clone()).strftime("%H:%M:%S").to_string();
-    let call = event.call.as_deref().map_or("-".into(), short);
+    let call = event.call.as_deref().map_or("-".into(), short_id);
     let mut text = format!("{time}  {:<23} {call:<ID_CHARS_SHOWN$}", event.kind);
     if event.kind == "stream.snapshot" {
         let calls = event.data["calls"].as_array().map_or(0, Vec::len);
@@ -163,11 +163,11 @@ impl Card {
     }
 }
 
-fn short(id: &str) -> String {
+fn short_id(id: &str) -> String {
     id.chars().take(ID_CHARS_SHOWN).collect()
 }
 
-/// How long ago, in minutes and seconds.
+/// The time since `since`, as minutes and seconds.
 fn age(since: Timestamp, now: Timestamp) -> String {
     let seconds = now.duration_since(since).as_secs().max(0);
     format!("{}:{:02}", seconds / 60, seconds % 60)
@@ -210,7 +210,7 @@ CALL      STATE      FOR   OPERATOR   ACCOUNT     CALLER
             r#"{"id":"a-3","kind":"call.ended","at":"2026-01-05T00:00:02.000Z","call":"0a1b2c3d-00","data":{"outcome":"answered"}}"#,
             r#"{"id":"a-4","kind":"pbx.down","at":"2026-01-05T00:00:03.000Z","pbx":"x","data":{}}"#,
         ]
-        .map(|text| line(&serde_json::from_str(text).unwrap(), &TimeZone::UTC));
+        .map(|text| event_line(&serde_json::from_str(text).unwrap(), &TimeZone::UTC));
         assert_eq!(
             lines,
             [

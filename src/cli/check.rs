@@ -1,8 +1,13 @@
-//! `toritsugi check`: everything the daemon depends on, one line each.
+//! `toritsugi check`: tests everything that the daemon depends on, and prints one line for each test.
 //!
-//! A finding is ok, a note (it works, but less well than it could) or failed; one failure makes the exit code 1.
-//! Invariant: nothing is changed, on the PBX or in the store (a database that is not there is made by `serve`, not
-//! by a check), so it may run beside a daemon at work. Read next: `check/pbx.rs`.
+//! | outcome | meaning |
+//! |---|---|
+//! | ok | it works |
+//! | note | it works, but not as well as it could |
+//! | failed | it does not work; the exit code is 1 |
+//!
+//! Invariant: a check changes nothing, neither on the PBX nor in the store or Redis, so it can run beside a running
+//! daemon. `serve`, not a check, creates a database that does not exist. Read next: `check/pbx.rs`.
 
 mod pbx;
 
@@ -15,7 +20,7 @@ use smol_str::SmolStr;
 use toritsugi::bus::redis;
 use toritsugi::config::{Config, StoreConfig};
 use toritsugi::ids::PbxId;
-use toritsugi::store::{Condition, Location, Store};
+use toritsugi::store::{Location, SchemaStatus, Store};
 
 use super::Global;
 use super::output::{Output, plain, print_json, print_line};
@@ -26,7 +31,7 @@ pub(super) struct Check {
     output: Output,
 }
 
-/// How one test ended.
+/// The result of one test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Outcome {
@@ -70,9 +75,9 @@ impl Check {
     pub(super) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
         let config = global.config()?;
         let mut findings = vec![configuration(&config), store(&config.store).await, bus(&config).await];
-        findings.extend(keepers(&config).await);
+        findings.extend(team_ownership(&config).await);
         findings.extend(webhooks(&config));
-        findings.extend(pbx::findings(&config.pbx, seed).await);
+        findings.extend(pbx::check(&config.pbx, seed).await);
         if self.output.json {
             print_json(&findings)?;
         } else {
@@ -85,24 +90,24 @@ impl Check {
     }
 }
 
-/// Makes ActionIDs that nobody outside can guess; without randomness the PBX is not asked at all.
+/// Seeds the ActionIDs, which must not be guessable.
 #[expect(clippy::expect_used, reason = "a system without randomness cannot log in safely")]
 fn seed() -> u64 {
     getrandom::u64().expect("the system gives random numbers")
 }
 
-/// A wrong configuration never comes this far; this line says which one was read.
+/// Reports which configuration was read. An invalid configuration ends the command before this test.
 fn configuration(config: &Config) -> Finding {
     let detail = match &config.file {
         Some(file) => file.display().to_string(),
-        None => "the built-in defaults and the environment; no file".into(),
+        None => "the built-in defaults and the environment; there is no file".into(),
     };
     Finding::ok("configuration", detail)
 }
 
-/// Nothing is said where there are none.
+/// Reports the webhook receivers; `None` if none is configured.
 fn webhooks(config: &Config) -> Option<Finding> {
-    match config.webhooks() {
+    match config.webhook_settings() {
         Ok(settings) if settings.receivers.is_empty() => None,
         Ok(settings) => {
             let names: Vec<&str> = settings.receivers.iter().map(|receiver| receiver.name.as_str()).collect();
@@ -119,73 +124,85 @@ async fn store(config: &StoreConfig) -> Finding {
         Err(error) => return Finding::failed(WHAT, error.to_string()),
     };
     match (Store::inspect_at(&location).await, &location) {
-        (Ok(Condition::Current { schema }), _) => Finding::ok(WHAT, format!("{location}, schema {schema}")),
-        (Ok(Condition::Older { schema, known }), _) => {
-            Finding::ok(WHAT, format!("{location}, schema {schema}; `serve` will bring it to {known}"))
+        (Ok(SchemaStatus::Current { schema }), _) => {
+            Finding::ok(WHAT, format!("{location}, schema {schema}"))
         }
-        (Ok(Condition::Absent), Location::File(path)) => absent(path),
-        (Ok(Condition::Absent), Location::Postgres(_)) => {
-            Finding::ok(WHAT, format!("{location}, no tables yet; `serve` will make them"))
+        (Ok(SchemaStatus::Older { schema, known }), _) => {
+            Finding::ok(WHAT, format!("{location}, schema {schema}; `serve` will migrate it to {known}"))
+        }
+        (Ok(SchemaStatus::Absent), Location::File(path)) => absent_database(path),
+        (Ok(SchemaStatus::Absent), Location::Postgres(_)) => {
+            Finding::ok(WHAT, format!("{location}, no tables yet; `serve` will create them"))
         }
         (Err(error), _) => Finding::failed(WHAT, error.to_string()),
     }
 }
 
-/// `serve` makes the database, but not the directory it lies in.
-fn absent(path: &Path) -> Finding {
+/// `serve` creates the database file, but not its directory.
+fn absent_database(path: &Path) -> Finding {
     let directory = path.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if directory.is_dir() {
-        Finding::ok("store", format!("{}, not there yet; `serve` will make it", path.display()))
+        Finding::ok("store", format!("{} does not exist yet; `serve` will create it", path.display()))
     } else {
         Finding::failed(
             "store",
-            format!("{}: make this directory, or set another store.path", directory.display()),
+            format!(
+                "the directory {} does not exist: create it, or set another store.path",
+                directory.display()
+            ),
         )
     }
 }
 
 async fn bus(config: &Config) -> Finding {
     const WHAT: &str = "bus";
-    let address = match config.bus.redis() {
+    let address = match config.bus.redis_address() {
         Ok(Some(address)) => address,
-        Ok(None) => return bus_here(config),
+        Ok(None) => return local_bus(config),
         Err(error) => return Finding::failed(WHAT, error.to_string()),
     };
-    match address.look().await {
-        Ok(look) => {
-            let kept = if look.persistent { "" } else { "; it keeps nothing on disk: set appendonly yes" };
-            let detail = format!("{address}, Redis {}{kept}", look.version);
-            if look.persistent { Finding::ok(WHAT, detail) } else { Finding::note(WHAT, detail) }
+    match address.inspect().await {
+        Ok(info) => {
+            let advice =
+                if info.persistent { "" } else { "; it writes nothing to its disk: set appendonly yes" };
+            let detail = format!("{address}, Redis {}{advice}", info.version);
+            if info.persistent { Finding::ok(WHAT, detail) } else { Finding::note(WHAT, detail) }
         }
         Err(error) => Finding::failed(
             WHAT,
-            format!("{address}: {error}; start it, or repair bus.redis and bus.redis_password_file"),
+            format!("{address}: {error}; start Redis, or correct bus.redis and bus.redis_password_file"),
         ),
     }
 }
 
-/// Whether another PBX's daemon keeps people who are wanted here. Nothing is said where no daemon shares anything.
-async fn keepers(config: &Config) -> Option<Finding> {
+/// Reports teams of `operators.teams` that the daemon of another PBX owns; `None` without Redis.
+async fn team_ownership(config: &Config) -> Option<Finding> {
     const WHAT: &str = "operators";
-    let address = config.bus.redis().ok()??;
+    let address = config.bus.redis_address().ok()??;
     let (prefix, pbx, teams) = (config.bus.redis_prefix.as_str(), &config.pbx.name, &config.operators.teams);
-    // That Redis cannot be reached stands in the line of the bus.
-    let elsewhere = redis::claimed_elsewhere(&address, prefix, pbx, teams).await.ok()?;
+    // The finding of the bus reports that Redis cannot be reached.
+    let elsewhere = redis::read_foreign_teams(&address, prefix, pbx, teams).await.ok()?;
     if elsewhere.is_empty() {
-        return Some(Finding::ok(WHAT, "no other PBX's daemon keeps the people of operators.teams".into()));
+        return Some(Finding::ok(
+            WHAT,
+            "the daemon of no other PBX owns the operators of operators.teams".into(),
+        ));
     }
-    let whose = |(team, pbx): (&SmolStr, &PbxId)| match team.as_str() {
+    let owner = |(team, pbx): (&SmolStr, &PbxId)| match team.as_str() {
         "" => format!("everybody else by {pbx}"),
         team => format!("{team} by {pbx}"),
     };
-    let whose: Vec<String> = elsewhere.iter().map(whose).collect();
+    let owners: Vec<String> = elsewhere.iter().map(owner).collect();
     let detail = format!(
-        "kept by the daemons of other PBXes: {}; name each team in operators.teams of one PBX alone",
-        whose.join(", ")
+        "owned by the daemons of other PBXes: {}; name each team in operators.teams of one PBX only",
+        owners.join(", ")
     );
     Some(Finding::failed(WHAT, detail))
 }
 
-fn bus_here(config: &Config) -> Finding {
-    Finding::ok("bus", format!("in this process, {} past events for a resume", config.bus.replay_events))
+fn local_bus(config: &Config) -> Finding {
+    Finding::ok(
+        "bus",
+        format!("in this process; keeps {} past events for clients that resume", config.bus.replay_events),
+    )
 }

@@ -1,8 +1,10 @@
-//! The HTTP client of the commands that talk to a running daemon.
+//! The HTTP client of the commands that send requests to a running daemon.
 //!
-//! It knows an address and a token and nothing else; whatever goes wrong becomes one line that says what to do
-//! about it. Invariant: the token comes from a file or the environment, never from the command line, where
-//! every user of the machine could read it, and it is sent to the address given only (no redirects).
+//! It uses the address of the daemon and a token, and no configuration file. Every failure becomes an error of one line
+//! that says what to do.
+//!
+//! Invariant: the token comes from a file or the environment, never from the command line, which every user of the
+//! machine can read. It is sent to the given address only: redirects are not followed.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,28 +18,28 @@ use toritsugi::secret::Secret;
 
 use super::output::plain;
 
-/// Holds the token when no file does.
+/// The environment variable with the token; used if no token file is named.
 const TOKEN_ENV: &str = "TORITSUGI_TOKEN";
-/// How long to wait for a connection.
+/// Timeout of a connection attempt.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long to wait for a whole answer; a stream of events has no such limit.
+/// Timeout of a complete answer. An event stream has none.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
-/// How much of an answer that is no problem document is shown, in characters.
+/// Characters of an answer that are shown if it is not a problem document.
 const EXCERPT_CHARS_MAX: usize = 200;
 
-/// Where the daemon is and who asks.
+/// The address of the daemon and the token.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ClientArgs {
-    /// The daemon's address.
+    /// The address of the daemon.
     #[arg(long, env = "TORITSUGI_URL", value_name = "URL", default_value = "http://127.0.0.1:8470")]
     url: Url,
-    /// The file whose first line is your token; without it, the variable TORITSUGI_TOKEN holds the token.
+    /// The file whose first line is your token; without a file, the variable TORITSUGI_TOKEN holds the token.
     #[arg(long, env = "TORITSUGI_TOKEN_FILE", value_name = "FILE")]
     token_file: Option<PathBuf>,
 }
 
 impl ClientArgs {
-    /// Reads the token and makes a client; connects to nothing yet.
+    /// Reads the token and builds a client; opens no connection.
     pub(crate) fn client(&self) -> anyhow::Result<Client> {
         let token = match &self.token_file {
             Some(file) => {
@@ -48,13 +50,13 @@ impl ClientArgs {
             None => std::env::var(TOKEN_ENV).unwrap_or_default(),
         };
         if token.is_empty() {
-            bail!("no token: put one into a file and name it with --token-file, or set {TOKEN_ENV}");
+            bail!("no token: put one into a file and name the file with --token-file, or set {TOKEN_ENV}");
         }
         Client::new(self.url.clone(), Secret::new(token))
     }
 }
 
-/// A client with one person's rights.
+/// A client with the permissions of one token.
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
     http: reqwest::Client,
@@ -62,7 +64,7 @@ pub(crate) struct Client {
     token: Secret,
 }
 
-/// An error document of RFC 9457, as far as it is shown.
+/// The printed fields of a problem document (RFC 9457).
 #[derive(Debug, Deserialize)]
 struct Problem {
     #[serde(rename = "type", default)]
@@ -76,9 +78,7 @@ struct Problem {
 impl Client {
     fn new(base: Url, token: Secret) -> anyhow::Result<Self> {
         if base.scheme() != "http" || !base.has_host() {
-            bail!(
-                "{base} is not an address this command can use: write http:// and the daemon's host and port"
-            );
+            bail!("{base} is not a usable address: write http:// and the daemon's host and port");
         }
         let http = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
@@ -86,11 +86,11 @@ impl Client {
             .no_proxy()
             .user_agent(concat!("toritsugi/", env!("CARGO_PKG_VERSION")))
             .build()
-            .context("cannot make an HTTP client")?;
+            .context("cannot build an HTTP client")?;
         Ok(Self { http, base, token })
     }
 
-    /// `GET path`, with `query`.
+    /// Sends `GET path` with `query`.
     pub(crate) async fn get<T: DeserializeOwned>(
         &self,
         path: &str,
@@ -100,7 +100,7 @@ impl Client {
         self.json(self.send(request).await?).await
     }
 
-    /// `POST path`, with `body` as JSON.
+    /// Sends `POST path` with `body` as JSON.
     pub(crate) async fn post<B: Serialize + Sync, T: DeserializeOwned>(
         &self,
         path: &str,
@@ -110,7 +110,7 @@ impl Client {
         self.json(self.send(request).await?).await
     }
 
-    /// `PUT path`, with `body` as JSON.
+    /// Sends `PUT path` with `body` as JSON.
     pub(crate) async fn put<B: Serialize + Sync, T: DeserializeOwned>(
         &self,
         path: &str,
@@ -120,7 +120,7 @@ impl Client {
         self.json(self.send(request).await?).await
     }
 
-    /// `PATCH path`, with `body` as JSON.
+    /// Sends `PATCH path` with `body` as JSON.
     pub(crate) async fn patch<B: Serialize + Sync, T: DeserializeOwned>(
         &self,
         path: &str,
@@ -130,18 +130,18 @@ impl Client {
         self.json(self.send(request).await?).await
     }
 
-    /// `DELETE path`.
+    /// Sends `DELETE path`.
     pub(crate) async fn delete(&self, path: &str) -> anyhow::Result<()> {
         self.send(self.request(Method::DELETE, path)?.timeout(ANSWER_TIMEOUT)).await?;
         Ok(())
     }
 
-    /// `POST path` without a body, for an order that is answered without one.
-    pub(crate) async fn order(&self, path: &str) -> anyhow::Result<()> {
+    /// Sends `POST path` without a body and ignores the body of the answer.
+    pub(crate) async fn post_empty(&self, path: &str) -> anyhow::Result<()> {
         self.send(self.request(Method::POST, path)?.timeout(ANSWER_TIMEOUT)).await.map(drop)
     }
 
-    /// `GET path` as a stream of events, after the event `after` if there was one.
+    /// Opens the event stream at `path`; with `after` it resumes after the event of this id.
     pub(crate) async fn stream(&self, path: &str, after: Option<&str>) -> anyhow::Result<Response> {
         let mut request = self.request(Method::GET, path)?.header("accept", "text/event-stream");
         if let Some(id) = after {
@@ -151,7 +151,7 @@ impl Client {
     }
 
     fn request(&self, method: Method, path: &str) -> anyhow::Result<RequestBuilder> {
-        let url = self.base.join(path).with_context(|| format!("{path} is no path"))?;
+        let url = self.base.join(path).with_context(|| format!("{path} is not a path"))?;
         Ok(self.http.request(method, url).bearer_auth(self.token.expose()))
     }
 
@@ -161,27 +161,33 @@ impl Client {
             Err(e) if e.is_connect() => {
                 bail!("no daemon answers at {}: is `toritsugi serve` running there?", self.base)
             }
-            Err(e) if e.is_timeout() => bail!("the daemon at {} did not answer in time", self.base),
-            Err(e) => return Err(e.without_url()).context(format!("the daemon at {}", self.base)),
+            Err(e) if e.is_timeout() => {
+                bail!("the daemon at {} did not answer in time; try again, or look at its log", self.base)
+            }
+            Err(e) => {
+                return Err(e.without_url())
+                    .context(format!("the connection to the daemon at {} failed", self.base));
+            }
         };
-        if response.status().is_success() { Ok(response) } else { Err(refusal(response).await) }
+        if response.status().is_success() { Ok(response) } else { Err(response_error(response).await) }
     }
 
     async fn json<T: DeserializeOwned>(&self, response: Response) -> anyhow::Result<T> {
-        let body = response.bytes().await.context("the daemon's answer broke off")?;
+        let body =
+            response.bytes().await.context("the connection ended in the middle of the daemon's answer")?;
         serde_json::from_slice(&body)
-            .with_context(|| format!("what answers at {} does not speak this version's language", self.base))
+            .with_context(|| format!("the answer from {} is not that of a daemon of this version", self.base))
     }
 }
 
-/// What the daemon said when it did not do it.
-async fn refusal(response: Response) -> anyhow::Error {
+/// The error of an answer that is no success.
+async fn response_error(response: Response) -> anyhow::Error {
     let status = response.status();
     let body = response.bytes().await.unwrap_or_default();
-    anyhow::Error::msg(describe(status, &body))
+    anyhow::Error::msg(error_text(status, &body))
 }
 
-fn describe(status: StatusCode, body: &[u8]) -> String {
+fn error_text(status: StatusCode, body: &[u8]) -> String {
     let code = status.as_u16();
     match serde_json::from_slice::<Problem>(body) {
         Ok(problem) if !problem.title.is_empty() => {
@@ -208,15 +214,15 @@ mod tests {
     fn a_problem_is_one_line() {
         let body = r#"{"type":"/problems/unknown-call","title":"No such call","status":404,"detail":"it ended\nago"}"#;
         assert_eq!(
-            describe(StatusCode::NOT_FOUND, body.as_bytes()),
+            error_text(StatusCode::NOT_FOUND, body.as_bytes()),
             "No such call: it ended?ago (404 unknown-call)"
         );
-        assert_eq!(describe(StatusCode::BAD_GATEWAY, b"<html>\x1b"), "the daemon answered 502 <html>?");
-        assert_eq!(describe(StatusCode::BAD_GATEWAY, b""), "the daemon answered 502");
+        assert_eq!(error_text(StatusCode::BAD_GATEWAY, b"<html>\x1b"), "the daemon answered 502 <html>?");
+        assert_eq!(error_text(StatusCode::BAD_GATEWAY, b""), "the daemon answered 502");
     }
 
     #[test]
-    fn only_plain_http_is_taken() {
+    fn only_plain_http_is_accepted() {
         for url in ["https://desk.example.jp", "file:///etc/passwd"] {
             let error = Client::new(url.parse().unwrap(), Secret::new("t")).unwrap_err();
             assert!(error.to_string().contains("write http://"), "{error}");
@@ -224,7 +230,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nobody_at_the_address_is_said_in_words() {
+    async fn an_address_where_nothing_listens_is_a_clear_error() {
         // Port 1 of loopback: nothing listens there.
         let client = Client::new("http://127.0.0.1:1".parse().unwrap(), Secret::new("s3cret")).unwrap();
         let error = client.get::<serde_json::Value>("/v1/calls", &[]).await.unwrap_err();

@@ -1,4 +1,4 @@
-//! `toritsugi completions SHELL`: a completion script made from the same description as the commands.
+//! `toritsugi completions SHELL`: prints a completion script, generated from the definitions of the commands.
 
 use std::process::ExitCode;
 
@@ -9,7 +9,7 @@ use super::{Cli, output};
 
 #[derive(Debug, Args)]
 pub(super) struct Completions {
-    /// For which shell.
+    /// The shell.
     shell: Shell,
 }
 

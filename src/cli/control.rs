@@ -1,7 +1,7 @@
-//! `toritsugi answer|hold|resume|hangup|ask-help CALL`: what an operator does with a call.
+//! `toritsugi answer|hold|resume|hangup|ask-help CALL`: call control for an operator.
 //!
-//! Answering, holding and resuming are done by the phone itself, and only by phones that can (Yealink, Poly, Snom);
-//! the command fails where the phone did not do it.
+//! The phone itself answers, holds and resumes, which only some desk phones support (Yealink, Poly, Snom). The command
+//! fails if the phone did not act.
 
 use std::process::ExitCode;
 
@@ -11,7 +11,7 @@ use super::client::ClientArgs;
 
 #[derive(Debug, Args)]
 pub(super) struct Control {
-    /// The call, as `toritsugi calls` lists it.
+    /// The id of the call (see `toritsugi calls --json`).
     #[arg(value_name = "CALL")]
     call: String,
     #[command(flatten)]
@@ -19,8 +19,8 @@ pub(super) struct Control {
 }
 
 impl Control {
-    pub(super) async fn run(self, verb: &str) -> anyhow::Result<ExitCode> {
-        self.client.client()?.order(&format!("/v1/calls/{}/{verb}", self.call)).await?;
+    pub(super) async fn run(self, action: &str) -> anyhow::Result<ExitCode> {
+        self.client.client()?.post_empty(&format!("/v1/calls/{}/{action}", self.call)).await?;
         Ok(ExitCode::SUCCESS)
     }
 }

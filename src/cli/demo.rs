@@ -1,7 +1,7 @@
-//! `toritsugi demo`: follow the events and print each pop as an operator would see it, in Japanese.
+//! `toritsugi demo`: follows the events and prints each pop as an operator sees it, in Japanese.
 //!
-//! It is a client like any other and reads the public contract alone, so what it shows is what every desktop
-//! gets. Invariant: with `--once` exit code 0 means that one complete pop arrived here.
+//! It reads the public event stream only, so it shows what every desktop receives. Invariant: with `--once`, exit code
+//! 0 means that one complete pop arrived.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -11,25 +11,25 @@ use clap::Args;
 use serde::Deserialize;
 
 use super::client::ClientArgs;
-use super::events::Follow;
+use super::events::EventStream;
 use super::output::{plain, print, print_line};
 
-/// Where a desktop gets its events.
+/// The event stream.
 const EVENTS_PATH: &str = "/v1/events";
 
 #[derive(Debug, Args)]
 pub(super) struct Demo {
-    /// End with the first pop.
+    /// Exit after the first pop.
     #[arg(long)]
     once: bool,
-    /// Fail when no pop arrives within so many seconds of the last one.
+    /// Fail if no pop arrives within this time after the last one.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     patience: u64,
     #[command(flatten)]
     client: ClientArgs,
 }
 
-/// What every event has.
+/// The fields that every event has.
 #[derive(Debug, Deserialize)]
 struct Envelope {
     kind: String,
@@ -37,7 +37,7 @@ struct Envelope {
     data: serde_json::Value,
 }
 
-/// `call.presented`, as far as it is printed. Who calls whom is absent while the records are still looked up.
+/// The printed fields of `call.presented`. Account and customers are absent while the store is still searched.
 #[derive(Debug, Deserialize)]
 struct Pop {
     #[serde(default)]
@@ -88,37 +88,40 @@ struct History {
 
 impl Demo {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
-        let mut follow = Follow::start(self.client.client()?, EVENTS_PATH).await?;
-        let patience = Duration::from_secs(self.patience);
-        // Whose pop came before its records were found.
-        let mut waiting: Option<String> = None;
-        let mut deadline = tokio::time::Instant::now() + patience;
+        let mut events = EventStream::connect(self.client.client()?, EVENTS_PATH).await?;
+        let timeout = Duration::from_secs(self.patience);
+        // The operator of a pop that arrived before its records.
+        let mut incomplete_for: Option<String> = None;
+        let mut deadline = tokio::time::Instant::now() + timeout;
         loop {
-            let Ok(event) = tokio::time::timeout_at(deadline, follow.next()).await else {
-                bail!("no pop arrived within {} s", self.patience);
+            let Ok(event) = tokio::time::timeout_at(deadline, events.next()).await else {
+                bail!(
+                    "no pop arrived within {} s; is a call placed, and may this token see it?",
+                    self.patience
+                );
             };
             let event: Envelope = serde_json::from_str(&event?.data)?;
             match event.kind.as_str() {
                 "call.presented" | "call.updated" => {
                     let mut pop: Pop = serde_json::from_value(event.data)?;
                     if event.kind == "call.updated" {
-                        // An update of a pop that was complete when it came is not shown a second time.
-                        let Some(operator) = waiting.take() else { continue };
+                        // An update of a pop that was complete at once is not printed again.
+                        let Some(operator) = incomplete_for.take() else { continue };
                         pop.operator = operator;
                     }
                     let Some(account) = &pop.account else {
-                        waiting = Some(pop.operator);
+                        incomplete_for = Some(pop.operator);
                         continue;
                     };
-                    print(&card(&pop, account))?;
+                    print(&pop_text(&pop, account))?;
                     if self.once {
                         return Ok(ExitCode::SUCCESS);
                     }
-                    deadline = tokio::time::Instant::now() + patience;
+                    deadline = tokio::time::Instant::now() + timeout;
                 }
                 kind => {
-                    if let Some(words) = words_of(kind) {
-                        print_line(&format!("   {words}"))?;
+                    if let Some(text) = event_text(kind) {
+                        print_line(&format!("   {text}"))?;
                     }
                 }
             }
@@ -126,8 +129,8 @@ impl Demo {
     }
 }
 
-/// What happens to a call after its pop.
-fn words_of(kind: &str) -> Option<&'static str> {
+/// The printed text for an event after the pop.
+fn event_text(kind: &str) -> Option<&'static str> {
     Some(match kind {
         "call.answered" => "応答しました",
         "call.rescinded" => "呼出が取り下げられました",
@@ -138,8 +141,8 @@ fn words_of(kind: &str) -> Option<&'static str> {
     })
 }
 
-/// The pop, with a blank line above it.
-fn card(pop: &Pop, account: &Account) -> String {
+/// Formats the pop, with a blank line above it.
+fn pop_text(pop: &Pop, account: &Account) -> String {
     let mut lines = Vec::new();
     let mut add = |label: &str, text: &str| {
         for (number, line) in text.lines().enumerate() {
@@ -151,12 +154,12 @@ fn card(pop: &Pop, account: &Account) -> String {
     add("応答例　", &account.answer_phrase);
     add("連絡事項", &account.notes);
     add("特定方法", &matched_by(pop, account));
-    add("発信者　", &caller(&pop.caller));
+    add("発信者　", &caller_text(&pop.caller));
     match pop.customers.as_slice() {
         [] => add("お客様　", "登録なし"),
         several => {
             for customer in several {
-                add("お客様　", &describe(customer));
+                add("お客様　", &customer_text(customer));
             }
         }
     }
@@ -184,7 +187,7 @@ fn matched_by(pop: &Pop, account: &Account) -> String {
     }
 }
 
-fn caller(caller: &Caller) -> String {
+fn caller_text(caller: &Caller) -> String {
     let mut text = match (caller.presentation.as_str(), &caller.number) {
         ("withheld", _) => "非通知".to_owned(),
         ("payphone", _) => "公衆電話".to_owned(),
@@ -198,7 +201,7 @@ fn caller(caller: &Caller) -> String {
     text
 }
 
-fn describe(customer: &Customer) -> String {
+fn customer_text(customer: &Customer) -> String {
     let parts = [
         customer.company.as_deref(),
         customer.department.as_deref(),
@@ -214,7 +217,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pop_is_printed_as_people_read_it() {
+    fn a_pop_is_printed_for_people() {
         let pop: Pop = serde_json::from_str(
             r#"{"operator":"1001","dialled":"050-1111-0001","diverted_by":"06-6111-2222",
             "caller":{"number":"090-1234-5678","presentation":"allowed","area":"携帯電話","name":"田中"},
@@ -237,18 +240,18 @@ mod tests {
 │ 前回伝言  折り返し?[2J希望
 └
 ";
-        assert_eq!(card(&pop, pop.account.as_ref().unwrap()), expected);
+        assert_eq!(pop_text(&pop, pop.account.as_ref().unwrap()), expected);
     }
 
     #[test]
-    fn a_withheld_caller_of_nobody_is_a_pop_too() {
+    fn a_withheld_caller_without_an_account_is_a_pop() {
         let pop: Pop = serde_json::from_str(
             r#"{"operator":"1001","caller":{"presentation":"withheld"},
             "account":{"name":"","kana":"","answer_phrase":"","notes":"","matched_by":"none"},
             "customers":[],"history":{"calls":0,"open_messages":0}}"#,
         )
         .unwrap();
-        let text = card(&pop, pop.account.as_ref().unwrap());
+        let text = pop_text(&pop, pop.account.as_ref().unwrap());
         for part in ["特定方法  該当する契約企業なし（着信番号 不明）", "発信者　  非通知", "はじめて"]
         {
             assert!(text.contains(part), "{text}");

@@ -1,8 +1,15 @@
-//! The daemon's event stream as the commands follow it: Server-Sent Events, resumed when the line breaks.
+//! The event stream of the daemon (Server-Sent Events), for commands that follow it.
 //!
-//! [`Sse`] cuts bytes into events and is pure; [`Follow`] connects, and connects again with the id of the last
-//! event it handed out. Invariant: no event is handed out twice, and however the bytes are split, the same
-//! events come out.
+//! [`SseParser`] splits bytes into events and is pure. [`EventStream`] connects, and reconnects with the id of the last
+//! event that it returned.
+//!
+//! | failure | what happens |
+//! |---|---|
+//! | the first connection fails or is refused | an error at once |
+//! | the connection ends | reconnect, with delays of 0.5 s that double; after [`ATTEMPTS_MAX`] failed attempts an error |
+//! | an event exceeds [`EVENT_BYTES_MAX`] | an error |
+//!
+//! Invariants: no event is returned twice. The events do not depend on how the bytes are split.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -13,17 +20,17 @@ use futures_util::stream::BoxStream;
 
 use super::client::Client;
 
-/// Largest event that is taken, in bytes. A snapshot of a large service is well below.
+/// Largest accepted event, in bytes. A snapshot of a large service is well below.
 const EVENT_BYTES_MAX: usize = 64 << 20;
-/// Pause before another attempt; it doubles with every failure.
-const RETRY_PAUSE: Duration = Duration::from_millis(500);
-/// Attempts in a row before giving up: half a minute in all.
-const RETRIES_MAX: u32 = 6;
+/// Delay before the second attempt to reconnect; it doubles with every failure.
+const RETRY_DELAY: Duration = Duration::from_millis(500);
+/// Most attempts to reconnect in a row; the delays between them add up to 15.5 s.
+const ATTEMPTS_MAX: u32 = 6;
 
 /// One event: its id if it has one, its kind, its JSON text.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct SseEvent {
-    /// Resume after this.
+    /// The id to resume after.
     pub(crate) id: Option<String>,
     /// The field `event`, for instance `call.presented`.
     pub(crate) kind: String,
@@ -31,9 +38,9 @@ pub(crate) struct SseEvent {
     pub(crate) data: String,
 }
 
-/// Cuts a stream of bytes into events (WHATWG HTML, "Server-sent events").
+/// Splits a stream of bytes into events (WHATWG HTML, "Server-sent events").
 #[derive(Debug, Default)]
-pub(crate) struct Sse {
+pub(crate) struct SseParser {
     line: Vec<u8>,
     after_cr: bool,
     event: SseEvent,
@@ -41,8 +48,8 @@ pub(crate) struct Sse {
     ready: VecDeque<SseEvent>,
 }
 
-impl Sse {
-    /// Takes more bytes. False: the event is larger than anybody would send.
+impl SseParser {
+    /// Adds bytes; false if the event exceeds [`EVENT_BYTES_MAX`].
     pub(crate) fn push(&mut self, bytes: &[u8]) -> bool {
         for &byte in bytes {
             match byte {
@@ -58,7 +65,7 @@ impl Sse {
         true
     }
 
-    /// The next complete event.
+    /// Removes and returns the next complete event.
     pub(crate) fn pop(&mut self) -> Option<SseEvent> {
         self.ready.pop_front()
     }
@@ -84,32 +91,38 @@ impl Sse {
                 }
                 self.event.data.push_str(value);
             }
-            // Comments (an empty field name), `retry` and what is yet to be invented.
+            // Comments (an empty field name), `retry`, and fields of later versions.
             _ => {}
         }
     }
 }
 
-/// The event stream, followed over broken connections.
-pub(crate) struct Follow {
+/// The event stream, resumed after lost connections.
+pub(crate) struct EventStream {
     client: Client,
     path: &'static str,
     last_id: Option<String>,
     body: Option<BoxStream<'static, reqwest::Result<bytes::Bytes>>>,
-    sse: Sse,
+    parser: SseParser,
 }
 
-impl Follow {
-    /// Connects. A refusal (no daemon, no right) is an error at once; only a line that once stood is mended.
-    pub(crate) async fn start(client: Client, path: &'static str) -> anyhow::Result<Self> {
+impl EventStream {
+    /// Connects.
+    ///
+    /// # Errors
+    /// No daemon answers, or the daemon refuses the token. Nothing is retried here.
+    pub(crate) async fn connect(client: Client, path: &'static str) -> anyhow::Result<Self> {
         let body = client.stream(path, None).await?.bytes_stream().boxed();
-        Ok(Self { client, path, last_id: None, body: Some(body), sse: Sse::default() })
+        Ok(Self { client, path, last_id: None, body: Some(body), parser: SseParser::default() })
     }
 
-    /// The next event. Ends only with an error: the daemon is gone for good, or refuses.
+    /// Waits for the next event.
+    ///
+    /// # Errors
+    /// The connection ended and all attempts to reconnect failed, or an event was too large.
     pub(crate) async fn next(&mut self) -> anyhow::Result<SseEvent> {
         loop {
-            if let Some(event) = self.sse.pop() {
+            if let Some(event) = self.parser.pop() {
                 if event.id.is_some() {
                     self.last_id.clone_from(&event.id);
                 }
@@ -120,7 +133,7 @@ impl Follow {
                 continue;
             };
             match body.next().await {
-                Some(Ok(bytes)) if self.sse.push(&bytes) => {}
+                Some(Ok(bytes)) if self.parser.push(&bytes) => {}
                 Some(Ok(_)) => bail!("the daemon sent an event of over {EVENT_BYTES_MAX} bytes"),
                 Some(Err(_)) | None => self.body = None,
             }
@@ -128,19 +141,19 @@ impl Follow {
     }
 
     async fn reconnect(&mut self) -> anyhow::Result<()> {
-        // What had arrived of a torn event comes again.
-        self.sse = Sse::default();
-        let mut pause = RETRY_PAUSE;
+        // The daemon sends an incomplete event again.
+        self.parser = SseParser::default();
+        let mut delay = RETRY_DELAY;
         for attempt in 1.. {
             match self.client.stream(self.path, self.last_id.as_deref()).await {
                 Ok(response) => {
                     self.body = Some(response.bytes_stream().boxed());
                     break;
                 }
-                Err(error) if attempt >= RETRIES_MAX => return Err(error),
-                Err(_) => tokio::time::sleep(pause).await,
+                Err(error) if attempt >= ATTEMPTS_MAX => return Err(error),
+                Err(_) => tokio::time::sleep(delay).await,
             }
-            pause *= 2;
+            delay *= 2;
         }
         Ok(())
     }
@@ -156,15 +169,15 @@ mod tests {
         event: nothing\n\nid:8\r\ndata:x\r\n\r\nretry: 5\rdata\r\rdata: torn";
 
     fn events(chunks: &[&[u8]]) -> Vec<SseEvent> {
-        let mut sse = Sse::default();
+        let mut parser = SseParser::default();
         for chunk in chunks {
-            assert!(sse.push(chunk));
+            assert!(parser.push(chunk));
         }
-        std::iter::from_fn(|| sse.pop()).collect()
+        std::iter::from_fn(|| parser.pop()).collect()
     }
 
     #[test]
-    fn events_are_cut_as_the_standard_says() {
+    fn events_are_split_as_the_standard_says() {
         let got = events(&[STREAM.as_bytes()]);
         let event = |id: Option<&str>, kind: &str, data: &str| SseEvent {
             id: id.map(Into::into),

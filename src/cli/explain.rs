@@ -1,24 +1,26 @@
-//! `toritsugi explain`: which account and customers a call would pop, and why.
+//! `toritsugi explain`: prints which account and customers the pop of a call would show, and why.
+//!
+//! It reads the store and needs neither a running daemon nor a call. The lookup is that of the pop itself.
 
 use std::process::ExitCode;
 
 use clap::Args;
 use jiff::Timestamp;
-use toritsugi::directory::card::MatchedBy;
+use toritsugi::contract::card::MatchedBy;
+use toritsugi::contract::records::CallerIdPolicy;
+use toritsugi::contract::supervision::Notify;
 use toritsugi::directory::explain::{
-    CustomersWhy, Explanation, Question, SupervisionThen, TransfersThen, Verdict,
+    CustomerMatchReason, ExplainRequest, Explanation, MatchResult, SupervisionPolicyInfo, TransferPolicyInfo,
 };
-use toritsugi::directory::record::CallerIdPolicy;
 use toritsugi::directory::{Directory, DirectoryOptions};
-use toritsugi::store::{Condition, Store};
-use toritsugi::supervision::Notify;
+use toritsugi::store::{SchemaStatus, Store};
 
 use super::Global;
 use super::output::{self, Output, Table};
 
 #[derive(Debug, Args)]
 pub(super) struct Explain {
-    /// The number that was dialled.
+    /// The dialled number.
     #[arg(long, value_name = "NUMBER")]
     dialled: String,
     /// The caller's number [default: withheld].
@@ -27,7 +29,7 @@ pub(super) struct Explain {
     /// The number that forwarded the call.
     #[arg(long, value_name = "NUMBER")]
     diverted_by: Option<String>,
-    /// The endpoint of the trunk it comes in on.
+    /// The endpoint of the trunk through which the call arrives.
     #[arg(long, value_name = "NAME")]
     trunk: Option<String>,
     /// The time of the call, RFC 3339 [default: now].
@@ -41,19 +43,19 @@ impl Explain {
     pub(super) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
         let config = global.config()?;
         let location = config.store.location()?;
-        if Store::inspect_at(&location).await? == Condition::Absent {
-            anyhow::bail!("there is no database at {location} yet; import accounts first");
+        if Store::inspect_at(&location).await? == SchemaStatus::Absent {
+            anyhow::bail!("there is no database at {location} yet; import accounts with `toritsugi import`");
         }
         let store = Store::open_at(&location).await?;
         let directory = Directory::load(store, DirectoryOptions::from(&config.directory)).await?;
-        let question = Question {
+        let request = ExplainRequest {
             dialled: Some(self.dialled),
             from: self.from,
             diverted_by: self.diverted_by,
             trunk: self.trunk,
             at: self.at.unwrap_or_else(Timestamp::now),
         };
-        let explained = directory.explain(&question).await?;
+        let explained = directory.explain(&request).await?;
         directory.store().close().await;
         if self.output.json {
             output::print_json(&explained)?;
@@ -64,7 +66,7 @@ impl Explain {
     }
 }
 
-/// The answer as people read it, from the account down to whom to call.
+/// Formats the explanation for people, from the account down to its contacts.
 fn text(explained: &Explanation) -> String {
     let card = &explained.card;
     let account = &card.account;
@@ -74,32 +76,32 @@ fn text(explained: &Explanation) -> String {
             "Account:   {} ({}), matched by {}",
             account.name,
             account.kana,
-            word(account.matched_by)
+            matched_by_text(account.matched_by)
         ));
         lines.push(format!("Answer:    {}", account.answer_phrase));
         lines.extend(account.notes.lines().map(|line| format!("Notes:     {line}")));
     } else {
-        lines.push("Account:   none has any of these numbers".to_owned());
+        lines.push("Account:   no account has one of these numbers".to_owned());
     }
-    if let Some(then) = &explained.hours {
-        let hours = then.hours.as_deref().unwrap_or("always open");
-        let open = if then.open { "open" } else { "closed" };
-        lines.push(format!("Hours:     {hours}; {open} at {}", then.local_time));
+    if let Some(info) = &explained.hours {
+        let hours = info.hours.as_deref().unwrap_or("always open");
+        let open = if info.open { "open" } else { "closed" };
+        lines.push(format!("Hours:     {hours}; {open} at {}", info.local_time));
     }
-    lines.extend(explained.transfers.as_ref().map(transfers));
+    lines.extend(explained.transfers.as_ref().map(transfer_text));
     if let Some(supervision) = &explained.supervision {
-        lines.push(format!("Listening: {}", listening(supervision)));
+        lines.push(format!("Listening: {}", supervision_text(supervision)));
     }
     let caller = card.caller.number.as_deref().unwrap_or("withheld");
     let area = card.caller.area.as_deref().map(|area| format!(" ({area})")).unwrap_or_default();
     lines.push(format!("Caller:    {caller}{area}"));
-    lines.push(format!("Customers: {}", customers_why(explained.customers)));
+    lines.push(format!("Customers: {}", customers_text(explained.customers)));
     let mut text: String = lines.iter().map(|line| output::plain(line) + "\n").collect();
 
     let mut tried = Table::new(["NUMBER TRIED", "FROM", "COMPARED AS", "ACCOUNT", "VERDICT"]);
     for one in &explained.tried {
         let (key, account) = (one.key.as_deref().unwrap_or("-"), one.account.as_deref().unwrap_or("-"));
-        tried.row([&one.number, one.source, key, account, verdict(one.verdict)]);
+        tried.row([&one.number, one.source, key, account, verdict_text(one.verdict)]);
     }
     text.push_str(&format!("\n{}", tried.render()));
     if !card.customers.is_empty() {
@@ -117,8 +119,8 @@ fn text(explained: &Explanation) -> String {
             let order = fields.on_call_order.map_or_else(|| "-".to_owned(), |order| order.to_string());
             let number = fields.number.as_deref().unwrap_or("-");
             let rings = fields.ring_s.map_or_else(|| "-".to_owned(), |seconds| format!("{seconds} s"));
-            let asked = explained.transfers.as_ref().is_none_or(|transfers| transfers.accept_by_key);
-            let accepts = if asked && fields.accept_by_key { "yes" } else { "no" };
+            let key_is_enabled = explained.transfers.as_ref().is_none_or(|transfers| transfers.accept_by_key);
+            let accepts = if key_is_enabled && fields.accept_by_key { "yes" } else { "no" };
             contacts.row([&order, &fields.name, &fields.role, number, &rings, accepts]);
         }
         text.push_str(&format!("\n{}", contacts.render()));
@@ -126,7 +128,7 @@ fn text(explained: &Explanation) -> String {
     text
 }
 
-fn transfers(account: &TransfersThen) -> String {
+fn transfer_text(account: &TransferPolicyInfo) -> String {
     let shown = match account.caller_id_policy {
         CallerIdPolicy::Caller => "the caller's number",
         CallerIdPolicy::Account => "the account's number",
@@ -135,52 +137,52 @@ fn transfers(account: &TransfersThen) -> String {
     let accept = match (account.accept_by_key, &account.accept_sound) {
         (true, Some(sound)) => format!("press 1 after {sound}"),
         (true, None) => "press 1".to_owned(),
-        (false, _) => "do not press a key".to_owned(),
+        (false, _) => "press no key".to_owned(),
     };
-    let opened = match account.extra_numbers.as_slice() {
+    let extra = match account.extra_numbers.as_slice() {
         [] => String::new(),
-        some => format!("; may also go to {}…", some.join("…, ")),
+        some => format!("; numbers that begin with {}… are allowed as well", some.join("…, ")),
     };
-    format!("Transfers: contacts see {shown} and {accept}{opened}")
+    format!("Transfers: contacts see {shown} and {accept}{extra}")
 }
 
-fn listening(supervision: &SupervisionThen) -> &'static str {
+fn supervision_text(supervision: &SupervisionPolicyInfo) -> &'static str {
     match (supervision.never_monitor, supervision.notify) {
         (true, _) => "never",
         (false, None) => "allowed",
         (false, Some(Notify::Tone)) => "allowed; the operator hears a tone",
-        (false, Some(Notify::Desktop)) => "allowed; the operator gets a notice on her screen",
-        (false, Some(Notify::Silent)) => "allowed; the operator is not told",
+        (false, Some(Notify::Desktop)) => "allowed; the operator sees a notice on the desktop",
+        (false, Some(Notify::Silent)) => "allowed; the operator is not notified",
     }
 }
 
-fn word(matched_by: MatchedBy) -> &'static str {
+fn matched_by_text(matched_by: MatchedBy) -> &'static str {
     match matched_by {
         MatchedBy::Diversion => "the forwarding number",
         MatchedBy::HistoryInfo => "the forwarding number (History-Info)",
-        MatchedBy::Dialled => "the number dialled",
+        MatchedBy::Dialled => "the dialled number",
         MatchedBy::Trunk => "the trunk's default",
         MatchedBy::None => "nothing",
     }
 }
 
-fn verdict(verdict: Verdict) -> &'static str {
+fn verdict_text(verdict: MatchResult) -> &'static str {
     match verdict {
-        Verdict::Matched => "decided",
-        Verdict::Agrees => "leads to the same account",
-        Verdict::Outranked => "another number decided before",
-        Verdict::NoAccount => "no account has it",
-        Verdict::NotANumber => "not a number",
+        MatchResult::Matched => "decided",
+        MatchResult::Agrees => "leads to the same account",
+        MatchResult::Outranked => "a number with precedence decided",
+        MatchResult::NoAccount => "no account has it",
+        MatchResult::NotANumber => "not a number",
     }
 }
 
-fn customers_why(why: CustomersWhy) -> &'static str {
-    match why {
-        CustomersWhy::One => "one has the caller's number",
-        CustomersWhy::Several => "several have the caller's number; the operator chooses",
-        CustomersWhy::NoneHasIt => "none of this account has the caller's number",
-        CustomersWhy::NoNumber => "without the caller's number nobody is matched",
-        CustomersWhy::NotANumber => "what was given as the caller's number is none",
-        CustomersWhy::NoAccount => "none is looked for without an account",
+fn customers_text(reason: CustomerMatchReason) -> &'static str {
+    match reason {
+        CustomerMatchReason::One => "one has the caller's number",
+        CustomerMatchReason::Several => "several have the caller's number; the operator chooses",
+        CustomerMatchReason::NoneHasIt => "none of this account has the caller's number",
+        CustomerMatchReason::NoNumber => "there is no caller's number to match",
+        CustomerMatchReason::NotANumber => "the given caller's number is not a number",
+        CustomerMatchReason::NoAccount => "customers are searched only if there is an account",
     }
 }

@@ -1,7 +1,7 @@
-//! `toritsugi health`: whether the daemon on this machine answers; for the health check of a container.
+//! `toritsugi health`: checks whether the daemon on this machine answers; for the health check of a container.
 //!
-//! It asks where the configuration says the daemon listens, over loopback when that is every address, and needs
-//! no token.
+//! It requests `/healthz` at `gateway.listen` of the configuration, or over loopback if the daemon listens on all
+//! addresses. It needs no token.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::process::ExitCode;
@@ -12,7 +12,7 @@ use clap::Args;
 
 use super::Global;
 
-/// A daemon that needs longer is not healthy.
+/// Timeout of the answer; a slower daemon is not healthy.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Args)]
@@ -30,7 +30,7 @@ impl Health {
         let client = reqwest::Client::builder().no_proxy().timeout(ANSWER_TIMEOUT).build()?;
         match client.get(format!("http://{address}/healthz")).send().await {
             Ok(answer) if answer.status().is_success() => Ok(ExitCode::SUCCESS),
-            Ok(answer) => bail!("the daemon at {address} answers {}", answer.status().as_u16()),
+            Ok(answer) => bail!("the daemon at {address} answered {}", answer.status().as_u16()),
             Err(_) => bail!("no daemon answers at {address}"),
         }
     }

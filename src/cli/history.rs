@@ -1,4 +1,4 @@
-//! `toritsugi history`: finished calls, the newest first; or one of them, with all that happened inside it.
+//! `toritsugi history`: lists finished calls, the newest first, or prints one call with its segments and supervisions.
 
 use std::process::ExitCode;
 
@@ -13,25 +13,25 @@ use super::output::{Output, Table, print, print_json};
 
 #[derive(Debug, Args)]
 pub(super) struct History {
-    /// This call alone, with all that happened inside it: its id.
+    /// The id of one call, to print it with everything that happened in it.
     #[arg(value_name = "CALL", conflicts_with_all = ["account", "operator", "outcome", "from", "to", "limit"])]
     call: Option<uuid::Uuid>,
-    /// Of this account: its id.
+    /// Only calls for this account: its id.
     #[arg(long, value_name = "ID")]
     account: Option<String>,
-    /// That the operator at this extension had.
+    /// Only calls that the operator at this extension had.
     #[arg(long, value_name = "EXTENSION")]
     operator: Option<String>,
-    /// That came out so: answered, abandoned, overflowed, closed, blocked or unknown.
+    /// Only calls with this outcome: answered, abandoned, overflowed, closed, blocked or unknown.
     #[arg(long)]
     outcome: Option<String>,
-    /// That came at this time or later, for instance 2026-04-01T00:00:00+09:00.
+    /// Only calls that arrived at or after this time, for instance 2026-04-01T00:00:00+09:00.
     #[arg(long, value_name = "TIME")]
     from: Option<Timestamp>,
-    /// That came before this time.
+    /// Only calls that arrived before this time.
     #[arg(long, value_name = "TIME")]
     to: Option<Timestamp>,
-    /// How many, 1 to 500.
+    /// How many calls, the newest first, 1 to 500.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=500))]
     limit: u32,
     #[command(flatten)]
@@ -40,7 +40,7 @@ pub(super) struct History {
     output: Output,
 }
 
-/// The answer of `/v1/history`, as far as it is printed.
+/// The printed fields of the answer of `/v1/history`.
 #[derive(Debug, Deserialize)]
 struct Page {
     items: Vec<Call>,
@@ -63,7 +63,7 @@ struct Call {
     #[serde(default)]
     segments: Vec<Segment>,
     #[serde(default)]
-    supervisions: Vec<Hearing>,
+    supervisions: Vec<SupervisionSegment>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -76,9 +76,9 @@ struct Segment {
     result: Option<String>,
 }
 
-/// What a supervisor heard.
+/// A period in which a supervisor listened.
 #[derive(Debug, Deserialize)]
-struct Hearing {
+struct SupervisionSegment {
     mode: String,
     operator: String,
     supervisor_name: String,
@@ -98,13 +98,13 @@ impl History {
             } else {
                 let call: Call = client.get(&path, &[]).await?;
                 let zone = TimeZone::system();
-                print(&format!("{}\n{}", table(std::slice::from_ref(&call), &zone), story(&call, &zone)))?;
+                print(&format!("{}\n{}", table(std::slice::from_ref(&call), &zone), timeline(&call, &zone)))?;
             }
             return Ok(ExitCode::SUCCESS);
         }
         let limit = self.limit.to_string();
         let (from, to) = (self.from.map(|t| t.to_string()), self.to.map(|t| t.to_string()));
-        let given = [
+        let filters = [
             ("account", self.account.as_deref()),
             ("operator", self.operator.as_deref()),
             ("outcome", self.outcome.as_deref()),
@@ -113,7 +113,7 @@ impl History {
             ("limit", Some(limit.as_str())),
         ];
         let query: Vec<(&str, &str)> =
-            given.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
+            filters.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
         if self.output.json {
             print_json(&client.get::<Value>("/v1/history", &query).await?)?;
         } else {
@@ -144,26 +144,33 @@ fn table(calls: &[Call], zone: &TimeZone) -> String {
     table.render()
 }
 
-/// What happened inside a call, in order.
-fn story(call: &Call, zone: &TimeZone) -> String {
+/// The table of a call's segments and supervisions, by their start.
+fn timeline(call: &Call, zone: &TimeZone) -> String {
     let time = |at: Timestamp| at.to_zoned(zone.clone()).strftime("%H:%M:%S").to_string();
     let until = |at: Option<Timestamp>| at.map_or("-".into(), time);
-    let word = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".into());
+    let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".into());
     let mut rows: Vec<(Timestamp, [String; 6])> = Vec::new();
     for s in &call.segments {
         let cells = [
             time(s.from),
             until(s.until),
             s.kind.clone(),
-            word(&s.operator),
-            word(&s.target),
-            word(&s.result),
+            or_dash(&s.operator),
+            or_dash(&s.target),
+            or_dash(&s.result),
         ];
         rows.push((s.from, cells));
     }
     for h in &call.supervisions {
-        let by = format!("{} ({})", h.supervisor_name, h.extension);
-        let cells = [time(h.from), until(h.until), h.mode.clone(), h.operator.clone(), by, word(&h.ending)];
+        let supervisor = format!("{} ({})", h.supervisor_name, h.extension);
+        let cells = [
+            time(h.from),
+            until(h.until),
+            h.mode.clone(),
+            h.operator.clone(),
+            supervisor,
+            or_dash(&h.ending),
+        ];
         rows.push((h.from, cells));
     }
     rows.sort_by_key(|(from, _)| *from);
@@ -183,7 +190,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_says_how_it_came_out_and_how_long_it_took() {
+    fn a_line_shows_the_outcome_and_the_durations() {
         let calls = serde_json::json!([{
             "id": "c-1", "offered_at": "2026-04-01T00:00:00.000Z", "answered_at": "2026-04-01T00:00:07.900Z",
             "ended_at": "2026-04-01T00:01:00.000Z", "outcome": "answered", "operators": ["1001", "1002"],
@@ -203,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_alone_is_told_in_order_with_who_heard_it() {
+    fn one_call_is_printed_in_order_with_its_supervisions() {
         let call = serde_json::json!({
             "id": "c-1", "offered_at": "2026-04-01T00:00:00Z", "answered_at": "2026-04-01T00:00:07Z",
             "ended_at": "2026-04-01T00:01:00Z", "outcome": "answered", "presentation": "allowed",
@@ -222,7 +229,7 @@ mod tests {
             }],
         });
         let call: Call = serde_json::from_value(call).unwrap();
-        let text = story(&call, &TimeZone::UTC);
+        let text = timeline(&call, &TimeZone::UTC);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(
             lines,

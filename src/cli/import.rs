@@ -1,4 +1,6 @@
-//! `toritsugi import`: accounts, customers or contacts from a CSV file, all of it or nothing.
+//! `toritsugi import`: imports accounts, customers or contacts from a CSV file.
+//!
+//! Invariant: all rows are imported or none. If a row is invalid, each invalid row is reported with its line.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -17,14 +19,14 @@ use super::output::{self, Output};
 
 #[derive(Debug, Args)]
 pub(super) struct Import {
-    /// What the file holds.
+    /// The kind of records in the file.
     kind: Kind,
-    /// The file.
+    /// The CSV file.
     file: PathBuf,
-    /// How its text is encoded.
+    /// The encoding of the file.
     #[arg(long, value_enum, default_value_t = Encoding::Utf8)]
     encoding: Encoding,
-    /// Read and check everything, change nothing.
+    /// Read and check all rows, and change nothing.
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
@@ -57,18 +59,20 @@ impl Import {
         let outcome = directory.import(file, options, Timestamp::now()).await;
         directory.store().close().await;
         match outcome {
-            Ok(report) => self.report(&report).map(|()| ExitCode::SUCCESS),
-            Err(error @ ImportError::Rows { .. }) => self.complain(&error).map(|()| ExitCode::FAILURE),
+            Ok(report) => self.print_report(&report).map(|()| ExitCode::SUCCESS),
+            Err(error @ ImportError::Rows { .. }) => {
+                self.print_row_errors(&error).map(|()| ExitCode::FAILURE)
+            }
             Err(error) => Err(error).with_context(|| self.file.display().to_string()),
         }
     }
 
-    fn report(&self, report: &ImportReport) -> anyhow::Result<()> {
+    fn print_report(&self, report: &ImportReport) -> anyhow::Result<()> {
         if self.output.json {
             return output::print_json(report);
         }
         for column in &report.ignored_columns {
-            output::complain(&format!("the column {column:?} means nothing here and was left out"));
+            output::print_error(&format!("the column {column:?} is unknown and was ignored"));
         }
         let would = if report.dry_run { "would be " } else { "" };
         output::print_line(&format!(
@@ -78,17 +82,17 @@ impl Import {
         Ok(())
     }
 
-    /// Every bad row gets a line.
-    fn complain(&self, error: &ImportError) -> anyhow::Result<()> {
+    /// Prints one line for each invalid row.
+    fn print_row_errors(&self, error: &ImportError) -> anyhow::Result<()> {
         let ImportError::Rows { errors, more } = error else { return Ok(()) };
         if self.output.json {
             output::print_json(&json!({ "errors": errors, "more": more }))?;
         }
         for row in errors {
-            output::complain(&format!("{}:{}: {}", self.file.display(), row.line, row.problem));
+            output::print_error(&format!("{}:{}: {}", self.file.display(), row.line, row.problem));
         }
-        let unnamed = if *more > 0 { format!(" ({more} of them not shown)") } else { String::new() };
-        output::complain(&format!("toritsugi: {error}{unnamed}"));
+        let hidden = if *more > 0 { format!(" ({more} of them not shown)") } else { String::new() };
+        output::print_error(&format!("toritsugi: {error}{hidden}"));
         Ok(())
     }
 }

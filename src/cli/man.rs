@@ -1,4 +1,4 @@
-//! `toritsugi man [COMMAND]`: the manual page, made from the same description as the commands.
+//! `toritsugi man [COMMAND]`: prints the manual page, generated from the definitions of the commands.
 
 use std::process::ExitCode;
 
@@ -9,7 +9,7 @@ use super::{Cli, output};
 
 #[derive(Debug, Args)]
 pub(super) struct Man {
-    /// The page of this command, for instance listen; without it, the page of toritsugi.
+    /// The command, for instance listen; without it, the page of toritsugi is printed.
     command: Option<String>,
 }
 
@@ -21,7 +21,7 @@ impl Man {
             None => whole,
             Some(name) => match whole.find_subcommand(name) {
                 Some(found) => found.clone(),
-                None => bail!("there is no command {name}; `toritsugi help` lists them"),
+                None => bail!("there is no command {name}; `toritsugi --help` lists the commands"),
             },
         };
         let mut page = Vec::new();

@@ -1,10 +1,11 @@
-//! The command line: one file per family of commands, and the exit code of each outcome.
+//! The command line: one file for each family of commands, and the exit code of each outcome.
 //!
-//! There are three kinds of commands. `serve` is the daemon. `check`, `explain`, `health`, `import`, `user` and
-//! `replay` read the configuration and open what it names. `calls`, `history`, `operators`, `operator`, `listen`,
-//! `whisper`, `barge`, `take-over`, `supervision`, `audit`, `transfer`, `answer`, `hold`, `resume`, `hangup`,
-//! `ask-help`, `webhooks` and `demo` are clients of the HTTP interface, know only its address and a token, and so
-//! work from another desk.
+//! | commands | what they use |
+//! |---|---|
+//! | `serve` | runs the daemon |
+//! | `check`, `explain`, `health`, `import`, `user`, `replay` | the configuration, and the PBX, store or daemon that it names |
+//! | `calls`, `history`, `operators`, `operator`, `listen`, `whisper`, `barge`, `take-over`, `supervision`, `audit`, `transfer`, `answer`, `hold`, `resume`, `hangup`, `ask-help`, `webhooks`, `demo` | the HTTP interface of a daemon, by its address and a token; they run on any machine |
+//! | `completions`, `man` | the description of the commands |
 //!
 //! | exit code | meaning |
 //! |---|---|
@@ -13,8 +14,8 @@
 //! | 2 | the command line is wrong |
 //! | 64 | the configuration is wrong |
 //!
-//! Invariant: whatever a caller or a record contains reaches the terminal only through [`output::plain`] or
-//! JSON, so it can neither move the cursor nor reorder the line. Read next: `output.rs`, `client.rs`.
+//! Invariant: text of callers and records reaches the terminal only through [`output::plain`] or as JSON, so it can
+//! neither move the cursor nor reorder the line. Read next: `output.rs`, `client.rs`.
 
 mod audit;
 mod calls;
@@ -47,11 +48,11 @@ use clap::{Args, Parser, Subcommand};
 use toritsugi::config::{Config, ConfigError};
 use toritsugi::daemon::RunError;
 
-/// The configuration is wrong (`EX_USAGE` of sysexits is what Linkerd uses for it, too).
+/// The configuration is wrong. The value is `EX_USAGE` of sysexits.h.
 const EXIT_CONFIG: u8 = 64;
 
-/// 取次: what an answering service needs beside its Asterisk: which company a call is for and who calls, on the
-/// operator's screen before anyone answers.
+/// 取次: CTI for a telephone answering service on Asterisk. It shows the operator which company a call is for and who
+/// calls, before the call is answered.
 #[derive(Debug, Parser)]
 #[command(name = "toritsugi", version, max_term_width = 100, disable_help_subcommand = true)]
 struct Cli {
@@ -61,11 +62,12 @@ struct Cli {
     command: Command,
 }
 
-/// What every command takes.
+/// The options of every command.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Global {
-    /// The configuration file [default: /etc/toritsugi/toritsugi.toml if it is there].
-    // The variable TORITSUGI_CONFIG is read by `Config::load`, which also reports what is wrong with it.
+    /// The configuration file [default: the file that TORITSUGI_CONFIG names, else /etc/toritsugi/toritsugi.toml if it
+    /// exists].
+    // `Config::load` reads TORITSUGI_CONFIG, because it reports errors of that file.
     #[arg(long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
 }
@@ -79,56 +81,56 @@ impl Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the daemon beside its PBX until it is told to stop.
+    /// Run the daemon until SIGTERM or Ctrl-C.
     Serve(serve::Serve),
-    /// Test the configuration, the PBX, its dialplan and the store: one line each.
+    /// Test the configuration, the store, Redis, the webhooks, the PBX and its dialplan: one line for each.
     Check(check::Check),
-    /// Say which account and customers a call would pop, and why.
+    /// Explain which account and customers the pop of a call would show.
     Explain(explain::Explain),
-    /// List the calls of this moment, or follow them.
+    /// List the present calls, or follow them.
     Calls(calls::Calls),
     /// List finished calls, the newest first.
     History(history::History),
-    /// List the operators and what they are doing.
+    /// List the operators with their states and calls.
     Operators(operators::Operators),
-    /// Set an operator's state, or end her after-call work.
+    /// Set an operator's state, or finish an operator's after-call work.
     Operator(operators::Operator),
-    /// Hear an operator and her caller, heard by nobody.
+    /// Listen to an operator and the caller; nobody hears you.
     Listen(supervise::Supervise),
-    /// Hear both, and speak to the operator alone.
+    /// Listen to both and speak to the operator only.
     Whisper(supervise::Supervise),
-    /// Hear both, and speak to both.
+    /// Listen to both and speak to both.
     Barge(supervise::Supervise),
-    /// Take the caller from an operator; your phone rings first.
+    /// Take the caller over from an operator; your phone rings first.
     #[command(alias = "takeover")]
     TakeOver(supervise::Supervise),
-    /// List, stop or switch what is listened to.
+    /// List, stop or switch supervisions.
     Supervision(supervise::Supervision),
     /// Read the audit trail: who listened to whom, when and why, and who was refused.
     Audit(audit::Audit),
-    /// Let your phone answer the call that rings (desk phones that can: Yealink, Poly, Snom).
+    /// Answer the ringing call on your phone (Yealink, Poly and Snom desk phones).
     Answer(control::Control),
-    /// Let your phone put the caller on hold (the same phones).
+    /// Put the caller on hold on your phone (the same phones as for answer).
     Hold(control::Control),
-    /// Let your phone take the caller back from hold (the same phones).
+    /// Take the caller back from hold on your phone (the same phones as for answer).
     Resume(control::Control),
-    /// Hang up your phone.
+    /// Hang up the call on your phone.
     Hangup(control::Control),
-    /// Ask your supervisors for help with the call: they see it at once.
+    /// Ask your supervisors for help with a call; they see the request at once.
     AskHelp(control::Control),
-    /// Pass a caller on, complete a consultation, or take the caller back.
+    /// Transfer a caller, complete a consultation, or cancel a transfer.
     Transfer(transfer::Transfer),
-    /// Read accounts, customers or contacts from a CSV file.
+    /// Import accounts, customers or contacts from a CSV file.
     Import(import::Import),
-    /// Add, list and revoke people and their tokens.
+    /// Add, list and revoke users and their tokens.
     User(user::User),
-    /// List the events that other systems have not taken, or send them again.
+    /// List webhook deliveries that were not accepted, or retry them.
     Webhooks(webhooks::Webhooks),
-    /// Run a recorded manager transcript through the call model and print what it makes of it.
+    /// Run a recorded manager session through the call model and print the events.
     Replay(replay::Replay),
-    /// Follow the events and print each pop as an operator would see it.
+    /// Follow the events and print each pop as an operator sees it.
     Demo(demo::Demo),
-    /// Say by the exit code whether the daemon of this configuration answers.
+    /// Exit with 0 if the daemon of this configuration answers, else with 1.
     #[command(hide = true)]
     Health(health::Health),
     /// Print a completion script for a shell.
@@ -137,7 +139,7 @@ enum Command {
     Man(man::Man),
 }
 
-/// Runs the command of this process.
+/// Parses the command line and runs the command.
 pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -183,17 +185,17 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// One line on standard error, causes included, and the exit code that belongs to the error.
+/// Prints the error with its causes as one line on standard error, and returns its exit code.
 fn fail(error: &anyhow::Error) -> ExitCode {
-    // A reader that has enough, `toritsugi calls | head -1`, is no failure.
+    // `toritsugi calls | head -1` closes the pipe early; that is not a failure.
     if error.chain().any(is_broken_pipe) {
         return ExitCode::SUCCESS;
     }
-    output::complain(&format!("toritsugi: {error:#}"));
-    let config = |cause: &(dyn std::error::Error + 'static)| {
+    output::print_error(&format!("toritsugi: {error:#}"));
+    let is_config = |cause: &(dyn std::error::Error + 'static)| {
         cause.is::<ConfigError>() || matches!(cause.downcast_ref(), Some(RunError::Config(_)))
     };
-    if error.chain().any(config) { ExitCode::from(EXIT_CONFIG) } else { ExitCode::FAILURE }
+    if error.chain().any(is_config) { ExitCode::from(EXIT_CONFIG) } else { ExitCode::FAILURE }
 }
 
 fn is_broken_pipe(cause: &(dyn std::error::Error + 'static)) -> bool {

@@ -1,4 +1,5 @@
-//! `toritsugi operators`: who is there, in which state, and which calls each has; `toritsugi operator`: setting one.
+//! `toritsugi operators` lists the operators with their states and calls. `toritsugi operator` sets an operator's state
+//! or finishes an operator's after-call work.
 
 use std::process::ExitCode;
 
@@ -9,15 +10,15 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::client::{Client, ClientArgs};
-use super::events::Follow;
+use super::events::EventStream;
 use super::output::{Output, Table, plain, print, print_json, print_line};
 
-/// Where the operators are.
+/// The resource of the operators.
 const PATH: &str = "/v1/operators";
 
 #[derive(Debug, Args)]
 pub(super) struct Operators {
-    /// Go on: print each change, a line for each, until Ctrl-C.
+    /// Print one line for each change until Ctrl-C.
     #[arg(long)]
     follow: bool,
     #[command(flatten)]
@@ -29,29 +30,29 @@ pub(super) struct Operators {
 #[derive(Debug, Args)]
 pub(super) struct Operator {
     #[command(subcommand)]
-    what: What,
+    command: OperatorCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum What {
-    /// Set an operator's state; while a call has to do with her it becomes the pending one.
+enum OperatorCommand {
+    /// Set an operator's state. While the operator has a call, the state is pending until the call ends.
     Set(Set),
-    /// End an operator's after-call work with what came of the call.
+    /// Finish an operator's after-call work with a disposition.
     Finish(Finish),
 }
 
 #[derive(Debug, Args)]
 struct Set {
-    /// The operator's extension, or name.
+    /// The operator's extension or name.
     #[arg(value_name = "OPERATOR")]
     operator: String,
-    /// ready, not_ready or logged_out.
+    /// The new state: ready, not_ready or logged_out.
     #[arg(value_name = "STATE", value_parser = ["ready", "not_ready", "logged_out"])]
     state: String,
-    /// Why not ready: a code of the configuration, for instance break.
+    /// The reason for not_ready: a code of the configuration, for instance break.
     #[arg(long, value_name = "CODE")]
     reason: Option<String>,
-    /// The phone she sits at, where it is not her own.
+    /// The extension of the phone at which the operator works, if it is not the operator's own.
     #[arg(long, value_name = "EXTENSION")]
     at: Option<String>,
     #[command(flatten)]
@@ -62,13 +63,13 @@ struct Set {
 
 #[derive(Debug, Args)]
 struct Finish {
-    /// The operator's extension, or name.
+    /// The operator's extension or name.
     #[arg(value_name = "OPERATOR")]
     operator: String,
-    /// What came of the call: a code of the configuration, for instance message.
+    /// The disposition of the call: a code of the configuration, for instance message.
     #[arg(value_name = "DISPOSITION")]
     disposition: String,
-    /// More about it.
+    /// Notes on the call.
     #[arg(long, value_name = "TEXT")]
     notes: Option<String>,
     #[command(flatten)]
@@ -77,15 +78,15 @@ struct Finish {
     output: Output,
 }
 
-/// The answer, as far as it is printed.
+/// The printed fields of the answer of `/v1/operators`.
 #[derive(Debug, Deserialize)]
 struct List {
-    items: Vec<Person>,
+    items: Vec<OperatorView>,
 }
 
 /// An operator, in the list or in an event.
 #[derive(Debug, Deserialize)]
-struct Person {
+struct OperatorView {
     extension: Option<String>,
     name: String,
     #[serde(default)]
@@ -97,7 +98,7 @@ struct Person {
     pending: Option<Pending>,
     since: Option<Timestamp>,
     #[serde(default)]
-    by: By,
+    by: ChangedBy,
     #[serde(default)]
     desktops: u32,
     #[serde(default)]
@@ -113,7 +114,7 @@ struct Pending {
 }
 
 #[derive(Debug, Default, Deserialize)]
-struct By {
+struct ChangedBy {
     name: Option<String>,
 }
 
@@ -123,7 +124,7 @@ struct Call {
     state: String,
 }
 
-/// An event, as far as it is printed.
+/// The printed fields of an event.
 #[derive(Debug, Deserialize)]
 struct Event {
     kind: String,
@@ -150,9 +151,9 @@ impl Operators {
 
 impl Operator {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
-        match self.what {
-            What::Set(set) => set.run().await,
-            What::Finish(finish) => finish.run().await,
+        match self.command {
+            OperatorCommand::Set(set) => set.run().await,
+            OperatorCommand::Finish(finish) => finish.run().await,
         }
     }
 }
@@ -160,62 +161,72 @@ impl Operator {
 impl Set {
     async fn run(self) -> anyhow::Result<ExitCode> {
         let client = self.client.client()?;
-        let present = find(&client, &self.operator).await?;
-        let mut wanted = json!({ "state": self.state, "version": present["version"] });
+        let present = find_operator(&client, &self.operator).await?;
+        let mut request = json!({ "state": self.state, "version": present["version"] });
         for (key, value) in [("reason", self.reason), ("extension", self.at)] {
             if let Some(value) = value {
-                wanted[key] = value.into();
+                request[key] = value.into();
             }
         }
-        let view: Value = client.put(&format!("{PATH}/{}/state", word(&present["id"])), &wanted).await?;
-        show(&view, self.output.json)
+        let view: Value = client.put(&format!("{PATH}/{}/state", string(&present["id"])), &request).await?;
+        print_operator(&view, self.output.json)
     }
 }
 
 impl Finish {
     async fn run(self) -> anyhow::Result<ExitCode> {
         let client = self.client.client()?;
-        let present = find(&client, &self.operator).await?;
+        let present = find_operator(&client, &self.operator).await?;
         let call =
             [&present["wrap_up"]["call"], &present["undisposed"]].into_iter().find(|call| call.is_string());
-        let Some(call) = call else { anyhow::bail!("{} has no after-call work", plain(&self.operator)) };
-        let mut end = json!({ "call": call, "disposition": self.disposition });
+        let Some(call) = call else {
+            anyhow::bail!(
+                "{} has no after-call work, and no call without a disposition",
+                plain(&self.operator)
+            )
+        };
+        let mut request = json!({ "call": call, "disposition": self.disposition });
         if let Some(notes) = self.notes {
-            end["notes"] = notes.into();
+            request["notes"] = notes.into();
         }
         let view: Value =
-            client.post(&format!("{PATH}/{}/wrap-up/finish", word(&present["id"])), &end).await?;
-        show(&view, self.output.json)
+            client.post(&format!("{PATH}/{}/wrap-up/finish", string(&present["id"])), &request).await?;
+        print_operator(&view, self.output.json)
     }
 }
 
-/// The operator at this extension, or of this name, whom the token may see.
-async fn find(client: &Client, wanted: &str) -> anyhow::Result<Value> {
+/// The operator with this extension or name, among those that the token may see.
+async fn find_operator(client: &Client, name: &str) -> anyhow::Result<Value> {
     let list: Value = client.get(PATH, &[]).await?;
     let items = list["items"].as_array().cloned().unwrap_or_default();
-    let at = items.iter().find(|person| person["extension"] == wanted);
-    let found = at.or_else(|| items.iter().find(|person| person["name"] == wanted)).cloned();
-    found.ok_or_else(|| anyhow::anyhow!("no operator {} that you may see", plain(wanted)))
+    let by_extension = items.iter().find(|person| person["extension"] == name);
+    let found = by_extension.or_else(|| items.iter().find(|person| person["name"] == name)).cloned();
+    found.ok_or_else(|| {
+        anyhow::anyhow!(
+            "there is no operator {} that you may see; `toritsugi operators` lists them",
+            plain(name)
+        )
+    })
 }
 
-fn word(value: &Value) -> &str {
+fn string(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-fn show(view: &Value, as_json: bool) -> anyhow::Result<ExitCode> {
+fn print_operator(view: &Value, as_json: bool) -> anyhow::Result<ExitCode> {
     if as_json {
         print_json(view)?;
     } else {
-        print_line(&sentence(&serde_json::from_value(view.clone())?))?;
+        print_line(&operator_line(&serde_json::from_value(view.clone())?))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
 async fn follow(client: Client, as_json: bool) -> anyhow::Result<ExitCode> {
-    let mut follow = Follow::start(client, "/v1/events").await?;
+    let mut events = EventStream::connect(client, "/v1/events").await?;
     loop {
         let event = tokio::select! {
-            event = follow.next() => event?,
+            event = events.next() => event?,
             _ = tokio::signal::ctrl_c() => return Ok(ExitCode::SUCCESS),
         };
         let parsed: Event = serde_json::from_str(&event.data)?;
@@ -230,35 +241,35 @@ async fn follow(client: Client, as_json: bool) -> anyhow::Result<ExitCode> {
         }
         let time = parsed.at.to_zoned(TimeZone::system()).strftime("%H:%M:%S").to_string();
         for person in people {
-            print_line(&format!("{time}  {}", sentence(&serde_json::from_value(person)?)))?;
+            print_line(&format!("{time}  {}", operator_line(&serde_json::from_value(person)?)))?;
         }
     }
 }
 
-/// How somebody is, on one line.
-fn sentence(person: &Person) -> String {
+/// Formats an operator as one line.
+fn operator_line(person: &OperatorView) -> String {
     let mut text =
-        format!("{:<5} {}  {}", person.extension.as_deref().unwrap_or("-"), person.name, state(person));
+        format!("{:<5} {}  {}", person.extension.as_deref().unwrap_or("-"), person.name, state_text(person));
     if let Some(name) = &person.by.name {
         text.push_str(&format!("  by {name}"));
     }
     plain(&text)
 }
 
-/// `not_ready (break) → logged_out`.
-fn state(person: &Person) -> String {
-    let with = |state: &str, reason: Option<&str>| match reason {
+/// Formats the state, for instance `not_ready (break) → logged_out`.
+fn state_text(person: &OperatorView) -> String {
+    let with_reason = |state: &str, reason: Option<&str>| match reason {
         Some(reason) => format!("{state} ({reason})"),
         None => state.to_owned(),
     };
-    let now = with(&person.state, person.reason.as_deref());
+    let state = with_reason(&person.state, person.reason.as_deref());
     match &person.pending {
-        Some(pending) => format!("{now} → {}", with(&pending.state, pending.reason.as_deref())),
-        None => now,
+        Some(pending) => format!("{state} → {}", with_reason(&pending.state, pending.reason.as_deref())),
+        None => state,
     }
 }
 
-fn table(people: &[Person], now: Timestamp) -> String {
+fn table(people: &[OperatorView], now: Timestamp) -> String {
     let mut table =
         Table::new(["EXTENSION", "NAME", "ROLE", "TEAM", "STATE", "FOR", "PHONE", "DESKTOPS", "CALLS"]);
     for person in people {
@@ -272,7 +283,7 @@ fn table(people: &[Person], now: Timestamp) -> String {
             &person.name,
             &person.role,
             person.team.as_deref().unwrap_or("-"),
-            &state(person),
+            &state_text(person),
             &since.map_or("-".into(), |since| age(since, now)),
             &person.phone,
             &person.desktops.to_string(),
@@ -282,7 +293,7 @@ fn table(people: &[Person], now: Timestamp) -> String {
     table.render()
 }
 
-/// `m:ss`, or `h:mm:ss` from an hour on.
+/// The time since `since`, as `m:ss`, or as `h:mm:ss` from one hour.
 fn age(since: Timestamp, now: Timestamp) -> String {
     let seconds = now.duration_since(since).as_secs().max(0);
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);

@@ -1,7 +1,7 @@
-//! What commands print: tables that stay aligned in Japanese, JSON, and one-line complaints.
+//! The output of commands: tables that stay aligned with Japanese text, JSON, and one-line errors.
 //!
-//! Invariant: text that came from outside is made [`plain`] before it is printed to a terminal: no control
-//! character, no escape sequence, no mark that changes the direction of the line.
+//! Invariant: text from outside passes [`plain`] before it is printed to a terminal. It contains no control character,
+//! no escape sequence, and no mark that changes the direction of the line.
 
 use std::io::Write;
 
@@ -9,30 +9,30 @@ use clap::Args;
 use serde::Serialize;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// Widest cell of a table, in terminal columns; the rest is cut and marked with `…`.
+/// Width of a table cell, in terminal columns. A longer text is cut and ends with `…`.
 const CELL_COLUMNS_MAX: usize = 40;
 
-/// Of every command that reads.
+/// The output options of every command that reads.
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct Output {
-    /// Print JSON, one document or, when following, one object per line.
+    /// Print JSON: one document, or one object per line when following.
     #[arg(long)]
     pub(crate) json: bool,
 }
 
-/// `text` on one line, with nothing in it that a terminal acts upon; `?` stands where something was.
+/// Replaces each character that a terminal acts upon by `?`. The result is one line.
 pub(crate) fn plain(text: &str) -> String {
-    text.chars().map(|c| if acts_on_terminals(c) { '?' } else { c }).collect()
+    text.chars().map(|c| if is_terminal_control(c) { '?' } else { c }).collect()
 }
 
-/// Control characters, and marks that reorder, hide or break the text around them.
-fn acts_on_terminals(c: char) -> bool {
+/// Whether this is a control character, or a mark that reorders, hides or breaks the text around it.
+fn is_terminal_control(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{061C}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}'
             | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}' | '\u{E0000}'..='\u{E007F}')
 }
 
-/// A table in the making: a heading, then rows of as many cells.
+/// A table: a heading and rows with as many cells.
 #[derive(Debug)]
 pub(crate) struct Table {
     rows: Vec<Vec<String>>,
@@ -44,12 +44,12 @@ impl Table {
         Self { rows: vec![heading.iter().map(|&cell| cell.to_owned()).collect()] }
     }
 
-    /// Adds a row; its text may come from anywhere.
+    /// Adds a row. The cells may contain text from outside.
     pub(crate) fn row<const N: usize>(&mut self, cells: [&str; N]) {
         self.rows.push(cells.iter().map(|cell| cut(&plain(cell), CELL_COLUMNS_MAX)).collect());
     }
 
-    /// The table as text, a line per row.
+    /// Formats the table, one line per row.
     pub(crate) fn render(&self) -> String {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         let width = |column: usize| self.rows.iter().map(|row| row[column].width()).max().unwrap_or(0);
@@ -68,7 +68,7 @@ impl Table {
     }
 }
 
-/// At most `columns` wide.
+/// Cuts `text` to at most `columns` terminal columns; a cut text ends with `…`.
 pub(crate) fn cut(text: &str, columns: usize) -> String {
     if text.width() <= columns {
         return text.to_owned();
@@ -86,7 +86,7 @@ pub(crate) fn cut(text: &str, columns: usize) -> String {
     kept
 }
 
-/// Prints text as it is; make it [`plain`] first where it holds anything from outside.
+/// Prints `text` unchanged. Pass text from outside through [`plain`] first.
 pub(crate) fn print(text: &str) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes())?;
@@ -104,15 +104,15 @@ pub(crate) fn print_json<T: Serialize + ?Sized>(value: &T) -> anyhow::Result<()>
     Ok(())
 }
 
-/// Asks on standard error, where it does not get into what a command prints.
+/// Prints a question on standard error, so that it is not part of the command's output.
 pub(crate) fn prompt(question: &str) {
     let mut out = std::io::stderr();
-    // Who reads the answer notices.
+    // If standard error is closed, reading the answer fails and is reported.
     let _ = write!(out, "{question}").and_then(|()| out.flush());
 }
 
-/// One line on standard error. That nobody reads it is no reason to fail.
-pub(crate) fn complain(message: &str) {
+/// Prints one line on standard error. A closed standard error is ignored.
+pub(crate) fn print_error(message: &str) {
     let _ = writeln!(std::io::stderr(), "{}", plain(message));
 }
 
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_from_outside_acts_on_the_terminal() {
+    fn text_from_outside_cannot_control_the_terminal() {
         let hostile = "a\u{1b}[2Jb\r\nc\u{202E}d\u{200B}e\u{9b}31mf\tg";
         assert_eq!(plain(hostile), "a?[2Jb??c?d?e?31mf?g");
         let mut table = Table::new(["NAME"]);

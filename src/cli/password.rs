@@ -1,6 +1,6 @@
-//! Asking for a password: unseen at a terminal, twice; else the first line of standard input.
+//! Reads a new password: twice and without echo from a terminal, otherwise the first line of standard input.
 //!
-//! Invariant: the terminal shows what is typed again afterwards, also after Ctrl-C.
+//! Invariant: the terminal's echo is restored afterwards, also after Ctrl-C.
 
 use std::io::{BufRead, IsTerminal, Read, Stdin, stdin};
 
@@ -10,20 +10,20 @@ use tokio::sync::oneshot;
 
 use super::output::prompt;
 
-/// Longest line read, in bytes.
+/// Most bytes that are read of a line.
 const LINE_BYTES_MAX: u64 = 4096;
 
-/// A new password.
-pub(crate) async fn ask() -> anyhow::Result<String> {
+/// Reads a new password.
+pub(crate) async fn read() -> anyhow::Result<String> {
     if !stdin().is_terminal() {
-        return line(&stdin());
+        return read_line(&stdin());
     }
-    let hidden = Hidden::new()?;
+    let echo_off = EchoOff::new()?;
     let typed = async {
-        let first = unseen("Password: ").await?;
-        let second = unseen("Again: ").await?;
+        let first = prompt_line("Password: ").await?;
+        let second = prompt_line("Again: ").await?;
         if first != second {
-            bail!("the two are not the same");
+            bail!("the two passwords differ; run the command again");
         }
         Ok(first)
     };
@@ -31,46 +31,47 @@ pub(crate) async fn ask() -> anyhow::Result<String> {
         typed = typed => typed,
         _ = tokio::signal::ctrl_c() => Err(anyhow::Error::msg("cancelled")),
     };
-    drop(hidden);
+    drop(echo_off);
     typed
 }
 
-async fn unseen(question: &str) -> anyhow::Result<String> {
+async fn prompt_line(question: &str) -> anyhow::Result<String> {
     prompt(question);
-    // A thread of its own: the runtime would wait for one of its own, even after Ctrl-C.
+    // A plain thread: after Ctrl-C the runtime would wait for its own blocking threads.
     let (sender, receiver) = oneshot::channel();
-    std::thread::spawn(move || sender.send(line(&stdin())));
-    let line = receiver.await.context("nothing could be read")?;
+    std::thread::spawn(move || sender.send(read_line(&stdin())));
+    let line = receiver.await.context("cannot read the password")?;
     prompt("\n");
     line
 }
 
-fn line(input: &Stdin) -> anyhow::Result<String> {
+fn read_line(input: &Stdin) -> anyhow::Result<String> {
     let mut text = String::new();
     input.lock().take(LINE_BYTES_MAX).read_line(&mut text).context("cannot read the password")?;
     let text = text.trim_end_matches(['\r', '\n']);
     if text.is_empty() {
-        bail!("no password was given");
+        bail!("the password is empty; type one, or write it to standard input");
     }
     Ok(text.to_owned())
 }
 
-/// What is typed is not shown while this is there.
-struct Hidden(Termios);
+/// Switches the terminal's echo off until it is dropped.
+struct EchoOff(Termios);
 
-impl Hidden {
+impl EchoOff {
     fn new() -> anyhow::Result<Self> {
-        let before = tcgetattr(stdin()).context("cannot talk to the terminal")?;
+        let before = tcgetattr(stdin()).context("cannot change the settings of the terminal")?;
         let mut quiet = before.clone();
         quiet.local_modes.remove(LocalModes::ECHO);
-        tcsetattr(stdin(), OptionalActions::Flush, &quiet).context("cannot talk to the terminal")?;
+        tcsetattr(stdin(), OptionalActions::Flush, &quiet)
+            .context("cannot change the settings of the terminal")?;
         Ok(Self(before))
     }
 }
 
-impl Drop for Hidden {
+impl Drop for EchoOff {
     fn drop(&mut self) {
-        // There is no other terminal to complain to.
+        // An error cannot be reported: the terminal is gone.
         let _ = tcsetattr(stdin(), OptionalActions::Now, &self.0);
     }
 }

@@ -1,7 +1,8 @@
-//! `toritsugi replay FILE.ami`: a recorded manager session through the call model, the same result each time.
+//! `toritsugi replay FILE.ami`: runs a recorded manager session through the call model and prints the events. The
+//! result is the same each time.
 //!
-//! What to do with a call that was shown wrongly: record the session, replay it here, and send the recording
-//! along. The configuration tells which endpoints are trunks and which extensions are operators'.
+//! Use: if a call was shown wrongly, record the manager session, replay it here, and attach the recording to the
+//! report. The configuration says which endpoints are trunks and which extensions belong to operators.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,22 +11,22 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Args;
 use serde::Serialize;
-use toritsugi::bus::Draft;
-use toritsugi::bus::event::wire_time;
-use toritsugi::call::Plan;
+use toritsugi::call::EndpointRules;
 use toritsugi::config::Config;
+use toritsugi::contract::event::NewEvent;
+use toritsugi::contract::time::time as wire_time;
 use toritsugi::ids::CallId;
 use toritsugi::replay::{Counts, Replay as Replayed, replay};
 
 use super::Global;
 use super::output::{Output, Table, print, print_json, print_line};
 
-/// The fields of an event that are worth a column.
+/// The fields of an event that the table shows.
 const DETAILS: [&str; 5] = ["operator", "reason", "state", "outcome", "inferred"];
 
 #[derive(Debug, Args)]
 pub(super) struct Replay {
-    /// The recording: the bytes as they came from the PBX.
+    /// The recording: the bytes that the PBX sent.
     file: PathBuf,
     #[command(flatten)]
     output: Output,
@@ -33,7 +34,7 @@ pub(super) struct Replay {
 
 /// One event, as JSON.
 #[derive(Debug, Serialize)]
-struct Told<'a> {
+struct ReplayedEvent<'a> {
     frame: u64,
     at: String,
     kind: &'static str,
@@ -43,16 +44,17 @@ struct Told<'a> {
 
 #[derive(Debug, Serialize)]
 struct Report<'a> {
-    events: Vec<Told<'a>>,
+    events: Vec<ReplayedEvent<'a>>,
     counts: Counts,
 }
 
 impl Replay {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
-        let plan = plan(&global.config()?);
+        let rules = endpoint_rules(&global.config()?);
         let file = self.file.display();
         let bytes = std::fs::read(&self.file).with_context(|| format!("cannot read {file}"))?;
-        let replayed = replay(&bytes, plan).with_context(|| format!("{file} is no manager session"))?;
+        let replayed = replay(&bytes, rules)
+            .with_context(|| format!("{file} is not a recording of a manager session"))?;
         if self.output.json {
             print_json(&report(&replayed))?;
         } else {
@@ -63,18 +65,22 @@ impl Replay {
     }
 }
 
-/// As in the daemon, but nobody answers here what is asked of the PBX and the directory.
-fn plan(config: &Config) -> Plan {
-    Plan { ask_wait: Duration::ZERO, card_wait: Duration::ZERO, ..config.plan() }
+/// The rules of the daemon without timeouts, because no PBX and no directory answers here.
+fn endpoint_rules(config: &Config) -> EndpointRules {
+    EndpointRules {
+        presentation_timeout: Duration::ZERO,
+        card_timeout: Duration::ZERO,
+        ..config.endpoint_rules()
+    }
 }
 
 fn report(replayed: &Replayed) -> Report<'_> {
-    let events = replayed.told.iter().map(|(frame, draft)| Told {
+    let events = replayed.published.iter().map(|(frame, event)| ReplayedEvent {
         frame: *frame,
-        at: wire_time(draft.at),
-        kind: draft.kind.as_str(),
-        call: draft.call,
-        data: &draft.data,
+        at: wire_time(event.at),
+        kind: event.kind.as_str(),
+        call: event.call,
+        data: &event.data,
     });
     Report { events: events.collect(), counts: replayed.counts }
 }
@@ -82,29 +88,29 @@ fn report(replayed: &Replayed) -> Report<'_> {
 fn table(replayed: &Replayed) -> String {
     let mut calls: Vec<CallId> = Vec::new();
     let mut table = Table::new(["FRAME", "CALL", "EVENT", "DETAIL"]);
-    for (frame, draft) in &replayed.told {
-        let call = draft.call.map(|id| number(&mut calls, id)).unwrap_or_default();
-        table.row([&frame.to_string(), &call, draft.kind.as_str(), &detail(draft)]);
+    for (frame, event) in &replayed.published {
+        let call = event.call.map(|id| call_number(&mut calls, id)).unwrap_or_default();
+        table.row([&frame.to_string(), &call, event.kind.as_str(), &detail(event)]);
     }
     table.render()
 }
 
-/// Calls are numbered by their first event: an id of 36 characters tells a reader nothing here.
-fn number(calls: &mut Vec<CallId>, id: CallId) -> String {
-    let place = calls.iter().position(|known| *known == id).unwrap_or_else(|| {
+/// The number of a call, by the order of first events; shorter than the id of 36 characters.
+fn call_number(calls: &mut Vec<CallId>, id: CallId) -> String {
+    let index = calls.iter().position(|known| *known == id).unwrap_or_else(|| {
         calls.push(id);
         calls.len() - 1
     });
-    (place + 1).to_string()
+    (index + 1).to_string()
 }
 
-fn detail(draft: &Draft) -> String {
-    let words = DETAILS.iter().filter_map(|key| match &draft.data[*key] {
+fn detail(event: &NewEvent) -> String {
+    let fields = DETAILS.iter().filter_map(|key| match &event.data[*key] {
         serde_json::Value::Null => None,
         serde_json::Value::String(text) => Some(format!("{key} {text}")),
         other => Some(format!("{key} {other}")),
     });
-    words.collect::<Vec<_>>().join(", ")
+    fields.collect::<Vec<_>>().join(", ")
 }
 
 fn summary(replayed: &Replayed) -> String {
@@ -112,7 +118,7 @@ fn summary(replayed: &Replayed) -> String {
     format!(
         "{frames} frames, {used} of them used, {incomplete} incomplete, {quarantined} quarantined; {} calls still up \
          at the end",
-        replayed.left.calls
+        replayed.remaining.calls
     )
 }
 
@@ -121,11 +127,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_recorded_call_is_told_line_by_line() {
+    fn a_recorded_call_is_printed_line_by_line() {
         let file =
             concat!(env!("CARGO_MANIFEST_DIR"), "/tests/transcripts/asterisk-22/answered-first-operator.ami");
         let config = Config::from_layers(None, []).unwrap();
-        let replayed = replay(&std::fs::read(file).unwrap(), plan(&config)).unwrap();
+        let replayed = replay(&std::fs::read(file).unwrap(), endpoint_rules(&config)).unwrap();
         let table = table(&replayed);
         for words in ["call.offered", "call.presented  operator 1001", "call.ended      outcome answered"] {
             assert!(table.contains(words), "{words} is not in\n{table}");

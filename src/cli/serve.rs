@@ -1,6 +1,7 @@
-//! `toritsugi serve`: the daemon, until SIGTERM or SIGINT.
+//! `toritsugi serve`: runs the daemon until SIGTERM or SIGINT, with its log on standard error.
 //!
-//! Its log goes to standard error. The first signal stops it in order; a second one ends it at once.
+//! The first signal starts a regular shutdown with exit code 0. A second signal ends the process at once with exit code
+//! 1.
 
 use std::process::ExitCode;
 
@@ -30,7 +31,7 @@ impl Serve {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        tracing::info!("stopping; a second signal ends it at once");
+        tracing::info!("the daemon is stopping; a second signal ends it at once");
         shutdown.cancel();
         tokio::select! {
             ended = daemon => Ok(ended.map(|()| ExitCode::SUCCESS)?),

@@ -1,10 +1,17 @@
-//! `toritsugi listen|whisper|barge OPERATOR --as EXTENSION` and `toritsugi supervision …`.
+//! `toritsugi listen|whisper|barge|take-over OPERATOR --as EXTENSION` and `toritsugi supervision list|stop|switch`.
 //!
-//! A client of the HTTP interface alone. While a session runs, one line says what is heard; keys switch the mode
-//! (see [`Key`]); Ctrl-C, `q` and the end of the terminal end the session and free the phone.
+//! It is a client of the HTTP interface only. While a supervision session runs, one line shows its state.
 //!
-//! Invariant: however the command ends, the terminal is as it was, and unless the daemon is gone the session is
-//! over. Read next: `terminal.rs` (single keys), `client.rs`.
+//! | event | what happens |
+//! |---|---|
+//! | a key of [`KeyAction`] | the mode is switched, or the session is stopped |
+//! | Ctrl-C, SIGTERM, or the terminal is closed | the session is stopped, and the phone is released |
+//! | the PBX does not end the session within [`STOP_TIMEOUT`] after that | the command fails |
+//! | the connection to the daemon was lost, and events are missing | the list of supervisions decides whether the session goes on |
+//! | the session ends | exit code 0, or 1 with the reason if the phone could not be reached or the PBX failed |
+//!
+//! Invariant: however the command ends, the terminal's settings are restored, and the session is over, unless the
+//! daemon cannot be reached or the PBX does not end it in time. Read next: `terminal.rs` (single keys), `client.rs`.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -16,44 +23,44 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::client::{Client, ClientArgs};
-use super::events::Follow;
+use super::events::EventStream;
 use super::output::{Output, Table, cut, plain, print, print_json, print_line};
 use super::terminal::Keys;
 
 const SUPERVISIONS: &str = "/v1/supervisions";
 const EVENTS: &str = "/v1/events";
-/// How long the end of a session is awaited after it was asked for.
-const STOP_WAIT: Duration = Duration::from_secs(5);
+/// How long the command waits for the end of a session after it requested it.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What a supervisor does.
+/// The mode of a supervision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Mode {
-    /// Hear both.
+    /// Listen to the operator and the caller.
     Listen,
-    /// Hear both, be heard by the operator.
+    /// Listen to both and speak to the operator only.
     Whisper,
-    /// Hear both, be heard by both.
+    /// Listen to both and speak to both.
     Barge,
-    /// Take the caller from the operator.
+    /// Take the caller over from the operator.
     TakeOver,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct Supervise {
-    /// The operator's extension, or with --call the id of a call.
+    /// The operator's extension, or, with --call, the id of a call.
     #[arg(value_name = "OPERATOR")]
     target: String,
-    /// The phone to call: your extension.
+    /// Your extension: the phone that the PBX calls.
     #[arg(long = "as", value_name = "EXTENSION")]
     phone: String,
-    /// Go on with the operator's next calls, and wait for them.
+    /// Continue with the operator's next calls, and wait for them.
     #[arg(long, conflicts_with = "call")]
     follow: bool,
-    /// OPERATOR is a call's id: hear whoever has it.
+    /// OPERATOR is the id of a call: listen to the operator who has this call.
     #[arg(long)]
     call: bool,
-    /// Why; kept in the audit trail.
+    /// The reason, recorded in the audit trail.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     #[command(flatten)]
@@ -70,32 +77,32 @@ pub(super) struct Supervision {
 
 #[derive(Debug, Subcommand)]
 enum SupervisionCommand {
-    /// List the supervisions you may know of.
+    /// List the supervisions that your token may see.
     List {
         #[command(flatten)]
         client: ClientArgs,
         #[command(flatten)]
         output: Output,
     },
-    /// End one and free the phone.
+    /// Stop a supervision and release the phone.
     Stop {
-        /// Its id, from `supervision list`.
+        /// The id of the supervision, from `toritsugi supervision list`.
         id: String,
         #[command(flatten)]
         client: ClientArgs,
     },
-    /// Switch the mode of one.
+    /// Switch the mode of a supervision.
     Switch {
-        /// Its id, from `supervision list`.
+        /// The id of the supervision, from `toritsugi supervision list`.
         id: String,
-        /// The mode from now on.
+        /// The new mode.
         mode: Mode,
         #[command(flatten)]
         client: ClientArgs,
     },
 }
 
-/// A supervision as far as it is printed.
+/// The printed fields of a supervision.
 #[derive(Debug, Clone, Deserialize)]
 struct View {
     id: String,
@@ -125,15 +132,15 @@ struct Event {
     data: Value,
 }
 
-/// What a key does.
+/// The action of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Key {
+enum KeyAction {
     Switch(Mode),
     Quit,
 }
 
-impl Key {
-    fn of(byte: u8) -> Option<Self> {
+impl KeyAction {
+    fn from_byte(byte: u8) -> Option<Self> {
         Some(match byte {
             b'l' | b'L' => Self::Switch(Mode::Listen),
             b'w' | b'W' => Self::Switch(Mode::Whisper),
@@ -148,16 +155,16 @@ impl Key {
 impl Supervise {
     pub(super) async fn run(self, mode: Mode) -> anyhow::Result<ExitCode> {
         let client = self.client.client()?;
-        // All of these before the order, so that nothing that follows it is missed: no event, no Ctrl-C.
-        let mut controls = Controls { keys: Keys::open(), signals: Signals::listen()? };
-        let follow = async {
-            let mut follow = Follow::start(client.clone(), EVENTS).await?;
-            follow.next().await?;
-            anyhow::Ok(follow)
+        // These start before the request, so that no event and no Ctrl-C after the request is missed.
+        let mut controls = Controls { keys: Keys::open(), signals: Signals::register()? };
+        let subscribe = async {
+            let mut events = EventStream::connect(client.clone(), EVENTS).await?;
+            events.next().await?;
+            anyhow::Ok(events)
         };
-        // Until the order is given there is nothing to undo.
-        let mut follow = tokio::select! {
-            follow = follow => follow?,
+        // Before the request there is nothing to stop.
+        let mut events = tokio::select! {
+            events = subscribe => events?,
             () = controls.signals.next() => return Ok(ExitCode::SUCCESS),
         };
         let target = if self.call { "call" } else { "operator" };
@@ -169,20 +176,20 @@ impl Supervise {
             body["reason"] = json!(reason);
         }
         let value: Value = client.post(SUPERVISIONS, &body).await?;
-        let mut watch = Watch::new(client, &value, self.output)?;
-        watch.changed(&value)?;
-        watch.run(&mut follow, &mut controls).await
+        let mut session = SessionView::new(client, &value, self.output)?;
+        session.show_change(&value)?;
+        session.run(&mut events, &mut controls).await
     }
 }
 
-/// What the supervisor at the terminal can do.
+/// The input of the supervisor at the terminal.
 struct Controls {
     keys: Keys,
     signals: Signals,
 }
 
-/// A session on the screen.
-struct Watch {
+/// A supervision session, shown in one line of the terminal.
+struct SessionView {
     client: Client,
     view: View,
     output: Output,
@@ -190,36 +197,36 @@ struct Watch {
     stopping: bool,
 }
 
-impl Watch {
+impl SessionView {
     fn new(client: Client, value: &Value, output: Output) -> anyhow::Result<Self> {
         let view = serde_json::from_value(value.clone())?;
         Ok(Self { client, view, output, line_is_open: false, stopping: false })
     }
 
-    async fn run(&mut self, follow: &mut Follow, controls: &mut Controls) -> anyhow::Result<ExitCode> {
+    async fn run(&mut self, events: &mut EventStream, controls: &mut Controls) -> anyhow::Result<ExitCode> {
         let mut second = tokio::time::interval(Duration::from_secs(1));
-        let mut stop_by: Option<tokio::time::Instant> = None;
+        let mut stop_deadline: Option<tokio::time::Instant> = None;
         loop {
-            let asked = tokio::select! {
-                event = follow.next() => {
-                    if let Some(code) = self.event(&event?.data).await? {
+            let action = tokio::select! {
+                event = events.next() => {
+                    if let Some(code) = self.on_event(&event?.data).await? {
                         return Ok(code);
                     }
                     None
                 }
-                key = controls.keys.next() => key.map_or(Some(Key::Quit), Key::of),
-                () = controls.signals.next() => Some(Key::Quit),
+                key = controls.keys.next() => key.map_or(Some(KeyAction::Quit), KeyAction::from_byte),
+                () = controls.signals.next() => Some(KeyAction::Quit),
                 _ = second.tick() => {
                     self.show()?;
                     None
                 }
-                () = until(stop_by) => return self.give_up(),
+                () = until(stop_deadline) => return self.stop_timed_out(),
             };
-            match asked {
-                Some(Key::Switch(mode)) if !self.stopping => self.switch(mode).await?,
-                Some(Key::Quit) if !self.stopping => {
+            match action {
+                Some(KeyAction::Switch(mode)) if !self.stopping => self.switch(mode).await?,
+                Some(KeyAction::Quit) if !self.stopping => {
                     self.stopping = true;
-                    stop_by = Some(tokio::time::Instant::now() + STOP_WAIT);
+                    stop_deadline = Some(tokio::time::Instant::now() + STOP_TIMEOUT);
                     if let Some(code) = self.stop().await? {
                         return Ok(code);
                     }
@@ -229,25 +236,25 @@ impl Watch {
         }
     }
 
-    /// What an event means for this session; the exit code when it is over.
-    async fn event(&mut self, data: &str) -> anyhow::Result<Option<ExitCode>> {
+    /// Handles an event; returns the exit code if the session is over.
+    async fn on_event(&mut self, data: &str) -> anyhow::Result<Option<ExitCode>> {
         let event: Event = serde_json::from_str(data)?;
         if event.kind == "stream.snapshot" {
-            return self.after_gap().await;
+            return self.on_snapshot().await;
         }
         if !event.kind.starts_with("supervision.") || event.data["id"] != self.view.id.as_str() {
             return Ok(None);
         }
         self.view = serde_json::from_value(event.data.clone())?;
         if event.kind == "supervision.stopped" {
-            return self.over(&event.data).map(Some);
+            return self.on_stopped(&event.data).map(Some);
         }
-        self.changed(&event.data)?;
+        self.show_change(&event.data)?;
         Ok(None)
     }
 
-    /// Events are missing: the list tells whether it goes on.
-    async fn after_gap(&mut self) -> anyhow::Result<Option<ExitCode>> {
+    /// Events may be missing: the list of supervisions decides whether the session goes on.
+    async fn on_snapshot(&mut self) -> anyhow::Result<Option<ExitCode>> {
         let list: Value = self.client.get(SUPERVISIONS, &[]).await?;
         let items = list["items"].as_array().cloned().unwrap_or_default();
         match items.into_iter().find(|item| item["id"] == self.view.id.as_str()) {
@@ -259,15 +266,17 @@ impl Watch {
             None if self.stopping => Ok(Some(ExitCode::SUCCESS)),
             None => {
                 self.close_line()?;
-                bail!("the supervision ended while the daemon could not be reached")
+                bail!(
+                    "the supervision ended while the connection to the daemon was lost; `toritsugi audit` shows why"
+                )
             }
         }
     }
 
-    /// Asks for the end; the exit code when there is nothing left to end.
+    /// Requests the end of the session; returns the exit code if the session is already over.
     async fn stop(&mut self) -> anyhow::Result<Option<ExitCode>> {
         let Err(error) = self.client.delete(&self.path()).await else { return Ok(None) };
-        // It may have ended by itself just now; its last event is then on the way, or was lost.
+        // The session may have ended at the same time. Its last event is then still to come, or was lost.
         let list: List = self.client.get(SUPERVISIONS, &[]).await?;
         if list.items.iter().any(|item| item.id == self.view.id) {
             return Err(error);
@@ -280,58 +289,60 @@ impl Watch {
         let done = self.client.patch::<_, Value>(&self.path(), &json!({ "mode": mode })).await;
         if let Err(error) = done {
             self.close_line()?;
-            super::output::complain(&format!("toritsugi: {error:#}"));
+            super::output::print_error(&format!("toritsugi: {error:#}"));
         }
         self.show()?;
         Ok(())
     }
 
-    fn over(&mut self, value: &Value) -> anyhow::Result<ExitCode> {
+    fn on_stopped(&mut self, value: &Value) -> anyhow::Result<ExitCode> {
         if self.output.json {
             print_line(&value.to_string())?;
         }
         self.close_line()?;
         let phone = plain(&self.view.extension);
         match self.view.ending.as_deref().unwrap_or_default() {
-            "no_answer" => bail!("phone {phone} was not answered; is it free, and is that your extension?"),
+            "no_answer" => bail!("phone {phone} was not answered; is it your extension?"),
             "busy" => bail!("phone {phone} is busy or refused the call"),
             "unreachable" => bail!("phone {phone} cannot be reached; is it registered at the PBX?"),
-            "failed" => bail!("the PBX did not do it; `toritsugi check` says what is missing there"),
+            "failed" => bail!("the PBX could not do it; `toritsugi check` shows what is missing there"),
             "lost" => {
-                bail!("the PBX was restarted or could not be reached; phone {phone} hears nobody any more")
+                bail!(
+                    "the PBX was restarted or could not be reached; phone {phone} is no longer connected to the call"
+                )
             }
             ending => {
                 if !self.output.json {
-                    print_line(words_of_ending(ending))?;
+                    print_line(ending_text(ending))?;
                 }
                 Ok(ExitCode::SUCCESS)
             }
         }
     }
 
-    fn give_up(&mut self) -> anyhow::Result<ExitCode> {
+    fn stop_timed_out(&mut self) -> anyhow::Result<ExitCode> {
         self.close_line()?;
         bail!(
-            "the PBX did not say that phone {} is free; look with `toritsugi supervision list`",
+            "the PBX did not confirm that phone {} is released; check with `toritsugi supervision list`",
             self.view.extension
         )
     }
 
-    fn changed(&mut self, value: &Value) -> anyhow::Result<()> {
+    fn show_change(&mut self, value: &Value) -> anyhow::Result<()> {
         if self.output.json {
             print_line(&value.to_string())?;
         }
         self.show()
     }
 
-    /// The live line; where nobody can see it move, a line for each change instead.
+    /// Rewrites the line on the terminal; prints nothing if the output is JSON or no terminal.
     fn show(&mut self) -> anyhow::Result<()> {
-        if self.output.json || !super::terminal::is_screen() {
+        if self.output.json || !super::terminal::is_terminal() {
             return Ok(());
         }
-        // A line that wraps could not be wiped.
+        // A line that wraps could not be erased.
         let columns = super::terminal::columns().saturating_sub(1).max(1);
-        print(&format!("\r\x1b[2K{}", cut(&line(&self.view, Timestamp::now()), columns)))?;
+        print(&format!("\r\x1b[2K{}", cut(&status_line(&self.view, Timestamp::now()), columns)))?;
         self.line_is_open = true;
         Ok(())
     }
@@ -348,7 +359,7 @@ impl Watch {
     }
 }
 
-fn words_of_ending(ending: &str) -> &'static str {
+fn ending_text(ending: &str) -> &'static str {
     match ending {
         "stopped" => "stopped",
         "hung_up" => "you hung up",
@@ -358,9 +369,9 @@ fn words_of_ending(ending: &str) -> &'static str {
     }
 }
 
-/// `listen 1001 株式会社さくら商事 田中太郎 0:12   [l]isten …`
-fn line(view: &View, now: Timestamp) -> String {
-    let what = match view.state.as_str() {
+/// Formats the state, for instance `listen 1001 株式会社さくら商事 田中太郎 0:12   l listen, …`.
+fn status_line(view: &View, now: Timestamp) -> String {
+    let subject = match view.state.as_str() {
         "calling" => format!("calling phone {}", view.extension),
         "waiting" => format!("waiting for the next call of {}", view.operator),
         "paused" => format!("the call of {} is being transferred", view.operator),
@@ -372,7 +383,7 @@ fn line(view: &View, now: Timestamp) -> String {
     let since = view.heard_at.unwrap_or(view.started_at);
     let seconds = now.duration_since(since).as_secs().max(0);
     plain(&format!(
-        "{} {what} {}:{:02}   l listen, w whisper, b barge, t take over, q quit",
+        "{} {subject} {}:{:02}   l listen, w whisper, b barge, t take over, q quit",
         view.mode,
         seconds / 60,
         seconds % 60
@@ -391,10 +402,10 @@ impl Supervision {
                 }
             }
             SupervisionCommand::Stop { id, client } => {
-                client.client()?.delete(&format!("{SUPERVISIONS}/{}", segment(&id)?)).await?;
+                client.client()?.delete(&format!("{SUPERVISIONS}/{}", path_segment(&id)?)).await?;
             }
             SupervisionCommand::Switch { id, mode, client } => {
-                let path = format!("{SUPERVISIONS}/{}", segment(&id)?);
+                let path = format!("{SUPERVISIONS}/{}", path_segment(&id)?);
                 client.client()?.patch::<_, Value>(&path, &json!({ "mode": mode })).await?;
             }
         }
@@ -402,10 +413,10 @@ impl Supervision {
     }
 }
 
-/// An id that can stand in a path.
-fn segment(id: &str) -> anyhow::Result<&str> {
+/// Checks that `id` can be a segment of a path.
+fn path_segment(id: &str) -> anyhow::Result<&str> {
     if id.is_empty() || !id.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-') {
-        bail!("{id} is no id of a supervision; `toritsugi supervision list` shows them");
+        bail!("{id} is not the id of a supervision; `toritsugi supervision list` shows the ids");
     }
     Ok(id)
 }
@@ -414,8 +425,8 @@ fn print_table(list: List) -> anyhow::Result<()> {
     let mut table =
         Table::new(["ID", "SUPERVISOR", "PHONE", "MODE", "STATE", "OPERATOR", "ACCOUNT", "CALLER"]);
     for view in &list.items {
-        let or_nothing = |text: &Option<String>| text.clone().unwrap_or_default();
-        let (account, caller) = (or_nothing(&view.account), or_nothing(&view.caller));
+        let or_empty = |text: &Option<String>| text.clone().unwrap_or_default();
+        let (account, caller) = (or_empty(&view.account), or_empty(&view.caller));
         table.row([
             &view.id,
             &view.supervisor_name,
@@ -431,14 +442,14 @@ fn print_table(list: List) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn until(at: Option<tokio::time::Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at).await,
+async fn until(deadline: Option<tokio::time::Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
         None => std::future::pending().await,
     }
 }
 
-/// Ctrl-C, the end of the terminal, and a polite kill.
+/// SIGINT (Ctrl-C), SIGHUP (the terminal was closed) and SIGTERM.
 struct Signals {
     interrupt: tokio::signal::unix::Signal,
     hangup: tokio::signal::unix::Signal,
@@ -446,7 +457,7 @@ struct Signals {
 }
 
 impl Signals {
-    fn listen() -> anyhow::Result<Self> {
+    fn register() -> anyhow::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
@@ -469,7 +480,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_line_says_what_is_heard_and_acts_on_no_terminal() {
+    fn the_line_shows_the_call_and_cannot_control_the_terminal() {
         let value = json!({
             "id": "x", "mode": "whisper", "state": "live", "operator": "1001", "extension": "2001",
             "account": "株式会社さくら商事", "caller": "田中\u{1b}[2J太郎",
@@ -479,14 +490,14 @@ mod tests {
         let now = "2026-01-05T00:01:15Z".parse().unwrap();
         let expected = "whisper 1001 株式会社さくら商事 田中?[2J太郎 1:12   \
                         l listen, w whisper, b barge, t take over, q quit";
-        assert_eq!(line(&view, now), expected);
+        assert_eq!(status_line(&view, now), expected);
     }
 
     #[test]
     fn an_id_stays_inside_its_path() {
-        assert!(segment("0199-ab").is_ok());
+        assert!(path_segment("0199-ab").is_ok());
         for id in ["", "../calls", "a b", "x?y"] {
-            assert!(segment(id).is_err(), "{id}");
+            assert!(path_segment(id).is_err(), "{id}");
         }
     }
 }

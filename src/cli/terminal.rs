@@ -1,7 +1,7 @@
-//! Single keys from a terminal, without waiting for the end of a line.
+//! Reads single keys from a terminal, without waiting for the end of a line.
 //!
-//! Invariant: when [`Keys`] is dropped, the terminal's settings are those it found. Where standard input is no
-//! terminal there are no keys, and nothing is read. Ctrl-C stays a signal.
+//! Invariant: dropping [`Keys`] restores the settings of the terminal. If standard input is not a terminal, there are
+//! no keys and nothing is read. Ctrl-C stays a signal.
 
 use std::io::{IsTerminal, Read};
 
@@ -10,15 +10,15 @@ use rustix::termios::{
 };
 use tokio::sync::mpsc;
 
-/// Keys that may wait to be acted on; more of them is a cat on the keyboard.
+/// Most keys that wait to be handled; further keys wait in the terminal.
 const KEYS_MAX: usize = 16;
 
-/// Whether standard output is a screen, where a line can be rewritten.
-pub(crate) fn is_screen() -> bool {
+/// Whether standard output is a terminal, where a line can be rewritten.
+pub(crate) fn is_terminal() -> bool {
     std::io::stdout().is_terminal()
 }
 
-/// How wide the screen is; without an end where that cannot be known.
+/// The width of the terminal; unlimited if it is unknown.
 pub(crate) fn columns() -> usize {
     match tcgetwinsize(std::io::stdout()) {
         Ok(size) if size.ws_col > 0 => usize::from(size.ws_col),
@@ -33,20 +33,20 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
-    /// Lets each key through at once, unseen.
+    /// Switches off line mode and echo, and reads each key at once.
     pub(crate) fn open() -> Self {
         let stdin = std::io::stdin();
         let before = stdin.is_terminal().then(|| tcgetattr(&stdin).ok()).flatten();
         let Some(settings) = &before else { return Self { before: None, pressed: None } };
-        let mut single = settings.clone();
-        single.local_modes.remove(LocalModes::ICANON | LocalModes::ECHO);
-        single.special_codes[SpecialCodeIndex::VMIN] = 1;
-        single.special_codes[SpecialCodeIndex::VTIME] = 0;
-        if tcsetattr(&stdin, OptionalActions::Now, &single).is_err() {
+        let mut raw = settings.clone();
+        raw.local_modes.remove(LocalModes::ICANON | LocalModes::ECHO);
+        raw.special_codes[SpecialCodeIndex::VMIN] = 1;
+        raw.special_codes[SpecialCodeIndex::VTIME] = 0;
+        if tcsetattr(&stdin, OptionalActions::Now, &raw).is_err() {
             return Self { before: None, pressed: None };
         }
         let (sender, pressed) = mpsc::channel(KEYS_MAX);
-        // A thread, since a read of a terminal cannot be given up; it ends with the process.
+        // A thread, because a read from a terminal cannot be cancelled; it ends with the process.
         std::thread::spawn(move || {
             let mut byte = [0];
             while matches!(std::io::stdin().lock().read(&mut byte), Ok(1)) {
@@ -58,7 +58,7 @@ impl Keys {
         Self { before, pressed: Some(pressed) }
     }
 
-    /// The next key; `None` when the terminal is gone. Where there is none, this never ends.
+    /// Waits for the next key; `None` when the terminal is closed. Without a terminal it waits forever.
     pub(crate) async fn next(&mut self) -> Option<u8> {
         match &mut self.pressed {
             Some(pressed) => pressed.recv().await,
@@ -70,7 +70,7 @@ impl Keys {
 impl Drop for Keys {
     fn drop(&mut self) {
         if let Some(before) = &self.before {
-            // The terminal may be gone; then nothing needs to be put back.
+            // The terminal may be closed; then there is nothing to restore.
             let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, before);
         }
     }

@@ -1,4 +1,4 @@
-//! `toritsugi transfer`: pass a caller on, complete a consultation, take the caller back.
+//! `toritsugi transfer`: transfers a caller, completes a consultation, or cancels a transfer.
 
 use std::process::ExitCode;
 
@@ -11,19 +11,19 @@ use super::output::{Output, plain, print_json, print_line};
 
 #[derive(Debug, Args)]
 pub(super) struct Transfer {
-    /// The call, as `toritsugi calls` lists it.
+    /// The id of the call (see `toritsugi calls --json`).
     #[arg(value_name = "CALL")]
     call: String,
-    /// To whom: contact:ID, on-call, operator:EXTENSION, queue:NAME, or a number.
+    /// The target: contact:ID, on-call, operator:EXTENSION, queue:NAME, or a number.
     #[arg(long, value_name = "TARGET", required_unless_present_any = ["complete", "cancel"])]
     to: Option<String>,
-    /// At once, or after speaking with the target.
+    /// blind: transfer at once; consult: speak with the target first.
     #[arg(long, value_enum, default_value_t = Mode::Blind, requires = "to")]
     mode: Mode,
-    /// Put caller and target of the consultation together.
+    /// Complete the consultation: connect the caller with the target.
     #[arg(long, conflicts_with_all = ["to", "cancel"])]
     complete: bool,
-    /// Take the caller back.
+    /// Cancel the transfer and take the caller back.
     #[arg(long, conflicts_with = "to")]
     cancel: bool,
     #[command(flatten)]
@@ -40,7 +40,7 @@ enum Mode {
 }
 
 #[derive(Debug, Serialize)]
-struct Wanted<'a> {
+struct TransferRequest<'a> {
     mode: Mode,
     to: &'a str,
 }
@@ -55,22 +55,22 @@ impl Transfer {
         let client = self.client.client()?;
         let path = format!("/v1/calls/{}/transfers", self.call);
         let transfer: Value = match &self.to {
-            Some(to) => client.post(&path, &Wanted { mode: self.mode, to }).await?,
+            Some(to) => client.post(&path, &TransferRequest { mode: self.mode, to }).await?,
             None => {
                 let list: List = client.get(&path, &[]).await?;
-                let under_way = |transfer: &&Value| transfer["state"] != "over";
-                let Some(id) = list.items.iter().rfind(under_way).and_then(|t| t["id"].as_str()) else {
-                    anyhow::bail!("no transfer of this call is under way");
+                let is_active = |transfer: &&Value| transfer["state"] != "over";
+                let Some(id) = list.items.iter().rfind(is_active).and_then(|t| t["id"].as_str()) else {
+                    anyhow::bail!("this call has no active transfer; start one with --to");
                 };
-                let verb = if self.complete { "complete" } else { "cancel" };
-                client.post(&format!("/v1/transfers/{id}/{verb}"), &serde_json::json!({})).await?
+                let action = if self.complete { "complete" } else { "cancel" };
+                client.post(&format!("/v1/transfers/{id}/{action}"), &serde_json::json!({})).await?
             }
         };
         if self.output.json {
             print_json(&transfer)?;
         } else {
-            let word = |key: &str| plain(transfer[key].as_str().unwrap_or_default());
-            print_line(&format!("transfer {} is {}", word("id"), word("state")))?;
+            let field = |key: &str| plain(transfer[key].as_str().unwrap_or_default());
+            print_line(&format!("transfer {} is {}", field("id"), field("state")))?;
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -1,9 +1,10 @@
-//! `toritsugi user`: people and systems that may use the daemon, and their tokens.
+//! `toritsugi user`: manages the people and systems that may use the daemon, and their tokens.
 //!
-//! It works on the store that the configuration names, so it makes the first administrator before any daemon
-//! runs; a running daemon sees the change within seconds. Invariant: a token goes to standard output or a new
-//! private file, once; a password comes from the terminal, unseen, or from standard input, never from the
-//! command line.
+//! It writes to the store that the configuration names, so it can add the first administrator before a daemon runs. A
+//! running daemon applies the change within seconds.
+//!
+//! Invariants: a token is written once, to standard output or to a new private file. A password comes from the
+//! terminal, without echo, or from standard input, never from the command line.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -15,15 +16,17 @@ use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use serde_json::json;
-use toritsugi::bus::event::wire_time;
+use toritsugi::contract::time::time as wire_time;
 use toritsugi::ids::Extension;
-use toritsugi::operator::{PasswordHash, Role, Token, person_text};
+use toritsugi::people::password::PasswordHash;
+use toritsugi::people::role::Role;
+use toritsugi::people::roster::person_text;
+use toritsugi::people::token::Token;
 use toritsugi::store::Store;
 use toritsugi::store::users::{TokenDraft, TokenKind, UserChange, UserDraft, UserRecord};
 
-use super::Global;
 use super::output::{Output, Table, plain, print, print_json, print_line};
-use super::password;
+use super::{Global, password};
 
 #[derive(Debug, Args)]
 pub(super) struct User {
@@ -33,31 +36,31 @@ pub(super) struct User {
 
 #[derive(Debug, Subcommand)]
 enum UserCommand {
-    /// Add a person or system and print a token, once.
+    /// Add a person or a system, and print its token, once.
     Add(Add),
-    /// List them; tokens cannot be shown again.
+    /// List all users; tokens cannot be shown again.
     List {
         #[command(flatten)]
         output: Output,
     },
-    /// Print another token for somebody, once; those given before stay valid.
+    /// Create another token for a user and print it, once; earlier tokens stay valid.
     Token {
-        /// Whose: name or extension.
+        /// The name or extension of the user.
         name: String,
-        /// What to call it.
+        /// A label for the token.
         #[arg(long, default_value = "command line")]
         label: String,
         #[command(flatten)]
         token: TokenArgs,
     },
-    /// Set the password for the sign-in page: asked for, or read from standard input.
+    /// Set a user's password for the sign-in page; it is prompted for, or read from standard input.
     Password {
-        /// Whose: name or extension.
+        /// The name or extension of the user.
         name: String,
     },
-    /// Revoke somebody with all tokens; name and extension are free again.
+    /// Revoke a user with all tokens; the name and the extension can be used again.
     Revoke {
-        /// Whose: name or extension.
+        /// The name or extension of the user.
         name: String,
     },
 }
@@ -66,19 +69,19 @@ enum UserCommand {
 struct Add {
     /// The name to sign in with.
     name: String,
-    /// operator, supervisor, admin or system.
+    /// The role: operator, supervisor, admin or system.
     #[arg(long)]
     role: Role,
-    /// The reading of the name.
+    /// The reading of the name (kana).
     #[arg(long, default_value = "")]
     kana: String,
-    /// The extension this person answers at.
+    /// The extension of this person's phone.
     #[arg(long, value_parser = |text: &str| Extension::parse(text))]
     extension: Option<Extension>,
-    /// The team, by name; a supervisor sees the operators of her team.
+    /// The name of the team; a supervisor sees the operators of the same team.
     #[arg(long)]
     team: Option<String>,
-    /// Set a password for the sign-in page, too: asked for, or read from standard input.
+    /// Also set a password for the sign-in page; it is prompted for, or read from standard input.
     #[arg(long)]
     password: bool,
     #[command(flatten)]
@@ -87,10 +90,10 @@ struct Add {
 
 #[derive(Debug, Args)]
 struct TokenArgs {
-    /// Write the token into this new file, readable by you alone, instead of printing it.
+    /// Write the token into this new file, which only you can read, instead of printing it.
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
-    /// Let the token end after so many days [default: never].
+    /// Days until the token expires [default: never].
     #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u16).range(1..))]
     expires_in: Option<u16>,
 }
@@ -103,12 +106,12 @@ impl User {
             UserCommand::Add(add) => add.run(&store).await,
             UserCommand::List { output } => list(&store, output).await,
             UserCommand::Token { name, label, token } => {
-                let user = find(&store, &name).await?;
-                token.give(&store, &user, &label).await
+                let user = find_user(&store, &name).await?;
+                token.create(&store, &user, &label).await
             }
             UserCommand::Password { name } => set_password(&store, &name).await,
             UserCommand::Revoke { name } => {
-                let user = find(&store, &name).await?;
+                let user = find_user(&store, &name).await?;
                 store.revoke_user(user.person.id, Timestamp::now()).await?;
                 Ok(())
             }
@@ -120,7 +123,7 @@ impl User {
 
 impl Add {
     async fn run(self, store: &Store) -> anyhow::Result<()> {
-        let password = if self.password { Some(PasswordHash::of(&password::ask().await?)?) } else { None };
+        let password = if self.password { Some(PasswordHash::of(&password::read().await?)?) } else { None };
         let draft = UserDraft {
             name: person_text("the name", &self.name)?,
             kana: if self.kana.is_empty() { String::new() } else { person_text("--kana", &self.kana)? },
@@ -129,38 +132,38 @@ impl Add {
             team: self.team.map(|team| person_text("--team", &team)).transpose()?,
             password,
         };
-        // Before the user is made: nobody should be there whose token could not be handed over.
-        let file = self.token.file()?;
-        let made = store.add_user(&draft, Timestamp::now()).await;
-        let id = match made {
+        // The file is created first: no user may exist whose token could not be written.
+        let file = self.token.new_file()?;
+        let added = store.add_user(&draft, Timestamp::now()).await;
+        let id = match added {
             Ok(id) => id,
             Err(error) => {
                 if let Some((path, _)) = file {
-                    // Made a moment ago, and empty.
+                    // The file was created above and is empty.
                     let _ = std::fs::remove_file(path);
                 }
                 return Err(error.into());
             }
         };
-        let user = store.user(id).await?.context("the user has gone again")?;
-        self.token.give_into(store, &user, "command line", file).await
+        let user = store.user(id).await?.context("the user was removed at the same time")?;
+        self.token.create_into(store, &user, "command line", file).await
     }
 }
 
 impl TokenArgs {
-    fn file(&self) -> anyhow::Result<Option<(&Path, File)>> {
+    fn new_file(&self) -> anyhow::Result<Option<(&Path, File)>> {
         let Some(path) = &self.token_file else { return Ok(None) };
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-        let file = file.with_context(|| format!("cannot make the new file {}", path.display()))?;
+        let file = file.with_context(|| format!("cannot create the new file {}", path.display()))?;
         Ok(Some((path, file)))
     }
 
-    async fn give(&self, store: &Store, user: &UserRecord, label: &str) -> anyhow::Result<()> {
+    async fn create(&self, store: &Store, user: &UserRecord, label: &str) -> anyhow::Result<()> {
         let label = person_text("--label", label)?;
-        self.give_into(store, user, &label, self.file()?).await
+        self.create_into(store, user, &label, self.new_file()?).await
     }
 
-    async fn give_into(
+    async fn create_into(
         &self,
         store: &Store,
         user: &UserRecord,
@@ -189,18 +192,18 @@ impl TokenArgs {
     }
 }
 
-async fn find(store: &Store, name: &str) -> anyhow::Result<UserRecord> {
+async fn find_user(store: &Store, name: &str) -> anyhow::Result<UserRecord> {
     match store.user_by_login(name).await? {
         Some((user, _)) => Ok(user),
         None => {
-            bail!("there is nobody called {}, or they were revoked: see `toritsugi user list`", plain(name))
+            bail!("there is no user {}, or the user was revoked; see `toritsugi user list`", plain(name))
         }
     }
 }
 
 async fn set_password(store: &Store, name: &str) -> anyhow::Result<()> {
-    let user = find(store, name).await?;
-    let hash = PasswordHash::of(&password::ask().await?)?;
+    let user = find_user(store, name).await?;
+    let hash = PasswordHash::of(&password::read().await?)?;
     let change = UserChange { password: Some(Some(hash)), ..UserChange::default() };
     store.change_user(user.person.id, &change, Timestamp::now()).await?;
     Ok(())

@@ -1,4 +1,4 @@
-//! `toritsugi webhooks`: the events that other systems have not taken.
+//! `toritsugi webhooks`: lists and retries webhook deliveries that their receivers have not accepted.
 
 use std::process::ExitCode;
 
@@ -9,26 +9,26 @@ use serde_json::Value;
 use super::client::ClientArgs;
 use super::output::{Output, Table, print, print_json};
 
-/// Where they are.
+/// The resource of the deliveries.
 const PATH: &str = "/v1/webhooks/deliveries";
 
 #[derive(Debug, Args)]
 pub(super) struct Webhooks {
     #[command(subcommand)]
-    what: What,
+    command: WebhooksCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum What {
-    /// List the events that wait for a receiver, and those that it never took.
+enum WebhooksCommand {
+    /// List the deliveries that are pending or failed.
     List(List),
-    /// Send one again, with all its attempts.
+    /// Retry a delivery, with the full number of attempts.
     Retry(Retry),
 }
 
 #[derive(Debug, Args)]
 struct List {
-    /// Only those that it never took.
+    /// Only failed deliveries.
     #[arg(long)]
     failed: bool,
     #[command(flatten)]
@@ -39,7 +39,7 @@ struct List {
 
 #[derive(Debug, Args)]
 struct Retry {
-    /// The delivery, as the list names it.
+    /// The id of the delivery, from `toritsugi webhooks list`.
     #[arg(value_name = "ID")]
     id: String,
     #[command(flatten)]
@@ -64,8 +64,8 @@ struct Delivery {
 
 impl Webhooks {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
-        match self.what {
-            What::List(List { failed, client, output }) => {
+        match self.command {
+            WebhooksCommand::List(List { failed, client, output }) => {
                 let client = client.client()?;
                 let query: &[(&str, &str)] = if failed { &[("state", "failed")] } else { &[] };
                 if output.json {
@@ -74,8 +74,8 @@ impl Webhooks {
                     print(&table(&client.get::<Deliveries>(PATH, query).await?.items))?;
                 }
             }
-            What::Retry(Retry { id, client }) => {
-                client.client()?.order(&format!("{PATH}/{id}/retry")).await?;
+            WebhooksCommand::Retry(Retry { id, client }) => {
+                client.client()?.post_empty(&format!("{PATH}/{id}/retry")).await?;
             }
         }
         Ok(ExitCode::SUCCESS)

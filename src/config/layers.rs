@@ -1,11 +1,18 @@
-//! The three layers: `default.toml`, a file, the environment.
+//! Merges the three layers of the configuration: `default.toml`, one file, the environment.
 //!
-//! Each layer is compared with `default.toml` before it is laid over the ones below, so an unknown key is
-//! found where it stands. Invariant: the origin of every value is remembered, so a value that does not fit is
-//! reported with the file or variable that holds it, not with the last one read.
+//! | a layer holds | result |
+//! |---|---|
+//! | a key of `default.toml` | the value replaces that of the layers below |
+//! | a key in a table whose keys the installation chooses ([`FREE_TABLES`]) | the key is added |
+//! | any other key | an error that names the file or the environment variable |
+//! | a secret ([`SECRET_KEYS`], `webhooks.secrets`) in the environment | the secret is kept apart from the other values |
+//! | a secret in a file | an error; for [`SECRET_KEYS`] it says where the secret belongs |
 //!
-//! A variable's text takes the type that its key has in `default.toml`: `8470` is a number for `pbx.port`, and
-//! text for `pbx.name`.
+//! Values are checked after the merge, when they are deserialised. Invariant: the origin of every value is kept, so an
+//! invalid value is reported with the file or variable that holds it.
+//!
+//! The text of an environment variable takes the type that its key has in `default.toml`: `8470` is a number for
+//! `pbx.port` and text for `pbx.name`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,14 +24,14 @@ use crate::secret::Secret;
 
 /// The defaults, with every key explained.
 pub const DEFAULT_TOML: &str = include_str!("default.toml");
-/// Where the configuration is looked for when nobody names one.
+/// The configuration file that is read if it exists and no other file is named.
 pub const DEFAULT_FILE: &str = "/etc/toritsugi/toritsugi.toml";
-/// Names the configuration file.
+/// The environment variable that names the configuration file.
 pub const CONFIG_ENV: &str = "TORITSUGI_CONFIG";
 
-/// What every variable of the third layer begins with.
+/// Prefix of the environment variables that override keys.
 const ENV_PREFIX: &str = "TORITSUGI__";
-/// How messages call the first layer.
+/// The name of the first layer in error messages.
 const DEFAULT_ORIGIN: &str = "default.toml (built in)";
 /// Tables whose keys the installation chooses.
 const FREE_TABLES: [&str; 5] = [
@@ -34,7 +41,7 @@ const FREE_TABLES: [&str; 5] = [
     "webhooks.kinds",
     "webhooks.secrets",
 ];
-/// Keys whose relative paths start at the file that names them.
+/// Keys whose relative paths start at the directory of the file that names them.
 const PATH_KEYS: [&str; 7] = [
     "pbx.event_secret_file",
     "pbx.action_secret_file",
@@ -44,20 +51,20 @@ const PATH_KEYS: [&str; 7] = [
     "store.password_file",
     "bus.redis_password_file",
 ];
-/// Secrets, which only the environment may hold.
+/// Keys of secrets; only the environment may hold these.
 const SECRET_KEYS: [&str; 4] =
     ["pbx.event_secret", "pbx.action_secret", "store.password", "bus.redis_password"];
-/// Tables by names that the installation chooses: of lists, of paths, of secrets.
+/// Tables whose keys the installation chooses, and which hold lists, paths or secrets.
 const LIST_TABLE: &str = "webhooks.kinds.";
 const PATH_TABLE: &str = "webhooks.secret_files.";
 const SECRET_TABLE: &str = "webhooks.secrets.";
 
 impl Config {
-    /// The configuration of this process: the file given, else the one [`CONFIG_ENV`] names, else
-    /// [`DEFAULT_FILE`] if it is there, under the process's environment.
+    /// The configuration of this process, from `file`, else the file that [`CONFIG_ENV`] names, else [`DEFAULT_FILE`]
+    /// if it exists. The environment of the process overrides the file.
     ///
     /// # Errors
-    /// One line with origin, key and reason.
+    /// One line with the origin, the key and the reason.
     pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
         let named = std::env::var_os(CONFIG_ENV).filter(|name| !name.is_empty()).map(PathBuf::from);
         let file = file.map(Path::to_path_buf).or(named).or_else(|| {
@@ -70,10 +77,10 @@ impl Config {
         Self::from_layers(file.as_deref(), environment)
     }
 
-    /// As [`Config::load`], from the layers given.
+    /// As [`Config::load`], but from the given layers.
     ///
     /// # Errors
-    /// One line with origin, key and reason.
+    /// One line with the origin, the key and the reason.
     pub fn from_layers(
         file: Option<&Path>,
         environment: impl IntoIterator<Item = (String, String)>,
@@ -84,9 +91,9 @@ impl Config {
                 file: file.display().to_string(),
                 reason: e.to_string(),
             })?;
-            layers.lay_file(file, &text)?;
+            layers.merge_file(file, &text)?;
         }
-        layers.lay_environment(environment)?;
+        layers.merge_environment(environment)?;
         let mut config = layers.finish()?;
         config.file = file.map(Path::to_path_buf);
         Ok(config)
@@ -95,7 +102,7 @@ impl Config {
 
 struct Layers {
     merged: Table,
-    /// The origin of each key that is not the default's.
+    /// The origin of each key that a file or the environment sets.
     origins: BTreeMap<String, String>,
     secrets: BTreeMap<String, Secret>,
 }
@@ -107,7 +114,7 @@ impl Layers {
         Self { merged, origins: BTreeMap::new(), secrets: BTreeMap::new() }
     }
 
-    fn lay_file(&mut self, file: &Path, text: &str) -> Result<(), ConfigError> {
+    fn merge_file(&mut self, file: &Path, text: &str) -> Result<(), ConfigError> {
         let origin = file.display().to_string();
         let table: Table = text.parse().map_err(|e: toml::de::Error| ConfigError::Syntax {
             file: origin.clone(),
@@ -116,7 +123,7 @@ impl Layers {
                 .map_or(1, |span| 1 + text.as_bytes()[..span.start].iter().filter(|b| **b == b'\n').count()),
             reason: one_line(e.message()),
         })?;
-        for (key, value) in leaves(table) {
+        for (key, value) in leaf_values(table) {
             let value = match value {
                 Value::String(path) if is_path(&key) && !path.is_empty() => {
                     let directory = file.parent().unwrap_or(Path::new(""));
@@ -124,12 +131,12 @@ impl Layers {
                 }
                 other => other,
             };
-            self.lay(&origin, &key, value)?;
+            self.merge_value(&origin, &key, value)?;
         }
         Ok(())
     }
 
-    fn lay_environment(
+    fn merge_environment(
         &mut self,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<(), ConfigError> {
@@ -141,19 +148,19 @@ impl Layers {
                 continue;
             }
             let origin = format!("environment variable {}", one_line(&name));
-            let value = match find(&self.merged, &key) {
+            let value = match find_value(&self.merged, &key) {
                 Some(Value::Integer(_)) => text.trim().parse().map_or(Value::String(text), Value::Integer),
                 Some(Value::Boolean(_)) => text.trim().parse().map_or(Value::String(text), Value::Boolean),
-                Some(Value::Array(_)) => list(&text),
-                None if key.starts_with(LIST_TABLE) => list(&text),
+                Some(Value::Array(_)) => parse_list(&text),
+                None if key.starts_with(LIST_TABLE) => parse_list(&text),
                 _ => Value::String(text),
             };
-            self.lay(&origin, &key, value)?;
+            self.merge_value(&origin, &key, value)?;
         }
         Ok(())
     }
 
-    /// `PBX__TLS__CA_FILE` means `pbx.tls.ca_file`; keys of free tables keep their case.
+    /// Converts `PBX__TLS__CA_FILE` to `pbx.tls.ca_file`. Keys in [`FREE_TABLES`] keep their case.
     fn key_of_variable(&self, rest: &str) -> String {
         let lower = rest.to_ascii_lowercase().replace("__", ".");
         for table in FREE_TABLES {
@@ -165,12 +172,12 @@ impl Layers {
         lower
     }
 
-    fn lay(&mut self, origin: &str, key: &str, value: Value) -> Result<(), ConfigError> {
+    fn merge_value(&mut self, origin: &str, key: &str, value: Value) -> Result<(), ConfigError> {
         let error = |reason: String| ConfigError::Key { origin: origin.into(), key: one_line(key), reason };
         if SECRET_KEYS.contains(&key) {
             let variable = format!("{ENV_PREFIX}{}", key.to_ascii_uppercase().replace('.', "__"));
             return Err(error(format!(
-                "a secret does not belong in this file: put it into a file of its own and name that in {key}_file, \
+                "a secret does not belong in this file: write it into a file of its own and name that file in {key}_file, \
                  or set {variable}"
             )));
         }
@@ -184,13 +191,15 @@ impl Layers {
         let Some(table) = table else {
             let known = Table::iter(&self.merged).map(|(name, _)| name.as_str());
             return Err(error(format!(
-                "unknown section; there are {}",
+                "unknown section; the sections are {}",
                 known.collect::<Vec<_>>().join(", ")
             )));
         };
         match table.get(name) {
             Some(Value::Table(_)) if value.is_table() => return Ok(()),
-            Some(Value::Table(_)) => return Err(error("is a section: write it in square brackets".into())),
+            Some(Value::Table(_)) => {
+                return Err(error("is a section, not a value: write its name in square brackets".into()));
+            }
             None if !free => {
                 let known: Vec<_> =
                     table.iter().filter(|(_, v)| !v.is_table()).map(|(k, _)| k.as_str()).collect();
@@ -209,7 +218,7 @@ impl Layers {
         let mut config: Config =
             serde_path_to_error::deserialize(Value::Table(self.merged)).map_err(|e| {
                 let key = e.path().to_string();
-                // A wrong element of a list, `pbx.trunks[1]`, has the origin of the list.
+                // An invalid element of a list, such as `pbx.trunks[1]`, has the origin of the list.
                 let leaf = key.split('[').next().unwrap_or(&key);
                 ConfigError::Key {
                     origin: self.origins.remove(leaf).unwrap_or_else(|| DEFAULT_ORIGIN.into()),
@@ -229,8 +238,8 @@ impl Layers {
     }
 }
 
-/// Every value with its full key; an empty section stands for itself, so that an unknown one is noticed.
-fn leaves(table: Table) -> Vec<(String, Value)> {
+/// All values with their full keys. An empty section is listed as a value, so that an unknown section is an error.
+fn leaf_values(table: Table) -> Vec<(String, Value)> {
     let mut found = Vec::new();
     let mut open = vec![(String::new(), table)];
     while let Some((prefix, table)) = open.pop() {
@@ -249,17 +258,17 @@ fn is_path(key: &str) -> bool {
     PATH_KEYS.contains(&key) || key.starts_with(PATH_TABLE)
 }
 
-fn find<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
+fn find_value<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
     let (section, name) = key.rsplit_once('.')?;
     section.split('.').try_fold(table, |table, part| table.get(part)?.as_table())?.get(name)
 }
 
-fn list(text: &str) -> Value {
+fn parse_list(text: &str) -> Value {
     let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
     Value::Array(items.map(|item| Value::String(item.into())).collect())
 }
 
-/// Messages stay on one line whatever the file holds.
+/// Removes control characters, so that a message stays on one line whatever the file holds.
 fn one_line(text: &str) -> String {
     text.split(char::is_control).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
 }
@@ -270,8 +279,8 @@ mod tests {
 
     fn from(text: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
         let mut layers = Layers::with_defaults();
-        layers.lay_file(Path::new("/etc/t.toml"), text)?;
-        layers.lay_environment(environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())))?;
+        layers.merge_file(Path::new("/etc/t.toml"), text)?;
+        layers.merge_environment(environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())))?;
         layers.finish()
     }
 
@@ -279,7 +288,7 @@ mod tests {
     fn the_defaults_are_a_configuration() {
         let config = from("", &[]).unwrap();
         assert_eq!((config.pbx.host.as_str(), config.pbx.port), ("127.0.0.1", 5038));
-        assert_eq!(config.pop.store_wait.as_millis(), 200);
+        assert_eq!(config.pop.store_timeout.as_millis(), 200);
         assert!(config.pbx.is_operator("1001") && config.pbx.is_operator("2001"));
         assert!(!config.pbx.is_operator("10010") && !config.pbx.is_operator("carrier"));
         assert_eq!(config.gateway.body_bytes_max, 1 << 20);
@@ -324,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn relative_files_lie_beside_the_file_that_names_them() {
+    fn relative_paths_start_at_the_file_that_names_them() {
         let config = from("[store]\npath = 'data/t.db'\n[pbx.tls]\nca_file = '/abs.pem'", &[]).unwrap();
         assert_eq!(config.store.path, Path::new("/etc/data/t.db"));
         assert_eq!(config.pbx.tls.ca_file.as_deref(), Some(Path::new("/abs.pem")));
@@ -332,10 +341,10 @@ mod tests {
         assert_eq!(config.store.path, Path::new("here.db"));
     }
 
-    /// A file, an environment, and how the message begins.
-    type Wrong<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
+    /// The text of a file, an environment, and the beginning of the expected error.
+    type InvalidCase<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
 
-    const WRONG: &[Wrong<'_>] = &[
+    const INVALID: &[InvalidCase<'_>] = &[
         (
             "[pbx]\nport = 99999",
             &[],
@@ -355,7 +364,7 @@ mod tests {
         (
             "[pbxx]\nhost = 'x'",
             &[],
-            "/etc/t.toml: pbxx.host: unknown section; there are bus, directory, gateway, log, operators, pbx, pop, retention, store, supervision, transfer, webhooks",
+            "/etc/t.toml: pbxx.host: unknown section; the sections are bus, directory, gateway, log, operators, pbx, pop, retention, store, supervision, transfer, webhooks",
         ),
         ("[pbxx]", &[], "/etc/t.toml: pbxx: unknown key"),
         ("pbx = 1", &[], "/etc/t.toml: pbx: is a section"),
@@ -366,7 +375,7 @@ mod tests {
         (
             "[pbx]\noperator_extensions = ['1.']",
             &[],
-            "/etc/t.toml: pbx.operator_extensions[0]: \"1.\" is no pattern",
+            "/etc/t.toml: pbx.operator_extensions[0]: \"1.\" is not an extension pattern",
         ),
         ("[pbx]\nevent_secret = 's3cret'", &[], "/etc/t.toml: pbx.event_secret: a secret does not belong"),
         ("[pbx\n", &[], "/etc/t.toml: line 1: "),
@@ -375,7 +384,7 @@ mod tests {
         (
             "[gateway]\nallowed_origins = ['desk']",
             &[],
-            "/etc/t.toml: gateway.allowed_origins: \"desk\" is no origin",
+            "/etc/t.toml: gateway.allowed_origins: \"desk\" is not an origin",
         ),
         ("[store]\npath = ''", &[], "/etc/t.toml: store.path: must name a file"),
         ("[directory]\ncountry = 'Japan'", &[], "/etc/t.toml: directory.country: must be a country"),
@@ -405,10 +414,10 @@ mod tests {
     ];
 
     #[test]
-    fn what_is_wrong_is_one_line_with_origin_key_and_reason() {
-        for (file, environment, expected) in WRONG {
+    fn an_error_is_one_line_with_origin_key_and_reason() {
+        for (file, environment, expected) in INVALID {
             let message = from(file, environment).unwrap_err().to_string();
-            assert!(message.starts_with(expected), "{file:?}\n is      {message}\n wanted  {expected}");
+            assert!(message.starts_with(expected), "{file:?}\n error is {message}\n expected {expected}");
             assert!(!message.contains(char::is_control) && !message.contains("s3cret"), "{message:?}");
         }
     }
@@ -421,12 +430,12 @@ mod tests {
         let file = directory.path().join("t.toml");
         std::fs::write(&file, "[pbx]\nevent_secret_file = 'event'\naction_secret_file = 'empty'").unwrap();
 
-        let given = ("TORITSUGI__PBX__ACTION_SECRET".to_owned(), "from outside".to_owned());
-        let config = Config::from_layers(Some(&file), [given]).unwrap();
+        let variable = ("TORITSUGI__PBX__ACTION_SECRET".to_owned(), "from outside".to_owned());
+        let config = Config::from_layers(Some(&file), [variable]).unwrap();
         assert!(!format!("{config:?}").contains("from outside"));
-        let both = config.pbx.credentials().unwrap();
-        assert_eq!(both.events.secret.expose(), "from the file");
-        assert_eq!(both.actions.secret.expose(), "from outside");
+        let credentials = config.pbx.credentials().unwrap();
+        assert_eq!(credentials.events.secret.expose(), "from the file");
+        assert_eq!(credentials.actions.secret.expose(), "from outside");
 
         let config = Config::from_layers(Some(&file), []).unwrap();
         let message = config.pbx.credentials().unwrap_err().to_string();

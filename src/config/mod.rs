@@ -1,27 +1,26 @@
-//! The configuration, as types: what is in here has been read, checked and can be used as it is.
+//! The configuration as types: every value in a [`Config`] was read and checked.
 //!
-//! [`Config::load`] lays three layers over each other (`default.toml`, which is compiled in and explains every
-//! key; one file; the environment) and turns them into [`Config`]. Invariant: every key exists in
-//! `default.toml`, so the documentation cannot fall behind the program; a wrong key or value is one line that
-//! names its origin, key and reason. Secrets are not part of it: [`PbxConfig::credentials`] reads them when
-//! somebody logs in, so that a command which only reads the store needs none.
+//! [`Config::load`] merges three layers (`default.toml`, which is compiled in and explains every key; one file; the
+//! environment) and deserialises the result into [`Config`]. Later layers override earlier ones.
 //!
-//! Why not the crate `config`: it lower-cases keys, converts between types on its own, and forgets which layer
-//! a wrong value came from, which is exactly what the person who has to repair it needs to know.
+//! Invariants: every key exists in `default.toml`, so the documentation covers all keys. A wrong key or value is
+//! reported in one line that names its origin, the key and the reason.
 //!
-//! Read next: `layers.rs` (the order of the layers), `sections.rs` (the sections), `link.rs` (what the parts
-//! get of it), `default.toml`.
+//! A [`Config`] holds no secret from a file. [`PbxConfig::credentials`], [`StoreConfig::location`],
+//! [`BusConfig::redis_address`] and [`Config::webhook_settings`] read the secret files when they are called, so a
+//! command that only reads the store needs no PBX secret.
+//!
+//! Why not the crate `config`: it converts keys to lower case, converts between types by itself, and does not keep the
+//! layer that a wrong value came from. The administrator needs that layer to correct the value.
+//!
+//! Read next: `layers.rs` (the merge), `sections.rs` (the sections), `link.rs` (conversion to the settings of other
+//! modules), `default.toml`.
 
-mod choice;
-mod extension;
 mod layers;
-mod link;
 mod sections;
 mod values;
 mod webhooks;
 
-pub use choice::{Choice, ChoiceError};
-pub use extension::{ExtensionPattern, ExtensionPatternError};
 pub use layers::{CONFIG_ENV, DEFAULT_FILE, DEFAULT_TOML};
 pub use sections::{
     BusConfig, Config, Credentials, DeletedCustomers, DirectoryConfig, GatewayConfig, LogConfig, LogFormat,
@@ -29,15 +28,15 @@ pub use sections::{
     TransferConfig, WebhooksConfig,
 };
 
-/// Why the configuration cannot be used. Its text is always one line.
+/// An error in the configuration. Its text is always one line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
-    /// The file was named but cannot be read.
+    /// The named file cannot be read.
     #[error("{file}: cannot be read: {reason}")]
     Unreadable {
         /// The file.
         file: String,
-        /// What the system said.
+        /// The error of the operating system.
         reason: String,
     },
     /// The file is not TOML.
@@ -47,7 +46,7 @@ pub enum ConfigError {
         file: String,
         /// Line, counted from 1.
         line: usize,
-        /// What the parser said.
+        /// The error of the parser.
         reason: String,
     },
     /// A key is unknown, or its value does not fit.
@@ -57,7 +56,7 @@ pub enum ConfigError {
         origin: String,
         /// The key with its section, for instance `pbx.port`.
         key: String,
-        /// What is wrong.
+        /// What is wrong with the key or value.
         reason: String,
     },
 }

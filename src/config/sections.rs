@@ -1,7 +1,7 @@
 //! The sections of the configuration, one type each, in the order of `default.toml`, which explains the keys.
 //!
-//! Invariant: no field needs another look at its raw text; durations are durations, files are `None` when not
-//! set, names are printable.
+//! Invariant: the fields are typed and checked: durations are [`Duration`]s, an optional value that is not set is
+//! `None`, names are printable.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -12,15 +12,17 @@ use jiff::tz::TimeZone;
 use serde::Deserialize;
 use smol_str::SmolStr;
 
-use super::{Choice, ConfigError, ExtensionPattern, values};
+use super::{ConfigError, values};
 use crate::bus::redis::RedisAddress;
-use crate::directory::link::LinkTemplate;
+use crate::contract::choice::Choice;
+use crate::contract::extension_pattern::ExtensionPattern;
+use crate::contract::supervision::{AfterTransfer, Notify};
+use crate::contract::url_template::UrlTemplate;
 use crate::ids::{PbxId, QueueName};
 use crate::secret::Secret;
 use crate::store::{Location, PostgresAddress};
-use crate::supervision::{AfterTransfer, Notify};
 
-/// Largest secret file that is read, in bytes.
+/// Most bytes that are read of a secret file.
 const SECRET_FILE_BYTES_MAX: u64 = 4096;
 
 /// The whole configuration.
@@ -29,29 +31,29 @@ const SECRET_FILE_BYTES_MAX: u64 = 4096;
 pub struct Config {
     /// The PBX.
     pub pbx: PbxConfig,
-    /// Where records are kept.
+    /// The database.
     pub store: StoreConfig,
     /// The HTTP interface.
     pub gateway: GatewayConfig,
-    /// The event stream.
+    /// The event bus.
     pub bus: BusConfig,
-    /// The pop.
+    /// The screen pop.
     pub pop: PopConfig,
-    /// Listening in.
+    /// Supervision of calls.
     pub supervision: SupervisionConfig,
-    /// Numbers and accounts.
+    /// Telephone numbers and accounts.
     pub directory: DirectoryConfig,
     /// Transfers after answer.
     pub transfer: TransferConfig,
-    /// Operator states and after-call work.
+    /// Agent states and after-call work.
     pub operators: OperatorsConfig,
-    /// How long records are kept.
+    /// Retention of records.
     pub retention: RetentionConfig,
-    /// Events for other systems.
+    /// Receivers of webhooks.
     pub webhooks: WebhooksConfig,
-    /// The log.
+    /// The daemon's log.
     pub log: LogConfig,
-    /// The file that was read besides `default.toml`, if any; for messages.
+    /// The configuration file, if one was read; for messages.
     #[serde(skip)]
     pub file: Option<PathBuf>,
 }
@@ -60,7 +62,7 @@ pub struct Config {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PbxConfig {
-    /// The installation's name for the PBX.
+    /// The PBX's name in this installation.
     pub name: PbxId,
     /// AMI host.
     #[serde(deserialize_with = "values::word")]
@@ -68,10 +70,10 @@ pub struct PbxConfig {
     /// AMI port.
     #[serde(deserialize_with = "values::port")]
     pub port: u16,
-    /// The account that reads.
+    /// The manager user that reads events and lists.
     #[serde(deserialize_with = "values::word")]
     pub event_user: SmolStr,
-    /// The account that gives orders.
+    /// The manager user that sends actions.
     #[serde(deserialize_with = "values::word")]
     pub action_user: SmolStr,
     #[serde(deserialize_with = "values::optional_path")]
@@ -84,28 +86,28 @@ pub struct PbxConfig {
     /// From the environment only.
     #[serde(skip)]
     pub(super) action_secret: Option<Secret>,
-    /// Endpoints of the trunks.
+    /// The endpoints of the trunks.
     #[serde(deserialize_with = "values::words")]
     pub trunks: Vec<SmolStr>,
-    /// Contexts that calls from outside enter.
+    /// The dialplan contexts that calls from the telephone network enter.
     #[serde(deserialize_with = "values::words")]
     pub trunk_contexts: Vec<SmolStr>,
-    /// Operators' extensions.
+    /// The operators' extensions.
     pub operator_extensions: Vec<ExtensionPattern>,
-    /// Supervisors' extensions.
+    /// The supervisors' extensions.
     pub supervisor_extensions: Vec<ExtensionPattern>,
-    /// Pause between two pings, and the deadline of each.
+    /// Interval between two pings, and the timeout of each.
     #[serde(rename = "ping_seconds", deserialize_with = "values::seconds::<_, 1, 60>")]
-    pub ping: Duration,
-    /// Longest pause between two attempts to connect.
+    pub ping_interval: Duration,
+    /// Longest delay between two attempts to connect.
     #[serde(rename = "reconnect_seconds_max", deserialize_with = "values::seconds::<_, 1, 300>")]
-    pub reconnect_max: Duration,
-    /// Pause after a refused login.
+    pub reconnect_delay_limit: Duration,
+    /// Delay after a refused login.
     #[serde(rename = "refused_login_seconds", deserialize_with = "values::seconds::<_, 5, 3600>")]
-    pub refused_login: Duration,
-    /// How often the model is compared with the PBX; `None`: never.
+    pub refused_login_delay: Duration,
+    /// Interval between two comparisons of the call model with the PBX; `None`: never.
     #[serde(rename = "audit_seconds", deserialize_with = "values::seconds_or_never::<_, 86_400>")]
-    pub audit: Option<Duration>,
+    pub reconcile_interval: Option<Duration>,
     /// TLS to the AMI.
     pub tls: TlsConfig,
 }
@@ -114,31 +116,31 @@ pub struct PbxConfig {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TlsConfig {
-    /// Whether to use it.
+    /// Whether the daemon uses TLS.
     pub enabled: bool,
-    /// The certificate trusted.
+    /// The file with the trusted certificate.
     #[serde(deserialize_with = "values::optional_path")]
     pub ca_file: Option<PathBuf>,
-    /// The name the certificate must bear; `None`: the host's.
+    /// The name that the certificate must contain; `None`: the host's.
     #[serde(deserialize_with = "values::optional_word")]
     pub server_name: Option<SmolStr>,
 }
 
-/// One manager account.
+/// One manager user.
 #[derive(Debug, Clone)]
 pub struct Login {
-    /// The account's name.
+    /// The user's name.
     pub user: SmolStr,
-    /// Its secret.
+    /// The user's secret.
     pub secret: Secret,
 }
 
-/// Both manager accounts.
+/// Both manager users.
 #[derive(Debug, Clone)]
 pub struct Credentials {
-    /// Reads events and lists.
+    /// The user that reads events and lists.
     pub events: Login,
-    /// Gives orders.
+    /// The user that sends actions.
     pub actions: Login,
 }
 
@@ -146,11 +148,11 @@ pub struct Credentials {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StoreConfig {
-    /// The SQLite database, used unless there is an address.
+    /// The SQLite database; not used if `url` is set.
     #[serde(deserialize_with = "values::path")]
     pub path: PathBuf,
     /// The address of a PostgreSQL database.
-    #[serde(deserialize_with = "values::postgres")]
+    #[serde(deserialize_with = "values::optional_postgres")]
     url: Option<PostgresAddress>,
     #[serde(deserialize_with = "values::optional_path")]
     password_file: Option<PathBuf>,
@@ -163,38 +165,38 @@ pub struct StoreConfig {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GatewayConfig {
-    /// Where to listen; port 0 lets the system choose.
+    /// The address and port to listen on; port 0 lets the system choose the port.
     pub listen: SocketAddr,
-    /// Origins besides its own whose pages may use the cookie.
+    /// Origins, besides the daemon's own, whose pages may use the session cookie.
     #[serde(deserialize_with = "values::origins")]
     pub allowed_origins: Vec<SmolStr>,
-    /// Whether the cookie is marked Secure.
+    /// Whether the session cookie has the attribute Secure.
     pub secure_cookie: bool,
-    /// After so long without use a sign-in ends.
+    /// How long a session lasts after its last use.
     #[serde(rename = "session_hours", deserialize_with = "values::hours::<_, 1, 720>")]
-    pub session: Duration,
-    /// Event subscribers at the same time.
+    pub session_ttl: Duration,
+    /// Most event subscribers at the same time.
     #[serde(deserialize_with = "values::count::<_, 1, 100_000>")]
     pub subscribers_max: usize,
-    /// Largest body of a request.
+    /// Largest request body.
     #[serde(rename = "body_kib_max", deserialize_with = "values::kib::<_, 1, 16_384>")]
     pub body_bytes_max: usize,
-    /// What open requests get on a stop.
+    /// How long open requests may take to finish after the daemon was stopped.
     #[serde(rename = "drain_seconds", deserialize_with = "values::seconds::<_, 0, 60>")]
-    pub drain: Duration,
+    pub drain_timeout: Duration,
 }
 
 /// `[bus]`
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BusConfig {
-    /// Past events kept for a resume.
+    /// How many past events are kept for clients that resume.
     #[serde(deserialize_with = "values::count::<_, 100, 1_000_000>")]
     pub replay_events: usize,
-    /// How long they are kept.
+    /// How long a past event is kept.
     #[serde(rename = "replay_hours", deserialize_with = "values::hours::<_, 1, 720>")]
-    pub replay_age: Duration,
-    /// Events that may wait for one subscriber.
+    pub replay_ttl: Duration,
+    /// Most events that wait for one subscriber.
     #[serde(deserialize_with = "values::count::<_, 16, 65_536>")]
     pub subscriber_events_max: usize,
     redis: Vec<String>,
@@ -206,7 +208,7 @@ pub struct BusConfig {
     /// From the environment only.
     #[serde(skip)]
     pub(super) redis_password: Option<Secret>,
-    /// What every key in Redis begins with.
+    /// The prefix of every key in Redis.
     #[serde(deserialize_with = "values::word")]
     pub redis_prefix: SmolStr,
 }
@@ -217,28 +219,28 @@ pub struct BusConfig {
 pub struct PopConfig {
     /// How long a pop waits for the store.
     #[serde(rename = "store_wait_ms", deserialize_with = "values::millis::<_, 0, 2000>")]
-    pub store_wait: Duration,
-    /// A link into another system, for accounts that have none of their own.
-    #[serde(deserialize_with = "values::optional_link")]
-    pub link: Option<LinkTemplate>,
-    /// When a pop that no desktop confirms is sent again; `None`: never.
+    pub store_timeout: Duration,
+    /// The URL into another system, for accounts that have none of their own.
+    #[serde(rename = "link", deserialize_with = "values::optional_url_template")]
+    pub url_template: Option<UrlTemplate>,
+    /// After this time a pop that no desktop acknowledged is sent again; `None`: never.
     #[serde(rename = "repeat_seconds", deserialize_with = "values::seconds_or_never::<_, 60>")]
-    pub repeat: Option<Duration>,
-    /// When it is reported to the supervisors; `None`: never.
+    pub repeat_delay: Option<Duration>,
+    /// After this time such a pop is reported to the supervisors; `None`: never.
     #[serde(rename = "report_seconds", deserialize_with = "values::seconds_or_never::<_, 300>")]
-    pub report: Option<Duration>,
+    pub report_delay: Option<Duration>,
 }
 
 /// `[supervision]`
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SupervisionConfig {
-    /// How the operator learns that somebody hears her.
+    /// How the operator is notified that a supervisor listens.
     pub notify: Notify,
     /// How long a supervisor's phone rings.
     #[serde(rename = "ring_seconds", deserialize_with = "values::seconds::<_, 5, 120>")]
-    pub ring: Duration,
-    /// Whether that phone is asked to answer by itself.
+    pub ring_timeout: Duration,
+    /// Whether the PBX asks that phone to answer automatically.
     pub auto_answer: bool,
     /// Whom a supervisor hears after a transfer.
     pub after_transfer: AfterTransfer,
@@ -248,13 +250,13 @@ pub struct SupervisionConfig {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DirectoryConfig {
-    /// Whose national numbers are meant.
+    /// The country of national numbers.
     #[serde(deserialize_with = "values::country")]
     pub country: SmolStr,
-    /// Where the accounts' hours are told.
+    /// The time zone of the accounts' hours.
     #[serde(deserialize_with = "values::time_zone")]
     pub time_zone: TimeZone,
-    /// A trunk's endpoint, and the code of the account its unmatched calls are for.
+    /// The code of the account for a trunk's unmatched calls, by the trunk's endpoint.
     pub default_accounts: BTreeMap<SmolStr, SmolStr>,
 }
 
@@ -264,11 +266,11 @@ pub struct DirectoryConfig {
 pub struct TransferConfig {
     /// How long a target rings.
     #[serde(rename = "ring_seconds", deserialize_with = "values::seconds::<_, 5, 120>")]
-    pub ring: Duration,
+    pub ring_timeout: Duration,
     /// The service's own number.
     #[serde(deserialize_with = "values::optional_word")]
     pub service_number: Option<SmolStr>,
-    /// Queues that take transfers; the first also callers who cannot return to their operator.
+    /// Queues that accept transfers. The first also takes callers who cannot return to their operator.
     pub queues: Vec<QueueName>,
 }
 
@@ -276,57 +278,57 @@ pub struct TransferConfig {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OperatorsConfig {
-    /// The teams whose people's states this daemon keeps; where empty, everybody's.
+    /// The teams whose operators this daemon owns; empty: all operators.
     pub teams: Vec<SmolStr>,
-    /// Queues that whoever logs in becomes a member of.
+    /// Queues of which an operator becomes a member by logging in.
     pub queues: Vec<QueueName>,
-    /// Why somebody may be not ready.
+    /// The reasons for the state not ready.
     pub not_ready_reasons: Vec<Choice>,
-    /// What may have come of a call.
+    /// The dispositions of a call.
     pub dispositions: Vec<Choice>,
-    /// Length of after-call work where the account says nothing.
+    /// Length of the after-call work for accounts that set none.
     #[serde(rename = "wrap_up_seconds", deserialize_with = "values::seconds::<_, 0, 3600>")]
     pub wrap_up: Duration,
-    /// Most that one extension adds.
+    /// The longest time that one extension of the after-call work adds.
     #[serde(rename = "wrap_up_extend_seconds_max", deserialize_with = "values::seconds::<_, 1, 3600>")]
-    pub wrap_up_extend_max: Duration,
-    /// Whether after-call work goes on until a disposition is given.
+    pub wrap_up_extension_limit: Duration,
+    /// Whether the after-call work lasts until the operator sets a disposition.
     pub disposition_required: bool,
-    /// How often the queues' members are compared with the operators' states.
+    /// Interval between two comparisons of the queue members with the operators' states.
     #[serde(rename = "audit_seconds", deserialize_with = "values::seconds::<_, 1, 3600>")]
-    pub audit: Duration,
+    pub reconcile_interval: Duration,
 }
 
 /// `[retention]`
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RetentionConfig {
-    /// After so long callers' numbers and names go from finished calls; `None`: never.
+    /// Age at which finished calls lose the caller's number and record; `None`: never.
     #[serde(rename = "anonymise_days", deserialize_with = "values::days_or_never::<_, 36_500>")]
     pub anonymise: Option<Duration>,
-    /// After so long finished calls go; `None`: never.
+    /// Age at which finished calls are deleted; `None`: never.
     #[serde(rename = "history_days", deserialize_with = "values::days_or_never::<_, 36_500>")]
     pub history: Option<Duration>,
-    /// After so long messages that are not open go; `None`: never.
+    /// Age at which messages that are not open are deleted; `None`: never.
     #[serde(rename = "messages_days", deserialize_with = "values::days_or_never::<_, 36_500>")]
     pub messages: Option<Duration>,
-    /// After so long the gaps of PBX links go; `None`: never.
+    /// Age at which gaps of PBX links are deleted; `None`: never.
     #[serde(rename = "gaps_days", deserialize_with = "values::days_or_never::<_, 36_500>")]
     pub gaps: Option<Duration>,
-    /// After so long operators' states and after-call work go; `None`: never.
+    /// Age at which the history of operators' states and after-call work is deleted; `None`: never.
     #[serde(rename = "operators_days", deserialize_with = "values::days_or_never::<_, 36_500>")]
     pub operators: Option<Duration>,
-    /// What becomes of the history of a customer whose record is deleted.
+    /// What happens to the history of a customer whose record is deleted.
     pub deleted_customers: DeletedCustomers,
 }
 
-/// What becomes of the history of a customer whose record is deleted.
+/// What happens to the history of a customer whose record is deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DeletedCustomers {
-    /// It stays as it is.
+    /// The history stays unchanged.
     Keep,
-    /// Numbers and texts go, calls and their times stay.
+    /// The customer's numbers and texts are removed; the calls and their times stay.
     Anonymise,
 }
 
@@ -334,16 +336,16 @@ pub enum DeletedCustomers {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WebhooksConfig {
-    /// Whether private and loopback addresses may be posted to.
+    /// Whether receivers may have private and loopback addresses.
     pub allow_private_addresses: bool,
-    /// Authorities trusted besides those of the machine.
+    /// Certificate authorities that are trusted in addition to the system's.
     #[serde(deserialize_with = "values::optional_path")]
     pub(super) ca_file: Option<PathBuf>,
-    /// Where, by the receiver's name.
+    /// The URL of each receiver, by the receiver's name.
     pub(super) urls: BTreeMap<SmolStr, String>,
     /// The file with each receiver's secret.
     pub(super) secret_files: BTreeMap<SmolStr, PathBuf>,
-    /// Which events each gets; all, where nothing is said.
+    /// The event kinds of each receiver; a receiver without an entry gets all.
     pub(super) kinds: BTreeMap<SmolStr, Vec<String>>,
     /// From the environment only.
     #[serde(skip)]
@@ -354,37 +356,38 @@ pub struct WebhooksConfig {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LogConfig {
-    /// What to log, in the notation of `tracing_subscriber::EnvFilter`, which takes it.
+    /// What to log, in the notation of `tracing_subscriber::EnvFilter`.
     #[serde(deserialize_with = "values::log_filter")]
     pub level: String,
-    /// In which form.
+    /// The format of a line.
     pub format: LogFormat,
 }
 
-/// Who reads the log.
+/// The format of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
-    /// People.
+    /// Text for people.
     Text,
-    /// Machines: one JSON object per line.
+    /// One JSON object per line.
     Json,
 }
 
 impl BusConfig {
-    /// The Redis that daemons share, with its password where it wants one; `None`: this daemon is alone.
+    /// The address of the Redis that the daemons share, with its password if one is set; `None`: no Redis is
+    /// configured.
     ///
     /// # Errors
-    /// The addresses do not fit or go together, or the password's file cannot be read.
-    pub fn redis(&self) -> Result<Option<RedisAddress>, ConfigError> {
+    /// The addresses are invalid or contradict each other, or the password file cannot be read.
+    pub fn redis_address(&self) -> Result<Option<RedisAddress>, ConfigError> {
         let address =
             RedisAddress::parse(&self.redis, self.redis_sentinel_service.as_deref(), self.redis_cluster);
-        let wrong = |reason: String| ConfigError::Key {
+        let error = |reason: String| ConfigError::Key {
             origin: "the configuration".into(),
             key: "bus.redis".into(),
             reason,
         };
-        let Some(address) = address.map_err(|error| wrong(error.to_string()))? else { return Ok(None) };
+        let Some(address) = address.map_err(|e| error(e.to_string()))? else { return Ok(None) };
         let password = match (&self.redis_password, &self.redis_password_file) {
             (Some(password), _) => Some(password.clone()),
             (None, Some(file)) => Some(read_secret(file, "bus.redis_password_file")?),
@@ -395,7 +398,7 @@ impl BusConfig {
 }
 
 impl StoreConfig {
-    /// Where records are kept, with the password where a server wants one.
+    /// The location of the database, with its password if one is set.
     ///
     /// # Errors
     /// Names the key whose file cannot be read; never its content.
@@ -411,13 +414,13 @@ impl StoreConfig {
 }
 
 impl PbxConfig {
-    /// Reads the secrets of both manager accounts.
+    /// Reads the secrets of both manager users.
     ///
     /// # Errors
     /// Names the key whose secret is missing or whose file cannot be read; never its content.
     pub fn credentials(&self) -> Result<Credentials, ConfigError> {
-        let login = |user: &SmolStr, key, given: &Option<Secret>, file: &Option<PathBuf>| {
-            let secret = match (given, file) {
+        let login = |user: &SmolStr, key, from_environment: &Option<Secret>, file: &Option<PathBuf>| {
+            let secret = match (from_environment, file) {
                 (Some(secret), _) => secret.clone(),
                 (None, Some(file)) => read_secret(file, &format!("pbx.{key}_secret_file"))?,
                 (None, None) => return Err(no_secret(key)),
@@ -430,7 +433,7 @@ impl PbxConfig {
         })
     }
 
-    /// Whether operators or supervisors answer at this extension.
+    /// Whether this extension is that of an operator or supervisor.
     #[must_use]
     pub fn is_operator(&self, extension: &str) -> bool {
         self.operator_extensions.iter().chain(&self.supervisor_extensions).any(|p| p.matches(extension))
@@ -445,7 +448,7 @@ fn no_secret(key: &str) -> ConfigError {
     }
 }
 
-/// The first line of `file`.
+/// Reads the first line of `file`; `key` is named in errors.
 pub(super) fn read_secret(file: &Path, key: &str) -> Result<Secret, ConfigError> {
     use std::io::Read;
     let error =

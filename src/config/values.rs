@@ -1,6 +1,6 @@
-//! How single values are read: with their range, and with "" for what is not set.
+//! Deserialisation of single values, with their ranges. For an optional value `""` means "not set".
 //!
-//! Invariant: every message names what is allowed, since the reader has nothing else to go by.
+//! Invariant: every error message names the allowed values.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -11,16 +11,16 @@ use serde::de::{Error, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 use smol_str::SmolStr;
 
-use crate::directory::link::LinkTemplate;
-
+use crate::contract::url_template::UrlTemplate;
 use crate::store::PostgresAddress;
 
-struct Whole {
+/// A whole number between two limits.
+struct IntegerRange {
     min: u64,
     max: u64,
 }
 
-impl Visitor<'_> for Whole {
+impl Visitor<'_> for IntegerRange {
     type Value = u64;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -43,13 +43,13 @@ impl Visitor<'_> for Whole {
     }
 }
 
-fn whole<'de, D: Deserializer<'de>>(d: D, min: u64, max: u64) -> Result<u64, D::Error> {
-    d.deserialize_u64(Whole { min, max })
+fn integer<'de, D: Deserializer<'de>>(d: D, min: u64, max: u64) -> Result<u64, D::Error> {
+    d.deserialize_u64(IntegerRange { min, max })
 }
 
 /// A TCP port.
 pub(super) fn port<'de, D: Deserializer<'de>>(d: D) -> Result<u16, D::Error> {
-    let port = whole(d, 1, u64::from(u16::MAX))?;
+    let port = integer(d, 1, u64::from(u16::MAX))?;
     u16::try_from(port).map_err(D::Error::custom)
 }
 
@@ -57,61 +57,61 @@ pub(super) fn port<'de, D: Deserializer<'de>>(d: D) -> Result<u16, D::Error> {
 pub(super) fn count<'de, D: Deserializer<'de>, const MIN: u64, const MAX: u64>(
     d: D,
 ) -> Result<usize, D::Error> {
-    usize::try_from(whole(d, MIN, MAX)?).map_err(D::Error::custom)
+    usize::try_from(integer(d, MIN, MAX)?).map_err(D::Error::custom)
 }
 
 /// `MIN` to `MAX` KiB, as bytes.
 pub(super) fn kib<'de, D: Deserializer<'de>, const MIN: u64, const MAX: u64>(
     d: D,
 ) -> Result<usize, D::Error> {
-    usize::try_from(whole(d, MIN, MAX)? * 1024).map_err(D::Error::custom)
+    usize::try_from(integer(d, MIN, MAX)? * 1024).map_err(D::Error::custom)
 }
 
 /// `MIN` to `MAX` milliseconds.
 pub(super) fn millis<'de, D: Deserializer<'de>, const MIN: u64, const MAX: u64>(
     d: D,
 ) -> Result<Duration, D::Error> {
-    whole(d, MIN, MAX).map(Duration::from_millis)
+    integer(d, MIN, MAX).map(Duration::from_millis)
 }
 
 /// `MIN` to `MAX` seconds.
 pub(super) fn seconds<'de, D: Deserializer<'de>, const MIN: u64, const MAX: u64>(
     d: D,
 ) -> Result<Duration, D::Error> {
-    whole(d, MIN, MAX).map(Duration::from_secs)
+    integer(d, MIN, MAX).map(Duration::from_secs)
 }
 
-/// 1 to `MAX` seconds; 0 is never.
+/// 1 to `MAX` seconds; `None` for 0, which means never.
 pub(super) fn seconds_or_never<'de, D: Deserializer<'de>, const MAX: u64>(
     d: D,
 ) -> Result<Option<Duration>, D::Error> {
-    whole(d, 0, MAX).map(|seconds| (seconds > 0).then(|| Duration::from_secs(seconds)))
+    integer(d, 0, MAX).map(|seconds| (seconds > 0).then(|| Duration::from_secs(seconds)))
 }
 
-/// 1 to `MAX` days; 0 is never.
+/// 1 to `MAX` days; `None` for 0, which means never.
 pub(super) fn days_or_never<'de, D: Deserializer<'de>, const MAX: u64>(
     d: D,
 ) -> Result<Option<Duration>, D::Error> {
-    whole(d, 0, MAX).map(|days| (days > 0).then(|| Duration::from_secs(days * 86_400)))
+    integer(d, 0, MAX).map(|days| (days > 0).then(|| Duration::from_secs(days * 86_400)))
 }
 
 /// `MIN` to `MAX` hours.
 pub(super) fn hours<'de, D: Deserializer<'de>, const MIN: u64, const MAX: u64>(
     d: D,
 ) -> Result<Duration, D::Error> {
-    whole(d, MIN, MAX).map(|hours| Duration::from_secs(hours * 3600))
+    integer(d, MIN, MAX).map(|hours| Duration::from_secs(hours * 3600))
 }
 
-/// A word of printable ASCII without spaces: a host, a user, an endpoint, a context.
+/// Printable ASCII without spaces: a host, a user, an endpoint, a context.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
 #[serde(try_from = "SmolStr")]
-pub(super) struct Word(SmolStr);
+pub(super) struct AsciiWord(SmolStr);
 
-impl TryFrom<SmolStr> for Word {
+impl TryFrom<SmolStr> for AsciiWord {
     type Error = &'static str;
 
     fn try_from(text: SmolStr) -> Result<Self, Self::Error> {
-        /// What Asterisk takes for the name of a channel or context.
+        /// Longest name of a channel or context in Asterisk.
         const WORD_BYTES_MAX: usize = 79;
         if !text.is_empty() && text.len() <= WORD_BYTES_MAX && text.bytes().all(|b| b.is_ascii_graphic()) {
             Ok(Self(text))
@@ -123,12 +123,12 @@ impl TryFrom<SmolStr> for Word {
 
 /// One word.
 pub(super) fn word<'de, D: Deserializer<'de>>(d: D) -> Result<SmolStr, D::Error> {
-    Word::deserialize(d).map(|word| word.0)
+    AsciiWord::deserialize(d).map(|word| word.0)
 }
 
 /// A list of words; it may be empty.
 pub(super) fn words<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<SmolStr>, D::Error> {
-    Ok(Vec::<Word>::deserialize(d)?.into_iter().map(|word| word.0).collect())
+    Ok(Vec::<AsciiWord>::deserialize(d)?.into_iter().map(|word| word.0).collect())
 }
 
 /// A file, or `None` for "".
@@ -143,7 +143,9 @@ pub(super) fn path<'de, D: Deserializer<'de>>(d: D) -> Result<PathBuf, D::Error>
 }
 
 /// The address of a PostgreSQL database, or `None` for "".
-pub(super) fn postgres<'de, D: Deserializer<'de>>(d: D) -> Result<Option<PostgresAddress>, D::Error> {
+pub(super) fn optional_postgres<'de, D: Deserializer<'de>>(
+    d: D,
+) -> Result<Option<PostgresAddress>, D::Error> {
     let text = String::deserialize(d)?;
     if text.is_empty() { Ok(None) } else { PostgresAddress::parse(&text).map(Some).map_err(D::Error::custom) }
 }
@@ -151,11 +153,17 @@ pub(super) fn postgres<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Postgre
 /// A word, or `None` for "".
 pub(super) fn optional_word<'de, D: Deserializer<'de>>(d: D) -> Result<Option<SmolStr>, D::Error> {
     let text = SmolStr::deserialize(d)?;
-    if text.is_empty() { Ok(None) } else { Word::try_from(text).map(|w| Some(w.0)).map_err(D::Error::custom) }
+    if text.is_empty() {
+        Ok(None)
+    } else {
+        AsciiWord::try_from(text).map(|w| Some(w.0)).map_err(D::Error::custom)
+    }
 }
 
-/// A link's template, or `None` for "".
-pub(super) fn optional_link<'de, D: Deserializer<'de>>(d: D) -> Result<Option<LinkTemplate>, D::Error> {
+/// A URL template, or `None` for "".
+pub(super) fn optional_url_template<'de, D: Deserializer<'de>>(
+    d: D,
+) -> Result<Option<UrlTemplate>, D::Error> {
     let text = String::deserialize(d)?;
     if text.is_empty() { Ok(None) } else { text.parse().map(Some).map_err(D::Error::custom) }
 }
@@ -180,7 +188,7 @@ pub(super) fn time_zone<'de, D: Deserializer<'de>>(d: D) -> Result<TimeZone, D::
     })
 }
 
-/// Directives of a log filter.
+/// The directives of a log filter.
 pub(super) fn log_filter<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
     let text = String::deserialize(d)?;
     match tracing_subscriber::EnvFilter::try_new(&text) {
@@ -196,12 +204,12 @@ pub(super) fn origins<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<SmolStr>, D
     let origins = Vec::<SmolStr>::deserialize(d)?;
     for origin in &origins {
         let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
-        let fits = |host: &str| {
+        let is_host = |host: &str| {
             !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b".-:[]".contains(&b))
         };
-        if !host.is_some_and(fits) {
+        if !host.is_some_and(is_host) {
             return Err(D::Error::custom(format_args!(
-                "\"{origin}\" is no origin: write https:// and the host, without a path"
+                "\"{origin}\" is not an origin: write https:// and the host, without a path"
             )));
         }
     }

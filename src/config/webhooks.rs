@@ -1,6 +1,6 @@
-//! The receivers of webhooks, out of three tables with the same names.
+//! Builds the webhook receivers from three tables of `[webhooks]`: URLs, secrets and event kinds by receiver.
 //!
-//! Invariant: every receiver has a URL, a secret and known kinds; a message names the key that is wrong.
+//! Invariant: every receiver has a URL, a secret and known event kinds. An error names the key that is wrong.
 
 use std::path::Path;
 
@@ -14,15 +14,15 @@ use super::{Config, ConfigError};
 use crate::secret::Secret;
 use crate::webhook::{KindPattern, Receiver, Settings};
 
-/// Shortest secret, in bytes: as long as what HMAC-SHA256 makes of it would be longer than most choose.
+/// Shortest secret, in bytes. RFC 2104 recommends 32 for HMAC-SHA256, which is more than most people choose.
 const SECRET_BYTES_MIN: usize = 16;
 
 impl Config {
-    /// Where events are posted.
+    /// The receivers of webhooks, with their secrets.
     ///
     /// # Errors
-    /// A receiver lacks something, or what it has does not fit.
-    pub fn webhooks(&self) -> Result<Settings, ConfigError> {
+    /// A receiver lacks its secret, or one of its values is invalid.
+    pub fn webhook_settings(&self) -> Result<Settings, ConfigError> {
         let webhooks = &self.webhooks;
         for (table, names) in [
             ("secret_files", webhooks.secret_files.keys().collect::<Vec<_>>()),
@@ -30,7 +30,12 @@ impl Config {
             ("secrets", webhooks.secrets.keys().collect()),
         ] {
             if let Some(name) = names.into_iter().find(|name| !webhooks.urls.contains_key(*name)) {
-                return Err(wrong(table, name, "there is no such name under [webhooks.urls]".into()));
+                return Err(receiver_error(
+                    table,
+                    name,
+                    "no receiver of this name under [webhooks.urls]: add its URL there, or remove this key"
+                        .into(),
+                ));
             }
         }
         let receivers = webhooks.urls.iter().map(|(name, url)| self.receiver(name, url));
@@ -41,22 +46,26 @@ impl Config {
 
     fn receiver(&self, name: &SmolStr, url: &str) -> Result<Receiver, ConfigError> {
         let webhooks = &self.webhooks;
-        let parsed: Url = url.parse().map_err(|error| wrong("urls", name, format!("{error}")))?;
+        let parsed: Url = url.parse().map_err(|error| receiver_error("urls", name, format!("{error}")))?;
         let plain = parsed.scheme() == "http";
         if !plain && parsed.scheme() != "https" || parsed.host().is_none() {
-            return Err(wrong("urls", name, "write https:// and a host".into()));
+            return Err(receiver_error("urls", name, "write https:// and a host".into()));
         }
         if plain && !webhooks.allow_private_addresses {
-            let why = "plain http is for private addresses: use https, or set allow_private_addresses";
-            return Err(wrong("urls", name, why.into()));
+            let reason = "plain http is for private addresses: use https, or set allow_private_addresses";
+            return Err(receiver_error("urls", name, reason.into()));
         }
         if !parsed.username().is_empty() || parsed.password().is_some() {
-            return Err(wrong("urls", name, "a secret does not belong in a URL".into()));
+            return Err(receiver_error(
+                "urls",
+                name,
+                "a secret does not belong in a URL: remove the user and the password".into(),
+            ));
         }
         let kinds = webhooks.kinds.get(name).map(Vec::as_slice).unwrap_or_default();
-        let kind = |text: &String| text.parse::<KindPattern>();
-        let kinds = kinds.iter().map(kind).collect::<Result<_, _>>();
-        let kinds = kinds.map_err(|error| wrong("kinds", name, error.to_string()))?;
+        let parse = |text: &String| text.parse::<KindPattern>();
+        let kinds = kinds.iter().map(parse).collect::<Result<_, _>>();
+        let kinds = kinds.map_err(|error| receiver_error("kinds", name, error.to_string()))?;
         Ok(Receiver { name: name.clone(), url: parsed, secret: self.webhook_secret(name)?, kinds })
     }
 
@@ -66,15 +75,16 @@ impl Config {
             (Some(secret), _) => secret.clone(),
             (None, Some(file)) => read_secret(file, &key)?,
             (None, None) => {
-                let how = format!("name the file that holds it, or set TORITSUGI__WEBHOOKS__SECRETS__{name}");
-                return Err(ConfigError::Key { origin: "no secret".into(), key, reason: how });
+                let reason =
+                    format!("name the file that holds it, or set TORITSUGI__WEBHOOKS__SECRETS__{name}");
+                return Err(ConfigError::Key { origin: "no secret".into(), key, reason });
             }
         };
         if secret.expose().len() < SECRET_BYTES_MIN {
-            return Err(wrong(
+            return Err(receiver_error(
                 "secret_files",
                 name,
-                format!("a secret has at least {SECRET_BYTES_MIN} bytes"),
+                format!("the secret must have at least {SECRET_BYTES_MIN} bytes"),
             ));
         }
         Ok(secret)
@@ -82,18 +92,18 @@ impl Config {
 }
 
 fn read_authorities(file: &Path) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
-    let wrong = |reason: String| ConfigError::Key {
+    let error = |reason: String| ConfigError::Key {
         origin: file.display().to_string(),
         key: "webhooks.ca_file".into(),
         reason,
     };
-    let pem = std::fs::read(file).map_err(|error| wrong(error.to_string()))?;
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-    let found = found.map_err(|error| wrong(format!("{error}")))?;
-    if found.is_empty() { Err(wrong("it holds no PEM certificate".into())) } else { Ok(found) }
+    let pem = std::fs::read(file).map_err(|e| error(format!("cannot be read: {e}")))?;
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    let certificates = certificates.map_err(|e| error(e.to_string()))?;
+    if certificates.is_empty() { Err(error("it holds no PEM certificate".into())) } else { Ok(certificates) }
 }
 
-fn wrong(table: &str, name: &str, reason: String) -> ConfigError {
+fn receiver_error(table: &str, name: &str, reason: String) -> ConfigError {
     ConfigError::Key { origin: "webhooks".into(), key: format!("webhooks.{table}.{name}"), reason }
 }
 
@@ -105,7 +115,7 @@ mod tests {
         let set = |(key, value): &(&str, &str)| (format!("TORITSUGI__WEBHOOKS__{key}"), (*value).to_owned());
         let config =
             Config::from_layers(None, settings.iter().map(set)).map_err(|error| error.to_string())?;
-        config.webhooks().map_err(|error| error.to_string())
+        config.webhook_settings().map_err(|error| error.to_string())
     }
 
     const SECRET: (&str, &str) = ("SECRETS__crm", "0123456789abcdef");
@@ -124,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn an_error_names_the_key_and_the_reason() {
         for (settings, words) in [
             (vec![("URLS__crm", "https://crm.example.jp/")], "webhooks.secret_files.crm: name the file"),
             (vec![("URLS__crm", "http://10.0.0.1/"), SECRET], "plain http is for private addresses"),
@@ -138,7 +148,7 @@ mod tests {
             (vec![("URLS__crm", "https://crm.example.jp/"), ("SECRETS__crm", "short")], "at least 16 bytes"),
             (vec![("CA_FILE", "/nowhere/ca.pem")], "webhooks.ca_file: "),
             (vec![("CA_FILE", "/dev/null")], "holds no PEM certificate"),
-            (vec![SECRET], "there is no such name under [webhooks.urls]"),
+            (vec![SECRET], "no receiver of this name under [webhooks.urls]"),
         ] {
             let error = from(&settings).unwrap_err();
             assert!(error.contains(words), "{error}");

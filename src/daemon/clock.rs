@@ -1,14 +1,14 @@
 //! The daemon's clock: wall time that never goes back.
 //!
-//! Invariant: each reading is at least the one before it plus what the monotonic clock says has passed, so timers
-//! fire even while an administrator sets the host's clock back; a clock set forward is followed at once.
+//! Invariant: each reading is at least the previous one plus the time that has passed on the monotonic clock, so timers
+//! fire even after the host's clock was set back. A host clock set forward is followed at once.
 
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::time::Instant as TokioInstant;
 
-/// Tells the time; owned by the one task that needs it.
+/// A clock, owned by the one task that reads it.
 #[derive(Debug)]
 pub(super) struct Clock {
     last: Timestamp,
@@ -21,17 +21,17 @@ impl Clock {
         Self { last: Timestamp::now(), read_at: Instant::now() }
     }
 
-    /// The time.
+    /// The current time.
     pub(super) fn now(&mut self) -> Timestamp {
         let read_at = Instant::now();
-        let passed = read_at.duration_since(self.read_at);
-        let at_least = self.last.checked_add(passed).unwrap_or(self.last);
-        self.last = at_least.max(Timestamp::now());
+        let elapsed = read_at.duration_since(self.read_at);
+        let earliest = self.last.checked_add(elapsed).unwrap_or(self.last);
+        self.last = earliest.max(Timestamp::now());
         self.read_at = read_at;
         self.last
     }
 
-    /// The instant at which [`Self::now`] will be `at`.
+    /// The instant at which [`Self::now`] returns `at`.
     pub(super) fn instant_of(&self, at: Timestamp) -> TokioInstant {
         let wait = Duration::try_from(at.duration_since(self.last)).unwrap_or(Duration::ZERO);
         TokioInstant::from_std(self.read_at + wait)

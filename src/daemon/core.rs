@@ -1,17 +1,21 @@
-//! The core task: the one owner and only writer of the call model.
+//! The core task: the loop that owns the call model and every other machine, and is their only writer.
 //!
-//! | comes in | goes to | comes out |
+//! | input | handled by | output |
 //! |---|---|---|
-//! | the PBX link's events | the model | notices → bus, journal → log |
-//! | the directory's answers | the model | pops that waited |
-//! | people's commands | the part they concern (`orders.rs`, `supervise.rs`) | orders → PBX, answers → gateway |
-//! | time | the model | waits that are over |
-//! | shutdown | - | the loop ends; what the clerk has is written |
+//! | event or list of the PBX link | the call model, then the transfer, supervision, screen pop and operator machines | events → bus, timelines → journal |
+//! | card from the directory | the call model | the notices that waited for the card |
+//! | command of a person | the machine it concerns (`actions.rs`, `supervision.rs`, `transfers.rs`, `operators.rs`) | AMI actions → PBX, answers → gateway |
+//! | result of a spawned task ([`TaskResult`]) | the machine that started the task | as above |
+//! | leadership acquired | every machine ([`Core::on_takeover`]) | the PBX is listed again; the predecessor's state is read from the store |
+//! | change of people, desktops or team ownership | the operator registry | operator events → bus |
+//! | timer | every machine whose deadline has passed | time-outs, repeated pops, reconciliations |
+//! | shutdown | - | the loop ends; the journal and record writers write what is queued |
 //!
-//! Invariant: nothing in this loop waits for a store, a socket or a desktop. Look-ups run beside it, at most
-//! [`LOOKUPS_MAX`] at once; one that finds no place is answered from memory.
+//! Invariant: nothing in this loop waits for the store, a socket or a desktop. Work that waits runs in a spawned task,
+//! which sends its [`TaskResult`] to the loop. At most [`LOOKUPS_MAX`] look-ups run at once. When that limit is reached,
+//! a caller is identified from memory alone, and a question to the PBX about a channel is not asked.
 //!
-//! Read next: `link.rs` (the PBX comes and goes), `orders.rs` (commands and orders).
+//! Read next: `link.rs` (the PBX link goes up and down), `actions.rs` (commands and AMI actions).
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -23,237 +27,251 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::audit::Audit;
+use super::actions::{ActionOrigin, PendingConfirmation};
 use super::clock::Clock;
-use super::figures::Figures;
-use super::hearings::Known;
-use super::journal::Journal;
-use super::link::Link;
-use super::operators::SETTLE_MAX;
-use super::orders::{Asked, Proving};
-use super::recall::Recalled;
-use super::records::Clerk;
-use super::transfers::Waiting;
-use crate::ami::action::{Action, Readable};
+use super::operators::PRESENCE_GRACE;
+use super::reconcile::ModelReconciler;
+use super::record_writer::RecordWriter;
+use super::restore::RestoredState;
+use super::stats::Stats;
+use super::supervision_segments::SyncState;
+use super::transfers::PendingTransferReplies;
+use crate::ami::action::{Action, ChannelVariable};
 use crate::ami::client::{ClientEvent, Events, Handle, ListError, ListKind, ListResult};
 use crate::ami::event::{Event, USER_EVENT_FIELDS_MAX};
 use crate::ami::frame::Frame;
 use crate::ami::session::ActionOutcome;
-use crate::announce::announce;
-use crate::bus::{Bus, Draft};
-use crate::call::view::CallState;
-use crate::call::{Input, Model, Notice, NoticeKind, Output, Plan};
-use crate::command::Given;
-use crate::directory::card::Card;
-use crate::directory::link::LinkTemplate;
-use crate::directory::{Directory, Found};
+use crate::bus::Bus;
+use crate::call::{EndpointRules, Input, Model, Notice, NoticeKind, Output};
+use crate::command::CommandRequest;
+use crate::contract::call::CallState;
+use crate::contract::card::Card;
+use crate::contract::event::NewEvent;
+use crate::contract::pbx::PbxLinkState;
+use crate::contract::supervision::{Notify, SupervisionId};
+use crate::contract::transfer::TransferView;
+use crate::contract::url_template::UrlTemplate;
+use crate::directory::{Directory, Resolution};
 use crate::identity::Identity;
 use crate::ids::{CallId, ChannelId};
-use crate::operator::{Floor, Members, People, Presence, Saved};
-use crate::pop::{Pops, Waits};
-use crate::store::log::{Keep, LiveCall};
-use crate::store::{LinkMemory, Store};
-use crate::supervision::{self, Notify, Remembered, SupervisionId, Supervisions};
-use crate::transfer::{About, TransferView, Transfers};
+use crate::journal::entry::{CallCheckpoint, JournalEntry};
+use crate::journal::timelines::CallTimelines;
+use crate::operators::queue_members::QueueMembership;
+use crate::operators::{OperatorRegistry, OperatorSnapshot};
+use crate::pbx_link::PbxLink;
+use crate::people::presence::Presence;
+use crate::people::roster::People;
+use crate::screen_pop::{AckTimeouts, ScreenPopTracker};
+use crate::store::Store;
+use crate::supervision::{RecoveredSession, Supervisions};
+use crate::transfer::{TransferContext, Transfers};
+use crate::{publish, supervision};
 
-/// Most look-ups in the store at the same time.
+/// Maximum number of look-ups (store, PBX channel variables) that run at the same time.
 pub const LOOKUPS_MAX: usize = 256;
-/// How long a look-up may take before the pop is left with what memory knows.
+/// Time limit of a caller look-up; after it the pop keeps the card from memory.
 pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often a channel is asked about again while no order can be given.
-const READ_TRIES_MAX: u32 = 50;
-/// Pause before.
-const READ_PAUSE: Duration = Duration::from_millis(100);
-/// Most answers of what runs beside the loop that wait for it.
-const BROUGHT_QUEUED_MAX: usize = 1_024;
+/// Maximum number of retries of a channel variable while the AMI action session is down.
+const READ_ATTEMPTS_MAX: u32 = 50;
+/// Delay before each retry.
+const READ_RETRY_DELAY: Duration = Duration::from_millis(100);
+/// Maximum number of task results that wait for the loop.
+const TASK_RESULTS_QUEUED_MAX: usize = 1_024;
 
-/// What something that ran beside the loop brings back.
-pub(super) enum Brought {
-    /// An answer for the model.
+/// The result of a spawned task, sent back to the loop.
+pub(super) enum TaskResult {
+    /// An input for the call model.
     Input(Box<Input>),
-    /// What became of an order to the PBX.
-    Order(Asked, ActionOutcome),
-    /// What a channel says of the transfer it is in, and how many targets the dialplan has begun with.
-    Transfer(ChannelId, Box<About>, usize),
-    /// What the audit trail says of a supervision that was found.
-    Remembered(SupervisionId, Option<Box<Remembered>>),
+    /// The outcome of an AMI action.
+    Action(ActionOrigin, ActionOutcome),
+    /// What a channel's variables say about its transfer, and how many targets the dialplan has tried.
+    Transfer(ChannelId, Box<TransferContext>, usize),
+    /// What the audit trail says about a supervision session that was found on the PBX.
+    RecoveredSession(SupervisionId, Option<Box<RecoveredSession>>),
     /// The members of all queues.
-    Members(Vec<Frame>),
-    /// Operators' states, as the daemon that led before recorded them.
-    States(Vec<Saved>),
-    /// What the store knows of the link since somebody led, asked for at this taking of the lead.
-    LinkLeft(u64, Option<LinkMemory>),
-    /// All channels, for an audit.
-    Audit(Result<Vec<Frame>, ListError>),
+    QueueMembers(Vec<Frame>),
+    /// Operators' states, as the store has them.
+    OperatorStates(Vec<OperatorSnapshot>),
+    /// The predecessor's stored link state, and the leadership term of this daemon in which it was requested.
+    PriorLink(u64, Option<PbxLinkState>),
+    /// All channels of the PBX, for the reconciler.
+    ChannelList(Result<Vec<Frame>, ListError>),
 }
 
-/// What the core works with.
-pub(super) struct Parts {
-    pub(super) plan: Plan,
+/// The services and settings that the core uses.
+pub(super) struct Deps {
+    pub(super) plan: EndpointRules,
     pub(super) bus: Bus,
     pub(super) store: Store,
     pub(super) directory: Directory,
-    pub(super) clerk: Clerk,
+    pub(super) record_writer: RecordWriter,
     pub(super) pbx: Handle,
     pub(super) tasks: TaskTracker,
-    pub(super) figures: Figures,
+    pub(super) stats: Stats,
     pub(super) notify: Notify,
     pub(super) people: People,
     pub(super) presence: Presence,
-    pub(super) link: Option<LinkTemplate>,
-    pub(super) audit: Audit,
-    pub(super) pop_waits: Waits,
+    pub(super) url_template: Option<UrlTemplate>,
+    pub(super) reconciler: ModelReconciler,
+    pub(super) pop_timeouts: AckTimeouts,
 }
 
-/// The core's own state beside the model.
+/// The state of the loop: the call model and the machines beside it.
 pub(super) struct Core {
-    pub(super) parts: Parts,
+    pub(super) deps: Deps,
     pub(super) model: Model,
     pub(super) clock: Clock,
-    pub(super) journal: Journal,
+    pub(super) timelines: CallTimelines,
     pub(super) lookups: Arc<Semaphore>,
-    /// Where what runs beside the loop brings its answers.
-    pub(super) beside: mpsc::Sender<Brought>,
-    pub(super) link: Link,
+    /// Where spawned tasks send their results.
+    pub(super) results: mpsc::Sender<TaskResult>,
+    pub(super) link: PbxLink,
     pub(super) supervision: Supervisions,
     pub(super) transfers: Transfers,
-    /// Who waits for the answer to a step of a transfer.
-    pub(super) transferring: Waiting,
-    pub(super) floor: Floor,
-    /// Who waits until a phone has done something.
-    pub(super) proving: Vec<Proving>,
-    pub(super) members: Members,
-    pub(super) audit: Audit,
-    pub(super) pops: Pops,
-    pub(super) hearings: Known,
-    /// Until when desktops and phones are given time to come back.
-    pub(super) settles: Option<Timestamp>,
+    /// Requests that wait for the answer to a step of a transfer.
+    pub(super) pending_transfers: PendingTransferReplies,
+    pub(super) operators: OperatorRegistry,
+    /// Requests that wait until a phone has done what it was asked.
+    pub(super) pending_confirmations: Vec<PendingConfirmation>,
+    pub(super) queue_members: QueueMembership,
+    pub(super) reconciler: ModelReconciler,
+    pub(super) pops: ScreenPopTracker,
+    pub(super) segment_sync: SyncState,
+    /// The end of the grace period in which desktops and phones may come back.
+    pub(super) presence_grace_until: Option<Timestamp>,
 }
 
 impl Core {
-    /// Runs until `shutdown`, or until the link's tasks are gone.
+    /// Runs until `shutdown`, or until the tasks of the AMI client have ended.
     pub(super) async fn run(
-        mut parts: Parts,
-        recalled: Recalled,
+        mut deps: Deps,
+        restored: RestoredState,
         supervision: Supervisions,
-        (floor, members, audit_every): (Floor, Members, Duration),
+        (operators, queue_members, members_interval): (OperatorRegistry, QueueMembership, Duration),
         mut events: Events,
-        mut commands: mpsc::Receiver<Given>,
+        mut commands: mpsc::Receiver<CommandRequest>,
         shutdown: CancellationToken,
     ) {
-        let (beside, mut brought) = mpsc::channel(BROUGHT_QUEUED_MAX);
-        let Recalled { model, journal, link, .. } = recalled;
+        let (results, mut task_results) = mpsc::channel(TASK_RESULTS_QUEUED_MAX);
+        let RestoredState { model, timelines, link, .. } = restored;
         let lookups = Arc::new(Semaphore::new(LOOKUPS_MAX));
-        let (mut clock, link) = (Clock::start(), Link::recalled(link, parts.bus.is_shared()));
-        let settles = clock.now().checked_add(SETTLE_MAX).ok();
-        let (transfers, transferring) = (Transfers::default(), Waiting::default());
-        let (audit, pops) = (std::mem::take(&mut parts.audit), Pops::new(parts.pop_waits));
+        let (mut clock, link) =
+            (Clock::start(), PbxLink::new(deps.plan.pbx.clone(), link, deps.bus.is_shared()));
+        let presence_grace_until = clock.now().checked_add(PRESENCE_GRACE).ok();
+        let (transfers, pending_transfers) = (Transfers::default(), PendingTransferReplies::default());
+        let (reconciler, pops) =
+            (std::mem::take(&mut deps.reconciler), ScreenPopTracker::new(deps.pop_timeouts));
         let mut core = Self {
-            parts,
+            deps,
             model,
             clock,
-            journal,
+            timelines,
             lookups,
-            beside,
+            results,
             link,
             supervision,
             transfers,
-            transferring,
-            floor,
-            proving: Vec::new(),
-            members,
-            audit,
+            pending_transfers,
+            operators,
+            pending_confirmations: Vec::new(),
+            queue_members,
+            reconciler,
             pops,
-            hearings: Known::default(),
-            settles,
+            segment_sync: SyncState::default(),
+            presence_grace_until,
         };
-        let mut audit = tokio::time::interval(audit_every);
-        audit.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let (mut roster, presence) = (core.parts.people.watch(), core.parts.presence.clone());
-        core.nobody_looked();
-        core.pops_recalled();
-        let bus = core.parts.bus.clone();
-        core.floor_people();
-        core.floor_compared();
+        let mut members_ticks = tokio::time::interval(members_interval);
+        members_ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let (mut roster, presence) = (core.deps.people.watch(), core.deps.presence.clone());
+        core.publish_initial_down();
+        core.restore_pops();
+        let bus = core.deps.bus.clone();
+        core.operators_update_roster();
+        core.operators_republish();
         loop {
             let due = core.poll_timeout().map(|at| core.clock.instant_of(at));
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return,
-                // Before anything is told as whoever leads.
-                () = bus.taken_over() => core.taken_over(),
-                Some(brought) = brought.recv() => core.bring(brought),
-                Some(given) = commands.recv() => core.command(given),
+                // First: nothing may be published as leader before the takeover is handled.
+                () = bus.leadership_acquired() => core.on_takeover(),
+                Some(result) = task_results.recv() => core.on_task_result(result),
+                Some(request) = commands.recv() => core.on_command(request),
                 batch = events.next_batch() => match batch {
-                    Some(batch) => batch.into_iter().for_each(|event| core.take(event)),
+                    Some(batch) => batch.into_iter().for_each(|event| core.on_client_event(event)),
                     None => return,
                 },
-                () = bus.keepers_changed() => core.floor_keepers(),
-                counts = presence.changed() => core.floor_desktops(counts),
-                Ok(()) = roster.changed() => core.floor_people(),
-                _ = audit.tick() => core.audit_members(),
+                () = bus.ownership_changed() => core.operators_update_ownership(),
+                counts = presence.changed() => core.operators_update_desktops(counts),
+                Ok(()) = roster.changed() => core.operators_update_roster(),
+                _ = members_ticks.tick() => core.reconcile_members(),
                 () = sleep_until(due) => {
                     let now = core.clock.now();
                     core.model.handle_timeout(now);
                     core.transfers.handle_timeout(now, &core.model);
                     core.drain_transfers();
-                    core.drain();
+                    core.drain_model();
                     core.supervision_timeout();
-                    core.floor_timeout();
-                    core.prove();
+                    core.operators_timeout();
+                    core.check_confirmations();
                     core.pops_timeout();
-                    core.audit_timeout();
-                    core.pulse_timeout();
+                    core.reconcile_timeout();
+                    core.link_timeout();
                 }
             }
-            core.drain_floor();
+            core.drain_operators();
         }
     }
 
-    fn take(&mut self, event: ClientEvent) {
+    fn on_client_event(&mut self, event: ClientEvent) {
         match event {
-            ClientEvent::Frame(frame) => self.frame(&frame),
-            ClientEvent::ListItem(ListKind::Channels, frame) => self.frame(&frame),
+            ClientEvent::Frame(frame) => self.on_frame(&frame),
+            ClientEvent::ListItem(ListKind::Channels, frame) => self.on_frame(&frame),
             ClientEvent::ListBegin(ListKind::Channels) => {
-                self.input(Input::ListBegan);
+                self.apply_input(Input::ListBegan);
                 self.supervise(supervision::Input::ListBegan);
-                self.hearings_list_began();
+                self.begin_segment_resync();
             }
             ClientEvent::ListEnd(ListKind::Channels, ListResult::Complete) => {
-                self.input(Input::ListEnded);
+                self.apply_input(Input::ListEnded);
                 self.supervise(supervision::Input::ListEnded);
-                self.hearings_listed();
-                self.calls_listed();
+                self.finish_segment_resync();
+                self.on_calls_listed();
             }
-            ClientEvent::ListEnd(ListKind::Channels, _) => self.input(Input::ListFailed),
-            ClientEvent::ListBegin(ListKind::Queues) => self.members_list_began(),
-            ClientEvent::ListItem(ListKind::Queues | ListKind::Devices, frame) => self.member_news(&frame),
+            ClientEvent::ListEnd(ListKind::Channels, _) => self.apply_input(Input::ListFailed),
+            ClientEvent::ListBegin(ListKind::Queues) => self.begin_members_list(),
+            ClientEvent::ListItem(ListKind::Queues | ListKind::Devices, frame) => {
+                self.on_member_event(&frame)
+            }
             ClientEvent::ListEnd(ListKind::Queues, result) => {
-                self.members_listed(result == ListResult::Complete);
+                self.end_members_list(result == ListResult::Complete);
             }
             ClientEvent::ListBegin(_) | ClientEvent::ListItem(..) | ClientEvent::ListEnd(..) => {}
-            ClientEvent::ListsTaken { complete: false } => self.resync(),
-            ClientEvent::ListsTaken { complete: true } => {
+            ClientEvent::ResyncEnded { complete: false } => self.resync(),
+            ClientEvent::ResyncEnded { complete: true } => {
                 let now = self.clock.now();
-                self.audit.rest(now);
+                self.reconciler.reschedule(now);
             }
-            ClientEvent::Up { epoch, version } => self.link_up(epoch, &version.to_string()),
-            ClientEvent::Started { at } => self.pbx_started(at),
-            ClientEvent::Down { reason, .. } => self.link_down(&reason.to_string()),
+            ClientEvent::Up { epoch, version } => self.on_link_up(epoch, &version.to_string()),
+            ClientEvent::Started { at } => self.on_pbx_started(at),
+            ClientEvent::Down { reason, .. } => self.on_link_down(&reason.to_string()),
             ClientEvent::Quarantined(quarantined) => {
                 let reason = quarantined.reason;
-                self.parts.figures.frames_quarantined.inc();
-                tracing::warn!(%reason, "a frame that Asterisk does not write was set aside; listing again");
+                self.deps.stats.frames_quarantined.inc();
+                tracing::warn!(%reason, "quarantined a malformed AMI frame; listing the PBX again");
                 self.resync();
             }
             ClientEvent::Overrun { dropped } => {
-                self.parts.figures.overruns.inc();
-                tracing::error!(dropped, "events of the PBX came faster than they were read; listing again");
+                self.deps.stats.overruns.inc();
+                tracing::error!(
+                    dropped,
+                    "dropped AMI events that arrived faster than they were read; listing the PBX again"
+                );
                 self.resync();
             }
-            ClientEvent::ActionsUp => tracing::info!("orders can be given to the PBX"),
+            ClientEvent::ActionsUp => tracing::info!("the AMI action session is up"),
             ClientEvent::ActionsDown { reason } => {
-                tracing::warn!(%reason, "no orders can be given to the PBX")
+                tracing::warn!(%reason, "the AMI action session is down")
             }
             ClientEvent::LoginRefused { session, refusal, retry_in } => {
                 tracing::error!(?session, %refusal, ?retry_in, "the PBX refuses the login; check manager.conf");
@@ -264,58 +282,59 @@ impl Core {
         }
     }
 
-    /// Transfers and supervisions of the daemon that led before are found again. One that stands by and hears of no
-    /// other any more asks the PBX as well, and keeps nobody's state.
-    fn taken_over(&mut self) {
+    /// The bus reports that this daemon leads now, or that it is a standby that publishes locally because it no longer
+    /// hears from a leader. Both list the PBX again, which finds the predecessor's transfers and supervisions. Only a
+    /// leader also reads the predecessor's link state and the operators' states.
+    fn on_takeover(&mut self) {
         self.resync();
-        if self.parts.bus.leads() {
-            self.hearings_unsure();
-            self.unseen_asked();
-            self.floor_taken_over();
+        if self.deps.bus.is_leader() {
+            self.mark_segments_stale();
+            self.request_predecessor_link();
+            self.operators_read_saved();
         }
     }
 
     pub(super) fn resync(&self) {
-        self.parts.figures.resyncs.inc();
-        self.parts.pbx.resync();
+        self.deps.stats.resyncs.inc();
+        self.deps.pbx.resync();
     }
 
-    fn bring(&mut self, brought: Brought) {
-        match brought {
-            Brought::Input(input) => self.input(*input),
-            Brought::Members(frames) => self.members_audited(&frames),
-            Brought::Order(asked, outcome) => self.order_answered(asked, outcome),
-            Brought::Transfer(channel, about, tried) => self.take_up_transfer(&channel, *about, tried),
-            Brought::Remembered(id, remembered) => {
-                self.supervise(supervision::Input::Remembered(id, remembered));
+    fn on_task_result(&mut self, result: TaskResult) {
+        match result {
+            TaskResult::Input(input) => self.apply_input(*input),
+            TaskResult::QueueMembers(frames) => self.on_members_list(&frames),
+            TaskResult::Action(origin, outcome) => self.on_action_result(origin, outcome),
+            TaskResult::Transfer(channel, context, tried) => self.adopt_transfer(&channel, *context, tried),
+            TaskResult::RecoveredSession(id, recovered) => {
+                self.supervise(supervision::Input::SessionLoaded(id, recovered));
             }
-            Brought::States(kept) => self.floor_as_left(kept),
-            Brought::LinkLeft(turn, left) => self.unseen_known(turn, left),
-            Brought::Audit(listed) => self.audited(listed),
+            TaskResult::OperatorStates(saved) => self.operators_restore(saved),
+            TaskResult::PriorLink(term, link) => self.compare_with_predecessor(term, link),
+            TaskResult::ChannelList(listed) => self.on_channel_list(listed),
         }
     }
 
-    fn frame(&mut self, frame: &Frame) {
-        self.parts.figures.frames.inc();
+    fn on_frame(&mut self, frame: &Frame) {
+        self.deps.stats.frames.inc();
         match Event::decode(frame) {
             Ok(Some(event)) => {
                 let concerned = self.supervision_wants(&event).then(|| event.clone());
-                self.input(Input::Pbx(event));
+                self.apply_input(Input::Pbx(event));
                 if let Some(event) = concerned {
-                    self.supervise_event(&event);
+                    self.on_supervision_event(&event);
                 }
             }
-            Ok(None) => self.member_news(frame),
+            Ok(None) => self.on_member_event(frame),
             Err(error) => {
-                self.parts.figures.events_incomplete.inc();
-                tracing::debug!(%error, "an event was left out");
+                self.deps.stats.events_incomplete.inc();
+                tracing::debug!(%error, "ignoring an incomplete AMI event");
             }
         }
     }
 
-    pub(super) fn input(&mut self, input: Input) {
+    pub(super) fn apply_input(&mut self, input: Input) {
         let now = self.clock.now();
-        // The machines beside the model see an event after it did; most of the time there is nothing to see.
+        // The transfer machine sees an event after the model; the event is cloned only when that machine needs it.
         let event = match &input {
             Input::Pbx(event) if !self.transfers.is_idle() || self.transfers.wants(event) => {
                 Some(event.clone())
@@ -336,165 +355,172 @@ impl Core {
             self.transfers.reconcile(now, &self.model);
         }
         let listed_at = listed.then_some(now);
-        // What a pop says of a transfer is told before the pop, its end before the call's.
+        // Order: a transfer's event is published before the pop that refers to it, and its end before the call's end.
         self.drain_transfers();
-        self.drain();
+        self.drain_model();
         if let Some(now) = listed_at {
             let transfers = &self.transfers;
             let under_way = |call| transfers.latest_of(call).is_some_and(TransferView::is_under_way);
-            self.floor.listed(now, under_way);
-            self.inherit(now);
+            self.operators.on_calls_listed(now, under_way);
+            self.adopt_predecessor_calls(now);
         }
-        self.drain_floor();
+        self.drain_operators();
     }
 
     fn poll_timeout(&self) -> Option<Timestamp> {
-        let beside = [
+        let deadlines = [
             self.transfers.poll_timeout(),
             self.supervision.poll_timeout(),
             self.pops.poll_timeout(),
-            self.floor.poll_timeout(),
-            self.audit.poll_timeout(),
-            self.proof_due(),
-            self.members.poll_timeout(),
-            self.settles,
-            self.link.pulse,
+            self.operators.poll_timeout(),
+            self.reconciler.poll_timeout(),
+            self.confirmation_due(),
+            self.queue_members.poll_timeout(),
+            self.presence_grace_until,
+            self.link.poll_timeout(),
         ];
-        beside.into_iter().flatten().chain(self.model.poll_timeout()).min()
+        deadlines.into_iter().flatten().chain(self.model.poll_timeout()).min()
     }
 
-    fn drain(&mut self) {
-        let (mut drafts, mut changed, mut keeps, mut told) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    fn drain_model(&mut self) {
+        let (mut new_events, mut changed, mut entries, mut notices) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         while let Some(output) = self.model.poll_output() {
             match output {
                 Output::Notice(notice) => {
-                    drafts.push(self.draft(&notice));
-                    self.floor_notice(&notice);
-                    match self.journal.note(&notice, self.parts.directory.plan()) {
-                        Some(record) => keeps.push(Keep::Finished(Box::new(record))),
+                    new_events.push(self.new_event(&notice));
+                    self.operators_on_notice(&notice);
+                    match self.timelines.record_notice(&notice, self.deps.directory.plan()) {
+                        Some(record) => entries.push(JournalEntry::Finished(Box::new(record))),
                         None => changed.push(notice.view.id),
                     }
-                    told.push((notice.view.id, notice.kind));
+                    notices.push((notice.view.id, notice.kind));
                 }
-                Output::AskChannel { call, channel } => self.ask(call, &channel),
+                Output::ReadChannel { call, channel } => self.ask_channel(call, &channel),
                 Output::Identify { call, question, identity, trunk } => {
                     self.identify(call, question, &identity, &trunk);
                 }
             }
         }
-        drafts.extend(self.back_in_sight(&told));
-        let moved = !drafts.is_empty();
-        if moved {
+        new_events.extend(self.republish_unowned(&notices));
+        let published = !new_events.is_empty();
+        if published {
             changed.sort_unstable();
             changed.dedup();
-            keeps.extend(changed.into_iter().filter_map(|call| self.keep(call)));
-            let ids = self.parts.bus.publish_all(drafts, keeps);
-            self.pops_told(&told, &ids);
+            entries.extend(changed.into_iter().filter_map(|call| self.checkpoint_entry(call)));
+            let ids = self.deps.bus.publish_all(new_events, entries);
+            self.track_pops(&notices, &ids);
         }
-        if moved && !self.proving.is_empty() {
-            self.prove();
+        if published && !self.pending_confirmations.is_empty() {
+            self.check_confirmations();
         }
-        if moved && !self.supervision.is_empty() {
-            self.supervise(supervision::Input::Moved);
+        if published && !self.supervision.is_empty() {
+            self.supervise(supervision::Input::CallsChanged);
         }
     }
 
-    /// A call that rang at one team and rings nowhere now is every team's again: their supervisors, who were told
-    /// that it had gone, are told of it anew.
-    fn back_in_sight(&mut self, told: &[(CallId, NoticeKind)]) -> Vec<Draft> {
+    /// A call that stopped ringing at its only operator is visible to the supervisors of every team again. While it
+    /// rang at one team, the others saw it go; the returned `call.updated` events show it to them again.
+    fn republish_unowned(&mut self, notices: &[(CallId, NoticeKind)]) -> Vec<NewEvent> {
         let stopped = |(call, kind): &(CallId, NoticeKind)| {
             matches!(kind, NoticeKind::Rescinded { .. }).then_some(*call)
         };
-        let calls: BTreeSet<CallId> = told.iter().filter_map(stopped).collect();
+        let calls: BTreeSet<CallId> = notices.iter().filter_map(stopped).collect();
         let views = calls.into_iter().filter_map(|call| self.model.call(call));
         let unowned =
             views.filter(|view| view.state == CallState::Offered && view.operators().next().is_none());
         let at = self.clock.now();
-        unowned.map(|view| announce(&Notice { at, kind: NoticeKind::Updated, view })).collect()
+        unowned.map(|view| publish::from_notice(&Notice { at, kind: NoticeKind::Updated, view })).collect()
     }
 
-    fn draft(&self, notice: &Notice) -> Draft {
-        let mut draft = announce(notice);
+    fn new_event(&self, notice: &Notice) -> NewEvent {
+        let mut new_event = publish::from_notice(notice);
         if let NoticeKind::Presented { operator } = &notice.kind {
-            self.mark_transfer(&mut draft);
-            self.parts.figures.pops.inc();
-            tracing::debug!(call = %notice.view.id, %operator, "pop");
+            self.add_transfer(&mut new_event);
+            self.deps.stats.pops.inc();
+            tracing::debug!(call = %notice.view.id, %operator, "publishing a screen pop");
         }
-        draft
+        new_event
     }
 
-    /// How a call stands, for the log; nothing when it has ended.
-    pub(super) fn keep(&self, call: CallId) -> Option<Keep> {
-        let memory = self.model.memory(call)?;
-        let story = self.journal.story(call);
-        Some(Keep::Live(Box::new(LiveCall { memory, story })))
+    /// The checkpoint of a living call as a journal entry; `None` when the call has ended.
+    pub(super) fn checkpoint_entry(&self, call: CallId) -> Option<JournalEntry> {
+        let memory = self.model.snapshot(call)?;
+        let story = self.timelines.segments(call);
+        Some(JournalEntry::Checkpoint(Box::new(CallCheckpoint { snapshot: memory, segments: story })))
     }
 
-    /// Memory answers at once for whom a call is; who calls is looked up beside the loop.
+    /// Memory answers at once which account a call is for. A spawned task looks the caller up in the store.
     fn identify(&mut self, call: CallId, question: u32, identity: &Identity, trunk: &str) {
-        let found = self.parts.directory.identify(identity, Some(trunk));
-        let link = self.link_of(&found);
-        let mut bare = self.parts.directory.bare_card(&found);
-        bare.link = link.as_ref().map(|(link, code)| link.fill(call, &bare, code));
+        let found = self.deps.directory.identify(identity, Some(trunk));
+        let template = self.pop_url_template(&found);
+        let mut bare = self.deps.directory.bare_card(&found);
+        bare.link = template.as_ref().map(|(template, code)| template.fill(call, &bare, code));
         let bare = Arc::new(bare);
         let now = self.clock.now();
-        let place = Arc::clone(&self.lookups).try_acquire_owned();
+        let permit = Arc::clone(&self.lookups).try_acquire_owned();
         let in_store = found.account.is_some() && found.caller_number.is_some();
-        let complete = place.is_err() || !in_store;
+        let complete = permit.is_err() || !in_store;
         self.model.handle(now, Input::CardFound { call, question, card: Arc::clone(&bare), complete });
-        let (Ok(place), false) = (place, complete) else { return };
-        let (directory, beside) = (self.parts.directory.clone(), self.beside.clone());
-        let figures = self.parts.figures.clone();
-        self.parts.tasks.spawn(async move {
+        let (Ok(permit), false) = (permit, complete) else { return };
+        let (directory, results) = (self.deps.directory.clone(), self.results.clone());
+        let stats = self.deps.stats.clone();
+        self.deps.tasks.spawn(async move {
             let begun = Instant::now();
             let card = look_up(&directory, &found).await;
-            figures.lookup_seconds.observe(begun.elapsed().as_secs_f64());
+            stats.lookup_seconds.observe(begun.elapsed().as_secs_f64());
             if card.is_none() {
-                figures.lookups_failed.inc();
+                stats.lookups_failed.inc();
             }
             let card = card.map_or(bare, |mut card| {
-                card.link = link.map(|(link, code)| link.fill(call, &card, &code));
+                card.link = template.map(|(template, code)| template.fill(call, &card, &code));
                 Arc::new(card)
             });
             let found = Input::CardFound { call, question, card, complete: true };
-            // The core is gone only when the daemon ends.
-            let _ = beside.send(Brought::Input(Box::new(found))).await;
-            drop(place);
+            // The receiver is gone only when the daemon ends.
+            let _ = results.send(TaskResult::Input(Box::new(found))).await;
+            drop(permit);
         });
     }
 
-    /// The link to offer with a pop, and the account's code: the account's own, else the installation's.
-    fn link_of(&self, found: &Found) -> Option<(LinkTemplate, String)> {
+    /// The URL template of a pop (the account's own, else the installation's), and the account's code.
+    fn pop_url_template(&self, found: &Resolution) -> Option<(UrlTemplate, String)> {
         let fields = found.account.as_ref().map(|account| &account.fields);
         let own = fields.and_then(|fields| fields.link.as_ref()?.parse().ok());
-        let link = own.or_else(|| self.parts.link.clone())?;
-        Some((link, fields.map(|fields| fields.code.clone()).unwrap_or_default()))
+        let template = own.or_else(|| self.deps.url_template.clone())?;
+        Some((template, fields.map(|fields| fields.code.clone()).unwrap_or_default()))
     }
 
-    /// The dialplan said nothing of this call: the PBX is asked beside the loop.
-    fn ask(&mut self, call: CallId, channel: &ChannelId) {
-        let Ok(place) = Arc::clone(&self.lookups).try_acquire_owned() else { return };
-        let (pbx, beside, channel) = (self.parts.pbx.clone(), self.beside.clone(), channel.clone());
-        self.parts.tasks.spawn(async move {
-            let headers = read(&pbx, &channel, Readable::Headers).await.unwrap_or_default();
-            let presentation = read(&pbx, &channel, Readable::Presentation).await;
-            let told = Input::ChannelTold { call, presentation, headers: headers_of(&headers) };
-            let _ = beside.send(Brought::Input(Box::new(told))).await;
-            drop(place);
+    /// The dialplan reported no headers for this call: a spawned task reads them from the channel.
+    fn ask_channel(&mut self, call: CallId, channel: &ChannelId) {
+        let Ok(permit) = Arc::clone(&self.lookups).try_acquire_owned() else { return };
+        let (pbx, results, channel) = (self.deps.pbx.clone(), self.results.clone(), channel.clone());
+        self.deps.tasks.spawn(async move {
+            let headers =
+                read_channel_variable(&pbx, &channel, ChannelVariable::SipHeaders).await.unwrap_or_default();
+            let presentation = read_channel_variable(&pbx, &channel, ChannelVariable::Presentation).await;
+            let input = Input::ChannelRead { call, presentation, headers: headers_of(&headers) };
+            let _ = results.send(TaskResult::Input(Box::new(input))).await;
+            drop(permit);
         });
     }
 }
 
-/// One thing about a channel; `None` when it cannot be had. Just after a start the orders session may come up later
-/// than the list that tells of the channel: it is waited for, beside the loop.
-pub(super) async fn read(pbx: &Handle, channel: &ChannelId, what: Readable) -> Option<String> {
+/// Reads a variable of a channel; `None` when it cannot be read or is empty. Just after a start the action session may
+/// come up later than the session that listed the channel, so an action that was not sent is retried
+/// [`READ_ATTEMPTS_MAX`] times.
+pub(super) async fn read_channel_variable(
+    pbx: &Handle,
+    channel: &ChannelId,
+    what: ChannelVariable,
+) -> Option<String> {
     let action = Action::getvar(channel.as_str(), what).ok()?;
     let mut outcome = pbx.send(action.clone()).await;
-    for _ in 0..READ_TRIES_MAX {
+    for _ in 0..READ_ATTEMPTS_MAX {
         if outcome != ActionOutcome::NeverSent {
             break;
         }
-        tokio::time::sleep(READ_PAUSE).await;
+        tokio::time::sleep(READ_RETRY_DELAY).await;
         outcome = pbx.send(action.clone()).await;
     }
     match outcome {
@@ -505,9 +531,9 @@ pub(super) async fn read(pbx: &Handle, channel: &ChannelId, what: Readable) -> O
     }
 }
 
-/// `,PAI1: %3Csip…,From: …` as our dialplan keeps it, or nothing.
-fn headers_of(kept: &str) -> Vec<(SmolStr, Vec<u8>)> {
-    let pairs = kept.split(',').filter_map(|pair| pair.split_once(": "));
+/// The headers in a channel variable that our dialplan sets (`,PAI1: %3Csip…,From: …`); empty when it has none.
+fn headers_of(variable: &str) -> Vec<(SmolStr, Vec<u8>)> {
+    let pairs = variable.split(',').filter_map(|pair| pair.split_once(": "));
     let mut headers: Vec<_> = pairs
         .take(USER_EVENT_FIELDS_MAX)
         .map(|(name, value)| (SmolStr::new(name), value.as_bytes().to_vec()))
@@ -518,16 +544,19 @@ fn headers_of(kept: &str) -> Vec<(SmolStr, Vec<u8>)> {
     headers
 }
 
-async fn look_up(directory: &Directory, found: &Found) -> Option<Card> {
+async fn look_up(directory: &Directory, found: &Resolution) -> Option<Card> {
     match tokio::time::timeout(LOOKUP_TIMEOUT, directory.card(found)).await {
         Ok(Ok(card)) => Some(card),
         Ok(Err(error)) => {
-            tracing::warn!(error = &error as &dyn std::error::Error, "the caller could not be looked up");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "cannot look up the caller; the pop shows the account alone"
+            );
             None
         }
         Err(_) => {
             tracing::warn!(
-                "the caller could not be looked up within {LOOKUP_TIMEOUT:?}; is the store's disk slow?"
+                "the caller look-up took longer than {LOOKUP_TIMEOUT:?}; is the store's disk slow?"
             );
             None
         }

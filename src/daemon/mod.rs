@@ -1,38 +1,39 @@
-//! The daemon: builds the parts, owns the tasks, and ends them in order.
+//! The daemon: builds every component, owns the tasks, and stops them in order.
 //!
-//! Start: configuration → store → directory and people → bus → PBX link → gateway. What cannot work later (the
-//! port is taken, the database cannot be used) stops the start with one line that says what to do. What may
-//! come and go (the PBX, its users and permissions, Redis) does not: the daemon serves, says so, and tries again. A
-//! database server that is away is waited for, since nothing can be served without the people and accounts.
+//! Start: listening socket → store → directory → event stream and people (from the store, or from Redis) → PBX link →
+//! operators → core and background tasks → gateway. A fault that would last (the port is taken, the database cannot be
+//! used) ends the start with an error that says what to do. A service that may come back (the PBX, its users and
+//! permissions, Redis) does not: the daemon serves, logs the fault, and tries again. A database server that cannot be
+//! reached is waited for, since nothing can be served without people and accounts.
 //!
-//! Stop: no new requests; streams end, so that desktops resume elsewhere or later; the PBX link logs off; records
-//! that wait are written. [`STOP_MAX`] bounds it all.
+//! Stop: the gateway accepts no new requests and ends the streams, so that desktops resume at another gateway or later.
+//! Then the PBX link logs off and the queued records are written, within [`STOP_TIMEOUT`]. Last, the bus sends its last
+//! events to Redis, within `BUS_STOP_TIMEOUT`.
 //!
-//! Only this module reads clocks and draws random numbers; what it starts gets them as parameters.
+//! The daemon's modules read clocks and draw random numbers; the machines that they run get both as parameters.
 //!
-//! Read next: `core.rs` (the one loop), `recall.rs` (how it goes on after a restart), `logbook.rs`, `journal.rs` and
-//! `records.rs` (what is kept), `clock.rs`.
+//! Read next: `core.rs` (the loop), `restore.rs` (how a daemon continues after a restart), `journal_writer.rs`,
+//! `timelines.rs` and `record_writer.rs` (what is stored), `clock.rs`.
 
-mod audit;
+mod actions;
 mod clock;
 mod core;
-mod figures;
-mod hearings;
-mod inherit;
-mod journal;
+mod heartbeat;
+mod journal_writer;
 mod link;
-mod logbook;
 mod operators;
-mod orders;
 mod pops;
-mod pulse;
 mod purge;
-mod recall;
-mod records;
-mod sight;
-mod supervise;
+mod reconcile;
+mod record_writer;
+mod restore;
+mod settings;
+mod stats;
+mod supervision;
+mod supervision_context;
+mod supervision_segments;
+mod takeover;
 mod transfers;
-mod unseen;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,129 +43,139 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::core::{Core, Parts};
+use self::core::{Core, Deps};
 pub use self::core::{LOOKUP_TIMEOUT, LOOKUPS_MAX};
-use self::figures::Figures;
-use self::recall::GoingOn;
-pub use self::records::RECORDS_QUEUED_MAX;
+pub use self::record_writer::RECORDS_QUEUED_MAX;
+use self::restore::EventPipeline;
+use self::stats::Stats;
+use record_writer::RecordWriter;
+
 use crate::ami::client;
-use crate::bus::redis::{RedisSettings, calls_left};
-use crate::bus::{Bus, BusSettings, StreamToken};
+use crate::bus::redis::{RedisSettings, load_checkpoints};
+use crate::bus::{Bus, BusSettings};
 use crate::command::Commands;
 use crate::config::{Config, ConfigError, DeletedCustomers};
+use crate::contract::event_id::StreamToken;
 use crate::directory::{Directory, DirectoryOptions};
 use crate::gateway::{self, App, Metrics};
-use crate::message::Teller;
-use crate::operator::{Floor, Members, People, Presence};
-use crate::pop::Waits;
+use crate::messages::MessageRelay;
+use crate::operators::OperatorRegistry;
+use crate::operators::queue_members::QueueMembership;
+use crate::people::presence::Presence;
+use crate::people::roster::People;
+use crate::screen_pop::AckTimeouts;
 use crate::store::{Location, Store, StoreError};
 use crate::webhook;
 
-/// How often accounts that another process changed are read anew.
-pub const DIRECTORY_REFRESH: Duration = Duration::from_secs(2);
-/// How long what still runs may take after the gateway has drained.
-pub const STOP_MAX: Duration = Duration::from_secs(10);
+/// How often the directory checks whether another process changed accounts.
+pub const DIRECTORY_REFRESH_INTERVAL: Duration = Duration::from_secs(2);
+/// Time limit for the tasks that still run after the gateway has drained.
+pub const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Pause before a store that is away is looked for again, on a start.
-const STORE_PAUSE: Duration = Duration::from_secs(1);
-/// So often it is looked for until the log says so once more: about every five minutes.
-const STORE_TRIES_PER_LINE: u32 = 300;
-/// How long the last events may take to reach the other daemons.
-const BUS_STOP_MAX: Duration = Duration::from_secs(2);
+/// Delay between two attempts to open a store that cannot be reached at the start.
+const STORE_RETRY_DELAY: Duration = Duration::from_secs(1);
+/// Attempts per log line while the store cannot be reached: a line about every five minutes.
+const STORE_ATTEMPTS_PER_LOG_LINE: u32 = 300;
+/// Time limit for the last events to reach Redis.
+const BUS_STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Why the daemon does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// The configuration does not hold together.
+    /// The configuration contradicts itself.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The store; its error names the database.
+    /// The store cannot be opened or read; the source names the database.
     #[error("cannot start without the store")]
     Store(#[from] StoreError),
-    /// The gateway's address.
+    /// The gateway cannot listen on its address.
     #[error("cannot listen on {address}: is another daemon running there? choose another gateway.listen")]
     Listen {
         /// The address.
         address: std::net::SocketAddr,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
-    /// The gateway.
+    /// The gateway's listener failed.
     #[error("the gateway failed")]
     Gateway(#[source] std::io::Error),
-    /// Webhooks cannot be posted.
+    /// The HTTP client of webhooks cannot be built.
     #[error("webhooks cannot be posted")]
     Webhooks(#[from] webhook::PostError),
-    /// No random numbers.
+    /// The operating system gives no random numbers.
     #[error("the system gives no random numbers")]
     Random,
 }
 
-/// Runs the daemon until `shutdown`; it answers on the configured address.
+/// Runs the daemon until `shutdown`; the gateway listens on the configured address.
 ///
 /// # Errors
-/// [`RunError`]: it could not be started, or the gateway's listener failed.
+/// [`RunError`]: the daemon could not start, or the gateway's listener failed.
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), RunError> {
     let address = config.gateway.listen;
     let listener = gateway::listen(address).map_err(|source| RunError::Listen { address, source })?;
     run_on(listener, config, shutdown).await
 }
 
-/// As [`run`], on a listener that is there already: tests bind port 0.
+/// As [`run`], on an open listener: tests bind port 0.
 ///
 /// # Errors
-/// [`RunError`]: it could not be started, or the gateway's listener failed.
+/// [`RunError`]: the daemon could not start, or the gateway's listener failed.
 pub async fn run_on(
     listener: TcpListener,
     config: Config,
     shutdown: CancellationToken,
 ) -> Result<(), RunError> {
-    let (tasks, link) = (TaskTracker::new(), config.pbx.link(seed)?);
-    let Some(store) = opened(&config.store.location()?, &shutdown).await? else { return Ok(()) };
+    let (tasks, link_config) = (TaskTracker::new(), config.pbx.connection_settings(seed)?);
+    let Some(store) = open_store(&config.store.location()?, &shutdown).await? else { return Ok(()) };
     let directory = Directory::load(store.clone(), directory_options(&config)).await?;
-    let (sharing, presence) = (Sharing::default(), Presence::default());
-    let (recalled, going_on) = go_on(&config, &store, &sharing, &presence).await?;
-    let GoingOn { bus, people, .. } = &going_on;
-    // The link outlives the gateway's drain: a call that is being answered is still followed.
+    let (cluster, presence) = (ClusterTasks::default(), Presence::default());
+    let (restored, pipeline) = restore_or_join(&config, &store, &cluster, &presence).await?;
+    let EventPipeline { bus, people, .. } = &pipeline;
+    // The PBX link outlives the gateway's drain, so that calls are followed until the last stream has ended.
     let link_shutdown = CancellationToken::new();
-    // However this function ends: no second daemon may follow the PBX for the same store.
-    let _ended = link_shutdown.clone().drop_guard();
-    let (pbx, events) = client::connect(link, link_shutdown.clone());
+    // However this function ends, the link is closed: two daemons must not follow one PBX for the same store.
+    let _link_guard = link_shutdown.clone().drop_guard();
+    let (pbx, events) = client::connect(link_config, link_shutdown.clone());
     let metrics = Arc::new(Metrics::default());
-    let figures = Figures::registered(&metrics);
-    let parts = Parts {
-        plan: config.plan(),
+    let stats = Stats::register(&metrics);
+    let deps = Deps {
+        plan: config.endpoint_rules(),
         bus: bus.clone(),
         store: store.clone(),
         directory: directory.clone(),
-        clerk: records::Clerk::start(store.clone(), &tasks, figures.records_dropped.clone()),
+        record_writer: RecordWriter::start(store.clone(), &tasks, stats.records_dropped.clone()),
         pbx: pbx.clone(),
         tasks: tasks.clone(),
-        figures,
+        stats,
         notify: config.supervision.notify,
         people: people.clone(),
         presence: presence.clone(),
-        link: config.pop.link.clone(),
-        audit: audit::Audit::new(config.pbx.audit),
-        pop_waits: Waits { repeat: config.pop.repeat, report: config.pop.report },
+        url_template: config.pop.url_template.clone(),
+        reconciler: reconcile::ModelReconciler::new(config.pbx.reconcile_interval),
+        pop_timeouts: AckTimeouts { repeat: config.pop.repeat_delay, report: config.pop.report_delay },
     };
-    let floor = floor_as_left(&config, &store, people).await?;
-    webhook::start(config.webhooks()?, bus, &store, &metrics, &tasks, &link_shutdown)?;
-    let (commands, given) = Commands::channel();
+    let operators = load_operators(&config, &store, people).await?;
+    webhook::start(config.webhook_settings()?, bus, &store, &metrics, &tasks, &link_shutdown)?;
+    let (commands, requests) = Commands::channel();
     let core = Core::run(
-        parts,
-        recalled,
-        sight::machine(&config.supervision),
-        (floor, Members::new(config.operators.queues.clone()), config.operators.audit),
+        deps,
+        restored,
+        supervision_context::supervisions(&config.supervision),
+        (
+            operators,
+            QueueMembership::new(config.operators.queues.clone()),
+            config.operators.reconcile_interval,
+        ),
         events,
-        given,
+        requests,
         link_shutdown.clone(),
     );
-    going_on.spawn(core, &tasks, &store, &link_shutdown);
-    tasks.spawn(purge::keep(store.clone(), config.retention.clone(), link_shutdown.clone()));
-    tasks.spawn(keep_directory(directory.clone(), link_shutdown.clone()));
-    let teller = Teller::default();
-    tasks.spawn(teller.clone().run(bus.clone(), store.clone(), people.clone(), link_shutdown.clone()));
+    pipeline.spawn(core, &tasks, &store, &link_shutdown);
+    tasks.spawn(purge::run(store.clone(), config.retention.clone(), link_shutdown.clone()));
+    tasks.spawn(refresh_directory(directory.clone(), link_shutdown.clone()));
+    let relay = MessageRelay::default();
+    tasks.spawn(relay.clone().run(bus.clone(), store.clone(), people.clone(), link_shutdown.clone()));
     let app = App {
         settings: (&config.gateway).into(),
         bus: bus.clone(),
@@ -173,64 +184,77 @@ pub async fn run_on(
         people: people.clone(),
         presence,
         commands,
-        teller,
-        transfers: config.transfers(),
+        message_relay: relay,
+        transfers: config.transfer_settings(),
         metrics,
         clock: gateway::Clock::new(Timestamp::now),
     };
     let served = gateway::serve(listener, app, shutdown).await.map_err(RunError::Gateway);
     bus.close();
     link_shutdown.cancel();
-    tasks.close();
-    finish(&pbx, &tasks).await;
-    sharing.end().await;
-    store.close().await;
+    stop(&pbx, &tasks, cluster, store).await;
     served
 }
 
-/// The store. A server that is away or still starting is waited for, however long that takes: beside a PBX whose
-/// machine boots before the database's, nobody is there to start the daemon once more. `None`: it was stopped meanwhile.
-async fn opened(location: &Location, shutdown: &CancellationToken) -> Result<Option<Store>, StoreError> {
-    for tries in 0_u32.. {
+/// Lets the tasks finish what they have, and closes what they use.
+async fn stop(pbx: &client::Handle, tasks: &TaskTracker, cluster: ClusterTasks, store: Store) {
+    tasks.close();
+    wait_for_tasks(pbx, tasks).await;
+    cluster.stop().await;
+    store.close().await;
+}
+
+/// Opens the store. A server that cannot be reached is retried without limit: when the PBX host boots before the
+/// database host, nobody is there to start the daemon again. `None`: the daemon was stopped meanwhile.
+async fn open_store(location: &Location, shutdown: &CancellationToken) -> Result<Option<Store>, StoreError> {
+    for attempts in 0_u32.. {
         let opened = tokio::select! {
             biased;
             () = shutdown.cancelled() => return Ok(None),
             opened = Store::open_at(location) => opened,
         };
         match opened {
-            Err(error) if error.is_away() => {
-                if tries % STORE_TRIES_PER_LINE == 0 {
-                    tracing::warn!(%error, "waiting for the store; the daemon starts when it is there");
+            Err(error) if error.is_unavailable() => {
+                if attempts % STORE_ATTEMPTS_PER_LOG_LINE == 0 {
+                    tracing::warn!(%error, "waiting for the store; the daemon starts when it can be reached");
                 }
             }
             opened => return opened.map(Some),
         }
         tokio::select! {
             () = shutdown.cancelled() => return Ok(None),
-            () = tokio::time::sleep(STORE_PAUSE) => {}
+            () = tokio::time::sleep(STORE_RETRY_DELAY) => {}
         }
     }
     Ok(None)
 }
 
-/// Operators as they were when the daemon ended.
-async fn floor_as_left(config: &Config, store: &Store, people: &People) -> Result<Floor, StoreError> {
-    let mut floor = Floor::new(config.floor());
+/// The operator registry with the states that the store has.
+async fn load_operators(
+    config: &Config,
+    store: &Store,
+    people: &People,
+) -> Result<OperatorRegistry, StoreError> {
+    let mut operators = OperatorRegistry::new(config.operator_settings());
     let roster = people.current();
-    let mut kept = store.states().await?;
-    kept.retain(|saved| roster.person(saved.user).is_none_or(|person| floor.keeps(&roster, person)));
-    floor.restore(Timestamp::now(), kept);
-    Ok(floor)
+    let mut saved_states = store.states().await?;
+    saved_states
+        .retain(|saved| roster.person(saved.user).is_none_or(|person| operators.owns(&roster, person)));
+    operators.restore(Timestamp::now(), saved_states);
+    Ok(operators)
 }
 
-/// Waits for what still runs, within [`STOP_MAX`].
-async fn finish(pbx: &client::Handle, tasks: &TaskTracker) {
+/// Waits for the PBX link and the tasks to end, within [`STOP_TIMEOUT`].
+async fn wait_for_tasks(pbx: &client::Handle, tasks: &TaskTracker) {
     let ended = async {
         pbx.closed().await;
         tasks.wait().await;
     };
-    if tokio::time::timeout(STOP_MAX, ended).await.is_err() {
-        tracing::error!("records were still waiting for the store when the time to stop was over");
+    if tokio::time::timeout(STOP_TIMEOUT, ended).await.is_err() {
+        tracing::error!(
+            timeout = ?STOP_TIMEOUT,
+            "stopped with unwritten records: the tasks did not end in time; check the store"
+        );
     }
 }
 
@@ -244,73 +268,74 @@ fn bus_settings(config: &Config, stream: u64) -> BusSettings {
         pbx: config.pbx.name.clone(),
         stream: StreamToken::from_number(stream),
         replay_events_max: config.bus.replay_events,
-        replay_age_max: config.bus.replay_age,
+        replay_age_max: config.bus.replay_ttl,
         subscriber_events_max: config.bus.subscriber_events_max,
         subscribers_max: config.gateway.subscribers_max,
     }
 }
 
-/// What connects this daemon with others. It outlives the other tasks: what they tell last is still sent.
+/// The tasks that connect this daemon with others through Redis. They outlive all other tasks, so that the last events
+/// are still sent.
 #[derive(Default)]
-struct Sharing {
+struct ClusterTasks {
     tasks: TaskTracker,
     shutdown: CancellationToken,
 }
 
-impl Sharing {
-    /// Sends what is left, and ends.
-    async fn end(&self) {
+impl ClusterTasks {
+    /// Sends the queued events and stops.
+    async fn stop(&self) {
         self.shutdown.cancel();
         self.tasks.close();
-        if tokio::time::timeout(BUS_STOP_MAX, self.tasks.wait()).await.is_err() {
-            tracing::warn!("Redis did not take the last events in time");
+        if tokio::time::timeout(BUS_STOP_TIMEOUT, self.tasks.wait()).await.is_err() {
+            tracing::warn!(timeout = ?BUS_STOP_TIMEOUT, "Redis did not accept the last events in time");
         }
     }
 }
 
-impl Drop for Sharing {
+impl Drop for ClusterTasks {
     fn drop(&mut self) {
         self.shutdown.cancel();
     }
 }
 
-/// The stream of events and what is known of before: from the store, or from the other daemons.
-async fn go_on(
+/// Builds the event pipeline and the core's initial state: from the store, or with Redis from the other daemons.
+async fn restore_or_join(
     config: &Config,
     store: &Store,
-    sharing: &Sharing,
+    cluster: &ClusterTasks,
     presence: &Presence,
-) -> Result<(recall::Recalled, GoingOn), RunError> {
+) -> Result<(restore::RestoredState, EventPipeline), RunError> {
     let settings = bus_settings(config, random().map_err(|_| RunError::Random)?);
     let Some(mut redis) = redis_settings(config, presence)? else {
-        return Ok(recall::recall(store, config.plan(), settings, Timestamp::now()).await?);
+        return Ok(restore::restore(store, config.endpoint_rules(), settings, Timestamp::now()).await?);
     };
-    let left = calls_left(&redis, &config.pbx.name).await.unwrap_or_else(|error| {
-        tracing::warn!(%error, "Redis does not say how the calls of this PBX stood; they are followed from now on");
+    let checkpoints = load_checkpoints(&redis, &config.pbx.name).await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "cannot read the call checkpoints of this PBX from Redis; calls are followed from now on");
         Vec::new()
     });
-    redis.known = left.iter().map(|live| live.memory.id).collect();
-    let shared = |logbook| Bus::shared(settings, redis, Some(logbook), &sharing.tasks, &sharing.shutdown);
-    Ok(recall::join(store, config.plan(), left, shared).await?)
+    redis.known_calls = checkpoints.iter().map(|live| live.snapshot.id).collect();
+    let shared = |journal| Bus::shared(settings, redis, Some(journal), &cluster.tasks, &cluster.shutdown);
+    Ok(restore::join_cluster(store, config.endpoint_rules(), checkpoints, shared).await?)
 }
 
-/// How this daemon shares its events, if it does.
+/// The Redis settings; `None` when the configuration names no Redis.
 fn redis_settings(config: &Config, presence: &Presence) -> Result<Option<RedisSettings>, RunError> {
-    let Some(address) = config.bus.redis()? else { return Ok(None) };
+    let Some(address) = config.bus.redis_address()? else { return Ok(None) };
     Ok(Some(RedisSettings {
         address,
         prefix: config.bus.redis_prefix.to_string(),
         daemon: random().map_err(|_| RunError::Random)?,
         started_at: Timestamp::now(),
-        known: Vec::new(),
+        known_calls: Vec::new(),
         teams: config.operators.teams.clone(),
         presence: presence.clone(),
     }))
 }
 
-/// Accounts that the command line imported show in the next pop.
-async fn keep_directory(directory: Directory, shutdown: CancellationToken) {
-    let mut every = tokio::time::interval(DIRECTORY_REFRESH);
+/// Reads accounts that another process changed (for instance a CLI import), so that the next pop shows them.
+async fn refresh_directory(directory: Directory, shutdown: CancellationToken) {
+    let mut every = tokio::time::interval(DIRECTORY_REFRESH_INTERVAL);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
@@ -319,12 +344,12 @@ async fn keep_directory(directory: Directory, shutdown: CancellationToken) {
         }
         match directory.refresh().await {
             Ok(true) => {
-                tracing::info!(accounts = directory.accounts_in_memory(), "the accounts were read anew")
+                tracing::info!(accounts = directory.accounts_in_memory(), "reloaded the accounts")
             }
             Ok(false) => {}
             Err(error) => tracing::warn!(
                 error = &error as &dyn std::error::Error,
-                "cannot read the accounts; pops go on from memory"
+                "cannot read the accounts; pops use those in memory"
             ),
         }
     }
@@ -334,7 +359,7 @@ fn random() -> Result<u64, getrandom::Error> {
     getrandom::u64()
 }
 
-/// Makes ActionIDs that nobody outside can guess. [`run`] has seen that random numbers can be had.
+/// The seed of ActionIDs, so that nobody outside can guess them. [`run`] has drawn random numbers before.
 #[expect(clippy::expect_used, reason = "a system that stops giving random numbers cannot log in safely")]
 fn seed() -> u64 {
     random().expect("the system gave random numbers before")

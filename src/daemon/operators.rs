@@ -1,187 +1,200 @@
-//! Operators' states in the loop: commands, calls and the PBX's news go to the floor, its outputs to the bus, the
-//! clerk and the PBX.
+//! Agent states in the loop: passes commands, calls, desktops and PBX events to the operator registry, and its outputs to
+//! the bus, the record writer and the queue membership.
 //!
-//! Invariants: as in `orders.rs`: the loop does not wait, each command is answered exactly once. What the stream says of
-//! somebody already is not told again, be it after a start, a take-over or a change of keepers.
+//! | situation | action |
+//! |---|---|
+//! | takeover | a spawned task reads the saved states; the registry continues from them, and differences from the published states are published |
+//! | change of team ownership | operators that another PBX owns are released at once; new ones are restored from the store (leader only) |
+//! | within [`PRESENCE_GRACE`] after a start or takeover | the absence of desktops and unknown phones are not published |
+//! | standby | nothing is recorded, and no queue membership is changed |
+//!
+//! Invariants, as in `actions.rs`: the loop does not wait; each command is answered exactly once. A state that was already
+//! published is not published again, be it after a start, a takeover or a change of ownership.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::core::{Brought, Core};
-use super::orders::{self, accepted, answer};
+use super::actions::{self, answer, outcome_to_answer};
+use super::core::{Core, TaskResult};
 use crate::ami::action::Action;
 use crate::ami::frame::Frame;
-use crate::ami::member::{News, Reach};
+use crate::ami::member::{DeviceReachability, MemberEvent};
 use crate::ami::session::ActionOutcome;
-use crate::announce;
 use crate::call::{Notice, NoticeKind};
-use crate::command::{Actor, Answer, Refusal};
+use crate::command::Answer;
+use crate::contract::operator::{Phone, StateView};
+use crate::contract::refusal::Refusal;
 use crate::ids::{Extension, RecordId};
-use crate::operator::{
-    Asked as Want, Command, Options, Orders, Output, Phone, Role, Saved, Seat, StateView, Viewer, members,
-};
+use crate::operators::queue_members::MemberActions;
+use crate::operators::{Command, OperatorSnapshot, Options, Output, Request as Want, Seat, queue_members};
+use crate::people::actor::Actor;
+use crate::people::role::Role;
+use crate::people::viewer::Viewer;
+use crate::publish;
 use crate::store::operators::{StateChange, WrapUpRecord};
 
-/// So long desktops may take to come back after a start, and the PBX to tell of the phones, before it is told that they
-/// are not there.
-pub(super) const SETTLE_MAX: Duration = Duration::from_secs(10);
+/// How long desktops may take to reconnect after a start, and the PBX to report the phones, before their absence is
+/// published.
+pub(super) const PRESENCE_GRACE: Duration = Duration::from_secs(10);
 
 type Reply = oneshot::Sender<Result<Answer, Refusal>>;
 
 impl Core {
-    pub(super) fn operator(&mut self, actor: &Actor, command: Command, reply: Reply) {
-        let done = self.operator_done(actor, command);
-        self.drain_floor();
+    pub(super) fn on_operator_command(&mut self, actor: &Actor, command: Command, reply: Reply) {
+        let done = self.run_operator_command(actor, command);
+        self.drain_operators();
         answer(reply, done);
     }
 
-    fn operator_done(&mut self, actor: &Actor, command: Command) -> Result<Answer, Refusal> {
+    fn run_operator_command(&mut self, actor: &Actor, command: Command) -> Result<Answer, Refusal> {
         let user = command.user;
-        if matches!(command.asked, Want::Options) {
+        if matches!(command.request, Want::Options) {
             return Ok(Answer::OperatorOptions(Box::new(self.operator_options())));
         }
         let view =
-            self.floor.operator(user).map(|operator| operator.view()).ok_or(Refusal::UnknownOperator)?;
+            self.operators.operator(user).map(|operator| operator.view()).ok_or(Refusal::UnknownOperator)?;
         if actor.user != user && !actor.viewer.sees_state(&view) {
             return Err(Refusal::UnknownOperator);
         }
         if !command.is_allowed(actor, &view) {
-            return Err(Refusal::NotPermitted("only the operator, her supervisor or an administrator may"));
+            return Err(Refusal::NotPermitted(
+                "only the operator, the operator's supervisor or an administrator may",
+            ));
         }
         let (now, by) = (self.clock.now(), command.by(actor));
-        let view = match command.asked {
-            Want::Set(wanted) => self.floor.set(now, user, wanted, by)?,
+        let view = match command.request {
+            Want::Set(wanted) => self.operators.set_state(now, user, wanted, by)?,
             Want::Extend { call, seconds, reason } => {
-                self.floor.extend(now, user, call, seconds, &reason, by)?
+                self.operators.extend_wrap_up(now, user, call, seconds, &reason, by)?
             }
             Want::Finish { call, disposition, notes } => {
-                self.floor.finish(now, user, call, &disposition, notes.as_deref(), by)?
+                self.operators.finish_wrap_up(now, user, call, &disposition, notes.as_deref(), by)?
             }
             Want::Options => view,
         };
-        Ok(Answer::Operator(Box::new(self.kept_here(view))))
+        Ok(Answer::Operator(Box::new(self.with_pbx(view))))
     }
 
-    fn kept_here(&self, view: StateView) -> StateView {
-        StateView { pbx: Some(self.parts.plan.pbx.clone()), ..view }
+    fn with_pbx(&self, view: StateView) -> StateView {
+        StateView { pbx: Some(self.deps.plan.pbx.clone()), ..view }
     }
 
-    /// This daemon leads from now on: people are as the one before it left them, whatever this one made of the calls
-    /// that it saw meanwhile.
-    pub(super) fn floor_taken_over(&self) {
-        let (store, beside) = (self.parts.store.clone(), self.beside.clone());
-        self.parts.tasks.spawn(async move {
+    /// This daemon acquired the lead: a spawned task reads the states that the predecessor saved, which replace those that
+    /// this daemon derived from the calls meanwhile.
+    pub(super) fn operators_read_saved(&self) {
+        let (store, results) = (self.deps.store.clone(), self.results.clone());
+        self.deps.tasks.spawn(async move {
             match store.states().await {
-                // The core is gone only when the daemon ends.
-                Ok(kept) => drop(beside.send(Brought::States(kept)).await),
+                // The receiver is gone only when the daemon ends.
+                Ok(saved) => drop(results.send(TaskResult::OperatorStates(saved)).await),
                 Err(error) => tracing::warn!(
                     error = &error as &dyn std::error::Error,
-                    "operators' states of the daemon that led before cannot be read; they stay as this one knows them"
+                    "cannot read the operators' states that the previous leader saved; this daemon uses its own"
                 ),
             }
         });
     }
 
-    /// Other PBXes' daemons keep other people than before, or one told of somebody who is kept here. Whom they keep is
-    /// let go at once; whoever is kept here from now on comes as she was left.
-    pub(super) fn floor_keepers(&mut self) {
-        let mut elsewhere = self.floor.elsewhere().clone();
-        elsewhere.extend(self.parts.bus.kept_elsewhere());
-        self.floor.leave_to_others(elsewhere);
-        self.floor_people();
-        self.floor_compared();
-        if self.parts.bus.leads() {
-            self.floor_taken_over();
+    /// Team ownership has changed, or another PBX's daemon published an operator that this one owns. Operators that other
+    /// PBXes own are released at once. Operators that this PBX owns from now on are restored from their saved states.
+    pub(super) fn operators_update_ownership(&mut self) {
+        let mut elsewhere = self.operators.owned_elsewhere().clone();
+        elsewhere.extend(self.deps.bus.teams_owned_elsewhere());
+        self.operators.set_owned_elsewhere(elsewhere);
+        self.operators_update_roster();
+        self.operators_republish();
+        if self.deps.bus.is_leader() {
+            self.operators_read_saved();
         }
     }
 
-    pub(super) fn floor_as_left(&mut self, mut kept: Vec<Saved>) {
-        self.floor_admits(&kept);
-        let shown = self.parts.bus.snapshot(&Viewer::all_seeing(Role::System)).operators;
-        for saved in &mut kept {
-            // What was told and not recorded any more is never told again under another version.
-            let told = shown.iter().find(|view| view.id == saved.user).map_or(0, |view| view.version);
-            saved.version = saved.version.max(told);
+    pub(super) fn operators_restore(&mut self, mut states: Vec<OperatorSnapshot>) {
+        self.operators_admit(&states);
+        let published = self.deps.bus.snapshot(&Viewer::unrestricted(Role::System)).operators;
+        for saved in &mut states {
+            // A version that was published but not saved is not used for another state.
+            let version = published.iter().find(|view| view.id == saved.user).map_or(0, |view| view.version);
+            saved.version = saved.version.max(version);
         }
         let now = self.clock.now();
-        self.settles = now.checked_add(SETTLE_MAX).ok();
-        self.floor.take_over(now, kept);
-        self.drain_floor();
-        self.floor_compared();
-        self.audit_members();
+        self.presence_grace_until = now.checked_add(PRESENCE_GRACE).ok();
+        self.operators.adopt_snapshots(now, states);
+        self.drain_operators();
+        self.operators_republish();
+        self.reconcile_members();
     }
 
-    /// Whoever is kept here from now on, as she was left.
-    fn floor_admits(&mut self, kept: &[Saved]) {
-        self.floor.leave_to_others(self.parts.bus.kept_elsewhere());
-        let (now, own) = (self.clock.now(), self.parts.people.at_home());
-        let comes = |saved: &&Saved| {
-            let is_kept = own.person(saved.user).is_some_and(|person| self.floor.keeps(&own, person));
-            is_kept && self.floor.operator(saved.user).is_none()
+    /// Adds the operators that this PBX owns from now on, with their saved states.
+    fn operators_admit(&mut self, states: &[OperatorSnapshot]) {
+        self.operators.set_owned_elsewhere(self.deps.bus.teams_owned_elsewhere());
+        let (now, own) = (self.clock.now(), self.deps.people.stored());
+        let is_new = |saved: &&OperatorSnapshot| {
+            let is_owned = own.person(saved.user).is_some_and(|person| self.operators.owns(&own, person));
+            is_owned && self.operators.operator(saved.user).is_none()
         };
-        let come = kept.iter().filter(comes).cloned().collect();
-        self.floor.restore(now, come);
-        self.floor_people();
+        let new = states.iter().filter(is_new).cloned().collect();
+        self.operators.restore(now, new);
+        self.operators_update_roster();
     }
 
-    /// Compares what was told of everybody with how they are: what differs is told.
-    pub(super) fn floor_compared(&mut self) {
-        if self.parts.bus.leads() {
+    /// Compares the published states with the registry and publishes the differences.
+    pub(super) fn operators_republish(&mut self) {
+        if self.deps.bus.is_leader() {
             let now = self.clock.now();
-            let own = Some(&self.parts.plan.pbx);
-            let shown = self.parts.bus.snapshot(&Viewer::all_seeing(Role::System)).operators;
+            let own = Some(&self.deps.plan.pbx);
+            let published = self.deps.bus.snapshot(&Viewer::unrestricted(Role::System)).operators;
             let gone = |view: &&Arc<StateView>| {
                 view.pbx.as_ref() == own
-                    && self.floor.operator(view.id).is_none()
-                    && !self.is_kept_elsewhere(view.id)
+                    && self.operators.operator(view.id).is_none()
+                    && !self.is_owned_elsewhere(view.id)
             };
-            for view in shown.iter().filter(gone) {
-                self.parts.bus.publish(announce::operator_removed(view.id, now));
+            for view in published.iter().filter(gone) {
+                self.deps.bus.publish(publish::operator_removed(view.id, now));
             }
         }
-        self.floor.tell_everybody();
-        self.drain_floor();
+        self.operators.publish_all();
+        self.drain_operators();
     }
 
-    /// Whether another PBX's daemon keeps her, whatever the floor has heard of that yet.
-    fn is_kept_elsewhere(&self, user: RecordId) -> bool {
-        let elsewhere = self.parts.bus.kept_elsewhere();
+    /// Whether another PBX owns this operator, even if the registry has not learned of it yet.
+    fn is_owned_elsewhere(&self, user: RecordId) -> bool {
+        let elsewhere = self.deps.bus.teams_owned_elsewhere();
         if elsewhere.is_empty() {
             return false;
         }
-        let roster = self.parts.people.at_home();
-        roster.person(user).is_some_and(|person| !self.floor.keeps_beside(&elsewhere, &roster, person))
+        let roster = self.deps.people.stored();
+        roster.person(user).is_some_and(|person| !self.operators.owns_given(&elsewhere, &roster, person))
     }
 
-    /// Tells how somebody is, if that is news.
-    fn operator_changed(&mut self, view: StateView, record: bool) {
-        if self.is_kept_elsewhere(view.id) {
+    /// Publishes and records an operator's state, if it differs from the published one.
+    fn publish_operator(&mut self, view: StateView, record: bool) {
+        if self.is_owned_elsewhere(view.id) {
             return;
         }
-        let (at, view) = (self.clock.now(), self.kept_here(view));
-        let told = self.parts.bus.operator(view.id);
-        let settling = self.settles.is_some();
-        if !record && told.is_some_and(|told| !view.says_more_than(&told, settling)) {
+        let (at, view) = (self.clock.now(), self.with_pbx(view));
+        let published = self.deps.bus.operator(view.id);
+        let in_grace = self.presence_grace_until.is_some();
+        if !record && published.is_some_and(|published| !view.differs_from(&published, in_grace)) {
             return;
         }
-        // What a daemon that stands by makes of it is nobody's state.
-        if record && self.parts.bus.leads() {
-            let saved = self.floor.operator(view.id).map(|operator| operator.saved().clone());
-            self.parts.clerk.state(StateChange { at, view: view.clone(), saved });
+        // A standby's states are not recorded.
+        if record && self.deps.bus.is_leader() {
+            let saved = self.operators.operator(view.id).map(|operator| operator.snapshot().clone());
+            self.deps.record_writer.enqueue_state(StateChange { at, view: view.clone(), saved });
         }
-        self.parts.bus.publish(announce::operator(view, at));
+        self.deps.bus.publish(publish::operator_state(view, at));
     }
 
     fn operator_options(&self) -> Options {
-        let settings = self.floor.settings();
-        let seat = |(extension, phone, sits): (&Extension, _, Option<RecordId>)| Seat {
+        let settings = self.operators.settings();
+        let seat = |(extension, phone, user): (&Extension, _, Option<RecordId>)| Seat {
             extension: extension.clone(),
             phone,
-            taken: sits.is_some(),
+            taken: user.is_some(),
         };
-        let mut seats: Vec<Seat> = self.floor.seats().map(seat).collect();
+        let mut seats: Vec<Seat> = self.operators.seats().map(seat).collect();
         seats.sort_unstable_by(|a, b| a.extension.cmp(&b.extension));
         Options {
             not_ready_reasons: settings.not_ready_reasons.clone(),
@@ -193,64 +206,64 @@ impl Core {
         }
     }
 
-    /// After the model's notice was told.
-    pub(super) fn floor_notice(&mut self, notice: &Notice) {
+    /// Passes a notice of the call model to the registry.
+    pub(super) fn operators_on_notice(&mut self, notice: &Notice) {
         let (now, view) = (self.clock.now(), &notice.view);
         if let NoticeKind::Ended { .. } = notice.kind {
-            self.floor.call_over(now, view.id);
+            self.operators.on_call_ended(now, view.id);
             return;
         }
         let account = view.card.as_ref().and_then(|card| card.account.id);
-        let account = account.and_then(|id| self.parts.directory.account(id));
-        self.floor.call_moved(now, view, account.and_then(|account| account.fields.wrap_up_s));
+        let account = account.and_then(|id| self.deps.directory.account(id));
+        self.operators.on_call_changed(now, view, account.and_then(|account| account.fields.wrap_up_s));
     }
 
-    /// The people of the service, now and after each of their changes.
-    pub(super) fn floor_people(&mut self) {
+    /// Passes the people that this PBX may own to the registry, at the start and after each roster change.
+    pub(super) fn operators_update_roster(&mut self) {
         let now = self.clock.now();
-        let own = self.parts.people.at_home();
+        let own = self.deps.people.stored();
         let home = |user: RecordId| own.person(user).and_then(|person| person.extension.clone());
-        self.floor.people(now, &own, home);
-        self.drain_floor();
+        self.operators.update_roster(now, &own, home);
+        self.drain_operators();
     }
 
-    /// Somebody's desktops came or went.
-    pub(super) fn floor_desktops(&mut self, counts: Vec<(RecordId, u32)>) {
+    /// The number of a user's connected desktops has changed.
+    pub(super) fn operators_update_desktops(&mut self, counts: Vec<(RecordId, u32)>) {
         for (user, desktops) in counts {
-            self.floor.desktops(user, desktops);
+            self.operators.set_desktops(user, desktops);
         }
-        self.drain_floor();
+        self.drain_operators();
     }
 
-    pub(super) fn floor_timeout(&mut self) {
+    pub(super) fn operators_timeout(&mut self) {
         let now = self.clock.now();
-        self.floor.handle_timeout(now);
-        if self.settles.is_some_and(|at| at <= now) {
-            self.settles = None;
-            self.floor_compared();
+        self.operators.handle_timeout(now);
+        if self.presence_grace_until.is_some_and(|at| at <= now) {
+            self.presence_grace_until = None;
+            self.operators_republish();
         }
-        self.members.handle_timeout(now);
-        self.drain_floor();
+        self.queue_members.handle_timeout(now);
+        self.drain_operators();
     }
 
-    pub(super) fn drain_floor(&mut self) {
-        while let Some(output) = self.floor.poll_output() {
+    pub(super) fn drain_operators(&mut self) {
+        while let Some(output) = self.operators.poll_output() {
             match output {
-                Output::Changed { view, record } => self.operator_changed(*view, record),
-                Output::Gone(user) => {
-                    self.parts.bus.publish(announce::operator_removed(user, self.clock.now()));
+                Output::Changed { view, record } => self.publish_operator(*view, record),
+                Output::Removed(user) => {
+                    self.deps.bus.publish(publish::operator_removed(user, self.clock.now()));
                 }
                 Output::Seated { user, seat } => {
-                    let bus = self.parts.bus.clone();
-                    self.parts.people.sit(user, seat, || bus.head());
+                    let bus = self.deps.bus.clone();
+                    self.deps.people.set_seat(user, seat, || bus.head());
                 }
                 Output::Member { extension, member } => {
                     let now = self.clock.now();
-                    self.members.want(now, extension, member);
+                    self.queue_members.set_desired(now, extension, member);
                 }
-                Output::WrapUpOver { .. } if !self.parts.bus.leads() => {}
-                Output::WrapUpOver { user, finished } => {
-                    self.parts.clerk.wrap_up(WrapUpRecord { user, finished: *finished });
+                Output::WrapUpEnded { .. } if !self.deps.bus.is_leader() => {}
+                Output::WrapUpEnded { user, completed: finished } => {
+                    self.deps.record_writer.enqueue_wrap_up(WrapUpRecord { user, finished: *finished });
                 }
             }
         }
@@ -258,95 +271,97 @@ impl Core {
     }
 
     fn drain_members(&mut self) {
-        while let Some(Orders { extension, actions, repair }) = self.members.poll_output() {
+        while let Some(MemberActions { extension, actions, repair }) = self.queue_members.poll_output() {
             if repair {
-                self.parts.figures.members_repaired.inc();
-                tracing::warn!(%extension, "the queues were not as this operator's state wants them; repairing");
+                self.deps.stats.members_repaired.inc();
+                tracing::warn!(%extension, "the queue membership contradicts the operator's state; repairing it");
             }
-            self.orders(orders::Asked::Members(extension), actions);
+            self.send_actions(actions::ActionOrigin::QueueMembers(extension), actions);
         }
     }
 
-    /// The PBX has answered the orders about an extension's membership.
-    pub(super) fn members_ordered(&mut self, extension: &Extension, outcome: &ActionOutcome) {
+    /// The PBX has answered the actions that change an extension's membership.
+    pub(super) fn members_on_action_result(&mut self, extension: &Extension, outcome: &ActionOutcome) {
         let now = self.clock.now();
-        if let Err(refusal) = accepted(outcome) {
-            tracing::warn!(%extension, %refusal, "the queues did not take an operator's state; trying again");
+        if let Err(refusal) = outcome_to_answer(outcome) {
+            tracing::warn!(%extension, %refusal, "the PBX refused a change of queue membership; retrying");
         }
-        self.members.answered(now, extension, outcome.is_accepted());
+        self.queue_members.on_reply(now, extension, outcome.is_accepted());
         self.drain_members();
     }
 
-    /// News of a queue's member or a device, live or out of a list.
-    pub(super) fn member_news(&mut self, frame: &Frame) {
-        let Some(news) = News::decode(frame) else { return };
+    /// A PBX event about a queue member or a device, live or from a list.
+    pub(super) fn on_member_event(&mut self, frame: &Frame) {
+        let Some(news) = MemberEvent::decode(frame) else { return };
         let now = self.clock.now();
         match news {
-            News::Member(member) => {
+            MemberEvent::Member(member) => {
                 if let Some(extension) = self.phone_of(&member.interface) {
-                    self.members.member(now, &extension, member);
+                    self.queue_members.on_member(now, &extension, member);
                 }
             }
-            News::Removed { queue, interface } => {
+            MemberEvent::Removed { queue, interface } => {
                 if let Some(extension) = self.phone_of(&interface) {
-                    self.members.removed(now, &extension, queue, interface);
+                    self.queue_members.on_member_removed(now, &extension, queue, interface);
                 }
             }
-            News::Device { device, reach } => {
-                // Local/1001@… says nothing of a phone.
+            MemberEvent::Device { device, reachability } => {
+                // The state of a Local channel says nothing about a phone.
                 let extension = self.phone_of(&device).filter(|_| !device.starts_with("Local/"));
                 if let Some(extension) = extension {
-                    let phone = match reach {
-                        Reach::Reachable => Phone::Registered,
-                        Reach::Unreachable => Phone::Unreachable,
-                        Reach::Unknown => Phone::Unknown,
+                    let phone = match reachability {
+                        DeviceReachability::Reachable => Phone::Registered,
+                        DeviceReachability::Unreachable => Phone::Unreachable,
+                        DeviceReachability::Unknown => Phone::Unknown,
                     };
-                    self.floor.phone(&extension, phone);
+                    self.operators.set_phone(&extension, phone);
                 }
             }
         }
-        self.drain_floor();
+        self.drain_operators();
     }
 
     fn phone_of(&self, interface: &str) -> Option<Extension> {
-        let name = members::extension_of(interface)?;
-        let is_phone = self.parts.plan.phones.iter().any(|pattern| pattern.matches(name));
+        let name = queue_members::extension_of(interface)?;
+        let is_phone = self.deps.plan.phones.iter().any(|pattern| pattern.matches(name));
         Extension::parse(name).ok().filter(|_| is_phone)
     }
 
-    /// A list of the queues' members begins.
-    pub(super) fn members_list_began(&mut self) {
-        self.members.list_began();
+    /// A list of the queue members begins.
+    pub(super) fn begin_members_list(&mut self) {
+        self.queue_members.on_list_began();
     }
 
-    /// It has ended.
-    pub(super) fn members_listed(&mut self, complete: bool) {
+    /// The list of the queue members has ended.
+    pub(super) fn end_members_list(&mut self, complete: bool) {
         let now = self.clock.now();
-        self.members.list_ended(now, complete);
+        self.queue_members.on_list_ended(now, complete);
         self.drain_members();
     }
 
-    /// Nothing is known of the PBX any more.
-    pub(super) fn members_lost(&mut self) {
-        self.members.link_lost();
+    /// The link is down: the known memberships are outdated.
+    pub(super) fn members_link_lost(&mut self) {
+        self.queue_members.on_link_lost();
     }
 
-    /// Asks the PBX for all members, beside the loop, and when to ask again.
-    pub(super) fn audit_members(&self) {
-        let (pbx, beside) = (self.parts.pbx.clone(), self.beside.clone());
-        self.parts.tasks.spawn(async move {
+    /// Starts a task that lists all queue members. If the list fails, the next one comes after the regular interval.
+    pub(super) fn reconcile_members(&self) {
+        let (pbx, results) = (self.deps.pbx.clone(), self.results.clone());
+        self.deps.tasks.spawn(async move {
             match pbx.list(Action::queue_status()).await {
-                // The core is gone only when the daemon ends.
-                Ok(frames) => drop(beside.send(Brought::Members(frames)).await),
-                Err(error) => tracing::debug!(%error, "the queues' members were not compared"),
+                // The receiver is gone only when the daemon ends.
+                Ok(frames) => drop(results.send(TaskResult::QueueMembers(frames)).await),
+                Err(error) => {
+                    tracing::debug!(%error, "cannot list the queue members; not compared this time")
+                }
             }
         });
     }
 
-    /// All members, as the PBX has them.
-    pub(super) fn members_audited(&mut self, frames: &[Frame]) {
-        self.members_list_began();
-        frames.iter().for_each(|frame| self.member_news(frame));
-        self.members_listed(true);
+    /// Handles the complete list of queue members.
+    pub(super) fn on_members_list(&mut self, frames: &[Frame]) {
+        self.begin_members_list();
+        frames.iter().for_each(|frame| self.on_member_event(frame));
+        self.end_members_list(true);
     }
 }

@@ -1,6 +1,8 @@
-//! The purge: takes records out of the store when their time is over, as `[retention]` says.
+//! The purge: every hour deletes or anonymises the records that are older than `[retention]` allows.
 //!
-//! Invariant: a little at a time ([`crate::store::retention::PURGE_ROWS`]), so that nobody who writes waits long.
+//! A purge that fails ends there; the next one, an hour later, starts over.
+//!
+//! Invariant: each statement purges at most [`crate::store::retention::PURGE_ROWS_MAX`] rows, so other writers wait briefly.
 
 use std::time::Duration;
 
@@ -9,43 +11,43 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::RetentionConfig;
-use crate::store::retention::Expired;
+use crate::store::retention::PurgeTarget;
 use crate::store::{Store, StoreError};
 
-/// How often.
-const EVERY: Duration = Duration::from_secs(3600);
-/// Pause between two steps of one purge.
-const BREATH: Duration = Duration::from_millis(50);
+/// Interval between two purges.
+const PURGE_INTERVAL: Duration = Duration::from_secs(3600);
+/// Delay between two statements of one purge.
+const BATCH_DELAY: Duration = Duration::from_millis(50);
 
-/// Goes on until `shutdown`.
-pub(super) async fn keep(store: Store, retention: RetentionConfig, shutdown: CancellationToken) {
-    let mut every = tokio::time::interval(EVERY);
-    every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+/// Purges until `shutdown`.
+pub(super) async fn run(store: Store, retention: RetentionConfig, shutdown: CancellationToken) {
+    let mut ticks = tokio::time::interval(PURGE_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return,
-            _ = every.tick() => {}
+            _ = ticks.tick() => {}
         }
         tokio::select! {
             () = shutdown.cancelled() => return,
             done = purge(&store, &retention, Timestamp::now()) => if let Err(error) = done {
-                tracing::warn!(error = &error as &dyn std::error::Error, "what is due could not be purged; it is tried again");
+                tracing::warn!(error = &error as &dyn std::error::Error, "the purge failed; the next one starts in an hour");
             }
         }
     }
 }
 
-/// Takes out all that is due at `now`; answers how many rows that were.
+/// Purges all records that are due at `now`; returns the number of rows.
 async fn purge(store: &Store, retention: &RetentionConfig, now: Timestamp) -> Result<u64, StoreError> {
     let kinds = [
-        (Expired::Callers, retention.anonymise),
-        (Expired::Notes, retention.anonymise),
-        (Expired::Calls, retention.history),
-        (Expired::Hearings, retention.history),
-        (Expired::Messages, retention.messages),
-        (Expired::Gaps, retention.gaps),
-        (Expired::States, retention.operators),
-        (Expired::WrapUps, retention.operators),
+        (PurgeTarget::Callers, retention.anonymise),
+        (PurgeTarget::Notes, retention.anonymise),
+        (PurgeTarget::Calls, retention.history),
+        (PurgeTarget::SupervisionLog, retention.history),
+        (PurgeTarget::Messages, retention.messages),
+        (PurgeTarget::Gaps, retention.gaps),
+        (PurgeTarget::States, retention.operators),
+        (PurgeTarget::WrapUps, retention.operators),
     ];
     let mut total = 0;
     for (kind, age) in kinds {
@@ -56,11 +58,11 @@ async fn purge(store: &Store, retention: &RetentionConfig, now: Timestamp) -> Re
             if rows == 0 {
                 break;
             }
-            tokio::time::sleep(BREATH).await;
+            tokio::time::sleep(BATCH_DELAY).await;
         }
     }
     if total > 0 {
-        tracing::info!(rows = total, "records whose time was over were purged");
+        tracing::info!(rows = total, "purged expired records");
     }
     Ok(total)
 }

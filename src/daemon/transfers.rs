@@ -1,38 +1,43 @@
-//! Transfers in the loop: commands and events go to the machine, its orders to the PBX, its notices to the bus.
+//! Transfers in the loop: passes commands to the transfer machine, its actions to the PBX, and its notices to the bus.
 //!
-//! Invariant: as in `orders.rs`: the loop does not wait, each command is answered exactly once.
+//! For each notice, in this order: supervision is paused or resumed, the operator registry and the call's timeline are
+//! updated, and the event is published with the call's checkpoint.
+//!
+//! Invariants, as in `actions.rs`: the loop does not wait for the PBX; each command is answered exactly once.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::core::{Brought, Core, read};
-use super::orders::{Asked, answer};
-use crate::ami::action::Readable;
+use super::actions::{ActionOrigin, answer};
+use super::core::{Core, TaskResult, read_channel_variable};
+use crate::ami::action::ChannelVariable;
 use crate::ami::client::Handle;
-use crate::announce::announce_transfer;
-use crate::bus::Draft;
-use crate::command::{Actor, Answer, Refusal};
+use crate::command::Answer;
+use crate::contract::event::NewEvent;
+use crate::contract::refusal::Refusal;
+use crate::contract::transfer::{Mode, TargetView, TransferId};
 use crate::directory::Directory;
 use crate::ids::ChannelId;
+use crate::people::actor::Actor;
+use crate::publish::from_transfer_notice;
 use crate::supervision;
-use crate::transfer::view::TargetView;
-use crate::transfer::{About, Command, Mode, Notice, NoticeKind, Output, Reply, Step, TransferId};
+use crate::transfer::{Command, Notice, NoticeKind, Output, Reply, Step, TransferContext};
 
 type Sender = oneshot::Sender<Result<Answer, Refusal>>;
 
-/// Who waits for the answer to a step.
-pub(super) type Waiting = HashMap<(TransferId, Step), Sender>;
+/// Requests that wait for the answer to a step.
+pub(super) type PendingTransferReplies = HashMap<(TransferId, Step), Sender>;
 
 impl Core {
-    pub(super) fn transfer(&mut self, actor: &Actor, command: Command, reply: Sender) {
+    pub(super) fn on_transfer_command(&mut self, actor: &Actor, command: Command, reply: Sender) {
         let now = self.clock.now();
         match self.transfers.command(now, &self.model, actor, command) {
-            Ok(Reply::Known(views)) => answer(reply, Ok(Answer::Transfers(views))),
+            Ok(Reply::Transfers(views)) => answer(reply, Ok(Answer::Transfers(views))),
             Ok(Reply::Pending(id, step)) => {
-                if let Some(earlier) = self.transferring.insert((id, step), reply) {
-                    answer(earlier, Err(Refusal::Conflict("the same was asked for again meanwhile")));
+                if let Some(earlier) = self.pending_transfers.insert((id, step), reply) {
+                    answer(earlier, Err(Refusal::Conflict("the same step was requested again meanwhile")));
                 }
             }
             Err(refusal) => answer(reply, Err(refusal)),
@@ -40,11 +45,16 @@ impl Core {
         self.drain_transfers();
     }
 
-    /// The PBX has answered the orders of a step.
-    pub(super) fn transfer_ordered(&mut self, id: TransferId, step: Step, accepted: Result<(), Refusal>) {
+    /// The PBX has answered the actions of a step.
+    pub(super) fn on_transfer_action_result(
+        &mut self,
+        id: TransferId,
+        step: Step,
+        accepted: Result<(), Refusal>,
+    ) {
         let now = self.clock.now();
-        let outcome = self.transfers.order_answered(now, id, step, accepted);
-        if let Some(reply) = self.transferring.remove(&(id, step)) {
+        let outcome = self.transfers.on_actions_answered(now, id, step, accepted);
+        if let Some(reply) = self.pending_transfers.remove(&(id, step)) {
             answer(reply, outcome.map(|view| Answer::Transfers(vec![view])));
         }
         self.drain_transfers();
@@ -53,46 +63,47 @@ impl Core {
     pub(super) fn drain_transfers(&mut self) {
         while let Some(output) = self.transfers.poll_output() {
             match output {
-                Output::Orders { transfer, step, actions } => {
-                    self.orders(Asked::Transfer(transfer, step), actions);
+                Output::Actions { transfer, step, actions } => {
+                    self.send_actions(ActionOrigin::Transfer(transfer, step), actions);
                 }
-                Output::Ask { channel } => self.ask_transfer(channel),
+                Output::ReadContext { channel } => self.recover_transfer(channel),
                 Output::Notice(notice) => {
-                    self.make_way(&notice);
+                    self.pause_supervision(&notice);
                     let (now, view) = (self.clock.now(), &notice.view);
-                    self.floor.transfer(now, view.call, &view.operator, view.is_under_way());
-                    self.journal.note_transfer(&notice);
-                    if let Some(draft) = announce_transfer(&notice) {
-                        let keeps = self.keep(notice.view.call).into_iter().collect();
-                        self.parts.bus.publish_all(vec![draft], keeps);
+                    self.operators.on_transfer_changed(now, view.call, &view.operator, view.is_under_way());
+                    self.timelines.record_transfer(&notice);
+                    if let Some(event) = from_transfer_notice(&notice) {
+                        let entries = self.checkpoint_entry(notice.view.call).into_iter().collect();
+                        self.deps.bus.publish_all(vec![event], entries);
                     }
                 }
             }
         }
     }
 
-    /// A transfer that this daemon did not begin: what it is about is asked beside the loop.
-    fn ask_transfer(&mut self, channel: ChannelId) {
-        let Ok(place) = Arc::clone(&self.lookups).try_acquire_owned() else { return };
-        let (pbx, beside) = (self.parts.pbx.clone(), self.beside.clone());
-        let directory = self.parts.directory.clone();
-        self.parts.tasks.spawn(async move {
-            if let Some((about, tried)) = told_by(&pbx, &directory, &channel).await {
-                let _ = beside.send(Brought::Transfer(channel, Box::new(about), tried)).await;
+    /// A transfer that this daemon did not start: a spawned task reads its context from the channel. When all look-up
+    /// permits are taken, the transfer is not recovered.
+    fn recover_transfer(&mut self, channel: ChannelId) {
+        let Ok(permit) = Arc::clone(&self.lookups).try_acquire_owned() else { return };
+        let (pbx, results) = (self.deps.pbx.clone(), self.results.clone());
+        let directory = self.deps.directory.clone();
+        self.deps.tasks.spawn(async move {
+            if let Some((context, tried)) = read_transfer_context(&pbx, &directory, &channel).await {
+                let _ = results.send(TaskResult::Transfer(channel, Box::new(context), tried)).await;
             }
-            drop(place);
+            drop(permit);
         });
     }
 
-    pub(super) fn take_up_transfer(&mut self, channel: &ChannelId, about: About, tried: usize) {
-        tracing::info!(%channel, "a transfer that was under way is followed again");
+    pub(super) fn adopt_transfer(&mut self, channel: &ChannelId, context: TransferContext, tried: usize) {
+        tracing::info!(%channel, "following a transfer that was under way");
         let now = self.clock.now();
-        self.transfers.take_up(now, &self.model, channel, about, tried);
+        self.transfers.adopt(now, &self.model, channel, context, tried);
         self.drain_transfers();
     }
 
-    /// Nobody may spy on channels that are being moved: Asterisk refuses to bridge them.
-    fn make_way(&mut self, notice: &Notice) {
+    /// Pauses or resumes supervision of the call: Asterisk does not bridge a channel that is being spied on.
+    fn pause_supervision(&mut self, notice: &Notice) {
         let call = notice.view.call;
         match notice.kind {
             NoticeKind::Requested => {
@@ -106,36 +117,42 @@ impl Core {
         }
     }
 
-    /// A pop of a caller who was passed on says so: from whom, and why she is back.
-    pub(super) fn mark_transfer(&self, draft: &mut Draft) {
-        let transfer = draft.call.and_then(|call| self.transfers.latest_of(call));
-        if let (Some(transfer), Some(data)) = (transfer, draft.data.as_object_mut()) {
+    /// Adds the call's latest transfer to its pop event: from which operator, and why the caller is back.
+    pub(super) fn add_transfer(&self, event: &mut NewEvent) {
+        let transfer = event.call.and_then(|call| self.transfers.latest_of(call));
+        if let (Some(transfer), Some(data)) = (transfer, event.data.as_object_mut()) {
             data.insert("transfer".into(), serde_json::to_value(transfer).unwrap_or_default());
         }
     }
 }
 
-/// What the channel says of its transfer, with names for those who are called.
-async fn told_by(pbx: &Handle, directory: &Directory, channel: &ChannelId) -> Option<(About, usize)> {
-    let mut about = About::parse(&read(pbx, channel, Readable::TransferAbout).await?)?;
+/// The transfer context on the channel, with the targets' names, and the number of targets tried.
+async fn read_transfer_context(
+    pbx: &Handle,
+    directory: &Directory,
+    channel: &ChannelId,
+) -> Option<(TransferContext, usize)> {
+    let mut context = TransferContext::parse(
+        &read_channel_variable(pbx, channel, ChannelVariable::TransferContext).await?,
+    )?;
     let count = |list: Option<String>| {
         list.unwrap_or_default().split('-').filter(|target| !target.is_empty()).count()
     };
-    let targets = count(read(pbx, channel, Readable::TransferTargets).await);
-    let left = count(read(pbx, channel, Readable::TransferLeft).await);
-    for (view, dial) in about.targets_mut() {
+    let targets = count(read_channel_variable(pbx, channel, ChannelVariable::TransferTargets).await);
+    let remaining = count(read_channel_variable(pbx, channel, ChannelVariable::TransferRemaining).await);
+    for (view, dial) in context.targets_mut() {
         match view {
             TargetView::Contact { id, name } => {
-                // A contact that was deleted meanwhile, or a store that fails: the transfer goes on without the name.
-                let contact = directory.store().contacts().find(*id).await.ok().flatten();
+                // If the contact was deleted or the store fails, the transfer goes on without the name.
+                let contact = directory.store().contact(*id).await.ok().flatten();
                 *name = contact.map(|contact| contact.fields.name).unwrap_or_default();
             }
             TargetView::Number { number } => {
-                let read = dial.and_then(|dial| directory.number(dial));
-                *number = read.map_or_else(|| number.clone(), |read| read.display());
+                let parsed = dial.and_then(|dial| directory.number(dial));
+                *number = parsed.map_or_else(|| number.clone(), |parsed| parsed.display());
             }
             TargetView::Operator { .. } | TargetView::Queue { .. } => {}
         }
     }
-    Some((about, targets.saturating_sub(left)))
+    Some((context, targets.saturating_sub(remaining)))
 }

@@ -1,11 +1,12 @@
-//! Changing the directory: check, keep, and follow in memory.
+//! Changes of single records: each is checked, then stored. After a change of an account the accounts in memory are
+//! reloaded.
 //!
 //! Invariant: when a change of an account returns, the next call is identified with it.
 
 use jiff::Timestamp;
 
 use super::lookup::Directory;
-use super::record::{
+use crate::contract::records::{
     Account, AccountFields, Contact, ContactFields, Customer, CustomerFields, RecordError, patched,
 };
 use crate::ids::RecordId;
@@ -14,22 +15,22 @@ use crate::store::StoreError;
 /// Why a change of the directory was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum EditError {
-    /// The record can't be kept as it is.
+    /// The record has an invalid field.
     #[error(transparent)]
     Record(#[from] RecordError),
-    /// The store refused it or failed.
+    /// The store refused the change or failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 impl Directory {
-    /// Keeps a new account.
+    /// Creates an account.
     ///
     /// # Errors
-    /// A field can't be kept; its code or a number is taken; the store failed.
+    /// A field is invalid; the code or a number is taken; the store failed.
     pub async fn create_account(&self, fields: AccountFields, at: Timestamp) -> Result<Account, EditError> {
         let checked = fields.checked(self.plan())?;
-        let account = self.store().accounts().create(&checked, at).await?;
+        let account = self.store().create_account(&checked, at).await?;
         self.refresh().await?;
         Ok(account)
     }
@@ -37,7 +38,7 @@ impl Directory {
     /// Changes an account by a JSON merge patch.
     ///
     /// # Errors
-    /// There is none of that id; and as for [`Self::create_account`].
+    /// There is no record with this id; and as for [`Self::create_account`].
     pub async fn patch_account(
         &self,
         id: RecordId,
@@ -45,9 +46,9 @@ impl Directory {
         at: Timestamp,
     ) -> Result<Account, EditError> {
         let missing = StoreError::Missing { what: "account" };
-        let current = self.store().accounts().find(id).await?.ok_or(missing)?;
+        let current = self.store().account(id).await?.ok_or(missing)?;
         let checked = patched(&current.fields, patch)?.checked(self.plan())?;
-        let account = self.store().accounts().update(id, &checked, at).await?;
+        let account = self.store().update_account(id, &checked, at).await?;
         self.refresh().await?;
         Ok(account)
     }
@@ -55,30 +56,30 @@ impl Directory {
     /// Deletes an account with its customers, contacts and messages.
     ///
     /// # Errors
-    /// There is none of that id; the store failed.
+    /// There is no record with this id; the store failed.
     pub async fn delete_account(&self, id: RecordId) -> Result<(), EditError> {
-        self.store().accounts().delete(id).await?;
+        self.store().delete_account(id).await?;
         self.refresh().await?;
         Ok(())
     }
 
-    /// Keeps a new customer.
+    /// Creates a customer.
     ///
     /// # Errors
-    /// A field can't be kept; its code is taken; there is no such account; the store failed.
+    /// A field is invalid; the code is taken; there is no such account; the store failed.
     pub async fn create_customer(
         &self,
         fields: CustomerFields,
         at: Timestamp,
     ) -> Result<Customer, EditError> {
         let checked = fields.checked(self.plan())?;
-        Ok(self.store().customers().create(&checked, at).await?)
+        Ok(self.store().create_customer(&checked, at).await?)
     }
 
     /// Changes a customer by a JSON merge patch.
     ///
     /// # Errors
-    /// There is none of that id; and as for [`Self::create_customer`].
+    /// There is no record with this id; and as for [`Self::create_customer`].
     pub async fn patch_customer(
         &self,
         id: RecordId,
@@ -86,35 +87,35 @@ impl Directory {
         at: Timestamp,
     ) -> Result<Customer, EditError> {
         let missing = StoreError::Missing { what: "customer" };
-        let current = self.store().customers().find(id).await?.ok_or(missing)?;
+        let current = self.store().customer(id).await?.ok_or(missing)?;
         let checked = patched(&current.fields, patch)?.checked(self.plan())?;
-        Ok(self.store().customers().update(id, &checked, at).await?)
+        Ok(self.store().update_customer(id, &checked, at).await?)
     }
 
-    /// Deletes a customer.
+    /// Deletes a customer; with `forget_deleted` also what the history knows of the customer.
     ///
     /// # Errors
-    /// There is none of that id; the store failed.
+    /// There is no record with this id; the store failed.
     pub async fn delete_customer(&self, id: RecordId) -> Result<(), EditError> {
-        if self.forgets_deleted() {
+        if self.purges_history_of_deleted() {
             return Ok(self.store().forget_customer(id).await?);
         }
-        Ok(self.store().customers().delete(id).await?)
+        Ok(self.store().delete_customer(id).await?)
     }
 
-    /// Keeps a new contact.
+    /// Creates a contact.
     ///
     /// # Errors
-    /// A field can't be kept; its code is taken; there is no such account; the store failed.
+    /// A field is invalid; the code is taken; there is no such account; the store failed.
     pub async fn create_contact(&self, fields: ContactFields, at: Timestamp) -> Result<Contact, EditError> {
         let checked = fields.checked(self.plan())?;
-        Ok(self.store().contacts().create(&checked, at).await?)
+        Ok(self.store().create_contact(&checked, at).await?)
     }
 
     /// Changes a contact by a JSON merge patch.
     ///
     /// # Errors
-    /// There is none of that id; and as for [`Self::create_contact`].
+    /// There is no record with this id; and as for [`Self::create_contact`].
     pub async fn patch_contact(
         &self,
         id: RecordId,
@@ -122,16 +123,16 @@ impl Directory {
         at: Timestamp,
     ) -> Result<Contact, EditError> {
         let missing = StoreError::Missing { what: "contact" };
-        let current = self.store().contacts().find(id).await?.ok_or(missing)?;
+        let current = self.store().contact(id).await?.ok_or(missing)?;
         let checked = patched(&current.fields, patch)?.checked(self.plan())?;
-        Ok(self.store().contacts().update(id, &checked, at).await?)
+        Ok(self.store().update_contact(id, &checked, at).await?)
     }
 
     /// Deletes a contact.
     ///
     /// # Errors
-    /// There is none of that id; the store failed.
+    /// There is no record with this id; the store failed.
     pub async fn delete_contact(&self, id: RecordId) -> Result<(), EditError> {
-        Ok(self.store().contacts().delete(id).await?)
+        Ok(self.store().delete_contact(id).await?)
     }
 }

@@ -1,146 +1,117 @@
-//! The question of every pop, asked by a person: which account and customers would this call pop, and why?
+//! Explains a match: which account and customers the pop of a given call would show, and why.
 //!
-//! Invariant: the answer comes from the same code as the pop ([`Directory::identify`] and [`Directory::card`]),
-//! so it cannot differ from it.
+//! Invariant: the answer comes from the same code as the pop ([`Directory::identify`] and [`Directory::card`]), so the
+//! two cannot differ.
 
 use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::card::Card;
 use super::lookup::Directory;
-use super::numbers::Number;
-use super::record::{CallerIdPolicy, Contact};
+pub use super::resolution::{MatchAttempt, MatchResult};
+use crate::contract::card::Card;
+use crate::contract::records::{CallerIdPolicy, Contact};
+use crate::contract::supervision::Notify;
 use crate::identity::{Caller, DialledSource, DiversionSource, Identity, Presentation};
+use crate::numbers::Number;
 use crate::store::StoreError;
-use crate::supervision::Notify;
 
-/// A call that might come.
+/// The call to explain.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Question {
+pub struct ExplainRequest {
     /// The number dialled.
     pub dialled: Option<String>,
-    /// The caller's number; absent: withheld.
+    /// The caller's number; `None`: withheld.
     pub from: Option<String>,
     /// The number that forwards the call.
     pub diverted_by: Option<String>,
     /// The trunk's endpoint.
     pub trunk: Option<String>,
-    /// When it comes.
+    /// The time of the call.
     pub at: Timestamp,
 }
 
-/// The answer.
+/// The explanation.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Explanation {
     /// Each number that was tried, in order of trust.
-    pub tried: Vec<Tried>,
-    /// Why these customers, or none.
-    pub customers: CustomersWhy,
-    /// The card that would pop.
+    pub tried: Vec<MatchAttempt>,
+    /// Why the card has these customers, or none.
+    pub customers: CustomerMatchReason,
+    /// The card that the pop would show.
     pub card: Card,
-    /// The account's hours and whether they are open then; absent without an account.
+    /// The account's hours, and whether it is open at that time; absent without an account.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub hours: Option<HoursThen>,
-    /// What the account says of supervision; absent without an account.
+    pub hours: Option<HoursInfo>,
+    /// The account's supervision settings; absent without an account.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub supervision: Option<SupervisionThen>,
+    pub supervision: Option<SupervisionPolicyInfo>,
     /// The account's contacts, in their on-call order.
     pub contacts: Vec<Contact>,
-    /// How callers are passed on to them; absent without an account.
+    /// The account's transfer settings; absent without an account.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub transfers: Option<TransfersThen>,
+    pub transfers: Option<TransferPolicyInfo>,
 }
 
-/// How an account's callers are passed on.
+/// An account's transfer settings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct TransfersThen {
+#[schema(as = TransfersThen)]
+pub struct TransferPolicyInfo {
     /// Which number the target sees.
     pub caller_id_policy: CallerIdPolicy,
-    /// Whether those who are called outside press 1 first.
+    /// Whether an external target must press 1 to accept the call.
     pub accept_by_key: bool,
-    /// What they hear before; the installation's where absent.
+    /// The sound that asks the target to press 1; absent: the installation's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accept_sound: Option<String>,
-    /// Beginnings of numbers that may be called besides the usual kinds.
+    /// Number prefixes that transfers may call besides the usual kinds.
     pub extra_numbers: Vec<String>,
-}
-
-/// A number that might have led to an account.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Tried {
-    /// Where it came from: `diversion`, `history_info`, `redirecting`, `called_party`, `request_uri`, `to`,
-    /// `extension` or `trunk`.
-    pub source: &'static str,
-    /// The number as sent; the endpoint's name of a trunk.
-    pub number: String,
-    /// What it is compared by; absent when it is no number.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub key: Option<String>,
-    /// The account it belongs to.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub account: Option<String>,
-    /// What became of it.
-    pub verdict: Verdict,
-}
-
-/// What became of a number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Verdict {
-    /// It decided.
-    Matched,
-    /// It leads to the account that a more trusted number had led to.
-    Agrees,
-    /// It leads to another account, but a more trusted number had decided.
-    Outranked,
-    /// No account has it.
-    NoAccount,
-    /// It can't be read as a number.
-    NotANumber,
 }
 
 /// Why a card shows the customers it shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum CustomersWhy {
+#[schema(as = CustomersWhy)]
+pub enum CustomerMatchReason {
     /// One customer of the account has the number.
     One,
     /// Several have it; the operator chooses.
     Several,
     /// None of the account's customers has it.
     NoneHasIt,
-    /// The caller's number is not known or withheld; nobody is matched.
+    /// The caller's number is unknown or withheld; no customer is matched.
     NoNumber,
-    /// What was given as the caller's number can't be read as one.
+    /// The text given as the caller's number cannot be parsed as a number.
     NotANumber,
-    /// Without an account no customer is looked for.
+    /// Without an account no customer is searched.
     NoAccount,
 }
 
-/// An account's hours at the time asked for.
+/// An account's hours at the given time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct HoursThen {
-    /// As people write them; absent: always open.
+#[schema(as = HoursThen)]
+pub struct HoursInfo {
+    /// The hours in their text form; absent: always open.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hours: Option<String>,
-    /// The time asked for, where the account is.
+    /// The given time in the account's time zone.
     pub local_time: String,
-    /// Whether it is open then.
+    /// Whether the account is open at that time.
     pub open: bool,
 }
 
-/// Whether an account's calls may be heard, and what the operator learns of it.
+/// An account's supervision settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-pub struct SupervisionThen {
-    /// Nobody may listen.
+#[schema(as = SupervisionThen)]
+pub struct SupervisionPolicyInfo {
+    /// The account's calls are never monitored.
     pub never_monitor: bool,
-    /// How the operator learns of it; absent: as the installation says.
+    /// How the operator is notified; absent: as the installation is configured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub notify: Option<Notify>,
 }
 
-impl Question {
+impl ExplainRequest {
     fn identity(&self) -> Identity {
         let list = |text: &Option<String>| text.iter().map(|t| t.trim().into()).collect::<Vec<_>>();
         let presentation = if self.from.is_some() { Presentation::Allowed } else { Presentation::Withheld };
@@ -156,49 +127,49 @@ impl Question {
 }
 
 impl Directory {
-    /// What the call in question would pop, and why.
+    /// What the pop of this call would show, and why.
     ///
     /// # Errors
     /// The store failed.
-    pub async fn explain(&self, question: &Question) -> Result<Explanation, StoreError> {
-        let (found, tried) = self.weigh(&question.identity(), question.trunk.as_deref());
-        let card = self.card(&found).await?;
-        let customers = match (&found.account, &found.caller_number, card.customers.len()) {
-            (None, ..) => CustomersWhy::NoAccount,
-            (_, None, _) if found.caller.number().is_some() => CustomersWhy::NotANumber,
-            (_, None, _) => CustomersWhy::NoNumber,
-            (.., 0) => CustomersWhy::NoneHasIt,
-            (.., 1) => CustomersWhy::One,
-            _ => CustomersWhy::Several,
+    pub async fn explain(&self, request: &ExplainRequest) -> Result<Explanation, StoreError> {
+        let (resolution, tried) = self.resolve(&request.identity(), request.trunk.as_deref());
+        let card = self.card(&resolution).await?;
+        let customers = match (&resolution.account, &resolution.caller_number, card.customers.len()) {
+            (None, ..) => CustomerMatchReason::NoAccount,
+            (_, None, _) if resolution.caller.number().is_some() => CustomerMatchReason::NotANumber,
+            (_, None, _) => CustomerMatchReason::NoNumber,
+            (.., 0) => CustomerMatchReason::NoneHasIt,
+            (.., 1) => CustomerMatchReason::One,
+            _ => CustomerMatchReason::Several,
         };
         let zone = &self.shared.options.time_zone;
-        let hours = found.account.as_deref().map(|account| {
+        let hours = resolution.account.as_deref().map(|account| {
             let hours = account.fields.hours.as_ref();
             let own = hours.map_or_else(|| zone.clone(), |hours| hours.zone(zone));
-            HoursThen {
+            HoursInfo {
                 hours: hours.map(ToString::to_string),
-                local_time: question.at.to_zoned(own).strftime("%Y-%m-%d %H:%M %Z").to_string(),
-                open: hours.is_none_or(|hours| hours.is_open(question.at, zone)),
+                local_time: request.at.to_zoned(own).strftime("%Y-%m-%d %H:%M %Z").to_string(),
+                open: hours.is_none_or(|hours| hours.is_open(request.at, zone)),
             }
         });
-        let contacts = match &found.account {
-            Some(account) => self.shared.store.contacts().in_order(account.id).await?,
+        let contacts = match &resolution.account {
+            Some(account) => self.shared.store.contacts_in_order(account.id).await?,
             None => Vec::new(),
         };
-        let transfers = found.account.as_deref().map(|account| TransfersThen {
+        let transfers = resolution.account.as_deref().map(|account| TransferPolicyInfo {
             caller_id_policy: account.fields.caller_id_policy,
             accept_by_key: account.fields.accept_by_key,
             accept_sound: account.fields.accept_sound.clone(),
             extra_numbers: account.fields.extra_numbers.clone(),
         });
-        let supervision = found.account.as_deref().map(|account| SupervisionThen {
+        let supervision = resolution.account.as_deref().map(|account| SupervisionPolicyInfo {
             never_monitor: account.fields.never_monitor,
             notify: account.fields.supervision_notify,
         });
         Ok(Explanation { tried, customers, card, hours, supervision, contacts, transfers })
     }
 
-    /// The number `text` as this installation reads it, for people.
+    /// Parses `text` by the installation's number plan.
     #[must_use]
     pub fn number(&self, text: &str) -> Option<Number> {
         Number::read(text, self.plan())

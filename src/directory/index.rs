@@ -1,20 +1,20 @@
-//! Every account by each of its numbers, in memory.
+//! The index: every account in memory, by each of its numbers, its code and its id.
 //!
-//! Invariant: immutable; a change of accounts makes another index.
+//! Invariant: an index is immutable; a change of accounts makes a new one.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use smol_str::SmolStr;
 
-use super::numbers::{Number, NumberPlan};
-use super::record::Account;
+use crate::contract::records::Account;
 use crate::ids::RecordId;
+use crate::numbers::{Number, NumberPlan};
 
-/// The accounts of one version.
+/// The accounts of one version of the store.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    /// The version these accounts had in the store; 0 before anything was read.
+    /// The store's version of these accounts; 0 before the first load.
     pub(super) version: i64,
     forwarding: HashMap<SmolStr, Arc<Account>>,
     dialled: HashMap<SmolStr, Arc<Account>>,

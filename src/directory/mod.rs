@@ -1,30 +1,25 @@
-//! Accounts, customers and contacts: for whom a call is, and who calls.
+//! Accounts, customers and contacts: which account a call is for, and who calls.
 //!
 //! | file | holds |
 //! |---|---|
-//! | [`numbers`] | telephone numbers: one key to compare, one form to show; `areas.rs` has the places |
-//! | [`lookup`] | [`Directory`]: accounts in memory (`index.rs`), the card of a call |
-//! | [`card`] | what a pop shows |
-//! | [`explain`] | the same question asked by a person |
-//! | [`link`] | a link into another system, offered with the pop |
-//! | [`record`], [`hours`] | the records and what can be kept of them |
-//! | [`edit`], [`import`] | changing them one by one, or from a file |
+//! | [`lookup`], [`resolution`] | [`Directory`]: accounts in memory (`index.rs`), the choice of the account, the card of a call |
+//! | [`explain`] | why a call would show this account and these customers |
+//! | [`transfer_targets`] | the people and numbers to whom a caller may be transferred |
+//! | [`edit`], [`import`] | changing the records one by one, or from a file |
 //!
-//! Invariant: for whom a call is can always be told from memory; who calls is looked for inside that account
-//! alone. Read next: [`lookup`].
+//! The records, their checks and the card are in [`crate::contract`], telephone numbers in [`crate::numbers`].
+//!
+//! Invariant: the account of a call is always found from memory. Customers are searched inside that account alone.
+//! Read next: [`lookup`].
 
-mod areas;
-pub mod card;
 pub mod edit;
 pub mod explain;
-pub mod hours;
 pub mod import;
 mod index;
-pub mod link;
 pub mod lookup;
-pub mod numbers;
-pub mod record;
-// The same battery over both stores.
+pub mod resolution;
+pub mod transfer_targets;
+// The same tests on both stores.
 #[cfg(test)]
 #[path = "."]
 mod over_sqlite {
@@ -41,4 +36,5 @@ mod over_postgres {
 }
 
 pub use edit::EditError;
-pub use lookup::{Directory, DirectoryOptions, Found};
+pub use lookup::{Directory, DirectoryOptions};
+pub use resolution::Resolution;

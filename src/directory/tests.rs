@@ -1,31 +1,32 @@
-//! The directory on a real database file: the sample world, asked as calls would ask it.
+//! The directory on a real database: sample accounts and customers, identified as calls identify them.
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::json;
 
-use crate::directory::card::{Card, MatchedBy};
-use crate::directory::explain::{CustomersWhy, Question, Verdict};
-use crate::directory::hours::Hours;
-use crate::directory::record::{AccountFields, ContactFields, CustomerFields};
+use crate::contract::card::{Card, MatchedBy};
+use crate::contract::history::FinishedCall;
+use crate::contract::hours::Hours;
+use crate::contract::records::{AccountFields, ContactFields, CustomerFields};
+use crate::directory::explain::{CustomerMatchReason, ExplainRequest, MatchResult};
 use crate::directory::*;
 use crate::identity::{Caller, DialledSource, DiversionSource, Identity, Presentation};
 use crate::ids::{CallId, ChannelId, PbxId, RecordId};
 use crate::store::history::CUSTOMERS_PER_CARD_MAX;
-use crate::store::{CustomerFilter, FinishedCall, StoreError};
+use crate::store::{CustomerFilter, StoreError};
 
 const AT: Timestamp = Timestamp::UNIX_EPOCH;
 
-struct World {
-    _keeps: Box<dyn std::any::Any>,
+struct Fixture {
+    _database: Box<dyn std::any::Any>,
     directory: Directory,
     sakura: RecordId,
     minato: RecordId,
 }
 
-async fn world() -> World {
-    let (keeps, store) = super::empty_store().await;
+async fn fixture() -> Fixture {
+    let (database, store) = super::empty_store().await;
     let options = DirectoryOptions {
         default_accounts: [("trunk-3".into(), "A003".into())].into(),
         ..DirectoryOptions::default()
@@ -55,7 +56,7 @@ async fn world() -> World {
         };
         directory.create_customer(fields, AT).await.unwrap();
     }
-    World { _keeps: Box::new(keeps), directory, sakura: ids[0], minato: ids[1] }
+    Fixture { _database: Box::new(database), directory, sakura: ids[0], minato: ids[1] }
 }
 
 fn call(diverted_by: &[(DiversionSource, &str)], dialled: &[&str], caller: Option<&str>) -> Identity {
@@ -66,14 +67,14 @@ fn call(diverted_by: &[(DiversionSource, &str)], dialled: &[&str], caller: Optio
     }
 }
 
-async fn card(world: &World, identity: &Identity, trunk: Option<&str>) -> Card {
-    world.directory.card(&world.directory.identify(identity, trunk)).await.unwrap()
+async fn card(fixture: &Fixture, identity: &Identity, trunk: Option<&str>) -> Card {
+    fixture.directory.card(&fixture.directory.identify(identity, trunk)).await.unwrap()
 }
 
 #[tokio::test]
 async fn the_most_trusted_number_names_the_account() {
     use DiversionSource::{Diversion, HistoryInfo, Redirecting};
-    let world = world().await;
+    let fixture = fixture().await;
     let cases: [(&[_], &[_], _, _, _, _); 8] = [
         (
             &[(Diversion, "0335550101")],
@@ -113,7 +114,7 @@ async fn the_most_trusted_number_names_the_account() {
         (&[], &["2001", "0355501000"], Some("trunk-9"), "", MatchedBy::None, "0355501000"),
     ];
     for (diverted_by, dialled, trunk, name, matched_by, rang) in cases {
-        let card = card(&world, &call(diverted_by, dialled, Some("0311112222")), trunk).await;
+        let card = card(&fixture, &call(diverted_by, dialled, Some("0311112222")), trunk).await;
         assert_eq!((card.account.name.as_str(), card.account.matched_by), (name, matched_by));
         assert_eq!(card.account.id.is_some(), matched_by != MatchedBy::None);
         assert_eq!(card.dialled.unwrap_or_default(), rang);
@@ -122,22 +123,22 @@ async fn the_most_trusted_number_names_the_account() {
 
 #[tokio::test]
 async fn the_same_number_is_another_person_for_another_account() {
-    let world = world().await;
+    let fixture = fixture().await;
     for (dialled, name) in [("0355501001", "田中太郎"), ("0355501002", "株式会社田中工務店")] {
-        let card = card(&world, &call(&[], &[dialled], Some("+819012345678")), None).await;
+        let card = card(&fixture, &call(&[], &[dialled], Some("+819012345678")), None).await;
         assert_eq!(card.customers.iter().map(|c| c.name.as_str()).collect::<Vec<_>>(), [name]);
         assert_eq!(card.caller.name.as_deref(), Some(name));
         assert_eq!(card.caller.number.as_deref(), Some("090-1234-5678"));
         assert_eq!(card.caller.area.as_deref(), Some("携帯電話"));
     }
-    let third = card(&world, &call(&[], &["0355501003"], Some("09012345678")), None).await;
+    let third = card(&fixture, &call(&[], &["0355501003"], Some("09012345678")), None).await;
     assert!(third.customers.is_empty());
 }
 
 #[tokio::test]
 async fn who_withholds_matches_nobody_and_shows_nothing() {
-    let world = world().await;
-    let card = card(&world, &call(&[], &["0355501001"], None), None).await;
+    let fixture = fixture().await;
+    let card = card(&fixture, &call(&[], &["0355501001"], None), None).await;
     assert_eq!(card.account.name, "株式会社さくら商事");
     assert!(card.customers.is_empty());
     let json = serde_json::to_string(&card).unwrap();
@@ -145,38 +146,38 @@ async fn who_withholds_matches_nobody_and_shows_nothing() {
 }
 
 #[tokio::test]
-async fn several_customers_come_best_first_and_the_past_is_told() {
-    let world = world().await;
+async fn several_customers_come_best_first_with_their_history() {
+    let fixture = fixture().await;
     let add = async |name: &str, numbers: &[&str]| {
         let fields = CustomerFields {
             numbers: numbers.iter().map(|n| (*n).into()).collect(),
-            ..CustomerFields::named(world.sakura, name)
+            ..CustomerFields::named(fixture.sakura, name)
         };
-        world.directory.create_customer(fields, AT).await.unwrap().id
+        fixture.directory.create_customer(fields, AT).await.unwrap().id
     };
     add("第二番号", &["0312345678", "09012345678"]).await;
     let recent = add("最近", &["09012345678"]).await;
     let pbx = PbxId::parse("p").unwrap();
     let identity = call(&[], &["0355501001"], Some("09012345678"));
-    let view = crate::call::view::CallView {
+    let view = crate::contract::call::CallView {
         id: CallId::derive(&pbx, &ChannelId::parse("1.1").unwrap()),
         pbx,
-        direction: crate::call::view::Direction::Inbound,
-        state: crate::call::view::CallState::Ended,
+        direction: crate::contract::call::Direction::Inbound,
+        state: crate::contract::call::CallState::Ended,
         offered_at: Timestamp::from_second(1_700_000_000).unwrap(),
         answered_at: None,
         ended_at: None,
         presented_to: vec![],
         operator: None,
         outcome: None,
-        card: Some(Arc::new(card(&world, &identity, None).await)),
+        card: Some(Arc::new(card(&fixture, &identity, None).await)),
         inferred: false,
     };
-    let finished = FinishedCall::of(&view, world.directory.plan());
+    let finished = FinishedCall::of(&view, fixture.directory.plan());
     assert_eq!((finished.customer, finished.caller.as_deref()), (None, Some("+819012345678")));
     let finished = FinishedCall { customer: Some(recent), ..finished };
-    world.directory.store().record_call(&finished).await.unwrap();
-    let card = card(&world, &identity, None).await;
+    fixture.directory.store().record_call(&finished).await.unwrap();
+    let card = card(&fixture, &identity, None).await;
     assert_eq!(
         card.customers.iter().map(|c| c.name.as_str()).collect::<Vec<_>>(),
         ["最近", "田中太郎", "第二番号"]
@@ -186,25 +187,25 @@ async fn several_customers_come_best_first_and_the_past_is_told() {
 
 #[tokio::test]
 async fn a_number_of_very_many_customers_shows_the_first_of_them() {
-    let world = world().await;
+    let fixture = fixture().await;
     for n in 0..CUSTOMERS_PER_CARD_MAX {
         let fields = CustomerFields {
             numbers: vec!["09012345678".into()],
-            ..CustomerFields::named(world.sakura, &format!("同じ番号{n}"))
+            ..CustomerFields::named(fixture.sakura, &format!("同じ番号{n}"))
         };
-        world.directory.create_customer(fields, AT).await.unwrap();
+        fixture.directory.create_customer(fields, AT).await.unwrap();
     }
-    let card = card(&world, &call(&[], &["0355501001"], Some("09012345678")), None).await;
+    let card = card(&fixture, &call(&[], &["0355501001"], Some("09012345678")), None).await;
     assert_eq!(card.customers.len(), CUSTOMERS_PER_CARD_MAX);
 }
 
 #[tokio::test]
 async fn the_account_is_named_while_the_store_is_gone() {
-    let world = world().await;
-    world.directory.store().close().await;
-    let found = world.directory.identify(&call(&[], &["0355501001"], Some("09012345678")), None);
-    assert!(world.directory.card(&found).await.is_err());
-    let card = world.directory.bare_card(&found);
+    let fixture = fixture().await;
+    fixture.directory.store().close().await;
+    let found = fixture.directory.identify(&call(&[], &["0355501001"], Some("09012345678")), None);
+    assert!(fixture.directory.card(&found).await.is_err());
+    let card = fixture.directory.bare_card(&found);
     assert_eq!(
         (card.account.name.as_str(), card.caller.number.as_deref()),
         ("株式会社さくら商事", Some("090-1234-5678"))
@@ -213,67 +214,67 @@ async fn the_account_is_named_while_the_store_is_gone() {
 
 #[tokio::test]
 async fn a_change_is_there_for_the_next_call() {
-    let world = world().await;
-    let directory = &world.directory;
+    let fixture = fixture().await;
+    let directory = &fixture.directory;
     let patch = json!({"dialled": ["0355509999"], "notes": "本日休業"});
-    directory.patch_account(world.sakura, &patch, AT).await.unwrap();
+    directory.patch_account(fixture.sakura, &patch, AT).await.unwrap();
     let found = directory.identify(&call(&[], &["0355509999"], None), None);
     assert_eq!(found.account.unwrap().fields.notes, "本日休業");
     assert!(directory.identify(&call(&[], &["0355501001"], None), None).account.is_none());
 
-    let taken = directory.patch_account(world.minato, &json!({"forwarding": ["03-3555-0101"]}), AT).await;
+    let taken = directory.patch_account(fixture.minato, &json!({"forwarding": ["03-3555-0101"]}), AT).await;
     assert!(matches!(taken, Err(EditError::Store(StoreError::Taken { .. }))), "{taken:?}");
     assert_eq!(taken.unwrap_err().to_string(), "the forwarding number is taken already: 03-3555-0101");
 
     // Another process's change is seen by the next refresh.
     let other = Directory::load(directory.store().clone(), DirectoryOptions::default()).await.unwrap();
-    other.delete_account(world.sakura).await.unwrap();
+    other.delete_account(fixture.sakura).await.unwrap();
     assert!(directory.refresh().await.unwrap());
     assert!(!directory.refresh().await.unwrap());
     assert_eq!(directory.accounts_in_memory(), 2);
-    let gone = CustomerFilter { account: Some(world.sakura), ..CustomerFilter::default() };
-    assert!(directory.store().customers().page(&gone, None, 10).await.unwrap().items.is_empty());
+    let gone = CustomerFilter { account: Some(fixture.sakura), ..CustomerFilter::default() };
+    assert!(directory.store().customers(&gone, None, 10).await.unwrap().items.is_empty());
 }
 
 #[tokio::test]
 async fn records_are_read_by_page_and_by_filter() {
-    let world = world().await;
-    let store = world.directory.store();
-    let first = store.accounts().page(None, 2).await.unwrap();
-    let rest = store.accounts().page(first.next, 2).await.unwrap();
+    let fixture = fixture().await;
+    let store = fixture.directory.store();
+    let first = store.accounts(None, 2).await.unwrap();
+    let rest = store.accounts(first.next, 2).await.unwrap();
     assert_eq!((first.items.len(), rest.items.len(), rest.next), (2, 1, None));
     assert_eq!(first.items[0].fields.forwarding, ["0335550101"]);
     for (filter, count) in [
         (CustomerFilter::default(), 2),
-        (CustomerFilter { account: Some(world.minato), ..Default::default() }, 1),
+        (CustomerFilter { account: Some(fixture.minato), ..Default::default() }, 1),
         (CustomerFilter { number_key: Some("+819012345678".into()), ..Default::default() }, 2),
         (
             CustomerFilter {
-                account: Some(world.minato),
+                account: Some(fixture.minato),
                 number_key: Some("+819012345678".into()),
                 text: None,
             },
             1,
         ),
-        (CustomerFilter { account: Some(world.minato), text: Some("太郎".into()), number_key: None }, 0),
+        (CustomerFilter { account: Some(fixture.minato), text: Some("太郎".into()), number_key: None }, 0),
         (CustomerFilter { text: Some("太郎".into()), ..Default::default() }, 1),
     ] {
-        assert_eq!(store.customers().page(&filter, None, 10).await.unwrap().items.len(), count, "{filter:?}");
+        assert_eq!(store.customers(&filter, None, 10).await.unwrap().items.len(), count, "{filter:?}");
     }
 }
 
 #[tokio::test]
 async fn customers_and_contacts_are_changed_and_deleted() {
-    let world = world().await;
-    let directory = &world.directory;
-    let customers = directory.store().customers().page(&CustomerFilter::default(), None, 1).await.unwrap();
+    let fixture = fixture().await;
+    let directory = &fixture.directory;
+    let customers = directory.store().customers(&CustomerFilter::default(), None, 1).await.unwrap();
     let tanaka = customers.items[0].clone();
     let changed = directory
         .patch_customer(tanaka.id, &json!({"company": "田中組", "flags": ["vip"]}), AT)
         .await
         .unwrap();
-    assert_eq!(directory.store().customers().find(tanaka.id).await.unwrap(), Some(changed));
-    let twin = CustomerFields { code: Some("C1".into()), ..CustomerFields::named(world.sakura, "x") };
+    assert_eq!(directory.store().customer(tanaka.id).await.unwrap(), Some(changed));
+    let twin = CustomerFields { code: Some("C1".into()), ..CustomerFields::named(fixture.sakura, "x") };
     assert!(matches!(
         directory.create_customer(twin, AT).await,
         Err(EditError::Store(StoreError::Taken { .. }))
@@ -290,39 +291,39 @@ async fn customers_and_contacts_are_changed_and_deleted() {
         let fields = ContactFields {
             on_call_order: order,
             number: Some("09055500011".into()),
-            ..ContactFields::named(world.sakura, name)
+            ..ContactFields::named(fixture.sakura, name)
         };
         directory.create_contact(fields, AT).await.unwrap();
     }
-    let contacts = directory.store().contacts().in_order(world.sakura).await.unwrap();
+    let contacts = directory.store().contacts_in_order(fixture.sakura).await.unwrap();
     assert_eq!(contacts.iter().map(|c| c.fields.name.as_str()).collect::<Vec<_>>(), ["先", "後", "無"]);
     let changed = directory.patch_contact(contacts[0].id, &json!({"number": null}), AT).await.unwrap();
     assert_eq!((changed.fields.number, changed.fields.accept_by_key), (None, true));
     directory.delete_contact(contacts[0].id).await.unwrap();
-    let page = directory.store().contacts().page(Some(world.sakura), None, 10).await.unwrap();
+    let page = directory.store().contacts(Some(fixture.sakura), None, 10).await.unwrap();
     assert_eq!(page.items.len(), 2);
 }
 
 #[tokio::test]
 async fn an_explanation_says_what_was_tried_and_why() {
-    let world = world().await;
-    let question = Question {
+    let fixture = fixture().await;
+    let request = ExplainRequest {
         dialled: Some("0355501002".into()),
         from: Some("090-1234-5678".into()),
         diverted_by: Some("0335550101".into()),
         trunk: None,
         at: "2026-01-04T12:00:00+09:00".parse().unwrap(),
     };
-    let explained = world.directory.explain(&question).await.unwrap();
+    let explained = fixture.directory.explain(&request).await.unwrap();
     assert_eq!(explained.card.account.name, "株式会社さくら商事");
     let verdicts: Vec<_> = explained.tried.iter().map(|t| (t.source, t.verdict)).collect();
-    assert_eq!(verdicts, [("diversion", Verdict::Matched), ("extension", Verdict::Outranked)]);
-    assert_eq!(explained.customers, CustomersWhy::One);
+    assert_eq!(verdicts, [("diversion", MatchResult::Matched), ("extension", MatchResult::Outranked)]);
+    assert_eq!(explained.customers, CustomerMatchReason::One);
     let hours = explained.hours.unwrap();
     assert_eq!((hours.open, hours.local_time.as_str()), (false, "2026-01-04 12:00 JST"));
 
-    let nobody = Question { dialled: Some("s".into()), from: None, diverted_by: None, ..question };
-    let explained = world.directory.explain(&nobody).await.unwrap();
-    assert_eq!(explained.tried[0].verdict, Verdict::NotANumber);
-    assert_eq!((explained.customers, explained.hours), (CustomersWhy::NoAccount, None));
+    let unmatched = ExplainRequest { dialled: Some("s".into()), from: None, diverted_by: None, ..request };
+    let explained = fixture.directory.explain(&unmatched).await.unwrap();
+    assert_eq!(explained.tried[0].verdict, MatchResult::NotANumber);
+    assert_eq!((explained.customers, explained.hours), (CustomerMatchReason::NoAccount, None));
 }

@@ -1,5 +1,6 @@
-//! Accounts over HTTP.
-//! A change is in memory, and so in the next pop, when its answer is sent.
+//! Accounts: list, create, read, change, delete.
+//!
+//! Invariant: when a change is answered it is in memory, so the next pop of this daemon shows it.
 
 use std::sync::Arc;
 
@@ -9,31 +10,31 @@ use axum::http::StatusCode;
 use axum::response::Response;
 
 use super::auth::Caller;
-use super::extract::{Asked, Body, Nothing, RecordPath};
-use super::located::located;
+use super::extract::{Body, NoQuery, QueryParams, RecordPath};
 use super::problem::{Kind, Problem, ProblemBody};
 use super::query::PageQuery;
-use super::routes::Gate;
-use crate::directory::record::{Account, AccountFields};
-use crate::operator::Permission;
+use super::responses::created;
+use super::state::AppState;
+use crate::contract::records::{Account, AccountFields};
+use crate::people::role::Permission;
 use crate::store::Page;
 
-/// The accounts, in the order they were made.
+/// Lists the accounts, in the order of their creation.
 #[utoipa::path(get, path = "/v1/accounts", tag = "accounts", params(PageQuery), responses(
     (status = 200, description = "A page", body = Page<Account>),
     (status = 400, description = "invalid-query", body = ProblemBody),
 ))]
 pub(crate) async fn list(
-    State(gate): State<Arc<Gate>>,
+    State(state): State<Arc<AppState>>,
     caller: Caller,
-    Asked(query): Asked<PageQuery>,
+    QueryParams(query): QueryParams<PageQuery>,
 ) -> Result<Json<Page<Account>>, Problem> {
     caller.needs(Permission::ReadDirectory)?;
-    let wanted = query.read()?;
-    Ok(Json(gate.app.store.accounts().page(wanted.after, wanted.limit).await?))
+    let page = query.read()?;
+    Ok(Json(state.app.store.accounts(page.after, page.limit).await?))
 }
 
-/// Makes an account.
+/// Creates an account.
 #[utoipa::path(post, path = "/v1/accounts", tag = "accounts", request_body = AccountFields, responses(
     (status = 201, description = "The record", body = Account),
     (status = 403, description = "not-permitted", body = ProblemBody),
@@ -41,16 +42,16 @@ pub(crate) async fn list(
     (status = 422, description = "invalid-body", body = ProblemBody),
 ))]
 pub(crate) async fn create(
-    State(gate): State<Arc<Gate>>,
+    State(state): State<Arc<AppState>>,
     caller: Caller,
     Body(fields): Body<AccountFields>,
 ) -> Result<Response, Problem> {
     caller.needs(Permission::EditDirectory)?;
-    let made = gate.app.directory.create_account(fields, gate.app.clock.now()).await?;
-    located(StatusCode::CREATED, format!("/v1/accounts/{}", made.id), made)
+    let record = state.app.directory.create_account(fields, state.app.clock.now()).await?;
+    created(format!("/v1/accounts/{}", record.id), record)
 }
 
-/// One of them.
+/// Returns an account.
 #[utoipa::path(get, path = "/v1/accounts/{account}", tag = "accounts",
     params(("account" = uuid::Uuid, Path, description = "The record")),
     responses(
@@ -59,22 +60,22 @@ pub(crate) async fn create(
     )
 )]
 pub(crate) async fn show(
-    State(gate): State<Arc<Gate>>,
+    State(state): State<Arc<AppState>>,
     caller: Caller,
     RecordPath(id): RecordPath,
-    Asked(Nothing {}): Asked<Nothing>,
+    QueryParams(NoQuery {}): QueryParams<NoQuery>,
 ) -> Result<Json<Account>, Problem> {
     caller.needs(Permission::ReadDirectory)?;
-    let found = gate.app.store.accounts().find(id).await?;
+    let found = state.app.store.account(id).await?;
     found.map(Json).ok_or_else(|| Kind::UnknownRecord.with("there is no such account"))
 }
 
-/// Changes an account by a JSON merge patch (RFC 7396): what is not named stays, `null` resets.
+/// Changes an account by a JSON merge patch (RFC 7396): absent fields keep their values, `null` resets a field.
 #[utoipa::path(patch, path = "/v1/accounts/{account}", tag = "accounts",
     params(("account" = uuid::Uuid, Path, description = "The record")),
     request_body = AccountFields,
     responses(
-        (status = 200, description = "The record as it is now", body = Account),
+        (status = 200, description = "The changed record", body = Account),
         (status = 403, description = "not-permitted", body = ProblemBody),
         (status = 404, description = "unknown-record", body = ProblemBody),
         (status = 409, description = "value-taken", body = ProblemBody),
@@ -82,16 +83,16 @@ pub(crate) async fn show(
     )
 )]
 pub(crate) async fn change(
-    State(gate): State<Arc<Gate>>,
+    State(state): State<Arc<AppState>>,
     caller: Caller,
     RecordPath(id): RecordPath,
     Body(patch): Body<serde_json::Value>,
 ) -> Result<Json<Account>, Problem> {
     caller.needs(Permission::EditDirectory)?;
-    Ok(Json(gate.app.directory.patch_account(id, &patch, gate.app.clock.now()).await?))
+    Ok(Json(state.app.directory.patch_account(id, &patch, state.app.clock.now()).await?))
 }
 
-/// Deletes an account with its customers, contacts and messages; its finished calls stay.
+/// Deletes an account with its customers, contacts and messages. Its finished calls remain.
 #[utoipa::path(delete, path = "/v1/accounts/{account}", tag = "accounts",
     params(("account" = uuid::Uuid, Path, description = "The record")),
     responses(
@@ -101,12 +102,12 @@ pub(crate) async fn change(
     )
 )]
 pub(crate) async fn delete(
-    State(gate): State<Arc<Gate>>,
+    State(state): State<Arc<AppState>>,
     caller: Caller,
     RecordPath(id): RecordPath,
 ) -> Result<StatusCode, Problem> {
     caller.needs(Permission::EditDirectory)?;
-    gate.app.directory.delete_account(id).await?;
-    tracing::info!(%id, by = %caller.person.id, "an account was deleted with its customers, contacts and messages");
+    state.app.directory.delete_account(id).await?;
+    tracing::info!(%id, by = %caller.person.id, "deleted an account with its customers, contacts and messages");
     Ok(StatusCode::NO_CONTENT)
 }

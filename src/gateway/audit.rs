@@ -1,6 +1,6 @@
-//! The audit trail, to be read.
+//! Reading the audit trail.
 //!
-//! Invariant: there is no way to change or remove an entry through this interface.
+//! Invariant: no request changes or removes an entry.
 
 use std::sync::Arc;
 
@@ -8,46 +8,50 @@ use axum::Json;
 use axum::extract::State;
 
 use super::auth::Caller;
-use super::extract::{Asked, record};
+use super::extract::{QueryParams, record_id};
 use super::problem::{Problem, ProblemBody};
-use super::query::{AuditQuery, wanted};
-use super::routes::Gate;
+use super::query::{AuditQuery, page_limit};
+use super::state::AppState;
 use crate::ids::Extension;
-use crate::operator::{Permission, Roster};
+use crate::people::role::Permission;
+use crate::people::roster::Roster;
 use crate::store::AuditPage;
-use crate::store::audit::{AuditFilter, AuditPerson, AuditSight};
+use crate::store::audit::{AuditFilter, AuditPerson, AuditVisibilityFilter};
 
-/// Entries of the audit trail, newest first. Administrators see all of it; supervisors what they did themselves, and
-/// the supervision and requests for help of their own teams' operators.
+/// Lists entries of the audit trail, newest first. Administrators see all entries; supervisors see their own actions,
+/// and the supervision and help requests of their own teams' operators.
 #[utoipa::path(get, path = "/v1/audit", tag = "audit", params(AuditQuery), responses(
     (status = 200, description = "A page, newest first", body = AuditPage),
     (status = 403, description = "not-permitted", body = ProblemBody),
 ))]
 pub(crate) async fn list(
-    State(gate): State<Arc<Gate>>,
+    State(state): State<Arc<AppState>>,
     caller: Caller,
-    Asked(query): Asked<AuditQuery>,
+    QueryParams(query): QueryParams<AuditQuery>,
 ) -> Result<Json<AuditPage>, Problem> {
     caller.needs(Permission::ReadAudit)?;
-    let limit = wanted(query.limit, None)?.limit;
-    let roster = gate.app.people.current();
+    let limit = page_limit(query.limit)?;
+    let roster = state.app.people.current();
     let filter = AuditFilter {
         action: query.action.unwrap_or_default(),
         person: query.person.map(|text| person(&roster, &text)),
         call: query.call,
         from: query.from,
         to: query.to,
-        sight: (!caller.viewer.sees_everything())
-            .then(|| AuditSight { reader: caller.person.id, operators: caller.viewer.team().to_vec() }),
+        visibility: (!caller.viewer.is_unrestricted()).then(|| AuditVisibilityFilter {
+            reader: caller.person.id,
+            operators: caller.viewer.team().to_vec(),
+        }),
     };
-    Ok(Json(gate.app.store.audit(&filter, query.cursor, limit).await?))
+    Ok(Json(state.app.store.audit(&filter, query.cursor, limit).await?))
 }
 
-/// Somebody as entries may name them. One who is not known any more is still found by what the text itself says.
+/// The person that `text` (extension, id or name) means, in every form in which entries name a person. The roster
+/// adds the other forms; for a person who is no longer in it, only the form in `text` is searched.
 fn person(roster: &Roster, text: &str) -> AuditPerson {
     let text = text.trim();
     let by_extension = Extension::parse(text).ok();
-    let id = record(text);
+    let id = record_id(text);
     let known = by_extension
         .as_ref()
         .and_then(|extension| roster.at(extension))

@@ -1,15 +1,20 @@
-//! Who asks: a bearer token in the `Authorization` header, or a page's session in a cookie.
+//! Authentication: a bearer token in the `Authorization` header, or a session token in a cookie.
 //!
 //! | request | answer |
 //! |---|---|
-//! | `Authorization: Bearer …` | counts; a cookie beside it is not looked at |
-//! | cookie, safe method | counts |
-//! | cookie, unsafe method or WebSocket, `Origin` ours or allowed | counts |
-//! | the same with another `Origin`, or none | `foreign-origin`: another page may have sent it |
-//! | token unknown, expired, revoked, user revoked | a 401 that says which |
-//! | records not readable | a token seen lately counts on; another gets 503 |
+//! | `Authorization: Bearer …` | the token is checked; a cookie in the same request is ignored |
+//! | cookie, GET or HEAD without an upgrade | the token is checked |
+//! | cookie, another method or a WebSocket upgrade, `Origin` ours or allowed | the token is checked |
+//! | the same with another `Origin`, or none | 403 `foreign-origin`: a page of another origin may have sent it |
+//! | no token, or an unknown one | 401 `not-signed-in`; 429 `too-many-failures` after many unknown tokens |
+//! | token expired | 401 `token-expired` |
+//! | token or user revoked | 401 `token-revoked` |
+//! | the store does not answer | a cached token counts (see `active_tokens.rs`); without one 503 |
+//! | [`ForwardedIdentity`] | the user whom the gateway of another daemon authenticated, without a token check here |
 //!
-//! Invariant: behind [`authenticate`] every request carries a [`Caller`]; a token in a URL is never read.
+//! A token whose last use is older than [`USE_RECORD_INTERVAL`] is recorded as used, and a session's expiry moves.
+//!
+//! Invariant: behind [`authenticate`] every request carries a [`Caller`]. A token in a URL is never read.
 
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError};
@@ -21,46 +26,58 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use jiff::{SignedDuration, Timestamp};
 
-use super::connection::Link;
-use super::elsewhere::OnBehalf;
+use super::connection::ClientConnection;
 use super::problem::{Kind, Problem};
-use super::routes::Gate;
+use super::state::AppState;
 use super::throttle::Source;
-use crate::command::Actor;
 use crate::ids::RecordId;
-use crate::operator::{Permission, Person, Token, Viewer};
+use crate::people::actor::Actor;
+use crate::people::role::Permission;
+use crate::people::roster::Person;
+use crate::people::token::Token;
+use crate::people::viewer::Viewer;
 use crate::store::users::{TokenKind, TokenRecord, TokenUse};
 
-/// The cookie, and its name where it is marked Secure (the prefix makes browsers refuse a forged one).
+/// The session cookie.
 const COOKIE: &str = "toritsugi_session";
+/// The session cookie where it is marked Secure: browsers accept this prefix only from the same host over TLS.
 const COOKIE_SECURE: &str = "__Host-toritsugi_session";
-/// Where a proxy says whom it serves.
+/// The header in which a proxy names its client.
 const FORWARDED_FOR: &str = "x-forwarded-for";
-/// How old a token's last use may be before it is noted again.
-const USE_NOTED_EVERY: SignedDuration = SignedDuration::from_secs(60);
+/// Least time between two recorded uses of a token.
+const USE_RECORD_INTERVAL: SignedDuration = SignedDuration::from_secs(60);
 
-/// Somebody whose token is valid.
+/// The authenticated user of a request.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
-    /// Who.
+    /// The user.
     pub(crate) person: Arc<Person>,
-    /// What they see.
+    /// What the user may see.
     pub(crate) viewer: Viewer,
-    /// The token they showed.
+    /// The token of the request.
     pub(crate) token: RecordId,
-    /// What it is for.
+    /// Session or API token.
     pub(crate) kind: TokenKind,
-    /// When it ends.
+    /// When the token expires.
     pub(crate) expires_at: Option<Timestamp>,
 }
 
+/// The user of a request that the gateway of another daemon has authenticated and forwarded. Only `forwarding.rs`
+/// makes one; no request of a client can carry it.
+#[derive(Debug, Clone)]
+pub(crate) struct ForwardedIdentity {
+    pub(crate) user: RecordId,
+    pub(crate) token: RecordId,
+    pub(crate) kind: TokenKind,
+}
+
 impl Caller {
-    /// The caller as one who gives commands.
+    /// The caller as the actor of a command.
     pub(crate) fn actor(&self) -> Actor {
         Actor { user: self.person.id, name: self.person.name.as_str().into(), viewer: self.viewer.clone() }
     }
 
-    /// Refuses unless the caller's role permits it.
+    /// An error unless the caller's role has `permission`.
     pub(crate) fn needs(&self, permission: Permission) -> Result<(), Problem> {
         if self.person.role.may(permission) {
             Ok(())
@@ -74,22 +91,22 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
-        // Only a route outside the guarded part of the table could come here without one.
+        // Absent only on a route that is not behind `authenticate`.
         parts.extensions.get::<Self>().cloned().ok_or_else(|| Kind::NotSignedIn.into())
     }
 }
 
-/// Lets a request pass whose token is valid, and says with it who asks.
+/// Passes a request on with its [`Caller`], or answers with a problem.
 pub(crate) async fn authenticate(
-    State(gate): State<Arc<Gate>>,
+    State(state): State<Arc<AppState>>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    let peer = peer(&request);
-    let behalf = request.extensions().get::<OnBehalf>().cloned();
-    let caller = match (behalf, shown(&gate, &request)) {
-        (Some(behalf), _) => caller_of(&gate, &behalf).await,
-        (None, Ok(shown)) => caller(&gate, &shown, peer).await,
+    let address = client_address(&request);
+    let forwarded = request.extensions().get::<ForwardedIdentity>().cloned();
+    let caller = match (forwarded, presented_token(&state, &request)) {
+        (Some(identity), _) => forwarded_caller(&state, &identity).await,
+        (None, Ok(token)) => caller_by_token(&state, &token, address).await,
         (None, Err(problem)) => Err(problem),
     };
     match caller {
@@ -101,53 +118,53 @@ pub(crate) async fn authenticate(
     }
 }
 
-/// The person whom another daemon has let in, as our own roster knows her.
-async fn caller_of(gate: &Gate, behalf: &OnBehalf) -> Result<Caller, Problem> {
-    if gate.app.people.current().person(behalf.user).is_none() {
-        gate.app.refresh_people().await?;
+/// The caller of a forwarded request, with role and visibility from our own roster.
+async fn forwarded_caller(state: &AppState, identity: &ForwardedIdentity) -> Result<Caller, Problem> {
+    if state.app.people.current().person(identity.user).is_none() {
+        state.app.refresh_people().await?;
     }
-    let roster = gate.app.people.current();
-    let (Some(person), Some(viewer)) = (roster.person(behalf.user), roster.viewer(behalf.user)) else {
+    let roster = state.app.people.current();
+    let (Some(person), Some(viewer)) = (roster.person(identity.user), roster.viewer(identity.user)) else {
         return Err(Kind::TokenRevoked.into());
     };
     Ok(Caller {
         person: Arc::clone(person),
         viewer: viewer.clone(),
-        token: behalf.token,
-        kind: behalf.kind,
+        token: identity.token,
+        kind: identity.kind,
         expires_at: None,
     })
 }
 
-async fn caller(gate: &Gate, shown: &str, peer: Option<IpAddr>) -> Result<Caller, Problem> {
-    let now = gate.app.clock.now();
-    let record = match Token::parse(shown) {
-        Ok(token) => gate.bearers.find(&gate.app.store, &token.hash()).await?,
+async fn caller_by_token(state: &AppState, text: &str, address: Option<IpAddr>) -> Result<Caller, Problem> {
+    let now = state.app.clock.now();
+    let record = match Token::parse(text) {
+        Ok(token) => state.active_tokens.find(&state.app.store, &token.hash()).await?,
         Err(_) => None,
     };
-    let Some(record) = record else { return Err(unknown(gate, peer, now)) };
-    admit(gate, record, now).await
+    let Some(record) = record else { return Err(reject_unknown_token(state, address, now)) };
+    admit(state, record, now).await
 }
 
-/// The caller of a token that is known, if it is valid.
-pub(crate) async fn admit(gate: &Gate, record: TokenRecord, now: Timestamp) -> Result<Caller, Problem> {
-    let record = gate.uses.applied(record);
+/// The caller of a known token, if the token is valid; records the use.
+async fn admit(state: &AppState, record: TokenRecord, now: Timestamp) -> Result<Caller, Problem> {
+    let record = state.token_uses.apply_to(record);
     if record.revoked_at.is_some() {
         return Err(Kind::TokenRevoked.into());
     }
     if !record.is_valid(now) {
         return Err(Kind::TokenExpired.into());
     }
-    let mut roster = gate.app.people.current();
+    let mut roster = state.app.people.current();
     if roster.person(record.user).is_none() {
-        // Perhaps the command line has just added them.
-        gate.app.refresh_people().await?;
-        roster = gate.app.people.current();
+        // Another process may have added the user since the last refresh.
+        state.app.refresh_people().await?;
+        roster = state.app.people.current();
     }
     let (Some(person), Some(viewer)) = (roster.person(record.user), roster.viewer(record.user)) else {
         return Err(Kind::TokenRevoked.into());
     };
-    let expires_at = note_use(gate, &record, now);
+    let expires_at = record_use(state, &record, now);
     Ok(Caller {
         person: Arc::clone(person),
         viewer: viewer.clone(),
@@ -157,53 +174,54 @@ pub(crate) async fn admit(gate: &Gate, record: TokenRecord, now: Timestamp) -> R
     })
 }
 
-/// Moves a session's end, now and then.
-fn note_use(gate: &Gate, record: &TokenRecord, now: Timestamp) -> Option<Timestamp> {
+/// Records a use of the token unless the last one is recent, and returns the token's expiry.
+fn record_use(state: &AppState, record: &TokenRecord, now: Timestamp) -> Option<Timestamp> {
     let last = record.last_used_at.unwrap_or(record.created_at);
-    let fresh = record.last_used_at.is_some() && now.duration_since(last) < USE_NOTED_EVERY;
-    if fresh {
+    let is_recent = record.last_used_at.is_some() && now.duration_since(last) < USE_RECORD_INTERVAL;
+    if is_recent {
         return record.expires_at;
     }
     let expires_at = match record.kind {
-        TokenKind::Session => Some(now + gate.app.settings.session),
+        TokenKind::Session => Some(now + state.app.settings.session_ttl),
         TokenKind::Token => None,
     };
-    gate.uses.note(TokenUse { token: record.id, at: now, expires_at });
+    state.token_uses.record(TokenUse { token: record.id, at: now, expires_at });
     expires_at.or(record.expires_at)
 }
 
-/// The text of the token a request shows.
-fn shown(gate: &Gate, request: &Request) -> Result<String, Problem> {
+/// The text of the token in the header or cookie of a request.
+fn presented_token(state: &AppState, request: &Request) -> Result<String, Problem> {
     let headers = request.headers();
     if let Some(value) = headers.get(header::AUTHORIZATION) {
         let token = value.to_str().ok().and_then(|text| {
             let (scheme, token) = text.split_once(' ')?;
             scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
         });
-        return token.ok_or_else(|| Kind::NotSignedIn.with("write Authorization: Bearer and the token"));
+        return token
+            .ok_or_else(|| Kind::NotSignedIn.with("the header must be `Authorization: Bearer` and a token"));
     }
-    let cookie = cookie(gate, headers).ok_or(Kind::NotSignedIn)?;
-    let upgrade = headers.contains_key(header::UPGRADE);
-    let safe = matches!(*request.method(), Method::GET | Method::HEAD);
-    if (!safe || upgrade) && !is_own_origin(gate, headers) {
+    let cookie = cookie(state, headers).ok_or(Kind::NotSignedIn)?;
+    let is_upgrade = headers.contains_key(header::UPGRADE);
+    let is_safe = matches!(*request.method(), Method::GET | Method::HEAD);
+    if (!is_safe || is_upgrade) && !is_own_origin(state, headers) {
         return Err(Kind::ForeignOrigin.into());
     }
     Ok(cookie)
 }
 
-fn cookie(gate: &Gate, headers: &HeaderMap) -> Option<String> {
-    let name = cookie_name(gate);
+fn cookie(state: &AppState, headers: &HeaderMap) -> Option<String> {
+    let name = cookie_name(state);
     let cookies = headers.get_all(header::COOKIE).into_iter().filter_map(|value| value.to_str().ok());
     let mut pairs = cookies.flat_map(|text| text.split(';')).filter_map(|pair| pair.trim().split_once('='));
     pairs.find(|(key, _)| *key == name).map(|(_, value)| value.to_owned())
 }
 
-/// Whether the page that sent this is ours: its origin is the host it asks, or one that is allowed.
-pub(crate) fn is_own_origin(gate: &Gate, headers: &HeaderMap) -> bool {
+/// Whether `Origin` is the host of the request, or one of `allowed_origins`.
+pub(crate) fn is_own_origin(state: &AppState, headers: &HeaderMap) -> bool {
     let Some(origin) = headers.get(header::ORIGIN).and_then(|value| value.to_str().ok()) else {
         return false;
     };
-    if gate.app.settings.allowed_origins.iter().any(|allowed| allowed == origin) {
+    if state.app.settings.allowed_origins.iter().any(|allowed| allowed == origin) {
         return true;
     }
     let host = headers.get(header::HOST).and_then(|value| value.to_str().ok());
@@ -211,15 +229,15 @@ pub(crate) fn is_own_origin(gate: &Gate, headers: &HeaderMap) -> bool {
     authority.is_some() && authority == host
 }
 
-/// The cookie's name under these settings.
-pub(crate) fn cookie_name(gate: &Gate) -> &'static str {
-    if gate.app.settings.secure_cookie { COOKIE_SECURE } else { COOKIE }
+/// The name of the session cookie under the gateway's settings.
+pub(crate) fn cookie_name(state: &AppState) -> &'static str {
+    if state.app.settings.secure_cookie { COOKIE_SECURE } else { COOKIE }
 }
 
-/// The client's address. A proxy on this machine is believed about whom it serves: the last address of
-/// `X-Forwarded-For` is the one that it has seen itself.
-pub(crate) fn peer(request: &Request) -> Option<IpAddr> {
-    let peer = request.extensions().get::<Link>().map(|link| link.peer.ip())?;
+/// The client's address. Behind a proxy on this machine it is the last address in `X-Forwarded-For`, the only one
+/// that the proxy itself has added.
+pub(crate) fn client_address(request: &Request) -> Option<IpAddr> {
+    let peer = request.extensions().get::<ClientConnection>().map(|connection| connection.peer.ip())?;
     if !peer.to_canonical().is_loopback() {
         return Some(peer);
     }
@@ -228,12 +246,13 @@ pub(crate) fn peer(request: &Request) -> Option<IpAddr> {
     Some(last.unwrap_or(peer))
 }
 
-/// Nobody guesses 256 bits; but who tries for long gets a shorter answer.
-fn unknown(gate: &Gate, peer: Option<IpAddr>, now: Timestamp) -> Problem {
-    gate.app.metrics.sign_in_failed();
-    let Some(source) = peer.map(Source::network) else { return Kind::NotSignedIn.into() };
-    let mut throttle = gate.throttle.lock().unwrap_or_else(PoisonError::into_inner);
-    throttle.failed(source, now);
+/// Counts a request with an unknown token, and returns its answer. A token of 256 bits cannot be guessed; after many
+/// failures the client gets 429 instead of 401.
+fn reject_unknown_token(state: &AppState, address: Option<IpAddr>, now: Timestamp) -> Problem {
+    state.app.metrics.count_failed_sign_in();
+    let Some(source) = address.map(Source::network) else { return Kind::NotSignedIn.into() };
+    let mut throttle = state.throttle.lock().unwrap_or_else(PoisonError::into_inner);
+    throttle.record_failure(source, now);
     match throttle.check(source, now) {
         Ok(()) => Kind::NotSignedIn.into(),
         Err(pause) => Problem::from(Kind::TooManyFailures).retry_after(pause),

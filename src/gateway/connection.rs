@@ -1,15 +1,16 @@
-//! A client's connection: no waiting without end, no memory without end.
+//! A client's connection, with limits on the memory it uses and on the time a write waits.
 //!
 //! | what | limit |
 //! |---|---|
 //! | unsent bytes in the kernel | [`SEND_BUFFER_BYTES`] |
-//! | bytes waiting here, none taken by the client | [`WRITE_STALL_MAX`], then the connection ends |
-//! | bytes waiting in the kernel, none acknowledged or taken by the client's machine | [`UNACKNOWLEDGED_MAX`], then the system ends the connection |
+//! | a write waits here, and the client reads nothing | [`WRITE_STALL_TIMEOUT`], then the connection is closed |
+//! | bytes wait in the kernel, and the client's machine acknowledges or takes none | [`UNACKNOWLEDGED_TIMEOUT`], then the kernel closes the connection |
+//! | the event stream on this connection was cut off (its queue was full) | a waiting write fails at once |
 //!
-//! Either end is counted, as is that of a stream whose queue was full: a desktop that nobody can reach any more is seen.
+//! The first two closings are counted in `clients_stalled`, the last in `subscribers_cut_off`.
 //!
-//! Invariant: a write never waits past its limit, and not a moment once the stream it belongs to was cut off.
-//! Otherwise a desktop that stopped reading would keep its place, and its handler, for ever.
+//! Invariant: a write never waits past its limit. Otherwise a desktop that stopped reading would occupy a connection
+//! and its handler for ever.
 
 use std::future::Future;
 use std::io;
@@ -27,119 +28,122 @@ use tokio::time::{Sleep, sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-/// Unsent bytes the kernel keeps for one client; what does not fit waits in our own bounded queue.
+/// Unsent bytes that the kernel buffers for one client; further events wait in the bounded queue of the stream.
 const SEND_BUFFER_BYTES: usize = 256 * 1024;
-/// How long a client may take nothing while bytes wait for it.
-pub(crate) const WRITE_STALL_MAX: Duration = Duration::from_secs(10);
-/// How long the client's machine may leave bytes unacknowledged, or its window shut: it was switched off, its cable
-/// pulled, or its desktop reads no more while little happens.
-const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(30);
+/// How long a write waits for a client that reads nothing.
+const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the client's machine may leave bytes unacknowledged or its receive window closed: it was switched off,
+/// its cable was pulled, or its desktop stopped reading while there are few events.
+const UNACKNOWLEDGED_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What a handler knows of the connection its request came over.
+/// A handle to the connection of a request, for handlers.
 #[derive(Debug, Clone)]
-pub(crate) struct Link {
-    /// The client's address (the proxy's, where one stands in front).
+pub(crate) struct ClientConnection {
+    /// The address of the client, or of the proxy in front of the gateway.
     pub(crate) peer: SocketAddr,
-    cut: Arc<Mutex<Option<CancellationToken>>>,
+    abort: Arc<Mutex<Option<CancellationToken>>>,
 }
 
-impl Link {
+impl ClientConnection {
     pub(crate) fn new(peer: SocketAddr) -> Self {
-        Self { peer, cut: Arc::default() }
+        Self { peer, abort: Arc::default() }
     }
 
-    /// Ends the connection when `token` is cancelled, even while a write waits. Replaces an earlier one.
-    pub(crate) fn cut_by(&self, token: CancellationToken) {
-        *self.cut.lock().unwrap_or_else(PoisonError::into_inner) = Some(token);
+    /// Makes a waiting write fail as soon as `token` is cancelled. Replaces an earlier token.
+    pub(crate) fn abort_on(&self, token: CancellationToken) {
+        *self.abort.lock().unwrap_or_else(PoisonError::into_inner) = Some(token);
     }
 
-    fn cut(&self) -> Option<CancellationToken> {
-        self.cut.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn abort_token(&self) -> Option<CancellationToken> {
+        self.abort.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-/// Sets the socket up for short messages and bounded memory. What the system refuses is not worth refusing a
-/// client for.
-pub(crate) fn prepare(stream: &TcpStream) {
+/// Sets the socket options for short messages and bounded memory. A client is served even when an option cannot be
+/// set.
+pub(crate) fn configure_socket(stream: &TcpStream) {
     let socket = socket2::SockRef::from(stream);
     let results = [
         socket.set_tcp_nodelay(true),
         socket.set_send_buffer_size(SEND_BUFFER_BYTES),
-        socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX)),
+        socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_TIMEOUT)),
         socket.set_keepalive(true),
     ];
     for error in results.into_iter().filter_map(Result::err) {
-        tracing::debug!(%error, "a socket option was refused");
+        tracing::debug!(%error, "cannot set a socket option");
     }
 }
 
-/// A stream whose writes give up.
+/// A TCP stream whose writes time out.
 #[derive(Debug)]
-pub(crate) struct Guarded {
+pub(crate) struct GuardedStream {
     stream: TcpStream,
-    link: Link,
+    connection: ClientConnection,
     stall: Option<Stall>,
-    /// Counts those that are given up because the client took nothing.
+    /// Counts connections that were closed because the client stopped reading.
     stalled: Counter,
-    /// Its place among the connections, and in the wait for their end; also after an upgrade to WebSocket.
-    _place: (OwnedSemaphorePermit, TaskTrackerToken),
+    /// The permit among `connections_max`, and the token that shutdown waits for; kept through an upgrade to WebSocket.
+    _permit: (OwnedSemaphorePermit, TaskTrackerToken),
 }
 
-/// A write that waits.
+/// A waiting write.
 #[derive(Debug)]
 struct Stall {
     deadline: Pin<Box<Sleep>>,
-    is_over: bool,
-    cut: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    has_timed_out: bool,
+    abort: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
 }
 
-impl Guarded {
+impl GuardedStream {
     pub(crate) fn new(
         stream: TcpStream,
-        link: Link,
+        connection: ClientConnection,
         stalled: Counter,
         permit: OwnedSemaphorePermit,
         tracked: TaskTrackerToken,
     ) -> Self {
-        Self { stream, link, stall: None, stalled, _place: (permit, tracked) }
+        Self { stream, connection, stall: None, stalled, _permit: (permit, tracked) }
     }
 
-    /// `result` is what the system said: it may have given up.
+    /// Counts a result by which the kernel closed the connection.
     fn count<T>(&self, result: &Poll<io::Result<T>>) {
         if matches!(result, Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::TimedOut) {
             self.stalled.inc();
         }
     }
 
-    /// `result` is what a write came to. Waiting is given up at the deadline or when the stream is cut off.
+    /// Turns a write that waits into an error at its deadline, or when the event stream is cut off.
     fn guard<T>(&mut self, context: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         self.count(&result);
         if result.is_ready() {
             self.stall = None;
             return result;
         }
-        let link = &self.link;
+        let connection = &self.connection;
         let stall = self.stall.get_or_insert_with(|| Stall {
-            deadline: Box::pin(sleep(WRITE_STALL_MAX)),
-            is_over: false,
-            cut: link.cut().map(|token| Box::pin(token.cancelled_owned())),
+            deadline: Box::pin(sleep(WRITE_STALL_TIMEOUT)),
+            has_timed_out: false,
+            abort: connection.abort_token().map(|token| Box::pin(token.cancelled_owned())),
         });
-        if let Some(cut) = &mut stall.cut
-            && cut.as_mut().poll(context).is_ready()
+        if let Some(abort) = &mut stall.abort
+            && abort.as_mut().poll(context).is_ready()
         {
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionAborted, "read too slowly")));
+            return Poll::Ready(Err(io::Error::new(
+                io::ErrorKind::ConnectionAborted,
+                "the client reads events too slowly",
+            )));
         }
-        if !stall.is_over {
+        if !stall.has_timed_out {
             ready!(stall.deadline.as_mut().poll(context));
             self.stalled.inc();
-            // Should it be polled again, it fails again at once.
-            stall.is_over = true;
+            // A later poll fails at once.
+            stall.has_timed_out = true;
         }
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing")))
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client stopped reading")))
     }
 }
 
-impl AsyncRead for Guarded {
+impl AsyncRead for GuardedStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -151,7 +155,7 @@ impl AsyncRead for Guarded {
     }
 }
 
-impl AsyncWrite for Guarded {
+impl AsyncWrite for GuardedStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.guard(cx, result)
@@ -189,48 +193,53 @@ mod tests {
 
     use super::*;
 
-    /// A guarded connection, and the client's end of it, which nobody reads.
-    async fn unread() -> (Guarded, Link, TcpStream) {
+    /// A guarded connection, its handle, and the client's end, which nobody reads.
+    async fn unread() -> (GuardedStream, ClientConnection, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (stream, peer) = listener.accept().await.unwrap();
-        prepare(&stream);
-        let link = Link::new(peer);
+        configure_socket(&stream);
+        let connection = ClientConnection::new(peer);
         let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-        let guarded =
-            Guarded::new(stream, link.clone(), Counter::default(), permit, TaskTracker::new().token());
-        (guarded, link, client)
+        let guarded = GuardedStream::new(
+            stream,
+            connection.clone(),
+            Counter::default(),
+            permit,
+            TaskTracker::new().token(),
+        );
+        (guarded, connection, client)
     }
 
-    /// Writes until the connection gives up.
-    async fn write_on(mut connection: Guarded) -> io::ErrorKind {
+    /// Writes until a write fails.
+    async fn write_until_error(mut stream: GuardedStream) -> io::ErrorKind {
         let bytes = [0; 64 * 1024];
         loop {
-            if let Err(error) = connection.write_all(&bytes).await {
+            if let Err(error) = stream.write_all(&bytes).await {
                 return error.kind();
             }
         }
     }
 
-    // The clock jumps on as soon as nothing else can happen.
+    // Paused, the clock advances as soon as every task waits.
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_takes_nothing_is_given_up() {
-        let (connection, _link, _client) = unread().await;
-        let begun = Instant::now();
-        let stalled = connection.stalled.clone();
-        assert_eq!(write_on(connection).await, io::ErrorKind::TimedOut);
-        assert!(begun.elapsed() >= WRITE_STALL_MAX);
+    async fn a_client_that_stops_reading_is_disconnected() {
+        let (stream, _connection, _client) = unread().await;
+        let started = Instant::now();
+        let stalled = stream.stalled.clone();
+        assert_eq!(write_until_error(stream).await, io::ErrorKind::TimedOut);
+        assert!(started.elapsed() >= WRITE_STALL_TIMEOUT);
         assert_eq!(stalled.get(), 1);
     }
 
     #[tokio::test]
-    async fn a_client_that_is_cut_off_is_given_up_at_once() {
-        let (connection, link, _client) = unread().await;
-        let cut = CancellationToken::new();
-        link.cut_by(cut.clone());
-        let writing = tokio::spawn(write_on(connection));
+    async fn a_client_that_is_cut_off_is_disconnected_at_once() {
+        let (stream, connection, _client) = unread().await;
+        let abort = CancellationToken::new();
+        connection.abort_on(abort.clone());
+        let writing = tokio::spawn(write_until_error(stream));
         tokio::task::yield_now().await;
-        cut.cancel();
+        abort.cancel();
         assert_eq!(writing.await.unwrap(), io::ErrorKind::ConnectionAborted);
     }
 }

@@ -1,39 +1,39 @@
-//! Contacts over HTTP.
+//! Contacts: list, create, read, change, delete.
 
 use std::sync::Arc;
 
 use super::auth::Caller;
-use super::customers::{no_such_account, of_account};
-use super::extract::{Asked, Body, Nothing, RecordPath};
-use super::located::located;
+use super::customers::{account_id, no_such_account};
+use super::extract::{Body, NoQuery, QueryParams, RecordPath};
 use super::problem::{Kind, Problem, ProblemBody};
-use super::query::{ContactQuery, wanted};
-use super::routes::Gate;
-use crate::directory::record::{Contact, ContactFields};
-use crate::operator::Permission;
+use super::query::{ContactQuery, page_request};
+use super::responses::created;
+use super::state::AppState;
+use crate::contract::records::{Contact, ContactFields};
+use crate::people::role::Permission;
 use crate::store::Page;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 
-/// The contacts that were asked for, in the order they were made.
+/// Lists the contacts that match, in the order of their creation.
 #[utoipa::path(get, path = "/v1/contacts", tag = "contacts", params(ContactQuery), responses(
     (status = 200, description = "A page", body = Page<Contact>),
     (status = 400, description = "invalid-query", body = ProblemBody),
 ))]
 pub(crate) async fn list(
-    State(gate): State<Arc<Gate>>,
+    State(state): State<Arc<AppState>>,
     caller: Caller,
-    Asked(query): Asked<ContactQuery>,
+    QueryParams(query): QueryParams<ContactQuery>,
 ) -> Result<Json<Page<Contact>>, Problem> {
     caller.needs(Permission::ReadDirectory)?;
-    let wanted = wanted(query.limit, query.cursor.as_deref())?;
-    let account = of_account(query.account.as_deref())?;
-    Ok(Json(gate.app.store.contacts().page(account, wanted.after, wanted.limit).await?))
+    let page = page_request(query.limit, query.cursor.as_deref())?;
+    let account = account_id(query.account.as_deref())?;
+    Ok(Json(state.app.store.contacts(account, page.after, page.limit).await?))
 }
 
-/// Makes a contact.
+/// Creates a contact.
 #[utoipa::path(post, path = "/v1/contacts", tag = "contacts", request_body = ContactFields, responses(
     (status = 201, description = "The record", body = Contact),
     (status = 403, description = "not-permitted", body = ProblemBody),
@@ -41,17 +41,17 @@ pub(crate) async fn list(
     (status = 422, description = "invalid-body", body = ProblemBody),
 ))]
 pub(crate) async fn create(
-    State(gate): State<Arc<Gate>>,
+    State(state): State<Arc<AppState>>,
     caller: Caller,
     Body(fields): Body<ContactFields>,
 ) -> Result<Response, Problem> {
     caller.needs(Permission::EditDirectory)?;
-    let made =
-        gate.app.directory.create_contact(fields, gate.app.clock.now()).await.map_err(no_such_account)?;
-    located(StatusCode::CREATED, format!("/v1/contacts/{}", made.id), made)
+    let record =
+        state.app.directory.create_contact(fields, state.app.clock.now()).await.map_err(no_such_account)?;
+    created(format!("/v1/contacts/{}", record.id), record)
 }
 
-/// One of them.
+/// Returns a contact.
 #[utoipa::path(get, path = "/v1/contacts/{contact}", tag = "contacts",
     params(("contact" = uuid::Uuid, Path, description = "The record")),
     responses(
@@ -60,22 +60,22 @@ pub(crate) async fn create(
     )
 )]
 pub(crate) async fn show(
-    State(gate): State<Arc<Gate>>,
+    State(state): State<Arc<AppState>>,
     caller: Caller,
     RecordPath(id): RecordPath,
-    Asked(Nothing {}): Asked<Nothing>,
+    QueryParams(NoQuery {}): QueryParams<NoQuery>,
 ) -> Result<Json<Contact>, Problem> {
     caller.needs(Permission::ReadDirectory)?;
-    let found = gate.app.store.contacts().find(id).await?;
+    let found = state.app.store.contact(id).await?;
     found.map(Json).ok_or_else(|| Kind::UnknownRecord.with("there is no such contact"))
 }
 
-/// Changes a contact by a JSON merge patch (RFC 7396): what is not named stays, `null` resets.
+/// Changes a contact by a JSON merge patch (RFC 7396): absent fields keep their values, `null` resets a field.
 #[utoipa::path(patch, path = "/v1/contacts/{contact}", tag = "contacts",
     params(("contact" = uuid::Uuid, Path, description = "The record")),
     request_body = ContactFields,
     responses(
-        (status = 200, description = "The record as it is now", body = Contact),
+        (status = 200, description = "The changed record", body = Contact),
         (status = 403, description = "not-permitted", body = ProblemBody),
         (status = 404, description = "unknown-record", body = ProblemBody),
         (status = 409, description = "value-taken", body = ProblemBody),
@@ -83,13 +83,13 @@ pub(crate) async fn show(
     )
 )]
 pub(crate) async fn change(
-    State(gate): State<Arc<Gate>>,
+    State(state): State<Arc<AppState>>,
     caller: Caller,
     RecordPath(id): RecordPath,
     Body(patch): Body<serde_json::Value>,
 ) -> Result<Json<Contact>, Problem> {
     caller.needs(Permission::EditDirectory)?;
-    Ok(Json(gate.app.directory.patch_contact(id, &patch, gate.app.clock.now()).await?))
+    Ok(Json(state.app.directory.patch_contact(id, &patch, state.app.clock.now()).await?))
 }
 
 /// Deletes a contact.
@@ -102,12 +102,12 @@ pub(crate) async fn change(
     )
 )]
 pub(crate) async fn delete(
-    State(gate): State<Arc<Gate>>,
+    State(state): State<Arc<AppState>>,
     caller: Caller,
     RecordPath(id): RecordPath,
 ) -> Result<StatusCode, Problem> {
     caller.needs(Permission::EditDirectory)?;
-    gate.app.directory.delete_contact(id).await?;
-    tracing::info!(%id, by = %caller.person.id, "a contact was deleted");
+    state.app.directory.delete_contact(id).await?;
+    tracing::info!(%id, by = %caller.person.id, "deleted a contact");
     Ok(StatusCode::NO_CONTENT)
 }

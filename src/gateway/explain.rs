@@ -1,34 +1,34 @@
-//! `GET /v1/explain`: what a call would pop, and why; the same answer as `toritsugi explain`.
+//! `GET /v1/explain`: what the pop of a hypothetical call would show, and why; the same answer as `toritsugi explain`.
 
 use std::sync::Arc;
 
 use super::auth::Caller;
-use super::extract::{Asked, plus};
+use super::extract::{QueryParams, restore_plus};
 use super::problem::{Problem, ProblemBody};
 use super::query::ExplainQuery;
-use super::routes::Gate;
-use crate::directory::explain::{Explanation, Question};
-use crate::operator::Permission;
+use super::state::AppState;
+use crate::directory::explain::{ExplainRequest, Explanation};
+use crate::people::role::Permission;
 use axum::Json;
 use axum::extract::State;
 
-/// What a call would pop, and why.
+/// Returns what the pop of a call would show, and why.
 #[utoipa::path(get, path = "/v1/explain", tag = "directory", params(ExplainQuery), responses(
     (status = 200, description = "The answer", body = Explanation),
     (status = 400, description = "invalid-query", body = ProblemBody),
 ))]
 pub(crate) async fn explain(
-    State(gate): State<Arc<Gate>>,
+    State(state): State<Arc<AppState>>,
     caller: Caller,
-    Asked(query): Asked<ExplainQuery>,
+    QueryParams(query): QueryParams<ExplainQuery>,
 ) -> Result<Json<Explanation>, Problem> {
     caller.needs(Permission::ReadDirectory)?;
-    let question = Question {
-        dialled: query.dialled.as_deref().map(plus),
-        from: query.from.as_deref().map(plus),
-        diverted_by: query.diverted_by.as_deref().map(plus),
+    let question = ExplainRequest {
+        dialled: query.dialled.as_deref().map(restore_plus),
+        from: query.from.as_deref().map(restore_plus),
+        diverted_by: query.diverted_by.as_deref().map(restore_plus),
         trunk: query.trunk,
-        at: query.at.unwrap_or_else(|| gate.app.clock.now()),
+        at: query.at.unwrap_or_else(|| state.app.clock.now()),
     };
-    Ok(Json(gate.app.directory.explain(&question).await?))
+    Ok(Json(state.app.directory.explain(&question).await?))
 }

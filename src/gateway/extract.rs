@@ -1,7 +1,7 @@
-//! Reading requests: JSON bodies, queries and ids, with a clear problem for each way they can be wrong.
+//! Extractors for JSON bodies, queries and ids. Each error becomes a problem that names the mistake.
 //!
-//! Invariant: handlers get values that were parsed; an unknown key of a query or body is an error, since a
-//! mistyped filter that is ignored shows too much.
+//! Invariant: handlers get parsed values. An unknown key of a query or body is an error, since a mistyped filter that
+//! is ignored would show too many records.
 
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
@@ -25,7 +25,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         match <Json<T> as FromRequest<S>>::from_request(request, state).await {
             Ok(Json(value)) => Ok(Self(value)),
-            Err(rejection) => Err(explain(&rejection)),
+            Err(rejection) => Err(body_problem(&rejection)),
         }
     }
 }
@@ -33,7 +33,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
 impl<T: DeserializeOwned, S: Send + Sync> OptionalFromRequest<S> for Body<T> {
     type Rejection = Problem;
 
-    /// No `Content-Type` means no body.
+    /// A request without `Content-Type` has no body.
     async fn from_request(request: Request, state: &S) -> Result<Option<Self>, Problem> {
         if request.headers().contains_key(header::CONTENT_TYPE) {
             <Self as FromRequest<S>>::from_request(request, state).await.map(Some)
@@ -43,29 +43,29 @@ impl<T: DeserializeOwned, S: Send + Sync> OptionalFromRequest<S> for Body<T> {
     }
 }
 
-fn explain(rejection: &JsonRejection) -> Problem {
+fn body_problem(rejection: &JsonRejection) -> Problem {
     match rejection {
         JsonRejection::MissingJsonContentType(_) => Kind::UnsupportedMediaType.into(),
-        JsonRejection::JsonSyntaxError(_) => Kind::MalformedJson.with(cause(rejection)),
-        JsonRejection::JsonDataError(_) => Kind::InvalidBody.with(cause(rejection)),
+        JsonRejection::JsonSyntaxError(_) => Kind::MalformedJson.with(parser_message(rejection)),
+        JsonRejection::JsonDataError(_) => Kind::InvalidBody.with(parser_message(rejection)),
         other if other.status() == StatusCode::PAYLOAD_TOO_LARGE => Kind::BodyTooLarge.into(),
-        _ => Kind::MalformedJson.with("the body broke off"),
+        _ => Kind::MalformedJson.with("the body ended before its declared length"),
     }
 }
 
-/// What the parser said, without the framework's own words.
-fn cause(rejection: &JsonRejection) -> String {
+/// The message of the JSON parser, without the prefix that axum adds.
+fn parser_message(rejection: &JsonRejection) -> String {
     let text = rejection.body_text();
     text.split_once("target type: ")
         .or_else(|| text.split_once("as JSON: "))
         .map_or(text.clone(), |(_, c)| c.into())
 }
 
-/// The query of a URL.
+/// The parsed query of a URL.
 #[derive(Debug)]
-pub(crate) struct Asked<T>(pub(crate) T);
+pub(crate) struct QueryParams<T>(pub(crate) T);
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asked<T> {
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for QueryParams<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
@@ -82,7 +82,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asked<T> {
 /// The query of a path that takes none.
 #[derive(Debug, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Nothing {}
+pub(crate) struct NoQuery {}
 
 /// The id of a call in a path.
 #[derive(Debug, Clone, Copy)]
@@ -94,7 +94,7 @@ impl<S: Send + Sync> FromRequestParts<S> for CallPath {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let id = Path::<String>::from_request_parts(parts, state).await;
         let id = id.ok().and_then(|Path(text)| CallId::parse(&text).ok());
-        id.map(Self).ok_or_else(|| Kind::UnknownCall.with("a call's id is a UUID"))
+        id.map(Self).ok_or_else(|| Kind::UnknownCall.with("the id of a call must be a UUID"))
     }
 }
 
@@ -107,25 +107,25 @@ impl<S: Send + Sync> FromRequestParts<S> for RecordPath {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let id = Path::<String>::from_request_parts(parts, state).await;
-        let id = id.ok().and_then(|Path(text)| record(&text));
-        id.map(Self).ok_or_else(|| Kind::UnknownRecord.with("a record's id is a UUID"))
+        let id = id.ok().and_then(|Path(text)| record_id(&text));
+        id.map(Self).ok_or_else(|| Kind::UnknownRecord.with("the id of a record must be a UUID"))
     }
 }
 
-/// Reads the id of a record.
-pub(crate) fn record(text: &str) -> Option<RecordId> {
+/// Parses the id of a record.
+pub(crate) fn record_id(text: &str) -> Option<RecordId> {
     Uuid::try_parse(text).ok().map(RecordId)
 }
 
-/// A number out of a query, where an unescaped `+81…` has arrived as a space and digits.
-pub(crate) fn plus(number: &str) -> String {
+/// Restores the `+` of a telephone number in a query: an unescaped `+81…` arrives as a space and digits.
+pub(crate) fn restore_plus(number: &str) -> String {
     number.strip_prefix(' ').map_or_else(|| number.to_owned(), |digits| format!("+{digits}"))
 }
 
-/// The key of a number out of a query.
-pub(crate) fn number(directory: &Directory, key: &str, text: &str) -> Result<String, Problem> {
-    let number = directory.number(&plus(text));
+/// Parses the telephone number `text` of the query key `key`, and returns the key under which it is stored.
+pub(crate) fn number_key(directory: &Directory, key: &str, text: &str) -> Result<String, Problem> {
+    let number = directory.number(&restore_plus(text));
     number
         .map(|n| n.key().to_owned())
-        .ok_or_else(|| Kind::InvalidQuery.with(format!("{key}: no telephone number")))
+        .ok_or_else(|| Kind::InvalidQuery.with(format!("{key}: not a telephone number")))
 }

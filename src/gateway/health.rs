@@ -1,74 +1,93 @@
-//! Whether the daemon lives, and whether it can do its work.
+//! Liveness, readiness and metrics.
 //!
-//! `/healthz` answers as long as anything does: restart the daemon when it does not. `/readyz` says 503 while
-//! the PBX link, the store or the Redis of several daemons is down: the daemon then still serves what it can, and a restart would not help.
+//! | path | answer |
+//! |---|---|
+//! | `/healthz` | 200 as long as the daemon answers requests; restart the daemon when there is no answer |
+//! | `/readyz` | 503 while the PBX link, the store or (with several daemons) Redis is down; the daemon still serves what it can, and a restart would not help |
+//! | `/metrics` | metrics in the text format of OpenMetrics |
 
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use smol_str::SmolStr;
 use utoipa::ToSchema;
 
-use super::routes::Gate;
+use super::problem::{Kind, Problem};
+use super::state::AppState;
 use crate::ids::PbxId;
-use crate::operator::{Role, Viewer};
+use crate::people::role::Role;
+use crate::people::viewer::Viewer;
 
-/// What the daemon needs, and whether it has it.
+/// The state of what the daemon depends on.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Readiness {
-    /// Whether everything is there.
+    /// Whether all dependencies are available.
     ready: bool,
     /// Whether the link to the PBX is up.
     pbx: bool,
-    /// Whether records can be read.
+    /// Whether the store answers.
     store: bool,
-    /// Whether the other daemons can be heard, where there are others; else this one serves its own PBX alone.
+    /// Whether Redis, which connects several daemons, answers; while it does not, this daemon serves its own PBX
+    /// alone. Absent where there is only one daemon.
     #[serde(skip_serializing_if = "Option::is_none")]
     bus: Option<bool>,
-    /// Teams of `operators.teams` whose people the daemon of another PBX keeps; all is well without any. It is no
-    /// reason not to serve: this gateway shows and changes their states like any other.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    kept_elsewhere: Vec<KeptElsewhere>,
+    /// Teams of this daemon's `operators.teams` whose operator states the daemon of another PBX owns; absent when
+    /// there are none. The daemon is ready all the same: this gateway shows and changes these
+    /// states like any other.
+    #[serde(rename = "kept_elsewhere", skip_serializing_if = "Vec::is_empty")]
+    teams_owned_elsewhere: Vec<ForeignTeam>,
 }
 
-/// People whose states are wanted here and kept by another PBX's daemon.
+/// A team that this daemon is configured to own and the daemon of another PBX owns.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct KeptElsewhere {
-    /// The team; absent: everybody whose team is named at no PBX.
+#[schema(as = KeptElsewhere)]
+pub(crate) struct ForeignTeam {
+    /// The team; absent for the people whose team is configured at no PBX.
     #[serde(skip_serializing_if = "Option::is_none")]
     team: Option<String>,
-    /// The PBX whose daemon keeps them.
+    /// The PBX whose daemon owns the team.
     #[schema(value_type = String)]
     pbx: PbxId,
 }
 
-/// The daemon is alive.
+/// Answers as long as the daemon runs.
 #[utoipa::path(get, path = "/healthz", tag = "operations", security(()), responses(
-    (status = 200, description = "It is alive", content_type = "text/plain", body = String),
+    (status = 200, description = "The daemon runs", content_type = "text/plain", body = String),
 ))]
 pub(crate) async fn alive() -> &'static str {
     "ok\n"
 }
 
-/// Whether the daemon can do its work.
+/// Whether all dependencies of the daemon are available.
 #[utoipa::path(get, path = "/readyz", tag = "operations", security(()), responses(
-    (status = 200, description = "Everything is there", body = Readiness),
-    (status = 503, description = "Something is missing", body = Readiness),
+    (status = 200, description = "All dependencies are available", body = Readiness),
+    (status = 503, description = "A dependency is down; the body says which", body = Readiness),
 ))]
-pub(crate) async fn ready(State(gate): State<Arc<Gate>>) -> (StatusCode, Json<Readiness>) {
-    let links = gate.app.bus.snapshot(&Viewer::all_seeing(Role::System)).pbx;
-    // The PBXes of other daemons are theirs to watch.
-    let own = gate.app.bus.own_pbx();
+pub(crate) async fn ready(State(state): State<Arc<AppState>>) -> (StatusCode, Json<Readiness>) {
+    let links = state.app.bus.snapshot(&Viewer::unrestricted(Role::System)).pbx;
+    // Other daemons report the links of their own PBXes.
+    let own = state.app.bus.own_pbx();
     let pbx = links.iter().any(|link| link.id == *own && link.up);
-    let bus = gate.app.bus.common().map(|common| common.connected);
+    let bus = state.app.bus.cluster_stats().map(|cluster| cluster.connected);
     let team = |team: SmolStr| (!team.is_empty()).then(|| team.to_string());
-    let elsewhere = gate.app.bus.kept_elsewhere().into_iter();
-    let kept_elsewhere = elsewhere.map(|(name, pbx)| KeptElsewhere { team: team(name), pbx }).collect();
-    let store = gate.app.store.ping().await.is_ok();
+    let foreign = state.app.bus.teams_owned_elsewhere().into_iter();
+    let teams_owned_elsewhere = foreign.map(|(name, pbx)| ForeignTeam { team: team(name), pbx }).collect();
+    let store = state.app.store.ping().await.is_ok();
     let ready = pbx && store && bus.unwrap_or(true);
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(Readiness { ready, pbx, store, bus, kept_elsewhere }))
+    (status, Json(Readiness { ready, pbx, store, bus, teams_owned_elsewhere }))
+}
+
+/// The metrics, in the text format of OpenMetrics.
+#[utoipa::path(get, path = "/metrics", tag = "operations", operation_id = "show", security(()), responses(
+    (status = 200, description = "OpenMetrics text", content_type = "application/openmetrics-text", body = String),
+))]
+pub(crate) async fn metrics(State(state): State<Arc<AppState>>) -> Result<Response, Problem> {
+    let text = state.app.metrics.render().map_err(|_| Kind::Internal)?;
+    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    Ok(([(header::CONTENT_TYPE, content_type)], text).into_response())
 }

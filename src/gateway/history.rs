@@ -1,10 +1,14 @@
-//! Finished calls, and the times in which nobody followed the PBX.
+//! Finished calls, and the gaps in which no daemon was connected to the PBX.
 //!
-//! Invariant: somebody reads of a finished call what she would have seen of it while it lived: an operator her own,
-//! a supervisor those of her team and those that nobody took, administrators and systems all. While a caller is in
-//! front of her she reads what came before between that caller and the account, whoever had it: the pop counts
-//! those calls, too. Which supervisor heard what of a call is shown to those who were told of it then, and to herself:
-//! an operator who was not told that somebody listened does not read it here.
+//! | reader | finished calls |
+//! |---|---|
+//! | operator | their own |
+//! | supervisor | those of their team, and those that no operator took |
+//! | administrator, system | all |
+//! | a reader who sees a live call of a caller or customer | also, in the list, the earlier calls of that caller or customer with the same account: the pop counts them, too |
+//!
+//! Invariant: supervisions of a call are shown to readers who could see them while they ran, and to the supervisor. An
+//! operator who was not notified that a supervisor listened does not find out here.
 
 use std::sync::Arc;
 
@@ -14,145 +18,157 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::auth::Caller;
-use super::customers::of_account;
-use super::extract::{Asked, CallPath, Nothing, number, record};
+use super::customers::account_id;
+use super::extract::{CallPath, NoQuery, QueryParams, number_key, record_id};
 use super::problem::{Kind, Problem, ProblemBody};
 use super::query::{GapQuery, HistoryQuery, page_limit};
-use super::routes::Gate;
+use super::state::AppState;
+use crate::contract::history::FinishedCall;
+use crate::contract::pbx::Gap;
+use crate::contract::supervision::SupervisionSegment;
 use crate::directory::Directory;
 use crate::ids::Extension;
-use crate::operator::{Permission, Viewer};
-use crate::store::history::{Before, HistoryFilter, Sight};
-use crate::store::links::GAPS_PAGE_MAX;
-use crate::store::{FinishedCall, Gap, Hearing};
+use crate::people::role::Permission;
+use crate::people::viewer::Viewer;
+use crate::store::history::{HistoryCursor, HistoryFilter, VisibilityFilter};
+use crate::store::pbx_links::GAPS_PAGE_MAX;
 
 /// A finished call.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Finished {
+#[schema(as = Finished)]
+pub(crate) struct FinishedCallView {
     #[serde(flatten)]
     call: FinishedCall,
-    /// The account's name, while there is such an account.
+    /// The name of the account; absent if the account was deleted.
     #[serde(skip_serializing_if = "Option::is_none")]
     account_name: Option<String>,
-    /// Which supervisors heard it, and how, as far as the reader may know; absent in lists.
+    /// The supervisions of the call that the reader may see; absent in lists.
     #[serde(skip_serializing_if = "Option::is_none")]
-    supervisions: Option<Vec<Hearing>>,
+    supervisions: Option<Vec<SupervisionSegment>>,
 }
 
-/// Finished calls, the newest first.
+/// Finished calls, newest first.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct History {
     /// The calls, without their segments.
-    items: Vec<Finished>,
-    /// Where the next page begins; absent on the last one.
+    items: Vec<FinishedCallView>,
+    /// The cursor of the next page; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
 }
 
-/// Times in which nobody followed the PBX, the newest first: what happened in them is inferred or not known.
+/// Periods in which no daemon was connected to the PBX, newest first. What happened in them is inferred or unknown.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Gaps {
     /// The gaps.
     items: Vec<Gap>,
 }
 
-/// The finished calls that the caller may see, the newest first.
+/// Lists the finished calls that the user may see, newest first.
 #[utoipa::path(get, path = "/v1/history", tag = "history", params(HistoryQuery), responses(
     (status = 200, description = "A page", body = History),
     (status = 400, description = "invalid-query", body = ProblemBody),
 ))]
 pub(crate) async fn list(
-    State(gate): State<Arc<Gate>>,
+    State(state): State<Arc<AppState>>,
     caller: Caller,
-    Asked(query): Asked<HistoryQuery>,
+    QueryParams(query): QueryParams<HistoryQuery>,
 ) -> Result<Json<History>, Problem> {
     caller.needs(Permission::FollowCalls)?;
     let limit = page_limit(query.limit)?;
     let operator = query.operator.as_deref().map(Extension::parse).transpose();
     let cursor = query.cursor.as_deref().map(|text| {
-        Before::parse(text)
-            .ok_or_else(|| Kind::InvalidQuery.with("cursor must be the `next` of the page before"))
+        HistoryCursor::parse(text)
+            .ok_or_else(|| Kind::InvalidQuery.with("cursor must be the `next` of the previous page"))
     });
     let customer = query.customer.as_deref().map(|text| {
-        record(text).ok_or_else(|| Kind::InvalidQuery.with("customer: must be the id of a customer"))
+        record_id(text).ok_or_else(|| Kind::InvalidQuery.with("customer: must be the id of a customer"))
     });
     let mut filter = HistoryFilter {
-        account: of_account(query.account.as_deref())?,
-        caller: query.caller.map(|text| number(&gate.app.directory, "caller", &text)).transpose()?,
+        account: account_id(query.account.as_deref())?,
+        caller: query.caller.map(|text| number_key(&state.app.directory, "caller", &text)).transpose()?,
         customer: customer.transpose()?,
         operator: operator.map_err(|error| Kind::InvalidQuery.with(format!("operator: {error}")))?,
         outcome: query.outcome,
         from: query.from,
         to: query.to,
-        sight: sight(&caller.viewer),
+        visibility: visibility_filter(&caller.viewer),
     };
     if filter.caller.is_some() && filter.account.is_none() {
-        // The same caller is somebody else for another company.
-        return Err(Kind::InvalidQuery.with("caller: name the account, too"));
+        // Each account has its own customers: one number can be two people.
+        return Err(Kind::InvalidQuery.with("caller: requires account"));
     }
-    if is_of_a_caller_in_sight(&gate, &caller.viewer, &filter) {
-        filter.sight = None;
+    if is_of_visible_caller(&state, &caller.viewer, &filter) {
+        filter.visibility = None;
     }
-    let mut calls = gate.app.store.history(&filter, cursor.transpose()?, limit + 1).await?;
+    let mut calls = state.app.store.history(&filter, cursor.transpose()?, limit + 1).await?;
     let more = calls.len() > limit as usize;
     calls.truncate(limit as usize);
-    let next = calls.last().filter(|_| more).map(|call| Before::of(call).to_string());
-    let items = calls.into_iter().map(|call| dressed(&gate.app.directory, call)).collect();
+    let next = calls.last().filter(|_| more).map(|call| HistoryCursor::of(call).to_string());
+    let items = calls.into_iter().map(|call| with_account_name(&state.app.directory, call)).collect();
     Ok(Json(History { items, next }))
 }
 
-/// One finished call, with all that happened inside it, and who supervised it as far as the caller may know.
+/// Returns a finished call with its segments, and with its supervisions as far as the user may see them.
 #[utoipa::path(get, path = "/v1/history/{call}", tag = "history",
     params(("call" = uuid::Uuid, Path, description = "The call")),
     responses(
-        (status = 200, description = "The call", body = Finished),
-        (status = 404, description = "unknown-call: never there, not over, or out of sight", body = ProblemBody),
+        (status = 200, description = "The call", body = FinishedCallView),
+        (status = 404, description = "unknown-call: it never existed, is not over, or you may not see it", body = ProblemBody),
     )
 )]
 pub(crate) async fn show(
-    State(gate): State<Arc<Gate>>,
+    State(state): State<Arc<AppState>>,
     caller: Caller,
     CallPath(id): CallPath,
-    Asked(Nothing {}): Asked<Nothing>,
-) -> Result<Json<Finished>, Problem> {
+    QueryParams(NoQuery {}): QueryParams<NoQuery>,
+) -> Result<Json<FinishedCallView>, Problem> {
     caller.needs(Permission::FollowCalls)?;
-    let call = gate.app.store.finished_call(id).await?;
-    let call = call.filter(|call| sight(&caller.viewer).is_none_or(|sight| sight.has(call)));
+    let call = state.app.store.finished_call(id).await?;
+    let call =
+        call.filter(|call| visibility_filter(&caller.viewer).is_none_or(|visible| visible.allows(call)));
     let call = call.ok_or(Kind::UnknownCall)?;
-    let mut hearings = gate.app.store.hearings(id).await?;
-    hearings.retain(|heard| heard.supervisor == caller.person.id || caller.viewer.may_see(&heard.audience));
-    Ok(Json(Finished { supervisions: Some(hearings), ..dressed(&gate.app.directory, call) }))
+    let mut supervisions = state.app.store.supervision_segments(id).await?;
+    supervisions.retain(|one| one.supervisor == caller.person.id || caller.viewer.may_see(&one.audience));
+    Ok(Json(FinishedCallView {
+        supervisions: Some(supervisions),
+        ..with_account_name(&state.app.directory, call)
+    }))
 }
 
-/// The times in which nobody followed the PBX.
+/// Lists the gaps in which no daemon was connected to the PBX.
 #[utoipa::path(get, path = "/v1/pbx/gaps", tag = "history", params(GapQuery), responses(
     (status = 200, description = "The gaps", body = Gaps),
     (status = 400, description = "invalid-query", body = ProblemBody),
 ))]
 pub(crate) async fn gaps(
-    State(gate): State<Arc<Gate>>,
+    State(state): State<Arc<AppState>>,
     caller: Caller,
-    Asked(query): Asked<GapQuery>,
+    QueryParams(query): QueryParams<GapQuery>,
 ) -> Result<Json<Gaps>, Problem> {
     caller.needs(Permission::FollowCalls)?;
     let limit = page_limit(query.limit)?.min(GAPS_PAGE_MAX);
-    Ok(Json(Gaps { items: gate.app.store.gaps(query.from, query.to, limit).await? }))
+    Ok(Json(Gaps { items: state.app.store.gaps(query.from, query.to, limit).await? }))
 }
 
-fn dressed(directory: &Directory, call: FinishedCall) -> Finished {
+fn with_account_name(directory: &Directory, call: FinishedCall) -> FinishedCallView {
     let account = call.account.and_then(|id| directory.account(id));
-    Finished { account_name: account.map(|account| account.fields.name.clone()), call, supervisions: None }
+    FinishedCallView {
+        account_name: account.map(|account| account.fields.name.clone()),
+        call,
+        supervisions: None,
+    }
 }
 
-/// Whether a live call that `viewer` sees is from the caller, or of the customer, and for the account asked for.
-fn is_of_a_caller_in_sight(gate: &Gate, viewer: &Viewer, filter: &HistoryFilter) -> bool {
-    if filter.sight.is_none() || filter.caller.is_none() && filter.customer.is_none() {
+/// Whether `viewer` sees a live call of the account, caller and customer in `filter`.
+fn is_of_visible_caller(state: &AppState, viewer: &Viewer, filter: &HistoryFilter) -> bool {
+    if filter.visibility.is_none() || filter.caller.is_none() && filter.customer.is_none() {
         return false;
     }
-    let calls = gate.app.bus.snapshot(viewer).calls;
+    let calls = state.app.bus.snapshot(viewer).calls;
     calls.iter().filter_map(|call| call.card.as_deref()).any(|card| {
-        let read = |text: &String| gate.app.directory.number(text);
-        let caller = card.caller.number.as_ref().and_then(read);
+        let parse = |text: &String| state.app.directory.number(text);
+        let caller = card.caller.number.as_ref().and_then(parse);
         let is_caller = |key: &String| caller.as_ref().is_some_and(|caller| caller.key() == key);
         card.account.id.is_some()
             && card.account.id == filter.account
@@ -161,8 +177,8 @@ fn is_of_a_caller_in_sight(gate: &Gate, viewer: &Viewer, filter: &HistoryFilter)
     })
 }
 
-/// What of the history is in sight; everything when `None`.
-pub(crate) fn sight(viewer: &Viewer) -> Option<Sight> {
-    let operators = viewer.watched().cloned().collect();
-    (!viewer.sees_everything()).then(|| Sight { operators, unowned: viewer.is_supervisor() })
+/// The finished calls that `viewer` may see; all if `None`.
+pub(crate) fn visibility_filter(viewer: &Viewer) -> Option<VisibilityFilter> {
+    let operators = viewer.visible_extensions().cloned().collect();
+    (!viewer.is_unrestricted()).then(|| VisibilityFilter { operators, unowned: viewer.is_supervisor() })
 }

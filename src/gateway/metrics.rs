@@ -1,16 +1,13 @@
-//! Numbers for Prometheus.
+//! The metrics of the process, for Prometheus. `health.rs` serves them.
 //!
-//! Invariant: every label has a small, closed set of values (routes come from the table of routes, statuses
-//! are classes), so nothing a client sends makes another time series, and no name, number or token is in any.
+//! Invariant: every label has a small, closed set of values (routes come from the table of routes, statuses are
+//! classes). No client can therefore create a new time series, and no label holds a name, number or token.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use axum::extract::{MatchedPath, Request, State};
-use axum::http::{Method, StatusCode, header};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::http::{Method, StatusCode};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
@@ -20,19 +17,17 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
-use tokio::time::Instant;
 
-use super::problem::{Kind, Problem};
-use super::routes::Gate;
 use crate::bus::Bus;
-use crate::operator::{Role, Viewer};
+use crate::people::role::Role;
+use crate::people::viewer::Viewer;
 
-/// Bounds of how long requests take, in seconds.
+/// Histogram buckets of request durations, in seconds.
 const REQUEST_SECONDS: [f64; 9] = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05, 0.25, 1.0, 5.0];
-/// Bounds of how long pops take to be acknowledged, in seconds.
+/// Histogram buckets of the time from a pop to its acknowledgement, in seconds.
 const POP_SECONDS: [f64; 9] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
 
-/// All numbers of the process. The daemon makes one; parts register what they count.
+/// All metrics of the process. The daemon creates one instance; its modules register their own metrics.
 pub struct Metrics {
     registry: Mutex<Registry>,
     requests: Family<RequestLabels, Counter>,
@@ -75,33 +70,33 @@ impl Default for Metrics {
         registry.register("http_requests", "Answered requests", new.requests.clone());
         registry.register(
             "http_request_seconds",
-            "Time to the head of the answer",
+            "Time from the request to the head of the answer",
             new.request_seconds.clone(),
         );
         registry.register("event_streams", "Open event streams", new.streams.clone());
         registry.register(
             "connections_refused",
-            "Connections beyond the limit",
+            "Connections refused because the limit was reached",
             new.connections_refused.clone(),
         );
         registry.register(
             "clients_stalled",
-            "Connections given up because the client took nothing for too long",
+            "Connections closed because the client stopped reading",
             new.clients_stalled.clone(),
         );
         registry.register(
             "sign_ins_failed",
-            "Unknown tokens and wrong passwords",
+            "Requests with an unknown token, and sign-ins with a wrong password",
             new.sign_ins_failed.clone(),
         );
         registry.register(
             "pops_acknowledged",
-            "Pops that a desktop has shown",
+            "Pops that a desktop acknowledged as shown",
             new.pops_acknowledged.clone(),
         );
         registry.register(
             "pop_acknowledgement_seconds",
-            "From the pop to its acknowledgement",
+            "Time from a pop to its acknowledgement",
             new.pop_seconds.clone(),
         );
         *new.registry() = registry;
@@ -110,35 +105,52 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Where parts of the daemon register what they count.
+    /// Registers the metrics of another module.
     pub fn register(&self, with: impl FnOnce(&mut Registry)) {
         with(&mut self.registry());
     }
 
-    /// Shows the counters of `bus` from now on.
-    pub(super) fn follow(&self, bus: &Bus) {
+    /// Registers the counters and gauges of `bus`.
+    pub(super) fn register_bus(&self, bus: &Bus) {
         self.registry().register_collector(Box::new(BusCollector(bus.clone())));
     }
 
-    pub(super) fn stream_opened(&self) -> StreamCount {
+    /// Counts an open event stream until the guard is dropped.
+    pub(super) fn count_stream(&self) -> StreamCount {
         self.streams.inc();
         StreamCount(self.streams.clone())
     }
 
-    pub(super) fn connection_refused(&self) {
+    pub(super) fn count_refused_connection(&self) {
         self.connections_refused.inc();
     }
 
-    /// Counts clients that take nothing.
-    pub(super) fn stalled(&self) -> Counter {
+    /// The counter of connections that were closed because the client stopped reading.
+    pub(super) fn stalled_clients(&self) -> Counter {
         self.clients_stalled.clone()
     }
 
-    pub(super) fn sign_in_failed(&self) {
+    pub(super) fn count_failed_sign_in(&self) {
         self.sign_ins_failed.inc();
     }
 
-    pub(super) fn pop_acknowledged(&self, after: Option<Duration>) {
+    /// Counts a request, and logs it.
+    pub(super) fn record_request(
+        &self,
+        route: String,
+        method: &Method,
+        status: StatusCode,
+        duration: Duration,
+    ) {
+        let method = method_label(method);
+        tracing::debug!(%route, method, status = status.as_u16(), ?duration, "answered a request");
+        let labels = RouteLabels { route: route.clone() };
+        self.request_seconds.get_or_create(&labels).observe(duration.as_secs_f64());
+        self.requests.get_or_create(&RequestLabels { route, method, status: status_class(status) }).inc();
+    }
+
+    /// Counts an acknowledged pop; `after` is the time since the pop, if known.
+    pub(super) fn record_pop_acknowledgement(&self, after: Option<Duration>) {
         self.pops_acknowledged.inc();
         if let Some(after) = after {
             self.pop_seconds.observe(after.as_secs_f64());
@@ -149,7 +161,8 @@ impl Metrics {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn render(&self) -> Result<String, fmt::Error> {
+    /// All metrics in the text format of OpenMetrics.
+    pub(super) fn render(&self) -> Result<String, fmt::Error> {
         let mut text = String::new();
         encode(&mut text, &self.registry())?;
         Ok(text)
@@ -162,7 +175,7 @@ impl fmt::Debug for Metrics {
     }
 }
 
-/// Counts an open stream until it is dropped.
+/// Guard that counts an open event stream.
 #[derive(Debug)]
 pub(super) struct StreamCount(Gauge);
 
@@ -177,67 +190,67 @@ struct BusCollector(Bus);
 
 impl Collector for BusCollector {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
-        let figures = self.0.figures();
+        let figures = self.0.stats();
         let counters = [
             ("events_published", "Events published", figures.published_total),
-            ("subscribers_cut_off", "Subscribers that read too slowly", figures.cut_off_total),
+            (
+                "subscribers_cut_off",
+                "Subscribers disconnected because they read too slowly",
+                figures.cut_off_total,
+            ),
         ];
-        let given_up = self.0.written().map(|log| {
+        let journal = self.0.journal_stats().map(|log| {
             [
                 (
                     "log_given_up",
-                    "Times the store was too slow for the log: no resume over a restart from before",
-                    log.given_up_total,
+                    "Times the event log was discarded because the store was too slow for it",
+                    log.discarded_total,
                 ),
                 (
                     "records_dropped",
-                    "Finished calls that were not recorded: the store was behind",
+                    "Finished calls that were not recorded because the store was too slow",
                     log.records_dropped_total,
                 ),
             ]
         });
-        for (name, help, value) in counters.into_iter().chain(given_up.into_iter().flatten()) {
+        for (name, help, value) in counters.into_iter().chain(journal.into_iter().flatten()) {
             let encoder = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
             ConstCounter::new(value).encode(encoder)?;
         }
-        let links = self.0.snapshot(&Viewer::all_seeing(Role::System)).pbx;
+        let links = self.0.snapshot(&Viewer::unrestricted(Role::System)).pbx;
         let gauges = [
-            ("subscribers", "Who follows the events", figures.subscribers),
-            ("kept_events", "Past events kept for a resume", figures.kept_events),
-            ("kept_event_bytes", "Their bytes", figures.kept_bytes),
+            ("subscribers", "Subscribers of the event stream", figures.subscribers),
+            ("kept_events", "Past events kept in memory for a resume", figures.kept_events),
+            ("kept_event_bytes", "Size of the past events kept in memory, in bytes", figures.kept_bytes),
             ("calls", "Live calls", figures.calls),
-            ("pbx_links_up", "Links to PBXes that are up", links.iter().filter(|link| link.up).count()),
-            ("pbx_links_down", "Links to PBXes that are down", links.iter().filter(|link| !link.up).count()),
+            ("pbx_links_up", "PBXes whose link is up", links.iter().filter(|link| link.up).count()),
+            ("pbx_links_down", "PBXes whose link is down", links.iter().filter(|link| !link.up).count()),
         ];
-        let common = self.0.common().map(|common| {
+        let cluster = self.0.cluster_stats().map(|common| {
             [
-                ("redis_connected", "Whether Redis answers", usize::from(common.connected)),
-                ("leads", "Whether this daemon leads for its PBX", usize::from(common.leads)),
-                ("events_spooled", "Events that wait for Redis", common.spooled),
+                ("redis_connected", "1 if Redis answers", usize::from(common.connected)),
+                ("leads", "1 if this daemon is the leader of its PBX", usize::from(common.leads)),
+                ("events_spooled", "Events spooled until Redis confirms them", common.spooled),
                 (
                     "teams_kept_elsewhere",
-                    "Teams of operators.teams whose people another PBX's daemon keeps",
-                    self.0.kept_elsewhere().len(),
+                    "Teams of operators.teams whose operator states the daemon of another PBX owns",
+                    self.0.teams_owned_elsewhere().len(),
                 ),
                 (
                     "events_spooled_lost",
-                    "Events that the spool could not hold",
+                    "Events dropped because the spool was full",
                     usize::try_from(common.lost_total).unwrap_or(usize::MAX),
                 ),
             ]
         });
-        let written = self.0.written().map(|log| {
+        let written = self.0.journal_stats().map(|log| {
             [
-                ("unwritten_events", "Events told that the store does not have yet", log.unwritten_events),
-                (
-                    "unwritten_records",
-                    "Finished calls that the store does not have yet",
-                    log.unwritten_records,
-                ),
+                ("unwritten_events", "Published events that are not yet in the store", log.unwritten_events),
+                ("unwritten_records", "Finished calls that are not yet in the store", log.unwritten_records),
             ]
         });
-        let behind = common.into_iter().flatten().chain(written.into_iter().flatten());
-        for (name, help, value) in gauges.into_iter().chain(behind) {
+        let queues = cluster.into_iter().flatten().chain(written.into_iter().flatten());
+        for (name, help, value) in gauges.into_iter().chain(queues) {
             let encoder = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             ConstGauge::<i64>::new(i64::try_from(value).unwrap_or(i64::MAX)).encode(encoder)?;
         }
@@ -245,32 +258,7 @@ impl Collector for BusCollector {
     }
 }
 
-/// The numbers, in the text form of OpenMetrics.
-#[utoipa::path(get, path = "/metrics", tag = "operations", security(()), responses(
-    (status = 200, description = "OpenMetrics text", content_type = "application/openmetrics-text", body = String),
-))]
-pub(super) async fn show(State(gate): State<Arc<Gate>>) -> Result<Response, Problem> {
-    let text = gate.app.metrics.render().map_err(|_| Kind::Internal)?;
-    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
-}
-
-/// Counts and times every request.
-pub(super) async fn measure(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
-    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
-    let method = method(request.method());
-    let begun = Instant::now();
-    let response = next.run(request).await;
-    let took = begun.elapsed();
-    let metrics = &gate.app.metrics;
-    let status = class(response.status());
-    tracing::debug!(%route, method, status = response.status().as_u16(), ?took, "answered");
-    metrics.request_seconds.get_or_create(&RouteLabels { route: route.clone() }).observe(took.as_secs_f64());
-    metrics.requests.get_or_create(&RequestLabels { route, method, status }).inc();
-    response
-}
-
-fn method(method: &Method) -> &'static str {
+fn method_label(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
         Method::POST => "POST",
@@ -281,7 +269,7 @@ fn method(method: &Method) -> &'static str {
     }
 }
 
-fn class(status: StatusCode) -> &'static str {
+fn status_class(status: StatusCode) -> &'static str {
     match status.as_u16() {
         100..=199 => "1xx",
         200..=299 => "2xx",

@@ -1,7 +1,7 @@
-//! The OpenAPI document, made from the handlers themselves.
+//! The OpenAPI document, generated from the handlers.
 //!
-//! Invariant: it is checked in as `openapi.json`, and a test compares; so a change of the public contract is
-//! seen in review. It is only ever added to.
+//! Invariant: the document is checked in as `openapi.json`, and a test compares it with the handlers. A change of the
+//! public contract is therefore visible in review. The contract is only ever extended.
 
 use axum::http::header;
 use axum::response::IntoResponse;
@@ -10,28 +10,28 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
 use utoipa::{Modify, OpenApi, ToSchema};
 
 use super::{
-    accounts, audit, calls, contacts, customers, explain, health, history, messages, metrics, operators,
-    session, sse, supervisions, tokens, transfers, users, webhooks, websocket,
+    accounts, audit, calls, contacts, customers, explain, health, history, messages, operators, session, sse,
+    supervisions, tokens, transfers, users, webhooks, websocket,
 };
-use crate::bus::EventKind;
+use crate::contract::event::EventKind;
 
 /// An event, as it is in `data:` of `/v1/events` and in each message of `/v1/events/ws`.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Event)]
 struct EventSchema {
-    /// Where it is in the order; give it back to resume.
+    /// The position in the event stream; send it back to resume after this event.
     id: String,
     /// What happened: `stream.snapshot`, `stream.resumed`, or one of the kinds listed here. More may be added.
     #[schema(schema_with = kinds)]
     kind: String,
-    /// When it happened.
+    /// When the event happened.
     #[schema(format = DateTime)]
     at: String,
-    /// On which PBX; absent in `stream.*`.
+    /// The PBX; absent in `stream.*`.
     pbx: Option<String>,
-    /// About which call.
+    /// The call that the event is about.
     call: Option<uuid::Uuid>,
-    /// What there is to know; depends on the kind.
+    /// The content; its fields depend on the kind.
     data: serde_json::Value,
 }
 
@@ -64,9 +64,9 @@ fn kinds() -> utoipa::openapi::schema::Object {
         users::list, users::create, users::show, users::change, users::revoke,
         webhooks::list, webhooks::retry,
         tokens::list, tokens::create, tokens::revoke,
-        health::alive, health::ready, metrics::show,
+        health::alive, health::ready, health::metrics,
     ),
-    components(schemas(EventSchema, crate::bus::PbxStatus)),
+    components(schemas(EventSchema, crate::contract::event::PbxStatus)),
     modifiers(&Security, &OperationIds),
     security(("token" = []), ("cookie" = [])),
 )]
@@ -84,7 +84,7 @@ impl Modify for Security {
     }
 }
 
-/// Handlers are called `list` or `show` in each file; an operation's id must be unique.
+/// Prefixes each operation id with the tag: handlers of several files have the same names, ids must be unique.
 struct OperationIds;
 
 impl Modify for OperationIds {
@@ -111,7 +111,7 @@ pub fn document() -> String {
     json
 }
 
-/// Serves the document as it was checked in.
+/// Serves the checked-in document.
 pub(super) async fn show() -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "application/json")], include_str!("openapi.json"))
 }

@@ -1,4 +1,4 @@
-//! Operators and supervisors: who is there, in which state, and which calls concern them.
+//! Operators and supervisors: their states, wrap-up, state history, and their calls.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,20 +11,24 @@ use smol_str::SmolStr;
 use utoipa::ToSchema;
 
 use super::auth::Caller;
-use super::extract::{Asked, Body, Nothing, record};
+use super::extract::{Body, NoQuery, QueryParams, record_id};
 use super::problem::{Kind, Problem, ProblemBody};
-use super::routes::Gate;
-use crate::call::view::{CallState, CallView};
+use super::state::AppState;
 use crate::command::{Answer, Command};
+use crate::contract::call::{CallState, CallView};
+use crate::contract::operator::StateView;
 use crate::identity::printable;
 use crate::ids::{CallId, Extension, RecordId};
-use crate::operator::{self, Options, Permission, Person, Role, Roster, StateView, Wanted};
-use crate::store::operators::{PastState, STATE_CHANGES_MAX};
+use crate::operators as operator;
+use crate::operators::{Options, StateRequest};
+use crate::people::role::{Permission, Role};
+use crate::people::roster::{Person, Roster};
+use crate::store::operators::{STATE_CHANGES_MAX, StateHistoryEntry};
 
-/// Longest name that a desktop gives itself, in characters.
+/// Longest name of a desktop, in characters.
 const DESKTOP_CHARS_MAX: usize = 64;
 
-/// Everybody whom the caller may see: by extension, then those who sit nowhere, by name.
+/// The operators and supervisors that the user may see: by extension, then those without one, by name.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Operators {
     /// The people.
@@ -34,17 +38,17 @@ pub(crate) struct Operators {
 /// An operator or supervisor.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct OperatorView {
-    /// How she is: as in `operator.state` events.
+    /// The state, as in `operator.state` events.
     #[serde(flatten)]
     state: StateView,
     /// The reading of the name.
     kana: String,
-    /// What they are.
+    /// The role.
     role: Role,
-    /// Their team.
+    /// The name of the team.
     #[serde(skip_serializing_if = "Option::is_none")]
     team: Option<String>,
-    /// Calls that ring at them or that they have.
+    /// Calls that ring at this person or that this person has.
     calls: Vec<OperatorCall>,
 }
 
@@ -54,71 +58,71 @@ pub(crate) struct OperatorCall {
     /// The call.
     #[schema(value_type = uuid::Uuid)]
     id: CallId,
-    /// How far it has come.
+    /// The state of the call.
     state: CallState,
 }
 
-/// A state that is wanted.
+/// A request to change an operator's state.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SetState {
-    /// `ready`, `not_ready` or `logged_out`. While a call has to do with her it becomes the pending state.
-    state: operator::State,
-    /// Why not ready: a code of `not_ready_reasons`.
+    /// `ready`, `not_ready` or `logged_out`. While a call rings or is active, and during wrap-up, it becomes the pending state.
+    state: crate::contract::operator::State,
+    /// The reason for `not_ready`: a code of `not_ready_reasons`.
     reason: Option<String>,
-    /// The version that was seen; another one now is answered with 409 and the present state.
+    /// The version that the client last saw. If another version is current, the answer is 409 with the current state.
     version: u64,
-    /// On a login, the phone she sits at; her own, else her last, where absent. While logged in: another phone.
+    /// On login, the phone; if absent the operator's own phone, else the last one. While logged in, another phone.
     #[schema(value_type = Option<String>)]
     extension: Option<Extension>,
-    /// What this desktop calls itself; the event says it, so that her other desktops know.
+    /// The name of this desktop; the event repeats it for the operator's other desktops.
     desktop: Option<String>,
 }
 
-/// More time for after-call work.
+/// An extension of the wrap-up time.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ExtendWrapUp {
-    /// After which call.
+    /// The call of the wrap-up.
     #[schema(value_type = uuid::Uuid)]
     call: CallId,
-    /// How much.
+    /// The additional seconds.
     seconds: u32,
-    /// What for.
+    /// The reason.
     reason: String,
-    /// What this desktop calls itself.
+    /// The name of this desktop.
     desktop: Option<String>,
 }
 
-/// The end of after-call work.
+/// The end of wrap-up.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct FinishWrapUp {
-    /// After which call.
+    /// The call of the wrap-up.
     #[schema(value_type = uuid::Uuid)]
     call: CallId,
-    /// What came of the call: a code of `dispositions`.
+    /// The disposition: a code of `dispositions`.
     disposition: String,
-    /// More about it.
+    /// Notes about the call.
     notes: Option<String>,
-    /// What this desktop calls itself.
+    /// The name of this desktop.
     desktop: Option<String>,
 }
 
-/// The operators and supervisors that the caller may see.
+/// Lists the operators and supervisors that the user may see.
 #[utoipa::path(get, path = "/v1/operators", tag = "operators", responses(
-    (status = 200, description = "By extension, then those who sit nowhere", body = Operators),
+    (status = 200, description = "By extension, then those without one", body = Operators),
     (status = 401, description = "not-signed-in", body = ProblemBody),
 ))]
 pub(crate) async fn list(
-    State(gate): State<Arc<Gate>>,
+    State(state): State<Arc<AppState>>,
     caller: Caller,
-    Asked(Nothing {}): Asked<Nothing>,
+    QueryParams(NoQuery {}): QueryParams<NoQuery>,
 ) -> Result<Json<Operators>, Problem> {
     caller.needs(Permission::ReadPeople)?;
-    let roster = gate.app.people.current();
-    let snapshot = gate.app.bus.snapshot(&caller.viewer);
-    let people = roster.operators(&caller.viewer).into_iter().chain(roster.unseated(&caller.viewer));
+    let roster = state.app.people.current();
+    let snapshot = state.app.bus.snapshot(&caller.viewer);
+    let people = roster.operators(&caller.viewer).into_iter().chain(roster.without_extension(&caller.viewer));
     let view = |person: Arc<Person>| view_of(&person, &roster, &snapshot.operators, &snapshot.calls);
     Ok(Json(Operators { items: people.map(view).collect() }))
 }
@@ -149,96 +153,97 @@ fn calls_of(person: &Person, calls: &[Arc<CallView>]) -> Vec<OperatorCall> {
     concern.map(|call| OperatorCall { id: call.id, state: call.state }).collect()
 }
 
-/// What there is to choose from: reasons, dispositions, phones to sit at.
+/// Returns the options: reasons, dispositions and phones.
 #[utoipa::path(get, path = "/v1/operators/options", tag = "operators", responses(
-    (status = 200, description = "As the configuration and the PBX have it", body = Options),
+    (status = 200, description = "From the configuration and the PBX", body = Options),
     (status = 401, description = "not-signed-in", body = ProblemBody),
 ))]
 pub(crate) async fn options(
-    State(gate): State<Arc<Gate>>,
+    State(state): State<Arc<AppState>>,
     caller: Caller,
-    Asked(Nothing {}): Asked<Nothing>,
+    QueryParams(NoQuery {}): QueryParams<NoQuery>,
 ) -> Result<Json<Options>, Problem> {
     caller.needs(Permission::ReadPeople)?;
     let user = caller.person.id;
-    match give(&gate, &caller, user, None, operator::Asked::Options).await? {
+    match send(&state, &caller, user, None, operator::Request::Options).await? {
         Answer::OperatorOptions(options) => Ok(Json(*options)),
         _ => Err(Kind::Internal.into()),
     }
 }
 
-/// Sets an operator's state: her own, or her supervisor or an administrator does. Logging in is to set `ready` or
-/// `not_ready` from `logged_out`, at any free phone.
+/// Sets an operator's state. The operator, their supervisor or an administrator may do so. To log in, set `ready` or
+/// `not_ready` while `logged_out`, at any free phone.
 #[utoipa::path(put, path = "/v1/operators/{operator}/state", tag = "operators", request_body = SetState,
     params(("operator" = uuid::Uuid, Path, description = "The person's record")),
     responses(
-        (status = 200, description = "The state is now so, or pending", body = StateView),
-        (status = 403, description = "not-permitted: only she, her supervisor or an admin may", body = ProblemBody),
+        (status = 200, description = "The state was set, or is pending", body = StateView),
+        (status = 403, description = "not-permitted: only the operator, their supervisor or an administrator may", body = ProblemBody),
         (status = 404, description = "unknown-operator", body = ProblemBody),
-        (status = 409, description = "state-changed: `current` is how she is now; state-conflict: the phone is taken", body = ProblemBody),
+        (status = 409, description = "state-changed: `current` is the current state; state-conflict: the phone is in use", body = ProblemBody),
         (status = 422, description = "invalid-body", body = ProblemBody),
     )
 )]
 pub(crate) async fn set_state(
-    State(gate): State<Arc<Gate>>,
+    State(state): State<Arc<AppState>>,
     caller: Caller,
     Path(operator): Path<String>,
-    Asked(Nothing {}): Asked<Nothing>,
-    Body(wanted): Body<SetState>,
+    QueryParams(NoQuery {}): QueryParams<NoQuery>,
+    Body(request): Body<SetState>,
 ) -> Result<Json<StateView>, Problem> {
-    let SetState { state, reason, version, extension, desktop } = wanted;
-    let asked = operator::Asked::Set(Wanted { state, reason, extension, version });
-    one(give(&gate, &caller, person(&operator)?, desktop, asked).await?)
+    let SetState { state: target, reason, version, extension, desktop } = request;
+    let action = operator::Request::Set(StateRequest { state: target, reason, extension, version });
+    state_view(send(&state, &caller, operator_id(&operator)?, desktop, action).await?)
 }
 
-/// The time an operator's changes are asked for.
+/// The time span of the history.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(crate) struct Span {
-    /// From when; a day ago where absent.
+pub(crate) struct StateHistoryQuery {
+    /// The start; 24 hours before the end if absent.
     #[param(value_type = Option<String>, format = DateTime)]
     from: Option<Timestamp>,
-    /// Until when; now where absent.
+    /// The end; now if absent.
     #[param(value_type = Option<String>, format = DateTime)]
     until: Option<Timestamp>,
 }
 
-/// What an operator did in a span of time.
+/// An operator's states in a time span.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct History {
-    /// Each change, oldest first, the one in force at the beginning included; each lasts until the next.
-    items: Vec<PastState>,
-    /// Seconds in each state within the span: what occupancy is made of.
+#[schema(as = History)]
+pub(crate) struct StateHistory {
+    /// The state changes, oldest first, with the one in force at the start. Each state lasts until the next change.
+    items: Vec<StateHistoryEntry>,
+    /// Seconds in each state within the span, for occupancy.
     seconds: BTreeMap<&'static str, f64>,
-    /// There were more changes than are given: ask for less at a time.
+    /// Whether there are more changes than `items` holds: ask for a shorter span.
     cut: bool,
 }
 
-/// What an operator did: her own, or her supervisor or an administrator asks.
+/// Returns an operator's state history. The operator, their supervisor or an administrator may read it.
 #[utoipa::path(get, path = "/v1/operators/{operator}/history", tag = "operators",
-    params(("operator" = uuid::Uuid, Path, description = "The person's record"), Span),
+    params(("operator" = uuid::Uuid, Path, description = "The person's record"), StateHistoryQuery),
     responses(
-        (status = 200, description = "Her changes and how long she was in each state", body = History),
+        (status = 200, description = "The state changes, and the time in each state", body = StateHistory),
         (status = 400, description = "invalid-query", body = ProblemBody),
         (status = 404, description = "unknown-operator", body = ProblemBody),
     )
 )]
 pub(crate) async fn history(
-    State(gate): State<Arc<Gate>>,
+    State(state): State<Arc<AppState>>,
     caller: Caller,
     Path(operator): Path<String>,
-    Asked(Span { from, until }): Asked<Span>,
-) -> Result<Json<History>, Problem> {
+    QueryParams(StateHistoryQuery { from, until }): QueryParams<StateHistoryQuery>,
+) -> Result<Json<StateHistory>, Problem> {
     caller.needs(Permission::ReadPeople)?;
-    let (user, now) = (person(&operator)?, gate.app.clock.now());
-    let states = gate.app.bus.snapshot(&caller.viewer).operators;
+    let (user, now) = (operator_id(&operator)?, state.app.clock.now());
+    let states = state.app.bus.snapshot(&caller.viewer).operators;
     if user != caller.person.id && !states.iter().any(|view| view.id == user) {
         return Err(Kind::UnknownOperator.into());
     }
     let until = until.unwrap_or(now).min(now);
     let from = from.unwrap_or_else(|| until - SignedDuration::from_hours(24));
-    let items = gate.app.store.state_changes(user, from, until).await?;
+    let items = state.app.store.state_changes(user, from, until).await?;
     let cut = items.len() >= STATE_CHANGES_MAX as usize;
     let mut seconds = BTreeMap::new();
     let ends = items.iter().skip(1).map(|next| next.at).chain([until]);
@@ -246,74 +251,75 @@ pub(crate) async fn history(
         let lasted = end.duration_since(change.at.max(from)).as_millis().max(0);
         *seconds.entry(change.state.as_str()).or_insert(0.0) += lasted as f64 / 1_000.0;
     }
-    Ok(Json(History { items, seconds, cut }))
+    Ok(Json(StateHistory { items, seconds, cut }))
 }
 
-/// Gives after-call work more time.
+/// Extends the time of a wrap-up.
 #[utoipa::path(post, path = "/v1/operators/{operator}/wrap-up/extend", tag = "operators", request_body = ExtendWrapUp,
     params(("operator" = uuid::Uuid, Path, description = "The person's record")),
     responses(
-        (status = 200, description = "It has more time", body = StateView),
+        (status = 200, description = "The time was extended", body = StateView),
         (status = 403, description = "not-permitted", body = ProblemBody),
         (status = 404, description = "unknown-operator", body = ProblemBody),
-        (status = 409, description = "state-conflict: there is none for this call", body = ProblemBody),
+        (status = 409, description = "state-conflict: there is no wrap-up for this call", body = ProblemBody),
         (status = 422, description = "invalid-body", body = ProblemBody),
     )
 )]
 pub(crate) async fn extend(
-    State(gate): State<Arc<Gate>>,
+    State(state): State<Arc<AppState>>,
     caller: Caller,
     Path(operator): Path<String>,
-    Asked(Nothing {}): Asked<Nothing>,
-    Body(more): Body<ExtendWrapUp>,
+    QueryParams(NoQuery {}): QueryParams<NoQuery>,
+    Body(request): Body<ExtendWrapUp>,
 ) -> Result<Json<StateView>, Problem> {
-    let ExtendWrapUp { call, seconds, reason, desktop } = more;
-    let asked = operator::Asked::Extend { call, seconds, reason };
-    one(give(&gate, &caller, person(&operator)?, desktop, asked).await?)
+    let ExtendWrapUp { call, seconds, reason, desktop } = request;
+    let action = operator::Request::Extend { call, seconds, reason };
+    state_view(send(&state, &caller, operator_id(&operator)?, desktop, action).await?)
 }
 
-/// Ends after-call work with its disposition; also later, where its time was over first (`undisposed`).
+/// Ends a wrap-up with its disposition, or adds the disposition after the time has run out (`undisposed`).
 #[utoipa::path(post, path = "/v1/operators/{operator}/wrap-up/finish", tag = "operators", request_body = FinishWrapUp,
     params(("operator" = uuid::Uuid, Path, description = "The person's record")),
     responses(
-        (status = 200, description = "It is over", body = StateView),
+        (status = 200, description = "The wrap-up has ended", body = StateView),
         (status = 403, description = "not-permitted", body = ProblemBody),
         (status = 404, description = "unknown-operator", body = ProblemBody),
-        (status = 409, description = "state-conflict: there is none for this call", body = ProblemBody),
+        (status = 409, description = "state-conflict: there is no wrap-up for this call", body = ProblemBody),
         (status = 422, description = "invalid-body", body = ProblemBody),
     )
 )]
 pub(crate) async fn finish(
-    State(gate): State<Arc<Gate>>,
+    State(state): State<Arc<AppState>>,
     caller: Caller,
     Path(operator): Path<String>,
-    Asked(Nothing {}): Asked<Nothing>,
-    Body(end): Body<FinishWrapUp>,
+    QueryParams(NoQuery {}): QueryParams<NoQuery>,
+    Body(request): Body<FinishWrapUp>,
 ) -> Result<Json<StateView>, Problem> {
-    let FinishWrapUp { call, disposition, notes, desktop } = end;
-    let asked = operator::Asked::Finish { call, disposition, notes };
-    one(give(&gate, &caller, person(&operator)?, desktop, asked).await?)
+    let FinishWrapUp { call, disposition, notes, desktop } = request;
+    let action = operator::Request::Finish { call, disposition, notes };
+    state_view(send(&state, &caller, operator_id(&operator)?, desktop, action).await?)
 }
 
-async fn give(
-    gate: &Gate,
+/// Sends a request about `user` to the core, and waits for its answer.
+async fn send(
+    state: &AppState,
     caller: &Caller,
     user: RecordId,
     desktop: Option<String>,
-    asked: operator::Asked,
+    action: operator::Request,
 ) -> Result<Answer, Problem> {
     let desktop = desktop.and_then(|name| printable(&name, DESKTOP_CHARS_MAX));
-    let command = operator::Command { user, session: caller.token, desktop, asked };
-    Ok(gate.app.commands.give(caller.actor(), Command::Operator(command)).await?)
+    let command = operator::Command { user, session: caller.token, desktop, request: action };
+    Ok(state.app.commands.request(caller.actor(), Command::Operator(command)).await?)
 }
 
-fn one(answer: Answer) -> Result<Json<StateView>, Problem> {
+fn state_view(answer: Answer) -> Result<Json<StateView>, Problem> {
     match answer {
         Answer::Operator(view) => Ok(Json(*view)),
         _ => Err(Kind::Internal.into()),
     }
 }
 
-fn person(text: &str) -> Result<RecordId, Problem> {
-    record(text).ok_or_else(|| Kind::UnknownOperator.with("an operator's id is a UUID"))
+fn operator_id(text: &str) -> Result<RecordId, Problem> {
+    record_id(text).ok_or_else(|| Kind::UnknownOperator.with("the id of an operator must be a UUID"))
 }

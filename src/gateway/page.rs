@@ -1,35 +1,37 @@
-//! The page of operators and supervisors: the files of `desktop/`, as they were built into this binary.
+//! The page of operators and supervisors: the files of `desktop/`, built into this binary.
 //!
-//! | path | cached |
+//! | path | how long browsers cache it |
 //! |---|---|
-//! | `/` | asked for at each load, so a new daemon brings its new page |
+//! | `/` | not without asking: a new daemon serves its new page at the next load |
 //! | `/assets/…` | for ever: their names change with their content |
-//! | the worker (`sw.js`) | asked for each time |
-//! | others (the icon) | for an hour |
+//! | the worker (`sw.js`) | not without asking |
+//! | others (the icon) | one hour |
 //!
-//! Invariant: the page asks nobody but the daemon, runs no script but its own files, is in nobody's frame, and
-//! puts text into the document as text only: its policy ([`POLICY`]) makes browsers refuse the rest.
+//! Invariant: the page connects to the daemon only, runs only its own script files, is never in a frame, and inserts
+//! text only as text. Browsers enforce this by its Content-Security-Policy ([`POLICY`]).
 
 use axum::Router;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-/// What browsers let the page do. Its framework makes elements of its own templates only, under that policy.
+/// The Content-Security-Policy of the page. The Trusted Types policy of its framework admits the framework's own
+/// templates only.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'; worker-src 'self'; \
     require-trusted-types-for 'script'; trusted-types svelte-trusted-html toritsugi-worker";
-/// The same for the worker that opens the page without a connection: it asks for the page's files and no more.
+/// The Content-Security-Policy of the worker, which opens the page without a connection: it fetches the page's files
+/// only.
 const WORKER_POLICY: &str = "default-src 'none'; connect-src 'self'";
-const FOR_EVER: &str = "public, max-age=31536000, immutable";
-const FOR_AN_HOUR: &str = "public, max-age=3600";
-const ASK_FIRST: &str = "no-cache";
+const CACHE_FOR_EVER: &str = "public, max-age=31536000, immutable";
+const CACHE_ONE_HOUR: &str = "public, max-age=3600";
+const REVALIDATE: &str = "no-cache";
 
 /// The document at `/`.
 const DOCUMENT: &str = "index.html";
 /// The worker.
 const WORKER: &str = "sw.js";
-/// What stands there where the page was not built.
+/// The document at `/` of a binary that was built without the page.
 const NOT_BUILT: &str = "<!doctype html><html lang=\"ja\"><meta charset=\"utf-8\"><title>Toritsugi</title>\
     <p lang=\"ja\">この toritsugi には画面が組み込まれていません。ソースの最上位で make page を実行し、ビルドし直してください。\
     <p lang=\"en\">This toritsugi was built without its page: run “make page” at the top of its source and build it again.";
@@ -44,7 +46,7 @@ struct File {
 
 static FILES: &[File] = include!(concat!(env!("OUT_DIR"), "/page_files.rs"));
 
-/// Routes to the page's files.
+/// The routes of the page's files.
 pub(super) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
     let mut router = Router::new();
     for file in FILES.iter().filter(|file| file.path != DOCUMENT) {
@@ -73,24 +75,24 @@ async fn document(headers: HeaderMap) -> Response {
     response
 }
 
-fn answer(file: &File, headers: &HeaderMap) -> Response {
-    let packed = [("br", file.brotli), ("gzip", file.gzip)];
-    let chosen = packed
+fn answer(file: &File, request: &HeaderMap) -> Response {
+    let compressed = [("br", file.brotli), ("gzip", file.gzip)];
+    let chosen = compressed
         .into_iter()
-        .find_map(|(coding, bytes)| Some((coding, bytes.filter(|_| takes(headers, coding))?)));
-    let cached = match file.path {
-        DOCUMENT | WORKER => ASK_FIRST,
-        path if path.starts_with("assets/") => FOR_EVER,
-        _ => FOR_AN_HOUR,
+        .find_map(|(coding, bytes)| Some((coding, bytes.filter(|_| accepts(request, coding))?)));
+    let cache_control = match file.path {
+        DOCUMENT | WORKER => REVALIDATE,
+        path if path.starts_with("assets/") => CACHE_FOR_EVER,
+        _ => CACHE_ONE_HOUR,
     };
-    let about = [
+    let headers = [
         (header::CONTENT_TYPE, content_type(file.path)),
-        (header::CACHE_CONTROL, cached),
+        (header::CACHE_CONTROL, cache_control),
         (header::VARY, "accept-encoding"),
     ];
     let mut response = match chosen {
-        Some((coding, bytes)) => (about, [(header::CONTENT_ENCODING, coding)], bytes).into_response(),
-        None => (about, file.plain).into_response(),
+        Some((coding, bytes)) => (headers, [(header::CONTENT_ENCODING, coding)], bytes).into_response(),
+        None => (headers, file.plain).into_response(),
     };
     if file.path == WORKER {
         let policy = HeaderValue::from_static(WORKER_POLICY);
@@ -99,8 +101,8 @@ fn answer(file: &File, headers: &HeaderMap) -> Response {
     response
 }
 
-/// Whether the client takes this coding.
-fn takes(headers: &HeaderMap, coding: &str) -> bool {
+/// Whether the client accepts this content coding.
+fn accepts(headers: &HeaderMap, coding: &str) -> bool {
     let accepted =
         headers.get_all(header::ACCEPT_ENCODING).into_iter().filter_map(|value| value.to_str().ok());
     accepted.flat_map(|text| text.split(',')).any(|one| {
@@ -129,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn the_smallest_form_that_the_client_takes_is_sent() {
+    fn the_smallest_form_that_the_client_accepts_is_sent() {
         let file = File { path: "assets/a-1.js", plain: b"plain", brotli: Some(b"br"), gzip: Some(b"gz") };
         for (accepts, coding) in [
             ("gzip, deflate, br, zstd", Some("br")),
@@ -140,14 +142,14 @@ mod tests {
             ("", None),
         ] {
             let response = answer(&file, &headers(accepts));
-            let told = response.headers().get(header::CONTENT_ENCODING).map(|value| value.to_str().unwrap());
-            assert_eq!(told, coding, "{accepts}");
-            assert_eq!(response.headers()[header::CACHE_CONTROL], FOR_EVER);
+            let sent = response.headers().get(header::CONTENT_ENCODING).map(|value| value.to_str().unwrap());
+            assert_eq!(sent, coding, "{accepts}");
+            assert_eq!(response.headers()[header::CACHE_CONTROL], CACHE_FOR_EVER);
         }
     }
 
     #[tokio::test]
-    async fn the_document_bears_the_policy_and_is_asked_for_each_time() {
+    async fn the_document_has_the_policy_and_is_revalidated_at_each_load() {
         let response = document(HeaderMap::new()).await;
         let policy = response.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
         assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"), "{policy}");

@@ -1,8 +1,8 @@
-//! Errors as every client gets them: `application/problem+json` (RFC 9457).
+//! Errors as clients get them: `application/problem+json` (RFC 9457).
 //!
-//! Invariant: the `type` of a problem is one of [`Kind`], a stable kebab-case word that clients may compare;
-//! titles never change with the request, details may. Nothing internal is in them: what went wrong inside is
-//! in the log, next to the request.
+//! Invariants: the `type` of a problem is one of [`Kind`], a stable kebab-case word that clients may compare. The title
+//! is the same for every problem of a kind; the detail describes the one request. Neither contains internals: the
+//! cause of an internal error is in the log.
 
 use std::time::Duration;
 
@@ -13,13 +13,13 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::bus::SubscribeError;
-use crate::command::Refusal;
+use crate::contract::operator::StateView;
+use crate::contract::refusal::Refusal;
 use crate::directory::EditError;
 use crate::identity::printable;
-use crate::operator::StateView;
 use crate::store::StoreError;
 
-/// Longest detail, in characters; it may quote the client's own words.
+/// Longest detail, in characters. It may quote the request.
 const DETAIL_CHARS_MAX: usize = 300;
 
 macro_rules! kinds {
@@ -46,75 +46,75 @@ macro_rules! kinds {
 
 kinds! {
     /// The body is not JSON.
-    MalformedJson = BAD_REQUEST "malformed-json" "The body is not JSON",
-    /// A key or value of the query does not fit.
-    InvalidQuery = BAD_REQUEST "invalid-query" "The query does not fit",
-    /// A header that matters here does not fit.
-    InvalidHeader = BAD_REQUEST "invalid-header" "A header does not fit",
-    /// No token, or none that is known.
-    NotSignedIn = UNAUTHORIZED "not-signed-in" "A valid token is needed",
-    /// The token was valid once.
-    TokenExpired = UNAUTHORIZED "token-expired" "The token has expired",
+    MalformedJson = BAD_REQUEST "malformed-json" "The body is not valid JSON",
+    /// A key or value of the query is unknown or invalid.
+    InvalidQuery = BAD_REQUEST "invalid-query" "A query parameter is unknown or invalid",
+    /// A header that this request needs is missing or invalid.
+    InvalidHeader = BAD_REQUEST "invalid-header" "A header of the request is missing or invalid",
+    /// The request has no token, or an unknown one.
+    NotSignedIn = UNAUTHORIZED "not-signed-in" "A valid token is required; sign in",
+    /// The token has expired.
+    TokenExpired = UNAUTHORIZED "token-expired" "The token has expired; sign in again",
     /// The token or its user was revoked.
-    TokenRevoked = UNAUTHORIZED "token-revoked" "The token was revoked",
-    /// Wrong name or password.
+    TokenRevoked = UNAUTHORIZED "token-revoked" "The token was revoked; sign in again",
+    /// The name or the password is wrong.
     WrongCredentials = UNAUTHORIZED "wrong-credentials" "Name or password is wrong",
-    /// The role does not permit it.
-    NotPermitted = FORBIDDEN "not-permitted" "This role may not do that",
+    /// The user's role or team does not permit the request.
+    NotPermitted = FORBIDDEN "not-permitted" "You are not permitted to do this",
     /// A page of another origin used the cookie.
-    ForeignOrigin = FORBIDDEN "foreign-origin" "Pages of this origin may not use the sign-in",
+    ForeignOrigin = FORBIDDEN "foreign-origin" "The origin of this page is not allowed; see gateway.allowed_origins",
     /// There is no such path.
-    UnknownPath = NOT_FOUND "unknown-path" "There is nothing at this path",
-    /// There is no such live call, or it is out of sight.
-    UnknownCall = NOT_FOUND "unknown-call" "There is no such call",
-    /// There is no such transfer, it is forgotten, or it is out of sight.
-    UnknownTransfer = NOT_FOUND "unknown-transfer" "There is no such transfer",
-    /// There is no such operator, or she is out of sight.
-    UnknownOperator = NOT_FOUND "unknown-operator" "There is no such operator",
+    UnknownPath = NOT_FOUND "unknown-path" "There is no such path",
+    /// There is no such call, or the user may not see it.
+    UnknownCall = NOT_FOUND "unknown-call" "There is no such call, or you may not see it",
+    /// There is no such transfer, it ended too long ago, or the user may not see it.
+    UnknownTransfer = NOT_FOUND "unknown-transfer" "There is no such transfer, or you may not see it",
+    /// There is no such operator, or the user may not see that operator.
+    UnknownOperator = NOT_FOUND "unknown-operator" "There is no such operator, or you may not see that operator",
     /// There is no such record.
     UnknownRecord = NOT_FOUND "unknown-record" "There is no such record",
-    /// The path exists, the method does not.
-    WrongMethod = METHOD_NOT_ALLOWED "wrong-method" "This path does not take this method",
-    /// The request took too long to arrive.
-    RequestTimeout = REQUEST_TIMEOUT "request-timeout" "The request took too long",
-    /// It does not fit what is going on with the call.
-    CallConflict = CONFLICT "call-conflict" "That does not fit the call now",
-    /// The account has had the message, or it is on its way: its text stays.
-    MessageNotOpen = CONFLICT "message-not-open" "The text of this message is final",
-    /// The operator's state is no longer the one that was seen.
-    StateChanged = CONFLICT "state-changed" "The state has changed meanwhile",
-    /// It does not fit what the operator is doing now.
-    StateConflict = CONFLICT "state-conflict" "That does not fit what the operator is doing now",
-    /// Another record has the value already.
-    ValueTaken = CONFLICT "value-taken" "The value belongs to another record",
-    /// The same request is under way.
-    RequestInProgress = CONFLICT "request-in-progress" "The same request is being answered already",
+    /// The path does not support the method.
+    WrongMethod = METHOD_NOT_ALLOWED "wrong-method" "This path does not support this method",
+    /// The request was not answered in time.
+    RequestTimeout = REQUEST_TIMEOUT "request-timeout" "The request was not answered in time; it may have been carried out",
+    /// The current state of the call does not allow it.
+    CallConflict = CONFLICT "call-conflict" "The current state of the call does not allow this",
+    /// The message was acknowledged, or is being delivered: its text cannot change any more.
+    MessageNotOpen = CONFLICT "message-not-open" "The message is no longer open; its text cannot be changed",
+    /// The version in the request is not the current version of the operator's state.
+    StateChanged = CONFLICT "state-changed" "The operator's state has changed meanwhile; look at it and try again",
+    /// The operator's current state does not allow it.
+    StateConflict = CONFLICT "state-conflict" "The operator's current state does not allow this",
+    /// Another record already has the value.
+    ValueTaken = CONFLICT "value-taken" "Another record already has this value",
+    /// The same request is still being carried out.
+    RequestInProgress = CONFLICT "request-in-progress" "The same request is still being carried out; wait for its answer",
     /// The body is larger than allowed.
     BodyTooLarge = PAYLOAD_TOO_LARGE "body-too-large" "The body is too large",
     /// The body is not declared as JSON.
-    UnsupportedMediaType = UNSUPPORTED_MEDIA_TYPE "unsupported-media-type" "The body must be application/json",
-    /// The body is JSON, but not what is wanted.
-    InvalidBody = UNPROCESSABLE_ENTITY "invalid-body" "The body does not fit",
+    UnsupportedMediaType = UNSUPPORTED_MEDIA_TYPE "unsupported-media-type" "The body must be sent as application/json",
+    /// The body is JSON with a missing, unknown or invalid value.
+    InvalidBody = UNPROCESSABLE_ENTITY "invalid-body" "The body has a missing, unknown or invalid value",
     /// The key was used for another request.
-    IdempotencyKeyReused = UNPROCESSABLE_ENTITY "idempotency-key-reused" "The idempotency key belongs to another request",
+    IdempotencyKeyReused = UNPROCESSABLE_ENTITY "idempotency-key-reused" "The idempotency key was used for another request; use a new key",
     /// Too many failed attempts.
-    TooManyFailures = TOO_MANY_REQUESTS "too-many-failures" "Too many failed attempts",
-    /// A fault of the daemon.
-    Internal = INTERNAL_SERVER_ERROR "internal-error" "The daemon failed; its log says why",
-    /// The PBX said no.
-    PbxRefused = BAD_GATEWAY "pbx-refused" "The PBX refused the order",
-    /// The PBX did not answer; it may have done it.
-    FateUnknown = GATEWAY_TIMEOUT "pbx-no-answer" "The PBX did not answer the order; it may have been done",
-    /// The phone did not do what it was asked.
-    PhoneIgnores = GATEWAY_TIMEOUT "phone-did-not-follow" "The phone did not do it; most can only be operated by hand",
+    TooManyFailures = TOO_MANY_REQUESTS "too-many-failures" "Too many failed attempts; try again later",
+    /// An error inside the daemon.
+    Internal = INTERNAL_SERVER_ERROR "internal-error" "The daemon failed; its log has the cause",
+    /// The PBX rejected the action.
+    PbxRefused = BAD_GATEWAY "pbx-refused" "The PBX rejected the action",
+    /// The PBX did not answer; it may have carried the action out.
+    OutcomeUnknown = GATEWAY_TIMEOUT "pbx-no-answer" "The PBX did not answer in time; the action may have been carried out",
+    /// The phone did not carry the action out.
+    PhoneDidNotFollow = GATEWAY_TIMEOUT "phone-did-not-follow" "The phone did not carry out the action; most phones can only be operated by hand",
     /// The link to the PBX is down.
     PbxUnreachable = SERVICE_UNAVAILABLE "pbx-unreachable" "The PBX cannot be reached; nothing was done",
-    /// Records cannot be read or written now.
-    StoreUnavailable = SERVICE_UNAVAILABLE "store-unavailable" "Records are not available now",
-    /// As much as may go on at the same time does.
-    Overloaded = SERVICE_UNAVAILABLE "overloaded" "Too much is going on at the same time",
-    /// The daemon is going down.
-    ShuttingDown = SERVICE_UNAVAILABLE "shutting-down" "The daemon is going down",
+    /// The store cannot be read or written.
+    StoreUnavailable = SERVICE_UNAVAILABLE "store-unavailable" "The database is not available; try again later",
+    /// A limit on concurrent work is reached.
+    Overloaded = SERVICE_UNAVAILABLE "overloaded" "Too many requests at the same time; try again in a few seconds",
+    /// The daemon shuts down.
+    ShuttingDown = SERVICE_UNAVAILABLE "shutting-down" "The daemon is shutting down; try again in a few seconds",
 }
 
 impl Kind {
@@ -125,7 +125,7 @@ impl Kind {
     }
 }
 
-/// An error as a client gets it.
+/// An error, ready to be answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Problem {
     kind: Kind,
@@ -135,9 +135,9 @@ pub(crate) struct Problem {
 }
 
 impl Problem {
-    /// The client may try again after this.
-    pub(crate) fn retry_after(mut self, pause: Duration) -> Self {
-        self.retry_after = Some(pause);
+    /// Adds `Retry-After`.
+    pub(crate) fn retry_after(mut self, delay: Duration) -> Self {
+        self.retry_after = Some(delay);
         self
     }
 }
@@ -152,18 +152,18 @@ impl From<Kind> for Problem {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Problem)]
 pub(crate) struct ProblemBody {
-    /// What kind of error it is; compare this.
+    /// The kind of error; clients compare this.
     #[serde(rename = "type")]
     #[schema(schema_with = types)]
     kind: &'static str,
-    /// The kind in words.
+    /// The kind in English.
     title: &'static str,
     /// The HTTP status.
     status: u16,
-    /// What it was this time.
+    /// What was wrong with this request.
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
-    /// How the operator is now (`state-changed`).
+    /// The operator's current state (with `state-changed`).
     #[serde(skip_serializing_if = "Option::is_none")]
     current: Option<Box<StateView>>,
 }
@@ -186,8 +186,8 @@ impl IntoResponse for Problem {
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"toritsugi\""));
         }
-        if let Some(pause) = self.retry_after {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(pause.as_secs().max(1)));
+        if let Some(delay) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(delay.as_secs().max(1)));
         }
         response
     }
@@ -199,10 +199,13 @@ impl From<StoreError> for Problem {
             StoreError::Taken { .. } => Kind::ValueTaken.with(error.to_string()),
             StoreError::Missing { .. } => Kind::UnknownRecord.with(error.to_string()),
             _ => {
-                let passing = error.is_passing();
-                tracing::error!(error = &error as &dyn std::error::Error, "the store failed a request");
+                let is_transient = error.is_transient();
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "the store failed to answer a request"
+                );
                 let problem = Self::from(Kind::StoreUnavailable);
-                if passing { problem.retry_after(Duration::from_secs(1)) } else { problem }
+                if is_transient { problem.retry_after(Duration::from_secs(1)) } else { problem }
             }
         }
     }
@@ -223,9 +226,9 @@ impl From<Refusal> for Problem {
             Refusal::Conflict(_) => Kind::CallConflict,
             Refusal::Invalid(_) => Kind::InvalidBody,
             Refusal::PbxRefused(_) => Kind::PbxRefused,
-            Refusal::PhoneIgnores(_) => Kind::PhoneIgnores,
+            Refusal::PhoneIgnores(_) => Kind::PhoneDidNotFollow,
             Refusal::PbxUnreachable => return Kind::PbxUnreachable.into(),
-            Refusal::FateUnknown => return Kind::FateUnknown.into(),
+            Refusal::OutcomeUnknown => return Kind::OutcomeUnknown.into(),
             Refusal::Unavailable => return Self::from(Kind::Overloaded).retry_after(Duration::from_secs(1)),
         };
         kind.with(refusal.to_string())

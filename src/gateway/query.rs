@@ -1,129 +1,129 @@
-//! The queries that URLs may bear. Lists come in pages: `?limit=` and `?cursor=`, answered with `items` and,
-//! where there is more, `next`.
+//! The query parameters of each path. A list has pages: `?limit=` and `?cursor=`; the answer has `items` and, unless
+//! it is the last page, `next` (the cursor of the following page).
 //!
-//! Invariant: following `next` yields every record once, in the order they were made, whatever is added
-//! meanwhile. The answer is a [`Page`](crate::store::Page).
+//! Invariant: a client that follows `next` gets every record once, in the order of the list, whatever is added
+//! meanwhile.
 
 use jiff::Timestamp;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::extract::record;
+use super::extract::record_id;
 use super::problem::{Kind, Problem};
-use crate::call::view::Outcome;
+use crate::contract::call::Outcome;
+use crate::contract::message::MessageState;
 use crate::ids::{CallId, RecordId};
-use crate::message::MessageState;
 use crate::store::PAGE_RECORDS_MAX;
 
-/// Records of a page when the client does not say.
-const PAGE_RECORDS: u32 = 50;
+/// Records per page when the request has no `limit`.
+const PAGE_RECORDS_DEFAULT: u32 = 50;
 
-/// Which page.
+/// One page of a list.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct PageQuery {
-    /// How many, 1 to 500; 50 when not given.
+    /// Records per page, 1 to 500; 50 by default.
     limit: Option<u32>,
-    /// `next` of the page before.
+    /// `next` of the previous page; absent for the first page.
     cursor: Option<String>,
 }
 
-/// A page that was asked for.
+/// The page that a request names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Wanted {
-    /// After this record.
+pub(crate) struct PageRequest {
+    /// The page begins after this record.
     pub(crate) after: Option<RecordId>,
-    /// At most so many.
+    /// The largest number of records.
     pub(crate) limit: u32,
 }
 
 impl PageQuery {
-    pub(crate) fn read(&self) -> Result<Wanted, Problem> {
-        wanted(self.limit, self.cursor.as_deref())
+    pub(crate) fn read(&self) -> Result<PageRequest, Problem> {
+        page_request(self.limit, self.cursor.as_deref())
     }
 }
 
-/// Reads the two keys of a page, for queries that have more.
-pub(crate) fn wanted(limit: Option<u32>, cursor: Option<&str>) -> Result<Wanted, Problem> {
+/// Reads `limit` and `cursor`, for queries that have further keys.
+pub(crate) fn page_request(limit: Option<u32>, cursor: Option<&str>) -> Result<PageRequest, Problem> {
     let limit = page_limit(limit)?;
     let after = cursor
         .map(|text| {
-            record(text)
-                .ok_or_else(|| Kind::InvalidQuery.with("cursor must be the `next` of the page before"))
+            record_id(text)
+                .ok_or_else(|| Kind::InvalidQuery.with("cursor must be the `next` of the previous page"))
         })
         .transpose()?;
-    Ok(Wanted { after, limit })
+    Ok(PageRequest { after, limit })
 }
 
-/// How many records a page has.
+/// Checks `limit`, and applies the default.
 pub(crate) fn page_limit(limit: Option<u32>) -> Result<u32, Problem> {
-    let limit = limit.unwrap_or(PAGE_RECORDS);
+    let limit = limit.unwrap_or(PAGE_RECORDS_DEFAULT);
     if (1..=PAGE_RECORDS_MAX).contains(&limit) {
         Ok(limit)
     } else {
-        Err(Kind::InvalidQuery.with(format!("limit must be 1 to {PAGE_RECORDS_MAX}")))
+        Err(Kind::InvalidQuery.with(format!("limit must be between 1 and {PAGE_RECORDS_MAX}")))
     }
 }
 
-/// Which customers.
+/// Filter of customers.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct CustomerQuery {
-    /// Of this account.
+    /// Of the account with this id.
     pub(crate) account: Option<String>,
-    /// With this number, however it is written.
+    /// With this telephone number, in any notation.
     pub(crate) number: Option<String>,
-    /// With this text in name, reading or company.
+    /// Whose name, reading or company contains this text.
     pub(crate) q: Option<String>,
-    /// How many, 1 to 500; 50 when not given.
+    /// Records per page, 1 to 500; 50 by default.
     pub(crate) limit: Option<u32>,
-    /// `next` of the page before.
+    /// `next` of the previous page; absent for the first page.
     pub(crate) cursor: Option<String>,
 }
 
-/// Which contacts.
+/// Filter of contacts.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ContactQuery {
-    /// Of this account.
+    /// Of the account with this id.
     pub(crate) account: Option<String>,
-    /// How many, 1 to 500; 50 when not given.
+    /// Records per page, 1 to 500; 50 by default.
     pub(crate) limit: Option<u32>,
-    /// `next` of the page before.
+    /// `next` of the previous page; absent for the first page.
     pub(crate) cursor: Option<String>,
 }
 
-/// Which messages.
+/// Filter of messages.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct MessageQuery {
-    /// For this account.
+    /// For the account with this id.
     pub(crate) account: Option<String>,
-    /// That have come so far.
+    /// In this state.
     pub(crate) state: Option<MessageState>,
     /// Taken in this call.
     #[param(value_type = Option<uuid::Uuid>)]
     pub(crate) call: Option<CallId>,
-    /// Of callers with this number, however it is written.
+    /// Of callers with this telephone number, in any notation.
     pub(crate) caller: Option<String>,
-    /// How many, 1 to 500; 50 when not given.
+    /// Records per page, 1 to 500; 50 by default.
     pub(crate) limit: Option<u32>,
-    /// `next` of the page before.
+    /// `next` of the previous page; absent for the first page.
     pub(crate) cursor: Option<String>,
 }
 
-/// Which entries of the audit trail.
+/// Filter of the audit trail.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct AuditQuery {
-    /// That concern this person: what they did, and what was done to them. An extension, a name or a user's id.
+    /// That concern this person, as actor or as the person affected: an extension, a name or a user's id.
     pub(crate) person: Option<String>,
-    /// Of this call.
+    /// About this call.
     #[param(value_type = Option<uuid::Uuid>)]
     pub(crate) call: Option<CallId>,
     /// At this time or later.
@@ -132,28 +132,28 @@ pub(crate) struct AuditQuery {
     /// Before this time.
     #[param(value_type = Option<String>, format = DateTime)]
     pub(crate) to: Option<Timestamp>,
-    /// Whose action begins so, for instance `supervision.` or `supervision.refused`.
+    /// Whose action begins with this text, for instance `supervision.` or `supervision.refused`.
     pub(crate) action: Option<String>,
-    /// How many, 1 to 500; 50 when not given.
+    /// Records per page, 1 to 500; 50 by default.
     pub(crate) limit: Option<u32>,
-    /// `next` of the page before.
+    /// `next` of the previous page; absent for the first page.
     pub(crate) cursor: Option<i64>,
 }
 
-/// Which finished calls.
+/// Filter of finished calls.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct HistoryQuery {
-    /// Of this account.
+    /// Of the account with this id.
     pub(crate) account: Option<String>,
-    /// From this number, however it is written; together with `account`.
+    /// From this telephone number, in any notation; requires `account`.
     pub(crate) caller: Option<String>,
-    /// Of this customer.
+    /// Of the customer with this id.
     pub(crate) customer: Option<String>,
-    /// That this operator had.
+    /// That the operator at this extension had.
     pub(crate) operator: Option<String>,
-    /// That came out so.
+    /// With this outcome.
     pub(crate) outcome: Option<Outcome>,
     /// That were offered at this time or later.
     #[param(value_type = Option<String>, format = DateTime)]
@@ -161,50 +161,50 @@ pub(crate) struct HistoryQuery {
     /// That were offered before this time.
     #[param(value_type = Option<String>, format = DateTime)]
     pub(crate) to: Option<Timestamp>,
-    /// How many, 1 to 500; 50 when not given.
+    /// Records per page, 1 to 500; 50 by default.
     pub(crate) limit: Option<u32>,
-    /// `next` of the page before.
+    /// `next` of the previous page; absent for the first page.
     pub(crate) cursor: Option<String>,
 }
 
-/// Which gaps.
+/// Filter of gaps.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct GapQuery {
-    /// That were not over at this time.
+    /// That ended at this time or later.
     #[param(value_type = Option<String>, format = DateTime)]
     pub(crate) from: Option<Timestamp>,
-    /// That had begun at this time.
+    /// That began at this time or earlier.
     #[param(value_type = Option<String>, format = DateTime)]
     pub(crate) to: Option<Timestamp>,
-    /// How many, 1 to 500; 50 when not given.
+    /// Records per page, 1 to 500; 50 by default.
     pub(crate) limit: Option<u32>,
 }
 
-/// A call that might come.
+/// A hypothetical call.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ExplainQuery {
-    /// The number dialled.
+    /// The dialled number.
     pub(crate) dialled: Option<String>,
-    /// The caller's number; withheld when not given.
+    /// The caller's number; withheld if absent.
     pub(crate) from: Option<String>,
     /// The number that forwards the call.
     pub(crate) diverted_by: Option<String>,
-    /// The trunk's endpoint.
+    /// The endpoint of the trunk.
     pub(crate) trunk: Option<String>,
-    /// When it comes; now when not given.
+    /// The time of the call; now if absent.
     #[param(value_type = Option<String>, format = DateTime)]
     pub(crate) at: Option<Timestamp>,
 }
 
-/// Where to go on.
+/// Where a client resumes the event stream.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(crate) struct After {
-    /// The id of the last event received; the header `Last-Event-ID` counts more.
+pub(crate) struct ResumeQuery {
+    /// The id of the last event received; the header `Last-Event-ID` takes precedence.
     pub(crate) after: Option<String>,
 }

@@ -1,73 +1,38 @@
-//! The table of routes, and what stands before and behind each of them.
+//! The table of routes, and the middleware around them.
 //!
 //! | layer, from the outside | what it does |
 //! |---|---|
-//! | `measure` | counts and times |
-//! | `harden` | headers that keep browsers from doing what nobody asked for |
-//! | `in_time` | 408 when a request is not answered within [`REQUEST_MAX`]; streams are not held by it |
+//! | `middleware::record_metrics` | counts and times every request |
+//! | `middleware::security_headers` | adds headers that restrict what a browser may do with the answer |
+//! | `middleware::timeout` | 408 when the answer does not begin in time; the events of an open stream have no limit |
 //! | body limit | 413 |
-//! | `authenticate` (all of `/v1` but the sign-in) | 401, 403; see `auth.rs` |
-//! | `forward` | orders about a PBX of another daemon go there; see `elsewhere.rs` |
-//! | `once` | a repeated order gets the first answer |
+//! | `auth::authenticate` (all of `/v1` but the sign-in) | 401, 403, 429; see `auth.rs` |
+//! | `forwarding::forward` (same) | sends requests about the PBX of another daemon there; see `forwarding.rs` |
+//! | `idempotency::idempotent` (same) | a repeated request gets the first answer; see `idempotency.rs` |
+//!
+//! Only `serve.rs` imports this file; what handlers share is in `state.rs`.
 
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request};
-use axum::http::{HeaderValue, header};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
-use axum::response::{IntoResponse, Response};
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{delete, get, patch, post, put};
-use tokio_util::sync::CancellationToken;
 
-use super::bearers::Bearers;
-use super::idempotency::Answers;
 use super::problem::{Kind, Problem};
-use super::session::SignIns;
-use super::throttle::Throttle;
-use super::uses::Uses;
+use super::state::AppState;
 use super::{
-    App, accounts, audit, auth, calls, contacts, customers, elsewhere, explain, health, history, idempotency,
-    messages, metrics, openapi, operators, page, session, sse, supervisions, tokens, transfers, users,
+    accounts, audit, auth, calls, contacts, customers, explain, forwarding, health, history, idempotency,
+    messages, middleware, openapi, operators, page, session, sse, supervisions, tokens, transfers, users,
     webhooks, websocket,
 };
 
-/// How long a request may take, its body included; the head of a stream's answer, too.
-const REQUEST_MAX: Duration = Duration::from_secs(30);
-
-/// The gateway at work: the app and what only the gateway keeps.
-#[derive(Debug)]
-pub(crate) struct Gate {
-    pub(crate) app: App,
-    pub(crate) bearers: Bearers,
-    pub(crate) uses: Uses,
-    pub(crate) throttle: Mutex<Throttle>,
-    pub(crate) sign_ins: SignIns,
-    pub(crate) answers: Answers,
-    pub(crate) shutdown: CancellationToken,
-}
-
-impl Gate {
-    pub(crate) fn new(app: App, shutdown: CancellationToken) -> Self {
-        Self {
-            app,
-            bearers: Bearers::default(),
-            uses: Uses::default(),
-            throttle: Mutex::default(),
-            sign_ins: SignIns::default(),
-            answers: Answers::default(),
-            shutdown,
-        }
-    }
-}
-
-/// Everything that is served.
-pub(crate) fn router(gate: Arc<Gate>) -> Router {
+/// Every route of the gateway.
+pub(crate) fn router(state: Arc<AppState>) -> Router {
     let open = Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
-        .route("/metrics", get(metrics::show))
+        .route("/metrics", get(health::metrics))
         .route("/openapi.json", get(openapi::show));
     let signed_in = Router::new()
         .route("/v1/session", get(session::show).delete(session::end))
@@ -112,43 +77,18 @@ pub(crate) fn router(gate: Arc<Gate>) -> Router {
         .route("/v1/users/{user}", get(users::show).patch(users::change).delete(users::revoke))
         .route("/v1/users/{user}/tokens", get(tokens::list).post(tokens::create))
         .route("/v1/users/{user}/tokens/{token}", delete(tokens::revoke))
-        .route_layer(from_fn_with_state(Arc::clone(&gate), idempotency::once))
-        .route_layer(from_fn_with_state(Arc::clone(&gate), elsewhere::forward))
-        .route_layer(from_fn_with_state(Arc::clone(&gate), auth::authenticate));
+        .route_layer(from_fn_with_state(Arc::clone(&state), idempotency::idempotent))
+        .route_layer(from_fn_with_state(Arc::clone(&state), forwarding::forward))
+        .route_layer(from_fn_with_state(Arc::clone(&state), auth::authenticate));
     let sign_in = Router::new().route("/v1/session", post(session::create));
     open.merge(page::routes())
         .merge(signed_in)
         .merge(sign_in)
         .method_not_allowed_fallback(|| async { Problem::from(Kind::WrongMethod) })
         .fallback(|| async { Problem::from(Kind::UnknownPath) })
-        .layer(DefaultBodyLimit::max(gate.app.settings.body_bytes_max))
-        .layer(from_fn(in_time))
-        .layer(from_fn(harden))
-        .layer(from_fn_with_state(Arc::clone(&gate), metrics::measure))
-        .with_state(gate)
-}
-
-async fn in_time(request: Request, next: Next) -> Response {
-    match tokio::time::timeout(REQUEST_MAX, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => Problem::from(Kind::RequestTimeout).into_response(),
-    }
-}
-
-/// What holds for every answer unless it says otherwise.
-async fn harden(request: Request, next: Next) -> Response {
-    static HEADERS: [(header::HeaderName, &str); 6] = [
-        (header::CACHE_CONTROL, "no-store"),
-        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
-        (header::REFERRER_POLICY, "no-referrer"),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::X_FRAME_OPTIONS, "DENY"),
-        (header::HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
-    ];
-    let mut response = next.run(request).await;
-    let headers = response.headers_mut();
-    for (name, value) in &HEADERS {
-        headers.entry(name).or_insert(HeaderValue::from_static(value));
-    }
-    response
+        .layer(DefaultBodyLimit::max(state.app.settings.body_bytes_max))
+        .layer(from_fn(middleware::timeout))
+        .layer(from_fn(middleware::security_headers))
+        .layer(from_fn_with_state(Arc::clone(&state), middleware::record_metrics))
+        .with_state(state)
 }

@@ -1,14 +1,14 @@
-//! Accepting connections, and coming to an end.
+//! Accepts connections, runs the gateway's background tasks, and shuts down.
 //!
 //! | connection | what happens |
 //! |---|---|
 //! | within [`super::Settings::connections_max`] | served until it closes |
-//! | one more | gets a 503 at once, so that its client knows, and is closed |
-//! | headers not complete within [`HEADER_READ_MAX`] | closed |
-//! | shutdown | streams end, open requests get [`super::Settings::drain`], then everything is closed |
+//! | beyond that limit | answered with 503, then closed |
+//! | headers not complete within [`HEADER_READ_TIMEOUT`] | closed |
+//! | shutdown | no new connections; event streams end; open requests get [`super::Settings::drain_timeout`], then every connection is closed |
 //!
-//! Why not `axum::serve`: it has neither header time-outs nor a limit on connections, and a connection that
-//! stopped reading would hold its task for ever.
+//! Why not `axum::serve`: it has neither header time-outs nor a limit on connections, and a client that stops reading
+//! would occupy a task for ever.
 
 use std::io;
 use std::net::SocketAddr;
@@ -27,38 +27,39 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_service::Service;
 
-use super::connection::{Guarded, Link, prepare};
-use super::routes::{Gate, router};
-use super::{App, elsewhere, people, uses};
+use super::connection::{ClientConnection, GuardedStream, configure_socket};
+use super::routes::router;
+use super::state::{App, AppState, run_people_refresh};
+use super::{forwarding, token_uses};
 
-/// How long a client may take over the headers of a request, and between two requests.
-const HEADER_READ_MAX: Duration = Duration::from_secs(20);
-/// Bytes of headers, and of our read buffer.
+/// How long the headers of a request may take, and the pause before the next request on a connection.
+const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(20);
+/// Largest head of a request, and size of the read buffer, in bytes.
 const HEADER_BYTES_MAX: usize = 32 * 1024;
-/// Headers of a request.
+/// Number of headers in a request.
 const HEADERS_MAX: usize = 64;
-/// Connections that wait to be accepted; the system may allow fewer (`net.core.somaxconn`).
-const UNACCEPTED_MAX: u32 = 4_096;
-/// Pause after the system could not give us a connection (out of file descriptors).
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// How long the refusal of a connection may take.
-const REFUSAL_MAX: Duration = Duration::from_secs(1);
+/// Connections that may wait to be accepted; the kernel may allow fewer (`net.core.somaxconn`).
+const BACKLOG_MAX: u32 = 4_096;
+/// Delay after a failed accept, for instance when file descriptors have run out.
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
+/// How long the answer to a refused connection may take.
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 
 const REFUSAL: &str = "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\n\
-    connection: close\r\nretry-after: 5\r\ncontent-length: 83\r\n\r\n\
-    {\"type\":\"overloaded\",\"title\":\"Too much is going on at the same time\",\"status\":503}\n";
+    connection: close\r\nretry-after: 5\r\ncontent-length: 108\r\n\r\n\
+    {\"type\":\"overloaded\",\"title\":\"Too many requests at the same time; try again in a few seconds\",\"status\":503}\n";
 
-/// Listens at `address`, with room for everybody who comes back at once after a restart: whom the system has no room
-/// for tries again only a second later.
+/// Listens at `address`. The backlog is large because every desktop reconnects at once after a restart, and a
+/// connection that does not fit into the backlog is retried only after a second.
 ///
 /// # Errors
 /// The address cannot be used.
 pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // Connections of the run before that still end are in nobody's way.
+    // Closing connections of the previous process do not block the address.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
-    socket.listen(UNACCEPTED_MAX)
+    socket.listen(BACKLOG_MAX)
 }
 
 /// Serves `app` on `listener` until `shutdown` is cancelled, then drains.
@@ -67,18 +68,18 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 /// The listener cannot be used.
 pub async fn serve(listener: TcpListener, app: App, shutdown: CancellationToken) -> io::Result<()> {
     let address = listener.local_addr()?;
-    tracing::info!(%address, "the gateway listens");
+    tracing::info!(%address, "the gateway is listening");
     let tasks = TaskTracker::new();
-    let places = Arc::new(Semaphore::new(app.settings.connections_max));
-    let drain = app.settings.drain;
+    let permits = Arc::new(Semaphore::new(app.settings.connections_max));
+    let drain_timeout = app.settings.drain_timeout;
     let metrics = Arc::clone(&app.metrics);
-    metrics.follow(&app.bus);
-    tasks.spawn(people::keep_current(app.clone(), shutdown.clone()));
-    let gate = Arc::new(Gate::new(app, shutdown.clone()));
-    let router = router(Arc::clone(&gate));
-    tasks.spawn(uses::keep(Arc::clone(&gate), shutdown.clone()));
-    tasks.spawn(elsewhere::serve(gate, router.clone(), tasks.clone(), shutdown.clone()));
-    let end = End { begins: shutdown.clone(), is_over: CancellationToken::new() };
+    metrics.register_bus(&app.bus);
+    tasks.spawn(run_people_refresh(app.clone(), shutdown.clone()));
+    let state = Arc::new(AppState::new(app, shutdown.clone()));
+    let router = router(Arc::clone(&state));
+    tasks.spawn(token_uses::run(Arc::clone(&state.token_uses), state.app.store.clone(), shutdown.clone()));
+    tasks.spawn(forwarding::serve(state, router.clone(), tasks.clone(), shutdown.clone()));
+    let stop = Shutdown { drain: shutdown.clone(), close: CancellationToken::new() };
     loop {
         let accepted = tokio::select! {
             () = shutdown.cancelled() => break,
@@ -88,48 +89,59 @@ pub async fn serve(listener: TcpListener, app: App, shutdown: CancellationToken)
             Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+                tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
                 continue;
             }
         };
-        prepare(&stream);
-        match Arc::clone(&places).try_acquire_owned() {
+        configure_socket(&stream);
+        match Arc::clone(&permits).try_acquire_owned() {
             Ok(permit) => {
-                let link = Link::new(peer);
-                let guarded = Guarded::new(stream, link.clone(), metrics.stalled(), permit, tasks.token());
-                tasks.spawn(connection(guarded, link, router.clone(), end.clone()));
+                let connection = ClientConnection::new(peer);
+                let guarded = GuardedStream::new(
+                    stream,
+                    connection.clone(),
+                    metrics.stalled_clients(),
+                    permit,
+                    tasks.token(),
+                );
+                tasks.spawn(serve_connection(guarded, connection, router.clone(), stop.clone()));
             }
             Err(_) => {
-                metrics.connection_refused();
+                metrics.count_refused_connection();
                 tasks.spawn(refuse(stream, peer));
             }
         }
     }
     drop(listener);
     tasks.close();
-    if tokio::time::timeout(drain, tasks.wait()).await.is_err() {
-        tracing::warn!(open = tasks.len(), "requests were still open when the time to finish them was over");
-        end.is_over.cancel();
+    if tokio::time::timeout(drain_timeout, tasks.wait()).await.is_err() {
+        tracing::warn!(
+            open = tasks.len(),
+            "closing connections whose requests did not finish within gateway.drain"
+        );
+        stop.close.cancel();
     }
     Ok(())
 }
 
-/// The two moments of an end: nothing new from the first on, nothing at all from the second on.
+/// The two phases of a shutdown.
 #[derive(Debug, Clone)]
-struct End {
-    begins: CancellationToken,
-    is_over: CancellationToken,
+struct Shutdown {
+    /// Cancelled first: connections finish the request under way and take no further one.
+    drain: CancellationToken,
+    /// Cancelled after the drain time-out: connections are closed.
+    close: CancellationToken,
 }
 
-async fn connection(stream: Guarded, link: Link, router: Router, end: End) {
+async fn serve_connection(stream: GuardedStream, handle: ClientConnection, router: Router, stop: Shutdown) {
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
-        request.extensions_mut().insert(link.clone());
+        request.extensions_mut().insert(handle.clone());
         let mut router = router.clone();
         async move { router.call(request).await }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_READ_MAX)
+        .header_read_timeout(HEADER_READ_TIMEOUT)
         .max_buf_size(HEADER_BYTES_MAX)
         .max_headers(HEADERS_MAX)
         .serve_connection(TokioIo::new(stream), service)
@@ -137,27 +149,27 @@ async fn connection(stream: Guarded, link: Link, router: Router, end: End) {
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = end.begins.cancelled() => {
+        () = stop.drain.cancelled() => {
             connection.as_mut().graceful_shutdown();
             tokio::select! {
                 ended = connection => ended,
-                () = end.is_over.cancelled() => return,
+                () = stop.close.cancelled() => return,
             }
         }
     };
     if let Err(error) = ended {
-        tracing::debug!(%error, "a connection broke off");
+        tracing::debug!(%error, "a connection ended with an error");
     }
 }
 
 async fn refuse(mut stream: TcpStream, peer: SocketAddr) {
-    tracing::warn!(%peer, "as many connections as allowed are open; refused one more");
-    let said = async {
+    tracing::warn!(%peer, "refused a connection: the limit on open connections is reached");
+    let answer = async {
         stream.write_all(REFUSAL.as_bytes()).await?;
         stream.shutdown().await
     };
-    // Whether the client hears it is its own affair.
-    let _ = tokio::time::timeout(REFUSAL_MAX, said).await;
+    // The client may have gone.
+    let _ = tokio::time::timeout(REFUSAL_TIMEOUT, answer).await;
 }
 
 #[cfg(test)]
@@ -172,17 +184,17 @@ mod tests {
         assert_eq!(body["type"], "overloaded");
     }
 
-    /// As after a restart, before the daemon takes the first of them.
+    /// As after a restart, before the daemon accepts the first connection.
     #[tokio::test]
-    async fn desktops_that_connect_all_at_once_are_all_let_in() {
+    async fn desktops_that_all_connect_at_once_are_all_accepted() {
         let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
-        let allowed = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap();
-        let desktops = allowed.trim().parse::<usize>().unwrap().min(300);
+        let backlog_max = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap();
+        let desktops = backlog_max.trim().parse::<usize>().unwrap().min(300);
         let address = listener.local_addr().unwrap();
         let connect = (0..desktops).map(|_| TcpStream::connect(address));
         let connected =
             tokio::time::timeout(Duration::from_secs(60), futures_util::future::join_all(connect));
-        let connected = connected.await.expect("nobody is left outside");
+        let connected = connected.await.expect("every connection fits into the backlog");
         assert!(connected.iter().all(Result::is_ok));
     }
 }

@@ -1,52 +1,35 @@
-//! Signing in and out with a password: what a page does.
+//! Sign-in with a password, and sign-out: sessions of the operators' page.
 //!
-//! Invariant: at most [`SIGN_INS_AT_ONCE`] passwords are checked at the same time (each takes 19 MiB and a
-//! core), and at most [`SIGN_INS_WAITING_MAX`] wait; wrong name and wrong password look the same and take the
-//! same work.
+//! Invariants: a wrong name and a wrong password get the same answer after the same work. The limits on failures
+//! and on passwords that are checked at the same time are in `throttle.rs`.
 
 use std::sync::{Arc, PoisonError};
 
-use axum::Json;
-use axum::RequestExt;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Json, RequestExt};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use tokio::sync::Semaphore;
 use utoipa::ToSchema;
 
-use super::auth::{Caller, cookie_name, is_own_origin, peer};
+use super::auth::{Caller, client_address, cookie_name, is_own_origin};
 use super::extract::Body;
 use super::problem::{Kind, Problem, ProblemBody};
-use super::routes::Gate;
+use super::state::AppState;
 use super::throttle::Source;
-use crate::bus::event::wire_time;
+use crate::contract::time::time as wire_time;
 use crate::ids::RecordId;
-use crate::operator::{PasswordHash, Person, Role, Token};
+use crate::people::password::PasswordHash;
+use crate::people::role::Role;
+use crate::people::roster::Person;
+use crate::people::token::Token;
 use crate::store::users::{TokenDraft, TokenKind, UserRecord};
 
-/// Passwords checked at the same time.
-const SIGN_INS_AT_ONCE: usize = 2;
-/// Sign-ins that may wait for that.
-const SIGN_INS_WAITING_MAX: usize = 64;
-/// Longest login taken, in characters.
+/// Longest login, in characters.
 const LOGIN_CHARS_MAX: usize = 120;
 
-/// The two limits on checking passwords.
-#[derive(Debug)]
-pub(crate) struct SignIns {
-    checking: Semaphore,
-    waiting: Semaphore,
-}
-
-impl Default for SignIns {
-    fn default() -> Self {
-        Self { checking: Semaphore::new(SIGN_INS_AT_ONCE), waiting: Semaphore::new(SIGN_INS_WAITING_MAX) }
-    }
-}
-
-/// Who signs in.
+/// Name and password of a sign-in.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SignIn {
@@ -56,38 +39,38 @@ pub(crate) struct SignIn {
     password: String,
 }
 
-/// Who is signed in.
+/// The signed-in user.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct SessionView {
     /// The person's record.
     #[schema(value_type = uuid::Uuid)]
     user: RecordId,
-    /// This sign-in; events name it where it acted.
+    /// The record of this session's token. Events of changes made in this session name it.
     #[schema(value_type = uuid::Uuid)]
     session: RecordId,
     /// The person's name.
     name: String,
-    /// Its reading.
+    /// The reading of the name.
     kana: String,
-    /// What they are.
+    /// The role.
     role: Role,
-    /// Where they answer.
+    /// The extension at which the person answers calls.
     #[serde(skip_serializing_if = "Option::is_none")]
     extension: Option<String>,
-    /// Their team.
+    /// The person's team.
     #[serde(skip_serializing_if = "Option::is_none")]
     team: Option<String>,
-    /// The country whose national numbers are meant, as two letters (ISO 3166).
+    /// The country of numbers written without a country code, as two letters (ISO 3166).
     country: String,
-    /// When the sign-in ends unless it is used (never, for a token without an end).
+    /// When the session ends unless it is used; absent for a token that does not expire.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(format = DateTime)]
     expires_at: Option<String>,
 }
 
 impl SessionView {
-    fn of(
-        gate: &Gate,
+    fn new(
+        state: &AppState,
         person: &Person,
         session: RecordId,
         team: Option<String>,
@@ -101,7 +84,7 @@ impl SessionView {
             role: person.role,
             extension: person.extension.as_ref().map(ToString::to_string),
             team,
-            country: gate.app.directory.plan().country(),
+            country: state.app.directory.plan().country(),
             expires_at: expires_at.map(wire_time),
         }
     }
@@ -114,61 +97,65 @@ impl SessionView {
     (status = 403, description = "foreign-origin", body = ProblemBody),
     (status = 429, description = "too-many-failures", body = ProblemBody),
 ))]
-pub(crate) async fn create(State(gate): State<Arc<Gate>>, request: Request) -> Result<Response, Problem> {
+pub(crate) async fn create(
+    State(state): State<Arc<AppState>>,
+    request: Request,
+) -> Result<Response, Problem> {
     let headers = request.headers();
-    // A page elsewhere could sign its visitor in as somebody else.
-    if headers.contains_key(header::ORIGIN) && !is_own_origin(&gate, headers) {
+    // A page of another origin could sign its visitor in as another user.
+    if headers.contains_key(header::ORIGIN) && !is_own_origin(&state, headers) {
         return Err(Kind::ForeignOrigin.into());
     }
-    let peer = peer(&request);
+    let address = client_address(&request);
     let Body(sign_in): Body<SignIn> = request.extract().await?;
     if sign_in.login.chars().count() > LOGIN_CHARS_MAX {
         return Err(Kind::WrongCredentials.into());
     }
-    let sources = peer.map(|peer| [Source::network(peer), Source::login(peer, &sign_in.login)]);
-    let now = gate.app.clock.now();
+    let sources = address.map(|peer| [Source::network(peer), Source::login(peer, &sign_in.login)]);
+    let now = state.app.clock.now();
     for source in sources.iter().flatten() {
-        let throttle = gate.throttle.lock().unwrap_or_else(PoisonError::into_inner);
+        let throttle = state.throttle.lock().unwrap_or_else(PoisonError::into_inner);
         throttle
             .check(*source, now)
             .map_err(|pause| Problem::from(Kind::TooManyFailures).retry_after(pause))?;
     }
-    let Some(user) = check(&gate, sign_in).await? else {
-        gate.app.metrics.sign_in_failed();
-        let mut throttle = gate.throttle.lock().unwrap_or_else(PoisonError::into_inner);
-        sources.iter().flatten().for_each(|source| throttle.failed(*source, now));
+    let Some(user) = verify(&state, sign_in).await? else {
+        state.app.metrics.count_failed_sign_in();
+        let mut throttle = state.throttle.lock().unwrap_or_else(PoisonError::into_inner);
+        sources.iter().flatten().for_each(|source| throttle.record_failure(*source, now));
         return Err(Kind::WrongCredentials.into());
     };
     if let Some([_, login]) = sources {
-        gate.throttle.lock().unwrap_or_else(PoisonError::into_inner).succeeded(login);
+        state.throttle.lock().unwrap_or_else(PoisonError::into_inner).clear(login);
     }
-    begin(&gate, &user, now).await
+    open_session(&state, &user, now).await
 }
 
 /// The user, if the password is right.
-async fn check(gate: &Gate, sign_in: SignIn) -> Result<Option<UserRecord>, Problem> {
-    let _waiting = gate.sign_ins.waiting.try_acquire().map_err(|_| {
+async fn verify(state: &AppState, sign_in: SignIn) -> Result<Option<UserRecord>, Problem> {
+    let _sign_in = state.password_checks.sign_ins.try_acquire().map_err(|_| {
         Kind::Overloaded
-            .with("too many sign-ins at the same time")
+            .with("too many people are signing in at the same time; try again in a few seconds")
             .retry_after(std::time::Duration::from_secs(2))
     })?;
-    let found = gate.app.store.user_by_login(&sign_in.login).await?;
+    let found = state.app.store.user_by_login(&sign_in.login).await?;
     let (user, hash) = found.unzip();
-    let _checking = gate.sign_ins.checking.acquire().await.map_err(|_| Kind::ShuttingDown)?;
-    let right = tokio::task::spawn_blocking(move || match hash.flatten() {
+    let _check = state.password_checks.checks.acquire().await.map_err(|_| Kind::ShuttingDown)?;
+    let verified = tokio::task::spawn_blocking(move || match hash.flatten() {
         Some(hash) => hash.verify(&sign_in.password),
         None => PasswordHash::verify_nobody(&sign_in.password),
     });
-    let right = right.await.map_err(|error| {
-        tracing::error!(%error, "checking a password failed");
+    let verified = verified.await.map_err(|error| {
+        tracing::error!(%error, "the task that checks a password failed");
         Kind::Internal
     })?;
-    Ok(user.filter(|_| right))
+    Ok(user.filter(|_| verified))
 }
 
-async fn begin(gate: &Gate, user: &UserRecord, now: Timestamp) -> Result<Response, Problem> {
+/// Adds a session token to the store, and answers with its cookie.
+async fn open_session(state: &AppState, user: &UserRecord, now: Timestamp) -> Result<Response, Problem> {
     let token = fresh_token()?;
-    let expires_at = now + gate.app.settings.session;
+    let expires_at = now + state.app.settings.session_ttl;
     let draft = TokenDraft {
         user: user.person.id,
         hash: token.hash(),
@@ -176,11 +163,11 @@ async fn begin(gate: &Gate, user: &UserRecord, now: Timestamp) -> Result<Respons
         label: String::new(),
         expires_at: Some(expires_at),
     };
-    let session = gate.app.store.add_token(&draft, now).await?;
-    let view = SessionView::of(gate, &user.person, session, user.team.clone(), Some(expires_at));
-    // Without Max-Age: the browser forgets it when it closes. Its real end is on our side.
+    let session = state.app.store.add_token(&draft, now).await?;
+    let view = SessionView::new(state, &user.person, session, user.team.clone(), Some(expires_at));
+    // Without Max-Age the browser drops the cookie when it closes; the store holds the expiry of the session.
     let mut response = (StatusCode::CREATED, Json(view)).into_response();
-    set_cookie(gate, &mut response, &token.expose(), "");
+    set_cookie(state, &mut response, &token.expose(), "");
     Ok(response)
 }
 
@@ -188,43 +175,44 @@ async fn begin(gate: &Gate, user: &UserRecord, now: Timestamp) -> Result<Respons
 pub(crate) fn fresh_token() -> Result<Token, Problem> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(|error| {
-        tracing::error!(%error, "the system gives no random numbers");
+        tracing::error!(%error, "cannot read random numbers from the operating system");
         Kind::Internal
     })?;
     Ok(Token::from_random(bytes))
 }
 
-fn set_cookie(gate: &Gate, response: &mut Response, value: &str, more: &str) {
-    let secure = if gate.app.settings.secure_cookie { "; Secure" } else { "" };
-    let cookie = format!("{}={value}; Path=/; HttpOnly; SameSite=Strict{secure}{more}", cookie_name(gate));
+fn set_cookie(state: &AppState, response: &mut Response, value: &str, attributes: &str) {
+    let secure = if state.app.settings.secure_cookie { "; Secure" } else { "" };
+    let cookie =
+        format!("{}={value}; Path=/; HttpOnly; SameSite=Strict{secure}{attributes}", cookie_name(state));
     if let Ok(mut value) = HeaderValue::try_from(cookie) {
         value.set_sensitive(true);
         response.headers_mut().append(header::SET_COOKIE, value);
     }
 }
 
-/// Says who is signed in.
+/// Returns the signed-in user.
 #[utoipa::path(get, path = "/v1/session", tag = "session", responses(
-    (status = 200, description = "Who asks", body = SessionView),
+    (status = 200, description = "The user of the session or token", body = SessionView),
     (status = 401, description = "not-signed-in, token-expired, token-revoked", body = ProblemBody),
 ))]
-pub(crate) async fn show(State(gate): State<Arc<Gate>>, caller: Caller) -> Json<SessionView> {
-    let roster = gate.app.people.current();
+pub(crate) async fn show(State(state): State<Arc<AppState>>, caller: Caller) -> Json<SessionView> {
+    let roster = state.app.people.current();
     let team = caller.person.team.and_then(|id| roster.team(id)).map(|team| team.name.clone());
-    Json(SessionView::of(&gate, &caller.person, caller.token, team, caller.expires_at))
+    Json(SessionView::new(&state, &caller.person, caller.token, team, caller.expires_at))
 }
 
-/// Signs out: the token that is shown is revoked, and its streams end.
+/// Signs out: revokes the token of this request and ends its event streams.
 #[utoipa::path(delete, path = "/v1/session", tag = "session", responses(
     (status = 204, description = "Signed out"),
     (status = 401, description = "not-signed-in", body = ProblemBody),
 ))]
-pub(crate) async fn end(State(gate): State<Arc<Gate>>, caller: Caller) -> Result<Response, Problem> {
-    gate.app.store.revoke_token(caller.token, gate.app.clock.now()).await?;
-    gate.bearers.token_revoked(caller.token);
+pub(crate) async fn end(State(state): State<Arc<AppState>>, caller: Caller) -> Result<Response, Problem> {
+    state.app.store.revoke_token(caller.token, state.app.clock.now()).await?;
+    state.active_tokens.revoke_token(caller.token);
     let mut response = StatusCode::NO_CONTENT.into_response();
     if caller.kind == TokenKind::Session {
-        set_cookie(&gate, &mut response, "", "; Max-Age=0");
+        set_cookie(&state, &mut response, "", "; Max-Age=0");
     }
     Ok(response)
 }

@@ -1,7 +1,11 @@
 //! `GET /v1/events`: the events as Server-Sent Events.
 //!
-//! No field `event:` is sent, so one listener gets every kind, also those that are added later; the kind is in
-//! the JSON. Comment lines are signs of life, and the last one of a stream says why it ends.
+//! | line | meaning |
+//! |---|---|
+//! | `id:` and `data:` | an event in JSON; its kind is in the JSON. There is no `event:` line, so one listener gets every kind, later additions included |
+//! | `retry:` | with the opening event: [`RETRY_MS`] |
+//! | `:` | heartbeat |
+//! | `: end REASON` | the last line of a stream: why it ends |
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -15,63 +19,63 @@ use bytes::Bytes;
 use futures_util::stream::unfold;
 
 use super::auth::Caller;
-use super::connection::Link;
-use super::extract::Asked;
+use super::connection::ClientConnection;
+use super::extract::QueryParams;
 use super::problem::{Problem, ProblemBody};
-use super::query::After;
-use super::routes::Gate;
-use super::stream::{Frame, Stream, after};
-use crate::operator::Permission;
+use super::query::ResumeQuery;
+use super::state::AppState;
+use super::stream::{EventStream, StreamFrame, resume_point};
+use crate::people::role::Permission;
 
-/// How long a browser waits before it comes back, in milliseconds.
+/// How long a browser waits before it reconnects, in milliseconds.
 const RETRY_MS: u32 = 1000;
 
 /// Follows the events as Server-Sent Events.
 ///
-/// The first event is `stream.snapshot` (the complete state) or `stream.resumed` (what was missed follows).
-/// A client that reads too slowly is cut off and resumes with `Last-Event-ID`.
+/// The first event is `stream.snapshot` (the complete state) or `stream.resumed` (the missed events
+/// follow). A client that reads too slowly is disconnected and resumes with `Last-Event-ID`.
 #[utoipa::path(get, path = "/v1/events", tag = "events", params(
     ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event received"),
-    After,
+    ResumeQuery,
 ), responses(
     (status = 200, description = "Events, each as in the schema Event", content_type = "text/event-stream", body = String),
     (status = 400, description = "invalid-query, invalid-header", body = ProblemBody),
     (status = 503, description = "overloaded, shutting-down", body = ProblemBody),
 ))]
 pub(crate) async fn follow(
-    State(gate): State<Arc<Gate>>,
+    State(state): State<Arc<AppState>>,
     caller: Caller,
-    link: Option<Extension<Link>>,
+    connection: Option<Extension<ClientConnection>>,
     headers: HeaderMap,
-    Asked(asked): Asked<After>,
+    QueryParams(query): QueryParams<ResumeQuery>,
 ) -> Result<Response, Problem> {
     caller.needs(Permission::FollowCalls)?;
-    let after = after(&headers, asked)?;
-    let stream = Stream::open(&gate, caller, after.as_ref())?;
-    let body = Body::from_stream(unfold((stream, link), |(mut stream, link)| async move {
+    let after = resume_point(&headers, query)?;
+    let stream = EventStream::open(&state, caller, after.as_ref())?;
+    let body = Body::from_stream(unfold((stream, connection), |(mut stream, connection)| async move {
         let frame = stream.next().await?;
-        if let (Frame::First(..), Some(Extension(link))) = (&frame, &link) {
-            link.cut_by(stream.cut_off());
+        if let (StreamFrame::Opening(..), Some(Extension(connection))) = (&frame, &connection) {
+            connection.abort_on(stream.cut_off());
         }
-        Some((Ok::<_, Infallible>(bytes(&frame)), (stream, link)))
+        Some((Ok::<_, Infallible>(bytes(&frame)), (stream, connection)))
     }));
     let headers = [
         (header::CONTENT_TYPE, "text/event-stream"),
         (header::CACHE_CONTROL, "no-store"),
-        // A proxy that buffers would hold pops back.
+        // A proxy that buffers would delay pops.
         (header::HeaderName::from_static("x-accel-buffering"), "no"),
     ];
     Ok((headers, body).into_response())
 }
 
-fn bytes(frame: &Frame) -> Bytes {
+fn bytes(frame: &StreamFrame) -> Bytes {
     match frame {
-        Frame::First(id, json) => {
+        StreamFrame::Opening(id, json) => {
             let head = format!("retry: {RETRY_MS}\nid: {id}\ndata: ");
             [head.as_bytes(), json, b"\n\n"].concat().into()
         }
-        Frame::Event(event) => event.sse(),
-        Frame::Heartbeat => Bytes::from_static(b":\n\n"),
-        Frame::End(why) => format!(": end {}\n\n", why.as_str()).into(),
+        StreamFrame::Event(event) => event.sse(),
+        StreamFrame::Heartbeat => Bytes::from_static(b":\n\n"),
+        StreamFrame::End(reason) => format!(": end {}\n\n", reason.as_str()).into(),
     }
 }

@@ -1,16 +1,19 @@
-//! The events as one client gets them, whatever the transport.
+//! The events of one client, for both transports.
 //!
 //! | what happens | what the client gets |
 //! |---|---|
-//! | it connects or comes back | `stream.resumed` or `stream.snapshot`, then events |
-//! | its sight changes (another team, another extension) | a new `stream.snapshot`, then events |
-//! | [`super::Settings::heartbeat`] passes | a sign of life; beside it, the store is asked whether its token is still valid |
-//! | token expired or revoked, user revoked | the end, with the reason |
-//! | it read too slowly | the end; it resumes by its last id |
-//! | shutdown | the end; it resumes elsewhere or later |
+//! | it connects or reconnects | `stream.resumed` or `stream.snapshot`, then events |
+//! | its visibility changes (another role, team or extension) | a new `stream.snapshot`, then events |
+//! | every [`super::Settings::heartbeat_interval`] | a heartbeat; meanwhile the store is asked whether the token is still valid |
+//! | the token expired or was revoked, or the user was revoked | the end, with the reason |
+//! | it reads too slowly: too many events wait for it | the end, `too-slow`; it resumes by its last id |
+//! | shutdown | the end, `shutting-down`; it resumes at another gateway or later |
 //!
-//! Invariant: between two first frames there is no event missing that the viewer may see, an event is handed on as
-//! the bytes that the bus made, never serialised again, and none waits for the store.
+//! A token that the store cannot check counts until it expires. An expired or revoked token that only the store knows
+//! of ends the stream one heartbeat later at most, plus the time of the store's answer.
+//!
+//! Invariants: after an opening frame no event is missing that the viewer may see. Events are sent as the bytes that
+//! the bus made, without another serialisation. No event waits for the store.
 
 use std::sync::Arc;
 
@@ -23,55 +26,59 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::active_tokens::RevocationGuard;
 use super::auth::Caller;
-use super::bearers::Hold;
 use super::problem::{Kind, Problem};
-use super::query::After;
-use super::routes::Gate;
-use crate::bus::event::wire_time;
-use crate::bus::{Ended, Event, EventId, First, PbxStatus, Snapshot, Subscription};
-use crate::call::view::CallView;
-use crate::operator::{Attendance, Roster, StateView};
+use super::query::ResumeQuery;
+use super::state::AppState;
+use crate::bus::{Snapshot, StreamStart, Subscription, SubscriptionEnded};
+use crate::contract::call::CallView;
+use crate::contract::event::{Event, PbxStatus};
+use crate::contract::event_id::EventId;
+use crate::contract::operator::StateView;
+use crate::contract::time::time as wire_time;
+use crate::people::presence::PresenceGuard;
+use crate::people::roster::Roster;
 
-/// The id to go on from, out of header or query.
-pub(crate) fn after(headers: &HeaderMap, asked: After) -> Result<Option<EventId>, Problem> {
+/// The id of the last event that the client has, from the header `Last-Event-ID` or the query.
+pub(crate) fn resume_point(headers: &HeaderMap, query: ResumeQuery) -> Result<Option<EventId>, Problem> {
     let header = headers.get("last-event-id").map(|value| value.to_str().unwrap_or_default().to_owned());
-    // Browsers send the header empty when they have had no id yet.
+    // Browsers send an empty header before they have received an id.
     let (text, kind) = match header.filter(|text| !text.is_empty()) {
         Some(text) => (Some(text), Kind::InvalidHeader),
-        None => (asked.after, Kind::InvalidQuery),
+        None => (query.after, Kind::InvalidQuery),
     };
     text.map(|text| EventId::parse(&text).map_err(|error| kind.with(error.to_string()))).transpose()
 }
 
-/// What a client is told next.
+/// What the transport sends next.
 #[derive(Debug)]
-pub(crate) enum Frame {
+pub(crate) enum StreamFrame {
     /// `stream.resumed` or `stream.snapshot`: its id and its JSON.
-    First(EventId, Bytes),
+    Opening(EventId, Bytes),
     /// An event.
     Event(Arc<Event>),
-    /// A sign of life.
+    /// A heartbeat.
     Heartbeat,
-    /// The last thing.
-    End(Goodbye),
+    /// The end of the stream; no frame follows.
+    End(StreamEnd),
 }
 
 /// Why a stream ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Goodbye {
+pub(crate) enum StreamEnd {
     /// The token has expired.
     TokenExpired,
     /// The token or its user was revoked.
     TokenRevoked,
     /// Too many events waited for this client.
     TooSlow,
-    /// The daemon is going down.
+    /// The daemon shuts down.
     ShuttingDown,
 }
 
-impl Goodbye {
-    /// The reason, as a word of the contract.
+impl StreamEnd {
+    /// The reason as it is sent; part of the public contract.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::TokenExpired => "token-expired",
@@ -82,25 +89,25 @@ impl Goodbye {
     }
 }
 
-/// One client's events.
+/// The events of one client.
 #[derive(Debug)]
-pub(crate) struct Stream {
-    gate: Arc<Gate>,
+pub(crate) struct EventStream {
+    state: Arc<AppState>,
     caller: Caller,
     subscription: Subscription,
-    hold: Hold,
+    revocation: RevocationGuard,
     roster: watch::Receiver<Arc<Roster>>,
     heartbeat: Interval,
-    /// The store is being asked; one that is away takes its time over that.
-    asking: Option<AbortOnDropHandle<Option<Goodbye>>>,
-    over: bool,
-    _attends: Attendance,
-    _counted: super::metrics::StreamCount,
+    /// The running check of the token against the store; it may take long while the store is down.
+    token_check: Option<AbortOnDropHandle<Option<StreamEnd>>>,
+    has_ended: bool,
+    _presence: PresenceGuard,
+    _count: super::metrics::StreamCount,
 }
 
-/// The JSON of a first frame.
+/// The JSON of an opening frame.
 #[derive(Serialize)]
-struct FirstBody<'a, D> {
+struct OpeningBody<'a, D> {
     id: &'a EventId,
     kind: &'static str,
     at: String,
@@ -117,141 +124,147 @@ struct SnapshotBody<'a> {
 #[derive(Serialize)]
 struct ResumedBody {}
 
-impl Stream {
-    /// Opens a stream for `caller`, after the event `after` if that is still possible.
-    pub(crate) fn open(gate: &Arc<Gate>, caller: Caller, after: Option<&EventId>) -> Result<Self, Problem> {
-        // What lies before a change of sight was filtered for other eyes.
-        let after = after.filter(|after| gate.app.people.may_resume(caller.person.id, after));
-        let mut roster = gate.app.people.watch();
+impl EventStream {
+    /// Opens a stream for `caller`. It resumes after the event `after` if that is still possible.
+    pub(crate) fn open(
+        state: &Arc<AppState>,
+        caller: Caller,
+        after: Option<&EventId>,
+    ) -> Result<Self, Problem> {
+        // Events before the last change of visibility were filtered by the earlier visibility.
+        let after = after.filter(|after| state.app.people.may_resume(caller.person.id, after));
+        let mut roster = state.app.people.watch();
         roster.mark_changed();
-        let subscription = gate.app.bus.subscribe(caller.viewer.clone(), after)?;
-        let every = gate.app.settings.heartbeat;
-        let mut heartbeat = interval_at(Instant::now() + every, every);
+        let subscription = state.app.bus.subscribe(caller.viewer.clone(), after)?;
+        let interval = state.app.settings.heartbeat_interval;
+        let mut heartbeat = interval_at(Instant::now() + interval, interval);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Ok(Self {
-            gate: Arc::clone(gate),
-            hold: gate.bearers.hold(caller.token, caller.person.id),
-            _attends: gate.app.presence.attend(caller.person.id),
-            _counted: gate.app.metrics.stream_opened(),
+            state: Arc::clone(state),
+            revocation: state.active_tokens.guard(caller.token, caller.person.id),
+            _presence: state.app.presence.connect(caller.person.id),
+            _count: state.app.metrics.count_stream(),
             caller,
             subscription,
             roster,
             heartbeat,
-            asking: None,
-            over: false,
+            token_check: None,
+            has_ended: false,
         })
     }
 
-    /// Is cancelled when this client is cut off.
+    /// A token that is cancelled when the client is cut off because it reads too slowly.
     pub(crate) fn cut_off(&self) -> CancellationToken {
         self.subscription.cut_off()
     }
 
-    /// What to tell next; `None` after the end.
-    pub(crate) async fn next(&mut self) -> Option<Frame> {
-        if self.over {
+    /// The next frame; `None` after the end.
+    pub(crate) async fn next(&mut self) -> Option<StreamFrame> {
+        if self.has_ended {
             return None;
         }
-        let frame = self.wait().await;
-        self.over = matches!(frame, Frame::End(_));
+        let frame = self.next_frame().await;
+        self.has_ended = matches!(frame, StreamFrame::End(_));
         Some(frame)
     }
 
-    async fn wait(&mut self) -> Frame {
+    async fn next_frame(&mut self) -> StreamFrame {
         loop {
-            if let Some(first) = self.subscription.take_first() {
-                return self.first(&first);
+            if let Some(start) = self.subscription.take_start() {
+                return self.opening(&start);
             }
             tokio::select! {
                 biased;
-                () = self.hold.revoked() => return Frame::End(Goodbye::TokenRevoked),
-                () = self.gate.shutdown.cancelled() => return Frame::End(Goodbye::ShuttingDown),
+                () = self.revocation.revoked() => return StreamFrame::End(StreamEnd::TokenRevoked),
+                () = self.state.shutdown.cancelled() => return StreamFrame::End(StreamEnd::ShuttingDown),
                 Ok(()) = self.roster.changed() => {
                     self.roster.mark_changed();
-                    if let Err(end) = self.look_again() {
-                        return Frame::End(end);
+                    if let Err(end) = self.refresh_viewer() {
+                        return StreamFrame::End(end);
                     }
                 }
-                end = answer(&mut self.asking) => {
-                    self.asking = None;
+                end = check_result(&mut self.token_check) => {
+                    self.token_check = None;
                     if let Some(end) = end {
-                        return Frame::End(end);
+                        return StreamFrame::End(end);
                     }
                 }
                 _ = self.heartbeat.tick() => {
-                    if self.asking.is_none() {
-                        self.asking = Some(AbortOnDropHandle::new(tokio::spawn(self.still_valid())));
+                    if self.token_check.is_none() {
+                        self.token_check = Some(AbortOnDropHandle::new(tokio::spawn(self.check_token())));
                     }
-                    return Frame::Heartbeat;
+                    return StreamFrame::Heartbeat;
                 }
                 event = self.subscription.next() => return match event {
-                    Ok(event) => match self.look_again() {
-                        Ok(false) => Frame::Event(event),
-                        // It was chosen for other eyes; the snapshot includes it.
+                    Ok(event) => match self.refresh_viewer() {
+                        Ok(false) => StreamFrame::Event(event),
+                        // The event was filtered by the earlier visibility; the new snapshot includes it.
                         Ok(true) => continue,
-                        Err(end) => Frame::End(end),
+                        Err(end) => StreamFrame::End(end),
                     },
-                    Err(Ended::TooSlow) => Frame::End(Goodbye::TooSlow),
-                    Err(Ended::Closed) => Frame::End(Goodbye::ShuttingDown),
+                    Err(SubscriptionEnded::TooSlow) => StreamFrame::End(StreamEnd::TooSlow),
+                    Err(SubscriptionEnded::Closed) => StreamFrame::End(StreamEnd::ShuttingDown),
                 },
             }
         }
     }
 
-    /// Looks whether people have changed: with other eyes the stream begins anew (true).
-    fn look_again(&mut self) -> Result<bool, Goodbye> {
+    /// Subscribes again if the viewer's visibility has changed (then true): the stream continues with a snapshot.
+    fn refresh_viewer(&mut self) -> Result<bool, StreamEnd> {
         if !self.roster.has_changed().unwrap_or(false) {
             return Ok(false);
         }
         let roster = Arc::clone(&self.roster.borrow_and_update());
-        let viewer = roster.viewer(self.caller.person.id).ok_or(Goodbye::TokenRevoked)?;
+        let viewer = roster.viewer(self.caller.person.id).ok_or(StreamEnd::TokenRevoked)?;
         if viewer == self.subscription.viewer() {
             return Ok(false);
         }
-        // Where every place is taken this one needs two for a moment: it comes back and gets its snapshot.
-        let subscribed = self.gate.app.bus.subscribe(viewer.clone(), None);
-        self.subscription = subscribed.map_err(|_| Goodbye::TooSlow)?;
+        // For a moment the client has two subscriptions. If the bus is full, the client is disconnected; it reconnects
+        // and gets its snapshot then.
+        let subscribed = self.state.app.bus.subscribe(viewer.clone(), None);
+        self.subscription = subscribed.map_err(|_| StreamEnd::TooSlow)?;
         Ok(true)
     }
 
-    /// Asks the store; one that does not answer ends nobody's stream.
-    fn still_valid(&self) -> impl Future<Output = Option<Goodbye>> + use<> {
-        let (gate, token, expires_at) = (Arc::clone(&self.gate), self.caller.token, self.caller.expires_at);
+    /// Asks the store whether the token is still valid. A store that fails does not end the stream before the token
+    /// expires.
+    fn check_token(&self) -> impl Future<Output = Option<StreamEnd>> + use<> {
+        let (state, token, expires_at) = (Arc::clone(&self.state), self.caller.token, self.caller.expires_at);
         async move {
-            let found = gate.app.store.token_by_id(token).await;
-            let now = gate.app.clock.now();
-            match found.map(|record| record.map(|record| gate.uses.applied(record))) {
+            let found = state.app.store.token_by_id(token).await;
+            let now = state.app.clock.now();
+            match found.map(|record| record.map(|record| state.token_uses.apply_to(record))) {
                 Ok(Some(record)) if record.is_valid(now) => None,
-                Ok(Some(record)) if record.revoked_at.is_none() => Some(Goodbye::TokenExpired),
-                Ok(_) => Some(Goodbye::TokenRevoked),
-                Err(_) => expires_at.filter(|end| *end <= now).map(|_| Goodbye::TokenExpired),
+                Ok(Some(record)) if record.revoked_at.is_none() => Some(StreamEnd::TokenExpired),
+                Ok(_) => Some(StreamEnd::TokenRevoked),
+                Err(_) => expires_at.filter(|end| *end <= now).map(|_| StreamEnd::TokenExpired),
             }
         }
     }
 
-    fn first(&self, first: &First) -> Frame {
-        let now = self.gate.app.clock.now();
-        match first {
-            First::Resumed(id) => first_frame(id, "stream.resumed", now, ResumedBody {}),
-            First::Snapshot(Snapshot { id, pbx, calls, operators }) => {
-                first_frame(id, "stream.snapshot", now, SnapshotBody { pbx, calls, operators })
+    fn opening(&self, start: &StreamStart) -> StreamFrame {
+        let now = self.state.app.clock.now();
+        match start {
+            StreamStart::Resumed(id) => opening_frame(id, "stream.resumed", now, ResumedBody {}),
+            StreamStart::Snapshot(Snapshot { id, pbx, calls, operators }) => {
+                opening_frame(id, "stream.snapshot", now, SnapshotBody { pbx, calls, operators })
             }
         }
     }
 }
 
-/// What the store said; never, as long as it is not asked.
-async fn answer(asking: &mut Option<AbortOnDropHandle<Option<Goodbye>>>) -> Option<Goodbye> {
-    match asking {
-        // A panic of the question ends nobody's stream either.
-        Some(asking) => asking.await.ok().flatten(),
+/// The result of the running check; waits for ever while there is none.
+async fn check_result(check: &mut Option<AbortOnDropHandle<Option<StreamEnd>>>) -> Option<StreamEnd> {
+    match check {
+        // A panic in the check does not end the stream.
+        Some(check) => check.await.ok().flatten(),
         None => std::future::pending().await,
     }
 }
 
-fn first_frame<D: Serialize>(id: &EventId, kind: &'static str, now: Timestamp, data: D) -> Frame {
-    let body = FirstBody { id, kind, at: wire_time(now), data };
+fn opening_frame<D: Serialize>(id: &EventId, kind: &'static str, now: Timestamp, data: D) -> StreamFrame {
+    let body = OpeningBody { id, kind, at: wire_time(now), data };
     #[expect(clippy::expect_used, reason = "string keys and plain values always serialise")]
-    let json = serde_json::to_vec(&body).expect("a first frame is plain JSON");
-    Frame::First(id.clone(), Bytes::from(json))
+    let json = serde_json::to_vec(&body).expect("an opening frame is plain JSON");
+    StreamFrame::Opening(id.clone(), Bytes::from(json))
 }

@@ -1,13 +1,16 @@
-//! Slows down those who guess: counts failures, refuses for a while after too many.
+//! Limits on failed sign-ins and unknown tokens, and on passwords that are checked at the same time.
 //!
 //! | after | within | from | refused |
 //! |---|---|---|---|
 //! | [`LOGIN_FAILURES_MAX`] wrong passwords | [`WINDOW`] | one network, for one login | until the window is over |
 //! | [`NETWORK_FAILURES_MAX`] failures of any kind | [`WINDOW`] | one network | until the window is over |
 //!
-//! Invariant: the table has at most [`ENTRIES_MAX`] entries, whoever attacks; a network is one IPv4 address or
-//! one IPv6 /64, since a single machine owns the whole of the latter. Logins are kept as hashes: people type
-//! passwords into the wrong field. A request with a valid token is never refused here.
+//! A network is one IPv4 address or one IPv6 /64, since a single machine may own the whole /64. Logins are kept as
+//! hashes, because people type passwords into the wrong field.
+//!
+//! Invariants: the table has at most [`ENTRIES_MAX`] entries, however many sources attack. A request with a valid
+//! token is never refused here. At most [`PASSWORD_CHECKS_MAX`] passwords are checked at the same time (each takes
+//! 19 MiB and a core), and at most [`SIGN_INS_MAX`] sign-ins are under way, waiting or being checked.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -15,22 +18,42 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
+use tokio::sync::Semaphore;
 
 /// Wrong passwords for one login from one network.
 pub(crate) const LOGIN_FAILURES_MAX: u32 = 10;
 /// Failures of any kind from one network.
 pub(crate) const NETWORK_FAILURES_MAX: u32 = 200;
-/// How long failures are remembered, from the first on.
+/// How long failures count, from the first of them.
 pub(crate) const WINDOW: SignedDuration = SignedDuration::from_mins(10);
-/// Networks and logins remembered at the same time.
+/// Networks and logins in the table.
 const ENTRIES_MAX: usize = 4096;
+/// Passwords checked at the same time.
+const PASSWORD_CHECKS_MAX: usize = 2;
+/// Sign-ins under way at the same time, those whose password is being checked included.
+const SIGN_INS_MAX: usize = 64;
 
-/// Whose failures are counted together.
+/// The two limits on sign-ins.
+#[derive(Debug)]
+pub(crate) struct PasswordCheckLimits {
+    /// One permit for each password that is being checked.
+    pub(crate) checks: Semaphore,
+    /// One permit for each sign-in that is under way.
+    pub(crate) sign_ins: Semaphore,
+}
+
+impl Default for PasswordCheckLimits {
+    fn default() -> Self {
+        Self { checks: Semaphore::new(PASSWORD_CHECKS_MAX), sign_ins: Semaphore::new(SIGN_INS_MAX) }
+    }
+}
+
+/// The key under which failures are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Source {
     /// A network.
     Network(IpAddr),
-    /// A network that tries one login.
+    /// One login, tried from one network.
     Login(IpAddr, [u8; 16]),
 }
 
@@ -76,18 +99,18 @@ pub(crate) struct Throttle {
 }
 
 impl Throttle {
-    /// Refuses a source that has failed too often, and says for how long.
+    /// An error with the remaining time when the source has failed too often.
     pub(crate) fn check(&self, source: Source, now: Timestamp) -> Result<(), Duration> {
         let Some(failures) = self.failures.get(&source) else { return Ok(()) };
-        let over = failures.since + WINDOW;
-        if failures.count < source.failures_max() || now >= over {
+        let until = failures.since + WINDOW;
+        if failures.count < source.failures_max() || now >= until {
             return Ok(());
         }
-        Err(now.duration_until(over).unsigned_abs())
+        Err(now.duration_until(until).unsigned_abs())
     }
 
     /// Counts one more failure.
-    pub(crate) fn failed(&mut self, source: Source, now: Timestamp) {
+    pub(crate) fn record_failure(&mut self, source: Source, now: Timestamp) {
         if let Some(failures) = self.failures.get_mut(&source) {
             if now < failures.since + WINDOW {
                 failures.count = failures.count.saturating_add(1);
@@ -102,20 +125,20 @@ impl Throttle {
         self.failures.insert(source, Failures { count: 1, since: now });
     }
 
-    /// Forgets the failures of a source that has proved itself.
-    pub(crate) fn succeeded(&mut self, source: Source) {
+    /// Removes the failures of a source whose sign-in succeeded.
+    pub(crate) fn clear(&mut self, source: Source) {
         self.failures.remove(&source);
     }
 
-    /// Drops what is over; when nothing is, the source with the fewest failures, so that an attacker who comes
-    /// from everywhere cannot wash away those who were caught.
+    /// Removes the sources whose window is over. If there are none, removes the source with the fewest failures, so
+    /// that an attacker with many addresses cannot displace the sources that are refused.
     fn make_room(&mut self, now: Timestamp) {
         self.failures.retain(|_, failures| now < failures.since + WINDOW);
         if self.failures.len() < ENTRIES_MAX {
             return;
         }
-        let least = self.failures.iter().min_by_key(|(_, f)| (f.count, f.since)).map(|(source, _)| *source);
-        if let Some(source) = least {
+        let fewest = self.failures.iter().min_by_key(|(_, f)| (f.count, f.since)).map(|(source, _)| *source);
+        if let Some(source) = fewest {
             self.failures.remove(&source);
         }
     }
@@ -136,13 +159,13 @@ mod tests {
         let source = Source::login(peer, "佐藤");
         for _ in 0..LOGIN_FAILURES_MAX {
             assert_eq!(throttle.check(source, at(0)), Ok(()));
-            throttle.failed(source, at(0));
+            throttle.record_failure(source, at(0));
         }
         assert_eq!(throttle.check(source, at(60)), Err(Duration::from_secs(540)));
         assert_eq!(throttle.check(Source::login(peer, "鈴木"), at(60)), Ok(()));
         assert_eq!(throttle.check(Source::login("192.0.2.2".parse().unwrap(), "佐藤"), at(60)), Ok(()));
         assert_eq!(throttle.check(source, at(600)), Ok(()));
-        throttle.failed(source, at(600));
+        throttle.record_failure(source, at(600));
         assert_eq!(throttle.check(source, at(601)), Ok(()));
     }
 
@@ -160,10 +183,10 @@ mod tests {
         let mut throttle = Throttle::default();
         let worst = Source::network("192.0.2.1".parse().unwrap());
         for _ in 0..NETWORK_FAILURES_MAX {
-            throttle.failed(worst, at(0));
+            throttle.record_failure(worst, at(0));
         }
         for n in 0..2 * u128::try_from(ENTRIES_MAX).unwrap() {
-            throttle.failed(Source::network(IpAddr::V6(Ipv6Addr::from_bits(n << 64))), at(1));
+            throttle.record_failure(Source::network(IpAddr::V6(Ipv6Addr::from_bits(n << 64))), at(1));
         }
         assert!(throttle.failures.len() <= ENTRIES_MAX);
         assert!(throttle.check(worst, at(2)).is_err());

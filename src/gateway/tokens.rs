@@ -1,6 +1,6 @@
-//! The tokens of people and systems: for administrators.
+//! Tokens of people and systems, managed by administrators.
 //!
-//! Invariant: a token's text is in the answer that makes it and nowhere else, not even in a kept answer.
+//! Invariant: the text of a token is only in the answer to its creation; that answer is not kept for repeats.
 
 use std::sync::Arc;
 
@@ -13,15 +13,15 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::auth::Caller;
-use super::extract::{Asked, Body, Nothing, RecordPath, record};
-use super::idempotency::Secretive;
+use super::extract::{Body, NoQuery, QueryParams, RecordPath, record_id};
+use super::idempotency::NoReplay;
 use super::problem::{Kind, Problem, ProblemBody};
-use super::routes::Gate;
 use super::session::fresh_token;
+use super::state::AppState;
 use super::users::{optional_text, user};
-use crate::bus::event::wire_time;
+use crate::contract::time::time as wire_time;
 use crate::ids::RecordId;
-use crate::operator::Permission;
+use crate::people::role::Permission;
 use crate::store::Page;
 use crate::store::users::{TokenDraft, TokenKind, TokenRecord};
 
@@ -31,18 +31,18 @@ pub(crate) struct TokenView {
     /// The record.
     #[schema(value_type = uuid::Uuid)]
     id: RecordId,
-    /// What it is called.
+    /// The label.
     label: String,
-    /// Whether a page's sign-in made it.
+    /// Whether this is a session, made by a sign-in with a password.
     session: bool,
-    /// When it was made.
+    /// When the token was created.
     #[schema(format = DateTime)]
     created_at: String,
-    /// When it ends.
+    /// When the token expires; absent if it does not.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(format = DateTime)]
     expires_at: Option<String>,
-    /// When it was last used, give or take a minute.
+    /// When the token was last used, to about one minute.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(format = DateTime)]
     last_used_at: Option<String>,
@@ -65,64 +65,64 @@ impl From<TokenRecord> for TokenView {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewToken {
-    /// What to call it.
+    /// The label.
     #[serde(default)]
     label: String,
-    /// When it ends; never, when not given.
+    /// When the token expires; never if absent.
     #[schema(value_type = Option<String>, format = DateTime)]
     expires_at: Option<Timestamp>,
 }
 
-/// A new token's text: shown this once.
+/// A new token with its text, which is shown only once.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct TokenMade {
     /// The record.
     #[schema(value_type = uuid::Uuid)]
     id: RecordId,
-    /// What to write after `Authorization: Bearer`.
+    /// The text for `Authorization: Bearer`.
     token: String,
 }
 
-/// The valid and expired tokens of a user, newest first.
+/// Lists the valid and expired tokens of a user, newest first.
 #[utoipa::path(get, path = "/v1/users/{user}/tokens", tag = "tokens",
     params(("user" = uuid::Uuid, Path, description = "The user")),
     responses(
-        (status = 200, description = "All of them", body = Page<TokenView>),
+        (status = 200, description = "All tokens that are not revoked", body = Page<TokenView>),
         (status = 404, description = "unknown-record", body = ProblemBody),
     )
 )]
 pub(crate) async fn list(
-    State(gate): State<Arc<Gate>>,
+    State(state): State<Arc<AppState>>,
     caller: Caller,
     RecordPath(id): RecordPath,
-    Asked(Nothing {}): Asked<Nothing>,
+    QueryParams(NoQuery {}): QueryParams<NoQuery>,
 ) -> Result<Json<Page<TokenView>>, Problem> {
     caller.needs(Permission::ManagePeople)?;
-    user(&gate, id).await?;
-    let items = gate.app.store.tokens_of(id).await?.into_iter().map(TokenView::from).collect();
+    user(&state, id).await?;
+    let items = state.app.store.tokens_of(id).await?.into_iter().map(TokenView::from).collect();
     Ok(Json(Page { items, next: None }))
 }
 
-/// Gives a user another token; its text is in this answer and nowhere else.
+/// Creates a token of a user; the text of the token is only in this answer.
 #[utoipa::path(post, path = "/v1/users/{user}/tokens", tag = "tokens",
     params(("user" = uuid::Uuid, Path, description = "The user")),
     request_body = NewToken,
     responses(
         (status = 201, description = "The token", body = TokenMade),
         (status = 404, description = "unknown-record", body = ProblemBody),
-        (status = 409, description = "value-taken: as many tokens as may be", body = ProblemBody),
+        (status = 409, description = "value-taken: the user has the largest number of tokens", body = ProblemBody),
     )
 )]
 pub(crate) async fn create(
-    State(gate): State<Arc<Gate>>,
+    State(state): State<Arc<AppState>>,
     caller: Caller,
     RecordPath(id): RecordPath,
     Body(new): Body<NewToken>,
 ) -> Result<Response, Problem> {
     caller.needs(Permission::ManagePeople)?;
-    let now = gate.app.clock.now();
+    let now = state.app.clock.now();
     if new.expires_at.is_some_and(|end| end <= now) {
-        return Err(Kind::InvalidBody.with("expires_at: this is past"));
+        return Err(Kind::InvalidBody.with("expires_at: must be in the future"));
     }
     let token = fresh_token()?;
     let draft = TokenDraft {
@@ -132,11 +132,11 @@ pub(crate) async fn create(
         label: optional_text("label", &new.label)?,
         expires_at: new.expires_at,
     };
-    let made = TokenMade { id: gate.app.store.add_token(&draft, now).await?, token: token.expose() };
-    Ok((StatusCode::CREATED, Secretive, Json(made)).into_response())
+    let made = TokenMade { id: state.app.store.add_token(&draft, now).await?, token: token.expose() };
+    Ok((StatusCode::CREATED, NoReplay, Json(made)).into_response())
 }
 
-/// Revokes a token; streams that it opened end at once.
+/// Revokes a token; its event streams end at once.
 #[utoipa::path(delete, path = "/v1/users/{user}/tokens/{token}", tag = "tokens",
     params(
         ("user" = uuid::Uuid, Path, description = "The user"),
@@ -148,19 +148,19 @@ pub(crate) async fn create(
     )
 )]
 pub(crate) async fn revoke(
-    State(gate): State<Arc<Gate>>,
+    State(state): State<Arc<AppState>>,
     caller: Caller,
     Path((user, token)): Path<(String, String)>,
 ) -> Result<StatusCode, Problem> {
     caller.needs(Permission::ManagePeople)?;
-    let (Some(user), Some(token)) = (record(&user), record(&token)) else {
-        return Err(Kind::UnknownRecord.with("a record's id is a UUID"));
+    let (Some(user), Some(token)) = (record_id(&user), record_id(&token)) else {
+        return Err(Kind::UnknownRecord.with("the id of a record must be a UUID"));
     };
-    let found = gate.app.store.token_by_id(token).await?;
+    let found = state.app.store.token_by_id(token).await?;
     if found.is_none_or(|found| found.user != user) {
         return Err(Kind::UnknownRecord.with("there is no such token"));
     }
-    gate.app.store.revoke_token(token, gate.app.clock.now()).await?;
-    gate.bearers.token_revoked(token);
+    state.app.store.revoke_token(token, state.app.clock.now()).await?;
+    state.active_tokens.revoke_token(token);
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,4 +1,4 @@
-//! Transfers after answer: passing a caller on, and how that stands.
+//! Transfers of answered calls: begin, complete, cancel, and their state.
 
 use std::sync::Arc;
 
@@ -10,20 +10,22 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::auth::Caller;
-use super::extract::{Asked, Body, CallPath, Nothing};
-use super::located::located;
+use super::extract::{Body, CallPath, NoQuery, QueryParams};
 use super::problem::{Kind, Problem, ProblemBody};
-use super::routes::Gate;
+use super::responses::created;
+use super::state::AppState;
 use crate::command::{Answer, Command};
-use crate::operator::Permission;
-use crate::transfer::{self, LookupError, Mode, TransferId, TransferView};
+use crate::contract::transfer::{Mode, TransferId, TransferView};
+use crate::directory::transfer_targets::LookupError;
+use crate::people::role::Permission;
+use crate::transfer;
 
-/// To whom a caller is passed on, and how.
+/// The target and mode of a transfer.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = TransferWanted)]
-pub(crate) struct Wanted {
-    /// `blind` unless said otherwise.
+pub(crate) struct TransferRequest {
+    /// `blind` by default.
     #[serde(default = "blind")]
     mode: Mode,
     /// `contact:ID`, `on-call`, `operator:EXTENSION`, `queue:NAME`, or a number.
@@ -41,121 +43,125 @@ pub(crate) struct Transfers {
     items: Vec<TransferView>,
 }
 
-/// Passes the caller of a call on. The answer says that the PBX has begun; what the target really does follows as
-/// `call.transfer.*`. A caller whom nobody takes comes back to the operator, or to the queue in front of all.
+/// Transfers the caller of a call. The answer is sent when the PBX has started the transfer; `call.transfer.*` events
+/// report what the target does. A caller whose transfer fails returns to the operator, or to the head of the queue.
 #[utoipa::path(post, path = "/v1/calls/{call}/transfers", tag = "transfers",
     params(("call" = uuid::Uuid, Path, description = "The call")),
-    request_body = Wanted,
+    request_body = TransferRequest,
     responses(
-        (status = 201, description = "The PBX has begun", body = TransferView),
-        (status = 403, description = "not-permitted: only the operator on the call, her supervisor or an admin may", body = ProblemBody),
+        (status = 201, description = "The PBX has started the transfer", body = TransferView),
+        (status = 403, description = "not-permitted: only the operator on the call, their supervisor or an administrator may", body = ProblemBody),
         (status = 404, description = "unknown-call", body = ProblemBody),
-        (status = 409, description = "call-conflict: it is being transferred already, or nobody has it", body = ProblemBody),
-        (status = 422, description = "invalid-body: nobody can be transferred to that target", body = ProblemBody),
+        (status = 409, description = "call-conflict: the call is already being transferred, or no operator has it", body = ProblemBody),
+        (status = 422, description = "invalid-body: the target is unknown or not allowed", body = ProblemBody),
         (status = 502, description = "pbx-refused", body = ProblemBody),
         (status = 503, description = "pbx-unreachable: nothing was done", body = ProblemBody),
-        (status = 504, description = "pbx-no-answer: it may have been done", body = ProblemBody),
+        (status = 504, description = "pbx-no-answer: it may have been carried out", body = ProblemBody),
     )
 )]
 pub(crate) async fn create(
-    State(gate): State<Arc<Gate>>,
+    State(state): State<Arc<AppState>>,
     caller: Caller,
     CallPath(call): CallPath,
-    Body(wanted): Body<Wanted>,
+    Body(request): Body<TransferRequest>,
 ) -> Result<Response, Problem> {
     caller.needs(Permission::ControlCalls)?;
-    let view = gate.app.bus.call(&caller.viewer, call).ok_or(Kind::UnknownCall)?;
-    let plan = gate.app.transfers.plan(&gate.app.directory, &view, &wanted.to).await?;
-    let command = transfer::Command::Begin { call, mode: wanted.mode, plan };
-    let made = give(&gate, &caller, command).await?;
-    located(StatusCode::CREATED, format!("/v1/transfers/{}", made.id), made)
+    let view = state.app.bus.call(&caller.viewer, call).ok_or(Kind::UnknownCall)?;
+    let plan = state.app.transfers.plan(&state.app.directory, &view, &request.to).await?;
+    let command = transfer::Command::Begin { call, mode: request.mode, plan };
+    let transfer = send(&state, &caller, command).await?;
+    created(format!("/v1/transfers/{}", transfer.id), transfer)
 }
 
-/// The transfers of a live call.
+/// Lists the transfers of a call.
 #[utoipa::path(get, path = "/v1/calls/{call}/transfers", tag = "transfers",
     params(("call" = uuid::Uuid, Path, description = "The call")),
-    responses((status = 200, description = "Those that are remembered", body = Transfers))
+    responses((status = 200, description = "The transfers of the call that the daemon still holds", body = Transfers))
 )]
 pub(crate) async fn list(
-    State(gate): State<Arc<Gate>>,
+    State(state): State<Arc<AppState>>,
     caller: Caller,
     CallPath(call): CallPath,
-    Asked(Nothing {}): Asked<Nothing>,
+    QueryParams(NoQuery {}): QueryParams<NoQuery>,
 ) -> Result<Json<Transfers>, Problem> {
     caller.needs(Permission::FollowCalls)?;
     let command = Command::Transfer(transfer::Command::List(call));
-    match gate.app.commands.give(caller.actor(), command).await? {
+    match state.app.commands.request(caller.actor(), command).await? {
         Answer::Transfers(items) => Ok(Json(Transfers { items })),
         _ => Err(Kind::Internal.into()),
     }
 }
 
-/// One transfer.
+/// Returns a transfer.
 #[utoipa::path(get, path = "/v1/transfers/{transfer}", tag = "transfers",
     params(("transfer" = uuid::Uuid, Path, description = "The transfer")),
     responses(
-        (status = 200, description = "How it stands", body = TransferView),
+        (status = 200, description = "The transfer", body = TransferView),
         (status = 404, description = "unknown-transfer", body = ProblemBody),
     )
 )]
 pub(crate) async fn show(
-    State(gate): State<Arc<Gate>>,
+    State(state): State<Arc<AppState>>,
     caller: Caller,
     Path(id): Path<String>,
-    Asked(Nothing {}): Asked<Nothing>,
+    QueryParams(NoQuery {}): QueryParams<NoQuery>,
 ) -> Result<Json<TransferView>, Problem> {
     caller.needs(Permission::FollowCalls)?;
-    give(&gate, &caller, transfer::Command::Show(read(&id)?)).await.map(Json)
+    send(&state, &caller, transfer::Command::Show(transfer_id(&id)?)).await.map(Json)
 }
 
-/// Puts caller and target of a consultation together; the operator is released.
+/// Connects the caller with the target of a consultation, and releases the operator.
 #[utoipa::path(post, path = "/v1/transfers/{transfer}/complete", tag = "transfers",
     params(("transfer" = uuid::Uuid, Path, description = "The transfer")),
     responses(
-        (status = 202, description = "The PBX has taken the order", body = TransferView),
+        (status = 202, description = "The PBX has accepted the action", body = TransferView),
         (status = 403, description = "not-permitted", body = ProblemBody),
         (status = 404, description = "unknown-transfer", body = ProblemBody),
-        (status = 409, description = "call-conflict: the target has not answered, or it is over", body = ProblemBody),
+        (status = 409, description = "call-conflict: the target has not answered, or the transfer is over", body = ProblemBody),
     )
 )]
 pub(crate) async fn complete(
-    State(gate): State<Arc<Gate>>,
+    State(state): State<Arc<AppState>>,
     caller: Caller,
     Path(id): Path<String>,
-    Asked(Nothing {}): Asked<Nothing>,
+    QueryParams(NoQuery {}): QueryParams<NoQuery>,
 ) -> Result<(StatusCode, Json<TransferView>), Problem> {
     caller.needs(Permission::ControlCalls)?;
-    let view = give(&gate, &caller, transfer::Command::Complete(read(&id)?)).await?;
+    let view = send(&state, &caller, transfer::Command::Complete(transfer_id(&id)?)).await?;
     Ok((StatusCode::ACCEPTED, Json(view)))
 }
 
-/// Takes the caller back, from a consultation or while the target rings.
+/// Returns the caller to the operator, during a consultation or while the target rings.
 #[utoipa::path(post, path = "/v1/transfers/{transfer}/cancel", tag = "transfers",
     params(("transfer" = uuid::Uuid, Path, description = "The transfer")),
     responses(
-        (status = 202, description = "The PBX has taken the order", body = TransferView),
+        (status = 202, description = "The PBX has accepted the action", body = TransferView),
         (status = 403, description = "not-permitted", body = ProblemBody),
         (status = 404, description = "unknown-transfer", body = ProblemBody),
-        (status = 409, description = "call-conflict: the caller is with the target, or it is over", body = ProblemBody),
+        (status = 409, description = "call-conflict: the caller is connected with the target, or the transfer is over", body = ProblemBody),
     )
 )]
 pub(crate) async fn cancel(
-    State(gate): State<Arc<Gate>>,
+    State(state): State<Arc<AppState>>,
     caller: Caller,
     Path(id): Path<String>,
-    Asked(Nothing {}): Asked<Nothing>,
+    QueryParams(NoQuery {}): QueryParams<NoQuery>,
 ) -> Result<(StatusCode, Json<TransferView>), Problem> {
     caller.needs(Permission::ControlCalls)?;
-    let view = give(&gate, &caller, transfer::Command::Cancel(read(&id)?)).await?;
+    let view = send(&state, &caller, transfer::Command::Cancel(transfer_id(&id)?)).await?;
     Ok((StatusCode::ACCEPTED, Json(view)))
 }
 
-fn read(id: &str) -> Result<TransferId, Problem> {
-    TransferId::parse(id).ok_or_else(|| Kind::UnknownTransfer.with("a transfer's id is a UUID"))
+fn transfer_id(id: &str) -> Result<TransferId, Problem> {
+    TransferId::parse(id).ok_or_else(|| Kind::UnknownTransfer.with("the id of a transfer must be a UUID"))
 }
 
-async fn give(gate: &Gate, caller: &Caller, command: transfer::Command) -> Result<TransferView, Problem> {
-    match gate.app.commands.give(caller.actor(), Command::Transfer(command)).await? {
+async fn send(
+    state: &AppState,
+    caller: &Caller,
+    command: transfer::Command,
+) -> Result<TransferView, Problem> {
+    match state.app.commands.request(caller.actor(), Command::Transfer(command)).await? {
         Answer::Transfers(views) => views.into_iter().next().ok_or_else(|| Kind::UnknownTransfer.into()),
         _ => Err(Kind::Internal.into()),
     }

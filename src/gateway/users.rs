@@ -1,4 +1,4 @@
-//! People who may sign in: for administrators.
+//! Users, managed by administrators.
 
 use std::sync::Arc;
 
@@ -10,14 +10,16 @@ use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use super::auth::Caller;
-use super::extract::{Asked, Body, Nothing, RecordPath};
-use super::located::located;
+use super::extract::{Body, NoQuery, QueryParams, RecordPath};
 use super::problem::{Kind, Problem, ProblemBody};
 use super::query::PageQuery;
-use super::routes::Gate;
-use crate::bus::event::wire_time;
+use super::responses::created;
+use super::state::AppState;
+use crate::contract::time::time as wire_time;
 use crate::ids::{Extension, RecordId};
-use crate::operator::{PasswordHash, Permission, Role, person_text};
+use crate::people::password::PasswordHash;
+use crate::people::role::{Permission, Role};
+use crate::people::roster::person_text;
 use crate::store::Page;
 use crate::store::users::{TokenKind, UserChange, UserDraft, UserRecord};
 
@@ -29,24 +31,24 @@ pub(crate) struct UserView {
     id: RecordId,
     /// The name to sign in with.
     name: String,
-    /// Its reading.
+    /// The reading of the name.
     kana: String,
-    /// What they are.
+    /// The role.
     role: Role,
-    /// Where they answer.
+    /// The extension at which the user answers calls.
     #[schema(value_type = Option<String>)]
     extension: Option<Extension>,
-    /// Their team.
+    /// The name of the team.
     team: Option<String>,
-    /// Whether they can sign in with a password.
+    /// Whether the user has a password.
     has_password: bool,
-    /// When the record was made.
+    /// When the user was created.
     #[schema(format = DateTime)]
     created_at: String,
-    /// When it was last changed.
+    /// When the user was last changed.
     #[schema(format = DateTime)]
     changed_at: String,
-    /// Since when it is revoked.
+    /// When the user was revoked; absent if the user is not revoked.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(format = DateTime)]
     revoked_at: Option<String>,
@@ -75,74 +77,72 @@ impl From<UserRecord> for UserView {
 pub(crate) struct NewUser {
     /// The name to sign in with.
     name: String,
-    /// Its reading.
+    /// The reading of the name.
     #[serde(default)]
     kana: String,
-    /// What they are.
+    /// The role.
     role: Role,
-    /// Where they answer: digits.
+    /// The extension at which the user answers calls: digits.
     extension: Option<String>,
-    /// The team's name; a new one is made.
+    /// The name of the team; a new team is created.
     team: Option<String>,
-    /// A password of 10 to 256 characters, for those who sign in at a page.
+    /// A password of 10 to 256 characters, for users who sign in at the page.
     password: Option<String>,
 }
 
-/// What changes about a user; what is not named stays, `null` takes away.
+/// Changes of a user. Absent fields keep their values, `null` removes a value.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ChangedUser {
-    /// Another name.
+    /// The new name.
     name: Option<String>,
-    /// Another reading.
+    /// The new reading.
     kana: Option<String>,
-    /// Another role.
+    /// The new role.
     role: Option<Role>,
-    /// Another extension.
-    #[serde(default, deserialize_with = "named")]
+    /// The new extension.
+    #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>)]
     extension: Option<Option<String>>,
-    /// Another team.
-    #[serde(default, deserialize_with = "named")]
+    /// The name of the new team.
+    #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>)]
     team: Option<Option<String>>,
-    /// Another password; ends all sessions.
-    #[serde(default, deserialize_with = "named")]
+    /// The new password; all sessions of the user end.
+    #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>)]
     password: Option<Option<String>>,
 }
 
-/// Tells `null` from not named.
-pub(crate) fn named<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
-    d: D,
-) -> Result<Option<Option<T>>, D::Error> {
+/// Reads a field that is present, so that `null` differs from an absent field.
+fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(d: D) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(d).map(Some)
 }
 
-/// All users, revoked ones included, in the order they were made.
+/// Lists all users, revoked ones included, in the order of their creation.
 #[utoipa::path(get, path = "/v1/users", tag = "users", params(PageQuery), responses(
     (status = 200, description = "A page", body = Page<UserView>),
     (status = 403, description = "not-permitted", body = ProblemBody),
 ))]
 pub(crate) async fn list(
-    State(gate): State<Arc<Gate>>,
+    State(state): State<Arc<AppState>>,
     caller: Caller,
-    Asked(query): Asked<PageQuery>,
+    QueryParams(query): QueryParams<PageQuery>,
 ) -> Result<Json<Page<UserView>>, Problem> {
     caller.needs(Permission::ManagePeople)?;
-    let wanted = query.read()?;
-    let found = gate.app.store.users(wanted.after, wanted.limit).await?;
+    let page = query.read()?;
+    let found = state.app.store.users(page.after, page.limit).await?;
     Ok(Json(Page { items: found.items.into_iter().map(UserView::from).collect(), next: found.next }))
 }
 
-/// Makes a user.
+/// Creates a user.
 #[utoipa::path(post, path = "/v1/users", tag = "users", request_body = NewUser, responses(
     (status = 201, description = "The user", body = UserView),
     (status = 409, description = "value-taken: the name or the extension", body = ProblemBody),
     (status = 422, description = "invalid-body", body = ProblemBody),
 ))]
 pub(crate) async fn create(
-    State(gate): State<Arc<Gate>>,
+    State(state): State<Arc<AppState>>,
     caller: Caller,
     Body(new): Body<NewUser>,
 ) -> Result<Response, Problem> {
@@ -153,15 +153,15 @@ pub(crate) async fn create(
         role: new.role,
         extension: new.extension.as_deref().map(extension).transpose()?,
         team: new.team.as_deref().map(|name| text("team", name)).transpose()?,
-        password: hashed(new.password).await?,
+        password: password_hash(new.password).await?,
     };
-    let id = gate.app.store.add_user(&draft, gate.app.clock.now()).await?;
-    gate.app.refresh_people().await?;
-    let user = UserView::from(user(&gate, id).await?);
-    located(StatusCode::CREATED, format!("/v1/users/{id}"), user)
+    let id = state.app.store.add_user(&draft, state.app.clock.now()).await?;
+    state.app.refresh_people().await?;
+    let user = UserView::from(user(&state, id).await?);
+    created(format!("/v1/users/{id}"), user)
 }
 
-/// One user.
+/// Returns a user.
 #[utoipa::path(get, path = "/v1/users/{user}", tag = "users",
     params(("user" = uuid::Uuid, Path, description = "The user")),
     responses(
@@ -170,13 +170,13 @@ pub(crate) async fn create(
     )
 )]
 pub(crate) async fn show(
-    State(gate): State<Arc<Gate>>,
+    State(state): State<Arc<AppState>>,
     caller: Caller,
     RecordPath(id): RecordPath,
-    Asked(Nothing {}): Asked<Nothing>,
+    QueryParams(NoQuery {}): QueryParams<NoQuery>,
 ) -> Result<Json<UserView>, Problem> {
     caller.needs(Permission::ManagePeople)?;
-    Ok(Json(user(&gate, id).await?.into()))
+    Ok(Json(user(&state, id).await?.into()))
 }
 
 /// Changes a user.
@@ -184,23 +184,23 @@ pub(crate) async fn show(
     params(("user" = uuid::Uuid, Path, description = "The user")),
     request_body = ChangedUser,
     responses(
-        (status = 200, description = "The user as it is now", body = UserView),
+        (status = 200, description = "The changed user", body = UserView),
         (status = 404, description = "unknown-record", body = ProblemBody),
         (status = 409, description = "value-taken", body = ProblemBody),
     )
 )]
 pub(crate) async fn change(
-    State(gate): State<Arc<Gate>>,
+    State(state): State<Arc<AppState>>,
     caller: Caller,
     RecordPath(id): RecordPath,
     Body(changed): Body<ChangedUser>,
 ) -> Result<Json<UserView>, Problem> {
     caller.needs(Permission::ManagePeople)?;
     let password = match changed.password {
-        Some(password) => Some(hashed(password).await?),
+        Some(password) => Some(password_hash(password).await?),
         None => None,
     };
-    let sessions = if password.is_some() { gate.app.store.tokens_of(id).await? } else { Vec::new() };
+    let sessions = if password.is_some() { state.app.store.tokens_of(id).await? } else { Vec::new() };
     let change = UserChange {
         name: changed.name.as_deref().map(|name| text("name", name)).transpose()?,
         kana: changed.kana.as_deref().map(|kana| optional_text("kana", kana)).transpose()?,
@@ -209,15 +209,16 @@ pub(crate) async fn change(
         team: changed.team.map(|t| t.as_deref().map(|name| text("team", name)).transpose()).transpose()?,
         password,
     };
-    gate.app.store.change_user(id, &change, gate.app.clock.now()).await?;
-    gate.app.refresh_people().await?;
+    state.app.store.change_user(id, &change, state.app.clock.now()).await?;
+    state.app.refresh_people().await?;
     for session in sessions.iter().filter(|token| token.kind == TokenKind::Session) {
-        gate.bearers.token_revoked(session.id);
+        state.active_tokens.revoke_token(session.id);
     }
-    Ok(Json(user(&gate, id).await?.into()))
+    Ok(Json(user(&state, id).await?.into()))
 }
 
-/// Revokes a user and all tokens; open streams end at once. The record stays, so that history stays true.
+/// Revokes a user and all tokens of the user; open event streams end at once. The record remains, because the call
+/// history refers to it.
 #[utoipa::path(delete, path = "/v1/users/{user}", tag = "users",
     params(("user" = uuid::Uuid, Path, description = "The user")),
     responses(
@@ -226,26 +227,27 @@ pub(crate) async fn change(
     )
 )]
 pub(crate) async fn revoke(
-    State(gate): State<Arc<Gate>>,
+    State(state): State<Arc<AppState>>,
     caller: Caller,
     RecordPath(id): RecordPath,
 ) -> Result<StatusCode, Problem> {
     caller.needs(Permission::ManagePeople)?;
-    gate.app.store.revoke_user(id, gate.app.clock.now()).await?;
-    gate.bearers.user_revoked(id);
-    gate.app.refresh_people().await?;
+    state.app.store.revoke_user(id, state.app.clock.now()).await?;
+    state.active_tokens.revoke_user(id);
+    state.app.refresh_people().await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-pub(crate) async fn user(gate: &Gate, id: RecordId) -> Result<UserRecord, Problem> {
-    gate.app.store.user(id).await?.ok_or_else(|| Kind::UnknownRecord.with("there is no such user"))
+/// The user with this id.
+pub(crate) async fn user(state: &AppState, id: RecordId) -> Result<UserRecord, Problem> {
+    state.app.store.user(id).await?.ok_or_else(|| Kind::UnknownRecord.with("there is no such user"))
 }
 
-async fn hashed(password: Option<String>) -> Result<Option<PasswordHash>, Problem> {
+async fn password_hash(password: Option<String>) -> Result<Option<PasswordHash>, Problem> {
     let Some(password) = password else { return Ok(None) };
     let hash = tokio::task::spawn_blocking(move || PasswordHash::of(&password)).await;
     let hash = hash.map_err(|error| {
-        tracing::error!(%error, "hashing a password failed");
+        tracing::error!(%error, "the task that hashes a password failed");
         Kind::Internal
     })?;
     hash.map(Some).map_err(|error| Kind::InvalidBody.with(format!("password: {error}")))
@@ -259,6 +261,7 @@ fn text(field: &str, value: &str) -> Result<String, Problem> {
     person_text(field, value).map_err(|error| Kind::InvalidBody.with(error.to_string()))
 }
 
+/// `value` as in [`person_text`], or an empty text.
 pub(crate) fn optional_text(field: &str, value: &str) -> Result<String, Problem> {
     if value.trim().is_empty() { Ok(String::new()) } else { text(field, value) }
 }

@@ -1,4 +1,4 @@
-//! Events that other systems have not taken.
+//! Webhook deliveries that failed or still wait.
 
 use std::sync::Arc;
 
@@ -9,18 +9,18 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::auth::Caller;
-use super::extract::{Asked, Nothing, RecordPath};
+use super::extract::{NoQuery, QueryParams, RecordPath};
 use super::problem::{Problem, ProblemBody};
-use super::routes::Gate;
-use crate::operator::Permission;
+use super::state::AppState;
+use crate::people::role::Permission;
 use crate::store::webhooks::{Delivery, DeliveryState};
 
-/// Which deliveries are asked for.
+/// Filter of deliveries.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(crate) struct Which {
-    /// `failed` or `waiting`; both where absent.
+pub(crate) struct DeliveryQuery {
+    /// `failed` or `waiting`; both if absent.
     state: Option<DeliveryState>,
 }
 
@@ -31,36 +31,36 @@ pub(crate) struct Deliveries {
     items: Vec<Delivery>,
 }
 
-/// The events that receivers of webhooks have not taken.
-#[utoipa::path(get, path = "/v1/webhooks/deliveries", tag = "webhooks", params(Which), responses(
+/// Lists the events that a webhook receiver has not accepted.
+#[utoipa::path(get, path = "/v1/webhooks/deliveries", tag = "webhooks", params(DeliveryQuery), responses(
     (status = 200, description = "Oldest first", body = Deliveries),
     (status = 403, description = "not-permitted", body = ProblemBody),
 ))]
 pub(crate) async fn list(
-    State(gate): State<Arc<Gate>>,
+    State(state): State<Arc<AppState>>,
     caller: Caller,
-    Asked(Which { state }): Asked<Which>,
+    QueryParams(query): QueryParams<DeliveryQuery>,
 ) -> Result<Json<Deliveries>, Problem> {
     caller.needs(Permission::ManageWebhooks)?;
-    Ok(Json(Deliveries { items: gate.app.store.deliveries(state).await? }))
+    Ok(Json(Deliveries { items: state.app.store.deliveries(query.state).await? }))
 }
 
-/// Sends an event again, from now on and with all its attempts.
+/// Delivers an event again, now and with the full number of attempts.
 #[utoipa::path(post, path = "/v1/webhooks/deliveries/{delivery}/retry", tag = "webhooks",
     params(("delivery" = uuid::Uuid, Path, description = "The delivery")),
     responses(
-        (status = 202, description = "It will be posted"),
+        (status = 202, description = "The event will be posted"),
         (status = 403, description = "not-permitted", body = ProblemBody),
-        (status = 404, description = "unknown-record: taken meanwhile, or never there", body = ProblemBody),
+        (status = 404, description = "unknown-record: delivered meanwhile, or there is no such delivery", body = ProblemBody),
     )
 )]
 pub(crate) async fn retry(
-    State(gate): State<Arc<Gate>>,
+    State(state): State<Arc<AppState>>,
     caller: Caller,
     RecordPath(id): RecordPath,
-    Asked(Nothing {}): Asked<Nothing>,
+    QueryParams(NoQuery {}): QueryParams<NoQuery>,
 ) -> Result<StatusCode, Problem> {
     caller.needs(Permission::ManageWebhooks)?;
-    gate.app.store.send_again(id, gate.app.clock.now()).await?;
+    state.app.store.retry_delivery(id, state.app.clock.now()).await?;
     Ok(StatusCode::ACCEPTED)
 }

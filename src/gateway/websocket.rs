@@ -2,13 +2,14 @@
 //!
 //! | close code | why |
 //! |---|---|
-//! | 1001 | the daemon is going down; come back with `?after=` |
+//! | 1001, reason `shutting-down` | the daemon shuts down; reconnect with `?after=` |
 //! | 1008, reason `token-expired` or `token-revoked` | sign in again |
-//! | 1013, reason `too-slow` | come back with `?after=` |
-//! | 1009 | the client sent something larger than [`MESSAGE_BYTES_MAX`] |
+//! | 1013, reason `too-slow` | reconnect with `?after=` |
 //!
-//! The client has nothing to say here but pongs; what else it sends is ignored. Invariant: a client that
-//! answers no ping for two heartbeats is gone.
+//! Each heartbeat is a ping. Messages of the client other than pongs are ignored; one larger than
+//! [`MESSAGE_BYTES_MAX`] ends the connection without a close frame.
+//!
+//! Invariant: a client that leaves [`PINGS_UNANSWERED_MAX`] pings unanswered is disconnected at the next heartbeat.
 
 use std::sync::Arc;
 
@@ -22,13 +23,13 @@ use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 
 use super::auth::Caller;
-use super::connection::Link;
-use super::extract::Asked;
+use super::connection::ClientConnection;
+use super::extract::QueryParams;
 use super::problem::{Kind, Problem, ProblemBody};
-use super::query::After;
-use super::routes::Gate;
-use super::stream::{Frame, Goodbye, Stream, after};
-use crate::operator::Permission;
+use super::query::ResumeQuery;
+use super::state::AppState;
+use super::stream::{EventStream, StreamEnd, StreamFrame, resume_point};
+use crate::people::role::Permission;
 
 /// Largest message a client may send, in bytes.
 const MESSAGE_BYTES_MAX: usize = 4096;
@@ -37,52 +38,53 @@ const PINGS_UNANSWERED_MAX: u32 = 2;
 
 /// Follows the events over WebSocket.
 ///
-/// A browser's request must come from the daemon's own origin or an allowed one.
-#[utoipa::path(get, path = "/v1/events/ws", tag = "events", params(After), responses(
+/// A browser's request must come from the gateway's own origin or an allowed one.
+#[utoipa::path(get, path = "/v1/events/ws", tag = "events", params(ResumeQuery), responses(
     (status = 101, description = "Events, one JSON text per message, each as in the schema Event"),
     (status = 400, description = "invalid-header (no upgrade), invalid-query", body = ProblemBody),
     (status = 403, description = "foreign-origin", body = ProblemBody),
     (status = 503, description = "overloaded, shutting-down", body = ProblemBody),
 ))]
 pub(crate) async fn upgrade(
-    State(gate): State<Arc<Gate>>,
+    State(state): State<Arc<AppState>>,
     caller: Caller,
-    link: Option<Extension<Link>>,
+    connection: Option<Extension<ClientConnection>>,
     headers: HeaderMap,
-    Asked(asked): Asked<After>,
+    QueryParams(query): QueryParams<ResumeQuery>,
     socket: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
     caller.needs(Permission::FollowCalls)?;
     let socket = socket.map_err(|rejection| Kind::InvalidHeader.with(rejection.body_text()))?;
-    let after = after(&headers, asked)?;
-    let stream = Stream::open(&gate, caller, after.as_ref())?;
+    let after = resume_point(&headers, query)?;
+    let stream = EventStream::open(&state, caller, after.as_ref())?;
     let socket =
         socket.max_message_size(MESSAGE_BYTES_MAX).max_frame_size(MESSAGE_BYTES_MAX).write_buffer_size(0);
-    Ok(socket.on_upgrade(move |socket| talk(socket, stream, link.map(|Extension(link)| link))))
+    Ok(socket
+        .on_upgrade(move |socket| run(socket, stream, connection.map(|Extension(connection)| connection))))
 }
 
-async fn talk(socket: WebSocket, mut stream: Stream, link: Option<Link>) {
+async fn run(socket: WebSocket, mut stream: EventStream, connection: Option<ClientConnection>) {
     let (mut to_client, mut from_client) = socket.split();
     let mut unanswered = 0;
     loop {
         let message = tokio::select! {
             frame = stream.next() => match frame {
                 None => return,
-                Some(Frame::First(_, json)) => {
-                    if let Some(link) = &link {
-                        link.cut_by(stream.cut_off());
+                Some(StreamFrame::Opening(_, json)) => {
+                    if let Some(connection) = &connection {
+                        connection.abort_on(stream.cut_off());
                     }
                     text(json)
                 }
-                Some(Frame::Event(event)) => text(event.json()),
-                Some(Frame::Heartbeat) if unanswered >= PINGS_UNANSWERED_MAX => return,
-                Some(Frame::Heartbeat) => {
+                Some(StreamFrame::Event(event)) => text(event.json()),
+                Some(StreamFrame::Heartbeat) if unanswered >= PINGS_UNANSWERED_MAX => return,
+                Some(StreamFrame::Heartbeat) => {
                     unanswered += 1;
                     Message::Ping(Bytes::new())
                 }
-                Some(Frame::End(why)) => {
-                    // The stream is over; whether the client hears why is its own affair.
-                    let _ = to_client.send(Message::Close(Some(farewell(why)))).await;
+                Some(StreamFrame::End(reason)) => {
+                    // The client may have gone.
+                    let _ = to_client.send(Message::Close(Some(close_frame(reason)))).await;
                     return;
                 }
             },
@@ -102,15 +104,15 @@ async fn talk(socket: WebSocket, mut stream: Stream, link: Option<Link>) {
 }
 
 fn text(json: Bytes) -> Message {
-    // It came out of a JSON serialiser, so it is UTF-8.
+    // The JSON serialiser writes UTF-8.
     Utf8Bytes::try_from(json).map_or_else(|_| Message::Text("{}".into()), Message::Text)
 }
 
-fn farewell(why: Goodbye) -> CloseFrame {
-    let code = match why {
-        Goodbye::TokenExpired | Goodbye::TokenRevoked => close_code::POLICY,
-        Goodbye::TooSlow => close_code::AGAIN,
-        Goodbye::ShuttingDown => close_code::AWAY,
+fn close_frame(reason: StreamEnd) -> CloseFrame {
+    let code = match reason {
+        StreamEnd::TokenExpired | StreamEnd::TokenRevoked => close_code::POLICY,
+        StreamEnd::TooSlow => close_code::AGAIN,
+        StreamEnd::ShuttingDown => close_code::AWAY,
     };
-    CloseFrame { code, reason: why.as_str().into() }
+    CloseFrame { code, reason: reason.as_str().into() }
 }

@@ -1,10 +1,11 @@
-//! One header's addresses: display name, user, host, parameters.
+//! The addresses of one header: display name, user, host, parameters.
 //!
-//! `rsip` reads plain SIP URIs well and refuses much that real networks send (`tel:`, IPv6 hosts, odd schemes),
-//! so each address is taken apart first and `rsip` sees `sip:user@host` alone. What it still refuses is no
-//! address.
+//! `rsip` reads plain SIP URIs well but rejects much that real networks send (`tel:`, IPv6 hosts, odd schemes). This
+//! module therefore splits each address first and gives `rsip` only `sip:user@host`. A part that `rsip` still rejects
+//! is left out.
 //!
-//! Invariant: no text panics; what can't be read is left out, and the next header is asked instead.
+//! Invariant: no text makes a function here panic. An unreadable address is left out, so that the caller uses the next
+//! header.
 
 use smol_str::SmolStr;
 
@@ -14,7 +15,7 @@ use crate::identity::NUMBER_CHARS_MAX;
 
 /// Most addresses read from one header value.
 const ADDRESSES_MAX: usize = 16;
-/// Stands for a literal IPv6 host, which `rsip` refuses and nobody here needs.
+/// Replaces a literal IPv6 host, which `rsip` rejects and no code here needs.
 const IPV6_STAND_IN: &str = "ipv6.invalid";
 
 /// One address of a header.
@@ -27,14 +28,14 @@ pub(super) struct Address {
     host: String,
     /// Parameters of the user part and of the URI.
     uri_params: Vec<(String, String)>,
-    /// What follows `?` in the URI, decoded.
+    /// The headers after `?` in the URI, decoded.
     uri_headers: String,
-    /// Parameters behind the address.
+    /// Parameters after the address.
     params: Vec<(String, String)>,
 }
 
 impl Address {
-    /// The telephone number or extension it names; none when its user part is a name.
+    /// The telephone number or extension of the address; `None` if its user part is a name.
     pub(super) fn number(&self) -> Option<SmolStr> {
         let number: String =
             self.user.chars().filter(|c| !matches!(c, '-' | '.' | '(' | ')' | ' ' | '/')).collect();
@@ -43,7 +44,7 @@ impl Address {
         {
             return None;
         }
-        // A local number's context says whose numbering it is (RFC 3966 §5.1.5).
+        // A local number's context names its numbering plan (RFC 3966 §5.1.5).
         let context = find(&self.uri_params, "phone-context").filter(|context| {
             let code = context.strip_prefix('+').unwrap_or("");
             !number.starts_with('+') && !code.is_empty() && code.bytes().all(|b| b.is_ascii_digit())
@@ -60,12 +61,12 @@ impl Address {
         self.display.as_deref().filter(|name| !name.trim().is_empty())
     }
 
-    /// A parameter behind the address.
+    /// A parameter after the address.
     pub(super) fn param(&self, name: &str) -> Option<&str> {
         find(&self.params, name)
     }
 
-    /// Whether the address stands for somebody who may not be known, and why.
+    /// Why the address hides the party; `None` if it does not.
     pub(super) fn anonymity(&self) -> Option<Presentation> {
         match (self.user.to_ascii_lowercase().as_str(), self.host.as_str()) {
             ("unavailable" | "unknown", _) | (_, "unavailable.invalid" | "unknown.invalid") => {
@@ -78,26 +79,26 @@ impl Address {
         }
     }
 
-    /// The URI bears `cause=` (RFC 4458).
+    /// Whether the URI has `cause=` (RFC 4458).
     pub(super) fn has_cause(&self) -> bool {
         find(&self.uri_params, "cause").is_some()
     }
 
-    /// The URI's headers bear a Reason with a cause (RFC 4244).
+    /// Whether the URI's headers have a Reason with a cause (RFC 4244).
     pub(super) fn reason_has_cause(&self) -> bool {
         let headers = self.uri_headers.to_ascii_lowercase();
         headers.contains("reason=") && headers.contains("cause=")
     }
 }
 
-/// Every address of a header value, in order; parts that are none are left out.
+/// Every address of a header value, in order; unreadable parts are left out.
 pub(super) fn read_all(value: &str) -> Vec<Address> {
     parts(value, ',').into_iter().take(ADDRESSES_MAX).filter_map(read).collect()
 }
 
 fn read(part: &str) -> Option<Address> {
-    let Some(open) = unquoted(part, '<') else {
-        // Without brackets every parameter behind the host is the header's (RFC 3261 §20).
+    let Some(open) = position_unquoted(part, '<') else {
+        // Without brackets every parameter after the host belongs to the header (RFC 3261 §20).
         let mut address = read_uri(part)?;
         let behind = part.find('@').map_or(part, |at| part.get(at..).unwrap_or(""));
         address.params = params(behind.split_once(';').map_or("", |(_, rest)| rest));
@@ -117,7 +118,7 @@ fn read_uri(uri: &str) -> Option<Address> {
     let (scheme, rest) = match uri.split_once(':') {
         Some((scheme, rest)) if scheme.bytes().all(|b| b.is_ascii_alphabetic()) => (scheme, rest),
         _ if uri.contains('@') => ("sip", uri),
-        // A bare number, as the dialplan's own variables hold it.
+        // A bare number, as in the dialplan's own variables.
         _ => ("tel", uri),
     };
     match scheme.to_ascii_lowercase().as_str() {
@@ -150,7 +151,7 @@ fn read_sip_uri(rest: &str) -> Option<Address> {
     })
 }
 
-/// `;name=value;name` to pairs: names in lower case, values unquoted and in lower case.
+/// Splits `;name=value;name` into pairs: names in lower case, values unquoted and in lower case.
 fn params(text: &str) -> Vec<(String, String)> {
     let pairs = parts(text, ';').into_iter().map(str::trim).filter(|part| !part.is_empty());
     pairs
@@ -184,12 +185,12 @@ fn parts(text: &str, separator: char) -> Vec<&str> {
     parts
 }
 
-/// Where `wanted` first stands outside quotes.
-fn unquoted(text: &str, wanted: char) -> Option<usize> {
-    outside_quotes(text).find(|(_, c)| *c == wanted).map(|(at, _)| at)
+/// The position of the first `sought` outside quotes.
+fn position_unquoted(text: &str, sought: char) -> Option<usize> {
+    outside_quotes(text).find(|(_, c)| *c == sought).map(|(at, _)| at)
 }
 
-/// The characters outside quoted strings. A quote that is never closed quotes nothing.
+/// The characters outside quoted strings. In a text with an unclosed quote no character counts as quoted.
 fn outside_quotes(text: &str) -> impl Iterator<Item = (usize, char)> + '_ {
     let closed = text.matches('"').count() - text.matches("\\\"").count();
     let quotes_count = closed.is_multiple_of(2);
@@ -208,7 +209,7 @@ fn outside_quotes(text: &str) -> impl Iterator<Item = (usize, char)> + '_ {
     })
 }
 
-/// Without the quotes around it and the backslashes inside.
+/// `text` without the quotes around it and the backslashes inside.
 fn unquote(text: &str) -> String {
     let text = text.trim();
     let Some(inner) = text.strip_prefix('"') else { return text.to_owned() };

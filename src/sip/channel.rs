@@ -1,27 +1,28 @@
-//! The identity a channel itself shows, where the dialplan hands no headers over.
+//! The identity of a call from its channel alone, for calls without SIP headers from the dialplan.
 //!
-//! Invariant: Asterisk leaves a withheld number in the caller id; only its presentation says so. Whatever is
-//! not plainly allowed is treated as withheld.
+//! Asterisk leaves a withheld number in the caller id; only the presentation marks it as withheld.
+//!
+//! Invariant: a number whose presentation is not clearly `allowed` is never part of the result.
 
 use super::reason_in;
 use crate::identity::{Caller, DialledSource, Identity, Presentation};
 
-/// What Asterisk writes where it knows nothing.
-const NOTHING: [&str; 3] = ["", "<unknown>", "unknown"];
-/// The bits of a presentation value that say whether the number may be shown (Q.951).
+/// What Asterisk writes for an unknown value.
+const UNKNOWN: [&str; 3] = ["", "<unknown>", "unknown"];
+/// The bits of a presentation value that hold whether the number may be shown (Q.951).
 const RESTRICTION_BITS: u16 = 0x60;
 
-/// From a channel's extension, caller id and presentation (`CID-CallingPres`: `0 (Presentation Allowed, Not
-/// Screened)`; or a name such as `prohib_passed_screen`). No presentation at all means allowed.
+/// The identity from a channel's extension, caller id and presentation (`CID-CallingPres`: `0 (Presentation Allowed, Not
+/// Screened)`; or a name such as `prohib_passed_screen`). Without a presentation the number counts as allowed.
 #[must_use]
 pub fn from_channel(extension: &str, number: &str, name: &str, presentation: Option<&str>) -> Identity {
     let mut identity = Identity::default();
     identity.dialled.extend(dialable(extension).map(|number| (DialledSource::Extension, number.into())));
-    let said = presentation.map_or(Presentation::Allowed, read_presentation);
-    let name = Some(name.trim()).filter(|name| !NOTHING.contains(name));
+    let presentation = presentation.map_or(Presentation::Allowed, read_presentation);
+    let name = Some(name.trim()).filter(|name| !UNKNOWN.contains(name));
     let number = number.trim();
     let known = dialable(number);
-    identity.caller = match (said, &known) {
+    identity.caller = match (presentation, &known) {
         (Presentation::Allowed, Some(known)) => {
             Caller::new(Some(known), name.filter(|name| *name != known), Presentation::Allowed)
         }
@@ -53,7 +54,7 @@ fn read_presentation(text: &str) -> Presentation {
     }
 }
 
-/// `text` when it is a number that could be dialled.
+/// `text`, if it is a number that could be dialled.
 fn dialable(text: &str) -> Option<String> {
     let text = text.trim();
     let digits = text.strip_prefix('+').unwrap_or(text);

@@ -1,22 +1,23 @@
-//! SIP identity: which number was called, who forwarded the call, who calls, and whether that may be known.
+//! SIP identity: the called number, the forwarding number, the caller, and whether the caller is withheld.
 //!
-//! The input is what the dialplan hands over once per call in the `ToritsugiIdentity` event
-//! ([`from_headers`]), or the channel alone where it hands over nothing ([`from_channel`]).
+//! The input is the SIP headers that the dialplan sends once per call in the `ToritsugiIdentity` event
+//! ([`from_headers`]), or the channel alone if the dialplan sends none ([`from_channel`]).
 //!
-//! | wanted | taken from, first that serves |
+//! | result | source, in order of preference |
 //! |---|---|
-//! | number called | P-Called-Party-ID, Request-URI, To, the channel's extension (all kept, in this order) |
-//! | who forwarded | topmost Diversion; History-Info's last retargeting; the PBX's redirecting number |
-//! | who calls | P-Asserted-Identity (sip: or tel:), P-Preferred-Identity, Remote-Party-ID, From |
-//! | withheld? | Privacy, Remote-Party-ID's `privacy`, an anonymous From; any one is enough |
-//! | why | the display name (`Coin line/payphone`, `Unavailable`, …; also `P`, `C`, `O`, `S`) |
+//! | called numbers | P-Called-Party-ID, Request-URI, To, the channel's extension (all kept, in this order) |
+//! | forwarding numbers | topmost Diversion; History-Info's last retargeting; the PBX's redirecting number (all kept) |
+//! | caller | P-Asserted-Identity (sip: or tel:), P-Preferred-Identity, Remote-Party-ID, From, the channel |
+//! | withheld | Privacy, Remote-Party-ID's `privacy`, an anonymous From or P-Asserted-Identity, a withheld channel; any one is enough |
+//! | reason | the display name (`Coin line/payphone`, `Unavailable`, …; also `P`, `C`, `O`, `S`) |
 //!
-//! In History-Info a `cause` in an entry's URI marks the target a retargeting led *to* (RFC 4458, RFC 7044, TTC
-//! JJ-90.27), so the entry it came *from* (`mp`, else the one before) is the forwarding number; a `Reason` in the
-//! entry's URI headers (RFC 4244) marks the forwarding number itself.
+//! In History-Info a `cause` in an entry's URI marks the target that a retargeting led *to* (RFC 4458, RFC 7044, TTC
+//! JJ-90.27). The forwarding number is then the entry it came *from*: the one that `mp` names, else the one before; the
+//! marked entry follows as the second candidate. A `Reason` in the entry's URI headers (RFC 4244) marks the forwarding
+//! number itself.
 //!
-//! Invariant: pure; no byte sequence panics; a withheld number leaves this module in no form. Only
-//! `address.rs` names the crate `rsip`.
+//! Invariant: these functions are pure; no byte sequence makes them panic; their result never contains a withheld
+//! number. Only `address.rs` names the crate `rsip`.
 //!
 //! Read next: `text.rs` (bytes to clean text), `address.rs` (one header's addresses), `channel.rs`.
 
@@ -31,12 +32,12 @@ use address::Address;
 
 use crate::identity::{Caller, DialledSource, DiversionSource, Identity, Presentation};
 
-/// Most headers looked at in one call.
+/// Most headers read of one call.
 const HEADERS_MAX: usize = 32;
 
-/// The headers that say something, each with its addresses, in the order of arrival.
+/// The identity headers of a call, with their addresses in the order of arrival.
 #[derive(Default)]
-struct Evidence {
+struct IdentityHeaders {
     asserted: Vec<Address>,
     preferred: Vec<Address>,
     remote_party: Vec<Address>,
@@ -51,26 +52,26 @@ struct Evidence {
 }
 
 /// Reads the headers of one call, by the short names of the dialplan (`PAI1`, `HistoryInfo2`), the full names of
-/// SIP or their compact forms, in any case. A pair `Encoding: percent` says how the values are written.
+/// SIP or their compact forms, in any case. A pair `Encoding: percent` marks all values as percent-encoded.
 ///
-/// `channel` is what [`from_channel`] said of the same call: its numbers follow those of the headers, its caller
-/// stands in where no header names one, and a caller whom it withholds stays withheld.
+/// `channel` is the result of [`from_channel`] for the same call. Its numbers follow those of the headers, its caller is
+/// used if no header names one, and a caller that it withholds stays withheld.
 #[must_use]
 pub fn from_headers<'a>(
     headers: impl IntoIterator<Item = (&'a str, &'a [u8])>,
     channel: &Identity,
 ) -> Identity {
     let headers: Vec<_> = headers.into_iter().take(HEADERS_MAX).collect();
-    let said = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("Encoding"));
-    let encoding = said.map_or(Encoding::Plain, |(_, value)| Encoding::named(value));
-    let mut evidence = Evidence::default();
+    let named = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("Encoding"));
+    let encoding = named.map_or(Encoding::Plain, |(_, value)| Encoding::parse(value));
+    let mut identity_headers = IdentityHeaders::default();
     for (name, value) in headers {
-        evidence.add(name, &text::decoded(value, encoding));
+        identity_headers.add(name, &text::decoded(value, encoding));
     }
-    evidence.identity(channel)
+    identity_headers.identity(channel)
 }
 
-impl Evidence {
+impl IdentityHeaders {
     fn add(&mut self, name: &str, value: &str) {
         let name = name.trim().to_ascii_lowercase().replace('-', "");
         let name = name.trim_end_matches(|c: char| c.is_ascii_digit());
@@ -144,23 +145,23 @@ impl Evidence {
 
     /// Why the number may not be shown; `None` when nothing forbids it.
     fn withheld(&self) -> Option<Presentation> {
-        // `history` guards History-Info alone; any other word than `none` asks to hide the caller.
-        let asked = self.privacy.iter().any(|word| !matches!(word.as_str(), "" | "none" | "history"));
+        // `history` hides History-Info only; every other word but `none` hides the caller.
+        let requested = self.privacy.iter().any(|word| !matches!(word.as_str(), "" | "none" | "history"));
         let barred = self.remote_party.iter().any(
             |a| matches!(a.param("privacy"), Some(privacy) if !matches!(privacy, "off" | "no" | "name")),
         );
-        let nameless = self.from.iter().chain(&self.asserted).find_map(Address::anonymity);
-        (asked || barred || nameless.is_some())
-            .then(|| self.reason().or(nameless).unwrap_or(Presentation::Withheld))
+        let anonymous = self.from.iter().chain(&self.asserted).find_map(Address::anonymity);
+        (requested || barred || anonymous.is_some())
+            .then(|| self.reason().or(anonymous).unwrap_or(Presentation::Withheld))
     }
 
-    /// The reason that a display name gives.
+    /// The reason that a display name states.
     fn reason(&self) -> Option<Presentation> {
         self.from.iter().chain(&self.asserted).chain(&self.remote_party).find_map(|a| reason_in(a.name()?))
     }
 }
 
-/// The entries a call was retargeted from, the likeliest first: see the module's header.
+/// The entries that the call was retargeted from, the likeliest first: see the module documentation.
 fn retargeted_from(history: &[Address]) -> Vec<&Address> {
     for (at, entry) in history.iter().enumerate().rev() {
         if entry.reason_has_cause() {
@@ -177,7 +178,7 @@ fn retargeted_from(history: &[Address]) -> Vec<&Address> {
 }
 
 /// The reason that a display name states for a missing number: the texts of the Japanese networks, their letters
-/// (P, C, O, S), and the Japanese words that home gateways put there.
+/// (P, C, O, S), and the Japanese words that home gateways write.
 fn reason_in(name: &str) -> Option<Presentation> {
     let name = name.trim().to_lowercase();
     match name.as_str() {

@@ -87,7 +87,7 @@ fn asserted_goes_before_preferred_before_remote_party_before_from() {
 }
 
 #[test]
-fn a_withheld_number_is_told_apart_and_never_read() {
+fn a_withheld_number_is_recognised_and_never_read() {
     use Presentation::{Payphone, Unavailable, Withheld};
     let pai = ("PAI1", "\"09012345678\" <sip:09012345678@c>");
     let from = ("From", "<sip:09012345678@c>");

@@ -1,14 +1,14 @@
-//! Bytes of a header value to clean text: decoded, unfolded, valid UTF-8, of bounded length.
+//! Converts the bytes of a header value to clean text: decoded, unfolded, valid UTF-8, of bounded length.
 
 use std::borrow::Cow;
 
-/// Longest header value looked at, in bytes; SIP sets no limit, one identity needs a tenth of this.
+/// Longest header value read, in bytes; the rest is cut. SIP sets no limit; one identity needs a tenth of this.
 pub(super) const HEADER_BYTES_MAX: usize = 8_192;
 
-/// How the dialplan wrote the values down.
+/// How the dialplan encodes the values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Encoding {
-    /// As they came.
+    /// As received.
     #[default]
     Plain,
     /// Percent-encoded (RFC 3986).
@@ -16,9 +16,9 @@ pub enum Encoding {
 }
 
 impl Encoding {
-    /// The encoding of that name; an unknown name is `Plain`.
+    /// The encoding called `name`; an unknown name is `Plain`.
     #[must_use]
-    pub fn named(name: &[u8]) -> Self {
+    pub fn parse(name: &[u8]) -> Self {
         if name.trim_ascii().eq_ignore_ascii_case(b"percent") { Self::Percent } else { Self::Plain }
     }
 }
@@ -31,12 +31,12 @@ pub(super) fn decoded(value: &[u8], encoding: Encoding) -> String {
         Encoding::Percent => percent_decoded(value),
     };
     let text = String::from_utf8_lossy(&bytes);
-    // A fold is a line end and white space; what else is a control character separates like a space.
+    // A fold is a line end and white space; every control character becomes a space.
     let spaced: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     spaced.trim().to_owned()
 }
 
-/// `%XX` to bytes. An escape that is cut off at the end is dropped; one that is none stays as it is.
+/// Decodes `%XX`. An escape that is cut off at the end is dropped; an invalid one stays unchanged.
 pub(super) fn percent_decoded(value: &[u8]) -> Cow<'_, [u8]> {
     if !value.contains(&b'%') {
         return Cow::Borrowed(value);
@@ -95,6 +95,6 @@ mod tests {
     fn plain_values_keep_their_percent_signs() {
         assert_eq!(decoded(b"%41", Encoding::Plain), "%41");
         assert_eq!(decoded(b" \"x\"\r\n\t<sip:a>", Encoding::Plain), "\"x\"   <sip:a>");
-        assert_eq!(Encoding::named(b" Percent "), Encoding::Percent);
+        assert_eq!(Encoding::parse(b" Percent "), Encoding::Percent);
     }
 }

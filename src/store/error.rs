@@ -1,11 +1,11 @@
-//! What can go wrong in the store, in words for the person who must act.
+//! What can go wrong in the store, worded for the person who must act, and which constraint refused a row.
 
 use std::path::PathBuf;
 
 use sqlx::error::DatabaseError;
 use sqlx::sqlite::SqliteError;
 
-/// Why the store could not do what was asked.
+/// Why the store refused or failed a request.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The database file can't be opened or created.
@@ -13,9 +13,9 @@ pub enum StoreError {
     Open {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The operating system's reason.
         reason: String,
-        /// What to do about it.
+        /// What to do.
         advice: &'static str,
     },
     /// The file is a database, but not one this program can use.
@@ -23,9 +23,9 @@ pub enum StoreError {
     Unusable {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// What is wrong with the file.
         reason: String,
-        /// What to do about it.
+        /// What to do.
         advice: &'static str,
     },
     /// The PostgreSQL server can't be reached, or its database can't be used.
@@ -33,14 +33,14 @@ pub enum StoreError {
     Server {
         /// The server and the database.
         server: String,
-        /// What it said.
+        /// The server's reason, or that of the connection.
         reason: String,
-        /// What to do about it.
+        /// What to do.
         advice: &'static str,
-        /// It may be there later without anybody acting on the configuration: it is away, starting, or full.
-        away: bool,
+        /// The server is down, starting or has no free connection: the same configuration may work later.
+        unavailable: bool,
     },
-    /// Another record has this value already.
+    /// Another record has this value.
     #[error("{what} is taken already: {value}")]
     Taken {
         /// Which value must be unique, for instance `the dialled number`.
@@ -48,47 +48,48 @@ pub enum StoreError {
         /// The value.
         value: String,
     },
-    /// There is no such record.
+    /// The record does not exist.
     #[error("there is no such {what}")]
     Missing {
-        /// What was looked for.
+        /// Which kind of record.
         what: &'static str,
     },
-    /// Another daemon writes the log of events now.
-    #[error("another daemon writes to this database; end one of them")]
+    /// Another daemon has claimed the event log of this PBX.
+    #[error("another daemon writes to this database; stop one of the two")]
     Displaced,
     /// Another process holds the database.
     #[error("the database is busy: another process has been writing for too long; try again")]
     Busy,
-    /// The store doesn't answer, or answers nonsense.
+    /// The store doesn't answer, or its answer cannot be decoded.
     #[error("the store failed")]
     Failed(#[source] sqlx::Error),
 }
 
 impl StoreError {
-    /// Whether a store that could not be opened may be there later: its server is away or still starting.
+    /// Whether a store that could not be opened may be available later: its server is down or still starting.
     #[must_use]
-    pub fn is_away(&self) -> bool {
-        matches!(self, Self::Server { away: true, .. }) || self.is_passing()
+    pub fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Server { unavailable: true, .. }) || self.is_transient()
     }
 
-    /// Whether the same request may succeed later without anybody acting on what was asked: the store is busy, or
-    /// away and somebody brings it back.
+    /// Whether the same request may succeed later: the store is busy or unreachable, and the request itself was not
+    /// refused.
     #[must_use]
-    pub fn is_passing(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         match self {
             Self::Busy => true,
             Self::Failed(sqlx::Error::PoolTimedOut | sqlx::Error::Io(_) | sqlx::Error::Protocol(_)) => true,
             Self::Failed(sqlx::Error::Database(error)) => {
-                error.code().is_some_and(|code| is_away_code(&code))
+                error.code().is_some_and(|code| is_transient_code(&code))
             }
             _ => false,
         }
     }
 }
 
-/// PostgreSQL's classes of what goes by: connections lost, resources, locks, the server stopping or starting.
-pub(super) fn is_away_code(code: &str) -> bool {
+/// PostgreSQL's error classes that pass without a change of the request: connection lost (08), transaction rolled back
+/// (40), insufficient resources (53), operator intervention (57), system error (58).
+pub(super) fn is_transient_code(code: &str) -> bool {
     code.len() == 5 && matches!(&code[..2], "08" | "40" | "53" | "57" | "58")
 }
 
@@ -102,5 +103,35 @@ impl From<sqlx::Error> for StoreError {
             .and_then(|code| code.parse::<u32>().ok())
             .is_some_and(|code| matches!(code & 0xff, 5 | 6));
         if busy { Self::Busy } else { Self::Failed(error) }
+    }
+}
+
+/// A constraint that refused a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Constraint {
+    /// The table has this value, which must be unique.
+    Unique,
+    /// The record that the row refers to does not exist.
+    ForeignKey,
+}
+
+/// The constraint behind `error`.
+pub(super) fn violated_constraint(error: &sqlx::Error) -> Option<Constraint> {
+    let error = error.as_database_error()?;
+    if error.is_unique_violation() {
+        Some(Constraint::Unique)
+    } else if error.is_foreign_key_violation() {
+        Some(Constraint::ForeignKey)
+    } else {
+        None
+    }
+}
+
+/// The error of a refused record of an account; `what` names the record's code.
+pub(super) fn refusal(error: sqlx::Error, what: &'static str, code: Option<&str>) -> StoreError {
+    match violated_constraint(&error) {
+        Some(Constraint::Unique) => StoreError::Taken { what, value: code.unwrap_or_default().to_owned() },
+        Some(Constraint::ForeignKey) => StoreError::Missing { what: "account" },
+        None => error.into(),
     }
 }

@@ -1,7 +1,7 @@
 //! Which store, and where: one SQLite file, or a database of a PostgreSQL server.
 //!
-//! Invariant: a password is in none of these but inside the connection's options, which nothing prints: an address
-//! that has one in its URL is refused, and what is shown names server and database alone.
+//! Invariant: nothing prints a password. A URL that contains one is refused; the `Debug` and `Display` forms of an
+//! address show its URL without the parameters.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use sqlx::postgres::PgConnectOptions;
 
 use crate::secret::Secret;
 
-/// Where records are kept.
+/// Where the store is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Location {
     /// One file beside the daemon.
@@ -20,20 +20,20 @@ pub enum Location {
     Postgres(PostgresAddress),
 }
 
-/// A database of a PostgreSQL server, and who may use it.
+/// A database of a PostgreSQL server, with the user and the password to connect with.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PostgresAddress {
     url: Box<str>,
     password: Option<Secret>,
 }
 
-/// The text is no address of a database.
+/// Why a text is not the address of a database.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PostgresAddressError {
-    /// Another scheme, or no URL.
+    /// It has another scheme, or is not a URL.
     #[error("must be postgres://user@host:port/database{0}")]
     NoUrl(String),
-    /// It would be shown wherever the URL is.
+    /// It contains a password, which every log line with the URL would show.
     #[error(
         "the password does not belong in the URL: put it into a file of its own and name that in store.password_file"
     )]
@@ -44,7 +44,7 @@ impl PostgresAddress {
     /// Reads `postgres://user@host:port/database?sslmode=…`.
     ///
     /// # Errors
-    /// It is no such URL, or holds a password.
+    /// The text is not such a URL, or contains a password.
     pub fn parse(url: &str) -> Result<Self, PostgresAddressError> {
         let rest = url.strip_prefix("postgres://").or_else(|| url.strip_prefix("postgresql://"));
         let Some(rest) = rest else { return Err(PostgresAddressError::NoUrl(String::new())) };
@@ -57,13 +57,13 @@ impl PostgresAddress {
         Ok(Self { url: url.into(), password: None })
     }
 
-    /// The same, with the password.
+    /// The same address with this password.
     #[must_use]
     pub fn with_password(self, password: Option<Secret>) -> Self {
         Self { password, ..self }
     }
 
-    /// What a connection is made of. Never print it.
+    /// The options to connect with, including the password. Never print them.
     pub(super) fn options(&self) -> Result<PgConnectOptions, sqlx::Error> {
         let options = PgConnectOptions::from_str(&self.url)?;
         Ok(match &self.password {

@@ -1,37 +1,38 @@
-//! The store: what must outlive the daemon. People and tokens, accounts, customers and contacts, finished
+//! The store: all data that outlives the daemon. People and tokens, accounts, customers and contacts, finished
 //! calls, messages, the recent event log, the audit trail.
 //!
-//! | file | holds |
+//! | module | holds |
 //! |---|---|
-//! | [`sqlite`] | the embedded default: one file beside the daemon; opening, migrations, connections |
-//! | [`postgres`] | one server for several daemons; the same |
-//! | `sql/` | the statements, one file per topic, in the SQL that both understand |
-//! | [`location`] | which of them, and where |
-//! | [`accounts`], [`customers`], [`contacts`] | the directory's records: read by page, written one at a time |
-//! | [`audit`] | who did what to whom |
-//! | `import` | many records in one transaction |
-//! | [`hearings`] | which supervisor heard what of a call, and how |
-//! | [`history`] | finished calls, and what happened before between a caller and an account |
-//! | [`messages`] | messages that were taken, and what of them was told |
-//! | [`operators`] | operators' states, their history, after-call work |
-//! | [`log`] | the recent events and the live calls, so that a restart loses nothing |
-//! | [`retention`] | what is deleted, and when |
-//! | [`links`] | the links to the PBXes and their gaps |
-//! | [`webhooks`] | events that wait for other systems |
+//! | [`sqlite`] | the default backend, one file beside the daemon: opening, migrations, connections |
+//! | [`postgres`] | the backend that several daemons share: the same parts |
+//! | [`location`] | which backend, and its path or address |
+//! | [`accounts`], [`customers`], [`contacts`] | the directory's records |
+//! | `import` | many directory records in one transaction |
 //! | [`users`] | people, teams and tokens |
-//! | [`error`] | what can go wrong, said to the person who must act |
+//! | [`operators`] | agent states, their history, after-call work |
+//! | [`history`] | finished calls, and the earlier calls of a caller at an account |
+//! | [`supervision_log`] | which supervisor monitored which call, in which mode |
+//! | [`messages`] | messages taken for accounts, and which of their versions were published |
+//! | [`log`] | the recent events and the checkpoints of unfinished calls, for the next start |
+//! | [`pbx_links`] | the last known state of each PBX link, and its gaps |
+//! | [`webhooks`] | events that wait for delivery to other systems |
+//! | [`audit`] | the audit trail |
+//! | [`retention`] | deletion by age, and of one customer's data |
+//! | [`error`] | what can go wrong, worded for the administrator |
+//! | `columns`, `page` | ids and times as columns; reading by page |
 //!
-//! Each file of `sql/` is compiled twice, as a child of `sqlite/` and of `postgres/`, which say what `Backend`,
-//! `DbRow` and `DbConnection` are and, in `dialect.rs`, how they put the little that the two dialects put
-//! differently. Why not two copies: what the tables promise and in which order a transaction works must not drift
-//! apart, and its tests run over both.
+//! A topic is a folder: `mod.rs` has its records and the methods of [`Store`], `sql.rs` its statements. Each `sql.rs`
+//! is compiled twice, as a child of `sqlite/` and of `postgres/`. These two define what `Backend`, `DbRow` and
+//! `DbConnection` are; their `dialect.rs` has the few fragments that the two dialects spell differently. Why not two
+//! copies: constraints and the order of statements in a transaction must not diverge, and the tests in `sql.rs` run
+//! against both databases. A function in `sql.rs` that takes a `DbConnection` runs inside its caller's transaction.
 //!
-//! Invariant: callers see [`Store`] and plain records, never a backend. Nothing here is on the way of a PBX event: the pop works from memory when the
-//! store is gone.
+//! Invariant: callers see [`Store`] and plain records, never a backend. No PBX event waits for the store: the pop
+//! works from memory while the store is unavailable.
 //!
-//! Read next: `sqlite/migrations/0001_first.sql`, which is the data model.
+//! Read next: `sqlite/migrations/0001_first.sql` and its successors, which are the data model.
 
-/// Does the same with whichever backend it is.
+/// Calls the same method of either backend.
 macro_rules! each {
     ($type:ident: $on:expr, $backend:ident => $do:expr) => {
         match $on {
@@ -46,41 +47,35 @@ macro_rules! each {
 
 pub mod accounts;
 pub mod audit;
-mod constraint;
+mod columns;
 pub mod contacts;
 pub mod customers;
 pub mod error;
-pub mod hearings;
 pub mod history;
-mod id;
 pub(crate) mod import;
-pub mod links;
 pub mod location;
 pub mod log;
 pub mod messages;
 pub mod operators;
 mod page;
+pub mod pbx_links;
 pub mod postgres;
 pub mod retention;
 pub mod sqlite;
-mod time;
+pub mod supervision_log;
+#[cfg(test)]
+mod upgrade_tests;
 pub mod users;
 pub mod webhooks;
 
 use std::path::Path;
 
-pub use accounts::Accounts;
 pub use audit::{AuditEntry, AuditFilter, AuditPage};
-pub use contacts::Contacts;
-pub use customers::{CustomerFilter, Customers};
+use columns::{from_ms, to_ms};
+pub use customers::CustomerFilter;
 pub use error::StoreError;
-pub use hearings::Hearing;
-pub use history::{FinishedCall, Segment};
-pub use links::{Gap, LinkMemory};
 pub use location::{Location, PostgresAddress, PostgresAddressError};
-pub use messages::Messages;
 pub use page::{PAGE_RECORDS_MAX, Page};
-pub(crate) use time::{from_ms, to_ms};
 
 /// A handle to the store; clones share its connections.
 #[derive(Debug, Clone)]
@@ -91,19 +86,19 @@ pub enum Store {
     Postgres(postgres::Postgres),
 }
 
-/// What a look at a database tells.
+/// How a database's tables compare with those of this program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Condition {
-    /// There is none yet; [`Store::open`] makes it.
+pub enum SchemaStatus {
+    /// There are none yet; [`Store::open`] creates them.
     Absent,
-    /// It has the tables of this version.
+    /// They are those of this version.
     Current {
-        /// The number of its last migration.
+        /// The number of the last migration that was applied.
         schema: i64,
     },
-    /// [`Store::open`] will bring it up to date.
+    /// [`Store::open`] will migrate them.
     Older {
-        /// The number of its last migration.
+        /// The number of the last migration that was applied.
         schema: i64,
         /// The number of this program's last migration.
         known: i64,
@@ -112,27 +107,27 @@ pub enum Condition {
 
 impl Store {
     /// Opens the SQLite database at `path`, creates it (readable by its owner alone) where there is none, and
-    /// brings its tables up to date.
+    /// applies the missing migrations.
     ///
     /// # Errors
-    /// Names the file and what to do when it can't be used: no permission, no directory, not a database, made
+    /// Names the file and what to do when it can't be used: no permission, no directory, not a database, created
     /// by a newer version, damaged.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
         sqlite::Sqlite::open(path).await.map(Self::Sqlite)
     }
 
-    /// Looks at the database without changing or making it.
+    /// Reads the schema status of the SQLite database at `path`; changes and creates nothing.
     ///
     /// # Errors
-    /// As [`Store::open`], for what can be seen without writing.
-    pub async fn inspect(path: &Path) -> Result<Condition, StoreError> {
+    /// As [`Store::open`], for what can be found without writing.
+    pub async fn inspect(path: &Path) -> Result<SchemaStatus, StoreError> {
         sqlite::inspect::inspect(path).await
     }
 
-    /// Opens the store there, makes what is missing of its tables and brings them up to date.
+    /// Opens the store at `location` and applies the missing migrations.
     ///
     /// # Errors
-    /// As [`Store::open`]; or names the server and what to do when it can't be reached or doesn't let us in.
+    /// As [`Store::open`]; or names the server and what to do when it can't be reached or refuses the connection.
     pub async fn open_at(location: &Location) -> Result<Self, StoreError> {
         match location {
             Location::File(path) => Self::open(path).await,
@@ -140,39 +135,15 @@ impl Store {
         }
     }
 
-    /// Looks at the store there without changing or making it.
+    /// Reads the schema status of the store at `location`; changes and creates nothing.
     ///
     /// # Errors
-    /// As [`Store::open_at`], for what can be seen without writing.
-    pub async fn inspect_at(location: &Location) -> Result<Condition, StoreError> {
+    /// As [`Store::open_at`], for what can be found without writing.
+    pub async fn inspect_at(location: &Location) -> Result<SchemaStatus, StoreError> {
         match location {
             Location::File(path) => Self::inspect(path).await,
             Location::Postgres(address) => postgres::inspect(address).await,
         }
-    }
-
-    /// The accounts.
-    #[must_use]
-    pub fn accounts(&self) -> Accounts<'_> {
-        Accounts(self)
-    }
-
-    /// The customers.
-    #[must_use]
-    pub fn customers(&self) -> Customers<'_> {
-        Customers(self)
-    }
-
-    /// The contacts.
-    #[must_use]
-    pub fn contacts(&self) -> Contacts<'_> {
-        Contacts(self)
-    }
-
-    /// The messages.
-    #[must_use]
-    pub fn messages(&self) -> Messages<'_> {
-        Messages(self)
     }
 
     /// One cheap read that proves the store answers (`/readyz`, `toritsugi check`).
@@ -183,7 +154,7 @@ impl Store {
         each!(self, db => db.ping().await)
     }
 
-    /// Waits for statements under way, writes the log back into the file and closes every connection.
+    /// Waits for running statements, writes SQLite's write-ahead log back into the file, and closes every connection.
     pub async fn close(&self) {
         each!(self, db => db.close().await)
     }

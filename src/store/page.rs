@@ -1,4 +1,4 @@
-//! Reading records by page.
+//! Reading records by page, in the order of their ids, which is the order of their creation.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -8,7 +8,7 @@ use crate::ids::RecordId;
 /// Most records of a page.
 pub const PAGE_RECORDS_MAX: u32 = 500;
 
-/// Some records, in the order they were made, and where the next ones begin.
+/// Some records, in the order they were created, and the cursor of the next page.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Page<T> {
     /// The records.
@@ -20,7 +20,7 @@ pub struct Page<T> {
 }
 
 impl<T> Page<T> {
-    /// The page of `items`, which were read with one more than `limit`.
+    /// The page of `items`, of which the statement read up to `limit + 1`: the one too many proves a next page.
     pub(super) fn of(mut items: Vec<T>, limit: u32, id: impl Fn(&T) -> RecordId) -> Self {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let is_more = items.len() > limit;
@@ -30,7 +30,7 @@ impl<T> Page<T> {
     }
 }
 
-/// `limit` within its bounds.
-pub(super) fn bounded(limit: u32) -> u32 {
+/// `limit` between 1 and [`PAGE_RECORDS_MAX`].
+pub(super) fn clamp_limit(limit: u32) -> u32 {
     limit.clamp(1, PAGE_RECORDS_MAX)
 }

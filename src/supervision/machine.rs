@@ -1,168 +1,170 @@
-//! The doors of the machine: inputs in, orders and news out, time. The tables are in [`super`].
+//! The machine's interface: inputs, actions and notices, time. [`super`] has the tables.
 //!
-//! Read next: `step.rs`, what each input does to one session.
+//! Read next: `step.rs`, which applies an input to one session.
 
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use smol_str::SmolStr;
 
-use super::CALL_GRACE;
-use super::orders::Orders;
-use super::policy::{AfterTransfer, Notify, Settings};
-use super::recover::Remembered;
-use super::rules::Start;
-use super::session::{Ending, Mode, Place, Session, State, SupervisionId, Target};
-use super::step::{self, Around, end, settle};
-use super::view::SupervisionView;
+use super::DIAL_RESULT_TIMEOUT;
+use super::actions::ActionQueue;
+use super::policy::Settings;
+use super::recover::RecoveredSession;
+use super::rules::NewSession;
+use super::session::{MonitorTarget, Session};
+use super::step::{self, StepContext, end, retarget};
 use crate::ami::action::{Action, ActionError};
 use crate::ami::event::{ChannelState, Event};
+use crate::contract::supervision::{
+    AfterTransfer, EndReason, Mode, Notify, State, SupervisionId, SupervisionView, Target,
+};
 use crate::ids::{CallId, ChannelId, Extension, RecordId};
 
-/// Where operators are and who may hear them; the call model and the people, seen through the rules.
-pub trait World {
-    /// Where this operator can be heard: she has a caller, of an account that may be monitored.
-    fn of_operator(&self, operator: &Extension) -> Option<Place>;
-    /// Where this call can be heard: an operator has it, and its account may be monitored.
-    fn of_call(&self, call: CallId) -> Option<Place>;
-    /// The channel of somebody outside with whom the caller of this call talks, and may be heard talking.
-    fn outside(&self, call: CallId) -> Option<ChannelId>;
-    /// Whether the call goes on.
-    fn lives(&self, call: CallId) -> bool;
-    /// Whether this person may do this to this operator now; `released`: from whom the call was taken over.
-    fn may_hear(
+/// What the machine reads of its surroundings: calls, channels, permissions.
+pub trait Environment {
+    /// The channel of this operator, if the operator has a caller of an account that may be monitored.
+    fn monitorable_operator(&self, operator: &Extension) -> Option<MonitorTarget>;
+    /// The channel of the operator who has this call, if its account may be monitored.
+    fn monitorable_call(&self, call: CallId) -> Option<MonitorTarget>;
+    /// The channel of the external party with whom the caller of this call talks, if the account may be monitored.
+    fn external_party(&self, call: CallId) -> Option<ChannelId>;
+    /// Whether the call model has this call.
+    fn is_live(&self, call: CallId) -> bool;
+    /// Whether this person may supervise this operator in this mode now; `released` is the operator from whom the call was
+    /// taken over.
+    fn may_supervise(
         &self,
         user: RecordId,
         mode: Mode,
         operator: &Extension,
         released: Option<&Extension>,
     ) -> bool;
-    /// What this person is called.
+    /// The name of this person.
     fn name_of(&self, user: RecordId) -> SmolStr;
 }
 
-/// What happens to sessions.
+/// An input of the machine.
 #[derive(Debug, Clone)]
 pub enum Input<'a> {
-    /// A session begins; it was allowed.
-    Start(Box<Start>),
-    /// A session gets another mode.
+    /// Start this session; [`super::authorise`] has allowed it.
+    Start(Box<NewSession>),
+    /// Switch the mode of a session.
     Switch(SupervisionId, Mode),
-    /// Somebody ends a session.
+    /// Stop a session.
     Stop(SupervisionId),
-    /// Something happened to a channel; the call model knows it already.
+    /// An event of the PBX that the call model has processed.
     Pbx(&'a Event),
-    /// Calls changed: other operators have them, or they are over.
-    Moved,
-    /// A transfer of this call begins: nobody may spy on its channels.
+    /// Calls have changed operators or ended.
+    CallsChanged,
+    /// A transfer of this call begins: no channel of it may be spied on.
     Pause {
         /// The call.
         call: CallId,
         /// Whether the caller leaves the operator at once.
         leaves: bool,
     },
-    /// The transfer of this call has come to where people talk with each other.
+    /// The transfer of this call has reached a state in which people talk.
     Resume(CallId),
-    /// What the records say of a session that was found; nothing when they say nothing.
-    Remembered(SupervisionId, Option<Box<Remembered>>),
-    /// The PBX did not take an order for this session.
-    Refused(SupervisionId),
+    /// The recorded data of a recovered session; `None` where there is none.
+    SessionLoaded(SupervisionId, Option<Box<RecoveredSession>>),
+    /// The PBX did not accept an action for this session.
+    ActionRefused(SupervisionId),
     /// A list of all channels begins.
     ListBegan,
-    /// It is complete.
+    /// The list of channels is complete, and the call model has processed it.
     ListEnded,
     /// The PBX was restarted: every channel is gone.
     Restarted,
 }
 
-/// What others should know.
+/// A change of a session, to be recorded and mostly published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Told {
-    /// It was asked for; the phone rings. For the record only.
+pub enum Notice {
+    /// The session was requested; the phone rings. For the audit trail only.
     Requested,
-    /// The supervisor hears, or waits on the line.
+    /// The supervisor hears the operator, or waits on the line.
     Started,
     /// Another mode, another call, or waiting again.
     Changed,
-    /// Found again after a restart of the daemon. For the record only.
-    Found,
-    /// It is over.
-    Stopped(Ending),
+    /// The session was recovered after a restart of the daemon or a gap. For the audit trail only.
+    Recovered,
+    /// The session ended.
+    Stopped(EndReason),
 }
 
-/// What must be done.
+/// An output of the machine.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Output {
-    /// Give these orders, one after the other, and stop at the first that is refused.
-    Order {
-        /// For which session.
+    /// Send these actions to the PBX in this order; report a refusal as [`Input::ActionRefused`].
+    Actions {
+        /// The session.
         session: SupervisionId,
-        /// What.
+        /// The actions.
         actions: Vec<Action>,
     },
-    /// An order could not even be put into words.
-    Impossible {
-        /// For which session.
+    /// An action could not be built.
+    InvalidAction {
+        /// The session.
         session: SupervisionId,
         /// Why.
         error: ActionError,
     },
-    /// Tell those who may know, and write it down.
-    Told {
-        /// What happened.
-        told: Told,
-        /// The session after it.
+    /// Record a change of a session, and publish it to those who may see it.
+    Notice {
+        /// The change.
+        notice: Notice,
+        /// The session after the change.
         view: Box<SupervisionView>,
-        /// How the operator learns of it.
+        /// How the operator is notified.
         notify: Notify,
     },
-    /// Look up what the records say of this session, made at that time, and give it back as
-    /// [`Input::Remembered`].
-    Recall(SupervisionId, Timestamp),
+    /// Look up the recorded data of this session, requested at that time, and return them as [`Input::SessionLoaded`].
+    LoadSession(SupervisionId, Timestamp),
 }
 
 /// All sessions.
 #[derive(Debug)]
 pub struct Supervisions {
     pub(super) sessions: BTreeMap<SupervisionId, Session>,
-    /// From whom a call was taken over.
+    /// The operator from whom each call was taken over.
     pub(super) released: BTreeMap<CallId, Extension>,
-    pub(super) out: Orders,
+    pub(super) out: ActionQueue,
 }
 
 impl Supervisions {
-    /// No session.
+    /// A machine without sessions.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        Self { sessions: BTreeMap::new(), released: BTreeMap::new(), out: Orders::new(settings) }
+        Self { sessions: BTreeMap::new(), released: BTreeMap::new(), out: ActionQueue::new(settings) }
     }
 
-    /// Takes an input.
-    pub fn handle(&mut self, now: Timestamp, input: Input<'_>, world: &impl World) {
+    /// Applies an input.
+    pub fn handle(&mut self, now: Timestamp, input: Input<'_>, env: &impl Environment) {
         match input {
             Input::Start(start) => self.start(now, *start),
             Input::Switch(id, mode) => self.with(id, |session, out| step::switch(session, out, now, mode)),
-            Input::Stop(id) => self.with(id, |session, out| end(session, out, now, Ending::Stopped)),
-            Input::Pbx(event) => self.pbx(now, event, world),
-            Input::Moved => self.moved(now, world),
+            Input::Stop(id) => self.with(id, |session, out| end(session, out, now, EndReason::Stopped)),
+            Input::Pbx(event) => self.pbx(now, event, env),
+            Input::CallsChanged => self.calls_changed(now, env),
             Input::Pause { call, leaves } => {
                 self.each(|session, out| step::pause(session, out, now, call, leaves));
             }
             Input::Resume(call) => {
-                self.each_in(now, world, |session, out, around| step::resume(session, out, around, call));
+                self.each_in(now, env, |session, out, ctx| step::resume(session, out, ctx, call));
             }
-            Input::Remembered(id, remembered) => {
-                self.remember(id, remembered);
-                self.moved(now, world);
+            Input::SessionLoaded(id, loaded) => {
+                self.complete_recovered(id, loaded);
+                self.calls_changed(now, env);
             }
-            Input::Refused(id) => self.refused(id),
+            Input::ActionRefused(id) => self.action_refused(id),
             Input::ListBegan => self.list_began(),
-            Input::ListEnded => self.list_ended(now, world),
+            Input::ListEnded => self.list_ended(now, env),
             Input::Restarted => self.lose(|_| true),
         }
     }
 
-    /// What must be done next.
+    /// The next output.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.out.queue.pop_front()
     }
@@ -173,47 +175,47 @@ impl Supervisions {
         self.sessions.values().filter_map(|session| session.due).min()
     }
 
-    /// Ends what lasted too long.
-    pub fn handle_timeout(&mut self, now: Timestamp, world: &impl World) {
+    /// Applies the time-outs that are due.
+    pub fn handle_timeout(&mut self, now: Timestamp, env: &impl Environment) {
         let due: Vec<_> =
             self.sessions.values().filter(|s| s.due.is_some_and(|due| due <= now)).map(|s| s.id).collect();
-        let around = Around { now, world, released: &self.released };
+        let ctx = StepContext { now, env, released: &self.released };
         let mut finished = Vec::new();
         for id in due {
             let Some(session) = self.sessions.get_mut(&id) else { continue };
             session.due = None;
-            match (session.ending, session.state) {
-                (Some(ending), _) => finished.push((id, ending)),
-                (None, State::Calling) => end(session, &mut self.out, now, Ending::NoAnswer),
+            match (session.end_reason, session.state) {
+                (Some(reason), _) => finished.push((id, reason)),
+                (None, State::Calling) => end(session, &mut self.out, now, EndReason::NoAnswer),
                 (None, State::Attaching | State::TakingOver) => {
-                    end(session, &mut self.out, now, Ending::Failed);
+                    end(session, &mut self.out, now, EndReason::Failed);
                 }
                 (None, State::Waiting | State::Paused) => {
                     session.state = State::Waiting;
-                    session.moving = false;
-                    settle(session, &mut self.out, &around);
+                    session.in_transfer = false;
+                    retarget(session, &mut self.out, &ctx);
                 }
                 (None, State::Live) => {}
             }
         }
-        for (id, ending) in finished {
-            self.finish(id, ending);
+        for (id, reason) in finished {
+            self.finish(id, reason);
         }
     }
 
-    /// Whether nobody supervises.
+    /// Whether there is no session and no call that was taken over.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.sessions.is_empty() && self.released.is_empty()
     }
 
-    /// How many sessions there are.
+    /// The number of sessions.
     #[must_use]
     pub fn len(&self) -> usize {
         self.sessions.len()
     }
 
-    /// A session.
+    /// The session with this id.
     #[must_use]
     pub fn get(&self, id: SupervisionId) -> Option<&Session> {
         self.sessions.get(&id)
@@ -226,7 +228,7 @@ impl Supervisions {
 
     /// The session at this phone.
     #[must_use]
-    pub fn at(&self, phone: &Extension) -> Option<&Session> {
+    pub fn at_phone(&self, phone: &Extension) -> Option<&Session> {
         self.sessions.values().find(|session| &session.phone == phone)
     }
 
@@ -236,35 +238,41 @@ impl Supervisions {
         self.released.get(&call)
     }
 
-    /// Whether an event concerns a session: the others need not be shown.
+    /// Whether an event may change a session; other events need not be passed in.
     #[must_use]
     pub fn wants(&self, event: &Event) -> bool {
         match event {
-            Event::BridgeEntered { channel, .. } if self.hears(&channel.id) || self.seeks() => true,
+            Event::BridgeEntered { channel, .. }
+                if self.is_monitored(&channel.id) || self.awaits_external_party() =>
+            {
+                true
+            }
             event => leg_of(event).is_some_and(Session::is_leg),
         }
     }
 
-    /// Whether somebody hears this channel.
-    fn hears(&self, channel: &ChannelId) -> bool {
-        self.sessions.values().any(|s| s.place.as_ref().is_some_and(|place| place.channel == *channel))
+    /// Whether a session hears this channel.
+    fn is_monitored(&self, channel: &ChannelId) -> bool {
+        self.sessions
+            .values()
+            .any(|s| s.monitor_target.as_ref().is_some_and(|target| target.channel == *channel))
     }
 
-    /// Whether somebody waits for callers to be with somebody whom no other input tells of.
-    fn seeks(&self) -> bool {
+    /// Whether a session waits for a caller to meet an external party, which only a bridge event shows.
+    fn awaits_external_party(&self) -> bool {
         self.out.settings.after_transfer == AfterTransfer::Caller
             && self.sessions.values().any(|session| session.state == State::Waiting)
     }
 
-    fn start(&mut self, now: Timestamp, start: Start) {
-        let Start { id, user, name, phone, target, mode, why, place } = start;
-        let notify = place.as_ref().map_or(self.out.settings.notify, |place| place.notify);
-        let (operator, call) = match (&target, &place) {
-            (_, Some(place)) => (Some(place.operator.clone()), Some(place.call)),
+    fn start(&mut self, now: Timestamp, start: NewSession) {
+        let NewSession { id, user, name, phone, target, mode, reason, monitor_target } = start;
+        let notify = monitor_target.as_ref().map_or(self.out.settings.notify, |found| found.notify);
+        let (operator, call) = match (&target, &monitor_target) {
+            (_, Some(found)) => (Some(found.operator.clone()), Some(found.call)),
             (Target::Operator { operator, .. }, None) => (Some(operator.clone()), None),
             (Target::Call(call), None) => (None, Some(*call)),
         };
-        let ring = SignedDuration::try_from(self.out.ring()).unwrap_or(CALL_GRACE);
+        let ring = SignedDuration::try_from(self.out.ring()).unwrap_or(DIAL_RESULT_TIMEOUT);
         let session = Session {
             id,
             user,
@@ -272,57 +280,57 @@ impl Supervisions {
             phone,
             target,
             mode,
-            why,
+            reason,
             state: State::Calling,
-            place,
+            monitor_target,
             operator,
             call,
             notify,
-            // As a daemon that finds it again will read it out of its id.
+            // A daemon that recovers the session reads this time from the id.
             since: id.made_at().unwrap_or(now),
-            heard_since: None,
-            moving: false,
-            told_mode: mode,
-            proven_mode: None,
-            due: Some(now + ring + CALL_GRACE),
-            ending: None,
-            dialled: None,
+            monitoring_since: None,
+            in_transfer: false,
+            sent_mode: mode,
+            confirmed_mode: None,
+            due: Some(now + ring + DIAL_RESULT_TIMEOUT),
+            end_reason: None,
+            dial_result: None,
             rang: false,
-            born: false,
-            found_hearing: None,
-            found_until: None,
+            created: false,
+            recovered_target: None,
+            recovery_until: None,
             listed: true,
         };
-        self.out.tell(Told::Requested, &session);
+        self.out.push_notice(Notice::Requested, &session);
         self.out.call(&session);
         self.sessions.insert(id, session);
     }
 
-    fn pbx(&mut self, now: Timestamp, event: &Event, world: &impl World) {
+    fn pbx(&mut self, now: Timestamp, event: &Event, env: &impl Environment) {
         if let Event::BridgeEntered { channel, .. } = event {
             self.each(|session, out| step::bridged(session, out, now, &channel.id));
-            if self.seeks() {
-                self.each_in(now, world, settle);
+            if self.awaits_external_party() {
+                self.each_in(now, env, retarget);
             }
         }
         let Some((id, ..)) = leg_of(event).and_then(Session::from_leg) else { return };
         if let Event::ChannelListed { channel, application, arguments, .. } = event {
-            self.listed(now, channel, (application, arguments), world);
+            self.listed(now, channel, (application, arguments), env);
             return;
         }
-        let around = Around { now, world, released: &self.released };
+        let ctx = StepContext { now, env, released: &self.released };
         let Some(session) = self.sessions.get_mut(&id) else { return };
         session.listed = true;
         match event {
             Event::ChannelCreated(_) => {
-                session.born = true;
-                if session.ending.is_some() {
+                session.created = true;
+                if session.end_reason.is_some() {
                     self.out.hang_up(session);
                 }
             }
             Event::ChannelState(channel) if channel.state == ChannelState::Ringing => session.rang = true,
             Event::ChannelState(channel) if channel.state == ChannelState::Up => {
-                step::answered(session, &mut self.out, &around);
+                step::answered(session, &mut self.out, &ctx);
             }
             Event::SpyStarted { spyee, .. } => step::spy_started(session, &mut self.out, now, &spyee.id),
             Event::SpyStopped { spyee, .. } => {
@@ -330,77 +338,77 @@ impl Supervisions {
             }
             Event::DialEnded { status, .. } => step::dial_ended(session, *status),
             Event::HangupRequested { .. } if session.state != State::Calling => {
-                session.ending.get_or_insert(Ending::HungUp);
+                session.end_reason.get_or_insert(EndReason::HungUp);
             }
             Event::BridgeEntered { .. } if session.state == State::TakingOver => {
                 if let (Some(call), Some(operator)) = (session.call, session.operator.clone()) {
                     self.released.insert(call, operator);
                 }
-                self.finish(id, Ending::TookOver);
+                self.finish(id, EndReason::TookOver);
             }
-            // Where there was a channel, its end says more.
-            Event::Originated { success: false, .. } if !session.born => {
-                let ending = session.ending.unwrap_or(Ending::Unreachable);
-                self.finish(id, ending);
+            // Where the channel was created, its end has the cause.
+            Event::Originated { success: false, .. } if !session.created => {
+                let reason = session.end_reason.unwrap_or(EndReason::Unreachable);
+                self.finish(id, reason);
             }
             Event::ChannelGone { cause, .. } => {
-                let ending = session.ending.unwrap_or(match (session.state, cause) {
-                    (State::Calling, 17 | 21) => Ending::Busy,
-                    // A phone that is off says the same as one that nobody takes, but it does not ring.
+                let reason = session.end_reason.unwrap_or(match (session.state, cause) {
+                    (State::Calling, 17 | 21) => EndReason::Busy,
+                    // A phone that is switched off has the same cause as one that is not answered, but never rang.
                     (State::Calling, 0 | 16 | 18 | 19) if session.rang => {
-                        session.dialled.unwrap_or(Ending::NoAnswer)
+                        session.dial_result.unwrap_or(EndReason::NoAnswer)
                     }
-                    (State::Calling, _) => Ending::Unreachable,
-                    // The dialplan hangs up when there is no such caller any more.
-                    (State::TakingOver, _) => Ending::CallEnded,
-                    _ => Ending::HungUp,
+                    (State::Calling, _) => EndReason::Unreachable,
+                    // The dialplan hangs up when the caller's channel is gone.
+                    (State::TakingOver, _) => EndReason::CallEnded,
+                    _ => EndReason::HungUp,
                 });
-                self.finish(id, ending);
+                self.finish(id, reason);
             }
             _ => {}
         }
     }
 
-    fn moved(&mut self, now: Timestamp, world: &impl World) {
-        self.released.retain(|call, _| world.lives(*call));
-        self.each_in(now, world, settle);
+    fn calls_changed(&mut self, now: Timestamp, env: &impl Environment) {
+        self.released.retain(|call, _| env.is_live(*call));
+        self.each_in(now, env, retarget);
     }
 
-    fn refused(&mut self, id: SupervisionId) {
-        // Any other order that is refused shows by the event that does not follow it.
-        if self.sessions.get(&id).is_some_and(|s| s.state == State::Calling && s.ending.is_none()) {
-            self.finish(id, Ending::Failed);
+    fn action_refused(&mut self, id: SupervisionId) {
+        // In any other state the missing event shows the refusal (time-out).
+        if self.sessions.get(&id).is_some_and(|s| s.state == State::Calling && s.end_reason.is_none()) {
+            self.finish(id, EndReason::Failed);
         }
     }
 
-    pub(super) fn finish(&mut self, id: SupervisionId, ending: Ending) {
+    pub(super) fn finish(&mut self, id: SupervisionId, reason: EndReason) {
         if let Some(session) = self.sessions.remove(&id) {
-            self.out.tell(Told::Stopped(ending), &session);
+            self.out.push_notice(Notice::Stopped(reason), &session);
         }
     }
 
-    pub(super) fn each(&mut self, mut act: impl FnMut(&mut Session, &mut Orders)) {
+    pub(super) fn each(&mut self, mut act: impl FnMut(&mut Session, &mut ActionQueue)) {
         self.sessions.values_mut().for_each(|session| act(session, &mut self.out));
     }
 
-    pub(super) fn each_in<W: World>(
+    pub(super) fn each_in<W: Environment>(
         &mut self,
         now: Timestamp,
-        world: &W,
-        mut act: impl FnMut(&mut Session, &mut Orders, &Around<'_, W>),
+        env: &W,
+        mut act: impl FnMut(&mut Session, &mut ActionQueue, &StepContext<'_, W>),
     ) {
-        let around = Around { now, world, released: &self.released };
-        self.sessions.values_mut().for_each(|session| act(session, &mut self.out, &around));
+        let ctx = StepContext { now, env, released: &self.released };
+        self.sessions.values_mut().for_each(|session| act(session, &mut self.out, &ctx));
     }
 
-    fn with(&mut self, id: SupervisionId, act: impl FnOnce(&mut Session, &mut Orders)) {
+    fn with(&mut self, id: SupervisionId, act: impl FnOnce(&mut Session, &mut ActionQueue)) {
         if let Some(session) = self.sessions.get_mut(&id) {
             act(session, &mut self.out);
         }
     }
 }
 
-/// The channel of ours that an event may be about.
+/// The channel of an event that can be a supervisor's.
 fn leg_of(event: &Event) -> Option<&ChannelId> {
     match event {
         Event::ChannelCreated(channel) | Event::ChannelState(channel) => Some(&channel.id),

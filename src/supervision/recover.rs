@@ -1,33 +1,38 @@
-//! Sessions found again: after a gap of the link, or by a daemon that was started amid them.
+//! Recovery of sessions after a gap of the link or a restart of the daemon.
 //!
-//! Invariant: a channel of ours that the PBX lists has a session afterwards, and a session without a channel
-//! has ended. Who, whom and since when stand in the channel's id, how in its application; the rest (why, since
-//! when she hears, the mode of a phone that hears nobody just now) stands in the audit trail, and is asked for.
+//! The id of a supervisor's channel has session, user and target, and the time of the request; its application has the
+//! spied channel and the mode. The rest (the reason, when the supervisor first heard somebody, the mode of a phone that
+//! hears nobody at the moment) comes from the audit trail ([`Output::LoadSession`]).
+//!
+//! Invariant: after a list of channels, each supervisor's channel in it has a session, and each session without a channel
+//! in it has ended. Exceptions: a channel that is bridged (a take-over that succeeded), a channel
+//! without an extension in its name, and channels beyond [`SESSIONS_MAX`].
 
 use jiff::{SignedDuration, Timestamp};
 use smol_str::SmolStr;
 
-use super::machine::{Output, Supervisions, Told, World};
-use super::session::{Ending, Mode, Session, State, SupervisionId, Target};
-use super::step::settle;
-use super::{CALL_GRACE, FOUND_WAIT, SESSIONS_MAX};
+use super::machine::{Environment, Notice, Output, Supervisions};
+use super::session::Session;
+use super::step::retarget;
+use super::{DIAL_RESULT_TIMEOUT, RECOVERY_TIMEOUT, SESSIONS_MAX};
 use crate::ami::event::{Channel, ChannelState};
+use crate::contract::supervision::{EndReason, Mode, State, SupervisionId, Target};
 use crate::ids::{CallId, ChannelId, Extension};
 
-/// What the records say of a session.
+/// The recorded data of a session.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Remembered {
-    /// Why, in the supervisor's words.
-    pub why: Option<SmolStr>,
-    /// Since when she hears somebody.
-    pub heard_since: Option<Timestamp>,
-    /// The mode that was told last.
+pub struct RecoveredSession {
+    /// The reason, in the supervisor's words.
+    pub reason: Option<SmolStr>,
+    /// When the supervisor first heard somebody.
+    pub monitoring_since: Option<Timestamp>,
+    /// The mode recorded last.
     pub mode: Option<Mode>,
-    /// The call that was heard last.
+    /// The call heard last.
     pub call: Option<CallId>,
-    /// The operator who was heard last.
+    /// The operator heard last.
     pub operator: Option<Extension>,
-    /// The session is an operator's, from whom the call was taken over: her own extension.
+    /// The own extension of the person who supervises, if that person is an operator: the call was taken over from them.
     pub released: Option<Extension>,
 }
 
@@ -36,13 +41,13 @@ impl Supervisions {
         self.each(|session, _| session.listed = false);
     }
 
-    /// One line of the list that is a channel of ours.
+    /// A supervisor's channel in the list.
     pub(super) fn listed(
         &mut self,
         now: Timestamp,
         channel: &Channel,
         (application, arguments): (&str, &str),
-        world: &impl World,
+        env: &impl Environment,
     ) {
         let Some((id, user, target)) = Session::from_leg(&channel.id) else { return };
         if let Some(session) = self.sessions.get_mut(&id) {
@@ -50,16 +55,16 @@ impl Supervisions {
             return;
         }
         let Some(phone) = phone_of(&channel.name) else { return };
-        // One who took the call over talks with the caller; that is no supervision any more.
+        // After a take-over the phone is bridged with the caller; the session has ended.
         if application == "Bridge" {
             return;
         }
         if self.sessions.len() >= SESSIONS_MAX {
             return;
         }
-        let (spyee, mode) = spied(application, arguments);
-        let ring = SignedDuration::try_from(self.out.ring()).unwrap_or(CALL_GRACE);
-        let rings = channel.state != ChannelState::Up;
+        let (spyee, mode) = spied_channel(application, arguments);
+        let ring = SignedDuration::try_from(self.out.ring()).unwrap_or(DIAL_RESULT_TIMEOUT);
+        let is_ringing = channel.state != ChannelState::Up;
         let (operator, call) = match &target {
             Target::Operator { operator, .. } => (Some(operator.clone()), None),
             Target::Call(call) => (None, Some(*call)),
@@ -67,80 +72,80 @@ impl Supervisions {
         let session = Session {
             id,
             user,
-            name: world.name_of(user),
+            name: env.name_of(user),
             phone,
             target,
             mode,
-            why: None,
-            state: if rings { State::Calling } else { State::Waiting },
-            place: None,
+            reason: None,
+            state: if is_ringing { State::Calling } else { State::Waiting },
+            monitor_target: None,
             operator,
             call,
             notify: self.out.settings.notify,
             since: id.made_at().unwrap_or(now),
-            heard_since: spyee.is_some().then_some(now),
-            moving: false,
-            told_mode: mode,
-            proven_mode: Some(mode),
-            due: Some(now + if rings { ring + CALL_GRACE } else { FOUND_WAIT }),
-            ending: None,
-            dialled: None,
+            monitoring_since: spyee.is_some().then_some(now),
+            in_transfer: false,
+            sent_mode: mode,
+            confirmed_mode: Some(mode),
+            due: Some(now + if is_ringing { ring + DIAL_RESULT_TIMEOUT } else { RECOVERY_TIMEOUT }),
+            end_reason: None,
+            dial_result: None,
             rang: true,
-            born: true,
-            found_hearing: spyee,
-            found_until: Some(now + FOUND_WAIT),
+            created: true,
+            recovered_target: spyee,
+            recovery_until: Some(now + RECOVERY_TIMEOUT),
             listed: true,
         };
-        self.out.queue.push_back(Output::Recall(id, session.since));
+        self.out.queue.push_back(Output::LoadSession(id, session.since));
         self.sessions.insert(id, session);
     }
 
-    /// What was looked up of a session that was found.
-    pub(super) fn remember(&mut self, id: SupervisionId, remembered: Option<Box<Remembered>>) {
+    /// Completes a recovered session with its recorded data.
+    pub(super) fn complete_recovered(&mut self, id: SupervisionId, loaded: Option<Box<RecoveredSession>>) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
-        if let Some(remembered) = remembered {
-            let Remembered { why, heard_since, mode, call, operator, released } = *remembered;
-            session.why = session.why.take().or(why);
-            session.heard_since = heard_since.or(session.heard_since);
+        if let Some(loaded) = loaded {
+            let RecoveredSession { reason, monitoring_since, mode, call, operator, released } = *loaded;
+            session.reason = session.reason.take().or(reason);
+            session.monitoring_since = monitoring_since.or(session.monitoring_since);
             session.call = session.call.or(call);
             if session.is_for_one_call() {
                 session.operator = operator.or(session.operator.take());
             }
-            // A phone that hears somebody says itself how.
-            let hears = session.place.is_some() || session.found_hearing.is_some();
-            if let Some(mode) = mode.filter(|mode| !hears && *mode != Mode::TakeOver) {
+            // The application of a phone that hears somebody has the mode.
+            let is_attached = session.monitor_target.is_some() || session.recovered_target.is_some();
+            if let Some(mode) = mode.filter(|mode| !is_attached && *mode != Mode::TakeOver) {
                 session.mode = mode;
             }
             if let (Some(call), Some(operator)) = (session.call, released) {
                 self.released.entry(call).or_insert(operator);
             }
         }
-        self.out.tell(Told::Found, session);
+        self.out.push_notice(Notice::Recovered, session);
     }
 
-    /// The list is whole, and the call model has settled on it.
-    pub(super) fn list_ended(&mut self, now: Timestamp, world: &impl World) {
+    /// The list is complete, and the call model has processed it.
+    pub(super) fn list_ended(&mut self, now: Timestamp, env: &impl Environment) {
         self.lose(|session| !session.listed);
-        self.each_in(now, world, settle);
+        self.each_in(now, env, retarget);
     }
 
     pub(super) fn lose(&mut self, is_lost: impl Fn(&Session) -> bool) {
         let lost: Vec<_> = self.sessions.values().filter(|s| is_lost(s)).map(|s| s.id).collect();
         for id in lost {
-            self.finish(id, Ending::Lost);
+            self.finish(id, EndReason::Lost);
         }
     }
 }
 
-/// `PJSIP/2001-0000001a` is the phone 2001.
+/// The extension in a channel name: 2001 in `PJSIP/2001-0000001a`.
 fn phone_of(name: &str) -> Option<Extension> {
     let (_, endpoint) = name.split_once('/')?;
     let (phone, _) = endpoint.rsplit_once('-')?;
     Extension::parse(phone).ok()
 }
 
-/// Whom and how, from `ChanSpy(<unique id>,quS…)`.
-fn spied(application: &str, arguments: &str) -> (Option<ChannelId>, Mode) {
+/// The spied channel and the mode in `ChanSpy(<unique id>,quS…)`.
+fn spied_channel(application: &str, arguments: &str) -> (Option<ChannelId>, Mode) {
     if application != "ChanSpy" {
         return (None, Mode::Listen);
     }

@@ -1,55 +1,58 @@
 //! Who may supervise whom.
 //!
-//! | who | may |
+//! | person | may supervise |
 //! |---|---|
-//! | administrator | supervise every operator but herself |
-//! | supervisor | supervise the operators of her team, but not herself |
+//! | administrator | every operator but themselves |
+//! | supervisor | the operators of the team but not themselves |
 //! | operator whose call was taken over | listen on in that call |
-//! | anybody else | nothing |
+//! | anybody else | nobody |
 //!
-//! Invariant: pure; what is refused here is written into the audit trail by whoever asked.
+//! Invariant: pure. The rules apply to commands ([`super::authorise`]) and, throughout a session, to every operator that
+//! the session could hear.
 
 use smol_str::SmolStr;
 
-use super::session::{Mode, Place, SupervisionId, Target};
+use super::session::MonitorTarget;
+use crate::contract::supervision::{Mode, SupervisionId, Target};
 use crate::ids::{CallId, Extension, RecordId};
-use crate::operator::{Role, Viewer};
+use crate::people::role::Role;
+use crate::people::viewer::Viewer;
 
-/// What a person asks for.
+/// A request to start a session.
 #[derive(Debug, Clone)]
-pub struct Wanted {
-    /// Whom.
+pub struct SupervisionRequest {
+    /// The subject.
     pub target: Target,
-    /// How.
+    /// The mode.
     pub mode: Mode,
-    /// At which phone; the actor's own where it is not said.
+    /// The supervisor's phone; where absent, the actor's own extension.
     pub extension: Option<Extension>,
-    /// Why, in her words.
-    pub why: Option<SmolStr>,
+    /// The reason, in the supervisor's words.
+    pub reason: Option<SmolStr>,
 }
 
-/// A session that may begin.
+/// A session that may start.
 #[derive(Debug, Clone)]
-pub struct Start {
-    /// Its name.
+pub struct NewSession {
+    /// The session's id.
     pub id: SupervisionId,
-    /// Who.
+    /// The supervisor.
     pub user: RecordId,
-    /// Her name.
+    /// The supervisor's name.
     pub name: SmolStr,
-    /// At which phone.
+    /// The supervisor's phone.
     pub phone: Extension,
-    /// Whom.
+    /// The subject.
     pub target: Target,
-    /// How.
+    /// The mode.
     pub mode: Mode,
-    /// Why.
-    pub why: Option<SmolStr>,
-    /// Where the target is now.
-    pub place: Option<Place>,
+    /// The reason, in the supervisor's words.
+    pub reason: Option<SmolStr>,
+    /// The channel to hear now.
+    pub monitor_target: Option<MonitorTarget>,
 }
 
-/// Whether this person may supervise this operator; `released` names the operator from whom the call was taken.
+/// Whether this person may supervise this operator; `released` is the operator from whom the call was taken over.
 #[must_use]
 pub fn may_supervise(
     viewer: &Viewer,
@@ -69,9 +72,8 @@ pub fn may_supervise(
     }
 }
 
-/// The call that a command is about, where it names one.
-impl Wanted {
-    /// The call named.
+impl SupervisionRequest {
+    /// The call, where the subject is a call.
     #[must_use]
     pub fn call(&self) -> Option<CallId> {
         match self.target {

@@ -1,203 +1,88 @@
-//! One supervision: whose phone, whom it hears, how; and the channel id that says so by itself.
+//! One supervision session, and the channel id that identifies it.
 //!
-//! Invariant: [`Session::leg`] is made from the session and read back by [`Session::from_leg`], so that a daemon
-//! that starts anew knows whose channel it found without asking a store.
+//! Invariant: [`Session::leg`] encodes session, user and target in the channel id, and [`Session::from_leg`] reads them
+//! back, so that a restarted daemon recognises the channel without the store.
 
+use crate::contract::supervision::{EndReason, Mode, State, SupervisionId, SupervisionView, Target};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use smol_str::{SmolStr, format_smolstr};
-use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::policy::{AfterTransfer, Notify};
+use crate::contract::supervision::{AfterTransfer, Notify};
 use crate::ids::{CallId, ChannelId, Extension, RecordId};
 
-/// The ids of our channels begin so.
+/// The prefix of the ids of supervision channels.
 const LEG_PREFIX: &str = "toritsugi-sv-";
 
-/// Longest reason for a session that is kept, in characters.
-pub const REASON_CHARS_MAX: usize = 200;
-
-/// The name of a session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct SupervisionId(pub Uuid);
-
-impl SupervisionId {
-    /// When it was made, which its own digits say.
-    #[must_use]
-    pub fn made_at(self) -> Option<Timestamp> {
-        let (seconds, nanoseconds) = self.0.get_timestamp()?.to_unix();
-        Timestamp::new(i64::try_from(seconds).ok()?, i32::try_from(nanoseconds).ok()?).ok()
-    }
-}
-
-impl std::fmt::Display for SupervisionId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-/// What the supervisor does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Mode {
-    /// モニタリング: hears both, is heard by nobody.
-    Listen,
-    /// ウィスパリング: hears both, the operator hears her.
-    Whisper,
-    /// 割込み: hears both, both hear her.
-    Barge,
-    /// 交代: becomes the caller's party; the operator is released.
-    TakeOver,
-}
-
-impl Mode {
-    /// The mode as it is on the wire, in records and in the dialplan.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Listen => "listen",
-            Self::Whisper => "whisper",
-            Self::Barge => "barge",
-            Self::TakeOver => "take_over",
-        }
-    }
-
-    /// The mode of that word.
-    #[must_use]
-    pub fn of_word(word: &str) -> Option<Self> {
-        [Self::Listen, Self::Whisper, Self::Barge, Self::TakeOver]
-            .into_iter()
-            .find(|mode| mode.as_str() == word)
-    }
-}
-
-/// Whom a session is about.
+/// The channel that a session hears, with its call and operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Target {
-    /// An operator; with `follow` from call to call.
-    Operator {
-        /// Who.
-        operator: Extension,
-        /// Whether to wait for the next call.
-        follow: bool,
-    },
-    /// A call, whoever has it.
-    Call(CallId),
-}
-
-/// An operator with a caller, as she can be heard.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct MonitorTarget {
     /// The call.
     pub call: CallId,
-    /// Who has it.
+    /// The operator who has the call, or had it before the transfer to an external party.
     pub operator: Extension,
-    /// Her channel: what is spied on.
+    /// The channel to hear: the operator's, or the external party's.
     pub channel: ChannelId,
     /// The caller's channel.
     pub caller: Option<ChannelId>,
-    /// How the operator learns that somebody hears her.
+    /// How the operator is notified.
     pub notify: Notify,
-    /// The channel is that of somebody outside to whom the operator has passed the caller: listen, and no more.
-    pub outside: bool,
+    /// The channel is that of an external party to whom the operator transferred the caller; only listening is allowed.
+    pub external: bool,
 }
 
-/// How far a session has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum State {
-    /// The supervisor's phone rings.
-    Calling,
-    /// The PBX was told whom to hear and how.
-    Attaching,
-    /// She hears.
-    Live,
-    /// There is nobody to hear now.
-    Waiting,
-    /// A transfer is under way.
-    Paused,
-    /// She is being connected with the caller.
-    TakingOver,
-}
-
-/// Why a session ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Ending {
-    /// Somebody stopped it.
-    Stopped,
-    /// The supervisor hung up.
-    HungUp,
-    /// The supervisor's phone was not answered.
-    NoAnswer,
-    /// The supervisor's phone was busy or refused.
-    Busy,
-    /// The supervisor's phone cannot be reached.
-    Unreachable,
-    /// What was heard is over.
-    CallEnded,
-    /// She has the call now.
-    TookOver,
-    /// The PBX did not do it.
-    Failed,
-    /// The PBX was restarted, or the phone was gone after a gap of the link.
-    Lost,
-}
-
-/// One supervision.
+/// One supervision session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
-    /// Its name.
+    /// The session's id.
     pub id: SupervisionId,
-    /// Who supervises.
+    /// The supervisor.
     pub user: RecordId,
-    /// Her name; empty when the session was found again and the name is not known.
+    /// The supervisor's name; empty in a recovered session of a person who is not in the roster.
     pub name: SmolStr,
-    /// At which phone.
+    /// The supervisor's phone.
     pub phone: Extension,
-    /// Whom.
+    /// The subject.
     pub target: Target,
-    /// How; what was asked for last.
+    /// The mode requested last.
     pub mode: Mode,
-    /// Why, in her words.
-    pub why: Option<SmolStr>,
-    /// How far it has come.
+    /// The reason, in the supervisor's words.
+    pub reason: Option<SmolStr>,
+    /// The state.
     pub state: State,
-    /// Whom the PBX was told to let her hear, or lets her hear.
-    pub place: Option<Place>,
-    /// The operator heard last, for those who may know of the session.
+    /// The channel to which the phone is attached or is being attached.
+    pub monitor_target: Option<MonitorTarget>,
+    /// The operator heard last; decides who may see the session.
     pub operator: Option<Extension>,
     /// The call heard last.
     pub call: Option<CallId>,
-    /// How the operator heard last learns of it.
+    /// How the operator heard last is notified.
     pub notify: Notify,
-    /// When it was asked for.
+    /// When the session was requested.
     pub since: Timestamp,
-    /// When she first heard somebody.
-    pub heard_since: Option<Timestamp>,
+    /// When the supervisor first heard somebody.
+    pub monitoring_since: Option<Timestamp>,
     /// A transfer of the call is under way.
-    pub(super) moving: bool,
-    /// The mode that the PBX was told last.
-    pub(super) told_mode: Mode,
-    /// The mode that was last proven, and so told to others.
-    pub(super) proven_mode: Option<Mode>,
-    /// When this state has lasted too long.
+    pub(super) in_transfer: bool,
+    /// The mode in the last actions to the PBX.
+    pub(super) sent_mode: Mode,
+    /// The mode that an event confirmed last, and that was published; `None` before `started`.
+    pub(super) confirmed_mode: Option<Mode>,
+    /// When the present state times out.
     pub(super) due: Option<Timestamp>,
-    /// Whether this daemon asked the PBX to end it, and why.
-    pub(super) ending: Option<Ending>,
-    /// What the dialling of the phone came to, before its channel is gone.
-    pub(super) dialled: Option<Ending>,
+    /// Why the session will end, once the daemon has asked the PBX to hang up or knows that it will.
+    pub(super) end_reason: Option<EndReason>,
+    /// The result of dialling the phone, until its channel is gone.
+    pub(super) dial_result: Option<EndReason>,
     /// Whether the phone rang.
     pub(super) rang: bool,
-    /// Whether the phone's channel exists; then it also ends.
-    pub(super) born: bool,
-    /// Whom the phone was found hearing, before the calls were known.
-    pub(super) found_hearing: Option<ChannelId>,
-    /// Until when a session that was found waits for its call to be known.
-    pub(super) found_until: Option<Timestamp>,
-    /// Seen in the list that is being taken.
+    /// Whether the phone's channel was created; then its end ends the session.
+    pub(super) created: bool,
+    /// The channel that a recovered phone hears, until the call model knows it.
+    pub(super) recovered_target: Option<ChannelId>,
+    /// Until when a recovered session waits for the call model to know its call.
+    pub(super) recovery_until: Option<Timestamp>,
+    /// The list of channels that is being read contains the phone's channel.
     pub(super) listed: bool,
 }
 
@@ -208,8 +93,7 @@ impl Session {
         leg_id(self.id, self.user, &self.target)
     }
 
-    /// The session that a channel of this id belongs to: id, user and target; of a call's session the call
-    /// itself is in the id.
+    /// Session, user and target in the id of a supervisor's channel.
     #[must_use]
     pub fn from_leg(leg: &ChannelId) -> Option<(SupervisionId, RecordId, Target)> {
         let mut parts = leg.as_str().strip_prefix(LEG_PREFIX)?.split('_');
@@ -231,33 +115,33 @@ impl Session {
         Some((id, user, target))
     }
 
-    /// Whether a channel is a supervisor's, by its id; cheap.
+    /// Whether a channel is a supervisor's, by the prefix of its id.
     #[must_use]
     pub fn is_leg(channel: &ChannelId) -> bool {
         channel.as_str().starts_with(LEG_PREFIX)
     }
 
-    /// Whether it stays when there is nobody to hear.
-    pub(super) fn stays(&self, after_transfer: AfterTransfer) -> bool {
+    /// Whether the session waits when there is nobody to hear.
+    pub(super) fn waits_without_target(&self, after_transfer: AfterTransfer) -> bool {
         after_transfer == AfterTransfer::Caller
             || matches!(self.target, Target::Call(_) | Target::Operator { follow: true, .. })
     }
 
-    /// Whether she hears somebody, as far as is known.
+    /// Whether the supervisor hears somebody, or the phone is being attached.
     #[must_use]
-    pub fn hears(&self) -> bool {
+    pub fn is_monitoring(&self) -> bool {
         self.state == State::Live
-            || self.place.is_some() && self.state == State::Attaching
-            || self.found_hearing.is_some()
+            || self.monitor_target.is_some() && self.state == State::Attaching
+            || self.recovered_target.is_some()
     }
 
-    /// Whether she hears somebody who is no operator.
+    /// Whether the supervisor hears an external party.
     #[must_use]
-    pub fn hears_outside(&self) -> bool {
-        self.place.as_ref().is_some_and(|place| place.outside)
+    pub fn hears_external_party(&self) -> bool {
+        self.monitor_target.as_ref().is_some_and(|target| target.external)
     }
 
-    /// Whether the supervisor asked for this operator alone and her present call.
+    /// Whether the session is for the present call of one operator.
     pub(super) fn is_for_one_call(&self) -> bool {
         matches!(self.target, Target::Operator { follow: false, .. })
     }
@@ -272,4 +156,26 @@ fn leg_id(id: SupervisionId, user: RecordId, target: &Target) -> ChannelId {
     let text = format!("{LEG_PREFIX}{}_{}_{target}", id.0.simple(), user.0.simple());
     #[expect(clippy::expect_used, reason = "hexadecimal digits and digits, well below the limit")]
     ChannelId::parse(&text).expect("a channel id")
+}
+
+impl From<&Session> for SupervisionView {
+    /// Without account and caller, which the machine does not know.
+    fn from(session: &Session) -> Self {
+        Self {
+            id: session.id,
+            mode: session.mode,
+            state: session.state,
+            operator: session.operator.clone(),
+            call: session.call,
+            follow: matches!(session.target, Target::Operator { follow: true, .. }),
+            supervisor: session.user,
+            supervisor_name: session.name.to_string(),
+            extension: session.phone.clone(),
+            reason: session.reason.as_ref().map(ToString::to_string),
+            account: None,
+            caller: None,
+            started_at: session.since,
+            heard_at: session.monitoring_since,
+        }
+    }
 }

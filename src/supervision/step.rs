@@ -1,284 +1,317 @@
-//! What happens to one session: each function takes it from one state of the table in [`super`] to the next.
+//! Steps of one session: each function takes it from one state of the table in [`super`] to the next.
 //!
-//! Invariant: whom a session hears is decided in [`settle`] alone, each time anew, from where the operators are and
-//! from what this supervisor may hear at that moment.
+//! Invariant: [`retarget`] alone decides whom a session hears. Each time it starts from the present calls and from what
+//! the supervisor may hear at that moment.
 
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::ATTACH_WAIT;
-use super::machine::{Told, World};
-use super::orders::Orders;
-use super::policy::{AfterTransfer, Notify};
-use super::session::{Ending, Mode, Place, Session, State, Target};
+use super::ATTACH_TIMEOUT;
+use super::actions::ActionQueue;
+use super::machine::{Environment, Notice};
+use super::session::{MonitorTarget, Session};
 use crate::ami::event::DialStatus;
+use crate::contract::supervision::{AfterTransfer, EndReason, Mode, Notify, State, Target};
 use crate::ids::{CallId, ChannelId, Extension};
 
-/// After the PBX stopped letting a supervisor hear, how long until whom to hear is asked again.
-const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(1);
-/// Longest transfer for which a session is paused.
-const PAUSE_MAX: SignedDuration = SignedDuration::from_mins(10);
+/// How long after a `ChanSpyStop` a waiting session decides again whom to hear.
+const RETARGET_DELAY: SignedDuration = SignedDuration::from_secs(1);
+/// Longest pause of a session for a transfer.
+const PAUSE_TIMEOUT: SignedDuration = SignedDuration::from_mins(10);
 
-/// What a session needs to know beside itself.
-pub(super) struct Around<'a, W> {
+/// What a step reads beside its session.
+pub(super) struct StepContext<'a, W> {
     pub(super) now: Timestamp,
-    pub(super) world: &'a W,
-    /// From whom calls were taken over.
+    pub(super) env: &'a W,
+    /// The operator from whom each call was taken over.
     pub(super) released: &'a BTreeMap<CallId, Extension>,
 }
 
-pub(super) fn answered<W: World>(session: &mut Session, out: &mut Orders, around: &Around<'_, W>) {
-    if session.state != State::Calling || session.ending.is_some() {
+pub(super) fn answered<W: Environment>(
+    session: &mut Session,
+    out: &mut ActionQueue,
+    ctx: &StepContext<'_, W>,
+) {
+    if session.state != State::Calling || session.end_reason.is_some() {
         return;
     }
-    let now = around.now;
+    let now = ctx.now;
     if session.mode == Mode::TakeOver {
         session.state = State::TakingOver;
-        session.due = Some(now + ATTACH_WAIT);
+        session.due = Some(now + ATTACH_TIMEOUT);
         return;
     }
-    if session.moving {
-        session.place = None;
+    if session.in_transfer {
+        session.monitor_target = None;
         session.state = State::Paused;
-        session.due = Some(now + PAUSE_MAX);
+        session.due = Some(now + PAUSE_TIMEOUT);
         out.wait(session);
     } else {
-        // The dialplan does by itself what the call to the phone said.
-        session.state = if session.place.is_some() { State::Attaching } else { State::Waiting };
-        session.due = session.place.is_some().then(|| now + ATTACH_WAIT);
+        // The dialplan attaches the phone itself, by the variables of the call to it.
+        session.state = if session.monitor_target.is_some() { State::Attaching } else { State::Waiting };
+        session.due = session.monitor_target.is_some().then(|| now + ATTACH_TIMEOUT);
     }
-    if session.place.is_none() {
-        out.tell(Told::Started, session);
-        session.proven_mode = Some(session.mode);
+    if session.monitor_target.is_none() {
+        out.push_notice(Notice::Started, session);
+        session.confirmed_mode = Some(session.mode);
     }
-    settle(session, out, around);
+    retarget(session, out, ctx);
 }
 
-pub(super) fn spy_started(session: &mut Session, out: &mut Orders, now: Timestamp, spyee: &ChannelId) {
-    if session.place.as_ref().is_none_or(|place| place.channel != *spyee) || session.ending.is_some() {
+pub(super) fn spy_started(session: &mut Session, out: &mut ActionQueue, now: Timestamp, spyee: &ChannelId) {
+    if session.monitor_target.as_ref().is_none_or(|target| target.channel != *spyee)
+        || session.end_reason.is_some()
+    {
         return;
     }
     session.state = State::Live;
     session.due = None;
-    session.heard_since.get_or_insert(now);
-    if session.mode == session.told_mode {
-        let told = if session.proven_mode.is_none() { Told::Started } else { Told::Changed };
-        session.proven_mode = Some(session.mode);
-        out.tell(told, session);
+    session.monitoring_since.get_or_insert(now);
+    if session.mode == session.sent_mode {
+        let notice = if session.confirmed_mode.is_none() { Notice::Started } else { Notice::Changed };
+        session.confirmed_mode = Some(session.mode);
+        out.push_notice(notice, session);
     } else {
         switch(session, out, now, session.mode);
     }
 }
 
-/// The spied channel is gone or about to go; the dialplan hangs the phone up, or keeps it waiting.
+/// The spied channel is gone or about to go; the dialplan hangs the phone up, or keeps it on the line.
 pub(super) fn spy_stopped(
     session: &mut Session,
-    out: &mut Orders,
+    out: &mut ActionQueue,
     now: Timestamp,
     spyee: Option<&ChannelId>,
 ) {
-    session.found_hearing = None;
-    let ours = |place: &Place| spyee.is_none_or(|spyee| place.channel == *spyee);
-    if session.state != State::Live || !session.place.as_ref().is_some_and(ours) || session.ending.is_some() {
+    session.recovered_target = None;
+    let is_same = |target: &MonitorTarget| spyee.is_none_or(|spyee| target.channel == *spyee);
+    if session.state != State::Live
+        || !session.monitor_target.as_ref().is_some_and(is_same)
+        || session.end_reason.is_some()
+    {
         return;
     }
-    session.place = None;
+    session.monitor_target = None;
     session.state = State::Waiting;
-    if session.stays(out.settings.after_transfer) {
-        session.due = Some(now + LOOK_AGAIN);
-        out.tell(Told::Changed, session);
+    if session.waits_without_target(out.settings.after_transfer) {
+        session.due = Some(now + RETARGET_DELAY);
+        out.push_notice(Notice::Changed, session);
     } else {
-        session.ending = Some(Ending::CallEnded);
-        session.due = Some(now + ATTACH_WAIT);
+        session.end_reason = Some(EndReason::CallEnded);
+        session.due = Some(now + ATTACH_TIMEOUT);
     }
 }
 
-/// The operator's channel has entered another bridge (a consultation, or back from one). On Asterisk 22.10 she hears
-/// nobody there while a spy of before is still attached: it is attached anew.
-pub(super) fn bridged(session: &mut Session, out: &mut Orders, now: Timestamp, channel: &ChannelId) {
-    let hears = session.place.as_ref().is_some_and(|place| place.channel == *channel);
-    if hears && session.state == State::Live && session.ending.is_none() {
+/// The channel has entered another bridge (a consultation, or back from one). On Asterisk 22.10 the supervisor hears
+/// nobody in the new bridge, so the phone is attached again.
+pub(super) fn bridged(session: &mut Session, out: &mut ActionQueue, now: Timestamp, channel: &ChannelId) {
+    let hears = session.monitor_target.as_ref().is_some_and(|target| target.channel == *channel);
+    if hears && session.state == State::Live && session.end_reason.is_none() {
         session.state = State::Attaching;
-        session.due = Some(now + ATTACH_WAIT);
+        session.due = Some(now + ATTACH_TIMEOUT);
         out.switch(session);
     }
 }
 
 pub(super) fn dial_ended(session: &mut Session, status: DialStatus) {
-    session.dialled = match status {
+    session.dial_result = match status {
         DialStatus::Answer => None,
-        DialStatus::Busy => Some(Ending::Busy),
-        DialStatus::Unavailable => Some(Ending::Unreachable),
-        DialStatus::NoAnswer | DialStatus::Cancel | DialStatus::Other => Some(Ending::NoAnswer),
+        DialStatus::Busy => Some(EndReason::Busy),
+        DialStatus::Unavailable => Some(EndReason::Unreachable),
+        DialStatus::NoAnswer | DialStatus::Cancel | DialStatus::Other => Some(EndReason::NoAnswer),
     };
 }
 
-pub(super) fn switch(session: &mut Session, out: &mut Orders, now: Timestamp, mode: Mode) {
-    if session.ending.is_some() || session.state == State::TakingOver {
+pub(super) fn switch(session: &mut Session, out: &mut ActionQueue, now: Timestamp, mode: Mode) {
+    if session.end_reason.is_some() || session.state == State::TakingOver {
         return;
     }
-    if mode != Mode::Listen && session.hears_outside() {
+    if mode != Mode::Listen && session.hears_external_party() {
         return;
     }
     let live = matches!(session.state, State::Live | State::Attaching);
     if mode == Mode::TakeOver {
-        let caller = session.place.as_ref().and_then(|place| place.caller.clone());
+        let caller = session.monitor_target.as_ref().and_then(|target| target.caller.clone());
         if let (true, Some(caller)) = (live, caller) {
             session.mode = mode;
             session.state = State::TakingOver;
-            session.due = Some(now + ATTACH_WAIT);
+            session.due = Some(now + ATTACH_TIMEOUT);
             out.take_over(session, &caller);
         }
         return;
     }
     session.mode = mode;
     if live {
-        session.told_mode = mode;
+        session.sent_mode = mode;
         session.state = State::Attaching;
-        session.due = Some(now + ATTACH_WAIT);
+        session.due = Some(now + ATTACH_TIMEOUT);
         out.switch(session);
     } else if session.state != State::Calling {
-        out.tell(Told::Changed, session);
+        out.push_notice(Notice::Changed, session);
     }
 }
 
 /// A transfer of this call begins; `leaves`: the caller leaves the operator at once.
-pub(super) fn pause(session: &mut Session, out: &mut Orders, now: Timestamp, call: CallId, leaves: bool) {
-    if session.call != Some(call) || session.ending.is_some() {
+pub(super) fn pause(
+    session: &mut Session,
+    out: &mut ActionQueue,
+    now: Timestamp,
+    call: CallId,
+    leaves: bool,
+) {
+    if session.call != Some(call) || session.end_reason.is_some() {
         return;
     }
     if leaves && session.is_for_one_call() && out.settings.after_transfer == AfterTransfer::End {
-        end(session, out, now, Ending::CallEnded);
+        end(session, out, now, EndReason::CallEnded);
         return;
     }
-    session.moving = true;
-    if session.place.is_some() && matches!(session.state, State::Live | State::Attaching) {
-        session.place = None;
+    session.in_transfer = true;
+    if session.monitor_target.is_some() && matches!(session.state, State::Live | State::Attaching) {
+        session.monitor_target = None;
         session.state = State::Paused;
-        session.due = Some(now + PAUSE_MAX);
+        session.due = Some(now + PAUSE_TIMEOUT);
         out.wait(session);
-        out.tell(Told::Changed, session);
+        out.push_notice(Notice::Changed, session);
     }
 }
 
-/// Operator, caller and target are where they will be for a while.
-pub(super) fn resume<W: World>(
+/// The transfer has reached a state in which people talk.
+pub(super) fn resume<W: Environment>(
     session: &mut Session,
-    out: &mut Orders,
-    around: &Around<'_, W>,
+    out: &mut ActionQueue,
+    ctx: &StepContext<'_, W>,
     call: CallId,
 ) {
     if session.call != Some(call) {
         return;
     }
-    session.moving = false;
+    session.in_transfer = false;
     if session.state == State::Paused {
         session.state = State::Waiting;
         session.due = None;
     }
-    settle(session, out, around);
+    retarget(session, out, ctx);
 }
 
-/// Frees the phone; it is over once the channel is gone.
-pub(super) fn end(session: &mut Session, out: &mut Orders, now: Timestamp, ending: Ending) {
-    session.ending.get_or_insert(ending);
-    session.due = Some(now + ATTACH_WAIT);
+/// Hangs the phone up; the session ends when its channel is gone.
+pub(super) fn end(session: &mut Session, out: &mut ActionQueue, now: Timestamp, reason: EndReason) {
+    session.end_reason.get_or_insert(reason);
+    session.due = Some(now + ATTACH_TIMEOUT);
     out.hang_up(session);
 }
 
-/// Asks whom this session should hear, and does what that needs.
-pub(super) fn settle<W: World>(session: &mut Session, out: &mut Orders, around: &Around<'_, W>) {
-    if session.ending.is_some() || matches!(session.state, State::Paused | State::TakingOver) {
+/// Decides whom this session hears, and attaches, detaches or ends accordingly.
+pub(super) fn retarget<W: Environment>(
+    session: &mut Session,
+    out: &mut ActionQueue,
+    ctx: &StepContext<'_, W>,
+) {
+    if session.end_reason.is_some() || matches!(session.state, State::Paused | State::TakingOver) {
         return;
     }
-    let (now, world) = (around.now, around.world);
+    let (now, env) = (ctx.now, ctx.env);
     let policy = out.settings.after_transfer;
-    let wanted = whom(session, around, policy);
-    let over = match (&session.target, session.call) {
-        (Target::Call(call), _) => !world.lives(*call),
+    let wanted_target = target_for(session, ctx, policy);
+    let is_over = match (&session.target, session.call) {
+        (Target::Call(call), _) => !env.is_live(*call),
         (Target::Operator { follow: true, .. }, _) => false,
-        (Target::Operator { .. }, Some(call)) if policy == AfterTransfer::Caller => !world.lives(call),
-        (Target::Operator { .. }, _) => wanted.is_none(),
+        (Target::Operator { .. }, Some(call)) if policy == AfterTransfer::Caller => !env.is_live(call),
+        (Target::Operator { .. }, _) => wanted_target.is_none(),
     };
-    if over && session.found_until.is_some_and(|until| now < until) {
+    if is_over && session.recovery_until.is_some_and(|until| now < until) {
         return;
     }
-    // Who rings to take a caller over must not get her from somebody else.
-    let another = |place: &Place| session.place.as_ref().is_none_or(|at| at.channel != place.channel);
+    // A phone that rings for a take-over must not get the caller from another operator.
+    let is_other =
+        |found: &MonitorTarget| session.monitor_target.as_ref().is_none_or(|at| at.channel != found.channel);
     let calling = session.state == State::Calling;
-    if over || calling && session.mode == Mode::TakeOver && wanted.as_ref().is_none_or(another) {
-        end(session, out, now, Ending::CallEnded);
+    if is_over || calling && session.mode == Mode::TakeOver && wanted_target.as_ref().is_none_or(is_other) {
+        end(session, out, now, EndReason::CallEnded);
         return;
     }
     if calling {
         return;
     }
-    match wanted {
-        Some(place) if session.place.as_ref().is_some_and(|at| at.channel == place.channel) => {
-            session.place = Some(place);
+    match wanted_target {
+        Some(found) if session.monitor_target.as_ref().is_some_and(|at| at.channel == found.channel) => {
+            session.monitor_target = Some(found);
         }
-        Some(place) => go_to(session, out, now, place),
-        // One who was found may hear whom the model does not know yet.
-        None if session.place.is_none() && session.found_until.is_some_and(|until| now < until) => {}
-        None if session.place.is_some() || session.found_hearing.is_some() => {
-            (session.place, session.found_hearing) = (None, None);
+        Some(found) => attach(session, out, now, found),
+        // A recovered session may hear a channel that the call model does not know yet.
+        None if session.monitor_target.is_none()
+            && session.recovery_until.is_some_and(|until| now < until) => {}
+        None if session.monitor_target.is_some() || session.recovered_target.is_some() => {
+            (session.monitor_target, session.recovered_target) = (None, None);
             session.state = State::Waiting;
             session.due = None;
             out.wait(session);
-            out.tell(Told::Changed, session);
+            out.push_notice(Notice::Changed, session);
         }
         None => {}
     }
 }
 
-/// Lets the supervisor hear somebody else, or recognises whom she was found hearing.
-fn go_to(session: &mut Session, out: &mut Orders, now: Timestamp, place: Place) {
-    let found = session.found_hearing.take();
-    session.found_until = None;
-    session.operator = Some(place.operator.clone());
-    session.call = Some(place.call);
-    if place.outside {
+/// Attaches the phone to another channel, or recognises the channel that a recovered phone hears.
+fn attach(session: &mut Session, out: &mut ActionQueue, now: Timestamp, target: MonitorTarget) {
+    let recovered = session.recovered_target.take();
+    session.recovery_until = None;
+    session.operator = Some(target.operator.clone());
+    session.call = Some(target.call);
+    if target.external {
         session.mode = Mode::Listen;
     } else {
-        session.notify = place.notify;
+        session.notify = target.notify;
     }
-    if found.as_ref() == Some(&place.channel) && session.mode == session.told_mode {
+    if recovered.as_ref() == Some(&target.channel) && session.mode == session.sent_mode {
         session.state = State::Live;
         session.due = None;
-        session.place = Some(place);
-        out.tell(Told::Changed, session);
+        session.monitor_target = Some(target);
+        out.push_notice(Notice::Changed, session);
         return;
     }
-    session.told_mode = session.mode;
+    session.sent_mode = session.mode;
     session.state = State::Attaching;
-    session.due = Some(now + ATTACH_WAIT);
-    out.attach(session, &place);
-    session.place = Some(place);
+    session.due = Some(now + ATTACH_TIMEOUT);
+    out.attach(session, &target);
+    session.monitor_target = Some(target);
 }
 
-fn whom<W: World>(session: &Session, around: &Around<'_, W>, policy: AfterTransfer) -> Option<Place> {
-    let world = around.world;
+fn target_for<W: Environment>(
+    session: &Session,
+    ctx: &StepContext<'_, W>,
+    policy: AfterTransfer,
+) -> Option<MonitorTarget> {
+    let env = ctx.env;
     let with_caller = |call: CallId| {
-        let ours = world.of_call(call).filter(|place| place.operator != session.phone);
-        let outside = || Some((session.operator.clone()?, world.outside(call)?));
-        ours.or_else(|| {
-            let (operator, channel) = outside().filter(|_| policy == AfterTransfer::Caller)?;
-            Some(Place { call, operator, channel, caller: None, notify: Notify::Silent, outside: true })
+        let operators = env.monitorable_call(call).filter(|found| found.operator != session.phone);
+        let external = || Some((session.operator.clone()?, env.external_party(call)?));
+        operators.or_else(|| {
+            let (operator, channel) = external().filter(|_| policy == AfterTransfer::Caller)?;
+            Some(MonitorTarget {
+                call,
+                operator,
+                channel,
+                caller: None,
+                notify: Notify::Silent,
+                external: true,
+            })
         })
     };
-    let place = match &session.target {
-        Target::Operator { operator, follow: true } => world.of_operator(operator),
+    let found = match &session.target {
+        Target::Operator { operator, follow: true } => env.monitorable_operator(operator),
         Target::Operator { operator, follow: false } => {
-            let hers = world.of_operator(operator);
-            let hers = hers.filter(|place| session.call.is_none_or(|call| call == place.call));
-            hers.or_else(|| session.call.filter(|_| policy == AfterTransfer::Caller).and_then(with_caller))
+            let present = env.monitorable_operator(operator);
+            let same_call = present.filter(|found| session.call.is_none_or(|call| call == found.call));
+            same_call
+                .or_else(|| session.call.filter(|_| policy == AfterTransfer::Caller).and_then(with_caller))
         }
         Target::Call(call) => with_caller(*call),
     };
-    // She may have been moved to another team, and the call to an operator of one.
-    place.filter(|place| {
-        let released = around.released.get(&place.call);
-        world.may_hear(session.user, session.mode, &place.operator, released)
+    // The supervisor may have moved to another team, or the call to an operator of one.
+    found.filter(|found| {
+        let released = ctx.released.get(&found.call);
+        env.may_supervise(session.user, session.mode, &found.operator, released)
     })
 }

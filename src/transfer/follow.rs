@@ -1,97 +1,99 @@
-//! Following: what each event of the PBX means for the transfers under way.
+//! Handles each event of the PBX for the transfers that it concerns.
 //!
-//! The dialplan tells its steps in `ToritsugiTransfer` events that bear the transfer's id; who is with whom comes from
-//! the model, which took the event before. Channels are known by who dialled them, never by their names.
+//! The dialplan reports its steps in `ToritsugiTransfer` events that contain the transfer's id. Who shares a bridge with
+//! whom comes from the model, which took the event before. A channel is identified by its dialler, never by its name.
 //!
-//! Invariant: an event that comes twice or late changes nothing; whatever is not told is found by
-//! [`Transfers::conclude`] once a deadline passes.
+//! Invariant: a duplicate or late event changes nothing. What a missed event would have said is found by
+//! [`Transfers::resolve_from_model`] once a deadline passes.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 use smol_str::SmolStr;
 
-use super::machine::{Live, NoticeKind, Output, START_WAIT, STEP_SLACK, Step, Transfers};
-use super::order;
+use super::actions;
+use super::machine::{ActiveTransfer, NoticeKind, Output, SILENCE_TIMEOUT, START_TIMEOUT, Step, Transfers};
 use super::plan::Plan;
-use super::recover::About;
-use super::view::{Attempt, Mode, Outcome, ReturnedTo, State, TargetView, TransferId};
+use super::recover::TransferContext;
 use crate::ami::action::Action;
 use crate::ami::event::{ChannelState, Event};
 use crate::call::Model;
-use crate::call::view::CallState;
+use crate::contract::call::CallState;
+use crate::contract::transfer::{Attempt, Mode, Outcome, ReturnedTo, State, TargetView, TransferId};
 use crate::ids::{BridgeId, ChannelId, Extension};
 
 /// The dialplan's event.
 const USER_EVENT: &str = "ToritsugiTransfer";
-/// How long a consulting operator may be gone before the model is asked what became of the caller.
-const JOIN_WAIT: Duration = Duration::from_secs(2);
-/// How long the caller may wait in a queue before the model is asked again.
-const QUEUE_LOOK: Duration = Duration::from_secs(60);
+/// How long after a consulting party left the PBX may take to join the others, before the model decides.
+const JOIN_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often the model is checked for a caller who waits in a queue.
+const QUEUE_RECHECK_INTERVAL: Duration = Duration::from_secs(60);
 
 impl Transfers {
-    /// Takes one event of the PBX, after the model took it.
+    /// Handles one event of the PBX, after the model took it.
     pub fn handle_event(&mut self, now: Timestamp, event: &Event, model: &Model) {
-        if self.spies.wants(event) {
-            self.spies.take(event);
-            self.let_go_unheard(now);
+        if self.chan_spies.wants(event) {
+            self.chan_spies.apply(event);
+            self.dispatch_unmonitored(now);
         }
         match event {
             Event::User { name, channel, fields } if name == USER_EVENT => {
                 if let Some(id) = field(fields, "Transfer").and_then(|text| TransferId::parse(&text)) {
-                    self.told(now, id, &channel.id, fields);
+                    self.on_dialplan_step(now, id, &channel.id, fields);
                 }
             }
-            Event::DialBegan { by: Some(by), to } => self.dials(now, &by.id, &to.id, model),
-            Event::DialRinging { to } => self.rings(now, &to.id),
+            Event::DialBegan { by: Some(by), to } => self.on_dial(now, &by.id, &to.id, model),
+            Event::DialRinging { to } => self.on_ringing(now, &to.id),
             Event::ChannelState(channel) if channel.state == ChannelState::Ringing => {
-                self.rings(now, &channel.id);
+                self.on_ringing(now, &channel.id);
             }
             Event::HangupRequested { channel, cause } => {
-                self.hanging_up(&channel.id, *cause);
-                if let Some(live) = self.of(&channel.id) {
-                    live.leaving |= live.operator == channel.id;
+                self.on_hangup(&channel.id, *cause);
+                if let Some(live) = self.active_of(&channel.id) {
+                    live.operator_leaving |= live.operator == channel.id;
                 }
             }
             Event::ChannelGone { channel, cause } => {
-                self.hanging_up(&channel.id, *cause);
-                self.gone(now, &channel.id, model);
+                self.on_hangup(&channel.id, *cause);
+                self.on_channel_gone(now, &channel.id, model);
             }
             Event::BridgeLeft { channel, .. } => {
-                if let Some(live) = self.of(&channel.id)
+                if let Some(live) = self.active_of(&channel.id)
                     && live.operator == channel.id
                 {
-                    live.away = true;
+                    live.operator_away = true;
                 }
             }
             Event::BridgeEntered { channel, .. } => {
                 if let Some(id) = self.id_of(&channel.id) {
-                    self.met(now, id, model);
+                    self.on_bridged(now, id, model);
                 }
             }
             Event::AttendedTransferred { transferer, second, success: true } => {
                 let id = self.id_of(transferer).or_else(|| self.id_of(second));
-                match id.and_then(|id| self.live.get(&id)).filter(|live| live.consult) {
-                    Some(live) if live.target_left() => self.bring_back(now, live.view.id),
-                    Some(live) => self.completed(now, live.view.id),
+                match id.and_then(|id| self.active.get(&id)).filter(|live| live.consult) {
+                    Some(live) if live.has_target_left() => self.return_caller(now, live.view.id),
+                    Some(live) => self.on_completed(now, live.view.id),
                     None => {}
                 }
             }
-            Event::ChannelListed { channel, application, .. } => self.listed(channel, application),
+            Event::ChannelListed { channel, application, .. } => self.on_channel_listed(channel, application),
             Event::QueueLeft(channel) => {
                 if let Some(id) = self.id_of(&channel.id) {
-                    self.met(now, id, model);
+                    self.on_bridged(now, id, model);
                 }
             }
             _ => {}
         }
     }
 
-    /// Transfers that waited until nobody hears their call.
-    fn let_go_unheard(&mut self, now: Timestamp) {
-        let free = |live: &&Live| live.held.is_some() && !self.spies.on([&live.caller, &live.operator]);
-        for id in self.live.values().filter(free).map(|live| live.view.id).collect::<Vec<_>>() {
-            self.let_go(now, id);
+    /// Starts the transfers whose call nobody monitors any more.
+    fn dispatch_unmonitored(&mut self, now: Timestamp) {
+        let free = |live: &&ActiveTransfer| {
+            live.pending_actions.is_some() && !self.chan_spies.is_any_spied([&live.caller, &live.operator])
+        };
+        for id in self.active.values().filter(free).map(|live| live.view.id).collect::<Vec<_>>() {
+            self.dispatch_pending(now, id);
         }
     }
 
@@ -99,44 +101,50 @@ impl Transfers {
         self.channels.get(channel).copied()
     }
 
-    fn of(&mut self, channel: &ChannelId) -> Option<&mut Live> {
+    fn active_of(&mut self, channel: &ChannelId) -> Option<&mut ActiveTransfer> {
         let id = self.channels.get(channel)?;
-        self.live.get_mut(id)
+        self.active.get_mut(id)
     }
 
-    /// A step that the dialplan told.
-    fn told(&mut self, now: Timestamp, id: TransferId, channel: &ChannelId, fields: &[(SmolStr, Vec<u8>)]) {
-        let Some(live) = self.live.get_mut(&id).filter(|live| live.view.is_under_way()) else { return };
+    /// The dialplan reports a step.
+    fn on_dialplan_step(
+        &mut self,
+        now: Timestamp,
+        id: TransferId,
+        channel: &ChannelId,
+        fields: &[(SmolStr, Vec<u8>)],
+    ) {
+        let Some(live) = self.active.get_mut(&id).filter(|live| live.view.is_under_way()) else { return };
         let target = field(fields, "Target").unwrap_or_default();
         match field(fields, "Step").as_deref() {
-            Some("trying") => self.trying(now, id, channel, &target),
+            Some("trying") => self.on_trying(now, id, channel, &target),
             Some("not-accepted") => live.not_accepted = true,
             Some("failed") => {
                 let reason = field(fields, "Reason").unwrap_or_default();
                 let cause = field(fields, "Cause").and_then(|text| text.parse().ok()).unwrap_or(0);
                 let sip = field(fields, "Sip").and_then(|text| text.parse().ok()).unwrap_or(0);
                 let outcome = live.outcome(&reason, cause, sip);
-                self.missed(now, id, outcome);
+                self.on_target_failed(now, id, outcome);
             }
             Some("returning") => {
                 let to = Extension::parse(&target).unwrap_or_else(|_| live.view.operator.clone());
-                self.returns(now, id, ReturnedTo::Operator(to));
+                self.on_returning(now, id, ReturnedTo::Operator(to));
             }
             Some("requeued") if live.plan.queue().is_some() && !live.cancelling => {
                 live.dialler = Some(channel.clone());
                 live.open_attempt(now, 0);
                 live.view.state = State::Ringing;
-                self.wait(id, now, QUEUE_LOOK);
-                self.tell(now, id, NoticeKind::Ringing);
+                self.set_deadline(id, now, QUEUE_RECHECK_INTERVAL);
+                self.push_notice(now, id, NoticeKind::Ringing);
             }
-            Some("requeued") => self.returns(now, id, ReturnedTo::Queue(target)),
+            Some("requeued") => self.on_returning(now, id, ReturnedTo::Queue(target)),
             _ => {}
         }
     }
 
-    fn trying(&mut self, now: Timestamp, id: TransferId, channel: &ChannelId, target: &str) {
-        let Some(live) = self.live.get_mut(&id) else { return };
-        // A consultation is dialled by a channel of its own, the rest by the caller's.
+    fn on_trying(&mut self, now: Timestamp, id: TransferId, channel: &ChannelId, target: &str) {
+        let Some(live) = self.active.get_mut(&id) else { return };
+        // A consultation is dialled by a Local channel, a blind transfer by the caller's channel.
         if !live.consult && *channel != live.caller {
             return;
         }
@@ -149,190 +157,204 @@ impl Transfers {
         live.view.state = State::Trying;
         live.dialler = Some(channel.clone());
         live.target = None;
-        live.cause = 0;
+        live.target_cause = 0;
         live.not_accepted = false;
         self.channels.insert(channel.clone(), id);
-        self.wait(id, now, Duration::from_secs(u64::from(ring_s)).saturating_add(STEP_SLACK));
+        self.set_deadline(id, now, Duration::from_secs(u64::from(ring_s)).saturating_add(SILENCE_TIMEOUT));
     }
 
-    fn dials(&mut self, now: Timestamp, by: &ChannelId, to: &ChannelId, model: &Model) {
+    fn on_dial(&mut self, now: Timestamp, by: &ChannelId, to: &ChannelId, model: &Model) {
         let Some(id) = self.id_of(by) else { return };
-        let Some(live) = self.live.get_mut(&id).filter(|live| live.dialler.as_ref() == Some(by)) else {
+        let Some(live) = self.active.get_mut(&id).filter(|live| live.dialler.as_ref() == Some(by)) else {
             return;
         };
         match live.view.state {
-            // Another phone of ours than was meant: steps were missed, and the caller is on the way back.
-            State::Trying | State::Ringing if live.is_stranger(to, model) => {
+            // An operator's phone that is not a target: steps were missed, and the caller is on the way back.
+            State::Trying | State::Ringing if live.is_unexpected_phone(to, model) => {
                 live.close_attempt(now, Outcome::Unknown);
                 live.view.inferred = true;
                 live.view.state = State::Returning;
-                live.back = Some(to.clone());
+                live.return_leg = Some(to.clone());
             }
             State::Trying => live.target = Some(to.clone()),
-            State::Returning => live.back = Some(to.clone()),
+            State::Returning => live.return_leg = Some(to.clone()),
             _ => return,
         }
         self.channels.insert(to.clone(), id);
     }
 
-    fn rings(&mut self, now: Timestamp, channel: &ChannelId) {
+    fn on_ringing(&mut self, now: Timestamp, channel: &ChannelId) {
         let Some(id) = self.id_of(channel) else { return };
-        let Some(live) = self.live.get_mut(&id) else { return };
+        let Some(live) = self.active.get_mut(&id) else { return };
         if live.view.state == State::Trying && live.target.as_ref() == Some(channel) {
             live.view.state = State::Ringing;
-            self.tell(now, id, NoticeKind::Ringing);
+            self.push_notice(now, id, NoticeKind::Ringing);
         }
     }
 
-    fn hanging_up(&mut self, channel: &ChannelId, cause: u16) {
-        if let Some(live) = self.of(channel)
+    fn on_hangup(&mut self, channel: &ChannelId, cause: u16) {
+        if let Some(live) = self.active_of(channel)
             && live.target.as_ref() == Some(channel)
-            && live.cause == 0
+            && live.target_cause == 0
         {
-            live.cause = cause;
+            live.target_cause = cause;
         }
     }
 
-    fn gone(&mut self, now: Timestamp, channel: &ChannelId, model: &Model) {
+    fn on_channel_gone(&mut self, now: Timestamp, channel: &ChannelId, model: &Model) {
         let Some(id) = self.id_of(channel) else { return };
-        let Some(live) = self.live.get(&id) else { return };
+        let Some(live) = self.active.get(&id) else { return };
         let (state, consult) = (live.view.state, live.consult);
         if live.caller == *channel {
-            self.caller_gone(now, id);
+            self.on_caller_gone(now, id);
         } else if live.target.as_ref() == Some(channel) {
             match state {
-                // Joined with a target who was leaving, the caller may stay in the bridge by herself.
+                // The target left as the PBX joined the two: the caller may be alone in the bridge.
                 State::Completed if live.view.mode == Mode::Consult && is_alone(model, &live.caller) => {
-                    self.wait(id, now, JOIN_WAIT);
+                    self.set_deadline(id, now, JOIN_TIMEOUT);
                 }
-                State::Completed => self.end(now, id),
-                // Operator and target have spoken; the PBX brings the operator back to the caller.
-                State::Consulting if !live.cancelling => self.missed(now, id, Outcome::Declined),
+                State::Completed => self.finish(now, id),
+                // Operator and target have talked; the PBX brings the operator back to the caller.
+                State::Consulting if !live.cancelling => self.on_target_failed(now, id, Outcome::Declined),
                 _ => {}
             }
         } else if live.operator == *channel && consult {
             match state {
-                State::Trying | State::Ringing => self.go_on_blind(now, id),
-                State::Consulting => self.wait(id, now, JOIN_WAIT),
+                State::Trying | State::Ringing => self.continue_blind(now, id),
+                State::Consulting => self.set_deadline(id, now, JOIN_TIMEOUT),
                 _ => {}
             }
         }
     }
 
-    fn caller_gone(&mut self, now: Timestamp, id: TransferId) {
-        let Some(live) = self.live.get(&id) else { return };
-        // A blind target is let go by the PBX itself, the caller's own dial being over; one who is consulted is not.
+    fn on_caller_gone(&mut self, now: Timestamp, id: TransferId) {
+        let Some(live) = self.active.get(&id) else { return };
+        // The PBX hangs up a blind target itself, with the caller's dial; it does not hang up a consulted one.
         let ringing = live.consult && matches!(live.view.state, State::Trying | State::Ringing);
         let free = live.target.as_ref().filter(|_| ringing);
         let actions = free.and_then(|target| Action::hangup(target.as_str(), None).ok());
         if live.view.state != State::Completed {
             self.fail(now, id, Outcome::CallerGone);
         }
-        self.end(now, id);
+        self.finish(now, id);
         if let Some(action) = actions {
-            self.output(Output::Orders { transfer: id, step: Step::Tidy, actions: vec![action] });
+            self.push_output(Output::Actions { transfer: id, step: Step::Cleanup, actions: vec![action] });
         }
     }
 
-    /// The operator hung up before the target answered. The PBX would let the target ring on and then call her back;
-    /// in the dialplan the caller has the queue behind her, too.
-    pub(super) fn go_on_blind(&mut self, now: Timestamp, id: TransferId) {
-        let Some(live) = self.live.get(&id) else { return };
+    /// The operator hung up before the target answered. The PBX would let the target ring on and then call the operator
+    /// back; the dialplan of a blind transfer has the queue behind the operator as well.
+    pub(super) fn continue_blind(&mut self, now: Timestamp, id: TransferId) {
+        let Some(live) = self.active.get(&id) else { return };
         let plan = live.plan.clone();
-        let Some(live) = self.dial_on(now, id, &plan, State::Requested) else { return };
+        let Some(live) = self.redirect_caller(now, id, &plan, State::Requested) else { return };
         live.close_attempt(now, Outcome::Cancelled);
         live.view.outcome = None;
         live.dialler = None;
         live.target = None;
     }
 
-    /// The target left in the instant in which the operator let go of the caller: the PBX has joined her with nobody,
-    /// whether or not it says so, and would leave her there.
-    fn bring_back(&mut self, now: Timestamp, id: TransferId) {
-        let Some(live) = self.live.get_mut(&id) else { return };
+    /// Target and operator left at the same time: the PBX has joined the caller with nobody, with or without an event,
+    /// and would leave the caller in silence. Sends the caller back to the operator.
+    fn return_caller(&mut self, now: Timestamp, id: TransferId) {
+        let Some(live) = self.active.get_mut(&id) else { return };
         live.view.completed_at = None;
         let nobody = Plan { targets: Vec::new(), ..live.plan.clone() };
-        self.dial_on(now, id, &nobody, State::Returning);
+        self.redirect_caller(now, id, &nobody, State::Returning);
     }
 
     /// Takes the caller out of a consultation and into the dialplan: `plan`'s targets, behind them the operator.
-    fn dial_on(&mut self, now: Timestamp, id: TransferId, plan: &Plan, state: State) -> Option<&mut Live> {
-        let live = self.live.get_mut(&id)?;
-        let actions = order::blind(&About::of(live), plan, &live.caller, Some(&live.view.operator)).ok()?;
+    fn redirect_caller(
+        &mut self,
+        now: Timestamp,
+        id: TransferId,
+        plan: &Plan,
+        state: State,
+    ) -> Option<&mut ActiveTransfer> {
+        let live = self.active.get_mut(&id)?;
+        let actions = actions::blind_actions(
+            &TransferContext::from_active(live),
+            plan,
+            &live.caller,
+            Some(&live.view.operator),
+        )
+        .ok()?;
         live.consult = false;
         live.view.state = state;
-        self.output(Output::Orders { transfer: id, step: Step::Tidy, actions });
-        self.wait(id, now, START_WAIT);
-        self.live.get_mut(&id)
+        self.push_output(Output::Actions { transfer: id, step: Step::Cleanup, actions });
+        self.set_deadline(id, now, START_TIMEOUT);
+        self.active.get_mut(&id)
     }
 
-    /// Somebody entered a bridge: who is with whom now?
-    pub(super) fn met(&mut self, now: Timestamp, id: TransferId, model: &Model) {
-        let Some(live) = self.live.get(&id) else { return };
+    /// A channel entered a bridge (or left a queue): checks who shares a bridge with the caller now.
+    pub(super) fn on_bridged(&mut self, now: Timestamp, id: TransferId, model: &Model) {
+        let Some(live) = self.active.get(&id) else { return };
         let with_caller =
-            |leg: &Option<ChannelId>| leg.as_ref().is_some_and(|leg| together(model, leg, &live.caller));
+            |leg: &Option<ChannelId>| leg.as_ref().is_some_and(|leg| share_bridge(model, leg, &live.caller));
         match live.view.state {
             State::Trying | State::Ringing | State::Consulting if live.consult => {
-                if live.away && together(model, &live.operator, &live.caller) {
-                    // An operator who is hanging up does not stay: how it ends is told by her channel, or the model.
-                    match live.leaving {
-                        true => self.wait(id, now, JOIN_WAIT),
-                        false => self.back_with_her(now, id),
+                if live.operator_away && share_bridge(model, &live.operator, &live.caller) {
+                    // An operator who is hanging up does not stay: the channel's end, or the model, decides.
+                    match live.operator_leaving {
+                        true => self.set_deadline(id, now, JOIN_TIMEOUT),
+                        false => self.on_returned_from_consultation(now, id),
                     }
                 } else if with_caller(&live.target) {
-                    self.completed(now, id);
-                } else if live.view.state != State::Consulting && live.target_speaks(model) {
-                    self.consulting(now, id);
+                    self.on_completed(now, id);
+                } else if live.view.state != State::Consulting && live.is_target_answered(model) {
+                    self.on_target_answered(now, id);
                 }
             }
             State::Ringing if live.plan.queue().is_some() => {
-                if let Some(leg) = has_operator(model, live) {
+                if let Some(leg) = operator_with_caller(model, live) {
                     self.channels.insert(leg.clone(), id);
-                    if let Some(live) = self.live.get_mut(&id) {
+                    if let Some(live) = self.active.get_mut(&id) {
                         live.target = Some(leg);
                     }
-                    self.completed(now, id);
+                    self.on_completed(now, id);
                 }
             }
-            State::Trying | State::Ringing if with_caller(&live.target) => self.completed(now, id),
-            State::Returning if with_caller(&live.back) || has_operator(model, live).is_some() => {
-                self.back(now, id, model);
+            State::Trying | State::Ringing if with_caller(&live.target) => self.on_completed(now, id),
+            State::Returning
+                if with_caller(&live.return_leg) || operator_with_caller(model, live).is_some() =>
+            {
+                self.on_returned(now, id, model);
             }
             _ => {}
         }
     }
 
     /// The caller is with an operator again.
-    pub(super) fn back(&mut self, now: Timestamp, id: TransferId, model: &Model) {
-        let Some(live) = self.live.get_mut(&id) else { return };
+    pub(super) fn on_returned(&mut self, now: Timestamp, id: TransferId, model: &Model) {
+        let Some(live) = self.active.get_mut(&id) else { return };
         let operator = model.parties(live.view.call).and_then(|parties| parties.operator);
         if live.view.returned_to.is_none() {
             live.view.returned_to = operator.map(|(extension, _)| ReturnedTo::Operator(extension));
-            self.tell(now, id, NoticeKind::Returned);
+            self.push_notice(now, id, NoticeKind::Returned);
         }
-        self.end(now, id);
+        self.finish(now, id);
     }
 
-    pub(super) fn consulting(&mut self, now: Timestamp, id: TransferId) {
-        let Some(live) = self.live.get_mut(&id) else { return };
+    pub(super) fn on_target_answered(&mut self, now: Timestamp, id: TransferId) {
+        let Some(live) = self.active.get_mut(&id) else { return };
         live.view.state = State::Consulting;
-        self.stop_waiting(id);
-        self.tell(now, id, NoticeKind::Consulting);
+        self.clear_deadline(id);
+        self.push_notice(now, id, NoticeKind::Consulting);
     }
 
-    pub(super) fn completed(&mut self, now: Timestamp, id: TransferId) {
-        let Some(live) = self.live.get_mut(&id).filter(|live| live.view.is_under_way()) else { return };
+    pub(super) fn on_completed(&mut self, now: Timestamp, id: TransferId) {
+        let Some(live) = self.active.get_mut(&id).filter(|live| live.view.is_under_way()) else { return };
         live.view.state = State::Completed;
         live.view.completed_at = Some(now);
         live.consult = false;
         live.close_attempt(now, Outcome::Answered);
-        self.stop_waiting(id);
-        self.tell(now, id, NoticeKind::Completed);
+        self.clear_deadline(id);
+        self.push_notice(now, id, NoticeKind::Completed);
     }
 
     /// A target did not take the caller.
-    fn missed(&mut self, now: Timestamp, id: TransferId, outcome: Outcome) {
-        let Some(live) = self.live.get_mut(&id) else { return };
+    fn on_target_failed(&mut self, now: Timestamp, id: TransferId, outcome: Outcome) {
+        let Some(live) = self.active.get_mut(&id) else { return };
         if !live.close_attempt(now, outcome) {
             return;
         }
@@ -342,81 +364,83 @@ impl Transfers {
         if !live.consult {
             live.view.state = if more { State::Trying } else { State::Returning };
         }
-        self.tell(now, id, NoticeKind::Failed);
-        self.wait(id, now, STEP_SLACK);
+        self.push_notice(now, id, NoticeKind::Failed);
+        self.set_deadline(id, now, SILENCE_TIMEOUT);
     }
 
-    /// The dialplan brings the caller to the operator or into the queue.
-    pub(super) fn returns(&mut self, now: Timestamp, id: TransferId, to: ReturnedTo) {
-        let Some(live) = self.live.get_mut(&id) else { return };
+    /// The dialplan brings the caller back to the operator or into the queue.
+    pub(super) fn on_returning(&mut self, now: Timestamp, id: TransferId, to: ReturnedTo) {
+        let Some(live) = self.active.get_mut(&id) else { return };
         if live.cancelling {
             live.close_attempt(now, Outcome::Cancelled);
             live.view.outcome = Some(Outcome::Cancelled);
         }
         live.view.state = State::Returning;
         live.dialler = Some(live.caller.clone());
-        live.back = None;
-        let wait = if matches!(to, ReturnedTo::Queue(_)) { QUEUE_LOOK } else { STEP_SLACK };
+        live.return_leg = None;
+        let wait = if matches!(to, ReturnedTo::Queue(_)) { QUEUE_RECHECK_INTERVAL } else { SILENCE_TIMEOUT };
         live.view.returned_to = Some(to);
-        self.wait(id, now, wait);
-        self.tell(now, id, NoticeKind::Returned);
+        self.set_deadline(id, now, wait);
+        self.push_notice(now, id, NoticeKind::Returned);
     }
 
-    /// After a consultation that came to nothing.
-    fn back_with_her(&mut self, now: Timestamp, id: TransferId) {
-        let Some(live) = self.live.get_mut(&id) else { return };
+    /// The operator has the caller again, after a consultation without a transfer.
+    fn on_returned_from_consultation(&mut self, now: Timestamp, id: TransferId) {
+        let Some(live) = self.active.get_mut(&id) else { return };
         let outcome = match (live.cancelling, live.view.state) {
             (true, _) => Outcome::Cancelled,
             (false, State::Consulting) => Outcome::Declined,
             _ => live.outcome("", 0, 0),
         };
         if live.close_attempt(now, outcome) && !live.cancelling {
-            self.tell(now, id, NoticeKind::Failed);
+            self.push_notice(now, id, NoticeKind::Failed);
         }
-        if let Some(live) = self.live.get_mut(&id) {
+        if let Some(live) = self.active.get_mut(&id) {
             live.view.outcome = live.view.outcome.or(Some(outcome));
-            // Nothing tells the end of it afterwards.
+            // The `returned` notice is the last event of this transfer.
             live.view.state = State::Over;
             live.view.returned_to = Some(ReturnedTo::Operator(live.view.operator.clone()));
         }
-        self.tell(now, id, NoticeKind::Returned);
-        self.end(now, id);
+        self.push_notice(now, id, NoticeKind::Returned);
+        self.finish(now, id);
     }
 
-    /// The whole came to nothing.
+    /// The transfer failed as a whole.
     pub(super) fn fail(&mut self, now: Timestamp, id: TransferId, outcome: Outcome) {
-        let Some(live) = self.live.get_mut(&id) else { return };
+        let Some(live) = self.active.get_mut(&id) else { return };
         live.close_attempt(now, outcome);
         live.view.outcome = Some(outcome);
         live.view.state = State::Over;
-        self.tell(now, id, NoticeKind::Failed);
+        self.push_notice(now, id, NoticeKind::Failed);
     }
 
-    /// Nothing was heard for too long, or events were missed: the model says where the caller is.
-    pub(super) fn conclude(&mut self, now: Timestamp, id: TransferId, model: &Model) {
-        let Some(live) = self.live.get_mut(&id).filter(|live| live.held.is_none()) else { return };
+    /// The deadline passed, or events were missed: sets the state from where the model has the caller.
+    pub(super) fn resolve_from_model(&mut self, now: Timestamp, id: TransferId, model: &Model) {
+        let Some(live) = self.active.get_mut(&id).filter(|live| live.pending_actions.is_none()) else {
+            return;
+        };
         let Some(view) = model.call(live.view.call).filter(|_| model.leg_view(&live.caller).is_some()) else {
             live.view.inferred = true;
             if live.view.is_under_way() {
                 self.fail(now, id, Outcome::CallerGone);
             }
-            return self.end(now, id);
+            return self.finish(now, id);
         };
-        let with_target = live.target.as_ref().is_some_and(|leg| together(model, leg, &live.caller));
+        let with_target = live.target.as_ref().is_some_and(|leg| share_bridge(model, leg, &live.caller));
         if live.view.is_under_way() && with_target {
             live.view.inferred = true;
-            return self.completed(now, id);
+            return self.on_completed(now, id);
         }
         let ringing = matches!(live.view.state, State::Trying | State::Ringing);
         if live.consult && ringing && model.leg_view(&live.operator).is_none() {
             live.view.inferred = true;
-            return self.go_on_blind(now, id);
+            return self.continue_blind(now, id);
         }
         let consulted = live.consult && live.view.state == State::Consulting;
-        if consulted && live.target_left() && model.leg_view(&live.operator).is_none() {
-            return self.bring_back(now, id);
+        if consulted && live.has_target_left() && model.leg_view(&live.operator).is_none() {
+            return self.return_caller(now, id);
         }
-        let holder = has_operator(model, live);
+        let holder = operator_with_caller(model, live);
         let with = holder.as_ref().and_then(|_| view.operator.clone());
         let target_has = |extension: &Extension| {
             let attempt = live.view.attempts.last().map(|attempt| &attempt.target);
@@ -427,52 +451,52 @@ impl Transfers {
             (State::Completed, _) => {
                 let target_lives = live.target.as_ref().is_some_and(|leg| model.leg_view(leg).is_some());
                 if !target_lives && is_alone(model, &live.caller) {
-                    self.bring_back(now, id);
+                    self.return_caller(now, id);
                 } else if !target_lives && view.state != CallState::Transferred {
                     live.view.inferred = true;
-                    self.end(now, id);
+                    self.finish(now, id);
                 }
             }
             (State::Requested, Some(_)) => {
                 self.fail(now, id, Outcome::NotStarted);
-                self.end(now, id);
+                self.finish(now, id);
             }
-            (State::Returning, Some(_)) => self.back(now, id, model),
+            (State::Returning, Some(_)) => self.on_returned(now, id, model),
             (_, Some(extension)) if target_has(&extension) => {
                 live.view.inferred = true;
                 live.target = holder;
-                self.completed(now, id);
+                self.on_completed(now, id);
             }
             (_, Some(extension)) => {
                 live.view.inferred = true;
                 live.close_attempt(now, Outcome::Unknown);
                 live.view.returned_to = Some(ReturnedTo::Operator(extension));
                 live.view.state = State::Over;
-                self.tell(now, id, NoticeKind::Returned);
-                self.end(now, id);
+                self.push_notice(now, id, NoticeKind::Returned);
+                self.finish(now, id);
             }
             (_, None)
                 if view.operator.is_none()
                     && view.state == CallState::Transferred
-                    && !is_dialled(model, live) =>
+                    && !is_caller_unbridged(model, live) =>
             {
                 live.view.inferred = true;
-                self.completed(now, id);
+                self.on_completed(now, id);
             }
-            (_, None) => self.wait(id, now, QUEUE_LOOK),
+            (_, None) => self.set_deadline(id, now, QUEUE_RECHECK_INTERVAL),
         }
     }
 }
 
-impl Live {
+impl ActiveTransfer {
     /// What the target did, from the dialplan's dial status, the SIP answer and the causes of its channel.
     fn outcome(&self, reason: &str, dialplan_cause: u16, sip: u16) -> Outcome {
-        let cause = if self.cause == 0 { dialplan_cause } else { self.cause };
+        let cause = if self.target_cause == 0 { dialplan_cause } else { self.target_cause };
         match (reason, cause) {
             _ if self.not_accepted => Outcome::NotAccepted,
-            // It was answered, and yet did not take the caller.
+            // The target answered, and yet did not take the caller.
             ("ANSWER", _) => Outcome::NotAccepted,
-            // Asterisk makes "no answer" of a phone that is switched off.
+            // Asterisk reports "no answer" for a phone that is switched off.
             _ if matches!(sip, 404 | 410 | 430 | 480 | 484 | 604) => Outcome::Unreachable,
             (_, 17) => Outcome::Busy,
             (_, 21) => Outcome::Refused,
@@ -484,8 +508,8 @@ impl Live {
         }
     }
 
-    /// A phone of ours that is none of the targets.
-    fn is_stranger(&self, leg: &ChannelId, model: &Model) -> bool {
+    /// Whether this is an operator's phone, but not one of the targets.
+    fn is_unexpected_phone(&self, leg: &ChannelId, model: &Model) -> bool {
         let phone = model.leg_view(leg).and_then(|leg| leg.phone);
         let meant = |phone: &Extension| {
             self.plan.targets.iter().any(|target| target.dial.as_deref() == Some(phone.as_str()))
@@ -500,7 +524,7 @@ impl Live {
         self.view.outcome = None;
     }
 
-    /// Closes what is open; false when nothing was.
+    /// Closes the open attempt; false when there was none.
     pub(super) fn close_attempt(&mut self, now: Timestamp, outcome: Outcome) -> bool {
         let open = self.view.attempts.last_mut().filter(|attempt| attempt.until.is_none());
         let Some(attempt) = open else { return false };
@@ -510,15 +534,15 @@ impl Live {
         true
     }
 
-    /// The target was there and is gone; a daemon that started meanwhile may not know it at all.
-    fn target_left(&self) -> bool {
+    /// Whether the target has left. A daemon that has just started may not know a target that is still there.
+    fn has_target_left(&self) -> bool {
         self.target.is_none() && self.view.attempts.last().is_some_and(|attempt| attempt.outcome.is_some())
     }
 
-    /// The target has been answered: it stands in a bridge with the channel that called it.
-    pub(super) fn target_speaks(&self, model: &Model) -> bool {
+    /// Whether the target has answered: it shares a bridge with the channel that dialled it.
+    pub(super) fn is_target_answered(&self, model: &Model) -> bool {
         match (&self.target, &self.dialler) {
-            (Some(target), Some(dialler)) => together(model, target, dialler),
+            (Some(target), Some(dialler)) => share_bridge(model, target, dialler),
             _ => false,
         }
     }
@@ -528,23 +552,24 @@ fn bridge_of(model: &Model, leg: &ChannelId) -> Option<BridgeId> {
     model.leg_view(leg).and_then(|leg| leg.bridge)
 }
 
-pub(super) fn together(model: &Model, one: &ChannelId, two: &ChannelId) -> bool {
+pub(super) fn share_bridge(model: &Model, one: &ChannelId, two: &ChannelId) -> bool {
     bridge_of(model, one).is_some_and(|bridge| bridge_of(model, two) == Some(bridge))
 }
 
-/// Whether a channel is in a bridge that everybody else has left.
+/// Whether a channel is alone in a bridge.
 fn is_alone(model: &Model, leg: &ChannelId) -> bool {
-    bridge_of(model, leg).is_some_and(|bridge| model.in_bridge(&bridge).iter().all(|other| other == leg))
+    bridge_of(model, leg)
+        .is_some_and(|bridge| model.channels_in_bridge(&bridge).iter().all(|other| other == leg))
 }
 
-/// The channel of the operator who now speaks with the caller.
-pub(super) fn has_operator(model: &Model, live: &Live) -> Option<ChannelId> {
+/// The channel of the operator who shares a bridge with the caller.
+pub(super) fn operator_with_caller(model: &Model, live: &ActiveTransfer) -> Option<ChannelId> {
     let (_, leg) = model.parties(live.view.call)?.operator?;
-    together(model, &leg, &live.caller).then_some(leg)
+    share_bridge(model, &leg, &live.caller).then_some(leg)
 }
 
-/// The target's channel is there and the caller is not with it yet.
-fn is_dialled(model: &Model, live: &Live) -> bool {
+/// Whether the caller is in no bridge: a target is still being dialled.
+fn is_caller_unbridged(model: &Model, live: &ActiveTransfer) -> bool {
     bridge_of(model, &live.caller).is_none()
 }
 

@@ -1,21 +1,21 @@
-//! What a transfer is to do, with everything already looked up.
+//! What a transfer is to do, with every target already looked up.
 
 use smol_str::SmolStr;
 
-use super::view::TargetView;
+use crate::contract::transfer::TargetView;
 use crate::ids::QueueName;
 
 /// Most targets of one transfer.
 pub const TARGETS_MAX: usize = 10;
 
-/// The number that the target is shown.
+/// The caller id that the target sees.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Show {
-    /// The caller's; its digits, for a consultation, which the caller's channel does not dial.
+pub enum ShownNumber {
+    /// The caller's number. The digits are for a consultation, which the caller's channel does not dial.
     Caller(Option<SmolStr>),
-    /// This one: digits.
+    /// This number, in digits.
     Number(SmolStr),
-    /// None.
+    /// No number.
     Withheld,
 }
 
@@ -26,22 +26,22 @@ pub struct Target {
     pub view: TargetView,
     /// The digits that the dialplan dials; none for a queue.
     pub dial: Option<SmolStr>,
-    /// How long it rings, in seconds.
+    /// How long the target rings, in seconds.
     pub ring_s: u32,
-    /// Whether it must press 1 before it gets the caller.
+    /// Whether the target must press 1 before it gets the caller.
     pub accept: bool,
 }
 
 /// A transfer that can be carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
-    /// Whom to try, in order; at least one, at most [`TARGETS_MAX`]. A queue stands alone.
+    /// The targets in the order in which they are tried: 1 to [`TARGETS_MAX`]. A queue is always the only target.
     pub targets: Vec<Target>,
-    /// What they are shown.
-    pub show: Show,
-    /// What they hear before they press 1; the dialplan's own where absent.
+    /// The number that the targets see.
+    pub shown_number: ShownNumber,
+    /// The prompt before they press 1; absent: the dialplan's own.
     pub accept_sound: Option<SmolStr>,
-    /// The queue that takes the caller when the operator cannot; the dialplan's where absent.
+    /// The queue for a caller who cannot return to the operator; absent: the dialplan's own.
     pub return_queue: Option<QueueName>,
 }
 

@@ -1,20 +1,20 @@
-//! Transfers that were under way when the daemon started: found again, from what the PBX itself still knows.
+//! Finds the transfers that were under way when the daemon started, from what the PBX itself still knows.
 //!
-//! Each transfer writes what it is about on the channel that the dialplan works on ([`About`], in
-//! `TORITSUGI_ABOUT`). A list of all channels shows which channels are in our contexts; of each one that no living
-//! transfer concerns, the owner asks these words ([`Output::Ask`]) and hands them to [`Transfers::take_up`].
+//! Each transfer stores its context ([`TransferContext`], in `TORITSUGI_ABOUT`) on the channel that runs the dialplan. A
+//! list of all channels shows which channels are in our contexts. For each of them that no followed transfer concerns, the
+//! owner reads that variable ([`Output::ReadContext`]) and passes it to [`Transfers::adopt`].
 //!
 //! | the channel is in | and | the transfer is |
 //! |---|---|---|
-//! | `toritsugi-reach` | the called phone rings, or hears the prompt | ringing |
+//! | `toritsugi-reach` | the called phone rings, or hears the prompt | ringing; else trying |
 //! | | caller and called phone share a bridge | completed |
 //! | | its channel is a Local one's second half | a consultation: ringing, or consulting when answered |
 //! | `toritsugi-transfer` | `Queue` | in the queue that is its target, or returning |
 //! | | anything else | returning to the operator |
 //!
-//! Invariant: what cannot be known is not made up: targets that were tried before have the outcome `unknown`, times are
-//! those of the finding, and the transfer is marked `inferred`. A consultation that was completed by the PBX leaves
-//! nothing to find; its call is followed by the model alone, as is a call that is back with an operator.
+//! Invariant: unknown facts stay unknown. Targets that were tried before have the outcome `unknown`, times are those of the
+//! recovery, and the transfer is marked `inferred`. A consultation that the PBX completed leaves nothing to find: the model
+//! alone follows its call, as it does a call that is back with an operator.
 
 use std::fmt::Write as _;
 
@@ -22,29 +22,29 @@ use jiff::Timestamp;
 use smol_str::SmolStr;
 use uuid::Uuid;
 
-use super::follow::{has_operator, together};
-use super::machine::{Live, NoticeKind, Output, STEP_SLACK, Transfers};
-use super::order::{BLIND_CONTEXT, CONSULT_CONTEXT};
-use super::plan::{Plan, Show, TARGETS_MAX, Target};
-use super::view::{Mode, Outcome, ReturnedTo, State, TargetView, TransferId};
+use super::actions::{BLIND_CONTEXT, CONSULT_CONTEXT};
+use super::follow::{operator_with_caller, share_bridge};
+use super::machine::{ActiveTransfer, NoticeKind, Output, SILENCE_TIMEOUT, Transfers};
+use super::plan::{Plan, ShownNumber, TARGETS_MAX, Target};
 use crate::ami::event::{Channel, ChannelState, Event};
 use crate::call::Model;
+use crate::contract::transfer::{Mode, Outcome, ReturnedTo, State, TargetView, TransferId};
 use crate::ids::{ChannelId, Extension, QueueName, RecordId};
 
-/// Most channels of one list that are remembered as taking part in transfers.
-pub const SWEEP_MAX: usize = 4_096;
+/// Most channels of one list that are stored as possible parts of transfers.
+pub const ORPHAN_CANDIDATES_MAX: usize = 4_096;
 /// The dialplan's subroutine that rings one target.
 const REACH_CONTEXT: &str = "toritsugi-reach";
-/// Runs on the target's channel before it gets the caller.
+/// The dialplan's subroutine on the target's channel, before it gets the caller.
 const ACCEPT_CONTEXT: &str = "toritsugi-accept";
-/// What a channel that was dialled is said to run.
+/// The application that a list shows for a dialled channel.
 const DIALLED: &str = "AppDial";
-/// First word of [`About`]; another one is another version's, and is left alone.
+/// First word of a [`TransferContext`]; a line with another version is ignored.
 const VERSION: &str = "1";
 
 /// A channel of a list that may take part in a transfer.
 #[derive(Debug, Clone)]
-pub(super) struct Seen {
+pub(super) struct ListedChannel {
     id: ChannelId,
     linked: ChannelId,
     context: SmolStr,
@@ -53,21 +53,21 @@ pub(super) struct Seen {
     first_half: bool,
 }
 
-/// What a transfer is about, as it stands on a channel: enough to go on with it.
+/// The context of a transfer, as stored on a channel: enough to continue it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct About {
+pub struct TransferContext {
     pub(super) id: TransferId,
     pub(super) requested_at: Timestamp,
     pub(super) operator: Extension,
-    /// Her channel, when it began.
+    /// The operator's channel when the transfer started.
     pub(super) leg: ChannelId,
     pub(super) mode: Mode,
     pub(super) plan: Plan,
 }
 
-impl About {
-    /// Of a transfer that lives.
-    pub(super) fn of(live: &Live) -> Self {
+impl TransferContext {
+    /// The context of an active transfer.
+    pub(super) fn from_active(live: &ActiveTransfer) -> Self {
         Self {
             id: live.view.id,
             requested_at: live.view.requested_at,
@@ -78,19 +78,19 @@ impl About {
         }
     }
 
-    /// One line; names and numbers of people stay out of it, but for the digits that are dialled.
+    /// Writes it as one line, without people's names and numbers except the digits that are dialled.
     pub(super) fn to_line(&self) -> String {
         let mode = if self.mode == Mode::Blind { "blind" } else { "consult" };
-        let show = match &self.plan.show {
-            Show::Caller(number) => format!("c{}", number.as_deref().unwrap_or_default()),
-            Show::Number(number) => format!("n{number}"),
-            Show::Withheld => "w".to_owned(),
+        let shown_number = match &self.plan.shown_number {
+            ShownNumber::Caller(number) => format!("c{}", number.as_deref().unwrap_or_default()),
+            ShownNumber::Number(number) => format!("n{number}"),
+            ShownNumber::Withheld => "w".to_owned(),
         };
         let sound = self.plan.accept_sound.as_deref().unwrap_or("-");
         let queue = self.plan.return_queue.as_ref().map_or("-", |queue| queue.as_str());
         let at = self.requested_at.as_millisecond();
         let Self { id, operator, leg, .. } = self;
-        let mut line = format!("{VERSION} {id} {at} {operator} {leg} {mode} {show} {queue} {sound}");
+        let mut line = format!("{VERSION} {id} {at} {operator} {leg} {mode} {shown_number} {queue} {sound}");
         for target in &self.plan.targets {
             let (kind, name) = match &target.view {
                 TargetView::Contact { id, .. } => ('c', id.0.simple().to_string()),
@@ -105,7 +105,7 @@ impl About {
         line
     }
 
-    /// Reads such a line. Contacts are without their names, numbers as they are dialled: see [`Self::targets_mut`].
+    /// Reads such a line. Contacts have no names, and numbers are as dialled: see [`Self::targets_mut`].
     #[must_use]
     pub fn parse(line: &str) -> Option<Self> {
         let mut words = line.split(' ');
@@ -122,10 +122,10 @@ impl About {
             "consult" => Mode::Consult,
             _ => return None,
         };
-        let show = match next()?.split_at_checked(1)? {
-            ("c", number) => Show::Caller(Some(number).filter(|n| !n.is_empty()).map(SmolStr::new)),
-            ("n", number) => Show::Number(SmolStr::new(number)),
-            ("w", "") => Show::Withheld,
+        let shown_number = match next()?.split_at_checked(1)? {
+            ("c", number) => ShownNumber::Caller(Some(number).filter(|n| !n.is_empty()).map(SmolStr::new)),
+            ("n", number) => ShownNumber::Number(SmolStr::new(number)),
+            ("w", "") => ShownNumber::Withheld,
             _ => return None,
         };
         let return_queue = Some(next()?).filter(|word| *word != "-").and_then(|w| QueueName::parse(w).ok());
@@ -134,11 +134,11 @@ impl About {
         if targets.is_empty() {
             return None;
         }
-        let plan = Plan { targets, show, accept_sound, return_queue };
+        let plan = Plan { targets, shown_number, accept_sound, return_queue };
         Some(Self { id, requested_at, operator, leg, mode, plan })
     }
 
-    /// Who is to be named, with the digits that are dialled for them.
+    /// The targets whose names are to be filled in, with their dialled digits.
     pub fn targets_mut(&mut self) -> impl Iterator<Item = (&mut TargetView, Option<&SmolStr>)> {
         self.plan.targets.iter_mut().map(|target| (&mut target.view, target.dial.as_ref()))
     }
@@ -161,24 +161,26 @@ fn target(word: &str) -> Option<Target> {
 }
 
 impl Transfers {
-    /// Whether an event must be shown to the machine although no transfer is under way.
+    /// Whether the machine needs this event although no transfer is active.
     #[must_use]
     pub fn wants(&self, event: &Event) -> bool {
-        self.spies.wants(event)
+        self.chan_spies.wants(event)
             || matches!(event, Event::ChannelListed { channel, application, .. }
             if is_dialler(channel.context.as_deref()) || is_called(channel.context.as_deref(), application))
     }
 
     /// A list of all channels begins.
     pub fn list_began(&mut self) {
-        self.sweep.clear();
-        self.spies.forget();
+        self.orphan_candidates.clear();
+        self.chan_spies.clear();
     }
 
-    pub(super) fn listed(&mut self, channel: &Channel, application: &SmolStr) {
+    pub(super) fn on_channel_listed(&mut self, channel: &Channel, application: &SmolStr) {
         let context = channel.context.as_deref();
-        if self.sweep.len() < SWEEP_MAX && (is_dialler(context) || is_called(context, application)) {
-            self.sweep.push(Seen {
+        if self.orphan_candidates.len() < ORPHAN_CANDIDATES_MAX
+            && (is_dialler(context) || is_called(context, application))
+        {
+            self.orphan_candidates.push(ListedChannel {
                 id: channel.id.clone(),
                 linked: channel.linked.clone(),
                 context: channel.context.clone().unwrap_or_default(),
@@ -188,108 +190,121 @@ impl Transfers {
         }
     }
 
-    /// After a complete list: whose channels are in our contexts, and nobody follows them?
-    pub(super) fn ask_for_lost(&mut self, model: &Model) {
+    /// After a complete list: requests the context of each channel in our dialplan contexts without a known transfer.
+    pub(super) fn request_orphan_contexts(&mut self, model: &Model) {
         let forgotten = |channel: &ChannelId| {
             let call = model.leg_view(channel).map(|leg| leg.call);
             call.is_some_and(|call| self.latest_of(call).is_none())
         };
         let lost: Vec<ChannelId> = self
-            .sweep
+            .orphan_candidates
             .iter()
-            .filter(|seen| is_dialler(Some(&seen.context)) && !seen.first_half && forgotten(&seen.id))
-            .map(|seen| seen.id.clone())
+            .filter(|listed| is_dialler(Some(&listed.context)) && !listed.first_half && forgotten(&listed.id))
+            .map(|listed| listed.id.clone())
             .collect();
         for channel in lost {
-            self.output(Output::Ask { channel });
+            self.push_output(Output::ReadContext { channel });
         }
     }
 
-    /// Goes on with a transfer that was found on `dialler`; `tried`: how many targets the dialplan has begun with.
-    pub fn take_up(
+    /// Continues a transfer that was found on `dialler`; `tried` is how many targets the dialplan has started to call.
+    pub fn adopt(
         &mut self,
         now: Timestamp,
         model: &Model,
         dialler: &ChannelId,
-        about: About,
+        context: TransferContext,
         tried: usize,
     ) {
-        let Some(seen) = self.sweep.iter().find(|seen| seen.id == *dialler).cloned() else { return };
+        let Some(listed) = self.orphan_candidates.iter().find(|listed| listed.id == *dialler).cloned() else {
+            return;
+        };
         let Some(call) = model.leg_view(dialler).map(|leg| leg.call) else { return };
         let Some(caller) = model.parties(call).and_then(|parties| parties.caller) else { return };
         let consult = *dialler != caller;
-        let known = self.live.contains_key(&about.id) || self.latest_of(call).is_some();
-        if known || (consult && about.mode == Mode::Blind) {
+        let known = self.active.contains_key(&context.id) || self.latest_of(call).is_some();
+        if known || (consult && context.mode == Mode::Blind) {
             return;
         }
-        let id = about.id;
-        let legs = (caller.clone(), about.leg);
-        let tried = if consult { 1 } else { tried.min(about.plan.targets.len()) };
-        let mut live =
-            Live::new((id, about.requested_at), (call, about.mode, about.operator), about.plan, legs);
+        let id = context.id;
+        let legs = (caller.clone(), context.leg);
+        let tried = if consult { 1 } else { tried.min(context.plan.targets.len()) };
+        let mut live = ActiveTransfer::new(
+            (id, context.requested_at),
+            (call, context.mode, context.operator),
+            context.plan,
+            legs,
+        );
         live.view.inferred = true;
         live.view.state = State::Trying;
         live.consult = consult;
         live.dialler = Some(dialler.clone());
-        live.away = !together(model, &live.operator, &caller);
-        let reaches = consult || seen.context == REACH_CONTEXT;
-        if !reaches && live.plan.queue().is_none() && has_operator(model, &live).is_some() {
-            // She is back with an operator: nothing is left to be followed.
+        live.operator_away = !share_bridge(model, &live.operator, &caller);
+        let reaches = consult || listed.context == REACH_CONTEXT;
+        if !reaches && live.plan.queue().is_none() && operator_with_caller(model, &live).is_some() {
+            // The caller is back with an operator: nothing is left to follow.
             return;
         }
-        let with = self.called(model, &live, &seen);
+        let with = self.find_called(model, &live, &listed);
         for channel in [&caller, &live.operator, dialler].into_iter().chain(&with) {
             self.channels.insert(channel.clone(), id);
         }
-        self.live.insert(id, live);
-        self.write_off(now, id, if reaches { tried.saturating_sub(1) } else { tried });
+        self.active.insert(id, live);
+        self.record_earlier_attempts(now, id, if reaches { tried.saturating_sub(1) } else { tried });
         if reaches {
-            self.goes_on(now, id, tried.saturating_sub(1), with, model);
+            self.resume_dialling(now, id, tried.saturating_sub(1), with, model);
         } else {
-            self.is_on_the_way(now, id, with, seen.application == "Queue", model);
+            self.resume_returning(now, id, with, listed.application == "Queue", model);
         }
     }
 
-    /// Targets of before: that they did not take the caller is known, and not why.
-    fn write_off(&mut self, now: Timestamp, id: TransferId, tried: usize) {
+    /// Records the targets that were tried before: they did not take the caller, for an unknown reason.
+    fn record_earlier_attempts(&mut self, now: Timestamp, id: TransferId, tried: usize) {
         for at in 0..tried {
-            if let Some(live) = self.live.get_mut(&id).filter(|live| live.plan.queue().is_none()) {
+            if let Some(live) = self.active.get_mut(&id).filter(|live| live.plan.queue().is_none()) {
                 live.open_attempt(now, at);
                 live.close_attempt(now, Outcome::Unknown);
-                self.tell(now, id, NoticeKind::Failed);
+                self.push_notice(now, id, NoticeKind::Failed);
             }
         }
     }
 
-    /// A target is being called, or was reached.
-    fn goes_on(&mut self, now: Timestamp, id: TransferId, at: usize, with: Option<ChannelId>, model: &Model) {
-        let Some(live) = self.live.get_mut(&id) else { return };
+    /// Continues a transfer whose target is being called or was reached.
+    fn resume_dialling(
+        &mut self,
+        now: Timestamp,
+        id: TransferId,
+        at: usize,
+        with: Option<ChannelId>,
+        model: &Model,
+    ) {
+        let Some(live) = self.active.get_mut(&id) else { return };
         live.open_attempt(now, at);
         live.target = with;
         let ring_s = live.plan.targets.get(at).map_or(0, |target| target.ring_s);
         let ring = std::time::Duration::from_secs(u64::from(ring_s));
         let state = live.target.as_ref().and_then(|leg| model.leg_view(leg)).map(|leg| leg.state);
-        let reached = |leg: &ChannelId| together(model, leg, &live.caller);
+        let reached = |leg: &ChannelId| share_bridge(model, leg, &live.caller);
         if live.target.as_ref().is_some_and(reached) {
-            return self.completed(now, id);
+            return self.on_completed(now, id);
         }
-        if live.consult && live.target_speaks(model) {
-            return self.consulting(now, id);
+        if live.consult && live.is_target_answered(model) {
+            return self.on_target_answered(now, id);
         }
         if matches!(state, Some(ChannelState::Ringing | ChannelState::Up)) {
             live.view.state = State::Ringing;
         }
         let alone = live.consult && model.leg_view(&live.operator).is_none();
-        self.wait(id, now, ring.saturating_add(STEP_SLACK));
-        self.tell(now, id, NoticeKind::Ringing);
+        self.set_deadline(id, now, ring.saturating_add(SILENCE_TIMEOUT));
+        self.push_notice(now, id, NoticeKind::Ringing);
         if alone {
-            // She hung up meanwhile: in the dialplan the caller has the queue behind her, too.
-            self.go_on_blind(now, id);
+            // The operator hung up in the meantime: continue as blind, with the queue behind the operator.
+            self.continue_blind(now, id);
         }
     }
 
-    /// The dialplan brings the caller to the operator or into a queue.
-    fn is_on_the_way(
+    /// Continues a transfer whose caller is on the way to the operator or to a queue.
+    fn resume_returning(
         &mut self,
         now: Timestamp,
         id: TransferId,
@@ -297,37 +312,43 @@ impl Transfers {
         queue: bool,
         model: &Model,
     ) {
-        let Some(live) = self.live.get_mut(&id) else { return };
+        let Some(live) = self.active.get_mut(&id) else { return };
         let operator = ReturnedTo::Operator(live.view.operator.clone());
         match live.plan.queue().cloned() {
             Some(_) => {
                 live.open_attempt(now, 0);
                 live.view.state = State::Ringing;
-                self.wait(id, now, STEP_SLACK);
-                self.tell(now, id, NoticeKind::Ringing);
-                self.met(now, id, model);
+                self.set_deadline(id, now, SILENCE_TIMEOUT);
+                self.push_notice(now, id, NoticeKind::Ringing);
+                self.on_bridged(now, id, model);
             }
             None => {
                 let name = live.plan.return_queue.as_ref().map(ToString::to_string).unwrap_or_default();
-                self.returns(now, id, if queue { ReturnedTo::Queue(name) } else { operator });
-                let Some(live) = self.live.get_mut(&id) else { return };
-                live.back = with;
+                self.on_returning(now, id, if queue { ReturnedTo::Queue(name) } else { operator });
+                let Some(live) = self.active.get_mut(&id) else { return };
+                live.return_leg = with;
             }
         }
     }
 
-    /// The phone that the dialplan called for this transfer: with whom it put the caller, or whom it still calls.
-    fn called(&self, model: &Model, live: &Live, dialler: &Seen) -> Option<ChannelId> {
+    /// The channel that the dialplan called for this transfer: the one in a bridge with the caller or the dialler, else the
+    /// latest one in no bridge.
+    fn find_called(
+        &self,
+        model: &Model,
+        live: &ActiveTransfer,
+        dialler: &ListedChannel,
+    ) -> Option<ChannelId> {
         let called: Vec<&ChannelId> = self
-            .sweep
+            .orphan_candidates
             .iter()
-            .filter(|seen| is_called(Some(&seen.context), &seen.application) && !seen.first_half)
-            .filter(|seen| seen.linked == dialler.linked && seen.id != live.operator)
-            .map(|seen| &seen.id)
+            .filter(|listed| is_called(Some(&listed.context), &listed.application) && !listed.first_half)
+            .filter(|listed| listed.linked == dialler.linked && listed.id != live.operator)
+            .map(|listed| &listed.id)
             .collect();
         let met = |leg: &&&ChannelId| {
-            together(model, leg, &live.caller)
-                || live.dialler.as_ref().is_some_and(|d| together(model, leg, d))
+            share_bridge(model, leg, &live.caller)
+                || live.dialler.as_ref().is_some_and(|d| share_bridge(model, leg, d))
         };
         let free = |leg: &&&ChannelId| model.leg_view(leg).is_some_and(|leg| leg.bridge.is_none());
         called.iter().find(met).or_else(|| called.iter().rfind(free)).map(|leg| (*leg).clone())
@@ -357,7 +378,7 @@ mod tests {
         };
         let call = CallId::parse("61d902fe-93b7-4c0a-8e1f-c6a45b7d2a90").unwrap();
         let at = Timestamp::from_millisecond(1_700_000_000_123).unwrap();
-        let about = About {
+        let context = TransferContext {
             id: TransferId::derive(call, at),
             requested_at: at,
             operator: Extension::parse("1001").unwrap(),
@@ -365,14 +386,14 @@ mod tests {
             mode: Mode::Blind,
             plan: Plan {
                 targets: (0..TARGETS_MAX as u128).map(contact).collect(),
-                show: Show::Caller(Some("09012345678".into())),
+                shown_number: ShownNumber::Caller(Some("09012345678".into())),
                 accept_sound: Some("custom/for-sakura".into()),
                 return_queue: QueueName::parse("operators").ok(),
             },
         };
-        let line = about.to_line();
+        let line = context.to_line();
         assert!(line.len() < 900, "{} bytes", line.len());
-        assert_eq!(About::parse(&line), Some(about.clone()));
+        assert_eq!(TransferContext::parse(&line), Some(context.clone()));
         let others = [
             Target {
                 view: TargetView::Number { number: "09011112222".into() },
@@ -393,12 +414,16 @@ mod tests {
                 accept: false,
             },
         ];
-        let plan =
-            Plan { targets: others.into(), show: Show::Withheld, accept_sound: None, return_queue: None };
-        let about = About { mode: Mode::Consult, plan, ..about };
-        assert_eq!(About::parse(&about.to_line()), Some(about));
+        let plan = Plan {
+            targets: others.into(),
+            shown_number: ShownNumber::Withheld,
+            accept_sound: None,
+            return_queue: None,
+        };
+        let context = TransferContext { mode: Mode::Consult, plan, ..context };
+        assert_eq!(TransferContext::parse(&context.to_line()), Some(context));
         for wrong in ["", "2 x", "1 x y", &line[..60], "1  "] {
-            assert_eq!(About::parse(wrong), None, "{wrong}");
+            assert_eq!(TransferContext::parse(wrong), None, "{wrong}");
         }
     }
 }

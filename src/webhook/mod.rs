@@ -1,27 +1,36 @@
-//! Webhooks: the events of the public contract, posted to other systems, each signed and each until it was taken.
+//! Webhooks: the events of the public contract, signed and posted to other systems until they are accepted.
 //!
 //! | file | holds |
 //! |---|---|
-//! | `signature.rs` | what a receiver checks |
-//! | `post.rs` | one request, and which addresses it may go to |
-//! | `fill.rs` | bus → outbox in the store |
-//! | `deliver.rs` | outbox → receivers, with growing pauses |
+//! | `outbox_writer.rs` | bus → outbox in the store |
+//! | `delivery.rs` | outbox → one receiver, with increasing delays |
+//! | `client.rs` | one HTTP request, and which addresses it may go to |
+//! | `signature.rs` | the signature that a receiver verifies |
 //!
-//! Invariants: an event that is in the outbox is posted until the receiver answers 2xx, or [`ATTEMPTS_MAX`] times;
-//! then it stays in the list of failures, where an administrator can send it again. At least once, and under the
-//! same `webhook-id` each time: receivers take a repeated id for done. Order is not promised; `id` grows. Nothing
-//! here is on the way of a pop, and each receiver has an outbox of at most [`WAITING_MAX`]: what comes beyond is
-//! counted and said loudly.
+//! Invariants:
+//! - An event in the outbox is posted until the receiver answers 2xx, or [`ATTEMPTS_MAX`] times. Then it stays in the
+//!   list of failed deliveries, where an administrator can retry it.
+//! - Delivery is at least once, under the same `webhook-id` each time: a receiver ignores an id that it has seen. The
+//!   order of deliveries is not guaranteed; `id` increases.
+//! - Nothing here delays a screen pop. The outbox of a receiver holds at most [`OUTBOX_EVENTS_MAX`] events; further
+//!   events are dropped, counted and logged as an error.
 //!
-//! Why receivers stand in the configuration alone, and are not set over HTTP: a daemon that posts wherever somebody
-//! with a token says is a way into the network behind it. What remains is a name that leads somewhere unexpected:
-//! the addresses are looked at after the name was resolved, and the connection goes to exactly the address that was
-//! looked at; private and loopback addresses need `allow_private_addresses`, plain http needs them, too; redirects
-//! are not followed; answers are not read beyond their status.
+//! | what fails | what happens |
+//! |---|---|
+//! | the receiver answers another status than 2xx | this event is posted again after a delay that doubles, up to [`RETRY_DELAY_LONGEST`] |
+//! | the receiver cannot be reached or does not answer in time | all its events wait for that delay |
+//! | the store | the outbox writer resumes the stream when the store is back; if the stream no longer has those events, it logs a warning and continues from now |
+//! | the daemon | the next leader continues after the last event in the outbox |
+//!
+//! Why receivers are set in the configuration only, not over HTTP: a daemon that posts to any URL given by an API
+//! client is a way into the network behind it. A host name can still resolve to an unexpected address. Therefore the
+//! address is checked after the name is resolved, and the connection goes to exactly the checked address; private and
+//! loopback addresses need `allow_private_addresses`; plain http is allowed to those addresses only; redirects are not
+//! followed; only the status of an answer is read.
 
-mod deliver;
-mod fill;
-mod post;
+mod client;
+mod delivery;
+mod outbox_writer;
 mod signature;
 #[cfg(test)]
 mod tests;
@@ -34,71 +43,72 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
 
-use crate::bus::{Bus, EventKind};
+use crate::bus::Bus;
+use crate::contract::event::EventKind;
 use crate::gateway::Metrics;
 use crate::secret::Secret;
 use crate::store::Store;
 
-pub use fill::FILL_EVENTS_MAX;
-pub use post::{POST_TIMEOUT, PostError, Poster, is_private};
+pub use client::{POST_TIMEOUT, PostError, WebhookClient, is_private};
+pub use outbox_writer::OUTBOX_BATCH_MAX;
 pub use signature::sign;
 
-/// How often an event is posted before it counts as failed: about nine hours with the pauses between.
+/// Attempts before a delivery counts as failed; with the delays between them about nine hours.
 pub const ATTEMPTS_MAX: u32 = 20;
-/// Pause after the first failure; it doubles.
-pub const RETRY_PAUSE: Duration = Duration::from_secs(1);
-/// Longest pause between two attempts.
-pub const RETRY_PAUSE_MAX: Duration = Duration::from_secs(3_600);
-/// Most events that wait for one receiver.
-pub const WAITING_MAX: u32 = 10_000;
-/// Most failures that are kept of one receiver; older ones give way.
-pub const FAILED_MAX: u32 = 1_000;
+/// Delay after the first failed attempt; it doubles with every further one.
+pub const RETRY_DELAY: Duration = Duration::from_secs(1);
+/// Longest delay between two attempts.
+pub const RETRY_DELAY_LONGEST: Duration = Duration::from_secs(3_600);
+/// Most events in the outbox of one receiver.
+pub const OUTBOX_EVENTS_MAX: u32 = 10_000;
+/// Most failed deliveries kept for one receiver; the oldest are deleted.
+pub const FAILED_DELIVERIES_MAX: u32 = 1_000;
 
-/// Where events are posted, and how.
+/// Settings of the webhooks.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
     /// The receivers.
     pub receivers: Vec<Receiver>,
-    /// Whether private and loopback addresses may be posted to.
+    /// Whether events may be posted to private and loopback addresses.
     pub allow_private: bool,
-    /// Authorities trusted besides those of the machine.
+    /// Certificate authorities trusted in addition to the system's.
     pub authorities: Vec<CertificateDer<'static>>,
 }
 
-/// Somebody who gets events.
+/// A system that receives events.
 #[derive(Debug, Clone)]
 pub struct Receiver {
     /// Its name in the configuration.
     pub name: SmolStr,
-    /// Where.
+    /// The URL to post to.
     pub url: Url,
-    /// What proves to it that an event is ours.
+    /// The secret that signs the events.
     pub secret: Secret,
-    /// Which events; empty: all.
+    /// The event kinds it receives; empty: all.
     pub kinds: Vec<KindPattern>,
 }
 
 impl Receiver {
-    /// Whether it gets events of this kind.
+    /// Whether it receives events of this kind.
     #[must_use]
     pub fn wants(&self, kind: EventKind) -> bool {
         self.kinds.is_empty() || self.kinds.iter().any(|pattern| pattern.matches(kind))
     }
 }
 
-/// `call.ended`, or all that begin so: `call.*`.
+/// One event kind (`call.ended`) or a prefix of kinds (`call.*`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KindPattern(SmolStr);
 
-/// The text is no kind of event.
+/// The text matches no event kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no kind of event: write one as call.ended, or several as call.*")]
+#[error("{0:?} is no kind of event: write one kind as call.ended, or several as call.*")]
 pub struct KindPatternError(String);
 
 impl KindPattern {
     fn matches(&self, kind: EventKind) -> bool {
         match self.0.strip_suffix('*') {
-            Some(beginning) => kind.as_str().starts_with(beginning),
+            Some(prefix) => kind.as_str().starts_with(prefix),
             None => kind.as_str() == self.0,
         }
     }
@@ -114,7 +124,10 @@ impl std::str::FromStr for KindPattern {
     }
 }
 
-/// Starts the tasks, where there is anybody to post to. They end with `shutdown`; what waits is in the store.
+/// Starts the tasks, if there are receivers. They end with `shutdown`; undelivered events stay in the store.
+///
+/// # Errors
+/// TLS cannot be set up.
 pub fn start(
     settings: Settings,
     bus: &Bus,
@@ -126,52 +139,52 @@ pub fn start(
     if settings.receivers.is_empty() {
         return Ok(());
     }
-    let figures = Figures::registered(metrics);
-    let poster = Poster::new(settings.allow_private, &settings.authorities)?;
-    let filled = std::sync::Arc::new(tokio::sync::Notify::new());
+    let stats = Stats::registered(metrics);
+    let client = WebhookClient::new(settings.allow_private, &settings.authorities)?;
+    let written = std::sync::Arc::new(tokio::sync::Notify::new());
     for receiver in &settings.receivers {
-        let deliver = deliver::Deliver {
+        let worker = delivery::DeliveryWorker {
             receiver: receiver.clone(),
             store: store.clone(),
-            poster: poster.clone(),
-            filled: std::sync::Arc::clone(&filled),
-            figures: figures.clone(),
+            client: client.clone(),
+            written: std::sync::Arc::clone(&written),
+            stats: stats.clone(),
         };
-        tasks.spawn(deliver.run(shutdown.clone()));
+        tasks.spawn(worker.run(shutdown.clone()));
     }
-    let fill = fill::Fill {
+    let writer = outbox_writer::OutboxWriter {
         bus: bus.clone(),
         store: store.clone(),
         receivers: settings.receivers,
         beginning: bus.head(),
-        filled,
-        figures,
+        written,
+        stats,
     };
-    tasks.spawn(fill.run(shutdown.clone()));
+    tasks.spawn(writer.run(shutdown.clone()));
     Ok(())
 }
 
-/// What is counted.
+/// Counters, for the metrics.
 #[derive(Debug, Clone, Default)]
-struct Figures {
+struct Stats {
     delivered: prometheus_client::metrics::counter::Counter,
     refused: prometheus_client::metrics::counter::Counter,
     dropped: prometheus_client::metrics::counter::Counter,
 }
 
-impl Figures {
+impl Stats {
     fn registered(metrics: &Metrics) -> Self {
-        let figures = Self::default();
+        let stats = Self::default();
         let counters = [
-            ("webhooks_delivered", "Events that a receiver has taken", &figures.delivered),
-            ("webhooks_refused", "Attempts that a receiver did not take", &figures.refused),
-            ("webhooks_dropped", "Events for which an outbox had no room", &figures.dropped),
+            ("webhooks_delivered", "Events that a receiver accepted", &stats.delivered),
+            ("webhooks_refused", "Attempts that a receiver did not accept", &stats.refused),
+            ("webhooks_dropped", "Events dropped because a receiver's outbox was full", &stats.dropped),
         ];
         metrics.register(|registry| {
             for (name, help, counter) in counters {
                 registry.register(name, help, counter.clone());
             }
         });
-        figures
+        stats
     }
 }

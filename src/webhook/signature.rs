@@ -1,8 +1,8 @@
-//! What a receiver checks: the Standard Webhooks scheme (standardwebhooks.com), for which there are libraries.
+//! The signature that a receiver verifies: Standard Webhooks (standardwebhooks.com), for which libraries exist.
 //!
 //! `webhook-signature: v1,` and the base64 of HMAC-SHA256 over `webhook-id`, `.`, `webhook-timestamp`, `.` and the
-//! body. A receiver compares it in constant time, refuses a timestamp (Unix seconds) that is minutes away from its
-//! own clock, and takes an id that it has seen for done.
+//! body. A receiver compares it in constant time, rejects a timestamp (Unix seconds) that differs by minutes from its
+//! own clock, and ignores an id that it has already processed.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -11,10 +11,10 @@ use sha2::Sha256;
 
 use crate::secret::Secret;
 
-/// What secrets of that scheme begin with; what follows is base64.
+/// Prefix of a secret in the scheme's format; base64 follows.
 const PREFIX: &str = "whsec_";
 
-/// The value of `webhook-signature`. A secret `whsec_…` is decoded; another one is taken as it is.
+/// The value of `webhook-signature`. A secret `whsec_…` is decoded; any other secret is used as the key directly.
 #[must_use]
 pub fn sign(secret: &Secret, id: &str, timestamp_s: i64, body: &[u8]) -> String {
     let text = secret.expose();

@@ -1,4 +1,4 @@
-//! A receiver that fails, and a daemon that ends: each event arrives, under one id, with a signature that holds.
+//! A receiver that fails, and a daemon that ends: each event arrives, under one id, with a valid signature.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -22,34 +22,36 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::*;
-use crate::bus::{Audience, BusSettings, Change, Draft, StreamToken};
+use crate::bus::BusSettings;
+use crate::contract::event::{Audience, NewEvent, StateDelta};
+use crate::contract::event_id::StreamToken;
 use crate::ids::PbxId;
 use crate::store::webhooks::DeliveryState;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TEST_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What arrived: id, timestamp, signature, body.
-type Arrived = (String, i64, String, String);
+/// A received request: id, timestamp, signature, body.
+type ReceivedRequest = (String, i64, String, String);
 
-/// Answers with what is prepared, then 200, and passes on what arrived.
+/// Answers with the prepared statuses, then 200, and forwards each request to the test.
 #[derive(Clone)]
-struct Answers {
+struct TestReceiver {
     prepared: Arc<Mutex<VecDeque<u16>>>,
-    arrived: mpsc::UnboundedSender<Arrived>,
+    arrived: mpsc::UnboundedSender<ReceivedRequest>,
 }
 
-async fn take(State(answers): State<Answers>, headers: HeaderMap, body: String) -> StatusCode {
+async fn take(State(receiver): State<TestReceiver>, headers: HeaderMap, body: String) -> StatusCode {
     let text = |name: &str| headers[name].to_str().unwrap().to_owned();
     let timestamp = text("webhook-timestamp").parse().unwrap();
-    answers.arrived.send((text("webhook-id"), timestamp, text("webhook-signature"), body)).unwrap();
-    let status = answers.prepared.lock().unwrap().pop_front().unwrap_or(200);
+    receiver.arrived.send((text("webhook-id"), timestamp, text("webhook-signature"), body)).unwrap();
+    let status = receiver.prepared.lock().unwrap().pop_front().unwrap_or(200);
     StatusCode::from_u16(status).unwrap()
 }
 
-async fn receiver(prepared: &[u16]) -> (Url, mpsc::UnboundedReceiver<Arrived>) {
+async fn receiver(prepared: &[u16]) -> (Url, mpsc::UnboundedReceiver<ReceivedRequest>) {
     let (arrived, arrivals) = mpsc::unbounded_channel();
     let prepared = Arc::new(Mutex::new(prepared.iter().copied().collect()));
-    let app = Router::new().route("/in", post(take)).with_state(Answers { prepared, arrived });
+    let app = Router::new().route("/in", post(take)).with_state(TestReceiver { prepared, arrived });
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/in", listener.local_addr().unwrap()).parse().unwrap();
     tokio::spawn(async move { axum::serve(listener, app).await });
@@ -67,11 +69,17 @@ fn bus() -> Bus {
     })
 }
 
-fn happens(bus: &Bus, kind: EventKind, name: &str) -> String {
-    let (data, change) = (json!({ "name": name }), Change::None);
-    let draft =
-        Draft { kind, at: Timestamp::UNIX_EPOCH, call: None, audience: Audience::Supervisors, data, change };
-    bus.publish(draft).to_string()
+fn publish(bus: &Bus, kind: EventKind, name: &str) -> String {
+    let (data, change) = (json!({ "name": name }), StateDelta::None);
+    let event = NewEvent {
+        kind,
+        at: Timestamp::UNIX_EPOCH,
+        call: None,
+        audience: Audience::Supervisors,
+        data,
+        change,
+    };
+    bus.publish(event).to_string()
 }
 
 struct Running(TaskTracker, CancellationToken);
@@ -97,12 +105,12 @@ fn run_trusting(url: &Url, bus: &Bus, store: &Store, authorities: Vec<Certificat
 impl Running {
     async fn stop(self) {
         self.1.cancel();
-        tokio::time::timeout(PATIENCE, self.0.wait()).await.expect("the tasks end");
+        tokio::time::timeout(TEST_TIMEOUT, self.0.wait()).await.expect("the tasks end");
     }
 }
 
-async fn next(arrivals: &mut mpsc::UnboundedReceiver<Arrived>) -> (String, Value) {
-    let arrived = tokio::time::timeout(PATIENCE, arrivals.recv()).await.expect("a webhook in time");
+async fn next(arrivals: &mut mpsc::UnboundedReceiver<ReceivedRequest>) -> (String, Value) {
+    let arrived = tokio::time::timeout(TEST_TIMEOUT, arrivals.recv()).await.expect("a webhook in time");
     let (id, timestamp, signature, body) = arrived.unwrap();
     assert_eq!(signature, sign(&Secret::new("0123456789abcdef"), &id, timestamp, body.as_bytes()));
     let event: Value = serde_json::from_str(&body).unwrap();
@@ -110,24 +118,24 @@ async fn next(arrivals: &mut mpsc::UnboundedReceiver<Arrived>) -> (String, Value
     (id, event)
 }
 
-/// Waits until so many deliveries are left.
-async fn left(store: &Store, wanted: usize) {
+/// Waits until the outbox holds so many deliveries.
+async fn wait_for_outbox(store: &Store, wanted: usize) {
     let reached = async {
         while store.deliveries(None).await.unwrap().len() != wanted {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, reached).await.expect("the outbox");
+    tokio::time::timeout(TEST_TIMEOUT, reached).await.expect("the outbox");
 }
 
-/// The tasks read where they go on before they follow: an event of before that would not be theirs.
-async fn follows(bus: &Bus) {
+/// Waits until the outbox writer has read its cursor and subscribed: an event published before that is not delivered.
+async fn wait_for_subscription(bus: &Bus) {
     let reached = async {
-        while bus.figures().subscribers == 0 {
+        while bus.stats().subscribers == 0 {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(PATIENCE, reached).await.expect("a subscription");
+    tokio::time::timeout(TEST_TIMEOUT, reached).await.expect("a subscription");
 }
 
 #[tokio::test]
@@ -137,22 +145,22 @@ async fn an_event_is_posted_until_it_is_taken_over_restarts_too() {
     let bus = bus();
     let (url, mut arrivals) = receiver(&[500, 307]).await;
     let running = run(&url, &bus, &store);
-    follows(&bus).await;
-    happens(&bus, EventKind::PbxUp, "nobody asked for this");
-    let first = happens(&bus, EventKind::CallEnded, "株式会社さくら商事");
-    // Refused once, redirected once (which is not followed), then taken: the same id each time.
+    wait_for_subscription(&bus).await;
+    publish(&bus, EventKind::PbxUp, "nobody asked for this");
+    let first = publish(&bus, EventKind::CallEnded, "株式会社さくら商事");
+    // Refused once, redirected once (which is not followed), then accepted: the same id each time.
     for _ in 0..3 {
         let (id, event) = next(&mut arrivals).await;
         assert_eq!((id.as_str(), &event["data"]["name"]), (first.as_str(), &json!("株式会社さくら商事")));
     }
-    left(&store, 0).await;
+    wait_for_outbox(&store, 0).await;
     running.stop().await;
 
-    // What happens while nothing runs is posted when it does again.
-    let second = happens(&bus, EventKind::CallOffered, "b");
+    // An event that is published while the tasks are stopped is posted after they start again.
+    let second = publish(&bus, EventKind::CallOffered, "b");
     let running = run(&url, &bus, &store);
     assert_eq!(next(&mut arrivals).await.0, second);
-    left(&store, 0).await;
+    wait_for_outbox(&store, 0).await;
     running.stop().await;
     assert!(arrivals.try_recv().is_err(), "nothing came twice");
 }
@@ -162,11 +170,11 @@ async fn a_receiver_that_is_not_there_is_listed_with_the_reason_and_loses_nothin
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(&dir.path().join("toritsugi.db")).await.unwrap();
     let bus = bus();
-    // Bound and closed: nobody listens there.
+    // Bound and closed: nothing listens there.
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let running = run(&format!("http://{nobody}/in").parse().unwrap(), &bus, &store);
-    follows(&bus).await;
-    let ids = ["a", "b"].map(|name| happens(&bus, EventKind::CallEnded, name));
+    wait_for_subscription(&bus).await;
+    let ids = ["a", "b"].map(|name| publish(&bus, EventKind::CallEnded, name));
     let tried = async {
         loop {
             let waiting = store.deliveries(Some(DeliveryState::Waiting)).await.unwrap();
@@ -176,27 +184,27 @@ async fn a_receiver_that_is_not_there_is_listed_with_the_reason_and_loses_nothin
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    let waiting = tokio::time::timeout(PATIENCE, tried).await.expect("an attempt");
+    let waiting = tokio::time::timeout(TEST_TIMEOUT, tried).await.expect("an attempt");
     assert!(waiting[0].error.as_ref().unwrap().contains("cannot be reached"), "{waiting:?}");
-    assert_eq!(waiting[1].attempts, 0, "one attempt found nobody; the others wait");
+    assert_eq!(waiting[1].attempts, 0, "one attempt failed; the others wait");
     running.stop().await;
 
-    // It is back: an administrator sends at once what would wait otherwise.
+    // The receiver is back: an administrator retries at once what would wait otherwise.
     let (url, mut arrivals) = receiver(&[]).await;
     let running = run(&url, &bus, &store);
     for delivery in &waiting {
-        // It may have been taken already.
-        let _ = store.send_again(delivery.id, Timestamp::now()).await;
+        // It may be delivered already.
+        let _ = store.retry_delivery(delivery.id, Timestamp::now()).await;
     }
     let mut arrived = vec![next(&mut arrivals).await.0, next(&mut arrivals).await.0];
     arrived.sort_unstable();
     assert_eq!(arrived, ids);
-    left(&store, 0).await;
+    wait_for_outbox(&store, 0).await;
     running.stop().await;
 }
 
-/// The same receiver behind TLS, its certificate signed by an authority of the house.
-async fn private_receiver() -> (Url, CertificateDer<'static>, mpsc::UnboundedReceiver<Arrived>) {
+/// The same receiver behind TLS, its certificate signed by a private authority.
+async fn private_receiver() -> (Url, CertificateDer<'static>, mpsc::UnboundedReceiver<ReceivedRequest>) {
     let key = rcgen::KeyPair::generate().unwrap();
     let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
@@ -213,7 +221,7 @@ async fn private_receiver() -> (Url, CertificateDer<'static>, mpsc::UnboundedRec
         .unwrap();
     let (arrived, arrivals) = mpsc::unbounded_channel();
     let app =
-        Router::new().route("/in", post(take)).with_state(Answers { prepared: Arc::default(), arrived });
+        Router::new().route("/in", post(take)).with_state(TestReceiver { prepared: Arc::default(), arrived });
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://{}/in", listener.local_addr().unwrap()).parse().unwrap();
     let acceptor = TlsAcceptor::from(Arc::new(config));
@@ -221,7 +229,7 @@ async fn private_receiver() -> (Url, CertificateDer<'static>, mpsc::UnboundedRec
         while let Ok((stream, _)) = listener.accept().await {
             let (acceptor, app) = (acceptor.clone(), app.clone());
             tokio::spawn(async move {
-                // Who does not trust it goes away here.
+                // A client that does not trust the certificate disconnects here.
                 let Ok(stream) = acceptor.accept(stream).await else { return };
                 let served = hyper_util::service::TowerToHyperService::new(app);
                 let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), served).await;
@@ -237,10 +245,10 @@ async fn a_receiver_behind_tls_gets_what_is_signed_where_its_authority_is_truste
     let store = Store::open(&dir.path().join("toritsugi.db")).await.unwrap();
     let bus = bus();
     let (url, authority, mut arrivals) = private_receiver().await;
-    // Nobody has said that this authority is to be trusted: nothing is posted.
+    // The authority is not trusted: nothing is posted.
     let running = run(&url, &bus, &store);
-    follows(&bus).await;
-    let id = happens(&bus, EventKind::CallEnded, "株式会社さくら商事");
+    wait_for_subscription(&bus).await;
+    let id = publish(&bus, EventKind::CallEnded, "株式会社さくら商事");
     let refused = async {
         loop {
             let waiting = store.deliveries(Some(DeliveryState::Waiting)).await.unwrap();
@@ -250,16 +258,16 @@ async fn a_receiver_behind_tls_gets_what_is_signed_where_its_authority_is_truste
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    let (delivery, error) = tokio::time::timeout(PATIENCE, refused).await.expect("an attempt");
+    let (delivery, error) = tokio::time::timeout(TEST_TIMEOUT, refused).await.expect("an attempt");
     assert!(error.contains("cannot be reached"), "{error}");
     running.stop().await;
-    assert!(arrivals.try_recv().is_err(), "the event went to somebody who is not trusted");
+    assert!(arrivals.try_recv().is_err(), "the event went to a receiver that is not trusted");
 
     let running = run_trusting(&url, &bus, &store, vec![authority]);
-    // It may have been taken already.
-    let _ = store.send_again(delivery, Timestamp::now()).await;
+    // It may be delivered already.
+    let _ = store.retry_delivery(delivery, Timestamp::now()).await;
     assert_eq!(next(&mut arrivals).await.0, id);
-    left(&store, 0).await;
+    wait_for_outbox(&store, 0).await;
     running.stop().await;
 }
 

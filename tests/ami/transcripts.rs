@@ -1,4 +1,4 @@
-//! Everything a real Asterisk was recorded to say passes the decoder, and nothing of it is set aside.
+//! The decoder accepts every frame of the recorded Asterisk sessions and quarantines none.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! Whose page may do what: other people's calls, other pages' requests, a session that is over.
+//! Access control of the page: calls of other operators, requests from other origins, an expired session.
 use std::time::Duration;
 
 use serde_json::json;
@@ -9,7 +9,8 @@ use crate::chromium::Chromium;
 use crate::person::Person;
 use toritsugi::command::Command;
 
-use crate::rig::{Options, PASSWORD, Rig, call};
+use crate::support::gateway_rig::{Options, PASSWORD, Rig};
+use crate::support::ids::call;
 
 async fn at_the_desk(browser: &Chromium, rig: &Rig) -> Person {
     let person = Person::comes(browser, &format!("http://{}", rig.address)).await;
@@ -31,7 +32,7 @@ async fn a_page_gets_nothing_of_another_s_calls() {
     let ack = format!("fetch('/v1/calls/{}/ack', {{ method: 'POST' }}).then((one) => one.status)", call(1));
     assert_eq!(person.tab.eval(&ack).await, json!(404));
     assert_eq!(person.tab.eval("document.querySelectorAll('.pop').length").await, json!(0));
-    // Her token is not for scripts.
+    // Scripts cannot read the session token.
     assert_eq!(person.tab.eval("document.cookie").await, json!(""));
     browser.close().await;
 }
@@ -41,7 +42,7 @@ async fn another_page_can_neither_command_nor_frame_it() {
     let mut rig = Rig::start().await;
     let browser = Chromium::start().await;
     let person = at_the_desk(&browser, &rig).await;
-    // The same host at another port is the same site, so the cookie goes along: the origin decides.
+    // The same host at another port is the same site, so the browser sends the cookie: the origin check decides.
     let elsewhere = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let origin = format!("http://{}", elsewhere.local_addr().unwrap());
     let served = tokio::spawn(async move {
@@ -77,14 +78,14 @@ async fn another_page_can_neither_command_nor_frame_it() {
          document.body.append(frame); }})"
     );
     assert_eq!(person.tab.eval(&framed).await, json!("refused"));
-    // She is signed in as before, and nothing was done.
+    // The user is still signed in, and nothing was done.
     person.loads().await;
     person.is_connected().await;
     let commands = rig.commands.as_mut().unwrap();
     while let Ok(given) = commands.try_recv() {
         assert!(
             !matches!(given.command, Command::Control { .. }),
-            "an order got through: {:?}",
+            "a command got through: {:?}",
             given.command
         );
     }
@@ -97,9 +98,14 @@ async fn a_session_that_is_over_is_said_and_shows_nothing_more() {
     let rig = Rig::with(Options { heartbeat: Duration::from_millis(200), ..Options::default() }).await;
     let browser = Chromium::start().await;
     let person = at_the_desk(&browser, &rig).await;
-    rig.publish(crate::rig::ringing(1, &["1001"], crate::hostile::pop("さくら商事"), rig.app.clock.now()));
+    rig.publish(crate::support::gateway_rig::ringing(
+        1,
+        &["1001"],
+        crate::hostile::pop("さくら商事"),
+        rig.app.clock.now(),
+    ));
     person.pop_is("ringing").await;
-    rig.pass(Duration::from_secs(13 * 3600));
+    rig.advance(Duration::from_secs(13 * 3600));
     person.tab.until("the sign-in", "document.querySelector('form input[name=login]')").await;
     assert!(person.reads("form [role=status]").await.contains("もう一度サインイン"));
     assert_eq!(person.tab.eval("document.querySelectorAll('.pop').length").await, json!(0));

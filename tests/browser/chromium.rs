@@ -1,12 +1,13 @@
 //! A headless Chromium, driven over its DevTools protocol.
 //!
-//! Invariant: it ends with the test, whatever happens; every wait has a deadline; tabs have separate cookies, so
-//! each is another person. The protocol is JSON over a WebSocket, for which the tests have a client already.
+//! Invariants: the browser ends with the test, also when the test panics; every wait has a time-out; each tab has its
+//! own cookie store, so each tab can be signed in as another person. The protocol is JSON over a WebSocket.
 use std::collections::HashMap;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use crate::support::wait::{TEST_TIMEOUT, poll};
 use futures_util::stream::SplitSink;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -18,14 +19,13 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
-use crate::lab::PATIENCE;
-
-/// A picture comes as one message.
+/// Limit of one message; a screenshot is one message.
 const MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// What Chromium says when it is ready.
+/// The line that Chromium prints when it is ready.
 const READY: &str = "DevTools listening on ";
 
-/// Looks at once and whenever the document, the focus or the marks of a measurement change; gives up after a second.
+/// Evaluates the expression at once and whenever the document, the focus or the performance marks change; resolves to false
+/// after a second.
 const AWAITED: &str = "new Promise((resolve) => {
     const look = () => { try { if (EXPRESSION) end(true); } catch { /* not yet */ } };
     const changes = new MutationObserver(look);
@@ -47,24 +47,24 @@ type Sink = SplitSink<WebSocketStream<MaybeTlsStream<TcpStream>>, Message>;
 
 /// The browser.
 pub(crate) struct Chromium {
-    wire: Arc<Wire>,
+    devtools: Arc<DevTools>,
     process: Child,
     _profile: tempfile::TempDir,
 }
 
 /// The connection to the browser.
-struct Wire {
+struct DevTools {
     sink: AsyncMutex<Sink>,
     next: AtomicU64,
     waiting: Mutex<HashMap<u64, oneshot::Sender<Result<Value, String>>>>,
-    /// What pages told unasked, by session.
-    told: Mutex<HashMap<String, Vec<Value>>>,
-    /// Rings when more was told.
-    news: Notify,
+    /// Events of the pages, by session.
+    events: Mutex<HashMap<String, Vec<Value>>>,
+    /// Notified when an event arrives.
+    arrived: Notify,
 }
 
 impl Chromium {
-    /// Starts one.
+    /// Starts a browser.
     ///
     /// # Panics
     /// When there is no Chromium; the message says how to get it.
@@ -94,8 +94,8 @@ impl Chromium {
                 }
             }
         };
-        let address = tokio::time::timeout(PATIENCE, ready).await.expect("Chromium is ready in time");
-        // Whatever it says later must not fill the pipe.
+        let address = tokio::time::timeout(TEST_TIMEOUT, ready).await.expect("Chromium is ready in time");
+        // Discard later output, so that the pipe does not fill up.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         let config = WebSocketConfig::default()
             .max_message_size(Some(MESSAGE_BYTES_MAX))
@@ -103,14 +103,14 @@ impl Chromium {
         let (socket, _) =
             tokio_tungstenite::connect_async_with_config(address, Some(config), true).await.unwrap();
         let (sink, mut stream) = socket.split();
-        let wire = Arc::new(Wire {
+        let devtools = Arc::new(DevTools {
             sink: AsyncMutex::new(sink),
             next: AtomicU64::new(1),
             waiting: Mutex::default(),
-            told: Mutex::default(),
-            news: Notify::new(),
+            events: Mutex::default(),
+            arrived: Notify::new(),
         });
-        let reader = Arc::clone(&wire);
+        let reader = Arc::clone(&devtools);
         tokio::spawn(async move {
             while let Some(Ok(message)) = stream.next().await {
                 if let Message::Text(text) = message {
@@ -119,12 +119,12 @@ impl Chromium {
             }
             reader.waiting.lock().unwrap().clear();
         });
-        Self { wire, process, _profile: profile }
+        Self { devtools, process, _profile: profile }
     }
 
-    /// A tab of its own, with no cookies of others, as large as this.
+    /// Opens a tab of this size with its own cookie store.
     pub(crate) async fn tab(&self, width: u32, height: u32) -> Tab {
-        let browser = |method: &'static str, params: Value| self.wire.call(None, method, params);
+        let browser = |method: &'static str, params: Value| self.devtools.call(None, method, params);
         let context = browser("Target.createBrowserContext", json!({})).await;
         let context = context["browserContextId"].clone();
         let target =
@@ -132,7 +132,7 @@ impl Chromium {
         let target = browser("Target.createTarget", target).await["targetId"].clone();
         let attached = browser("Target.attachToTarget", json!({ "targetId": target, "flatten": true })).await;
         let session = attached["sessionId"].as_str().unwrap().to_owned();
-        let tab = Tab { wire: Arc::clone(&self.wire), session, target, context };
+        let tab = Tab { devtools: Arc::clone(&self.devtools), session, target, context };
         for domain in ["Page", "Runtime", "Network", "Log"] {
             tab.call(&format!("{domain}.enable"), json!({})).await;
         }
@@ -143,16 +143,16 @@ impl Chromium {
         tab
     }
 
-    /// Ends it in order; one that is slow to go, on a busy machine, is ended all the same.
+    /// Closes the browser; kills it if it does not end in time.
     pub(crate) async fn close(mut self) {
-        self.wire.call(None, "Browser.close", json!({})).await;
-        if tokio::time::timeout(PATIENCE, self.process.wait()).await.is_err() {
+        self.devtools.call(None, "Browser.close", json!({})).await;
+        if tokio::time::timeout(TEST_TIMEOUT, self.process.wait()).await.is_err() {
             self.process.kill().await.unwrap();
         }
     }
 }
 
-impl Wire {
+impl DevTools {
     fn take(&self, message: Value) {
         if let Some(id) = message["id"].as_u64() {
             let answer = match message.get("error") {
@@ -163,18 +163,18 @@ impl Wire {
                 let _ = waiting.send(answer);
             }
         } else if let Some(session) = message["sessionId"].as_str() {
-            self.told.lock().unwrap().entry(session.to_owned()).or_default().push(message);
-            self.news.notify_waiters();
+            self.events.lock().unwrap().entry(session.to_owned()).or_default().push(message);
+            self.arrived.notify_waiters();
         }
     }
 
     async fn call(&self, session: Option<&str>, method: &str, params: Value) -> Value {
-        let told = params.to_string();
+        let parameters = params.to_string();
         let answer = self.ask(session, method, params).await;
-        answer.unwrap_or_else(|error| panic!("{method} {told}: {error}"))
+        answer.unwrap_or_else(|error| panic!("{method} {parameters}: {error}"))
     }
 
-    /// The answer to a command; what it is when Chromium refuses.
+    /// Sends a command; `Err` when Chromium refuses it.
     async fn ask(&self, session: Option<&str>, method: &str, params: Value) -> Result<Value, String> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let mut message = json!({ "id": id, "method": method, "params": params });
@@ -184,24 +184,24 @@ impl Wire {
         let (sender, answer) = oneshot::channel();
         self.waiting.lock().unwrap().insert(id, sender);
         self.sink.lock().await.send(Message::text(message.to_string())).await.unwrap();
-        let answer = tokio::time::timeout(PATIENCE, answer).await;
+        let answer = tokio::time::timeout(TEST_TIMEOUT, answer).await;
         answer.unwrap_or_else(|_| panic!("{method}: no answer")).expect("Chromium is there")
     }
 }
 
 /// One tab.
 pub(crate) struct Tab {
-    wire: Arc<Wire>,
+    devtools: Arc<DevTools>,
     session: String,
-    /// What the browser calls it, and the one whose cookies it has.
+    /// The browser's ids of the tab and of its cookie store.
     target: Value,
     context: Value,
 }
 
 impl Tab {
-    /// A command of the protocol.
+    /// Sends a command of the protocol.
     pub(crate) async fn call(&self, method: &str, params: Value) -> Value {
-        self.wire.call(Some(&self.session), method, params).await
+        self.devtools.call(Some(&self.session), method, params).await
     }
 
     /// The value of an expression, awaited.
@@ -212,83 +212,82 @@ impl Tab {
         answer["result"]["value"].clone()
     }
 
-    /// Waits until an expression is true. The page itself looks, whenever something on it changes; what changes
-    /// without a trace (a value that is typed, a mark) is looked for each second.
+    /// Waits until an expression is true. The page evaluates it at each change of the document, and once a second for what
+    /// changes without an observable mutation (a typed value, a mark).
     pub(crate) async fn until(&self, what: &str, expression: &str) {
-        let deadline = tokio::time::Instant::now() + PATIENCE;
         let awaited = AWAITED.replace("EXPRESSION", expression);
-        // A page that is being left answers with an error; the next one is asked again.
-        while self.try_eval(&awaited).await.ok() != Some(json!(true)) {
-            if tokio::time::Instant::now() >= deadline {
-                let shown = self.eval("document.body.innerText").await;
-                panic!("{what} did not come; shown is: {}", shown.as_str().unwrap_or_default());
-            }
-            tokio::task::yield_now().await;
+        // A page that is being left answers with an error; the next page is asked again.
+        let coming = poll(async || (self.try_eval(&awaited).await.ok() == Some(json!(true))).then_some(()));
+        if tokio::time::timeout(TEST_TIMEOUT, coming).await.is_err() {
+            let shown = self.eval("document.body.innerText").await;
+            panic!("{what} did not come; shown is: {}", shown.as_str().unwrap_or_default());
         }
     }
 
     async fn try_eval(&self, expression: &str) -> Result<Value, String> {
         let params = json!({ "expression": expression, "awaitPromise": true, "returnByValue": true });
-        let answer = self.wire.ask(Some(&self.session), "Runtime.evaluate", params).await?;
+        let answer = self.devtools.ask(Some(&self.session), "Runtime.evaluate", params).await?;
         match answer.get("exceptionDetails") {
             None => Ok(answer["result"]["value"].clone()),
             Some(details) => Err(details.to_string()),
         }
     }
 
-    /// What the page told unasked of this kind, for instance `Runtime.exceptionThrown`.
-    pub(crate) fn told(&self, method: &str) -> Vec<Value> {
-        let told = self.wire.told.lock().unwrap();
-        let all = told.get(&self.session).into_iter().flatten();
+    /// The received events of this kind, for instance `Runtime.exceptionThrown`.
+    pub(crate) fn events(&self, method: &str) -> Vec<Value> {
+        let events = self.devtools.events.lock().unwrap();
+        let all = events.get(&self.session).into_iter().flatten();
         all.filter(|event| event["method"] == method).map(|event| event["params"].clone()).collect()
     }
 
-    /// Somebody opens another tab in front of this one.
+    /// Opens another tab in front of this one.
     pub(crate) async fn is_covered(&self) {
         let other = json!({ "url": "about:blank", "browserContextId": &self.context });
-        let other = self.wire.call(None, "Target.createTarget", other).await;
-        self.wire.call(None, "Target.activateTarget", json!({ "targetId": other["targetId"] })).await;
+        let other = self.devtools.call(None, "Target.createTarget", other).await;
+        self.devtools.call(None, "Target.activateTarget", json!({ "targetId": other["targetId"] })).await;
         self.until("that it is hidden", "document.hidden").await;
     }
 
-    /// And comes back to it.
+    /// Brings this tab to the front again.
     pub(crate) async fn is_uncovered(&self) {
-        self.wire.call(None, "Target.activateTarget", json!({ "targetId": &self.target })).await;
+        self.devtools.call(None, "Target.activateTarget", json!({ "targetId": &self.target })).await;
         self.until("that it is seen", "!document.hidden").await;
     }
 
-    /// The person has allowed this.
+    /// Grants the page this permission.
     pub(crate) async fn permits(&self, origin: &str, what: &str) {
         let permission =
             json!({ "origin": origin, "browserContextId": &self.context, "permissions": [what] });
-        self.wire.call(None, "Browser.grantPermissions", permission).await;
+        self.devtools.call(None, "Browser.grantPermissions", permission).await;
     }
 
-    /// From now on each request to `url` is held, before it is sent (`Request`) or when it is answered (`Response`), and
-    /// told as `Fetch.requestPaused`.
+    /// Holds each request to `url` from now on, before it is sent (`Request`) or when it is answered (`Response`); each is
+    /// reported as `Fetch.requestPaused`.
     pub(crate) async fn holds_requests(&self, url: &str, stage: &str) {
-        // A page that its service worker takes over in this moment would ask past us.
+        // Requests of a page that its service worker takes over in this moment would bypass the hold.
         self.until("the service worker", "navigator.serviceWorker.controller").await;
         let pattern = json!({ "patterns": [{ "urlPattern": url, "requestStage": stage }] });
         self.call("Fetch.enable", pattern).await;
     }
 
-    /// The first that the page told of this kind; waits for it.
-    pub(crate) async fn is_told(&self, method: &str) -> Value {
-        self.is_told_after(0, method).await
+    /// Waits for the first event of this kind.
+    pub(crate) async fn wait_event(&self, method: &str) -> Value {
+        self.wait_event_after(0, method).await
     }
 
-    /// What the page told of this kind after `others` of it; waits for it.
-    pub(crate) async fn is_told_after(&self, others: usize, method: &str) -> Value {
-        let deadline = tokio::time::Instant::now() + PATIENCE;
-        loop {
-            let notified = self.wire.news.notified();
-            if let Some(told) = self.told(method).into_iter().nth(others) {
-                return told;
+    /// Waits for the event of this kind that follows `others` of them.
+    pub(crate) async fn wait_event_after(&self, others: usize, method: &str) -> Value {
+        let coming = async {
+            loop {
+                let notified = self.devtools.arrived.notified();
+                if let Some(event) = self.events(method).into_iter().nth(others) {
+                    return event;
+                }
+                notified.await;
             }
-            let waited = tokio::time::timeout_at(deadline, notified).await;
-            assert!(waited.is_ok(), "{method} was not told");
-        }
+        };
+        let event = tokio::time::timeout(TEST_TIMEOUT, coming).await;
+        event.unwrap_or_else(|_| panic!("the page did not report {method}"))
     }
 
     pub(crate) async fn size(&self, width: u32, height: u32) {
@@ -330,14 +329,14 @@ impl Tab {
         self.call("Input.insertText", json!({ "text": text })).await;
     }
 
-    /// A picture of what is on the screen, as PNG.
+    /// A screenshot, as PNG.
     pub(crate) async fn picture(&self) -> Vec<u8> {
         let answer = self.call("Page.captureScreenshot", json!({ "format": "png" })).await;
         base64(answer["data"].as_str().unwrap())
     }
 }
 
-/// The one place that needs Base64.
+/// Decodes Base64.
 fn base64(text: &str) -> Vec<u8> {
     let value = |digit: u8| match digit {
         b'A'..=b'Z' => Some(digit - b'A'),

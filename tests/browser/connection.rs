@@ -1,16 +1,16 @@
-//! What a page shows stays true: several desks, a daemon that goes and comes (a tab that sleeps: `orders.rs`).
+//! The page stays correct when the situation changes elsewhere: another desktop answers, the daemon restarts. (A
+//! frozen tab is in `orders.rs`.)
 use serde_json::json;
 
-use crate::KNOWN_CALLER;
-use crate::SAKURA;
 use crate::chromium::Chromium;
-use crate::lab::{CallSpec, Lab};
 use crate::person::{PASSWORD, Person};
-use crate::service::{Service, wait_for};
+use crate::support::pbx_lab::{CallSpec, Lab};
+use crate::support::service::{Service, wait_for};
+use crate::{KNOWN_CALLER, SAKURA};
 
 /// Whether page and records are kept in the browser.
 const KEPT: &str = "performance.getEntriesByName('kept').length && navigator.serviceWorker.controller";
-/// Whether nothing of what the page had loaded is left in the browser.
+/// Whether nothing that the page had loaded is left in the browser.
 const FORGOTTEN: &str = "new Promise((resolve) => {
     const opening = indexedDB.open('toritsugi', 1);
     opening.onsuccess = () => {
@@ -26,7 +26,7 @@ async fn of_two_desks_the_loser_s_pop_goes_away() {
     let browser = Chromium::start().await;
     let winner = Person::signs_in(&browser, &service, "1001").await;
     let loser = Person::signs_in(&browser, &service, "1002").await;
-    // When the loser's page had nothing that rings any more, by the one clock of this machine.
+    // The time at which the other operator's page had no ringing pop any more; both times are on this machine's clock.
     let watch = "new MutationObserver(() => { const rings = Boolean(document.querySelector('.pop')); \
                  if (globalThis.rings && !rings) globalThis.changed = Date.now(); globalThis.rings = rings; }) \
                  .observe(document.body, { subtree: true, childList: true }); 0";
@@ -44,7 +44,7 @@ async fn of_two_desks_the_loser_s_pop_goes_away() {
     let late = gone - answered.as_millisecond();
     crate::figures::keep("loser", &format!("event of the PBX to the end of the loser's pop: {late} ms"));
     assert!(loser.reads(".notices").await.contains("ほかの人が応答しました"));
-    assert_eq!(loser.orders().await, Vec::<String>::new());
+    assert_eq!(loser.commands().await, Vec::<String>::new());
     call.hang_up().await;
     browser.close().await;
     service.stop().await;
@@ -68,7 +68,7 @@ async fn a_daemon_that_was_restarted_finds_its_desks_again() {
         .await;
     person.tab.until("that it is offline", "document.querySelector('[data-phase=offline]')").await;
     person.looks("offline").await;
-    // Commands are refused clearly; what was loaded can be read.
+    // Commands are refused with a message; loaded records can be read.
     person.tab.key("a").await;
     person.tab.until("the refusal", "document.querySelector('.notice.error')").await;
     assert!(person.reads(".notice.error").await.contains("操作できません"));
@@ -76,7 +76,7 @@ async fn a_daemon_that_was_restarted_finds_its_desks_again() {
     person.presses(".list button").await;
     assert!(person.reads(".accounts .one").await.contains("さくら商事でございます"));
     assert!(person.reads(".accounts .one ol").await.contains("佐々木健"));
-    // After a reload, too, though nobody is there to load it from.
+    // After a reload, too, although the daemon does not run.
     person.loads().await;
     person
         .tab
@@ -101,7 +101,7 @@ async fn a_daemon_that_was_restarted_finds_its_desks_again() {
     assert_eq!(person.tab.eval("document.querySelectorAll('.pop').length").await, json!(1));
     next.hang_up().await;
     person.has_no_pop().await;
-    // What was kept goes with her, at once.
+    // Signing out deletes the stored records at once.
     signs_out(&person).await;
     signs_out_while_the_daemon_is_away(&mut service, &person).await;
     person.all_is_well().await;
@@ -115,7 +115,7 @@ async fn signs_out(person: &Person) {
     assert_eq!(person.tab.eval(FORGOTTEN).await, json!(true));
 }
 
-/// Nothing stays on her machine, the page says what is still to be done, and it is done when the daemon is back.
+/// Nothing stays on the machine; the page shows that the sign-out is pending, and completes it when the daemon is back.
 async fn signs_out_while_the_daemon_is_away(service: &mut Service, person: &Person) {
     let times = "performance.getEntriesByName('kept').length";
     let before = person.tab.eval(times).await;
@@ -128,7 +128,7 @@ async fn signs_out_while_the_daemon_is_away(service: &mut Service, person: &Pers
     service.stop().await;
     person
         .tab
-        .until("that she is not connected", "document.querySelector('.link:not([data-phase=live])')")
+        .until("that the page is not connected", "document.querySelector('.link:not([data-phase=live])')")
         .await;
     signs_out(person).await;
     let says =
@@ -141,5 +141,5 @@ async fn signs_out_while_the_daemon_is_away(service: &mut Service, person: &Pers
     person.tab.until("that it is done", &says("サインアウトしました。")).await;
     let asked = reqwest::Client::builder().no_proxy().build().unwrap();
     let asked = asked.get(format!("http://{}/v1/session", service.address)).header("cookie", cookie);
-    assert_eq!(asked.send().await.unwrap().status(), 401, "whoever had kept the cookie is not signed in");
+    assert_eq!(asked.send().await.unwrap().status(), 401, "a kept cookie is not valid");
 }

@@ -1,11 +1,11 @@
-//! A working day, on a real PBX: sign in, a call, a consultation, after-call work, the next call; and looks at
-//! every view on the way.
+//! A working day on a real PBX: sign-in, a call, a consultation, wrap-up, the next call. The test checks every view
+//! on the way.
 use serde_json::json;
 
 use crate::chromium::Chromium;
-use crate::lab::{CallSpec, Lab};
 use crate::person::Person;
-use crate::service::Service;
+use crate::support::pbx_lab::{CallSpec, Lab};
+use crate::support::service::Service;
 use crate::{KNOWN_CALLER, MINATO, SAKURA, ms};
 
 /// First of the on-call list of account 1.
@@ -37,7 +37,7 @@ async fn a_day_at_the_desk() {
     person.presses("#own-state").await;
     person.tab.until("the end of the menu", "!document.querySelector('.menu')").await;
 
-    // The pop is on the screen before anybody answers.
+    // The pop is on the screen before the answer.
     let spec = CallSpec::new(KNOWN_CALLER, "0355501000").diverted_by("0335550101").display_name("Tanaka");
     let call = lab.place_call(spec).await;
     person.pop_is("ringing").await;
@@ -69,7 +69,7 @@ async fn a_day_at_the_desk() {
     lab.phone("1001").resumes().await;
     person.pop_is("talking").await;
 
-    // By keyboard: to the contacts, speak first.
+    // By keyboard: go to the contacts and start a consultation.
     lab.phone(FIRST_ON_CALL).presses_after(ms(200), "1").await;
     person.tab.key("t").await;
     person.tab.until("the focus", "document.activeElement?.closest('#contacts')").await;
@@ -96,7 +96,7 @@ async fn a_day_at_the_desk() {
     service.stop().await;
 }
 
-/// By keyboard: a message of the call for the second contact.
+/// By keyboard: saves a message of the call for the second contact.
 async fn a_message_is_taken(person: &Person, text: &str, name: &str) {
     person.tab.key("m").await;
     person.tab.until("the form", "document.activeElement?.closest('form.message')").await;
@@ -104,7 +104,7 @@ async fn a_message_is_taken(person: &Person, text: &str, name: &str) {
                   one.dispatchEvent(new Event('change', { bubbles: true })); 0 }";
     person.tab.eval(choose).await;
     person.looks(name).await;
-    // The settings took the focus while it was looked at.
+    // The settings took the focus while the view was checked.
     person.tab.eval("document.querySelector('form.message textarea').focus()").await;
     person.tab.types(text).await;
     person.presses("form.message .main").await;
@@ -112,7 +112,7 @@ async fn a_message_is_taken(person: &Person, text: &str, name: &str) {
     assert!(person.reads(".notices").await.contains("伝言を保存しました"));
 }
 
-/// The next call: nobody knows the caller, and her record is made with the number filled in.
+/// The next call is from an unknown caller: the operator adds a customer with the number filled in.
 async fn a_stranger_is_recorded(lab: &Lab, person: &Person) {
     let call = lab.place_call(CallSpec::new("0312345678", MINATO)).await;
     person.pop_is("ringing").await;
@@ -127,7 +127,7 @@ async fn a_stranger_is_recorded(lab: &Lab, person: &Person) {
         json!("03-1234-5678")
     );
     person.looks("new-customer").await;
-    // The settings took the focus while it was looked at.
+    // The settings took the focus while the view was checked.
     person.tab.eval("document.querySelectorAll('.customer form input')[1].focus()").await;
     person.tab.types("新規　花子").await;
     person.tab.key("Enter").await;
@@ -140,7 +140,7 @@ async fn a_stranger_is_recorded(lab: &Lab, person: &Person) {
 }
 
 async fn the_other_views(person: &Person) {
-    // Whatever is left of the after-call work belongs to the desk's own view.
+    // A remaining wrap-up is shown in the main view only.
     let views = [("2", "accounts", ".accounts"), ("3", "past", "table"), ("4", "messages", "[data-message]")];
     for (key, name, there) in views {
         person.tab.key(key).await;
@@ -155,7 +155,7 @@ async fn the_other_views(person: &Person) {
         }
         person.looks(name).await;
     }
-    // The account has had one of the messages; the other is still open.
+    // One message was acknowledged to the account; the other is still open.
     assert!(person.reads("[data-message]").await.contains("井上美咲様宛"), "{}", person.reads("main").await);
     person.tab.until("both", "document.querySelectorAll('[data-message]').length === 2").await;
     person.presses("[data-message] .do button").await;
@@ -170,7 +170,7 @@ async fn the_other_views(person: &Person) {
 }
 
 #[tokio::test]
-async fn a_supervisor_sees_and_helps_her_team() {
+async fn a_supervisor_sees_and_helps_the_team() {
     let lab = Lab::start().await;
     let mut service = Service::start_with(&lab, &[("POP__REPORT_SECONDS", "1")]).await;
     let browser = Chromium::start().await;
@@ -181,11 +181,11 @@ async fn a_supervisor_sees_and_helps_her_team() {
     boss.tab.until("the board", "document.querySelector('[data-operator=\"1001\"]')").await;
     operator.is_ready().await;
     let row = "document.querySelector('[data-operator=\"1001\"]')";
-    boss.tab.until("her state", &format!("{row}.querySelector('.tag.good')")).await;
+    boss.tab.until("the operator's state", &format!("{row}.querySelector('.tag.good')")).await;
 
     let call = lab.place_call(CallSpec::new(KNOWN_CALLER, SAKURA)).await;
     boss.tab.until("the waiting call", "document.querySelectorAll('.waiting li .name').length === 1").await;
-    // One of those at whom it rings has no desktop.
+    // One of the operators at whom it rings has no desktop.
     let unseen =
         "document.querySelector('.unseen')?.innerText.includes('鈴木さんの画面に着信が出ていません')";
     boss.tab.until("who does not see it", unseen).await;
@@ -194,7 +194,7 @@ async fn a_supervisor_sees_and_helps_her_team() {
     operator.pop_is("talking").await;
     boss.tab.until("the call", &format!("{row}.innerText.includes('さくら商事')")).await;
     boss.tab.until("that nobody misses it", "!document.querySelector('.unseen')").await;
-    // She looks elsewhere when she is asked for help.
+    // The supervisor has another view open when the request for help arrives.
     boss.wants_notifications().await;
     boss.tab.is_covered().await;
     operator.tab.key("s").await;
@@ -222,13 +222,13 @@ async fn a_supervisor_sees_and_helps_her_team() {
     call.ended().await;
     boss.tab.key("2").await;
 
-    // She sets the operator's state, and the operator sees by whom.
+    // The supervisor sets the operator's state, and the operator sees by whom.
     operator.tab.until("after-call work", "document.querySelector('#wrap-up')").await;
     boss.tab.eval("document.querySelector('[data-operator=\"1001\"] .set button').focus()").await;
     boss.tab.key("Enter").await;
     boss.tab.until("the menu", "document.activeElement === document.querySelector('.menu button')").await;
     boss.looks("board-state-menu").await;
-    // The settings took the focus while it was looked at.
+    // The settings took the focus while the view was checked.
     boss.tab.eval("document.querySelector('.menu button').focus()").await;
     boss.tab.key("Tab").await;
     boss.tab
@@ -242,7 +242,7 @@ async fn a_supervisor_sees_and_helps_her_team() {
     service.stop().await;
 }
 
-/// She listens, whispers, is heard by both, and takes the caller over.
+/// The supervisor listens, whispers, barges in, and takes the call over.
 async fn from_the_board(boss: &Person, operator: &Person) {
     for (n, mode) in ["モニター", "ささやき", "割込み"].into_iter().enumerate() {
         boss.presses(&format!("[data-operator=\"1001\"] .modes button:nth-child({})", n + 1)).await;

@@ -1,5 +1,5 @@
-//! How fast it is: printed, and kept in `target/pictures/figures-*.txt`; never asserted, since machines differ.
-//! Frames are those that the page was given to draw (`requestAnimationFrame`), in a browser without a GPU.
+//! Measurements of the page, printed and written to `target/pictures/figures-*.txt`. They are not asserted, because
+//! machines differ. A frame counts when the page could draw it (`requestAnimationFrame`); the browser has no GPU.
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -8,22 +8,23 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use toritsugi::bus::{Audience, Change, Draft, EventKind};
-use toritsugi::call::view::{CallState, CallView, Direction};
+use toritsugi::contract::call::{CallState, CallView, Direction};
+use toritsugi::contract::event::{Audience, EventKind, NewEvent, StateDelta};
 use toritsugi::ids::Extension;
 
 use crate::chromium::Chromium;
-use crate::lab::{CallSpec, Lab};
 use crate::person::Person;
-use crate::rig::{PASSWORD, Rig, call, pbx};
-use crate::service::{Service, wait_for};
+use crate::support::gateway_rig::{PASSWORD, Rig};
+use crate::support::ids::{call, pbx};
+use crate::support::pbx_lab::{CallSpec, Lab};
+use crate::support::service::{Service, wait_for};
 use crate::{KNOWN_CALLER, SAKURA};
 
 const POPS: usize = 40;
 const BOARD_CALLS: u32 = 500;
 const BOARD_OPERATORS: u32 = 250;
 const BOARD_CHANGES: u32 = 500;
-/// Between two changes of the board: fifty a second.
+/// Interval between two changes of the board: fifty a second.
 const BOARD_PACE: Duration = Duration::from_millis(20);
 
 pub(crate) fn keep(name: &str, text: &str) {
@@ -51,12 +52,12 @@ async fn from_the_ringing_to_the_painted_pop() {
     let browser = Chromium::start().await;
     let person = Person::signs_in(&browser, &service, "1001").await;
     let mut events = service.follow("1001", None).await;
-    let mut told = HashMap::new();
+    let mut published_at = HashMap::new();
     for _ in 0..POPS {
         let ringing = lab.place_call(CallSpec::new(KNOWN_CALLER, SAKURA)).await;
         let pop = wait_for(&mut events, "call.presented").await;
         let at: jiff::Timestamp = pop["at"].as_str().unwrap().parse().unwrap();
-        told.insert(pop["id"].as_str().unwrap().to_owned(), at.as_millisecond());
+        published_at.insert(pop["id"].as_str().unwrap().to_owned(), at.as_millisecond());
         let painted = format!(
             "performance.getEntriesByName('pop-painted').some((one) => one.detail.event === {})",
             pop["id"]
@@ -72,7 +73,7 @@ async fn from_the_ringing_to_the_painted_pop() {
         .unwrap()
         .iter()
         .filter_map(|mark| {
-            let at = told.get(mark["event"].as_str()?)?;
+            let at = published_at.get(mark["event"].as_str()?)?;
             Some(f64::from(i32::try_from(mark["at"].as_i64()? - at).ok()?))
         })
         .collect();
@@ -98,13 +99,13 @@ async fn the_first_load() {
     let person = Person::comes(&browser, &format!("http://{}", rig.address)).await;
     let bytes: f64 = person
         .tab
-        .told("Network.loadingFinished")
+        .events("Network.loadingFinished")
         .iter()
         .filter_map(|one| one["encodedDataLength"].as_f64())
         .sum();
     person.enters("1001", PASSWORD).await;
     person.is_connected().await;
-    // Once more, signed in, nothing cached: until the page is connected.
+    // Again, signed in and without a cache: the time until the page is connected.
     person.tab.call("Network.setCacheDisabled", json!({ "cacheDisabled": true })).await;
     let watch = "new MutationObserver(() => { if (!globalThis.live && document.querySelector('[data-phase=live]')) \
                  globalThis.live = performance.now(); }).observe(document, { subtree: true, childList: true, attributes: true })";
@@ -146,7 +147,7 @@ fn view(n: u32, state: CallState, rig: &Rig) -> CallView {
     }
 }
 
-fn tell(rig: &Rig, kind: EventKind, view: CallView) {
+fn publish(rig: &Rig, kind: EventKind, view: CallView) {
     let operator = view.operator.clone();
     let audience = operator.clone().map_or(Audience::Supervisors, |one| Audience::Operators(vec![one]));
     let data = json!({
@@ -157,11 +158,11 @@ fn tell(rig: &Rig, kind: EventKind, view: CallView) {
         "customers": [], "history": { "calls": 0, "open_messages": 0 },
     });
     let change = if kind == EventKind::CallEnded {
-        Change::CallGone(view.id)
+        StateDelta::CallGone(view.id)
     } else {
-        Change::Call(Arc::new(view.clone()))
+        StateDelta::Call(Arc::new(view.clone()))
     };
-    rig.publish(Draft { kind, at: rig.app.clock.now(), call: Some(view.id), audience, data, change });
+    rig.publish(NewEvent { kind, at: rig.app.clock.now(), call: Some(view.id), audience, data, change });
 }
 
 #[tokio::test]
@@ -181,9 +182,9 @@ async fn a_board_of_500_calls() {
     person.is_connected().await;
     for n in 0..BOARD_CALLS {
         let answered = n < BOARD_OPERATORS;
-        tell(&rig, EventKind::CallOffered, view(n, CallState::Offered, &rig));
+        publish(&rig, EventKind::CallOffered, view(n, CallState::Offered, &rig));
         if answered {
-            tell(&rig, EventKind::CallAnswered, view(n, CallState::Answered, &rig));
+            publish(&rig, EventKind::CallAnswered, view(n, CallState::Answered, &rig));
         }
     }
     board_is_smooth(&rig, &person).await;
@@ -195,15 +196,15 @@ async fn board_is_smooth(rig: &Rig, person: &Person) {
     let counts =
         |id: &str, count: u32| format!("document.querySelector('#{id} span').innerText === '{count}'");
     person.tab.until("every waiting call", &counts("waiting", waiting)).await;
-    // The rig's own operator is of her team, too.
+    // The rig's own operator is in the supervisor's team, too.
     person.tab.until("every operator", &counts("team", BOARD_OPERATORS + 1)).await;
-    // The last of them is there for whoever scrolls to her.
+    // The last operator is on the board after scrolling.
     let last = format!("document.querySelector('[data-operator=\"{}\"]')", 3000 + BOARD_OPERATORS - 1);
     assert_eq!(person.tab.eval(&last).await, Value::Null);
     person.tab.eval("document.querySelector('.team .rows').scrollTo(0, 1e6)").await;
     person.tab.until("the last operator", &last).await;
     person.tab.eval("document.querySelector('.team .rows').scrollTo(0, 0)").await;
-    // What is measured is the board at work, not the jump to its end and back.
+    // Measure the board at work, not the jump to its end and back.
     person.tab.until("the first operator", "document.querySelector('[data-operator=\"3000\"]')").await;
     let painted = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(0))))";
     person.tab.eval(painted).await;
@@ -218,14 +219,14 @@ async fn board_is_smooth(rig: &Rig, person: &Person) {
         pace.tick().await;
         let known = n % BOARD_OPERATORS;
         match n % 2 {
-            0 => tell(
+            0 => publish(
                 rig,
                 EventKind::CallHeld,
                 CallView { state: CallState::Held, ..view(known, CallState::Answered, rig) },
             ),
             _ => {
-                tell(rig, EventKind::CallEnded, view(BOARD_OPERATORS + known, CallState::Offered, rig));
-                tell(rig, EventKind::CallOffered, view(BOARD_CALLS + n, CallState::Offered, rig));
+                publish(rig, EventKind::CallEnded, view(BOARD_OPERATORS + known, CallState::Offered, rig));
+                publish(rig, EventKind::CallOffered, view(BOARD_CALLS + n, CallState::Offered, rig));
             }
         }
     }

@@ -1,16 +1,16 @@
-//! Text that callers and records bring: it changes nothing but text.
+//! Text from callers and records is shown as text: it adds no markup, runs no script and moves nothing on the page.
 use serde_json::{Value, json};
 
 use crate::chromium::Chromium;
 use crate::person::Person;
-use crate::rig::{PASSWORD, Rig};
+use crate::support::gateway_rig::{PASSWORD, Rig};
 
 const MARKUP: &str =
     "<img src=x onerror=\"globalThis.broken=1\"><script>globalThis.broken=1</script></bdi><h1>偽</h1>";
 const TURNED: &str = "\u{202e}お電話ありがとう\u{202c}\u{2066}שלום مرحبا\u{202e}";
 const EMOJI: &str = "👩‍👩‍👧‍👦🏳️‍🌈 𠮷野家 髙﨑 e\u{301}\u{301}\u{301}\u{301}";
 
-/// A pop of which everything that somebody wrote is this text.
+/// A pop in which every free text is this text.
 pub(crate) fn pop(text: &str) -> Value {
     let customer = |n: u32| {
         json!({
@@ -53,9 +53,9 @@ async fn hostile_text_changes_nothing_but_text() {
     .enumerate()
     {
         let n = u32::try_from(n).unwrap() + 1;
-        rig.publish(crate::rig::ringing(n, &["1001"], pop(text), rig.app.clock.now()));
-        let told = json!(text);
-        let shown = format!("document.querySelector('.company h1')?.textContent === {told}");
+        rig.publish(crate::support::gateway_rig::ringing(n, &["1001"], pop(text), rig.app.clock.now()));
+        let expected = json!(text);
+        let shown = format!("document.querySelector('.company h1')?.textContent === {expected}");
         person.tab.until(name, &shown).await;
         if let Some(calm) = &calm {
             let as_many = format!("{elements} === {calm}");
@@ -63,14 +63,14 @@ async fn hostile_text_changes_nothing_but_text() {
         }
         assert_eq!(person.tab.eval("typeof globalThis.broken").await, json!("undefined"), "{name}");
         person.fits(name).await;
-        // The button for what she does next is where it was, and on the screen.
+        // The button for the next step is where it was, and on the screen.
         let place = person
             .tab
             .eval("JSON.stringify(document.querySelector('[data-order=answer]').getBoundingClientRect())");
         let place: Value = serde_json::from_str(place.await.as_str().unwrap()).unwrap();
         assert!(place["bottom"].as_f64().unwrap() <= 800.0, "{name}: {place}");
         person.looks(&format!("hostile-{name}")).await;
-        // All of the page is there only by now.
+        // The page is complete only now.
         if calm.is_none() {
             calm = Some(person.tab.eval(elements).await);
         }

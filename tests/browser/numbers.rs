@@ -1,14 +1,14 @@
-//! Telephone numbers are written as people of the installation's country write them.
+//! The page writes telephone numbers in the format of the installation's country.
 use serde_json::{Value, json};
-use toritsugi::directory::numbers::NumberPlan;
+use toritsugi::numbers::NumberPlan;
 
 use crate::chromium::Chromium;
 use crate::person::Person;
-use crate::rig::{Options, PASSWORD, Rig};
+use crate::support::gateway_rig::{Options, PASSWORD, Rig};
 
 #[tokio::test]
 async fn numbers_are_written_as_the_daemon_s_country_does() {
-    // What is dialled, who forwarded, who calls: as keys, and as the daemon writes callers.
+    // Dialled, diverting and calling number: as lookup keys, and as the daemon formats callers.
     let american = [
         ("+12125550100", "(212) 555-0100"),
         ("+442079460123", "+44 20 7946 0123"),
@@ -31,7 +31,7 @@ async fn numbers_are_written_as_the_daemon_s_country_does() {
         data["dialled"] = json!(dialled);
         data["diverted_by"] = json!(diverted_by);
         data["caller"]["number"] = json!(caller);
-        rig.publish(crate::rig::ringing(1, &["1001"], data, rig.app.clock.now()));
+        rig.publish(crate::support::gateway_rig::ringing(1, &["1001"], data, rig.app.clock.now()));
         person.pop_is("ringing").await;
         let written = numbers.map(|(_, written)| written).concat();
         let shown = format!(

@@ -1,14 +1,14 @@
-//! Every order of the page, given by clicks on a real PBX, and what the page says where one is not done. A
-//! colleague's tab sleeps meanwhile.
+//! Every command that the page offers, clicked on a real PBX, and the message of the page when a command fails. Another
+//! operator's tab is frozen by the browser meanwhile.
 use std::time::Duration;
 
 use serde_json::json;
 use tokio::time::{Instant, sleep_until};
 
 use crate::chromium::Chromium;
-use crate::lab::{CallSpec, Lab, RAW_PHONE, RAW_PHONE_DIALLED, RawPhone};
 use crate::person::Person;
-use crate::service::{Service, wait_for};
+use crate::support::pbx_lab::{CallSpec, Lab, RAW_PHONE, RAW_PHONE_DIALLED, RawPhone};
+use crate::support::service::{Service, wait_for};
 use crate::{KNOWN_CALLER, SAKURA, ms};
 
 /// The on-call list of account 1.
@@ -18,7 +18,7 @@ const SECOND_ON_CALL: &str = "09055500012";
 /// How long a browser keeps a tab frozen.
 const FROZEN: Duration = Duration::from_secs(60);
 
-/// After-call work ends soon where the account has no length of its own; another system is linked to.
+/// A short default wrap-up, and a pop link to another system.
 const SETTINGS: &[(&str, &str)] = &[
     ("OPERATORS__WRAP_UP_SECONDS", "2"),
     ("POP__LINK", "https://crm.example.jp/s?tel={caller}&account={account}&call={call}"),
@@ -51,7 +51,7 @@ async fn every_order_is_given_by_clicks() {
     service.stop().await;
 }
 
-/// The browser freezes her tab; the call that it shows goes away.
+/// The browser freezes the operator's tab; the call that it shows ends.
 async fn falls_asleep_while_it_rings(lab: &Lab, person: &Person) -> Instant {
     let gone = lab.place_call(CallSpec::new(KNOWN_CALLER, SAKURA)).await;
     person.pop_is("ringing").await;
@@ -60,7 +60,7 @@ async fn falls_asleep_while_it_rings(lab: &Lab, person: &Person) -> Instant {
     Instant::now()
 }
 
-/// After a minute, and all that happened in it, she sees what there is now.
+/// After a minute in the frozen state, the tab shows the current state.
 async fn wakes_and_is_right(lab: &Lab, service: &Service, person: &Person) {
     let mut events = service.follow("1003", None).await;
     let call = lab.place_call(CallSpec::new("0312345678", SAKURA)).await;
@@ -76,7 +76,7 @@ async fn wakes_and_is_right(lab: &Lab, service: &Service, person: &Person) {
     person.has_no_pop().await;
 }
 
-/// She sits at a desk phone that understands its desktop; the call is for a company that nobody has recorded.
+/// The operator is seated at a desk phone that carries out requests; the call is for a number without an account.
 async fn at_another_phone_which_follows(lab: &Lab, person: &Person) {
     let mut phone = RawPhone::plug_in(lab).await;
     person.sits_at(RAW_PHONE).await;
@@ -117,7 +117,7 @@ async fn at_another_phone_which_follows(lab: &Lab, person: &Person) {
     person.has_no_pop().await;
     call.ended().await;
 
-    // Her time for the work after it is over before she says what came of it; she still can.
+    // The wrap-up expires before the operator sets the disposition, which is still possible.
     person.presses(".calm p button").await;
     person.presses("#wrap-up input[value=silent]").await;
     person.presses("#wrap-up .main").await;
@@ -128,17 +128,20 @@ async fn at_another_phone_which_follows(lab: &Lab, person: &Person) {
             "document.querySelector('.idle') && !document.querySelector('.calm p button')",
         )
         .await;
-    // Back to her own phone.
+    // The operator returns to the own phone.
     person.chooses("退席").await;
     person
         .tab
-        .until("that she is gone", "document.querySelector('#own-state').innerText.includes('退席')")
+        .until(
+            "that the operator is logged out",
+            "document.querySelector('#own-state').innerText.includes('退席')",
+        )
         .await;
     person.is_ready().await;
     assert!(person.reads(".own .about").await.contains("内線 1001"));
 }
 
-/// Blind, to one contact; then more time for the work after it, with a reason, and its disposition.
+/// A blind transfer to one contact; then the wrap-up is extended, with a reason, and finished with a disposition.
 async fn a_caller_is_passed_on_at_once(lab: &Lab, person: &Person) {
     let call = talks(lab, person).await;
     let link = person.tab.eval("document.querySelector('.origin a')?.href ?? ''").await;
@@ -164,7 +167,7 @@ async fn a_caller_is_passed_on_at_once(lab: &Lab, person: &Person) {
     call.hang_up().await;
 }
 
-/// Both on call are busy, and the caller is back; then the second takes her.
+/// Both contacts on call are busy, and the caller comes back; the next time the second contact takes the caller.
 async fn a_caller_goes_along_the_on_call_list(lab: &Lab, person: &Person) {
     let call = talks(lab, person).await;
     lab.phone(FIRST_ON_CALL).is_busy().await;
@@ -181,20 +184,20 @@ async fn a_caller_goes_along_the_on_call_list(lab: &Lab, person: &Person) {
     person.presses("#contacts .all").await;
     person.has_no_pop().await;
     lab.phone(SECOND_ON_CALL).talks().await;
-    let told = "document.querySelector('#wrap-up')?.innerText.includes('井上美咲へ転送')";
-    person.tab.until("who has the caller", told).await;
+    let shown = "document.querySelector('#wrap-up')?.innerText.includes('井上美咲へ転送')";
+    person.tab.until("who has the caller", shown).await;
     finishes(person, "transferred").await;
     call.hang_up().await;
 }
 
-/// She asks for help, speaks with the first on call and takes the caller back; then completes with the second.
+/// The operator asks for help, consults the first contact on call and cancels; then completes with the second.
 async fn a_consultation_is_cancelled_and_completed(lab: &Lab, person: &Person) {
     let call = talks(lab, person).await;
     person.presses("[data-order=help]").await;
     person
         .tab
         .until(
-            "that it was told",
+            "that the transfer was reported",
             "document.querySelector('.notices')?.innerText.includes('スーパーバイザーに知らせました')",
         )
         .await;
@@ -212,7 +215,7 @@ async fn a_consultation_is_cancelled_and_completed(lab: &Lab, person: &Person) {
     call.hang_up().await;
 }
 
-/// Its own link is offered in place of the installation's.
+/// The account's own link replaces the installation's link.
 async fn an_account_links_to_a_system_of_its_own(lab: &Lab, service: &Service, person: &Person) {
     let link = json!({ "link": "https://kintone.example.jp/k/7/?q={caller}" });
     service.change_account("A001", link).await;
@@ -224,8 +227,8 @@ async fn an_account_links_to_a_system_of_its_own(lab: &Lab, service: &Service, p
     person.has_no_pop().await;
 }
 
-/// A known caller of account 1 whom she has answered.
-async fn talks<'a>(lab: &'a Lab, person: &Person) -> crate::lab::PlacedCall<'a> {
+/// Places a call of a known caller to account 1, which the operator answers.
+async fn talks<'a>(lab: &'a Lab, person: &Person) -> crate::support::pbx_lab::PlacedCall<'a> {
     let call = lab.place_call(CallSpec::new(KNOWN_CALLER, SAKURA)).await;
     person.pop_is("ringing").await;
     lab.phone("1001").answers().await;
@@ -265,10 +268,10 @@ async fn of_two_desktops_one_acts_and_the_other_says_so() {
     there.tab.until("where it was done", &says("別の端末")).await;
     assert!(!here.reads(".own .about").await.contains("別の端末"));
 
-    // Her order is on its way when her supervisor's comes: hers is refused, and she is told why.
+    // The supervisor's change arrives while the operator's request is under way: the operator's is refused, with the reason.
     here.tab.holds_requests("*/state", "Request").await;
     here.chooses("休憩").await;
-    let paused = here.tab.is_told("Fetch.requestPaused").await;
+    let paused = here.tab.wait_event("Fetch.requestPaused").await;
     boss.presses("[data-operator=\"1001\"] .set button").await;
     boss.chooses_from_menu("会議").await;
     for person in [&here, &there] {
@@ -287,8 +290,8 @@ async fn of_two_desktops_one_acts_and_the_other_says_so() {
     there.shows_state("ready").await;
 
     both_show_a_call_and_one_acts(&lab, &here, &there, &boss).await;
-    while_she_looks_elsewhere_it_rings(&lab, &there).await;
-    whoever_calls_without_a_number_is_named_in_words(&lab, &here).await;
+    a_call_rings_behind_another_tab(&lab, &there).await;
+    a_caller_without_a_number_is_named_in_words(&lab, &here).await;
     for person in [&here, &there, &boss] {
         person.all_is_well().await;
     }
@@ -296,12 +299,12 @@ async fn of_two_desktops_one_acts_and_the_other_says_so() {
     service.stop().await;
 }
 
-/// What the line about her own state says.
+/// An expression for the text of the own-state line.
 fn says(text: &str) -> String {
     format!("document.querySelector('.own .about')?.innerText.includes({text:?})")
 }
 
-/// One gives the order, the other says so.
+/// One desktop acts, the other shows it.
 async fn both_show_a_call_and_one_acts(lab: &Lab, here: &Person, there: &Person, boss: &Person) {
     let call = lab.place_call(CallSpec::new(KNOWN_CALLER, SAKURA)).await;
     for person in [here, there] {
@@ -311,7 +314,7 @@ async fn both_show_a_call_and_one_acts(lab: &Lab, here: &Person, there: &Person,
     for person in [here, there] {
         person.pop_is("talking").await;
     }
-    // What she will be after the work on this call is said beforehand, at both and on the board.
+    // The state after this wrap-up is shown beforehand, on both desktops and on the board.
     here.chooses("休憩").await;
     let next = |element: &str| format!("document.querySelector({element:?})?.innerText === '次：受付停止'");
     for person in [here, there] {
@@ -329,7 +332,7 @@ async fn both_show_a_call_and_one_acts(lab: &Lab, here: &Person, there: &Person,
     here.tab.until("that it is over", "!document.querySelector('#wrap-up')").await;
     let pauses = "document.querySelector('#own-state').innerText.includes('休憩')";
     for person in [here, there] {
-        person.tab.until("that she has her break", pauses).await;
+        person.tab.until("that the operator is on a break", pauses).await;
     }
     there.looks("not-ready").await;
     there.chooses("受付可").await;
@@ -338,8 +341,8 @@ async fn both_show_a_call_and_one_acts(lab: &Lab, here: &Person, there: &Person,
     call.hang_up().await;
 }
 
-/// Another tab is in front: a notification and a sound say who calls, and nothing is said to have been seen.
-async fn while_she_looks_elsewhere_it_rings(lab: &Lab, person: &Person) {
+/// Another tab is in front: a notification and a sound announce the caller, and the pop is not acknowledged.
+async fn a_call_rings_behind_another_tab(lab: &Lab, person: &Person) {
     person.wants_notifications().await;
     person.tab.is_covered().await;
     let seen = "performance.getEntriesByName('pop-painted').length";
@@ -350,13 +353,13 @@ async fn while_she_looks_elsewhere_it_rings(lab: &Lab, person: &Person) {
     assert_eq!(person.tab.eval("document.title").await, json!("☎ 株式会社さくら商事"));
     assert_eq!(person.tab.eval(seen).await, before);
     person.tab.is_uncovered().await;
-    person.tab.until("that she has seen it", &format!("{seen} > {before}")).await;
+    person.tab.until("that the pop is acknowledged", &format!("{seen} > {before}")).await;
     call.hang_up().await;
     person.has_no_pop().await;
     assert_eq!(person.tab.eval("notified.length").await, json!(1));
 }
 
-async fn whoever_calls_without_a_number_is_named_in_words(lab: &Lab, person: &Person) {
+async fn a_caller_without_a_number_is_named_in_words(lab: &Lab, person: &Person) {
     for (reason, words) in
         [("Anonymous", "番号非通知"), ("Coin line/payphone", "公衆電話"), ("Unavailable", "通知圏外")]
     {

@@ -1,19 +1,19 @@
-//! One person at one desk: what she sees, reads, presses.
+//! One person in front of one desktop: what the person sees, types and clicks.
 use std::path::PathBuf;
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::chromium::{Chromium, Tab};
-use crate::service::Service;
+use crate::support::service::Service;
 
-/// Everybody's password in these tests.
+/// The password of every user in these tests.
 pub(crate) const PASSWORD: &str = "取次電話の合言葉です";
-/// The smallest screen that the page is made for.
+/// The smallest screen that the page supports.
 pub(crate) const DESK: (u32, u32) = (1280, 800);
 pub(crate) const WIDE: (u32, u32) = (1920, 1080);
 
-/// What the page told the system to show, and how many tones it played.
+/// Records the notifications that the page shows and counts the tones that it plays.
 const LISTEN: &str = "{
     const Real = Notification;
     globalThis.notified = [];
@@ -26,7 +26,7 @@ const LISTEN: &str = "{
     0
 }";
 
-/// A desk with somebody at it.
+/// A person at a desktop.
 pub(crate) struct Person {
     pub(crate) tab: Tab,
     pub(crate) origin: String,
@@ -39,7 +39,7 @@ impl Person {
         Self::signs_in_too(browser, service, who).await
     }
 
-    /// Signs in at one more desktop as somebody who has [`PASSWORD`] already.
+    /// Signs in at a further desktop as a user who has [`PASSWORD`] already.
     pub(crate) async fn signs_in_too(browser: &Chromium, service: &Service, who: &str) -> Self {
         let person = Self::comes(browser, &format!("http://{}", service.address)).await;
         person.enters(who, PASSWORD).await;
@@ -73,14 +73,14 @@ impl Person {
         self.tab.until("the connection", "document.querySelector('[data-phase=live]')").await;
     }
 
-    /// Begins work: ready for calls.
+    /// Becomes ready for calls.
     pub(crate) async fn is_ready(&self) {
-        self.tab.until("her state", "document.querySelector('#own-state')").await;
+        self.tab.until("the own state", "document.querySelector('#own-state')").await;
         self.chooses_state(0).await;
         self.shows_state("ready").await;
     }
 
-    /// Chooses the `n`th entry of her state's menu, by keyboard.
+    /// Chooses the `n`th entry of the state menu, by keyboard.
     pub(crate) async fn chooses_state(&self, n: usize) {
         self.tab.key("r").await;
         self.tab.until("the menu", "document.querySelector('.menu button')").await;
@@ -88,13 +88,13 @@ impl Person {
         self.tab.key("Enter").await;
     }
 
-    /// Chooses the entry of her state's menu that says this.
+    /// Chooses the entry of the state menu with this text.
     pub(crate) async fn chooses(&self, words: &str) {
         self.presses("#own-state").await;
         self.chooses_from_menu(words).await;
     }
 
-    /// Chooses the entry of the open menu that says this.
+    /// Chooses the entry of the open menu with this text.
     pub(crate) async fn chooses_from_menu(&self, words: &str) {
         let entry = format!(
             "[...document.querySelectorAll('.menu button')].find((one) => one.innerText.includes({words:?}))"
@@ -103,7 +103,7 @@ impl Person {
         self.tab.eval(&format!("{entry}.click()")).await;
     }
 
-    /// Begins work at this phone.
+    /// Takes a seat at this phone.
     pub(crate) async fn sits_at(&self, extension: &str) {
         self.presses("#own-state").await;
         let seat = format!("document.querySelector('.menu option[value=\"{extension}\"]')");
@@ -137,16 +137,18 @@ impl Person {
         text.as_str().unwrap().to_owned()
     }
 
-    /// Which orders the page offers now.
-    pub(crate) async fn orders(&self) -> Vec<String> {
+    /// The commands that the page offers now.
+    pub(crate) async fn commands(&self) -> Vec<String> {
         let all = "[...document.querySelectorAll('[data-order]')].map((one) => one.dataset.order)";
         serde_json::from_value(self.tab.eval(all).await).unwrap()
     }
 
-    /// Waits until exactly these orders are offered.
-    pub(crate) async fn may(&self, orders: &[&str]) {
+    /// Waits until exactly these commands are offered.
+    pub(crate) async fn may(&self, commands: &[&str]) {
         let all = "[...document.querySelectorAll('[data-order]')].map((one) => one.dataset.order).join()";
-        self.tab.until(&format!("the orders {orders:?}"), &format!("{all} === {:?}", orders.join(","))).await;
+        self.tab
+            .until(&format!("the commands {commands:?}"), &format!("{all} === {:?}", commands.join(",")))
+            .await;
     }
 
     pub(crate) async fn presses(&self, selector: &str) {
@@ -154,32 +156,33 @@ impl Person {
         self.tab.eval(&format!("document.querySelector({selector:?}).click()")).await;
     }
 
-    /// Allows notifications and chooses them; from now on the page says what it notifies and sounds.
+    /// Allows and enables notifications; from now on notifications and tones are recorded.
     pub(crate) async fn wants_notifications(&self) {
         self.tab.eval(LISTEN).await;
         self.tab.permits(&self.origin, "notifications").await;
         self.presses("header .right kbd").await;
         self.presses("dialog .settings label:nth-of-type(5) input").await;
         let kept = "JSON.parse(localStorage.getItem('toritsugi.prefs')).notifications";
-        self.tab.until("that she wants notifications", kept).await;
+        self.tab.until("that notifications are enabled", kept).await;
         self.presses("dialog .head button").await;
     }
 
-    /// Nothing failed on the page, nothing was refused by its policy, and it asked nobody but its daemon.
+    /// Checks that no script failed, that the content security policy refused nothing, and that every request went to the
+    /// daemon.
     pub(crate) async fn all_is_well(&self) {
-        assert_eq!(self.tab.told("Runtime.exceptionThrown"), Vec::<Value>::new());
-        for entry in self.tab.told("Log.entryAdded") {
+        assert_eq!(self.tab.events("Runtime.exceptionThrown"), Vec::<Value>::new());
+        for entry in self.tab.events("Log.entryAdded") {
             let text = entry["entry"]["text"].as_str().unwrap_or_default();
             assert!(!text.contains("Content Security Policy") && !text.contains("Trusted"), "{entry:#}");
         }
-        for request in self.tab.told("Network.requestWillBeSent") {
+        for request in self.tab.events("Network.requestWillBeSent") {
             let url = request["request"]["url"].as_str().unwrap();
             assert!(url.starts_with(&self.origin), "the page asked {url}");
         }
     }
 
-    /// Looks at this moment in both languages and both schemes: nothing overflows, axe finds nothing, and a
-    /// picture of each is kept.
+    /// Checks the current view in both languages and both colour schemes: nothing overflows, axe finds nothing. Writes a
+    /// picture of each.
     pub(crate) async fn looks(&self, name: &str) {
         for (language, dark, (width, height)) in
             [("ja", false, DESK), ("ja", true, WIDE), ("en", false, DESK), ("en", true, DESK)]
@@ -226,7 +229,7 @@ impl Person {
         self.tab.until("the language", &is).await;
     }
 
-    /// Nothing is wider than its place, and the page itself does not scroll.
+    /// Checks that nothing is wider than its container and that the page does not scroll.
     pub(crate) async fn fits(&self, name: &str) {
         let wide = self.tab.eval(include_str!("fits.js")).await;
         assert_eq!(wide, json!([]), "{name}: cut or overflowing");
@@ -250,7 +253,7 @@ impl Person {
     }
 }
 
-/// Gives the person at this extension [`PASSWORD`].
+/// Sets [`PASSWORD`] for the user of this extension.
 pub(crate) async fn give_password(service: &Service, who: &str) {
     let (_, users) = service.ask("admin", Method::GET, "/v1/users", None).await;
     let users = users["items"].as_array().unwrap();

@@ -1,12 +1,13 @@
-//! A message that the daemon has not confirmed: shown, tried again by itself, saved once, and never lost unasked.
+//! A message that the daemon has not confirmed: the page shows it, repeats the request, saves it once, and never
+//! discards it without asking.
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::chromium::Chromium;
-use crate::lab::{CallSpec, Lab};
 use crate::person::Person;
-use crate::service::Service;
+use crate::support::pbx_lab::{CallSpec, Lab};
+use crate::support::service::Service;
 use crate::{KNOWN_CALLER, SAKURA};
 
 #[tokio::test]
@@ -23,7 +24,7 @@ async fn a_message_that_could_not_be_saved_waits_and_is_saved_once() {
     the_answer_is_lost_and_a_repeat_refused(&person).await;
     assert_eq!(texts(&service).await, ["納品の日を変えたい"], "saved once, over all tries");
 
-    // The daemon goes while she writes.
+    // The daemon stops while the operator writes.
     person.tab.key("1").await;
     writes(&person, "明日また電話する").await;
     service.stop().await;
@@ -32,7 +33,7 @@ async fn a_message_that_could_not_be_saved_waits_and_is_saved_once() {
     person.tab.until("that it waits", &waits(1)).await;
     person.tab.until("the form to close", "!document.querySelector('form.message')").await;
     person.looks("unsaved-desk").await;
-    // She may not go and leave it behind unasked.
+    // The page asks before it discards the message.
     person.presses("header .right .small").await;
     person.tab.until("why", "document.querySelector('.notices').innerText.includes('捨ててから')").await;
     person.presses("#unsaved button").await;
@@ -49,19 +50,19 @@ async fn a_message_that_could_not_be_saved_waits_and_is_saved_once() {
     service.stop().await;
 }
 
-/// The daemon saves it, and its answer never comes; then it says no, once; then it is asked again.
+/// The daemon saves the message but its answer is lost; the repetition is refused once, and repeated again.
 async fn the_answer_is_lost_and_a_repeat_refused(person: &Person) {
     person.tab.holds_requests("*/v1/messages", "Response").await;
     writes(person, "納品の日を変えたい").await;
     person.presses("form.message .main").await;
-    let paused = person.tab.is_told("Fetch.requestPaused").await;
+    let paused = person.tab.wait_event("Fetch.requestPaused").await;
     assert_eq!(paused["responseStatusCode"], 201);
     let key = paused["request"]["headers"]["Idempotency-Key"].clone();
     let lost = json!({ "requestId": paused["requestId"], "errorReason": "ConnectionReset" });
     person.tab.call("Fetch.failRequest", lost).await;
     person.tab.until("that it waits", &waits(1)).await;
 
-    let paused = person.tab.is_told_after(1, "Fetch.requestPaused").await;
+    let paused = person.tab.wait_event_after(1, "Fetch.requestPaused").await;
     assert_eq!(
         (&paused["responseStatusCode"], &paused["request"]["headers"]["Idempotency-Key"]),
         (&json!(201), &key)
@@ -84,10 +85,10 @@ async fn writes(person: &Person, text: &str) {
     person.tab.until("the form", "document.activeElement?.closest('form.message')").await;
     person.tab.types(text).await;
     let typed = format!("document.querySelector('form.message textarea').value === {text:?}");
-    person.tab.until("what she typed", &typed).await;
+    person.tab.until("the typed text", &typed).await;
 }
 
-/// How many the bar says that wait.
+/// The text of the bar for this number of unsaved messages.
 fn waits(count: usize) -> String {
     format!("document.querySelector('#unsaved')?.innerText.includes('{count}件')")
 }

@@ -1,11 +1,11 @@
-//! Views that a working day shows seldom: several calls at once, several candidates, a PBX that is away.
+//! Rare views: several calls at once, several matching customers, an unreachable PBX.
 use serde_json::{Value, json};
 
 use crate::chromium::Chromium;
 use crate::person::Person;
-use crate::rig::{PASSWORD, Rig, ringing};
+use crate::support::gateway_rig::{PASSWORD, Rig, ringing};
 
-/// A pop as the daemon tells it, with so many customers who may be the caller.
+/// The data of a pop with this number of matching customers.
 fn pop(company: &str, number: &str, candidates: u32) -> Value {
     let customer = |n: u32| {
         let (name, kana) =
@@ -35,12 +35,12 @@ async fn what_a_day_shows_seldom() {
     person.enters("1001", PASSWORD).await;
     person.is_connected().await;
 
-    // The longest waits in front, the others below it.
+    // The longest waiting call is in front, the others below it.
     let companies = ["株式会社さくら商事", "みなと法律事務所", "ひかり歯科医院"];
     for (n, company) in (1..).zip(companies) {
         let data = pop(company, &format!("06-6345-010{n}"), 2);
         rig.publish(ringing(n, &["1001"], data, rig.app.clock.now()));
-        rig.pass(std::time::Duration::from_secs(5));
+        rig.advance(std::time::Duration::from_secs(5));
     }
     person.tab.until("all three", "document.querySelectorAll('.others li').length === 2").await;
     assert_eq!(person.reads(".company h1").await, companies[0]);
@@ -49,11 +49,14 @@ async fn what_a_day_shows_seldom() {
     person.presses(".customer .choice label:nth-of-type(2) input").await;
     person
         .tab
-        .until("whom she chose", "document.querySelector('.customer .one .name')?.innerText.includes('花子')")
+        .until(
+            "the chosen customer",
+            "document.querySelector('.customer .one .name')?.innerText.includes('花子')",
+        )
         .await;
     person.looks("candidate-chosen").await;
 
-    // Orders wait for the PBX; what is known stays.
+    // Commands are disabled without the PBX; the known state stays.
     rig.link(false);
     person
         .tab

@@ -1,11 +1,12 @@
-//! The audit trail over HTTP: who reads which part of it, in which order, and that nobody changes it.
+//! The audit trail over HTTP: who reads which part of it, in which order, and that it cannot be changed.
 
 use jiff::Timestamp;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use toritsugi::store::AuditEntry;
 
-use crate::rig::{Rig, call};
+use crate::support::gateway_rig::Rig;
+use crate::support::ids::call;
 
 const PATH: &str = "/v1/audit";
 
@@ -34,7 +35,7 @@ async fn seen(rig: &Rig, who: &str, query: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn each_reads_what_concerns_her() {
+async fn each_reads_what_concerns_them() {
     let rig = Rig::start().await;
     fill(
         &rig,
@@ -47,7 +48,7 @@ async fn each_reads_what_concerns_her() {
     )
     .await;
     assert_eq!(seen(&rig, "admin", "").await, ["admin 1001", "2002 1002", "2002 1001", "2001 1001"]);
-    // Her team's supervision and her own attempts, whoever they concern; nothing else of the house.
+    // A supervisor reads the supervision of the own team and the own attempts, whomever they concern; nothing else.
     assert_eq!(seen(&rig, "2001", "").await, ["2002 1001", "2001 1001"]);
     assert_eq!(seen(&rig, "2002", "").await, ["2002 1002", "2002 1001"]);
     for who in ["1001", "crm"] {

@@ -1,4 +1,4 @@
-//! Who gets in: tokens, sessions, origins, too many failures.
+//! Authentication: tokens, sessions, origins, and the throttle after failures.
 
 use std::time::Duration;
 
@@ -6,7 +6,9 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use toritsugi::gateway::openapi_document;
 
-use crate::rig::{PASSWORD, PATIENCE, Rig, add, add_token, answer};
+use crate::support::gateway_rig::{PASSWORD, Rig, add, answer};
+use crate::support::people::add_token;
+use crate::support::wait::TEST_TIMEOUT;
 
 const OPEN: &[&str] = &["/healthz", "/readyz", "/metrics"];
 
@@ -65,7 +67,7 @@ async fn a_dead_token_says_why_it_is_dead() {
         async || answer(rig.bare(Method::GET, "/v1/session").bearer_auth(&token).send().await.unwrap()).await;
     let (status, body) = ask().await;
     assert_eq!((status, &body["expires_at"]), (StatusCode::OK, &json!("2026-01-05T00:01:00.000Z")));
-    rig.pass(Duration::from_secs(60));
+    rig.advance(Duration::from_secs(60));
     let (status, body) = ask().await;
     assert_eq!((status, &body["type"]), (StatusCode::UNAUTHORIZED, &json!("token-expired")));
 
@@ -118,10 +120,10 @@ async fn a_page_signs_in_works_and_signs_out() {
     let own = format!("http://{}", rig.address);
     let with = |method: Method, path: &str| rig.bare(method, path).header("cookie", &cookie);
 
-    // Reading needs the cookie alone; changing needs the page's own origin, too.
+    // Reading needs only the cookie; changing needs the page's own origin, too.
     assert_eq!(answer(with(Method::GET, "/v1/calls").send().await.unwrap()).await.0, StatusCode::OK);
     rig.ring(1, &["1001"]);
-    let ack = format!("/v1/calls/{}/ack", crate::rig::call(1));
+    let ack = format!("/v1/calls/{}/ack", crate::support::ids::call(1));
     for origin in [None, Some("https://evil.example"), Some("null"), Some("http://127.0.0.1:1")] {
         let mut request = with(Method::POST, &ack);
         if let Some(origin) = origin {
@@ -162,10 +164,10 @@ async fn a_session_lives_while_it_is_used() {
         answer(rig.bare(Method::GET, "/v1/session").header("cookie", &cookie).send().await.unwrap()).await
     };
     for _ in 0..3 {
-        rig.pass(Duration::from_secs(11 * 3600));
+        rig.advance(Duration::from_secs(11 * 3600));
         assert_eq!(ask().await.0, StatusCode::OK);
     }
-    rig.pass(Duration::from_secs(12 * 3600));
+    rig.advance(Duration::from_secs(12 * 3600));
     let (status, body) = ask().await;
     assert_eq!((status, &body["type"]), (StatusCode::UNAUTHORIZED, &json!("token-expired")));
 }
@@ -173,13 +175,13 @@ async fn a_session_lives_while_it_is_used() {
 #[tokio::test]
 async fn uses_are_written_behind_the_requests_and_at_the_end_at_the_latest() {
     let mut rig = Rig::start().await;
-    rig.pass(Duration::from_secs(60));
+    rig.advance(Duration::from_secs(60));
     for who in ["1001", "2001"] {
         assert_eq!(rig.get(who, "/v1/session").await.0, StatusCode::OK);
     }
     rig.shutdown.cancel();
     let served = rig.served.take().unwrap();
-    tokio::time::timeout(PATIENCE, served).await.expect("it stops").unwrap().unwrap();
+    tokio::time::timeout(TEST_TIMEOUT, served).await.expect("it stops").unwrap().unwrap();
     let used = async |who| {
         let tokens = rig.app.store.tokens_of(rig.user(who)).await.unwrap();
         tokens[0].last_used_at
@@ -201,10 +203,10 @@ async fn guessing_is_slowed_down_and_learns_nothing() {
     }
     let (status, body, _) = sign_in(&rig, "1001", PASSWORD).await;
     assert_eq!((status, &body["type"]), (StatusCode::TOO_MANY_REQUESTS, &json!("too-many-failures")));
-    // Others, and those who are in, are not slowed down.
+    // Other users, and signed-in users, are not slowed down.
     assert_eq!(sign_in(&rig, "1002", "0123456789").await.0, StatusCode::UNAUTHORIZED);
     assert_eq!(rig.get("1001", "/v1/calls").await.0, StatusCode::OK);
-    rig.pass(Duration::from_secs(600));
+    rig.advance(Duration::from_secs(600));
     assert_eq!(sign_in(&rig, "1001", PASSWORD).await.0, StatusCode::CREATED);
 }
 
@@ -217,7 +219,7 @@ async fn behind_a_proxy_each_client_fails_for_itself() {
         request.send().await.unwrap().status()
     };
     for n in 0..10 {
-        // What the client claims stands before what the proxy has seen.
+        // The header has what the client claims before what the proxy added.
         assert_eq!(sign_in(&format!("203.0.113.{n}, 192.0.2.1")).await, StatusCode::UNAUTHORIZED);
     }
     assert_eq!(sign_in("203.0.113.99, 192.0.2.1").await, StatusCode::TOO_MANY_REQUESTS);

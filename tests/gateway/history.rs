@@ -1,20 +1,21 @@
-//! Finished calls: whose somebody may read, and what a caller who is in front of her changes about it.
+//! Finished calls: whose calls a user may read, and which more while their caller is on the phone.
 
 use std::sync::Arc;
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use toritsugi::bus::{Audience, Change};
-use toritsugi::call::view::{Direction, Outcome};
-use toritsugi::directory::card::{AccountView, CallerView, Card, HistoryView, MatchedBy};
+use toritsugi::contract::call::{Direction, Outcome};
+use toritsugi::contract::card::{AccountView, CallerView, Card, HistoryView, MatchedBy};
+use toritsugi::contract::event::{Audience, StateDelta};
+use toritsugi::contract::history::FinishedCall;
+use toritsugi::contract::supervision::{Mode, SupervisionId, SupervisionSegment};
 use toritsugi::identity::Presentation;
 use toritsugi::ids::{Extension, RecordId};
-use toritsugi::store::hearings::Step;
-use toritsugi::store::{FinishedCall, Hearing};
-use toritsugi::supervision::{Mode, SupervisionId};
+use toritsugi::journal::SegmentChange;
 use uuid::Uuid;
 
-use crate::rig::{Rig, call, pbx, ringing};
+use crate::support::gateway_rig::{Rig, ringing};
+use crate::support::ids::{call, pbx};
 
 const KEY: &str = "+819012345678";
 
@@ -22,7 +23,7 @@ fn account(n: u128) -> RecordId {
     RecordId(Uuid::from_u128(n))
 }
 
-/// A call of this number to this account that somebody else had.
+/// A finished call of this number to this account that another operator had.
 fn finished(rig: &Rig, n: u32, of: u128, key: &str) -> FinishedCall {
     let at = rig.app.clock.now();
     FinishedCall {
@@ -47,10 +48,10 @@ fn finished(rig: &Rig, n: u32, of: u128, key: &str) -> FinishedCall {
     }
 }
 
-/// The call `n` of [`KEY`] to account 1 rings at 1001.
+/// Publishes that the call `n` of [`KEY`] to account 1 rings at 1001.
 fn rings(rig: &Rig, n: u32) {
     let mut draft = ringing(n, &["1001"], json!({}), rig.app.clock.now());
-    let Change::Call(view) = &mut draft.change else { panic!("a call rings") };
+    let StateDelta::Call(view) = &mut draft.change else { panic!("a call rings") };
     let caller = CallerView { number: Some("090-1234-5678".into()), ..CallerView::default() };
     let of =
         AccountView {
@@ -70,7 +71,7 @@ fn rings(rig: &Rig, n: u32) {
 }
 
 #[tokio::test]
-async fn what_came_before_is_read_by_whoever_has_the_caller_in_front_of_her() {
+async fn earlier_calls_are_read_by_the_operator_who_has_the_caller_on_the_phone() {
     let rig = Rig::start().await;
     for (n, of, key) in [(1, 1, KEY), (2, 1, KEY), (3, 1, "+81312345678"), (4, 2, KEY)] {
         rig.app.store.record_call(&finished(&rig, n, of, key)).await.unwrap();
@@ -82,10 +83,10 @@ async fn what_came_before_is_read_by_whoever_has_the_caller_in_front_of_her() {
         page["items"].as_array().unwrap().len()
     };
     let of_account_1 = || path(1, "090-1234-5678");
-    assert_eq!(count("1001", of_account_1()).await, 0, "they were her colleague's");
+    assert_eq!(count("1001", of_account_1()).await, 0, "they were a colleague's");
     assert_eq!(count("1002", of_account_1()).await, 2);
     rings(&rig, 9);
-    assert_eq!(count("1001", of_account_1()).await, 2, "the caller is in front of her");
+    assert_eq!(count("1001", of_account_1()).await, 2, "the caller is on the phone");
     assert_eq!(count("1001", path(1, "%2B819012345678")).await, 2, "however it is written");
     for other in
         [path(2, "09012345678"), path(1, "0312345678"), format!("/v1/history?account={}", account(1))]
@@ -110,7 +111,7 @@ async fn a_number_alone_says_nothing() {
 }
 
 #[tokio::test]
-async fn who_listened_is_read_by_those_who_were_told() {
+async fn supervisions_are_read_by_those_who_could_see_them() {
     let rig = Rig::start().await;
     let operator = Extension::parse("1001").unwrap();
     let record = FinishedCall {
@@ -119,9 +120,9 @@ async fn who_listened_is_read_by_those_who_were_told() {
     };
     rig.app.store.record_call(&record).await.unwrap();
     // Silently, by the supervisor of team A; openly, by that of team B.
-    for (n, supervisor, phone, told) in [(1, "2001", "2001", false), (2, "2002", "2002", true)] {
-        let audience = if told { Audience::Operators } else { Audience::SupervisorsOf };
-        let hearing = Hearing {
+    for (n, supervisor, phone, open) in [(1, "2001", "2001", false), (2, "2002", "2002", true)] {
+        let audience = if open { Audience::Operators } else { Audience::SupervisorsOf };
+        let segment = SupervisionSegment {
             supervision: SupervisionId(Uuid::from_u128(n)),
             pbx: pbx(),
             call: call(1),
@@ -136,7 +137,7 @@ async fn who_listened_is_read_by_those_who_were_told() {
             ending: None,
             audience: audience(vec![operator.clone()]),
         };
-        rig.app.store.note_hearing(&Step::Began(Box::new(hearing))).await.unwrap();
+        rig.app.store.record_segment_change(&SegmentChange::Started(Box::new(segment))).await.unwrap();
     }
     let path = format!("/v1/history/{}", call(1));
     for (who, names) in [

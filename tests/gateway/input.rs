@@ -1,13 +1,15 @@
-//! Requests that are wrong, and text that is hostile.
+//! Invalid requests and hostile text.
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use toritsugi::bus::{Audience, Change, Draft, EventKind};
-use toritsugi::command::{Answer, Refusal};
+use toritsugi::command::Answer;
+use toritsugi::contract::event::{Audience, EventKind, NewEvent, StateDelta};
+use toritsugi::contract::refusal::Refusal;
 
-use crate::rig::{Options, Rig, answer, call};
+use crate::support::gateway_rig::{Options, Rig, answer};
+use crate::support::ids::call;
 
-/// What nobody wants in a name.
+/// Hostile text for names.
 const HOSTILE: &[&str] = &[
     "</script><script>alert(1)</script>",
     "x\r\nid: t1-99\r\ndata: {}\r\n\r\n",
@@ -19,7 +21,7 @@ const HOSTILE: &[&str] = &[
     "../../../etc/passwd%00",
 ];
 
-/// Method, path, content type and body; the status and type of the problem.
+/// An invalid request: method, path, content type and body; expected status and problem type.
 type Wrong = (Method, String, Option<(&'static str, String)>, u16, &'static str);
 
 #[tokio::test]
@@ -141,7 +143,7 @@ async fn hostile_text_is_refused_or_stays_text() {
                 "{kept:?}"
             );
         }
-        // In every header and query that is read.
+        // In every header and query that the gateway reads.
         let query = [("q", *text), ("number", *text), ("account", *text), ("cursor", *text)];
         for pair in query {
             let request = rig.request("admin", Method::GET, "/v1/customers").query(&[pair]);
@@ -159,13 +161,13 @@ async fn hostile_text_in_an_event_breaks_no_frame() {
     let long = "あ".repeat(10_000);
     for text in HOSTILE.iter().copied().chain([long.as_str()]) {
         let data = json!({"caller": {"display": text}, text: [text]});
-        let id = rig.publish(Draft {
+        let id = rig.publish(NewEvent {
             kind: EventKind::CallUpdated,
             at: rig.app.clock.now(),
             call: Some(call(1)),
             audience: Audience::All,
             data: data.clone(),
-            change: Change::None,
+            change: StateDelta::None,
         });
         for event in [sse.next().await.unwrap(), ws.next().await.unwrap()] {
             assert_eq!((&event["id"], &event["data"]), (&json!(id.to_string()), &data));
@@ -174,7 +176,7 @@ async fn hostile_text_in_an_event_breaks_no_frame() {
 }
 
 #[tokio::test]
-async fn a_repeated_order_gets_the_first_answer() {
+async fn a_repeated_command_gets_the_first_answer() {
     let rig = Rig::start().await;
     let order = |who: &str, key: &str, body: &Value| {
         rig.request(who, Method::POST, "/v1/users").header("idempotency-key", key).json(body).send()
@@ -189,7 +191,7 @@ async fn a_repeated_order_gets_the_first_answer() {
     let (status, problem) =
         answer(order("admin", "k1", &json!({"name": "x", "role": "admin"})).await.unwrap()).await;
     assert_eq!((status.as_u16(), &problem["type"]), (422, &json!("idempotency-key-reused")));
-    // A refusal is an answer, too; another key is another order; somebody else's key is another key.
+    // A refusal is an answer, too; another key is another request; the same key of another user is another key.
     let (status, _) = answer(order("admin", "k2", &new).await.unwrap()).await;
     assert_eq!(status, StatusCode::CONFLICT);
     assert_eq!(answer(order("1001", "k1", &new).await.unwrap()).await.0, StatusCode::FORBIDDEN);
@@ -198,7 +200,7 @@ async fn a_repeated_order_gets_the_first_answer() {
 }
 
 #[tokio::test]
-async fn an_order_is_carried_out_once_though_its_client_goes_away() {
+async fn a_command_is_carried_out_once_though_its_client_goes_away() {
     let mut rig = Rig::start().await;
     let mut core = rig.commands.take().unwrap();
     rig.ring(1, &["1001"]);
@@ -210,8 +212,8 @@ async fn an_order_is_carried_out_once_though_its_client_goes_away() {
     assert!(first.await.unwrap_err().is_cancelled());
     let (status, problem) = answer(order().await.unwrap()).await;
     assert_eq!((status, &problem["type"]), (StatusCode::CONFLICT, &json!("request-in-progress")));
-    // Nobody knows whether the PBX did it: to ask again must not do it again.
-    given.reply.send(Err(Refusal::FateUnknown)).unwrap();
+    // The outcome is unknown: a repetition must not carry it out again.
+    given.reply.send(Err(Refusal::OutcomeUnknown)).unwrap();
     let again = loop {
         let again = order().await.unwrap();
         if again.status() != StatusCode::CONFLICT {
@@ -222,7 +224,7 @@ async fn an_order_is_carried_out_once_though_its_client_goes_away() {
     assert_eq!(answer(again).await.0, StatusCode::GATEWAY_TIMEOUT);
     assert!(core.try_recv().is_err());
 
-    // What was not done may be done when it is asked for again.
+    // A command that was not carried out may be carried out when it is repeated.
     let order = || rig.request("1001", Method::POST, &path).header("idempotency-key", "i").send();
     for reply in [Err(Refusal::PbxUnreachable), Ok(Answer::Accepted)] {
         let asked = tokio::spawn(order());

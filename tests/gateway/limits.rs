@@ -1,11 +1,12 @@
-//! Limits on connections, and what those who run it see.
+//! Connection limits, and what health checks and metrics show.
 
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::rig::{Options, PATIENCE, Rig, answer};
+use crate::support::gateway_rig::{Options, Rig, answer};
+use crate::support::wait::TEST_TIMEOUT;
 
 #[tokio::test]
 async fn one_connection_too_many_is_refused_at_once() {
@@ -21,10 +22,10 @@ async fn one_connection_too_many_is_refused_at_once() {
     }
     let mut refused = TcpStream::connect(rig.address).await.unwrap();
     let mut text = String::new();
-    tokio::time::timeout(PATIENCE, refused.read_to_string(&mut text)).await.unwrap().unwrap();
+    tokio::time::timeout(TEST_TIMEOUT, refused.read_to_string(&mut text)).await.unwrap().unwrap();
     assert!(text.starts_with("HTTP/1.1 503 ") && text.contains("\"type\":\"overloaded\""), "{text}");
     drop(open);
-    // The places are free again as soon as the gateway has seen the two close.
+    // The two connections are free again as soon as the gateway has seen them close.
     let mut free = false;
     for _ in 0..1000 {
         if let Ok(response) = rig.bare(Method::GET, "/healthz").send().await
@@ -45,11 +46,12 @@ async fn requests_that_are_no_http_are_dropped() {
     let long = format!("GET /{} HTTP/1.1\r\nhost: x\r\n\r\n", "x".repeat(200_000));
     for bytes in ["\u{0}\u{1}\u{2}\r\n\r\n", "Response: Error\r\n\r\n", &headers, &long] {
         let mut stream = TcpStream::connect(rig.address).await.unwrap();
-        // It may close before it has had everything.
+        // The gateway may close before it has read everything.
         let _ = stream.write_all(bytes.as_bytes()).await;
         let mut answer = Vec::new();
-        let _ =
-            tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await.expect("closed in time");
+        let _ = tokio::time::timeout(TEST_TIMEOUT, stream.read_to_end(&mut answer))
+            .await
+            .expect("closed in time");
         let answer = String::from_utf8_lossy(&answer);
         assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
     }

@@ -1,13 +1,13 @@
-//! The gateway over real sockets, on a port the system chooses: a bus, a store and people, and no PBX.
+//! The gateway over real sockets, on a port that the system chooses: with a bus, a store and people, and without a
+//! PBX.
 //!
-//! `rig.rs` holds the gateway under test and its clients; each other file is one promise of the gateway.
+//! `support/gateway_rig.rs` holds the gateway under test and its clients; each file here tests one promise of the
+//! gateway.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
-#[path = "../backends/mod.rs"]
-mod backends;
-#[path = "../desk/mod.rs"]
-mod desk;
+#[path = "../support/mod.rs"]
+mod support;
 
 mod audit;
 mod auth;
@@ -16,7 +16,6 @@ mod input;
 mod limits;
 mod messages;
 mod records;
-mod rig;
-mod sight;
 mod silent_store;
 mod streams;
+mod visibility;

@@ -1,20 +1,21 @@
-//! Messages over HTTP: taken in a call or without one, once; changed, acknowledged, told.
+//! Messages over HTTP: saved once, during a call or without one; edited, acknowledged, published.
 
 use std::sync::Arc;
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use toritsugi::bus::{Audience, Change, Draft, EventKind};
-use toritsugi::call::view::{CallState, CallView, Direction, Outcome};
-use toritsugi::directory::card::{AccountView, CallerView, Card, CustomerView, MatchedBy};
-use toritsugi::directory::numbers::NumberPlan;
+use toritsugi::contract::call::{CallState, CallView, Direction, Outcome};
+use toritsugi::contract::card::{AccountView, CallerView, Card, CustomerView, MatchedBy};
+use toritsugi::contract::event::{Audience, EventKind, NewEvent, StateDelta};
+use toritsugi::contract::history::FinishedCall;
+use toritsugi::contract::operator::{ChangedBy, StateView};
 use toritsugi::identity::Presentation;
 use toritsugi::ids::{Extension, RecordId};
-use toritsugi::operator::{By, StateView};
-use toritsugi::store::FinishedCall;
+use toritsugi::numbers::NumberPlan;
 
-use crate::desk::Sse;
-use crate::rig::{Rig, answer, call, pbx};
+use crate::support::client::Sse;
+use crate::support::gateway_rig::{Rig, answer};
+use crate::support::ids::{call, pbx};
 
 const MESSAGES: &str = "/v1/messages";
 
@@ -83,13 +84,13 @@ impl Service {
             card: Some(Arc::new(card)),
             inferred: false,
         };
-        self.rig.publish(Draft {
+        self.rig.publish(NewEvent {
             kind: EventKind::CallAnswered,
             at,
             call: Some(view.id),
             audience: Audience::Operators(vec![operator]),
             data: json!({}),
-            change: Change::Call(Arc::new(view.clone())),
+            change: StateDelta::Call(Arc::new(view.clone())),
         });
         view
     }
@@ -144,17 +145,17 @@ async fn a_message_of_a_call_knows_for_whom_and_from_whom_it_is() {
     assert_eq!(message["taken_by"], json!(rig.user("1001")));
     assert_eq!((&message["taken_by_name"], &message["state"]), (&json!("1001"), &json!("open")));
     for events in [&mut own, &mut supervisor] {
-        let told = next_of(events, "message.saved").await;
-        assert_eq!((&told["data"], &told["call"]), (&message, &json!(call(1))));
+        let event = next_of(events, "message.saved").await;
+        assert_eq!((&event["data"], &event["call"]), (&message, &json!(call(1))));
     }
-    // Anybody may take the account's next call, and so acknowledge.
+    // Every operator may take the account's next call, and so may acknowledge.
     let path = format!("{MESSAGES}/{}", message["id"].as_str().unwrap());
     assert_eq!(rig.get("1002", &path).await, (StatusCode::OK, message.clone()));
     let (status, over) = rig.send("1002", Method::PATCH, &path, &json!({"state": "acknowledged"})).await;
     assert_eq!((status, &over["state"]), (StatusCode::OK, &json!("acknowledged")), "{over}");
     assert_eq!(over["acknowledged_by"], json!(rig.user("1002")));
     assert_eq!(next_of(&mut own, "message.acknowledged").await["data"], over);
-    // Once more changes nothing.
+    // A repetition changes nothing.
     let again = rig.send("1001", Method::PATCH, &path, &json!({"state": "acknowledged"})).await;
     assert_eq!(again, (StatusCode::OK, over));
     let (status, problem) = rig.send("1001", Method::PATCH, &path, &json!({"text": "x"})).await;
@@ -171,7 +172,7 @@ async fn a_withheld_number_is_in_no_message() {
     let (status, message) = service.take("1001", &body, None).await;
     assert_eq!((status, message.get("caller")), (StatusCode::CREATED, None), "{message}");
     assert_eq!(next_of(&mut events, "message.saved").await["data"].get("caller"), None);
-    // Nor does one who writes say whose number it was.
+    // The client cannot set the number of a withheld caller either.
     let (status, _) = service.take("1001", &json!({"text": "x", "caller": "09011112222"}), None).await;
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
 }
@@ -182,24 +183,24 @@ async fn a_message_may_come_after_the_call_is_over_or_goes_on_elsewhere() {
     let rig = &service.rig;
     let mut view = service.talks(1, "1001", shown("09012345678"));
     let body = json!({"call": call(1).to_string(), "text": "後から"});
-    // It goes on at somebody else's phone while she still does her after-call work.
+    // The call continues at another operator's phone while the first operator is in wrap-up.
     service.talks(1, "1002", shown("09012345678"));
     let (status, problem) = service.take("1001", &body, None).await;
-    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "she does not see it: {problem}");
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "the operator does not see it: {problem}");
     let mut state = StateView::unknown(rig.user("1001"), "1001".into(), Extension::parse("1001").ok());
     state.undisposed = Some(call(1));
-    state.by = By::default();
-    rig.publish(Draft {
+    state.by = ChangedBy::default();
+    rig.publish(NewEvent {
         kind: EventKind::OperatorState,
         at: rig.app.clock.now(),
         call: None,
         audience: Audience::Operators(vec![Extension::parse("1001").unwrap()]),
         data: json!({}),
-        change: Change::Operator(Arc::new(state)),
+        change: StateDelta::Operator(Arc::new(state)),
     });
     let (status, message) = service.take("1001", &body, None).await;
     assert_eq!((status, &message["caller"]), (StatusCode::CREATED, &json!("+819012345678")), "{message}");
-    // It is over, and its record comes a moment later.
+    // The call is over; its record is written a moment later.
     rig.end(1);
     let taking = service.take("1002", &body, None);
     let recording = async {
@@ -226,16 +227,16 @@ async fn a_repeated_request_makes_one_message_over_a_restart_too() {
         "the kept answer"
     );
     // The gateway forgets its answers after an hour, as after a crash.
-    service.rig.pass(std::time::Duration::from_secs(3_601));
+    service.rig.advance(std::time::Duration::from_secs(3_601));
     assert_eq!(service.take("1001", &body, Some("k1")).await, (StatusCode::OK, first.clone()));
-    service.rig.pass(std::time::Duration::from_secs(3_601));
+    service.rig.advance(std::time::Duration::from_secs(3_601));
     let other = json!({"account": service.account, "text": "別の伝言"});
     let (status, problem) = service.take("1001", &other, Some("k1")).await;
     assert_eq!(
         (status, &problem["type"]),
         (StatusCode::UNPROCESSABLE_ENTITY, &json!("idempotency-key-reused"))
     );
-    // Somebody else's key is another one.
+    // The same key of another user is another key.
     let (status, second) = service.take("1002", &body, Some("k1")).await;
     assert_eq!(status, StatusCode::CREATED);
     assert_ne!(second["id"], first["id"]);
@@ -286,7 +287,7 @@ async fn lists_are_read_page_by_page_and_narrowed() {
         let of_call = if n == 3 { json!(call(1).to_string()) } else { Value::Null };
         let body = json!({"account": service.account, "call": of_call, "text": format!("伝言{n}")});
         assert_eq!(service.take("1001", &body, None).await.0, StatusCode::CREATED);
-        rig.pass(std::time::Duration::from_millis(1));
+        rig.advance(std::time::Duration::from_millis(1));
     }
     let (mut texts, mut cursor) = (Vec::new(), String::new());
     loop {

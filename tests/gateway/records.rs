@@ -3,7 +3,7 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::rig::Rig;
+use crate::support::gateway_rig::Rig;
 
 #[tokio::test]
 async fn an_account_its_contact_and_its_customer_are_made_read_changed_and_explained() {

@@ -1,16 +1,16 @@
-//! A store that neither answers nor fails: pops and requests go on all the same.
+//! A store that neither answers nor fails: pops and authenticated requests continue.
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
 use sqlx::{Connection as _, PgConnection};
-use tokio::time::{Instant, sleep};
 use toritsugi::store::{Location, PostgresAddress, Store};
 
-use crate::backends::postgres;
-use crate::rig::{Options, PATIENCE, Rig};
+use crate::support::gateway_rig::{Options, Rig};
+use crate::support::services::postgres;
+use crate::support::wait::eventually;
 
-/// Holds the table of tokens, so that every question about one waits.
+/// Locks the table of tokens, so that every query about a token waits.
 struct Holder(PgConnection);
 
 impl Holder {
@@ -21,7 +21,7 @@ impl Holder {
         Self(connection)
     }
 
-    /// Who waits for it, and since when.
+    /// The backends that wait for the lock, and since when.
     async fn waiting(&mut self) -> BTreeSet<(i32, String)> {
         let query = "SELECT pid, waitstart::text FROM pg_locks WHERE waitstart IS NOT NULL \
                      AND relation = 'tokens'::regclass \
@@ -29,17 +29,13 @@ impl Holder {
         sqlx::query_as(query).fetch_all(&mut self.0).await.unwrap().into_iter().collect()
     }
 
-    /// Those who wait, once anybody does. No event tells.
+    /// The waiting backends, once there are any.
     async fn is_waited_for(&mut self) -> BTreeSet<(i32, String)> {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
+        eventually("the gateway asks the store about a token", async || {
             let waiting = self.waiting().await;
-            if !waiting.is_empty() {
-                return waiting;
-            }
-            assert!(Instant::now() < deadline, "nobody asks the store about a token");
-            sleep(Duration::from_millis(10)).await;
-        }
+            if waiting.is_empty() { Err("no lock is awaited".to_owned()) } else { Ok(waiting) }
+        })
+        .await
     }
 }
 
@@ -58,11 +54,11 @@ async fn a_store_that_does_not_answer_holds_up_no_pop_and_no_request() {
     assert_eq!(pop["kind"], "call.presented");
     let (status, calls) = rig.get("1001", "/v1/calls").await;
     assert_eq!((status, &calls["items"][0]["id"]), (StatusCode::OK, &pop["call"]));
-    // All that happened before the store said a word about the token.
+    // All of that happened before the store answered about the token.
     let still = holder.waiting().await;
     assert!(asking.is_subset(&still), "{asking:?} are no longer among {still:?}");
 
-    // A token that nobody has seen is looked up, however long that takes.
+    // A token that is not in memory is looked up, however long that takes.
     let unseen = tokio::spawn(rig.request("1002", Method::GET, "/v1/calls").send());
     holder.0.close().await.unwrap();
     assert_eq!(unseen.await.unwrap().unwrap().status(), StatusCode::OK);

@@ -1,4 +1,4 @@
-//! The events: order, resume, and what ends a stream, over both transports.
+//! Event streams over both transports: order, resume, and what ends a stream.
 
 use std::time::Duration;
 
@@ -7,8 +7,10 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::desk::Sse;
-use crate::rig::{Options, PATIENCE, Rig, answer, call};
+use crate::support::client::Sse;
+use crate::support::gateway_rig::{Options, Rig, answer};
+use crate::support::ids::call;
+use crate::support::wait::TEST_TIMEOUT;
 
 #[tokio::test]
 async fn the_first_frame_is_the_state_and_then_come_events() {
@@ -61,7 +63,7 @@ async fn who_comes_back_gets_what_was_missed() {
     let mut ws = rig.follow_ws("1001", Some("t1-3")).await;
     assert_eq!(ws.next().await.unwrap()["kind"], "stream.resumed");
 
-    // The query counts where there is no header; an empty header is none.
+    // The query parameter is used when the header is missing or empty.
     let request = rig.request("1001", Method::GET, "/v1/events?after=t1-2").header("last-event-id", "");
     let mut sse = Sse::of(request.send().await.unwrap()).await;
     assert_eq!(
@@ -69,7 +71,7 @@ async fn who_comes_back_gets_what_was_missed() {
         [json!(["stream.resumed", "t1-2"]), json!(["call.presented", "t1-3"])]
     );
 
-    // Too long ago, another run of the daemon, or the future: the state, whole.
+    // An id that is too old, of another run of the daemon, or of the future: a snapshot.
     for n in 4..=6 {
         rig.ring(n, &["1001"]);
     }
@@ -109,7 +111,7 @@ async fn a_revoked_token_ends_its_streams_and_no_others() {
 }
 
 #[tokio::test]
-async fn another_team_is_another_sight_and_begins_with_a_snapshot() {
+async fn another_team_has_another_visibility_and_begins_with_a_snapshot() {
     let rig = Rig::start().await;
     rig.ring(1, &["1001"]);
     rig.ring(2, &["1002"]);
@@ -120,7 +122,7 @@ async fn another_team_is_another_sight_and_begins_with_a_snapshot() {
     let again = sse.next().await.unwrap();
     assert_eq!(again["kind"], "stream.snapshot");
     assert_eq!(again["data"]["calls"].as_array().unwrap().len(), 2);
-    // Who was away meanwhile must not resume from before it.
+    // A client that was disconnected meanwhile must not resume from before the change.
     let mut away = rig.follow("2001", Some("t1-1")).await;
     assert_eq!(away.next().await.unwrap()["kind"], "stream.snapshot");
     let mut unchanged = rig.follow("1001", Some("t1-1")).await;
@@ -128,7 +130,7 @@ async fn another_team_is_another_sight_and_begins_with_a_snapshot() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn events_go_on_without_a_hole_while_other_people_change() {
+async fn events_go_on_without_a_gap_while_other_people_change() {
     let rig = Rig::start().await;
     let mut sse = rig.follow("1001", None).await;
     assert_eq!(sse.next().await.unwrap()["kind"], "stream.snapshot");
@@ -137,7 +139,7 @@ async fn events_go_on_without_a_hole_while_other_people_change() {
         let now = rig.app.clock.now();
         tokio::spawn(async move {
             for n in 0..20 {
-                crate::rig::add(&store, &format!("新人{n}"), now).await;
+                crate::support::gateway_rig::add(&store, &format!("新人{n}"), now).await;
                 people.replace(store.roster().await.unwrap(), || bus.head());
             }
         })
@@ -162,23 +164,25 @@ async fn a_desktop_that_never_reads_is_cut_off_and_199_others_notice_nothing() {
     for other in &mut others {
         assert_eq!(other.next().await.unwrap()["kind"], "stream.snapshot");
     }
-    // Publish as fast as the others read, until the stuck one has been cut off.
+    // Publish as fast as the others read, until the stuck desktop is disconnected.
     let padding = "取".repeat(2 * 1024);
     let mut published = 0;
-    while rig.app.bus.figures().cut_off_total == 0 {
+    while rig.app.bus.stats().cut_off_total == 0 {
         published += 1;
         assert!(published < 10_000, "it is never cut off");
         let data = json!({"padding": padding});
-        let id = rig.publish(crate::rig::ringing(1, &["1001"], data, rig.app.clock.now())).to_string();
+        let id = rig
+            .publish(crate::support::gateway_rig::ringing(1, &["1001"], data, rig.app.clock.now()))
+            .to_string();
         for other in &mut others {
             assert_eq!(other.next().await.unwrap()["id"], id.as_str());
         }
     }
-    // Its place is free at once, though it still does not read.
+    // Its subscription is free at once, although it still does not read.
     rig.streams(199).await;
     println!("cut off after {published} events; 199 others had each of them at once");
 
-    // When it reads at last, it has an unbroken beginning; it comes back and gets the rest.
+    // When it reads, the received events have no gap; it reconnects and gets the rest.
     let had = stuck.read_to_end().await;
     let expected: Vec<String> = (0..had.len()).map(|n| format!("t1-{n}")).collect();
     assert_eq!(had, expected);
@@ -189,7 +193,7 @@ async fn a_desktop_that_never_reads_is_cut_off_and_199_others_notice_nothing() {
     }
 }
 
-/// A desktop that asks for events and then does not read.
+/// A desktop that requests events and then does not read.
 struct StuckDesktop(tokio::net::TcpStream);
 
 impl StuckDesktop {
@@ -208,12 +212,12 @@ impl StuckDesktop {
         Self(stream)
     }
 
-    /// The ids of all whole events, until the other side has closed.
+    /// The ids of all complete events, until the gateway closes the connection.
     async fn read_to_end(&mut self) -> Vec<String> {
         use tokio::io::AsyncReadExt;
         let mut bytes = Vec::new();
         let read =
-            tokio::time::timeout(PATIENCE, self.0.read_to_end(&mut bytes)).await.expect("closed in time");
+            tokio::time::timeout(TEST_TIMEOUT, self.0.read_to_end(&mut bytes)).await.expect("closed in time");
         drop(read);
         // Chunk sizes stand between the lines; a whole event ends with an empty line, then CRLF of its chunk.
         let text = String::from_utf8_lossy(&bytes).into_owned();
@@ -241,7 +245,7 @@ async fn two_hundred_desktops_get_everything_in_order() {
     let readers: Vec<_> = desktops
         .into_iter()
         .map(|(name, mut desktop)| {
-            // Everybody's last event is the one that ends call 0, which is theirs.
+            // The last event of every desktop is the end of call 0, which all of them see.
             let wanted: Vec<u32> = match name {
                 "1001" | "2001" => (0..100).filter(|n| n % 2 == 0).collect(),
                 "1002" => (0..100).filter(|n| n % 2 == 1).collect(),
@@ -261,9 +265,9 @@ async fn two_hundred_desktops_get_everything_in_order() {
         }
     }
     for reader in readers {
-        tokio::time::timeout(PATIENCE, reader).await.unwrap().unwrap();
+        tokio::time::timeout(TEST_TIMEOUT, reader).await.unwrap().unwrap();
     }
-    assert_eq!(rig.app.bus.figures().cut_off_total, 0);
+    assert_eq!(rig.app.bus.stats().cut_off_total, 0);
 }
 
 #[tokio::test]
@@ -277,7 +281,7 @@ async fn a_stop_ends_every_stream_and_then_the_gateway() {
     assert_eq!(ws.next().await.unwrap_err(), (1001, "shutting-down".into()));
     drop((sse, ws));
     let served = rig.served.take().unwrap();
-    tokio::time::timeout(PATIENCE, served).await.expect("it stops").unwrap().unwrap();
+    tokio::time::timeout(TEST_TIMEOUT, served).await.expect("it stops").unwrap().unwrap();
     assert!(tokio::net::TcpStream::connect(rig.address).await.is_err());
 }
 
@@ -299,7 +303,7 @@ async fn what_a_web_socket_says_is_ignored_up_to_a_limit() {
 }
 
 #[tokio::test]
-async fn more_subscribers_than_allowed_are_told_to_come_later() {
+async fn more_subscribers_than_allowed_are_refused_with_a_retry_time() {
     let rig = Rig::with(Options { subscribers: 2, ..Options::default() }).await;
     let first = rig.follow("1001", None).await;
     let _second = rig.follow("1001", None).await;
@@ -317,11 +321,11 @@ async fn an_expired_token_ends_its_stream_with_the_next_heartbeat() {
     let rig = Rig::with(Options { heartbeat: Duration::from_millis(50), ..Options::default() }).await;
     let now = rig.app.clock.now();
     let expires = Some(now + Duration::from_secs(5));
-    let token = crate::rig::add_token(&rig.app.store, rig.user("1001"), expires, now).await;
+    let token = crate::support::people::add_token(&rig.app.store, rig.user("1001"), expires, now).await;
     let request = rig.bare(Method::GET, "/v1/events").bearer_auth(token);
     let mut sse = Sse::of(request.send().await.unwrap()).await;
     assert!(sse.next().await.is_some());
-    rig.pass(Duration::from_secs(6));
+    rig.advance(Duration::from_secs(6));
     assert_eq!(sse.next().await, None);
     assert_eq!(sse.comments, ["end token-expired"]);
 }
@@ -347,5 +351,5 @@ async fn a_web_socket_that_answers_no_ping_is_closed() {
     rig.streams(2).await;
     rig.streams(1).await;
     rig.ring(1, &["1001"]);
-    tokio::time::timeout(PATIENCE, reading).await.unwrap().unwrap();
+    tokio::time::timeout(TEST_TIMEOUT, reading).await.unwrap().unwrap();
 }

@@ -1,10 +1,9 @@
-//! Records what a real PBX says in each scenario, byte by byte, as the product's own
-//! least-privilege user hears it: `make transcripts`.
+//! Records the bytes that a real PBX sends in each scenario to the product's least-privilege user: `make
+//! transcripts`.
 //!
-//! The bytes go to `tests/transcripts/asterisk-VERSION/SCENARIO.ami`; what was played
-//! stands beside them in `SCENARIO.toml`. Everything the PBX is told in a scenario is
-//! told as the product's other user, so that a scenario that needs more rights than
-//! `asterisk-conf/manager.conf` grants fails here.
+//! The bytes go to `tests/transcripts/asterisk-VERSION/SCENARIO.ami`, a description to `SCENARIO.toml` beside them.
+//! Every action of a scenario is sent as the product's user for actions, so that a scenario that needs more rights
+//! than `asterisk-conf/manager.conf` grants fails here.
 //!
 //! Read next: [`scenarios`], one function for each.
 #![allow(
@@ -13,14 +12,14 @@
     clippy::print_stderr,
     reason = "a tool for developers: it says what it records and fails by panicking"
 )]
-#[path = "../lab/mod.rs"]
-mod lab;
 mod scenarios;
+#[path = "../support/mod.rs"]
+mod support;
 mod tap;
 
 use std::path::Path;
 
-use lab::{AsteriskVersion, Lab};
+use support::pbx_lab::{AsteriskVersion, Lab};
 
 #[tokio::main]
 async fn main() {

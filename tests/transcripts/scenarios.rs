@@ -1,9 +1,8 @@
-//! The scenarios: each begins with a reset lab and an open recording, and ends with all
-//! channels gone.
+//! The scenarios. Each starts with a reset lab and an open recording, and ends with no channel left.
 use std::path::Path;
 use std::time::Duration;
 
-use crate::lab::{CallSpec, Lab, Orders, PlacedCall};
+use crate::support::pbx_lab::{CallSpec, Lab, PlacedCall, ProductActions};
 use crate::tap::Tap;
 
 const KNOWN_CALLER: &str = "09012345678";
@@ -11,7 +10,7 @@ const OTHER_CALLER: &str = "0312345678";
 const POOLED: &str = "0355501000";
 const SAKURA: &str = "0355501001";
 const MINATO: &str = "0355501002";
-/// Numbers that the lab's own configuration adds (tests/lab/instance.sh).
+/// Numbers that the lab's own configuration adds (tests/pbx_lab/instance.sh).
 const LOCAL_MEMBERS: &str = "0355501007";
 const RING_GROUP: &str = "0355501008";
 const ONE_WAITS: &str = "0355501009";
@@ -19,11 +18,11 @@ const SAKURA_FORWARDS: &str = "0335550101";
 const MINATO_FORWARDS: &str = "0335550102";
 const CONTACT: &str = "09011112222";
 
-/// What a scenario works with.
+/// The lab and the recording of one scenario.
 struct Stage<'a> {
     lab: &'a Lab,
     tap: Tap,
-    orders: Orders<'a>,
+    actions: ProductActions<'a>,
 }
 
 macro_rules! scenarios {
@@ -38,7 +37,7 @@ macro_rules! scenarios {
                     let mut stage = Stage {
                         lab,
                         tap: Tap::open(lab).await,
-                        orders: lab.orders().await,
+                        actions: lab.product_actions().await,
                     };
                     $name(&mut stage).await;
                     stage.tap.close(directory, &name, &asterisk, $played).await;
@@ -157,14 +156,14 @@ async fn forwarded_with_history(stage: &mut Stage<'_>) {
 async fn blind_transfer(stage: &mut Stage<'_>) {
     let call = stage.talking_with_1001().await;
     stage.lab.phone(CONTACT).talks_briefly(seconds(0.5), seconds(1.0)).await;
-    stage.orders.transfer(&call, &format!("{CONTACT}/20/0"), "1001").await;
+    stage.actions.transfer(&call, &format!("{CONTACT}/20/0"), "1001").await;
     call.ended().await;
 }
 
 async fn blind_transfer_returned(stage: &mut Stage<'_>) {
     let call = stage.talking_with_1001().await;
     stage.lab.phone(CONTACT).is_busy().await;
-    stage.orders.transfer(&call, &format!("{CONTACT}/20/0"), "1001").await;
+    stage.actions.transfer(&call, &format!("{CONTACT}/20/0"), "1001").await;
     stage.tap.heard("Step: returning").await;
     stage.lab.phone("1001").talks().await;
     talk().await;
@@ -176,7 +175,7 @@ async fn blind_transfer_on_call_list(stage: &mut Stage<'_>) {
     let call = stage.talking_with_1001().await;
     stage.lab.phone(CONTACT).is_a_mailbox_after(seconds(0.2)).await;
     stage.lab.phone(SECOND).presses_after(seconds(0.2), "1").await;
-    stage.orders.transfer(&call, &format!("{CONTACT}/20/1-{SECOND}/20/1"), "1001").await;
+    stage.actions.transfer(&call, &format!("{CONTACT}/20/1-{SECOND}/20/1"), "1001").await;
     stage.tap.heard("Step: accepted").await;
     talk().await;
     stage.lab.phone(SECOND).hangs_up().await;
@@ -195,7 +194,7 @@ async fn attended_transfer_completed(stage: &mut Stage<'_>) {
 async fn attended_transfer_cancelled(stage: &mut Stage<'_>) {
     let call = stage.talking_with_1001().await;
     stage.consult().await;
-    stage.orders.cancel_consultation("1001").await;
+    stage.actions.cancel_consultation("1001").await;
     stage.lab.phone(CONTACT).goes_idle().await;
     talk().await;
     call.hang_up().await;
@@ -216,10 +215,10 @@ async fn hold(stage: &mut Stage<'_>) {
 async fn listen_then_whisper(stage: &mut Stage<'_>) {
     let call = stage.talking_with_1001().await;
     stage.lab.phone("2001").answers_after(seconds(0.3)).await;
-    stage.orders.supervise("2001", "1001", "listen").await;
+    stage.actions.supervise("2001", "1001", "listen").await;
     for mode in ["whisper", "barge"] {
         talk().await;
-        stage.orders.switch_supervision("2001", mode).await;
+        stage.actions.switch_supervision("2001", mode).await;
     }
     talk().await;
     call.hang_up().await;
@@ -290,7 +289,7 @@ async fn login_during_calls(stage: &mut Stage<'_>) {
     let ringing = stage.place(CallSpec::new(OTHER_CALLER, SAKURA)).await;
     stage.lab.phone("1002").rings().await;
     talk().await;
-    // What came before the login is not what this session hears.
+    // The recorded session starts after these events.
     stage.tap = Tap::open(stage.lab).await;
     for (list, end) in [
         ("CoreStatus", "CoreReloadDate"),
@@ -321,11 +320,11 @@ impl<'a> Stage<'a> {
         call
     }
 
-    /// 1001 asks the contact first; returns when the two talk.
+    /// 1001 consults the contact; returns when the two talk.
     async fn consult(&self) {
         let contact = self.lab.phone(CONTACT);
         contact.answers_after(seconds(0.5)).await;
-        self.orders.consult("1001", CONTACT).await;
+        self.actions.consult("1001", CONTACT).await;
         contact.talks().await;
         talk().await;
     }

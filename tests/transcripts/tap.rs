@@ -1,4 +1,4 @@
-//! A manager connection whose every byte is kept.
+//! A manager connection that keeps every byte it receives.
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -8,10 +8,11 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::task::JoinHandle;
 
-use crate::lab::Lab;
+use crate::support::pbx_lab::Lab;
+use crate::support::wait::eventually;
 
-/// After the last hang-up some events still come (queue members, device states). They
-/// are over when nothing was said for so long.
+/// After the last Hangup some events still follow (queue members, device states). They are over after this time without
+/// a byte.
 const QUIET: Duration = Duration::from_millis(700);
 
 /// One scenario's recording.
@@ -56,19 +57,14 @@ impl Tap {
         self.writer.write_all(text.as_bytes()).await.unwrap();
     }
 
-    /// Waits until these words were said.
+    /// Waits until the PBX has sent these words.
     pub(crate) async fn heard(&self, words: &str) {
-        for _ in 0..1_000 {
-            let found = {
-                let bytes = self.bytes.lock().unwrap();
-                memchr_like(&bytes, words.as_bytes())
-            };
-            if found {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        panic!("the PBX never said {words}");
+        eventually(&format!("the PBX sends {words}"), async || {
+            let bytes = self.bytes.lock().unwrap();
+            let found = contains(&bytes, words.as_bytes());
+            if found { Ok(()) } else { Err(format!("{} bytes", bytes.len())) }
+        })
+        .await;
     }
 
     /// Waits for silence and writes the recording with its description.
@@ -95,6 +91,6 @@ impl Tap {
     }
 }
 
-fn memchr_like(haystack: &[u8], needle: &[u8]) -> bool {
+fn contains(haystack: &[u8], needle: &[u8]) -> bool {
     haystack.windows(needle.len()).any(|window| window == needle)
 }

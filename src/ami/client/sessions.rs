@@ -1,65 +1,73 @@
-//! Keeps one of the two sessions alive: connect, live, pause, again.
+//! Keeps one of the two sessions connected: connect, run, wait, repeat.
 //!
-//! Invariant: never ends before the shutdown, and never holds more than one connection. Between two connections it
-//! waits for the consumer to take what it was told: no PBX is slowed by that, and news of the link can't pile up.
+//! Invariant: the task ends only at shutdown or when the consumer of the stream is gone, and never holds more than one
+//! connection. Between two connections it waits until the consumer has taken all events: this slows no PBX, and events
+//! about failed attempts cannot pile up.
 //!
-//! | an attempt ended | the next |
+//! | an attempt ended | the next attempt |
 //! |---|---|
-//! | with a session that was lost | after a short pause |
-//! | before the login | after a pause that doubles, or as soon as the other session logs in |
-//! | with a refusal | after a long pause |
+//! | after a login | after a short delay |
+//! | before the login | after a delay that doubles, or as soon as the other session logs in |
+//! | with a refused login | after a long delay |
 //!
-//! Why a login of the other session counts: it proves that the PBX is back, and whoever sees calls again must be able
-//! to give orders for them. One login, one attempt: a PBX that lets in only one of the two is not tried in a circle.
+//! Why a login of the other session shortens the delay: it proves that the PBX is back, and an operator who sees calls
+//! again must be able to act on them. Each login causes one attempt only: otherwise two sessions of which the PBX
+//! accepts one would make each other retry without end.
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::intake::Intake;
-use super::link::{Ended, Link};
-use super::outbox::Outbox;
-use super::wire::Wire;
+use super::backlog::EventBacklog;
+use super::command_queue::CommandQueue;
+use super::connection::{Connection, ConnectionEnd};
+use super::transport::Transport;
 use super::{ClientEvent, Login, SessionRole, Settings};
 use crate::ami::action::EventMask;
 use crate::ami::reconnect::Backoff;
 use crate::ami::session::{AmiVersion, CloseReason, SessionSettings};
 
-/// What is different between the two sessions.
-pub(super) struct Role {
+/// One of the two sessions, over all its connections.
+pub(super) struct SessionSlot {
     role: SessionRole,
-    pub(super) outbox: Outbox,
-    /// Logins so far.
+    pub(super) backlog: EventBacklog,
+    /// Number of logins so far.
     epoch: u64,
     /// Whether this session is up.
-    up: watch::Sender<bool>,
-    /// Whether the other one is.
-    other: watch::Receiver<bool>,
+    is_up: watch::Sender<bool>,
+    /// Whether the other session is up.
+    other_is_up: watch::Receiver<bool>,
 }
 
-impl Role {
-    /// The session for events and the one for orders.
-    pub(super) fn both(outbox: Outbox) -> [Self; 2] {
+impl SessionSlot {
+    /// The events session and the actions session.
+    pub(super) fn pair(backlog: EventBacklog) -> [Self; 2] {
         let ((events, events_up), (actions, actions_up)) = (watch::channel(false), watch::channel(false));
-        let sibling = outbox.sibling();
+        let sibling = backlog.sibling();
         [
-            Self { role: SessionRole::Events, outbox, epoch: 0, up: events, other: actions_up },
-            Self { role: SessionRole::Actions, outbox: sibling, epoch: 0, up: actions, other: events_up },
+            Self { role: SessionRole::Events, backlog, epoch: 0, is_up: events, other_is_up: actions_up },
+            Self {
+                role: SessionRole::Actions,
+                backlog: sibling,
+                epoch: 0,
+                is_up: actions,
+                other_is_up: events_up,
+            },
         ]
     }
 
-    /// Whether the other session is up, for whoever waits for it.
-    pub(super) fn other(&self) -> watch::Receiver<bool> {
-        self.other.clone()
+    /// Whether the other session is up, as a receiver that sees each change.
+    pub(super) fn other_is_up(&self) -> watch::Receiver<bool> {
+        self.other_is_up.clone()
     }
 
-    /// Waits until the other session logs in; one that is up already has to do so again.
-    async fn other_logs_in(other: &mut watch::Receiver<bool>) {
-        while other.changed().await.is_ok() {
-            if *other.borrow_and_update() {
+    /// Waits until the other session logs in; if it is up already, until its next login.
+    async fn wait_for_login(other_is_up: &mut watch::Receiver<bool>) {
+        while other_is_up.changed().await.is_ok() {
+            if *other_is_up.borrow_and_update() {
                 return;
             }
         }
-        // Its task ends with the shutdown alone.
+        // The other session's task ends only at shutdown.
         std::future::pending().await
     }
 
@@ -67,17 +75,17 @@ impl Role {
         self.role == SessionRole::Events
     }
 
-    pub(super) fn logged_in(&mut self, version: AmiVersion) {
+    pub(super) fn on_login(&mut self, version: AmiVersion) {
         self.epoch += 1;
-        self.outbox.push(match self.role {
+        self.backlog.push(match self.role {
             SessionRole::Events => ClientEvent::Up { epoch: self.epoch, version },
             SessionRole::Actions => ClientEvent::ActionsUp,
         });
-        self.up.send_replace(true);
+        self.is_up.send_replace(true);
     }
 
-    fn went_down(&mut self, reason: CloseReason) {
-        self.outbox.push(match self.role {
+    fn on_down(&mut self, reason: CloseReason) {
+        self.backlog.push(match self.role {
             SessionRole::Events => ClientEvent::Down { epoch: self.epoch, reason },
             SessionRole::Actions => ClientEvent::ActionsDown { reason },
         });
@@ -99,68 +107,75 @@ impl Role {
     }
 }
 
-pub(super) async fn run(mut role: Role, settings: Settings, mut intake: Intake, shutdown: CancellationToken) {
+pub(super) async fn run(
+    mut slot: SessionSlot,
+    settings: Settings,
+    mut commands: CommandQueue,
+    shutdown: CancellationToken,
+) {
     let mut backoff = Backoff::new(settings.schedule, (settings.seeds)());
-    let mut other = role.other();
+    let mut other_is_up = slot.other_is_up();
     while !shutdown.is_cancelled() {
-        other.mark_unchanged();
-        let ended = attempt(&mut role, &settings, &mut intake, &shutdown).await;
-        role.up.send_replace(false);
-        intake.login_refused(ended.refusal.is_some());
-        let (session, found_nobody) = (role.role, !ended.was_up && ended.refusal.is_none());
+        other_is_up.mark_unchanged();
+        let ended = attempt(&mut slot, &settings, &mut commands, &shutdown).await;
+        slot.is_up.send_replace(false);
+        commands.set_login_refused(ended.refusal.is_some());
+        let (session, unreachable) = (slot.role, !ended.was_up && ended.refusal.is_none());
         let retry_in = match &ended.refusal {
-            Some(_) => backoff.after_refusal(),
+            Some(_) => backoff.delay_after_refusal(),
             None => {
                 if ended.was_up {
-                    backoff.succeeded();
+                    backoff.reset();
                 }
-                backoff.after_loss()
+                backoff.delay_after_loss()
             }
         };
         match ended {
-            Ended { refusal: Some(refusal), .. } => {
-                role.outbox.push(ClientEvent::LoginRefused { session, refusal, retry_in });
+            ConnectionEnd { refusal: Some(refusal), .. } => {
+                slot.backlog.push(ClientEvent::LoginRefused { session, refusal, retry_in });
             }
-            Ended { was_up: true, reason, .. } => role.went_down(reason),
-            Ended { reason: CloseReason::Shutdown, .. } => {}
-            Ended { reason, .. } => role.outbox.push(ClientEvent::Unreachable { session, reason, retry_in }),
+            ConnectionEnd { was_up: true, reason, .. } => slot.on_down(reason),
+            ConnectionEnd { reason: CloseReason::Shutdown, .. } => {}
+            ConnectionEnd { reason, .. } => {
+                slot.backlog.push(ClientEvent::Unreachable { session, reason, retry_in })
+            }
         }
-        let slept = async {
+        let delay = async {
             tokio::select! {
                 () = tokio::time::sleep(retry_in) => {}
-                () = Role::other_logs_in(&mut other), if found_nobody => backoff.succeeded(),
+                () = SessionSlot::wait_for_login(&mut other_is_up), if unreachable => backoff.reset(),
             }
         };
-        let pause = async { tokio::join!(slept, role.outbox.flush()).1 };
+        let pause = async { tokio::join!(delay, slot.backlog.flush()).1 };
         tokio::select! {
-            listened_to = pause => if !listened_to { return },
-            () = intake.wait() => {}
+            has_consumer = pause => if !has_consumer { return },
+            () = commands.hold() => {}
             () = shutdown.cancelled() => {}
         }
     }
-    intake.close().await;
-    role.outbox.try_flush();
+    commands.close().await;
+    slot.backlog.try_flush();
 }
 
 async fn attempt(
-    role: &mut Role,
+    slot: &mut SessionSlot,
     settings: &Settings,
-    intake: &mut Intake,
+    commands: &mut CommandQueue,
     shutdown: &CancellationToken,
-) -> Ended {
-    let wire = tokio::select! {
-        connected = Wire::connect(settings) => match connected {
-            Ok(wire) => wire,
+) -> ConnectionEnd {
+    let transport = tokio::select! {
+        connected = Transport::connect(settings) => match connected {
+            Ok(transport) => transport,
             Err(error) => {
                 let reason = CloseReason::Io(error.to_string());
-                return Ended { was_up: false, refusal: None, reason };
+                return ConnectionEnd { was_up: false, refusal: None, reason };
             }
         },
-        ended = intake.wait() => return ended,
+        ended = commands.hold() => return ended,
         () = shutdown.cancelled() => {
-            return Ended { was_up: false, refusal: None, reason: CloseReason::Shutdown };
+            return ConnectionEnd { was_up: false, refusal: None, reason: CloseReason::Shutdown };
         }
     };
-    let session_settings = role.session_settings(settings);
-    Link::new(session_settings, role).run(wire, intake, shutdown).await
+    let session_settings = slot.session_settings(settings);
+    Connection::new(session_settings, slot).run(transport, commands, shutdown).await
 }

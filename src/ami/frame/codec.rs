@@ -1,7 +1,7 @@
-//! Cuts a byte stream into frames.
+//! Splits a byte stream into frames.
 //!
-//! Invariant: any split of the stream gives the same frames; a frame that looks torn is set aside (see
-//! [`crate::ami::quarantine`]) and the stream goes on; only a broken limit is an error.
+//! Invariant: any division of the stream into reads gives the same frames. A torn frame is set aside (see
+//! [`crate::ami::quarantine`]) and decoding continues; only a broken limit and a foreign greeting are errors.
 //!
 //! | input | result |
 //! |---|---|
@@ -30,34 +30,34 @@ pub enum Decoded {
     Banner(Bytes),
     /// A frame that passed the quarantine's rules.
     Frame(Frame),
-    /// A frame that did not, or that follows one.
+    /// A frame that broke a rule, or that follows such a frame.
     Quarantined(Quarantined),
 }
 
-/// The decoder; give it the bytes of one connection from their beginning.
+/// The decoder of one connection's bytes, from their beginning.
 #[derive(Debug, Default)]
 pub struct FrameCodec {
     scanner: Scanner,
-    /// The frames that were found together and not all given out yet.
+    /// The frames of the last scan, until all of them are returned.
     batch: Option<Arc<Batch>>,
-    /// Memory of lines, for the next batch.
-    spare: Lines,
-    /// How many of them were given out.
-    given: usize,
-    /// What ends the stream once they all are.
-    broken: Option<FrameError>,
+    /// Memory of the last batch's lines, reused by the next batch.
+    recycled: Lines,
+    /// How many frames of the batch were returned.
+    returned: usize,
+    /// The error to return after the last frame of the batch.
+    pending_error: Option<FrameError>,
     quarantine: Quarantine,
     banner_done: bool,
 }
 
 impl FrameCodec {
-    /// For a connection: the first line must be Asterisk's greeting.
+    /// A decoder for a connection: the first line must be Asterisk's greeting.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// For a stream that begins with a frame.
+    /// A decoder for a stream that begins with a frame.
     #[must_use]
     pub fn without_banner() -> Self {
         Self { banner_done: true, ..Self::default() }
@@ -69,36 +69,36 @@ impl FrameCodec {
         BytesMut::with_capacity(AMI_BUFFER_BYTES)
     }
 
-    /// Makes room for the next read: in the same memory, unless a frame still holds it.
+    /// Makes room for the next read: in the same memory, unless a frame still uses it.
     pub fn make_room(src: &mut BytesMut) {
         if src.capacity() - src.len() < AMI_READ_BYTES {
             src.reserve(AMI_READ_BYTES);
         }
     }
 
-    /// Takes the complete frames off the front of `src` into a new batch; says whether there are any.
-    fn find_more(&mut self, src: &mut BytesMut) -> Result<bool, FrameError> {
-        self.scanner.found.clear();
-        self.given = 0;
-        // Nobody holds the last batch any more, as a rule: its memory serves again.
+    /// Moves the complete frames from the front of `src` into a new batch; returns whether there are any.
+    fn scan_batch(&mut self, src: &mut BytesMut) -> Result<bool, FrameError> {
+        self.scanner.spans.clear();
+        self.returned = 0;
+        // Usually no frame of the last batch is left, and its memory can be reused.
         if let Some(batch) = self.batch.take().and_then(Arc::into_inner) {
-            self.spare = batch.lines;
+            self.recycled = batch.lines;
         }
-        if let Some(error) = self.broken.take() {
+        if let Some(error) = self.pending_error.take() {
             return Err(error);
         }
         let scanned = self.scanner.scan(src);
-        if self.scanner.found.is_empty() {
+        if self.scanner.spans.is_empty() {
             scanned?;
         } else {
-            self.broken = scanned.err().map(FrameError::from);
+            self.pending_error = scanned.err().map(FrameError::from);
         }
         let complete = self.scanner.complete_bytes();
-        let lines = self.scanner.take_lines(&src[..complete], std::mem::take(&mut self.spare));
-        if self.scanner.found.is_empty() {
-            // Even an empty piece of the buffer, kept, would make the next read go into new memory.
+        let lines = self.scanner.take_lines(&src[..complete], std::mem::take(&mut self.recycled));
+        if self.scanner.spans.is_empty() {
+            // Even an empty slice of the buffer, if kept, would force the next read into new memory.
             src.advance(complete);
-            self.spare = lines;
+            self.recycled = lines;
             return Ok(false);
         }
         let bytes = src.split_to(complete).freeze();
@@ -142,22 +142,22 @@ impl Decoder for FrameCodec {
         }
         loop {
             if let Some(batch) = &self.batch
-                && let Some(found) = self.scanner.found.get(self.given)
+                && let Some(span) = self.scanner.spans.get(self.returned)
             {
-                self.given += 1;
-                let frame = Frame::new(Arc::clone(batch), *found);
-                return Ok(Some(match self.quarantine.judge(&frame, found.unkeyed) {
+                self.returned += 1;
+                let frame = Frame::new(Arc::clone(batch), *span);
+                return Ok(Some(match self.quarantine.check(&frame, span.unkeyed) {
                     None => Decoded::Frame(frame),
                     Some(reason) => Decoded::Quarantined(Quarantined { frame, reason }),
                 }));
             }
-            if !self.find_more(src)? {
+            if !self.scan_batch(src)? {
                 return Ok(None);
             }
         }
     }
 
-    /// The connection is over: what is left is at most a partial frame.
+    /// Decodes after the end of the connection: the rest is at most a partial frame.
     fn decode_eof(&mut self, src: &mut BytesMut) -> Result<Option<Decoded>, FrameError> {
         let last = self.decode(src)?;
         if last.is_none() {
@@ -249,7 +249,7 @@ mod tests {
         }
     }
 
-    /// Lines as they occur and lines as they should not, so that every rule meets every cut.
+    /// Valid and invalid lines, so that every rule meets every cut.
     fn line() -> impl Strategy<Value = Vec<u8>> {
         prop_oneof![
             Just(b"Event: Newchannel".to_vec()),
@@ -283,7 +283,7 @@ mod tests {
             prop_assert_eq!(whole, pieces);
         }
 
-        /// The fast search finds what a plain one finds.
+        /// The fast search finds the same frames as a plain one.
         #[test]
         fn frames_and_headers_are_those_of_a_plain_reading(
             stream in prop::collection::vec(prop_oneof![

@@ -1,21 +1,22 @@
 //! The lines of one frame: keys, values, look-ups.
 //!
-//! Most events begin alike: `Event`, `Privilege`, then the fourteen lines of a channel snapshot, in the order of one
-//! `printf` in main/manager_channels.c. Where that is so, the place of a key is known and no look-up searches.
+//! Most events begin with the same 16 keys, the *usual lines*: `Event`, `Privilege`, then the fourteen lines of a channel
+//! snapshot, in the order of one `printf` in main/manager_channels.c. In such a frame the index of these keys is known
+//! and no look-up searches.
 
 use super::FrameKind;
 
 macro_rules! usual_keys {
-    ($count:literal: $($place:literal $key:literal)+) => {
-        /// How many lines the usual ones are.
+    ($count:literal: $($index:literal $key:literal)+) => {
+        /// The number of usual lines.
         pub(in crate::ami) const USUAL_LINES: usize = $count;
         const USUAL_KEY_LENS: [u8; USUAL_LINES] = [$($key.len() as u8),+];
 
-        /// The place of `key` among the usual ones, for the usual spelling.
+        /// The index of `key` among the usual lines, in the usual spelling.
         #[inline(always)]
-        pub(super) fn usual_place(key: &[u8]) -> Option<usize> {
+        pub(super) fn usual_index(key: &[u8]) -> Option<usize> {
             match key {
-                $($key => Some($place),)+
+                $($key => Some($index),)+
                 _ => None,
             }
         }
@@ -24,10 +25,10 @@ macro_rules! usual_keys {
             /// Whether the first lines have the usual keys.
             #[inline(always)]
             pub(super) fn are_usual(&self) -> bool {
-                // Lengths first, all at once: they tell nearly every frame that is not usual.
+                // Lengths first, all at once: they rule out nearly every other frame.
                 self.len() >= USUAL_LINES
                     && self.key_lens.first_chunk() == Some(&USUAL_KEY_LENS)
-                    $(&& self.key_ends_with($place, $key))+
+                    $(&& self.key_ends_with($index, $key))+
             }
         }
     };
@@ -59,7 +60,7 @@ pub(in crate::ami) struct FrameLines<'a> {
     pub(super) bytes: &'a [u8],
     pub(super) starts: &'a [u32],
     pub(super) key_ends: &'a [u32],
-    /// Padded with [`super::KEY_LENS_PADDING`] bytes of no meaning.
+    /// Padded with [`super::KEY_LENS_PADDING`] unused bytes.
     pub(super) key_lens: &'a [u8],
 }
 
@@ -94,7 +95,7 @@ impl<'a> FrameLines<'a> {
         self.bytes[..key_end].last_chunk() == Some(suffix)
     }
 
-    /// What follows the `index`th key, its colon and one space.
+    /// The text after the `index`th key, its colon and one space.
     #[inline(always)]
     pub(in crate::ami) fn value(&self, index: usize) -> &'a [u8] {
         // The next line starts behind this one's CRLF, and the frame's bytes end with the last one's.
@@ -172,7 +173,7 @@ impl<'a> Iterator for Headers<'a> {
 
 impl ExactSizeIterator for Headers<'_> {}
 
-/// Whether two keys of the same length are the same in whatever case; Asterisk nearly always writes the usual one.
+/// Whether two keys of the same length are equal except for case; Asterisk nearly always writes the usual case.
 #[inline(always)]
 fn is_key(found: &[u8], wanted: &[u8]) -> bool {
     let (Some(found_ends), Some(wanted_ends)) = (ends(found), ends(wanted)) else {
@@ -181,13 +182,13 @@ fn is_key(found: &[u8], wanted: &[u8]) -> bool {
     let (first, last) = (found_ends.0 ^ wanted_ends.0, found_ends.1 ^ wanted_ends.1);
     match first | last {
         0 => wanted.len() <= 16 || found.eq_ignore_ascii_case(wanted),
-        // They differ in more than the bit that tells small letters from capitals.
+        // They differ in more than the case bit.
         difference if difference & !u64::from_le_bytes([b'a' ^ b'A'; 8]) != 0 => false,
         _ => found.eq_ignore_ascii_case(wanted),
     }
 }
 
-/// The first and the last eight bytes, or four: all of nearly every key.
+/// The first and the last eight bytes, or four; together they cover nearly every key.
 #[inline(always)]
 fn ends(key: &[u8]) -> Option<(u64, u64)> {
     if key.len() >= 8 {

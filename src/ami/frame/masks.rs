@@ -1,12 +1,12 @@
-//! Where line feeds, carriage returns and colons are among 64 bytes, as bits.
+//! Positions of line feeds, carriage returns and colons in 64 bytes, as bit masks.
 
 use fearless_simd::prelude::*;
 use fearless_simd::u8x64;
 
-/// How many bytes make one set of masks.
+/// Number of bytes in one set of masks.
 pub(super) const BLOCK_BYTES: usize = 64;
 
-/// Bit `i` is byte `i`.
+/// Bit `i` stands for byte `i`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Masks {
     pub(super) line_feeds: u64,
@@ -15,7 +15,7 @@ pub(super) struct Masks {
 }
 
 impl Masks {
-    /// Of one block.
+    /// The masks of one block.
     #[inline(always)]
     pub(super) fn of<S: Simd>(simd: S, block: &[u8; BLOCK_BYTES]) -> Self {
         let block = u8x64::from_slice(simd, block);
@@ -36,11 +36,11 @@ mod tests {
         fn masks_are_the_bytes(
             bytes in prop::collection::vec(prop_oneof![Just(b'\n'), Just(b'\r'), Just(b':'), any::<u8>()], BLOCK_BYTES),
         ) {
-            let wanted = |byte: u8| {
+            let expected = |byte: u8| {
                 let here = |i: &usize| bytes[*i] == byte;
                 (0..BLOCK_BYTES).filter(here).fold(0, |mask, i| mask | 1_u64 << i)
             };
-            let masks = Masks { line_feeds: wanted(b'\n'), returns: wanted(b'\r'), colons: wanted(b':') };
+            let masks = Masks { line_feeds: expected(b'\n'), returns: expected(b'\r'), colons: expected(b':') };
             let block = bytes.first_chunk().unwrap();
             for level in [Level::new(), Level::baseline()] {
                 prop_assert_eq!(dispatch!(level, simd => Masks::of(simd, block)), masks);

@@ -1,7 +1,7 @@
 //! Finds frames in a buffer and, in the same pass, where each line starts and where its key ends.
 //!
-//! Invariant: each byte is looked at once, however the stream is cut: what was found stays between calls, so a
-//! peer that sends single bytes costs no more than one that sends megabytes.
+//! Invariant: each byte is scanned once, however the reads divide the stream. The results stay between calls, so a peer
+//! that sends single bytes costs no more than one that sends megabytes.
 //!
 //! How: 64 bytes at a time become bit masks ([`super::masks`]), and the rest is arithmetic on these:
 //! - a line ends where a line feed follows a carriage return (a lone one of either is part of a value);
@@ -14,83 +14,83 @@ use fearless_simd::{Level, Simd, dispatch};
 use super::masks::{BLOCK_BYTES, Masks};
 use super::{AMI_FRAME_BYTES_MAX, AMI_FRAME_HEADERS_MAX, AMI_LINE_BYTES_MAX, FrameError};
 
-/// Which limit of the parent module is broken.
+/// A broken limit of the parent module.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Limit {
+pub(super) enum BrokenLimit {
     FrameTooLong,
     LineTooLong,
     TooManyHeaders,
 }
 
-impl From<Limit> for FrameError {
-    fn from(limit: Limit) -> Self {
+impl From<BrokenLimit> for FrameError {
+    fn from(limit: BrokenLimit) -> Self {
         match limit {
-            Limit::FrameTooLong => Self::FrameTooLong,
-            Limit::LineTooLong => Self::LineTooLong,
-            Limit::TooManyHeaders => Self::TooManyHeaders,
+            BrokenLimit::FrameTooLong => Self::FrameTooLong,
+            BrokenLimit::LineTooLong => Self::LineTooLong,
+            BrokenLimit::TooManyHeaders => Self::TooManyHeaders,
         }
     }
 }
 
-/// Most frames found in one go, so that a whole file given at once is not indexed at once.
+/// Most frames found in one scan, so that a whole file in one buffer is not indexed at once.
 const FRAMES_PER_BATCH_MAX: usize = 1_024;
 
-/// The lines of some frames, as positions in their buffer: lists in step. Where a line ends follows from the next.
+/// The lines of some frames, as positions in their buffer; the lists are parallel. A line ends where the next starts.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
-    /// More than there are: what counts is told by the frames.
+    /// Longer than the number of lines; the frames hold the valid ranges.
     pub(super) starts: Vec<u32>,
-    /// Of each line the first colon, or its CR if it has none.
+    /// Position of each line's first colon, or of its CR if it has none.
     pub(super) key_ends: Vec<u32>,
-    /// Of each line the length of the key, at most 255, so that look-ups compare many at once; padded with
+    /// Length of each line's key, at most 255, so that look-ups compare many at once; padded with
     /// [`KEY_LENS_PADDING`] bytes.
     pub(super) key_lens: Vec<u8>,
 }
 
-/// How far behind the last line `key_lens` may be read.
+/// Number of bytes after the last line that a reader of `key_lens` may load.
 pub(super) const KEY_LENS_PADDING: usize = 8;
 
-/// A complete frame: which bytes, without the closing empty line, and which lines.
+/// A complete frame: its range of bytes, without the closing empty line, and its range of lines.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Found {
+pub(super) struct FrameSpan {
     pub(super) start: u32,
     pub(super) end: u32,
     pub(super) first_line: u32,
     pub(super) lines_end: u32,
-    /// A line without a colon is among them.
+    /// Whether one of the lines has no colon.
     pub(super) unkeyed: bool,
 }
 
-/// The search in one stream. All positions count from the front of the buffer.
+/// The scan of one stream. All positions count from the front of the buffer.
 #[derive(Debug, Default)]
 pub(super) struct Scanner {
-    /// Lines of the complete frames and of the one that is not complete yet, and room for more.
+    /// Lines of the complete frames and of the incomplete one, and room for more.
     starts: Vec<u32>,
     key_ends: Vec<u32>,
     /// The complete frames.
-    pub(super) found: Vec<Found>,
-    at: Cursor,
+    pub(super) spans: Vec<FrameSpan>,
+    progress: Progress,
 }
 
-/// Where the search stands.
+/// How far the scan is.
 #[derive(Debug, Clone, Copy, Default)]
-struct Cursor {
-    /// Everything before this was searched.
+struct Progress {
+    /// Everything before this position was scanned.
     searched: usize,
     carry: Carry,
-    /// How many lines have begun, the incomplete one included.
+    /// Number of lines that have begun, the incomplete one included.
     starts: usize,
-    /// Of how many of them the key has ended.
+    /// Number of lines whose key has ended.
     key_ends: usize,
-    /// Where the incomplete frame begins: everything before belongs to complete ones.
+    /// Start of the incomplete frame: everything before it belongs to complete frames.
     frame_start: usize,
-    /// Its first line.
+    /// The first line of the incomplete frame.
     first_line: usize,
     /// One of its lines has no colon.
     unkeyed: bool,
 }
 
-/// What the bytes before a block mean for it.
+/// State that the bytes before a block carry into it.
 #[derive(Debug, Clone, Copy)]
 struct Carry {
     /// 1: the last byte was a carriage return.
@@ -150,26 +150,27 @@ impl Marks {
 }
 
 impl Scanner {
-    /// How many bytes at the front of the buffer belong to complete frames.
+    /// Number of bytes at the front of the buffer that belong to complete frames.
     pub(super) fn complete_bytes(&self) -> usize {
-        self.at.frame_start
+        self.progress.frame_start
     }
 
-    /// Searches what is new in `bytes`. On an error, the frames before it are found nevertheless.
-    pub(super) fn scan(&mut self, bytes: &[u8]) -> Result<(), Limit> {
+    /// Scans the new bytes in `bytes`. On an error, the frames before it are still found.
+    pub(super) fn scan(&mut self, bytes: &[u8]) -> Result<(), BrokenLimit> {
         dispatch!(Level::new(), simd => self.scan_with(simd, bytes))?;
         self.check_lines()?;
-        let at = &self.at;
-        let at_line_start = at.carry.after_line & 0b10 != 0;
-        let line_start = if at_line_start { at.searched } else { self.starts[at.starts - 1] as usize };
-        if at.searched - line_start > AMI_LINE_BYTES_MAX + 1 {
-            return Err(Limit::LineTooLong);
+        let progress = &self.progress;
+        let at_line_start = progress.carry.after_line & 0b10 != 0;
+        let line_start =
+            if at_line_start { progress.searched } else { self.starts[progress.starts - 1] as usize };
+        if progress.searched - line_start > AMI_LINE_BYTES_MAX + 1 {
+            return Err(BrokenLimit::LineTooLong);
         }
-        at.check_frame(at.searched, at.starts)
+        progress.check_frame(progress.searched, progress.starts)
     }
 
     #[inline(always)]
-    fn scan_with<S: Simd>(&mut self, simd: S, bytes: &[u8]) -> Result<(), Limit> {
+    fn scan_with<S: Simd>(&mut self, simd: S, bytes: &[u8]) -> Result<(), BrokenLimit> {
         const NONE: [u64; BLOCKS_PER_ROUND] = [0; BLOCKS_PER_ROUND];
         let mut marks = Marks {
             frame_ends: NONE,
@@ -178,9 +179,9 @@ impl Scanner {
             unkeyed: NONE,
             lines_before: [0; BLOCKS_PER_ROUND],
         };
-        while self.at.searched < bytes.len() && self.found.len() < FRAMES_PER_BATCH_MAX {
-            let (blocks, rest) = bytes[self.at.searched..].as_chunks();
-            let mut carry = self.at.carry;
+        while self.progress.searched < bytes.len() && self.spans.len() < FRAMES_PER_BATCH_MAX {
+            let (blocks, rest) = bytes[self.progress.searched..].as_chunks();
+            let mut carry = self.progress.carry;
             for (number, block) in blocks.iter().take(BLOCKS_PER_ROUND).enumerate() {
                 marks.set(number, &Masks::of(simd, block), BLOCK_BYTES, &mut carry);
             }
@@ -191,27 +192,33 @@ impl Scanner {
                 (count, length) = (1, rest.len());
                 marks.set(0, &Masks::of(simd, &block), length, &mut carry);
             }
-            self.at.carry = carry;
+            self.progress.carry = carry;
             self.take_marks(&mut marks, count)?;
-            self.at.searched += (count - 1) * BLOCK_BYTES + length;
+            self.progress.searched += (count - 1) * BLOCK_BYTES + length;
         }
         Ok(())
     }
 
-    /// Takes the lines and frames of the first `count` blocks.
+    /// Records the lines and frames of the first `count` blocks.
     #[inline(always)]
-    fn take_marks(&mut self, marks: &mut Marks, count: usize) -> Result<(), Limit> {
-        // The CR of an empty line that was the last byte of a block was taken for a line's start.
-        self.at.starts -= (marks.frame_ends[0] & 1) as usize;
+    fn take_marks(&mut self, marks: &mut Marks, count: usize) -> Result<(), BrokenLimit> {
+        // If the CR of an empty line is the last byte of a block, it was recorded as a line start.
+        self.progress.starts -= (marks.frame_ends[0] & 1) as usize;
         for number in 1..count {
             marks.starts[number - 1] &= !(marks.frame_ends[number] << 63);
         }
-        let base = self.at.searched as u32;
-        push_positions(&mut self.key_ends, &mut self.at.key_ends, base, &marks.key_ends[..count], |_, _| {});
+        let base = self.progress.searched as u32;
+        push_positions(
+            &mut self.key_ends,
+            &mut self.progress.key_ends,
+            base,
+            &marks.key_ends[..count],
+            |_, _| {},
+        );
         let lines_before = &mut marks.lines_before;
         push_positions(
             &mut self.starts,
-            &mut self.at.starts,
+            &mut self.progress.starts,
             base,
             &marks.starts[..count],
             |number, lines| {
@@ -223,80 +230,80 @@ impl Scanner {
             let mut unkeyed = marks.unkeyed[number];
             while frame_ends != 0 {
                 let before = (frame_ends - 1) & !frame_ends;
-                self.at.unkeyed |= unkeyed & before != 0;
+                self.progress.unkeyed |= unkeyed & before != 0;
                 unkeyed &= !before;
                 let lines = marks.lines_before[number] + (marks.starts[number] & before).count_ones();
                 let line_feed =
-                    self.at.searched + number * BLOCK_BYTES + frame_ends.trailing_zeros() as usize;
+                    self.progress.searched + number * BLOCK_BYTES + frame_ends.trailing_zeros() as usize;
                 self.end_frame(line_feed, lines as usize)?;
                 frame_ends &= frame_ends - 1;
             }
-            self.at.unkeyed |= unkeyed != 0;
+            self.progress.unkeyed |= unkeyed != 0;
         }
         Ok(())
     }
 
-    /// The frame ends with the empty line whose LF is at `line_feed`.
-    fn end_frame(&mut self, line_feed: usize, lines_end: usize) -> Result<(), Limit> {
-        let at = &mut self.at;
+    /// Records a frame that ends with the empty line whose LF is at `line_feed`.
+    fn end_frame(&mut self, line_feed: usize, lines_end: usize) -> Result<(), BrokenLimit> {
+        let progress = &mut self.progress;
         let end = line_feed - 1;
-        at.check_frame(end, lines_end)?;
-        if lines_end > at.first_line {
-            self.found.push(Found {
-                start: at.frame_start as u32,
+        progress.check_frame(end, lines_end)?;
+        if lines_end > progress.first_line {
+            self.spans.push(FrameSpan {
+                start: progress.frame_start as u32,
                 end: end as u32,
-                first_line: at.first_line as u32,
+                first_line: progress.first_line as u32,
                 lines_end: lines_end as u32,
-                unkeyed: at.unkeyed,
+                unkeyed: progress.unkeyed,
             });
         }
-        at.first_line = lines_end;
-        at.frame_start = line_feed + 1;
-        at.unkeyed = false;
+        progress.first_line = lines_end;
+        progress.frame_start = line_feed + 1;
+        progress.unkeyed = false;
         Ok(())
     }
 
     /// Drops the first complete frame with a line beyond [`AMI_LINE_BYTES_MAX`], and those after it.
-    fn check_lines(&mut self) -> Result<(), Limit> {
-        let Cursor { first_line: complete, frame_start, .. } = self.at;
+    fn check_lines(&mut self) -> Result<(), BrokenLimit> {
+        let Progress { first_line: complete, frame_start, .. } = self.progress;
         let Some(behind) = self.starts.get_mut(complete) else { return Ok(()) };
-        *behind = frame_start as u32; // Where the next line starts, whether it has been seen or not.
+        *behind = frame_start as u32; // Where the next line starts, whether it was scanned or not.
         let lines = self.starts[..complete].iter().zip(&self.starts[1..=complete]);
-        // Bits above the sixteenth mean a long line, the CRLF of an empty line behind it perhaps included.
+        // A bit above the sixteenth means a long line, perhaps because of the CRLF of an empty line after it.
         if lines.fold(0, |bits, (start, next)| bits | (next - start)) <= u32::from(u16::MAX) {
             return Ok(());
         }
-        let too_long = |found: &Found| {
-            let starts = &self.starts[found.first_line as usize..found.lines_end as usize];
-            let ends = starts.iter().skip(1).chain([&found.end]);
+        let too_long = |span: &FrameSpan| {
+            let starts = &self.starts[span.first_line as usize..span.lines_end as usize];
+            let ends = starts.iter().skip(1).chain([&span.end]);
             starts.iter().zip(ends).any(|(start, end)| (end - 2 - start) as usize > AMI_LINE_BYTES_MAX)
         };
-        match self.found.iter().position(too_long) {
+        match self.spans.iter().position(too_long) {
             Some(first) => {
-                self.found.truncate(first);
-                Err(Limit::LineTooLong)
+                self.spans.truncate(first);
+                Err(BrokenLimit::LineTooLong)
             }
             None => Ok(()),
         }
     }
 
-    /// The lines of the complete frames, whose bytes the caller takes from the front of the buffer. The search
-    /// goes on behind them; `recycled` gives its memory to it.
+    /// Takes the lines of the complete frames, whose bytes the caller takes from the front of the buffer. The scan
+    /// continues after them and reuses the memory of `recycled`.
     pub(super) fn take_lines(&mut self, bytes: &[u8], recycled: Lines) -> Lines {
-        for found in self.found.iter().filter(|found| found.unkeyed) {
-            for key_end in &mut self.key_ends[found.first_line as usize..found.lines_end as usize] {
-                // The ripple ran on to the LF; such a line is all key, without its CRLF.
+        for span in self.spans.iter().filter(|span| span.unkeyed) {
+            for key_end in &mut self.key_ends[span.first_line as usize..span.lines_end as usize] {
+                // The ripple ran on to the LF; the whole line without its CRLF is the key.
                 *key_end -= u32::from(bytes.get(*key_end as usize) != Some(&b':'));
             }
         }
-        let Cursor { frame_start: taken, first_line: complete, starts, key_ends, .. } = self.at;
-        self.at = Cursor {
-            searched: self.at.searched - taken,
+        let Progress { frame_start: taken, first_line: complete, starts, key_ends, .. } = self.progress;
+        self.progress = Progress {
+            searched: self.progress.searched - taken,
             starts: starts - complete,
             key_ends: key_ends - complete,
             frame_start: 0,
             first_line: 0,
-            ..self.at
+            ..self.progress
         };
         let take = |all: &mut Vec<u32>, count: usize, mut recycled: Vec<u32>| {
             let kept = all[complete..count].iter().map(|position| position - taken as u32);
@@ -314,22 +321,22 @@ impl Scanner {
     }
 }
 
-impl Cursor {
-    /// Whether the frame that begins at `frame_start` is within its limits, up to there.
+impl Progress {
+    /// Checks that the frame that begins at `frame_start` is within its limits up to `end` and `lines_end`.
     #[inline]
-    fn check_frame(&self, end: usize, lines_end: usize) -> Result<(), Limit> {
+    fn check_frame(&self, end: usize, lines_end: usize) -> Result<(), BrokenLimit> {
         if end - self.frame_start > AMI_FRAME_BYTES_MAX {
-            return Err(Limit::FrameTooLong);
+            return Err(BrokenLimit::FrameTooLong);
         }
         if lines_end - self.first_line > AMI_FRAME_HEADERS_MAX {
-            return Err(Limit::TooManyHeaders);
+            return Err(BrokenLimit::TooManyHeaders);
         }
         Ok(())
     }
 }
 
-/// Writes the position of each bit that is set behind the first `count` of `positions`, and counts them. Says to
-/// `before_block` how many there were before each block.
+/// Appends the position of each set bit after the first `count` of `positions`, and adds their number to `count`. Calls
+/// `before_block` with the number of positions before each block.
 #[inline(always)]
 fn push_positions(
     positions: &mut Vec<u32>,
@@ -353,7 +360,7 @@ fn push_positions(
             bits &= bits.wrapping_sub(1);
             position
         };
-        // Nearly always at most four, and writing four whatever there are is faster than asking after each.
+        // There are nearly always at most four, and writing four at once is faster than checking after each.
         for position in &mut room[..4] {
             *position = next();
         }

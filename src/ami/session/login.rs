@@ -1,21 +1,21 @@
-//! Versions, proofs and refusals of a login.
+//! The login: AMI version, authentication, refusals.
 
 use md5::{Digest, Md5};
 
 use crate::ami::frame::Frame;
 use crate::secret::Secret;
 
-/// How the secret is proven to the PBX.
+/// How the daemon proves to the PBX that it knows the secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Auth {
-    /// By a digest of a challenge and the secret: the secret stays off the wire.
+    /// By a digest of a challenge and the secret: the secret is not sent.
     #[default]
     Md5,
-    /// By sending it; for TLS, or for a PBX behind something that knows no challenge.
+    /// By sending the secret; for TLS, or for a PBX behind a proxy that does not support the challenge.
     Plain,
 }
 
-/// The version in the greeting: which Asterisk speaks, hence which features there are.
+/// The AMI version in the greeting, which identifies the Asterisk release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct AmiVersion {
     /// For instance 11 of 11.0.0.
@@ -27,7 +27,7 @@ pub struct AmiVersion {
 }
 
 impl AmiVersion {
-    /// Reads `11.0.0`; what is not a number counts as 0.
+    /// Reads `11.0.0`; a part that is not a number counts as 0.
     #[must_use]
     pub fn parse(text: &[u8]) -> Self {
         let mut numbers = text
@@ -37,7 +37,7 @@ impl AmiVersion {
         Self { major: next(), minor: next(), patch: next() }
     }
 
-    /// The Asterisk release that greets so: 5 is 16, 7 is 18, 9 is 20, 11 is 22, 12 is 23. `None` before 16.
+    /// The Asterisk release with this version: 5 is 16, 7 is 18, 9 is 20, 11 is 22, 12 is 23. `None` before 16.
     #[must_use]
     pub fn asterisk_major(self) -> Option<u16> {
         (self.major >= 5).then_some(self.major + 11)
@@ -50,26 +50,26 @@ impl std::fmt::Display for AmiVersion {
     }
 }
 
-/// Why a login was refused.
+/// Why the PBX refused a login.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LoginRefusal {
-    /// Asterisk says the same for all three on purpose.
+    /// Unknown user, wrong secret or denied address: Asterisk answers all three alike on purpose.
     #[error("unknown user, wrong secret, or an address that manager.conf denies")]
     BadCredentials,
-    /// The action is not allowed.
+    /// The user may not log in.
     #[error("manager.conf does not permit this user to log in")]
     NotPermitted,
     /// `allowmultiplelogin` is off and another session has this user.
     #[error("this user is logged in elsewhere and manager.conf has allowmultiplelogin = no")]
     InUse,
-    /// Something else, in the PBX's words.
-    #[error("the PBX says: {0}")]
+    /// Any other reason: the message of the PBX, or a user name or secret that cannot be sent.
+    #[error("the login failed: {0}")]
     Other(String),
 }
 
 impl LoginRefusal {
-    /// Reads the refusal (main/manager.c, `action_login` and `process_message`).
-    pub(super) fn of(frame: &Frame) -> Self {
+    /// Reads the refusal from a response (main/manager.c, `action_login` and `process_message`).
+    pub(super) fn from_response(frame: &Frame) -> Self {
         match frame.get("Message") {
             Some(b"Authentication failed") => Self::BadCredentials,
             Some(b"Permission denied") => Self::NotPermitted,
@@ -77,12 +77,12 @@ impl LoginRefusal {
             Some(other) => {
                 Self::Other(String::from_utf8_lossy(other).chars().filter(|c| !c.is_control()).collect())
             }
-            None => Self::Other("nothing".to_owned()),
+            None => Self::Other("no message".to_owned()),
         }
     }
 }
 
-/// The proof of an MD5 login: the digest of challenge and secret in lower-case hexadecimal digits.
+/// The key of an MD5 login: the digest of challenge and secret in lower-case hexadecimal digits.
 pub(super) fn md5_key(challenge: &str, secret: &Secret) -> String {
     let mut md5 = Md5::new();
     md5.update(challenge);

@@ -1,23 +1,23 @@
-//! The actions of a session that have not ended.
+//! The actions of a session that have not ended yet.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
 
 use super::ActionToken;
 
-/// What an action is for.
+/// What an action was sent for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
     Challenge,
     Login,
     Ping,
-    Order,
+    Action,
     /// Sent; the list has not begun.
     ListRequested,
     /// Its items arrive.
     ListOpen {
-        /// A frame was set aside meanwhile: it may have been an item.
-        spoiled: bool,
+        /// A frame was set aside meanwhile; it may have been an item.
+        items_lost: bool,
     },
 }
 
@@ -25,11 +25,11 @@ pub(super) enum Purpose {
 pub(super) struct Pending {
     pub(super) purpose: Purpose,
     pub(super) deadline: Instant,
-    /// Its bytes were handed to the socket.
+    /// Whether its bytes were handed to the socket.
     pub(super) sent: bool,
 }
 
-/// At most [`super::PENDING_ACTIONS_MAX`] and a ping, so that looking through them all is cheap.
+/// At most [`super::PENDING_ACTIONS_MAX`] actions and a ping, so that a linear search is cheap.
 #[derive(Debug, Default)]
 pub(super) struct PendingActions(BTreeMap<ActionToken, Pending>);
 
@@ -65,10 +65,10 @@ impl PendingActions {
         }
     }
 
-    pub(super) fn spoil_lists(&mut self) {
+    pub(super) fn mark_items_lost(&mut self) {
         for pending in self.0.values_mut() {
-            if let Purpose::ListOpen { spoiled } = &mut pending.purpose {
-                *spoiled = true;
+            if let Purpose::ListOpen { items_lost } = &mut pending.purpose {
+                *items_lost = true;
             }
         }
     }

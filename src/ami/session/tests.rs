@@ -6,7 +6,7 @@ use super::*;
 
 const SEED: u64 = 0x0123_4567_89ab_cdef;
 
-/// A session, its clock, and what the PBX would see and say.
+/// A session, its clock, and the PBX's side of the connection.
 struct Rig {
     session: Session,
     now: Instant,
@@ -28,27 +28,27 @@ impl Rig {
 
     fn up() -> Self {
         let mut rig = Self::new(Auth::Plain);
-        rig.say("Asterisk Call Manager/11.0.0\r\n");
+        rig.receive("Asterisk Call Manager/11.0.0\r\n");
         rig.sent();
-        rig.answer(1, "Success", "Message: Authentication accepted\r\n");
+        rig.respond(1, "Success", "Message: Authentication accepted\r\n");
         assert!(
             matches!(rig.events()[..], [SessionEvent::LoggedIn(version)] if version.asterisk_major() == Some(22))
         );
         rig
     }
 
-    fn say(&mut self, text: &str) {
+    fn receive(&mut self, text: &str) {
         self.session.handle_bytes(self.now, &mut BytesMut::from(text));
     }
 
-    fn answer(&mut self, number: u64, response: &str, more: &str) {
+    fn respond(&mut self, number: u64, response: &str, more: &str) {
         let id = ActionId::new(SEED, number);
-        self.say(&format!("Response: {response}\r\nActionID: {}\r\n{more}\r\n", id.as_str()));
+        self.receive(&format!("Response: {response}\r\nActionID: {}\r\n{more}\r\n", id.as_str()));
     }
 
     fn item(&mut self, number: u64, event: &str, more: &str) {
         let id = ActionId::new(SEED, number);
-        self.say(&format!("Event: {event}\r\nActionID: {}\r\n{more}\r\n", id.as_str()));
+        self.receive(&format!("Event: {event}\r\nActionID: {}\r\n{more}\r\n", id.as_str()));
     }
 
     fn pass(&mut self, time: Duration) {
@@ -77,15 +77,15 @@ impl Rig {
 fn md5_login_proves_the_secret_without_sending_it() {
     let mut rig = Rig::new(Auth::Md5);
     assert_eq!(rig.sent(), "");
-    rig.say("Asterisk Call Manager/11.0.0\r\n");
+    rig.receive("Asterisk Call Manager/11.0.0\r\n");
     assert!(rig.sent().starts_with("Action: Challenge\r\n"));
-    rig.answer(1, "Success", "Challenge: 840415273\r\n");
+    rig.respond(1, "Success", "Challenge: 840415273\r\n");
     let login = rig.sent();
     assert!(
         login.contains("AuthType: MD5\r\nUsername: toritsugi\r\nKey: 81c3ab5534a432bec402f6d988ee45b4\r\n")
     );
     assert!(!login.contains("secret") && !rig.session.is_up());
-    rig.answer(2, "Success", "");
+    rig.respond(2, "Success", "");
     assert!(rig.session.is_up());
 }
 
@@ -98,14 +98,15 @@ fn a_refused_login_says_why_and_ends() {
         ("Asterisk is shutting down", LoginRefusal::Other("Asterisk is shutting down".into())),
     ] {
         let mut rig = Rig::new(Auth::Plain);
-        rig.say("Asterisk Call Manager/5.0.5\r\n");
-        rig.answer(1, "Error", &format!("Message: {message}\r\n"));
+        rig.receive("Asterisk Call Manager/5.0.5\r\n");
+        rig.respond(1, "Error", &format!("Message: {message}\r\n"));
         let events = rig.events();
-        let [SessionEvent::LoginRefused(said), SessionEvent::Closed(CloseReason::LoginRefused)] = &events[..]
+        let [SessionEvent::LoginRefused(reported), SessionEvent::Closed(CloseReason::LoginRefused)] =
+            &events[..]
         else {
             panic!("{events:?}");
         };
-        assert_eq!(*said, refusal);
+        assert_eq!(*reported, refusal);
         assert_eq!(rig.session.poll_timeout(), None);
     }
 }
@@ -113,7 +114,7 @@ fn a_refused_login_says_why_and_ends() {
 #[test]
 fn a_refusal_without_an_action_id_counts_before_the_login() {
     let mut rig = Rig::new(Auth::Plain);
-    rig.say("Asterisk Call Manager/5.0.5\r\nResponse: Error\r\nMessage: Authentication failed\r\n\r\n");
+    rig.receive("Asterisk Call Manager/5.0.5\r\nResponse: Error\r\nMessage: Authentication failed\r\n\r\n");
     assert!(matches!(rig.events()[0], SessionEvent::LoginRefused(LoginRefusal::BadCredentials)));
 }
 
@@ -121,7 +122,7 @@ fn a_refusal_without_an_action_id_counts_before_the_login() {
 fn a_login_has_a_deadline() {
     for greeting in ["", "Asterisk Call", "Asterisk Call Manager/11.0.0\r\n"] {
         let mut rig = Rig::new(Auth::Md5);
-        rig.say(greeting);
+        rig.receive(greeting);
         rig.pass(LOGIN_TIMEOUT);
         assert!(matches!(rig.events()[..], [SessionEvent::Closed(CloseReason::LoginTimeout)]));
     }
@@ -130,7 +131,7 @@ fn a_login_has_a_deadline() {
 #[test]
 fn another_protocol_ends_the_session() {
     let mut rig = Rig::new(Auth::Md5);
-    rig.say("SSH-2.0-OpenSSH_9.2\r\n");
+    rig.receive("SSH-2.0-OpenSSH_9.2\r\n");
     assert!(
         matches!(&rig.events()[..], [SessionEvent::Closed(CloseReason::Protocol(why))] if why.contains("SSH"))
     );
@@ -142,8 +143,8 @@ fn answers_find_their_actions() {
     let first = rig.send(&Action::core_status());
     let second = rig.send(&Action::hangup("pbx-1.1", None).unwrap());
     assert_eq!(rig.sent().matches("ActionID: ").count(), 2);
-    rig.answer(3, "Error", "Message: No such channel\r\n");
-    rig.answer(2, "Success", "CoreStartupTime: 10:00:00\r\n");
+    rig.respond(3, "Error", "Message: No such channel\r\n");
+    rig.respond(2, "Success", "CoreStartupTime: 10:00:00\r\n");
     let events = rig.events();
     let [SessionEvent::Answered(a, refused), SessionEvent::Answered(b, accepted)] = &events[..] else {
         panic!("{events:?}");
@@ -158,8 +159,8 @@ fn a_response_to_nobody_is_set_aside_and_a_late_one_is_not() {
     let mut rig = Rig::up();
     let token = rig.send(&Action::core_status());
     rig.sent();
-    rig.say("Response: Success\r\nActionID: 1\r\n\r\nResponse: Success\r\n\r\n");
-    rig.answer(99, "Success", "");
+    rig.receive("Response: Success\r\nActionID: 1\r\n\r\nResponse: Success\r\n\r\n");
+    rig.respond(99, "Success", "");
     let events = rig.events();
     assert_eq!(events.len(), 3);
     for event in events {
@@ -168,10 +169,8 @@ fn a_response_to_nobody_is_set_aside_and_a_late_one_is_not() {
     }
     rig.pass(Duration::from_secs(5));
     let events = rig.events();
-    assert!(
-        matches!(&events[..], [SessionEvent::Answered(t, ActionOutcome::SentFateUnknown)] if *t == token)
-    );
-    rig.answer(2, "Success", "");
+    assert!(matches!(&events[..], [SessionEvent::Answered(t, ActionOutcome::OutcomeUnknown)] if *t == token));
+    rig.respond(2, "Success", "");
     assert!(rig.events().is_empty());
 }
 
@@ -179,11 +178,14 @@ fn a_response_to_nobody_is_set_aside_and_a_late_one_is_not() {
 fn a_list_stays_in_its_place_in_the_stream() {
     let mut rig = Rig::up();
     let token = rig.send(&Action::queue_status());
-    rig.say("Event: Reload\r\nPrivilege: system,all\r\n\r\n");
-    rig.answer(2, "Success", "EventList: start\r\n");
+    rig.receive("Event: Reload\r\nPrivilege: system,all\r\n\r\n");
+    rig.respond(2, "Success", "EventList: start\r\n");
     let id = ActionId::new(SEED, 2);
-    rig.say(&format!("Event: QueueParams\r\nQueue: sales\r\nMax: 0\r\nActionID: {}\r\n\r\n", id.as_str()));
-    rig.say("Event: Reload\r\nPrivilege: system,all\r\nActionID: 0123456789abcdef.2\r\n\r\n");
+    rig.receive(&format!(
+        "Event: QueueParams\r\nQueue: sales\r\nMax: 0\r\nActionID: {}\r\n\r\n",
+        id.as_str()
+    ));
+    rig.receive("Event: Reload\r\nPrivilege: system,all\r\nActionID: 0123456789abcdef.2\r\n\r\n");
     rig.item(2, "QueueStatusComplete", "EventList: Complete\r\nListItems: 1\r\n");
     rig.item(2, "QueueMember", "");
     let events = rig.events();
@@ -205,16 +207,16 @@ fn a_list_stays_in_its_place_in_the_stream() {
 fn a_refused_list_is_answered() {
     let mut rig = Rig::up();
     rig.send(&Action::core_show_channels());
-    rig.answer(2, "Error", "Message: Permission denied\r\n");
+    rig.respond(2, "Error", "Message: Permission denied\r\n");
     assert!(matches!(&rig.events()[..], [SessionEvent::Answered(_, outcome)] if !outcome.is_accepted()));
 }
 
 #[test]
-fn a_suspect_frame_spoils_the_open_list() {
+fn a_suspect_frame_makes_the_open_list_incomplete() {
     let mut rig = Rig::up();
     rig.send(&Action::bridge_list());
-    rig.answer(2, "Success", "EventList: start\r\n");
-    rig.say("no colon here\r\n\r\nEvent: Reload\r\nPrivilege: system,all\r\n\r\n");
+    rig.respond(2, "Success", "EventList: start\r\n");
+    rig.receive("no colon here\r\n\r\nEvent: Reload\r\nPrivilege: system,all\r\n\r\n");
     rig.item(2, "BridgeListComplete", "EventList: Complete\r\nListItems: 1\r\n");
     let events = rig.events();
     assert!(matches!(
@@ -223,7 +225,7 @@ fn a_suspect_frame_spoils_the_open_list() {
             SessionEvent::ListBegin(_),
             SessionEvent::Quarantined(_),
             SessionEvent::Quarantined(_),
-            SessionEvent::ListEnd(_, ListEnd::Spoiled),
+            SessionEvent::ListEnd(_, ListEnd::ItemsLost),
         ]
     ));
 }
@@ -233,8 +235,8 @@ fn lists_end_when_broken_off_or_late() {
     let mut rig = Rig::up();
     rig.send(&Action::bridge_list());
     rig.send(&Action::core_show_channels());
-    rig.answer(2, "Success", "EventList: start\r\n");
-    rig.answer(3, "Success", "EventList: start\r\n");
+    rig.respond(2, "Success", "EventList: start\r\n");
+    rig.respond(3, "Success", "EventList: start\r\n");
     rig.item(2, "BridgeListComplete", "EventList: cancelled\r\n");
     rig.pass(Duration::from_secs(5));
     let events = rig.events();
@@ -243,20 +245,20 @@ fn lists_end_when_broken_off_or_late() {
 }
 
 #[test]
-fn when_the_link_ends_each_action_gets_its_fate() {
+fn when_the_connection_ends_each_action_gets_its_outcome() {
     let mut rig = Rig::up();
     let sent = rig.send(&Action::core_status());
     rig.sent();
     let unsent = rig.send(&Action::core_settings());
     rig.session.close(CloseReason::ClosedByPeer);
     let events = rig.events();
-    let [SessionEvent::Answered(a, fate_a), SessionEvent::Answered(b, fate_b), SessionEvent::Closed(_)] =
+    let [SessionEvent::Answered(a, outcome_a), SessionEvent::Answered(b, outcome_b), SessionEvent::Closed(_)] =
         &events[..]
     else {
         panic!("{events:?}");
     };
-    assert_eq!((*a, fate_a), (sent, &ActionOutcome::SentFateUnknown));
-    assert_eq!((*b, fate_b), (unsent, &ActionOutcome::NeverSent));
+    assert_eq!((*a, outcome_a), (sent, &ActionOutcome::OutcomeUnknown));
+    assert_eq!((*b, outcome_b), (unsent, &ActionOutcome::NeverSent));
     assert_eq!(rig.session.send(rig.now, &Action::ping(), PING_INTERVAL), Err(SendError::NotUp));
     assert_eq!(rig.sent(), "");
 }
@@ -271,18 +273,18 @@ fn an_action_that_was_not_sent_in_time_never_is() {
 }
 
 #[test]
-fn pings_keep_a_quiet_link_and_end_a_dead_one() {
+fn pings_keep_a_quiet_connection_and_end_a_dead_one() {
     let mut rig = Rig::up();
     assert_eq!(rig.session.poll_timeout(), Some(rig.now + PING_INTERVAL));
     rig.pass(PING_INTERVAL);
     assert!(rig.sent().starts_with("Action: Ping\r\n"));
-    rig.answer(2, "Success", "Ping: Pong\r\n");
+    rig.respond(2, "Success", "Ping: Pong\r\n");
     rig.pass(PING_INTERVAL);
     assert!(rig.sent().starts_with("Action: Ping\r\n"));
     rig.pass(PING_INTERVAL / 2);
-    rig.say("Event: Reload\r\nPrivilege: system,all\r\n\r\n");
+    rig.receive("Event: Reload\r\nPrivilege: system,all\r\n\r\n");
     rig.pass(PING_INTERVAL / 2);
-    assert!(rig.session.is_up(), "an event came while the ping waited");
+    assert!(rig.session.is_up(), "an event arrived while the ping was unanswered");
     rig.pass(PING_INTERVAL / 2);
     assert!(matches!(rig.events().last(), Some(SessionEvent::Closed(CloseReason::Silent))));
 }
@@ -298,7 +300,7 @@ fn actions_that_wait_are_limited() {
 }
 
 proptest! {
-    /// Whatever a peer says, and whenever: every action ends exactly once, and the session does not panic.
+    /// For any input of a peer at any time, every action ends exactly once and the session does not panic.
     #[test]
     fn every_action_ends_once(steps in prop::collection::vec((0..8_u8, 1..12_u64, 0..4_u8), 0..80)) {
         let mut rig = Rig::up();
@@ -313,10 +315,10 @@ proptest! {
                     }
                 }
                 2 => drop(rig.sent()),
-                3 => rig.answer(number, "Success", ["", "EventList: start\r\n", "X\r\n", "Ping: Pong\r\n"][usize::from(word)]),
+                3 => rig.respond(number, "Success", ["", "EventList: start\r\n", "X\r\n", "Ping: Pong\r\n"][usize::from(word)]),
                 4 => rig.item(number, "Item", ["", "EventList: Complete\r\n", "EventList: cancelled\r\n", "\r\n"][usize::from(word)]),
                 5 => rig.pass(Duration::from_secs(number)),
-                6 => rig.say("Event: Reload\r\nPrivilege: system,all\r\n\r\n"),
+                6 => rig.receive("Event: Reload\r\nPrivilege: system,all\r\n\r\n"),
                 _ => if word == 0 && number == 1 { rig.session.close(CloseReason::ClosedByPeer) },
             }
             for event in rig.events() {

@@ -1,13 +1,13 @@
-//! Reaching Redis: one server, the master that Sentinels name, or a cluster; plain or over TLS.
+//! Connecting to Redis: one server, the master that Sentinels name, or a cluster; plain or over TLS.
 //!
-//! Invariant: the password is in no URL, message or `Debug`; every connection is made anew by
-//! [`RedisAddress::connect`], which asks the Sentinels again, so that a failover is followed by reconnecting.
+//! Invariants: the password is in no URL, message or `Debug`. [`RedisAddress::connect`] opens a new connection each time
+//! and asks the Sentinels again, so that a reconnect follows a failover.
 //!
-//! | addresses | settings | reaches |
+//! | addresses | settings | connects to |
 //! |---|---|---|
 //! | `redis://host:port/db`, `rediss://…` (one) | | that server |
 //! | `redis://host:26379` (several) | `redis_sentinel_service` | the master of that service |
-//! | `redis://host:port` (some nodes) | `redis_cluster` | the cluster; all keys lie in one slot |
+//! | `redis://host:port` (some nodes) | `redis_cluster` | the cluster; all keys are in one slot |
 
 use std::fmt;
 use std::time::Duration;
@@ -22,31 +22,29 @@ use redis::{
 };
 use tokio::time::timeout;
 
+use super::timing::{CONNECT_TIMEOUT, READ_BLOCK_TIMEOUT, REDIS_TIMEOUT};
 use crate::secret::Secret;
 
-/// How long making a connection may take.
-const CONNECT_MAX: Duration = Duration::from_secs(1);
-
-/// The text is no address of a Redis.
+/// Why a configuration names no Redis.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RedisAddressError {
-    /// Another scheme, or no URL.
+    /// The text is no URL, or one with another scheme.
     #[error("\"{0}\" must be redis://host:port or, with TLS, rediss://host:port")]
     NoUrl(String),
-    /// It would be shown wherever the URL is.
+    /// The URL contains a password, which logs and messages would show.
     #[error(
-        "the password does not belong in the URL: put it into a file of its own and name that in bus.redis_password_file"
+        "the URL must not contain the password: write it to a file and name that file in bus.redis_password_file"
     )]
     Password,
-    /// A cluster of which Sentinels know.
-    #[error("redis_cluster and redis_sentinel_service exclude each other")]
+    /// Both a cluster and Sentinels are configured.
+    #[error("redis_cluster and redis_sentinel_service exclude each other: set one of them")]
     Both,
-    /// One server has one address.
-    #[error("one address is enough; several are for redis_sentinel_service or redis_cluster")]
+    /// One server has several addresses.
+    #[error("one server has one address: set redis_sentinel_service or redis_cluster to use several")]
     Several,
 }
 
-/// How to reach the Redis that daemons share.
+/// Address of the Redis that the daemons share.
 #[derive(Clone)]
 pub struct RedisAddress {
     nodes: Vec<ConnectionInfo>,
@@ -63,10 +61,10 @@ enum Kind {
 }
 
 impl RedisAddress {
-    /// Reads the addresses; `None` when there are none: the stream stays in this process.
+    /// Parses the addresses; `None` when there are none, and the event stream stays in this process.
     ///
     /// # Errors
-    /// One is no address, holds a password, or they do not go together.
+    /// An address is invalid or contains a password, or the settings exclude each other.
     pub fn parse(
         urls: &[impl AsRef<str>],
         sentinel_service: Option<&str>,
@@ -86,25 +84,25 @@ impl RedisAddress {
         Ok((!nodes.is_empty()).then_some(Self { nodes, shown, kind, password: None }))
     }
 
-    /// The same, with the password.
+    /// The same address, with the password.
     #[must_use]
     pub fn with_password(self, password: Option<Secret>) -> Self {
         Self { password, ..self }
     }
 
-    /// Connects. `blocking`: commands may take as long as they take.
+    /// Opens a connection. `blocking`: commands have no time-out of their own, except in a cluster.
     ///
     /// # Errors
-    /// Nobody answers within [`CONNECT_MAX`], or not as a Redis that lets us in.
+    /// Redis does not answer within [`CONNECT_TIMEOUT`], or refuses the login.
     pub(super) async fn connect(&self, blocking: bool) -> Result<Connection, RedisError> {
-        in_time_of(CONNECT_MAX, self.try_connect(blocking)).await
+        with_timeout_of(CONNECT_TIMEOUT, self.try_connect(blocking)).await
     }
 
-    /// What `toritsugi check` asks.
+    /// Reads version and persistence, for `toritsugi check`.
     ///
     /// # Errors
-    /// It cannot be reached, or does not let us in.
-    pub async fn look(&self) -> Result<Look, RedisError> {
+    /// Redis cannot be reached, or refuses the login.
+    pub async fn inspect(&self) -> Result<RedisInfo, RedisError> {
         let mut connection = self.connect(false).await?;
         // A script, because a cluster answers INFO once for each node.
         let info: String = redis::Script::new("redis.call('GET', KEYS[1]) return redis.call('INFO')")
@@ -112,7 +110,7 @@ impl RedisAddress {
             .invoke_async(&mut connection)
             .await?;
         let value = |key: &str| info.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
-        Ok(Look {
+        Ok(RedisInfo {
             version: value("redis_version").unwrap_or("of an unknown version").to_owned(),
             persistent: value("aof_enabled") == Some("1"),
         })
@@ -134,16 +132,16 @@ impl RedisAddress {
             }
         };
         let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT_MAX))
-            .set_response_timeout(if blocking { None } else { Some(super::REDIS_ANSWER_MAX) });
+            .set_connection_timeout(Some(CONNECT_TIMEOUT))
+            .set_response_timeout(if blocking { None } else { Some(REDIS_TIMEOUT) });
         Ok(Connection::Server(client.get_multiplexed_async_connection_with_config(&config).await?))
     }
 
     async fn connect_cluster(&self, blocking: bool) -> Result<Connection, RedisError> {
-        let answer_max = if blocking { super::BLOCK_MAX * 2 } else { super::REDIS_ANSWER_MAX };
+        let answer_timeout = if blocking { READ_BLOCK_TIMEOUT * 2 } else { REDIS_TIMEOUT };
         let mut builder = ClusterClientBuilder::new(self.nodes.clone())
-            .connection_timeout(CONNECT_MAX)
-            .response_timeout(answer_max)
+            .connection_timeout(CONNECT_TIMEOUT)
+            .response_timeout(answer_timeout)
             .retries(1);
         if let Some(password) = &self.password {
             builder = builder.password(password.expose());
@@ -180,12 +178,12 @@ impl PartialEq for RedisAddress {
     }
 }
 
-/// What a look at a Redis tells.
+/// Answer of [`RedisAddress::inspect`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Look {
-    /// Its version.
+pub struct RedisInfo {
+    /// Version of the server.
     pub version: String,
-    /// Whether it writes down what it is told.
+    /// Whether the server persists every write (`appendonly yes`).
     pub persistent: bool,
 }
 
@@ -205,23 +203,25 @@ impl fmt::Debug for RedisAddress {
     }
 }
 
-/// An answer within [`super::REDIS_ANSWER_MAX`]: a Redis that hangs is a Redis that is away.
-pub(super) async fn in_time<T>(asked: impl Future<Output = Result<T, RedisError>>) -> Result<T, RedisError> {
-    in_time_of(super::REDIS_ANSWER_MAX, asked).await
+/// Awaits an answer for [`REDIS_TIMEOUT`]: a Redis that hangs counts as unreachable.
+pub(super) async fn with_timeout<T>(
+    answer: impl Future<Output = Result<T, RedisError>>,
+) -> Result<T, RedisError> {
+    with_timeout_of(REDIS_TIMEOUT, answer).await
 }
 
-/// An answer within `wait`.
-pub(super) async fn in_time_of<T>(
+/// Awaits an answer for `wait`.
+pub(super) async fn with_timeout_of<T>(
     wait: Duration,
-    asked: impl Future<Output = Result<T, RedisError>>,
+    answer: impl Future<Output = Result<T, RedisError>>,
 ) -> Result<T, RedisError> {
-    match timeout(wait, asked).await {
+    match timeout(wait, answer).await {
         Ok(answer) => answer,
         Err(_) => Err(RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut))),
     }
 }
 
-/// One connection, whatever it leads to.
+/// A connection to a server or to a cluster.
 #[derive(Clone)]
 pub(super) enum Connection {
     Server(MultiplexedConnection),

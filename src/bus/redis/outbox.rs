@@ -1,94 +1,83 @@
-//! What this daemon has to tell and Redis has not taken yet; and whether it may tell at all.
+//! Events of our PBX that Redis has not confirmed, and this daemon's role in its group.
 //!
-//! | role | an event of our PBX | goes to |
+//! | role | a new event of our PBX is | next role |
 //! |---|---|---|
-//! | standby | is noted in the shadow; while Redis is away, is shown here as well (`own_sight.rs`) | leading, when the lease is ours |
-//! | leading, Redis answers | waits until it was read back in the common order, then is delivered | alone, standby |
-//! | leading, alone (Redis is away) | is delivered at once and spooled | leading, when the spool was taken; standby, when another leads |
+//! | standby | recorded in [`StandbyTracker`]; while Redis is unreachable also published locally (`fallback.rs`) | leader, when it acquires the lease |
+//! | leader, connected | queued, and delivered to local subscribers once it was read back from the shared stream | detached; standby |
+//! | leader, detached (Redis unreachable, or an event not read back) | delivered to local subscribers at once, and spooled | leader, when the spool was read back; standby, when another daemon holds the lease |
 //!
-//! Invariant: ids are given in order and without a gap within a generation; an event leaves only when it was read
-//! back, and Redis takes each position once. The spool has limits: beyond them the oldest go, and everybody begins anew.
+//! Invariants: ids increase without gaps within a generation. An event leaves the queue only after it was read back;
+//! Redis accepts each position once. The spool is bounded ([`SPOOL_EVENTS_MAX`], [`SPOOL_BYTES_MAX`]): on overflow the
+//! oldest events are dropped, and after the reconnect every subscriber restarts from a snapshot.
 //!
-//! # The instant in which Redis dies
-//! What was sent and not read back may stand in the common order, behind events of other PBXes that nobody here has
-//! seen. Delivered under its id it would be a place to go on from at another gateway, and those events would be missing.
-//! So all that waits gets ids of a new generation first ([`Outbox::put_in_doubt`]), which no other gateway knows. When
-//! Redis is back, the place of its last event of ours decides:
+//! # When Redis fails during a send
+//! Events that were sent but not read back are *in doubt*: they may already be in the shared stream, behind events of
+//! other PBXes that this daemon has not read. If they were delivered under their ids, a client could resume from such an
+//! id at another gateway and miss the events in between. The outbox therefore moves all queued events to a new
+//! generation, whose ids no other gateway knows, before it delivers them ([`Outbox::put_in_doubt`]). After the reconnect,
+//! Redis' head of our PBX decides:
 //!
-//! | Redis has of our events | then |
+//! | Redis has | the leader |
 //! |---|---|
-//! | all before the doubt, and none of it | the new generation continues the old one, nobody notices |
-//! | some of what was in doubt | others were told it under another id: everybody begins anew, with a snapshot |
-//! | less than was read back (a crash that lost its last second) | the order of what was told may change: everybody begins anew |
+//! | all events before the doubtful ones, and none of those | appends the new generation behind the old one; clients notice nothing |
+//! | some of the doubtful events | appends a stream reset; every client restarts from a snapshot |
+//! | fewer events than were read back (Redis lost its last second) | appends a stream reset |
+//! | no event of this PBX (an empty database) | uploads its state, and sends the queue in the same generation |
 //!
-//! Everybody begins anew: the stream gets an entry behind which nobody goes on from before (`wire::Entry::is_break`).
+//! A *stream reset* is an entry that no client can resume across (`wire::Entry::is_reset`).
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::lives::Lives;
-use super::own_sight::OwnSight;
-use super::shadow::{Inherited, Shadow};
+use super::checkpoints::CallCheckpoints;
+use super::fallback::LocalFallback;
+use super::position::Head;
+use super::standby::{PriorCalls, StandbyTracker};
 use super::wire;
-use crate::bus::event::{Audience, Body, Change, Draft};
-use crate::bus::id::EventId;
-use crate::bus::memory::Arrival;
+use crate::bus::event_log::RemoteEvent;
+use crate::contract::event::{Audience, Body, NewEvent, StateDelta};
+use crate::contract::event_id::EventId;
 use crate::ids::PbxId;
-use crate::store::log::ToldMessage;
+use crate::journal::entry::MessagePublication;
 
-/// Most events that wait for Redis.
+/// Most events in the queue.
 pub const SPOOL_EVENTS_MAX: usize = 200_000;
-/// Most bytes of events that wait for Redis.
+/// Most bytes of events in the queue.
 pub const SPOOL_BYTES_MAX: usize = 128 * 1024 * 1024;
-/// Most events of one step.
+/// Most events of one append.
 pub(super) const BATCH_EVENTS_MAX: usize = 256;
 
-/// Place of the last event in the stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Head {
-    pub(super) generation: u64,
-    pub(super) position: u64,
-}
-
-impl Head {
-    /// Reads `generation-position`.
-    pub(super) fn parse(text: &str) -> Option<Self> {
-        let (generation, position) = text.split_once('-')?;
-        Some(Self { generation: generation.parse().ok()?, position: position.parse().ok()? })
-    }
-}
-
-/// Whether this daemon tells of its PBX.
+/// Whether this daemon publishes the events of its PBX.
 #[derive(Debug)]
-pub(super) enum Role {
-    /// Another daemon does, or it is not decided.
-    Standby(Shadow),
-    /// This one does, with the fencing token of its lease (0: without one, since Redis was never there).
-    Leader { fence: u64, inherited: Inherited },
+pub(super) enum Leadership {
+    /// Another daemon does, or the leader is not known yet.
+    Standby(StandbyTracker),
+    /// This daemon does, with the fencing token of its lease (0: without a lease, because Redis was never reached).
+    Leader { fence: u64, prior: PriorCalls },
 }
 
-/// An event on its way.
+/// A queued event.
 #[derive(Debug, Clone)]
 pub(super) struct Pending {
     pub(super) id: EventId,
     pub(super) audience: Audience,
-    pub(super) change: Change,
+    pub(super) change: StateDelta,
     pub(super) body: Arc<Body>,
     pub(super) after: Option<EventId>,
-    /// Desktops have it.
+    /// Local subscribers have it.
     pub(super) delivered: bool,
-    /// Redis has taken it.
-    pub(super) taken: bool,
-    /// It was on its way to Redis, which may have it.
+    /// Redis has accepted it.
+    pub(super) accepted: bool,
+    /// It was sent at least once; Redis may have it.
     sent: bool,
-    /// Messages that this event, or one before it, tells of: noted once it stands in the common order.
-    pub(super) told: Vec<ToldMessage>,
+    /// Message publications that this event, or one before it, completes: recorded once it was read back.
+    pub(super) publications: Vec<MessagePublication>,
     bytes: usize,
 }
 
 impl Pending {
-    pub(super) fn arrival(&self, pbx: &PbxId) -> Arrival {
-        Arrival {
+    pub(super) fn arrival(&self, pbx: &PbxId) -> RemoteEvent {
+        RemoteEvent {
             id: self.id.clone(),
             pbx: pbx.clone(),
             audience: self.audience.clone(),
@@ -99,67 +88,67 @@ impl Pending {
     }
 }
 
-/// The sending side. One lock guards it; nothing in it waits.
+/// The sending side. One lock guards it; none of its methods waits.
 #[derive(Debug)]
 pub(super) struct Outbox {
-    pub(super) role: Role,
+    pub(super) leadership: Leadership,
     pub(super) generation: u64,
     next: u64,
     pub(super) pending: VecDeque<Pending>,
     /// Position of the last event that was read back, in this generation.
     read_back: u64,
-    /// The generation before, and the position of its first event that Redis may have or not.
+    /// The previous generation, and the position of its first event in doubt.
     doubt: Option<Head>,
     pub(super) bytes: usize,
     /// Whether events are delivered without waiting for Redis.
-    pub(super) alone: bool,
-    /// Events that the spool could not hold since the generation began.
+    pub(super) detached: bool,
+    /// Whether the spool overflowed since the generation began.
     pub(super) lost: bool,
     pub(super) lost_total: u64,
-    /// How calls stand, for whoever leads next.
-    pub(super) lives: Lives,
-    /// What a standby shows by itself.
-    pub(super) own_sight: Option<OwnSight>,
-    /// How often it has begun to.
-    pub(super) own_sights: u64,
+    /// Checkpoints for the next leader.
+    pub(super) checkpoints: CallCheckpoints,
+    /// What a standby publishes locally while Redis is unreachable.
+    pub(super) fallback: Option<LocalFallback>,
+    /// How often a fallback has begun; numbers the streams of the fallbacks.
+    pub(super) fallbacks: u64,
 }
 
 impl Outbox {
     pub(super) fn new(generation: u64) -> Self {
         Self {
-            role: Role::Standby(Shadow::default()),
+            leadership: Leadership::Standby(StandbyTracker::default()),
             generation,
             next: 1,
             pending: VecDeque::new(),
             read_back: 0,
             doubt: None,
             bytes: 0,
-            alone: false,
+            detached: false,
             lost: false,
             lost_total: 0,
-            lives: Lives::default(),
-            own_sight: None,
-            own_sights: 0,
+            checkpoints: CallCheckpoints::default(),
+            fallback: None,
+            fallbacks: 0,
         }
     }
 
-    pub(super) fn leads(&self) -> bool {
-        matches!(self.role, Role::Leader { .. })
+    pub(super) fn is_leader(&self) -> bool {
+        matches!(self.leadership, Leadership::Leader { .. })
     }
 
     pub(super) fn head(&self) -> Head {
         Head { generation: self.generation, position: self.next - 1 }
     }
 
-    /// Goes on after `head`.
+    /// The next event follows `head`.
     pub(super) fn continue_after(&mut self, head: Head) {
         self.generation = head.generation;
         self.next = head.position + 1;
         (self.read_back, self.doubt) = (0, None);
     }
 
-    /// Gives the event its id and puts it into the line.
-    pub(super) fn push(&mut self, draft: Draft, body: Arc<Body>, pbx: &PbxId) -> &mut Pending {
+    /// Assigns the event its id and appends it to the queue.
+    pub(super) fn push(&mut self, draft: NewEvent, body: Arc<Body>, pbx: &PbxId) -> &mut Pending {
         let id = EventId { stream: wire::stream_of(pbx, self.generation), position: self.next };
         self.next += 1;
         let bytes = body.json.len();
@@ -171,9 +160,9 @@ impl Outbox {
             body,
             after: None,
             delivered: false,
-            taken: false,
+            accepted: false,
             sent: false,
-            told: Vec::new(),
+            publications: Vec::new(),
             bytes,
         });
         while self.pending.len() > 1
@@ -188,9 +177,9 @@ impl Outbox {
         &mut self.pending[last]
     }
 
-    /// Positions and events that Redis has not taken, oldest first.
-    pub(super) fn batch(&mut self) -> Vec<Pending> {
-        let waiting = self.pending.iter_mut().filter(|p| !p.taken).take(BATCH_EVENTS_MAX);
+    /// The next events that Redis has not accepted, oldest first; they count as sent from now on.
+    pub(super) fn start_batch(&mut self) -> Vec<Pending> {
+        let waiting = self.pending.iter_mut().filter(|p| !p.accepted).take(BATCH_EVENTS_MAX);
         let send = |pending: &mut Pending| {
             pending.sent = true;
             pending.clone()
@@ -198,57 +187,59 @@ impl Outbox {
         waiting.map(send).collect()
     }
 
-    /// Nobody here was shown what waits, and Redis may have some of it: it gets ids that are known here alone.
+    /// Redis stopped answering. If the oldest event was sent and not delivered, all queued events move to a new
+    /// generation, whose ids only this gateway knows.
     pub(super) fn put_in_doubt(&mut self, pbx: &PbxId) {
         let Some(first) = self.pending.front().filter(|p| p.sent && !p.delivered) else { return };
         self.doubt = Some(Head { generation: self.generation, position: first.id.position });
         (self.generation, self.next, self.read_back) = (self.generation + 1, 1, 0);
         for pending in &mut self.pending {
             pending.id = EventId { stream: wire::stream_of(pbx, self.generation), position: self.next };
-            (pending.taken, pending.sent) = (false, false);
+            (pending.accepted, pending.sent) = (false, false);
             self.next += 1;
         }
     }
 
-    /// Whether this generation goes on right behind `head`, where the doubt began.
+    /// Whether Redis' `head` is the last event before the doubtful ones, so that this generation follows it directly.
     pub(super) fn continues(&self, head: Head) -> bool {
         let behind = Head { position: head.position + 1, ..head };
         self.doubt == Some(behind)
     }
 
-    /// Whether Redis has, or has lost, events whose ids would be told twice or not at all.
-    pub(super) fn is_at_odds(&self, head: Head) -> bool {
+    /// Whether Redis has some of the doubtful events, or has lost events before them.
+    pub(super) fn conflicts_with(&self, head: Head) -> bool {
         self.doubt.is_some_and(|doubt| doubt.generation == head.generation) && !self.continues(head)
     }
 
-    pub(super) fn untaken(&self) -> usize {
-        // Those that were taken stand in front.
-        self.pending.len() - self.pending.partition_point(|p| p.taken)
+    /// Number of events that Redis has not accepted.
+    pub(super) fn unaccepted(&self) -> usize {
+        // Accepted events are in front.
+        self.pending.len() - self.pending.partition_point(|p| p.accepted)
     }
 
     /// Redis has everything up to this position.
-    pub(super) fn taken_up_to(&mut self, position: u64) {
+    pub(super) fn mark_accepted(&mut self, position: u64) {
         for pending in self.pending.iter_mut().take_while(|p| p.id.position <= position) {
-            pending.taken = true;
+            pending.accepted = true;
         }
     }
 
-    /// What Redis has of this generation; false when that and what waits are not the whole.
-    pub(super) fn redis_has(&mut self, position: u64) -> bool {
+    /// Takes over Redis' head of this generation; false when Redis' events and the queue have a gap between them.
+    pub(super) fn sync_with(&mut self, position: u64) -> bool {
         self.doubt = None;
         if position < self.read_back {
             return false;
         }
         for pending in &mut self.pending {
-            pending.taken = pending.id.position <= position;
+            pending.accepted = pending.id.position <= position;
         }
         let first_needed = position + 1;
-        self.pending.iter().find(|p| !p.taken).is_none_or(|p| p.id.position == first_needed)
+        self.pending.iter().find(|p| !p.accepted).is_none_or(|p| p.id.position == first_needed)
             && (first_needed == self.next || self.pending.iter().any(|p| p.id.position == first_needed))
     }
 
-    /// An event of ours was read back in the common order.
-    pub(super) fn read_back(&mut self, id: &EventId) -> Option<Pending> {
+    /// Removes the oldest event, if it is the one that was read back.
+    pub(super) fn take_read_back(&mut self, id: &EventId) -> Option<Pending> {
         if self.pending.front().is_none_or(|front| front.id != *id) {
             return None;
         }
@@ -258,21 +249,23 @@ impl Outbox {
         Some(found)
     }
 
-    /// Begins a new generation. What waits was delivered here; the others will read the state it led to.
-    pub(super) fn begin_generation(&mut self, generation: u64) -> Vec<ToldMessage> {
-        let told = self.pending.iter_mut().flat_map(|pending| std::mem::take(&mut pending.told)).collect();
+    /// Begins a new generation with an empty queue: local subscribers have its events, and the other daemons will read
+    /// the resulting state. Returns the message publications to record.
+    pub(super) fn begin_generation(&mut self, generation: u64) -> Vec<MessagePublication> {
+        let publications =
+            self.pending.iter_mut().flat_map(|pending| std::mem::take(&mut pending.publications)).collect();
         self.generation = generation.max(self.generation + 1);
         (self.next, self.read_back, self.doubt) = (1, 0, None);
         self.pending.clear();
         self.bytes = 0;
         self.lost = false;
-        told
+        publications
     }
 
-    /// Redis has nothing of the line: all of it is to be sent. Gives the place before its first event.
-    pub(super) fn put_all_in_line(&mut self) -> Head {
+    /// Queues every event for sending, because Redis has none of them. Returns the head before the first of them.
+    pub(super) fn resend_all(&mut self) -> Head {
         for pending in &mut self.pending {
-            pending.taken = false;
+            pending.accepted = false;
         }
         match self.pending.front() {
             Some(first) => Head { generation: self.generation, position: first.id.position - 1 },
@@ -280,17 +273,17 @@ impl Outbox {
         }
     }
 
-    /// Another leads: what was not told is told by the other.
+    /// Becomes a standby. Drops the queue, because the other leader publishes these events itself; returns its length.
     pub(super) fn step_down(&mut self) -> usize {
-        let left = self.pending.len();
+        let dropped = self.pending.len();
         self.pending.clear();
         (self.read_back, self.doubt) = (0, None);
         self.bytes = 0;
-        self.alone = false;
+        self.detached = false;
         self.lost = false;
-        let mut shadow = Shadow::default();
-        shadow.knows(std::mem::take(&mut self.lives).calls());
-        self.role = Role::Standby(shadow);
-        left
+        let mut tracker = StandbyTracker::default();
+        tracker.mark_known(std::mem::take(&mut self.checkpoints).into_call_ids());
+        self.leadership = Leadership::Standby(tracker);
+        dropped
     }
 }

@@ -1,91 +1,93 @@
-//! The task that tells the other daemons whose desktops follow the events here, and hears of theirs.
+//! The task that publishes how many desktops of each operator follow the events at this gateway, and reads the counts of
+//! the other gateways.
 //!
-//! | what happens | what the counts here become |
+//! | event | the counts here |
 //! |---|---|
-//! | a desktop comes or goes at another gateway | known within [`SAY_EVERY`] |
-//! | another daemon ends | its desktops are gone at once |
-//! | another daemon is killed, or cut off from Redis | its desktops are gone after [`SAID_MS`] |
-//! | Redis does not answer | the last ones stand for [`SAID_MS`], then those at this gateway alone |
+//! | a desktop connects or disconnects at another gateway | include it within [`PRESENCE_INTERVAL`] |
+//! | another daemon shuts down | lose its desktops at once |
+//! | another daemon dies, or loses Redis | lose its desktops after [`PRESENCE_TTL`] |
+//! | this daemon loses Redis | keep the last counts for [`PRESENCE_TTL`], then have only this gateway's |
 //!
-//! Invariant: nobody waits for it, and what Redis holds goes by itself: an entry for each daemon that lives, as long as
-//! people have desktops there.
+//! Invariant: nothing waits for this task. Redis holds one report for each daemon that lives, and the whole key expires
+//! when no daemon reports any more.
 //!
-//! Read next: `operator/presence.rs`, which adds up.
+//! Read next: `operator/presence.rs`, which adds the counts up.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use redis::RedisError;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::client::{Connection, RedisAddress, in_time};
-use super::scripts::{DESKTOPS, Keys};
+use super::client::{Connection, RedisAddress, with_timeout};
+use super::scripts::{EXCHANGE_PRESENCE, Keys};
+use super::timing::{PRESENCE_DELAY, PRESENCE_INTERVAL, PRESENCE_TTL, RECONNECT_DELAY, millis};
 use crate::ids::RecordId;
-use crate::operator::Presence;
+use crate::people::presence::Presence;
 
-/// How often the counts are told and heard, at least.
-pub const SAY_EVERY: Duration = Duration::from_secs(1);
-/// How long what a daemon said holds, in milliseconds.
-pub const SAID_MS: u64 = 5_000;
-/// Pause before a change is told: many desktops come at the same time.
-const SAY_PAUSE: Duration = Duration::from_millis(100);
-/// Pause between two attempts to reach Redis.
-const RECONNECT_PAUSE: Duration = Duration::from_millis(200);
-/// Most daemons whose desktops are counted.
+/// Most daemons whose reports are counted.
 const DAEMONS_MAX: usize = 256;
 
-pub(super) struct Herald {
+pub(super) struct PresencePublisher {
     pub(super) presence: Presence,
     pub(super) address: RedisAddress,
     pub(super) keys: Keys,
     pub(super) daemon: String,
 }
 
-impl Herald {
-    /// Works until `shutdown`; then says that nobody is here any more.
+impl PresencePublisher {
+    /// Works until `shutdown`; then deletes the report of this daemon.
     pub(super) async fn run(self, shutdown: CancellationToken) {
-        let mut heard = Instant::now();
+        let mut exchanged_at = Instant::now();
         while !shutdown.is_cancelled() {
-            if let Err(error) = self.session(&mut heard, &shutdown).await {
-                tracing::debug!(%error, "the desktops at other gateways cannot be heard of");
+            if let Err(error) = self.session(&mut exchanged_at, &shutdown).await {
+                tracing::debug!(%error, "exchanging presence counts with other gateways failed; reconnecting");
             }
-            if heard.elapsed() >= Duration::from_millis(SAID_MS) {
-                self.presence.set_elsewhere(HashMap::new());
+            if exchanged_at.elapsed() >= PRESENCE_TTL {
+                self.presence.set_remote(HashMap::new());
             }
             tokio::select! {
-                () = sleep(RECONNECT_PAUSE) => {}
+                () = sleep(RECONNECT_DELAY) => {}
                 () = shutdown.cancelled() => {}
             }
         }
     }
 
-    async fn session(&self, heard: &mut Instant, shutdown: &CancellationToken) -> Result<(), RedisError> {
+    async fn session(
+        &self,
+        exchanged_at: &mut Instant,
+        shutdown: &CancellationToken,
+    ) -> Result<(), RedisError> {
         let mut redis = self.address.connect(false).await?;
-        let mut every = interval(SAY_EVERY);
-        every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ticks = interval(PRESENCE_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                () = shutdown.cancelled() => return self.say(&mut redis, String::new()).await.map(drop),
-                _ = every.tick() => {}
-                () = self.presence.here_changed() => sleep(SAY_PAUSE).await,
+                () = shutdown.cancelled() => return self.exchange(&mut redis, String::new()).await.map(drop),
+                _ = ticks.tick() => {}
+                () = self.presence.local_changed() => sleep(PRESENCE_DELAY).await,
             }
-            let here = serde_json::to_string(&self.presence.here()).unwrap_or_default();
-            let elsewhere = self.say(&mut redis, here).await?;
-            *heard = Instant::now();
-            self.presence.set_elsewhere(elsewhere);
+            let here = serde_json::to_string(&self.presence.local()).unwrap_or_default();
+            let elsewhere = self.exchange(&mut redis, here).await?;
+            *exchanged_at = Instant::now();
+            self.presence.set_remote(elsewhere);
         }
     }
 
-    async fn say(&self, redis: &mut Connection, here: String) -> Result<HashMap<RecordId, u32>, RedisError> {
-        let mut say = DESKTOPS.prepare_invoke();
-        say.key(self.keys.desktops()).arg(&self.daemon).arg(SAID_MS).arg(here);
-        let others: Vec<String> = in_time(say.invoke_async(redis)).await?;
+    /// Publishes `here` (empty: deletes the report); returns the sum of the other reports, by operator.
+    async fn exchange(
+        &self,
+        redis: &mut Connection,
+        here: String,
+    ) -> Result<HashMap<RecordId, u32>, RedisError> {
+        let mut exchange = EXCHANGE_PRESENCE.prepare_invoke();
+        exchange.key(self.keys.desktops()).arg(&self.daemon).arg(millis(PRESENCE_TTL)).arg(here);
+        let others: Vec<String> = with_timeout(exchange.invoke_async(redis)).await?;
         let mut sum: HashMap<RecordId, u32> = HashMap::new();
-        for said in others.iter().take(DAEMONS_MAX) {
-            // What a daemon of another version says otherwise is not counted.
-            let there: Vec<(RecordId, u32)> = serde_json::from_str(said).unwrap_or_default();
-            for (user, desktops) in there {
+        for report in others.iter().take(DAEMONS_MAX) {
+            // A report that cannot be parsed (another version wrote it) counts nothing.
+            let counts: Vec<(RecordId, u32)> = serde_json::from_str(report).unwrap_or_default();
+            for (user, desktops) in counts {
                 let count = sum.entry(user).or_default();
                 *count = count.saturating_add(desktops);
             }

@@ -1,20 +1,11 @@
-//! What is done inside Redis in one step, and the names of the keys.
+//! The names of the keys in Redis, and the Lua scripts that read or write several of them atomically.
 //!
-//! | key | holds |
-//! |---|---|
-//! | `{P}:events` | the stream: every daemon's events in their common order |
-//! | `{P}:heads` | by PBX: generation and position of its last event in the stream |
-//! | `{P}:links` | by PBX: the state of its link |
-//! | `{P}:operators` | by person: the operator's state |
-//! | `{P}:calls:PBX` | by call: how it looks after the PBX's last event |
-//! | `{P}:lives:PBX` | by call: what the next daemon remembers of it, and its story; see `lives.rs` |
-//! | `{P}:lease:PBX` | who leads for the PBX, with the fencing token; it expires |
-//! | `{P}:fence:PBX` | the last fencing token given out |
-//! | `{P}:desktops` | by daemon: whose desktops follow the events at its gateway, and until when that holds |
-//! | `{P}:teams` | by team (empty: everybody else): the PBX whose daemon keeps its people, and until when |
-//! | `{P}:requests:PBX`, `{P}:inbox:DAEMON`, `{P}:claim:REQUEST` | requests to other daemons; see `requests.rs` |
+//! Contents and TTL of each key are in the table of [`super`]. The braces around the prefix keep all keys in one slot of
+//! a cluster, so that a script may touch them together.
 //!
-//! The braces keep all of them in one slot of a cluster, so that a script may touch them together.
+//! Key names, field names and values in Redis must not change, and a script must accept what older daemons wrote: the
+//! daemons of a group are upgraded one at a time. Therefore some names are older than the words of this code:
+//! `lives` holds checkpoints, `desktops` presence reports, `teams` claims, and `anew` is a stream reset.
 
 use std::sync::LazyLock;
 
@@ -22,7 +13,7 @@ use redis::Script;
 
 use crate::ids::PbxId;
 
-/// The names of the keys.
+/// The names of the keys. They must not change; see the module header.
 #[derive(Debug, Clone)]
 pub(super) struct Keys {
     prefix: String,
@@ -61,7 +52,8 @@ impl Keys {
         format!("{}:calls:{pbx}", self.prefix)
     }
 
-    pub(super) fn lives(&self, pbx: &PbxId) -> String {
+    /// Checkpoints of calls; the key keeps its first name.
+    pub(super) fn checkpoints(&self, pbx: &PbxId) -> String {
         format!("{}:lives:{pbx}", self.prefix)
     }
 
@@ -85,15 +77,15 @@ impl Keys {
         format!("{}:claim:{request}", self.prefix)
     }
 
-    /// Before the name of a PBX, for scripts that find the PBXes themselves.
+    /// Prefix of [`Self::calls`], for a script that finds the PBXes itself.
     pub(super) fn calls_prefix(&self) -> String {
         format!("{}:calls:", self.prefix)
     }
 }
 
-/// Takes or renews the lease. KEYS lease, fence, heads, events; ARGV daemon, milliseconds, pbx, may take (0 or 1).
-/// Gives the fencing token (0: another has it), the PBX's head or false, the last id of the stream, and the time in
-/// milliseconds.
+/// Acquires or renews the lease. KEYS lease, fence, heads, events; ARGV daemon, TTL in ms, pbx, whether a free lease may
+/// be acquired (0 or 1). Returns the fencing token (0: this daemon does not hold the lease), the PBX's head or false, the
+/// last id of the stream, and Redis' time in ms.
 pub(super) static LEASE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
@@ -117,7 +109,7 @@ pub(super) static LEASE: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// Gives the lease back. KEYS lease; ARGV fence, daemon.
+/// Releases the lease, if this daemon holds it. KEYS lease; ARGV fence, daemon.
 pub(super) static RELEASE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
@@ -126,10 +118,11 @@ pub(super) static RELEASE: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// Says how it stands with a PBX. KEYS lease, heads, calls, links, operators, events, lives; ARGV fence, daemon, pbx, head,
-/// link, whether everybody begins anew (0 or 1), how many calls, how many entries of lives, then call and view in turn,
-/// then call and entry in turn, then operator and view in turn. Gives 0 when another leads.
-pub(super) static BEGIN: LazyLock<Script> = LazyLock::new(|| {
+/// Replaces the stored state of one PBX: head, link, calls and checkpoints; of operators, only those given. KEYS lease,
+/// heads, calls, links, operators, events, checkpoints; ARGV fence, daemon, pbx, head, link (empty: unchanged), whether to
+/// append a stream reset (0 or 1), number of calls, number of checkpoints, then pairs of call and view, pairs of call and
+/// checkpoint, pairs of operator and view. Returns 0 when this daemon does not hold the lease, else 1.
+pub(super) static REPLACE_STATE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
         if redis.call('GET', KEYS[1]) ~= ARGV[1] .. ' ' .. ARGV[2] then return 0 end
@@ -138,20 +131,21 @@ pub(super) static BEGIN: LazyLock<Script> = LazyLock::new(|| {
         redis.call('DEL', KEYS[3], KEYS[7])
         if ARGV[6] == '1' then redis.call('XADD', KEYS[6], '*', 'p', ARGV[3], 'k', 'anew') end
         local calls = 8 + 2 * tonumber(ARGV[7])
-        local lives = calls + 2 * tonumber(ARGV[8])
+        local checkpoints = calls + 2 * tonumber(ARGV[8])
         for i = 9, calls, 2 do redis.call('HSET', KEYS[3], ARGV[i], ARGV[i + 1]) end
-        for i = calls + 1, lives, 2 do redis.call('HSET', KEYS[7], ARGV[i], ARGV[i + 1]) end
-        for i = lives + 1, #ARGV, 2 do redis.call('HSET', KEYS[5], ARGV[i], ARGV[i + 1]) end
+        for i = calls + 1, checkpoints, 2 do redis.call('HSET', KEYS[7], ARGV[i], ARGV[i + 1]) end
+        for i = checkpoints + 1, #ARGV, 2 do redis.call('HSET', KEYS[5], ARGV[i], ARGV[i + 1]) end
         return 1
         ",
     )
 });
 
-/// Appends events that are not there yet. KEYS lease, heads, calls, events, links, operators, lives; ARGV fence, daemon,
-/// pbx, generation, longest stream, how many events, then for each event: position, id, after, audience, body, what it changes (`c`: the
-/// call of the field is now like the value, `g`: it is gone, `l`: the link is, `o`: the operator is,
-/// `x`: the operator is gone, unless another PBX's daemon keeps her, `n`: nothing), field, value; then call and entry of
-/// lives in turn (empty: it goes). Gives 0 when another leads, else 1.
+/// Appends the events behind the head, skips those that Redis has, applies them to the stored state, and writes
+/// checkpoints. KEYS lease, heads, calls, events, links, operators, checkpoints; ARGV fence, daemon, pbx, generation,
+/// maximal length of the stream, number of events, for each event its position and the fields `i a w b k f v` of
+/// `wire.rs`, then pairs of call and checkpoint (empty: deleted). An operator is removed only if the stored state is one
+/// that this PBX published. Returns 0 when this daemon does not hold the lease, or when the head is of another
+/// generation; else 1.
 pub(super) static APPEND: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r#"
@@ -189,8 +183,9 @@ pub(super) static APPEND: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// The present state of everything, with the events that led to it. KEYS heads, links, events, operators; ARGV how many events,
-/// prefix of the keys of calls. Gives the last id, heads, links, all calls' views, operators, and the events, newest first.
+/// Reads the whole state and the events that led to it. KEYS heads, links, events, operators; ARGV number of events,
+/// prefix of the calls' keys. Returns the last id of the stream, heads, links, calls, operators, and the events, newest
+/// first.
 pub(super) static LOAD: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
@@ -206,10 +201,9 @@ pub(super) static LOAD: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// Says whose desktops follow the events here, and hears what the other daemons say. KEYS desktops; ARGV daemon,
-/// milliseconds that it holds for, what there is (empty: this daemon goes). Gives what each other daemon said; whoever
-/// has not said anything for so long is forgotten.
-pub(super) static DESKTOPS: LazyLock<Script> = LazyLock::new(|| {
+/// Stores this daemon's presence report and returns those of the other daemons. KEYS desktops; ARGV daemon, TTL in ms,
+/// report (empty: deletes it). Deletes expired reports.
+pub(super) static EXCHANGE_PRESENCE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
         local time = redis.call('TIME')
@@ -219,9 +213,9 @@ pub(super) static DESKTOPS: LazyLock<Script> = LazyLock::new(|| {
         local others = {}
         local all = redis.call('HGETALL', KEYS[1])
         for i = 1, #all, 2 do
-            local till, there = string.match(all[i + 1], '^(%d+) (.*)$')
-            if not till or tonumber(till) < now then redis.call('HDEL', KEYS[1], all[i])
-            elseif all[i] ~= ARGV[1] then others[#others + 1] = there end
+            local expires, report = string.match(all[i + 1], '^(%d+) (.*)$')
+            if not expires or tonumber(expires) < now then redis.call('HDEL', KEYS[1], all[i])
+            elseif all[i] ~= ARGV[1] then others[#others + 1] = report end
         end
         redis.call('PEXPIRE', KEYS[1], ARGV[2])
         return others
@@ -229,21 +223,21 @@ pub(super) static DESKTOPS: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// Takes or renews the claim on the people of teams, for a PBX. KEYS teams; ARGV pbx, milliseconds that it holds for,
-/// whether claims that have run out may be taken (0 or 1), then the teams (empty: everybody whose team nobody names).
-/// What the PBX held before and no longer wants is given back. Gives team and PBX in turn of what another keeps.
-pub(super) static CLAIM: LazyLock<Script> = LazyLock::new(|| {
+/// Claims teams for a PBX, or renews its claims; releases claims of teams that it no longer requests. KEYS teams; ARGV
+/// pbx, TTL in ms, whether expired claims of other PBXes may be taken (0 or 1), then the teams (empty: all teams that no
+/// PBX has claimed by name). Returns pairs of team and PBX of those that another PBX owns.
+pub(super) static CLAIM_TEAMS: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
         local time = redis.call('TIME')
         local now = time[1] * 1000 + math.floor(time[2] / 1000)
         local all = redis.call('HGETALL', KEYS[1])
-        local mine, others, wanted, elsewhere = {}, {}, {}, {}
+        local mine, others, wanted, foreign = {}, {}, {}, {}
         for i = 4, #ARGV do wanted[ARGV[i]] = true end
         for i = 1, #all, 2 do
-            local till, pbx = string.match(all[i + 1], '^(%d+) (.+)$')
+            local expires, pbx = string.match(all[i + 1], '^(%d+) (.+)$')
             if pbx == ARGV[1] and wanted[all[i]] then mine[all[i]] = true
-            elseif not till or pbx == ARGV[1] or (ARGV[3] == '1' and tonumber(till) < now) then
+            elseif not expires or pbx == ARGV[1] or (ARGV[3] == '1' and tonumber(expires) < now) then
                 redis.call('HDEL', KEYS[1], all[i])
             else others[all[i]] = pbx end
         end
@@ -251,15 +245,15 @@ pub(super) static CLAIM: LazyLock<Script> = LazyLock::new(|| {
             local team = ARGV[i]
             local other = others[team]
             if not other and not mine[team] then other = others[''] end
-            if other then elsewhere[#elsewhere + 1] = team; elsewhere[#elsewhere + 1] = other
+            if other then foreign[#foreign + 1] = team; foreign[#foreign + 1] = other
             else redis.call('HSET', KEYS[1], team, string.format('%.0f ', now + ARGV[2]) .. ARGV[1]) end
         end
         if wanted[''] then
             for team, pbx in pairs(others) do
-                if team ~= '' then elsewhere[#elsewhere + 1] = team; elsewhere[#elsewhere + 1] = pbx end
+                if team ~= '' then foreign[#foreign + 1] = team; foreign[#foreign + 1] = pbx end
             end
         end
-        return elsewhere
+        return foreign
         ",
     )
 });

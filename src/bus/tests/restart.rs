@@ -1,22 +1,23 @@
-//! The same promise over restarts of the daemon: the log of a real database, crashes at any instant.
+//! The same promise over restarts of the daemon: a log in a real database, and crashes at any point.
 
+use crate::contract::event::{Audience, StateDelta};
 use std::path::Path;
 
 use super::*;
 use crate::store::Store;
 use crate::store::log::LogLimits;
 
-/// One run of the daemon, as far as the stream is concerned.
-struct Life {
+/// One run of the daemon: its bus, its journal queue and its store.
+struct Run {
     bus: Bus,
-    logbook: Arc<Logbook>,
+    journal: Arc<JournalQueue>,
     store: Store,
     stream: StreamToken,
 }
 
-impl Life {
-    /// Goes on where the log in `path` ends; `left` is the state it ends with.
-    async fn begin(path: &Path, n: usize, kept: usize, left: &Seen) -> Self {
+impl Run {
+    /// Continues after the log in `path`; `logged` is the state at its end.
+    async fn start(path: &Path, n: usize, kept: usize, logged: &ClientState) -> Self {
         let store = Store::open(path).await.unwrap();
         let stream = StreamToken::parse(&format!("run{n}")).unwrap();
         store.claim_log(&pbx(), &stream).await.unwrap();
@@ -30,19 +31,21 @@ impl Life {
             subscriber_events_max: 1000,
             subscribers_max: 64,
         };
-        let calls = left.calls.values().map(|call| CallView::clone(call)).collect();
-        let link = left.link.map(|up| PbxStatus { id: pbx(), up, since: Timestamp::UNIX_EPOCH });
-        let past = Past { head: found.head, events: found.events, calls, pbx: link.into_iter().collect() };
-        let logbook = Arc::new(Logbook::default());
-        Self { bus: Bus::continued(settings, past, Some(Arc::clone(&logbook))), logbook, store, stream }
+        let calls = logged.calls.values().map(|call| CallView::clone(call)).collect();
+        let link = logged.link.map(|up| PbxStatus { id: pbx(), up, since: Timestamp::UNIX_EPOCH });
+        let restored =
+            RestoredLog { head: found.head, events: found.events, calls, pbx: link.into_iter().collect() };
+        let journal = Arc::new(JournalQueue::default());
+        Self { bus: Bus::restored(settings, restored, Some(Arc::clone(&journal))), journal, store, stream }
     }
 
-    /// The writer writes what has gathered.
+    /// Writes the queued batch, as the writer task does.
     async fn write(&self) {
         if self.bus.head_position() > 0
-            && let Ok(Some(batch)) = tokio::time::timeout(Duration::from_millis(1), self.logbook.next()).await
+            && let Ok(Some(batch)) =
+                tokio::time::timeout(Duration::from_millis(1), self.journal.next_batch()).await
         {
-            // Twice: the answer to a commit may be lost.
+            // Twice, because the answer to a commit may be lost.
             for _ in 0..2 {
                 self.store.write_log(&pbx(), &self.stream, &batch).await.unwrap();
             }
@@ -50,26 +53,31 @@ impl Life {
     }
 }
 
-/// What the daemon tells after a crash: how all is now, where what was told does not say so.
-fn difference(told: &Seen, real: &Seen) -> Vec<Draft> {
-    let gone = told.calls.keys().filter(|id| !real.calls.contains_key(id)).map(|id| Change::CallGone(*id));
-    let other =
-        real.calls.values().filter(|call| told.calls.get(&call.id) != Some(call)).cloned().map(Change::Call);
-    let audience = |change: &Change| match change {
-        Change::Call(view) if view.operators().next().is_some() => {
+/// What the daemon publishes after a crash: the difference between the published and the actual state.
+fn difference(published: &ClientState, real: &ClientState) -> Vec<NewEvent> {
+    let gone =
+        published.calls.keys().filter(|id| !real.calls.contains_key(id)).map(|id| StateDelta::CallGone(*id));
+    let other = real
+        .calls
+        .values()
+        .filter(|call| published.calls.get(&call.id) != Some(call))
+        .cloned()
+        .map(StateDelta::Call);
+    let audience = |change: &StateDelta| match change {
+        StateDelta::Call(view) if view.operators().next().is_some() => {
             Audience::Operators(view.operators().cloned().collect())
         }
         _ => Audience::Supervisors,
     };
     let at = Timestamp::UNIX_EPOCH;
-    let left = told.operators.keys().filter(|id| !real.operators.contains_key(id));
-    let work = real.operators.iter().filter(|(id, view)| told.operators.get(id) != Some(view));
-    let link = real.link.filter(|_| told.link != real.link);
+    let left = published.operators.keys().filter(|id| !real.operators.contains_key(id));
+    let work = real.operators.iter().filter(|(id, view)| published.operators.get(id) != Some(view));
+    let link = real.link.filter(|_| published.link != real.link);
     gone.chain(other)
-        .map(|change| draft(audience(&change), change))
-        .chain(left.map(|id| announce::operator_removed(*id, at)))
-        .chain(work.map(|(_, view)| announce::operator(StateView::clone(view), at)))
-        .chain(link.map(|up| to_draft(&Step::Link(up))))
+        .map(|change| new_event(audience(&change), change))
+        .chain(left.map(|id| publish::operator_removed(*id, at)))
+        .chain(work.map(|(_, view)| publish::operator_state(StateView::clone(view), at)))
+        .chain(link.map(|up| to_event(&Step::Link(up))))
         .collect()
 }
 
@@ -86,100 +94,100 @@ proptest! {
         runtime.block_on(async {
             let dir = tempfile::tempdir().unwrap();
             let path = dir.path().join("log.db");
-            let (mut real, mut logged) = (Seen::default(), Seen::default());
+            let (mut real, mut logged) = (ClientState::default(), ClientState::default());
             let mut published = BTreeMap::new();
-            // Every id that a desktop may have had last, what it then knew, and whether the log has it.
-            let mut seen: Vec<(EventId, Vec<Seen>)> = Vec::new();
+            // Every id that can be a client's last one, with the states of all clients at that point.
+            let mut received: Vec<(EventId, Vec<ClientState>)> = Vec::new();
             let mut lost: Vec<EventId> = Vec::new();
             let last = runs.len() - 1;
             for (n, (steps, written)) in runs.iter().enumerate() {
-                let life = Life::begin(&path, n, kept, &logged).await;
+                let run = Run::start(&path, n, kept, &logged).await;
                 let mut desktops: Vec<_> =
-                    viewers().into_iter().map(|v| (life.bus.subscribe(v.clone(), None).unwrap(), v)).collect();
-                let mut known_by: Vec<Seen> = desktops
+                    viewers().into_iter().map(|v| (run.bus.subscribe(v.clone(), None).unwrap(), v)).collect();
+                let mut states: Vec<ClientState> = desktops
                     .iter_mut()
-                    .map(|(desktop, _)| match desktop.take_first() {
-                        Some(First::Snapshot(snapshot)) => known(&snapshot),
+                    .map(|(desktop, _)| match desktop.take_start() {
+                        Some(StreamStart::Snapshot(snapshot)) => client_state(&snapshot),
                         other => panic!("{other:?}"),
                     })
                     .collect();
-                let everything = Viewer::all_seeing(Role::Admin);
-                let mut drafts = difference(&known(&life.bus.snapshot(&everything)), &real);
-                drafts.extend(steps.iter().map(to_draft));
-                let mut told = logged.clone();
-                for (k, draft) in drafts.into_iter().enumerate() {
-                    let change = draft.change.clone();
-                    real.learn(&change, &everything);
-                    told.learn(&change, &everything);
-                    let id = life.bus.publish(draft);
+                let everything = Viewer::unrestricted(Role::Admin);
+                let mut events = difference(&client_state(&run.bus.snapshot(&everything)), &real);
+                events.extend(steps.iter().map(to_event));
+                let mut after = logged.clone();
+                for (k, event) in events.into_iter().enumerate() {
+                    let change = event.change.clone();
+                    real.apply(&change, &everything);
+                    after.apply(&change, &everything);
+                    let id = run.bus.publish(event);
                     published.insert(id.to_string(), change);
-                    for ((desktop, viewer), knows) in desktops.iter_mut().zip(&mut known_by) {
+                    for ((desktop, viewer), state) in desktops.iter_mut().zip(&mut states) {
                         for event in drain(desktop) {
-                            learn(knows, viewer, &event, &published);
+                            apply_event(state, viewer, &event, &published);
                         }
                     }
-                    seen.push((id.clone(), known_by.clone()));
+                    received.push((id.clone(), states.clone()));
                     if n == last || k < *written {
-                        life.write().await;
-                        logged = told.clone();
+                        run.write().await;
+                        logged = after.clone();
                     } else {
                         lost.push(id);
                     }
                 }
                 if n < last {
                     // kill -9
-                    life.store.close().await;
+                    run.store.close().await;
                     continue;
                 }
-                let Some((id, knew)) = seen.get(cut % seen.len().max(1)) else { continue };
-                for (viewer, mut knows) in viewers().into_iter().zip(knew.iter().cloned()) {
-                    let mut back = life.bus.subscribe(viewer.clone(), Some(id)).unwrap();
-                    match back.take_first().unwrap() {
-                        First::Resumed(after) => {
+                let Some((id, states)) = received.get(cut % received.len().max(1)) else { continue };
+                for (viewer, mut state) in viewers().into_iter().zip(states.iter().cloned()) {
+                    let mut back = run.bus.subscribe(viewer.clone(), Some(id)).unwrap();
+                    match back.take_start().unwrap() {
+                        StreamStart::Resumed(after) => {
                             assert_eq!(&after, id);
-                            assert!(!lost.contains(id), "what the crash took cannot be resumed after");
+                            assert!(!lost.contains(id), "resumed after an event that the crash lost");
                         }
-                        First::Snapshot(snapshot) => {
+                        StreamStart::Snapshot(snapshot) => {
                             assert!(lost.contains(id) || kept < 1000, "{id} is logged and kept");
-                            knows = known(&snapshot);
+                            state = client_state(&snapshot);
                         }
                     }
                     for event in drain(&mut back) {
-                        learn(&mut knows, &viewer, &event, &published);
+                        apply_event(&mut state, &viewer, &event, &published);
                     }
-                    assert_eq!(knows, known(&life.bus.snapshot(&viewer)));
-                    let mut sight = real.clone();
-                    sight.calls.retain(|_, call| viewer.sees_call(call));
-                    sight.operators.retain(|_, view| viewer.sees_state(view));
-                    assert_eq!(knows, sight);
+                    assert_eq!(state, client_state(&run.bus.snapshot(&viewer)));
+                    let mut visible = real.clone();
+                    visible.calls.retain(|_, call| viewer.sees_call(call));
+                    visible.operators.retain(|_, view| viewer.sees_state(view));
+                    assert_eq!(state, visible);
                 }
-                life.store.close().await;
+                run.store.close().await;
             }
         });
     }
 }
 
 #[tokio::test]
-async fn a_log_that_was_given_up_begins_anew_and_says_so() {
+async fn a_discarded_log_starts_again_and_counts_it() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("log.db");
-    let life = Life::begin(&path, 0, 100_000, &Seen::default()).await;
-    let before = life.bus.publish(to_draft(&Step::Unrelated));
-    life.write().await;
-    for _ in 0..=log::LOG_EVENTS_QUEUED_MAX {
-        life.bus.publish(to_draft(&Step::Unrelated));
+    let run = Run::start(&path, 0, 100_000, &ClientState::default()).await;
+    let before = run.bus.publish(to_event(&Step::Unrelated));
+    run.write().await;
+    for _ in 0..=crate::journal::queue::LOG_EVENTS_QUEUED_MAX {
+        run.bus.publish(to_event(&Step::Unrelated));
     }
-    assert_eq!(life.logbook.figures().given_up_total, 1);
-    let kept = life.bus.publish(to_draft(&Step::Unrelated));
-    life.write().await;
-    life.store.close().await;
-    let again = Life::begin(&path, 1, 100_000, &Seen::default()).await;
-    let next = again.bus.publish(to_draft(&Step::Unrelated));
-    let admin = || Viewer::all_seeing(Role::Admin);
+    assert_eq!(run.journal.stats().discarded_total, 1);
+    let kept = run.bus.publish(to_event(&Step::Unrelated));
+    run.write().await;
+    run.store.close().await;
+    let again = Run::start(&path, 1, 100_000, &ClientState::default()).await;
+    let next = again.bus.publish(to_event(&Step::Unrelated));
+    let admin = || Viewer::unrestricted(Role::Admin);
     let mut lost = again.bus.subscribe(admin(), Some(&before)).unwrap();
-    assert!(matches!(lost.take_first(), Some(First::Snapshot(_))));
+    assert!(matches!(lost.take_start(), Some(StreamStart::Snapshot(_))));
     let mut back = again.bus.subscribe(admin(), Some(&kept)).unwrap();
-    assert_eq!(back.take_first(), Some(First::Resumed(kept)));
+    assert_eq!(back.take_start(), Some(StreamStart::Resumed(kept)));
     assert_eq!(drain(&mut back).iter().map(|e| e.id().clone()).collect::<Vec<_>>(), [next]);
     again.store.close().await;
 }
@@ -188,13 +196,13 @@ async fn a_log_that_was_given_up_begins_anew_and_says_so() {
 async fn a_daemon_that_was_displaced_writes_nothing_more() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("log.db");
-    let first = Life::begin(&path, 0, 100, &Seen::default()).await;
-    let second = Life::begin(&path, 1, 100, &Seen::default()).await;
-    first.bus.publish(to_draft(&Step::Unrelated));
-    let batch = first.logbook.next().await.unwrap();
+    let first = Run::start(&path, 0, 100, &ClientState::default()).await;
+    let second = Run::start(&path, 1, 100, &ClientState::default()).await;
+    first.bus.publish(to_event(&Step::Unrelated));
+    let batch = first.journal.next_batch().await.unwrap();
     let refused = first.store.write_log(&pbx(), &first.stream, &batch).await.unwrap_err();
     assert!(matches!(refused, crate::store::StoreError::Displaced));
-    second.bus.publish(to_draft(&Step::Unrelated));
+    second.bus.publish(to_event(&Step::Unrelated));
     second.write().await;
     first.store.close().await;
     second.store.close().await;

@@ -1,10 +1,16 @@
-//! The tests that need the PBX: both logins, what their users may do, filters, contexts of the dialplan.
+//! The tests that need the PBX: both logins, the permissions of both users, event filters, contexts of the dialplan.
 //!
-//! Asterisk tells no user which classes it has. Three things tell: `ListCommands` names only what the user may
-//! send; a list that is refused lacks a class; FullyBooted comes only to readers of `system`. That `call`, `agent`
-//! and `user` are read, too, shows with the first call, and is not claimed here.
+//! A manager user cannot query its own classes. The checks infer them:
 //!
-//! Invariant: asks only; no order is given, no call placed.
+//! | observation | conclusion |
+//! |---|---|
+//! | `ListCommands` of the actions user names an action | the user may send it |
+//! | a list is refused to the events user | `write = reporting` is missing |
+//! | no FullyBooted arrives | `read = system` is missing, or the PBX is still starting |
+//!
+//! Whether the events user reads `call`, `agent` and `user` is known only after the first call, and is not tested.
+//!
+//! Invariant: the checks only read. They send no action that changes the PBX, and place no call.
 
 use std::time::Duration;
 
@@ -18,13 +24,13 @@ use toritsugi::config::PbxConfig;
 use super::Finding;
 
 /// How long both logins and the lists may take.
-const LOGIN_WAIT: Duration = Duration::from_secs(12);
-/// How long to watch for events that the filters should keep away.
-const NOISE_WAIT: Duration = Duration::from_secs(1);
-/// Events that the daemon never uses and a busy PBX sends by the thousand.
-const NOISE: [&str; 5] = ["VarSet", "Newexten", "RTCPSent", "RTCPReceived", "TestEvent"];
-/// What the acting user must be able to send, and the class that allows it.
-const ORDERS: [(&str, &str); 8] = [
+const LOGIN_TIMEOUT: Duration = Duration::from_secs(12);
+/// How long the check watches for events that the filters should exclude.
+const FILTER_CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// Events that the daemon does not use and that a busy PBX sends in large numbers.
+const FILTERED_EVENTS: [&str; 5] = ["VarSet", "Newexten", "RTCPSent", "RTCPReceived", "TestEvent"];
+/// Actions that the actions user must be allowed to send, and the class that allows each.
+const REQUIRED_ACTIONS: [(&str, &str); 8] = [
     ("Originate", "originate"),
     ("Redirect", "call"),
     ("Atxfer", "call"),
@@ -34,72 +40,73 @@ const ORDERS: [(&str, &str); 8] = [
     ("Setvar", "call"),
     ("QueuePause", "agent"),
 ];
-/// Contexts of toritsugi-dialplan.conf, and what is missing without them.
+/// The contexts of toritsugi-dialplan.conf, and what does not work without each.
 const OWN_CONTEXTS: [(&str, &str); 3] = [
-    ("toritsugi-identity", "calls are known by the dialled number and the caller ID alone"),
+    ("toritsugi-identity", "only the dialled number and the caller ID of a call are known"),
     ("toritsugi-transfer", "no transfer after answer"),
     ("toritsugi-spy", "no listening, whispering or barging in"),
 ];
 
-/// What the two sessions said until both were up or refused.
+/// What both sessions reported until each was up or refused.
 #[derive(Debug, Default)]
-struct Greeting {
+struct LoginReport {
     version: Option<AmiVersion>,
     events: Option<Result<(), String>>,
     actions: Option<Result<(), String>>,
     refused_lists: Vec<String>,
-    lists_taken: bool,
+    lists_ended: bool,
     reads_system: bool,
-    noise: Vec<String>,
+    unfiltered: Vec<String>,
 }
 
-/// All lines about the PBX.
-pub(super) async fn findings(pbx: &PbxConfig, seeds: fn() -> u64) -> Vec<Finding> {
-    let settings = match pbx.link(seeds) {
+/// Tests the PBX; returns all findings about it.
+pub(super) async fn check(pbx: &PbxConfig, seeds: fn() -> u64) -> Vec<Finding> {
+    let settings = match pbx.connection_settings(seeds) {
         Ok(settings) => settings,
         Err(error) => return vec![Finding::failed("secrets", error.to_string())],
     };
-    let mut found = vec![Finding::ok("secrets", format!("of {} and {}", pbx.event_user, pbx.action_user))];
+    let mut findings = vec![Finding::ok("secrets", format!("of {} and {}", pbx.event_user, pbx.action_user))];
     let shutdown = CancellationToken::new();
     let (handle, mut events) = connect(settings, shutdown.clone());
-    let mut greeting = Greeting::default();
-    greeting.listen(&mut events, Instant::now() + LOGIN_WAIT, true).await;
-    greeting.listen(&mut events, Instant::now() + NOISE_WAIT, false).await;
-    found.extend(logins(pbx, &greeting));
-    if let Some(Ok(())) = greeting.events {
-        found.push(reading(&greeting));
-        found.push(filters(&greeting));
-        found.extend(dialplan(pbx, &handle).await);
+    let mut report = LoginReport::default();
+    report.collect(&mut events, Instant::now() + LOGIN_TIMEOUT, true).await;
+    report.collect(&mut events, Instant::now() + FILTER_CHECK_INTERVAL, false).await;
+    findings.extend(logins(pbx, &report));
+    if let Some(Ok(())) = report.events {
+        findings.push(read_permissions(&report));
+        findings.push(filters(&report));
+        findings.extend(dialplan(pbx, &handle).await);
     }
-    if let Some(Ok(())) = greeting.actions {
-        found.push(acting(&handle).await);
+    if let Some(Ok(())) = report.actions {
+        findings.push(action_permissions(&handle).await);
     }
     shutdown.cancel();
-    // A PBX that answers nothing must not hold the report back.
-    let _ = timeout_at(Instant::now() + NOISE_WAIT, handle.closed()).await;
-    found
+    // A PBX that answers nothing must not delay the report.
+    let _ = timeout_at(Instant::now() + FILTER_CHECK_INTERVAL, handle.closed()).await;
+    findings
 }
 
-impl Greeting {
-    /// Takes what comes until `deadline`, or until both sessions have said all they have to say.
-    async fn listen(&mut self, events: &mut Events, deadline: Instant, until_settled: bool) {
-        while !(until_settled && self.is_settled()) {
+impl LoginReport {
+    /// Records events until `deadline`, or, with `until_complete`, until both sessions are up or refused and the lists
+    /// have ended.
+    async fn collect(&mut self, events: &mut Events, deadline: Instant, until_complete: bool) {
+        while !(until_complete && self.is_complete()) {
             match timeout_at(deadline, events.next_batch()).await {
-                Ok(Some(batch)) => batch.into_iter().for_each(|event| self.take(event)),
+                Ok(Some(batch)) => batch.into_iter().for_each(|event| self.on_event(event)),
                 Ok(None) | Err(_) => return,
             }
         }
     }
 
-    fn is_settled(&self) -> bool {
+    fn is_complete(&self) -> bool {
         let events = match &self.events {
-            Some(Ok(())) => self.lists_taken,
+            Some(Ok(())) => self.lists_ended,
             other => other.is_some(),
         };
         events && self.actions.is_some()
     }
 
-    fn take(&mut self, event: ClientEvent) {
+    fn on_event(&mut self, event: ClientEvent) {
         match event {
             ClientEvent::Up { version, .. } => {
                 self.version = Some(version);
@@ -113,122 +120,137 @@ impl Greeting {
             ClientEvent::ListEnd(kind, ListResult::Refused(words)) => {
                 self.refused_lists.push(format!("{kind:?}: {words}"));
             }
-            ClientEvent::ListsTaken { .. } => self.lists_taken = true,
+            ClientEvent::ResyncEnded { .. } => self.lists_ended = true,
             ClientEvent::Frame(frame) => {
                 let name = String::from_utf8_lossy(frame.event_name().unwrap_or_default()).into_owned();
                 self.reads_system |= name == "FullyBooted";
-                if NOISE.contains(&name.as_str()) && !self.noise.contains(&name) {
-                    self.noise.push(name);
+                if FILTERED_EVENTS.contains(&name.as_str()) && !self.unfiltered.contains(&name) {
+                    self.unfiltered.push(name);
                 }
             }
             _ => {}
         }
     }
 
-    fn fail(&mut self, session: SessionRole, why: String) {
+    fn fail(&mut self, session: SessionRole, reason: String) {
         match session {
-            SessionRole::Events => self.events = Some(Err(why)),
-            SessionRole::Actions => self.actions = Some(Err(why)),
+            SessionRole::Events => self.events = Some(Err(reason)),
+            SessionRole::Actions => self.actions = Some(Err(reason)),
         }
     }
 }
 
-fn logins(pbx: &PbxConfig, greeting: &Greeting) -> [Finding; 2] {
-    let place = format!("{}:{}", pbx.host, pbx.port);
+fn logins(pbx: &PbxConfig, report: &LoginReport) -> [Finding; 2] {
+    let address = format!("{}:{}", pbx.host, pbx.port);
     let of = |what, user: &str, result: &Option<Result<(), String>>| match result {
         Some(Ok(())) => {
-            let asterisk = greeting.version.and_then(AmiVersion::asterisk_major);
+            let asterisk = report.version.and_then(AmiVersion::asterisk_major);
             let asterisk = asterisk.map_or_else(String::new, |major| format!(", Asterisk {major}"));
-            Finding::ok(what, format!("{user} at {place}{asterisk}"))
+            Finding::ok(what, format!("{user} at {address}{asterisk}"))
         }
-        Some(Err(why)) => Finding::failed(what, format!("{user} at {place}: {why}")),
-        None => {
-            Finding::failed(what, format!("{user} at {place}: no answer within {} s", LOGIN_WAIT.as_secs()))
-        }
+        Some(Err(why)) => Finding::failed(what, format!("{user} at {address}: {why}")),
+        None => Finding::failed(
+            what,
+            format!("{user} at {address}: no answer within {} s", LOGIN_TIMEOUT.as_secs()),
+        ),
     };
     [
-        of("login, events", &pbx.event_user, &greeting.events),
-        of("login, actions", &pbx.action_user, &greeting.actions),
+        of("login, events", &pbx.event_user, &report.events),
+        of("login, actions", &pbx.action_user, &report.actions),
     ]
 }
 
-fn reading(greeting: &Greeting) -> Finding {
+fn read_permissions(report: &LoginReport) -> Finding {
     const WHAT: &str = "may read";
-    if !greeting.refused_lists.is_empty() {
-        let lists = greeting.refused_lists.join("; ");
-        return Finding::failed(WHAT, format!("lists are refused: write = reporting is missing ({lists})"));
-    }
-    if !greeting.lists_taken {
-        return Finding::failed(WHAT, "the PBX did not give its lists in time".into());
-    }
-    if !greeting.reads_system {
+    if !report.refused_lists.is_empty() {
+        let lists = report.refused_lists.join("; ");
         return Finding::failed(
             WHAT,
-            "no FullyBooted came: read = system is missing, or the PBX is still starting".into(),
+            format!("lists are refused: add reporting to write of this user ({lists})"),
         );
     }
-    Finding::ok(WHAT, "lists and system events; that call, agent and user are read shows with a call".into())
+    if !report.lists_ended {
+        return Finding::failed(WHAT, "the PBX did not send its lists in time".into());
+    }
+    if !report.reads_system {
+        return Finding::failed(
+            WHAT,
+            "no FullyBooted arrived: add system to read of this user, or wait until the PBX has started"
+                .into(),
+        );
+    }
+    Finding::ok(
+        WHAT,
+        "lists and system events; whether call, agent and user are read is known only after a call".into(),
+    )
 }
 
-fn filters(greeting: &Greeting) -> Finding {
-    if greeting.noise.is_empty() {
+fn filters(report: &LoginReport) -> Finding {
+    if report.unfiltered.is_empty() {
         Finding::ok(
             "filters",
-            format!("none of the events to be filtered came within {} s", NOISE_WAIT.as_secs()),
+            format!(
+                "none of the events that should be filtered arrived within {} s",
+                FILTER_CHECK_INTERVAL.as_secs()
+            ),
         )
     } else {
-        let names = greeting.noise.join(", ");
+        let names = report.unfiltered.join(", ");
         Finding::note(
             "filters",
-            format!("{names} come in: copy the eventfilter lines of asterisk-conf/manager.conf"),
+            format!("{names} arrive: copy the eventfilter lines of asterisk-conf/manager.conf"),
         )
     }
 }
 
-async fn acting(handle: &Handle) -> Finding {
+async fn action_permissions(handle: &Handle) -> Finding {
     const WHAT: &str = "may act";
     let ActionOutcome::Response(commands) = handle.send(Action::list_commands()).await else {
-        return Finding::failed(WHAT, "the PBX did not say what this user may send".into());
+        return Finding::failed(WHAT, "the PBX did not list the actions that this user may send".into());
     };
-    let lacking: Vec<_> = ORDERS.iter().filter(|(order, _)| commands.get(order).is_none()).collect();
-    if lacking.is_empty() {
-        return Finding::ok(WHAT, ORDERS.map(|(order, _)| order).join(", "));
+    let missing: Vec<_> =
+        REQUIRED_ACTIONS.iter().filter(|(action, _)| commands.get(action).is_none()).collect();
+    if missing.is_empty() {
+        return Finding::ok(WHAT, REQUIRED_ACTIONS.map(|(action, _)| action).join(", "));
     }
-    let mut classes: Vec<_> = lacking.iter().map(|(_, class)| *class).collect();
+    let mut classes: Vec<_> = missing.iter().map(|(_, class)| *class).collect();
     classes.dedup();
-    let orders: Vec<_> = lacking.iter().map(|(order, _)| *order).collect();
-    Finding::failed(WHAT, format!("not {}: write = {} is missing", orders.join(", "), classes.join(",")))
+    let actions: Vec<_> = missing.iter().map(|(action, _)| *action).collect();
+    Finding::failed(
+        WHAT,
+        format!("not {}: add {} to write of this user", actions.join(", "), classes.join(",")),
+    )
 }
 
 async fn dialplan(pbx: &PbxConfig, handle: &Handle) -> Vec<Finding> {
     const WHAT: &str = "dialplan";
-    let mut found = Vec::new();
+    let mut findings = Vec::new();
     for context in &pbx.trunk_contexts {
-        found.push(match has_context(handle, context).await {
-            Ok(()) => Finding::ok(WHAT, format!("calls from outside enter {context}")),
+        findings.push(match has_context(handle, context).await {
+            Ok(()) => Finding::ok(WHAT, format!("calls from the telephone network enter {context}")),
             Err(why) => Finding::failed(WHAT, format!("pbx.trunk_contexts names {context}: {why}")),
         });
     }
-    let mut lacking = Vec::new();
+    let mut missing = Vec::new();
     for (context, without) in OWN_CONTEXTS {
         match has_context(handle, context).await {
             Ok(()) => {}
-            Err(_) => lacking.push(format!("no {context} ({without})")),
+            Err(_) => missing.push(format!("no {context} ({without})")),
         }
     }
-    found.push(if lacking.is_empty() {
-        Finding::ok(WHAT, "toritsugi-dialplan.conf is there".into())
+    findings.push(if missing.is_empty() {
+        Finding::ok(WHAT, "toritsugi-dialplan.conf is included".into())
     } else {
-        Finding::note(WHAT, format!("{}: include toritsugi-dialplan.conf", lacking.join("; ")))
+        Finding::note(WHAT, format!("{}: include toritsugi-dialplan.conf", missing.join("; ")))
     });
-    found
+    findings
 }
 
 async fn has_context(handle: &Handle, context: &str) -> Result<(), String> {
     let action = Action::show_dialplan(context).map_err(|e| e.to_string())?;
     match handle.list(action).await {
         Ok(_) => Ok(()),
-        Err(ListError::Refused(words)) => Err(format!("the PBX says: {words}")),
+        Err(ListError::Refused(words)) => Err(format!("the PBX answered: {words}")),
         Err(other) => Err(other.to_string()),
     }
 }

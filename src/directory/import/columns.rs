@@ -1,4 +1,4 @@
-//! What the columns of a file mean, in Japanese and English, and how a row becomes a record.
+//! The columns of a file, with their Japanese and English names, and the conversion of a row to a record.
 //!
 //! | accounts | customers | contacts | names (the first is ours; spaces, case and full width don't matter) |
 //! |---|---|---|---|
@@ -16,56 +16,26 @@
 //! | | yes | yes | `number`, `numbers`, `tel`, 電話番号, 電話; several with a digit behind, or in one cell with `;` |
 //! | | | yes | `role`, 役職; `email`, メール, メールアドレス; `on_call_order`, 呼出順; `ring_s`, 呼出秒数 |
 //!
-//! Invariant: a column whose name means nothing is reported, not guessed at.
+//! Invariant: a column with an unknown name is reported as ignored; its meaning is never guessed.
 
 use std::collections::HashMap;
 
 use smol_str::SmolStr;
 
 use super::table::Record;
-use super::{Batch, ImportKind, Row};
-use crate::directory::hours::Hours;
-use crate::directory::numbers::NumberPlan;
-use crate::directory::record::{AccountFields, CallerIdPolicy, ContactFields, CustomerFields};
+use crate::contract::hours::Hours;
+use crate::contract::import_batch::{Batch, Column, ImportKind, Row};
+use crate::contract::records::{AccountFields, CallerIdPolicy, ContactFields, CustomerFields};
+use crate::contract::supervision::Notify;
 use crate::ids::RecordId;
-use crate::store::import::Present;
-use crate::supervision::Notify;
+use crate::numbers::NumberPlan;
+use crate::store::import::PresentColumns;
 
 use Column::{
     AcceptByKey, AcceptSound, Account, AnswerPhrase, CallerId, Code, Company, Department, Dialled, Email,
     ExtraNumbers, Flags, Forwarding, HoursOpen, Kana, Link, Name, NeverMonitor, Notes, Numbers, OnCallOrder,
     RingSeconds, Role, SupervisionNotify, WrapUp,
 };
-
-/// What a column means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Column {
-    Account,
-    Code,
-    Name,
-    Kana,
-    AnswerPhrase,
-    Notes,
-    Dialled,
-    Forwarding,
-    CallerId,
-    NeverMonitor,
-    SupervisionNotify,
-    WrapUp,
-    HoursOpen,
-    Link,
-    Company,
-    Department,
-    Flags,
-    Numbers,
-    Role,
-    Email,
-    OnCallOrder,
-    AcceptByKey,
-    AcceptSound,
-    ExtraNumbers,
-    RingSeconds,
-}
 
 type Names = &'static [(Column, &'static [&'static str])];
 
@@ -116,14 +86,14 @@ const NOTES: &[&str] = &["notes", "備考", "メモ", "注意事項"];
 const ACCEPT_BY_KEY: &[&str] = &["accept_by_key", "応答確認"];
 const NUMBERS: &[&str] = &["number", "numbers", "tel", "電話番号", "電話"];
 
-/// Which cell of a record is what.
+/// The meaning of each cell of a record, by position.
 #[derive(Debug)]
 pub(super) struct Layout {
     columns: Vec<(usize, Column)>,
 }
 
 impl Layout {
-    /// The layout of a header, and the names that mean nothing.
+    /// The layout of a header, and the unknown names.
     pub(super) fn of(kind: ImportKind, header: &[String]) -> Result<(Self, Vec<String>), String> {
         let names = match kind {
             ImportKind::Accounts => ACCOUNTS,
@@ -138,7 +108,7 @@ impl Layout {
                 continue;
             };
             if column != Numbers && columns.iter().any(|(_, known)| *known == column) {
-                return Err(format!("the column {:?} is there twice", name.trim()));
+                return Err(format!("the column {:?} appears twice", name.trim()));
             }
             columns.push((at, column));
         }
@@ -160,9 +130,9 @@ impl Layout {
         Ok((Self { columns }, ignored))
     }
 
-    /// The columns that the file has.
-    pub(super) fn present(&self) -> Present {
-        Present(self.columns.iter().map(|(_, column)| *column).collect())
+    /// The columns in the file.
+    pub(super) fn present(&self) -> PresentColumns {
+        PresentColumns(self.columns.iter().map(|(_, column)| *column).collect())
     }
 }
 
@@ -179,12 +149,12 @@ fn meaning(names: Names, name: &str) -> Option<Column> {
     })
 }
 
-/// Turns records into checked fields.
+/// Converts records to checked fields.
 pub(super) struct RowReader {
     layout: Layout,
     plan: NumberPlan,
     accounts: HashMap<SmolStr, RecordId>,
-    /// Where each code was seen, so that no file says two things of one record.
+    /// The line of each code, so that a file has each record once.
     seen: HashMap<(Option<RecordId>, SmolStr), u64>,
 }
 
@@ -193,33 +163,33 @@ impl RowReader {
         Self { layout, plan, accounts, seen: HashMap::new() }
     }
 
-    /// Adds the record to the batch, or says what is wrong with it.
+    /// Adds the record to the batch, or returns what is wrong with it.
     pub(super) fn read(&mut self, record: &Record, batch: &mut Batch) -> Result<(), String> {
         let line = record.line();
-        let problem = |error: crate::directory::record::RecordError| error.to_string();
+        let problem = |error: crate::contract::records::RecordError| error.to_string();
         match batch {
             Batch::Accounts(rows) => {
                 let value = self.account(record)?.checked(&self.plan).map_err(problem)?;
-                self.once(None, &value.fields.code, line)?;
+                self.check_unique(None, &value.fields.code, line)?;
                 rows.push(Row { line, value });
             }
             Batch::Customers(rows) => {
                 let value = self.customer(record)?.checked(&self.plan).map_err(problem)?;
                 let code = value.fields.code.as_deref().ok_or("code: must not be empty")?;
-                self.once(Some(value.fields.account), code, line)?;
+                self.check_unique(Some(value.fields.account), code, line)?;
                 rows.push(Row { line, value });
             }
             Batch::Contacts(rows) => {
                 let value = self.contact(record)?.checked(&self.plan).map_err(problem)?;
                 let code = value.fields.code.as_deref().ok_or("code: must not be empty")?;
-                self.once(Some(value.fields.account), code, line)?;
+                self.check_unique(Some(value.fields.account), code, line)?;
                 rows.push(Row { line, value });
             }
         }
         Ok(())
     }
 
-    fn once(&mut self, account: Option<RecordId>, code: &str, line: u64) -> Result<(), String> {
+    fn check_unique(&mut self, account: Option<RecordId>, code: &str, line: u64) -> Result<(), String> {
         match self.seen.insert((account, SmolStr::new(code)), line) {
             None => Ok(()),
             Some(first) => Err(format!("code: {code:?} is on line {first} already")),
@@ -311,7 +281,7 @@ impl RowReader {
     }
 }
 
-/// Several values of one cell.
+/// The values in a cell that may have several.
 fn list(text: &str) -> Vec<String> {
     let parts = text.split([';', '；', ',', '、', '|', '\n']).map(str::trim);
     parts.filter(|part| !part.is_empty()).map(str::to_owned).collect()
@@ -338,7 +308,7 @@ fn policy(text: &str) -> Result<CallerIdPolicy, String> {
         "" | "caller" | "お客様" | "発信者" => Ok(CallerIdPolicy::Caller),
         "account" | "契約企業" | "会員" => Ok(CallerIdPolicy::Account),
         "service" | "代行" | "当社" => Ok(CallerIdPolicy::Service),
-        text => Err(format!("caller_id_policy: {text:?} is none of caller, account, service")),
+        text => Err(format!("caller_id_policy: {text:?} is not one of caller, account, service")),
     }
 }
 
@@ -348,6 +318,6 @@ fn notify(text: &str) -> Result<Option<Notify>, String> {
         "tone" | "音" | "通知音" => Ok(Some(Notify::Tone)),
         "desktop" | "画面" => Ok(Some(Notify::Desktop)),
         "silent" | "なし" | "無" => Ok(Some(Notify::Silent)),
-        text => Err(format!("supervision_notify: {text:?} is none of tone, desktop, silent")),
+        text => Err(format!("supervision_notify: {text:?} is not one of tone, desktop, silent")),
     }
 }

@@ -1,15 +1,14 @@
 //! Accounts, customers and contacts from a CSV file: all of it or nothing.
 //!
 //! ```text
-//! file ─▶ table.rs: records, text, line numbers ─▶ columns.rs: what each column means ─▶ checked fields
+//! file ─▶ table.rs: records, text, line numbers ─▶ columns.rs: the meaning of each column ─▶ checked fields
 //!                 (a blocking thread)                                                        │ batches
 //!                                      store: one transaction, upsert by code ◀──────────────┘
 //! ```
 //!
-//! Invariant: a file with one bad row changes nothing; every bad row is named by its line, up to
-//! [`ROW_ERRORS_MAX`]. A record is recognised by its `code`, so that the same file can be read again; a column
-//! that the file doesn't have leaves what was there. Memory does not grow with the file, but for one small entry
-//! per code that finds doubles.
+//! Invariants: a file with one invalid row changes nothing; the report names up to [`ROW_ERRORS_MAX`] invalid rows by line.
+//! A record is identified by its `code`, so the same file can be imported again. Fields whose column is missing keep their
+//! values. Memory does not grow with the file, except for one small entry per code, which finds duplicates.
 //!
 //! Read next: `columns.rs` for the names of the columns.
 
@@ -24,89 +23,64 @@ use serde::Serialize;
 use smol_str::SmolStr;
 use tokio::sync::mpsc;
 
-pub(crate) use self::columns::Column;
 use self::columns::{Layout, RowReader};
 use self::table::Table;
 use super::lookup::Directory;
-use super::record::{CheckedAccount, CheckedContact, CheckedCustomer};
+use crate::contract::import_batch::Batch;
+pub use crate::contract::import_batch::{ImportKind, RowError};
 use crate::ids::RecordId;
 use crate::store::StoreError;
 use crate::store::import::ImportTransaction;
 
 pub use self::table::{CELL_CHARS_MAX, TableError, TextEncoding};
 
-/// Most rows of one file.
+/// Maximum number of rows of one file.
 pub const ROWS_MAX: u64 = 5_000_000;
-/// Most bad rows that are named; the others are counted.
+/// Maximum number of invalid rows that are named; the others are counted.
 pub const ROW_ERRORS_MAX: usize = 100;
-/// Rows handed to the store at once.
-const BATCH_ROWS: usize = 1_000;
-/// Accounts handed to the store at once: so many that numbers may move between the accounts of a file.
-const BATCH_ACCOUNTS: usize = 100_000;
-/// Batches that wait for the store.
+/// Maximum number of batches that wait for the store.
 const BATCHES_WAITING_MAX: usize = 4;
 
-/// What a file holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ImportKind {
-    /// Companies that calls are answered for.
-    Accounts,
-    /// People who call them.
-    Customers,
-    /// People of theirs to whom calls go.
-    Contacts,
-}
-
-/// How a file is read.
+/// The options of an import.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ImportOptions {
-    /// What it holds.
+    /// The kind of records in the file.
     pub kind: ImportKind,
-    /// How its text is encoded.
+    /// The encoding of the file's text.
     pub encoding: TextEncoding,
-    /// Check everything, change nothing.
+    /// Checks everything and changes nothing.
     pub dry_run: bool,
 }
 
-/// What an import did, or with `dry_run` would do.
+/// What an import did, or would do with `dry_run`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ImportReport {
-    /// What the file holds.
+    /// The kind of records in the file.
     pub kind: ImportKind,
-    /// Nothing was changed.
+    /// Whether nothing was changed.
     pub dry_run: bool,
     /// Rows read.
     pub rows: u64,
     /// New records.
     pub created: u64,
-    /// Records that were there.
+    /// Existing records.
     pub updated: u64,
-    /// Columns whose names mean nothing here.
+    /// Columns with unknown names.
     pub ignored_columns: Vec<String>,
-}
-
-/// A bad row.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct RowError {
-    /// The line of the file it begins on, from 1.
-    pub line: u64,
-    /// What is wrong.
-    pub problem: String,
 }
 
 /// Why nothing was imported.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
-    /// The file as a whole can't be read.
+    /// The file as a whole cannot be read.
     #[error(transparent)]
     Table(#[from] TableError),
-    /// Some rows are bad.
+    /// Some rows are invalid.
     #[error("{} of the rows can't be imported; nothing was changed", errors.len() as u64 + more)]
     Rows {
         /// The first of them.
         errors: Vec<RowError>,
-        /// How many more there are.
+        /// The number of further invalid rows.
         more: u64,
     },
     /// The store failed.
@@ -114,22 +88,7 @@ pub enum ImportError {
     Store(#[from] StoreError),
 }
 
-/// Rows on their way to the store.
-#[derive(Debug)]
-pub(crate) enum Batch {
-    Accounts(Vec<Row<CheckedAccount>>),
-    Customers(Vec<Row<CheckedCustomer>>),
-    Contacts(Vec<Row<CheckedContact>>),
-}
-
-/// A good row.
-#[derive(Debug)]
-pub(crate) struct Row<T> {
-    pub(crate) line: u64,
-    pub(crate) value: T,
-}
-
-/// What the reading thread found.
+/// The result of the reading thread.
 struct Outcome {
     rows: u64,
     errors: Errors,
@@ -137,12 +96,12 @@ struct Outcome {
 
 #[derive(Default)]
 struct Errors {
-    kept: Vec<RowError>,
+    named: Vec<RowError>,
     more: u64,
 }
 
 impl Directory {
-    /// Imports `source`. The store's writing connection is held until the end; readers, and with them pops, go on.
+    /// Imports `source`. The store's writing connection is held until the end; readers, and thus pops, are not blocked.
     ///
     /// # Errors
     /// See [`ImportError`]; nothing was changed then.
@@ -172,12 +131,12 @@ impl Directory {
         };
         let mut errors = outcome.errors;
         errors.append(written?);
-        if !errors.kept.is_empty() {
+        if !errors.named.is_empty() {
             return Err(errors.into_error());
         }
         let created = transaction.created().await?;
         if options.dry_run {
-            transaction.undo().await?;
+            transaction.roll_back().await?;
         } else {
             transaction.commit().await?;
             self.refresh().await?;
@@ -194,12 +153,12 @@ impl Directory {
     }
 
     async fn codes(&self) -> Result<HashMap<SmolStr, RecordId>, StoreError> {
-        let (accounts, _) = self.store().accounts().all().await?;
+        let (accounts, _) = self.store().all_accounts().await?;
         Ok(accounts.into_iter().map(|account| (account.fields.code.into(), account.id)).collect())
     }
 }
 
-/// Reads to the end whatever happens, so that every bad row is found; after the first one nothing is handed on.
+/// Reads the whole file, so that every invalid row is found; after the first one no batch is sent to the store.
 fn read_rows(
     mut table: Table,
     mut reader: RowReader,
@@ -219,8 +178,8 @@ fn read_rows(
         if let Err(problem) = reader.read(&record, &mut batch) {
             outcome.errors.add(RowError { line: record.line(), problem });
         }
-        let is_good = outcome.errors.kept.is_empty();
-        // A receiver that is gone has met the store's error, which is reported instead.
+        let is_good = outcome.errors.named.is_empty();
+        // The receiver is gone after an error of the store; that error is reported instead.
         if batch.is_full() {
             let full = std::mem::replace(&mut batch, Batch::new(kind));
             if is_good && sender.blocking_send(full).is_err() {
@@ -228,13 +187,13 @@ fn read_rows(
             }
         }
     }
-    if outcome.errors.kept.is_empty() {
+    if outcome.errors.named.is_empty() {
         sender.blocking_send(batch).ok();
     }
     Ok(outcome)
 }
 
-/// Hands every batch to the store and collects the rows it refused.
+/// Writes every batch to the store and collects the rows that the store refused.
 async fn write_batches(
     transaction: &mut ImportTransaction,
     mut batches: mpsc::Receiver<Batch>,
@@ -248,28 +207,10 @@ async fn write_batches(
     Ok(errors)
 }
 
-impl Batch {
-    fn new(kind: ImportKind) -> Self {
-        match kind {
-            ImportKind::Accounts => Self::Accounts(Vec::new()),
-            ImportKind::Customers => Self::Customers(Vec::with_capacity(BATCH_ROWS)),
-            ImportKind::Contacts => Self::Contacts(Vec::new()),
-        }
-    }
-
-    fn is_full(&self) -> bool {
-        match self {
-            Self::Accounts(rows) => rows.len() >= BATCH_ACCOUNTS,
-            Self::Customers(rows) => rows.len() >= BATCH_ROWS,
-            Self::Contacts(rows) => rows.len() >= BATCH_ROWS,
-        }
-    }
-}
-
 impl Errors {
     fn add(&mut self, error: RowError) {
-        if self.kept.len() < ROW_ERRORS_MAX {
-            self.kept.push(error);
+        if self.named.len() < ROW_ERRORS_MAX {
+            self.named.push(error);
         } else {
             self.more += 1;
         }
@@ -277,16 +218,16 @@ impl Errors {
 
     fn append(&mut self, other: Self) {
         self.more += other.more;
-        other.kept.into_iter().for_each(|error| self.add(error));
+        other.named.into_iter().for_each(|error| self.add(error));
     }
 
     fn into_error(mut self) -> ImportError {
-        self.kept.sort_by_key(|error| error.line);
-        ImportError::Rows { errors: self.kept, more: self.more }
+        self.named.sort_by_key(|error| error.line);
+        ImportError::Rows { errors: self.named, more: self.more }
     }
 }
 
-// The same battery over both stores.
+// The same tests on both stores.
 #[cfg(test)]
 #[path = "."]
 mod over_sqlite {

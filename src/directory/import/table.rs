@@ -1,7 +1,7 @@
 //! A CSV file as records of text with line numbers.
 //!
-//! Invariant: the file is cut into cells before it is decoded. That is right for both encodings: no byte of a
-//! Shift_JIS character is a comma, a quote or a line end.
+//! Invariant: the file is split into cells before it is decoded. That is safe in both encodings: no byte of a Shift_JIS
+//! character is a comma, a quote or a line end.
 
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read};
@@ -13,15 +13,15 @@ use encoding_rs::SHIFT_JIS;
 pub const CELL_CHARS_MAX: usize = 20_000;
 /// Largest file, in bytes.
 const FILE_BYTES_MAX: u64 = 4 << 30;
-/// Largest record, in bytes: more means that a closing quote is missing.
+/// Largest record, in bytes: a larger one lacks a closing quote.
 const RECORD_BYTES_MAX: usize = 1 << 20;
-/// Most columns.
+/// Maximum number of columns.
 const COLUMNS_MAX: usize = 200;
 
-/// How a file's text is encoded.
+/// The encoding of a file's text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum TextEncoding {
-    /// UTF-8, with or without a mark at its beginning.
+    /// UTF-8, with or without a byte order mark.
     #[default]
     Utf8,
     /// Shift_JIS as Windows writes it (CP932).
@@ -37,31 +37,31 @@ impl fmt::Display for TextEncoding {
     }
 }
 
-/// Why a file can't be read at all.
+/// Why a file as a whole cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {
     /// The file can't be read.
     #[error("cannot read the file")]
     Read(#[source] io::Error),
-    /// There is nothing in it.
+    /// The file is empty.
     #[error("the file is empty; its first line must name the columns")]
     Empty,
-    /// It is in an encoding that is not supported.
+    /// The file has an unsupported encoding.
     #[error("the file is UTF-16; save it as CSV in UTF-8 (or Shift_JIS) and try again")]
     Utf16,
-    /// Its first line can't be understood.
+    /// The first line is not a valid header.
     #[error("line 1: {0}")]
     Header(String),
-    /// It has too many rows.
+    /// The file has too many rows.
     #[error("the file has more than {rows} rows; split it")]
     TooLong {
         /// The limit.
         rows: u64,
     },
-    /// A record is so long that a quote must be missing.
+    /// A record is so long that a closing quote must be missing.
     #[error("line {line}: the record does not end; is a closing quote (\") missing?")]
     Endless {
-        /// Where it begins.
+        /// The line on which the record begins.
         line: u64,
     },
 }
@@ -71,7 +71,7 @@ pub(super) struct Table {
     reader: Reader<Box<dyn BufRead + Send>>,
     encoding: TextEncoding,
     header: Vec<String>,
-    /// What to try when the header makes no sense.
+    /// A hint to add when the header is invalid.
     hint: &'static str,
 }
 
@@ -82,7 +82,7 @@ pub(super) struct Record {
 }
 
 impl Table {
-    /// Reads the header.
+    /// Opens a file and reads its header.
     pub(super) fn open(
         source: impl Read + Send + 'static,
         encoding: TextEncoding,
@@ -118,7 +118,7 @@ impl Table {
         &self.header
     }
 
-    /// The header can't be used.
+    /// The error of an invalid header.
     pub(super) fn header_error(&self, problem: String) -> TableError {
         TableError::Header(problem + self.hint)
     }
@@ -137,17 +137,17 @@ impl Table {
 }
 
 impl Record {
-    /// The line it begins on.
+    /// The line on which it begins.
     pub(super) fn line(&self) -> u64 {
         self.cells.position().map_or(0, csv::Position::line)
     }
 
-    /// Nothing but empty cells.
+    /// Whether all cells are empty.
     pub(super) fn is_blank(&self) -> bool {
         self.cells.iter().all(|cell| cell.trim_ascii().is_empty())
     }
 
-    /// The text of a column; `None` where the record has fewer.
+    /// The text of a column; `None` when the record has fewer columns.
     pub(super) fn cell(&self, column: usize) -> Result<Option<String>, String> {
         let Some(bytes) = self.cells.get(column) else { return Ok(None) };
         let text = match self.encoding {
@@ -161,11 +161,12 @@ impl Record {
         Ok(Some(text))
     }
 
-    /// The encoding is never guessed; a guess only helps whoever reads the error.
+    /// The error of a cell that is not text in this encoding. The encoding is never guessed; the error names the other
+    /// encoding if that fits.
     fn not_text(&self, bytes: &[u8]) -> String {
         let hint = match self.encoding {
-            TextEncoding::Utf8 if shift_jis(bytes).is_some() => "; it reads well as --encoding shift_jis",
-            TextEncoding::ShiftJis if str::from_utf8(bytes).is_ok() => "; it reads well as --encoding utf-8",
+            TextEncoding::Utf8 if shift_jis(bytes).is_some() => "; it is valid with --encoding shift_jis",
+            TextEncoding::ShiftJis if str::from_utf8(bytes).is_ok() => "; it is valid with --encoding utf-8",
             _ => "",
         };
         format!("the text is not {}{hint}", self.encoding)

@@ -1,7 +1,7 @@
 use std::io::Cursor;
 
 use crate::directory::DirectoryOptions;
-use crate::directory::explain::Question;
+use crate::directory::explain::ExplainRequest;
 use crate::directory::import::*;
 use crate::store::CustomerFilter;
 
@@ -10,16 +10,16 @@ const CUSTOMERS: &[u8] = include_bytes!("../../../tests/samples/customers.csv");
 const CUSTOMERS_SHIFT_JIS: &[u8] = include_bytes!("../../../tests/samples/customers-shift_jis.csv");
 const CONTACTS: &[u8] = include_bytes!("../../../tests/samples/contacts.csv");
 
-struct World {
-    _keeps: Box<dyn std::any::Any>,
+struct Fixture {
+    _database: Box<dyn std::any::Any>,
     directory: Directory,
 }
 
-impl World {
+impl Fixture {
     async fn empty() -> Self {
-        let (keeps, store) = super::empty_store().await;
+        let (database, store) = super::empty_store().await;
         let directory = Directory::load(store, DirectoryOptions::default()).await.unwrap();
-        Self { _keeps: Box::new(keeps), directory }
+        Self { _database: Box::new(database), directory }
     }
 
     async fn import(&self, kind: ImportKind, file: &[u8]) -> Result<ImportReport, ImportError> {
@@ -38,14 +38,13 @@ impl World {
     }
 
     async fn with_accounts() -> Self {
-        let world = Self::empty().await;
-        world.import(ImportKind::Accounts, ACCOUNTS).await.unwrap();
-        world
+        let fixture = Self::empty().await;
+        fixture.import(ImportKind::Accounts, ACCOUNTS).await.unwrap();
+        fixture
     }
 
     async fn names(&self) -> Vec<String> {
-        let page =
-            self.directory.store().customers().page(&CustomerFilter::default(), None, 500).await.unwrap();
+        let page = self.directory.store().customers(&CustomerFilter::default(), None, 500).await.unwrap();
         page.items.into_iter().map(|customer| customer.fields.name).collect()
     }
 }
@@ -66,18 +65,18 @@ fn problems(error: ImportError) -> Vec<String> {
 
 #[tokio::test]
 async fn the_sample_world_pops() {
-    let world = World::with_accounts().await;
-    let customers = world.import(ImportKind::Customers, CUSTOMERS).await.unwrap();
+    let fixture = Fixture::with_accounts().await;
+    let customers = fixture.import(ImportKind::Customers, CUSTOMERS).await.unwrap();
     assert_eq!((counts(&customers), customers.ignored_columns.len()), ((9, 9, 0), 0));
-    assert_eq!(counts(&world.import(ImportKind::Contacts, CONTACTS).await.unwrap()), (7, 7, 0));
-    let question = Question {
+    assert_eq!(counts(&fixture.import(ImportKind::Contacts, CONTACTS).await.unwrap()), (7, 7, 0));
+    let request = ExplainRequest {
         dialled: Some("0355501000".into()),
         from: Some("09012345678".into()),
         diverted_by: Some("0335550101".into()),
         trunk: None,
         at: "2026-01-05T10:00:00+09:00".parse().unwrap(),
     };
-    let explained = world.directory.explain(&question).await.unwrap();
+    let explained = fixture.directory.explain(&request).await.unwrap();
     assert_eq!(explained.card.account.name, "株式会社さくら商事");
     assert_eq!(explained.card.account.answer_phrase, "お電話ありがとうございます。さくら商事でございます。");
     assert_eq!(explained.card.customers.iter().map(|c| c.name.as_str()).collect::<Vec<_>>(), ["田中太郎"]);
@@ -89,43 +88,43 @@ async fn the_sample_world_pops() {
 
 #[tokio::test]
 async fn the_same_file_again_changes_no_number_of_records() {
-    let world = World::with_accounts().await;
-    assert_eq!(counts(&world.import(ImportKind::Accounts, ACCOUNTS).await.unwrap()), (3, 0, 3));
-    world.import(ImportKind::Customers, CUSTOMERS).await.unwrap();
-    let before = world.names().await;
+    let fixture = Fixture::with_accounts().await;
+    assert_eq!(counts(&fixture.import(ImportKind::Accounts, ACCOUNTS).await.unwrap()), (3, 0, 3));
+    fixture.import(ImportKind::Customers, CUSTOMERS).await.unwrap();
+    let before = fixture.names().await;
     let again =
-        world.import_as(ImportKind::Customers, CUSTOMERS_SHIFT_JIS, TextEncoding::ShiftJis, false).await;
+        fixture.import_as(ImportKind::Customers, CUSTOMERS_SHIFT_JIS, TextEncoding::ShiftJis, false).await;
     assert_eq!(counts(&again.unwrap()), (9, 0, 9));
-    assert_eq!(world.names().await, before);
-    world.import(ImportKind::Contacts, CONTACTS).await.unwrap();
-    assert_eq!(counts(&world.import(ImportKind::Contacts, CONTACTS).await.unwrap()), (7, 0, 7));
+    assert_eq!(fixture.names().await, before);
+    fixture.import(ImportKind::Contacts, CONTACTS).await.unwrap();
+    assert_eq!(counts(&fixture.import(ImportKind::Contacts, CONTACTS).await.unwrap()), (7, 0, 7));
 }
 
 #[tokio::test]
 async fn a_column_that_is_not_there_changes_nothing() {
-    let world = World::with_accounts().await;
-    world.import(ImportKind::Customers, CUSTOMERS).await.unwrap();
-    world.import(ImportKind::Contacts, CONTACTS).await.unwrap();
-    world.import(ImportKind::Accounts, "code,name\nA001,さくら\n".as_bytes()).await.unwrap();
-    world
+    let fixture = Fixture::with_accounts().await;
+    fixture.import(ImportKind::Customers, CUSTOMERS).await.unwrap();
+    fixture.import(ImportKind::Contacts, CONTACTS).await.unwrap();
+    fixture.import(ImportKind::Accounts, "code,name\nA001,さくら\n".as_bytes()).await.unwrap();
+    fixture
         .import(ImportKind::Customers, "account,code,name,部署,謎\nA001,C0001,田中,総務,x\n".as_bytes())
         .await
         .unwrap();
-    world.import(ImportKind::Contacts, "account,code,name\nA001,P1,佐々木\n".as_bytes()).await.unwrap();
-    let account = &world.directory.store().accounts().page(None, 1).await.unwrap().items[0];
+    fixture.import(ImportKind::Contacts, "account,code,name\nA001,P1,佐々木\n".as_bytes()).await.unwrap();
+    let account = &fixture.directory.store().accounts(None, 1).await.unwrap().items[0];
     assert_eq!((account.fields.name.as_str(), account.fields.dialled.len()), ("さくら", 1));
     assert!(account.fields.hours.is_some());
     let filter = CustomerFilter { account: Some(account.id), ..CustomerFilter::default() };
-    let tanaka = &world.directory.store().customers().page(&filter, None, 1).await.unwrap().items[0].fields;
+    let tanaka = &fixture.directory.store().customers(&filter, None, 1).await.unwrap().items[0].fields;
     assert_eq!((tanaka.name.as_str(), tanaka.department.as_deref()), ("田中", Some("総務")));
     assert_eq!((tanaka.numbers.len(), tanaka.company.as_deref()), (2, Some("田中電機株式会社")));
-    let contact = &world.directory.store().contacts().in_order(account.id).await.unwrap()[0].fields;
+    let contact = &fixture.directory.store().contacts_in_order(account.id).await.unwrap()[0].fields;
     assert_eq!((contact.name.as_str(), contact.number.as_deref()), ("佐々木", Some("09055500011")));
 }
 
 #[tokio::test]
 async fn every_bad_row_is_named_and_nothing_is_changed() {
-    let world = World::with_accounts().await;
+    let fixture = Fixture::with_accounts().await;
     let file = "account,code,name,number\n\
         A001,C1,良い,0312345678\n\
         A009,C2,x,\n\
@@ -135,7 +134,7 @@ async fn every_bad_row_is_named_and_nothing_is_changed() {
         A001,C1,again,\n\
         A001,,no code,\n\
         A001,C5,x,内線5\n";
-    let failed = world.import(ImportKind::Customers, file.as_bytes()).await.unwrap_err();
+    let failed = fixture.import(ImportKind::Customers, file.as_bytes()).await.unwrap_err();
     assert_eq!(failed.to_string(), "5 of the rows can't be imported; nothing was changed");
     assert_eq!(
         problems(failed),
@@ -147,11 +146,11 @@ async fn every_bad_row_is_named_and_nothing_is_changed() {
             "10: numbers: \"内線5\" is not a telephone number",
         ]
     );
-    assert!(world.names().await.is_empty());
+    assert!(fixture.names().await.is_empty());
 
-    // What only the tables can know is named by its line, too.
+    // An error that only the store finds is named by its line, too.
     let file = "code,name,forwarding\nA008,あ,0399990000\nA009,い,03-3555-0101\nA010,う,0399990000\n";
-    let failed = world.import(ImportKind::Accounts, file.as_bytes()).await.unwrap_err();
+    let failed = fixture.import(ImportKind::Accounts, file.as_bytes()).await.unwrap_err();
     assert_eq!(
         problems(failed),
         [
@@ -159,14 +158,15 @@ async fn every_bad_row_is_named_and_nothing_is_changed() {
             "4: the forwarding number is taken already: 0399990000",
         ]
     );
-    assert_eq!(world.directory.accounts_in_memory(), 3);
+    assert_eq!(fixture.directory.accounts_in_memory(), 3);
 }
 
 #[tokio::test]
 async fn more_bad_rows_than_can_be_named_are_counted() {
-    let world = World::with_accounts().await;
+    let fixture = Fixture::with_accounts().await;
     let file = format!("account,code,name\n{}", "A009,x,y\n".repeat(250));
-    let Err(ImportError::Rows { errors, more }) = world.import(ImportKind::Customers, file.as_bytes()).await
+    let Err(ImportError::Rows { errors, more }) =
+        fixture.import(ImportKind::Customers, file.as_bytes()).await
     else {
         panic!("imported")
     };
@@ -174,38 +174,38 @@ async fn more_bad_rows_than_can_be_named_are_counted() {
 }
 
 #[tokio::test]
-async fn a_dry_run_tells_and_changes_nothing() {
-    let world = World::with_accounts().await;
-    let report = world.import_as(ImportKind::Customers, CUSTOMERS, TextEncoding::Utf8, true).await.unwrap();
+async fn a_dry_run_reports_and_changes_nothing() {
+    let fixture = Fixture::with_accounts().await;
+    let report = fixture.import_as(ImportKind::Customers, CUSTOMERS, TextEncoding::Utf8, true).await.unwrap();
     assert_eq!((counts(&report), report.dry_run), ((9, 9, 0), true));
-    assert!(world.names().await.is_empty());
+    assert!(fixture.names().await.is_empty());
 }
 
 #[tokio::test]
 async fn numbers_may_move_between_accounts_of_one_file() {
-    let world = World::with_accounts().await;
+    let fixture = Fixture::with_accounts().await;
     let file = "code,name,forwarding\nA001,さくら,0335550102\nA002,みなと,0335550101\n";
-    world.import(ImportKind::Accounts, file.as_bytes()).await.unwrap();
-    let accounts = world.directory.store().accounts().page(None, 2).await.unwrap().items;
+    fixture.import(ImportKind::Accounts, file.as_bytes()).await.unwrap();
+    let accounts = fixture.directory.store().accounts(None, 2).await.unwrap().items;
     assert_eq!(accounts[0].fields.forwarding, ["0335550102"]);
 }
 
 #[tokio::test]
 async fn what_is_no_table_of_this_kind_is_refused_with_advice() {
     use TextEncoding::{ShiftJis, Utf8};
-    let world = World::with_accounts().await;
+    let fixture = Fixture::with_accounts().await;
     let utf16: Vec<u8> = "code".encode_utf16().flat_map(u16::to_le_bytes).collect();
     for (file, encoding, advice) in [
-        (CUSTOMERS_SHIFT_JIS, Utf8, "line 1: the text is not UTF-8; it reads well as --encoding shift_jis"),
+        (CUSTOMERS_SHIFT_JIS, Utf8, "line 1: the text is not UTF-8; it is valid with --encoding shift_jis"),
         (CUSTOMERS, ShiftJis, "the file says that it is UTF-8"),
-        (&CUSTOMERS[3..], ShiftJis, "it reads well as --encoding utf-8"),
+        (&CUSTOMERS[3..], ShiftJis, "it is valid with --encoding utf-8"),
         (b"", Utf8, "the file is empty"),
         (&[&[0xff, 0xfe], utf16.as_slice()].concat(), Utf8, "UTF-16"),
         (CONTACTS, Utf8, "no column code or"),
-        (b"account,code,name,code\n", Utf8, "\"code\" is there twice"),
+        (b"account,code,name,code\n", Utf8, "\"code\" appears twice"),
         (b"account,code,name\nA001,1,\"x\n", Utf8, ""),
     ] {
-        let outcome = world.import_as(ImportKind::Customers, file, encoding, false).await;
+        let outcome = fixture.import_as(ImportKind::Customers, file, encoding, false).await;
         if advice.is_empty() {
             assert_eq!(outcome.unwrap().rows, 1);
             continue;
@@ -214,32 +214,32 @@ async fn what_is_no_table_of_this_kind_is_refused_with_advice() {
         assert!(problem.contains(advice), "{problem}");
     }
     let endless = format!("account,code,name\nA001,1,\"{}", "x\n".repeat(1 << 20));
-    let problem = world.import(ImportKind::Customers, endless.as_bytes()).await.unwrap_err().to_string();
+    let problem = fixture.import(ImportKind::Customers, endless.as_bytes()).await.unwrap_err().to_string();
     assert!(problem.contains("line 2") && problem.contains("quote"), "{problem}");
     let hostile = "account,code,name,notes\nA001,X,\"\u{202e}\u{1b}[31m田中\",\"=cmd()\u{0}\"\n";
-    world.import(ImportKind::Customers, hostile.as_bytes()).await.unwrap();
-    assert!(world.names().await.contains(&"[31m田中".to_owned()));
+    fixture.import(ImportKind::Customers, hostile.as_bytes()).await.unwrap();
+    assert!(fixture.names().await.contains(&"[31m田中".to_owned()));
 }
 
 #[tokio::test]
 async fn how_callers_are_passed_on_is_imported_too() {
-    let world = World::empty().await;
+    let fixture = Fixture::empty().await;
     let accounts = "code,name,応答確認,応答確認音声,転送許可番号\nA1,さくら,いいえ,custom/sakura,0570;+886\n";
-    world.import(ImportKind::Accounts, accounts.as_bytes()).await.unwrap();
+    fixture.import(ImportKind::Accounts, accounts.as_bytes()).await.unwrap();
     let contacts = "契約企業コード,code,name,電話番号,呼出順,呼出秒数\nA1,P1,佐々木,09055500011,1,40\n";
-    world.import(ImportKind::Contacts, contacts.as_bytes()).await.unwrap();
+    fixture.import(ImportKind::Contacts, contacts.as_bytes()).await.unwrap();
     // A later file without these columns leaves them.
-    world.import(ImportKind::Accounts, "code,name\nA1,さくら商事\n".as_bytes()).await.unwrap();
-    world.import(ImportKind::Contacts, "account,code,name\nA1,P1,佐々木健\n".as_bytes()).await.unwrap();
-    let account = world.directory.store().accounts().page(None, 9).await.unwrap().items.remove(0);
+    fixture.import(ImportKind::Accounts, "code,name\nA1,さくら商事\n".as_bytes()).await.unwrap();
+    fixture.import(ImportKind::Contacts, "account,code,name\nA1,P1,佐々木健\n".as_bytes()).await.unwrap();
+    let account = fixture.directory.store().accounts(None, 9).await.unwrap().items.remove(0);
     let fields = &account.fields;
     assert_eq!((fields.name.as_str(), fields.accept_by_key), ("さくら商事", false));
     assert_eq!(fields.accept_sound.as_deref(), Some("custom/sakura"));
     assert_eq!(fields.extra_numbers, ["0570", "010886"]);
-    let contacts = world.directory.store().contacts().in_order(account.id).await.unwrap();
+    let contacts = fixture.directory.store().contacts_in_order(account.id).await.unwrap();
     assert_eq!((contacts[0].fields.name.as_str(), contacts[0].fields.ring_s), ("佐々木健", Some(40)));
 
     let wrong = "code,name,転送許可番号\nA1,さくら,0\n";
-    let error = world.import(ImportKind::Accounts, wrong.as_bytes()).await.unwrap_err();
-    assert_eq!(problems(error), ["2: extra_numbers: \"0\" is no beginning of a number: 3 to 15 digits"]);
+    let error = fixture.import(ImportKind::Accounts, wrong.as_bytes()).await.unwrap_err();
+    assert_eq!(problems(error), ["2: extra_numbers: \"0\" is not a number prefix: 3 to 15 digits"]);
 }

@@ -1,21 +1,21 @@
-//! What PostgreSQL puts in words of its own.
+//! The SQL that differs in PostgreSQL.
 
-/// A list of texts as one column of JSON.
+/// Aggregates texts to one JSON array.
 macro_rules! json_list {
     ($of:literal) => {
         concat!("coalesce(json_agg(", $of, "), '[]')::text")
     };
 }
 
-/// The items of a column of JSON that holds a list of texts, as rows with the text as `value`.
+/// The items of a JSON array of texts, as rows with the text as `value`.
 macro_rules! json_items {
     ($of:literal) => {
         concat!("(SELECT item AS value FROM jsonb_array_elements_text(", $of, "::jsonb) AS items (item))")
     };
 }
 
-/// $1 the batch, $2 the time, $3.. whether the file has kana, company, department, notes, flags.
-pub(super) const CUSTOMERS: &str = "
+/// $1 the batch; $2 the time; $3 to $7 whether the file has the columns kana, company, department, notes, flags.
+pub(super) const UPSERT_CUSTOMERS: &str = "
     INSERT INTO customers (id, account_id, code, name, kana, company, department, notes, flags_json, created_ms,
         changed_ms)
     SELECT (value ->> 0)::uuid, (value ->> 1)::uuid, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
@@ -30,20 +30,20 @@ pub(super) const CUSTOMERS: &str = "
         changed_ms = excluded.changed_ms";
 
 /// $1 the batch.
-pub(super) const FORGET_NUMBERS: &str = "
+pub(super) const DELETE_NUMBERS: &str = "
     DELETE FROM customer_numbers WHERE customer_id IN (
         SELECT c.id FROM jsonb_array_elements($1::jsonb) AS line (value) JOIN customers AS c
         ON c.account_id = (line.value ->> 1)::uuid AND c.code = line.value ->> 2)";
 
 /// $1 the batch.
-pub(super) const NUMBERS: &str = "
+pub(super) const INSERT_NUMBERS: &str = "
     INSERT INTO customer_numbers (account_id, key, customer_id, original, position)
     SELECT c.account_id, number.value ->> 0, c.id, number.value ->> 1, number.place - 1
     FROM jsonb_array_elements($1::jsonb) AS line (value)
     JOIN customers AS c ON c.account_id = (line.value ->> 1)::uuid AND c.code = line.value ->> 2
     CROSS JOIN LATERAL jsonb_array_elements(line.value -> 9) WITH ORDINALITY AS number (value, place)";
 
-/// An import may take as long as it takes.
-pub(super) const IMPORT_BEGINS: &str = "SET LOCAL statement_timeout = 0";
-/// Ends with the transaction by itself.
-pub(super) const IMPORT_ENDS: &str = "SELECT 1";
+/// An import has no statement timeout.
+pub(super) const BEGIN_IMPORT: &str = "SET LOCAL statement_timeout = 0";
+/// The setting ends with the transaction.
+pub(super) const END_IMPORT: &str = "SELECT 1";

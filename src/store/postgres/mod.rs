@@ -1,42 +1,44 @@
-//! The backend of several daemons: a database of a PostgreSQL server (14 or newer).
+//! The backend that several daemons share: a database of a PostgreSQL server (14 or newer).
 //!
-//! Invariant: a commit is on the server's disk when it returns, unless its administrator decided otherwise. Daemons
-//! write at the same time; what must look before it writes (people and their tokens) takes one lock for all of them.
-//! A server that is away fails each request within [`open::ACQUIRE_WAIT`], never a daemon that runs.
+//! Invariant: a commit is on the server's disk when it returns, unless the server's administrator has turned that off.
+//! Daemons write at the same time; a transaction that reads before it writes (users and their tokens) takes an advisory
+//! lock that all daemons share. While the server is unavailable, each request fails within [`open::ACQUIRE_TIMEOUT`]
+//! and the daemon goes on.
 //!
-//! Read next: `migrations/0001_first.sql`, which is the data model; `../sql/` for the statements.
+//! Read next: `migrations/0001_first.sql` and its successors, which are the data model; each topic's `sql.rs` for the
+//! statements.
 
 #[macro_use]
 mod dialect;
 mod open;
 
-#[path = "../sql/accounts.rs"]
+#[path = "../accounts/sql.rs"]
 mod accounts;
-#[path = "../sql/audit.rs"]
+#[path = "../audit/sql.rs"]
 mod audit;
-#[path = "../sql/contacts.rs"]
+#[path = "../contacts/sql.rs"]
 mod contacts;
-#[path = "../sql/customers.rs"]
+#[path = "../customers/sql.rs"]
 mod customers;
-#[path = "../sql/hearings.rs"]
-mod hearings;
-#[path = "../sql/history.rs"]
+#[path = "../history/sql.rs"]
 mod history;
-#[path = "../sql/import.rs"]
+#[path = "../import/sql.rs"]
 pub(super) mod import;
-#[path = "../sql/links.rs"]
-mod links;
-#[path = "../sql/log.rs"]
+#[path = "../log/sql.rs"]
 mod log;
-#[path = "../sql/messages.rs"]
+#[path = "../messages/sql.rs"]
 mod messages;
-#[path = "../sql/operators.rs"]
+#[path = "../operators/sql.rs"]
 mod operators;
-#[path = "../sql/retention.rs"]
+#[path = "../pbx_links/sql.rs"]
+mod pbx_links;
+#[path = "../retention/sql.rs"]
 mod retention;
-#[path = "../sql/users.rs"]
+#[path = "../supervision_log/sql.rs"]
+mod supervision_log;
+#[path = "../users/sql.rs"]
 mod users;
-#[path = "../sql/webhooks.rs"]
+#[path = "../webhooks/sql.rs"]
 mod webhooks;
 
 use sqlx::postgres::{PgConnection, PgRow, Postgres as Db};
@@ -46,16 +48,16 @@ pub(super) use self::open::inspect;
 use super::StoreError;
 use super::location::PostgresAddress;
 
-/// What the files of `sql/` work with.
+/// The names under which each topic's `sql.rs` uses this backend.
 type Backend = Postgres;
 type DbConnection = PgConnection;
 type DbRow = PgRow;
 
-/// A transaction; dropped without `commit`, nothing of it happened.
+/// A transaction; dropped without `commit`, it is rolled back.
 pub(super) type WriteTransaction = sqlx::Transaction<'static, Db>;
 
-/// Taken by a transaction that must look before it writes ("TRTG").
-const WRITERS_LOCK: i64 = 0x5452_5447;
+/// The advisory lock of a transaction that reads before it writes ("TRTG").
+const EXCLUSIVE_LOCK: i64 = 0x5452_5447;
 
 /// The connections to one database.
 #[derive(Debug, Clone)]
@@ -83,14 +85,17 @@ impl Postgres {
         Ok(self.pool.begin().await?)
     }
 
-    /// Begins a transaction that no other of its kind runs beside, in whichever daemon.
-    async fn begin_alone(&self) -> Result<WriteTransaction, StoreError> {
+    /// Begins a transaction that excludes all others that begin so, in any daemon.
+    async fn begin_exclusive(&self) -> Result<WriteTransaction, StoreError> {
         let mut transaction = self.pool.begin().await?;
-        sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(WRITERS_LOCK).execute(&mut *transaction).await?;
+        sqlx::query("SELECT pg_advisory_xact_lock($1)")
+            .bind(EXCLUSIVE_LOCK)
+            .execute(&mut *transaction)
+            .await?;
         Ok(transaction)
     }
 
-    /// Begins a transaction whose statements all read the same state.
+    /// Begins a transaction whose statements all read the same snapshot.
     async fn begin_reading(&self) -> Result<WriteTransaction, StoreError> {
         Ok(self.pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
     }
@@ -105,12 +110,12 @@ impl Postgres {
     }
 }
 
-/// A column of JSON that holds a list of texts.
+/// The texts of a column that holds a JSON array of texts.
 fn text_list(row: &DbRow, column: &str) -> Result<Vec<String>, sqlx::Error> {
     serde_json::from_str(row.try_get(column)?).map_err(|error| sqlx::Error::Decode(error.into()))
 }
 
-/// An empty store of this backend for a test, and what must live as long as it.
+/// An empty store of this backend for a test, and a guard that must live as long as the store.
 #[cfg(test)]
 pub(crate) async fn empty_store() -> (impl Sized + 'static, super::Store) {
     let address = crate::backends::postgres().empty_database().await;

@@ -1,4 +1,4 @@
-//! Reaching the server: every way in which it can be unusable gets its own sentence.
+//! Opening the database. Each way in which the server or the database can be unusable has its own error text.
 
 use std::time::Duration;
 
@@ -7,56 +7,56 @@ use sqlx::postgres::PgPoolOptions;
 use sqlx::{ConnectOptions, Row};
 
 use super::Postgres;
-use crate::store::error::is_away_code;
+use crate::store::error::is_transient_code;
 use crate::store::location::PostgresAddress;
-use crate::store::{Condition, StoreError};
+use crate::store::{SchemaStatus, StoreError};
 
-/// Connections of one daemon.
+/// Most connections of one daemon.
 const CONNECTIONS_MAX: u32 = 8;
-/// How long a request waits for a free connection, or for a server that is away.
-pub(super) const ACQUIRE_WAIT: Duration = Duration::from_secs(5);
+/// How long a request waits for a free connection, or for a server that is unavailable.
+pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the first connection may take: a machine that is down does not answer at all.
-const CONNECT_WAIT: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a statement may take, in milliseconds.
-const STATEMENT_MS_MAX: &str = "15000";
-/// A connection that is not used for so long is closed.
-const IDLE_MAX: Duration = Duration::from_secs(600);
+const STATEMENT_TIMEOUT_MS: &str = "15000";
+/// When an unused connection is closed.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(600);
 
 static MIGRATIONS: Migrator = sqlx::migrate!("src/store/postgres/migrations");
 
 impl Postgres {
     pub(in crate::store) async fn open(address: &PostgresAddress) -> Result<Self, StoreError> {
         let options = address.options().map_err(|error| describe(address, error))?;
-        // The pool would try until its time is over and forget why: the first connection is made by hand.
-        let first = tokio::time::timeout(CONNECT_WAIT, options.clone().connect()).await;
+        // Not through the pool, which tries until its timeout and drops the reason.
+        let first = tokio::time::timeout(CONNECT_TIMEOUT, options.clone().connect()).await;
         let first = first.unwrap_or(Err(sqlx::Error::PoolTimedOut));
         drop(first.map_err(|error| describe(address, error))?);
         let pool = PgPoolOptions::new()
             .max_connections(CONNECTIONS_MAX)
-            .acquire_timeout(ACQUIRE_WAIT)
-            .idle_timeout(IDLE_MAX)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .idle_timeout(IDLE_TIMEOUT)
             .connect_with(
-                options.application_name("toritsugi").options([("statement_timeout", STATEMENT_MS_MAX)]),
+                options.application_name("toritsugi").options([("statement_timeout", STATEMENT_TIMEOUT_MS)]),
             )
             .await
             .map_err(|error| describe(address, error))?;
-        // Takes a lock of its own: several daemons may start at once.
+        // Takes a lock, because several daemons may start at once.
         MIGRATIONS.run(&pool).await.map_err(|error| describe_migration(address, error))?;
         Ok(Self { address: address.clone(), pool })
     }
 }
 
-/// What the database at `address` holds.
-pub(in crate::store) async fn inspect(address: &PostgresAddress) -> Result<Condition, StoreError> {
+/// The schema status of the database at `address`.
+pub(in crate::store) async fn inspect(address: &PostgresAddress) -> Result<SchemaStatus, StoreError> {
     let options = address.options().map_err(|error| describe(address, error))?;
     let mut connection = options.connect().await.map_err(|error| describe(address, error))?;
     let failed = |error| describe(address, error);
-    let is_there: bool = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
+    let has_migrations: bool = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
         .fetch_one(&mut connection)
         .await
         .map_err(failed)?;
-    if !is_there {
-        return Ok(Condition::Absent);
+    if !has_migrations {
+        return Ok(SchemaStatus::Absent);
     }
     let row = sqlx::query("SELECT coalesce(max(version), 0) AS version FROM _sqlx_migrations WHERE success")
         .fetch_one(&mut connection)
@@ -65,22 +65,22 @@ pub(in crate::store) async fn inspect(address: &PostgresAddress) -> Result<Condi
     let (schema, known) =
         (row.try_get("version").map_err(failed)?, MIGRATIONS.iter().map(|m| m.version).max().unwrap_or(0));
     match known - schema {
-        0 => Ok(Condition::Current { schema }),
+        0 => Ok(SchemaStatus::Current { schema }),
         ..0 => Err(newer(address, schema)),
-        _ => Ok(Condition::Older { schema, known }),
+        _ => Ok(SchemaStatus::Older { schema, known }),
     }
 }
 
 fn newer(address: &PostgresAddress, schema: i64) -> StoreError {
     StoreError::Server {
         server: address.to_string(),
-        reason: format!("a newer version of this program made its tables (schema {schema})"),
+        reason: format!("a newer version of this program created its tables (schema {schema})"),
         advice: "use that version, or restore a backup from before",
-        away: false,
+        unavailable: false,
     }
 }
 
-/// What the server's answer means for whoever runs the daemon.
+/// The server's answer as an error for the administrator.
 fn describe(address: &PostgresAddress, error: sqlx::Error) -> StoreError {
     let code = error.as_database_error().and_then(|e| e.code()).map(|code| code.into_owned());
     let advice = match (&error, code.as_deref()) {
@@ -98,11 +98,11 @@ fn describe(address: &PostgresAddress, error: sqlx::Error) -> StoreError {
         Some(answer) => answer.message().to_owned(),
         None => error.to_string(),
     };
-    let away = match code.as_deref() {
-        Some(code) => is_away_code(code),
+    let unavailable = match code.as_deref() {
+        Some(code) => is_transient_code(code),
         None => matches!(error, sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut),
     };
-    StoreError::Server { server: address.to_string(), reason, advice, away }
+    StoreError::Server { server: address.to_string(), reason, advice, unavailable }
 }
 
 fn describe_migration(address: &PostgresAddress, error: MigrateError) -> StoreError {
@@ -113,7 +113,7 @@ fn describe_migration(address: &PostgresAddress, error: MigrateError) -> StoreEr
             server: address.to_string(),
             reason: other.to_string(),
             advice: "restore a backup, or use another database",
-            away: false,
+            unavailable: false,
         },
     }
 }
@@ -129,9 +129,9 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn several_may_open_a_new_database_at_once_and_a_look_changes_nothing() {
+    async fn several_may_open_a_new_database_at_once_and_inspect_changes_nothing() {
         let address = at(&postgres().empty_database().await);
-        assert_eq!(inspect(&address).await.unwrap(), Condition::Absent);
+        assert_eq!(inspect(&address).await.unwrap(), SchemaStatus::Absent);
         let opening: Vec<_> = (0..4)
             .map(|_| {
                 let location = Location::Postgres(address.clone());
@@ -141,22 +141,22 @@ mod tests {
         for store in opening {
             store.await.unwrap().unwrap().ping().await.unwrap();
         }
-        assert!(matches!(inspect(&address).await.unwrap(), Condition::Current { .. }));
+        assert!(matches!(inspect(&address).await.unwrap(), SchemaStatus::Current { .. }));
     }
 
     #[tokio::test]
-    async fn what_cannot_be_used_is_named_with_what_to_do() {
-        let there = postgres().empty_database().await;
-        let (server, _) = there.rsplit_once('/').unwrap();
-        let nobody = there.replacen("toritsugi@", "nobody@", 1);
+    async fn an_unusable_database_is_named_with_what_to_do() {
+        let existing = postgres().empty_database().await;
+        let (server, _) = existing.rsplit_once('/').unwrap();
+        let nobody = existing.replacen("toritsugi@", "nobody@", 1);
         let cases = [
             (format!("{server}/none"), "createdb", false),
             ("postgres://toritsugi@127.0.0.1:1/x".to_owned(), "start it", true),
             (nobody, "check the user", false),
         ];
-        for (url, words, away) in cases {
+        for (url, words, unavailable) in cases {
             let error = Postgres::open(&at(&url)).await.unwrap_err();
-            assert_eq!(error.is_away(), away, "{error}");
+            assert_eq!(error.is_unavailable(), unavailable, "{error}");
             let error = error.to_string();
             assert!(error.contains(words) && error.contains(&url), "{error}");
         }

@@ -1,4 +1,4 @@
-//! Looking at a database without changing it: for `toritsugi check`, which may run while an older or a newer
+//! Reads the schema status of a file without changing it: for `toritsugi check`, which may run while an older or a newer
 //! daemon uses the file.
 
 use std::path::Path;
@@ -7,26 +7,26 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Row};
 
 use super::open::{APPLICATION_ID, MIGRATIONS, describe};
-use crate::store::{Condition, StoreError};
+use crate::store::{SchemaStatus, StoreError};
 
-/// What `path` holds, read through one connection that cannot write.
-pub(in crate::store) async fn inspect(path: &Path) -> Result<Condition, StoreError> {
+/// The schema status of the file at `path`, read through one connection that cannot write.
+pub(in crate::store) async fn inspect(path: &Path) -> Result<SchemaStatus, StoreError> {
     if !path.exists() {
-        return Ok(Condition::Absent);
+        return Ok(SchemaStatus::Absent);
     }
     let options = SqliteConnectOptions::new().filename(path).read_only(true);
     let mut connection = options.connect().await.map_err(|error| describe(path, error))?;
     let row = sqlx::query(
-        "SELECT (SELECT count(*) FROM sqlite_schema) AS things, application_id FROM pragma_application_id",
+        "SELECT (SELECT count(*) FROM sqlite_schema) AS objects, application_id FROM pragma_application_id",
     )
     .fetch_one(&mut connection)
     .await
     .map_err(|error| describe(path, error))?;
-    let (things, mark): (i64, i32) = (row.get("things"), row.get("application_id"));
-    if things == 0 {
-        return Ok(Condition::Absent);
+    let (objects, id): (i64, i32) = (row.get("objects"), row.get("application_id"));
+    if objects == 0 {
+        return Ok(SchemaStatus::Absent);
     }
-    if mark != APPLICATION_ID {
+    if id != APPLICATION_ID {
         return Err(StoreError::Unusable {
             path: path.to_owned(),
             reason: "it belongs to another program".to_owned(),
@@ -39,13 +39,13 @@ pub(in crate::store) async fn inspect(path: &Path) -> Result<Condition, StoreErr
         .map_err(|error| describe(path, error))?;
     let (schema, known) = (row.get("version"), MIGRATIONS.iter().map(|m| m.version).max().unwrap_or(0));
     match known - schema {
-        0 => Ok(Condition::Current { schema }),
+        0 => Ok(SchemaStatus::Current { schema }),
         ..0 => Err(StoreError::Unusable {
             path: path.to_owned(),
-            reason: format!("a newer version of this program made it (schema {schema})"),
+            reason: format!("a newer version of this program created it (schema {schema})"),
             advice: "use that version, or restore a backup from before",
         }),
-        _ => Ok(Condition::Older { schema, known }),
+        _ => Ok(SchemaStatus::Older { schema, known }),
     }
 }
 
@@ -55,15 +55,15 @@ mod tests {
     use crate::store::Store;
 
     #[tokio::test]
-    async fn a_look_tells_the_schema_and_changes_nothing() {
+    async fn inspect_reads_the_schema_and_changes_nothing() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("t.db");
-        assert_eq!(inspect(&path).await.unwrap(), Condition::Absent);
+        assert_eq!(inspect(&path).await.unwrap(), SchemaStatus::Absent);
         assert!(!path.exists());
 
         Store::open(&path).await.unwrap().close().await;
         let known = MIGRATIONS.iter().map(|m| m.version).max().unwrap();
-        assert_eq!(inspect(&path).await.unwrap(), Condition::Current { schema: known });
+        assert_eq!(inspect(&path).await.unwrap(), SchemaStatus::Current { schema: known });
 
         std::fs::write(&path, "not a database, and long enough to be looked at as one".repeat(20)).unwrap();
         assert!(inspect(&path).await.unwrap_err().to_string().contains("not a database"));

@@ -1,43 +1,43 @@
 //! The embedded backend: one SQLite file in WAL mode.
 //!
-//! Invariant: one connection writes, so writers queue in the process instead of failing against each other;
-//! readers never wait for it. A commit is on the disk when it returns (`synchronous = FULL`): a finished call
-//! survives the loss of power, at the price of one fsync per commit, which nothing on the way of a pop pays.
+//! Invariant: one connection writes, so writers of this process queue instead of failing against each other; readers
+//! never wait for the writer. A commit is on the disk when it returns (`synchronous = FULL`): a finished call survives a
+//! power failure. The price is one fsync per commit, and no screen pop waits for a commit.
 //!
-//! Read next: `migrations/0001_first.sql`.
+//! Read next: `migrations/0001_first.sql` and its successors.
 
 #[macro_use]
 mod dialect;
 pub(super) mod inspect;
 mod open;
 
-#[path = "../sql/accounts.rs"]
+#[path = "../accounts/sql.rs"]
 mod accounts;
-#[path = "../sql/audit.rs"]
+#[path = "../audit/sql.rs"]
 mod audit;
-#[path = "../sql/contacts.rs"]
+#[path = "../contacts/sql.rs"]
 mod contacts;
-#[path = "../sql/customers.rs"]
+#[path = "../customers/sql.rs"]
 mod customers;
-#[path = "../sql/hearings.rs"]
-mod hearings;
-#[path = "../sql/history.rs"]
+#[path = "../history/sql.rs"]
 mod history;
-#[path = "../sql/import.rs"]
+#[path = "../import/sql.rs"]
 pub(super) mod import;
-#[path = "../sql/links.rs"]
-mod links;
-#[path = "../sql/log.rs"]
+#[path = "../log/sql.rs"]
 mod log;
-#[path = "../sql/messages.rs"]
+#[path = "../messages/sql.rs"]
 mod messages;
-#[path = "../sql/operators.rs"]
+#[path = "../operators/sql.rs"]
 mod operators;
-#[path = "../sql/retention.rs"]
+#[path = "../pbx_links/sql.rs"]
+mod pbx_links;
+#[path = "../retention/sql.rs"]
 mod retention;
-#[path = "../sql/users.rs"]
+#[path = "../supervision_log/sql.rs"]
+mod supervision_log;
+#[path = "../users/sql.rs"]
 mod users;
-#[path = "../sql/webhooks.rs"]
+#[path = "../webhooks/sql.rs"]
 mod webhooks;
 
 use std::path::{Path, PathBuf};
@@ -47,12 +47,12 @@ use sqlx::{Row, SqlitePool};
 
 use super::StoreError;
 
-/// What the files of `sql/` work with.
+/// The names under which each topic's `sql.rs` uses this backend.
 type Backend = Sqlite;
 type DbConnection = SqliteConnection;
 type DbRow = SqliteRow;
 
-/// A transaction on the writing connection; dropped without `commit`, nothing of it happened.
+/// A transaction on the writing connection; dropped without `commit`, it is rolled back.
 pub(super) type WriteTransaction = sqlx::Transaction<'static, Db>;
 
 /// The connections to one database file.
@@ -80,18 +80,18 @@ impl Sqlite {
         &self.writer
     }
 
-    /// Begins a transaction that holds the write lock from the start, so that it can't fail half-way for want
-    /// of it.
+    /// Begins a transaction that holds the write lock from the start, so that it can't fail later because another
+    /// process has the lock.
     pub(super) async fn begin(&self) -> Result<WriteTransaction, StoreError> {
         Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
     }
 
-    /// As [`Self::begin`]: there is one writer anyhow.
-    async fn begin_alone(&self) -> Result<WriteTransaction, StoreError> {
+    /// As [`Self::begin`], because there is only one writer.
+    async fn begin_exclusive(&self) -> Result<WriteTransaction, StoreError> {
         self.begin().await
     }
 
-    /// Begins a transaction whose statements all read the same state.
+    /// Begins a transaction whose statements all read the same snapshot.
     async fn begin_reading(&self) -> Result<WriteTransaction, StoreError> {
         Ok(self.readers.begin().await?)
     }
@@ -107,12 +107,12 @@ impl Sqlite {
     }
 }
 
-/// A column of JSON that holds a list of texts.
+/// The texts of a column that holds a JSON array of texts.
 fn text_list(row: &DbRow, column: &str) -> Result<Vec<String>, sqlx::Error> {
     serde_json::from_str(row.try_get(column)?).map_err(|error| sqlx::Error::Decode(error.into()))
 }
 
-/// An empty store of this backend for a test, and what must live as long as it.
+/// An empty store of this backend for a test, and a guard that must live as long as the store.
 #[cfg(test)]
 pub(crate) async fn empty_store() -> (impl Sized + 'static, super::Store) {
     let dir = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Opening the file: every way in which it can be unusable gets its own sentence.
+//! Opening the file. Each way in which it can be unusable has its own error text.
 
 use std::io;
 use std::path::Path;
@@ -12,23 +12,22 @@ use sqlx::{Row, SqliteConnection, SqlitePool};
 use super::Sqlite;
 use crate::store::StoreError;
 
-/// Marks the file as ours ("TRTG").
+/// Marks the file as a database of this program ("TRTG").
 pub(super) const APPLICATION_ID: i32 = 0x5452_5447;
-/// Connections that read at once.
+/// Most connections that read.
 const READERS_MAX: u32 = 4;
 /// How long a statement waits for another process's lock.
-const BUSY_WAIT: Duration = Duration::from_secs(5);
-/// Pause before a file that was busy when it was opened is tried again.
-const BUSY_PAUSE: Duration = Duration::from_millis(10);
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time between two tries to open a busy file.
+const BUSY_RETRY_INTERVAL: Duration = Duration::from_millis(10);
 /// How long a request waits for a free connection.
-const ACQUIRE_WAIT: Duration = Duration::from_secs(10);
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Part of the file that each reader maps into memory, in bytes.
 const MAPPED_BYTES_MAX: &str = "1073741824";
-/// Page cache of a connection, in KiB (SQLite wants it negative).
+/// Page cache of a connection, in KiB (SQLite takes KiB as a negative number).
 const CACHE_KIB: &str = "-16384";
-
-/// The log shrinks to this after a large transaction, in bytes.
-const LOG_BYTES_KEPT: &str = "67108864";
+/// The write-ahead log is cut to this size after a large transaction, in bytes.
+const WAL_BYTES_MAX: &str = "67108864";
 
 pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("src/store/sqlite/migrations");
 
@@ -36,18 +35,18 @@ const ADVICE_RESTORE: &str = "restore it from a backup, or move it away to start
 
 impl Sqlite {
     pub(in crate::store) async fn open(path: &Path) -> Result<Self, StoreError> {
-        make_private_file(path)?;
+        create_private_file(path)?;
         let options = SqliteConnectOptions::new()
             .filename(path)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
-            .busy_timeout(BUSY_WAIT)
+            .busy_timeout(BUSY_TIMEOUT)
             .pragma("mmap_size", MAPPED_BYTES_MAX)
             .pragma("cache_size", CACHE_KIB)
-            .pragma("journal_size_limit", LOG_BYTES_KEPT);
+            .pragma("journal_size_limit", WAL_BYTES_MAX);
         let pool = SqlitePoolOptions::new()
-            .acquire_timeout(ACQUIRE_WAIT)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
             .test_before_acquire(false)
             .idle_timeout(None)
             .max_lifetime(None);
@@ -59,10 +58,10 @@ impl Sqlite {
     }
 }
 
-/// Creates the file for its owner alone before SQLite would create it for everybody: it holds personal data.
-/// SQLite gives its companion files the same mode. The file is not opened here: closing it would undo the locks that
+/// Creates the file, readable by its owner alone because it holds personal data; SQLite would let everybody read it.
+/// SQLite gives the files beside it the same mode. The file is not opened here: closing it would release the locks that
 /// this process has on it.
-fn make_private_file(path: &Path) -> Result<(), StoreError> {
+fn create_private_file(path: &Path) -> Result<(), StoreError> {
     let made = mknodat(CWD, path, FileType::RegularFile, Mode::RUSR | Mode::WUSR, 0).map_err(io::Error::from);
     let (reason, advice) = match made {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {
@@ -84,52 +83,55 @@ fn make_private_file(path: &Path) -> Result<(), StoreError> {
     Err(StoreError::Open { path: path.to_owned(), reason, advice })
 }
 
-/// Waits as long for a new file as a statement waits for a lock: SQLite itself does not, while another process
-/// changes the file's journal to the log.
+/// Opens the connections of a pool. While another process switches a new file to WAL mode, SQLite answers "busy" at
+/// once; this function tries again for as long as a statement waits for a lock.
 async fn connect(
     path: &Path,
     pool: SqlitePoolOptions,
     options: SqliteConnectOptions,
 ) -> Result<SqlitePool, StoreError> {
-    let deadline = Instant::now() + BUSY_WAIT;
+    let deadline = Instant::now() + BUSY_TIMEOUT;
     loop {
         match pool.clone().connect_with(options.clone()).await.map_err(|error| describe(path, error)) {
-            Err(StoreError::Busy) if Instant::now() < deadline => tokio::time::sleep(BUSY_PAUSE).await,
+            Err(StoreError::Busy) if Instant::now() < deadline => {
+                tokio::time::sleep(BUSY_RETRY_INTERVAL).await
+            }
             connected => return connected,
         }
     }
 }
 
-/// Makes the file ours and brings its tables up to date, in one transaction that has the write lock from its
-/// beginning: whoever opens the same file meanwhile waits, and finds everything done.
+/// Marks the file and applies the missing migrations, in one transaction that has the write lock from its beginning:
+/// another process that opens the same file waits and finds everything done.
 async fn prepare(path: &Path, writer: &SqlitePool) -> Result<(), StoreError> {
-    let mut whole = writer.begin_with("BEGIN IMMEDIATE").await.map_err(|error| describe(path, error))?;
-    claim(path, &mut whole).await?;
-    let migrated = MIGRATIONS.run_direct(None, &mut *whole, false).await;
+    let mut transaction =
+        writer.begin_with("BEGIN IMMEDIATE").await.map_err(|error| describe(path, error))?;
+    mark(path, &mut transaction).await?;
+    let migrated = MIGRATIONS.run_direct(None, &mut *transaction, false).await;
     migrated.map_err(|error| describe_migration(path, error))?;
-    whole.commit().await.map_err(|error| describe(path, error))
+    transaction.commit().await.map_err(|error| describe(path, error))
 }
 
-/// Refuses another program's database and marks an empty one as ours.
-async fn claim(path: &Path, writer: &mut SqliteConnection) -> Result<(), StoreError> {
+/// Marks an empty database as one of this program; refuses that of another program.
+async fn mark(path: &Path, writer: &mut SqliteConnection) -> Result<(), StoreError> {
     let row = sqlx::query(
-        "SELECT (SELECT count(*) FROM sqlite_schema) AS things, application_id FROM pragma_application_id",
+        "SELECT (SELECT count(*) FROM sqlite_schema) AS objects, application_id FROM pragma_application_id",
     )
     .fetch_one(&mut *writer)
     .await
     .map_err(|error| describe(path, error))?;
-    let (things, mark): (i64, i32) = (row.get("things"), row.get("application_id"));
-    if mark == APPLICATION_ID {
+    let (objects, id): (i64, i32) = (row.get("objects"), row.get("application_id"));
+    if id == APPLICATION_ID {
         return Ok(());
     }
-    if things > 0 {
+    if objects > 0 {
         return Err(StoreError::Unusable {
             path: path.to_owned(),
             reason: "it belongs to another program".to_owned(),
             advice: "set another path",
         });
     }
-    // The constant is ours; PRAGMA takes no bound value.
+    // The text consists of constants; PRAGMA takes no bound value.
     sqlx::query(sqlx::AssertSqlSafe(format!("PRAGMA application_id = {APPLICATION_ID}")))
         .execute(writer)
         .await
@@ -137,7 +139,7 @@ async fn claim(path: &Path, writer: &mut SqliteConnection) -> Result<(), StoreEr
     Ok(())
 }
 
-/// What SQLite's primary result code means for whoever runs the daemon.
+/// SQLite's primary result code as an error for the administrator.
 pub(super) fn describe(path: &Path, error: sqlx::Error) -> StoreError {
     let code = error.as_database_error().and_then(|e| e.code()).and_then(|c| c.parse::<u32>().ok());
     let unusable = |reason: &str, advice| StoreError::Unusable {
@@ -165,7 +167,7 @@ fn describe_migration(path: &Path, error: MigrateError) -> StoreError {
     match error {
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => describe(path, error),
         MigrateError::VersionMissing(version) => unusable(
-            format!("a newer version of this program made it (schema {version})"),
+            format!("a newer version of this program created it (schema {version})"),
             "use that version, or restore a backup from before",
         ),
         other => unusable(other.to_string(), ADVICE_RESTORE),
@@ -210,7 +212,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_cannot_be_used_is_named_with_what_to_do() {
+    async fn an_unusable_file_is_named_with_what_to_do() {
         let dir = tempfile::tempdir().unwrap();
         let text = dir.path().join("text.db");
         fs::write(&text, "this is no database, however long you look at it. ".repeat(100)).unwrap();
@@ -233,7 +235,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn damage_and_newer_schemas_are_told_apart() {
+    async fn damage_and_newer_schemas_have_different_errors() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("toritsugi.db");
         let store = Store::open(&path).await.unwrap();

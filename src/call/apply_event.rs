@@ -1,0 +1,392 @@
+//! Applies each event of the PBX to legs, bridges and the sets of legs that form one call.
+//!
+//! A call is the union of all legs that share a linked id at any time, were dialled by one another, share a
+//! mixing bridge, are the halves of a Local channel, or are named by one attended transfer. Asterisk merges linked ids
+//! without an event when it bridges channels, so the model reads the linked id of every channel snapshot.
+//!
+//! Invariant: an event may come late, twice or for an unknown channel. It is applied by unique id, and a channel that is
+//! gone is not revived. Two inbound calls are never merged: each has its own caller and account.
+//! Read next: [`super::derive`], which runs after each change.
+
+use jiff::Timestamp;
+use smol_str::SmolStr;
+
+use super::leg::{Endpoint, Leg, dial_status_of};
+use super::model::{Bridge, Model};
+use super::stage::{Call, UnverifiedCallerId};
+use crate::ami::event::{BridgeKind, Channel, ChannelState, Event};
+use crate::contract::call::{Direction, Outcome};
+use crate::ids::{BridgeId, CallId, ChannelId};
+
+impl Model {
+    pub(crate) fn apply_event(&mut self, now: Timestamp, event: Event) {
+        match event {
+            Event::ChannelCreated(channel) => drop(self.upsert_leg(now, &channel)),
+            Event::ChannelState(channel) => self.update_leg(now, &channel, |_| {}),
+            Event::HangupRequested { channel, cause } => {
+                self.update_leg(now, &channel, |leg| leg.hangup_requested = Some(cause));
+            }
+            Event::Held(channel) => self.update_leg(now, &channel, |leg| leg.holding = true),
+            Event::Unheld(channel) => self.update_leg(now, &channel, |leg| leg.holding = false),
+            Event::CallerIdChanged { channel, presentation } => {
+                self.on_caller_id_changed(now, &channel, &presentation);
+            }
+            Event::ChannelRenamed { id, name } => {
+                if let Some(leg) = self.legs.get_mut(&id) {
+                    leg.endpoint = Endpoint::of_channel(&name, &self.rules);
+                }
+            }
+            Event::ChannelGone { channel, cause } => self.remove_leg(now, &channel.id, cause),
+            Event::DialBegan { by, to } => self.on_dial_began(now, by.as_ref(), &to),
+            Event::DialRinging { to } => self.update_leg(now, &to, |leg| leg.progress = true),
+            Event::DialEnded { to, status } => {
+                self.update_leg(now, &to, |leg| leg.dial_ended = Some(status));
+            }
+            Event::LocalPaired { one, two } => self.on_local_paired(now, &one, &two),
+            Event::BridgeEntered { bridge, kind, channel, .. } => {
+                self.on_bridge_entered(now, &bridge, kind, &channel);
+            }
+            Event::BridgeLeft { bridge, channel } => {
+                if self.legs.get(&channel.id).is_some_and(|leg| leg.bridge.as_ref() == Some(&bridge)) {
+                    self.leave_bridge(&channel.id);
+                }
+                self.update_leg(now, &channel, |_| {});
+            }
+            Event::BridgeMerged { from, to } => self.on_bridge_merged(now, &from, &to),
+            Event::BridgeGone(bridge) => self.on_bridge_gone(now, &bridge),
+            Event::QueueJoined { channel, .. } => self.on_queue_joined(now, &channel),
+            Event::QueueLeft(channel) => self.on_queue_left(now, &channel),
+            Event::QueueAbandoned(channel) => {
+                self.update_call(now, &channel, |call| call.abandoned = true);
+            }
+            Event::BlindTransferred { .. } | Event::SpyStarted { .. } | Event::SpyStopped { .. } => {}
+            Event::AttendedTransferred { transferer, second, success } => {
+                if success {
+                    self.merge_calls_of(now, &transferer, &second);
+                }
+            }
+            Event::User { name, channel, fields } => self.on_user_event(now, &name, &channel, &fields),
+            Event::ChannelListed { channel, bridge, .. } => self.on_channel_listed(now, &channel, bridge),
+            Event::Originated { .. } | Event::FullyBooted { .. } | Event::ShuttingDown => {}
+        }
+    }
+
+    /// Creates or updates the leg of this channel; `None` when the channel has a tombstone. Returns the leg's call.
+    pub(crate) fn upsert_leg(&mut self, now: Timestamp, channel: &Channel) -> Option<CallId> {
+        if self.is_gone(&channel.id) {
+            return None;
+        }
+        if let Some(leg) = self.legs.get_mut(&channel.id) {
+            leg.state = channel.state;
+            let id = leg.call;
+            return Some(match self.linked.get(&channel.linked).copied() {
+                Some(other) if other != id => self.merge_calls(now, id, other),
+                _ => id,
+            });
+        }
+        let id = self.call_of(&channel.linked).unwrap_or_else(|| self.create_call(now, channel));
+        let endpoint = Endpoint::of_channel(&channel.name, &self.rules);
+        let leg = Leg {
+            call: id,
+            endpoint,
+            state: channel.state,
+            bridge: None,
+            dialled_by: None,
+            dial_ended: None,
+            peer: None,
+            holding: false,
+            hangup_requested: None,
+            progress: false,
+            seen_at: self.inputs,
+        };
+        self.legs.insert(channel.id.clone(), leg);
+        self.calls.get_mut(&id)?.add_leg(&channel.id);
+        self.derive_direction(now, id, channel);
+        Some(id)
+    }
+
+    fn create_call(&mut self, now: Timestamp, channel: &Channel) -> CallId {
+        let id = CallId::derive(&self.rules.pbx, &channel.linked);
+        let mut call = Call::new(id, Direction::Internal, now, &self.rules);
+        call.inferred = self.inferring;
+        call.linked.push(channel.linked.clone());
+        self.linked.insert(channel.linked.clone(), id);
+        self.calls.insert(id, call);
+        id
+    }
+
+    /// A leg that comes in from a trunk makes its call inbound; a leg to a trunk makes an internal call outbound.
+    fn derive_direction(&mut self, now: Timestamp, id: CallId, channel: &Channel) {
+        // A leg that comes in is the first of its linked set; a dialled leg is linked to its dialler.
+        let first = channel.id == channel.linked;
+        let comes_in = first && (channel.state == ChannelState::Ring || self.inferring);
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        if self.legs.get(&channel.id).is_none_or(|leg| leg.endpoint != Endpoint::Trunk) {
+            return;
+        }
+        if comes_in && call.caller.is_none() {
+            call.direction = Direction::Inbound;
+            call.caller = Some(channel.id.clone());
+            call.offered_at = now;
+            call.trunk = Endpoint::name_in(&channel.name);
+            call.unverified = UnverifiedCallerId::from_channel(channel);
+            call.identity = call.unverified.without_caller();
+            self.await_identity(now, id);
+        } else if call.direction == Direction::Internal {
+            call.direction = Direction::Outbound;
+        }
+    }
+
+    /// Updates a leg from its channel, applies `change`, and derives its call.
+    fn update_leg(&mut self, now: Timestamp, channel: &Channel, change: impl FnOnce(&mut Leg)) {
+        let Some(id) = self.upsert_leg(now, channel) else { return };
+        if let Some(leg) = self.legs.get_mut(&channel.id) {
+            change(leg);
+        }
+        self.derive(now, id);
+    }
+
+    fn update_call(&mut self, now: Timestamp, channel: &Channel, change: impl FnOnce(&mut Call)) {
+        let Some(id) = self.upsert_leg(now, channel) else { return };
+        if let Some(call) = self.calls.get_mut(&id) {
+            change(call);
+        }
+        self.derive(now, id);
+    }
+
+    fn on_caller_id_changed(&mut self, now: Timestamp, channel: &Channel, presentation: &str) {
+        let Some(id) = self.upsert_leg(now, channel) else { return };
+        self.on_presentation(now, id, channel, presentation);
+    }
+
+    fn on_dial_began(&mut self, now: Timestamp, by: Option<&Channel>, to: &Channel) {
+        let dialler = by.and_then(|channel| self.upsert_leg(now, channel));
+        let Some(dialled) = self.upsert_leg(now, to) else { return };
+        if let Some(leg) = self.legs.get_mut(&to.id) {
+            leg.dialled_by = by.map(|channel| channel.id.clone());
+            leg.dial_ended = None;
+        }
+        let id = dialler.map_or(dialled, |dialler| self.merge_calls(now, dialler, dialled));
+        self.read_channel_or_identify(now, id);
+        self.derive(now, id);
+    }
+
+    fn on_local_paired(&mut self, now: Timestamp, one: &Channel, two: &Channel) {
+        let (Some(first), Some(second)) = (self.upsert_leg(now, one), self.upsert_leg(now, two)) else {
+            return;
+        };
+        for (half, other) in [(one, two), (two, one)] {
+            self.unpair(&half.id);
+            if let Some(leg) = self.legs.get_mut(&half.id) {
+                leg.peer = Some(other.id.clone());
+            }
+        }
+        let id = self.merge_calls(now, first, second);
+        self.derive(now, id);
+    }
+
+    pub(crate) fn on_bridge_entered(
+        &mut self,
+        now: Timestamp,
+        bridge: &BridgeId,
+        kind: BridgeKind,
+        channel: &Channel,
+    ) {
+        let Some(mut id) = self.upsert_leg(now, channel) else { return };
+        self.enter_bridge(bridge, kind, &channel.id);
+        if kind == BridgeKind::Mixing {
+            for other in self.bridges.get(bridge).map(|b| b.legs.clone()).unwrap_or_default() {
+                if let Some(other) = self.legs.get(&other).map(|leg| leg.call) {
+                    id = self.merge_calls(now, id, other);
+                }
+            }
+        }
+        self.derive_bridge(now, bridge);
+        self.derive(now, id);
+    }
+
+    fn enter_bridge(&mut self, bridge: &BridgeId, kind: BridgeKind, id: &ChannelId) {
+        if self.legs.get(id).is_some_and(|leg| leg.bridge.as_ref() == Some(bridge)) {
+            return;
+        }
+        self.leave_bridge(id);
+        let entry = self.bridges.entry(bridge.clone());
+        entry.or_insert_with(|| Bridge { kind, legs: Vec::with_capacity(2) }).legs.push(id.clone());
+        if let Some(leg) = self.legs.get_mut(id) {
+            leg.bridge = Some(bridge.clone());
+        }
+    }
+
+    /// Takes the leg out of its bridge; an empty bridge is removed, with or without a BridgeDestroy event.
+    pub(crate) fn leave_bridge(&mut self, id: &ChannelId) {
+        let Some(bridge) = self.legs.get_mut(id).and_then(|leg| leg.bridge.take()) else { return };
+        if let Some(entry) = self.bridges.get_mut(&bridge) {
+            entry.legs.retain(|leg| leg != id);
+            if entry.legs.is_empty() {
+                self.bridges.remove(&bridge);
+            }
+        }
+    }
+
+    fn on_bridge_merged(&mut self, now: Timestamp, from: &BridgeId, to: &BridgeId) {
+        let Some(moved) = self.bridges.get(from).map(|b| b.legs.clone()) else { return };
+        let kind = self.bridges.get(to).map_or(BridgeKind::Mixing, |b| b.kind);
+        for id in &moved {
+            self.enter_bridge(to, kind, id);
+        }
+        if kind == BridgeKind::Mixing {
+            let all = self.bridges.get(to).map(|b| b.legs.clone()).unwrap_or_default();
+            for pair in all.windows(2) {
+                self.merge_calls_of(now, &pair[0], &pair[1]);
+            }
+        }
+        self.derive_bridge(now, to);
+    }
+
+    fn on_bridge_gone(&mut self, now: Timestamp, bridge: &BridgeId) {
+        let Some(gone) = self.bridges.get(bridge).map(|b| b.legs.clone()) else { return };
+        for id in &gone {
+            self.leave_bridge(id);
+            if let Some(call) = self.legs.get(id).map(|leg| leg.call) {
+                self.derive(now, call);
+            }
+        }
+    }
+
+    /// Derives every call that has a leg in this bridge (two inbound calls may share one).
+    fn derive_bridge(&mut self, now: Timestamp, bridge: &BridgeId) {
+        for id in self.bridges.get(bridge).map(|b| b.legs.clone()).unwrap_or_default() {
+            if let Some(call) = self.legs.get(&id).map(|leg| leg.call) {
+                self.derive(now, call);
+            }
+        }
+    }
+
+    fn on_queue_joined(&mut self, now: Timestamp, channel: &Channel) {
+        self.update_call(now, channel, |call| {
+            call.queued = true;
+            call.overflowed = false;
+            call.abandoned = false;
+        });
+        if let Some(id) = self.call_of(&channel.id) {
+            self.read_channel_or_identify(now, id);
+        }
+    }
+
+    fn on_queue_left(&mut self, now: Timestamp, channel: &Channel) {
+        self.update_call(now, channel, |call| {
+            call.queued = false;
+            call.overflowed = !call.abandoned;
+        });
+    }
+
+    fn on_user_event(
+        &mut self,
+        now: Timestamp,
+        name: &str,
+        channel: &Channel,
+        fields: &[(SmolStr, Vec<u8>)],
+    ) {
+        match name {
+            "ToritsugiIdentity" => {
+                let Some(id) = self.upsert_leg(now, channel) else { return };
+                self.on_identity(now, id, &channel.id, fields);
+            }
+            "ToritsugiOutcome" => {
+                let named = fields.iter().find(|(key, _)| key.eq_ignore_ascii_case("Outcome"));
+                let outcome = match named.map(|(_, value)| value.as_slice()) {
+                    Some(b"closed") => Outcome::Closed,
+                    Some(b"overflowed") => Outcome::Overflowed,
+                    Some(b"blocked") => Outcome::Blocked,
+                    _ => return,
+                };
+                self.update_call(now, channel, |call| call.dialplan_outcome = Some(outcome));
+            }
+            _ => {}
+        }
+    }
+
+    fn merge_calls_of(&mut self, now: Timestamp, one: &ChannelId, two: &ChannelId) {
+        if let (Some(one), Some(two)) = (self.call_of(one), self.call_of(two)) {
+            let id = self.merge_calls(now, one, two);
+            self.derive(now, id);
+        }
+    }
+
+    /// Merges two calls, unless both are inbound; returns the call that `one` belongs to now.
+    pub(crate) fn merge_calls(&mut self, now: Timestamp, one: CallId, two: CallId) -> CallId {
+        if one == two {
+            return one;
+        }
+        let (Some(a), Some(b)) = (self.calls.get(&one), self.calls.get(&two)) else { return one };
+        let inbound = |call: &Call| call.direction == Direction::Inbound;
+        let (keep, lose) = match (inbound(a), inbound(b)) {
+            (true, true) => return one,
+            (true, false) => (one, two),
+            (false, true) => (two, one),
+            (false, false) if (b.offered_at, b.id) < (a.offered_at, a.id) => (two, one),
+            (false, false) => (one, two),
+        };
+        let Some(lost) = self.calls.remove(&lose) else { return one };
+        self.drop_timer(&lost);
+        for id in &lost.legs {
+            if let Some(leg) = self.legs.get_mut(id) {
+                leg.call = keep;
+            }
+        }
+        for id in &lost.linked {
+            self.linked.insert(id.clone(), keep);
+        }
+        if let Some(kept) = self.calls.get_mut(&keep) {
+            let trunk = lost.direction == Direction::Outbound;
+            if trunk && kept.direction == Direction::Internal {
+                kept.direction = Direction::Outbound;
+            }
+            for id in &lost.legs {
+                kept.add_leg(id);
+            }
+            kept.linked.extend(lost.linked);
+        }
+        self.derive(now, keep);
+        keep
+    }
+
+    fn unpair(&mut self, id: &ChannelId) {
+        let peer = self.legs.get_mut(id).and_then(|leg| leg.peer.take());
+        if let Some(peer) = peer.and_then(|peer| self.legs.get_mut(&peer))
+            && peer.peer.as_ref() == Some(id)
+        {
+            peer.peer = None;
+        }
+    }
+
+    /// Removes a leg from its bridge, its call and the model; with the caller's leg the call ends.
+    pub(crate) fn remove_leg(&mut self, now: Timestamp, id: &ChannelId, cause: u16) {
+        self.leave_bridge(id);
+        self.add_tombstone(now, id.clone());
+        self.unpair(id);
+        let Some(leg) = self.legs.remove(id) else { return };
+        let Some(call) = self.calls.get_mut(&leg.call) else { return };
+        call.legs.retain(|other| other != id);
+        call.last_dials.push((id.clone(), leg.dial_result().unwrap_or_else(|| dial_status_of(cause))));
+        if call.caller.as_ref() == Some(id) && call.is_reportable() {
+            self.end_call(now, leg.call, cause);
+        } else {
+            self.derive(now, leg.call);
+        }
+        self.remove_if_done(leg.call);
+    }
+
+    /// Removes a call that is done.
+    pub(crate) fn remove_if_done(&mut self, id: CallId) {
+        if !self.calls.get(&id).is_some_and(Call::is_done) {
+            return;
+        }
+        if let Some(call) = self.calls.remove(&id) {
+            self.drop_timer(&call);
+            for linked in &call.linked {
+                self.linked.remove(linked);
+            }
+        }
+    }
+}

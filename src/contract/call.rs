@@ -1,0 +1,126 @@
+//! The public form of a call: in events, in the snapshot of the stream and under `GET /v1/calls`.
+//!
+//! Invariant: a view is derived from the model alone and holds nothing that the call's card does not allow to
+//! be shown. Its field names are part of the public contract; they change only by addition.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::contract::card::Card;
+use crate::ids::{CallId, Extension, PbxId};
+
+/// Where a call comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// From a trunk to the service.
+    Inbound,
+    /// From one of our phones to a trunk.
+    Outbound,
+    /// Between our own phones.
+    Internal,
+}
+
+/// The state of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CallState {
+    /// It reached the service; no operator's phone rings yet, or no longer.
+    Offered,
+    /// It rings at one or more operators.
+    Presented,
+    /// An operator has taken it.
+    Answered,
+    /// The operator has put the caller on hold.
+    Held,
+    /// It has left the operator for the target of a transfer.
+    Transferred,
+    /// It is over.
+    Ended,
+}
+
+/// How a call ended, seen from the account that pays for it. Exactly one of them for each inbound call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// An operator took it.
+    Answered,
+    /// 放棄呼: the caller hung up before an operator took it.
+    Abandoned,
+    /// あふれ呼: the service sent it elsewhere because no operator took it in time.
+    Overflowed,
+    /// 時間外: it came outside the account's hours.
+    Closed,
+    /// 話中: it was refused: busy, or no free line.
+    Blocked,
+    /// The PBX link was down when it ended, so its outcome is not known.
+    Unknown,
+}
+
+impl Outcome {
+    /// The outcome of a call whose end was missed: answered, if an operator took it; else the known one, or `unknown`.
+    #[must_use]
+    pub fn inferred_from(call: &CallView) -> Self {
+        if call.answered_at.is_some() { Self::Answered } else { call.outcome.unwrap_or(Self::Unknown) }
+    }
+}
+
+/// One call.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct CallView {
+    /// The call's own id; it stays the same over transfers.
+    #[schema(value_type = uuid::Uuid)]
+    pub id: CallId,
+    /// The PBX that has it.
+    #[schema(value_type = String)]
+    pub pbx: PbxId,
+    /// Where it comes from.
+    pub direction: Direction,
+    /// Its state.
+    pub state: CallState,
+    /// When it reached the service.
+    #[schema(value_type = String, format = DateTime)]
+    #[serde(serialize_with = "crate::contract::time::as_time")]
+    pub offered_at: Timestamp,
+    /// When an operator first took it.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "crate::contract::time::as_optional_time"
+    )]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub answered_at: Option<Timestamp>,
+    /// When it ended.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "crate::contract::time::as_optional_time"
+    )]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub ended_at: Option<Timestamp>,
+    /// The operators whose phones ring.
+    #[schema(value_type = Vec<String>)]
+    pub presented_to: Vec<Extension>,
+    /// The operator who has the caller.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub operator: Option<Extension>,
+    /// How it ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
+    /// Account and caller; absent until the directory has answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Card>)]
+    pub card: Option<Arc<Card>>,
+    /// Inferred after a gap of the PBX link, not observed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub inferred: bool,
+}
+
+impl CallView {
+    /// The operators of this call: those at whom it rings, and the one who has the caller.
+    pub fn operators(&self) -> impl Iterator<Item = &Extension> {
+        self.presented_to.iter().chain(self.operator.as_ref())
+    }
+}

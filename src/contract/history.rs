@@ -1,0 +1,124 @@
+//! The record of a finished call and of its parts.
+//!
+//! Invariant: the number of a caller who withholds it is in no field.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
+use utoipa::ToSchema;
+
+use crate::contract::call::{CallView, Direction, Outcome};
+use crate::contract::card::MatchedBy;
+use crate::identity::Presentation;
+use crate::ids::{CallId, ChannelId, Extension, PbxId, RecordId};
+use crate::numbers::{Number, NumberPlan};
+
+/// The record of a call that has ended.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct FinishedCall {
+    /// The call's own id.
+    #[schema(value_type = uuid::Uuid)]
+    pub id: CallId,
+    /// The PBX of the call.
+    #[schema(value_type = String)]
+    pub pbx: PbxId,
+    /// Where it came from.
+    pub direction: Direction,
+    /// The account it was for.
+    #[schema(value_type = Option<uuid::Uuid>)]
+    pub account: Option<RecordId>,
+    /// By which number the account was found.
+    pub matched_by: MatchedBy,
+    /// The customer who called, if exactly one has the number.
+    #[schema(value_type = Option<uuid::Uuid>)]
+    pub customer: Option<RecordId>,
+    /// The caller's number as a key; absent if the caller withholds it.
+    #[schema(value_type = Option<String>)]
+    pub caller: Option<SmolStr>,
+    /// Whether the number could be shown, or why not.
+    pub presentation: Presentation,
+    /// The number of the answering service that was dialled.
+    pub dialled: Option<String>,
+    /// The account's number that forwarded the call.
+    pub diverted_by: Option<String>,
+    /// When it reached the answering service.
+    #[schema(value_type = String, format = DateTime)]
+    #[serde(serialize_with = "crate::contract::time::as_time")]
+    pub offered_at: Timestamp,
+    /// When an operator first answered it.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    #[serde(serialize_with = "crate::contract::time::as_optional_time")]
+    pub answered_at: Option<Timestamp>,
+    /// When it ended.
+    #[schema(value_type = String, format = DateTime)]
+    #[serde(serialize_with = "crate::contract::time::as_time")]
+    pub ended_at: Timestamp,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Every operator who handled it, in order.
+    #[schema(value_type = Vec<String>)]
+    pub operators: Vec<Extension>,
+    /// Its channels, to find it in the PBX's own records.
+    #[schema(value_type = Vec<String>)]
+    pub channels: Vec<ChannelId>,
+    /// Its end was inferred after a gap of the PBX link, not observed.
+    pub inferred: bool,
+    /// What happened inside it, in order.
+    pub segments: Vec<Segment>,
+}
+
+/// A part of a call.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Segment {
+    /// What happened: `presented`, `talking`, `held`, `transfer`, ….
+    pub kind: String,
+    /// The operator's phone.
+    #[schema(value_type = Option<String>)]
+    pub operator: Option<Extension>,
+    /// The target of a transfer.
+    pub target: Option<String>,
+    /// When it began.
+    #[schema(value_type = String, format = DateTime)]
+    #[serde(serialize_with = "crate::contract::time::as_time")]
+    pub from: Timestamp,
+    /// When it ended.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    #[serde(serialize_with = "crate::contract::time::as_optional_time")]
+    pub until: Option<Timestamp>,
+    /// Its result.
+    pub result: Option<String>,
+}
+
+impl FinishedCall {
+    /// The record of a call that has ended, from its last view. The view has no channels and segments, and only the last
+    /// operator: the daemon sets the channels, segments and all operators from the call model.
+    #[must_use]
+    pub fn of(view: &CallView, plan: &NumberPlan) -> Self {
+        let card = view.card.as_deref();
+        let number = card.and_then(|c| c.caller.number.as_deref()).and_then(|n| Number::read(n, plan));
+        let customer = card.and_then(|c| match c.customers.as_slice() {
+            [only] => Some(only.id),
+            _ => None,
+        });
+        Self {
+            id: view.id,
+            pbx: view.pbx.clone(),
+            direction: view.direction,
+            account: card.and_then(|c| c.account.id),
+            matched_by: card.map_or(MatchedBy::None, |c| c.account.matched_by),
+            customer,
+            caller: number.map(|n| SmolStr::new(n.key())),
+            presentation: card.map_or(Presentation::Unavailable, |c| c.caller.presentation),
+            dialled: card.and_then(|c| c.dialled.clone()),
+            diverted_by: card.and_then(|c| c.diverted_by.clone()),
+            offered_at: view.offered_at,
+            answered_at: view.answered_at,
+            ended_at: view.ended_at.unwrap_or(view.offered_at),
+            outcome: view.outcome.unwrap_or(Outcome::Unknown),
+            operators: view.operator.iter().cloned().collect(),
+            channels: Vec::new(),
+            inferred: view.inferred,
+            segments: Vec::new(),
+        }
+    }
+}

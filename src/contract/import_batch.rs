@@ -1,0 +1,97 @@
+//! Checked rows of an import on their way from the file to the store.
+//!
+//! Invariant: a row in a batch has passed the checks of its record; what can still fail is what only the store knows (an
+//! account that does not exist, a number that another account has).
+
+use serde::Serialize;
+
+use super::records::{CheckedAccount, CheckedContact, CheckedCustomer};
+
+/// Rows written to the store at once.
+const BATCH_ROWS: usize = 1_000;
+/// Accounts written to the store at once: so many that numbers may move between the accounts of one file.
+const BATCH_ACCOUNTS: usize = 100_000;
+
+/// The kind of records in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ImportKind {
+    /// Companies that calls are answered for.
+    Accounts,
+    /// People and companies who call the accounts.
+    Customers,
+    /// People of the accounts to whom calls and messages go.
+    Contacts,
+}
+
+/// An invalid row.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RowError {
+    /// The line on which it begins, from 1.
+    pub line: u64,
+    /// What is wrong.
+    pub problem: String,
+}
+
+/// Rows on their way to the store.
+#[derive(Debug)]
+pub(crate) enum Batch {
+    Accounts(Vec<Row<CheckedAccount>>),
+    Customers(Vec<Row<CheckedCustomer>>),
+    Contacts(Vec<Row<CheckedContact>>),
+}
+
+/// A valid row.
+#[derive(Debug)]
+pub(crate) struct Row<T> {
+    pub(crate) line: u64,
+    pub(crate) value: T,
+}
+
+impl Batch {
+    pub(crate) fn new(kind: ImportKind) -> Self {
+        match kind {
+            ImportKind::Accounts => Self::Accounts(Vec::new()),
+            ImportKind::Customers => Self::Customers(Vec::with_capacity(BATCH_ROWS)),
+            ImportKind::Contacts => Self::Contacts(Vec::new()),
+        }
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        match self {
+            Self::Accounts(rows) => rows.len() >= BATCH_ACCOUNTS,
+            Self::Customers(rows) => rows.len() >= BATCH_ROWS,
+            Self::Contacts(rows) => rows.len() >= BATCH_ROWS,
+        }
+    }
+}
+
+/// The meaning of a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Column {
+    Account,
+    Code,
+    Name,
+    Kana,
+    AnswerPhrase,
+    Notes,
+    Dialled,
+    Forwarding,
+    CallerId,
+    NeverMonitor,
+    SupervisionNotify,
+    WrapUp,
+    HoursOpen,
+    Link,
+    Company,
+    Department,
+    Flags,
+    Numbers,
+    Role,
+    Email,
+    OnCallOrder,
+    AcceptByKey,
+    AcceptSound,
+    ExtraNumbers,
+    RingSeconds,
+}

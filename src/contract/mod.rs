@@ -1,0 +1,33 @@
+//! The public types: what events, answers and records consist of.
+//!
+//! Invariant: data and the rules of its form, nothing else. No type here knows a channel, a socket, a database or a clock,
+//! and none imports a room above this one, so every room may use them all. The JSON names of these types are the public
+//! contract: they change only by addition.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`event`], [`event_id`] | an event before and after it has an id, its audience, what it changes in the state |
+//! | [`call`], [`transfer`], [`supervision`], [`operator`], [`card`], [`pbx`] | the views that events and answers carry |
+//! | [`records`], [`hours`], [`message`], [`history`] | what the store keeps |
+//! | [`refusal`] | why a command is refused |
+//! | [`choice`], [`extension_pattern`], [`url_template`], [`import_batch`] | words of the configuration and of imports, parsed |
+//! | [`time`] | how times are written |
+
+pub mod call;
+pub mod card;
+pub mod choice;
+pub mod event;
+pub mod event_id;
+pub mod extension_pattern;
+pub mod history;
+pub mod hours;
+pub mod import_batch;
+pub mod message;
+pub mod operator;
+pub mod pbx;
+pub mod records;
+pub mod refusal;
+pub mod supervision;
+pub mod time;
+pub mod transfer;
+pub mod url_template;

@@ -1,0 +1,223 @@
+//! Accounts: the companies that calls are answered for.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::check::{StoredNumber, invalid, multi_line, numbers, optional, required, single_line};
+use super::{RecordError, yes};
+use crate::contract::hours::{Hours, HoursError};
+use crate::contract::supervision::Notify;
+use crate::contract::url_template::UrlTemplate;
+use crate::ids::RecordId;
+use crate::numbers::NumberPlan;
+
+/// Maximum number of telephone numbers of each kind of an account.
+pub const NUMBERS_PER_ACCOUNT_MAX: usize = 200;
+/// Longest wrap-up, in seconds.
+pub const WRAP_UP_S_MAX: u32 = 3_600;
+/// Maximum number of prefixes that an account opens to transfers.
+pub const EXTRA_NUMBERS_MAX: usize = 50;
+/// Length of such a prefix, in digits: a shorter one would open half of the world.
+pub const EXTRA_NUMBER_DIGITS: std::ops::RangeInclusive<usize> = 3..=15;
+/// Longest name of a sound, in bytes.
+pub const SOUND_BYTES_MAX: usize = 100;
+
+/// Which number a target of a transfer sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CallerIdPolicy {
+    /// The caller's number.
+    #[default]
+    Caller,
+    /// The account's number.
+    Account,
+    /// The service's number.
+    Service,
+}
+
+/// The fields of an account that a person sets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AccountFields {
+    /// The installation's own code of the account; unique.
+    pub code: String,
+    /// The company's name.
+    pub name: String,
+    /// Its reading.
+    #[serde(default)]
+    pub kana: String,
+    /// The greeting that the operator says first.
+    #[serde(default)]
+    pub answer_phrase: String,
+    /// What was agreed with this company.
+    #[serde(default)]
+    pub notes: String,
+    /// The service's numbers that belong to this account alone.
+    #[serde(default)]
+    pub dialled: Vec<String>,
+    /// The account's own numbers that forward to the service.
+    #[serde(default)]
+    pub forwarding: Vec<String>,
+    /// Which number a target of a transfer sees.
+    #[serde(default)]
+    pub caller_id_policy: CallerIdPolicy,
+    /// An external transfer target must press 1 before the caller is connected. When off, no target must.
+    #[serde(default = "yes")]
+    #[schema(default = true)]
+    pub accept_by_key: bool,
+    /// The sound that asks the target to press 1: its Asterisk name without a file extension; absent: the installation's.
+    #[serde(default)]
+    pub accept_sound: Option<String>,
+    /// Number prefixes, as dialled, that transfers may call besides the usual kinds: `0570`, `010886`.
+    #[serde(default)]
+    pub extra_numbers: Vec<String>,
+    /// This account's calls are never monitored.
+    #[serde(default)]
+    pub never_monitor: bool,
+    /// How an operator is notified that a call of this account is monitored; absent: as the installation is configured.
+    #[serde(default)]
+    pub supervision_notify: Option<Notify>,
+    /// Length of the wrap-up (after-call work), in seconds; absent: the installation's.
+    #[serde(default)]
+    pub wrap_up_s: Option<u32>,
+    /// The account's hours; absent: always open.
+    #[serde(default)]
+    pub hours: Option<Hours>,
+    /// The URL template of another system, offered with the pop; absent: the installation's. Placeholders: `{caller}`,
+    /// `{account}`, `{account_id}`, `{customer}`, `{call}`.
+    #[serde(default)]
+    pub link: Option<String>,
+}
+
+/// An account: a company that calls are answered for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Account {
+    /// The record's id.
+    #[schema(value_type = uuid::Uuid)]
+    pub id: RecordId,
+    /// The fields that a person sets.
+    #[serde(flatten)]
+    pub fields: AccountFields,
+    /// When the record was created.
+    #[schema(value_type = String, format = DateTime)]
+    #[serde(serialize_with = "crate::contract::time::as_time")]
+    pub created_at: Timestamp,
+    /// When the record was last changed.
+    #[schema(value_type = String, format = DateTime)]
+    #[serde(serialize_with = "crate::contract::time::as_time")]
+    pub changed_at: Timestamp,
+}
+
+/// An account's fields, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckedAccount {
+    pub(crate) fields: AccountFields,
+    pub(crate) dialled: Vec<StoredNumber>,
+    pub(crate) forwarding: Vec<StoredNumber>,
+}
+
+impl Default for AccountFields {
+    fn default() -> Self {
+        Self {
+            code: String::new(),
+            name: String::new(),
+            kana: String::new(),
+            answer_phrase: String::new(),
+            notes: String::new(),
+            dialled: Vec::new(),
+            forwarding: Vec::new(),
+            caller_id_policy: CallerIdPolicy::default(),
+            accept_by_key: true,
+            accept_sound: None,
+            extra_numbers: Vec::new(),
+            never_monitor: false,
+            supervision_notify: None,
+            wrap_up_s: None,
+            hours: None,
+            link: None,
+        }
+    }
+}
+
+impl AccountFields {
+    /// Cleans the text and parses the numbers.
+    ///
+    /// # Errors
+    /// The first invalid field.
+    pub fn checked(mut self, plan: &NumberPlan) -> Result<CheckedAccount, RecordError> {
+        self.code = required("code", &self.code)?;
+        self.name = required("name", &self.name)?;
+        self.kana = single_line("kana", &self.kana)?;
+        self.answer_phrase = multi_line("answer_phrase", &self.answer_phrase)?;
+        self.notes = multi_line("notes", &self.notes)?;
+        if self.wrap_up_s.is_some_and(|seconds| seconds > WRAP_UP_S_MAX) {
+            return Err(invalid("wrap_up_s", format!("at most {WRAP_UP_S_MAX} seconds")));
+        }
+        self.accept_sound = optional("accept_sound", self.accept_sound)?;
+        if self.accept_sound.as_deref().is_some_and(|sound| !is_sound(sound)) {
+            return Err(invalid(
+                "accept_sound",
+                "letters, digits, /, _ and - only, without an ending".to_owned(),
+            ));
+        }
+        self.extra_numbers = number_prefixes("extra_numbers", &self.extra_numbers)?;
+        if let Some(hours) = &self.hours {
+            hours.check().map_err(|error: HoursError| invalid("hours", error.to_string()))?;
+        }
+        self.link = self.link.map(|link| link.trim().to_owned()).filter(|link| !link.is_empty());
+        if let Some(link) = &self.link {
+            link.parse::<UrlTemplate>().map_err(|error| invalid("link", error.to_string()))?;
+        }
+        let dialled = numbers("dialled", &mut self.dialled, NUMBERS_PER_ACCOUNT_MAX, plan)?;
+        let forwarding = numbers("forwarding", &mut self.forwarding, NUMBERS_PER_ACCOUNT_MAX, plan)?;
+        Ok(CheckedAccount { fields: self, dialled, forwarding })
+    }
+}
+
+/// Whether the dialplan can use the name without quoting; its `FILTER` accepts the same characters.
+fn is_sound(text: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'_' | b'-');
+    text.len() <= SOUND_BYTES_MAX && text.bytes().all(plain)
+}
+
+/// Number prefixes as dialled in Japan, each once: `+886` becomes `010886`.
+fn number_prefixes(field: &'static str, texts: &[String]) -> Result<Vec<String>, RecordError> {
+    let mut prefixes: Vec<String> = Vec::with_capacity(texts.len());
+    for text in texts {
+        let text = single_line(field, text)?;
+        let bare: String = text.chars().filter(|c| !matches!(c, ' ' | '-' | '(' | ')')).collect();
+        if bare.is_empty() {
+            continue;
+        }
+        let digits = match (bare.strip_prefix("+81"), bare.strip_prefix('+')) {
+            (Some(national), _) => format!("0{national}"),
+            (None, Some(abroad)) => format!("010{abroad}"),
+            (None, None) => bare,
+        };
+        let is_valid =
+            EXTRA_NUMBER_DIGITS.contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
+        if !is_valid {
+            let (min, max) = (EXTRA_NUMBER_DIGITS.start(), EXTRA_NUMBER_DIGITS.end());
+            return Err(invalid(field, format!("{text:?} is not a number prefix: {min} to {max} digits")));
+        }
+        if !prefixes.contains(&digits) {
+            prefixes.push(digits);
+        }
+    }
+    if prefixes.len() > EXTRA_NUMBERS_MAX {
+        return Err(invalid(field, format!("at most {EXTRA_NUMBERS_MAX}")));
+    }
+    Ok(prefixes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn number_prefixes_are_stored_as_dialled() {
+        let texts = ["0570", "+886 2", "+81-990", "", "0570"].map(str::to_owned);
+        assert_eq!(number_prefixes("extra_numbers", &texts).unwrap(), ["0570", "0108862", "0990"]);
+    }
+}

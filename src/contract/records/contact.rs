@@ -1,0 +1,129 @@
+//! Contacts: the people of an account to whom calls and messages go.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::check::{StoredNumber, invalid, numbers, optional, required, single_line};
+use super::{RecordError, yes};
+use crate::ids::RecordId;
+use crate::numbers::NumberPlan;
+
+/// Highest position in an on-call order.
+pub const ON_CALL_ORDER_MAX: u32 = 1_000;
+/// Shortest and longest ring time of a contact, in seconds.
+pub const RING_S: std::ops::RangeInclusive<u32> = 5..=120;
+
+/// The fields of a contact that a person sets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ContactFields {
+    /// The account whose contact it is.
+    #[schema(value_type = uuid::Uuid)]
+    pub account: RecordId,
+    /// The account's own code of the contact; unique within the account.
+    #[serde(default)]
+    pub code: Option<String>,
+    /// The person's name.
+    pub name: String,
+    /// Its reading.
+    #[serde(default)]
+    pub kana: String,
+    /// The person's role in the company.
+    #[serde(default)]
+    pub role: String,
+    /// The number that calls for this contact go to.
+    #[serde(default)]
+    pub number: Option<String>,
+    /// The address that messages for this contact go to.
+    #[serde(default)]
+    pub email: Option<String>,
+    /// The position in the on-call list, from 1; absent: not on the list.
+    #[serde(default)]
+    pub on_call_order: Option<u32>,
+    /// The contact must press 1 before a caller is connected, so that no voicemail box answers the call.
+    #[serde(default = "yes")]
+    pub accept_by_key: bool,
+    /// How long the contact's phone rings for a transfer, in seconds; absent: the installation's.
+    #[serde(default)]
+    pub ring_s: Option<u32>,
+}
+
+/// A contact: a person of the account to whom a call or message goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Contact {
+    /// The record's id.
+    #[schema(value_type = uuid::Uuid)]
+    pub id: RecordId,
+    /// The fields that a person sets.
+    #[serde(flatten)]
+    pub fields: ContactFields,
+    /// When the record was created.
+    #[schema(value_type = String, format = DateTime)]
+    #[serde(serialize_with = "crate::contract::time::as_time")]
+    pub created_at: Timestamp,
+    /// When the record was last changed.
+    #[schema(value_type = String, format = DateTime)]
+    #[serde(serialize_with = "crate::contract::time::as_time")]
+    pub changed_at: Timestamp,
+}
+
+/// A contact's fields, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckedContact {
+    pub(crate) fields: ContactFields,
+    pub(crate) number: Option<StoredNumber>,
+}
+
+impl ContactFields {
+    /// Fields with only a name.
+    #[must_use]
+    pub fn named(account: RecordId, name: &str) -> Self {
+        Self {
+            account,
+            code: None,
+            name: name.to_owned(),
+            kana: String::new(),
+            role: String::new(),
+            number: None,
+            email: None,
+            on_call_order: None,
+            accept_by_key: true,
+            ring_s: None,
+        }
+    }
+
+    /// Cleans the text and parses the number.
+    ///
+    /// # Errors
+    /// The first invalid field.
+    pub fn checked(mut self, plan: &NumberPlan) -> Result<CheckedContact, RecordError> {
+        self.code = optional("code", self.code)?;
+        self.name = required("name", &self.name)?;
+        self.kana = single_line("kana", &self.kana)?;
+        self.role = single_line("role", &self.role)?;
+        self.email = optional("email", self.email)?;
+        if self.email.as_deref().is_some_and(|email| !looks_like_email(email)) {
+            return Err(invalid("email", "write it as name@example.com".to_owned()));
+        }
+        if self.on_call_order.is_some_and(|order| order == 0 || order > ON_CALL_ORDER_MAX) {
+            return Err(invalid("on_call_order", format!("from 1 to {ON_CALL_ORDER_MAX}")));
+        }
+        if self.ring_s.is_some_and(|seconds| !RING_S.contains(&seconds)) {
+            return Err(invalid("ring_s", format!("from {} to {} seconds", RING_S.start(), RING_S.end())));
+        }
+        let mut texts: Vec<String> = self.number.take().into_iter().collect();
+        let number = numbers("number", &mut texts, 1, plan)?.pop();
+        self.number = texts.pop();
+        Ok(CheckedContact { fields: self, number })
+    }
+}
+
+fn looks_like_email(text: &str) -> bool {
+    let Some((name, host)) = text.rsplit_once('@') else { return false };
+    !name.is_empty()
+        && host.contains('.')
+        && !host.starts_with('.')
+        && !host.ends_with('.')
+        && !text.contains(' ')
+}

@@ -1,0 +1,173 @@
+//! Conversion of the configuration into the settings types of the other rooms, none of which knows the configuration.
+//!
+//! Invariant: an error about a file that the configuration names (a secret, a certificate) names the key as well.
+
+use std::time::Duration;
+
+use smol_str::SmolStr;
+
+use crate::ami::client;
+use crate::ami::reconnect::Schedule;
+use crate::ami::tls::Tls;
+use crate::call::EndpointRules;
+use crate::config::{Config, ConfigError, DirectoryConfig, GatewayConfig, Login, PbxConfig};
+use crate::directory::{DirectoryOptions, transfer_targets};
+use crate::gateway::{CONNECTIONS_BESIDE_STREAMS, HEARTBEAT_INTERVAL};
+use crate::numbers::NumberPlan;
+use crate::{gateway, operators};
+
+/// How long a call waits for the SIP identity from the dialplan. After that the model uses the numbers of the channel.
+const IDENTITY_TIMEOUT: Duration = Duration::from_millis(100);
+/// How long a call then waits for the PBX's answer whether the caller's number may be shown.
+const PRESENTATION_TIMEOUT: Duration = Duration::from_millis(100);
+
+impl PbxConfig {
+    /// The address, logins, TLS and timers of the AMI client; `seeds` is the source of randomness.
+    ///
+    /// # Errors
+    /// A secret or the certificate cannot be read or used.
+    pub fn connection_settings(&self, seeds: fn() -> u64) -> Result<client::Settings, ConfigError> {
+        let credentials = self.credentials()?;
+        let mut settings = client::Settings::new(
+            &self.host,
+            self.port,
+            login(credentials.events),
+            login(credentials.actions),
+            seeds,
+        );
+        settings.tls = self.tls()?;
+        settings.ping = self.ping_interval;
+        settings.schedule = Schedule {
+            max: self.reconnect_delay_limit,
+            refused: self.refused_login_delay,
+            ..Schedule::default()
+        };
+        Ok(settings)
+    }
+
+    fn tls(&self) -> Result<Option<Tls>, ConfigError> {
+        if !self.tls.enabled {
+            return Ok(None);
+        }
+        let error = |reason: String| ConfigError::Key {
+            origin: "TLS to the PBX".into(),
+            key: "pbx.tls.ca_file".into(),
+            reason,
+        };
+        let Some(file) = &self.tls.ca_file else {
+            return Err(error(
+                "name the file with the certificate of the PBX, or with that of the authority that signed it"
+                    .into(),
+            ));
+        };
+        let pem =
+            std::fs::read(file).map_err(|e| error(format!("{} cannot be read: {e}", file.display())))?;
+        let name = self.tls.server_name.as_ref().unwrap_or(&self.host);
+        Tls::new(&pem, name).map(Some).map_err(|e| error(format!("{}: {e}", file.display())))
+    }
+}
+
+impl Config {
+    /// Which endpoints are trunks and which are phones of operators, and the timeouts of the call model.
+    #[must_use]
+    pub fn endpoint_rules(&self) -> EndpointRules {
+        let pbx = &self.pbx;
+        EndpointRules {
+            pbx: pbx.name.clone(),
+            trunks: pbx.trunks.clone(),
+            phones: pbx.operator_extensions.iter().chain(&pbx.supervisor_extensions).cloned().collect(),
+            identity_timeout: IDENTITY_TIMEOUT,
+            presentation_timeout: PRESENTATION_TIMEOUT,
+            card_timeout: self.pop.store_timeout,
+        }
+    }
+
+    /// The settings of transfers.
+    #[must_use]
+    pub fn transfer_settings(&self) -> transfer_targets::Settings {
+        let (pbx, transfer) = (&self.pbx, &self.transfer);
+        transfer_targets::Settings {
+            ring_s: u32::try_from(transfer.ring_timeout.as_secs()).unwrap_or(u32::MAX),
+            service_number: transfer.service_number.clone().unwrap_or_default(),
+            queues: transfer.queues.clone(),
+            operators: pbx.operator_extensions.iter().chain(&pbx.supervisor_extensions).cloned().collect(),
+        }
+    }
+
+    /// The settings of the operators' states.
+    #[must_use]
+    pub fn operator_settings(&self) -> operators::Settings {
+        let (pbx, config) = (&self.pbx, &self.operators);
+        let seconds = |duration: Duration| u32::try_from(duration.as_secs()).unwrap_or(u32::MAX);
+        operators::Settings {
+            not_ready_reasons: config.not_ready_reasons.clone(),
+            dispositions: config.dispositions.clone(),
+            wrap_up_s: seconds(config.wrap_up),
+            wrap_up_extend_s_max: seconds(config.wrap_up_extension_limit),
+            disposition_required: config.disposition_required,
+            phones: pbx.operator_extensions.iter().chain(&pbx.supervisor_extensions).cloned().collect(),
+            teams: config.teams.clone(),
+        }
+    }
+}
+
+impl From<&DirectoryConfig> for DirectoryOptions {
+    fn from(config: &DirectoryConfig) -> Self {
+        Self {
+            plan: NumberPlan::of_country(&config.country).unwrap_or_default(),
+            time_zone: config.time_zone.clone(),
+            default_accounts: config.default_accounts.clone(),
+            forget_deleted: false,
+        }
+    }
+}
+
+impl From<&GatewayConfig> for gateway::Settings {
+    fn from(config: &GatewayConfig) -> Self {
+        Self {
+            allowed_origins: config.allowed_origins.clone(),
+            secure_cookie: config.secure_cookie,
+            session_ttl: config.session_ttl,
+            connections_max: config.subscribers_max + CONNECTIONS_BESIDE_STREAMS,
+            body_bytes_max: config.body_bytes_max,
+            drain_timeout: config.drain_timeout,
+            heartbeat_interval: HEARTBEAT_INTERVAL,
+        }
+    }
+}
+
+fn login(login: Login) -> client::Login {
+    client::Login { username: SmolStr::to_string(&login.user), secret: login.secret }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_the_tls_settings_names_the_key() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("ca.pem");
+        let error_with = |ca: &str| {
+            let set = |key: &str, value: &str| (format!("TORITSUGI__PBX__{key}"), value.to_owned());
+            let environment = [
+                set("EVENT_SECRET", "a"),
+                set("ACTION_SECRET", "b"),
+                set("TLS__ENABLED", "true"),
+                set("TLS__CA_FILE", ca),
+            ];
+            Config::from_layers(None, environment)
+                .unwrap()
+                .pbx
+                .connection_settings(|| 1)
+                .unwrap_err()
+                .to_string()
+        };
+        assert!(
+            error_with("").starts_with("TLS to the PBX: pbx.tls.ca_file: name the file with the certificate")
+        );
+        assert!(error_with(&file.to_string_lossy()).contains("ca.pem cannot be read: "));
+        std::fs::write(&file, "nothing").unwrap();
+        assert!(error_with(&file.to_string_lossy()).contains("ca.pem: the CA file holds no PEM certificate"));
+    }
+}

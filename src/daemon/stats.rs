@@ -1,0 +1,97 @@
+//! The daemon's own counters, published under `/metrics` beside those of the gateway.
+//!
+//! Invariant: counting costs an atomic addition. No counter has a label, so that no input can create a time series.
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::histogram::Histogram;
+
+use crate::gateway::Metrics;
+
+/// Histogram buckets of the look-up time, in seconds.
+const LOOKUP_SECONDS: [f64; 8] = [0.000_25, 0.000_5, 0.001, 0.002_5, 0.01, 0.05, 0.2, 5.0];
+
+/// The counters; clones share them.
+#[derive(Debug, Clone)]
+pub(super) struct Stats {
+    pub(super) frames: Counter,
+    pub(super) frames_quarantined: Counter,
+    pub(super) events_incomplete: Counter,
+    pub(super) overruns: Counter,
+    pub(super) resyncs: Counter,
+    pub(super) pops: Counter,
+    pub(super) lookup_seconds: Histogram,
+    pub(super) lookups_failed: Counter,
+    pub(super) records_dropped: Counter,
+    pub(super) members_repaired: Counter,
+    pub(super) pops_repeated: Counter,
+    pub(super) pops_without_desktop: Counter,
+    pub(super) pops_not_confirmed: Counter,
+    pub(super) reconciliations: Counter,
+    pub(super) drifts: Counter,
+}
+
+impl Stats {
+    /// Creates and registers all counters.
+    pub(super) fn register(metrics: &Metrics) -> Self {
+        let new = Self {
+            frames: Counter::default(),
+            frames_quarantined: Counter::default(),
+            events_incomplete: Counter::default(),
+            overruns: Counter::default(),
+            resyncs: Counter::default(),
+            pops: Counter::default(),
+            lookup_seconds: Histogram::new(LOOKUP_SECONDS),
+            lookups_failed: Counter::default(),
+            records_dropped: Counter::default(),
+            members_repaired: Counter::default(),
+            pops_repeated: Counter::default(),
+            pops_without_desktop: Counter::default(),
+            pops_not_confirmed: Counter::default(),
+            reconciliations: Counter::default(),
+            drifts: Counter::default(),
+        };
+        let counters = [
+            ("pops_repeated", "Pops sent again because no desktop confirmed them", &new.pops_repeated),
+            (
+                "pops_without_desktop",
+                "Pops that no desktop confirmed because none was connected",
+                &new.pops_without_desktop,
+            ),
+            ("pops_not_confirmed", "Pops that a connected desktop did not confirm", &new.pops_not_confirmed),
+            ("pbx_audits", "Comparisons of the model with the PBX", &new.reconciliations),
+            ("pbx_drifted_channels", "Channels on which the model differed from the PBX", &new.drifts),
+            ("pbx_frames", "AMI frames read", &new.frames),
+            ("pbx_frames_quarantined", "Malformed AMI frames that were quarantined", &new.frames_quarantined),
+            (
+                "pbx_events_incomplete",
+                "AMI events ignored because a field was missing",
+                &new.events_incomplete,
+            ),
+            (
+                "pbx_overruns",
+                "Times that AMI events were dropped because they arrived faster than they were read",
+                &new.overruns,
+            ),
+            ("pbx_resyncs", "Times that the PBX was listed again outside the schedule", &new.resyncs),
+            ("pops", "Calls presented to an operator", &new.pops),
+            ("lookups_failed", "Caller look-ups that failed", &new.lookups_failed),
+            (
+                "records_dropped",
+                "Audit entries, operator states and wrap-ups dropped because the store was behind",
+                &new.records_dropped,
+            ),
+            (
+                "queue_members_repaired",
+                "Times that a queue membership was repaired because it contradicted an operator's state",
+                &new.members_repaired,
+            ),
+        ];
+        metrics.register(|registry| {
+            for (name, help, counter) in counters {
+                registry.register(name, help, counter.clone());
+            }
+            registry.register("lookup_seconds", "Time to look a caller up", new.lookup_seconds.clone());
+        });
+        new
+    }
+}

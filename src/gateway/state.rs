@@ -1,0 +1,160 @@
+//! The state that every handler shares, and what it is built from.
+//!
+//! [`App`] comes from the daemon (or from a test). [`AppState`] adds what only the gateway keeps: tables of
+//! tokens, failures and answers. Handlers and middleware import this file; it imports the tables and no handler.
+//!
+//! People are kept in memory. A change through this gateway is visible when its request is answered; a change by
+//! another process (the command line, another gateway) within [`PEOPLE_REFRESH_INTERVAL`]. While the store does
+//! not answer, the last roster stays in use.
+
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use smol_str::SmolStr;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use super::active_tokens::ActiveTokens;
+use super::answer_cache::AnswerCache;
+use super::metrics::Metrics;
+use super::throttle::{PasswordCheckLimits, Throttle};
+use super::token_uses::TokenUseRecorder;
+use crate::bus::Bus;
+use crate::command::Commands;
+use crate::directory::Directory;
+use crate::messages::MessageRelay;
+use crate::people::presence::Presence;
+use crate::people::roster::People;
+use crate::store::{Store, StoreError};
+
+/// Heartbeat interval of an event stream; part of the public contract.
+pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(15);
+/// Connections allowed beyond `gateway.subscribers_max`: ordinary requests of the same desktops, probes, the
+/// command line.
+pub const CONNECTIONS_BESIDE_STREAMS: usize = 512;
+/// How often the roster is read from the store.
+const PEOPLE_REFRESH_INTERVAL: Duration = Duration::from_secs(10);
+
+/// What the gateway serves. The daemon builds it; a test builds its own.
+#[derive(Debug, Clone)]
+pub struct App {
+    /// Limits and times of the gateway.
+    pub settings: Settings,
+    /// Live calls and events.
+    pub bus: Bus,
+    /// Records.
+    pub store: Store,
+    /// Accounts in memory, and changes to the directory's records.
+    pub directory: Directory,
+    /// The roster; the gateway refreshes it from the store.
+    pub people: People,
+    /// Whose desktops have an open event stream.
+    pub presence: Presence,
+    /// The way to the core, for commands about calls and operators.
+    pub commands: Commands,
+    /// Publishes messages that were changed in the store.
+    pub message_relay: MessageRelay,
+    /// Which targets a caller may be transferred to, and how.
+    pub transfers: crate::directory::transfer_targets::Settings,
+    /// Metrics of the process.
+    pub metrics: Arc<Metrics>,
+    /// The current time.
+    pub clock: Clock,
+}
+
+impl App {
+    /// Replaces the roster in memory by the one in the store.
+    pub(super) async fn refresh_people(&self) -> Result<(), StoreError> {
+        let roster = self.store.roster().await?;
+        self.people.replace(roster, || self.bus.head());
+        Ok(())
+    }
+}
+
+/// Limits and times of the gateway.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Origins besides the gateway's own whose pages may use the session cookie.
+    pub allowed_origins: Vec<SmolStr>,
+    /// Whether the session cookie is marked Secure.
+    pub secure_cookie: bool,
+    /// A session ends after this time without a request.
+    pub session_ttl: Duration,
+    /// Open connections; a further one is refused with 503.
+    pub connections_max: usize,
+    /// Largest body of a request, in bytes.
+    pub body_bytes_max: usize,
+    /// On shutdown, how long open requests may take to finish.
+    pub drain_timeout: Duration,
+    /// Heartbeat interval of an event stream.
+    pub heartbeat_interval: Duration,
+}
+
+/// The source of the current time: the system's clock in the daemon, a fake in tests.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
+
+impl Clock {
+    /// A clock that returns what `now` returns.
+    pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        Self(Arc::new(now))
+    }
+
+    /// The current time.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Clock")
+    }
+}
+
+/// The state of the running gateway, shared by all handlers.
+#[derive(Debug)]
+pub(crate) struct AppState {
+    pub(crate) app: App,
+    pub(crate) active_tokens: ActiveTokens,
+    pub(crate) token_uses: Arc<TokenUseRecorder>,
+    pub(crate) throttle: Mutex<Throttle>,
+    pub(crate) password_checks: PasswordCheckLimits,
+    pub(crate) answers: Arc<AnswerCache>,
+    pub(crate) shutdown: CancellationToken,
+}
+
+impl AppState {
+    pub(crate) fn new(app: App, shutdown: CancellationToken) -> Self {
+        Self {
+            app,
+            active_tokens: ActiveTokens::default(),
+            token_uses: Arc::default(),
+            throttle: Mutex::default(),
+            password_checks: PasswordCheckLimits::default(),
+            answers: Arc::default(),
+            shutdown,
+        }
+    }
+}
+
+/// Refreshes the roster at an interval until `shutdown`.
+pub(super) async fn run_people_refresh(app: App, shutdown: CancellationToken) {
+    let mut interval = tokio::time::interval(PEOPLE_REFRESH_INTERVAL);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            _ = interval.tick() => {}
+        }
+        if let Err(error) = app.refresh_people().await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "cannot read the roster from the store; keeping the previous roster"
+            );
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! A record that is committed in the transaction of the event about it.
+//!
+//! Invariant: an entry is complete in itself; the store writes each kind in one place (`store/log/sql.rs`, `write_entry`).
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::call::snapshot::CallSnapshot;
+use crate::contract::history::{FinishedCall, Segment};
+use crate::contract::pbx::{Gap, PbxLinkState};
+use crate::contract::supervision::{EndReason, SupervisionId, SupervisionSegment};
+use crate::ids::{PbxId, RecordId};
+
+/// An unfinished call, in its last published state.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CallCheckpoint {
+    /// The call model's state.
+    #[serde(rename = "memory")]
+    pub snapshot: CallSnapshot,
+    /// The call's segments so far.
+    #[serde(rename = "story")]
+    pub segments: Vec<Segment>,
+}
+
+/// A record that is committed with the events about it.
+#[derive(Debug, Clone)]
+pub enum JournalEntry {
+    /// The state of a call that goes on.
+    Checkpoint(Box<CallCheckpoint>),
+    /// The record of a call that ended; it replaces the call's checkpoint.
+    Finished(Box<FinishedCall>),
+    /// The events of a message were published.
+    MessagePublished(MessagePublication),
+    /// A time without a connection to the PBX.
+    Gap(Box<Gap>),
+    /// The state of the link to the PBX.
+    PbxLink(Box<PbxLinkState>),
+    /// A change of the supervision log.
+    SegmentChange(SegmentChange),
+}
+
+/// A change of the log.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SegmentChange {
+    /// The session monitors this from [`SupervisionSegment::from`] on.
+    Started(Box<SupervisionSegment>),
+    /// The session monitors nobody any more.
+    Stopped {
+        /// The session.
+        supervision: SupervisionId,
+        /// When it stopped.
+        at: Timestamp,
+        /// Why, if the session ended.
+        ending: Option<EndReason>,
+    },
+    /// Of the sessions of this PBX only these monitor a call.
+    Reconcile {
+        /// The PBX.
+        pbx: PbxId,
+        /// The sessions.
+        supervisions: Vec<SupervisionId>,
+        /// The time of that state.
+        at: Timestamp,
+    },
+}
+
+/// Up to which version the events of a message were published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MessagePublication {
+    /// The message.
+    pub id: RecordId,
+    /// The version.
+    pub version: u64,
+}

@@ -1,0 +1,345 @@
+//! The journal queue: events and records on their way from the bus to the store.
+//!
+//! The bus appends each event when it publishes it, together with the journal entries that must be committed in the
+//! same transaction ([`JournalEntry`]: the checkpoint of the event's call, or the record of a call that ended). A writer task
+//! takes everything queued and writes it in one transaction, again and again. So publishing never waits for the disk,
+//! one flush serves all events that arrived during the flush before it, and whenever the daemon is killed, the store
+//! holds a prefix of the stream, the checkpoints of exactly the calls that were live at its end, and the records of
+//! exactly the calls that ended in it.
+//!
+//! | the disk is | what happens |
+//! |---|---|
+//! | fast | each event is in the store a few milliseconds later |
+//! | slow | events are queued, up to [`LOG_EVENTS_QUEUED_MAX`] and [`LOG_BYTES_QUEUED_MAX`] |
+//! | too slow for that | the queued events are discarded, and with them every older event in the store: a replay must not have a gap. Checkpoints and records stay queued, as their [`policy`] says |
+//!
+//! With several daemons, events and checkpoints go to Redis instead ([`crate::bus::redis`]); only records, gaps, the link
+//! state and published message versions go through this queue.
+//!
+//! # After a crash
+//! Each run of the daemon has its own stream token, so an id is never used twice. The log may lack the last
+//! milliseconds before the crash:
+//! - A client whose last event is in the log resumes after it.
+//! - A client whose last event was lost gets a snapshot, because its id belongs to no logged run.
+//! - What the lost events reported is published again, as the difference between the restored calls and the PBX's
+//!   channel list ([`crate::call::snapshot`]).
+//!
+//! Invariant: appending waits only for a lock that is held for a few moves in memory.
+//! Read next: [`crate::store::log`] (what is stored), `daemon/journal_writer.rs` (the writer).
+
+use crate::contract::event::LoggedEvent;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::Deserialize;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::contract::call::CallView;
+use crate::contract::event::{Event, EventKind, PbxStatus};
+use crate::contract::history::FinishedCall;
+use crate::contract::operator::StateView;
+use crate::contract::pbx::{Gap, PbxLinkState};
+use crate::ids::{CallId, RecordId};
+use crate::journal::entry::{CallCheckpoint, JournalEntry, MessagePublication, SegmentChange};
+
+/// Most events that wait for the store.
+pub const LOG_EVENTS_QUEUED_MAX: usize = 50_000;
+/// Most bytes of these events.
+pub const LOG_BYTES_QUEUED_MAX: usize = 64 * 1024 * 1024;
+/// Most records (finished calls, supervision segments, gaps) that wait for the store.
+pub const RECORDS_QUEUED_MAX: usize = 10_000;
+
+/// The end of the log of earlier runs: where the stream continues.
+#[derive(Debug, Clone, Default)]
+pub struct RestoredLog {
+    /// The last assigned position, whether or not its event is still stored.
+    pub head: u64,
+    /// The recent events, oldest first, with consecutive positions.
+    pub events: Vec<LoggedEvent>,
+    /// The live calls after the last of these events.
+    pub calls: Vec<CallView>,
+    /// The PBX links.
+    pub pbx: Vec<PbxStatus>,
+}
+
+impl RestoredLog {
+    /// Each operator's state after the last event about them. An operator without an event is missing here; a client
+    /// that resumes knows nothing of that operator either.
+    pub(crate) fn operators(&self) -> Vec<Arc<StateView>> {
+        let mut states: HashMap<RecordId, Arc<StateView>> = HashMap::new();
+        for event in &self.events {
+            match event.kind {
+                EventKind::OperatorState => {
+                    if let Ok(DataOf { data }) = serde_json::from_str::<DataOf<StateView>>(&event.json) {
+                        states.insert(data.id, Arc::new(data));
+                    }
+                }
+                EventKind::OperatorRemoved => {
+                    if let Ok(DataOf { data }) = serde_json::from_str::<DataOf<RemovedOperator>>(&event.json)
+                    {
+                        states.remove(&data.id);
+                    }
+                }
+                _ => {}
+            }
+        }
+        states.into_values().collect()
+    }
+}
+
+/// The `data` of a published event.
+#[derive(Deserialize)]
+struct DataOf<D> {
+    data: D,
+}
+
+#[derive(Deserialize)]
+struct RemovedOperator {
+    id: RecordId,
+}
+
+/// Everything that one transaction writes.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// Events before [`Self::events`] were discarded: the writer deletes every older event.
+    pub truncated: bool,
+    /// Position of the first event.
+    pub first_position: u64,
+    /// The events.
+    pub events: Vec<Arc<Event>>,
+    /// Events before this position are no longer needed for a resume.
+    pub oldest_position: u64,
+    /// The latest checkpoint of each call that changed.
+    pub checkpoints: Vec<CallCheckpoint>,
+    /// Calls that ended.
+    pub finished: Vec<FinishedCall>,
+    /// Message versions that the events publish.
+    pub publications: Vec<MessagePublication>,
+    /// Changes of supervision segments.
+    pub segment_changes: Vec<SegmentChange>,
+    /// Periods in which no daemon was connected to the PBX.
+    pub gaps: Vec<Gap>,
+    /// The latest state of the PBX link.
+    pub link: Option<PbxLinkState>,
+}
+
+impl Batch {
+    fn records(&self) -> usize {
+        self.finished.len() + self.segment_changes.len() + self.gaps.len()
+    }
+}
+
+/// Which daemon writes a journal entry, and whether it may be lost when the queue is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EntryPolicy {
+    /// Only the leader's entry is written. A standby derives the same entry; writing it twice would be wrong, or the
+    /// standby knows less than the leader.
+    pub leader_only: bool,
+    /// Beyond [`RECORDS_QUEUED_MAX`] the entry is dropped and counted. Other entries need no limit of their own: the
+    /// latest one replaces the one before, or there is one for each event.
+    pub drop_when_full: bool,
+}
+
+/// The policy of a journal entry.
+///
+/// | entry | from a standby | when the queue is full |
+/// |---|---|---|
+/// | checkpoint of a live call | not written | queued: the latest of each call |
+/// | finished call | written: the store merges both daemons' records of a call | dropped |
+/// | gap | not written: a standby that lost the link leaves no gap | dropped |
+/// | link state | not written | queued: the latest |
+/// | supervision segment | not written: it would be there twice | dropped |
+/// | published message version | not written: the leader still has to publish it | queued: one for each event |
+#[must_use]
+pub fn policy(entry: &JournalEntry) -> EntryPolicy {
+    let (leader_only, drop_when_full) = match entry {
+        JournalEntry::Checkpoint(_) | JournalEntry::PbxLink(_) | JournalEntry::MessagePublished(_) => {
+            (true, false)
+        }
+        JournalEntry::Finished(_) => (false, true),
+        JournalEntry::Gap(_) | JournalEntry::SegmentChange(_) => (true, true),
+    };
+    EntryPolicy { leader_only, drop_when_full }
+}
+
+/// Counters of the journal queue, for the metrics.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct JournalStats {
+    /// Published events that the store does not have yet.
+    pub unwritten_events: usize,
+    /// Records that the store does not have yet.
+    pub unwritten_records: usize,
+    /// Times that queued events were discarded because the disk was too slow.
+    pub discarded_total: u64,
+    /// Records that were dropped because the queue was full.
+    pub records_dropped_total: u64,
+}
+
+/// The queue between the bus, which appends, and the writer task, which takes batches.
+#[derive(Debug, Default)]
+pub struct JournalQueue {
+    backlog: Mutex<Backlog>,
+    ready: Notify,
+    closing: CancellationToken,
+}
+
+#[derive(Debug, Default)]
+struct Backlog {
+    batch: Batch,
+    bytes: usize,
+    /// The latest checkpoint of each call.
+    checkpoints: HashMap<CallId, CallCheckpoint>,
+    /// Its `unwritten_*` count the batch that the writer is writing; [`Self::batch`] is counted when asked.
+    stats: JournalStats,
+    closed: bool,
+}
+
+impl JournalQueue {
+    /// Appends events that were published together, and the journal entries to commit with them. `first_position` is
+    /// the position of the first event.
+    pub(crate) fn add(
+        &self,
+        first_position: u64,
+        events: &[Arc<Event>],
+        oldest_position: u64,
+        entries: Vec<JournalEntry>,
+    ) {
+        let mut backlog = self.lock();
+        backlog.push_events(first_position, events, oldest_position);
+        for entry in entries {
+            backlog.push_entry(entry);
+        }
+        drop(backlog);
+        self.ready.notify_one();
+    }
+
+    /// Everything queued, as soon as there is something; `None` when the queue is closed and empty. By asking for the
+    /// next batch, the writer confirms that the one before is written.
+    pub async fn next_batch(&self) -> Option<Batch> {
+        self.lock().set_in_flight(0, 0);
+        loop {
+            {
+                let mut backlog = self.lock();
+                if let Some(batch) = backlog.take_batch() {
+                    return Some(batch);
+                }
+                if backlog.closed {
+                    return None;
+                }
+            }
+            self.ready.notified().await;
+        }
+    }
+
+    /// Closes the queue: no further entry follows.
+    pub fn close(&self) {
+        self.lock().closed = true;
+        self.ready.notify_one();
+        self.closing.cancel();
+    }
+
+    /// Returns when the queue is closed.
+    pub async fn closed(&self) {
+        self.closing.cancelled().await;
+    }
+
+    /// The counters.
+    #[must_use]
+    pub fn stats(&self) -> JournalStats {
+        let backlog = self.lock();
+        JournalStats {
+            unwritten_events: backlog.stats.unwritten_events + backlog.batch.events.len(),
+            unwritten_records: backlog.stats.unwritten_records + backlog.batch.records(),
+            ..backlog.stats
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Backlog> {
+        self.backlog.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Backlog {
+    fn push_events(&mut self, first_position: u64, events: &[Arc<Event>], oldest_position: u64) {
+        if events.is_empty() {
+            return;
+        }
+        self.bytes += events.iter().map(|event| event.bytes()).sum::<usize>();
+        if self.batch.events.len() + events.len() > LOG_EVENTS_QUEUED_MAX || self.bytes > LOG_BYTES_QUEUED_MAX
+        {
+            self.batch.events.clear();
+            self.batch.truncated = true;
+            self.bytes = 0;
+            self.stats.discarded_total += 1;
+            tracing::error!(
+                "discarded the event log: the store is too slow for it; after a restart, clients that saw only older \
+                 events get a snapshot"
+            );
+        }
+        if self.batch.events.is_empty() {
+            self.batch.first_position = first_position;
+        }
+        self.batch.events.extend(events.iter().cloned());
+        self.batch.oldest_position = oldest_position;
+    }
+
+    fn push_entry(&mut self, entry: JournalEntry) {
+        if let JournalEntry::Finished(call) = &entry {
+            self.checkpoints.remove(&call.id);
+        }
+        if policy(&entry).drop_when_full && self.batch.records() >= RECORDS_QUEUED_MAX {
+            self.stats.records_dropped_total += 1;
+            tracing::error!(
+                record = describe(&entry),
+                "dropped a record: the store is behind; check its disk"
+            );
+            return;
+        }
+        match entry {
+            JournalEntry::Checkpoint(call) => {
+                self.checkpoints.insert(call.snapshot.id, *call);
+            }
+            JournalEntry::Finished(call) => self.batch.finished.push(*call),
+            JournalEntry::PbxLink(link) => self.batch.link = Some(*link),
+            JournalEntry::Gap(gap) => self.batch.gaps.push(*gap),
+            JournalEntry::SegmentChange(step) => self.batch.segment_changes.push(step),
+            JournalEntry::MessagePublished(publication) => self.batch.publications.push(publication),
+        }
+    }
+
+    fn take_batch(&mut self) -> Option<Batch> {
+        let batch = &self.batch;
+        let is_empty = batch.events.is_empty()
+            && batch.finished.is_empty()
+            && batch.publications.is_empty()
+            && batch.segment_changes.is_empty()
+            && batch.gaps.is_empty()
+            && batch.link.is_none()
+            && self.checkpoints.is_empty();
+        if is_empty {
+            return None;
+        }
+        self.bytes = 0;
+        let mut batch = std::mem::take(&mut self.batch);
+        batch.checkpoints = std::mem::take(&mut self.checkpoints).into_values().collect();
+        self.set_in_flight(batch.events.len(), batch.records());
+        Some(batch)
+    }
+
+    fn set_in_flight(&mut self, events: usize, records: usize) {
+        (self.stats.unwritten_events, self.stats.unwritten_records) = (events, records);
+    }
+}
+
+/// Names an entry in a log line, without what the call was about.
+fn describe(entry: &JournalEntry) -> String {
+    match entry {
+        JournalEntry::Checkpoint(call) => format!("call checkpoint {}", call.snapshot.id),
+        JournalEntry::Finished(call) => format!("finished call {}", call.id),
+        JournalEntry::PbxLink(link) => format!("{link:?}"),
+        JournalEntry::Gap(gap) => format!("{gap:?}"),
+        JournalEntry::SegmentChange(step) => format!("{step:?}"),
+        JournalEntry::MessagePublished(publication) => format!("{publication:?}"),
+    }
+}

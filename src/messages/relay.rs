@@ -1,0 +1,126 @@
+//! The message relay: publishes the events of messages that changed in the store (an outbox relay).
+//!
+//! A message row holds its version and the version published last. The relay of the leader for the PBX whose gateway
+//! took the message publishes every newer version.
+//!
+//! | a message changed | what happens |
+//! |---|---|
+//! | through the leader's own gateway | the handler wakes the relay, which publishes at once |
+//! | through a standby's gateway | the leader publishes within [`POLL_INTERVAL`] |
+//! | and was published | the published version is stored in the journal's next transaction, together with the event |
+//! | and the daemon died before that transaction | the next leader publishes the change again, under another event id; `data.id` and `data.version` are the same |
+//! | twice before the relay ran | one event with the newest version; if the message is acknowledged by then and none of its versions was published, `message.saved` and then `message.acknowledged` |
+//! | but the store cannot be read | the relay logs a warning and tries again after [`POLL_INTERVAL`] |
+//!
+//! Why the handler does not publish: the daemon may be killed between the commit and the publication, and a subscriber
+//! (a webhook receiver above all) must not miss a message.
+//!
+//! Invariant: a published message version is in the store. In one run, each version is published at most once, and
+//! never an older version after a newer one.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::bus::Bus;
+use crate::contract::event::{EventKind, NewEvent};
+use crate::contract::message::{Message, MessageState};
+use crate::ids::RecordId;
+use crate::journal::entry::{JournalEntry, MessagePublication};
+use crate::people::roster::People;
+use crate::publish;
+use crate::store::{Store, StoreError};
+
+/// How often the relay reads the store when no handler wakes it.
+pub const POLL_INTERVAL: Duration = Duration::from_secs(2);
+/// Most messages published in one round.
+pub const BATCH_MAX: u32 = 200;
+
+/// The relay and the handle that wakes it; clones wake the same relay.
+#[derive(Debug, Clone, Default)]
+pub struct MessageRelay(Arc<Notify>);
+
+impl MessageRelay {
+    /// Wakes the relay after a message changed.
+    pub fn wake(&self) {
+        self.0.notify_one();
+    }
+
+    /// Publishes until `shutdown`.
+    pub async fn run(self, bus: Bus, store: Store, people: People, shutdown: CancellationToken) {
+        // Versions published in this run whose published version is not in the store yet.
+        let mut published = HashMap::new();
+        loop {
+            let is_more_due = match publish_batch(&bus, &store, &people, &mut published).await {
+                Ok(is_more_due) => is_more_due,
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(error, "the message relay cannot read unpublished messages; trying again");
+                    false
+                }
+            };
+            let delay = if is_more_due { Duration::ZERO } else { POLL_INTERVAL };
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = self.0.notified() => {}
+                () = tokio::time::sleep(delay) => {}
+            }
+        }
+    }
+}
+
+/// Publishes the changed messages; returns whether there may be more to publish at once.
+async fn publish_batch(
+    bus: &Bus,
+    store: &Store,
+    people: &People,
+    published: &mut HashMap<RecordId, u64>,
+) -> Result<bool, StoreError> {
+    if !bus.is_leader() {
+        // The leader publishes what this daemon did not.
+        published.clear();
+        return Ok(false);
+    }
+    let unpublished = store.unpublished_messages(bus.own_pbx(), BATCH_MAX).await?;
+    published.retain(|id, _| unpublished.iter().any(|(message, _)| message.id == *id));
+    let mut new = 0;
+    for (message, stored) in &unpublished {
+        let before = published.get(&message.id).copied().unwrap_or(0).max(*stored);
+        if message.version > before {
+            let version = message.version;
+            bus.publish_all(
+                events(message, before, people),
+                vec![JournalEntry::MessagePublished(MessagePublication { id: message.id, version })],
+            );
+            published.insert(message.id, version);
+            new += 1;
+        }
+    }
+    Ok(new > 0 && unpublished.len() == BATCH_MAX as usize)
+}
+
+/// The events of a message whose versions up to `published` were published.
+fn events(message: &Message, published: u64, people: &People) -> Vec<NewEvent> {
+    let taker = message.taken_by.and_then(|id| people.current().person(id)?.extension.clone());
+    let is_acknowledged = message.state == MessageState::Acknowledged;
+    let mut events = Vec::with_capacity(2);
+    if is_acknowledged && published == 0 {
+        // No event of the message was published yet.
+        let state = MessageState::Open;
+        let saved = Message {
+            state,
+            acknowledged_at: None,
+            acknowledged_by: None,
+            changed_at: message.created_at,
+            version: 1,
+            ..message.clone()
+        };
+        events.push(publish::message(EventKind::MessageSaved, &saved, taker.as_ref()));
+    }
+    let kind = if is_acknowledged { EventKind::MessageAcknowledged } else { EventKind::MessageSaved };
+    events.push(publish::message(kind, message, taker.as_ref()));
+    events
+}

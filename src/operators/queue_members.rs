@@ -1,0 +1,445 @@
+//! Synchronises the queue members of the PBX with the operators' states.
+//!
+//! | input | what follows |
+//! |---|---|
+//! | the desired membership of an extension changes | actions at once; after the reply of those in flight, where there are any |
+//! | the PBX reports a member | compared; a difference is repaired |
+//! | a list of all members is complete (link up, reconcile) | members missing from it are no members; all are compared |
+//! | the PBX accepted the actions | its events must confirm them within [`CONFIRMATION_TIMEOUT`], otherwise they are sent again |
+//! | the PBX refused them or is unreachable | sent again after [`RETRY_DELAY`], which doubles up to [`RETRY_DELAY_LIMIT`] |
+//! | the link is down | the members are unknown; no action before the next complete list |
+//!
+//! | extension | queues of which it is a member | configured queues of which it is not |
+//! |---|---|---|
+//! | never a seat | untouched | untouched |
+//! | an operator's seat | paused with a reason, or not, as the state requires | added; paused at once where the state requires it |
+//! | seat that is free again | removed where added at run time to a configured queue, otherwise paused | - |
+//!
+//! Pure. Invariants: at most one batch of actions is in flight for an extension. A change counts only when an event or a
+//! list of the PBX shows it. Repairs of one extension are limited to [`REPAIRS_PER_MINUTE_MAX`], so that somebody who
+//! pauses by hand again and again does not start an endless exchange.
+//!
+//! Why an operator who talks is paused, not only one in after-call work: at the end of the call the queue would offer
+//! the next one before an action of the daemon could arrive.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+
+use jiff::{SignedDuration, Timestamp};
+use smol_str::{SmolStr, format_smolstr};
+
+use super::registry::Member;
+use crate::ami::action::Action;
+use crate::ami::member::MemberState;
+use crate::ids::{Extension, QueueName};
+
+/// How long the PBX's events may take to confirm an accepted action.
+pub(crate) const CONFIRMATION_TIMEOUT: SignedDuration = SignedDuration::from_secs(3);
+/// First delay before actions that failed are sent again; it doubles.
+pub(crate) const RETRY_DELAY: SignedDuration = SignedDuration::from_secs(1);
+/// Longest such delay.
+pub(crate) const RETRY_DELAY_LIMIT: SignedDuration = SignedDuration::from_secs(60);
+/// Most repairs of one extension in a minute.
+pub(crate) const REPAIRS_PER_MINUTE_MAX: usize = 20;
+/// The pause reason of members whose seat is free.
+const LOGGED_OUT_REASON: &str = "logged_out";
+
+/// Actions for one extension, to be sent one after the other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberActions {
+    /// The extension.
+    pub extension: Extension,
+    /// The actions.
+    pub actions: Vec<Action>,
+    /// The PBX had deviated from a desired membership that was confirmed before.
+    pub repair: bool,
+}
+
+/// The actual and the desired members of the queues.
+#[derive(Debug)]
+pub struct QueueMembership {
+    queues: Vec<QueueName>,
+    /// The members that the PBX reported, by queue and interface.
+    actual: BTreeMap<(QueueName, SmolStr), MemberState>,
+    /// A complete list was read since the link came up.
+    listed: bool,
+    /// The members in a list that is being read.
+    listing: Option<BTreeSet<(QueueName, SmolStr)>>,
+    desired: BTreeMap<Extension, Option<Member>>,
+    attempts: HashMap<Extension, SyncAttempt>,
+    outputs: VecDeque<MemberActions>,
+}
+
+/// The progress of the synchronisation of one extension.
+#[derive(Debug, Default)]
+struct SyncAttempt {
+    in_flight: bool,
+    /// The desired membership changed while actions were in flight.
+    stale: bool,
+    failures: u32,
+    /// When to compare again, not earlier after a failure.
+    next_at: Option<Timestamp>,
+    /// When actions were sent in the last minute.
+    recent: VecDeque<Timestamp>,
+    /// The PBX has shown the desired membership, so that a difference is a deviation of the PBX.
+    in_sync: bool,
+}
+
+impl QueueMembership {
+    /// No member is known; operators at seats become members of these queues.
+    #[must_use]
+    pub fn new(queues: Vec<QueueName>) -> Self {
+        Self {
+            queues,
+            actual: BTreeMap::new(),
+            listed: false,
+            listing: None,
+            desired: BTreeMap::new(),
+            attempts: HashMap::new(),
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// The next actions to send.
+    pub fn poll_output(&mut self) -> Option<MemberActions> {
+        self.outputs.pop_front()
+    }
+
+    /// When an extension must be compared again.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Timestamp> {
+        self.attempts
+            .values()
+            .filter(|attempt| !attempt.in_flight)
+            .filter_map(|attempt| attempt.next_at)
+            .min()
+    }
+
+    /// Compares the extensions that are due.
+    pub fn handle_timeout(&mut self, now: Timestamp) {
+        let is_due =
+            |attempt: &SyncAttempt| !attempt.in_flight && attempt.next_at.is_some_and(|at| at <= now);
+        let due: Vec<_> = self.attempts.iter().filter(|(_, a)| is_due(a)).map(|(e, _)| e.clone()).collect();
+        for extension in due {
+            if let Some(attempt) = self.attempts.get_mut(&extension) {
+                attempt.next_at = None;
+            }
+            self.sync(now, &extension);
+        }
+    }
+
+    /// Sets the desired membership of an extension; `None`: the seat is free.
+    pub fn set_desired(&mut self, now: Timestamp, extension: Extension, member: Option<Member>) {
+        let attempt = self.attempts.entry(extension.clone()).or_default();
+        (attempt.in_sync, attempt.stale, attempt.failures, attempt.next_at) = (false, true, 0, None);
+        self.desired.insert(extension.clone(), member);
+        self.sync(now, &extension);
+    }
+
+    /// The PBX reported a member, by event or in a list; `extension` is the phone that the member calls.
+    pub fn on_member(&mut self, now: Timestamp, extension: &Extension, member: MemberState) {
+        let key = (member.queue.clone(), member.interface.clone());
+        if let Some(listing) = &mut self.listing {
+            listing.insert(key.clone());
+        }
+        if self.actual.insert(key, member.clone()) != Some(member) && self.listing.is_none() {
+            self.sync(now, extension);
+        }
+    }
+
+    /// The PBX reported that a member was removed.
+    pub fn on_member_removed(
+        &mut self,
+        now: Timestamp,
+        extension: &Extension,
+        queue: QueueName,
+        interface: SmolStr,
+    ) {
+        self.actual.remove(&(queue, interface));
+        self.sync(now, extension);
+    }
+
+    /// A list of all members begins.
+    pub fn on_list_began(&mut self) {
+        self.listing = Some(BTreeSet::new());
+    }
+
+    /// The list has ended; members that a complete list does not contain do not exist.
+    pub fn on_list_ended(&mut self, now: Timestamp, complete: bool) {
+        let Some(listing) = self.listing.take() else { return };
+        if !complete {
+            return;
+        }
+        self.actual.retain(|key, _| listing.contains(key));
+        self.listed = true;
+        let extensions: Vec<_> = self.desired.keys().cloned().collect();
+        for extension in extensions {
+            self.sync(now, &extension);
+        }
+    }
+
+    /// The link is down: forgets the members and every attempt.
+    pub fn on_link_lost(&mut self) {
+        (self.listed, self.listing) = (false, None);
+        self.actual.clear();
+        for attempt in self.attempts.values_mut() {
+            *attempt = SyncAttempt::default();
+        }
+    }
+
+    /// The PBX replied to the actions for an extension.
+    pub fn on_reply(&mut self, now: Timestamp, extension: &Extension, accepted: bool) {
+        let Some(attempt) = self.attempts.get_mut(extension) else { return };
+        attempt.in_flight = false;
+        if attempt.stale {
+            // The reported members may be older than these actions: pause or unpause every member.
+            return self.give_out(now, extension, true);
+        }
+        if accepted {
+            attempt.next_at = Some(later(now, CONFIRMATION_TIMEOUT));
+            let done = self.differences(extension, false).is_empty();
+            if let Some(attempt) = self.attempts.get_mut(extension).filter(|_| done) {
+                (attempt.next_at, attempt.failures, attempt.in_sync) = (None, 0, true);
+            }
+        } else {
+            let delay = RETRY_DELAY.checked_mul(1 << attempt.failures.min(10)).unwrap_or(RETRY_DELAY_LIMIT);
+            attempt.failures += 1;
+            attempt.next_at = Some(later(now, delay.min(RETRY_DELAY_LIMIT)));
+        }
+    }
+
+    /// Compares an extension and sends the actions that it needs.
+    fn sync(&mut self, now: Timestamp, extension: &Extension) {
+        if self.listed && self.desired.contains_key(extension) {
+            self.give_out(now, extension, false);
+        }
+    }
+
+    /// Gives out the actions that an extension needs, unless a batch is in flight, a retry waits or the limit of repairs is
+    /// reached.
+    fn give_out(&mut self, now: Timestamp, extension: &Extension, all: bool) {
+        if !self.listed || self.listing.is_some() {
+            return;
+        }
+        let actions = self.differences(extension, all);
+        let attempt = self.attempts.entry(extension.clone()).or_default();
+        if attempt.in_flight {
+            return;
+        }
+        attempt.stale = false;
+        if actions.is_empty() {
+            (attempt.next_at, attempt.failures, attempt.in_sync) = (None, 0, true);
+            return;
+        }
+        if attempt.next_at.is_some_and(|at| at > now) && attempt.failures > 0 {
+            return;
+        }
+        let minute_ago = later(now, SignedDuration::from_secs(-60));
+        while attempt.recent.front().is_some_and(|at| *at < minute_ago) {
+            attempt.recent.pop_front();
+        }
+        if attempt.recent.len() >= REPAIRS_PER_MINUTE_MAX && attempt.in_sync {
+            attempt.next_at = attempt.recent.front().map(|at| later(*at, SignedDuration::from_secs(61)));
+            return;
+        }
+        attempt.recent.push_back(now);
+        attempt.in_flight = true;
+        attempt.next_at = None;
+        let repair = std::mem::take(&mut attempt.in_sync);
+        self.outputs.push_back(MemberActions { extension: extension.clone(), actions, repair });
+    }
+
+    /// The actions that make the actual members as desired; `all`: also where the reported pause is right already.
+    fn differences(&self, extension: &Extension, all: bool) -> Vec<Action> {
+        let Some(desired) = self.desired.get(extension) else { return Vec::new() };
+        let present: Vec<&MemberState> =
+            self.actual.values().filter(|member| is_phone_at(&member.interface, extension)).collect();
+        let mut actions = Vec::new();
+        let reason = match desired {
+            Some(member) => member.paused.as_deref(),
+            None => Some(LOGGED_OUT_REASON),
+        };
+        let ours = |member: &MemberState| member.dynamic && self.queues.contains(&member.queue);
+        let (leave, stay): (Vec<&MemberState>, Vec<&MemberState>) =
+            present.iter().copied().partition(|member| desired.is_none() && ours(member));
+        for member in leave {
+            actions.extend(Action::queue_remove(&member.queue, &member.interface).ok());
+        }
+        if let Some(member) = desired {
+            for queue in self.queues.iter().filter(|queue| !present.iter().any(|p| p.queue == **queue)) {
+                let device = format_smolstr!("PJSIP/{extension}");
+                actions.extend(Action::queue_add(queue, &device, &member.name, 0, reason.is_some()).ok());
+                if reason.is_some() {
+                    actions.extend(Action::queue_pause(&device, Some(queue), true, reason).ok());
+                }
+            }
+        }
+        let differs = |member: &&&MemberState| {
+            all || member.paused != reason.is_some() || member.paused && member.reason.as_deref() != reason
+        };
+        for member in stay.iter().filter(differs) {
+            let pause = Action::queue_pause(&member.interface, Some(&member.queue), reason.is_some(), reason);
+            actions.extend(pause.ok());
+        }
+        actions
+    }
+}
+
+/// Whether a member's interface calls the phone at this extension: `PJSIP/1001`, `Local/1001@from-queue/n`.
+fn is_phone_at(interface: &str, extension: &Extension) -> bool {
+    extension_of(interface).is_some_and(|name| name == extension.as_str())
+}
+
+/// The extension in a device name.
+pub(crate) fn extension_of(interface: &str) -> Option<&str> {
+    let (_, rest) = interface.split_once('/')?;
+    Some(rest.split(['@', '/', '-']).next().unwrap_or(rest))
+}
+
+fn later(at: Timestamp, by: SignedDuration) -> Timestamp {
+    at.checked_add(by).unwrap_or(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::UNIX_EPOCH + SignedDuration::from_secs(seconds)
+    }
+
+    fn extension() -> Extension {
+        Extension::parse("1001").unwrap()
+    }
+
+    fn queue(name: &str) -> QueueName {
+        QueueName::parse(name).unwrap()
+    }
+
+    fn state(in_queue: &str, dynamic: bool, reason: Option<&str>) -> MemberState {
+        MemberState {
+            queue: queue(in_queue),
+            interface: "PJSIP/1001".into(),
+            dynamic,
+            paused: reason.is_some(),
+            reason: reason.map(Into::into),
+        }
+    }
+
+    fn member(paused: Option<&str>) -> Option<Member> {
+        Some(Member { name: "佐藤".into(), paused: paused.map(Into::into) })
+    }
+
+    fn names(batch: Option<MemberActions>) -> Vec<String> {
+        batch.map(|batch| batch.actions.iter().map(|a| format!("{a:?}")).collect()).unwrap_or_default()
+    }
+
+    fn listed(members: &mut QueueMembership, now: i64, states: &[MemberState]) {
+        members.on_list_began();
+        for state in states {
+            members.on_member(at(now), &extension(), state.clone());
+        }
+        members.on_list_ended(at(now), true);
+    }
+
+    fn fresh() -> QueueMembership {
+        QueueMembership::new(vec![queue("operators")])
+    }
+
+    #[test]
+    fn no_action_is_sent_before_the_pbx_has_listed_its_members() {
+        let mut members = fresh();
+        members.set_desired(at(0), extension(), member(None));
+        assert_eq!(members.poll_output(), None);
+        listed(&mut members, 1, &[]);
+        let batch = names(members.poll_output());
+        assert!(batch.len() == 1 && batch[0].contains("QueueAdd"), "{batch:?}");
+        // The PBX accepts and confirms it.
+        members.on_reply(at(2), &extension(), true);
+        members.on_member(at(2), &extension(), state("operators", true, None));
+        assert_eq!((members.poll_output(), members.poll_timeout()), (None, None));
+        // The PBX restarts: the same again.
+        members.on_link_lost();
+        listed(&mut members, 9, &[]);
+        assert!(names(members.poll_output())[0].contains("QueueAdd"));
+    }
+
+    #[test]
+    fn an_extension_that_never_was_a_seat_is_untouched() {
+        let mut members = fresh();
+        listed(&mut members, 1, &[state("operators", false, Some("by hand"))]);
+        members.on_member(at(2), &extension(), state("operators", false, None));
+        assert_eq!(members.poll_output(), None);
+    }
+
+    #[test]
+    fn a_pause_by_hand_is_repaired_but_not_for_ever() {
+        let mut members = fresh();
+        listed(&mut members, 0, &[state("operators", false, None), state("other", false, None)]);
+        members.set_desired(at(0), extension(), member(None));
+        assert_eq!(members.poll_output(), None, "the PBX is in the desired state already");
+        let mut repaired = 0;
+        for _ in 0..100 {
+            members.on_member(at(1), &extension(), state("other", false, Some("by hand")));
+            if let Some(batch) = members.poll_output() {
+                assert!(batch.repair && batch.actions.len() == 1, "{batch:?}");
+                repaired += 1;
+                members.on_reply(at(1), &extension(), true);
+                members.on_member(at(1), &extension(), state("other", false, None));
+            }
+        }
+        assert_eq!(repaired, REPAIRS_PER_MINUTE_MAX);
+        members.on_member(at(1), &extension(), state("other", false, Some("by hand")));
+        let due = members.poll_timeout().unwrap();
+        members.handle_timeout(due);
+        assert!(members.poll_output().is_some(), "the repair is tried again later");
+    }
+
+    #[test]
+    fn refused_or_unconfirmed_actions_are_retried_with_growing_delay() {
+        let mut members = fresh();
+        listed(&mut members, 0, &[state("operators", false, None)]);
+        members.set_desired(at(0), extension(), member(Some("wrap_up")));
+        let mut now = at(0);
+        let mut delays = Vec::new();
+        for round in 0..9 {
+            assert!(members.poll_output().is_some(), "round {round}");
+            members.on_reply(now, &extension(), round == 0);
+            let due = members.poll_timeout().unwrap();
+            delays.push(due.duration_since(now).as_secs());
+            now = due;
+            members.handle_timeout(now);
+        }
+        assert_eq!(delays, [3, 1, 2, 4, 8, 16, 32, 60, 60]);
+    }
+
+    #[test]
+    fn a_change_during_a_batch_is_sent_after_its_reply_even_without_a_known_difference() {
+        let mut members = fresh();
+        listed(&mut members, 0, &[state("operators", false, None)]);
+        members.set_desired(at(0), extension(), member(Some("talking")));
+        assert!(names(members.poll_output())[0].contains("talking"));
+        members.set_desired(at(0), extension(), member(None));
+        assert_eq!(members.poll_output(), None, "one batch at a time");
+        members.on_reply(at(1), &extension(), true);
+        let batch = names(members.poll_output());
+        assert!(batch[0].contains("\"Paused\": \"false\""), "{batch:?}");
+    }
+
+    #[test]
+    fn a_free_seat_is_out_of_the_queues() {
+        let mut members = fresh();
+        listed(&mut members, 0, &[state("operators", true, None), state("other", false, None)]);
+        members.set_desired(at(0), extension(), None);
+        let batch = names(members.poll_output());
+        assert_eq!(batch.len(), 2, "{batch:?}");
+        assert!(batch[0].contains("QueueRemove") && batch[1].contains("logged_out"), "{batch:?}");
+    }
+
+    #[test]
+    fn a_device_name_contains_its_extension() {
+        for interface in ["PJSIP/1001", "SIP/1001", "Local/1001@from-queue/n", "PJSIP/1001-0000002a"] {
+            assert_eq!(extension_of(interface), Some("1001"), "{interface}");
+        }
+        assert_eq!(extension_of("1001"), None);
+    }
+}

@@ -1,0 +1,325 @@
+//! Builds the events of the public contract from what the machines report.
+//!
+//! Invariant: pure. `data` is complete in itself (a screen pop needs no second request). The audience is the smallest
+//! that the work needs: the operator whose phone rings or who has the call, and their supervisors; a call that no
+//! operator has or is offered concerns supervisors only.
+//!
+//! # Ordering rules
+//! The order of publication is decided by the callers. These rules are written down nowhere else; "test" names the test
+//! that fails when the rule is broken.
+//!
+//! Of one call (`call/derive.rs`, `call/stage.rs`, `call/offer.rs`):
+//!
+//! 1. `call.offered` is the call's first event. What happens before the card is known is held back and published after
+//!    it, in order. Test: `a_pop_waits_for_its_card_but_not_for_ever`, `any_order_of_events_keeps_the_invariant`.
+//! 2. `call.presented` of an operator comes before `call.answered` of that operator, also when both become known at
+//!    once. Test: `any_order_of_events_keeps_the_invariant`.
+//! 3. `call.answered` of the winner comes before `call.rescinded` of the others. Test: `two_ring_and_one_wins`.
+//! 4. `call.presented`, `call.answered`, `call.held` or `call.resumed`, `call.rescinded`: this order when one PBX event
+//!    causes several of them. Test: no test yet for hold and rescind at once.
+//! 5. Every screen pop is withdrawn or answered before `call.ended`, and nothing follows `call.ended`. Test:
+//!    `the_caller_gives_up_while_it_rings`, `any_order_of_events_keeps_the_invariant`.
+//! 6. When several notices of a call are published together, each carries the newest view, but an operator stays in its
+//!    `presented_to` until the notice that withdraws their pop: otherwise an earlier event would take the call away and
+//!    the reason would be missing. Test: on Asterisk, `who_lost_loses_the_pop_and_sees_nothing_of_the_call_after`; no
+//!    unit test yet.
+//!
+//! Between the call and what belongs to it (`daemon/core.rs`, `daemon/transfers.rs`, `daemon/pops.rs`):
+//!
+//! 7. A transfer's events come before the call events of the same PBX event: `call.transfer.returned` before the
+//!    `call.presented` that shows the transfer's outcome, and the transfer's end before `call.ended`
+//!    (`Core::input`: transfers are drained before the model). Test:
+//!    on Asterisk, `a_caller_whom_nobody_takes_comes_back_with_the_reason`; no test yet for the end.
+//! 8. The supervision of the call is paused before `call.transfer.requested` is published and resumed before
+//!    `call.transfer.consulting` and `call.transfer.completed` are, so `supervision.*` events come first
+//!    (`pause_supervision`). Test: no test yet for the order of events;
+//!    `the_supervisor_is_detached_before_the_caller_is_moved` tests the order at the PBX.
+//! 9. A call that rang at one team and rings nowhere now is published again with `call.updated` after its
+//!    `call.rescinded`, for the supervisors who lost sight of it (`republish_unowned` in `daemon/core.rs`). Test: no
+//!    test yet.
+//! 10. In one `publish_all`, the notices' events come first and in the order of the notices, because the pop tracker
+//!     pairs notices with event ids by index; the `call.updated` of rule 9 comes last. Test: no test yet.
+//! 11. A call's history is updated before its checkpoint is taken, and the checkpoint is committed with the
+//!     call's event (`daemon/core.rs`, `daemon/transfers.rs`, `daemon/pops.rs`). Test:
+//!     `snapshot_and_rest_equal_the_whole_over_crashes` for events and log; no test yet for the
+//!     history.
+//! 12. `operator.state` comes after the call events of the same PBX event (`Core::input` drains the operators last).
+//!     Test: no test yet.
+//! 13. The audit entry of a supervision is queued before its event is published (`daemon/supervision.rs`); that of a
+//!     request for help after its event. Test: no test yet.
+//!
+//! Of the PBX link (`daemon/link.rs`, `daemon/core.rs`):
+//!
+//! 14. After a start, `pbx.down` is published before anything else, if the store has a link state of an earlier run
+//!     (`Core::run`). Test: no test yet.
+//! 15. When the link breaks, nothing is published about calls; `pbx.down` follows. Test:
+//!     on Asterisk, `a_pbx_that_dies_takes_its_calls_with_it_and_the_next_call_pops`.
+//! 16. When the link is back: `pbx.gap`; then, after a restart of the PBX, `call.ended` of every earlier call and
+//!     `supervision.stopped`, then `pbx.restarted`; then what the complete channel list changes; then `pbx.up`. Test:
+//!     the same, for gap, ends, restart and up.
+//! 17. The journal writes a gap before the link state that ends it (`daemon/journal_writer.rs`), since the link state
+//!     alone would hide the gap. Test: no test yet.
+//!
+//! Of a takeover (`bus/redis/hub/`, `daemon/core.rs`, `daemon/takeover.rs`):
+//!
+//! 18. A new leader publishes the buffered events that its predecessor had not published, in the order in which the
+//!     calls began, then the link state if it differs; only then does it publish new events. Test: the property tests
+//!     of `StandbyTracker::take_over`; no test yet for the link state.
+//! 19. After the complete channel list, the list's own call events come first, then `call.rescinded` of ringing that
+//!     stopped unseen, then `call.ended` of calls that ended unseen. Test: no test yet for the order.
+//! 20. The core handles a takeover before any command or PBX event (`biased` in `Core::run`). Test: no test yet.
+//!
+//! Of messages (`message/relay.rs`):
+//!
+//! 21. `message.saved` comes before `message.acknowledged`, also when both happened before the relay ran; a newer
+//!     version never before an older one. Test: no test yet for both at once.
+//!
+//! Of operators (`daemon/operators.rs`):
+//!
+//! 22. On a comparison with the published states, every `operator.removed` comes before any `operator.state`. Test: no
+//!     test yet.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::call::{Notice, NoticeKind, RescindReason};
+use crate::contract::call::{CallView, Outcome};
+use crate::contract::event::{Audience, EventKind, NewEvent, StateDelta};
+use crate::contract::message::Message;
+use crate::contract::operator::StateView;
+use crate::contract::supervision::{EndReason, SupervisionView};
+use crate::contract::time::time as wire_time;
+use crate::contract::transfer::ReturnedTo;
+use crate::ids::{Extension, RecordId};
+use crate::screen_pop::UnackedReason;
+use crate::transfer;
+
+/// The event of a call notice.
+#[must_use]
+pub fn from_notice(notice: &Notice) -> NewEvent {
+    let view = &notice.view;
+    let gone = matches!(notice.kind, NoticeKind::Ended { .. });
+    let mut data = Map::new();
+    put_times(&mut data, view);
+    if !gone {
+        put(&mut data, "state", &view.state);
+    }
+    let (kind, audience) = kind_and_audience(&notice.kind, view, &mut data);
+    if view.inferred {
+        data.insert("inferred".into(), Value::Bool(true));
+    }
+    NewEvent {
+        kind,
+        at: notice.at,
+        call: Some(view.id),
+        audience,
+        data: Value::Object(data),
+        change: if gone { StateDelta::CallGone(view.id) } else { StateDelta::Call(Arc::new(view.clone())) },
+    }
+}
+
+/// The `call.ended` of a call whose end no daemon saw.
+#[must_use]
+pub fn inferred_end(view: &CallView, at: Timestamp) -> NewEvent {
+    let mut view = view.clone();
+    let operators: Vec<Extension> = view.operators().cloned().collect();
+    view.inferred = true;
+    view.ended_at = Some(at);
+    let kind = NoticeKind::Ended { outcome: Outcome::inferred_from(&view), operators, channels: Vec::new() };
+    from_notice(&Notice { at, kind, view })
+}
+
+/// The `call.rescinded` of a call that stopped ringing at an operator without a daemon seeing it.
+#[must_use]
+pub fn inferred_rescind(view: &CallView, operator: Extension, at: Timestamp) -> NewEvent {
+    let kind = NoticeKind::Rescinded { operator, reason: RescindReason::Withdrawn };
+    let mut event = from_notice(&Notice { at, kind, view: view.clone() });
+    if let Value::Object(data) = &mut event.data {
+        data.insert("inferred".into(), Value::Bool(true));
+    }
+    event
+}
+
+/// An operator asks for help. The event carries the screen pop's data, for the supervisors.
+#[must_use]
+pub fn help_requested(view: &CallView, operator: &Extension, at: Timestamp) -> NewEvent {
+    let mut data = Map::new();
+    put_card(&mut data, view);
+    put(&mut data, "state", &view.state);
+    let audience = operator_only(&mut data, operator);
+    let (kind, call, data) = (EventKind::HelpRequested, Some(view.id), Value::Object(data));
+    NewEvent { kind, at, call, audience, data, change: StateDelta::None }
+}
+
+/// No desktop acknowledged an operator's screen pop. Only the operator's supervisors see the event.
+#[must_use]
+pub fn pop_unacknowledged(
+    view: &CallView,
+    operator: &Extension,
+    reason: UnackedReason,
+    presented_at: Timestamp,
+    at: Timestamp,
+) -> NewEvent {
+    let mut data = Map::new();
+    put(&mut data, "operator", operator);
+    put(&mut data, "reason", &reason);
+    put(&mut data, "presented_at", &wire_time(presented_at));
+    NewEvent {
+        kind: EventKind::PopUnacknowledged,
+        at,
+        call: Some(view.id),
+        audience: Audience::SupervisorsOf(vec![operator.clone()]),
+        data: Value::Object(data),
+        change: StateDelta::None,
+    }
+}
+
+/// An event of a supervision session.
+#[must_use]
+pub fn supervision(
+    kind: EventKind,
+    view: &SupervisionView,
+    ending: Option<EndReason>,
+    audience: Audience,
+    at: Timestamp,
+) -> NewEvent {
+    let mut data = match serde_json::to_value(view) {
+        Ok(Value::Object(data)) => data,
+        _ => Map::new(),
+    };
+    if let Some(ending) = ending {
+        put(&mut data, "ending", &ending);
+    }
+    NewEvent { kind, at, call: view.call, audience, data: Value::Object(data), change: StateDelta::None }
+}
+
+/// An operator's new state.
+#[must_use]
+pub fn operator_state(view: StateView, at: Timestamp) -> NewEvent {
+    let data = serde_json::to_value(&view).unwrap_or_default();
+    let audience = match &view.extension {
+        Some(extension) => Audience::Operators(vec![extension.clone()]),
+        None => Audience::Supervisors,
+    };
+    let (kind, change) = (EventKind::OperatorState, StateDelta::Operator(Arc::new(view)));
+    NewEvent { kind, at, call: None, audience, data, change }
+}
+
+/// An event of a message; `taker`: the extension of the operator who took it.
+#[must_use]
+pub fn message(kind: EventKind, message: &Message, taker: Option<&Extension>) -> NewEvent {
+    let audience = taker.map_or(Audience::Supervisors, |taker| Audience::Operators(vec![taker.clone()]));
+    let data = serde_json::to_value(message).unwrap_or_default();
+    let (at, call) = (message.changed_at, message.call);
+    NewEvent { kind, at, call, audience, data, change: StateDelta::None }
+}
+
+/// A person left the service.
+#[must_use]
+pub fn operator_removed(user: RecordId, at: Timestamp) -> NewEvent {
+    let mut data = Map::new();
+    put(&mut data, "id", &user);
+    let (kind, change) = (EventKind::OperatorRemoved, StateDelta::OperatorGone(user));
+    // The operator's team is no longer known; to other supervisors the record's id means nothing.
+    NewEvent { kind, at, call: None, audience: Audience::Supervisors, data: Value::Object(data), change }
+}
+
+fn kind_and_audience(
+    kind: &NoticeKind,
+    view: &CallView,
+    data: &mut Map<String, Value>,
+) -> (EventKind, Audience) {
+    match kind {
+        NoticeKind::Offered => {
+            put_card(data, view);
+            (EventKind::CallOffered, Audience::Supervisors)
+        }
+        NoticeKind::Presented { operator } => {
+            put_card(data, view);
+            // The call rings here while another operator has it (a consultation), or it moved to this operator directly
+            // (a supervisor took it over).
+            if let Some(owner) = &view.operator {
+                put(data, "had_by", owner);
+            }
+            (EventKind::CallPresented, operator_only(data, operator))
+        }
+        NoticeKind::Rescinded { operator, reason } => {
+            put(data, "reason", reason);
+            (EventKind::CallRescinded, operator_only(data, operator))
+        }
+        NoticeKind::Answered { operator } => (EventKind::CallAnswered, operator_only(data, operator)),
+        NoticeKind::Held { operator } => (EventKind::CallHeld, operator_only(data, operator)),
+        NoticeKind::Resumed { operator } => (EventKind::CallResumed, operator_only(data, operator)),
+        NoticeKind::Updated => {
+            put_card(data, view);
+            put(data, "presented_to", &view.presented_to);
+            if let Some(operator) = &view.operator {
+                put(data, "operator", operator);
+            }
+            (EventKind::CallUpdated, operators_or_supervisors(view.operators().cloned().collect()))
+        }
+        NoticeKind::Ended { outcome, operators, .. } => {
+            put(data, "outcome", outcome);
+            put(data, "operators", operators);
+            (EventKind::CallEnded, operators_or_supervisors(operators.clone()))
+        }
+    }
+}
+
+fn operator_only(data: &mut Map<String, Value>, operator: &Extension) -> Audience {
+    put(data, "operator", operator);
+    Audience::Operators(vec![operator.clone()])
+}
+
+fn operators_or_supervisors(operators: Vec<Extension>) -> Audience {
+    if operators.is_empty() { Audience::Supervisors } else { Audience::Operators(operators) }
+}
+
+/// Puts the card's fields beside the event's own, as the contract defines.
+fn put_card(data: &mut Map<String, Value>, view: &CallView) {
+    if let Some(Ok(Value::Object(card))) = view.card.as_deref().map(serde_json::to_value) {
+        data.extend(card);
+    }
+}
+
+fn put_times(data: &mut Map<String, Value>, view: &CallView) {
+    data.insert("offered_at".into(), json!(wire_time(view.offered_at)));
+    for (key, at) in [("answered_at", view.answered_at), ("ended_at", view.ended_at)] {
+        if let Some(at) = at {
+            data.insert(key.into(), json!(wire_time(at)));
+        }
+    }
+}
+
+/// The event of a transfer notice; `None` for a notice that only the history records.
+#[must_use]
+pub fn from_transfer_notice(notice: &transfer::Notice) -> Option<NewEvent> {
+    let kind = match notice.kind {
+        transfer::NoticeKind::Requested => EventKind::TransferRequested,
+        transfer::NoticeKind::Ringing => EventKind::TransferRinging,
+        transfer::NoticeKind::Consulting => EventKind::TransferConsulting,
+        transfer::NoticeKind::Completed => EventKind::TransferCompleted,
+        transfer::NoticeKind::Failed => EventKind::TransferFailed,
+        transfer::NoticeKind::Returned => EventKind::TransferReturned,
+        transfer::NoticeKind::Over => return None,
+    };
+    let view = &notice.view;
+    let mut audience = vec![view.operator.clone()];
+    if let Some(ReturnedTo::Operator(operator)) = &view.returned_to {
+        audience.push(operator.clone());
+    }
+    audience.dedup();
+    let data = serde_json::to_value(view).unwrap_or_default();
+    let (at, call) = (notice.at, Some(view.call));
+    Some(NewEvent { kind, at, call, audience: Audience::Operators(audience), data, change: StateDelta::None })
+}
+
+/// Puts a field whose type always serialises: an id, an enum value or a list of either.
+fn put(data: &mut Map<String, Value>, key: &str, value: &impl Serialize) {
+    if let Ok(value) = serde_json::to_value(value) {
+        data.insert(key.into(), value);
+    }
+}

@@ -1,0 +1,80 @@
+//! Accounts in the store.
+//!
+//! Everything but the directory reads accounts only: [`crate::directory::Directory`] writes them, so that its index in
+//! memory follows each change. It finds the changes of other processes by [`Store::accounts_version`].
+
+use jiff::Timestamp;
+
+use super::page::{Page, clamp_limit};
+use super::{Store, StoreError};
+use crate::contract::records::{Account, CheckedAccount};
+use crate::ids::RecordId;
+
+impl Store {
+    /// The accounts after `after`, in the order of their creation.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn accounts(&self, after: Option<RecordId>, limit: u32) -> Result<Page<Account>, StoreError> {
+        let limit = clamp_limit(limit);
+        let accounts = each!(self, db => db.accounts(after, i64::from(limit) + 1).await?);
+        Ok(Page::of(accounts, limit, |account| account.id))
+    }
+
+    /// Every account, with the version that belongs to what was read.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn all_accounts(&self) -> Result<(Vec<Account>, i64), StoreError> {
+        each!(self, db => db.all_accounts().await)
+    }
+
+    /// A number that grows with every change of any account.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn accounts_version(&self) -> Result<i64, StoreError> {
+        each!(self, db => db.accounts_version().await)
+    }
+
+    /// One account.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn account(&self, id: RecordId) -> Result<Option<Account>, StoreError> {
+        each!(self, db => db.account(id).await)
+    }
+
+    /// Adds an account.
+    ///
+    /// # Errors
+    /// [`StoreError::Taken`] when the code or a number belongs to another account; or the store failed.
+    pub async fn create_account(
+        &self,
+        account: &CheckedAccount,
+        at: Timestamp,
+    ) -> Result<Account, StoreError> {
+        each!(self, db => db.create_account(account, at).await)
+    }
+
+    /// Replaces an account's fields.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`]; otherwise as for [`Self::create_account`].
+    pub async fn update_account(
+        &self,
+        id: RecordId,
+        account: &CheckedAccount,
+        at: Timestamp,
+    ) -> Result<Account, StoreError> {
+        each!(self, db => db.update_account(id, account, at).await)
+    }
+
+    /// Deletes an account with its customers, contacts and messages; its finished calls stay.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`], or the store failed.
+    pub async fn delete_account(&self, id: RecordId) -> Result<(), StoreError> {
+        each!(self, db => db.delete_account(id).await)
+    }
+}

@@ -1,0 +1,281 @@
+//! The SQL of accounts and their numbers.
+
+use jiff::Timestamp;
+use sqlx::Row;
+use uuid::Uuid;
+
+use super::{Backend, DbConnection, DbRow, text_list};
+use crate::contract::records::{Account, AccountFields, CallerIdPolicy, CheckedAccount, StoredNumber};
+use crate::contract::supervision::Notify;
+use crate::ids::RecordId;
+use crate::store::error::{Constraint, violated_constraint};
+use crate::store::{StoreError, from_ms, to_ms};
+
+/// A query of accounts with their numbers.
+macro_rules! accounts_where {
+    ($rest:literal) => {
+        concat!(
+            "SELECT a.*, (SELECT ",
+            json_list!("original ORDER BY position"),
+            " FROM account_numbers WHERE account_id = a.id AND kind = 'dialled') AS dialled_json, (SELECT ",
+            json_list!("original ORDER BY position"),
+            " FROM account_numbers WHERE account_id = a.id AND kind = 'forwarding') AS forwarding_json
+             FROM accounts AS a ",
+            $rest
+        )
+    };
+}
+
+impl Backend {
+    pub(in crate::store) async fn accounts(
+        &self,
+        after: Option<RecordId>,
+        limit: i64,
+    ) -> Result<Vec<Account>, StoreError> {
+        let rows = sqlx::query(accounts_where!("WHERE $1 IS NULL OR a.id > $1 ORDER BY a.id LIMIT $2"))
+            .bind(after)
+            .bind(limit)
+            .fetch_all(self.readers())
+            .await?;
+        Ok(rows.iter().map(account_of).collect::<Result<_, sqlx::Error>>()?)
+    }
+
+    /// In one transaction, so that the version belongs to the accounts that were read.
+    pub(in crate::store) async fn all_accounts(&self) -> Result<(Vec<Account>, i64), StoreError> {
+        let mut reader = self.begin_reading().await?;
+        let version =
+            sqlx::query_scalar("SELECT version FROM directory_version").fetch_one(&mut *reader).await?;
+        let rows = sqlx::query(accounts_where!("ORDER BY a.id")).fetch_all(&mut *reader).await?;
+        Ok((rows.iter().map(account_of).collect::<Result<_, sqlx::Error>>()?, version))
+    }
+
+    pub(in crate::store) async fn accounts_version(&self) -> Result<i64, StoreError> {
+        Ok(sqlx::query_scalar("SELECT version FROM directory_version").fetch_one(self.readers()).await?)
+    }
+
+    pub(in crate::store) async fn account(&self, id: RecordId) -> Result<Option<Account>, StoreError> {
+        let row =
+            sqlx::query(accounts_where!("WHERE a.id = $1")).bind(id).fetch_optional(self.readers()).await?;
+        Ok(row.as_ref().map(account_of).transpose()?)
+    }
+
+    pub(in crate::store) async fn create_account(
+        &self,
+        account: &CheckedAccount,
+        at: Timestamp,
+    ) -> Result<Account, StoreError> {
+        let mut transaction = self.begin().await?;
+        let id = insert(&mut transaction, account, at).await?;
+        transaction.commit().await?;
+        Ok(Account { id, fields: account.fields.clone(), created_at: at, changed_at: at })
+    }
+
+    pub(in crate::store) async fn update_account(
+        &self,
+        id: RecordId,
+        account: &CheckedAccount,
+        at: Timestamp,
+    ) -> Result<Account, StoreError> {
+        let mut transaction = self.begin().await?;
+        let created_ms = update(&mut transaction, id, account, at).await?;
+        transaction.commit().await?;
+        Ok(Account { id, fields: account.fields.clone(), created_at: from_ms(created_ms), changed_at: at })
+    }
+
+    pub(in crate::store) async fn delete_account(&self, id: RecordId) -> Result<(), StoreError> {
+        let done = sqlx::query("DELETE FROM accounts WHERE id = $1").bind(id).execute(self.writer()).await?;
+        if done.rows_affected() == 0 { Err(StoreError::Missing { what: "account" }) } else { Ok(()) }
+    }
+}
+
+/// The account with this code.
+pub(super) async fn by_code(db: &mut DbConnection, code: &str) -> Result<Option<Account>, StoreError> {
+    let row = sqlx::query(accounts_where!("WHERE a.code = $1")).bind(code).fetch_optional(db).await?;
+    Ok(row.as_ref().map(account_of).transpose()?)
+}
+
+/// An account's numbers of one kind.
+pub(super) async fn numbers(
+    db: &mut DbConnection,
+    id: RecordId,
+    kind: &str,
+) -> Result<Vec<StoredNumber>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT key, original FROM account_numbers WHERE account_id = $1 AND kind = $2 ORDER BY position",
+    )
+    .bind(id)
+    .bind(kind)
+    .fetch_all(db)
+    .await?;
+    let number =
+        |row: &DbRow| Ok(StoredNumber { key: row.try_get("key")?, original: row.try_get("original")? });
+    Ok(rows.iter().map(number).collect::<Result<_, sqlx::Error>>()?)
+}
+
+/// Binds the fields of an account as $1 to $16, for the INSERT and the UPDATE.
+macro_rules! values_of {
+    ($statement:expr, $id:expr, $account:expr, $at:expr) => {
+        $statement
+            .bind($id)
+            .bind(&$account.fields.code)
+            .bind(&$account.fields.name)
+            .bind(&$account.fields.kana)
+            .bind(&$account.fields.answer_phrase)
+            .bind(&$account.fields.notes)
+            .bind(policy_as_str($account.fields.caller_id_policy))
+            .bind($account.fields.never_monitor)
+            .bind($account.fields.wrap_up_s.map(i64::from))
+            .bind(hours_json(&$account.fields))
+            .bind($account.fields.accept_by_key)
+            .bind(&$account.fields.accept_sound)
+            .bind(serde_json::to_string(&$account.fields.extra_numbers).unwrap_or_else(|_| "[]".to_owned()))
+            .bind(to_ms($at))
+            .bind($account.fields.supervision_notify.map(Notify::as_str))
+            .bind(&$account.fields.link)
+    };
+}
+
+/// Adds an account.
+pub(super) async fn insert(
+    db: &mut DbConnection,
+    account: &CheckedAccount,
+    at: Timestamp,
+) -> Result<RecordId, StoreError> {
+    let id = RecordId(Uuid::now_v7());
+    let fields = &account.fields;
+    values_of!(sqlx::query(
+        "INSERT INTO accounts (id, code, name, kana, answer_phrase, notes, caller_id_policy, never_monitor,
+            wrap_up_s, hours_json, accept_by_key, accept_sound, extra_numbers_json, created_ms, changed_ms,
+            supervision_notify, link)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14, $15, $16)",
+    ), id, account, at)
+    .execute(&mut *db)
+    .await
+    .map_err(|error| code_taken(error, fields))?;
+    replace_numbers(db, id, account).await?;
+    Ok(id)
+}
+
+/// Replaces an account's fields; returns when it was created.
+pub(super) async fn update(
+    db: &mut DbConnection,
+    id: RecordId,
+    account: &CheckedAccount,
+    at: Timestamp,
+) -> Result<i64, StoreError> {
+    let fields = &account.fields;
+    let created_ms: Option<i64> = values_of!(
+        sqlx::query_scalar(
+            "UPDATE accounts SET code = $2, name = $3, kana = $4, answer_phrase = $5, notes = $6,
+            caller_id_policy = $7, never_monitor = $8, wrap_up_s = $9, hours_json = $10, accept_by_key = $11,
+            accept_sound = $12, extra_numbers_json = $13, changed_ms = $14,
+            supervision_notify = $15,
+            link = $16
+         WHERE id = $1 RETURNING created_ms",
+        ),
+        id,
+        account,
+        at
+    )
+    .fetch_optional(&mut *db)
+    .await
+    .map_err(|error| code_taken(error, fields))?;
+    let created_ms = created_ms.ok_or(StoreError::Missing { what: "account" })?;
+    sqlx::query("DELETE FROM account_numbers WHERE account_id = $1").bind(id).execute(&mut *db).await?;
+    replace_numbers(db, id, account).await?;
+    Ok(created_ms)
+}
+
+async fn replace_numbers(
+    db: &mut DbConnection,
+    id: RecordId,
+    account: &CheckedAccount,
+) -> Result<(), StoreError> {
+    insert_numbers(db, id, "dialled", "the dialled number", &account.dialled).await?;
+    insert_numbers(db, id, "forwarding", "the forwarding number", &account.forwarding).await
+}
+
+async fn insert_numbers(
+    db: &mut DbConnection,
+    id: RecordId,
+    kind: &str,
+    what: &'static str,
+    numbers: &[StoredNumber],
+) -> Result<(), StoreError> {
+    for (position, number) in (0_i64..).zip(numbers) {
+        sqlx::query(
+            "INSERT INTO account_numbers (kind, key, account_id, original, position) VALUES ($1, $2, $3, $4, $5)",
+        )
+        .bind(kind)
+        .bind(&number.key)
+        .bind(id)
+        .bind(&number.original)
+        .bind(position)
+        .execute(&mut *db)
+        .await
+        .map_err(|error| match violated_constraint(&error) {
+            Some(Constraint::Unique) => StoreError::Taken { what, value: number.original.clone() },
+            _ => error.into(),
+        })?;
+    }
+    Ok(())
+}
+
+fn code_taken(error: sqlx::Error, fields: &AccountFields) -> StoreError {
+    match violated_constraint(&error) {
+        Some(Constraint::Unique) => {
+            StoreError::Taken { what: "the account code", value: fields.code.clone() }
+        }
+        _ => error.into(),
+    }
+}
+
+fn account_of(row: &DbRow) -> Result<Account, sqlx::Error> {
+    let hours: Option<&str> = row.try_get("hours_json")?;
+    let notify: Option<&str> = row.try_get("supervision_notify")?;
+    Ok(Account {
+        id: row.try_get("id")?,
+        fields: AccountFields {
+            code: row.try_get("code")?,
+            name: row.try_get("name")?,
+            kana: row.try_get("kana")?,
+            answer_phrase: row.try_get("answer_phrase")?,
+            notes: row.try_get("notes")?,
+            dialled: text_list(row, "dialled_json")?,
+            forwarding: text_list(row, "forwarding_json")?,
+            caller_id_policy: parse_policy(row.try_get("caller_id_policy")?),
+            accept_by_key: row.try_get("accept_by_key")?,
+            accept_sound: row.try_get("accept_sound")?,
+            extra_numbers: text_list(row, "extra_numbers_json")?,
+            never_monitor: row.try_get("never_monitor")?,
+            supervision_notify: notify.and_then(Notify::parse),
+            wrap_up_s: row
+                .try_get::<Option<i64>, _>("wrap_up_s")?
+                .and_then(|seconds| seconds.try_into().ok()),
+            hours: hours.and_then(|json| serde_json::from_str(json).ok()),
+            link: row.try_get("link")?,
+        },
+        created_at: from_ms(row.try_get("created_ms")?),
+        changed_at: from_ms(row.try_get("changed_ms")?),
+    })
+}
+
+fn hours_json(fields: &AccountFields) -> Option<String> {
+    fields.hours.as_ref().and_then(|hours| serde_json::to_string(hours).ok())
+}
+
+fn policy_as_str(policy: CallerIdPolicy) -> &'static str {
+    match policy {
+        CallerIdPolicy::Caller => "caller",
+        CallerIdPolicy::Account => "account",
+        CallerIdPolicy::Service => "service",
+    }
+}
+
+fn parse_policy(text: &str) -> CallerIdPolicy {
+    match text {
+        "account" => CallerIdPolicy::Account,
+        "service" => CallerIdPolicy::Service,
+        _ => CallerIdPolicy::Caller,
+    }
+}

@@ -1,0 +1,79 @@
+//! Contacts in the store: the people of an account, in their on-call order.
+
+use jiff::Timestamp;
+
+use super::page::{Page, clamp_limit};
+use super::{Store, StoreError};
+use crate::contract::records::{CheckedContact, Contact};
+use crate::ids::RecordId;
+
+/// Most contacts of an account read for a card or a transfer.
+pub const CONTACTS_PER_ACCOUNT_MAX: u32 = 200;
+
+impl Store {
+    /// The contacts (of one account) after `after`, in the order of their creation.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn contacts(
+        &self,
+        account: Option<RecordId>,
+        after: Option<RecordId>,
+        limit: u32,
+    ) -> Result<Page<Contact>, StoreError> {
+        let limit = clamp_limit(limit);
+        let contacts = each!(self, db => db.contacts(account, after, i64::from(limit) + 1).await?);
+        Ok(Page::of(contacts, limit, |contact| contact.id))
+    }
+
+    /// An account's contacts in their on-call order, those without a number in that order last; at most
+    /// [`CONTACTS_PER_ACCOUNT_MAX`].
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn contacts_in_order(&self, account: RecordId) -> Result<Vec<Contact>, StoreError> {
+        each!(self, db => db.contacts_in_order(account).await)
+    }
+
+    /// One contact.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn contact(&self, id: RecordId) -> Result<Option<Contact>, StoreError> {
+        each!(self, db => db.contact(id).await)
+    }
+
+    /// Adds a contact.
+    ///
+    /// # Errors
+    /// [`StoreError::Taken`] when the account has a contact of that code, [`StoreError::Missing`] when the account
+    /// does not exist; or the store failed.
+    pub async fn create_contact(
+        &self,
+        contact: &CheckedContact,
+        at: Timestamp,
+    ) -> Result<Contact, StoreError> {
+        each!(self, db => db.create_contact(contact, at).await)
+    }
+
+    /// Replaces a contact's fields.
+    ///
+    /// # Errors
+    /// As for [`Self::create_contact`]; [`StoreError::Missing`] also when the contact does not exist.
+    pub async fn update_contact(
+        &self,
+        id: RecordId,
+        contact: &CheckedContact,
+        at: Timestamp,
+    ) -> Result<Contact, StoreError> {
+        each!(self, db => db.update_contact(id, contact, at).await)
+    }
+
+    /// Deletes a contact.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`], or the store failed.
+    pub async fn delete_contact(&self, id: RecordId) -> Result<(), StoreError> {
+        each!(self, db => db.delete_contact(id).await)
+    }
+}

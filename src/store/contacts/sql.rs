@@ -1,0 +1,188 @@
+//! The SQL of contacts.
+
+use jiff::Timestamp;
+use sqlx::Row;
+use uuid::Uuid;
+
+use super::{Backend, DbConnection, DbRow};
+use crate::contract::records::{CheckedContact, Contact, ContactFields, StoredNumber};
+use crate::ids::RecordId;
+use crate::store::contacts::CONTACTS_PER_ACCOUNT_MAX;
+use crate::store::error::refusal;
+use crate::store::{StoreError, from_ms, to_ms};
+
+impl Backend {
+    pub(in crate::store) async fn contacts(
+        &self,
+        account: Option<RecordId>,
+        after: Option<RecordId>,
+        limit: i64,
+    ) -> Result<Vec<Contact>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT * FROM contacts WHERE ($1 IS NULL OR account_id = $1) AND ($2 IS NULL OR id > $2)
+             ORDER BY id LIMIT $3",
+        )
+        .bind(account)
+        .bind(after)
+        .bind(limit)
+        .fetch_all(self.readers())
+        .await?;
+        Ok(rows.iter().map(contact_of).collect::<Result<_, sqlx::Error>>()?)
+    }
+
+    pub(in crate::store) async fn contacts_in_order(
+        &self,
+        account: RecordId,
+    ) -> Result<Vec<Contact>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT * FROM contacts WHERE account_id = $1 ORDER BY on_call_order NULLS LAST, kana, name, id LIMIT $2",
+        )
+        .bind(account)
+        .bind(i64::from(CONTACTS_PER_ACCOUNT_MAX))
+        .fetch_all(self.readers())
+        .await?;
+        Ok(rows.iter().map(contact_of).collect::<Result<_, sqlx::Error>>()?)
+    }
+
+    pub(in crate::store) async fn contact(&self, id: RecordId) -> Result<Option<Contact>, StoreError> {
+        let row = sqlx::query("SELECT * FROM contacts WHERE id = $1")
+            .bind(id)
+            .fetch_optional(self.readers())
+            .await?;
+        Ok(row.as_ref().map(contact_of).transpose()?)
+    }
+
+    pub(in crate::store) async fn create_contact(
+        &self,
+        contact: &CheckedContact,
+        at: Timestamp,
+    ) -> Result<Contact, StoreError> {
+        let mut transaction = self.begin().await?;
+        let id = insert(&mut transaction, contact, at).await?;
+        transaction.commit().await?;
+        Ok(Contact { id, fields: contact.fields.clone(), created_at: at, changed_at: at })
+    }
+
+    pub(in crate::store) async fn update_contact(
+        &self,
+        id: RecordId,
+        contact: &CheckedContact,
+        at: Timestamp,
+    ) -> Result<Contact, StoreError> {
+        let mut transaction = self.begin().await?;
+        let created_ms = update(&mut transaction, id, contact, at).await?;
+        transaction.commit().await?;
+        Ok(Contact { id, fields: contact.fields.clone(), created_at: from_ms(created_ms), changed_at: at })
+    }
+
+    pub(in crate::store) async fn delete_contact(&self, id: RecordId) -> Result<(), StoreError> {
+        let done = sqlx::query("DELETE FROM contacts WHERE id = $1").bind(id).execute(self.writer()).await?;
+        if done.rows_affected() == 0 { Err(StoreError::Missing { what: "contact" }) } else { Ok(()) }
+    }
+}
+
+/// An account's contact with this code.
+pub(super) async fn by_code(
+    db: &mut DbConnection,
+    account: RecordId,
+    code: &str,
+) -> Result<Option<Contact>, StoreError> {
+    let row = sqlx::query("SELECT * FROM contacts WHERE account_id = $1 AND code = $2")
+        .bind(account)
+        .bind(code)
+        .fetch_optional(db)
+        .await?;
+    Ok(row.as_ref().map(contact_of).transpose()?)
+}
+
+/// A contact's number.
+pub(super) async fn number(db: &mut DbConnection, id: RecordId) -> Result<Option<StoredNumber>, StoreError> {
+    let row = sqlx::query("SELECT number_key, number FROM contacts WHERE id = $1 AND number_key IS NOT NULL")
+        .bind(id)
+        .fetch_optional(db)
+        .await?;
+    let number =
+        |row: DbRow| Ok(StoredNumber { key: row.try_get("number_key")?, original: row.try_get("number")? });
+    Ok(row.map(number).transpose().map_err(|error: sqlx::Error| error)?)
+}
+
+/// Binds the fields of a contact as $1 to $13, for the INSERT and the UPDATE.
+macro_rules! values_of {
+    ($statement:expr, $id:expr, $contact:expr, $at:expr) => {
+        $statement
+            .bind($id)
+            .bind($contact.fields.account)
+            .bind(&$contact.fields.code)
+            .bind(&$contact.fields.name)
+            .bind(&$contact.fields.kana)
+            .bind(&$contact.fields.role)
+            .bind($contact.number.as_ref().map(|number| number.key.as_str()))
+            .bind(&$contact.fields.number)
+            .bind(&$contact.fields.email)
+            .bind($contact.fields.on_call_order.map(i64::from))
+            .bind($contact.fields.accept_by_key)
+            .bind($contact.fields.ring_s.map(i64::from))
+            .bind(to_ms($at))
+    };
+}
+
+/// Adds a contact.
+pub(super) async fn insert(
+    db: &mut DbConnection,
+    contact: &CheckedContact,
+    at: Timestamp,
+) -> Result<RecordId, StoreError> {
+    let id = RecordId(Uuid::now_v7());
+    let fields = &contact.fields;
+    values_of!(sqlx::query(
+        "INSERT INTO contacts (id, account_id, code, name, kana, role, number_key, number, email, on_call_order,
+            accept_by_key, ring_s, created_ms, changed_ms)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13)",
+    ), id, contact, at)
+    .execute(db)
+    .await
+    .map_err(|error| refusal(error, "the contact code", fields.code.as_deref()))?;
+    Ok(id)
+}
+
+/// Replaces a contact's fields; returns when it was created.
+pub(super) async fn update(
+    db: &mut DbConnection,
+    id: RecordId,
+    contact: &CheckedContact,
+    at: Timestamp,
+) -> Result<i64, StoreError> {
+    let fields = &contact.fields;
+    let created_ms: Option<i64> = values_of!(sqlx::query_scalar(
+        "UPDATE contacts SET account_id = $2, code = $3, name = $4, kana = $5, role = $6, number_key = $7,
+            number = $8, email = $9, on_call_order = $10, accept_by_key = $11, ring_s = $12,
+            changed_ms = $13
+         WHERE id = $1 RETURNING created_ms",
+    ), id, contact, at)
+    .fetch_optional(db)
+    .await
+    .map_err(|error| refusal(error, "the contact code", fields.code.as_deref()))?;
+    created_ms.ok_or(StoreError::Missing { what: "contact" })
+}
+
+fn contact_of(row: &DbRow) -> Result<Contact, sqlx::Error> {
+    Ok(Contact {
+        id: row.try_get("id")?,
+        fields: ContactFields {
+            account: row.try_get("account_id")?,
+            code: row.try_get("code")?,
+            name: row.try_get("name")?,
+            kana: row.try_get("kana")?,
+            role: row.try_get("role")?,
+            number: row.try_get("number")?,
+            email: row.try_get("email")?,
+            on_call_order: row
+                .try_get::<Option<i64>, _>("on_call_order")?
+                .and_then(|order| order.try_into().ok()),
+            accept_by_key: row.try_get("accept_by_key")?,
+            ring_s: row.try_get::<Option<i64>, _>("ring_s")?.and_then(|seconds| seconds.try_into().ok()),
+        },
+        created_at: from_ms(row.try_get("created_ms")?),
+        changed_at: from_ms(row.try_get("changed_ms")?),
+    })
+}

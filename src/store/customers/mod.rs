@@ -1,0 +1,81 @@
+//! Customers in the store: each belongs to one account, and a number finds customers of that account alone.
+
+use jiff::Timestamp;
+
+use super::page::{Page, clamp_limit};
+use super::{Store, StoreError};
+use crate::contract::records::{CheckedCustomer, Customer};
+use crate::ids::RecordId;
+
+/// Longest text searched for, in characters.
+pub const SEARCH_CHARS_MAX: usize = 120;
+
+/// Which customers; an absent condition lets all through.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CustomerFilter {
+    /// Of this account.
+    pub account: Option<RecordId>,
+    /// With this number, as a key.
+    pub number_key: Option<String>,
+    /// With this text in name, reading or company.
+    pub text: Option<String>,
+}
+
+impl Store {
+    /// The customers after `after` that the filter lets through, in the order of their creation.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn customers(
+        &self,
+        filter: &CustomerFilter,
+        after: Option<RecordId>,
+        limit: u32,
+    ) -> Result<Page<Customer>, StoreError> {
+        let limit = clamp_limit(limit);
+        let customers = each!(self, db => db.customers(filter, after, i64::from(limit) + 1).await?);
+        Ok(Page::of(customers, limit, |customer| customer.id))
+    }
+
+    /// One customer.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn customer(&self, id: RecordId) -> Result<Option<Customer>, StoreError> {
+        each!(self, db => db.customer(id).await)
+    }
+
+    /// Adds a customer.
+    ///
+    /// # Errors
+    /// [`StoreError::Taken`] when the account has a customer of that code, [`StoreError::Missing`] when the account
+    /// does not exist; or the store failed.
+    pub async fn create_customer(
+        &self,
+        customer: &CheckedCustomer,
+        at: Timestamp,
+    ) -> Result<Customer, StoreError> {
+        each!(self, db => db.create_customer(customer, at).await)
+    }
+
+    /// Replaces a customer's fields.
+    ///
+    /// # Errors
+    /// As for [`Self::create_customer`]; [`StoreError::Missing`] also when the customer does not exist.
+    pub async fn update_customer(
+        &self,
+        id: RecordId,
+        customer: &CheckedCustomer,
+        at: Timestamp,
+    ) -> Result<Customer, StoreError> {
+        each!(self, db => db.update_customer(id, customer, at).await)
+    }
+
+    /// Deletes a customer; their finished calls and messages stay. See also [`Self::forget_customer`].
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`], or the store failed.
+    pub async fn delete_customer(&self, id: RecordId) -> Result<(), StoreError> {
+        each!(self, db => db.delete_customer(id).await)
+    }
+}

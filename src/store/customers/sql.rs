@@ -1,0 +1,187 @@
+//! The SQL of customers and their numbers.
+
+use jiff::Timestamp;
+use sqlx::Row;
+use uuid::Uuid;
+
+use super::{Backend, DbConnection, DbRow, text_list};
+use crate::contract::records::{CheckedCustomer, Customer, CustomerFields};
+use crate::ids::RecordId;
+use crate::store::customers::{CustomerFilter, SEARCH_CHARS_MAX};
+use crate::store::error::refusal;
+use crate::store::{StoreError, from_ms, to_ms};
+
+/// A query of customers with their numbers.
+macro_rules! customers_where {
+    ($rest:literal) => {
+        concat!(
+            "SELECT c.*, (SELECT ",
+            json_list!("original ORDER BY position"),
+            " FROM customer_numbers WHERE customer_id = c.id) AS numbers_json FROM customers AS c ",
+            $rest
+        )
+    };
+}
+
+impl Backend {
+    pub(in crate::store) async fn customers(
+        &self,
+        filter: &CustomerFilter,
+        after: Option<RecordId>,
+        limit: i64,
+    ) -> Result<Vec<Customer>, StoreError> {
+        // One statement per combination that has an index; the other conditions are checked row by row.
+        let sql = match (filter.account, &filter.number_key) {
+            (Some(_), None) => customers_where!(
+                "WHERE c.account_id = $1 AND $2 IS NULL AND ($3 IS NULL OR c.id > $3)
+                 AND ($4 IS NULL OR instr(c.name, $4) > 0 OR instr(c.kana, $4) > 0 OR instr(c.company, $4) > 0)
+                 ORDER BY c.id LIMIT $5"
+            ),
+            (Some(_), Some(_)) => customers_where!(
+                "WHERE c.id IN (SELECT customer_id FROM customer_numbers WHERE account_id = $1 AND key = $2)
+                 AND ($3 IS NULL OR c.id > $3)
+                 AND ($4 IS NULL OR instr(c.name, $4) > 0 OR instr(c.kana, $4) > 0 OR instr(c.company, $4) > 0)
+                 ORDER BY c.id LIMIT $5"
+            ),
+            (None, _) => customers_where!(
+                "WHERE $1 IS NULL AND ($3 IS NULL OR c.id > $3) AND ($2 IS NULL OR EXISTS
+                    (SELECT 1 FROM customer_numbers WHERE account_id = c.account_id AND key = $2
+                        AND customer_id = c.id))
+                 AND ($4 IS NULL OR instr(c.name, $4) > 0 OR instr(c.kana, $4) > 0 OR instr(c.company, $4) > 0)
+                 ORDER BY c.id LIMIT $5"
+            ),
+        };
+        let text = filter.text.as_deref().map(|text| text.chars().take(SEARCH_CHARS_MAX).collect::<String>());
+        let rows = sqlx::query(sql)
+            .bind(filter.account)
+            .bind(&filter.number_key)
+            .bind(after)
+            .bind(text)
+            .bind(limit)
+            .fetch_all(self.readers())
+            .await?;
+        Ok(rows.iter().map(customer_of).collect::<Result<_, sqlx::Error>>()?)
+    }
+
+    pub(in crate::store) async fn customer(&self, id: RecordId) -> Result<Option<Customer>, StoreError> {
+        let row =
+            sqlx::query(customers_where!("WHERE c.id = $1")).bind(id).fetch_optional(self.readers()).await?;
+        Ok(row.as_ref().map(customer_of).transpose()?)
+    }
+
+    pub(in crate::store) async fn create_customer(
+        &self,
+        customer: &CheckedCustomer,
+        at: Timestamp,
+    ) -> Result<Customer, StoreError> {
+        let id = RecordId(Uuid::now_v7());
+        let fields = &customer.fields;
+        let mut transaction = self.begin().await?;
+        sqlx::query(
+            "INSERT INTO customers (id, account_id, code, name, kana, company, department, notes, flags_json,
+                created_ms, changed_ms)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)",
+        )
+        .bind(id)
+        .bind(fields.account)
+        .bind(&fields.code)
+        .bind(&fields.name)
+        .bind(&fields.kana)
+        .bind(&fields.company)
+        .bind(&fields.department)
+        .bind(&fields.notes)
+        .bind(flags_json(fields))
+        .bind(to_ms(at))
+        .execute(&mut *transaction)
+        .await
+        .map_err(|error| refusal(error, "the customer code", fields.code.as_deref()))?;
+        insert_numbers(&mut transaction, id, customer).await?;
+        transaction.commit().await?;
+        Ok(Customer { id, fields: fields.clone(), created_at: at, changed_at: at })
+    }
+
+    pub(in crate::store) async fn update_customer(
+        &self,
+        id: RecordId,
+        customer: &CheckedCustomer,
+        at: Timestamp,
+    ) -> Result<Customer, StoreError> {
+        let fields = &customer.fields;
+        let mut transaction = self.begin().await?;
+        let created_ms: Option<i64> = sqlx::query_scalar(
+            "UPDATE customers SET account_id = $2, code = $3, name = $4, kana = $5, company = $6, department = $7,
+                notes = $8, flags_json = $9, changed_ms = $10
+             WHERE id = $1 RETURNING created_ms",
+        )
+        .bind(id)
+        .bind(fields.account)
+        .bind(&fields.code)
+        .bind(&fields.name)
+        .bind(&fields.kana)
+        .bind(&fields.company)
+        .bind(&fields.department)
+        .bind(&fields.notes)
+        .bind(flags_json(fields))
+        .bind(to_ms(at))
+        .fetch_optional(&mut *transaction)
+        .await
+        .map_err(|error| refusal(error, "the customer code", fields.code.as_deref()))?;
+        let created_ms = created_ms.ok_or(StoreError::Missing { what: "customer" })?;
+        sqlx::query("DELETE FROM customer_numbers WHERE customer_id = $1")
+            .bind(id)
+            .execute(&mut *transaction)
+            .await?;
+        insert_numbers(&mut transaction, id, customer).await?;
+        transaction.commit().await?;
+        Ok(Customer { id, fields: fields.clone(), created_at: from_ms(created_ms), changed_at: at })
+    }
+
+    pub(in crate::store) async fn delete_customer(&self, id: RecordId) -> Result<(), StoreError> {
+        let done = sqlx::query("DELETE FROM customers WHERE id = $1").bind(id).execute(self.writer()).await?;
+        if done.rows_affected() == 0 { Err(StoreError::Missing { what: "customer" }) } else { Ok(()) }
+    }
+}
+
+async fn insert_numbers(
+    db: &mut DbConnection,
+    id: RecordId,
+    customer: &CheckedCustomer,
+) -> Result<(), StoreError> {
+    for (position, number) in (0_i64..).zip(&customer.numbers) {
+        sqlx::query(
+            "INSERT INTO customer_numbers (account_id, key, customer_id, original, position)
+             VALUES ($1, $2, $3, $4, $5)",
+        )
+        .bind(customer.fields.account)
+        .bind(&number.key)
+        .bind(id)
+        .bind(&number.original)
+        .bind(position)
+        .execute(&mut *db)
+        .await?;
+    }
+    Ok(())
+}
+
+fn customer_of(row: &DbRow) -> Result<Customer, sqlx::Error> {
+    Ok(Customer {
+        id: row.try_get("id")?,
+        fields: CustomerFields {
+            account: row.try_get("account_id")?,
+            code: row.try_get("code")?,
+            name: row.try_get("name")?,
+            kana: row.try_get("kana")?,
+            company: row.try_get("company")?,
+            department: row.try_get("department")?,
+            notes: row.try_get("notes")?,
+            flags: text_list(row, "flags_json")?,
+            numbers: text_list(row, "numbers_json")?,
+        },
+        created_at: from_ms(row.try_get("created_ms")?),
+        changed_at: from_ms(row.try_get("changed_ms")?),
+    })
+}
+
+fn flags_json(fields: &CustomerFields) -> String {
+    serde_json::to_string(&fields.flags).unwrap_or_default()
+}

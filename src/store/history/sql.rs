@@ -1,0 +1,472 @@
+//! The SQL of finished calls and of a caller's history.
+
+use jiff::Timestamp;
+use smol_str::SmolStr;
+use sqlx::{QueryBuilder, Row};
+
+use super::{Backend, Db, DbConnection, DbRow};
+use crate::contract::call::{Direction, Outcome};
+use crate::contract::card::{CustomerView, HistoryView, MatchedBy};
+use crate::contract::history::{FinishedCall, Segment};
+use crate::identity::Presentation;
+use crate::ids::{CallId, ChannelId, Extension, PbxId, RecordId};
+#[cfg(doc)]
+use crate::store::history::CUSTOMERS_PER_CARD_MAX;
+use crate::store::history::{CallerHistory, HistoryCursor, HistoryFilter};
+use crate::store::{StoreError, from_ms, to_ms};
+
+const INSERT: &str = "
+    INSERT INTO calls (id, pbx, direction, account_id, customer_id, matched_by, caller_key, presentation, dialled,
+        diverted_by, offered_ms, answered_ms, ended_ms, outcome, operators_json, channels_json, inferred)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+    ON CONFLICT (id) DO UPDATE SET direction = excluded.direction, account_id = excluded.account_id,
+        customer_id = excluded.customer_id, matched_by = excluded.matched_by, caller_key = excluded.caller_key,
+        presentation = excluded.presentation, dialled = excluded.dialled, diverted_by = excluded.diverted_by,
+        offered_ms = excluded.offered_ms, answered_ms = excluded.answered_ms, ended_ms = excluded.ended_ms,
+        outcome = excluded.outcome, operators_json = excluded.operators_json,
+        channels_json = excluded.channels_json, inferred = excluded.inferred
+    WHERE calls.inferred AND NOT excluded.inferred";
+
+/// A row for each customer, with the history beside it; one row without a customer when nobody has the number. One
+/// statement, because each is a round trip to the connection's thread. The limit is [`CUSTOMERS_PER_CARD_MAX`] as a
+/// literal: SQLite plans a statement with a bound LIMIT again at every run, which took twice as long as running it.
+const CALLER_HISTORY: &str = "
+    SELECT past.*, known.*
+    FROM (SELECT
+            (SELECT count(*) FROM calls WHERE account_id = $1 AND caller_key = $2) AS calls,
+            (SELECT max(offered_ms) FROM calls WHERE account_id = $1 AND caller_key = $2) AS last_call_ms,
+            (SELECT text FROM messages WHERE account_id = $1 AND caller_key = $2
+                ORDER BY created_ms DESC LIMIT 1) AS last_message,
+            (SELECT count(*) FROM messages WHERE account_id = $1 AND caller_key = $2
+                AND state <> 'acknowledged') AS open_messages) AS past
+    LEFT JOIN (
+        SELECT c.id, c.name, c.kana, c.company, c.department, c.notes, c.flags_json, n.position = 0 AS is_first,
+            (SELECT max(offered_ms) FROM calls WHERE customer_id = c.id) AS last_ms
+        FROM customer_numbers AS n JOIN customers AS c ON c.id = n.customer_id
+        WHERE n.account_id = $1 AND n.key = $2
+        ORDER BY is_first DESC, last_ms DESC NULLS LAST, c.kana, c.name, c.id
+        LIMIT 20) AS known ON TRUE
+    ORDER BY known.is_first DESC, known.last_ms DESC NULLS LAST, known.kana, known.name, known.id";
+
+/// One of the operators that follow had the call.
+const HAD_BY: &str =
+    concat!(" AND EXISTS (SELECT 1 FROM ", json_items!("operators_json"), " AS had WHERE had.value IN (");
+
+impl Backend {
+    pub(in crate::store) async fn record_call(&self, call: &FinishedCall) -> Result<(), StoreError> {
+        let mut transaction = self.begin().await?;
+        write_call(&mut transaction, call).await?;
+        Ok(transaction.commit().await?)
+    }
+
+    pub(in crate::store) async fn finished_call(
+        &self,
+        id: CallId,
+    ) -> Result<Option<FinishedCall>, StoreError> {
+        let row =
+            sqlx::query("SELECT * FROM calls WHERE id = $1").bind(id).fetch_optional(self.readers()).await?;
+        let Some(row) = row else { return Ok(None) };
+        let mut call = call_of(&row)?;
+        let segments = sqlx::query("SELECT * FROM call_segments WHERE call_id = $1 ORDER BY ordinal")
+            .bind(id)
+            .fetch_all(self.readers())
+            .await?;
+        call.segments = segments.iter().map(segment_of).collect::<Result<_, sqlx::Error>>()?;
+        Ok(Some(call))
+    }
+
+    pub(in crate::store) async fn finished_calls(
+        &self,
+        account: Option<RecordId>,
+        before: Option<Timestamp>,
+        limit: u32,
+    ) -> Result<Vec<FinishedCall>, StoreError> {
+        // Two statements, because each has its own index.
+        let sql = if account.is_some() {
+            "SELECT * FROM calls WHERE offered_ms < $1 AND account_id = $2 ORDER BY offered_ms DESC, id DESC LIMIT $3"
+        } else {
+            "SELECT * FROM calls WHERE offered_ms < $1 AND $2 IS NULL ORDER BY offered_ms DESC, id DESC LIMIT $3"
+        };
+        let rows = sqlx::query(sql)
+            .bind(before.map_or(i64::MAX, to_ms))
+            .bind(account)
+            .bind(i64::from(limit))
+            .fetch_all(self.readers())
+            .await?;
+        Ok(rows.iter().map(call_of).collect::<Result<_, sqlx::Error>>()?)
+    }
+
+    pub(in crate::store) async fn history(
+        &self,
+        filter: &HistoryFilter,
+        before: Option<HistoryCursor>,
+        limit: u32,
+    ) -> Result<Vec<FinishedCall>, StoreError> {
+        let mut query = QueryBuilder::<Db>::new("SELECT * FROM calls WHERE direction = 'inbound'");
+        if let Some(account) = filter.account {
+            query.push(" AND account_id = ").push_bind(account);
+        }
+        if let Some(caller) = &filter.caller {
+            query.push(" AND caller_key = ").push_bind(caller.clone());
+        }
+        if let Some(customer) = filter.customer {
+            query.push(" AND customer_id = ").push_bind(customer);
+        }
+        if let Some(operator) = &filter.operator {
+            query.push(HAD_BY).push_bind(operator.as_str().to_owned()).push("))");
+        }
+        if let Some(outcome) = filter.outcome {
+            query.push(" AND outcome = ").push_bind(outcome_as_str(outcome));
+        }
+        if let Some(from) = filter.from {
+            query.push(" AND offered_ms >= ").push_bind(to_ms(from));
+        }
+        if let Some(to) = filter.to {
+            query.push(" AND offered_ms < ").push_bind(to_ms(to));
+        }
+        if let Some(HistoryCursor { offered_ms, call }) = before {
+            query
+                .push(" AND (offered_ms, id) < (")
+                .push_bind(offered_ms)
+                .push(", ")
+                .push_bind(call)
+                .push(")");
+        }
+        if let Some(visible) = &filter.visibility {
+            query.push(if visible.unowned { " AND (operators_json = '[]' OR (TRUE" } else { " AND ((TRUE" });
+            query.push(HAD_BY);
+            for operator in &visible.operators {
+                query.push_bind(operator.as_str().to_owned()).push(", ");
+            }
+            query.push("NULL))))");
+        }
+        query.push(" ORDER BY offered_ms DESC, id DESC LIMIT ").push_bind(i64::from(limit));
+        let rows = query.build().fetch_all(self.readers()).await?;
+        Ok(rows.iter().map(call_of).collect::<Result<_, sqlx::Error>>()?)
+    }
+
+    pub(in crate::store) async fn caller_history(
+        &self,
+        account: RecordId,
+        key: &str,
+    ) -> Result<CallerHistory, StoreError> {
+        let rows = sqlx::query(CALLER_HISTORY).bind(account).bind(key).fetch_all(self.readers()).await?;
+        let mut caller = CallerHistory::default();
+        for row in &rows {
+            caller.history = history_of(row)?;
+            if row.try_get::<Option<RecordId>, _>("id")?.is_some() {
+                caller.customers.push(customer_of(row)?);
+            }
+        }
+        Ok(caller)
+    }
+}
+
+/// Writes the row and the segments of a finished call where they replace what is stored (`mod.rs` has the table).
+pub(super) async fn write_call(db: &mut DbConnection, call: &FinishedCall) -> Result<(), StoreError> {
+    let changed = sqlx::query(INSERT)
+        .bind(call.id)
+        .bind(call.pbx.as_str())
+        .bind(direction_as_str(call.direction))
+        .bind(call.account)
+        .bind(call.customer)
+        .bind(matched_by_as_str(call.matched_by))
+        .bind(call.caller.as_deref())
+        .bind(presentation_as_str(call.presentation))
+        .bind(&call.dialled)
+        .bind(&call.diverted_by)
+        .bind(to_ms(call.offered_at))
+        .bind(call.answered_at.map(to_ms))
+        .bind(to_ms(call.ended_at))
+        .bind(outcome_as_str(call.outcome))
+        .bind(serde_json::to_string(&call.operators).unwrap_or_default())
+        .bind(serde_json::to_string(&call.channels).unwrap_or_default())
+        .bind(call.inferred)
+        .execute(&mut *db)
+        .await?
+        .rows_affected();
+    if has_better_segments(db, call, changed > 0).await? {
+        sqlx::query("DELETE FROM call_segments WHERE call_id = $1").bind(call.id).execute(&mut *db).await?;
+        for (ordinal, segment) in (0_i64..).zip(&call.segments) {
+            sqlx::query(
+                "INSERT INTO call_segments (call_id, ordinal, kind, operator, target, from_ms, until_ms, result)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+            )
+            .bind(call.id)
+            .bind(ordinal)
+            .bind(&segment.kind)
+            .bind(segment.operator.as_ref().map(Extension::as_str))
+            .bind(&segment.target)
+            .bind(to_ms(segment.from))
+            .bind(segment.until.map(to_ms))
+            .bind(&segment.result)
+            .execute(&mut *db)
+            .await?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether the record's segments replace the stored ones; `is_row_new`: the record's row was inserted or replaced the
+/// stored row.
+async fn has_better_segments(
+    db: &mut DbConnection,
+    call: &FinishedCall,
+    is_row_new: bool,
+) -> Result<bool, StoreError> {
+    let (stored, inferred): (i64, bool) = sqlx::query_as(
+        "SELECT (SELECT count(*) FROM call_segments WHERE call_id = $1), inferred FROM calls WHERE id = $1",
+    )
+    .bind(call.id)
+    .fetch_one(db)
+    .await?;
+    let new = i64::try_from(call.segments.len()).unwrap_or(i64::MAX);
+    Ok(if is_row_new { new >= stored } else { new > stored && (inferred || !call.inferred) })
+}
+
+fn history_of(row: &DbRow) -> Result<HistoryView, sqlx::Error> {
+    Ok(HistoryView {
+        calls: row.try_get::<i64, _>("calls")?.try_into().unwrap_or(0),
+        last_call: row.try_get::<Option<i64>, _>("last_call_ms")?.map(from_ms),
+        last_message: row.try_get("last_message")?,
+        open_messages: row.try_get::<i64, _>("open_messages")?.try_into().unwrap_or(0),
+    })
+}
+
+fn customer_of(row: &DbRow) -> Result<CustomerView, sqlx::Error> {
+    Ok(CustomerView {
+        id: row.try_get("id")?,
+        name: row.try_get("name")?,
+        kana: row.try_get("kana")?,
+        company: row.try_get("company")?,
+        department: row.try_get("department")?,
+        notes: row.try_get("notes")?,
+        flags: serde_json::from_str(row.try_get("flags_json")?).unwrap_or_default(),
+    })
+}
+
+fn call_of(row: &DbRow) -> Result<FinishedCall, sqlx::Error> {
+    let pbx: &str = row.try_get("pbx")?;
+    let operators: Vec<Extension> = serde_json::from_str(row.try_get("operators_json")?).unwrap_or_default();
+    let channels: Vec<ChannelId> = serde_json::from_str(row.try_get("channels_json")?).unwrap_or_default();
+    Ok(FinishedCall {
+        id: row.try_get("id")?,
+        pbx: PbxId::parse(pbx).map_err(|e| sqlx::Error::Decode(e.into()))?,
+        direction: parse_direction(row.try_get("direction")?),
+        account: row.try_get("account_id")?,
+        matched_by: parse_matched_by(row.try_get("matched_by")?),
+        customer: row.try_get("customer_id")?,
+        caller: row.try_get::<Option<&str>, _>("caller_key")?.map(SmolStr::new),
+        presentation: parse_presentation(row.try_get("presentation")?),
+        dialled: row.try_get("dialled")?,
+        diverted_by: row.try_get("diverted_by")?,
+        offered_at: from_ms(row.try_get("offered_ms")?),
+        answered_at: row.try_get::<Option<i64>, _>("answered_ms")?.map(from_ms),
+        ended_at: from_ms(row.try_get("ended_ms")?),
+        outcome: parse_outcome(row.try_get("outcome")?),
+        operators,
+        channels,
+        inferred: row.try_get("inferred")?,
+        segments: Vec::new(),
+    })
+}
+
+fn segment_of(row: &DbRow) -> Result<Segment, sqlx::Error> {
+    Ok(Segment {
+        kind: row.try_get("kind")?,
+        operator: row.try_get::<Option<&str>, _>("operator")?.and_then(|text| Extension::parse(text).ok()),
+        target: row.try_get("target")?,
+        from: from_ms(row.try_get("from_ms")?),
+        until: row.try_get::<Option<i64>, _>("until_ms")?.map(from_ms),
+        result: row.try_get("result")?,
+    })
+}
+
+/// Defines a function from an enum to its text in a column, and one back. An unknown text becomes `else`.
+macro_rules! column_texts {
+    ($to:ident, $from:ident, $type:ident { $($variant:ident = $text:literal),+ ; else $other:ident }) => {
+        fn $to(value: $type) -> &'static str {
+            match value { $($type::$variant => $text),+ }
+        }
+
+        fn $from(text: &str) -> $type {
+            match text { $($text => $type::$variant,)+ _ => $type::$other }
+        }
+    };
+}
+
+column_texts!(direction_as_str, parse_direction, Direction {
+    Inbound = "inbound", Outbound = "outbound", Internal = "internal"; else Internal
+});
+column_texts!(outcome_as_str, parse_outcome, Outcome {
+    Answered = "answered", Abandoned = "abandoned", Overflowed = "overflowed", Closed = "closed",
+    Blocked = "blocked", Unknown = "unknown"; else Unknown
+});
+column_texts!(presentation_as_str, parse_presentation, Presentation {
+    Allowed = "allowed", Withheld = "withheld", Payphone = "payphone", Unavailable = "unavailable"; else Unavailable
+});
+column_texts!(matched_by_as_str, parse_matched_by, MatchedBy {
+    Diversion = "diversion", HistoryInfo = "history_info", Dialled = "dialled", Trunk = "trunk", None = "none"; else None
+});
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(n: u32) -> FinishedCall {
+        let pbx = PbxId::parse("osaka-1").unwrap();
+        let channel = ChannelId::parse(&format!("17{n}.1")).unwrap();
+        FinishedCall {
+            id: CallId::derive(&pbx, &channel),
+            pbx,
+            direction: Direction::Inbound,
+            account: Some(RecordId(uuid::Uuid::from_u128(1))),
+            matched_by: MatchedBy::Diversion,
+            customer: None,
+            caller: Some("+819012345678".into()),
+            presentation: Presentation::Allowed,
+            dialled: Some("0355501001".into()),
+            diverted_by: None,
+            offered_at: from_ms(1_000 * i64::from(n)),
+            answered_at: Some(from_ms(1_000 * i64::from(n) + 10)),
+            ended_at: from_ms(1_000 * i64::from(n) + 20),
+            outcome: Outcome::Answered,
+            operators: vec![Extension::parse("1001").unwrap()],
+            channels: vec![channel],
+            inferred: false,
+            segments: vec![Segment {
+                kind: "talking".into(),
+                operator: Extension::parse("1001").ok(),
+                target: None,
+                from: from_ms(5),
+                until: None,
+                result: None,
+            }],
+        }
+    }
+
+    #[tokio::test]
+    async fn a_call_is_stored_once_and_read_back_whole() {
+        let (_dir, store) = super::super::empty_store().await;
+        let first = call(1);
+        store.record_call(&first).await.unwrap();
+        let mut again = first.clone();
+        again.outcome = Outcome::Abandoned;
+        store.record_call(&again).await.unwrap();
+        assert_eq!(store.finished_call(first.id).await.unwrap(), Some(first.clone()));
+        store.record_call(&call(2)).await.unwrap();
+        let calls = store.finished_calls(first.account, None, 10).await.unwrap();
+        assert_eq!(calls.iter().map(|c| c.id).collect::<Vec<_>>(), [call(2).id, first.id]);
+        assert_eq!(store.finished_calls(None, Some(call(2).offered_at), 10).await.unwrap().len(), 1);
+        let caller = store.caller_history(first.account.unwrap(), "+819012345678").await.unwrap();
+        assert_eq!((caller.history.calls, caller.history.last_call), (2, Some(call(2).offered_at)));
+    }
+
+    #[tokio::test]
+    async fn the_history_is_read_by_page_and_within_visibility() {
+        use crate::store::history::VisibilityFilter;
+        let (_dir, store) = super::super::empty_store().await;
+        let extension = |text: &str| Extension::parse(text).unwrap();
+        for n in 1..=9 {
+            let operators = match n % 3 {
+                0 => vec![],
+                1 => vec![extension("1001")],
+                _ => vec![extension("1002"), extension("1001")],
+            };
+            store.record_call(&FinishedCall { operators, ..call(n) }).await.unwrap();
+        }
+        let read = async |filter: HistoryFilter| {
+            let (mut found, mut before) = (Vec::new(), None);
+            loop {
+                let page = store.history(&filter, before, 2).await.unwrap();
+                let Some(last) = page.last() else { return found };
+                before = HistoryCursor::parse(&HistoryCursor::of(last).to_string());
+                found.extend(page.iter().map(|call| to_ms(call.offered_at) / 1_000));
+            }
+        };
+        let sees = |operators: &[&str], unowned| {
+            let operators = operators.iter().map(|o| extension(o)).collect();
+            HistoryFilter {
+                visibility: Some(VisibilityFilter { operators, unowned }),
+                ..HistoryFilter::default()
+            }
+        };
+        assert_eq!(read(HistoryFilter::default()).await, [9, 8, 7, 6, 5, 4, 3, 2, 1]);
+        assert_eq!(read(sees(&["1002"], false)).await, [8, 5, 2]);
+        assert_eq!(read(sees(&["1002"], true)).await, [9, 8, 6, 5, 3, 2]);
+        assert_eq!(read(sees(&[], false)).await, [0; 0]);
+        let filter = HistoryFilter {
+            operator: Some(extension("1002")),
+            from: Some(from_ms(5_000)),
+            to: Some(from_ms(8_000)),
+            outcome: Some(Outcome::Answered),
+            account: call(1).account,
+            ..HistoryFilter::default()
+        };
+        assert_eq!(read(filter).await, [5]);
+        let of = |caller: &str| HistoryFilter { caller: Some(caller.to_owned()), ..HistoryFilter::default() };
+        assert_eq!(read(of(call(1).caller.as_deref().unwrap())).await.len(), 9);
+        assert_eq!(read(of("+819000000000")).await, [0; 0]);
+        let stranger =
+            HistoryFilter { customer: Some(RecordId(uuid::Uuid::nil())), ..HistoryFilter::default() };
+        assert_eq!(read(stranger).await, [0; 0]);
+    }
+
+    #[tokio::test]
+    async fn an_observed_record_replaces_an_inferred_one() {
+        let (_dir, store) = super::super::empty_store().await;
+        let inferred =
+            FinishedCall { inferred: true, outcome: Outcome::Unknown, segments: vec![], ..call(1) };
+        store.record_call(&inferred).await.unwrap();
+        store.record_call(&call(1)).await.unwrap();
+        store.record_call(&inferred).await.unwrap();
+        assert_eq!(store.finished_call(inferred.id).await.unwrap(), Some(call(1)));
+    }
+
+    #[tokio::test]
+    async fn the_leaders_record_has_more_segments_and_either_daemon_may_write_first() {
+        let shown = Segment { kind: "shown".into(), ..call(1).segments.remove(0) };
+        let leader = FinishedCall { segments: vec![shown, call(1).segments.remove(0)], ..call(1) };
+        for records in [[&leader, &call(1)], [&call(1), &leader]] {
+            let (_dir, store) = super::super::empty_store().await;
+            for record in records {
+                store.record_call(record).await.unwrap();
+            }
+            assert_eq!(store.finished_call(leader.id).await.unwrap().as_ref(), Some(&leader));
+        }
+    }
+
+    #[tokio::test]
+    async fn of_two_inferred_records_the_one_with_more_segments_stays_and_an_observed_one_loses_nothing() {
+        let more = FinishedCall {
+            inferred: true,
+            segments: vec![
+                call(1).segments.remove(0),
+                Segment { kind: "shown".into(), ..call(1).segments.remove(0) },
+            ],
+            ..call(1)
+        };
+        let less = FinishedCall { inferred: true, ..call(1) };
+        for records in [[&more, &less], [&less, &more]] {
+            let (_dir, store) = super::super::empty_store().await;
+            for record in records {
+                store.record_call(record).await.unwrap();
+            }
+            assert_eq!(store.finished_call(more.id).await.unwrap().as_ref(), Some(&more));
+            store.record_call(&call(1)).await.unwrap();
+            let observed = FinishedCall { inferred: false, ..more.clone() };
+            assert_eq!(store.finished_call(more.id).await.unwrap().as_ref(), Some(&observed));
+            // An inferred record with more segments does not replace those of an observed one.
+            let longer = FinishedCall { segments: vec![more.segments[0].clone(); 3], ..more.clone() };
+            store.record_call(&longer).await.unwrap();
+            assert_eq!(store.finished_call(more.id).await.unwrap().as_ref(), Some(&observed));
+        }
+    }
+
+    #[tokio::test]
+    async fn the_table_refuses_a_withheld_number() {
+        let (_dir, store) = super::super::empty_store().await;
+        let leak = FinishedCall { presentation: Presentation::Withheld, ..call(1) };
+        assert!(store.record_call(&leak).await.is_err());
+    }
+}

@@ -1,0 +1,62 @@
+//! Many directory records in one transaction.
+//!
+//! Invariant: nothing is visible before [`ImportTransaction::commit`]; an import that is dropped is rolled back.
+
+use jiff::Timestamp;
+
+use super::{Store, StoreError, postgres, sqlite};
+use crate::contract::import_batch::{Batch, Column, ImportKind, RowError};
+
+/// The columns that the file has. A record that exists keeps its values in all other columns.
+#[derive(Debug, Clone)]
+pub(crate) struct PresentColumns(pub(crate) Vec<Column>);
+
+impl PresentColumns {
+    pub(super) fn contains(&self, column: Column) -> bool {
+        self.0.contains(&column)
+    }
+}
+
+/// An import in progress; it holds the writing connection.
+#[derive(Debug)]
+pub(crate) enum ImportTransaction {
+    Sqlite(sqlite::import::Import),
+    Postgres(postgres::import::Import),
+}
+
+impl Store {
+    /// Begins an import. SQLite has one writer: the import waits for it.
+    pub(crate) async fn begin_import(
+        &self,
+        kind: ImportKind,
+        present: PresentColumns,
+        at: Timestamp,
+    ) -> Result<ImportTransaction, StoreError> {
+        match self {
+            Self::Sqlite(db) => db.begin_import(kind, present, at).await.map(ImportTransaction::Sqlite),
+            Self::Postgres(db) => db.begin_import(kind, present, at).await.map(ImportTransaction::Postgres),
+        }
+    }
+}
+
+impl ImportTransaction {
+    /// Writes the rows; returns those that a constraint refused.
+    pub(crate) async fn write(&mut self, batch: &Batch) -> Result<Vec<RowError>, StoreError> {
+        each!(ImportTransaction: self, import => import.write(batch).await)
+    }
+
+    /// The number of records that the import added so far.
+    pub(crate) async fn created(&mut self) -> Result<u64, StoreError> {
+        each!(ImportTransaction: self, import => import.created().await)
+    }
+
+    /// Makes the import visible.
+    pub(crate) async fn commit(self) -> Result<(), StoreError> {
+        each!(ImportTransaction: self, import => import.commit().await)
+    }
+
+    /// Discards the import.
+    pub(crate) async fn roll_back(self) -> Result<(), StoreError> {
+        each!(ImportTransaction: self, import => import.roll_back().await)
+    }
+}

@@ -1,0 +1,277 @@
+//! The SQL of imports. Accounts and contacts are few and are written one by one. Customers are many: a whole batch is
+//! sent to the database as one JSON text, which a statement of the dialect turns into rows.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::dialect::{BEGIN_IMPORT, DELETE_NUMBERS, END_IMPORT, INSERT_NUMBERS, UPSERT_CUSTOMERS};
+use super::{Backend, WriteTransaction, accounts, contacts};
+use crate::contract::import_batch::{Batch, Column, ImportKind, Row, RowError};
+use crate::contract::records::{CheckedAccount, CheckedContact, CheckedCustomer};
+use crate::ids::RecordId;
+use crate::store::import::PresentColumns;
+use crate::store::{StoreError, to_ms};
+
+/// An import in progress.
+#[derive(Debug)]
+pub(crate) struct Import {
+    transaction: WriteTransaction,
+    kind: ImportKind,
+    present: PresentColumns,
+    at: Timestamp,
+    /// The number of records before the import.
+    before: i64,
+}
+
+/// A customer as a JSON array: id, account, code, name, kana, company, department, notes, flags, numbers.
+#[derive(Serialize)]
+struct CustomerRow<'a>(
+    String,
+    String,
+    &'a Option<String>,
+    &'a str,
+    &'a str,
+    &'a Option<String>,
+    &'a Option<String>,
+    &'a Option<String>,
+    String,
+    Vec<(&'a str, &'a str)>,
+);
+
+impl Backend {
+    pub(in crate::store) async fn begin_import(
+        &self,
+        kind: ImportKind,
+        present: PresentColumns,
+        at: Timestamp,
+    ) -> Result<Import, StoreError> {
+        let mut transaction = self.begin().await?;
+        sqlx::query(BEGIN_IMPORT).execute(&mut *transaction).await?;
+        let mut import = Import { transaction, kind, present, at, before: 0 };
+        import.before = import.count().await?;
+        Ok(import)
+    }
+}
+
+impl Import {
+    pub(in crate::store) async fn write(&mut self, batch: &Batch) -> Result<Vec<RowError>, StoreError> {
+        let mut refused = Vec::new();
+        match batch {
+            Batch::Accounts(rows) => {
+                // Numbers may move between accounts of one file: all of them are deleted first.
+                for row in rows {
+                    self.delete_numbers(&row.value).await?;
+                }
+                for row in rows {
+                    self.execute("SAVEPOINT line").await?;
+                    let written = self.write_account(&row.value).await;
+                    refused.extend(self.end_row(row.line, written).await?);
+                }
+            }
+            Batch::Customers(rows) => self.write_customers(rows).await?,
+            Batch::Contacts(rows) => {
+                for row in rows {
+                    self.execute("SAVEPOINT line").await?;
+                    let written = self.write_contact(&row.value).await;
+                    refused.extend(self.end_row(row.line, written).await?);
+                }
+            }
+        }
+        Ok(refused)
+    }
+
+    /// Ends the savepoint of a row. A row that a constraint refuses is undone and reported, and the import goes on, so
+    /// that one run reports every such row; any other failure ends the import.
+    async fn end_row(
+        &mut self,
+        line: u64,
+        written: Result<(), StoreError>,
+    ) -> Result<Option<RowError>, StoreError> {
+        match written {
+            Ok(()) => self.execute("RELEASE SAVEPOINT line").await.map(|()| None),
+            Err(error @ (StoreError::Taken { .. } | StoreError::Missing { .. })) => {
+                self.execute("ROLLBACK TO SAVEPOINT line").await?;
+                Ok(Some(RowError { line, problem: error.to_string() }))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn execute(&mut self, sql: &'static str) -> Result<(), StoreError> {
+        sqlx::query(sql).execute(&mut *self.transaction).await?;
+        Ok(())
+    }
+
+    async fn delete_numbers(&mut self, account: &CheckedAccount) -> Result<(), StoreError> {
+        for (column, kind) in [(Column::Dialled, "dialled"), (Column::Forwarding, "forwarding")] {
+            if self.present.contains(column) {
+                sqlx::query(
+                    "DELETE FROM account_numbers WHERE kind = $1
+                        AND account_id = (SELECT id FROM accounts WHERE code = $2)",
+                )
+                .bind(kind)
+                .bind(&account.fields.code)
+                .execute(&mut *self.transaction)
+                .await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn write_account(&mut self, account: &CheckedAccount) -> Result<(), StoreError> {
+        let db = &mut *self.transaction;
+        let Some(stored) = accounts::by_code(db, &account.fields.code).await? else {
+            accounts::insert(db, account, self.at).await?;
+            return Ok(());
+        };
+        let mut whole = account.clone();
+        let (fields, old) = (&mut whole.fields, stored.fields);
+        let present = &self.present;
+        let is_absent = |column| !present.contains(column);
+        if is_absent(Column::Kana) {
+            fields.kana = old.kana;
+        }
+        if is_absent(Column::AnswerPhrase) {
+            fields.answer_phrase = old.answer_phrase;
+        }
+        if is_absent(Column::Notes) {
+            fields.notes = old.notes;
+        }
+        if is_absent(Column::CallerId) {
+            fields.caller_id_policy = old.caller_id_policy;
+        }
+        if is_absent(Column::AcceptByKey) {
+            fields.accept_by_key = old.accept_by_key;
+        }
+        if is_absent(Column::AcceptSound) {
+            fields.accept_sound = old.accept_sound;
+        }
+        if is_absent(Column::ExtraNumbers) {
+            fields.extra_numbers = old.extra_numbers;
+        }
+        if is_absent(Column::NeverMonitor) {
+            fields.never_monitor = old.never_monitor;
+        }
+        if is_absent(Column::SupervisionNotify) {
+            fields.supervision_notify = old.supervision_notify;
+        }
+        if is_absent(Column::WrapUp) {
+            fields.wrap_up_s = old.wrap_up_s;
+        }
+        if is_absent(Column::HoursOpen) {
+            fields.hours = old.hours;
+        }
+        if is_absent(Column::Link) {
+            fields.link = old.link;
+        }
+        if is_absent(Column::Dialled) {
+            whole.dialled = accounts::numbers(db, stored.id, "dialled").await?;
+        }
+        if is_absent(Column::Forwarding) {
+            whole.forwarding = accounts::numbers(db, stored.id, "forwarding").await?;
+        }
+        accounts::update(db, stored.id, &whole, self.at).await?;
+        Ok(())
+    }
+
+    async fn write_contact(&mut self, contact: &CheckedContact) -> Result<(), StoreError> {
+        let db = &mut *self.transaction;
+        let code = contact.fields.code.as_deref().unwrap_or_default();
+        let Some(stored) = contacts::by_code(db, contact.fields.account, code).await? else {
+            contacts::insert(db, contact, self.at).await?;
+            return Ok(());
+        };
+        let mut whole = contact.clone();
+        let (fields, old) = (&mut whole.fields, stored.fields);
+        let is_absent = |column| !self.present.contains(column);
+        if is_absent(Column::Kana) {
+            fields.kana = old.kana;
+        }
+        if is_absent(Column::Role) {
+            fields.role = old.role;
+        }
+        if is_absent(Column::Email) {
+            fields.email = old.email;
+        }
+        if is_absent(Column::OnCallOrder) {
+            fields.on_call_order = old.on_call_order;
+        }
+        if is_absent(Column::AcceptByKey) {
+            fields.accept_by_key = old.accept_by_key;
+        }
+        if is_absent(Column::RingSeconds) {
+            fields.ring_s = old.ring_s;
+        }
+        if is_absent(Column::Numbers) {
+            fields.number = old.number;
+            whole.number = contacts::number(db, stored.id).await?;
+        }
+        contacts::update(db, stored.id, &whole, self.at).await?;
+        Ok(())
+    }
+
+    async fn write_customers(&mut self, rows: &[Row<CheckedCustomer>]) -> Result<(), StoreError> {
+        let rows: Vec<_> = rows.iter().map(|row| customer_row(&row.value)).collect();
+        let json = serde_json::to_string(&rows).map_err(|error| sqlx::Error::Encode(error.into()))?;
+        let has = |column| self.present.contains(column);
+        sqlx::query(UPSERT_CUSTOMERS)
+            .bind(&json)
+            .bind(to_ms(self.at))
+            .bind(has(Column::Kana))
+            .bind(has(Column::Company))
+            .bind(has(Column::Department))
+            .bind(has(Column::Notes))
+            .bind(has(Column::Flags))
+            .execute(&mut *self.transaction)
+            .await?;
+        if self.present.contains(Column::Numbers) {
+            if self.before > 0 {
+                sqlx::query(DELETE_NUMBERS).bind(&json).execute(&mut *self.transaction).await?;
+            }
+            sqlx::query(INSERT_NUMBERS).bind(&json).execute(&mut *self.transaction).await?;
+        }
+        Ok(())
+    }
+
+    pub(in crate::store) async fn created(&mut self) -> Result<u64, StoreError> {
+        Ok((self.count().await? - self.before).try_into().unwrap_or(0))
+    }
+
+    async fn count(&mut self) -> Result<i64, StoreError> {
+        let sql = match self.kind {
+            ImportKind::Accounts => "SELECT count(*) FROM accounts",
+            ImportKind::Customers => "SELECT count(*) FROM customers",
+            ImportKind::Contacts => "SELECT count(*) FROM contacts",
+        };
+        Ok(sqlx::query_scalar(sql).fetch_one(&mut *self.transaction).await?)
+    }
+
+    pub(in crate::store) async fn commit(mut self) -> Result<(), StoreError> {
+        sqlx::query(END_IMPORT).execute(&mut *self.transaction).await?;
+        Ok(self.transaction.commit().await?)
+    }
+
+    pub(in crate::store) async fn roll_back(mut self) -> Result<(), StoreError> {
+        sqlx::query(END_IMPORT).execute(&mut *self.transaction).await?;
+        Ok(self.transaction.rollback().await?)
+    }
+}
+
+fn customer_row(customer: &CheckedCustomer) -> CustomerRow<'_> {
+    let fields = &customer.fields;
+    let hex = |id: Uuid| id.simple().to_string();
+    let RecordId(account) = fields.account;
+    CustomerRow(
+        hex(Uuid::now_v7()),
+        hex(account),
+        &fields.code,
+        &fields.name,
+        &fields.kana,
+        &fields.company,
+        &fields.department,
+        &fields.notes,
+        serde_json::to_string(&fields.flags).unwrap_or_else(|_| "[]".to_owned()),
+        customer.numbers.iter().map(|number| (number.key.as_str(), number.original.as_str())).collect(),
+    )
+}

@@ -1,0 +1,114 @@
+//! Agent states for the next start, their history, and finished after-call work.
+//!
+//! Invariant: writing the same record twice has no effect, so a writer may try again.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{Store, StoreError};
+use crate::contract::operator::{ActorKind, State, StateView};
+use crate::ids::{CallId, RecordId};
+use crate::operators::{CompletedWrapUp, OperatorSnapshot};
+
+/// Most state changes read at once.
+pub const STATE_CHANGES_MAX: u32 = 1_000;
+
+/// A change of an operator's state.
+#[derive(Debug, Clone)]
+pub struct StateChange {
+    /// When.
+    pub at: Timestamp,
+    /// The state after it, for the history.
+    pub view: StateView,
+    /// The state after it, for the next start; absent when the person is no longer an operator.
+    pub saved: Option<OperatorSnapshot>,
+}
+
+/// A state change in an operator's history.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = OperatorChange)]
+pub struct StateHistoryEntry {
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    #[serde(serialize_with = "crate::contract::time::as_time")]
+    pub at: Timestamp,
+    /// The state from then on.
+    pub state: State,
+    /// The reason for not being ready.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The operator's phone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extension: Option<String>,
+    /// The call that the state belongs to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<uuid::Uuid>)]
+    pub call: Option<CallId>,
+    /// What made the change.
+    pub actor: ActorKind,
+    /// Who made it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<uuid::Uuid>)]
+    pub user: Option<RecordId>,
+    /// The name of the person who made it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+/// CompletedWrapUp after-call work.
+#[derive(Debug, Clone)]
+pub struct WrapUpRecord {
+    /// The operator.
+    pub user: RecordId,
+    /// The work.
+    pub finished: CompletedWrapUp,
+}
+
+impl Store {
+    /// Stores a change, in the history and for the next start.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub async fn record_state(&self, change: &StateChange) -> Result<(), StoreError> {
+        each!(self, db => db.record_state(change).await)
+    }
+
+    /// Stores after-call work. Written again with a disposition or notes, the record takes them over.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub async fn record_wrap_up(&self, record: &WrapUpRecord) -> Result<(), StoreError> {
+        each!(self, db => db.record_wrap_up(record).await)
+    }
+
+    /// The last stored state of each operator. A state that this version cannot read is left out, with a warning.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn states(&self) -> Result<Vec<OperatorSnapshot>, StoreError> {
+        each!(self, db => db.states().await)
+    }
+
+    /// An operator's state changes from `from` until before `until`, oldest first, and before them the one that was in
+    /// force at `from`; at most [`STATE_CHANGES_MAX`].
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn state_changes(
+        &self,
+        user: RecordId,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<StateHistoryEntry>, StoreError> {
+        each!(self, db => db.state_changes(user, from, until).await)
+    }
+
+    /// The finished after-call work of a call, with its dispositions, in the order of its end.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn wrap_ups(&self, call: CallId) -> Result<Vec<WrapUpRecord>, StoreError> {
+        each!(self, db => db.wrap_ups(call).await)
+    }
+}

@@ -1,0 +1,167 @@
+//! The SQL of deletion.
+
+use jiff::Timestamp;
+
+use super::Backend;
+use crate::ids::RecordId;
+use crate::store::retention::{PURGE_ROWS_MAX, PurgeTarget};
+use crate::store::{StoreError, to_ms};
+
+impl Backend {
+    pub(in crate::store) async fn purge(
+        &self,
+        target: PurgeTarget,
+        before: Timestamp,
+    ) -> Result<u64, StoreError> {
+        let sql = match target {
+            PurgeTarget::Callers => {
+                "UPDATE calls SET caller_key = NULL, customer_id = NULL WHERE id IN (
+                    SELECT id FROM calls WHERE offered_ms < $1 AND (caller_key IS NOT NULL OR customer_id IS NOT NULL)
+                    LIMIT $2)"
+            }
+            PurgeTarget::Calls => {
+                "DELETE FROM calls WHERE id IN (SELECT id FROM calls WHERE offered_ms < $1 LIMIT $2)"
+            }
+            PurgeTarget::SupervisionLog => {
+                "DELETE FROM supervision_log WHERE (supervision_id, from_ms) IN (
+                    SELECT supervision_id, from_ms FROM supervision_log WHERE from_ms < $1 LIMIT $2)"
+            }
+            PurgeTarget::Notes => {
+                "UPDATE wrap_ups SET notes = NULL WHERE (call_id, user_id, since_ms) IN (
+                    SELECT call_id, user_id, since_ms FROM wrap_ups WHERE ended_ms < $1 AND notes IS NOT NULL
+                    LIMIT $2)"
+            }
+            PurgeTarget::States => {
+                "DELETE FROM operator_history WHERE position IN (
+                    SELECT position FROM operator_history WHERE at_ms < $1 LIMIT $2)"
+            }
+            PurgeTarget::WrapUps => {
+                "DELETE FROM wrap_ups WHERE (call_id, user_id, since_ms) IN (
+                    SELECT call_id, user_id, since_ms FROM wrap_ups WHERE ended_ms < $1 LIMIT $2)"
+            }
+            PurgeTarget::Messages => {
+                "DELETE FROM messages WHERE id IN (
+                    SELECT id FROM messages WHERE created_ms < $1 AND state IN ('sent', 'acknowledged') LIMIT $2)"
+            }
+            PurgeTarget::Gaps => {
+                "DELETE FROM pbx_gaps WHERE position IN (SELECT position FROM pbx_gaps WHERE to_ms < $1 LIMIT $2)"
+            }
+        };
+        let done = sqlx::query(sql)
+            .bind(to_ms(before))
+            .bind(i64::from(PURGE_ROWS_MAX))
+            .execute(self.writer())
+            .await?;
+        Ok(done.rows_affected())
+    }
+
+    pub(in crate::store) async fn forget_customer(&self, id: RecordId) -> Result<(), StoreError> {
+        /// Whether a row of `calls` or `messages` is about the customer: by their record, or by one of their numbers.
+        const OF_CUSTOMER: &str = "customer_id = $1 OR EXISTS (SELECT 1 FROM customer_numbers AS n
+            WHERE n.customer_id = $1 AND n.account_id = past.account_id AND n.key = past.caller_key)";
+        let mut transaction = self.begin().await?;
+        let notes = format!(
+            "UPDATE wrap_ups SET notes = NULL WHERE call_id IN (SELECT id FROM calls AS past WHERE {OF_CUSTOMER})"
+        );
+        let calls =
+            format!("UPDATE calls AS past SET caller_key = NULL, customer_id = NULL WHERE {OF_CUSTOMER}");
+        let messages = format!(
+            "UPDATE messages AS past SET caller_key = NULL, customer_id = NULL, text = '' WHERE {OF_CUSTOMER}"
+        );
+        for sql in [notes, calls, messages] {
+            // The texts consist of constants.
+            sqlx::query(sqlx::AssertSqlSafe(sql)).bind(id).execute(&mut *transaction).await?;
+        }
+        let done =
+            sqlx::query("DELETE FROM customers WHERE id = $1").bind(id).execute(&mut *transaction).await?;
+        if done.rows_affected() == 0 {
+            return Err(StoreError::Missing { what: "customer" });
+        }
+        Ok(transaction.commit().await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Store, from_ms};
+
+    const SAKURA: RecordId = RecordId(uuid::Uuid::from_u128(1));
+    const TANAKA: RecordId = RecordId(uuid::Uuid::from_u128(7));
+
+    async fn store() -> (impl Sized, Store) {
+        let (held, store) = super::super::empty_store().await;
+        let writer = super::super::of(&store).writer();
+        for sql in [
+            "INSERT INTO accounts (id, code, name, created_ms, changed_ms) VALUES ($1, 'A', 'さくら', 0, 0)",
+            "INSERT INTO customers (id, account_id, name, created_ms, changed_ms) VALUES ($2, $1, '田中', 0, 0)",
+            "INSERT INTO customer_numbers (account_id, key, customer_id, original) VALUES ($1, '+8190', $2, '090')",
+        ] {
+            let query = sqlx::query(sql).bind(SAKURA);
+            let query = if sql.contains("$2") { query.bind(TANAKA) } else { query };
+            query.execute(writer).await.unwrap();
+        }
+        let mut transaction = super::super::of(&store).begin().await.unwrap();
+        for n in 0..1_200_u32 {
+            sqlx::query(
+                "INSERT INTO calls (id, pbx, direction, account_id, caller_key, presentation, offered_ms, ended_ms, outcome)
+                 VALUES ($1, 'lab', 'inbound', $2, '+8190', 'allowed', $3, $3, 'answered')",
+            )
+            .bind(RecordId(uuid::Uuid::from_u128(u128::from(n))))
+            .bind(SAKURA)
+            .bind(i64::from(n))
+            .execute(&mut *transaction)
+            .await
+            .unwrap();
+        }
+        for (n, state) in [(5_u32, "open"), (6, "sent")] {
+            sqlx::query(
+                "INSERT INTO messages (id, account_id, caller_key, text, state, created_ms)
+                 VALUES ($1, $2, '+8190', 'call me', $3, $4)",
+            )
+            .bind(RecordId(uuid::Uuid::from_u128(u128::from(n))))
+            .bind(SAKURA)
+            .bind(state)
+            .bind(i64::from(n))
+            .execute(&mut *transaction)
+            .await
+            .unwrap();
+        }
+        transaction.commit().await.unwrap();
+        (held, store)
+    }
+
+    async fn count(store: &Store, sql: &'static str) -> i64 {
+        sqlx::query_scalar(sql).fetch_one(super::super::of(store).readers()).await.unwrap()
+    }
+
+    async fn purge_all(store: &Store, target: PurgeTarget, before: i64) -> u64 {
+        let mut total = 0;
+        loop {
+            match store.purge(target, from_ms(before)).await.unwrap() {
+                0 => return total,
+                rows => total += rows,
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_due_goes_and_what_is_not_stays() {
+        let (_dir, store) = store().await;
+        assert_eq!(purge_all(&store, PurgeTarget::Callers, 1_000).await, 1_000);
+        assert_eq!(count(&store, "SELECT count(*) FROM calls WHERE caller_key IS NOT NULL").await, 200);
+        assert_eq!(purge_all(&store, PurgeTarget::Calls, 700).await, 700);
+        assert_eq!(count(&store, "SELECT count(*) FROM calls").await, 500);
+        assert_eq!(purge_all(&store, PurgeTarget::Messages, 1_000).await, 1, "an open message stays");
+    }
+
+    #[tokio::test]
+    async fn a_customer_who_is_forgotten_is_in_no_call_and_no_message() {
+        let (_dir, store) = store().await;
+        store.forget_customer(TANAKA).await.unwrap();
+        assert_eq!(count(&store, "SELECT count(*) FROM calls WHERE caller_key IS NOT NULL").await, 0);
+        assert_eq!(count(&store, "SELECT count(*) FROM calls WHERE outcome = 'answered'").await, 1_200);
+        assert_eq!(count(&store, "SELECT count(*) FROM messages WHERE text <> ''").await, 0);
+        assert!(matches!(store.forget_customer(TANAKA).await, Err(StoreError::Missing { .. })));
+    }
+}

@@ -1,0 +1,277 @@
+//! One HTTP request to a receiver: to a checked address, with a time-out, without redirects.
+//!
+//! Invariant: the connection goes to exactly the address that [`is_private`] checked, whatever the host name resolves
+//! to a moment later. Of the answer only the status is read.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::client::conn::http1;
+use hyper::{Request, header};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use url::{Host, Url};
+
+/// Time-out of a request, from the name look-up to the status.
+pub const POST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why an event was not delivered.
+#[derive(Debug, thiserror::Error)]
+pub enum PostError {
+    /// TLS cannot be set up.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(String),
+    /// The URL has no usable host or port.
+    #[error("{0} has no usable host or port")]
+    Url(String),
+    /// The host name cannot be resolved.
+    #[error("the host name {0} cannot be resolved")]
+    Name(String, #[source] std::io::Error),
+    /// The host name resolves to a private address, which is not allowed.
+    #[error(
+        "{0} resolves to a private or loopback address; allow_private_addresses in [webhooks] permits that"
+    )]
+    Private(String),
+    /// Plain http to a public address.
+    #[error("{0} is plain http to a public address; use https")]
+    Plain(String),
+    /// No connection, or no TLS session.
+    #[error("{0} cannot be reached")]
+    Connect(SocketAddr, #[source] std::io::Error),
+    /// The HTTP exchange failed.
+    #[error("the connection failed during the HTTP exchange")]
+    Exchange(#[from] hyper::Error),
+    /// The request timed out.
+    #[error("no answer within {POST_TIMEOUT:?}")]
+    Timeout,
+    /// The receiver answered with another status than 2xx.
+    #[error("the receiver answered {0}")]
+    Status(u16),
+}
+
+/// The HTTP client; clones share the TLS configuration.
+#[derive(Debug, Clone)]
+pub struct WebhookClient {
+    tls: Arc<ClientConfig>,
+    allow_private: bool,
+}
+
+impl WebhookClient {
+    /// A client that trusts the system's certificate authorities and these.
+    ///
+    /// # Errors
+    /// TLS cannot be set up.
+    pub fn new(allow_private: bool, authorities: &[CertificateDer<'static>]) -> Result<Self, PostError> {
+        let mut roots = RootCertStore::empty();
+        let found = rustls_native_certs::load_native_certs();
+        roots.add_parsable_certificates(found.certs);
+        for authority in authorities {
+            let added = roots.add(authority.clone());
+            added.map_err(|error| PostError::Tls(format!("a certificate authority of ca_file: {error}")))?;
+        }
+        if roots.is_empty() {
+            tracing::warn!(
+                "the system trusts no certificate authority: no https webhook receiver can be reached"
+            );
+        }
+        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| PostError::Tls(error.to_string()))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Self { tls: Arc::new(config), allow_private })
+    }
+
+    /// Posts `body`; `Ok` means that the receiver answered 2xx.
+    ///
+    /// # Errors
+    /// The receiver did not accept the body, or it is unknown whether it did.
+    pub async fn post(&self, url: &Url, headers: &[(&str, String)], body: Bytes) -> Result<(), PostError> {
+        match tokio::time::timeout(POST_TIMEOUT, self.exchange(url, headers, body)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(PostError::Timeout),
+        }
+    }
+
+    async fn exchange(&self, url: &Url, headers: &[(&str, String)], body: Bytes) -> Result<(), PostError> {
+        let request = request(url, headers, body)?;
+        let address = self.address(url).await?;
+        let stream = TcpStream::connect(address).await.map_err(|error| PostError::Connect(address, error))?;
+        let status = if url.scheme() == "https" {
+            let name = url.host().map(|host| match host {
+                Host::Domain(name) => ServerName::try_from(name.to_owned()).ok(),
+                Host::Ipv4(ip) => Some(ServerName::from(IpAddr::V4(ip))),
+                Host::Ipv6(ip) => Some(ServerName::from(IpAddr::V6(ip))),
+            });
+            let name = name.flatten().ok_or_else(|| unusable(url))?;
+            let connector = TlsConnector::from(Arc::clone(&self.tls));
+            let stream = connector.connect(name, stream).await;
+            send(stream.map_err(|error| PostError::Connect(address, error))?, request).await?
+        } else {
+            send(stream, request).await?
+        };
+        if (200..300).contains(&status) { Ok(()) } else { Err(PostError::Status(status)) }
+    }
+
+    /// The first resolved address that is allowed.
+    async fn address(&self, url: &Url) -> Result<SocketAddr, PostError> {
+        let (host, port) = (url.host(), url.port_or_known_default());
+        let (Some(host), Some(port)) = (host, port) else { return Err(unusable(url)) };
+        let found: Vec<SocketAddr> = match host {
+            Host::Ipv4(ip) => vec![(ip, port).into()],
+            Host::Ipv6(ip) => vec![(ip, port).into()],
+            Host::Domain(name) => {
+                let found = tokio::net::lookup_host((name, port)).await;
+                found.map_err(|error| PostError::Name(name.to_owned(), error))?.collect()
+            }
+        };
+        let plain = url.scheme() != "https";
+        let mut refused = unusable(url);
+        for address in found {
+            match (is_private(address.ip()), plain) {
+                (true, _) if !self.allow_private => refused = PostError::Private(host.to_string()),
+                (false, true) => refused = PostError::Plain(host.to_string()),
+                _ => return Ok(address),
+            }
+        }
+        Err(refused)
+    }
+}
+
+fn unusable(url: &Url) -> PostError {
+    PostError::Url(url.host_str().unwrap_or_default().to_owned())
+}
+
+fn request(url: &Url, headers: &[(&str, String)], body: Bytes) -> Result<Request<Full<Bytes>>, PostError> {
+    let host = url.host_str().unwrap_or_default();
+    let host = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+    let target = url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()));
+    let mut request = Request::post(target)
+        .header(header::HOST, host)
+        .header(header::CONTENT_TYPE, "application/json")
+        .header(header::USER_AGENT, concat!("toritsugi/", env!("CARGO_PKG_VERSION")))
+        .header(header::CONNECTION, "close");
+    for (name, value) in headers {
+        request = request.header(*name, value);
+    }
+    request.body(Full::new(body)).map_err(|_| unusable(url))
+}
+
+async fn send<S>(stream: S, request: Request<Full<Bytes>>) -> Result<u16, PostError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    tokio::pin!(connection);
+    let answer = sender.send_request(request);
+    tokio::pin!(answer);
+    // Request and connection run in this task, and both end with it.
+    let status = tokio::select! {
+        answer = &mut answer => answer?.status().as_u16(),
+        ended = &mut connection => {
+            ended?;
+            answer.await?.status().as_u16()
+        }
+    };
+    Ok(status)
+}
+
+/// Whether an address is not a public one: loopback, private, link-local, shared, multicast, reserved, or one of these
+/// embedded in an IPv6 address.
+#[must_use]
+pub fn is_private(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => {
+            let [a, b, ..] = ip.octets();
+            ip.is_loopback()
+                || ip.is_private()
+                || ip.is_link_local()
+                || ip.is_unspecified()
+                || ip.is_multicast()
+                || a == 0
+                || a >= 240
+                || a == 100 && (64..128).contains(&b)
+        }
+        IpAddr::V6(ip) => {
+            ip.is_loopback()
+                || ip.is_unspecified()
+                || ip.is_multicast()
+                || ip.is_unique_local()
+                || ip.is_unicast_link_local()
+                || embedded_ipv4(ip).is_some_and(is_private)
+        }
+    }
+}
+
+/// The IPv4 address embedded in a NAT64 (64:ff9b::/96) or 6to4 (2002::/16) address.
+fn embedded_ipv4(ip: Ipv6Addr) -> Option<IpAddr> {
+    let [a, b, c, d, e, f, g, h] = ip.segments();
+    let ipv4 = |high: u16, low: u16| {
+        let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
+        Some(IpAddr::from([a, b, c, d]))
+    };
+    match (a, b, c, d, e, f) {
+        (0x64, 0xff9b, 0, 0, 0, 0) => ipv4(g, h),
+        (0x2002, ..) => ipv4(b, c),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn private_addresses_are_known_in_every_form() {
+        for text in [
+            "127.0.0.1",
+            "127.8.8.8",
+            "10.1.2.3",
+            "172.16.0.1",
+            "192.168.1.1",
+            "169.254.169.254",
+            "0.0.0.0",
+            "100.64.0.1",
+            "224.0.0.1",
+            "255.255.255.255",
+            "::1",
+            "::",
+            "fe80::1",
+            "fd00::1",
+            "ff02::1",
+            "::ffff:127.0.0.1",
+            "64:ff9b::a00:1",
+            "2002:7f00:1::",
+        ] {
+            assert!(is_private(text.parse().unwrap()), "{text}");
+        }
+        for text in ["203.0.113.9", "8.8.8.8", "100.128.0.1", "2001:db8::1", "64:ff9b::808:808"] {
+            assert!(!is_private(text.parse().unwrap()), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_is_posted_to_where_it_may_not_go() {
+        let client = WebhookClient::new(false, &[]).unwrap();
+        for (url, words) in [
+            ("https://127.0.0.1:1/", "private or loopback"),
+            ("http://[::1]:1/", "private or loopback"),
+            ("http://localhost:1/", "private or loopback"),
+            ("http://203.0.113.9/", "plain http"),
+        ] {
+            let error = client.post(&url.parse().unwrap(), &[], Bytes::new()).await.unwrap_err();
+            assert!(error.to_string().contains(words), "{url}: {error}");
+        }
+        let open = WebhookClient::new(true, &[]).unwrap();
+        let error = open.post(&"http://127.0.0.1:1/".parse().unwrap(), &[], Bytes::new()).await.unwrap_err();
+        assert!(matches!(error, PostError::Connect(..)), "{error}");
+    }
+}

@@ -1,0 +1,39 @@
+//! Tests against a real Asterisk. What they assert happened on a PBX.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod cluster;
+mod crowd;
+mod desk_phone;
+mod dialplan;
+mod far_end_cdr;
+mod faults;
+mod identity;
+mod lab_self_test;
+mod operator_states;
+mod pbx_restart;
+mod pop;
+mod supervision;
+mod supervision_cli;
+mod supervision_help;
+mod supervision_scene;
+mod supervision_transfer;
+mod tls;
+mod transfer;
+mod webhook_receiver;
+mod webhooks;
+
+use std::time::Duration;
+
+/// A customer of account 1 (and of account 2, under another name).
+const KNOWN_CALLER: &str = "09012345678";
+/// Dialled number of account 1: every operator's phone rings.
+const SAKURA: &str = "0355501001";
+/// Dialled number of account 2: one phone after the other.
+const MINATO: &str = "0355501002";
+
+fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}

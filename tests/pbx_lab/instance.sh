@@ -1,0 +1,224 @@
+#!/usr/bin/env bash
+# Writes the configuration of one lab: the PBX with the unchanged asterisk-conf/ of the
+# product, and the far end. Only their local.d/ contains ports, secrets and addresses.
+#
+#   instance.sh CONFIG_DIR_PBX CONFIG_DIR_FAR INSIDE_PBX INSIDE_FAR PORT_BASE VERSION
+#
+# CONFIG_DIR_* are the directories on this machine. INSIDE_* are the same directories as
+# Asterisk sees them, which may run in a private root.
+set -euo pipefail
+
+readonly PBX="$1" FAR="$2" INSIDE_PBX="$3" INSIDE_FAR="$4" BASE="$5" VERSION="$6"
+HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+readonly HERE
+readonly SIP=$BASE AMI=$((BASE + 1))
+# The phones of the product's configuration, and phones of the lab with numbers similar to 1001.
+readonly PHONES="1001 1002 1003 2001 2002"
+readonly LOOK_ALIKES="100 10010"
+# A test plays this phone, byte by byte (raw_phone.rs).
+readonly RAW_PHONE=1004
+# Twenty more operators and twenty more supervisors, for load tests.
+CROWD="$(seq -s ' ' 1101 1120) $(seq -s ' ' 2101 2120)"
+readonly CROWD
+
+secret() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
+
+make_directories() {
+  mkdir -p "$PBX"/{etc/local.d,run,log,spool,db,keys,moh,sounds} \
+           "$FAR"/{etc/local.d,run,log/cdr-csv,spool/monitor,db,keys,moh}
+}
+
+# $1 = the directory as Asterisk sees it. Asterisk writes only below it.
+directories() {
+  cat <<CONF
+[directories]
+astetcdir => $1/etc
+astrundir => $1/run
+astlogdir => $1/log
+astspooldir => $1/spool
+astdbdir => $1/db
+astkeydir => $1/keys
+CONF
+}
+
+# Tones instead of music and speech, so that the tests know the exact content of a recording.
+# One period of each in u-law, at 8,000 samples a second.
+sounds() {
+  local i period
+  period='\xff\xaa\x9f\x9f\xaa\xff\x2a\x1f\x1f\x2a' # 800 Hz
+  for ((i = 0; i < 8000; i++)); do printf '%b' "$period"; done > "$PBX/moh/music.ulaw"
+  cp "$PBX/moh/music.ulaw" "$FAR/moh/music.ulaw"
+  period='\xc2\xab\xa2\x9e\x9e\xa2\xab\xc2\x42\x2b\x22\x1e\x1e\x22\x2b\x42' # 500 Hz
+  for ((i = 0; i < 1000; i++)); do printf '%b' "$period"; done > "$PBX/sounds/accept.ulaw"
+  cp -r "$HERE/../../asterisk-conf/sounds/toritsugi" "$PBX/sounds/"
+}
+
+pbx() {
+  cp "$HERE"/../../asterisk-conf/*.conf "$PBX/etc/"
+  directories "$INSIDE_PBX" >> "$PBX/etc/asterisk.conf"
+  cat > "$PBX/etc/local.d/manager.conf" <<CONF
+[general](+)
+bindaddr = 127.0.0.1
+port = $AMI
+[toritsugi-events](+)
+secret = $EVENTS_SECRET
+[toritsugi-actions](+)
+secret = $ACTIONS_SECRET
+; The user of the tests: reset, settings, inspection.
+[lab]
+secret = $LAB_SECRET
+deny = 0.0.0.0/0.0.0.0
+permit = 127.0.0.1/255.255.255.255
+read = all
+write = all
+writetimeout = 5000
+CONF
+  if ((VERSION < 18)); then
+    cat >> "$PBX/etc/local.d/manager.conf" <<CONF
+[toritsugi-events](+)
+eventfilter = !Event: VarSet
+eventfilter = !Event: Newexten
+eventfilter = !Event: RTCP
+CONF
+  fi
+  cat > "$PBX/etc/local.d/rtp.conf" <<CONF
+[general](+)
+rtpstart = 30000
+rtpend = 39999
+CONF
+  cat > "$PBX/etc/local.d/musiconhold.conf" <<CONF
+[default](+)
+directory = $INSIDE_PBX/moh
+CONF
+  cat > "$PBX/etc/local.d/globals.conf" <<CONF
+QUEUE_WAIT_SECONDS = 60
+SOUND_ACCEPT = $INSIDE_PBX/sounds/accept
+SOUND_MONITOR = $INSIDE_PBX/sounds/accept
+CONF
+  cat > "$PBX/etc/local.d/queues.conf" <<CONF
+[operators-linear](+)
+timeout = 3
+; One caller may wait here; the second hears busy.
+[lab-one-waits](operators-common)
+maxlen = 1
+member => PJSIP/1003
+; Members behind Local channels, as in many existing PBXs.
+[lab-local-members](operators-common)
+strategy = ringall
+member => Local/1001@lab-member/n,0,佐藤,PJSIP/1001
+member => Local/1002@lab-member/n,0,鈴木,PJSIP/1002
+CONF
+  cat > "$PBX/etc/local.d/queue-of.conf" <<CONF
+exten => 0355501007,1,Return(lab-local-members)
+exten => 0355501009,1,Return(lab-one-waits)
+CONF
+  {
+    cat <<CONF
+[transport-udp](+)
+bind = 127.0.0.1:$SIP
+[trunk](+type=aor)
+contact = sip:127.0.0.2:$SIP
+[trunk](+type=endpoint)
+media_address = 127.0.0.1
+bind_rtp_to_media_address = yes
+[trunk-identify]
+type = identify
+endpoint = trunk
+match = 127.0.0.2
+CONF
+    local phone
+    for phone in $LOOK_ALIKES $CROWD; do
+      printf '[%s](phone)\naors = %s\nauth = %s\n[%s](phone-aor)\n[%s](phone-auth)\nusername = %s\n' \
+        "$phone" "$phone" "$phone" "$phone" "$phone" "$phone"
+    done
+    printf '[%s](phone)\naors = %s\n[%s](phone-aor)\ncontact = sip:%s@127.0.0.3:%s\nqualify_frequency = 0\n' \
+      "$RAW_PHONE" "$RAW_PHONE" "$RAW_PHONE" "$RAW_PHONE" "$((SIP + 3))"
+    for phone in $PHONES $LOOK_ALIKES $CROWD; do
+      cat <<CONF
+[$phone](+type=endpoint)
+media_address = 127.0.0.1
+bind_rtp_to_media_address = yes
+[$phone](+type=auth)
+password = $PHONE_SECRET
+[$phone](+type=aor)
+contact = sip:$phone@127.0.0.3:$SIP
+qualify_frequency = 0
+CONF
+    done
+  } > "$PBX/etc/local.d/pjsip.conf"
+  {
+    cat <<CONF
+[from-phones](+)
+exten => 100,1,Dial(PJSIP/100,30,tT)
+exten => 10010,1,Dial(PJSIP/10010,30,tT)
+; One number is handled as in an existing PBX: through the snippet.
+[from-trunk](+)
+exten => 0355501008,1,Goto(from-pstn-toritsugi,\${EXTEN},1)
+; 0355502101 and following ring one phone of the crowd each.
+; 0355502204 rings the phone that a test plays byte by byte.
+exten => 0355502204,1,Dial(PJSIP/$RAW_PHONE,30,t)
+exten => _03555021XX,1,Dial(PJSIP/11\${EXTEN:8},30,t)
+[lab-member]
+exten => _1XXX,1,Dial(PJSIP/\${EXTEN},30,t)
+[from-pstn]
+exten => 0355501008,1,Dial(PJSIP/1001&PJSIP/1002,30,t)
+CONF
+    # The dialplan is already included.
+    grep -v '^#include' "$HERE/../../asterisk-conf/snippets/extensions_custom.conf"
+  } > "$PBX/etc/local.d/extensions.conf"
+}
+
+far_end() {
+  cp "$HERE"/far-end/*.conf "$FAR/etc/"
+  { printf '[options]\nhideconnect = yes\n'; directories "$INSIDE_FAR"; } > "$FAR/etc/asterisk.conf"
+  cat > "$FAR/etc/local.d/manager.conf" <<CONF
+[general](+)
+bindaddr = 127.0.0.2
+port = $AMI
+[lab]
+secret = $LAB_SECRET
+deny = 0.0.0.0/0.0.0.0
+permit = 127.0.0.0/255.0.0.0
+read = all
+write = all
+writetimeout = 5000
+CONF
+  cat > "$FAR/etc/local.d/rtp.conf" <<CONF
+[general]
+rtpstart = 40000
+rtpend = 49999
+CONF
+  sed -i "s#^directory = .*#directory = $INSIDE_FAR/moh#" "$FAR/etc/musiconhold.conf"
+  {
+    cat <<CONF
+[carrier-side](+)
+bind = 127.0.0.2:$SIP
+[phone-side](+)
+bind = 127.0.0.3:$SIP
+[pbx](+type=aor)
+contact = sip:127.0.0.1:$SIP
+CONF
+    local phone
+    for phone in $PHONES $LOOK_ALIKES $CROWD; do
+      cat <<CONF
+[phone-$phone](phone)
+from_user = $phone
+outbound_auth = phone-$phone
+[phone-$phone](phone-auth)
+username = $phone
+password = $PHONE_SECRET
+CONF
+    done
+  } > "$FAR/etc/local.d/pjsip.conf"
+  printf '[globals](+)\nPBX = 127.0.0.1:%s\n' "$SIP" > "$FAR/etc/local.d/extensions.conf"
+}
+
+EVENTS_SECRET="$(secret)" ACTIONS_SECRET="$(secret)" LAB_SECRET="$(secret)" PHONE_SECRET="$(secret)"
+umask 077
+make_directories
+sounds
+pbx
+far_end
+printf '%s\n' "$EVENTS_SECRET" > "$PBX/events.secret"
+printf '%s\n' "$ACTIONS_SECRET" > "$PBX/actions.secret"
+printf '%s\n' "$LAB_SECRET" > "$PBX/lab.secret"
