@@ -64,8 +64,6 @@
 //! | a claim on a team expires because its PBX has no leader | - | - | nothing until another PBX that requests the team takes it; then `operator.state` of the new owner (`team_ownership.rs`) |
 //! | a request's claim expires (60 s) | - | - | nothing: its caller gave up after 8 s |
 //!
-//! No test has leader and Redis die together.
-//!
 //! # Ordering rules
 //! 1. A daemon claims its teams before it leads, so it publishes no operator whom another PBX owns (`leader.rs`); a
 //!    daemon that never reached Redis leads without claims.
