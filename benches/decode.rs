@@ -303,9 +303,9 @@ async fn client(port: u16) -> (u64, u64) {
     let (_handle, mut stream) = connect(settings, CancellationToken::new());
     let (mut events, mut checksum) = (0, 0);
     loop {
-        for event in stream.next_batch().await.unwrap() {
+        for event in stream.next_frames().await.unwrap() {
             match event {
-                ClientEvent::Frame(frame) => {
+                ClientEvent::Pbx(frame) => {
                     events += 1;
                     checksum += read_values(&frame);
                 }

@@ -35,6 +35,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::action::Action;
+use super::event::PbxEvent;
 use super::frame::Frame;
 use super::quarantine::Quarantined;
 use super::reconnect::Schedule;
@@ -159,7 +160,7 @@ pub enum SessionRole {
 /// What happens at the PBX and to the two sessions. The events of one session are in order; between the events of the
 /// two sessions there is no order.
 #[derive(Debug, Clone)]
-pub enum ClientEvent {
+pub enum ClientEvent<E = PbxEvent> {
     /// The events session is logged in. Each login is an epoch of its own.
     Up {
         /// Counts the logins of this process, from 1.
@@ -173,12 +174,12 @@ pub enum ClientEvent {
         /// For instance `2026-03-01 08:15:00`.
         at: Option<String>,
     },
-    /// A live event.
-    Frame(Frame),
+    /// A live event of the PBX.
+    Pbx(E),
     /// A list of a resync begins.
     ListBegin(ListKind),
     /// An item of the list.
-    ListItem(ListKind, Frame),
+    ListItem(ListKind, E),
     /// The list ends; a refused list has no begin.
     ListEnd(ListKind, ListResult),
     /// Every list of a resync has ended. If not complete, call [`Handle::resync`] again.
@@ -226,6 +227,31 @@ pub enum ClientEvent {
         /// Time until the next attempt.
         retry_in: Duration,
     },
+}
+
+impl ClientEvent<Frame> {
+    fn decode(self) -> ClientEvent {
+        match self {
+            Self::Pbx(frame) => ClientEvent::Pbx(PbxEvent::decode(&frame)),
+            Self::ListItem(kind, frame) => ClientEvent::ListItem(kind, PbxEvent::decode(&frame)),
+            Self::Up { epoch, version } => ClientEvent::Up { epoch, version },
+            Self::Started { at } => ClientEvent::Started { at },
+            Self::ListBegin(kind) => ClientEvent::ListBegin(kind),
+            Self::ListEnd(kind, result) => ClientEvent::ListEnd(kind, result),
+            Self::ResyncEnded { complete } => ClientEvent::ResyncEnded { complete },
+            Self::Quarantined(quarantined) => ClientEvent::Quarantined(quarantined),
+            Self::Overrun { dropped } => ClientEvent::Overrun { dropped },
+            Self::Down { epoch, reason } => ClientEvent::Down { epoch, reason },
+            Self::ActionsUp => ClientEvent::ActionsUp,
+            Self::ActionsDown { reason } => ClientEvent::ActionsDown { reason },
+            Self::LoginRefused { session, refusal, retry_in } => {
+                ClientEvent::LoginRefused { session, refusal, retry_in }
+            }
+            Self::Unreachable { session, reason, retry_in } => {
+                ClientEvent::Unreachable { session, reason, retry_in }
+            }
+        }
+    }
 }
 
 /// Why [`Handle::list`] has no list.
@@ -296,11 +322,19 @@ impl Handle {
         outcome.await.unwrap_or(ActionOutcome::OutcomeUnknown)
     }
 
-    /// Takes a list on the events session and collects it; the stream does not carry it.
+    /// Takes a list on the events session and decodes it; the stream does not carry it.
     ///
     /// # Errors
     /// [`ListError`]: there is no complete list.
-    pub async fn list(&self, action: Action) -> Result<Vec<Frame>, ListError> {
+    pub async fn list(&self, action: Action) -> Result<Vec<PbxEvent>, ListError> {
+        Ok(self.list_frames(action).await?.iter().map(PbxEvent::decode).collect())
+    }
+
+    /// As [`Self::list`], undecoded: for lists that are no state of the PBX, such as its dialplan.
+    ///
+    /// # Errors
+    /// [`ListError`]: there is no complete list.
+    pub async fn list_frames(&self, action: Action) -> Result<Vec<Frame>, ListError> {
         let (reply, outcome) = oneshot::channel();
         if self.events.try_send(Command::List { action, reply }).is_err() {
             return Err(ListError::NeverSent);

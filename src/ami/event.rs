@@ -1,6 +1,6 @@
 //! Typed events: the manager events that the daemon uses, with Asterisk's own terms.
 //!
-//! [`Event::decode`] turns a frame into a value of one closed enum. It returns `Ok(None)` for an event that the daemon
+//! [`PbxEvent::decode`] is the one place where a frame becomes an event. [`Event::decode`] turns a frame into a value of one closed enum. It returns `Ok(None)` for an event that the daemon
 //! does not use, and [`EventError`] when a required field is missing or malformed. The daemon counts such an event and
 //! goes on. The call model takes these values unchanged: `call::apply_event` is the one place where "channel" becomes
 //! "leg".
@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
 use super::frame::Frame;
+use super::member::MemberEvent;
 use crate::ids::{BridgeId, ChannelId, QueueName};
 
 /// Longest context, extension or application name kept, in characters (Asterisk's `AST_MAX_CONTEXT` is 80).
@@ -28,6 +29,31 @@ pub const NAME_CHARS_MAX: usize = 80;
 pub const USER_EVENT_FIELDS_MAX: usize = 32;
 /// Longest field taken from a UserEvent, in bytes; the rest is cut.
 pub const USER_EVENT_FIELD_BYTES_MAX: usize = 4096;
+
+/// An event of the PBX, live or from a list, as the client hands it to its consumer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PbxEvent {
+    /// An event about channels, bridges, queues' callers or the dialplan.
+    Call(Event),
+    /// An event about queue members and devices.
+    Member(MemberEvent),
+    /// An event that lacks a required field, or has a malformed one.
+    Incomplete(EventError),
+    /// An event that the daemon does not use.
+    Unused,
+}
+
+impl PbxEvent {
+    /// Decodes a frame.
+    #[must_use]
+    pub fn decode(frame: &Frame) -> Self {
+        match Event::decode(frame) {
+            Ok(Some(event)) => Self::Call(event),
+            Ok(None) => MemberEvent::decode(frame).map_or(Self::Unused, Self::Member),
+            Err(error) => Self::Incomplete(error),
+        }
+    }
+}
 
 /// The state of a channel (`main/channel_state.c`); `Other` covers the states that the daemon does not use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -38,8 +38,7 @@ use super::supervision_segments::SyncState;
 use super::transfers::PendingTransferReplies;
 use crate::ami::action::{Action, ChannelVariable};
 use crate::ami::client::{ClientEvent, Events, Handle, ListError, ListKind, ListResult};
-use crate::ami::event::{Event, USER_EVENT_FIELDS_MAX};
-use crate::ami::frame::Frame;
+use crate::ami::event::{PbxEvent, USER_EVENT_FIELDS_MAX};
 use crate::ami::session::ActionOutcome;
 use crate::bus::Bus;
 use crate::call::{EndpointRules, Input, Model, Notice, NoticeKind, Output};
@@ -89,13 +88,13 @@ pub(super) enum TaskResult {
     /// What the audit trail says about a supervision session that was found on the PBX.
     RecoveredSession(SupervisionId, Option<Box<RecoveredSession>>),
     /// The members of all queues.
-    QueueMembers(Vec<Frame>),
+    QueueMembers(Vec<PbxEvent>),
     /// Operators' states, as the store has them.
     OperatorStates(Vec<OperatorSnapshot>),
     /// The predecessor's stored link state, and the leadership term of this daemon in which it was requested.
     PriorLink(u64, Option<PbxLinkState>),
     /// All channels of the PBX, for the reconciler.
-    ChannelList(Result<Vec<Frame>, ListError>),
+    ChannelList(Result<Vec<PbxEvent>, ListError>),
 }
 
 /// The services and settings that the core uses.
@@ -225,8 +224,9 @@ impl Core {
 
     fn on_client_event(&mut self, event: ClientEvent) {
         match event {
-            ClientEvent::Frame(frame) => self.on_frame(&frame),
-            ClientEvent::ListItem(ListKind::Channels, frame) => self.on_frame(&frame),
+            ClientEvent::Pbx(event) | ClientEvent::ListItem(ListKind::Channels, event) => {
+                self.on_pbx_event(event)
+            }
             ClientEvent::ListBegin(ListKind::Channels) => {
                 self.apply_input(Input::ListBegan);
                 self.supervise(supervision::Input::ListBegan);
@@ -240,8 +240,8 @@ impl Core {
             }
             ClientEvent::ListEnd(ListKind::Channels, _) => self.apply_input(Input::ListFailed),
             ClientEvent::ListBegin(ListKind::Queues) => self.begin_members_list(),
-            ClientEvent::ListItem(ListKind::Queues | ListKind::Devices, frame) => {
-                self.on_member_event(&frame)
+            ClientEvent::ListItem(ListKind::Queues | ListKind::Devices, PbxEvent::Member(event)) => {
+                self.on_member_event(event);
             }
             ClientEvent::ListEnd(ListKind::Queues, result) => {
                 self.end_members_list(result == ListResult::Complete);
@@ -302,7 +302,7 @@ impl Core {
     fn on_task_result(&mut self, result: TaskResult) {
         match result {
             TaskResult::Input(input) => self.apply_input(*input),
-            TaskResult::QueueMembers(frames) => self.on_members_list(&frames),
+            TaskResult::QueueMembers(frames) => self.on_members_list(frames),
             TaskResult::Action(origin, outcome) => self.on_action_result(origin, outcome),
             TaskResult::Transfer(channel, context, tried) => self.adopt_transfer(&channel, *context, tried),
             TaskResult::RecoveredSession(id, recovered) => {
@@ -314,18 +314,19 @@ impl Core {
         }
     }
 
-    fn on_frame(&mut self, frame: &Frame) {
+    fn on_pbx_event(&mut self, event: PbxEvent) {
         self.deps.stats.frames.inc();
-        match Event::decode(frame) {
-            Ok(Some(event)) => {
+        match event {
+            PbxEvent::Call(event) => {
                 let concerned = self.supervision_wants(&event).then(|| event.clone());
                 self.apply_input(Input::Pbx(event));
                 if let Some(event) = concerned {
                     self.on_supervision_event(&event);
                 }
             }
-            Ok(None) => self.on_member_event(frame),
-            Err(error) => {
+            PbxEvent::Member(event) => self.on_member_event(event),
+            PbxEvent::Unused => {}
+            PbxEvent::Incomplete(error) => {
                 self.deps.stats.events_incomplete.inc();
                 tracing::debug!(%error, "ignoring an incomplete AMI event");
             }

@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 use super::actions::{self, answer, outcome_to_answer};
 use super::core::{Core, TaskResult};
 use crate::ami::action::Action;
-use crate::ami::frame::Frame;
+use crate::ami::event::PbxEvent;
 use crate::ami::member::{DeviceReachability, MemberEvent};
 use crate::ami::session::ActionOutcome;
 use crate::call::{Notice, NoticeKind};
@@ -291,10 +291,9 @@ impl Core {
     }
 
     /// A PBX event about a queue member or a device, live or from a list.
-    pub(super) fn on_member_event(&mut self, frame: &Frame) {
-        let Some(news) = MemberEvent::decode(frame) else { return };
+    pub(super) fn on_member_event(&mut self, event: MemberEvent) {
         let now = self.clock.now();
-        match news {
+        match event {
             MemberEvent::Member(member) => {
                 if let Some(extension) = self.phone_of(&member.interface) {
                     self.queue_members.on_member(now, &extension, member);
@@ -350,7 +349,7 @@ impl Core {
         self.deps.tasks.spawn(async move {
             match pbx.list(Action::queue_status()).await {
                 // The receiver is gone only when the daemon ends.
-                Ok(frames) => drop(results.send(TaskResult::QueueMembers(frames)).await),
+                Ok(events) => drop(results.send(TaskResult::QueueMembers(events)).await),
                 Err(error) => {
                     tracing::debug!(%error, "cannot list the queue members; not compared this time")
                 }
@@ -359,9 +358,13 @@ impl Core {
     }
 
     /// Handles the complete list of queue members.
-    pub(super) fn on_members_list(&mut self, frames: &[Frame]) {
+    pub(super) fn on_members_list(&mut self, events: Vec<PbxEvent>) {
         self.begin_members_list();
-        frames.iter().for_each(|frame| self.on_member_event(frame));
+        for event in events {
+            if let PbxEvent::Member(event) = event {
+                self.on_member_event(event);
+            }
+        }
         self.end_members_list(true);
     }
 }

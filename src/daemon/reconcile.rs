@@ -17,8 +17,7 @@ use jiff::Timestamp;
 use super::core::{Core, TaskResult};
 use crate::ami::action::Action;
 use crate::ami::client::ListError;
-use crate::ami::event::Event;
-use crate::ami::frame::Frame;
+use crate::ami::event::{Event, PbxEvent};
 use crate::ids::ChannelId;
 
 /// How long a difference must last to count as drift.
@@ -71,14 +70,14 @@ impl Core {
     }
 
     /// Compares the list of all channels with the model.
-    pub(super) fn on_channel_list(&mut self, listed: Result<Vec<Frame>, ListError>) {
+    pub(super) fn on_channel_list(&mut self, listed: Result<Vec<PbxEvent>, ListError>) {
         let now = self.clock.now();
-        let Ok(frames) = listed else { return self.reconciler.reschedule(now) };
+        let Ok(events) = listed else { return self.reconciler.reschedule(now) };
         self.deps.stats.reconciliations.inc();
-        let channels: Vec<_> = frames
-            .iter()
-            .filter_map(|frame| match Event::decode(frame) {
-                Ok(Some(Event::ChannelListed { channel, bridge, .. })) => Some((channel, bridge)),
+        let channels: Vec<_> = events
+            .into_iter()
+            .filter_map(|event| match event {
+                PbxEvent::Call(Event::ChannelListed { channel, bridge, .. }) => Some((channel, bridge)),
                 _ => None,
             })
             .collect();

@@ -4,6 +4,7 @@ mod stream;
 
 use tokio_util::sync::CancellationToken;
 use toritsugi::ami::client::{ClientEvent, Events, Handle, connect};
+use toritsugi::ami::frame::Frame;
 
 use crate::support::fake_pbx::FakePbx;
 
@@ -12,7 +13,7 @@ struct Rig {
     peer: FakePbx,
     handle: Handle,
     events: Events,
-    waiting: std::vec::IntoIter<ClientEvent>,
+    waiting: std::vec::IntoIter<ClientEvent<Frame>>,
     shutdown: CancellationToken,
 }
 
@@ -34,17 +35,17 @@ impl Rig {
         rig
     }
 
-    async fn next(&mut self) -> ClientEvent {
+    async fn next(&mut self) -> ClientEvent<Frame> {
         loop {
             if let Some(event) = self.waiting.next() {
                 return event;
             }
-            self.waiting = self.events.next_batch().await.unwrap().into_iter();
+            self.waiting = self.events.next_frames().await.unwrap().into_iter();
         }
     }
 
     /// Everything up to and including the first event that `is` accepts.
-    async fn until(&mut self, is: impl Fn(&ClientEvent) -> bool) -> Vec<ClientEvent> {
+    async fn until(&mut self, is: impl Fn(&ClientEvent<Frame>) -> bool) -> Vec<ClientEvent<Frame>> {
         let mut seen = Vec::new();
         loop {
             let event = self.next().await;

@@ -4,6 +4,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use toritsugi::ami::action::Action;
 use toritsugi::ami::client::{ClientEvent, Events, Handle, Login, Settings, connect};
+use toritsugi::ami::frame::Frame;
 use toritsugi::ami::tls::Tls;
 use toritsugi::secret::Secret;
 
@@ -40,7 +41,7 @@ async fn the_link_works_over_tls_with_the_one_certificate_it_trusts() {
     }
     let stored = lab.pbx.channel_value(&caller, "TORITSUGI_LONG_19").await;
     assert_eq!(stored.as_deref(), Some(long.as_str()));
-    let is_identity = |event: &ClientEvent| matches!(event, ClientEvent::Frame(frame) if frame.get("UserEvent") == Some(b"ToritsugiIdentity"));
+    let is_identity = |event: &ClientEvent<Frame>| matches!(event, ClientEvent::Pbx(frame) if frame.get("UserEvent") == Some(b"ToritsugiIdentity"));
     until(&mut events, &mut seen, is_identity).await;
     shutdown.cancel();
     handle.closed().await;
@@ -75,10 +76,14 @@ fn rand_seed() -> u64 {
 }
 
 /// Reads until an event of this connection matches; earlier events count, too.
-async fn until(events: &mut Events, seen: &mut Vec<ClientEvent>, matches: impl Fn(&ClientEvent) -> bool) {
+async fn until(
+    events: &mut Events,
+    seen: &mut Vec<ClientEvent<Frame>>,
+    matches: impl Fn(&ClientEvent<Frame>) -> bool,
+) {
     let found = timeout(TEST_TIMEOUT, async {
         while !seen.iter().any(&matches) {
-            seen.extend(events.next_batch().await.expect("the link goes on"));
+            seen.extend(events.next_frames().await.expect("the link goes on"));
         }
     });
     assert!(found.await.is_ok(), "the link never said so: {seen:?}");

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::ClientEvent;
+use crate::ami::frame::Frame;
 
 /// Most bytes of frames that wait for the consumer, per session. About a second of a busy PBX.
 pub const AMI_BACKLOG_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -18,12 +19,18 @@ const ENTRY_BYTES: usize = 256;
 /// The consumer's end: the events of both sessions, each session's in order.
 #[derive(Debug)]
 pub struct Events {
-    batches: mpsc::Receiver<Vec<ClientEvent>>,
+    batches: mpsc::Receiver<Vec<ClientEvent<Frame>>>,
 }
 
 impl Events {
-    /// All waiting events, at least one; `None` after both sessions have ended.
+    /// All waiting events, at least one; `None` after both sessions have ended. The frames are decoded here, not in the
+    /// task that reads the socket, and the backlog's limit counts the bytes of the frames.
     pub async fn next_batch(&mut self) -> Option<Vec<ClientEvent>> {
+        Some(self.next_frames().await?.into_iter().map(ClientEvent::decode).collect())
+    }
+
+    /// As [`Self::next_batch`], undecoded: for `toritsugi check`, which looks at the names of events.
+    pub async fn next_frames(&mut self) -> Option<Vec<ClientEvent<Frame>>> {
         self.batches.recv().await
     }
 }
@@ -31,8 +38,8 @@ impl Events {
 /// A session's end.
 #[derive(Debug)]
 pub(super) struct EventBacklog {
-    batches: mpsc::Sender<Vec<ClientEvent>>,
-    waiting: Vec<ClientEvent>,
+    batches: mpsc::Sender<Vec<ClientEvent<Frame>>>,
+    waiting: Vec<ClientEvent<Frame>>,
     waiting_bytes: usize,
     /// Frames dropped since the last [`ClientEvent::Overrun`].
     dropped: u64,
@@ -49,19 +56,19 @@ impl EventBacklog {
         Self::over(self.batches.clone())
     }
 
-    fn over(batches: mpsc::Sender<Vec<ClientEvent>>) -> Self {
+    fn over(batches: mpsc::Sender<Vec<ClientEvent<Frame>>>) -> Self {
         Self { batches, waiting: Vec::new(), waiting_bytes: 0, dropped: 0 }
     }
 
     /// Adds an event. Frames may be dropped; events about the connection never are.
-    pub(super) fn push(&mut self, event: ClientEvent) {
+    pub(super) fn push(&mut self, event: ClientEvent<Frame>) {
         self.offer(event);
     }
 
     /// Adds an event as [`EventBacklog::push`] does; returns whether it was kept.
-    pub(super) fn offer(&mut self, event: ClientEvent) -> bool {
+    pub(super) fn offer(&mut self, event: ClientEvent<Frame>) -> bool {
         let frame_bytes = match &event {
-            ClientEvent::Frame(frame) | ClientEvent::ListItem(_, frame) => Some(frame.as_bytes().len()),
+            ClientEvent::Pbx(frame) | ClientEvent::ListItem(_, frame) => Some(frame.as_bytes().len()),
             ClientEvent::Quarantined(quarantined) => Some(quarantined.frame.as_bytes().len()),
             _ => None,
         };
@@ -112,7 +119,7 @@ impl EventBacklog {
         true
     }
 
-    fn take_batch(&mut self) -> Vec<ClientEvent> {
+    fn take_batch(&mut self) -> Vec<ClientEvent<Frame>> {
         self.mark_overrun();
         self.waiting_bytes = 0;
         let next = Vec::with_capacity(self.waiting.len().min(64));
@@ -130,10 +137,9 @@ impl EventBacklog {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ami::frame::Frame;
 
-    fn frame() -> ClientEvent {
-        ClientEvent::Frame(Frame::parse(format!("Event: A\r\nB: {}\r\n", "x".repeat(1_000))).unwrap())
+    fn frame() -> ClientEvent<Frame> {
+        ClientEvent::Pbx(Frame::parse(format!("Event: A\r\nB: {}\r\n", "x".repeat(1_000))).unwrap())
     }
 
     #[tokio::test]
@@ -145,9 +151,9 @@ mod tests {
             backlog.push(frame());
             assert!(backlog.try_flush());
         }
-        assert_eq!(events.next_batch().await.unwrap().len(), 1);
+        assert_eq!(events.next_frames().await.unwrap().len(), 1);
         assert!(backlog.try_flush() && backlog.is_empty());
-        assert_eq!(events.next_batch().await.unwrap().len(), 10);
+        assert_eq!(events.next_frames().await.unwrap().len(), 10);
         drop(events);
         backlog.push(frame());
         assert!(!backlog.try_flush());
@@ -165,19 +171,18 @@ mod tests {
         backlog.push(ClientEvent::ActionsUp);
         assert!(backlog.flush().await);
         backlog.push(frame());
-        let batch = events.next_batch().await.unwrap();
-        let [.., ClientEvent::Frame(_), ClientEvent::Overrun { dropped }, ClientEvent::ActionsUp] =
-            &batch[..]
+        let batch = events.next_frames().await.unwrap();
+        let [.., ClientEvent::Pbx(_), ClientEvent::Overrun { dropped }, ClientEvent::ActionsUp] = &batch[..]
         else {
             panic!("{:?}", &batch[batch.len() - 3..]);
         };
         assert_eq!(u64::try_from(batch.len()).unwrap() - 2 + dropped, u64::try_from(fits + 5).unwrap());
         assert!(backlog.flush().await);
-        assert!(matches!(events.next_batch().await.unwrap()[..], [ClientEvent::Frame(_)]));
+        assert!(matches!(events.next_frames().await.unwrap()[..], [ClientEvent::Pbx(_)]));
     }
 
     fn frame_len() -> usize {
-        let ClientEvent::Frame(frame) = frame() else { unreachable!() };
+        let ClientEvent::Pbx(frame) = frame() else { unreachable!() };
         frame.as_bytes().len()
     }
 }

@@ -158,7 +158,7 @@ impl<'a> Connection<'a> {
     fn drain_events(&mut self) {
         while let Some(event) = self.session.poll_event() {
             match event {
-                SessionEvent::Frame(frame) => self.slot.backlog.push(ClientEvent::Frame(frame)),
+                SessionEvent::Frame(frame) => self.slot.backlog.push(ClientEvent::Pbx(frame)),
                 SessionEvent::Quarantined(set_aside) => {
                     self.slot.backlog.push(ClientEvent::Quarantined(set_aside))
                 }

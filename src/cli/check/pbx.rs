@@ -18,6 +18,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use toritsugi::ami::action::Action;
 use toritsugi::ami::client::{ClientEvent, Events, Handle, ListError, ListResult, SessionRole, connect};
+use toritsugi::ami::frame::Frame;
 use toritsugi::ami::session::{ActionOutcome, AmiVersion};
 use toritsugi::config::PbxConfig;
 
@@ -91,7 +92,7 @@ impl LoginReport {
     /// have ended.
     async fn collect(&mut self, events: &mut Events, deadline: Instant, until_complete: bool) {
         while !(until_complete && self.is_complete()) {
-            match timeout_at(deadline, events.next_batch()).await {
+            match timeout_at(deadline, events.next_frames()).await {
                 Ok(Some(batch)) => batch.into_iter().for_each(|event| self.on_event(event)),
                 Ok(None) | Err(_) => return,
             }
@@ -106,7 +107,7 @@ impl LoginReport {
         events && self.actions.is_some()
     }
 
-    fn on_event(&mut self, event: ClientEvent) {
+    fn on_event(&mut self, event: ClientEvent<Frame>) {
         match event {
             ClientEvent::Up { version, .. } => {
                 self.version = Some(version);
@@ -121,7 +122,7 @@ impl LoginReport {
                 self.refused_lists.push(format!("{kind:?}: {words}"));
             }
             ClientEvent::ResyncEnded { .. } => self.lists_ended = true,
-            ClientEvent::Frame(frame) => {
+            ClientEvent::Pbx(frame) => {
                 let name = String::from_utf8_lossy(frame.event_name().unwrap_or_default()).into_owned();
                 self.reads_system |= name == "FullyBooted";
                 if FILTERED_EVENTS.contains(&name.as_str()) && !self.unfiltered.contains(&name) {
@@ -248,7 +249,7 @@ async fn dialplan(pbx: &PbxConfig, handle: &Handle) -> Vec<Finding> {
 
 async fn has_context(handle: &Handle, context: &str) -> Result<(), String> {
     let action = Action::show_dialplan(context).map_err(|e| e.to_string())?;
-    match handle.list(action).await {
+    match handle.list_frames(action).await {
         Ok(_) => Ok(()),
         Err(ListError::Refused(words)) => Err(format!("the PBX answered: {words}")),
         Err(other) => Err(other.to_string()),

@@ -28,7 +28,7 @@ async fn a_lost_link_comes_back_as_a_new_epoch_with_its_lists() {
             .iter()
             .position(|event| matches!(event, ClientEvent::Up { epoch: new, .. } if *new == epoch));
         assert!(down.is_some() && down < up, "{seen:?}");
-        let frames = seen.iter().filter(|event| matches!(event, ClientEvent::Frame(_))).count();
+        let frames = seen.iter().filter(|event| matches!(event, ClientEvent::Pbx(_))).count();
         assert_eq!(frames, 1, "the whole event, not the half one: {seen:?}");
     }
 }
@@ -56,7 +56,7 @@ async fn a_closed_port_is_reported_and_retried() {
     let (_handle, mut events) = connect(settings, CancellationToken::new());
     let mut unreachable = 0;
     while unreachable < 4 {
-        for event in events.next_batch().await.unwrap() {
+        for event in events.next_frames().await.unwrap() {
             assert!(
                 matches!(event, ClientEvent::Unreachable { reason: CloseReason::Io(_), .. }),
                 "{event:?}"
@@ -163,7 +163,7 @@ async fn tls_works_with_the_pbxs_own_certificate_and_with_no_other() {
     let mut settings = rig.peer.settings();
     settings.port = other.port();
     let (_handle, mut events) = connect(settings, CancellationToken::new());
-    let batch = events.next_batch().await.unwrap();
+    let batch = events.next_frames().await.unwrap();
     assert!(
         matches!(&batch[0], ClientEvent::Unreachable { reason: CloseReason::Io(why), .. } if why.contains("cert")),
         "{batch:?}"
@@ -185,7 +185,7 @@ async fn another_protocol_at_the_port_is_named() {
     let (_handle, mut events) = connect(settings, CancellationToken::new());
     let batch = tokio::select! {
         () = greet => unreachable!(),
-        batch = events.next_batch() => batch.unwrap(),
+        batch = events.next_frames() => batch.unwrap(),
     };
     assert!(
         matches!(&batch[0], ClientEvent::Unreachable { reason: CloseReason::Protocol(why), .. } if why.contains("SSH"))
@@ -212,7 +212,7 @@ async fn shutdown_says_goodbye_and_ends_the_stream() {
     assert_eq!(rig.peer.next_action().await.name, "Logoff");
     assert_eq!(rig.peer.next_action().await.name, "Logoff");
     rig.handle.closed().await;
-    while let Some(batch) = rig.events.next_batch().await {
+    while let Some(batch) = rig.events.next_frames().await {
         assert!(batch.iter().all(|event| {
             matches!(
                 event,

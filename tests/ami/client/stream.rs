@@ -42,8 +42,8 @@ async fn a_login_brings_epoch_start_lists_and_live_events_in_order() {
     };
     assert_eq!((member.get("Name"), why.as_str()), (Some(&b"1001"[..]), "Permission denied"));
     rig.peer.emit(&reload(7));
-    let seen = rig.until(|event| matches!(event, ClientEvent::Frame(_))).await;
-    assert!(matches!(seen.last(), Some(ClientEvent::Frame(frame)) if frame.get("Number") == Some(b"7")));
+    let seen = rig.until(|event| matches!(event, ClientEvent::Pbx(_))).await;
+    assert!(matches!(seen.last(), Some(ClientEvent::Pbx(frame)) if frame.get("Number") == Some(b"7")));
 }
 
 #[tokio::test]
@@ -82,14 +82,14 @@ async fn an_action_whose_connection_ends_has_an_unknown_outcome_and_the_next_is_
 async fn lists_can_be_taken_aside() {
     let rig = Rig::up().await;
     rig.peer.set_list("ShowDialPlan", &[("ListDialplan", "Context: a\nExtension: 1\n")]);
-    let frames = rig.handle.list(Action::show_dialplan("a").unwrap()).await.unwrap();
+    let frames = rig.handle.list_frames(Action::show_dialplan("a").unwrap()).await.unwrap();
     assert_eq!(frames.len(), 1);
     assert_eq!(frames[0].get("Extension"), Some(&b"1"[..]));
     rig.peer.set_reply("ShowDialPlan", Reply::Error("Did not find context a".into()));
-    let refused = rig.handle.list(Action::show_dialplan("a").unwrap()).await;
+    let refused = rig.handle.list_frames(Action::show_dialplan("a").unwrap()).await;
     assert_eq!(refused, Err(ListError::Refused("Did not find context a".into())));
     rig.peer.set_reply("ShowDialPlan", Reply::HangUp);
-    let lost = rig.handle.list(Action::show_dialplan("a").unwrap()).await;
+    let lost = rig.handle.list_frames(Action::show_dialplan("a").unwrap()).await;
     assert!(matches!(lost, Err(ListError::Incomplete(_))), "{lost:?}");
 }
 
@@ -100,9 +100,9 @@ async fn a_torn_frame_is_reported_with_the_one_after_it_and_spoils_nothing_else(
     rig.peer.emit("Event: Hangup\nPrivilege: call,all\nChannel: b");
     rig.peer.emit(&reload(1));
     rig.peer.emit(&reload(2));
-    let seen = rig.until(|event| matches!(event, ClientEvent::Frame(_))).await;
+    let seen = rig.until(|event| matches!(event, ClientEvent::Pbx(_))).await;
     assert_eq!(seen.iter().filter(|event| matches!(event, ClientEvent::Quarantined(_))).count(), 3);
-    assert!(matches!(seen.last(), Some(ClientEvent::Frame(frame)) if frame.get("Number") == Some(b"2")));
+    assert!(matches!(seen.last(), Some(ClientEvent::Pbx(frame)) if frame.get("Number") == Some(b"2")));
     rig.handle.resync();
     let seen = rig.until(|event| matches!(event, ClientEvent::ResyncEnded { .. })).await;
     assert!(matches!(seen.last(), Some(ClientEvent::ResyncEnded { complete: true })));
@@ -118,7 +118,7 @@ async fn resyncs_asked_for_together_are_one_more() {
     rig.until(|event| matches!(event, ClientEvent::ResyncEnded { .. })).await;
     // All ten were requested before the first list could arrive: the client answered them with one resynchronisation.
     rig.peer.emit(&reload(1));
-    let seen = rig.until(|event| matches!(event, ClientEvent::Frame(_))).await;
+    let seen = rig.until(|event| matches!(event, ClientEvent::Pbx(_))).await;
     assert!(!seen.iter().any(|event| matches!(event, ClientEvent::ListBegin(_))), "{seen:?}");
 }
 
@@ -140,9 +140,7 @@ async fn a_slow_consumer_loses_events_with_notice_while_the_pbx_is_read_on() {
     let mut dropped = 0;
     loop {
         match rig.next().await {
-            ClientEvent::Frame(frame) => {
-                numbers.push(frame.text("Number").unwrap().parse::<usize>().unwrap())
-            }
+            ClientEvent::Pbx(frame) => numbers.push(frame.text("Number").unwrap().parse::<usize>().unwrap()),
             ClientEvent::Overrun { dropped: here } => {
                 dropped += here;
                 if numbers.last() != Some(&total) {
