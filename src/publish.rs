@@ -5,79 +5,83 @@
 //! operator has or is offered concerns supervisors only.
 //!
 //! # Ordering rules
-//! The order of publication is decided by the callers. These rules are written down nowhere else; "test" names the test
-//! that fails when the rule is broken.
+//! The order of publication is decided by the callers; this list is the only place where it is written down. `EventOrder`
+//! (`tests/support/event_order.rs`) holds every event stream of an administrator in the end-to-end tests against the rules
+//! that one stream can show; the other rules name their tests.
 //!
 //! Of one call (`call/derive.rs`, `call/stage.rs`, `call/offer.rs`):
 //!
 //! 1. `call.offered` is the call's first event. What happens before the card is known is held back and published after
-//!    it, in order. Test: `a_pop_waits_for_its_card_but_not_for_ever`, `any_order_of_events_keeps_the_invariant`.
+//!    it, in order. Tests: `EventOrder`, `a_pop_waits_for_its_card_but_not_for_ever`.
 //! 2. `call.presented` of an operator comes before `call.answered` of that operator, also when both become known at
-//!    once. Test: `any_order_of_events_keeps_the_invariant`.
-//! 3. `call.answered` of the winner comes before `call.rescinded` of the others. Test: `two_ring_and_one_wins`.
+//!    once. Tests: `EventOrder`, `any_order_of_events_keeps_the_invariant`.
+//! 3. `call.answered` of the winner comes before `call.rescinded` of the others. Tests: `EventOrder`,
+//!    `two_ring_and_one_wins`.
 //! 4. `call.presented`, `call.answered`, `call.held` or `call.resumed`, `call.rescinded`: this order when one PBX event
-//!    causes several of them. Test: no test yet for hold and rescind at once.
+//!    causes several of them. Test: `notices_of_one_event_come_in_their_order`.
 //! 5. Every screen pop is withdrawn or answered before `call.ended`, and nothing follows `call.ended`. Test:
-//!    `the_caller_gives_up_while_it_rings`, `any_order_of_events_keeps_the_invariant`.
+//!    `EventOrder`.
 //! 6. When several notices of a call are published together, each carries the newest view, but an operator stays in its
 //!    `presented_to` until the notice that withdraws their pop: otherwise an earlier event would take the call away and
-//!    the reason would be missing. Test: on Asterisk, `who_lost_loses_the_pop_and_sees_nothing_of_the_call_after`; no
-//!    unit test yet.
+//!    the reason would be missing. Test: `notices_of_one_event_come_in_their_order`.
 //!
 //! Between the call and what belongs to it (`daemon/core.rs`, `daemon/transfers.rs`, `daemon/pops.rs`):
 //!
 //! 7. A transfer's events come before the call events of the same PBX event: `call.transfer.returned` before the
 //!    `call.presented` that shows the transfer's outcome, and the transfer's end before `call.ended`
-//!    (`Core::input`: transfers are drained before the model). Test:
-//!    on Asterisk, `a_caller_whom_nobody_takes_comes_back_with_the_reason`; no test yet for the end.
-//! 8. The supervision of the call is paused before `call.transfer.requested` is published and resumed before
-//!    `call.transfer.consulting` and `call.transfer.completed` are, so `supervision.*` events come first
-//!    (`pause_supervision`). Test: no test yet for the order of events;
-//!    `the_supervisor_is_detached_before_the_caller_is_moved` tests the order at the PBX.
+//!    (`Core::apply_input`: transfers are drained before the model). Tests: `EventOrder`,
+//!    `a_caller_whom_nobody_takes_comes_back_with_the_reason`.
+//! 8. The supervision of the call is paused before `call.transfer.requested` is published (`pause_supervision`), and live
+//!    again only after `call.transfer.consulting` or the transfer's end, when the PBX has confirmed it. Tests:
+//!    `EventOrder`, `the_supervisor_is_detached_before_the_caller_is_moved` (the order at the PBX).
 //! 9. A call that rang at one team and rings nowhere now is published again with `call.updated` after its
-//!    `call.rescinded`, for the supervisors who lost sight of it (`republish_unowned` in `daemon/core.rs`). Test: no
-//!    test yet.
+//!    `call.rescinded`, for the supervisors who lost sight of it (`republish_unowned` in `daemon/core.rs`). Test:
+//!    `EventOrder`.
 //! 10. In one `publish_all`, the notices' events come first and in the order of the notices, because the pop tracker
-//!     pairs notices with event ids by index; the `call.updated` of rule 9 comes last. Test: no test yet.
-//! 11. A call's history is updated before its checkpoint is taken, and the checkpoint is committed with the
-//!     call's event (`daemon/core.rs`, `daemon/transfers.rs`, `daemon/pops.rs`). Test:
-//!     `snapshot_and_rest_equal_the_whole_over_crashes` for events and log; no test yet for the
-//!     history.
-//! 12. `operator.state` comes after the call events of the same PBX event (`Core::input` drains the operators last).
-//!     Test: no test yet.
+//!     pairs notices with event ids by index; the `call.updated` of rule 9 comes last. Tests: `EventOrder` for the
+//!     update; a pop that is paired with the wrong event is repeated or reported, which
+//!     `the_whole_pop_is_there_before_the_answer` would show.
+//! 11. A call's history is updated before its checkpoint is taken, and the checkpoint is committed with the call's event
+//!     (`daemon/core.rs`, `daemon/transfers.rs`, `daemon/pops.rs`). Tests: `snapshot_and_rest_equal_the_whole_over_crashes`,
+//!     and the fault-injection suite, which compares the histories of calls over kills with the far end's records.
+//! 12. `operator.state` comes after the call events of the same PBX event (the operators are drained last). Test:
+//!     `EventOrder`.
 //! 13. The audit entry of a supervision is queued before its event is published (`daemon/supervision.rs`); that of a
-//!     request for help after its event. Test: no test yet.
+//!     request for help after its event. Tests: the supervision tests read the audit entry
+//!     of each event (`Scene::audited`).
 //!
-//! Of the PBX link (`daemon/link.rs`, `daemon/core.rs`):
+//! Of the PBX link ([`crate::pbx_link`], `daemon/link.rs`):
 //!
-//! 14. After a start, `pbx.down` is published before anything else, if the store has a link state of an earlier run
-//!     (`Core::run`). Test: no test yet.
-//! 15. When the link breaks, nothing is published about calls; `pbx.down` follows. Test:
-//!     on Asterisk, `a_pbx_that_dies_takes_its_calls_with_it_and_the_next_call_pops`.
+//! 14. After a start, `pbx.down` is published before anything else, if the store has a link state of an earlier run.
+//!     Test: `after_a_start_down_comes_first_and_the_gap_before_the_calls`.
+//! 15. When the link breaks, nothing is published about calls; `pbx.down` follows, and the calls again after `pbx.gap`.
+//!     Test: `EventOrder`.
 //! 16. When the link is back: `pbx.gap`; then, after a restart of the PBX, `call.ended` of every earlier call and
-//!     `supervision.stopped`, then `pbx.restarted`; then what the complete channel list changes; then `pbx.up`. Test:
-//!     the same, for gap, ends, restart and up.
-//! 17. The journal writes a gap before the link state that ends it (`daemon/journal_writer.rs`), since the link state
-//!     alone would hide the gap. Test: no test yet.
+//!     `supervision.stopped`, then `pbx.restarted`; then what the complete channel list changes; then `pbx.up`. Tests:
+//!     `EventOrder`, `after_a_restart_of_the_pbx_the_calls_end_before_it_is_published`.
+//! 17. A gap is committed before the link state that ends it, since the link state alone would hide the gap. Tests:
+//!     `after_a_start_down_comes_first_and_the_gap_before_the_calls`, `a_gap_is_written_before_the_link_state_that_ends_it`.
 //!
 //! Of a takeover (`bus/redis/hub/`, `daemon/core.rs`, `daemon/takeover.rs`):
 //!
 //! 18. A new leader publishes the buffered events that its predecessor had not published, in the order in which the
-//!     calls began, then the link state if it differs; only then does it publish new events. Test: the property tests
-//!     of `StandbyTracker::take_over`; no test yet for the link state.
+//!     calls began, then the link state if it differs; only then does it publish new events. Tests: the property tests
+//!     of `StandbyTracker::take_over`, `a_new_leader_publishes_the_missing_events_and_then_its_link`.
 //! 19. After the complete channel list, the list's own call events come first, then `call.rescinded` of ringing that
-//!     stopped unseen, then `call.ended` of calls that ended unseen. Test: no test yet for the order.
-//! 20. The core handles a takeover before any command or PBX event (`biased` in `Core::run`). Test: no test yet.
+//!     stopped unseen, then `call.ended` of calls that ended unseen. Test:
+//!     `after_the_list_ringing_stops_before_calls_end`.
+//! 20. The core handles a takeover before any command or PBX event (`biased` in `Core::run`). Test:
+//!     `the_standby_takes_over_when_the_active_daemon_is_killed_under_calls`: no call of the far end lacks an event.
 //!
-//! Of messages (`message/relay.rs`):
+//! Of messages (`messages/relay.rs`):
 //!
 //! 21. `message.saved` comes before `message.acknowledged`, also when both happened before the relay ran; a newer
-//!     version never before an older one. Test: no test yet for both at once.
+//!     version never before an older one. Tests: `EventOrder`, `what_happened_to_a_message_is_published_in_order`.
 //!
 //! Of operators (`daemon/operators.rs`):
 //!
-//! 22. On a comparison with the published states, every `operator.removed` comes before any `operator.state`. Test: no
-//!     test yet.
+//! 22. On a comparison with the published states, every `operator.removed` comes before any `operator.state`. Test:
+//!     `removals_are_published_before_states`.
 
 use std::sync::Arc;
 

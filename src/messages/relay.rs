@@ -124,3 +124,41 @@ fn events(message: &Message, published: u64, people: &People) -> Vec<NewEvent> {
     events.push(publish::message(kind, message, taker.as_ref()));
     events
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::RecordId;
+    use crate::people::Roster;
+
+    /// Ordering rule 21 of `publish.rs`.
+    #[test]
+    fn what_happened_to_a_message_is_published_in_order() {
+        let people = People::new(Roster::new([], []));
+        let at = jiff::Timestamp::from_second(1_700_000_000).unwrap();
+        let message = Message {
+            id: RecordId(uuid::Uuid::from_u128(1)),
+            account: RecordId(uuid::Uuid::from_u128(2)),
+            call: None,
+            customer: None,
+            contact: None,
+            caller: None,
+            text: "折り返し".into(),
+            state: MessageState::Acknowledged,
+            taken_by: None,
+            taken_by_name: None,
+            created_at: at,
+            changed_at: at,
+            acknowledged_at: Some(at),
+            acknowledged_by: None,
+            version: 2,
+        };
+        let published = |message: &Message, version| -> Vec<_> {
+            let version_of = |event: &NewEvent| event.data["version"].as_u64();
+            events(message, version, &people).iter().map(|event| (event.kind, version_of(event))).collect()
+        };
+        let acknowledged = (EventKind::MessageAcknowledged, Some(2));
+        assert_eq!(published(&message, 0), [(EventKind::MessageSaved, Some(1)), acknowledged]);
+        assert_eq!(published(&message, 1), [acknowledged]);
+    }
+}

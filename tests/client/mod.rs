@@ -14,6 +14,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 use tokio_util::codec::{BytesCodec, FramedRead};
 
+use crate::support::event_order::EventOrder;
 use crate::support::wait::TEST_TIMEOUT;
 
 /// Number of recent events that the text of a time-out names.
@@ -28,6 +29,8 @@ pub(crate) struct Sse {
     pub(crate) comments: Vec<String>,
     /// The kinds of the received events, for the text of a time-out.
     seen: Vec<String>,
+    /// Checks the order of the events.
+    order: Option<EventOrder>,
 }
 
 impl Sse {
@@ -52,7 +55,19 @@ impl Sse {
     }
 
     fn reading<E: 'static>(body: impl Stream<Item = Result<bytes::Bytes, E>> + Send + 'static) -> Self {
-        Self { body: body.map(Result::ok).boxed(), text: Vec::new(), comments: Vec::new(), seen: Vec::new() }
+        Self {
+            body: body.map(Result::ok).boxed(),
+            text: Vec::new(),
+            comments: Vec::new(),
+            seen: Vec::new(),
+            order: None,
+        }
+    }
+
+    /// Holds every event from here on against the ordering rules. For a viewer who may see everything, from the start.
+    pub(crate) fn in_order(mut self) -> Self {
+        self.order = Some(EventOrder::default());
+        self
     }
 
     /// The next event; `None` at the end of the stream. Heartbeats do not lengthen the wait.
@@ -94,6 +109,9 @@ impl Sse {
         let event: Value = serde_json::from_str(&data?).unwrap();
         assert_eq!(event["id"].as_str(), id.as_deref());
         self.seen.push(event["kind"].as_str().unwrap_or_default().to_owned());
+        if let Some(order) = &mut self.order {
+            order.check(&event);
+        }
         Some(event)
     }
 }

@@ -5,6 +5,8 @@
 //! | [`wait`] | [`wait::eventually`] and the one time-out of all tests |
 //! | [`clock`], [`ids`], [`bus`], [`people`] | a clock that the test sets, ids, bus settings, users with tokens |
 //! | [`client`] | the desktop's side of the event stream, over SSE and WebSocket |
+//! | [`event_order`] | the ordering rules of the event stream, checked on every stream of an administrator |
+//! | [`event_order`] | the ordering rules of the event stream, checked on every stream of an administrator |
 //! | [`gateway_rig`] | the gateway over a store and a bus, without a PBX |
 //! | [`service`] | the whole daemon in this process, beside the lab's PBX |
 //! | [`pbx_lab`] | a real Asterisk with its carrier and telephones |
@@ -23,6 +25,7 @@ pub(crate) mod bus;
 #[path = "../client/mod.rs"]
 pub(crate) mod client;
 pub(crate) mod clock;
+pub(crate) mod event_order;
 #[path = "../fake_pbx/mod.rs"]
 pub(crate) mod fake_pbx;
 pub(crate) mod gateway_rig;

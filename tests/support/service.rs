@@ -180,7 +180,8 @@ impl Service {
         if let Some(id) = after {
             request = request.header("last-event-id", id);
         }
-        Sse::of(request.send().await.unwrap()).await
+        let events = Sse::of(request.send().await.unwrap()).await;
+        if who == "admin" && after.is_none() { events.in_order() } else { events }
     }
 
     /// Follows the events over a WebSocket.

@@ -124,3 +124,28 @@ fn a_restart_reports_nothing_twice_and_what_happened_meanwhile_once() {
     assert_eq!(rig.notices(), ["ended Answered [1001]"]);
     assert!(rig.views.last().unwrap().inferred);
 }
+
+/// Ordering rules 4 and 6 of `publish.rs`: a list shows at once what happened one after the other.
+#[test]
+fn notices_of_one_event_come_in_their_order() {
+    let mut rig = Rig::new();
+    rig.call_comes_in().dials(&CALLER, &SUZUKI).rings(&SUZUKI).notices();
+    rig.input(Input::LinkDown);
+    rig.input(Input::LinkUp { restarted: false });
+    rig.input(Input::ListBegan);
+    let listed = |ch: &Ch| Event::ChannelListed {
+        channel: ch.channel(ChannelState::Up),
+        bridge: Some(bridge(7)),
+        application: "Queue".into(),
+        arguments: "sakura".into(),
+    };
+    rig.pbx(listed(&SATO)).pbx(listed(&CALLER));
+    let before = rig.views.len();
+    rig.input(Input::ListEnded);
+    assert_eq!(rig.notices(), ["presented 1001", "answered 1001", "rescinded 1002 AnsweredElsewhere"]);
+    let withdrawn = SUZUKI.name[6..10].parse::<u32>().unwrap();
+    let shows =
+        |view: &CallView| view.presented_to.iter().any(|phone| phone.as_str() == withdrawn.to_string());
+    let shown: Vec<_> = rig.views[before..].iter().map(shows).collect();
+    assert_eq!(shown, [true, true, false], "it is shown until it is withdrawn");
+}

@@ -1,5 +1,6 @@
 //! A restart, and a standby that takes over.
 
+use super::super::outbox::Leadership;
 use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -72,4 +73,52 @@ async fn a_standby_continues_where_the_leader_stopped() {
     assert_eq!(all.len(), whole, "every event once");
     assert!(standby.calls().is_empty());
     standby.stop().await;
+}
+
+/// Ordering rule 18 of `publish.rs`.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_leader_publishes_the_missing_events_and_then_its_link() {
+    let prefix = shared().empty_prefix();
+    let leader = Node::leading(shared(), &prefix, "osaka").await;
+    let standby = node(shared(), &prefix, "osaka");
+    standby.link_is_up();
+    let down = StateDelta::Pbx { up: false, since: Timestamp::UNIX_EPOCH };
+    leader.bus.publish(draft(EventKind::PbxDown, None, Audience::All, down));
+    let link_is_down = |n: &Node| {
+        let links = n.bus.snapshot(&Viewer::unrestricted(Role::System)).pbx;
+        links.iter().any(|link| link.id.as_str() == "osaka" && !link.up)
+    };
+    standby.until("it has read that the leader's link is down", link_is_down).await;
+    let mut desktop = standby.follow(None);
+    for n in [3, 1, 2] {
+        for event in life("osaka", n).into_iter().take(2) {
+            standby.bus.publish(event);
+        }
+    }
+    leader.stop().await;
+    let mut published = Vec::new();
+    while published.last() != Some(&("pbx.up", None)) {
+        let event = next(&mut desktop).await;
+        published.push((event.kind().as_str(), event.call()));
+    }
+    let of = |n| Some(view("osaka", n, CallState::Ended).id);
+    let expected = [3, 1, 2].map(|n| [("call.offered", of(n)), ("call.presented", of(n))]);
+    assert_eq!(published, [expected.concat(), vec![("pbx.up", None)]].concat());
+    standby.stop().await;
+}
+
+/// Ordering rule 19 of `publish.rs`.
+#[test]
+fn after_the_list_ringing_stops_before_calls_end() {
+    let hub = hub("osaka", 1);
+    if let Leadership::Leader { prior, .. } = &mut hub.outbox().leadership {
+        let published = (0..2).map(|n| view("osaka", n, CallState::Presented));
+        prior.calls.extend(published.map(|view| (view.id, Arc::new(view))));
+    }
+    // The list has a new call; call 1 rings no more, and call 0 is gone.
+    hub.publish_all(vec![life("osaka", 2)[0].clone()], Vec::new());
+    let live = [view("osaka", 1, CallState::Offered), view("osaka", 2, CallState::Offered)];
+    hub.reconcile_calls(&live, Timestamp::UNIX_EPOCH);
+    let queued: Vec<_> = hub.outbox().pending.iter().map(|pending| pending.body.kind.as_str()).collect();
+    assert_eq!(queued, ["call.offered", "call.rescinded", "call.ended"]);
 }
