@@ -77,11 +77,6 @@
 //!
 //! 21. `message.saved` comes before `message.acknowledged`, also when both happened before the relay ran; a newer
 //!     version never before an older one. Tests: `EventOrder`, `what_happened_to_a_message_is_published_in_order`.
-//!
-//! Of operators (`daemon/operators.rs`):
-//!
-//! 22. On a comparison with the published states, every `operator.removed` comes before any `operator.state`. Test:
-//!     `removals_are_published_before_states`.
 
 use std::sync::Arc;
 

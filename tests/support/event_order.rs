@@ -15,6 +15,8 @@ pub(crate) struct EventOrder {
     ended: HashSet<String>,
     /// Supervision sessions: the call and the state of each.
     sessions: HashMap<String, (Option<String>, String)>,
+    /// Sessions that were live when a transfer of their call was requested: the policy may only end those.
+    ending: HashSet<String>,
     /// Versions of messages, and whether each was saved.
     messages: HashMap<String, u64>,
     link: Link,
@@ -132,20 +134,25 @@ impl EventOrder {
         }
     }
 
-    fn supervision_of_transfer(&self, kind: &str, call: &str, event: &Value) {
-        for (session, (of, state)) in &self.sessions {
-            assert!(
-                of.as_deref() != Some(call) || state != "live",
-                "rule 8: {session} is live at {kind}: {event}"
-            );
+    fn supervision_of_transfer(&mut self, kind: &str, call: &str, event: &Value) {
+        let live =
+            self.sessions.iter().filter(|(_, (of, state))| of.as_deref() == Some(call) && state == "live");
+        let live: Vec<String> = live.map(|(session, _)| session.clone()).collect();
+        if kind == "call.transfer.requested" {
+            self.ending.extend(live);
+        } else {
+            let wrong = live.iter().find(|session| !self.ending.contains(*session));
+            assert!(wrong.is_none(), "rule 8: {wrong:?} is live at {kind}: {event}");
         }
     }
 
     fn session(&mut self, kind: &str, event: &Value) {
         let id = text(&event["data"]["id"]);
+        let was_ending = self.ending.remove(&id);
         if kind == "supervision.stopped" {
             self.sessions.remove(&id);
         } else {
+            assert!(!was_ending, "rule 8: live at call.transfer.requested, and not ended: {event}");
             let call = event["data"]["call"].as_str().map(str::to_owned);
             self.sessions.insert(id, (call, text(&event["data"]["state"])));
         }

@@ -4,10 +4,6 @@ use serde_json::{Value, json};
 
 use super::members::pause_by_hand;
 use super::{LONG, SHARED, finish, member_is, must_set, operator, until_state};
-use jiff::Timestamp;
-use toritsugi::store::Store;
-use toritsugi::store::users::UserChange;
-
 use crate::support::client::Sse;
 use crate::support::pbx_lab::{CallSpec, Lab};
 use crate::support::service::Service;
@@ -106,39 +102,4 @@ async fn events_until_call(lab: &Lab, events: &mut Sse) -> Vec<Value> {
         received.push(events.next().await.expect("the stream goes on"));
     }
     received
-}
-
-/// Ordering rule 22 of `src/publish.rs`.
-#[tokio::test]
-async fn removals_are_published_before_states() {
-    let lab = Lab::start().await;
-    let mut service = Service::start_with(&lab, LONG).await;
-    let mut events = service.follow("admin", None).await;
-    for (extension, name) in [("1001", "佐藤"), ("1002", "鈴木")] {
-        must_set(&service, extension, name, json!({ "state": "not_ready", "reason": "training" })).await;
-        until_state(&mut events, name, "not_ready").await;
-    }
-    let last = events_until_call(&lab, &mut events).await.pop().unwrap();
-    service.stop().await;
-    // While no daemon runs, one person leaves and another gets a new name.
-    let store = Store::open(&service.config.store.path).await.unwrap();
-    let users = store.users(None, 100).await.unwrap().records;
-    let id_of = |name: &str| users.iter().find(|user| user.person.name == name).unwrap().person.id;
-    store.revoke_user(id_of("鈴木"), Timestamp::now()).await.unwrap();
-    let renamed = UserChange { name: Some("佐藤 花子".into()), ..UserChange::default() };
-    store.change_user(id_of("佐藤"), &renamed, Timestamp::now()).await.unwrap();
-    store.close().await;
-    service.again().await;
-
-    let mut events = service.follow("admin", last["id"].as_str()).await;
-    let mut of_operators = Vec::new();
-    while !of_operators.iter().any(|event: &Value| event["data"]["name"] == "佐藤 花子") {
-        let event = events.next().await.unwrap();
-        if event["kind"].as_str().unwrap().starts_with("operator.") {
-            of_operators.push(event);
-        }
-    }
-    let first = (&of_operators[0]["kind"], &of_operators[0]["data"]["id"]);
-    assert_eq!(first, (&json!("operator.removed"), &json!(id_of("鈴木"))), "{of_operators:?}");
-    service.stop().await;
 }
