@@ -66,6 +66,7 @@
 #![forbid(unsafe_code)]
 
 // The order of the rooms. A room imports only rooms of the groups above its own line (`make lint`).
+pub mod backoff;
 pub mod ids;
 pub mod secret;
 

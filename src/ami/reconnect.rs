@@ -9,6 +9,8 @@
 
 use std::time::Duration;
 
+use crate::backoff::Backoff;
+
 /// The lengths of the delays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Schedule {
@@ -32,47 +34,32 @@ impl Default for Schedule {
 
 /// The delays of one session.
 #[derive(Debug)]
-pub struct Backoff {
-    schedule: Schedule,
-    losses: u32,
-    random: u64,
+pub struct ReconnectDelays {
+    refused: Duration,
+    backoff: Backoff,
 }
 
-impl Backoff {
+impl ReconnectDelays {
     /// Delays by `schedule`, with jitter from `seed`.
     #[must_use]
     pub fn new(schedule: Schedule, seed: u64) -> Self {
-        Self { schedule, losses: 0, random: seed }
+        Self { refused: schedule.refused, backoff: Backoff::new(schedule.first, schedule.max, seed.max(1)) }
     }
 
     /// Makes the next delay short again, as after a login.
     pub fn reset(&mut self) {
-        self.losses = 0;
+        self.backoff.reset();
     }
 
     /// The delay after a connection that was lost or could not be made; each call lengthens the next.
     pub fn delay_after_loss(&mut self) -> Duration {
-        let doubled = self.schedule.first.saturating_mul(1 << self.losses.min(20));
-        self.losses = self.losses.saturating_add(1);
-        let longest = doubled.min(self.schedule.max);
-        longest / 2 + self.jitter(longest / 2)
+        self.backoff.next_delay()
     }
 
     /// The delay after a refused login; resets the delay after a loss.
     pub fn delay_after_refusal(&mut self) -> Duration {
-        self.losses = 0;
-        self.schedule.refused + self.jitter(self.schedule.refused / 4)
-    }
-
-    fn jitter(&mut self, limit: Duration) -> Duration {
-        // SplitMix64: enough to keep daemons apart.
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.random;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^= mixed >> 31;
-        let thousandths = u32::try_from(mixed % 1_001).unwrap_or(0);
-        limit * thousandths / 1_000
+        self.backoff.reset();
+        self.refused + self.backoff.jitter(self.refused / 4)
     }
 }
 
@@ -85,7 +72,7 @@ mod tests {
     #[test]
     fn seeds_differ() {
         let delays = |seed| {
-            let mut backoff = Backoff::new(Schedule::default(), seed);
+            let mut backoff = ReconnectDelays::new(Schedule::default(), seed);
             (0..5).map(|_| backoff.delay_after_loss()).collect::<Vec<_>>()
         };
         assert_ne!(delays(1), delays(2));
@@ -96,7 +83,7 @@ mod tests {
         #[test]
         fn pauses_stay_within_their_bounds(seed: u64, losses in 0..200_usize) {
             let schedule = Schedule::default();
-            let mut backoff = Backoff::new(schedule, seed);
+            let mut backoff = ReconnectDelays::new(schedule, seed);
             let mut longest = schedule.first;
             for _ in 0..losses {
                 let delay = backoff.delay_after_loss();

@@ -10,11 +10,10 @@
 //! Invariant: the outputs are carried out in order before the next input, so the rules of order in
 //! [`crate::pbx_link`] hold for what is published.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 
 use super::core::{Core, TaskResult};
+use crate::backoff::Backoff;
 use crate::call::Input;
 use crate::contract::pbx::PbxLinkState;
 use crate::ids::PbxId;
@@ -22,9 +21,6 @@ use crate::journal::entry::JournalEntry;
 use crate::pbx_link::{Moment, Output};
 use crate::store::{Store, StoreError};
 use crate::supervision;
-
-/// Delay before the predecessor's link state is read again after the store failed.
-const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 impl Core {
     fn moment(&mut self) -> Moment {
@@ -84,6 +80,7 @@ impl Core {
         let (store, results) = (self.deps.store.clone(), self.results.clone());
         let pbx = self.deps.plan.pbx.clone();
         self.deps.tasks.spawn(async move {
+            let mut backoff = Backoff::of_store();
             while !results.is_closed() {
                 match read_link_state(&store, &pbx).await {
                     // The receiver is gone only when the daemon ends.
@@ -95,7 +92,7 @@ impl Core {
                 }
                 tokio::select! {
                     () = results.closed() => {}
-                    () = tokio::time::sleep(RETRY_DELAY) => {}
+                    () = tokio::time::sleep(backoff.next_delay()) => {}
                 }
             }
         });

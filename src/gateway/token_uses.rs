@@ -6,7 +6,7 @@
 //! | the store | what happens |
 //! |---|---|
 //! | takes the batch | the next batch is what was recorded meanwhile |
-//! | fails | the batch is tried again after [`RETRY_DELAY`], with what was recorded meanwhile; requests go on |
+//! | fails | the batch is tried again after a delay ([`crate::backoff`]), with what was recorded meanwhile; requests go on |
 //! | fails on shutdown | the batch is lost: those tokens keep their earlier last use |
 //!
 //! Invariant: recording never waits, and a use counts in this gateway from the moment it is recorded
@@ -14,19 +14,17 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::backoff::Backoff;
 use crate::ids::RecordId;
 use crate::store::Store;
 use crate::store::users::{TokenRecord, TokenUse};
 
 /// Most tokens whose uses wait to be written; uses of further tokens are not recorded.
 const PENDING_USES_MAX: usize = 10_000;
-/// Delay before a failed batch is tried again.
-const RETRY_DELAY: Duration = Duration::from_secs(2);
 
 /// The uses that the store does not have yet.
 #[derive(Debug, Default)]
@@ -90,6 +88,7 @@ impl TokenUseRecorder {
 
 /// Writes uses to the store until `shutdown`, then the last batch, unless the store fails at that time.
 pub(super) async fn run(uses: Arc<TokenUseRecorder>, store: Store, shutdown: CancellationToken) {
+    let mut backoff = Backoff::of_store();
     loop {
         tokio::select! {
             () = uses.ready.notified() => {}
@@ -100,10 +99,11 @@ pub(super) async fn run(uses: Arc<TokenUseRecorder>, store: Store, shutdown: Can
         }
         while !write(&uses, &store).await {
             tokio::select! {
-                () = tokio::time::sleep(RETRY_DELAY) => {}
+                () = tokio::time::sleep(backoff.next_delay()) => {}
                 () = shutdown.cancelled() => return,
             }
         }
+        backoff.reset();
     }
 }
 

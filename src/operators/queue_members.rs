@@ -24,20 +24,23 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
 use smol_str::{SmolStr, format_smolstr};
 
 use super::registry::Member;
 use crate::ami::action::Action;
 use crate::ami::member::MemberState;
+use crate::backoff::doubled;
 use crate::ids::{Extension, QueueName};
 
 /// How long the PBX's events may take to confirm an accepted action.
 pub(crate) const CONFIRMATION_TIMEOUT: SignedDuration = SignedDuration::from_secs(3);
 /// First delay before actions that failed are sent again; it doubles.
-pub(crate) const RETRY_DELAY: SignedDuration = SignedDuration::from_secs(1);
+pub(crate) const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// Longest such delay.
-pub(crate) const RETRY_DELAY_LIMIT: SignedDuration = SignedDuration::from_secs(60);
+pub(crate) const RETRY_DELAY_LIMIT: Duration = Duration::from_secs(60);
 /// Most repairs of one extension in a minute.
 pub(crate) const REPAIRS_PER_MINUTE_MAX: usize = 20;
 /// The pause reason of members whose seat is free.
@@ -201,9 +204,9 @@ impl QueueMembership {
                 (attempt.next_at, attempt.failures, attempt.in_sync) = (None, 0, true);
             }
         } else {
-            let delay = RETRY_DELAY.checked_mul(1 << attempt.failures.min(10)).unwrap_or(RETRY_DELAY_LIMIT);
+            let delay = doubled(RETRY_DELAY, RETRY_DELAY_LIMIT, attempt.failures);
             attempt.failures += 1;
-            attempt.next_at = Some(later(now, delay.min(RETRY_DELAY_LIMIT)));
+            attempt.next_at = Some(now.checked_add(delay).unwrap_or(now));
         }
     }
 

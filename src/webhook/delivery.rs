@@ -19,6 +19,7 @@ use super::{
     ATTEMPTS_MAX, FAILED_DELIVERIES_MAX, POST_TIMEOUT, PostError, RETRY_DELAY, RETRY_DELAY_LONGEST, Receiver,
     Stats, WebhookClient, sign,
 };
+use crate::backoff::doubled;
 use crate::store::webhooks::DueDelivery;
 use crate::store::{Store, StoreError};
 
@@ -118,7 +119,7 @@ impl DeliveryWorker {
     }
 
     fn retry_delay(&self, attempts: u32) -> Duration {
-        RETRY_DELAY.saturating_mul(1 << attempts.min(20)).min(RETRY_DELAY_LONGEST)
+        doubled(RETRY_DELAY, RETRY_DELAY_LONGEST, attempts)
     }
 }
 

@@ -22,6 +22,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::{OUTBOX_EVENTS_MAX, Receiver, Stats};
+use crate::backoff::Backoff;
 use crate::bus::{Bus, StreamStart, SubscribeError, Subscription};
 use crate::contract::event::Event;
 use crate::contract::event_id::EventId;
@@ -32,8 +33,6 @@ use crate::store::webhooks::{NewDelivery, OutboxWrite};
 
 /// Most events in one transaction.
 pub const OUTBOX_BATCH_MAX: usize = 256;
-/// Delay before a failed read or write of the store is tried again.
-const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// How often a standby checks whether it leads.
 const LEADER_POLL_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -69,17 +68,17 @@ pub(super) struct OutboxWriter {
 impl OutboxWriter {
     /// Runs until `shutdown`, or until the bus is closed and all its events are in the outbox.
     pub(super) async fn run(self, shutdown: CancellationToken) {
-        let mut cursor = None;
+        let (mut cursor, mut backoff) = (None, Backoff::of_store());
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return,
-                is_closed = self.follow(&mut cursor) => if is_closed { return },
+                is_closed = self.follow(&mut cursor, &mut backoff) => if is_closed { return },
             }
         }
     }
 
     /// Follows the stream until it is cut off or another daemon leads (false), or until the bus is closed (true).
-    async fn follow(&self, cursor: &mut Option<OutboxCursor>) -> bool {
+    async fn follow(&self, cursor: &mut Option<OutboxCursor>, backoff: &mut Backoff) -> bool {
         if !self.bus.is_leader() {
             *cursor = None;
             tokio::time::sleep(LEADER_POLL_INTERVAL).await;
@@ -97,7 +96,7 @@ impl OutboxWriter {
                         error = &error as &dyn std::error::Error,
                         "cannot read the webhook outbox's cursor; trying again"
                     );
-                    tokio::time::sleep(RETRY_DELAY).await;
+                    tokio::time::sleep(backoff.next_delay()).await;
                     return false;
                 }
             },
@@ -107,10 +106,11 @@ impl OutboxWriter {
             Err(SubscribeError::Closed) => return true,
             Err(error) => {
                 tracing::warn!(%error, "the webhook outbox writer cannot subscribe to events; trying again");
-                tokio::time::sleep(RETRY_DELAY).await;
+                tokio::time::sleep(backoff.next_delay()).await;
                 return false;
             }
         };
+        backoff.reset();
         let mut current = match events.take_start() {
             Some(StreamStart::Snapshot(snapshot)) => {
                 if let Some(after) = &current.after {
@@ -163,7 +163,7 @@ impl OutboxWriter {
             return WriteOutcome::Written(None);
         };
         let deliveries: Vec<NewDelivery> = own.iter().flat_map(|event| self.deliveries(event)).collect();
-        let pbx = self.bus.own_pbx();
+        let (pbx, mut backoff) = (self.bus.own_pbx(), Backoff::of_store());
         loop {
             if !self.bus.is_leader() {
                 return WriteOutcome::NotLeader;
@@ -189,7 +189,7 @@ impl OutboxWriter {
                         error = &error as &dyn std::error::Error,
                         "cannot write the webhook outbox; trying again"
                     );
-                    tokio::time::sleep(RETRY_DELAY).await;
+                    tokio::time::sleep(backoff.next_delay()).await;
                 }
             }
         }

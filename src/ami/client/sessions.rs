@@ -23,7 +23,7 @@ use super::connection::{Connection, ConnectionEnd};
 use super::transport::Transport;
 use super::{ClientEvent, Login, SessionRole, Settings};
 use crate::ami::action::EventMask;
-use crate::ami::reconnect::Backoff;
+use crate::ami::reconnect::ReconnectDelays;
 use crate::ami::session::{AmiVersion, CloseReason, SessionSettings};
 
 /// One of the two sessions, over all its connections.
@@ -113,7 +113,7 @@ pub(super) async fn run(
     mut commands: CommandQueue,
     shutdown: CancellationToken,
 ) {
-    let mut backoff = Backoff::new(settings.schedule, (settings.seeds)());
+    let mut backoff = ReconnectDelays::new(settings.schedule, (settings.seeds)());
     let mut other_is_up = slot.other_is_up();
     while !shutdown.is_cancelled() {
         other_is_up.mark_unchanged();
