@@ -7,8 +7,8 @@ use super::{
     USER_EVENT_FIELD_BYTES_MAX, USER_EVENT_FIELDS_MAX,
 };
 use crate::ami::frame::{Frame, unescape};
-use crate::identity::{DISPLAY_CHARS_MAX, NUMBER_CHARS_MAX, printable};
-use crate::ids::{BridgeId, ChannelId, QueueName};
+use crate::identity::{NUMBER_CHARS_MAX, display_name, printable};
+use crate::ids::{BridgeId, ChannelId, QueueName, text_of_bytes};
 
 /// Decodes the event `name`; `None` for an event that the daemon does not use.
 pub(super) fn event_named(name: &[u8], frame: &Frame) -> Option<Result<Event, EventError>> {
@@ -107,12 +107,12 @@ impl Reader<'_> {
     }
 
     fn channel_id(&self, key: &'static str) -> Result<ChannelId, EventError> {
-        let text = self.frame.text(key).ok_or_else(|| self.missing(key))?;
+        let text = self.frame.get(key).map(text_of_bytes).ok_or_else(|| self.missing(key))?;
         ChannelId::parse(&text).map_err(|_| self.missing(key))
     }
 
     fn bridge(&self, key: &'static str) -> Result<BridgeId, EventError> {
-        let text = self.frame.text(key).ok_or_else(|| self.missing(key))?;
+        let text = self.frame.get(key).map(text_of_bytes).ok_or_else(|| self.missing(key))?;
         BridgeId::parse(&text).map_err(|_| self.missing(key))
     }
 
@@ -129,7 +129,7 @@ impl Reader<'_> {
             context: self.word(keys.context, NAME_CHARS_MAX),
             exten: self.word(keys.exten, NAME_CHARS_MAX),
             caller_number: self.word(keys.caller_number, NUMBER_CHARS_MAX),
-            caller_name: caller_name.and_then(|t| printable(&unescape(&t), DISPLAY_CHARS_MAX)),
+            caller_name: caller_name.and_then(|t| display_name(&unescape(&t))),
         })
     }
 
@@ -196,7 +196,7 @@ impl Reader<'_> {
     }
 
     fn queue_join(&self) -> Result<Event, EventError> {
-        let queue = self.frame.text("Queue").and_then(|q| QueueName::parse(&q).ok());
+        let queue = self.frame.get("Queue").and_then(|q| QueueName::parse(&text_of_bytes(q)).ok());
         Ok(Event::QueueJoined {
             channel: self.channel("")?,
             queue: queue.ok_or_else(|| self.missing("Queue"))?,
@@ -261,7 +261,12 @@ impl Reader<'_> {
             channel: self.channel("")?,
             bridge: bridge.then(|| self.bridge("BridgeId")).transpose()?,
             application: self.word("Application", NAME_CHARS_MAX).unwrap_or_default(),
-            arguments: self.word("ApplicationData", 255).unwrap_or_default(),
+            // It may hold a unique id (`ChanSpy(…)`), which must stay what it is.
+            arguments: self
+                .frame
+                .get("ApplicationData")
+                .and_then(|value| printable(&text_of_bytes(value), 255))
+                .unwrap_or_default(),
         })
     }
 }
