@@ -10,6 +10,9 @@ use crate::ami::frame::{Frame, unescape};
 use crate::identity::{NUMBER_CHARS_MAX, display_name, printable};
 use crate::ids::{BridgeId, ChannelId, QueueName, text_of_bytes};
 
+/// Fewest digits of a part of a dial string that is a telephone number (110, 119).
+const DIALLED_DIGITS_MIN: usize = 3;
+
 /// Decodes the event `name`; `None` for an event that the daemon does not use.
 pub(super) fn event_named(name: &[u8], frame: &Frame) -> Option<Result<Event, EventError>> {
     let read = |event: &'static str| Reader { frame, event };
@@ -152,7 +155,8 @@ impl Reader<'_> {
 
     fn dial_begin(&self) -> Result<Event, EventError> {
         let by = self.frame.get("Channel").is_some().then(|| self.channel("")).transpose()?;
-        Ok(Event::DialBegan { by, to: self.channel("Dest")? })
+        let number = self.frame.text("DialString").and_then(|text| number_in(&text));
+        Ok(Event::DialBegan { by, to: self.channel("Dest")?, number })
     }
 
     fn dial_state(&self) -> Option<Result<Event, EventError>> {
@@ -268,5 +272,37 @@ impl Reader<'_> {
                 .and_then(|value| printable(&text_of_bytes(value), 255))
                 .unwrap_or_default(),
         })
+    }
+}
+
+/// The telephone number in a dial string: `09012345678@trunk`, `trunk/09012345678`, `trunk/sip:0901@192.0.2.1:5060`.
+fn number_in(dial_string: &str) -> Option<SmolStr> {
+    let is_number = |part: &&str| {
+        part.len() <= NUMBER_CHARS_MAX
+            && part.bytes().filter(u8::is_ascii_digit).count() >= DIALLED_DIGITS_MIN
+            && part.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'+' | b'*' | b'#'))
+    };
+    dial_string.split('@').next()?.split(['/', ':', ';']).find(is_number).map(SmolStr::new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dial_string_holds_the_number() {
+        for (text, number) in [
+            ("09012345678@trunk", Some("09012345678")),
+            ("trunk/09012345678", Some("09012345678")),
+            ("trunk/sip:+819012345678@192.0.2.1:5060", Some("+819012345678")),
+            ("g1/186*0312345678", Some("186*0312345678")),
+            ("ntt-110/110", Some("110")),
+            ("1001", Some("1001")),
+            ("trunk/sip:reception@192.0.2.1:5060", None),
+            ("trunk", None),
+            ("", None),
+        ] {
+            assert_eq!(number_in(text).as_deref(), number, "{text}");
+        }
     }
 }
