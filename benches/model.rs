@@ -46,6 +46,7 @@ impl Bench {
         let plan = EndpointRules {
             pbx: PbxId::parse("bench").unwrap(),
             trunks: vec!["trunk".into()],
+            endpoints: toritsugi::contract::endpoint::EndpointNames::default(),
             phones: vec!["1XXX".parse().unwrap()],
             identity_timeout: Duration::from_millis(100),
             presentation_timeout: Duration::from_millis(100),

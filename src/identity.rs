@@ -50,7 +50,7 @@ impl Caller {
         }
         let number = number.and_then(|n| printable(n, NUMBER_CHARS_MAX));
         let presentation = if number.is_some() { Presentation::Allowed } else { Presentation::Unavailable };
-        Self { number, display: display.and_then(|d| printable(d, DISPLAY_CHARS_MAX)), presentation }
+        Self { number, display: display.and_then(display_name), presentation }
     }
 
     /// The number as the network sent it; `None` if it may not be shown.
@@ -122,6 +122,15 @@ pub fn printable(text: &str, chars_max: usize) -> Option<SmolStr> {
     (!kept.is_empty()).then(|| SmolStr::new(kept))
 }
 
+/// The name of a caller, cleaned and cut. A name with bytes of another code page (they became replacement characters) is
+/// no name; a name that a network cut within its last character is one.
+#[must_use]
+pub fn display_name(text: &str) -> Option<SmolStr> {
+    let text = text.trim_end();
+    let text = text.strip_suffix(char::REPLACEMENT_CHARACTER).unwrap_or(text);
+    if text.contains(char::REPLACEMENT_CHARACTER) { None } else { printable(text, DISPLAY_CHARS_MAX) }
+}
+
 /// Characters that reorder or hide the text around them (bidirectional controls, zero-width marks).
 fn is_direction_mark(c: char) -> bool {
     matches!(c, '\u{061C}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{2069}' | '\u{FEFF}')
@@ -137,6 +146,24 @@ mod tests {
             let caller = Caller::new(Some("09012345678"), Some("田中"), presentation);
             assert_eq!((caller.number(), caller.display()), (None, None));
             assert!(!format!("{caller:?}").contains("0901"));
+        }
+    }
+
+    #[test]
+    fn a_name_in_another_code_page_is_no_name() {
+        // 株式会社 as Shift_JIS, EUC-JP and UTF-8, and 田中 cut by a network that counts bytes.
+        let names: [(&[u8], Option<&str>); 5] = [
+            (b"ABC \x8a\x94\x8e\xae\x89\xef\x8e\xd0", None),
+            (b"\xb3\xf4\xbc\xb0\xb2\xf1\xbc\xd2", None),
+            ("ABC 株式会社".as_bytes(), Some("ABC 株式会社")),
+            (b"\xe7\x94\xb0\xe4\xb8", Some("田")),
+            (b"\xc0\xc5\xb6", None),
+        ];
+        for (bytes, expected) in names {
+            let text = String::from_utf8_lossy(bytes);
+            assert_eq!(display_name(&text).as_deref(), expected, "{bytes:x?}");
+            let caller = Caller::new(Some("0312345678"), Some(&text), Presentation::Allowed);
+            assert_eq!((caller.number(), caller.display()), (Some("0312345678"), expected));
         }
     }
 

@@ -12,11 +12,12 @@ use std::time::Duration;
 use bytes::BytesMut;
 use jiff::Timestamp;
 use serde::Serialize;
+use smol_str::SmolStr;
 use tokio_util::codec::Decoder;
 
 use crate::ami::event::Event;
 use crate::ami::frame::{Decoded, Frame, FrameCodec, FrameError};
-use crate::call::{EndpointRules, Input, Model, ModelStats, Output};
+use crate::call::{EndpointRules, Input, Model, ModelStats, OutboundCall, Output};
 use crate::contract::event::NewEvent;
 use crate::identity::Identity;
 use crate::ids::CallId;
@@ -34,6 +35,12 @@ pub struct Replay {
     pub published: Vec<(u64, NewEvent)>,
     /// The calls that the model asked the directory about.
     pub lookups: Vec<(CallId, Identity)>,
+    /// The outbound calls that ended.
+    pub outbound: Vec<OutboundCall>,
+    /// The endpoints that no rule knows, in the order in which they appeared.
+    pub unknown_endpoints: Vec<SmolStr>,
+    /// How many operators' phones rang for a call that was not reported.
+    pub unreported_rings: u64,
     /// How many frames there were, by outcome.
     pub counts: Counts,
     /// What the model still holds at the end.
@@ -67,6 +74,9 @@ pub fn replay(bytes: &[u8], plan: EndpointRules) -> Result<Replay, FrameError> {
         now: Timestamp::UNIX_EPOCH,
         published: Vec::new(),
         lookups: Vec::new(),
+        outbound: Vec::new(),
+        unknown_endpoints: Vec::new(),
+        unreported_rings: 0,
         counts: Counts::default(),
         listing: false,
     };
@@ -87,6 +97,9 @@ pub fn replay(bytes: &[u8], plan: EndpointRules) -> Result<Replay, FrameError> {
     Ok(Replay {
         published: replayer.published,
         lookups: replayer.lookups,
+        outbound: replayer.outbound,
+        unknown_endpoints: replayer.unknown_endpoints,
+        unreported_rings: replayer.unreported_rings,
         counts: replayer.counts,
         remaining,
     })
@@ -97,6 +110,9 @@ struct Replayer {
     now: Timestamp,
     published: Vec<(u64, NewEvent)>,
     lookups: Vec<(CallId, Identity)>,
+    outbound: Vec<OutboundCall>,
+    unknown_endpoints: Vec<SmolStr>,
+    unreported_rings: u64,
     counts: Counts,
     /// Whether a list of channels is open.
     listing: bool,
@@ -144,6 +160,9 @@ impl Replayer {
                     self.published.push((self.counts.frames, publish::from_notice(&notice)))
                 }
                 Output::ReadChannel { .. } => {}
+                Output::OutboundEnded(call) => self.outbound.push(*call),
+                Output::UnknownEndpoint { endpoint, .. } => self.unknown_endpoints.push(endpoint),
+                Output::UnreportedRing { .. } => self.unreported_rings += 1,
                 Output::Identify { call, identity, .. } => self.lookups.push((call, identity)),
             }
         }

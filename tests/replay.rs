@@ -16,6 +16,7 @@ fn rules() -> EndpointRules {
     EndpointRules {
         pbx: PbxId::parse("lab").unwrap(),
         trunks: vec!["trunk".into()],
+        endpoints: toritsugi::contract::endpoint::EndpointNames::default(),
         phones: vec!["1XXX".parse().unwrap(), "2XXX".parse().unwrap()],
         identity_timeout: Duration::from_millis(100),
         presentation_timeout: Duration::ZERO,
@@ -81,6 +82,79 @@ fn every_transcript_has_its_snapshot() {
         }
     }
     assert!(stories >= 24, "only {stories} transcripts: tests/transcripts/ is not whole");
+}
+
+/// A recorded session with every frame changed by `change`, as a story.
+fn changed(name: &str, mut change: impl FnMut(&str) -> String) -> String {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts").join(name);
+    let recorded = String::from_utf8(std::fs::read(&file).unwrap()).unwrap();
+    let frames: Vec<String> = recorded.split("\r\n\r\n").map(&mut change).collect();
+    let dir = tempfile::tempdir().unwrap();
+    let changed = dir.path().join("changed.ami");
+    std::fs::write(&changed, frames.join("\r\n\r\n")).unwrap();
+    story(&changed)
+}
+
+const ANSWERED: &str = "asterisk-22/answered-first-operator.ami";
+
+/// chan_sip makes the channel of an inbound call Down and sets it to Ring a moment later; ISDN with overlap dialling
+/// makes it Rsrvd, an analog line with early caller id Pre-ring.
+#[test]
+fn a_call_of_a_driver_that_rings_later_is_the_same_call() {
+    let recorded = changed(ANSWERED, str::to_owned);
+    assert!(recorded.contains("call.presented operator=\"1001\""), "{recorded}");
+    for (code, word) in [("0", "Down"), ("1", "Rsrvd"), ("7", "Dialing Offhook"), ("8", "Pre-ring")] {
+        let mut split = 0;
+        let late = changed(ANSWERED, |frame| {
+            let frame = frame.replace("PJSIP/", "SIP/");
+            if !(frame.contains("Event: Newchannel") && frame.contains("Channel: SIP/trunk-")) {
+                return frame;
+            }
+            split += 1;
+            let ring = "ChannelState: 4\r\nChannelStateDesc: Ring\r\n";
+            let before = format!("ChannelState: {code}\r\nChannelStateDesc: {word}\r\n");
+            let rings = frame.replace("Event: Newchannel", "Event: Newstate");
+            format!("{}\r\n\r\n{rings}", frame.replace(ring, &before))
+        });
+        assert_eq!((split, &late), (1, &recorded), "{word}");
+    }
+}
+
+/// `systemname` stands in front of every unique id.
+#[test]
+fn a_system_name_with_spaces_or_japanese_changes_nothing() {
+    let recorded = changed(ANSWERED, str::to_owned);
+    for name in ["Honsha PBX", "本社", "\"a\" 'b' \\c"] {
+        let named = changed(ANSWERED, |frame| {
+            let lines = frame.split("\r\n").map(|line| match line.split_once(": ") {
+                Some((key, id)) if key.ends_with("Uniqueid") || key.ends_with("Linkedid") => {
+                    // A bridge's id is a UUID.
+                    if id.contains('.') { format!("{key}: {name}-{id}") } else { line.to_owned() }
+                }
+                _ => line.to_owned(),
+            });
+            lines.collect::<Vec<_>>().join("\r\n")
+        });
+        assert_eq!(named, recorded, "{name}");
+    }
+}
+
+/// A call to the outside gives a record and no event.
+#[test]
+fn a_recorded_outbound_call_has_a_record() {
+    for version in ["asterisk-16", "asterisk-22"] {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/transcripts")
+            .join(version)
+            .join("outbound-call.ami");
+        let replay = replay(&std::fs::read(file).unwrap(), rules()).unwrap();
+        assert!(replay.published.is_empty() && replay.unknown_endpoints.is_empty());
+        assert_eq!((replay.unreported_rings, replay.outbound.len()), (0, 1), "{version}");
+        let call = &replay.outbound[0];
+        assert_eq!(call.number.as_deref(), Some("09012345678"));
+        assert_eq!(call.operators.iter().map(ToString::to_string).collect::<Vec<_>>(), ["1001"]);
+        assert_eq!(serde_json::to_value(call.view.outcome).unwrap(), "answered");
+    }
 }
 
 #[test]

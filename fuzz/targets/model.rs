@@ -14,6 +14,7 @@ fuzz_target!(|data: &[u8]| {
     let plan = EndpointRules {
         pbx: PbxId::parse("fuzz").expect("a name"),
         trunks: vec!["trunk".into()],
+        endpoints: toritsugi::contract::endpoint::EndpointNames::default(),
         phones: vec!["1XXX".parse().expect("a pattern")],
         identity_wait: Duration::from_millis(3),
         ask_wait: Duration::from_millis(3),

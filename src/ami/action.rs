@@ -33,6 +33,8 @@ use std::fmt;
 
 use smol_str::SmolStr;
 
+use crate::ids::push_bytes_of;
+
 pub use channel::{ChannelVariable, PhoneCommand};
 pub use location::{AllowedContexts, DialplanLocation};
 pub use originate::{AUTO_ANSWER, ORIGINATE_DRIVERS, Originate};
@@ -153,7 +155,7 @@ impl Action {
         for (key, value) in lines.into_iter().chain(headers) {
             out.extend_from_slice(key.as_bytes());
             out.extend_from_slice(b": ");
-            out.extend_from_slice(value.as_bytes());
+            push_bytes_of(value, &mut out);
             out.extend_from_slice(b"\r\n");
         }
         out.extend_from_slice(b"\r\n");

@@ -186,6 +186,8 @@ pub enum Event {
         by: Option<Channel>,
         /// The dialled channel.
         to: Channel,
+        /// The telephone number in the dial string, if there is one.
+        number: Option<SmolStr>,
     },
     /// DialState RINGING, PROGRESS or PROCEEDING.
     DialRinging {

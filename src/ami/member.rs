@@ -10,7 +10,7 @@ use smol_str::SmolStr;
 
 use super::frame::Frame;
 use crate::identity::printable;
-use crate::ids::QueueName;
+use crate::ids::{QueueName, text_of_bytes};
 
 /// Longest device name or reason kept, in characters.
 const TEXT_CHARS_MAX: usize = 100;
@@ -94,7 +94,7 @@ fn member(frame: &Frame) -> Option<MemberEvent> {
 }
 
 fn queue(frame: &Frame) -> Option<QueueName> {
-    QueueName::parse(&frame.text("Queue")?).ok()
+    QueueName::parse(&text_of_bytes(frame.get("Queue")?)).ok()
 }
 
 fn interface(frame: &Frame) -> Option<SmolStr> {

@@ -13,7 +13,7 @@ use smol_str::SmolStr;
 
 use super::leg::{Endpoint, Leg, dial_status_of};
 use super::model::{Bridge, Model};
-use super::stage::{Call, UnverifiedCallerId};
+use super::stage::Call;
 use crate::ami::event::{BridgeKind, Channel, ChannelState, Event};
 use crate::contract::call::{Direction, Outcome};
 use crate::ids::{BridgeId, CallId, ChannelId};
@@ -21,7 +21,11 @@ use crate::ids::{BridgeId, CallId, ChannelId};
 impl Model {
     pub(crate) fn apply_event(&mut self, now: Timestamp, event: Event) {
         match event {
-            Event::ChannelCreated(channel) => drop(self.upsert_leg(now, &channel)),
+            Event::ChannelCreated(channel) => {
+                if let Some(id) = self.upsert(now, &channel, true) {
+                    self.follow_outbound(now, id);
+                }
+            }
             Event::ChannelState(channel) => self.update_leg(now, &channel, |_| {}),
             Event::HangupRequested { channel, cause } => {
                 self.update_leg(now, &channel, |leg| leg.hangup_requested = Some(cause));
@@ -32,12 +36,16 @@ impl Model {
                 self.on_caller_id_changed(now, &channel, &presentation);
             }
             Event::ChannelRenamed { id, name } => {
-                if let Some(leg) = self.legs.get_mut(&id) {
-                    leg.endpoint = Endpoint::of_channel(&name, &self.rules);
+                if let Some(endpoint) = Endpoint::of_channel(&name, &self.rules)
+                    && let Some(leg) = self.legs.get_mut(&id)
+                {
+                    leg.endpoint = endpoint;
                 }
             }
             Event::ChannelGone { channel, cause } => self.remove_leg(now, &channel.id, cause),
-            Event::DialBegan { by, to } => self.on_dial_began(now, by.as_ref(), &to),
+            Event::DialBegan { by, to, number } => {
+                self.on_dial_began(now, by.as_ref(), &to, number.as_ref());
+            }
             Event::DialRinging { to } => self.update_leg(now, &to, |leg| leg.progress = true),
             Event::DialEnded { to, status } => {
                 self.update_leg(now, &to, |leg| leg.dial_ended = Some(status));
@@ -73,30 +81,43 @@ impl Model {
 
     /// Creates or updates the leg of this channel; `None` when the channel has a tombstone. Returns the leg's call.
     pub(crate) fn upsert_leg(&mut self, now: Timestamp, channel: &Channel) -> Option<CallId> {
+        self.upsert(now, channel, false)
+    }
+
+    /// As [`Self::upsert_leg`]; `created`: the PBX has just created the channel.
+    fn upsert(&mut self, now: Timestamp, channel: &Channel, created: bool) -> Option<CallId> {
         if self.is_gone(&channel.id) {
             return None;
         }
         if let Some(leg) = self.legs.get_mut(&channel.id) {
-            leg.state = channel.state;
+            let before = std::mem::replace(&mut leg.state, channel.state);
             let id = leg.call;
-            return Some(match self.linked.get(&channel.linked).copied() {
+            let id = match self.linked.get(&channel.linked).copied() {
                 Some(other) if other != id => self.merge_calls(now, id, other),
                 _ => id,
-            });
+            };
+            if channel.state == ChannelState::Ring && before != ChannelState::Ring {
+                self.derive_direction(now, id, channel);
+            }
+            return Some(id);
         }
         let id = self.call_of(&channel.linked).unwrap_or_else(|| self.create_call(now, channel));
-        let endpoint = Endpoint::of_channel(&channel.name, &self.rules);
+        let (endpoint, unknown) = self.classify(channel, created);
         let leg = Leg {
             call: id,
             endpoint,
             state: channel.state,
             bridge: None,
             dialled_by: None,
+            dialled: false,
             dial_ended: None,
             peer: None,
             holding: false,
             hangup_requested: None,
             progress: false,
+            unknown,
+            found: self.inferring,
+            ring_reported: false,
             seen_at: self.inputs,
         };
         self.legs.insert(channel.id.clone(), leg);
@@ -115,28 +136,6 @@ impl Model {
         id
     }
 
-    /// A leg that comes in from a trunk makes its call inbound; a leg to a trunk makes an internal call outbound.
-    fn derive_direction(&mut self, now: Timestamp, id: CallId, channel: &Channel) {
-        // A leg that comes in is the first of its linked set; a dialled leg is linked to its dialler.
-        let first = channel.id == channel.linked;
-        let comes_in = first && (channel.state == ChannelState::Ring || self.inferring);
-        let Some(call) = self.calls.get_mut(&id) else { return };
-        if self.legs.get(&channel.id).is_none_or(|leg| leg.endpoint != Endpoint::Trunk) {
-            return;
-        }
-        if comes_in && call.caller.is_none() {
-            call.direction = Direction::Inbound;
-            call.caller = Some(channel.id.clone());
-            call.offered_at = now;
-            call.trunk = Endpoint::name_in(&channel.name);
-            call.unverified = UnverifiedCallerId::from_channel(channel);
-            call.identity = call.unverified.without_caller();
-            self.await_identity(now, id);
-        } else if call.direction == Direction::Internal {
-            call.direction = Direction::Outbound;
-        }
-    }
-
     /// Updates a leg from its channel, applies `change`, and derives its call.
     fn update_leg(&mut self, now: Timestamp, channel: &Channel, change: impl FnOnce(&mut Leg)) {
         let Some(id) = self.upsert_leg(now, channel) else { return };
@@ -144,6 +143,7 @@ impl Model {
             change(leg);
         }
         self.derive(now, id);
+        self.report_ring(channel);
     }
 
     fn update_call(&mut self, now: Timestamp, channel: &Channel, change: impl FnOnce(&mut Call)) {
@@ -159,13 +159,26 @@ impl Model {
         self.on_presentation(now, id, channel, presentation);
     }
 
-    fn on_dial_began(&mut self, now: Timestamp, by: Option<&Channel>, to: &Channel) {
+    fn on_dial_began(
+        &mut self,
+        now: Timestamp,
+        by: Option<&Channel>,
+        to: &Channel,
+        number: Option<&SmolStr>,
+    ) {
         let dialler = by.and_then(|channel| self.upsert_leg(now, channel));
+        if let Some(channel) = by {
+            self.accept_caller(now, channel, false);
+        }
         let Some(dialled) = self.upsert_leg(now, to) else { return };
         if let Some(leg) = self.legs.get_mut(&to.id) {
             leg.dialled_by = by.map(|channel| channel.id.clone());
+            leg.dialled = true;
             leg.dial_ended = None;
         }
+        self.withdraw_caller(&to.id);
+        self.derive_direction(now, dialled, to);
+        self.note_dialled_number(&to.id, number);
         let id = dialler.map_or(dialled, |dialler| self.merge_calls(now, dialler, dialled));
         self.read_channel_or_identify(now, id);
         self.derive(now, id);
@@ -263,6 +276,9 @@ impl Model {
     }
 
     fn on_queue_joined(&mut self, now: Timestamp, channel: &Channel) {
+        if self.upsert_leg(now, channel).is_some() {
+            self.accept_caller(now, channel, false);
+        }
         self.update_call(now, channel, |call| {
             call.queued = true;
             call.overflowed = false;
@@ -290,6 +306,7 @@ impl Model {
         match name {
             "ToritsugiIdentity" => {
                 let Some(id) = self.upsert_leg(now, channel) else { return };
+                self.accept_caller(now, channel, true);
                 self.on_identity(now, id, &channel.id, fields);
             }
             "ToritsugiOutcome" => {
@@ -346,6 +363,7 @@ impl Model {
                 kept.add_leg(id);
             }
             kept.linked.extend(lost.linked);
+            kept.outbound.absorb(lost.outbound);
         }
         self.derive(now, keep);
         keep
@@ -368,7 +386,10 @@ impl Model {
         let Some(leg) = self.legs.remove(id) else { return };
         let Some(call) = self.calls.get_mut(&leg.call) else { return };
         call.legs.retain(|other| other != id);
-        call.last_dials.push((id.clone(), leg.dial_result().unwrap_or_else(|| dial_status_of(cause))));
+        let status = leg.dial_result().unwrap_or_else(|| dial_status_of(cause));
+        call.last_dials.push((id.clone(), status));
+        self.note_trunk_gone(leg.call, &leg, status);
+        let Some(call) = self.calls.get(&leg.call) else { return };
         if call.caller.as_ref() == Some(id) && call.is_reportable() {
             self.end_call(now, leg.call, cause);
         } else {

@@ -44,6 +44,7 @@ impl Model {
             }
             return;
         }
+        self.follow_outbound(now, id);
         let Some(call) = self.calls.get(&id).filter(|call| call.is_reportable()) else { return };
         let peers = self.peers_of_caller(call);
         let operator = self.find_operator(call, &peers);

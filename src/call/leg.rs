@@ -5,13 +5,14 @@
 
 use std::time::Duration;
 
-use smol_str::SmolStr;
+use smol_str::{SmolStr, format_smolstr};
 
 use crate::ami::event::{ChannelState, DialStatus};
+use crate::contract::endpoint::{EndpointNames, is_line_technology, is_one_of};
 use crate::contract::extension_pattern::ExtensionPattern;
 use crate::ids::{BridgeId, CallId, ChannelId, Extension, PbxId};
 
-/// Longest all-digit endpoint name that counts as an internal phone, in digits; a longer one counts as a trunk.
+/// Longest all-digit endpoint name that counts as an internal phone without being named, in digits.
 pub const PHONE_DIGITS_MAX: usize = 6;
 
 /// How the model classifies this installation's endpoints, and how long a call waits.
@@ -19,8 +20,10 @@ pub const PHONE_DIGITS_MAX: usize = 6;
 pub struct EndpointRules {
     /// The PBX; part of the input of every call's id.
     pub pbx: PbxId,
-    /// Endpoint names of trunks. Any endpoint that is not a short extension counts as a trunk, too.
+    /// Endpoint names of trunks. A call comes from outside only on one of these, or through a trunk context.
     pub trunks: Vec<SmolStr>,
+    /// The other names by which an endpoint or a context is recognised.
+    pub endpoints: EndpointNames,
     /// The extensions of operators and supervisors; other internal phones get no pops.
     pub phones: Vec<ExtensionPattern>,
     /// How long a call waits for the dialplan's identity event before it uses the channel's caller id.
@@ -47,33 +50,40 @@ pub(crate) enum Endpoint {
 }
 
 impl Endpoint {
-    /// Reads a channel name: `PJSIP/1001-0000002a`, `Local/1001@from-queue-00000001;1`, `SIP/trunk-00000001`.
-    pub(crate) fn of_channel(name: &str, rules: &EndpointRules) -> Self {
-        let name = name.strip_prefix("AsyncGoto/").unwrap_or(name);
-        let Some((technology, rest)) = name.split_once('/') else { return Self::Machine };
+    /// Reads a channel name: `PJSIP/1001-0000002a`, `Local/1001@from-queue-00000001;1`, `SIP/trunk-00000001`. `None`
+    /// for an endpoint that no rule knows.
+    pub(crate) fn of_channel(name: &str, rules: &EndpointRules) -> Option<Self> {
+        let Some((technology, endpoint)) = parts_of(name) else { return Some(Self::Machine) };
         match technology {
-            "Local" => return Self::Local,
-            "CBAnn" | "CBRec" | "Announcer" | "Recorder" | "Surrogate" | "Message" | "UnicastRTP" => {
-                return Self::Machine;
-            }
+            "Local" => return Some(Self::Local),
+            "CBAnn" | "CBRec" | "Announcer" | "Recorder" | "Surrogate" | "Message" | "UnicastRTP"
+            | "MulticastRTP" | "Snoop" | "AudioSocket" | "WebSocket" => return Some(Self::Machine),
             _ => {}
         }
-        let endpoint = endpoint_name(rest);
-        if rules.trunks.iter().any(|trunk| trunk == endpoint) {
-            return Self::Trunk;
+        if is_one_of(&rules.trunks, technology, endpoint) {
+            return Some(Self::Trunk);
         }
-        match Extension::parse(endpoint) {
-            Ok(extension) if rules.phones.iter().any(|pattern| pattern.matches(endpoint)) => {
-                Self::Phone(extension)
-            }
-            Ok(_) if endpoint.len() <= PHONE_DIGITS_MAX => Self::Inside,
-            _ => Self::Trunk,
+        if let Some(extension) = rules.endpoints.extension_of(technology, endpoint, &rules.phones) {
+            return Some(Self::Phone(extension));
         }
+        let is_short_number = endpoint.len() <= PHONE_DIGITS_MAX
+            && !endpoint.is_empty()
+            && endpoint.bytes().all(|b| b.is_ascii_digit())
+            && !is_line_technology(technology);
+        (is_short_number || rules.endpoints.is_internal(technology, endpoint)).then_some(Self::Inside)
     }
 
     /// The endpoint's part of a channel name; for a trunk channel, the trunk's name.
     pub(crate) fn name_in(channel: &str) -> SmolStr {
-        SmolStr::new(endpoint_name(channel.rsplit_once('/').map_or(channel, |(_, rest)| rest)))
+        SmolStr::new(parts_of(channel).map_or(channel, |(_, endpoint)| endpoint))
+    }
+
+    /// Technology and endpoint of a channel name, for instance `PJSIP/reception`.
+    pub(crate) fn full_name_in(channel: &str) -> SmolStr {
+        match parts_of(channel) {
+            Some((technology, endpoint)) => format_smolstr!("{technology}/{endpoint}"),
+            None => SmolStr::new(channel),
+        }
     }
 
     pub(crate) fn phone(&self) -> Option<&Extension> {
@@ -81,9 +91,12 @@ impl Endpoint {
     }
 }
 
-/// `1001-0000002a` is a channel of the endpoint `1001`.
-fn endpoint_name(rest: &str) -> &str {
-    rest.rsplit_once('-').map_or(rest, |(endpoint, _)| endpoint)
+/// Technology and endpoint of a channel: `PJSIP/1001-0000002a` is one of the endpoint `1001`. On an ISDN line the other
+/// party's number follows the endpoint (`DAHDI/i1/0312345678-2`).
+fn parts_of(channel: &str) -> Option<(&str, &str)> {
+    let (technology, rest) = channel.strip_prefix("AsyncGoto/").unwrap_or(channel).split_once('/')?;
+    let endpoint = rest.rsplit_once('-').map_or(rest, |(endpoint, _)| endpoint);
+    Some((technology, endpoint.split('/').next().unwrap_or(endpoint)))
 }
 
 /// One channel.
@@ -99,6 +112,8 @@ pub(crate) struct Leg {
     pub(crate) bridge: Option<BridgeId>,
     /// The leg that dialled it.
     pub(crate) dialled_by: Option<ChannelId>,
+    /// A dial names it as its destination: by another leg, or by nobody (an originated call).
+    pub(crate) dialled: bool,
     /// How that dial ended, if it has.
     pub(crate) dial_ended: Option<DialStatus>,
     /// The other half of a Local channel.
@@ -109,6 +124,12 @@ pub(crate) struct Leg {
     pub(crate) hangup_requested: Option<u16>,
     /// Its dial made progress (early media, or a far end that never says "ringing").
     pub(crate) progress: bool,
+    /// The endpoint's name, if no rule knows it.
+    pub(crate) unknown: Option<SmolStr>,
+    /// It was found in a list: how its call began is not known.
+    pub(crate) found: bool,
+    /// It was reported that this phone rings for a call that was not.
+    pub(crate) ring_reported: bool,
     /// The model's input count when the leg was created; shows whether it is newer than a list.
     pub(crate) seen_at: u64,
 }
@@ -157,28 +178,40 @@ mod tests {
     fn a_channel_name_tells_who_is_there() {
         let rules = EndpointRules {
             pbx: PbxId::parse("pbx").unwrap(),
-            trunks: vec!["trunk".into(), "5000".into()],
+            trunks: vec!["trunk".into(), "5000".into(), "hikari*".into(), "DAHDI/i*".into()],
+            endpoints: EndpointNames { internal: vec!["meeting-*".into()], ..EndpointNames::default() },
             phones: vec!["1XXX".parse().unwrap()],
             identity_timeout: Duration::ZERO,
             presentation_timeout: Duration::ZERO,
             card_timeout: Duration::ZERO,
         };
-        let phone = |digits: &str| Endpoint::Phone(Extension::parse(digits).unwrap());
+        let phone = |digits: &str| Some(Endpoint::Phone(Extension::parse(digits).unwrap()));
         for (name, expected) in [
             ("PJSIP/1001-0000002a", phone("1001")),
             ("SIP/1001-0000002a", phone("1001")),
+            ("PJSIP/1001-web-0000002a", phone("1001")),
+            ("PJSIP/agent1001-0000002a", phone("1001")),
+            ("PJSIP/991001-0000002a", phone("1001")),
             ("AsyncGoto/PJSIP/1001-0000002a", phone("1001")),
-            ("PJSIP/trunk-0000002a", Endpoint::Trunk),
-            ("PJSIP/5000-0000002a", Endpoint::Trunk),
-            ("PJSIP/300-0000002a", Endpoint::Inside),
-            ("PJSIP/10010-0000002a", Endpoint::Inside),
-            ("PJSIP/hikari-denwa-0000002a", Endpoint::Trunk),
-            ("PJSIP/0312345678-00000001", Endpoint::Trunk),
-            ("Local/1001@from-queue-00000001;2", Endpoint::Local),
-            ("Message/ast_msg_queue", Endpoint::Machine),
-            ("nonsense", Endpoint::Machine),
+            ("PJSIP/trunk-0000002a", Some(Endpoint::Trunk)),
+            ("PJSIP/5000-0000002a", Some(Endpoint::Trunk)),
+            ("PJSIP/hikari-denwa-0000002a", Some(Endpoint::Trunk)),
+            ("DAHDI/i1/0312345678-2", Some(Endpoint::Trunk)),
+            ("PJSIP/300-0000002a", Some(Endpoint::Inside)),
+            ("PJSIP/10010-0000002a", Some(Endpoint::Inside)),
+            ("PJSIP/meeting-2-0000002a", Some(Endpoint::Inside)),
+            ("Local/1001@from-queue-00000001;2", Some(Endpoint::Local)),
+            ("Message/ast_msg_queue", Some(Endpoint::Machine)),
+            ("nonsense", Some(Endpoint::Machine)),
+            // Neither trunk nor phone: nothing is guessed.
+            ("PJSIP/reception-0000002a", None),
+            ("PJSIP/door-1-00000001", None),
+            ("PJSIP/0312345678-00000001", None),
+            ("DAHDI/3-1", None),
         ] {
             assert_eq!(Endpoint::of_channel(name, &rules), expected, "{name}");
         }
+        assert_eq!(Endpoint::name_in("DAHDI/i1/0312345678-2"), "i1");
+        assert_eq!(Endpoint::full_name_in("PJSIP/door-1-00000001"), "PJSIP/door-1");
     }
 }

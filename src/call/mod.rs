@@ -5,17 +5,20 @@
 //! [`Model::handle_timeout`] is due. One task owns the model and is its only writer, so nothing in here locks or waits.
 //!
 //! Reading order: [`crate::contract::call`] (the public form of a call), [`output`] (notices and requests), `stage` (the stages of a
-//! call), `leg` (channels and endpoints), `apply_event` (what each event changes), `derive` (what the legs mean for the
+//! call), `leg` (channels and endpoints), `apply_event` (what each event changes), `direction` (which calls
+//! come from outside), `outbound` (the records of those that go there), `derive` (what the legs mean for the
 //! operators), `offer` (identity and card), `resync` (channel lists after a gap), [`snapshot`] (restart of the daemon),
 //! `query` (reads for transfer, supervision and call control), `check` (the invariant).
 
 mod apply_event;
 mod check;
 mod derive;
+mod direction;
 mod input;
 mod leg;
 mod model;
 mod offer;
+mod outbound;
 mod output;
 mod query;
 mod resync;
@@ -24,9 +27,10 @@ mod stage;
 #[cfg(test)]
 mod tests;
 
+pub use direction::ENDPOINTS_REMEMBERED_MAX;
 pub use input::Input;
 pub use leg::{EndpointRules, PHONE_DIGITS_MAX};
 pub use model::{Model, ModelStats, TOMBSTONE_TTL};
-pub use output::{Notice, NoticeKind, Output, RescindReason};
+pub use output::{Notice, NoticeKind, OutboundCall, Output, RescindReason};
 pub use query::{LegView, Parties};
 pub use stage::CHANNELS_PER_CALL_MAX;

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::direction::LearnedEndpoints;
 use super::input::Input;
 use super::leg::{EndpointRules, Leg};
 use super::output::Output;
@@ -64,6 +65,7 @@ pub struct Model {
     /// The call of a linked id; outlives the first channel of the set.
     pub(crate) linked: HashMap<ChannelId, CallId>,
     pub(crate) listing: Option<Listing>,
+    pub(crate) learned: LearnedEndpoints,
     /// Facts that are derived now come from a list, not from an event.
     pub(crate) inferring: bool,
     pub(crate) inputs: u64,
@@ -84,6 +86,7 @@ impl Model {
             bridges: HashMap::new(),
             linked: HashMap::new(),
             listing: None,
+            learned: LearnedEndpoints::default(),
             inferring: false,
             inputs: 0,
             timers: BTreeSet::new(),

@@ -6,6 +6,7 @@ use smol_str::SmolStr;
 use utoipa::ToSchema;
 
 use crate::contract::call::{CallView, Outcome};
+use crate::contract::history::Segment;
 use crate::identity::Identity;
 use crate::ids::{CallId, ChannelId, Extension};
 
@@ -33,6 +34,38 @@ pub enum Output {
         /// The endpoint on which the call came in.
         trunk: SmolStr,
     },
+    /// A call to the telephone network is over: record it.
+    OutboundEnded(Box<OutboundCall>),
+    /// An endpoint is neither a trunk nor a phone, as far as the rules say; its calls count as internal. Put out once for
+    /// each endpoint.
+    UnknownEndpoint {
+        /// Technology and name of the endpoint, for instance `PJSIP/reception`.
+        endpoint: SmolStr,
+        /// The dialplan context of its channel.
+        context: Option<SmolStr>,
+    },
+    /// An operator's phone rings for a call that was not reported.
+    UnreportedRing {
+        /// Whose phone it is.
+        operator: Extension,
+        /// Who calls, if it is an endpoint that no rule knows.
+        endpoint: Option<SmolStr>,
+    },
+}
+
+/// A call that one of our phones made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OutboundCall {
+    /// The call; it has ended.
+    pub view: CallView,
+    /// The number that the trunk was given.
+    pub number: Option<SmolStr>,
+    /// The operators' phones that were on the line, in order.
+    pub operators: Vec<Extension>,
+    /// The channels of the call, oldest first; at most [`super::CHANNELS_PER_CALL_MAX`].
+    pub channels: Vec<ChannelId>,
+    /// What happened in it.
+    pub segments: Vec<Segment>,
 }
 
 /// Something happened to a call.

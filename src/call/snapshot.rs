@@ -188,12 +188,16 @@ impl Model {
             },
             state: snapshot.state,
             bridge: snapshot.bridge.map(|(bridge, _)| bridge),
+            dialled: snapshot.dialled_by.is_some(),
             dialled_by: snapshot.dialled_by,
             dial_ended: snapshot.dial_ended,
             peer: snapshot.peer,
             holding: snapshot.holding,
             hangup_requested: snapshot.hangup_requested,
             progress: snapshot.progress,
+            unknown: None,
+            found: true,
+            ring_reported: false,
             // Older than any list: the first list judges it.
             seen_at: 0,
         };
@@ -214,6 +218,7 @@ pub(crate) mod samples {
         EndpointRules {
             pbx: PbxId::parse("lab").unwrap(),
             trunks: vec!["trunk".into()],
+            endpoints: crate::contract::endpoint::EndpointNames::default(),
             phones: vec!["1XXX".parse().unwrap()],
             identity_timeout: std::time::Duration::ZERO,
             presentation_timeout: std::time::Duration::ZERO,

@@ -20,6 +20,7 @@ use jiff::Timestamp;
 use smol_str::SmolStr;
 
 use super::leg::EndpointRules;
+use super::outbound::OutboundFacts;
 use super::output::{Notice, NoticeKind};
 use crate::ami::event::{Channel, DialStatus};
 use crate::contract::call::{CallState, CallView, Direction, Outcome};
@@ -148,6 +149,8 @@ pub(crate) struct Call {
     pub(crate) inferred: bool,
     /// How the dials of removed legs ended, until the next derivation.
     pub(crate) last_dials: Vec<(ChannelId, DialStatus)>,
+    /// What is known of a call that goes out.
+    pub(crate) outbound: OutboundFacts,
     pending_notices: Vec<(Timestamp, NoticeKind)>,
 }
 
@@ -184,6 +187,7 @@ impl Call {
             state: CallState::Offered,
             inferred: false,
             last_dials: Vec::new(),
+            outbound: OutboundFacts::default(),
             pending_notices: Vec::new(),
         }
     }
@@ -194,6 +198,18 @@ impl Call {
         if self.channels.len() < CHANNELS_PER_CALL_MAX {
             self.channels.push(id.clone());
         }
+    }
+
+    /// Makes the call one that nobody made from outside; it has sent no notice yet.
+    pub(crate) fn forget_caller(&mut self) {
+        self.direction = Direction::Outbound;
+        (self.caller, self.operator) = (None, None);
+        (self.answered_at, self.held, self.queued) = (None, false, false);
+        (self.identity, self.unverified) = (Identity::default(), UnverifiedCallerId::default());
+        self.presented.clear();
+        self.operators.clear();
+        self.operators_legs.clear();
+        self.pending_notices.clear();
     }
 
     /// Whether the call sends notices: inbound calls do, until their end.

@@ -1,6 +1,7 @@
 //! Everyday scenes as hand-written events; the recorded sessions are in `tests/replay.rs`.
 
 mod consultation;
+mod direction;
 mod identity;
 mod legs;
 mod properties;
@@ -23,6 +24,7 @@ fn rules() -> EndpointRules {
     EndpointRules {
         pbx: PbxId::parse("lab").unwrap(),
         trunks: vec!["trunk".into()],
+        endpoints: crate::contract::endpoint::EndpointNames::default(),
         phones: vec!["1XXX".parse().unwrap()],
         identity_timeout: Duration::from_millis(100),
         presentation_timeout: Duration::from_millis(150),
@@ -89,6 +91,9 @@ struct Rig {
     presentation: Option<&'static str>,
     callers: Vec<Caller>,
     views: Vec<CallView>,
+    outbound: Vec<OutboundCall>,
+    unknown: Vec<String>,
+    unreported: Vec<String>,
 }
 
 impl Rig {
@@ -102,6 +107,9 @@ impl Rig {
             presentation: Some("0 (Presentation Allowed, Not Screened)"),
             callers: Vec::new(),
             views: Vec::new(),
+            outbound: Vec::new(),
+            unknown: Vec::new(),
+            unreported: Vec::new(),
         }
     }
 
@@ -124,6 +132,9 @@ impl Rig {
                         self.model.handle(self.now, answer);
                     }
                 }
+                Output::OutboundEnded(call) => self.outbound.push(*call),
+                Output::UnknownEndpoint { endpoint, .. } => self.unknown.push(endpoint.to_string()),
+                Output::UnreportedRing { operator, .. } => self.unreported.push(operator.to_string()),
                 Output::Identify { call, question, identity, .. } => {
                     self.asked.push(call);
                     self.callers.push(identity.caller);
@@ -166,6 +177,7 @@ impl Rig {
         self.pbx(Event::DialBegan {
             by: Some(by.channel(ChannelState::Up)),
             to: to.channel(ChannelState::Down),
+            number: to.name.contains("trunk").then(|| "09011112222".into()),
         })
     }
 

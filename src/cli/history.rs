@@ -14,7 +14,7 @@ use super::output::{Output, Table, print, print_json};
 #[derive(Debug, Args)]
 pub(super) struct History {
     /// The id of one call, to print it with everything that happened in it.
-    #[arg(value_name = "CALL", conflicts_with_all = ["account", "operator", "outcome", "from", "to", "limit"])]
+    #[arg(value_name = "CALL", conflicts_with_all = ["account", "operator", "direction", "outcome", "from", "to", "limit"])]
     call: Option<uuid::Uuid>,
     /// Only calls for this account: its id.
     #[arg(long, value_name = "ID")]
@@ -22,6 +22,9 @@ pub(super) struct History {
     /// Only calls that the operator at this extension had.
     #[arg(long, value_name = "EXTENSION")]
     operator: Option<String>,
+    /// The calls in this direction: inbound, or outbound for those that operators made.
+    #[arg(long, value_name = "DIRECTION", default_value = "inbound", value_parser = ["inbound", "outbound"])]
+    direction: String,
     /// Only calls with this outcome: answered, abandoned, overflowed, closed, blocked or unknown.
     #[arg(long)]
     outcome: Option<String>,
@@ -56,6 +59,9 @@ struct Call {
     #[serde(default)]
     operators: Vec<String>,
     account_name: Option<String>,
+    #[serde(default)]
+    direction: Option<String>,
+    dialled: Option<String>,
     caller: Option<String>,
     presentation: String,
     #[serde(default)]
@@ -107,6 +113,7 @@ impl History {
         let filters = [
             ("account", self.account.as_deref()),
             ("operator", self.operator.as_deref()),
+            ("direction", Some(self.direction.as_str())),
             ("outcome", self.outcome.as_deref()),
             ("from", from.as_deref()),
             ("to", to.as_deref()),
@@ -134,10 +141,13 @@ fn table(calls: &[Call], zone: &TimeZone) -> String {
         let waited = seconds(call.offered_at, call.answered_at.unwrap_or(call.ended_at));
         let talked = call.answered_at.map_or("-".into(), |from| seconds(from, call.ended_at));
         let operators = if call.operators.is_empty() { "-".into() } else { call.operators.join(" ") };
-        let caller = call.caller.clone().unwrap_or_else(|| match call.presentation.as_str() {
-            "allowed" => "-".into(),
-            other => other.to_owned(),
-        });
+        let caller = match call.direction.as_deref() {
+            Some("outbound") => format!("to {}", call.dialled.as_deref().unwrap_or("-")),
+            _ => call.caller.clone().unwrap_or_else(|| match call.presentation.as_str() {
+                "allowed" => "-".into(),
+                other => other.to_owned(),
+            }),
+        };
         let account = call.account_name.as_deref().unwrap_or("-");
         table.row([&time, &outcome, &waited, &talked, &operators, account, &caller, &call.id]);
     }

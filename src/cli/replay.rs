@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Args;
 use serde::Serialize;
+use smol_str::SmolStr;
 use toritsugi::call::EndpointRules;
 use toritsugi::config::Config;
 use toritsugi::contract::event::NewEvent;
@@ -45,6 +46,10 @@ struct ReplayedEvent<'a> {
 #[derive(Debug, Serialize)]
 struct Report<'a> {
     events: Vec<ReplayedEvent<'a>>,
+    /// Endpoints that are neither trunk nor phone, as far as the configuration says.
+    unknown_endpoints: &'a [SmolStr],
+    /// Operators' phones that rang for a call that is not among the events.
+    unreported_rings: u64,
     counts: Counts,
 }
 
@@ -60,6 +65,9 @@ impl Replay {
         } else {
             print(&table(&replayed))?;
             print_line(&summary(&replayed))?;
+            for line in warnings(&replayed) {
+                print_line(&line)?;
+            }
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -82,7 +90,12 @@ fn report(replayed: &Replayed) -> Report<'_> {
         call: event.call,
         data: &event.data,
     });
-    Report { events: events.collect(), counts: replayed.counts }
+    Report {
+        events: events.collect(),
+        unknown_endpoints: &replayed.unknown_endpoints,
+        unreported_rings: replayed.unreported_rings,
+        counts: replayed.counts,
+    }
 }
 
 fn table(replayed: &Replayed) -> String {
@@ -120,6 +133,20 @@ fn summary(replayed: &Replayed) -> String {
          at the end",
         replayed.remaining.calls
     )
+}
+
+/// What was not followed, and what to do about it.
+fn warnings(replayed: &Replayed) -> Vec<String> {
+    let unknown = replayed.unknown_endpoints.iter().map(|endpoint| {
+        format!(
+            "{endpoint} is no known endpoint, so its calls count as internal: name a trunk in pbx.trunks, a phone in \
+             pbx.internal_endpoints or pbx.phone_endpoints"
+        )
+    });
+    let rings = (replayed.unreported_rings > 0).then(|| {
+        format!("{} times a phone rang for a call that is not among the events", replayed.unreported_rings)
+    });
+    unknown.chain(rings).collect()
 }
 
 #[cfg(test)]

@@ -34,8 +34,9 @@ const ENV_PREFIX: &str = "TORITSUGI__";
 /// The name of the first layer in error messages.
 const DEFAULT_ORIGIN: &str = "default.toml (built in)";
 /// Tables whose keys the installation chooses.
-const FREE_TABLES: [&str; 5] = [
+const FREE_TABLES: [&str; 6] = [
     "directory.default_accounts",
+    "pbx.endpoint_extensions",
     "webhooks.urls",
     "webhooks.secret_files",
     "webhooks.kinds",
@@ -181,7 +182,10 @@ impl Layers {
                  or set {variable}"
             )));
         }
-        let (section, name) = key.rsplit_once('.').unwrap_or(("", key));
+        // A key that the installation chooses may itself hold dots (an endpoint's name).
+        let chosen =
+            FREE_TABLES.iter().find_map(|table| Some((*table, key.strip_prefix(table)?.strip_prefix('.')?)));
+        let (section, name) = chosen.unwrap_or_else(|| key.rsplit_once('.').unwrap_or(("", key)));
         let free = FREE_TABLES.contains(&section);
         let table = if section.is_empty() {
             Some(&mut self.merged)
@@ -310,8 +314,8 @@ mod tests {
 
     #[test]
     fn later_layers_win() {
-        let file =
-            "[pbx]\nhost = 'pbx.example.jp'\ntrunks = ['ntt']\n[directory.default_accounts]\nntt = 'A001'";
+        let file = "[pbx]\nhost = 'pbx.example.jp'\ntrunks = ['ntt']\n[directory.default_accounts]\nntt = 'A001'\n\
+             [pbx.endpoint_extensions]\n'sato.iphone' = '1001'\n'DAHDI/3' = '1003'";
         let config = from(
             file,
             &[
@@ -329,7 +333,18 @@ mod tests {
         assert!(config.pbx.tls.enabled);
         assert_eq!(config.pbx.name.as_str(), "123");
         assert_eq!(config.directory.default_accounts["ntt"], "A001");
+        let extensions = &config.pbx.endpoint_extensions;
+        assert_eq!(extensions["sato.iphone"].as_str(), "1001");
+        assert_eq!(extensions["DAHDI/3"].as_str(), "1003");
         assert_eq!(config.directory.default_accounts["Kddi"], "B002");
+    }
+
+    /// Tests and benches start from `Default`; the daemon starts from the file.
+    #[test]
+    fn the_default_endpoint_names_are_those_of_the_file() {
+        use crate::contract::endpoint::EndpointNames;
+        let configured = from("", &[]).unwrap().endpoint_rules().endpoints;
+        assert_eq!(format!("{configured:?}"), format!("{:?}", EndpointNames::default()));
     }
 
     #[test]
@@ -376,6 +391,16 @@ mod tests {
             "[pbx]\noperator_extensions = ['1.']",
             &[],
             "/etc/t.toml: pbx.operator_extensions[0]: \"1.\" is not an extension pattern",
+        ),
+        (
+            "[pbx]\nphone_endpoints = ['{extension}-web', 'web']",
+            &[],
+            "/etc/t.toml: pbx.phone_endpoints[1]: \"web\" is not a pattern of endpoint names",
+        ),
+        (
+            "[pbx.endpoint_extensions]\nsato = 'x'",
+            &[],
+            "/etc/t.toml: pbx.endpoint_extensions.sato: an extension must be 1 to 20 characters of digits",
         ),
         ("[pbx]\nevent_secret = 's3cret'", &[], "/etc/t.toml: pbx.event_secret: a secret does not belong"),
         ("[pbx\n", &[], "/etc/t.toml: line 1: "),

@@ -15,10 +15,11 @@ use smol_str::SmolStr;
 use super::{ConfigError, values};
 use crate::bus::redis::RedisAddress;
 use crate::contract::choice::Choice;
+use crate::contract::endpoint::PhonePattern;
 use crate::contract::extension_pattern::ExtensionPattern;
 use crate::contract::supervision::{AfterTransfer, Notify};
 use crate::contract::url_template::UrlTemplate;
-use crate::ids::{PbxId, QueueName};
+use crate::ids::{Extension, PbxId, QueueName};
 use crate::secret::Secret;
 use crate::store::{Location, PostgresAddress};
 
@@ -92,6 +93,13 @@ pub struct PbxConfig {
     /// The dialplan contexts that calls from the telephone network enter.
     #[serde(deserialize_with = "values::words")]
     pub trunk_contexts: Vec<SmolStr>,
+    /// How the endpoints of operators' and supervisors' phones are named.
+    pub phone_endpoints: Vec<PhonePattern>,
+    /// Endpoints of such phones whose names follow no pattern, and their extensions.
+    pub endpoint_extensions: BTreeMap<SmolStr, Extension>,
+    /// Endpoints of other phones of the house.
+    #[serde(deserialize_with = "values::words")]
+    pub internal_endpoints: Vec<SmolStr>,
     /// The operators' extensions.
     pub operator_extensions: Vec<ExtensionPattern>,
     /// The supervisors' extensions.

@@ -37,7 +37,7 @@ pub struct FinishedCall {
     pub caller: Option<SmolStr>,
     /// Whether the number could be shown, or why not.
     pub presentation: Presentation,
-    /// The number of the answering service that was dialled.
+    /// The number of the answering service that was dialled; of an outbound call, the number that was called.
     pub dialled: Option<String>,
     /// The account's number that forwarded the call.
     pub diverted_by: Option<String>,
@@ -53,7 +53,8 @@ pub struct FinishedCall {
     #[schema(value_type = String, format = DateTime)]
     #[serde(serialize_with = "crate::contract::time::as_time")]
     pub ended_at: Timestamp,
-    /// How it ended.
+    /// How it ended. An outbound call is `answered`, `blocked` (busy, refused or not to be reached), `abandoned` (nobody
+    /// answered, or the operator gave up) or `unknown`.
     pub outcome: Outcome,
     /// Every operator who handled it, in order.
     #[schema(value_type = Vec<String>)]
@@ -70,7 +71,7 @@ pub struct FinishedCall {
 /// A part of a call.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Segment {
-    /// What happened: `presented`, `talking`, `held`, `transfer`, ….
+    /// What happened: `presented`, `talking`, `held`, `transfer`, …; of an outbound call `dialling` and `talking`.
     pub kind: String,
     /// The operator's phone.
     #[schema(value_type = Option<String>)]

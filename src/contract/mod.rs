@@ -10,12 +10,13 @@
 //! | [`call`], [`transfer`], [`supervision`], [`operator`], [`card`], [`pbx`] | the views that events and answers carry |
 //! | [`records`], [`hours`], [`message`], [`history`] | what the store keeps |
 //! | [`refusal`] | why a command is refused |
-//! | [`choice`], [`extension_pattern`], [`url_template`], [`import_batch`] | words of the configuration and of imports, parsed |
+//! | [`choice`], [`endpoint`], [`extension_pattern`], [`url_template`], [`import_batch`] | words of the configuration and of imports, parsed |
 //! | [`time`] | how times are written |
 
 pub mod call;
 pub mod card;
 pub mod choice;
+pub mod endpoint;
 pub mod event;
 pub mod event_id;
 pub mod extension_pattern;

@@ -29,7 +29,9 @@ use tokio_util::task::TaskTracker;
 
 use super::actions::{ActionOrigin, PendingConfirmation};
 use super::clock::Clock;
+use super::oddities::{self, Oddities};
 use super::operators::PRESENCE_GRACE;
+use super::phone_devices::PhoneDevices;
 use super::reconcile::ModelReconciler;
 use super::record_writer::RecordWriter;
 use super::restore::RestoredState;
@@ -41,11 +43,12 @@ use crate::ami::client::{ClientEvent, Events, Handle, ListError, ListKind, ListR
 use crate::ami::event::{PbxEvent, USER_EVENT_FIELDS_MAX};
 use crate::ami::session::ActionOutcome;
 use crate::bus::Bus;
-use crate::call::{EndpointRules, Input, Model, Notice, NoticeKind, Output};
+use crate::call::{EndpointRules, Input, Model, Notice, NoticeKind, OutboundCall, Output};
 use crate::command::CommandRequest;
 use crate::contract::call::CallState;
 use crate::contract::card::Card;
 use crate::contract::event::NewEvent;
+use crate::contract::history::FinishedCall;
 use crate::contract::pbx::PbxLinkState;
 use crate::contract::supervision::{Notify, SupervisionId};
 use crate::contract::transfer::TransferView;
@@ -55,6 +58,7 @@ use crate::identity::Identity;
 use crate::ids::{CallId, ChannelId};
 use crate::journal::entry::{CallCheckpoint, JournalEntry};
 use crate::journal::timelines::CallTimelines;
+use crate::numbers::NumberPlan;
 use crate::operators::queue_members::QueueMembership;
 use crate::operators::{OperatorRegistry, OperatorSnapshot};
 use crate::pbx_link::PbxLink;
@@ -135,6 +139,8 @@ pub(super) struct Core {
     pub(super) queue_members: QueueMembership,
     pub(super) reconciler: ModelReconciler,
     pub(super) pops: ScreenPopTracker,
+    pub(super) oddities: Oddities,
+    pub(super) devices: PhoneDevices,
     pub(super) segment_sync: SyncState,
     /// The end of the grace period in which desktops and phones may come back.
     pub(super) presence_grace_until: Option<Timestamp>,
@@ -176,6 +182,8 @@ impl Core {
             queue_members,
             reconciler,
             pops,
+            oddities: Oddities::default(),
+            devices: PhoneDevices::default(),
             segment_sync: SyncState::default(),
             presence_grace_until,
         };
@@ -328,7 +336,7 @@ impl Core {
             PbxEvent::Unused => {}
             PbxEvent::Incomplete(error) => {
                 self.deps.stats.events_incomplete.inc();
-                tracing::debug!(%error, "ignoring an incomplete AMI event");
+                self.oddities.log_incomplete(&error);
             }
         }
     }
@@ -397,6 +405,20 @@ impl Core {
                     }
                     notices.push((notice.view.id, notice.kind));
                 }
+                Output::OutboundEnded(call) => {
+                    let record = outbound_record(*call, self.deps.directory.plan());
+                    entries.push(JournalEntry::Finished(Box::new(record)));
+                }
+                Output::UnknownEndpoint { endpoint, context } => {
+                    self.deps.stats.unknown_endpoints.inc();
+                    oddities::log_unknown_endpoint(&endpoint, context.as_deref());
+                }
+                Output::UnreportedRing { operator, endpoint } => {
+                    self.deps.stats.unreported_rings.inc();
+                    if self.oddities.log_unreported_ring(self.clock.now(), &operator, endpoint.as_deref()) {
+                        self.resync();
+                    }
+                }
                 Output::ReadChannel { call, channel } => self.ask_channel(call, &channel),
                 Output::Identify { call, question, identity, trunk } => {
                     self.identify(call, question, &identity, &trunk);
@@ -405,7 +427,7 @@ impl Core {
         }
         new_events.extend(self.republish_unowned(&notices));
         let published = !new_events.is_empty();
-        if published {
+        if published || !entries.is_empty() {
             changed.sort_unstable();
             changed.dedup();
             entries.extend(changed.into_iter().filter_map(|call| self.checkpoint_entry(call)));
@@ -543,6 +565,17 @@ fn headers_of(variable: &str) -> Vec<(SmolStr, Vec<u8>)> {
         headers.push(("Encoding".into(), b"percent".to_vec()));
     }
     headers
+}
+
+/// The record of a call to the telephone network. It concerns no account and no customer.
+fn outbound_record(call: OutboundCall, plan: &NumberPlan) -> FinishedCall {
+    FinishedCall {
+        dialled: call.number.as_ref().map(ToString::to_string),
+        operators: call.operators,
+        channels: call.channels,
+        segments: call.segments,
+        ..FinishedCall::of(&call.view, plan)
+    }
 }
 
 async fn look_up(directory: &Directory, found: &Resolution) -> Option<Card> {

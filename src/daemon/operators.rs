@@ -28,7 +28,7 @@ use crate::contract::operator::{Phone, StateView};
 use crate::contract::refusal::Refusal;
 use crate::ids::{Extension, RecordId};
 use crate::operators::queue_members::MemberActions;
-use crate::operators::{Command, OperatorSnapshot, Options, Output, Request as Want, Seat, queue_members};
+use crate::operators::{Command, OperatorSnapshot, Options, Output, Request as Want, Seat};
 use crate::people::actor::Actor;
 use crate::people::role::Role;
 use crate::people::viewer::Viewer;
@@ -308,12 +308,17 @@ impl Core {
                 // The state of a Local channel says nothing about a phone.
                 let extension = self.phone_of(&device).filter(|_| !device.starts_with("Local/"));
                 if let Some(extension) = extension {
-                    let phone = match reachability {
+                    let best = self.devices.update(&extension, device, reachability);
+                    let phone = match best {
                         DeviceReachability::Reachable => Phone::Registered,
                         DeviceReachability::Unreachable => Phone::Unreachable,
                         DeviceReachability::Unknown => Phone::Unknown,
                     };
                     self.operators.set_phone(&extension, phone);
+                    if let Some(device) = self.devices.device_of(&extension) {
+                        self.queue_members.set_device(&extension, device.clone());
+                        self.supervision.set_device(&extension, device);
+                    }
                 }
             }
         }
@@ -321,9 +326,8 @@ impl Core {
     }
 
     fn phone_of(&self, interface: &str) -> Option<Extension> {
-        let name = queue_members::extension_of(interface)?;
-        let is_phone = self.deps.plan.phones.iter().any(|pattern| pattern.matches(name));
-        Extension::parse(name).ok().filter(|_| is_phone)
+        let rules = &self.deps.plan;
+        rules.endpoints.extension_of_device(interface, &rules.phones)
     }
 
     /// A list of the queue members begins.

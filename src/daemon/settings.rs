@@ -11,6 +11,7 @@ use crate::ami::reconnect::Schedule;
 use crate::ami::tls::Tls;
 use crate::call::EndpointRules;
 use crate::config::{Config, ConfigError, DirectoryConfig, GatewayConfig, Login, PbxConfig};
+use crate::contract::endpoint::EndpointNames;
 use crate::directory::{DirectoryOptions, transfer_targets};
 use crate::gateway::{CONNECTIONS_BESIDE_STREAMS, HEARTBEAT_INTERVAL};
 use crate::numbers::NumberPlan;
@@ -75,6 +76,12 @@ impl Config {
         EndpointRules {
             pbx: pbx.name.clone(),
             trunks: pbx.trunks.clone(),
+            endpoints: EndpointNames {
+                trunk_contexts: pbx.trunk_contexts.clone(),
+                phones: pbx.phone_endpoints.clone(),
+                extensions: pbx.endpoint_extensions.clone(),
+                internal: pbx.internal_endpoints.clone(),
+            },
             phones: pbx.operator_extensions.iter().chain(&pbx.supervisor_extensions).cloned().collect(),
             identity_timeout: IDENTITY_TIMEOUT,
             presentation_timeout: PRESENTATION_TIMEOUT,

@@ -89,6 +89,7 @@ pub(crate) async fn list(
         caller: query.caller.map(|text| number_key(&state.app.directory, "caller", &text)).transpose()?,
         customer: customer.transpose()?,
         operator: operator.map_err(|error| Kind::InvalidQuery.with(format!("operator: {error}")))?,
+        direction: query.direction,
         outcome: query.outcome,
         from: query.from,
         to: query.to,

@@ -10,7 +10,7 @@ use utoipa::IntoParams;
 
 use super::extract::record_id;
 use super::problem::{Kind, Problem};
-use crate::contract::call::Outcome;
+use crate::contract::call::{Direction, Outcome};
 use crate::contract::message::MessageState;
 use crate::ids::{CallId, RecordId};
 use crate::store::PAGE_RECORDS_MAX;
@@ -153,6 +153,8 @@ pub(crate) struct HistoryQuery {
     pub(crate) customer: Option<String>,
     /// That the operator at this extension had.
     pub(crate) operator: Option<String>,
+    /// In this direction; `inbound` by default.
+    pub(crate) direction: Option<Direction>,
     /// With this outcome.
     pub(crate) outcome: Option<Outcome>,
     /// That were offered at this time or later.

@@ -63,6 +63,10 @@ pub struct QueueMembership {
     queues: Vec<QueueName>,
     /// The members that the PBX reported, by queue and interface.
     actual: BTreeMap<(QueueName, SmolStr), MemberState>,
+    /// The extension of each of these members' interfaces.
+    extensions: BTreeMap<SmolStr, Extension>,
+    /// The device to add to a queue, where it is not `PJSIP/` and the extension.
+    devices: HashMap<Extension, SmolStr>,
     /// A complete list was read since the link came up.
     listed: bool,
     /// The members in a list that is being read.
@@ -94,6 +98,8 @@ impl QueueMembership {
         Self {
             queues,
             actual: BTreeMap::new(),
+            extensions: BTreeMap::new(),
+            devices: HashMap::new(),
             listed: false,
             listing: None,
             desired: BTreeMap::new(),
@@ -141,12 +147,18 @@ impl QueueMembership {
     /// The PBX reported a member, by event or in a list; `extension` is the phone that the member calls.
     pub fn on_member(&mut self, now: Timestamp, extension: &Extension, member: MemberState) {
         let key = (member.queue.clone(), member.interface.clone());
+        self.extensions.insert(member.interface.clone(), extension.clone());
         if let Some(listing) = &mut self.listing {
             listing.insert(key.clone());
         }
         if self.actual.insert(key, member.clone()) != Some(member) && self.listing.is_none() {
             self.sync(now, extension);
         }
+    }
+
+    /// The device by which the phone at `extension` is called; until it is set, `PJSIP/` and the extension.
+    pub fn set_device(&mut self, extension: &Extension, device: SmolStr) {
+        self.devices.insert(extension.clone(), device);
     }
 
     /// The PBX reported that a member was removed.
@@ -173,6 +185,8 @@ impl QueueMembership {
             return;
         }
         self.actual.retain(|key, _| listing.contains(key));
+        let named: BTreeSet<&SmolStr> = self.actual.keys().map(|(_, interface)| interface).collect();
+        self.extensions.retain(|interface, _| named.contains(interface));
         self.listed = true;
         let extensions: Vec<_> = self.desired.keys().cloned().collect();
         for extension in extensions {
@@ -184,6 +198,7 @@ impl QueueMembership {
     pub fn on_link_lost(&mut self) {
         (self.listed, self.listing) = (false, None);
         self.actual.clear();
+        self.extensions.clear();
         for attempt in self.attempts.values_mut() {
             *attempt = SyncAttempt::default();
         }
@@ -255,7 +270,7 @@ impl QueueMembership {
     fn differences(&self, extension: &Extension, all: bool) -> Vec<Action> {
         let Some(desired) = self.desired.get(extension) else { return Vec::new() };
         let present: Vec<&MemberState> =
-            self.actual.values().filter(|member| is_phone_at(&member.interface, extension)).collect();
+            self.actual.values().filter(|m| self.extensions.get(&m.interface) == Some(extension)).collect();
         let mut actions = Vec::new();
         let reason = match desired {
             Some(member) => member.paused.as_deref(),
@@ -269,7 +284,8 @@ impl QueueMembership {
         }
         if let Some(member) = desired {
             for queue in self.queues.iter().filter(|queue| !present.iter().any(|p| p.queue == **queue)) {
-                let device = format_smolstr!("PJSIP/{extension}");
+                let own = || format_smolstr!("PJSIP/{extension}");
+                let device = self.devices.get(extension).cloned().unwrap_or_else(own);
                 actions.extend(Action::queue_add(queue, &device, &member.name, 0, reason.is_some()).ok());
                 if reason.is_some() {
                     actions.extend(Action::queue_pause(&device, Some(queue), true, reason).ok());
@@ -285,17 +301,6 @@ impl QueueMembership {
         }
         actions
     }
-}
-
-/// Whether a member's interface calls the phone at this extension: `PJSIP/1001`, `Local/1001@from-queue/n`.
-fn is_phone_at(interface: &str, extension: &Extension) -> bool {
-    extension_of(interface).is_some_and(|name| name == extension.as_str())
-}
-
-/// The extension in a device name.
-pub(crate) fn extension_of(interface: &str) -> Option<&str> {
-    let (_, rest) = interface.split_once('/')?;
-    Some(rest.split(['@', '/', '-']).next().unwrap_or(rest))
 }
 
 fn later(at: Timestamp, by: SignedDuration) -> Timestamp {
@@ -439,10 +444,17 @@ mod tests {
     }
 
     #[test]
-    fn a_device_name_contains_its_extension() {
-        for interface in ["PJSIP/1001", "SIP/1001", "Local/1001@from-queue/n", "PJSIP/1001-0000002a"] {
-            assert_eq!(extension_of(interface), Some("1001"), "{interface}");
-        }
-        assert_eq!(extension_of("1001"), None);
+    fn a_member_behind_another_endpoint_is_this_person_and_the_device_that_is_there_is_added() {
+        let mut members = QueueMembership::new(vec![queue("operators"), queue("vip")]);
+        let web = MemberState { interface: "PJSIP/agent1001".into(), ..state("operators", false, None) };
+        members.set_device(&extension(), "PJSIP/agent1001".into());
+        members.on_list_began();
+        members.on_member(at(0), &extension(), web);
+        members.on_list_ended(at(0), true);
+        members.set_desired(at(0), extension(), member(Some("wrap_up")));
+        let batch = names(members.poll_output()).join(" ");
+        assert!(!batch.contains("PJSIP/1001"), "{batch}");
+        assert!(batch.contains("QueueAdd") && batch.contains("PJSIP/agent1001"), "{batch}");
+        assert!(batch.contains("operators") && batch.contains("vip"), "{batch}");
     }
 }

@@ -3,16 +3,20 @@
 //! Invariant: every action names the supervisor's own channel. The channel to hear is a variable with the exact unique
 //! id, never a pattern.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
+
+use smol_str::{SmolStr, format_smolstr};
 
 use super::SPY_CONTEXT;
 use super::machine::{Notice, Output};
 use super::policy::Settings;
 use super::session::{MonitorTarget, Session};
-use crate::ami::action::{AUTO_ANSWER, Action, ActionError, AllowedContexts, DialplanLocation, Originate};
+use crate::ami::action::{
+    AUTO_ANSWER, Action, ActionError, AllowedContexts, DialplanLocation, ORIGINATE_DRIVERS, Originate,
+};
 use crate::contract::supervision::{Mode, Notify, SupervisionView};
-use crate::ids::ChannelId;
+use crate::ids::{ChannelId, Extension};
 
 /// The dialplan extension that keeps a phone on the line while there is nobody to hear.
 const WAIT: &str = "wait";
@@ -30,6 +34,8 @@ const TONE: &str = "TORITSUGI_TONE";
 pub(super) struct ActionQueue {
     contexts: AllowedContexts,
     pub(super) settings: Settings,
+    /// The device of each phone, where it is not `PJSIP/` and the extension.
+    devices: HashMap<Extension, SmolStr>,
     pub(super) queue: VecDeque<Output>,
 }
 
@@ -37,11 +43,25 @@ impl ActionQueue {
     #[expect(clippy::expect_used, reason = "the context's name is a constant that fits")]
     pub(super) fn new(settings: Settings) -> Self {
         let contexts = AllowedContexts::allow([SPY_CONTEXT]).expect("a context's name");
-        Self { contexts, settings, queue: VecDeque::new() }
+        Self { contexts, settings, devices: HashMap::new(), queue: VecDeque::new() }
     }
 
     pub(super) fn ring(&self) -> Duration {
         self.settings.ring
+    }
+
+    /// The device by which the phone at `extension` is called. One that no Originate may name is left out.
+    pub(super) fn set_device(&mut self, extension: &Extension, device: SmolStr) {
+        if ORIGINATE_DRIVERS.iter().any(|driver| device.starts_with(driver)) {
+            self.devices.insert(extension.clone(), device);
+        }
+    }
+
+    /// The phone to which a channel belongs, by its name: 2001 in `PJSIP/2001-0000001a`.
+    pub(super) fn phone_of(&self, channel: &str) -> Option<Extension> {
+        let (device, _) = channel.rsplit_once('-')?;
+        let named = self.devices.iter().find(|(_, known)| *known == device).map(|(phone, _)| phone.clone());
+        named.or_else(|| Extension::parse(device.split_once('/')?.1).ok())
     }
 
     /// Calls the supervisor's phone.
@@ -69,8 +89,9 @@ impl ActionQueue {
             variables.push(AUTO_ANSWER);
         }
         let operator = session.operator.as_ref().map_or("", |operator| operator.as_str());
+        let own = || format_smolstr!("PJSIP/{}", session.phone);
         Action::originate(&Originate {
-            channel: &format!("PJSIP/{}", session.phone),
+            channel: &self.devices.get(&session.phone).cloned().unwrap_or_else(own),
             location: &place,
             id: leg,
             other_id: None,

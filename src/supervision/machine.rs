@@ -139,6 +139,11 @@ impl Supervisions {
         Self { sessions: BTreeMap::new(), released: BTreeMap::new(), out: ActionQueue::new(settings) }
     }
 
+    /// The device by which the supervisor's phone at `extension` is called; until it is set, `PJSIP/` and the extension.
+    pub fn set_device(&mut self, extension: &Extension, device: SmolStr) {
+        self.out.set_device(extension, device);
+    }
+
     /// Applies an input.
     pub fn handle(&mut self, now: Timestamp, input: Input<'_>, env: &impl Environment) {
         match input {

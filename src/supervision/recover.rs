@@ -54,7 +54,7 @@ impl Supervisions {
             session.listed = true;
             return;
         }
-        let Some(phone) = phone_of(&channel.name) else { return };
+        let Some(phone) = self.out.phone_of(&channel.name) else { return };
         // After a take-over the phone is bridged with the caller; the session has ended.
         if application == "Bridge" {
             return;
@@ -135,13 +135,6 @@ impl Supervisions {
             self.finish(id, EndReason::Lost);
         }
     }
-}
-
-/// The extension in a channel name: 2001 in `PJSIP/2001-0000001a`.
-fn phone_of(name: &str) -> Option<Extension> {
-    let (_, endpoint) = name.split_once('/')?;
-    let (phone, _) = endpoint.rsplit_once('-')?;
-    Extension::parse(phone).ok()
 }
 
 /// The spied channel and the mode in `ChanSpy(<unique id>,quS…)`.

@@ -42,7 +42,7 @@ impl Transfers {
                     self.on_dialplan_step(now, id, &channel.id, fields);
                 }
             }
-            Event::DialBegan { by: Some(by), to } => self.on_dial(now, &by.id, &to.id, model),
+            Event::DialBegan { by: Some(by), to, .. } => self.on_dial(now, &by.id, &to.id, model),
             Event::DialRinging { to } => self.on_ringing(now, &to.id),
             Event::ChannelState(channel) if channel.state == ChannelState::Ringing => {
                 self.on_ringing(now, &channel.id);

@@ -87,16 +87,17 @@ impl TransferContext {
             ShownNumber::Withheld => "w".to_owned(),
         };
         let sound = self.plan.accept_sound.as_deref().unwrap_or("-");
-        let queue = self.plan.return_queue.as_ref().map_or("-", |queue| queue.as_str());
+        let queue = self.plan.return_queue.as_ref().map_or("-".into(), |queue| word_of(queue.as_str()));
         let at = self.requested_at.as_millisecond();
         let Self { id, operator, leg, .. } = self;
+        let leg = word_of(leg.as_str());
         let mut line = format!("{VERSION} {id} {at} {operator} {leg} {mode} {shown_number} {queue} {sound}");
         for target in &self.plan.targets {
             let (kind, name) = match &target.view {
                 TargetView::Contact { id, .. } => ('c', id.0.simple().to_string()),
                 TargetView::Number { .. } => ('n', String::new()),
                 TargetView::Operator { .. } => ('o', String::new()),
-                TargetView::Queue { queue } => ('q', queue.to_string()),
+                TargetView::Queue { queue } => ('q', word_of(queue.as_str())),
             };
             let dial = target.dial.as_deref().unwrap_or_default();
             // Writing to a String does not fail.
@@ -116,7 +117,7 @@ impl TransferContext {
         let id = TransferId::parse(next()?)?;
         let requested_at = Timestamp::from_millisecond(next()?.parse().ok()?).ok()?;
         let operator = Extension::parse(next()?).ok()?;
-        let leg = ChannelId::parse(next()?).ok()?;
+        let leg = ChannelId::parse(&text_of(next()?)?).ok()?;
         let mode = match next()? {
             "blind" => Mode::Blind,
             "consult" => Mode::Consult,
@@ -128,7 +129,8 @@ impl TransferContext {
             ("w", "") => ShownNumber::Withheld,
             _ => return None,
         };
-        let return_queue = Some(next()?).filter(|word| *word != "-").and_then(|w| QueueName::parse(w).ok());
+        let return_queue = Some(next()?).filter(|word| *word != "-").and_then(text_of);
+        let return_queue = return_queue.and_then(|name| QueueName::parse(&name).ok());
         let accept_sound = Some(next()?).filter(|word| *word != "-").map(SmolStr::new);
         let targets: Vec<Target> = words.take(TARGETS_MAX).map(target).collect::<Option<_>>()?;
         if targets.is_empty() {
@@ -144,6 +146,26 @@ impl TransferContext {
     }
 }
 
+/// A name of the PBX as one word of the line: `systemname`, and with it every unique id, and a queue's name may hold
+/// spaces.
+fn word_of(name: &str) -> String {
+    let word = name.replace('%', "%25").replace(' ', "%20").replace('/', "%2F");
+    if word == "-" { "%2D".into() } else { word }
+}
+
+/// The name in such a word; `None` for an unknown escape.
+fn text_of(word: &str) -> Option<String> {
+    let mut parts = word.split('%');
+    let mut text = parts.next()?.to_owned();
+    for part in parts {
+        let escapes = [("25", '%'), ("20", ' '), ("2F", '/'), ("2D", '-')];
+        let (rest, c) = escapes.iter().find_map(|(code, c)| Some((part.strip_prefix(code)?, *c)))?;
+        text.push(c);
+        text.push_str(rest);
+    }
+    Some(text)
+}
+
 /// `kind/dial/seconds/accept/name`
 fn target(word: &str) -> Option<Target> {
     let mut parts = word.split('/');
@@ -154,7 +176,7 @@ fn target(word: &str) -> Option<Target> {
         "c" => TargetView::Contact { id: RecordId(Uuid::try_parse(name).ok()?), name: String::new() },
         "n" => TargetView::Number { number: dial.as_ref()?.to_string() },
         "o" => TargetView::Operator { extension: Extension::parse(dial.as_ref()?).ok()? },
-        "q" => TargetView::Queue { queue: QueueName::parse(name).ok()? },
+        "q" => TargetView::Queue { queue: QueueName::parse(&text_of(name)?).ok()? },
         _ => return None,
     };
     Some(Target { view, dial, ring_s: ring_s.parse().ok()?, accept: accept == "1" })
@@ -421,7 +443,15 @@ mod tests {
             return_queue: None,
         };
         let context = TransferContext { mode: Mode::Consult, plan, ..context };
-        assert_eq!(TransferContext::parse(&context.to_line()), Some(context));
+        assert_eq!(TransferContext::parse(&context.to_line()), Some(context.clone()));
+        // `systemname` and queue names with spaces, Japanese and what the line itself uses.
+        for name in ["受付 1", "本社/夜間", "50%20 off", "-"] {
+            let mut opaque = context.clone();
+            opaque.leg = ChannelId::parse(&format!("{name}-1700000000.1234")).unwrap();
+            opaque.plan.return_queue = QueueName::parse(name).ok();
+            opaque.plan.targets[2].view = TargetView::Queue { queue: QueueName::parse(name).unwrap() };
+            assert_eq!(TransferContext::parse(&opaque.to_line()), Some(opaque));
+        }
         for wrong in ["", "2 x", "1 x y", &line[..60], "1  "] {
             assert_eq!(TransferContext::parse(wrong), None, "{wrong}");
         }

@@ -8,6 +8,7 @@ mod cluster;
 mod crowd;
 mod desk_phone;
 mod dialplan;
+mod direction;
 mod far_end_cdr;
 mod faults;
 mod identity;

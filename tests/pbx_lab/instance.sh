@@ -15,6 +15,8 @@ readonly SIP=$BASE AMI=$((BASE + 1))
 # The phones of the product's configuration, and phones of the lab with numbers similar to 1001.
 readonly PHONES="1001 1002 1003 2001 2002"
 readonly LOOK_ALIKES="100 10010"
+# A door phone, and an operator's phone whose endpoint is not its extension.
+readonly NAMED="reception agent1005"
 # A test plays this phone, byte by byte (raw_phone.rs).
 readonly RAW_PHONE=1004
 # Twenty more operators and twenty more supervisors, for load tests.
@@ -56,6 +58,8 @@ sounds() {
 pbx() {
   cp "$HERE"/../../asterisk-conf/*.conf "$PBX/etc/"
   directories "$INSIDE_PBX" >> "$PBX/etc/asterisk.conf"
+  # Every unique id begins with it, so each test shows that ids are opaque.
+  printf '[options](+)\nsystemname = 本社 PBX\n' >> "$PBX/etc/asterisk.conf"
   cat > "$PBX/etc/local.d/manager.conf" <<CONF
 [general](+)
 bindaddr = 127.0.0.1
@@ -127,13 +131,13 @@ endpoint = trunk
 match = 127.0.0.2
 CONF
     local phone
-    for phone in $LOOK_ALIKES $CROWD; do
+    for phone in $LOOK_ALIKES $NAMED $CROWD; do
       printf '[%s](phone)\naors = %s\nauth = %s\n[%s](phone-aor)\n[%s](phone-auth)\nusername = %s\n' \
         "$phone" "$phone" "$phone" "$phone" "$phone" "$phone"
     done
     printf '[%s](phone)\naors = %s\n[%s](phone-aor)\ncontact = sip:%s@127.0.0.3:%s\nqualify_frequency = 0\n' \
       "$RAW_PHONE" "$RAW_PHONE" "$RAW_PHONE" "$RAW_PHONE" "$((SIP + 3))"
-    for phone in $PHONES $LOOK_ALIKES $CROWD; do
+    for phone in $PHONES $LOOK_ALIKES $NAMED $CROWD; do
       cat <<CONF
 [$phone](+type=endpoint)
 media_address = 127.0.0.1
@@ -141,7 +145,7 @@ bind_rtp_to_media_address = yes
 [$phone](+type=auth)
 password = $PHONE_SECRET
 [$phone](+type=aor)
-contact = sip:$phone@127.0.0.3:$SIP
+contact = sip:${phone#agent}@127.0.0.3:$SIP
 qualify_frequency = 0
 CONF
     done
@@ -155,6 +159,8 @@ exten => 10010,1,Dial(PJSIP/10010,30,tT)
 [from-trunk](+)
 exten => 0355501008,1,Goto(from-pstn-toritsugi,\${EXTEN},1)
 ; 0355502101 and following ring one phone of the crowd each.
+; 0355502205 rings a phone whose endpoint is not its extension.
+exten => 0355502205,1,Dial(PJSIP/agent1005,30,t)
 ; 0355502204 rings the phone that a test plays byte by byte.
 exten => 0355502204,1,Dial(PJSIP/$RAW_PHONE,30,t)
 exten => _03555021XX,1,Dial(PJSIP/11\${EXTEN:8},30,t)
@@ -199,7 +205,7 @@ bind = 127.0.0.3:$SIP
 contact = sip:127.0.0.1:$SIP
 CONF
     local phone
-    for phone in $PHONES $LOOK_ALIKES $CROWD; do
+    for phone in $PHONES $LOOK_ALIKES $NAMED $CROWD; do
       cat <<CONF
 [phone-$phone](phone)
 from_user = $phone

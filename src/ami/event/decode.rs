@@ -7,8 +7,11 @@ use super::{
     USER_EVENT_FIELD_BYTES_MAX, USER_EVENT_FIELDS_MAX,
 };
 use crate::ami::frame::{Frame, unescape};
-use crate::identity::{DISPLAY_CHARS_MAX, NUMBER_CHARS_MAX, printable};
-use crate::ids::{BridgeId, ChannelId, QueueName};
+use crate::identity::{NUMBER_CHARS_MAX, display_name, printable};
+use crate::ids::{BridgeId, ChannelId, QueueName, text_of_bytes};
+
+/// Fewest digits of a part of a dial string that is a telephone number (110, 119).
+const DIALLED_DIGITS_MIN: usize = 3;
 
 /// Decodes the event `name`; `None` for an event that the daemon does not use.
 pub(super) fn event_named(name: &[u8], frame: &Frame) -> Option<Result<Event, EventError>> {
@@ -107,12 +110,12 @@ impl Reader<'_> {
     }
 
     fn channel_id(&self, key: &'static str) -> Result<ChannelId, EventError> {
-        let text = self.frame.text(key).ok_or_else(|| self.missing(key))?;
+        let text = self.frame.get(key).map(text_of_bytes).ok_or_else(|| self.missing(key))?;
         ChannelId::parse(&text).map_err(|_| self.missing(key))
     }
 
     fn bridge(&self, key: &'static str) -> Result<BridgeId, EventError> {
-        let text = self.frame.text(key).ok_or_else(|| self.missing(key))?;
+        let text = self.frame.get(key).map(text_of_bytes).ok_or_else(|| self.missing(key))?;
         BridgeId::parse(&text).map_err(|_| self.missing(key))
     }
 
@@ -129,7 +132,7 @@ impl Reader<'_> {
             context: self.word(keys.context, NAME_CHARS_MAX),
             exten: self.word(keys.exten, NAME_CHARS_MAX),
             caller_number: self.word(keys.caller_number, NUMBER_CHARS_MAX),
-            caller_name: caller_name.and_then(|t| printable(&unescape(&t), DISPLAY_CHARS_MAX)),
+            caller_name: caller_name.and_then(|t| display_name(&unescape(&t))),
         })
     }
 
@@ -152,7 +155,8 @@ impl Reader<'_> {
 
     fn dial_begin(&self) -> Result<Event, EventError> {
         let by = self.frame.get("Channel").is_some().then(|| self.channel("")).transpose()?;
-        Ok(Event::DialBegan { by, to: self.channel("Dest")? })
+        let number = self.frame.text("DialString").and_then(|text| number_in(&text));
+        Ok(Event::DialBegan { by, to: self.channel("Dest")?, number })
     }
 
     fn dial_state(&self) -> Option<Result<Event, EventError>> {
@@ -196,7 +200,7 @@ impl Reader<'_> {
     }
 
     fn queue_join(&self) -> Result<Event, EventError> {
-        let queue = self.frame.text("Queue").and_then(|q| QueueName::parse(&q).ok());
+        let queue = self.frame.get("Queue").and_then(|q| QueueName::parse(&text_of_bytes(q)).ok());
         Ok(Event::QueueJoined {
             channel: self.channel("")?,
             queue: queue.ok_or_else(|| self.missing("Queue"))?,
@@ -261,7 +265,44 @@ impl Reader<'_> {
             channel: self.channel("")?,
             bridge: bridge.then(|| self.bridge("BridgeId")).transpose()?,
             application: self.word("Application", NAME_CHARS_MAX).unwrap_or_default(),
-            arguments: self.word("ApplicationData", 255).unwrap_or_default(),
+            // It may hold a unique id (`ChanSpy(…)`), which must stay what it is.
+            arguments: self
+                .frame
+                .get("ApplicationData")
+                .and_then(|value| printable(&text_of_bytes(value), 255))
+                .unwrap_or_default(),
         })
+    }
+}
+
+/// The telephone number in a dial string: `09012345678@trunk`, `trunk/09012345678`, `trunk/sip:0901@192.0.2.1:5060`.
+fn number_in(dial_string: &str) -> Option<SmolStr> {
+    let is_number = |part: &&str| {
+        part.len() <= NUMBER_CHARS_MAX
+            && part.bytes().filter(u8::is_ascii_digit).count() >= DIALLED_DIGITS_MIN
+            && part.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'+' | b'*' | b'#'))
+    };
+    dial_string.split('@').next()?.split(['/', ':', ';']).find(is_number).map(SmolStr::new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dial_string_holds_the_number() {
+        for (text, number) in [
+            ("09012345678@trunk", Some("09012345678")),
+            ("trunk/09012345678", Some("09012345678")),
+            ("trunk/sip:+819012345678@192.0.2.1:5060", Some("+819012345678")),
+            ("g1/186*0312345678", Some("186*0312345678")),
+            ("ntt-110/110", Some("110")),
+            ("1001", Some("1001")),
+            ("trunk/sip:reception@192.0.2.1:5060", None),
+            ("trunk", None),
+            ("", None),
+        ] {
+            assert_eq!(number_in(text).as_deref(), number, "{text}");
+        }
     }
 }

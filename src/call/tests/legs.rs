@@ -17,6 +17,7 @@ fn queue_members_behind_local_channels_are_seen_through() {
     rig.pbx(Event::DialBegan {
         by: Some(CALLER.channel(ChannelState::Up)),
         to: one.channel(ChannelState::Down),
+        number: None,
     });
     rig.dials(&two, &SATO).rings(&SATO).rings(&one).answers(&SATO);
     assert_eq!(rig.notices(), ["offered", "presented 1001", "answered 1001"]);

@@ -21,6 +21,7 @@ use toritsugi::ami::client::{ClientEvent, Events, Handle, ListError, ListResult,
 use toritsugi::ami::frame::Frame;
 use toritsugi::ami::session::{ActionOutcome, AmiVersion};
 use toritsugi::config::PbxConfig;
+use toritsugi::contract::endpoint::TRUNK_CONTEXTS;
 
 use super::Finding;
 
@@ -226,11 +227,18 @@ async fn action_permissions(handle: &Handle) -> Finding {
 async fn dialplan(pbx: &PbxConfig, handle: &Handle) -> Vec<Finding> {
     const WHAT: &str = "dialplan";
     let mut findings = Vec::new();
-    for context in &pbx.trunk_contexts {
-        findings.push(match has_context(handle, context).await {
-            Ok(()) => Finding::ok(WHAT, format!("calls from the telephone network enter {context}")),
-            Err(why) => Finding::failed(WHAT, format!("pbx.trunk_contexts names {context}: {why}")),
-        });
+    // A pattern cannot be looked up, and the default names contexts of many kinds of PBX.
+    let is_default = pbx.trunk_contexts == TRUNK_CONTEXTS;
+    for context in pbx.trunk_contexts.iter().filter(|context| !context.contains('*')) {
+        match has_context(handle, context).await {
+            Ok(()) => {
+                findings.push(Finding::ok(WHAT, format!("calls from the telephone network enter {context}")))
+            }
+            Err(_) if is_default => {}
+            Err(why) => {
+                findings.push(Finding::failed(WHAT, format!("pbx.trunk_contexts names {context}: {why}")));
+            }
+        }
     }
     let mut missing = Vec::new();
     for (context, without) in OWN_CONTEXTS {

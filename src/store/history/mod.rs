@@ -20,7 +20,7 @@ use std::fmt;
 use jiff::Timestamp;
 
 use super::{Store, StoreError};
-use crate::contract::call::Outcome;
+use crate::contract::call::{Direction, Outcome};
 use crate::contract::card::{CustomerView, HistoryView};
 use crate::ids::{CallId, Extension, RecordId};
 
@@ -38,9 +38,11 @@ pub struct CallerHistory {
     pub history: HistoryView,
 }
 
-/// Which finished calls; an absent condition lets all through.
+/// Which finished calls; an absent condition lets all through, but the direction.
 #[derive(Debug, Clone, Default)]
 pub struct HistoryFilter {
+    /// In this direction; inbound where it is absent.
+    pub direction: Option<Direction>,
     /// Of this account.
     pub account: Option<RecordId>,
     /// From this number, as a key.
@@ -108,7 +110,7 @@ impl fmt::Display for HistoryCursor {
 }
 
 impl Store {
-    /// Finished inbound calls after a cursor, newest first, without their segments; at most `limit`.
+    /// Finished calls of one direction after a cursor, newest first, without their segments; at most `limit`.
     ///
     /// # Errors
     /// The store failed.

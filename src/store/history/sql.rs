@@ -102,7 +102,12 @@ impl Backend {
         before: Option<HistoryCursor>,
         limit: u32,
     ) -> Result<Vec<FinishedCall>, StoreError> {
-        let mut query = QueryBuilder::<Db>::new("SELECT * FROM calls WHERE direction = 'inbound'");
+        // Literals, because only they can use the index of the outbound calls.
+        let mut query = QueryBuilder::<Db>::new(match filter.direction.unwrap_or(Direction::Inbound) {
+            Direction::Inbound => "SELECT * FROM calls WHERE direction = 'inbound'",
+            Direction::Outbound => "SELECT * FROM calls WHERE direction = 'outbound'",
+            Direction::Internal => "SELECT * FROM calls WHERE direction = 'internal'",
+        });
         if let Some(account) = filter.account {
             query.push(" AND account_id = ").push_bind(account);
         }
@@ -410,6 +415,36 @@ mod tests {
         let stranger =
             HistoryFilter { customer: Some(RecordId(uuid::Uuid::nil())), ..HistoryFilter::default() };
         assert_eq!(read(stranger).await, [0; 0]);
+    }
+
+    /// A call to the outside is in the history of its operator, and in no figure of the callers.
+    #[tokio::test]
+    async fn an_outbound_call_is_found_by_its_direction_alone() {
+        let (_dir, store) = super::super::empty_store().await;
+        let outbound = FinishedCall {
+            direction: Direction::Outbound,
+            account: None,
+            matched_by: MatchedBy::None,
+            caller: None,
+            presentation: Presentation::Unavailable,
+            dialled: Some("09011112222".into()),
+            ..call(1)
+        };
+        store.record_call(&outbound).await.unwrap();
+        store.record_call(&call(2)).await.unwrap();
+        let read = async |direction| {
+            let filter = HistoryFilter { direction, ..HistoryFilter::default() };
+            let calls = store.history(&filter, None, 10).await.unwrap();
+            calls.into_iter().map(|call| call.id).collect::<Vec<_>>()
+        };
+        assert_eq!(read(None).await, [call(2).id]);
+        assert_eq!(read(Some(Direction::Inbound)).await, [call(2).id]);
+        assert_eq!(read(Some(Direction::Outbound)).await, [outbound.id]);
+        assert_eq!(store.finished_call(outbound.id).await.unwrap(), Some(outbound));
+        let account = call(2).account.unwrap();
+        let caller = store.caller_history(account, call(2).caller.as_deref().unwrap()).await.unwrap();
+        assert_eq!((caller.history.calls, caller.history.last_call), (1, Some(call(2).offered_at)));
+        assert_eq!(store.finished_calls(Some(account), None, 10).await.unwrap().len(), 1);
     }
 
     #[tokio::test]

@@ -226,7 +226,7 @@ impl FakePbx {
         self.next_channel += 1;
         self.create(&channel, name, ChannelState::Down);
         let (by, to) = (Some(self.channel(by)), self.channel(&channel));
-        self.emit(Event::DialBegan { by, to });
+        self.emit(Event::DialBegan { by, to, number: None });
         channel
     }
 
