@@ -64,11 +64,12 @@ use crate::operators::{OperatorRegistry, OperatorSnapshot};
 use crate::pbx_link::PbxLink;
 use crate::people::presence::Presence;
 use crate::people::roster::People;
+use crate::publish;
 use crate::screen_pop::{AckTimeouts, ScreenPopTracker};
 use crate::store::Store;
+use crate::supervision;
 use crate::supervision::{RecoveredSession, Supervisions};
 use crate::transfer::{TransferContext, Transfers};
-use crate::{publish, supervision};
 
 /// Maximum number of look-ups (store, PBX channel variables) that run at the same time.
 pub const LOOKUPS_MAX: usize = 256;

@@ -13,9 +13,10 @@ use crate::call::EndpointRules;
 use crate::config::{Config, ConfigError, DirectoryConfig, GatewayConfig, Login, PbxConfig};
 use crate::contract::endpoint::EndpointNames;
 use crate::directory::{DirectoryOptions, transfer_targets};
+use crate::gateway;
 use crate::gateway::{CONNECTIONS_BESIDE_STREAMS, HEARTBEAT_INTERVAL};
 use crate::numbers::NumberPlan;
-use crate::{gateway, operators};
+use crate::operators;
 
 /// How long a call waits for the SIP identity from the dialplan. After that the model uses the numbers of the channel.
 const IDENTITY_TIMEOUT: Duration = Duration::from_millis(100);
