@@ -28,7 +28,8 @@ use crate::contract::supervision::{Mode, SupervisionId, SupervisionView};
 use crate::contract::transfer::TransferView;
 use crate::ids::CallId;
 use crate::supervision::SupervisionRequest;
-use crate::{operators as operator, transfer};
+use crate::operators as operator;
+use crate::transfer;
 
 /// Most commands that wait for the core.
 pub const COMMANDS_QUEUED_MAX: usize = 256;
