@@ -48,6 +48,7 @@ fn view(call: u8, presented_to: &[u8], operator: Option<u8>) -> Arc<CallView> {
         ended_at: None,
         presented_to: presented_to.iter().copied().map(extension).collect(),
         operator: operator.map(extension),
+        handled_by: Vec::new(),
         outcome: None,
         card: None,
         inferred: false,
@@ -123,7 +124,7 @@ fn to_event(step: &Step) -> NewEvent {
             new_event(Audience::Operators(Vec::new()), StateDelta::CallGone(view(*call, &[], None).id))
         }
         Step::Works(number, version) => {
-            publish::operator_state(operator(*number, *version), Timestamp::UNIX_EPOCH)
+            publish::operator_state(operator(*number, *version), None, Timestamp::UNIX_EPOCH)
         }
         Step::Leaves(number) => publish::operator_removed(operator(*number, 0).id, Timestamp::UNIX_EPOCH),
         Step::Link(up) => new_event(Audience::All, StateDelta::Pbx { up: *up, since: Timestamp::UNIX_EPOCH }),

@@ -26,7 +26,7 @@ mod tests;
 
 pub use input::Input;
 pub use leg::{EndpointRules, PHONE_DIGITS_MAX};
-pub use model::{Model, ModelStats, TOMBSTONE_TTL};
+pub use model::{HANDLERS_PER_CALL_MAX, Model, ModelStats, TOMBSTONE_TTL};
 pub use output::{Notice, NoticeKind, Output, RescindReason};
 pub use query::{LegView, Parties};
 pub use stage::CHANNELS_PER_CALL_MAX;

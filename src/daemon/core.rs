@@ -17,7 +17,7 @@
 //!
 //! Read next: `link.rs` (the PBX link goes up and down), `actions.rs` (commands and AMI actions).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -42,7 +42,7 @@ use crate::ami::event::{Event, USER_EVENT_FIELDS_MAX};
 use crate::ami::frame::Frame;
 use crate::ami::session::ActionOutcome;
 use crate::bus::Bus;
-use crate::call::{EndpointRules, Input, Model, Notice, NoticeKind, Output};
+use crate::call::{EndpointRules, HANDLERS_PER_CALL_MAX, Input, Model, Notice, NoticeKind, Output};
 use crate::command::CommandRequest;
 use crate::contract::call::CallState;
 use crate::contract::card::Card;
@@ -53,7 +53,7 @@ use crate::contract::transfer::TransferView;
 use crate::contract::url_template::UrlTemplate;
 use crate::directory::{Directory, Resolution};
 use crate::identity::Identity;
-use crate::ids::{CallId, ChannelId};
+use crate::ids::{CallId, ChannelId, RecordId};
 use crate::journal::entry::{CallCheckpoint, JournalEntry};
 use crate::journal::timelines::CallTimelines;
 use crate::operators::queue_members::QueueMembership;
@@ -63,6 +63,7 @@ use crate::people::presence::Presence;
 use crate::people::roster::People;
 use crate::screen_pop::{AckTimeouts, ScreenPopTracker};
 use crate::store::Store;
+use crate::store::audit::limit::AuditLimit;
 use crate::supervision::{RecoveredSession, Supervisions};
 use crate::transfer::{TransferContext, Transfers};
 use crate::{publish, supervision};
@@ -137,6 +138,8 @@ pub(super) struct Core {
     pub(super) reconciler: ModelReconciler,
     pub(super) pops: ScreenPopTracker,
     pub(super) segment_sync: SyncState,
+    /// The audit entries of those who cause many.
+    pub(super) audit_limit: AuditLimit,
     /// The end of the grace period in which desktops and phones may come back.
     pub(super) presence_grace_until: Option<Timestamp>,
 }
@@ -178,6 +181,7 @@ impl Core {
             reconciler,
             pops,
             segment_sync: SyncState::default(),
+            audit_limit: AuditLimit::default(),
             presence_grace_until,
         };
         let mut members_ticks = tokio::time::interval(members_interval);
@@ -192,14 +196,14 @@ impl Core {
             let due = core.poll_timeout().map(|at| core.clock.instant_of(at));
             tokio::select! {
                 biased;
-                () = shutdown.cancelled() => return,
+                () = shutdown.cancelled() => return core.finish_audit(),
                 // First: nothing may be published as leader before the takeover is handled.
                 () = bus.leadership_acquired() => core.on_takeover(),
                 Some(result) = task_results.recv() => core.on_task_result(result),
                 Some(request) = commands.recv() => core.on_command(request),
                 batch = events.next_batch() => match batch {
                     Some(batch) => batch.into_iter().for_each(|event| core.on_client_event(event)),
-                    None => return,
+                    None => return core.finish_audit(),
                 },
                 () = bus.ownership_changed() => core.operators_update_ownership(),
                 counts = presence.changed() => core.operators_update_desktops(counts),
@@ -217,6 +221,7 @@ impl Core {
                     core.pops_timeout();
                     core.reconcile_timeout();
                     core.link_timeout();
+                    core.audit_timeout();
                 }
             }
             core.drain_operators();
@@ -378,6 +383,7 @@ impl Core {
             self.queue_members.poll_timeout(),
             self.presence_grace_until,
             self.link.poll_timeout(),
+            self.audit_limit.poll_timeout(),
         ];
         deadlines.into_iter().flatten().chain(self.model.poll_timeout()).min()
     }
@@ -385,9 +391,11 @@ impl Core {
     fn drain_model(&mut self) {
         let (mut new_events, mut changed, mut entries, mut notices) =
             (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut handlers = HashMap::new();
         while let Some(output) = self.model.poll_output() {
             match output {
-                Output::Notice(notice) => {
+                Output::Notice(mut notice) => {
+                    self.name_handlers(&mut notice, &mut handlers);
                     new_events.push(self.new_event(&notice));
                     self.operators_on_notice(&notice);
                     match self.timelines.record_notice(&notice, self.deps.directory.plan()) {
@@ -417,6 +425,23 @@ impl Core {
         if published && !self.supervision.is_empty() {
             self.supervise(supervision::Input::CallsChanged);
         }
+    }
+
+    /// Names in the notice's view the people who have had the caller. The model knows phones; who sits at a phone is known
+    /// now, and may be another person when the call ends. `known` holds the people of the notices before: the call of the
+    /// last one may be gone from the model already.
+    fn name_handlers(&mut self, notice: &mut Notice, known: &mut HashMap<CallId, Vec<RecordId>>) {
+        let call = notice.view.id;
+        let handlers = known.entry(call).or_insert_with(|| notice.view.handled_by.clone());
+        if let NoticeKind::Answered { operator } = &notice.kind
+            && let Some(person) = self.deps.people.current().at(operator)
+            && handlers.len() < HANDLERS_PER_CALL_MAX
+            && !handlers.contains(&person.id)
+        {
+            handlers.push(person.id);
+            self.model.note_handler(call, person.id);
+        }
+        notice.view.handled_by.clone_from(handlers);
     }
 
     /// A call that stopped ringing at its only operator is visible to the supervisors of every team again. While it

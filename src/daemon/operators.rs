@@ -14,9 +14,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::json;
 use tokio::sync::oneshot;
 
 use super::actions::{self, answer, outcome_to_answer};
+use super::audit::Subject;
 use super::core::{Core, TaskResult};
 use crate::ami::action::Action;
 use crate::ami::frame::Frame;
@@ -28,7 +30,10 @@ use crate::contract::operator::{Phone, StateView};
 use crate::contract::refusal::Refusal;
 use crate::ids::{Extension, RecordId};
 use crate::operators::queue_members::MemberActions;
-use crate::operators::{Command, OperatorSnapshot, Options, Output, Request as Want, Seat, queue_members};
+use crate::operators::{
+    Command, OperatorSnapshot, Options, Output, Request as Want, Seat, SeatFacts, StateRequest, authorise_seat,
+    queue_members,
+};
 use crate::people::actor::Actor;
 use crate::people::role::Role;
 use crate::people::viewer::Viewer;
@@ -49,6 +54,48 @@ impl Core {
     }
 
     fn run_operator_command(&mut self, actor: &Actor, command: Command) -> Result<Answer, Refusal> {
+        let (user, request) = (command.user, command.request.clone());
+        let done = self.try_operator_command(actor, command);
+        self.audit_operator_command(actor, user, &request, done.as_ref().err());
+        done
+    }
+
+    /// Records what somebody does to another person, and every phone that was refused as a seat.
+    fn audit_operator_command(
+        &mut self,
+        actor: &Actor,
+        user: RecordId,
+        request: &Want,
+        refusal: Option<&Refusal>,
+    ) {
+        let (action, mut details) = match request {
+            Want::Options => return,
+            Want::Set(StateRequest { state, reason, extension, .. }) => {
+                let details = json!({ "state": state, "reason": reason, "extension": extension });
+                ("operator.state_set", details)
+            }
+            Want::Extend { call, seconds, reason } => {
+                let details = json!({ "call": call, "seconds": seconds, "reason": reason });
+                ("operator.wrap_up_extended", details)
+            }
+            Want::Finish { call, disposition, .. } => {
+                ("operator.wrap_up_finished", json!({ "call": call, "disposition": disposition }))
+            }
+        };
+        let action = match refusal {
+            None if actor.user == user => return,
+            None => action,
+            Some(refusal @ Refusal::NotPermitted(_)) => {
+                details["refusal"] = json!(refusal.to_string());
+                "operator.refused"
+            }
+            // The others say that the request was wrong or late, not that somebody may not.
+            Some(_) => return,
+        };
+        self.audit(Some(actor), action, Subject::Person(user), None, details);
+    }
+
+    fn try_operator_command(&mut self, actor: &Actor, command: Command) -> Result<Answer, Refusal> {
         let user = command.user;
         if matches!(command.request, Want::Options) {
             return Ok(Answer::OperatorOptions(Box::new(self.operator_options())));
@@ -65,7 +112,12 @@ impl Core {
         }
         let (now, by) = (self.clock.now(), command.by(actor));
         let view = match command.request {
-            Want::Set(wanted) => self.operators.set_state(now, user, wanted, by)?,
+            Want::Set(wanted) => {
+                if let Some(seat) = self.operators.requested_seat(user, &wanted)? {
+                    authorise_seat(actor, user, self.seat_facts(&seat))?;
+                }
+                self.operators.set_state(now, user, wanted, by)?
+            }
             Want::Extend { call, seconds, reason } => {
                 self.operators.extend_wrap_up(now, user, call, seconds, &reason, by)?
             }
@@ -75,6 +127,11 @@ impl Core {
             Want::Options => view,
         };
         Ok(Answer::Operator(Box::new(self.with_pbx(view))))
+    }
+
+    fn seat_facts(&self, seat: &Extension) -> SeatFacts {
+        let owner = self.deps.people.stored().at(seat).map(|person| person.id);
+        SeatFacts { owner, is_in_use: self.model.is_phone_in_use(seat) }
     }
 
     fn with_pbx(&self, view: StateView) -> StateView {
@@ -184,7 +241,9 @@ impl Core {
             let saved = self.operators.operator(view.id).map(|operator| operator.snapshot().clone());
             self.deps.record_writer.enqueue_state(StateChange { at, view: view.clone(), saved });
         }
-        self.deps.bus.publish(publish::operator_state(view, at));
+        let roster = self.deps.people.current();
+        let present = roster.person(view.id).and_then(|person| person.extension.as_ref());
+        self.deps.bus.publish(publish::operator_state(view, present, at));
     }
 
     fn operator_options(&self) -> Options {

@@ -358,6 +358,25 @@ impl OperatorRegistry {
         }
     }
 
+    /// The phone that a request would make the operator's seat; `None` where the seat does not change.
+    ///
+    /// # Errors
+    /// [`Refusal`]: the operator is unknown, or there is no such phone.
+    pub fn requested_seat(
+        &self,
+        user: RecordId,
+        request: &StateRequest,
+    ) -> Result<Option<Extension>, Refusal> {
+        if request.state == State::LoggedOut {
+            return Ok(None);
+        }
+        let operator = self.people.get(&user).ok_or(Refusal::UnknownOperator)?;
+        if operator.snapshot().version != request.version {
+            return Err(Refusal::Stale(Box::new(operator.view())));
+        }
+        self.seat_for(user, request.extension.clone())
+    }
+
     /// The new seat; `None` where the seat does not change.
     fn seat_for(&self, user: RecordId, wanted: Option<Extension>) -> Result<Option<Extension>, Refusal> {
         let operator = self.people.get(&user).ok_or(Refusal::UnknownOperator)?;

@@ -76,7 +76,7 @@ fn difference(published: &ClientState, real: &ClientState) -> Vec<NewEvent> {
     gone.chain(other)
         .map(|change| new_event(audience(&change), change))
         .chain(left.map(|id| publish::operator_removed(*id, at)))
-        .chain(work.map(|(_, view)| publish::operator_state(StateView::clone(view), at)))
+        .chain(work.map(|(_, view)| publish::operator_state(StateView::clone(view), None, at)))
         .chain(link.map(|up| to_event(&Step::Link(up))))
         .collect()
 }
