@@ -14,8 +14,8 @@ use toritsugi::directory::import::{ImportError, ImportKind, ImportOptions, Impor
 use toritsugi::directory::{Directory, DirectoryOptions};
 use toritsugi::store::Store;
 
-use super::{Global, audit};
 use super::output::{self, Output};
+use super::{Global, audit};
 
 #[derive(Debug, Args)]
 pub(super) struct Import {

@@ -42,7 +42,7 @@ use crate::ami::event::{Event, USER_EVENT_FIELDS_MAX};
 use crate::ami::frame::Frame;
 use crate::ami::session::ActionOutcome;
 use crate::bus::Bus;
-use crate::call::{EndpointRules, HANDLERS_PER_CALL_MAX, Input, Model, Notice, NoticeKind, Output};
+use crate::call::{EndpointRules, Input, Model, Notice, NoticeKind, Output};
 use crate::command::CommandRequest;
 use crate::contract::call::CallState;
 use crate::contract::card::Card;
@@ -53,7 +53,7 @@ use crate::contract::transfer::TransferView;
 use crate::contract::url_template::UrlTemplate;
 use crate::directory::{Directory, Resolution};
 use crate::identity::Identity;
-use crate::ids::{CallId, ChannelId, RecordId};
+use crate::ids::{CallId, ChannelId};
 use crate::journal::entry::{CallCheckpoint, JournalEntry};
 use crate::journal::timelines::CallTimelines;
 use crate::operators::queue_members::QueueMembership;
@@ -425,23 +425,6 @@ impl Core {
         if published && !self.supervision.is_empty() {
             self.supervise(supervision::Input::CallsChanged);
         }
-    }
-
-    /// Names in the notice's view the people who have had the caller. The model knows phones; who sits at a phone is known
-    /// now, and may be another person when the call ends. `known` holds the people of the notices before: the call of the
-    /// last one may be gone from the model already.
-    fn name_handlers(&mut self, notice: &mut Notice, known: &mut HashMap<CallId, Vec<RecordId>>) {
-        let call = notice.view.id;
-        let handlers = known.entry(call).or_insert_with(|| notice.view.handled_by.clone());
-        if let NoticeKind::Answered { operator } = &notice.kind
-            && let Some(person) = self.deps.people.current().at(operator)
-            && handlers.len() < HANDLERS_PER_CALL_MAX
-            && !handlers.contains(&person.id)
-        {
-            handlers.push(person.id);
-            self.model.note_handler(call, person.id);
-        }
-        notice.view.handled_by.clone_from(handlers);
     }
 
     /// A call that stopped ringing at its only operator is visible to the supervisors of every team again. While it

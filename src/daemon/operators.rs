@@ -11,6 +11,7 @@
 //! Invariants, as in `actions.rs`: the loop does not wait; each command is answered exactly once. A state that was already
 //! published is not published again, be it after a start, a takeover or a change of ownership.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,15 +25,15 @@ use crate::ami::action::Action;
 use crate::ami::frame::Frame;
 use crate::ami::member::{DeviceReachability, MemberEvent};
 use crate::ami::session::ActionOutcome;
-use crate::call::{Notice, NoticeKind};
+use crate::call::{HANDLERS_PER_CALL_MAX, Notice, NoticeKind};
 use crate::command::Answer;
 use crate::contract::operator::{Phone, StateView};
 use crate::contract::refusal::Refusal;
-use crate::ids::{Extension, RecordId};
+use crate::ids::{CallId, Extension, RecordId};
 use crate::operators::queue_members::MemberActions;
 use crate::operators::{
-    Command, OperatorSnapshot, Options, Output, Request as Want, Seat, SeatFacts, StateRequest, authorise_seat,
-    queue_members,
+    Command, OperatorSnapshot, Options, Output, Request as Want, Seat, SeatFacts, StateRequest,
+    authorise_seat, queue_members,
 };
 use crate::people::actor::Actor;
 use crate::people::role::Role;
@@ -263,6 +264,23 @@ impl Core {
             disposition_required: settings.disposition_required,
             seats,
         }
+    }
+
+    /// Names in the notice's view the people who have had the caller. The model knows phones; who sits at a phone is known
+    /// now, and may be another person when the call ends. `known` holds the people of the notices before: the call of the
+    /// last one may be gone from the model already.
+    pub(super) fn name_handlers(&mut self, notice: &mut Notice, known: &mut HashMap<CallId, Vec<RecordId>>) {
+        let call = notice.view.id;
+        let handlers = known.entry(call).or_insert_with(|| notice.view.handled_by.clone());
+        if let NoticeKind::Answered { operator } = &notice.kind
+            && let Some(person) = self.deps.people.current().at(operator)
+            && handlers.len() < HANDLERS_PER_CALL_MAX
+            && !handlers.contains(&person.id)
+        {
+            handlers.push(person.id);
+            self.model.note_handler(call, person.id);
+        }
+        notice.view.handled_by.clone_from(handlers);
     }
 
     /// Passes a notice of the call model to the registry.

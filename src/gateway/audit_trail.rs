@@ -116,7 +116,8 @@ pub(crate) async fn record_refused_sign_in(
     reason: &str,
 ) {
     let roster = state.app.people.stored();
-    let by_extension = || crate::ids::Extension::parse(login).ok().and_then(|extension| roster.at(&extension));
+    let by_extension =
+        || crate::ids::Extension::parse(login).ok().and_then(|extension| roster.at(&extension));
     let person = roster.named(login).or_else(by_extension);
     let about = (person.map_or("", |person| person.name.as_str()), person.map(|person| person.id));
     let details = json!({ "address": address, "reason": reason });

@@ -102,7 +102,8 @@ pub(crate) async fn change(
     caller.needs(Permission::EditCustomers)?;
     let before = state.app.store.customer(id).await?;
     let before = before.ok_or_else(|| Kind::UnknownRecord.with("there is no such customer"))?.fields.account;
-    let moves = patch.get("account").is_some_and(|account| account.as_str().and_then(record_id) != Some(before));
+    let moves =
+        patch.get("account").is_some_and(|account| account.as_str().and_then(record_id) != Some(before));
     if moves && !caller.person.role.may(Permission::EditDirectory) {
         return Err(Kind::NotPermitted.with(
             "account: only administrators move a customer to another account; leave the field out, or create a \

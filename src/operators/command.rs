@@ -236,7 +236,10 @@ mod tests {
                             Err(Refusal::StateConflict(_)) => "conflict",
                             Err(other) => panic!("{other}"),
                         };
-                        assert_eq!(is, expected, "{actor} seats {operator} at the phone of {owner:?}, {is_in_use}");
+                        assert_eq!(
+                            is, expected,
+                            "{actor} seats {operator} at the phone of {owner:?}, {is_in_use}"
+                        );
                     }
                 }
             }
@@ -251,7 +254,8 @@ mod tests {
             let viewer = roster.viewer(id(actor)).unwrap().clone();
             let by = Actor { user: id(actor), name: "x".into(), viewer };
             for operator in 1..=8_u128 {
-                let command = Command { user: id(operator), session: id(99), desktop: None, request: Request::Options };
+                let command =
+                    Command { user: id(operator), session: id(99), desktop: None, request: Request::Options };
                 let expected = match actor {
                     10 => false,
                     9 => true,

@@ -169,7 +169,8 @@ impl Viewer {
 
     /// Whether one of these people is of the supervisor's team.
     fn supervises_any(&self, people: &[RecordId]) -> bool {
-        self.is_unrestricted() || self.is_supervisor() && people.iter().any(|person| self.sees_person(*person))
+        self.is_unrestricted()
+            || self.is_supervisor() && people.iter().any(|person| self.sees_person(*person))
     }
 
     /// Whether an operator with this view is visible: the viewer's own view, and those of the team.

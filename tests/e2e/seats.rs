@@ -3,11 +3,11 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
+use crate::supervision_scene::Scene;
 use crate::support::client::Sse;
 use crate::support::pbx_lab::Lab;
 use crate::support::service::Service;
 use crate::support::wait::eventually;
-use crate::supervision_scene::Scene;
 use crate::{KNOWN_CALLER, ms};
 
 /// A phone of the patterns that is nobody's own.
@@ -89,7 +89,10 @@ async fn cannot_touch(service: &Service, who: &str, id: &str) {
         ] {
             let asked = format!("{who} {body}");
             let (status, _) = service.ask(who, Method::POST, "/v1/supervisions", Some(body)).await;
-            assert!([StatusCode::FORBIDDEN, StatusCode::UNPROCESSABLE_ENTITY].contains(&status), "{status} {asked}");
+            assert!(
+                [StatusCode::FORBIDDEN, StatusCode::UNPROCESSABLE_ENTITY].contains(&status),
+                "{status} {asked}"
+            );
         }
     }
 }
@@ -202,7 +205,9 @@ async fn whoever_sits_at_a_phone_later_inherits_no_call_of_those_before() {
     };
     eventually("the lent phone is in the audit trail", async || {
         let entries = trail("2001").await;
-        let lent = |entry: &&Value| entry["action"] == "operator.state_set" && entry["details"]["extension"] == "1001";
+        let lent = |entry: &&Value| {
+            entry["action"] == "operator.state_set" && entry["details"]["extension"] == "1001"
+        };
         match entries.iter().find(lent) {
             Some(entry) if entry["actor_name"] == "伊藤" => Ok(()),
             _ => Err(format!("{entries:?}")),
@@ -210,7 +215,10 @@ async fn whoever_sits_at_a_phone_later_inherits_no_call_of_those_before() {
     })
     .await;
     let refused = trail("2002").await;
-    assert!(refused.iter().all(|entry| entry["actor_name"] == "渡辺" || entry["actor_name"] == "高橋"), "{refused:?}");
+    assert!(
+        refused.iter().all(|entry| entry["actor_name"] == "渡辺" || entry["actor_name"] == "高橋"),
+        "{refused:?}"
+    );
     assert!(refused.iter().any(|entry| entry["action"] == "operator.refused"), "{refused:?}");
     scene.service.stop().await;
 }
@@ -230,7 +238,9 @@ async fn an_operator_without_a_phone_belongs_to_their_team_alone() {
     }
     assert_eq!(finders(&service, "/v1/operators", |o| o["name"] == "遠藤").await, ["2001", "admin"]);
     let history = format!("/v1/operators/{id}/history");
-    for (who, expected) in [("2001", StatusCode::OK), ("2002", StatusCode::NOT_FOUND), ("1002", StatusCode::NOT_FOUND)] {
+    for (who, expected) in
+        [("2001", StatusCode::OK), ("2002", StatusCode::NOT_FOUND), ("1002", StatusCode::NOT_FOUND)]
+    {
         assert_eq!(service.ask(who, Method::GET, &history, None).await.0, expected, "{who}");
     }
     assert_eq!(sits(&service, "2002", "遠藤", FREE).await, StatusCode::NOT_FOUND);
@@ -288,7 +298,10 @@ async fn a_call_that_left_its_operator_stays_with_the_team() {
     let mut kinds = Vec::new();
     loop {
         let event = west.next().await.expect("the stream goes on");
-        if event["kind"] == "operator.state" && event["data"]["name"] == "渡辺" && event["data"]["state"] == "ready" {
+        if event["kind"] == "operator.state"
+            && event["data"]["name"] == "渡辺"
+            && event["data"]["state"] == "ready"
+        {
             break;
         }
         if event["call"] == id.as_str() {

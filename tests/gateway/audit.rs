@@ -225,7 +225,10 @@ async fn sign_ins_and_their_refusals_are_recorded_without_what_was_typed() {
     let (_, page) = rig.get("admin", "/v1/audit").await;
     assert!(!page.to_string().contains("secret") && !page.to_string().contains("wrong password"), "{page}");
     let reason = &page["items"][1]["details"]["reason"];
-    assert_eq!((reason, &page["items"][1]["details"]["address"]), (&json!("wrong-credentials"), &json!("127.0.0.1")));
+    assert_eq!(
+        (reason, &page["items"][1]["details"]["address"]),
+        (&json!("wrong-credentials"), &json!("127.0.0.1"))
+    );
 }
 
 #[tokio::test]
@@ -233,14 +236,20 @@ async fn neither_strangers_nor_operators_bury_what_administrators_do() {
     let mut rig = Rig::start().await;
     let account = json!({ "code": "A1", "name": "甲" });
     let (_, account) = rig.send("admin", Method::POST, "/v1/accounts", &account).await;
-    let (_, customer) =
-        rig.send("1001", Method::POST, "/v1/customers", &json!({ "account": account["id"], "name": "乙" })).await;
+    let (_, customer) = rig
+        .send("1001", Method::POST, "/v1/customers", &json!({ "account": account["id"], "name": "乙" }))
+        .await;
     let path = format!("/v1/customers/{}", customer["id"].as_str().unwrap());
     for n in 0..100 {
         let (status, _) = rig.send("1001", Method::PATCH, &path, &json!({ "notes": n.to_string() })).await;
         assert_eq!(status, StatusCode::OK);
         let body = json!({ "login": format!("nobody {n}"), "password": "x".repeat(10) });
-        rig.bare(Method::POST, "/v1/session").header("x-forwarded-for", "192.0.2.1").json(&body).send().await.unwrap();
+        rig.bare(Method::POST, "/v1/session")
+            .header("x-forwarded-for", "192.0.2.1")
+            .json(&body)
+            .send()
+            .await
+            .unwrap();
     }
     let (_, page) = rig.get("admin", "/v1/audit?limit=500").await;
     assert!(page["items"].as_array().unwrap().len() < 50, "{}", page["items"].as_array().unwrap().len());
@@ -272,9 +281,14 @@ async fn the_only_administrator_stays_one() {
         (Method::PATCH, json!({ "role": "supervisor", "name": "x" })),
     ] {
         let (status, problem) = rig.send("admin", method, &path, &body).await;
-        assert_eq!((status, &problem["type"]), (StatusCode::CONFLICT, &json!("last-administrator")), "{body}");
+        assert_eq!(
+            (status, &problem["type"]),
+            (StatusCode::CONFLICT, &json!("last-administrator")),
+            "{body}"
+        );
     }
-    let (status, _) = rig.send("admin", Method::PATCH, &path, &json!({ "role": "admin", "kana": "かん" })).await;
+    let (status, _) =
+        rig.send("admin", Method::PATCH, &path, &json!({ "role": "admin", "kana": "かん" })).await;
     assert_eq!(status, StatusCode::OK, "what keeps the role is no loss");
     let (status, second) =
         rig.send("admin", Method::POST, "/v1/users", &json!({ "name": "another", "role": "admin" })).await;

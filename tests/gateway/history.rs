@@ -134,7 +134,8 @@ async fn a_seat_gives_nobody_the_history_of_those_who_sat_there() {
         assert_eq!(listed, read, "{who}");
         listed
     };
-    let everybody = async || [count("1001").await, count("1002").await, count("2001").await, count("2002").await];
+    let everybody =
+        async || [count("1001").await, count("1002").await, count("2001").await, count("2002").await];
     assert_eq!(everybody().await, [0, 2, 0, 2]);
     // 1001 moves to the phone 1002, and its owner to another one.
     let seat = |who: &str, extension: &str| {

@@ -67,6 +67,9 @@ fn difference(published: &ClientState, real: &ClientState) -> Vec<NewEvent> {
         StateDelta::Call(view) if view.operators().next().is_some() => {
             Audience::Operators(view.operators().cloned().collect())
         }
+        StateDelta::Call(view) if !view.left().is_empty() => {
+            Audience::SupervisorsOfPeople(view.left().to_vec())
+        }
         _ => Audience::Supervisors,
     };
     let at = Timestamp::UNIX_EPOCH;

@@ -152,7 +152,8 @@ mod tests {
     fn a_flood_becomes_a_few_entries_that_account_for_all_of_it() {
         let mut limit = AuditLimit::default();
         let window = WINDOW.as_secs();
-        let written: Vec<_> = (0..3_000).filter_map(|n| limit.admit(at(n / 100), "a", entry(n / 100))).collect();
+        let written: Vec<_> =
+            (0..3_000).filter_map(|n| limit.admit(at(n / 100), "a", entry(n / 100))).collect();
         assert_eq!(written.len(), usize::try_from(ENTRIES_PER_WINDOW_MAX).unwrap());
         assert!(limit.admit(at(29), "b", entry(29)).is_some(), "another person's entries are written");
         assert_eq!(limit.poll_timeout(), Some(at(window)));

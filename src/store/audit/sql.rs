@@ -123,7 +123,9 @@ fn entry_of(row: &DbRow) -> Result<AuditEntry, sqlx::Error> {
         actor_name: row.try_get("actor")?,
         action: row.try_get("action")?,
         subject: row.try_get("subject")?,
-        subject_id: row.try_get::<Option<&str>, _>("subject_id")?.and_then(|id| id.parse().map(RecordId).ok()),
+        subject_id: row
+            .try_get::<Option<&str>, _>("subject_id")?
+            .and_then(|id| id.parse().map(RecordId).ok()),
         call: row.try_get("call_id")?,
         details: serde_json::from_str(row.try_get("details_json")?)
             .map_err(|error| sqlx::Error::Decode(error.into()))?,

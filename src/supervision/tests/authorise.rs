@@ -274,9 +274,8 @@ fn the_phone_must_be_a_free_phone_of_the_staff() {
 
 #[test]
 fn only_an_administrator_lets_the_phone_of_another_team_ring() {
-    let at = |phone: &str| {
-        SupervisionRequest { extension: Some(ext(phone)), ..of_operator(Mode::Listen, true) }
-    };
+    let at =
+        |phone: &str| SupervisionRequest { extension: Some(ext(phone)), ..of_operator(Mode::Listen, true) };
     let start = |actor: &Actor, phone: &str| start(&at(phone), actor, &machine(), &Facts::talking());
     for (actor, phone, expected) in [
         (team_supervisor(), "2001", "start"),
