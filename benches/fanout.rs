@@ -263,6 +263,7 @@ fn draft(n: usize, kind: EventKind, state: CallState, operator: Option<&Extensio
         ended_at: None,
         presented_to: operator.filter(|_| state == CallState::Presented).into_iter().cloned().collect(),
         operator: operator.filter(|_| state == CallState::Answered).cloned(),
+        handled_by: Vec::new(),
         outcome: None,
         card: None,
         inferred: false,

@@ -159,6 +159,7 @@ fn view_of(n: u64, state: CallState) -> CallView {
         ended_at: None,
         presented_to: if state == CallState::Presented { vec![operator.clone()] } else { vec![] },
         operator: (state == CallState::Answered).then_some(operator),
+        handled_by: Vec::new(),
         outcome: None,
         card: None,
         inferred: false,

@@ -195,22 +195,27 @@ pub fn supervision(
     NewEvent { kind, at, call: view.call, audience, data: Value::Object(data), change: StateDelta::None }
 }
 
-/// An operator's new state.
+/// The audience of what belongs to a person: the person and the supervisors of the person's team. `present` is the phone at
+/// which the person is now. (A person's phone is that person's alone, and an earlier version of the daemon that shares
+/// Redis knows no other form.)
 #[must_use]
-pub fn operator_state(view: StateView, at: Timestamp) -> NewEvent {
+pub fn audience_of_person(person: RecordId, present: Option<&Extension>) -> Audience {
+    present.map_or(Audience::Person(person), |present| Audience::Operators(vec![present.clone()]))
+}
+
+/// An operator's new state. `present` is the phone at which the operator is now: not that of the view, where the operator
+/// has none or another person sits.
+#[must_use]
+pub fn operator_state(view: StateView, present: Option<&Extension>, at: Timestamp) -> NewEvent {
     let data = serde_json::to_value(&view).unwrap_or_default();
-    let audience = match &view.extension {
-        Some(extension) => Audience::Operators(vec![extension.clone()]),
-        None => Audience::Supervisors,
-    };
+    let audience = audience_of_person(view.id, present);
     let (kind, change) = (EventKind::OperatorState, StateDelta::Operator(Arc::new(view)));
     NewEvent { kind, at, call: None, audience, data, change }
 }
 
-/// An event of a message; `taker`: the extension of the operator who took it.
+/// An event of a message.
 #[must_use]
-pub fn message(kind: EventKind, message: &Message, taker: Option<&Extension>) -> NewEvent {
-    let audience = taker.map_or(Audience::Supervisors, |taker| Audience::Operators(vec![taker.clone()]));
+pub fn message(kind: EventKind, message: &Message, audience: Audience) -> NewEvent {
     let data = serde_json::to_value(message).unwrap_or_default();
     let (at, call) = (message.changed_at, message.call);
     NewEvent { kind, at, call, audience, data, change: StateDelta::None }
@@ -258,11 +263,18 @@ fn kind_and_audience(
             if let Some(operator) = &view.operator {
                 put(data, "operator", operator);
             }
-            (EventKind::CallUpdated, operators_or_supervisors(view.operators().cloned().collect()))
+            let audience = match view.left() {
+                [] => operators_or_supervisors(view.operators().cloned().collect()),
+                people => Audience::SupervisorsOfPeople(people.to_vec()),
+            };
+            (EventKind::CallUpdated, audience)
         }
         NoticeKind::Ended { outcome, operators, .. } => {
             put(data, "outcome", outcome);
             put(data, "operators", operators);
+            if !view.handled_by.is_empty() {
+                put(data, "handled_by", &view.handled_by);
+            }
             (EventKind::CallEnded, operators_or_supervisors(operators.clone()))
         }
     }

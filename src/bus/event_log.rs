@@ -125,6 +125,8 @@ struct Subscribers {
     supervisors: Vec<u64>,
     /// By extension: its operator, and the supervisors with that operator in their team.
     by_extension: HashMap<Extension, Vec<u64>>,
+    /// By person: the person, and the supervisors with that person in their team.
+    by_person: HashMap<RecordId, Vec<u64>>,
 }
 
 #[derive(Debug)]
@@ -518,6 +520,9 @@ impl Subscribers {
         for extension in live.viewer.visible_extensions() {
             self.by_extension.entry(extension.clone()).or_default().push(key);
         }
+        for person in live.viewer.visible_people() {
+            self.by_person.entry(person).or_default().push(key);
+        }
         self.live.insert(key, live);
         key
     }
@@ -532,6 +537,14 @@ impl Subscribers {
                 list.retain(|k| *k != key);
                 if list.is_empty() {
                     self.by_extension.remove(extension);
+                }
+            }
+        }
+        for person in live.viewer.visible_people() {
+            if let Some(list) = self.by_person.get_mut(&person) {
+                list.retain(|k| *k != key);
+                if list.is_empty() {
+                    self.by_person.remove(&person);
                 }
             }
         }
@@ -556,15 +569,25 @@ impl Subscribers {
                 operators.iter().for_each(|operator| self.watchers(operator, found));
             }
             Audience::Desktop(operator) => self.watchers(operator, found),
+            Audience::Person(person) => self.watchers_of_person(*person, found),
+            Audience::SupervisorsOfPeople(people) => {
+                people.iter().for_each(|person| self.watchers_of_person(*person, found));
+            }
             Audience::All | Audience::Supervisors => {}
         }
         if let Some(visibility_loss) = event.visibility_loss() {
-            unowned |= visibility_loss.before().is_empty();
+            let left = visibility_loss.left_before();
+            unowned |= visibility_loss.before().is_empty() && left.is_empty();
+            left.iter().for_each(|person| self.watchers_of_person(*person, found));
             visibility_loss.before().iter().for_each(|operator| self.watchers(operator, found));
         }
         if unowned {
             found.extend(&self.supervisors);
         }
+    }
+
+    fn watchers_of_person(&self, person: RecordId, found: &mut Vec<u64>) {
+        found.extend(self.by_person.get(&person).into_iter().flatten());
     }
 
     fn watchers(&self, operator: &Extension, found: &mut Vec<u64>) {

@@ -48,6 +48,7 @@ fn view(call: u8, presented_to: &[u8], operator: Option<u8>) -> Arc<CallView> {
         ended_at: None,
         presented_to: presented_to.iter().copied().map(extension).collect(),
         operator: operator.map(extension),
+        handled_by: Vec::new(),
         outcome: None,
         card: None,
         inferred: false,
@@ -72,10 +73,13 @@ fn new_event(audience: Audience, change: StateDelta) -> NewEvent {
     }
 }
 
+fn person(number: u8) -> RecordId {
+    RecordId(uuid::Uuid::from_u128(number.into()))
+}
+
 /// The operator whose phone is [`extension`] with the same number.
 fn operator(number: u8, version: u64) -> StateView {
-    let id = RecordId(uuid::Uuid::from_u128(number.into()));
-    let unknown = StateView::unknown(id, "佐藤".into(), Some(extension(number)));
+    let unknown = StateView::unknown(person(number), "佐藤".into(), Some(extension(number)));
     StateView { version, pbx: Some(pbx()), ..unknown }
 }
 
@@ -84,6 +88,8 @@ fn operator(number: u8, version: u64) -> StateView {
 pub(super) enum Step {
     /// The call rings at these operators and is with that one. The audience is these operators.
     Moves(u8, Vec<u8>, Option<u8>),
+    /// The call has left this operator, and is with nobody who works here.
+    Left(u8, u8),
     Ends(u8),
     /// The operator has a new state.
     Works(u8, u64),
@@ -99,6 +105,7 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         6 => (0..4u8, prop::collection::vec(operator.clone(), 0..3), prop::option::of(operator.clone()))
             .prop_map(|(call, rings, has)| Step::Moves(call, rings, has)),
+        3 => (0..4u8, operator.clone()).prop_map(|(call, had)| Step::Left(call, had)),
         2 => (0..4u8).prop_map(Step::Ends),
         3 => (operator, 0..100u64).prop_map(|(operator, version)| Step::Works(operator, version)),
         // An operator outside every test viewer's view: a person who left is not subscribed either.
@@ -118,12 +125,17 @@ fn to_event(step: &Step) -> NewEvent {
                 if operators.is_empty() { Audience::Supervisors } else { Audience::Operators(operators) };
             new_event(audience, StateDelta::Call(view))
         }
+        Step::Left(call, had) => {
+            let left = CallView::clone(&view(*call, &[], None));
+            let view = CallView { state: CallState::Transferred, handled_by: vec![person(*had)], ..left };
+            new_event(Audience::SupervisorsOfPeople(view.left().to_vec()), StateDelta::Call(Arc::new(view)))
+        }
         // The audience is empty: a viewer that saw the call must receive the event nevertheless.
         Step::Ends(call) => {
             new_event(Audience::Operators(Vec::new()), StateDelta::CallGone(view(*call, &[], None).id))
         }
         Step::Works(number, version) => {
-            publish::operator_state(operator(*number, *version), Timestamp::UNIX_EPOCH)
+            publish::operator_state(operator(*number, *version), None, Timestamp::UNIX_EPOCH)
         }
         Step::Leaves(number) => publish::operator_removed(operator(*number, 0).id, Timestamp::UNIX_EPOCH),
         Step::Link(up) => new_event(Audience::All, StateDelta::Pbx { up: *up, since: Timestamp::UNIX_EPOCH }),
@@ -138,6 +150,12 @@ pub(super) fn viewers() -> Vec<Viewer> {
         Viewer::new(Role::Operator, None, []),
         Viewer::new(Role::Supervisor, Some(extension(4)), [extension(1), extension(2)]),
         Viewer::new(Role::Supervisor, None, []),
+        // People: an operator, the supervisor of two, and one whose people are at no phone now.
+        Viewer::new(Role::Operator, Some(extension(1)), []).for_user(person(1)),
+        Viewer::new(Role::Supervisor, Some(extension(4)), [extension(1), extension(2)])
+            .for_user(person(4))
+            .with_members([person(1), person(2), person(4)]),
+        Viewer::new(Role::Supervisor, None, []).for_user(person(9)).with_members([person(3), person(9)]),
         Viewer::unrestricted(Role::Admin),
         Viewer::unrestricted(Role::System),
     ]

@@ -30,7 +30,7 @@ mod tests;
 pub use direction::ENDPOINTS_REMEMBERED_MAX;
 pub use input::Input;
 pub use leg::{EndpointRules, PHONE_DIGITS_MAX};
-pub use model::{Model, ModelStats, TOMBSTONE_TTL};
+pub use model::{HANDLERS_PER_CALL_MAX, Model, ModelStats, TOMBSTONE_TTL};
 pub use output::{Notice, NoticeKind, OutboundCall, Output, RescindReason};
 pub use query::{LegView, Parties};
 pub use stage::CHANNELS_PER_CALL_MAX;

@@ -20,10 +20,13 @@ use super::output::Output;
 use super::stage::{Call, deadline_after};
 use crate::ami::event::BridgeKind;
 use crate::contract::call::CallView;
-use crate::ids::{BridgeId, CallId, ChannelId};
+use crate::ids::{BridgeId, CallId, ChannelId, RecordId};
 
 /// How long a channel that is gone is remembered: late events and lists may still name it.
 pub const TOMBSTONE_TTL: Duration = Duration::from_secs(10);
+
+/// Most people whom a call names as having had the caller.
+pub const HANDLERS_PER_CALL_MAX: usize = 64;
 
 /// One bridge.
 #[derive(Debug, Clone)]
@@ -139,6 +142,15 @@ impl Model {
     /// Every call that has not ended, in no order.
     pub fn calls(&self) -> impl Iterator<Item = CallView> + '_ {
         self.calls.values().filter(|c| c.is_reportable()).map(|c| c.view(&self.rules))
+    }
+
+    /// Notes that this person has had the caller. The model itself knows phones only, and a phone may be another person's
+    /// later.
+    pub fn note_handler(&mut self, call: CallId, person: RecordId) {
+        let Some(call) = self.calls.get_mut(&call) else { return };
+        if call.handled_by.len() < HANDLERS_PER_CALL_MAX && !call.handled_by.contains(&person) {
+            call.handled_by.push(person);
+        }
     }
 
     /// The call of this channel or linked id, while the call lives.

@@ -82,6 +82,12 @@ impl Model {
         self.calls.values().find(has).map(|call| call.id)
     }
 
+    /// Whether this phone has a living channel: in a call of any direction, ringing, or in a supervision.
+    #[must_use]
+    pub fn is_phone_in_use(&self, phone: &Extension) -> bool {
+        self.legs.values().any(|leg| leg.endpoint.phone() == Some(phone))
+    }
+
     /// A living channel.
     #[must_use]
     pub fn leg_view(&self, channel: &ChannelId) -> Option<LegView> {

@@ -20,7 +20,7 @@ use super::stage::{Call, OperatorLeg, Stage};
 use crate::ami::event::{BridgeKind, ChannelState, DialStatus};
 use crate::contract::call::{CallState, Direction, Outcome};
 use crate::contract::card::Card;
-use crate::ids::{BridgeId, CallId, ChannelId, Extension};
+use crate::ids::{BridgeId, CallId, ChannelId, Extension, RecordId};
 
 /// One inbound call, as of its last notice.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -37,6 +37,8 @@ pub struct CallSnapshot {
     presented: Vec<(Extension, ChannelId)>,
     operator: Option<(Extension, ChannelId)>,
     operators: Vec<Extension>,
+    #[serde(default)]
+    handled_by: Vec<RecordId>,
     operators_legs: Vec<ChannelId>,
     held: bool,
     queued: bool,
@@ -98,6 +100,7 @@ impl Model {
             presented: call.presented.iter().map(pair).collect(),
             operator: call.operator.as_ref().map(pair),
             operators: call.operators.clone(),
+            handled_by: call.handled_by.clone(),
             operators_legs: call.operators_legs.clone(),
             held: call.held,
             queued: call.queued,
@@ -146,6 +149,7 @@ impl Model {
         call.presented = snapshot.presented.into_iter().map(pair).collect();
         call.operator = snapshot.operator.map(pair);
         call.operators = snapshot.operators;
+        call.handled_by = snapshot.handled_by;
         call.operators_legs = snapshot.operators_legs;
         call.held = snapshot.held;
         call.queued = snapshot.queued;

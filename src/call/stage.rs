@@ -26,7 +26,7 @@ use crate::ami::event::{Channel, DialStatus};
 use crate::contract::call::{CallState, CallView, Direction, Outcome};
 use crate::contract::card::Card;
 use crate::identity::{Caller, Identity};
-use crate::ids::{CallId, ChannelId, Extension};
+use crate::ids::{CallId, ChannelId, Extension, RecordId};
 use crate::sip;
 
 /// Most channels that a call lists for its history.
@@ -133,6 +133,8 @@ pub(crate) struct Call {
     pub(crate) operator: Option<OperatorLeg>,
     /// Every operator who had the caller, in order.
     pub(crate) operators: Vec<Extension>,
+    /// The people who had the caller, in order, as the owner of the model knows them.
+    pub(crate) handled_by: Vec<RecordId>,
     /// The legs on which they had the caller. Such a leg gets the caller again only through a bridge.
     pub(crate) operators_legs: Vec<ChannelId>,
     pub(crate) held: bool,
@@ -174,6 +176,7 @@ impl Call {
             presented: Vec::new(),
             operator: None,
             operators: Vec::new(),
+            handled_by: Vec::new(),
             operators_legs: Vec::new(),
             held: false,
             queued: false,
@@ -268,6 +271,7 @@ impl Call {
             ended_at: self.ended_at,
             presented_to: self.presented.iter().map(|p| p.operator.clone()).collect(),
             operator: self.operator.as_ref().map(|o| o.operator.clone()),
+            handled_by: self.handled_by.clone(),
             outcome: self.outcome,
             card: self.card.clone(),
             inferred: self.inferred,

@@ -1,5 +1,9 @@
-//! `toritsugi audit`: prints entries of the audit trail: who listened to whom, when and why, and who was refused.
+//! `toritsugi audit`: prints entries of the audit trail: who listened to whom, when and why, who was refused, who changed
+//! people, tokens and records, and who signed in.
+//!
+//! [`record`] adds an entry about what a command of this program did to the store without a daemon.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -7,11 +11,16 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Deserialize;
 use serde_json::Value;
+use toritsugi::identity::printable;
+use toritsugi::ids::RecordId;
+use toritsugi::store::{AuditEntry, Store};
 
 use super::client::{Client, ClientArgs};
-use super::output::{Output, Table, print, print_json};
+use super::output::{Output, Table, print, print_error, print_json};
 
 const PATH: &str = "/v1/audit";
+/// Longest login of the operating system that an entry names, in characters.
+const LOGIN_CHARS_MAX: usize = 40;
 /// Most entries that one request returns.
 const PAGE_ENTRIES_MAX: u32 = 500;
 /// Most entries that one command prints; for more, divide the time with `--from` and `--to`.
@@ -66,6 +75,35 @@ struct Details {
     ending: Option<String>,
     refusal: Option<String>,
     reason: Option<String>,
+    /// How many equal entries this one stands for.
+    repeated: Option<u64>,
+    #[serde(flatten)]
+    others: BTreeMap<String, Value>,
+}
+
+/// Adds an entry about something that was done at the command line. If the store does not take it, the command has done
+/// its work nevertheless, and says so.
+pub(super) async fn record(
+    store: &Store,
+    action: &str,
+    (name, subject): (&str, Option<RecordId>),
+    details: Value,
+) {
+    let login = ["SUDO_USER", "USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
+    let login = login.and_then(|login| printable(&login, LOGIN_CHARS_MAX));
+    let entry = AuditEntry {
+        at: Timestamp::now(),
+        actor: None,
+        actor_name: login.map_or_else(|| "command line".into(), |login| format!("command line ({login})")),
+        action: action.into(),
+        subject: name.into(),
+        subject_id: subject,
+        call: None,
+        details,
+    };
+    if let Err(error) = store.record_audit(&entry).await {
+        print_error(&format!("toritsugi: this was done, but the audit trail could not record it: {error}"));
+    }
 }
 
 impl Audit {
@@ -119,11 +157,14 @@ fn table(entries: &[Entry], zone: &TimeZone) -> String {
         let at = entry.at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string();
         let details = &entry.details;
         let or_dash = |text: Option<&str>| text.filter(|text| !text.is_empty()).unwrap_or("-").to_owned();
-        let how: Vec<&str> = [&details.mode, &details.ending, &details.refusal]
-            .into_iter()
-            .flatten()
-            .map(String::as_str)
-            .collect();
+        let mut how: Vec<String> =
+            [&details.mode, &details.ending, &details.refusal].into_iter().flatten().cloned().collect();
+        how.extend(details.repeated.map(|times| format!("{times} times")));
+        // A supervision's other details are what the session looked like.
+        if !entry.action.starts_with("supervision.") {
+            let shown = details.others.iter().filter(|(key, value)| *key != "session" && !value.is_null());
+            how.extend(shown.map(|(key, value)| format!("{key} {value}").replace('"', "")));
+        }
         table.row([
             &at,
             &or_dash(Some(&entry.actor_name)),

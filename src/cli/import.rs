@@ -14,8 +14,8 @@ use toritsugi::directory::import::{ImportError, ImportKind, ImportOptions, Impor
 use toritsugi::directory::{Directory, DirectoryOptions};
 use toritsugi::store::Store;
 
-use super::Global;
 use super::output::{self, Output};
+use super::{Global, audit};
 
 #[derive(Debug, Args)]
 pub(super) struct Import {
@@ -57,6 +57,18 @@ impl Import {
         let options =
             ImportOptions { kind: self.kind.into(), encoding: self.encoding.into(), dry_run: self.dry_run };
         let outcome = directory.import(file, options, Timestamp::now()).await;
+        if let Ok(report) = outcome.as_ref()
+            && !report.dry_run
+        {
+            let details =
+                json!({ "rows": report.rows, "created": report.created, "updated": report.updated });
+            let action = match self.kind {
+                Kind::Accounts => "account.imported",
+                Kind::Customers => "customer.imported",
+                Kind::Contacts => "contact.imported",
+            };
+            audit::record(directory.store(), action, ("", None), details).await;
+        }
         directory.store().close().await;
         match outcome {
             Ok(report) => self.print_report(&report).map(|()| ExitCode::SUCCESS),

@@ -25,6 +25,7 @@ use toritsugi::people::token::Token;
 use toritsugi::store::Store;
 use toritsugi::store::users::{TokenDraft, TokenKind, UserChange, UserDraft, UserRecord};
 
+use super::audit;
 use super::output::{Output, Table, plain, print, print_json, print_line};
 use super::{Global, password};
 
@@ -112,7 +113,10 @@ impl User {
             UserCommand::Password { name } => set_password(&store, &name).await,
             UserCommand::Revoke { name } => {
                 let user = find_user(&store, &name).await?;
-                store.revoke_user(user.person.id, Timestamp::now()).await?;
+                if store.revoke_user(user.person.id, Timestamp::now()).await? {
+                    let about = (user.person.name.as_str(), Some(user.person.id));
+                    audit::record(&store, "user.revoked", about, json!({ "role": user.person.role })).await;
+                }
                 Ok(())
             }
         };
@@ -146,6 +150,11 @@ impl Add {
             }
         };
         let user = store.user(id).await?.context("the user was removed at the same time")?;
+        let details = json!({
+            "role": user.person.role, "extension": user.person.extension, "team": user.team,
+            "password": user.has_password,
+        });
+        audit::record(store, "user.created", (&user.person.name, Some(id)), details).await;
         self.token.create_into(store, &user, "command line", file).await
     }
 }
@@ -182,7 +191,12 @@ impl TokenArgs {
             label: label.to_owned(),
             expires_at: days.map(|days| now + days),
         };
-        store.add_token(&draft, now).await?;
+        let id = store.add_token(&draft, now).await?;
+        let details = json!({
+            "token": id, "label": draft.label, "expires_at": draft.expires_at.map(wire_time),
+        });
+        let about = (user.person.name.as_str(), Some(user.person.id));
+        audit::record(store, "token.created", about, details).await;
         match file {
             None => print_line(&token.expose())?,
             Some((path, mut file)) => writeln!(file, "{}", token.expose())
@@ -206,6 +220,8 @@ async fn set_password(store: &Store, name: &str) -> anyhow::Result<()> {
     let hash = PasswordHash::of(&password::read().await?)?;
     let change = UserChange { password: Some(Some(hash)), ..UserChange::default() };
     store.change_user(user.person.id, &change, Timestamp::now()).await?;
+    let about = (user.person.name.as_str(), Some(user.person.id));
+    audit::record(store, "user.changed", about, json!({ "password": "set" })).await;
     Ok(())
 }
 

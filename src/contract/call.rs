@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::contract::card::Card;
-use crate::ids::{CallId, Extension, PbxId};
+use crate::ids::{CallId, Extension, PbxId, RecordId};
 
 /// Where a call comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
@@ -106,6 +106,10 @@ pub struct CallView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub operator: Option<Extension>,
+    /// Everybody who has had the caller so far, in order: the people at the phones, at that time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<uuid::Uuid>)]
+    pub handled_by: Vec<RecordId>,
     /// How it ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
@@ -122,5 +126,12 @@ impl CallView {
     /// The operators of this call: those at whom it rings, and the one who has the caller.
     pub fn operators(&self) -> impl Iterator<Item = &Extension> {
         self.presented_to.iter().chain(self.operator.as_ref())
+    }
+
+    /// The people whom the call has left: it is with nobody and rings nowhere, and does not wait for an operator again.
+    #[must_use]
+    pub fn left(&self) -> &[RecordId] {
+        let waits = self.state == CallState::Offered;
+        if waits || self.operators().next().is_some() { &[] } else { &self.handled_by }
     }
 }

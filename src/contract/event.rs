@@ -153,6 +153,10 @@ pub enum Audience {
     Supervisors,
     /// The desktops of this operator only.
     Desktop(Extension),
+    /// This person, and the supervisors of this person's team, whatever phone the person uses.
+    Person(RecordId),
+    /// The supervisors of these people's teams, without these people.
+    SupervisorsOfPeople(Vec<RecordId>),
 }
 
 /// What an event changes in the state that a snapshot shows.
@@ -407,9 +411,27 @@ pub struct PbxStatus {
 pub struct VisibilityLoss {
     before: Vec<Extension>,
     now: Option<Vec<Extension>>,
+    /// The people whom the call had left, before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    left_before: Vec<RecordId>,
+    /// The people whom the call has left now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    left_now: Vec<RecordId>,
 }
 
 impl VisibilityLoss {
+    /// The people whose supervisors alone saw the call before, where it concerned no operator.
+    #[must_use]
+    pub fn left_before(&self) -> &[RecordId] {
+        &self.left_before
+    }
+
+    /// The people whose supervisors alone see the call now, where it concerns no operator.
+    #[must_use]
+    pub fn left_now(&self) -> &[RecordId] {
+        &self.left_now
+    }
+
     /// The operators that the call concerned; none: it was visible to all supervisors.
     #[must_use]
     pub fn before(&self) -> &[Extension] {
@@ -426,7 +448,12 @@ impl VisibilityLoss {
     #[must_use]
     pub fn of(before: &CallView, now: Option<&CallView>) -> Self {
         let operators = |view: &CallView| view.operators().cloned().collect();
-        Self { before: operators(before), now: now.map(operators) }
+        Self {
+            before: operators(before),
+            now: now.map(operators),
+            left_before: before.left().to_vec(),
+            left_now: now.map(|view| view.left().to_vec()).unwrap_or_default(),
+        }
     }
 }
 

@@ -59,6 +59,11 @@ pub struct FinishedCall {
     /// Every operator who handled it, in order.
     #[schema(value_type = Vec<String>)]
     pub operators: Vec<Extension>,
+    /// Everybody who handled it, in order: the people at these phones at that time. Absent in records of versions that did
+    /// not keep it.
+    #[schema(value_type = Option<Vec<uuid::Uuid>>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handled_by: Option<Vec<RecordId>>,
     /// Its channels, to find it in the PBX's own records.
     #[schema(value_type = Vec<String>)]
     pub channels: Vec<ChannelId>,
@@ -117,6 +122,9 @@ impl FinishedCall {
             ended_at: view.ended_at.unwrap_or(view.offered_at),
             outcome: view.outcome.unwrap_or(Outcome::Unknown),
             operators: view.operator.iter().cloned().collect(),
+            // An earlier version's view of an answered call names nobody.
+            handled_by: (view.answered_at.is_none() || !view.handled_by.is_empty())
+                .then(|| view.handled_by.clone()),
             channels: Vec::new(),
             inferred: view.inferred,
             segments: Vec::new(),

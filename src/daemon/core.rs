@@ -17,7 +17,7 @@
 //!
 //! Read next: `link.rs` (the PBX link goes up and down), `actions.rs` (commands and AMI actions).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -67,6 +67,7 @@ use crate::people::roster::People;
 use crate::publish;
 use crate::screen_pop::{AckTimeouts, ScreenPopTracker};
 use crate::store::Store;
+use crate::store::audit::limit::AuditLimit;
 use crate::supervision;
 use crate::supervision::{RecoveredSession, Supervisions};
 use crate::transfer::{TransferContext, Transfers};
@@ -143,6 +144,8 @@ pub(super) struct Core {
     pub(super) oddities: Oddities,
     pub(super) devices: PhoneDevices,
     pub(super) segment_sync: SyncState,
+    /// The audit entries of those who cause many.
+    pub(super) audit_limit: AuditLimit,
     /// The end of the grace period in which desktops and phones may come back.
     pub(super) presence_grace_until: Option<Timestamp>,
 }
@@ -186,6 +189,7 @@ impl Core {
             oddities: Oddities::default(),
             devices: PhoneDevices::default(),
             segment_sync: SyncState::default(),
+            audit_limit: AuditLimit::default(),
             presence_grace_until,
         };
         let mut members_ticks = tokio::time::interval(members_interval);
@@ -200,14 +204,14 @@ impl Core {
             let due = core.poll_timeout().map(|at| core.clock.instant_of(at));
             tokio::select! {
                 biased;
-                () = shutdown.cancelled() => return,
+                () = shutdown.cancelled() => return core.finish_audit(),
                 // First: nothing may be published as leader before the takeover is handled.
                 () = bus.leadership_acquired() => core.on_takeover(),
                 Some(result) = task_results.recv() => core.on_task_result(result),
                 Some(request) = commands.recv() => core.on_command(request),
                 batch = events.next_batch() => match batch {
                     Some(batch) => batch.into_iter().for_each(|event| core.on_client_event(event)),
-                    None => return,
+                    None => return core.finish_audit(),
                 },
                 () = bus.ownership_changed() => core.operators_update_ownership(),
                 counts = presence.changed() => core.operators_update_desktops(counts),
@@ -225,6 +229,7 @@ impl Core {
                     core.pops_timeout();
                     core.reconcile_timeout();
                     core.link_timeout();
+                    core.audit_timeout();
                 }
             }
             core.drain_operators();
@@ -388,6 +393,7 @@ impl Core {
             self.queue_members.poll_timeout(),
             self.presence_grace_until,
             self.link.poll_timeout(),
+            self.audit_limit.poll_timeout(),
         ];
         deadlines.into_iter().flatten().chain(self.model.poll_timeout()).min()
     }
@@ -395,9 +401,11 @@ impl Core {
     fn drain_model(&mut self) {
         let (mut new_events, mut changed, mut entries, mut notices) =
             (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut handlers = HashMap::new();
         while let Some(output) = self.model.poll_output() {
             match output {
-                Output::Notice(notice) => {
+                Output::Notice(mut notice) => {
+                    self.name_handlers(&mut notice, &mut handlers);
                     new_events.push(self.new_event(&notice));
                     self.operators_on_notice(&notice);
                     match self.timelines.record_notice(&notice, self.deps.directory.plan()) {

@@ -11,24 +11,30 @@
 //! Invariants, as in `actions.rs`: the loop does not wait; each command is answered exactly once. A state that was already
 //! published is not published again, be it after a start, a takeover or a change of ownership.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::json;
 use tokio::sync::oneshot;
 
 use super::actions::{self, answer, outcome_to_answer};
+use super::audit::Subject;
 use super::core::{Core, TaskResult};
 use crate::ami::action::Action;
 use crate::ami::event::PbxEvent;
 use crate::ami::member::{DeviceReachability, MemberEvent};
 use crate::ami::session::ActionOutcome;
-use crate::call::{Notice, NoticeKind};
+use crate::call::{HANDLERS_PER_CALL_MAX, Notice, NoticeKind};
 use crate::command::Answer;
 use crate::contract::operator::{Phone, StateView};
 use crate::contract::refusal::Refusal;
-use crate::ids::{Extension, RecordId};
+use crate::ids::{CallId, Extension, RecordId};
 use crate::operators::queue_members::MemberActions;
-use crate::operators::{Command, OperatorSnapshot, Options, Output, Request as Want, Seat};
+use crate::operators::{
+    Command, OperatorSnapshot, Options, Output, Request as Want, Seat, SeatFacts, StateRequest,
+    authorise_seat,
+};
 use crate::people::actor::Actor;
 use crate::people::role::Role;
 use crate::people::viewer::Viewer;
@@ -49,6 +55,48 @@ impl Core {
     }
 
     fn run_operator_command(&mut self, actor: &Actor, command: Command) -> Result<Answer, Refusal> {
+        let (user, request) = (command.user, command.request.clone());
+        let done = self.try_operator_command(actor, command);
+        self.audit_operator_command(actor, user, &request, done.as_ref().err());
+        done
+    }
+
+    /// Records what somebody does to another person, and every phone that was refused as a seat.
+    fn audit_operator_command(
+        &mut self,
+        actor: &Actor,
+        user: RecordId,
+        request: &Want,
+        refusal: Option<&Refusal>,
+    ) {
+        let (action, mut details) = match request {
+            Want::Options => return,
+            Want::Set(StateRequest { state, reason, extension, .. }) => {
+                let details = json!({ "state": state, "reason": reason, "extension": extension });
+                ("operator.state_set", details)
+            }
+            Want::Extend { call, seconds, reason } => {
+                let details = json!({ "call": call, "seconds": seconds, "reason": reason });
+                ("operator.wrap_up_extended", details)
+            }
+            Want::Finish { call, disposition, .. } => {
+                ("operator.wrap_up_finished", json!({ "call": call, "disposition": disposition }))
+            }
+        };
+        let action = match refusal {
+            None if actor.user == user => return,
+            None => action,
+            Some(refusal @ Refusal::NotPermitted(_)) => {
+                details["refusal"] = json!(refusal.to_string());
+                "operator.refused"
+            }
+            // The others say that the request was wrong or late, not that somebody may not.
+            Some(_) => return,
+        };
+        self.audit(Some(actor), action, Subject::Person(user), None, details);
+    }
+
+    fn try_operator_command(&mut self, actor: &Actor, command: Command) -> Result<Answer, Refusal> {
         let user = command.user;
         if matches!(command.request, Want::Options) {
             return Ok(Answer::OperatorOptions(Box::new(self.operator_options())));
@@ -65,7 +113,12 @@ impl Core {
         }
         let (now, by) = (self.clock.now(), command.by(actor));
         let view = match command.request {
-            Want::Set(wanted) => self.operators.set_state(now, user, wanted, by)?,
+            Want::Set(wanted) => {
+                if let Some(seat) = self.operators.requested_seat(user, &wanted)? {
+                    authorise_seat(actor, user, self.seat_facts(&seat))?;
+                }
+                self.operators.set_state(now, user, wanted, by)?
+            }
             Want::Extend { call, seconds, reason } => {
                 self.operators.extend_wrap_up(now, user, call, seconds, &reason, by)?
             }
@@ -75,6 +128,11 @@ impl Core {
             Want::Options => view,
         };
         Ok(Answer::Operator(Box::new(self.with_pbx(view))))
+    }
+
+    fn seat_facts(&self, seat: &Extension) -> SeatFacts {
+        let owner = self.deps.people.stored().at(seat).map(|person| person.id);
+        SeatFacts { owner, is_in_use: self.model.is_phone_in_use(seat) }
     }
 
     fn with_pbx(&self, view: StateView) -> StateView {
@@ -184,7 +242,9 @@ impl Core {
             let saved = self.operators.operator(view.id).map(|operator| operator.snapshot().clone());
             self.deps.record_writer.enqueue_state(StateChange { at, view: view.clone(), saved });
         }
-        self.deps.bus.publish(publish::operator_state(view, at));
+        let roster = self.deps.people.current();
+        let present = roster.person(view.id).and_then(|person| person.extension.as_ref());
+        self.deps.bus.publish(publish::operator_state(view, present, at));
     }
 
     fn operator_options(&self) -> Options {
@@ -204,6 +264,23 @@ impl Core {
             disposition_required: settings.disposition_required,
             seats,
         }
+    }
+
+    /// Names in the notice's view the people who have had the caller. The model knows phones; who sits at a phone is known
+    /// now, and may be another person when the call ends. `known` holds the people of the notices before: the call of the
+    /// last one may be gone from the model already.
+    pub(super) fn name_handlers(&mut self, notice: &mut Notice, known: &mut HashMap<CallId, Vec<RecordId>>) {
+        let call = notice.view.id;
+        let handlers = known.entry(call).or_insert_with(|| notice.view.handled_by.clone());
+        if let NoticeKind::Answered { operator } = &notice.kind
+            && let Some(person) = self.deps.people.current().at(operator)
+            && handlers.len() < HANDLERS_PER_CALL_MAX
+            && !handlers.contains(&person.id)
+        {
+            handlers.push(person.id);
+            self.model.note_handler(call, person.id);
+        }
+        notice.view.handled_by.clone_from(handlers);
     }
 
     /// Passes a notice of the call model to the registry.

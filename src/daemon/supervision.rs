@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::actions::{ActionOrigin, answer, outcome_to_answer};
+use super::audit::Subject;
 use super::core::{Core, TaskResult};
 use super::supervision_context::supervision_context;
 use crate::ami::action::Action;
@@ -55,7 +56,7 @@ impl Core {
                 let requester = self.model.leg_view(&channel.id).and_then(|leg| Some((leg.call, leg.phone?)));
                 let Some((call, phone)) = requester else { return };
                 if self.operator_of(call).as_ref() == Some(&phone) {
-                    self.publish_help(call, &phone);
+                    self.publish_help(None, call, &phone);
                 }
             }
             event => self.supervise(Input::Pbx(event)),
@@ -158,7 +159,7 @@ impl Core {
                     "mode": request.mode, "extension": request.extension, "reason": request.reason,
                     "refusal": refusal.to_string(),
                 });
-                self.audit(Some(actor), "supervision.refused", operator.as_ref(), call, details);
+                self.audit(Some(actor), "supervision.refused", about(operator.as_ref()), call, details);
                 answer(reply, Err(refusal));
             }
         }
@@ -176,7 +177,7 @@ impl Core {
             Err(refusal) => {
                 let (operator, call) = (session.operator.clone(), session.call);
                 let details = json!({ "supervision": id, "mode": mode, "refusal": refusal.to_string() });
-                self.audit(Some(actor), "supervision.refused", operator.as_ref(), call, details);
+                self.audit(Some(actor), "supervision.refused", about(operator.as_ref()), call, details);
                 answer(reply, Err(refusal));
             }
         }
@@ -193,7 +194,7 @@ impl Core {
             Err(refusal) => {
                 let (operator, call) = (session.operator.clone(), session.call);
                 let details = json!({ "supervision": id, "refusal": refusal.to_string() });
-                self.audit(Some(actor), "supervision.refused", operator.as_ref(), call, details);
+                self.audit(Some(actor), "supervision.refused", about(operator.as_ref()), call, details);
                 answer(reply, Err(refusal));
             }
         }
@@ -209,15 +210,15 @@ impl Core {
     pub(super) fn ask_help(&mut self, actor: &Actor, call: CallId) -> Result<Answer, Refusal> {
         let view = self.model.call(call);
         let operator = authorise_help(view.as_ref(), self.operator_of(call), actor)?;
-        self.publish_help(call, &operator);
+        self.publish_help(Some(actor), call, &operator);
         Ok(Answer::Accepted)
     }
 
-    fn publish_help(&mut self, call: CallId, operator: &Extension) {
+    fn publish_help(&mut self, actor: Option<&Actor>, call: CallId, operator: &Extension) {
         let now = self.clock.now();
         if let Some(view) = self.model.call(call) {
             self.deps.bus.publish(publish::help_requested(&view, operator, now));
-            self.audit(None, "help.requested", Some(operator), Some(call), json!({}));
+            self.audit(actor, "help.requested", Subject::Phone(operator), Some(call), json!({}));
         }
     }
 
@@ -284,12 +285,14 @@ impl Core {
         if let (Some(ending), Value::Object(details)) = (ending, &mut details) {
             details.insert("ending".into(), json!(ending));
         }
+        let roster = self.deps.people.current();
         self.deps.record_writer.enqueue_audit(AuditEntry {
             at: now,
             actor: Some(view.supervisor),
             actor_name: view.supervisor_name.clone(),
             action: action.into(),
             subject: view.operator.as_ref().map(ToString::to_string).unwrap_or_default(),
+            subject_id: view.operator.as_ref().and_then(|at| roster.at(at)).map(|person| person.id),
             call: view.call,
             details,
         });
@@ -303,26 +306,10 @@ impl Core {
             self.deps.bus.publish_all(events, entries);
         }
     }
+}
 
-    fn audit(
-        &mut self,
-        actor: Option<&Actor>,
-        action: &str,
-        subject: Option<&Extension>,
-        call: Option<CallId>,
-        details: Value,
-    ) {
-        let at: Timestamp = self.clock.now();
-        self.deps.record_writer.enqueue_audit(AuditEntry {
-            at,
-            actor: actor.map(|actor| actor.user),
-            actor_name: actor.map(|actor| actor.name.to_string()).unwrap_or_default(),
-            action: action.into(),
-            subject: subject.map(ToString::to_string).unwrap_or_default(),
-            call,
-            details,
-        });
-    }
+fn about(operator: Option<&Extension>) -> Subject<'_> {
+    operator.map_or(Subject::Nobody, Subject::Phone)
 }
 
 /// What the audit trail says about a session: the reason and the start time from the first entry that has them, the rest

@@ -128,6 +128,14 @@ impl CommandContext for SupervisionContext<'_> {
         })
     }
 
+    fn people_of_phone(&self, phone: &Extension) -> Vec<RecordId> {
+        let (stored, current) = (self.people.stored(), self.people.current());
+        let mut people: Vec<RecordId> =
+            [stored.at(phone), current.at(phone)].into_iter().flatten().map(|person| person.id).collect();
+        people.dedup();
+        people
+    }
+
     fn is_staff_phone(&self, phone: &Extension) -> bool {
         self.rules.phones.iter().any(|pattern| pattern.matches(phone.as_str()))
     }

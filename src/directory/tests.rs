@@ -169,6 +169,7 @@ async fn several_customers_come_best_first_with_their_history() {
         ended_at: None,
         presented_to: vec![],
         operator: None,
+        handled_by: Vec::new(),
         outcome: None,
         card: Some(Arc::new(card(&fixture, &identity, None).await)),
         inferred: false,

@@ -288,6 +288,7 @@ mod tests {
             ended_at: None,
             presented_to: Vec::new(),
             operator: Extension::parse("1001").ok(),
+            handled_by: Vec::new(),
             outcome: None,
             card: Some(Arc::new(card)),
             inferred: false,

@@ -8,7 +8,9 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use serde_json::json;
 
+use super::audit_trail::{self, fields_of};
 use super::auth::Caller;
 use super::extract::{Body, NoQuery, QueryParams, RecordPath};
 use super::problem::{Kind, Problem, ProblemBody};
@@ -48,6 +50,8 @@ pub(crate) async fn create(
 ) -> Result<Response, Problem> {
     caller.needs(Permission::EditDirectory)?;
     let record = state.app.directory.create_account(fields, state.app.clock.now()).await?;
+    let about = (record.fields.code.as_str(), Some(record.id));
+    audit_trail::record(&state, &caller, "account.created", about, json!({})).await;
     created(format!("/v1/accounts/{}", record.id), record)
 }
 
@@ -89,7 +93,10 @@ pub(crate) async fn change(
     Body(patch): Body<serde_json::Value>,
 ) -> Result<Json<Account>, Problem> {
     caller.needs(Permission::EditDirectory)?;
-    Ok(Json(state.app.directory.patch_account(id, &patch, state.app.clock.now()).await?))
+    let record = state.app.directory.patch_account(id, &patch, state.app.clock.now()).await?;
+    let about = (record.fields.code.as_str(), Some(id));
+    audit_trail::record(&state, &caller, "account.changed", about, fields_of(&patch)).await;
+    Ok(Json(record))
 }
 
 /// Deletes an account with its customers, contacts and messages. Its finished calls remain.
@@ -107,7 +114,10 @@ pub(crate) async fn delete(
     RecordPath(id): RecordPath,
 ) -> Result<StatusCode, Problem> {
     caller.needs(Permission::EditDirectory)?;
+    let code = state.app.directory.account(id).map(|account| account.fields.code.clone());
     state.app.directory.delete_account(id).await?;
+    let about = (code.as_deref().unwrap_or_default(), Some(id));
+    audit_trail::record(&state, &caller, "account.deleted", about, json!({})).await;
     tracing::info!(%id, by = %caller.person.id, "deleted an account with its customers, contacts and messages");
     Ok(StatusCode::NO_CONTENT)
 }

@@ -9,6 +9,7 @@ use axum::extract::State;
 
 use super::auth::Caller;
 use super::extract::{QueryParams, record_id};
+use super::history::own_extensions;
 use super::problem::{Problem, ProblemBody};
 use super::query::{AuditQuery, page_limit};
 use super::state::AppState;
@@ -40,7 +41,8 @@ pub(crate) async fn list(
         to: query.to,
         visibility: (!caller.viewer.is_unrestricted()).then(|| AuditVisibilityFilter {
             reader: caller.person.id,
-            operators: caller.viewer.team().to_vec(),
+            extensions: own_extensions(&state, &caller.viewer.visible_people().collect::<Vec<_>>()),
+            people: caller.viewer.visible_people().collect(),
         }),
     };
     Ok(Json(state.app.store.audit(&filter, query.cursor, limit).await?))

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::audit_trail::{self, fields_of};
 use super::auth::Caller;
 use super::customers::{account_id, no_such_account};
 use super::extract::{Body, NoQuery, QueryParams, RecordPath};
@@ -12,6 +13,8 @@ use super::state::AppState;
 use crate::contract::records::{Contact, ContactFields};
 use crate::people::role::Permission;
 use crate::store::Page;
+use serde_json::json;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -48,6 +51,8 @@ pub(crate) async fn create(
     caller.needs(Permission::EditDirectory)?;
     let record =
         state.app.directory.create_contact(fields, state.app.clock.now()).await.map_err(no_such_account)?;
+    let details = json!({ "account": record.fields.account });
+    audit_trail::record(&state, &caller, "contact.created", ("", Some(record.id)), details).await;
     created(format!("/v1/contacts/{}", record.id), record)
 }
 
@@ -89,7 +94,11 @@ pub(crate) async fn change(
     Body(patch): Body<serde_json::Value>,
 ) -> Result<Json<Contact>, Problem> {
     caller.needs(Permission::EditDirectory)?;
-    Ok(Json(state.app.directory.patch_contact(id, &patch, state.app.clock.now()).await?))
+    let record = state.app.directory.patch_contact(id, &patch, state.app.clock.now()).await?;
+    let mut details = fields_of(&patch);
+    details["account"] = json!(record.fields.account);
+    audit_trail::record(&state, &caller, "contact.changed", ("", Some(id)), details).await;
+    Ok(Json(record))
 }
 
 /// Deletes a contact.
@@ -109,5 +118,6 @@ pub(crate) async fn delete(
     caller.needs(Permission::EditDirectory)?;
     state.app.directory.delete_contact(id).await?;
     tracing::info!(%id, by = %caller.person.id, "deleted a contact");
+    audit_trail::record(&state, &caller, "contact.deleted", ("", Some(id)), json!({})).await;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::audit_trail::{self, fields_of};
 use super::auth::Caller;
 use super::extract::{Body, NoQuery, QueryParams, RecordPath, number_key, record_id};
 use super::problem::{Kind, Problem, ProblemBody};
@@ -13,6 +14,8 @@ use crate::directory::EditError;
 use crate::ids::RecordId;
 use crate::people::role::Permission;
 use crate::store::{CustomerFilter, Page, StoreError};
+use serde_json::json;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -53,6 +56,8 @@ pub(crate) async fn create(
     caller.needs(Permission::EditCustomers)?;
     let record =
         state.app.directory.create_customer(fields, state.app.clock.now()).await.map_err(no_such_account)?;
+    let details = json!({ "account": record.fields.account });
+    audit_trail::record(&state, &caller, "customer.created", ("", Some(record.id)), details).await;
     created(format!("/v1/customers/{}", record.id), record)
 }
 
@@ -75,7 +80,8 @@ pub(crate) async fn show(
     found.map(Json).ok_or_else(|| Kind::UnknownRecord.with("there is no such customer"))
 }
 
-/// Changes a customer by a JSON merge patch (RFC 7396): absent fields keep their values, `null` resets a field.
+/// Changes a customer by a JSON merge patch (RFC 7396): absent fields keep their values, `null` resets a field. Only
+/// administrators move a customer to another account.
 #[utoipa::path(patch, path = "/v1/customers/{customer}", tag = "customers",
     params(("customer" = uuid::Uuid, Path, description = "The record")),
     request_body = CustomerFields,
@@ -94,7 +100,24 @@ pub(crate) async fn change(
     Body(patch): Body<serde_json::Value>,
 ) -> Result<Json<Customer>, Problem> {
     caller.needs(Permission::EditCustomers)?;
-    Ok(Json(state.app.directory.patch_customer(id, &patch, state.app.clock.now()).await?))
+    let before = state.app.store.customer(id).await?;
+    let before = before.ok_or_else(|| Kind::UnknownRecord.with("there is no such customer"))?.fields.account;
+    let moves =
+        patch.get("account").is_some_and(|account| account.as_str().and_then(record_id) != Some(before));
+    if moves && !caller.person.role.may(Permission::EditDirectory) {
+        return Err(Kind::NotPermitted.with(
+            "account: only administrators move a customer to another account; leave the field out, or create a \
+             customer of that account",
+        ));
+    }
+    let record = state.app.directory.patch_customer(id, &patch, state.app.clock.now()).await?;
+    let mut details = fields_of(&patch);
+    details["account"] = json!(record.fields.account);
+    if record.fields.account != before {
+        details["account_before"] = json!(before);
+    }
+    audit_trail::record(&state, &caller, "customer.changed", ("", Some(id)), details).await;
+    Ok(Json(record))
 }
 
 /// Deletes a customer.
@@ -114,6 +137,7 @@ pub(crate) async fn delete(
     caller.needs(Permission::EditDirectory)?;
     state.app.directory.delete_customer(id).await?;
     tracing::info!(%id, by = %caller.person.id, "deleted a customer");
+    audit_trail::record(&state, &caller, "customer.deleted", ("", Some(id)), json!({})).await;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -2,10 +2,12 @@
 //!
 //! | reader | finished calls |
 //! |---|---|
-//! | operator | their own |
-//! | supervisor | those of their team, and those that no operator took |
+//! | operator | those that this person had, at whatever phone |
+//! | supervisor | those of the people of the team, and those that no operator took |
 //! | administrator, system | all |
-//! | a reader who sees a live call of a caller or customer | also, in the list, the earlier calls of that caller or customer with the same account: the pop counts them, too |
+//! | a reader who sees a live call of a caller | also, in the list, the earlier calls from that number with the same account: the pop counts them, too |
+//!
+//! That a customer's record has the number of a live call opens nothing: operators edit these records.
 //!
 //! Invariant: supervisions of a call are shown to readers who could see them while they ran, and to the supervisor. An
 //! operator who was not notified that a supervisor listened does not find out here.
@@ -27,7 +29,7 @@ use crate::contract::history::FinishedCall;
 use crate::contract::pbx::Gap;
 use crate::contract::supervision::SupervisionSegment;
 use crate::directory::Directory;
-use crate::ids::Extension;
+use crate::ids::{Extension, RecordId};
 use crate::people::role::Permission;
 use crate::people::viewer::Viewer;
 use crate::store::history::{HistoryCursor, HistoryFilter, VisibilityFilter};
@@ -93,7 +95,7 @@ pub(crate) async fn list(
         outcome: query.outcome,
         from: query.from,
         to: query.to,
-        visibility: visibility_filter(&caller.viewer),
+        visibility: visibility_filter(&state, &caller.viewer),
     };
     if filter.caller.is_some() && filter.account.is_none() {
         // Each account has its own customers: one number can be two people.
@@ -127,7 +129,7 @@ pub(crate) async fn show(
     caller.needs(Permission::FollowCalls)?;
     let call = state.app.store.finished_call(id).await?;
     let call =
-        call.filter(|call| visibility_filter(&caller.viewer).is_none_or(|visible| visible.allows(call)));
+        call.filter(|call| visibility_filter(&state, &caller.viewer).is_none_or(|seen| seen.allows(call)));
     let call = call.ok_or(Kind::UnknownCall)?;
     let mut supervisions = state.app.store.supervision_segments(id).await?;
     supervisions.retain(|one| one.supervisor == caller.person.id || caller.viewer.may_see(&one.audience));
@@ -161,25 +163,30 @@ fn with_account_name(directory: &Directory, call: FinishedCall) -> FinishedCallV
     }
 }
 
-/// Whether `viewer` sees a live call of the account, caller and customer in `filter`.
+/// Whether `viewer` sees a live call from the number and for the account in `filter`.
 fn is_of_visible_caller(state: &AppState, viewer: &Viewer, filter: &HistoryFilter) -> bool {
-    if filter.visibility.is_none() || filter.caller.is_none() && filter.customer.is_none() {
-        return false;
-    }
+    let Some(wanted) = filter.caller.as_ref().filter(|_| filter.visibility.is_some()) else { return false };
     let calls = state.app.bus.snapshot(viewer).calls;
     calls.iter().filter_map(|call| call.card.as_deref()).any(|card| {
         let parse = |text: &String| state.app.directory.number(text);
         let caller = card.caller.number.as_ref().and_then(parse);
-        let is_caller = |key: &String| caller.as_ref().is_some_and(|caller| caller.key() == key);
-        card.account.id.is_some()
-            && card.account.id == filter.account
-            && filter.caller.as_ref().is_none_or(is_caller)
-            && filter.customer.is_none_or(|id| card.customers.iter().any(|customer| customer.id == id))
+        let is_caller = caller.as_ref().is_some_and(|caller| caller.key() == wanted);
+        card.account.id.is_some() && card.account.id == filter.account && is_caller
     })
 }
 
 /// The finished calls that `viewer` may see; all if `None`.
-pub(crate) fn visibility_filter(viewer: &Viewer) -> Option<VisibilityFilter> {
-    let operators = viewer.visible_extensions().cloned().collect();
-    (!viewer.is_unrestricted()).then(|| VisibilityFilter { operators, unowned: viewer.is_supervisor() })
+pub(crate) fn visibility_filter(state: &AppState, viewer: &Viewer) -> Option<VisibilityFilter> {
+    if viewer.is_unrestricted() {
+        return None;
+    }
+    let people: Vec<RecordId> = viewer.visible_people().collect();
+    let extensions = own_extensions(state, &people);
+    Some(VisibilityFilter { people, extensions, unowned: viewer.is_supervisor() })
+}
+
+/// These people's own extensions, wherever they sit now.
+pub(crate) fn own_extensions(state: &AppState, people: &[RecordId]) -> Vec<Extension> {
+    let stored = state.app.people.stored();
+    people.iter().filter_map(|id| stored.person(*id)?.extension.clone()).collect()
 }

@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 use utoipa::ToSchema;
 
+use super::audit_trail;
 use super::auth::Caller;
 use super::customers::{account_id, no_such_account};
 use super::extract::{Body, NoQuery, QueryParams, RecordPath, number_key};
@@ -234,7 +235,7 @@ pub(crate) async fn change(
         .map_err(EditError::from)?;
     if text.is_some() {
         let taken_by = find(&state, id).await?.taken_by;
-        if !may_rewrite(&state, &caller, taken_by) {
+        if !may_rewrite(&caller, taken_by) {
             return Err(Kind::NotPermitted.with(
                 "only the operator who took the message, their supervisor or an administrator may change its text",
             ));
@@ -247,6 +248,10 @@ pub(crate) async fn change(
     match state.app.store.change_message(id, &change, now(&state)).await? {
         ChangeOutcome::Applied(message) => {
             state.app.message_relay.wake();
+            if change.text.is_some() && message.taken_by != Some(caller.person.id) {
+                let details = serde_json::json!({ "taken_by": message.taken_by });
+                audit_trail::record(&state, &caller, "message.changed", ("", Some(id)), details).await;
+            }
             Ok(Json(message))
         }
         ChangeOutcome::NotOpen(message) => {
@@ -272,6 +277,7 @@ pub(crate) async fn delete(
     caller.needs(Permission::DeleteMessages)?;
     state.app.store.delete_message(id).await?;
     tracing::info!(%id, by = %caller.person.id, "deleted a message");
+    audit_trail::record(&state, &caller, "message.deleted", ("", Some(id)), serde_json::json!({})).await;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -299,7 +305,7 @@ async fn call_facts(state: &AppState, caller: &Caller, id: CallId) -> Result<Cal
         }
         let finished = state.app.store.finished_call(id).await?;
         let is_visible = |call: &FinishedCall| {
-            visibility_filter(&caller.viewer).is_none_or(|visible| visible.allows(call))
+            visibility_filter(state, &caller.viewer).is_none_or(|visible| visible.allows(call))
         };
         if let Some(call) = finished.filter(|call| is_visible(call) || is_worked_on(state, caller, id)) {
             return Ok(call.into());
@@ -333,11 +339,10 @@ fn is_worked_on(state: &AppState, caller: &Caller, call: CallId) -> bool {
     states.iter().any(|view| view.id == caller.person.id && is_on_call(view))
 }
 
-fn may_rewrite(state: &AppState, caller: &Caller, taken_by: Option<RecordId>) -> bool {
-    let seat = taken_by.and_then(|id| state.app.people.current().person(id)?.extension.clone());
+fn may_rewrite(caller: &Caller, taken_by: Option<RecordId>) -> bool {
     taken_by == Some(caller.person.id)
         || caller.person.role == Role::Admin
-        || seat.is_some_and(|seat| caller.viewer.is_supervisor() && caller.actor().may_act_for(&seat))
+        || taken_by.is_some_and(|taker| caller.viewer.is_supervisor() && caller.viewer.sees_person(taker))
 }
 
 /// Answers with the record of the first request if `request` repeats it.

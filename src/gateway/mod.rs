@@ -31,6 +31,7 @@ mod accounts;
 mod active_tokens;
 mod answer_cache;
 mod audit;
+mod audit_trail;
 mod auth;
 mod calls;
 mod connection;

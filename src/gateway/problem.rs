@@ -87,6 +87,8 @@ kinds! {
     StateConflict = CONFLICT "state-conflict" "The operator's current state does not allow this",
     /// Another record already has the value.
     ValueTaken = CONFLICT "value-taken" "Another record already has this value",
+    /// Nobody could administer the installation any more.
+    LastAdministrator = CONFLICT "last-administrator" "The only administrator cannot be revoked or given another role",
     /// The same request is still being carried out.
     RequestInProgress = CONFLICT "request-in-progress" "The same request is still being carried out; wait for its answer",
     /// The body is larger than allowed.
@@ -197,6 +199,7 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match &error {
             StoreError::Taken { .. } => Kind::ValueTaken.with(error.to_string()),
+            StoreError::LastAdministrator => Kind::LastAdministrator.with(error.to_string()),
             StoreError::Missing { .. } => Kind::UnknownRecord.with(error.to_string()),
             _ => {
                 let is_transient = error.is_transient();

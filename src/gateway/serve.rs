@@ -30,7 +30,7 @@ use tower_service::Service;
 use super::connection::{ClientConnection, GuardedStream, configure_socket};
 use super::routes::router;
 use super::state::{App, AppState, run_people_refresh};
-use super::{forwarding, token_uses};
+use super::{audit_trail, forwarding, token_uses};
 
 /// How long the headers of a request may take, and the pause before the next request on a connection.
 const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(20);
@@ -78,6 +78,7 @@ pub async fn serve(listener: TcpListener, app: App, shutdown: CancellationToken)
     let state = Arc::new(AppState::new(app, shutdown.clone()));
     let router = router(Arc::clone(&state));
     tasks.spawn(token_uses::run(Arc::clone(&state.token_uses), state.app.store.clone(), shutdown.clone()));
+    tasks.spawn(audit_trail::run(Arc::clone(&state)));
     tasks.spawn(forwarding::serve(state, router.clone(), tasks.clone(), shutdown.clone()));
     let stop = Shutdown { drain: shutdown.clone(), close: CancellationToken::new() };
     loop {

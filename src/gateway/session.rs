@@ -3,6 +3,7 @@
 //! Invariants: a wrong name and a wrong password get the same answer after the same work. The limits on failures
 //! and on passwords that are checked at the same time are in `throttle.rs`.
 
+use std::net::IpAddr;
 use std::sync::{Arc, PoisonError};
 
 use axum::extract::{Request, State};
@@ -11,8 +12,10 @@ use axum::response::{IntoResponse, Response};
 use axum::{Json, RequestExt};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::ToSchema;
 
+use super::audit_trail;
 use super::auth::{Caller, client_address, cookie_name, is_own_origin};
 use super::extract::Body;
 use super::problem::{Kind, Problem, ProblemBody};
@@ -114,21 +117,26 @@ pub(crate) async fn create(
     let sources = address.map(|peer| [Source::network(peer), Source::login(peer, &sign_in.login)]);
     let now = state.app.clock.now();
     for source in sources.iter().flatten() {
-        let throttle = state.throttle.lock().unwrap_or_else(PoisonError::into_inner);
-        throttle
-            .check(*source, now)
-            .map_err(|pause| Problem::from(Kind::TooManyFailures).retry_after(pause))?;
+        let checked = state.throttle.lock().unwrap_or_else(PoisonError::into_inner).check(*source, now);
+        if let Err(pause) = checked {
+            audit_trail::record_refused_sign_in(&state, &sign_in.login, address, "too-many-failures").await;
+            return Err(Problem::from(Kind::TooManyFailures).retry_after(pause));
+        }
     }
+    let login = sign_in.login.clone();
     let Some(user) = verify(&state, sign_in).await? else {
         state.app.metrics.count_failed_sign_in();
-        let mut throttle = state.throttle.lock().unwrap_or_else(PoisonError::into_inner);
-        sources.iter().flatten().for_each(|source| throttle.record_failure(*source, now));
+        {
+            let mut throttle = state.throttle.lock().unwrap_or_else(PoisonError::into_inner);
+            sources.iter().flatten().for_each(|source| throttle.record_failure(*source, now));
+        }
+        audit_trail::record_refused_sign_in(&state, &login, address, "wrong-credentials").await;
         return Err(Kind::WrongCredentials.into());
     };
     if let Some([_, login]) = sources {
         state.throttle.lock().unwrap_or_else(PoisonError::into_inner).clear(login);
     }
-    open_session(&state, &user, now).await
+    open_session(&state, &user, address, now).await
 }
 
 /// The user, if the password is right.
@@ -153,7 +161,12 @@ async fn verify(state: &AppState, sign_in: SignIn) -> Result<Option<UserRecord>,
 }
 
 /// Adds a session token to the store, and answers with its cookie.
-async fn open_session(state: &AppState, user: &UserRecord, now: Timestamp) -> Result<Response, Problem> {
+async fn open_session(
+    state: &AppState,
+    user: &UserRecord,
+    address: Option<IpAddr>,
+    now: Timestamp,
+) -> Result<Response, Problem> {
     let token = fresh_token()?;
     let expires_at = now + state.app.settings.session_ttl;
     let draft = TokenDraft {
@@ -164,6 +177,7 @@ async fn open_session(state: &AppState, user: &UserRecord, now: Timestamp) -> Re
         expires_at: Some(expires_at),
     };
     let session = state.app.store.add_token(&draft, now).await?;
+    audit_trail::record_sign_in(state, &user.person, session, address).await;
     let view = SessionView::new(state, &user.person, session, user.team.clone(), Some(expires_at));
     // Without Max-Age the browser drops the cookie when it closes; the store holds the expiry of the session.
     let mut response = (StatusCode::CREATED, Json(view)).into_response();
@@ -210,6 +224,9 @@ pub(crate) async fn show(State(state): State<Arc<AppState>>, caller: Caller) -> 
 pub(crate) async fn end(State(state): State<Arc<AppState>>, caller: Caller) -> Result<Response, Problem> {
     state.app.store.revoke_token(caller.token, state.app.clock.now()).await?;
     state.active_tokens.revoke_token(caller.token);
+    let action = if caller.kind == TokenKind::Session { "session.closed" } else { "token.revoked" };
+    let about = (caller.person.name.as_str(), Some(caller.person.id));
+    audit_trail::record(&state, &caller, action, about, json!({ "token": caller.token })).await;
     let mut response = StatusCode::NO_CONTENT.into_response();
     if caller.kind == TokenKind::Session {
         set_cookie(&state, &mut response, "", "; Max-Age=0");

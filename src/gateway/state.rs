@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::active_tokens::ActiveTokens;
 use super::answer_cache::AnswerCache;
+use super::audit_trail::AuditTrail;
 use super::metrics::Metrics;
 use super::throttle::{PasswordCheckLimits, Throttle};
 use super::token_uses::TokenUseRecorder;
@@ -121,6 +122,7 @@ pub(crate) struct AppState {
     pub(crate) app: App,
     pub(crate) active_tokens: ActiveTokens,
     pub(crate) token_uses: Arc<TokenUseRecorder>,
+    pub(crate) audit_trail: AuditTrail,
     pub(crate) throttle: Mutex<Throttle>,
     pub(crate) password_checks: PasswordCheckLimits,
     pub(crate) answers: Arc<AnswerCache>,
@@ -133,6 +135,7 @@ impl AppState {
             app,
             active_tokens: ActiveTokens::default(),
             token_uses: Arc::default(),
+            audit_trail: AuditTrail::default(),
             throttle: Mutex::default(),
             password_checks: PasswordCheckLimits::default(),
             answers: Arc::default(),

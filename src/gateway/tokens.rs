@@ -10,8 +10,10 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::ToSchema;
 
+use super::audit_trail::record;
 use super::auth::Caller;
 use super::extract::{Body, NoQuery, QueryParams, RecordPath, record_id};
 use super::idempotency::NoReplay;
@@ -133,6 +135,11 @@ pub(crate) async fn create(
         expires_at: new.expires_at,
     };
     let made = TokenMade { id: state.app.store.add_token(&draft, now).await?, token: token.expose() };
+    let owner = user(&state, id).await?.person.name;
+    let details = json!({
+        "token": made.id, "label": draft.label, "expires_at": draft.expires_at.map(wire_time),
+    });
+    record(&state, &caller, "token.created", (&owner, Some(id)), details).await;
     Ok((StatusCode::CREATED, NoReplay, Json(made)).into_response())
 }
 
@@ -150,17 +157,24 @@ pub(crate) async fn create(
 pub(crate) async fn revoke(
     State(state): State<Arc<AppState>>,
     caller: Caller,
-    Path((user, token)): Path<(String, String)>,
+    Path((owner, token)): Path<(String, String)>,
 ) -> Result<StatusCode, Problem> {
     caller.needs(Permission::ManagePeople)?;
-    let (Some(user), Some(token)) = (record_id(&user), record_id(&token)) else {
+    let (Some(owner), Some(token)) = (record_id(&owner), record_id(&token)) else {
         return Err(Kind::UnknownRecord.with("the id of a record must be a UUID"));
     };
     let found = state.app.store.token_by_id(token).await?;
-    if found.is_none_or(|found| found.user != user) {
+    let Some(found) = found.filter(|found| found.user == owner) else {
         return Err(Kind::UnknownRecord.with("there is no such token"));
-    }
-    state.app.store.revoke_token(token, state.app.clock.now()).await?;
+    };
+    let revoked = state.app.store.revoke_token(token, state.app.clock.now()).await?;
     state.active_tokens.revoke_token(token);
+    if revoked {
+        let name = user(&state, owner).await?.person.name;
+        let details = json!({
+            "token": token, "label": found.label, "is_session": found.kind == TokenKind::Session,
+        });
+        record(&state, &caller, "token.revoked", (&name, Some(owner)), details).await;
+    }
     Ok(StatusCode::NO_CONTENT)
 }

@@ -7,8 +7,10 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
+use super::audit_trail::record;
 use super::auth::Caller;
 use super::extract::{Body, NoQuery, QueryParams, RecordPath};
 use super::problem::{Kind, Problem, ProblemBody};
@@ -157,7 +159,13 @@ pub(crate) async fn create(
     };
     let id = state.app.store.add_user(&draft, state.app.clock.now()).await?;
     state.app.refresh_people().await?;
-    let user = UserView::from(user(&state, id).await?);
+    let user = user(&state, id).await?;
+    let details = json!({
+        "role": user.person.role, "extension": user.person.extension, "team": user.team,
+        "password": user.has_password,
+    });
+    record(&state, &caller, "user.created", (&user.person.name, Some(id)), details).await;
+    let user = UserView::from(user);
     created(format!("/v1/users/{id}"), user)
 }
 
@@ -186,7 +194,7 @@ pub(crate) async fn show(
     responses(
         (status = 200, description = "The changed user", body = UserView),
         (status = 404, description = "unknown-record", body = ProblemBody),
-        (status = 409, description = "value-taken", body = ProblemBody),
+        (status = 409, description = "value-taken; last-administrator", body = ProblemBody),
     )
 )]
 pub(crate) async fn change(
@@ -209,12 +217,16 @@ pub(crate) async fn change(
         team: changed.team.map(|t| t.as_deref().map(|name| text("team", name)).transpose()).transpose()?,
         password,
     };
+    let before = user(&state, id).await?;
     state.app.store.change_user(id, &change, state.app.clock.now()).await?;
     state.app.refresh_people().await?;
     for session in sessions.iter().filter(|token| token.kind == TokenKind::Session) {
         state.active_tokens.revoke_token(session.id);
     }
-    Ok(Json(user(&state, id).await?.into()))
+    let after = user(&state, id).await?;
+    let details = differences(&before, &after, change.password.is_some());
+    record(&state, &caller, "user.changed", (&before.person.name, Some(id)), details).await;
+    Ok(Json(after.into()))
 }
 
 /// Revokes a user and all tokens of the user; open event streams end at once. The record remains, because the call
@@ -224,6 +236,7 @@ pub(crate) async fn change(
     responses(
         (status = 204, description = "Revoked"),
         (status = 404, description = "unknown-record", body = ProblemBody),
+        (status = 409, description = "last-administrator", body = ProblemBody),
     )
 )]
 pub(crate) async fn revoke(
@@ -232,10 +245,39 @@ pub(crate) async fn revoke(
     RecordPath(id): RecordPath,
 ) -> Result<StatusCode, Problem> {
     caller.needs(Permission::ManagePeople)?;
-    state.app.store.revoke_user(id, state.app.clock.now()).await?;
+    let revoked = state.app.store.revoke_user(id, state.app.clock.now()).await?;
     state.active_tokens.revoke_user(id);
+    if revoked {
+        let user = user(&state, id).await?;
+        let details = json!({ "role": user.person.role, "extension": user.person.extension });
+        record(&state, &caller, "user.revoked", (&user.person.name, Some(id)), details).await;
+    }
     state.app.refresh_people().await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// What a change made of a user, for the audit trail: each field that differs, before and after.
+fn differences(before: &UserRecord, after: &UserRecord, password: bool) -> Value {
+    let fields = |user: &UserRecord| {
+        let UserRecord { person, team, .. } = user;
+        [
+            ("name", json!(person.name)),
+            ("kana", json!(person.kana)),
+            ("role", json!(person.role)),
+            ("extension", json!(person.extension)),
+            ("team", json!(team)),
+        ]
+    };
+    let mut changed = Map::new();
+    for ((field, before), (_, after)) in fields(before).into_iter().zip(fields(after)) {
+        if before != after {
+            changed.insert(field.into(), json!({ "before": before, "after": after }));
+        }
+    }
+    if password {
+        changed.insert("password".into(), json!(if after.has_password { "set" } else { "removed" }));
+    }
+    Value::Object(changed)
 }
 
 /// The user with this id.

@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::audit_trail;
 use super::auth::Caller;
 use super::extract::{NoQuery, QueryParams, RecordPath};
 use super::problem::{Problem, ProblemBody};
@@ -62,5 +63,6 @@ pub(crate) async fn retry(
 ) -> Result<StatusCode, Problem> {
     caller.needs(Permission::ManageWebhooks)?;
     state.app.store.retry_delivery(id, state.app.clock.now()).await?;
+    audit_trail::record(&state, &caller, "webhook.retried", ("", Some(id)), serde_json::json!({})).await;
     Ok(StatusCode::ACCEPTED)
 }

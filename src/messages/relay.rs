@@ -26,7 +26,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::bus::Bus;
-use crate::contract::event::{EventKind, NewEvent};
+use crate::contract::event::{Audience, EventKind, NewEvent};
 use crate::contract::message::{Message, MessageState};
 use crate::ids::RecordId;
 use crate::journal::entry::{JournalEntry, MessagePublication};
@@ -104,7 +104,11 @@ async fn publish_batch(
 
 /// The events of a message whose versions up to `published` were published.
 fn events(message: &Message, published: u64, people: &People) -> Vec<NewEvent> {
-    let taker = message.taken_by.and_then(|id| people.current().person(id)?.extension.clone());
+    let roster = people.current();
+    let taker = message.taken_by.and_then(|id| roster.person(id));
+    let audience = taker.map_or(Audience::Supervisors, |taker| {
+        publish::audience_of_person(taker.id, taker.extension.as_ref())
+    });
     let is_acknowledged = message.state == MessageState::Acknowledged;
     let mut events = Vec::with_capacity(2);
     if is_acknowledged && published == 0 {
@@ -118,10 +122,10 @@ fn events(message: &Message, published: u64, people: &People) -> Vec<NewEvent> {
             version: 1,
             ..message.clone()
         };
-        events.push(publish::message(EventKind::MessageSaved, &saved, taker.as_ref()));
+        events.push(publish::message(EventKind::MessageSaved, &saved, audience.clone()));
     }
     let kind = if is_acknowledged { EventKind::MessageAcknowledged } else { EventKind::MessageSaved };
-    events.push(publish::message(kind, message, taker.as_ref()));
+    events.push(publish::message(kind, message, audience));
     events
 }
 

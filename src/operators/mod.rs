@@ -20,7 +20,7 @@ mod registry;
 #[cfg(test)]
 mod tests;
 
-pub use command::{Command, Options, Request, Seat};
+pub use command::{Command, Options, Request, Seat, SeatFacts, authorise_seat};
 pub use machine::{
     Activity, CompletedWrapUp, Operator, OperatorSnapshot, WRAP_UP_EXTENSIONS_MAX, WRAP_UPS_OPEN_MAX,
     WrapUpTerms,

@@ -20,13 +20,14 @@
 //! Order: an operator who takes a seat is visible there from [`Output::Seated`] on, so `Seated` comes before
 //! [`Output::Changed`]; at a log-out it comes after `Changed`, so that the seat's supervisors still receive that event.
 //!
-//! `registry/wrap_up.rs` extends and finishes after-call work; `registry/ownership.rs` decides which daemon owns which
+//! `registry/seats.rs` finds the phone that a request names as a seat; `registry/wrap_up.rs` extends and finishes after-call work; `registry/ownership.rs` decides which daemon owns which
 //! operators.
 //!
 //! Why a state can be set while the PBX is unreachable: the state is the daemon's own, and `queue_members.rs` brings
 //! the queues up to date after the reconnect.
 
 mod ownership;
+mod seats;
 mod wrap_up;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -356,29 +357,6 @@ impl OperatorRegistry {
                 "state: set ready, not_ready or logged_out; calls cause the other states".into(),
             )),
         }
-    }
-
-    /// The new seat; `None` where the seat does not change.
-    fn seat_for(&self, user: RecordId, wanted: Option<Extension>) -> Result<Option<Extension>, Refusal> {
-        let operator = self.people.get(&user).ok_or(Refusal::UnknownOperator)?;
-        let present = operator.seat();
-        if present.is_some() && (wanted.is_none() || wanted.as_ref() == present) {
-            return Ok(None);
-        }
-        let seat = wanted.or_else(|| operator.home.clone()).or_else(|| operator.snapshot().last_seat.clone());
-        let seat = seat.ok_or_else(|| Refusal::Invalid("extension: name the phone to log in at".into()))?;
-        if !self.settings.phones.iter().any(|pattern| pattern.matches(seat.as_str())) {
-            return Err(Refusal::Invalid("extension: this is no phone of an operator or supervisor".into()));
-        }
-        if self.user_at(&seat).is_some_and(|other| other != user) {
-            return Err(Refusal::StateConflict("another operator is logged in at this extension"));
-        }
-        if operator.state().is_busy() {
-            return Err(Refusal::StateConflict(
-                "this operator cannot move to another phone before the present call and after-call work are over",
-            ));
-        }
-        Ok(Some(seat))
     }
 
     /// A call changed; `wrap_up_s` is the length of after-call work that its account sets.

@@ -49,6 +49,7 @@ fn view(n: u8, ringing_at: &[&str], operator: Option<&str>, held: bool) -> CallV
         ended_at: None,
         presented_to: ringing_at.iter().map(|e| extension(e)).collect(),
         operator: operator.map(extension),
+        handled_by: Vec::new(),
         outcome: None,
         card: None,
         inferred: false,

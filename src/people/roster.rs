@@ -88,18 +88,23 @@ impl Roster {
     #[must_use]
     pub fn new(people: impl IntoIterator<Item = Person>, teams: impl IntoIterator<Item = Team>) -> Self {
         let people: Vec<Arc<Person>> = people.into_iter().map(Arc::new).collect();
-        let mut members: HashMap<RecordId, Vec<Extension>> = HashMap::new();
+        let mut teams_of_people: HashMap<RecordId, (Vec<Extension>, Vec<RecordId>)> = HashMap::new();
         let mut by_extension = HashMap::new();
         for person in &people {
-            let Some(extension) = &person.extension else { continue };
-            by_extension.entry(extension.clone()).or_insert(person.id);
+            if let Some(extension) = &person.extension {
+                by_extension.entry(extension.clone()).or_insert(person.id);
+            }
             if let Some(team) = person.team {
-                members.entry(team).or_default().push(extension.clone());
+                let (extensions, members) = teams_of_people.entry(team).or_default();
+                extensions.extend(person.extension.clone());
+                members.push(person.id);
             }
         }
         let entry = |person: Arc<Person>| {
-            let team = person.team.and_then(|t| members.get(&t)).cloned().unwrap_or_default();
-            let viewer = Viewer::new(person.role, person.extension.clone(), team).for_user(person.id);
+            let team = person.team.and_then(|t| teams_of_people.get(&t)).cloned();
+            let (extensions, members) = team.unwrap_or_default();
+            let viewer = Viewer::new(person.role, person.extension.clone(), extensions);
+            let viewer = viewer.for_user(person.id).with_members(members);
             (person.id, Entry { person, viewer })
         };
         let people = people.into_iter().map(entry).collect();
@@ -165,12 +170,7 @@ impl Roster {
         let works = |person: &&Arc<Person>| {
             person.extension.is_none() && matches!(person.role, Role::Operator | Role::Supervisor)
         };
-        let team = viewer.user().and_then(|user| self.person(user)).and_then(|person| person.team);
-        let seen = |person: &&Arc<Person>| {
-            viewer.is_unrestricted()
-                || viewer.user() == Some(person.id)
-                || viewer.is_supervisor() && team.is_some() && person.team == team
-        };
+        let seen = |person: &&Arc<Person>| viewer.sees_person(person.id);
         let mut found: Vec<_> = self.everybody().filter(works).filter(seen).cloned().collect();
         found.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         found

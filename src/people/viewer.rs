@@ -2,9 +2,13 @@
 //!
 //! | viewer | sees calls | sees audiences |
 //! |---|---|---|
-//! | operator | that ring at the operator's extension or that the operator has | `All`, `Operators` with that extension, its own `Desktop` |
-//! | supervisor | of the team and the supervisor's own; calls without an operator (yet) | `All`, `Supervisors`, `Operators` and `SupervisorsOf` with an extension of the team or the supervisor's own, its own `Desktop` |
+//! | operator | that ring at the operator's extension or that the operator has | `All`, `Operators` with that extension, `Person` of the operator, its own `Desktop` |
+//! | supervisor | of the team and the supervisor's own; calls that nobody has had yet or that wait for an operator again; calls that left the team's last operator | `All`, `Supervisors`, `Operators` and `SupervisorsOf` with an extension of the team or the supervisor's own, `Person` and `SupervisorsOfPeople` with a member of the team, its own `Desktop` |
 //! | admin, system | all | all, of `Desktop` only its own |
+//!
+//! A live call is seen through the phones at which it is now, and a phone is somebody's only while that person sits there
+//! ([`crate::operators`] decides who may sit where). Everything that stays (a person's state, history, messages, a call that
+//! has left its operator) belongs to the person, whatever phone that person used or somebody else uses now.
 //!
 //! Invariant: a viewer never changes. When a team changes, new viewers replace the old ones, and the streams of the old
 //! ones start again with a snapshot.
@@ -26,6 +30,8 @@ pub struct Viewer {
     extension: Option<Extension>,
     /// The extensions of a supervisor's team, sorted; empty for other roles.
     team: Arc<[Extension]>,
+    /// The people of a supervisor's team, sorted; empty for other roles.
+    members: Arc<[RecordId]>,
 }
 
 impl Viewer {
@@ -36,7 +42,17 @@ impl Viewer {
             if role == Role::Supervisor { team.into_iter().collect() } else { Vec::new() };
         members.sort_unstable();
         members.dedup();
-        Self { role, user: None, extension, team: members.into() }
+        Self { role, user: None, extension, team: members.into(), members: Arc::default() }
+    }
+
+    /// The same visibility, and that of the people of the team; only supervisors use it.
+    #[must_use]
+    pub fn with_members(self, people: impl IntoIterator<Item = RecordId>) -> Self {
+        let mut members: Vec<RecordId> =
+            if self.role == Role::Supervisor { people.into_iter().collect() } else { Vec::new() };
+        members.sort_unstable();
+        members.dedup();
+        Self { members: members.into(), ..self }
     }
 
     /// The same visibility, as this person's.
@@ -55,7 +71,7 @@ impl Viewer {
     #[must_use]
     pub fn unrestricted(role: Role) -> Self {
         debug_assert!(matches!(role, Role::Admin | Role::System), "only these roles are unrestricted");
-        Self { role, user: None, extension: None, team: Arc::default() }
+        Self { role, user: None, extension: None, team: Arc::default(), members: Arc::default() }
     }
 
     /// The role.
@@ -90,6 +106,12 @@ impl Viewer {
             || self.team.binary_search(operator).is_ok()
     }
 
+    /// Whether what belongs to this person is visible: the viewer's own, that of the team, or everything.
+    #[must_use]
+    pub fn sees_person(&self, person: RecordId) -> bool {
+        self.is_unrestricted() || self.user == Some(person) || self.members.binary_search(&person).is_ok()
+    }
+
     /// Whether an event for this audience is visible.
     #[must_use]
     pub fn may_see(&self, audience: &Audience) -> bool {
@@ -103,6 +125,8 @@ impl Viewer {
                     || self.is_supervisor() && operators.iter().any(|o| self.sees_operator(o))
             }
             Audience::Supervisors => self.is_unrestricted() || self.is_supervisor(),
+            Audience::Person(person) => self.sees_person(*person),
+            Audience::SupervisorsOfPeople(people) => self.supervises_any(people),
             Audience::Desktop(operator) => self.extension.as_ref() == Some(operator),
         }
     }
@@ -115,34 +139,50 @@ impl Viewer {
 
     /// Whether the viewer saw the call before and does not see it now.
     fn loses_sight(&self, loss: &VisibilityLoss) -> bool {
-        self.sees_call_of(loss.before().iter())
-            && !loss.now().is_some_and(|now| self.sees_call_of(now.iter()))
+        self.sees_call_of(loss.before().iter(), loss.left_before())
+            && !loss.now().is_some_and(|now| self.sees_call_of(now.iter(), loss.left_now()))
     }
 
     /// Whether a call with this view is visible.
     #[must_use]
     pub fn sees_call(&self, call: &CallView) -> bool {
-        self.sees_call_of(call.operators())
+        self.sees_call_of(call.operators(), call.left())
     }
 
-    /// Whether a call that involves these operators is visible.
-    pub(crate) fn sees_call_of<'a>(&self, operators: impl Iterator<Item = &'a Extension>) -> bool {
+    /// Whether a call that involves these operators is visible. `left` are the people who had a call that involves nobody
+    /// now.
+    pub(crate) fn sees_call_of<'a>(
+        &self,
+        operators: impl Iterator<Item = &'a Extension>,
+        left: &[RecordId],
+    ) -> bool {
         let mut operators = operators.peekable();
         if operators.peek().is_none() {
-            return self.is_unrestricted() || self.is_supervisor();
+            return if left.is_empty() {
+                self.is_unrestricted() || self.is_supervisor()
+            } else {
+                self.supervises_any(left)
+            };
         }
         operators.any(|operator| self.sees_operator(operator))
     }
 
-    /// Whether an operator with this view is visible. An operator without an extension belongs to no team here: every
-    /// supervisor sees that operator.
+    /// Whether one of these people is of the supervisor's team.
+    fn supervises_any(&self, people: &[RecordId]) -> bool {
+        self.is_unrestricted()
+            || self.is_supervisor() && people.iter().any(|person| self.sees_person(*person))
+    }
+
+    /// Whether an operator with this view is visible: the viewer's own view, and those of the team.
     #[must_use]
     pub fn sees_state(&self, view: &StateView) -> bool {
-        self.user == Some(view.id)
-            || view
-                .extension
-                .as_ref()
-                .map_or(self.is_unrestricted() || self.is_supervisor(), |e| self.sees_operator(e))
+        self.sees_person(view.id)
+    }
+
+    /// The people whose history, states and messages are visible; none for an unrestricted viewer.
+    pub(crate) fn visible_people(&self) -> impl Iterator<Item = RecordId> {
+        let own = self.user.filter(|own| self.members.binary_search(own).is_err());
+        own.into_iter().chain(self.members.iter().copied()).filter(|_| !self.is_unrestricted())
     }
 
     /// The extensions of a supervisor's team; empty for other roles.

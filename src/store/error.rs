@@ -48,6 +48,9 @@ pub enum StoreError {
         /// The value.
         value: String,
     },
+    /// Nobody could administer the installation any more.
+    #[error("this is the only administrator; make another user an administrator first")]
+    LastAdministrator,
     /// The record does not exist.
     #[error("there is no such {what}")]
     Missing {

@@ -20,7 +20,7 @@ use super::session::Session;
 use crate::contract::call::CallView;
 use crate::contract::refusal::Refusal;
 use crate::contract::supervision::{Mode, SupervisionId, Target};
-use crate::ids::{CallId, Extension};
+use crate::ids::{CallId, Extension, RecordId};
 use crate::people::actor::Actor;
 use crate::people::role::Role;
 
@@ -41,6 +41,8 @@ pub trait CommandContext: Environment {
     fn transfer_of(&self, call: CallId) -> Option<TransferPhase>;
     /// Whether this extension is the phone of an operator or supervisor.
     fn is_staff_phone(&self, phone: &Extension) -> bool;
+    /// The people whose phone this is: the one whose own extension it is, and the one who is there now.
+    fn people_of_phone(&self, phone: &Extension) -> Vec<RecordId>;
 }
 
 /// How far a transfer that is under way has come.
@@ -142,6 +144,8 @@ pub fn authorise_start(
 }
 
 /// The phone of a requested session: the named one, or the actor's own extension.
+///
+/// A supervisor names a phone of the team or one that is nobody's: the phone rings, and whoever lifts it hears the call.
 fn phone_for(
     request: &SupervisionRequest,
     actor: &Actor,
@@ -156,6 +160,16 @@ fn phone_for(
     }
     if !context.is_staff_phone(phone) {
         return Err(Refusal::Invalid("extension: not a phone of an operator or supervisor".into()));
+    }
+    let people = context.people_of_phone(phone);
+    let is_own = actor.viewer.extension() == Some(phone) || people.contains(&actor.user);
+    let may_ring = match actor.viewer.role() {
+        Role::Admin => true,
+        Role::Supervisor => is_own || people.iter().all(|person| actor.viewer.sees_person(*person)),
+        Role::Operator | Role::System => is_own || people.is_empty(),
+    };
+    if !may_ring {
+        return Err(Refusal::NotPermitted("that is the phone of another team; name your own, or a free one"));
     }
     if context.call_of_operator(phone).is_some() {
         return Err(Refusal::Conflict("this phone has a caller of its own"));

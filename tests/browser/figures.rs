@@ -141,6 +141,7 @@ fn view(n: u32, state: CallState, rig: &Rig) -> CallView {
         ended_at: None,
         presented_to: Vec::new(),
         operator,
+        handled_by: Vec::new(),
         outcome: None,
         card: None,
         inferred: false,

@@ -16,6 +16,7 @@ mod lab_self_test;
 mod operator_states;
 mod pbx_restart;
 mod pop;
+mod seats;
 mod supervision;
 mod supervision_cli;
 mod supervision_help;

@@ -136,7 +136,7 @@ impl<'a> Scene<'a> {
         assert_eq!(status, StatusCode::OK, "{answer}");
     }
 
-    /// Waits until the audit trail has an entry of `action`; returns the trail, oldest first.
+    /// Waits until the audit trail has an entry of `action`; returns the trail of supervision and help, oldest first.
     pub(crate) async fn audited(&self, action: &str) -> Vec<AuditEntry> {
         self.audited_times(action, 1).await
     }
@@ -146,6 +146,9 @@ impl<'a> Scene<'a> {
         let store = Store::open(&self.service.config.store.path).await.unwrap();
         let entries = eventually(&format!("{action} is recorded {times} times"), async || {
             let mut entries = store.audit(&AuditFilter::default(), None, 500).await.unwrap().items;
+            entries.retain(|entry| {
+                ["supervision.", "help."].iter().any(|topic| entry.action.starts_with(topic))
+            });
             entries.reverse();
             let noted = entries.iter().filter(|entry| entry.action == action).count();
             if noted >= times { Ok(entries) } else { Err(format!("{entries:?}")) }

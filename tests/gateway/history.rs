@@ -5,7 +5,7 @@ use std::sync::Arc;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use toritsugi::contract::call::{Direction, Outcome};
-use toritsugi::contract::card::{AccountView, CallerView, Card, HistoryView, MatchedBy};
+use toritsugi::contract::card::{AccountView, CallerView, Card, CustomerView, HistoryView, MatchedBy};
 use toritsugi::contract::event::{Audience, StateDelta};
 use toritsugi::contract::history::FinishedCall;
 use toritsugi::contract::supervision::{Mode, SupervisionId, SupervisionSegment};
@@ -42,14 +42,32 @@ fn finished(rig: &Rig, n: u32, of: u128, key: &str) -> FinishedCall {
         ended_at: at,
         outcome: Outcome::Answered,
         operators: vec![Extension::parse("1002").unwrap()],
+        handled_by: Some(vec![rig.user("1002")]),
         channels: Vec::new(),
         inferred: false,
         segments: Vec::new(),
     }
 }
 
+fn shown(id: RecordId) -> CustomerView {
+    CustomerView {
+        id,
+        name: "田中".into(),
+        kana: String::new(),
+        company: None,
+        department: None,
+        notes: None,
+        flags: Vec::new(),
+    }
+}
+
 /// Publishes that the call `n` of [`KEY`] to account 1 rings at 1001.
 fn rings(rig: &Rig, n: u32) {
+    rings_as(rig, n, None);
+}
+
+/// The same; the pop shows this customer.
+fn rings_as(rig: &Rig, n: u32, customer: Option<RecordId>) {
     let mut draft = ringing(n, &["1001"], json!({}), rig.app.clock.now());
     let StateDelta::Call(view) = &mut draft.change else { panic!("a call rings") };
     let caller = CallerView { number: Some("090-1234-5678".into()), ..CallerView::default() };
@@ -62,7 +80,7 @@ fn rings(rig: &Rig, n: u32) {
         diverted_by: None,
         caller,
         account: of,
-        customers: Vec::new(),
+        customers: customer.into_iter().map(shown).collect(),
         history: HistoryView::default(),
         link: None,
     };
@@ -98,6 +116,56 @@ async fn earlier_calls_are_read_by_the_operator_who_has_the_caller_on_the_phone(
 }
 
 #[tokio::test]
+async fn a_seat_gives_nobody_the_history_of_those_who_sat_there() {
+    let rig = Rig::start().await;
+    let at_1002 = finished(&rig, 1, 1, KEY);
+    let old = FinishedCall { handled_by: None, ..finished(&rig, 2, 1, KEY) };
+    for record in [&at_1002, &old] {
+        rig.app.store.record_call(record).await.unwrap();
+    }
+    let count = async |who: &str| -> usize {
+        let (status, page) = rig.get(who, "/v1/history").await;
+        assert_eq!(status, StatusCode::OK, "{page}");
+        let listed = page["items"].as_array().unwrap().len();
+        let mut read = 0;
+        for n in 1..=2 {
+            read += usize::from(rig.get(who, &format!("/v1/history/{}", call(n))).await.0 == StatusCode::OK);
+        }
+        assert_eq!(listed, read, "{who}");
+        listed
+    };
+    let everybody =
+        async || [count("1001").await, count("1002").await, count("2001").await, count("2002").await];
+    assert_eq!(everybody().await, [0, 2, 0, 2]);
+    // 1001 moves to the phone 1002, and its owner to another one.
+    let seat = |who: &str, extension: &str| {
+        let seat = Some(Extension::parse(extension).unwrap());
+        rig.app.people.set_seat(rig.user(who), seat, || rig.app.bus.head());
+    };
+    seat("1002", "1009");
+    seat("1001", "1002");
+    assert_eq!(everybody().await, [0, 2, 0, 2]);
+}
+
+#[tokio::test]
+async fn a_record_that_the_reader_may_edit_opens_no_history() {
+    let rig = Rig::start().await;
+    let customer = RecordId(Uuid::from_u128(77));
+    let record = FinishedCall { customer: Some(customer), ..finished(&rig, 1, 1, "+81312345678") };
+    rig.app.store.record_call(&record).await.unwrap();
+    // 1001 has put the own number into the customer's record, and calls: the pop shows the customer.
+    rings_as(&rig, 9, Some(customer));
+    for query in [
+        format!("account={}&customer={customer}", account(1)),
+        format!("account={}&customer={customer}&caller=0312345678", account(1)),
+        format!("customer={customer}"),
+    ] {
+        let (status, page) = rig.get("1001", &format!("/v1/history?{query}")).await;
+        assert_eq!((status, &page["items"]), (StatusCode::OK, &json!([])), "{query}");
+    }
+}
+
+#[tokio::test]
 async fn a_number_alone_says_nothing() {
     let rig = Rig::start().await;
     for query in ["caller=09012345678", "account=x", "customer=x", "account=%7B%7D&caller=1"] {
@@ -116,6 +184,7 @@ async fn supervisions_are_read_by_those_who_could_see_them() {
     let operator = Extension::parse("1001").unwrap();
     let record = FinishedCall {
         operators: vec![operator.clone(), Extension::parse("1002").unwrap()],
+        handled_by: Some(vec![rig.user("1001"), rig.user("1002")]),
         ..finished(&rig, 1, 1, KEY)
     };
     rig.app.store.record_call(&record).await.unwrap();

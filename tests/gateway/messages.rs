@@ -80,6 +80,7 @@ impl Service {
             ended_at: None,
             presented_to: Vec::new(),
             operator: Some(operator.clone()),
+            handled_by: Vec::new(),
             outcome: None,
             card: Some(Arc::new(card)),
             inferred: false,

@@ -279,6 +279,7 @@ pub(crate) fn ringing(n: u32, operators: &[&str], data: Value, at: Timestamp) ->
         ended_at: None,
         presented_to: operators,
         operator: None,
+        handled_by: Vec::new(),
         outcome: None,
         card: None,
         inferred: false,

@@ -410,6 +410,7 @@ mod tests {
             ended_at: None,
             presented_to: presented.iter().map(extension).collect(),
             operator: operator.as_ref().map(extension),
+            handled_by: Vec::new(),
             outcome: None,
             card: None,
             inferred: false,

@@ -144,6 +144,7 @@ fn view(pbx: &str, n: u32, state: CallState) -> CallView {
         ended_at: None,
         presented_to: if state == CallState::Presented { at_1001.clone() } else { vec![] },
         operator: if state == CallState::Answered { at_1001.first().cloned() } else { None },
+        handled_by: Vec::new(),
         outcome: None,
         card: None,
         inferred: false,

@@ -67,6 +67,9 @@ fn difference(published: &ClientState, real: &ClientState) -> Vec<NewEvent> {
         StateDelta::Call(view) if view.operators().next().is_some() => {
             Audience::Operators(view.operators().cloned().collect())
         }
+        StateDelta::Call(view) if !view.left().is_empty() => {
+            Audience::SupervisorsOfPeople(view.left().to_vec())
+        }
         _ => Audience::Supervisors,
     };
     let at = Timestamp::UNIX_EPOCH;
@@ -76,7 +79,7 @@ fn difference(published: &ClientState, real: &ClientState) -> Vec<NewEvent> {
     gone.chain(other)
         .map(|change| new_event(audience(&change), change))
         .chain(left.map(|id| publish::operator_removed(*id, at)))
-        .chain(work.map(|(_, view)| publish::operator_state(StateView::clone(view), at)))
+        .chain(work.map(|(_, view)| publish::operator_state(StateView::clone(view), None, at)))
         .chain(link.map(|up| to_event(&Step::Link(up))))
         .collect()
 }

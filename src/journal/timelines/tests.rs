@@ -42,6 +42,7 @@ fn view(operator: Option<&str>) -> CallView {
         ended_at: None,
         presented_to: Vec::new(),
         operator: operator.map(extension),
+        handled_by: Vec::new(),
         outcome: None,
         card: None,
         inferred: false,

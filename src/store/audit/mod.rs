@@ -1,7 +1,12 @@
 //! The audit trail: who did what to whom. The daemon writes it; administrators read all of it, supervisors what
 //! concerns their own teams.
 //!
-//! Invariant: entries are only added; triggers refuse to change or delete one.
+//! Invariant: entries are only added; triggers refuse to change or delete one. They are never purged, so no entry names a
+//! caller or a customer other than by the id of the record.
+//!
+//! Read next: `limit.rs` (a flood of entries), `sql.rs` beside this file.
+
+pub mod limit;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -30,8 +35,12 @@ pub struct AuditEntry {
     pub actor_name: String,
     /// What they did, for instance `supervision.started`.
     pub action: String,
-    /// The extension it was done to.
+    /// The extension, name or code of whom or what it was done to; empty for a customer.
     pub subject: String,
+    /// The record it was done to: for supervision, help and states the person who sat at the extension then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<uuid::Uuid>)]
+    pub subject_id: Option<RecordId>,
     /// The call it was done in.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<uuid::Uuid>)]
@@ -51,14 +60,16 @@ pub struct AuditPerson {
     pub name: Option<String>,
 }
 
-/// The entries that a reader with restricted visibility may read: the reader's own actions, and those of supervision or
-/// help on these operators.
+/// The entries that a reader with restricted visibility may read: the reader's own actions, and those of supervision, help
+/// or states on these people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditVisibilityFilter {
     /// The reader.
     pub reader: RecordId,
-    /// The operators that the reader may see.
-    pub operators: Vec<Extension>,
+    /// The people that the reader may see.
+    pub people: Vec<RecordId>,
+    /// These people's own extensions: entries of versions that did not keep the person name the extension alone.
+    pub extensions: Vec<Extension>,
 }
 
 /// Which entries; an absent condition lets all through.

@@ -5,6 +5,7 @@ use sqlx::Row;
 
 use super::{Backend, DbRow};
 use crate::contract::supervision::SupervisionId;
+use crate::ids::RecordId;
 use crate::store::audit::{AuditEntry, AuditFilter, AuditPage};
 use crate::store::{StoreError, from_ms, to_ms};
 
@@ -12,18 +13,20 @@ use crate::store::{StoreError, from_ms, to_ms};
 const CLOCK_SLACK: SignedDuration = SignedDuration::from_mins(1);
 
 /// $1 the beginning of the action; $2 to $5 the person: whether there is one, record, extension, name; $6 the call; $7
-/// and $8 the time; $9 to $11 the visibility filter: whether there is one, the reader, the reader's operators as
-/// `,1001,1002,`; $12 the position that the page begins before; $13 the limit.
+/// and $8 the time; $9 to $11 the visibility filter: whether there is one, the reader, the extensions as `,1001,1002,`;
+/// $12 the position that the page begins before; $13 the limit; $14 the people of the visibility filter, as the
+/// extensions; $15 the record of the person, as text.
 const ENTRIES: &str = "
     SELECT * FROM audit
     WHERE substr(action, 1, length($1)) = $1
-        AND (NOT $2 OR actor_id = $3 OR subject = $4 OR actor = $5)
+        AND (NOT $2 OR actor_id = $3 OR subject = $4 OR actor = $5 OR subject_id = $15)
         AND ($6 IS NULL OR call_id = $6)
         AND ($7 IS NULL OR at_ms >= $7)
         AND ($8 IS NULL OR at_ms < $8)
         AND (NOT $9 OR actor_id = $10
-            OR (action LIKE 'supervision.%' OR action LIKE 'help.%')
-                AND replace($11, ',' || subject || ',', '') <> $11)
+            OR (action LIKE 'supervision.%' OR action LIKE 'help.%' OR action LIKE 'operator.%')
+                AND CASE WHEN subject_id IS NULL THEN replace($11, ',' || subject || ',', '') <> $11
+                    ELSE replace($14, ',' || subject_id || ',', '') <> $14 END)
         AND ($12 IS NULL OR position < $12)
     ORDER BY position DESC LIMIT $13";
 
@@ -34,12 +37,12 @@ impl Backend {
         if_absent: bool,
     ) -> Result<(), StoreError> {
         let insert = if if_absent {
-            "INSERT INTO audit (at_ms, actor_id, actor, action, subject, call_id, details_json)
-             SELECT $1, $2, $3, $4, $5, $6, $7 WHERE NOT EXISTS (SELECT 1 FROM audit
+            "INSERT INTO audit (at_ms, actor_id, actor, action, subject, call_id, details_json, subject_id)
+             SELECT $1, $2, $3, $4, $5, $6, $7, $8 WHERE NOT EXISTS (SELECT 1 FROM audit
                 WHERE at_ms = $1 AND actor = $3 AND action = $4 AND subject = $5 AND details_json = $7)"
         } else {
-            "INSERT INTO audit (at_ms, actor_id, actor, action, subject, call_id, details_json)
-             VALUES ($1, $2, $3, $4, $5, $6, $7)"
+            "INSERT INTO audit (at_ms, actor_id, actor, action, subject, call_id, details_json, subject_id)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
         };
         sqlx::query(insert)
             .bind(to_ms(entry.at))
@@ -49,6 +52,7 @@ impl Backend {
             .bind(&entry.subject)
             .bind(entry.call)
             .bind(entry.details.to_string())
+            .bind(entry.subject_id.map(|id| id.to_string()))
             .execute(self.writer())
             .await?;
         Ok(())
@@ -62,8 +66,10 @@ impl Backend {
     ) -> Result<AuditPage, StoreError> {
         let person = filter.person.clone().unwrap_or_default();
         let visible = filter.visibility.as_ref();
-        let operators = visible.iter().flat_map(|visible| &visible.operators);
-        let operators = operators.fold(",".to_owned(), |list, operator| list + operator.as_str() + ",");
+        let extensions = visible.iter().flat_map(|visible| &visible.extensions);
+        let extensions = extensions.fold(",".to_owned(), |list, extension| list + extension.as_str() + ",");
+        let people = visible.iter().flat_map(|visible| &visible.people);
+        let people = people.fold(",".to_owned(), |list, person| list + &person.to_string() + ",");
         let rows = sqlx::query(ENTRIES)
             .bind(&filter.action)
             .bind(filter.person.is_some())
@@ -75,9 +81,11 @@ impl Backend {
             .bind(filter.to.map(to_ms))
             .bind(visible.is_some())
             .bind(visible.map(|visible| visible.reader))
-            .bind(operators)
+            .bind(extensions)
             .bind(before)
             .bind(i64::from(limit) + 1)
+            .bind(people)
+            .bind(person.id.map(|id| id.to_string()))
             .fetch_all(self.readers())
             .await?;
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
@@ -115,6 +123,9 @@ fn entry_of(row: &DbRow) -> Result<AuditEntry, sqlx::Error> {
         actor_name: row.try_get("actor")?,
         action: row.try_get("action")?,
         subject: row.try_get("subject")?,
+        subject_id: row
+            .try_get::<Option<&str>, _>("subject_id")?
+            .and_then(|id| id.parse().map(RecordId).ok()),
         call: row.try_get("call_id")?,
         details: serde_json::from_str(row.try_get("details_json")?)
             .map_err(|error| sqlx::Error::Decode(error.into()))?,
@@ -127,12 +138,14 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::ids::{CallId, ChannelId, Extension, PbxId, RecordId};
+    use crate::ids::{CallId, ChannelId, Extension, PbxId};
     use crate::store::Store;
     use crate::store::audit::{AuditPerson, AuditVisibilityFilter};
 
     const ITO: RecordId = RecordId(Uuid::from_u128(1));
     const WATANABE: RecordId = RecordId(Uuid::from_u128(2));
+    /// An operator of Ito's team, who sits at 1003 for once.
+    const SATO: RecordId = RecordId(Uuid::from_u128(3));
 
     fn extension(digits: &str) -> Extension {
         Extension::parse(digits).unwrap()
@@ -149,6 +162,7 @@ mod tests {
             actor_name: if actor == ITO { "伊藤" } else { "渡辺" }.into(),
             action: action.into(),
             subject: subject.into(),
+            subject_id: None,
             call: (second == 3).then(a_call),
             details: json!({ "id": Uuid::from_u128(9), "mode": "listen", "n": second }),
         }
@@ -175,8 +189,8 @@ mod tests {
         let person = |id, extension, name: Option<&str>| {
             Some(AuditPerson { id, extension, name: name.map(str::to_owned) })
         };
-        let operators = vec![extension("1001"), extension("1002")];
-        let visibility = Some(AuditVisibilityFilter { reader: ITO, operators });
+        let extensions = vec![extension("1001"), extension("1002")];
+        let visibility = Some(AuditVisibilityFilter { reader: ITO, people: vec![SATO], extensions });
         let filter = AuditFilter::default;
         for (filter, expected) in [
             (filter(), vec![4, 3, 2, 1, 0]),

@@ -64,8 +64,10 @@ pub struct HistoryFilter {
 /// The finished calls that a reader with restricted visibility may read.
 #[derive(Debug, Clone, Default)]
 pub struct VisibilityFilter {
-    /// The calls of these operators.
-    pub operators: Vec<Extension>,
+    /// The calls that these people had, at whatever phone.
+    pub people: Vec<RecordId>,
+    /// These people's own extensions, for records that do not name the people.
+    pub extensions: Vec<Extension>,
     /// Also the calls that no operator had.
     pub unowned: bool,
 }
@@ -74,7 +76,10 @@ impl VisibilityFilter {
     /// Whether the filter lets this call through.
     #[must_use]
     pub fn allows(&self, call: &FinishedCall) -> bool {
-        let own = call.operators.iter().any(|operator| self.operators.contains(operator));
+        let own = match &call.handled_by {
+            Some(people) => people.iter().any(|person| self.people.contains(person)),
+            None => call.operators.iter().any(|operator| self.extensions.contains(operator)),
+        };
         own || self.unowned && call.operators.is_empty()
     }
 }

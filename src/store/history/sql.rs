@@ -17,14 +17,16 @@ use crate::store::{StoreError, from_ms, to_ms};
 
 const INSERT: &str = "
     INSERT INTO calls (id, pbx, direction, account_id, customer_id, matched_by, caller_key, presentation, dialled,
-        diverted_by, offered_ms, answered_ms, ended_ms, outcome, operators_json, channels_json, inferred)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+        diverted_by, offered_ms, answered_ms, ended_ms, outcome, operators_json, channels_json, inferred,
+        handled_by_json)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
     ON CONFLICT (id) DO UPDATE SET direction = excluded.direction, account_id = excluded.account_id,
         customer_id = excluded.customer_id, matched_by = excluded.matched_by, caller_key = excluded.caller_key,
         presentation = excluded.presentation, dialled = excluded.dialled, diverted_by = excluded.diverted_by,
         offered_ms = excluded.offered_ms, answered_ms = excluded.answered_ms, ended_ms = excluded.ended_ms,
         outcome = excluded.outcome, operators_json = excluded.operators_json,
-        channels_json = excluded.channels_json, inferred = excluded.inferred
+        channels_json = excluded.channels_json, inferred = excluded.inferred,
+        handled_by_json = excluded.handled_by_json
     WHERE calls.inferred AND NOT excluded.inferred";
 
 /// A row for each customer, with the history beside it; one row without a customer when nobody has the number. One
@@ -51,6 +53,9 @@ const CALLER_HISTORY: &str = "
 /// One of the operators that follow had the call.
 const HAD_BY: &str =
     concat!(" AND EXISTS (SELECT 1 FROM ", json_items!("operators_json"), " AS had WHERE had.value IN (");
+/// One of the people that follow had the call.
+const HANDLED_BY: &str =
+    concat!(" AND EXISTS (SELECT 1 FROM ", json_items!("handled_by_json"), " AS had WHERE had.value IN (");
 
 impl Backend {
     pub(in crate::store) async fn record_call(&self, call: &FinishedCall) -> Result<(), StoreError> {
@@ -138,10 +143,14 @@ impl Backend {
                 .push(")");
         }
         if let Some(visible) = &filter.visibility {
-            query.push(if visible.unowned { " AND (operators_json = '[]' OR (TRUE" } else { " AND ((TRUE" });
-            query.push(HAD_BY);
-            for operator in &visible.operators {
-                query.push_bind(operator.as_str().to_owned()).push(", ");
+            query.push(if visible.unowned { " AND (operators_json = '[]' OR (" } else { " AND ((" });
+            query.push("handled_by_json IS NOT NULL").push(HANDLED_BY);
+            for person in &visible.people {
+                query.push_bind(person.to_string()).push(", ");
+            }
+            query.push("NULL))) OR (handled_by_json IS NULL").push(HAD_BY);
+            for extension in &visible.extensions {
+                query.push_bind(extension.as_str().to_owned()).push(", ");
             }
             query.push("NULL))))");
         }
@@ -187,6 +196,7 @@ pub(super) async fn write_call(db: &mut DbConnection, call: &FinishedCall) -> Re
         .bind(serde_json::to_string(&call.operators).unwrap_or_default())
         .bind(serde_json::to_string(&call.channels).unwrap_or_default())
         .bind(call.inferred)
+        .bind(call.handled_by.as_ref().map(|people| serde_json::to_string(people).unwrap_or_default()))
         .execute(&mut *db)
         .await?
         .rows_affected();
@@ -253,6 +263,7 @@ fn customer_of(row: &DbRow) -> Result<CustomerView, sqlx::Error> {
 fn call_of(row: &DbRow) -> Result<FinishedCall, sqlx::Error> {
     let pbx: &str = row.try_get("pbx")?;
     let operators: Vec<Extension> = serde_json::from_str(row.try_get("operators_json")?).unwrap_or_default();
+    let handled_by: Option<&str> = row.try_get("handled_by_json")?;
     let channels: Vec<ChannelId> = serde_json::from_str(row.try_get("channels_json")?).unwrap_or_default();
     Ok(FinishedCall {
         id: row.try_get("id")?,
@@ -270,6 +281,7 @@ fn call_of(row: &DbRow) -> Result<FinishedCall, sqlx::Error> {
         ended_at: from_ms(row.try_get("ended_ms")?),
         outcome: parse_outcome(row.try_get("outcome")?),
         operators,
+        handled_by: handled_by.and_then(|people| serde_json::from_str(people).ok()),
         channels,
         inferred: row.try_get("inferred")?,
         segments: Vec::new(),
@@ -318,6 +330,9 @@ column_texts!(matched_by_as_str, parse_matched_by, MatchedBy {
 mod tests {
     use super::*;
 
+    const SATO: RecordId = RecordId(uuid::Uuid::from_u128(21));
+    const SUZUKI: RecordId = RecordId(uuid::Uuid::from_u128(22));
+
     fn call(n: u32) -> FinishedCall {
         let pbx = PbxId::parse("osaka-1").unwrap();
         let channel = ChannelId::parse(&format!("17{n}.1")).unwrap();
@@ -337,6 +352,7 @@ mod tests {
             ended_at: from_ms(1_000 * i64::from(n) + 20),
             outcome: Outcome::Answered,
             operators: vec![Extension::parse("1001").unwrap()],
+            handled_by: Some(vec![SATO]),
             channels: vec![channel],
             inferred: false,
             segments: vec![Segment {
@@ -373,12 +389,15 @@ mod tests {
         let (_dir, store) = super::super::empty_store().await;
         let extension = |text: &str| Extension::parse(text).unwrap();
         for n in 1..=9 {
-            let operators = match n % 3 {
-                0 => vec![],
-                1 => vec![extension("1001")],
-                _ => vec![extension("1002"), extension("1001")],
+            let (operators, people) = match n % 3 {
+                0 => (vec![], vec![]),
+                1 => (vec![extension("1001")], vec![SATO]),
+                // 1001 is at another person's phone for once.
+                _ => (vec![extension("1002"), extension("2001")], vec![SUZUKI, SATO]),
             };
-            store.record_call(&FinishedCall { operators, ..call(n) }).await.unwrap();
+            // A version before this one did not keep the people.
+            let handled_by = (n != 5).then_some(people);
+            store.record_call(&FinishedCall { operators, handled_by, ..call(n) }).await.unwrap();
         }
         let read = async |filter: HistoryFilter| {
             let (mut found, mut before) = (Vec::new(), None);
@@ -389,17 +408,19 @@ mod tests {
                 found.extend(page.iter().map(|call| to_ms(call.offered_at) / 1_000));
             }
         };
-        let sees = |operators: &[&str], unowned| {
-            let operators = operators.iter().map(|o| extension(o)).collect();
-            HistoryFilter {
-                visibility: Some(VisibilityFilter { operators, unowned }),
-                ..HistoryFilter::default()
-            }
+        let sees = |people: &[RecordId], extensions: &[&str], unowned| {
+            let extensions = extensions.iter().map(|o| extension(o)).collect();
+            let visibility = VisibilityFilter { people: people.to_vec(), extensions, unowned };
+            HistoryFilter { visibility: Some(visibility), ..HistoryFilter::default() }
         };
         assert_eq!(read(HistoryFilter::default()).await, [9, 8, 7, 6, 5, 4, 3, 2, 1]);
-        assert_eq!(read(sees(&["1002"], false)).await, [8, 5, 2]);
-        assert_eq!(read(sees(&["1002"], true)).await, [9, 8, 6, 5, 3, 2]);
-        assert_eq!(read(sees(&[], false)).await, [0; 0]);
+        assert_eq!(read(sees(&[SUZUKI], &["1002"], false)).await, [8, 5, 2]);
+        assert_eq!(read(sees(&[SUZUKI], &["1002"], true)).await, [9, 8, 6, 5, 3, 2]);
+        assert_eq!(read(sees(&[SATO], &["1001"], false)).await, [8, 7, 4, 2, 1]);
+        // Whoever has the phones now reads nothing of those who had them.
+        assert_eq!(read(sees(&[], &["1001"], false)).await, [0; 0]);
+        assert_eq!(read(sees(&[], &["1002"], false)).await, [5]);
+        assert_eq!(read(sees(&[], &[], false)).await, [0; 0]);
         let filter = HistoryFilter {
             operator: Some(extension("1002")),
             from: Some(from_ms(5_000)),

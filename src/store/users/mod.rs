@@ -149,7 +149,7 @@ impl Store {
     /// Changes a user who is not revoked. A change of the password, also to none, ends all of the user's sessions.
     ///
     /// # Errors
-    /// [`StoreError::Missing`], [`StoreError::Taken`], or the store failed.
+    /// [`StoreError::Missing`], [`StoreError::Taken`], [`StoreError::LastAdministrator`], or the store failed.
     pub async fn change_user(
         &self,
         user: RecordId,
@@ -162,7 +162,7 @@ impl Store {
     /// Revokes a user and all of the user's tokens. False: the user was revoked before.
     ///
     /// # Errors
-    /// [`StoreError::Missing`], or the store failed.
+    /// [`StoreError::Missing`], [`StoreError::LastAdministrator`], or the store failed.
     pub async fn revoke_user(&self, user: RecordId, at: Timestamp) -> Result<bool, StoreError> {
         each!(self, db => db.revoke_user(user, at).await)
     }

@@ -60,6 +60,9 @@ impl Backend {
         at: Timestamp,
     ) -> Result<(), StoreError> {
         let mut transaction = self.begin_exclusive().await?;
+        if change.role.is_some_and(|role| role != Role::Admin) {
+            keep_an_administrator(&mut transaction, user).await?;
+        }
         let team = match &change.team {
             Some(name) => Some(team_named(&mut transaction, name.as_deref()).await?),
             None => None,
@@ -107,6 +110,7 @@ impl Backend {
         at: Timestamp,
     ) -> Result<bool, StoreError> {
         let mut transaction = self.begin_exclusive().await?;
+        keep_an_administrator(&mut transaction, user).await?;
         let revoked = sqlx::query("UPDATE users SET revoked_ms = $2 WHERE id = $1 AND revoked_ms IS NULL")
             .bind(user)
             .bind(to_ms(at))
@@ -252,6 +256,21 @@ impl Backend {
             .await?;
         Ok(revoked.rows_affected() > 0)
     }
+}
+
+/// An error if `user` is the only administrator.
+async fn keep_an_administrator(transaction: &mut WriteTransaction, user: RecordId) -> Result<(), StoreError> {
+    let row = sqlx::query(
+        "SELECT count(CASE WHEN id = $1 THEN 1 END) AS this, count(*) AS administrators FROM users
+         WHERE role = 'admin' AND revoked_ms IS NULL",
+    )
+    .bind(user)
+    .fetch_one(&mut **transaction)
+    .await?;
+    if row.try_get::<i64, _>("this")? == 1 && row.try_get::<i64, _>("administrators")? == 1 {
+        return Err(StoreError::LastAdministrator);
+    }
+    Ok(())
 }
 
 /// The id of the team with this name; creates the team if there is none.

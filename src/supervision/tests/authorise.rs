@@ -85,12 +85,19 @@ impl CommandContext for Facts {
     fn is_staff_phone(&self, phone: &Extension) -> bool {
         matches!(phone.as_str().as_bytes(), [b'1' | b'2' | b'9', _, _, _])
     }
+
+    fn people_of_phone(&self, phone: &Extension) -> Vec<RecordId> {
+        // 1999 is nobody's; every other phone is the person's of that number.
+        let number = phone.as_str().parse().unwrap();
+        if number == 1999 { Vec::new() } else { vec![RecordId(Uuid::from_u128(number))] }
+    }
 }
 
 fn actor(n: u128, role: Role, extension: &str, team: &[&str]) -> Actor {
     let user = RecordId(Uuid::from_u128(n));
     let viewer = Viewer::new(role, Extension::parse(extension).ok(), team.iter().map(|e| ext(e)));
-    Actor { user, name: "伊藤".into(), viewer: viewer.for_user(user) }
+    let members = team.iter().map(|number| RecordId(Uuid::from_u128(number.parse().unwrap())));
+    Actor { user, name: "伊藤".into(), viewer: viewer.for_user(user).with_members(members) }
 }
 
 /// The supervisor of 1001 and 1002, at 2001.
@@ -266,6 +273,25 @@ fn the_phone_must_be_a_free_phone_of_the_staff() {
 }
 
 #[test]
+fn only_an_administrator_lets_the_phone_of_another_team_ring() {
+    let at =
+        |phone: &str| SupervisionRequest { extension: Some(ext(phone)), ..of_operator(Mode::Listen, true) };
+    let start = |actor: &Actor, phone: &str| start(&at(phone), actor, &machine(), &Facts::talking());
+    for (actor, phone, expected) in [
+        (team_supervisor(), "2001", "start"),
+        (team_supervisor(), "1002", "start"),
+        (team_supervisor(), "1999", "start"),
+        (team_supervisor(), "1003", "not permitted"),
+        (team_supervisor(), "2002", "not permitted"),
+        (team_supervisor(), "9001", "not permitted"),
+        (admin(), "1003", "start"),
+        (admin(), "2002", "start"),
+    ] {
+        assert_eq!(start(&actor, phone), expected, "{:?} at {phone}", actor.viewer.role());
+    }
+}
+
+#[test]
 fn a_phone_in_a_session_can_only_switch_that_session() {
     let mut sessions = with_session();
     let whisper = of_operator(Mode::Whisper, false);
@@ -358,6 +384,7 @@ fn help_is_asked_for_the_own_call_or_the_teams() {
         ended_at: None,
         presented_to: Vec::new(),
         operator: Some(ext("1001")),
+        handled_by: Vec::new(),
         outcome: None,
         card: None,
         inferred: false,

@@ -20,7 +20,7 @@ async fn manual_changes_of_members_are_corrected_and_other_members_are_left_alon
     let mut service = Service::start_with(&lab, SHORT).await;
     must_set(&service, "1001", "佐藤", json!({ "state": "ready" })).await;
     // A supervisor's phone is in no queue: an operator seated there is added, and later removed.
-    must_set(&service, "1002", "鈴木", json!({ "state": "ready", "extension": "2002" })).await;
+    must_set(&service, "admin", "鈴木", json!({ "state": "ready", "extension": "2002" })).await;
     member_is(&lab, "operators", "2002", Some(("-", "dynamic"))).await;
     assert_eq!(operator(&service, "admin", "鈴木").await["phone"], "registered");
 
@@ -60,7 +60,7 @@ async fn a_restarted_pbx_gets_its_members_again() {
     let mut lab = Lab::start_own(AsteriskVersion::Current).await;
     let mut service = Service::start_with(&lab, LONG).await;
     must_set(&service, "1001", "佐藤", json!({ "state": "not_ready", "reason": "break" })).await;
-    must_set(&service, "1002", "鈴木", json!({ "state": "ready", "extension": "2002" })).await;
+    must_set(&service, "admin", "鈴木", json!({ "state": "ready", "extension": "2002" })).await;
     member_is(&lab, "operators", "2002", Some(("-", "dynamic"))).await;
     lab.kill_pbx().await;
     // A state that is set while the PBX is unreachable is valid.

@@ -19,7 +19,7 @@ async fn the_daemons_end_changes_nobodys_state() {
     must_set(&service, "1001", "佐藤", json!({ "state": "ready" })).await;
     must_set(
         &service,
-        "1002",
+        "admin",
         "鈴木",
         json!({ "state": "not_ready", "reason": "training", "extension": "2002" }),
     )

@@ -1,0 +1,216 @@
+//! Writing the audit trail of what people do through the gateway: people, tokens, passwords, sign-ins, records.
+//!
+//! | entry | about |
+//! |---|---|
+//! | `user.created`, `user.changed`, `user.revoked` | a person; role, extension and team before and after |
+//! | `token.created`, `token.revoked` | a person's token |
+//! | `session.opened`, `session.closed`, `session.refused` | a sign-in with a password, a sign-out, a sign-in that was refused |
+//! | `account.*`, `contact.*`, `customer.*` (`created`, `changed`, `deleted`) | a record; the names of the fields that a request set |
+//! | `message.changed`, `message.deleted` | a message whose text another person wrote |
+//! | `webhook.retried` | a delivery |
+//!
+//! What the core does (supervision, help, states of others) is recorded there; what the command line does, by it.
+//!
+//! | the store | what happens to an entry |
+//! |---|---|
+//! | takes it | it is there when the request is answered |
+//! | is busy or away | it waits, and is tried again after [`RETRY_DELAY`]; at most [`ENTRIES_WAITING_MAX`] wait |
+//! | refuses it, or too many wait | it is logged as an error |
+//!
+//! Invariants: an entry holds no password, no token and nothing of a caller or customer besides the id of the record. A
+//! request never fails because of its entry. Of what one person does again and again, the entries are counted
+//! ([`crate::store::audit::limit`]); an administrator's are all written.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+
+use super::auth::Caller;
+use super::state::AppState;
+use crate::ids::RecordId;
+use crate::people::role::Role;
+use crate::people::roster::Person;
+use crate::store::AuditEntry;
+use crate::store::audit::limit::AuditLimit;
+
+/// Most entries that wait for the store.
+const ENTRIES_WAITING_MAX: usize = 10_000;
+/// Delay before an entry is tried again.
+const RETRY_DELAY: Duration = Duration::from_secs(2);
+/// How often windows of the limit are looked at.
+const LIMIT_INTERVAL: Duration = Duration::from_secs(10);
+
+/// What the gateway keeps of the audit trail.
+#[derive(Debug, Default)]
+pub(crate) struct AuditTrail {
+    kept: Mutex<Kept>,
+    ready: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    limit: AuditLimit,
+    waiting: VecDeque<AuditEntry>,
+}
+
+impl AuditTrail {
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn keep(&self, entry: AuditEntry) {
+        let mut kept = self.kept();
+        if kept.waiting.len() >= ENTRIES_WAITING_MAX {
+            drop(kept);
+            return log_lost(&entry, "too many entries wait for the store");
+        }
+        kept.waiting.push_back(entry);
+        drop(kept);
+        self.ready.notify_one();
+    }
+}
+
+fn log_lost(entry: &AuditEntry, reason: &str) {
+    tracing::error!(
+        at = %entry.at, actor = ?entry.actor, action = entry.action, subject = ?entry.subject_id, reason,
+        "an entry of the audit trail is not in the store; check its disk"
+    );
+}
+
+/// Records what `caller` did to the record `subject`, which people know as `name`.
+pub(crate) async fn record(
+    state: &AppState,
+    caller: &Caller,
+    action: &str,
+    (name, subject): (&str, Option<RecordId>),
+    mut details: Value,
+) {
+    details["session"] = json!(caller.token);
+    let key = (caller.person.role != Role::Admin).then(|| format!("{action} {}", caller.person.id));
+    let entry = entry_of(state, Some(&caller.person), action, (name, subject), details);
+    write(state, key.as_deref(), entry).await;
+}
+
+/// Records that `person` signed in with a password, from `address`.
+pub(crate) async fn record_sign_in(
+    state: &AppState,
+    person: &Person,
+    session: RecordId,
+    address: Option<IpAddr>,
+) {
+    let details = json!({ "session": session, "address": address });
+    let about = (person.name.as_str(), Some(person.id));
+    let entry = entry_of(state, Some(person), "session.opened", about, details);
+    write(state, Some(&format!("session.opened {}", person.id)), entry).await;
+}
+
+/// Records a sign-in that was refused. `login` is kept only where it names a person: people type passwords into that field.
+pub(crate) async fn record_refused_sign_in(
+    state: &AppState,
+    login: &str,
+    address: Option<IpAddr>,
+    reason: &str,
+) {
+    let roster = state.app.people.stored();
+    let by_extension =
+        || crate::ids::Extension::parse(login).ok().and_then(|extension| roster.at(&extension));
+    let person = roster.named(login).or_else(by_extension);
+    let about = (person.map_or("", |person| person.name.as_str()), person.map(|person| person.id));
+    let details = json!({ "address": address, "reason": reason });
+    let entry = entry_of(state, None, "session.refused", about, details);
+    let network = address.map(network_of).unwrap_or_default();
+    write(state, Some(&format!("session.refused {network}")), entry).await;
+}
+
+/// The network of an address: what one client can choose freely counts as one.
+fn network_of(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("{:?}", &address.segments()[..4]),
+    }
+}
+
+/// The names of the fields that a JSON merge patch sets.
+pub(crate) fn fields_of(patch: &Value) -> Value {
+    let fields: Vec<&String> = patch.as_object().into_iter().flat_map(|object| object.keys()).collect();
+    json!({ "fields": fields })
+}
+
+fn entry_of(
+    state: &AppState,
+    actor: Option<&Person>,
+    action: &str,
+    (name, subject): (&str, Option<RecordId>),
+    details: Value,
+) -> AuditEntry {
+    AuditEntry {
+        at: state.app.clock.now(),
+        actor: actor.map(|person| person.id),
+        actor_name: actor.map(|person| person.name.clone()).unwrap_or_default(),
+        action: action.into(),
+        subject: name.into(),
+        subject_id: subject,
+        call: None,
+        details,
+    }
+}
+
+async fn write(state: &AppState, key: Option<&str>, entry: AuditEntry) {
+    let admitted = match key {
+        None => Some(entry),
+        Some(key) => state.audit_trail.kept().limit.admit(entry.at, key, entry),
+    };
+    let Some(entry) = admitted else { return };
+    match state.app.store.record_audit(&entry).await {
+        Ok(()) => {}
+        Err(error) if error.is_transient() => state.audit_trail.keep(entry),
+        Err(error) => log_lost(&entry, &error.to_string()),
+    }
+}
+
+/// Writes what waits and what the limit withheld, until `shutdown`; then everything that is left, once.
+pub(super) async fn run(state: Arc<AppState>) {
+    let trail = &state.audit_trail;
+    loop {
+        let stops = tokio::select! {
+            () = state.shutdown.cancelled() => true,
+            () = trail.ready.notified() => false,
+            () = tokio::time::sleep(LIMIT_INTERVAL) => false,
+        };
+        let now = state.app.clock.now();
+        let summaries = {
+            let limit = &mut trail.kept().limit;
+            if stops { limit.finish() } else { limit.handle_timeout(now) }
+        };
+        trail.kept().waiting.extend(summaries);
+        let written = write_waiting(&state).await;
+        if stops {
+            let lost = std::mem::take(&mut trail.kept().waiting);
+            return lost.iter().for_each(|entry| log_lost(entry, "the daemon ends"));
+        }
+        if !written {
+            tokio::select! {
+                () = state.shutdown.cancelled() => {}
+                () = tokio::time::sleep(RETRY_DELAY) => trail.ready.notify_one(),
+            }
+        }
+    }
+}
+
+/// Whether everything that waited was written.
+async fn write_waiting(state: &AppState) -> bool {
+    loop {
+        let Some(entry) = state.audit_trail.kept().waiting.front().cloned() else { return true };
+        if let Err(error) = state.app.store.record_audit_if_absent(&entry).await {
+            if error.is_transient() {
+                return false;
+            }
+            log_lost(&entry, &error.to_string());
+        }
+        state.audit_trail.kept().waiting.pop_front();
+    }
+}
