@@ -34,8 +34,9 @@ const ENV_PREFIX: &str = "TORITSUGI__";
 /// The name of the first layer in error messages.
 const DEFAULT_ORIGIN: &str = "default.toml (built in)";
 /// Tables whose keys the installation chooses.
-const FREE_TABLES: [&str; 5] = [
+const FREE_TABLES: [&str; 6] = [
     "directory.default_accounts",
+    "directory.dialled_headers",
     "webhooks.urls",
     "webhooks.secret_files",
     "webhooks.kinds",
@@ -276,6 +277,7 @@ fn one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::directory::DialledHeader;
 
     fn from(text: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
         let mut layers = Layers::with_defaults();
@@ -310,8 +312,8 @@ mod tests {
 
     #[test]
     fn later_layers_win() {
-        let file =
-            "[pbx]\nhost = 'pbx.example.jp'\ntrunks = ['ntt']\n[directory.default_accounts]\nntt = 'A001'";
+        let file = "[pbx]\nhost = 'pbx.example.jp'\ntrunks = ['ntt']\n[directory.default_accounts]\nntt = 'A001'\n\
+             [directory.dialled_headers]\nntt = 'to'";
         let config = from(
             file,
             &[
@@ -319,6 +321,7 @@ mod tests {
                 ("TORITSUGI__PBX__TRUNKS", "ntt, kddi"),
                 ("TORITSUGI__PBX__TLS__ENABLED", "true"),
                 ("TORITSUGI__DIRECTORY__DEFAULT_ACCOUNTS__Kddi", "B002"),
+                ("TORITSUGI__DIRECTORY__DIALLED_HEADERS__kddi", "request_uri"),
                 ("TORITSUGI__PBX__NAME", "123"),
                 ("PATH", "/bin"),
             ],
@@ -330,6 +333,8 @@ mod tests {
         assert_eq!(config.pbx.name.as_str(), "123");
         assert_eq!(config.directory.default_accounts["ntt"], "A001");
         assert_eq!(config.directory.default_accounts["Kddi"], "B002");
+        assert_eq!(config.directory.dialled_headers["ntt"], DialledHeader::To);
+        assert_eq!(config.directory.dialled_headers["kddi"], DialledHeader::RequestUri);
     }
 
     #[test]

@@ -315,9 +315,14 @@ mod tests {
     #[tokio::test]
     async fn a_number_without_its_zero_is_not_dialled_abroad() {
         let closed = office(|_| {}).await;
-        for typed in
-            ["1012125550100", "106834000", "10-881-622-000-000", "+81 10 1 212 5550100", "0204123456", "0180123456"]
-        {
+        for typed in [
+            "1012125550100",
+            "106834000",
+            "10-881-622-000-000",
+            "+81 10 1 212 5550100",
+            "0204123456",
+            "0180123456",
+        ] {
             assert!(matches!(closed.plan(typed).await, Err(LookupError::Forbidden(_))), "{typed}");
         }
         // Neither is a contact with such a number.
