@@ -33,7 +33,7 @@ use std::fmt;
 
 use smol_str::SmolStr;
 
-pub use channel::{ChannelVariable, PhoneCommand};
+pub use channel::{ChannelVariable, PhoneCommand, SipHeader};
 pub use location::{AllowedContexts, DialplanLocation};
 pub use originate::{AUTO_ANSWER, ORIGINATE_DRIVERS, Originate};
 pub use session::EventMask;

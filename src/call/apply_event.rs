@@ -129,8 +129,9 @@ impl Model {
             call.caller = Some(channel.id.clone());
             call.offered_at = now;
             call.trunk = Endpoint::name_in(&channel.name);
+            call.technology = Endpoint::technology_in(&channel.name);
             call.unverified = UnverifiedCallerId::from_channel(channel);
-            call.identity = call.unverified.without_caller();
+            call.identity = call.unverified.identity();
             self.await_identity(now, id);
         } else if call.direction == Direction::Internal {
             call.direction = Direction::Outbound;
@@ -156,7 +157,7 @@ impl Model {
 
     fn on_caller_id_changed(&mut self, now: Timestamp, channel: &Channel, presentation: &str) {
         let Some(id) = self.upsert_leg(now, channel) else { return };
-        self.on_presentation(now, id, channel, presentation);
+        self.on_presentation(id, channel, presentation);
     }
 
     fn on_dial_began(&mut self, now: Timestamp, by: Option<&Channel>, to: &Channel) {
@@ -167,7 +168,10 @@ impl Model {
             leg.dial_ended = None;
         }
         let id = dialler.map_or(dialled, |dialler| self.merge_calls(now, dialler, dialled));
-        self.read_channel_or_identify(now, id);
+        if let Some(channel) = by {
+            self.add_extension(id, channel);
+        }
+        self.read_headers_or_identify(now, id);
         self.derive(now, id);
     }
 
@@ -269,7 +273,8 @@ impl Model {
             call.abandoned = false;
         });
         if let Some(id) = self.call_of(&channel.id) {
-            self.read_channel_or_identify(now, id);
+            self.add_extension(id, channel);
+            self.read_headers_or_identify(now, id);
         }
     }
 
@@ -290,7 +295,7 @@ impl Model {
         match name {
             "ToritsugiIdentity" => {
                 let Some(id) = self.upsert_leg(now, channel) else { return };
-                self.on_identity(now, id, &channel.id, fields);
+                self.on_identity(now, id, channel, fields);
             }
             "ToritsugiOutcome" => {
                 let named = fields.iter().find(|(key, _)| key.eq_ignore_ascii_case("Outcome"));

@@ -16,6 +16,7 @@
 //! `timelines.rs` and `record_writer.rs` (what is stored), `clock.rs`.
 
 mod actions;
+mod caller_id;
 mod clock;
 mod core;
 mod heartbeat;
