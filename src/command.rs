@@ -27,8 +27,8 @@ use crate::contract::operator::StateView;
 use crate::contract::supervision::{Mode, SupervisionId, SupervisionView};
 use crate::contract::transfer::TransferView;
 use crate::ids::CallId;
-use crate::supervision::SupervisionRequest;
 use crate::operators as operator;
+use crate::supervision::SupervisionRequest;
 use crate::transfer;
 
 /// Most commands that wait for the core.

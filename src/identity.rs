@@ -30,6 +30,27 @@ pub enum Presentation {
     Unavailable,
 }
 
+impl Presentation {
+    /// The word that counts when two are known: whoever withholds the number is believed, whatever comes later.
+    #[must_use]
+    pub fn stricter(self, other: Self) -> Self {
+        let rank = |presentation| match presentation {
+            Self::Allowed => 0,
+            Self::Unavailable => 1,
+            Self::Withheld => 2,
+            // Withheld as well, and it says why.
+            Self::Payphone => 3,
+        };
+        if rank(other) > rank(self) { other } else { self }
+    }
+
+    /// Whether the caller, or the caller's phone, hides the number. (A number can also be missing.)
+    #[must_use]
+    pub fn hides_number(self) -> bool {
+        matches!(self, Self::Withheld | Self::Payphone)
+    }
+}
+
 /// The caller, as far as the network reports one and permits showing it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Caller {
@@ -82,7 +103,7 @@ pub enum DialledSource {
     RequestUri,
     /// The To header: NTT's home gateways put the dialled number here.
     To,
-    /// The dialplan extension that the trunk's channel entered.
+    /// A dialplan extension that the trunk's channel entered: the first one, or one to which the dialplan sent it.
     Extension,
 }
 
@@ -164,6 +185,20 @@ mod tests {
             assert_eq!(display_name(&text).as_deref(), expected, "{bytes:x?}");
             let caller = Caller::new(Some("0312345678"), Some(&text), Presentation::Allowed);
             assert_eq!((caller.number(), caller.display()), (Some("0312345678"), expected));
+        }
+    }
+
+    #[test]
+    fn the_stricter_word_counts_in_any_order() {
+        use Presentation::{Allowed, Payphone, Unavailable, Withheld};
+        for (one, other, counts) in [
+            (Allowed, Allowed, Allowed),
+            (Allowed, Unavailable, Unavailable),
+            (Unavailable, Withheld, Withheld),
+            (Allowed, Withheld, Withheld),
+            (Withheld, Payphone, Payphone),
+        ] {
+            assert_eq!((one.stricter(other), other.stricter(one)), (counts, counts));
         }
     }
 

@@ -2,11 +2,12 @@
 //!
 //! A transcript holds the bytes as received from the PBX. Recorded frames carry no time unless manager.conf has
 //! `timestampevents = yes`; without it each frame counts as [`FRAME_INTERVAL`] after the one before. The timers of the
-//! model (a pop waits for its card) run on that clock. The replay answers no question of the model: no card is found and
-//! no channel is read.
+//! model (a pop waits for its card) run on that clock. There is no PBX to ask: no card is found, no header is read, and
+//! whether a number may be shown is answered from the strictest caller id event that the transcript has for the channel.
 //!
 //! Invariant: the result depends on the transcript and the endpoint rules only, never on the host's time or randomness.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -20,8 +21,9 @@ use crate::ami::frame::{Decoded, Frame, FrameCodec, FrameError};
 use crate::call::{EndpointRules, Input, Model, ModelStats, OutboundCall, Output};
 use crate::contract::event::NewEvent;
 use crate::identity::Identity;
-use crate::ids::CallId;
+use crate::ids::{CallId, ChannelId};
 use crate::publish;
+use crate::sip;
 
 /// Time between two frames without a timestamp.
 pub const FRAME_INTERVAL: Duration = Duration::from_millis(1);
@@ -65,10 +67,7 @@ pub struct Counts {
 /// # Errors
 /// [`FrameError`] when the bytes are not a manager session.
 pub fn replay(bytes: &[u8], plan: EndpointRules) -> Result<Replay, FrameError> {
-    let mut codec = match bytes.starts_with(b"Asterisk Call Manager/") {
-        true => FrameCodec::new(),
-        false => FrameCodec::without_banner(),
-    };
+    let mut codec = codec_for(bytes);
     let mut replayer = Replayer {
         model: Model::new(plan),
         now: Timestamp::UNIX_EPOCH,
@@ -79,6 +78,7 @@ pub fn replay(bytes: &[u8], plan: EndpointRules) -> Result<Replay, FrameError> {
         unreported_rings: 0,
         counts: Counts::default(),
         listing: false,
+        presentations: recorded_presentations(bytes)?,
     };
     let mut rest = BytesMut::from(bytes);
     while let Some(decoded) = codec.decode_eof(&mut rest)? {
@@ -116,6 +116,8 @@ struct Replayer {
     counts: Counts,
     /// Whether a list of channels is open.
     listing: bool,
+    /// Each channel's strictest presentation.
+    presentations: HashMap<ChannelId, String>,
 }
 
 impl Replayer {
@@ -159,14 +161,45 @@ impl Replayer {
                 Output::Notice(notice) => {
                     self.published.push((self.counts.frames, publish::from_notice(&notice)))
                 }
-                Output::ReadChannel { .. } => {}
                 Output::OutboundEnded(call) => self.outbound.push(*call),
                 Output::UnknownEndpoint { endpoint, .. } => self.unknown_endpoints.push(endpoint),
                 Output::UnreportedRing { .. } => self.unreported_rings += 1,
+                Output::ReadChannel { call, channel } => {
+                    // There is no PBX to ask: what the recording says of the channel answers for it.
+                    let presentation = self.presentations.get(&channel).cloned();
+                    self.model.handle(self.now, Input::ChannelRead { call, presentation });
+                }
+                Output::ReadHeaders { call, .. } => {
+                    let read = Input::HeadersRead { call, by_dialplan: false, headers: Vec::new() };
+                    self.model.handle(self.now, read);
+                }
                 Output::Identify { call, identity, .. } => self.lookups.push((call, identity)),
             }
         }
     }
+}
+
+fn codec_for(bytes: &[u8]) -> FrameCodec {
+    match bytes.starts_with(b"Asterisk Call Manager/") {
+        true => FrameCodec::new(),
+        false => FrameCodec::without_banner(),
+    }
+}
+
+/// What the caller id events say of each channel's number: the strictest word, as a live PBX is asked for it.
+fn recorded_presentations(bytes: &[u8]) -> Result<HashMap<ChannelId, String>, FrameError> {
+    let (mut codec, mut rest) = (codec_for(bytes), BytesMut::from(bytes));
+    let mut presentations = HashMap::new();
+    while let Some(decoded) = codec.decode_eof(&mut rest)? {
+        let Decoded::Frame(frame) = decoded else { continue };
+        let Ok(Some(Event::CallerIdChanged { channel, presentation })) = Event::decode(&frame) else {
+            continue;
+        };
+        let known = presentations.get(&channel.id).map(String::as_str);
+        let strictest = sip::strictest(Some(&presentation), known, None).map(str::to_owned);
+        presentations.extend(strictest.map(|presentation| (channel.id, presentation)));
+    }
+    Ok(presentations)
 }
 
 /// The `Timestamp` of a frame in seconds, for instance `1795285819.123456`; only with `timestampevents = yes`.

@@ -186,4 +186,23 @@ fn a_world_is_imported_and_explained() {
     let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
     assert_eq!(json["card"]["account"]["matched_by"], "diversion");
     assert_eq!(json["tried"][1]["verdict"], "no_account");
+    assert_eq!(json["decided_by"]["source"], "diversion");
+
+    // A forwarded call on a trunk that registers: To has the number that forwards.
+    let registered = ["explain", "--request-uri", "0355501002", "--to", "0335550101", "--trunk", "trunk"];
+    let said = String::from_utf8(run(&registered).stdout).unwrap();
+    assert!(
+        said.contains("株式会社さくら商事") && said.contains("Decided:   0335550101 from To\n"),
+        "{said}"
+    );
+    // Which of two dialled numbers counts is a setting of the trunk.
+    let both = ["explain", "--request-uri", "0355501002", "--to", "0355501001", "--trunk", "trunk"];
+    let said = String::from_utf8(run(&both).stdout).unwrap();
+    assert!(said.contains("Decided:   0355501001 from To\n"), "{said}");
+    let setting = ("TORITSUGI__DIRECTORY__DIALLED_HEADERS__trunk", "request_uri");
+    let said = toritsugi(&both, &[store[0], setting]);
+    let said = String::from_utf8(said.stdout).unwrap();
+    assert!(said.contains("Decided:   0355501002 from Request-URI\n"), "{said}");
+    let wrong = toritsugi(&both, &[store[0], ("TORITSUGI__DIRECTORY__DIALLED_HEADERS__trunk", "from")]);
+    assert_eq!(wrong.status.code(), Some(64), "{}", String::from_utf8_lossy(&wrong.stderr));
 }

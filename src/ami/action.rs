@@ -35,7 +35,7 @@ use smol_str::SmolStr;
 
 use crate::ids::push_bytes_of;
 
-pub use channel::{ChannelVariable, PhoneCommand};
+pub use channel::{ChannelVariable, PhoneCommand, SipHeader};
 pub use location::{AllowedContexts, DialplanLocation};
 pub use originate::{AUTO_ANSWER, ORIGINATE_DRIVERS, Originate};
 pub use session::EventMask;

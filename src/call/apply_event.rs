@@ -156,7 +156,7 @@ impl Model {
 
     fn on_caller_id_changed(&mut self, now: Timestamp, channel: &Channel, presentation: &str) {
         let Some(id) = self.upsert_leg(now, channel) else { return };
-        self.on_presentation(now, id, channel, presentation);
+        self.on_presentation(id, channel, presentation);
     }
 
     fn on_dial_began(
@@ -180,7 +180,10 @@ impl Model {
         self.derive_direction(now, dialled, to);
         self.note_dialled_number(&to.id, number);
         let id = dialler.map_or(dialled, |dialler| self.merge_calls(now, dialler, dialled));
-        self.read_channel_or_identify(now, id);
+        if let Some(channel) = by {
+            self.add_extension(id, channel);
+        }
+        self.read_headers_or_identify(now, id);
         self.derive(now, id);
     }
 
@@ -285,7 +288,8 @@ impl Model {
             call.abandoned = false;
         });
         if let Some(id) = self.call_of(&channel.id) {
-            self.read_channel_or_identify(now, id);
+            self.add_extension(id, channel);
+            self.read_headers_or_identify(now, id);
         }
     }
 
@@ -307,7 +311,7 @@ impl Model {
             "ToritsugiIdentity" => {
                 let Some(id) = self.upsert_leg(now, channel) else { return };
                 self.accept_caller(now, channel, true);
-                self.on_identity(now, id, &channel.id, fields);
+                self.on_identity(now, id, channel, fields);
             }
             "ToritsugiOutcome" => {
                 let named = fields.iter().find(|(key, _)| key.eq_ignore_ascii_case("Outcome"));

@@ -149,7 +149,8 @@ impl Model {
         call.offered_at = now;
         call.trunk = Endpoint::name_in(&channel.name);
         call.unverified = UnverifiedCallerId::from_channel(channel);
-        call.identity = call.unverified.without_caller();
+        call.technology = Endpoint::technology_in(&channel.name);
+        call.identity = call.unverified.identity();
         (call.answered_at, call.ended_at, call.outcome) = (None, None, None);
         call.state = CallState::Offered;
         call.outbound = OutboundFacts::default();

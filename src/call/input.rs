@@ -34,9 +34,16 @@ pub enum Input {
     ChannelRead {
         /// The call.
         call: CallId,
-        /// Asterisk's presentation value of the number; `None` when the PBX did not answer.
+        /// The strictest of Asterisk's presentation values of the number; `None` when the PBX did not answer.
         presentation: Option<String>,
-        /// The SIP headers, if the dialplan stored them on the channel.
+    },
+    /// The PBX's answer to [`super::Output::ReadHeaders`].
+    HeadersRead {
+        /// The call.
+        call: CallId,
+        /// Whether the dialplan had stored the headers on the channel; else they are the channel's own, as received.
+        by_dialplan: bool,
+        /// The SIP headers; empty when the PBX did not answer or the channel has none.
         headers: Vec<(SmolStr, Vec<u8>)>,
     },
     /// The directory's answer to [`super::Output::Identify`].

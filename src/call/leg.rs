@@ -86,6 +86,12 @@ impl Endpoint {
         }
     }
 
+    /// The technology in a channel name: `PJSIP`, `SIP`, `DAHDI`.
+    pub(crate) fn technology_in(channel: &str) -> SmolStr {
+        let name = channel.strip_prefix("AsyncGoto/").unwrap_or(channel);
+        SmolStr::new(name.split_once('/').map_or("", |(technology, _)| technology))
+    }
+
     pub(crate) fn phone(&self) -> Option<&Extension> {
         if let Self::Phone(extension) = self { Some(extension) } else { None }
     }

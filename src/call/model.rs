@@ -110,8 +110,11 @@ impl Model {
             Input::ListBegan => self.on_list_began(),
             Input::ListEnded => self.on_list_ended(now),
             Input::ListFailed => self.listing = None,
-            Input::ChannelRead { call, presentation, headers } => {
-                self.on_channel_read(now, call, presentation.as_deref(), &headers);
+            Input::ChannelRead { call, presentation } => {
+                self.on_channel_read(now, call, presentation.as_deref());
+            }
+            Input::HeadersRead { call, by_dialplan, headers } => {
+                self.on_headers_read(now, call, by_dialplan, headers);
             }
             Input::CardFound { call, question, card, complete } => {
                 self.on_card_found(now, call, question, card, complete);

@@ -1,11 +1,14 @@
 //! The offer: when the first notice of a call goes out, and which card its pops show.
 //!
 //! The caller id of a channel holds the number even if the caller withholds it. Until its presentation is known the caller
-//! therefore counts as unknown. If the dialplan does not send the identity in time, the model asks the PBX for the
-//! presentation ([`Output::ReadChannel`]).
+//! therefore counts as unknown. The route of a PBX may overwrite the presentation, so the model asks the PBX for it as soon
+//! as the call comes in ([`Output::ReadChannel`]), and the strictest word that it hears counts. If the dialplan does not
+//! send the identity in time, the model also asks for the channel's SIP headers ([`Output::ReadHeaders`]): they say who
+//! withholds the number whatever the route did, who forwarded the call and what was dialled.
 //!
-//! Invariant: `Identify` goes out once for each identity that becomes known. No notice of a call leaves before the
-//! directory has answered or `card_timeout` is over. The wait loses no notice and changes no order.
+//! Invariant: `Identify` goes out once for each identity that becomes known. A number that was hidden once is in no later
+//! identity of the call. No notice of a call leaves before the directory has answered or `card_timeout` is over. The wait
+//! loses no notice and changes no order.
 
 use std::sync::Arc;
 
@@ -14,16 +17,20 @@ use smol_str::SmolStr;
 
 use super::model::Model;
 use super::output::{NoticeKind, Output};
-use super::stage::{Stage, UnverifiedCallerId, deadline_after};
+use super::stage::{Headers, Stage, deadline_after};
 use crate::ami::event::Channel;
 use crate::contract::call::Direction;
 use crate::contract::card::Card;
-use crate::ids::{CallId, ChannelId};
+use crate::identity::Caller;
+use crate::ids::CallId;
 
 impl Model {
-    /// Starts the wait for the dialplan's identity event of an inbound call.
+    /// Starts the wait for the dialplan's identity event of an inbound call, and asks the PBX for the presentation.
     pub(crate) fn await_identity(&mut self, now: Timestamp, id: CallId) {
         self.enter_stage(id, Stage::AwaitingIdentity(deadline_after(now, self.rules.identity_timeout)));
+        if let Some(channel) = self.calls.get(&id).and_then(|call| call.caller.clone()) {
+            self.push_output(Output::ReadChannel { call: id, channel });
+        }
     }
 
     /// The dialplan sent the SIP headers of the call.
@@ -31,72 +38,112 @@ impl Model {
         &mut self,
         now: Timestamp,
         id: CallId,
-        leg: &ChannelId,
+        channel: &Channel,
         headers: &[(SmolStr, Vec<u8>)],
     ) {
         let Some(call) = self.calls.get_mut(&id) else { return };
-        if call.caller.as_ref() != Some(leg) || !call.is_reportable() {
+        if call.caller.as_ref() != Some(&channel.id) || !call.is_reportable() {
             return;
         }
+        call.unverified.add_extension(channel);
         call.identity = call.unverified.with_headers(headers);
         call.identity_from_dialplan = true;
         self.identify(now, id);
     }
 
     /// A caller id event says whether the channel's number may be shown.
-    pub(crate) fn on_presentation(
-        &mut self,
-        now: Timestamp,
-        id: CallId,
-        channel: &Channel,
-        presentation: &str,
-    ) {
+    pub(crate) fn on_presentation(&mut self, id: CallId, channel: &Channel, presentation: &str) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         // The dialplan causes later ones itself (a name it looked up, a number it presents).
         let early = matches!(call.stage, Stage::AwaitingIdentity(_) | Stage::AwaitingPresentation(_));
         if early && call.caller.as_ref() == Some(&channel.id) {
-            call.unverified = UnverifiedCallerId {
-                exten: call.unverified.exten.clone(),
-                ..UnverifiedCallerId::from_channel(channel)
-            };
-            call.identity = call.unverified.with_presentation(presentation);
-            self.identify(now, id);
+            // The route may have written "allowed" itself, so only a word that hides the number counts.
+            call.unverified.restrict(presentation);
+            call.unverified.set_caller(channel);
+            call.unverified.add_extension(channel);
+            call.identity = call.unverified.identity();
+        }
+    }
+
+    /// The caller's channel entered another extension, while the call has no identity yet.
+    pub(crate) fn add_extension(&mut self, id: CallId, channel: &Channel) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        if matches!(call.stage, Stage::AwaitingIdentity(_)) && call.caller.as_ref() == Some(&channel.id) {
+            call.unverified.add_extension(channel);
+            call.identity = call.unverified.identity();
         }
     }
 
     /// The PBX answered [`Output::ReadChannel`]; `presentation` is `None` when it could not.
-    pub(crate) fn on_channel_read(
+    pub(crate) fn on_channel_read(&mut self, now: Timestamp, id: CallId, presentation: Option<&str>) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        call.unverified.presentation_read = true;
+        if let Some(presentation) = presentation {
+            call.unverified.add_presentation(presentation);
+        }
+        self.on_read(now, id);
+    }
+
+    /// The PBX answered [`Output::ReadHeaders`].
+    pub(crate) fn on_headers_read(
         &mut self,
         now: Timestamp,
         id: CallId,
-        presentation: Option<&str>,
-        headers: &[(SmolStr, Vec<u8>)],
+        by_dialplan: bool,
+        headers: Headers,
     ) {
-        let Some(call) = self.calls.get_mut(&id).filter(|call| !call.identity_from_dialplan) else { return };
-        if !headers.is_empty() {
-            call.identity = call.unverified.with_headers(headers);
-        } else if let Some(presentation) = presentation {
-            call.identity = call.unverified.with_presentation(presentation);
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        if by_dialplan && !call.identity_from_dialplan {
+            call.identity = call.unverified.with_headers(&headers);
+            call.identity_from_dialplan = true;
+            return self.identify(now, id);
         }
-        self.identify(now, id);
+        call.unverified.headers = Some(headers);
+        self.on_read(now, id);
     }
 
-    /// The call reaches a queue or a phone: without an identity event the PBX is asked whether the number may be shown.
-    pub(crate) fn read_channel_or_identify(&mut self, now: Timestamp, id: CallId) {
+    /// An answer of the PBX: identifies the call if it was the last one, or changes what is known.
+    fn on_read(&mut self, now: Timestamp, id: CallId) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        if call.identity_from_dialplan {
+            // The headers counted; what the channel says can only hide the number.
+            let Some(hidden) = call.unverified.hidden() else { return };
+            if call.identity.caller.number().is_none() {
+                return;
+            }
+            call.identity.caller = Caller::new(None, None, hidden);
+            return self.identify(now, id);
+        }
+        let identity = call.unverified.identity();
+        let changed = identity != call.identity;
+        call.identity = identity;
+        let complete = call.unverified.is_read();
+        match call.stage {
+            Stage::AwaitingIdentity(_) => {}
+            Stage::AwaitingPresentation(_) if !complete => {}
+            Stage::AwaitingPresentation(_) => self.identify(now, id),
+            Stage::AwaitingCard(_) | Stage::Open | Stage::Ended if changed => self.identify(now, id),
+            Stage::AwaitingCard(_) | Stage::Open | Stage::Ended => {}
+        }
+    }
+
+    /// The call reaches a queue or a phone, or the wait is over: without an identity event the PBX is asked for the SIP
+    /// headers.
+    pub(crate) fn read_headers_or_identify(&mut self, now: Timestamp, id: CallId) {
         let Some(call) = self.calls.get(&id) else { return };
         let Some(channel) = call.caller.clone().filter(|_| matches!(call.stage, Stage::AwaitingIdentity(_)))
         else {
             return;
         };
-        if self.legs.contains_key(&channel) {
-            self.enter_stage(
-                id,
-                Stage::AwaitingPresentation(deadline_after(now, self.rules.presentation_timeout)),
-            );
-            self.push_output(Output::ReadChannel { call: id, channel });
-        } else {
-            self.identify(now, id);
+        if !self.legs.contains_key(&channel) {
+            return self.identify(now, id);
         }
+        let technology = call.technology.clone();
+        self.enter_stage(
+            id,
+            Stage::AwaitingPresentation(deadline_after(now, self.rules.presentation_timeout)),
+        );
+        self.push_output(Output::ReadHeaders { call: id, channel, technology });
     }
 
     /// Requests a directory lookup with the identity that is known now.
@@ -162,7 +209,7 @@ impl Model {
     /// The timer of this call's stage is due.
     pub(crate) fn on_stage_timeout(&mut self, now: Timestamp, id: CallId) {
         match self.calls.get(&id).map(|call| call.stage) {
-            Some(Stage::AwaitingIdentity(_)) => self.read_channel_or_identify(now, id),
+            Some(Stage::AwaitingIdentity(_)) => self.read_headers_or_identify(now, id),
             Some(Stage::AwaitingPresentation(_)) => self.identify(now, id),
             Some(Stage::AwaitingCard(_)) => self.open(id),
             _ => {}

@@ -15,13 +15,23 @@ use crate::ids::{CallId, ChannelId, Extension};
 pub enum Output {
     /// Something happened to a call: publish it.
     Notice(Notice),
-    /// The dialplan sent no identity: read from the PBX whether this channel's number may be shown, and the SIP headers
-    /// that the dialplan may have stored on the channel; answered by [`super::Input::ChannelRead`].
+    /// A call came in: read from the PBX, before its route changes it, whether this channel's number may be shown;
+    /// answered by [`super::Input::ChannelRead`].
     ReadChannel {
         /// The call.
         call: CallId,
         /// The caller's channel.
         channel: ChannelId,
+    },
+    /// The dialplan sent no identity: read from the PBX the SIP headers that the dialplan stored on this channel, else
+    /// the channel's own; answered by [`super::Input::HeadersRead`].
+    ReadHeaders {
+        /// The call.
+        call: CallId,
+        /// The caller's channel.
+        channel: ChannelId,
+        /// The technology of the channel, for instance `PJSIP`.
+        technology: SmolStr,
     },
     /// Look up account and caller in the directory; answered by [`super::Input::CardFound`].
     Identify {

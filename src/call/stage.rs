@@ -2,8 +2,8 @@
 //!
 //! | stage | from | left on | output |
 //! |---|---|---|---|
-//! | awaiting identity | a leg that comes in from a trunk | the identity from the dialplan, a presentation, or the hang-up → awaiting card; queue, dial or `identity_timeout` → awaiting presentation | `Identify`; `ReadChannel` |
-//! | awaiting presentation | awaiting identity | the PBX's answer, a later identity, the hang-up, or `presentation_timeout` → awaiting card | `Identify` |
+//! | awaiting identity | a leg that comes in from a trunk (`ReadChannel` goes out) | the identity from the dialplan, or the hang-up → awaiting card; queue, dial or `identity_timeout` → awaiting presentation | `Identify`; `ReadHeaders` |
+//! | awaiting presentation | awaiting identity | both answers of the PBX, a later identity, the hang-up, or `presentation_timeout` → awaiting card | `Identify` |
 //! | awaiting card | awaiting identity, awaiting presentation | complete card, or `card_timeout` → open | all pending notices, in order |
 //! | open | awaiting card | the `Ended` notice goes out → ended | each notice at once |
 //! | ended | open | - | nothing |
@@ -19,16 +19,18 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use smol_str::SmolStr;
 
-use super::leg::EndpointRules;
+use super::leg::{EndpointRules, PHONE_DIGITS_MAX};
 use super::outbound::OutboundFacts;
 use super::output::{Notice, NoticeKind};
 use crate::ami::event::{Channel, DialStatus};
 use crate::contract::call::{CallState, CallView, Direction, Outcome};
 use crate::contract::card::Card;
-use crate::identity::{Caller, Identity};
+use crate::identity::{Caller, DialledSource, Identity, Presentation};
 use crate::ids::{CallId, ChannelId, Extension, RecordId};
 use crate::sip;
 
+/// Most extensions of a caller's channel that are kept as numbers that may have been dialled.
+const EXTENSIONS_MAX: usize = 4;
 /// Most channels that a call lists for its history.
 pub const CHANNELS_PER_CALL_MAX: usize = 64;
 
@@ -64,39 +66,105 @@ pub(crate) struct OperatorLeg {
     pub(crate) leg: ChannelId,
 }
 
-/// A caller id whose presentation is not known. Asterisk leaves a withheld number in it, so it is never shown as it is.
+/// SIP headers by name, as the dialplan sends them or the PBX answers.
+pub(crate) type Headers = Vec<(SmolStr, Vec<u8>)>;
+
+/// The caller id of a channel. Asterisk leaves a withheld number in it, so it is shown only after the PBX has answered for
+/// it. Whatever the PBX's route writes into the presentation later, the strictest word counts.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct UnverifiedCallerId {
-    pub(crate) exten: SmolStr,
-    pub(crate) number: SmolStr,
-    pub(crate) name: SmolStr,
+    /// The extensions that the channel entered, newest first.
+    extens: Vec<SmolStr>,
+    number: SmolStr,
+    name: SmolStr,
+    /// The strictest word about the number so far.
+    presentation: Option<Presentation>,
+    /// The PBX has answered for the number.
+    pub(crate) presentation_read: bool,
+    /// The headers that were read from the channel; `None` until the PBX has answered.
+    pub(crate) headers: Option<Headers>,
 }
 
 impl UnverifiedCallerId {
     pub(crate) fn from_channel(channel: &Channel) -> Self {
-        let text = |text: &Option<SmolStr>| text.clone().unwrap_or_default();
-        Self {
-            exten: text(&channel.exten),
-            number: text(&channel.caller_number),
-            name: text(&channel.caller_name),
+        let mut caller_id = Self { extens: channel.exten.iter().cloned().collect(), ..Self::default() };
+        caller_id.set_caller(channel);
+        caller_id
+    }
+
+    /// The channel has another caller id now.
+    pub(crate) fn set_caller(&mut self, channel: &Channel) {
+        self.number = channel.caller_number.clone().unwrap_or_default();
+        self.name = channel.caller_name.clone().unwrap_or_default();
+    }
+
+    /// The dialplan sent the channel to another extension. It may be a number that the dialplan read from a header; one as
+    /// short as a phone's is a step of the route.
+    pub(crate) fn add_extension(&mut self, channel: &Channel) {
+        let Some(exten) = channel.exten.as_ref().filter(|exten| exten.len() > PHONE_DIGITS_MAX) else {
+            return;
+        };
+        if self.extens.len() < EXTENSIONS_MAX && !self.extens.contains(exten) {
+            self.extens.insert(0, exten.clone());
         }
     }
 
-    /// The identity with the caller, if this presentation allows it.
-    pub(crate) fn with_presentation(&self, presentation: &str) -> Identity {
-        sip::from_channel(&self.exten, &self.number, &self.name, Some(presentation))
+    /// Takes a word about the number; it counts unless a stricter one is known.
+    pub(crate) fn add_presentation(&mut self, text: &str) {
+        let new = sip::presentation_of(text);
+        self.presentation = Some(self.presentation.map_or(new, |known| known.stricter(new)));
     }
 
-    /// The identity without the caller.
-    pub(crate) fn without_caller(&self) -> Identity {
-        Identity { caller: Caller::default(), ..sip::from_channel(&self.exten, "", "", None) }
+    /// Takes a word that may only hide the number.
+    pub(crate) fn restrict(&mut self, text: &str) {
+        if sip::presentation_of(text) != Presentation::Allowed {
+            self.add_presentation(text);
+        }
     }
 
-    /// The identity from the SIP headers, which contain the caller's privacy themselves.
+    /// The identity from the channel, and from its headers if they were read. It has a caller only after the PBX has said
+    /// that the number may be shown.
+    pub(crate) fn identity(&self) -> Identity {
+        let channel = self.numbers(match self.presentation {
+            Some(Presentation::Allowed) if !self.is_read() => Caller::default(),
+            Some(known) => sip::caller_of_channel(&self.number, &self.name, known),
+            None => Caller::default(),
+        });
+        match &self.headers {
+            Some(headers) => sip::from_channel_and_headers(borrowed(headers), &channel),
+            None => channel,
+        }
+    }
+
+    /// Whether the PBX has answered everything that could hide the number.
+    pub(crate) fn is_read(&self) -> bool {
+        self.presentation_read && self.headers.is_some()
+    }
+
+    /// The identity from the headers that the dialplan sent, which contain the caller's privacy themselves. What hides the
+    /// number on the channel counts as well.
     pub(crate) fn with_headers(&self, headers: &[(SmolStr, Vec<u8>)]) -> Identity {
-        let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_slice()));
-        sip::from_headers(headers, &self.without_caller())
+        let caller = self.hidden().map_or_else(Caller::default, |why| Caller::new(None, None, why));
+        sip::from_headers(borrowed(headers), &self.numbers(caller))
     }
+
+    /// Why the number is hidden, if the channel says so.
+    pub(crate) fn hidden(&self) -> Option<Presentation> {
+        self.presentation.filter(|presentation| presentation.hides_number())
+    }
+
+    fn numbers(&self, caller: Caller) -> Identity {
+        let dialled = self.extens.iter().flat_map(|exten| sip::from_channel(exten, "", "", None).dialled);
+        Identity {
+            dialled: dialled.collect::<Vec<(DialledSource, SmolStr)>>(),
+            caller,
+            ..Identity::default()
+        }
+    }
+}
+
+fn borrowed(headers: &[(SmolStr, Vec<u8>)]) -> impl Iterator<Item = (&str, &[u8])> {
+    headers.iter().map(|(name, value)| (name.as_str(), value.as_slice()))
 }
 
 /// One call.
@@ -116,6 +184,8 @@ pub(crate) struct Call {
     pub(crate) identity: Identity,
     /// The endpoint on which the call came in.
     pub(crate) trunk: SmolStr,
+    /// The technology of the caller's channel, for instance `PJSIP`.
+    pub(crate) technology: SmolStr,
     /// The caller id of the caller's channel.
     pub(crate) unverified: UnverifiedCallerId,
     /// The identity is the dialplan's; the channel's caller id no longer counts.
@@ -183,6 +253,7 @@ impl Call {
             abandoned: false,
             identity_from_dialplan: false,
             trunk: SmolStr::default(),
+            technology: SmolStr::default(),
             unverified: UnverifiedCallerId::default(),
             overflowed: false,
             dialplan_outcome: None,

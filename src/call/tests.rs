@@ -13,11 +13,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use smol_str::SmolStr;
 
 use super::*;
 use crate::ami::event::{BridgeKind, Channel, ChannelState, DialStatus, Event};
 use crate::contract::card::{AccountView, CallerView, Card, HistoryView, MatchedBy};
-use crate::identity::Caller;
+use crate::identity::{Caller, DialledSource};
 use crate::ids::{BridgeId, ChannelId, PbxId, QueueName};
 
 fn rules() -> EndpointRules {
@@ -89,7 +90,10 @@ struct Rig {
     answer_with: Option<Arc<Card>>,
     /// The presentation that the PBX answers; `None`: it does not answer.
     presentation: Option<&'static str>,
+    /// The SIP headers that the PBX answers; `None`: it does not answer.
+    headers: Option<Vec<(SmolStr, Vec<u8>)>>,
     callers: Vec<Caller>,
+    dialled: Vec<Vec<(DialledSource, SmolStr)>>,
     views: Vec<CallView>,
     outbound: Vec<OutboundCall>,
     unknown: Vec<String>,
@@ -105,7 +109,9 @@ impl Rig {
             asked: Vec::new(),
             answer_with: Some(card("さくら商事")),
             presentation: Some("0 (Presentation Allowed, Not Screened)"),
+            headers: Some(Vec::new()),
             callers: Vec::new(),
+            dialled: Vec::new(),
             views: Vec::new(),
             outbound: Vec::new(),
             unknown: Vec::new(),
@@ -128,15 +134,21 @@ impl Rig {
                 Output::ReadChannel { call, .. } => {
                     if let Some(presentation) = self.presentation {
                         let presentation = Some(presentation.to_owned());
-                        let answer = Input::ChannelRead { call, presentation, headers: Vec::new() };
+                        let answer = Input::ChannelRead { call, presentation };
                         self.model.handle(self.now, answer);
                     }
                 }
                 Output::OutboundEnded(call) => self.outbound.push(*call),
                 Output::UnknownEndpoint { endpoint, .. } => self.unknown.push(endpoint.to_string()),
                 Output::UnreportedRing { operator, .. } => self.unreported.push(operator.to_string()),
+                Output::ReadHeaders { call, .. } => {
+                    if let Some(headers) = self.headers.clone() {
+                        self.model.handle(self.now, Input::HeadersRead { call, by_dialplan: false, headers });
+                    }
+                }
                 Output::Identify { call, question, identity, .. } => {
                     self.asked.push(call);
+                    self.dialled.push(identity.dialled);
                     self.callers.push(identity.caller);
                     if let Some(card) = self.answer_with.clone() {
                         self.model

@@ -77,6 +77,7 @@ impl Check {
         let mut findings = vec![configuration(&config), store(&config.store).await, bus(&config).await];
         findings.extend(team_ownership(&config).await);
         findings.extend(webhooks(&config));
+        findings.extend(dialled_headers(&config));
         findings.extend(pbx::check(&config.pbx, seed).await);
         if self.output.json {
             print_json(&findings)?;
@@ -115,6 +116,25 @@ fn webhooks(config: &Config) -> Option<Finding> {
         }
         Err(error) => Some(Finding::failed("webhooks", error.to_string())),
     }
+}
+
+/// Reports, for each trunk, which header has the number that was dialled. A name that is no trunk is a typing error.
+fn dialled_headers(config: &Config) -> Vec<Finding> {
+    const WHAT: &str = "dialled number";
+    let (trunks, headers) = (&config.pbx.trunks, &config.directory.dialled_headers);
+    let unknown = headers.keys().filter(|name| !trunks.contains(name)).map(|name| {
+        Finding::note(
+            WHAT,
+            format!(
+                "directory.dialled_headers names {name}, which is not in pbx.trunks; correct one of the two"
+            ),
+        )
+    });
+    let known = trunks.iter().map(|trunk| {
+        let header = headers.get(trunk).copied().unwrap_or_default();
+        Finding::ok(WHAT, format!("of calls on {trunk}: {}", header.describe()))
+    });
+    known.chain(unknown).collect()
 }
 
 async fn store(config: &StoreConfig) -> Finding {

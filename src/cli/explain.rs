@@ -20,9 +20,18 @@ use super::output::{self, Output, Table};
 
 #[derive(Debug, Args)]
 pub(super) struct Explain {
-    /// The dialled number.
+    /// The dialled number, as the dialplan's extension has it.
+    #[arg(long, value_name = "NUMBER", required_unless_present_any = ["called_party", "request_uri", "to"])]
+    dialled: Option<String>,
+    /// The number in the header P-Called-Party-ID.
     #[arg(long, value_name = "NUMBER")]
-    dialled: String,
+    called_party: Option<String>,
+    /// The number in the Request-URI.
+    #[arg(long, value_name = "NUMBER")]
+    request_uri: Option<String>,
+    /// The number in the header To.
+    #[arg(long, value_name = "NUMBER")]
+    to: Option<String>,
     /// The caller's number [default: withheld].
     #[arg(long, value_name = "NUMBER")]
     from: Option<String>,
@@ -49,7 +58,10 @@ impl Explain {
         let store = Store::open_at(&location).await?;
         let directory = Directory::load(store, DirectoryOptions::from(&config.directory)).await?;
         let request = ExplainRequest {
-            dialled: Some(self.dialled),
+            dialled: self.dialled,
+            called_party: self.called_party,
+            request_uri: self.request_uri,
+            to: self.to,
             from: self.from,
             diverted_by: self.diverted_by,
             trunk: self.trunk,
@@ -78,6 +90,9 @@ fn text(explained: &Explanation) -> String {
             account.kana,
             matched_by_text(account.matched_by)
         ));
+        if let Some(decided) = &explained.decided_by {
+            lines.push(format!("Decided:   {} from {}", decided.number, source_text(decided.source)));
+        }
         lines.push(format!("Answer:    {}", account.answer_phrase));
         lines.extend(account.notes.lines().map(|line| format!("Notes:     {line}")));
     } else {
@@ -101,7 +116,7 @@ fn text(explained: &Explanation) -> String {
     let mut tried = Table::new(["NUMBER TRIED", "FROM", "COMPARED AS", "ACCOUNT", "VERDICT"]);
     for one in &explained.tried {
         let (key, account) = (one.key.as_deref().unwrap_or("-"), one.account.as_deref().unwrap_or("-"));
-        tried.row([&one.number, one.source, key, account, verdict_text(one.verdict)]);
+        tried.row([&one.number, source_text(one.source), key, account, verdict_text(one.verdict)]);
     }
     text.push_str(&format!("\n{}", tried.render()));
     if !card.customers.is_empty() {
@@ -163,6 +178,19 @@ fn matched_by_text(matched_by: MatchedBy) -> &'static str {
         MatchedBy::Dialled => "the dialled number",
         MatchedBy::Trunk => "the trunk's default",
         MatchedBy::None => "nothing",
+    }
+}
+
+/// The header as SIP writes it.
+fn source_text(source: &'static str) -> &'static str {
+    match source {
+        "diversion" => "Diversion",
+        "history_info" => "History-Info",
+        "redirecting" => "the PBX's redirecting number",
+        "called_party" => "P-Called-Party-ID",
+        "request_uri" => "Request-URI",
+        "to" => "To",
+        other => other,
     }
 }
 

@@ -34,9 +34,10 @@ const ENV_PREFIX: &str = "TORITSUGI__";
 /// The name of the first layer in error messages.
 const DEFAULT_ORIGIN: &str = "default.toml (built in)";
 /// Tables whose keys the installation chooses.
-const FREE_TABLES: [&str; 6] = [
+const FREE_TABLES: [&str; 7] = [
     "directory.default_accounts",
     "pbx.endpoint_extensions",
+    "directory.dialled_headers",
     "webhooks.urls",
     "webhooks.secret_files",
     "webhooks.kinds",
@@ -280,6 +281,7 @@ fn one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::directory::DialledHeader;
 
     fn from(text: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
         let mut layers = Layers::with_defaults();
@@ -315,6 +317,7 @@ mod tests {
     #[test]
     fn later_layers_win() {
         let file = "[pbx]\nhost = 'pbx.example.jp'\ntrunks = ['ntt']\n[directory.default_accounts]\nntt = 'A001'\n\
+             [directory.dialled_headers]\nntt = 'to'\n\
              [pbx.endpoint_extensions]\n'sato.iphone' = '1001'\n'DAHDI/3' = '1003'";
         let config = from(
             file,
@@ -323,6 +326,7 @@ mod tests {
                 ("TORITSUGI__PBX__TRUNKS", "ntt, kddi"),
                 ("TORITSUGI__PBX__TLS__ENABLED", "true"),
                 ("TORITSUGI__DIRECTORY__DEFAULT_ACCOUNTS__Kddi", "B002"),
+                ("TORITSUGI__DIRECTORY__DIALLED_HEADERS__kddi", "request_uri"),
                 ("TORITSUGI__PBX__NAME", "123"),
                 ("PATH", "/bin"),
             ],
@@ -337,6 +341,8 @@ mod tests {
         assert_eq!(extensions["sato.iphone"].as_str(), "1001");
         assert_eq!(extensions["DAHDI/3"].as_str(), "1003");
         assert_eq!(config.directory.default_accounts["Kddi"], "B002");
+        assert_eq!(config.directory.dialled_headers["ntt"], DialledHeader::To);
+        assert_eq!(config.directory.dialled_headers["kddi"], DialledHeader::RequestUri);
     }
 
     /// Tests and benches start from `Default`; the daemon starts from the file.

@@ -19,6 +19,7 @@ use crate::contract::endpoint::PhonePattern;
 use crate::contract::extension_pattern::ExtensionPattern;
 use crate::contract::supervision::{AfterTransfer, Notify};
 use crate::contract::url_template::UrlTemplate;
+use crate::directory::DialledHeader;
 use crate::ids::{Extension, PbxId, QueueName};
 use crate::secret::Secret;
 use crate::store::{Location, PostgresAddress};
@@ -266,6 +267,8 @@ pub struct DirectoryConfig {
     pub time_zone: TimeZone,
     /// The code of the account for a trunk's unmatched calls, by the trunk's endpoint.
     pub default_accounts: BTreeMap<SmolStr, SmolStr>,
+    /// The header with the dialled number of a trunk's calls, by the trunk's endpoint.
+    pub dialled_headers: BTreeMap<SmolStr, DialledHeader>,
 }
 
 /// `[transfer]`

@@ -15,14 +15,14 @@
 //! which sends its [`TaskResult`] to the loop. At most [`LOOKUPS_MAX`] look-ups run at once. When that limit is reached,
 //! a caller is identified from memory alone, and a question to the PBX about a channel is not asked.
 //!
-//! Read next: `link.rs` (the PBX link goes up and down), `actions.rs` (commands and AMI actions).
+//! Read next: `link.rs` (the PBX link goes up and down), `caller_id.rs` (what is read of a caller's channel), `actions.rs`
+//! (commands and AMI actions).
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use smol_str::SmolStr;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -38,9 +38,8 @@ use super::restore::RestoredState;
 use super::stats::Stats;
 use super::supervision_segments::SyncState;
 use super::transfers::PendingTransferReplies;
-use crate::ami::action::{Action, ChannelVariable};
 use crate::ami::client::{ClientEvent, Events, Handle, ListError, ListKind, ListResult};
-use crate::ami::event::{PbxEvent, USER_EVENT_FIELDS_MAX};
+use crate::ami::event::PbxEvent;
 use crate::ami::session::ActionOutcome;
 use crate::bus::Bus;
 use crate::call::{EndpointRules, Input, Model, Notice, NoticeKind, OutboundCall, Output};
@@ -76,10 +75,6 @@ use crate::transfer::{TransferContext, Transfers};
 pub const LOOKUPS_MAX: usize = 256;
 /// Time limit of a caller look-up; after it the pop keeps the card from memory.
 pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
-/// Maximum number of retries of a channel variable while the AMI action session is down.
-const READ_ATTEMPTS_MAX: u32 = 50;
-/// Delay before each retry.
-const READ_RETRY_DELAY: Duration = Duration::from_millis(100);
 /// Maximum number of task results that wait for the loop.
 const TASK_RESULTS_QUEUED_MAX: usize = 1_024;
 
@@ -429,6 +424,9 @@ impl Core {
                     }
                 }
                 Output::ReadChannel { call, channel } => self.ask_channel(call, &channel),
+                Output::ReadHeaders { call, channel, technology } => {
+                    self.ask_headers(call, &channel, &technology);
+                }
                 Output::Identify { call, question, identity, trunk } => {
                     self.identify(call, question, &identity, &trunk);
                 }
@@ -522,58 +520,6 @@ impl Core {
         let template = own.or_else(|| self.deps.url_template.clone())?;
         Some((template, fields.map(|fields| fields.code.clone()).unwrap_or_default()))
     }
-
-    /// The dialplan reported no headers for this call: a spawned task reads them from the channel.
-    fn ask_channel(&mut self, call: CallId, channel: &ChannelId) {
-        let Ok(permit) = Arc::clone(&self.lookups).try_acquire_owned() else { return };
-        let (pbx, results, channel) = (self.deps.pbx.clone(), self.results.clone(), channel.clone());
-        self.deps.tasks.spawn(async move {
-            let headers =
-                read_channel_variable(&pbx, &channel, ChannelVariable::SipHeaders).await.unwrap_or_default();
-            let presentation = read_channel_variable(&pbx, &channel, ChannelVariable::Presentation).await;
-            let input = Input::ChannelRead { call, presentation, headers: headers_of(&headers) };
-            let _ = results.send(TaskResult::Input(Box::new(input))).await;
-            drop(permit);
-        });
-    }
-}
-
-/// Reads a variable of a channel; `None` when it cannot be read or is empty. Just after a start the action session may
-/// come up later than the session that listed the channel, so an action that was not sent is retried
-/// [`READ_ATTEMPTS_MAX`] times.
-pub(super) async fn read_channel_variable(
-    pbx: &Handle,
-    channel: &ChannelId,
-    what: ChannelVariable,
-) -> Option<String> {
-    let action = Action::getvar(channel.as_str(), what).ok()?;
-    let mut outcome = pbx.send(action.clone()).await;
-    for _ in 0..READ_ATTEMPTS_MAX {
-        if outcome != ActionOutcome::NeverSent {
-            break;
-        }
-        tokio::time::sleep(READ_RETRY_DELAY).await;
-        outcome = pbx.send(action.clone()).await;
-    }
-    match outcome {
-        ActionOutcome::Response(frame) if frame.get("Response") == Some(b"Success") => {
-            frame.text("Value").map(|value| value.into_owned()).filter(|value| !value.is_empty())
-        }
-        _ => None,
-    }
-}
-
-/// The headers in a channel variable that our dialplan sets (`,PAI1: %3Csip…,From: …`); empty when it has none.
-fn headers_of(variable: &str) -> Vec<(SmolStr, Vec<u8>)> {
-    let pairs = variable.split(',').filter_map(|pair| pair.split_once(": "));
-    let mut headers: Vec<_> = pairs
-        .take(USER_EVENT_FIELDS_MAX)
-        .map(|(name, value)| (SmolStr::new(name), value.as_bytes().to_vec()))
-        .collect();
-    if !headers.is_empty() {
-        headers.push(("Encoding".into(), b"percent".to_vec()));
-    }
-    headers
 }
 
 /// The record of a call to the telephone network. It concerns no account and no customer.

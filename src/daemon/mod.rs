@@ -17,6 +17,7 @@
 
 mod actions;
 mod audit;
+mod caller_id;
 mod clock;
 mod core;
 mod heartbeat;

@@ -125,6 +125,7 @@ impl From<&DirectoryConfig> for DirectoryOptions {
             plan: NumberPlan::of_country(&config.country).unwrap_or_default(),
             time_zone: config.time_zone.clone(),
             default_accounts: config.default_accounts.clone(),
+            dialled_headers: config.dialled_headers.clone(),
             forget_deleted: false,
         }
     }

@@ -11,7 +11,8 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::actions::{ActionOrigin, answer};
-use super::core::{Core, TaskResult, read_channel_variable};
+use super::caller_id::read_channel_variable;
+use super::core::{Core, TaskResult};
 use crate::ami::action::ChannelVariable;
 use crate::ami::client::Handle;
 use crate::command::Answer;

@@ -8,7 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::lookup::Directory;
-pub use super::resolution::{MatchAttempt, MatchResult};
+pub use super::resolution::{DialledHeader, MatchAttempt, MatchResult};
 use crate::contract::card::Card;
 use crate::contract::records::{CallerIdPolicy, Contact};
 use crate::contract::supervision::Notify;
@@ -17,10 +17,16 @@ use crate::numbers::Number;
 use crate::store::StoreError;
 
 /// The call to explain.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ExplainRequest {
-    /// The number dialled.
+    /// The number dialled, as the dialplan's extension has it.
     pub dialled: Option<String>,
+    /// The number in P-Called-Party-ID.
+    pub called_party: Option<String>,
+    /// The number in the Request-URI.
+    pub request_uri: Option<String>,
+    /// The number in To.
+    pub to: Option<String>,
     /// The caller's number; `None`: withheld.
     pub from: Option<String>,
     /// The number that forwards the call.
@@ -31,11 +37,26 @@ pub struct ExplainRequest {
     pub at: Timestamp,
 }
 
+/// The number that decided.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct DecidingNumber {
+    /// Where it was, as in `tried`.
+    pub source: &'static str,
+    /// The number as sent; the endpoint's name of a trunk.
+    pub number: String,
+}
+
 /// The explanation.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Explanation {
     /// Each number that was tried, in order of trust.
     pub tried: Vec<MatchAttempt>,
+    /// The header, or the trunk, that decided; absent without an account.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decided_by: Option<DecidingNumber>,
+    /// Which header has the dialled number of this trunk's calls (`directory.dialled_headers`).
+    #[schema(value_type = String)]
+    pub dialled_header: DialledHeader,
     /// Why the card has these customers, or none.
     pub customers: CustomerMatchReason,
     /// The card that the pop would show.
@@ -114,9 +135,18 @@ pub struct SupervisionPolicyInfo {
 impl ExplainRequest {
     fn identity(&self) -> Identity {
         let list = |text: &Option<String>| text.iter().map(|t| t.trim().into()).collect::<Vec<_>>();
+        let called = [
+            (DialledSource::CalledParty, &self.called_party),
+            (DialledSource::RequestUri, &self.request_uri),
+            (DialledSource::To, &self.to),
+            (DialledSource::Extension, &self.dialled),
+        ];
         let presentation = if self.from.is_some() { Presentation::Allowed } else { Presentation::Withheld };
         Identity {
-            dialled: list(&self.dialled).into_iter().map(|n| (DialledSource::Extension, n)).collect(),
+            dialled: called
+                .iter()
+                .flat_map(|(source, text)| list(text).into_iter().map(|number| (*source, number)))
+                .collect(),
             diverted_by: list(&self.diverted_by)
                 .into_iter()
                 .map(|n| (DiversionSource::Diversion, n))
@@ -166,7 +196,21 @@ impl Directory {
             never_monitor: account.fields.never_monitor,
             notify: account.fields.supervision_notify,
         });
-        Ok(Explanation { tried, customers, card, hours, supervision, contacts, transfers })
+        let decided = tried.iter().find(|attempt| attempt.verdict == MatchResult::Matched);
+        let decided_by =
+            decided.map(|attempt| DecidingNumber { source: attempt.source, number: attempt.number.clone() });
+        let dialled_header = self.dialled_header(request.trunk.as_deref());
+        Ok(Explanation {
+            tried,
+            decided_by,
+            dialled_header,
+            customers,
+            card,
+            hours,
+            supervision,
+            contacts,
+            transfers,
+        })
     }
 
     /// Parses `text` by the installation's number plan.

@@ -1,8 +1,9 @@
 //! The directory: finds the account that a call is for, and the customers with the caller's number.
 //!
-//! The account is found by the number that forwarded the call (an account's own number), else by the number that was
-//! dialled (the service's number, assigned to one account; a number that several accounts share is assigned to none),
-//! else by the trunk's default account. Customers are searched inside that account alone: under another account the same
+//! The account is found by the number that forwarded the call (an account's own number, in whichever header), else by the
+//! number that was dialled (the service's number, assigned to one account; a number that several accounts share is
+//! assigned to none), else by the trunk's default account. Which header has the dialled number is a setting of the trunk
+//! ([`DialledHeader`]). Customers are searched inside that account alone: under another account the same
 //! number can be another person. The card names the kind of number by which the account was found.
 //!
 //! Invariants: [`Directory::identify`] and [`Directory::bare_card`] read memory alone and never wait, so a pop names its
@@ -18,7 +19,7 @@ use jiff::tz::TimeZone;
 use smol_str::SmolStr;
 
 use super::index::Index;
-use super::resolution::{MatchAttempt, MatchTrace, Resolution};
+use super::resolution::{DialledHeader, MatchAttempt, MatchTrace, Resolution};
 use crate::contract::card::{AccountView, CallerView, Card, HistoryView, MatchedBy};
 use crate::contract::records::Account;
 use crate::identity::{DialledSource, DiversionSource, Identity};
@@ -36,6 +37,8 @@ pub struct DirectoryOptions {
     pub time_zone: TimeZone,
     /// For each trunk's endpoint, the code of the account that its unmatched calls are for.
     pub default_accounts: BTreeMap<SmolStr, SmolStr>,
+    /// For each trunk's endpoint, the header that holds the dialled number; [`DialledHeader::Auto`] for all others.
+    pub dialled_headers: BTreeMap<SmolStr, DialledHeader>,
     /// Deleting a customer also removes what the history knows of that customer.
     pub forget_deleted: bool,
 }
@@ -46,6 +49,7 @@ impl Default for DirectoryOptions {
             plan: NumberPlan::default(),
             time_zone: TimeZone::get("Asia/Tokyo").unwrap_or(TimeZone::UTC),
             default_accounts: BTreeMap::new(),
+            dialled_headers: BTreeMap::new(),
             forget_deleted: false,
         }
     }
@@ -151,12 +155,26 @@ impl Directory {
                 diverted_by = Some(sent.clone());
             }
         }
+        let called = self.dialled_header(trunk).order(&identity.dialled, plan);
+        let mut forwarders: Vec<&SmolStr> = Vec::new();
+        for (source, sent) in &called {
+            let number = Number::read(sent, plan);
+            let Some(account) = number.as_ref().and_then(|n| index.by_forwarding(n.key())) else { continue };
+            forwarders.push(sent);
+            if trace.record(source.into(), sent, number, Some(account), MatchedBy::Diversion) {
+                diverted_by = Some(sent.clone());
+            }
+        }
         let mut dialled: Option<SmolStr> = None;
         let mut fallback: Option<SmolStr> = None;
-        for (source, sent) in &identity.dialled {
+        for (source, sent) in called {
             let number = Number::read(sent, plan);
             let is_external = number.as_ref().is_some_and(|n| n.kind() != NumberKind::Extension);
             let account = number.as_ref().and_then(|n| index.by_dialled(n.key()));
+            // The number of the account that forwarded the call is no number of the service.
+            if account.is_none() && forwarders.contains(&sent) {
+                continue;
+            }
             if account.is_some() && dialled.is_none() {
                 dialled = Some(sent.clone());
             }
@@ -181,6 +199,12 @@ impl Directory {
             caller_number: identity.caller.number().and_then(|number| Number::read(number, plan)),
         };
         (resolution, trace.attempts)
+    }
+
+    /// Which header has the dialled number of the calls on this trunk.
+    pub(super) fn dialled_header(&self, trunk: Option<&str>) -> DialledHeader {
+        let headers = &self.shared.options.dialled_headers;
+        trunk.and_then(|trunk| headers.get(trunk).copied()).unwrap_or_default()
     }
 
     /// The card from memory alone: account and caller, without customers and history.

@@ -37,4 +37,4 @@ mod over_postgres {
 
 pub use edit::EditError;
 pub use lookup::{Directory, DirectoryOptions};
-pub use resolution::Resolution;
+pub use resolution::{DialledHeader, Resolution};

@@ -2,22 +2,23 @@
 //!
 //! | number tried, in order of trust | the account is found by |
 //! |---|---|
-//! | each number that forwarded the call | the account that owns the forwarding number |
-//! | each number that was dialled | the account that the number belongs to |
+//! | each number that forwarded the call (Diversion, History-Info, the PBX's own) | the account that owns the forwarding number |
+//! | a called number that is an account's forwarding number: a network that forwards leaves the client's number in To or in the Request-URI | that account |
+//! | each number that was dialled, in the order of [`DialledHeader`] | the account that the number belongs to |
 //! | the trunk's endpoint | the trunk's default account |
 //!
 //! Invariant: the first number that leads to an account decides; later ones are only recorded.
 
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 use utoipa::ToSchema;
 
 use crate::contract::card::MatchedBy;
 use crate::contract::records::Account;
-use crate::identity::Caller;
-use crate::numbers::Number;
+use crate::identity::{Caller, DialledSource};
+use crate::numbers::{Number, NumberPlan};
 
 /// Which account a call is for and who calls, from memory alone.
 #[derive(Debug, Clone)]
@@ -34,6 +35,75 @@ pub struct Resolution {
     pub caller: Caller,
     /// The caller's number, parsed.
     pub caller_number: Option<Number>,
+}
+
+/// Where a trunk's calls have the number that was dialled. Carriers differ: a trunk that registers often has its pilot number
+/// in the Request-URI and the dialled number in To.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DialledHeader {
+    /// P-Called-Party-ID; then To and the dialplan's extension, where they differ from the Request-URI; then the
+    /// Request-URI.
+    #[default]
+    Auto,
+    /// P-Called-Party-ID, then as `Auto`.
+    CalledParty,
+    /// The Request-URI, then as `Auto`.
+    RequestUri,
+    /// To, then as `Auto`.
+    To,
+    /// The extension that the dialplan chose, then as `Auto`.
+    Extension,
+}
+
+impl DialledHeader {
+    /// How `toritsugi check` describes it.
+    #[must_use]
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Auto => {
+                "P-Called-Party-ID, else To or the dialplan's extension where they differ from the Request-URI, else the Request-URI"
+            }
+            Self::CalledParty => "P-Called-Party-ID",
+            Self::RequestUri => "the Request-URI",
+            Self::To => "To",
+            Self::Extension => "the dialplan's extension",
+        }
+    }
+
+    /// The called numbers in the order in which they count; numbers of the same rank keep their order.
+    pub(super) fn order<'a>(
+        self,
+        dialled: &'a [(DialledSource, SmolStr)],
+        plan: &NumberPlan,
+    ) -> Vec<&'a (DialledSource, SmolStr)> {
+        let key = |text: &SmolStr| Number::read(text, plan).map(|number| SmolStr::new(number.key()));
+        let of = |source| dialled.iter().find(|(other, _)| *other == source);
+        let target = of(DialledSource::RequestUri).and_then(|(_, number)| key(number));
+        let adds = |number: &SmolStr| target.is_none() || key(number) != target;
+        let rank = |(source, number): &(DialledSource, SmolStr)| match source {
+            source if self.is(*source) => 0,
+            DialledSource::CalledParty => 1,
+            DialledSource::To if adds(number) => 2,
+            DialledSource::Extension if adds(number) => 3,
+            DialledSource::RequestUri => 4,
+            DialledSource::To | DialledSource::Extension => 5,
+        };
+        let mut ordered: Vec<_> = dialled.iter().collect();
+        ordered.sort_by_key(|entry| rank(entry));
+        ordered
+    }
+
+    fn is(self, source: DialledSource) -> bool {
+        let wanted = match self {
+            Self::Auto => return false,
+            Self::CalledParty => DialledSource::CalledParty,
+            Self::RequestUri => DialledSource::RequestUri,
+            Self::To => DialledSource::To,
+            Self::Extension => DialledSource::Extension,
+        };
+        source == wanted
+    }
 }
 
 /// A number that was tried to find the account.

@@ -29,6 +29,12 @@ async fn fixture() -> Fixture {
     let (database, store) = super::empty_store().await;
     let options = DirectoryOptions {
         default_accounts: [("trunk-3".into(), "A003".into())].into(),
+        dialled_headers: [
+            ("by-request-uri".into(), DialledHeader::RequestUri),
+            ("by-extension".into(), DialledHeader::Extension),
+            ("by-to".into(), DialledHeader::To),
+        ]
+        .into(),
         ..DirectoryOptions::default()
     };
     let directory = Directory::load(store, options).await.unwrap();
@@ -314,6 +320,7 @@ async fn an_explanation_says_what_was_tried_and_why() {
         diverted_by: Some("0335550101".into()),
         trunk: None,
         at: "2026-01-04T12:00:00+09:00".parse().unwrap(),
+        ..ExplainRequest::default()
     };
     let explained = fixture.directory.explain(&request).await.unwrap();
     assert_eq!(explained.card.account.name, "株式会社さくら商事");
@@ -323,8 +330,148 @@ async fn an_explanation_says_what_was_tried_and_why() {
     let hours = explained.hours.unwrap();
     assert_eq!((hours.open, hours.local_time.as_str()), (false, "2026-01-04 12:00 JST"));
 
+    let decided = explained.decided_by.unwrap();
+    assert_eq!((decided.source, decided.number.as_str()), ("diversion", "0335550101"));
     let unmatched = ExplainRequest { dialled: Some("s".into()), from: None, diverted_by: None, ..request };
     let explained = fixture.directory.explain(&unmatched).await.unwrap();
     assert_eq!(explained.tried[0].verdict, MatchResult::NotANumber);
     assert_eq!((explained.customers, explained.hours), (CustomerMatchReason::NoAccount, None));
+}
+
+/// The called numbers by header, the trunk, part of the account's name, the number that rang, and how it was found.
+type CalledCase<'a> = (&'a [(DialledSource, &'a str)], &'a str, &'a str, &'a str, MatchedBy);
+
+async fn assert_found(fixture: &Fixture, cases: &[CalledCase<'_>]) {
+    for &(dialled, trunk, name, rang, matched_by) in cases {
+        let identity = Identity {
+            dialled: dialled.iter().map(|(source, number)| (*source, (*number).into())).collect(),
+            ..call(&[], &[], Some("0311112222"))
+        };
+        let card = card(fixture, &identity, Some(trunk)).await;
+        assert!(card.account.name.contains(name), "{dialled:?} on {trunk}: {}", card.account.name);
+        assert_eq!(
+            (card.account.matched_by, card.dialled.as_deref()),
+            (matched_by, Some(rang)),
+            "{dialled:?}"
+        );
+        let forwarder = (matched_by == MatchedBy::Diversion).then_some(card.diverted_by).flatten();
+        assert_eq!(forwarder.is_some(), matched_by == MatchedBy::Diversion, "{dialled:?}");
+    }
+}
+
+/// A Japanese trunk that registers: the pilot number, which may have an account of its own, is in the Request-URI, and the
+/// number that was dialled, or the one that forwarded the call, in To.
+#[tokio::test]
+async fn the_header_that_has_the_dialled_number_depends_on_the_trunk() {
+    use DialledSource::{CalledParty, Extension, RequestUri, To};
+    let fixture = fixture().await;
+    let (pilot, sakura, minato, nobody) = ("0355501003", "0355501001", "0355501002", "0355501000");
+    let cases: [CalledCase<'_>; 11] = [
+        // Auto: To tells more than the pilot number in the Request-URI.
+        (&[(RequestUri, pilot), (To, sakura)], "trunk", "さくら", sakura, MatchedBy::Dialled),
+        (
+            &[(RequestUri, nobody), (To, sakura), (Extension, nobody)],
+            "trunk",
+            "さくら",
+            sakura,
+            MatchedBy::Dialled,
+        ),
+        (&[(RequestUri, sakura), (To, nobody)], "trunk", "さくら", sakura, MatchedBy::Dialled),
+        (
+            &[(CalledParty, minato), (RequestUri, pilot), (To, sakura)],
+            "trunk",
+            "みなと",
+            minato,
+            MatchedBy::Dialled,
+        ),
+        // The dialplan read the number from somewhere else.
+        (
+            &[(RequestUri, pilot), (To, pilot), (Extension, sakura)],
+            "trunk",
+            "さくら",
+            sakura,
+            MatchedBy::Dialled,
+        ),
+        (
+            &[(RequestUri, "8100"), (To, minato), (Extension, nobody)],
+            "trunk",
+            "みなと",
+            minato,
+            MatchedBy::Dialled,
+        ),
+        // Without headers: the newest extension is the dialplan's.
+        (&[(Extension, sakura), (Extension, pilot)], "trunk", "さくら", sakura, MatchedBy::Dialled),
+        // A setting goes first, and the others stand in for it.
+        (&[(RequestUri, sakura), (To, minato)], "by-request-uri", "さくら", sakura, MatchedBy::Dialled),
+        (&[(RequestUri, nobody), (To, minato)], "by-request-uri", "みなと", minato, MatchedBy::Dialled),
+        (
+            &[(RequestUri, pilot), (To, minato), (Extension, sakura)],
+            "by-extension",
+            "さくら",
+            sakura,
+            MatchedBy::Dialled,
+        ),
+        (
+            &[(CalledParty, pilot), (RequestUri, pilot), (To, minato)],
+            "by-to",
+            "みなと",
+            minato,
+            MatchedBy::Dialled,
+        ),
+    ];
+    assert_found(&fixture, &cases).await;
+}
+
+/// ボイスワープ: To, or the Request-URI, keeps the client's own number, whatever the trunk's setting.
+#[tokio::test]
+async fn a_called_number_that_an_account_forwards_from_forwarded_the_call() {
+    use DialledSource::{Extension, RequestUri, To};
+    let fixture = fixture().await;
+    let (pilot, minato, nobody) = ("0355501003", "0355501002", "0355501000");
+    let (sakura_forwards, yamada_forwards) = ("+81335550101", "0663450103");
+    let cases: [CalledCase<'_>; 4] = [
+        (&[(RequestUri, nobody), (To, sakura_forwards)], "trunk", "さくら", nobody, MatchedBy::Diversion),
+        (
+            &[(RequestUri, pilot), (To, sakura_forwards)],
+            "by-request-uri",
+            "さくら",
+            pilot,
+            MatchedBy::Diversion,
+        ),
+        (&[(RequestUri, yamada_forwards), (To, minato)], "trunk", "山田", minato, MatchedBy::Diversion),
+        (&[(Extension, yamada_forwards)], "trunk", "山田", yamada_forwards, MatchedBy::Diversion),
+    ];
+    assert_found(&fixture, &cases).await;
+    // A header that names the forwarder goes before To.
+    let identity = Identity {
+        dialled: vec![(To, sakura_forwards.into())],
+        ..call(&[(DiversionSource::Diversion, "0335550102")], &[], None)
+    };
+    assert_eq!(card(&fixture, &identity, None).await.account.name, "みなと法律事務所");
+}
+
+#[tokio::test]
+async fn an_explanation_says_which_header_decided() {
+    let fixture = fixture().await;
+    let request = ExplainRequest {
+        request_uri: Some("0355501003".into()),
+        to: Some("0335550101".into()),
+        trunk: Some("by-request-uri".into()),
+        ..ExplainRequest::default()
+    };
+    let explained = fixture.directory.explain(&request).await.unwrap();
+    let decided = explained.decided_by.unwrap();
+    assert_eq!((decided.source, decided.number.as_str()), ("to", "0335550101"));
+    assert_eq!(explained.dialled_header, DialledHeader::RequestUri);
+    let tried: Vec<_> = explained.tried.iter().map(|t| (t.source, t.verdict)).collect();
+    let expected = [
+        ("to", MatchResult::Matched),
+        ("request_uri", MatchResult::Outranked),
+        ("trunk", MatchResult::NoAccount),
+    ];
+    assert_eq!(tried, expected);
+    let no_forwarder = ExplainRequest { to: Some("0355501002".into()), trunk: None, ..request };
+    let explained = fixture.directory.explain(&no_forwarder).await.unwrap();
+    assert_eq!(explained.decided_by.unwrap().source, "to");
+    assert_eq!(explained.dialled_header, DialledHeader::Auto);
 }

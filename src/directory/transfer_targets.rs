@@ -10,12 +10,13 @@
 //!
 //! A lookup reads the account, and its contacts where needed, from the store; it fails when the store fails.
 //!
-//! Invariant: only digits that passed these rules reach the dialplan. Premium numbers, service numbers and foreign
-//! countries are refused unless the account's record opens them. The number of a caller who withholds it is never shown to
+//! Invariant: only digits that passed these rules reach the dialplan, and the rules are about the digits that are
+//! dialled (`numbers/dial.rs`). What is not positively known as a fixed, mobile, IP or free phone line of the country is
+//! refused unless the account's record opens it. The number of a caller who withholds it is never shown to
 //! a target. A target on a public number presses 1 first, unless the account or the contact turns that off: a number that
 //! an operator types may have a mailbox as well.
 
-use smol_str::{SmolStr, format_smolstr};
+use smol_str::SmolStr;
 use uuid::Uuid;
 
 use crate::contract::call::CallView;
@@ -171,13 +172,10 @@ impl Settings {
         if number.kind() == NumberKind::Extension {
             return self.operator(number.key());
         }
-        let usual = [NumberKind::Fixed, NumberKind::Mobile, NumberKind::Ip, NumberKind::TollFree];
-        let dial = dial_digits(&number);
         let opened = account.map_or(&[][..], |account| &account.fields.extra_numbers);
-        let is_open = opened.iter().any(|begin| dial.starts_with(begin.as_str()));
-        if !(usual.contains(&number.kind()) || is_open) {
+        let Some(dial) = number.permitted_dial_string(directory.plan(), opened) else {
             return Err(LookupError::Forbidden(number.display()));
-        }
+        };
         let view = TargetView::Number { number: number.display() };
         let accept = account.is_none_or(|account| account.fields.accept_by_key);
         Ok(Target { view, dial: Some(dial), ring_s: self.ring_s, accept })
@@ -201,35 +199,23 @@ impl Settings {
     fn shown_number(&self, directory: &Directory, account: Option<&Account>, call: &CallView) -> ShownNumber {
         let shown =
             call.card.as_deref().is_some_and(|card| card.caller.presentation == Presentation::Allowed);
-        let digits = |text: &str| {
-            let number = Number::read(text, directory.plan())?;
-            Some(ShownNumber::Number(dial_digits(&number)))
-        };
+        let digits = |text: &str| Some(Number::read(text, directory.plan())?.dial_string(directory.plan()));
         let number = call.card.as_deref().and_then(|card| card.caller.number.as_deref());
-        let number = number.and_then(|text| Number::read(text, directory.plan()));
+        let number = number.and_then(digits);
         let own = || match shown {
-            true => ShownNumber::Caller(number.as_ref().map(dial_digits)),
+            true => ShownNumber::Caller(number.clone()),
             false => ShownNumber::Withheld,
         };
         match account.map(|account| (account.fields.caller_id_policy, &account.fields)) {
             None | Some((CallerIdPolicy::Caller, _)) => own(),
             Some((CallerIdPolicy::Account, fields)) => {
                 let number = fields.dialled.first().or(fields.forwarding.first());
-                number.and_then(|number| digits(number)).unwrap_or_else(own)
+                number.and_then(|number| digits(number)).map_or_else(own, ShownNumber::Number)
             }
-            Some((CallerIdPolicy::Service, _)) => digits(&self.service_number).unwrap_or_else(own),
+            Some((CallerIdPolicy::Service, _)) => {
+                digits(&self.service_number).map_or_else(own, ShownNumber::Number)
+            }
         }
-    }
-}
-
-/// The digits as dialled in Japan: `09011112222`, and `0101…` for a foreign number.
-fn dial_digits(number: &Number) -> SmolStr {
-    match number.key().strip_prefix("+81") {
-        Some(national) => format_smolstr!("0{national}"),
-        None => match number.key().strip_prefix('+') {
-            Some(abroad) => format_smolstr!("010{abroad}"),
-            None => SmolStr::new(number.key()),
-        },
     }
 }
 
@@ -325,6 +311,24 @@ mod tests {
         assert_eq!(open.targets("+886 2 2345 6789").await, ["010886223456789/25/true"]);
         assert!(matches!(open.plan("0990123456").await, Err(LookupError::Forbidden(_))));
         assert!(matches!(open.plan("+1 212 555 0100").await, Err(LookupError::Forbidden(_))));
+    }
+
+    #[tokio::test]
+    async fn a_number_without_its_zero_is_not_dialled_abroad() {
+        let closed = office(|_| {}).await;
+        for typed in [
+            "1012125550100",
+            "106834000",
+            "10-881-622-000-000",
+            "+81 10 1 212 5550100",
+            "0204123456",
+            "0180123456",
+        ] {
+            assert!(matches!(closed.plan(typed).await, Err(LookupError::Forbidden(_))), "{typed}");
+        }
+        // Neither is a contact with such a number.
+        closed.add(|c| (c.number, c.on_call_order) = (Some("1012125550100".into()), Some(1))).await;
+        assert!(matches!(closed.plan("on-call").await, Err(LookupError::NobodyOnCall)));
     }
 
     #[tokio::test]

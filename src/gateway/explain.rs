@@ -25,6 +25,9 @@ pub(crate) async fn explain(
     caller.needs(Permission::ReadDirectory)?;
     let question = ExplainRequest {
         dialled: query.dialled.as_deref().map(restore_plus),
+        called_party: query.called_party.as_deref().map(restore_plus),
+        request_uri: query.request_uri.as_deref().map(restore_plus),
+        to: query.to.as_deref().map(restore_plus),
         from: query.from.as_deref().map(restore_plus),
         diverted_by: query.diverted_by.as_deref().map(restore_plus),
         trunk: query.trunk,

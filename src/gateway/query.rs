@@ -189,8 +189,14 @@ pub(crate) struct GapQuery {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ExplainQuery {
-    /// The dialled number.
+    /// The dialled number, as the dialplan's extension has it.
     pub(crate) dialled: Option<String>,
+    /// The number in P-Called-Party-ID.
+    pub(crate) called_party: Option<String>,
+    /// The number in the Request-URI.
+    pub(crate) request_uri: Option<String>,
+    /// The number in To.
+    pub(crate) to: Option<String>,
     /// The caller's number; withheld if absent.
     pub(crate) from: Option<String>,
     /// The number that forwards the call.

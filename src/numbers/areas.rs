@@ -110,7 +110,8 @@ mod tests {
         let text = format!("0{prefix:1<9}");
         let number = Number::read(&text, &NumberPlan::default())?;
         let shown = number.display();
-        let digits = shown.find('-').filter(|_| number.kind() == NumberKind::Fixed)?;
+        let is_fixed = matches!(number.kind(), NumberKind::Fixed | NumberKind::Unassigned);
+        let digits = shown.find('-').filter(|_| is_fixed)?;
         (shown.len() == text.len() + 2).then_some(digits)
     }
 

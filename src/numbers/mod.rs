@@ -12,9 +12,11 @@
 //! as subscribers' numbers.
 //!
 //! Why a type of its own: the headers of one call can have the same subscriber in five spellings, and accounts are found
-//! by equality. Read next: `areas.rs` (places), `lookup.rs` (uses the keys).
+//! by equality. Read next: `areas.rs` (places), `dial.rs` (what is dialled, and whether it may be), `lookup.rs` (uses the
+//! keys).
 
 mod areas;
+mod dial;
 
 use std::fmt;
 
@@ -77,7 +79,9 @@ pub enum NumberKind {
     TollFree,
     /// ナビダイヤル and similar services: 0570, 0990, 020.
     Special,
-    /// Another country's number.
+    /// A number of this country that its numbering plan assigns to no line that this program knows.
+    Unassigned,
+    /// Another country's number, also of a country with the same country code.
     Foreign,
     /// 1xx: emergency and carrier services.
     Service,
@@ -122,19 +126,18 @@ impl Number {
             return Self { key: SmolStr::new(digits), kind: NumberKind::Other };
         }
         let home_code = PHONE_NUMBER_UTIL.get_country_code_for_region(plan.home);
-        let kind = if Some(parsed.country_code) != home_code {
+        // Countries share codes (+1, +7, +44): the region decides, where the number has one.
+        let is_abroad = parsed.get_region_code().is_some_and(|region| region != plan.home);
+        let kind = if Some(parsed.country_code) != home_code || is_abroad {
             NumberKind::Foreign
         } else {
             match parsed.get_type() {
+                PhoneNumberType::FixedLine | PhoneNumberType::FixedLineOrMobile => NumberKind::Fixed,
                 PhoneNumberType::Mobile => NumberKind::Mobile,
                 PhoneNumberType::VoIP => NumberKind::Ip,
                 PhoneNumberType::TollFree => NumberKind::TollFree,
-                PhoneNumberType::PremiumRate
-                | PhoneNumberType::SharedCost
-                | PhoneNumberType::Pager
-                | PhoneNumberType::UAN
-                | PhoneNumberType::PersonalNumber => NumberKind::Special,
-                _ => NumberKind::Fixed,
+                PhoneNumberType::Unknown => NumberKind::Unassigned,
+                _ => NumberKind::Special,
             }
         };
         Self { key, kind }
@@ -172,7 +175,7 @@ impl Number {
     #[must_use]
     pub fn area(&self) -> Option<&'static str> {
         match self.kind {
-            NumberKind::Fixed if self.key.starts_with("+81") => {
+            NumberKind::Fixed | NumberKind::Unassigned if self.key.starts_with("+81") => {
                 let display = self.display();
                 areas::name(display.split('-').next()?)
             }
@@ -181,7 +184,11 @@ impl Number {
             NumberKind::TollFree => Some("フリーダイヤル"),
             NumberKind::Foreign => Some("海外"),
             NumberKind::Extension => Some("内線"),
-            NumberKind::Fixed | NumberKind::Special | NumberKind::Service | NumberKind::Other => None,
+            NumberKind::Fixed
+            | NumberKind::Special
+            | NumberKind::Unassigned
+            | NumberKind::Service
+            | NumberKind::Other => None,
         }
     }
 }
@@ -311,7 +318,9 @@ mod tests {
 
     #[test]
     fn each_kind_is_told_from_the_others() {
-        use NumberKind::{Extension, Fixed, Foreign, Ip, Mobile, Other, Service, Special, TollFree};
+        use NumberKind::{
+            Extension, Fixed, Foreign, Ip, Mobile, Other, Service, Special, TollFree, Unassigned,
+        };
         for (text, key, kind, display, area) in [
             ("09012345678", "+819012345678", Mobile, "090-1234-5678", Some("携帯電話")),
             ("08012345678", "+818012345678", Mobile, "080-1234-5678", Some("携帯電話")),
@@ -331,8 +340,8 @@ mod tests {
             ("99", "99", Extension, "99", Some("内線")),
             ("0312", "0312", Other, "0312", None),
             ("0000000000", "0000000000", Other, "0000000000", None),
-            ("101000000", "+81101000000", Fixed, "+81101000000", None),
-            ("018400000", "+8118400000", Fixed, "18400000", None),
+            ("101000000", "+81101000000", Unassigned, "+81101000000", None),
+            ("018400000", "+8118400000", Unassigned, "18400000", None),
             ("1840123456780", "+81123456780", Fixed, "0123-45-6780", Some("千歳")),
         ] {
             let number = read(text).unwrap_or_else(|| panic!("{text}"));

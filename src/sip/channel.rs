@@ -12,17 +12,44 @@ const UNKNOWN: [&str; 3] = ["", "<unknown>", "unknown"];
 /// The bits of a presentation value that hold whether the number may be shown (Q.951).
 const RESTRICTION_BITS: u16 = 0x60;
 
+/// The presentation that counts of those that a PBX knows of one channel; `None` if the present one is not known and
+/// nothing hides the number.
+///
+/// A route may overwrite the presentation before anybody asks (FreePBX saves it in `CALLINGNUMPRES_SV` and writes
+/// `allowed`). `now` is the channel's present value, `saved` what such a route saved, `ani` the presentation of the ANI,
+/// which a route leaves alone; without a value of their own the drivers report an ANI as allowed or unavailable, so of it
+/// only a withheld number counts.
+#[must_use]
+pub fn strictest<'a>(now: Option<&'a str>, saved: Option<&'a str>, ani: Option<&'a str>) -> Option<&'a str> {
+    let saved = saved.filter(|text| !text.trim().is_empty());
+    let saved = saved.filter(|text| now.is_some() || presentation_of(text) != Presentation::Allowed);
+    let ani = ani.filter(|text| presentation_of(text).hides_number());
+    [now, saved, ani].into_iter().flatten().reduce(|one, other| {
+        let (first, second) = (presentation_of(one), presentation_of(other));
+        if first.stricter(second) == first { one } else { other }
+    })
+}
+
 /// The identity from a channel's extension, caller id and presentation (`CID-CallingPres`: `0 (Presentation Allowed, Not
 /// Screened)`; or a name such as `prohib_passed_screen`). Without a presentation the number counts as allowed.
 #[must_use]
 pub fn from_channel(extension: &str, number: &str, name: &str, presentation: Option<&str>) -> Identity {
-    let mut identity = Identity::default();
-    identity.dialled.extend(dialable(extension).map(|number| (DialledSource::Extension, number.into())));
-    let presentation = presentation.map_or(Presentation::Allowed, read_presentation);
+    let presentation = presentation.map_or(Presentation::Allowed, presentation_of);
+    let dialled = dialable(extension).map(|number| (DialledSource::Extension, number.into()));
+    Identity {
+        dialled: dialled.into_iter().collect(),
+        diverted_by: Vec::new(),
+        caller: caller_of_channel(number, name, presentation),
+    }
+}
+
+/// The caller from a channel's caller id, if its presentation permits.
+#[must_use]
+pub fn caller_of_channel(number: &str, name: &str, presentation: Presentation) -> Caller {
     let name = Some(name.trim()).filter(|name| !UNKNOWN.contains(name));
     let number = number.trim();
     let known = dialable(number);
-    identity.caller = match (presentation, &known) {
+    match (presentation, &known) {
         (Presentation::Allowed, Some(known)) => {
             Caller::new(Some(known), name.filter(|name| *name != known), Presentation::Allowed)
         }
@@ -31,11 +58,12 @@ pub fn from_channel(extension: &str, number: &str, name: &str, presentation: Opt
             Caller::new(None, None, why.unwrap_or(Presentation::Unavailable))
         }
         (why, _) => Caller::new(None, None, name.and_then(reason_in).unwrap_or(why)),
-    };
-    identity
+    }
 }
 
-fn read_presentation(text: &str) -> Presentation {
+/// A presentation as Asterisk writes it: `0 (Presentation Allowed, Not Screened)`, `prohib_passed_screen`.
+#[must_use]
+pub fn presentation_of(text: &str) -> Presentation {
     let text = text.trim().to_ascii_lowercase();
     let digits = text.split(|c: char| !c.is_ascii_digit()).next().unwrap_or("");
     if let Ok(value) = digits.parse::<u16>() {
@@ -97,6 +125,32 @@ mod tests {
                 (seen, why),
                 "{number} {name} {presentation:?}"
             );
+        }
+    }
+
+    #[test]
+    fn no_route_lifts_the_caller_s_presentation() {
+        let (allowed, hidden, missing) = ("allowed_not_screened", "prohib_not_screened", "unavailable");
+        for (now, saved, ani, counts) in [
+            (Some(allowed), None, None, Some(allowed)),
+            // Asked in time.
+            (Some(hidden), None, None, Some(hidden)),
+            // Asked late: the route has saved and overwritten it.
+            (Some(allowed), Some(hidden), Some(allowed), Some(hidden)),
+            (Some(allowed), Some(missing), None, Some(missing)),
+            // Overwritten without being saved.
+            (Some(allowed), None, Some(hidden), Some(hidden)),
+            (Some(allowed), Some(allowed), Some(hidden), Some(hidden)),
+            // A driver that sets no ANI.
+            (Some(allowed), Some(allowed), Some(missing), Some(allowed)),
+            (Some(allowed), Some(""), Some(""), Some(allowed)),
+            // The present value could not be read: what was saved shows nothing by itself.
+            (None, Some(allowed), None, None),
+            (None, Some(hidden), None, Some(hidden)),
+            (None, None, Some(hidden), Some(hidden)),
+            (None, None, None, None),
+        ] {
+            assert_eq!(strictest(now, saved, ani), counts, "{now:?} {saved:?} {ani:?}");
         }
     }
 

@@ -1,11 +1,12 @@
 //! SIP identity: the called number, the forwarding number, the caller, and whether the caller is withheld.
 //!
 //! The input is the SIP headers that the dialplan sends once per call in the `ToritsugiIdentity` event
-//! ([`from_headers`]), or the channel alone if the dialplan sends none ([`from_channel`]).
+//! ([`from_headers`]). If it sends none, the input is the channel and the headers that the daemon reads from it
+//! ([`from_channel_and_headers`]), or the channel alone ([`from_channel`]).
 //!
 //! | result | source, in order of preference |
 //! |---|---|
-//! | called numbers | P-Called-Party-ID, Request-URI, To, the channel's extension (all kept, in this order) |
+//! | called numbers | P-Called-Party-ID, Request-URI, To, the channel's extensions (all kept; the directory decides which counts) |
 //! | forwarding numbers | topmost Diversion; History-Info's last retargeting; the PBX's redirecting number (all kept) |
 //! | caller | P-Asserted-Identity (sip: or tel:), P-Preferred-Identity, Remote-Party-ID, From, the channel |
 //! | withheld | Privacy, Remote-Party-ID's `privacy`, an anonymous From or P-Asserted-Identity, a withheld channel; any one is enough |
@@ -13,7 +14,8 @@
 //!
 //! In History-Info a `cause` in an entry's URI marks the target that a retargeting led *to* (RFC 4458, RFC 7044, TTC
 //! JJ-90.27). The forwarding number is then the entry it came *from*: the one that `mp` names, else the one before; the
-//! marked entry follows as the second candidate. A `Reason` in the entry's URI headers (RFC 4244) marks the forwarding
+//! marked entry follows as the second candidate. `mp` marks such a target without a cause, too: it says by itself that
+//! the call was mapped to another user (RFC 7044). A `Reason` in the entry's URI headers (RFC 4244) marks the forwarding
 //! number itself.
 //!
 //! Invariant: these functions are pure; no byte sequence makes them panic; their result never contains a withheld
@@ -25,7 +27,7 @@ mod address;
 mod channel;
 mod text;
 
-pub use channel::from_channel;
+pub use channel::{caller_of_channel, from_channel, presentation_of, strictest};
 pub use text::Encoding;
 
 use address::Address;
@@ -61,17 +63,39 @@ pub fn from_headers<'a>(
     headers: impl IntoIterator<Item = (&'a str, &'a [u8])>,
     channel: &Identity,
 ) -> Identity {
-    let headers: Vec<_> = headers.into_iter().take(HEADERS_MAX).collect();
-    let named = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("Encoding"));
-    let encoding = named.map_or(Encoding::Plain, |(_, value)| Encoding::parse(value));
-    let mut identity_headers = IdentityHeaders::default();
-    for (name, value) in headers {
-        identity_headers.add(name, &text::decoded(value, encoding));
-    }
-    identity_headers.identity(channel)
+    let headers = IdentityHeaders::read(headers);
+    Identity { caller: headers.caller(&channel.caller), ..headers.numbers(channel) }
+}
+
+/// As [`from_headers`], for headers that were read from the channel of a dialplan that sends none. The caller is the
+/// channel's: the PBX decided whom it trusts to name one. A header can only hide that caller.
+#[must_use]
+pub fn from_channel_and_headers<'a>(
+    headers: impl IntoIterator<Item = (&'a str, &'a [u8])>,
+    channel: &Identity,
+) -> Identity {
+    let headers = IdentityHeaders::read(headers);
+    let known = channel.caller.presentation();
+    let caller = match headers.withheld() {
+        Some(why) => Caller::new(None, None, why),
+        None if known.hides_number() => Caller::new(None, None, headers.reason().unwrap_or(known)),
+        None => channel.caller.clone(),
+    };
+    Identity { caller, ..headers.numbers(channel) }
 }
 
 impl IdentityHeaders {
+    fn read<'a>(headers: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Self {
+        let headers: Vec<_> = headers.into_iter().take(HEADERS_MAX).collect();
+        let named = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("Encoding"));
+        let encoding = named.map_or(Encoding::Plain, |(_, value)| Encoding::parse(value));
+        let mut read = Self::default();
+        for (name, value) in headers {
+            read.add(name, &text::decoded(value, encoding));
+        }
+        read
+    }
+
     fn add(&mut self, name: &str, value: &str) {
         let name = name.trim().to_ascii_lowercase().replace('-', "");
         let name = name.trim_end_matches(|c: char| c.is_ascii_digit());
@@ -95,8 +119,9 @@ impl IdentityHeaders {
         addresses.extend(address::read_all(value));
     }
 
-    fn identity(&self, channel: &Identity) -> Identity {
-        let mut identity = Identity { caller: self.caller(&channel.caller), ..Identity::default() };
+    /// The called and the forwarding numbers, those of the channel last.
+    fn numbers(&self, channel: &Identity) -> Identity {
+        let mut identity = Identity::default();
         for (source, addresses) in [
             (DialledSource::CalledParty, &self.called_party),
             (DialledSource::RequestUri, &self.request_uri),
@@ -123,7 +148,7 @@ impl IdentityHeaders {
         if let Some(why) = self.withheld() {
             return Caller::new(None, None, why);
         }
-        if matches!(channel.presentation(), Presentation::Withheld | Presentation::Payphone) {
+        if channel.presentation().hides_number() {
             return Caller::new(None, None, self.reason().unwrap_or(channel.presentation()));
         }
         let calling =
@@ -167,11 +192,12 @@ fn retargeted_from(history: &[Address]) -> Vec<&Address> {
         if entry.reason_has_cause() {
             return vec![entry];
         }
-        if entry.has_cause() {
-            let mapped =
-                entry.param("mp").and_then(|mp| history.iter().find(|e| e.param("index") == Some(mp)));
+        let mp = entry.param("mp");
+        if entry.has_cause() || mp.is_some() {
+            let mapped = mp.and_then(|mp| history.iter().find(|e| e.param("index") == Some(mp)));
             let before = at.checked_sub(1).and_then(|before| history.get(before));
-            return mapped.or(before).into_iter().chain([entry]).collect();
+            let marked = Some(entry).filter(|entry| entry.has_cause());
+            return mapped.or(before).into_iter().chain(marked).collect();
         }
     }
     Vec::new()

@@ -158,6 +158,9 @@ fn the_forwarding_number_is_found_in_history() {
             "0335550101",
         ),
         (vec!["<sip:0335550101@c;cause=302>;index=1"], "0335550101"),
+        // `mp` without a cause (RFC 7044).
+        (vec!["<sip:+81355550199@c>;index=1", "<sip:+81355550109@c>;index=1.1;mp=1"], "+81355550199"),
+        (vec!["<sip:0335550101@c>;index=1, <sip:0355501001@c>;index=1.1;mp=9"], "0335550101"),
         (vec!["<tel:+81335550101>;index=1, <sip:0355501001@c;cause=408>;index=1.1"], "+81335550101"),
     ];
     for (entries, forwarder) in cases {
@@ -168,6 +171,9 @@ fn the_forwarding_number_is_found_in_history() {
     }
     let plain = read(&[("HistoryInfo1", "<sip:0355501001@c>;index=1")]);
     assert!(plain.diverted_by.is_empty(), "no cause, no forwarding");
+    let same_user =
+        read(&[("HistoryInfo1", "<sip:0335550101@c>;index=1, <sip:0335550101@10.0.0.5>;index=1.1;rc=1")]);
+    assert!(same_user.diverted_by.is_empty(), "another address of the same user");
 }
 
 #[test]
@@ -221,6 +227,33 @@ fn channel_and_headers_become_one() {
     {
         assert_eq!(with(&[("From", from)], &open).caller.number(), None, "{from}");
     }
+}
+
+#[test]
+fn headers_that_were_read_from_a_channel_hide_its_caller_and_name_no_other() {
+    let with = |headers: &[(&str, &str)], presentation: &str| {
+        let channel = from_channel("0355501000", "09012345678", "Tanaka", Some(presentation));
+        from_channel_and_headers(headers.iter().map(|(name, value)| (*name, value.as_bytes())), &channel)
+    };
+    let to = ("To", "<sip:0355501001@c>");
+    let open = with(&[to, ("From", "<sip:0311112222@c>"), ("PAI1", "<sip:0399998888@c>")], "allowed");
+    assert_eq!(open.caller.number(), Some("09012345678"));
+    assert_eq!(
+        open.dialled.iter().map(|(_, n)| n.as_str()).collect::<Vec<_>>(),
+        ["0355501001", "0355501000"]
+    );
+    for hidden in [
+        ("From", "\"Anonymous\" <sip:anonymous@anonymous.invalid>"),
+        ("From", "\"Unavailable\" <sip:anonymous@anonymous.invalid>"),
+        ("Privacy", "id"),
+        ("RPID", "<sip:09012345678@c>;privacy=full"),
+    ] {
+        let identity = with(&[to, hidden], "allowed_not_screened");
+        assert!(!format!("{identity:?}").contains("0901"), "{hidden:?}: {identity:?}");
+    }
+    let payphone = with(&[to, ("From", "\"Coin line/payphone\" <sip:0901@c>")], "prohib");
+    assert_eq!(payphone.caller.presentation(), Presentation::Payphone);
+    assert_eq!(with(&[to], "unavailable").caller.presentation(), Presentation::Unavailable);
 }
 
 const NAMES: [&str; 14] = [

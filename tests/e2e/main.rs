@@ -26,6 +26,7 @@ mod tls;
 mod transfer;
 mod webhook_receiver;
 mod webhooks;
+mod withheld;
 
 use std::time::Duration;
 

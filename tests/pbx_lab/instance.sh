@@ -158,12 +158,30 @@ exten => 10010,1,Dial(PJSIP/10010,30,tT)
 ; One number is handled as in an existing PBX: through the snippet.
 [from-trunk](+)
 exten => 0355501008,1,Goto(from-pstn-toritsugi,\${EXTEN},1)
+; Numbers behind an existing PBX that has the manager users only: its routes overwrite the presentation, as FreePBX's
+; do after saving it, or without saving it.
+exten => 0355501011,1,Goto(existing-pbx,\${EXTEN},1)
+exten => 0355501012,1,Goto(existing-pbx,\${EXTEN},1)
+exten => 0355501013,1,Goto(existing-pbx,\${EXTEN},1)
 ; 0355502101 and following ring one phone of the crowd each.
 ; 0355502205 rings a phone whose endpoint is not its extension.
 exten => 0355502205,1,Dial(PJSIP/agent1005,30,t)
 ; 0355502204 rings the phone that a test plays byte by byte.
 exten => 0355502204,1,Dial(PJSIP/$RAW_PHONE,30,t)
 exten => _03555021XX,1,Dial(PJSIP/11\${EXTEN:8},30,t)
+[existing-pbx]
+exten => 0355501011,1,ExecIf(\$["\${CALLERID(name)}" = ""]?Set(CALLERID(name)=\${CALLERID(num)}))
+ same => n,Set(__CALLINGNAMEPRES_SV=\${CALLERID(name-pres)})
+ same => n,Set(__CALLINGNUMPRES_SV=\${CALLERID(num-pres)})
+ same => n,Set(CALLERID(name-pres)=allowed_not_screened)
+ same => n,Set(CALLERID(num-pres)=allowed_not_screened)
+ same => n,Queue(operators,t,,,30)
+exten => 0355501012,1,Set(CALLERID(pres)=allowed_not_screened)
+ same => n,Set(CALLERID(name)=CNAM \${CALLERID(num)})
+ same => n,Queue(operators,t,,,30)
+; Nothing shows what the route does, and nobody can ask before it has done it.
+exten => 0355501013,1,Set(CALLERID(pres)=allowed_not_screened)
+ same => n,Dial(PJSIP/1001&PJSIP/1002,30,t)
 [lab-member]
 exten => _1XXX,1,Dial(PJSIP/\${EXTEN},30,t)
 [from-pstn]

@@ -20,6 +20,8 @@ pub(crate) struct RawCall<'a> {
     lab: &'a Lab,
     socket: UdpSocket,
     to: String,
+    /// The number in the header To.
+    header_to: String,
     id: String,
 }
 
@@ -27,11 +29,22 @@ impl<'a> RawCall<'a> {
     /// Sends an INVITE to `to`. `from` is the whole value of From without its tag;
     /// `headers` are whole header lines, each ended by CRLF, in any bytes.
     pub(crate) async fn invite(lab: &'a Lab, to: &str, from: &[u8], headers: &[u8]) -> RawCall<'a> {
+        Self::invite_to(lab, to, to, from, headers).await
+    }
+
+    /// As [`Self::invite`], with another number in To than in the Request-URI.
+    pub(crate) async fn invite_to(
+        lab: &'a Lab,
+        to: &str,
+        header_to: &str,
+        from: &[u8],
+        headers: &[u8],
+    ) -> RawCall<'a> {
         // The carrier's address, which the PBX treats as the trunk whatever the port.
         let socket = UdpSocket::bind("127.0.0.2:0").await.unwrap();
         socket.connect(lab.fact("LAB_PBX_SIP")).await.unwrap();
         let id = format!("raw-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let call = Self { lab, socket, to: to.to_owned(), id };
+        let call = Self { lab, socket, to: to.to_owned(), header_to: header_to.to_owned(), id };
         let port = call.socket.local_addr().unwrap().port();
         let body = format!(
             "v=0\r\no=- 1 1 IN IP4 127.0.0.2\r\ns=-\r\nc=IN IP4 127.0.0.2\r\nt=0 0\r\n\
@@ -78,13 +91,13 @@ impl<'a> RawCall<'a> {
     }
 
     fn head(&self, method: &str, from: &[u8]) -> Vec<u8> {
-        let (to, id) = (&self.to, &self.id);
+        let (to, header_to, id) = (&self.to, &self.header_to, &self.id);
         let port = self.socket.local_addr().unwrap().port();
         let mut head = format!(
             "{method} sip:{to}@127.0.0.1 SIP/2.0\r\n\
              Via: SIP/2.0/UDP 127.0.0.2:{port};branch=z9hG4bK{id}\r\n\
              Max-Forwards: 70\r\nCall-ID: {id}\r\nCSeq: 1 {method}\r\n\
-             To: <sip:{to}@127.0.0.1>\r\nFrom: "
+             To: <sip:{header_to}@127.0.0.1>\r\nFrom: "
         )
         .into_bytes();
         head.extend_from_slice(from);

@@ -16,6 +16,14 @@ pub enum PhoneCommand {
 pub enum ChannelVariable {
     /// Whether the caller's number may be shown, for instance `allowed_not_screened`.
     Presentation,
+    /// The presentation that FreePBX's inbound routes save before they overwrite it.
+    SavedPresentation,
+    /// The presentation of the ANI, which routes leave alone.
+    AniPresentation,
+    /// A SIP header of a PJSIP channel, or its Request-URI.
+    Pjsip(SipHeader),
+    /// A SIP header of a chan_sip channel.
+    ChanSip(SipHeader),
     /// The SIP headers of the call, as our dialplan stores them: `,PAI1: …,From: …`, each value percent-encoded.
     SipHeaders,
     /// The transfer that the channel is in, as one line: its id, operator, mode and targets.
@@ -24,6 +32,40 @@ pub enum ChannelVariable {
     TransferTargets,
     /// The targets that the dialplan has not tried yet.
     TransferRemaining,
+}
+
+/// The SIP headers that identify a call, by the names that the dialplan's identity event gives them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SipHeader {
+    /// The name in the identity event.
+    pub name: &'static str,
+    pjsip: &'static str,
+    /// `None`: chan_sip has no function that reads it.
+    chan_sip: Option<&'static str>,
+}
+
+impl SipHeader {
+    /// All of them. What they say of the caller's number only hides it, so headers that name the caller are left out.
+    pub const ALL: [Self; 10] = [
+        Self::new("From", "PJSIP_HEADER(read,From,1)", Some("SIP_HEADER(From)")),
+        Self::new("Privacy", "PJSIP_HEADER(read,Privacy,1)", Some("SIP_HEADER(Privacy)")),
+        Self::new("RPID", "PJSIP_HEADER(read,Remote-Party-ID,1)", Some("SIP_HEADER(Remote-Party-ID)")),
+        Self::new("To", "PJSIP_HEADER(read,To,1)", Some("SIP_HEADER(To)")),
+        Self::new("RequestUri", "CHANNEL(pjsip,request_uri)", None),
+        Self::new(
+            "PCalledParty",
+            "PJSIP_HEADER(read,P-Called-Party-ID,1)",
+            Some("SIP_HEADER(P-Called-Party-ID)"),
+        ),
+        Self::new("Diversion", "PJSIP_HEADER(read,Diversion,1)", Some("SIP_HEADER(Diversion)")),
+        Self::new("HistoryInfo1", "PJSIP_HEADER(read,History-Info,1)", Some("SIP_HEADER(History-Info)")),
+        Self::new("HistoryInfo2", "PJSIP_HEADER(read,History-Info,2)", Some("SIP_HEADER(History-Info,2)")),
+        Self::new("HistoryInfo3", "PJSIP_HEADER(read,History-Info,3)", Some("SIP_HEADER(History-Info,3)")),
+    ];
+
+    const fn new(name: &'static str, pjsip: &'static str, chan_sip: Option<&'static str>) -> Self {
+        Self { name, pjsip, chan_sip }
+    }
 }
 
 impl Action {
@@ -92,6 +134,12 @@ impl Action {
     pub fn getvar(channel: &str, variable: ChannelVariable) -> Result<Self, ActionError> {
         let name = match variable {
             ChannelVariable::Presentation => "CALLERID(num-pres)",
+            ChannelVariable::SavedPresentation => "CALLINGNUMPRES_SV",
+            ChannelVariable::AniPresentation => "CALLERID(ANI-num-pres)",
+            ChannelVariable::Pjsip(header) => header.pjsip,
+            ChannelVariable::ChanSip(header) => header
+                .chan_sip
+                .ok_or(ActionError::NotAllowed { key: "Variable", allowed: "what chan_sip can read" })?,
             ChannelVariable::SipHeaders => "TORITSUGI_HEADERS",
             ChannelVariable::TransferContext => "TORITSUGI_ABOUT",
             ChannelVariable::TransferTargets => "TORITSUGI_TARGETS",

@@ -90,3 +90,95 @@ fn the_dialplan_s_identity_counts_and_nothing_else_is_asked() {
     assert_eq!(rig.callers[0].number(), Some("0312345678"));
     assert_eq!(rig.notices(), ["offered"]);
 }
+
+/// FreePBX: the route saves the presentation, writes "allowed", and sets a name, for which Asterisk raises an event.
+#[test]
+fn a_number_that_was_hidden_when_the_call_came_in_stays_hidden() {
+    let said = |presentation: &str| Event::CallerIdChanged {
+        channel: Channel { caller_name: Some("Tanaka".into()), ..CALLER.channel(ChannelState::Ring) },
+        presentation: presentation.into(),
+    };
+    let allowed = "0 (Presentation Allowed, Not Screened)";
+    let privacy = vec![("Privacy".into(), b"id".to_vec())];
+    for (answer, headers, events) in [
+        (Some("prohib_not_screened"), vec![], vec![allowed]),
+        (Some(allowed), vec![], vec!["32 (Presentation Prohibited, Not Screened)", allowed]),
+        (Some(allowed), privacy.clone(), vec![allowed]),
+        (None, vec![], vec![allowed]),
+        (None, privacy, vec![]),
+        // The PBX does not answer for the headers.
+        (Some(allowed), vec![("unanswered".into(), vec![])], vec![allowed]),
+    ] {
+        let mut rig = Rig::new();
+        let answered = headers.iter().all(|(name, _): &(SmolStr, Vec<u8>)| name != "unanswered");
+        (rig.presentation, rig.headers) = (answer, answered.then_some(headers));
+        rig.pbx(Event::ChannelCreated(CALLER.channel(ChannelState::Ring)));
+        for event in events {
+            rig.pbx(said(event));
+        }
+        rig.pbx(Event::QueueJoined {
+            channel: CALLER.channel(ChannelState::Ring),
+            queue: QueueName::parse("sakura").unwrap(),
+        });
+        rig.passes(150);
+        // The dialplan's headers come last, and name a caller.
+        rig.pbx(said(allowed));
+        if answer.is_some_and(|answer| answer.starts_with("prohib")) {
+            rig.pbx(Event::User {
+                name: "ToritsugiIdentity".into(),
+                channel: CALLER.channel(ChannelState::Ring),
+                fields: vec![("PAI1".into(), b"<sip:09012345678@carrier.example>".to_vec())],
+            });
+        }
+        assert!(!rig.callers.is_empty(), "{answer:?}");
+        for caller in &rig.callers {
+            assert_eq!((caller.number(), caller.display()), (None, None), "{answer:?}");
+        }
+    }
+}
+
+/// The dialplan's identity may arrive before the PBX's answer, on the other session.
+#[test]
+fn an_answer_that_comes_late_hides_the_number_again() {
+    let mut rig = Rig::new();
+    rig.presentation = None;
+    rig.pbx(Event::ChannelCreated(CALLER.channel(ChannelState::Ring)));
+    rig.pbx(Event::User {
+        name: "ToritsugiIdentity".into(),
+        channel: CALLER.channel(ChannelState::Ring),
+        fields: vec![("From".into(), b"<sip:0312345678@carrier.example>".to_vec())],
+    });
+    let call = rig.asked[0];
+    let read = |presentation: &str| Input::ChannelRead { call, presentation: Some(presentation.into()) };
+    rig.input(read("allowed"));
+    assert_eq!(rig.asked.len(), 1, "nothing new");
+    rig.input(read("prohib"));
+    assert_eq!(rig.callers.last().unwrap().presentation(), Presentation::Withheld);
+    rig.input(read("allowed"));
+    assert_eq!(rig.asked.len(), 2, "a word that came first and hides the number counts");
+}
+
+#[test]
+fn the_extension_that_the_dialplan_chose_is_one_of_the_dialled_numbers() {
+    let mut rig = Rig::new();
+    rig.pbx(Event::ChannelCreated(CALLER.channel(ChannelState::Ring)));
+    let at = |exten: &str| Channel { exten: Some(exten.into()), ..CALLER.channel(ChannelState::Ring) };
+    rig.pbx(Event::CallerIdChanged { channel: at("0355501002"), presentation: "0 (x)".into() });
+    // A queue's own number is a step of the route.
+    rig.pbx(Event::QueueJoined { channel: at("600"), queue: QueueName::parse("600").unwrap() });
+    let numbers: Vec<&str> = rig.dialled[0].iter().map(|(_, number)| number.as_str()).collect();
+    assert_eq!(numbers, ["0355501002", "0355501001"]);
+}
+
+/// A daemon that starts in the middle of a call reads what the dialplan left on the channel.
+#[test]
+fn headers_that_the_dialplan_stored_name_the_caller() {
+    let mut rig = Rig::new();
+    rig.headers = None;
+    rig.pbx(Event::ChannelCreated(CALLER.channel(ChannelState::Ring)));
+    rig.passes(100);
+    let call = crate::ids::CallId::derive(&rules().pbx, &id(CALLER.n));
+    let headers = vec![("PAI1".into(), b"<sip:0312345678@carrier.example>".to_vec())];
+    rig.input(Input::HeadersRead { call, by_dialplan: true, headers });
+    assert_eq!(rig.callers.last().unwrap().number(), Some("0312345678"));
+}

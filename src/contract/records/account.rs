@@ -18,7 +18,7 @@ pub const NUMBERS_PER_ACCOUNT_MAX: usize = 200;
 pub const WRAP_UP_S_MAX: u32 = 3_600;
 /// Maximum number of prefixes that an account opens to transfers.
 pub const EXTRA_NUMBERS_MAX: usize = 50;
-/// Length of such a prefix, in digits: a shorter one would open half of the world.
+/// Length of such a prefix, in digits: a shorter one would open whole numbering plans.
 pub const EXTRA_NUMBER_DIGITS: std::ops::RangeInclusive<usize> = 3..=15;
 /// Longest name of a sound, in bytes.
 pub const SOUND_BYTES_MAX: usize = 100;
@@ -161,7 +161,7 @@ impl AccountFields {
                 "letters, digits, /, _ and - only, without an ending".to_owned(),
             ));
         }
-        self.extra_numbers = number_prefixes("extra_numbers", &self.extra_numbers)?;
+        self.extra_numbers = number_prefixes("extra_numbers", &self.extra_numbers, plan)?;
         if let Some(hours) = &self.hours {
             hours.check().map_err(|error: HoursError| invalid("hours", error.to_string()))?;
         }
@@ -181,8 +181,12 @@ fn is_sound(text: &str) -> bool {
     text.len() <= SOUND_BYTES_MAX && text.bytes().all(plain)
 }
 
-/// Number prefixes as dialled in Japan, each once: `+886` becomes `010886`.
-fn number_prefixes(field: &'static str, texts: &[String]) -> Result<Vec<String>, RecordError> {
+/// Number prefixes as dialled in the plan's country, each once: in Japan, `+886` becomes `010886`.
+fn number_prefixes(
+    field: &'static str,
+    texts: &[String],
+    plan: &NumberPlan,
+) -> Result<Vec<String>, RecordError> {
     let mut prefixes: Vec<String> = Vec::with_capacity(texts.len());
     for text in texts {
         let text = single_line(field, text)?;
@@ -190,16 +194,21 @@ fn number_prefixes(field: &'static str, texts: &[String]) -> Result<Vec<String>,
         if bare.is_empty() {
             continue;
         }
-        let digits = match (bare.strip_prefix("+81"), bare.strip_prefix('+')) {
-            (Some(national), _) => format!("0{national}"),
-            (None, Some(abroad)) => format!("010{abroad}"),
-            (None, None) => bare,
+        let digits = match bare.strip_prefix('+') {
+            Some(international) => plan.dialled_from_international(international).to_string(),
+            None => bare,
         };
         let is_valid =
             EXTRA_NUMBER_DIGITS.contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
         if !is_valid {
             let (min, max) = (EXTRA_NUMBER_DIGITS.start(), EXTRA_NUMBER_DIGITS.end());
             return Err(invalid(field, format!("{text:?} is not a number prefix: {min} to {max} digits")));
+        }
+        if plan.opens_every_country(&digits) {
+            return Err(invalid(
+                field,
+                format!("{text:?} opens every country: add a country code, for instance +886"),
+            ));
         }
         if !prefixes.contains(&digits) {
             prefixes.push(digits);
@@ -218,6 +227,20 @@ mod tests {
     #[test]
     fn number_prefixes_are_stored_as_dialled() {
         let texts = ["0570", "+886 2", "+81-990", "", "0570"].map(str::to_owned);
-        assert_eq!(number_prefixes("extra_numbers", &texts).unwrap(), ["0570", "0108862", "0990"]);
+        let stored = number_prefixes("extra_numbers", &texts, &NumberPlan::default()).unwrap();
+        assert_eq!(stored, ["0570", "0108862", "0990"]);
+        let british = NumberPlan::of_country("GB").unwrap();
+        let texts = ["+44 870", "+886"].map(str::to_owned);
+        assert_eq!(number_prefixes("extra_numbers", &texts, &british).unwrap(), ["0870", "00886"]);
+    }
+
+    #[test]
+    fn no_prefix_opens_every_country() {
+        for text in ["+", "010", "0-1-0", "+81", "0", "00", "+ ", "＋", "+81 0"] {
+            let texts = [text.to_owned()];
+            assert!(number_prefixes("extra_numbers", &texts, &NumberPlan::default()).is_err(), "{text:?}");
+        }
+        let american = NumberPlan::of_country("US").unwrap();
+        assert!(number_prefixes("extra_numbers", &["011".to_owned()], &american).is_err());
     }
 }

@@ -75,6 +75,7 @@ async fn the_sample_world_pops() {
         diverted_by: Some("0335550101".into()),
         trunk: None,
         at: "2026-01-05T10:00:00+09:00".parse().unwrap(),
+        ..ExplainRequest::default()
     };
     let explained = fixture.directory.explain(&request).await.unwrap();
     assert_eq!(explained.card.account.name, "株式会社さくら商事");
