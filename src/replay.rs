@@ -21,7 +21,8 @@ use crate::call::{EndpointRules, Input, Model, ModelStats, Output};
 use crate::contract::event::NewEvent;
 use crate::identity::Identity;
 use crate::ids::{CallId, ChannelId};
-use crate::{publish, sip};
+use crate::publish;
+use crate::sip;
 
 /// Time between two frames without a timestamp.
 pub const FRAME_INTERVAL: Duration = Duration::from_millis(1);
