@@ -53,7 +53,7 @@ impl State {
             StateDelta::None => None,
             StateDelta::Call(view) => {
                 let before = self.calls.insert(view.id, Arc::clone(&view))?;
-                let same = before.operators().eq(view.operators());
+                let same = before.operators().eq(view.operators()) && before.left() == view.left();
                 (!same).then(|| VisibilityLoss::of(&before, Some(&view)))
             }
             StateDelta::CallGone(call) => {
