@@ -49,7 +49,6 @@ use crate::contract::card::Card;
 use crate::contract::event::NewEvent;
 use crate::contract::pbx::PbxLinkState;
 use crate::contract::supervision::{Notify, SupervisionId};
-use crate::contract::transfer::TransferView;
 use crate::contract::url_template::UrlTemplate;
 use crate::directory::{Directory, Resolution};
 use crate::identity::Identity;
@@ -84,8 +83,9 @@ pub(super) enum TaskResult {
     Input(Box<Input>),
     /// The outcome of an AMI action.
     Action(ActionOrigin, ActionOutcome),
-    /// What a channel's variables say about its transfer, and how many targets the dialplan has tried.
-    Transfer(ChannelId, Box<TransferContext>, usize),
+    /// What a channel's variables say about its transfer, and how many targets the dialplan has tried; `None` where they
+    /// say nothing.
+    Transfer(ChannelId, Option<(Box<TransferContext>, usize)>),
     /// What the audit trail says about a supervision session that was found on the PBX.
     RecoveredSession(SupervisionId, Option<Box<RecoveredSession>>),
     /// The members of all queues.
@@ -139,6 +139,10 @@ pub(super) struct Core {
     pub(super) segment_sync: SyncState,
     /// The end of the grace period in which desktops and phones may come back.
     pub(super) presence_grace_until: Option<Timestamp>,
+    /// The operators' states are not those of the leader: this daemon is a standby, or has not read them yet.
+    pub(super) states_pending: bool,
+    /// Number of transfers whose context a spawned task reads.
+    pub(super) transfers_recovering: usize,
 }
 
 impl Core {
@@ -179,7 +183,11 @@ impl Core {
             pops,
             segment_sync: SyncState::default(),
             presence_grace_until,
+            states_pending: false,
+            transfers_recovering: 0,
         };
+        core.states_pending = core.deps.bus.is_shared();
+        core.queue_members.hold();
         let mut members_ticks = tokio::time::interval(members_interval);
         members_ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let (mut roster, presence) = (core.deps.people.watch(), core.deps.presence.clone());
@@ -187,6 +195,7 @@ impl Core {
         core.restore_pops();
         let bus = core.deps.bus.clone();
         core.operators_update_roster();
+        core.operators_restore_calls();
         core.operators_republish();
         loop {
             let due = core.poll_timeout().map(|at| core.clock.instant_of(at));
@@ -290,6 +299,8 @@ impl Core {
         if self.deps.bus.is_leader() {
             self.mark_segments_stale();
             self.request_predecessor_link();
+            self.states_pending = true;
+            self.queue_members.hold();
             self.operators_read_saved();
         }
     }
@@ -304,7 +315,7 @@ impl Core {
             TaskResult::Input(input) => self.apply_input(*input),
             TaskResult::QueueMembers(frames) => self.on_members_list(&frames),
             TaskResult::Action(origin, outcome) => self.on_action_result(origin, outcome),
-            TaskResult::Transfer(channel, context, tried) => self.adopt_transfer(&channel, *context, tried),
+            TaskResult::Transfer(channel, found) => self.on_transfer_context(&channel, found),
             TaskResult::RecoveredSession(id, recovered) => {
                 self.supervise(supervision::Input::SessionLoaded(id, recovered));
             }
@@ -359,9 +370,7 @@ impl Core {
         self.drain_transfers();
         self.drain_model();
         if let Some(now) = listed_at {
-            let transfers = &self.transfers;
-            let under_way = |call| transfers.latest_of(call).is_some_and(TransferView::is_under_way);
-            self.operators.on_calls_listed(now, under_way);
+            self.operators_on_calls_listed(now);
             self.adopt_predecessor_calls(now);
         }
         self.drain_operators();

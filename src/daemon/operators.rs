@@ -3,7 +3,8 @@
 //!
 //! | situation | action |
 //! |---|---|
-//! | takeover | a spawned task reads the saved states; the registry continues from them, and differences from the published states are published |
+//! | start | the registry gets the restored calls; queue membership waits for the first list of calls |
+//! | takeover | queue membership waits; a spawned task reads the saved states; the registry continues from them, and differences from the published states are published |
 //! | change of team ownership | operators that another PBX owns are released at once; new ones are restored from the store (leader only) |
 //! | within [`PRESENCE_GRACE`] after a start or takeover | the absence of desktops and unknown phones are not published |
 //! | standby | nothing is recorded, and no queue membership is changed |
@@ -14,6 +15,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::oneshot;
 
 use super::actions::{self, answer, outcome_to_answer};
@@ -24,8 +26,10 @@ use crate::ami::member::{DeviceReachability, MemberEvent};
 use crate::ami::session::ActionOutcome;
 use crate::call::{Notice, NoticeKind};
 use crate::command::Answer;
+use crate::contract::call::CallView;
 use crate::contract::operator::{Phone, StateView};
 use crate::contract::refusal::Refusal;
+use crate::contract::transfer::TransferView;
 use crate::ids::{Extension, RecordId};
 use crate::operators::queue_members::MemberActions;
 use crate::operators::{Command, OperatorSnapshot, Options, Output, Request as Want, Seat, queue_members};
@@ -89,10 +93,13 @@ impl Core {
             match store.states().await {
                 // The receiver is gone only when the daemon ends.
                 Ok(saved) => drop(results.send(TaskResult::OperatorStates(saved)).await),
-                Err(error) => tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "cannot read the operators' states that the previous leader saved; this daemon uses its own"
-                ),
+                Err(error) => {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "cannot read the operators' states that the previous leader saved; this daemon uses its own"
+                    );
+                    drop(results.send(TaskResult::OperatorStates(Vec::new())).await);
+                }
             }
         });
     }
@@ -120,9 +127,11 @@ impl Core {
         }
         let now = self.clock.now();
         self.presence_grace_until = now.checked_add(PRESENCE_GRACE).ok();
-        self.operators.adopt_snapshots(now, states);
+        self.operators.adopt_snapshots(now, states, self.calls_with_wrap_up());
         self.drain_operators();
         self.operators_republish();
+        self.states_pending = false;
+        self.release_members();
         self.reconcile_members();
     }
 
@@ -206,6 +215,59 @@ impl Core {
         }
     }
 
+    /// The calls of the model, with the length of after-call work that the account sets.
+    fn calls_with_wrap_up(&self) -> Vec<(CallView, Option<u32>)> {
+        let with_wrap_up = |view: CallView| {
+            let wrap_up_s = self.wrap_up_s(&view);
+            (view, wrap_up_s)
+        };
+        self.model.calls().map(with_wrap_up).collect()
+    }
+
+    fn wrap_up_s(&self, view: &CallView) -> Option<u32> {
+        let account = view.card.as_ref().and_then(|card| card.account.id);
+        account.and_then(|id| self.deps.directory.account(id)).and_then(|account| account.fields.wrap_up_s)
+    }
+
+    /// Passes the calls of an earlier run to the registry: a call that the first list finds unchanged makes no notice.
+    pub(super) fn operators_restore_calls(&mut self) {
+        let now = self.clock.now();
+        for (view, wrap_up_s) in self.calls_with_wrap_up() {
+            self.operators.on_call_changed(now, &view, wrap_up_s);
+        }
+    }
+
+    /// All channels are listed: the registry takes the calls of the model.
+    pub(super) fn operators_on_calls_listed(&mut self, now: Timestamp) {
+        let calls = self.calls_with_wrap_up();
+        let (transfers, recovering) = (&self.transfers, self.transfers_recovering > 0);
+        let under_way =
+            |call| recovering || transfers.latest_of(call).is_some_and(TransferView::is_under_way);
+        self.operators.on_calls_listed(now, calls, under_way);
+        self.drain_operators();
+        self.release_members();
+    }
+
+    /// Operators no longer wait for callers whose transfer is over, once every transfer on the PBX is known.
+    pub(super) fn operators_check_returns(&mut self) {
+        if self.transfers_recovering > 0 || !self.operators.has_listed_calls() {
+            return;
+        }
+        let (now, transfers) = (self.clock.now(), &self.transfers);
+        let under_way = |call| transfers.latest_of(call).is_some_and(TransferView::is_under_way);
+        self.operators.check_awaited_returns(now, under_way);
+        self.drain_operators();
+    }
+
+    /// Lets the queues follow the operators' states, once both the calls and the states are known.
+    fn release_members(&mut self) {
+        if self.operators.has_listed_calls() && !self.states_pending {
+            let now = self.clock.now();
+            self.queue_members.release(now);
+            self.drain_members();
+        }
+    }
+
     /// Passes a notice of the call model to the registry.
     pub(super) fn operators_on_notice(&mut self, notice: &Notice) {
         let (now, view) = (self.clock.now(), &notice.view);
@@ -213,9 +275,8 @@ impl Core {
             self.operators.on_call_ended(now, view.id);
             return;
         }
-        let account = view.card.as_ref().and_then(|card| card.account.id);
-        let account = account.and_then(|id| self.deps.directory.account(id));
-        self.operators.on_call_changed(now, view, account.and_then(|account| account.fields.wrap_up_s));
+        let wrap_up_s = self.wrap_up_s(view);
+        self.operators.on_call_changed(now, view, wrap_up_s);
     }
 
     /// Passes the people that this PBX may own to the registry, at the start and after each roster change.

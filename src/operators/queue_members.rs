@@ -8,6 +8,7 @@
 //! | the PBX accepted the actions | its events must confirm them within [`CONFIRMATION_TIMEOUT`], otherwise they are sent again |
 //! | the PBX refused them or is unreachable | sent again after [`RETRY_DELAY`], which doubles up to [`RETRY_DELAY_LIMIT`] |
 //! | the link is down | the members are unknown; no action before the next complete list |
+//! | the operators' states are not certain (start, takeover) | no action before they are |
 //!
 //! | extension | queues of which it is a member | configured queues of which it is not |
 //! |---|---|---|
@@ -62,6 +63,8 @@ pub struct QueueMembership {
     actual: BTreeMap<(QueueName, SmolStr), MemberState>,
     /// A complete list was read since the link came up.
     listed: bool,
+    /// The desired memberships are not certain yet: no action is given out.
+    held: bool,
     /// The members in a list that is being read.
     listing: Option<BTreeSet<(QueueName, SmolStr)>>,
     desired: BTreeMap<Extension, Option<Member>>,
@@ -92,6 +95,7 @@ impl QueueMembership {
             queues,
             actual: BTreeMap::new(),
             listed: false,
+            held: false,
             listing: None,
             desired: BTreeMap::new(),
             attempts: HashMap::new(),
@@ -124,6 +128,24 @@ impl QueueMembership {
                 attempt.next_at = None;
             }
             self.sync(now, &extension);
+        }
+    }
+
+    /// Gives out no action until [`Self::release`]: the states from which the desired memberships follow are not certain,
+    /// because the calls are not listed or the previous leader's states are not read.
+    pub fn hold(&mut self) {
+        self.held = true;
+    }
+
+    /// The desired memberships are certain from now on.
+    pub fn release(&mut self, now: Timestamp) {
+        if !std::mem::take(&mut self.held) || !self.listed {
+            return;
+        }
+        let extensions: Vec<_> = self.desired.keys().cloned().collect();
+        for extension in extensions {
+            let all = self.attempts.get(&extension).is_some_and(|attempt| attempt.stale);
+            self.give_out(now, &extension, all);
         }
     }
 
@@ -217,7 +239,7 @@ impl QueueMembership {
     /// Gives out the actions that an extension needs, unless a batch is in flight, a retry waits or the limit of repairs is
     /// reached.
     fn give_out(&mut self, now: Timestamp, extension: &Extension, all: bool) {
-        if !self.listed || self.listing.is_some() {
+        if self.held || !self.listed || self.listing.is_some() {
             return;
         }
         let actions = self.differences(extension, all);
@@ -361,6 +383,21 @@ mod tests {
         members.on_link_lost();
         listed(&mut members, 9, &[]);
         assert!(names(members.poll_output())[0].contains("QueueAdd"));
+    }
+
+    #[test]
+    fn no_action_is_sent_while_the_states_are_not_certain() {
+        let mut members = fresh();
+        members.hold();
+        members.set_desired(at(0), extension(), member(None));
+        listed(&mut members, 1, &[state("operators", false, Some("talking"))]);
+        members.on_member(at(2), &extension(), state("operators", false, Some("by hand")));
+        assert_eq!((members.poll_output(), members.poll_timeout()), (None, None));
+        // The calls are listed: the operator talks.
+        members.set_desired(at(3), extension(), member(Some("talking")));
+        members.release(at(3));
+        let batch = names(members.poll_output());
+        assert!(batch.len() == 1 && batch[0].contains("talking"), "{batch:?}");
     }
 
     #[test]
