@@ -52,11 +52,11 @@ use crate::contract::supervision::{Notify, SupervisionId};
 use crate::contract::url_template::UrlTemplate;
 use crate::directory::{Directory, Resolution};
 use crate::identity::Identity;
-use crate::ids::{CallId, ChannelId};
+use crate::ids::{CallId, ChannelId, Extension, QueueName};
 use crate::journal::entry::{CallCheckpoint, JournalEntry};
 use crate::journal::timelines::CallTimelines;
-use crate::operators::queue_members::QueueMembership;
-use crate::operators::{OperatorRegistry, OperatorSnapshot};
+use crate::operators::queue_members::{MemberReply, QueueMembership};
+use crate::operators::{OperatorRegistry, OperatorSnapshot, SharedQueueFaults};
 use crate::pbx_link::PbxLink;
 use crate::people::presence::Presence;
 use crate::people::roster::People;
@@ -96,6 +96,8 @@ pub(super) enum TaskResult {
     PriorLink(u64, Option<PbxLinkState>),
     /// All channels of the PBX, for the reconciler.
     ChannelList(Result<Vec<Frame>, ListError>),
+    /// What became of the actions that change an extension's queue memberships, for each queue.
+    MemberReplies(Extension, Vec<(QueueName, MemberReply)>),
 }
 
 /// The services and settings that the core uses.
@@ -114,6 +116,9 @@ pub(super) struct Deps {
     pub(super) url_template: Option<UrlTemplate>,
     pub(super) reconciler: ModelReconciler,
     pub(super) pop_timeouts: AckTimeouts,
+    pub(super) queue_faults: SharedQueueFaults,
+    /// The queues to which callers may be transferred.
+    pub(super) transfer_queues: Vec<QueueName>,
 }
 
 /// The state of the loop: the call model and the machines beside it.
@@ -322,6 +327,7 @@ impl Core {
             TaskResult::OperatorStates(saved) => self.operators_restore(saved),
             TaskResult::PriorLink(term, link) => self.compare_with_predecessor(term, link),
             TaskResult::ChannelList(listed) => self.on_channel_list(listed),
+            TaskResult::MemberReplies(extension, replies) => self.members_on_replies(&extension, replies),
         }
     }
 

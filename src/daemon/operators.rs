@@ -18,7 +18,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::oneshot;
 
-use super::actions::{self, answer, outcome_to_answer};
+use super::actions::{answer, outcome_to_answer};
 use super::core::{Core, TaskResult};
 use crate::ami::action::Action;
 use crate::ami::frame::Frame;
@@ -27,17 +27,18 @@ use crate::ami::session::ActionOutcome;
 use crate::call::{Notice, NoticeKind};
 use crate::command::Answer;
 use crate::contract::call::CallView;
-use crate::contract::operator::{Phone, StateView};
+use crate::contract::operator::{Phone, QueueFault, StateView};
 use crate::contract::refusal::Refusal;
 use crate::contract::transfer::TransferView;
-use crate::ids::{Extension, RecordId};
-use crate::operators::queue_members::MemberActions;
+use crate::ids::{Extension, QueueName, RecordId};
+use crate::operators::queue_members::{MemberAction, MemberActions, MemberReply, QueueFaults};
 use crate::operators::{Command, OperatorSnapshot, Options, Output, Request as Want, Seat, queue_members};
 use crate::people::actor::Actor;
 use crate::people::role::Role;
 use crate::people::viewer::Viewer;
 use crate::publish;
 use crate::store::operators::{StateChange, WrapUpRecord};
+use crate::transfer::Plan;
 
 /// How long desktops may take to reconnect after a start, and the PBX to report the phones, before their absence is
 /// published.
@@ -337,17 +338,84 @@ impl Core {
                 self.deps.stats.members_repaired.inc();
                 tracing::warn!(%extension, "the queue membership contradicts the operator's state; repairing it");
             }
-            self.send_actions(actions::ActionOrigin::QueueMembers(extension), actions);
+            self.send_member_actions(extension, actions);
+        }
+        if let Some(faults) = self.queue_members.poll_faults() {
+            self.on_queue_faults(&faults);
         }
     }
 
-    /// The PBX has answered the actions that change an extension's membership.
-    pub(super) fn members_on_action_result(&mut self, extension: &Extension, outcome: &ActionOutcome) {
-        let now = self.clock.now();
-        if let Err(refusal) = outcome_to_answer(outcome) {
-            tracing::warn!(%extension, %refusal, "the PBX refused a change of queue membership; retrying");
+    /// Sends the actions one after the other. One that the PBX refuses keeps back only those of its own queue; once the
+    /// PBX cannot be reached, no further one is sent.
+    fn send_member_actions(&self, extension: Extension, actions: Vec<MemberAction>) {
+        let actions = if self.deps.bus.is_leader() { actions } else { Vec::new() };
+        let (pbx, results) = (self.deps.pbx.clone(), self.results.clone());
+        self.deps.tasks.spawn(async move {
+            let (mut replies, mut unreachable) = (Vec::<(QueueName, MemberReply)>::new(), false);
+            for MemberAction { queue, action } in actions {
+                let before = replies.iter().position(|(replied, _)| *replied == queue);
+                if before.is_some_and(|at| replies[at].1 != MemberReply::Accepted) {
+                    continue;
+                }
+                let outcome = if unreachable { ActionOutcome::NeverSent } else { pbx.send(action).await };
+                unreachable |= outcome == ActionOutcome::NeverSent;
+                let reply = match outcome_to_answer(&outcome) {
+                    Ok(_) => MemberReply::Accepted,
+                    Err(Refusal::PbxRefused(message)) => MemberReply::Refused(message.into()),
+                    Err(_) => MemberReply::Failed,
+                };
+                match before {
+                    Some(at) => replies[at].1 = reply,
+                    None => replies.push((queue, reply)),
+                }
+            }
+            // The receiver is gone only when the daemon ends.
+            let _ = results.send(TaskResult::MemberReplies(extension, replies)).await;
+        });
+    }
+
+    /// Shows what keeps the queues from following the states: to the operators concerned and their supervisors, in
+    /// `/readyz` and in the log.
+    fn on_queue_faults(&mut self, faults: &QueueFaults) {
+        let before = self.deps.queue_faults.present();
+        self.deps.queue_faults.set(faults);
+        let present = self.deps.queue_faults.present();
+        self.deps.stats.queue_faults.set(i64::try_from(present.len()).unwrap_or(i64::MAX));
+        for QueueFault { queue, setting, message } in present.iter().filter(|fault| !before.contains(fault)) {
+            tracing::warn!(
+                %queue, setting = setting.as_deref(), %message,
+                "a queue does not follow the operators' states; name the queues as `queue show` of the PBX prints them"
+            );
         }
-        self.queue_members.on_reply(now, extension, outcome.is_accepted());
+        self.operators.set_queue_faults(&faults.refused);
+        self.drain_operators();
+    }
+
+    /// Refuses a transfer to a queue that the PBX does not have, and lets a caller return only to one that it has.
+    pub(super) fn check_queues_of(&self, plan: &mut Plan) -> Result<(), Refusal> {
+        let exists = |queue: &QueueName| self.queue_members.has_queue(queue) != Some(false);
+        if let Some(queue) = plan.target_queue().filter(|queue| !exists(queue)) {
+            return Err(Refusal::Invalid(format!(
+                "to: the PBX has no queue {queue}; correct transfer.queues in the configuration"
+            )));
+        }
+        plan.return_queue = self.deps.transfer_queues.iter().find(|queue| exists(queue)).cloned();
+        Ok(())
+    }
+
+    /// The PBX has answered the actions that change an extension's memberships.
+    pub(super) fn members_on_replies(
+        &mut self,
+        extension: &Extension,
+        replies: Vec<(QueueName, MemberReply)>,
+    ) {
+        let now = self.clock.now();
+        for (queue, reply) in &replies {
+            if let MemberReply::Refused(refusal) = reply {
+                tracing::debug!(%extension, %queue, %refusal, "the PBX refused a change of queue membership");
+            }
+        }
+        self.queue_members.on_reply(now, extension, replies);
         self.drain_members();
     }
 
@@ -361,6 +429,7 @@ impl Core {
                     self.queue_members.on_member(now, &extension, member);
                 }
             }
+            MemberEvent::Queue(queue) => self.queue_members.on_queue_listed(queue),
             MemberEvent::Removed { queue, interface } => {
                 if let Some(extension) = self.phone_of(&interface) {
                     self.queue_members.on_member_removed(now, &extension, queue, interface);

@@ -33,6 +33,15 @@ pub(super) type PendingTransferReplies = HashMap<(TransferId, Step), Sender>;
 impl Core {
     pub(super) fn on_transfer_command(&mut self, actor: &Actor, command: Command, reply: Sender) {
         let now = self.clock.now();
+        let command = match command {
+            Command::Begin { call, mode, mut plan } => {
+                if let Err(refusal) = self.check_queues_of(&mut plan) {
+                    return answer(reply, Err(refusal));
+                }
+                Command::Begin { call, mode, plan }
+            }
+            other => other,
+        };
         match self.transfers.command(now, &self.model, actor, command) {
             Ok(Reply::Transfers(views)) => answer(reply, Ok(Answer::Transfers(views))),
             Ok(Reply::Pending(id, step)) => {

@@ -30,7 +30,7 @@
 //! that ended by its time accepts its disposition later.
 //!
 //! Invariants: the version grows with every change of the state, the requested and the pending state, the seat, the call
-//! and the after-call work; `desktops`, `phone` and the person's name and own extension have no version. After-call work
+//! and the after-call work; `desktops`, `phone`, `queue_faults` and the person's name and own extension have no version. After-call work
 //! ends only by its time, its disposition, the removal of the operator or [`WRAP_UPS_OPEN_MAX`], so neither a transfer
 //! nor a requested state skips it.
 //!
@@ -41,7 +41,7 @@ use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
 use crate::contract::operator::{
-    ActorKind, ChangedBy, Phone, RequestedState, State, StateView, WrapUp, WrapUpExtension,
+    ActorKind, ChangedBy, Phone, QueueFault, RequestedState, State, StateView, WrapUp, WrapUpExtension,
 };
 use crate::ids::{CallId, Extension, RecordId};
 
@@ -148,6 +148,7 @@ pub struct Operator {
     pub(super) home: Option<Extension>,
     pub(super) desktops: u32,
     pub(super) phone: Phone,
+    pub(super) queue_faults: Vec<QueueFault>,
 }
 
 /// The parts of an operator whose change makes a new version.
@@ -179,7 +180,7 @@ impl Operator {
             since: now,
             by: ChangedBy::default(),
         };
-        Self { snapshot, name, home, desktops: 0, phone: Phone::Unknown }
+        Self { snapshot, name, home, desktops: 0, phone: Phone::Unknown, queue_faults: Vec::new() }
     }
 
     /// Continues from a stored state.
@@ -257,6 +258,7 @@ impl Operator {
             pbx: None,
             desktops: self.desktops,
             phone: self.phone,
+            queue_faults: self.queue_faults.clone(),
         }
     }
 

@@ -40,7 +40,7 @@ use super::machine::{CompletedWrapUp, Operator, OperatorSnapshot};
 use crate::contract::call::CallView;
 use crate::contract::choice::Choice;
 use crate::contract::extension_pattern::ExtensionPattern;
-use crate::contract::operator::{ChangedBy, Phone, RequestedState, State, StateView};
+use crate::contract::operator::{ChangedBy, Phone, QueueFault, RequestedState, State, StateView};
 use crate::contract::refusal::Refusal;
 use crate::identity::printable;
 use crate::ids::{CallId, Extension, PbxId, RecordId};
@@ -407,6 +407,19 @@ impl OperatorRegistry {
         for user in users {
             let changed = self.refresh_phone(user);
             self.update(user, false, |_| (changed, Vec::new()));
+        }
+    }
+
+    /// What the PBX refuses for the extensions' queue memberships; an extension without an entry has no fault.
+    pub fn set_queue_faults(&mut self, faults: &BTreeMap<Extension, Vec<QueueFault>>) {
+        let everybody: Vec<RecordId> = self.people.keys().copied().collect();
+        for user in everybody {
+            self.update(user, false, |operator| {
+                let own = operator.seat().and_then(|seat| faults.get(seat)).cloned().unwrap_or_default();
+                let changed = operator.queue_faults != own;
+                operator.queue_faults = own;
+                (changed, Vec::new())
+            });
         }
     }
 
