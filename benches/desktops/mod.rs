@@ -64,6 +64,7 @@ pub(crate) async fn app(store: Store, bus: Bus, connections_max: usize) -> App {
         commands: Commands::channel().0,
         message_relay: toritsugi::messages::MessageRelay::default(),
         transfers: toritsugi::directory::transfer_targets::Settings::default(),
+        queue_faults: toritsugi::operators::SharedQueueFaults::default(),
         metrics: Arc::new(Metrics::default()),
         clock: Clock::new(Timestamp::now),
     }

@@ -53,6 +53,8 @@ pub enum MemberEvent {
         /// The device of the removed member.
         interface: SmolStr,
     },
+    /// The PBX has this queue; in a list only.
+    Queue(QueueName),
     /// The state of a device.
     Device {
         /// The device, for instance `PJSIP/1001`.
@@ -73,6 +75,7 @@ impl MemberEvent {
             b"QueueMemberRemoved" => {
                 Some(Self::Removed { queue: queue(frame)?, interface: interface(frame)? })
             }
+            b"QueueParams" => Some(Self::Queue(queue(frame)?)),
             b"DeviceStateChange" => {
                 let device = text(frame, "Device")?;
                 Some(Self::Device { device, reachability: reachability(frame.get("State")?) })

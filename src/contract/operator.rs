@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 use utoipa::ToSchema;
 
-use crate::ids::{CallId, Extension, PbxId, RecordId};
+use crate::ids::{CallId, Extension, PbxId, QueueName, RecordId};
 
 /// The state of an operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
@@ -261,6 +261,25 @@ pub struct StateView {
     pub desktops: u32,
     /// Whether the operator's phone can be called.
     pub phone: Phone,
+    /// Queues that do not follow the operator's state, because the PBX refuses it: calls may ring all the same. Absent
+    /// where there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub queue_faults: Vec<QueueFault>,
+}
+
+/// A queue that does not do what the configuration or an operator's state demands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct QueueFault {
+    /// The queue.
+    #[schema(value_type = String)]
+    pub queue: QueueName,
+    /// The key of the configuration that names the queue; absent for a queue of the PBX of which the phone is a member.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub setting: Option<SmolStr>,
+    /// What the PBX says.
+    #[schema(value_type = String)]
+    pub message: SmolStr,
 }
 
 impl StateView {
@@ -304,6 +323,7 @@ impl StateView {
             pbx: None,
             desktops: 0,
             phone: Phone::Unknown,
+            queue_faults: Vec::new(),
         }
     }
 }

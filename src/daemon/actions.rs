@@ -19,7 +19,6 @@ use crate::command::{Answer, Command, CommandRequest};
 use crate::contract::refusal::Refusal;
 use crate::contract::supervision::{SupervisionId, SupervisionView};
 use crate::contract::transfer::TransferId;
-use crate::ids::Extension;
 use crate::transfer::Step;
 
 /// Asterisk's message to an AMI user without the permission for an action.
@@ -49,8 +48,6 @@ pub(super) enum ActionOrigin {
     },
     /// A step of a transfer.
     Transfer(TransferId, Step),
-    /// The queue membership of an extension.
-    QueueMembers(Extension),
 }
 
 impl Core {
@@ -127,7 +124,6 @@ impl Core {
             ActionOrigin::Supervision { session, reply, view } => {
                 self.on_supervision_action_result(session, reply, view, &outcome);
             }
-            ActionOrigin::QueueMembers(extension) => self.members_on_action_result(&extension, &outcome),
             ActionOrigin::Transfer(id, step) => {
                 self.on_transfer_action_result(id, step, outcome_to_answer(&outcome).map(drop));
             }

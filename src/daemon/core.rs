@@ -50,16 +50,15 @@ use crate::contract::event::NewEvent;
 use crate::contract::history::FinishedCall;
 use crate::contract::pbx::PbxLinkState;
 use crate::contract::supervision::{Notify, SupervisionId};
-use crate::contract::transfer::TransferView;
 use crate::contract::url_template::UrlTemplate;
 use crate::directory::{Directory, Resolution};
 use crate::identity::Identity;
-use crate::ids::{CallId, ChannelId};
+use crate::ids::{CallId, ChannelId, Extension, QueueName};
 use crate::journal::entry::{CallCheckpoint, JournalEntry};
 use crate::journal::timelines::CallTimelines;
 use crate::numbers::NumberPlan;
-use crate::operators::queue_members::QueueMembership;
-use crate::operators::{OperatorRegistry, OperatorSnapshot};
+use crate::operators::queue_members::{MemberReply, QueueMembership};
+use crate::operators::{OperatorRegistry, OperatorSnapshot, SharedQueueFaults};
 use crate::pbx_link::PbxLink;
 use crate::people::presence::Presence;
 use crate::people::roster::People;
@@ -84,8 +83,9 @@ pub(super) enum TaskResult {
     Input(Box<Input>),
     /// The outcome of an AMI action.
     Action(ActionOrigin, ActionOutcome),
-    /// What a channel's variables say about its transfer, and how many targets the dialplan has tried.
-    Transfer(ChannelId, Box<TransferContext>, usize),
+    /// What a channel's variables say about its transfer, and how many targets the dialplan has tried; `None` where they
+    /// say nothing.
+    Transfer(ChannelId, Option<(Box<TransferContext>, usize)>),
     /// What the audit trail says about a supervision session that was found on the PBX.
     RecoveredSession(SupervisionId, Option<Box<RecoveredSession>>),
     /// The members of all queues.
@@ -96,6 +96,8 @@ pub(super) enum TaskResult {
     PriorLink(u64, Option<PbxLinkState>),
     /// All channels of the PBX, for the reconciler.
     ChannelList(Result<Vec<PbxEvent>, ListError>),
+    /// What became of the actions that change an extension's queue memberships, for each queue.
+    MemberReplies(Extension, Vec<(QueueName, MemberReply)>),
 }
 
 /// The services and settings that the core uses.
@@ -114,6 +116,9 @@ pub(super) struct Deps {
     pub(super) url_template: Option<UrlTemplate>,
     pub(super) reconciler: ModelReconciler,
     pub(super) pop_timeouts: AckTimeouts,
+    pub(super) queue_faults: SharedQueueFaults,
+    /// The queues to which callers may be transferred.
+    pub(super) transfer_queues: Vec<QueueName>,
 }
 
 /// The state of the loop: the call model and the machines beside it.
@@ -143,6 +148,10 @@ pub(super) struct Core {
     pub(super) audit_limit: AuditLimit,
     /// The end of the grace period in which desktops and phones may come back.
     pub(super) presence_grace_until: Option<Timestamp>,
+    /// The operators' states are not those of the leader: this daemon is a standby, or has not read them yet.
+    pub(super) states_pending: bool,
+    /// Number of transfers whose context a spawned task reads.
+    pub(super) transfers_recovering: usize,
 }
 
 impl Core {
@@ -186,7 +195,11 @@ impl Core {
             segment_sync: SyncState::default(),
             audit_limit: AuditLimit::default(),
             presence_grace_until,
+            states_pending: false,
+            transfers_recovering: 0,
         };
+        core.states_pending = core.deps.bus.is_shared();
+        core.queue_members.hold();
         let mut members_ticks = tokio::time::interval(members_interval);
         members_ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let (mut roster, presence) = (core.deps.people.watch(), core.deps.presence.clone());
@@ -194,6 +207,7 @@ impl Core {
         core.restore_pops();
         let bus = core.deps.bus.clone();
         core.operators_update_roster();
+        core.operators_restore_calls();
         core.operators_republish();
         loop {
             let due = core.poll_timeout().map(|at| core.clock.instant_of(at));
@@ -299,6 +313,8 @@ impl Core {
         if self.deps.bus.is_leader() {
             self.mark_segments_stale();
             self.request_predecessor_link();
+            self.states_pending = true;
+            self.queue_members.hold();
             self.operators_read_saved();
         }
     }
@@ -313,13 +329,14 @@ impl Core {
             TaskResult::Input(input) => self.apply_input(*input),
             TaskResult::QueueMembers(frames) => self.on_members_list(frames),
             TaskResult::Action(origin, outcome) => self.on_action_result(origin, outcome),
-            TaskResult::Transfer(channel, context, tried) => self.adopt_transfer(&channel, *context, tried),
+            TaskResult::Transfer(channel, found) => self.on_transfer_context(&channel, found),
             TaskResult::RecoveredSession(id, recovered) => {
                 self.supervise(supervision::Input::SessionLoaded(id, recovered));
             }
             TaskResult::OperatorStates(saved) => self.operators_restore(saved),
             TaskResult::PriorLink(term, link) => self.compare_with_predecessor(term, link),
             TaskResult::ChannelList(listed) => self.on_channel_list(listed),
+            TaskResult::MemberReplies(extension, replies) => self.members_on_replies(&extension, replies),
         }
     }
 
@@ -369,9 +386,7 @@ impl Core {
         self.drain_transfers();
         self.drain_model();
         if let Some(now) = listed_at {
-            let transfers = &self.transfers;
-            let under_way = |call| transfers.latest_of(call).is_some_and(TransferView::is_under_way);
-            self.operators.on_calls_listed(now, under_way);
+            self.operators_on_calls_listed(now);
             self.adopt_predecessor_calls(now);
         }
         self.drain_operators();

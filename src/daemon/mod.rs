@@ -63,8 +63,8 @@ use crate::contract::event_id::StreamToken;
 use crate::directory::{Directory, DirectoryOptions};
 use crate::gateway::{self, App, Metrics};
 use crate::messages::MessageRelay;
-use crate::operators::OperatorRegistry;
 use crate::operators::queue_members::QueueMembership;
+use crate::operators::{OperatorRegistry, SharedQueueFaults};
 use crate::people::presence::Presence;
 use crate::people::roster::People;
 use crate::screen_pop::AckTimeouts;
@@ -143,6 +143,7 @@ pub async fn run_on(
     let (pbx, events) = client::connect(link_config, link_shutdown.clone());
     let metrics = Arc::new(Metrics::default());
     let stats = Stats::register(&metrics);
+    let queue_faults = SharedQueueFaults::default();
     let deps = Deps {
         plan: config.endpoint_rules(),
         bus: bus.clone(),
@@ -157,6 +158,8 @@ pub async fn run_on(
         presence: presence.clone(),
         url_template: config.pop.url_template.clone(),
         reconciler: reconcile::ModelReconciler::new(config.pbx.reconcile_interval),
+        queue_faults: queue_faults.clone(),
+        transfer_queues: config.transfer.queues.clone(),
         pop_timeouts: AckTimeouts { repeat: config.pop.repeat_delay, report: config.pop.report_delay },
     };
     let operators = load_operators(&config, &store, people).await?;
@@ -168,7 +171,7 @@ pub async fn run_on(
         supervision_context::supervisions(&config.supervision),
         (
             operators,
-            QueueMembership::new(config.operators.queues.clone()),
+            QueueMembership::new(config.operators.queues.clone(), config.transfer.queues.clone()),
             config.operators.reconcile_interval,
         ),
         events,
@@ -190,6 +193,7 @@ pub async fn run_on(
         commands,
         message_relay: relay,
         transfers: config.transfer_settings(),
+        queue_faults,
         metrics,
         clock: gateway::Clock::new(Timestamp::now),
     };

@@ -3,7 +3,8 @@
 //!
 //! | situation | action |
 //! |---|---|
-//! | takeover | a spawned task reads the saved states; the registry continues from them, and differences from the published states are published |
+//! | start | the registry gets the restored calls; queue membership waits for the first list of calls |
+//! | takeover | queue membership waits; a spawned task reads the saved states; the registry continues from them, and differences from the published states are published |
 //! | change of team ownership | operators that another PBX owns are released at once; new ones are restored from the store (leader only) |
 //! | within [`PRESENCE_GRACE`] after a start or takeover | the absence of desktops and unknown phones are not published |
 //! | standby | nothing is recorded, and no queue membership is changed |
@@ -15,10 +16,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::json;
 use tokio::sync::oneshot;
 
-use super::actions::{self, answer, outcome_to_answer};
+use super::actions::{answer, outcome_to_answer};
 use super::audit::Subject;
 use super::core::{Core, TaskResult};
 use crate::ami::action::Action;
@@ -27,10 +29,12 @@ use crate::ami::member::{DeviceReachability, MemberEvent};
 use crate::ami::session::ActionOutcome;
 use crate::call::{HANDLERS_PER_CALL_MAX, Notice, NoticeKind};
 use crate::command::Answer;
-use crate::contract::operator::{Phone, StateView};
+use crate::contract::call::CallView;
+use crate::contract::operator::{Phone, QueueFault, StateView};
 use crate::contract::refusal::Refusal;
-use crate::ids::{CallId, Extension, RecordId};
-use crate::operators::queue_members::MemberActions;
+use crate::contract::transfer::TransferView;
+use crate::ids::{CallId, Extension, QueueName, RecordId};
+use crate::operators::queue_members::{MemberAction, MemberActions, MemberReply, QueueFaults};
 use crate::operators::{
     Command, OperatorSnapshot, Options, Output, Request as Want, Seat, SeatFacts, StateRequest,
     authorise_seat,
@@ -40,6 +44,7 @@ use crate::people::role::Role;
 use crate::people::viewer::Viewer;
 use crate::publish;
 use crate::store::operators::{StateChange, WrapUpRecord};
+use crate::transfer::Plan;
 
 /// How long desktops may take to reconnect after a start, and the PBX to report the phones, before their absence is
 /// published.
@@ -147,10 +152,13 @@ impl Core {
             match store.states().await {
                 // The receiver is gone only when the daemon ends.
                 Ok(saved) => drop(results.send(TaskResult::OperatorStates(saved)).await),
-                Err(error) => tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "cannot read the operators' states that the previous leader saved; this daemon uses its own"
-                ),
+                Err(error) => {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "cannot read the operators' states that the previous leader saved; this daemon uses its own"
+                    );
+                    drop(results.send(TaskResult::OperatorStates(Vec::new())).await);
+                }
             }
         });
     }
@@ -178,9 +186,11 @@ impl Core {
         }
         let now = self.clock.now();
         self.presence_grace_until = now.checked_add(PRESENCE_GRACE).ok();
-        self.operators.adopt_snapshots(now, states);
+        self.operators.adopt_snapshots(now, states, self.calls_with_wrap_up());
         self.drain_operators();
         self.operators_republish();
+        self.states_pending = false;
+        self.release_members();
         self.reconcile_members();
     }
 
@@ -283,6 +293,59 @@ impl Core {
         notice.view.handled_by.clone_from(handlers);
     }
 
+    /// The calls of the model, with the length of after-call work that the account sets.
+    fn calls_with_wrap_up(&self) -> Vec<(CallView, Option<u32>)> {
+        let with_wrap_up = |view: CallView| {
+            let wrap_up_s = self.wrap_up_s(&view);
+            (view, wrap_up_s)
+        };
+        self.model.calls().map(with_wrap_up).collect()
+    }
+
+    fn wrap_up_s(&self, view: &CallView) -> Option<u32> {
+        let account = view.card.as_ref().and_then(|card| card.account.id);
+        account.and_then(|id| self.deps.directory.account(id)).and_then(|account| account.fields.wrap_up_s)
+    }
+
+    /// Passes the calls of an earlier run to the registry: a call that the first list finds unchanged makes no notice.
+    pub(super) fn operators_restore_calls(&mut self) {
+        let now = self.clock.now();
+        for (view, wrap_up_s) in self.calls_with_wrap_up() {
+            self.operators.on_call_changed(now, &view, wrap_up_s);
+        }
+    }
+
+    /// All channels are listed: the registry takes the calls of the model.
+    pub(super) fn operators_on_calls_listed(&mut self, now: Timestamp) {
+        let calls = self.calls_with_wrap_up();
+        let (transfers, recovering) = (&self.transfers, self.transfers_recovering > 0);
+        let under_way =
+            |call| recovering || transfers.latest_of(call).is_some_and(TransferView::is_under_way);
+        self.operators.on_calls_listed(now, calls, under_way);
+        self.drain_operators();
+        self.release_members();
+    }
+
+    /// Operators no longer wait for callers whose transfer is over, once every transfer on the PBX is known.
+    pub(super) fn operators_check_returns(&mut self) {
+        if self.transfers_recovering > 0 || !self.operators.has_listed_calls() {
+            return;
+        }
+        let (now, transfers) = (self.clock.now(), &self.transfers);
+        let under_way = |call| transfers.latest_of(call).is_some_and(TransferView::is_under_way);
+        self.operators.check_awaited_returns(now, under_way);
+        self.drain_operators();
+    }
+
+    /// Lets the queues follow the operators' states, once both the calls and the states are known.
+    fn release_members(&mut self) {
+        if self.operators.has_listed_calls() && !self.states_pending {
+            let now = self.clock.now();
+            self.queue_members.release(now);
+            self.drain_members();
+        }
+    }
+
     /// Passes a notice of the call model to the registry.
     pub(super) fn operators_on_notice(&mut self, notice: &Notice) {
         let (now, view) = (self.clock.now(), &notice.view);
@@ -290,9 +353,8 @@ impl Core {
             self.operators.on_call_ended(now, view.id);
             return;
         }
-        let account = view.card.as_ref().and_then(|card| card.account.id);
-        let account = account.and_then(|id| self.deps.directory.account(id));
-        self.operators.on_call_changed(now, view, account.and_then(|account| account.fields.wrap_up_s));
+        let wrap_up_s = self.wrap_up_s(view);
+        self.operators.on_call_changed(now, view, wrap_up_s);
     }
 
     /// Passes the people that this PBX may own to the registry, at the start and after each roster change.
@@ -353,17 +415,84 @@ impl Core {
                 self.deps.stats.members_repaired.inc();
                 tracing::warn!(%extension, "the queue membership contradicts the operator's state; repairing it");
             }
-            self.send_actions(actions::ActionOrigin::QueueMembers(extension), actions);
+            self.send_member_actions(extension, actions);
+        }
+        if let Some(faults) = self.queue_members.poll_faults() {
+            self.on_queue_faults(&faults);
         }
     }
 
-    /// The PBX has answered the actions that change an extension's membership.
-    pub(super) fn members_on_action_result(&mut self, extension: &Extension, outcome: &ActionOutcome) {
-        let now = self.clock.now();
-        if let Err(refusal) = outcome_to_answer(outcome) {
-            tracing::warn!(%extension, %refusal, "the PBX refused a change of queue membership; retrying");
+    /// Sends the actions one after the other. One that the PBX refuses keeps back only those of its own queue; once the
+    /// PBX cannot be reached, no further one is sent.
+    fn send_member_actions(&self, extension: Extension, actions: Vec<MemberAction>) {
+        let actions = if self.deps.bus.is_leader() { actions } else { Vec::new() };
+        let (pbx, results) = (self.deps.pbx.clone(), self.results.clone());
+        self.deps.tasks.spawn(async move {
+            let (mut replies, mut unreachable) = (Vec::<(QueueName, MemberReply)>::new(), false);
+            for MemberAction { queue, action } in actions {
+                let before = replies.iter().position(|(replied, _)| *replied == queue);
+                if before.is_some_and(|at| replies[at].1 != MemberReply::Accepted) {
+                    continue;
+                }
+                let outcome = if unreachable { ActionOutcome::NeverSent } else { pbx.send(action).await };
+                unreachable |= outcome == ActionOutcome::NeverSent;
+                let reply = match outcome_to_answer(&outcome) {
+                    Ok(_) => MemberReply::Accepted,
+                    Err(Refusal::PbxRefused(message)) => MemberReply::Refused(message.into()),
+                    Err(_) => MemberReply::Failed,
+                };
+                match before {
+                    Some(at) => replies[at].1 = reply,
+                    None => replies.push((queue, reply)),
+                }
+            }
+            // The receiver is gone only when the daemon ends.
+            let _ = results.send(TaskResult::MemberReplies(extension, replies)).await;
+        });
+    }
+
+    /// Shows what keeps the queues from following the states: to the operators concerned and their supervisors, in
+    /// `/readyz` and in the log.
+    fn on_queue_faults(&mut self, faults: &QueueFaults) {
+        let before = self.deps.queue_faults.present();
+        self.deps.queue_faults.set(faults);
+        let present = self.deps.queue_faults.present();
+        self.deps.stats.queue_faults.set(i64::try_from(present.len()).unwrap_or(i64::MAX));
+        for QueueFault { queue, setting, message } in present.iter().filter(|fault| !before.contains(fault)) {
+            tracing::warn!(
+                %queue, setting = setting.as_deref(), %message,
+                "a queue does not follow the operators' states; name the queues as `queue show` of the PBX prints them"
+            );
         }
-        self.queue_members.on_reply(now, extension, outcome.is_accepted());
+        self.operators.set_queue_faults(&faults.refused);
+        self.drain_operators();
+    }
+
+    /// Refuses a transfer to a queue that the PBX does not have, and lets a caller return only to one that it has.
+    pub(super) fn check_queues_of(&self, plan: &mut Plan) -> Result<(), Refusal> {
+        let exists = |queue: &QueueName| self.queue_members.has_queue(queue) != Some(false);
+        if let Some(queue) = plan.target_queue().filter(|queue| !exists(queue)) {
+            return Err(Refusal::Invalid(format!(
+                "to: the PBX has no queue {queue}; correct transfer.queues in the configuration"
+            )));
+        }
+        plan.return_queue = self.deps.transfer_queues.iter().find(|queue| exists(queue)).cloned();
+        Ok(())
+    }
+
+    /// The PBX has answered the actions that change an extension's memberships.
+    pub(super) fn members_on_replies(
+        &mut self,
+        extension: &Extension,
+        replies: Vec<(QueueName, MemberReply)>,
+    ) {
+        let now = self.clock.now();
+        for (queue, reply) in &replies {
+            if let MemberReply::Refused(refusal) = reply {
+                tracing::debug!(%extension, %queue, %refusal, "the PBX refused a change of queue membership");
+            }
+        }
+        self.queue_members.on_reply(now, extension, replies);
         self.drain_members();
     }
 
@@ -376,6 +505,7 @@ impl Core {
                     self.queue_members.on_member(now, &extension, member);
                 }
             }
+            MemberEvent::Queue(queue) => self.queue_members.on_queue_listed(queue),
             MemberEvent::Removed { queue, interface } => {
                 if let Some(extension) = self.phone_of(&interface) {
                     self.queue_members.on_member_removed(now, &extension, queue, interface);

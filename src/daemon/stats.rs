@@ -3,6 +3,7 @@
 //! Invariant: counting costs an atomic addition. No counter has a label, so that no input can create a time series.
 
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 
 use crate::gateway::Metrics;
@@ -30,6 +31,7 @@ pub(super) struct Stats {
     pub(super) pops_not_confirmed: Counter,
     pub(super) reconciliations: Counter,
     pub(super) drifts: Counter,
+    pub(super) queue_faults: Gauge,
 }
 
 impl Stats {
@@ -53,6 +55,7 @@ impl Stats {
             pops_not_confirmed: Counter::default(),
             reconciliations: Counter::default(),
             drifts: Counter::default(),
+            queue_faults: Gauge::default(),
         };
         let counters = [
             ("pops_repeated", "Pops sent again because no desktop confirmed them", &new.pops_repeated),
@@ -104,6 +107,11 @@ impl Stats {
             for (name, help, counter) in counters {
                 registry.register(name, help, counter.clone());
             }
+            registry.register(
+                "queue_faults",
+                "Queues that do not follow the operators' states; /readyz lists them",
+                new.queue_faults.clone(),
+            );
             registry.register("lookup_seconds", "Time to look a caller up", new.lookup_seconds.clone());
         });
         new

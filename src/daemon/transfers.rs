@@ -34,6 +34,15 @@ pub(super) type PendingTransferReplies = HashMap<(TransferId, Step), Sender>;
 impl Core {
     pub(super) fn on_transfer_command(&mut self, actor: &Actor, command: Command, reply: Sender) {
         let now = self.clock.now();
+        let command = match command {
+            Command::Begin { call, mode, mut plan } => {
+                if let Err(refusal) = self.check_queues_of(&mut plan) {
+                    return answer(reply, Err(refusal));
+                }
+                Command::Begin { call, mode, plan }
+            }
+            other => other,
+        };
         match self.transfers.command(now, &self.model, actor, command) {
             Ok(Reply::Transfers(views)) => answer(reply, Ok(Answer::Transfers(views))),
             Ok(Reply::Pending(id, step)) => {
@@ -88,19 +97,31 @@ impl Core {
         let Ok(permit) = Arc::clone(&self.lookups).try_acquire_owned() else { return };
         let (pbx, results) = (self.deps.pbx.clone(), self.results.clone());
         let directory = self.deps.directory.clone();
+        self.transfers_recovering += 1;
         self.deps.tasks.spawn(async move {
-            if let Some((context, tried)) = read_transfer_context(&pbx, &directory, &channel).await {
-                let _ = results.send(TaskResult::Transfer(channel, Box::new(context), tried)).await;
-            }
+            let found = read_transfer_context(&pbx, &directory, &channel).await;
+            let found = found.map(|(context, tried)| (Box::new(context), tried));
+            // The receiver is gone only when the daemon ends.
+            let _ = results.send(TaskResult::Transfer(channel, found)).await;
             drop(permit);
         });
     }
 
-    pub(super) fn adopt_transfer(&mut self, channel: &ChannelId, context: TransferContext, tried: usize) {
-        tracing::info!(%channel, "following a transfer that was under way");
-        let now = self.clock.now();
-        self.transfers.adopt(now, &self.model, channel, context, tried);
+    /// A spawned task has read a channel's variables. Once all have been read, operators no longer wait for callers whose
+    /// transfer was not among them.
+    pub(super) fn on_transfer_context(
+        &mut self,
+        channel: &ChannelId,
+        found: Option<(Box<TransferContext>, usize)>,
+    ) {
+        self.transfers_recovering = self.transfers_recovering.saturating_sub(1);
+        if let Some((context, tried)) = found {
+            tracing::info!(%channel, "following a transfer that was under way");
+            let now = self.clock.now();
+            self.transfers.adopt(now, &self.model, channel, *context, tried);
+        }
         self.drain_transfers();
+        self.operators_check_returns();
     }
 
     /// Pauses or resumes supervision of the call: Asterisk does not bridge a channel that is being spied on.

@@ -18,6 +18,7 @@ use utoipa::ToSchema;
 
 use super::problem::{Kind, Problem};
 use super::state::AppState;
+use crate::contract::operator::QueueFault;
 use crate::ids::PbxId;
 use crate::people::role::Role;
 use crate::people::viewer::Viewer;
@@ -40,6 +41,10 @@ pub(crate) struct Readiness {
     /// states like any other.
     #[serde(rename = "kept_elsewhere", skip_serializing_if = "Vec::is_empty")]
     teams_owned_elsewhere: Vec<ForeignTeam>,
+    /// Queues that the configuration names and the PBX does not have, and changes of membership that the PBX refuses;
+    /// absent when there are none. The daemon is ready all the same, but calls may ring at an operator who is paused.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    queue_faults: Vec<QueueFault>,
 }
 
 /// A team that this daemon is configured to own and the daemon of another PBX owns.
@@ -79,7 +84,8 @@ pub(crate) async fn ready(State(state): State<Arc<AppState>>) -> (StatusCode, Js
     let store = state.app.store.ping().await.is_ok();
     let ready = pbx && store && bus.unwrap_or(true);
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(Readiness { ready, pbx, store, bus, teams_owned_elsewhere }))
+    let queue_faults = state.app.queue_faults.present();
+    (status, Json(Readiness { ready, pbx, store, bus, teams_owned_elsewhere, queue_faults }))
 }
 
 /// The metrics, in the text format of OpenMetrics.

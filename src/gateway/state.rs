@@ -26,6 +26,7 @@ use crate::bus::Bus;
 use crate::command::Commands;
 use crate::directory::Directory;
 use crate::messages::MessageRelay;
+use crate::operators::SharedQueueFaults;
 use crate::people::presence::Presence;
 use crate::people::roster::People;
 use crate::store::{Store, StoreError};
@@ -59,6 +60,8 @@ pub struct App {
     pub message_relay: MessageRelay,
     /// Which targets a caller may be transferred to, and how.
     pub transfers: crate::directory::transfer_targets::Settings,
+    /// What keeps the PBX's queues from following the operators' states.
+    pub queue_faults: SharedQueueFaults,
     /// Metrics of the process.
     pub metrics: Arc<Metrics>,
     /// The current time.

@@ -30,7 +30,7 @@
 //! that ended by its time accepts its disposition later.
 //!
 //! Invariants: the version grows with every change of the state, the requested and the pending state, the seat, the call
-//! and the after-call work; `desktops`, `phone` and the person's name and own extension have no version. After-call work
+//! and the after-call work; `desktops`, `phone`, `queue_faults` and the person's name and own extension have no version. After-call work
 //! ends only by its time, its disposition, the removal of the operator or [`WRAP_UPS_OPEN_MAX`], so neither a transfer
 //! nor a requested state skips it.
 //!
@@ -41,7 +41,7 @@ use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
 use crate::contract::operator::{
-    ActorKind, ChangedBy, Phone, RequestedState, State, StateView, WrapUp, WrapUpExtension,
+    ActorKind, ChangedBy, Phone, QueueFault, RequestedState, State, StateView, WrapUp, WrapUpExtension,
 };
 use crate::ids::{CallId, Extension, RecordId};
 
@@ -80,7 +80,7 @@ impl Activity {
 }
 
 /// Account and length of after-call work.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct WrapUpTerms {
     /// The account of the call.
     pub account: Option<RecordId>,
@@ -128,6 +128,9 @@ pub struct OperatorSnapshot {
     /// The call whose caller a transfer may return to the operator.
     #[serde(rename = "awaits", default)]
     pub awaiting_return: Option<CallId>,
+    /// The terms of the after-call work that follows the present caller.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terms: Option<WrapUpTerms>,
     /// The version of the state.
     pub version: u64,
     /// When the present state began.
@@ -145,6 +148,7 @@ pub struct Operator {
     pub(super) home: Option<Extension>,
     pub(super) desktops: u32,
     pub(super) phone: Phone,
+    pub(super) queue_faults: Vec<QueueFault>,
 }
 
 /// The parts of an operator whose change makes a new version.
@@ -171,11 +175,12 @@ impl Operator {
             wrap_ups: Vec::new(),
             expired: None,
             awaiting_return: None,
+            terms: None,
             version: 0,
             since: now,
             by: ChangedBy::default(),
         };
-        Self { snapshot, name, home, desktops: 0, phone: Phone::Unknown }
+        Self { snapshot, name, home, desktops: 0, phone: Phone::Unknown, queue_faults: Vec::new() }
     }
 
     /// Continues from a stored state.
@@ -253,6 +258,7 @@ impl Operator {
             pbx: None,
             desktops: self.desktops,
             phone: self.phone,
+            queue_faults: self.queue_faults.clone(),
         }
     }
 
@@ -325,12 +331,17 @@ impl Operator {
         })
     }
 
-    /// Takes a new activity. `terms` returns the after-call work for a caller whom the operator no longer has.
+    /// Takes a new activity. `terms_before` and `terms_now` are the terms of the after-call work of the caller whom the
+    /// operator had and of the one whom the operator has, where they are known; `default` holds for a call of which
+    /// nothing is known. No work follows terms of no length, unless a disposition is `required`.
     pub(super) fn set_activity(
         &mut self,
         now: Timestamp,
         activity: Activity,
-        terms: impl FnOnce(CallId) -> Option<WrapUpTerms>,
+        terms_before: Option<WrapUpTerms>,
+        terms_now: Option<WrapUpTerms>,
+        default: WrapUpTerms,
+        required: bool,
     ) -> (bool, Vec<CompletedWrapUp>) {
         let mut dropped = Vec::new();
         let changed = self.change(now, ChangedBy::of_kind(ActorKind::Call), |operator| {
@@ -341,19 +352,51 @@ impl Operator {
                 return;
             }
             let has = activity.caller_of();
+            let saved = if had == has { snapshot.terms.clone() } else { snapshot.terms.take() };
             if let Some(freed) = had.filter(|had| Some(*had) != has) {
                 snapshot.wrap_ups.retain(|work| work.call != freed);
-                snapshot.wrap_ups.extend(terms(freed).map(|terms| begin(now, freed, terms)));
+                let terms = terms_before.or(saved).unwrap_or(default);
+                if terms.seconds > 0 || required {
+                    snapshot.wrap_ups.push(begin(now, freed, terms));
+                }
             }
             if has.is_some() {
+                snapshot.terms = terms_now.or_else(|| snapshot.terms.take());
                 snapshot.wrap_ups.iter_mut().for_each(|work| set_aside(work, now));
             } else if let Some(top) = snapshot.wrap_ups.last_mut() {
                 resume_work(top, now);
             }
-            while snapshot.wrap_ups.len() > WRAP_UPS_OPEN_MAX {
-                let work = snapshot.wrap_ups.remove(0);
-                dropped.push(CompletedWrapUp { work, ended_at: now, disposition: None, notes: None });
-            }
+            dropped.extend(drop_oldest(snapshot, now));
+        });
+        (changed, dropped)
+    }
+
+    /// Whether this state knows that the operator had the caller of `call`.
+    pub(super) fn knows_work_of(&self, call: CallId) -> bool {
+        let snapshot = &self.snapshot;
+        snapshot.activity.caller_of() == Some(call)
+            || snapshot.wrap_ups.iter().any(|work| work.call == call)
+            || snapshot.expired.as_ref().is_some_and(|work| work.call == call)
+    }
+
+    /// Opens after-call work for a caller who was taken and lost after this state was saved; it has run since `begun`.
+    pub(super) fn open_missed_work(
+        &mut self,
+        now: Timestamp,
+        begun: Timestamp,
+        call: CallId,
+        terms: WrapUpTerms,
+        required: bool,
+    ) -> (bool, Vec<CompletedWrapUp>) {
+        if terms.seconds == 0 && !required {
+            return (false, Vec::new());
+        }
+        let mut dropped = Vec::new();
+        let changed = self.change(now, ChangedBy::of_kind(ActorKind::Call), |operator| {
+            let snapshot = &mut operator.snapshot;
+            snapshot.wrap_ups.iter_mut().for_each(|work| set_aside(work, now));
+            snapshot.wrap_ups.push(begin(begun, call, terms));
+            dropped.extend(drop_oldest(snapshot, now));
         });
         (changed, dropped)
     }
@@ -473,6 +516,13 @@ fn begin(now: Timestamp, call: CallId, terms: WrapUpTerms) -> WrapUp {
         extensions,
         set_aside_ms: None,
     }
+}
+
+/// Ends the oldest work beyond [`WRAP_UPS_OPEN_MAX`], without a disposition.
+fn drop_oldest(snapshot: &mut OperatorSnapshot, now: Timestamp) -> Vec<CompletedWrapUp> {
+    let too_many = snapshot.wrap_ups.len().saturating_sub(WRAP_UPS_OPEN_MAX);
+    let over = |work| CompletedWrapUp { work, ended_at: now, disposition: None, notes: None };
+    snapshot.wrap_ups.drain(..too_many).map(over).collect()
 }
 
 fn set_aside(work: &mut WrapUp, now: Timestamp) {

@@ -5,6 +5,7 @@
 //! | `machine.rs` | the state of one operator: requested state, calls, after-call work |
 //! | `registry.rs`, `registry/` | all operators: seats, what calls do to each state, ownership among daemons |
 //! | `queue_members.rs` | brings the PBX's queue members in line with the states |
+//! | `shared_faults.rs` | what keeps the queues from following the states, for `/readyz` |
 //! | `command.rs` | commands that change operator states |
 //!
 //! Invariant: a state changes only by a command, a call, the clock or the roster, and each change names its cause and
@@ -17,6 +18,7 @@ mod command;
 mod machine;
 pub(crate) mod queue_members;
 mod registry;
+mod shared_faults;
 #[cfg(test)]
 mod tests;
 
@@ -25,8 +27,9 @@ pub use machine::{
     Activity, CompletedWrapUp, Operator, OperatorSnapshot, WRAP_UP_EXTENSIONS_MAX, WRAP_UPS_OPEN_MAX,
     WrapUpTerms,
 };
-pub use queue_members::{MemberActions, QueueMembership};
+pub use queue_members::{MemberAction, MemberActions, MemberReply, QueueFaults, QueueMembership};
 pub use registry::{
     CHOICE_CHARS_MAX, EXTENSION_REASON_CHARS_MAX, Member, NOTES_CHARS_MAX, OperatorRegistry, Output,
     Settings, StateRequest,
 };
+pub use shared_faults::SharedQueueFaults;

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | roster changed | adds, updates and removes operators; releases those whom another PBX's daemon owns |
 //! | call changed or ended | derives each affected operator's activity from all calls; nothing before the first complete list of calls |
-//! | list of calls complete | does the same for every operator |
+//! | list of calls complete | replaces the calls by those of the call model, and does the same for every operator |
 //! | transfer started or over | sets or clears the caller who may return |
 //! | state set, wrap-up extended or finished | checks the request, then changes the operator |
 //! | phone or desktop count changed | changes the view only, without a new version |
@@ -20,12 +20,14 @@
 //! Order: an operator who takes a seat is visible there from [`Output::Seated`] on, so `Seated` comes before
 //! [`Output::Changed`]; at a log-out it comes after `Changed`, so that the seat's supervisors still receive that event.
 //!
-//! `registry/seats.rs` finds the phone that a request names as a seat; `registry/wrap_up.rs` extends and finishes after-call work; `registry/ownership.rs` decides which daemon owns which
+//! `registry/seats.rs` finds the phone that a request names as a seat; `registry/calls.rs` derives what calls do at each
+//! seat; `registry/wrap_up.rs` extends and finishes after-call work; `registry/ownership.rs` decides which daemon owns which
 //! operators.
 //!
 //! Why a state can be set while the PBX is unreachable: the state is the daemon's own, and `queue_members.rs` brings
 //! the queues up to date after the reconnect.
 
+mod calls;
 mod ownership;
 mod seats;
 mod wrap_up;
@@ -35,11 +37,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use jiff::Timestamp;
 use smol_str::SmolStr;
 
-use super::machine::{Activity, CompletedWrapUp, Operator, OperatorSnapshot, WrapUpTerms};
-use crate::contract::call::{CallState, CallView};
+use self::calls::{CallInvolvement, Release};
+use super::machine::{CompletedWrapUp, Operator, OperatorSnapshot};
+use crate::contract::call::CallView;
 use crate::contract::choice::Choice;
 use crate::contract::extension_pattern::ExtensionPattern;
-use crate::contract::operator::{ChangedBy, Phone, RequestedState, State, StateView};
+use crate::contract::operator::{ChangedBy, Phone, QueueFault, RequestedState, State, StateView};
 use crate::contract::refusal::Refusal;
 use crate::identity::printable;
 use crate::ids::{CallId, Extension, PbxId, RecordId};
@@ -141,15 +144,6 @@ pub struct Member {
     pub paused: Option<SmolStr>,
 }
 
-/// The operators involved in a call.
-#[derive(Debug, Clone)]
-struct CallInvolvement {
-    ringing_at: Vec<Extension>,
-    at: Option<Extension>,
-    held: bool,
-    terms: WrapUpTerms,
-}
-
 /// All operators of this daemon.
 #[derive(Debug)]
 pub struct OperatorRegistry {
@@ -159,6 +153,8 @@ pub struct OperatorRegistry {
     /// Seats that an operator left by a log-out and that are free.
     vacated_seats: BTreeSet<Extension>,
     calls: BTreeMap<CallId, CallInvolvement>,
+    /// Callers whom operators had until lately, oldest first.
+    releases: VecDeque<Release>,
     phones: HashMap<Extension, Phone>,
     /// The first list of calls is complete; before that no activity is derived.
     calls_listed: bool,
@@ -179,6 +175,7 @@ impl OperatorRegistry {
             seats: HashMap::new(),
             vacated_seats: BTreeSet::new(),
             calls: BTreeMap::new(),
+            releases: VecDeque::new(),
             phones: HashMap::new(),
             calls_listed: false,
             sent_members: HashMap::new(),
@@ -263,14 +260,24 @@ impl OperatorRegistry {
     }
 
     /// Replaces the state of these operators by the previous leader's, gives out every view, and derives the activities
-    /// from the present calls.
-    pub fn adopt_snapshots(&mut self, now: Timestamp, snapshots: Vec<OperatorSnapshot>) {
+    /// from the present `calls`. A caller whom an operator had and lost before the previous leader could save it leaves
+    /// after-call work all the same.
+    pub fn adopt_snapshots(
+        &mut self,
+        now: Timestamp,
+        snapshots: Vec<OperatorSnapshot>,
+        calls: Vec<(CallView, Option<u32>)>,
+    ) {
         for snapshot in snapshots {
             if let Some(operator) = self.people.get_mut(&snapshot.user) {
                 operator.restore(snapshot);
             }
         }
+        self.replace_calls(now, calls);
         self.publish_all();
+        if self.calls_listed {
+            self.conclude_releases(now);
+        }
         self.derive_activities(now, None, None);
     }
 
@@ -359,105 +366,6 @@ impl OperatorRegistry {
         }
     }
 
-    /// A call changed; `wrap_up_s` is the length of after-call work that its account sets.
-    pub fn on_call_changed(&mut self, now: Timestamp, view: &CallView, wrap_up_s: Option<u32>) {
-        let account = view.card.as_ref().map(|card| &card.account);
-        let terms = WrapUpTerms {
-            account: account.and_then(|account| account.id),
-            account_name: account.map(|account| account.name.clone()).unwrap_or_default(),
-            seconds: wrap_up_s.unwrap_or(self.settings.wrap_up_s),
-        };
-        let held = view.state == CallState::Held;
-        let (ringing_at, at) = (view.presented_to.clone(), view.operator.clone());
-        let concerned = view.operators().cloned().collect();
-        let before =
-            self.calls.insert(view.id, CallInvolvement { ringing_at, at, held, terms: terms.clone() });
-        self.derive_activities(now, Some(with_involved(concerned, before.as_ref())), Some((view.id, terms)));
-    }
-
-    /// A call ended.
-    pub fn on_call_ended(&mut self, now: Timestamp, call: CallId) {
-        let Some(before) = self.calls.remove(&call) else { return };
-        self.derive_activities(
-            now,
-            Some(with_involved(Vec::new(), Some(&before))),
-            Some((call, before.terms)),
-        );
-        self.clear_awaiting_return(now, |awaited| awaited == call);
-    }
-
-    /// The list of calls is complete. An operator whose call is not in it was freed during the gap. An operator no longer
-    /// waits for a caller whose call is not in the list or whose transfer is not `under_way`.
-    pub fn on_calls_listed(&mut self, now: Timestamp, under_way: impl Fn(CallId) -> bool) {
-        self.calls_listed = true;
-        self.derive_activities(now, None, None);
-        let calls: BTreeSet<CallId> = self.calls.keys().copied().collect();
-        self.clear_awaiting_return(now, |awaited| !calls.contains(&awaited) || !under_way(awaited));
-    }
-
-    fn clear_awaiting_return(&mut self, now: Timestamp, over: impl Fn(CallId) -> bool) {
-        let awaited = |(user, o): (&RecordId, &Operator)| {
-            Some((*user, o.snapshot().awaiting_return.filter(|c| over(*c))?))
-        };
-        let waiting: Vec<_> = self.people.iter().filter_map(awaited).collect();
-        for (user, call) in waiting {
-            self.update(user, true, |operator| (operator.set_awaiting_return(now, call, false), Vec::new()));
-        }
-    }
-
-    /// Derives the activity at these seats (`None`: all seats) from the calls; `cause` is the call that caused it.
-    fn derive_activities(
-        &mut self,
-        now: Timestamp,
-        at: Option<Vec<Extension>>,
-        cause: Option<(CallId, WrapUpTerms)>,
-    ) {
-        if !self.calls_listed {
-            return;
-        }
-        let concerned: BTreeSet<RecordId> = match at {
-            None => self.seats.values().copied().collect(),
-            Some(extensions) => extensions.iter().filter_map(|extension| self.user_at(extension)).collect(),
-        };
-        let (length, required) = (self.settings.wrap_up_s, self.settings.disposition_required);
-        for user in concerned {
-            let Some(seat) = self.people.get(&user).and_then(Operator::seat) else { continue };
-            let activity = self.activity_at(seat);
-            let terms = |call: CallId| {
-                let cause = cause.as_ref().filter(|(cause, _)| *cause == call).map(|(_, terms)| terms);
-                let terms =
-                    cause.cloned().unwrap_or(WrapUpTerms { seconds: length, ..WrapUpTerms::default() });
-                (terms.seconds > 0 || required).then_some(terms)
-            };
-            self.update(user, true, |operator| operator.set_activity(now, activity, terms));
-        }
-    }
-
-    /// The activity at a seat; talking goes before ringing.
-    fn activity_at(&self, seat: &Extension) -> Activity {
-        let talking = self.calls.iter().find(|(_, call)| call.at.as_ref() == Some(seat));
-        if let Some((call, involvement)) = talking {
-            return if involvement.held { Activity::OnHold(*call) } else { Activity::Talking(*call) };
-        }
-        let ringing = self.calls.iter().find(|(_, call)| call.ringing_at.contains(seat));
-        ringing.map_or(Activity::None, |(call, _)| Activity::Ringing(*call))
-    }
-
-    /// A transfer by the operator at this seat started or is over: while it is `under_way`, its caller may return.
-    pub fn on_transfer_changed(
-        &mut self,
-        now: Timestamp,
-        call: CallId,
-        operator: &Extension,
-        under_way: bool,
-    ) {
-        if let Some(user) = self.user_at(operator) {
-            self.update(user, true, |operator| {
-                (operator.set_awaiting_return(now, call, under_way), Vec::new())
-            });
-        }
-    }
-
     /// The number of the operator's desktops that are connected to the event stream.
     pub fn set_desktops(&mut self, user: RecordId, desktops: u32) {
         self.update(user, false, |operator| {
@@ -481,6 +389,19 @@ impl OperatorRegistry {
         }
     }
 
+    /// What the PBX refuses for the extensions' queue memberships; an extension without an entry has no fault.
+    pub fn set_queue_faults(&mut self, faults: &BTreeMap<Extension, Vec<QueueFault>>) {
+        let everybody: Vec<RecordId> = self.people.keys().copied().collect();
+        for user in everybody {
+            self.update(user, false, |operator| {
+                let own = operator.seat().and_then(|seat| faults.get(seat)).cloned().unwrap_or_default();
+                let changed = operator.queue_faults != own;
+                operator.queue_faults = own;
+                (changed, Vec::new())
+            });
+        }
+    }
+
     /// The phones that the PBX has reported, and the operator at each.
     pub fn seats(&self) -> impl Iterator<Item = (&Extension, Phone, Option<RecordId>)> {
         self.phones.iter().map(|(extension, phone)| (extension, *phone, self.user_at(extension)))
@@ -501,12 +422,19 @@ impl OperatorRegistry {
         change: impl FnOnce(&mut Operator) -> (bool, Vec<CompletedWrapUp>),
     ) {
         let Some(operator) = self.people.get_mut(&user) else { return };
+        let paused_before = operator.pause_reason().map(SmolStr::new);
         let (changed, completed) = change(operator);
+        // A caller who may return is no part of the public state, and keeps the queues away all the same.
+        let repaused = operator.pause_reason() != paused_before.as_deref();
+        let seat = operator.seat().cloned().filter(|_| repaused && !changed);
         for completed in completed {
             self.outputs.push_back(Output::WrapUpEnded { user, completed: Box::new(completed) });
         }
         if changed {
             self.publish(user, record);
+        }
+        if let Some(seat) = seat {
+            self.update_member(&seat);
         }
     }
 
@@ -572,12 +500,6 @@ impl OperatorRegistry {
         }
         assert_eq!(self.seats.len(), self.people.values().filter(|o| o.seat().is_some()).count());
     }
-}
-
-fn with_involved(mut extensions: Vec<Extension>, involvement: Option<&CallInvolvement>) -> Vec<Extension> {
-    extensions
-        .extend(involvement.into_iter().flat_map(|call| call.ringing_at.iter().chain(&call.at)).cloned());
-    extensions
 }
 
 /// Checks a text against the configured choices; without choices any short printable text is allowed.

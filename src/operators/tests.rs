@@ -77,6 +77,8 @@ fn roster() -> Roster {
 
 struct Rig {
     registry: OperatorRegistry,
+    /// The calls of the call model.
+    calls: std::collections::BTreeMap<CallId, CallView>,
     members: std::collections::HashMap<Extension, Option<Member>>,
     completed: Vec<(RecordId, CompletedWrapUp)>,
     published: Vec<StateView>,
@@ -89,16 +91,54 @@ impl Rig {
         let roster = roster();
         let home = |user| roster.person(user).and_then(|p| p.extension.clone());
         registry.update_roster(at(0), &roster, home);
-        registry.on_calls_listed(at(0), |_| false);
-        let mut rig = Self {
+        registry.on_calls_listed(at(0), Vec::new(), |_| false);
+        let mut rig = Self::of(registry);
+        rig.drain();
+        rig
+    }
+
+    fn of(registry: OperatorRegistry) -> Self {
+        Self {
             registry,
+            calls: Default::default(),
             members: Default::default(),
             completed: Vec::new(),
             published: Vec::new(),
             removed: Vec::new(),
-        };
+        }
+    }
+
+    /// The daemon is started again: it has the operators' saved states, and the calls as the journal has them.
+    fn restarted(&self, now: i64, required: bool) -> Self {
+        let saved = self.snapshots();
+        let mut rig = Self::of(OperatorRegistry::new(settings(required)));
+        rig.registry.restore(at(now), saved);
+        let roster = roster();
+        rig.registry
+            .update_roster(at(now), &roster, |user| roster.person(user).and_then(|p| p.extension.clone()));
+        for view in self.calls.values() {
+            rig.registry.on_call_changed(at(now), view, None);
+        }
+        rig.calls = self.calls.clone();
         rig.drain();
         rig
+    }
+
+    /// The operators' states, as the store has them.
+    fn snapshots(&self) -> Vec<OperatorSnapshot> {
+        let operators = (1..4).filter_map(|n| self.registry.operator(Self::user(n)));
+        let stored = operators.map(|operator| serde_json::to_string(operator.snapshot()).unwrap());
+        stored.map(|stored| serde_json::from_str(&stored).unwrap()).collect()
+    }
+
+    fn listed(&self) -> Vec<(CallView, Option<u32>)> {
+        self.calls.values().map(|view| (view.clone(), None)).collect()
+    }
+
+    /// The list of calls is complete.
+    fn relist(&mut self, now: i64) {
+        self.registry.on_calls_listed(at(now), self.listed(), |_| true);
+        self.drain();
     }
 
     fn drain(&mut self) {
@@ -142,11 +182,13 @@ impl Rig {
     }
 
     fn call_changed(&mut self, now: i64, view: &CallView) {
+        self.calls.insert(view.id, view.clone());
         self.registry.on_call_changed(at(now), view, None);
         self.drain();
     }
 
     fn call_ended(&mut self, now: i64, n: u8) {
+        self.calls.remove(&call(n));
         self.registry.on_call_ended(at(now), call(n));
         self.drain();
     }

@@ -24,7 +24,7 @@ pub(super) fn blind_actions(
     back_to: Option<&Extension>,
 ) -> Result<Vec<Action>, ActionError> {
     let targets: Vec<String> = plan.targets.iter().filter_map(target_text).collect();
-    let queue = plan.queue();
+    let queue = plan.target_queue();
     // If the target is a queue, no phone is tried and the caller does not return to the operator first.
     let back_to = back_to.filter(|_| queue.is_none()).map_or("", Extension::as_str);
     let mut variables = vec![
@@ -34,13 +34,12 @@ pub(super) fn blind_actions(
         ("TORITSUGI_ACCEPT_SOUND", plan.accept_sound.as_deref().unwrap_or_default().to_owned()),
         ("TORITSUGI_TRANSFER", context.id.to_string()),
         ("TORITSUGI_ABOUT", context.to_line()),
+        // For a caller whom no queue can take.
+        ("TORITSUGI_OPERATOR", context.operator.to_string()),
     ];
     // If the dialplan knows from which queue the caller came, it prefers that queue.
-    match (queue, &plan.return_queue) {
-        (Some(queue), _) => variables.push(("TORITSUGI_QUEUE", queue.to_string())),
-        (None, Some(queue)) => variables.push(("TORITSUGI_RETURN_QUEUE", queue.to_string())),
-        (None, None) => {}
-    }
+    variables.extend(queue.map(|queue| ("TORITSUGI_QUEUE", queue.to_string())));
+    variables.extend(plan.return_queue.as_ref().map(|queue| ("TORITSUGI_RETURN_QUEUE", queue.to_string())));
     let mut actions = set_variables(caller, &variables)?;
     let place = AllowedContexts::allow([BLIND_CONTEXT])?.location(BLIND_CONTEXT, "s")?;
     actions.push(Action::redirect(caller.as_str(), &place)?);

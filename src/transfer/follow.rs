@@ -130,7 +130,7 @@ impl Transfers {
                 let to = Extension::parse(&target).unwrap_or_else(|_| live.view.operator.clone());
                 self.on_returning(now, id, ReturnedTo::Operator(to));
             }
-            Some("requeued") if live.plan.queue().is_some() && !live.cancelling => {
+            Some("requeued") if live.plan.target_queue().is_some() && !live.cancelling => {
                 live.dialler = Some(channel.clone());
                 live.open_attempt(now, 0);
                 live.view.state = State::Ringing;
@@ -305,7 +305,7 @@ impl Transfers {
                     self.on_target_answered(now, id);
                 }
             }
-            State::Ringing if live.plan.queue().is_some() => {
+            State::Ringing if live.plan.target_queue().is_some() => {
                 if let Some(leg) = operator_with_caller(model, live) {
                     self.channels.insert(leg.clone(), id);
                     if let Some(live) = self.active.get_mut(&id) {
@@ -375,13 +375,17 @@ impl Transfers {
             live.close_attempt(now, Outcome::Cancelled);
             live.view.outcome = Some(Outcome::Cancelled);
         }
+        // The dialplan tries the same operator again, while no queue can take the caller.
+        let is_again = live.view.state == State::Returning && live.view.returned_to.as_ref() == Some(&to);
         live.view.state = State::Returning;
         live.dialler = Some(live.caller.clone());
         live.return_leg = None;
         let wait = if matches!(to, ReturnedTo::Queue(_)) { QUEUE_RECHECK_INTERVAL } else { SILENCE_TIMEOUT };
         live.view.returned_to = Some(to);
         self.set_deadline(id, now, wait);
-        self.push_notice(now, id, NoticeKind::Returned);
+        if !is_again {
+            self.push_notice(now, id, NoticeKind::Returned);
+        }
     }
 
     /// The operator has the caller again, after a consultation without a transfer.
@@ -514,7 +518,7 @@ impl ActiveTransfer {
         let meant = |phone: &Extension| {
             self.plan.targets.iter().any(|target| target.dial.as_deref() == Some(phone.as_str()))
         };
-        self.plan.queue().is_none() && phone.is_some_and(|phone| !meant(&phone))
+        self.plan.target_queue().is_none() && phone.is_some_and(|phone| !meant(&phone))
     }
 
     pub(super) fn open_attempt(&mut self, now: Timestamp, at: usize) {

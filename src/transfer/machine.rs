@@ -509,7 +509,7 @@ fn validate(plan: &Plan, mode: Mode, operator: &Extension, state: CallState) -> 
         return invalid("that operator already has the caller");
     }
     if mode == Mode::Consult {
-        if plan.targets.len() != 1 || plan.queue().is_some() {
+        if plan.targets.len() != 1 || plan.target_queue().is_some() {
             return invalid("a consultation needs exactly one contact, number or operator");
         }
         if state == CallState::Held {

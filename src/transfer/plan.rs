@@ -47,7 +47,8 @@ pub struct Plan {
 
 impl Plan {
     /// The queue that is the target, if it is one.
-    pub(super) fn queue(&self) -> Option<&QueueName> {
+    #[must_use]
+    pub fn target_queue(&self) -> Option<&QueueName> {
         match self.targets.first().map(|target| &target.view) {
             Some(TargetView::Queue { queue }) => Some(queue),
             _ => None,

@@ -263,7 +263,7 @@ impl Transfers {
         live.dialler = Some(dialler.clone());
         live.operator_away = !share_bridge(model, &live.operator, &caller);
         let reaches = consult || listed.context == REACH_CONTEXT;
-        if !reaches && live.plan.queue().is_none() && operator_with_caller(model, &live).is_some() {
+        if !reaches && live.plan.target_queue().is_none() && operator_with_caller(model, &live).is_some() {
             // The caller is back with an operator: nothing is left to follow.
             return;
         }
@@ -283,7 +283,7 @@ impl Transfers {
     /// Records the targets that were tried before: they did not take the caller, for an unknown reason.
     fn record_earlier_attempts(&mut self, now: Timestamp, id: TransferId, tried: usize) {
         for at in 0..tried {
-            if let Some(live) = self.active.get_mut(&id).filter(|live| live.plan.queue().is_none()) {
+            if let Some(live) = self.active.get_mut(&id).filter(|live| live.plan.target_queue().is_none()) {
                 live.open_attempt(now, at);
                 live.close_attempt(now, Outcome::Unknown);
                 self.push_notice(now, id, NoticeKind::Failed);
@@ -336,7 +336,7 @@ impl Transfers {
     ) {
         let Some(live) = self.active.get_mut(&id) else { return };
         let operator = ReturnedTo::Operator(live.view.operator.clone());
-        match live.plan.queue().cloned() {
+        match live.plan.target_queue().cloned() {
             Some(_) => {
                 live.open_attempt(now, 0);
                 live.view.state = State::Ringing;

@@ -133,6 +133,51 @@ async fn an_operator_who_is_gone_hands_the_caller_to_the_queue() {
 }
 
 #[tokio::test]
+async fn a_caller_whom_no_queue_can_take_waits_for_the_operator_and_is_not_hung_up_on() {
+    let lab = Lab::start().await;
+    for names in [vec!["no-such-queue"], vec!["no-such-queue", "neither-this"]] {
+        let call = talking_with_1001(&lab).await;
+        lab.phone(CONTACT).is_busy().await;
+        lab.phone("1001").is_busy().await;
+        let channel = call.at_pbx().await.header("Channel").unwrap().to_owned();
+        for (variable, name) in ["TORITSUGI_QUEUE", "TORITSUGI_RETURN_QUEUE"].into_iter().zip(&names) {
+            set_variable(&lab, &channel, variable, name).await;
+        }
+        let rung = lab.phone("1001").times_rung();
+        transfer(&lab, &call, &format!("{CONTACT}/20/0")).await;
+        // The operator's phone refuses twice, and the caller is still there.
+        lab.pbx
+            .events
+            .wait("the operator's phone is tried again", |_| lab.phone("1001").times_rung() >= rung + 2)
+            .await;
+        lab.phone("1001").answers_after(ms(200)).await;
+        lab.phone("1001").talks().await;
+        talk().await;
+        call.hang_up().await;
+        assert!(lab.phone("1001").heard().await.ever_hears(Tone::CALLER));
+        lab.reset().await;
+    }
+    // One of the two exists: it is that one.
+    let call = talking_with_1001(&lab).await;
+    lab.phone(CONTACT).is_busy().await;
+    lab.phone("1001").is_busy().await;
+    lab.phone("1003").answers_after(ms(300)).await;
+    let channel = call.at_pbx().await.header("Channel").unwrap().to_owned();
+    set_variable(&lab, &channel, "TORITSUGI_QUEUE", "no-such-queue").await;
+    set_variable(&lab, &channel, "TORITSUGI_RETURN_QUEUE", "operators-linear").await;
+    transfer(&lab, &call, &format!("{CONTACT}/20/0")).await;
+    step(&lab, "requeued").await;
+    lab.phone("1003").talks().await;
+    call.hang_up().await;
+}
+
+async fn set_variable(lab: &Lab, channel: &str, variable: &str, value: &str) {
+    lab.pbx
+        .must(&[("Action", "Setvar"), ("Channel", channel), ("Variable", variable), ("Value", value)])
+        .await;
+}
+
+#[tokio::test]
 async fn a_consultation_is_completed_by_hanging_up() {
     let lab = Lab::start().await;
     let call = talking_with_1001(&lab).await;

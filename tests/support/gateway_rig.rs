@@ -139,6 +139,7 @@ impl Rig {
             commands: giving,
             message_relay,
             transfers: toritsugi::directory::transfer_targets::Settings::default(),
+            queue_faults: toritsugi::operators::SharedQueueFaults::default(),
             metrics: Arc::new(Metrics::default()),
             clock,
         };

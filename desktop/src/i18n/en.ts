@@ -58,6 +58,7 @@ export const en: Record<Key, string> = {
   'phone.gone': 'no phone',
   'desktops': 'Desktops: {count}',
   'phone.none': 'No extension',
+  'queue.fault': 'Not set at queue {queues}: calls may still ring',
 
   'pop.ringing': 'Incoming call',
   'pop.talking': 'Talking',

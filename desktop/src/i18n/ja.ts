@@ -58,6 +58,7 @@ export const ja = {
   'phone.gone': '電話不通',
   'desktops': '端末 {count}台',
   'phone.none': '内線なし',
+  'queue.fault': 'キュー {queues} に反映されず、鳴ることがあります',
 
   'pop.ringing': '着信',
   'pop.talking': '通話中',

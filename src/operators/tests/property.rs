@@ -16,6 +16,7 @@ enum Step {
     PassTime(i64),
     Removed(u128),
     Relisted,
+    Restarted,
 }
 
 fn phone(n: u8) -> String {
@@ -34,6 +35,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => (1..60i64).prop_map(Step::PassTime),
         1 => (1..4u128).prop_map(Step::Removed),
         1 => Just(Step::Relisted),
+        2 => Just(Step::Restarted),
     ];
     prop::collection::vec(step, 0..80)
 }
@@ -75,7 +77,22 @@ proptest! {
                     w.registry.update_roster(at(now), &all, |user| all.person(user).and_then(|p| p.extension.clone()));
                     w.drain();
                 }
-                Step::Relisted => { w.registry.on_calls_listed(at(now), |_| true); w.drain(); }
+                Step::Relisted => w.relist(now),
+                Step::Restarted => {
+                    // What the restart finds is compared with what the daemon before it knew.
+                    w.relist(now);
+                    let (views, members): (Vec<StateView>, _) = ((1..4).map(|n| w.view(n)).collect(), w.members.clone());
+                    let mut next = w.restarted(now, required);
+                    next.relist(now);
+                    for before in &views {
+                        let after = next.registry.operator(before.id).unwrap().view();
+                        prop_assert_eq!(&after, before);
+                    }
+                    for (extension, member) in &next.members {
+                        prop_assert_eq!(Some(member), members.get(extension));
+                    }
+                    w = Rig { completed: w.completed, published: w.published, removed: w.removed, ..next };
+                }
             }
             for before in &before {
                 let Some(operator) = w.registry.operator(before.id) else { continue };

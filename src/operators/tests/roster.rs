@@ -1,39 +1,131 @@
 //! Restart of the daemon and removal of an operator.
 
+use std::sync::Arc;
+
 use super::*;
+use crate::contract::card::Card;
 use crate::contract::operator::State;
 use crate::people::Roster;
 
-#[test]
-fn a_restart_during_a_call_loses_neither_state_nor_work() {
+/// A view of call `n` for an account.
+fn of_account(n: u8, ringing_at: &[&str], operator: Option<&str>) -> CallView {
+    let card: Card = serde_json::from_value(serde_json::json!({
+        "caller": { "presentation": "allowed" },
+        "account": { "name": "さくら商事", "kana": "", "answer_phrase": "", "notes": "", "matched_by": "dialled" },
+        "customers": [],
+        "history": { "calls": 0, "open_messages": 0 },
+    }))
+    .unwrap();
+    CallView { card: Some(Arc::new(card)), ..view(n, ringing_at, operator, false) }
+}
+
+/// Operators 1 and 2 are ready; 1 talks in a call of an account.
+fn talking() -> Rig {
     let mut w = Rig::new(false);
     w.set(1, 1, State::Ready).unwrap();
     w.set(1, 2, State::Ready).unwrap();
-    w.call_changed(2, &view(1, &[], Some("1001"), false));
-    w.call_changed(2, &view(2, &[], Some("1002"), false));
-    let stored = [1, 2].map(|n| w.registry.operator(Rig::user(n)).unwrap().snapshot().clone());
-    let stored: Vec<OperatorSnapshot> = stored
-        .iter()
-        .map(|snapshot| serde_json::from_str(&serde_json::to_string(snapshot).unwrap()).unwrap())
-        .collect();
-    let mut w = Rig {
-        registry: OperatorRegistry::new(settings(false)),
-        members: Default::default(),
-        completed: vec![],
-        published: vec![],
-        removed: vec![],
-    };
-    w.registry.restore(at(50), stored);
-    let roster = roster();
-    w.registry.update_roster(at(50), &roster, |user| roster.person(user).and_then(|p| p.extension.clone()));
+    w.call_changed(2, &of_account(1, &["1001"], None));
+    w.call_changed(3, &of_account(1, &[], Some("1001")));
+    w
+}
+
+#[test]
+fn a_restart_during_a_call_changes_nobodys_state() {
+    let before = talking();
+    let mut w = before.restarted(50, false);
+    assert_eq!(w.state(1), State::Talking, "before the calls are listed");
+    w.relist(51);
+    assert_eq!((w.view(1), w.view(2)), (before.view(1), before.view(2)));
+    assert_eq!((w.paused("1001").as_deref(), w.paused("1002")), (Some("talking"), None));
+    // The work after it follows the real end.
+    w.call_ended(60, 1);
+    let work = w.view(1).wrap_up.unwrap();
+    assert_eq!((work.since, work.account_name.as_str()), (at(60), "さくら商事"));
+    w.pass_time(90);
+    assert_eq!((w.state(1), w.paused("1001")), (State::Ready, None));
+}
+
+#[test]
+fn a_call_that_ended_during_a_restart_is_followed_by_its_own_work() {
+    // The call model reports the end when the list is complete, or does not know the call at all.
+    for reported in [true, false] {
+        let mut w = talking().restarted(50, false);
+        if reported {
+            w.call_ended(51, 1);
+        }
+        w.calls.clear();
+        w.relist(51);
+        let work = w.view(1).wrap_up.unwrap();
+        assert_eq!((w.state(1), work.account_name.as_str()), (State::WrapUp, "さくら商事"), "{reported}");
+        assert_eq!((work.since, work.until), (at(51), at(81)));
+        assert_eq!(w.state(2), State::Ready);
+    }
+    // The state alone was saved: the account is in it.
+    let saved = talking().snapshots();
+    let mut w = Rig::new(false);
+    w.registry.adopt_snapshots(at(51), saved, Vec::new());
     w.drain();
-    // The PBX reports its calls one by one; one call ended during the restart.
-    w.call_changed(51, &view(2, &[], Some("1002"), false));
-    assert_eq!((w.state(1), w.state(2)), (State::Talking, State::Talking));
-    w.registry.on_calls_listed(at(52), |_| false);
+    assert_eq!(w.view(1).wrap_up.unwrap().account_name, "さくら商事");
+}
+
+#[test]
+fn a_call_whose_operator_was_saved_as_ringing_is_continued_too() {
+    let mut before = talking();
+    let saved = before.snapshots();
+    // The daemon dies before it saves that the operator holds the caller, and then that the call ended.
+    before.call_changed(4, &view(1, &[], Some("1001"), true));
+    let mut w = before.restarted(50, false);
+    w.registry.restore(at(50), saved);
+    w.relist(51);
+    assert_eq!(w.state(1), State::OnHold);
+}
+
+#[test]
+fn a_call_that_no_saved_state_knows_is_followed_by_work_all_the_same() {
+    let mut w = Rig::new(false);
+    w.set(1, 1, State::Ready).unwrap();
+    let saved = w.snapshots();
+    // A standby sees a whole call while no daemon leads.
+    w.call_changed(2, &of_account(1, &["1001"], None));
+    w.call_changed(3, &of_account(1, &[], Some("1001")));
+    w.call_ended(9, 1);
+    w.registry.adopt_snapshots(at(11), saved, w.listed());
     w.drain();
-    assert_eq!((w.state(1), w.state(2)), (State::WrapUp, State::Talking));
-    assert_eq!(w.view(1).wrap_up.unwrap().until, at(82));
+    let work = w.view(1).wrap_up.unwrap();
+    assert_eq!((w.state(1), work.since, work.until), (State::WrapUp, at(9), at(39)));
+    assert_eq!((work.account_name.as_str(), w.paused("1001").as_deref()), ("さくら商事", Some("wrap_up")));
+    // A leader that saw the end has saved it, and work that is finished does not come back.
+    w.finish(20, 1, 1).unwrap();
+    let saved = w.snapshots();
+    w.registry.adopt_snapshots(at(22), saved, w.listed());
+    w.drain();
+    assert_eq!((w.state(1), w.paused("1001")), (State::Ready, None));
+}
+
+#[test]
+fn a_call_that_is_found_before_its_pop_counts_only_for_whom_it_is_known() {
+    // The journal lost the call; the list finds it before its notices go out.
+    let mut w = talking().restarted(50, false);
+    w.registry.on_call_ended(at(50), call(1));
+    let listed = vec![(of_account(1, &[], Some("1001")), None), (of_account(2, &["1002"], None), None)];
+    w.registry.on_calls_listed(at(51), listed, |_| true);
+    w.drain();
+    assert_eq!((w.state(1), w.state(2)), (State::Talking, State::Ready));
+}
+
+#[test]
+fn a_caller_who_may_return_is_awaited_over_a_restart() {
+    let mut w = talking();
+    w.transfer(4, 1, "1001", true);
+    w.call_changed(4, &of_account(1, &[], None));
+    w.finish(5, 1, 1).unwrap();
+    assert_eq!(w.state(1), State::Reserved);
+    let mut w = w.restarted(50, false);
+    w.relist(51);
+    assert_eq!((w.state(1), w.paused("1001").as_deref()), (State::Reserved, Some("reserved")));
+    w.registry.check_awaited_returns(at(52), |_| false);
+    w.drain();
+    assert_eq!((w.state(1), w.paused("1001")), (State::Ready, None));
 }
 
 #[test]

@@ -208,6 +208,7 @@ mod tests {
             wrap_ups: Vec::new(),
             expired: None,
             awaiting_return: None,
+            terms: None,
             version,
             since: at(seconds),
             by: ChangedBy::default(),

@@ -280,3 +280,66 @@ async fn a_standby_takes_operators_over_as_the_active_daemon_left_them() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_takeover_keeps_the_talking_operator_and_the_work_after_a_call_that_nobody_led() {
+    let lab = Lab::start().await;
+    let site = Site::new(&lab, shared()).await;
+    for phone in ["1001", "1002", "1003"] {
+        lab.phone(phone).rings_for_ever().await;
+    }
+    let (mut active, mut standby) = site.pair(&lab).await;
+    // The standby started before the operator logged in.
+    let id = shown(&site, &active, "1001").await["id"].as_str().unwrap().to_owned();
+    let path = format!("/v1/operators/{id}/state");
+    let ready = json!({ "state": "ready", "version": 0 });
+    site.json(&active, "1001", Method::PUT, &path, &ready).await;
+    for ends_unseen in [false, true] {
+        is_like(&lab, &site, &active, "ready", "-").await;
+        let call = lab.place_call(CallSpec::new(KNOWN_CALLER, SAKURA)).await;
+        is_like(&lab, &site, &active, "reserved", "-").await;
+        if !ends_unseen {
+            lab.phone("1001").answers().await;
+            is_like(&lab, &site, &active, "talking", "talking").await;
+        }
+        active.child.kill().await.unwrap();
+        if ends_unseen {
+            // No daemon leads: the operator takes the call, and the caller hangs up.
+            lab.phone("1001").answers().await;
+            call.answered().await;
+            call.hang_up().await;
+            lab.phone("1001").goes_idle().await;
+        }
+        site.leads(&standby).await;
+        if !ends_unseen {
+            is_like(&lab, &site, &standby, "talking", "talking").await;
+            call.hang_up().await;
+        }
+        is_like(&lab, &site, &standby, "wrap_up", "wrap_up").await;
+        let present = shown(&site, &standby, "1001").await;
+        let work = &present["wrap_up"];
+        assert_eq!((&work["account_name"], &work["planned_s"]), (&json!("株式会社さくら商事"), &json!(30)));
+        let finish = json!({ "call": work["call"], "disposition": "message" });
+        let path = format!("/v1/operators/{id}/wrap-up/finish");
+        site.json(&standby, "1001", Method::POST, &path, &finish).await;
+        is_like(&lab, &site, &standby, "ready", "-").await;
+        active = std::mem::replace(&mut standby, site.start(&lab, "lab").await);
+    }
+}
+
+/// Waits until the daemon shows 1001 in this state, and the PBX this pause (`-`: none).
+async fn is_like(lab: &Lab, site: &Site, daemon: &Daemon, state: &str, pause: &str) {
+    eventually(&format!("1001 is {state}, paused {pause}"), async || {
+        let present = shown(site, daemon, "1001").await;
+        let status = lab.pbx.action(&[("Action", "QueueStatus"), ("Queue", "operators")]).await;
+        let is_it = |e: &&crate::support::pbx_lab::Event| {
+            e.name() == "QueueMember" && e.has("Location", "PJSIP/1001")
+        };
+        let member = status.items.iter().find(is_it).ok_or("no such member")?;
+        let paused =
+            if member.has("Paused", "1") { member.header("PausedReason").unwrap_or("") } else { "-" };
+        let seen = format!("{present}, paused {paused}");
+        if present["state"] == state && paused == pause { Ok(()) } else { Err(seen) }
+    })
+    .await;
+}

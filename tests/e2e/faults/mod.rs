@@ -8,6 +8,7 @@
 //! | `the_link_is_cut_…` | the connection to the PBX, in the middle of a frame, under load (`kills.rs`, `proxy.rs`) |
 //! | `asterisk_is_killed_…` | the PBX, during calls (`kills.rs`) |
 //! | `the_daemon_is_killed_…` | the daemon, a real process, with `kill -9`, during calls, transfers, consultations and messages (`kills.rs`) |
+//! | `an_operators_state_…` | the daemon, stopped and killed during calls of an operator (`operators.rs`) |
 //! | `a_swallowed_hangup_…` | one AMI event never arrives; the reconciliation finds it (`missed.rs`) |
 //! | `an_operator_without_a_desktop_…` | no desktop shows the pop (`missed.rs`) |
 //! | `what_a_supervisor_heard_…` | the daemon, while a supervisor listens, whispers and barges in (`supervision_log.rs`) |
@@ -25,6 +26,7 @@ mod kills;
 mod load;
 mod messages;
 mod missed;
+mod operators;
 mod proxy;
 mod reconnect;
 pub(crate) mod seat;
