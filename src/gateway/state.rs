@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::active_tokens::ActiveTokens;
 use super::answer_cache::AnswerCache;
+use super::health::StoreProbe;
 use super::metrics::Metrics;
 use super::throttle::{PasswordCheckLimits, Throttle};
 use super::token_uses::TokenUseRecorder;
@@ -124,6 +125,7 @@ pub(crate) struct AppState {
     pub(crate) throttle: Mutex<Throttle>,
     pub(crate) password_checks: PasswordCheckLimits,
     pub(crate) answers: Arc<AnswerCache>,
+    pub(crate) store_probe: StoreProbe,
     pub(crate) shutdown: CancellationToken,
 }
 
@@ -136,6 +138,7 @@ impl AppState {
             throttle: Mutex::default(),
             password_checks: PasswordCheckLimits::default(),
             answers: Arc::default(),
+            store_probe: StoreProbe::default(),
             shutdown,
         }
     }
