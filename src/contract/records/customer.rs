@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::RecordError;
-use super::check::{StoredNumber, invalid, multi_line, numbers, optional, required, single_line};
+use super::check::{NumberUse, StoredNumber, invalid, multi_line, numbers, optional, required, single_line};
 use crate::ids::RecordId;
 use crate::numbers::NumberPlan;
 
@@ -108,7 +108,8 @@ impl CustomerFields {
             *flag = single_line("flags", flag)?;
         }
         self.flags.retain(|flag| !flag.is_empty());
-        let numbers = numbers("numbers", &mut self.numbers, NUMBERS_PER_CUSTOMER_MAX, plan)?;
+        let numbers =
+            numbers("numbers", &mut self.numbers, NUMBERS_PER_CUSTOMER_MAX, (NumberUse::Subscriber, plan))?;
         Ok(CheckedCustomer { fields: self, numbers })
     }
 }

@@ -29,8 +29,8 @@ pub use self::account::{
     NUMBERS_PER_ACCOUNT_MAX, SOUND_BYTES_MAX, WRAP_UP_S_MAX,
 };
 use self::check::invalid;
-pub(crate) use self::check::paragraphs;
-pub use self::check::{NAME_CHARS_MAX, NOTES_CHARS_MAX, StoredNumber};
+pub use self::check::{NAME_CHARS_MAX, NOTES_CHARS_MAX, NUMBER_DIGITS_MAX, NumberUse, StoredNumber};
+pub(crate) use self::check::{number_problem, paragraphs};
 pub use self::contact::{CheckedContact, Contact, ContactFields, ON_CALL_ORDER_MAX, RING_S};
 pub use self::customer::{CheckedCustomer, Customer, CustomerFields, FLAGS_MAX, NUMBERS_PER_CUSTOMER_MAX};
 
