@@ -27,6 +27,7 @@ mod purge;
 mod reconcile;
 mod record_writer;
 mod restore;
+mod search_texts;
 mod settings;
 mod stats;
 mod supervision;
@@ -209,9 +210,10 @@ async fn open_alone(
     Ok(open_store(&location, shutdown).await?.map(|store| (lock, store)))
 }
 
-/// Starts the task that keeps the accounts in memory.
+/// Starts the tasks that keep accounts in memory and customers searchable.
 fn keep_directory(directory: &Directory, tasks: &TaskTracker, shutdown: &CancellationToken) {
     tasks.spawn(refresh_directory(directory.clone(), shutdown.clone()));
+    tasks.spawn(search_texts::run(directory.clone(), shutdown.clone()));
 }
 
 fn warn_of_open_secrets(config: &Config) {

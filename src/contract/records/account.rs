@@ -85,7 +85,8 @@ pub struct AccountFields {
     #[serde(default)]
     pub hours: Option<Hours>,
     /// The URL template of another system, offered with the pop; absent: the installation's. Placeholders: `{caller}`,
-    /// `{account}`, `{account_id}`, `{customer}`, `{call}`.
+    /// `{caller_hyphens}`, `{caller_e164}`, `{account}`, `{account_id}`, `{customer}`, `{customer_code}`, `{customer_number}`,
+    /// `{call}`.
     #[serde(default)]
     pub link: Option<String>,
 }

@@ -8,6 +8,7 @@
 //! | `account.rs` | a company that calls are answered for |
 //! | `customer.rs` | a person or company who calls an account |
 //! | `contact.rs` | a person of the account to whom calls and messages go |
+//! | `search.rs` | the form in which names and numbers are searched |
 //! | `check.rs` | checks of text and numbers, which all records share |
 //!
 //! Invariant: text in a record has no control or direction-changing characters, and nothing is longer than its
@@ -19,6 +20,7 @@ mod account;
 mod check;
 mod contact;
 mod customer;
+pub mod search;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
