@@ -78,6 +78,7 @@ impl Check {
         findings.extend(team_ownership(&config).await);
         findings.extend(webhooks(&config));
         findings.extend(dialled_headers(&config));
+        findings.extend(file_modes(&config));
         findings.extend(pbx::check(&config.pbx, seed).await);
         if self.output.json {
             print_json(&findings)?;
@@ -135,6 +136,26 @@ fn dialled_headers(config: &Config) -> Vec<Finding> {
         Finding::ok(WHAT, format!("of calls on {trunk}: {}", header.describe()))
     });
     known.chain(unknown).collect()
+}
+
+/// Reports files with secrets or personal data that others may read.
+fn file_modes(config: &Config) -> Vec<Finding> {
+    let note = |file: &Path, mode: u32, advice: &str| {
+        Finding::note("file modes", format!("others may read {} (mode {mode:04o}): {advice}", file.display()))
+    };
+    let secrets = config.secrets_open_to_others();
+    let mut findings: Vec<Finding> = secrets
+        .iter()
+        .map(|(file, mode)| {
+            note(file, *mode, "run chmod 640 on it, and change the secret if somebody may have it")
+        })
+        .collect();
+    if let Ok(Location::File(path)) = config.store.location()
+        && let Some(mode) = Store::foreign_rights(&path)
+    {
+        findings.push(note(&path, mode, "`serve` will make it private"));
+    }
+    findings
 }
 
 async fn store(config: &StoreConfig) -> Finding {

@@ -14,6 +14,9 @@ use tracing_subscriber::EnvFilter;
 
 use super::Global;
 
+/// The signal of a write beyond the limit on the size of files.
+const SIGXFSZ: i32 = 25;
+
 #[derive(Debug, Args)]
 pub(super) struct Serve {}
 
@@ -24,6 +27,8 @@ impl Serve {
         let shutdown = CancellationToken::new();
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
+        // A limit on the size of files then fails a write, which is tried again, and does not end the process.
+        let _file_size = signal(SignalKind::from_raw(SIGXFSZ))?;
         let daemon = daemon::run(config, shutdown.clone());
         let mut daemon = std::pin::pin!(daemon);
         tokio::select! {
@@ -43,7 +48,12 @@ impl Serve {
 
 fn start_log(config: &LogConfig) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&config.level)?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A line that cannot be written, for instance because the log is on a full disk, is lost: saying so on the same standard
+    // error would panic, and end the task that logs.
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .log_internal_errors(false);
     let started = match config.format {
         LogFormat::Text => log.with_ansi(false).try_init(),
         LogFormat::Json => log.json().flatten_event(true).try_init(),

@@ -16,6 +16,7 @@
 //! Read next: `layers.rs` (the merge), `sections.rs` (the sections), `link.rs` (conversion to the settings of other
 //! modules), `default.toml`.
 
+pub(crate) mod files;
 mod layers;
 mod sections;
 mod values;

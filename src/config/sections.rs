@@ -12,7 +12,7 @@ use jiff::tz::TimeZone;
 use serde::Deserialize;
 use smol_str::SmolStr;
 
-use super::{ConfigError, values};
+use super::{ConfigError, files, values};
 use crate::bus::redis::RedisAddress;
 use crate::contract::choice::Choice;
 use crate::contract::endpoint::PhonePattern;
@@ -79,9 +79,9 @@ pub struct PbxConfig {
     #[serde(deserialize_with = "values::word")]
     pub action_user: SmolStr,
     #[serde(deserialize_with = "values::optional_path")]
-    event_secret_file: Option<PathBuf>,
+    pub(super) event_secret_file: Option<PathBuf>,
     #[serde(deserialize_with = "values::optional_path")]
-    action_secret_file: Option<PathBuf>,
+    pub(super) action_secret_file: Option<PathBuf>,
     /// From the environment only.
     #[serde(skip)]
     pub(super) event_secret: Option<Secret>,
@@ -164,7 +164,7 @@ pub struct StoreConfig {
     #[serde(deserialize_with = "values::optional_postgres")]
     url: Option<PostgresAddress>,
     #[serde(deserialize_with = "values::optional_path")]
-    password_file: Option<PathBuf>,
+    pub(super) password_file: Option<PathBuf>,
     /// From the environment only.
     #[serde(skip)]
     pub(super) password: Option<Secret>,
@@ -213,7 +213,7 @@ pub struct BusConfig {
     redis_sentinel_service: Option<SmolStr>,
     redis_cluster: bool,
     #[serde(deserialize_with = "values::optional_path")]
-    redis_password_file: Option<PathBuf>,
+    pub(super) redis_password_file: Option<PathBuf>,
     /// From the environment only.
     #[serde(skip)]
     pub(super) redis_password: Option<Secret>,
@@ -461,12 +461,11 @@ fn no_secret(key: &str) -> ConfigError {
 
 /// Reads the first line of `file`; `key` is named in errors.
 pub(super) fn read_secret(file: &Path, key: &str) -> Result<Secret, ConfigError> {
-    use std::io::Read;
     let error =
         |reason: String| ConfigError::Key { origin: file.display().to_string(), key: key.into(), reason };
-    let mut text = String::new();
-    std::fs::File::open(file)
-        .and_then(|f| f.take(SECRET_FILE_BYTES_MAX).read_to_string(&mut text))
+    let bytes = files::read(file, SECRET_FILE_BYTES_MAX);
+    let text = bytes
+        .and_then(|bytes| String::from_utf8(bytes).map_err(|_| std::io::ErrorKind::InvalidData.into()))
         .map_err(|e| error(format!("cannot be read: {e}")))?;
     match text.lines().next() {
         Some(line) if !line.is_empty() => Ok(Secret::new(line)),

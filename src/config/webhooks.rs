@@ -10,7 +10,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use url::Url;
 
 use super::sections::read_secret;
-use super::{Config, ConfigError};
+use super::{Config, ConfigError, files};
 use crate::secret::Secret;
 use crate::webhook::{KindPattern, Receiver, Settings};
 
@@ -97,7 +97,7 @@ fn read_authorities(file: &Path) -> Result<Vec<CertificateDer<'static>>, ConfigE
         key: "webhooks.ca_file".into(),
         reason,
     };
-    let pem = std::fs::read(file).map_err(|e| error(format!("cannot be read: {e}")))?;
+    let pem = files::read(file, files::PEM_BYTES_MAX).map_err(|e| error(format!("cannot be read: {e}")))?;
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     let certificates = certificates.map_err(|e| error(e.to_string()))?;
     if certificates.is_empty() { Err(error("it holds no PEM certificate".into())) } else { Ok(certificates) }

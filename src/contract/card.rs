@@ -107,6 +107,12 @@ pub struct CustomerView {
     pub notes: Option<String>,
     /// Marks such as `vip` or `claim`.
     pub flags: Vec<String>,
+    /// The account's own code of the customer, as it was imported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// The caller's number as the customer's record writes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<String>,
 }
 
 /// Earlier calls and messages of this caller to this account.

@@ -3,9 +3,13 @@
 //! | placeholder | value |
 //! |---|---|
 //! | `{caller}` | the digits of the caller's number (`09012345678`; foreign numbers with `+`); empty when withheld |
+//! | `{caller_hyphens}` | the number as a pop shows it (`090-1234-5678`; `+1 212-555-0100`) |
+//! | `{caller_e164}` | the number with its country code (`+819012345678`); the digits where it has none |
 //! | `{account}` | the account's code |
 //! | `{account_id}` | the account's record id |
 //! | `{customer}` | the record id of the best customer; empty without one |
+//! | `{customer_code}` | that customer's own code, as it was imported |
+//! | `{customer_number}` | the caller's number as that customer's record writes it; without a customer, as `{caller}` |
 //! | `{call}` | the call id |
 //!
 //! Invariants: a template begins with `http://` or `https://` and a host, and no placeholder stands before its path. In
@@ -23,7 +27,17 @@ use crate::ids::CallId;
 /// Longest template, in bytes.
 pub const URL_TEMPLATE_BYTES_MAX: usize = 1_000;
 /// The names of the placeholders.
-const NAMES: [&str; 5] = ["caller", "account", "account_id", "customer", "call"];
+const NAMES: [&str; 9] = [
+    "caller",
+    "caller_hyphens",
+    "caller_e164",
+    "account",
+    "account_id",
+    "customer",
+    "customer_code",
+    "customer_number",
+    "call",
+];
 
 /// A checked URL template.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +56,8 @@ pub enum UrlTemplateError {
     Scheme,
     /// An unknown placeholder, or an unmatched brace.
     #[error(
-        "{{{0}}} is not a placeholder; use {{caller}}, {{account}}, {{account_id}}, {{customer}}, {{call}}"
+        "{{{0}}} is not a placeholder; use {{caller}}, {{caller_hyphens}}, {{caller_e164}}, {{account}}, {{account_id}}, \
+         {{customer}}, {{customer_code}}, {{customer_number}}, {{call}}"
     )]
     Unknown(String),
     /// A placeholder in the host.
@@ -51,21 +66,33 @@ pub enum UrlTemplateError {
 }
 
 impl UrlTemplate {
-    /// The URL for a call.
+    /// The URL for a call; `caller_key` is the key of the caller's number ([`crate::numbers::Number::key`]).
     #[must_use]
-    pub fn fill(&self, call: CallId, card: &Card, account_code: &str) -> String {
+    pub fn fill(&self, call: CallId, card: &Card, account_code: &str, caller_key: Option<&str>) -> String {
+        let shown = card.caller.number.as_deref().unwrap_or_default();
+        let customer = card.customers.first();
         let mut url = String::with_capacity(self.0.len() + 64);
         let mut rest = self.0.as_str();
         while let Some((before, after)) = rest.split_once('{') {
             url.push_str(before);
             let (name, after) = after.split_once('}').unwrap_or((after, ""));
             match name {
-                "caller" => encode(&mut url, &digits(card.caller.number.as_deref().unwrap_or_default())),
+                "caller" => encode(&mut url, &digits(shown)),
+                "caller_hyphens" => encode(&mut url, shown),
+                "caller_e164" => match caller_key {
+                    Some(key) if !shown.is_empty() => encode(&mut url, key),
+                    _ => encode(&mut url, &digits(shown)),
+                },
                 "account" => encode(&mut url, account_code),
                 "account_id" => card.account.id.iter().for_each(|id| encode(&mut url, &id.to_string())),
-                "customer" => {
-                    card.customers.first().iter().for_each(|c| encode(&mut url, &c.id.to_string()));
+                "customer" => customer.iter().for_each(|c| encode(&mut url, &c.id.to_string())),
+                "customer_code" => {
+                    encode(&mut url, customer.and_then(|c| c.code.as_deref()).unwrap_or_default());
                 }
+                "customer_number" => match customer.and_then(|c| c.number.as_deref()) {
+                    Some(number) => encode(&mut url, number),
+                    None => encode(&mut url, &digits(shown)),
+                },
                 _ => encode(&mut url, &call.to_string()),
             }
             rest = after;
@@ -155,6 +182,8 @@ mod tests {
                     department: None,
                     notes: None,
                     flags: Vec::new(),
+                    code: Some("K/12".into()),
+                    number: Some("090(1234)5678".into()),
                 }]
             } else {
                 Vec::new()
@@ -168,8 +197,22 @@ mod tests {
     fn every_value_is_encoded() {
         let call = CallId::derive(&PbxId::parse("p").unwrap(), &ChannelId::parse("1.1").unwrap());
         let fill = |template: &str, card: &Card, code: &str| {
-            template.parse::<UrlTemplate>().unwrap().fill(call, card, code)
+            let key = card.caller.number.as_deref().map(|number| match number.strip_prefix('0') {
+                Some(national) => format!("+81{}", digits(national)),
+                None => digits(number),
+            });
+            template.parse::<UrlTemplate>().unwrap().fill(call, card, code, key.as_deref())
         };
+        let forms = "https://c.jp/?h={caller_hyphens}&e={caller_e164}&k={customer_code}&n={customer_number}";
+        assert_eq!(
+            fill(forms, &card(Some("090-1234-5678"), true), ""),
+            "https://c.jp/?h=090-1234-5678&e=%2B819012345678&k=K%2F12&n=090%281234%295678"
+        );
+        assert_eq!(
+            fill(forms, &card(Some("090-1234-5678"), false), ""),
+            "https://c.jp/?h=090-1234-5678&e=%2B819012345678&k=&n=09012345678"
+        );
+        assert_eq!(fill(forms, &card(None, false), ""), "https://c.jp/?h=&e=&k=&n=");
         let known = card(Some("090-1234-5678"), true);
         assert_eq!(
             fill("https://crm.example.jp/{account}?tel={caller}&c={customer}", &known, "A/1&x=あ"),

@@ -23,6 +23,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use smol_str::SmolStr;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -500,7 +501,9 @@ impl Core {
         let found = self.deps.directory.identify(identity, Some(trunk));
         let template = self.pop_url_template(&found);
         let mut bare = self.deps.directory.bare_card(&found);
-        bare.link = template.as_ref().map(|(template, code)| template.fill(call, &bare, code));
+        let caller = found.caller_number.as_ref().map(|number| SmolStr::new(number.key()));
+        bare.link =
+            template.as_ref().map(|(template, code)| template.fill(call, &bare, code, caller.as_deref()));
         let bare = Arc::new(bare);
         let now = self.clock.now();
         let permit = Arc::clone(&self.lookups).try_acquire_owned();
@@ -518,7 +521,8 @@ impl Core {
                 stats.lookups_failed.inc();
             }
             let card = card.map_or(bare, |mut card| {
-                card.link = template.map(|(template, code)| template.fill(call, &card, &code));
+                card.link =
+                    template.map(|(template, code)| template.fill(call, &card, &code, caller.as_deref()));
                 Arc::new(card)
             });
             let found = Input::CardFound { call, question, card, complete: true };

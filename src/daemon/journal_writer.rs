@@ -3,14 +3,15 @@
 //! | the store | the writer |
 //! |---|---|
 //! | accepts the batch | writes the next one, which holds everything that was queued meanwhile |
-//! | is busy or cannot be reached | retries the same batch with a growing delay; the queue collects new entries within its limits |
-//! | refuses the batch | once for each batch, leaves out the finished calls that the store refuses alone, and logs them; then retries |
-//! | belongs to another daemon by now | logs an error and stops for good |
+//! | is busy, full, failing, read-only, gone or cannot be reached | retries the same batch with a growing delay; the queue collects new entries within its limits, and `/readyz` says that the store is not ready |
+//! | refuses the batch, and takes other writes | once for each batch, leaves out the entries that the store refuses alone, and logs them; then retries |
+//! | belongs to another daemon by now | logs an error and stops for good; `/readyz` says that the store is not ready |
 //!
 //! With Redis the events themselves are in the shared stream; [`run_records`] writes the records alone, one at a time.
 //! There a record that the store refuses is logged and left out.
 //!
-//! Invariant: nothing waits for this task. Batches are written in order, each once.
+//! Invariant: nothing waits for this task. Batches are written in order, each once: a batch whose commit failed may be in
+//! the store all the same, and each of its rows can be written again without a change.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +19,7 @@ use std::time::Duration;
 use crate::bus::Bus;
 use crate::contract::event_id::StreamToken;
 use crate::ids::PbxId;
-use crate::journal::entry::SegmentChange;
+use crate::journal::entry::{JournalEntry, SegmentChange};
 use crate::journal::queue::{Batch, JournalQueue};
 use crate::store::{Store, StoreError};
 
@@ -28,15 +29,24 @@ const GATHER_DELAY: Duration = Duration::from_millis(5);
 const FIRST_RETRY_DELAY: Duration = Duration::from_millis(50);
 /// Longest delay between two attempts.
 const LONGEST_RETRY_DELAY: Duration = Duration::from_secs(5);
+/// The name of this writer in [`crate::store::stalled`].
+const WRITER: &str = "journal";
 
 /// Writes until the journal queue is closed and empty.
 pub(super) async fn run(journal: Arc<JournalQueue>, store: Store, pbx: PbxId, stream: StreamToken) {
     while let Some(batch) = journal.next_batch().await {
-        if !write(&store, &pbx, &stream, batch).await {
-            tracing::error!(
-                %pbx, "another daemon has taken over this database; this daemon records nothing more"
-            );
-            return;
+        match write(&store, &pbx, &stream, batch).await {
+            Written::Yes => store.stalled().resume(WRITER),
+            Written::Displaced => {
+                store.stalled().stall(WRITER);
+                tracing::error!(
+                    %pbx,
+                    "another daemon has taken over this database; this daemon records nothing more. Stop one of the two, \
+                     then restart the other"
+                );
+                return;
+            }
+            Written::Closed => return,
         }
         tokio::time::sleep(GATHER_DELAY).await;
     }
@@ -48,24 +58,24 @@ pub(super) async fn run(journal: Arc<JournalQueue>, store: Store, pbx: PbxId, st
 pub(super) async fn run_records(journal: Arc<JournalQueue>, bus: Bus, store: Store, pbx: PbxId) {
     while let Some(batch) = journal.next_batch().await {
         for record in &batch.finished {
-            write_with_retry("finished call", record.id, || store.record_call(record)).await;
+            write_with_retry(&store, "finished call", record.id, || store.record_call(record)).await;
             bus.mark_recorded(record.id);
         }
         for gap in &batch.gaps {
-            write_with_retry("gap of the PBX link", gap.from, || store.record_gap(gap)).await;
+            write_with_retry(&store, "gap of the PBX link", gap.from, || store.record_gap(gap)).await;
         }
         if let Some(link) = &batch.link {
-            write_with_retry("state of the PBX link", &pbx, || store.save_pbx_link(&pbx, link)).await;
+            write_with_retry(&store, "state of the PBX link", &pbx, || store.save_pbx_link(&pbx, link)).await;
         }
         for change in &batch.segment_changes {
-            write_with_retry("supervision segment", segment_id(change), || {
+            write_with_retry(&store, "supervision segment", segment_id(change), || {
                 store.record_segment_change(change)
             })
             .await;
         }
         for publication in batch.publications {
             let mark = || store.record_publication(publication);
-            write_with_retry("publication of a message", publication.id, mark).await;
+            write_with_retry(&store, "publication of a message", publication.id, mark).await;
         }
     }
 }
@@ -78,41 +88,70 @@ fn segment_id(change: &SegmentChange) -> String {
     }
 }
 
-async fn write_with_retry<F>(record: &str, id: impl std::fmt::Display, write: impl Fn() -> F)
+async fn write_with_retry<F>(store: &Store, record: &str, id: impl std::fmt::Display, write: impl Fn() -> F)
 where
     F: Future<Output = Result<(), StoreError>>,
 {
     let mut delay = FIRST_RETRY_DELAY;
     while let Err(error) = write().await {
-        if !error.is_transient() {
+        if error.is_closed() || is_refused(store, &error).await {
             tracing::error!(record, %id, error = &error as &dyn std::error::Error, "the store refused a record");
-            return;
+            break;
         }
+        note_stall(store, WRITER, &error);
         tracing::warn!(
             record, %id, error = &error as &dyn std::error::Error, "cannot write a record; retrying"
         );
         tokio::time::sleep(delay).await;
         delay = (delay * 2).min(LONGEST_RETRY_DELAY);
     }
+    store.stalled().resume(WRITER);
 }
 
-/// Writes one batch; false when the journal belongs to another daemon.
-async fn write(store: &Store, pbx: &PbxId, stream: &StreamToken, mut batch: Batch) -> bool {
+/// Whether the store refused this record, and not the store itself is in trouble: it takes another write. An error that
+/// is known to pass is no refusal.
+pub(super) async fn is_refused(store: &Store, error: &StoreError) -> bool {
+    !error.is_transient() && store.probe_write().await.is_ok()
+}
+
+/// Marks the writer as held up. A store that is only busy is not in trouble: another process writes, for instance a large
+/// import.
+pub(super) fn note_stall(store: &Store, writer: &'static str, error: &StoreError) {
+    if !matches!(error, StoreError::Busy) {
+        store.stalled().stall(writer);
+    }
+}
+
+/// What became of a batch.
+enum Written {
+    Yes,
+    /// The journal belongs to another daemon.
+    Displaced,
+    /// The store was closed: this process ends.
+    Closed,
+}
+
+/// Writes one batch, however long that takes.
+async fn write(store: &Store, pbx: &PbxId, stream: &StreamToken, mut batch: Batch) -> Written {
     let mut delay = FIRST_RETRY_DELAY;
     let mut refused_dropped = false;
     loop {
         match store.write_log(pbx, stream, &batch).await {
-            Ok(()) => return true,
-            Err(StoreError::Displaced) => return false,
+            Ok(()) => return Written::Yes,
+            Err(StoreError::Displaced) => return Written::Displaced,
             Err(error) => {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "cannot write the journal; retrying"
                 );
+                if error.is_closed() {
+                    return Written::Closed;
+                }
+                note_stall(store, WRITER, &error);
                 // Once: a record that the store will never accept must not hold up the others.
-                if !error.is_transient() && !refused_dropped {
+                if !refused_dropped && is_refused(store, &error).await {
                     refused_dropped = true;
-                    drop_refused_records(store, &mut batch).await;
+                    drop_refused_entries(store, pbx, &mut batch).await;
                     continue;
                 }
             }
@@ -122,16 +161,33 @@ async fn write(store: &Store, pbx: &PbxId, stream: &StreamToken, mut batch: Batc
     }
 }
 
-/// Removes the finished calls that the store refuses from `batch`.
-async fn drop_refused_records(store: &Store, batch: &mut Batch) {
-    let mut accepted = Vec::with_capacity(batch.finished.len());
-    for record in std::mem::take(&mut batch.finished) {
-        match store.record_call(&record).await {
-            Err(error) if !error.is_transient() => {
-                tracing::error!(call = %record.id, error = &error as &dyn std::error::Error, "the store refused a finished call");
+/// Removes the entries that the store refuses from `batch`, each kind in the order in which a batch writes it.
+async fn drop_refused_entries(store: &Store, pbx: &PbxId, batch: &mut Batch) {
+    async fn accepted<T: Clone>(
+        store: &Store,
+        pbx: &PbxId,
+        entries: &mut Vec<T>,
+        entry_of: impl Fn(T) -> JournalEntry,
+    ) {
+        let mut accepted = Vec::with_capacity(entries.len());
+        for one in std::mem::take(entries) {
+            let entry = entry_of(one.clone());
+            match store.write_entry(pbx, &entry).await {
+                Err(error) if is_refused(store, &error).await => {
+                    tracing::error!(
+                        record = entry.describe(),
+                        error = &error as &dyn std::error::Error,
+                        "the store refused a record"
+                    );
+                }
+                _ => accepted.push(one),
             }
-            _ => accepted.push(record),
         }
+        *entries = accepted;
     }
-    batch.finished = accepted;
+    accepted(store, pbx, &mut batch.checkpoints, |call| JournalEntry::Checkpoint(Box::new(call))).await;
+    accepted(store, pbx, &mut batch.finished, |call| JournalEntry::Finished(Box::new(call))).await;
+    accepted(store, pbx, &mut batch.gaps, |gap| JournalEntry::Gap(Box::new(gap))).await;
+    accepted(store, pbx, &mut batch.segment_changes, JournalEntry::SegmentChange).await;
+    accepted(store, pbx, &mut batch.publications, JournalEntry::MessagePublished).await;
 }

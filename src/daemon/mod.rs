@@ -1,6 +1,6 @@
 //! The daemon: builds every component, owns the tasks, and stops them in order.
 //!
-//! Start: listening socket → store → directory → event stream and people (from the store, or from Redis) → PBX link →
+//! Start: listening socket → lock on the database file → store → directory → event stream and people (from the store, or from Redis) → PBX link →
 //! operators → core and background tasks → gateway. A fault that would last (the port is taken, the database cannot be
 //! used) ends the start with an error that says what to do. A service that may come back (the PBX, its users and
 //! permissions, Redis) does not: the daemon serves, logs the fault, and tries again. A database server that cannot be
@@ -31,6 +31,7 @@ mod purge;
 mod reconcile;
 mod record_writer;
 mod restore;
+mod search_texts;
 mod settings;
 mod stats;
 mod supervision;
@@ -68,7 +69,7 @@ use crate::operators::{OperatorRegistry, SharedQueueFaults};
 use crate::people::presence::Presence;
 use crate::people::roster::People;
 use crate::screen_pop::AckTimeouts;
-use crate::store::{Location, Store, StoreError};
+use crate::store::{DaemonLock, Location, Store, StoreError};
 use crate::webhook;
 
 /// How often the directory checks whether another process changed accounts.
@@ -131,7 +132,8 @@ pub async fn run_on(
     shutdown: CancellationToken,
 ) -> Result<(), RunError> {
     let (tasks, link_config) = (TaskTracker::new(), config.pbx.connection_settings(seed)?);
-    let Some(store) = open_store(&config.store.location()?, &shutdown).await? else { return Ok(()) };
+    // The lock is held until everything below has ended.
+    let Some((_only_daemon, store)) = open_alone(&config, &shutdown).await? else { return Ok(()) };
     let directory = Directory::load(store.clone(), directory_options(&config)).await?;
     let (cluster, presence) = (ClusterTasks::default(), Presence::default());
     let (restored, pipeline) = restore_or_join(&config, &store, &cluster, &presence).await?;
@@ -180,7 +182,7 @@ pub async fn run_on(
     );
     pipeline.spawn(core, &tasks, &store, &link_shutdown);
     tasks.spawn(purge::run(store.clone(), config.retention.clone(), link_shutdown.clone()));
-    tasks.spawn(refresh_directory(directory.clone(), link_shutdown.clone()));
+    keep_directory(&directory, &tasks, &link_shutdown);
     let relay = MessageRelay::default();
     tasks.spawn(relay.clone().run(bus.clone(), store.clone(), people.clone(), link_shutdown.clone()));
     let app = App {
@@ -202,6 +204,33 @@ pub async fn run_on(
     link_shutdown.cancel();
     stop(&pbx, &tasks, cluster, store).await;
     served
+}
+
+/// Opens the store as its only daemon: a second daemon must not write to the same file. `None`: the daemon was stopped
+/// meanwhile.
+async fn open_alone(
+    config: &Config,
+    shutdown: &CancellationToken,
+) -> Result<Option<(DaemonLock, Store)>, RunError> {
+    warn_of_open_secrets(config);
+    let location = config.store.location()?;
+    let lock = Store::lock(&location)?;
+    Ok(open_store(&location, shutdown).await?.map(|store| (lock, store)))
+}
+
+/// Starts the tasks that keep accounts in memory and customers searchable.
+fn keep_directory(directory: &Directory, tasks: &TaskTracker, shutdown: &CancellationToken) {
+    tasks.spawn(refresh_directory(directory.clone(), shutdown.clone()));
+    tasks.spawn(search_texts::run(directory.clone(), shutdown.clone()));
+}
+
+fn warn_of_open_secrets(config: &Config) {
+    for (file, mode) in config.secrets_open_to_others() {
+        tracing::warn!(
+            file = %file.display(), mode = format_args!("{mode:04o}"),
+            "everybody on this machine can read a secret; run chmod 640 on it, and change it if somebody may have read it"
+        );
+    }
 }
 
 /// Lets the tasks finish what they have, and closes what they use.

@@ -4,7 +4,7 @@
 //! | the store | the writer |
 //! |---|---|
 //! | accepts the record | writes the next one |
-//! | is busy or cannot be reached | retries the same record with a growing delay; up to [`RECORDS_QUEUED_MAX`] others wait |
+//! | is busy, full, failing, read-only, gone or cannot be reached | retries the same record with a growing delay; up to [`RECORDS_QUEUED_MAX`] others wait |
 //! | has [`RECORDS_QUEUED_MAX`] records waiting for it | each further record is dropped, counted and logged as an error |
 //! | refuses the record | logs an error and leaves it out |
 //!
@@ -18,6 +18,7 @@ use prometheus_client::metrics::counter::Counter;
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
+use super::journal_writer::{is_refused, note_stall};
 use crate::store::operators::{StateChange, WrapUpRecord};
 use crate::store::{AuditEntry, Store, StoreError};
 
@@ -27,6 +28,8 @@ pub const RECORDS_QUEUED_MAX: usize = 10_000;
 const FIRST_RETRY_DELAY: Duration = Duration::from_millis(100);
 /// Longest delay between two attempts.
 const LONGEST_RETRY_DELAY: Duration = Duration::from_secs(5);
+/// The name of this writer in [`crate::store::stalled`].
+const WRITER: &str = "records";
 
 /// The sending side of the queue. When the last clone is dropped, the task writes the queued records and ends.
 #[derive(Debug, Clone)]
@@ -107,12 +110,14 @@ async fn write(store: &Store, record: &Record) {
     let (mut delay, mut retried) = (FIRST_RETRY_DELAY, false);
     while let Err(error) = record.write_to(store, retried).await {
         retried = true;
-        if !error.is_transient() {
+        if error.is_closed() || is_refused(store, &error).await {
             tracing::error!(%record, error = &error as &dyn std::error::Error, "the store refused a record");
-            return;
+            break;
         }
+        note_stall(store, WRITER, &error);
         tracing::warn!(%record, error = &error as &dyn std::error::Error, "cannot write a record; retrying");
         tokio::time::sleep(delay).await;
         delay = (delay * 2).min(LONGEST_RETRY_DELAY);
     }
+    store.stalled().resume(WRITER);
 }

@@ -10,7 +10,7 @@ use crate::ami::client;
 use crate::ami::reconnect::Schedule;
 use crate::ami::tls::Tls;
 use crate::call::EndpointRules;
-use crate::config::{Config, ConfigError, DirectoryConfig, GatewayConfig, Login, PbxConfig};
+use crate::config::{Config, ConfigError, DirectoryConfig, GatewayConfig, Login, PbxConfig, files};
 use crate::contract::endpoint::EndpointNames;
 use crate::directory::{DirectoryOptions, transfer_targets};
 use crate::gateway;
@@ -62,8 +62,8 @@ impl PbxConfig {
                     .into(),
             ));
         };
-        let pem =
-            std::fs::read(file).map_err(|e| error(format!("{} cannot be read: {e}", file.display())))?;
+        let pem = files::read(file, files::PEM_BYTES_MAX)
+            .map_err(|e| error(format!("{} cannot be read: {e}", file.display())))?;
         let name = self.tls.server_name.as_ref().unwrap_or(&self.host);
         Tls::new(&pem, name).map(Some).map_err(|e| error(format!("{}: {e}", file.display())))
     }

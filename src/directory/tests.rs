@@ -270,6 +270,80 @@ async fn records_are_read_by_page_and_by_filter() {
     }
 }
 
+const SEARCHED: &str = "契約企業コード,顧客コード,氏名,フリガナ,会社名,電話番号\r\n\
+    A003,K1,髙橋一郎,ﾀｶﾊｼｲﾁﾛｳ,㈱ﾐﾎﾝ商会,０９０－００００－０００１\r\n\
+    A003,K2,高橋二郎,タカハシジロウ,株式会社ミホン商会,090-0000-0002\r\n\
+    A003,K3,SMITH,スミス,ABC Ltd,+1 212-555-0100\r\n";
+
+async fn import(fixture: &Fixture, file: &str) {
+    let (kind, encoding) = (import::ImportKind::Customers, import::TextEncoding::Utf8);
+    let options = import::ImportOptions { kind, encoding, dry_run: false };
+    fixture.directory.import(std::io::Cursor::new(file.to_owned()), options, AT).await.unwrap();
+}
+
+/// The codes of the customers whom a search finds.
+async fn found(fixture: &Fixture, text: &str) -> Vec<String> {
+    let filter = CustomerFilter { text: Some(text.into()), ..Default::default() };
+    let page = fixture.directory.store().customers(&filter, None, 10).await.unwrap();
+    page.items.into_iter().filter_map(|customer| customer.fields.code).collect()
+}
+
+#[tokio::test]
+async fn a_search_finds_whatever_the_form_in_which_it_is_written() {
+    let fixture = fixture().await;
+    import(&fixture, SEARCHED).await;
+    for (text, codes) in [
+        ("タカハシ", &["K1", "K2"][..]),
+        ("ﾀｶﾊｼ", &["K1", "K2"]),
+        ("たかはし", &["K1", "K2"]),
+        ("高橋", &["K1", "K2"]),
+        ("髙橋", &["K1", "K2"]),
+        ("高橋 一郎", &["K1"]),
+        ("smith", &["K3"]),
+        ("Ｓｍｉｔｈ", &["K3"]),
+        ("ミホン商会", &["K1", "K2"]),
+        ("㈱みほん", &["K1", "K2"]),
+        ("abc ltd", &["K3"]),
+        ("k2", &["K2"]),
+        ("09000000001", &["K1"]),
+        ("090-0000-0001", &["K1"]),
+        ("+81 90 0000 0001", &["K1"]),
+        ("０００２", &["K2"]),
+        ("(212) 555", &["K3"]),
+        ("高橋一郎タカハシ", &[]),
+        ("・", &[]),
+        ("はし%", &[]),
+    ] {
+        assert_eq!(found(&fixture, text).await, codes, "{text}");
+    }
+    let id =
+        fixture.directory.store().customers(&CustomerFilter::default(), None, 10).await.unwrap().items[4].id;
+    let patch = json!({ "name": "ｽﾐｽ", "numbers": ["03-5555-0111"] });
+    fixture.directory.patch_customer(id, &patch, AT).await.unwrap();
+    assert_eq!(found(&fixture, "smith").await, [""; 0]);
+    assert_eq!(
+        (found(&fixture, "すみす").await, found(&fixture, "5555").await),
+        (vec!["K3".into()], vec!["K3".into()])
+    );
+}
+
+#[tokio::test]
+async fn a_customer_whose_search_text_is_missing_is_folded_in_steps() {
+    let fixture = fixture().await;
+    import(&fixture, SEARCHED).await;
+    // Without the column of the numbers, the import does not have all that a search compares.
+    import(&fixture, "account,code,name,kana,company\nA003,K1,髙橋三郎,ﾀｶﾊｼ,\nA003,K2,高橋四郎,ﾀｶﾊｼ,\n")
+        .await;
+    assert_eq!(found(&fixture, "髙橋三郎").await, ["K1"], "as it is written");
+    assert_eq!(found(&fixture, "たかはし").await, [""; 0]);
+    let (store, plan) = (fixture.directory.store(), fixture.directory.plan());
+    for left in [1, 1, 0] {
+        assert_eq!(store.fold_customers(plan, 1).await.unwrap(), left);
+    }
+    assert_eq!(found(&fixture, "たかはし").await, ["K1", "K2"]);
+    assert_eq!(found(&fixture, "090 0000 0001").await, ["K1"]);
+}
+
 #[tokio::test]
 async fn customers_and_contacts_are_changed_and_deleted() {
     let fixture = fixture().await;

@@ -5,8 +5,15 @@
 //! | `/healthz` | 200 as long as the daemon answers requests; restart the daemon when there is no answer |
 //! | `/readyz` | 503 while the PBX link, the store or (with several daemons) Redis is down; the daemon still serves what it can, and a restart would not help |
 //! | `/metrics` | metrics in the text format of OpenMetrics |
+//!
+//! The store is up while it takes a small write, and holds up no writer of the daemon. A store that only reads, because
+//! its disk is full or read-only, is down. One that is busy is up for [`BUSY_GRACE`]: another process imports a large file.
+//!
+//! Invariant: however often `/readyz` is asked, the store is written at most once in [`PROBE_INTERVAL`], and an answer takes
+//! no longer than [`crate::store::PROBE_TIMEOUT`].
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
@@ -14,6 +21,8 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use smol_str::SmolStr;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use super::problem::{Kind, Problem};
@@ -22,6 +31,58 @@ use crate::contract::operator::QueueFault;
 use crate::ids::PbxId;
 use crate::people::role::Role;
 use crate::people::viewer::Viewer;
+use crate::store::{Store, StoreError};
+
+/// Shortest time between two writes that test the store.
+const PROBE_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a store that is busy still counts as up.
+const BUSY_GRACE: Duration = Duration::from_secs(60);
+
+/// Whether the store can be written, as of the last test.
+#[derive(Debug, Default)]
+pub(crate) struct StoreProbe(Mutex<Probed>);
+
+#[derive(Debug, Default)]
+struct Probed {
+    /// When the last test ended, and whether the store was up.
+    last: Option<(Instant, bool)>,
+    /// When a write last succeeded.
+    written_at: Option<Instant>,
+}
+
+impl StoreProbe {
+    /// Whether the store can be written; tests it unless that was just done. Requests that come meanwhile wait for the
+    /// same test.
+    async fn is_up(&self, store: &Store) -> bool {
+        let mut probed = self.0.lock().await;
+        let is_up = match probed.last {
+            Some((at, is_up)) if at.elapsed() < PROBE_INTERVAL => is_up,
+            _ => probed.test(store).await,
+        };
+        is_up && store.stalled().is_empty()
+    }
+}
+
+impl Probed {
+    async fn test(&mut self, store: &Store) -> bool {
+        let is_up = match store.probe_write().await {
+            Ok(()) => {
+                self.written_at = Some(Instant::now());
+                true
+            }
+            Err(StoreError::Busy) if self.written_at.is_some_and(|at| at.elapsed() < BUSY_GRACE) => true,
+            Err(error) => {
+                if self.last.is_none_or(|(_, was_up)| was_up) {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(error, "not ready: the store cannot be written");
+                }
+                false
+            }
+        };
+        self.last = Some((Instant::now(), is_up));
+        is_up
+    }
+}
 
 /// The state of what the daemon depends on.
 #[derive(Debug, Serialize, ToSchema)]
@@ -30,7 +91,7 @@ pub(crate) struct Readiness {
     ready: bool,
     /// Whether the link to the PBX is up.
     pbx: bool,
-    /// Whether the store answers.
+    /// Whether the store answers and can be written.
     store: bool,
     /// Whether Redis, which connects several daemons, answers; while it does not, this daemon serves its own PBX
     /// alone. Absent where there is only one daemon.
@@ -81,7 +142,7 @@ pub(crate) async fn ready(State(state): State<Arc<AppState>>) -> (StatusCode, Js
     let team = |team: SmolStr| (!team.is_empty()).then(|| team.to_string());
     let foreign = state.app.bus.teams_owned_elsewhere().into_iter();
     let teams_owned_elsewhere = foreign.map(|(name, pbx)| ForeignTeam { team: team(name), pbx }).collect();
-    let store = state.app.store.ping().await.is_ok();
+    let store = state.store_probe.is_up(&state.app.store).await;
     let ready = pbx && store && bus.unwrap_or(true);
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let queue_faults = state.app.queue_faults.present();

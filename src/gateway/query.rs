@@ -75,7 +75,8 @@ pub(crate) struct CustomerQuery {
     pub(crate) account: Option<String>,
     /// With this telephone number, in any notation.
     pub(crate) number: Option<String>,
-    /// Whose name, reading or company contains this text.
+    /// Whose name, reading, company, department, code or number contains this text; kana, width, case and the writing of
+    /// numbers do not matter.
     pub(crate) q: Option<String>,
     /// Records per page, 1 to 500; 50 by default.
     pub(crate) limit: Option<u32>,

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::active_tokens::ActiveTokens;
 use super::answer_cache::AnswerCache;
 use super::audit_trail::AuditTrail;
+use super::health::StoreProbe;
 use super::metrics::Metrics;
 use super::throttle::{PasswordCheckLimits, Throttle};
 use super::token_uses::TokenUseRecorder;
@@ -129,6 +130,7 @@ pub(crate) struct AppState {
     pub(crate) throttle: Mutex<Throttle>,
     pub(crate) password_checks: PasswordCheckLimits,
     pub(crate) answers: Arc<AnswerCache>,
+    pub(crate) store_probe: StoreProbe,
     pub(crate) shutdown: CancellationToken,
 }
 
@@ -142,6 +144,7 @@ impl AppState {
             throttle: Mutex::default(),
             password_checks: PasswordCheckLimits::default(),
             answers: Arc::default(),
+            store_probe: StoreProbe::default(),
             shutdown,
         }
     }

@@ -39,6 +39,21 @@ pub enum JournalEntry {
     SegmentChange(SegmentChange),
 }
 
+impl JournalEntry {
+    /// Its name for a log line, without what the call was about.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Checkpoint(call) => format!("call checkpoint {}", call.snapshot.id),
+            Self::Finished(call) => format!("finished call {}", call.id),
+            Self::PbxLink(link) => format!("{link:?}"),
+            Self::Gap(gap) => format!("{gap:?}"),
+            Self::SegmentChange(step) => format!("{step:?}"),
+            Self::MessagePublished(publication) => format!("{publication:?}"),
+        }
+    }
+}
+
 /// A change of the log.
 #[derive(Debug, Clone, PartialEq)]
 pub enum SegmentChange {

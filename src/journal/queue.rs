@@ -291,7 +291,7 @@ impl Backlog {
         if policy(&entry).drop_when_full && self.batch.records() >= RECORDS_QUEUED_MAX {
             self.stats.records_dropped_total += 1;
             tracing::error!(
-                record = describe(&entry),
+                record = entry.describe(),
                 "dropped a record: the store is behind; check its disk"
             );
             return;
@@ -329,17 +329,5 @@ impl Backlog {
 
     fn set_in_flight(&mut self, events: usize, records: usize) {
         (self.stats.unwritten_events, self.stats.unwritten_records) = (events, records);
-    }
-}
-
-/// Names an entry in a log line, without what the call was about.
-fn describe(entry: &JournalEntry) -> String {
-    match entry {
-        JournalEntry::Checkpoint(call) => format!("call checkpoint {}", call.snapshot.id),
-        JournalEntry::Finished(call) => format!("finished call {}", call.id),
-        JournalEntry::PbxLink(link) => format!("{link:?}"),
-        JournalEntry::Gap(gap) => format!("{gap:?}"),
-        JournalEntry::SegmentChange(step) => format!("{step:?}"),
-        JournalEntry::MessagePublished(publication) => format!("{publication:?}"),
     }
 }

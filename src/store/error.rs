@@ -1,6 +1,17 @@
 //! What can go wrong in the store, worded for the person who must act, and which constraint refused a row.
+//!
+//! | error | the record | a writer that has it |
+//! |---|---|---|
+//! | a constraint, a value or the statement is wrong | is refused | leaves it out, once the store has proved that it takes others |
+//! | the disk is full, fails or is read-only; the file is locked, damaged or gone; the server is away, read-only or out of space | is all right | keeps it and tries again |
+//!
+//! Invariant: after an error of the disk or the file, no SQLite connection that was open at that moment is used again
+//! ([`had_storage_error`]): SQLite rolls a transaction back by itself then, and a file that was opened while it was
+//! read-only stays read-only for that connection.
 
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use sqlx::error::DatabaseError;
 use sqlx::sqlite::SqliteError;
@@ -27,6 +38,28 @@ pub enum StoreError {
         reason: String,
         /// What to do.
         advice: &'static str,
+    },
+    /// Another daemon uses the same file.
+    #[error(
+        "another daemon{} uses the database {}; stop it, or set another store.path for this one",
+        process.map_or_else(String::new, |process| format!(" (process {process})")),
+        path.display()
+    )]
+    InUse {
+        /// The file.
+        path: PathBuf,
+        /// The other daemon's process, where it is known.
+        process: Option<u32>,
+    },
+    /// The disk, or the file on it, cannot be used at the moment.
+    #[error("the store cannot be used: {reason}; {advice}")]
+    Storage {
+        /// What is wrong.
+        reason: &'static str,
+        /// What to do.
+        advice: &'static str,
+        /// SQLite's or the system's error.
+        source: sqlx::Error,
     },
     /// The PostgreSQL server can't be reached, or its database can't be used.
     #[error("cannot use the database {server}: {reason}; {advice}")]
@@ -75,38 +108,98 @@ impl StoreError {
         matches!(self, Self::Server { unavailable: true, .. }) || self.is_transient()
     }
 
-    /// Whether the same request may succeed later: the store is busy or unreachable, and the request itself was not
-    /// refused.
+    /// Whether the same request may succeed later: the store is busy, out of space or unreachable, and the request
+    /// itself was not refused.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Busy => true,
-            Self::Failed(sqlx::Error::PoolTimedOut | sqlx::Error::Io(_) | sqlx::Error::Protocol(_)) => true,
-            Self::Failed(sqlx::Error::Database(error)) => {
-                error.code().is_some_and(|code| is_transient_code(&code))
-            }
+            Self::Busy | Self::Storage { .. } => true,
+            Self::Failed(error) => is_transient(error),
             _ => false,
         }
     }
+
+    /// Whether the store was closed: nothing will be written any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        matches!(self, Self::Failed(sqlx::Error::PoolClosed))
+    }
 }
 
-/// PostgreSQL's error classes that pass without a change of the request: connection lost (08), transaction rolled back
-/// (40), insufficient resources (53), operator intervention (57), system error (58).
+fn is_transient(error: &sqlx::Error) -> bool {
+    use sqlx::Error::{
+        BeginFailed, Database, InvalidSavePointStatement, Io, PoolTimedOut, Protocol, Tls, WorkerCrashed,
+    };
+    match error {
+        PoolTimedOut | Io(_) | Tls(_) | Protocol(_) | WorkerCrashed => true,
+        // The connection is in a transaction that nobody ended; the pool drops it.
+        InvalidSavePointStatement | BeginFailed => true,
+        Database(error) if error.try_downcast_ref::<SqliteError>().is_none() => {
+            error.code().is_some_and(|code| !is_refusal_code(&code))
+        }
+        _ => false,
+    }
+}
+
+/// PostgreSQL's error classes that pass without a change of the request or the configuration: connection lost (08),
+/// transaction rolled back (40), insufficient resources (53), operator intervention (57), system error (58).
 pub(super) fn is_transient_code(code: &str) -> bool {
     code.len() == 5 && matches!(&code[..2], "08" | "40" | "53" | "57" | "58")
 }
 
+/// PostgreSQL's error classes that refuse the request itself: not supported (0A), cardinality (21), data (22),
+/// constraint (23), statement (42), check of a view (44). Anything else is the server's state: for instance a server
+/// that became a read-only standby (25006), or a privilege that was taken away (42501).
+fn is_refusal_code(code: &str) -> bool {
+    code != "42501" && matches!(code.get(..2), Some("0A" | "21" | "22" | "23" | "42" | "44"))
+}
+
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        // SQLITE_BUSY and SQLITE_LOCKED, with their extended forms.
-        let busy = error
-            .as_database_error()
-            .and_then(|e| e.try_downcast_ref::<SqliteError>())
-            .and_then(|e| e.code())
-            .and_then(|code| code.parse::<u32>().ok())
-            .is_some_and(|code| matches!(code & 0xff, 5 | 6));
-        if busy { Self::Busy } else { Self::Failed(error) }
+        let Some((reason, advice)) = sqlite_code(&error).and_then(storage_fault) else {
+            // SQLITE_BUSY and SQLITE_LOCKED, with their extended forms.
+            return match sqlite_code(&error) {
+                Some(5 | 6) => Self::Busy,
+                _ => Self::Failed(error),
+            };
+        };
+        *LAST_STORAGE_ERROR.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        Self::Storage { reason, advice, source: error }
     }
+}
+
+/// SQLite's primary result code.
+fn sqlite_code(error: &sqlx::Error) -> Option<u32> {
+    let code = error.as_database_error()?.try_downcast_ref::<SqliteError>()?.code()?.parse::<u32>().ok()?;
+    Some(code & 0xff)
+}
+
+/// What a SQLite result code says about the disk or the file, and what to do; `None` for a code that speaks of the
+/// statement or its values, or of another process's lock.
+fn storage_fault(code: u32) -> Option<(&'static str, &'static str)> {
+    Some(match code {
+        7 => ("there is no memory left", "give the machine more memory, or stop what takes it"),
+        8 => (
+            "the database is read-only",
+            "let the daemon's user write the file and its directory, on a file system that can be written",
+        ),
+        10 => ("the disk failed to read or write it", "check the disk"),
+        11 | 26 => ("the database is damaged", "stop the daemon and restore the database from a backup"),
+        13 => ("the disk is full", "make room on its file system"),
+        3 | 14 | 23 => {
+            ("the database cannot be opened", "let the daemon's user read and write it and its directory")
+        }
+        15 | 22 => ("the file system cannot lock or hold the file", "move the database to a local disk"),
+        _ => return None,
+    })
+}
+
+/// The last error of the storage that any SQLite connection of this process met.
+static LAST_STORAGE_ERROR: Mutex<Option<Instant>> = Mutex::new(None);
+
+/// Whether a storage error happened in the lifetime of a connection that is `age` old.
+pub(super) fn had_storage_error(age: Duration) -> bool {
+    let last = *LAST_STORAGE_ERROR.lock().unwrap_or_else(PoisonError::into_inner);
+    last.is_some_and(|last| last.elapsed() <= age)
 }
 
 /// A constraint that refused a row.
@@ -136,5 +229,28 @@ pub(super) fn refusal(error: sqlx::Error, what: &'static str, code: Option<&str>
         Some(Constraint::Unique) => StoreError::Taken { what, value: code.unwrap_or_default().to_owned() },
         Some(Constraint::ForeignKey) => StoreError::Missing { what: "account" },
         None => error.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_refuses_the_record_itself_is_not_tried_again() {
+        for code in ["25006", "25P02", "53100", "57P03", "58030", "08006", "55P03", "42501", "3D000", "XX000"]
+        {
+            assert!(!is_refusal_code(code), "{code}");
+        }
+        for code in ["23505", "22001", "42P01", "0A000"] {
+            assert!(is_refusal_code(code), "{code}");
+        }
+        for code in [7, 8, 10, 11, 13, 14, 26] {
+            assert!(storage_fault(code).is_some(), "{code}");
+        }
+        // Constraint, too big, mismatch, range, and a wrong statement.
+        for code in [1, 18, 19, 20, 25] {
+            assert!(storage_fault(code).is_none(), "{code}");
+        }
     }
 }

@@ -17,6 +17,7 @@
 //! | [`pbx_links`] | the last known state of each PBX link, and its gaps |
 //! | [`webhooks`] | events that wait for delivery to other systems |
 //! | [`audit`] | the audit trail |
+//! | [`stalled`] | which of the daemon's writers the store holds up |
 //! | [`retention`] | deletion by age, and of one customer's data |
 //! | [`error`] | what can go wrong, worded for the administrator |
 //! | `columns`, `page` | ids and times as columns; reading by page |
@@ -62,6 +63,7 @@ pub mod pbx_links;
 pub mod postgres;
 pub mod retention;
 pub mod sqlite;
+pub mod stalled;
 pub mod supervision_log;
 #[cfg(test)]
 mod upgrade_tests;
@@ -69,6 +71,7 @@ pub mod users;
 pub mod webhooks;
 
 use std::path::Path;
+use std::time::Duration;
 
 pub use audit::{AuditEntry, AuditFilter, AuditPage};
 use columns::{from_ms, to_ms};
@@ -76,6 +79,11 @@ pub use customers::CustomerFilter;
 pub use error::StoreError;
 pub use location::{Location, PostgresAddress, PostgresAddressError};
 pub use page::{PAGE_RECORDS_MAX, Page};
+use stalled::StalledWriters;
+
+/// How long a write that tests the store may take: longer than either database waits before it says that it is busy or
+/// away.
+pub const PROBE_TIMEOUT: Duration = Duration::from_secs(7);
 
 /// A handle to the store; clones share its connections.
 #[derive(Debug, Clone)]
@@ -84,6 +92,18 @@ pub enum Store {
     Sqlite(sqlite::Sqlite),
     /// A server that several daemons share.
     Postgres(postgres::Postgres),
+}
+
+/// Proves that this process is the only daemon of a database file, until it is dropped.
+#[derive(Debug)]
+pub struct DaemonLock(Option<sqlite::file::Lock>);
+
+impl DaemonLock {
+    /// Whether there is a lock: a server has none, nor has a file system without locks.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.0.is_some()
+    }
 }
 
 /// How a database's tables compare with those of this program.
@@ -124,6 +144,24 @@ impl Store {
         sqlite::inspect::inspect(path).await
     }
 
+    /// Makes this process the only daemon of the database file at `location`, before the file is opened or created. Any
+    /// number of daemons may use a server.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`]; or the lock cannot be written.
+    pub fn lock(location: &Location) -> Result<DaemonLock, StoreError> {
+        match location {
+            Location::File(path) => sqlite::file::lock(path).map(DaemonLock),
+            Location::Postgres(_) => Ok(DaemonLock(None)),
+        }
+    }
+
+    /// The mode of the database file at `path`, if it lets others than its owner read or write it.
+    #[must_use]
+    pub fn foreign_rights(path: &Path) -> Option<u32> {
+        sqlite::file::foreign_rights(path)
+    }
+
     /// Opens the store at `location` and applies the missing migrations.
     ///
     /// # Errors
@@ -152,6 +190,22 @@ impl Store {
     /// The store does not answer.
     pub async fn ping(&self) -> Result<(), StoreError> {
         each!(self, db => db.ping().await)
+    }
+
+    /// One small write that reaches the disk: proves that the store can keep what the daemon must record (`/readyz`).
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub async fn probe_write(&self) -> Result<(), StoreError> {
+        let written = async { each!(self, db => db.probe_write().await) };
+        let written = tokio::time::timeout(PROBE_TIMEOUT, written).await;
+        written.unwrap_or(Err(StoreError::Failed(sqlx::Error::PoolTimedOut)))
+    }
+
+    /// The daemon's writers that wait for this store.
+    #[must_use]
+    pub fn stalled(&self) -> &StalledWriters {
+        each!(self, db => &db.stalled)
     }
 
     /// Waits for running statements, writes SQLite's write-ahead log back into the file, and closes every connection.

@@ -52,7 +52,8 @@ async fn a_call_reaches_another_system_and_its_pop_links_there() {
     let (taken, mut events_taken) = mpsc::unbounded_channel();
     let receiver = Receiver { attempts: Arc::default(), taken };
     let url = receive(post(take), receiver.clone()).await;
-    let link = "https://crm.example.jp/s?tel={caller}&account={account}&customer={customer}&call={call}";
+    let link = "https://crm.example.jp/s?tel={caller}&account={account}&customer={customer}&call={call}\
+        &code={customer_code}&written={customer_number}&e164={caller_e164}";
     let kinds = ("WEBHOOKS__KINDS__crm", "call.presented, call.ended");
     let settings: Vec<_> = posting_to(&url).into_iter().chain([kinds, ("POP__LINK", link)]).collect();
     let mut service = Service::start_with(&lab, &settings).await;
@@ -62,8 +63,10 @@ async fn a_call_reaches_another_system_and_its_pop_links_there() {
     let pop = wait_for(&mut desk, "call.presented").await;
     let (call_id, customer) =
         (pop["call"].as_str().unwrap(), pop["data"]["customers"][0]["id"].as_str().unwrap());
-    let link =
-        format!("https://crm.example.jp/s?tel=09012345678&account=A001&customer={customer}&call={call_id}");
+    let link = format!(
+        "https://crm.example.jp/s?tel=09012345678&account=A001&customer={customer}&call={call_id}\
+            &code=C0001&written=090-1234-5678&e164=%2B819012345678"
+    );
     assert_eq!(pop["data"]["link"], link.as_str());
     wait_for(&mut desk, "call.answered").await;
     call.hang_up().await;

@@ -51,6 +51,8 @@ fn finished(rig: &Rig, n: u32, of: u128, key: &str) -> FinishedCall {
 
 fn shown(id: RecordId) -> CustomerView {
     CustomerView {
+        code: None,
+        number: None,
         id,
         name: "田中".into(),
         kana: String::new(),

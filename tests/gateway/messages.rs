@@ -55,6 +55,8 @@ impl Service {
             department: None,
             notes: None,
             flags: Vec::new(),
+            code: None,
+            number: None,
         };
         let card = Card {
             dialled: None,

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::check::{StoredNumber, invalid, multi_line, numbers, optional, required, single_line};
+use super::check::{NumberUse, StoredNumber, invalid, multi_line, numbers, optional, required, single_line};
 use super::{RecordError, yes};
 use crate::contract::hours::{Hours, HoursError};
 use crate::contract::supervision::Notify;
@@ -85,7 +85,8 @@ pub struct AccountFields {
     #[serde(default)]
     pub hours: Option<Hours>,
     /// The URL template of another system, offered with the pop; absent: the installation's. Placeholders: `{caller}`,
-    /// `{account}`, `{account_id}`, `{customer}`, `{call}`.
+    /// `{caller_hyphens}`, `{caller_e164}`, `{account}`, `{account_id}`, `{customer}`, `{customer_code}`, `{customer_number}`,
+    /// `{call}`.
     #[serde(default)]
     pub link: Option<String>,
 }
@@ -169,8 +170,10 @@ impl AccountFields {
         if let Some(link) = &self.link {
             link.parse::<UrlTemplate>().map_err(|error| invalid("link", error.to_string()))?;
         }
-        let dialled = numbers("dialled", &mut self.dialled, NUMBERS_PER_ACCOUNT_MAX, plan)?;
-        let forwarding = numbers("forwarding", &mut self.forwarding, NUMBERS_PER_ACCOUNT_MAX, plan)?;
+        let dialled =
+            numbers("dialled", &mut self.dialled, NUMBERS_PER_ACCOUNT_MAX, (NumberUse::Routed, plan))?;
+        let forwarding =
+            numbers("forwarding", &mut self.forwarding, NUMBERS_PER_ACCOUNT_MAX, (NumberUse::Routed, plan))?;
         Ok(CheckedAccount { fields: self, dialled, forwarding })
     }
 }

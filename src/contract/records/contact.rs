@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::check::{StoredNumber, invalid, numbers, optional, required, single_line};
+use super::check::{NumberUse, StoredNumber, invalid, numbers, optional, required, single_line};
 use super::{RecordError, yes};
 use crate::ids::RecordId;
 use crate::numbers::NumberPlan;
@@ -113,7 +113,7 @@ impl ContactFields {
             return Err(invalid("ring_s", format!("from {} to {} seconds", RING_S.start(), RING_S.end())));
         }
         let mut texts: Vec<String> = self.number.take().into_iter().collect();
-        let number = numbers("number", &mut texts, 1, plan)?.pop();
+        let number = numbers("number", &mut texts, 1, (NumberUse::Subscriber, plan))?.pop();
         self.number = texts.pop();
         Ok(CheckedContact { fields: self, number })
     }

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::RecordError;
-use super::check::{StoredNumber, invalid, multi_line, numbers, optional, required, single_line};
+use super::check::{NumberUse, StoredNumber, invalid, multi_line, numbers, optional, required, single_line};
+use super::search::search_text;
 use crate::ids::RecordId;
 use crate::numbers::NumberPlan;
 
@@ -70,6 +71,8 @@ pub struct Customer {
 pub struct CheckedCustomer {
     pub(crate) fields: CustomerFields,
     pub(crate) numbers: Vec<StoredNumber>,
+    /// What a search by text compares.
+    pub(crate) search: String,
 }
 
 impl CustomerFields {
@@ -108,7 +111,9 @@ impl CustomerFields {
             *flag = single_line("flags", flag)?;
         }
         self.flags.retain(|flag| !flag.is_empty());
-        let numbers = numbers("numbers", &mut self.numbers, NUMBERS_PER_CUSTOMER_MAX, plan)?;
-        Ok(CheckedCustomer { fields: self, numbers })
+        let numbers =
+            numbers("numbers", &mut self.numbers, NUMBERS_PER_CUSTOMER_MAX, (NumberUse::Subscriber, plan))?;
+        let search = search_text(&self, plan);
+        Ok(CheckedCustomer { fields: self, numbers, search })
     }
 }

@@ -8,6 +8,7 @@
 //! | `account.rs` | a company that calls are answered for |
 //! | `customer.rs` | a person or company who calls an account |
 //! | `contact.rs` | a person of the account to whom calls and messages go |
+//! | `search.rs` | the form in which names and numbers are searched |
 //! | `check.rs` | checks of text and numbers, which all records share |
 //!
 //! Invariant: text in a record has no control or direction-changing characters, and nothing is longer than its
@@ -19,6 +20,7 @@ mod account;
 mod check;
 mod contact;
 mod customer;
+pub mod search;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -29,8 +31,8 @@ pub use self::account::{
     NUMBERS_PER_ACCOUNT_MAX, SOUND_BYTES_MAX, WRAP_UP_S_MAX,
 };
 use self::check::invalid;
-pub(crate) use self::check::paragraphs;
-pub use self::check::{NAME_CHARS_MAX, NOTES_CHARS_MAX, StoredNumber};
+pub use self::check::{NAME_CHARS_MAX, NOTES_CHARS_MAX, NUMBER_DIGITS_MAX, NumberUse, StoredNumber};
+pub(crate) use self::check::{number_problem, paragraphs};
 pub use self::contact::{CheckedContact, Contact, ContactFields, ON_CALL_ORDER_MAX, RING_S};
 pub use self::customer::{CheckedCustomer, Customer, CustomerFields, FLAGS_MAX, NUMBERS_PER_CUSTOMER_MAX};
 

@@ -16,16 +16,20 @@
 //! | | yes | yes | `number`, `numbers`, `tel`, 電話番号, 電話; several with a digit behind, or in one cell with `;` |
 //! | | | yes | `role`, 役職; `email`, メール, メールアドレス; `on_call_order`, 呼出順; `ring_s`, 呼出秒数 |
 //!
-//! Invariant: a column with an unknown name is reported as ignored; its meaning is never guessed.
+//! Cells with telephone numbers are read in `numbers.rs`.
+//!
+//! Invariants: nothing that stands in a cell is lost without a word: a row with more cells than the header, or with text
+//! under a column without a name, is an error. A column with an unknown name is reported as ignored; its meaning is never guessed.
 
 use std::collections::HashMap;
 
 use smol_str::SmolStr;
 
+use super::numbers;
 use super::table::Record;
 use crate::contract::hours::Hours;
 use crate::contract::import_batch::{Batch, Column, ImportKind, Row};
-use crate::contract::records::{AccountFields, CallerIdPolicy, ContactFields, CustomerFields};
+use crate::contract::records::{AccountFields, CallerIdPolicy, ContactFields, CustomerFields, NumberUse};
 use crate::contract::supervision::Notify;
 use crate::ids::RecordId;
 use crate::numbers::NumberPlan;
@@ -90,6 +94,10 @@ const NUMBERS: &[&str] = &["number", "numbers", "tel", "電話番号", "電話"]
 #[derive(Debug)]
 pub(super) struct Layout {
     columns: Vec<(usize, Column)>,
+    /// The columns whose header is empty.
+    unnamed: Vec<usize>,
+    /// The number of columns of the header.
+    width: usize,
 }
 
 impl Layout {
@@ -127,7 +135,26 @@ impl Layout {
                 ));
             }
         }
-        Ok((Self { columns }, ignored))
+        let is_unnamed = |at: &usize| header[*at].trim().is_empty();
+        let unnamed = (0..header.len()).filter(is_unnamed).collect();
+        Ok((Self { columns, unnamed, width: header.len() }, ignored))
+    }
+
+    /// # Errors
+    /// A cell of the record stands under no name, so that nobody can tell what it is: most often another cell has a comma
+    /// and no quotes.
+    fn check(&self, record: &Record) -> Result<(), String> {
+        const ADVICE: &str = "write a cell that has a comma in it in quotes (\")";
+        if (self.width..record.width()).any(|at| !record.is_blank_at(at)) {
+            let (has, named) = (record.width(), self.width);
+            return Err(format!("it has {has} cells, and the header names {named}; {ADVICE}"));
+        }
+        match self.unnamed.iter().find(|at| !record.is_blank_at(**at)) {
+            Some(at) => {
+                Err(format!("column {} holds something and has no name in the header; {ADVICE}", at + 1))
+            }
+            None => Ok(()),
+        }
     }
 
     /// The columns in the file.
@@ -166,6 +193,7 @@ impl RowReader {
     /// Adds the record to the batch, or returns what is wrong with it.
     pub(super) fn read(&mut self, record: &Record, batch: &mut Batch) -> Result<(), String> {
         let line = record.line();
+        self.layout.check(record)?;
         let problem = |error: crate::contract::records::RecordError| error.to_string();
         match batch {
             Batch::Accounts(rows) => {
@@ -201,17 +229,17 @@ impl RowReader {
         for (column, text) in self.cells(record) {
             let text = text?;
             match column {
-                Code => fields.code = text,
+                Code => fields.code = numbers::unmarked(&text),
                 Name => fields.name = text,
                 Kana => fields.kana = text,
                 AnswerPhrase => fields.answer_phrase = text,
                 Notes => fields.notes = text,
-                Dialled => fields.dialled = list(&text),
-                Forwarding => fields.forwarding = list(&text),
+                Dialled => fields.dialled = self.numbers("dialled", &text, NumberUse::Routed)?,
+                Forwarding => fields.forwarding = self.numbers("forwarding", &text, NumberUse::Routed)?,
                 CallerId => fields.caller_id_policy = policy(&text)?,
                 AcceptByKey => fields.accept_by_key = yes_or_no("accept_by_key", &text)?.unwrap_or(true),
                 AcceptSound => fields.accept_sound = Some(text),
-                ExtraNumbers => fields.extra_numbers = list(&text),
+                ExtraNumbers => fields.extra_numbers = numbers::prefixes(&text),
                 NeverMonitor => fields.never_monitor = yes_or_no("never_monitor", &text)?.unwrap_or(false),
                 SupervisionNotify => fields.supervision_notify = notify(&text)?,
                 WrapUp => fields.wrap_up_s = whole_number("wrap_up_s", &text)?,
@@ -229,14 +257,14 @@ impl RowReader {
             let text = text?;
             match column {
                 Account => fields.account = self.account_of(&text)?,
-                Code => fields.code = Some(text),
+                Code => fields.code = Some(numbers::unmarked(&text)),
                 Name => fields.name = text,
                 Kana => fields.kana = text,
                 Company => fields.company = Some(text),
                 Department => fields.department = Some(text),
                 Notes => fields.notes = Some(text),
                 Flags => fields.flags = list(&text),
-                Numbers => fields.numbers.extend(list(&text)),
+                Numbers => fields.numbers.extend(self.numbers("numbers", &text, NumberUse::Subscriber)?),
                 _ => {}
             }
         }
@@ -245,15 +273,16 @@ impl RowReader {
 
     fn contact(&self, record: &Record) -> Result<ContactFields, String> {
         let mut fields = ContactFields::named(RecordId(uuid::Uuid::nil()), "");
+        let mut all_numbers = Vec::new();
         for (column, text) in self.cells(record) {
             let text = text?;
             match column {
                 Account => fields.account = self.account_of(&text)?,
-                Code => fields.code = Some(text),
+                Code => fields.code = Some(numbers::unmarked(&text)),
                 Name => fields.name = text,
                 Kana => fields.kana = text,
                 Role => fields.role = text,
-                Numbers if fields.number.is_none() => fields.number = Some(text),
+                Numbers => all_numbers.extend(self.numbers("number", &text, NumberUse::Subscriber)?),
                 Email => fields.email = Some(text.trim().to_owned()),
                 OnCallOrder => fields.on_call_order = whole_number("on_call_order", &text)?,
                 AcceptByKey => fields.accept_by_key = yes_or_no("accept_by_key", &text)?.unwrap_or(true),
@@ -261,7 +290,18 @@ impl RowReader {
                 _ => {}
             }
         }
+        let mut all_numbers = all_numbers.into_iter();
+        fields.number = all_numbers.next();
+        if let (Some(first), Some(second)) = (&fields.number, all_numbers.next()) {
+            return Err(format!(
+                "number: a contact has one number, and here are {first:?} and {second:?}; make a contact of each"
+            ));
+        }
         Ok(fields)
+    }
+
+    fn numbers(&self, field: &str, text: &str, of: NumberUse) -> Result<Vec<String>, String> {
+        numbers::read(text, of, &self.plan).map_err(|problem| format!("{field}: {problem}"))
     }
 
     fn cells<'a>(
@@ -273,6 +313,7 @@ impl RowReader {
     }
 
     fn account_of(&self, code: &str) -> Result<RecordId, String> {
+        let code = numbers::unmarked(code);
         let code = code.trim();
         let known = self.accounts.get(code).copied();
         known.ok_or_else(|| {
@@ -283,7 +324,7 @@ impl RowReader {
 
 /// The values in a cell that may have several.
 fn list(text: &str) -> Vec<String> {
-    let parts = text.split([';', '；', ',', '、', '|', '\n']).map(str::trim);
+    let parts = text.split(numbers::SEPARATORS).map(str::trim);
     parts.filter(|part| !part.is_empty()).map(str::to_owned).collect()
 }
 

@@ -13,6 +13,7 @@
 //! Read next: `columns.rs` for the names of the columns.
 
 mod columns;
+mod numbers;
 mod table;
 
 use std::collections::HashMap;
@@ -168,9 +169,6 @@ fn read_rows(
     let mut outcome = Outcome { rows: 0, errors: Errors::default() };
     let mut batch = Batch::new(kind);
     while let Some(record) = table.next_record()? {
-        if record.is_blank() {
-            continue;
-        }
         outcome.rows += 1;
         if outcome.rows > ROWS_MAX {
             return Err(TableError::TooLong { rows: ROWS_MAX });

@@ -6,6 +6,7 @@ use super::page::{Page, clamp_limit};
 use super::{Store, StoreError};
 use crate::contract::records::{CheckedCustomer, Customer};
 use crate::ids::RecordId;
+use crate::numbers::NumberPlan;
 
 /// Longest text searched for, in characters.
 pub const SEARCH_CHARS_MAX: usize = 120;
@@ -17,11 +18,21 @@ pub struct CustomerFilter {
     pub account: Option<RecordId>,
     /// With this number, as a key.
     pub number_key: Option<String>,
-    /// With this text in name, reading or company.
+    /// With this text in name, reading, company, department or code, or with this part of a number, however it is written
+    /// ([`crate::contract::records::search`]).
     pub text: Option<String>,
 }
 
 impl Store {
+    /// Folds up to `limit` customers whose search text is missing: an older version, or an import without all columns, wrote
+    /// them. Returns how many were read; 0 when there are none.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn fold_customers(&self, plan: &NumberPlan, limit: u32) -> Result<u64, StoreError> {
+        each!(self, db => db.fold_customers(plan, i64::from(limit)).await)
+    }
+
     /// The customers after `after` that the filter lets through, in the order of their creation.
     ///
     /// # Errors

@@ -5,20 +5,31 @@ use sqlx::Row;
 use uuid::Uuid;
 
 use super::{Backend, DbConnection, DbRow, text_list};
+use crate::contract::records::search::{fold, fold_number, search_text};
 use crate::contract::records::{CheckedCustomer, Customer, CustomerFields};
 use crate::ids::RecordId;
+use crate::numbers::NumberPlan;
 use crate::store::customers::{CustomerFilter, SEARCH_CHARS_MAX};
 use crate::store::error::refusal;
 use crate::store::{StoreError, from_ms, to_ms};
 
+/// Whether a customer has the text $4 or the digits $6. While a row is not folded yet, its texts are compared with $7 as they
+/// are written.
+macro_rules! has_text {
+    () => {
+        "($7 IS NULL OR instr(c.search, $4) > 0 OR ($6 IS NOT NULL AND instr(c.search, $6) > 0)
+            OR (c.search IS NULL AND (instr(c.name, $7) > 0 OR instr(c.kana, $7) > 0 OR instr(c.company, $7) > 0)))"
+    };
+}
+
 /// A query of customers with their numbers.
 macro_rules! customers_where {
-    ($rest:literal) => {
+    ($($rest:expr),+) => {
         concat!(
             "SELECT c.*, (SELECT ",
             json_list!("original ORDER BY position"),
             " FROM customer_numbers WHERE customer_id = c.id) AS numbers_json FROM customers AS c ",
-            $rest
+            $($rest),+
         )
     };
 }
@@ -34,30 +45,41 @@ impl Backend {
         let sql = match (filter.account, &filter.number_key) {
             (Some(_), None) => customers_where!(
                 "WHERE c.account_id = $1 AND $2 IS NULL AND ($3 IS NULL OR c.id > $3)
-                 AND ($4 IS NULL OR instr(c.name, $4) > 0 OR instr(c.kana, $4) > 0 OR instr(c.company, $4) > 0)
-                 ORDER BY c.id LIMIT $5"
+                 AND ",
+                has_text!(),
+                " ORDER BY c.id LIMIT $5"
             ),
             (Some(_), Some(_)) => customers_where!(
                 "WHERE c.id IN (SELECT customer_id FROM customer_numbers WHERE account_id = $1 AND key = $2)
                  AND ($3 IS NULL OR c.id > $3)
-                 AND ($4 IS NULL OR instr(c.name, $4) > 0 OR instr(c.kana, $4) > 0 OR instr(c.company, $4) > 0)
-                 ORDER BY c.id LIMIT $5"
+                 AND ",
+                has_text!(),
+                " ORDER BY c.id LIMIT $5"
             ),
             (None, _) => customers_where!(
                 "WHERE $1 IS NULL AND ($3 IS NULL OR c.id > $3) AND ($2 IS NULL OR EXISTS
                     (SELECT 1 FROM customer_numbers WHERE account_id = c.account_id AND key = $2
                         AND customer_id = c.id))
-                 AND ($4 IS NULL OR instr(c.name, $4) > 0 OR instr(c.kana, $4) > 0 OR instr(c.company, $4) > 0)
-                 ORDER BY c.id LIMIT $5"
+                 AND ",
+                has_text!(),
+                " ORDER BY c.id LIMIT $5"
             ),
         };
         let text = filter.text.as_deref().map(|text| text.chars().take(SEARCH_CHARS_MAX).collect::<String>());
+        let folded = text.as_deref().map(fold);
+        if folded.as_deref() == Some("") {
+            // Nothing that could be compared, for instance a dot.
+            return Ok(Vec::new());
+        }
+        let digits = text.as_deref().and_then(fold_number);
         let rows = sqlx::query(sql)
             .bind(filter.account)
             .bind(&filter.number_key)
             .bind(after)
-            .bind(text)
+            .bind(folded)
             .bind(limit)
+            .bind(digits)
+            .bind(text)
             .fetch_all(self.readers())
             .await?;
         Ok(rows.iter().map(customer_of).collect::<Result<_, sqlx::Error>>()?)
@@ -79,8 +101,8 @@ impl Backend {
         let mut transaction = self.begin().await?;
         sqlx::query(
             "INSERT INTO customers (id, account_id, code, name, kana, company, department, notes, flags_json,
-                created_ms, changed_ms)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)",
+                created_ms, changed_ms, search)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11)",
         )
         .bind(id)
         .bind(fields.account)
@@ -92,6 +114,7 @@ impl Backend {
         .bind(&fields.notes)
         .bind(flags_json(fields))
         .bind(to_ms(at))
+        .bind(&customer.search)
         .execute(&mut *transaction)
         .await
         .map_err(|error| refusal(error, "the customer code", fields.code.as_deref()))?;
@@ -110,7 +133,7 @@ impl Backend {
         let mut transaction = self.begin().await?;
         let created_ms: Option<i64> = sqlx::query_scalar(
             "UPDATE customers SET account_id = $2, code = $3, name = $4, kana = $5, company = $6, department = $7,
-                notes = $8, flags_json = $9, changed_ms = $10
+                notes = $8, flags_json = $9, changed_ms = $10, search = $11
              WHERE id = $1 RETURNING created_ms",
         )
         .bind(id)
@@ -123,6 +146,7 @@ impl Backend {
         .bind(&fields.notes)
         .bind(flags_json(fields))
         .bind(to_ms(at))
+        .bind(&customer.search)
         .fetch_optional(&mut *transaction)
         .await
         .map_err(|error| refusal(error, "the customer code", fields.code.as_deref()))?;
@@ -134,6 +158,35 @@ impl Backend {
         insert_numbers(&mut transaction, id, customer).await?;
         transaction.commit().await?;
         Ok(Customer { id, fields: fields.clone(), created_at: from_ms(created_ms), changed_at: at })
+    }
+
+    pub(in crate::store) async fn fold_customers(
+        &self,
+        plan: &NumberPlan,
+        limit: i64,
+    ) -> Result<u64, StoreError> {
+        let rows = sqlx::query(customers_where!("WHERE c.search IS NULL ORDER BY c.id LIMIT $1"))
+            .bind(limit)
+            .fetch_all(self.readers())
+            .await?;
+        if rows.is_empty() {
+            return Ok(0);
+        }
+        let mut transaction = self.begin().await?;
+        for row in &rows {
+            let customer = customer_of(row)?;
+            // Not a row that was changed since it was read.
+            sqlx::query(
+                "UPDATE customers SET search = $2 WHERE id = $1 AND search IS NULL AND changed_ms = $3",
+            )
+            .bind(customer.id)
+            .bind(search_text(&customer.fields, plan))
+            .bind(to_ms(customer.changed_at))
+            .execute(&mut *transaction)
+            .await?;
+        }
+        transaction.commit().await?;
+        Ok(rows.len() as u64)
     }
 
     pub(in crate::store) async fn delete_customer(&self, id: RecordId) -> Result<(), StoreError> {

@@ -42,7 +42,8 @@ const CALLER_HISTORY: &str = "
             (SELECT count(*) FROM messages WHERE account_id = $1 AND caller_key = $2
                 AND state <> 'acknowledged') AS open_messages) AS past
     LEFT JOIN (
-        SELECT c.id, c.name, c.kana, c.company, c.department, c.notes, c.flags_json, n.position = 0 AS is_first,
+        SELECT c.id, c.code, c.name, c.kana, c.company, c.department, c.notes, c.flags_json, n.original,
+            n.position = 0 AS is_first,
             (SELECT max(offered_ms) FROM calls WHERE customer_id = c.id) AS last_ms
         FROM customer_numbers AS n JOIN customers AS c ON c.id = n.customer_id
         WHERE n.account_id = $1 AND n.key = $2
@@ -257,6 +258,8 @@ fn customer_of(row: &DbRow) -> Result<CustomerView, sqlx::Error> {
         department: row.try_get("department")?,
         notes: row.try_get("notes")?,
         flags: serde_json::from_str(row.try_get("flags_json")?).unwrap_or_default(),
+        code: row.try_get("code")?,
+        number: row.try_get("original")?,
     })
 }
 

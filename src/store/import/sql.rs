@@ -24,7 +24,7 @@ pub(crate) struct Import {
     before: i64,
 }
 
-/// A customer as a JSON array: id, account, code, name, kana, company, department, notes, flags, numbers.
+/// A customer as a JSON array: id, account, code, name, kana, company, department, notes, flags, numbers, search text.
 #[derive(Serialize)]
 struct CustomerRow<'a>(
     String,
@@ -37,6 +37,7 @@ struct CustomerRow<'a>(
     &'a Option<String>,
     String,
     Vec<(&'a str, &'a str)>,
+    &'a str,
 );
 
 impl Backend {
@@ -223,6 +224,7 @@ impl Import {
             .bind(has(Column::Department))
             .bind(has(Column::Notes))
             .bind(has(Column::Flags))
+            .bind([Column::Kana, Column::Company, Column::Department, Column::Numbers].into_iter().all(has))
             .execute(&mut *self.transaction)
             .await?;
         if self.present.contains(Column::Numbers) {
@@ -273,5 +275,6 @@ fn customer_row(customer: &CheckedCustomer) -> CustomerRow<'_> {
         &fields.notes,
         serde_json::to_string(&fields.flags).unwrap_or_else(|_| "[]".to_owned()),
         customer.numbers.iter().map(|number| (number.key.as_str(), number.original.as_str())).collect(),
+        &customer.search,
     )
 }

@@ -14,12 +14,13 @@ macro_rules! json_items {
     };
 }
 
-/// $1 the batch; $2 the time; $3 to $7 whether the file has the columns kana, company, department, notes, flags.
+/// $1 the batch; $2 the time; $3 to $7 whether the file has the columns kana, company, department, notes, flags; $8 whether
+/// it has all that a search compares: otherwise the daemon folds the row again.
 pub(super) const UPSERT_CUSTOMERS: &str = "
     INSERT INTO customers (id, account_id, code, name, kana, company, department, notes, flags_json, created_ms,
-        changed_ms)
+        changed_ms, search)
     SELECT (value ->> 0)::uuid, (value ->> 1)::uuid, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
-        value ->> 6, value ->> 7, value ->> 8, $2, $2
+        value ->> 6, value ->> 7, value ->> 8, $2, $2, value ->> 10
     FROM jsonb_array_elements($1::jsonb) AS line (value)
     ON CONFLICT (account_id, code) WHERE code IS NOT NULL DO UPDATE SET name = excluded.name,
         kana = CASE WHEN $3 THEN excluded.kana ELSE customers.kana END,
@@ -27,7 +28,7 @@ pub(super) const UPSERT_CUSTOMERS: &str = "
         department = CASE WHEN $5 THEN excluded.department ELSE customers.department END,
         notes = CASE WHEN $6 THEN excluded.notes ELSE customers.notes END,
         flags_json = CASE WHEN $7 THEN excluded.flags_json ELSE customers.flags_json END,
-        changed_ms = excluded.changed_ms";
+        changed_ms = excluded.changed_ms, search = CASE WHEN $8 THEN excluded.search END";
 
 /// $1 the batch.
 pub(super) const DELETE_NUMBERS: &str = "

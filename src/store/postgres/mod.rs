@@ -47,6 +47,7 @@ use sqlx::{PgPool, Row};
 pub(super) use self::open::inspect;
 use super::StoreError;
 use super::location::PostgresAddress;
+use super::stalled::StalledWriters;
 
 /// The names under which each topic's `sql.rs` uses this backend.
 type Backend = Postgres;
@@ -64,6 +65,7 @@ const EXCLUSIVE_LOCK: i64 = 0x5452_5447;
 pub struct Postgres {
     address: PostgresAddress,
     pool: PgPool,
+    pub(super) stalled: StalledWriters,
 }
 
 impl Postgres {
@@ -102,6 +104,11 @@ impl Postgres {
 
     pub(super) async fn ping(&self) -> Result<(), StoreError> {
         sqlx::query("SELECT 1 FROM directory_version").fetch_one(&self.pool).await?;
+        Ok(())
+    }
+
+    pub(super) async fn probe_write(&self) -> Result<(), StoreError> {
+        sqlx::query("UPDATE write_probe SET at_ms = at_ms + 1").execute(&self.pool).await?;
         Ok(())
     }
 

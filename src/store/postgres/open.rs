@@ -9,6 +9,7 @@ use sqlx::{ConnectOptions, Row};
 use super::Postgres;
 use crate::store::error::is_transient_code;
 use crate::store::location::PostgresAddress;
+use crate::store::stalled::StalledWriters;
 use crate::store::{SchemaStatus, StoreError};
 
 /// Most connections of one daemon.
@@ -42,7 +43,7 @@ impl Postgres {
             .map_err(|error| describe(address, error))?;
         // Takes a lock, because several daemons may start at once.
         MIGRATIONS.run(&pool).await.map_err(|error| describe_migration(address, error))?;
-        Ok(Self { address: address.clone(), pool })
+        Ok(Self { address: address.clone(), pool, stalled: StalledWriters::default() })
     }
 }
 

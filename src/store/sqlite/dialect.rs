@@ -14,17 +14,19 @@ macro_rules! json_items {
     };
 }
 
-/// $1 the batch; $2 the time; $3 to $7 whether the file has the columns kana, company, department, notes, flags.
+/// $1 the batch; $2 the time; $3 to $7 whether the file has the columns kana, company, department, notes, flags; $8 whether
+/// it has all that a search compares: otherwise the daemon folds the row again.
 pub(super) const UPSERT_CUSTOMERS: &str = "
     INSERT INTO customers (id, account_id, code, name, kana, company, department, notes, flags_json, created_ms,
-        changed_ms)
+        changed_ms, search)
     SELECT unhex(value ->> 0), unhex(value ->> 1), value ->> 2, value ->> 3, value ->> 4, value ->> 5,
-        value ->> 6, value ->> 7, value ->> 8, $2, $2
+        value ->> 6, value ->> 7, value ->> 8, $2, $2, value ->> 10
     FROM json_each($1) WHERE true
     ON CONFLICT (account_id, code) WHERE code IS NOT NULL DO UPDATE SET name = excluded.name,
         kana = iif($3, excluded.kana, kana), company = iif($4, excluded.company, company),
         department = iif($5, excluded.department, department), notes = iif($6, excluded.notes, notes),
-        flags_json = iif($7, excluded.flags_json, flags_json), changed_ms = excluded.changed_ms";
+        flags_json = iif($7, excluded.flags_json, flags_json), changed_ms = excluded.changed_ms,
+        search = iif($8, excluded.search, NULL)";
 
 /// $1 the batch.
 pub(super) const DELETE_NUMBERS: &str = "

@@ -4,10 +4,14 @@
 //! never wait for the writer. A commit is on the disk when it returns (`synchronous = FULL`): a finished call survives a
 //! power failure. The price is one fsync per commit, and no screen pop waits for a commit.
 //!
+//! After an error of the disk or the file, every connection is replaced, because its state is in doubt (`open.rs`,
+//! `store/error.rs`). A file that was moved away or replaced is not written until it is back (`file.rs`).
+//!
 //! Read next: `migrations/0001_first.sql` and its successors.
 
 #[macro_use]
 mod dialect;
+pub(super) mod file;
 pub(super) mod inspect;
 mod open;
 
@@ -45,7 +49,9 @@ use std::path::{Path, PathBuf};
 use sqlx::sqlite::{Sqlite as Db, SqliteConnection, SqliteRow};
 use sqlx::{Row, SqlitePool};
 
+use self::file::FileId;
 use super::StoreError;
+use super::stalled::StalledWriters;
 
 /// The names under which each topic's `sql.rs` uses this backend.
 type Backend = Sqlite;
@@ -59,8 +65,11 @@ pub(super) type WriteTransaction = sqlx::Transaction<'static, Db>;
 #[derive(Debug, Clone)]
 pub struct Sqlite {
     path: PathBuf,
+    /// The file that was opened.
+    file: FileId,
     writer: SqlitePool,
     readers: SqlitePool,
+    pub(super) stalled: StalledWriters,
 }
 
 impl Sqlite {
@@ -83,6 +92,7 @@ impl Sqlite {
     /// Begins a transaction that holds the write lock from the start, so that it can't fail later because another
     /// process has the lock.
     pub(super) async fn begin(&self) -> Result<WriteTransaction, StoreError> {
+        self.file.is_still_at(&self.path)?;
         Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
     }
 
@@ -99,6 +109,12 @@ impl Sqlite {
     pub(super) async fn ping(&self) -> Result<(), StoreError> {
         sqlx::query("SELECT 1 FROM directory_version").fetch_one(&self.readers).await?;
         Ok(())
+    }
+
+    pub(super) async fn probe_write(&self) -> Result<(), StoreError> {
+        let mut transaction = self.begin().await?;
+        sqlx::query("UPDATE write_probe SET at_ms = at_ms + 1").execute(&mut *transaction).await?;
+        Ok(transaction.commit().await?)
     }
 
     pub(super) async fn close(&self) {

@@ -4,13 +4,18 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
+use sqlx::Connection;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Row, SqliteConnection, SqlitePool};
 
 use super::Sqlite;
+use super::file::FileId;
 use crate::store::StoreError;
+use crate::store::error::had_storage_error;
+use crate::store::stalled::StalledWriters;
 
 /// Marks the file as a database of this program ("TRTG").
 pub(super) const APPLICATION_ID: i32 = 0x5452_5447;
@@ -22,8 +27,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const BUSY_RETRY_INTERVAL: Duration = Duration::from_millis(10);
 /// How long a request waits for a free connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Part of the file that each reader maps into memory, in bytes.
-const MAPPED_BYTES_MAX: &str = "1073741824";
+/// Part of the file that a connection maps into memory, in bytes: nothing. A disk that fails to read a mapped page ends
+/// the process, while a failed read is an error.
+const MAPPED_BYTES_MAX: &str = "0";
 /// Page cache of a connection, in KiB (SQLite takes KiB as a negative number).
 const CACHE_KIB: &str = "-16384";
 /// The write-ahead log is cut to this size after a large transaction, in bytes.
@@ -36,6 +42,7 @@ const ADVICE_RESTORE: &str = "restore it from a backup, or move it away to start
 impl Sqlite {
     pub(in crate::store) async fn open(path: &Path) -> Result<Self, StoreError> {
         create_private_file(path)?;
+        super::file::make_private(path);
         let options = SqliteConnectOptions::new()
             .filename(path)
             .journal_mode(SqliteJournalMode::Wal)
@@ -48,13 +55,27 @@ impl Sqlite {
         let pool = SqlitePoolOptions::new()
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .test_before_acquire(false)
+            .before_acquire(|_, meta| std::future::ready(Ok(!had_storage_error(meta.age))).boxed())
+            .after_release(|connection, _| {
+                async {
+                    // Its rollback, if there is one, is carried out before it answers.
+                    connection.ping().await?;
+                    Ok(!connection.is_in_transaction())
+                }
+                .boxed()
+            })
             .idle_timeout(None)
             .max_lifetime(None);
         let writer = connect(path, pool.clone().max_connections(1), options.clone()).await?;
         prepare(path, &writer).await?;
         let pool = pool.max_connections(READERS_MAX).min_connections(1);
         let readers = connect(path, pool, options.pragma("query_only", "ON")).await?;
-        Ok(Self { path: path.to_owned(), writer, readers })
+        let file = FileId::of(path).map_err(|source| StoreError::Open {
+            path: path.to_owned(),
+            reason: source.to_string(),
+            advice: "let the daemon's user read and write it and its directory",
+        })?;
+        Ok(Self { path: path.to_owned(), file, writer, readers, stalled: StalledWriters::default() })
     }
 }
 
@@ -254,6 +275,48 @@ mod tests {
         fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
         let error = Store::open(&path).await.unwrap_err().to_string();
         assert!(error.contains("it is damaged"), "{error}");
+    }
+
+    /// A write that is larger than what is left of the disk.
+    async fn write_much(store: &Store) -> Result<(), StoreError> {
+        let Store::Sqlite(db) = store else { unreachable!("it was opened as a file") };
+        let mut transaction = db.begin().await?;
+        sqlx::query("INSERT INTO audit (at_ms, actor, action) VALUES (1, $1, 'listen')")
+            .bind("x".repeat(4 << 20))
+            .execute(&mut *transaction)
+            .await?;
+        Ok(transaction.commit().await?)
+    }
+
+    #[tokio::test]
+    async fn after_a_full_disk_the_store_is_written_again_without_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("toritsugi.db")).await.unwrap();
+        let Store::Sqlite(db) = &store else { unreachable!("it was opened as a file") };
+        // SQLite answers as on a full disk, and rolls the transaction back by itself. The limit is the connection's, so
+        // that the disk has room again with the next one.
+        sqlx::query("PRAGMA max_page_count = 1").execute(db.writer()).await.unwrap();
+        let error = write_much(&store).await.unwrap_err();
+        assert!(error.is_transient() && error.to_string().contains("disk is full; make room"), "{error}");
+        write_much(&store).await.unwrap();
+        store.probe_write().await.unwrap();
+        let rows: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM audit").fetch_one(db.readers()).await.unwrap();
+        assert_eq!(rows, 1);
+    }
+
+    #[tokio::test]
+    async fn a_connection_whose_transaction_ended_by_itself_is_not_used_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("toritsugi.db")).await.unwrap();
+        let Store::Sqlite(db) = &store else { unreachable!("it was opened as a file") };
+        for pool in [db.writer(), db.readers()] {
+            let mut transaction = pool.begin().await.unwrap();
+            // As SQLite does after an error of the disk, behind the pool's back.
+            sqlx::query("ROLLBACK").execute(&mut *transaction).await.unwrap();
+            drop(transaction);
+            pool.begin_with("BEGIN").await.unwrap().rollback().await.unwrap();
+        }
     }
 
     #[tokio::test]

@@ -33,6 +33,10 @@ impl StopSignal {
         self.0.send_replace(true);
     }
 
+    pub(super) fn go_on(&self) {
+        self.0.send_replace(false);
+    }
+
     pub(super) fn is_stopped(&self) -> bool {
         *self.0.borrow()
     }

@@ -20,6 +20,8 @@ const PACE: Duration = Duration::from_millis(150);
 pub(crate) struct MessageWriter {
     /// Text by id.
     kept: RefCell<HashMap<String, String>>,
+    /// The number of the last message.
+    last: Cell<usize>,
     /// Number of requests that were sent more than once.
     repeats: Cell<usize>,
     stop_signal: StopSignal,
@@ -27,26 +29,37 @@ pub(crate) struct MessageWriter {
 
 impl MessageWriter {
     pub(crate) fn new() -> Self {
-        Self { kept: RefCell::default(), repeats: Cell::new(0), stop_signal: StopSignal::new() }
+        Self {
+            kept: RefCell::default(),
+            last: Cell::new(0),
+            repeats: Cell::new(0),
+            stop_signal: StopSignal::new(),
+        }
     }
 
     pub(crate) fn stop(&self) {
         self.stop_signal.stop();
     }
 
+    /// Lets [`Self::write`] be called again after [`Self::stop`].
+    pub(crate) fn go_on(&self) {
+        self.stop_signal.go_on();
+    }
+
     /// Saves message after message, some of a call that `desktop` shows, until stopped.
     pub(crate) async fn write(&self, service: &Service, account: &str, desktop: &Desktop) {
-        let mut n = 0;
         let mut every = interval(PACE);
         every.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !self.stop_signal.is_stopped() {
             every.tick().await;
-            n += 1;
-            let call = desktop.look(|model| model.open.iter().next().cloned()).filter(|_| n % 2 == 0);
+            let n = self.last.get() + 1;
+            self.last.set(n);
+            let call =
+                desktop.look(|model| model.open.iter().next().cloned()).filter(|_| n.is_multiple_of(2));
             let text = format!("伝言 {n}");
             let body = json!({ "account": account, "call": call, "text": text });
             let id = self.put(service, n, &body).await;
-            if n % 3 == 0 {
+            if n.is_multiple_of(3) {
                 self.repeats.set(self.repeats.get() + 1);
                 assert_eq!(self.put(service, n, &body).await, id, "a repeat made another message");
             }

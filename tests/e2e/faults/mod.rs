@@ -13,6 +13,7 @@
 //! | `an_operator_without_a_desktop_…` | no desktop shows the pop (`missed.rs`) |
 //! | `what_a_supervisor_heard_…` | the daemon, while a supervisor listens, whispers and barges in (`supervision_log.rs`) |
 //! | `an_event_that_was_taken_…` | the daemon, after a webhook receiver accepted an event and before the daemon recorded that (`webhook.rs`) |
+//! | `a_full_disk_…`, `a_disk_that_fails_…`, `a_second_daemon_…` | the disk and the file of the database, during calls, messages and changes of state (`disk.rs`) |
 //! | `a_call_that_no_daemon_saw_…` | the daemon, for longer than a whole call (`gap.rs`) |
 //! | `a_desktop_that_never_reads_…` | of two hundred desktops, one reads nothing and one reads slowly, under load (`slow_readers.rs`) |
 //! | `an_action_is_carried_out_…`, `the_first_call_after_…` | both AMI sessions, which then reconnect one by one (`reconnect.rs`) |
@@ -21,6 +22,7 @@
 //!
 //! Why calls that ring at one phone each: then the far end's records say exactly which pops must exist.
 pub(crate) mod desktop;
+mod disk;
 mod gap;
 mod kills;
 mod load;
@@ -48,10 +50,16 @@ fn soak() -> usize {
 /// The daemon as a process, as an administrator runs it; killed when the value is dropped.
 pub(crate) fn start(service: &Service) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_toritsugi"));
+    command.arg("serve");
+    start_by(command, service)
+}
+
+/// As [`start`], by a command that becomes the daemon.
+fn start_by(mut command: Command, service: &Service) -> Child {
     for (name, _) in std::env::vars_os().filter(|(n, _)| n.to_string_lossy().starts_with("TORITSUGI__")) {
         command.env_remove(name);
     }
-    command.arg("serve").envs(service.environment.iter().cloned()).env("TORITSUGI__LOG__LEVEL", "error");
+    command.envs(service.environment.iter().cloned()).env("TORITSUGI__LOG__LEVEL", "error");
     command.kill_on_drop(true).spawn().unwrap()
 }
 

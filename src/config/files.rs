@@ -1,0 +1,100 @@
+//! The files that the configuration names: reading them, and who else may read them.
+//!
+//! Invariant: reading never waits. A FIFO without a writer would hold up the start, and the daemon would not even answer a
+//! signal meanwhile.
+
+use std::fs::OpenOptions;
+use std::io::{self, Read};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use super::Config;
+
+/// Largest file of certificates, in bytes.
+pub(crate) const PEM_BYTES_MAX: u64 = 1 << 20;
+/// The rights of those who are neither the file's owner nor in its group.
+const OTHERS: u32 = 0o007;
+
+/// The first `bytes_max` bytes of a file.
+///
+/// # Errors
+/// It cannot be read at once, or it is a FIFO, a socket or a directory.
+pub(crate) fn read(file: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
+    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let opened = OpenOptions::new().read(true).custom_flags(nonblocking).open(file)?;
+    let kind = opened.metadata()?.file_type();
+    if !kind.is_file() && !kind.is_char_device() {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "it is a FIFO, a socket or a directory; name a regular file",
+        ));
+    }
+    let mut bytes = Vec::new();
+    opened.take(bytes_max).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+impl Config {
+    /// The secret files that everybody on this machine may read or write, and their modes.
+    #[must_use]
+    pub fn secrets_open_to_others(&self) -> Vec<(PathBuf, u32)> {
+        let single = [
+            &self.pbx.event_secret_file,
+            &self.pbx.action_secret_file,
+            &self.store.password_file,
+            &self.bus.redis_password_file,
+        ];
+        let files = single.into_iter().flatten().chain(self.webhooks.secret_files.values());
+        let mut open: Vec<(PathBuf, u32)> = files
+            .filter_map(|file| {
+                let mode = std::fs::metadata(file).ok()?.permissions().mode() & 0o7777;
+                (mode & OTHERS != 0).then(|| (file.clone(), mode))
+            })
+            .collect();
+        open.dedup();
+        open
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+    use super::*;
+
+    #[test]
+    fn a_fifo_is_refused_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let fifo = directory.path().join("secret");
+        mknodat(CWD, &fifo, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        let file = directory.path().join("t.toml");
+        fs::write(
+            &file,
+            "[pbx]\nevent_secret_file = 'secret'\naction_secret_file = 'secret'\n[webhooks]\nca_file = 'secret'\n\
+             [pbx.tls]\nenabled = true\nca_file = 'secret'",
+        )
+        .unwrap();
+        let config = Config::from_layers(Some(&file), []).unwrap();
+        let error = config.pbx.credentials().unwrap_err().to_string();
+        assert!(error.contains("pbx.event_secret_file: cannot be read: it is a FIFO"), "{error}");
+        assert!(read(&fifo, PEM_BYTES_MAX).is_err());
+        assert!(read(directory.path(), PEM_BYTES_MAX).is_err());
+        assert_eq!(read(&file, 5).unwrap(), b"[pbx]");
+    }
+
+    #[test]
+    fn secrets_that_everybody_may_read_are_named() {
+        let directory = tempfile::tempdir().unwrap();
+        for (name, mode) in [("open", 0o644), ("group", 0o640)] {
+            let secret = directory.path().join(name);
+            fs::write(&secret, "0123456789abcdef\n").unwrap();
+            fs::set_permissions(&secret, Permissions::from_mode(mode)).unwrap();
+        }
+        let file = directory.path().join("t.toml");
+        fs::write(&file, "[pbx]\nevent_secret_file = 'open'\naction_secret_file = 'group'").unwrap();
+        let open = Config::from_layers(Some(&file), []).unwrap().secrets_open_to_others();
+        assert_eq!(open, [(directory.path().join("open"), 0o644)]);
+    }
+}
