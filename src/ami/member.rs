@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn other_frames_are_nothing() {
-        assert_eq!(decode("Event: QueueParams\nQueue: operators\n\n"), None);
+        assert_eq!(decode("Event: QueueParams\n\n"), None);
         assert_eq!(decode("Event: QueueMemberStatus\nQueue: operators\n\n"), None);
     }
 }

@@ -327,7 +327,7 @@ mod tests {
             assert!(matches!(closed.plan(typed).await, Err(LookupError::Forbidden(_))), "{typed}");
         }
         // Neither is a contact with such a number.
-        closed.add(|c| (c.number, c.on_call_order) = (Some("1012125550100".into()), Some(1))).await;
+        closed.add(|c| (c.number, c.on_call_order) = (Some("0204123456".into()), Some(1))).await;
         assert!(matches!(closed.plan("on-call").await, Err(LookupError::NobodyOnCall)));
     }
 
