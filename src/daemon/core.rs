@@ -54,7 +54,7 @@ use crate::contract::supervision::{Notify, SupervisionId};
 use crate::contract::url_template::UrlTemplate;
 use crate::directory::{Directory, Resolution};
 use crate::identity::Identity;
-use crate::ids::{CallId, ChannelId, Extension, QueueName};
+use crate::ids::{CallId, ChannelId, Extension, QueueName, RecordId};
 use crate::journal::entry::{CallCheckpoint, JournalEntry};
 use crate::journal::timelines::CallTimelines;
 use crate::numbers::NumberPlan;
@@ -426,7 +426,11 @@ impl Core {
                     notices.push((notice.view.id, notice.kind));
                 }
                 Output::OutboundEnded(call) => {
-                    let record = outbound_record(*call, self.deps.directory.plan());
+                    let roster = self.deps.people.current();
+                    let people =
+                        call.operators.iter().filter_map(|phone| roster.at(phone)).map(|person| person.id);
+                    let people = people.collect();
+                    let record = outbound_record(*call, people, self.deps.directory.plan());
                     entries.push(JournalEntry::Finished(Box::new(record)));
                 }
                 Output::UnknownEndpoint { endpoint, context } => {
@@ -541,9 +545,11 @@ impl Core {
     }
 }
 
-/// The record of a call to the telephone network. It concerns no account and no customer.
-fn outbound_record(call: OutboundCall, plan: &NumberPlan) -> FinishedCall {
+/// The record of a call to the telephone network. It concerns no account and no customer; it belongs to the people at the
+/// phones that made it, answered or not.
+fn outbound_record(call: OutboundCall, people: Vec<RecordId>, plan: &NumberPlan) -> FinishedCall {
     FinishedCall {
+        handled_by: Some(people),
         dialled: call.number.as_ref().map(ToString::to_string),
         operators: call.operators,
         channels: call.channels,

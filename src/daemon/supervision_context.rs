@@ -15,6 +15,7 @@ use crate::contract::supervision::{Mode, Notify};
 use crate::contract::transfer::State;
 use crate::directory::Directory;
 use crate::ids::{CallId, ChannelId, Extension, RecordId};
+use crate::people::actor::Actor;
 use crate::people::roster::People;
 use crate::supervision::authorise::{CommandContext, TransferPhase};
 use crate::supervision::{Environment, MonitorTarget, Session, Settings, Supervisions, may_supervise};
@@ -109,6 +110,10 @@ impl Environment for SupervisionContext<'_> {
 impl CommandContext for SupervisionContext<'_> {
     fn call_of_operator(&self, operator: &Extension) -> Option<CallId> {
         self.model.call_of_operator(operator)
+    }
+
+    fn is_visible(&self, call: CallId, actor: &Actor) -> bool {
+        self.model.call(call).is_some_and(|view| actor.sees(&view))
     }
 
     fn operator_of(&self, call: CallId) -> Option<Extension> {

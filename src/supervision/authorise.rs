@@ -33,6 +33,8 @@ const NO_CALLER: &str = "there is no caller to take over now";
 pub trait CommandContext: Environment {
     /// The call in which the operator at this extension has the caller.
     fn call_of_operator(&self, operator: &Extension) -> Option<CallId>;
+    /// Whether the actor may see this call.
+    fn is_visible(&self, call: CallId, actor: &Actor) -> bool;
     /// The operator who has this call, whether or not it may be monitored.
     fn operator_of(&self, call: CallId) -> Option<Extension>;
     /// Whether the account of this call may be monitored; false until the account is known.
@@ -92,7 +94,8 @@ pub fn authorise_start(
     let (operator, call) = operator_and_call(request, context);
     let Some(operator) = operator else {
         // A call without an operator: an administrator or supervisor may try again later.
-        if !matches!(actor.viewer.role(), Role::Admin | Role::Supervisor) {
+        let may_try = matches!(actor.viewer.role(), Role::Admin | Role::Supervisor);
+        if !may_try || call.is_some_and(|call| !context.is_visible(call, actor)) {
             return Err(Refusal::NotPermitted(NOT_YOURS));
         }
         return Err(Refusal::Conflict("no operator has this call now"));

@@ -13,6 +13,8 @@ use crate::people::viewer::Viewer;
 struct Facts {
     operator: Option<Extension>,
     may_be_monitored: bool,
+    /// Whether the actor may see the call.
+    call_is_visible: bool,
     has_caller: bool,
     transfer: Option<TransferPhase>,
     /// A phone with a caller in another call.
@@ -22,7 +24,14 @@ struct Facts {
 impl Facts {
     fn talking() -> Self {
         let operator = Some(ext("1001"));
-        Self { operator, may_be_monitored: true, has_caller: true, transfer: None, busy_phone: None }
+        Self {
+            operator,
+            may_be_monitored: true,
+            call_is_visible: true,
+            has_caller: true,
+            transfer: None,
+            busy_phone: None,
+        }
     }
 
     fn idle() -> Self {
@@ -68,6 +77,10 @@ impl CommandContext for Facts {
             return Some(call(2));
         }
         (self.operator.as_ref() == Some(operator)).then(|| call(1))
+    }
+
+    fn is_visible(&self, _: CallId, _: &Actor) -> bool {
+        self.call_is_visible
     }
 
     fn operator_of(&self, id: CallId) -> Option<Extension> {
@@ -218,6 +231,8 @@ fn a_call_must_exist_and_have_an_operator() {
     ] {
         assert_eq!(start(&of_call(2), &actor, &machine(), &Facts::talking()), "unknown", "{who}");
         assert_eq!(start(&of_call(1), &actor, &machine(), &Facts::idle()), without_operator, "{who}");
+        let unseen = Facts { call_is_visible: false, ..Facts::idle() };
+        assert_eq!(start(&of_call(1), &actor, &machine(), &unseen), "not permitted", "{who}");
     }
     assert_eq!(start(&of_call(1), &team_supervisor(), &machine(), &Facts::talking()), "start");
     assert_eq!(start(&of_call(1), &other_supervisor(), &machine(), &Facts::talking()), "not permitted");
