@@ -32,6 +32,10 @@ pub const USER_EVENT_FIELD_BYTES_MAX: usize = 4096;
 
 /// An event of the PBX, live or from a list, as the client hands it to its consumer.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "most events are of the large kind; a box would be an allocation each"
+)]
 pub enum PbxEvent {
     /// An event about channels, bridges, queues' callers or the dialplan.
     Call(Event),

@@ -157,6 +157,7 @@ pub(super) struct Core {
 
 impl Core {
     /// Runs until `shutdown`, or until the tasks of the AMI client have ended.
+    #[expect(clippy::too_many_lines, reason = "the select has one arm for each source")]
     pub(super) async fn run(
         mut deps: Deps,
         restored: RestoredState,

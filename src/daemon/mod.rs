@@ -126,6 +126,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), RunE
 ///
 /// # Errors
 /// [`RunError`]: the daemon could not start, or the gateway's listener failed.
+#[expect(clippy::too_many_lines, reason = "each part of the daemon is built once, in order")]
 pub async fn run_on(
     listener: TcpListener,
     config: Config,

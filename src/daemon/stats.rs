@@ -36,6 +36,7 @@ pub(super) struct Stats {
 
 impl Stats {
     /// Creates and registers all counters.
+    #[expect(clippy::too_many_lines, reason = "one entry for each metric")]
     pub(super) fn register(metrics: &Metrics) -> Self {
         let new = Self {
             frames: Counter::default(),

@@ -39,6 +39,7 @@ pub(crate) struct Seat {
 pub(crate) struct Gate(Arc<Semaphore>);
 
 /// An open event stream.
+#[expect(clippy::large_enum_variant, reason = "there are few of them")]
 pub(crate) enum Events {
     Sse(Sse),
     Ws(Box<Ws>),
