@@ -16,6 +16,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::backoff::Backoff;
 use crate::bus::Bus;
 use crate::contract::event_id::StreamToken;
 use crate::ids::PbxId;
@@ -25,10 +26,6 @@ use crate::store::{Store, StoreError};
 
 /// Delay after each batch, so that a burst of events costs one flush of the disk.
 const GATHER_DELAY: Duration = Duration::from_millis(5);
-/// Delay before the first retry; doubles up to [`LONGEST_RETRY_DELAY`].
-const FIRST_RETRY_DELAY: Duration = Duration::from_millis(50);
-/// Longest delay between two attempts.
-const LONGEST_RETRY_DELAY: Duration = Duration::from_secs(5);
 /// The name of this writer in [`crate::store::stalled`].
 const WRITER: &str = "journal";
 
@@ -92,7 +89,7 @@ async fn write_with_retry<F>(store: &Store, record: &str, id: impl std::fmt::Dis
 where
     F: Future<Output = Result<(), StoreError>>,
 {
-    let mut delay = FIRST_RETRY_DELAY;
+    let mut backoff = Backoff::of_store();
     while let Err(error) = write().await {
         if error.is_closed() || is_refused(store, &error).await {
             tracing::error!(record, %id, error = &error as &dyn std::error::Error, "the store refused a record");
@@ -102,8 +99,7 @@ where
         tracing::warn!(
             record, %id, error = &error as &dyn std::error::Error, "cannot write a record; retrying"
         );
-        tokio::time::sleep(delay).await;
-        delay = (delay * 2).min(LONGEST_RETRY_DELAY);
+        tokio::time::sleep(backoff.next_delay()).await;
     }
     store.stalled().resume(WRITER);
 }
@@ -133,7 +129,7 @@ enum Written {
 
 /// Writes one batch, however long that takes.
 async fn write(store: &Store, pbx: &PbxId, stream: &StreamToken, mut batch: Batch) -> Written {
-    let mut delay = FIRST_RETRY_DELAY;
+    let mut backoff = Backoff::of_store();
     let mut refused_dropped = false;
     loop {
         match store.write_log(pbx, stream, &batch).await {
@@ -156,8 +152,7 @@ async fn write(store: &Store, pbx: &PbxId, stream: &StreamToken, mut batch: Batc
                 }
             }
         }
-        tokio::time::sleep(delay).await;
-        delay = (delay * 2).min(LONGEST_RETRY_DELAY);
+        tokio::time::sleep(backoff.next_delay()).await;
     }
 }
 

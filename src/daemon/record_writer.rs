@@ -12,22 +12,18 @@
 //! a retried audit entry is looked for before it is written.
 
 use std::fmt;
-use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
 use super::journal_writer::{is_refused, note_stall};
+use crate::backoff::Backoff;
 use crate::store::operators::{StateChange, WrapUpRecord};
 use crate::store::{AuditEntry, Store, StoreError};
 
 /// Maximum number of records that wait for the store.
 pub const RECORDS_QUEUED_MAX: usize = 10_000;
-/// Delay before the first retry; doubles up to [`LONGEST_RETRY_DELAY`].
-const FIRST_RETRY_DELAY: Duration = Duration::from_millis(100);
-/// Longest delay between two attempts.
-const LONGEST_RETRY_DELAY: Duration = Duration::from_secs(5);
 /// The name of this writer in [`crate::store::stalled`].
 const WRITER: &str = "records";
 
@@ -107,7 +103,7 @@ async fn write_all(store: Store, mut records: mpsc::Receiver<Record>) {
 }
 
 async fn write(store: &Store, record: &Record) {
-    let (mut delay, mut retried) = (FIRST_RETRY_DELAY, false);
+    let (mut backoff, mut retried) = (Backoff::of_store(), false);
     while let Err(error) = record.write_to(store, retried).await {
         retried = true;
         if error.is_closed() || is_refused(store, &error).await {
@@ -116,8 +112,7 @@ async fn write(store: &Store, record: &Record) {
         }
         note_stall(store, WRITER, &error);
         tracing::warn!(%record, error = &error as &dyn std::error::Error, "cannot write a record; retrying");
-        tokio::time::sleep(delay).await;
-        delay = (delay * 2).min(LONGEST_RETRY_DELAY);
+        tokio::time::sleep(backoff.next_delay()).await;
     }
     store.stalled().resume(WRITER);
 }
