@@ -74,6 +74,12 @@ impl Model {
         Some(Parties { caller: call.caller.clone(), operator, presented, others })
     }
 
+    /// The operator who has the caller of this call now.
+    #[must_use]
+    pub fn operator_of(&self, call: CallId) -> Option<Extension> {
+        self.parties(call)?.operator.map(|(operator, _)| operator)
+    }
+
     /// The call whose caller this operator has now.
     #[must_use]
     pub fn call_of_operator(&self, operator: &Extension) -> Option<CallId> {

@@ -55,7 +55,7 @@ impl Core {
             Event::User { name, channel, .. } if name == HELP_EVENT => {
                 let requester = self.model.leg_view(&channel.id).and_then(|leg| Some((leg.call, leg.phone?)));
                 let Some((call, phone)) = requester else { return };
-                if self.operator_of(call).as_ref() == Some(&phone) {
+                if self.model.operator_of(call).as_ref() == Some(&phone) {
                     self.publish_help(None, call, &phone);
                 }
             }
@@ -209,7 +209,7 @@ impl Core {
     /// The operator on a call asks for help, or the operator's supervisor does on their behalf.
     pub(super) fn ask_help(&mut self, actor: &Actor, call: CallId) -> Result<Answer, Refusal> {
         let view = self.model.call(call);
-        let operator = authorise_help(view.as_ref(), self.operator_of(call), actor)?;
+        let operator = authorise_help(view.as_ref(), self.model.operator_of(call), actor)?;
         self.publish_help(Some(actor), call, &operator);
         Ok(Answer::Accepted)
     }
@@ -245,10 +245,6 @@ impl Core {
             // The receiver is gone only when the daemon ends.
             let _ = results.send(TaskResult::RecoveredSession(id, recovered)).await;
         });
-    }
-
-    fn operator_of(&self, call: CallId) -> Option<Extension> {
-        self.model.parties(call)?.operator.map(|(operator, _)| operator)
     }
 
     fn view_of(&self, id: SupervisionId) -> Option<SupervisionView> {

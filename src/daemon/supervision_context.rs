@@ -117,7 +117,7 @@ impl CommandContext for SupervisionContext<'_> {
     }
 
     fn operator_of(&self, call: CallId) -> Option<Extension> {
-        self.model.parties(call)?.operator.map(|(operator, _)| operator)
+        self.model.operator_of(call)
     }
 
     fn may_be_monitored(&self, call: CallId) -> bool {

@@ -11,7 +11,7 @@
 //! |---|---|
 //! | fast | each event is in the store a few milliseconds later |
 //! | slow | events are queued, up to [`LOG_EVENTS_QUEUED_MAX`] and [`LOG_BYTES_QUEUED_MAX`] |
-//! | too slow for that | the queued events are discarded, and with them every older event in the store: a replay must not have a gap. Checkpoints and records stay queued, as their [`policy`] says |
+//! | too slow for that | the queued events are discarded, and with them every older event in the store: a replay must not have a gap. Checkpoints and records stay queued ([`is_dropped_when_full`]) |
 //!
 //! With several daemons, events and checkpoints go to Redis instead ([`crate::bus::redis`]); only records, gaps, the link
 //! state and published message versions go through this queue.
@@ -130,20 +130,10 @@ impl Batch {
     }
 }
 
-/// Which daemon writes a journal entry, and whether it may be lost when the queue is full.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct EntryPolicy {
-    /// Only the leader's entry is written. A standby derives the same entry; writing it twice would be wrong, or the
-    /// standby knows less than the leader.
-    pub leader_only: bool,
-    /// Beyond [`RECORDS_QUEUED_MAX`] the entry is dropped and counted. Other entries need no limit of their own: the
-    /// latest one replaces the one before, or there is one for each event.
-    pub drop_when_full: bool,
-}
-
-/// The policy of a journal entry.
+/// Whether an entry is dropped, and counted, once [`RECORDS_QUEUED_MAX`] records wait. Other entries need no limit of their
+/// own: the latest one replaces the one before, or there is one for each event.
 ///
-/// | entry | from a standby | when the queue is full |
+/// | entry | from a standby (`bus/redis/hub`) | when the queue is full |
 /// |---|---|---|
 /// | checkpoint of a live call | not written | queued: the latest of each call |
 /// | finished call | written: the store merges both daemons' records of a call | dropped |
@@ -151,16 +141,11 @@ pub struct EntryPolicy {
 /// | link state | not written | queued: the latest |
 /// | supervision segment | not written: it would be there twice | dropped |
 /// | published message version | not written: the leader still has to publish it | queued: one for each event |
-#[must_use]
-pub fn policy(entry: &JournalEntry) -> EntryPolicy {
-    let (leader_only, drop_when_full) = match entry {
-        JournalEntry::Checkpoint(_) | JournalEntry::PbxLink(_) | JournalEntry::MessagePublished(_) => {
-            (true, false)
-        }
-        JournalEntry::Finished(_) => (false, true),
-        JournalEntry::Gap(_) | JournalEntry::SegmentChange(_) => (true, true),
-    };
-    EntryPolicy { leader_only, drop_when_full }
+fn is_dropped_when_full(entry: &JournalEntry) -> bool {
+    match entry {
+        JournalEntry::Checkpoint(_) | JournalEntry::PbxLink(_) | JournalEntry::MessagePublished(_) => false,
+        JournalEntry::Finished(_) | JournalEntry::Gap(_) | JournalEntry::SegmentChange(_) => true,
+    }
 }
 
 /// Counters of the journal queue, for the metrics.
@@ -288,7 +273,7 @@ impl Backlog {
         if let JournalEntry::Finished(call) = &entry {
             self.checkpoints.remove(&call.id);
         }
-        if policy(&entry).drop_when_full && self.batch.records() >= RECORDS_QUEUED_MAX {
+        if is_dropped_when_full(&entry) && self.batch.records() >= RECORDS_QUEUED_MAX {
             self.stats.records_dropped_total += 1;
             tracing::error!(
                 record = entry.describe(),
