@@ -249,7 +249,7 @@ pub(crate) async fn press(lab: &Lab, channel: &str, keys: &str) {
         lab.far.must(&[("Action", "PlayDTMF"), ("Channel", channel), ("Digit", &key)]).await;
         lab.pbx
             .events
-            .wait_after(mark, "the PBX to hear the key", |event| {
+            .wait_after(mark, &format!("the PBX to hear key {key} of {keys} from {channel}"), |event| {
                 event.name() == "DTMFEnd" && event.has("Digit", &key) && event.has("Direction", "Received")
             })
             .await;
