@@ -7,7 +7,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help page demo test soak lint audit bench images
+.PHONY: help page demo test soak lint audit bench scale-data images
 
 help: ## prints this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,10 @@ audit: ## checks the libraries for known vulnerabilities (needs cargo-deny and t
 
 bench: ## runs the benchmarks, each with its reference
 	@cargo bench --locked
+
+scale-data: ## fills DB (a new file, or postgres://…) with a year of calls; SIZE="--calls 100000 --customers 20000" makes it smaller
+	@test -n "$(DB)" || { echo 'name the new database: make scale-data DB=/var/tmp/year.db' >&2; exit 1; }
+	@cargo run --locked --release --quiet --example scale-data -- "$(DB)" $(SIZE)
 
 images: ## builds and tests the container images
 	@docker/images.sh
