@@ -19,6 +19,7 @@
 //! | [`audit`] | the audit trail |
 //! | [`stalled`] | which of the daemon's writers the store holds up |
 //! | [`retention`] | deletion by age, and of one customer's data |
+//! | `upgrade` | the steps of a migration that take long on a large database |
 //! | [`error`] | what can go wrong, worded for the administrator |
 //! | `columns`, `page` | ids and times as columns; reading by page |
 //!
@@ -60,11 +61,14 @@ pub mod messages;
 pub mod operators;
 mod page;
 pub mod pbx_links;
+#[cfg(test)]
+mod plan_tests;
 pub mod postgres;
 pub mod retention;
 pub mod sqlite;
 pub mod stalled;
 pub mod supervision_log;
+mod upgrade;
 #[cfg(test)]
 mod upgrade_tests;
 pub mod users;

@@ -28,7 +28,7 @@ impl Backend {
         )
         .bind(pbx.as_str())
         .bind(stream.as_str())
-        .execute(self.writer())
+        .execute(self.log_writer())
         .await?;
         Ok(())
     }
@@ -45,7 +45,7 @@ impl Backend {
         .bind(pbx.as_str())
         .bind(fingerprint)
         .bind(i64::try_from(position).unwrap_or(i64::MAX))
-        .execute(self.writer())
+        .execute(self.log_writer())
         .await?;
         Ok(())
     }
@@ -108,7 +108,7 @@ impl Backend {
         stream: &StreamToken,
         batch: &Batch,
     ) -> Result<(), StoreError> {
-        let mut transaction = self.begin().await?;
+        let mut transaction = self.begin_log().await?;
         // Updates its own row, so that a daemon that claims the log waits for this transaction, and the next one of this
         // daemon finds the other stream.
         let owned = sqlx::query("UPDATE event_logs SET stream = $2 WHERE pbx = $1 AND stream = $2")
@@ -161,7 +161,7 @@ impl Backend {
         pbx: &PbxId,
         entry: &JournalEntry,
     ) -> Result<(), StoreError> {
-        let mut transaction = self.begin().await?;
+        let mut transaction = self.begin_log().await?;
         write_entry(&mut transaction, pbx, entry).await?;
         Ok(transaction.commit().await?)
     }

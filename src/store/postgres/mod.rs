@@ -36,6 +36,8 @@ mod pbx_links;
 mod retention;
 #[path = "../supervision_log/sql.rs"]
 mod supervision_log;
+#[path = "../upgrade/sql.rs"]
+mod upgrade;
 #[path = "../users/sql.rs"]
 mod users;
 #[path = "../webhooks/sql.rs"]
@@ -65,6 +67,11 @@ const EXCLUSIVE_LOCK: i64 = 0x5452_5447;
 pub struct Postgres {
     address: PostgresAddress,
     pool: PgPool,
+    /// The event log's, for which no request waits and which waits for no request.
+    log_writer: PgPool,
+    readers: PgPool,
+    /// For what a pop needs.
+    card_readers: PgPool,
     pub(super) stalled: StalledWriters,
 }
 
@@ -76,15 +83,30 @@ impl Postgres {
     }
 
     fn readers(&self) -> &PgPool {
-        &self.pool
+        &self.readers
+    }
+
+    /// For the cards of pops: no question of a request occupies it.
+    fn card_readers(&self) -> &PgPool {
+        &self.card_readers
     }
 
     fn writer(&self) -> &PgPool {
         &self.pool
     }
 
+    /// The connection of the event log, for single statements.
+    fn log_writer(&self) -> &PgPool {
+        &self.log_writer
+    }
+
     async fn begin(&self) -> Result<WriteTransaction, StoreError> {
         Ok(self.pool.begin().await?)
+    }
+
+    /// As [`Self::begin`], on the connection of the event log.
+    async fn begin_log(&self) -> Result<WriteTransaction, StoreError> {
+        Ok(self.log_writer.begin().await?)
     }
 
     /// Begins a transaction that excludes all others that begin so, in any daemon.
@@ -99,11 +121,11 @@ impl Postgres {
 
     /// Begins a transaction whose statements all read the same snapshot.
     async fn begin_reading(&self) -> Result<WriteTransaction, StoreError> {
-        Ok(self.pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
+        Ok(self.readers.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
     }
 
     pub(super) async fn ping(&self) -> Result<(), StoreError> {
-        sqlx::query("SELECT 1 FROM directory_version").fetch_one(&self.pool).await?;
+        sqlx::query("SELECT 1 FROM directory_version").fetch_one(&self.readers).await?;
         Ok(())
     }
 
@@ -113,7 +135,9 @@ impl Postgres {
     }
 
     pub(super) async fn close(&self) {
-        self.pool.close().await;
+        for pool in [&self.readers, &self.card_readers, &self.log_writer, &self.pool] {
+            pool.close().await;
+        }
     }
 }
 

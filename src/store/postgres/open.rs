@@ -7,18 +7,22 @@ use sqlx::postgres::PgPoolOptions;
 use sqlx::{ConnectOptions, Row};
 
 use super::Postgres;
-use crate::store::error::is_transient_code;
+use crate::store::error::{READ_TIMEOUT, is_transient_code};
 use crate::store::location::PostgresAddress;
 use crate::store::stalled::StalledWriters;
 use crate::store::{SchemaStatus, StoreError};
 
-/// Most connections of one daemon.
-const CONNECTIONS_MAX: u32 = 8;
+/// Most connections of one daemon that write for requests and tasks; the event log has one of its own.
+const WRITERS_MAX: u32 = 3;
+/// Most connections that read for requests.
+const READERS_MAX: u32 = 4;
+/// Most connections that read the cards of pops.
+const CARD_READERS_MAX: u32 = 2;
 /// How long a request waits for a free connection, or for a server that is unavailable.
 pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the first connection may take: a machine that is down does not answer at all.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a statement may take, in milliseconds.
+/// How long a statement that writes may take, in milliseconds.
 const STATEMENT_TIMEOUT_MS: &str = "15000";
 /// When an unused connection is closed.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(600);
@@ -27,23 +31,35 @@ static MIGRATIONS: Migrator = sqlx::migrate!("src/store/postgres/migrations");
 
 impl Postgres {
     pub(in crate::store) async fn open(address: &PostgresAddress) -> Result<Self, StoreError> {
+        #[cfg(test)]
+        crate::store::plan_tests::record_statements();
         let options = address.options().map_err(|error| describe(address, error))?;
         // Not through the pool, which tries until its timeout and drops the reason.
         let first = tokio::time::timeout(CONNECT_TIMEOUT, options.clone().connect()).await;
         let first = first.unwrap_or(Err(sqlx::Error::PoolTimedOut));
         drop(first.map_err(|error| describe(address, error))?);
-        let pool = PgPoolOptions::new()
-            .max_connections(CONNECTIONS_MAX)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            .idle_timeout(IDLE_TIMEOUT)
-            .connect_with(
-                options.application_name("toritsugi").options([("statement_timeout", STATEMENT_TIMEOUT_MS)]),
-            )
-            .await
-            .map_err(|error| describe(address, error))?;
+        let options = options.application_name("toritsugi");
+        let read_timeout = READ_TIMEOUT.as_millis().to_string();
+        let pools = async |connections, timeout: &str| {
+            PgPoolOptions::new()
+                .max_connections(connections)
+                .acquire_timeout(ACQUIRE_TIMEOUT)
+                .idle_timeout(IDLE_TIMEOUT)
+                .connect_with(options.clone().options([("statement_timeout", timeout)]))
+                .await
+                .map_err(|error| describe(address, error))
+        };
+        let pool = pools(WRITERS_MAX, STATEMENT_TIMEOUT_MS).await?;
+        let log_writer = pools(1, STATEMENT_TIMEOUT_MS).await?;
+        let readers = pools(READERS_MAX, &read_timeout).await?;
+        let card_readers = pools(CARD_READERS_MAX, &read_timeout).await?;
         // Takes a lock, because several daemons may start at once.
         MIGRATIONS.run(&pool).await.map_err(|error| describe_migration(address, error))?;
-        Ok(Self { address: address.clone(), pool, stalled: StalledWriters::default() })
+        let address = address.clone();
+        let store =
+            Self { address, pool, log_writer, readers, card_readers, stalled: StalledWriters::default() };
+        store.finish_upgrade().await?;
+        Ok(store)
     }
 }
 
@@ -161,6 +177,27 @@ mod tests {
             let error = error.to_string();
             assert!(error.contains(words) && error.contains(&url), "{error}");
         }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn endless_questions_are_ended_and_neither_pops_nor_writers_wait_for_them() {
+        let address = at(&postgres().empty_database().await);
+        let store = Store::open_at(&Location::Postgres(address)).await.unwrap();
+        let Store::Postgres(db) = &store else { unreachable!("it was opened on a server") };
+        let asked: Vec<_> = (0..READERS_MAX)
+            .map(|_| {
+                let readers = db.readers.clone();
+                tokio::spawn(async move { sqlx::query("SELECT pg_sleep(3600)").execute(&readers).await })
+            })
+            .collect();
+        store.caller_history(crate::ids::RecordId(uuid::Uuid::nil()), "+8190").await.unwrap();
+        store.probe_write().await.unwrap();
+        assert!(!asked.iter().any(tokio::task::JoinHandle::is_finished));
+        for task in asked {
+            let error = StoreError::from(task.await.unwrap().unwrap_err());
+            assert!(matches!(error, StoreError::TooSlow), "{error}");
+        }
+        store.ping().await.unwrap();
     }
 
     #[tokio::test]

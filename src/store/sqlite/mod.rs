@@ -1,7 +1,8 @@
 //! The embedded backend: one SQLite file in WAL mode.
 //!
-//! Invariant: one connection writes, so writers of this process queue instead of failing against each other; readers
-//! never wait for the writer. A commit is on the disk when it returns (`synchronous = FULL`): a finished call survives a
+//! Invariant: one connection writes for requests and tasks and one for the event log, in turn, so writers of this process
+//! queue instead of failing against each other; readers never wait for a writer. A question of a request ends after
+//! [`open::READ_TIMEOUT`], and pops have connections of their own. A commit is on the disk when it returns (`synchronous = FULL`): a finished call survives a
 //! power failure. The price is one fsync per commit, and no screen pop waits for a commit.
 //!
 //! After an error of the disk or the file, every connection is replaced, because its state is in doubt (`open.rs`,
@@ -39,15 +40,20 @@ mod pbx_links;
 mod retention;
 #[path = "../supervision_log/sql.rs"]
 mod supervision_log;
+#[path = "../upgrade/sql.rs"]
+mod upgrade;
 #[path = "../users/sql.rs"]
 mod users;
 #[path = "../webhooks/sql.rs"]
 mod webhooks;
 
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use sqlx::sqlite::{Sqlite as Db, SqliteConnection, SqliteRow};
-use sqlx::{Row, SqlitePool};
+use sqlx::{Row, SqlSafeStr as _, SqlitePool};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::file::FileId;
 use super::StoreError;
@@ -58,8 +64,37 @@ type Backend = Sqlite;
 type DbConnection = SqliteConnection;
 type DbRow = SqliteRow;
 
-/// A transaction on the writing connection; dropped without `commit`, it is rolled back.
-pub(super) type WriteTransaction = sqlx::Transaction<'static, Db>;
+/// A transaction on a writing connection; dropped without `commit`, it is rolled back.
+#[derive(Debug)]
+pub(super) struct WriteTransaction {
+    transaction: sqlx::Transaction<'static, Db>,
+    /// Kept until the transaction has ended.
+    _turn: OwnedSemaphorePermit,
+}
+
+impl WriteTransaction {
+    pub(super) async fn commit(self) -> Result<(), sqlx::Error> {
+        self.transaction.commit().await
+    }
+
+    pub(super) async fn rollback(self) -> Result<(), sqlx::Error> {
+        self.transaction.rollback().await
+    }
+}
+
+impl Deref for WriteTransaction {
+    type Target = SqliteConnection;
+
+    fn deref(&self) -> &SqliteConnection {
+        &self.transaction
+    }
+}
+
+impl DerefMut for WriteTransaction {
+    fn deref_mut(&mut self) -> &mut SqliteConnection {
+        &mut self.transaction
+    }
+}
 
 /// The connections to one database file.
 #[derive(Debug, Clone)]
@@ -68,7 +103,13 @@ pub struct Sqlite {
     /// The file that was opened.
     file: FileId,
     writer: SqlitePool,
+    /// The event log's, for which no request waits and which waits for no request's turn.
+    log_writer: SqlitePool,
+    /// Whose turn it is to write: SQLite itself lets a connection that finds the file locked sleep and try again.
+    turn: Arc<Semaphore>,
     readers: SqlitePool,
+    /// For what a pop needs.
+    card_readers: SqlitePool,
     pub(super) stalled: StalledWriters,
 }
 
@@ -84,16 +125,41 @@ impl Sqlite {
         &self.readers
     }
 
-    /// The one connection that writes, for single statements.
+    /// Connections that only read, for the cards of pops: no question of a request occupies them.
+    pub(super) fn card_readers(&self) -> &SqlitePool {
+        &self.card_readers
+    }
+
+    /// The one connection that writes for requests and tasks, for single statements.
     pub(super) fn writer(&self) -> &SqlitePool {
         &self.writer
+    }
+
+    /// The connection of the event log, for single statements.
+    fn log_writer(&self) -> &SqlitePool {
+        &self.log_writer
     }
 
     /// Begins a transaction that holds the write lock from the start, so that it can't fail later because another
     /// process has the lock.
     pub(super) async fn begin(&self) -> Result<WriteTransaction, StoreError> {
+        self.begin_on(&self.writer).await
+    }
+
+    /// As [`Self::begin`], on the connection of the event log. Before it is at most one transaction that writes and one
+    /// that waits for its turn, however many others want to write: those wait for the other connection.
+    async fn begin_log(&self) -> Result<WriteTransaction, StoreError> {
+        self.begin_on(&self.log_writer).await
+    }
+
+    async fn begin_on(&self, pool: &SqlitePool) -> Result<WriteTransaction, StoreError> {
         self.file.is_still_at(&self.path)?;
-        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+        let connection = pool.acquire().await?;
+        let turn = tokio::time::timeout(open::ACQUIRE_TIMEOUT, Arc::clone(&self.turn).acquire_owned()).await;
+        let turn = turn.map_err(|_| StoreError::Busy)?.map_err(|_| sqlx::Error::PoolClosed)?;
+        let begin = "BEGIN IMMEDIATE".into_sql_str();
+        let transaction = sqlx::Transaction::begin(connection, Some(begin)).await?;
+        Ok(WriteTransaction { transaction, _turn: turn })
     }
 
     /// As [`Self::begin`], because there is only one writer.
@@ -102,7 +168,7 @@ impl Sqlite {
     }
 
     /// Begins a transaction whose statements all read the same snapshot.
-    async fn begin_reading(&self) -> Result<WriteTransaction, StoreError> {
+    async fn begin_reading(&self) -> Result<sqlx::Transaction<'static, Db>, StoreError> {
         Ok(self.readers.begin().await?)
     }
 
@@ -119,6 +185,8 @@ impl Sqlite {
 
     pub(super) async fn close(&self) {
         self.readers.close().await;
+        self.card_readers.close().await;
+        self.log_writer.close().await;
         self.writer.close().await;
     }
 }

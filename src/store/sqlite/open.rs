@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
@@ -10,6 +11,7 @@ use sqlx::Connection;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Row, SqliteConnection, SqlitePool};
+use tokio::sync::Semaphore;
 
 use super::Sqlite;
 use super::file::FileId;
@@ -25,8 +27,15 @@ const READERS_MAX: u32 = 4;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time between two tries to open a busy file.
 const BUSY_RETRY_INTERVAL: Duration = Duration::from_millis(10);
+/// Most connections that read the cards of pops.
+const CARD_READERS_MAX: u32 = 2;
+/// How long a connection may answer one question. What takes longer is asked too generally, and ends with
+/// [`StoreError::TooSlow`].
+pub(super) const READ_TIMEOUT: Duration = crate::store::error::READ_TIMEOUT;
+/// Instructions of SQLite's virtual machine between two looks at the clock: less than a millisecond.
+const INSTRUCTIONS_PER_LOOK: i32 = 5_000;
 /// How long a request waits for a free connection.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Part of the file that a connection maps into memory, in bytes: nothing. A disk that fails to read a mapped page ends
 /// the process, while a failed read is an error.
 const MAPPED_BYTES_MAX: &str = "0";
@@ -41,6 +50,8 @@ const ADVICE_RESTORE: &str = "restore it from a backup, or move it away to start
 
 impl Sqlite {
     pub(in crate::store) async fn open(path: &Path) -> Result<Self, StoreError> {
+        #[cfg(test)]
+        crate::store::plan_tests::record_statements();
         create_private_file(path)?;
         super::file::make_private(path);
         let options = SqliteConnectOptions::new()
@@ -68,15 +79,47 @@ impl Sqlite {
             .max_lifetime(None);
         let writer = connect(path, pool.clone().max_connections(1), options.clone()).await?;
         prepare(path, &writer).await?;
-        let pool = pool.max_connections(READERS_MAX).min_connections(1);
-        let readers = connect(path, pool, options.pragma("query_only", "ON")).await?;
+        let log_writer = connect(path, pool.clone().max_connections(1), options.clone()).await?;
+        let options = options.pragma("query_only", "ON");
+        let pool = pool
+            .min_connections(1)
+            .after_connect(|connection, _| limit_time(connection).boxed())
+            // Its rollback, if there is one, is carried out before it answers.
+            .after_release(|connection, _| {
+                async {
+                    limit_time(connection).await?;
+                    Ok(!connection.is_in_transaction())
+                }
+                .boxed()
+            });
+        let readers = connect(path, pool.clone().max_connections(READERS_MAX), options.clone()).await?;
+        let card_readers = connect(path, pool.max_connections(CARD_READERS_MAX), options).await?;
         let file = FileId::of(path).map_err(|source| StoreError::Open {
             path: path.to_owned(),
             reason: source.to_string(),
             advice: "let the daemon's user read and write it and its directory",
         })?;
-        Ok(Self { path: path.to_owned(), file, writer, readers, stalled: StalledWriters::default() })
+        let store = Self {
+            path: path.to_owned(),
+            file,
+            writer,
+            log_writer,
+            turn: Arc::new(Semaphore::new(1)),
+            readers,
+            card_readers,
+            stalled: StalledWriters::default(),
+        };
+        store.finish_upgrade().await?;
+        Ok(store)
     }
+}
+
+/// Gives the next user of the connection [`READ_TIMEOUT`] from the first look at the clock.
+async fn limit_time(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    let mut since = None::<Instant>;
+    let go_on = move || since.get_or_insert_with(Instant::now).elapsed() < READ_TIMEOUT;
+    connection.lock_handle().await?.set_progress_handler(INSTRUCTIONS_PER_LOOK, go_on);
+    Ok(())
 }
 
 /// Creates the file, readable by its owner alone because it holds personal data; SQLite would let everybody read it.
@@ -310,13 +353,67 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&dir.path().join("toritsugi.db")).await.unwrap();
         let Store::Sqlite(db) = &store else { unreachable!("it was opened as a file") };
-        for pool in [db.writer(), db.readers()] {
+        for pool in [db.writer(), db.readers(), db.card_readers()] {
             let mut transaction = pool.begin().await.unwrap();
             // As SQLite does after an error of the disk, behind the pool's back.
             sqlx::query("ROLLBACK").execute(&mut *transaction).await.unwrap();
             drop(transaction);
             pool.begin_with("BEGIN").await.unwrap().rollback().await.unwrap();
         }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn endless_questions_are_ended_and_neither_pops_nor_writers_wait_for_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("toritsugi.db")).await.unwrap();
+        let Store::Sqlite(db) = &store else { unreachable!("it was opened as a file") };
+        const ENDLESS: &str =
+            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
+        let endless = || {
+            let readers = db.readers().clone();
+            tokio::spawn(async move { sqlx::query_scalar::<_, i64>(ENDLESS).fetch_one(&readers).await })
+        };
+        let asked: Vec<_> = (0..READERS_MAX).map(|_| endless()).collect();
+        // One more, which waits for a connection.
+        let waits = endless();
+        let account = crate::ids::RecordId(uuid::Uuid::nil());
+        store.caller_history(account, "+8190").await.unwrap();
+        store.probe_write().await.unwrap();
+        let pbx = crate::ids::PbxId::parse("lab").unwrap();
+        store.save_visibility(&pbx, "x", 1).await.unwrap();
+        assert!(!asked.iter().any(tokio::task::JoinHandle::is_finished));
+        for task in asked.into_iter().chain([waits]) {
+            let error = StoreError::from(task.await.unwrap().unwrap_err());
+            assert!(matches!(error, StoreError::TooSlow), "{error}");
+        }
+        // The next question has its own time.
+        store.ping().await.unwrap();
+        assert_eq!(store.users(None, 1).await.unwrap().items.len(), 0);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_event_log_is_written_while_many_wait_for_the_other_writer() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("toritsugi.db")).await.unwrap();
+        let Store::Sqlite(db) = &store else { unreachable!("it was opened as a file") };
+        // Somebody has the requests' connection, without a turn.
+        let held = db.writer().acquire().await.unwrap();
+        let waiting = tokio::spawn({
+            let store = store.clone();
+            async move { store.probe_write().await }
+        });
+        let pbx = crate::ids::PbxId::parse("lab").unwrap();
+        let stream = crate::contract::event_id::StreamToken::parse("a1").unwrap();
+        let mut log = db.begin_log().await.unwrap();
+        sqlx::query("INSERT INTO event_logs (pbx, stream) VALUES ('lab', 'a1')")
+            .execute(&mut *log)
+            .await
+            .unwrap();
+        log.commit().await.unwrap();
+        store.write_log(&pbx, &stream, &crate::journal::queue::Batch::default()).await.unwrap();
+        assert!(!waiting.is_finished());
+        drop(held);
+        waiting.await.unwrap().unwrap();
     }
 
     #[tokio::test]

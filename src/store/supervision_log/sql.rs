@@ -285,8 +285,8 @@ mod tests {
                 .await
                 .unwrap();
         }
-        assert_eq!(store.purge(PurgeTarget::SupervisionLog, from_ms(150)).await.unwrap(), 2);
-        assert_eq!(store.purge(PurgeTarget::SupervisionLog, from_ms(150)).await.unwrap(), 0);
+        assert_eq!(store.purge(PurgeTarget::SupervisionLog, from_ms(150), 500).await.unwrap(), 2);
+        assert_eq!(store.purge(PurgeTarget::SupervisionLog, from_ms(150), 500).await.unwrap(), 0);
         assert_eq!(stored(&store).await.len(), 1);
     }
 }
