@@ -9,7 +9,7 @@
 //! | leadership acquired | every machine ([`Core::on_takeover`]) | the PBX is listed again; the predecessor's state is read from the store |
 //! | change of people, desktops or team ownership | the operator registry | operator events → bus |
 //! | timer | every machine whose deadline has passed | time-outs, repeated pops, reconciliations |
-//! | shutdown | - | the loop ends; the journal and record writers write what is queued |
+//! | shutdown | - | the loop ends; the journal writer writes what is queued |
 //!
 //! Invariant: nothing in this loop waits for the store, a socket or a desktop. Work that waits runs in a spawned task,
 //! which sends its [`TaskResult`] to the loop. At most [`LOOKUPS_MAX`] look-ups run at once. When that limit is reached,
@@ -34,7 +34,6 @@ use super::oddities::{self, Oddities};
 use super::operators::PRESENCE_GRACE;
 use super::phone_devices::PhoneDevices;
 use super::reconcile::ModelReconciler;
-use super::record_writer::RecordWriter;
 use super::restore::RestoredState;
 use super::stats::Stats;
 use super::supervision_segments::SyncState;
@@ -107,7 +106,6 @@ pub(super) struct Deps {
     pub(super) bus: Bus,
     pub(super) store: Store,
     pub(super) directory: Directory,
-    pub(super) record_writer: RecordWriter,
     pub(super) pbx: Handle,
     pub(super) tasks: TaskTracker,
     pub(super) stats: Stats,

@@ -13,7 +13,7 @@
 //! The daemon's modules read clocks and draw random numbers; the machines that they run get both as parameters.
 //!
 //! Read next: `core.rs` (the loop), `restore.rs` (how a daemon continues after a restart), `journal_writer.rs`,
-//! `timelines.rs` and `record_writer.rs` (what is stored), `clock.rs`.
+//! `timelines.rs` and `journal_writer.rs` (what is stored), `clock.rs`.
 
 mod actions;
 mod audit;
@@ -29,7 +29,6 @@ mod phone_devices;
 mod pops;
 mod purge;
 mod reconcile;
-mod record_writer;
 mod restore;
 mod search_texts;
 mod settings;
@@ -50,12 +49,11 @@ use tokio_util::task::TaskTracker;
 
 use self::core::{Core, Deps};
 pub use self::core::{LOOKUP_TIMEOUT, LOOKUPS_MAX};
-pub use self::record_writer::RECORDS_QUEUED_MAX;
 use self::restore::EventPipeline;
 use self::stats::Stats;
-use record_writer::RecordWriter;
 
 use crate::ami::client;
+use crate::backoff::Backoff;
 use crate::bus::redis::{RedisSettings, load_checkpoints};
 use crate::bus::{Bus, BusSettings};
 use crate::command::Commands;
@@ -77,10 +75,8 @@ pub const DIRECTORY_REFRESH_INTERVAL: Duration = Duration::from_secs(2);
 /// Time limit for the tasks that still run after the gateway has drained.
 pub const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Delay between two attempts to open a store that cannot be reached at the start.
-const STORE_RETRY_DELAY: Duration = Duration::from_secs(1);
-/// Attempts per log line while the store cannot be reached: a line about every five minutes.
-const STORE_ATTEMPTS_PER_LOG_LINE: u32 = 300;
+/// Attempts per log line while the store cannot be reached: a line about every five minutes, at the longest delay.
+const STORE_ATTEMPTS_PER_LOG_LINE: u32 = 60;
 /// Time limit for the last events to reach Redis.
 const BUS_STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -152,7 +148,6 @@ pub async fn run_on(
         bus: bus.clone(),
         store: store.clone(),
         directory: directory.clone(),
-        record_writer: RecordWriter::start(store.clone(), &tasks, stats.records_dropped.clone()),
         pbx: pbx.clone(),
         tasks: tasks.clone(),
         stats,
@@ -245,6 +240,7 @@ async fn stop(pbx: &client::Handle, tasks: &TaskTracker, cluster: ClusterTasks, 
 /// Opens the store. A server that cannot be reached is retried without limit: when the PBX host boots before the
 /// database host, nobody is there to start the daemon again. `None`: the daemon was stopped meanwhile.
 async fn open_store(location: &Location, shutdown: &CancellationToken) -> Result<Option<Store>, StoreError> {
+    let mut backoff = Backoff::of_store();
     for attempts in 0_u32.. {
         let opened = tokio::select! {
             biased;
@@ -261,7 +257,7 @@ async fn open_store(location: &Location, shutdown: &CancellationToken) -> Result
         }
         tokio::select! {
             () = shutdown.cancelled() => return Ok(None),
-            () = tokio::time::sleep(STORE_RETRY_DELAY) => {}
+            () = tokio::time::sleep(backoff.next_delay()) => {}
         }
     }
     Ok(None)

@@ -1,5 +1,5 @@
 //! Agent states in the loop: passes commands, calls, desktops and PBX events to the operator registry, and its outputs to
-//! the bus, the record writer and the queue membership.
+//! the bus with its journal, and the queue membership.
 //!
 //! | situation | action |
 //! |---|---|
@@ -34,6 +34,7 @@ use crate::contract::operator::{Phone, QueueFault, StateView};
 use crate::contract::refusal::Refusal;
 use crate::contract::transfer::TransferView;
 use crate::ids::{CallId, Extension, QueueName, RecordId};
+use crate::journal::entry::{JournalEntry, StateChange, WrapUpRecord};
 use crate::operators::queue_members::{MemberAction, MemberActions, MemberReply, QueueFaults};
 use crate::operators::{
     Command, OperatorSnapshot, Options, Output, Request as Want, Seat, SeatFacts, StateRequest,
@@ -43,7 +44,6 @@ use crate::people::actor::Actor;
 use crate::people::role::Role;
 use crate::people::viewer::Viewer;
 use crate::publish;
-use crate::store::operators::{StateChange, WrapUpRecord};
 use crate::transfer::Plan;
 
 /// How long desktops may take to reconnect after a start, and the PBX to report the phones, before their absence is
@@ -248,13 +248,14 @@ impl Core {
             return;
         }
         // A standby's states are not recorded.
-        if record && self.deps.bus.is_leader() {
+        let change = (record && self.deps.bus.is_leader()).then(|| {
             let saved = self.operators.operator(view.id).map(|operator| operator.snapshot().clone());
-            self.deps.record_writer.enqueue_state(StateChange { at, view: view.clone(), saved });
-        }
+            JournalEntry::OperatorState(Box::new(StateChange { at, view: view.clone(), saved }))
+        });
         let roster = self.deps.people.current();
         let present = roster.person(view.id).and_then(|person| person.extension.as_ref());
-        self.deps.bus.publish(publish::operator_state(view, present, at));
+        let event = publish::operator_state(view, present, at);
+        self.deps.bus.publish_all(vec![event], change.into_iter().collect());
     }
 
     fn operator_options(&self) -> Options {
@@ -402,7 +403,8 @@ impl Core {
                 }
                 Output::WrapUpEnded { .. } if !self.deps.bus.is_leader() => {}
                 Output::WrapUpEnded { user, completed: finished } => {
-                    self.deps.record_writer.enqueue_wrap_up(WrapUpRecord { user, finished: *finished });
+                    let record = WrapUpRecord { user, finished: *finished };
+                    self.deps.bus.record(JournalEntry::WrapUp(Box::new(record)));
                 }
             }
         }

@@ -24,7 +24,6 @@ pub(super) struct Stats {
     pub(super) pops: Counter,
     pub(super) lookup_seconds: Histogram,
     pub(super) lookups_failed: Counter,
-    pub(super) records_dropped: Counter,
     pub(super) members_repaired: Counter,
     pub(super) pops_repeated: Counter,
     pub(super) pops_without_desktop: Counter,
@@ -49,7 +48,6 @@ impl Stats {
             pops: Counter::default(),
             lookup_seconds: Histogram::new(LOOKUP_SECONDS),
             lookups_failed: Counter::default(),
-            records_dropped: Counter::default(),
             members_repaired: Counter::default(),
             pops_repeated: Counter::default(),
             pops_without_desktop: Counter::default(),
@@ -93,11 +91,6 @@ impl Stats {
             ("pbx_resyncs", "Times that the PBX was listed again outside the schedule", &new.resyncs),
             ("pops", "Calls presented to an operator", &new.pops),
             ("lookups_failed", "Caller look-ups that failed", &new.lookups_failed),
-            (
-                "records_dropped",
-                "Audit entries, operator states and wrap-ups dropped because the store was behind",
-                &new.records_dropped,
-            ),
             (
                 "queue_members_repaired",
                 "Times that a queue membership was repaired because it contradicted an operator's state",

@@ -14,63 +14,40 @@
 //! | the store | what happens to an entry |
 //! |---|---|
 //! | takes it | it is there when the request is answered |
-//! | is busy or away | it waits, and is tried again after [`RETRY_DELAY`]; at most [`ENTRIES_WAITING_MAX`] wait |
-//! | refuses it, or too many wait | it is logged as an error |
+//! | is busy or away | it waits in the journal queue ([`crate::journal::queue`]) |
+//! | refuses it | it is logged as an error |
 //!
 //! Invariants: an entry holds no password, no token and nothing of a caller or customer besides the id of the record. A
 //! request never fails because of its entry. Of what one person does again and again, the entries are counted
 //! ([`crate::store::audit::limit`]); an administrator's are all written.
 
-use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::sync::Notify;
 
 use super::auth::Caller;
 use super::state::AppState;
+use crate::contract::audit::AuditEntry;
 use crate::ids::RecordId;
+use crate::journal::entry::JournalEntry;
 use crate::people::role::Role;
 use crate::people::roster::Person;
-use crate::store::AuditEntry;
 use crate::store::audit::limit::AuditLimit;
 
-/// Most entries that wait for the store.
-const ENTRIES_WAITING_MAX: usize = 10_000;
-/// Delay before an entry is tried again.
-const RETRY_DELAY: Duration = Duration::from_secs(2);
 /// How often windows of the limit are looked at.
 const LIMIT_INTERVAL: Duration = Duration::from_secs(10);
 
-/// What the gateway keeps of the audit trail.
+/// What the gateway counts of the audit trail.
 #[derive(Debug, Default)]
 pub(crate) struct AuditTrail {
-    kept: Mutex<Kept>,
-    ready: Notify,
-}
-
-#[derive(Debug, Default)]
-struct Kept {
-    limit: AuditLimit,
-    waiting: VecDeque<AuditEntry>,
+    limit: Mutex<AuditLimit>,
 }
 
 impl AuditTrail {
-    fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn keep(&self, entry: AuditEntry) {
-        let mut kept = self.kept();
-        if kept.waiting.len() >= ENTRIES_WAITING_MAX {
-            drop(kept);
-            return log_lost(&entry, "too many entries wait for the store");
-        }
-        kept.waiting.push_back(entry);
-        drop(kept);
-        self.ready.notify_one();
+    fn limit(&self) -> MutexGuard<'_, AuditLimit> {
+        self.limit.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -162,55 +139,33 @@ fn entry_of(
 async fn write(state: &AppState, key: Option<&str>, entry: AuditEntry) {
     let admitted = match key {
         None => Some(entry),
-        Some(key) => state.audit_trail.kept().limit.admit(entry.at, key, entry),
+        Some(key) => state.audit_trail.limit().admit(entry.at, key, entry),
     };
     let Some(entry) = admitted else { return };
     match state.app.store.record_audit(&entry).await {
         Ok(()) => {}
-        Err(error) if error.is_transient() => state.audit_trail.keep(entry),
+        Err(error) if error.is_transient() => state.app.bus.record(JournalEntry::Audit(Box::new(entry))),
         Err(error) => log_lost(&entry, &error.to_string()),
     }
 }
 
-/// Writes what waits and what the limit withheld, until `shutdown`; then everything that is left, once.
+/// Writes what the limit withheld, until `shutdown`.
 pub(super) async fn run(state: Arc<AppState>) {
-    let trail = &state.audit_trail;
     loop {
         let stops = tokio::select! {
             () = state.shutdown.cancelled() => true,
-            () = trail.ready.notified() => false,
             () = tokio::time::sleep(LIMIT_INTERVAL) => false,
         };
         let now = state.app.clock.now();
         let summaries = {
-            let limit = &mut trail.kept().limit;
+            let mut limit = state.audit_trail.limit();
             if stops { limit.finish() } else { limit.handle_timeout(now) }
         };
-        trail.kept().waiting.extend(summaries);
-        let written = write_waiting(&state).await;
+        for entry in summaries {
+            state.app.bus.record(JournalEntry::Audit(Box::new(entry)));
+        }
         if stops {
-            let lost = std::mem::take(&mut trail.kept().waiting);
-            return lost.iter().for_each(|entry| log_lost(entry, "the daemon ends"));
+            return;
         }
-        if !written {
-            tokio::select! {
-                () = state.shutdown.cancelled() => {}
-                () = tokio::time::sleep(RETRY_DELAY) => trail.ready.notify_one(),
-            }
-        }
-    }
-}
-
-/// Whether everything that waited was written.
-async fn write_waiting(state: &AppState) -> bool {
-    loop {
-        let Some(entry) = state.audit_trail.kept().waiting.front().cloned() else { return true };
-        if let Err(error) = state.app.store.record_audit_if_absent(&entry).await {
-            if error.is_transient() {
-                return false;
-            }
-            log_lost(&entry, &error.to_string());
-        }
-        state.audit_trail.kept().waiting.pop_front();
     }
 }

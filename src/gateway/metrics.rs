@@ -208,7 +208,7 @@ impl Collector for BusCollector {
                 ),
                 (
                     "records_dropped",
-                    "Finished calls that were not recorded because the store was too slow",
+                    "Records that were dropped because the store was behind",
                     log.records_dropped_total,
                 ),
             ]
@@ -246,7 +246,7 @@ impl Collector for BusCollector {
         let written = self.0.journal_stats().map(|log| {
             [
                 ("unwritten_events", "Published events that are not yet in the store", log.unwritten_events),
-                ("unwritten_records", "Finished calls that are not yet in the store", log.unwritten_records),
+                ("unwritten_records", "Records that are not yet in the store", log.unwritten_records),
             ]
         });
         let queues = cluster.into_iter().flatten().chain(written.into_iter().flatten());

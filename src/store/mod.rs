@@ -73,7 +73,8 @@ pub mod webhooks;
 use std::path::Path;
 use std::time::Duration;
 
-pub use audit::{AuditEntry, AuditFilter, AuditPage};
+pub use crate::contract::audit::AuditEntry;
+pub use audit::{AuditFilter, AuditPage};
 use columns::{from_ms, to_ms};
 pub use customers::CustomerFilter;
 pub use error::StoreError;

@@ -16,7 +16,7 @@ use std::collections::{BTreeSet, HashMap};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
-use super::AuditEntry;
+use crate::contract::audit::AuditEntry;
 use crate::contract::time::time as wire_time;
 
 /// Entries of one key in a window that are written as they are.

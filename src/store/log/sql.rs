@@ -2,8 +2,10 @@
 
 use sqlx::Row;
 
+use super::audit::write_audit;
 use super::history::write_call;
 use super::messages::write_publication;
+use super::operators::{write_state, write_wrap_up};
 use super::pbx_links::{write_gap, write_link};
 use super::supervision_log::write_segment_change;
 use super::{Backend, DbConnection, DbRow};
@@ -135,23 +137,8 @@ impl Backend {
                 .execute(&mut *transaction)
                 .await?;
         }
-        for checkpoint in &batch.checkpoints {
-            write_checkpoint(&mut transaction, pbx, checkpoint).await?;
-        }
-        for call in &batch.finished {
-            finish_call(&mut transaction, call).await?;
-        }
-        for gap in &batch.gaps {
-            write_gap(&mut transaction, gap).await?;
-        }
-        if let Some(link) = &batch.link {
-            write_link(&mut transaction, pbx, link).await?;
-        }
-        for change in &batch.segment_changes {
-            write_segment_change(&mut transaction, change).await?;
-        }
-        for publication in &batch.publications {
-            write_publication(&mut transaction, *publication).await?;
+        for entry in &batch.entries {
+            write_entry(&mut transaction, pbx, entry).await?;
         }
         Ok(transaction.commit().await?)
     }
@@ -176,6 +163,9 @@ async fn write_entry(db: &mut DbConnection, pbx: &PbxId, entry: &JournalEntry) -
         JournalEntry::Gap(gap) => write_gap(db, gap).await,
         JournalEntry::PbxLink(link) => write_link(db, pbx, link).await,
         JournalEntry::SegmentChange(change) => write_segment_change(db, change).await,
+        JournalEntry::Audit(entry) => write_audit(db, entry).await,
+        JournalEntry::OperatorState(change) => write_state(db, change).await,
+        JournalEntry::WrapUp(record) => write_wrap_up(db, record).await,
     }
 }
 

@@ -134,15 +134,6 @@ impl Backend {
         let both = |row: &DbRow| Ok((message_of(row)?, count(row.try_get("published_version")?)));
         Ok(rows.iter().map(both).collect::<Result<_, sqlx::Error>>()?)
     }
-
-    pub(in crate::store) async fn record_publication(
-        &self,
-        publication: MessagePublication,
-    ) -> Result<(), StoreError> {
-        let mut transaction = self.begin().await?;
-        write_publication(&mut transaction, publication).await?;
-        Ok(transaction.commit().await?)
-    }
 }
 
 /// Raises a message's published version; an older one has no effect.
@@ -189,6 +180,7 @@ mod tests {
     use super::*;
     use crate::contract::records::AccountFields;
     use crate::ids::{CallId, ChannelId};
+    use crate::journal::entry::JournalEntry;
     use crate::numbers::NumberPlan;
     use crate::store::Store;
 
@@ -351,7 +343,10 @@ mod tests {
         };
         let published = async |version| {
             let id = RecordId(Uuid::from_u128(1));
-            store.record_publication(MessagePublication { id, version }).await.unwrap();
+            store
+                .write_entry(&pbx(), &JournalEntry::MessagePublished(MessagePublication { id, version }))
+                .await
+                .unwrap();
         };
         assert_eq!(unpublished().await, [(1, 1, 0), (2, 1, 0)]);
         assert!(store.unpublished_messages(&PbxId::parse("other").unwrap(), 9).await.unwrap().is_empty());

@@ -52,6 +52,7 @@ use super::stalled::StalledWriters;
 /// The names under which each topic's `sql.rs` uses this backend.
 type Backend = Postgres;
 type DbConnection = PgConnection;
+type DbArguments = <Db as sqlx::Database>::Arguments;
 type DbRow = PgRow;
 
 /// A transaction; dropped without `commit`, it is rolled back.

@@ -56,6 +56,7 @@ use super::stalled::StalledWriters;
 /// The names under which each topic's `sql.rs` uses this backend.
 type Backend = Sqlite;
 type DbConnection = SqliteConnection;
+type DbArguments = <Db as sqlx::Database>::Arguments;
 type DbRow = SqliteRow;
 
 /// A transaction on the writing connection; dropped without `commit`, it is rolled back.

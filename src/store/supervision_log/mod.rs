@@ -18,20 +18,11 @@
 //! Read next: `sql.rs` beside this file, `daemon/supervision_segments.rs` for when changes are made.
 
 use crate::contract::supervision::SupervisionSegment;
-use crate::journal::entry::SegmentChange;
 
 use super::{Store, StoreError};
 use crate::ids::CallId;
 
 impl Store {
-    /// Applies a change.
-    ///
-    /// # Errors
-    /// The store failed or was busy for too long; nothing was written.
-    pub async fn record_segment_change(&self, change: &SegmentChange) -> Result<(), StoreError> {
-        each!(self, db => db.record_segment_change(change).await)
-    }
-
     /// The segments of a call, in order.
     ///
     /// # Errors
