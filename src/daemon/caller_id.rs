@@ -23,7 +23,7 @@ use crate::call::Input;
 use crate::ids::{CallId, ChannelId};
 use crate::sip;
 
-/// Maximum number of retries of a channel variable while the AMI action session is down.
+/// Maximum number of retries of a channel variable that the PBX did not answer for.
 const READ_ATTEMPTS_MAX: u32 = 50;
 /// The header that the dialplan stores last, for every call.
 const LAST_STORED_HEADER: &str = "RequestUri";
@@ -82,8 +82,8 @@ impl Core {
 }
 
 /// Reads a variable of a channel; `None` when it cannot be read or is empty. Just after a start the action session may
-/// come up later than the session that listed the channel, so an action that was not sent is retried
-/// [`READ_ATTEMPTS_MAX`] times.
+/// come up later than the session that listed the channel, and it may end while the PBX answers. Reading twice harms
+/// nothing, so a question without an answer is asked again, up to [`READ_ATTEMPTS_MAX`] times.
 pub(super) async fn read_channel_variable(
     pbx: &Handle,
     channel: &ChannelId,
@@ -92,7 +92,7 @@ pub(super) async fn read_channel_variable(
     let action = Action::getvar(channel.as_str(), what).ok()?;
     let mut outcome = pbx.send(action.clone()).await;
     for _ in 0..READ_ATTEMPTS_MAX {
-        if outcome != ActionOutcome::NeverSent {
+        if matches!(outcome, ActionOutcome::Response(_)) {
             break;
         }
         tokio::time::sleep(READ_RETRY_DELAY).await;
