@@ -20,6 +20,7 @@ use crate::contract::extension_pattern::ExtensionPattern;
 use crate::contract::supervision::{AfterTransfer, Notify};
 use crate::contract::url_template::UrlTemplate;
 use crate::directory::DialledHeader;
+use crate::gateway::AddressRange;
 use crate::ids::{Extension, PbxId, QueueName};
 use crate::secret::Secret;
 use crate::store::{Location, PostgresAddress};
@@ -181,6 +182,9 @@ pub struct GatewayConfig {
     pub allowed_origins: Vec<SmolStr>,
     /// Whether the session cookie has the attribute Secure.
     pub secure_cookie: bool,
+    /// The reverse proxies whose `X-Forwarded-For` names the client.
+    #[serde(deserialize_with = "values::address_ranges")]
+    pub trusted_proxies: Vec<AddressRange>,
     /// How long a session lasts after its last use.
     #[serde(rename = "session_hours", deserialize_with = "values::hours::<_, 1, 720>")]
     pub session_ttl: Duration,
@@ -217,6 +221,8 @@ pub struct BusConfig {
     /// From the environment only.
     #[serde(skip)]
     pub(super) redis_password: Option<Secret>,
+    /// Whether requests of daemons that do not sign them yet are carried out.
+    pub accept_unsigned_requests: bool,
     /// The prefix of every key in Redis.
     #[serde(deserialize_with = "values::word")]
     pub redis_prefix: SmolStr,
@@ -384,7 +390,38 @@ pub enum LogFormat {
     Json,
 }
 
+impl Config {
+    /// Every file that must be read by nobody but the daemon's user: the key that names it, and its path.
+    #[must_use]
+    pub fn private_files(&self) -> Vec<(String, PathBuf)> {
+        let named = [
+            ("pbx.event_secret_file", self.pbx.event_secret_file.as_ref()),
+            ("pbx.action_secret_file", self.pbx.action_secret_file.as_ref()),
+            ("store.password_file", self.store.password_file.as_ref()),
+            ("bus.redis_password_file", self.bus.redis_password_file.as_ref()),
+            ("store.path", self.store.url.is_none().then_some(&self.store.path)),
+        ];
+        let named = named.into_iter().filter_map(|(key, file)| Some((key.to_owned(), file?.clone())));
+        let of_webhooks = self.webhooks.secret_files.iter();
+        let of_webhooks =
+            of_webhooks.map(|(name, file)| (format!("webhooks.secret_files.{name}"), file.clone()));
+        named.chain(of_webhooks).collect()
+    }
+}
+
 impl BusConfig {
+    /// The addresses of Redis, as they are configured.
+    #[must_use]
+    pub fn redis_urls(&self) -> &[String] {
+        &self.redis
+    }
+
+    /// Whether a password of Redis is configured.
+    #[must_use]
+    pub fn has_redis_password(&self) -> bool {
+        self.redis_password.is_some() || self.redis_password_file.is_some()
+    }
+
     /// The address of the Redis that the daemons share, with its password if one is set; `None`: no Redis is
     /// configured.
     ///

@@ -49,7 +49,8 @@ impl Stats {
             pops: Counter::default(),
             lookup_seconds: Histogram::new(LOOKUP_SECONDS),
             lookups_failed: Counter::default(),
-            records_dropped: Counter::default(),
+            // The gateway publishes it together with the journal's.
+            records_dropped: metrics.records_dropped(),
             members_repaired: Counter::default(),
             pops_repeated: Counter::default(),
             pops_without_desktop: Counter::default(),
@@ -94,11 +95,6 @@ impl Stats {
             ("pops", "Calls presented to an operator", &new.pops),
             ("lookups_failed", "Caller look-ups that failed", &new.lookups_failed),
             (
-                "records_dropped",
-                "Audit entries, operator states and wrap-ups dropped because the store was behind",
-                &new.records_dropped,
-            ),
-            (
                 "queue_members_repaired",
                 "Times that a queue membership was repaired because it contradicted an operator's state",
                 &new.members_repaired,
@@ -116,5 +112,42 @@ impl Stats {
             registry.register("lookup_seconds", "Time to look a caller up", new.lookup_seconds.clone());
         });
         new
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::bus::{Bus, BusSettings};
+    use crate::contract::event_id::StreamToken;
+    use crate::ids::PbxId;
+    use crate::journal::queue::{JournalQueue, RestoredLog};
+
+    /// A scraper refuses a page that names a metric twice.
+    #[test]
+    fn every_metric_is_published_once() {
+        let metrics = Metrics::default();
+        let stats = Stats::register(&metrics);
+        let settings = BusSettings {
+            pbx: PbxId::parse("tokyo").unwrap(),
+            stream: StreamToken::from_number(1),
+            replay_events_max: 100,
+            replay_age_max: std::time::Duration::from_secs(60),
+            subscriber_events_max: 100,
+            subscribers_max: 10,
+        };
+        let journal = std::sync::Arc::new(JournalQueue::default());
+        metrics.register_bus(&Bus::restored(settings, RestoredLog::default(), Some(journal)));
+        stats.records_dropped.inc_by(3);
+        let text = metrics.render().unwrap();
+        let mut seen = HashSet::new();
+        for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+            let name = line.split(' ').next().unwrap();
+            assert!(seen.insert(name), "{name} twice");
+        }
+        assert!(seen.len() > 30, "{}", seen.len());
+        assert!(text.contains("toritsugi_records_dropped_total 3\n"), "{text}");
     }
 }
