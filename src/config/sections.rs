@@ -390,25 +390,6 @@ pub enum LogFormat {
     Json,
 }
 
-impl Config {
-    /// Every file that must be read by nobody but the daemon's user: the key that names it, and its path.
-    #[must_use]
-    pub fn private_files(&self) -> Vec<(String, PathBuf)> {
-        let named = [
-            ("pbx.event_secret_file", self.pbx.event_secret_file.as_ref()),
-            ("pbx.action_secret_file", self.pbx.action_secret_file.as_ref()),
-            ("store.password_file", self.store.password_file.as_ref()),
-            ("bus.redis_password_file", self.bus.redis_password_file.as_ref()),
-            ("store.path", self.store.url.is_none().then_some(&self.store.path)),
-        ];
-        let named = named.into_iter().filter_map(|(key, file)| Some((key.to_owned(), file?.clone())));
-        let of_webhooks = self.webhooks.secret_files.iter();
-        let of_webhooks =
-            of_webhooks.map(|(name, file)| (format!("webhooks.secret_files.{name}"), file.clone()));
-        named.chain(of_webhooks).collect()
-    }
-}
-
 impl BusConfig {
     /// The addresses of Redis, as they are configured.
     #[must_use]
