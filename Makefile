@@ -7,7 +7,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help page demo test soak lint audit bench images
+.PHONY: help page demo test soak lint audit api-check bench images
 
 help: ## prints this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ lint: ## checks format, clippy, shell, documentation, licences, and paths of mac
 audit: ## checks the libraries for known vulnerabilities (needs cargo-deny and the network)
 	@command -v cargo-deny > /dev/null || { echo "cargo-deny is missing: cargo install --locked cargo-deny" >&2; exit 1; }
 	@cargo deny --config .deny.toml check
+
+api-check: ## compares the daemon's answers with its OpenAPI document (needs schemathesis)
+	@tests/api_check.sh
 
 bench: ## runs the benchmarks, each with its reference
 	@cargo bench --locked

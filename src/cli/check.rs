@@ -4,12 +4,15 @@
 //! |---|---|
 //! | ok | it works |
 //! | note | it works, but not as well as it could |
+//! | warning | it works, and somebody who should not may read or do something: make it safe |
 //! | failed | it does not work; the exit code is 1 |
 //!
 //! Invariant: a check changes nothing, neither on the PBX nor in the store or Redis, so it can run beside a running
-//! daemon. `serve`, not a check, creates a database that does not exist. Read next: `check/pbx.rs`.
+//! daemon. `serve`, not a check, creates a database that does not exist. Read next: `check/pbx.rs`,
+//! `check/safety.rs`.
 
 mod pbx;
+mod safety;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -37,6 +40,7 @@ pub(super) struct Check {
 enum Outcome {
     Ok,
     Note,
+    Warning,
     Failed,
 }
 
@@ -57,6 +61,10 @@ impl Finding {
         Self { what, outcome: Outcome::Note, detail }
     }
 
+    fn warning(what: &'static str, detail: String) -> Self {
+        Self { what, outcome: Outcome::Warning, detail }
+    }
+
     fn failed(what: &'static str, detail: String) -> Self {
         Self { what, outcome: Outcome::Failed, detail }
     }
@@ -65,6 +73,7 @@ impl Finding {
         let mark = match self.outcome {
             Outcome::Ok => "ok",
             Outcome::Note => "note",
+            Outcome::Warning => "WARNING",
             Outcome::Failed => "FAILED",
         };
         format!("{mark:<8}{:<16}{}", self.what, plain(&self.detail))
@@ -78,7 +87,7 @@ impl Check {
         findings.extend(team_ownership(&config).await);
         findings.extend(webhooks(&config));
         findings.extend(dialled_headers(&config));
-        findings.extend(file_modes(&config));
+        findings.extend(safety::check(&config).await);
         findings.extend(pbx::check(&config.pbx, seed).await);
         if self.output.json {
             print_json(&findings)?;
@@ -136,26 +145,6 @@ fn dialled_headers(config: &Config) -> Vec<Finding> {
         Finding::ok(WHAT, format!("of calls on {trunk}: {}", header.describe()))
     });
     known.chain(unknown).collect()
-}
-
-/// Reports files with secrets or personal data that others may read.
-fn file_modes(config: &Config) -> Vec<Finding> {
-    let note = |file: &Path, mode: u32, advice: &str| {
-        Finding::note("file modes", format!("others may read {} (mode {mode:04o}): {advice}", file.display()))
-    };
-    let secrets = config.secrets_open_to_others();
-    let mut findings: Vec<Finding> = secrets
-        .iter()
-        .map(|(file, mode)| {
-            note(file, *mode, "run chmod 640 on it, and change the secret if somebody may have it")
-        })
-        .collect();
-    if let Ok(Location::File(path)) = config.store.location()
-        && let Some(mode) = Store::foreign_rights(&path)
-    {
-        findings.push(note(&path, mode, "`serve` will make it private"));
-    }
-    findings
 }
 
 async fn store(config: &StoreConfig) -> Finding {

@@ -54,7 +54,7 @@ use self::stats::Stats;
 
 use crate::ami::client;
 use crate::backoff::Backoff;
-use crate::bus::redis::{RedisSettings, load_checkpoints};
+use crate::bus::redis::{RedisAddress, RedisSettings, SigningKey, load_checkpoints};
 use crate::bus::{Bus, BusSettings};
 use crate::command::Commands;
 use crate::config::{Config, ConfigError, DeletedCustomers};
@@ -67,6 +67,7 @@ use crate::operators::{OperatorRegistry, SharedQueueFaults};
 use crate::people::presence::Presence;
 use crate::people::roster::People;
 use crate::screen_pop::AckTimeouts;
+use crate::store::group_key::GROUP_KEY_BYTES;
 use crate::store::{DaemonLock, Location, Store, StoreError};
 use crate::webhook;
 
@@ -341,9 +342,10 @@ async fn restore_or_join(
     presence: &Presence,
 ) -> Result<(restore::RestoredState, EventPipeline), RunError> {
     let settings = bus_settings(config, random().map_err(|_| RunError::Random)?);
-    let Some(mut redis) = redis_settings(config, presence)? else {
+    let Some(address) = config.bus.redis_address()? else {
         return Ok(restore::restore(store, config.endpoint_rules(), settings, Timestamp::now()).await?);
     };
+    let mut redis = redis_settings(config, store, address, presence).await?;
     let checkpoints = load_checkpoints(&redis, &config.pbx.name).await.unwrap_or_else(|error| {
         tracing::warn!(%error, "cannot read the call checkpoints of this PBX from Redis; calls are followed from now on");
         Vec::new()
@@ -353,18 +355,32 @@ async fn restore_or_join(
     Ok(restore::join_cluster(store, config.endpoint_rules(), checkpoints, shared).await?)
 }
 
-/// The Redis settings; `None` when the configuration names no Redis.
-fn redis_settings(config: &Config, presence: &Presence) -> Result<Option<RedisSettings>, RunError> {
-    let Some(address) = config.bus.redis_address()? else { return Ok(None) };
-    Ok(Some(RedisSettings {
+/// The settings of the connection with the other daemons, among them the key that the daemons share in the store.
+async fn redis_settings(
+    config: &Config,
+    store: &Store,
+    address: RedisAddress,
+    presence: &Presence,
+) -> Result<RedisSettings, RunError> {
+    let mut candidate = [0; GROUP_KEY_BYTES];
+    getrandom::fill(&mut candidate).map_err(|_| RunError::Random)?;
+    if config.bus.accept_unsigned_requests {
+        tracing::warn!(
+            "requests of other daemons are carried out without a signature: set bus.accept_unsigned_requests to false \
+             once every daemon of the group is upgraded"
+        );
+    }
+    Ok(RedisSettings {
         address,
         prefix: config.bus.redis_prefix.to_string(),
         daemon: random().map_err(|_| RunError::Random)?,
         started_at: Timestamp::now(),
         known_calls: Vec::new(),
         teams: config.operators.teams.clone(),
+        signing_key: SigningKey::new(store.group_key(candidate).await?),
+        accept_unsigned: config.bus.accept_unsigned_requests,
         presence: presence.clone(),
-    }))
+    })
 }
 
 /// Reads accounts that another process changed (for instance a CLI import), so that the next pop shows them.

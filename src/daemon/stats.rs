@@ -111,3 +111,39 @@ impl Stats {
         new
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::bus::{Bus, BusSettings};
+    use crate::contract::event_id::StreamToken;
+    use crate::ids::PbxId;
+    use crate::journal::queue::{JournalQueue, RestoredLog};
+
+    /// A scraper refuses a page that names a metric twice.
+    #[test]
+    fn every_metric_is_published_once() {
+        let metrics = Metrics::default();
+        Stats::register(&metrics);
+        let settings = BusSettings {
+            pbx: PbxId::parse("tokyo").unwrap(),
+            stream: StreamToken::from_number(1),
+            replay_events_max: 100,
+            replay_age_max: std::time::Duration::from_secs(60),
+            subscriber_events_max: 100,
+            subscribers_max: 10,
+        };
+        let journal = std::sync::Arc::new(JournalQueue::default());
+        metrics.register_bus(&Bus::restored(settings, RestoredLog::default(), Some(journal)));
+        let text = metrics.render().unwrap();
+        let mut seen = HashSet::new();
+        for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+            let name = line.split(' ').next().unwrap();
+            assert!(seen.insert(name), "{name} twice");
+        }
+        assert!(seen.len() > 30, "{}", seen.len());
+        assert!(seen.contains("toritsugi_records_dropped"), "{text}");
+    }
+}

@@ -29,6 +29,7 @@ use serde_json::{Value, json};
 
 use super::auth::Caller;
 use super::state::AppState;
+use super::throttle::network;
 use crate::contract::audit::AuditEntry;
 use crate::ids::RecordId;
 use crate::journal::entry::JournalEntry;
@@ -99,16 +100,8 @@ pub(crate) async fn record_refused_sign_in(
     let about = (person.map_or("", |person| person.name.as_str()), person.map(|person| person.id));
     let details = json!({ "address": address, "reason": reason });
     let entry = entry_of(state, None, "session.refused", about, details);
-    let network = address.map(network_of).unwrap_or_default();
+    let network = address.map(|address| network(address).to_string()).unwrap_or_default();
     write(state, Some(&format!("session.refused {network}")), entry).await;
-}
-
-/// The network of an address: what one client can choose freely counts as one.
-fn network_of(address: IpAddr) -> String {
-    match address {
-        IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => format!("{:?}", &address.segments()[..4]),
-    }
 }
 
 /// The names of the fields that a JSON merge patch sets.

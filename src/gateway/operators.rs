@@ -210,7 +210,7 @@ pub(crate) struct StateHistoryQuery {
 
 /// An operator's states in a time span.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = History)]
+#[schema(as = OperatorHistory)]
 pub(crate) struct StateHistory {
     /// The state changes, oldest first, with the one in force at the start. Each state lasts until the next change.
     items: Vec<StateHistoryEntry>,

@@ -18,6 +18,7 @@
 //! | [`webhooks`] | events that wait for delivery to other systems |
 //! | [`audit`] | the audit trail |
 //! | [`stalled`] | which of the daemon's writers the store holds up |
+//! | [`group_key`] | the key with which daemons sign requests to each other |
 //! | [`retention`] | deletion by age, and of one customer's data |
 //! | [`error`] | what can go wrong, worded for the administrator |
 //! | `columns`, `page` | ids and times as columns; reading by page |
@@ -52,6 +53,7 @@ mod columns;
 pub mod contacts;
 pub mod customers;
 pub mod error;
+pub mod group_key;
 pub mod history;
 pub(crate) mod import;
 pub mod location;

@@ -11,7 +11,7 @@ use toritsugi::contract::history::FinishedCall;
 use toritsugi::contract::supervision::{Mode, SupervisionId, SupervisionSegment};
 use toritsugi::identity::Presentation;
 use toritsugi::ids::{Extension, RecordId};
-use toritsugi::journal::SegmentChange;
+use toritsugi::journal::{JournalEntry, SegmentChange};
 use uuid::Uuid;
 
 use crate::support::gateway_rig::{Rig, ringing};
@@ -208,7 +208,8 @@ async fn supervisions_are_read_by_those_who_could_see_them() {
             ending: None,
             audience: audience(vec![operator.clone()]),
         };
-        rig.app.store.record_segment_change(&SegmentChange::Started(Box::new(segment))).await.unwrap();
+        let started = JournalEntry::SegmentChange(SegmentChange::Started(Box::new(segment)));
+        rig.app.store.write_entry(&pbx(), &started).await.unwrap();
     }
     let path = format!("/v1/history/{}", call(1));
     for (who, names) in [
