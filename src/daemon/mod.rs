@@ -48,6 +48,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use self::caller_id::{read_headers, read_presentation};
 use self::core::{Core, Deps};
 pub use self::core::{LOOKUP_TIMEOUT, LOOKUPS_MAX};
 pub use self::record_writer::RECORDS_QUEUED_MAX;

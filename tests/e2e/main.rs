@@ -5,6 +5,7 @@
 mod support;
 
 mod cluster;
+mod command_line;
 mod crowd;
 mod desk_phone;
 mod dialplan;
