@@ -10,6 +10,7 @@ mod crowd;
 mod desk_phone;
 mod dialplan;
 mod direction;
+mod existing_site;
 mod far_end_cdr;
 mod faults;
 mod identity;
