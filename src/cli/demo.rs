@@ -10,6 +10,7 @@ use anyhow::bail;
 use clap::Args;
 use serde::Deserialize;
 
+use super::Global;
 use super::client::ClientArgs;
 use super::events::EventStream;
 use super::output::{plain, print, print_line};
@@ -87,8 +88,8 @@ struct History {
 }
 
 impl Demo {
-    pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
-        let mut events = EventStream::connect(self.client.client()?, EVENTS_PATH).await?;
+    pub(super) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
+        let mut events = EventStream::connect(self.client.client(global)?, EVENTS_PATH).await?;
         let timeout = Duration::from_secs(self.patience);
         // The operator of a pop that arrived before its records.
         let mut incomplete_for: Option<String> = None;

@@ -8,14 +8,22 @@ use jiff::tz::TimeZone;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::client::ClientArgs;
+use super::Global;
+use super::client::{ClientArgs, Ids};
 use super::output::{Output, Table, print, print_json};
+
+/// The newest finished calls, among which the beginning of an id is looked for.
+const RECORDED_CALLS: Ids = Ids {
+    what: "call among the newest 500 finished ones of each direction",
+    paths: &["/v1/history?limit=500", "/v1/history?direction=outbound&limit=500"],
+    command: "toritsugi history",
+};
 
 #[derive(Debug, Args)]
 pub(super) struct History {
-    /// The id of one call, to print it with everything that happened in it.
+    /// The id of one call, or its beginning, to print it with everything that happened in it.
     #[arg(value_name = "CALL", conflicts_with_all = ["account", "operator", "direction", "outcome", "from", "to", "limit"])]
-    call: Option<uuid::Uuid>,
+    call: Option<String>,
     /// Only calls for this account: its id.
     #[arg(long, value_name = "ID")]
     account: Option<String>,
@@ -95,9 +103,10 @@ struct SupervisionSegment {
 }
 
 impl History {
-    pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
-        let client = self.client.client()?;
+    pub(super) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
+        let client = self.client.client(global)?;
         if let Some(id) = self.call {
+            let id = client.whole_id(&id, RECORDED_CALLS).await?;
             let path = format!("/v1/history/{id}");
             if self.output.json {
                 print_json(&client.get::<Value>(&path, &[]).await?)?;
@@ -132,15 +141,27 @@ impl History {
 }
 
 fn table(calls: &[Call], zone: &TimeZone) -> String {
-    let mut table =
-        Table::new(["TIME", "OUTCOME", "WAITED", "TALKED", "OPERATORS", "ACCOUNT", "CALLER", "CALL"]);
+    let time_heading = format!("TIME ({})", zone_name(zone));
+    let mut table = Table::new([
+        time_heading.as_str(),
+        "OUTCOME",
+        "WAITED",
+        "TALKED",
+        "OPERATORS",
+        "ACCOUNT",
+        "CALLER",
+        "CALL",
+    ]);
     for call in calls {
         let time = call.offered_at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string();
         let outcome =
             if call.inferred { format!("{} (inferred)", call.outcome) } else { call.outcome.clone() };
         let waited = seconds(call.offered_at, call.answered_at.unwrap_or(call.ended_at));
         let talked = call.answered_at.map_or("-".into(), |from| seconds(from, call.ended_at));
-        let operators = if call.operators.is_empty() { "-".into() } else { call.operators.join(" ") };
+        // An operator to whom the caller came back is named once.
+        let mut operators = call.operators.clone();
+        operators.dedup();
+        let operators = if operators.is_empty() { "-".into() } else { operators.join(" ") };
         let caller = match call.direction.as_deref() {
             Some("outbound") => format!("to {}", call.dialled.as_deref().unwrap_or("-")),
             _ => call.caller.clone().unwrap_or_else(|| match call.presentation.as_str() {
@@ -152,6 +173,12 @@ fn table(calls: &[Call], zone: &TimeZone) -> String {
         table.row([&time, &outcome, &waited, &talked, &operators, account, &caller, &call.id]);
     }
     table.render()
+}
+
+/// The name of the time zone in which times are printed, or its present offset.
+fn zone_name(zone: &TimeZone) -> String {
+    let offset = || Timestamp::now().to_zoned(zone.clone()).strftime("%:z").to_string();
+    zone.iana_name().map_or_else(offset, ToOwned::to_owned)
 }
 
 /// The table of a call's segments and supervisions, by their start.
@@ -203,7 +230,7 @@ mod tests {
     fn a_line_shows_the_outcome_and_the_durations() {
         let calls = serde_json::json!([{
             "id": "c-1", "offered_at": "2026-04-01T00:00:00.000Z", "answered_at": "2026-04-01T00:00:07.900Z",
-            "ended_at": "2026-04-01T00:01:00.000Z", "outcome": "answered", "operators": ["1001", "1002"],
+            "ended_at": "2026-04-01T00:01:00.000Z", "outcome": "answered", "operators": ["1001", "1001", "1002"],
             "account_name": "さくら商事", "caller": "+819012345678", "presentation": "allowed", "inferred": true,
         }, {
             "id": "c-2", "offered_at": "2026-04-01T00:00:00.000Z", "answered_at": null, "ended_at": "2026-04-01T00:00:05.000Z",
@@ -212,6 +239,7 @@ mod tests {
         let calls: Vec<Call> = serde_json::from_value(calls).unwrap();
         let text = table(&calls, &TimeZone::UTC);
         let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[0].starts_with("TIME (UTC)           OUTCOME"), "{text}");
         assert_eq!(
             lines[1],
             "2026-04-01 00:00:00  answered (inferred)  7 s     52 s    1001 1002  さくら商事  +819012345678  c-1"

@@ -47,6 +47,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use self::caller_id::{read_headers, read_presentation};
 use self::core::{Core, Deps};
 pub use self::core::{LOOKUP_TIMEOUT, LOOKUPS_MAX};
 use self::restore::EventPipeline;

@@ -188,7 +188,7 @@ exten => _1XXX,1,Dial(PJSIP/\${EXTEN},30,t)
 exten => 0355501008,1,Dial(PJSIP/1001&PJSIP/1002,30,t)
 CONF
     # The dialplan is already included.
-    grep -v '^#include' "$HERE/../../asterisk-conf/snippets/extensions_custom.conf"
+    grep -v '^#tryinclude' "$HERE/../../asterisk-conf/snippets/extensions_custom.conf"
   } > "$PBX/etc/local.d/extensions.conf"
 }
 
