@@ -5,6 +5,7 @@
 mod support;
 
 mod cluster;
+mod connected;
 mod crowd;
 mod desk_phone;
 mod dialplan;
