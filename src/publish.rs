@@ -15,8 +15,11 @@
 //!    it, in order. Tests: `EventOrder`, `a_pop_waits_for_its_card_but_not_for_ever`.
 //! 2. `call.presented` of an operator comes before `call.answered` of that operator, also when both become known at
 //!    once. Tests: `EventOrder`, `any_order_of_events_keeps_the_invariant`.
-//! 3. `call.answered` of the winner comes before `call.rescinded` of the others. Tests: `EventOrder`,
-//!    `two_ring_and_one_wins`.
+//! 3. When one of several phones is picked up, the PBX silences the others at once and connects the caller later, after
+//!    any announcement. Each event comes when it happens: `call.rescinded` of the others (`answered_elsewhere`), then
+//!    `call.answered`; the order is the other way round only if the PBX connects the caller first. The operator who
+//!    picked up stays in `presented_to` between the two, so that at no time a call that was picked up seems to be nobody's.
+//!    Tests: `EventOrder`, `two_ring_and_one_wins`.
 //! 4. `call.presented`, `call.answered`, `call.held` or `call.resumed`, `call.rescinded`: this order when one PBX event
 //!    causes several of them. Test: `notices_of_one_event_come_in_their_order`.
 //! 5. Every screen pop is withdrawn or answered before `call.ended`, and nothing follows `call.ended`. Test:
@@ -134,7 +137,7 @@ pub fn inferred_end(view: &CallView, at: Timestamp) -> NewEvent {
 /// The `call.rescinded` of a call that stopped ringing at an operator without a daemon seeing it.
 #[must_use]
 pub fn inferred_rescind(view: &CallView, operator: Extension, at: Timestamp) -> NewEvent {
-    let kind = NoticeKind::Rescinded { operator, reason: RescindReason::Withdrawn };
+    let kind = NoticeKind::Rescinded { operator, reason: RescindReason::Withdrawn, picked_up_at: None };
     let mut event = from_notice(&Notice { at, kind, view: view.clone() });
     if let Value::Object(data) = &mut event.data {
         data.insert("inferred".into(), Value::Bool(true));
@@ -250,11 +253,15 @@ fn kind_and_audience(
             }
             (EventKind::CallPresented, operator_only(data, operator))
         }
-        NoticeKind::Rescinded { operator, reason } => {
+        NoticeKind::Rescinded { operator, reason, picked_up_at } => {
             put(data, "reason", reason);
+            put_picked_up(data, *picked_up_at);
             (EventKind::CallRescinded, operator_only(data, operator))
         }
-        NoticeKind::Answered { operator } => (EventKind::CallAnswered, operator_only(data, operator)),
+        NoticeKind::Answered { operator, picked_up_at } => {
+            put_picked_up(data, *picked_up_at);
+            (EventKind::CallAnswered, operator_only(data, operator))
+        }
         NoticeKind::Held { operator } => (EventKind::CallHeld, operator_only(data, operator)),
         NoticeKind::Resumed { operator } => (EventKind::CallResumed, operator_only(data, operator)),
         NoticeKind::Updated => {
@@ -283,6 +290,12 @@ fn kind_and_audience(
 fn operator_only(data: &mut Map<String, Value>, operator: &Extension) -> Audience {
     put(data, "operator", operator);
     Audience::Operators(vec![operator.clone()])
+}
+
+fn put_picked_up(data: &mut Map<String, Value>, picked_up_at: Option<Timestamp>) {
+    if let Some(at) = picked_up_at {
+        put(data, "picked_up_at", &wire_time(at));
+    }
 }
 
 fn operators_or_supervisors(operators: Vec<Extension>) -> Audience {

@@ -33,7 +33,8 @@ pub(super) struct History {
     /// The calls in this direction: inbound, or outbound for those that operators made.
     #[arg(long, value_name = "DIRECTION", default_value = "inbound", value_parser = ["inbound", "outbound"])]
     direction: String,
-    /// Only calls with this outcome: answered, abandoned, overflowed, closed, blocked or unknown.
+    /// Only calls with this outcome: answered, abandoned, overflowed, closed, blocked, elsewhere or
+    /// unknown.
     #[arg(long)]
     outcome: Option<String>,
     /// Only calls that arrived at or after this time, for instance 2026-04-01T00:00:00+09:00.

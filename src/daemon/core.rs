@@ -44,7 +44,6 @@ use crate::ami::session::ActionOutcome;
 use crate::bus::Bus;
 use crate::call::{EndpointRules, Input, Model, Notice, NoticeKind, OutboundCall, Output};
 use crate::command::CommandRequest;
-use crate::contract::call::CallState;
 use crate::contract::card::Card;
 use crate::contract::event::NewEvent;
 use crate::contract::history::FinishedCall;
@@ -476,8 +475,7 @@ impl Core {
         };
         let calls: BTreeSet<CallId> = notices.iter().filter_map(stopped).collect();
         let views = calls.into_iter().filter_map(|call| self.model.call(call));
-        let unowned =
-            views.filter(|view| view.state == CallState::Offered && view.operators().next().is_none());
+        let unowned = views.filter(|view| view.operators().next().is_none());
         let at = self.clock.now();
         unowned.map(|view| publish::from_notice(&Notice { at, kind: NoticeKind::Updated, view })).collect()
     }

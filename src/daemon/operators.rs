@@ -283,7 +283,7 @@ impl Core {
     pub(super) fn name_handlers(&mut self, notice: &mut Notice, known: &mut HashMap<CallId, Vec<RecordId>>) {
         let call = notice.view.id;
         let handlers = known.entry(call).or_insert_with(|| notice.view.handled_by.clone());
-        if let NoticeKind::Answered { operator } = &notice.kind
+        if let NoticeKind::Answered { operator, .. } = &notice.kind
             && let Some(person) = self.deps.people.current().at(operator)
             && handlers.len() < HANDLERS_PER_CALL_MAX
             && !handlers.contains(&person.id)

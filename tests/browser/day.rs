@@ -10,6 +10,9 @@ use crate::{KNOWN_CALLER, MINATO, SAKURA, ms};
 
 /// First of the on-call list of account 1.
 const FIRST_ON_CALL: &str = "09055500011";
+/// Rings at 1001 and at a mobile (tests/pbx_lab/instance.sh).
+const WITH_A_MOBILE: &str = "0355501017";
+const MOBILE: &str = "09011112222";
 
 async fn everybody_rings(lab: &Lab) {
     for phone in ["1001", "1002", "1003"] {
@@ -237,6 +240,28 @@ async fn a_supervisor_sees_and_helps_the_team() {
     boss.tab.key("Enter").await;
     operator.tab.until("by whom", "document.querySelector('.own .about').innerText.includes('伊藤')").await;
     operator.all_is_well().await;
+    boss.all_is_well().await;
+    browser.close().await;
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_caller_who_is_with_somebody_else_does_not_wait_on_the_board() {
+    let lab = Lab::start().await;
+    let mut service = Service::start(&lab).await;
+    let browser = Chromium::start().await;
+    lab.phone(MOBILE).rings_for_ever().await;
+    everybody_rings(&lab).await;
+    let boss = Person::signs_in(&browser, &service, "2001").await;
+    let call = lab.place_call(CallSpec::new(KNOWN_CALLER, WITH_A_MOBILE)).await;
+    boss.tab.until("the waiting call", "document.querySelectorAll('.waiting li .name').length === 1").await;
+    lab.phone(MOBILE).answers().await;
+    let elsewhere = "!document.querySelector('.waiting li') && \
+                     document.querySelector('.elsewhere')?.innerText.includes('ほかで対応中')";
+    boss.tab.until("that the caller is with somebody else", elsewhere).await;
+    boss.looks("board-elsewhere").await;
+    call.hang_up().await;
+    boss.tab.until("the end of the call", "!document.querySelector('.elsewhere')").await;
     boss.all_is_well().await;
     browser.close().await;
     service.stop().await;

@@ -6,6 +6,7 @@ mod support;
 
 mod cluster;
 mod command_line;
+mod connected;
 mod crowd;
 mod desk_phone;
 mod dialplan;

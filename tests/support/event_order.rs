@@ -30,6 +30,8 @@ struct Call {
     answered: HashSet<String>,
     /// Operators at whom it rang at any time.
     rang: HashSet<String>,
+    /// A pop went because somebody else took the call, and nothing has shown who.
+    taken_by_unknown: bool,
     /// The last event of its transfer, while that is under way.
     transfer: Option<String>,
     /// It rings nowhere any more, and no operator ever had it: `call.updated` is due.
@@ -97,23 +99,28 @@ impl EventOrder {
                 call.rang.insert(operator);
             }
             "call.answered" => {
-                assert!(
-                    call.rang.contains(&operator),
-                    "rule 2: call.answered before call.presented: {event}"
-                );
-                call.presented.remove(&operator);
+                let was_open = call.presented.remove(&operator);
+                assert!(was_open, "rules 2 and 3: call.answered without an open pop: {call:?} {event}");
                 call.answered.insert(operator);
+                call.taken_by_unknown = false;
             }
             "call.rescinded" => {
-                let elsewhere = event["data"]["reason"] == "answered_elsewhere";
-                assert!(
-                    !elsewhere || !call.answered.is_empty(),
-                    "rule 3: rescinded before answered: {event}"
-                );
                 call.presented.remove(&operator);
+                if event["data"]["reason"] == "answered_elsewhere" {
+                    call.taken_by_unknown |= call.answered.is_empty();
+                }
+                if event["data"]["picked_up_at"].is_string() {
+                    call.taken_by_unknown = false;
+                }
+                call.update_due = call.presented.is_empty() && call.answered.is_empty();
             }
             "call.ended" => {
                 assert!(call.presented.is_empty(), "rule 5: a pop is open at call.ended: {call:?} {event}");
+                let by_others = event["data"]["outcome"] == "elsewhere";
+                assert!(
+                    !call.taken_by_unknown || by_others,
+                    "rule 3: a pop went because somebody else took the call, and nobody did: {event}"
+                );
                 assert!(
                     call.transfer.is_none(),
                     "rule 7: a transfer is under way at call.ended: {call:?} {event}"
