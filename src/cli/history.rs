@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::client::ClientArgs;
-use super::output::{Output, Table, print, print_json};
+use super::output::{Output, Table, plain, print, print_json};
 
 #[derive(Debug, Args)]
 pub(super) struct History {
@@ -67,9 +67,34 @@ struct Call {
     #[serde(default)]
     inferred: bool,
     #[serde(default)]
+    wrap_ups: Vec<WrapUp>,
+    #[serde(default)]
     segments: Vec<Segment>,
     #[serde(default)]
     supervisions: Vec<SupervisionSegment>,
+}
+
+/// What an operator recorded about the call.
+#[derive(Debug, Deserialize)]
+struct WrapUp {
+    name: Option<String>,
+    disposition: Option<String>,
+    notes: Option<String>,
+    ended_at: Timestamp,
+}
+
+/// A message that was taken in the call.
+#[derive(Debug, Deserialize)]
+struct Message {
+    created_at: Timestamp,
+    state: String,
+    taken_by_name: Option<String>,
+    text: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Messages {
+    items: Vec<Message>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -104,7 +129,15 @@ impl History {
             } else {
                 let call: Call = client.get(&path, &[]).await?;
                 let zone = TimeZone::system();
-                print(&format!("{}\n{}", table(std::slice::from_ref(&call), &zone), timeline(&call, &zone)))?;
+                // A token may see calls and no messages.
+                let messages = client.get("/v1/messages", &[("call", &id.to_string())]).await;
+                let messages = messages.map_or_else(|_| Vec::new(), |page: Messages| page.items);
+                let parts = [
+                    table(std::slice::from_ref(&call), &zone),
+                    timeline(&call, &zone),
+                    recorded(&call, &messages, &zone),
+                ];
+                print(&parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n"))?;
             }
             return Ok(ExitCode::SUCCESS);
         }
@@ -132,8 +165,17 @@ impl History {
 }
 
 fn table(calls: &[Call], zone: &TimeZone) -> String {
-    let mut table =
-        Table::new(["TIME", "OUTCOME", "WAITED", "TALKED", "OPERATORS", "ACCOUNT", "CALLER", "CALL"]);
+    let mut table = Table::new([
+        "TIME",
+        "OUTCOME",
+        "WAITED",
+        "TALKED",
+        "OPERATORS",
+        "RESULT",
+        "ACCOUNT",
+        "CALLER",
+        "CALL",
+    ]);
     for call in calls {
         let time = call.offered_at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string();
         let outcome =
@@ -149,9 +191,29 @@ fn table(calls: &[Call], zone: &TimeZone) -> String {
             }),
         };
         let account = call.account_name.as_deref().unwrap_or("-");
-        table.row([&time, &outcome, &waited, &talked, &operators, account, &caller, &call.id]);
+        let results: Vec<&str> = call.wrap_ups.iter().filter_map(|one| one.disposition.as_deref()).collect();
+        let results = if results.is_empty() { "-".into() } else { results.join(" ") };
+        table.row([&time, &outcome, &waited, &talked, &operators, &results, account, &caller, &call.id]);
     }
     table.render()
+}
+
+/// What people wrote about a call, each text in full: results and notes of after-call work, and messages.
+fn recorded(call: &Call, messages: &[Message], zone: &TimeZone) -> String {
+    let time = |at: Timestamp| at.to_zoned(zone.clone()).strftime("%H:%M:%S").to_string();
+    let mut lines = Vec::new();
+    let mut add = |at: Timestamp, what: &str, state: &str, name: Option<&str>, text: &str| {
+        lines.push(format!("{}  {what}: {}  {}", time(at), plain(state), plain(name.unwrap_or("-"))));
+        lines.extend(text.lines().map(|line| format!("    {}", plain(line))));
+    };
+    for one in &call.wrap_ups {
+        let (result, notes) = (one.disposition.as_deref(), one.notes.as_deref());
+        add(one.ended_at, "result", result.unwrap_or("-"), one.name.as_deref(), notes.unwrap_or_default());
+    }
+    for one in messages {
+        add(one.created_at, "message", &one.state, one.taken_by_name.as_deref(), &one.text);
+    }
+    lines.into_iter().map(|line| line + "\n").collect()
 }
 
 /// The table of a call's segments and supervisions, by their start.
@@ -204,6 +266,7 @@ mod tests {
         let calls = serde_json::json!([{
             "id": "c-1", "offered_at": "2026-04-01T00:00:00.000Z", "answered_at": "2026-04-01T00:00:07.900Z",
             "ended_at": "2026-04-01T00:01:00.000Z", "outcome": "answered", "operators": ["1001", "1002"],
+            "wrap_ups": [{ "disposition": "message", "ended_at": "2026-04-01T00:02:00Z" }],
             "account_name": "さくら商事", "caller": "+819012345678", "presentation": "allowed", "inferred": true,
         }, {
             "id": "c-2", "offered_at": "2026-04-01T00:00:00.000Z", "answered_at": null, "ended_at": "2026-04-01T00:00:05.000Z",
@@ -214,9 +277,29 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(
             lines[1],
-            "2026-04-01 00:00:00  answered (inferred)  7 s     52 s    1001 1002  さくら商事  +819012345678  c-1"
+            "2026-04-01 00:00:00  answered (inferred)  7 s     52 s    1001 1002  message  さくら商事  +819012345678  c-1"
         );
         assert!(lines[2].contains("  withheld ") && lines[2].ends_with("  c-2"), "{text}");
+    }
+
+    #[test]
+    fn one_call_is_printed_with_what_people_wrote_about_it() {
+        let call = serde_json::json!({
+            "id": "c-1", "offered_at": "2026-04-01T00:00:00Z", "answered_at": null,
+            "ended_at": "2026-04-01T00:01:00Z", "outcome": "answered", "presentation": "allowed",
+            "wrap_ups": [
+                { "name": "佐藤", "disposition": "message", "notes": "納期は12月3日\n折り返し\u{1b}[2J希望",
+                  "ended_at": "2026-04-01T00:01:20Z" },
+                { "ended_at": "2026-04-01T00:01:30Z" },
+            ],
+        });
+        let call: Call = serde_json::from_value(call).unwrap();
+        let message = serde_json::json!([{ "created_at": "2026-04-01T00:00:50Z", "state": "open",
+            "taken_by_name": "佐藤", "text": "明日また電話する" }]);
+        let messages: Vec<Message> = serde_json::from_value(message).unwrap();
+        let expected = "00:01:20  result: message  佐藤\n    納期は12月3日\n    折り返し?[2J希望\n\
+                        00:01:30  result: -  -\n00:00:50  message: open  佐藤\n    明日また電話する\n";
+        assert_eq!(recorded(&call, &messages, &TimeZone::UTC), expected);
     }
 
     #[test]

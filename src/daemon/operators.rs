@@ -36,8 +36,8 @@ use crate::contract::transfer::TransferView;
 use crate::ids::{CallId, Extension, QueueName, RecordId};
 use crate::operators::queue_members::{MemberAction, MemberActions, MemberReply, QueueFaults};
 use crate::operators::{
-    Command, OperatorSnapshot, Options, Output, Request as Want, Seat, SeatFacts, StateRequest,
-    authorise_seat,
+    Command, CompletedWrapUp, OperatorSnapshot, Options, Output, Request as Want, Seat, SeatFacts,
+    StateRequest, authorise_seat,
 };
 use crate::people::actor::Actor;
 use crate::people::role::Role;
@@ -87,6 +87,7 @@ impl Core {
             Want::Finish { call, disposition, .. } => {
                 ("operator.wrap_up_finished", json!({ "call": call, "disposition": disposition }))
             }
+            Want::Note { call, .. } => ("operator.wrap_up_noted", json!({ "call": call })),
         };
         let action = match refusal {
             None if actor.user == user => return,
@@ -130,6 +131,7 @@ impl Core {
             Want::Finish { call, disposition, notes } => {
                 self.operators.finish_wrap_up(now, user, call, &disposition, notes.as_deref(), by)?
             }
+            Want::Note { call, notes } => self.operators.note_wrap_up(user, call, &notes)?,
             Want::Options => view,
         };
         Ok(Answer::Operator(Box::new(self.with_pbx(view))))
@@ -401,12 +403,25 @@ impl Core {
                     self.queue_members.set_desired(now, extension, member);
                 }
                 Output::WrapUpEnded { .. } if !self.deps.bus.is_leader() => {}
-                Output::WrapUpEnded { user, completed: finished } => {
-                    self.deps.record_writer.enqueue_wrap_up(WrapUpRecord { user, finished: *finished });
+                Output::WrapUpEnded { user, completed } => {
+                    self.publish_disposed(user, &completed);
+                    self.deps.record_writer.enqueue_wrap_up(WrapUpRecord { user, finished: *completed });
                 }
             }
         }
         self.drain_members();
+    }
+
+    /// Publishes what the operator recorded about a call; nothing while that is neither a disposition nor notes.
+    fn publish_disposed(&mut self, user: RecordId, completed: &CompletedWrapUp) {
+        if completed.disposition.is_none() && completed.notes.is_none() {
+            return;
+        }
+        let Some(operator) = self.operators.operator(user) else { return };
+        let roster = self.deps.people.current();
+        let present = roster.person(user).and_then(|person| person.extension.as_ref());
+        let event = publish::disposed(&operator.view(), present, completed, self.clock.now());
+        self.deps.bus.publish(event);
     }
 
     fn drain_members(&mut self) {
