@@ -9,7 +9,7 @@
 //!
 //! That a customer's record has the number of a live call opens nothing: operators edit these records.
 //!
-//! Whoever reads a call reads what the operators recorded about it, disposition and notes, as they read its messages.
+//! Every reader of a call reads what the operators recorded about it, disposition and notes, as well as its messages.
 //!
 //! Invariant: supervisions of a call are shown to readers who could see them while they ran, and to the supervisor. An
 //! operator who was not notified that a supervisor listened does not find out here.
