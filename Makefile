@@ -15,7 +15,7 @@ help: ## prints this list
 page: ## builds the operators' page, which the binary includes (needs Node.js)
 	@desktop/build.sh
 
-demo: ## places calls on a real Asterisk and prints the pops; with ONCE=1 only the first
+demo: ## calls on a real Asterisk, their pops and the page, until Ctrl-C; with ONCE=1 only the first pop
 	@PORT=$(PORT) tests/demo.sh $(if $(ONCE),--once)
 
 test: ## runs all tests, including those on a real Asterisk

@@ -22,8 +22,8 @@
 //!    Tests: `EventOrder`, `two_ring_and_one_wins`.
 //! 4. `call.presented`, `call.answered`, `call.held` or `call.resumed`, `call.rescinded`: this order when one PBX event
 //!    causes several of them. Test: `notices_of_one_event_come_in_their_order`.
-//! 5. Every screen pop is withdrawn or answered before `call.ended`, and nothing follows `call.ended`. Test:
-//!    `EventOrder`.
+//! 5. Every screen pop is withdrawn or answered before `call.ended`, and nothing but `call.disposed` follows `call.ended`.
+//!    Test: `EventOrder`.
 //! 6. When several notices of a call are published together, each carries the newest view, but an operator stays in its
 //!    `presented_to` until the notice that withdraws their pop: otherwise an earlier event would take the call away and
 //!    the reason would be missing. Test: `notices_of_one_event_come_in_their_order`.
@@ -80,6 +80,12 @@
 //!
 //! 21. `message.saved` comes before `message.acknowledged`, also when both happened before the relay ran; a newer
 //!     version never before an older one. Tests: `EventOrder`, `what_happened_to_a_message_is_published_in_order`.
+//!
+//! Of operators (`daemon/operators.rs`):
+//!
+//! 22. `call.disposed` comes before the `operator.state` of the change that it belongs to (`finish_wrap_up` in
+//!     `operators/registry/wrap_up.rs`). Tests: `EventOrder`,
+//!     `the_queue_rings_only_who_is_ready_and_the_next_call_waits_for_the_work_after_this_one`.
 
 use std::sync::Arc;
 
@@ -96,6 +102,7 @@ use crate::contract::supervision::{EndReason, SupervisionView};
 use crate::contract::time::time as wire_time;
 use crate::contract::transfer::ReturnedTo;
 use crate::ids::{Extension, RecordId};
+use crate::operators::CompletedWrapUp;
 use crate::screen_pop::UnackedReason;
 use crate::transfer;
 
@@ -214,6 +221,41 @@ pub fn operator_state(view: StateView, present: Option<&Extension>, at: Timestam
     let audience = audience_of_person(view.id, present);
     let (kind, change) = (EventKind::OperatorState, StateDelta::Operator(Arc::new(view)));
     NewEvent { kind, at, call: None, audience, data, change }
+}
+
+/// What an operator recorded about a call in the after-call work; `None` while that is neither a disposition nor notes.
+/// `present` as in [`operator_state`].
+#[must_use]
+pub fn disposed(
+    operator: &StateView,
+    present: Option<&Extension>,
+    completed: &CompletedWrapUp,
+    at: Timestamp,
+) -> Option<NewEvent> {
+    let CompletedWrapUp { work, ended_at, disposition, notes } = completed;
+    if disposition.is_none() && notes.is_none() {
+        return None;
+    }
+    let mut data = Map::new();
+    put(&mut data, "user", &operator.id);
+    put(&mut data, "name", &operator.name);
+    if let Some(extension) = &operator.extension {
+        put(&mut data, "operator", extension);
+    }
+    if let Some(account) = &work.account {
+        put(&mut data, "account", account);
+    }
+    put(&mut data, "account_name", &work.account_name);
+    put(&mut data, "since", &wire_time(work.since));
+    put(&mut data, "ended_at", &wire_time(*ended_at));
+    for (key, text) in [("disposition", disposition), ("notes", notes)] {
+        if let Some(text) = text {
+            put(&mut data, key, text);
+        }
+    }
+    let audience = audience_of_person(operator.id, present);
+    let (kind, call, data) = (EventKind::CallDisposed, Some(work.call), Value::Object(data));
+    Some(NewEvent { kind, at, call, audience, data, change: StateDelta::None })
 }
 
 /// An event of a message.

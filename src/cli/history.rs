@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::Global;
 use super::client::{ClientArgs, Ids};
-use super::output::{Output, Table, print, print_json};
+use super::output::{Output, Table, plain, print, print_json};
 
 /// The newest finished calls, among which the beginning of an id is looked for.
 const RECORDED_CALLS: Ids = Ids {
@@ -76,9 +76,34 @@ struct Call {
     #[serde(default)]
     inferred: bool,
     #[serde(default)]
+    wrap_ups: Vec<WrapUp>,
+    #[serde(default)]
     segments: Vec<Segment>,
     #[serde(default)]
     supervisions: Vec<SupervisionSegment>,
+}
+
+/// What an operator recorded about the call.
+#[derive(Debug, Deserialize)]
+struct WrapUp {
+    name: Option<String>,
+    disposition: Option<String>,
+    notes: Option<String>,
+    ended_at: Timestamp,
+}
+
+/// A message that was taken in the call.
+#[derive(Debug, Deserialize)]
+struct Message {
+    created_at: Timestamp,
+    state: String,
+    taken_by_name: Option<String>,
+    text: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Messages {
+    items: Vec<Message>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -114,7 +139,15 @@ impl History {
             } else {
                 let call: Call = client.get(&path, &[]).await?;
                 let zone = TimeZone::system();
-                print(&format!("{}\n{}", table(std::slice::from_ref(&call), &zone), timeline(&call, &zone)))?;
+                // A token may see calls and no messages.
+                let messages = client.get("/v1/messages", &[("call", &id.to_string())]).await;
+                let messages = messages.map_or_else(|_| Vec::new(), |page: Messages| page.items);
+                let parts = [
+                    table(std::slice::from_ref(&call), &zone),
+                    timeline(&call, &zone),
+                    recorded(&call, &messages, &zone),
+                ];
+                print(&parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n"))?;
             }
             return Ok(ExitCode::SUCCESS);
         }
@@ -149,6 +182,7 @@ fn table(calls: &[Call], zone: &TimeZone) -> String {
         "WAITED",
         "TALKED",
         "OPERATORS",
+        "RESULT",
         "ACCOUNT",
         "CALLER",
         "CALL",
@@ -171,7 +205,9 @@ fn table(calls: &[Call], zone: &TimeZone) -> String {
             }),
         };
         let account = call.account_name.as_deref().unwrap_or("-");
-        table.row([&time, &outcome, &waited, &talked, &operators, account, &caller, &call.id]);
+        let results: Vec<&str> = call.wrap_ups.iter().filter_map(|one| one.disposition.as_deref()).collect();
+        let results = if results.is_empty() { "-".into() } else { results.join(" ") };
+        table.row([&time, &outcome, &waited, &talked, &operators, &results, account, &caller, &call.id]);
     }
     table.render()
 }
@@ -180,6 +216,24 @@ fn table(calls: &[Call], zone: &TimeZone) -> String {
 fn zone_name(zone: &TimeZone) -> String {
     let offset = || Timestamp::now().to_zoned(zone.clone()).strftime("%:z").to_string();
     zone.iana_name().map_or_else(offset, ToOwned::to_owned)
+}
+
+/// What people wrote about a call, each text in full: results and notes of after-call work, and messages.
+fn recorded(call: &Call, messages: &[Message], zone: &TimeZone) -> String {
+    let time = |at: Timestamp| at.to_zoned(zone.clone()).strftime("%H:%M:%S").to_string();
+    let mut lines = Vec::new();
+    let mut add = |at: Timestamp, what: &str, state: &str, name: Option<&str>, text: &str| {
+        lines.push(format!("{}  {what}: {}  {}", time(at), plain(state), plain(name.unwrap_or("-"))));
+        lines.extend(text.lines().map(|line| format!("    {}", plain(line))));
+    };
+    for one in &call.wrap_ups {
+        let (result, notes) = (one.disposition.as_deref(), one.notes.as_deref());
+        add(one.ended_at, "result", result.unwrap_or("-"), one.name.as_deref(), notes.unwrap_or_default());
+    }
+    for one in messages {
+        add(one.created_at, "message", &one.state, one.taken_by_name.as_deref(), &one.text);
+    }
+    lines.into_iter().map(|line| line + "\n").collect()
 }
 
 /// The table of a call's segments and supervisions, by their start.
@@ -232,6 +286,7 @@ mod tests {
         let calls = serde_json::json!([{
             "id": "c-1", "offered_at": "2026-04-01T00:00:00.000Z", "answered_at": "2026-04-01T00:00:07.900Z",
             "ended_at": "2026-04-01T00:01:00.000Z", "outcome": "answered", "operators": ["1001", "1001", "1002"],
+            "wrap_ups": [{ "disposition": "message", "ended_at": "2026-04-01T00:02:00Z" }],
             "account_name": "さくら商事", "caller": "+819012345678", "presentation": "allowed", "inferred": true,
         }, {
             "id": "c-2", "offered_at": "2026-04-01T00:00:00.000Z", "answered_at": null, "ended_at": "2026-04-01T00:00:05.000Z",
@@ -243,9 +298,29 @@ mod tests {
         assert!(lines[0].starts_with("TIME (UTC)           OUTCOME"), "{text}");
         assert_eq!(
             lines[1],
-            "2026-04-01 00:00:00  answered (inferred)  7 s     52 s    1001 1002  さくら商事  +819012345678  c-1"
+            "2026-04-01 00:00:00  answered (inferred)  7 s     52 s    1001 1002  message  さくら商事  +819012345678  c-1"
         );
         assert!(lines[2].contains("  withheld ") && lines[2].ends_with("  c-2"), "{text}");
+    }
+
+    #[test]
+    fn one_call_is_printed_with_what_people_wrote_about_it() {
+        let call = serde_json::json!({
+            "id": "c-1", "offered_at": "2026-04-01T00:00:00Z", "answered_at": null,
+            "ended_at": "2026-04-01T00:01:00Z", "outcome": "answered", "presentation": "allowed",
+            "wrap_ups": [
+                { "name": "佐藤", "disposition": "message", "notes": "納期は12月3日\n折り返し\u{1b}[2J希望",
+                  "ended_at": "2026-04-01T00:01:20Z" },
+                { "ended_at": "2026-04-01T00:01:30Z" },
+            ],
+        });
+        let call: Call = serde_json::from_value(call).unwrap();
+        let message = serde_json::json!([{ "created_at": "2026-04-01T00:00:50Z", "state": "open",
+            "taken_by_name": "佐藤", "text": "明日また電話する" }]);
+        let messages: Vec<Message> = serde_json::from_value(message).unwrap();
+        let expected = "00:01:20  result: message  佐藤\n    納期は12月3日\n    折り返し?[2J希望\n\
+                        00:01:30  result: -  -\n00:00:50  message: open  佐藤\n    明日また電話する\n";
+        assert_eq!(recorded(&call, &messages, &TimeZone::UTC), expected);
     }
 
     #[test]

@@ -30,6 +30,7 @@ use crate::ami::session::ActionOutcome;
 use crate::call::{HANDLERS_PER_CALL_MAX, Notice, NoticeKind};
 use crate::command::Answer;
 use crate::contract::call::CallView;
+use crate::contract::event::NewEvent;
 use crate::contract::operator::{Phone, QueueFault, StateView};
 use crate::contract::refusal::Refusal;
 use crate::contract::transfer::TransferView;
@@ -37,8 +38,8 @@ use crate::ids::{CallId, Extension, QueueName, RecordId};
 use crate::journal::entry::{JournalEntry, StateChange, WrapUpRecord};
 use crate::operators::queue_members::{MemberAction, MemberActions, MemberReply, QueueFaults};
 use crate::operators::{
-    Command, OperatorSnapshot, Options, Output, Request as Want, Seat, SeatFacts, StateRequest,
-    authorise_seat,
+    Command, CompletedWrapUp, OperatorSnapshot, Options, Output, Request as Want, Seat, SeatFacts,
+    StateRequest, authorise_seat,
 };
 use crate::people::actor::Actor;
 use crate::people::role::Role;
@@ -87,6 +88,7 @@ impl Core {
             Want::Finish { call, disposition, .. } => {
                 ("operator.wrap_up_finished", json!({ "call": call, "disposition": disposition }))
             }
+            Want::Note { call, .. } => ("operator.wrap_up_noted", json!({ "call": call })),
         };
         let action = match refusal {
             None if actor.user == user => return,
@@ -130,6 +132,7 @@ impl Core {
             Want::Finish { call, disposition, notes } => {
                 self.operators.finish_wrap_up(now, user, call, &disposition, notes.as_deref(), by)?
             }
+            Want::Note { call, notes } => self.operators.note_wrap_up(user, call, &notes)?,
             Want::Options => view,
         };
         Ok(Answer::Operator(Box::new(self.with_pbx(view))))
@@ -402,13 +405,22 @@ impl Core {
                     self.queue_members.set_desired(now, extension, member);
                 }
                 Output::WrapUpEnded { .. } if !self.deps.bus.is_leader() => {}
-                Output::WrapUpEnded { user, completed: finished } => {
-                    let record = WrapUpRecord { user, finished: *finished };
-                    self.deps.bus.record(JournalEntry::WrapUp(Box::new(record)));
+                Output::WrapUpEnded { user, completed } => {
+                    let now = self.clock.now();
+                    let event = self.disposed_event(now, user, &completed);
+                    let record = JournalEntry::WrapUp(Box::new(WrapUpRecord { user, finished: *completed }));
+                    self.deps.bus.publish_all(event.into_iter().collect(), vec![record]);
                 }
             }
         }
         self.drain_members();
+    }
+
+    fn disposed_event(&self, at: Timestamp, user: RecordId, work: &CompletedWrapUp) -> Option<NewEvent> {
+        let operator = self.operators.operator(user)?;
+        let roster = self.deps.people.current();
+        let present = roster.person(user).and_then(|person| person.extension.as_ref());
+        publish::disposed(&operator.view(), present, work, at)
     }
 
     fn drain_members(&mut self) {

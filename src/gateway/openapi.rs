@@ -67,7 +67,7 @@ fn kinds() -> Object {
         supervisions::begin, supervisions::list, supervisions::switch, supervisions::stop, supervisions::help,
         transfers::create, transfers::list, transfers::show, transfers::complete, transfers::cancel,
         operators::list, operators::options, operators::set_state, operators::history, operators::extend,
-        operators::finish,
+        operators::finish, operators::note,
         history::list, history::show, history::gaps,
         accounts::list, accounts::create, accounts::show, accounts::change, accounts::delete,
         customers::list, customers::create, customers::show, customers::change, customers::delete,

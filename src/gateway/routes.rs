@@ -55,6 +55,7 @@ pub(crate) fn router(state: Arc<AppState>) -> Router {
         .route("/v1/operators/{operator}/history", get(operators::history))
         .route("/v1/operators/{operator}/wrap-up/extend", post(operators::extend))
         .route("/v1/operators/{operator}/wrap-up/finish", post(operators::finish))
+        .route("/v1/operators/{operator}/wrap-up/notes", post(operators::note))
         .route("/v1/history", get(history::list))
         .route("/v1/history/{call}", get(history::show))
         .route("/v1/pbx/gaps", get(history::gaps))

@@ -1,6 +1,6 @@
 //! Commands about operators' states: who may give them. `registry.rs` carries them out.
 //!
-//! | actor | may set, extend and finish for |
+//! | actor | may set, extend, note and finish for |
 //! |---|---|
 //! | operator | themselves |
 //! | supervisor | themselves and their team |
@@ -66,6 +66,13 @@ pub enum Request {
         disposition: String,
         /// Notes with the disposition.
         notes: Option<String>,
+    },
+    /// Store notes on a call whose after-call work ended by its time.
+    Note {
+        /// The call.
+        call: CallId,
+        /// The notes.
+        notes: String,
     },
     /// Look up the choices.
     Options,

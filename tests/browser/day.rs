@@ -53,6 +53,7 @@ async fn a_day_at_the_desk() {
     assert!(person.reads(".customer").await.contains("たなかたろう"));
     person.may(&["answer"]).await;
     person.shows_state("reserved").await;
+    // The picture of the README is the first of these.
     person.looks("ringing").await;
 
     lab.phone("1001").answers().await;
@@ -155,6 +156,10 @@ async fn the_other_views(person: &Person) {
         }
         if name == "past" {
             assert!(!person.reads("table").await.contains("ほかの人"), "{}", person.reads("table").await);
+            let companies = "[...document.querySelectorAll('tr[data-call] td:nth-child(2)')]\
+                .map((one) => one.innerText)";
+            let newest_first = json!(["みなと法律事務所", "株式会社さくら商事"]);
+            assert_eq!(person.tab.eval(companies).await, newest_first);
         }
         person.looks(name).await;
     }

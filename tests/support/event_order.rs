@@ -19,6 +19,8 @@ pub(crate) struct EventOrder {
     ending: HashSet<String>,
     /// Versions of messages, and whether each was saved.
     messages: HashMap<String, u64>,
+    /// The last state of each operator.
+    operators: HashMap<String, Value>,
     link: Link,
 }
 
@@ -59,6 +61,8 @@ impl EventOrder {
             "stream.snapshot" => self.start(&event["data"]),
             "operator.state" => self.operator(event),
             "message.saved" | "message.acknowledged" => self.message(kind, event),
+            // The work after a call outlasts the call, and does not need the PBX.
+            "call.disposed" => self.disposed(event),
             _ if kind.starts_with("pbx.") => self.link(kind, event),
             _ if kind.starts_with("supervision.") => self.session(kind, event),
             _ if kind.starts_with("call.") => {
@@ -165,8 +169,22 @@ impl EventOrder {
         }
     }
 
-    fn operator(&self, event: &Value) {
+    fn disposed(&self, event: &Value) {
+        let (data, call) = (&event["data"], &event["call"]);
+        assert!(call.is_string(), "a call's event names the call: {event}");
+        let Some(state) = data["user"].as_str().and_then(|user| self.operators.get(user)) else { return };
+        // In these states no work is open that the state does not show.
+        let shows_all = matches!(state["state"].as_str(), Some("ready" | "not_ready"));
+        let mut shown = state["undisposed_work"].as_array().into_iter().flatten();
+        assert!(
+            !shows_all || data.get("disposition").is_none() || shown.any(|work| work["call"] == *call),
+            "rule 22: call.disposed after the state without its work: {event}"
+        );
+    }
+
+    fn operator(&mut self, event: &Value) {
         let data = &event["data"];
+        self.operators.insert(text(&data["id"]), data.clone());
         let (Some(id), Some(extension)) = (data["call"].as_str(), data["extension"].as_str()) else { return };
         match data["state"].as_str() {
             Some("talking") => {

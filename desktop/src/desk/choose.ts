@@ -41,7 +41,7 @@ export function openTransfer(state: DeskState, call: Call): Transfer | undefined
 /** What the daemon would accept from this person for this call, as things are. */
 export function allowed(state: DeskState, call: Call): ReadonlySet<Order> {
   const { extension } = state.viewer;
-  if (!extension) return new Set();
+  if (!extension || !state.calls.has(call.id)) return new Set();
   if (call.operator !== extension) {
     return new Set(call.presented_to.includes(extension) ? ['answer'] : []);
   }

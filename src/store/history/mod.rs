@@ -144,6 +144,14 @@ impl Store {
         each!(self, db => db.finished_call(id).await)
     }
 
+    /// The names of these customers, to show them beside their calls; a customer who was deleted is left out.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn customer_names(&self, ids: &[RecordId]) -> Result<Vec<(RecordId, String)>, StoreError> {
+        each!(self, db => db.customer_names(ids).await)
+    }
+
     /// The latest finished calls (of one account) that were offered before `before`, newest first, without
     /// their segments; at most [`FINISHED_CALLS_PAGE_MAX`].
     ///

@@ -160,6 +160,24 @@ impl Backend {
         Ok(rows.iter().map(call_of).collect::<Result<_, sqlx::Error>>()?)
     }
 
+    pub(in crate::store) async fn customer_names(
+        &self,
+        ids: &[RecordId],
+    ) -> Result<Vec<(RecordId, String)>, StoreError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut query = QueryBuilder::<Db>::new("SELECT id, name FROM customers WHERE id IN (");
+        let mut listed = query.separated(", ");
+        for id in ids {
+            listed.push_bind(*id);
+        }
+        query.push(")");
+        let rows = query.build().fetch_all(self.readers()).await?;
+        let name = |row: &DbRow| Ok((row.try_get("id")?, row.try_get("name")?));
+        Ok(rows.iter().map(name).collect::<Result<_, sqlx::Error>>()?)
+    }
+
     pub(in crate::store) async fn caller_history(
         &self,
         account: RecordId,

@@ -69,11 +69,11 @@ impl Store {
         each!(self, db => db.state_changes(user, from, until).await)
     }
 
-    /// The finished after-call work of a call, with its dispositions, in the order of its end.
+    /// The finished after-call work of these calls, with its dispositions, in the order of its end.
     ///
     /// # Errors
     /// The store cannot be read.
-    pub async fn wrap_ups(&self, call: CallId) -> Result<Vec<WrapUpRecord>, StoreError> {
-        each!(self, db => db.wrap_ups(call).await)
+    pub async fn wrap_ups(&self, calls: &[CallId]) -> Result<Vec<WrapUpRecord>, StoreError> {
+        each!(self, db => db.wrap_ups(calls).await)
     }
 }

@@ -3,9 +3,9 @@
 use jiff::Timestamp;
 use serde_json::Value;
 use smol_str::SmolStr;
-use sqlx::Row;
+use sqlx::{QueryBuilder, Row};
 
-use super::{Backend, DbConnection, DbRow};
+use super::{Backend, Db, DbConnection, DbRow};
 use crate::contract::operator::WrapUp;
 use crate::ids::{CallId, RecordId};
 use crate::journal::entry::{StateChange, WrapUpRecord};
@@ -118,9 +118,17 @@ impl Backend {
         Ok(rows.iter().map(history_entry_of).collect::<Result<_, sqlx::Error>>()?)
     }
 
-    pub(in crate::store) async fn wrap_ups(&self, call: CallId) -> Result<Vec<WrapUpRecord>, StoreError> {
-        let rows = sqlx::query("SELECT * FROM wrap_ups WHERE call_id = $1 ORDER BY ended_ms, since_ms");
-        let rows = rows.bind(call).fetch_all(self.readers()).await?;
+    pub(in crate::store) async fn wrap_ups(&self, calls: &[CallId]) -> Result<Vec<WrapUpRecord>, StoreError> {
+        if calls.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut query = QueryBuilder::<Db>::new("SELECT * FROM wrap_ups WHERE call_id IN (");
+        let mut ids = query.separated(", ");
+        for call in calls {
+            ids.push_bind(*call);
+        }
+        query.push(") ORDER BY ended_ms, since_ms");
+        let rows = query.build().fetch_all(self.readers()).await?;
         Ok(rows.iter().map(wrap_up_of).collect::<Result<_, sqlx::Error>>()?)
     }
 }
@@ -209,6 +217,7 @@ mod tests {
             activity: Activity::None,
             wrap_ups: Vec::new(),
             expired: None,
+            expired_before: Vec::new(),
             awaiting_return: None,
             terms: None,
             version,
@@ -269,7 +278,7 @@ mod tests {
         write(&record).await;
         record.finished.disposition = None;
         write(&record).await;
-        let stored = store.wrap_ups(call).await.unwrap();
+        let stored = store.wrap_ups(&[call]).await.unwrap();
         assert_eq!(stored.len(), 1);
         assert_eq!(stored[0].finished.disposition.as_deref(), Some("message"));
         assert_eq!(stored[0].finished.ended_at, at(31));
