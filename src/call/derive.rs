@@ -322,7 +322,7 @@ impl Model {
             let Some(leg) = self.legs.get(id) else { continue };
             let Some(extension) = leg.endpoint.phone() else { continue };
             let rings = leg.is_ringing() && !lost(leg);
-            if !rings && !(alone && self.is_picked_up(call, id)) {
+            if !(rings || alone && self.is_picked_up(call, id)) {
                 continue;
             }
             // An operator gets one pop, and none while they have the caller.

@@ -10,11 +10,12 @@
 //! [`ANSWER_TTL`]. Nobody displaces the answers of somebody who has fewer, and no request that still runs is forgotten.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::{HeaderValue, Method, StatusCode};
 use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::ids::RecordId;
 
@@ -88,7 +89,7 @@ impl AnswerCache {
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -22,9 +22,10 @@
 //! ([`crate::store::audit::limit`]); an administrator's are all written.
 
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Value, json};
 
 use super::auth::Caller;
@@ -48,7 +49,7 @@ pub(crate) struct AuditTrail {
 
 impl AuditTrail {
     fn limit(&self) -> MutexGuard<'_, AuditLimit> {
-        self.limit.lock().unwrap_or_else(PoisonError::into_inner)
+        self.limit.lock()
     }
 }
 

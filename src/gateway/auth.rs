@@ -17,8 +17,8 @@
 //! Invariant: behind [`authenticate`] every request carries a [`Caller`]. A token in a URL is never read.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
 
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
@@ -278,7 +278,7 @@ pub(crate) fn client_of(state: &AppState, request: &Request) -> Option<ClientAdd
 /// failures the client gets 429 instead of 401.
 fn reject_unknown_token(state: &AppState, client: Option<ClientAddress>) -> Problem {
     state.app.metrics.count_failed_sign_in();
-    let mut throttle = state.throttle.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut throttle = state.throttle.lock();
     match throttle.count_unknown_token(client, state.app.clock.elapsed()) {
         Ok(()) => Kind::NotSignedIn.into(),
         Err(wait) => Problem::from(Kind::TooManyFailures).retry_after(wait),

@@ -16,10 +16,11 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -64,11 +65,11 @@ impl ClientConnection {
 
     /// Makes a waiting write fail as soon as `token` is cancelled. Replaces an earlier token.
     pub(crate) fn abort_on(&self, token: CancellationToken) {
-        *self.abort.lock().unwrap_or_else(PoisonError::into_inner) = Some(token);
+        *self.abort.lock() = Some(token);
     }
 
     fn abort_token(&self) -> Option<CancellationToken> {
-        self.abort.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.abort.lock().clone()
     }
 }
 

@@ -5,7 +5,7 @@
 //! meanwhile opens none. The limits on attempts and on passwords that are checked at the same time are in `throttle.rs`.
 
 use std::net::IpAddr;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Request, State};
@@ -144,7 +144,7 @@ pub(crate) async fn create(
 }
 
 fn throttle<T>(state: &AppState, with: impl FnOnce(&mut Throttle, Duration) -> T) -> T {
-    let mut throttle = state.throttle.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut throttle = state.throttle.lock();
     with(&mut throttle, state.app.clock.elapsed())
 }
 

@@ -8,11 +8,12 @@
 //! not answer, the last roster stays in use.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use smol_str::SmolStr;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;

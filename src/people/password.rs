@@ -8,10 +8,10 @@
 //! a buffer. Buffers that are allocated for each hash would stay with the allocator, one for each thread that ever hashed.
 
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use argon2::password_hash::phc;
 use argon2::{Algorithm, Argon2, Block, Params, Version};
+use parking_lot::{Mutex, MutexGuard};
 
 /// Shortest accepted password, in characters.
 pub const PASSWORD_CHARS_MIN: usize = 10;
@@ -141,17 +141,9 @@ fn hash_into(argon2: &Argon2<'_>, password: &str, salt: &[u8], out: &mut [u8]) -
     argon2.hash_password_into_with_memory(password.as_bytes(), salt, out, memory.as_mut_slice())
 }
 
-/// A buffer that is not in use, or else the first one as soon as it is free.
+/// A buffer that is not in use, or else the first one as soon as it is free. Each hash overwrites it.
 fn free_memory() -> MutexGuard<'static, Vec<Block>> {
-    for memory in &MEMORY {
-        match memory.try_lock() {
-            Ok(memory) => return memory,
-            // Each hash overwrites the buffer.
-            Err(TryLockError::Poisoned(memory)) => return memory.into_inner(),
-            Err(TryLockError::WouldBlock) => {}
-        }
-    }
-    MEMORY[0].lock().unwrap_or_else(PoisonError::into_inner)
+    MEMORY.iter().find_map(Mutex::try_lock).unwrap_or_else(|| MEMORY[0].lock())
 }
 
 impl fmt::Debug for PasswordHash {
@@ -217,7 +209,7 @@ mod tests {
                 });
             }
         });
-        let blocks = MEMORY.iter().map(|memory| memory.lock().unwrap().len()).sum::<usize>();
+        let blocks = MEMORY.iter().map(|memory| memory.lock().len()).sum::<usize>();
         assert!(blocks <= HASHES_AT_ONCE_MAX * Params::default().block_count(), "{blocks} KiB");
     }
 }

@@ -25,11 +25,12 @@
 //! claims, so a full queue never swallows a claimed request.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use redis::streams::{StreamId, StreamReadReply};
 use redis::{RedisError, from_redis_value};
 use tokio::sync::{mpsc, oneshot};
@@ -151,7 +152,7 @@ impl ClusterRpc {
 
     /// The requests of other daemons; once.
     pub fn take_incoming(&self) -> Option<mpsc::Receiver<RpcRequest>> {
-        self.0.incoming.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.0.incoming.lock().take()
     }
 
     /// Sends a request to the leader of `pbx`, and waits for the answer.
@@ -162,9 +163,9 @@ impl ClusterRpc {
         let inner = &self.0;
         let id = format!("{}-{}", inner.daemon, inner.next.fetch_add(1, Ordering::Relaxed));
         let (sender, answer) = oneshot::channel();
-        inner.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), sender);
+        inner.waiting.lock().insert(id.clone(), sender);
         let outcome = self.send(&id, pbx, body, answer).await;
-        inner.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        inner.waiting.lock().remove(&id);
         outcome
     }
 
@@ -245,7 +246,7 @@ impl Inner {
 
     /// Logs that a request or answer does not count; once in [`COMPLAINT_INTERVAL`] at most.
     fn complain(&self, what: &'static str) {
-        let mut last = self.complained_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.complained_at.lock();
         if last.is_some_and(|at| at.elapsed() < COMPLAINT_INTERVAL) {
             return;
         }
@@ -259,7 +260,7 @@ impl Inner {
 
     /// Remembers a request; false if it was carried out here before.
     fn remember(&self, id: &str) -> bool {
-        let mut carried_out = self.carried_out.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut carried_out = self.carried_out.lock();
         let now = Instant::now();
         // Twice the age, because the clocks of sender and receiver may differ by as much.
         carried_out.retain(|_, at| now.duration_since(*at) <= REQUEST_AGE_MAX * 2);
@@ -343,7 +344,7 @@ impl RequestHandler {
             inner.complain("an answer");
             return;
         }
-        let waiting = self.rpc.0.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        let waiting = self.rpc.0.waiting.lock().remove(&id);
         if let Some(waiting) = waiting {
             // The caller may have given up.
             let _ = waiting.send(body);
