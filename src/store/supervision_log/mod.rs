@@ -7,9 +7,9 @@
 //!
 //! | change | effect |
 //! |---|---|
-//! | [`SegmentChange::Started`] | closes the session's open segment and opens this one; no effect if it is open already |
-//! | [`SegmentChange::Stopped`] | closes the session's open segment |
-//! | [`SegmentChange::Reconcile`] | closes the open segments of all other sessions of that PBX as lost: nobody saw their end |
+//! | [`SegmentChange::Started`](crate::journal::entry::SegmentChange::Started) | closes the session's open segment and opens this one; no effect if it is open already |
+//! | [`SegmentChange::Stopped`](crate::journal::entry::SegmentChange::Stopped) | closes the session's open segment |
+//! | [`SegmentChange::Reconcile`](crate::journal::entry::SegmentChange::Reconcile) | closes the open segments of all other sessions of that PBX as lost: nobody saw their end |
 //!
 //! Invariant: a session has at most one open segment. A change that was applied before, or that is older than the
 //! session's latest segment, has no effect. So a change may be written again after a lost answer, and a new leader may
