@@ -18,7 +18,7 @@
 //! | `page.rs` | the operators' and supervisors' page, built into the binary |
 //! | `metrics.rs`, `health.rs`, `openapi.rs` | for the administrators of the daemon |
 //!
-//! Imports run one way: `serve.rs` → `routes.rs` → handlers and middleware → `state.rs` → tables.
+//! Imports run one way: `serve.rs` and `openapi.rs` → `routes.rs` → handlers and middleware → `state.rs` → tables.
 //!
 //! Invariants: every path under `/v1` but the sign-in requires a valid token before anything else happens.
 //! [`crate::people`] and the core decide what a person may see and do; a handler only asks. Nothing that a

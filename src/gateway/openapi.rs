@@ -12,20 +12,18 @@
 //! public contract is therefore visible in review. The contract is only ever extended.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use axum::http::header;
-use axum::response::IntoResponse;
 use serde::Serialize;
 use utoipa::openapi::path::{Operation, Parameter, ParameterIn};
 use utoipa::openapi::schema::{AdditionalProperties, AllOf, ArrayItems, Object, Schema};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{Content, OpenApi as Spec, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
 
-use super::{
-    accounts, audit, calls, contacts, customers, explain, health, history, messages, operators, session, sse,
-    supervisions, tokens, transfers, users, webhooks, websocket,
-};
+use super::routes;
+use super::state::AppState;
 use crate::contract::event::EventKind;
 
 /// An event, as it is in `data:` of `/v1/events` and in each message of `/v1/events/ws`.
@@ -60,27 +58,7 @@ fn kinds() -> Object {
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Toritsugi", description = "取次: calls, operators and records of a telephone answering service."),
-    paths(
-        session::create, session::show, session::end,
-        sse::follow, websocket::upgrade,
-        calls::list, calls::show, calls::acknowledge, calls::control,
-        supervisions::begin, supervisions::list, supervisions::switch, supervisions::stop, supervisions::help,
-        transfers::create, transfers::list, transfers::show, transfers::complete, transfers::cancel,
-        operators::list, operators::options, operators::set_state, operators::history, operators::extend,
-        operators::finish, operators::note,
-        history::list, history::show, history::gaps,
-        accounts::list, accounts::create, accounts::show, accounts::change, accounts::delete,
-        customers::list, customers::create, customers::show, customers::change, customers::delete,
-        contacts::list, contacts::create, contacts::show, contacts::change, contacts::delete,
-        messages::list, messages::take, messages::show, messages::change, messages::delete,
-        explain::explain, audit::list,
-        users::list, users::create, users::show, users::change, users::revoke,
-        webhooks::list, webhooks::retry,
-        tokens::list, tokens::create, tokens::revoke,
-        health::alive, health::ready, health::metrics,
-    ),
     components(schemas(EventSchema, crate::contract::event::PbxStatus)),
-    modifiers(&Security, &OperationIds, &WholeObjects, &CommonAnswers),
     security(("token" = []), ("cookie" = [])),
 )]
 struct Document;
@@ -295,18 +273,24 @@ fn add_idempotency_key(operation: &mut Operation) {
     }
 }
 
+/// The document: what every operation has in common, and the part of each route.
+fn spec() -> Spec {
+    let head = OpenApiRouter::<Arc<AppState>>::with_openapi(Document::openapi());
+    let mut spec = head.merge(routes::open()).merge(routes::signed_in()).into_openapi();
+    Security.modify(&mut spec);
+    OperationIds.modify(&mut spec);
+    WholeObjects.modify(&mut spec);
+    CommonAnswers.modify(&mut spec);
+    spec
+}
+
 /// The document, as JSON.
 #[must_use]
 pub fn document() -> String {
     #[expect(clippy::expect_used, reason = "the document is made of strings and maps with string keys")]
-    let mut json = Document::openapi().to_pretty_json().expect("the document is plain JSON");
+    let mut json = spec().to_pretty_json().expect("the document is plain JSON");
     json.push('\n');
     json
-}
-
-/// Serves the checked-in document.
-pub(super) async fn show() -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "application/json")], include_str!("openapi.json"))
 }
 
 #[cfg(test)]
@@ -315,7 +299,7 @@ mod tests {
 
     #[test]
     fn operation_ids_are_unique() {
-        let document = Document::openapi();
+        let document = spec();
         let mut seen = std::collections::HashSet::new();
         for (path, item) in &document.paths.paths {
             for operation in
