@@ -103,7 +103,7 @@ impl Model {
         let changed = apply_changes(call, now, presented, (operator, picked_up_at), held, withdrawn);
         call.tried |= !call.presented.is_empty();
         let never_answered = call.answered_at.is_none();
-        // Of whoever was found with the caller, nothing tells whether an operator had the caller before.
+        // The list shows who is with the caller now, not whether an operator had the caller before.
         let is_found = call.found_up && (inferring || before == CallState::Elsewhere);
         call.elsewhere |= never_answered && surroundings.outsider && !is_found;
         let unattended_until = note_unattended(call, now, &surroundings);
@@ -508,7 +508,7 @@ fn outcome_of(call: &Call, cause: u16, by_pbx: bool, inferring: bool) -> Outcome
         // An operator may have had the caller before the daemon saw the call.
         None if call.found_up => Outcome::Unknown,
         None if call.overflowed => Outcome::Overflowed,
-        // The PBX stopped trying, whoever hung up then: everybody refused, or nobody took the call in time.
+        // The PBX stopped trying, no matter who hung up then: everybody refused, or nobody took the call in time.
         None if call.tried && (by_pbx || call.caller_hung_up) => {
             if !call.unanswered && (call.refused || is_blocking) {
                 Outcome::Blocked

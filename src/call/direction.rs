@@ -34,7 +34,7 @@ use crate::ids::{CallId, ChannelId};
 
 /// Most endpoint names that are remembered as trunks by their context, and most that are reported as unknown.
 pub const ENDPOINTS_REMEMBERED_MAX: usize = 512;
-/// Most Local channels followed from a phone to whoever dials it.
+/// Most Local channels followed from a phone to the channel that dials it.
 const LOCAL_HOPS_MAX: usize = 8;
 
 /// What was learned about endpoints that the configuration does not name.

@@ -246,7 +246,7 @@ mod tests {
         // One more waits for its turn, and others at the same time are refused for seconds, not for minutes.
         let after = throttle.count(office, "佐藤", START).unwrap_err();
         assert!(after <= LOGIN_INTERVAL, "{after:?}");
-        // Refused attempts are not counted: whoever goes on does not push the next turn away.
+        // Refused attempts are not counted: going on does not push the next turn away.
         for _ in 0..1000 {
             assert_eq!(throttle.count(office, "佐藤", START).unwrap_err(), after);
         }

@@ -112,7 +112,7 @@ async fn run(socket: WebSocket, mut stream: EventStream, connection: Option<Clie
     }
 }
 
-/// Whether the client sent a larger message than the protocol's library was told to accept.
+/// Whether the client sent a larger message than the limit given to the protocol's library.
 fn is_too_large(error: &axum::Error) -> bool {
     // The library's own error type is not part of axum's interface.
     error.to_string().contains("Space limit exceeded")

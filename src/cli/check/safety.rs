@@ -180,7 +180,7 @@ fn bus(config: &Config) -> Option<Finding> {
     let mut warnings = Vec::new();
     if !bus.has_redis_password() {
         warnings.push(
-            "Redis has no password, so that whoever reaches it reads callers' numbers and forges events: set requirepass \
+            "Redis has no password, so that every client that reaches it reads callers' numbers and forges events: set requirepass \
              and bus.redis_password_file"
                 .into(),
         );
@@ -199,7 +199,7 @@ fn bus(config: &Config) -> Option<Finding> {
     }
     if bus.accept_unsigned_requests {
         warnings.push(
-            "whoever can write to Redis can act as any user: set bus.accept_unsigned_requests to false once every daemon \
+            "a client that can write to Redis can act as any user: set bus.accept_unsigned_requests to false once every daemon \
              is upgraded"
                 .into(),
         );

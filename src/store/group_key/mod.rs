@@ -1,6 +1,6 @@
 //! The key of a group of daemons: with it they sign the requests that they send each other.
 //!
-//! Invariant: there is one key, and it never changes. Whoever shares the people and tokens shares the key.
+//! Invariant: there is one key, and it never changes. Daemons that share the people and tokens share the key.
 
 use super::{Store, StoreError};
 

@@ -438,7 +438,7 @@ mod tests {
         assert_eq!(read(sees(&[SUZUKI], &["1002"], false)).await, [8, 5, 2]);
         assert_eq!(read(sees(&[SUZUKI], &["1002"], true)).await, [9, 8, 6, 5, 3, 2]);
         assert_eq!(read(sees(&[SATO], &["1001"], false)).await, [8, 7, 4, 2, 1]);
-        // Whoever has the phones now reads nothing of those who had them.
+        // The people who have the phones now read nothing of those who had them.
         assert_eq!(read(sees(&[], &["1001"], false)).await, [0; 0]);
         assert_eq!(read(sees(&[], &["1002"], false)).await, [5]);
         assert_eq!(read(sees(&[], &[], false)).await, [0; 0]);

@@ -222,7 +222,7 @@ impl Store {
         each!(self, db => db.add_token(draft, None, at).await)
     }
 
-    /// Adds a session for whoever has just signed in with the password `checked`, as [`Store::add_token`] does. A password
+    /// Adds a session for a person who has just signed in with the password `checked`, as [`Store::add_token`] does. A password
     /// that was changed since it was checked opens no session.
     ///
     /// # Errors

@@ -75,7 +75,7 @@ fn request(id: &str, body: &str, signature: &[(&str, &str)]) -> Vec<(String, Str
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_can_write_to_redis_can_not_send_a_request() {
+async fn a_client_that_can_write_to_redis_cannot_send_a_request() {
     let prefix = shared().empty_prefix();
     let osaka = Node::leading(shared(), &prefix, "osaka").await;
     let tokyo = Node::leading(shared(), &prefix, "tokyo").await;
