@@ -135,7 +135,12 @@ async fn write(state: &AppState, key: Option<&str>, entry: AuditEntry) {
         None => Some(entry),
         Some(key) => state.audit_trail.limit().admit(entry.at, key, entry),
     };
-    let Some(entry) = admitted else { return };
+    if let Some(entry) = admitted {
+        add(state, entry).await;
+    }
+}
+
+async fn add(state: &AppState, entry: AuditEntry) {
     match state.app.store.record_audit(&entry).await {
         Ok(()) => {}
         Err(error) if error.is_transient() => state.app.bus.record(JournalEntry::Audit(Box::new(entry))),
@@ -156,7 +161,7 @@ pub(super) async fn run(state: Arc<AppState>) {
             if stops { limit.finish() } else { limit.handle_timeout(now) }
         };
         for entry in summaries {
-            state.app.bus.record(JournalEntry::Audit(Box::new(entry)));
+            add(&state, entry).await;
         }
         if stops {
             return;
