@@ -7,7 +7,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help page demo test soak lint audit bench scale-data bench-scale images
+.PHONY: help page demo test soak lint audit api-check bench scale-data bench-scale images
 
 help: ## prints this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,7 +15,7 @@ help: ## prints this list
 page: ## builds the operators' page, which the binary includes (needs Node.js)
 	@desktop/build.sh
 
-demo: ## places calls on a real Asterisk and prints the pops; with ONCE=1 only the first
+demo: ## calls on a real Asterisk, their pops and the page, until Ctrl-C; with ONCE=1 only the first pop
 	@PORT=$(PORT) tests/demo.sh $(if $(ONCE),--once)
 
 test: ## runs all tests, including those on a real Asterisk
@@ -30,6 +30,9 @@ lint: ## checks format, clippy, shell, documentation, licences, and paths of mac
 audit: ## checks the libraries for known vulnerabilities (needs cargo-deny and the network)
 	@command -v cargo-deny > /dev/null || { echo "cargo-deny is missing: cargo install --locked cargo-deny" >&2; exit 1; }
 	@cargo deny --config .deny.toml check
+
+api-check: ## compares the daemon's answers with its OpenAPI document (needs schemathesis)
+	@tests/api_check.sh
 
 bench: ## runs the benchmarks, each with its reference
 	@cargo bench --locked

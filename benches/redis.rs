@@ -33,7 +33,7 @@ use tokio::runtime::Builder;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use toritsugi::bus::redis::{RedisAddress, RedisSettings};
+use toritsugi::bus::redis::{RedisAddress, RedisSettings, SigningKey};
 use toritsugi::bus::{Bus, BusSettings, Subscription};
 use toritsugi::contract::call::{CallState, CallView, Direction};
 use toritsugi::contract::event::{Audience, EventKind, NewEvent, StateDelta};
@@ -72,6 +72,8 @@ async fn shared(url: &str, pbx: &str, tasks: &TaskTracker, shutdown: &Cancellati
         started_at: Timestamp::now(),
         known_calls: Vec::new(),
         teams: Vec::new(),
+        signing_key: SigningKey::new([7; 32]),
+        accept_unsigned: false,
         presence: Presence::default(),
     };
     let bus = Bus::shared(settings(pbx), redis, None, tasks, shutdown);

@@ -189,10 +189,8 @@ async fn history(store: &Store) -> Result<(), Box<dyn Error>> {
         offered_ms: year::BEGIN_MS + 180 * DAY_MS,
         call: CallId::parse(&uuid::Uuid::nil().to_string())?,
     };
-    ask("history in the middle of the year", 50, || {
-        store.history(&HistoryFilter { ..all() }, Some(middle), 51)
-    })
-    .await?;
+    let filter = all();
+    ask("history in the middle of the year", 50, || store.history(&filter, Some(middle), 51)).await?;
     Ok(())
 }
 

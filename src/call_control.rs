@@ -76,7 +76,8 @@ impl Confirmation {
             Verb::Answer if view.operator.is_some() && !is_operators => {
                 return Some(Err(Refusal::Conflict("another operator has answered the call")));
             }
-            Verb::Answer => is_operators,
+            // The PBX may play an announcement to the operator before it connects the caller.
+            Verb::Answer => is_operators || model.has_picked_up(self.call, &self.operator),
             Verb::Hold => view.state == CallState::Held,
             Verb::Resume => is_operators && view.state != CallState::Held,
             Verb::Hangup => true,

@@ -31,7 +31,7 @@ pub enum Presentation {
 }
 
 impl Presentation {
-    /// The word that counts when two are known: whoever withholds the number is believed, whatever comes later.
+    /// The word that counts when two are known: the one that withholds the number, whatever comes later.
     #[must_use]
     pub fn stricter(self, other: Self) -> Self {
         let rank = |presentation| match presentation {

@@ -15,12 +15,15 @@
 //!    it, in order. Tests: `EventOrder`, `a_pop_waits_for_its_card_but_not_for_ever`.
 //! 2. `call.presented` of an operator comes before `call.answered` of that operator, also when both become known at
 //!    once. Tests: `EventOrder`, `any_order_of_events_keeps_the_invariant`.
-//! 3. `call.answered` of the winner comes before `call.rescinded` of the others. Tests: `EventOrder`,
-//!    `two_ring_and_one_wins`.
+//! 3. When one of several phones is picked up, the PBX silences the others at once and connects the caller later, after
+//!    any announcement. Each event comes when it happens: `call.rescinded` of the others (`answered_elsewhere`), then
+//!    `call.answered`; the order is the other way round only if the PBX connects the caller first. The operator who
+//!    picked up stays in `presented_to` between the two, so that at no time a call that was picked up seems to be nobody's.
+//!    Tests: `EventOrder`, `two_ring_and_one_wins`.
 //! 4. `call.presented`, `call.answered`, `call.held` or `call.resumed`, `call.rescinded`: this order when one PBX event
 //!    causes several of them. Test: `notices_of_one_event_come_in_their_order`.
-//! 5. Every screen pop is withdrawn or answered before `call.ended`, and nothing follows `call.ended`. Test:
-//!    `EventOrder`.
+//! 5. Every screen pop is withdrawn or answered before `call.ended`, and nothing but `call.disposed` follows `call.ended`.
+//!    Test: `EventOrder`.
 //! 6. When several notices of a call are published together, each carries the newest view, but an operator stays in its
 //!    `presented_to` until the notice that withdraws their pop: otherwise an earlier event would take the call away and
 //!    the reason would be missing. Test: `notices_of_one_event_come_in_their_order`.
@@ -77,6 +80,12 @@
 //!
 //! 21. `message.saved` comes before `message.acknowledged`, also when both happened before the relay ran; a newer
 //!     version never before an older one. Tests: `EventOrder`, `what_happened_to_a_message_is_published_in_order`.
+//!
+//! Of operators (`daemon/operators.rs`):
+//!
+//! 22. `call.disposed` comes before the `operator.state` of the change that it belongs to (`finish_wrap_up` in
+//!     `operators/registry/wrap_up.rs`). Tests: `EventOrder`,
+//!     `the_queue_rings_only_who_is_ready_and_the_next_call_waits_for_the_work_after_this_one`.
 
 use std::sync::Arc;
 
@@ -93,6 +102,7 @@ use crate::contract::supervision::{EndReason, SupervisionView};
 use crate::contract::time::time as wire_time;
 use crate::contract::transfer::ReturnedTo;
 use crate::ids::{Extension, RecordId};
+use crate::operators::CompletedWrapUp;
 use crate::screen_pop::UnackedReason;
 use crate::transfer;
 
@@ -134,7 +144,7 @@ pub fn inferred_end(view: &CallView, at: Timestamp) -> NewEvent {
 /// The `call.rescinded` of a call that stopped ringing at an operator without a daemon seeing it.
 #[must_use]
 pub fn inferred_rescind(view: &CallView, operator: Extension, at: Timestamp) -> NewEvent {
-    let kind = NoticeKind::Rescinded { operator, reason: RescindReason::Withdrawn };
+    let kind = NoticeKind::Rescinded { operator, reason: RescindReason::Withdrawn, picked_up_at: None };
     let mut event = from_notice(&Notice { at, kind, view: view.clone() });
     if let Value::Object(data) = &mut event.data {
         data.insert("inferred".into(), Value::Bool(true));
@@ -213,6 +223,41 @@ pub fn operator_state(view: StateView, present: Option<&Extension>, at: Timestam
     NewEvent { kind, at, call: None, audience, data, change }
 }
 
+/// What an operator recorded about a call in the after-call work; `None` while that is neither a disposition nor notes.
+/// `present` as in [`operator_state`].
+#[must_use]
+pub fn disposed(
+    operator: &StateView,
+    present: Option<&Extension>,
+    completed: &CompletedWrapUp,
+    at: Timestamp,
+) -> Option<NewEvent> {
+    let CompletedWrapUp { work, ended_at, disposition, notes } = completed;
+    if disposition.is_none() && notes.is_none() {
+        return None;
+    }
+    let mut data = Map::new();
+    put(&mut data, "user", &operator.id);
+    put(&mut data, "name", &operator.name);
+    if let Some(extension) = &operator.extension {
+        put(&mut data, "operator", extension);
+    }
+    if let Some(account) = &work.account {
+        put(&mut data, "account", account);
+    }
+    put(&mut data, "account_name", &work.account_name);
+    put(&mut data, "since", &wire_time(work.since));
+    put(&mut data, "ended_at", &wire_time(*ended_at));
+    for (key, text) in [("disposition", disposition), ("notes", notes)] {
+        if let Some(text) = text {
+            put(&mut data, key, text);
+        }
+    }
+    let audience = audience_of_person(operator.id, present);
+    let (kind, call, data) = (EventKind::CallDisposed, Some(work.call), Value::Object(data));
+    Some(NewEvent { kind, at, call, audience, data, change: StateDelta::None })
+}
+
 /// An event of a message.
 #[must_use]
 pub fn message(kind: EventKind, message: &Message, audience: Audience) -> NewEvent {
@@ -250,11 +295,15 @@ fn kind_and_audience(
             }
             (EventKind::CallPresented, operator_only(data, operator))
         }
-        NoticeKind::Rescinded { operator, reason } => {
+        NoticeKind::Rescinded { operator, reason, picked_up_at } => {
             put(data, "reason", reason);
+            put_picked_up(data, *picked_up_at);
             (EventKind::CallRescinded, operator_only(data, operator))
         }
-        NoticeKind::Answered { operator } => (EventKind::CallAnswered, operator_only(data, operator)),
+        NoticeKind::Answered { operator, picked_up_at } => {
+            put_picked_up(data, *picked_up_at);
+            (EventKind::CallAnswered, operator_only(data, operator))
+        }
         NoticeKind::Held { operator } => (EventKind::CallHeld, operator_only(data, operator)),
         NoticeKind::Resumed { operator } => (EventKind::CallResumed, operator_only(data, operator)),
         NoticeKind::Updated => {
@@ -283,6 +332,12 @@ fn kind_and_audience(
 fn operator_only(data: &mut Map<String, Value>, operator: &Extension) -> Audience {
     put(data, "operator", operator);
     Audience::Operators(vec![operator.clone()])
+}
+
+fn put_picked_up(data: &mut Map<String, Value>, picked_up_at: Option<Timestamp>) {
+    if let Some(at) = picked_up_at {
+        put(data, "picked_up_at", &wire_time(at));
+    }
 }
 
 fn operators_or_supervisors(operators: Vec<Extension>) -> Audience {

@@ -17,7 +17,7 @@
 //! withdrawn, or the call ends.
 //!
 //! Why a pop is repeated only for operators who acknowledged one before: a client that never acknowledges (a CRM,
-//! `curl`) would show it twice and could not be told apart from a desktop that hangs. So acknowledgement is on by
+//! `curl`) would show it twice and could not be distinguished from a desktop that hangs. So acknowledgement is on by
 //! default and harms no such client: the repeated event goes to the operator's own desktops only and names the event
 //! that it repeats; the report is an event kind of its own, which older clients skip.
 //!

@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# make demo: places calls on a real Asterisk and prints the pops that an operator sees.
+# make demo: places calls on a real Asterisk, prints the pops that an operator sees, and serves the page.
 #
 #   demo.sh [--once]    --once ends after the first pop, with 0; without a pop it fails and prints the reason
 #
 # It starts the PBX with asterisk-conf/, the far end (carrier and phones), and the daemon on SQLite with three sample
-# companies, then places a call every few seconds until Ctrl-C. Invariant: no process that it started outlives it, and it
-# deletes the one directory that it wrote to.
+# companies, then places a call every few seconds until Ctrl-C, whatever becomes of the calls. Invariant: no process that
+# it started outlives it, and it deletes the one directory that it wrote to.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . tests/tools.sh
 
 readonly PORT="${PORT:-8470}"
-readonly READY_TIMEOUT_SECONDS=30 PAUSE_SECONDS=12
+readonly READY_TIMEOUT_SECONDS=30 PAUSE_SECONDS=12 ONCE_TIMEOUT_SECONDS=60
 readonly TORITSUGI="${CARGO_TARGET_DIR:-target}/debug/toritsugi"
 ONCE=no
 [[ "${1:-}" != --once ]] || ONCE=yes
@@ -82,8 +82,33 @@ fill_store() {
   for kind in accounts customers contacts; do
     "$TORITSUGI" import "$kind" "tests/samples/$kind.csv" > /dev/null
   done
-  (umask 077; "$TORITSUGI" user add demo --role operator --extension 1001 --token-file "$RUN/token" > /dev/null)
+  add_user demo operator 1001 "$RUN/token"
+  add_user supervisor supervisor 2001 "$RUN/token-2001"
   export TORITSUGI_TOKEN_FILE="$RUN/token"
+}
+
+# The daemon listens on loopback alone, and its users end with the demo: their passwords may be known.
+password_of() { printf 'sakura-demo-%s' "$1"; }
+
+add_user() {
+  local name="$1" role="$2" extension="$3" token_file="$4"
+  (umask 077; password_of "$extension" |
+    "$TORITSUGI" user add "$name" --role "$role" --extension "$extension" --team demo --password \
+      --token-file "$token_file" > /dev/null)
+}
+
+# What a person needs to open the page, and for commands. A daemon that was built without Node.js serves no page.
+say_where() {
+  {
+    printf '\n'
+    if [[ -f desktop/dist/index.html ]]; then
+      printf '  Open        http://127.0.0.1:%s\n' "$PORT"
+      printf '  Operator    login 1001  password %s\n' "$(password_of 1001)"
+      printf '  Supervisor  login 2001  password %s\n' "$(password_of 2001)"
+    fi
+    printf '  Commands    TORITSUGI_CONFIG=%s TORITSUGI_TOKEN_FILE=%s %s calls\n\n' \
+      "$RUN/toritsugi.toml" "$RUN/token" "$TORITSUGI"
+  } >&2
 }
 
 is_ready() {
@@ -124,15 +149,16 @@ main() {
   CALLER_PID=$!
   local arguments=()
   if [[ "$ONCE" == yes ]]; then
-    arguments=(--once)
+    arguments=(--once --patience "$ONCE_TIMEOUT_SECONDS")
   else
+    say_where
     say "a call every $PAUSE_SECONDS s; Ctrl-C ends everything"
   fi
   # In the background, because bash handles a signal only between commands or in wait.
   run_bound "$TORITSUGI" demo "${arguments[@]}" &
   DESK_PID=$!
   wait "$DESK_PID" || die "the demo ended; the end of the daemon's log:"$'\n'"$(tail -n 5 "$RUN/daemon.log")"
-  say "the pop arrived before the call was answered"
+  [[ "$ONCE" == no ]] || say "the pop arrived before the call was answered"
 }
 
 main

@@ -50,6 +50,7 @@ pub(crate) async fn app(store: Store, bus: Bus, connections_max: usize) -> App {
         settings: Settings {
             allowed_origins: Vec::new(),
             secure_cookie: true,
+            trusted_proxies: Vec::new(),
             session_ttl: Duration::from_secs(3600),
             connections_max,
             body_bytes_max: 65_536,

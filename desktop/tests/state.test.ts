@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { StreamEvent } from '../src/api/types.ts';
-import { allowed, ownCall, ownPops } from '../src/desk/choose.ts';
+import { allowed, callsElsewhere, ownCall, ownPops, waitingCalls } from '../src/desk/choose.ts';
 import { after, emptyDesk, withOperators, type Call, type DeskState, type Operator, type Viewer } from '../src/desk/state.ts';
 import { story } from './story.ts';
 
@@ -70,6 +70,28 @@ test('an event that is told twice changes nothing the second time', () => {
 function event(kind: string, data: object, call = 'c1'): StreamEvent {
   return { id: `x-${kind}`, kind, at: '2026-01-05T00:00:00.000Z', pbx: 'p', call, data: data as Record<string, unknown> };
 }
+
+test('a caller who is with somebody else does not wait, and one who was parked does', () => {
+  const viewer = VIEWERS[2] as Viewer;
+  let state = after(start(viewer), event('call.presented', { operator: '1001', state: 'presented' }));
+  const lists = () => [waitingCalls(state).map((call) => call.id), callsElsewhere(state).map((call) => call.id)];
+  const then = (kind: string, data: object) => (state = after(state, event(kind, data)));
+  assert.deepEqual(lists(), [['c1'], []]);
+  // The other phones fall silent at the pick-up, before the operator is connected.
+  then('call.presented', { operator: '1002', state: 'presented' });
+  then('call.rescinded', { operator: '1001', reason: 'answered_elsewhere', state: 'presented' });
+  assert.deepEqual([lists(), state.calls.get('c1')?.presented_to], [[['c1'], []], ['1002']]);
+  then('call.answered', { operator: '1002', state: 'answered' });
+  assert.deepEqual(lists(), [[], []]);
+  then('call.updated', { presented_to: [], state: 'parked' });
+  assert.deepEqual(lists(), [['c1'], []]);
+  then('call.updated', { presented_to: [], state: 'transferred' });
+  assert.deepEqual(lists(), [[], ['c1']]);
+  then('call.updated', { presented_to: [], state: 'elsewhere' });
+  assert.deepEqual(lists(), [[], ['c1']]);
+  then('call.ended', { outcome: 'elsewhere', operators: ['1002'] });
+  assert.deepEqual(lists(), [[], []]);
+});
 
 test('what she may do follows what happens', () => {
   const viewer = VIEWERS[0] as Viewer;

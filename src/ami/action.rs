@@ -13,7 +13,7 @@
 //! |---|---|---|
 //! | `session` | Challenge, Login, Logoff, Ping | none |
 //! | `session` | Filter | `system` |
-//! | `reporting` | CoreStatus, CoreSettings, CoreShowChannels, DeviceStateList, ShowDialPlan | `reporting` |
+//! | `reporting` | CoreStatus, CoreSettings, CoreShowChannels, DeviceStateList, ShowDialPlan, Getvar without a channel | `reporting` |
 //! | `reporting` | ListCommands, BridgeList, BridgeInfo, QueueStatus | none |
 //! | `channel` | Redirect, BlindTransfer, Atxfer, CancelAtxfer, Hangup, Setvar, Getvar | `call` |
 //! | `channel` | PJSIPNotify | `system` |
@@ -38,6 +38,7 @@ use crate::ids::push_bytes_of;
 pub use channel::{ChannelVariable, PhoneCommand, SipHeader};
 pub use location::{AllowedContexts, DialplanLocation};
 pub use originate::{AUTO_ANSWER, ORIGINATE_DRIVERS, Originate};
+pub use reporting::PbxValue;
 pub use session::EventMask;
 
 /// Longest line of an action with its CRLF, in bytes.
@@ -270,6 +271,8 @@ mod tests {
             assert!(Action::login_plain("u", &Secret::new(bad), EventMask::All).is_err());
             assert!(Action::login_md5(bad, "00", EventMask::All).is_err());
             assert!(Action::show_dialplan(bad).is_err());
+            assert!(Action::read_pbx(PbxValue::EndpointContext(bad)).is_err());
+            assert!(Action::read_pbx(PbxValue::HasModule(bad)).is_err());
             assert!(Action::filter_out(bad).is_err());
             assert!(Action::queue_pause(bad, None, true, None).is_err());
             assert!(Action::queue_pause("PJSIP/1", None, true, Some(bad)).is_err());
@@ -285,6 +288,17 @@ mod tests {
         assert_eq!(text(&fits).split_inclusive("\r\n").map(str::len).max(), Some(AMI_ACTION_LINE_BYTES_MAX));
         let long = Action::setvar("c", "TORITSUGI_A", &"x".repeat(longest + 1));
         assert_eq!(long, Err(ActionError::TooLong { key: "Value" }));
+    }
+
+    #[test]
+    fn a_name_cannot_become_another_question() {
+        let read = |name| Action::read_pbx(PbxValue::EndpointContext(name));
+        assert!(
+            text(&read("carrier-a").unwrap()).contains("Variable: PJSIP_ENDPOINT(carrier-a,context)\r\n")
+        );
+        for name in ["", "a,auth)", "a)${SHELL(x)}(", "a b", "回線"] {
+            assert!(read(name).is_err(), "{name}");
+        }
     }
 
     #[test]

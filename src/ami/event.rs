@@ -170,13 +170,16 @@ pub enum Event {
         /// Its new name.
         name: SmolStr,
     },
-    /// HangupRequest, SoftHangupRequest: precedes a Hangup, sometimes by seconds.
+    /// HangupRequest: the far end hung up. Precedes the Hangup, sometimes by half a minute.
     HangupRequested {
         /// The channel.
         channel: Channel,
         /// Q.850 cause code; 0 when the event has none.
         cause: u16,
     },
+    /// SoftHangupRequest: the PBX itself ends the channel. It also follows a HangupRequest. Its `Cause` is one of
+    /// Asterisk's soft hang-up flags (`include/asterisk/channel.h`), no Q.850 cause, and is left out.
+    SoftHangupRequested(Channel),
     /// Hangup, with the Q.850 cause.
     ChannelGone {
         /// The channel's last snapshot.
@@ -252,7 +255,8 @@ pub enum Event {
     },
     /// QueueCallerLeave: served, timed out or gone.
     QueueLeft(Channel),
-    /// QueueCallerAbandon: the caller hung up while waiting.
+    /// QueueCallerAbandon: the caller hung up while waiting, or left the queue without an answer in any other way (time,
+    /// a key, no members): `apps/app_queue.c` raises it for each.
     QueueAbandoned(Channel),
     /// BlindTransfer (by feature code, phone or action).
     BlindTransferred {

@@ -14,7 +14,12 @@
 //! | an event's second header is `Privilege` | `manager_event` prints it; `FullyBooted`, list items and list ends (`ActionID`, `EventList`) and the queue list (`Queue`) are printed elsewhere |
 //! | `…ChannelState` stands within the fourteen lines of a channel snapshot, complete and in order | one `printf` writes them all |
 //! | events about a channel carry that snapshot | see [`snapshot_of`] |
+//! | `…Priority`, `…Uniqueid`, `…Linkedid` in a row end such a snapshot, also in what follows `UserEvent` and in events that the daemon does not know | nothing else prints them in a row; alone they are the rest of a snapshot that was torn |
 //! | `Event`, `Privilege`, `ActionID`, `Channel`, `Uniqueid`, `Linkedid` occur once | what follows `UserEvent` is the dialplan's own text and exempt; look-ups take the first value |
+//!
+//! Asterisk 22 escapes the line breaks in the names and numbers of a snapshot (`\\r\\n`, seen on a real one), so that there
+//! nothing can be torn at these. The rules look at one frame at a time and cannot find every forgery on an older Asterisk:
+//! a dialplan that sets names from outside must pass them through `FILTER()`.
 //!
 //! Read next: [`super::session`], which marks a list incomplete when one of its items may be here.
 
@@ -133,18 +138,23 @@ fn broken_event_rule(
         return Some(QuarantineReason::SecondHeader);
     }
     let expected = snapshot_of(event);
-    let mut prefixed_seen = false;
+    let (mut prefixed_seen, mut of_dialplan) = (false, false);
     while let Some(&len) = lines.key_lens().get(index) {
         // Length and first letter first: they rule out most lines.
         if SeenHeaders::may_contain(len, lines.first_byte(index)) {
             let key = lines.key(index);
             if key == b"UserEvent" {
-                break;
-            }
-            if headers.insert_key(key) {
+                of_dialplan = true;
+            } else if key == b"Linkedid" && is_snapshot_tail(lines, index) {
+                return Some(QuarantineReason::SnapshotTorn);
+            } else if !of_dialplan && headers.insert_key(key) {
                 return Some(QuarantineReason::Repeated);
             }
-        } else if len >= 12 && lines.key_ends_with(index, b"ChannelState") {
+        } else if len > 8 && lines.key_ends_with(index, b"Linkedid") {
+            if is_snapshot_tail(lines, index) {
+                return Some(QuarantineReason::SnapshotTorn);
+            }
+        } else if !of_dialplan && len >= 12 && lines.key_ends_with(index, b"ChannelState") {
             let prefix = &lines.key(index)[..usize::from(len) - b"ChannelState".len()];
             if !is_in_snapshot(lines, index, prefix) {
                 return Some(QuarantineReason::SnapshotTorn);
@@ -212,6 +222,14 @@ fn is_in_snapshot(lines: FrameLines<'_>, index: usize, prefix: &[u8]) -> bool {
             b"Dest" => (first..first + lens.len()).all(|line| lines.key(line).starts_with(b"Dest")),
             _ => (first..first + lens.len()).all(|line| lines.key(line).starts_with(prefix)),
         }
+}
+
+/// Whether the `Linkedid` at `index`, which is in no complete snapshot, follows the `Priority` and the `Uniqueid` of one.
+fn is_snapshot_tail(lines: FrameLines<'_>, index: usize) -> bool {
+    let Some(first) = index.checked_sub(2) else { return false };
+    let prefix = |index: usize, name: &[u8]| lines.key(index).strip_suffix(name);
+    let of_linkedid = prefix(index, b"Linkedid");
+    prefix(first, b"Priority") == of_linkedid && prefix(first + 1, b"Uniqueid") == of_linkedid
 }
 
 /// The headers seen so far, of those that occur only once.
@@ -305,9 +323,39 @@ mod tests {
              PJSIP/1\r\nUniqueid: <null>\r\n"
                 .into(),
             "Response: Success\r\nActionID: 1\r\nQueue: x\r\n".into(),
+            // What the dialplan writes is its own affair.
+            format!(
+                "Event: UserEvent\r\nPrivilege: user,all\r\n{SNAPSHOT_TEXT}UserEvent: x\r\nUniqueid: \
+                 pbx-1.1\r\nLinkedid: pbx-1.1\r\nChannelState: 6\r\nPriority: 1\r\n"
+            ),
         ] {
             assert_eq!(check(&real), None, "{real}");
         }
+    }
+
+    /// The ends of a snapshot from each of its lines on that a caller may have a say in, in frames that a forger could begin.
+    fn rests() -> impl Iterator<Item = String> {
+        let user = format!("Event: UserEvent\r\nPrivilege: user,all\r\n{SNAPSHOT_TEXT}UserEvent: x\r\n");
+        let heads = [
+            "Event: UserEvent\r\nPrivilege: user,all\r\nUserEvent: x\r\nText: y\r\n".to_owned(),
+            user,
+            "Event: Unheard\r\nPrivilege: call,all\r\n".to_owned(),
+            format!("Event: DialState\r\nPrivilege: call,all\r\n{}", prefixed("Dest")),
+        ];
+        let tears = ["ConnectedLineNum", "Language", "Context", "Priority"];
+        heads.into_iter().flat_map(move |head| {
+            ["", "Transferee"].into_iter().flat_map(move |prefix| {
+                let head = head.clone();
+                tears.into_iter().map(move |line| {
+                    let rest = SNAPSHOT_TEXT.split_once(line).unwrap().1;
+                    let rest: String = format!("{line}{rest}")
+                        .split_inclusive("\r\n")
+                        .map(|l| format!("{prefix}{l}"))
+                        .collect();
+                    format!("{head}{rest}")
+                })
+            })
+        })
     }
 
     #[test]
@@ -334,7 +382,11 @@ mod tests {
             ),
             (Repeated, format!("Event: Hangup\r\nPrivilege: call,all\r\n{SNAPSHOT_TEXT}{SNAPSHOT_TEXT}")),
             (Repeated, "Event: Other\r\nPrivilege: call,all\r\nEvent: Hangup\r\n".into()),
-        ] {
+        ]
+        .into_iter()
+        // The rest of a torn snapshot, wherever it was torn and wherever it ends up.
+        .chain(rests().map(|torn| (SnapshotTorn, torn)))
+        {
             assert_eq!(check(&forged), Some(reason), "{forged}");
         }
     }

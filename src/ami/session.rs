@@ -9,13 +9,13 @@
 //! | Greeting | banner | sends `Challenge` (MD5) → Challenging, or `Login` → LoggingIn |
 //! | Challenging | response with a challenge | sends `Login` with the digest → LoggingIn |
 //! | LoggingIn | `Response: Success` | [`SessionEvent::LoggedIn`] → Up, the first ping is due in `ping` |
-//! | Challenging, LoggingIn | another response | [`SessionEvent::LoginRefused`] → Closed |
+//! | Challenging, LoggingIn | another response to our action, or a refusal without an ActionID | [`SessionEvent::LoginRefused`] → Closed |
 //! | before Up | an event | dropped |
 //! | before Up | [`LOGIN_TIMEOUT`] | [`CloseReason::LoginTimeout`] → Closed |
 //! | Up | an event | [`SessionEvent::Frame`], or [`SessionEvent::ListItem`] when it belongs to an open list |
 //! | Up | a response to an action of this session | [`SessionEvent::Answered`] or [`SessionEvent::ListBegin`] |
 //! | Up | a response, list item or list end after the action's end | dropped |
-//! | Up | a response to no action of this session | [`SessionEvent::Quarantined`], never acted upon |
+//! | any but Closed | another response to no action of this session | [`SessionEvent::Quarantined`], never acted upon |
 //! | any but Closed | a quarantined frame | [`SessionEvent::Quarantined`]; open lists end as [`ListEnd::ItemsLost`] |
 //! | Up | an action's deadline | [`ActionOutcome::OutcomeUnknown`], [`ActionOutcome::NeverSent`] or [`ListEnd::TimedOut`] |
 //! | Up | a ping unanswered and no frame received for `ping` | [`CloseReason::Silent`] → Closed |
@@ -382,11 +382,12 @@ impl Session {
     fn handle_response(&mut self, now: Instant, frame: Frame) {
         let number = frame.get("ActionID").and_then(|id| ActionId::number(self.settings.seed, id));
         let Some(number) = number.filter(|number| *number < self.next_number) else {
-            if self.state == State::Up {
-                return self.quarantine(Quarantined { frame, reason: QuarantineReason::ForeignResponse });
+            // Some refusals of a login carry no ActionID. Nothing else before the login answers to nobody.
+            let is_refusal = frame.get("ActionID").is_none() && frame.get("Response") != Some(b"Success");
+            if self.state != State::Up && is_refusal {
+                return self.refuse(LoginRefusal::from_response(&frame));
             }
-            // Before the login every frame is Asterisk's own; some of its refusals carry no ActionID.
-            return self.refuse(LoginRefusal::from_response(&frame));
+            return self.quarantine(Quarantined { frame, reason: QuarantineReason::ForeignResponse });
         };
         let token = ActionToken(number);
         let Some(pending) = self.pending.take(token) else {

@@ -11,10 +11,11 @@
 //! never too few; the same rule decides for live events and for the replay.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio_util::sync::CancellationToken;
@@ -164,7 +165,7 @@ impl EventLog {
 
     /// A panic inside the lock cannot leave half an event, so a poisoned lock is used as it is.
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock()
     }
 
     fn id(&self, position: u64) -> EventId {

@@ -302,6 +302,11 @@ impl Bus {
         }
     }
 
+    /// Records an entry that belongs to no event. Never waits.
+    pub fn record(&self, entry: JournalEntry) {
+        self.publish_all(Vec::new(), vec![entry]);
+    }
+
     /// Evicts recent events that are older than a resume may reach back at `now`.
     pub fn evict_expired(&self, now: Timestamp) {
         self.log().evict_expired(now);

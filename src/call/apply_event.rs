@@ -13,10 +13,13 @@ use smol_str::SmolStr;
 
 use super::leg::{Endpoint, Leg, dial_status_of};
 use super::model::{Bridge, Model};
-use super::stage::Call;
-use crate::ami::event::{BridgeKind, Channel, ChannelState, Event};
+use super::stage::{Call, RemovedLeg};
+use crate::ami::event::{BridgeKind, Channel, ChannelState, DialStatus, Event};
 use crate::contract::call::{Direction, Outcome};
 use crate::ids::{BridgeId, CallId, ChannelId};
+
+/// `AST_CAUSE_ANSWERED_ELSEWHERE`.
+const ANSWERED_ELSEWHERE: u16 = 26;
 
 impl Model {
     pub(crate) fn apply_event(&mut self, now: Timestamp, event: Event) {
@@ -27,8 +30,11 @@ impl Model {
                 }
             }
             Event::ChannelState(channel) => self.update_leg(now, &channel, |_| {}),
-            Event::HangupRequested { channel, cause } => {
-                self.update_leg(now, &channel, |leg| leg.hangup_requested = Some(cause));
+            Event::HangupRequested { channel, cause } => self.on_far_end_hangs_up(now, &channel, cause),
+            Event::SoftHangupRequested(channel) => {
+                self.update_leg(now, &channel, |leg| {
+                    leg.hangup_requested.get_or_insert(0);
+                });
             }
             Event::Held(channel) => self.update_leg(now, &channel, |leg| leg.holding = true),
             Event::Unheld(channel) => self.update_leg(now, &channel, |leg| leg.holding = false),
@@ -64,17 +70,23 @@ impl Model {
             Event::BridgeGone(bridge) => self.on_bridge_gone(now, &bridge),
             Event::QueueJoined { channel, .. } => self.on_queue_joined(now, &channel),
             Event::QueueLeft(channel) => self.on_queue_left(now, &channel),
-            Event::QueueAbandoned(channel) => {
-                self.update_call(now, &channel, |call| call.abandoned = true);
+            Event::BlindTransferred { transferer, transferee, success: true, .. } => {
+                self.on_blind_transferred(now, &transferer, transferee.as_ref());
             }
-            Event::BlindTransferred { .. } | Event::SpyStarted { .. } | Event::SpyStopped { .. } => {}
+            // A queue reports any end without an answer as abandoned: only a hang-up of the caller's far end is one.
+            Event::QueueAbandoned(_)
+            | Event::BlindTransferred { .. }
+            | Event::SpyStarted { .. }
+            | Event::SpyStopped { .. } => {}
             Event::AttendedTransferred { transferer, second, success } => {
                 if success {
                     self.merge_calls_of(now, &transferer, &second);
                 }
             }
             Event::User { name, channel, fields } => self.on_user_event(now, &name, &channel, &fields),
-            Event::ChannelListed { channel, bridge, .. } => self.on_channel_listed(now, &channel, bridge),
+            Event::ChannelListed { channel, bridge, application, .. } => {
+                self.on_channel_listed(now, &channel, bridge, &application);
+            }
             Event::Originated { .. } | Event::FullyBooted { .. } | Event::ShuttingDown => {}
         }
     }
@@ -114,6 +126,10 @@ impl Model {
             peer: None,
             holding: false,
             hangup_requested: None,
+            hung_up: false,
+            picked_up_at: None,
+            consulted: false,
+            released: false,
             progress: false,
             unknown,
             found: self.inferring,
@@ -182,6 +198,9 @@ impl Model {
         let id = dialler.map_or(dialled, |dialler| self.merge_calls(now, dialler, dialled));
         if let Some(channel) = by {
             self.add_extension(id, channel);
+        }
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.tried = true;
         }
         self.read_headers_or_identify(now, id);
         self.derive(now, id);
@@ -284,6 +303,7 @@ impl Model {
         }
         self.update_call(now, channel, |call| {
             call.queued = true;
+            call.tried = true;
             call.overflowed = false;
             call.abandoned = false;
         });
@@ -300,6 +320,47 @@ impl Model {
         });
     }
 
+    /// The far end of a channel hung up. Where that is the caller's, who was not served yet, it shows why the call ends:
+    /// a caller who waits gives up; a caller whom the PBX has stopped trying to connect does not.
+    fn on_far_end_hangs_up(&mut self, now: Timestamp, channel: &Channel, cause: u16) {
+        let Some(id) = self.upsert_leg(now, channel) else { return };
+        let Some(call) = self.calls.get(&id) else { return };
+        if call.caller.as_ref() == Some(&channel.id) && !call.caller_hung_up {
+            let waits = call.queued || !call.tried || self.is_being_connected(call);
+            if let Some(call) = self.calls.get_mut(&id) {
+                call.caller_hung_up = true;
+                call.abandoned = waits;
+            }
+        }
+        self.update_leg(now, channel, |leg| {
+            leg.hangup_requested = Some(cause);
+            leg.hung_up = true;
+        });
+    }
+
+    /// A phone passed its other side on with its own key, or the PBX did for it: the operator no longer has the caller,
+    /// although the phone's channel may still live.
+    fn on_blind_transferred(
+        &mut self,
+        now: Timestamp,
+        transferer: &ChannelId,
+        transferee: Option<&ChannelId>,
+    ) {
+        let Some(id) = self.call_of(transferer).or_else(|| self.call_of(transferee?)) else { return };
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let caller_is_passed_on = match transferee {
+            Some(transferee) => call.caller.as_ref() == Some(transferee),
+            None => call.operator.as_ref().is_some_and(|operator| &operator.leg == transferer),
+        };
+        if caller_is_passed_on {
+            call.passed_on = true;
+            if let Some(leg) = self.legs.get_mut(transferer) {
+                leg.released = true;
+            }
+            self.derive(now, id);
+        }
+    }
+
     fn on_user_event(
         &mut self,
         now: Timestamp,
@@ -312,6 +373,14 @@ impl Model {
                 let Some(id) = self.upsert_leg(now, channel) else { return };
                 self.accept_caller(now, channel, true);
                 self.on_identity(now, id, channel, fields);
+            }
+            "ToritsugiTransfer" => {
+                let field = |name: &str| fields.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
+                let tries = field("Step").is_some_and(|(_, step)| step == b"trying");
+                self.update_call(now, channel, |call| {
+                    // A consultation is dialled by a Local channel, not by the caller's.
+                    call.passed_on |= tries && call.caller.as_ref() == Some(&channel.id);
+                });
             }
             "ToritsugiOutcome" => {
                 let named = fields.iter().find(|(key, _)| key.eq_ignore_ascii_case("Outcome"));
@@ -349,7 +418,7 @@ impl Model {
             (false, false) => (one, two),
         };
         let Some(lost) = self.calls.remove(&lose) else { return one };
-        self.drop_timer(&lost);
+        self.drop_timers(&lost);
         for id in &lost.legs {
             if let Some(leg) = self.legs.get_mut(id) {
                 leg.call = keep;
@@ -387,15 +456,28 @@ impl Model {
         self.leave_bridge(id);
         self.add_tombstone(now, id.clone());
         self.unpair(id);
-        let Some(leg) = self.legs.remove(id) else { return };
+        let Some(mut leg) = self.legs.remove(id) else { return };
+        let by_pbx = leg.hangup_requested.is_some() && !leg.hung_up;
+        // Without a hang-up request the cause of the hang-up itself tells a refusal.
+        leg.hangup_requested.get_or_insert(cause);
         let Some(call) = self.calls.get_mut(&leg.call) else { return };
         call.legs.retain(|other| other != id);
         let status = leg.dial_result().unwrap_or_else(|| dial_status_of(cause));
-        call.last_dials.push((id.clone(), status));
+        if call.answered_at.is_none() && leg.is_dialled_party() {
+            call.refused |= status == DialStatus::Busy;
+            call.unanswered |= !matches!(status, DialStatus::Busy | DialStatus::Unavailable);
+        }
+        call.removed_legs.push(RemovedLeg {
+            id: id.clone(),
+            status,
+            taken_elsewhere: leg.dial_ended.is_none() && cause == ANSWERED_ELSEWHERE,
+            consulted: leg.consulted,
+            picked_up_at: leg.picked_up_at,
+        });
         self.note_trunk_gone(leg.call, &leg, status);
         let Some(call) = self.calls.get(&leg.call) else { return };
         if call.caller.as_ref() == Some(id) && call.is_reportable() {
-            self.end_call(now, leg.call, cause);
+            self.end_call(now, leg.call, cause, by_pbx);
         } else {
             self.derive(now, leg.call);
         }
@@ -408,7 +490,7 @@ impl Model {
             return;
         }
         if let Some(call) = self.calls.remove(&id) {
-            self.drop_timer(&call);
+            self.drop_timers(&call);
             for linked in &call.linked {
                 self.linked.remove(linked);
             }

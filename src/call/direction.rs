@@ -24,7 +24,7 @@ use jiff::Timestamp;
 use smol_str::SmolStr;
 
 use super::leg::{Endpoint, Leg};
-use super::model::Model;
+use super::model::{Model, TimerKind};
 use super::outbound::OutboundFacts;
 use super::output::Output;
 use super::stage::{Stage, UnverifiedCallerId};
@@ -34,7 +34,7 @@ use crate::ids::{CallId, ChannelId};
 
 /// Most endpoint names that are remembered as trunks by their context, and most that are reported as unknown.
 pub const ENDPOINTS_REMEMBERED_MAX: usize = 512;
-/// Most Local channels followed from a phone to whoever dials it.
+/// Most Local channels followed from a phone to the channel that dials it.
 const LOCAL_HOPS_MAX: usize = 8;
 
 /// What was learned about endpoints that the configuration does not name.
@@ -143,10 +143,13 @@ impl Model {
     }
 
     fn become_inbound(&mut self, now: Timestamp, id: CallId, channel: &Channel) {
+        let inferring = self.inferring;
         let Some(call) = self.calls.get_mut(&id) else { return };
         call.direction = Direction::Inbound;
         call.caller = Some(channel.id.clone());
         call.offered_at = now;
+        call.caller_up = channel.state == ChannelState::Up;
+        call.found_up = inferring && call.caller_up;
         call.trunk = Endpoint::name_in(&channel.name);
         call.unverified = UnverifiedCallerId::from_channel(channel);
         call.technology = Endpoint::technology_in(&channel.name);
@@ -166,9 +169,13 @@ impl Model {
         if call.caller.as_ref() != Some(dialled) || !is_waiting(call.stage) || !call.is_reportable() {
             return;
         }
+        let unattended_until = call.unattended_until;
         call.forget_caller();
         if let Some(until) = call.stage.deadline() {
-            self.clear_timer(until, id);
+            self.clear_timer(until, id, TimerKind::Stage);
+        }
+        if let Some(until) = unattended_until {
+            self.clear_timer(until, id, TimerKind::Unattended);
         }
     }
 

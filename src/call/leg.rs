@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use smol_str::{SmolStr, format_smolstr};
 
 use crate::ami::event::{ChannelState, DialStatus};
@@ -126,8 +127,17 @@ pub(crate) struct Leg {
     pub(crate) peer: Option<ChannelId>,
     /// This leg's phone has put its other side on hold.
     pub(crate) holding: bool,
-    /// A hang-up was requested, with this cause; Asterisk may send the Hangup itself seconds later.
+    /// A hang-up was requested, with this cause (0: by the PBX); Asterisk may send the Hangup itself half a minute later.
     pub(crate) hangup_requested: Option<u16>,
+    /// The far end requested it.
+    pub(crate) hung_up: bool,
+    /// When it was picked up, dialled for the caller: it may hear an announcement or have to press a key before the PBX
+    /// connects the two.
+    pub(crate) picked_up_at: Option<Timestamp>,
+    /// It was dialled for a consultation, not for the caller.
+    pub(crate) consulted: bool,
+    /// Its phone passed the caller on (BlindTransfer), so it does not have the caller, although it still lives.
+    pub(crate) released: bool,
     /// Its dial made progress (early media, or a far end that never says "ringing").
     pub(crate) progress: bool,
     /// The endpoint's name, if no rule knows it.
@@ -163,6 +173,17 @@ impl Leg {
     pub(crate) fn has_answered(&self) -> bool {
         self.dial_ended == Some(DialStatus::Answer)
             || (self.state == ChannelState::Up && self.dialled_by.is_some())
+    }
+
+    /// Whether this leg was dialled and leads to somebody; a Local channel only leads to other legs.
+    pub(crate) fn is_dialled_party(&self) -> bool {
+        self.dialled_by.is_some() && !matches!(self.endpoint, Endpoint::Local | Endpoint::Machine)
+    }
+
+    /// Whether this leg can still get the caller: nobody hangs it up, and its dial has not failed. A leg may get two
+    /// DialEnd events; the last one counts.
+    pub(crate) fn is_open(&self) -> bool {
+        self.hangup_requested.is_none() && self.dial_ended.is_none_or(|status| status == DialStatus::Answer)
     }
 }
 

@@ -45,6 +45,15 @@ pub(crate) struct Listing {
     pub(crate) touched: Vec<CallId>,
 }
 
+/// What a timer of a call is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum TimerKind {
+    /// The stage's wait is over.
+    Stage,
+    /// Nobody has attended to the caller for [`super::derive::UNATTENDED_DELAY`].
+    Unattended,
+}
+
 /// How many things the model holds; for metrics and for the tests of its bounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ModelStats {
@@ -72,7 +81,7 @@ pub struct Model {
     /// Facts that are derived now come from a list, not from an event.
     pub(crate) inferring: bool,
     pub(crate) inputs: u64,
-    timers: BTreeSet<(Timestamp, CallId)>,
+    timers: BTreeSet<(Timestamp, CallId, TimerKind)>,
     tombstones: VecDeque<(Timestamp, ChannelId)>,
     tombstone_ids: HashSet<ChannelId>,
     outputs: VecDeque<Output>,
@@ -130,14 +139,17 @@ impl Model {
     /// When [`Self::handle_timeout`] is due.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        self.timers.first().map(|(at, _)| *at)
+        self.timers.first().map(|(at, ..)| *at)
     }
 
     /// Runs the timers that are due.
     pub fn handle_timeout(&mut self, now: Timestamp) {
-        while let Some((at, id)) = self.timers.first().copied().filter(|(at, _)| *at <= now) {
-            self.timers.remove(&(at, id));
-            self.on_stage_timeout(now, id);
+        while let Some((at, id, kind)) = self.timers.first().copied().filter(|(at, ..)| *at <= now) {
+            self.timers.remove(&(at, id, kind));
+            match kind {
+                TimerKind::Stage => self.on_stage_timeout(now, id),
+                TimerKind::Unattended => self.derive(now, id),
+            }
         }
         self.expire_tombstones(now);
     }
@@ -177,21 +189,24 @@ impl Model {
         self.outputs.push_back(output);
     }
 
-    pub(crate) fn set_timer(&mut self, at: Timestamp, call: CallId) {
-        self.timers.insert((at, call));
+    pub(crate) fn set_timer(&mut self, at: Timestamp, call: CallId, kind: TimerKind) {
+        self.timers.insert((at, call, kind));
     }
 
-    pub(crate) fn clear_timer(&mut self, at: Timestamp, call: CallId) {
-        self.timers.remove(&(at, call));
+    pub(crate) fn clear_timer(&mut self, at: Timestamp, call: CallId, kind: TimerKind) {
+        self.timers.remove(&(at, call, kind));
     }
 
     pub(crate) fn has_timer(&self, call: &Call) -> bool {
-        call.stage.deadline().is_some_and(|at| self.timers.contains(&(at, call.id)))
+        call.stage.deadline().is_some_and(|at| self.timers.contains(&(at, call.id, TimerKind::Stage)))
     }
 
-    pub(crate) fn drop_timer(&mut self, call: &Call) {
+    pub(crate) fn drop_timers(&mut self, call: &Call) {
         if let Some(at) = call.stage.deadline() {
-            self.timers.remove(&(at, call.id));
+            self.timers.remove(&(at, call.id, TimerKind::Stage));
+        }
+        if let Some(at) = call.unattended_until {
+            self.timers.remove(&(at, call.id, TimerKind::Unattended));
         }
     }
 

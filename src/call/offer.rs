@@ -15,7 +15,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use smol_str::SmolStr;
 
-use super::model::Model;
+use super::model::{Model, TimerKind};
 use super::output::{NoticeKind, Output};
 use super::stage::{Headers, Stage, deadline_after};
 use crate::ami::event::Channel;
@@ -173,10 +173,10 @@ impl Model {
         let Some(call) = self.calls.get_mut(&id) else { return };
         let before = std::mem::replace(&mut call.stage, stage);
         if let Some(until) = before.deadline() {
-            self.clear_timer(until, id);
+            self.clear_timer(until, id, TimerKind::Stage);
         }
         if let Some(until) = stage.deadline() {
-            self.set_timer(until, id);
+            self.set_timer(until, id, TimerKind::Stage);
         }
     }
 

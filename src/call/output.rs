@@ -105,11 +105,16 @@ pub enum NoticeKind {
         operator: Extension,
         /// Why it stopped.
         reason: RescindReason,
+        /// When the phone was picked up, if it was: the two were never connected.
+        picked_up_at: Option<Timestamp>,
     },
-    /// An operator has the caller.
+    /// An operator is connected with the caller.
     Answered {
         /// The operator.
         operator: Extension,
+        /// When the phone was picked up, if it was dialled for the caller. The PBX may play an announcement to the
+        /// operator before it connects the two.
+        picked_up_at: Option<Timestamp>,
     },
     /// The operator put the caller on hold.
     Held {
@@ -138,9 +143,9 @@ pub enum NoticeKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RescindReason {
-    /// Another operator took the call.
+    /// Another operator, or somebody else, took the call.
     AnsweredElsewhere,
-    /// This operator did not answer in time.
+    /// This operator did not answer in time, or picked up and did not accept the call.
     NoAnswer,
     /// This operator's phone was busy or refused.
     Busy,

@@ -94,6 +94,15 @@ impl Model {
         self.legs.values().any(|leg| leg.endpoint.phone() == Some(phone))
     }
 
+    /// Whether this operator's phone was picked up for the call, and the PBX has not connected it with the caller yet.
+    #[must_use]
+    pub fn has_picked_up(&self, id: CallId, operator: &Extension) -> bool {
+        let presented = self.calls.get(&id).into_iter().flat_map(|call| &call.presented);
+        presented
+            .filter(|p| &p.operator == operator)
+            .any(|p| self.legs.get(&p.leg).is_some_and(|leg| leg.is_open() && leg.state == ChannelState::Up))
+    }
+
     /// A living channel.
     #[must_use]
     pub fn leg_view(&self, channel: &ChannelId) -> Option<LegView> {

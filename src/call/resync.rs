@@ -15,7 +15,7 @@ use jiff::Timestamp;
 
 use super::model::{Listing, Model};
 use crate::ami::event::{BridgeKind, Channel};
-use crate::ids::{BridgeId, ChannelId};
+use crate::ids::{BridgeId, CallId, ChannelId};
 
 /// Q.850 cause for a leg whose hang-up was missed.
 const CAUSE_UNKNOWN: u16 = 0;
@@ -32,11 +32,18 @@ impl Model {
         self.listing = Some(Listing { began_at: self.inputs, ..Listing::default() });
     }
 
-    pub(crate) fn on_channel_listed(&mut self, now: Timestamp, channel: &Channel, bridge: Option<BridgeId>) {
+    pub(crate) fn on_channel_listed(
+        &mut self,
+        now: Timestamp,
+        channel: &Channel,
+        bridge: Option<BridgeId>,
+        application: &str,
+    ) {
         let Some(listing) = &mut self.listing else { return };
         listing.seen.insert(channel.id.clone());
         self.inferring = true;
         if let Some(id) = self.upsert_leg(now, channel) {
+            self.find_in_queue(id, channel, bridge.is_none() && application.eq_ignore_ascii_case("Queue"));
             match bridge {
                 Some(bridge) => {
                     let kind = self.bridges.get(&bridge).map_or(BridgeKind::Mixing, |b| b.kind);
@@ -47,6 +54,19 @@ impl Model {
             self.derive(now, id);
         }
         self.inferring = false;
+    }
+
+    /// A caller whom this list was the first to show, and who waits in a queue. Of others the queue's events tell more
+    /// than a list, which may be older.
+    fn find_in_queue(&mut self, id: CallId, channel: &Channel, is_in_queue: bool) {
+        let is_new = self.legs.get(&channel.id).is_some_and(|leg| leg.seen_at == self.inputs);
+        if is_new
+            && is_in_queue
+            && let Some(call) = self.calls.get_mut(&id)
+            && call.caller.as_ref() == Some(&channel.id)
+        {
+            (call.queued, call.tried) = (true, true);
+        }
     }
 
     pub(crate) fn on_list_ended(&mut self, now: Timestamp) {

@@ -46,8 +46,28 @@ pub struct CallSnapshot {
     overflowed: bool,
     #[serde(rename = "told")]
     dialplan_outcome: Option<Outcome>,
+    /// The state in the words that every version knows; see `exact_state`.
     state: CallState,
     inferred: bool,
+    // The fields below were added later; an older version ignores them, and a checkpoint of one lacks them.
+    #[serde(default)]
+    exact_state: Option<CallState>,
+    #[serde(default)]
+    tried: bool,
+    #[serde(default)]
+    refused: bool,
+    #[serde(default)]
+    unanswered: bool,
+    #[serde(default)]
+    caller_hung_up: bool,
+    #[serde(default)]
+    elsewhere: bool,
+    #[serde(default)]
+    found_up: bool,
+    #[serde(default)]
+    passed_on: bool,
+    #[serde(default)]
+    with_pbx: bool,
 }
 
 /// One channel of the call.
@@ -63,6 +83,14 @@ struct LegSnapshot {
     holding: bool,
     hangup_requested: Option<u16>,
     progress: bool,
+    #[serde(default)]
+    hung_up: bool,
+    #[serde(default)]
+    picked_up_at: Option<Timestamp>,
+    #[serde(default)]
+    consulted: bool,
+    #[serde(default)]
+    released: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -107,8 +135,20 @@ impl Model {
             abandoned: call.abandoned,
             overflowed: call.overflowed,
             dialplan_outcome: call.dialplan_outcome,
-            state: call.state,
+            state: match call.state {
+                CallState::Elsewhere | CallState::Parked => CallState::Transferred,
+                known => known,
+            },
             inferred: call.inferred,
+            exact_state: Some(call.state),
+            tried: call.tried,
+            refused: call.refused,
+            unanswered: call.unanswered,
+            caller_hung_up: call.caller_hung_up,
+            elsewhere: call.elsewhere,
+            found_up: call.found_up,
+            passed_on: call.passed_on,
+            with_pbx: call.with_pbx,
         })
     }
 
@@ -132,6 +172,10 @@ impl Model {
             holding: leg.holding,
             hangup_requested: leg.hangup_requested,
             progress: leg.progress,
+            hung_up: leg.hung_up,
+            picked_up_at: leg.picked_up_at,
+            consulted: leg.consulted,
+            released: leg.released,
         })
     }
 
@@ -156,13 +200,22 @@ impl Model {
         call.abandoned = snapshot.abandoned;
         call.overflowed = snapshot.overflowed;
         call.dialplan_outcome = snapshot.dialplan_outcome;
-        call.state = snapshot.state;
+        call.state = snapshot.exact_state.unwrap_or(snapshot.state);
         call.inferred = snapshot.inferred;
+        call.tried = snapshot.tried || !call.presented.is_empty() || call.queued;
+        call.refused = snapshot.refused;
+        call.unanswered = snapshot.unanswered;
+        call.caller_hung_up = snapshot.caller_hung_up;
+        call.elsewhere = snapshot.elsewhere;
+        call.found_up = snapshot.found_up;
+        call.passed_on = snapshot.passed_on;
+        call.with_pbx = snapshot.with_pbx;
         for linked in &call.linked {
             self.linked.insert(linked.clone(), id);
         }
         for leg in snapshot.legs {
             call.legs.push(leg.id.clone());
+            call.caller_up |= call.caller.as_ref() == Some(&leg.id) && leg.state == ChannelState::Up;
             self.restore_leg(id, leg);
         }
         for leg in &call.legs {
@@ -202,6 +255,10 @@ impl Model {
             unknown: None,
             found: true,
             ring_reported: false,
+            hung_up: snapshot.hung_up,
+            picked_up_at: snapshot.picked_up_at,
+            consulted: snapshot.consulted,
+            released: snapshot.released,
             // Older than any list: the first list judges it.
             seen_at: 0,
         };

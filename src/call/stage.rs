@@ -167,6 +167,18 @@ fn borrowed(headers: &[(SmolStr, Vec<u8>)]) -> impl Iterator<Item = (&str, &[u8]
     headers.iter().map(|(name, value)| (name.as_str(), value.as_slice()))
 }
 
+/// What a derivation must know of a leg that is gone.
+#[derive(Debug, Clone)]
+pub(crate) struct RemovedLeg {
+    pub(crate) id: ChannelId,
+    /// How its dial ended; without a DialEnd event, as the cause of the hang-up implies.
+    pub(crate) status: DialStatus,
+    /// Another channel took its place or its call: a pick-up of a ringing call.
+    pub(crate) taken_elsewhere: bool,
+    pub(crate) consulted: bool,
+    pub(crate) picked_up_at: Option<Timestamp>,
+}
+
 /// One call.
 #[derive(Debug, Clone)]
 pub(crate) struct Call {
@@ -209,18 +221,38 @@ pub(crate) struct Call {
     pub(crate) operators_legs: Vec<ChannelId>,
     pub(crate) held: bool,
     pub(crate) queued: bool,
-    /// The queue reported that the caller gave up.
+    /// A phone was dialled for the caller, or the caller waited in a queue.
+    pub(crate) tried: bool,
+    /// A phone that was dialled for the caller refused, or was busy.
+    pub(crate) refused: bool,
+    /// A phone that was dialled for the caller did neither refuse nor get the caller.
+    pub(crate) unanswered: bool,
+    /// The far end of the caller's leg hung up.
+    pub(crate) caller_hung_up: bool,
+    /// The caller hung up unserved: in a queue, while a phone rang, or before one was tried.
     pub(crate) abandoned: bool,
     /// The call left a queue unanswered while the caller was still there.
     pub(crate) overflowed: bool,
+    /// Somebody who is not an operator was connected with the caller.
+    pub(crate) elsewhere: bool,
+    /// A list found the caller's leg answered: what happened before is not known.
+    pub(crate) found_up: bool,
+    /// The operator passed the caller on, and no operator has got the caller since.
+    pub(crate) passed_on: bool,
+    /// The caller's leg is answered, by whomever.
+    pub(crate) caller_up: bool,
+    /// The PBX itself has the caller: a mailbox, an announcement.
+    pub(crate) with_pbx: bool,
+    /// Nobody attends to the caller; until then the dialplan may still be between two steps.
+    pub(crate) unattended_until: Option<Timestamp>,
     /// The outcome that the dialplan reported.
     pub(crate) dialplan_outcome: Option<Outcome>,
     pub(crate) outcome: Option<Outcome>,
     pub(crate) state: CallState,
     /// At least one fact was inferred after a gap.
     pub(crate) inferred: bool,
-    /// How the dials of removed legs ended, until the next derivation.
-    pub(crate) last_dials: Vec<(ChannelId, DialStatus)>,
+    /// The legs that were removed since the last derivation.
+    pub(crate) removed_legs: Vec<RemovedLeg>,
     /// What is known of a call that goes out.
     pub(crate) outbound: OutboundFacts,
     pending_notices: Vec<(Timestamp, NoticeKind)>,
@@ -250,7 +282,17 @@ impl Call {
             operators_legs: Vec::new(),
             held: false,
             queued: false,
+            tried: false,
+            refused: false,
+            unanswered: false,
+            caller_hung_up: false,
             abandoned: false,
+            elsewhere: false,
+            found_up: false,
+            passed_on: false,
+            caller_up: false,
+            with_pbx: false,
+            unattended_until: None,
             identity_from_dialplan: false,
             trunk: SmolStr::default(),
             technology: SmolStr::default(),
@@ -260,7 +302,7 @@ impl Call {
             outcome: None,
             state: CallState::Offered,
             inferred: false,
-            last_dials: Vec::new(),
+            removed_legs: Vec::new(),
             outbound: OutboundFacts::default(),
             pending_notices: Vec::new(),
         }
@@ -279,6 +321,9 @@ impl Call {
         self.direction = Direction::Outbound;
         (self.caller, self.operator) = (None, None);
         (self.answered_at, self.held, self.queued) = (None, false, false);
+        (self.tried, self.refused, self.unanswered) = (false, false, false);
+        (self.caller_hung_up, self.abandoned, self.elsewhere) = (false, false, false);
+        (self.found_up, self.caller_up, self.with_pbx, self.unattended_until) = (false, false, false, None);
         (self.identity, self.unverified) = (Identity::default(), UnverifiedCallerId::default());
         self.presented.clear();
         self.operators.clear();

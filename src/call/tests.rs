@@ -1,7 +1,9 @@
 //! Everyday scenes as hand-written events; the recorded sessions are in `tests/replay.rs`.
 
+mod connected;
 mod consultation;
 mod direction;
+mod elsewhere;
 mod identity;
 mod legs;
 mod properties;
@@ -57,6 +59,7 @@ const CALLER: Ch = Ch { name: "PJSIP/trunk-00000001", n: 1, linked: 1 };
 const SATO: Ch = Ch { name: "PJSIP/1001-00000002", n: 2, linked: 1 };
 const SUZUKI: Ch = Ch { name: "PJSIP/1002-00000003", n: 3, linked: 1 };
 const CONTACT: Ch = Ch { name: "PJSIP/trunk-00000004", n: 4, linked: 1 };
+const LOCAL_TWO: Ch = Ch { name: "Local/1@toritsugi-consult-00000000;2", n: 12, linked: 1 };
 
 fn id(n: u32) -> ChannelId {
     ChannelId::parse(&format!("1.{n}")).unwrap()
@@ -185,9 +188,10 @@ impl Rig {
     }
 
     fn dials(&mut self, by: &Ch, to: &Ch) -> &mut Self {
+        let state = self.model.leg_view(&id(by.n)).map_or(ChannelState::Up, |leg| leg.state);
         self.pbx(Event::ChannelCreated(to.channel(ChannelState::Down)));
         self.pbx(Event::DialBegan {
-            by: Some(by.channel(ChannelState::Up)),
+            by: Some(by.channel(state)),
             to: to.channel(ChannelState::Down),
             number: to.name.contains("trunk").then(|| "09011112222".into()),
         })
@@ -218,6 +222,22 @@ impl Rig {
 
     fn leaves(&mut self, ch: &Ch, n: u32) -> &mut Self {
         self.pbx(Event::BridgeLeft { bridge: bridge(n), channel: ch.channel(ChannelState::Up) })
+    }
+
+    /// HangupRequest: the far end of this channel hung up.
+    fn far_end_hangs_up(&mut self, ch: &Ch) -> &mut Self {
+        let state = self.model.leg_view(&id(ch.n)).map_or(ChannelState::Up, |leg| leg.state);
+        self.pbx(Event::HangupRequested { channel: ch.channel(state), cause: 16 })
+    }
+
+    /// SoftHangupRequest: the PBX ends this channel.
+    fn pbx_ends(&mut self, ch: &Ch) -> &mut Self {
+        let state = self.model.leg_view(&id(ch.n)).map_or(ChannelState::Up, |leg| leg.state);
+        self.pbx(Event::SoftHangupRequested(ch.channel(state)))
+    }
+
+    fn state(&self) -> crate::contract::call::CallState {
+        self.model.calls().next().unwrap().state
     }
 
     fn hangs_up(&mut self, ch: &Ch, cause: u16) -> &mut Self {
@@ -251,8 +271,8 @@ fn notice_text(kind: &NoticeKind) -> String {
     match kind {
         NoticeKind::Offered => "offered".into(),
         NoticeKind::Presented { operator } => format!("presented {operator}"),
-        NoticeKind::Rescinded { operator, reason } => format!("rescinded {operator} {reason:?}"),
-        NoticeKind::Answered { operator } => format!("answered {operator}"),
+        NoticeKind::Rescinded { operator, reason, .. } => format!("rescinded {operator} {reason:?}"),
+        NoticeKind::Answered { operator, .. } => format!("answered {operator}"),
         NoticeKind::Held { operator } => format!("held {operator}"),
         NoticeKind::Resumed { operator } => format!("resumed {operator}"),
         NoticeKind::Updated => "updated".into(),

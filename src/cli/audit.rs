@@ -15,7 +15,8 @@ use toritsugi::identity::printable;
 use toritsugi::ids::RecordId;
 use toritsugi::store::{AuditEntry, Store};
 
-use super::client::{Client, ClientArgs};
+use super::Global;
+use super::client::{Client, ClientArgs, Ids};
 use super::output::{Output, Table, print, print_error, print_json};
 
 const PATH: &str = "/v1/audit";
@@ -26,12 +27,19 @@ const PAGE_ENTRIES_MAX: u32 = 500;
 /// Most entries that one command prints; for more, divide the time with `--from` and `--to`.
 const ENTRIES_MAX: u32 = 100_000;
 
+/// Present calls and the newest finished ones, among which the beginning of an id is looked for.
+const CALLS: Ids = Ids {
+    what: "call among the present ones and the newest 500 finished ones of each direction",
+    paths: &["/v1/calls", "/v1/history?limit=500", "/v1/history?direction=outbound&limit=500"],
+    command: "toritsugi calls",
+};
+
 #[derive(Debug, Args)]
 pub(super) struct Audit {
     /// Only entries by or about this person: an extension, a name or a user's id.
     #[arg(long, value_name = "PERSON")]
     person: Option<String>,
-    /// Only entries about this call: its id.
+    /// Only entries about this call: its id, or the beginning of it as `toritsugi calls` prints it.
     #[arg(long, value_name = "ID")]
     call: Option<String>,
     /// Only entries at or after this time, RFC 3339, for instance 2026-04-01T00:00:00+09:00.
@@ -107,8 +115,8 @@ pub(super) async fn record(
 }
 
 impl Audit {
-    pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
-        let entries = self.read(&self.client.client()?).await?;
+    pub(super) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
+        let entries = self.read(&self.client.client(global)?).await?;
         if self.output.json {
             print_json(&entries)?;
         } else {
@@ -120,12 +128,16 @@ impl Audit {
     }
 
     async fn read(&self, client: &Client) -> anyhow::Result<Vec<Value>> {
+        let call = match &self.call {
+            Some(call) => Some(client.whole_id(call, CALLS).await?.to_string()),
+            None => None,
+        };
         let mut query: Vec<(&str, String)> = Vec::new();
         let text = |value: &Option<String>| value.clone();
         let time = |value: &Option<Timestamp>| value.map(|at| at.to_string());
         for (key, value) in [
             ("person", text(&self.person)),
-            ("call", text(&self.call)),
+            ("call", call),
             ("action", text(&self.action)),
             ("from", time(&self.from)),
             ("to", time(&self.to)),

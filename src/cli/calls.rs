@@ -8,12 +8,16 @@ use jiff::tz::TimeZone;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::client::ClientArgs;
+use super::Global;
+use super::client::{ClientArgs, Ids};
 use super::events::EventStream;
 use super::output::{Output, Table, plain, print, print_json, print_line};
 
 /// Characters of a call's id that a line shows: enough to distinguish the calls of a day.
 const ID_CHARS_SHOWN: usize = 8;
+/// The ids that `toritsugi calls` prints.
+pub(super) const PRESENT_CALLS: Ids =
+    Ids { what: "present call", paths: &["/v1/calls"], command: "toritsugi calls" };
 
 #[derive(Debug, Args)]
 pub(super) struct Calls {
@@ -77,8 +81,8 @@ struct Event {
 }
 
 impl Calls {
-    pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
-        let client = self.client.client()?;
+    pub(super) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
+        let client = self.client.client(global)?;
         if self.follow {
             let mut events = EventStream::connect(client, "/v1/events").await?;
             loop {

@@ -4,15 +4,22 @@
 //! |---|---|
 //! | ok | it works |
 //! | note | it works, but not as well as it could |
+//! | warning | it works, and somebody who should not may read or do something: make it safe |
 //! | failed | it does not work; the exit code is 1 |
 //!
 //! Invariant: a check changes nothing, neither on the PBX nor in the store or Redis, so it can run beside a running
-//! daemon. `serve`, not a check, creates a database that does not exist. Read next: `check/pbx.rs`.
+//! daemon. `serve`, not a check, creates a database that does not exist. Read next: `check/pbx.rs`, `check/safety.rs`,
+//! `check/call.rs`.
 
+mod call;
+mod dialplan;
+mod installation;
 mod pbx;
+mod safety;
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
@@ -25,8 +32,17 @@ use toritsugi::store::{Location, SchemaStatus, Store};
 use super::Global;
 use super::output::{Output, plain, print_json, print_line};
 
+/// Longest wait for the call of `--call`, in seconds.
+const CALL_SECONDS_MAX: u64 = 3600;
+
 #[derive(Debug, Args)]
 pub(super) struct Check {
+    /// Then wait for one call from outside, and say whether it came through to a pop.
+    #[arg(long)]
+    call: bool,
+    /// How long to wait for that call and for its pop, in seconds, 1 to 3600.
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, requires = "call", value_parser = clap::value_parser!(u64).range(1..=CALL_SECONDS_MAX))]
+    call_seconds: u64,
     #[command(flatten)]
     output: Output,
 }
@@ -37,6 +53,7 @@ pub(super) struct Check {
 enum Outcome {
     Ok,
     Note,
+    Warning,
     Failed,
 }
 
@@ -57,6 +74,10 @@ impl Finding {
         Self { what, outcome: Outcome::Note, detail }
     }
 
+    fn warning(what: &'static str, detail: String) -> Self {
+        Self { what, outcome: Outcome::Warning, detail }
+    }
+
     fn failed(what: &'static str, detail: String) -> Self {
         Self { what, outcome: Outcome::Failed, detail }
     }
@@ -65,6 +86,7 @@ impl Finding {
         let mark = match self.outcome {
             Outcome::Ok => "ok",
             Outcome::Note => "note",
+            Outcome::Warning => "WARNING",
             Outcome::Failed => "FAILED",
         };
         format!("{mark:<8}{:<16}{}", self.what, plain(&self.detail))
@@ -74,12 +96,23 @@ impl Finding {
 impl Check {
     pub(super) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
         let config = global.config()?;
+        let mut has_failed = false;
         let mut findings = vec![configuration(&config), store(&config.store).await, bus(&config).await];
         findings.extend(team_ownership(&config).await);
         findings.extend(webhooks(&config));
         findings.extend(dialled_headers(&config));
-        findings.extend(file_modes(&config));
-        findings.extend(pbx::check(&config.pbx, seed).await);
+        findings.extend(safety::check(&config).await);
+        findings.extend(pbx::check(&config, seed).await);
+        if self.call {
+            if !self.output.json {
+                for finding in findings.drain(..) {
+                    has_failed |= finding.outcome == Outcome::Failed;
+                    print_line(&finding.line())?;
+                }
+            }
+            let limit = Duration::from_secs(self.call_seconds);
+            findings.extend(call::check(&config, seed, limit, !self.output.json).await?);
+        }
         if self.output.json {
             print_json(&findings)?;
         } else {
@@ -87,7 +120,7 @@ impl Check {
                 print_line(&finding.line())?;
             }
         }
-        let failed = findings.iter().any(|finding| finding.outcome == Outcome::Failed);
+        let failed = has_failed || findings.iter().any(|finding| finding.outcome == Outcome::Failed);
         Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
 }
@@ -136,26 +169,6 @@ fn dialled_headers(config: &Config) -> Vec<Finding> {
         Finding::ok(WHAT, format!("of calls on {trunk}: {}", header.describe()))
     });
     known.chain(unknown).collect()
-}
-
-/// Reports files with secrets or personal data that others may read.
-fn file_modes(config: &Config) -> Vec<Finding> {
-    let note = |file: &Path, mode: u32, advice: &str| {
-        Finding::note("file modes", format!("others may read {} (mode {mode:04o}): {advice}", file.display()))
-    };
-    let secrets = config.secrets_open_to_others();
-    let mut findings: Vec<Finding> = secrets
-        .iter()
-        .map(|(file, mode)| {
-            note(file, *mode, "run chmod 640 on it, and change the secret if somebody may have it")
-        })
-        .collect();
-    if let Ok(Location::File(path)) = config.store.location()
-        && let Some(mode) = Store::foreign_rights(&path)
-    {
-        findings.push(note(&path, mode, "`serve` will make it private"));
-    }
-    findings
 }
 
 async fn store(config: &StoreConfig) -> Finding {

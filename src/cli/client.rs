@@ -1,11 +1,12 @@
 //! The HTTP client of the commands that send requests to a running daemon.
 //!
-//! It uses the address of the daemon and a token, and no configuration file. Every failure becomes an error of one line
-//! that says what to do.
+//! It uses a token and the address of the daemon: that of `--url`, else `gateway.listen` of the configuration. Every failure
+//! becomes an error of one line that says what to do.
 //!
 //! Invariant: the token comes from a file or the environment, never from the command line, which every user of the
 //! machine can read. It is sent to the given address only: redirects are not followed.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use toritsugi::secret::Secret;
 
+use super::Global;
 use super::output::plain;
 
 /// The environment variable with the token; used if no token file is named.
@@ -26,13 +28,15 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Characters of an answer that are shown if it is not a problem document.
 const EXCERPT_CHARS_MAX: usize = 200;
+/// Most ids that an error names.
+const IDS_SHOWN_MAX: usize = 5;
 
 /// The address of the daemon and the token.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ClientArgs {
-    /// The address of the daemon.
-    #[arg(long, env = "TORITSUGI_URL", value_name = "URL", default_value = "http://127.0.0.1:8470")]
-    url: Url,
+    /// The address of the daemon [default: gateway.listen of the configuration].
+    #[arg(long, env = "TORITSUGI_URL", value_name = "URL")]
+    url: Option<Url>,
     /// The file whose first line is your token; without a file, the variable TORITSUGI_TOKEN holds the token.
     #[arg(long, env = "TORITSUGI_TOKEN_FILE", value_name = "FILE")]
     token_file: Option<PathBuf>,
@@ -40,7 +44,7 @@ pub(crate) struct ClientArgs {
 
 impl ClientArgs {
     /// Reads the token and builds a client; opens no connection.
-    pub(crate) fn client(&self) -> anyhow::Result<Client> {
+    pub(crate) fn client(&self, global: &Global) -> anyhow::Result<Client> {
         let token = match &self.token_file {
             Some(file) => {
                 let text = std::fs::read_to_string(file)
@@ -52,7 +56,11 @@ impl ClientArgs {
         if token.is_empty() {
             bail!("no token: put one into a file and name the file with --token-file, or set {TOKEN_ENV}");
         }
-        Client::new(self.url.clone(), Secret::new(token))
+        let url = match &self.url {
+            Some(url) => url.clone(),
+            None => Url::parse(&format!("http://{}", global.daemon_address()?))?,
+        };
+        Client::new(url, Secret::new(token))
     }
 }
 
@@ -62,6 +70,28 @@ pub(crate) struct Client {
     http: reqwest::Client,
     base: Url,
     token: Secret,
+}
+
+/// Where the ids stand that people see: for [`Client::whole_id`].
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ids {
+    /// One of the records, for messages.
+    pub(crate) what: &'static str,
+    /// The lists that have them.
+    pub(crate) paths: &'static [&'static str],
+    /// The command that prints them.
+    pub(crate) command: &'static str,
+}
+
+/// The ids in a list.
+#[derive(Debug, Deserialize)]
+struct List {
+    items: Vec<Id>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Id {
+    id: uuid::Uuid,
 }
 
 /// The printed fields of a problem document (RFC 9457).
@@ -98,6 +128,37 @@ impl Client {
     ) -> anyhow::Result<T> {
         let request = self.request(Method::GET, path)?.query(query).timeout(ANSWER_TIMEOUT);
         self.json(self.send(request).await?).await
+    }
+
+    /// The whole id of a record of which `text` is the beginning: an id as a table prints it.
+    pub(crate) async fn whole_id(&self, text: &str, ids: Ids) -> anyhow::Result<uuid::Uuid> {
+        let Ids { what, paths, command } = ids;
+        if let Ok(id) = uuid::Uuid::parse_str(text) {
+            return Ok(id);
+        }
+        let begins = text.to_ascii_lowercase();
+        if begins.is_empty() || !begins.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-') {
+            bail!("{text:?} is not the id of a {what}; `{command}` prints the ids");
+        }
+        let mut found = BTreeSet::new();
+        for path in paths {
+            let list: List = self.get(path, &[]).await?;
+            let ids = list.items.into_iter().map(|item| item.id);
+            found.extend(ids.filter(|id| id.to_string().starts_with(&begins)));
+        }
+        match Vec::from_iter(found).as_slice() {
+            [id] => Ok(*id),
+            [] => bail!("no {what} has an id that begins with {text}; `{command}` prints the ids"),
+            several => {
+                let shown: Vec<String> =
+                    several.iter().take(IDS_SHOWN_MAX).map(uuid::Uuid::to_string).collect();
+                bail!(
+                    "{} ids begin with {text}: write more of one, for instance of {}",
+                    several.len(),
+                    shown.join(", ")
+                )
+            }
+        }
     }
 
     /// Sends `POST path` with `body` as JSON.

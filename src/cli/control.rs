@@ -7,11 +7,13 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::Global;
+use super::calls::PRESENT_CALLS;
 use super::client::ClientArgs;
 
 #[derive(Debug, Args)]
 pub(super) struct Control {
-    /// The id of the call (see `toritsugi calls --json`).
+    /// The id of the call, or its beginning, as `toritsugi calls` prints it.
     #[arg(value_name = "CALL")]
     call: String,
     #[command(flatten)]
@@ -19,8 +21,10 @@ pub(super) struct Control {
 }
 
 impl Control {
-    pub(super) async fn run(self, action: &str) -> anyhow::Result<ExitCode> {
-        self.client.client()?.post_empty(&format!("/v1/calls/{}/{action}", self.call)).await?;
+    pub(super) async fn run(self, global: &Global, action: &str) -> anyhow::Result<ExitCode> {
+        let client = self.client.client(global)?;
+        let call = client.whole_id(&self.call, PRESENT_CALLS).await?;
+        client.post_empty(&format!("/v1/calls/{call}/{action}")).await?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -10,6 +10,7 @@ use anyhow::bail;
 use clap::Args;
 use serde::Deserialize;
 
+use super::Global;
 use super::client::ClientArgs;
 use super::events::EventStream;
 use super::output::{plain, print, print_line};
@@ -22,9 +23,9 @@ pub(super) struct Demo {
     /// Exit after the first pop.
     #[arg(long)]
     once: bool,
-    /// Fail if no pop arrives within this time after the last one.
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
-    patience: u64,
+    /// Fail if no pop arrives within this time after the last one. Without it the command waits until it is ended.
+    #[arg(long, value_name = "SECONDS")]
+    patience: Option<u64>,
     #[command(flatten)]
     client: ClientArgs,
 }
@@ -87,20 +88,13 @@ struct History {
 }
 
 impl Demo {
-    pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
-        let mut events = EventStream::connect(self.client.client()?, EVENTS_PATH).await?;
-        let timeout = Duration::from_secs(self.patience);
+    pub(super) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
+        let mut events = EventStream::connect(self.client.client(global)?, EVENTS_PATH).await?;
         // The operator of a pop that arrived before its records.
         let mut incomplete_for: Option<String> = None;
-        let mut deadline = tokio::time::Instant::now() + timeout;
+        let mut patience = Patience::new(self.patience);
         loop {
-            let Ok(event) = tokio::time::timeout_at(deadline, events.next()).await else {
-                bail!(
-                    "no pop arrived within {} s; is a call placed, and may this token see it?",
-                    self.patience
-                );
-            };
-            let event: Envelope = serde_json::from_str(&event?.data)?;
+            let event: Envelope = serde_json::from_str(&patience.wait(events.next()).await??.data)?;
             match event.kind.as_str() {
                 "call.presented" | "call.updated" => {
                     let mut pop: Pop = serde_json::from_value(event.data)?;
@@ -117,13 +111,37 @@ impl Demo {
                     if self.once {
                         return Ok(ExitCode::SUCCESS);
                     }
-                    deadline = tokio::time::Instant::now() + timeout;
+                    patience = Patience::new(self.patience);
                 }
                 kind => {
                     if let Some(text) = event_text(kind) {
                         print_line(&format!("   {text}"))?;
                     }
                 }
+            }
+        }
+    }
+}
+
+/// How long the next pop may take; without a limit, for ever.
+struct Patience {
+    limit: Option<(u64, tokio::time::Instant)>,
+}
+
+impl Patience {
+    fn new(seconds: Option<u64>) -> Self {
+        let limit = seconds.map(|s| (s, tokio::time::Instant::now() + Duration::from_secs(s)));
+        Self { limit }
+    }
+
+    /// # Errors
+    /// The time is over before `next` is there.
+    async fn wait<T>(&self, next: impl Future<Output = T>) -> anyhow::Result<T> {
+        let Some((seconds, deadline)) = self.limit else { return Ok(next.await) };
+        match tokio::time::timeout_at(deadline, next).await {
+            Ok(event) => Ok(event),
+            Err(_) => {
+                bail!("no pop arrived within {seconds} s; is a call placed, and may this token see it?")
             }
         }
     }
@@ -215,6 +233,25 @@ fn customer_text(customer: &Customer) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_limit_that_was_asked_for_ends_the_wait() {
+        #[derive(clap::Parser)]
+        struct Command {
+            #[command(flatten)]
+            demo: Demo,
+        }
+        let parse = |arguments: &[&str]| {
+            let all = ["toritsugi", "--url", "http://127.0.0.1:1"].iter().chain(arguments);
+            <Command as clap::Parser>::try_parse_from(all).unwrap().demo.patience
+        };
+        let a_day = tokio::time::sleep(Duration::from_secs(24 * 3600));
+        Patience::new(parse(&[])).wait(a_day).await.unwrap();
+        let limited = Patience::new(parse(&["--patience", "60"]));
+        assert!(limited.wait(tokio::time::sleep(Duration::from_secs(59))).await.is_ok());
+        let error = limited.wait(tokio::time::sleep(Duration::from_secs(2))).await.unwrap_err();
+        assert!(error.to_string().starts_with("no pop arrived within 60 s"), "{error}");
+    }
 
     #[test]
     fn a_pop_is_printed_for_people() {

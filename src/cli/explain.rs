@@ -32,7 +32,7 @@ pub(super) struct Explain {
     /// The number in the header To.
     #[arg(long, value_name = "NUMBER")]
     to: Option<String>,
-    /// The caller's number [default: withheld].
+    /// The caller's number; without it, the caller is not looked up.
     #[arg(long, value_name = "NUMBER")]
     from: Option<String>,
     /// The number that forwarded the call.
@@ -57,6 +57,7 @@ impl Explain {
         }
         let store = Store::open_at(&location).await?;
         let directory = Directory::load(store, DirectoryOptions::from(&config.directory)).await?;
+        let from_is_given = self.from.is_some();
         let request = ExplainRequest {
             dialled: self.dialled,
             called_party: self.called_party,
@@ -72,14 +73,14 @@ impl Explain {
         if self.output.json {
             output::print_json(&explained)?;
         } else {
-            output::print(&text(&explained))?;
+            output::print(&text(&explained, from_is_given))?;
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
 /// Formats the explanation for people, from the account down to its contacts.
-fn text(explained: &Explanation) -> String {
+fn text(explained: &Explanation, from_is_given: bool) -> String {
     let card = &explained.card;
     let account = &card.account;
     let mut lines = Vec::new();
@@ -107,7 +108,11 @@ fn text(explained: &Explanation) -> String {
     if let Some(supervision) = &explained.supervision {
         lines.push(format!("Listening: {}", supervision_text(supervision)));
     }
-    let caller = card.caller.number.as_deref().unwrap_or("withheld");
+    let caller = match card.caller.number.as_deref() {
+        Some(number) => number,
+        None if !from_is_given => "not given; add --from",
+        None => "withheld",
+    };
     let area = card.caller.area.as_deref().map(|area| format!(" ({area})")).unwrap_or_default();
     lines.push(format!("Caller:    {caller}{area}"));
     lines.push(format!("Customers: {}", customers_text(explained.customers)));

@@ -3,7 +3,6 @@
 //! It requests `/healthz` at `gateway.listen` of the configuration, or over loopback if the daemon listens on all
 //! addresses. It needs no token.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -20,13 +19,7 @@ pub(super) struct Health {}
 
 impl Health {
     pub(super) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
-        let mut address = global.config()?.gateway.listen;
-        if address.ip().is_unspecified() {
-            address.set_ip(match address.ip() {
-                IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-                IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-            });
-        }
+        let address = global.daemon_address()?;
         let client = reqwest::Client::builder().no_proxy().timeout(ANSWER_TIMEOUT).build()?;
         match client.get(format!("http://{address}/healthz")).send().await {
             Ok(answer) if answer.status().is_success() => Ok(ExitCode::SUCCESS),

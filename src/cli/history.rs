@@ -8,14 +8,22 @@ use jiff::tz::TimeZone;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::client::ClientArgs;
-use super::output::{Output, Table, print, print_json};
+use super::Global;
+use super::client::{ClientArgs, Ids};
+use super::output::{Output, Table, plain, print, print_json};
+
+/// The newest finished calls, among which the beginning of an id is looked for.
+const RECORDED_CALLS: Ids = Ids {
+    what: "call among the newest 500 finished ones of each direction",
+    paths: &["/v1/history?limit=500", "/v1/history?direction=outbound&limit=500"],
+    command: "toritsugi history",
+};
 
 #[derive(Debug, Args)]
 pub(super) struct History {
-    /// The id of one call, to print it with everything that happened in it.
+    /// The id of one call, or its beginning, to print it with everything that happened in it.
     #[arg(value_name = "CALL", conflicts_with_all = ["account", "operator", "direction", "outcome", "from", "to", "limit"])]
-    call: Option<uuid::Uuid>,
+    call: Option<String>,
     /// Only calls for this account: its id.
     #[arg(long, value_name = "ID")]
     account: Option<String>,
@@ -25,7 +33,8 @@ pub(super) struct History {
     /// The calls in this direction: inbound, or outbound for those that operators made.
     #[arg(long, value_name = "DIRECTION", default_value = "inbound", value_parser = ["inbound", "outbound"])]
     direction: String,
-    /// Only calls with this outcome: answered, abandoned, overflowed, closed, blocked or unknown.
+    /// Only calls with this outcome: answered, abandoned, overflowed, closed, blocked, elsewhere or
+    /// unknown.
     #[arg(long)]
     outcome: Option<String>,
     /// Only calls that arrived at or after this time, for instance 2026-04-01T00:00:00+09:00.
@@ -67,9 +76,34 @@ struct Call {
     #[serde(default)]
     inferred: bool,
     #[serde(default)]
+    wrap_ups: Vec<WrapUp>,
+    #[serde(default)]
     segments: Vec<Segment>,
     #[serde(default)]
     supervisions: Vec<SupervisionSegment>,
+}
+
+/// What an operator recorded about the call.
+#[derive(Debug, Deserialize)]
+struct WrapUp {
+    name: Option<String>,
+    disposition: Option<String>,
+    notes: Option<String>,
+    ended_at: Timestamp,
+}
+
+/// A message that was taken in the call.
+#[derive(Debug, Deserialize)]
+struct Message {
+    created_at: Timestamp,
+    state: String,
+    taken_by_name: Option<String>,
+    text: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Messages {
+    items: Vec<Message>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -95,16 +129,25 @@ struct SupervisionSegment {
 }
 
 impl History {
-    pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
-        let client = self.client.client()?;
+    pub(super) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
+        let client = self.client.client(global)?;
         if let Some(id) = self.call {
+            let id = client.whole_id(&id, RECORDED_CALLS).await?;
             let path = format!("/v1/history/{id}");
             if self.output.json {
                 print_json(&client.get::<Value>(&path, &[]).await?)?;
             } else {
                 let call: Call = client.get(&path, &[]).await?;
                 let zone = TimeZone::system();
-                print(&format!("{}\n{}", table(std::slice::from_ref(&call), &zone), timeline(&call, &zone)))?;
+                // A token may see calls and no messages.
+                let messages = client.get("/v1/messages", &[("call", &id.to_string())]).await;
+                let messages = messages.map_or_else(|_| Vec::new(), |page: Messages| page.items);
+                let parts = [
+                    table(std::slice::from_ref(&call), &zone),
+                    timeline(&call, &zone),
+                    recorded(&call, &messages, &zone),
+                ];
+                print(&parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n"))?;
             }
             return Ok(ExitCode::SUCCESS);
         }
@@ -132,15 +175,28 @@ impl History {
 }
 
 fn table(calls: &[Call], zone: &TimeZone) -> String {
-    let mut table =
-        Table::new(["TIME", "OUTCOME", "WAITED", "TALKED", "OPERATORS", "ACCOUNT", "CALLER", "CALL"]);
+    let time_heading = format!("TIME ({})", zone_name(zone));
+    let mut table = Table::new([
+        time_heading.as_str(),
+        "OUTCOME",
+        "WAITED",
+        "TALKED",
+        "OPERATORS",
+        "RESULT",
+        "ACCOUNT",
+        "CALLER",
+        "CALL",
+    ]);
     for call in calls {
         let time = call.offered_at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string();
         let outcome =
             if call.inferred { format!("{} (inferred)", call.outcome) } else { call.outcome.clone() };
         let waited = seconds(call.offered_at, call.answered_at.unwrap_or(call.ended_at));
         let talked = call.answered_at.map_or("-".into(), |from| seconds(from, call.ended_at));
-        let operators = if call.operators.is_empty() { "-".into() } else { call.operators.join(" ") };
+        // An operator to whom the caller came back is named once.
+        let mut operators = call.operators.clone();
+        operators.dedup();
+        let operators = if operators.is_empty() { "-".into() } else { operators.join(" ") };
         let caller = match call.direction.as_deref() {
             Some("outbound") => format!("to {}", call.dialled.as_deref().unwrap_or("-")),
             _ => call.caller.clone().unwrap_or_else(|| match call.presentation.as_str() {
@@ -149,9 +205,35 @@ fn table(calls: &[Call], zone: &TimeZone) -> String {
             }),
         };
         let account = call.account_name.as_deref().unwrap_or("-");
-        table.row([&time, &outcome, &waited, &talked, &operators, account, &caller, &call.id]);
+        let results: Vec<&str> = call.wrap_ups.iter().filter_map(|one| one.disposition.as_deref()).collect();
+        let results = if results.is_empty() { "-".into() } else { results.join(" ") };
+        table.row([&time, &outcome, &waited, &talked, &operators, &results, account, &caller, &call.id]);
     }
     table.render()
+}
+
+/// The name of the time zone in which times are printed, or its present offset.
+fn zone_name(zone: &TimeZone) -> String {
+    let offset = || Timestamp::now().to_zoned(zone.clone()).strftime("%:z").to_string();
+    zone.iana_name().map_or_else(offset, ToOwned::to_owned)
+}
+
+/// What people wrote about a call, each text in full: results and notes of after-call work, and messages.
+fn recorded(call: &Call, messages: &[Message], zone: &TimeZone) -> String {
+    let time = |at: Timestamp| at.to_zoned(zone.clone()).strftime("%H:%M:%S").to_string();
+    let mut lines = Vec::new();
+    let mut add = |at: Timestamp, what: &str, state: &str, name: Option<&str>, text: &str| {
+        lines.push(format!("{}  {what}: {}  {}", time(at), plain(state), plain(name.unwrap_or("-"))));
+        lines.extend(text.lines().map(|line| format!("    {}", plain(line))));
+    };
+    for one in &call.wrap_ups {
+        let (result, notes) = (one.disposition.as_deref(), one.notes.as_deref());
+        add(one.ended_at, "result", result.unwrap_or("-"), one.name.as_deref(), notes.unwrap_or_default());
+    }
+    for one in messages {
+        add(one.created_at, "message", &one.state, one.taken_by_name.as_deref(), &one.text);
+    }
+    lines.into_iter().map(|line| line + "\n").collect()
 }
 
 /// The table of a call's segments and supervisions, by their start.
@@ -203,7 +285,8 @@ mod tests {
     fn a_line_shows_the_outcome_and_the_durations() {
         let calls = serde_json::json!([{
             "id": "c-1", "offered_at": "2026-04-01T00:00:00.000Z", "answered_at": "2026-04-01T00:00:07.900Z",
-            "ended_at": "2026-04-01T00:01:00.000Z", "outcome": "answered", "operators": ["1001", "1002"],
+            "ended_at": "2026-04-01T00:01:00.000Z", "outcome": "answered", "operators": ["1001", "1001", "1002"],
+            "wrap_ups": [{ "disposition": "message", "ended_at": "2026-04-01T00:02:00Z" }],
             "account_name": "さくら商事", "caller": "+819012345678", "presentation": "allowed", "inferred": true,
         }, {
             "id": "c-2", "offered_at": "2026-04-01T00:00:00.000Z", "answered_at": null, "ended_at": "2026-04-01T00:00:05.000Z",
@@ -212,11 +295,32 @@ mod tests {
         let calls: Vec<Call> = serde_json::from_value(calls).unwrap();
         let text = table(&calls, &TimeZone::UTC);
         let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[0].starts_with("TIME (UTC)           OUTCOME"), "{text}");
         assert_eq!(
             lines[1],
-            "2026-04-01 00:00:00  answered (inferred)  7 s     52 s    1001 1002  さくら商事  +819012345678  c-1"
+            "2026-04-01 00:00:00  answered (inferred)  7 s     52 s    1001 1002  message  さくら商事  +819012345678  c-1"
         );
         assert!(lines[2].contains("  withheld ") && lines[2].ends_with("  c-2"), "{text}");
+    }
+
+    #[test]
+    fn one_call_is_printed_with_what_people_wrote_about_it() {
+        let call = serde_json::json!({
+            "id": "c-1", "offered_at": "2026-04-01T00:00:00Z", "answered_at": null,
+            "ended_at": "2026-04-01T00:01:00Z", "outcome": "answered", "presentation": "allowed",
+            "wrap_ups": [
+                { "name": "佐藤", "disposition": "message", "notes": "納期は12月3日\n折り返し\u{1b}[2J希望",
+                  "ended_at": "2026-04-01T00:01:20Z" },
+                { "ended_at": "2026-04-01T00:01:30Z" },
+            ],
+        });
+        let call: Call = serde_json::from_value(call).unwrap();
+        let message = serde_json::json!([{ "created_at": "2026-04-01T00:00:50Z", "state": "open",
+            "taken_by_name": "佐藤", "text": "明日また電話する" }]);
+        let messages: Vec<Message> = serde_json::from_value(message).unwrap();
+        let expected = "00:01:20  result: message  佐藤\n    納期は12月3日\n    折り返し?[2J希望\n\
+                        00:01:30  result: -  -\n00:00:50  message: open  佐藤\n    明日また電話する\n";
+        assert_eq!(recorded(&call, &messages, &TimeZone::UTC), expected);
     }
 
     #[test]

@@ -41,11 +41,12 @@ mod transfer;
 mod user;
 mod webhooks;
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use toritsugi::config::{Config, ConfigError};
+use toritsugi::config::{CONFIG_ENV, Config, ConfigError};
 use toritsugi::daemon::RunError;
 
 /// The configuration is wrong. The value is `EX_USAGE` of sysexits.h.
@@ -76,6 +77,25 @@ impl Global {
     /// The configuration of this process.
     pub(crate) fn config(&self) -> Result<Config, ConfigError> {
         Config::load(self.config.as_deref())
+    }
+
+    /// The address at which the daemon of this configuration answers on this machine. A user of the command line who may
+    /// not read the installation's file gets the default address, unless they named the file.
+    fn daemon_address(&self) -> Result<SocketAddr, ConfigError> {
+        let is_named =
+            self.config.is_some() || std::env::var_os(CONFIG_ENV).is_some_and(|name| !name.is_empty());
+        let config = match self.config() {
+            Err(ConfigError::Unreadable { .. }) if !is_named => Config::from_layers(None, [])?,
+            config => config?,
+        };
+        let mut address = config.gateway.listen;
+        if address.ip().is_unspecified() {
+            address.set_ip(match address.ip() {
+                IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+            });
+        }
+        Ok(address)
     }
 }
 
@@ -158,27 +178,27 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Serve(command) => command.run(global).await,
         Command::Check(command) => command.run(global).await,
         Command::Explain(command) => command.run(global).await,
-        Command::Calls(command) => command.run().await,
-        Command::History(command) => command.run().await,
-        Command::Operators(command) => command.run().await,
-        Command::Operator(command) => command.run().await,
-        Command::Listen(command) => command.run(supervise::Mode::Listen).await,
-        Command::Whisper(command) => command.run(supervise::Mode::Whisper).await,
-        Command::Barge(command) => command.run(supervise::Mode::Barge).await,
-        Command::TakeOver(command) => command.run(supervise::Mode::TakeOver).await,
-        Command::Supervision(command) => command.run().await,
-        Command::Audit(command) => command.run().await,
-        Command::Answer(command) => command.run("answer").await,
-        Command::Hold(command) => command.run("hold").await,
-        Command::Resume(command) => command.run("resume").await,
-        Command::Hangup(command) => command.run("hangup").await,
-        Command::AskHelp(command) => command.run("help").await,
-        Command::Transfer(command) => command.run().await,
+        Command::Calls(command) => command.run(global).await,
+        Command::History(command) => command.run(global).await,
+        Command::Operators(command) => command.run(global).await,
+        Command::Operator(command) => command.run(global).await,
+        Command::Listen(command) => command.run(global, supervise::Mode::Listen).await,
+        Command::Whisper(command) => command.run(global, supervise::Mode::Whisper).await,
+        Command::Barge(command) => command.run(global, supervise::Mode::Barge).await,
+        Command::TakeOver(command) => command.run(global, supervise::Mode::TakeOver).await,
+        Command::Supervision(command) => command.run(global).await,
+        Command::Audit(command) => command.run(global).await,
+        Command::Answer(command) => command.run(global, "answer").await,
+        Command::Hold(command) => command.run(global, "hold").await,
+        Command::Resume(command) => command.run(global, "resume").await,
+        Command::Hangup(command) => command.run(global, "hangup").await,
+        Command::AskHelp(command) => command.run(global, "help").await,
+        Command::Transfer(command) => command.run(global).await,
         Command::Import(command) => command.run(global).await,
         Command::User(command) => command.run(global).await,
-        Command::Webhooks(command) => command.run().await,
+        Command::Webhooks(command) => command.run(global).await,
         Command::Replay(command) => command.run(global),
-        Command::Demo(command) => command.run().await,
+        Command::Demo(command) => command.run(global).await,
         Command::Health(command) => command.run(global).await,
         Command::Completions(command) => command.run(),
         Command::Man(command) => command.run(),

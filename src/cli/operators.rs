@@ -9,6 +9,7 @@ use jiff::tz::TimeZone;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::Global;
 use super::client::{Client, ClientArgs};
 use super::events::EventStream;
 use super::output::{Output, Table, plain, print, print_json, print_line};
@@ -134,8 +135,8 @@ struct Event {
 }
 
 impl Operators {
-    pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
-        let client = self.client.client()?;
+    pub(super) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
+        let client = self.client.client(global)?;
         if self.follow {
             return follow(client, self.output.json).await;
         }
@@ -150,17 +151,17 @@ impl Operators {
 }
 
 impl Operator {
-    pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
+    pub(super) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
         match self.command {
-            OperatorCommand::Set(set) => set.run().await,
-            OperatorCommand::Finish(finish) => finish.run().await,
+            OperatorCommand::Set(set) => set.run(global).await,
+            OperatorCommand::Finish(finish) => finish.run(global).await,
         }
     }
 }
 
 impl Set {
-    async fn run(self) -> anyhow::Result<ExitCode> {
-        let client = self.client.client()?;
+    async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
+        let client = self.client.client(global)?;
         let present = find_operator(&client, &self.operator).await?;
         let mut request = json!({ "state": self.state, "version": present["version"] });
         for (key, value) in [("reason", self.reason), ("extension", self.at)] {
@@ -174,8 +175,8 @@ impl Set {
 }
 
 impl Finish {
-    async fn run(self) -> anyhow::Result<ExitCode> {
-        let client = self.client.client()?;
+    async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
+        let client = self.client.client(global)?;
         let present = find_operator(&client, &self.operator).await?;
         let call =
             [&present["wrap_up"]["call"], &present["undisposed"]].into_iter().find(|call| call.is_string());
@@ -191,6 +192,15 @@ impl Finish {
         }
         let view: Value =
             client.post(&format!("{PATH}/{}/wrap-up/finish", string(&present["id"])), &request).await?;
+        if !self.output.json && view["wrap_up"]["call"].is_string() {
+            let account = plain(string(&view["wrap_up"]["account_name"]));
+            let next = if account.is_empty() {
+                "an earlier call".to_owned()
+            } else {
+                format!("a call for {account}")
+            };
+            print_line(&format!("finished; the after-call work of {next} goes on"))?;
+        }
         print_operator(&view, self.output.json)
     }
 }

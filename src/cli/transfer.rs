@@ -6,12 +6,14 @@ use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::Global;
+use super::calls::PRESENT_CALLS;
 use super::client::ClientArgs;
 use super::output::{Output, plain, print_json, print_line};
 
 #[derive(Debug, Args)]
 pub(super) struct Transfer {
-    /// The id of the call (see `toritsugi calls --json`).
+    /// The id of the call, or its beginning, as `toritsugi calls` prints it.
     #[arg(value_name = "CALL")]
     call: String,
     /// The target: contact:ID, on-call, operator:EXTENSION, queue:NAME, or a number.
@@ -51,9 +53,10 @@ struct List {
 }
 
 impl Transfer {
-    pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
-        let client = self.client.client()?;
-        let path = format!("/v1/calls/{}/transfers", self.call);
+    pub(super) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
+        let client = self.client.client(global)?;
+        let call = client.whole_id(&self.call, PRESENT_CALLS).await?;
+        let path = format!("/v1/calls/{call}/transfers");
         let transfer: Value = match &self.to {
             Some(to) => client.post(&path, &TransferRequest { mode: self.mode, to }).await?,
             None => {

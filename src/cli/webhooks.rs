@@ -6,11 +6,14 @@ use clap::{Args, Subcommand};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::client::ClientArgs;
+use super::Global;
+use super::client::{ClientArgs, Ids};
 use super::output::{Output, Table, print, print_json};
 
 /// The resource of the deliveries.
 const PATH: &str = "/v1/webhooks/deliveries";
+/// The ids that `toritsugi webhooks list` prints.
+const WAITING_DELIVERIES: Ids = Ids { what: "delivery", paths: &[PATH], command: "toritsugi webhooks list" };
 
 #[derive(Debug, Args)]
 pub(super) struct Webhooks {
@@ -63,10 +66,10 @@ struct Delivery {
 }
 
 impl Webhooks {
-    pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
+    pub(super) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
         match self.command {
             WebhooksCommand::List(List { failed, client, output }) => {
-                let client = client.client()?;
+                let client = client.client(global)?;
                 let query: &[(&str, &str)] = if failed { &[("state", "failed")] } else { &[] };
                 if output.json {
                     print_json(&client.get::<Value>(PATH, query).await?)?;
@@ -75,7 +78,9 @@ impl Webhooks {
                 }
             }
             WebhooksCommand::Retry(Retry { id, client }) => {
-                client.client()?.post_empty(&format!("{PATH}/{id}/retry")).await?;
+                let client = client.client(global)?;
+                let id = client.whole_id(&id, WAITING_DELIVERIES).await?;
+                client.post_empty(&format!("{PATH}/{id}/retry")).await?;
             }
         }
         Ok(ExitCode::SUCCESS)

@@ -35,20 +35,30 @@ pub(crate) fn read(file: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
 }
 
 impl Config {
+    /// Each file with a secret: the key that names it, and its path.
+    #[must_use]
+    pub fn secret_files(&self) -> Vec<(String, &Path)> {
+        let single = [
+            ("pbx.event_secret_file", &self.pbx.event_secret_file),
+            ("pbx.action_secret_file", &self.pbx.action_secret_file),
+            ("store.password_file", &self.store.password_file),
+            ("bus.redis_password_file", &self.bus.redis_password_file),
+        ];
+        let single = single.into_iter().filter_map(|(key, file)| Some((key.to_owned(), file.as_deref()?)));
+        let of_webhooks = self.webhooks.secret_files.iter();
+        let of_webhooks =
+            of_webhooks.map(|(name, file)| (format!("webhooks.secret_files.{name}"), file.as_path()));
+        single.chain(of_webhooks).collect()
+    }
+
     /// The secret files that everybody on this machine may read or write, and their modes.
     #[must_use]
     pub fn secrets_open_to_others(&self) -> Vec<(PathBuf, u32)> {
-        let single = [
-            &self.pbx.event_secret_file,
-            &self.pbx.action_secret_file,
-            &self.store.password_file,
-            &self.bus.redis_password_file,
-        ];
-        let files = single.into_iter().flatten().chain(self.webhooks.secret_files.values());
+        let files = self.secret_files().into_iter();
         let mut open: Vec<(PathBuf, u32)> = files
-            .filter_map(|file| {
+            .filter_map(|(_, file)| {
                 let mode = std::fs::metadata(file).ok()?.permissions().mode() & 0o7777;
-                (mode & OTHERS != 0).then(|| (file.clone(), mode))
+                (mode & OTHERS != 0).then(|| (file.to_owned(), mode))
             })
             .collect();
         open.dedup();

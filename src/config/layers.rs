@@ -348,9 +348,10 @@ mod tests {
     /// Tests and benches start from `Default`; the daemon starts from the file.
     #[test]
     fn the_default_endpoint_names_are_those_of_the_file() {
-        use crate::contract::endpoint::EndpointNames;
-        let configured = from("", &[]).unwrap().endpoint_rules().endpoints;
-        assert_eq!(format!("{configured:?}"), format!("{:?}", EndpointNames::default()));
+        use crate::contract::endpoint::{EndpointNames, TRUNKS};
+        let configured = from("", &[]).unwrap().endpoint_rules();
+        assert_eq!(format!("{:?}", configured.endpoints), format!("{:?}", EndpointNames::default()));
+        assert_eq!(configured.trunks, TRUNKS);
     }
 
     #[test]

@@ -20,6 +20,7 @@ use crate::contract::extension_pattern::ExtensionPattern;
 use crate::contract::supervision::{AfterTransfer, Notify};
 use crate::contract::url_template::UrlTemplate;
 use crate::directory::DialledHeader;
+use crate::gateway::AddressRange;
 use crate::ids::{Extension, PbxId, QueueName};
 use crate::secret::Secret;
 use crate::store::{Location, PostgresAddress};
@@ -181,6 +182,9 @@ pub struct GatewayConfig {
     pub allowed_origins: Vec<SmolStr>,
     /// Whether the session cookie has the attribute Secure.
     pub secure_cookie: bool,
+    /// The reverse proxies whose `X-Forwarded-For` names the client.
+    #[serde(deserialize_with = "values::address_ranges")]
+    pub trusted_proxies: Vec<AddressRange>,
     /// How long a session lasts after its last use.
     #[serde(rename = "session_hours", deserialize_with = "values::hours::<_, 1, 720>")]
     pub session_ttl: Duration,
@@ -217,6 +221,8 @@ pub struct BusConfig {
     /// From the environment only.
     #[serde(skip)]
     pub(super) redis_password: Option<Secret>,
+    /// Whether requests of daemons that do not sign them yet are carried out.
+    pub accept_unsigned_requests: bool,
     /// The prefix of every key in Redis.
     #[serde(deserialize_with = "values::word")]
     pub redis_prefix: SmolStr,
@@ -385,6 +391,18 @@ pub enum LogFormat {
 }
 
 impl BusConfig {
+    /// The addresses of Redis, as they are configured.
+    #[must_use]
+    pub fn redis_urls(&self) -> &[String] {
+        &self.redis
+    }
+
+    /// Whether a password of Redis is configured.
+    #[must_use]
+    pub fn has_redis_password(&self) -> bool {
+        self.redis_password.is_some() || self.redis_password_file.is_some()
+    }
+
     /// The address of the Redis that the daemons share, with its password if one is set; `None`: no Redis is
     /// configured.
     ///

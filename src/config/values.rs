@@ -12,6 +12,7 @@ use serde::{Deserialize, Deserializer};
 use smol_str::SmolStr;
 
 use crate::contract::url_template::UrlTemplate;
+use crate::gateway::AddressRange;
 use crate::store::PostgresAddress;
 
 /// A whole number between two limits.
@@ -214,4 +215,12 @@ pub(super) fn origins<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<SmolStr>, D
         }
     }
     Ok(origins)
+}
+
+/// Addresses and networks.
+pub(super) fn address_ranges<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<AddressRange>, D::Error> {
+    let ranges = Vec::<SmolStr>::deserialize(d)?;
+    let parse =
+        |text: SmolStr| text.parse().map_err(|error| D::Error::custom(format_args!("\"{text}\" {error}")));
+    ranges.into_iter().map(parse).collect()
 }

@@ -32,12 +32,17 @@ pub enum CallState {
     Offered,
     /// It rings at one or more operators.
     Presented,
-    /// An operator has taken it.
+    /// An operator is connected with the caller.
     Answered,
     /// The operator has put the caller on hold.
     Held,
-    /// It has left the operator for the target of a transfer.
+    /// It has left the operator: for the target of a transfer, or for the PBX itself.
     Transferred,
+    /// It waits in a parking slot or another waiting room of the PBX; no operator has the caller.
+    Parked,
+    /// The caller is with somebody who is not an operator (a mobile, another phone), or with the PBX itself (a mailbox, an
+    /// announcement) after no operator took the call.
+    Elsewhere,
     /// It is over.
     Ended,
 }
@@ -46,17 +51,20 @@ pub enum CallState {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// An operator took it.
+    /// An operator was connected with the caller.
     Answered,
-    /// 放棄呼: the caller hung up before an operator took it.
+    /// 放棄呼: the caller hung up while waiting, before anybody took it.
     Abandoned,
-    /// あふれ呼: the service sent it elsewhere because no operator took it in time.
+    /// あふれ呼: no operator took it in time, and the service gave up or sent it elsewhere.
     Overflowed,
     /// 時間外: it came outside the account's hours.
     Closed,
-    /// 話中: it was refused: busy, or no free line.
+    /// 話中: it was refused: every phone was busy or refused, or no line was free.
     Blocked,
-    /// The PBX link was down when it ended, so its outcome is not known.
+    /// 他応答: no operator took it, and somebody else did: a mobile, another phone.
+    Elsewhere,
+    /// Nothing tells how it ended: the PBX link was down at its end or when it began, or the PBX ended it without trying
+    /// a phone.
     Unknown,
 }
 
@@ -85,7 +93,7 @@ pub struct CallView {
     #[schema(value_type = String, format = DateTime)]
     #[serde(serialize_with = "crate::contract::time::as_time")]
     pub offered_at: Timestamp,
-    /// When an operator first took it.
+    /// When an operator was first connected with the caller.
     #[serde(
         skip_serializing_if = "Option::is_none",
         serialize_with = "crate::contract::time::as_optional_time"
@@ -99,7 +107,7 @@ pub struct CallView {
     )]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub ended_at: Option<Timestamp>,
-    /// The operators whose phones ring.
+    /// The operators whose phones ring, or were picked up and are not connected with the caller yet.
     #[schema(value_type = Vec<String>)]
     pub presented_to: Vec<Extension>,
     /// The operator who has the caller.

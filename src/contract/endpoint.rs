@@ -38,6 +38,8 @@ pub struct EndpointNames {
     pub internal: Vec<SmolStr>,
 }
 
+/// Default of `pbx.trunks`.
+pub const TRUNKS: [&str; 1] = ["trunk"];
 /// Default of `pbx.trunk_contexts`: the names that distributions and Asterisk's samples use.
 pub const TRUNK_CONTEXTS: [&str; 10] = [
     "from-trunk*",

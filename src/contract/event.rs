@@ -109,6 +109,8 @@ event_kinds! {
     TransferReturned = "call.transfer.returned",
     /// The call ended.
     CallEnded = "call.ended",
+    /// An operator recorded the disposition of a call, or notes on it.
+    CallDisposed = "call.disposed",
     /// An operator's state changed.
     OperatorState = "operator.state",
     /// A person no longer works for the service.

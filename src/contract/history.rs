@@ -45,7 +45,7 @@ pub struct FinishedCall {
     #[schema(value_type = String, format = DateTime)]
     #[serde(serialize_with = "crate::contract::time::as_time")]
     pub offered_at: Timestamp,
-    /// When an operator first answered it.
+    /// When an operator was first connected with the caller.
     #[schema(value_type = Option<String>, format = DateTime)]
     #[serde(serialize_with = "crate::contract::time::as_optional_time")]
     pub answered_at: Option<Timestamp>,
@@ -76,7 +76,9 @@ pub struct FinishedCall {
 /// A part of a call.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Segment {
-    /// What happened: `presented`, `talking`, `held`, `transfer`, …; of an outbound call `dialling` and `talking`.
+    /// What happened: `presented`, `announced` (from the pick-up of a phone to its connection with the caller; result
+    /// `connected`, `operator_gone` or `caller_gone`), `talking`, `held`, `elsewhere`, `parked`, `transfer`, …; of an
+    /// outbound call `dialling` and `talking`.
     pub kind: String,
     /// The operator's phone.
     #[schema(value_type = Option<String>)]

@@ -253,6 +253,10 @@ pub struct StateView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<uuid::Uuid>)]
     pub undisposed: Option<CallId>,
+    /// The after-call work that ended by its time without a disposition and still accepts one, the oldest first; its last
+    /// call is `undisposed`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub undisposed_work: Vec<WrapUp>,
     /// The PBX whose daemon owns the operator's state; absent where none does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
@@ -320,6 +324,7 @@ impl StateView {
             call: None,
             wrap_up: None,
             undisposed: None,
+            undisposed_work: Vec::new(),
             pbx: None,
             desktops: 0,
             phone: Phone::Unknown,

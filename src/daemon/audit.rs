@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `supervision.refused` | a request to supervise, switch or stop was refused |
 //! | `help.requested` | an operator asks for help, by a command or a key of the phone |
-//! | `operator.state_set`, `operator.wrap_up_extended`, `operator.wrap_up_finished` | somebody changed another person's state |
+//! | `operator.state_set`, `operator.wrap_up_extended`, `operator.wrap_up_finished`, `operator.wrap_up_noted` | somebody changed another person's state |
 //! | `operator.refused` | a phone was refused as a seat, or a change of another person's state was not permitted |
 //!
 //! Invariants: only the leader writes. Of what one person does again and again, the entries are counted
@@ -16,10 +16,11 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::core::Core;
+use crate::contract::audit::AuditEntry;
 use crate::ids::{CallId, Extension, RecordId};
+use crate::journal::entry::JournalEntry;
 use crate::people::actor::Actor;
 use crate::people::role::Role;
-use crate::store::AuditEntry;
 
 /// To whom something was done.
 #[derive(Debug, Clone, Copy)]
@@ -67,12 +68,12 @@ impl Core {
             details,
         };
         if actor.is_some_and(|actor| actor.viewer.role() == Role::Admin) {
-            return self.deps.record_writer.enqueue_audit(entry);
+            return self.deps.bus.record(JournalEntry::Audit(Box::new(entry)));
         }
         // What a key of a phone does is counted for each phone.
         let by = actor.map_or_else(|| entry.subject.clone(), |actor| actor.user.to_string());
         if let Some(entry) = self.audit_limit.admit(at, &format!("{action} {by}"), entry) {
-            self.deps.record_writer.enqueue_audit(entry);
+            self.deps.bus.record(JournalEntry::Audit(Box::new(entry)));
         }
     }
 
@@ -80,14 +81,14 @@ impl Core {
     pub(super) fn audit_timeout(&mut self) {
         let now = self.clock.now();
         for entry in self.audit_limit.handle_timeout(now) {
-            self.deps.record_writer.enqueue_audit(entry);
+            self.deps.bus.record(JournalEntry::Audit(Box::new(entry)));
         }
     }
 
     /// At the end: writes what is withheld now.
     pub(super) fn finish_audit(&mut self) {
         for entry in self.audit_limit.finish() {
-            self.deps.record_writer.enqueue_audit(entry);
+            self.deps.bus.record(JournalEntry::Audit(Box::new(entry)));
         }
     }
 }

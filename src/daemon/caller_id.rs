@@ -23,7 +23,7 @@ use crate::call::Input;
 use crate::ids::{CallId, ChannelId};
 use crate::sip;
 
-/// Maximum number of retries of a channel variable while the AMI action session is down.
+/// Maximum number of retries of a channel variable that the PBX did not answer for.
 const READ_ATTEMPTS_MAX: u32 = 50;
 /// The header that the dialplan stores last, for every call.
 const LAST_STORED_HEADER: &str = "RequestUri";
@@ -31,22 +31,12 @@ const LAST_STORED_HEADER: &str = "RequestUri";
 const READ_RETRY_DELAY: Duration = Duration::from_millis(100);
 
 impl Core {
-    /// A call came in: a spawned task reads from the channel whether the number may be shown. The questions leave at
-    /// once and in this order: a route that overwrites the presentation after the first was answered has saved it before
-    /// the second.
+    /// A call came in: a spawned task reads from the channel whether the number may be shown.
     pub(super) fn ask_channel(&mut self, call: CallId, channel: &ChannelId) {
         let Ok(permit) = Arc::clone(&self.lookups).try_acquire_owned() else { return };
         let (pbx, results, channel) = (self.deps.pbx.clone(), self.results.clone(), channel.clone());
         self.deps.tasks.spawn(async move {
-            let read = |what| read_channel_variable(&pbx, &channel, what);
-            let (now, saved, ani) = tokio::join!(
-                biased;
-                read(ChannelVariable::Presentation),
-                read(ChannelVariable::SavedPresentation),
-                read(ChannelVariable::AniPresentation),
-            );
-            let presentation = sip::strictest(now.as_deref(), saved.as_deref(), ani.as_deref());
-            let input = Input::ChannelRead { call, presentation: presentation.map(str::to_owned) };
+            let input = read_presentation(&pbx, call, &channel).await;
             let _ = results.send(TaskResult::Input(Box::new(input))).await;
             drop(permit);
         });
@@ -55,35 +45,53 @@ impl Core {
     /// The dialplan reported no headers for this call: a spawned task reads those that it stored on the channel, else the
     /// channel's own.
     pub(super) fn ask_headers(&mut self, call: CallId, channel: &ChannelId, technology: &str) {
-        let variable: Option<fn(SipHeader) -> ChannelVariable> = match technology {
-            "PJSIP" => Some(ChannelVariable::Pjsip),
-            "SIP" => Some(ChannelVariable::ChanSip),
-            // An analog or ISDN line has none.
-            _ => None,
-        };
         let Ok(permit) = Arc::clone(&self.lookups).try_acquire_owned() else { return };
         let (pbx, results, channel) = (self.deps.pbx.clone(), self.results.clone(), channel.clone());
+        let technology = SmolStr::new(technology);
         self.deps.tasks.spawn(async move {
-            let read = |what| read_channel_variable(&pbx, &channel, what);
-            let all = SipHeader::ALL.into_iter().filter_map(|header| Some((header.name, variable?(header))));
-            let own =
-                all.map(
-                    |(name, what)| async move { Some((SmolStr::new(name), read(what).await?.into_bytes())) },
-                );
-            let (stored, own) = tokio::join!(biased; read(ChannelVariable::SipHeaders), join_all(own));
-            let stored = headers_of(&stored.unwrap_or_default());
-            let by_dialplan = !stored.is_empty();
-            let headers = if by_dialplan { stored } else { own.into_iter().flatten().collect() };
-            let input = Input::HeadersRead { call, by_dialplan, headers };
+            let input = read_headers(&pbx, call, &channel, &technology).await;
             let _ = results.send(TaskResult::Input(Box::new(input))).await;
             drop(permit);
         });
     }
 }
 
+/// Answers [`crate::call::Output::ReadChannel`]. The questions leave at once and in this order: a route that overwrites
+/// the presentation after the first was answered has saved it before the second.
+pub async fn read_presentation(pbx: &Handle, call: CallId, channel: &ChannelId) -> Input {
+    let read = |what| read_channel_variable(pbx, channel, what);
+    let (now, saved, ani) = tokio::join!(
+        biased;
+        read(ChannelVariable::Presentation),
+        read(ChannelVariable::SavedPresentation),
+        read(ChannelVariable::AniPresentation),
+    );
+    let presentation = sip::strictest(now.as_deref(), saved.as_deref(), ani.as_deref());
+    Input::ChannelRead { call, presentation: presentation.map(str::to_owned) }
+}
+
+/// Answers [`crate::call::Output::ReadHeaders`].
+pub async fn read_headers(pbx: &Handle, call: CallId, channel: &ChannelId, technology: &str) -> Input {
+    let variable: Option<fn(SipHeader) -> ChannelVariable> = match technology {
+        "PJSIP" => Some(ChannelVariable::Pjsip),
+        "SIP" => Some(ChannelVariable::ChanSip),
+        // An analog or ISDN line has none.
+        _ => None,
+    };
+    let read = |what| read_channel_variable(pbx, channel, what);
+    let all = SipHeader::ALL.into_iter().filter_map(|header| Some((header.name, variable?(header))));
+    let own =
+        all.map(|(name, what)| async move { Some((SmolStr::new(name), read(what).await?.into_bytes())) });
+    let (stored, own) = tokio::join!(biased; read(ChannelVariable::SipHeaders), join_all(own));
+    let stored = headers_of(&stored.unwrap_or_default());
+    let by_dialplan = !stored.is_empty();
+    let headers = if by_dialplan { stored } else { own.into_iter().flatten().collect() };
+    Input::HeadersRead { call, by_dialplan, headers }
+}
+
 /// Reads a variable of a channel; `None` when it cannot be read or is empty. Just after a start the action session may
-/// come up later than the session that listed the channel, so an action that was not sent is retried
-/// [`READ_ATTEMPTS_MAX`] times.
+/// come up later than the session that listed the channel, and it may end while the PBX answers. Reading twice harms
+/// nothing, so a question without an answer is asked again, up to [`READ_ATTEMPTS_MAX`] times.
 pub(super) async fn read_channel_variable(
     pbx: &Handle,
     channel: &ChannelId,
@@ -92,7 +100,7 @@ pub(super) async fn read_channel_variable(
     let action = Action::getvar(channel.as_str(), what).ok()?;
     let mut outcome = pbx.send(action.clone()).await;
     for _ in 0..READ_ATTEMPTS_MAX {
-        if outcome != ActionOutcome::NeverSent {
+        if matches!(outcome, ActionOutcome::Response(_)) {
             break;
         }
         tokio::time::sleep(READ_RETRY_DELAY).await;

@@ -9,7 +9,7 @@
 //! | leadership acquired | every machine ([`Core::on_takeover`]) | the PBX is listed again; the predecessor's state is read from the store |
 //! | change of people, desktops or team ownership | the operator registry | operator events → bus |
 //! | timer | every machine whose deadline has passed | time-outs, repeated pops, reconciliations |
-//! | shutdown | - | the loop ends; the journal and record writers write what is queued |
+//! | shutdown | - | the loop ends; the journal writer writes what is queued |
 //!
 //! Invariant: nothing in this loop waits for the store, a socket or a desktop. Work that waits runs in a spawned task,
 //! which sends its [`TaskResult`] to the loop. At most [`LOOKUPS_MAX`] look-ups run at once. When that limit is reached,
@@ -34,7 +34,6 @@ use super::oddities::{self, Oddities};
 use super::operators::PRESENCE_GRACE;
 use super::phone_devices::PhoneDevices;
 use super::reconcile::ModelReconciler;
-use super::record_writer::RecordWriter;
 use super::restore::RestoredState;
 use super::stats::Stats;
 use super::supervision_segments::SyncState;
@@ -45,7 +44,6 @@ use crate::ami::session::ActionOutcome;
 use crate::bus::Bus;
 use crate::call::{EndpointRules, Input, Model, Notice, NoticeKind, OutboundCall, Output};
 use crate::command::CommandRequest;
-use crate::contract::call::CallState;
 use crate::contract::card::Card;
 use crate::contract::event::NewEvent;
 use crate::contract::history::FinishedCall;
@@ -107,7 +105,6 @@ pub(super) struct Deps {
     pub(super) bus: Bus,
     pub(super) store: Store,
     pub(super) directory: Directory,
-    pub(super) record_writer: RecordWriter,
     pub(super) pbx: Handle,
     pub(super) tasks: TaskTracker,
     pub(super) stats: Stats,
@@ -478,8 +475,7 @@ impl Core {
         };
         let calls: BTreeSet<CallId> = notices.iter().filter_map(stopped).collect();
         let views = calls.into_iter().filter_map(|call| self.model.call(call));
-        let unowned =
-            views.filter(|view| view.state == CallState::Offered && view.operators().next().is_none());
+        let unowned = views.filter(|view| view.operators().next().is_none());
         let at = self.clock.now();
         unowned.map(|view| publish::from_notice(&Notice { at, kind: NoticeKind::Updated, view })).collect()
     }

@@ -20,7 +20,7 @@ use crate::backoff::Backoff;
 use crate::bus::Bus;
 use crate::contract::event_id::StreamToken;
 use crate::ids::PbxId;
-use crate::journal::entry::{JournalEntry, SegmentChange};
+use crate::journal::entry::JournalEntry;
 use crate::journal::queue::{Batch, JournalQueue};
 use crate::store::{Store, StoreError};
 
@@ -49,59 +49,40 @@ pub(super) async fn run(journal: Arc<JournalQueue>, store: Store, pbx: PbxId, st
     }
 }
 
-/// Writes records without events: finished calls, gaps, the link state, supervision segments and message publications.
-/// Each is retried until the store accepts or refuses it; writing a record twice is safe. Gaps are written before the
-/// link state, whose newer heartbeat would hide them.
+/// Writes the entries without their events, which are in Redis.
+/// Each is retried until the store accepts or refuses it; writing a record twice is safe.
 pub(super) async fn run_records(journal: Arc<JournalQueue>, bus: Bus, store: Store, pbx: PbxId) {
     while let Some(batch) = journal.next_batch().await {
-        for record in &batch.finished {
-            write_with_retry(&store, "finished call", record.id, || store.record_call(record)).await;
-            bus.mark_recorded(record.id);
-        }
-        for gap in &batch.gaps {
-            write_with_retry(&store, "gap of the PBX link", gap.from, || store.record_gap(gap)).await;
-        }
-        if let Some(link) = &batch.link {
-            write_with_retry(&store, "state of the PBX link", &pbx, || store.save_pbx_link(&pbx, link)).await;
-        }
-        for change in &batch.segment_changes {
-            write_with_retry(&store, "supervision segment", segment_id(change), || {
-                store.record_segment_change(change)
-            })
-            .await;
-        }
-        for publication in batch.publications {
-            let mark = || store.record_publication(publication);
-            write_with_retry(&store, "publication of a message", publication.id, mark).await;
+        for entry in &batch.entries {
+            write_with_retry(&store, &pbx, entry).await;
+            if let JournalEntry::Finished(call) = entry {
+                bus.mark_recorded(call.id);
+            }
         }
     }
 }
 
-fn segment_id(change: &SegmentChange) -> String {
-    match change {
-        SegmentChange::Started(segment) => segment.supervision.to_string(),
-        SegmentChange::Stopped { supervision, .. } => supervision.to_string(),
-        SegmentChange::Reconcile { pbx, .. } => pbx.to_string(),
-    }
-}
-
-async fn write_with_retry<F>(store: &Store, record: &str, id: impl std::fmt::Display, write: impl Fn() -> F)
-where
-    F: Future<Output = Result<(), StoreError>>,
-{
+async fn write_with_retry(store: &Store, pbx: &PbxId, entry: &JournalEntry) {
     let mut backoff = Backoff::of_store();
-    while let Err(error) = write().await {
+    while let Err(error) = store.write_entry(pbx, entry).await {
         if error.is_closed() || is_refused(store, &error).await {
-            tracing::error!(record, %id, error = &error as &dyn std::error::Error, "the store refused a record");
+            note_refused(entry, &error);
             break;
         }
         note_stall(store, WRITER, &error);
         tracing::warn!(
-            record, %id, error = &error as &dyn std::error::Error, "cannot write a record; retrying"
+            record = entry.describe(),
+            error = &error as &dyn std::error::Error,
+            "cannot write a record; retrying"
         );
         tokio::time::sleep(backoff.next_delay()).await;
     }
     store.stalled().resume(WRITER);
+}
+
+fn note_refused(entry: &JournalEntry, error: &StoreError) {
+    let record = entry.describe();
+    tracing::error!(record, error = error as &dyn std::error::Error, "the store refused a record");
 }
 
 /// Whether the store refused this record, and not the store itself is in trouble: it takes another write. An error that
@@ -156,33 +137,14 @@ async fn write(store: &Store, pbx: &PbxId, stream: &StreamToken, mut batch: Batc
     }
 }
 
-/// Removes the entries that the store refuses from `batch`, each kind in the order in which a batch writes it.
+/// Removes the entries that the store refuses from `batch`.
 async fn drop_refused_entries(store: &Store, pbx: &PbxId, batch: &mut Batch) {
-    async fn accepted<T: Clone>(
-        store: &Store,
-        pbx: &PbxId,
-        entries: &mut Vec<T>,
-        entry_of: impl Fn(T) -> JournalEntry,
-    ) {
-        let mut accepted = Vec::with_capacity(entries.len());
-        for one in std::mem::take(entries) {
-            let entry = entry_of(one.clone());
-            match store.write_entry(pbx, &entry).await {
-                Err(error) if is_refused(store, &error).await => {
-                    tracing::error!(
-                        record = entry.describe(),
-                        error = &error as &dyn std::error::Error,
-                        "the store refused a record"
-                    );
-                }
-                _ => accepted.push(one),
-            }
+    let mut accepted = Vec::with_capacity(batch.entries.len());
+    for entry in std::mem::take(&mut batch.entries) {
+        match store.write_entry(pbx, &entry).await {
+            Err(error) if is_refused(store, &error).await => note_refused(&entry, &error),
+            _ => accepted.push(entry),
         }
-        *entries = accepted;
     }
-    accepted(store, pbx, &mut batch.checkpoints, |call| JournalEntry::Checkpoint(Box::new(call))).await;
-    accepted(store, pbx, &mut batch.finished, |call| JournalEntry::Finished(Box::new(call))).await;
-    accepted(store, pbx, &mut batch.gaps, |gap| JournalEntry::Gap(Box::new(gap))).await;
-    accepted(store, pbx, &mut batch.segment_changes, JournalEntry::SegmentChange).await;
-    accepted(store, pbx, &mut batch.publications, JournalEntry::MessagePublished).await;
+    batch.entries = accepted;
 }

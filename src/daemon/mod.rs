@@ -13,7 +13,7 @@
 //! The daemon's modules read clocks and draw random numbers; the machines that they run get both as parameters.
 //!
 //! Read next: `core.rs` (the loop), `restore.rs` (how a daemon continues after a restart), `journal_writer.rs`,
-//! `timelines.rs` and `record_writer.rs` (what is stored), `clock.rs`.
+//! `timelines.rs` and `journal_writer.rs` (what is stored), `clock.rs`.
 
 mod actions;
 mod audit;
@@ -29,7 +29,6 @@ mod phone_devices;
 mod pops;
 mod purge;
 mod reconcile;
-mod record_writer;
 mod restore;
 mod search_texts;
 mod settings;
@@ -48,15 +47,15 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use self::caller_id::{read_headers, read_presentation};
 use self::core::{Core, Deps};
 pub use self::core::{LOOKUP_TIMEOUT, LOOKUPS_MAX};
-pub use self::record_writer::RECORDS_QUEUED_MAX;
 use self::restore::EventPipeline;
 use self::stats::Stats;
-use record_writer::RecordWriter;
 
 use crate::ami::client;
-use crate::bus::redis::{RedisSettings, load_checkpoints};
+use crate::backoff::Backoff;
+use crate::bus::redis::{RedisAddress, RedisSettings, SigningKey, load_checkpoints};
 use crate::bus::{Bus, BusSettings};
 use crate::command::Commands;
 use crate::config::{Config, ConfigError, DeletedCustomers};
@@ -69,6 +68,7 @@ use crate::operators::{OperatorRegistry, SharedQueueFaults};
 use crate::people::presence::Presence;
 use crate::people::roster::People;
 use crate::screen_pop::AckTimeouts;
+use crate::store::group_key::GROUP_KEY_BYTES;
 use crate::store::{DaemonLock, Location, Store, StoreError};
 use crate::webhook;
 
@@ -77,10 +77,8 @@ pub const DIRECTORY_REFRESH_INTERVAL: Duration = Duration::from_secs(2);
 /// Time limit for the tasks that still run after the gateway has drained.
 pub const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Delay between two attempts to open a store that cannot be reached at the start.
-const STORE_RETRY_DELAY: Duration = Duration::from_secs(1);
-/// Attempts per log line while the store cannot be reached: a line about every five minutes.
-const STORE_ATTEMPTS_PER_LOG_LINE: u32 = 300;
+/// Attempts per log line while the store cannot be reached: a line about every five minutes, at the longest delay.
+const STORE_ATTEMPTS_PER_LOG_LINE: u32 = 60;
 /// Time limit for the last events to reach Redis.
 const BUS_STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -152,7 +150,6 @@ pub async fn run_on(
         bus: bus.clone(),
         store: store.clone(),
         directory: directory.clone(),
-        record_writer: RecordWriter::start(store.clone(), &tasks, stats.records_dropped.clone()),
         pbx: pbx.clone(),
         tasks: tasks.clone(),
         stats,
@@ -245,6 +242,7 @@ async fn stop(pbx: &client::Handle, tasks: &TaskTracker, cluster: ClusterTasks, 
 /// Opens the store. A server that cannot be reached is retried without limit: when the PBX host boots before the
 /// database host, nobody is there to start the daemon again. `None`: the daemon was stopped meanwhile.
 async fn open_store(location: &Location, shutdown: &CancellationToken) -> Result<Option<Store>, StoreError> {
+    let mut backoff = Backoff::of_store();
     for attempts in 0_u32.. {
         let opened = tokio::select! {
             biased;
@@ -261,7 +259,7 @@ async fn open_store(location: &Location, shutdown: &CancellationToken) -> Result
         }
         tokio::select! {
             () = shutdown.cancelled() => return Ok(None),
-            () = tokio::time::sleep(STORE_RETRY_DELAY) => {}
+            () = tokio::time::sleep(backoff.next_delay()) => {}
         }
     }
     Ok(None)
@@ -345,9 +343,10 @@ async fn restore_or_join(
     presence: &Presence,
 ) -> Result<(restore::RestoredState, EventPipeline), RunError> {
     let settings = bus_settings(config, random().map_err(|_| RunError::Random)?);
-    let Some(mut redis) = redis_settings(config, presence)? else {
+    let Some(address) = config.bus.redis_address()? else {
         return Ok(restore::restore(store, config.endpoint_rules(), settings, Timestamp::now()).await?);
     };
+    let mut redis = redis_settings(config, store, address, presence).await?;
     let checkpoints = load_checkpoints(&redis, &config.pbx.name).await.unwrap_or_else(|error| {
         tracing::warn!(%error, "cannot read the call checkpoints of this PBX from Redis; calls are followed from now on");
         Vec::new()
@@ -357,18 +356,32 @@ async fn restore_or_join(
     Ok(restore::join_cluster(store, config.endpoint_rules(), checkpoints, shared).await?)
 }
 
-/// The Redis settings; `None` when the configuration names no Redis.
-fn redis_settings(config: &Config, presence: &Presence) -> Result<Option<RedisSettings>, RunError> {
-    let Some(address) = config.bus.redis_address()? else { return Ok(None) };
-    Ok(Some(RedisSettings {
+/// The settings of the connection with the other daemons, among them the key that the daemons share in the store.
+async fn redis_settings(
+    config: &Config,
+    store: &Store,
+    address: RedisAddress,
+    presence: &Presence,
+) -> Result<RedisSettings, RunError> {
+    let mut candidate = [0; GROUP_KEY_BYTES];
+    getrandom::fill(&mut candidate).map_err(|_| RunError::Random)?;
+    if config.bus.accept_unsigned_requests {
+        tracing::warn!(
+            "requests of other daemons are carried out without a signature: set bus.accept_unsigned_requests to false \
+             once every daemon of the group is upgraded"
+        );
+    }
+    Ok(RedisSettings {
         address,
         prefix: config.bus.redis_prefix.to_string(),
         daemon: random().map_err(|_| RunError::Random)?,
         started_at: Timestamp::now(),
         known_calls: Vec::new(),
         teams: config.operators.teams.clone(),
+        signing_key: SigningKey::new(store.group_key(candidate).await?),
+        accept_unsigned: config.bus.accept_unsigned_requests,
         presence: presence.clone(),
-    }))
+    })
 }
 
 /// Reads accounts that another process changed (for instance a CLI import), so that the next pop shows them.

@@ -1,5 +1,5 @@
 //! Agent states in the loop: passes commands, calls, desktops and PBX events to the operator registry, and its outputs to
-//! the bus, the record writer and the queue membership.
+//! the bus with its journal, and the queue membership.
 //!
 //! | situation | action |
 //! |---|---|
@@ -30,20 +30,21 @@ use crate::ami::session::ActionOutcome;
 use crate::call::{HANDLERS_PER_CALL_MAX, Notice, NoticeKind};
 use crate::command::Answer;
 use crate::contract::call::CallView;
+use crate::contract::event::NewEvent;
 use crate::contract::operator::{Phone, QueueFault, StateView};
 use crate::contract::refusal::Refusal;
 use crate::contract::transfer::TransferView;
 use crate::ids::{CallId, Extension, QueueName, RecordId};
+use crate::journal::entry::{JournalEntry, StateChange, WrapUpRecord};
 use crate::operators::queue_members::{MemberAction, MemberActions, MemberReply, QueueFaults};
 use crate::operators::{
-    Command, OperatorSnapshot, Options, Output, Request as Want, Seat, SeatFacts, StateRequest,
-    authorise_seat,
+    Command, CompletedWrapUp, OperatorSnapshot, Options, Output, Request as Want, Seat, SeatFacts,
+    StateRequest, authorise_seat,
 };
 use crate::people::actor::Actor;
 use crate::people::role::Role;
 use crate::people::viewer::Viewer;
 use crate::publish;
-use crate::store::operators::{StateChange, WrapUpRecord};
 use crate::transfer::Plan;
 
 /// How long desktops may take to reconnect after a start, and the PBX to report the phones, before their absence is
@@ -87,6 +88,7 @@ impl Core {
             Want::Finish { call, disposition, .. } => {
                 ("operator.wrap_up_finished", json!({ "call": call, "disposition": disposition }))
             }
+            Want::Note { call, .. } => ("operator.wrap_up_noted", json!({ "call": call })),
         };
         let action = match refusal {
             None if actor.user == user => return,
@@ -130,6 +132,7 @@ impl Core {
             Want::Finish { call, disposition, notes } => {
                 self.operators.finish_wrap_up(now, user, call, &disposition, notes.as_deref(), by)?
             }
+            Want::Note { call, notes } => self.operators.note_wrap_up(user, call, &notes)?,
             Want::Options => view,
         };
         Ok(Answer::Operator(Box::new(self.with_pbx(view))))
@@ -248,13 +251,14 @@ impl Core {
             return;
         }
         // A standby's states are not recorded.
-        if record && self.deps.bus.is_leader() {
+        let change = (record && self.deps.bus.is_leader()).then(|| {
             let saved = self.operators.operator(view.id).map(|operator| operator.snapshot().clone());
-            self.deps.record_writer.enqueue_state(StateChange { at, view: view.clone(), saved });
-        }
+            JournalEntry::OperatorState(Box::new(StateChange { at, view: view.clone(), saved }))
+        });
         let roster = self.deps.people.current();
         let present = roster.person(view.id).and_then(|person| person.extension.as_ref());
-        self.deps.bus.publish(publish::operator_state(view, present, at));
+        let event = publish::operator_state(view, present, at);
+        self.deps.bus.publish_all(vec![event], change.into_iter().collect());
     }
 
     fn operator_options(&self) -> Options {
@@ -282,7 +286,7 @@ impl Core {
     pub(super) fn name_handlers(&mut self, notice: &mut Notice, known: &mut HashMap<CallId, Vec<RecordId>>) {
         let call = notice.view.id;
         let handlers = known.entry(call).or_insert_with(|| notice.view.handled_by.clone());
-        if let NoticeKind::Answered { operator } = &notice.kind
+        if let NoticeKind::Answered { operator, .. } = &notice.kind
             && let Some(person) = self.deps.people.current().at(operator)
             && handlers.len() < HANDLERS_PER_CALL_MAX
             && !handlers.contains(&person.id)
@@ -401,12 +405,22 @@ impl Core {
                     self.queue_members.set_desired(now, extension, member);
                 }
                 Output::WrapUpEnded { .. } if !self.deps.bus.is_leader() => {}
-                Output::WrapUpEnded { user, completed: finished } => {
-                    self.deps.record_writer.enqueue_wrap_up(WrapUpRecord { user, finished: *finished });
+                Output::WrapUpEnded { user, completed } => {
+                    let now = self.clock.now();
+                    let event = self.disposed_event(now, user, &completed);
+                    let record = JournalEntry::WrapUp(Box::new(WrapUpRecord { user, finished: *completed }));
+                    self.deps.bus.publish_all(event.into_iter().collect(), vec![record]);
                 }
             }
         }
         self.drain_members();
+    }
+
+    fn disposed_event(&self, at: Timestamp, user: RecordId, work: &CompletedWrapUp) -> Option<NewEvent> {
+        let operator = self.operators.operator(user)?;
+        let roster = self.deps.people.current();
+        let present = roster.person(user).and_then(|person| person.extension.as_ref());
+        publish::disposed(&operator.view(), present, work, at)
     }
 
     fn drain_members(&mut self) {

@@ -136,6 +136,7 @@ impl From<&GatewayConfig> for gateway::Settings {
         Self {
             allowed_origins: config.allowed_origins.clone(),
             secure_cookie: config.secure_cookie,
+            trusted_proxies: config.trusted_proxies.clone(),
             session_ttl: config.session_ttl,
             connections_max: config.subscribers_max + CONNECTIONS_BESIDE_STREAMS,
             body_bytes_max: config.body_bytes_max,

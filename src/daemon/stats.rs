@@ -24,7 +24,6 @@ pub(super) struct Stats {
     pub(super) pops: Counter,
     pub(super) lookup_seconds: Histogram,
     pub(super) lookups_failed: Counter,
-    pub(super) records_dropped: Counter,
     pub(super) members_repaired: Counter,
     pub(super) pops_repeated: Counter,
     pub(super) pops_without_desktop: Counter,
@@ -49,7 +48,6 @@ impl Stats {
             pops: Counter::default(),
             lookup_seconds: Histogram::new(LOOKUP_SECONDS),
             lookups_failed: Counter::default(),
-            records_dropped: Counter::default(),
             members_repaired: Counter::default(),
             pops_repeated: Counter::default(),
             pops_without_desktop: Counter::default(),
@@ -94,11 +92,6 @@ impl Stats {
             ("pops", "Calls presented to an operator", &new.pops),
             ("lookups_failed", "Caller look-ups that failed", &new.lookups_failed),
             (
-                "records_dropped",
-                "Audit entries, operator states and wrap-ups dropped because the store was behind",
-                &new.records_dropped,
-            ),
-            (
                 "queue_members_repaired",
                 "Times that a queue membership was repaired because it contradicted an operator's state",
                 &new.members_repaired,
@@ -116,5 +109,41 @@ impl Stats {
             registry.register("lookup_seconds", "Time to look a caller up", new.lookup_seconds.clone());
         });
         new
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::bus::{Bus, BusSettings};
+    use crate::contract::event_id::StreamToken;
+    use crate::ids::PbxId;
+    use crate::journal::queue::{JournalQueue, RestoredLog};
+
+    /// A scraper refuses a page that names a metric twice.
+    #[test]
+    fn every_metric_is_published_once() {
+        let metrics = Metrics::default();
+        Stats::register(&metrics);
+        let settings = BusSettings {
+            pbx: PbxId::parse("tokyo").unwrap(),
+            stream: StreamToken::from_number(1),
+            replay_events_max: 100,
+            replay_age_max: std::time::Duration::from_secs(60),
+            subscriber_events_max: 100,
+            subscribers_max: 10,
+        };
+        let journal = std::sync::Arc::new(JournalQueue::default());
+        metrics.register_bus(&Bus::restored(settings, RestoredLog::default(), Some(journal)));
+        let text = metrics.render().unwrap();
+        let mut seen = HashSet::new();
+        for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+            let name = line.split(' ').next().unwrap();
+            assert!(seen.insert(name), "{name} twice");
+        }
+        assert!(seen.len() > 30, "{}", seen.len());
+        assert!(seen.contains("toritsugi_records_dropped"), "{text}");
     }
 }

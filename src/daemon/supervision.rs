@@ -22,6 +22,7 @@ use crate::ami::action::Action;
 use crate::ami::event::Event;
 use crate::ami::session::ActionOutcome;
 use crate::command::Answer;
+use crate::contract::audit::AuditEntry;
 use crate::contract::event::EventKind;
 use crate::contract::refusal::Refusal;
 use crate::contract::supervision::{Mode, Notify, SupervisionId, SupervisionView};
@@ -30,7 +31,7 @@ use crate::journal::entry::JournalEntry;
 use crate::people::actor::Actor;
 use crate::people::role::Role;
 use crate::publish;
-use crate::store::{AuditEntry, Store, StoreError};
+use crate::store::{Store, StoreError};
 use crate::supervision::authorise::{
     StartDecision, authorise_help, authorise_start, authorise_stop, authorise_switch, find_visible,
     is_visible, operator_and_call,
@@ -282,7 +283,7 @@ impl Core {
             details.insert("ending".into(), json!(ending));
         }
         let roster = self.deps.people.current();
-        self.deps.record_writer.enqueue_audit(AuditEntry {
+        self.deps.bus.record(JournalEntry::Audit(Box::new(AuditEntry {
             at: now,
             actor: Some(view.supervisor),
             actor_name: view.supervisor_name.clone(),
@@ -291,7 +292,7 @@ impl Core {
             subject_id: view.operator.as_ref().and_then(|at| roster.at(at)).map(|person| person.id),
             call: view.call,
             details,
-        });
+        })));
         let audience = self.supervision_audience(&view, notify);
         let segment = self.segment_change(notice, &view, &audience, now);
         let view = self.with_names(view);

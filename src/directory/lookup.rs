@@ -13,9 +13,10 @@
 //! Read next: `resolution.rs`, `index.rs`, `numbers.rs`, `card.rs`; `explain.rs` for the API that explains a match.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use jiff::tz::TimeZone;
+use parking_lot::RwLock;
 use smol_str::SmolStr;
 
 use super::index::Index;
@@ -101,7 +102,7 @@ impl Directory {
         }
         let (records, version) = store.all_accounts().await?;
         let index = Arc::new(Index::of(records, version, &self.shared.options.plan));
-        *self.shared.index.write().unwrap_or_else(PoisonError::into_inner) = index;
+        *self.shared.index.write() = index;
         Ok(true)
     }
 
@@ -260,7 +261,7 @@ impl Directory {
     }
 
     pub(super) fn index(&self) -> Arc<Index> {
-        Arc::clone(&self.shared.index.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.shared.index.read())
     }
 }
 

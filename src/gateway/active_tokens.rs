@@ -11,9 +11,10 @@
 //! it revoked or missing.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -58,11 +59,11 @@ pub(crate) struct ActiveTokens {
 
 impl ActiveTokens {
     fn guards(&self) -> MutexGuard<'_, HashMap<RecordId, Entry>> {
-        self.guards.lock().unwrap_or_else(PoisonError::into_inner)
+        self.guards.lock()
     }
 
     fn cache(&self) -> MutexGuard<'_, HashMap<[u8; 32], TokenRecord>> {
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+        self.cache.lock()
     }
 
     /// The token with this hash as the store has it, or from the cache while the store does not answer.

@@ -14,63 +14,42 @@
 //! | the store | what happens to an entry |
 //! |---|---|
 //! | takes it | it is there when the request is answered |
-//! | is busy or away | it waits, and is tried again after [`RETRY_DELAY`]; at most [`ENTRIES_WAITING_MAX`] wait |
-//! | refuses it, or too many wait | it is logged as an error |
+//! | is busy or away | it waits in the journal queue ([`crate::journal::queue`]) |
+//! | refuses it | it is logged as an error |
 //!
 //! Invariants: an entry holds no password, no token and nothing of a caller or customer besides the id of the record. A
 //! request never fails because of its entry. Of what one person does again and again, the entries are counted
 //! ([`crate::store::audit::limit`]); an administrator's are all written.
 
-use std::collections::VecDeque;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Value, json};
-use tokio::sync::Notify;
 
 use super::auth::Caller;
 use super::state::AppState;
+use super::throttle::network;
+use crate::contract::audit::AuditEntry;
 use crate::ids::RecordId;
+use crate::journal::entry::JournalEntry;
 use crate::people::role::Role;
 use crate::people::roster::Person;
-use crate::store::AuditEntry;
 use crate::store::audit::limit::AuditLimit;
 
-/// Most entries that wait for the store.
-const ENTRIES_WAITING_MAX: usize = 10_000;
-/// Delay before an entry is tried again.
-const RETRY_DELAY: Duration = Duration::from_secs(2);
 /// How often windows of the limit are looked at.
 const LIMIT_INTERVAL: Duration = Duration::from_secs(10);
 
-/// What the gateway keeps of the audit trail.
+/// What the gateway counts of the audit trail.
 #[derive(Debug, Default)]
 pub(crate) struct AuditTrail {
-    kept: Mutex<Kept>,
-    ready: Notify,
-}
-
-#[derive(Debug, Default)]
-struct Kept {
-    limit: AuditLimit,
-    waiting: VecDeque<AuditEntry>,
+    limit: Mutex<AuditLimit>,
 }
 
 impl AuditTrail {
-    fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn keep(&self, entry: AuditEntry) {
-        let mut kept = self.kept();
-        if kept.waiting.len() >= ENTRIES_WAITING_MAX {
-            drop(kept);
-            return log_lost(&entry, "too many entries wait for the store");
-        }
-        kept.waiting.push_back(entry);
-        drop(kept);
-        self.ready.notify_one();
+    fn limit(&self) -> MutexGuard<'_, AuditLimit> {
+        self.limit.lock()
     }
 }
 
@@ -122,16 +101,8 @@ pub(crate) async fn record_refused_sign_in(
     let about = (person.map_or("", |person| person.name.as_str()), person.map(|person| person.id));
     let details = json!({ "address": address, "reason": reason });
     let entry = entry_of(state, None, "session.refused", about, details);
-    let network = address.map(network_of).unwrap_or_default();
+    let network = address.map(|address| network(address).to_string()).unwrap_or_default();
     write(state, Some(&format!("session.refused {network}")), entry).await;
-}
-
-/// The network of an address: what one client can choose freely counts as one.
-fn network_of(address: IpAddr) -> String {
-    match address {
-        IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => format!("{:?}", &address.segments()[..4]),
-    }
 }
 
 /// The names of the fields that a JSON merge patch sets.
@@ -162,55 +133,38 @@ fn entry_of(
 async fn write(state: &AppState, key: Option<&str>, entry: AuditEntry) {
     let admitted = match key {
         None => Some(entry),
-        Some(key) => state.audit_trail.kept().limit.admit(entry.at, key, entry),
+        Some(key) => state.audit_trail.limit().admit(entry.at, key, entry),
     };
-    let Some(entry) = admitted else { return };
+    if let Some(entry) = admitted {
+        add(state, entry).await;
+    }
+}
+
+async fn add(state: &AppState, entry: AuditEntry) {
     match state.app.store.record_audit(&entry).await {
         Ok(()) => {}
-        Err(error) if error.is_transient() => state.audit_trail.keep(entry),
+        Err(error) if error.is_transient() => state.app.bus.record(JournalEntry::Audit(Box::new(entry))),
         Err(error) => log_lost(&entry, &error.to_string()),
     }
 }
 
-/// Writes what waits and what the limit withheld, until `shutdown`; then everything that is left, once.
+/// Writes what the limit withheld, until `shutdown`.
 pub(super) async fn run(state: Arc<AppState>) {
-    let trail = &state.audit_trail;
     loop {
         let stops = tokio::select! {
             () = state.shutdown.cancelled() => true,
-            () = trail.ready.notified() => false,
             () = tokio::time::sleep(LIMIT_INTERVAL) => false,
         };
         let now = state.app.clock.now();
         let summaries = {
-            let limit = &mut trail.kept().limit;
+            let mut limit = state.audit_trail.limit();
             if stops { limit.finish() } else { limit.handle_timeout(now) }
         };
-        trail.kept().waiting.extend(summaries);
-        let written = write_waiting(&state).await;
+        for entry in summaries {
+            add(&state, entry).await;
+        }
         if stops {
-            let lost = std::mem::take(&mut trail.kept().waiting);
-            return lost.iter().for_each(|entry| log_lost(entry, "the daemon ends"));
+            return;
         }
-        if !written {
-            tokio::select! {
-                () = state.shutdown.cancelled() => {}
-                () = tokio::time::sleep(RETRY_DELAY) => trail.ready.notify_one(),
-            }
-        }
-    }
-}
-
-/// Whether everything that waited was written.
-async fn write_waiting(state: &AppState) -> bool {
-    loop {
-        let Some(entry) = state.audit_trail.kept().waiting.front().cloned() else { return true };
-        if let Err(error) = state.app.store.record_audit_if_absent(&entry).await {
-            if error.is_transient() {
-                return false;
-            }
-            log_lost(&entry, &error.to_string());
-        }
-        state.audit_trail.kept().waiting.pop_front();
     }
 }

@@ -17,7 +17,8 @@
 //! Invariant: behind [`authenticate`] every request carries a [`Caller`]. A token in a URL is never read.
 
 use std::net::IpAddr;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
@@ -28,8 +29,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::connection::ClientConnection;
 use super::problem::{Kind, Problem};
+use super::proxies::{ClientAddress, client_address, is_ignored_proxy};
 use super::state::AppState;
-use super::throttle::Source;
 use crate::ids::RecordId;
 use crate::people::actor::Actor;
 use crate::people::role::Permission;
@@ -42,8 +43,6 @@ use crate::store::users::{TokenKind, TokenRecord, TokenUse};
 const COOKIE: &str = "toritsugi_session";
 /// The session cookie where it is marked Secure: browsers accept this prefix only from the same host over TLS.
 const COOKIE_SECURE: &str = "__Host-toritsugi_session";
-/// The header in which a proxy names its client.
-const FORWARDED_FOR: &str = "x-forwarded-for";
 /// Least time between two recorded uses of a token.
 const USE_RECORD_INTERVAL: SignedDuration = SignedDuration::from_secs(60);
 
@@ -102,15 +101,18 @@ pub(crate) async fn authenticate(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let address = client_address(&request);
+    let client = client_of(&state, &request);
     let forwarded = request.extensions().get::<ForwardedIdentity>().cloned();
     let caller = match (forwarded, presented_token(&state, &request)) {
         (Some(identity), _) => forwarded_caller(&state, &identity).await,
-        (None, Ok(token)) => caller_by_token(&state, &token, address).await,
+        (None, Ok(token)) => caller_by_token(&state, &token, client).await,
         (None, Err(problem)) => Err(problem),
     };
     match caller {
         Ok(caller) => {
+            if let Some(connection) = request.extensions().get::<ClientConnection>() {
+                connection.prove(caller.person.id);
+            }
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
@@ -136,13 +138,17 @@ async fn forwarded_caller(state: &AppState, identity: &ForwardedIdentity) -> Res
     })
 }
 
-async fn caller_by_token(state: &AppState, text: &str, address: Option<IpAddr>) -> Result<Caller, Problem> {
+async fn caller_by_token(
+    state: &AppState,
+    text: &str,
+    client: Option<ClientAddress>,
+) -> Result<Caller, Problem> {
     let now = state.app.clock.now();
     let record = match Token::parse(text) {
         Ok(token) => state.active_tokens.find(&state.app.store, &token.hash()).await?,
         Err(_) => None,
     };
-    let Some(record) = record else { return Err(reject_unknown_token(state, address, now)) };
+    let Some(record) = record else { return Err(reject_unknown_token(state, client)) };
     admit(state, record, now).await
 }
 
@@ -216,7 +222,9 @@ fn cookie(state: &AppState, headers: &HeaderMap) -> Option<String> {
     pairs.find(|(key, _)| *key == name).map(|(_, value)| value.to_owned())
 }
 
-/// Whether `Origin` is the host of the request, or one of `allowed_origins`.
+/// Whether `Origin` is the page of this gateway, or one of `allowed_origins`. The page of this gateway has the host of the
+/// request, over https. Over http it counts on this machine, or when the session cookie is not marked Secure; anybody
+/// between the browser and the gateway could have written it otherwise.
 pub(crate) fn is_own_origin(state: &AppState, headers: &HeaderMap) -> bool {
     let Some(origin) = headers.get(header::ORIGIN).and_then(|value| value.to_str().ok()) else {
         return false;
@@ -224,9 +232,25 @@ pub(crate) fn is_own_origin(state: &AppState, headers: &HeaderMap) -> bool {
     if state.app.settings.allowed_origins.iter().any(|allowed| allowed == origin) {
         return true;
     }
-    let host = headers.get(header::HOST).and_then(|value| value.to_str().ok());
-    let authority = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
-    authority.is_some() && authority == host
+    let host = headers.get(header::HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    is_own_page(origin, host, state.app.settings.secure_cookie)
+}
+
+fn is_own_page(origin: &str, host: &str, secure_cookie: bool) -> bool {
+    let Some((scheme, authority)) = origin.split_once("://") else { return false };
+    let may_be_plain = !secure_cookie || is_this_machine(host);
+    let is_page = scheme == "https" || scheme == "http" && may_be_plain;
+    is_page && !host.is_empty() && authority.eq_ignore_ascii_case(host)
+}
+
+/// Whether a `Host` names the browser's own machine, to which nobody can come between.
+fn is_this_machine(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let bare = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(name);
+    name.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 /// The name of the session cookie under the gateway's settings.
@@ -234,27 +258,59 @@ pub(crate) fn cookie_name(state: &AppState) -> &'static str {
     if state.app.settings.secure_cookie { COOKIE_SECURE } else { COOKIE }
 }
 
-/// The client's address. Behind a proxy on this machine it is the last address in `X-Forwarded-For`, the only one
-/// that the proxy itself has added.
-pub(crate) fn client_address(request: &Request) -> Option<IpAddr> {
+/// Who sent the request; `None` for a request that came over no connection of ours.
+pub(crate) fn client_of(state: &AppState, request: &Request) -> Option<ClientAddress> {
     let peer = request.extensions().get::<ClientConnection>().map(|connection| connection.peer.ip())?;
-    if !peer.to_canonical().is_loopback() {
-        return Some(peer);
+    let trusted = &state.app.settings.trusted_proxies;
+    if is_ignored_proxy(peer, request.headers(), trusted)
+        && !state.is_ignored_proxy_logged.swap(true, Ordering::Relaxed)
+    {
+        tracing::warn!(
+            %peer,
+            "ignoring X-Forwarded-For of a peer that is not in gateway.trusted_proxies: if it is your reverse proxy, \
+             add it there, or else all people behind it share one limit on sign-ins"
+        );
     }
-    let forwarded = request.headers().get_all(FORWARDED_FOR).into_iter().next_back();
-    let last = forwarded.and_then(|value| value.to_str().ok()?.rsplit(',').next()?.trim().parse().ok());
-    Some(last.unwrap_or(peer))
+    Some(client_address(peer, request.headers(), trusted))
 }
 
 /// Counts a request with an unknown token, and returns its answer. A token of 256 bits cannot be guessed; after many
 /// failures the client gets 429 instead of 401.
-fn reject_unknown_token(state: &AppState, address: Option<IpAddr>, now: Timestamp) -> Problem {
+fn reject_unknown_token(state: &AppState, client: Option<ClientAddress>) -> Problem {
     state.app.metrics.count_failed_sign_in();
-    let Some(source) = address.map(Source::network) else { return Kind::NotSignedIn.into() };
-    let mut throttle = state.throttle.lock().unwrap_or_else(PoisonError::into_inner);
-    throttle.record_failure(source, now);
-    match throttle.check(source, now) {
+    let mut throttle = state.throttle.lock();
+    match throttle.count_unknown_token(client, state.app.clock.elapsed()) {
         Ok(()) => Kind::NotSignedIn.into(),
-        Err(pause) => Problem::from(Kind::TooManyFailures).retry_after(pause),
+        Err(wait) => Problem::from(Kind::TooManyFailures).retry_after(wait),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_own_page_is_the_host_of_the_request_over_https() {
+        for (origin, host, own_if_secure, own_if_plain) in [
+            ("https://desk.example.jp", "desk.example.jp", true, true),
+            ("https://Desk.example.jp", "desk.example.JP", true, true),
+            ("https://desk.example.jp:8443", "desk.example.jp:8443", true, true),
+            ("http://desk.example.jp", "desk.example.jp", false, true),
+            ("http://192.0.2.1:8470", "192.0.2.1:8470", false, true),
+            ("http://127.0.0.1:8470", "127.0.0.1:8470", true, true),
+            ("http://localhost:8470", "localhost:8470", true, true),
+            ("http://[::1]:8470", "[::1]:8470", true, true),
+            ("http://localhost.evil.example", "localhost.evil.example", false, true),
+            ("https://desk.example.jp", "desk.example.jp:8443", false, false),
+            ("https://evil.example", "desk.example.jp", false, false),
+            ("ftp://desk.example.jp", "desk.example.jp", false, false),
+            ("http://", "", false, false),
+            ("https://", "", false, false),
+            ("null", "null", false, false),
+            ("", "", false, false),
+        ] {
+            assert_eq!(is_own_page(origin, host, true), own_if_secure, "{origin} {host}");
+            assert_eq!(is_own_page(origin, host, false), own_if_plain, "{origin} {host}");
+        }
     }
 }

@@ -16,17 +16,20 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Sleep, sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tokio_util::task::task_tracker::TaskTrackerToken;
+
+use super::admission::Place;
+use crate::ids::RecordId;
 
 /// Unsent bytes that the kernel buffers for one client; further events wait in the bounded queue of the stream.
 const SEND_BUFFER_BYTES: usize = 256 * 1024;
@@ -41,21 +44,32 @@ const UNACKNOWLEDGED_TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) struct ClientConnection {
     /// The address of the client, or of the proxy in front of the gateway.
     pub(crate) peer: SocketAddr,
+    /// The place among `connections_max`; kept through an upgrade to WebSocket.
+    place: Arc<Place>,
     abort: Arc<Mutex<Option<CancellationToken>>>,
 }
 
 impl ClientConnection {
-    pub(crate) fn new(peer: SocketAddr) -> Self {
-        Self { peer, abort: Arc::default() }
+    pub(crate) fn new(peer: SocketAddr, place: Arc<Place>) -> Self {
+        Self { peer, place, abort: Arc::default() }
+    }
+
+    pub(crate) fn place(&self) -> Arc<Place> {
+        Arc::clone(&self.place)
+    }
+
+    /// A request of `person` on this connection carried a valid token.
+    pub(crate) fn prove(&self, person: RecordId) {
+        self.place.prove(person);
     }
 
     /// Makes a waiting write fail as soon as `token` is cancelled. Replaces an earlier token.
     pub(crate) fn abort_on(&self, token: CancellationToken) {
-        *self.abort.lock().unwrap_or_else(PoisonError::into_inner) = Some(token);
+        *self.abort.lock() = Some(token);
     }
 
     fn abort_token(&self) -> Option<CancellationToken> {
-        self.abort.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.abort.lock().clone()
     }
 }
 
@@ -82,8 +96,8 @@ pub(crate) struct GuardedStream {
     stall: Option<Stall>,
     /// Counts connections that were closed because the client stopped reading.
     stalled: Counter,
-    /// The permit among `connections_max`, and the token that shutdown waits for; kept through an upgrade to WebSocket.
-    _permit: (OwnedSemaphorePermit, TaskTrackerToken),
+    /// The token that shutdown waits for; kept through an upgrade to WebSocket.
+    _tracked: TaskTrackerToken,
 }
 
 /// A waiting write.
@@ -99,10 +113,9 @@ impl GuardedStream {
         stream: TcpStream,
         connection: ClientConnection,
         stalled: Counter,
-        permit: OwnedSemaphorePermit,
         tracked: TaskTrackerToken,
     ) -> Self {
-        Self { stream, connection, stall: None, stalled, _permit: (permit, tracked) }
+        Self { stream, connection, stall: None, stalled, _tracked: tracked }
     }
 
     /// Counts a result by which the kernel closed the connection.
@@ -187,10 +200,10 @@ impl AsyncWrite for GuardedStream {
 mod tests {
     use tokio::io::AsyncWriteExt;
     use tokio::net::TcpListener;
-    use tokio::sync::Semaphore;
     use tokio::time::Instant;
     use tokio_util::task::TaskTracker;
 
+    use super::super::admission::{Admission, Admitted};
     use super::*;
 
     /// A guarded connection, its handle, and the client's end, which nobody reads.
@@ -199,15 +212,12 @@ mod tests {
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (stream, peer) = listener.accept().await.unwrap();
         configure_socket(&stream);
-        let connection = ClientConnection::new(peer);
-        let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-        let guarded = GuardedStream::new(
-            stream,
-            connection.clone(),
-            Counter::default(),
-            permit,
-            TaskTracker::new().token(),
-        );
+        let Some(Admitted::Free(place)) = Admission::new(1).admit(peer.ip()) else {
+            panic!("a place is free")
+        };
+        let connection = ClientConnection::new(peer, place);
+        let guarded =
+            GuardedStream::new(stream, connection.clone(), Counter::default(), TaskTracker::new().token());
         (guarded, connection, client)
     }
 

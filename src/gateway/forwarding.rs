@@ -17,7 +17,8 @@
 //! from its own roster, and decides itself. It also recognises repeated requests (`idempotency.rs`), through
 //! whichever gateway they come. Of its answer only status, content type and body come back.
 //!
-//! Invariant: at most one daemon carries a command out. A gateway that cannot know whether it was carried out answers
+//! Invariants: of another daemon only such requests are carried out as are forwarded ([`RouteTarget`]): nothing that
+//! changes records, people or tokens. At most one daemon carries a command out. A gateway that cannot know whether it was carried out answers
 //! `pbx-no-answer`.
 
 use std::sync::Arc;
@@ -338,8 +339,38 @@ pub(crate) async fn serve(
     }
 }
 
+/// Whether requests with this method and path are forwarded, so that another daemon may have sent one.
+fn is_forwarded(method: &str, path: &str) -> bool {
+    let Ok(method) = method.parse::<Method>() else { return false };
+    let path = path.split('?').next().unwrap_or_default();
+    let Some(rest) = path.strip_prefix("/v1/") else { return false };
+    // The table of routes is about the first id of a path by its name.
+    let route = match rest.split_once('/') {
+        Some(("operators", "options")) | None => path.to_owned(),
+        Some((topic, rest)) => {
+            let tail = rest.split_once('/').map_or(String::new(), |(_, tail)| format!("/{tail}"));
+            let name = match topic {
+                "calls" => "{call}",
+                "operators" => "{operator}",
+                _ => "{id}",
+            };
+            format!("/v1/{topic}/{name}{tail}")
+        }
+    };
+    RouteTarget::of(&route, &method) != RouteTarget::Local
+}
+
 async fn carry_out(mut router: Router, body: &str) -> Option<ForwardedAnswer> {
     let forwarded: ForwardedRequest = serde_json::from_str(body).ok()?;
+    if !is_forwarded(&forwarded.method, &forwarded.path) {
+        tracing::error!(
+            method = %printable_word(&forwarded.method),
+            "refused a request of another daemon that no daemon forwards; is everything that writes to Redis yours?"
+        );
+        let problem =
+            Kind::NotPermitted.with("another daemon does not carry this request out").into_response();
+        return answer_of(problem).await;
+    }
     let mut request = axum::http::Request::builder().method(forwarded.method.as_str()).uri(forwarded.path);
     for (name, value) in
         forwarded.headers.iter().filter(|(name, _)| FORWARDED_HEADERS.contains(&name.as_str()))
@@ -349,7 +380,15 @@ async fn carry_out(mut router: Router, body: &str) -> Option<ForwardedAnswer> {
     let kind = if forwarded.session { TokenKind::Session } else { TokenKind::Token };
     let identity = ForwardedIdentity { user: forwarded.user, token: forwarded.token, kind };
     let request = request.extension(identity).body(Body::from(forwarded.body)).ok()?;
-    let response = router.call(request).await.ok()?;
+    answer_of(router.call(request).await.ok()?).await
+}
+
+/// A method for the log; whatever else stands in its place is not logged.
+fn printable_word(method: &str) -> &str {
+    if method.len() <= 16 && method.bytes().all(|b| b.is_ascii_alphabetic()) { method } else { "?" }
+}
+
+async fn answer_of(response: Response) -> Option<ForwardedAnswer> {
     let status = response.status().as_u16();
     let content_type = response
         .headers()
@@ -358,4 +397,43 @@ async fn carry_out(mut router: Router, body: &str) -> Option<ForwardedAnswer> {
         .map(ToOwned::to_owned);
     let body = to_bytes(response.into_body(), ANSWER_BYTES_MAX).await.ok()?;
     Some(ForwardedAnswer { status, content_type, body: String::from_utf8_lossy(&body).into_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every operation of the API: what this gateway would forward is what it carries out for another one.
+    #[test]
+    fn only_what_is_forwarded_is_carried_out_for_another_daemon() {
+        let document: Value = serde_json::from_str(&super::super::openapi::document()).unwrap();
+        let (mut forwarded, mut refused) = (0, 0);
+        for (route, item) in document["paths"].as_object().unwrap() {
+            for method in item.as_object().unwrap().keys().map(|method| method.to_uppercase()) {
+                let path: Vec<&str> =
+                    route.split('/').map(|p| if p.starts_with('{') { "7" } else { p }).collect();
+                let expected = RouteTarget::of(route, &method.parse().unwrap()) != RouteTarget::Local;
+                let path = path.join("/");
+                assert_eq!(is_forwarded(&method, &path), expected, "{method} {path}");
+                assert_eq!(is_forwarded(&method, &format!("{path}?a=/b")), expected, "{method} {path}");
+                *(if expected { &mut forwarded } else { &mut refused }) += 1;
+            }
+        }
+        assert!(forwarded > 10 && refused > 40, "{forwarded} {refused}");
+        for (method, path) in [
+            ("POST", "/v1/users/7/tokens"),
+            ("POST", "/v1/users"),
+            ("POST", "/v1/session"),
+            ("GET", "/metrics"),
+            ("GET", ""),
+            ("POST", "/v1/users/7/tokens?x=/v1/calls/7/ack"),
+            ("POST", "//v1/calls/7/ack"),
+            ("POST", "http://h/v1/calls/7/ack"),
+            ("GET", "/v1/operators/7/history"),
+            ("GET", "/v1/calls/7"),
+            ("a b", "/v1/calls/7/ack"),
+        ] {
+            assert!(!is_forwarded(method, path), "{method} {path}");
+        }
+    }
 }

@@ -9,14 +9,19 @@
 //!
 //! That a customer's record has the number of a live call opens nothing: operators edit these records.
 //!
+//! Every reader of a call reads what the operators recorded about it, disposition and notes, as well as its messages.
+//!
 //! Invariant: supervisions of a call are shown to readers who could see them while they ran, and to the supervisor. An
 //! operator who was not notified that a supervisor listened does not find out here.
 
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use jiff::Timestamp;
 use serde::Serialize;
+use smol_str::SmolStr;
 use utoipa::ToSchema;
 
 use super::auth::Caller;
@@ -28,8 +33,9 @@ use super::state::AppState;
 use crate::contract::history::FinishedCall;
 use crate::contract::pbx::Gap;
 use crate::contract::supervision::SupervisionSegment;
-use crate::directory::Directory;
-use crate::ids::{Extension, RecordId};
+use crate::ids::{CallId, Extension, RecordId};
+use crate::journal::entry::WrapUpRecord;
+use crate::operators::CompletedWrapUp;
 use crate::people::role::Permission;
 use crate::people::viewer::Viewer;
 use crate::store::history::{HistoryCursor, HistoryFilter, VisibilityFilter};
@@ -44,9 +50,42 @@ pub(crate) struct FinishedCallView {
     /// The name of the account; absent if the account was deleted.
     #[serde(skip_serializing_if = "Option::is_none")]
     account_name: Option<String>,
+    /// The name of the customer; absent if nobody, or more than one customer, has the number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    customer_name: Option<String>,
+    /// What the operators recorded about the call in their after-call work, in the order of its end.
+    wrap_ups: Vec<RecordedWrapUp>,
     /// The supervisions of the call that the reader may see; absent in lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     supervisions: Option<Vec<SupervisionSegment>>,
+}
+
+/// The after-call work of one operator for a finished call.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RecordedWrapUp)]
+pub(crate) struct RecordedWrapUp {
+    /// The operator.
+    #[schema(value_type = uuid::Uuid)]
+    user: RecordId,
+    /// The operator's name; absent if the user was deleted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    /// The disposition; absent if none was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    disposition: Option<SmolStr>,
+    /// The notes; absent if there are none, or their retention period has ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    notes: Option<SmolStr>,
+    /// When the work began.
+    #[schema(value_type = String, format = DateTime)]
+    #[serde(serialize_with = "crate::contract::time::as_time")]
+    since: Timestamp,
+    /// When it ended.
+    #[schema(value_type = String, format = DateTime)]
+    #[serde(serialize_with = "crate::contract::time::as_time")]
+    ended_at: Timestamp,
 }
 
 /// Finished calls, newest first.
@@ -108,8 +147,7 @@ pub(crate) async fn list(
     let more = calls.len() > limit as usize;
     calls.truncate(limit as usize);
     let next = calls.last().filter(|_| more).map(|call| HistoryCursor::of(call).to_string());
-    let items = calls.into_iter().map(|call| with_account_name(&state.app.directory, call)).collect();
-    Ok(Json(History { items, next }))
+    Ok(Json(History { items: views_of(&state, calls).await?, next }))
 }
 
 /// Returns a finished call with its segments, and with its supervisions as far as the user may see them.
@@ -133,10 +171,8 @@ pub(crate) async fn show(
     let call = call.ok_or(Kind::UnknownCall)?;
     let mut supervisions = state.app.store.supervision_segments(id).await?;
     supervisions.retain(|one| one.supervisor == caller.person.id || caller.viewer.may_see(&one.audience));
-    Ok(Json(FinishedCallView {
-        supervisions: Some(supervisions),
-        ..with_account_name(&state.app.directory, call)
-    }))
+    let view = views_of(&state, vec![call]).await?.pop().ok_or(Kind::UnknownCall)?;
+    Ok(Json(FinishedCallView { supervisions: Some(supervisions), ..view }))
 }
 
 /// Lists the gaps in which no daemon was connected to the PBX.
@@ -154,13 +190,33 @@ pub(crate) async fn gaps(
     Ok(Json(Gaps { items: state.app.store.gaps(query.from, query.to, limit).await? }))
 }
 
-fn with_account_name(directory: &Directory, call: FinishedCall) -> FinishedCallView {
-    let account = call.account.and_then(|id| directory.account(id));
-    FinishedCallView {
-        account_name: account.map(|account| account.fields.name.clone()),
+/// The calls with the names and the after-call work that belong to them.
+async fn views_of(state: &AppState, calls: Vec<FinishedCall>) -> Result<Vec<FinishedCallView>, Problem> {
+    let ids: Vec<CallId> = calls.iter().map(|call| call.id).collect();
+    let customers: BTreeSet<RecordId> = calls.iter().filter_map(|call| call.customer).collect();
+    let customers: Vec<RecordId> = customers.into_iter().collect();
+    let names: HashMap<RecordId, String> =
+        state.app.store.customer_names(&customers).await?.into_iter().collect();
+    let roster = state.app.people.current();
+    let mut wrap_ups: HashMap<CallId, Vec<RecordedWrapUp>> = HashMap::new();
+    for WrapUpRecord { user, finished } in state.app.store.wrap_ups(&ids).await? {
+        let CompletedWrapUp { work, ended_at, disposition, notes } = finished;
+        let name = roster.person(user).map(|person| person.name.clone());
+        let (call, since) = (work.call, work.since);
+        let recorded = RecordedWrapUp { user, name, disposition, notes, since, ended_at };
+        wrap_ups.entry(call).or_default().push(recorded);
+    }
+    let view = |call: FinishedCall| FinishedCallView {
+        account_name: call
+            .account
+            .and_then(|id| state.app.directory.account(id))
+            .map(|account| account.fields.name.clone()),
+        customer_name: call.customer.and_then(|id| names.get(&id).cloned()),
+        wrap_ups: wrap_ups.remove(&call.id).unwrap_or_default(),
         call,
         supervisions: None,
-    }
+    };
+    Ok(calls.into_iter().map(view).collect())
 }
 
 /// Whether `viewer` sees a live call from the number and for the account in `filter`.

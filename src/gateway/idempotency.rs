@@ -4,6 +4,7 @@
 //! |---|---|
 //! | never seen | the request is carried out, its answer kept |
 //! | still being carried out | 409 `request-in-progress` |
+//! | never seen, and too many others of the user are still being carried out | 503 `overloaded` |
 //! | answered, same body | the kept answer, with `Idempotency-Replayed: true` |
 //! | answered or still being carried out, another body | 422 `idempotency-key-reused` |
 //! | answered with 500 or 503: nothing was done | nothing is kept; a repeat is carried out |
@@ -17,6 +18,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
@@ -77,10 +79,15 @@ async fn carry_out(state: &AppState, request: Request, next: Next) -> Result<Res
         key: key.to_owned(),
     };
     let body = to_bytes(body, state.app.settings.body_bytes_max).await.map_err(|_| Kind::BodyTooLarge)?;
-    let found = state.answers.begin(&request_key, Sha256::digest(&body).into(), state.app.clock.now());
+    let found = state.answers.begin(&request_key, Sha256::digest(&body).into(), state.app.clock.elapsed());
     match found {
         Lookup::New => {}
         Lookup::InProgress => return Err(Kind::RequestInProgress.into()),
+        Lookup::Full => {
+            return Err(Kind::Overloaded
+                .with("too many of your requests with an Idempotency-Key are still being carried out")
+                .retry_after(Duration::from_secs(1)));
+        }
         Lookup::OtherBody => return Err(Kind::IdempotencyKeyReused.into()),
         Lookup::Answered(answer) => return Ok(replay(answer)),
     }

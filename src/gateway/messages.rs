@@ -332,8 +332,9 @@ fn may_attach(state: &AppState, caller: &Caller, view: &CallView) -> bool {
 /// Whether the user has the call, does wrap-up for it, or owes its disposition.
 fn is_worked_on(state: &AppState, caller: &Caller, call: CallId) -> bool {
     let is_on_call = |view: &StateView| {
-        let wrap_up = view.wrap_up.as_ref().map(|work| work.call);
-        [view.call, wrap_up, view.undisposed].contains(&Some(call))
+        let mut work = view.wrap_up.iter().chain(&view.undisposed_work);
+        // A daemon of an earlier version publishes `undisposed` alone.
+        [view.call, view.undisposed].contains(&Some(call)) || work.any(|work| work.call == call)
     };
     let states = state.app.bus.snapshot(&caller.viewer).operators;
     states.iter().any(|view| view.id == caller.person.id && is_on_call(view))

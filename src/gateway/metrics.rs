@@ -4,10 +4,10 @@
 //! classes). No client can therefore create a new time series, and no label holds a name, number or token.
 
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
+use parking_lot::{Mutex, MutexGuard};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
@@ -34,6 +34,7 @@ pub struct Metrics {
     request_seconds: Family<RouteLabels, Histogram, fn() -> Histogram>,
     streams: Gauge,
     connections_refused: Counter,
+    connections_displaced: Counter,
     clients_stalled: Counter,
     sign_ins_failed: Counter,
     pops_acknowledged: Counter,
@@ -61,6 +62,7 @@ impl Default for Metrics {
             request_seconds: Family::new_with_constructor(seconds),
             streams: Gauge::default(),
             connections_refused: Counter::default(),
+            connections_displaced: Counter::default(),
             clients_stalled: Counter::default(),
             sign_ins_failed: Counter::default(),
             pops_acknowledged: Counter::default(),
@@ -78,6 +80,11 @@ impl Default for Metrics {
             "connections_refused",
             "Connections refused because the limit was reached",
             new.connections_refused.clone(),
+        );
+        registry.register(
+            "connections_displaced",
+            "Connections without a token closed to admit new ones because the limit was reached",
+            new.connections_displaced.clone(),
         );
         registry.register(
             "clients_stalled",
@@ -111,8 +118,8 @@ impl Metrics {
     }
 
     /// Registers the counters and gauges of `bus`.
-    pub(super) fn register_bus(&self, bus: &Bus) {
-        self.registry().register_collector(Box::new(BusCollector(bus.clone())));
+    pub(crate) fn register_bus(&self, bus: &Bus) {
+        self.registry().register_collector(Box::new(BusCollector { bus: bus.clone() }));
     }
 
     /// Counts an open event stream until the guard is dropped.
@@ -123,6 +130,10 @@ impl Metrics {
 
     pub(super) fn count_refused_connection(&self) {
         self.connections_refused.inc();
+    }
+
+    pub(super) fn count_displaced_connection(&self) {
+        self.connections_displaced.inc();
     }
 
     /// The counter of connections that were closed because the client stopped reading.
@@ -158,11 +169,11 @@ impl Metrics {
     }
 
     fn registry(&self) -> MutexGuard<'_, Registry> {
-        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+        self.registry.lock()
     }
 
     /// All metrics in the text format of OpenMetrics.
-    pub(super) fn render(&self) -> Result<String, fmt::Error> {
+    pub(crate) fn render(&self) -> Result<String, fmt::Error> {
         let mut text = String::new();
         encode(&mut text, &self.registry())?;
         Ok(text)
@@ -186,11 +197,13 @@ impl Drop for StreamCount {
 }
 
 #[derive(Debug)]
-struct BusCollector(Bus);
+struct BusCollector {
+    bus: Bus,
+}
 
 impl Collector for BusCollector {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
-        let figures = self.0.stats();
+        let figures = self.bus.stats();
         let counters = [
             ("events_published", "Events published", figures.published_total),
             (
@@ -199,7 +212,7 @@ impl Collector for BusCollector {
                 figures.cut_off_total,
             ),
         ];
-        let journal = self.0.journal_stats().map(|log| {
+        let journal = self.bus.journal_stats().map(|log| {
             [
                 (
                     "log_given_up",
@@ -208,7 +221,7 @@ impl Collector for BusCollector {
                 ),
                 (
                     "records_dropped",
-                    "Finished calls that were not recorded because the store was too slow",
+                    "Records that were dropped because the store was behind",
                     log.records_dropped_total,
                 ),
             ]
@@ -217,7 +230,7 @@ impl Collector for BusCollector {
             let encoder = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
             ConstCounter::new(value).encode(encoder)?;
         }
-        let links = self.0.snapshot(&Viewer::unrestricted(Role::System)).pbx;
+        let links = self.bus.snapshot(&Viewer::unrestricted(Role::System)).pbx;
         let gauges = [
             ("subscribers", "Subscribers of the event stream", figures.subscribers),
             ("kept_events", "Past events kept in memory for a resume", figures.kept_events),
@@ -226,7 +239,7 @@ impl Collector for BusCollector {
             ("pbx_links_up", "PBXes whose link is up", links.iter().filter(|link| link.up).count()),
             ("pbx_links_down", "PBXes whose link is down", links.iter().filter(|link| !link.up).count()),
         ];
-        let cluster = self.0.cluster_stats().map(|common| {
+        let cluster = self.bus.cluster_stats().map(|common| {
             [
                 ("redis_connected", "1 if Redis answers", usize::from(common.connected)),
                 ("leads", "1 if this daemon is the leader of its PBX", usize::from(common.leads)),
@@ -234,7 +247,7 @@ impl Collector for BusCollector {
                 (
                     "teams_kept_elsewhere",
                     "Teams of operators.teams whose operator states the daemon of another PBX owns",
-                    self.0.teams_owned_elsewhere().len(),
+                    self.bus.teams_owned_elsewhere().len(),
                 ),
                 (
                     "events_spooled_lost",
@@ -243,10 +256,10 @@ impl Collector for BusCollector {
                 ),
             ]
         });
-        let written = self.0.journal_stats().map(|log| {
+        let written = self.bus.journal_stats().map(|log| {
             [
                 ("unwritten_events", "Published events that are not yet in the store", log.unwritten_events),
-                ("unwritten_records", "Finished calls that are not yet in the store", log.unwritten_records),
+                ("unwritten_records", "Records that are not yet in the store", log.unwritten_records),
             ]
         });
         let queues = cluster.into_iter().flatten().chain(written.into_iter().flatten());

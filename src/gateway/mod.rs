@@ -4,9 +4,10 @@
 //! |---|---|
 //! | `routes.rs` | the table of routes and the order of the middleware: start here |
 //! | `state.rs` | `AppState`, which every handler shares |
-//! | `serve.rs`, `connection.rs` | accepting connections, their limits and time-outs, shutdown |
+//! | `serve.rs`, `admission.rs`, `connection.rs` | accepting connections, their limits and time-outs, shutdown |
 //! | `auth.rs`, `session.rs`, `tokens.rs` | authentication, sign-in with a password, tokens of users |
-//! | `active_tokens.rs`, `token_uses.rs`, `throttle.rs` | tables: tokens of open streams, last uses of tokens, failed attempts |
+//! | `proxies.rs` | the client's address behind a reverse proxy |
+//! | `active_tokens.rs`, `token_uses.rs`, `throttle.rs` | tables: tokens of open streams, last uses of tokens, attempts to sign in |
 //! | `extract.rs`, `query.rs`, `responses.rs`, `problem.rs` | reading requests, answers with `Location`, errors (RFC 9457) |
 //! | `stream.rs`, `sse.rs`, `websocket.rs` | the event stream of one client, over two transports |
 //! | `forwarding.rs` | requests that the daemon of another PBX answers |
@@ -17,7 +18,7 @@
 //! | `page.rs` | the operators' and supervisors' page, built into the binary |
 //! | `metrics.rs`, `health.rs`, `openapi.rs` | for the administrators of the daemon |
 //!
-//! Imports run one way: `serve.rs` → `routes.rs` → handlers and middleware → `state.rs` → tables.
+//! Imports run one way: `serve.rs` and `openapi.rs` → `routes.rs` → handlers and middleware → `state.rs` → tables.
 //!
 //! Invariants: every path under `/v1` but the sign-in requires a valid token before anything else happens.
 //! [`crate::people`] and the core decide what a person may see and do; a handler only asks. Nothing that a
@@ -29,6 +30,7 @@
 
 mod accounts;
 mod active_tokens;
+mod admission;
 mod answer_cache;
 mod audit;
 mod audit_trail;
@@ -50,6 +52,7 @@ mod openapi;
 mod operators;
 mod page;
 mod problem;
+mod proxies;
 mod query;
 mod responses;
 mod routes;
@@ -69,5 +72,6 @@ mod websocket;
 
 pub use metrics::Metrics;
 pub use openapi::document as openapi_document;
+pub use proxies::{AddressRange, AddressRangeError};
 pub use serve::{listen, serve};
 pub use state::{App, CONNECTIONS_BESIDE_STREAMS, Clock, HEARTBEAT_INTERVAL, Settings};

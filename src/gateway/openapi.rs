@@ -1,18 +1,29 @@
-//! The OpenAPI document, generated from the handlers.
+//! The OpenAPI document, generated from the handlers, and completed with what all handlers have in common:
+//!
+//! | operation | answers that it always documents |
+//! |---|---|
+//! | any | 400, 408, 431, 500, 503 |
+//! | with a token | 401, 403, 429 |
+//! | with an id in the path | 404 |
+//! | with a body | 413, 415, 422 |
+//! | with `Idempotency-Key` (any that changes something, with a token) | 409, 422 |
 //!
 //! Invariant: the document is checked in as `openapi.json`, and a test compares it with the handlers. A change of the
 //! public contract is therefore visible in review. The contract is only ever extended.
 
-use axum::http::header;
-use axum::response::IntoResponse;
-use serde::Serialize;
-use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::{Modify, OpenApi, ToSchema};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use super::{
-    accounts, audit, calls, contacts, customers, explain, health, history, messages, operators, session, sse,
-    supervisions, tokens, transfers, users, webhooks, websocket,
-};
+use serde::Serialize;
+use utoipa::openapi::path::{Operation, Parameter, ParameterIn};
+use utoipa::openapi::schema::{AdditionalProperties, AllOf, ArrayItems, Object, Schema};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{Content, OpenApi as Spec, Ref, RefOr, ResponseBuilder};
+use utoipa::{Modify, OpenApi, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+
+use super::routes;
+use super::state::AppState;
 use crate::contract::event::EventKind;
 
 /// An event, as it is in `data:` of `/v1/events` and in each message of `/v1/events/ws`.
@@ -35,7 +46,7 @@ struct EventSchema {
     data: serde_json::Value,
 }
 
-fn kinds() -> utoipa::openapi::schema::Object {
+fn kinds() -> Object {
     let words =
         ["stream.snapshot", "stream.resumed"].into_iter().chain(EventKind::ALL.iter().map(|k| k.as_str()));
     utoipa::openapi::ObjectBuilder::new()
@@ -47,27 +58,7 @@ fn kinds() -> utoipa::openapi::schema::Object {
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Toritsugi", description = "取次: calls, operators and records of a telephone answering service."),
-    paths(
-        session::create, session::show, session::end,
-        sse::follow, websocket::upgrade,
-        calls::list, calls::show, calls::acknowledge, calls::control,
-        supervisions::begin, supervisions::list, supervisions::switch, supervisions::stop, supervisions::help,
-        transfers::create, transfers::list, transfers::show, transfers::complete, transfers::cancel,
-        operators::list, operators::options, operators::set_state, operators::history, operators::extend,
-        operators::finish,
-        history::list, history::show, history::gaps,
-        accounts::list, accounts::create, accounts::show, accounts::change, accounts::delete,
-        customers::list, customers::create, customers::show, customers::change, customers::delete,
-        contacts::list, contacts::create, contacts::show, contacts::change, contacts::delete,
-        messages::list, messages::take, messages::show, messages::change, messages::delete,
-        explain::explain, audit::list,
-        users::list, users::create, users::show, users::change, users::revoke,
-        webhooks::list, webhooks::retry,
-        tokens::list, tokens::create, tokens::revoke,
-        health::alive, health::ready, health::metrics,
-    ),
     components(schemas(EventSchema, crate::contract::event::PbxStatus)),
-    modifiers(&Security, &OperationIds),
     security(("token" = []), ("cookie" = [])),
 )]
 struct Document;
@@ -102,18 +93,204 @@ impl Modify for OperationIds {
     }
 }
 
+/// Writes an object that consists of others as one object. The parts take no further properties, so that no answer would fit
+/// all of them.
+struct WholeObjects;
+
+impl Modify for WholeObjects {
+    fn modify(&self, document: &mut Spec) {
+        let Some(components) = &mut document.components else { return };
+        let parts = components.schemas.clone();
+        components.schemas.values_mut().for_each(|schema| make_whole(schema, &parts));
+    }
+}
+
+/// Does it with the schema and what is inside: pages contain the schemas of their items.
+fn make_whole(schema: &mut RefOr<Schema>, schemas: &BTreeMap<String, RefOr<Schema>>) {
+    let RefOr::T(inner) = schema else { return };
+    match inner {
+        Schema::AllOf(parts) => {
+            if let Some(whole) = whole_object(parts, schemas) {
+                *inner = Schema::Object(whole);
+            }
+        }
+        Schema::Object(object) => object.properties.values_mut().for_each(|p| make_whole(p, schemas)),
+        Schema::Array(array) => {
+            if let ArrayItems::RefOrSchema(items) = &mut array.items {
+                make_whole(items, schemas);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The object that has all properties of the parts; `None` if a part is no object.
+fn whole_object(parts: &AllOf, schemas: &BTreeMap<String, RefOr<Schema>>) -> Option<Object> {
+    let mut whole = Object::new();
+    whole.description.clone_from(&parts.description);
+    for part in &parts.items {
+        let part = match part {
+            RefOr::T(schema) => schema,
+            RefOr::Ref(reference) => match schemas.get(reference.ref_location.rsplit('/').next()?)? {
+                RefOr::T(schema) => schema,
+                RefOr::Ref(_) => return None,
+            },
+        };
+        let part = match part {
+            Schema::Object(object) => object.clone(),
+            Schema::AllOf(inner) => whole_object(inner, schemas)?,
+            _ => return None,
+        };
+        whole.schema_type = part.schema_type;
+        whole.required.extend(part.required);
+        whole.properties.extend(part.properties);
+        if let Some(AdditionalProperties::RefOr(any)) = part.additional_properties.map(|more| *more) {
+            whole.additional_properties = Some(Box::new(AdditionalProperties::RefOr(any)));
+        }
+    }
+    Some(whole)
+}
+
+/// The media type of a problem.
+const PROBLEM: &str = "application/problem+json";
+
+/// Answers that do not depend on the handler: the status, the name of the response in the document, the kinds of problem.
+type CommonAnswer = (&'static str, &'static str, &'static str);
+
+/// Of any operation.
+const OF_ANY: [CommonAnswer; 5] = [
+    ("400", "MalformedRequest", "invalid-query, invalid-header, malformed-json"),
+    ("408", "RequestTimeout", "request-timeout"),
+    ("431", "HeadTooLarge", "head-too-large"),
+    ("500", "InternalError", "internal-error"),
+    ("503", "Unavailable", "store-unavailable, overloaded, shutting-down"),
+];
+/// Of operations that need a token.
+const WITH_TOKEN: [CommonAnswer; 3] = [
+    ("401", "NotSignedIn", "not-signed-in, token-expired, token-revoked"),
+    ("403", "NotPermitted", "not-permitted, foreign-origin"),
+    ("429", "TooManyFailures", "too-many-failures"),
+];
+/// Of operations with an id in the path.
+const WITH_ID: [CommonAnswer; 1] = [("404", "Unknown", "unknown-record, unknown-call")];
+/// Of operations with a body.
+const WITH_BODY: [CommonAnswer; 3] = [
+    ("413", "BodyTooLarge", "body-too-large"),
+    ("415", "UnsupportedMediaType", "unsupported-media-type"),
+    ("422", "InvalidBody", "invalid-body, idempotency-key-reused"),
+];
+/// Of operations that take an `Idempotency-Key`.
+const WITH_KEY: [CommonAnswer; 3] = [
+    ("409", "RequestInProgress", "request-in-progress"),
+    ("413", "BodyTooLarge", "body-too-large"),
+    ("422", "IdempotencyKeyReused", "idempotency-key-reused"),
+];
+
+/// Adds the answers that do not depend on the handler, and gives problems their media type.
+struct CommonAnswers;
+
+impl Modify for CommonAnswers {
+    fn modify(&self, document: &mut Spec) {
+        let components = document.components.get_or_insert_default();
+        for (_, name, kinds) in [&OF_ANY[..], &WITH_TOKEN, &WITH_ID, &WITH_BODY, &WITH_KEY].concat() {
+            let content = Content::new(Some(Ref::from_schema_name("Problem")));
+            let answer = ResponseBuilder::new().description(kinds).content(PROBLEM, content).build();
+            components.responses.insert(name.to_owned(), answer.into());
+        }
+        for (path, item) in &mut document.paths.paths {
+            let has_id = path.contains('{');
+            let operations = [
+                (&mut item.get, false),
+                (&mut item.post, true),
+                (&mut item.put, true),
+                (&mut item.patch, true),
+                (&mut item.delete, true),
+            ];
+            for (operation, changes) in operations {
+                if let Some(operation) = operation {
+                    complete(operation, has_id, changes);
+                }
+            }
+        }
+    }
+}
+
+fn complete(operation: &mut Operation, has_id: bool, changes: bool) {
+    // `security(())`, an empty requirement, marks the operations without a token.
+    let needs_token = operation.security.is_none();
+    let takes_key = needs_token && changes;
+    let common: [(bool, &[CommonAnswer]); 5] = [
+        (true, &OF_ANY),
+        (needs_token, &WITH_TOKEN),
+        (has_id, &WITH_ID),
+        (operation.request_body.is_some(), &WITH_BODY),
+        (takes_key, &WITH_KEY),
+    ];
+    let answers = &mut operation.responses.responses;
+    for (status, name, _) in common.into_iter().filter(|(of_this, _)| *of_this).flat_map(|(_, group)| group) {
+        answers.entry((*status).to_owned()).or_insert_with(|| RefOr::Ref(Ref::from_response_name(*name)));
+    }
+    for answer in answers.values_mut() {
+        if let RefOr::T(answer) = answer {
+            let of_problem = answer.content.get("application/json").is_some_and(is_problem);
+            if of_problem && let Some(content) = answer.content.swap_remove("application/json") {
+                answer.content.insert(PROBLEM.to_owned(), content);
+            }
+        }
+    }
+    if takes_key {
+        add_idempotency_key(operation);
+    }
+}
+
+fn is_problem(content: &RefOr<Content>) -> bool {
+    let RefOr::T(Content { schema: Some(RefOr::Ref(schema)), .. }) = content else { return false };
+    schema.ref_location.ends_with("/Problem")
+}
+
+/// Documents the header `Idempotency-Key`, which every operation takes that changes something.
+fn add_idempotency_key(operation: &mut Operation) {
+    let schema = utoipa::openapi::ObjectBuilder::new()
+        .schema_type(utoipa::openapi::schema::Type::String)
+        .min_length(Some(1))
+        .max_length(Some(128))
+        .pattern(Some(r"^[!-~]([\t -~]*[!-~])?$"))
+        .build();
+    let key = utoipa::openapi::path::ParameterBuilder::new()
+        .name("Idempotency-Key")
+        .parameter_in(ParameterIn::Header)
+        .required(utoipa::openapi::Required::False)
+        .description(Some("A repeated request with the same key gets the first answer"))
+        .schema(Some(schema))
+        .build();
+    let parameters = operation.parameters.get_or_insert_default();
+    let is_key = |parameter: &RefOr<Parameter>| match parameter {
+        RefOr::T(parameter) => parameter.name == key.name,
+        RefOr::Ref(_) => false,
+    };
+    if !parameters.iter().any(is_key) {
+        parameters.push(RefOr::T(key));
+    }
+}
+
+/// The document: what every operation has in common, and the part of each route.
+fn spec() -> Spec {
+    let head = OpenApiRouter::<Arc<AppState>>::with_openapi(Document::openapi());
+    let mut spec = head.merge(routes::open()).merge(routes::signed_in()).into_openapi();
+    Security.modify(&mut spec);
+    OperationIds.modify(&mut spec);
+    WholeObjects.modify(&mut spec);
+    CommonAnswers.modify(&mut spec);
+    spec
+}
+
 /// The document, as JSON.
 #[must_use]
 pub fn document() -> String {
     #[expect(clippy::expect_used, reason = "the document is made of strings and maps with string keys")]
-    let mut json = Document::openapi().to_pretty_json().expect("the document is plain JSON");
+    let mut json = spec().to_pretty_json().expect("the document is plain JSON");
     json.push('\n');
     json
-}
-
-/// Serves the checked-in document.
-pub(super) async fn show() -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "application/json")], include_str!("openapi.json"))
 }
 
 #[cfg(test)]
@@ -122,7 +299,7 @@ mod tests {
 
     #[test]
     fn operation_ids_are_unique() {
-        let document = Document::openapi();
+        let document = spec();
         let mut seen = std::collections::HashSet::new();
         for (path, item) in &document.paths.paths {
             for operation in
@@ -131,6 +308,55 @@ mod tests {
                 assert!(seen.insert(operation.operation_id.clone().unwrap()), "{path}");
             }
         }
+    }
+
+    /// Every answer with a problem says so, and every operation names the answers that any operation may give.
+    #[test]
+    fn problems_are_documented_as_they_are_sent() {
+        let document: serde_json::Value = serde_json::from_str(&document()).unwrap();
+        let mut problems = 0;
+        for (path, item) in document["paths"].as_object().unwrap() {
+            for (method, operation) in item.as_object().unwrap() {
+                let answers = operation["responses"].as_object().unwrap();
+                let mut needed = vec!["400", "431", "503"];
+                if operation.get("requestBody").is_some() {
+                    needed.extend(["413", "415", "422"]);
+                }
+                if operation.get("security").is_none() {
+                    needed.extend(["401", "403"]);
+                }
+                for status in needed {
+                    assert!(answers.contains_key(status), "{method} {path} {status}");
+                }
+                for (status, answer) in answers {
+                    let reference = answer["$ref"].as_str().and_then(|reference| reference.strip_prefix('#'));
+                    let answer = reference.map_or(answer, |pointer| document.pointer(pointer).unwrap());
+                    for (media_type, content) in answer["content"].as_object().into_iter().flatten() {
+                        let is_problem = content["schema"]["$ref"] == "#/components/schemas/Problem";
+                        assert_eq!(media_type == PROBLEM, is_problem, "{method} {path} {status}");
+                        problems += usize::from(is_problem);
+                    }
+                }
+            }
+        }
+        assert!(problems > 300, "{problems}");
+    }
+
+    #[test]
+    fn a_record_fits_its_schema() {
+        let document: serde_json::Value = serde_json::from_str(&document()).unwrap();
+        let schemas = document["components"]["schemas"].as_object().unwrap();
+        for (name, schema) in schemas {
+            assert!(!schema.to_string().contains("\"allOf\""), "{name}");
+        }
+        for name in ["Account", "Customer", "Contact"] {
+            let properties = schemas[name]["properties"].as_object().unwrap();
+            assert!(properties.contains_key("id") && properties.contains_key("name"), "{name}");
+            assert!(schemas[name]["required"].as_array().unwrap().contains(&"id".into()), "{name}");
+        }
+        let of_operator = "#/components/schemas/OperatorHistory";
+        let answers = &document["paths"]["/v1/operators/{operator}/history"]["get"]["responses"];
+        assert_eq!(answers["200"]["content"]["application/json"]["schema"]["$ref"], of_operator);
     }
 
     #[test]

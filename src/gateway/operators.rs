@@ -94,6 +94,19 @@ pub(crate) struct ExtendWrapUp {
     desktop: Option<String>,
 }
 
+/// Notes on a call whose wrap-up ended by its time.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NoteWrapUp {
+    /// The call: one of `undisposed_work`.
+    #[schema(value_type = uuid::Uuid)]
+    call: CallId,
+    /// Notes about the call, up to 2000 characters; they replace earlier notes.
+    notes: String,
+    /// The name of this desktop.
+    desktop: Option<String>,
+}
+
 /// The end of wrap-up.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -210,7 +223,7 @@ pub(crate) struct StateHistoryQuery {
 
 /// An operator's states in a time span.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = History)]
+#[schema(as = OperatorHistory)]
 pub(crate) struct StateHistory {
     /// The state changes, oldest first, with the one in force at the start. Each state lasts until the next change.
     items: Vec<StateHistoryEntry>,
@@ -274,6 +287,30 @@ pub(crate) async fn extend(
 ) -> Result<Json<StateView>, Problem> {
     let ExtendWrapUp { call, seconds, reason, desktop } = request;
     let action = operator::Request::Extend { call, seconds, reason };
+    state_view(send(&state, &caller, operator_id(&operator)?, desktop, action).await?)
+}
+
+/// Stores notes on a call whose wrap-up ended by its time, and leaves its disposition open. A desktop saves what was
+/// written until then.
+#[utoipa::path(post, path = "/v1/operators/{operator}/wrap-up/notes", tag = "operators", request_body = NoteWrapUp,
+    params(("operator" = uuid::Uuid, Path, description = "The person's record")),
+    responses(
+        (status = 200, description = "The notes are stored", body = StateView),
+        (status = 403, description = "not-permitted", body = ProblemBody),
+        (status = 404, description = "unknown-operator", body = ProblemBody),
+        (status = 409, description = "state-conflict: no wrap-up for this call ended by its time and waits for its disposition", body = ProblemBody),
+        (status = 422, description = "invalid-body", body = ProblemBody),
+    )
+)]
+pub(crate) async fn note(
+    State(state): State<Arc<AppState>>,
+    caller: Caller,
+    Path(operator): Path<String>,
+    QueryParams(NoQuery {}): QueryParams<NoQuery>,
+    Body(request): Body<NoteWrapUp>,
+) -> Result<Json<StateView>, Problem> {
+    let NoteWrapUp { call, notes, desktop } = request;
+    let action = operator::Request::Note { call, notes };
     state_view(send(&state, &caller, operator_id(&operator)?, desktop, action).await?)
 }
 

@@ -99,6 +99,8 @@ kinds! {
     InvalidBody = UNPROCESSABLE_ENTITY "invalid-body" "The body has a missing, unknown or invalid value",
     /// The key was used for another request.
     IdempotencyKeyReused = UNPROCESSABLE_ENTITY "idempotency-key-reused" "The idempotency key was used for another request; use a new key",
+    /// The head of the request is larger than allowed.
+    HeadTooLarge = REQUEST_HEADER_FIELDS_TOO_LARGE "head-too-large" "The headers of the request are too large",
     /// Too many failed attempts.
     TooManyFailures = TOO_MANY_REQUESTS "too-many-failures" "Too many failed attempts; try again later",
     /// An error inside the daemon.

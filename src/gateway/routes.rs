@@ -10,80 +10,92 @@
 //! | `forwarding::forward` (same) | sends requests about the PBX of another daemon there; see `forwarding.rs` |
 //! | `idempotency::idempotent` (same) | a repeated request gets the first answer; see `idempotency.rs` |
 //!
-//! Only `serve.rs` imports this file; what handlers share is in `state.rs`.
+//! Only `serve.rs` and `openapi.rs` import this file; what handlers share is in `state.rs`.
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::http::header;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{delete, get, patch, post, put};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::problem::{Kind, Problem};
 use super::state::AppState;
 use super::{
     accounts, audit, auth, calls, contacts, customers, explain, forwarding, health, history, idempotency,
-    messages, middleware, openapi, operators, page, session, sse, supervisions, tokens, transfers, users,
-    webhooks, websocket,
+    messages, middleware, operators, page, session, sse, supervisions, tokens, transfers, users, webhooks,
+    websocket,
 };
+
+/// The routes that need no token, each with its part of the OpenAPI document.
+pub(super) fn open() -> OpenApiRouter<Arc<AppState>> {
+    OpenApiRouter::new()
+        .routes(routes!(health::alive))
+        .routes(routes!(health::ready))
+        .routes(routes!(health::metrics))
+        .routes(routes!(session::create))
+}
+
+/// The routes that need a token, each with its part of the OpenAPI document. All begin with `/v1`.
+pub(super) fn signed_in() -> OpenApiRouter<Arc<AppState>> {
+    OpenApiRouter::new()
+        .routes(routes!(session::show, session::end))
+        .routes(routes!(sse::follow))
+        .routes(routes!(websocket::upgrade))
+        .routes(routes!(calls::list))
+        .routes(routes!(calls::show))
+        .routes(routes!(calls::acknowledge))
+        .routes(routes!(supervisions::help))
+        .routes(routes!(calls::control))
+        .routes(routes!(supervisions::list, supervisions::begin))
+        .routes(routes!(supervisions::switch, supervisions::stop))
+        .routes(routes!(transfers::list, transfers::create))
+        .routes(routes!(transfers::show))
+        .routes(routes!(transfers::complete))
+        .routes(routes!(transfers::cancel))
+        .routes(routes!(operators::list))
+        .routes(routes!(operators::options))
+        .routes(routes!(operators::set_state))
+        .routes(routes!(operators::history))
+        .routes(routes!(operators::extend))
+        .routes(routes!(operators::finish))
+        .routes(routes!(operators::note))
+        .routes(routes!(history::list))
+        .routes(routes!(history::show))
+        .routes(routes!(history::gaps))
+        .routes(routes!(accounts::list, accounts::create))
+        .routes(routes!(accounts::show, accounts::change, accounts::delete))
+        .routes(routes!(customers::list, customers::create))
+        .routes(routes!(customers::show, customers::change, customers::delete))
+        .routes(routes!(contacts::list, contacts::create))
+        .routes(routes!(contacts::show, contacts::change, contacts::delete))
+        .routes(routes!(messages::list, messages::take))
+        .routes(routes!(messages::show, messages::change, messages::delete))
+        .routes(routes!(explain::explain))
+        .routes(routes!(audit::list))
+        .routes(routes!(webhooks::list))
+        .routes(routes!(webhooks::retry))
+        .routes(routes!(users::list, users::create))
+        .routes(routes!(users::show, users::change, users::revoke))
+        .routes(routes!(tokens::list, tokens::create))
+        .routes(routes!(tokens::revoke))
+}
 
 /// Every route of the gateway.
 pub(crate) fn router(state: Arc<AppState>) -> Router {
-    let open = Router::new()
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready))
-        .route("/metrics", get(health::metrics))
-        .route("/openapi.json", get(openapi::show));
-    let signed_in = Router::new()
-        .route("/v1/session", get(session::show).delete(session::end))
-        .route("/v1/events", get(sse::follow))
-        .route("/v1/events/ws", get(websocket::upgrade))
-        .route("/v1/calls", get(calls::list))
-        .route("/v1/calls/{call}", get(calls::show))
-        .route("/v1/calls/{call}/ack", post(calls::acknowledge))
-        .route("/v1/calls/{call}/help", post(supervisions::help))
-        .route("/v1/calls/{call}/{verb}", post(calls::control))
-        .route("/v1/supervisions", get(supervisions::list).post(supervisions::begin))
-        .route("/v1/supervisions/{supervision}", patch(supervisions::switch).delete(supervisions::stop))
-        .route("/v1/calls/{call}/transfers", get(transfers::list).post(transfers::create))
-        .route("/v1/transfers/{transfer}", get(transfers::show))
-        .route("/v1/transfers/{transfer}/complete", post(transfers::complete))
-        .route("/v1/transfers/{transfer}/cancel", post(transfers::cancel))
-        .route("/v1/operators", get(operators::list))
-        .route("/v1/operators/options", get(operators::options))
-        .route("/v1/operators/{operator}/state", put(operators::set_state))
-        .route("/v1/operators/{operator}/history", get(operators::history))
-        .route("/v1/operators/{operator}/wrap-up/extend", post(operators::extend))
-        .route("/v1/operators/{operator}/wrap-up/finish", post(operators::finish))
-        .route("/v1/history", get(history::list))
-        .route("/v1/history/{call}", get(history::show))
-        .route("/v1/pbx/gaps", get(history::gaps))
-        .route("/v1/accounts", get(accounts::list).post(accounts::create))
-        .route("/v1/accounts/{account}", get(accounts::show).patch(accounts::change).delete(accounts::delete))
-        .route("/v1/customers", get(customers::list).post(customers::create))
-        .route(
-            "/v1/customers/{customer}",
-            get(customers::show).patch(customers::change).delete(customers::delete),
-        )
-        .route("/v1/contacts", get(contacts::list).post(contacts::create))
-        .route("/v1/contacts/{contact}", get(contacts::show).patch(contacts::change).delete(contacts::delete))
-        .route("/v1/messages", get(messages::list).post(messages::take))
-        .route("/v1/messages/{message}", get(messages::show).patch(messages::change).delete(messages::delete))
-        .route("/v1/explain", get(explain::explain))
-        .route("/v1/audit", get(audit::list))
-        .route("/v1/webhooks/deliveries", get(webhooks::list))
-        .route("/v1/webhooks/deliveries/{delivery}/retry", post(webhooks::retry))
-        .route("/v1/users", get(users::list).post(users::create))
-        .route("/v1/users/{user}", get(users::show).patch(users::change).delete(users::revoke))
-        .route("/v1/users/{user}/tokens", get(tokens::list).post(tokens::create))
-        .route("/v1/users/{user}/tokens/{token}", delete(tokens::revoke))
+    let (open, _) = open().split_for_parts();
+    let (signed_in, _) = signed_in().split_for_parts();
+    let signed_in = signed_in
         .route_layer(from_fn_with_state(Arc::clone(&state), idempotency::idempotent))
         .route_layer(from_fn_with_state(Arc::clone(&state), forwarding::forward))
         .route_layer(from_fn_with_state(Arc::clone(&state), auth::authenticate));
-    let sign_in = Router::new().route("/v1/session", post(session::create));
-    open.merge(page::routes())
+    open.route("/openapi.json", get(document))
+        .merge(page::routes())
         .merge(signed_in)
-        .merge(sign_in)
         .method_not_allowed_fallback(|| async { Problem::from(Kind::WrongMethod) })
         .fallback(|| async { Problem::from(Kind::UnknownPath) })
         .layer(DefaultBodyLimit::max(state.app.settings.body_bytes_max))
@@ -91,4 +103,9 @@ pub(crate) fn router(state: Arc<AppState>) -> Router {
         .layer(from_fn(middleware::security_headers))
         .layer(from_fn_with_state(Arc::clone(&state), middleware::record_metrics))
         .with_state(state)
+}
+
+/// Serves the OpenAPI document that is checked in.
+async fn document() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], include_str!("openapi.json"))
 }

@@ -2,9 +2,11 @@
 //!
 //! | connection | what happens |
 //! |---|---|
-//! | within [`super::Settings::connections_max`] | served until it closes |
-//! | beyond that limit | answered with 503, then closed |
+//! | within [`super::Settings::connections_max`] | served until it closes, or until it must make room (`admission.rs`) |
+//! | beyond that limit, and all others have shown a token | answered with 503, then closed |
 //! | headers not complete within [`HEADER_READ_TIMEOUT`] | closed |
+//! | HTTP/1.1 without exactly one valid `Host` | 400 |
+//! | a head of more than [`HEADER_BYTES_MAX`] | 431 |
 //! | shutdown | no new connections; event streams end; open requests get [`super::Settings::drain_timeout`], then every connection is closed |
 //!
 //! Why not `axum::serve`: it has neither header time-outs nor a limit on connections, and a client that stops reading
@@ -16,18 +18,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::{HeaderMap, Uri, Version, header, uri};
+use axum::response::IntoResponse;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_service::Service;
 
+use super::admission::{Admission, Admitted};
 use super::connection::{ClientConnection, GuardedStream, configure_socket};
+use super::problem::{Kind, Problem};
 use super::routes::router;
 use super::state::{App, AppState, run_people_refresh};
 use super::{audit_trail, forwarding, token_uses};
@@ -70,7 +75,7 @@ pub async fn serve(listener: TcpListener, app: App, shutdown: CancellationToken)
     let address = listener.local_addr()?;
     tracing::info!(%address, "the gateway is listening");
     let tasks = TaskTracker::new();
-    let permits = Arc::new(Semaphore::new(app.settings.connections_max));
+    let admission = Admission::new(app.settings.connections_max);
     let drain_timeout = app.settings.drain_timeout;
     let metrics = Arc::clone(&app.metrics);
     metrics.register_bus(&app.bus);
@@ -95,23 +100,35 @@ pub async fn serve(listener: TcpListener, app: App, shutdown: CancellationToken)
             }
         };
         configure_socket(&stream);
-        match Arc::clone(&permits).try_acquire_owned() {
-            Ok(permit) => {
-                let connection = ClientConnection::new(peer);
-                let guarded = GuardedStream::new(
-                    stream,
-                    connection.clone(),
-                    metrics.stalled_clients(),
-                    permit,
-                    tasks.token(),
-                );
-                tasks.spawn(serve_connection(guarded, connection, router.clone(), stop.clone()));
+        let place = match admission.admit(peer.ip()) {
+            Some(Admitted::Free(place)) => place,
+            Some(Admitted::InsteadOfAnother(place)) => {
+                metrics.count_displaced_connection();
+                if let Some(connections) = admission.to_log() {
+                    tracing::warn!(
+                        connections,
+                        "closed connections without a token to admit new ones: the limit on open connections is reached"
+                    );
+                }
+                place
             }
-            Err(_) => {
+            None => {
                 metrics.count_refused_connection();
-                tasks.spawn(refuse(stream, peer));
+                if let Some(connections) = admission.to_log() {
+                    tracing::warn!(
+                        %peer,
+                        connections,
+                        "refused connections: the limit on open connections is reached; raise gateway.subscribers_max"
+                    );
+                }
+                tasks.spawn(refuse(stream));
+                continue;
             }
-        }
+        };
+        let connection = ClientConnection::new(peer, place);
+        let guarded =
+            GuardedStream::new(stream, connection.clone(), metrics.stalled_clients(), tasks.token());
+        tasks.spawn(serve_connection(guarded, connection, router.clone(), stop.clone()));
     }
     drop(listener);
     tasks.close();
@@ -135,10 +152,19 @@ struct Shutdown {
 }
 
 async fn serve_connection(stream: GuardedStream, handle: ClientConnection, router: Router, stop: Shutdown) {
+    let place = handle.place();
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        let running = handle.place().run();
         request.extensions_mut().insert(handle.clone());
         let mut router = router.clone();
-        async move { router.call(request).await }
+        async move {
+            let answer = match head_problem(&request) {
+                Some(problem) => Ok(problem.into_response()),
+                None => router.call(request).await,
+            };
+            drop(running);
+            answer
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -150,6 +176,7 @@ async fn serve_connection(stream: GuardedStream, handle: ClientConnection, route
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
+        () = place.close().cancelled() => return,
         () = stop.drain.cancelled() => {
             connection.as_mut().graceful_shutdown();
             tokio::select! {
@@ -163,8 +190,38 @@ async fn serve_connection(stream: GuardedStream, handle: ClientConnection, route
     }
 }
 
-async fn refuse(mut stream: TcpStream, peer: SocketAddr) {
-    tracing::warn!(%peer, "refused a connection: the limit on open connections is reached");
+/// What is wrong with the head of a request. The parser accepts more than HTTP allows (RFC 9112, section 3.2), and its
+/// buffer may hold more than one head.
+fn head_problem<B>(request: &hyper::Request<B>) -> Option<Problem> {
+    let (headers, uri) = (request.headers(), request.uri());
+    let target = uri.path_and_query().map_or(0, |path| path.as_str().len());
+    let bytes = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
+    if target + bytes.sum::<usize>() > HEADER_BYTES_MAX {
+        return Some(Kind::HeadTooLarge.into());
+    }
+    let hosts = headers.get_all(header::HOST).iter().count();
+    let is_missing = hosts == 0 && request.version() >= Version::HTTP_11;
+    if is_missing || hosts > 1 || hosts == 1 && !is_host_valid(headers, uri) {
+        return Some(
+            Kind::InvalidHeader.with("a request needs exactly one header Host, with a host and a port"),
+        );
+    }
+    None
+}
+
+/// Whether `Host` is a host with or without a port. It may be empty only where the target names no host (RFC 9112).
+fn is_host_valid(headers: &HeaderMap, uri: &Uri) -> bool {
+    let host = headers.get(header::HOST).and_then(|value| value.to_str().ok());
+    let is_authority = |host: &str| {
+        host.parse::<uri::Authority>().is_ok_and(|authority| {
+            let port = host.strip_prefix(authority.host()).map(|rest| rest.strip_prefix(':').unwrap_or(rest));
+            port.is_some_and(|port| port.bytes().all(|b| b.is_ascii_digit()))
+        })
+    };
+    host.is_some_and(|host| is_authority(host) || host.is_empty() && uri.host().is_none())
+}
+
+async fn refuse(mut stream: TcpStream) {
     let answer = async {
         stream.write_all(REFUSAL.as_bytes()).await?;
         stream.shutdown().await
@@ -183,6 +240,28 @@ mod tests {
         assert!(head.ends_with(&format!("content-length: {}", body.len())), "{} bytes", body.len());
         let body: serde_json::Value = serde_json::from_str(body).unwrap();
         assert_eq!(body["type"], "overloaded");
+    }
+
+    #[test]
+    fn a_head_has_one_host_and_a_limit() {
+        let problem = |version: Version, hosts: &[&str], padding: usize| {
+            let mut request = hyper::Request::builder().version(version).uri("/v1/calls");
+            for host in hosts {
+                request = request.header("host", *host);
+            }
+            request = request.header("x-padding", "x".repeat(padding));
+            head_problem(&request.body(()).unwrap())
+        };
+        for host in ["desk.example.jp", "desk.example.jp:8443", "192.0.2.1:8470", "[::1]:8470", ""] {
+            assert_eq!(problem(Version::HTTP_11, &[host], 0), None, "{host}");
+        }
+        for hosts in [&[][..], &["a", "b"], &["a", "a"], &["a b"], &["user@a"], &["a/b"], &["a:x"]] {
+            assert!(problem(Version::HTTP_11, hosts, 0).is_some(), "{hosts:?}");
+        }
+        assert_eq!(problem(Version::HTTP_10, &[], 0), None);
+        assert!(problem(Version::HTTP_10, &["a", "b"], 0).is_some());
+        assert_eq!(problem(Version::HTTP_11, &["a"], HEADER_BYTES_MAX - 100), None);
+        assert_eq!(problem(Version::HTTP_11, &["a"], HEADER_BYTES_MAX), Some(Kind::HeadTooLarge.into()));
     }
 
     /// As after a restart, before the daemon accepts the first connection.

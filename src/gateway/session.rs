@@ -1,10 +1,12 @@
 //! Sign-in with a password, and sign-out: sessions of the operators' page.
 //!
-//! Invariants: a wrong name and a wrong password get the same answer after the same work. The limits on failures
-//! and on passwords that are checked at the same time are in `throttle.rs`.
+//! Invariants: a wrong name and a wrong password get the same answer after the same work. A session is opened only if
+//! the password that was checked is still the person's when the session is stored: a password that is changed
+//! meanwhile opens none. The limits on attempts and on passwords that are checked at the same time are in `throttle.rs`.
 
 use std::net::IpAddr;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -16,17 +18,19 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use super::audit_trail;
-use super::auth::{Caller, client_address, cookie_name, is_own_origin};
+use super::auth::{Caller, client_of, cookie_name, is_own_origin};
 use super::extract::Body;
 use super::problem::{Kind, Problem, ProblemBody};
+use super::proxies::ClientAddress;
 use super::state::AppState;
-use super::throttle::Source;
+use super::throttle::Throttle;
 use crate::contract::time::time as wire_time;
 use crate::ids::RecordId;
-use crate::people::password::PasswordHash;
+use crate::people::password::{self, PasswordHash};
 use crate::people::role::Role;
 use crate::people::roster::Person;
 use crate::people::token::Token;
+use crate::store::StoreError;
 use crate::store::users::{TokenDraft, TokenKind, UserRecord};
 
 /// Longest login, in characters.
@@ -109,47 +113,73 @@ pub(crate) async fn create(
     if headers.contains_key(header::ORIGIN) && !is_own_origin(&state, headers) {
         return Err(Kind::ForeignOrigin.into());
     }
-    let address = client_address(&request);
+    let client = client_of(&state, &request);
+    let address = client.map(ClientAddress::address);
     let Body(sign_in): Body<SignIn> = request.extract().await?;
-    if sign_in.login.chars().count() > LOGIN_CHARS_MAX {
-        return Err(Kind::WrongCredentials.into());
-    }
-    let sources = address.map(|peer| [Source::network(peer), Source::login(peer, &sign_in.login)]);
-    let now = state.app.clock.now();
-    for source in sources.iter().flatten() {
-        let checked = state.throttle.lock().unwrap_or_else(PoisonError::into_inner).check(*source, now);
-        if let Err(pause) = checked {
-            audit_trail::record_refused_sign_in(&state, &sign_in.login, address, "too-many-failures").await;
+    let login = sign_in.login.clone();
+    let counted = throttle(&state, |throttle, now| throttle.count(client, &login, now));
+    let (attempt, wait) = match counted {
+        Ok(counted) => counted,
+        Err(pause) => {
+            audit_trail::record_refused_sign_in(&state, &login, address, "too-many-failures").await;
             return Err(Problem::from(Kind::TooManyFailures).retry_after(pause));
         }
-    }
-    let login = sign_in.login.clone();
-    let Some(user) = verify(&state, sign_in).await? else {
-        state.app.metrics.count_failed_sign_in();
-        {
-            let mut throttle = state.throttle.lock().unwrap_or_else(PoisonError::into_inner);
-            sources.iter().flatten().for_each(|source| throttle.record_failure(*source, now));
-        }
-        audit_trail::record_refused_sign_in(&state, &login, address, "wrong-credentials").await;
-        return Err(Kind::WrongCredentials.into());
     };
-    if let Some([_, login]) = sources {
-        state.throttle.lock().unwrap_or_else(PoisonError::into_inner).clear(login);
+    tokio::time::sleep(wait).await;
+    match sign_in_with(&state, sign_in, address).await {
+        Ok(Some(response)) => {
+            throttle(&state, |throttle, now| throttle.succeed(attempt, now));
+            Ok(response)
+        }
+        Ok(None) => {
+            state.app.metrics.count_failed_sign_in();
+            audit_trail::record_refused_sign_in(&state, &login, address, "wrong-credentials").await;
+            Err(Kind::WrongCredentials.into())
+        }
+        Err(problem) => {
+            throttle(&state, |throttle, _| throttle.take_back(attempt));
+            Err(problem)
+        }
     }
-    open_session(&state, &user, address, now).await
 }
 
-/// The user, if the password is right.
-async fn verify(state: &AppState, sign_in: SignIn) -> Result<Option<UserRecord>, Problem> {
+fn throttle<T>(state: &AppState, with: impl FnOnce(&mut Throttle, Duration) -> T) -> T {
+    let mut throttle = state.throttle.lock();
+    with(&mut throttle, state.app.clock.elapsed())
+}
+
+/// The answer with the new session; `None` if the login or the password is wrong.
+async fn sign_in_with(
+    state: &AppState,
+    sign_in: SignIn,
+    address: Option<IpAddr>,
+) -> Result<Option<Response>, Problem> {
+    // Nobody has such a login or such a password. Neither is looked up, so that all logins take the same time.
+    let is_possible = sign_in.login.chars().count() <= LOGIN_CHARS_MAX
+        && !sign_in.login.chars().any(char::is_control)
+        && password::is_possible(&sign_in.password);
+    if !is_possible {
+        return Ok(None);
+    }
+    match verify(state, sign_in).await? {
+        Some((user, checked)) => open_session(state, &user, &checked, address).await,
+        None => Ok(None),
+    }
+}
+
+/// The user and the hash of the password, if the password is right.
+async fn verify(state: &AppState, sign_in: SignIn) -> Result<Option<(UserRecord, PasswordHash)>, Problem> {
     let _sign_in = state.password_checks.sign_ins.try_acquire().map_err(|_| {
         Kind::Overloaded
             .with("too many people are signing in at the same time; try again in a few seconds")
-            .retry_after(std::time::Duration::from_secs(2))
+            .retry_after(Duration::from_secs(2))
     })?;
     let found = state.app.store.user_by_login(&sign_in.login).await?;
     let (user, hash) = found.unzip();
+    let hash = hash.flatten();
     let _check = state.password_checks.checks.acquire().await.map_err(|_| Kind::ShuttingDown)?;
-    let verified = tokio::task::spawn_blocking(move || match hash.flatten() {
+    let checked = hash.clone();
+    let verified = tokio::task::spawn_blocking(move || match checked {
         Some(hash) => hash.verify(&sign_in.password),
         None => PasswordHash::verify_nobody(&sign_in.password),
     });
@@ -157,16 +187,18 @@ async fn verify(state: &AppState, sign_in: SignIn) -> Result<Option<UserRecord>,
         tracing::error!(%error, "the task that checks a password failed");
         Kind::Internal
     })?;
-    Ok(user.filter(|_| verified))
+    Ok(user.zip(hash).filter(|_| verified))
 }
 
-/// Adds a session token to the store, and answers with its cookie.
+/// Adds a session token to the store, and answers with its cookie; `None` if `checked` is no longer the user's password,
+/// or the user was revoked.
 async fn open_session(
     state: &AppState,
     user: &UserRecord,
+    checked: &PasswordHash,
     address: Option<IpAddr>,
-    now: Timestamp,
-) -> Result<Response, Problem> {
+) -> Result<Option<Response>, Problem> {
+    let now = state.app.clock.now();
     let token = fresh_token()?;
     let expires_at = now + state.app.settings.session_ttl;
     let draft = TokenDraft {
@@ -176,13 +208,17 @@ async fn open_session(
         label: String::new(),
         expires_at: Some(expires_at),
     };
-    let session = state.app.store.add_token(&draft, now).await?;
+    let session = match state.app.store.open_session(&draft, checked, now).await {
+        Ok(session) => session,
+        Err(StoreError::Missing { .. }) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
     audit_trail::record_sign_in(state, &user.person, session, address).await;
     let view = SessionView::new(state, &user.person, session, user.team.clone(), Some(expires_at));
     // Without Max-Age the browser drops the cookie when it closes; the store holds the expiry of the session.
     let mut response = (StatusCode::CREATED, Json(view)).into_response();
     set_cookie(state, &mut response, &token.expose(), "");
-    Ok(response)
+    Ok(Some(response))
 }
 
 /// A new token from the system's random source.

@@ -8,10 +8,12 @@
 //! not answer, the last roster stays in use.
 
 use std::fmt;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use smol_str::SmolStr;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -21,6 +23,7 @@ use super::answer_cache::AnswerCache;
 use super::audit_trail::AuditTrail;
 use super::health::StoreProbe;
 use super::metrics::Metrics;
+use super::proxies::AddressRange;
 use super::throttle::{PasswordCheckLimits, Throttle};
 use super::token_uses::TokenUseRecorder;
 use crate::bus::Bus;
@@ -85,6 +88,8 @@ pub struct Settings {
     pub allowed_origins: Vec<SmolStr>,
     /// Whether the session cookie is marked Secure.
     pub secure_cookie: bool,
+    /// Reverse proxies whose `X-Forwarded-For` names the client.
+    pub trusted_proxies: Vec<AddressRange>,
     /// A session ends after this time without a request.
     pub session_ttl: Duration,
     /// Open connections; a further one is refused with 503.
@@ -97,20 +102,37 @@ pub struct Settings {
     pub heartbeat_interval: Duration,
 }
 
-/// The source of the current time: the system's clock in the daemon, a fake in tests.
+/// The source of the current time: the system's clocks in the daemon, fakes in tests.
 #[derive(Clone)]
-pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
+pub struct Clock {
+    now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    elapsed: Arc<dyn Fn() -> Duration + Send + Sync>,
+}
 
 impl Clock {
-    /// A clock that returns what `now` returns.
+    /// A clock that returns what `now` returns. Limits on time are measured with the system's monotonic clock.
     pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
-        Self(Arc::new(now))
+        let started = Instant::now();
+        Self::with_elapsed(now, move || started.elapsed())
     }
 
-    /// The current time.
+    /// A clock that returns what `now` returns, and measures limits on time with `elapsed`, which never goes back.
+    pub fn with_elapsed(
+        now: impl Fn() -> Timestamp + Send + Sync + 'static,
+        elapsed: impl Fn() -> Duration + Send + Sync + 'static,
+    ) -> Self {
+        Self { now: Arc::new(now), elapsed: Arc::new(elapsed) }
+    }
+
+    /// The current time, which somebody may set. It is for records and for expiries that are in records.
     #[must_use]
     pub fn now(&self) -> Timestamp {
-        (self.0)()
+        (self.now)()
+    }
+
+    /// The time since an arbitrary moment. Nobody can set it.
+    pub(super) fn elapsed(&self) -> Duration {
+        (self.elapsed)()
     }
 }
 
@@ -131,6 +153,8 @@ pub(crate) struct AppState {
     pub(crate) password_checks: PasswordCheckLimits,
     pub(crate) answers: Arc<AnswerCache>,
     pub(crate) store_probe: StoreProbe,
+    /// Whether the log names a peer whose `X-Forwarded-For` is ignored.
+    pub(crate) is_ignored_proxy_logged: AtomicBool,
     pub(crate) shutdown: CancellationToken,
 }
 
@@ -145,6 +169,7 @@ impl AppState {
             password_checks: PasswordCheckLimits::default(),
             answers: Arc::default(),
             store_probe: StoreProbe::default(),
+            is_ignored_proxy_logged: AtomicBool::new(false),
             shutdown,
         }
     }

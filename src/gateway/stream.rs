@@ -12,10 +12,12 @@
 //! A token that the store cannot check counts until it expires. An expired or revoked token that only the store knows
 //! of ends the stream one heartbeat later at most, plus the time of the store's answer.
 //!
-//! Invariants: after an opening frame no event is missing that the viewer may see. Events are sent as the bytes that
+//! Invariants: one person has at most [`STREAMS_PER_PERSON_MAX`] streams at a gateway, so that nobody takes the places of
+//! all others. After an opening frame no event is missing that the viewer may see. Events are sent as the bytes that
 //! the bus made, without another serialisation. No event waits for the store.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::http::HeaderMap;
 use bytes::Bytes;
@@ -38,7 +40,13 @@ use crate::contract::event_id::EventId;
 use crate::contract::operator::StateView;
 use crate::contract::time::time as wire_time;
 use crate::people::presence::PresenceGuard;
+use crate::people::role::Role;
 use crate::people::roster::Roster;
+
+/// Most event streams of one person at the same time, at this gateway.
+pub(crate) const STREAMS_PER_PERSON_MAX: u32 = 32;
+/// The same for a system: it may follow the events for many desktops with one token.
+const STREAMS_PER_SYSTEM_MAX: u32 = 512;
 
 /// The id of the last event that the client has, from the header `Last-Event-ID` or the query.
 pub(crate) fn resume_point(headers: &HeaderMap, query: ResumeQuery) -> Result<Option<EventId>, Problem> {
@@ -131,6 +139,14 @@ impl EventStream {
         caller: Caller,
         after: Option<&EventId>,
     ) -> Result<Self, Problem> {
+        let max = match caller.person.role {
+            Role::System => STREAMS_PER_SYSTEM_MAX,
+            _ => STREAMS_PER_PERSON_MAX,
+        };
+        let presence = state.app.presence.connect_within(caller.person.id, max).ok_or_else(|| {
+            let detail = format!("you follow the events with {max} clients already; close some");
+            Kind::Overloaded.with(detail).retry_after(Duration::from_secs(5))
+        })?;
         // Events before the last change of visibility were filtered by the earlier visibility.
         let after = after.filter(|after| state.app.people.may_resume(caller.person.id, after));
         let mut roster = state.app.people.watch();
@@ -142,7 +158,7 @@ impl EventStream {
         Ok(Self {
             state: Arc::clone(state),
             revocation: state.active_tokens.guard(caller.token, caller.person.id),
-            _presence: state.app.presence.connect(caller.person.id),
+            _presence: presence,
             _count: state.app.metrics.count_stream(),
             caller,
             subscription,

@@ -13,8 +13,9 @@
 //! ([`TokenUseRecorder::apply_to`]) until the store has it.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -82,7 +83,7 @@ impl TokenUseRecorder {
     }
 
     fn pending(&self) -> MutexGuard<'_, PendingUses> {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+        self.pending.lock()
     }
 }
 

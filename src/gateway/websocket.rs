@@ -3,11 +3,11 @@
 //! | close code | why |
 //! |---|---|
 //! | 1001, reason `shutting-down` | the daemon shuts down; reconnect with `?after=` |
+//! | 1009, reason `message-too-large` | send no message of more than [`MESSAGE_BYTES_MAX`] bytes |
 //! | 1008, reason `token-expired` or `token-revoked` | sign in again |
 //! | 1013, reason `too-slow` | reconnect with `?after=` |
 //!
-//! Each heartbeat is a ping. Messages of the client other than pongs are ignored; one larger than
-//! [`MESSAGE_BYTES_MAX`] ends the connection without a close frame.
+//! Each heartbeat is a ping. Messages of the client other than pongs are ignored.
 //!
 //! Invariant: a client that leaves [`PINGS_UNANSWERED_MAX`] pings unanswered is disconnected at the next heartbeat.
 
@@ -33,6 +33,8 @@ use crate::people::role::Permission;
 
 /// Largest message a client may send, in bytes.
 const MESSAGE_BYTES_MAX: usize = 4096;
+/// Reason of the close frame for a larger message.
+const TOO_LARGE: &str = "message-too-large";
 /// Pings in a row that may stay unanswered.
 const PINGS_UNANSWERED_MAX: u32 = 2;
 
@@ -89,7 +91,14 @@ async fn run(socket: WebSocket, mut stream: EventStream, connection: Option<Clie
                 }
             },
             message = from_client.next() => match message {
-                Some(Ok(Message::Close(_)) | Err(_)) | None => return,
+                Some(Ok(Message::Close(_))) | None => return,
+                Some(Err(error)) => {
+                    if is_too_large(&error) {
+                        let close = CloseFrame { code: close_code::SIZE, reason: TOO_LARGE.into() };
+                        let _ = to_client.send(Message::Close(Some(close))).await;
+                    }
+                    return;
+                }
                 Some(Ok(Message::Pong(_))) => {
                     unanswered = 0;
                     continue;
@@ -101,6 +110,12 @@ async fn run(socket: WebSocket, mut stream: EventStream, connection: Option<Clie
             return;
         }
     }
+}
+
+/// Whether the client sent a larger message than the limit given to the protocol's library.
+fn is_too_large(error: &axum::Error) -> bool {
+    // The library's own error type is not part of axum's interface.
+    error.to_string().contains("Space limit exceeded")
 }
 
 fn text(json: Bytes) -> Message {

@@ -6,10 +6,13 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::call::snapshot::CallSnapshot;
+use crate::contract::audit::AuditEntry;
 use crate::contract::history::{FinishedCall, Segment};
+use crate::contract::operator::StateView;
 use crate::contract::pbx::{Gap, PbxLinkState};
 use crate::contract::supervision::{EndReason, SupervisionId, SupervisionSegment};
 use crate::ids::{PbxId, RecordId};
+use crate::operators::{CompletedWrapUp, OperatorSnapshot};
 
 /// An unfinished call, in its last published state.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -37,6 +40,12 @@ pub enum JournalEntry {
     PbxLink(Box<PbxLinkState>),
     /// A change of the supervision log.
     SegmentChange(SegmentChange),
+    /// An entry of the audit trail.
+    Audit(Box<AuditEntry>),
+    /// A change of an operator's state.
+    OperatorState(Box<StateChange>),
+    /// A completed wrap-up.
+    WrapUp(Box<WrapUpRecord>),
 }
 
 impl JournalEntry {
@@ -50,6 +59,11 @@ impl JournalEntry {
             Self::Gap(gap) => format!("{gap:?}"),
             Self::SegmentChange(step) => format!("{step:?}"),
             Self::MessagePublished(publication) => format!("{publication:?}"),
+            Self::Audit(entry) => format!("audit entry {} of {}", entry.action, entry.at),
+            Self::OperatorState(change) => {
+                format!("state {} of {}", change.view.state.as_str(), change.view.id)
+            }
+            Self::WrapUp(record) => format!("wrap-up of call {}", record.finished.work.call),
         }
     }
 }
@@ -77,6 +91,26 @@ pub enum SegmentChange {
         /// The time of that state.
         at: Timestamp,
     },
+}
+
+/// A change of an operator's state.
+#[derive(Debug, Clone)]
+pub struct StateChange {
+    /// When.
+    pub at: Timestamp,
+    /// The state after it, for the history.
+    pub view: StateView,
+    /// The state after it, for the next start; absent when the person is no longer an operator.
+    pub saved: Option<OperatorSnapshot>,
+}
+
+/// CompletedWrapUp after-call work.
+#[derive(Debug, Clone)]
+pub struct WrapUpRecord {
+    /// The operator.
+    pub user: RecordId,
+    /// The work.
+    pub finished: CompletedWrapUp,
 }
 
 /// Up to which version the events of a message were published.

@@ -9,5 +9,5 @@ pub mod entry;
 pub mod queue;
 pub mod timelines;
 
-pub use entry::{CallCheckpoint, JournalEntry, MessagePublication, SegmentChange};
+pub use entry::{CallCheckpoint, JournalEntry, MessagePublication, SegmentChange, StateChange, WrapUpRecord};
 pub use queue::{Batch, JournalQueue, JournalStats, RestoredLog};

@@ -13,8 +13,8 @@
 //! | slow | events are queued, up to [`LOG_EVENTS_QUEUED_MAX`] and [`LOG_BYTES_QUEUED_MAX`] |
 //! | too slow for that | the queued events are discarded, and with them every older event in the store: a replay must not have a gap. Checkpoints and records stay queued ([`is_dropped_when_full`]) |
 //!
-//! With several daemons, events and checkpoints go to Redis instead ([`crate::bus::redis`]); only records, gaps, the link
-//! state and published message versions go through this queue.
+//! With several daemons, events and checkpoints go to Redis instead ([`crate::bus::redis`]); the other entries go through
+//! this queue there, too.
 //!
 //! # After a crash
 //! Each run of the daemon has its own stream token, so an id is never used twice. The log may lack the last
@@ -29,25 +29,25 @@
 
 use crate::contract::event::LoggedEvent;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::{Mutex, MutexGuard};
 use serde::Deserialize;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::contract::call::CallView;
 use crate::contract::event::{Event, EventKind, PbxStatus};
-use crate::contract::history::FinishedCall;
 use crate::contract::operator::StateView;
-use crate::contract::pbx::{Gap, PbxLinkState};
+use crate::contract::pbx::PbxLinkState;
 use crate::ids::{CallId, RecordId};
-use crate::journal::entry::{CallCheckpoint, JournalEntry, MessagePublication, SegmentChange};
+use crate::journal::entry::{CallCheckpoint, JournalEntry};
 
 /// Most events that wait for the store.
 pub const LOG_EVENTS_QUEUED_MAX: usize = 50_000;
 /// Most bytes of these events.
 pub const LOG_BYTES_QUEUED_MAX: usize = 64 * 1024 * 1024;
-/// Most records (finished calls, supervision segments, gaps) that wait for the store.
+/// Most records (what [`is_dropped_when_full`] lists as dropped) that wait for the store.
 pub const RECORDS_QUEUED_MAX: usize = 10_000;
 
 /// The end of the log of earlier runs: where the stream continues.
@@ -110,24 +110,10 @@ pub struct Batch {
     pub events: Vec<Arc<Event>>,
     /// Events before this position are no longer needed for a resume.
     pub oldest_position: u64,
-    /// The latest checkpoint of each call that changed.
-    pub checkpoints: Vec<CallCheckpoint>,
-    /// Calls that ended.
-    pub finished: Vec<FinishedCall>,
-    /// Message versions that the events publish.
-    pub publications: Vec<MessagePublication>,
-    /// Changes of supervision segments.
-    pub segment_changes: Vec<SegmentChange>,
-    /// Periods in which no daemon was connected to the PBX.
-    pub gaps: Vec<Gap>,
-    /// The latest state of the PBX link.
-    pub link: Option<PbxLinkState>,
-}
-
-impl Batch {
-    fn records(&self) -> usize {
-        self.finished.len() + self.segment_changes.len() + self.gaps.len()
-    }
+    /// The entries, in the order in which they must be written: the latest checkpoint of each call that changed, then the
+    /// others as they came, then the latest state of the PBX link, whose newer heartbeat would hide a gap that is not yet
+    /// written.
+    pub entries: Vec<JournalEntry>,
 }
 
 /// Whether an entry is dropped, and counted, once [`RECORDS_QUEUED_MAX`] records wait. Other entries need no limit of their
@@ -140,11 +126,17 @@ impl Batch {
 /// | gap | not written: a standby that lost the link leaves no gap | dropped |
 /// | link state | not written | queued: the latest |
 /// | supervision segment | not written: it would be there twice | dropped |
+/// | audit entry, state of an operator, wrap-up | written: the core hands over only what it must record | dropped |
 /// | published message version | not written: the leader still has to publish it | queued: one for each event |
 fn is_dropped_when_full(entry: &JournalEntry) -> bool {
     match entry {
         JournalEntry::Checkpoint(_) | JournalEntry::PbxLink(_) | JournalEntry::MessagePublished(_) => false,
-        JournalEntry::Finished(_) | JournalEntry::Gap(_) | JournalEntry::SegmentChange(_) => true,
+        JournalEntry::Finished(_)
+        | JournalEntry::Gap(_)
+        | JournalEntry::SegmentChange(_)
+        | JournalEntry::Audit(_)
+        | JournalEntry::OperatorState(_)
+        | JournalEntry::WrapUp(_) => true,
     }
 }
 
@@ -171,10 +163,15 @@ pub struct JournalQueue {
 
 #[derive(Debug, Default)]
 struct Backlog {
+    /// Its entries lack the checkpoints and the link state until it is taken.
     batch: Batch,
     bytes: usize,
+    /// How many of the entries [`is_dropped_when_full`] counts.
+    records: usize,
     /// The latest checkpoint of each call.
-    checkpoints: HashMap<CallId, CallCheckpoint>,
+    checkpoints: HashMap<CallId, Box<CallCheckpoint>>,
+    /// The latest state of the PBX link.
+    link: Option<Box<PbxLinkState>>,
     /// Its `unwritten_*` count the batch that the writer is writing; [`Self::batch`] is counted when asked.
     stats: JournalStats,
     closed: bool,
@@ -235,13 +232,13 @@ impl JournalQueue {
         let backlog = self.lock();
         JournalStats {
             unwritten_events: backlog.stats.unwritten_events + backlog.batch.events.len(),
-            unwritten_records: backlog.stats.unwritten_records + backlog.batch.records(),
+            unwritten_records: backlog.stats.unwritten_records + backlog.records,
             ..backlog.stats
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, Backlog> {
-        self.backlog.lock().unwrap_or_else(PoisonError::into_inner)
+        self.backlog.lock()
     }
 }
 
@@ -273,42 +270,37 @@ impl Backlog {
         if let JournalEntry::Finished(call) = &entry {
             self.checkpoints.remove(&call.id);
         }
-        if is_dropped_when_full(&entry) && self.batch.records() >= RECORDS_QUEUED_MAX {
-            self.stats.records_dropped_total += 1;
-            tracing::error!(
-                record = entry.describe(),
-                "dropped a record: the store is behind; check its disk"
-            );
-            return;
+        if is_dropped_when_full(&entry) {
+            if self.records >= RECORDS_QUEUED_MAX {
+                self.stats.records_dropped_total += 1;
+                tracing::error!(
+                    record = entry.describe(),
+                    "dropped a record: the store is behind; check its disk"
+                );
+                return;
+            }
+            self.records += 1;
         }
         match entry {
             JournalEntry::Checkpoint(call) => {
-                self.checkpoints.insert(call.snapshot.id, *call);
+                self.checkpoints.insert(call.snapshot.id, call);
             }
-            JournalEntry::Finished(call) => self.batch.finished.push(*call),
-            JournalEntry::PbxLink(link) => self.batch.link = Some(*link),
-            JournalEntry::Gap(gap) => self.batch.gaps.push(*gap),
-            JournalEntry::SegmentChange(step) => self.batch.segment_changes.push(step),
-            JournalEntry::MessagePublished(publication) => self.batch.publications.push(publication),
+            JournalEntry::PbxLink(link) => self.link = Some(link),
+            other => self.batch.entries.push(other),
         }
     }
 
     fn take_batch(&mut self) -> Option<Batch> {
-        let batch = &self.batch;
-        let is_empty = batch.events.is_empty()
-            && batch.finished.is_empty()
-            && batch.publications.is_empty()
-            && batch.segment_changes.is_empty()
-            && batch.gaps.is_empty()
-            && batch.link.is_none()
-            && self.checkpoints.is_empty();
-        if is_empty {
+        let mut batch = std::mem::take(&mut self.batch);
+        let checkpoints = std::mem::take(&mut self.checkpoints).into_values().map(JournalEntry::Checkpoint);
+        batch.entries.splice(0..0, checkpoints);
+        batch.entries.extend(self.link.take().map(JournalEntry::PbxLink));
+        if batch.events.is_empty() && batch.entries.is_empty() {
             return None;
         }
         self.bytes = 0;
-        let mut batch = std::mem::take(&mut self.batch);
-        batch.checkpoints = std::mem::take(&mut self.checkpoints).into_values().collect();
-        self.set_in_flight(batch.events.len(), batch.records());
+        let records = std::mem::take(&mut self.records);
+        self.set_in_flight(batch.events.len(), records);
         Some(batch)
     }
 

@@ -1,5 +1,7 @@
-//! Call timelines: the segments of each living call (presented, talking, held, transferred, …), which become part of the
-//! finished call's record.
+//! Call timelines: the segments of each living call (presented, announced, talking, held, transferred, …), which become
+//! part of the finished call's record. `announced` is the time from the pick-up of a phone to the connection with the
+//! caller, with the result `connected`, `operator_gone` or `caller_gone`. `elsewhere` and `parked` are the call's states of
+//! these names.
 //!
 //! Invariants: pure. Each living call has one timeline of at most [`SEGMENTS_PER_CALL_MAX`] segments; `Ended` closes it
 //! and returns the record. The timeline is part of the call's checkpoint, which is stored with each event of the call, so
@@ -9,17 +11,19 @@
 //!
 //! | segment | recorded by | in the merged timeline |
 //! |---|---|---|
-//! | `presented`, `talking`, `held` | every daemon that follows the PBX | as this daemon has it |
+//! | `presented`, `announced`, `talking`, `held`, `elsewhere`, `parked` | every daemon that follows the PBX | as this daemon has it |
 //! | `shown`, `unacknowledged` | the leader | the predecessor's, and those that this daemon added since |
 //! | `transfer`, `transferred`, `returned` | the leader; a transfer found under way is recorded again | for each target, the larger of the two counts; on equal entries the predecessor's values win |
 //!
 //! A transfer that is found under way adds no segment that the timeline has already ([`CallTimelines::record_transfer`]).
 
 use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::call::{Notice, NoticeKind};
+use crate::call::{Notice, NoticeKind, RescindReason};
+use crate::contract::call::CallState;
 use crate::contract::history::{FinishedCall, Segment};
 use crate::contract::transfer::{ReturnedTo, TransferView};
 use crate::ids::{CallId, Extension};
@@ -28,10 +32,16 @@ use crate::transfer;
 
 /// Maximum number of segments of one call; a call that rings round a queue for an hour makes many.
 pub(crate) const SEGMENTS_PER_CALL_MAX: usize = 200;
+/// A phone that is connected sooner after its pick-up has no `announced` segment: the PBX had nothing to say.
+const ANNOUNCEMENT_MIN: Duration = Duration::from_millis(250);
 /// Maximum number of finished records kept in memory, in case the predecessor's checkpoint completes them.
 const FINISHED_MAX: usize = 256;
 /// Kinds of segments that only the leader records.
 const LEADER_KINDS: [&str; 5] = ["shown", "unacknowledged", TRANSFER, TRANSFERRED, RETURNED];
+/// From the pick-up of a phone to its connection with the caller.
+const ANNOUNCED: &str = "announced";
+/// Where the caller is while no operator has them; see [`record_whereabouts`].
+const WHEREABOUTS: [&str; 2] = ["elsewhere", "parked"];
 const TRANSFER: &str = "transfer";
 const TRANSFERRED: &str = "transferred";
 const RETURNED: &str = "returned";
@@ -51,12 +61,17 @@ impl CallTimelines {
         let segments = self.calls.entry(notice.view.id).or_default();
         match &notice.kind {
             NoticeKind::Presented { operator } => open(segments, "presented", operator, at),
-            NoticeKind::Rescinded { operator, reason } => {
+            NoticeKind::Rescinded { operator, reason, picked_up_at } => {
                 let result = serde_json::to_value(reason).ok().and_then(|v| v.as_str().map(str::to_owned));
                 close(segments, Some(operator), at, result.as_deref());
+                let gone = if *reason == RescindReason::CallerGone { "caller_gone" } else { "operator_gone" };
+                add_announced(segments, operator, *picked_up_at, at, gone);
             }
-            NoticeKind::Answered { operator } => {
+            NoticeKind::Answered { operator, picked_up_at } => {
                 close(segments, Some(operator), at, Some("answered"));
+                let heard =
+                    picked_up_at.filter(|from| at.duration_since(*from).unsigned_abs() >= ANNOUNCEMENT_MIN);
+                add_announced(segments, operator, heard, at, "connected");
                 segments.iter_mut().filter(|s| s.kind != "presented").for_each(|s| end(s, at, None));
                 open(segments, "talking", operator, at);
             }
@@ -65,7 +80,9 @@ impl CallTimelines {
             NoticeKind::Offered => {}
             NoticeKind::Updated => {
                 if notice.view.operator.is_none() {
-                    segments.iter_mut().filter(|s| s.kind != "presented").for_each(|s| end(s, at, None));
+                    let is_operators =
+                        |s: &&mut Segment| s.kind != "presented" && !WHEREABOUTS.contains(&s.kind.as_str());
+                    segments.iter_mut().filter(is_operators).for_each(|s| end(s, at, None));
                 }
             }
             NoticeKind::Ended { operators, channels, .. } => {
@@ -80,6 +97,7 @@ impl CallTimelines {
                 return Some(record);
             }
         }
+        record_whereabouts(segments, notice.view.state, at);
         None
     }
 
@@ -212,14 +230,15 @@ pub(crate) fn merge(own: &[Segment], prior: &[Segment]) -> Vec<Segment> {
     let is_leader_kind = |s: &Segment| LEADER_KINDS.contains(&s.kind.as_str());
     let same =
         |a: &Segment, b: &Segment| (&a.kind, &a.operator, &a.target) == (&b.kind, &b.operator, &b.target);
-    // The leader's segments, each with the number of PBX segments before it.
+    // The leader's segments, each with the number of PBX segments before it. By its own clock each daemon decides whether
+    // an announcement was long enough to be one, so these do not count.
     let leader_segments = |segments: &[Segment]| {
         let mut seen = 0_usize;
         let mut found = Vec::new();
         for segment in segments {
             if is_leader_kind(segment) {
                 found.push((seen, segment.clone()));
-            } else {
+            } else if segment.kind != ANNOUNCED {
                 seen += 1;
             }
         }
@@ -242,12 +261,13 @@ pub(crate) fn merge(own: &[Segment], prior: &[Segment]) -> Vec<Segment> {
     merged.sort_by_key(|(seen, _)| *seen);
     let mut merged = merged.into_iter().peekable();
     let mut timeline = Vec::new();
-    let seen = own.iter().filter(|s| !is_leader_kind(s)).cloned();
-    for (n, segment) in seen.enumerate() {
-        while let Some((_, earlier)) = merged.next_if(|(seen, _)| *seen <= n) {
+    let mut seen = 0_usize;
+    for segment in own.iter().filter(|s| !is_leader_kind(s)) {
+        while let Some((_, earlier)) = merged.next_if(|(before, _)| *before <= seen) {
             timeline.push(earlier);
         }
-        timeline.push(segment);
+        timeline.push(segment.clone());
+        seen += usize::from(segment.kind != ANNOUNCED);
     }
     timeline.extend(merged.map(|(_, segment)| segment));
     timeline.truncate(SEGMENTS_PER_CALL_MAX);
@@ -262,6 +282,37 @@ fn add(segments: &mut Vec<Segment>, segment: Segment) {
     if segments.len() < SEGMENTS_PER_CALL_MAX {
         segments.push(segment);
     }
+}
+
+/// Keeps one segment open while the caller is with somebody who is not an operator, or parked.
+fn record_whereabouts(segments: &mut Vec<Segment>, state: CallState, at: Timestamp) {
+    let states = [CallState::Elsewhere, CallState::Parked];
+    for (kind, is_there) in WHEREABOUTS.into_iter().zip(states.map(|one| one == state)) {
+        let open = segments.iter_mut().find(|s| s.kind == kind && s.until.is_none());
+        match (open, is_there) {
+            (Some(segment), false) => end(segment, at, None),
+            (None, true) => {
+                let kind = kind.into();
+                add(
+                    segments,
+                    Segment { kind, operator: None, target: None, from: at, until: None, result: None },
+                );
+            }
+            _ => {}
+        }
+    }
+}
+
+fn add_announced(
+    segments: &mut Vec<Segment>,
+    operator: &Extension,
+    from: Option<Timestamp>,
+    until: Timestamp,
+    result: &str,
+) {
+    let Some(from) = from else { return };
+    let (operator, until, result) = (Some(operator.clone()), Some(until), Some(result.to_owned()));
+    add(segments, Segment { kind: ANNOUNCED.into(), operator, target: None, from, until, result });
 }
 
 fn open(segments: &mut Vec<Segment>, kind: &str, operator: &Extension, at: Timestamp) {

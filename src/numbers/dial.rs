@@ -140,7 +140,7 @@ mod tests {
         Number::read(text, &plan)?.permitted_dial_string(&plan, &opened).map(|dial| dial.to_string())
     }
 
-    /// The lines that anybody may be transferred to, written down anew from the ministry's numbering plan (総務省
+    /// The lines that anybody may be transferred to, written down from the ministry's numbering plan (総務省
     /// 電気通信番号計画): geographic, mobile, IP, free phone. This is on purpose no call of the code above.
     fn is_a_line_of_japan(dial: &str) -> bool {
         let bytes = dial.as_bytes();

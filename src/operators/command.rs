@@ -1,6 +1,6 @@
 //! Commands about operators' states: who may give them. `registry.rs` carries them out.
 //!
-//! | actor | may set, extend and finish for |
+//! | actor | may set, extend, note and finish for |
 //! |---|---|
 //! | operator | themselves |
 //! | supervisor | themselves and their team |
@@ -11,9 +11,9 @@
 //!
 //! | the phone | who may make it an operator's seat |
 //! |---|---|
-//! | the operator's own extension | whoever may set the operator's state, also while the phone has a call |
+//! | the operator's own extension | each person who may set the operator's state, also while the phone has a call |
 //! | another person's own extension | that person's supervisor or an administrator, while the phone has no call |
-//! | nobody's own extension (a shared phone) | whoever may set the operator's state, while the phone has no call |
+//! | nobody's own extension (a shared phone) | each person who may set the operator's state, while the phone has no call |
 //!
 //! Why: with the seat go the phone's calls, pops and queue memberships. A call belongs to the person at whose phone it is.
 //!
@@ -66,6 +66,13 @@ pub enum Request {
         disposition: String,
         /// Notes with the disposition.
         notes: Option<String>,
+    },
+    /// Store notes on a call whose after-call work ended by its time.
+    Note {
+        /// The call.
+        call: CallId,
+        /// The notes.
+        notes: String,
     },
     /// Look up the choices.
     Options,
@@ -201,7 +208,7 @@ mod tests {
         RecordId(Uuid::from_u128(n))
     }
 
-    /// Every actor, every operator, every owner of the phone, in use and not, against the table of the header, told in
+    /// Every actor, every operator, every owner of the phone, in use and not, against the table of the header, written in
     /// other words: by teams, not by viewers.
     #[test]
     fn a_seat_is_ones_own_or_idle_and_lent_by_its_owners_supervisor() {

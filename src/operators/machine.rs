@@ -26,8 +26,8 @@
 //! | finish with disposition | refused | refused | ends that work | ends that work | ends that work; next |
 //! | the time of the work ends | - | - | work ends, disposition open | - | work ends, disposition open; stays where a disposition is required |
 //!
-//! *Next* is older work that was set aside, then the pending state, then the requested state. In every state the last work
-//! that ended by its time accepts its disposition later.
+//! *Next* is older work that was set aside, then the pending state, then the requested state. In every state the last
+//! [`WRAP_UPS_EXPIRED_MAX`] pieces of work that ended by their time accept notes and their disposition later.
 //!
 //! Invariants: the version grows with every change of the state, the requested and the pending state, the seat, the call
 //! and the after-call work; `desktops`, `phone`, `queue_faults` and the person's name and own extension have no version. After-call work
@@ -47,6 +47,8 @@ use crate::ids::{CallId, Extension, RecordId};
 
 /// Most pieces of after-call work that are open for one operator; the oldest ends without a disposition.
 pub const WRAP_UPS_OPEN_MAX: usize = 8;
+/// Most pieces of after-call work that ended by their time and still accept a disposition; the oldest stays without one.
+pub const WRAP_UPS_EXPIRED_MAX: usize = 8;
 /// Most extensions of the after-call work of one call.
 pub const WRAP_UP_EXTENSIONS_MAX: usize = 20;
 
@@ -125,6 +127,10 @@ pub struct OperatorSnapshot {
     /// The last after-call work that ended by its time, as long as its disposition is open.
     #[serde(rename = "lapsed", default)]
     pub expired: Option<WrapUp>,
+    /// After-call work that ended by its time before `expired` did, the oldest first. Apart from `expired`, because an
+    /// earlier version reads and writes that field alone.
+    #[serde(rename = "lapsed_before", default, skip_serializing_if = "Vec::is_empty")]
+    pub expired_before: Vec<WrapUp>,
     /// The call whose caller a transfer may return to the operator.
     #[serde(rename = "awaits", default)]
     pub awaiting_return: Option<CallId>,
@@ -137,6 +143,28 @@ pub struct OperatorSnapshot {
     pub since: Timestamp,
     /// The cause of the last change.
     pub by: ChangedBy,
+}
+
+impl OperatorSnapshot {
+    /// The work that ended by its time and still accepts a disposition, the oldest first.
+    fn expired_work(&self) -> impl Iterator<Item = &WrapUp> {
+        self.expired_before.iter().chain(&self.expired)
+    }
+
+    fn push_expired(&mut self, work: WrapUp) {
+        self.expired_before.extend(self.expired.replace(work));
+        let excess = (self.expired_before.len() + 1).saturating_sub(WRAP_UPS_EXPIRED_MAX);
+        self.expired_before.drain(..excess);
+    }
+
+    fn take_expired(&mut self, call: CallId) -> Option<WrapUp> {
+        if self.expired.as_ref().is_some_and(|work| work.call == call) {
+            let before = self.expired_before.pop();
+            return std::mem::replace(&mut self.expired, before);
+        }
+        let index = self.expired_before.iter().position(|work| work.call == call)?;
+        Some(self.expired_before.remove(index))
+    }
 }
 
 /// One operator.
@@ -159,7 +187,7 @@ type Fingerprint = (
     Option<Extension>,
     Option<CallId>,
     Vec<WrapUp>,
-    Option<WrapUp>,
+    Vec<WrapUp>,
 );
 
 impl Operator {
@@ -174,6 +202,7 @@ impl Operator {
             activity: Activity::None,
             wrap_ups: Vec::new(),
             expired: None,
+            expired_before: Vec::new(),
             awaiting_return: None,
             terms: None,
             version: 0,
@@ -255,6 +284,7 @@ impl Operator {
             call: call.filter(|_| state != State::LoggedOut),
             wrap_up: snapshot.wrap_ups.last().cloned(),
             undisposed: snapshot.expired.as_ref().map(|work| work.call),
+            undisposed_work: snapshot.expired_work().cloned().collect(),
             pbx: None,
             desktops: self.desktops,
             phone: self.phone,
@@ -266,7 +296,15 @@ impl Operator {
         let s = &self.snapshot;
         let call = self.view().call;
         let (requested, pending, seat) = (s.requested.clone(), s.pending.clone(), s.seat.clone());
-        (self.state(), requested, pending, seat, call, s.wrap_ups.clone(), s.expired.clone())
+        (
+            self.state(),
+            requested,
+            pending,
+            seat,
+            call,
+            s.wrap_ups.clone(),
+            s.expired_work().cloned().collect(),
+        )
     }
 
     /// Applies a change. Where the fingerprint differs, the version grows, `by` is stored and the result is true.
@@ -376,7 +414,7 @@ impl Operator {
         let snapshot = &self.snapshot;
         snapshot.activity.caller_of() == Some(call)
             || snapshot.wrap_ups.iter().any(|work| work.call == call)
-            || snapshot.expired.as_ref().is_some_and(|work| work.call == call)
+            || snapshot.expired_work().any(|work| work.call == call)
     }
 
     /// Opens after-call work for a caller who was taken and lost after this state was saved; it has run since `begun`.
@@ -456,12 +494,19 @@ impl Operator {
                 if let Some(top) = snapshot.wrap_ups.last_mut().filter(|_| !busy) {
                     resume_work(top, now);
                 }
-            } else if snapshot.expired.as_ref().is_some_and(|work| work.call == call) {
-                done = snapshot.expired.take().map(|work| (work.clone(), work.until));
+            } else {
+                done = snapshot.take_expired(call).map(|work| (work.clone(), work.until));
             }
         });
         let (work, ended_at) = done?;
         Some(CompletedWrapUp { work, ended_at, disposition: Some(disposition), notes })
+    }
+
+    /// The after-call work of `call`, which ended by its time, with these notes; its disposition stays open. `None`: there
+    /// is none.
+    pub(super) fn with_notes(&self, call: CallId, notes: SmolStr) -> Option<CompletedWrapUp> {
+        let work = self.snapshot.expired_work().find(|work| work.call == call)?.clone();
+        Some(CompletedWrapUp { ended_at: work.until, work, disposition: None, notes: Some(notes) })
     }
 
     /// When the present after-call work ends by its time.
@@ -481,7 +526,7 @@ impl Operator {
                 if let Some(top) = snapshot.wrap_ups.last_mut() {
                     resume_work(top, now);
                 }
-                snapshot.expired = Some(work.clone());
+                snapshot.push_expired(work.clone());
                 over.push(CompletedWrapUp { work, ended_at: now, disposition: None, notes: None });
             });
         }

@@ -24,8 +24,8 @@ mod tests;
 
 pub use command::{Command, Options, Request, Seat, SeatFacts, authorise_seat};
 pub use machine::{
-    Activity, CompletedWrapUp, Operator, OperatorSnapshot, WRAP_UP_EXTENSIONS_MAX, WRAP_UPS_OPEN_MAX,
-    WrapUpTerms,
+    Activity, CompletedWrapUp, Operator, OperatorSnapshot, WRAP_UP_EXTENSIONS_MAX, WRAP_UPS_EXPIRED_MAX,
+    WRAP_UPS_OPEN_MAX, WrapUpTerms,
 };
 pub use queue_members::{MemberAction, MemberActions, MemberReply, QueueFaults, QueueMembership};
 pub use registry::{

@@ -126,7 +126,7 @@ pub enum Output {
         /// The operator at this seat; `None` after a log-out.
         member: Option<Member>,
     },
-    /// Record after-call work that ended, or whose disposition was given after its end.
+    /// Record after-call work that ended, or whose notes or disposition were given after its end.
     WrapUpEnded {
         /// The operator.
         user: RecordId,

@@ -2,7 +2,9 @@
 //!
 //! Invariant: a reader never waits for the core; the lock is held to copy alone.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use super::queue_members::QueueFaults;
 use crate::contract::operator::QueueFault;
@@ -21,12 +23,12 @@ impl SharedQueueFaults {
                 all.push(fault.clone());
             }
         }
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = all;
+        *self.0.lock() = all;
     }
 
     /// The present faults.
     #[must_use]
     pub fn present(&self) -> Vec<QueueFault> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.lock().clone()
     }
 }

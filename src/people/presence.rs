@@ -10,8 +10,9 @@
 //! waits for the core.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use crate::ids::RecordId;
@@ -42,6 +43,15 @@ impl Counts {
         let count = |counts: &HashMap<RecordId, u32>| counts.get(&user).copied().unwrap_or(0);
         count(&self.local).saturating_add(count(&self.remote))
     }
+
+    fn change(&mut self, user: RecordId, connects: bool) {
+        let desktops = self.local.entry(user).or_default();
+        *desktops = if connects { desktops.saturating_add(1) } else { desktops.saturating_sub(1) };
+        if *desktops == 0 {
+            self.local.remove(&user);
+        }
+        self.changed.insert(user);
+    }
 }
 
 /// Counts one connected desktop until it is dropped.
@@ -57,6 +67,19 @@ impl Presence {
     pub fn connect(&self, user: RecordId) -> PresenceGuard {
         self.count(user, true);
         PresenceGuard { presence: self.clone(), user }
+    }
+
+    /// Counts one more desktop of this person, unless `max` of theirs are connected to this daemon's gateway.
+    #[must_use]
+    pub fn connect_within(&self, user: RecordId, max: u32) -> Option<PresenceGuard> {
+        let mut counts = self.lock();
+        if counts.local.get(&user).is_some_and(|desktops| *desktops >= max) {
+            return None;
+        }
+        counts.change(user, true);
+        drop(counts);
+        self.notify();
+        Some(PresenceGuard { presence: self.clone(), user })
     }
 
     /// Waits until a count has changed, and returns the people with their new counts. Cancel-safe.
@@ -108,20 +131,17 @@ impl Presence {
     }
 
     fn count(&self, user: RecordId, connects: bool) {
-        let mut counts = self.lock();
-        let desktops = counts.local.entry(user).or_default();
-        *desktops = if connects { desktops.saturating_add(1) } else { desktops.saturating_sub(1) };
-        if *desktops == 0 {
-            counts.local.remove(&user);
-        }
-        counts.changed.insert(user);
-        drop(counts);
+        self.lock().change(user, connects);
+        self.notify();
+    }
+
+    fn notify(&self) {
         self.0.changed.notify_one();
         self.0.local_changed.notify_one();
     }
 
     fn lock(&self) -> MutexGuard<'_, Counts> {
-        self.0.counts.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.counts.lock()
     }
 }
 

@@ -10,8 +10,9 @@
 //! visibility.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::{Mutex, MutexGuard};
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
@@ -252,7 +253,7 @@ impl People {
     }
 
     fn lock_seats(&self) -> MutexGuard<'_, Seats> {
-        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
+        self.seats.lock()
     }
 
     /// The current roster: all people at their seats.
@@ -305,7 +306,7 @@ impl People {
     }
 
     fn changed(&self) -> MutexGuard<'_, HashMap<RecordId, Option<EventId>>> {
-        self.changed.lock().unwrap_or_else(PoisonError::into_inner)
+        self.changed.lock()
     }
 }
 

@@ -10,9 +10,9 @@
 //! read-only stays read-only for that connection.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use sqlx::error::DatabaseError;
 use sqlx::sqlite::SqliteError;
 
@@ -173,7 +173,7 @@ impl From<sqlx::Error> for StoreError {
                 _ => Self::Failed(error),
             };
         };
-        *LAST_STORAGE_ERROR.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        *LAST_STORAGE_ERROR.lock() = Some(Instant::now());
         Self::Storage { reason, advice, source: error }
     }
 }
@@ -214,7 +214,7 @@ static LAST_STORAGE_ERROR: Mutex<Option<Instant>> = Mutex::new(None);
 
 /// Whether a storage error happened in the lifetime of a connection that is `age` old.
 pub(super) fn had_storage_error(age: Duration) -> bool {
-    let last = *LAST_STORAGE_ERROR.lock().unwrap_or_else(PoisonError::into_inner);
+    let last = *LAST_STORAGE_ERROR.lock();
     last.is_some_and(|last| last.elapsed() <= age)
 }
 

@@ -18,6 +18,7 @@
 //! | [`webhooks`] | events that wait for delivery to other systems |
 //! | [`audit`] | the audit trail |
 //! | [`stalled`] | which of the daemon's writers the store holds up |
+//! | [`group_key`] | the key with which daemons sign requests to each other |
 //! | [`retention`] | deletion by age, and of one customer's data |
 //! | `upgrade` | the steps of a migration that take long on a large database |
 //! | [`error`] | what can go wrong, worded for the administrator |
@@ -53,6 +54,7 @@ mod columns;
 pub mod contacts;
 pub mod customers;
 pub mod error;
+pub mod group_key;
 pub mod history;
 pub(crate) mod import;
 pub mod location;
@@ -77,7 +79,8 @@ pub mod webhooks;
 use std::path::Path;
 use std::time::Duration;
 
-pub use audit::{AuditEntry, AuditFilter, AuditPage};
+pub use crate::contract::audit::AuditEntry;
+pub use audit::{AuditFilter, AuditPage};
 use columns::{from_ms, to_ms};
 pub use customers::CustomerFilter;
 pub use error::StoreError;

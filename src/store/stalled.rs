@@ -4,7 +4,9 @@
 //! Invariant: a writer that has written what waited, or given up, is not in the set.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 /// The set; clones share it.
 #[derive(Debug, Clone, Default)]
@@ -13,17 +15,17 @@ pub struct StalledWriters(Arc<Mutex<BTreeSet<&'static str>>>);
 impl StalledWriters {
     /// The last attempt of this writer failed; what it holds waits.
     pub fn stall(&self, writer: &'static str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(writer);
+        self.0.lock().insert(writer);
     }
 
     /// The writer has written what waited.
     pub fn resume(&self, writer: &'static str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(writer);
+        self.0.lock().remove(writer);
     }
 
     /// Whether no writer waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+        self.0.lock().is_empty()
     }
 }

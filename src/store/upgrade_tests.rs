@@ -257,7 +257,7 @@ async fn operators(store: &Store) {
         (changes.len(), changes[0].at, changes[0].reason.as_deref()),
         (1, from_ms(210_000), Some("break"))
     );
-    let wrap_ups = store.wrap_ups(finished()).await.unwrap();
+    let wrap_ups = store.wrap_ups(&[finished()]).await.unwrap();
     assert_eq!((wrap_ups.len(), wrap_ups[0].user), (1, SATO));
     let work = &wrap_ups[0].finished;
     assert_eq!((work.disposition.as_deref(), work.work.extensions.len()), (Some("message"), 1));

@@ -148,7 +148,7 @@ pub fn authorise_start(
 
 /// The phone of a requested session: the named one, or the actor's own extension.
 ///
-/// A supervisor names a phone of the team or one that is nobody's: the phone rings, and whoever lifts it hears the call.
+/// A supervisor names a phone of the team or one that is nobody's: the phone rings, and the person who lifts it hears the call.
 fn phone_for(
     request: &SupervisionRequest,
     actor: &Actor,

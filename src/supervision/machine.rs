@@ -342,7 +342,9 @@ impl Supervisions {
                 step::spy_stopped(session, &mut self.out, now, spyee.as_ref().map(|c| &c.id));
             }
             Event::DialEnded { status, .. } => step::dial_ended(session, *status),
-            Event::HangupRequested { .. } if session.state != State::Calling => {
+            Event::HangupRequested { .. } | Event::SoftHangupRequested(_)
+                if session.state != State::Calling =>
+            {
                 session.end_reason.get_or_insert(EndReason::HungUp);
             }
             Event::BridgeEntered { .. } if session.state == State::TakingOver => {
@@ -416,7 +418,9 @@ impl Supervisions {
 /// The channel of an event that can be a supervisor's.
 fn leg_of(event: &Event) -> Option<&ChannelId> {
     match event {
-        Event::ChannelCreated(channel) | Event::ChannelState(channel) => Some(&channel.id),
+        Event::ChannelCreated(channel)
+        | Event::ChannelState(channel)
+        | Event::SoftHangupRequested(channel) => Some(&channel.id),
         Event::ChannelGone { channel, .. }
         | Event::HangupRequested { channel, .. }
         | Event::BridgeEntered { channel, .. }

@@ -49,21 +49,14 @@ impl Transfers {
             }
             Event::HangupRequested { channel, cause } => {
                 self.on_hangup(&channel.id, *cause);
-                if let Some(live) = self.active_of(&channel.id) {
-                    live.operator_leaving |= live.operator == channel.id;
-                }
+                self.on_hangup_requested(&channel.id);
             }
+            Event::SoftHangupRequested(channel) => self.on_hangup_requested(&channel.id),
             Event::ChannelGone { channel, cause } => {
                 self.on_hangup(&channel.id, *cause);
                 self.on_channel_gone(now, &channel.id, model);
             }
-            Event::BridgeLeft { channel, .. } => {
-                if let Some(live) = self.active_of(&channel.id)
-                    && live.operator == channel.id
-                {
-                    live.operator_away = true;
-                }
-            }
+            Event::BridgeLeft { channel, .. } => self.on_bridge_left(now, &channel.id, model),
             Event::BridgeEntered { channel, .. } => {
                 if let Some(id) = self.id_of(&channel.id) {
                     self.on_bridged(now, id, model);
@@ -198,6 +191,24 @@ impl Transfers {
             && live.target_cause == 0
         {
             live.target_cause = cause;
+        }
+    }
+
+    fn on_hangup_requested(&mut self, channel: &ChannelId) {
+        if let Some(live) = self.active_of(channel) {
+            live.operator_leaving |= live.operator == *channel;
+        }
+    }
+
+    /// The PBX holds back the end of an operator's channel that hangs up while the target rings, until the target answers
+    /// or its time is over. The hang-up request and the bridge that the channel left show it at once.
+    fn on_bridge_left(&mut self, now: Timestamp, channel: &ChannelId, model: &Model) {
+        let Some(id) = self.id_of(channel) else { return };
+        let Some(live) = self.active.get_mut(&id).filter(|live| live.operator == *channel) else { return };
+        live.operator_away = true;
+        let rings = matches!(live.view.state, State::Trying | State::Ringing);
+        if live.consult && live.operator_leaving && rings && !live.has_target_picked_up(model) {
+            self.continue_blind(now, id);
         }
     }
 
@@ -541,6 +552,12 @@ impl ActiveTransfer {
     /// Whether the target has left. A daemon that has just started may not know a target that is still there.
     fn has_target_left(&self) -> bool {
         self.target.is_none() && self.view.attempts.last().is_some_and(|attempt| attempt.outcome.is_some())
+    }
+
+    /// Whether the target's channel is answered; the PBX may not have connected it with the operator yet.
+    fn has_target_picked_up(&self, model: &Model) -> bool {
+        let leg = self.target.as_ref().and_then(|target| model.leg_view(target));
+        leg.is_some_and(|leg| leg.state == ChannelState::Up)
     }
 
     /// Whether the target has answered: it shares a bridge with the channel that dialled it.

@@ -135,6 +135,18 @@ fn an_operator_who_leaves_while_it_rings_has_transferred() {
     assert_eq!(pbx.latest().state, State::Completed);
 }
 
+/// The PBX holds back the end of the operator's channel until the target answers or its time is over.
+#[test]
+fn the_caller_of_an_operator_who_hangs_up_while_it_rings_does_not_wait_for_the_end_of_the_channel() {
+    let mut pbx = FakePbx::talking();
+    pbx.begin(Mode::Consult, plan(&["09011112222"])).unwrap();
+    pbx.target_rings();
+    let (_, operator) = pbx.model.parties(pbx.call).unwrap().operator.unwrap();
+    pbx.start_hang_up(&operator);
+    assert_eq!(pbx.location, CallerLocation::Trying);
+    assert_eq!(pbx.model.parties(pbx.call).unwrap().operator, None);
+}
+
 #[test]
 fn a_caller_who_leaves_a_ringing_consultation_frees_the_contact() {
     let mut pbx = FakePbx::talking();

@@ -1,7 +1,7 @@
 //! A receiver that fails, and a daemon that ends: each event arrives, under one id, with a valid signature.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -11,6 +11,7 @@ use axum::routing::post;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -44,7 +45,7 @@ async fn take(State(receiver): State<TestReceiver>, headers: HeaderMap, body: St
     let text = |name: &str| headers[name].to_str().unwrap().to_owned();
     let timestamp = text("webhook-timestamp").parse().unwrap();
     receiver.arrived.send((text("webhook-id"), timestamp, text("webhook-signature"), body)).unwrap();
-    let status = receiver.prepared.lock().unwrap().pop_front().unwrap_or(200);
+    let status = receiver.prepared.lock().pop_front().unwrap_or(200);
     StatusCode::from_u16(status).unwrap()
 }
 

@@ -9,7 +9,8 @@ use crate::support::service::{Service, wait_for};
 use crate::{KNOWN_CALLER, SAKURA};
 
 /// Whether page and records are kept in the browser.
-const KEPT: &str = "performance.getEntriesByName('kept').length && navigator.serviceWorker.controller";
+pub(crate) const KEPT: &str =
+    "performance.getEntriesByName('kept').length && navigator.serviceWorker.controller";
 /// Whether nothing that the page had loaded is left in the browser.
 const FORGOTTEN: &str = "new Promise((resolve) => {
     const opening = indexedDB.open('toritsugi', 1);

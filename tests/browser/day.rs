@@ -10,6 +10,9 @@ use crate::{KNOWN_CALLER, MINATO, SAKURA, ms};
 
 /// First of the on-call list of account 1.
 const FIRST_ON_CALL: &str = "09055500011";
+/// Rings at 1001 and at a mobile (tests/pbx_lab/instance.sh).
+const WITH_A_MOBILE: &str = "0355501017";
+const MOBILE: &str = "09011112222";
 
 async fn everybody_rings(lab: &Lab) {
     for phone in ["1001", "1002", "1003"] {
@@ -50,6 +53,7 @@ async fn a_day_at_the_desk() {
     assert!(person.reads(".customer").await.contains("たなかたろう"));
     person.may(&["answer"]).await;
     person.shows_state("reserved").await;
+    // The picture of the README is the first of these.
     person.looks("ringing").await;
 
     lab.phone("1001").answers().await;
@@ -152,6 +156,10 @@ async fn the_other_views(person: &Person) {
         }
         if name == "past" {
             assert!(!person.reads("table").await.contains("ほかの人"), "{}", person.reads("table").await);
+            let companies = "[...document.querySelectorAll('tr[data-call] td:nth-child(2)')]\
+                .map((one) => one.innerText)";
+            let newest_first = json!(["みなと法律事務所", "株式会社さくら商事"]);
+            assert_eq!(person.tab.eval(companies).await, newest_first);
         }
         person.looks(name).await;
     }
@@ -237,6 +245,28 @@ async fn a_supervisor_sees_and_helps_the_team() {
     boss.tab.key("Enter").await;
     operator.tab.until("by whom", "document.querySelector('.own .about').innerText.includes('伊藤')").await;
     operator.all_is_well().await;
+    boss.all_is_well().await;
+    browser.close().await;
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_caller_who_is_with_somebody_else_does_not_wait_on_the_board() {
+    let lab = Lab::start().await;
+    let mut service = Service::start(&lab).await;
+    let browser = Chromium::start().await;
+    lab.phone(MOBILE).rings_for_ever().await;
+    everybody_rings(&lab).await;
+    let boss = Person::signs_in(&browser, &service, "2001").await;
+    let call = lab.place_call(CallSpec::new(KNOWN_CALLER, WITH_A_MOBILE)).await;
+    boss.tab.until("the waiting call", "document.querySelectorAll('.waiting li .name').length === 1").await;
+    lab.phone(MOBILE).answers().await;
+    let elsewhere = "!document.querySelector('.waiting li') && \
+                     document.querySelector('.elsewhere')?.innerText.includes('ほかで対応中')";
+    boss.tab.until("that the caller is with somebody else", elsewhere).await;
+    boss.looks("board-elsewhere").await;
+    call.hang_up().await;
+    boss.tab.until("the end of the call", "!document.querySelector('.elsewhere')").await;
     boss.all_is_well().await;
     browser.close().await;
     service.stop().await;

@@ -118,14 +118,14 @@ async fn at_another_phone_which_follows(lab: &Lab, person: &Person) {
     call.ended().await;
 
     // The wrap-up expires before the operator sets the disposition, which is still possible.
-    person.presses(".calm p button").await;
+    person.presses(".missed button").await;
     person.presses("#wrap-up input[value=silent]").await;
     person.presses("#wrap-up .main").await;
     person
         .tab
         .until(
             "that it is recorded",
-            "document.querySelector('.idle') && !document.querySelector('.calm p button')",
+            "document.querySelector('.idle') && !document.querySelector('.missed button')",
         )
         .await;
     // The operator returns to the own phone.

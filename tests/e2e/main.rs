@@ -5,10 +5,13 @@
 mod support;
 
 mod cluster;
+mod command_line;
+mod connected;
 mod crowd;
 mod desk_phone;
 mod dialplan;
 mod direction;
+mod existing_site;
 mod far_end_cdr;
 mod faults;
 mod identity;

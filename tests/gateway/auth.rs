@@ -1,12 +1,15 @@
 //! Authentication: tokens, sessions, origins, and the throttle after failures.
 
+use std::future::ready;
 use std::time::Duration;
 
-use reqwest::{Method, StatusCode};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 use toritsugi::gateway::openapi_document;
 
-use crate::support::gateway_rig::{PASSWORD, Rig, add, answer};
+use crate::support::gateway_rig::{Options, PASSWORD, Rig, add, answer};
 use crate::support::people::add_token;
 use crate::support::wait::TEST_TIMEOUT;
 
@@ -198,32 +201,120 @@ async fn guessing_is_slowed_down_and_learns_nothing() {
     let (status, wrong, cookie) = sign_in(&rig, "1001", "0123456789").await;
     assert_eq!((status, &wrong["type"]), (StatusCode::UNAUTHORIZED, &json!("wrong-credentials")));
     assert_eq!((&wrong, &wrong, None), (&no_user, &no_password, cookie));
-    for _ in 0..9 {
-        sign_in(&rig, "1001", "0123456789").await;
+    // No password is that long: whether the login exists makes no difference.
+    for login in ["1001", "nobody", "\u{0}", &"x".repeat(10_000)] {
+        let (status, body, _) = sign_in(&rig, login, &"x".repeat(257)).await;
+        assert_eq!((status, body), (StatusCode::UNAUTHORIZED, wrong.clone()), "{login:?}");
     }
-    let (status, body, _) = sign_in(&rig, "1001", PASSWORD).await;
-    assert_eq!((status, &body["type"]), (StatusCode::TOO_MANY_REQUESTS, &json!("too-many-failures")));
+    let attempts = (0..40).map(|_| sign_in(&rig, "1001", "0123456789"));
+    let answers = futures_util::future::join_all(attempts).await;
+    let with = |status| answers.iter().filter(|answer| answer.0 == status).count();
+    // Two were made above. One more waits for its turn, and the others are refused before they are checked.
+    assert_eq!((with(StatusCode::UNAUTHORIZED), with(StatusCode::TOO_MANY_REQUESTS)), (9, 31));
     // Other users, and signed-in users, are not slowed down.
     assert_eq!(sign_in(&rig, "1002", "0123456789").await.0, StatusCode::UNAUTHORIZED);
     assert_eq!(rig.get("1001", "/v1/calls").await.0, StatusCode::OK);
-    rig.advance(Duration::from_secs(600));
-    assert_eq!(sign_in(&rig, "1001", PASSWORD).await.0, StatusCode::CREATED);
+}
+
+/// Makes requests at the same time, and returns the answer of the one that is refused. Those that wait for their turn then
+/// are given up.
+async fn refusal(requests: impl Iterator<Item = impl Future<Output = Response>>) -> Response {
+    let answers = requests.collect::<FuturesUnordered<_>>();
+    let mut refused = answers.filter(|answer| ready(answer.status() == StatusCode::TOO_MANY_REQUESTS));
+    refused.next().await.expect("one request too many")
+}
+
+#[tokio::test]
+async fn whose_login_is_guessed_still_signs_in() {
+    let rig = Rig::start().await;
+    let from = async |network: &str, login: &str, password: &str| {
+        let body = json!({"login": login, "password": password});
+        let request = rig.bare(Method::POST, "/v1/session").header("x-forwarded-for", network).json(&body);
+        request.send().await.unwrap()
+    };
+    assert_eq!(from("192.0.2.1", "1001", PASSWORD).await.status(), StatusCode::CREATED);
+    // Guesses from everywhere.
+    let networks: Vec<String> = (0..23).map(|n| format!("198.51.100.{n}")).collect();
+    refusal(networks.iter().map(|network| from(network, "1001", "0123456789"))).await;
+    assert_eq!(from("192.0.2.1", "1001", PASSWORD).await.status(), StatusCode::CREATED);
+    // Guesses from the same network, with made-up tokens before: the next turn comes within seconds.
+    for _ in 0..250 {
+        let request = rig.bare(Method::GET, "/v1/calls").header("x-forwarded-for", "192.0.2.1");
+        request.bearer_auth("toritsugi_made_up").send().await.unwrap();
+    }
+    let refused = refusal((0..13).map(|_| from("192.0.2.1", "1001", "0123456789"))).await;
+    let pause: u64 = refused.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!(pause <= 6, "{pause} s");
+    // Meanwhile somebody sets the clock back.
+    rig.set_back(Duration::from_secs(24 * 3600));
+    rig.advance(Duration::from_secs(18));
+    assert_eq!(from("192.0.2.1", "1001", PASSWORD).await.status(), StatusCode::CREATED);
 }
 
 #[tokio::test]
 async fn behind_a_proxy_each_client_fails_for_itself() {
-    let rig = Rig::start().await;
-    let sign_in = async |forwarded: &str| {
-        let body = json!({"login": "1001", "password": "0123456789"});
-        let request = rig.bare(Method::POST, "/v1/session").header("x-forwarded-for", forwarded).json(&body);
-        request.send().await.unwrap().status()
-    };
-    for n in 0..10 {
+    for (trusted, believed) in [("127.0.0.1", true), ("127.0.0.0/8", true), ("192.0.2.0/24", false)] {
+        let trusted_proxies = vec![trusted.parse().unwrap()];
+        let rig = Rig::with(Options { trusted_proxies, ..Options::default() }).await;
+        let sign_in = async |forwarded: &str, login: &str| {
+            let body = json!({"login": login, "password": "0123456789"});
+            let request =
+                rig.bare(Method::POST, "/v1/session").header("x-forwarded-for", forwarded).json(&body);
+            request.send().await.unwrap()
+        };
         // The header has what the client claims before what the proxy added.
-        assert_eq!(sign_in(&format!("203.0.113.{n}, 192.0.2.1")).await, StatusCode::UNAUTHORIZED);
+        let claims: Vec<String> = (0..13).map(|n| format!("203.0.113.{n}, 198.51.100.1")).collect();
+        refusal(claims.iter().map(|forwarded| sign_in(forwarded, "1001"))).await;
+        let other = if believed { StatusCode::UNAUTHORIZED } else { StatusCode::TOO_MANY_REQUESTS };
+        assert_eq!(sign_in("198.51.100.2", "1001").await.status(), other, "{trusted}");
+        assert_eq!(sign_in("198.51.100.1", "1002").await.status(), StatusCode::UNAUTHORIZED);
     }
-    assert_eq!(sign_in("203.0.113.99, 192.0.2.1").await, StatusCode::TOO_MANY_REQUESTS);
-    assert_eq!(sign_in("192.0.2.2").await, StatusCode::UNAUTHORIZED);
+}
+
+/// Sign-ins that are under way while the password is reset: not one outlives the reset.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_reset_ends_the_sessions_that_are_being_opened() {
+    let rig = Rig::start().await;
+    let path = format!("/v1/users/{}", rig.user("1001"));
+    for round in 0..3 {
+        let old = if round == 0 { PASSWORD.to_owned() } else { format!("correct horse {round}") };
+        let new = json!({"password": format!("correct horse {}", round + 1)});
+        // From one network that is familiar, so that none of them waits.
+        let attempts = (0..8).map(|_| sign_in(&rig, "1001", &old));
+        let reset = rig.send("admin", Method::PATCH, &path, &new);
+        let (opened, (status, body)) = tokio::join!(futures_util::future::join_all(attempts), reset);
+        assert_eq!(status, StatusCode::OK, "{body}");
+        for (status, body, cookie) in opened {
+            let Some(cookie) = cookie else {
+                assert_ne!(status, StatusCode::CREATED, "{body}");
+                continue;
+            };
+            let cookie = cookie.split(';').next().unwrap().to_owned();
+            let request = rig.bare(Method::GET, "/v1/session").header("cookie", cookie);
+            let (status, body) = answer(request.send().await.unwrap()).await;
+            assert_eq!(status, StatusCode::UNAUTHORIZED, "round {round}: {body}");
+        }
+        let sessions = rig.app.store.tokens_of(rig.user("1001")).await.unwrap();
+        assert_eq!(sessions.len(), 1, "the token of the command line alone");
+        rig.advance(Duration::from_secs(600));
+    }
+}
+
+#[tokio::test]
+async fn a_page_over_http_is_not_the_page_over_https() {
+    let rig = Rig::with(Options { secure_cookie: true, ..Options::default() }).await;
+    let sign_in = async |host: &str, origin: &str| {
+        let request = rig.bare(Method::POST, "/v1/session").header("host", host).header("origin", origin);
+        request.json(&json!({"login": "1001", "password": PASSWORD})).send().await.unwrap().status()
+    };
+    for (host, origin, expected) in [
+        ("desk.example.com", "https://desk.example.com", StatusCode::CREATED),
+        ("desk.example.com", "http://desk.example.com", StatusCode::FORBIDDEN),
+        ("127.0.0.1:8470", "http://127.0.0.1:8470", StatusCode::CREATED),
+        ("desk.example.com", "http://", StatusCode::FORBIDDEN),
+    ] {
+        assert_eq!(sign_in(host, origin).await, expected, "{host} {origin}");
+    }
 }
 
 #[tokio::test]

@@ -8,10 +8,12 @@ use toritsugi::contract::call::{Direction, Outcome};
 use toritsugi::contract::card::{AccountView, CallerView, Card, CustomerView, HistoryView, MatchedBy};
 use toritsugi::contract::event::{Audience, StateDelta};
 use toritsugi::contract::history::FinishedCall;
+use toritsugi::contract::operator::WrapUp;
 use toritsugi::contract::supervision::{Mode, SupervisionId, SupervisionSegment};
 use toritsugi::identity::Presentation;
 use toritsugi::ids::{Extension, RecordId};
-use toritsugi::journal::SegmentChange;
+use toritsugi::journal::{JournalEntry, SegmentChange, WrapUpRecord};
+use toritsugi::operators::CompletedWrapUp;
 use uuid::Uuid;
 
 use crate::support::gateway_rig::{Rig, ringing};
@@ -208,7 +210,8 @@ async fn supervisions_are_read_by_those_who_could_see_them() {
             ending: None,
             audience: audience(vec![operator.clone()]),
         };
-        rig.app.store.record_segment_change(&SegmentChange::Started(Box::new(segment))).await.unwrap();
+        let started = JournalEntry::SegmentChange(SegmentChange::Started(Box::new(segment)));
+        rig.app.store.write_entry(&pbx(), &started).await.unwrap();
     }
     let path = format!("/v1/history/{}", call(1));
     for (who, names) in [
@@ -228,4 +231,52 @@ async fn supervisions_are_read_by_those_who_could_see_them() {
     }
     let (_, page) = rig.get("admin", "/v1/history").await;
     assert!(page["items"][0].get("supervisions").is_none(), "{page}");
+}
+
+#[tokio::test]
+async fn what_operators_recorded_is_read_with_the_call_by_those_who_read_the_call() {
+    let rig = Rig::start().await;
+    let operators = vec![Extension::parse("1001").unwrap(), Extension::parse("1002").unwrap()];
+    let (account, at) = (account(1), rig.app.clock.now());
+    for n in [1, 2] {
+        let handled_by = Some(vec![rig.user("1001"), rig.user("1002")]);
+        let record = FinishedCall { operators: operators.clone(), handled_by, ..finished(&rig, n, 1, KEY) };
+        rig.app.store.record_call(&record).await.unwrap();
+    }
+    for (who, disposition, notes) in
+        [("1001", None, Some("納期は12月3日\n折り返し希望")), ("1002", Some("message"), None)]
+    {
+        let work = WrapUp {
+            call: call(1),
+            account: Some(account),
+            account_name: "さくら".into(),
+            since: at,
+            until: at,
+            planned_s: 30,
+            extensions: Vec::new(),
+            set_aside_ms: None,
+        };
+        let finished = CompletedWrapUp {
+            work,
+            ended_at: at,
+            disposition: disposition.map(Into::into),
+            notes: notes.map(Into::into),
+        };
+        let record = WrapUpRecord { user: rig.user(who), finished };
+        rig.app.store.write_entry(&pbx(), &JournalEntry::WrapUp(Box::new(record))).await.unwrap();
+    }
+    for who in ["1001", "1002", "2001", "2002", "admin", "crm"] {
+        let (status, one) = rig.get(who, &format!("/v1/history/{}", call(1))).await;
+        assert_eq!(status, StatusCode::OK, "{who}: {one}");
+        let (_, page) = rig.get(who, "/v1/history").await;
+        let (with, without) = (&page["items"][1], &page["items"][0]);
+        let (with, without) = if with["id"] == one["id"] { (with, without) } else { (without, with) };
+        assert_eq!(with["wrap_ups"], one["wrap_ups"], "{who}");
+        assert_eq!(without["wrap_ups"], json!([]), "{who}");
+        let recorded = one["wrap_ups"].as_array().unwrap();
+        let by = |name: &str| recorded.iter().find(|one| one["name"] == name).unwrap();
+        assert_eq!(by("1001")["notes"], "納期は12月3日\n折り返し希望", "{who}");
+        assert!(by("1001").get("disposition").is_none(), "{one}");
+        assert_eq!(by("1002")["disposition"], "message", "{who}");
+    }
 }

@@ -8,16 +8,24 @@ use tokio::net::TcpStream;
 use crate::support::gateway_rig::{Options, Rig, answer};
 use crate::support::wait::TEST_TIMEOUT;
 
+/// Opens a connection and sends one request for `path` on it, with `token`; returns the connection and the status line.
+async fn connect(rig: &Rig, path: &str, token: Option<&str>) -> (TcpStream, String) {
+    let mut stream = TcpStream::connect(rig.address).await.unwrap();
+    let token = token.map_or(String::new(), |token| format!("authorization: Bearer {token}\r\n"));
+    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\n{token}\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = [0; 12];
+    let read = tokio::time::timeout(TEST_TIMEOUT, stream.read_exact(&mut answer)).await.expect("an answer");
+    (stream, read.map_or(String::new(), |_| String::from_utf8_lossy(&answer).into_owned()))
+}
+
 #[tokio::test]
 async fn one_connection_too_many_is_refused_at_once() {
     let rig = Rig::with(Options { connections: 2, ..Options::default() }).await;
     let mut open = Vec::new();
-    for _ in 0..2 {
-        let mut stream = TcpStream::connect(rig.address).await.unwrap();
-        stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
-        let mut answer = [0; 12];
-        stream.read_exact(&mut answer).await.unwrap();
-        assert_eq!(&answer, b"HTTP/1.1 200");
+    for who in ["1001", "1002"] {
+        let (stream, status) = connect(&rig, "/v1/session", Some(rig.token(who))).await;
+        assert_eq!(status, "HTTP/1.1 200");
         open.push(stream);
     }
     let mut refused = TcpStream::connect(rig.address).await.unwrap();
@@ -37,6 +45,84 @@ async fn one_connection_too_many_is_refused_at_once() {
         tokio::task::yield_now().await;
     }
     assert!(free);
+}
+
+/// A flood of connections without a token, silent or asking what needs none, from the same machine as everybody else.
+#[tokio::test]
+async fn nobody_without_a_token_keeps_others_out() {
+    let rig = Rig::with(Options { connections: 30, ..Options::default() }).await;
+    let mut desk = rig.follow("1001", None).await;
+    assert_eq!(desk.next().await.unwrap()["kind"], "stream.snapshot");
+    let mut flood = Vec::new();
+    for n in 0..200 {
+        match n % 2 {
+            0 => flood.push(TcpStream::connect(rig.address).await.unwrap()),
+            _ => flood.push(connect(&rig, "/healthz", None).await.0),
+        }
+        if n % 20 == 0 {
+            for (path, token) in [("/healthz", None), ("/v1/calls", Some(rig.token("2001")))] {
+                assert_eq!(connect(&rig, path, token).await.1, "HTTP/1.1 200", "{path}");
+            }
+        }
+    }
+    // Who was connected before has not noticed it.
+    rig.ring(1, &["1001"]);
+    assert_eq!(desk.next().await.unwrap()["kind"], "call.presented");
+    let metrics = rig.bare(Method::GET, "/metrics").send().await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("toritsugi_connections_refused_total 0\n"), "{metrics}");
+    assert!(!metrics.contains("toritsugi_connections_displaced_total 0\n"), "{metrics}");
+}
+
+#[tokio::test]
+async fn one_person_takes_no_more_than_a_share_of_the_streams() {
+    let rig = Rig::with(Options { subscribers: 100, ..Options::default() }).await;
+    let mut streams = Vec::new();
+    for _ in 0..32 {
+        streams.push(rig.follow("1001", None).await);
+    }
+    for path in ["/v1/events", "/v1/events/ws"] {
+        let mut request = rig.request("1001", Method::GET, path);
+        if path.ends_with("ws") {
+            let upgrade = [
+                ("connection", "upgrade"),
+                ("upgrade", "websocket"),
+                ("sec-websocket-version", "13"),
+                ("sec-websocket-key", "AAAAAAAAAAAAAAAAAAAAAA=="),
+            ];
+            request = upgrade.into_iter().fold(request, |request, (name, value)| request.header(name, value));
+        }
+        let (status, body) = answer(request.send().await.unwrap()).await;
+        assert_eq!(
+            (status, &body["type"]),
+            (StatusCode::SERVICE_UNAVAILABLE, &json!("overloaded")),
+            "{path}"
+        );
+    }
+    assert_eq!(rig.follow("1002", None).await.next().await.unwrap()["kind"], "stream.snapshot");
+    streams.pop();
+    rig.streams(31).await;
+    assert_eq!(rig.follow("1001", None).await.next().await.unwrap()["kind"], "stream.snapshot");
+}
+
+#[tokio::test]
+async fn a_head_that_http_does_not_allow_is_refused() {
+    let rig = Rig::start().await;
+    let padding = format!("x: {}\r\n", "y".repeat(8_000)).repeat(5);
+    for (head, status) in [
+        ("GET /healthz HTTP/1.1\r\nhost: a\r\n", "HTTP/1.1 200"),
+        ("GET /healthz HTTP/1.0\r\n", "HTTP/1.0 200"),
+        ("GET /healthz HTTP/1.1\r\n", "HTTP/1.1 400"),
+        ("GET /healthz HTTP/1.1\r\nhost: a\r\nhost: a\r\n", "HTTP/1.1 400"),
+        ("GET /healthz HTTP/1.1\r\nhost: a\r\nHOST: b\r\n", "HTTP/1.1 400"),
+        ("GET /healthz HTTP/1.1\r\nhost: a b\r\n", "HTTP/1.1 400"),
+        (&format!("GET /healthz HTTP/1.1\r\nhost: a\r\n{padding}"), "HTTP/1.1 431"),
+    ] {
+        let mut stream = TcpStream::connect(rig.address).await.unwrap();
+        stream.write_all(format!("{head}connection: close\r\n\r\n").as_bytes()).await.unwrap();
+        let mut text = String::new();
+        let _ = tokio::time::timeout(TEST_TIMEOUT, stream.read_to_string(&mut text)).await.unwrap();
+        assert!(text.starts_with(status), "{} ... {text}", &head[..40.min(head.len())]);
+    }
 }
 
 #[tokio::test]

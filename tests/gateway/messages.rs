@@ -8,7 +8,7 @@ use toritsugi::contract::call::{CallState, CallView, Direction, Outcome};
 use toritsugi::contract::card::{AccountView, CallerView, Card, CustomerView, MatchedBy};
 use toritsugi::contract::event::{Audience, EventKind, NewEvent, StateDelta};
 use toritsugi::contract::history::FinishedCall;
-use toritsugi::contract::operator::{ChangedBy, StateView};
+use toritsugi::contract::operator::{ChangedBy, StateView, WrapUp};
 use toritsugi::identity::Presentation;
 use toritsugi::ids::{Extension, RecordId};
 use toritsugi::numbers::NumberPlan;
@@ -190,19 +190,32 @@ async fn a_message_may_come_after_the_call_is_over_or_goes_on_elsewhere() {
     service.talks(1, "1002", shown("09012345678"));
     let (status, problem) = service.take("1001", &body, None).await;
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "the operator does not see it: {problem}");
-    let mut state = StateView::unknown(rig.user("1001"), "1001".into(), Extension::parse("1001").ok());
-    state.undisposed = Some(call(1));
-    state.by = ChangedBy::default();
-    rig.publish(NewEvent {
-        kind: EventKind::OperatorState,
-        at: rig.app.clock.now(),
-        call: None,
-        audience: Audience::Operators(vec![Extension::parse("1001").unwrap()]),
-        data: json!({}),
-        change: StateDelta::Operator(Arc::new(state)),
-    });
-    let (status, message) = service.take("1001", &body, None).await;
-    assert_eq!((status, &message["caller"]), (StatusCode::CREATED, &json!("+819012345678")), "{message}");
+    let work = |n| WrapUp {
+        call: call(n),
+        account: None,
+        account_name: "さくら".into(),
+        since: rig.app.clock.now(),
+        until: rig.app.clock.now(),
+        planned_s: 30,
+        extensions: Vec::new(),
+        set_aside_ms: None,
+    };
+    // It is the last call whose disposition is open, or one before it.
+    for (undisposed, undisposed_work) in [(1, vec![work(1)]), (2, vec![work(1), work(2)])] {
+        let mut state = StateView::unknown(rig.user("1001"), "1001".into(), Extension::parse("1001").ok());
+        (state.undisposed, state.undisposed_work) = (Some(call(undisposed)), undisposed_work);
+        state.by = ChangedBy::default();
+        rig.publish(NewEvent {
+            kind: EventKind::OperatorState,
+            at: rig.app.clock.now(),
+            call: None,
+            audience: Audience::Operators(vec![Extension::parse("1001").unwrap()]),
+            data: json!({}),
+            change: StateDelta::Operator(Arc::new(state)),
+        });
+        let (status, message) = service.take("1001", &body, None).await;
+        assert_eq!((status, &message["caller"]), (StatusCode::CREATED, &json!("+819012345678")), "{message}");
+    }
     // The call is over; its record is written a moment later.
     rig.end(1);
     let taking = service.take("1002", &body, None);
@@ -215,7 +228,7 @@ async fn a_message_may_come_after_the_call_is_over_or_goes_on_elsewhere() {
     let ((status, message), ()) = tokio::join!(taking, recording);
     assert_eq!((status, &message["customer"]), (StatusCode::CREATED, &json!(service.customer)), "{message}");
     let (_, page) = rig.get("2001", &format!("{MESSAGES}?call={}", call(1))).await;
-    assert_eq!(page["items"].as_array().unwrap().len(), 2);
+    assert_eq!(page["items"].as_array().unwrap().len(), 3);
 }
 
 #[tokio::test]

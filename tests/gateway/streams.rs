@@ -158,8 +158,10 @@ async fn a_desktop_that_never_reads_is_cut_off_and_199_others_notice_nothing() {
     let rig = Rig::with(Options { subscriber_events: 32, ..Options::default() }).await;
     let mut stuck = StuckDesktop::connect(&rig).await;
     let mut others = Vec::new();
-    for n in 0..199 {
-        others.push(rig.follow(if n % 2 == 0 { "1001" } else { "admin" }, None).await);
+    // A person has few streams, a system many.
+    let people = ["1001", "admin"].into_iter().cycle().take(40);
+    for name in people.chain(std::iter::repeat("crm")).take(199) {
+        others.push(rig.follow(name, None).await);
     }
     for other in &mut others {
         assert_eq!(other.next().await.unwrap()["kind"], "stream.snapshot");
@@ -235,12 +237,13 @@ impl StuckDesktop {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_desktops_get_everything_in_order() {
     let rig = Rig::start().await;
-    let names = ["1001", "1002", "2001", "admin"];
+    // A person has few streams, a system many.
+    let people = ["1001", "1002", "2001", "admin"].into_iter().cycle().take(120);
     let mut desktops = Vec::new();
-    for n in 0..200 {
-        let mut desktop = rig.follow(names[n % names.len()], None).await;
+    for name in people.chain(std::iter::repeat("crm")).take(200) {
+        let mut desktop = rig.follow(name, None).await;
         assert_eq!(desktop.next().await.unwrap()["kind"], "stream.snapshot");
-        desktops.push((names[n % names.len()], desktop));
+        desktops.push((name, desktop));
     }
     let readers: Vec<_> = desktops
         .into_iter()
@@ -352,4 +355,14 @@ async fn a_web_socket_that_answers_no_ping_is_closed() {
     rig.streams(1).await;
     rig.ring(1, &["1001"]);
     tokio::time::timeout(TEST_TIMEOUT, reading).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_message_that_is_too_large_gets_a_close_frame() {
+    let rig = Rig::start().await;
+    let mut socket = rig.follow_ws("1001", None).await;
+    assert_eq!(socket.next().await.unwrap()["kind"], "stream.snapshot");
+    socket.0.send(Message::text("x".repeat(4_000))).await.unwrap();
+    socket.0.send(Message::text("x".repeat(5_000))).await.unwrap();
+    assert_eq!(socket.next().await.unwrap_err(), (1009, "message-too-large".into()));
 }

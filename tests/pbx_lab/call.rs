@@ -241,9 +241,14 @@ impl<'a> PlacedCall<'a> {
     }
 }
 
+/// A finger needs this long to the next key. Asterisk's RTP clock may stand still while it sends a digit: a second digit
+/// before the next voice packet then has the time stamp of the first, and the receiver drops it as a repetition.
+const BEFORE_KEY: Duration = Duration::from_millis(150);
+
 /// Presses keys on a far-end channel, one after the other.
 pub(crate) async fn press(lab: &Lab, channel: &str, keys: &str) {
     for key in keys.chars() {
+        tokio::time::sleep(BEFORE_KEY).await;
         let mark = lab.pbx.events.mark();
         let key = key.to_string();
         lab.far.must(&[("Action", "PlayDTMF"), ("Channel", channel), ("Digit", &key)]).await;

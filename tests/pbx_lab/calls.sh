@@ -19,21 +19,21 @@ readonly -a CALLS=(
   "08055550000 0355501001 0335550101"
   "09055556666 0355501003 0663450103"
   "09087654321 0355501002 0335550102 --withheld"
-  "08011112222 0355501009 -"
+  "08011112222 0355501008 -"
 )
 
 # A pause without a child process, which could outlive this script.
 exec 9<> <(:)
 pause() { read -r -t "$PAUSE_SECONDS" -u 9 || true; }
 
-# The first operator answers after two seconds and hangs up four seconds later; the other phones ring.
-"$HERE/call.sh" "$RUN_DIR" --phone 1001 brief/2/4
+# The first operator answers after four seconds and hangs up six seconds later; the other phones ring.
+"$HERE/call.sh" "$RUN_DIR" --phone 1001 brief/4/6
 while true; do
   for line in "${CALLS[@]}"; do
     read -r caller dialled diverted options <<< "$line"
     if [[ "$diverted" != - ]]; then options+=" --diverted-by $diverted"; fi
     # shellcheck disable=SC2086
-    "$HERE/call.sh" "$RUN_DIR" --from "$caller" --to "$dialled" --rings 10 $options
+    "$HERE/call.sh" "$RUN_DIR" --from "$caller" --to "$dialled" --rings 12 $options
     pause
   done
 done

@@ -52,6 +52,7 @@ sounds() {
   cp "$PBX/moh/music.ulaw" "$FAR/moh/music.ulaw"
   period='\xc2\xab\xa2\x9e\x9e\xa2\xab\xc2\x42\x2b\x22\x1e\x1e\x22\x2b\x42' # 500 Hz
   for ((i = 0; i < 1000; i++)); do printf '%b' "$period"; done > "$PBX/sounds/accept.ulaw"
+  for ((i = 0; i < 10; i++)); do cat "$PBX/sounds/accept.ulaw"; done > "$PBX/sounds/announcement.ulaw"
   cp -r "$HERE/../../asterisk-conf/sounds/toritsugi" "$PBX/sounds/"
 }
 
@@ -111,8 +112,20 @@ member => PJSIP/1003
 strategy = ringall
 member => Local/1001@lab-member/n,0,佐藤,PJSIP/1001
 member => Local/1002@lab-member/n,0,鈴木,PJSIP/1002
+; The operator hears an announcement before the caller, as with FreePBX's "Agent Announcement".
+[lab-announced](operators-common)
+announce = $INSIDE_PBX/sounds/announcement
+member => PJSIP/1001
+; The queue gives up, not the caller.
+[lab-gives-up](operators-common)
+timeoutpriority = app
+member => PJSIP/1001
 CONF
+  # Parking and pick-up, as most PBXs have them.
+  printf 'load = res_parking.so\nload = app_directed_pickup.so\n' > "$PBX/etc/local.d/modules.conf"
+  printf '[general]\n[default]\nparkext = 700\nparkpos = 701-709\ncontext = parkedcalls\n' > "$PBX/etc/res_parking.conf"
   cat > "$PBX/etc/local.d/queue-of.conf" <<CONF
+exten => 0355501020,1,Return(lab-announced)
 exten => 0355501007,1,Return(lab-local-members)
 exten => 0355501009,1,Return(lab-one-waits)
 CONF
@@ -155,6 +168,12 @@ CONF
 [from-phones](+)
 exten => 100,1,Dial(PJSIP/100,30,tT)
 exten => 10010,1,Dial(PJSIP/10010,30,tT)
+; A menu of the PBX; parking and the slots; the pick-up of a call that rings at 1003.
+exten => 190,1,Answer()
+ same => n,Wait(60)
+exten => 700,1,Park()
+exten => _70[1-9],1,ParkedCall(,\${EXTEN})
+exten => *81003,1,PickupChan(PJSIP/1003,p)
 ; One number is handled as in an existing PBX: through the snippet.
 [from-trunk](+)
 exten => 0355501008,1,Goto(from-pstn-toritsugi,\${EXTEN},1)
@@ -163,6 +182,20 @@ exten => 0355501008,1,Goto(from-pstn-toritsugi,\${EXTEN},1)
 exten => 0355501011,1,Goto(existing-pbx,\${EXTEN},1)
 exten => 0355501012,1,Goto(existing-pbx,\${EXTEN},1)
 exten => 0355501013,1,Goto(existing-pbx,\${EXTEN},1)
+; 0355501017 rings an operator and a mobile at once. 0355501018 dials an operator, who must press 1. 0355501019 dials
+; an operator for 2 s, then it is answered by the PBX itself, as by a mailbox.
+exten => 0355501017,1,Dial(PJSIP/1001&PJSIP/09011112222@trunk,30,t)
+exten => 0355501018,1,Dial(PJSIP/1001,30,tgU(toritsugi-accept^^1001^))
+ same => n,Hangup()
+exten => 0355501019,1,Dial(PJSIP/1001,2,t)
+ same => n,Answer()
+ same => n,Wait(60)
+ same => n,Hangup()
+; 0355501021 waits in a queue that gives up after 2 s; 0355501022 rings two operators for 3 s. Then the PBX hangs up.
+exten => 0355501021,1,Queue(lab-gives-up,t,,,2)
+ same => n,Hangup()
+exten => 0355501022,1,Dial(PJSIP/1001&PJSIP/1002,3,t)
+ same => n,Hangup()
 ; 0355502101 and following ring one phone of the crowd each.
 ; 0355502205 rings a phone whose endpoint is not its extension.
 exten => 0355502205,1,Dial(PJSIP/agent1005,30,t)
@@ -188,7 +221,7 @@ exten => _1XXX,1,Dial(PJSIP/\${EXTEN},30,t)
 exten => 0355501008,1,Dial(PJSIP/1001&PJSIP/1002,30,t)
 CONF
     # The dialplan is already included.
-    grep -v '^#include' "$HERE/../../asterisk-conf/snippets/extensions_custom.conf"
+    grep -v '^#tryinclude' "$HERE/../../asterisk-conf/snippets/extensions_custom.conf"
   } > "$PBX/etc/local.d/extensions.conf"
 }
 

@@ -102,8 +102,21 @@ impl<'a> Phone<'a> {
 
     /// Waits until it has answered; returns the event of its recording.
     pub(crate) async fn talks(&self) -> Event {
-        let leg = self.rings().await;
-        self.recording_of(&leg).await
+        loop {
+            let leg = self.rings().await;
+            let id = leg.header("Uniqueid").unwrap_or("");
+            let far = &self.lab.far.events;
+            let is_recorded = |event: &Event| event.has("UserEvent", "Recording");
+            let next = far
+                .wait("the telephone to be answered", |event| {
+                    event.has("Uniqueid", id) && (is_recorded(event) || event.name() == "Hangup")
+                })
+                .await;
+            // A leg that was refused is not the one that is answered later.
+            if is_recorded(&next) {
+                return next;
+            }
+        }
     }
 
     /// Hangs up, or rejects the call that rings.
@@ -186,14 +199,6 @@ impl<'a> Phone<'a> {
     pub(crate) async fn channel(&self) -> String {
         let leg = self.rings().await;
         leg.header("Channel").unwrap_or("").to_owned()
-    }
-
-    async fn recording_of(&self, leg: &Event) -> Event {
-        let id = leg.header("Uniqueid").unwrap_or("");
-        let answered = self.lab.far.events.wait("the telephone to be answered", |event| {
-            event.has("UserEvent", "Recording") && event.has("Uniqueid", id)
-        });
-        answered.await
     }
 
     async fn ended(&self, leg: &Event) {

@@ -19,6 +19,8 @@ pub(crate) struct EventOrder {
     ending: HashSet<String>,
     /// Versions of messages, and whether each was saved.
     messages: HashMap<String, u64>,
+    /// The last state of each operator.
+    operators: HashMap<String, Value>,
     link: Link,
 }
 
@@ -30,6 +32,8 @@ struct Call {
     answered: HashSet<String>,
     /// Operators at whom it rang at any time.
     rang: HashSet<String>,
+    /// A pop went because somebody else took the call, and nothing has shown who.
+    taken_by_unknown: bool,
     /// The last event of its transfer, while that is under way.
     transfer: Option<String>,
     /// It rings nowhere any more, and no operator ever had it: `call.updated` is due.
@@ -57,6 +61,8 @@ impl EventOrder {
             "stream.snapshot" => self.start(&event["data"]),
             "operator.state" => self.operator(event),
             "message.saved" | "message.acknowledged" => self.message(kind, event),
+            // The work after a call outlasts the call, and does not need the PBX.
+            "call.disposed" => self.disposed(event),
             _ if kind.starts_with("pbx.") => self.link(kind, event),
             _ if kind.starts_with("supervision.") => self.session(kind, event),
             _ if kind.starts_with("call.") => {
@@ -97,23 +103,28 @@ impl EventOrder {
                 call.rang.insert(operator);
             }
             "call.answered" => {
-                assert!(
-                    call.rang.contains(&operator),
-                    "rule 2: call.answered before call.presented: {event}"
-                );
-                call.presented.remove(&operator);
+                let was_open = call.presented.remove(&operator);
+                assert!(was_open, "rules 2 and 3: call.answered without an open pop: {call:?} {event}");
                 call.answered.insert(operator);
+                call.taken_by_unknown = false;
             }
             "call.rescinded" => {
-                let elsewhere = event["data"]["reason"] == "answered_elsewhere";
-                assert!(
-                    !elsewhere || !call.answered.is_empty(),
-                    "rule 3: rescinded before answered: {event}"
-                );
                 call.presented.remove(&operator);
+                if event["data"]["reason"] == "answered_elsewhere" {
+                    call.taken_by_unknown |= call.answered.is_empty();
+                }
+                if event["data"]["picked_up_at"].is_string() {
+                    call.taken_by_unknown = false;
+                }
+                call.update_due = call.presented.is_empty() && call.answered.is_empty();
             }
             "call.ended" => {
                 assert!(call.presented.is_empty(), "rule 5: a pop is open at call.ended: {call:?} {event}");
+                let by_others = event["data"]["outcome"] == "elsewhere";
+                assert!(
+                    !call.taken_by_unknown || by_others,
+                    "rule 3: a pop went because somebody else took the call, and nobody did: {event}"
+                );
                 assert!(
                     call.transfer.is_none(),
                     "rule 7: a transfer is under way at call.ended: {call:?} {event}"
@@ -158,8 +169,22 @@ impl EventOrder {
         }
     }
 
-    fn operator(&self, event: &Value) {
+    fn disposed(&self, event: &Value) {
+        let (data, call) = (&event["data"], &event["call"]);
+        assert!(call.is_string(), "a call's event names the call: {event}");
+        let Some(state) = data["user"].as_str().and_then(|user| self.operators.get(user)) else { return };
+        // In these states no work is open that the state does not show.
+        let shows_all = matches!(state["state"].as_str(), Some("ready" | "not_ready"));
+        let mut shown = state["undisposed_work"].as_array().into_iter().flatten();
+        assert!(
+            !shows_all || data.get("disposition").is_none() || shown.any(|work| work["call"] == *call),
+            "rule 22: call.disposed after the state without its work: {event}"
+        );
+    }
+
+    fn operator(&mut self, event: &Value) {
         let data = &event["data"];
+        self.operators.insert(text(&data["id"]), data.clone());
         let (Some(id), Some(extension)) = (data["call"].as_str(), data["extension"].as_str()) else { return };
         match data["state"].as_str() {
             Some("talking") => {

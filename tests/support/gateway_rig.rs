@@ -21,7 +21,7 @@ use toritsugi::contract::call::{CallState, CallView, Direction};
 use toritsugi::contract::event::{Audience, EventKind, NewEvent, StateDelta};
 use toritsugi::contract::event_id::EventId;
 use toritsugi::directory::{Directory, DirectoryOptions};
-use toritsugi::gateway::{App, Metrics, Settings, serve};
+use toritsugi::gateway::{AddressRange, App, Metrics, Settings, serve};
 use toritsugi::ids::{Extension, RecordId};
 use toritsugi::messages::MessageRelay;
 use toritsugi::numbers::NumberPlan;
@@ -49,6 +49,8 @@ pub(crate) struct Options {
     pub(crate) body_bytes: usize,
     pub(crate) heartbeat: Duration,
     pub(crate) plan: NumberPlan,
+    pub(crate) secure_cookie: bool,
+    pub(crate) trusted_proxies: Vec<AddressRange>,
 }
 
 impl Default for Options {
@@ -61,6 +63,8 @@ impl Default for Options {
             body_bytes: 64 * 1024,
             heartbeat: Duration::from_secs(15),
             plan: NumberPlan::default(),
+            secure_cookie: false,
+            trusted_proxies: vec!["127.0.0.1".parse().unwrap()],
         }
     }
 }
@@ -124,7 +128,8 @@ impl Rig {
         let app = App {
             settings: Settings {
                 allowed_origins: vec!["https://desk.example.jp".into()],
-                secure_cookie: false,
+                secure_cookie: options.secure_cookie,
+                trusted_proxies: options.trusted_proxies,
                 session_ttl: Duration::from_secs(12 * 3600),
                 connections_max: options.connections,
                 body_bytes_max: options.body_bytes,
@@ -154,9 +159,14 @@ impl Rig {
         Self { address, app, shutdown, served, commands, http, clock: test_clock, tokens, users, _dir: None }
     }
 
-    /// Moves the gateway's clock forward.
+    /// Moves the gateway's clocks forward.
     pub(crate) fn advance(&self, time: Duration) {
         self.clock.advance(time);
+    }
+
+    /// Sets the gateway's clock back, as an administrator does.
+    pub(crate) fn set_back(&self, time: Duration) {
+        self.clock.set_back(time);
     }
 
     pub(crate) fn token(&self, who: &str) -> &str {

@@ -303,7 +303,8 @@ impl Year {
         let (given, given_kana) = *self.random.pick(GIVEN_NAMES);
         let (name, kana) = (format!("{family}{given}"), format!("{family_kana}{given_kana}"));
         self.made.takahashi += u64::from(matches!(family, "高橋" | "髙橋"));
-        let company = (number % 3 > 0).then(|| format!("{}{}", self.random.pick(COMPANIES), number % 997));
+        let company =
+            (!number.is_multiple_of(3)).then(|| format!("{}{}", self.random.pick(COMPANIES), number % 997));
         let mut numbers = vec![number_of(number)];
         if number.is_multiple_of(4) {
             numbers.push(format!("+816{:08}", number % 100_000_000));

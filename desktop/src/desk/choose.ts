@@ -41,7 +41,7 @@ export function openTransfer(state: DeskState, call: Call): Transfer | undefined
 /** What the daemon would accept from this person for this call, as things are. */
 export function allowed(state: DeskState, call: Call): ReadonlySet<Order> {
   const { extension } = state.viewer;
-  if (!extension) return new Set();
+  if (!extension || !state.calls.has(call.id)) return new Set();
   if (call.operator !== extension) {
     return new Set(call.presented_to.includes(extension) ? ['answer'] : []);
   }
@@ -58,12 +58,25 @@ export function allowed(state: DeskState, call: Call): ReadonlySet<Order> {
   return orders;
 }
 
-/** Calls that nobody has yet, the longest first. */
+/** Since when a caller is where they are now: a new call since it came in, another one since that began. */
+export function sinceWhen(call: Call): string {
+  const isNew = call.state === 'offered' || call.state === 'presented';
+  return isNew ? call.offered_at : (call.since ?? call.offered_at);
+}
+
+/** Calls that nobody has, the longest first: new ones, and callers who were parked. */
 export function waitingCalls(state: DeskState): Call[] {
-  const waiting = [...state.calls.values()].filter(
-    (call) => !call.operator && (call.state === 'offered' || call.state === 'presented'),
-  );
-  return waiting.sort((a, b) => order(a.offered_at, b.offered_at) || order(a.id, b.id));
+  return withoutOperator(state, ['offered', 'presented', 'parked']);
+}
+
+/** Calls whose caller is with somebody who is not an operator, or with the PBX itself, the longest first. */
+export function callsElsewhere(state: DeskState): Call[] {
+  return withoutOperator(state, ['elsewhere', 'transferred']);
+}
+
+function withoutOperator(state: DeskState, states: readonly Call['state'][]): Call[] {
+  const calls = [...state.calls.values()].filter((call) => !call.operator && states.includes(call.state));
+  return calls.sort((a, b) => order(sinceWhen(a), sinceWhen(b)) || order(a.id, b.id));
 }
 
 /** The call at each extension: the one that it has, else the one that rings there. */

@@ -22,6 +22,7 @@ import { t, word, type Key } from '../i18n/index.svelte.ts';
 import { writeAsIn } from '../text/written.svelte.ts';
 import { ownCall, ownPops } from './choose.ts';
 import { isSignOutOwed, onSignOutElsewhere, oweSignOut, settleSignOut } from './farewell.ts';
+import { drafts, type CustomerDraft } from './drafts.svelte.ts';
 import { forgetKept, readKept, writeKept } from './kept.ts';
 import { prefs } from './prefs.svelte.ts';
 import { keepShell } from './shell.ts';
@@ -37,6 +38,7 @@ import {
   type DeskState,
   type Operator,
 } from './state.ts';
+import { forgetInTab, rememberedInTab } from './tab.ts';
 
 /** Records kept for reading while there is no connection. */
 const ACCOUNTS_KEPT_MAX = 2_000;
@@ -151,6 +153,7 @@ class Desk {
   /** What is kept here goes at once; the session ends as soon as the daemon can be asked for it. */
   async signOut(): Promise<void> {
     oweSignOut();
+    drafts.forget();
     this.end('ended');
     await this.settle();
   }
@@ -171,7 +174,10 @@ class Desk {
     this.session = session;
     writeAsIn(session.country);
     const { user, role } = session;
-    this.state = emptyDesk({ id: user, role, extension: session.extension ?? undefined });
+    const remembered = rememberedInTab(user);
+    this.state = { ...emptyDesk({ id: user, role, extension: session.extension ?? undefined }), past: remembered.past };
+    this.chosen = new Map(remembered.chosen);
+    drafts.sit(user);
     this.link = { phase: 'connecting', since: Date.now() };
     this.stream = new EventStream({
       link: (link) => this.linked(link),
@@ -191,6 +197,8 @@ class Desk {
     this.recordsAt = 0;
     this.fromKept = false;
     void forgetKept();
+    forgetInTab();
+    drafts.sit('');
     // What one person saw is not there for the next.
     this.state = emptyDesk({ id: '', role: 'operator', extension: undefined });
     this.accounts = new Map();
@@ -426,11 +434,14 @@ class Desk {
   }
 
   /** Makes a customer's record of the account of this call, and shows it there. */
-  createCustomer(call: Call, fields: Record<string, unknown>): Promise<boolean> {
+  createCustomer(call: string, account: string, record: CustomerDraft): Promise<boolean> {
+    const { number, company, department, notes, ...names } = record;
+    const filled = Object.entries({ company, department, notes }).filter(([, text]) => text.trim());
+    const fields = { account, ...names, ...Object.fromEntries(filled), numbers: number.trim() ? [number.trim()] : [] };
     return this.order(async () => {
-      const made = await post<Customer>('/v1/customers', { account: call.card?.account.id, ...fields });
+      const made = await post<Customer>('/v1/customers', fields);
       const { id, name, kana = '', company, department, notes, flags = [] } = made;
-      this.choose(call.id, { id, name, kana, company, department, notes, flags });
+      this.choose(call, { id, name, kana, company, department, notes, flags });
       this.say('customer.saved', { name });
     });
   }

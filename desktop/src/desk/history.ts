@@ -1,9 +1,11 @@
 // Finished calls as the daemon keeps them, in the form in which the page shows what was done.
 
-import type { Finished } from '../api/types.ts';
-import type { PastCall } from './state.ts';
+import type { Finished, RecordedWrapUp } from '../api/types.ts';
+import { order } from './choose.ts';
+import { isSameWork, type PastCall } from './state.ts';
 
 export function asPast(call: Finished): PastCall {
+  const { customer, customer_name: name } = call;
   const past: PastCall = {
     id: call.id,
     card: {
@@ -11,15 +13,76 @@ export function asPast(call: Finished): PastCall {
         presentation: call.presentation,
         ...(call.caller ? { number: call.caller } : {}),
       },
-      account: { name: call.account_name ?? '', kana: '', answer_phrase: '', notes: '', matched_by: call.matched_by },
-      customers: [],
+      account: {
+        ...(call.account ? { id: call.account } : {}),
+        ...{ name: call.account_name ?? '', kana: '', answer_phrase: '', notes: '', matched_by: call.matched_by },
+      },
+      customers: customer && name ? [{ id: customer, name, kana: '', flags: [] }] : [],
       history: { calls: 0, open_messages: 0 },
     },
     offered_at: call.offered_at,
     ended_at: call.ended_at,
     outcome: call.outcome,
     operators: call.operators,
+    wrap_ups: call.wrap_ups,
   };
   if (call.answered_at) past.answered_at = call.answered_at;
   return past;
+}
+
+/** Both lists as one, newest first: of a call that is in both the page knows most, and the daemon what came later. */
+export function merged(here: readonly PastCall[], kept: readonly PastCall[]): PastCall[] {
+  const all = new Map(kept.map((one) => [one.id, one]));
+  for (const one of here) {
+    const known = all.get(one.id);
+    all.set(one.id, { ...known, ...one, card: one.card ?? known?.card });
+  }
+  return [...all.values()].sort((a, b) => order(b.offered_at, a.offered_at) || order(b.id, a.id));
+}
+
+/** What operators recorded about the call: the daemon's list, and what events brought since. */
+export function recordedOf(call: PastCall, since: readonly RecordedWrapUp[] = []): RecordedWrapUp[] {
+  const kept = call.wrap_ups ?? [];
+  const now = since.map((one) => ({ ...kept.find((before) => isSameWork(before, one)), ...one }));
+  return [...kept.filter((one) => !since.some((later) => isSameWork(one, later))), ...now];
+}
+
+/** Which finished calls are asked for. */
+export interface Wanted {
+  account: string;
+  operator: string;
+  outcome: string;
+  /** Days, as the browser writes them: 2026-04-01. */
+  from: string;
+  to: string;
+}
+
+export const ALL: Wanted = { account: '', operator: '', outcome: '', from: '', to: '' };
+
+/** The filter as the daemon takes it. */
+export function queryOf({ account, operator, outcome, from, to }: Wanted): Record<string, string | undefined> {
+  return {
+    account: account || undefined,
+    operator: operator || undefined,
+    outcome: outcome || undefined,
+    from: from ? startOf(from, 0).toISOString() : undefined,
+    to: to ? startOf(to, 1).toISOString() : undefined,
+  };
+}
+
+export function belongs(call: PastCall, wanted: Wanted): boolean {
+  const at = Date.parse(call.offered_at);
+  return (
+    (!wanted.account || call.card?.account.id === wanted.account) &&
+    (!wanted.operator || call.operators.includes(wanted.operator)) &&
+    (!wanted.outcome || call.outcome === wanted.outcome) &&
+    (!wanted.from || at >= startOf(wanted.from, 0).getTime()) &&
+    (!wanted.to || at < startOf(wanted.to, 1).getTime())
+  );
+}
+
+/** The beginning of this day, or of one so many days later, where the person is. */
+function startOf(day: string, later: number): Date {
+  const [year = 1970, month = 1, date = 1] = day.split('-').map(Number);
+  return new Date(year, month - 1, date + later);
 }

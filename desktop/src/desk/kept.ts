@@ -1,9 +1,9 @@
 // What stays readable after a reload without a connection: accounts with what to say for them, and their contacts.
 //
-// Kept in this browser for the person who is signed in, and for nobody else: it goes when she signs out or is
-// signed out, when somebody else signs in, when the sign-in would have ended, and when she turns it off. Customers,
-// callers, calls and messages are never kept. Whoever may open this browser's profile could read it meanwhile, as
-// she could read the page itself.
+// Kept in this browser for the person who is signed in, and for nobody else: it goes when that person signs out or is
+// signed out, when somebody else signs in, when the sign-in would have ended, and when the person turns it off.
+// Customers, callers and calls are never kept here; `tab.ts` has the latest calls over a reload of the tab, `shelf.ts`
+// what was typed. A reader of this browser's profile could read it meanwhile, as the person reads the page itself.
 
 import type { Account, Contact, OperatorOptions, SessionView } from '../api/types.ts';
 

@@ -7,17 +7,12 @@
 import { get, newKey, patch, post } from '../api/http.ts';
 import type { Message, MessageState, TakeMessage } from '../api/types.ts';
 import { desk } from './desk.svelte.ts';
+import { drafts, shelf, type Draft } from './drafts.svelte.ts';
 import { Outbox, type Unsaved } from './unsaved.ts';
 
 const PAGE = 50;
-const DRAFTS_MAX = 20;
 /** So long a form waits for the daemon's answer before the message waits without it, in milliseconds. */
 const FORM_MS_MAX = 3_000;
-
-export interface Draft {
-  contact: string;
-  text: string;
-}
 
 interface Page {
   items: Message[];
@@ -28,11 +23,11 @@ export interface Asked {
   account?: string | undefined;
   caller?: string | undefined;
   state?: MessageState | undefined;
+  call?: string | undefined;
 }
 
 class Messages {
-  /** By call. */
-  private drafts = $state<Record<string, Draft>>({});
+  private kept = new Map<string, Unsaved<TakeMessage>>();
   private all = $state.raw<readonly Unsaved<TakeMessage>[]>([]);
   private outbox = new Outbox<TakeMessage, Message>({
     send: ({ wanted, key }) => post<Message>('/v1/messages', wanted, key),
@@ -41,27 +36,26 @@ class Messages {
       desk.say('message.saved');
     },
     user: () => desk.session?.user,
-    changed: (all) => (this.all = all),
+    changed: (all) => this.changed(all),
   });
 
   /** Her own that the daemon has not confirmed, oldest first. */
   unsaved = $derived(this.all.filter((one) => one.user === desk.session?.user));
 
-  /** What has been written so far in this call, to be written on. */
-  begin(call: string): Draft {
-    const calls = Object.keys(this.drafts);
-    const oldest = calls.find((one) => !this.isBegun(one)) ?? calls[0] ?? '';
-    if (!this.drafts[call] && calls.length >= DRAFTS_MAX) delete this.drafts[oldest];
-    this.drafts[call] ??= { contact: '', text: '' };
-    return this.drafts[call];
+  /** This person sits here now: what they left unsaved is sent. */
+  sit(user: string | undefined): void {
+    if (!user) return;
+    const left = shelf.all<Unsaved<TakeMessage>>(user, 'message');
+    for (const [key, one] of left) this.kept.set(key, one);
+    this.outbox.restore([...left.values()]);
   }
 
-  isBegun(call: string): boolean {
-    return Boolean(this.drafts[call]?.text.trim());
-  }
-
-  forget(): void {
-    this.drafts = {};
+  private changed(all: readonly Unsaved<TakeMessage>[]): void {
+    this.all = all;
+    const now = new Map(all.map((one) => [one.key, one]));
+    for (const [key, one] of this.kept) if (!now.has(key)) shelf.drop(one.user, 'message', key);
+    for (const [key, one] of now) if (this.kept.get(key) !== one) shelf.put(one.user, 'message', key, one);
+    this.kept = now;
   }
 
   async list(asked: Asked, cursor?: string): Promise<Page> {
@@ -69,10 +63,9 @@ class Messages {
   }
 
   /** True when it is saved, or waits to be; else the draft is still there. */
-  async take(call: string, account: string, customer: string | undefined): Promise<boolean> {
-    const draft = this.begin(call);
-    const { contact, text } = draft;
-    const wanted: TakeMessage = { account, call, text, ...(contact ? { contact } : {}), ...(customer ? { customer } : {}) };
+  async take(draft: Draft): Promise<boolean> {
+    const { call, account, customer, contact, text } = draft;
+    const wanted: TakeMessage = { account, text, ...(call ? { call } : {}), ...(contact ? { contact } : {}), ...(customer ? { customer } : {}) };
     const key = newKey();
     if (!this.outbox.add({ key, user: desk.session?.user ?? '', wanted, at: desk.now })) {
       desk.refuse('message.too_many');
@@ -87,12 +80,26 @@ class Messages {
     }
     if (left) desk.say('message.waits');
     draft.contact = draft.text = '';
+    if (draft.id !== call) drafts.discard(draft.id);
     return true;
   }
 
   /** Sends what waits, as the connection is there. */
   flush(): void {
     void this.outbox.flush();
+  }
+
+  /** Makes a draft of a refused message, beside any other draft of its call; gives its id. */
+  correct({ key, wanted, at }: Unsaved<TakeMessage>): string {
+    const { account, call, customer, contact, text } = wanted;
+    const id = `message ${key}`;
+    const account_name = desk.accounts.get(account ?? '')?.name ?? '';
+    drafts.of(id, {
+      ...{ call: call ?? '', account: account ?? '', account_name, customer: customer ?? '', at },
+      ...{ contact: contact ?? '', text },
+    });
+    this.outbox.discard(key);
+    return id;
   }
 
   tryAgain(key: string): void {

@@ -10,6 +10,7 @@
 // | call.offered, .presented, .rescinded, .answered, .held, .resumed, .updated, .ended | that call |
 // | call.transfer.* | that call's transfer |
 // | message.* | that message |
+// | call.disposed | what an operator recorded about that call |
 // | operator.state, operator.removed, supervision.*, help.requested, pop.unacknowledged, pbx.* | what they name |
 //
 // A call that no longer concerns this person is forgotten at once, whatever else happens to it.
@@ -24,6 +25,7 @@ import type {
   Outcome,
   Role,
   PbxStatus,
+  RecordedWrapUp,
   SnapshotData,
   StreamEvent,
   SupervisionData,
@@ -35,6 +37,8 @@ import type {
 const PAST_CALLS_MAX = 100;
 /** Messages that events told of, the latest of which are kept. */
 const MESSAGES_MAX = 200;
+/** Calls for which events brought what was recorded, the latest of which are kept. */
+const RECORDED_MAX = 200;
 
 export interface Viewer {
   id: string;
@@ -71,6 +75,8 @@ export interface PastCall {
   operators: readonly string[];
   /** What became of the caller who was passed on. */
   transfer?: Transfer;
+  /** What operators had recorded about it when the daemon was asked. */
+  wrap_ups?: readonly RecordedWrapUp[];
 }
 
 export interface Help {
@@ -100,6 +106,8 @@ export interface DeskState {
   unseen: ReadonlyMap<string, Unseen>;
   /** Those that events told of, as they are now. */
   messages: ReadonlyMap<string, Message>;
+  /** What operators recorded, as events brought it, by call. */
+  recorded: ReadonlyMap<string, readonly RecordedWrapUp[]>;
   pbx: ReadonlyMap<string, PbxStatus>;
   /** Newest first. */
   past: readonly PastCall[];
@@ -115,6 +123,7 @@ export function emptyDesk(viewer: Viewer): DeskState {
     help: new Map(),
     unseen: new Map(),
     messages: new Map(),
+    recorded: new Map(),
     pbx: new Map(),
     past: [],
   };
@@ -125,6 +134,7 @@ export function after(state: DeskState, event: StreamEvent): DeskState {
   const { kind } = event;
   if (kind === 'stream.snapshot') return afterSnapshot(state, event.data as unknown as SnapshotData);
   if (kind.startsWith('call.transfer.')) return afterTransfer(state, event.data as unknown as Transfer);
+  if (kind === 'call.disposed') return afterRecorded(state, event);
   if (kind.startsWith('call.')) return afterCall(state, event);
   if (kind.startsWith('supervision.')) return afterSupervision(state, kind, event.data as unknown as SupervisionData);
   if (kind.startsWith('pbx.')) return afterPbx(state, event);
@@ -340,6 +350,25 @@ function afterTransfer(state: DeskState, transfer: Transfer): DeskState {
   // The caller has left; what became of her still belongs to what was done.
   if (!state.past.some((one) => one.id === transfer.call)) return state;
   return { ...state, past: state.past.map((one) => (one.id === transfer.call ? { ...one, transfer } : one)) };
+}
+
+/** Whether both are of one piece of after-call work: a person whose caller came back has two for one call. */
+export const isSameWork = (a: RecordedWrapUp, b: RecordedWrapUp): boolean => a.user === b.user && a.since === b.since;
+
+/** Notes and disposition may come one after the other; the later event has the last word on what it names. */
+function afterRecorded(state: DeskState, event: StreamEvent): DeskState {
+  const recorded = event.data as unknown as RecordedWrapUp;
+  if (!event.call || !recorded.user) return state;
+  const { user, name, disposition, notes, since, ended_at } = recorded;
+  const known = state.recorded.get(event.call) ?? [];
+  const before = known.find((one) => isSameWork(one, recorded));
+  const now: RecordedWrapUp = { ...before, user, since, ended_at };
+  if (name) now.name = name;
+  if (disposition) now.disposition = disposition;
+  if (notes) now.notes = notes;
+  const kept = [...without(state.recorded, event.call)].slice(1 - RECORDED_MAX);
+  const all = [...known.filter((one) => one !== before), now];
+  return { ...state, recorded: new Map([...kept, [event.call, all]]) };
 }
 
 function afterSupervision(state: DeskState, kind: string, data: SupervisionData): DeskState {

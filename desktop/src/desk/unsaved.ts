@@ -6,10 +6,11 @@
 // | waiting | no answer, or one that says "not now" | waiting: it is tried again, and those behind it wait |
 // | waiting | the daemon refuses it | refused, with the reason; those behind it go on |
 // | refused | it is to be tried again | waiting |
+// | refused | the person corrects it | gone: it is a draft again, and another message when it is saved |
 // | waiting, refused | it is thrown away | gone |
 //
 // Invariant: each has one key from its first try on, so it is saved once, whatever was lost between; they are tried in
-// the order in which they were written, one at a time. They live in memory alone.
+// the order in which they were written, one at a time. `restore` brings back what `changed` reported before a reload.
 
 import { ApiError } from '../api/http.ts';
 
@@ -55,6 +56,13 @@ export class Outbox<W, S> {
 
   find(key: string): Unsaved<W> | undefined {
     return this.all.find((one) => one.key === key);
+  }
+
+  /** What was here before a reload; what is here already stays as it is. */
+  restore(kept: readonly Unsaved<W>[]): void {
+    const known = new Set(this.all.map((one) => one.key));
+    const more = kept.filter((one) => !known.has(one.key));
+    if (more.length) this.set([...more, ...this.all].sort((a, b) => a.at - b.at));
   }
 
   discard(key: string): void {

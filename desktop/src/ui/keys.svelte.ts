@@ -1,10 +1,15 @@
-// Everything by keyboard. Single keys can be turned off (WCAG 2.1.4); Tab, Enter and Escape work all the same.
+// Everything by keyboard. What is typed into a field is never an order, nor are keys that were meant for a field which is
+// gone (`typing.ts`), a key that is held down, or keys of an input method. Single keys can be turned off (WCAG 2.1.4); Tab,
+// Enter and Escape work all the same.
 
 import { tick } from 'svelte';
 import { allowed, type Order } from '../desk/choose.ts';
 import { desk } from '../desk/desk.svelte.ts';
 import { prefs } from '../desk/prefs.svelte.ts';
-import type { Key } from '../i18n/index.svelte.ts';
+import { t, type Key } from '../i18n/index.svelte.ts';
+import { caret } from './caret.svelte.ts';
+import { shown } from './shown.svelte.ts';
+import { keyMeant } from './typing.ts';
 import { ui, type View } from './ui.svelte.ts';
 
 /** What the list of keys shows. */
@@ -19,6 +24,7 @@ export const KEYS: readonly (readonly [string, Key])[] = [
   ['N', 'key.customer'],
   ['M', 'key.message'],
   ['W', 'key.wrap'],
+  ['E', 'wrap.extend'],
   ['R', 'state.set'],
   ['/', 'key.find'],
   ['1 – 5', 'key.views'],
@@ -42,6 +48,15 @@ export function give(order: Order): void {
   else void desk.callOrder(call, order);
 }
 
+/** The least that an extension adds, in minutes. */
+export const EXTENSION_MINUTES = 2;
+
+/** More time for the after-call work, without a reason of the person's own. */
+function extend(): void {
+  const work = shown.isOpen ? desk.me?.wrap_up : undefined;
+  if (desk.me && work) void desk.extendWrapUp(desk.me, work.call, EXTENSION_MINUTES * 60, t('wrap.extend_again'));
+}
+
 function find(): void {
   ui.view = 'accounts';
   void tick().then(() => document.querySelector<HTMLInputElement>('[data-find]')?.focus());
@@ -58,12 +73,13 @@ const ACTIONS: Record<string, () => void> = {
   c: () => give('complete'),
   x: () => give('cancel'),
   s: () => give('help'),
+  e: extend,
   E: () => give('hangup'),
   n: () => {
     if (desk.own ?? desk.pops[0]) [ui.newCustomer, ui.message] = [true, false];
   },
   m: () => {
-    if (desk.own?.card?.account.id || desk.me?.wrap_up?.account) [ui.newCustomer, ui.message] = [false, true];
+    if (desk.own?.card?.account.id || shown.work?.account) [ui.newCustomer, ui.message] = [false, true];
   },
   w: () => document.getElementById('wrap-up')?.querySelector('input')?.focus(),
   r: () => (ui.states = !ui.states),
@@ -73,19 +89,27 @@ const ACTIONS: Record<string, () => void> = {
 export function listenToKeys(): void {
   $effect(() => {
     const pressed = (event: KeyboardEvent) => {
+      // 229: keys of an input method, also where it says nothing of a composition.
+      if (event.isComposing || event.keyCode === 229) return;
       if (event.key === 'Escape') {
-        if (ui.help || ui.states || ui.newCustomer || ui.message) event.preventDefault();
+        if (ui.help || ui.states || ui.newCustomer || ui.message || shown.waiting) event.preventDefault();
+        if (shown.waiting && !ui.help && !ui.states) return shown.go();
         ui.help = ui.states = ui.newCustomer = ui.message = false;
         return;
       }
-      if (!prefs.keys || !desk.session || ui.help || event.ctrlKey || event.metaKey || event.altKey || event.isComposing) {
+      const choice = event.target instanceof HTMLInputElement && event.target.type === 'radio';
+      if (!desk.session || (event.target instanceof Element && event.target.closest('input, textarea, select') && !choice)) return;
+      if (event.key !== 'Tab' && caret.guard.isTyped(performance.now())) {
+        event.preventDefault();
         return;
       }
-      const field = event.target instanceof Element && event.target.closest('input, textarea, select');
-      if (field) return;
-      const view = views()[Number(event.key) - 1];
+      if (!prefs.keys || ui.help || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
+      const key = keyMeant(event);
+      // Among choices (results, customers) the keys belong to the choices, but the time runs there too.
+      if (choice && key !== 'e') return;
+      const view = views()[Number(key) - 1];
       if (view) ui.view = view;
-      const act = ACTIONS[event.key];
+      const act = ACTIONS[key];
       if (act) {
         event.preventDefault();
         act();

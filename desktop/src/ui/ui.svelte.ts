@@ -9,7 +9,5 @@ export const ui = $state({
   newCustomer: false,
   /** Whether a message is being written. */
   message: false,
-  /** Whether the disposition that was not given in time is being given now. */
-  late: false,
   account: '',
 });

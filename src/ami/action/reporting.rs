@@ -3,6 +3,19 @@
 use super::{Action, ActionError, check_word};
 use crate::ids::BridgeId;
 
+/// A value of the PBX that `toritsugi check` reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PbxValue<'a> {
+    /// The global variable with the endpoint by which transfers leave.
+    OutsideTrunk,
+    /// The feature code of an attended transfer.
+    AttendedTransferCode,
+    /// The context of this PJSIP endpoint; empty where there is no such endpoint.
+    EndpointContext(&'a str),
+    /// Whether this module is loaded: `1` or `0`.
+    HasModule(&'a str),
+}
+
 impl Action {
     /// When the PBX started, and how many calls it has.
     #[must_use]
@@ -50,6 +63,27 @@ impl Action {
     #[must_use]
     pub fn device_state_list() -> Self {
         Self::list("DeviceStateList")
+    }
+
+    /// Reads a value of the PBX that belongs to no channel; the response carries it in `Value`, empty where there is none.
+    ///
+    /// # Errors
+    /// [`ActionError`] when a name in `what` has other characters than those of an endpoint or module.
+    pub fn read_pbx(what: PbxValue<'_>) -> Result<Self, ActionError> {
+        let variable = match what {
+            PbxValue::OutsideTrunk => "TORITSUGI_TRUNK".to_owned(),
+            PbxValue::AttendedTransferCode => "FEATUREMAP(atxfer)".to_owned(),
+            PbxValue::EndpointContext(endpoint) => {
+                let allowed = "1 to 79 letters, digits, '-', '_' or '.'";
+                check_word("Variable", endpoint, 79, b"-_.", allowed)?;
+                format!("PJSIP_ENDPOINT({endpoint},context)")
+            }
+            PbxValue::HasModule(module) => {
+                check_word("Variable", module, 79, b"_.", "1 to 79 letters, digits, '_' or '.'")?;
+                format!("IFMODULE({module})")
+            }
+        };
+        Self::bare("Getvar").with("Variable", &variable)
     }
 
     /// Lists one context of the dialplan; the PBX refuses a context that does not exist.

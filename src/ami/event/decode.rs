@@ -21,11 +21,12 @@ pub(super) fn event_named(name: &[u8], frame: &Frame) -> Option<Result<Event, Ev
         b"Newstate" => read("Newstate").channel("").map(Event::ChannelState),
         b"NewCallerid" => read("NewCallerid").caller_id(),
         b"Rename" => read("Rename").rename(),
-        b"HangupRequest" | b"SoftHangupRequest" => {
+        b"HangupRequest" => {
             let read = read("HangupRequest");
             let cause = read.number("Cause").unwrap_or(0);
             read.channel("").map(|channel| Event::HangupRequested { channel, cause })
         }
+        b"SoftHangupRequest" => read("SoftHangupRequest").channel("").map(Event::SoftHangupRequested),
         b"Hangup" => read("Hangup").hangup(),
         b"DialBegin" => read("DialBegin").dial_begin(),
         b"DialState" => return read("DialState").dial_state(),

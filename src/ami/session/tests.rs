@@ -174,6 +174,24 @@ fn a_response_to_nobody_is_set_aside_and_a_late_one_is_not() {
     assert!(rig.events().is_empty());
 }
 
+/// Neither a success nor an error of somebody else's action ends the login.
+#[test]
+fn a_response_to_nobody_does_not_end_a_login() {
+    for auth in [Auth::Md5, Auth::Plain] {
+        let mut rig = Rig::new(auth);
+        rig.receive("Asterisk Call Manager/8.0.0\r\n");
+        rig.sent();
+        rig.receive("Response: Success\r\nActionID: 1\r\n\r\nResponse: Error\r\nActionID: 1\r\n\r\n");
+        rig.respond(99, "Success", "Challenge: 1\r\n");
+        rig.receive("Response: Success\r\nMessage: Authentication accepted\r\n\r\n");
+        let events = rig.events();
+        assert_eq!(events.len(), 4, "{events:?}");
+        assert!(events.iter().all(|event| matches!(event, SessionEvent::Quarantined(_))), "{events:?}");
+        rig.receive("Response: Error\r\nMessage: Authentication failed\r\n\r\n");
+        assert!(matches!(&rig.events()[..], [SessionEvent::LoginRefused(_), SessionEvent::Closed(_)]));
+    }
+}
+
 #[test]
 fn a_list_stays_in_its_place_in_the_stream() {
     let mut rig = Rig::up();

@@ -102,7 +102,7 @@
 //! | `fallback.rs` | what a standby publishes while Redis is unreachable |
 //! | `checkpoints.rs` | call checkpoints for the next leader |
 //! | `team_ownership.rs` | which PBX owns an operator |
-//! | `rpc.rs` | requests to the leader of another PBX |
+//! | `rpc.rs`, `signature.rs` | requests to the leader of another PBX, and their signatures |
 //! | `presence.rs` | desktops at all gateways |
 //! | `clock.rs` | the time by which hosts compare |
 //! | `wire.rs`, `scripts.rs`, `client.rs` | an event as a stream entry; keys and Lua scripts; connecting |
@@ -120,6 +120,7 @@ mod position;
 mod presence;
 mod rpc;
 mod scripts;
+mod signature;
 mod standby;
 mod team_ownership;
 mod timing;
@@ -140,6 +141,7 @@ pub use client::{RedisAddress, RedisAddressError, RedisInfo};
 pub use hub::ClusterStats;
 pub use outbox::{SPOOL_BYTES_MAX, SPOOL_EVENTS_MAX};
 pub use rpc::{ClusterRpc, RpcError, RpcRequest};
+pub use signature::SigningKey;
 pub use team_ownership::{ForeignTeams, read_foreign_teams};
 pub use timing::{
     CLAIM_TTL, LEASE_INTERVAL, LEASE_TTL, PRESENCE_INTERVAL, PRESENCE_TTL, REDIS_TIMEOUT, RPC_TIMEOUT,
@@ -149,7 +151,7 @@ use self::follower::Follower;
 pub(super) use self::hub::Hub;
 use self::leader::LeaderTask;
 use self::presence::PresencePublisher;
-use self::rpc::RequestHandler;
+use self::rpc::{RequestHandler, SignaturePolicy};
 use self::scripts::Keys;
 pub(super) use self::wire::is_event_of;
 use super::event_log::EventLog;
@@ -172,6 +174,10 @@ pub struct RedisSettings {
     pub known_calls: Vec<CallId>,
     /// Teams whose operators this PBX is to own; none: all teams.
     pub teams: Vec<SmolStr>,
+    /// The key with which the group signs its requests and answers.
+    pub signing_key: SigningKey,
+    /// Whether requests and answers without a signature count: daemons of a version that does not sign are in the group.
+    pub accept_unsigned: bool,
     /// Desktops at this gateway; the tasks add those at the other gateways.
     pub presence: Presence,
 }
@@ -191,7 +197,9 @@ pub(super) fn start(
     let keys = Keys::new(&settings.prefix);
     let follower = Follower { hub: Arc::clone(&hub), address: settings.address.clone(), keys: keys.clone() };
     let daemon = format!("{:016x}", settings.daemon);
-    let (rpc, incoming) = ClusterRpc::new(settings.address.clone(), keys.clone(), daemon.clone());
+    let policy = SignaturePolicy { key: settings.signing_key, accept_unsigned: settings.accept_unsigned };
+    let (rpc, incoming) =
+        ClusterRpc::new(Arc::clone(&hub), settings.address.clone(), keys.clone(), daemon.clone(), policy);
     let handler = RequestHandler { hub: Arc::clone(&hub), rpc: rpc.clone(), incoming };
     let presence = PresencePublisher {
         presence: settings.presence,

@@ -360,6 +360,7 @@ fn is_ordered(kind: EventKind) -> bool {
         | EventKind::SupervisionStopped
         | EventKind::HelpRequested
         // Not about the state of a call.
+        | EventKind::CallDisposed
         | EventKind::OperatorState
         | EventKind::OperatorRemoved
         | EventKind::MessageSaved

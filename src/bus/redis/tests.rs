@@ -49,6 +49,10 @@ fn node(backends: &Backends, prefix: &str, pbx: &str) -> Node {
 }
 
 fn node_at(address: RedisAddress, prefix: &str, pbx: &str) -> Node {
+    node_with(address, prefix, pbx, false)
+}
+
+fn node_with(address: RedisAddress, prefix: &str, pbx: &str, accept_unsigned: bool) -> Node {
     static DAEMON: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
     let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
     let presence = Presence::default();
@@ -67,6 +71,8 @@ fn node_at(address: RedisAddress, prefix: &str, pbx: &str) -> Node {
         started_at: Timestamp::now(),
         known_calls: Vec::new(),
         teams: Vec::new(),
+        signing_key: SigningKey::new([7; 32]),
+        accept_unsigned,
         presence: presence.clone(),
     };
     Node { bus: Bus::shared(settings, redis, None, &tasks, &shutdown), presence, shutdown, tasks }

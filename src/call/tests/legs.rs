@@ -20,8 +20,10 @@ fn queue_members_behind_local_channels_are_seen_through() {
         number: None,
     });
     rig.dials(&two, &SATO).rings(&SATO).rings(&one).answers(&SATO);
-    assert_eq!(rig.notices(), ["offered", "presented 1001", "answered 1001"]);
-    rig.enters(&two, 1).enters(&SATO, 1).enters(&one, 2).enters(&CALLER, 2);
+    rig.enters(&two, 1).enters(&SATO, 1).enters(&one, 2);
+    assert_eq!(rig.notices(), ["offered", "presented 1001"]);
+    rig.enters(&CALLER, 2);
+    assert_eq!(rig.notices(), ["answered 1001"]);
     rig.pbx(Event::Held(SATO.channel(ChannelState::Up)));
     assert_eq!(rig.notices(), ["held 1001"]);
 }

@@ -12,9 +12,9 @@ fn the_pop_comes_before_the_answer() {
     assert_eq!(rig.notices(), ["presented 1001"]);
     assert_eq!(rig.views.last().unwrap().card.as_ref().unwrap().account.name, "さくら商事");
     rig.answers(&SATO);
-    assert_eq!(rig.notices(), ["answered 1001"]);
-    rig.enters(&CALLER, 1).enters(&SATO, 1);
     assert!(rig.notices().is_empty());
+    rig.enters(&CALLER, 1).enters(&SATO, 1);
+    assert_eq!(rig.notices(), ["answered 1001"]);
     rig.hangs_up(&SATO, 16).hangs_up(&CALLER, 16);
     assert_eq!(rig.notices(), ["updated", "ended Answered [1001]"]);
     rig.passes(20_000);
@@ -26,7 +26,7 @@ fn two_ring_and_one_wins() {
     let mut rig = Rig::new();
     rig.call_comes_in().dials(&CALLER, &SATO).dials(&CALLER, &SUZUKI).rings(&SATO).rings(&SUZUKI);
     rig.notices();
-    rig.answers(&SUZUKI);
+    rig.answers(&SUZUKI).enters(&SUZUKI, 1).enters(&CALLER, 1);
     assert_eq!(rig.notices(), ["answered 1002", "rescinded 1001 AnsweredElsewhere"]);
     rig.dial_ends(&SATO, DialStatus::Cancel).hangs_up(&SATO, 26);
     assert!(rig.notices().is_empty());

@@ -1,4 +1,5 @@
-//! The tests that need the PBX: both logins, the permissions of both users, event filters, contexts of the dialplan.
+//! The tests that need the PBX: both logins, the permissions of both users, event filters, and what `installation.rs`
+//! compares.
 //!
 //! A manager user cannot query its own classes. The checks infer them:
 //!
@@ -8,7 +9,7 @@
 //! | a list is refused to the events user | `write = reporting` is missing |
 //! | no FullyBooted arrives | `read = system` is missing, or the PBX is still starting |
 //!
-//! Whether the events user reads `call`, `agent` and `user` is known only after the first call, and is not tested.
+//! Whether the events user reads `call` and `user` is known only after a call: `check --call` (`call.rs`) tests it.
 //!
 //! Invariant: the checks only read. They send no action that changes the PBX, and place no call.
 
@@ -17,13 +18,12 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use toritsugi::ami::action::Action;
-use toritsugi::ami::client::{ClientEvent, Events, Handle, ListError, ListResult, SessionRole, connect};
+use toritsugi::ami::client::{ClientEvent, Events, Handle, ListResult, SessionRole, connect};
 use toritsugi::ami::frame::Frame;
 use toritsugi::ami::session::{ActionOutcome, AmiVersion};
-use toritsugi::config::PbxConfig;
-use toritsugi::contract::endpoint::TRUNK_CONTEXTS;
+use toritsugi::config::{Config, PbxConfig};
 
-use super::Finding;
+use super::{Finding, installation};
 
 /// How long both logins and the lists may take.
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(12);
@@ -42,12 +42,6 @@ const REQUIRED_ACTIONS: [(&str, &str); 8] = [
     ("Setvar", "call"),
     ("QueuePause", "agent"),
 ];
-/// The contexts of toritsugi-dialplan.conf, and what does not work without each.
-const OWN_CONTEXTS: [(&str, &str); 3] = [
-    ("toritsugi-identity", "only the dialled number and the caller ID of a call are known"),
-    ("toritsugi-transfer", "no transfer after answer"),
-    ("toritsugi-spy", "no listening, whispering or barging in"),
-];
 
 /// What both sessions reported until each was up or refused.
 #[derive(Debug, Default)]
@@ -62,7 +56,8 @@ struct LoginReport {
 }
 
 /// Tests the PBX; returns all findings about it.
-pub(super) async fn check(pbx: &PbxConfig, seeds: fn() -> u64) -> Vec<Finding> {
+pub(super) async fn check(config: &Config, seeds: fn() -> u64) -> Vec<Finding> {
+    let pbx = &config.pbx;
     let settings = match pbx.connection_settings(seeds) {
         Ok(settings) => settings,
         Err(error) => return vec![Finding::failed("secrets", error.to_string())],
@@ -77,10 +72,12 @@ pub(super) async fn check(pbx: &PbxConfig, seeds: fn() -> u64) -> Vec<Finding> {
     if let Some(Ok(())) = report.events {
         findings.push(read_permissions(&report));
         findings.push(filters(&report));
-        findings.extend(dialplan(pbx, &handle).await);
     }
     if let Some(Ok(())) = report.actions {
         findings.push(action_permissions(&handle).await);
+    }
+    if let (Some(Ok(())), Some(Ok(()))) = (&report.events, &report.actions) {
+        findings.extend(installation::check(config, &handle).await);
     }
     shutdown.cancel();
     // A PBX that answers nothing must not delay the report.
@@ -181,10 +178,7 @@ fn read_permissions(report: &LoginReport) -> Finding {
                 .into(),
         );
     }
-    Finding::ok(
-        WHAT,
-        "lists and system events; whether call, agent and user are read is known only after a call".into(),
-    )
+    Finding::ok(WHAT, "lists and system events; `toritsugi check --call` tests whether calls are read".into())
 }
 
 fn filters(report: &LoginReport) -> Finding {
@@ -222,44 +216,4 @@ async fn action_permissions(handle: &Handle) -> Finding {
         WHAT,
         format!("not {}: add {} to write of this user", actions.join(", "), classes.join(",")),
     )
-}
-
-async fn dialplan(pbx: &PbxConfig, handle: &Handle) -> Vec<Finding> {
-    const WHAT: &str = "dialplan";
-    let mut findings = Vec::new();
-    // A pattern cannot be looked up, and the default names contexts of many kinds of PBX.
-    let is_default = pbx.trunk_contexts == TRUNK_CONTEXTS;
-    for context in pbx.trunk_contexts.iter().filter(|context| !context.contains('*')) {
-        match has_context(handle, context).await {
-            Ok(()) => {
-                findings.push(Finding::ok(WHAT, format!("calls from the telephone network enter {context}")))
-            }
-            Err(_) if is_default => {}
-            Err(why) => {
-                findings.push(Finding::failed(WHAT, format!("pbx.trunk_contexts names {context}: {why}")));
-            }
-        }
-    }
-    let mut missing = Vec::new();
-    for (context, without) in OWN_CONTEXTS {
-        match has_context(handle, context).await {
-            Ok(()) => {}
-            Err(_) => missing.push(format!("no {context} ({without})")),
-        }
-    }
-    findings.push(if missing.is_empty() {
-        Finding::ok(WHAT, "toritsugi-dialplan.conf is included".into())
-    } else {
-        Finding::note(WHAT, format!("{}: include toritsugi-dialplan.conf", missing.join("; ")))
-    });
-    findings
-}
-
-async fn has_context(handle: &Handle, context: &str) -> Result<(), String> {
-    let action = Action::show_dialplan(context).map_err(|e| e.to_string())?;
-    match handle.list_frames(action).await {
-        Ok(_) => Ok(()),
-        Err(ListError::Refused(words)) => Err(format!("the PBX answered: {words}")),
-        Err(other) => Err(other.to_string()),
-    }
 }

@@ -2,12 +2,12 @@
 //!
 //! | accounts | customers | contacts | names (the first is ours; spaces, case and full width don't matter) |
 //! |---|---|---|---|
-//! | | required | required | `account`, 契約企業コード, 会員コード |
-//! | required | required | required | `code`, コード, 契約企業コード, 会員コード; 顧客コード, お客様コード; 担当者コード |
+//! | | required | required | `account`, 契約企業コード, 会員コード, 会社コード |
+//! | required | required | required | `code`, コード, 契約企業コード, 会員コード, 会社コード; 顧客コード, お客様コード; 担当者コード |
 //! | required | required | required | `name`, 名称, 会社名, 契約企業名; 氏名, お名前, 顧客名; 担当者名 |
 //! | yes | yes | yes | `kana`, カナ, ふりがな, フリガナ, 読み |
 //! | yes | | | `answer_phrase`, 応答文, 応答フレーズ, 名乗り |
-//! | yes | yes | | `notes`, 備考, メモ, 注意事項 |
+//! | yes | yes | | `notes`, 備考, メモ, 注意事項, 連絡事項 |
 //! | yes | | | `dialled`, 着信番号; `forwarding`, 転送元番号 |
 //! | yes | | | `accept_sound`, 応答確認音声; `extra_numbers`, 転送許可番号 |
 //! | yes | | yes | `accept_by_key`, 応答確認 |
@@ -44,7 +44,7 @@ use Column::{
 type Names = &'static [(Column, &'static [&'static str])];
 
 const ACCOUNTS: Names = &[
-    (Code, &["code", "コード", "契約企業コード", "会員コード"]),
+    (Code, &["code", "コード", "契約企業コード", "会員コード", "会社コード"]),
     (Name, &["name", "名称", "会社名", "契約企業名", "会員名"]),
     (Kana, KANA),
     (AnswerPhrase, &["answer_phrase", "応答文", "応答フレーズ", "名乗り"]),
@@ -84,9 +84,9 @@ const CONTACTS: Names = &[
     (AcceptByKey, ACCEPT_BY_KEY),
     (RingSeconds, &["ring_s", "呼出秒数"]),
 ];
-const ACCOUNT: &[&str] = &["account", "契約企業コード", "会員コード"];
+const ACCOUNT: &[&str] = &["account", "契約企業コード", "会員コード", "会社コード"];
 const KANA: &[&str] = &["kana", "カナ", "かな", "ふりがな", "フリガナ", "読み"];
-const NOTES: &[&str] = &["notes", "備考", "メモ", "注意事項"];
+const NOTES: &[&str] = &["notes", "備考", "メモ", "注意事項", "連絡事項"];
 const ACCEPT_BY_KEY: &[&str] = &["accept_by_key", "応答確認"];
 const NUMBERS: &[&str] = &["number", "numbers", "tel", "電話番号", "電話"];
 
@@ -360,5 +360,61 @@ fn notify(text: &str) -> Result<Option<Notify>, String> {
         "desktop" | "画面" => Ok(Some(Notify::Desktop)),
         "silent" | "なし" | "無" => Ok(Some(Notify::Silent)),
         text => Err(format!("supervision_notify: {text:?} is not one of tone, desktop, silent")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The words in that part of the installation page that describes the columns of one kind.
+    fn described(page: &str, kind: &str) -> Vec<String> {
+        let (heading, rest) = page.split_once(kind).unwrap();
+        assert!(heading.ends_with('\n'), "{kind} is a heading");
+        let end = rest.find("\n#").unwrap();
+        let words = rest[..end].split([',', '、', '|', '`', ' ', '\n']);
+        words.map(str::to_lowercase).collect()
+    }
+
+    #[test]
+    fn the_templates_and_the_pages_have_every_column() {
+        let english = include_str!("../../../docs/install.md");
+        let japanese = include_str!("../../../docs/install.ja.md");
+        for (kind, names, template, headings) in [
+            (
+                ImportKind::Accounts,
+                ACCOUNTS,
+                include_str!("../../../docs/templates/accounts.csv"),
+                ["### Accounts", "### 契約企業"],
+            ),
+            (
+                ImportKind::Customers,
+                CUSTOMERS,
+                include_str!("../../../docs/templates/customers.csv"),
+                ["### Customers", "### お客様"],
+            ),
+            (
+                ImportKind::Contacts,
+                CONTACTS,
+                include_str!("../../../docs/templates/contacts.csv"),
+                ["### Contacts", "### 担当者"],
+            ),
+        ] {
+            let header = template.trim_start_matches('\u{feff}').lines().next().unwrap();
+            let header: Vec<String> = header.split(',').map(str::to_owned).collect();
+            let (layout, unknown) = Layout::of(kind, &header).unwrap();
+            assert_eq!(unknown, [""; 0], "{kind:?}");
+            for (column, words) in names {
+                let has = layout.columns.iter().any(|(_, known)| known == column);
+                assert!(has, "the template of {kind:?} lacks {column:?}");
+                for (page, heading) in [english, japanese].into_iter().zip(headings) {
+                    let described = described(page, heading);
+                    for word in *words {
+                        let has = described.iter().any(|known| known == word);
+                        assert!(has, "{heading} does not describe {word}");
+                    }
+                }
+            }
+        }
     }
 }

@@ -58,7 +58,7 @@ fn passed_on() -> Vec<Incident> {
         Seen(NoticeKind::Offered),
         Seen(NoticeKind::Presented { operator: operator() }),
         Shown("1001"),
-        Seen(NoticeKind::Answered { operator: operator() }),
+        Seen(NoticeKind::Answered { operator: operator(), picked_up_at: None }),
         Seen(NoticeKind::Held { operator: operator() }),
         Seen(NoticeKind::Resumed { operator: operator() }),
         Transfer(transfer::NoticeKind::Requested, vec![], None),
@@ -82,18 +82,22 @@ fn brought_back() -> Vec<Incident> {
         Seen(NoticeKind::Offered),
         Seen(NoticeKind::Presented { operator: operator() }),
         Shown("1001"),
-        Seen(NoticeKind::Answered { operator: operator() }),
+        Seen(NoticeKind::Answered { operator: operator(), picked_up_at: None }),
         Transfer(transfer::NoticeKind::Requested, vec![], None),
         Transfer(transfer::NoticeKind::Ringing, vec![None], None),
         Transfer(transfer::NoticeKind::Failed, vec![Some(Outcome::Refused)], None),
         to(ReturnedTo::Operator(operator())),
         Seen(NoticeKind::Presented { operator: operator() }),
         Shown("1001"),
-        Seen(NoticeKind::Rescinded { operator: operator(), reason: RescindReason::NoAnswer }),
+        Seen(NoticeKind::Rescinded {
+            operator: operator(),
+            reason: RescindReason::NoAnswer,
+            picked_up_at: None,
+        }),
         to(ReturnedTo::Queue(QueueName::parse("operators").unwrap().to_string())),
         Seen(NoticeKind::Presented { operator: extension("1002") }),
         Shown("1002"),
-        Seen(NoticeKind::Answered { operator: extension("1002") }),
+        Seen(NoticeKind::Answered { operator: extension("1002"), picked_up_at: None }),
         Transfer(transfer::NoticeKind::Over, vec![Some(Outcome::Refused)], None),
         Seen(ended),
     ]
@@ -267,4 +271,67 @@ fn an_empty_equal_or_oversized_checkpoint_changes_nothing() {
     assert_eq!(merge(&own, &own), own);
     let flood = vec![own[1].clone(); 3 * SEGMENTS_PER_CALL_MAX];
     assert_eq!(merge(&own, &flood).len(), SEGMENTS_PER_CALL_MAX);
+}
+
+/// What lies between the pick-up and the caller: an announcement, and nothing worth a segment.
+#[test]
+fn an_announcement_to_the_operator_is_no_talk() {
+    let (mut timelines, plan) = (CallTimelines::default(), NumberPlan::default());
+    let (first, second) = (extension("1001"), extension("1002"));
+    let ms = |ms: i64| Timestamp::from_millisecond(ms).unwrap();
+    let reason = RescindReason::CallerGone;
+    let steps = [
+        (0, NoticeKind::Presented { operator: first.clone() }),
+        (0, NoticeKind::Presented { operator: second.clone() }),
+        (
+            3_000,
+            NoticeKind::Rescinded {
+                operator: first.clone(),
+                reason: RescindReason::Withdrawn,
+                picked_up_at: Some(ms(1_000)),
+            },
+        ),
+        (5_600, NoticeKind::Answered { operator: second.clone(), picked_up_at: Some(ms(4_000)) }),
+        (9_000, NoticeKind::Updated),
+        (9_000, NoticeKind::Presented { operator: first.clone() }),
+        (9_300, NoticeKind::Answered { operator: first.clone(), picked_up_at: Some(ms(9_280)) }),
+        (9_400, NoticeKind::Presented { operator: second.clone() }),
+        (9_900, NoticeKind::Rescinded { operator: second.clone(), reason, picked_up_at: Some(ms(9_500)) }),
+    ];
+    for (at, kind) in steps {
+        let holder = matches!(kind, NoticeKind::Answered { .. }).then_some("1001");
+        timelines.record_notice(&Notice { at: ms(at), kind, view: view(holder) }, &plan);
+    }
+    let announced: Vec<_> = timelines
+        .segments(call())
+        .into_iter()
+        .filter(|segment| segment.kind == "announced")
+        .map(|s| (s.operator.unwrap(), s.from, s.until.unwrap(), s.result.unwrap()))
+        .collect();
+    assert_eq!(
+        announced,
+        [
+            (first, ms(1_000), ms(3_000), "operator_gone".to_owned()),
+            (second.clone(), ms(4_000), ms(5_600), "connected".to_owned()),
+            (second, ms(9_500), ms(9_900), "caller_gone".to_owned()),
+        ]
+    );
+}
+
+#[test]
+fn the_time_with_somebody_else_is_one_segment() {
+    let (mut timelines, plan) = (CallTimelines::default(), NumberPlan::default());
+    for (step, state) in [
+        (1, CallState::Offered),
+        (2, CallState::Elsewhere),
+        (3, CallState::Elsewhere),
+        (4, CallState::Parked),
+        (5, CallState::Answered),
+    ] {
+        let view = CallView { state, ..view(None) };
+        timelines.record_notice(&Notice { at: at(step, 0), kind: NoticeKind::Updated, view }, &plan);
+    }
+    let segments = timelines.segments(call());
+    let times: Vec<_> = segments.iter().map(|s| (s.kind.as_str(), s.from, s.until)).collect();
+    assert_eq!(times, [("elsewhere", at(2, 0), Some(at(4, 0))), ("parked", at(4, 0), Some(at(5, 0)))]);
 }

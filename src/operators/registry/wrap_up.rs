@@ -1,12 +1,14 @@
 //! After-call work as people change it: more time, and the end with a disposition.
 //!
-//! The end by time is in `machine.rs`. A disposition is also accepted after that, until the operator's next after-call
-//! work ends by time.
+//! The end by time is in `machine.rs`. Notes and a disposition are also accepted after that, for the last
+//! [`WRAP_UPS_EXPIRED_MAX`](crate::operators::WRAP_UPS_EXPIRED_MAX) pieces of work that ended by their time.
 
 use jiff::Timestamp;
+use smol_str::SmolStr;
 
 use super::{OperatorRegistry, Output, parse_choice};
 use crate::contract::operator::{ChangedBy, StateView, WrapUpExtension};
+use crate::contract::records::paragraphs;
 use crate::contract::refusal::Refusal;
 use crate::identity::printable;
 use crate::ids::{CallId, RecordId};
@@ -48,6 +50,22 @@ impl OperatorRegistry {
         }
     }
 
+    /// Stores notes on a call whose after-call work ended by its time, and leaves its disposition open. The state does
+    /// not change.
+    ///
+    /// # Errors
+    /// [`Refusal`]: the time of the work has not ended or its disposition was given, or the notes are not printable.
+    pub fn note_wrap_up(&mut self, user: RecordId, call: CallId, notes: &str) -> Result<StateView, Refusal> {
+        let notes = parse_notes(notes)?
+            .ok_or_else(|| Refusal::Invalid("notes: are missing or not printable".into()))?;
+        let operator = self.people.get(&user).ok_or(Refusal::UnknownOperator)?;
+        let completed = operator.with_notes(call, notes).ok_or(Refusal::StateConflict(
+            "there is no after-call work for this call that ended by its time and waits for its disposition",
+        ))?;
+        self.outputs.push_back(Output::WrapUpEnded { user, completed: Box::new(completed) });
+        self.view(user)
+    }
+
     /// Ends the after-call work of a call with a disposition, also where its time ended first.
     ///
     /// # Errors
@@ -62,7 +80,7 @@ impl OperatorRegistry {
         by: ChangedBy,
     ) -> Result<StateView, Refusal> {
         let disposition = parse_choice("disposition", disposition, &self.settings.dispositions)?;
-        let notes = notes.and_then(|notes| printable(notes, NOTES_CHARS_MAX));
+        let notes = notes.map(parse_notes).transpose()?.flatten();
         let operator = self.people.get_mut(&user).ok_or(Refusal::UnknownOperator)?;
         let completed = operator.finish(now, by, call, disposition, notes);
         let completed =
@@ -71,4 +89,11 @@ impl OperatorRegistry {
         self.publish(user, true);
         self.view(user)
     }
+}
+
+/// Cleans notes and keeps their lines; `None` when nothing is left.
+fn parse_notes(notes: &str) -> Result<Option<SmolStr>, Refusal> {
+    let notes =
+        paragraphs("notes", notes, NOTES_CHARS_MAX).map_err(|error| Refusal::Invalid(error.to_string()))?;
+    Ok((!notes.is_empty()).then(|| SmolStr::new(notes)))
 }

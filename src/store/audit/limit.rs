@@ -16,7 +16,7 @@ use std::collections::{BTreeSet, HashMap};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
-use super::AuditEntry;
+use crate::contract::audit::AuditEntry;
 use crate::contract::time::time as wire_time;
 
 /// Entries of one key in a window that are written as they are.
@@ -101,7 +101,7 @@ impl AuditLimit {
             }
             let Some(withheld) = window.withheld.take() else { return false };
             summaries.push(withheld.summary());
-            // Whoever goes on gets one entry for each window.
+            // An actor who goes on gets one entry for each window.
             (window.ends_at, window.left) = (now.checked_add(WINDOW).unwrap_or(Timestamp::MAX), 0);
             true
         });
@@ -163,7 +163,7 @@ mod tests {
         assert_eq!(summaries[0].details["repeated"], 3_000 - i64::from(ENTRIES_PER_WINDOW_MAX));
         assert_eq!(summaries[0].details["subjects"], json!(["1000", "1001", "1002"]));
         assert_eq!((summaries[0].at, summaries[0].actor), (at(29), entry(0).actor));
-        // Whoever goes on gets one entry for each window; whoever stops, a new allowance.
+        // An actor who goes on gets one entry for each window; one who stops, a new allowance.
         assert!((0..50).all(|n| limit.admit(at(window + n), "a", entry(window + n)).is_none()));
         assert_eq!(limit.handle_timeout(at(2 * window)).len(), 1);
         assert_eq!(limit.poll_timeout(), None);

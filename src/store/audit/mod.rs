@@ -10,44 +10,15 @@ pub mod limit;
 
 use jiff::Timestamp;
 use serde::Serialize;
-use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::{Store, StoreError};
+use crate::contract::audit::AuditEntry;
 use crate::contract::supervision::SupervisionId;
 use crate::ids::{CallId, Extension, RecordId};
 
 /// Most entries read at once.
 pub const AUDIT_PAGE_MAX: u32 = 500;
-
-/// One action.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-pub struct AuditEntry {
-    /// When.
-    #[schema(value_type = String, format = DateTime)]
-    #[serde(serialize_with = "crate::contract::time::as_time")]
-    pub at: Timestamp,
-    /// Who did it; absent when the daemon or a key on a phone did.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<uuid::Uuid>)]
-    pub actor: Option<RecordId>,
-    /// Their name at that time.
-    pub actor_name: String,
-    /// What they did, for instance `supervision.started`.
-    pub action: String,
-    /// The extension, name or code of whom or what it was done to; empty for a customer.
-    pub subject: String,
-    /// The record it was done to: for supervision, help and states the person who sat at the extension then.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<uuid::Uuid>)]
-    pub subject_id: Option<RecordId>,
-    /// The call it was done in.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<uuid::Uuid>)]
-    pub call: Option<CallId>,
-    /// Further details: a JSON object.
-    pub details: Value,
-}
 
 /// A person, by each value with which an entry may name them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -105,15 +76,7 @@ impl Store {
     /// # Errors
     /// The store cannot be written.
     pub async fn record_audit(&self, entry: &AuditEntry) -> Result<(), StoreError> {
-        each!(self, db => db.record_audit(entry, false).await)
-    }
-
-    /// Adds an entry unless it exists: for a second try after one whose outcome is unknown.
-    ///
-    /// # Errors
-    /// The store cannot be written.
-    pub async fn record_audit_if_absent(&self, entry: &AuditEntry) -> Result<(), StoreError> {
-        each!(self, db => db.record_audit(entry, true).await)
+        each!(self, db => db.record_audit(entry).await)
     }
 
     /// Entries, newest first; at most [`AUDIT_PAGE_MAX`], and older than `before` where that is given.

@@ -2,11 +2,13 @@
 
 use jiff::{SignedDuration, Timestamp};
 use sqlx::Row;
+use sqlx::query::Query;
 
-use super::{Backend, DbRow};
+use super::{Backend, Db, DbArguments, DbConnection, DbRow};
+use crate::contract::audit::AuditEntry;
 use crate::contract::supervision::SupervisionId;
 use crate::ids::RecordId;
-use crate::store::audit::{AuditEntry, AuditFilter, AuditPage};
+use crate::store::audit::{AuditFilter, AuditPage};
 use crate::store::{StoreError, from_ms, to_ms};
 
 /// How far the clock may have been set back between a session's creation and its entries.
@@ -31,30 +33,14 @@ const ENTRIES: &str = "
     ORDER BY position DESC LIMIT $13";
 
 impl Backend {
-    pub(in crate::store) async fn record_audit(
-        &self,
-        entry: &AuditEntry,
-        if_absent: bool,
-    ) -> Result<(), StoreError> {
-        let insert = if if_absent {
+    pub(in crate::store) async fn record_audit(&self, entry: &AuditEntry) -> Result<(), StoreError> {
+        insert(
             "INSERT INTO audit (at_ms, actor_id, actor, action, subject, call_id, details_json, subject_id)
-             SELECT $1, $2, $3, $4, $5, $6, $7, $8 WHERE NOT EXISTS (SELECT 1 FROM audit
-                WHERE at_ms = $1 AND actor = $3 AND action = $4 AND subject = $5 AND details_json = $7)"
-        } else {
-            "INSERT INTO audit (at_ms, actor_id, actor, action, subject, call_id, details_json, subject_id)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
-        };
-        sqlx::query(insert)
-            .bind(to_ms(entry.at))
-            .bind(entry.actor)
-            .bind(&entry.actor_name)
-            .bind(&entry.action)
-            .bind(&entry.subject)
-            .bind(entry.call)
-            .bind(entry.details.to_string())
-            .bind(entry.subject_id.map(|id| id.to_string()))
-            .execute(self.writer())
-            .await?;
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+            entry,
+        )
+        .execute(&mut *self.write_once().await?)
+        .await?;
         Ok(())
     }
 
@@ -116,6 +102,31 @@ impl Backend {
     }
 }
 
+/// Writes an entry unless it exists: an attempt whose outcome is unknown is made again.
+pub(super) async fn write_audit(db: &mut DbConnection, entry: &AuditEntry) -> Result<(), StoreError> {
+    insert(
+        "INSERT INTO audit (at_ms, actor_id, actor, action, subject, call_id, details_json, subject_id)
+         SELECT $1, $2, $3, $4, $5, $6, $7, $8 WHERE NOT EXISTS (SELECT 1 FROM audit
+            WHERE at_ms = $1 AND actor = $3 AND action = $4 AND subject = $5 AND details_json = $7)",
+        entry,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+fn insert(sql: &'static str, entry: &AuditEntry) -> Query<'static, Db, DbArguments> {
+    sqlx::query(sql)
+        .bind(to_ms(entry.at))
+        .bind(entry.actor)
+        .bind(entry.actor_name.clone())
+        .bind(entry.action.clone())
+        .bind(entry.subject.clone())
+        .bind(entry.call)
+        .bind(entry.details.to_string())
+        .bind(entry.subject_id.map(|id| id.to_string()))
+}
+
 fn entry_of(row: &DbRow) -> Result<AuditEntry, sqlx::Error> {
     Ok(AuditEntry {
         at: from_ms(row.try_get("at_ms")?),
@@ -139,6 +150,7 @@ mod tests {
 
     use super::*;
     use crate::ids::{CallId, ChannelId, Extension, PbxId};
+    use crate::journal::entry::JournalEntry;
     use crate::store::Store;
     use crate::store::audit::{AuditPerson, AuditVisibilityFilter};
 
@@ -216,9 +228,13 @@ mod tests {
         let (_held, store) = filled().await;
         let all = |page: AuditPage| page.items.len();
         let before = all(store.audit(&AuditFilter::default(), None, 100).await.unwrap());
-        store.record_audit_if_absent(&entry(0, ITO, "supervision.started", "1001")).await.unwrap();
+        let record = async |entry: AuditEntry| {
+            let entry = JournalEntry::Audit(Box::new(entry));
+            store.write_entry(&PbxId::parse("t").unwrap(), &entry).await.unwrap();
+        };
+        record(entry(0, ITO, "supervision.started", "1001")).await;
         assert_eq!(all(store.audit(&AuditFilter::default(), None, 100).await.unwrap()), before);
-        store.record_audit_if_absent(&entry(8, ITO, "supervision.started", "1001")).await.unwrap();
+        record(entry(8, ITO, "supervision.started", "1001")).await;
         assert_eq!(all(store.audit(&AuditFilter::default(), None, 100).await.unwrap()), before + 1);
     }
 

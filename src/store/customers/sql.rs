@@ -212,7 +212,10 @@ impl Backend {
     }
 
     pub(in crate::store) async fn delete_customer(&self, id: RecordId) -> Result<(), StoreError> {
-        let done = sqlx::query("DELETE FROM customers WHERE id = $1").bind(id).execute(self.writer()).await?;
+        let done = sqlx::query("DELETE FROM customers WHERE id = $1")
+            .bind(id)
+            .execute(&mut *self.write_once().await?)
+            .await?;
         if done.rows_affected() == 0 { Err(StoreError::Missing { what: "customer" }) } else { Ok(()) }
     }
 }

@@ -142,6 +142,14 @@ impl Store {
         each!(self, db => db.finished_call(id).await)
     }
 
+    /// The names of these customers, to show them beside their calls; a customer who was deleted is left out.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn customer_names(&self, ids: &[RecordId]) -> Result<Vec<(RecordId, String)>, StoreError> {
+        each!(self, db => db.customer_names(ids).await)
+    }
+
     /// The customers of `account` with the number `key`, and the earlier calls and messages of that number to the
     /// account. Order of the customers: those whose first number it is, the latest caller first, by reading.
     ///

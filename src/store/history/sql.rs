@@ -283,6 +283,24 @@ impl Backend {
         Ok(calls)
     }
 
+    pub(in crate::store) async fn customer_names(
+        &self,
+        ids: &[RecordId],
+    ) -> Result<Vec<(RecordId, String)>, StoreError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut query = QueryBuilder::<Db>::new("SELECT id, name FROM customers WHERE id IN (");
+        let mut listed = query.separated(", ");
+        for id in ids {
+            listed.push_bind(*id);
+        }
+        query.push(")");
+        let rows = query.build().fetch_all(self.readers()).await?;
+        let name = |row: &DbRow| Ok((row.try_get("id")?, row.try_get("name")?));
+        Ok(rows.iter().map(name).collect::<Result<_, sqlx::Error>>()?)
+    }
+
     pub(in crate::store) async fn caller_history(
         &self,
         account: RecordId,
@@ -443,7 +461,7 @@ column_texts!(direction_as_str, parse_direction, Direction {
 });
 column_texts!(outcome_as_str, parse_outcome, Outcome {
     Answered = "answered", Abandoned = "abandoned", Overflowed = "overflowed", Closed = "closed",
-    Blocked = "blocked", Unknown = "unknown"; else Unknown
+    Blocked = "blocked", Elsewhere = "elsewhere", Unknown = "unknown"; else Unknown
 });
 column_texts!(presentation_as_str, parse_presentation, Presentation {
     Allowed = "allowed", Withheld = "withheld", Payphone = "payphone", Unavailable = "unavailable"; else Unavailable
@@ -545,7 +563,7 @@ mod tests {
         assert_eq!(read(sees(&[SUZUKI], &["1002"], false)).await, [8, 5, 2]);
         assert_eq!(read(sees(&[SUZUKI], &["1002"], true)).await, [9, 8, 6, 5, 3, 2]);
         assert_eq!(read(sees(&[SATO], &["1001"], false)).await, [8, 7, 4, 2, 1]);
-        // Whoever has the phones now reads nothing of those who had them.
+        // The people who have the phones now read nothing of those who had them.
         assert_eq!(read(sees(&[], &["1001"], false)).await, [0; 0]);
         assert_eq!(read(sees(&[], &["1002"], false)).await, [5]);
         assert_eq!(read(sees(&[], &[], false)).await, [0; 0]);
@@ -564,6 +582,23 @@ mod tests {
         let stranger =
             HistoryFilter { customer: Some(RecordId(uuid::Uuid::nil())), ..HistoryFilter::default() };
         assert_eq!(read(stranger).await, [0; 0]);
+    }
+
+    #[tokio::test]
+    async fn customers_have_names_beside_their_calls_until_they_are_deleted() {
+        use crate::contract::records::{AccountFields, CustomerFields};
+        let (_dir, store) = super::super::empty_store().await;
+        let plan = crate::numbers::NumberPlan::default();
+        let fields = AccountFields { code: "A".into(), name: "さくら".into(), ..AccountFields::default() };
+        let account = store.create_account(&fields.checked(&plan).unwrap(), from_ms(0)).await.unwrap().id;
+        let add = async |name: &str| {
+            let customer = CustomerFields::named(account, name).checked(&plan).unwrap();
+            store.create_customer(&customer, from_ms(0)).await.unwrap().id
+        };
+        let (tanaka, yamada) = (add("田中").await, add("山田").await);
+        store.delete_customer(yamada).await.unwrap();
+        assert_eq!(store.customer_names(&[tanaka, yamada]).await.unwrap(), [(tanaka, "田中".to_owned())]);
+        assert_eq!(store.customer_names(&[]).await.unwrap(), []);
     }
 
     /// A call to the outside is in the history of its operator, and in no figure of the callers.

@@ -2,8 +2,10 @@
 
 use sqlx::Row;
 
+use super::audit::write_audit;
 use super::history::write_call;
 use super::messages::write_publication;
+use super::operators::{write_state, write_wrap_up};
 use super::pbx_links::{write_gap, write_link};
 use super::supervision_log::write_segment_change;
 use super::{Backend, DbConnection, DbRow};
@@ -28,7 +30,7 @@ impl Backend {
         )
         .bind(pbx.as_str())
         .bind(stream.as_str())
-        .execute(self.log_writer())
+        .execute(&mut *self.write_log_once().await?)
         .await?;
         Ok(())
     }
@@ -45,7 +47,7 @@ impl Backend {
         .bind(pbx.as_str())
         .bind(fingerprint)
         .bind(i64::try_from(position).unwrap_or(i64::MAX))
-        .execute(self.log_writer())
+        .execute(&mut *self.write_log_once().await?)
         .await?;
         Ok(())
     }
@@ -55,10 +57,11 @@ impl Backend {
         pbx: &PbxId,
         limits: LogLimits,
     ) -> Result<StoredLog, StoreError> {
+        let mut transaction = self.begin_restoring().await?;
         let rows = sqlx::query("SELECT * FROM events WHERE pbx = $1 ORDER BY position DESC LIMIT $2")
             .bind(pbx.as_str())
             .bind(i64::try_from(limits.events_max).unwrap_or(i64::MAX))
-            .fetch_all(self.readers())
+            .fetch_all(&mut *transaction)
             .await?;
         let mut events: Vec<LoggedEvent> = Vec::with_capacity(rows.len());
         let mut bytes = 0;
@@ -74,7 +77,7 @@ impl Backend {
         events.reverse();
         let rows = sqlx::query("SELECT checkpoint_json FROM call_checkpoints WHERE pbx = $1 ORDER BY id")
             .bind(pbx.as_str())
-            .fetch_all(self.readers())
+            .fetch_all(&mut *transaction)
             .await?;
         let mut checkpoints = Vec::with_capacity(rows.len());
         for row in &rows {
@@ -89,7 +92,7 @@ impl Backend {
              FROM event_logs WHERE pbx = $1",
         )
         .bind(pbx.as_str())
-        .fetch_optional(self.readers())
+        .fetch_optional(&mut *transaction)
         .await?;
         let mut log = StoredLog { events, checkpoints, ..StoredLog::default() };
         if let Some(row) = row {
@@ -135,23 +138,8 @@ impl Backend {
                 .execute(&mut *transaction)
                 .await?;
         }
-        for checkpoint in &batch.checkpoints {
-            write_checkpoint(&mut transaction, pbx, checkpoint).await?;
-        }
-        for call in &batch.finished {
-            finish_call(&mut transaction, call).await?;
-        }
-        for gap in &batch.gaps {
-            write_gap(&mut transaction, gap).await?;
-        }
-        if let Some(link) = &batch.link {
-            write_link(&mut transaction, pbx, link).await?;
-        }
-        for change in &batch.segment_changes {
-            write_segment_change(&mut transaction, change).await?;
-        }
-        for publication in &batch.publications {
-            write_publication(&mut transaction, *publication).await?;
+        for entry in &batch.entries {
+            write_entry(&mut transaction, pbx, entry).await?;
         }
         Ok(transaction.commit().await?)
     }
@@ -176,6 +164,9 @@ async fn write_entry(db: &mut DbConnection, pbx: &PbxId, entry: &JournalEntry) -
         JournalEntry::Gap(gap) => write_gap(db, gap).await,
         JournalEntry::PbxLink(link) => write_link(db, pbx, link).await,
         JournalEntry::SegmentChange(change) => write_segment_change(db, change).await,
+        JournalEntry::Audit(entry) => write_audit(db, entry).await,
+        JournalEntry::OperatorState(change) => write_state(db, change).await,
+        JournalEntry::WrapUp(record) => write_wrap_up(db, record).await,
     }
 }
 

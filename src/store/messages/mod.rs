@@ -7,7 +7,6 @@
 //! Invariant: an id is one message, however often it is created. A change is one statement: of two people who change a
 //! message at the same time the second changes the first one's result.
 
-use crate::journal::entry::MessagePublication;
 use std::fmt;
 
 use jiff::Timestamp;
@@ -136,13 +135,5 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<(Message, u64)>, StoreError> {
         each!(self, db => db.unpublished_messages(pbx, limit).await)
-    }
-
-    /// Raises the published version of a message. An older version changes nothing.
-    ///
-    /// # Errors
-    /// The store failed.
-    pub async fn record_publication(&self, publication: MessagePublication) -> Result<(), StoreError> {
-        each!(self, db => db.record_publication(publication).await)
     }
 }

@@ -104,7 +104,7 @@ impl Backend {
         .bind(change.acknowledged_by.is_some())
         .bind(change.acknowledged_by)
         .bind(to_ms(at))
-        .fetch_optional(self.writer())
+        .fetch_optional(&mut *self.write_once().await?)
         .await?;
         if let Some(row) = row {
             return Ok(ChangeOutcome::Applied(message_of(&row)?));
@@ -115,7 +115,10 @@ impl Backend {
     }
 
     pub(in crate::store) async fn delete_message(&self, id: RecordId) -> Result<(), StoreError> {
-        let done = sqlx::query("DELETE FROM messages WHERE id = $1").bind(id).execute(self.writer()).await?;
+        let done = sqlx::query("DELETE FROM messages WHERE id = $1")
+            .bind(id)
+            .execute(&mut *self.write_once().await?)
+            .await?;
         if done.rows_affected() == 0 { Err(StoreError::Missing { what: "message" }) } else { Ok(()) }
     }
 
@@ -133,15 +136,6 @@ impl Backend {
         .await?;
         let both = |row: &DbRow| Ok((message_of(row)?, count(row.try_get("published_version")?)));
         Ok(rows.iter().map(both).collect::<Result<_, sqlx::Error>>()?)
-    }
-
-    pub(in crate::store) async fn record_publication(
-        &self,
-        publication: MessagePublication,
-    ) -> Result<(), StoreError> {
-        let mut transaction = self.begin().await?;
-        write_publication(&mut transaction, publication).await?;
-        Ok(transaction.commit().await?)
     }
 }
 
@@ -189,6 +183,7 @@ mod tests {
     use super::*;
     use crate::contract::records::AccountFields;
     use crate::ids::{CallId, ChannelId};
+    use crate::journal::entry::JournalEntry;
     use crate::numbers::NumberPlan;
     use crate::store::Store;
 
@@ -351,7 +346,10 @@ mod tests {
         };
         let published = async |version| {
             let id = RecordId(Uuid::from_u128(1));
-            store.record_publication(MessagePublication { id, version }).await.unwrap();
+            store
+                .write_entry(&pbx(), &JournalEntry::MessagePublished(MessagePublication { id, version }))
+                .await
+                .unwrap();
         };
         assert_eq!(unpublished().await, [(1, 1, 0), (2, 1, 0)]);
         assert!(store.unpublished_messages(&PbxId::parse("other").unwrap(), 9).await.unwrap().is_empty());

@@ -7,23 +7,13 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{Store, StoreError};
-use crate::contract::operator::{ActorKind, State, StateView};
+use crate::contract::operator::{ActorKind, State};
 use crate::ids::{CallId, RecordId};
-use crate::operators::{CompletedWrapUp, OperatorSnapshot};
+use crate::journal::entry::WrapUpRecord;
+use crate::operators::OperatorSnapshot;
 
 /// Most state changes read at once.
 pub const STATE_CHANGES_MAX: u32 = 1_000;
-
-/// A change of an operator's state.
-#[derive(Debug, Clone)]
-pub struct StateChange {
-    /// When.
-    pub at: Timestamp,
-    /// The state after it, for the history.
-    pub view: StateView,
-    /// The state after it, for the next start; absent when the person is no longer an operator.
-    pub saved: Option<OperatorSnapshot>,
-}
 
 /// A state change in an operator's history.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -56,32 +46,7 @@ pub struct StateHistoryEntry {
     pub name: Option<String>,
 }
 
-/// CompletedWrapUp after-call work.
-#[derive(Debug, Clone)]
-pub struct WrapUpRecord {
-    /// The operator.
-    pub user: RecordId,
-    /// The work.
-    pub finished: CompletedWrapUp,
-}
-
 impl Store {
-    /// Stores a change, in the history and for the next start.
-    ///
-    /// # Errors
-    /// The store cannot be written.
-    pub async fn record_state(&self, change: &StateChange) -> Result<(), StoreError> {
-        each!(self, db => db.record_state(change).await)
-    }
-
-    /// Stores after-call work. Written again with a disposition or notes, the record takes them over.
-    ///
-    /// # Errors
-    /// The store cannot be written.
-    pub async fn record_wrap_up(&self, record: &WrapUpRecord) -> Result<(), StoreError> {
-        each!(self, db => db.record_wrap_up(record).await)
-    }
-
     /// The last stored state of each operator. A state that this version cannot read is left out, with a warning.
     ///
     /// # Errors
@@ -104,11 +69,11 @@ impl Store {
         each!(self, db => db.state_changes(user, from, until).await)
     }
 
-    /// The finished after-call work of a call, with its dispositions, in the order of its end.
+    /// The finished after-call work of these calls, with its dispositions, in the order of its end.
     ///
     /// # Errors
     /// The store cannot be read.
-    pub async fn wrap_ups(&self, call: CallId) -> Result<Vec<WrapUpRecord>, StoreError> {
-        each!(self, db => db.wrap_ups(call).await)
+    pub async fn wrap_ups(&self, calls: &[CallId]) -> Result<Vec<WrapUpRecord>, StoreError> {
+        each!(self, db => db.wrap_ups(calls).await)
     }
 }

@@ -3,85 +3,86 @@
 use jiff::Timestamp;
 use serde_json::Value;
 use smol_str::SmolStr;
-use sqlx::Row;
+use sqlx::{QueryBuilder, Row};
 
-use super::{Backend, DbRow};
+use super::{Backend, Db, DbConnection, DbRow};
 use crate::contract::operator::WrapUp;
 use crate::ids::{CallId, RecordId};
+use crate::journal::entry::{StateChange, WrapUpRecord};
 use crate::operators::{CompletedWrapUp, OperatorSnapshot};
-use crate::store::operators::{STATE_CHANGES_MAX, StateChange, StateHistoryEntry, WrapUpRecord};
+use crate::store::operators::{STATE_CHANGES_MAX, StateHistoryEntry};
 use crate::store::{StoreError, from_ms, to_ms};
 
-impl Backend {
-    pub(in crate::store) async fn record_state(&self, change: &StateChange) -> Result<(), StoreError> {
-        let StateChange { at, view, saved } = change;
-        let mut transaction = self.begin().await?;
-        match saved {
-            // No state is stored for a user who does not exist.
-            Some(saved) => sqlx::query(
-                "INSERT INTO operator_states (user_id, changed_ms, snapshot_json)
-                     SELECT $1, $2, $3 WHERE EXISTS (SELECT 1 FROM users WHERE id = $1)
-                     ON CONFLICT (user_id) DO UPDATE SET changed_ms = excluded.changed_ms,
-                        snapshot_json = excluded.snapshot_json",
-            )
-            .bind(view.id)
-            .bind(to_ms(*at))
-            .bind(serde_json::to_string(saved).unwrap_or_default()),
-            None => sqlx::query("DELETE FROM operator_states WHERE user_id = $1").bind(view.id),
-        }
-        .execute(&mut *transaction)
-        .await?;
-        sqlx::query(
-            "INSERT INTO operator_history (user_id, version, at_ms, name, extension, state, reason,
-                pending, call_id, actor, actor_id, actor_name, session_id, desktop)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
-             ON CONFLICT (user_id, version, at_ms) DO NOTHING",
+/// Writes a change, into the history and for the next start.
+pub(super) async fn write_state(db: &mut DbConnection, change: &StateChange) -> Result<(), StoreError> {
+    let StateChange { at, view, saved } = change;
+    match saved {
+        // No state is stored for a user who does not exist.
+        Some(saved) => sqlx::query(
+            "INSERT INTO operator_states (user_id, changed_ms, snapshot_json)
+                 SELECT $1, $2, $3 WHERE EXISTS (SELECT 1 FROM users WHERE id = $1)
+                 ON CONFLICT (user_id) DO UPDATE SET changed_ms = excluded.changed_ms,
+                    snapshot_json = excluded.snapshot_json",
         )
         .bind(view.id)
-        .bind(i64::try_from(view.version).unwrap_or(i64::MAX))
         .bind(to_ms(*at))
-        .bind(view.name.as_str())
-        .bind(view.extension.as_ref().map(|extension| extension.as_str()))
-        .bind(view.state.as_str())
-        .bind(view.reason.as_deref())
-        .bind(view.pending.as_ref().map(|pending| pending.state.as_str()))
-        .bind(view.call)
-        .bind(as_str(&view.by.actor))
-        .bind(view.by.user)
-        .bind(view.by.name.as_deref())
-        .bind(view.by.session)
-        .bind(view.by.desktop.as_deref())
-        .execute(&mut *transaction)
-        .await?;
-        transaction.commit().await?;
-        Ok(())
+        .bind(serde_json::to_string(saved).unwrap_or_default()),
+        None => sqlx::query("DELETE FROM operator_states WHERE user_id = $1").bind(view.id),
     }
+    .execute(&mut *db)
+    .await?;
+    sqlx::query(
+        "INSERT INTO operator_history (user_id, version, at_ms, name, extension, state, reason,
+            pending, call_id, actor, actor_id, actor_name, session_id, desktop)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+         ON CONFLICT (user_id, version, at_ms) DO NOTHING",
+    )
+    .bind(view.id)
+    .bind(i64::try_from(view.version).unwrap_or(i64::MAX))
+    .bind(to_ms(*at))
+    .bind(view.name.as_str())
+    .bind(view.extension.as_ref().map(|extension| extension.as_str()))
+    .bind(view.state.as_str())
+    .bind(view.reason.as_deref())
+    .bind(view.pending.as_ref().map(|pending| pending.state.as_str()))
+    .bind(view.call)
+    .bind(as_str(&view.by.actor))
+    .bind(view.by.user)
+    .bind(view.by.name.as_deref())
+    .bind(view.by.session)
+    .bind(view.by.desktop.as_deref())
+    .execute(&mut *db)
+    .await?;
+    Ok(())
+}
 
-    pub(in crate::store) async fn record_wrap_up(&self, record: &WrapUpRecord) -> Result<(), StoreError> {
-        let CompletedWrapUp { work, ended_at, disposition, notes } = &record.finished;
-        sqlx::query(
-            "INSERT INTO wrap_ups (call_id, user_id, since_ms, ended_ms, account_id, account, planned_s,
-                extensions_json, disposition, notes)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-             ON CONFLICT (call_id, user_id, since_ms) DO UPDATE
-                SET disposition = coalesce(excluded.disposition, wrap_ups.disposition),
-                    notes = coalesce(excluded.notes, wrap_ups.notes)",
-        )
-        .bind(work.call)
-        .bind(record.user)
-        .bind(to_ms(work.since))
-        .bind(to_ms(*ended_at))
-        .bind(work.account)
-        .bind(&work.account_name)
-        .bind(i64::from(work.planned_s))
-        .bind(serde_json::to_string(&work.extensions).unwrap_or_default())
-        .bind(disposition.as_deref())
-        .bind(notes.as_deref())
-        .execute(self.writer())
-        .await?;
-        Ok(())
-    }
+/// Writes a completed wrap-up. Written again with a disposition or notes, the record takes them over.
+pub(super) async fn write_wrap_up(db: &mut DbConnection, record: &WrapUpRecord) -> Result<(), StoreError> {
+    let CompletedWrapUp { work, ended_at, disposition, notes } = &record.finished;
+    sqlx::query(
+        "INSERT INTO wrap_ups (call_id, user_id, since_ms, ended_ms, account_id, account, planned_s,
+            extensions_json, disposition, notes)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+         ON CONFLICT (call_id, user_id, since_ms) DO UPDATE
+            SET disposition = coalesce(excluded.disposition, wrap_ups.disposition),
+                notes = coalesce(excluded.notes, wrap_ups.notes)",
+    )
+    .bind(work.call)
+    .bind(record.user)
+    .bind(to_ms(work.since))
+    .bind(to_ms(*ended_at))
+    .bind(work.account)
+    .bind(&work.account_name)
+    .bind(i64::from(work.planned_s))
+    .bind(serde_json::to_string(&work.extensions).unwrap_or_default())
+    .bind(disposition.as_deref())
+    .bind(notes.as_deref())
+    .execute(db)
+    .await?;
+    Ok(())
+}
 
+impl Backend {
     pub(in crate::store) async fn states(&self) -> Result<Vec<OperatorSnapshot>, StoreError> {
         let rows = sqlx::query("SELECT snapshot_json FROM operator_states ORDER BY changed_ms DESC");
         let rows = rows.fetch_all(self.readers()).await?;
@@ -117,9 +118,17 @@ impl Backend {
         Ok(rows.iter().map(history_entry_of).collect::<Result<_, sqlx::Error>>()?)
     }
 
-    pub(in crate::store) async fn wrap_ups(&self, call: CallId) -> Result<Vec<WrapUpRecord>, StoreError> {
-        let rows = sqlx::query("SELECT * FROM wrap_ups WHERE call_id = $1 ORDER BY ended_ms, since_ms");
-        let rows = rows.bind(call).fetch_all(self.readers()).await?;
+    pub(in crate::store) async fn wrap_ups(&self, calls: &[CallId]) -> Result<Vec<WrapUpRecord>, StoreError> {
+        if calls.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut query = QueryBuilder::<Db>::new("SELECT * FROM wrap_ups WHERE call_id IN (");
+        let mut ids = query.separated(", ");
+        for call in calls {
+            ids.push_bind(*call);
+        }
+        query.push(") ORDER BY ended_ms, since_ms");
+        let rows = query.build().fetch_all(self.readers()).await?;
         Ok(rows.iter().map(wrap_up_of).collect::<Result<_, sqlx::Error>>()?)
     }
 }
@@ -174,6 +183,7 @@ mod tests {
     use super::*;
     use crate::contract::operator::{ChangedBy, RequestedState, State, StateView};
     use crate::ids::{ChannelId, PbxId};
+    use crate::journal::entry::JournalEntry;
     use crate::operators::Activity;
     use crate::people::role::Role;
     use crate::store::Store;
@@ -207,6 +217,7 @@ mod tests {
             activity: Activity::None,
             wrap_ups: Vec::new(),
             expired: None,
+            expired_before: Vec::new(),
             awaiting_return: None,
             terms: None,
             version,
@@ -217,6 +228,10 @@ mod tests {
         StateChange { at: at(seconds), view, saved: Some(saved) }
     }
 
+    async fn record(store: &Store, entry: JournalEntry) {
+        store.write_entry(&PbxId::parse("p").unwrap(), &entry).await.unwrap();
+    }
+
     #[tokio::test]
     async fn states_are_stored_with_their_history() {
         let (_dir, store, user) = store().await;
@@ -224,7 +239,7 @@ mod tests {
         for change in
             [&ready, &ready, &change(user, 2, 20, State::Talking), &change(user, 3, 30, State::WrapUp)]
         {
-            store.record_state(change).await.unwrap();
+            record(&store, JournalEntry::OperatorState(Box::new(change.clone()))).await;
         }
         let stored = store.states().await.unwrap();
         assert_eq!((stored.len(), stored[0].version), (1, 3));
@@ -234,7 +249,8 @@ mod tests {
         let some = store.state_changes(user, at(25), at(30)).await.unwrap();
         assert_eq!(states(some), [State::Talking], "the one in force at the beginning");
         // The state of a user who does not exist is in the history alone.
-        store.record_state(&change(RecordId(Uuid::from_u128(9)), 1, 40, State::Ready)).await.unwrap();
+        let nobodys = change(RecordId(Uuid::from_u128(9)), 1, 40, State::Ready);
+        record(&store, JournalEntry::OperatorState(Box::new(nobodys))).await;
         assert_eq!(store.states().await.unwrap().len(), 1);
     }
 
@@ -254,12 +270,15 @@ mod tests {
         };
         let finished = CompletedWrapUp { work, ended_at: at(31), disposition: None, notes: None };
         let mut record = WrapUpRecord { user, finished };
-        store.record_wrap_up(&record).await.unwrap();
+        let write = async |record: &WrapUpRecord| {
+            self::record(&store, JournalEntry::WrapUp(Box::new(record.clone()))).await
+        };
+        write(&record).await;
         record.finished.disposition = Some("message".into());
-        store.record_wrap_up(&record).await.unwrap();
+        write(&record).await;
         record.finished.disposition = None;
-        store.record_wrap_up(&record).await.unwrap();
-        let stored = store.wrap_ups(call).await.unwrap();
+        write(&record).await;
+        let stored = store.wrap_ups(&[call]).await.unwrap();
         assert_eq!(stored.len(), 1);
         assert_eq!(stored[0].finished.disposition.as_deref(), Some("message"));
         assert_eq!(stored[0].finished.ended_at, at(31));

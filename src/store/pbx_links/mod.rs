@@ -21,28 +21,12 @@ impl Store {
         each!(self, db => db.pbx_link(pbx).await)
     }
 
-    /// Replaces the state of the link to `pbx`.
-    ///
-    /// # Errors
-    /// The store cannot be written.
-    pub async fn save_pbx_link(&self, pbx: &PbxId, link: &PbxLinkState) -> Result<(), StoreError> {
-        each!(self, db => db.save_pbx_link(pbx, link).await)
-    }
-
     /// Sets [`PbxLinkState::alive`] of a link that is up. No effect on one that is down.
     ///
     /// # Errors
     /// The store cannot be written.
     pub async fn mark_alive(&self, pbx: &PbxId, at: Timestamp) -> Result<(), StoreError> {
         each!(self, db => db.mark_alive(pbx, at).await)
-    }
-
-    /// Adds a gap. If the PBX has one with the same beginning, that gap gets the later of the two ends.
-    ///
-    /// # Errors
-    /// The store cannot be written.
-    pub async fn record_gap(&self, gap: &Gap) -> Result<(), StoreError> {
-        each!(self, db => db.record_gap(gap).await)
     }
 
     /// The gaps that overlap the time from `from` to `to`, newest first; at most [`GAPS_PAGE_MAX`].

@@ -24,29 +24,13 @@ impl Backend {
         }))
     }
 
-    pub(in crate::store) async fn save_pbx_link(
-        &self,
-        pbx: &PbxId,
-        link: &PbxLinkState,
-    ) -> Result<(), StoreError> {
-        let mut transaction = self.begin().await?;
-        write_link(&mut transaction, pbx, link).await?;
-        Ok(transaction.commit().await?)
-    }
-
     pub(in crate::store) async fn mark_alive(&self, pbx: &PbxId, at: Timestamp) -> Result<(), StoreError> {
         sqlx::query("UPDATE pbx_links SET alive_ms = $2 WHERE pbx = $1 AND up")
             .bind(pbx.as_str())
             .bind(to_ms(at))
-            .execute(self.writer())
+            .execute(&mut *self.write_once().await?)
             .await?;
         Ok(())
-    }
-
-    pub(in crate::store) async fn record_gap(&self, gap: &Gap) -> Result<(), StoreError> {
-        let mut transaction = self.begin().await?;
-        write_gap(&mut transaction, gap).await?;
-        Ok(transaction.commit().await?)
     }
 
     pub(in crate::store) async fn gaps(

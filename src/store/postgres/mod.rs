@@ -20,6 +20,8 @@ mod audit;
 mod contacts;
 #[path = "../customers/sql.rs"]
 mod customers;
+#[path = "../group_key/sql.rs"]
+mod group_key;
 #[path = "../history/sql.rs"]
 mod history;
 #[path = "../import/sql.rs"]
@@ -43,9 +45,11 @@ mod users;
 #[path = "../webhooks/sql.rs"]
 mod webhooks;
 
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnection, PgRow, Postgres as Db};
 use sqlx::{PgPool, Row};
 
+use self::dialect::BEGIN_IMPORT;
 pub(super) use self::open::inspect;
 use super::StoreError;
 use super::location::PostgresAddress;
@@ -54,6 +58,7 @@ use super::stalled::StalledWriters;
 /// The names under which each topic's `sql.rs` uses this backend.
 type Backend = Postgres;
 type DbConnection = PgConnection;
+type DbArguments = <Db as sqlx::Database>::Arguments;
 type DbRow = PgRow;
 
 /// A transaction; dropped without `commit`, it is rolled back.
@@ -61,6 +66,8 @@ pub(super) type WriteTransaction = sqlx::Transaction<'static, Db>;
 
 /// The advisory lock of a transaction that reads before it writes ("TRTG").
 const EXCLUSIVE_LOCK: i64 = 0x5452_5447;
+/// The advisory lock of the steps of an upgrade ("TRTU"). Not [`EXCLUSIVE_LOCK`], because a step may take minutes.
+const UPGRADE_LOCK: i64 = 0x5452_5455;
 
 /// The connections to one database.
 #[derive(Debug, Clone)]
@@ -91,13 +98,19 @@ impl Postgres {
         &self.card_readers
     }
 
+    #[cfg(test)]
     fn writer(&self) -> &PgPool {
         &self.pool
     }
 
-    /// The connection of the event log, for single statements.
-    fn log_writer(&self) -> &PgPool {
-        &self.log_writer
+    /// A connection that writes for requests and tasks, for one statement that is a transaction by itself.
+    async fn write_once(&self) -> Result<PoolConnection<Db>, StoreError> {
+        Ok(self.pool.acquire().await?)
+    }
+
+    /// As [`Self::write_once`], the connection of the event log.
+    async fn write_log_once(&self) -> Result<PoolConnection<Db>, StoreError> {
+        Ok(self.log_writer.acquire().await?)
     }
 
     async fn begin(&self) -> Result<WriteTransaction, StoreError> {
@@ -112,10 +125,25 @@ impl Postgres {
     /// Begins a transaction that excludes all others that begin so, in any daemon.
     async fn begin_exclusive(&self) -> Result<WriteTransaction, StoreError> {
         let mut transaction = self.pool.begin().await?;
-        sqlx::query("SELECT pg_advisory_xact_lock($1)")
-            .bind(EXCLUSIVE_LOCK)
-            .execute(&mut *transaction)
-            .await?;
+        lock(&mut transaction, EXCLUSIVE_LOCK).await?;
+        Ok(transaction)
+    }
+
+    /// Begins a transaction for a step of an upgrade: it excludes the steps of other daemons, and waits for them as long
+    /// as they take.
+    async fn begin_upgrade(&self) -> Result<WriteTransaction, StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        // Before the lock, because waiting for it is a statement, too.
+        sqlx::query(BEGIN_IMPORT).execute(&mut *transaction).await?;
+        lock(&mut transaction, UPGRADE_LOCK).await?;
+        Ok(transaction)
+    }
+
+    /// Begins a transaction that reads the event log when a daemon starts. It takes as long as it takes: no request waits
+    /// for it, and without the log the daemon cannot start.
+    async fn begin_restoring(&self) -> Result<WriteTransaction, StoreError> {
+        let mut transaction = self.log_writer.begin().await?;
+        sqlx::query(BEGIN_IMPORT).execute(&mut *transaction).await?;
         Ok(transaction)
     }
 
@@ -139,6 +167,12 @@ impl Postgres {
             pool.close().await;
         }
     }
+}
+
+/// Waits for the advisory lock `key`, which the transaction then has until its end.
+async fn lock(transaction: &mut WriteTransaction, key: i64) -> Result<(), StoreError> {
+    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(key).execute(&mut **transaction).await?;
+    Ok(())
 }
 
 /// The texts of a column that holds a JSON array of texts.

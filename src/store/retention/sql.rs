@@ -53,7 +53,11 @@ impl Backend {
                 "DELETE FROM pbx_gaps WHERE position IN (SELECT position FROM pbx_gaps WHERE to_ms < $1 LIMIT $2)"
             }
         };
-        let done = sqlx::query(sql).bind(to_ms(before)).bind(i64::from(rows)).execute(self.writer()).await?;
+        let done = sqlx::query(sql)
+            .bind(to_ms(before))
+            .bind(i64::from(rows))
+            .execute(&mut *self.write_once().await?)
+            .await?;
         Ok(done.rows_affected())
     }
 

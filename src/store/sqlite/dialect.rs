@@ -63,14 +63,14 @@ pub(super) fn upgrade_step(name: &str) -> Option<Step> {
     Some(match name {
         "calls_by_direction" => Step::Statements(&[
             "CREATE INDEX calls_by_direction ON calls (direction, offered_ms, id)",
-            "DROP INDEX calls_outbound",
+            "DROP INDEX IF EXISTS calls_outbound",
         ]),
         "calls_by_outcome" => Step::Statements(&[
             "CREATE INDEX calls_by_outcome ON calls (direction, outcome, offered_ms, id) WHERE outcome <> 'answered'",
         ]),
         "calls_of_account" => Step::Statements(&[
             "CREATE INDEX calls_of_account ON calls (account_id, direction, offered_ms, id, outcome)",
-            "DROP INDEX calls_by_account",
+            "DROP INDEX IF EXISTS calls_by_account",
         ]),
         "calls_identified" => Step::Statements(&["CREATE INDEX calls_identified ON calls (offered_ms)
             WHERE caller_key IS NOT NULL OR customer_id IS NOT NULL"]),

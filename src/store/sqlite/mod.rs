@@ -2,8 +2,8 @@
 //!
 //! Invariant: one connection writes for requests and tasks and one for the event log, in turn, so writers of this process
 //! queue instead of failing against each other; readers never wait for a writer. A question of a request ends after
-//! [`open::READ_TIMEOUT`], and pops have connections of their own. A commit is on the disk when it returns (`synchronous = FULL`): a finished call survives a
-//! power failure. The price is one fsync per commit, and no screen pop waits for a commit.
+//! [`READ_TIMEOUT`], and pops have connections of their own. A commit is on the disk when it returns (`synchronous = FULL`):
+//! a finished call survives a power failure. The price is one fsync per commit, and no screen pop waits for a commit.
 //!
 //! After an error of the disk or the file, every connection is replaced, because its state is in doubt (`open.rs`,
 //! `store/error.rs`). A file that was moved away or replaced is not written until it is back (`file.rs`).
@@ -24,6 +24,8 @@ mod audit;
 mod contacts;
 #[path = "../customers/sql.rs"]
 mod customers;
+#[path = "../group_key/sql.rs"]
+mod group_key;
 #[path = "../history/sql.rs"]
 mod history;
 #[path = "../import/sql.rs"]
@@ -51,48 +53,56 @@ use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{Sqlite as Db, SqliteConnection, SqliteRow};
 use sqlx::{Row, SqlSafeStr as _, SqlitePool};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use self::dialect::BEGIN_IMPORT;
 use self::file::FileId;
 use super::StoreError;
+#[cfg(doc)]
+use super::error::READ_TIMEOUT;
 use super::stalled::StalledWriters;
 
 /// The names under which each topic's `sql.rs` uses this backend.
 type Backend = Sqlite;
 type DbConnection = SqliteConnection;
+type DbArguments = <Db as sqlx::Database>::Arguments;
 type DbRow = SqliteRow;
 
-/// A transaction on a writing connection; dropped without `commit`, it is rolled back.
+/// What writes, in its turn: a connection for one statement, or a transaction.
 #[derive(Debug)]
-pub(super) struct WriteTransaction {
-    transaction: sqlx::Transaction<'static, Db>,
-    /// Kept until the transaction has ended.
-    _turn: OwnedSemaphorePermit,
+pub(super) struct Turn<W> {
+    writes: W,
+    /// Kept until what it writes has ended.
+    turn: OwnedSemaphorePermit,
 }
+
+/// A transaction on a writing connection; dropped without `commit`, it is rolled back.
+pub(super) type WriteTransaction = Turn<sqlx::Transaction<'static, Db>>;
 
 impl WriteTransaction {
     pub(super) async fn commit(self) -> Result<(), sqlx::Error> {
-        self.transaction.commit().await
+        self.writes.commit().await
     }
 
     pub(super) async fn rollback(self) -> Result<(), sqlx::Error> {
-        self.transaction.rollback().await
+        self.writes.rollback().await
     }
 }
 
-impl Deref for WriteTransaction {
+impl<W: DerefMut<Target = SqliteConnection>> Deref for Turn<W> {
     type Target = SqliteConnection;
 
     fn deref(&self) -> &SqliteConnection {
-        &self.transaction
+        &self.writes
     }
 }
 
-impl DerefMut for WriteTransaction {
+impl<W: DerefMut<Target = SqliteConnection>> DerefMut for Turn<W> {
     fn deref_mut(&mut self) -> &mut SqliteConnection {
-        &mut self.transaction
+        &mut self.writes
     }
 }
 
@@ -130,14 +140,20 @@ impl Sqlite {
         &self.card_readers
     }
 
-    /// The one connection that writes for requests and tasks, for single statements.
+    /// The one connection that writes for requests and tasks, without a turn.
+    #[cfg(test)]
     pub(super) fn writer(&self) -> &SqlitePool {
         &self.writer
     }
 
-    /// The connection of the event log, for single statements.
-    fn log_writer(&self) -> &SqlitePool {
-        &self.log_writer
+    /// The connection that writes for requests and tasks, for one statement that is a transaction by itself.
+    async fn write_once(&self) -> Result<Turn<PoolConnection<Db>>, StoreError> {
+        self.take_turn(&self.writer).await
+    }
+
+    /// As [`Self::write_once`], on the connection of the event log.
+    async fn write_log_once(&self) -> Result<Turn<PoolConnection<Db>>, StoreError> {
+        self.take_turn(&self.log_writer).await
     }
 
     /// Begins a transaction that holds the write lock from the start, so that it can't fail later because another
@@ -153,18 +169,35 @@ impl Sqlite {
     }
 
     async fn begin_on(&self, pool: &SqlitePool) -> Result<WriteTransaction, StoreError> {
+        let Turn { writes, turn } = self.take_turn(pool).await?;
+        let begin = "BEGIN IMMEDIATE".into_sql_str();
+        Ok(Turn { writes: sqlx::Transaction::begin(writes, Some(begin)).await?, turn })
+    }
+
+    async fn take_turn(&self, pool: &SqlitePool) -> Result<Turn<PoolConnection<Db>>, StoreError> {
         self.file.is_still_at(&self.path)?;
-        let connection = pool.acquire().await?;
+        let writes = pool.acquire().await?;
         let turn = tokio::time::timeout(open::ACQUIRE_TIMEOUT, Arc::clone(&self.turn).acquire_owned()).await;
         let turn = turn.map_err(|_| StoreError::Busy)?.map_err(|_| sqlx::Error::PoolClosed)?;
-        let begin = "BEGIN IMMEDIATE".into_sql_str();
-        let transaction = sqlx::Transaction::begin(connection, Some(begin)).await?;
-        Ok(WriteTransaction { transaction, _turn: turn })
+        Ok(Turn { writes, turn })
     }
 
     /// As [`Self::begin`], because there is only one writer.
     async fn begin_exclusive(&self) -> Result<WriteTransaction, StoreError> {
         self.begin().await
+    }
+
+    /// As [`Self::begin`], for a step of an upgrade.
+    async fn begin_upgrade(&self) -> Result<WriteTransaction, StoreError> {
+        let mut transaction = self.begin().await?;
+        sqlx::query(BEGIN_IMPORT).execute(&mut *transaction).await?;
+        Ok(transaction)
+    }
+
+    /// Begins a transaction that reads the event log when a daemon starts. It takes as long as it takes: no request waits
+    /// for it, and without the log the daemon cannot start. Nothing is written yet on its connection.
+    async fn begin_restoring(&self) -> Result<sqlx::Transaction<'static, Db>, StoreError> {
+        Ok(self.log_writer.begin().await?)
     }
 
     /// Begins a transaction whose statements all read the same snapshot.

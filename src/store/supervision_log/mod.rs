@@ -7,9 +7,9 @@
 //!
 //! | change | effect |
 //! |---|---|
-//! | [`SegmentChange::Started`] | closes the session's open segment and opens this one; no effect if it is open already |
-//! | [`SegmentChange::Stopped`] | closes the session's open segment |
-//! | [`SegmentChange::Reconcile`] | closes the open segments of all other sessions of that PBX as lost: nobody saw their end |
+//! | [`SegmentChange::Started`](crate::journal::entry::SegmentChange::Started) | closes the session's open segment and opens this one; no effect if it is open already |
+//! | [`SegmentChange::Stopped`](crate::journal::entry::SegmentChange::Stopped) | closes the session's open segment |
+//! | [`SegmentChange::Reconcile`](crate::journal::entry::SegmentChange::Reconcile) | closes the open segments of all other sessions of that PBX as lost: nobody saw their end |
 //!
 //! Invariant: a session has at most one open segment. A change that was applied before, or that is older than the
 //! session's latest segment, has no effect. So a change may be written again after a lost answer, and a new leader may
@@ -18,20 +18,11 @@
 //! Read next: `sql.rs` beside this file, `daemon/supervision_segments.rs` for when changes are made.
 
 use crate::contract::supervision::SupervisionSegment;
-use crate::journal::entry::SegmentChange;
 
 use super::{Store, StoreError};
 use crate::ids::CallId;
 
 impl Store {
-    /// Applies a change.
-    ///
-    /// # Errors
-    /// The store failed or was busy for too long; nothing was written.
-    pub async fn record_segment_change(&self, change: &SegmentChange) -> Result<(), StoreError> {
-        each!(self, db => db.record_segment_change(change).await)
-    }
-
     /// The segments of a call, in order.
     ///
     /// # Errors

@@ -18,15 +18,6 @@ const INSERT: &str = "
         audience_json = excluded.audience_json";
 
 impl Backend {
-    pub(in crate::store) async fn record_segment_change(
-        &self,
-        change: &SegmentChange,
-    ) -> Result<(), StoreError> {
-        let mut transaction = self.begin().await?;
-        write_segment_change(&mut transaction, change).await?;
-        Ok(transaction.commit().await?)
-    }
-
     pub(in crate::store) async fn supervision_segments(
         &self,
         call: CallId,
@@ -163,6 +154,7 @@ mod tests {
     use super::*;
     use crate::contract::event::Audience;
     use crate::ids::{ChannelId, RecordId};
+    use crate::journal::entry::JournalEntry;
     use crate::store::Store;
     use crate::store::retention::PurgeTarget;
 
@@ -206,6 +198,10 @@ mod tests {
         SegmentChange::Stopped { supervision: supervision(n), at: from_ms(at), ending }
     }
 
+    async fn record(store: &Store, change: &SegmentChange) {
+        store.write_entry(&pbx("osaka-1"), &JournalEntry::SegmentChange(change.clone())).await.unwrap();
+    }
+
     /// Mode, from, until and ending of the stored segments of call 1.
     async fn stored(store: &Store) -> Vec<(Mode, i64, Option<i64>, Option<EndReason>)> {
         let segments = store.supervision_segments(call(1)).await.unwrap();
@@ -236,12 +232,12 @@ mod tests {
         ];
         for change in &changes {
             // A try whose answer was lost is repeated.
-            store.record_segment_change(change).await.unwrap();
-            store.record_segment_change(change).await.unwrap();
+            record(&store, change).await;
+            record(&store, change).await;
         }
         assert_eq!(stored(&store).await, whole);
         for change in &changes {
-            store.record_segment_change(change).await.unwrap();
+            record(&store, change).await;
         }
         assert_eq!(stored(&store).await, whole, "all of it again");
         let read = store.supervision_segments(call(1)).await.unwrap();
@@ -251,17 +247,17 @@ mod tests {
     #[tokio::test]
     async fn a_new_leader_keeps_open_segments_and_closes_those_of_ended_sessions() {
         let (_held, store) = super::super::empty_store().await;
-        store.record_segment_change(&started(segment(1, Mode::Listen, 10))).await.unwrap();
-        store.record_segment_change(&started(segment(2, Mode::Barge, 11))).await.unwrap();
+        record(&store, &started(segment(1, Mode::Listen, 10))).await;
+        record(&store, &started(segment(2, Mode::Barge, 11))).await;
         let elsewhere = SupervisionSegment { pbx: pbx("tokyo-1"), ..segment(3, Mode::Listen, 12) };
-        store.record_segment_change(&started(elsewhere)).await.unwrap();
-        store.record_segment_change(&started(segment(1, Mode::Listen, 50))).await.unwrap();
+        record(&store, &started(elsewhere)).await;
+        record(&store, &started(segment(1, Mode::Listen, 50))).await;
         let only = SegmentChange::Reconcile {
             pbx: pbx("osaka-1"),
             supervisions: vec![supervision(1)],
             at: from_ms(50),
         };
-        store.record_segment_change(&only).await.unwrap();
+        record(&store, &only).await;
         let expected = [
             (Mode::Listen, 10, None, None),
             (Mode::Barge, 11, Some(50), Some(EndReason::Lost)),
@@ -269,10 +265,10 @@ mod tests {
         ];
         assert_eq!(stored(&store).await, expected);
         let none = SegmentChange::Reconcile { pbx: pbx("osaka-1"), supervisions: vec![], at: from_ms(60) };
-        store.record_segment_change(&none).await.unwrap();
+        record(&store, &none).await;
         assert_eq!(stored(&store).await[0], (Mode::Listen, 10, Some(60), Some(EndReason::Lost)));
         // A late write of the previous leader, after its successor's changes.
-        store.record_segment_change(&stopped(1, 55, Some(EndReason::Stopped))).await.unwrap();
+        record(&store, &stopped(1, 55, Some(EndReason::Stopped))).await;
         assert_eq!(stored(&store).await[0], (Mode::Listen, 10, Some(60), Some(EndReason::Lost)));
     }
 
@@ -280,10 +276,7 @@ mod tests {
     async fn segments_are_purged_by_age() {
         let (_held, store) = super::super::empty_store().await;
         for n in 0..3 {
-            store
-                .record_segment_change(&started(segment(n, Mode::Listen, 100 * i64::try_from(n).unwrap())))
-                .await
-                .unwrap();
+            record(&store, &started(segment(n, Mode::Listen, 100 * i64::try_from(n).unwrap()))).await;
         }
         assert_eq!(store.purge(PurgeTarget::SupervisionLog, from_ms(150), 500).await.unwrap(), 2);
         assert_eq!(store.purge(PurgeTarget::SupervisionLog, from_ms(150), 500).await.unwrap(), 0);

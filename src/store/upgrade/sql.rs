@@ -2,7 +2,7 @@
 
 use sqlx::Row;
 
-use super::dialect::{BEGIN_IMPORT, END_IMPORT, FILL_CALL_OPERATORS, FILL_CUSTOMER_TEXTS, upgrade_step};
+use super::dialect::{END_IMPORT, FILL_CALL_OPERATORS, FILL_CUSTOMER_TEXTS, upgrade_step};
 use super::{Backend, DbConnection};
 use crate::ids::RecordId;
 use crate::store::StoreError;
@@ -13,8 +13,7 @@ impl Backend {
     pub(in crate::store) async fn finish_upgrade(&self) -> Result<(), StoreError> {
         let mut progress = None::<(String, Progress)>;
         loop {
-            let mut transaction = self.begin_exclusive().await?;
-            sqlx::query(BEGIN_IMPORT).execute(&mut *transaction).await?;
+            let mut transaction = self.begin_upgrade().await?;
             let next = sqlx::query("SELECT name, reached FROM upgrade_steps ORDER BY position LIMIT 1")
                 .fetch_optional(&mut *transaction)
                 .await?;

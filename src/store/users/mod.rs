@@ -219,7 +219,22 @@ impl Store {
     /// [`StoreError::Missing`] when the user does not exist or is revoked, [`StoreError::Taken`] when the limit is
     /// reached without a session; or the store failed.
     pub async fn add_token(&self, draft: &TokenDraft, at: Timestamp) -> Result<RecordId, StoreError> {
-        each!(self, db => db.add_token(draft, at).await)
+        each!(self, db => db.add_token(draft, None, at).await)
+    }
+
+    /// Adds a session for a person who has just signed in with the password `checked`, as [`Store::add_token`] does. A password
+    /// that was changed since it was checked opens no session.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] when the user does not exist, is revoked, or has another password by now; else as
+    /// [`Store::add_token`].
+    pub async fn open_session(
+        &self,
+        draft: &TokenDraft,
+        checked: &PasswordHash,
+        at: Timestamp,
+    ) -> Result<RecordId, StoreError> {
+        each!(self, db => db.add_token(draft, Some(checked), at).await)
     }
 
     /// The token with this hash, valid or not.

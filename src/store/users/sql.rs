@@ -174,13 +174,18 @@ impl Backend {
     pub(in crate::store) async fn add_token(
         &self,
         draft: &TokenDraft,
+        password: Option<&PasswordHash>,
         at: Timestamp,
     ) -> Result<RecordId, StoreError> {
         let mut transaction = self.begin_exclusive().await?;
-        let user = sqlx::query("SELECT 1 FROM users WHERE id = $1 AND revoked_ms IS NULL")
-            .bind(draft.user)
-            .fetch_optional(&mut *transaction)
-            .await?;
+        // In the transaction of the token: a change of the password ends all sessions that were added before it.
+        let user = sqlx::query(
+            "SELECT 1 FROM users WHERE id = $1 AND revoked_ms IS NULL AND ($2 IS NULL OR password_hash = $2)",
+        )
+        .bind(draft.user)
+        .bind(password.map(PasswordHash::as_stored))
+        .fetch_optional(&mut *transaction)
+        .await?;
         if user.is_none() {
             return Err(StoreError::Missing { what: "user" });
         }
@@ -252,7 +257,7 @@ impl Backend {
         let revoked = sqlx::query("UPDATE tokens SET revoked_ms = $2 WHERE id = $1 AND revoked_ms IS NULL")
             .bind(id)
             .bind(to_ms(at))
-            .execute(self.writer())
+            .execute(&mut *self.write_once().await?)
             .await?;
         Ok(revoked.rows_affected() > 0)
     }
@@ -498,6 +503,28 @@ mod tests {
         assert!(matches!(refused, StoreError::Taken { .. }), "{refused}");
         // An expired token makes room.
         store.add_token(&token(user, max + 1, TokenKind::Token), from_ms(10_000)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_password_that_was_changed_since_it_was_checked_opens_no_session() {
+        let (_dir, store) = super::super::empty_store().await;
+        let first = PasswordHash::of("correct horse").unwrap();
+        let with_password = UserDraft { password: Some(first.clone()), ..draft("佐藤", "1001") };
+        let user = store.add_user(&with_password, from_ms(1)).await.unwrap();
+        store.open_session(&token(user, 1, TokenKind::Session), &first, from_ms(1)).await.unwrap();
+        // Another hash of the same password is a reset, too.
+        for (byte, password) in [(2, Some("correct horse")), (3, Some("battery staple")), (4, None)] {
+            let hash = password.map(|text| PasswordHash::of(text).unwrap());
+            let change = UserChange { password: Some(hash.clone()), ..UserChange::default() };
+            store.change_user(user, &change, from_ms(2)).await.unwrap();
+            let late = store.open_session(&token(user, byte, TokenKind::Session), &first, from_ms(3)).await;
+            assert!(matches!(late, Err(StoreError::Missing { .. })), "{password:?}: {late:?}");
+            assert!(store.tokens_of(user).await.unwrap().is_empty());
+            if let Some(hash) = hash {
+                let draft = token(user, byte + 10, TokenKind::Session);
+                store.open_session(&draft, &hash, from_ms(3)).await.unwrap();
+            }
+        }
     }
 
     #[tokio::test]

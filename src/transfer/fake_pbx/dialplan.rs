@@ -105,8 +105,17 @@ impl FakePbx {
             self.location = CallerLocation::WithTarget;
             self.drop_locals();
         } else {
+            self.start_hang_up(operator);
             self.end(operator, 16);
         }
+    }
+
+    /// What Asterisk reports at once when a phone hangs up; it may hold back the end of the channel.
+    pub(in crate::transfer) fn start_hang_up(&mut self, operator: &ChannelId) {
+        let channel = self.channel(operator);
+        self.emit(Event::HangupRequested { channel, cause: 16 });
+        self.leave(operator);
+        self.drive();
     }
 
     /// Target and operator hang up at the same time, and the PBX leaves the caller alone.

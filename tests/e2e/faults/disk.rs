@@ -150,7 +150,7 @@ impl<'a> Bench<'a> {
         for _ in 0..CALLS {
             load.place().await;
         }
-        load.all_answered().await;
+        load.all_answered(&self.desktops[0]).await;
         let taken = self.desktops[0].count("message.saved");
         let state = self.take_break().await;
         let noting = self.notes.write(self.service, &self.account, &self.desktops[0]);

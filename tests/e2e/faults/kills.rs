@@ -68,10 +68,9 @@ async fn asterisk_is_killed_and_restarted_during_calls() {
         for _ in 0..10 {
             load.place().await;
         }
-        load.all_answered().await;
-        desktops[0].wait("ten talk", |model| model.count("call.answered") >= answered + 10).await;
         // The actions session, which reads the identity of a caller, may come up a moment after the events session.
-        desktops[0].wait("it model who calls", |model| model.callers_of(series) == 10).await;
+        load.all_answered(&desktops[0]).await;
+        desktops[0].wait("ten talk", |model| model.count("call.answered") >= answered + 10).await;
         lab.kill_pbx().await;
         desktops[0].wait("the link is down", |model| model.count("pbx.down") >= round).await;
         load.hang_up_all().await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 
-use super::desktop::Desktop;
+use super::desktop::{Desktop, DesktopModel};
 use super::verify::{self, Figures};
 use crate::far_end_cdr::Placed;
 use crate::ms;
@@ -167,11 +167,15 @@ impl<'a> Load<'a> {
         self.stop_signal.stop();
     }
 
-    /// Waits until every caller hears an answer.
-    pub(crate) async fn all_answered(&self) {
-        for call in self.calls() {
+    /// Waits until every caller hears an answer, and `desktop` shows who they are. No dialplan sends the identity of these
+    /// calls: of one that ends before the PBX has answered for its channel, nobody may know the caller.
+    pub(crate) async fn all_answered(&self, desktop: &Desktop) {
+        let calls = self.calls();
+        for call in &calls {
             call.answered().await;
         }
+        let are_known = |model: &DesktopModel| model.callers_of(self.series) == calls.len();
+        desktop.wait("the callers of all calls are known", are_known).await;
     }
 
     /// Waits until every call is over at the far end.

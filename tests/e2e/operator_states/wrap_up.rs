@@ -3,6 +3,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::{CONTACT, LONG, SHARED, SHORT, finish, member_is, must_set, until_state};
+use crate::support::client::Sse;
 use crate::support::pbx_lab::{CallSpec, Lab};
 use crate::support::service::{Service, wait_for};
 use crate::support::wait::eventually;
@@ -50,9 +51,7 @@ async fn the_queue_rings_only_who_is_ready_and_the_next_call_waits_for_the_work_
     let states: Vec<_> = seen.iter().map(|view| view["state"].as_str().unwrap()).collect();
     assert_eq!(states[..2], ["wrap_up", "ready"], "{states:?}");
     assert_eq!((&seen[1]["by"]["actor"], &seen[1]["undisposed"]), (&json!("clock"), &seen[0]["call"]));
-    // The disposition may still be set.
-    let late = json!({ "id": seen[0]["id"], "wrap_up": { "call": seen[0]["call"] } });
-    assert_eq!(finish(&service, "1001", &late).await.0, StatusCode::OK);
+    notes_and_disposition_may_still_be_set(&service, &mut events, &seen[0]).await;
     // The history is written after the events; wait until it has the wrap-up of the first call.
     let path = format!("/v1/operators/{}/history", seen[0]["id"].as_str().unwrap());
     let history = eventually("the history has both times of being ready", async || {
@@ -67,6 +66,35 @@ async fn the_queue_rings_only_who_is_ready_and_the_next_call_waits_for_the_work_
     assert!((3.9..10.0).contains(&seconds), "{seconds} s of after-call work");
     assert_eq!(service.ask("2002", Method::GET, &path, None).await.0, StatusCode::NOT_FOUND);
     service.stop().await;
+}
+
+/// Each is published, and read with the call. `expired`: the state during the work whose time has ended.
+async fn notes_and_disposition_may_still_be_set(service: &Service, events: &mut Sse, expired: &Value) {
+    let (id, call) = (expired["id"].as_str().unwrap(), &expired["call"]);
+    let notes = json!({ "call": call, "notes": "納期は12月3日\n折り返し希望" });
+    let path = format!("/v1/operators/{id}/wrap-up/notes");
+    assert_eq!(service.ask("1002", Method::POST, &path, Some(notes.clone())).await.0, StatusCode::NOT_FOUND);
+    let (status, view) = service.ask("1001", Method::POST, &path, Some(notes)).await;
+    assert_eq!((status, &view["undisposed_work"][0]["call"]), (StatusCode::OK, call));
+    let event = wait_for(events, "call.disposed").await;
+    assert_eq!((&event["call"], &event["data"]["operator"]), (call, &json!("1001")));
+    assert_eq!(event["data"]["notes"], "納期は12月3日\n折り返し希望");
+    assert!(event["data"].get("disposition").is_none(), "{event}");
+    let late = json!({ "id": id, "wrap_up": { "call": call } });
+    assert_eq!(finish(service, "1001", &late).await.0, StatusCode::OK);
+    let event = wait_for(events, "call.disposed").await;
+    assert_eq!((&event["data"]["disposition"], &event["data"]["name"]), (&json!("message"), &json!("佐藤")));
+    let state = wait_for(events, "operator.state").await;
+    assert!(state["data"].get("undisposed_work").is_none(), "after the event of the disposition: {state}");
+    let path = format!("/v1/history/{}", call.as_str().unwrap());
+    eventually("the history has what was recorded", async || {
+        let (_, record) = service.ask("1001", Method::GET, &path, None).await;
+        let one = &record["wrap_ups"][0];
+        let recorded = (&one["name"], &one["disposition"], &one["notes"]);
+        let wanted = (&json!("佐藤"), &json!("message"), &json!("折り返し希望"));
+        if recorded == wanted { Ok(()) } else { Err(record.to_string()) }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -105,7 +133,7 @@ async fn an_accounts_own_length_holds_and_the_work_ends_with_a_disposition() {
 
     let store = toritsugi::store::Store::open(&service.config.store.path).await.unwrap();
     let call = toritsugi::ids::CallId::parse(view["call"].as_str().unwrap()).unwrap();
-    let kept = store.wrap_ups(call).await.unwrap();
+    let kept = store.wrap_ups(&[call]).await.unwrap();
     assert_eq!(kept.len(), 1);
     let finished = &kept[0].finished;
     assert_eq!(

@@ -4,8 +4,6 @@
 //! of the link if the published one differs. Then it wakes the core ([`Hub::leadership_acquired`]), which lists the
 //! channels of the PBX; [`Hub::reconcile_calls`] then publishes the calls that ended unobserved.
 
-use std::sync::PoisonError;
-
 use jiff::Timestamp;
 
 use super::super::outbox::Leadership;
@@ -115,12 +113,12 @@ impl Hub {
     }
 
     pub(super) fn set_last_link_event(&self, draft: NewEvent) {
-        *self.last_link_event.lock().unwrap_or_else(PoisonError::into_inner) = Some(draft);
+        *self.last_link_event.lock() = Some(draft);
     }
 
     /// The last event about our link, if it differs from the `published` state.
     pub(in crate::bus::redis) fn link_event_unlike(&self, published: Option<&PbxStatus>) -> Option<NewEvent> {
-        let own = self.last_link_event.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        let own = self.last_link_event.lock().clone()?;
         let up = matches!(own.change, StateDelta::Pbx { up: true, .. });
         published.is_none_or(|published| published.up != up).then_some(own)
     }

@@ -4,8 +4,8 @@
 //! resumes there; every other one gets a snapshot.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
 
 use super::super::outbox::Leadership;
 use super::super::position::{Cursor, Head};
@@ -44,7 +44,7 @@ impl Hub {
             ..first.id.clone()
         });
         let cursor = found.cursor;
-        *self.last_read.lock().unwrap_or_else(PoisonError::into_inner) = found
+        *self.last_read.lock() = found
             .heads
             .into_iter()
             .map(|(pbx, Head { generation, position })| {

@@ -25,9 +25,10 @@ mod publish;
 mod receive;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, watch};
 
 pub(in crate::bus::redis) use self::load::ClusterState;
@@ -122,7 +123,7 @@ impl Hub {
 
     /// Locks the outbox. A panic under the lock cannot leave half an event, so a poisoned lock is used as it is.
     pub(super) fn outbox(&self) -> MutexGuard<'_, Outbox> {
-        self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
+        self.outbox.lock()
     }
 
     pub(super) fn log(&self) -> &Arc<EventLog> {

@@ -6,15 +6,13 @@
 //! | stopped answering after that | stay as they were, until a claim is answered again |
 //! | was never reached by this daemon | none: this daemon owns every team it requests |
 
-use std::sync::PoisonError;
-
 use super::super::team_ownership::ForeignTeams;
 use super::Hub;
 
 impl Hub {
     /// Replaces the foreign teams by Redis' answer; logs and notifies what changed.
     pub(in crate::bus::redis) fn set_foreign_teams(&self, now: ForeignTeams) {
-        let mut foreign = self.foreign_teams.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut foreign = self.foreign_teams.lock();
         if *foreign == now {
             return;
         }
@@ -34,7 +32,7 @@ impl Hub {
     }
 
     pub(in crate::bus) fn foreign_teams(&self) -> ForeignTeams {
-        self.foreign_teams.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.foreign_teams.lock().clone()
     }
 
     /// Returns when the foreign teams changed, or when another PBX's daemon published the state of our operator.

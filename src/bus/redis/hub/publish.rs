@@ -43,6 +43,9 @@ impl Hub {
                     }
                     records.push(JournalEntry::Finished(record));
                 }
+                JournalEntry::Audit(_) | JournalEntry::OperatorState(_) | JournalEntry::WrapUp(_) => {
+                    records.push(keep)
+                }
                 // Two daemons of one PBX would record these twice, and what only a standby missed is no gap.
                 JournalEntry::SegmentChange(_) | JournalEntry::Gap(_) | JournalEntry::PbxLink(_) => {
                     if leads {

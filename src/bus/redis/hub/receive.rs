@@ -9,7 +9,7 @@
 //! | any other event | delivers it |
 //! | anything while a fallback has published events | is recorded in the tracker, and not delivered (`fallback.rs`) |
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use super::super::outbox::{Leadership, Outbox};
 use super::super::wire::{self, Entry};
@@ -73,7 +73,7 @@ impl Hub {
     /// missing: the stream was trimmed further than this daemon had read, Redis lost them, or the PBX's daemon began a
     /// generation that does not continue the last one.
     fn advance_last_read(&self, pbx: PbxId, id: &EventId) -> bool {
-        let mut last = self.last_read.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.last_read.lock();
         let Some(before) = last.get_mut(&pbx) else {
             last.insert(pbx, id.clone());
             return true;

@@ -25,6 +25,8 @@ fn settings(prefix: &str) -> RedisSettings {
         started_at: Timestamp::now(),
         known_calls: Vec::new(),
         teams: Vec::new(),
+        signing_key: SigningKey::new([7; 32]),
+        accept_unsigned: false,
         presence: Presence::default(),
     }
 }

@@ -1,0 +1,131 @@
+// What the desk shows, and what it would show if nobody were typing.
+//
+// | nobody has the caret in a field | somebody has |
+// |---|---|
+// | a call that rings or is taken is shown at once, in whatever view | it stands in a band above; the view, the field and the caret stay |
+// | after-call work is shown when the call is over | the call stays, marked as over; the band says what comes |
+// | the time of the work ends: the desk is idle, or the work stays if something was written | the work stays, and can be finished |
+//
+// The person goes to what waits by Esc, by the band's button, or by leaving the field.
+//
+// Invariant: no field with a caret is removed by what happens elsewhere.
+
+import type { WrapUp } from '../api/types.ts';
+import { desk } from '../desk/desk.svelte.ts';
+import { drafts, hasWrapUp } from '../desk/drafts.svelte.ts';
+import type { Call } from '../desk/state.ts';
+import { caret } from './caret.svelte.ts';
+import { ui } from './ui.svelte.ts';
+
+export interface Place {
+  kind: 'call' | 'work' | 'idle';
+  /** The call. */
+  id: string;
+}
+
+const IDLE: Place = { kind: 'idle', id: '' };
+const isSame = (a: Place, b: Place) => a.kind === b.kind && a.id === b.id;
+
+class Shown {
+  place = $state.raw<Place>(IDLE);
+  /** The work whose time is over and that is being finished now, by its call. */
+  late = $state('');
+  /** The call that was brought to the front last. */
+  private fronted = $state('');
+  private lastCall: Call | undefined;
+  private lastWork: WrapUp | undefined;
+
+  wanted: Place = $derived.by(() => {
+    const call = desk.own ?? desk.pops[0];
+    if (call) return { kind: 'call', id: call.id };
+    const work = desk.me?.wrap_up?.call ?? (this.isExpired(this.late) ? this.late : '');
+    return work ? { kind: 'work', id: work } : IDLE;
+  });
+
+  /** What waits behind the field with the caret, for the band. */
+  waiting: Place | undefined = $derived.by(() => {
+    const { wanted, place } = this;
+    if (wanted.kind === 'call') return isSame(wanted, place) && this.fronted === wanted.id ? undefined : wanted;
+    return wanted.kind === 'work' && !isSame(wanted, place) && ui.view === 'desk' ? wanted : undefined;
+  });
+
+  /** The call in front, as it is now or as it was when it left. */
+  call: Call | undefined = $derived.by(() => {
+    const { kind, id } = this.place;
+    const now = desk.state.calls.get(id);
+    if (now && this.concerns(now)) this.lastCall = now;
+    return kind === 'call' && this.lastCall?.id === id ? this.lastCall : undefined;
+  });
+
+  /** Whether the call in front is over, or is no longer this person's. */
+  isOver: boolean = $derived.by(() => {
+    const now = desk.state.calls.get(this.place.id);
+    return this.place.kind === 'call' && !(now && this.concerns(now));
+  });
+
+  work: WrapUp | undefined = $derived.by(() => {
+    const { kind, id } = this.place;
+    const open = desk.me?.wrap_up?.call === id ? desk.me.wrap_up : undefined;
+    const now = open ?? desk.me?.undisposed_work?.find((one) => one.call === id);
+    if (now) this.lastWork = now;
+    return kind === 'work' && this.lastWork?.call === id ? this.lastWork : undefined;
+  });
+
+  /** Whether its time is still running. */
+  isOpen = $derived(this.place.kind === 'work' && desk.me?.wrap_up?.call === this.place.id);
+
+  isExpired(call: string): boolean {
+    return Boolean(call) && Boolean(desk.me?.undisposed_work?.some((one) => one.call === call));
+  }
+
+  /** Shows what waits, at once: the person asked for it. */
+  go(): void {
+    const { wanted } = this;
+    caret.leave();
+    this.show(wanted);
+  }
+
+  /** Begins to finish work whose time is over. */
+  begin(call: string): void {
+    this.late = call;
+    ui.view = 'desk';
+    this.go();
+  }
+
+  /** The work is finished, or put aside. */
+  end(): void {
+    this.late = '';
+    this.go();
+  }
+
+  /** To be called once, while the page lives. */
+  follow(): void {
+    $effect(() => {
+      // What was begun stays in front when its time is over.
+      const { kind, id } = this.place;
+      if (kind !== 'work' || this.late === id || !this.isExpired(id)) return;
+      const draft = drafts.find(id);
+      if (caret.isBusy() || (draft && hasWrapUp(draft))) this.late = id;
+    });
+    $effect(() => {
+      void desk.now;
+      const { wanted } = this;
+      const isShown = isSame(wanted, this.place) && (wanted.kind !== 'call' || this.fronted === wanted.id);
+      if (!isShown && !caret.isBusy()) this.show(wanted);
+    });
+  }
+
+  private show(wanted: Place): void {
+    if (wanted.id !== this.place.id) ui.message = ui.newCustomer = false;
+    this.place = wanted;
+    if (wanted.kind === 'call' && this.fronted !== wanted.id) ui.view = 'desk';
+    this.fronted = wanted.kind === 'call' ? wanted.id : '';
+  }
+
+  private concerns(call: Call): boolean {
+    const { extension } = desk.state.viewer;
+    return Boolean(extension) && (call.operator === extension || call.presented_to.includes(extension ?? ''));
+  }
+}
+
+export const shown = new Shown();
