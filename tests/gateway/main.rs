@@ -11,6 +11,7 @@ mod support;
 
 mod audit;
 mod auth;
+mod contract;
 mod history;
 mod input;
 mod limits;
