@@ -17,6 +17,7 @@ mod input;
 mod limits;
 mod messages;
 mod records;
+mod roles;
 mod silent_store;
 mod streams;
 mod visibility;
