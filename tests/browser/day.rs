@@ -34,11 +34,7 @@ async fn a_day_at_the_desk() {
     person.is_ready().await;
     person.tab.until("the records", "document.querySelector('.idle')").await;
     person.looks("waiting").await;
-    person.tab.key("r").await;
-    person.tab.until("the menu", "document.querySelector('.menu button')").await;
-    person.looks("state-menu").await;
-    person.presses("#own-state").await;
-    person.tab.until("the end of the menu", "!document.querySelector('.menu')").await;
+    the_state_menu_opens_and_closes(&person).await;
 
     // The pop is on the screen before the answer.
     let spec = CallSpec::new(KNOWN_CALLER, "0355501000").diverted_by("0335550101").display_name("Tanaka");
@@ -101,6 +97,14 @@ async fn a_day_at_the_desk() {
     person.all_is_well().await;
     browser.close().await;
     service.stop().await;
+}
+
+async fn the_state_menu_opens_and_closes(person: &Person) {
+    person.tab.key("r").await;
+    person.tab.until("the menu", "document.querySelector('.menu button')").await;
+    person.looks("state-menu").await;
+    person.presses("#own-state").await;
+    person.tab.until("the end of the menu", "!document.querySelector('.menu')").await;
 }
 
 /// By keyboard: saves a message of the call for the second contact.
