@@ -142,12 +142,24 @@ impl Model {
         Some(id)
     }
 
+    /// Creates the call of a linked set. A late channel of a set whose call is over begins another call: a call id is
+    /// given once.
     fn create_call(&mut self, now: Timestamp, channel: &Channel) -> CallId {
-        let id = CallId::derive(&self.rules.pbx, &channel.linked);
+        let mut first = &channel.linked;
+        if self.is_retired(CallId::derive(&self.rules.pbx, first)) {
+            first = &channel.id;
+            if let Some(call) = self.linked.get(first) {
+                return *call;
+            }
+        }
+        let id = CallId::derive(&self.rules.pbx, first);
         let mut call = Call::new(id, Direction::Internal, now, &self.rules);
         call.inferred = self.inferring;
-        call.linked.push(channel.linked.clone());
-        self.linked.insert(channel.linked.clone(), id);
+        for linked in [first, &channel.linked] {
+            if self.linked.insert(linked.clone(), id).is_none() {
+                call.linked.push(linked.clone());
+            }
+        }
         self.calls.insert(id, call);
         id
     }
@@ -481,16 +493,17 @@ impl Model {
         } else {
             self.derive(now, leg.call);
         }
-        self.remove_if_done(leg.call);
+        self.remove_if_done(now, leg.call);
     }
 
     /// Removes a call that is done.
-    pub(crate) fn remove_if_done(&mut self, id: CallId) {
+    pub(crate) fn remove_if_done(&mut self, now: Timestamp, id: CallId) {
         if !self.calls.get(&id).is_some_and(Call::is_done) {
             return;
         }
         if let Some(call) = self.calls.remove(&id) {
             self.drop_timers(&call);
+            self.retire_call_id(now, id);
             for linked in &call.linked {
                 self.linked.remove(linked);
             }

@@ -84,6 +84,8 @@ pub struct Model {
     timers: BTreeSet<(Timestamp, CallId, TimerKind)>,
     tombstones: VecDeque<(Timestamp, ChannelId)>,
     tombstone_ids: HashSet<ChannelId>,
+    /// Calls that are removed: their ids are not given again while a late channel may name the same linked id.
+    removed_calls: VecDeque<(Timestamp, CallId)>,
     outputs: VecDeque<Output>,
 }
 
@@ -104,6 +106,7 @@ impl Model {
             timers: BTreeSet::new(),
             tombstones: VecDeque::new(),
             tombstone_ids: HashSet::new(),
+            removed_calls: VecDeque::new(),
             outputs: VecDeque::new(),
         }
     }
@@ -221,7 +224,19 @@ impl Model {
         self.tombstone_ids.contains(id)
     }
 
+    /// Remembers for [`TOMBSTONE_TTL`] that a call had this id.
+    pub(crate) fn retire_call_id(&mut self, now: Timestamp, id: CallId) {
+        self.removed_calls.push_back((deadline_after(now, TOMBSTONE_TTL), id));
+    }
+
+    pub(crate) fn is_retired(&self, id: CallId) -> bool {
+        self.removed_calls.iter().any(|(_, removed)| *removed == id)
+    }
+
     fn expire_tombstones(&mut self, now: Timestamp) {
+        while self.removed_calls.front().is_some_and(|(until, _)| *until <= now) {
+            self.removed_calls.pop_front();
+        }
         while self.tombstones.front().is_some_and(|(until, _)| *until <= now) {
             if let Some((_, id)) = self.tombstones.pop_front() {
                 self.tombstone_ids.remove(&id);

@@ -197,7 +197,7 @@ impl Model {
             (call.card, call.card_question) = (Some(card), question);
         }
         match call.stage {
-            Stage::AwaitingCard(_) if complete => self.open(id),
+            Stage::AwaitingCard(_) if complete => self.open(now, id),
             Stage::Open if changed && call.is_reportable() => {
                 call.push_notice(now, NoticeKind::Updated);
                 self.flush(id);
@@ -211,14 +211,14 @@ impl Model {
         match self.calls.get(&id).map(|call| call.stage) {
             Some(Stage::AwaitingIdentity(_)) => self.read_headers_or_identify(now, id),
             Some(Stage::AwaitingPresentation(_)) => self.identify(now, id),
-            Some(Stage::AwaitingCard(_)) => self.open(id),
+            Some(Stage::AwaitingCard(_)) => self.open(now, id),
             _ => {}
         }
     }
 
-    fn open(&mut self, id: CallId) {
+    fn open(&mut self, now: Timestamp, id: CallId) {
         self.enter_stage(id, Stage::Open);
         self.flush(id);
-        self.remove_if_done(id);
+        self.remove_if_done(now, id);
     }
 }

@@ -239,7 +239,7 @@ pub(crate) struct Call {
     pub(crate) found_up: bool,
     /// The operator passed the caller on, and no operator has got the caller since.
     pub(crate) passed_on: bool,
-    /// The caller's leg is answered, by whomever.
+    /// The caller's leg is answered, by a person or by the PBX.
     pub(crate) caller_up: bool,
     /// The PBX itself has the caller: a mailbox, an announcement.
     pub(crate) with_pbx: bool,

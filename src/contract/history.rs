@@ -77,8 +77,8 @@ pub struct FinishedCall {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Segment {
     /// What happened: `presented`, `announced` (from the pick-up of a phone to its connection with the caller; result
-    /// `connected`, `operator_gone` or `caller_gone`), `talking`, `held`, `elsewhere`, `parked`, `transfer`, …; of an
-    /// outbound call `dialling` and `talking`.
+    /// `connected`, `operator_gone` or `caller_gone`), `talking`, `held`, `elsewhere`, `parked`, `transfer`, `transferred`,
+    /// `returned`, `shown`, `unacknowledged`; of an outbound call `dialling` and `talking`.
     pub kind: String,
     /// The operator's phone.
     #[schema(value_type = Option<String>)]

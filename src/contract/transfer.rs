@@ -162,9 +162,13 @@ pub struct Attempt {
     pub target: TargetView,
     /// When the PBX started to call the target.
     #[schema(value_type = String, format = DateTime)]
+    #[serde(serialize_with = "crate::contract::time::as_time")]
     pub from: Timestamp,
     /// When the attempt was over.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "crate::contract::time::as_optional_time"
+    )]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub until: Option<Timestamp>,
     /// What the target did.
@@ -195,13 +199,20 @@ pub struct TransferView {
     pub attempts: Vec<Attempt>,
     /// When it was requested.
     #[schema(value_type = String, format = DateTime)]
+    #[serde(serialize_with = "crate::contract::time::as_time")]
     pub requested_at: Timestamp,
     /// When the caller reached the target.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "crate::contract::time::as_optional_time"
+    )]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub completed_at: Option<Timestamp>,
     /// When it was over, including the talk.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "crate::contract::time::as_optional_time"
+    )]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub ended_at: Option<Timestamp>,
     /// Its outcome so far; with several targets, that of the last one.

@@ -248,7 +248,7 @@ pub(crate) async fn history(
     Path(operator): Path<String>,
     QueryParams(StateHistoryQuery { from, until }): QueryParams<StateHistoryQuery>,
 ) -> Result<Json<StateHistory>, Problem> {
-    caller.needs(Permission::ReadPeople)?;
+    caller.needs(Permission::ReadStateHistory)?;
     let (user, now) = (operator_id(&operator)?, state.app.clock.now());
     let states = state.app.bus.snapshot(&caller.viewer).operators;
     if user != caller.person.id && !states.iter().any(|view| view.id == user) {

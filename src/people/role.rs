@@ -4,6 +4,7 @@
 //! |---|---|---|---|---|
 //! | `FollowCalls`, `AcknowledgePop`, `ReadDirectory`, `EditCustomers`, `TakeMessages`, `ReadPeople` | x | x | x | x |
 //! | `ControlCalls` (own calls; supervisors: of their teams) | x | x | | x |
+//! | `ReadStateHistory` (operators: the own; supervisors: of their teams) | x | x | | x |
 //! | `ReadAudit` (supervisors: of their teams) | | x | | x |
 //! | `EditDirectory`, `DeleteMessages`, `ManagePeople`, `ManageWebhooks` | | | | x |
 //!
@@ -50,6 +51,8 @@ pub enum Permission {
     DeleteMessages,
     /// See the operators and supervisors.
     ReadPeople,
+    /// Read when an operator was in which state.
+    ReadStateHistory,
     /// Read the audit trail; supervisors: of their team.
     ReadAudit,
     /// See the webhook deliveries that failed, and send them again.
@@ -72,7 +75,7 @@ impl Role {
             | Permission::EditCustomers
             | Permission::TakeMessages
             | Permission::ReadPeople => true,
-            Permission::ControlCalls => self != Self::System,
+            Permission::ControlCalls | Permission::ReadStateHistory => self != Self::System,
             Permission::ReadAudit => matches!(self, Self::Supervisor | Self::Admin),
             Permission::EditDirectory
             | Permission::DeleteMessages

@@ -306,7 +306,7 @@ impl Transfers {
             State::Trying | State::Ringing | State::Consulting if live.consult => {
                 if live.operator_away && share_bridge(model, &live.operator, &live.caller) {
                     // An operator who is hanging up does not stay: the channel's end, or the model, decides.
-                    match live.operator_leaving {
+                    match live.operator_leaving || live.completing {
                         true => self.set_deadline(id, now, JOIN_TIMEOUT),
                         false => self.on_returned_from_consultation(now, id),
                     }

@@ -145,6 +145,8 @@ pub(super) struct ActiveTransfer {
     pub(super) operator_away: bool,
     /// The operator's channel is hanging up.
     pub(super) operator_leaving: bool,
+    /// The operator's channel is being hung up to join caller and target, and the PBX has not refused it.
+    pub(super) completing: bool,
     pub(super) cancelling: bool,
     pub(super) deadline: Option<Timestamp>,
     /// The actions that start the transfer, while a supervisor still monitors the call.
@@ -276,7 +278,7 @@ impl Transfers {
         let hang_up = Action::hangup(live.operator.as_str(), None);
         let actions = vec![hang_up.map_err(|error| Refusal::Invalid(error.to_string()))?];
         if let Some(live) = self.active.get_mut(&id) {
-            live.operator_leaving = true;
+            live.completing = true;
         }
         self.push_output(Output::Actions { transfer: id, step: Step::Complete, actions });
         Ok(Reply::Pending(id, Step::Complete))
@@ -328,6 +330,7 @@ impl Transfers {
                 self.finish(now, id);
             }
             (Err(_), Step::Cancel, Some(live)) => live.cancelling = false,
+            (Err(_), Step::Complete, Some(live)) => live.completing = false,
             (Err(_), ..) => {}
         }
         accepted?;
@@ -485,6 +488,7 @@ impl ActiveTransfer {
             not_accepted: false,
             operator_away: false,
             operator_leaving: false,
+            completing: false,
             cancelling: false,
             deadline: None,
             pending_actions: None,

@@ -99,6 +99,24 @@ fn a_consultation_completed_cancelled_and_declined() {
     assert!(view.returned_to.is_some());
 }
 
+/// The operator who takes the caller back has the caller: a late completion must not hang up that call.
+#[test]
+fn a_consultation_is_cancelled_after_its_completion_was_refused() {
+    let mut pbx = FakePbx::talking();
+    let id = pbx.begin(Mode::Consult, plan(&["09011112222"])).unwrap();
+    pbx.target_answers();
+    pbx.refuses = true;
+    drop(pbx.command(Command::Complete(id)));
+    assert_eq!(pbx.latest().state, State::Consulting);
+    pbx.command(Command::Cancel(id)).unwrap();
+    let view = pbx.latest();
+    assert_eq!(
+        (view.state, view.outcome, pbx.location),
+        (State::Over, Some(Outcome::Cancelled), CallerLocation::WithOperator)
+    );
+    assert!(matches!(pbx.command(Command::Complete(id)), Err(Refusal::Conflict(_))));
+}
+
 #[test]
 fn a_caller_whom_both_leave_in_the_same_instant_is_brought_back() {
     for order in LeaveOrder::ALL {

@@ -34,11 +34,7 @@ async fn a_day_at_the_desk() {
     person.is_ready().await;
     person.tab.until("the records", "document.querySelector('.idle')").await;
     person.looks("waiting").await;
-    person.tab.key("r").await;
-    person.tab.until("the menu", "document.querySelector('.menu button')").await;
-    person.looks("state-menu").await;
-    person.presses("#own-state").await;
-    person.tab.until("the end of the menu", "!document.querySelector('.menu')").await;
+    the_state_menu_opens_and_closes(&person).await;
 
     // The pop is on the screen before the answer.
     let spec = CallSpec::new(KNOWN_CALLER, "0355501000").diverted_by("0335550101").display_name("Tanaka");
@@ -88,6 +84,8 @@ async fn a_day_at_the_desk() {
     a_message_is_taken(&person, "折り返しは不要とのこと", "wrap-up-message").await;
     person.tab.key("w").await;
     person.presses("#wrap-up input[value=transferred]").await;
+    person.tab.eval("document.querySelector('#wrap-up textarea').focus()").await;
+    person.tab.types("担当の井上様へ").await;
     person.presses("#wrap-up .main").await;
     person.tab.until("the end of it", "!document.querySelector('#wrap-up')").await;
     person.shows_state("ready").await;
@@ -95,9 +93,18 @@ async fn a_day_at_the_desk() {
 
     a_stranger_is_recorded(&lab, &person).await;
     the_other_views(&person).await;
+    what_was_recorded_is_in_the_next_pop(&lab, &person).await;
     person.all_is_well().await;
     browser.close().await;
     service.stop().await;
+}
+
+async fn the_state_menu_opens_and_closes(person: &Person) {
+    person.tab.key("r").await;
+    person.tab.until("the menu", "document.querySelector('.menu button')").await;
+    person.looks("state-menu").await;
+    person.presses("#own-state").await;
+    person.tab.until("the end of the menu", "!document.querySelector('.menu')").await;
 }
 
 /// By keyboard: saves a message of the call for the second contact.
@@ -175,6 +182,48 @@ async fn the_other_views(person: &Person) {
     person.looks("keys").await;
     person.tab.key("Escape").await;
     person.tab.until("the end of the keys", "!document.querySelector('dialog')").await;
+}
+
+/// The first caller calls again: result and notes of the earlier call are in the pop, with who recorded them.
+async fn what_was_recorded_is_in_the_next_pop(lab: &Lab, person: &Person) {
+    person.tab.key("1").await;
+    person.presses("#wrap-up input[value=message]").await;
+    person.presses("#wrap-up .main").await;
+    person.tab.until("the end of it", "!document.querySelector('#wrap-up')").await;
+    lab.phone("1001").rings_for_ever().await;
+    let call = lab.place_call(CallSpec::new(KNOWN_CALLER, SAKURA)).await;
+    person.pop_is("ringing").await;
+    person.tab.until("what was recorded", "document.querySelector('.earlier .recorded')").await;
+    let recorded = person.reads(".earlier .recorded").await;
+    for part in ["転送", "担当の井上様へ", "佐藤"] {
+        assert!(recorded.contains(part), "{part}: {recorded}");
+    }
+    person.looks("pop-earlier-result").await;
+    call.hang_up().await;
+    person.has_no_pop().await;
+}
+
+/// The PBX refuses a queue: the person and the supervisor read which one, and under which key it is configured.
+#[tokio::test]
+async fn a_queue_that_the_pbx_refuses_is_named_on_the_page() {
+    let lab = Lab::start().await;
+    let mut service = Service::start_with(&lab, &[("OPERATORS__QUEUES", "operators,no-such-queue")]).await;
+    let browser = Chromium::start().await;
+    let operator = Person::signs_in(&browser, &service, "1001").await;
+    let boss = Person::signs_in(&browser, &service, "2001").await;
+    operator.is_ready().await;
+    let named = "innerText.includes('no-such-queue（operators.queues）')";
+    operator.tab.until("queue and key", &format!("document.querySelector('#queue-faults')?.{named}")).await;
+    operator.looks("queue-fault").await;
+    boss.tab.until("queue and key", &format!("document.querySelector('.faults')?.{named}")).await;
+    assert!(boss.reads(".faults").await.contains("佐藤"), "{}", boss.reads(".faults").await);
+    assert!(boss.reads("[data-operator=\"1001\"]").await.contains("キュー未反映"));
+    boss.looks("board-queue-fault").await;
+    for person in [&operator, &boss] {
+        person.all_is_well().await;
+    }
+    browser.close().await;
+    service.stop().await;
 }
 
 #[tokio::test]

@@ -227,12 +227,9 @@ async fn an_account_links_to_a_system_of_its_own(lab: &Lab, service: &Service, p
     person.has_no_pop().await;
 }
 
-/// Places a call of a known caller to account 1, which the operator answers.
+/// The operator takes a call, and the contacts can be reached.
 async fn talks<'a>(lab: &'a Lab, person: &Person) -> crate::support::pbx_lab::PlacedCall<'a> {
-    let call = lab.place_call(CallSpec::new(KNOWN_CALLER, SAKURA)).await;
-    person.pop_is("ringing").await;
-    lab.phone("1001").answers().await;
-    person.pop_is("talking").await;
+    let call = person.takes_call(lab).await;
     person.tab.until("the contacts", "document.querySelectorAll('#contacts li .ways').length === 3").await;
     call
 }

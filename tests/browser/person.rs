@@ -5,7 +5,9 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::chromium::{Chromium, Tab};
+use crate::support::pbx_lab::{CallSpec, Lab, PlacedCall};
 use crate::support::service::Service;
+use crate::{KNOWN_CALLER, SAKURA};
 
 /// The password of every user in these tests.
 pub(crate) const PASSWORD: &str = "取次電話の合言葉です";
@@ -125,6 +127,15 @@ impl Person {
     pub(crate) async fn pop_is(&self, phase: &str) {
         let shown = format!("document.querySelector('.pop[data-phase={phase}]')");
         self.tab.until(&format!("the pop, {phase}"), &shown).await;
+    }
+
+    /// Places a call of a known caller to account 1, which the operator of phone 1001 answers.
+    pub(crate) async fn takes_call<'a>(&self, lab: &'a Lab) -> PlacedCall<'a> {
+        let call = lab.place_call(CallSpec::new(KNOWN_CALLER, SAKURA)).await;
+        self.pop_is("ringing").await;
+        lab.phone("1001").answers().await;
+        self.pop_is("talking").await;
+        call
     }
 
     pub(crate) async fn has_no_pop(&self) {

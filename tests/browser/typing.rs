@@ -301,10 +301,7 @@ async fn a_refused_message_is_corrected_and_survives_a_reload() {
     let mut service = Service::start(&lab).await;
     let browser = Chromium::start().await;
     let person = Person::signs_in(&browser, &service, "1001").await;
-    let call = lab.place_call(CallSpec::new(KNOWN_CALLER, SAKURA)).await;
-    person.pop_is("ringing").await;
-    lab.phone("1001").answers().await;
-    person.pop_is("talking").await;
+    let call = person.takes_call(&lab).await;
     // The daemon is away while the message is written, and refuses it later.
     person.tab.key("m").await;
     has_caret_in(&person, "form.message textarea", "").await;

@@ -6,9 +6,8 @@ use serde_json::{Value, json};
 
 use crate::chromium::Chromium;
 use crate::person::Person;
-use crate::support::pbx_lab::{CallSpec, Lab};
+use crate::support::pbx_lab::Lab;
 use crate::support::service::Service;
-use crate::{KNOWN_CALLER, SAKURA};
 
 #[tokio::test]
 async fn a_message_that_could_not_be_saved_waits_and_is_saved_once() {
@@ -16,10 +15,7 @@ async fn a_message_that_could_not_be_saved_waits_and_is_saved_once() {
     let mut service = Service::start(&lab).await;
     let browser = Chromium::start().await;
     let person = Person::signs_in(&browser, &service, "1001").await;
-    let call = lab.place_call(CallSpec::new(KNOWN_CALLER, SAKURA)).await;
-    person.pop_is("ringing").await;
-    lab.phone("1001").answers().await;
-    person.pop_is("talking").await;
+    let call = person.takes_call(&lab).await;
 
     the_answer_is_lost_and_a_repeat_refused(&person).await;
     assert_eq!(texts(&service).await, ["納品の日を変えたい"], "saved once, over all tries");

@@ -46,14 +46,20 @@ async fn check_finds_nothing_wrong_with_a_pbx_that_is_set_up() {
     let output = toritsugi(&service, &[], &["check"]).await;
     let report = said(&output);
     assert!(output.status.success(), "{report}");
-    for what in ["trunks", "queues", "transfers"] {
-        assert!(!lines(&report, "ok", what).is_empty(), "no line {what}: {report}");
+    for (what, words) in [
+        ("trunks", "calls from trunk enter from-trunk"),
+        ("queues", "operators"),
+        ("transfers", "atxfer is mapped to *2"),
+        // Without a setting, the default says which header names the dialled number.
+        ("dialled number", "of calls on trunk: P-Called-Party-ID, else To"),
+    ] {
+        let found = lines(&report, "ok", what);
+        assert!(found.iter().any(|line| line.contains(words)), "no line {what} {words}: {report}");
     }
     // The lab has numbers of existing PBXs, which pass it by.
     let passed_by = lines(&report, "note", "identity");
     assert!(passed_by.len() == 1 && passed_by[0].contains("0355501011"), "{report}");
     assert!(!passed_by[0].contains("_0X"), "{report}");
-    assert!(report.contains("calls from trunk enter from-trunk"), "{report}");
     service.stop().await;
 }
 
@@ -70,12 +76,15 @@ async fn check_finds_what_loses_calls_and_transfers() {
     console(&lab, "dialplan add extension 5501,2,Goto(from-nowhere,5501,1) into shipped").await;
     console(&lab, "dialplan add extension 5502,1,Queue(operators) into past-it").await;
     lab.set_global("TORITSUGI_TRUNK", "as-shipped").await;
+    lab.change_features("atxfer = *2", "").await;
     let settings = [
         ("PBX__TRUNKS", "no-such-trunk"),
         ("PBX__TRUNK_CONTEXTS", "shipped,past-it"),
         ("OPERATORS__QUEUES", "operators,no-such-queue"),
         ("TRANSFER__QUEUES", "nor-this"),
         ("BUS__REDIS_PASSWORD_FILE", secret.to_str().unwrap()),
+        ("DIRECTORY__DIALLED_HEADERS__no-such-trunk", "to"),
+        ("DIRECTORY__DIALLED_HEADERS__mistyped", "request_uri"),
     ];
     let output = toritsugi(&service, &settings, &["check"]).await;
     let report = said(&output);
@@ -91,8 +100,15 @@ async fn check_finds_what_loses_calls_and_transfers() {
         ("FAILED", "queues", "operators.queues names no-such-queue"),
         ("FAILED", "queues", "transfer.queues names nor-this"),
         ("FAILED", "transfers", "TORITSUGI_TRUNK is as-shipped"),
+        ("FAILED", "transfers", "map atxfer in [featuremap] of features.conf"),
         ("note", "transfers", "Queue(operators) of past-it"),
-        ("note", "file modes", "redis.secret"),
+        (
+            "WARNING",
+            "private files",
+            "redis.secret (bus.redis_password_file) is open to other users (mode 0644)",
+        ),
+        ("ok", "dialled number", "of calls on no-such-trunk: To"),
+        ("note", "dialled number", "directory.dialled_headers names mistyped"),
     ] {
         let found = lines(&report, outcome, what);
         assert!(found.iter().any(|line| line.contains(words)), "no {outcome} {what} {words}: {report}");

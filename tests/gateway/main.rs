@@ -11,11 +11,13 @@ mod support;
 
 mod audit;
 mod auth;
+mod contract;
 mod history;
 mod input;
 mod limits;
 mod messages;
 mod records;
+mod roles;
 mod silent_store;
 mod streams;
 mod visibility;

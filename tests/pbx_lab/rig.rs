@@ -17,6 +17,9 @@ use super::process::{AsteriskVersion, LabProcess, Side};
 use super::product_actions::ProductActions;
 use crate::support::wait::eventually;
 
+/// The file that [`Lab::change_features`] changes a copy of.
+const FEATURES: &str = include_str!("../../asterisk-conf/features.conf");
+
 type SharedProcess = Arc<Mutex<LabProcess>>;
 
 /// Alive as long as a test holds it or waits for its turn.
@@ -84,7 +87,8 @@ impl Lab {
         lab
     }
 
-    /// Ends every call and clears every setting: telephones ring for ever again, no queue member is paused, night mode is off.
+    /// Ends every call and clears every setting: telephones ring for ever again, no queue member is paused, night mode is off,
+    /// features.conf is the product's.
     pub(crate) async fn reset(&self) {
         for tree in ["behaviour", "tone"] {
             // Refused when there is nothing to delete.
@@ -111,6 +115,7 @@ impl Lab {
         self.set_global("OPEN_HOURS", "*,*,*,*").await;
         let prompt = format!("{}/pbx/sounds/accept", self.fact("LAB_INSIDE"));
         self.set_global("SOUND_ACCEPT", &prompt).await;
+        self.write_features(FEATURES).await;
         self.far.events.clear();
         self.pbx.events.clear();
     }
@@ -130,6 +135,23 @@ impl Lab {
     /// Sets a global variable of the PBX's dialplan, for instance `QUEUE_WAIT_SECONDS`.
     pub(crate) async fn set_global(&self, name: &str, value: &str) {
         self.pbx.must(&[("Action", "Setvar"), ("Variable", name), ("Value", value)]).await;
+    }
+
+    /// Replaces a line of the PBX's features.conf until the next reset.
+    pub(crate) async fn change_features(&self, line: &str, replacement: &str) {
+        let is_it = |one: &str| one == line;
+        assert!(FEATURES.lines().any(is_it), "features.conf has no line {line}");
+        let lines = FEATURES.lines().map(|one| if is_it(one) { replacement } else { one });
+        self.write_features(&lines.collect::<Vec<_>>().join("\n")).await;
+    }
+
+    /// Writes features.conf and loads it, unless the PBX has it already.
+    async fn write_features(&self, text: &str) {
+        let file = Path::new(&self.fact("LAB_INSTANCE")).join("pbx/etc/features.conf");
+        if std::fs::read_to_string(&file).unwrap() != text {
+            std::fs::write(&file, text).unwrap();
+            self.pbx.must(&[("Action", "Reload"), ("Module", "features")]).await;
+        }
     }
 
     /// Places a call from the carrier.

@@ -2,12 +2,14 @@
 //! token.
 
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use reqwest::{Method, RequestBuilder, Response, StatusCode, header};
+use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -29,6 +31,7 @@ use toritsugi::people::role::Role;
 use toritsugi::people::roster::People;
 use toritsugi::store::Store;
 
+use super::api_contract::{Received, difference};
 use super::bus::settings as bus_settings;
 use super::client::{Sse, Ws};
 use super::clock::TestClock;
@@ -178,11 +181,11 @@ impl Rig {
     }
 
     /// A request without any token.
-    pub(crate) fn bare(&self, method: Method, path: &str) -> RequestBuilder {
-        self.http.request(method, format!("http://{}{path}", self.address))
+    pub(crate) fn bare(&self, method: Method, path: &str) -> Request {
+        Request(self.http.request(method, format!("http://{}{path}", self.address)))
     }
 
-    pub(crate) fn request(&self, who: &str, method: Method, path: &str) -> RequestBuilder {
+    pub(crate) fn request(&self, who: &str, method: Method, path: &str) -> Request {
         self.bare(method, path).bearer_auth(self.token(who))
     }
 
@@ -261,6 +264,64 @@ impl Rig {
             }
         };
         tokio::time::timeout(TEST_TIMEOUT, reached).await.expect("the number of streams");
+    }
+}
+
+/// A request to the gateway under test, built as reqwest's own. [`Request::send`] is the one place where requests are sent,
+/// and fails the test when the answer is not as the OpenAPI document says.
+#[must_use]
+#[derive(Debug)]
+pub(crate) struct Request(RequestBuilder);
+
+impl Request {
+    pub(crate) fn header(self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        Self(self.0.header(name, value.as_ref()))
+    }
+
+    pub(crate) fn bearer_auth(self, token: impl Display) -> Self {
+        Self(self.0.bearer_auth(token))
+    }
+
+    pub(crate) fn query(self, query: &(impl Serialize + ?Sized)) -> Self {
+        Self(self.0.query(query))
+    }
+
+    pub(crate) fn json(self, body: &(impl Serialize + ?Sized)) -> Self {
+        Self(self.0.json(body))
+    }
+
+    pub(crate) fn body(self, body: impl Into<reqwest::Body>) -> Self {
+        Self(self.0.body(body))
+    }
+
+    /// Sends the request, and compares the answer with the OpenAPI document.
+    pub(crate) async fn send(self) -> reqwest::Result<Response> {
+        let (client, request) = self.0.build_split();
+        let request = request?;
+        let (method, path) = (request.method().clone(), request.url().path().to_owned());
+        let response = client.execute(request).await?;
+        let status = response.status();
+        let headers = response.headers().clone();
+        let content_type =
+            headers.get(header::CONTENT_TYPE).and_then(|text| text.to_str().ok()).unwrap_or_default();
+        let compare = |body: Option<&[u8]>| {
+            let received = Received { method: &method, path: &path, status, content_type, body };
+            if let Some(difference) = difference(&received) {
+                panic!(
+                    "{difference}\nsee docs/contributing.md: the OpenAPI document is made from the handlers"
+                );
+            }
+        };
+        if content_type == "text/event-stream" {
+            compare(None);
+            return Ok(response);
+        }
+        let version = response.version();
+        let body = response.bytes().await?;
+        compare(Some(&body));
+        let mut whole = axum::http::Response::new(body);
+        (*whole.status_mut(), *whole.headers_mut(), *whole.version_mut()) = (status, headers, version);
+        Ok(whole.into())
     }
 }
 

@@ -6,8 +6,8 @@
 //! | [`clock`], [`ids`], [`bus`], [`people`] | a clock that the test sets, ids, bus settings, users with tokens |
 //! | [`client`] | the desktop's side of the event stream, over SSE and WebSocket |
 //! | [`event_order`] | the ordering rules of the event stream, checked on every stream of an administrator |
-//! | [`event_order`] | the ordering rules of the event stream, checked on every stream of an administrator |
 //! | [`gateway_rig`] | the gateway over a store and a bus, without a PBX |
+//! | [`api_contract`] | the OpenAPI document, with which the rig compares every answer |
 //! | [`service`] | the whole daemon in this process, beside the lab's PBX |
 //! | [`pbx_lab`] | a real Asterisk with its carrier and telephones |
 //! | [`fake_pbx`] | a scripted PBX that speaks the manager protocol |
@@ -21,6 +21,7 @@
     reason = "a rig that fails must fail the test, with the reason"
 )]
 
+pub(crate) mod api_contract;
 pub(crate) mod bus;
 #[path = "../client/mod.rs"]
 pub(crate) mod client;

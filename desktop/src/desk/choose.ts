@@ -1,7 +1,7 @@
 // What of the state a person looks at, and what she may do now. Pure, like the state.
 
-import type { Transfer } from '../api/types.ts';
-import type { Call, DeskState } from './state.ts';
+import type { QueueFault, Transfer } from '../api/types.ts';
+import type { Call, DeskState, Operator } from './state.ts';
 
 export type Order =
   | 'answer'
@@ -87,6 +87,20 @@ export function callsByExtension(state: DeskState): Map<string, Call> {
   }
   for (const call of state.calls.values()) if (call.operator) calls.set(call.operator, call);
   return calls;
+}
+
+/** What the PBX refuses at its queues: each refusal once, with everybody whom it concerns. */
+export function faultsOf(people: readonly Operator[]): { fault: QueueFault; names: string[] }[] {
+  const found = new Map<string, { fault: QueueFault; names: string[] }>();
+  for (const person of people) {
+    for (const fault of person.queue_faults ?? []) {
+      const key = JSON.stringify([fault.queue, fault.setting, fault.message]);
+      const known = found.get(key) ?? { fault, names: [] };
+      known.names.push(person.name ?? person.extension ?? '');
+      found.set(key, known);
+    }
+  }
+  return [...found.values()];
 }
 
 /** Who sits at this extension; the extension where nobody is known to. */

@@ -1,6 +1,6 @@
 // Finished calls as the daemon keeps them, in the form in which the page shows what was done.
 
-import type { Finished, RecordedWrapUp } from '../api/types.ts';
+import type { Finished, Outcome, RecordedWrapUp } from '../api/types.ts';
 import { order } from './choose.ts';
 import { isSameWork, type PastCall } from './state.ts';
 
@@ -46,6 +46,17 @@ export function recordedOf(call: PastCall, since: readonly RecordedWrapUp[] = []
   const now = since.map((one) => ({ ...kept.find((before) => isSameWork(before, one)), ...one }));
   return [...kept.filter((one) => !since.some((later) => isSameWork(one, later))), ...now];
 }
+
+/** Every outcome that the contract has, in the order of the filter. */
+export const OUTCOMES: readonly Outcome[] = [
+  'answered',
+  'abandoned',
+  'overflowed',
+  'closed',
+  'blocked',
+  'elsewhere',
+  'unknown',
+];
 
 /** Which finished calls are asked for. */
 export interface Wanted {

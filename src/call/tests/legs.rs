@@ -46,3 +46,18 @@ fn a_channel_that_is_gone_is_not_revived() {
     assert!(rig.notices().is_empty());
     assert_eq!(rig.model.stats().legs, 0);
 }
+
+/// A channel may name a set that is over; the call that it begins is another one, with an id of its own.
+#[test]
+fn a_late_channel_of_a_call_that_is_over_begins_another_call() {
+    let late = Ch { name: "PJSIP/trunk-00000009", n: 9, linked: 1 };
+    let mut rig = Rig::new();
+    rig.call_comes_in().hangs_up(&CALLER, 16);
+    assert_eq!(rig.notices(), ["offered", "ended Abandoned []"]);
+    let over = rig.views.last().unwrap().id;
+    rig.rings(&late);
+    rig.pbx(Event::ChannelState(Ch { linked: 9, ..late }.channel(ChannelState::Ring)));
+    rig.passes(1_000);
+    assert_eq!(rig.notices(), ["offered"]);
+    assert_ne!(rig.views.last().unwrap().id, over);
+}

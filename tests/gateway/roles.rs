@@ -1,0 +1,541 @@
+//! Who may do what: every operation of the OpenAPI document with every kind of credential, against [`TABLE`].
+//!
+//! Each cell is a request of its own with a valid body, about a record that was made for it; what is allowed is done. The
+//! subject is the call of operator 1001 of team A. [`Core`] stands for the core: it answers with the core's own rules
+//! ([`Actor::may_act_for`], [`may_supervise`], [`operators::Command::is_allowed`]), in the core's order. That the core keeps
+//! these rules is shown by its own tests and by `tests/e2e`.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use toritsugi::command::{Answer, Command, CommandRequest};
+use toritsugi::contract::call::{CallState, Outcome};
+use toritsugi::contract::event::{Audience, EventKind, NewEvent, StateDelta};
+use toritsugi::contract::history::FinishedCall;
+use toritsugi::contract::operator::StateView;
+use toritsugi::contract::refusal::Refusal;
+use toritsugi::contract::supervision::{Mode, State, SupervisionId, SupervisionView, Target};
+use toritsugi::contract::transfer::{self as contract_transfer, TransferId, TransferView};
+use toritsugi::ids::RecordId;
+use toritsugi::numbers::NumberPlan;
+use toritsugi::operators;
+use toritsugi::people::actor::Actor;
+use toritsugi::people::role::Role;
+use toritsugi::people::token::Token;
+use toritsugi::store::webhooks::NewDelivery;
+use toritsugi::supervision::{SupervisionRequest, may_supervise};
+use toritsugi::transfer;
+use uuid::Uuid;
+
+use crate::support::api_contract::operations;
+use crate::support::gateway_rig::{PASSWORD, Rig, answer, ringing};
+use crate::support::ids::{call, extension, pbx};
+use crate::support::people::add_token;
+
+/// The credentials of the columns of [`TABLE`]: operators of team A and B, supervisors of team A and B, another program, an
+/// administrator.
+const COLUMNS: [&str; 6] = ["1001", "1002", "2001", "2002", "crm", "admin"];
+
+/// `operation | column by column | body`. Several lines may be about one operation, with other bodies.
+///
+/// | word | answer |
+/// |---|---|
+/// | `yes` | success |
+/// | `none` | success, with an empty list |
+/// | `no` | 403 `not-permitted` |
+/// | `-` | 404: what this person may not see does not exist |
+/// | `open` | success, with any credential and without one |
+///
+/// Without a valid token the answer is 401, except where `open` stands.
+const TABLE: &str = r#"
+GET    /healthz                                  | open open open open open open |
+GET    /readyz                                   | open open open open open open |
+GET    /metrics                                  | open open open open open open |
+POST   /v1/session                               | open open open open open open | {"login":"1001","password":"{password}"}
+GET    /v1/session                               | yes  yes  yes  yes  yes  yes  |
+DELETE /v1/session                               | yes  yes  yes  yes  yes  yes  |
+GET    /v1/events                                | yes  yes  yes  yes  yes  yes  |
+GET    /v1/events/ws                             | yes  yes  yes  yes  yes  yes  |
+GET    /v1/calls                                 | yes  none yes  none yes  yes  |
+GET    /v1/calls/{call}                          | yes  -    yes  -    yes  yes  |
+POST   /v1/calls/{call}/ack                      | yes  -    yes  -    yes  yes  | {}
+POST   /v1/calls/{call}/help                     | yes  -    yes  -    no   yes  |
+POST   /v1/calls/{call}/{verb}                   | yes  -    yes  -    no   yes  |
+GET    /v1/calls/{call}/transfers                | yes  none yes  none yes  yes  |
+POST   /v1/calls/{call}/transfers                | yes  -    yes  -    no   yes  | {"to":"0312345678"}
+GET    /v1/transfers/{transfer}                  | yes  -    yes  -    yes  yes  |
+POST   /v1/transfers/{transfer}/complete         | yes  -    yes  -    no   yes  |
+POST   /v1/transfers/{transfer}/cancel           | yes  -    yes  -    no   yes  |
+GET    /v1/supervisions                          | none none yes  none none yes  |
+POST   /v1/supervisions                          | no   no   yes  no   no   yes  | {"operator":"1001","mode":"listen","extension":"2001"}
+PATCH  /v1/supervisions/{supervision}            | -    -    yes  -    -    yes  | {"mode":"whisper"}
+DELETE /v1/supervisions/{supervision}            | -    -    yes  -    -    yes  |
+GET    /v1/operators                             | yes  yes  yes  yes  yes  yes  |
+GET    /v1/operators/options                     | yes  yes  yes  yes  yes  yes  |
+GET    /v1/operators/{operator}/history          | yes  -    yes  -    no   yes  |
+PUT    /v1/operators/{operator}/state            | yes  -    yes  -    no   yes  | {"state":"ready","version":1}
+POST   /v1/operators/{operator}/wrap-up/extend   | yes  -    yes  -    no   yes  | {"call":"{call}","seconds":60,"reason":"x"}
+POST   /v1/operators/{operator}/wrap-up/finish   | yes  -    yes  -    no   yes  | {"call":"{call}","disposition":"x"}
+POST   /v1/operators/{operator}/wrap-up/notes    | yes  -    yes  -    no   yes  | {"call":"{call}","notes":"x"}
+GET    /v1/history                               | yes  none yes  none yes  yes  |
+GET    /v1/history/{call}                        | yes  -    yes  -    yes  yes  |
+GET    /v1/pbx/gaps                              | yes  yes  yes  yes  yes  yes  |
+GET    /v1/explain?dialled=0312345678            | yes  yes  yes  yes  yes  yes  |
+GET    /v1/accounts                              | yes  yes  yes  yes  yes  yes  |
+POST   /v1/accounts                              | no   no   no   no   no   yes  | {"code":"{n}","name":"x"}
+GET    /v1/accounts/{account}                    | yes  yes  yes  yes  yes  yes  |
+PATCH  /v1/accounts/{account}                    | no   no   no   no   no   yes  | {"kana":"x"}
+DELETE /v1/accounts/{account}                    | no   no   no   no   no   yes  |
+GET    /v1/customers                             | yes  yes  yes  yes  yes  yes  |
+POST   /v1/customers                             | yes  yes  yes  yes  yes  yes  | {"account":"{account}","name":"x"}
+GET    /v1/customers/{customer}                  | yes  yes  yes  yes  yes  yes  |
+PATCH  /v1/customers/{customer}                  | yes  yes  yes  yes  yes  yes  | {"kana":"x"}
+PATCH  /v1/customers/{customer}                  | no   no   no   no   no   yes  | {"account":"{account}"}
+DELETE /v1/customers/{customer}                  | no   no   no   no   no   yes  |
+GET    /v1/contacts                              | yes  yes  yes  yes  yes  yes  |
+POST   /v1/contacts                              | no   no   no   no   no   yes  | {"account":"{account}","name":"x"}
+GET    /v1/contacts/{contact}                    | yes  yes  yes  yes  yes  yes  |
+PATCH  /v1/contacts/{contact}                    | no   no   no   no   no   yes  | {"kana":"x"}
+DELETE /v1/contacts/{contact}                    | no   no   no   no   no   yes  |
+GET    /v1/messages                              | yes  yes  yes  yes  yes  yes  |
+POST   /v1/messages                              | yes  yes  yes  yes  yes  yes  | {"account":"{account}","text":"x"}
+GET    /v1/messages/{message}                    | yes  yes  yes  yes  yes  yes  |
+PATCH  /v1/messages/{message}                    | yes  yes  yes  yes  yes  yes  | {"state":"acknowledged"}
+PATCH  /v1/messages/{message}                    | yes  no   yes  no   no   yes  | {"text":"y"}
+DELETE /v1/messages/{message}                    | no   no   no   no   no   yes  |
+GET    /v1/audit                                 | no   no   yes  yes  no   yes  |
+GET    /v1/users                                 | no   no   no   no   no   yes  |
+POST   /v1/users                                 | no   no   no   no   no   yes  | {"name":"{n}","role":"operator"}
+GET    /v1/users/{user}                          | no   no   no   no   no   yes  |
+PATCH  /v1/users/{user}                          | no   no   no   no   no   yes  | {"kana":"x"}
+DELETE /v1/users/{user}                          | no   no   no   no   no   yes  |
+GET    /v1/users/{user}/tokens                   | no   no   no   no   no   yes  |
+POST   /v1/users/{user}/tokens                   | no   no   no   no   no   yes  | {"label":"x"}
+DELETE /v1/users/{user}/tokens/{token}           | no   no   no   no   no   yes  |
+GET    /v1/webhooks/deliveries                   | no   no   no   no   no   yes  |
+POST   /v1/webhooks/deliveries/{delivery}/retry  | no   no   no   no   no   yes  |
+"#;
+
+/// A line of [`TABLE`].
+struct Row {
+    method: Method,
+    path: &'static str,
+    words: Vec<&'static str>,
+    body: &'static str,
+}
+
+impl Row {
+    fn all() -> Vec<Self> {
+        TABLE.trim().lines().map(Self::read).collect()
+    }
+
+    fn read(line: &'static str) -> Self {
+        let [operation, words, body] = line.splitn(3, '|').collect::<Vec<_>>()[..] else {
+            panic!("{line}: three parts")
+        };
+        let (method, path) = operation.trim().split_once(' ').unwrap();
+        let words: Vec<&str> = words.split_whitespace().collect();
+        assert_eq!(words.len(), COLUMNS.len(), "{line}: one word a column");
+        Self { method: method.parse().unwrap(), path: path.trim(), words, body: body.trim() }
+    }
+
+    /// The operation in the document.
+    fn operation(&self) -> (Method, &'static str) {
+        (self.method.clone(), self.path.split('?').next().unwrap())
+    }
+}
+
+/// Answers commands about the call of 1001, the transfer of it and the supervision by 2001, by the core's rules.
+struct Core {
+    operator: RecordId,
+    supervisor: RecordId,
+    at: Timestamp,
+}
+
+impl Core {
+    async fn run(self, mut commands: mpsc::Receiver<CommandRequest>) {
+        while let Some(CommandRequest { actor, command, reply }) = commands.recv().await {
+            // Nobody waits for an acknowledgement.
+            let _ = reply.send(self.decide(&actor, command));
+        }
+    }
+
+    fn decide(&self, actor: &Actor, command: Command) -> Result<Answer, Refusal> {
+        use transfer::Command::{Begin, Cancel, Complete, List, Show};
+        let its = extension("1001");
+        match command {
+            Command::Control { .. } | Command::AskHelp { .. } => {
+                self.acts(actor, Refusal::UnknownCall).map(|()| Answer::Accepted)
+            }
+            Command::Acknowledge { .. } => Ok(Answer::Accepted),
+            Command::Transfer(Begin { .. }) => {
+                self.acts(actor, Refusal::UnknownCall)?;
+                Ok(Answer::Transfers(vec![self.transfer()]))
+            }
+            Command::Transfer(Complete(_) | Cancel(_)) => {
+                self.acts(actor, Refusal::UnknownTransfer)?;
+                Ok(Answer::Transfers(vec![self.transfer()]))
+            }
+            Command::Transfer(Show(_)) if !actor.viewer.sees_operator(&its) => Err(Refusal::UnknownTransfer),
+            Command::Transfer(List(_)) if !actor.viewer.sees_operator(&its) => {
+                Ok(Answer::Transfers(Vec::new()))
+            }
+            Command::Transfer(Show(_) | List(_)) => Ok(Answer::Transfers(vec![self.transfer()])),
+            Command::Supervise(SupervisionRequest {
+                target: Target::Operator { operator, .. },
+                mode,
+                ..
+            }) => {
+                if may_supervise(&actor.viewer, &operator, mode, None) {
+                    Ok(Answer::Supervision(Box::new(self.supervision())))
+                } else {
+                    Err(Refusal::NotPermitted("not of the team"))
+                }
+            }
+            Command::Supervise(_) => panic!("no line of the table supervises a call"),
+            Command::SwitchSupervision { .. } | Command::StopSupervision { .. } => {
+                if !self.sees_supervision(actor) {
+                    Err(Refusal::UnknownSupervision)
+                } else if self.is_own_or_admin(actor) {
+                    Ok(Answer::Supervision(Box::new(self.supervision())))
+                } else {
+                    Err(Refusal::NotPermitted("not the own supervision"))
+                }
+            }
+            Command::ListSupervisions => {
+                let seen = self.sees_supervision(actor).then(|| self.supervision());
+                Ok(Answer::Supervisions(seen.into_iter().collect()))
+            }
+            Command::Operator(command) => self.decide_operator(actor, command),
+        }
+    }
+
+    /// Allows what the operator, the operator's supervisor and administrators may do; to others who do not see the call it
+    /// is unknown.
+    fn acts(&self, actor: &Actor, unknown: Refusal) -> Result<(), Refusal> {
+        let its = extension("1001");
+        if !actor.viewer.sees_operator(&its) {
+            Err(unknown)
+        } else if actor.may_act_for(&its) {
+            Ok(())
+        } else {
+            Err(Refusal::NotPermitted("not the own call"))
+        }
+    }
+
+    fn decide_operator(&self, actor: &Actor, command: operators::Command) -> Result<Answer, Refusal> {
+        if matches!(command.request, operators::Request::Options) {
+            return Ok(Answer::OperatorOptions(Box::new(operators::Options {
+                not_ready_reasons: Vec::new(),
+                dispositions: Vec::new(),
+                wrap_up_s: 30,
+                wrap_up_extend_s_max: 300,
+                disposition_required: false,
+                seats: Vec::new(),
+            })));
+        }
+        let view = StateView::unknown(command.user, "1001".into(), Some(extension("1001")));
+        if actor.user != command.user && !actor.viewer.sees_state(&view) {
+            Err(Refusal::UnknownOperator)
+        } else if command.is_allowed(actor, &view) {
+            Ok(Answer::Operator(Box::new(view)))
+        } else {
+            Err(Refusal::NotPermitted("not the own state"))
+        }
+    }
+
+    fn sees_supervision(&self, actor: &Actor) -> bool {
+        self.is_own_or_admin(actor)
+            || actor.viewer.role() == Role::Supervisor && actor.viewer.sees_person(self.operator)
+    }
+
+    fn is_own_or_admin(&self, actor: &Actor) -> bool {
+        actor.user == self.supervisor || actor.viewer.role() == Role::Admin
+    }
+
+    fn transfer(&self) -> TransferView {
+        TransferView {
+            id: TransferId::derive(call(1), self.at),
+            call: call(1),
+            mode: contract_transfer::Mode::Blind,
+            state: contract_transfer::State::Trying,
+            operator: extension("1001"),
+            targets: vec![contract_transfer::TargetView::Number { number: "03-1234-5678".into() }],
+            attempts: Vec::new(),
+            requested_at: self.at,
+            completed_at: None,
+            ended_at: Some(self.at),
+            outcome: None,
+            talked_s: None,
+            returned_to: None,
+            inferred: false,
+        }
+    }
+
+    fn supervision(&self) -> SupervisionView {
+        SupervisionView {
+            id: SupervisionId(Uuid::from_u128(7)),
+            mode: Mode::Listen,
+            state: State::Live,
+            operator: Some(extension("1001")),
+            call: Some(call(1)),
+            follow: false,
+            supervisor: self.supervisor,
+            supervisor_name: "2001".into(),
+            extension: extension("2001"),
+            reason: None,
+            account: None,
+            caller: None,
+            started_at: self.at,
+            heard_at: None,
+        }
+    }
+}
+
+/// The rig with a live call of 1001, an earlier one, and a supervision, and what makes the records of the requests.
+struct Scene {
+    rig: Rig,
+    made: u32,
+}
+
+impl Scene {
+    async fn start() -> Self {
+        let mut rig = Rig::start().await;
+        let (operator, supervisor, at) = (rig.user("1001"), rig.user("2001"), rig.app.clock.now());
+        tokio::spawn(Core { operator, supervisor, at }.run(rig.commands.take().unwrap()));
+        let mut event = ringing(1, &["1001"], json!({}), at);
+        let StateDelta::Call(view) = &mut event.change else { panic!("a call rings") };
+        let view = Arc::make_mut(view);
+        (view.state, view.operator, view.answered_at) =
+            (CallState::Answered, Some(extension("1001")), Some(at));
+        view.presented_to.clear();
+        view.handled_by = vec![operator];
+        let mut earlier = view.clone();
+        rig.publish(event);
+        (earlier.id, earlier.ended_at, earlier.outcome) = (call(2), Some(at), Some(Outcome::Answered));
+        rig.link(true);
+        let finished = FinishedCall::of(&earlier, &NumberPlan::default());
+        rig.app.store.record_call(&finished).await.unwrap();
+        rig.publish(NewEvent {
+            kind: EventKind::OperatorState,
+            at,
+            call: None,
+            audience: Audience::Person(operator),
+            data: json!({}),
+            change: StateDelta::Operator(Arc::new(StateView::unknown(
+                operator,
+                "1001".into(),
+                Some(extension("1001")),
+            ))),
+        });
+        Self { rig, made: 0 }
+    }
+
+    /// Makes a record as `who`, and returns its id.
+    async fn make(&self, who: &str, path: &str, fields: Value) -> String {
+        let (status, made) = self.rig.send(who, Method::POST, path, &fields).await;
+        assert_eq!(status, StatusCode::CREATED, "{path} {made}");
+        made["id"].as_str().unwrap().to_owned()
+    }
+
+    /// The request of a row, about records that no other request has touched.
+    async fn request_of(&mut self, row: &Row) -> (String, String) {
+        self.made += 1;
+        let n = self.made;
+        let live = if row.path.starts_with("/v1/history") { call(2) } else { call(1) };
+        let mut text = format!("{}\n{}", row.path, row.body)
+            .replace("{password}", PASSWORD)
+            .replace("{call}", &live.to_string())
+            .replace("{verb}", "hangup")
+            .replace("{operator}", &self.rig.user("1001").to_string())
+            .replace("{transfer}", &TransferId::derive(call(1), self.rig.app.clock.now()).to_string())
+            .replace("{supervision}", &Uuid::from_u128(7).to_string())
+            .replace("{n}", &format!("new {n}"));
+        let subjects = ["account", "customer", "contact", "message", "user", "token", "delivery"];
+        for subject in subjects.iter().filter(|subject| row_names(row, subject)) {
+            let id = self.subject(subject, n, &text).await;
+            text = text.replace(&format!("{{{subject}}}"), &id);
+        }
+        let (path, body) = text.split_once('\n').unwrap();
+        (path.to_owned(), body.to_owned())
+    }
+
+    /// Makes what a request is about. `text` is the request so far: the token belongs to the user in its path.
+    async fn subject(&self, subject: &str, n: u32, text: &str) -> String {
+        let account = async || {
+            let fields = json!({"code": format!("A{n}-{}", Uuid::now_v7()), "name": "x"});
+            self.make("admin", "/v1/accounts", fields).await
+        };
+        match subject {
+            "account" => account().await,
+            "customer" | "contact" => {
+                let fields = json!({"account": account().await, "name": "x"});
+                self.make("admin", &format!("/v1/{subject}s"), fields).await
+            }
+            "message" => {
+                let fields = json!({"account": account().await, "text": "x"});
+                self.make("1001", "/v1/messages", fields).await
+            }
+            "user" => {
+                let fields = json!({"name": format!("subject {n}"), "role": "operator"});
+                self.make("admin", "/v1/users", fields).await
+            }
+            "token" => {
+                let (of_user, _) = text.rsplit_once('/').unwrap();
+                self.make("admin", of_user, json!({"label": "x"})).await
+            }
+            _ => self.delivery(n).await,
+        }
+    }
+
+    /// A webhook delivery that has failed for good.
+    async fn delivery(&self, n: u32) -> String {
+        let (store, now) = (&self.rig.app.store, self.rig.app.clock.now());
+        let event = NewDelivery {
+            receiver: "crm".into(),
+            event: format!("t1-{n}"),
+            kind: "call.ended",
+            body: "{}".into(),
+        };
+        let cursor = store.webhook_cursor(&pbx()).await.unwrap();
+        let moves = (cursor.as_deref(), event.event.as_str());
+        store.write_outbox(&pbx(), std::slice::from_ref(&event), moves, now, 10_000).await.unwrap();
+        let due = store.due_deliveries("crm", now, 500).await.unwrap();
+        let delivery = due.into_iter().find(|due| due.event == event.event).expect("it is due");
+        store.fail_delivery(delivery.id, "503", None, 10_000).await.unwrap();
+        delivery.id.to_string()
+    }
+
+    /// Sends the request of a row with this token.
+    async fn ask(&mut self, row: &Row, token: Option<&str>) -> (StatusCode, Value, String) {
+        let (path, body) = self.request_of(row).await;
+        let case = format!("{} {path} {body}", row.method);
+        let mut request = self.rig.bare(row.method.clone(), &path);
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        if !body.is_empty() {
+            request = request.header("content-type", "application/json").body(body);
+        }
+        let response = request.send().await.unwrap();
+        if response.status() == StatusCode::OK && row.path == "/v1/events" {
+            return (StatusCode::OK, Value::Null, case);
+        }
+        let (status, answer) = answer(response).await;
+        (status, answer, case)
+    }
+}
+
+fn row_names(row: &Row, subject: &str) -> bool {
+    let placeholder = format!("{{{subject}}}");
+    row.path.contains(&placeholder) || row.body.contains(&placeholder)
+}
+
+#[test]
+fn every_operation_has_a_line_in_the_table() {
+    let documented: BTreeSet<String> =
+        operations().keys().map(|(method, path)| format!("{method} {path}")).collect();
+    let decided: BTreeSet<String> = Row::all()
+        .iter()
+        .map(|row| {
+            let (method, path) = row.operation();
+            format!("{method} {path}")
+        })
+        .collect();
+    let missing: Vec<_> = documented.difference(&decided).collect();
+    assert!(missing.is_empty(), "decide who may, in TABLE: {missing:?}");
+    let gone: Vec<_> = decided.difference(&documented).collect();
+    assert!(gone.is_empty(), "not in the OpenAPI document: {gone:?}");
+    assert!(documented.len() > 60, "{}", documented.len());
+    // The document and the table agree on what needs no token.
+    for row in Row::all() {
+        let is_open = operations()[&row.operation()].get("security").is_some();
+        assert_eq!(row.words.contains(&"open"), is_open, "{} {}", row.method, row.path);
+    }
+}
+
+#[tokio::test]
+async fn every_role_may_do_what_the_table_says() {
+    let mut scene = Scene::start().await;
+    let mut wrong = Vec::new();
+    for row in Row::all() {
+        for (who, word) in COLUMNS.into_iter().zip(&row.words) {
+            let signs_out = row.operation() == (Method::DELETE, "/v1/session");
+            let token = if signs_out {
+                let (store, now) = (&scene.rig.app.store, scene.rig.app.clock.now());
+                add_token(store, scene.rig.user(who), None, now).await
+            } else {
+                scene.rig.token(who).to_owned()
+            };
+            let (status, body, case) = scene.ask(&row, Some(&token)).await;
+            if !is_as_decided(&row, word, status, &body) {
+                wrong.push(format!("{who} {case}: {word} became {status} {body}"));
+            }
+            if row.path == "/v1/session" && row.method == Method::POST {
+                // The next sign-in is not one of many at once.
+                scene.rig.advance(Duration::from_secs(6));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Whether an answer is what the word of the table says.
+fn is_as_decided(row: &Row, word: &str, status: StatusCode, body: &Value) -> bool {
+    let kind = body["type"].as_str().unwrap_or_default();
+    let items = body["items"].as_array().map(Vec::len);
+    match word {
+        // Without the headers of an upgrade it is no WebSocket; the permission comes before that.
+        "yes" if row.path == "/v1/events/ws" => kind == "invalid-header",
+        "yes" if row.words.contains(&"none") => (status, items) == (StatusCode::OK, Some(1)),
+        "yes" | "open" => status.is_success(),
+        "none" => (status, items) == (StatusCode::OK, Some(0)),
+        "no" => (status, kind) == (StatusCode::FORBIDDEN, "not-permitted"),
+        "-" => status == StatusCode::NOT_FOUND && kind.starts_with("unknown-"),
+        other => panic!("{other} is no word of the table"),
+    }
+}
+
+/// Tokens that are not valid open what is open and nothing else, though the expired and the revoked one are administrators'.
+#[tokio::test]
+async fn without_a_valid_token_nothing_is_done() {
+    let mut scene = Scene::start().await;
+    let admin = scene.rig.user("admin");
+    let fields = json!({"name": "another", "role": "admin"});
+    let other = scene.make("admin", "/v1/users", fields).await;
+    let other: RecordId = serde_json::from_value(json!(other)).unwrap();
+    let tokens = format!("/v1/users/{admin}/tokens");
+    let (_, made) = scene.rig.send("admin", Method::POST, &tokens, &json!({"label": "x"})).await;
+    let revoked = made["token"].as_str().unwrap().to_owned();
+    let path = format!("{tokens}/{}", made["id"].as_str().unwrap());
+    let (status, _) = scene.rig.send("admin", Method::DELETE, &path, &Value::Null).await;
+    assert_eq!(status, StatusCode::NO_CONTENT);
+    let (store, now) = (&scene.rig.app.store, scene.rig.app.clock.now());
+    // Of another administrator: a person's dead tokens go when the person gets a new one.
+    let expired = add_token(store, other, Some(now + Duration::from_secs(1)), now).await;
+    scene.rig.advance(Duration::from_secs(2));
+    let made_up = Token::from_random([7; 32]).expose();
+    for row in Row::all() {
+        for (token, kind) in [
+            (None, "not-signed-in"),
+            (Some(&made_up), "not-signed-in"),
+            (Some(&expired), "token-expired"),
+            (Some(&revoked), "token-revoked"),
+        ] {
+            let (status, body, case) = scene.ask(&row, token.map(String::as_str)).await;
+            let case = format!("{token:?} {case}: {body}");
+            if row.words.contains(&"open") {
+                assert!(status.is_success(), "{status} {case}");
+                scene.rig.advance(Duration::from_secs(6));
+            } else {
+                assert_eq!(status, StatusCode::UNAUTHORIZED, "{case}");
+                assert_eq!(body["type"], kind, "{case}");
+            }
+        }
+    }
+}
