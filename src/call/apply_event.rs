@@ -146,13 +146,14 @@ impl Model {
     /// given once.
     fn create_call(&mut self, now: Timestamp, channel: &Channel) -> CallId {
         let mut first = &channel.linked;
-        if self.is_retired(CallId::derive(&self.rules.pbx, first)) {
+        let mut id = CallId::derive(&self.rules.pbx, first);
+        if self.is_retired(&id) {
             first = &channel.id;
             if let Some(call) = self.linked.get(first) {
                 return *call;
             }
+            id = CallId::derive(&self.rules.pbx, first);
         }
-        let id = CallId::derive(&self.rules.pbx, first);
         let mut call = Call::new(id, Direction::Internal, now, &self.rules);
         call.inferred = self.inferring;
         for linked in [first, &channel.linked] {

@@ -8,9 +8,11 @@
 //! are in it; a pop is open only for a living leg; a call that ended sends no more notices.
 //! Read next: [`super::apply_event`] (what each event changes), then [`super::derive`] (what that means).
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
+use std::hash::Hash;
 use std::time::Duration;
 
+use foldhash::{HashMap, HashSet};
 use jiff::Timestamp;
 
 use super::direction::LearnedEndpoints;
@@ -22,7 +24,7 @@ use crate::ami::event::BridgeKind;
 use crate::contract::call::CallView;
 use crate::ids::{BridgeId, CallId, ChannelId, RecordId};
 
-/// How long a channel that is gone is remembered: late events and lists may still name it.
+/// How long a channel that is gone, and a call that is removed, is remembered: late events and lists may still name it.
 pub const TOMBSTONE_TTL: Duration = Duration::from_secs(10);
 
 /// Most people whom a call names as having had the caller.
@@ -43,6 +45,35 @@ pub(crate) struct Listing {
     pub(crate) seen: HashSet<ChannelId>,
     /// Calls with a listed leg, to be derived at the end of the list.
     pub(crate) touched: Vec<CallId>,
+}
+
+/// Ids that are remembered for [`TOMBSTONE_TTL`].
+#[derive(Debug)]
+struct Tombstones<T> {
+    ids: HashSet<T>,
+    expiry: VecDeque<(Timestamp, T)>,
+}
+
+impl<T> Default for Tombstones<T> {
+    fn default() -> Self {
+        Self { ids: HashSet::default(), expiry: VecDeque::new() }
+    }
+}
+
+impl<T: Clone + Eq + Hash> Tombstones<T> {
+    fn add(&mut self, now: Timestamp, id: T) {
+        if self.ids.insert(id.clone()) {
+            self.expiry.push_back((deadline_after(now, TOMBSTONE_TTL), id));
+        }
+    }
+
+    fn expire(&mut self, now: Timestamp) {
+        while self.expiry.front().is_some_and(|(until, _)| *until <= now) {
+            if let Some((_, id)) = self.expiry.pop_front() {
+                self.ids.remove(&id);
+            }
+        }
+    }
 }
 
 /// What a timer of a call is for.
@@ -82,10 +113,9 @@ pub struct Model {
     pub(crate) inferring: bool,
     pub(crate) inputs: u64,
     timers: BTreeSet<(Timestamp, CallId, TimerKind)>,
-    tombstones: VecDeque<(Timestamp, ChannelId)>,
-    tombstone_ids: HashSet<ChannelId>,
-    /// Calls that are removed: their ids are not given again while a late channel may name the same linked id.
-    removed_calls: VecDeque<(Timestamp, CallId)>,
+    gone_channels: Tombstones<ChannelId>,
+    /// Their ids are not given again while a late channel may name the same linked id.
+    removed_calls: Tombstones<CallId>,
     outputs: VecDeque<Output>,
 }
 
@@ -95,18 +125,17 @@ impl Model {
     pub fn new(rules: EndpointRules) -> Self {
         Self {
             rules,
-            calls: HashMap::new(),
-            legs: HashMap::new(),
-            bridges: HashMap::new(),
-            linked: HashMap::new(),
+            calls: HashMap::default(),
+            legs: HashMap::default(),
+            bridges: HashMap::default(),
+            linked: HashMap::default(),
             listing: None,
             learned: LearnedEndpoints::default(),
             inferring: false,
             inputs: 0,
             timers: BTreeSet::new(),
-            tombstones: VecDeque::new(),
-            tombstone_ids: HashSet::new(),
-            removed_calls: VecDeque::new(),
+            gone_channels: Tombstones::default(),
+            removed_calls: Tombstones::default(),
             outputs: VecDeque::new(),
         }
     }
@@ -215,32 +244,24 @@ impl Model {
 
     /// Remembers for [`TOMBSTONE_TTL`] that a channel is gone.
     pub(crate) fn add_tombstone(&mut self, now: Timestamp, id: ChannelId) {
-        if self.tombstone_ids.insert(id.clone()) {
-            self.tombstones.push_back((deadline_after(now, TOMBSTONE_TTL), id));
-        }
+        self.gone_channels.add(now, id);
     }
 
     pub(crate) fn is_gone(&self, id: &ChannelId) -> bool {
-        self.tombstone_ids.contains(id)
+        self.gone_channels.ids.contains(id)
     }
 
     /// Remembers for [`TOMBSTONE_TTL`] that a call had this id.
     pub(crate) fn retire_call_id(&mut self, now: Timestamp, id: CallId) {
-        self.removed_calls.push_back((deadline_after(now, TOMBSTONE_TTL), id));
+        self.removed_calls.add(now, id);
     }
 
-    pub(crate) fn is_retired(&self, id: CallId) -> bool {
-        self.removed_calls.iter().any(|(_, removed)| *removed == id)
+    pub(crate) fn is_retired(&self, id: &CallId) -> bool {
+        self.removed_calls.ids.contains(id)
     }
 
     fn expire_tombstones(&mut self, now: Timestamp) {
-        while self.removed_calls.front().is_some_and(|(until, _)| *until <= now) {
-            self.removed_calls.pop_front();
-        }
-        while self.tombstones.front().is_some_and(|(until, _)| *until <= now) {
-            if let Some((_, id)) = self.tombstones.pop_front() {
-                self.tombstone_ids.remove(&id);
-            }
-        }
+        self.gone_channels.expire(now);
+        self.removed_calls.expire(now);
     }
 }
