@@ -11,6 +11,7 @@ mod crowd;
 mod desk_phone;
 mod dialplan;
 mod direction;
+mod elsewhere;
 mod existing_site;
 mod far_end_cdr;
 mod faults;
