@@ -8,6 +8,7 @@ mod cluster;
 mod command_line;
 mod connected;
 mod crowd;
+mod demo;
 mod desk_phone;
 mod dialplan;
 mod direction;
