@@ -5,14 +5,15 @@
 #
 # It starts the PBX with asterisk-conf/, the far end (carrier and phones), and the daemon on SQLite with three sample
 # companies, then places a call every few seconds until Ctrl-C, whatever becomes of the calls. Invariant: no process that
-# it started outlives it, and it deletes the one directory that it wrote to.
+# it started outlives it, and it deletes the one directory that it wrote to. The tests set DEMO_PROGRAM, the path of a
+# program that is built already.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . tests/tools.sh
 
 readonly PORT="${PORT:-8470}"
 readonly READY_TIMEOUT_SECONDS=30 PAUSE_SECONDS=12 ONCE_TIMEOUT_SECONDS=60
-readonly TORITSUGI="${CARGO_TARGET_DIR:-target}/debug/toritsugi"
+readonly TORITSUGI="${DEMO_PROGRAM:-${CARGO_TARGET_DIR:-target}/debug/toritsugi}"
 ONCE=no
 [[ "${1:-}" != --once ]] || ONCE=yes
 
@@ -35,15 +36,19 @@ port_is_taken() { (exec 3<> "/dev/tcp/127.0.0.1/$PORT") 2> /dev/null; }
 
 build() {
   need cc gcc awk mawk setpriv util-linux
-  need_cargo
-  # The demo prints the pops. With Node.js it also serves the operators' page.
-  if command -v npm > /dev/null; then desktop/build.sh >&2 || say "continuing without the page"; fi
   # Asterisk is downloaded while the daemon is built.
   tests/pbx_lab/root.sh > "$RUN/root" &
   local root=$!
+  [[ -n "${DEMO_PROGRAM:-}" ]] || build_daemon
+  wait "$root" || die "no Asterisk is available; see the messages above"
+}
+
+build_daemon() {
+  need_cargo
+  # The demo prints the pops. With Node.js it also serves the operators' page.
+  if command -v npm > /dev/null; then desktop/build.sh >&2 || say "continuing without the page"; fi
   say "building the daemon (a first build takes some minutes)"
   cargo build --locked || die "the build failed"
-  wait "$root" || die "no Asterisk is available; see the messages above"
 }
 
 start_lab() {

@@ -1,7 +1,8 @@
 //! Applies each event of the PBX to legs, bridges and the sets of legs that form one call.
 //!
 //! A call is the union of all legs that share a linked id at any time, were dialled by one another, share a
-//! mixing bridge, are the halves of a Local channel, or are named by one attended transfer. Asterisk merges linked ids
+//! mixing bridge, are the halves of a Local channel, are named by one attended transfer, or dial an operator back
+//! ([`super::recall`]). Asterisk merges linked ids
 //! without an event when it bridges channels, so the model reads the linked id of every channel snapshot.
 //!
 //! Invariant: an event may come late, twice or for an unknown channel. It is applied by unique id, and a channel that is
@@ -208,7 +209,8 @@ impl Model {
         self.withdraw_caller(&to.id);
         self.derive_direction(now, dialled, to);
         self.note_dialled_number(&to.id, number);
-        let id = dialler.map_or(dialled, |dialler| self.merge_calls(now, dialler, dialled));
+        let waiting = dialler.or_else(|| self.recalling_call(to));
+        let id = waiting.map_or(dialled, |waiting| self.merge_calls(now, waiting, dialled));
         if let Some(channel) = by {
             self.add_extension(id, channel);
         }

@@ -6,7 +6,7 @@
 //!
 //! Reading order: [`crate::contract::call`] (the public form of a call), [`output`] (notices and requests), `stage` (the stages of a
 //! call), `leg` (channels and endpoints), `apply_event` (what each event changes), `direction` (which calls
-//! come from outside), `outbound` (the records of those that go there), `derive` (what the legs mean for the
+//! come from outside), `outbound` (the records of those that go there), `recall` (an operator who is called back), `derive` (what the legs mean for the
 //! operators), `offer` (identity and card), `resync` (channel lists after a gap), [`snapshot`] (restart of the daemon),
 //! `query` (reads for transfer, supervision and call control), `check` (the invariant).
 
@@ -21,6 +21,7 @@ mod offer;
 mod outbound;
 mod output;
 mod query;
+mod recall;
 mod resync;
 pub mod snapshot;
 mod stage;

@@ -43,6 +43,8 @@ impl Model {
         listing.seen.insert(channel.id.clone());
         self.inferring = true;
         if let Some(id) = self.upsert_leg(now, channel) {
+            let waiting = self.recalling_call(channel);
+            let id = waiting.map_or(id, |waiting| self.merge_calls(now, waiting, id));
             self.find_in_queue(id, channel, bridge.is_none() && application.eq_ignore_ascii_case("Queue"));
             match bridge {
                 Some(bridge) => {

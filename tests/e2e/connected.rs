@@ -189,6 +189,53 @@ async fn an_operator_who_hangs_up_in_a_consultation_is_free_before_the_colleague
     service.stop().await;
 }
 
+/// The operator consults a colleague with the phone's keys and hangs up while the colleague's phone rings. The colleague
+/// does not answer, and the PBX calls the operator back with the caller: with a pop, and in talk once answered.
+#[tokio::test]
+async fn an_operator_who_is_called_back_after_a_consultation_in_vain_has_the_pop() {
+    let lab = Lab::start().await;
+    // Also how long the operator's phone rings.
+    lab.change_features("atxfernoanswertimeout = 25", "atxfernoanswertimeout = 8").await;
+    let mut service = Service::start(&lab).await;
+    let mut events = service.follow("admin", None).await;
+    lab.phone("1001").answers_after(ms(200)).await;
+    let call = lab.place_call(CallSpec::new(KNOWN_CALLER, SAKURA)).await;
+    wait_for(&mut events, "call.answered").await;
+    lab.phone("1001").talks().await;
+    lab.phone("1002").goes_idle().await;
+    lab.phone("1002").rings_for_ever().await;
+    lab.phone("1001").presses("*21002").await;
+    let consulted = presented_to(&mut events, "1002").await;
+    lab.phone("1001").rings_for_ever().await;
+    lab.phone("1001").hangs_up().await;
+    let back = presented_to(&mut events, "1001").await;
+    assert_eq!(back["call"], consulted["call"]);
+    assert_eq!(back["data"]["account"]["name"], "株式会社さくら商事", "{back}");
+    lab.phone("1001").answers().await;
+    let answered = wait_for(&mut events, "call.answered").await;
+    assert_eq!((&answered["call"], &answered["data"]["operator"]), (&back["call"], &json!("1001")));
+    let path = format!("/v1/calls/{}", back["call"].as_str().unwrap());
+    let (_, view) = service.ask("1001", Method::GET, &path, None).await;
+    assert_eq!((&view["state"], &view["operator"]), (&json!("answered"), &json!("1001")), "{view}");
+    call.hang_up().await;
+    let (_, ended) = until_ended(&mut events).await;
+    let end = (&ended["call"], &ended["data"]["outcome"], &ended["data"]["operators"]);
+    assert_eq!(end, (&back["call"], &json!("answered"), &json!(["1001", "1001"])));
+    let segments = kinds_of(&record_of(&service, &ended).await);
+    assert_eq!(segments.iter().filter(|(kind, _)| kind == "talking").count(), 2, "{segments:?}");
+    service.stop().await;
+}
+
+/// The next pop at this phone.
+async fn presented_to(events: &mut Sse, operator: &str) -> Value {
+    loop {
+        let event = wait_for(events, "call.presented").await;
+        if event["data"]["operator"] == operator {
+            return event;
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_queue_that_gives_up_is_no_caller_who_does() {
     let lab = Lab::start().await;

@@ -122,8 +122,17 @@ timeoutpriority = app
 member => PJSIP/1001
 CONF
   # Parking and pick-up, as most PBXs have them.
-  printf 'load = res_parking.so\nload = app_directed_pickup.so\n' > "$PBX/etc/local.d/modules.conf"
+  printf 'load = %s\n' res_parking.so app_directed_pickup.so app_followme.so > "$PBX/etc/local.d/modules.conf"
   printf '[general]\n[default]\nparkext = 700\nparkpos = 701-709\ncontext = parkedcalls\n' > "$PBX/etc/res_parking.conf"
+  # Follow-me: the operator's phone, then the operator's mobile.
+  cat > "$PBX/etc/followme.conf" <<CONF
+[general]
+[1001]
+context = from-phones
+enable_callee_prompt = no
+number = 1001,2
+number = 09011112222,20
+CONF
   cat > "$PBX/etc/local.d/queue-of.conf" <<CONF
 exten => 0355501020,1,Return(lab-announced)
 exten => 0355501007,1,Return(lab-local-members)
@@ -195,6 +204,19 @@ exten => 0355501019,1,Dial(PJSIP/1001,2,t)
 exten => 0355501021,1,Queue(lab-gives-up,t,,,2)
  same => n,Hangup()
 exten => 0355501022,1,Dial(PJSIP/1001&PJSIP/1002,3,t)
+ same => n,Hangup()
+; 0355501023 is followed from an operator's phone to a mobile; 0355501024 rings one phone, which may forward the call.
+; 0355501025 rings the reception, whose phone is no operator's. 0355501026 is answered by a menu: 1 rings an operator, any
+; other key the reception.
+exten => 0355501023,1,FollowMe(1001)
+ same => n,Hangup()
+exten => 0355501024,1,Dial(PJSIP/1001,30,t)
+ same => n,Hangup()
+exten => 0355501025,1,Dial(PJSIP/100,30,t)
+ same => n,Hangup()
+exten => 0355501026,1,Answer()
+ same => n,Read(LAB_KEY,,1,,1,20)
+ same => n,Dial(PJSIP/\${IF(\$["\${LAB_KEY}" = "1"]?1001:100)},30,t)
  same => n,Hangup()
 ; 0355502101 and following ring one phone of the crowd each.
 ; 0355502205 rings a phone whose endpoint is not its extension.

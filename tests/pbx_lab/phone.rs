@@ -67,6 +67,11 @@ impl<'a> Phone<'a> {
         self.behaves(&format!("brief/{after}/{talk}")).await;
     }
 
+    /// Rings shortly, then forwards the call to this number (302).
+    pub(crate) async fn forwards_to(&self, number: &str) {
+        self.behaves(&format!("forward/0.3/{number}")).await;
+    }
+
     async fn behaves(&self, behaviour: &str) {
         self.lab
             .far

@@ -52,14 +52,105 @@ fn an_operator_who_hangs_up_in_a_consultation_is_free_at_once() {
     assert_eq!((view.state, &view.operator, view.presented_to.len()), (CallState::Presented, &None, 1));
 
     // The colleague does not answer, and the PBX calls the operator back.
-    rig.dial_ends(&SUZUKI, DialStatus::Cancel).hangs_up(&SUZUKI, 0).hangs_up(&SATO, 16);
+    rig.dial_ends(&SUZUKI, DialStatus::Cancel).hangs_up(&SUZUKI, 0);
     assert_eq!(rig.notices(), ["rescinded 1002 Withdrawn"]);
     assert_eq!(rig.views.last().unwrap().state, CallState::Transferred);
-    let recall = Ch { name: "PJSIP/1001-00000015", n: 15, linked: 1 };
-    rig.pbx(Event::ChannelCreated(recall.channel(ChannelState::Down))).rings(&recall);
+    rig.is_dialled_by_nobody(&RECALL).rings(&RECALL);
     assert_eq!(rig.notices(), ["presented 1001"]);
-    rig.pbx(Event::ChannelState(recall.channel(ChannelState::Up))).enters(&recall, 1);
+    rig.pbx(Event::ChannelState(RECALL.channel(ChannelState::Up))).enters(&RECALL, 1);
     assert_eq!(rig.notices(), ["answered 1001"]);
+    rig.hangs_up(&SATO, 16);
+    assert!(rig.notices().is_empty());
+    rig.hangs_up(&CALLER, 16).hangs_up(&RECALL, 16);
+    assert_eq!(rig.notices(), ["ended Answered [1001, 1001]"]);
+    assert!(rig.outbound.is_empty());
+}
+
+/// The channel with which the PBX calls Sato back: nothing connects it with the call until it enters the bridge.
+const RECALL: Ch = Ch { name: "PJSIP/1001-00000015", n: 15, linked: 15 };
+
+impl Rig {
+    fn is_dialled_by_nobody(&mut self, ch: &Ch) -> &mut Self {
+        self.pbx(Event::ChannelCreated(ch.channel(ChannelState::Down)));
+        self.pbx(Event::DialBegan { by: None, to: ch.channel(ChannelState::Down), number: None })
+    }
+
+    /// Sato hangs up while Suzuki's phone rings, and Suzuki does not answer.
+    fn sato_consulted_in_vain(&mut self) -> &mut Self {
+        self.sato_talks().leaves(&SATO, 1).enters(&SATO, 2).dials(&LOCAL_TWO, &SUZUKI).rings(&SUZUKI);
+        self.far_end_hangs_up(&SATO).leaves(&SATO, 2);
+        self.dial_ends(&SUZUKI, DialStatus::Cancel).hangs_up(&SUZUKI, 0);
+        self.notices();
+        self
+    }
+}
+
+#[test]
+fn an_operator_who_does_not_answer_the_recall_is_called_back_again() {
+    let mut rig = Rig::new();
+    rig.sato_consulted_in_vain();
+    for n in [15, 16] {
+        let recall = Ch { n, linked: n, ..RECALL };
+        rig.is_dialled_by_nobody(&recall).rings(&recall);
+        assert_eq!(rig.notices(), ["presented 1001"]);
+        rig.pbx_ends(&recall).hangs_up(&recall, 0);
+        assert_eq!(rig.notices(), ["rescinded 1001 Withdrawn"]);
+    }
+    rig.hangs_up(&SATO, 16).pbx_ends(&CALLER).hangs_up(&CALLER, 16);
+    assert_eq!(rig.notices(), ["ended Answered [1001]"]);
+}
+
+#[test]
+fn a_list_finds_the_recall_of_a_call_that_a_restart_interrupted() {
+    let mut rig = Rig::new();
+    rig.sato_consulted_in_vain();
+    rig.restarts();
+    rig.input(Input::ListBegan);
+    for (ch, state, in_bridge) in [
+        (&CALLER, ChannelState::Up, Some(bridge(1))),
+        (&SATO, ChannelState::Up, None),
+        (&RECALL, ChannelState::Ringing, None),
+    ] {
+        rig.pbx(Event::ChannelListed {
+            channel: ch.channel(state),
+            bridge: in_bridge,
+            application: SmolStr::default(),
+            arguments: SmolStr::default(),
+        });
+    }
+    rig.input(Input::ListEnded);
+    assert_eq!(rig.notices(), ["presented 1001"]);
+    rig.pbx(Event::ChannelState(RECALL.channel(ChannelState::Up))).enters(&RECALL, 1);
+    assert_eq!(rig.notices(), ["answered 1001"]);
+}
+
+/// A program that calls the phone, the phone that calls somebody, and another operator's phone are no recall.
+#[test]
+fn a_phone_that_is_dialled_for_another_reason_is_no_recall() {
+    // The operator has hung up and is gone: nobody waits for that phone.
+    let mut rig = Rig::new();
+    rig.sato_consulted_in_vain().hangs_up(&SATO, 16).notices();
+    rig.is_dialled_by_nobody(&RECALL).rings(&RECALL);
+    assert!(rig.notices().is_empty());
+    // Another phone.
+    let mut rig = Rig::new();
+    rig.sato_consulted_in_vain();
+    let other = Ch { name: "PJSIP/1003-00000015", ..RECALL };
+    rig.is_dialled_by_nobody(&other).rings(&other);
+    assert!(rig.notices().is_empty());
+    // The phone itself calls.
+    let mut rig = Rig::new();
+    rig.sato_consulted_in_vain();
+    rig.pbx(Event::ChannelCreated(RECALL.channel(ChannelState::Ring)));
+    rig.pbx(Event::ChannelState(RECALL.channel(ChannelState::Up)));
+    assert!(rig.notices().is_empty());
+    // A colleague has the caller by now.
+    let mut rig = Rig::new();
+    rig.sato_consulted_in_vain().dials(&CALLER, &CONTACT);
+    let third = Ch { name: "PJSIP/1003-00000020", n: 20, linked: 1 };
+    rig.dials(&CALLER, &third).rings(&third).answers(&third).enters(&third, 1).notices();
+    rig.is_dialled_by_nobody(&RECALL).rings(&RECALL);
+    assert!(rig.notices().is_empty());
 }
 
 #[test]
