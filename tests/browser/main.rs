@@ -17,6 +17,7 @@ mod hostile;
 mod numbers;
 mod orders;
 mod person;
+mod reload;
 mod typing;
 mod unsaved;
 mod views;
