@@ -7,7 +7,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help page demo test soak lint audit api-check bench images
+.PHONY: help page demo test soak lint audit api-check bench scale-data bench-scale images
 
 help: ## prints this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,14 @@ api-check: ## compares the daemon's answers with its OpenAPI document (needs sch
 
 bench: ## runs the benchmarks, each with its reference
 	@cargo bench --locked
+
+scale-data: ## fills DB (a new file, or postgres://…) with a year of calls; SIZE="--calls 100000 --customers 20000" makes it smaller
+	@test -n "$(DB)" || { echo 'name the new database: make scale-data DB=/var/tmp/year.db' >&2; exit 1; }
+	@cargo run --locked --release --quiet --example scale-data -- "$(DB)" $(SIZE)
+
+bench-scale: ## asks DB, which scale-data filled, each question of the API
+	@test -n "$(DB)" || { echo 'name the database: make bench-scale DB=/var/tmp/year.db' >&2; exit 1; }
+	@SCALE_DB="$(DB)" cargo bench --locked --bench scale
 
 images: ## builds and tests the container images
 	@docker/images.sh

@@ -113,3 +113,8 @@ pub mod daemon;
 #[cfg(test)]
 #[path = "../tests/services/mod.rs"]
 mod backends;
+
+// A generated year of calls, for the tests of the store.
+#[cfg(test)]
+#[path = "../tests/year/mod.rs"]
+mod year;

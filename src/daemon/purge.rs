@@ -2,20 +2,23 @@
 //!
 //! A purge that fails ends there; the next one, an hour later, starts over.
 //!
-//! Invariant: each statement purges at most [`crate::store::retention::PURGE_ROWS_MAX`] rows, so other writers wait briefly.
+//! Invariant: each statement purges as many rows as take about [`crate::store::retention::PURGE_STEP_TARGET`], so other
+//! writers wait briefly.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::RetentionConfig;
-use crate::store::retention::PurgeTarget;
+use crate::store::retention::{PurgePace, PurgeTarget};
 use crate::store::{Store, StoreError};
 
 /// Interval between two purges.
 const PURGE_INTERVAL: Duration = Duration::from_secs(3600);
+/// How often a long purge says how far it has come.
+const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 /// Delay between two statements of one purge.
 const BATCH_DELAY: Duration = Duration::from_millis(50);
 
@@ -49,14 +52,21 @@ async fn purge(store: &Store, retention: &RetentionConfig, now: Timestamp) -> Re
         (PurgeTarget::States, retention.operators),
         (PurgeTarget::WrapUps, retention.operators),
     ];
-    let mut total = 0;
+    let (mut total, mut pace) = (0, PurgePace::default());
+    let mut reported = Instant::now();
     for (kind, age) in kinds {
         let Some(before) = age.and_then(|age| now.checked_sub(age).ok()) else { continue };
         loop {
-            let rows = store.purge(kind, before).await?;
+            let began = Instant::now();
+            let rows = store.purge(kind, before, pace.rows()).await?;
+            pace.record(began.elapsed());
             total += rows;
             if rows == 0 {
                 break;
+            }
+            if reported.elapsed() >= REPORT_INTERVAL {
+                reported = Instant::now();
+                tracing::info!(?kind, rows = total, "purging expired records");
             }
             tokio::time::sleep(BATCH_DELAY).await;
         }

@@ -203,6 +203,10 @@ impl From<StoreError> for Problem {
             StoreError::Taken { .. } => Kind::ValueTaken.with(error.to_string()),
             StoreError::LastAdministrator => Kind::LastAdministrator.with(error.to_string()),
             StoreError::Missing { .. } => Kind::UnknownRecord.with(error.to_string()),
+            StoreError::TooSlow => {
+                tracing::warn!("a question took too long for the store and was ended");
+                Kind::StoreUnavailable.with(error.to_string())
+            }
             _ => {
                 let is_transient = error.is_transient();
                 tracing::error!(

@@ -16,6 +16,9 @@ use parking_lot::Mutex;
 use sqlx::error::DatabaseError;
 use sqlx::sqlite::SqliteError;
 
+/// How long a question of a request may take.
+pub const READ_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Why the store refused or failed a request.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -96,6 +99,12 @@ pub enum StoreError {
     /// Another process holds the database.
     #[error("the database is busy: another process has been writing for too long; try again")]
     Busy,
+    /// A question took longer than [`READ_TIMEOUT`], and was ended.
+    #[error(
+        "the question took longer than {} s and was ended; ask for less, for instance of one account or of a shorter time",
+        READ_TIMEOUT.as_secs()
+    )]
+    TooSlow,
     /// The store doesn't answer, or its answer cannot be decoded.
     #[error("the store failed")]
     Failed(#[source] sqlx::Error),
@@ -113,7 +122,7 @@ impl StoreError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Busy | Self::Storage { .. } => true,
+            Self::Busy | Self::TooSlow | Self::Storage { .. } => true,
             Self::Failed(error) => is_transient(error),
             _ => false,
         }
@@ -156,15 +165,22 @@ fn is_refusal_code(code: &str) -> bool {
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         let Some((reason, advice)) = sqlite_code(&error).and_then(storage_fault) else {
-            // SQLITE_BUSY and SQLITE_LOCKED, with their extended forms.
+            // SQLITE_BUSY and SQLITE_LOCKED, with their extended forms; SQLITE_INTERRUPT.
             return match sqlite_code(&error) {
                 Some(5 | 6) => Self::Busy,
+                Some(9) => Self::TooSlow,
+                None if is_canceled(&error) => Self::TooSlow,
                 _ => Self::Failed(error),
             };
         };
         *LAST_STORAGE_ERROR.lock() = Some(Instant::now());
         Self::Storage { reason, advice, source: error }
     }
+}
+
+/// Whether PostgreSQL ended a statement that took too long.
+fn is_canceled(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "57014")
 }
 
 /// SQLite's primary result code.

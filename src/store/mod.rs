@@ -20,6 +20,7 @@
 //! | [`stalled`] | which of the daemon's writers the store holds up |
 //! | [`group_key`] | the key with which daemons sign requests to each other |
 //! | [`retention`] | deletion by age, and of one customer's data |
+//! | `upgrade` | the steps of a migration that take long on a large database |
 //! | [`error`] | what can go wrong, worded for the administrator |
 //! | `columns`, `page` | ids and times as columns; reading by page |
 //!
@@ -62,11 +63,14 @@ pub mod messages;
 pub mod operators;
 mod page;
 pub mod pbx_links;
+#[cfg(test)]
+mod plan_tests;
 pub mod postgres;
 pub mod retention;
 pub mod sqlite;
 pub mod stalled;
 pub mod supervision_log;
+mod upgrade;
 #[cfg(test)]
 mod upgrade_tests;
 pub mod users;

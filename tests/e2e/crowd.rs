@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use reqwest::Method;
 use serde_json::{Value, json};
 use toritsugi::store::Store;
+use toritsugi::store::history::HistoryFilter;
 
 use crate::support::pbx_lab::{CallSpec, Lab};
 use crate::support::service::Service;
@@ -57,7 +58,7 @@ async fn every_call_of_a_crowd_is_published_once_and_counted_as_the_far_end_coun
     assert_eq!(now["items"], json!([]), "a call was left open");
     service.stop().await;
     let store = Store::open(&service.config.store.path).await.unwrap();
-    let records = store.finished_calls(None, None, 200).await.unwrap();
+    let records = store.history(&HistoryFilter::default(), None, 200).await.unwrap();
     assert_eq!(records.len(), CALLERS, "every call is recorded once");
     let recorded = records.iter().filter(|record| record.answered_at.is_some()).count();
     assert_eq!(recorded, answered);

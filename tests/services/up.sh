@@ -83,9 +83,10 @@ start_redis() {
   wait_for "$REDIS_PID" redis_answers
 }
 
+# Each store opens up to ten connections, and the tests of a large machine have many stores at once.
 start_postgres() {
   "${AS[@]}" setpriv --pdeathsig QUIT "$BIN/postgres" -D "$RUN_DIR/postgres" -F -p "$POSTGRES_PORT" \
-    -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=300 \
+    -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=1000 \
     < /dev/null >> "$RUN_DIR/postgres.log" 2>&1 &
   POSTGRES_PID=$!
   wait_for "$POSTGRES_PID" "$BIN/pg_isready" -q -h 127.0.0.1 -p "$POSTGRES_PORT" -d postgres

@@ -83,7 +83,10 @@ impl Backend {
     }
 
     pub(in crate::store) async fn delete_account(&self, id: RecordId) -> Result<(), StoreError> {
-        let done = sqlx::query("DELETE FROM accounts WHERE id = $1").bind(id).execute(self.writer()).await?;
+        let done = sqlx::query("DELETE FROM accounts WHERE id = $1")
+            .bind(id)
+            .execute(&mut *self.write_once().await?)
+            .await?;
         if done.rows_affected() == 0 { Err(StoreError::Missing { what: "account" }) } else { Ok(()) }
     }
 }

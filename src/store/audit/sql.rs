@@ -39,7 +39,7 @@ impl Backend {
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
             entry,
         )
-        .execute(self.writer())
+        .execute(&mut *self.write_once().await?)
         .await?;
         Ok(())
     }

@@ -18,10 +18,12 @@ impl Backend {
         after: Option<RecordId>,
         limit: i64,
     ) -> Result<Vec<Contact>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT * FROM contacts WHERE ($1 IS NULL OR account_id = $1) AND ($2 IS NULL OR id > $2)
-             ORDER BY id LIMIT $3",
-        )
+        // Two statements, because each has its own index.
+        let rows = sqlx::query(if account.is_some() {
+            "SELECT * FROM contacts WHERE account_id = $1 AND ($2 IS NULL OR id > $2) ORDER BY id LIMIT $3"
+        } else {
+            "SELECT * FROM contacts WHERE $1 IS NULL AND ($2 IS NULL OR id > $2) ORDER BY id LIMIT $3"
+        })
         .bind(account)
         .bind(after)
         .bind(limit)
@@ -39,7 +41,7 @@ impl Backend {
         )
         .bind(account)
         .bind(i64::from(CONTACTS_PER_ACCOUNT_MAX))
-        .fetch_all(self.readers())
+        .fetch_all(self.card_readers())
         .await?;
         Ok(rows.iter().map(contact_of).collect::<Result<_, sqlx::Error>>()?)
     }
@@ -76,7 +78,10 @@ impl Backend {
     }
 
     pub(in crate::store) async fn delete_contact(&self, id: RecordId) -> Result<(), StoreError> {
-        let done = sqlx::query("DELETE FROM contacts WHERE id = $1").bind(id).execute(self.writer()).await?;
+        let done = sqlx::query("DELETE FROM contacts WHERE id = $1")
+            .bind(id)
+            .execute(&mut *self.write_once().await?)
+            .await?;
         if done.rows_affected() == 0 { Err(StoreError::Missing { what: "contact" }) } else { Ok(()) }
     }
 }

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use sqlx::Row;
 use uuid::Uuid;
 
+use super::dialect::text_words;
 use super::{Backend, DbConnection, DbRow, text_list};
 use crate::contract::records::search::{fold, fold_number, search_text};
 use crate::contract::records::{CheckedCustomer, Customer, CustomerFields};
@@ -41,36 +42,32 @@ impl Backend {
         after: Option<RecordId>,
         limit: i64,
     ) -> Result<Vec<Customer>, StoreError> {
-        // One statement per combination that has an index; the other conditions are checked row by row.
-        let sql = match (filter.account, &filter.number_key) {
-            (Some(_), None) => customers_where!(
-                "WHERE c.account_id = $1 AND $2 IS NULL AND ($3 IS NULL OR c.id > $3)
-                 AND ",
-                has_text!(),
-                " ORDER BY c.id LIMIT $5"
-            ),
-            (Some(_), Some(_)) => customers_where!(
-                "WHERE c.id IN (SELECT customer_id FROM customer_numbers WHERE account_id = $1 AND key = $2)
-                 AND ($3 IS NULL OR c.id > $3)
-                 AND ",
-                has_text!(),
-                " ORDER BY c.id LIMIT $5"
-            ),
-            (None, _) => customers_where!(
-                "WHERE $1 IS NULL AND ($3 IS NULL OR c.id > $3) AND ($2 IS NULL OR EXISTS
-                    (SELECT 1 FROM customer_numbers WHERE account_id = c.account_id AND key = $2
-                        AND customer_id = c.id))
-                 AND ",
-                has_text!(),
-                " ORDER BY c.id LIMIT $5"
-            ),
-        };
         let text = filter.text.as_deref().map(|text| text.chars().take(SEARCH_CHARS_MAX).collect::<String>());
         let folded = text.as_deref().map(fold);
         if folded.as_deref() == Some("") {
             // Nothing that could be compared, for instance a dot.
             return Ok(Vec::new());
         }
+        // One statement per combination that has an index; the other conditions are checked row by row.
+        let sql = match (filter.account, &filter.number_key, &text) {
+            (_, Some(_), _) => customers_where!(
+                "WHERE c.id IN (SELECT customer_id FROM customer_numbers WHERE key = $2)
+                 AND ($1 IS NULL OR c.account_id = $1) AND ($3 IS NULL OR c.id > $3) AND ",
+                has_text!(),
+                " ORDER BY c.id LIMIT $5"
+            ),
+            (account, None, Some(_)) => return self.search(account, after, limit, text, folded).await,
+            (Some(_), None, None) => customers_where!(
+                "WHERE c.account_id = $1 AND $2 IS NULL AND ($3 IS NULL OR c.id > $3) AND ",
+                has_text!(),
+                " ORDER BY c.id LIMIT $5"
+            ),
+            (None, None, None) => customers_where!(
+                "WHERE $1 IS NULL AND $2 IS NULL AND ($3 IS NULL OR c.id > $3) AND ",
+                has_text!(),
+                " ORDER BY c.id LIMIT $5"
+            ),
+        };
         let digits = text.as_deref().and_then(fold_number);
         let rows = sqlx::query(sql)
             .bind(filter.account)
@@ -80,6 +77,31 @@ impl Backend {
             .bind(limit)
             .bind(digits)
             .bind(text)
+            .fetch_all(self.readers())
+            .await?;
+        Ok(rows.iter().map(customer_of).collect::<Result<_, sqlx::Error>>()?)
+    }
+
+    /// The customers with a text, by the text index.
+    async fn search(
+        &self,
+        account: Option<RecordId>,
+        after: Option<RecordId>,
+        limit: i64,
+        text: Option<String>,
+        folded: Option<String>,
+    ) -> Result<Vec<Customer>, StoreError> {
+        let digits = text.as_deref().and_then(fold_number).filter(|digits| Some(digits) != folded.as_ref());
+        let words = |text: &Option<String>| text.as_deref().map(|text| text_words(account, text));
+        let rows = sqlx::query(customers_where!(search_customers!()))
+            .bind(account)
+            .bind(words(&folded))
+            .bind(after)
+            .bind(&folded)
+            .bind(limit)
+            .bind(&digits)
+            .bind(text)
+            .bind(words(&digits))
             .fetch_all(self.readers())
             .await?;
         Ok(rows.iter().map(customer_of).collect::<Result<_, sqlx::Error>>()?)
@@ -190,7 +212,10 @@ impl Backend {
     }
 
     pub(in crate::store) async fn delete_customer(&self, id: RecordId) -> Result<(), StoreError> {
-        let done = sqlx::query("DELETE FROM customers WHERE id = $1").bind(id).execute(self.writer()).await?;
+        let done = sqlx::query("DELETE FROM customers WHERE id = $1")
+            .bind(id)
+            .execute(&mut *self.write_once().await?)
+            .await?;
         if done.rows_affected() == 0 { Err(StoreError::Missing { what: "customer" }) } else { Ok(()) }
     }
 }

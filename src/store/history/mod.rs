@@ -26,8 +26,6 @@ use crate::ids::{CallId, Extension, RecordId};
 
 /// Most customers of one number that a card shows.
 pub const CUSTOMERS_PER_CARD_MAX: usize = 20;
-/// Most finished calls read at once.
-pub const FINISHED_CALLS_PAGE_MAX: u32 = 200;
 
 /// What the store has about a number that calls an account.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -150,20 +148,6 @@ impl Store {
     /// The store failed.
     pub async fn customer_names(&self, ids: &[RecordId]) -> Result<Vec<(RecordId, String)>, StoreError> {
         each!(self, db => db.customer_names(ids).await)
-    }
-
-    /// The latest finished calls (of one account) that were offered before `before`, newest first, without
-    /// their segments; at most [`FINISHED_CALLS_PAGE_MAX`].
-    ///
-    /// # Errors
-    /// The store failed.
-    pub async fn finished_calls(
-        &self,
-        account: Option<RecordId>,
-        before: Option<Timestamp>,
-        limit: u32,
-    ) -> Result<Vec<FinishedCall>, StoreError> {
-        each!(self, db => db.finished_calls(account, before, limit.min(FINISHED_CALLS_PAGE_MAX)).await)
     }
 
     /// The customers of `account` with the number `key`, and the earlier calls and messages of that number to the

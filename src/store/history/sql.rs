@@ -1,6 +1,7 @@
 //! The SQL of finished calls and of a caller's history.
 
-use jiff::Timestamp;
+use std::cmp::Reverse;
+
 use smol_str::SmolStr;
 use sqlx::{QueryBuilder, Row};
 
@@ -53,10 +54,190 @@ const CALLER_HISTORY: &str = "
 
 /// One of the operators that follow had the call.
 const HAD_BY: &str =
-    concat!(" AND EXISTS (SELECT 1 FROM ", json_items!("operators_json"), " AS had WHERE had.value IN (");
+    concat!(" AND EXISTS (SELECT 1 FROM ", json_items!("c.operators_json"), " AS had WHERE had.value IN (");
 /// One of the people that follow had the call.
 const HANDLED_BY: &str =
-    concat!(" AND EXISTS (SELECT 1 FROM ", json_items!("handled_by_json"), " AS had WHERE had.value IN (");
+    concat!(" AND EXISTS (SELECT 1 FROM ", json_items!("c.handled_by_json"), " AS had WHERE had.value IN (");
+
+/// Most owners of `call_operators` that one statement asks for; SQLite takes 500 parts of a compound statement.
+const OWNERS_PER_STATEMENT_MAX: usize = 100;
+/// Up to this many owners, their own calls are fewer than those of a large account.
+const OWNERS_BEFORE_ACCOUNT_MAX: usize = 4;
+
+/// From which side a page of calls is read, so that what is read grows with the page and not with the table.
+///
+/// | conditions | is read from | each row is checked for |
+/// |---|---|---|
+/// | caller or customer | that caller's or customer's calls | the rest |
+/// | operator | the rows of that extension in `call_operators` | visibility |
+/// | visibility | the rows of each person and extension, merged | nothing |
+/// | visibility of many people, and an account | the account's calls | visibility |
+/// | account, outcome, time or none | the index that begins with the account, the outcome or the direction | the rest |
+enum Plan {
+    /// From `calls`, by this index; no name where the conditions leave no doubt.
+    Calls(&'static str),
+    /// From `call_operators`, by these owners.
+    Owners(Vec<String>),
+}
+
+impl Plan {
+    fn of(filter: &HistoryFilter) -> Self {
+        if filter.caller.is_some() || filter.customer.is_some() {
+            return Self::Calls("");
+        }
+        if let Some(operator) = &filter.operator {
+            return Self::Owners(vec![format!("e{operator}")]);
+        }
+        if let Some(visible) = &filter.visibility {
+            let people = visible.people.iter().map(|person| format!("p{person}"));
+            let extensions = visible.extensions.iter().map(|extension| format!("n{extension}"));
+            let mut owners: Vec<String> = people.chain(extensions).collect();
+            owners.extend(visible.unowned.then(|| "-".to_owned()));
+            if filter.account.is_none() || owners.len() <= OWNERS_BEFORE_ACCOUNT_MAX {
+                return Self::Owners(owners);
+            }
+        }
+        Self::Calls(match (filter.account, filter.outcome) {
+            (Some(_), _) => indexed_by!("calls_of_account"),
+            (None, None | Some(Outcome::Answered)) => indexed_by!("calls_by_direction"),
+            (None, Some(_)) => indexed_by!("calls_by_outcome"),
+        })
+    }
+
+    /// Whether the page is put together from several statements.
+    fn is_several(&self) -> bool {
+        matches!(self, Self::Owners(owners) if owners.len() > OWNERS_PER_STATEMENT_MAX)
+    }
+
+    fn queries(
+        &self,
+        filter: &HistoryFilter,
+        before: Option<HistoryCursor>,
+        limit: u32,
+    ) -> Vec<QueryBuilder<Db>> {
+        match self {
+            Self::Calls(index) => vec![calls_query(filter, index, before, limit)],
+            Self::Owners(owners) => owners
+                .chunks(OWNERS_PER_STATEMENT_MAX)
+                .map(|owners| owners_query(filter, owners, before, limit))
+                .collect(),
+        }
+    }
+}
+
+fn calls_query(
+    filter: &HistoryFilter,
+    index: &str,
+    before: Option<HistoryCursor>,
+    limit: u32,
+) -> QueryBuilder<Db> {
+    let mut query = QueryBuilder::new("SELECT c.* FROM calls AS c");
+    query.push(index).push(" WHERE c.direction = ").push(direction_literal(filter));
+    if let Some(account) = filter.account {
+        query.push(" AND c.account_id = ").push_bind(account);
+    }
+    if let Some(caller) = &filter.caller {
+        query.push(" AND c.caller_key = ").push_bind(caller.clone());
+    }
+    if let Some(customer) = filter.customer {
+        query.push(" AND c.customer_id = ").push_bind(customer);
+    }
+    if let Some(operator) = &filter.operator {
+        query.push(HAD_BY).push_bind(operator.as_str().to_owned()).push("))");
+    }
+    if let Some(outcome) = filter.outcome {
+        query.push(" AND c.outcome = ").push_bind(outcome_as_str(outcome));
+        if outcome != Outcome::Answered {
+            // The condition of the index `calls_by_outcome`, which SQLite must find word for word.
+            query.push(" AND c.outcome <> 'answered'");
+        }
+    }
+    push_times(&mut query, filter, before, "c.offered_ms", "c.id");
+    push_visibility(&mut query, filter);
+    query.push(" ORDER BY c.offered_ms DESC, c.id DESC LIMIT ").push_bind(i64::from(limit));
+    query
+}
+
+fn owners_query(
+    filter: &HistoryFilter,
+    owners: &[String],
+    before: Option<HistoryCursor>,
+    limit: u32,
+) -> QueryBuilder<Db> {
+    // Nobody's calls are none, in a statement all the same.
+    let mut query = QueryBuilder::new(
+        "SELECT c.* FROM (SELECT offered_ms, call_id FROM call_operators WHERE who = '' AND direction = ''",
+    );
+    for (n, owner) in owners.iter().enumerate() {
+        query.push(" UNION SELECT * FROM (SELECT o.offered_ms, o.call_id FROM call_operators AS o");
+        // Only where the rows themselves do not say who may see them.
+        let is_checked = filter.operator.is_some() && filter.visibility.is_some();
+        if is_checked {
+            query.push(" CROSS JOIN calls AS c");
+        }
+        query.push(" WHERE o.who = ").push_bind(owner.clone());
+        query.push(" AND o.direction = ").push(direction_literal(filter));
+        if let Some(account) = filter.account {
+            query.push(" AND o.account_id = ").push_bind(account);
+        }
+        if let Some(outcome) = filter.outcome {
+            query.push(" AND o.outcome = ").push_bind(outcome_as_str(outcome));
+        }
+        push_times(&mut query, filter, before, "o.offered_ms", "o.call_id");
+        if is_checked {
+            query.push(" AND c.id = o.call_id");
+            push_visibility(&mut query, filter);
+        }
+        query.push(" ORDER BY o.offered_ms DESC, o.call_id DESC LIMIT ").push_bind(i64::from(limit));
+        query.push(") AS owner").push(n.to_string());
+    }
+    query.push(") AS owned CROSS JOIN calls AS c WHERE c.id = owned.call_id");
+    query.push(" ORDER BY owned.offered_ms DESC, owned.call_id DESC LIMIT ").push_bind(i64::from(limit));
+    query
+}
+
+/// A literal, because only that can use an index with a condition.
+fn direction_literal(filter: &HistoryFilter) -> &'static str {
+    match filter.direction.unwrap_or(Direction::Inbound) {
+        Direction::Inbound => "'inbound'",
+        Direction::Outbound => "'outbound'",
+        Direction::Internal => "'internal'",
+    }
+}
+
+fn push_times(
+    query: &mut QueryBuilder<Db>,
+    filter: &HistoryFilter,
+    before: Option<HistoryCursor>,
+    offered_ms: &str,
+    id: &str,
+) {
+    if let Some(from) = filter.from {
+        query.push(" AND ").push(offered_ms).push(" >= ").push_bind(to_ms(from));
+    }
+    if let Some(to) = filter.to {
+        query.push(" AND ").push(offered_ms).push(" < ").push_bind(to_ms(to));
+    }
+    if let Some(cursor) = before {
+        query.push(" AND (").push(offered_ms).push(", ").push(id).push(") < (");
+        query.push_bind(cursor.offered_ms).push(", ").push_bind(cursor.call).push(")");
+    }
+}
+
+/// Checks the row of a call for the filter's visibility.
+fn push_visibility(query: &mut QueryBuilder<Db>, filter: &HistoryFilter) {
+    let Some(visible) = &filter.visibility else { return };
+    query.push(if visible.unowned { " AND (c.operators_json = '[]' OR (" } else { " AND ((" });
+    query.push("c.handled_by_json IS NOT NULL").push(HANDLED_BY);
+    for person in &visible.people {
+        query.push_bind(person.to_string()).push(", ");
+    }
+    query.push("NULL))) OR (c.handled_by_json IS NULL").push(HAD_BY);
+    for extension in &visible.extensions {
+        query.push_bind(extension.as_str().to_owned()).push(", ");
+    }
+    query.push("NULL))))");
+}
 
 impl Backend {
     pub(in crate::store) async fn record_call(&self, call: &FinishedCall) -> Result<(), StoreError> {
@@ -81,83 +262,25 @@ impl Backend {
         Ok(Some(call))
     }
 
-    pub(in crate::store) async fn finished_calls(
-        &self,
-        account: Option<RecordId>,
-        before: Option<Timestamp>,
-        limit: u32,
-    ) -> Result<Vec<FinishedCall>, StoreError> {
-        // Two statements, because each has its own index.
-        let sql = if account.is_some() {
-            "SELECT * FROM calls WHERE offered_ms < $1 AND account_id = $2 ORDER BY offered_ms DESC, id DESC LIMIT $3"
-        } else {
-            "SELECT * FROM calls WHERE offered_ms < $1 AND $2 IS NULL ORDER BY offered_ms DESC, id DESC LIMIT $3"
-        };
-        let rows = sqlx::query(sql)
-            .bind(before.map_or(i64::MAX, to_ms))
-            .bind(account)
-            .bind(i64::from(limit))
-            .fetch_all(self.readers())
-            .await?;
-        Ok(rows.iter().map(call_of).collect::<Result<_, sqlx::Error>>()?)
-    }
-
     pub(in crate::store) async fn history(
         &self,
         filter: &HistoryFilter,
         before: Option<HistoryCursor>,
         limit: u32,
     ) -> Result<Vec<FinishedCall>, StoreError> {
-        // Literals, because only they can use the index of the outbound calls.
-        let mut query = QueryBuilder::<Db>::new(match filter.direction.unwrap_or(Direction::Inbound) {
-            Direction::Inbound => "SELECT * FROM calls WHERE direction = 'inbound'",
-            Direction::Outbound => "SELECT * FROM calls WHERE direction = 'outbound'",
-            Direction::Internal => "SELECT * FROM calls WHERE direction = 'internal'",
-        });
-        if let Some(account) = filter.account {
-            query.push(" AND account_id = ").push_bind(account);
+        let plan = Plan::of(filter);
+        let mut calls = Vec::new();
+        for mut query in plan.queries(filter, before, limit) {
+            let rows = query.build().fetch_all(self.readers()).await?;
+            let read: Vec<_> = rows.iter().map(call_of).collect::<Result<_, sqlx::Error>>()?;
+            calls.extend(read);
         }
-        if let Some(caller) = &filter.caller {
-            query.push(" AND caller_key = ").push_bind(caller.clone());
+        if plan.is_several() {
+            calls.sort_unstable_by_key(|call| Reverse((to_ms(call.offered_at), call.id.uuid())));
+            calls.dedup_by_key(|call| call.id);
+            calls.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
         }
-        if let Some(customer) = filter.customer {
-            query.push(" AND customer_id = ").push_bind(customer);
-        }
-        if let Some(operator) = &filter.operator {
-            query.push(HAD_BY).push_bind(operator.as_str().to_owned()).push("))");
-        }
-        if let Some(outcome) = filter.outcome {
-            query.push(" AND outcome = ").push_bind(outcome_as_str(outcome));
-        }
-        if let Some(from) = filter.from {
-            query.push(" AND offered_ms >= ").push_bind(to_ms(from));
-        }
-        if let Some(to) = filter.to {
-            query.push(" AND offered_ms < ").push_bind(to_ms(to));
-        }
-        if let Some(HistoryCursor { offered_ms, call }) = before {
-            query
-                .push(" AND (offered_ms, id) < (")
-                .push_bind(offered_ms)
-                .push(", ")
-                .push_bind(call)
-                .push(")");
-        }
-        if let Some(visible) = &filter.visibility {
-            query.push(if visible.unowned { " AND (operators_json = '[]' OR (" } else { " AND ((" });
-            query.push("handled_by_json IS NOT NULL").push(HANDLED_BY);
-            for person in &visible.people {
-                query.push_bind(person.to_string()).push(", ");
-            }
-            query.push("NULL))) OR (handled_by_json IS NULL").push(HAD_BY);
-            for extension in &visible.extensions {
-                query.push_bind(extension.as_str().to_owned()).push(", ");
-            }
-            query.push("NULL))))");
-        }
-        query.push(" ORDER BY offered_ms DESC, id DESC LIMIT ").push_bind(i64::from(limit));
-        let rows = query.build().fetch_all(self.readers()).await?;
-        Ok(rows.iter().map(call_of).collect::<Result<_, sqlx::Error>>()?)
+        Ok(calls)
     }
 
     pub(in crate::store) async fn customer_names(
@@ -183,7 +306,7 @@ impl Backend {
         account: RecordId,
         key: &str,
     ) -> Result<CallerHistory, StoreError> {
-        let rows = sqlx::query(CALLER_HISTORY).bind(account).bind(key).fetch_all(self.readers()).await?;
+        let rows = sqlx::query(CALLER_HISTORY).bind(account).bind(key).fetch_all(self.card_readers()).await?;
         let mut caller = CallerHistory::default();
         for row in &rows {
             caller.history = history_of(row)?;
@@ -397,9 +520,11 @@ mod tests {
         store.record_call(&again).await.unwrap();
         assert_eq!(store.finished_call(first.id).await.unwrap(), Some(first.clone()));
         store.record_call(&call(2)).await.unwrap();
-        let calls = store.finished_calls(first.account, None, 10).await.unwrap();
+        let of_account = HistoryFilter { account: first.account, ..HistoryFilter::default() };
+        let calls = store.history(&of_account, None, 10).await.unwrap();
         assert_eq!(calls.iter().map(|c| c.id).collect::<Vec<_>>(), [call(2).id, first.id]);
-        assert_eq!(store.finished_calls(None, Some(call(2).offered_at), 10).await.unwrap().len(), 1);
+        let earlier = HistoryFilter { to: Some(call(2).offered_at), ..HistoryFilter::default() };
+        assert_eq!(store.history(&earlier, None, 10).await.unwrap().len(), 1);
         let caller = store.caller_history(first.account.unwrap(), "+819012345678").await.unwrap();
         assert_eq!((caller.history.calls, caller.history.last_call), (2, Some(call(2).offered_at)));
     }
@@ -459,6 +584,23 @@ mod tests {
         assert_eq!(read(stranger).await, [0; 0]);
     }
 
+    #[tokio::test]
+    async fn customers_have_names_beside_their_calls_until_they_are_deleted() {
+        use crate::contract::records::{AccountFields, CustomerFields};
+        let (_dir, store) = super::super::empty_store().await;
+        let plan = crate::numbers::NumberPlan::default();
+        let fields = AccountFields { code: "A".into(), name: "さくら".into(), ..AccountFields::default() };
+        let account = store.create_account(&fields.checked(&plan).unwrap(), from_ms(0)).await.unwrap().id;
+        let add = async |name: &str| {
+            let customer = CustomerFields::named(account, name).checked(&plan).unwrap();
+            store.create_customer(&customer, from_ms(0)).await.unwrap().id
+        };
+        let (tanaka, yamada) = (add("田中").await, add("山田").await);
+        store.delete_customer(yamada).await.unwrap();
+        assert_eq!(store.customer_names(&[tanaka, yamada]).await.unwrap(), [(tanaka, "田中".to_owned())]);
+        assert_eq!(store.customer_names(&[]).await.unwrap(), []);
+    }
+
     /// A call to the outside is in the history of its operator, and in no figure of the callers.
     #[tokio::test]
     async fn an_outbound_call_is_found_by_its_direction_alone() {
@@ -486,7 +628,8 @@ mod tests {
         let account = call(2).account.unwrap();
         let caller = store.caller_history(account, call(2).caller.as_deref().unwrap()).await.unwrap();
         assert_eq!((caller.history.calls, caller.history.last_call), (1, Some(call(2).offered_at)));
-        assert_eq!(store.finished_calls(Some(account), None, 10).await.unwrap().len(), 1);
+        let of_account = HistoryFilter { account: Some(account), ..HistoryFilter::default() };
+        assert_eq!(store.history(&of_account, None, 10).await.unwrap().len(), 1);
     }
 
     #[tokio::test]

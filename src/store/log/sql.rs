@@ -30,7 +30,7 @@ impl Backend {
         )
         .bind(pbx.as_str())
         .bind(stream.as_str())
-        .execute(self.writer())
+        .execute(&mut *self.write_log_once().await?)
         .await?;
         Ok(())
     }
@@ -47,7 +47,7 @@ impl Backend {
         .bind(pbx.as_str())
         .bind(fingerprint)
         .bind(i64::try_from(position).unwrap_or(i64::MAX))
-        .execute(self.writer())
+        .execute(&mut *self.write_log_once().await?)
         .await?;
         Ok(())
     }
@@ -57,10 +57,11 @@ impl Backend {
         pbx: &PbxId,
         limits: LogLimits,
     ) -> Result<StoredLog, StoreError> {
+        let mut transaction = self.begin_restoring().await?;
         let rows = sqlx::query("SELECT * FROM events WHERE pbx = $1 ORDER BY position DESC LIMIT $2")
             .bind(pbx.as_str())
             .bind(i64::try_from(limits.events_max).unwrap_or(i64::MAX))
-            .fetch_all(self.readers())
+            .fetch_all(&mut *transaction)
             .await?;
         let mut events: Vec<LoggedEvent> = Vec::with_capacity(rows.len());
         let mut bytes = 0;
@@ -76,7 +77,7 @@ impl Backend {
         events.reverse();
         let rows = sqlx::query("SELECT checkpoint_json FROM call_checkpoints WHERE pbx = $1 ORDER BY id")
             .bind(pbx.as_str())
-            .fetch_all(self.readers())
+            .fetch_all(&mut *transaction)
             .await?;
         let mut checkpoints = Vec::with_capacity(rows.len());
         for row in &rows {
@@ -91,7 +92,7 @@ impl Backend {
              FROM event_logs WHERE pbx = $1",
         )
         .bind(pbx.as_str())
-        .fetch_optional(self.readers())
+        .fetch_optional(&mut *transaction)
         .await?;
         let mut log = StoredLog { events, checkpoints, ..StoredLog::default() };
         if let Some(row) = row {
@@ -110,7 +111,7 @@ impl Backend {
         stream: &StreamToken,
         batch: &Batch,
     ) -> Result<(), StoreError> {
-        let mut transaction = self.begin().await?;
+        let mut transaction = self.begin_log().await?;
         // Updates its own row, so that a daemon that claims the log waits for this transaction, and the next one of this
         // daemon finds the other stream.
         let owned = sqlx::query("UPDATE event_logs SET stream = $2 WHERE pbx = $1 AND stream = $2")
@@ -148,7 +149,7 @@ impl Backend {
         pbx: &PbxId,
         entry: &JournalEntry,
     ) -> Result<(), StoreError> {
-        let mut transaction = self.begin().await?;
+        let mut transaction = self.begin_log().await?;
         write_entry(&mut transaction, pbx, entry).await?;
         Ok(transaction.commit().await?)
     }

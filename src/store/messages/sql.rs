@@ -104,7 +104,7 @@ impl Backend {
         .bind(change.acknowledged_by.is_some())
         .bind(change.acknowledged_by)
         .bind(to_ms(at))
-        .fetch_optional(self.writer())
+        .fetch_optional(&mut *self.write_once().await?)
         .await?;
         if let Some(row) = row {
             return Ok(ChangeOutcome::Applied(message_of(&row)?));
@@ -115,7 +115,10 @@ impl Backend {
     }
 
     pub(in crate::store) async fn delete_message(&self, id: RecordId) -> Result<(), StoreError> {
-        let done = sqlx::query("DELETE FROM messages WHERE id = $1").bind(id).execute(self.writer()).await?;
+        let done = sqlx::query("DELETE FROM messages WHERE id = $1")
+            .bind(id)
+            .execute(&mut *self.write_once().await?)
+            .await?;
         if done.rows_affected() == 0 { Err(StoreError::Missing { what: "message" }) } else { Ok(()) }
     }
 

@@ -28,7 +28,7 @@ impl Backend {
         sqlx::query("UPDATE pbx_links SET alive_ms = $2 WHERE pbx = $1 AND up")
             .bind(pbx.as_str())
             .bind(to_ms(at))
-            .execute(self.writer())
+            .execute(&mut *self.write_once().await?)
             .await?;
         Ok(())
     }

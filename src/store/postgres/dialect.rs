@@ -1,5 +1,8 @@
 //! The SQL that differs in PostgreSQL.
 
+use crate::ids::RecordId;
+use crate::store::upgrade::Step;
+
 /// Aggregates texts to one JSON array.
 macro_rules! json_list {
     ($of:literal) => {
@@ -44,7 +47,79 @@ pub(super) const INSERT_NUMBERS: &str = "
     JOIN customers AS c ON c.account_id = (line.value ->> 1)::uuid AND c.code = line.value ->> 2
     CROSS JOIN LATERAL jsonb_array_elements(line.value -> 9) WITH ORDINALITY AS number (value, place)";
 
-/// An import has no statement timeout.
+/// What takes long by its nature (an import, a step of an upgrade, a start) has no statement timeout.
 pub(super) const BEGIN_IMPORT: &str = "SET LOCAL statement_timeout = 0";
 /// The setting ends with the transaction.
 pub(super) const END_IMPORT: &str = "SELECT 1";
+
+/// Nothing: PostgreSQL has statistics, and no hints.
+macro_rules! indexed_by {
+    ($index:literal) => {
+        " "
+    };
+}
+
+/// How the named step of an upgrade is done (`store/upgrade`).
+pub(super) fn upgrade_step(name: &str) -> Option<Step> {
+    Some(match name {
+        "calls_by_direction" => Step::Statements(&[
+            "CREATE INDEX calls_by_direction ON calls (direction, offered_ms, id)",
+            "DROP INDEX IF EXISTS calls_outbound",
+        ]),
+        "calls_by_outcome" => Step::Statements(&[
+            "CREATE INDEX calls_by_outcome ON calls (direction, outcome, offered_ms, id) WHERE outcome <> 'answered'",
+        ]),
+        "calls_of_account" => Step::Statements(&[
+            "CREATE INDEX calls_of_account ON calls (account_id, direction, offered_ms, id, outcome)",
+            "DROP INDEX IF EXISTS calls_by_account",
+        ]),
+        "calls_identified" => Step::Statements(&["CREATE INDEX calls_identified ON calls (offered_ms)
+            WHERE caller_key IS NOT NULL OR customer_id IS NOT NULL"]),
+        "wrap_ups_noted" => {
+            Step::Statements(&["CREATE INDEX wrap_ups_noted ON wrap_ups (ended_ms) WHERE notes IS NOT NULL"])
+        }
+        "customer_numbers_by_key" => {
+            Step::Statements(&["CREATE INDEX customer_numbers_by_key ON customer_numbers (key, customer_id)"])
+        }
+        "contacts_by_id" => Step::Statements(&["CREATE INDEX contacts_by_id ON contacts (account_id, id)"]),
+        "call_operators" => Step::CallOperators,
+        // An expression's statistics come with ANALYZE, and without them the planner thinks that each word is rare.
+        "customer_texts" => Step::Statements(&[
+            "CREATE INDEX customer_texts ON customers USING gin (search_words(search))",
+            "ANALYZE customers",
+            "ANALYZE calls",
+            "ANALYZE call_operators",
+        ]),
+        _ => return None,
+    })
+}
+
+/// $1 the time after which, $2 the time up to which calls get their rows.
+pub(super) const FILL_CALL_OPERATORS: &[&str] =
+    &["INSERT INTO call_operators (who, direction, offered_ms, call_id, outcome, account_id)
+        SELECT who, direction, offered_ms, id, outcome, account_id
+        FROM calls CROSS JOIN LATERAL whose_call(operators_json, handled_by_json) AS owners (who)
+        WHERE offered_ms > $1 AND offered_ms <= $2 ON CONFLICT DO NOTHING"];
+
+/// The text index of this dialect is one statement.
+pub(super) const FILL_CUSTOMER_TEXTS: &[&str] = &[];
+
+/// The words of the text index that a folded text contains, a line each.
+pub(super) fn text_words(_account: Option<RecordId>, text: &str) -> String {
+    let chars: Vec<char> = text.chars().collect();
+    let words: Vec<String> =
+        chars.windows(chars.len().clamp(1, 3)).map(|word| word.iter().collect()).collect();
+    words.join("\n")
+}
+
+/// The rest of a query of customers by text. $1 the account; $2 the words of the text, $8 those of the digits; $3 the
+/// customer after whom the page begins; $4 the folded text, $6 the digits; $5 the limit; $7 the text as it was written.
+macro_rules! search_customers {
+    () => {
+        "WHERE ($1 IS NULL OR c.account_id = $1) AND ($3 IS NULL OR c.id > $3) AND (
+                search_words(c.search) @> string_to_array($2, E'\n') AND instr(c.search, $4) > 0
+                OR search_words(c.search) @> string_to_array($8, E'\n') AND instr(c.search, $6) > 0
+                OR c.search IS NULL AND (instr(c.name, $7) > 0 OR instr(c.kana, $7) > 0 OR instr(c.company, $7) > 0))
+            ORDER BY c.id LIMIT $5"
+    };
+}

@@ -38,14 +38,18 @@ mod pbx_links;
 mod retention;
 #[path = "../supervision_log/sql.rs"]
 mod supervision_log;
+#[path = "../upgrade/sql.rs"]
+mod upgrade;
 #[path = "../users/sql.rs"]
 mod users;
 #[path = "../webhooks/sql.rs"]
 mod webhooks;
 
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnection, PgRow, Postgres as Db};
 use sqlx::{PgPool, Row};
 
+use self::dialect::BEGIN_IMPORT;
 pub(super) use self::open::inspect;
 use super::StoreError;
 use super::location::PostgresAddress;
@@ -62,12 +66,19 @@ pub(super) type WriteTransaction = sqlx::Transaction<'static, Db>;
 
 /// The advisory lock of a transaction that reads before it writes ("TRTG").
 const EXCLUSIVE_LOCK: i64 = 0x5452_5447;
+/// The advisory lock of the steps of an upgrade ("TRTU"). Not [`EXCLUSIVE_LOCK`], because a step may take minutes.
+const UPGRADE_LOCK: i64 = 0x5452_5455;
 
 /// The connections to one database.
 #[derive(Debug, Clone)]
 pub struct Postgres {
     address: PostgresAddress,
     pool: PgPool,
+    /// The event log's, for which no request waits and which waits for no request.
+    log_writer: PgPool,
+    readers: PgPool,
+    /// For what a pop needs.
+    card_readers: PgPool,
     pub(super) stalled: StalledWriters,
 }
 
@@ -79,34 +90,70 @@ impl Postgres {
     }
 
     fn readers(&self) -> &PgPool {
+        &self.readers
+    }
+
+    /// For the cards of pops: no question of a request occupies it.
+    fn card_readers(&self) -> &PgPool {
+        &self.card_readers
+    }
+
+    #[cfg(test)]
+    fn writer(&self) -> &PgPool {
         &self.pool
     }
 
-    fn writer(&self) -> &PgPool {
-        &self.pool
+    /// A connection that writes for requests and tasks, for one statement that is a transaction by itself.
+    async fn write_once(&self) -> Result<PoolConnection<Db>, StoreError> {
+        Ok(self.pool.acquire().await?)
+    }
+
+    /// As [`Self::write_once`], the connection of the event log.
+    async fn write_log_once(&self) -> Result<PoolConnection<Db>, StoreError> {
+        Ok(self.log_writer.acquire().await?)
     }
 
     async fn begin(&self) -> Result<WriteTransaction, StoreError> {
         Ok(self.pool.begin().await?)
     }
 
+    /// As [`Self::begin`], on the connection of the event log.
+    async fn begin_log(&self) -> Result<WriteTransaction, StoreError> {
+        Ok(self.log_writer.begin().await?)
+    }
+
     /// Begins a transaction that excludes all others that begin so, in any daemon.
     async fn begin_exclusive(&self) -> Result<WriteTransaction, StoreError> {
         let mut transaction = self.pool.begin().await?;
-        sqlx::query("SELECT pg_advisory_xact_lock($1)")
-            .bind(EXCLUSIVE_LOCK)
-            .execute(&mut *transaction)
-            .await?;
+        lock(&mut transaction, EXCLUSIVE_LOCK).await?;
+        Ok(transaction)
+    }
+
+    /// Begins a transaction for a step of an upgrade: it excludes the steps of other daemons, and waits for them as long
+    /// as they take.
+    async fn begin_upgrade(&self) -> Result<WriteTransaction, StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        // Before the lock, because waiting for it is a statement, too.
+        sqlx::query(BEGIN_IMPORT).execute(&mut *transaction).await?;
+        lock(&mut transaction, UPGRADE_LOCK).await?;
+        Ok(transaction)
+    }
+
+    /// Begins a transaction that reads the event log when a daemon starts. It takes as long as it takes: no request waits
+    /// for it, and without the log the daemon cannot start.
+    async fn begin_restoring(&self) -> Result<WriteTransaction, StoreError> {
+        let mut transaction = self.log_writer.begin().await?;
+        sqlx::query(BEGIN_IMPORT).execute(&mut *transaction).await?;
         Ok(transaction)
     }
 
     /// Begins a transaction whose statements all read the same snapshot.
     async fn begin_reading(&self) -> Result<WriteTransaction, StoreError> {
-        Ok(self.pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
+        Ok(self.readers.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
     }
 
     pub(super) async fn ping(&self) -> Result<(), StoreError> {
-        sqlx::query("SELECT 1 FROM directory_version").fetch_one(&self.pool).await?;
+        sqlx::query("SELECT 1 FROM directory_version").fetch_one(&self.readers).await?;
         Ok(())
     }
 
@@ -116,8 +163,16 @@ impl Postgres {
     }
 
     pub(super) async fn close(&self) {
-        self.pool.close().await;
+        for pool in [&self.readers, &self.card_readers, &self.log_writer, &self.pool] {
+            pool.close().await;
+        }
     }
+}
+
+/// Waits for the advisory lock `key`, which the transaction then has until its end.
+async fn lock(transaction: &mut WriteTransaction, key: i64) -> Result<(), StoreError> {
+    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(key).execute(&mut **transaction).await?;
+    Ok(())
 }
 
 /// The texts of a column that holds a JSON array of texts.

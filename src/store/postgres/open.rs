@@ -3,23 +3,27 @@
 use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::postgres::PgPoolOptions;
-use sqlx::{ConnectOptions, Row};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection, PgPool, Row};
 
 use super::Postgres;
-use crate::store::error::is_transient_code;
+use crate::store::error::{READ_TIMEOUT, is_transient_code};
 use crate::store::location::PostgresAddress;
 use crate::store::stalled::StalledWriters;
 use crate::store::{SchemaStatus, StoreError};
 
-/// Most connections of one daemon.
-const CONNECTIONS_MAX: u32 = 8;
+/// Most connections of one daemon that write for requests and tasks; the event log has one of its own.
+const WRITERS_MAX: u32 = 3;
+/// Most connections that read for requests.
+const READERS_MAX: u32 = 4;
+/// Most connections that read the cards of pops.
+const CARD_READERS_MAX: u32 = 2;
 /// How long a request waits for a free connection, or for a server that is unavailable.
 pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the first connection may take: a machine that is down does not answer at all.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a statement may take, in milliseconds.
-const STATEMENT_TIMEOUT_MS: &str = "15000";
+/// How long a statement that writes may take.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(15);
 /// When an unused connection is closed.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(600);
 
@@ -27,24 +31,59 @@ static MIGRATIONS: Migrator = sqlx::migrate!("src/store/postgres/migrations");
 
 impl Postgres {
     pub(in crate::store) async fn open(address: &PostgresAddress) -> Result<Self, StoreError> {
-        let options = address.options().map_err(|error| describe(address, error))?;
-        // Not through the pool, which tries until its timeout and drops the reason.
-        let first = tokio::time::timeout(CONNECT_TIMEOUT, options.clone().connect()).await;
-        let first = first.unwrap_or(Err(sqlx::Error::PoolTimedOut));
-        drop(first.map_err(|error| describe(address, error))?);
-        let pool = PgPoolOptions::new()
-            .max_connections(CONNECTIONS_MAX)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            .idle_timeout(IDLE_TIMEOUT)
-            .connect_with(
-                options.application_name("toritsugi").options([("statement_timeout", STATEMENT_TIMEOUT_MS)]),
-            )
-            .await
-            .map_err(|error| describe(address, error))?;
-        // Takes a lock, because several daemons may start at once.
-        MIGRATIONS.run(&pool).await.map_err(|error| describe_migration(address, error))?;
-        Ok(Self { address: address.clone(), pool, stalled: StalledWriters::default() })
+        Self::open_with(address, READ_TIMEOUT).await
     }
+
+    /// As [`Self::open`]. A question that takes longer than `read_timeout` is asked too generally, and ends with
+    /// [`StoreError::TooSlow`].
+    async fn open_with(address: &PostgresAddress, read_timeout: Duration) -> Result<Self, StoreError> {
+        #[cfg(test)]
+        crate::store::plan_tests::record_statements();
+        migrate(address).await?;
+        let pool = connect(address, WRITERS_MAX, STATEMENT_TIMEOUT).await?;
+        let log_writer = connect(address, 1, STATEMENT_TIMEOUT).await?;
+        let readers = connect(address, READERS_MAX, read_timeout).await?;
+        let card_readers = connect(address, CARD_READERS_MAX, read_timeout).await?;
+        let address = address.clone();
+        let store =
+            Self { address, pool, log_writer, readers, card_readers, stalled: StalledWriters::default() };
+        store.finish_upgrade().await?;
+        Ok(store)
+    }
+}
+
+fn options(address: &PostgresAddress, statement_timeout: Duration) -> Result<PgConnectOptions, StoreError> {
+    let options = address.options().map_err(|error| describe(address, error))?;
+    let timeout = statement_timeout.as_millis().to_string();
+    Ok(options.application_name("toritsugi").options([("statement_timeout", timeout)]))
+}
+
+/// Applies the missing migrations. Takes a lock, because several daemons may start at once, and waits for it as long as the
+/// migrations of another daemon take.
+async fn migrate(address: &PostgresAddress) -> Result<(), StoreError> {
+    // Not through a pool, which tries until its timeout and drops the reason. PostgreSQL takes 0 for no limit.
+    let first = options(address, Duration::ZERO)?;
+    let first = tokio::time::timeout(CONNECT_TIMEOUT, first.connect()).await;
+    let first = first.unwrap_or(Err(sqlx::Error::PoolTimedOut));
+    let mut first = first.map_err(|error| describe(address, error))?;
+    let migrated = MIGRATIONS.run_direct(None, &mut first, false).await;
+    migrated.map_err(|error| describe_migration(address, error))?;
+    first.close().await.map_err(|error| describe(address, error))
+}
+
+/// A pool of at most `connections`.
+async fn connect(
+    address: &PostgresAddress,
+    connections: u32,
+    statement_timeout: Duration,
+) -> Result<PgPool, StoreError> {
+    PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .idle_timeout(IDLE_TIMEOUT)
+        .connect_with(options(address, statement_timeout)?)
+        .await
+        .map_err(|error| describe(address, error))
 }
 
 /// The schema status of the database at `address`.
@@ -161,6 +200,56 @@ mod tests {
             let error = error.to_string();
             assert!(error.contains(words) && error.contains(&url), "{error}");
         }
+    }
+
+    #[tokio::test]
+    async fn an_endless_question_is_ended() {
+        let address = at(&postgres().empty_database().await);
+        let db = Postgres::open_with(&address, Duration::from_millis(100)).await.unwrap();
+        let asked = sqlx::query("SELECT pg_sleep(3600)").execute(&db.readers).await;
+        let error = StoreError::from(asked.unwrap_err());
+        assert!(matches!(error, StoreError::TooSlow), "{error}");
+    }
+
+    #[tokio::test]
+    async fn questions_that_take_every_connection_hold_up_neither_pops_nor_writers() {
+        let address = at(&postgres().empty_database().await);
+        let store = Store::open_at(&Location::Postgres(address)).await.unwrap();
+        let Store::Postgres(db) = &store else { unreachable!("it was opened on a server") };
+        let mut asked = Vec::new();
+        for _ in 0..READERS_MAX {
+            asked.push(db.readers.begin().await.unwrap());
+        }
+        assert!(db.readers.try_acquire().is_none());
+        store.caller_history(crate::ids::RecordId(uuid::Uuid::nil()), "+8190").await.unwrap();
+        store.probe_write().await.unwrap();
+        store.save_visibility(&crate::ids::PbxId::parse("lab").unwrap(), "x", 1).await.unwrap();
+        drop(asked);
+        store.ping().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_daemon_waits_for_the_upgrade_of_another_however_long_it_takes() {
+        const WAITING: &str =
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database =
+            (SELECT oid FROM pg_database WHERE datname = current_database())";
+        let address = at(&postgres().empty_database().await);
+        let upgrading = Postgres::open(&address).await.unwrap();
+        let short = connect(&address, 2, Duration::from_millis(100)).await.unwrap();
+        let waiting = Postgres { pool: short.clone(), ..upgrading.clone() };
+        let step = upgrading.begin_upgrade().await.unwrap();
+        let waiting = tokio::spawn(async move { waiting.finish_upgrade().await });
+        while sqlx::query_scalar::<_, i64>(WAITING).fetch_one(&upgrading.readers).await.unwrap() == 0 {
+            tokio::task::yield_now().await;
+        }
+        // A statement that began later has come to its timeout.
+        let later = sqlx::query("SELECT pg_sleep(3600)").execute(&short).await;
+        assert!(matches!(StoreError::from(later.unwrap_err()), StoreError::TooSlow));
+        assert!(!waiting.is_finished());
+        // Nor does the upgrade keep others from people and tokens.
+        upgrading.begin_exclusive().await.unwrap().rollback().await.unwrap();
+        step.commit().await.unwrap();
+        waiting.await.unwrap().unwrap();
     }
 
     #[tokio::test]

@@ -3,6 +3,8 @@
 //! Invariant: one step is one short transaction. A call keeps its account, times, outcome and operators until the call
 //! itself is deleted, so that an account's statistics stay true.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use super::{Store, StoreError};
@@ -10,6 +12,36 @@ use crate::ids::RecordId;
 
 /// Most rows that one step deletes or clears.
 pub const PURGE_ROWS_MAX: u32 = 500;
+/// Fewest rows of a step.
+pub const PURGE_ROWS_MIN: u32 = 10;
+/// How long a step may hold up other writers.
+pub const PURGE_STEP_TARGET: Duration = Duration::from_millis(10);
+
+/// How many rows the next step takes: as many as the machine does in about [`PURGE_STEP_TARGET`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PurgePace {
+    rows: u32,
+}
+
+impl Default for PurgePace {
+    fn default() -> Self {
+        Self { rows: 50 }
+    }
+}
+
+impl PurgePace {
+    /// Rows of the next step.
+    #[must_use]
+    pub fn rows(self) -> u32 {
+        self.rows
+    }
+
+    /// Takes note of how long the last step was.
+    pub fn record(&mut self, took: Duration) {
+        let rows = if took > PURGE_STEP_TARGET { self.rows / 2 } else { self.rows + self.rows / 4 };
+        self.rows = rows.clamp(PURGE_ROWS_MIN, PURGE_ROWS_MAX);
+    }
+}
 
 /// What a purge deletes or clears.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,12 +65,13 @@ pub enum PurgeTarget {
 }
 
 impl Store {
-    /// Deletes or clears records older than `before`, at most [`PURGE_ROWS_MAX`] rows; returns how many. 0: none is left.
+    /// Deletes or clears records older than `before`, at most `rows` of them, oldest first; returns how many. 0: none is
+    /// left. What is done is not looked at again.
     ///
     /// # Errors
     /// The store cannot be written.
-    pub async fn purge(&self, target: PurgeTarget, before: Timestamp) -> Result<u64, StoreError> {
-        each!(self, db => db.purge(target, before).await)
+    pub async fn purge(&self, target: PurgeTarget, before: Timestamp, rows: u32) -> Result<u64, StoreError> {
+        each!(self, db => db.purge(target, before, rows.min(PURGE_ROWS_MAX)).await)
     }
 
     /// Deletes a customer's record, the customer's numbers and texts in calls and messages, and the after-call notes of

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::Backend;
 use crate::ids::RecordId;
-use crate::store::retention::{PURGE_ROWS_MAX, PurgeTarget};
+use crate::store::retention::PurgeTarget;
 use crate::store::{StoreError, to_ms};
 
 impl Backend {
@@ -12,15 +12,21 @@ impl Backend {
         &self,
         target: PurgeTarget,
         before: Timestamp,
+        rows: u32,
     ) -> Result<u64, StoreError> {
         let sql = match target {
             PurgeTarget::Callers => {
-                "UPDATE calls SET caller_key = NULL, customer_id = NULL WHERE id IN (
-                    SELECT id FROM calls WHERE offered_ms < $1 AND (caller_key IS NOT NULL OR customer_id IS NOT NULL)
-                    LIMIT $2)"
+                // The index holds only the calls that are left to do.
+                concat!(
+                    "UPDATE calls SET caller_key = NULL, customer_id = NULL WHERE id IN (
+                        SELECT id FROM calls",
+                    indexed_by!("calls_identified"),
+                    "WHERE offered_ms < $1 AND (caller_key IS NOT NULL OR customer_id IS NOT NULL)
+                        ORDER BY offered_ms LIMIT $2)"
+                )
             }
             PurgeTarget::Calls => {
-                "DELETE FROM calls WHERE id IN (SELECT id FROM calls WHERE offered_ms < $1 LIMIT $2)"
+                "DELETE FROM calls WHERE id IN (SELECT id FROM calls WHERE offered_ms < $1 ORDER BY offered_ms LIMIT $2)"
             }
             PurgeTarget::SupervisionLog => {
                 "DELETE FROM supervision_log WHERE (supervision_id, from_ms) IN (
@@ -49,8 +55,8 @@ impl Backend {
         };
         let done = sqlx::query(sql)
             .bind(to_ms(before))
-            .bind(i64::from(PURGE_ROWS_MAX))
-            .execute(self.writer())
+            .bind(i64::from(rows))
+            .execute(&mut *self.write_once().await?)
             .await?;
         Ok(done.rows_affected())
     }
@@ -138,7 +144,7 @@ mod tests {
     async fn purge_all(store: &Store, target: PurgeTarget, before: i64) -> u64 {
         let mut total = 0;
         loop {
-            match store.purge(target, from_ms(before)).await.unwrap() {
+            match store.purge(target, from_ms(before), 500).await.unwrap() {
                 0 => return total,
                 rows => total += rows,
             }
@@ -153,6 +159,24 @@ mod tests {
         assert_eq!(purge_all(&store, PurgeTarget::Calls, 700).await, 700);
         assert_eq!(count(&store, "SELECT count(*) FROM calls").await, 500);
         assert_eq!(purge_all(&store, PurgeTarget::Messages, 1_000).await, 1, "an open message stays");
+    }
+
+    #[test]
+    fn a_step_takes_as_many_rows_as_the_machine_does_in_its_time() {
+        use std::time::Duration;
+
+        use crate::store::retention::{PURGE_ROWS_MAX, PURGE_ROWS_MIN, PURGE_STEP_TARGET, PurgePace};
+        let mut pace = PurgePace::default();
+        for _ in 0..20 {
+            pace.record(PURGE_STEP_TARGET);
+        }
+        assert_eq!(pace.rows(), PURGE_ROWS_MAX);
+        pace.record(PURGE_STEP_TARGET + Duration::from_millis(1));
+        assert_eq!(pace.rows(), PURGE_ROWS_MAX / 2);
+        for _ in 0..20 {
+            pace.record(Duration::from_secs(2));
+        }
+        assert_eq!(pace.rows(), PURGE_ROWS_MIN);
     }
 
     #[tokio::test]

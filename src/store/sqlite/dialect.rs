@@ -1,5 +1,8 @@
 //! The SQL that differs in SQLite.
 
+use crate::ids::RecordId;
+use crate::store::upgrade::Step;
+
 /// Aggregates texts to one JSON array.
 macro_rules! json_list {
     ($of:literal) => {
@@ -46,3 +49,105 @@ pub(super) const INSERT_NUMBERS: &str = "
 pub(super) const BEGIN_IMPORT: &str = "PRAGMA cache_size = -524288";
 /// The usual cache, as in `open.rs`.
 pub(super) const END_IMPORT: &str = "PRAGMA cache_size = -16384";
+
+/// Names the index that a statement must use, so that its plan does not depend on statistics: SQLite guesses that any
+/// equality is rare, also that of a column with three values.
+macro_rules! indexed_by {
+    ($index:literal) => {
+        concat!(" INDEXED BY ", $index, " ")
+    };
+}
+
+/// How the named step of an upgrade is done (`store/upgrade`).
+pub(super) fn upgrade_step(name: &str) -> Option<Step> {
+    Some(match name {
+        "calls_by_direction" => Step::Statements(&[
+            "CREATE INDEX calls_by_direction ON calls (direction, offered_ms, id)",
+            "DROP INDEX IF EXISTS calls_outbound",
+        ]),
+        "calls_by_outcome" => Step::Statements(&[
+            "CREATE INDEX calls_by_outcome ON calls (direction, outcome, offered_ms, id) WHERE outcome <> 'answered'",
+        ]),
+        "calls_of_account" => Step::Statements(&[
+            "CREATE INDEX calls_of_account ON calls (account_id, direction, offered_ms, id, outcome)",
+            "DROP INDEX IF EXISTS calls_by_account",
+        ]),
+        "calls_identified" => Step::Statements(&["CREATE INDEX calls_identified ON calls (offered_ms)
+            WHERE caller_key IS NOT NULL OR customer_id IS NOT NULL"]),
+        "wrap_ups_noted" => {
+            Step::Statements(&["CREATE INDEX wrap_ups_noted ON wrap_ups (ended_ms) WHERE notes IS NOT NULL"])
+        }
+        "customer_numbers_by_key" => {
+            Step::Statements(&["CREATE INDEX customer_numbers_by_key ON customer_numbers (key, customer_id)"])
+        }
+        "contacts_by_id" => Step::Statements(&["CREATE INDEX contacts_by_id ON contacts (account_id, id)"]),
+        "call_operators" => Step::CallOperators,
+        "customer_texts" => Step::CustomerTexts,
+        _ => return None,
+    })
+}
+
+/// $1 the time after which, $2 the time up to which calls get their rows.
+pub(super) const FILL_CALL_OPERATORS: &[&str] = &[
+    "INSERT OR IGNORE INTO call_operators (who, direction, offered_ms, call_id, outcome, account_id)
+        SELECT 'e' || value, direction, offered_ms, c.id, outcome, account_id
+        FROM calls AS c CROSS JOIN json_each(c.operators_json) WHERE offered_ms > $1 AND offered_ms <= $2",
+    "INSERT OR IGNORE INTO call_operators (who, direction, offered_ms, call_id, outcome, account_id)
+        SELECT 'n' || value, direction, offered_ms, c.id, outcome, account_id
+        FROM calls AS c CROSS JOIN json_each(c.operators_json)
+        WHERE offered_ms > $1 AND offered_ms <= $2 AND handled_by_json IS NULL",
+    "INSERT OR IGNORE INTO call_operators (who, direction, offered_ms, call_id, outcome, account_id)
+        SELECT 'p' || value, direction, offered_ms, c.id, outcome, account_id
+        FROM calls AS c CROSS JOIN json_each(c.handled_by_json) WHERE offered_ms > $1 AND offered_ms <= $2",
+    "INSERT OR IGNORE INTO call_operators (who, direction, offered_ms, call_id, outcome, account_id)
+        SELECT '-', direction, offered_ms, id, outcome, account_id
+        FROM calls WHERE offered_ms > $1 AND offered_ms <= $2 AND operators_json = '[]'",
+];
+
+/// $1 the id after which, $2 the id up to which customers get their words.
+pub(super) const FILL_CUSTOMER_TEXTS: &[&str] = &[
+    "INSERT OR IGNORE INTO customer_rows (customer_id)
+        SELECT id FROM customers WHERE id > $1 AND id <= $2 ORDER BY id",
+    "INSERT INTO customer_texts (rowid, words)
+        SELECT number, words FROM customer_words WHERE customer_id > $1 AND customer_id <= $2
+        AND NOT EXISTS (SELECT 1 FROM customer_texts_docsize WHERE id = number)",
+];
+
+/// The text of a question for the words of the index `customer_texts`: those of `text`, which is folded, and the account's.
+pub(super) fn text_words(account: Option<RecordId>, text: &str) -> String {
+    let chars: Vec<char> = text.chars().collect();
+    let quoted = |word: &[char]| format!("\"{}\"", word.iter().collect::<String>().replace('"', "\"\""));
+    let mut words: Vec<String> = match chars.len() {
+        // A shorter text is the beginning of a word.
+        0..=2 => vec![quoted(&chars) + "*"],
+        _ => chars.windows(3).map(quoted).collect(),
+    };
+    words.extend(account.map(|account| format!("\"\u{1}{:X}\"", account.0.simple())));
+    format!("({})", words.join(" AND "))
+}
+
+/// The rest of a query of customers by text. $1 the account; $2 the words of the text, $8 those of the digits; $3 the
+/// customer after whom the page begins; $4 the folded text, $6 the digits; $5 the limit; $7 the text as it was written.
+/// In the order of `customer_rows`, which is that of creation: the index gives its answers in this order, and a page ends
+/// the search.
+macro_rules! search_customers {
+    () => {
+        "JOIN (
+            SELECT * FROM (
+                SELECT r.number, w.id FROM customer_texts AS t CROSS JOIN customer_rows AS r CROSS JOIN customers AS w
+                WHERE t.customer_texts MATCH iif($8 IS NULL, $2, $2 || ' OR ' || $8)
+                    AND t.rowid > coalesce((SELECT number FROM customer_rows WHERE customer_id <= $3
+                        ORDER BY customer_id DESC LIMIT 1), 0)
+                    AND r.number = t.rowid AND w.id = r.customer_id AND ($1 IS NULL OR w.account_id = $1)
+                    AND (instr(w.search, $4) > 0 OR ($6 IS NOT NULL AND instr(w.search, $6) > 0))
+                ORDER BY t.rowid LIMIT $5)
+            UNION ALL SELECT * FROM (
+                SELECT r.number, w.id FROM customers AS w INDEXED BY customers_unfolded CROSS JOIN customer_rows AS r
+                WHERE w.search IS NULL AND r.customer_id = w.id AND ($1 IS NULL OR w.account_id = $1)
+                    AND r.number > coalesce((SELECT number FROM customer_rows WHERE customer_id <= $3
+                        ORDER BY customer_id DESC LIMIT 1), 0)
+                    AND (instr(w.name, $7) > 0 OR instr(w.kana, $7) > 0 OR instr(w.company, $7) > 0)
+                ORDER BY r.number LIMIT $5)
+        ) AS found ON found.id = c.id ORDER BY found.number LIMIT $5"
+    };
+}

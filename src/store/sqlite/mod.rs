@@ -1,8 +1,9 @@
 //! The embedded backend: one SQLite file in WAL mode.
 //!
-//! Invariant: one connection writes, so writers of this process queue instead of failing against each other; readers
-//! never wait for the writer. A commit is on the disk when it returns (`synchronous = FULL`): a finished call survives a
-//! power failure. The price is one fsync per commit, and no screen pop waits for a commit.
+//! Invariant: one connection writes for requests and tasks and one for the event log, in turn, so writers of this process
+//! queue instead of failing against each other; readers never wait for a writer. A question of a request ends after
+//! [`READ_TIMEOUT`], and pops have connections of their own. A commit is on the disk when it returns (`synchronous = FULL`):
+//! a finished call survives a power failure. The price is one fsync per commit, and no screen pop waits for a commit.
 //!
 //! After an error of the disk or the file, every connection is replaced, because its state is in doubt (`open.rs`,
 //! `store/error.rs`). A file that was moved away or replaced is not written until it is back (`file.rs`).
@@ -41,18 +42,27 @@ mod pbx_links;
 mod retention;
 #[path = "../supervision_log/sql.rs"]
 mod supervision_log;
+#[path = "../upgrade/sql.rs"]
+mod upgrade;
 #[path = "../users/sql.rs"]
 mod users;
 #[path = "../webhooks/sql.rs"]
 mod webhooks;
 
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{Sqlite as Db, SqliteConnection, SqliteRow};
-use sqlx::{Row, SqlitePool};
+use sqlx::{Row, SqlSafeStr as _, SqlitePool};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use self::dialect::BEGIN_IMPORT;
 use self::file::FileId;
 use super::StoreError;
+#[cfg(doc)]
+use super::error::READ_TIMEOUT;
 use super::stalled::StalledWriters;
 
 /// The names under which each topic's `sql.rs` uses this backend.
@@ -61,8 +71,40 @@ type DbConnection = SqliteConnection;
 type DbArguments = <Db as sqlx::Database>::Arguments;
 type DbRow = SqliteRow;
 
-/// A transaction on the writing connection; dropped without `commit`, it is rolled back.
-pub(super) type WriteTransaction = sqlx::Transaction<'static, Db>;
+/// What writes, in its turn: a connection for one statement, or a transaction.
+#[derive(Debug)]
+pub(super) struct Turn<W> {
+    writes: W,
+    /// Kept until what it writes has ended.
+    turn: OwnedSemaphorePermit,
+}
+
+/// A transaction on a writing connection; dropped without `commit`, it is rolled back.
+pub(super) type WriteTransaction = Turn<sqlx::Transaction<'static, Db>>;
+
+impl WriteTransaction {
+    pub(super) async fn commit(self) -> Result<(), sqlx::Error> {
+        self.writes.commit().await
+    }
+
+    pub(super) async fn rollback(self) -> Result<(), sqlx::Error> {
+        self.writes.rollback().await
+    }
+}
+
+impl<W: DerefMut<Target = SqliteConnection>> Deref for Turn<W> {
+    type Target = SqliteConnection;
+
+    fn deref(&self) -> &SqliteConnection {
+        &self.writes
+    }
+}
+
+impl<W: DerefMut<Target = SqliteConnection>> DerefMut for Turn<W> {
+    fn deref_mut(&mut self) -> &mut SqliteConnection {
+        &mut self.writes
+    }
+}
 
 /// The connections to one database file.
 #[derive(Debug, Clone)]
@@ -71,7 +113,13 @@ pub struct Sqlite {
     /// The file that was opened.
     file: FileId,
     writer: SqlitePool,
+    /// The event log's, for which no request waits and which waits for no request's turn.
+    log_writer: SqlitePool,
+    /// Whose turn it is to write: SQLite itself lets a connection that finds the file locked sleep and try again.
+    turn: Arc<Semaphore>,
     readers: SqlitePool,
+    /// For what a pop needs.
+    card_readers: SqlitePool,
     pub(super) stalled: StalledWriters,
 }
 
@@ -87,16 +135,51 @@ impl Sqlite {
         &self.readers
     }
 
-    /// The one connection that writes, for single statements.
+    /// Connections that only read, for the cards of pops: no question of a request occupies them.
+    pub(super) fn card_readers(&self) -> &SqlitePool {
+        &self.card_readers
+    }
+
+    /// The one connection that writes for requests and tasks, without a turn.
+    #[cfg(test)]
     pub(super) fn writer(&self) -> &SqlitePool {
         &self.writer
+    }
+
+    /// The connection that writes for requests and tasks, for one statement that is a transaction by itself.
+    async fn write_once(&self) -> Result<Turn<PoolConnection<Db>>, StoreError> {
+        self.take_turn(&self.writer).await
+    }
+
+    /// As [`Self::write_once`], on the connection of the event log.
+    async fn write_log_once(&self) -> Result<Turn<PoolConnection<Db>>, StoreError> {
+        self.take_turn(&self.log_writer).await
     }
 
     /// Begins a transaction that holds the write lock from the start, so that it can't fail later because another
     /// process has the lock.
     pub(super) async fn begin(&self) -> Result<WriteTransaction, StoreError> {
+        self.begin_on(&self.writer).await
+    }
+
+    /// As [`Self::begin`], on the connection of the event log. Before it is at most one transaction that writes and one
+    /// that waits for its turn, however many others want to write: those wait for the other connection.
+    async fn begin_log(&self) -> Result<WriteTransaction, StoreError> {
+        self.begin_on(&self.log_writer).await
+    }
+
+    async fn begin_on(&self, pool: &SqlitePool) -> Result<WriteTransaction, StoreError> {
+        let Turn { writes, turn } = self.take_turn(pool).await?;
+        let begin = "BEGIN IMMEDIATE".into_sql_str();
+        Ok(Turn { writes: sqlx::Transaction::begin(writes, Some(begin)).await?, turn })
+    }
+
+    async fn take_turn(&self, pool: &SqlitePool) -> Result<Turn<PoolConnection<Db>>, StoreError> {
         self.file.is_still_at(&self.path)?;
-        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+        let writes = pool.acquire().await?;
+        let turn = tokio::time::timeout(open::ACQUIRE_TIMEOUT, Arc::clone(&self.turn).acquire_owned()).await;
+        let turn = turn.map_err(|_| StoreError::Busy)?.map_err(|_| sqlx::Error::PoolClosed)?;
+        Ok(Turn { writes, turn })
     }
 
     /// As [`Self::begin`], because there is only one writer.
@@ -104,8 +187,21 @@ impl Sqlite {
         self.begin().await
     }
 
+    /// As [`Self::begin`], for a step of an upgrade.
+    async fn begin_upgrade(&self) -> Result<WriteTransaction, StoreError> {
+        let mut transaction = self.begin().await?;
+        sqlx::query(BEGIN_IMPORT).execute(&mut *transaction).await?;
+        Ok(transaction)
+    }
+
+    /// Begins a transaction that reads the event log when a daemon starts. It takes as long as it takes: no request waits
+    /// for it, and without the log the daemon cannot start. Nothing is written yet on its connection.
+    async fn begin_restoring(&self) -> Result<sqlx::Transaction<'static, Db>, StoreError> {
+        Ok(self.log_writer.begin().await?)
+    }
+
     /// Begins a transaction whose statements all read the same snapshot.
-    async fn begin_reading(&self) -> Result<WriteTransaction, StoreError> {
+    async fn begin_reading(&self) -> Result<sqlx::Transaction<'static, Db>, StoreError> {
         Ok(self.readers.begin().await?)
     }
 
@@ -122,6 +218,8 @@ impl Sqlite {
 
     pub(super) async fn close(&self) {
         self.readers.close().await;
+        self.card_readers.close().await;
+        self.log_writer.close().await;
         self.writer.close().await;
     }
 }

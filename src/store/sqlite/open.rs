@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
@@ -10,11 +11,12 @@ use sqlx::Connection;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Row, SqliteConnection, SqlitePool};
+use tokio::sync::Semaphore;
 
 use super::Sqlite;
 use super::file::FileId;
 use crate::store::StoreError;
-use crate::store::error::had_storage_error;
+use crate::store::error::{READ_TIMEOUT, had_storage_error};
 use crate::store::stalled::StalledWriters;
 
 /// Marks the file as a database of this program ("TRTG").
@@ -25,8 +27,12 @@ const READERS_MAX: u32 = 4;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time between two tries to open a busy file.
 const BUSY_RETRY_INTERVAL: Duration = Duration::from_millis(10);
+/// Most connections that read the cards of pops.
+const CARD_READERS_MAX: u32 = 2;
+/// Instructions of SQLite's virtual machine between two looks at the clock: less than a millisecond.
+const INSTRUCTIONS_PER_LOOK: i32 = 5_000;
 /// How long a request waits for a free connection.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Part of the file that a connection maps into memory, in bytes: nothing. A disk that fails to read a mapped page ends
 /// the process, while a failed read is an error.
 const MAPPED_BYTES_MAX: &str = "0";
@@ -41,6 +47,14 @@ const ADVICE_RESTORE: &str = "restore it from a backup, or move it away to start
 
 impl Sqlite {
     pub(in crate::store) async fn open(path: &Path) -> Result<Self, StoreError> {
+        Self::open_with(path, READ_TIMEOUT).await
+    }
+
+    /// As [`Self::open`]. A question that a connection answers for longer than `read_timeout` is asked too generally, and
+    /// ends with [`StoreError::TooSlow`].
+    async fn open_with(path: &Path, read_timeout: Duration) -> Result<Self, StoreError> {
+        #[cfg(test)]
+        crate::store::plan_tests::record_statements();
         create_private_file(path)?;
         super::file::make_private(path);
         let options = SqliteConnectOptions::new()
@@ -68,15 +82,47 @@ impl Sqlite {
             .max_lifetime(None);
         let writer = connect(path, pool.clone().max_connections(1), options.clone()).await?;
         prepare(path, &writer).await?;
-        let pool = pool.max_connections(READERS_MAX).min_connections(1);
-        let readers = connect(path, pool, options.pragma("query_only", "ON")).await?;
+        let log_writer = connect(path, pool.clone().max_connections(1), options.clone()).await?;
+        let options = options.pragma("query_only", "ON");
+        let pool = pool
+            .min_connections(1)
+            .after_connect(move |connection, _| limit_time(connection, read_timeout).boxed())
+            // Its rollback, if there is one, is carried out before it answers.
+            .after_release(move |connection, _| {
+                async move {
+                    limit_time(connection, read_timeout).await?;
+                    Ok(!connection.is_in_transaction())
+                }
+                .boxed()
+            });
+        let readers = connect(path, pool.clone().max_connections(READERS_MAX), options.clone()).await?;
+        let card_readers = connect(path, pool.max_connections(CARD_READERS_MAX), options).await?;
         let file = FileId::of(path).map_err(|source| StoreError::Open {
             path: path.to_owned(),
             reason: source.to_string(),
             advice: "let the daemon's user read and write it and its directory",
         })?;
-        Ok(Self { path: path.to_owned(), file, writer, readers, stalled: StalledWriters::default() })
+        let store = Self {
+            path: path.to_owned(),
+            file,
+            writer,
+            log_writer,
+            turn: Arc::new(Semaphore::new(1)),
+            readers,
+            card_readers,
+            stalled: StalledWriters::default(),
+        };
+        store.finish_upgrade().await?;
+        Ok(store)
     }
+}
+
+/// Gives the next user of the connection the time `limit`, from the first look at the clock.
+async fn limit_time(connection: &mut SqliteConnection, limit: Duration) -> Result<(), sqlx::Error> {
+    let mut since = None::<Instant>;
+    let go_on = move || since.get_or_insert_with(Instant::now).elapsed() < limit;
+    connection.lock_handle().await?.set_progress_handler(INSTRUCTIONS_PER_LOOK, go_on);
+    Ok(())
 }
 
 /// Creates the file, readable by its owner alone because it holds personal data; SQLite would let everybody read it.
@@ -310,13 +356,121 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&dir.path().join("toritsugi.db")).await.unwrap();
         let Store::Sqlite(db) = &store else { unreachable!("it was opened as a file") };
-        for pool in [db.writer(), db.readers()] {
+        for pool in [db.writer(), db.readers(), db.card_readers()] {
             let mut transaction = pool.begin().await.unwrap();
             // As SQLite does after an error of the disk, behind the pool's back.
             sqlx::query("ROLLBACK").execute(&mut *transaction).await.unwrap();
             drop(transaction);
             pool.begin_with("BEGIN").await.unwrap().rollback().await.unwrap();
         }
+    }
+
+    /// Counts to $1.
+    const COUNT: &str = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $1) SELECT count(*) FROM n";
+
+    #[tokio::test]
+    async fn an_endless_question_is_ended_and_the_next_one_has_its_own_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("toritsugi.db");
+        let db = Sqlite::open_with(&path, Duration::from_millis(500)).await.unwrap();
+        let mut connection = db.readers().acquire().await.unwrap();
+        let count = async |connection: &mut SqliteConnection, to: i64| {
+            sqlx::query_scalar::<_, i64>(COUNT).bind(to).fetch_one(connection).await.map_err(StoreError::from)
+        };
+        let error = count(&mut connection, i64::MAX).await.unwrap_err();
+        assert!(matches!(error, StoreError::TooSlow), "{error}");
+        assert!(count(&mut connection, 10_000).await.is_err(), "the time of this user is over");
+        connection.return_to_pool().await;
+        let mut others = db.readers().acquire().await.unwrap();
+        assert_eq!(count(&mut others, 10_000).await.unwrap(), 10_000);
+    }
+
+    #[tokio::test]
+    async fn questions_that_take_every_connection_hold_up_neither_pops_nor_writers() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("toritsugi.db")).await.unwrap();
+        let Store::Sqlite(db) = &store else { unreachable!("it was opened as a file") };
+        let mut asked = Vec::new();
+        for _ in 0..READERS_MAX {
+            asked.push(db.readers().begin().await.unwrap());
+        }
+        assert!(db.readers().try_acquire().is_none());
+        store.caller_history(crate::ids::RecordId(uuid::Uuid::nil()), "+8190").await.unwrap();
+        store.probe_write().await.unwrap();
+        store.save_visibility(&crate::ids::PbxId::parse("lab").unwrap(), "x", 1).await.unwrap();
+        drop(asked);
+        store.ping().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_event_log_is_read_at_the_start_however_long_it_takes() {
+        let dir = tempfile::tempdir().unwrap();
+        // Each question that is long enough for a look at the clock is ended.
+        let db = Sqlite::open_with(&dir.path().join("toritsugi.db"), Duration::ZERO).await.unwrap();
+        sqlx::query(
+            "INSERT INTO events (pbx, position, stream, number, at_ms, kind, audience_json, body_json)
+             WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000)
+             SELECT 'lab', i, 'a1', i, i, 'call.offered', '\"everyone\"', '{}' FROM n",
+        )
+        .execute(db.writer())
+        .await
+        .unwrap();
+        let events = sqlx::query("SELECT * FROM events").fetch_all(db.readers()).await;
+        assert!(matches!(StoreError::from(events.unwrap_err()), StoreError::TooSlow));
+        let limits = crate::store::log::LogLimits {
+            events_max: 10_000,
+            bytes_max: usize::MAX,
+            since: jiff::Timestamp::UNIX_EPOCH,
+        };
+        let pbx = crate::ids::PbxId::parse("lab").unwrap();
+        let stream = crate::contract::event_id::StreamToken::parse("a1").unwrap();
+        db.claim_log(&pbx, &stream).await.unwrap();
+        assert_eq!(db.read_log(&pbx, limits).await.unwrap().head, 3_000);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn every_write_waits_for_its_turn() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("toritsugi.db")).await.unwrap();
+        let Store::Sqlite(db) = &store else { unreachable!("it was opened as a file") };
+        let turn = Arc::clone(&db.turn).acquire_owned().await.unwrap();
+        let purging = tokio::spawn({
+            let store = store.clone();
+            let target = crate::store::retention::PurgeTarget::Calls;
+            async move { store.purge(target, jiff::Timestamp::UNIX_EPOCH, 10).await }
+        });
+        // Time enough for a statement that does not wait for the turn.
+        for _ in 0..20 {
+            sqlx::query("DELETE FROM calls WHERE FALSE").execute(&db.log_writer).await.unwrap();
+        }
+        assert!(!purging.is_finished());
+        drop(turn);
+        assert_eq!(purging.await.unwrap().unwrap(), 0);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_event_log_is_written_while_many_wait_for_the_other_writer() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("toritsugi.db")).await.unwrap();
+        let Store::Sqlite(db) = &store else { unreachable!("it was opened as a file") };
+        // Somebody has the requests' connection, without a turn.
+        let held = db.writer().acquire().await.unwrap();
+        let waiting = tokio::spawn({
+            let store = store.clone();
+            async move { store.probe_write().await }
+        });
+        let pbx = crate::ids::PbxId::parse("lab").unwrap();
+        let stream = crate::contract::event_id::StreamToken::parse("a1").unwrap();
+        let mut log = db.begin_log().await.unwrap();
+        sqlx::query("INSERT INTO event_logs (pbx, stream) VALUES ('lab', 'a1')")
+            .execute(&mut *log)
+            .await
+            .unwrap();
+        log.commit().await.unwrap();
+        store.write_log(&pbx, &stream, &crate::journal::queue::Batch::default()).await.unwrap();
+        assert!(!waiting.is_finished());
+        drop(held);
+        waiting.await.unwrap().unwrap();
     }
 
     #[tokio::test]

@@ -278,8 +278,8 @@ mod tests {
         for n in 0..3 {
             record(&store, &started(segment(n, Mode::Listen, 100 * i64::try_from(n).unwrap()))).await;
         }
-        assert_eq!(store.purge(PurgeTarget::SupervisionLog, from_ms(150)).await.unwrap(), 2);
-        assert_eq!(store.purge(PurgeTarget::SupervisionLog, from_ms(150)).await.unwrap(), 0);
+        assert_eq!(store.purge(PurgeTarget::SupervisionLog, from_ms(150), 500).await.unwrap(), 2);
+        assert_eq!(store.purge(PurgeTarget::SupervisionLog, from_ms(150), 500).await.unwrap(), 0);
         assert_eq!(stored(&store).await.len(), 1);
     }
 }

@@ -257,7 +257,7 @@ impl Backend {
         let revoked = sqlx::query("UPDATE tokens SET revoked_ms = $2 WHERE id = $1 AND revoked_ms IS NULL")
             .bind(id)
             .bind(to_ms(at))
-            .execute(self.writer())
+            .execute(&mut *self.write_once().await?)
             .await?;
         Ok(revoked.rows_affected() > 0)
     }

@@ -85,7 +85,7 @@ impl Backend {
         .bind(id)
         .bind(to_ms(now))
         .bind(to_ms(until))
-        .execute(self.writer())
+        .execute(&mut *self.write_once().await?)
         .await?;
         Ok(claimed.rows_affected() > 0)
     }
@@ -117,7 +117,10 @@ impl Backend {
     }
 
     pub(in crate::store) async fn complete_delivery(&self, id: RecordId) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM webhook_outbox WHERE id = $1").bind(id).execute(self.writer()).await?;
+        sqlx::query("DELETE FROM webhook_outbox WHERE id = $1")
+            .bind(id)
+            .execute(&mut *self.write_once().await?)
+            .await?;
         Ok(())
     }
 
@@ -166,7 +169,7 @@ impl Backend {
         )
         .bind(receiver)
         .bind(to_ms(until))
-        .execute(self.writer())
+        .execute(&mut *self.write_once().await?)
         .await?;
         Ok(())
     }
@@ -195,7 +198,7 @@ impl Backend {
         )
         .bind(id)
         .bind(to_ms(now))
-        .execute(self.writer())
+        .execute(&mut *self.write_once().await?)
         .await?
         .rows_affected();
         if changed == 0 { Err(StoreError::Missing { what: "delivery" }) } else { Ok(()) }

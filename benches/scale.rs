@@ -1,0 +1,287 @@
+//! Measures the questions of the API against a year of calls.
+//!
+//! `make bench-scale DB=FILE` takes a database that `make scale-data` filled, a SQLite file or a PostgreSQL address; what it
+//! writes is removed again by the retention that it measures, so that a database serves several runs. Each question is
+//! asked [`ROUNDS`] times. The first two lines are what everything else is measured against: `SELECT 1` through the same
+//! pool, and one record by its id.
+#![expect(clippy::print_stdout, reason = "a bench prints its table")]
+
+#[path = "../tests/year/mod.rs"]
+mod year;
+
+use std::error::Error;
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use toritsugi::contract::call::{Direction, Outcome};
+use toritsugi::contract::history::FinishedCall;
+use toritsugi::ids::{CallId, Extension, RecordId};
+use toritsugi::store::history::{HistoryCursor, HistoryFilter, VisibilityFilter};
+use toritsugi::store::messages::MessageFilter;
+use toritsugi::store::retention::{PurgePace, PurgeTarget};
+use toritsugi::store::{AuditFilter, CustomerFilter, Location, PostgresAddress, Store, StoreError};
+
+use self::year::{Size, account, busiest_customer, customer, extension, number_of, operator};
+
+/// How often each question is asked.
+const ROUNDS: usize = 200;
+/// Finished calls that are recorded while the retention runs.
+const RECORDED: usize = 300;
+const DAY_MS: i64 = 86_400_000;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    // `cargo test --benches`, `cargo bench` without a database, and `--list` measure nothing here.
+    let listed = std::env::args().any(|argument| argument == "--list" || argument == "--test");
+    let Some(database) = std::env::var("SCALE_DB").ok().filter(|_| !listed) else {
+        println!("scale: needs a database: make bench-scale DB=FILE");
+        return Ok(());
+    };
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run(&database))
+}
+
+/// The lines of the table.
+struct Table;
+
+impl Table {
+    fn head() {
+        println!(
+            "{:<66} {:>10} {:>10} {:>10} {:>6} {:>10}",
+            "question", "p50", "p99", "max", "rows", "target"
+        );
+    }
+
+    fn line(name: &str, times: &mut [Duration], rows: usize, target: Duration) {
+        times.sort_unstable();
+        let at = |percent: usize| times[(times.len() * percent / 100).min(times.len() - 1)];
+        let (p50, p99, max) = (at(50), at(99), at(100));
+        let verdict = if p99 <= target { "" } else { " MISSED" };
+        println!("{name:<66} {p50:>10.1?} {p99:>10.1?} {max:>10.1?} {rows:>6} {target:>10?}{verdict}");
+    }
+}
+
+async fn ask<F, R>(name: &str, target_ms: u64, question: impl Fn() -> F) -> Result<(), Box<dyn Error>>
+where
+    F: Future<Output = Result<R, StoreError>>,
+    R: Rows,
+{
+    let (mut times, mut rows) = (Vec::with_capacity(ROUNDS), 0);
+    for round in 0..ROUNDS {
+        let started = Instant::now();
+        match question().await {
+            Ok(answer) => rows = answer.rows(),
+            Err(error) => {
+                println!("{name:<66} {error} after {:.1?}", started.elapsed());
+                return Ok(());
+            }
+        }
+        times.push(started.elapsed());
+        // A question that takes seconds is known after a few.
+        if round >= 4 && times.iter().sum::<Duration>() > Duration::from_secs(20) {
+            break;
+        }
+    }
+    Table::line(name, &mut times, rows, Duration::from_millis(target_ms));
+    Ok(())
+}
+
+/// How many records an answer has.
+trait Rows {
+    fn rows(&self) -> usize;
+}
+
+impl<T> Rows for Vec<T> {
+    fn rows(&self) -> usize {
+        self.len()
+    }
+}
+
+impl<T> Rows for Option<T> {
+    fn rows(&self) -> usize {
+        usize::from(self.is_some())
+    }
+}
+
+impl Rows for () {
+    fn rows(&self) -> usize {
+        0
+    }
+}
+
+async fn run(database: &str) -> Result<(), Box<dyn Error>> {
+    let location = if database.starts_with("postgres") {
+        Location::Postgres(PostgresAddress::parse(database)?)
+    } else {
+        Location::File(database.into())
+    };
+    let started = Instant::now();
+    let store = Store::open_at(&location).await?;
+    println!("the first open, with the upgrade where there is one: {:.1?}", started.elapsed());
+    store.close().await;
+    let started = Instant::now();
+    let store = Store::open_at(&location).await?;
+    store.all_accounts().await?;
+    println!("open and read the accounts: {:.1?} (target 1s)\n", started.elapsed());
+    Table::head();
+    ask("SELECT 1", 50, || store.ping()).await?;
+    ask("one customer by id (bare)", 50, || store.customer(RecordId(customer(77)))).await?;
+    history(&store).await?;
+    records(&store).await?;
+    writes(&store).await?;
+    store.close().await;
+    Ok(())
+}
+
+fn seen_by(people: std::ops::Range<u64>, unowned: bool) -> Option<VisibilityFilter> {
+    Some(VisibilityFilter {
+        extensions: people.clone().filter_map(|number| Extension::parse(&extension(number)).ok()).collect(),
+        people: people.map(|number| RecordId(operator(number))).collect(),
+        unowned,
+    })
+}
+
+async fn history(store: &Store) -> Result<(), Box<dyn Error>> {
+    let Size { operators, .. } = Size::FULL;
+    let nobody = operators - 1..operators;
+    let roles = [
+        ("administrator", None),
+        ("supervisor of 20", seen_by(0..20, true)),
+        ("supervisor of all 200", seen_by(0..operators, true)),
+        ("operator", seen_by(3..4, false)),
+        ("operator without calls", seen_by(nobody.clone(), false)),
+    ];
+    let month = Timestamp::from_millisecond(year::BEGIN_MS + 30 * DAY_MS)?;
+    let all = HistoryFilter::default;
+    let extension = |number| Extension::parse(&extension(number)).ok();
+    let filters = [
+        ("", all()),
+        ("operator", HistoryFilter { operator: extension(3), ..all() }),
+        ("operator without calls", HistoryFilter { operator: extension(nobody.start), ..all() }),
+        ("outcome=blocked", HistoryFilter { outcome: Some(Outcome::Blocked), ..all() }),
+        ("outcome=answered", HistoryFilter { outcome: Some(Outcome::Answered), ..all() }),
+        ("large account", HistoryFilter { account: Some(RecordId(account(0))), ..all() }),
+        ("small account", HistoryFilter { account: Some(RecordId(account(4_999))), ..all() }),
+        (
+            "large account, outcome=unknown",
+            HistoryFilter { account: Some(RecordId(account(0))), outcome: Some(Outcome::Unknown), ..all() },
+        ),
+        ("customer", HistoryFilter { customer: Some(RecordId(busiest_customer())), ..all() }),
+        ("customer without calls", HistoryFilter { customer: Some(RecordId(uuid::Uuid::nil())), ..all() }),
+        (
+            "caller",
+            HistoryFilter { account: Some(RecordId(account(0))), caller: Some(number_of(0)), ..all() },
+        ),
+        ("outbound", HistoryFilter { direction: Some(Direction::Outbound), ..all() }),
+        ("internal", HistoryFilter { direction: Some(Direction::Internal), ..all() }),
+        ("before the second month", HistoryFilter { to: Some(month), ..all() }),
+        (
+            "operator, outcome=blocked",
+            HistoryFilter { operator: extension(3), outcome: Some(Outcome::Blocked), ..all() },
+        ),
+    ];
+    for (role, visibility) in &roles {
+        for (name, filter) in &filters {
+            let filter = HistoryFilter { visibility: visibility.clone(), ..filter.clone() };
+            ask(&format!("history {name} as {role}"), 50, || store.history(&filter, None, 51)).await?;
+        }
+    }
+    let middle = HistoryCursor {
+        offered_ms: year::BEGIN_MS + 180 * DAY_MS,
+        call: CallId::parse(&uuid::Uuid::nil().to_string())?,
+    };
+    let filter = all();
+    ask("history in the middle of the year", 50, || store.history(&filter, Some(middle), 51)).await?;
+    Ok(())
+}
+
+async fn records(store: &Store) -> Result<(), Box<dyn Error>> {
+    for text in ["高橋", "髙", "たなか", "株式会社さくら", "0904827", "48271", "zzz", "存在しない名前"]
+    {
+        for of in [None, Some(RecordId(account(0)))] {
+            let filter =
+                CustomerFilter { account: of, text: Some(text.to_owned()), ..CustomerFilter::default() };
+            let place = if of.is_some() { "in an account" } else { "over all accounts" };
+            ask(&format!("customers q={text} {place}"), 100, || async {
+                store.customers(&filter, None, 50).await.map(|page| page.items)
+            })
+            .await?;
+        }
+    }
+    let number = CustomerFilter { number_key: Some(number_of(77)), ..CustomerFilter::default() };
+    ask("customers of a number over all accounts", 50, || async {
+        store.customers(&number, None, 50).await.map(|page| page.items)
+    })
+    .await?;
+    ask("card of a pop: a caller with 1,000 calls", 2, || async {
+        store.caller_history(RecordId(account(0)), &number_of(0)).await.map(|caller| caller.customers)
+    })
+    .await?;
+    for (name, filter) in [
+        ("", MessageFilter::default()),
+        ("of an account", MessageFilter { account: Some(RecordId(account(0))), ..MessageFilter::default() }),
+        (
+            "failed, of an account",
+            MessageFilter {
+                account: Some(RecordId(account(0))),
+                state: Some(toritsugi::contract::message::MessageState::Failed),
+                ..MessageFilter::default()
+            },
+        ),
+    ] {
+        ask(&format!("messages {name}"), 50, || store.messages(&filter, None, 51)).await?;
+    }
+    ask("audit", 50, || async {
+        store.audit(&AuditFilter::default(), None, 51).await.map(|page| page.items)
+    })
+    .await?;
+    let none = AuditFilter { action: "nothing.such".into(), ..AuditFilter::default() };
+    ask("audit of an action without entries", 50, || async {
+        store.audit(&none, None, 51).await.map(|page| page.items)
+    })
+    .await?;
+    Ok(())
+}
+
+/// Records calls while the numbers of callers before the last month are removed for the first time.
+async fn writes(store: &Store) -> Result<(), Box<dyn Error>> {
+    let Some(pattern) = store.history(&HistoryFilter::default(), None, 1).await?.pop() else { return Ok(()) };
+    let before = Timestamp::from_millisecond(year::BEGIN_MS + 335 * DAY_MS)?;
+    let purging = {
+        let store = store.clone();
+        tokio::spawn(async move {
+            let (mut rows, mut steps, mut pace) = (0_u64, Vec::new(), PurgePace::default());
+            let started = Instant::now();
+            while started.elapsed() < Duration::from_secs(40) {
+                let step = Instant::now();
+                match store.purge(PurgeTarget::Callers, before, pace.rows()).await {
+                    Ok(0) => break,
+                    Ok(done) => rows += done,
+                    Err(error) => println!("{error}"),
+                }
+                pace.record(step.elapsed());
+                steps.push(step.elapsed());
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            (rows, steps, started.elapsed())
+        })
+    };
+    let mut times = Vec::with_capacity(RECORDED);
+    for n in 0..RECORDED {
+        let id = CallId::parse(&uuid::Uuid::now_v7().to_string())?;
+        let call = FinishedCall { id, offered_at: pattern.offered_at, ..pattern.clone() };
+        let started = Instant::now();
+        store.record_call(&call).await?;
+        times.push(started.elapsed());
+        tokio::time::sleep(Duration::from_millis(100 + (n % 7) as u64)).await;
+    }
+    Table::line("record_call while numbers are removed", &mut times, RECORDED, Duration::from_millis(10));
+    let (rows, mut steps, took) = purging.await?;
+    if !steps.is_empty() {
+        Table::line("one step of removing numbers", &mut steps, rows as usize, Duration::from_millis(50));
+        println!("{rows} numbers removed in {:.0} s", took.as_secs_f64());
+    }
+    let started = Instant::now();
+    store.forget_customer(RecordId(busiest_customer())).await?;
+    Table::line("delete a customer with 1,000 calls", &mut [started.elapsed()], 1, Duration::from_millis(50));
+    Ok(())
+}
