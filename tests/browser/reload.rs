@@ -105,8 +105,11 @@ async fn undisposed(service: &Service, count: usize) {
 
 /// The idle desk lists both calls without a result, the newest first, and all three calls, with who called.
 async fn both_are_listed(person: &Person) {
-    let missed = "document.querySelectorAll('.missed li').length === 2";
-    person.tab.until("the calls without a result", missed).await;
+    let missed = "[...document.querySelectorAll('.missed li')].map((one) => one.innerText)";
+    let both = format!(
+        "{missed}.length === 2 && {missed}[0].includes('06-6345-0101') && {missed}[1].includes('03-1234-5678')"
+    );
+    person.tab.until("the calls without a result", &both).await;
     let calls =
         "[...document.querySelectorAll('.idle tr[data-call] td:nth-child(3)')].map((one) => one.innerText)";
     let shown = ["090-1234-5678", "06-6345-0101", "03-1234-5678"];
