@@ -16,6 +16,7 @@ mod figures;
 mod hostile;
 mod numbers;
 mod orders;
+mod past;
 mod person;
 mod reload;
 mod typing;

@@ -189,7 +189,9 @@ impl Person {
         for request in self.tab.events("Network.requestWillBeSent") {
             let url = request["request"]["url"].as_str().unwrap();
             // A data URL leaves the browser for nobody: Chromium draws the icon of a date field from one.
-            let is_own = url.starts_with(&self.origin) || url.starts_with("data:");
+            // So does a file that the page saves.
+            let is_own = ["", "blob:"].iter().any(|kind| url.starts_with(&format!("{kind}{}", self.origin)))
+                || url.starts_with("data:");
             assert!(is_own, "the page asked {url}");
         }
     }

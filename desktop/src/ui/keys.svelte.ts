@@ -58,7 +58,7 @@ function extend(): void {
 }
 
 function find(): void {
-  ui.view = 'accounts';
+  if (ui.view !== 'past') ui.view = 'accounts';
   void tick().then(() => document.querySelector<HTMLInputElement>('[data-find]')?.focus());
 }
 
