@@ -256,7 +256,7 @@ async fn a_supervisor_sees_and_helps_the_team() {
     boss.tab.is_covered().await;
     operator.tab.key("s").await;
     boss.tab
-        .until("the notification", "notified[0] === '佐藤さんが支援を求めています 株式会社さくら商事'")
+        .until("the notification", "notified[0] === '佐藤さんの手上げ 株式会社さくら商事'")
         .await;
     boss.tab.until("the sound", "tones > 0").await;
     boss.tab.is_uncovered().await;
@@ -323,11 +323,11 @@ async fn a_caller_who_is_with_somebody_else_does_not_wait_on_the_board() {
 
 /// The supervisor listens, whispers, barges in, and takes the call over.
 async fn from_the_board(boss: &Person, operator: &Person) {
-    for (n, mode) in ["モニター", "ささやき", "割込み"].into_iter().enumerate() {
+    for (n, mode) in ["モニター", "ささやき", "三者通話"].into_iter().enumerate() {
         boss.presses(&format!("[data-operator=\"1001\"] .modes button:nth-child({})", n + 1)).await;
         let live = format!(
             "document.querySelector('section.own [aria-pressed=true]')?.innerText === {mode:?} && \
-             document.querySelector('section.own .tag').innerText === '接続中'"
+             document.querySelector('section.own .tag').innerText === 'モニタリング中'"
         );
         boss.tab.until(mode, &live).await;
     }

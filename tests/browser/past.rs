@@ -126,7 +126,7 @@ async fn past_calls_are_searched_turned_round_and_saved() {
     person.enters("1001", PASSWORD).await;
     person.is_connected().await;
     person.tab.key("3").await;
-    let all = ["090-1234-5678", "06-6345-0101", "03-1234-5678", "番号非通知"];
+    let all = ["090-1234-5678", "06-6345-0101", "03-1234-5678", "非通知"];
     shows(&person, "all calls", &all).await;
     person.looks("past-whole").await;
 
