@@ -685,25 +685,29 @@ mod tests {
         assert_eq!(store.customer_names(&[]).await.unwrap(), []);
     }
 
-    #[tokio::test]
-    async fn a_call_is_found_by_the_number_or_the_customer_on_the_other_side() {
+    const MOBILE: &str = "+819012345678";
+
+    /// An account with a customer, and that customer: `numbers` are the customer's.
+    async fn account_with_customer(
+        store: &crate::store::Store,
+        code: &str,
+        numbers: &[&str],
+    ) -> (RecordId, RecordId) {
         use crate::contract::records::{AccountFields, CustomerFields};
-        use crate::store::history::VisibilityFilter;
-        const MOBILE: &str = "+819012345678";
-        let (_dir, store) = super::super::empty_store().await;
         let plan = crate::numbers::NumberPlan::default();
-        let account = async |code: &str| {
-            let fields = AccountFields { code: code.into(), name: code.into(), ..AccountFields::default() };
-            store.create_account(&fields.checked(&plan).unwrap(), from_ms(0)).await.unwrap().id
-        };
-        let (sakura, minato) = (account("A").await, account("B").await);
-        let customer = async |account, numbers: &[&str]| {
-            let numbers = numbers.iter().map(|text| (*text).to_owned()).collect();
-            let fields = CustomerFields { numbers, ..CustomerFields::named(account, "田中") };
-            store.create_customer(&fields.checked(&plan).unwrap(), from_ms(0)).await.unwrap().id
-        };
-        let tanaka = customer(sakura, &["090-1234-5678", "03-1234-5678"]).await;
-        let yamada = customer(minato, &["090-1234-5678"]).await;
+        let fields = AccountFields { code: code.into(), name: code.into(), ..AccountFields::default() };
+        let account = store.create_account(&fields.checked(&plan).unwrap(), from_ms(0)).await.unwrap().id;
+        let numbers = numbers.iter().map(|text| (*text).to_owned()).collect();
+        let fields = CustomerFields { numbers, ..CustomerFields::named(account, "田中") };
+        let customer = store.create_customer(&fields.checked(&plan).unwrap(), from_ms(0)).await.unwrap().id;
+        (account, customer)
+    }
+
+    /// Calls of two customers with the same number, of a stranger, and to the outside; 5 withholds the number.
+    fn calls_of_parties(
+        (sakura, tanaka): (RecordId, RecordId),
+        (minato, yamada): (RecordId, RecordId),
+    ) -> Vec<FinishedCall> {
         let to = |n, account, caller: &str, customer| FinishedCall {
             account: Some(account),
             caller: Some(caller.into()),
@@ -718,25 +722,31 @@ mod tests {
             dialled: Some(dialled.into()),
             ..call(n)
         };
-        let records = [
+        let withheld =
+            FinishedCall { presentation: Presentation::Withheld, caller: None, ..to(5, sakura, "", None) };
+        vec![
             // Before there was a record of the customer.
             to(1, sakura, MOBILE, None),
             to(2, minato, MOBILE, Some(yamada)),
             to(3, sakura, "+81312345678", Some(tanaka)),
             // A number that the record has no longer.
             to(4, sakura, "+81663450101", Some(tanaka)),
-            FinishedCall {
-                caller: None,
-                presentation: Presentation::Withheld,
-                ..to(5, sakura, MOBILE, None)
-            },
+            withheld,
             out(6, MOBILE),
             out(7, "+81312345678"),
             to(8, minato, "+81312345678", None),
             FinishedCall { outcome: Outcome::Abandoned, ..to(9, sakura, MOBILE, Some(tanaka)) },
-        ];
-        for record in &records {
-            store.record_call(record).await.unwrap();
+        ]
+    }
+
+    #[tokio::test]
+    async fn a_call_is_found_by_the_number_or_the_customer_on_the_other_side() {
+        use crate::store::history::VisibilityFilter;
+        let (_dir, store) = super::super::empty_store().await;
+        let sakura = account_with_customer(&store, "A", &["090-1234-5678", "03-1234-5678"]).await;
+        let minato = account_with_customer(&store, "B", &["090-1234-5678"]).await;
+        for record in calls_of_parties(sakura, minato) {
+            store.record_call(&record).await.unwrap();
         }
         let read = async |filter: HistoryFilter| {
             let (mut found, mut before) = (Vec::new(), None);
@@ -752,12 +762,12 @@ mod tests {
             HistoryFilter { party: Some(party), ..HistoryFilter::default() }
         };
         let outbound = |filter| HistoryFilter { direction: Some(Direction::Outbound), ..filter };
-        let both = [tanaka, yamada];
+        let both = [sakura.1, minato.1];
         for (filter, inbound, dialled) in [
             (of(Some(MOBILE), &[]), vec![9, 2, 1], vec![6]),
-            (of(None, &[tanaka]), vec![9, 4, 3, 1], vec![7, 6]),
+            (of(None, &both[..1]), vec![9, 4, 3, 1], vec![7, 6]),
             (of(None, &both), vec![9, 4, 3, 2, 1], vec![7, 6]),
-            (of(Some("+81312345678"), &[yamada]), vec![8, 3, 2], vec![7, 6]),
+            (of(Some("+81312345678"), &both[1..]), vec![8, 3, 2], vec![7, 6]),
             (of(Some("+819000000000"), &[]), vec![], vec![]),
             (of(None, &[]), vec![], vec![]),
         ] {
@@ -765,13 +775,12 @@ mod tests {
             let filter = outbound(filter);
             assert_eq!(read(filter.clone()).await, dialled, "{filter:?}");
         }
-        let of_minato = |filter| HistoryFilter { account: Some(minato), ..filter };
+        let of_minato = |filter| HistoryFilter { account: Some(minato.0), ..filter };
         assert_eq!(read(of_minato(of(Some(MOBILE), &[]))).await, [2]);
         assert_eq!(read(of_minato(of(None, &both))).await, [2]);
-        let answered = HistoryFilter { outcome: Some(Outcome::Answered), ..of(Some(MOBILE), &[tanaka]) };
-        assert_eq!(read(answered).await, [4, 3, 2, 1]);
-        let abandoned = HistoryFilter { outcome: Some(Outcome::Abandoned), ..of(None, &both) };
-        assert_eq!(read(abandoned).await, [9]);
+        let with = |outcome, filter| HistoryFilter { outcome: Some(outcome), ..filter };
+        assert_eq!(read(with(Outcome::Answered, of(Some(MOBILE), &both[..1]))).await, [4, 3, 2, 1]);
+        assert_eq!(read(with(Outcome::Abandoned, of(None, &both))).await, [9]);
         let late = HistoryFilter { from: Some(from_ms(3_000)), to: Some(from_ms(9_000)), ..of(None, &both) };
         assert_eq!(read(late).await, [4, 3]);
         let seen_by = |person| {
