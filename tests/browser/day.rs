@@ -72,7 +72,8 @@ async fn a_day_at_the_desk() {
     // By keyboard: go to the contacts and start a consultation.
     lab.phone(FIRST_ON_CALL).presses_after(ms(200), "1").await;
     person.tab.key("t").await;
-    person.tab.until("the focus", "document.activeElement?.closest('#contacts')").await;
+    // The first person, and not the button that passes the caller on to all of them.
+    person.tab.until("the focus", "document.activeElement?.matches('#contacts li:first-child button')").await;
     person.presses("#contacts li .ways button").await;
     person.may(&["complete", "cancel", "help"]).await;
     person.looks("consulting").await;
@@ -83,7 +84,12 @@ async fn a_day_at_the_desk() {
     assert!(person.reads("#wrap-up h1").await.contains("さくら商事"));
     a_message_is_taken(&person, "折り返しは不要とのこと", "wrap-up-message").await;
     person.tab.key("w").await;
-    person.presses("#wrap-up input[value=transferred]").await;
+    person.tab.until("the results", "document.activeElement?.matches('#wrap-up input[type=radio]')").await;
+    person.tab.key("2").await;
+    person
+        .tab
+        .until("the second result", "document.querySelector('#wrap-up input[value=transferred]').checked")
+        .await;
     person.tab.eval("document.querySelector('#wrap-up textarea').focus()").await;
     person.tab.types("担当の井上様へ").await;
     person.presses("#wrap-up .main").await;
@@ -158,7 +164,18 @@ async fn the_other_views(person: &Person) {
         person.tab.until(name, &format!("document.querySelector({there:?})")).await;
         if name == "accounts" {
             person.tab.until("the accounts", "document.querySelectorAll('.list li').length === 3").await;
-            person.presses(".list button").await;
+            // Enter opens the first that is found; the arrow goes into the list.
+            person.tab.key("/").await;
+            person.tab.until("the search", "document.activeElement?.matches('[data-find]')").await;
+            person.tab.types("ﾐﾅﾄ").await;
+            person.tab.until("what is found", "document.querySelectorAll('.list li').length === 1").await;
+            person.tab.key("Enter").await;
+            person
+                .tab
+                .until("it", "document.querySelector('.one h2')?.innerText === 'みなと法律事務所'")
+                .await;
+            person.tab.key("ArrowDown").await;
+            person.tab.until("the list", "document.activeElement?.matches('.list button')").await;
             person.tab.until("the account", "document.querySelectorAll('.one ol li').length").await;
         }
         if name == "past" {
@@ -255,9 +272,7 @@ async fn a_supervisor_sees_and_helps_the_team() {
     boss.wants_notifications().await;
     boss.tab.is_covered().await;
     operator.tab.key("s").await;
-    boss.tab
-        .until("the notification", "notified[0] === '佐藤さんの手上げ 株式会社さくら商事'")
-        .await;
+    boss.tab.until("the notification", "notified[0] === '佐藤さんの手上げ 株式会社さくら商事'").await;
     boss.tab.until("the sound", "tones > 0").await;
     boss.tab.is_uncovered().await;
     boss.tab.until("the help request", "document.querySelector('.help .one')").await;

@@ -86,8 +86,7 @@ impl Person {
     pub(crate) async fn chooses_state(&self, n: usize) {
         self.tab.key("r").await;
         self.tab.until("the menu", "document.querySelector('.menu button')").await;
-        self.tab.eval(&format!("document.querySelectorAll('.menu button')[{n}].focus()")).await;
-        self.tab.key("Enter").await;
+        self.tab.key(&(n + 1).to_string()).await;
     }
 
     /// Chooses the entry of the state menu with this text.
