@@ -83,18 +83,7 @@ async fn a_day_at_the_desk() {
     person.looks("wrap-up").await;
     assert!(person.reads("#wrap-up h1").await.contains("さくら商事"));
     a_message_is_taken(&person, "折り返しは不要とのこと", "wrap-up-message").await;
-    person.tab.key("w").await;
-    person.tab.until("the results", "document.activeElement?.matches('#wrap-up input[type=radio]')").await;
-    person.tab.key("2").await;
-    person
-        .tab
-        .until("the second result", "document.querySelector('#wrap-up input[value=transferred]').checked")
-        .await;
-    person.tab.eval("document.querySelector('#wrap-up textarea').focus()").await;
-    person.tab.types("担当の井上様へ").await;
-    person.presses("#wrap-up .main").await;
-    person.tab.until("the end of it", "!document.querySelector('#wrap-up')").await;
-    person.shows_state("ready").await;
+    the_work_is_finished_by_keyboard(&person).await;
     call.hang_up().await;
 
     a_stranger_is_recorded(&lab, &person).await;
@@ -111,6 +100,22 @@ async fn the_state_menu_opens_and_closes(person: &Person) {
     person.looks("state-menu").await;
     person.presses("#own-state").await;
     person.tab.until("the end of the menu", "!document.querySelector('.menu')").await;
+}
+
+/// By keyboard: a digit chooses the result.
+async fn the_work_is_finished_by_keyboard(person: &Person) {
+    person.tab.key("w").await;
+    person.tab.until("the results", "document.activeElement?.matches('#wrap-up input[type=radio]')").await;
+    person.tab.key("2").await;
+    person
+        .tab
+        .until("the second result", "document.querySelector('#wrap-up input[value=transferred]').checked")
+        .await;
+    person.tab.eval("document.querySelector('#wrap-up textarea').focus()").await;
+    person.tab.types("担当の井上様へ").await;
+    person.presses("#wrap-up .main").await;
+    person.tab.until("the end of it", "!document.querySelector('#wrap-up')").await;
+    person.shows_state("ready").await;
 }
 
 /// By keyboard: saves a message of the call for the second contact.
