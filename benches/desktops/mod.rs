@@ -54,6 +54,7 @@ pub(crate) async fn app(store: Store, bus: Bus, connections_max: usize) -> App {
             session_ttl: Duration::from_secs(3600),
             connections_max,
             body_bytes_max: 65_536,
+            history_file_calls_max: 1_000,
             drain_timeout: Duration::from_secs(1),
             heartbeat_interval: Duration::from_secs(15),
         },
@@ -66,6 +67,7 @@ pub(crate) async fn app(store: Store, bus: Bus, connections_max: usize) -> App {
         message_relay: toritsugi::messages::MessageRelay::default(),
         transfers: toritsugi::directory::transfer_targets::Settings::default(),
         queue_faults: toritsugi::operators::SharedQueueFaults::default(),
+        dispositions: Vec::new(),
         metrics: Arc::new(Metrics::default()),
         clock: Clock::new(Timestamp::now),
     }

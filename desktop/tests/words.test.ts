@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import openapi from '../../src/gateway/openapi.json';
 import { callsElsewhere, faultsOf, waitingCalls } from '../src/desk/choose.ts';
-import { OUTCOMES } from '../src/desk/history.ts';
+import { OUTBOUND_OUTCOMES, OUTCOMES } from '../src/desk/history.ts';
 import { emptyDesk, type Call, type Operator } from '../src/desk/state.ts';
 import { en } from '../src/i18n/en.ts';
 import { ja } from '../src/i18n/ja.ts';
@@ -26,6 +26,8 @@ test('every word of the contract that the page shows stands in both languages', 
   for (const [prefix, names] of [
     ['outcome', schemas.Outcome.enum],
     ['outcome', schemas.TransferOutcome.enum],
+    ['outbound', OUTBOUND_OUTCOMES],
+    ['past.encoding', schemas.CsvEncoding.enum],
     ['state', schemas.OperatorStateName.enum],
     ['transfer.state', schemas.TransferState.enum],
     ['message.state', schemas.MessageState.enum],

@@ -151,7 +151,7 @@ impl Patience {
 fn event_text(kind: &str) -> Option<&'static str> {
     Some(match kind {
         "call.answered" => "応答しました",
-        "call.rescinded" => "呼出が取り下げられました",
+        "call.rescinded" => "呼出が終わりました",
         "call.ended" => "通話が終わりました",
         "pbx.down" => "PBX との接続が切れました",
         "pbx.up" => "PBX に接続しました",
@@ -168,26 +168,26 @@ fn pop_text(pop: &Pop, account: &Account) -> String {
             lines.push(format!("│ {label}  {}", plain(line)));
         }
     };
-    add("契約企業", &with_kana(&account.name, &account.kana));
-    add("応答例　", &account.answer_phrase);
-    add("連絡事項", &account.notes);
+    add("契約先　", &with_kana(&account.name, &account.kana));
+    add("応答文　", &account.answer_phrase);
+    add("注意事項", &account.notes);
     add("特定方法", &matched_by(pop, account));
     add("発信者　", &caller_text(&pop.caller));
     match pop.customers.as_slice() {
-        [] => add("お客様　", "登録なし"),
+        [] => add("お相手　", "登録なし"),
         several => {
             for customer in several {
-                add("お客様　", &customer_text(customer));
+                add("お相手　", &customer_text(customer));
             }
         }
     }
     let history = match pop.history.calls {
         0 => "はじめてのお電話".to_owned(),
-        calls => format!("これまで {calls} 回、未確認の伝言 {} 件", pop.history.open_messages),
+        calls => format!("これまで {calls} 回、未報告の伝言 {} 件", pop.history.open_messages),
     };
     add("履歴　　", &history);
     add("前回伝言", pop.history.last_message.as_deref().unwrap_or_default());
-    format!("\n┌ 内線 {} を呼出中\n{}\n└\n", plain(&pop.operator), lines.join("\n"))
+    format!("\n┌ 内線 {} に着信中\n{}\n└\n", plain(&pop.operator), lines.join("\n"))
 }
 
 fn with_kana(name: &str, kana: &str) -> String {
@@ -201,7 +201,7 @@ fn matched_by(pop: &Pop, account: &Account) -> String {
         "diversion" | "history_info" => format!("転送元番号 {diverted}（着信番号 {dialled}）"),
         "dialled" => format!("着信番号 {dialled}"),
         "trunk" => format!("回線の既定（着信番号 {dialled}）"),
-        _ => format!("該当する契約企業なし（着信番号 {dialled}）"),
+        _ => format!("該当する契約先なし（着信番号 {dialled}）"),
     }
 }
 
@@ -265,15 +265,15 @@ mod tests {
         )
         .unwrap();
         let expected = "
-┌ 内線 1001 を呼出中
-│ 契約企業  さくら商事（サクラショウジ）
-│ 応答例　  さくら商事でございます。
-│ 連絡事項  本日終日外出。
+┌ 内線 1001 に着信中
+│ 契約先　  さくら商事（サクラショウジ）
+│ 応答文　  さくら商事でございます。
+│ 注意事項  本日終日外出。
 │ 　　　　  急ぎは営業部へ。
 │ 特定方法  転送元番号 06-6111-2222（着信番号 050-1111-0001）
 │ 発信者　  090-1234-5678　携帯電話
-│ お客様　  青木製作所　田中一郎（タナカイチロウ）
-│ 履歴　　  これまで 3 回、未確認の伝言 1 件
+│ お相手　  青木製作所　田中一郎（タナカイチロウ）
+│ 履歴　　  これまで 3 回、未報告の伝言 1 件
 │ 前回伝言  折り返し?[2J希望
 └
 ";
@@ -289,7 +289,7 @@ mod tests {
         )
         .unwrap();
         let text = pop_text(&pop, pop.account.as_ref().unwrap());
-        for part in ["特定方法  該当する契約企業なし（着信番号 不明）", "発信者　  非通知", "はじめて"]
+        for part in ["特定方法  該当する契約先なし（着信番号 不明）", "発信者　  非通知", "はじめて"]
         {
             assert!(text.contains(part), "{text}");
         }

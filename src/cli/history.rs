@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::Global;
 use super::client::{ClientArgs, Ids};
-use super::output::{Output, Table, plain, print, print_json};
+use super::output::{Output, Table, plain, print, print_bytes, print_json};
 
 /// The newest finished calls, among which the beginning of an id is looked for.
 const RECORDED_CALLS: Ids = Ids {
@@ -22,8 +22,12 @@ const RECORDED_CALLS: Ids = Ids {
 #[derive(Debug, Args)]
 pub(super) struct History {
     /// The id of one call, or its beginning, to print it with everything that happened in it.
-    #[arg(value_name = "CALL", conflicts_with_all = ["account", "operator", "direction", "outcome", "from", "to", "limit"])]
+    #[arg(value_name = "CALL", conflicts_with_all = ["find", "account", "operator", "direction", "outcome", "from", "to", "limit", "csv"])]
     call: Option<String>,
+    /// Only calls with this person or number on the other side: a telephone number in any writing, or a part of a customer's
+    /// name, reading, company, code or number.
+    #[arg(long, value_name = "TEXT")]
+    find: Option<String>,
     /// Only calls for this account: its id.
     #[arg(long, value_name = "ID")]
     account: Option<String>,
@@ -46,6 +50,15 @@ pub(super) struct History {
     /// How many calls, the newest first, 1 to 500.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=500))]
     limit: u32,
+    /// Print all calls that match, without a limit, as a CSV file for a spreadsheet.
+    #[arg(long, conflicts_with_all = ["limit", "json"])]
+    csv: bool,
+    /// The encoding of the CSV file.
+    #[arg(long, value_name = "ENCODING", requires = "csv", default_value = "utf-8", value_parser = ["utf-8", "cp932"])]
+    encoding: String,
+    /// The language of the headings and words in the CSV file.
+    #[arg(long, value_name = "LANGUAGE", requires = "csv", default_value = "ja", value_parser = ["ja", "en"])]
+    language: String,
     #[command(flatten)]
     client: ClientArgs,
     #[command(flatten)]
@@ -151,7 +164,6 @@ impl History {
             }
             return Ok(ExitCode::SUCCESS);
         }
-        let limit = self.limit.to_string();
         let (from, to) = (self.from.map(|t| t.to_string()), self.to.map(|t| t.to_string()));
         let filters = [
             ("account", self.account.as_deref()),
@@ -160,10 +172,18 @@ impl History {
             ("outcome", self.outcome.as_deref()),
             ("from", from.as_deref()),
             ("to", to.as_deref()),
-            ("limit", Some(limit.as_str())),
+            ("q", self.find.as_deref()),
         ];
-        let query: Vec<(&str, &str)> =
+        let mut query: Vec<(&str, &str)> =
             filters.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
+        if self.csv {
+            query.extend([("encoding", self.encoding.as_str()), ("language", self.language.as_str())]);
+            let file = client.file("/v1/history.csv", &query).await?;
+            print_bytes(&file)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let limit = self.limit.to_string();
+        query.push(("limit", &limit));
         if self.output.json {
             print_json(&client.get::<Value>("/v1/history", &query).await?)?;
         } else {

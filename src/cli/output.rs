@@ -93,6 +93,13 @@ pub(crate) fn print(text: &str) -> std::io::Result<()> {
     out.flush()
 }
 
+/// Prints a file as it is, for a redirection.
+pub(crate) fn print_bytes(file: &[u8]) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(file)?;
+    out.flush()
+}
+
 /// Prints one line; see [`print`].
 pub(crate) fn print_line(line: &str) -> std::io::Result<()> {
     print(&format!("{line}\n"))

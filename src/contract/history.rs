@@ -37,7 +37,7 @@ pub struct FinishedCall {
     pub caller: Option<SmolStr>,
     /// Whether the number could be shown, or why not.
     pub presentation: Presentation,
-    /// The number of the answering service that was dialled; of an outbound call, the number that was called.
+    /// The number of the answering service that was dialled; of an outbound call, the number that was called, as a key.
     pub dialled: Option<String>,
     /// The account's number that forwarded the call.
     pub diverted_by: Option<String>,

@@ -55,7 +55,7 @@ use crate::identity::Identity;
 use crate::ids::{CallId, ChannelId, Extension, QueueName, RecordId};
 use crate::journal::entry::{CallCheckpoint, JournalEntry};
 use crate::journal::timelines::CallTimelines;
-use crate::numbers::NumberPlan;
+use crate::numbers::{Number, NumberPlan};
 use crate::operators::queue_members::{MemberReply, QueueMembership};
 use crate::operators::{OperatorRegistry, OperatorSnapshot, SharedQueueFaults};
 use crate::pbx_link::PbxLink;
@@ -547,7 +547,9 @@ impl Core {
 fn outbound_record(call: OutboundCall, people: Vec<RecordId>, plan: &NumberPlan) -> FinishedCall {
     FinishedCall {
         handled_by: Some(people),
-        dialled: call.number.as_ref().map(ToString::to_string),
+        dialled: call.number.as_deref().map(|text| {
+            Number::read(text, plan).map_or_else(|| text.to_owned(), |number| number.key().to_owned())
+        }),
         operators: call.operators,
         channels: call.channels,
         segments: call.segments,

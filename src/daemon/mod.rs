@@ -194,6 +194,7 @@ pub async fn run_on(
         message_relay: relay,
         transfers: config.transfer_settings(),
         queue_faults,
+        dispositions: config.operators.dispositions.clone(),
         metrics,
         clock: gateway::Clock::new(Timestamp::now),
     };

@@ -14,7 +14,7 @@ use crate::config::{Config, ConfigError, DirectoryConfig, GatewayConfig, Login, 
 use crate::contract::endpoint::EndpointNames;
 use crate::directory::{DirectoryOptions, transfer_targets};
 use crate::gateway;
-use crate::gateway::{CONNECTIONS_BESIDE_STREAMS, HEARTBEAT_INTERVAL};
+use crate::gateway::{CONNECTIONS_BESIDE_STREAMS, HEARTBEAT_INTERVAL, HISTORY_FILE_CALLS_MAX};
 use crate::numbers::NumberPlan;
 use crate::operators;
 
@@ -140,6 +140,7 @@ impl From<&GatewayConfig> for gateway::Settings {
             session_ttl: config.session_ttl,
             connections_max: config.subscribers_max + CONNECTIONS_BESIDE_STREAMS,
             body_bytes_max: config.body_bytes_max,
+            history_file_calls_max: HISTORY_FILE_CALLS_MAX,
             drain_timeout: config.drain_timeout,
             heartbeat_interval: HEARTBEAT_INTERVAL,
         }

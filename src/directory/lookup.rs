@@ -118,6 +118,12 @@ impl Directory {
         &self.shared.options.plan
     }
 
+    /// The time zone of this installation.
+    #[must_use]
+    pub fn time_zone(&self) -> &TimeZone {
+        &self.shared.options.time_zone
+    }
+
     /// Whether deleting a customer also removes what the history knows of that customer.
     pub(super) fn purges_history_of_deleted(&self) -> bool {
         self.shared.options.forget_deleted

@@ -11,6 +11,9 @@
 //!
 //! Every reader of a call reads what the operators recorded about it, disposition and notes, as well as its messages.
 //!
+//! A search by name or number (`q`) opens nothing: it chooses among the calls that the reader may see anyway. A withheld
+//! number is in no record, and so no search finds it.
+//!
 //! Invariant: supervisions of a call are shown to readers who could see them while they ran, and to the supervisor. An
 //! operator who was not notified that a supervisor listened does not find out here.
 
@@ -26,7 +29,7 @@ use utoipa::ToSchema;
 
 use super::auth::Caller;
 use super::customers::account_id;
-use super::extract::{CallPath, NoQuery, QueryParams, number_key, record_id};
+use super::extract::{CallPath, NoQuery, QueryParams, number_key, record_id, restore_plus};
 use super::problem::{Kind, Problem, ProblemBody};
 use super::query::{GapQuery, HistoryQuery, page_limit};
 use super::state::AppState;
@@ -35,10 +38,14 @@ use crate::contract::pbx::Gap;
 use crate::contract::supervision::SupervisionSegment;
 use crate::ids::{CallId, Extension, RecordId};
 use crate::journal::entry::WrapUpRecord;
+use crate::numbers::NumberKind;
 use crate::operators::CompletedWrapUp;
 use crate::people::role::Permission;
 use crate::people::viewer::Viewer;
-use crate::store::history::{HistoryCursor, HistoryFilter, VisibilityFilter};
+use crate::store::CustomerFilter;
+use crate::store::history::{
+    HistoryCursor, HistoryFilter, PARTY_CUSTOMERS_MAX, PartyFilter, VisibilityFilter,
+};
 use crate::store::pbx_links::GAPS_PAGE_MAX;
 
 /// A finished call.
@@ -46,15 +53,15 @@ use crate::store::pbx_links::GAPS_PAGE_MAX;
 #[schema(as = Finished)]
 pub(crate) struct FinishedCallView {
     #[serde(flatten)]
-    call: FinishedCall,
+    pub(super) call: FinishedCall,
     /// The name of the account; absent if the account was deleted.
     #[serde(skip_serializing_if = "Option::is_none")]
-    account_name: Option<String>,
+    pub(super) account_name: Option<String>,
     /// The name of the customer; absent if nobody, or more than one customer, has the number.
     #[serde(skip_serializing_if = "Option::is_none")]
-    customer_name: Option<String>,
+    pub(super) customer_name: Option<String>,
     /// What the operators recorded about the call in their after-call work, in the order of its end.
-    wrap_ups: Vec<RecordedWrapUp>,
+    pub(super) wrap_ups: Vec<RecordedWrapUp>,
     /// The supervisions of the call that the reader may see; absent in lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     supervisions: Option<Vec<SupervisionSegment>>,
@@ -73,11 +80,11 @@ pub(crate) struct RecordedWrapUp {
     /// The disposition; absent if none was given.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
-    disposition: Option<SmolStr>,
+    pub(super) disposition: Option<SmolStr>,
     /// The notes; absent if there are none, or their retention period has ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
-    notes: Option<SmolStr>,
+    pub(super) notes: Option<SmolStr>,
     /// When the work began.
     #[schema(value_type = String, format = DateTime)]
     #[serde(serialize_with = "crate::contract::time::as_time")]
@@ -108,7 +115,7 @@ pub(crate) struct Gaps {
 /// Lists the finished calls that the user may see, newest first.
 #[utoipa::path(get, path = "/v1/history", tag = "history", params(HistoryQuery), responses(
     (status = 200, description = "A page", body = History),
-    (status = 400, description = "invalid-query", body = ProblemBody),
+    (status = 400, description = "invalid-query; too-many-matches: more than 500 customers have the text `q`", body = ProblemBody),
 ))]
 pub(crate) async fn list(
     State(state): State<Arc<AppState>>,
@@ -117,37 +124,85 @@ pub(crate) async fn list(
 ) -> Result<Json<History>, Problem> {
     caller.needs(Permission::FollowCalls)?;
     let limit = page_limit(query.limit)?;
-    let operator = query.operator.as_deref().map(Extension::parse).transpose();
     let cursor = query.cursor.as_deref().map(|text| {
         HistoryCursor::parse(text)
             .ok_or_else(|| Kind::InvalidQuery.with("cursor must be the `next` of the previous page"))
     });
+    let cursor = cursor.transpose()?;
+    let filter = filter_of(&state, &caller, query).await?;
+    let mut calls = state.app.store.history(&filter, cursor, limit + 1).await?;
+    let more = calls.len() > limit as usize;
+    calls.truncate(limit as usize);
+    let next = calls.last().filter(|_| more).map(|call| HistoryCursor::of(call).to_string());
+    Ok(Json(History { items: views_of(&state, calls).await?, next }))
+}
+
+/// The filter of a request: what is asked for, and what the caller may see of it.
+pub(super) async fn filter_of(
+    state: &AppState,
+    caller: &Caller,
+    query: HistoryQuery,
+) -> Result<HistoryFilter, Problem> {
+    let operator = query.operator.as_deref().map(Extension::parse).transpose();
     let customer = query.customer.as_deref().map(|text| {
         record_id(text).ok_or_else(|| Kind::InvalidQuery.with("customer: must be the id of a customer"))
     });
+    let account = account_id(query.account.as_deref())?;
+    let party = match query.q.filter(|text| !text.trim().is_empty()) {
+        Some(text) => Some(party_of(state, caller, account, &text).await?),
+        None => None,
+    };
     let mut filter = HistoryFilter {
-        account: account_id(query.account.as_deref())?,
+        account,
         caller: query.caller.map(|text| number_key(&state.app.directory, "caller", &text)).transpose()?,
         customer: customer.transpose()?,
+        party,
         operator: operator.map_err(|error| Kind::InvalidQuery.with(format!("operator: {error}")))?,
         direction: query.direction,
         outcome: query.outcome,
         from: query.from,
         to: query.to,
-        visibility: visibility_filter(&state, &caller.viewer),
+        visibility: visibility_filter(state, &caller.viewer),
     };
     if filter.caller.is_some() && filter.account.is_none() {
         // Each account has its own customers: one number can be two people.
         return Err(Kind::InvalidQuery.with("caller: requires account"));
     }
-    if is_of_visible_caller(&state, &caller.viewer, &filter) {
+    if is_of_visible_caller(state, &caller.viewer, &filter) {
         filter.visibility = None;
     }
-    let mut calls = state.app.store.history(&filter, cursor.transpose()?, limit + 1).await?;
-    let more = calls.len() > limit as usize;
-    calls.truncate(limit as usize);
-    let next = calls.last().filter(|_| more).map(|call| HistoryCursor::of(call).to_string());
-    Ok(Json(History { items: views_of(&state, calls).await?, next }))
+    Ok(filter)
+}
+
+/// Whom a text means: the line with this number, or the customers who have the text in their record. A subscriber's whole
+/// number means that line alone; fewer digits may be a part of a customer's number or code.
+async fn party_of(
+    state: &AppState,
+    caller: &Caller,
+    account: Option<RecordId>,
+    text: &str,
+) -> Result<PartyFilter, Problem> {
+    caller.needs(Permission::ReadDirectory)?;
+    let text = restore_plus(text);
+    let number = state.app.directory.number(&text);
+    let is_line = number.as_ref().is_some_and(|number| {
+        matches!(
+            number.kind(),
+            NumberKind::Fixed | NumberKind::Mobile | NumberKind::Ip | NumberKind::TollFree
+        )
+    });
+    let number = number.map(|number| number.key().to_owned());
+    if is_line {
+        return Ok(PartyFilter { number, customers: Vec::new() });
+    }
+    let filter = CustomerFilter { account, text: Some(text), ..CustomerFilter::default() };
+    let page = state.app.store.customers(&filter, None, PARTY_CUSTOMERS_MAX).await?;
+    if page.next.is_some() {
+        return Err(Kind::TooManyMatches.with(format!(
+            "q: more than {PARTY_CUSTOMERS_MAX} customers have this text; write more of it, or ask for one account"
+        )));
+    }
+    Ok(PartyFilter { number, customers: page.items.iter().map(|customer| customer.id).collect() })
 }
 
 /// Returns a finished call with its segments, and with its supervisions as far as the user may see them.
@@ -191,7 +246,10 @@ pub(crate) async fn gaps(
 }
 
 /// The calls with the names and the after-call work that belong to them.
-async fn views_of(state: &AppState, calls: Vec<FinishedCall>) -> Result<Vec<FinishedCallView>, Problem> {
+pub(super) async fn views_of(
+    state: &AppState,
+    calls: Vec<FinishedCall>,
+) -> Result<Vec<FinishedCallView>, Problem> {
     let ids: Vec<CallId> = calls.iter().map(|call| call.id).collect();
     let customers: BTreeSet<RecordId> = calls.iter().filter_map(|call| call.customer).collect();
     let customers: Vec<RecordId> = customers.into_iter().collect();

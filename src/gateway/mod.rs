@@ -15,6 +15,7 @@
 //! | `middleware.rs` | time-out, security headers, request metrics |
 //! | `calls.rs`, `transfers.rs`, `supervisions.rs`, `operators.rs` | live calls, commands, operator states |
 //! | `accounts.rs`, `customers.rs`, `contacts.rs`, `messages.rs`, `history.rs`, `audit.rs`, `users.rs`, `webhooks.rs`, `explain.rs` | records |
+//! | `history_file.rs`, `csv.rs` | finished calls as a CSV file |
 //! | `page.rs` | the operators' and supervisors' page, built into the binary |
 //! | `metrics.rs`, `health.rs`, `openapi.rs` | for the administrators of the daemon |
 //!
@@ -38,12 +39,14 @@ mod auth;
 mod calls;
 mod connection;
 mod contacts;
+mod csv;
 mod customers;
 mod explain;
 mod extract;
 mod forwarding;
 mod health;
 mod history;
+mod history_file;
 mod idempotency;
 mod messages;
 mod metrics;
@@ -74,4 +77,6 @@ pub use metrics::Metrics;
 pub use openapi::document as openapi_document;
 pub use proxies::{AddressRange, AddressRangeError};
 pub use serve::{listen, serve};
-pub use state::{App, CONNECTIONS_BESIDE_STREAMS, Clock, HEARTBEAT_INTERVAL, Settings};
+pub use state::{
+    App, CONNECTIONS_BESIDE_STREAMS, Clock, HEARTBEAT_INTERVAL, HISTORY_FILE_CALLS_MAX, Settings,
+};

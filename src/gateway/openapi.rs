@@ -58,7 +58,12 @@ fn kinds() -> Object {
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Toritsugi", description = "取次: calls, operators and records of a telephone answering service."),
-    components(schemas(EventSchema, crate::contract::event::PbxStatus)),
+    components(schemas(
+        EventSchema,
+        crate::contract::event::PbxStatus,
+        super::csv::CsvEncoding,
+        super::csv::FileLanguage
+    )),
     security(("token" = []), ("cookie" = [])),
 )]
 struct Document;

@@ -49,6 +49,8 @@ kinds! {
     MalformedJson = BAD_REQUEST "malformed-json" "The body is not valid JSON",
     /// A key or value of the query is unknown or invalid.
     InvalidQuery = BAD_REQUEST "invalid-query" "A query parameter is unknown or invalid",
+    /// More records match than are searched or written at once.
+    TooManyMatches = BAD_REQUEST "too-many-matches" "Too many records match; ask for fewer",
     /// A header that this request needs is missing or invalid.
     InvalidHeader = BAD_REQUEST "invalid-header" "A header of the request is missing or invalid",
     /// The request has no token, or an unknown one.

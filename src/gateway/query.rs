@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use super::csv::{CsvEncoding, FileLanguage};
 use super::extract::record_id;
 use super::problem::{Kind, Problem};
 use crate::contract::call::{Direction, Outcome};
@@ -148,6 +149,10 @@ pub(crate) struct AuditQuery {
 pub(crate) struct HistoryQuery {
     /// Of the account with this id.
     pub(crate) account: Option<String>,
+    /// With this person or number on the other side (who called; of outbound calls, who was called): a telephone number in
+    /// any notation, or a part of a customer's name, reading, company, department, code or number, as in `q` of
+    /// `/v1/customers`. A caller who withholds the number is not found.
+    pub(crate) q: Option<String>,
     /// From this telephone number, in any notation; requires `account`.
     pub(crate) caller: Option<String>,
     /// Of the customer with this id.
@@ -168,6 +173,57 @@ pub(crate) struct HistoryQuery {
     pub(crate) limit: Option<u32>,
     /// `next` of the previous page; absent for the first page.
     pub(crate) cursor: Option<String>,
+}
+
+/// Filter and form of a file of finished calls.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct HistoryFileQuery {
+    /// Of the account with this id.
+    pub(crate) account: Option<String>,
+    /// With this person or number on the other side, as in `/v1/history`.
+    pub(crate) q: Option<String>,
+    /// From this telephone number, in any notation; requires `account`.
+    pub(crate) caller: Option<String>,
+    /// Of the customer with this id.
+    pub(crate) customer: Option<String>,
+    /// That the operator at this extension had.
+    pub(crate) operator: Option<String>,
+    /// In this direction; `inbound` by default.
+    pub(crate) direction: Option<Direction>,
+    /// With this outcome.
+    pub(crate) outcome: Option<Outcome>,
+    /// That were offered at this time or later.
+    #[param(value_type = Option<String>, format = DateTime)]
+    pub(crate) from: Option<Timestamp>,
+    /// That were offered before this time.
+    #[param(value_type = Option<String>, format = DateTime)]
+    pub(crate) to: Option<Timestamp>,
+    /// The encoding of the file; `utf-8` by default.
+    pub(crate) encoding: Option<CsvEncoding>,
+    /// The language of headings and words; `ja` by default.
+    pub(crate) language: Option<FileLanguage>,
+}
+
+impl HistoryFileQuery {
+    /// The same filter, as a list takes it.
+    pub(crate) fn into_filter(self) -> HistoryQuery {
+        let Self { account, q, caller, customer, operator, direction, outcome, from, to, .. } = self;
+        HistoryQuery {
+            account,
+            q,
+            caller,
+            customer,
+            operator,
+            direction,
+            outcome,
+            from,
+            to,
+            limit: None,
+            cursor: None,
+        }
+    }
 }
 
 /// Filter of gaps.

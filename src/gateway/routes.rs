@@ -26,9 +26,9 @@ use utoipa_axum::routes;
 use super::problem::{Kind, Problem};
 use super::state::AppState;
 use super::{
-    accounts, audit, auth, calls, contacts, customers, explain, forwarding, health, history, idempotency,
-    messages, middleware, operators, page, session, sse, supervisions, tokens, transfers, users, webhooks,
-    websocket,
+    accounts, audit, auth, calls, contacts, customers, explain, forwarding, health, history, history_file,
+    idempotency, messages, middleware, operators, page, session, sse, supervisions, tokens, transfers, users,
+    webhooks, websocket,
 };
 
 /// The routes that need no token, each with its part of the OpenAPI document.
@@ -66,6 +66,7 @@ pub(super) fn signed_in() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(operators::note))
         .routes(routes!(history::list))
         .routes(routes!(history::show))
+        .routes(routes!(history_file::download))
         .routes(routes!(history::gaps))
         .routes(routes!(accounts::list, accounts::create))
         .routes(routes!(accounts::show, accounts::change, accounts::delete))

@@ -28,6 +28,7 @@ use super::throttle::{PasswordCheckLimits, Throttle};
 use super::token_uses::TokenUseRecorder;
 use crate::bus::Bus;
 use crate::command::Commands;
+use crate::contract::choice::Choice;
 use crate::directory::Directory;
 use crate::messages::MessageRelay;
 use crate::operators::SharedQueueFaults;
@@ -40,6 +41,8 @@ pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(15);
 /// Connections allowed beyond `gateway.subscribers_max`: ordinary requests of the same desktops, probes, the
 /// command line.
 pub const CONNECTIONS_BESIDE_STREAMS: usize = 512;
+/// Most calls of a file of finished calls.
+pub const HISTORY_FILE_CALLS_MAX: usize = 20_000;
 /// How often the roster is read from the store.
 const PEOPLE_REFRESH_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -66,6 +69,8 @@ pub struct App {
     pub transfers: crate::directory::transfer_targets::Settings,
     /// What keeps the PBX's queues from following the operators' states.
     pub queue_faults: SharedQueueFaults,
+    /// The dispositions that operators choose from, for records that people read.
+    pub dispositions: Vec<Choice>,
     /// Metrics of the process.
     pub metrics: Arc<Metrics>,
     /// The current time.
@@ -96,6 +101,8 @@ pub struct Settings {
     pub connections_max: usize,
     /// Largest body of a request, in bytes.
     pub body_bytes_max: usize,
+    /// Most calls of a file of finished calls, which is in memory while it is written.
+    pub history_file_calls_max: usize,
     /// On shutdown, how long open requests may take to finish.
     pub drain_timeout: Duration,
     /// Heartbeat interval of an event stream.

@@ -19,14 +19,14 @@ use sqlx::{ConnectOptions, Row, SqliteConnection};
 use tracing::field::{Field, Visit};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
-use super::history::{HistoryCursor, HistoryFilter, VisibilityFilter};
+use super::history::{HistoryCursor, HistoryFilter, PARTY_CUSTOMERS_MAX, PartyFilter, VisibilityFilter};
 use super::messages::{MessageCursor, MessageFilter};
 use super::{CustomerFilter, Location, PostgresAddress, Store};
 use crate::contract::call::{Direction, Outcome};
 use crate::contract::records::search::fold;
 use crate::ids::{Extension, RecordId};
 use crate::year::sink::Sink;
-use crate::year::{Made, Size, account, busiest_customer, extension, make, number_of, operator};
+use crate::year::{Made, Size, account, busiest_customer, customer, extension, make, number_of, operator};
 
 /// The file to which a run writes the statements that it makes.
 const STATEMENTS_FILE: &str = "TORITSUGI_STATEMENTS";
@@ -435,12 +435,38 @@ async fn read_back(store: &Store, made: &Made) {
     }
     let customer = HistoryFilter { customer: Some(RecordId(busiest_customer())), ..all.clone() };
     assert_eq!(pages(store, &customer).await, made.calls_of_busiest);
-    let caller = HistoryFilter { account: Some(RecordId(account(0))), caller: Some(number_of(0)), ..all };
+    let caller =
+        HistoryFilter { account: Some(RecordId(account(0))), caller: Some(number_of(0)), ..all.clone() };
     assert_eq!(pages(store, &caller).await, made.calls_of_busiest);
+    parties(store, made).await;
     let card = store.caller_history(RecordId(account(0)), &number_of(0)).await.unwrap();
     assert_eq!(card.history.calls, made.calls_of_busiest);
     messages(store, made).await;
     searches(store, made).await;
+}
+
+/// By who was on the other side: a number over all accounts, one customer, and many.
+async fn parties(store: &Store, made: &Made) {
+    let of = |number: Option<String>, customers: std::ops::Range<u64>| {
+        let customers = customers.map(|number| RecordId(customer(number))).collect();
+        HistoryFilter { party: Some(PartyFilter { number, customers }), ..HistoryFilter::default() }
+    };
+    assert_eq!(pages(store, &of(Some(number_of(0)), 0..0)).await, made.calls_of_busiest);
+    assert_eq!(pages(store, &of(None, 0..1)).await, made.calls_of_busiest);
+    let mut of_each = 0;
+    for number in 0..40 {
+        of_each += pages(store, &of(None, number..number + 1)).await;
+    }
+    assert_eq!(pages(store, &of(None, 0..40)).await, of_each);
+    let many = of(Some(number_of(0)), 0..u64::from(PARTY_CUSTOMERS_MAX));
+    assert!(pages(store, &many).await > of_each);
+    pages(store, &HistoryFilter { direction: Some(Direction::Outbound), ..many.clone() }).await;
+    let seen = VisibilityFilter {
+        people: (0..6).map(|number| RecordId(operator(number))).collect(),
+        ..VisibilityFilter::default()
+    };
+    let account = Some(RecordId(account(0)));
+    pages(store, &HistoryFilter { visibility: Some(seen), account, ..many }).await;
 }
 
 async fn messages(store: &Store, made: &Made) {

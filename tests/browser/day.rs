@@ -72,7 +72,8 @@ async fn a_day_at_the_desk() {
     // By keyboard: go to the contacts and start a consultation.
     lab.phone(FIRST_ON_CALL).presses_after(ms(200), "1").await;
     person.tab.key("t").await;
-    person.tab.until("the focus", "document.activeElement?.closest('#contacts')").await;
+    // The first person, and not the button that passes the caller on to all of them.
+    person.tab.until("the focus", "document.activeElement?.matches('#contacts li:first-child button')").await;
     person.presses("#contacts li .ways button").await;
     person.may(&["complete", "cancel", "help"]).await;
     person.looks("consulting").await;
@@ -82,13 +83,7 @@ async fn a_day_at_the_desk() {
     person.looks("wrap-up").await;
     assert!(person.reads("#wrap-up h1").await.contains("さくら商事"));
     a_message_is_taken(&person, "折り返しは不要とのこと", "wrap-up-message").await;
-    person.tab.key("w").await;
-    person.presses("#wrap-up input[value=transferred]").await;
-    person.tab.eval("document.querySelector('#wrap-up textarea').focus()").await;
-    person.tab.types("担当の井上様へ").await;
-    person.presses("#wrap-up .main").await;
-    person.tab.until("the end of it", "!document.querySelector('#wrap-up')").await;
-    person.shows_state("ready").await;
+    the_work_is_finished_by_keyboard(&person).await;
     call.hang_up().await;
 
     a_stranger_is_recorded(&lab, &person).await;
@@ -105,6 +100,22 @@ async fn the_state_menu_opens_and_closes(person: &Person) {
     person.looks("state-menu").await;
     person.presses("#own-state").await;
     person.tab.until("the end of the menu", "!document.querySelector('.menu')").await;
+}
+
+/// By keyboard: a digit chooses the result.
+async fn the_work_is_finished_by_keyboard(person: &Person) {
+    person.tab.key("w").await;
+    person.tab.until("the results", "document.activeElement?.matches('#wrap-up input[type=radio]')").await;
+    person.tab.key("2").await;
+    person
+        .tab
+        .until("the second result", "document.querySelector('#wrap-up input[value=transferred]').checked")
+        .await;
+    person.tab.eval("document.querySelector('#wrap-up textarea').focus()").await;
+    person.tab.types("担当の井上様へ").await;
+    person.presses("#wrap-up .main").await;
+    person.tab.until("the end of it", "!document.querySelector('#wrap-up')").await;
+    person.shows_state("ready").await;
 }
 
 /// By keyboard: saves a message of the call for the second contact.
@@ -158,7 +169,18 @@ async fn the_other_views(person: &Person) {
         person.tab.until(name, &format!("document.querySelector({there:?})")).await;
         if name == "accounts" {
             person.tab.until("the accounts", "document.querySelectorAll('.list li').length === 3").await;
-            person.presses(".list button").await;
+            // Enter opens the first that is found; the arrow goes into the list.
+            person.tab.key("/").await;
+            person.tab.until("the search", "document.activeElement?.matches('[data-find]')").await;
+            person.tab.types("ﾐﾅﾄ").await;
+            person.tab.until("what is found", "document.querySelectorAll('.list li').length === 1").await;
+            person.tab.key("Enter").await;
+            person
+                .tab
+                .until("it", "document.querySelector('.one h2')?.innerText === 'みなと法律事務所'")
+                .await;
+            person.tab.key("ArrowDown").await;
+            person.tab.until("the list", "document.activeElement?.matches('.list button')").await;
             person.tab.until("the account", "document.querySelectorAll('.one ol li').length").await;
         }
         if name == "past" {
@@ -255,9 +277,7 @@ async fn a_supervisor_sees_and_helps_the_team() {
     boss.wants_notifications().await;
     boss.tab.is_covered().await;
     operator.tab.key("s").await;
-    boss.tab
-        .until("the notification", "notified[0] === '佐藤さんが支援を求めています 株式会社さくら商事'")
-        .await;
+    boss.tab.until("the notification", "notified[0] === '佐藤さんの手上げ 株式会社さくら商事'").await;
     boss.tab.until("the sound", "tones > 0").await;
     boss.tab.is_uncovered().await;
     boss.tab.until("the help request", "document.querySelector('.help .one')").await;
@@ -323,11 +343,11 @@ async fn a_caller_who_is_with_somebody_else_does_not_wait_on_the_board() {
 
 /// The supervisor listens, whispers, barges in, and takes the call over.
 async fn from_the_board(boss: &Person, operator: &Person) {
-    for (n, mode) in ["モニター", "ささやき", "割込み"].into_iter().enumerate() {
+    for (n, mode) in ["モニター", "ささやき", "三者通話"].into_iter().enumerate() {
         boss.presses(&format!("[data-operator=\"1001\"] .modes button:nth-child({})", n + 1)).await;
         let live = format!(
             "document.querySelector('section.own [aria-pressed=true]')?.innerText === {mode:?} && \
-             document.querySelector('section.own .tag').innerText === '接続中'"
+             document.querySelector('section.own .tag').innerText === 'モニタリング中'"
         );
         boss.tab.until(mode, &live).await;
     }

@@ -85,7 +85,7 @@ async fn at_another_phone_which_follows(lab: &Lab, person: &Person) {
     let call = lab.place_call(CallSpec::new(KNOWN_CALLER, RAW_PHONE_DIALLED)).await;
     phone.rings().await;
     person.pop_is("ringing").await;
-    assert_eq!(person.reads(".company h1").await, "契約企業が見つかりません");
+    assert_eq!(person.reads(".company h1").await, "契約先が見つかりません");
     assert!(person.reads(".company").await.contains("03-5550-2204"), "{}", person.reads(".company").await);
     person.looks("unknown-account").await;
 
@@ -129,12 +129,12 @@ async fn at_another_phone_which_follows(lab: &Lab, person: &Person) {
         )
         .await;
     // The operator returns to the own phone.
-    person.chooses("退席").await;
+    person.chooses("ログオフ").await;
     person
         .tab
         .until(
             "that the operator is logged out",
-            "document.querySelector('#own-state').innerText.includes('退席')",
+            "document.querySelector('#own-state').innerText.includes('ログオフ')",
         )
         .await;
     person.is_ready().await;
@@ -173,7 +173,7 @@ async fn a_caller_goes_along_the_on_call_list(lab: &Lab, person: &Person) {
     lab.phone(FIRST_ON_CALL).is_busy().await;
     lab.phone(SECOND_ON_CALL).is_busy().await;
     person.presses("#contacts .all").await;
-    let back = "document.querySelector('.pop[data-phase=ringing]')?.innerText.includes('転送から戻りました')";
+    let back = "document.querySelector('.pop[data-phase=ringing]')?.innerText.includes('転送不成立・戻り')";
     person.tab.until("that the caller is back", back).await;
     assert!(person.reads(".pop .line").await.contains("話中"), "{}", person.reads(".pop .line").await);
     person.looks("returned").await;
@@ -258,12 +258,12 @@ async fn of_two_desktops_one_acts_and_the_other_says_so() {
     let there = Person::signs_in_too(&browser, &service, "1001").await;
     let boss = Person::signs_in(&browser, &service, "2001").await;
     for person in [&here, &there] {
-        person.tab.until("that there are two", &says("端末 2台")).await;
+        person.tab.until("that there are two", &says("画面 2つ")).await;
     }
     here.is_ready().await;
     there.shows_state("ready").await;
-    there.tab.until("where it was done", &says("別の端末")).await;
-    assert!(!here.reads(".own .about").await.contains("別の端末"));
+    there.tab.until("where it was done", &says("別の画面")).await;
+    assert!(!here.reads(".own .about").await.contains("別の画面"));
 
     // The supervisor's change arrives while the operator's request is under way: the operator's is refused, with the reason.
     here.tab.holds_requests("*/state", "Request").await;
@@ -313,7 +313,7 @@ async fn both_show_a_call_and_one_acts(lab: &Lab, here: &Person, there: &Person,
     }
     // The state after this wrap-up is shown beforehand, on both desktops and on the board.
     here.chooses("休憩").await;
-    let next = |element: &str| format!("document.querySelector({element:?})?.innerText === '次：受付停止'");
+    let next = |element: &str| format!("document.querySelector({element:?})?.innerText === '次：受付不可'");
     for person in [here, there] {
         person.tab.until("what comes next", &next("#own-state .next")).await;
     }
@@ -334,7 +334,7 @@ async fn both_show_a_call_and_one_acts(lab: &Lab, here: &Person, there: &Person,
     there.looks("not-ready").await;
     there.chooses("受付可").await;
     here.shows_state("ready").await;
-    here.tab.until("where it was done", &says("別の端末")).await;
+    here.tab.until("where it was done", &says("別の画面")).await;
     call.hang_up().await;
 }
 
@@ -358,14 +358,14 @@ async fn a_call_rings_behind_another_tab(lab: &Lab, person: &Person) {
 
 async fn a_caller_without_a_number_is_named_in_words(lab: &Lab, person: &Person) {
     for (reason, words) in
-        [("Anonymous", "番号非通知"), ("Coin line/payphone", "公衆電話"), ("Unavailable", "通知圏外")]
+        [("Anonymous", "非通知"), ("Coin line/payphone", "公衆電話"), ("Unavailable", "表示圏外")]
     {
         let asserted = format!("\"{reason}\" <sip:0312345678@carrier.example>");
         let spec = CallSpec::new("0312345678", SAKURA).withheld().header("P-Asserted-Identity", &asserted);
         let call = lab.place_call(spec).await;
         person.pop_is("ringing").await;
         assert_eq!(person.reads(".number bdi").await, words);
-        assert!(person.reads(".customer").await.contains("照合できません"));
+        assert!(person.reads(".customer").await.contains("特定できません"));
         assert!(!person.reads("body").await.contains("1234"), "{}", person.reads("body").await);
         if words == "公衆電話" {
             person.looks("payphone").await;

@@ -294,6 +294,54 @@ async fn keys_after_a_field_was_taken_away_are_no_commands() {
     browser.close().await;
 }
 
+/// With Alt an order is given from inside a field, with an input method on, too; the field keeps its text and its caret.
+/// Esc closes what the page said last.
+#[tokio::test]
+async fn with_alt_an_order_is_given_from_inside_a_field() {
+    let mut rig = Rig::start().await;
+    // There is no core: a command is refused at once.
+    drop(rig.commands.take());
+    let browser = Chromium::start().await;
+    let person = Person::comes(&browser, &format!("http://{}", rig.address)).await;
+    person.enters("1001", gateway_rig::PASSWORD).await;
+    person.is_connected().await;
+    rig.publish(ringing(1, &["1001"], crate::hostile::pop("株式会社さくら商事"), rig.app.clock.now()));
+    person.pop_is("ringing").await;
+    // Those who hear the page are told who calls.
+    let said =
+        "document.querySelector('#said[role=alert]').textContent.startsWith('着信、株式会社さくら商事、')";
+    person.tab.until("that it is said", said).await;
+    person.tab.key("/").await;
+    has_caret_in(&person, "[data-find]", "").await;
+    types_keys(&person, "ab").await;
+    let alt = async |key: &str, code: &str, number: u32| {
+        let down = json!({
+            "type": "rawKeyDown", "key": key, "code": code, "windowsVirtualKeyCode": number, "modifiers": 1,
+        });
+        person.tab.call("Input.dispatchKeyEvent", down).await;
+    };
+    let answers = || commands_sent(&person).into_iter().filter(|one| one.ends_with("/answer")).count();
+    alt("a", "KeyA", 65).await;
+    let refused = "document.querySelector('.notice.error')";
+    person.tab.until("the daemon's word about the command", refused).await;
+    assert_eq!(answers(), 1);
+    has_caret_in(&person, "[data-find]", "ab").await;
+    person.tab.key("Escape").await;
+    person.tab.until("that nothing is said any more", "!document.querySelector('.notice')").await;
+    // The browser itself empties a search field at Escape.
+    has_caret_in(&person, "[data-find]", "").await;
+    types_keys(&person, "ab").await;
+    // An input method is on, and nothing is being composed. What is not allowed now does nothing.
+    alt("h", "KeyH", 72).await;
+    alt("q", "KeyQ", 81).await;
+    alt("Process", "KeyA", 229).await;
+    person.tab.until("the daemon's word about the command", refused).await;
+    assert_eq!(answers(), 2);
+    assert_eq!(commands_sent(&person).iter().filter(|one| one.contains("calls/")).count(), 2);
+    has_caret_in(&person, "[data-find]", "ab").await;
+    browser.close().await;
+}
+
 /// A refused message can be corrected, and what was corrected is one message.
 #[tokio::test]
 async fn a_refused_message_is_corrected_and_survives_a_reload() {

@@ -31,7 +31,7 @@ async fn a_message_that_could_not_be_saved_waits_and_is_saved_once() {
     person.looks("unsaved-desk").await;
     // The page asks before it discards the message.
     person.presses("header .right .small").await;
-    person.tab.until("why", "document.querySelector('.notices').innerText.includes('捨ててから')").await;
+    person.tab.until("why", "document.querySelector('.notices').innerText.includes('破棄してから')").await;
     person.presses("#unsaved button").await;
     person.tab.until("the list", "document.querySelector('[data-unsaved=waiting]')").await;
     person.looks("unsaved-list").await;

@@ -169,7 +169,30 @@ async fn a_call_is_named_as_the_table_prints_it() {
     .await;
     let recorded: Value = serde_json::from_slice(&recorded.stdout).unwrap();
     assert_eq!(recorded["id"], answered["call"]);
+    the_history_is_searched_and_saved(&service, answered["call"].as_str().unwrap()).await;
     service.stop().await;
+}
+
+/// By the customer's name and by the number in another writing; and the same as a file.
+async fn the_history_is_searched_and_saved(service: &Service, call: &str) {
+    let output = async |arguments: &[&str]| {
+        let output = toritsugi(service, &[], &[&["history"], arguments].concat()).await;
+        assert!(output.status.success(), "{arguments:?} {}", said(&output));
+        output.stdout
+    };
+    for (text, is_found) in [("タナカ", true), ("０９０-1234-5678", true), ("03-9999-9999", false)] {
+        let table = String::from_utf8(output(&["--find", text]).await).unwrap();
+        assert_eq!(table.contains(call), is_found, "{text}: {table}");
+        let outbound = String::from_utf8(output(&["--find", text, "--direction", "outbound"]).await).unwrap();
+        assert!(!outbound.contains(call), "{text}: {outbound}");
+    }
+    let file = String::from_utf8(output(&["--csv", "--find", "タナカ"]).await).unwrap();
+    assert!(file.starts_with("\u{feff}\"日時\"") && file.contains(call), "{file}");
+    let file = output(&["--csv", "--encoding", "cp932", "--language", "en"]).await;
+    let (text, _, is_bad) = encoding_rs::SHIFT_JIS.decode(&file);
+    assert!(!is_bad && text.starts_with("\"Time\"") && text.contains("田中太郎"), "{text}");
+    let wrong = toritsugi(service, &[], &["history", "--csv", "--json"]).await;
+    assert_eq!(wrong.status.code(), Some(2), "{}", said(&wrong));
 }
 
 /// Runs a command of the PBX's console.

@@ -50,8 +50,8 @@ async fn a_call_to_the_outside_is_in_its_operators_history_and_no_other() {
     assert_eq!(
         facts,
         [
-            json!(["outbound", "09011112222", "blocked", ["1001"], null]),
-            json!(["outbound", KNOWN_CALLER, "answered", ["1001"], null]),
+            json!(["outbound", "+819011112222", "blocked", ["1001"], null]),
+            json!(["outbound", "+819012345678", "answered", ["1001"], null]),
         ]
     );
     let path = format!("/v1/history/{}", calls[1]["id"].as_str().unwrap());

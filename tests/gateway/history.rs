@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use reqwest::StatusCode;
+use encoding_rs::SHIFT_JIS;
+use reqwest::{Method, StatusCode, Url};
 use serde_json::{Value, json};
 use toritsugi::contract::call::{Direction, Outcome};
 use toritsugi::contract::card::{AccountView, CallerView, Card, CustomerView, HistoryView, MatchedBy};
@@ -10,13 +11,14 @@ use toritsugi::contract::event::{Audience, StateDelta};
 use toritsugi::contract::history::FinishedCall;
 use toritsugi::contract::operator::WrapUp;
 use toritsugi::contract::supervision::{Mode, SupervisionId, SupervisionSegment};
+use toritsugi::directory::import::{ImportKind, ImportOptions, TextEncoding};
 use toritsugi::identity::Presentation;
 use toritsugi::ids::{Extension, RecordId};
 use toritsugi::journal::{JournalEntry, SegmentChange, WrapUpRecord};
 use toritsugi::operators::CompletedWrapUp;
 use uuid::Uuid;
 
-use crate::support::gateway_rig::{Rig, ringing};
+use crate::support::gateway_rig::{Options, Rig, ringing};
 use crate::support::ids::{call, pbx};
 
 const KEY: &str = "+819012345678";
@@ -278,5 +280,234 @@ async fn what_operators_recorded_is_read_with_the_call_by_those_who_read_the_cal
         assert_eq!(by("1001")["notes"], "納期は12月3日\n折り返し希望", "{who}");
         assert!(by("1001").get("disposition").is_none(), "{one}");
         assert_eq!(by("1002")["disposition"], "message", "{who}");
+    }
+}
+
+/// The path with this query, in the encoding of a URL.
+fn with(path: &str, query: &[(&str, &str)]) -> String {
+    let url = Url::parse_with_params(&format!("http://daemon{path}"), query).unwrap();
+    format!("{}?{}", url.path(), url.query().unwrap_or_default())
+}
+
+/// An account with a customer, and these calls: 1 and 2 of the customer, had by 1002 and by 1001; 3 of an unknown caller;
+/// 4 of a caller who withholds the number; 5 and 6 to the outside, 5 to the customer. All but 1 are calls of 1001.
+async fn with_calls(rig: &Rig) -> RecordId {
+    let made = async |path: &str, fields: Value| {
+        let (status, made) = rig.send("admin", Method::POST, path, &fields).await;
+        assert_eq!(status, StatusCode::CREATED, "{made}");
+        RecordId(made["id"].as_str().unwrap().parse().unwrap())
+    };
+    let account = made("/v1/accounts", json!({"code": "A001", "name": "さくら商事"})).await;
+    let fields = json!({
+        "account": account, "name": "髙橋太郎", "kana": "たかはしたろう", "company": "㈱ミナト", "numbers": ["090-1234-5678"],
+    });
+    let customer = made("/v1/customers", fields).await;
+    let own = |n, call: FinishedCall| FinishedCall {
+        id: crate::support::ids::call(n),
+        account: Some(account),
+        operators: vec![Extension::parse("1001").unwrap()],
+        handled_by: Some(vec![rig.user("1001")]),
+        ..call
+    };
+    let out = |n, dialled: &str| FinishedCall {
+        direction: Direction::Outbound,
+        account: None,
+        caller: None,
+        presentation: Presentation::Unavailable,
+        dialled: Some(dialled.into()),
+        outcome: Outcome::Blocked,
+        answered_at: None,
+        ..own(n, finished(rig, n, 1, KEY))
+    };
+    let of_customer = FinishedCall { customer: Some(customer), ..finished(rig, 1, 1, KEY) };
+    let records = [
+        FinishedCall { account: Some(account), ..of_customer.clone() },
+        own(2, of_customer.clone()),
+        own(3, FinishedCall { customer: None, caller: Some("+81312345678".into()), ..of_customer.clone() }),
+        own(
+            4,
+            FinishedCall {
+                customer: None,
+                caller: None,
+                presentation: Presentation::Withheld,
+                outcome: Outcome::Abandoned,
+                answered_at: None,
+                ..of_customer
+            },
+        ),
+        out(5, KEY),
+        out(6, "+442079460123"),
+    ];
+    for record in &records {
+        rig.app.store.record_call(record).await.unwrap();
+    }
+    account
+}
+
+/// The numbers of the calls that this question lists.
+async fn found(rig: &Rig, who: &str, query: &[(&str, &str)]) -> Vec<u32> {
+    let (status, page) = rig.get(who, &with("/v1/history", query)).await;
+    assert_eq!(status, StatusCode::OK, "{query:?} {page}");
+    let number = |item: &Value| (1..=9).find(|n| item["id"] == json!(call(*n))).unwrap();
+    let mut found: Vec<u32> = page["items"].as_array().unwrap().iter().map(number).collect();
+    found.sort_unstable();
+    found
+}
+
+#[tokio::test]
+async fn a_search_finds_a_person_or_a_number_among_the_calls_that_the_reader_may_see() {
+    let rig = Rig::start().await;
+    let account = with_calls(&rig).await.to_string();
+    let names = ["高橋", "髙橋太", "ﾀｶﾊｼ", "タカハシ　タロウ", "ミナト", "株式会社みなと"];
+    let numbers =
+        ["090-1234-5678", "０９０１２３４５６７８", "+81 90 1234 5678", "tel:09012345678", "(090)1234.5678"];
+    let parts = ["5678", "090-1234", "1234-56"];
+    for q in names.iter().chain(&numbers).chain(&parts) {
+        assert_eq!(found(&rig, "admin", &[("q", q)]).await, [1, 2], "{q}");
+        assert_eq!(found(&rig, "1001", &[("q", q)]).await, [2], "{q}");
+        assert_eq!(found(&rig, "1002", &[("q", q)]).await, [1], "{q}");
+        assert_eq!(found(&rig, "2001", &[("q", q)]).await, [2], "{q}");
+        let outbound = [("q", *q), ("direction", "outbound")];
+        assert_eq!(found(&rig, "1001", &outbound).await, [5], "{q}");
+        assert_eq!(found(&rig, "1002", &outbound).await, [0; 0], "{q}");
+    }
+    // An unescaped plus is a space.
+    let (_, page) = rig.get("1001", "/v1/history?q=+819012345678").await;
+    assert_eq!(page["items"].as_array().unwrap().len(), 1, "{page}");
+    assert_eq!(found(&rig, "1001", &[("q", "03-1234-5678")]).await, [3]);
+    assert_eq!(found(&rig, "1001", &[("q", "+44 20 7946 0123"), ("direction", "outbound")]).await, [6]);
+    for nobody in ["山田", "090-1234-5679", "・", "9999", "非通知", "withheld"] {
+        assert_eq!(found(&rig, "admin", &[("q", nobody)]).await, [0; 0], "{nobody}");
+    }
+    assert_eq!(found(&rig, "1001", &[("q", "  ")]).await, [2, 3, 4], "no question");
+    assert_eq!(found(&rig, "1001", &[("q", "高橋"), ("account", &account)]).await, [2]);
+    let other = Uuid::from_u128(9).to_string();
+    assert_eq!(found(&rig, "1001", &[("q", "高橋"), ("account", &other)]).await, [0; 0]);
+    assert_eq!(found(&rig, "1001", &[("q", "高橋"), ("outcome", "abandoned")]).await, [0; 0]);
+}
+
+#[tokio::test]
+async fn a_name_of_too_many_is_refused_and_found_in_one_account() {
+    let rig = Rig::start().await;
+    let account = with_calls(&rig).await.to_string();
+    let (status, other) =
+        rig.send("admin", Method::POST, "/v1/accounts", &json!({"code": "B", "name": "x"})).await;
+    assert_eq!(status, StatusCode::CREATED, "{other}");
+    let of_other: Vec<String> = (0..500).map(|n| format!("B,{n},高橋{n}\n")).collect();
+    let file = format!("account,code,name\n{}", of_other.concat());
+    let options = ImportOptions { kind: ImportKind::Customers, encoding: TextEncoding::Utf8, dry_run: false };
+    rig.app.directory.import(std::io::Cursor::new(file), options, rig.app.clock.now()).await.unwrap();
+    let (status, problem) = rig.get("1001", &with("/v1/history", &[("q", "高橋")])).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    assert_eq!(problem["type"], "too-many-matches");
+    assert!(problem["detail"].as_str().unwrap().contains("ask for one account"), "{problem}");
+    assert_eq!(found(&rig, "1001", &[("q", "高橋"), ("account", &account)]).await, [2]);
+    assert_eq!(found(&rig, "1001", &[("q", "高橋太郎")]).await, [2]);
+}
+
+/// The rows of a CSV file that this person takes, and its bytes.
+async fn file(rig: &Rig, who: &str, query: &[(&str, &str)]) -> (String, Vec<u8>) {
+    let response = rig.request(who, Method::GET, &with("/v1/history.csv", query)).send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK, "{query:?}");
+    let header = |name: &str| response.headers()[name].to_str().unwrap().to_owned();
+    assert_eq!(header("content-disposition"), "attachment; filename=\"calls.csv\"");
+    (header("content-type"), response.bytes().await.unwrap().to_vec())
+}
+
+fn rows(text: &str) -> Vec<Vec<String>> {
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(text.as_bytes());
+    reader.records().map(|row| row.unwrap().iter().map(str::to_owned).collect()).collect()
+}
+
+#[tokio::test]
+async fn a_file_has_the_calls_that_the_reader_may_see_in_the_words_of_the_page() {
+    let rig = Rig::start().await;
+    with_calls(&rig).await;
+    let at = rig.app.clock.now();
+    let work = WrapUp {
+        call: call(2),
+        account: None,
+        account_name: "さくら商事".into(),
+        since: at,
+        until: at,
+        planned_s: 30,
+        extensions: Vec::new(),
+        set_aside_ms: None,
+    };
+    let finished = CompletedWrapUp {
+        work,
+        ended_at: at,
+        disposition: Some("message".into()),
+        notes: Some("=HYPERLINK(\"http://x\")\n納期は\"3日\"〜".into()),
+    };
+    let record = WrapUpRecord { user: rig.user("1001"), finished };
+    rig.app.store.write_entry(&pbx(), &JournalEntry::WrapUp(Box::new(record))).await.unwrap();
+
+    let (kind, bytes) = file(&rig, "1001", &[]).await;
+    assert_eq!(kind, "text/csv; charset=utf-8; header=present");
+    let text = String::from_utf8(bytes).unwrap();
+    let all = rows(text.strip_prefix('\u{feff}').unwrap());
+    assert_eq!(all[0][..5], ["日時", "着信・発信", "契約先コード", "契約先", "相手の番号"]);
+    let row = |n: u32| {
+        let row = all.iter().find(|row| row[14] == call(n).to_string());
+        row.map(|row| row[1..14].iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    assert_eq!(all.len(), 4, "{text}");
+    assert_eq!(row(1), None, "a colleague's");
+    let notes = "'=HYPERLINK(\"http://x\")\n納期は\"3日\"〜";
+    assert_eq!(
+        row(2).unwrap(),
+        [
+            "着信",
+            "A001",
+            "さくら商事",
+            "090-1234-5678",
+            "髙橋太郎",
+            "",
+            "1001",
+            "0",
+            "0",
+            "応答",
+            "伝言",
+            notes,
+            ""
+        ]
+    );
+    assert_eq!(row(4).unwrap()[3], "非通知");
+    assert_eq!(row(4).unwrap()[9], "放棄呼");
+
+    let query = [("direction", "outbound"), ("encoding", "cp932"), ("q", "高橋")];
+    let (kind, bytes) = file(&rig, "1001", &query).await;
+    assert_eq!(kind, "text/csv; charset=shift_jis; header=present");
+    let (text, _, is_bad) = SHIFT_JIS.decode(&bytes);
+    assert!(!is_bad);
+    let all = rows(&text);
+    assert_eq!(all.len(), 2, "{text}");
+    assert_eq!(all[1][1..5], ["発信", "", "", "090-1234-5678"]);
+    assert_eq!(all[1][10], "話中・つながらず");
+    let english = file(&rig, "1001", &[("language", "en"), ("direction", "outbound")]).await.1;
+    let text = String::from_utf8(english).unwrap();
+    assert!(text.contains("\"Time\",\"Direction\"") && text.contains("'+44 20 7946 0123"), "{text}");
+
+    // Who took a file is recorded, and not for whom it looked.
+    let (_, trail) = rig.get("admin", "/v1/audit?action=history.exported").await;
+    let items = trail["items"].as_array().unwrap();
+    assert_eq!(items.len(), 3, "{trail}");
+    assert!(items.iter().all(|one| one["actor_name"] == "1001"), "{trail}");
+    assert!(!trail.to_string().contains("高橋"), "{trail}");
+}
+
+#[tokio::test]
+async fn a_file_with_too_many_calls_is_refused_whole() {
+    let rig = Rig::with(Options { history_file_calls: 2, ..Options::default() }).await;
+    with_calls(&rig).await;
+    let (status, problem) = rig.get("1001", "/v1/history.csv").await;
+    assert_eq!((status, &problem["type"]), (StatusCode::BAD_REQUEST, &json!("too-many-matches")));
+    assert!(problem["detail"].as_str().unwrap().contains("up to 2 calls"), "{problem}");
+    let (_, bytes) = file(&rig, "1001", &[("direction", "outbound")]).await;
+    assert_eq!(rows(&String::from_utf8(bytes).unwrap()).len(), 3);
+    for query in ["encoding=utf-16", "language=fr", "limit=5", "cursor=x", "caller=1"] {
+        let (status, problem) = rig.get("1001", &format!("/v1/history.csv?{query}")).await;
+        assert_eq!((status, &problem["type"]), (StatusCode::BAD_REQUEST, &json!("invalid-query")), "{query}");
     }
 }

@@ -83,6 +83,7 @@ POST   /v1/operators/{operator}/wrap-up/extend   | yes  -    yes  -    no   yes 
 POST   /v1/operators/{operator}/wrap-up/finish   | yes  -    yes  -    no   yes  | {"call":"{call}","disposition":"x"}
 POST   /v1/operators/{operator}/wrap-up/notes    | yes  -    yes  -    no   yes  | {"call":"{call}","notes":"x"}
 GET    /v1/history                               | yes  none yes  none yes  yes  |
+GET    /v1/history.csv                           | yes  yes  yes  yes  yes  yes  |
 GET    /v1/history/{call}                        | yes  -    yes  -    yes  yes  |
 GET    /v1/pbx/gaps                              | yes  yes  yes  yes  yes  yes  |
 GET    /v1/explain?dialled=0312345678            | yes  yes  yes  yes  yes  yes  |

@@ -7,6 +7,8 @@ import type { Problem } from './types.ts';
 
 /** How long a request may take before the page says that the daemon does not answer. */
 const REQUEST_MS_MAX = 12_000;
+/** The same of a file, which is written while the request waits. */
+const DOWNLOAD_MS_MAX = 40_000;
 
 /** The daemon said no, or nothing at all (`type` is then `unreachable`). */
 export class ApiError extends Error {
@@ -23,9 +25,27 @@ export class ApiError extends Error {
 export type Query = Record<string, string | number | undefined>;
 
 export function get<T>(path: string, query: Query = {}): Promise<T> {
+  return request<T>('GET', withQuery(path, query));
+}
+
+/** A file that the daemon writes, and which the browser keeps under this name. */
+export async function download(path: string, query: Query, name: string): Promise<void> {
+  const response = await answered('GET', withQuery(path, query), DOWNLOAD_MS_MAX);
+  const file = await response.blob().catch(() => {
+    throw new ApiError(0, 'unreachable', '');
+  });
+  const link = document.createElement('a');
+  link.href = URL.createObjectURL(file);
+  link.download = name;
+  link.click();
+  // The browser reads it after this.
+  setTimeout(() => URL.revokeObjectURL(link.href), DOWNLOAD_MS_MAX);
+}
+
+function withQuery(path: string, query: Query): string {
   const pairs = Object.entries(query).filter((pair): pair is [string, string | number] => pair[1] !== undefined);
   const text = new URLSearchParams(pairs.map(([key, value]) => [key, String(value)])).toString();
-  return request<T>('GET', text ? `${path}?${text}` : path);
+  return text ? `${path}?${text}` : path;
 }
 
 /** `key`: that of the first try, where this is a repeat. */
@@ -35,6 +55,12 @@ export const patch = <T>(path: string, body?: unknown): Promise<T> => request<T>
 export const remove = <T>(path: string): Promise<T> => request<T>('DELETE', path);
 
 async function request<T>(method: string, path: string, body?: unknown, key = newKey()): Promise<T> {
+  const response = await answered(method, path, REQUEST_MS_MAX, body, key);
+  return parsed(await textOf(response)) as T;
+}
+
+/** The answer of the daemon, if it is no problem. */
+async function answered(method: string, path: string, ms: number, body?: unknown, key = newKey()): Promise<Response> {
   const headers: Record<string, string> = {};
   if (body !== undefined) headers['Content-Type'] = 'application/json';
   if (method !== 'GET') headers['Idempotency-Key'] = key;
@@ -46,21 +72,21 @@ async function request<T>(method: string, path: string, body?: unknown, key = ne
       body: body === undefined ? null : JSON.stringify(body),
       credentials: 'same-origin',
       cache: 'no-store',
-      signal: AbortSignal.timeout(REQUEST_MS_MAX),
+      signal: AbortSignal.timeout(ms),
     });
   } catch {
     throw new ApiError(0, 'unreachable', '');
   }
-  // An answer that breaks off (a tab that was frozen meanwhile) is none.
-  const text = await response.text().catch(() => {
+  if (response.ok) return response;
+  const problem = (parsed(await textOf(response)) ?? {}) as Partial<Problem> & Record<string, unknown>;
+  throw new ApiError(response.status, problem.type ?? 'unknown', problem.detail ?? problem.title ?? '', problem);
+}
+
+/** An answer that breaks off (a tab that was frozen meanwhile) is none. */
+async function textOf(response: Response): Promise<string> {
+  return response.text().catch(() => {
     throw new ApiError(0, 'unreachable', '');
   });
-  const json = parsed(text);
-  if (!response.ok) {
-    const problem = (json ?? {}) as Partial<Problem> & Record<string, unknown>;
-    throw new ApiError(response.status, problem.type ?? 'unknown', problem.detail ?? problem.title ?? '', problem);
-  }
-  return json as T;
 }
 
 function parsed(text: string): unknown {

@@ -364,7 +364,13 @@ class Desk {
   }
 
   callOrder(call: Call, verb: 'answer' | 'hold' | 'resume' | 'hangup'): Promise<boolean> {
-    return this.order(() => post(`/v1/calls/${call.id}/${verb}`), true);
+    const act = () =>
+      post(`/v1/calls/${call.id}/${verb}`).catch((error: unknown) => {
+        // Each of these but the hang-up is a request to the phone, which most phones refuse.
+        const isPhones = verb !== 'hangup' && error instanceof ApiError && error.type === 'pbx-refused';
+        throw isPhones ? new ApiError(error.status, 'phone-did-not-follow', error.detail) : error;
+      });
+    return this.order(act, true);
   }
 
   async askForHelp(call: Call): Promise<void> {

@@ -1,17 +1,22 @@
 // Finished calls as the daemon keeps them, in the form in which the page shows what was done.
 
 import type { Finished, Outcome, RecordedWrapUp } from '../api/types.ts';
+import { fold, foldNumber, hasNumber } from '../text/fold.ts';
 import { order } from './choose.ts';
 import { isSameWork, type PastCall } from './state.ts';
 
+/** Of a call to the outside the other side is the number that was called. */
 export function asPast(call: Finished): PastCall {
   const { customer, customer_name: name } = call;
+  const isOutbound = call.direction === 'outbound';
+  const number = isOutbound ? call.dialled : call.caller;
   const past: PastCall = {
     id: call.id,
+    direction: call.direction,
     card: {
       caller: {
-        presentation: call.presentation,
-        ...(call.caller ? { number: call.caller } : {}),
+        presentation: isOutbound ? 'allowed' : call.presentation,
+        ...(number ? { number } : {}),
       },
       account: {
         ...(call.account ? { id: call.account } : {}),
@@ -58,8 +63,15 @@ export const OUTCOMES: readonly Outcome[] = [
   'unknown',
 ];
 
+/** Those that a call to the outside can have. */
+export const OUTBOUND_OUTCOMES: readonly Outcome[] = ['answered', 'abandoned', 'blocked', 'unknown'];
+
 /** Which finished calls are asked for. */
 export interface Wanted {
+  /** A part of the name of the other side, or a telephone number in any writing. */
+  q: string;
+  /** `outbound`, or nothing for calls from the outside. */
+  direction: string;
   account: string;
   operator: string;
   outcome: string;
@@ -68,11 +80,14 @@ export interface Wanted {
   to: string;
 }
 
-export const ALL: Wanted = { account: '', operator: '', outcome: '', from: '', to: '' };
+export const ALL: Wanted = { q: '', direction: '', account: '', operator: '', outcome: '', from: '', to: '' };
 
 /** The filter as the daemon takes it. */
-export function queryOf({ account, operator, outcome, from, to }: Wanted): Record<string, string | undefined> {
+export function queryOf(wanted: Wanted): Record<string, string | undefined> {
+  const { q, direction, account, operator, outcome, from, to } = wanted;
   return {
+    q: q.trim() || undefined,
+    direction: direction || undefined,
     account: account || undefined,
     operator: operator || undefined,
     outcome: outcome || undefined,
@@ -84,12 +99,36 @@ export function queryOf({ account, operator, outcome, from, to }: Wanted): Recor
 export function belongs(call: PastCall, wanted: Wanted): boolean {
   const at = Date.parse(call.offered_at);
   return (
+    (call.direction ?? 'inbound') === (wanted.direction || 'inbound') &&
+    isWith(call, wanted.q) &&
     (!wanted.account || call.card?.account.id === wanted.account) &&
     (!wanted.operator || call.operators.includes(wanted.operator)) &&
     (!wanted.outcome || call.outcome === wanted.outcome) &&
     (!wanted.from || at >= startOf(wanted.from, 0).getTime()) &&
     (!wanted.to || at < startOf(wanted.to, 1).getTime())
   );
+}
+
+/** Whether this person or number is on the other side, as far as the page knows it. */
+function isWith({ card }: PastCall, q: string): boolean {
+  const text = fold(q);
+  if (!text) return true;
+  const { number } = card?.caller ?? {};
+  const digits = foldNumber(q);
+  if (digits && number && hasNumber(number, digits)) return true;
+  const names = (card?.customers ?? []).flatMap(({ name, kana, company, department }) => [name, kana, company, department]);
+  return names.some((one) => one && fold(one).includes(text));
+}
+
+/** The calls to show: those of the daemon's answer to this very question, and those of the page that belong to it. */
+export function shownOf(
+  here: readonly PastCall[],
+  kept: readonly PastCall[],
+  wanted: Wanted,
+  isAnswer: boolean,
+): PastCall[] {
+  const answered = new Set(isAnswer ? kept.map((one) => one.id) : []);
+  return merged(here, kept).filter((one) => answered.has(one.id) || belongs(one, wanted));
 }
 
 /** The beginning of this day, or of one so many days later, where the person is. */

@@ -19,6 +19,7 @@ import type {
   CallView,
   Card,
   CardData,
+  Direction,
   EndedData,
   OperatorState,
   Message,
@@ -65,6 +66,8 @@ export interface Call extends CallView {
 
 export interface PastCall {
   id: string;
+  /** Nothing where the page itself saw it: from the outside. */
+  direction?: Direction;
   card: Card | undefined;
   offered_at: string;
   answered_at?: string;

@@ -28,6 +28,7 @@ export const KEYS: readonly (readonly [string, Key])[] = [
   ['R', 'state.set'],
   ['/', 'key.find'],
   ['1 – 5', 'key.views'],
+  ['Alt+', 'key.alt'],
   ['Tab', 'key.next'],
   ['Enter', 'key.choose'],
   ['Esc', 'key.close'],
@@ -44,8 +45,22 @@ export function give(order: Order): void {
   if (!call || !allowed(desk.state, call).has(order)) return;
   if (order === 'help') void desk.askForHelp(call);
   else if (order === 'complete' || order === 'cancel') void desk.settleTransfer(call, order);
-  else if (order === 'transfer') document.getElementById('contacts')?.querySelector('button')?.focus();
+  else if (order === 'transfer') toContacts();
   else void desk.callOrder(call, order);
+}
+
+/** The first of these that is allowed now. */
+function givesOne(orders: readonly Order[]): void {
+  const call = desk.own ?? desk.pops[0];
+  const may = call ? allowed(desk.state, call) : undefined;
+  const order = orders.find((one) => may?.has(one));
+  if (order) give(order);
+}
+
+/** To the first person: not to a button that passes the caller on to all of them at once. */
+function toContacts(): void {
+  const contacts = document.getElementById('contacts');
+  (contacts?.querySelector<HTMLElement>('li button') ?? contacts?.querySelector('button'))?.focus();
 }
 
 /** The least that an extension adds, in minutes. */
@@ -58,17 +73,23 @@ function extend(): void {
 }
 
 function find(): void {
-  ui.view = 'accounts';
+  if (ui.view !== 'past') ui.view = 'accounts';
   void tick().then(() => document.querySelector<HTMLInputElement>('[data-find]')?.focus());
 }
+
+/** Orders that are given with Alt from everywhere, by the key's place: also from a field, and with an input method on. */
+const WITH_ALT: Record<string, readonly Order[]> = {
+  KeyA: ['answer'],
+  KeyH: ['hold', 'resume'],
+  KeyT: ['transfer'],
+  KeyS: ['help'],
+  KeyE: ['hangup'],
+};
 
 const ACTIONS: Record<string, () => void> = {
   '?': () => (ui.help = !ui.help),
   a: () => give('answer'),
-  h: () => {
-    give('hold');
-    give('resume');
-  },
+  h: () => givesOne(['hold', 'resume']),
   t: () => give('transfer'),
   c: () => give('complete'),
   x: () => give('cancel'),
@@ -89,11 +110,21 @@ const ACTIONS: Record<string, () => void> = {
 export function listenToKeys(): void {
   $effect(() => {
     const pressed = (event: KeyboardEvent) => {
+      if (event.isComposing) return;
+      const given = event.altKey && !event.ctrlKey && !event.metaKey && !event.shiftKey ? WITH_ALT[event.code] : undefined;
+      if (given && desk.session && prefs.keys && !ui.help) {
+        event.preventDefault();
+        if (!event.repeat) givesOne(given);
+        return;
+      }
       // 229: keys of an input method, also where it says nothing of a composition.
-      if (event.isComposing || event.keyCode === 229) return;
+      if (event.keyCode === 229) return;
       if (event.key === 'Escape') {
         if (ui.help || ui.states || ui.newCustomer || ui.message || shown.waiting) event.preventDefault();
         if (shown.waiting && !ui.help && !ui.states) return shown.go();
+        const isOpen = ui.help || ui.states || ui.newCustomer || ui.message;
+        const notice = desk.notices.at(-1);
+        if (!isOpen && notice) desk.drop(notice.id);
         ui.help = ui.states = ui.newCustomer = ui.message = false;
         return;
       }

@@ -2,9 +2,9 @@
 //!
 //! | accounts | customers | contacts | names (the first is ours; spaces, case and full width don't matter) |
 //! |---|---|---|---|
-//! | | required | required | `account`, 契約企業コード, 会員コード, 会社コード |
-//! | required | required | required | `code`, コード, 契約企業コード, 会員コード, 会社コード; 顧客コード, お客様コード; 担当者コード |
-//! | required | required | required | `name`, 名称, 会社名, 契約企業名; 氏名, お名前, 顧客名; 担当者名 |
+//! | | required | required | `account`, 契約先コード, 契約企業コード, 会員コード, 会社コード |
+//! | required | required | required | `code`, コード, 契約先コード, 契約企業コード, 会員コード, 会社コード; 顧客コード, お客様コード; 担当者コード |
+//! | required | required | required | `name`, 名称, 会社名, 契約先名, 契約企業名; 氏名, お名前, 顧客名; 担当者名 |
 //! | yes | yes | yes | `kana`, カナ, ふりがな, フリガナ, 読み |
 //! | yes | | | `answer_phrase`, 応答文, 応答フレーズ, 名乗り |
 //! | yes | yes | | `notes`, 備考, メモ, 注意事項, 連絡事項 |
@@ -44,8 +44,8 @@ use Column::{
 type Names = &'static [(Column, &'static [&'static str])];
 
 const ACCOUNTS: Names = &[
-    (Code, &["code", "コード", "契約企業コード", "会員コード", "会社コード"]),
-    (Name, &["name", "名称", "会社名", "契約企業名", "会員名"]),
+    (Code, &["code", "コード", "契約先コード", "契約企業コード", "会員コード", "会社コード"]),
+    (Name, &["name", "名称", "会社名", "契約先名", "契約企業名", "会員名"]),
     (Kana, KANA),
     (AnswerPhrase, &["answer_phrase", "応答文", "応答フレーズ", "名乗り"]),
     (Notes, NOTES),
@@ -84,7 +84,7 @@ const CONTACTS: Names = &[
     (AcceptByKey, ACCEPT_BY_KEY),
     (RingSeconds, &["ring_s", "呼出秒数"]),
 ];
-const ACCOUNT: &[&str] = &["account", "契約企業コード", "会員コード", "会社コード"];
+const ACCOUNT: &[&str] = &["account", "契約先コード", "契約企業コード", "会員コード", "会社コード"];
 const KANA: &[&str] = &["kana", "カナ", "かな", "ふりがな", "フリガナ", "読み"];
 const NOTES: &[&str] = &["notes", "備考", "メモ", "注意事項", "連絡事項"];
 const ACCEPT_BY_KEY: &[&str] = &["accept_by_key", "応答確認"];
@@ -347,7 +347,7 @@ fn yes_or_no(field: &str, text: &str) -> Result<Option<bool>, String> {
 fn policy(text: &str) -> Result<CallerIdPolicy, String> {
     match text.trim() {
         "" | "caller" | "お客様" | "発信者" => Ok(CallerIdPolicy::Caller),
-        "account" | "契約企業" | "会員" => Ok(CallerIdPolicy::Account),
+        "account" | "契約先" | "契約企業" | "会員" => Ok(CallerIdPolicy::Account),
         "service" | "代行" | "当社" => Ok(CallerIdPolicy::Service),
         text => Err(format!("caller_id_policy: {text:?} is not one of caller, account, service")),
     }
@@ -385,7 +385,7 @@ mod tests {
                 ImportKind::Accounts,
                 ACCOUNTS,
                 include_str!("../../../docs/templates/accounts.csv"),
-                ["### Accounts", "### 契約企業"],
+                ["### Accounts", "### 契約先"],
             ),
             (
                 ImportKind::Customers,

@@ -27,6 +27,9 @@ use crate::ids::{CallId, Extension, RecordId};
 /// Most customers of one number that a card shows.
 pub const CUSTOMERS_PER_CARD_MAX: usize = 20;
 
+/// Most customers of a [`PartyFilter`].
+pub const PARTY_CUSTOMERS_MAX: u32 = 500;
+
 /// What the store has about a number that calls an account.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct CallerHistory {
@@ -47,6 +50,8 @@ pub struct HistoryFilter {
     pub caller: Option<String>,
     /// Of this customer.
     pub customer: Option<RecordId>,
+    /// With this person or number on the other side.
+    pub party: Option<PartyFilter>,
     /// That this operator had.
     pub operator: Option<Extension>,
     /// With this outcome.
@@ -57,6 +62,19 @@ pub struct HistoryFilter {
     pub to: Option<Timestamp>,
     /// That a reader may see; absent for a reader who may see all.
     pub visibility: Option<VisibilityFilter>,
+}
+
+/// The other side of a call: who called, or whom an operator called. A call that matches one of the conditions is let
+/// through; without any condition there is none.
+///
+/// A caller who withholds the number matches nothing, because neither number nor customer is in the record.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PartyFilter {
+    /// With this number, as a key.
+    pub number: Option<String>,
+    /// One of these customers, at most [`PARTY_CUSTOMERS_MAX`]: the record names the customer, or the number is one of the
+    /// customer's (from outside: and the call was for the customer's account).
+    pub customers: Vec<RecordId>,
 }
 
 /// The finished calls that a reader with restricted visibility may read.

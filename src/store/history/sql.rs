@@ -13,7 +13,7 @@ use crate::identity::Presentation;
 use crate::ids::{CallId, ChannelId, Extension, PbxId, RecordId};
 #[cfg(doc)]
 use crate::store::history::CUSTOMERS_PER_CARD_MAX;
-use crate::store::history::{CallerHistory, HistoryCursor, HistoryFilter};
+use crate::store::history::{CallerHistory, HistoryCursor, HistoryFilter, PartyFilter};
 use crate::store::{StoreError, from_ms, to_ms};
 
 const INSERT: &str = "
@@ -68,12 +68,15 @@ const OWNERS_BEFORE_ACCOUNT_MAX: usize = 4;
 ///
 /// | conditions | is read from | each row is checked for |
 /// |---|---|---|
+/// | party | the calls of its number and of its customers, merged | the rest |
 /// | caller or customer | that caller's or customer's calls | the rest |
 /// | operator | the rows of that extension in `call_operators` | visibility |
 /// | visibility | the rows of each person and extension, merged | nothing |
 /// | visibility of many people, and an account | the account's calls | visibility |
 /// | account, outcome, time or none | the index that begins with the account, the outcome or the direction | the rest |
 enum Plan {
+    /// From `calls`, by who was on the other side.
+    Party(PartyFilter),
     /// From `calls`, by this index; no name where the conditions leave no doubt.
     Calls(&'static str),
     /// From `call_operators`, by these owners.
@@ -82,6 +85,9 @@ enum Plan {
 
 impl Plan {
     fn of(filter: &HistoryFilter) -> Self {
+        if let Some(party) = &filter.party {
+            return Self::Party(party.clone());
+        }
         if filter.caller.is_some() || filter.customer.is_some() {
             return Self::Calls("");
         }
@@ -116,6 +122,7 @@ impl Plan {
         limit: u32,
     ) -> Vec<QueryBuilder<Db>> {
         match self {
+            Self::Party(party) => vec![party_query(filter, party, before, limit)],
             Self::Calls(index) => vec![calls_query(filter, index, before, limit)],
             Self::Owners(owners) => owners
                 .chunks(OWNERS_PER_STATEMENT_MAX)
@@ -133,6 +140,13 @@ fn calls_query(
 ) -> QueryBuilder<Db> {
     let mut query = QueryBuilder::new("SELECT c.* FROM calls AS c");
     query.push(index).push(" WHERE c.direction = ").push(direction_literal(filter));
+    push_conditions(&mut query, filter, before);
+    query.push(" ORDER BY c.offered_ms DESC, c.id DESC LIMIT ").push_bind(i64::from(limit));
+    query
+}
+
+/// Checks the row of a call for the conditions besides its direction and the other side.
+fn push_conditions(query: &mut QueryBuilder<Db>, filter: &HistoryFilter, before: Option<HistoryCursor>) {
     if let Some(account) = filter.account {
         query.push(" AND c.account_id = ").push_bind(account);
     }
@@ -152,9 +166,79 @@ fn calls_query(
             query.push(" AND c.outcome <> 'answered'");
         }
     }
-    push_times(&mut query, filter, before, "c.offered_ms", "c.id");
-    push_visibility(&mut query, filter);
-    query.push(" ORDER BY c.offered_ms DESC, c.id DESC LIMIT ").push_bind(i64::from(limit));
+    push_times(query, filter, before, "c.offered_ms", "c.id");
+    push_visibility(query, filter);
+}
+
+/// The calls of each of the party's conditions, newest first, merged: each is read from an index of its own, and a call
+/// that matches several comes once.
+fn party_query(
+    filter: &HistoryFilter,
+    party: &PartyFilter,
+    before: Option<HistoryCursor>,
+    limit: u32,
+) -> QueryBuilder<Db> {
+    const BY_ACCOUNT_AND_NUMBER: &str = indexed_by!("calls_by_caller");
+    const BY_NUMBER: &str = indexed_by!("calls_by_number");
+    const BY_CUSTOMER: &str = indexed_by!("calls_by_customer");
+    const BY_CALLED_NUMBER: &str = indexed_by!("calls_by_called_number");
+    const NUMBERS_OF: &str = concat!(
+        " FROM customer_numbers AS n",
+        indexed_by!("customer_numbers_by_customer"),
+        "CROSS JOIN calls AS c"
+    );
+    // No condition: no call, in a statement all the same.
+    let mut query =
+        QueryBuilder::new("SELECT c.* FROM (SELECT offered_ms, id FROM calls WHERE caller_key = ''");
+    let is_outbound = filter.direction == Some(Direction::Outbound);
+    let mut arms = 0;
+    let mut arm = |from: &str, index: &str, condition: &dyn Fn(&mut QueryBuilder<Db>)| {
+        // One of two customers with the same number is enough.
+        query.push(" UNION SELECT * FROM (SELECT DISTINCT c.offered_ms, c.id").push(from).push(index);
+        query.push("WHERE c.direction = ").push(direction_literal(filter));
+        condition(&mut query);
+        push_conditions(&mut query, filter, before);
+        query.push(" ORDER BY c.offered_ms DESC, c.id DESC LIMIT ").push_bind(i64::from(limit));
+        query.push(") AS arm").push(arms.to_string());
+        arms += 1;
+    };
+    if let Some(number) = &party.number {
+        let (index, column) = match (is_outbound, filter.account) {
+            (true, _) => (BY_CALLED_NUMBER, " AND c.dialled = "),
+            (false, Some(_)) => (BY_ACCOUNT_AND_NUMBER, " AND c.caller_key = "),
+            (false, None) => (BY_NUMBER, " AND c.caller_key = "),
+        };
+        arm(" FROM calls AS c", index, &|query| {
+            query.push(column).push_bind(number.clone());
+        });
+    }
+    let push_customers = |query: &mut QueryBuilder<Db>| {
+        let mut listed = query.separated(", ");
+        for customer in &party.customers {
+            listed.push_bind(*customer);
+        }
+        query.push(")");
+    };
+    if !party.customers.is_empty() {
+        if !is_outbound {
+            arm(" FROM calls AS c", BY_CUSTOMER, &|query| {
+                query.push(" AND c.customer_id IN (");
+                push_customers(query);
+            });
+        }
+        let (index, numbers) = if is_outbound {
+            (BY_CALLED_NUMBER, " AND c.dialled = n.key AND n.customer_id IN (")
+        } else {
+            let numbers = " AND c.account_id = n.account_id AND c.caller_key = n.key AND n.customer_id IN (";
+            (BY_ACCOUNT_AND_NUMBER, numbers)
+        };
+        arm(NUMBERS_OF, index, &|query| {
+            query.push(numbers);
+            push_customers(query);
+        });
+    }
+    query.push(") AS found CROSS JOIN calls AS c WHERE c.id = found.id");
+    query.push(" ORDER BY found.offered_ms DESC, found.id DESC LIMIT ").push_bind(i64::from(limit));
     query
 }
 
@@ -599,6 +683,112 @@ mod tests {
         store.delete_customer(yamada).await.unwrap();
         assert_eq!(store.customer_names(&[tanaka, yamada]).await.unwrap(), [(tanaka, "田中".to_owned())]);
         assert_eq!(store.customer_names(&[]).await.unwrap(), []);
+    }
+
+    const MOBILE: &str = "+819012345678";
+
+    /// An account with a customer, and that customer: `numbers` are the customer's.
+    async fn account_with_customer(
+        store: &crate::store::Store,
+        code: &str,
+        numbers: &[&str],
+    ) -> (RecordId, RecordId) {
+        use crate::contract::records::{AccountFields, CustomerFields};
+        let plan = crate::numbers::NumberPlan::default();
+        let fields = AccountFields { code: code.into(), name: code.into(), ..AccountFields::default() };
+        let account = store.create_account(&fields.checked(&plan).unwrap(), from_ms(0)).await.unwrap().id;
+        let numbers = numbers.iter().map(|text| (*text).to_owned()).collect();
+        let fields = CustomerFields { numbers, ..CustomerFields::named(account, "田中") };
+        let customer = store.create_customer(&fields.checked(&plan).unwrap(), from_ms(0)).await.unwrap().id;
+        (account, customer)
+    }
+
+    /// Calls of two customers with the same number, of a stranger, and to the outside; 5 withholds the number.
+    fn calls_of_parties(
+        (sakura, tanaka): (RecordId, RecordId),
+        (minato, yamada): (RecordId, RecordId),
+    ) -> Vec<FinishedCall> {
+        let to = |n, account, caller: &str, customer| FinishedCall {
+            account: Some(account),
+            caller: Some(caller.into()),
+            customer,
+            ..call(n)
+        };
+        let out = |n, dialled: &str| FinishedCall {
+            direction: Direction::Outbound,
+            account: None,
+            caller: None,
+            presentation: Presentation::Unavailable,
+            dialled: Some(dialled.into()),
+            ..call(n)
+        };
+        let withheld =
+            FinishedCall { presentation: Presentation::Withheld, caller: None, ..to(5, sakura, "", None) };
+        vec![
+            // Before there was a record of the customer.
+            to(1, sakura, MOBILE, None),
+            to(2, minato, MOBILE, Some(yamada)),
+            to(3, sakura, "+81312345678", Some(tanaka)),
+            // A number that the record has no longer.
+            to(4, sakura, "+81663450101", Some(tanaka)),
+            withheld,
+            out(6, MOBILE),
+            out(7, "+81312345678"),
+            to(8, minato, "+81312345678", None),
+            FinishedCall { outcome: Outcome::Abandoned, ..to(9, sakura, MOBILE, Some(tanaka)) },
+        ]
+    }
+
+    #[tokio::test]
+    async fn a_call_is_found_by_the_number_or_the_customer_on_the_other_side() {
+        use crate::store::history::VisibilityFilter;
+        let (_dir, store) = super::super::empty_store().await;
+        let sakura = account_with_customer(&store, "A", &["090-1234-5678", "03-1234-5678"]).await;
+        let minato = account_with_customer(&store, "B", &["090-1234-5678"]).await;
+        for record in calls_of_parties(sakura, minato) {
+            store.record_call(&record).await.unwrap();
+        }
+        let read = async |filter: HistoryFilter| {
+            let (mut found, mut before) = (Vec::new(), None);
+            loop {
+                let page = store.history(&filter, before, 2).await.unwrap();
+                let Some(last) = page.last() else { return found };
+                before = Some(HistoryCursor::of(last));
+                found.extend(page.iter().map(|call| to_ms(call.offered_at) / 1_000));
+            }
+        };
+        let of = |number: Option<&str>, customers: &[RecordId]| {
+            let party = PartyFilter { number: number.map(Into::into), customers: customers.to_vec() };
+            HistoryFilter { party: Some(party), ..HistoryFilter::default() }
+        };
+        let outbound = |filter| HistoryFilter { direction: Some(Direction::Outbound), ..filter };
+        let both = [sakura.1, minato.1];
+        for (filter, inbound, dialled) in [
+            (of(Some(MOBILE), &[]), vec![9, 2, 1], vec![6]),
+            (of(None, &both[..1]), vec![9, 4, 3, 1], vec![7, 6]),
+            (of(None, &both), vec![9, 4, 3, 2, 1], vec![7, 6]),
+            (of(Some("+81312345678"), &both[1..]), vec![8, 3, 2], vec![7, 6]),
+            (of(Some("+819000000000"), &[]), vec![], vec![]),
+            (of(None, &[]), vec![], vec![]),
+        ] {
+            assert_eq!(read(filter.clone()).await, inbound, "{filter:?}");
+            let filter = outbound(filter);
+            assert_eq!(read(filter.clone()).await, dialled, "{filter:?}");
+        }
+        let of_minato = |filter| HistoryFilter { account: Some(minato.0), ..filter };
+        assert_eq!(read(of_minato(of(Some(MOBILE), &[]))).await, [2]);
+        assert_eq!(read(of_minato(of(None, &both))).await, [2]);
+        let with = |outcome, filter| HistoryFilter { outcome: Some(outcome), ..filter };
+        assert_eq!(read(with(Outcome::Answered, of(Some(MOBILE), &both[..1]))).await, [4, 3, 2, 1]);
+        assert_eq!(read(with(Outcome::Abandoned, of(None, &both))).await, [9]);
+        let late = HistoryFilter { from: Some(from_ms(3_000)), to: Some(from_ms(9_000)), ..of(None, &both) };
+        assert_eq!(read(late).await, [4, 3]);
+        let seen_by = |person| {
+            let visibility = VisibilityFilter { people: vec![person], ..VisibilityFilter::default() };
+            HistoryFilter { visibility: Some(visibility), ..of(Some(MOBILE), &both) }
+        };
+        assert_eq!(read(seen_by(SATO)).await, [9, 4, 3, 2, 1]);
+        assert_eq!(read(seen_by(SUZUKI)).await, [0; 0]);
     }
 
     /// A call to the outside is in the history of its operator, and in no figure of the callers.

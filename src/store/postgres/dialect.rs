@@ -82,6 +82,12 @@ pub(super) fn upgrade_step(name: &str) -> Option<Step> {
             Step::Statements(&["CREATE INDEX customer_numbers_by_key ON customer_numbers (key, customer_id)"])
         }
         "contacts_by_id" => Step::Statements(&["CREATE INDEX contacts_by_id ON contacts (account_id, id)"]),
+        "calls_by_number" => Step::Statements(&[
+            "CREATE INDEX calls_by_number ON calls (caller_key, offered_ms, id) WHERE caller_key IS NOT NULL",
+        ]),
+        "calls_by_called_number" => Step::Statements(&[
+            "CREATE INDEX calls_by_called_number ON calls (dialled, offered_ms, id) WHERE direction = 'outbound'",
+        ]),
         "call_operators" => Step::CallOperators,
         // An expression's statistics come with ANALYZE, and without them the planner thinks that each word is rare.
         "customer_texts" => Step::Statements(&[
