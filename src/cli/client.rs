@@ -130,6 +130,13 @@ impl Client {
         self.json(self.send(request).await?).await
     }
 
+    /// Opens the file at `path`; it may be long, so only its beginning has a time limit.
+    pub(crate) async fn download(&self, path: &str, query: &[(&str, &str)]) -> anyhow::Result<Response> {
+        let answer = self.send(self.request(Method::GET, path)?.query(query));
+        let answer = tokio::time::timeout(ANSWER_TIMEOUT, answer).await;
+        answer.with_context(|| format!("the daemon at {} did not answer in time", self.base))?
+    }
+
     /// The whole id of a record of which `text` is the beginning: an id as a table prints it.
     pub(crate) async fn whole_id(&self, text: &str, ids: Ids) -> anyhow::Result<uuid::Uuid> {
         let Ids { what, paths, command } = ids;

@@ -1,5 +1,6 @@
 //! Forms of written Japanese that records share.
 //!
-//! Read next: `kana.rs` (the one form of a name's reading).
+//! Read next: `compose.rs`, `kana.rs` (the one form of a name's reading).
 
+pub mod compose;
 pub mod kana;

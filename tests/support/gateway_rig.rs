@@ -54,6 +54,7 @@ pub(crate) struct Options {
     pub(crate) plan: NumberPlan,
     pub(crate) secure_cookie: bool,
     pub(crate) trusted_proxies: Vec<AddressRange>,
+    pub(crate) messages: toritsugi::messages::Settings,
 }
 
 impl Default for Options {
@@ -68,6 +69,7 @@ impl Default for Options {
             plan: NumberPlan::default(),
             secure_cookie: false,
             trusted_proxies: vec!["127.0.0.1".parse().unwrap()],
+            messages: toritsugi::messages::Settings::default(),
         }
     }
 }
@@ -138,6 +140,7 @@ impl Rig {
                 body_bytes_max: options.body_bytes,
                 drain_timeout: Duration::from_secs(5),
                 heartbeat_interval: options.heartbeat,
+                messages: options.messages,
             },
             bus,
             presence: toritsugi::people::Presence::default(),

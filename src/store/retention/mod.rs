@@ -3,6 +3,8 @@
 //! Invariant: one step is one short transaction. A call keeps its account, times, outcome and operators until the call
 //! itself is deleted, so that an account's statistics stay true.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use super::{Store, StoreError};
@@ -10,6 +12,9 @@ use crate::ids::RecordId;
 
 /// Most rows that one step deletes or clears.
 pub const PURGE_ROWS_MAX: u32 = 500;
+
+/// The age at which a draft is deleted, counted from its last change.
+pub const DRAFT_TTL: Duration = Duration::from_secs(7 * 86_400);
 
 /// What a purge deletes or clears.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,8 +25,10 @@ pub enum PurgeTarget {
     Calls,
     /// Segments of the supervision log.
     SupervisionLog,
-    /// Messages that were sent or acknowledged.
+    /// Messages that are not open, and those that were withdrawn.
     Messages,
+    /// Drafts.
+    Drafts,
     /// Gaps of PBX links.
     Gaps,
     /// The notes of after-call work, which may name the caller.
@@ -41,8 +48,8 @@ impl Store {
         each!(self, db => db.purge(target, before).await)
     }
 
-    /// Deletes a customer's record, the customer's numbers and texts in calls and messages, and the after-call notes of
-    /// those calls.
+    /// Deletes a customer's record, the customer's numbers and texts in calls and messages (all that a person wrote, in
+    /// every revision), and the after-call notes and drafts of those calls.
     ///
     /// # Errors
     /// [`StoreError::Missing`], or the store failed; then nothing was changed.
