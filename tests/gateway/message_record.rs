@@ -382,6 +382,51 @@ async fn an_export_is_a_file_for_spreadsheets_and_is_audited() {
     assert_eq!(rows, [(&json!(1), &json!("thanks")), (&json!(502), &Value::Null)]);
 }
 
+/// The command line against this gateway, as this person: what it prints and says.
+async fn command(service: &Service, who: &str, arguments: &[&str]) -> (bool, Vec<u8>, String) {
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_toritsugi"));
+    command.arg("messages").args(arguments).arg("--url").arg(format!("http://{}", service.rig.address));
+    command.env("TORITSUGI_TOKEN", service.rig.token(who)).env("TORITSUGI_CONFIG", "");
+    let done = command.output().await.unwrap();
+    (done.status.success(), done.stdout, String::from_utf8(done.stderr).unwrap())
+}
+
+#[tokio::test]
+async fn the_command_line_lists_shows_and_exports_messages() {
+    let service = service().await;
+    let message = service.taken(everything(&service.contact)).await;
+    let number = message["number"].as_str().unwrap();
+    service.taken(json!({"text": "𠮷野様より"})).await;
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    let (is_done, listed, error) = command(&service, "1001", &["list", "--mark", "complaint"]).await;
+    assert!(is_done, "{error}");
+    let listed = text(&listed);
+    assert!(
+        listed.contains(number) && listed.contains("urgent complaint") && listed.lines().count() == 2,
+        "{listed}"
+    );
+    let (_, shown, error) = command(&service, "1001", &["show", number]).await;
+    assert!(text(&shown).contains("ヤマモト / ミホン  090-1111-2222"), "{} {error}", text(&shown));
+    let (is_done, _, error) = command(&service, "1001", &["show", "990101-0001"]).await;
+    assert!(!is_done && error.contains("no message has the number 990101-0001"), "{error}");
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("messages.csv");
+    let arguments = ["export", "--encoding", "shift_jis", "-o", file.to_str().unwrap()];
+    let (is_done, _, error) = command(&service, "admin", &arguments).await;
+    assert!(
+        is_done
+            && error.trim_end().ends_with("1 characters that Shift_JIS does not have were replaced by 〓"),
+        "{error}"
+    );
+    let written = std::fs::read(&file).unwrap();
+    let written = SHIFT_JIS.decode(&written).0;
+    assert!(written.starts_with("受付番号,") && written.contains("〓野様より"), "{written}");
+    let (is_done, utf8, _) = command(&service, "admin", &["export"]).await;
+    assert!(is_done && text(&utf8).starts_with("\u{feff}受付番号,"));
+    let (is_done, _, error) = command(&service, "1001", &["export"]).await;
+    assert!(!is_done && error.contains("403 not-permitted"), "{error}");
+}
+
 /// The core accepts every end of after-call work, and knows of no transfers.
 async fn accepts(mut commands: mpsc::Receiver<CommandRequest>, view: StateView) {
     while let Some(CommandRequest { command, reply, .. }) = commands.recv().await {
