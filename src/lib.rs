@@ -72,6 +72,7 @@ pub mod secret;
 
 pub mod identity;
 pub mod numbers;
+pub mod text;
 
 pub mod contract;
 

@@ -78,7 +78,8 @@
 //!
 //! Of messages (`messages/relay.rs`):
 //!
-//! 21. `message.saved` comes before `message.acknowledged`, also when both happened before the relay ran; a newer
+//! 21. `message.saved` or `message.corrected` comes before `message.acknowledged`, also when both happened before the
+//!     relay ran; nothing comes after `message.withdrawn`; a newer
 //!     version never before an older one. Tests: `EventOrder`, `what_happened_to_a_message_is_published_in_order`.
 //!
 //! Of operators (`daemon/operators.rs`):
@@ -258,10 +259,12 @@ pub fn disposed(
     Some(NewEvent { kind, at, call, audience, data, change: StateDelta::None })
 }
 
-/// An event of a message.
+/// An event of a message, without its sensitive answers.
 #[must_use]
 pub fn message(kind: EventKind, message: &Message, audience: Audience) -> NewEvent {
-    let data = serde_json::to_value(message).unwrap_or_default();
+    let mut shown = message.clone();
+    shown.fields.hide_sensitive();
+    let data = serde_json::to_value(shown).unwrap_or_default();
     let (at, call) = (message.changed_at, message.call);
     NewEvent { kind, at, call, audience, data, change: StateDelta::None }
 }

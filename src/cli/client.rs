@@ -24,8 +24,6 @@ use super::output::plain;
 const TOKEN_ENV: &str = "TORITSUGI_TOKEN";
 /// Timeout of a connection attempt.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Timeout of a file, which the daemon writes while the request waits.
-const FILE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Timeout of a complete answer. An event stream has none.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Characters of an answer that are shown if it is not a problem document.
@@ -132,11 +130,11 @@ impl Client {
         self.json(self.send(request).await?).await
     }
 
-    /// Sends `GET path` with `query` for a file, which the daemon may take long to write.
-    pub(crate) async fn file(&self, path: &str, query: &[(&str, &str)]) -> anyhow::Result<Vec<u8>> {
-        let request = self.request(Method::GET, path)?.query(query).timeout(FILE_TIMEOUT);
-        let body = self.send(request).await?.bytes().await;
-        Ok(body.context("the connection ended in the middle of the file; try again")?.to_vec())
+    /// Opens the file at `path`; it may be long, so only its beginning has a time limit.
+    pub(crate) async fn download(&self, path: &str, query: &[(&str, &str)]) -> anyhow::Result<Response> {
+        let answer = self.send(self.request(Method::GET, path)?.query(query));
+        let answer = tokio::time::timeout(ANSWER_TIMEOUT, answer).await;
+        answer.with_context(|| format!("the daemon at {} did not answer in time", self.base))?
     }
 
     /// The whole id of a record of which `text` is the beginning: an id as a table prints it.

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::Args;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -178,8 +179,8 @@ impl History {
             filters.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
         if self.csv {
             query.extend([("encoding", self.encoding.as_str()), ("language", self.language.as_str())]);
-            let file = client.file("/v1/history.csv", &query).await?;
-            print_bytes(&file)?;
+            let file = client.download("/v1/history.csv", &query).await?.bytes().await;
+            print_bytes(&file.context("the connection ended in the middle of the file; try again")?)?;
             return Ok(ExitCode::SUCCESS);
         }
         let limit = self.limit.to_string();

@@ -50,6 +50,8 @@ pub struct Config {
     pub transfer: TransferConfig,
     /// Agent states and after-call work.
     pub operators: OperatorsConfig,
+    /// Messages.
+    pub messages: MessagesConfig,
     /// Retention of records.
     pub retention: RetentionConfig,
     /// Receivers of webhooks.
@@ -314,6 +316,26 @@ pub struct OperatorsConfig {
     /// Interval between two comparisons of the queue members with the operators' states.
     #[serde(rename = "audit_seconds", deserialize_with = "values::seconds::<_, 1, 3600>")]
     pub reconcile_interval: Duration,
+}
+
+/// `[messages]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MessagesConfig {
+    /// Whether a call needs a message, a completed transfer or a reason for none.
+    pub required: bool,
+    /// The dispositions that are a reason for no message.
+    #[serde(deserialize_with = "values::words")]
+    pub no_message_reasons: Vec<SmolStr>,
+    /// Why callers call.
+    pub reasons: Vec<Choice>,
+    /// Surnames for which the form asks for gender and department.
+    pub common_surnames: Vec<SmolStr>,
+    /// How long a message can be withdrawn.
+    #[serde(rename = "undo_seconds", deserialize_with = "values::seconds::<_, 0, 60>")]
+    pub undo: Duration,
+    /// Whether supervisors may export messages.
+    pub supervisors_export: bool,
 }
 
 /// `[retention]`

@@ -127,6 +127,10 @@ event_kinds! {
     MessageSaved = "message.saved",
     /// A message was delivered.
     MessageSent = "message.sent",
+    /// A message that the account may have received has another content.
+    MessageCorrected = "message.corrected",
+    /// A message was withdrawn right after it was taken.
+    MessageWithdrawn = "message.withdrawn",
     /// A message could not be delivered.
     MessageFailed = "message.failed",
     /// The account received a message.

@@ -184,7 +184,7 @@ pub async fn run_on(
     let relay = MessageRelay::default();
     tasks.spawn(relay.clone().run(bus.clone(), store.clone(), people.clone(), link_shutdown.clone()));
     let app = App {
-        settings: (&config.gateway).into(),
+        settings: config.gateway_settings(),
         bus: bus.clone(),
         store: store.clone(),
         directory,

@@ -12,7 +12,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::RetentionConfig;
-use crate::store::retention::{PurgePace, PurgeTarget};
+use crate::store::retention::{DRAFT_TTL, PurgePace, PurgeTarget};
 use crate::store::{Store, StoreError};
 
 /// Interval between two purges.
@@ -48,6 +48,7 @@ async fn purge(store: &Store, retention: &RetentionConfig, now: Timestamp) -> Re
         (PurgeTarget::Calls, retention.history),
         (PurgeTarget::SupervisionLog, retention.history),
         (PurgeTarget::Messages, retention.messages),
+        (PurgeTarget::Drafts, Some(DRAFT_TTL)),
         (PurgeTarget::Gaps, retention.gaps),
         (PurgeTarget::States, retention.operators),
         (PurgeTarget::WrapUps, retention.operators),

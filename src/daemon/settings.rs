@@ -10,13 +10,15 @@ use crate::ami::client;
 use crate::ami::reconnect::Schedule;
 use crate::ami::tls::Tls;
 use crate::call::EndpointRules;
-use crate::config::{Config, ConfigError, DirectoryConfig, GatewayConfig, Login, PbxConfig, files};
+use crate::config::{Config, ConfigError, DirectoryConfig, Login, PbxConfig, files};
 use crate::contract::endpoint::EndpointNames;
 use crate::directory::{DirectoryOptions, transfer_targets};
 use crate::gateway;
 use crate::gateway::{CONNECTIONS_BESIDE_STREAMS, HEARTBEAT_INTERVAL, HISTORY_FILE_CALLS_MAX};
+use crate::messages;
 use crate::numbers::NumberPlan;
 use crate::operators;
+use crate::text::kana::kana;
 
 /// How long a call waits for the SIP identity from the dialplan. After that the model uses the numbers of the channel.
 const IDENTITY_TIMEOUT: Duration = Duration::from_millis(100);
@@ -131,9 +133,27 @@ impl From<&DirectoryConfig> for DirectoryOptions {
     }
 }
 
-impl From<&GatewayConfig> for gateway::Settings {
-    fn from(config: &GatewayConfig) -> Self {
-        Self {
+impl Config {
+    /// The settings of messages.
+    #[must_use]
+    pub fn message_settings(&self) -> messages::Settings {
+        let config = &self.messages;
+        messages::Settings {
+            required: config.required,
+            no_message_reasons: config.no_message_reasons.clone(),
+            reasons: config.reasons.clone(),
+            common_surnames: config.common_surnames.iter().map(|name| kana(name).into()).collect(),
+            undo: config.undo,
+            supervisors_export: config.supervisors_export,
+            time_zone: self.directory.time_zone.clone(),
+        }
+    }
+
+    /// The limits and times of the gateway.
+    #[must_use]
+    pub fn gateway_settings(&self) -> gateway::Settings {
+        let config = &self.gateway;
+        gateway::Settings {
             allowed_origins: config.allowed_origins.clone(),
             secure_cookie: config.secure_cookie,
             trusted_proxies: config.trusted_proxies.clone(),
@@ -143,6 +163,7 @@ impl From<&GatewayConfig> for gateway::Settings {
             history_file_calls_max: HISTORY_FILE_CALLS_MAX,
             drain_timeout: config.drain_timeout,
             heartbeat_interval: HEARTBEAT_INTERVAL,
+            messages: self.message_settings(),
         }
     }
 }

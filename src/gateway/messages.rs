@@ -1,11 +1,14 @@
 //! Messages that operators take for accounts.
 //!
-//! | role | reads | takes, acknowledges | changes a text | deletes |
+//! | role | reads | takes, acknowledges | changes, corrects, withdraws | deletes |
 //! |---|---|---|---|---|
-//! | operator | all, as in the directory: any operator may get the account's next call | yes | of their own messages | |
-//! | supervisor | all | yes | of their own and their team's messages | |
-//! | administrator | all | yes | of all messages | yes |
-//! | system | all | yes | of its own messages | |
+//! | operator | all, as in the directory: any operator may get the account's next call | yes | their own messages | |
+//! | supervisor | all | yes | their own and their team's messages | |
+//! | administrator | all | yes | all messages | yes |
+//! | system | all | yes | its own messages | |
+//!
+//! A sensitive answer is read by supervisors and administrators, and by the operator who has the call or does its wrap-up;
+//! others read [`HIDDEN`](crate::contract::message::HIDDEN).
 //!
 //! A message may name a call that the user sees, or for which the user does wrap-up or owes a disposition. The caller's
 //! number comes from the call, and so do account and customer unless the request names others. A call that has just
@@ -19,15 +22,16 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
 use tokio::time::{Instant, sleep};
 use utoipa::ToSchema;
 
 use super::audit_trail;
 use super::auth::Caller;
 use super::customers::{account_id, no_such_account};
-use super::extract::{Body, NoQuery, QueryParams, RecordPath, number_key};
+use super::extract::{Body, NoQuery, QueryParams, RecordPath, number_key, record_id};
 use super::history::visibility_filter;
 use super::idempotency;
 use super::problem::{Kind, Problem, ProblemBody};
@@ -36,14 +40,22 @@ use super::responses::with_location;
 use super::state::AppState;
 use crate::contract::call::CallView;
 use crate::contract::history::FinishedCall;
-use crate::contract::message::{Message, MessageState, NewMessage};
+use crate::contract::message::{
+    CheckedMessage, ContentChange, Message, MessageFields, MessageKind, MessageState, MessageUpdate,
+    NewMessage, NumberSource,
+};
 use crate::contract::operator::StateView;
 use crate::directory::EditError;
 use crate::ids::{CallId, RecordId};
+use crate::numbers::Number;
 use crate::people::role::{Permission, Role};
 use crate::people::viewer::Viewer;
 use crate::store::messages::{ChangeOutcome, MessageCursor, MessageFilter};
 
+/// How far back a search by text goes when the request names no time.
+const SEARCH_PERIOD: SignedDuration = SignedDuration::from_hours(90 * 24);
+/// How often a change of fields is made again from a message that changed meanwhile.
+const CHANGE_ATTEMPTS_MAX: u32 = 8;
 /// How long a request waits for the record of a call that has just ended.
 const RECORD_TIMEOUT: Duration = Duration::from_secs(2);
 /// Interval at which it looks for the record.
@@ -51,7 +63,6 @@ const RECORD_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// A new message.
 #[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
 pub(crate) struct TakeMessage {
     /// The account; the call's account if absent.
     #[schema(value_type = Option<uuid::Uuid>)]
@@ -62,21 +73,34 @@ pub(crate) struct TakeMessage {
     /// The customer of the account who left the message; the call's customer if absent.
     #[schema(value_type = Option<uuid::Uuid>)]
     customer: Option<RecordId>,
-    /// The contact of the account for whom the message is.
-    #[schema(value_type = Option<uuid::Uuid>)]
-    contact: Option<RecordId>,
-    /// The text: 1 to 4000 characters, line breaks allowed.
-    text: String,
+    /// What the operator writes.
+    #[serde(flatten)]
+    #[schema(value_type = MessageFields)]
+    fields: StrictFields,
 }
 
-/// A change; at least one of the fields is given.
+/// Fields without unknown ones, also where they are flattened.
+#[derive(Debug)]
+struct StrictFields(MessageFields);
+
+impl<'de> Deserialize<'de> for StrictFields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        MessageFields::read(deserializer).map(Self)
+    }
+}
+
+/// A change: `state`, or any of the fields of a new message but `account`, `call` and `customer`, or both. The fields are a
+/// JSON merge patch: members replace, `null` resets to the default.
 #[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
 pub(crate) struct ChangeMessage {
-    /// The new text; only while the message is open.
-    text: Option<String>,
     /// `acknowledged`: the account has received the message.
     state: Option<MessageState>,
+    /// The version that the client last saw. If another one is current, the answer is 409 with the current message.
+    version: Option<u64>,
+    /// The fields; only while the message is open.
+    #[serde(flatten)]
+    #[schema(value_type = Object)]
+    fields: Map<String, Value>,
 }
 
 /// Messages, newest first.
@@ -105,17 +129,53 @@ pub(crate) async fn list(
         MessageCursor::parse(text)
             .ok_or_else(|| Kind::InvalidQuery.with("cursor must be the `next` of the previous page"))
     });
-    let filter = MessageFilter {
-        account: account_id(query.account.as_deref())?,
-        state: query.state,
-        call: query.call,
-        caller: query.caller.map(|text| number_key(&state.app.directory, "caller", &text)).transpose()?,
-    };
+    let filter = filter_of(&state, query)?;
     let mut items = state.app.store.messages(&filter, after.transpose()?, limit + 1).await?;
     let more = items.len() > limit as usize;
     items.truncate(limit as usize);
     let next = items.last().filter(|_| more).map(|message| MessageCursor::of(message).to_string());
+    let items = items.into_iter().map(|message| shown(&state, &caller, message)).collect();
     Ok(Json(Messages { items, next }))
+}
+
+/// The filter that a query names.
+pub(super) fn filter_of(state: &AppState, query: MessageQuery) -> Result<MessageFilter, Problem> {
+    let id = |key: &str, text: Option<String>| {
+        let read = |text: String| {
+            record_id(&text)
+                .ok_or_else(|| Kind::InvalidQuery.with(format!("{key}: the id of a record is a UUID")))
+        };
+        text.map(read).transpose()
+    };
+    let text = query.q.filter(|text| !text.trim().is_empty());
+    // Without it a search would read every message that there ever was.
+    let period = text.as_ref().and_then(|_| now(state).checked_sub(SEARCH_PERIOD).ok());
+    Ok(MessageFilter {
+        account: account_id(query.account.as_deref())?,
+        state: query.state,
+        call: query.call,
+        caller: query.caller.map(|text| number_key(&state.app.directory, "caller", &text)).transpose()?,
+        kind: query.kind,
+        urgency: query.urgency,
+        mark: query.mark,
+        contact: id("contact", query.contact)?,
+        taken_by: id("taken_by", query.taken_by)?,
+        number: query.number,
+        from: query.from.or(period),
+        to: query.to,
+        text,
+    })
+}
+
+/// The message as the user may read it.
+pub(super) fn shown(state: &AppState, caller: &Caller, mut message: Message) -> Message {
+    let is_hidden = message.fields.answers.iter().any(|answer| answer.sensitive)
+        && !matches!(caller.person.role, Role::Supervisor | Role::Admin)
+        && !message.call.is_some_and(|call| is_worked_on(state, caller, call));
+    if is_hidden {
+        message.fields.hide_sensitive();
+    }
+    message
 }
 
 /// Saves a new message. With an `Idempotency-Key`, a repeated request does not save a second message, not even after a
@@ -136,52 +196,85 @@ pub(crate) async fn take(
     Body(request): Body<TakeMessage>,
 ) -> Result<Response, Problem> {
     caller.needs(Permission::TakeMessages)?;
-    let text = crate::contract::message::clean_text(&request.text).map_err(EditError::from)?;
+    let TakeMessage { account, call, customer, fields: StrictFields(fields) } = request;
+    let text = crate::contract::message::clean_text(&fields.text).map_err(EditError::from)?;
     let user = caller.person.id;
     let key = headers.get(&idempotency::KEY).and_then(|key| key.to_str().ok());
     let id = crate::contract::message::message_id(user, key);
     let store = &state.app.store;
+    let repeats = Repeats { account, call, contact: fields.contact, text };
     if key.is_some()
         && let Some(kept) = store.message(id).await?
     {
-        return repeated(&request, &text, kept);
+        return repeats.answer(shown(&state, &caller, kept));
     }
-    let facts = match request.call {
+    let facts = match call {
         Some(call) => Some(call_facts(&state, &caller, call).await?),
         None => None,
     };
     let of_call = facts.as_ref().and_then(|facts| facts.account);
-    let account =
-        request.account.or(of_call).ok_or_else(|| invalid("account: the call has no account; give one"))?;
-    let customer = match request.customer {
+    let account = account.or(of_call).ok_or_else(|| invalid("account: the call has no account; give one"))?;
+    let customer = match customer {
         Some(id) => {
             let known = store.customer(id).await?.filter(|customer| customer.fields.account == account);
             Some(known.ok_or_else(|| invalid("customer: the account has no such customer"))?.id)
         }
         None => facts.as_ref().filter(|_| of_call == Some(account)).and_then(|facts| facts.customer),
     };
-    if let Some(id) = request.contact {
-        let known = store.contact(id).await?.filter(|contact| contact.fields.account == account);
-        known.ok_or_else(|| invalid("contact: the account has no such contact"))?;
-    }
+    let number = facts.and_then(|facts| facts.caller);
+    let content = checked(&state, fields, None, (account, number.as_deref())).await?;
+    let at = now(&state);
     let new = NewMessage {
         id,
         account,
-        call: request.call,
+        call,
         customer,
-        contact: request.contact,
+        kind: MessageKind::Message,
         taken_by: user,
         taken_by_name: caller.person.name.clone(),
-        caller: facts.and_then(|facts| facts.caller),
-        text,
+        caller: number,
+        content,
+        day: state.app.settings.messages.day(at),
     };
     let (kept, is_new) =
-        store.create_message(&new, state.app.bus.own_pbx(), now(&state)).await.map_err(no_such_account)?;
+        store.create_message(&new, state.app.bus.own_pbx(), at).await.map_err(no_such_account)?;
+    let kept = shown(&state, &caller, kept);
     if !is_new {
-        return repeated(&request, &new.text, kept);
+        return repeats.answer(kept);
     }
     state.app.message_relay.wake();
     answer(StatusCode::CREATED, kept)
+}
+
+/// Checks fields that follow `before`, of a message for `account` from a caller with the number `caller`.
+pub(super) async fn checked(
+    state: &AppState,
+    mut fields: MessageFields,
+    before: Option<&MessageFields>,
+    (account, caller): (RecordId, Option<&str>),
+) -> Result<CheckedMessage, Problem> {
+    let settings = &state.app.settings.messages;
+    if let Some(id) = fields.contact.filter(|id| before.is_none_or(|before| before.contact != Some(*id))) {
+        let known = state.app.store.contact(id).await?.filter(|contact| contact.fields.account == account);
+        known.ok_or_else(|| invalid("contact: the account has no such contact"))?;
+    }
+    let plan = state.app.directory.plan();
+    if fields.from.number_is == Some(NumberSource::Call) {
+        let number = caller.and_then(|key| Number::read(key, plan)).ok_or_else(|| {
+            invalid(
+                "from.number_is: the call shows no number; give the number that the caller told, as `told`",
+            )
+        })?;
+        fields.from.number = Some(number.display());
+    }
+    fields.check_times(before, now(state)).map_err(EditError::from)?;
+    // A subject that nobody wrote follows the reason and the action.
+    let is_own =
+        |subject: &String| before.is_none_or(|before| settings.subject(before).as_ref() != Some(subject));
+    if !fields.subject.as_ref().is_some_and(is_own) {
+        fields.subject = settings.subject(&fields);
+    }
+    Ok(fields.checked(plan).map_err(EditError::from)?)
 }
 
 /// Returns a message.
@@ -199,17 +292,17 @@ pub(crate) async fn show(
     QueryParams(NoQuery {}): QueryParams<NoQuery>,
 ) -> Result<Json<Message>, Problem> {
     caller.needs(Permission::TakeMessages)?;
-    Ok(Json(find(&state, id).await?))
+    Ok(Json(shown(&state, &caller, find(&state, id).await?)))
 }
 
-/// Changes the text of an open message, or acknowledges that the account has received it.
+/// Changes the fields of an open message, or acknowledges that the account has received it.
 #[utoipa::path(patch, path = "/v1/messages/{message}", tag = "messages", request_body = ChangeMessage,
     params(("message" = uuid::Uuid, Path, description = "The record")),
     responses(
         (status = 200, description = "The changed record", body = Message),
-        (status = 403, description = "not-permitted: only the operator who took it, their supervisor or an administrator changes a text", body = ProblemBody),
+        (status = 403, description = "not-permitted: only the operator who took it, their supervisor or an administrator changes a message", body = ProblemBody),
         (status = 404, description = "unknown-record", body = ProblemBody),
-        (status = 409, description = "message-not-open", body = ProblemBody),
+        (status = 409, description = "message-not-open: correct it instead; message-changed: `message` is the current one", body = ProblemBody),
         (status = 422, description = "invalid-body", body = ProblemBody),
     )
 )]
@@ -225,39 +318,97 @@ pub(crate) async fn change(
         Some(MessageState::Acknowledged) => true,
         Some(_) => return Err(invalid("state: only `acknowledged` can be set")),
     };
-    if request.text.is_none() && !acknowledges {
-        return Err(invalid("give text, state or both"));
+    let mut patch = request.fields;
+    // A text cannot be reset; older clients send `null` for no change.
+    if patch.get("text").is_some_and(Value::is_null) {
+        patch.remove("text");
     }
-    let text = request
-        .text
-        .map(|text| crate::contract::message::clean_text(&text))
-        .transpose()
-        .map_err(EditError::from)?;
-    if text.is_some() {
-        let taken_by = find(&state, id).await?.taken_by;
-        if !may_rewrite(&caller, taken_by) {
-            return Err(Kind::NotPermitted.with(
-                "only the operator who took the message, their supervisor or an administrator may change its text",
-            ));
-        }
+    if patch.is_empty() && !acknowledges {
+        return Err(invalid("give text or another field, state or both"));
     }
-    let change = crate::contract::message::MessageUpdate {
-        text,
-        acknowledged_by: acknowledges.then_some(caller.person.id),
-    };
-    match state.app.store.change_message(id, &change, now(&state)).await? {
-        ChangeOutcome::Applied(message) => {
-            state.app.message_relay.wake();
-            if change.text.is_some() && message.taken_by != Some(caller.person.id) {
-                let details = serde_json::json!({ "taken_by": message.taken_by });
-                audit_trail::record(&state, &caller, "message.changed", ("", Some(id)), details).await;
+    let edit = Edit { id, patch, version: request.version, acknowledges, why: None };
+    let message = edit.apply(&state, &caller).await?;
+    if !edit.patch.is_empty() && message.taken_by != Some(caller.person.id) {
+        let details = serde_json::json!({ "taken_by": message.taken_by });
+        audit_trail::record(&state, &caller, "message.changed", ("", Some(id)), details).await;
+    }
+    Ok(Json(shown(&state, &caller, message)))
+}
+
+/// A change of a message's content or state that a request asks for.
+#[derive(Debug)]
+pub(super) struct Edit {
+    pub(super) id: RecordId,
+    /// A JSON merge patch of the fields; empty: the content stays.
+    pub(super) patch: Map<String, Value>,
+    /// The version that the client saw, if it names one.
+    pub(super) version: Option<u64>,
+    pub(super) acknowledges: bool,
+    /// Why a content that may have been received is corrected.
+    pub(super) why: Option<String>,
+}
+
+impl Edit {
+    /// Makes the change and wakes the relay. A change that another one overtook is made again from the new content, unless
+    /// the client named a version.
+    pub(super) async fn apply(&self, state: &AppState, caller: &Caller) -> Result<Message, Problem> {
+        for _ in 0..CHANGE_ATTEMPTS_MAX {
+            let before = find(state, self.id).await?;
+            if !self.patch.is_empty() && !may_rewrite(caller, before.taken_by) {
+                return Err(Kind::NotPermitted.with(
+                    "only the operator who took the message, their supervisor or an administrator may change it",
+                ));
             }
-            Ok(Json(message))
+            if self.version.is_some_and(|version| version != before.version) {
+                return Err(changed(state, caller, before));
+            }
+            let content = match self.patch.is_empty() {
+                true => None,
+                false => Some(self.content(state, caller, &before).await?),
+            };
+            let acknowledged_by = self.acknowledges.then_some(caller.person.id);
+            let update = MessageUpdate { content, acknowledged_by };
+            match state.app.store.change_message(self.id, &update, now(state)).await? {
+                ChangeOutcome::Applied(message) => {
+                    state.app.message_relay.wake();
+                    return Ok(message);
+                }
+                ChangeOutcome::Stale(message) if self.version.is_some() => {
+                    return Err(changed(state, caller, message));
+                }
+                ChangeOutcome::Stale(_) => {}
+                ChangeOutcome::NotOpen(message) => {
+                    let is =
+                        if message.withdrawn_at.is_some() { "withdrawn" } else { message.state.as_str() };
+                    let problem = Kind::MessageNotOpen.with(format!("the message is {is}"));
+                    return Err(problem.message(shown(state, caller, message)));
+                }
+            }
         }
-        ChangeOutcome::NotOpen(message) => {
-            Err(Kind::MessageNotOpen.with(format!("the message is {}", message.state.as_str())))
-        }
+        Err(Problem::from(Kind::Overloaded).retry_after(Duration::from_secs(1)))
     }
+
+    async fn content(
+        &self,
+        state: &AppState,
+        caller: &Caller,
+        before: &Message,
+    ) -> Result<ContentChange, Problem> {
+        let fields = before.fields.patched(&self.patch).map_err(EditError::from)?;
+        let of = (before.account, before.caller.as_deref());
+        Ok(ContentChange {
+            content: checked(state, fields, Some(&before.fields), of).await?,
+            version: before.version,
+            by: caller.person.id,
+            by_name: caller.person.name.clone(),
+            correction: self.why.clone(),
+        })
+    }
+}
+
+fn changed(state: &AppState, caller: &Caller, message: Message) -> Problem {
+    let detail = format!("the message is version {} now", message.version);
+    Kind::MessageChanged.with(detail).message(shown(state, caller, message))
 }
 
 /// Deletes a message.
@@ -340,34 +491,49 @@ fn is_worked_on(state: &AppState, caller: &Caller, call: CallId) -> bool {
     states.iter().any(|view| view.id == caller.person.id && is_on_call(view))
 }
 
-fn may_rewrite(caller: &Caller, taken_by: Option<RecordId>) -> bool {
+pub(super) fn may_rewrite(caller: &Caller, taken_by: Option<RecordId>) -> bool {
     taken_by == Some(caller.person.id)
         || caller.person.role == Role::Admin
         || taken_by.is_some_and(|taker| caller.viewer.is_supervisor() && caller.viewer.sees_person(taker))
 }
 
-/// Answers with the record of the first request if `request` repeats it.
-fn repeated(request: &TakeMessage, text: &str, kept: Message) -> Result<Response, Problem> {
-    let same = request.account.is_none_or(|account| account == kept.account)
-        && request.call == kept.call
-        && request.contact == kept.contact
-        && (kept.version > 1 || kept.text == text);
-    if same { answer(StatusCode::OK, kept) } else { Err(Kind::IdempotencyKeyReused.into()) }
+/// What a repeated request has in common with the first one.
+#[derive(Debug)]
+struct Repeats {
+    account: Option<RecordId>,
+    call: Option<CallId>,
+    contact: Option<RecordId>,
+    text: String,
+}
+
+impl Repeats {
+    /// Answers with the record of the first request if this one repeats it.
+    fn answer(&self, kept: Message) -> Result<Response, Problem> {
+        let is_same_content = || self.contact == kept.fields.contact && self.text == kept.fields.text;
+        let same = self.account.is_none_or(|account| account == kept.account)
+            && self.call == kept.call
+            && (kept.version > 1 || is_same_content());
+        if same {
+            answer(StatusCode::OK, kept)
+        } else {
+            Err(Problem::from(Kind::IdempotencyKeyReused).message(kept))
+        }
+    }
 }
 
 fn answer(status: StatusCode, message: Message) -> Result<Response, Problem> {
     with_location(status, format!("/v1/messages/{}", message.id), message)
 }
 
-async fn find(state: &AppState, id: RecordId) -> Result<Message, Problem> {
+pub(super) async fn find(state: &AppState, id: RecordId) -> Result<Message, Problem> {
     let found = state.app.store.message(id).await?;
     found.ok_or_else(|| Kind::UnknownRecord.with("there is no such message"))
 }
 
-fn invalid(detail: &'static str) -> Problem {
+pub(super) fn invalid(detail: &'static str) -> Problem {
     Kind::InvalidBody.with(detail)
 }
 
-fn now(state: &AppState) -> Timestamp {
+pub(super) fn now(state: &AppState) -> Timestamp {
     state.app.clock.now()
 }

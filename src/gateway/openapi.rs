@@ -315,6 +315,27 @@ mod tests {
         }
     }
 
+    /// Generators of clients refuse a document with a reference to nothing.
+    #[test]
+    fn every_reference_leads_somewhere() {
+        let document: serde_json::Value = serde_json::from_str(&document()).unwrap();
+        let (mut values, mut references) = (vec![&document], 0);
+        while let Some(value) = values.pop() {
+            match value {
+                serde_json::Value::Array(items) => values.extend(items),
+                serde_json::Value::Object(members) => {
+                    values.extend(members.values());
+                    if let Some(path) = members.get("$ref").and_then(serde_json::Value::as_str) {
+                        references += 1;
+                        assert!(document.pointer(path.trim_start_matches('#')).is_some(), "{path}");
+                    }
+                }
+                _ => {}
+            }
+        }
+        assert!(references > 100, "{references}");
+    }
+
     /// Every answer with a problem says so, and every operation names the answers that any operation may give.
     #[test]
     fn problems_are_documented_as_they_are_sent() {

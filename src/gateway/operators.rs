@@ -16,6 +16,7 @@ use super::problem::{Kind, Problem, ProblemBody};
 use super::state::AppState;
 use crate::command::{Answer, Command};
 use crate::contract::call::{CallState, CallView};
+use crate::contract::history::FinishedCall;
 use crate::contract::operator::StateView;
 use crate::identity::printable;
 use crate::ids::{CallId, Extension, RecordId};
@@ -23,7 +24,9 @@ use crate::operators as operator;
 use crate::operators::{Options, StateRequest};
 use crate::people::role::{Permission, Role};
 use crate::people::roster::{Person, Roster};
+use crate::store::messages::MessageFilter;
 use crate::store::operators::{STATE_CHANGES_MAX, StateHistoryEntry};
+use crate::transfer;
 
 /// Longest name of a desktop, in characters.
 const DESKTOP_CHARS_MAX: usize = 64;
@@ -321,7 +324,7 @@ pub(crate) async fn note(
         (status = 200, description = "The wrap-up has ended", body = StateView),
         (status = 403, description = "not-permitted", body = ProblemBody),
         (status = 404, description = "unknown-operator", body = ProblemBody),
-        (status = 409, description = "state-conflict: there is no wrap-up for this call", body = ProblemBody),
+        (status = 409, description = "state-conflict: there is no wrap-up for this call; message-owed: see `required` in the options of messages", body = ProblemBody),
         (status = 422, description = "invalid-body", body = ProblemBody),
     )
 )]
@@ -333,8 +336,40 @@ pub(crate) async fn finish(
     Body(request): Body<FinishWrapUp>,
 ) -> Result<Json<StateView>, Problem> {
     let FinishWrapUp { call, disposition, notes, desktop } = request;
+    let user = operator_id(&operator)?;
+    if owes_message(&state, &caller, call, &disposition).await? {
+        return Err(Kind::MessageOwed.into());
+    }
     let action = operator::Request::Finish { call, disposition, notes };
-    state_view(send(&state, &caller, operator_id(&operator)?, desktop, action).await?)
+    state_view(send(&state, &caller, user, desktop, action).await?)
+}
+
+/// Whether the call has neither a message nor a completed transfer, and the disposition is no reason for none.
+async fn owes_message(
+    state: &AppState,
+    caller: &Caller,
+    call: CallId,
+    disposition: &str,
+) -> Result<bool, Problem> {
+    let settings = &state.app.settings.messages;
+    if !settings.required || settings.no_message_reasons.iter().any(|reason| reason == disposition) {
+        return Ok(false);
+    }
+    let store = &state.app.store;
+    let taken = MessageFilter { call: Some(call), ..MessageFilter::default() };
+    if !store.messages(&taken, None, 1).await?.is_empty() {
+        return Ok(false);
+    }
+    // The core knows the transfers of live calls and of those that ended a moment ago; the store those of the others.
+    let list = Command::Transfer(transfer::Command::List(call));
+    if let Answer::Transfers(transfers) = state.app.commands.request(caller.actor(), list).await?
+        && transfers.iter().any(|transfer| transfer.completed_at.is_some())
+    {
+        return Ok(false);
+    }
+    let finished = store.finished_call(call).await?;
+    let is_transferred = |call: FinishedCall| call.segments.iter().any(|part| part.kind == "transferred");
+    Ok(!finished.is_some_and(is_transferred))
 }
 
 /// Sends a request about `user` to the core, and waits for its answer.

@@ -13,11 +13,13 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::bus::SubscribeError;
+use crate::contract::message::Message;
 use crate::contract::operator::StateView;
 use crate::contract::refusal::Refusal;
 use crate::directory::EditError;
 use crate::identity::printable;
 use crate::store::StoreError;
+use crate::store::drafts::Draft;
 
 /// Longest detail, in characters. It may quote the request.
 const DETAIL_CHARS_MAX: usize = 300;
@@ -83,6 +85,16 @@ kinds! {
     CallConflict = CONFLICT "call-conflict" "The current state of the call does not allow this",
     /// The message was acknowledged, or is being delivered: its text cannot change any more.
     MessageNotOpen = CONFLICT "message-not-open" "The message is no longer open; its text cannot be changed",
+    /// The version in the request is not the current version of the message.
+    MessageChanged = CONFLICT "message-changed" "The message has changed meanwhile; look at it and try again",
+    /// The time in which a message can be withdrawn is over, or the account may have received it.
+    AlreadySent = CONFLICT "already-sent" "The message may have been received; correct it instead",
+    /// The call has neither a message nor a completed transfer, and the disposition is no reason for none.
+    MessageOwed = CONFLICT "message-owed" "The call needs a message, a completed transfer or a reason for none",
+    /// The version in the request is not the current version of the draft.
+    DraftChanged = CONFLICT "draft-changed" "The draft has changed meanwhile; look at it and try again",
+    /// The person has the largest number of drafts.
+    TooManyDrafts = CONFLICT "too-many-drafts" "You have too many drafts; save or delete some",
     /// The version in the request is not the current version of the operator's state.
     StateChanged = CONFLICT "state-changed" "The operator's state has changed meanwhile; look at it and try again",
     /// The operator's current state does not allow it.
@@ -127,7 +139,7 @@ impl Kind {
     /// A problem of this kind.
     pub(crate) fn with(self, detail: impl AsRef<str>) -> Problem {
         let detail = printable(detail.as_ref(), DETAIL_CHARS_MAX).map(|text| text.to_string());
-        Problem { kind: self, detail, retry_after: None, current: None }
+        Problem { detail, ..Problem::from(self) }
     }
 }
 
@@ -138,9 +150,23 @@ pub(crate) struct Problem {
     detail: Option<String>,
     retry_after: Option<Duration>,
     current: Option<Box<StateView>>,
+    message: Option<Box<Message>>,
+    draft: Option<Box<Draft>>,
 }
 
 impl Problem {
+    /// Adds the message as it is.
+    pub(crate) fn message(mut self, message: Message) -> Self {
+        self.message = Some(Box::new(message));
+        self
+    }
+
+    /// Adds the draft as it is.
+    pub(crate) fn draft(mut self, draft: Option<Draft>) -> Self {
+        self.draft = draft.map(Box::new);
+        self
+    }
+
     /// Adds `Retry-After`.
     pub(crate) fn retry_after(mut self, delay: Duration) -> Self {
         self.retry_after = Some(delay);
@@ -150,7 +176,7 @@ impl Problem {
 
 impl From<Kind> for Problem {
     fn from(kind: Kind) -> Self {
-        Self { kind, detail: None, retry_after: None, current: None }
+        Self { kind, detail: None, retry_after: None, current: None, message: None, draft: None }
     }
 }
 
@@ -172,6 +198,12 @@ pub(crate) struct ProblemBody {
     /// The operator's current state (with `state-changed`).
     #[serde(skip_serializing_if = "Option::is_none")]
     current: Option<Box<StateView>>,
+    /// The message as it is (with `message-changed`, `message-not-open`, `already-sent`, `idempotency-key-reused`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<Box<Message>>,
+    /// The draft as it is (with `draft-changed`); absent if there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    draft: Option<Box<Draft>>,
 }
 
 fn types() -> utoipa::openapi::schema::Object {
@@ -184,15 +216,15 @@ fn types() -> utoipa::openapi::schema::Object {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let (kind, status, title) = self.kind.row();
-        let body =
-            ProblemBody { kind, title, status: status.as_u16(), detail: self.detail, current: self.current };
+        let Self { detail, current, message, draft, retry_after, .. } = self;
+        let body = ProblemBody { kind, title, status: status.as_u16(), detail, current, message, draft };
         let mut response = (status, Json(body)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"toritsugi\""));
         }
-        if let Some(delay) = self.retry_after {
+        if let Some(delay) = retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(delay.as_secs().max(1)));
         }
         response

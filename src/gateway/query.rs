@@ -12,7 +12,7 @@ use super::csv::{CsvEncoding, FileLanguage};
 use super::extract::record_id;
 use super::problem::{Kind, Problem};
 use crate::contract::call::{Direction, Outcome};
-use crate::contract::message::MessageState;
+use crate::contract::message::{Mark, MessageKind, MessageState, Urgency};
 use crate::ids::{CallId, RecordId};
 use crate::store::PAGE_RECORDS_MAX;
 
@@ -110,8 +110,29 @@ pub(crate) struct MessageQuery {
     /// Taken in this call.
     #[param(value_type = Option<uuid::Uuid>)]
     pub(crate) call: Option<CallId>,
-    /// Of callers with this telephone number, in any notation.
+    /// Of callers with this telephone number, or who told it, in any notation.
     pub(crate) caller: Option<String>,
+    /// Of this kind.
+    pub(crate) kind: Option<MessageKind>,
+    /// Of this urgency.
+    pub(crate) urgency: Option<Urgency>,
+    /// With this mark.
+    pub(crate) mark: Option<Mark>,
+    /// For the contact with this id.
+    pub(crate) contact: Option<String>,
+    /// Taken by the person with this id.
+    pub(crate) taken_by: Option<String>,
+    /// With this number (受付番号).
+    pub(crate) number: Option<String>,
+    /// Taken at this time or later; with `q` and without `from`, in the last 90 days.
+    #[param(value_type = Option<String>, format = DateTime)]
+    pub(crate) from: Option<Timestamp>,
+    /// Taken before this time.
+    #[param(value_type = Option<String>, format = DateTime)]
+    pub(crate) to: Option<Timestamp>,
+    /// In which each word of this text occurs: in the number (受付番号), a name, the company, the subject, the text or a
+    /// telephone number; kana, width, case and the writing of numbers do not matter.
+    pub(crate) q: Option<String>,
     /// Records per page, 1 to 500; 50 by default.
     pub(crate) limit: Option<u32>,
     /// `next` of the previous page; absent for the first page.

@@ -26,9 +26,9 @@ use utoipa_axum::routes;
 use super::problem::{Kind, Problem};
 use super::state::AppState;
 use super::{
-    accounts, audit, auth, calls, contacts, customers, explain, forwarding, health, history, history_file,
-    idempotency, messages, middleware, operators, page, session, sse, supervisions, tokens, transfers, users,
-    webhooks, websocket,
+    accounts, audit, auth, calls, contacts, customers, drafts, explain, export, forwarding, health, history,
+    history_file, idempotency, message_actions, messages, middleware, operators, page, session, sse,
+    supervisions, tokens, transfers, users, webhooks, websocket,
 };
 
 /// The routes that need no token, each with its part of the OpenAPI document.
@@ -75,7 +75,14 @@ pub(super) fn signed_in() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(contacts::list, contacts::create))
         .routes(routes!(contacts::show, contacts::change, contacts::delete))
         .routes(routes!(messages::list, messages::take))
+        .routes(routes!(message_actions::options))
         .routes(routes!(messages::show, messages::change, messages::delete))
+        .routes(routes!(message_actions::correct))
+        .routes(routes!(message_actions::undo))
+        .routes(routes!(message_actions::revisions))
+        .routes(routes!(drafts::list))
+        .routes(routes!(drafts::show, drafts::write, drafts::delete))
+        .routes(routes!(export::messages))
         .routes(routes!(explain::explain))
         .routes(routes!(audit::list))
         .routes(routes!(webhooks::list))

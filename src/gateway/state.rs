@@ -107,6 +107,8 @@ pub struct Settings {
     pub drain_timeout: Duration,
     /// Heartbeat interval of an event stream.
     pub heartbeat_interval: Duration,
+    /// What the installation decides about messages.
+    pub messages: crate::messages::Settings,
 }
 
 /// The source of the current time: the system's clocks in the daemon, fakes in tests.

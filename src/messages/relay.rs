@@ -9,7 +9,8 @@
 //! | through a standby's gateway | the leader publishes within [`POLL_INTERVAL`] |
 //! | and was published | the published version is stored in the journal's next transaction, together with the event |
 //! | and the daemon died before that transaction | the next leader publishes the change again, under another event id; `data.id` and `data.version` are the same |
-//! | twice before the relay ran | one event with the newest version; if the message is acknowledged by then and none of its versions was published, `message.saved` and then `message.acknowledged` |
+//! | twice before the relay ran | one event with the newest version; if the message is acknowledged by then and its content was not published, `message.saved` or `message.corrected` and then `message.acknowledged` |
+//! | and was withdrawn | `message.withdrawn` alone |
 //! | but the store cannot be read | the relay logs a warning and tries again after [`POLL_INTERVAL`] |
 //!
 //! Why the handler does not publish: the daemon may be killed between the commit and the publication, and a subscriber
@@ -109,29 +110,41 @@ fn events(message: &Message, published: u64, people: &People) -> Vec<NewEvent> {
     let audience = taker.map_or(Audience::Supervisors, |taker| {
         publish::audience_of_person(taker.id, taker.extension.as_ref())
     });
+    if message.withdrawn_at.is_some() {
+        return vec![publish::message(EventKind::MessageWithdrawn, message, audience)];
+    }
     let is_acknowledged = message.state == MessageState::Acknowledged;
+    let is_new_content = published < message.revision_version;
+    let content = if message.revision > 1 && is_new_content {
+        EventKind::MessageCorrected
+    } else {
+        EventKind::MessageSaved
+    };
+    if !is_acknowledged {
+        return vec![publish::message(content, message, audience)];
+    }
     let mut events = Vec::with_capacity(2);
-    if is_acknowledged && published == 0 {
-        // No event of the message was published yet.
-        let state = MessageState::Open;
-        let saved = Message {
-            state,
+    if is_new_content {
+        // No event of this content was published yet.
+        let is_first = message.revision == 1;
+        let open = Message {
+            state: MessageState::Open,
             acknowledged_at: None,
             acknowledged_by: None,
-            changed_at: message.created_at,
-            version: 1,
+            changed_at: if is_first { message.created_at } else { message.changed_at },
+            version: message.revision_version,
             ..message.clone()
         };
-        events.push(publish::message(EventKind::MessageSaved, &saved, audience.clone()));
+        events.push(publish::message(content, &open, audience.clone()));
     }
-    let kind = if is_acknowledged { EventKind::MessageAcknowledged } else { EventKind::MessageSaved };
-    events.push(publish::message(kind, message, audience));
+    events.push(publish::message(EventKind::MessageAcknowledged, message, audience));
     events
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contract::message::{MessageFields, MessageKind};
     use crate::ids::RecordId;
     use crate::people::Roster;
 
@@ -145,9 +158,11 @@ mod tests {
             account: RecordId(uuid::Uuid::from_u128(2)),
             call: None,
             customer: None,
-            contact: None,
+            number: None,
+            kind: MessageKind::Message,
+            revision: 1,
+            fields: MessageFields { text: "折り返し".into(), ..MessageFields::default() },
             caller: None,
-            text: "折り返し".into(),
             state: MessageState::Acknowledged,
             taken_by: None,
             taken_by_name: None,
@@ -155,7 +170,9 @@ mod tests {
             changed_at: at,
             acknowledged_at: Some(at),
             acknowledged_by: None,
+            withdrawn_at: None,
             version: 2,
+            revision_version: 1,
         };
         let published = |message: &Message, version| -> Vec<_> {
             let version_of = |event: &NewEvent| event.data["version"].as_u64();
@@ -164,5 +181,24 @@ mod tests {
         let acknowledged = (EventKind::MessageAcknowledged, Some(2));
         assert_eq!(published(&message, 0), [(EventKind::MessageSaved, Some(1)), acknowledged]);
         assert_eq!(published(&message, 1), [acknowledged]);
+        let corrected = Message {
+            state: MessageState::Open,
+            revision: 2,
+            version: 3,
+            revision_version: 3,
+            ..message.clone()
+        };
+        assert_eq!(published(&corrected, 2), [(EventKind::MessageCorrected, Some(3))]);
+        assert_eq!(
+            published(&Message { version: 4, ..corrected.clone() }, 3),
+            [(EventKind::MessageSaved, Some(4))]
+        );
+        let again = Message { state: MessageState::Acknowledged, version: 4, ..corrected };
+        assert_eq!(
+            published(&again, 2),
+            [(EventKind::MessageCorrected, Some(3)), (EventKind::MessageAcknowledged, Some(4))]
+        );
+        let withdrawn = Message { state: MessageState::Open, withdrawn_at: Some(at), ..message };
+        assert_eq!(published(&withdrawn, 0), [(EventKind::MessageWithdrawn, Some(2))]);
     }
 }

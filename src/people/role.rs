@@ -6,7 +6,7 @@
 //! | `ControlCalls` (own calls; supervisors: of their teams) | x | x | | x |
 //! | `ReadStateHistory` (operators: the own; supervisors: of their teams) | x | x | | x |
 //! | `ReadAudit` (supervisors: of their teams) | | x | | x |
-//! | `EditDirectory`, `DeleteMessages`, `ManagePeople`, `ManageWebhooks` | | | | x |
+//! | `EditDirectory`, `DeleteMessages`, `ExportMessages` (supervisors where `[messages]` says so), `ManagePeople`, `ManageWebhooks` | | | | x |
 //!
 //! Which calls a person sees is no permission but visibility: [`super::Viewer`].
 
@@ -49,6 +49,8 @@ pub enum Permission {
     TakeMessages,
     /// Delete messages.
     DeleteMessages,
+    /// Export messages as a file. The installation may allow it to supervisors as well.
+    ExportMessages,
     /// See the operators and supervisors.
     ReadPeople,
     /// Read when an operator was in which state.
@@ -79,6 +81,7 @@ impl Role {
             Permission::ReadAudit => matches!(self, Self::Supervisor | Self::Admin),
             Permission::EditDirectory
             | Permission::DeleteMessages
+            | Permission::ExportMessages
             | Permission::ManagePeople
             | Permission::ManageWebhooks => self == Self::Admin,
         }

@@ -12,7 +12,8 @@
 //! | [`operators`] | agent states, their history, after-call work |
 //! | [`history`] | finished calls, and the earlier calls of a caller at an account |
 //! | [`supervision_log`] | which supervisor monitored which call, in which mode |
-//! | [`messages`] | messages taken for accounts, and which of their versions were published |
+//! | [`messages`] | messages taken for accounts, their revisions, and which of their versions were published |
+//! | [`drafts`] | what people are writing about calls |
 //! | [`log`] | the recent events and the checkpoints of unfinished calls, for the next start |
 //! | [`pbx_links`] | the last known state of each PBX link, and its gaps |
 //! | [`webhooks`] | events that wait for delivery to other systems |
@@ -53,6 +54,7 @@ pub mod audit;
 mod columns;
 pub mod contacts;
 pub mod customers;
+pub mod drafts;
 pub mod error;
 pub mod group_key;
 pub mod history;

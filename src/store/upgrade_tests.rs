@@ -19,12 +19,14 @@ use super::{AuditFilter, CustomerFilter, Location, PostgresAddress, SchemaStatus
 use crate::contract::call::Outcome;
 use crate::contract::card::MatchedBy;
 use crate::contract::history::FinishedCall;
+use crate::contract::message::{ContentChange, MessageFields, MessageUpdate};
 use crate::contract::operator::RequestedState;
 use crate::contract::pbx::PbxLinkState;
 use crate::contract::records::CallerIdPolicy;
 use crate::contract::supervision::{Mode, Notify};
 use crate::ids::{CallId, PbxId, RecordId};
 use crate::journal::entry::{JournalEntry, MessagePublication, SegmentChange};
+use crate::numbers::NumberPlan;
 use crate::operators::Activity;
 use crate::people::token::TokenHash;
 
@@ -140,7 +142,7 @@ async fn directory(store: &Store) {
     // Rows of an older version are searched as they are written, until the daemon has folded them.
     let named = |text: &str| CustomerFilter { text: Some(text.into()), ..CustomerFilter::default() };
     assert_eq!(store.customers(&named(&fields.name), None, 10).await.unwrap().items.len(), 1);
-    while store.fold_customers(&crate::numbers::NumberPlan::default(), 1).await.unwrap() > 0 {}
+    while store.fold_customers(&NumberPlan::default(), 1).await.unwrap() > 0 {}
     for text in [fields.name.as_str(), "090 1234 5678"] {
         assert_eq!(store.customers(&named(text), None, 10).await.unwrap().items.len(), 1, "{text}");
     }
@@ -174,7 +176,10 @@ async fn calls(store: &Store) {
 async fn messages(store: &Store) {
     let listed = store.messages(&MessageFilter::default(), None, 10).await.unwrap();
     assert_eq!(listed.iter().map(|m| (m.id, m.version)).collect::<Vec<_>>(), [(id(0xe1), 2), (id(0xe2), 2)]);
-    assert_eq!((listed[0].text.as_str(), listed[0].call), ("折り返しお電話ください", Some(finished())));
+    assert_eq!(
+        (listed[0].fields.text.as_str(), listed[0].call),
+        ("折り返しお電話ください", Some(finished()))
+    );
     assert_eq!(listed[1].acknowledged_by, Some(ITO));
     let unpublished = store.unpublished_messages(&osaka(), 10).await.unwrap();
     assert_eq!(
@@ -184,6 +189,23 @@ async fn messages(store: &Store) {
     let entry = JournalEntry::MessagePublished(MessagePublication { id: id(0xe1), version: 2 });
     store.write_entry(&osaka(), &entry).await.unwrap();
     assert!(store.unpublished_messages(&osaka(), 10).await.unwrap().is_empty());
+    // An older version's message has no number, is found by its text, and keeps it over a correction.
+    assert_eq!((&listed[1].number, listed[1].revision), (&None, 1));
+    let text = MessageFilter { text: Some("お電話".into()), ..MessageFilter::default() };
+    assert_eq!(store.messages(&text, None, 10).await.unwrap().len(), 1);
+    let fields = MessageFields { text: "訂正".into(), ..MessageFields::default() };
+    let content = ContentChange {
+        content: fields.checked(&NumberPlan::default()).unwrap(),
+        version: 2,
+        by: ITO,
+        by_name: "伊藤".into(),
+        correction: Some("誤り".into()),
+    };
+    let update = MessageUpdate { content: Some(content), acknowledged_by: None };
+    store.change_message(id(0xe2), &update, from_ms(9_000)).await.unwrap();
+    let revisions = store.message_revisions(id(0xe2)).await.unwrap();
+    let texts: Vec<_> = revisions.iter().map(|revision| revision.content.text.as_str()).collect();
+    assert_eq!(texts, [listed[1].fields.text.as_str(), "訂正"]);
 }
 
 async fn stored_log(store: &Store) -> StoredLog {

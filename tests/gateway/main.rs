@@ -15,6 +15,7 @@ mod contract;
 mod history;
 mod input;
 mod limits;
+mod message_record;
 mod messages;
 mod records;
 mod roles;

@@ -14,22 +14,26 @@ use toritsugi::ids::{Extension, RecordId};
 use toritsugi::numbers::NumberPlan;
 
 use crate::support::client::Sse;
-use crate::support::gateway_rig::{Rig, answer};
+use crate::support::gateway_rig::{Options, Rig, answer};
 use crate::support::ids::{call, pbx};
 
-const MESSAGES: &str = "/v1/messages";
+pub(crate) const MESSAGES: &str = "/v1/messages";
 
 /// An account, one of its customers and one of its contacts.
-struct Service {
-    rig: Rig,
-    account: String,
-    customer: String,
-    contact: String,
+pub(crate) struct Service {
+    pub(crate) rig: Rig,
+    pub(crate) account: String,
+    pub(crate) customer: String,
+    pub(crate) contact: String,
 }
 
 impl Service {
     async fn start() -> Self {
-        let rig = Rig::start().await;
+        Self::with(Options::default()).await
+    }
+
+    pub(crate) async fn with(options: Options) -> Self {
+        let rig = Rig::with(options).await;
         let made = async |path: &str, fields: Value| {
             let (status, made) = rig.send("admin", Method::POST, path, &fields).await;
             assert_eq!(status, StatusCode::CREATED, "{made}");
@@ -46,7 +50,7 @@ impl Service {
     }
 
     /// The `n`th call is with `operator`.
-    fn talks(&self, n: u32, operator: &str, caller: CallerView) -> CallView {
+    pub(crate) fn talks(&self, n: u32, operator: &str, caller: CallerView) -> CallView {
         let customer = CustomerView {
             id: Self::id(&self.customer),
             name: "田中".into(),
@@ -98,7 +102,7 @@ impl Service {
         view
     }
 
-    async fn take(&self, who: &str, body: &Value, key: Option<&str>) -> (StatusCode, Value) {
+    pub(crate) async fn take(&self, who: &str, body: &Value, key: Option<&str>) -> (StatusCode, Value) {
         let mut request = self.rig.request(who, Method::POST, MESSAGES).json(body);
         if let Some(key) = key {
             request = request.header("idempotency-key", key);
@@ -112,11 +116,11 @@ impl Service {
     }
 }
 
-fn shown(number: &str) -> CallerView {
+pub(crate) fn shown(number: &str) -> CallerView {
     CallerView { number: Some(number.into()), presentation: Presentation::Allowed, ..CallerView::default() }
 }
 
-async fn next_of(events: &mut Sse, kind: &str) -> Value {
+pub(crate) async fn next_of(events: &mut Sse, kind: &str) -> Value {
     loop {
         let event = events.next().await.unwrap();
         if event["kind"] == kind {

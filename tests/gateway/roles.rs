@@ -109,6 +109,15 @@ GET    /v1/messages/{message}                    | yes  yes  yes  yes  yes  yes 
 PATCH  /v1/messages/{message}                    | yes  yes  yes  yes  yes  yes  | {"state":"acknowledged"}
 PATCH  /v1/messages/{message}                    | yes  no   yes  no   no   yes  | {"text":"y"}
 DELETE /v1/messages/{message}                    | no   no   no   no   no   yes  |
+GET    /v1/messages/options                      | yes  yes  yes  yes  yes  yes  |
+POST   /v1/messages/{message}/corrections        | yes  no   yes  no   no   yes  | {"text":"y","why":"x","version":1}
+POST   /v1/messages/{message}/undo               | yes  no   yes  no   no   yes  |
+GET    /v1/messages/{message}/revisions          | yes  yes  yes  yes  yes  yes  |
+GET    /v1/drafts                                | none none none none none none |
+PUT    /v1/drafts/{call}                         | yes  yes  yes  yes  yes  yes  | {"body":{}}
+GET    /v1/drafts/{call}                         | yes  yes  yes  yes  yes  yes  |
+DELETE /v1/drafts/{call}                         | yes  yes  yes  yes  yes  yes  |
+GET    /v1/export/messages.csv                   | no   no   no   no   no   yes  |
 GET    /v1/audit                                 | no   no   yes  yes  no   yes  |
 GET    /v1/users                                 | no   no   no   no   no   yes  |
 POST   /v1/users                                 | no   no   no   no   no   yes  | {"name":"{n}","role":"operator"}

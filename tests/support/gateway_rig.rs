@@ -55,6 +55,7 @@ pub(crate) struct Options {
     pub(crate) plan: NumberPlan,
     pub(crate) secure_cookie: bool,
     pub(crate) trusted_proxies: Vec<AddressRange>,
+    pub(crate) messages: toritsugi::messages::Settings,
 }
 
 impl Default for Options {
@@ -70,6 +71,7 @@ impl Default for Options {
             plan: NumberPlan::default(),
             secure_cookie: false,
             trusted_proxies: vec!["127.0.0.1".parse().unwrap()],
+            messages: toritsugi::messages::Settings::default(),
         }
     }
 }
@@ -141,6 +143,7 @@ impl Rig {
                 history_file_calls_max: options.history_file_calls,
                 drain_timeout: Duration::from_secs(5),
                 heartbeat_interval: options.heartbeat,
+                messages: options.messages,
             },
             bus,
             presence: toritsugi::people::Presence::default(),

@@ -364,6 +364,8 @@ fn is_ordered(kind: EventKind) -> bool {
         | EventKind::OperatorState
         | EventKind::OperatorRemoved
         | EventKind::MessageSaved
+        | EventKind::MessageCorrected
+        | EventKind::MessageWithdrawn
         | EventKind::MessageSent
         | EventKind::MessageFailed
         | EventKind::MessageAcknowledged

@@ -38,10 +38,10 @@ const CALLER_HISTORY: &str = "
     FROM (SELECT
             (SELECT count(*) FROM calls WHERE account_id = $1 AND caller_key = $2) AS calls,
             (SELECT max(offered_ms) FROM calls WHERE account_id = $1 AND caller_key = $2) AS last_call_ms,
-            (SELECT text FROM messages WHERE account_id = $1 AND caller_key = $2
+            (SELECT text FROM messages WHERE account_id = $1 AND caller_key = $2 AND deleted_ms IS NULL
                 ORDER BY created_ms DESC LIMIT 1) AS last_message,
             (SELECT count(*) FROM messages WHERE account_id = $1 AND caller_key = $2
-                AND state <> 'acknowledged') AS open_messages) AS past
+                AND state <> 'acknowledged' AND deleted_ms IS NULL) AS open_messages) AS past
     LEFT JOIN (
         SELECT c.id, c.code, c.name, c.kana, c.company, c.department, c.notes, c.flags_json, n.original,
             n.position = 0 AS is_first,

@@ -4,15 +4,22 @@
 //! out. The message relay of the PBX whose gateway took the message reads those that are behind
 //! ([`Store::unpublished_messages`]); the published version is written with the event itself.
 //!
-//! Invariant: an id is one message, however often it is created. A change is one statement: of two people who change a
-//! message at the same time the second changes the first one's result.
+//! A new message takes the next number of its day in the transaction that saves it. Each content is also a row of
+//! `message_revisions`.
+//!
+//! Invariant: an id is one message with one number, however often it is created. A content is written only over the
+//! version that it was made from: of two people who change a message at the same time, the second gets the first one's
+//! result and changes nothing. What leaves the house about a message is written in the same transaction
+//! (`write_content` in `sql.rs` is the one place).
 
 use std::fmt;
 
 use jiff::Timestamp;
 
 use super::{Store, StoreError};
-use crate::contract::message::{Message, MessageState, MessageUpdate, NewMessage};
+use crate::contract::message::{
+    Mark, Message, MessageKind, MessageRevision, MessageState, MessageUpdate, NewMessage, Urgency,
+};
 use crate::ids::{CallId, PbxId, RecordId};
 
 /// Which messages; an absent condition lets all through.
@@ -24,9 +31,32 @@ pub struct MessageFilter {
     pub state: Option<MessageState>,
     /// Taken in this call.
     pub call: Option<CallId>,
-    /// From callers with this number, as a key.
+    /// From callers with this number, or who left it, as a key.
     pub caller: Option<String>,
+    /// Of this kind.
+    pub kind: Option<MessageKind>,
+    /// Of this urgency.
+    pub urgency: Option<Urgency>,
+    /// With this mark.
+    pub mark: Option<Mark>,
+    /// For this contact.
+    pub contact: Option<RecordId>,
+    /// Taken by this person.
+    pub taken_by: Option<RecordId>,
+    /// With this number (受付番号).
+    pub number: Option<String>,
+    /// Taken at this time or later.
+    pub from: Option<Timestamp>,
+    /// Taken before this time.
+    pub to: Option<Timestamp>,
+    /// In which each word of this text occurs: in the number, a name, the subject, the text or a telephone number.
+    pub text: Option<String>,
 }
+
+/// Most characters of a search that count.
+pub const SEARCH_CHARS_MAX: usize = 200;
+/// Most words of a search that count.
+pub const SEARCH_WORDS_MAX: usize = 8;
 
 /// A position in the list of messages, newest first: the next page begins after this message. Its text is the page's
 /// cursor.
@@ -64,8 +94,20 @@ impl fmt::Display for MessageCursor {
 pub enum ChangeOutcome {
     /// The message is as requested, whether or not it was so before.
     Applied(Message),
-    /// Refused: the message is no longer open, and its text is final because the account may have read it.
+    /// Refused: the message is no longer open, and its text is final because the account may have read it; or it was
+    /// withdrawn.
     NotOpen(Message),
+    /// Refused: the content was made from another version.
+    Stale(Message),
+}
+
+/// The result of a withdrawal, with the message after it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WithdrawOutcome {
+    /// The message is withdrawn, whether or not it was so before.
+    Withdrawn(Message),
+    /// Refused: the account may have the message, or its time is over.
+    TooLate(Message),
 }
 
 impl Store {
@@ -115,6 +157,35 @@ impl Store {
         at: Timestamp,
     ) -> Result<ChangeOutcome, StoreError> {
         each!(self, db => db.change_message(id, change, at).await)
+    }
+
+    /// Withdraws an open message that was taken at `since` or later and not corrected.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`], or the store failed; then nothing was changed.
+    pub async fn withdraw_message(
+        &self,
+        id: RecordId,
+        since: Timestamp,
+        at: Timestamp,
+    ) -> Result<WithdrawOutcome, StoreError> {
+        each!(self, db => db.withdraw_message(id, since, at).await)
+    }
+
+    /// How many messages there are.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn count_messages(&self, filter: &MessageFilter) -> Result<u64, StoreError> {
+        each!(self, db => db.count_messages(filter).await)
+    }
+
+    /// The contents of a message, the first one first. A message of an earlier version has none before its first change.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn message_revisions(&self, id: RecordId) -> Result<Vec<MessageRevision>, StoreError> {
+        each!(self, db => db.message_revisions(id).await)
     }
 
     /// Deletes a message.

@@ -4,12 +4,21 @@ use jiff::Timestamp;
 use sqlx::{QueryBuilder, Row};
 
 use super::{Backend, Db, DbConnection, DbRow};
-use crate::contract::message::{Message, MessageState, MessageUpdate, NewMessage};
+use crate::contract::message::{
+    Action, CheckedMessage, ContentChange, Mark, Message, MessageFields, MessageKind, MessageRevision,
+    MessageState, MessageUpdate, NewMessage, Urgency, message_number,
+};
+use crate::contract::records::search::{fold, fold_number};
 use crate::ids::{PbxId, RecordId};
 use crate::journal::entry::MessagePublication;
 use crate::store::error::refusal;
-use crate::store::messages::{ChangeOutcome, MessageCursor, MessageFilter};
+use crate::store::messages::{
+    ChangeOutcome, MessageCursor, MessageFilter, SEARCH_CHARS_MAX, SEARCH_WORDS_MAX, WithdrawOutcome,
+};
 use crate::store::{StoreError, from_ms, to_ms};
+
+/// How often a change reads a message again that another change was faster to write.
+const CHANGE_ATTEMPTS_MAX: u32 = 16;
 
 impl Backend {
     pub(in crate::store) async fn messages(
@@ -18,25 +27,21 @@ impl Backend {
         after: Option<MessageCursor>,
         limit: u32,
     ) -> Result<Vec<Message>, StoreError> {
-        let mut query = QueryBuilder::<Db>::new("SELECT * FROM messages WHERE TRUE");
-        if let Some(account) = filter.account {
-            query.push(" AND account_id = ").push_bind(account);
-        }
-        if let Some(state) = filter.state {
-            query.push(" AND state = ").push_bind(state.as_str());
-        }
-        if let Some(call) = filter.call {
-            query.push(" AND call_id = ").push_bind(call);
-        }
-        if let Some(caller) = &filter.caller {
-            query.push(" AND caller_key = ").push_bind(caller.clone());
-        }
+        let mut query = QueryBuilder::<Db>::new("SELECT * FROM messages WHERE deleted_ms IS NULL");
+        push_filter(&mut query, filter);
         if let Some(MessageCursor { created_ms, id }) = after {
             query.push(" AND (created_ms, id) < (").push_bind(created_ms).push(", ").push_bind(id).push(")");
         }
         query.push(" ORDER BY created_ms DESC, id DESC LIMIT ").push_bind(i64::from(limit));
         let rows = query.build().fetch_all(self.readers()).await?;
         Ok(rows.iter().map(message_of).collect::<Result<_, sqlx::Error>>()?)
+    }
+
+    pub(in crate::store) async fn count_messages(&self, filter: &MessageFilter) -> Result<u64, StoreError> {
+        let mut query = QueryBuilder::<Db>::new("SELECT count(*) FROM messages WHERE deleted_ms IS NULL");
+        push_filter(&mut query, filter);
+        let rows: i64 = query.build().fetch_one(self.readers()).await?.try_get(0)?;
+        Ok(count(rows))
     }
 
     pub(in crate::store) async fn message(&self, id: RecordId) -> Result<Option<Message>, StoreError> {
@@ -55,30 +60,47 @@ impl Backend {
     ) -> Result<(Message, bool), StoreError> {
         let mut transaction = self.begin().await?;
         let inserted = sqlx::query(
-            "INSERT INTO messages (id, account_id, call_id, customer_id, contact_id, taken_by, taken_by_name,
+            "INSERT INTO messages (id, account_id, call_id, customer_id, kind, taken_by, taken_by_name,
                 caller_key, text, created_ms, changed_ms, pbx)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11) ON CONFLICT (id) DO NOTHING",
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, '', $9, $9, $10) ON CONFLICT (id) DO NOTHING",
         )
         .bind(message.id)
         .bind(message.account)
         .bind(message.call)
         .bind(message.customer)
-        .bind(message.contact)
+        .bind(message.kind.as_str())
         .bind(message.taken_by)
         .bind(&message.taken_by_name)
         .bind(&message.caller)
-        .bind(&message.text)
         .bind(to_ms(at))
         .bind(pbx.as_str())
         .execute(&mut *transaction)
         .await
         .map_err(|error| refusal(error, "the message", None))?
         .rows_affected();
-        let row = sqlx::query("SELECT * FROM messages WHERE id = $1")
-            .bind(message.id)
+        if inserted > 0 {
+            let count: i64 = sqlx::query_scalar(
+                "INSERT INTO message_days (day, last) VALUES ($1, 1)
+                 ON CONFLICT (day) DO UPDATE SET last = message_days.last + 1 RETURNING last",
+            )
+            .bind(&message.day)
             .fetch_one(&mut *transaction)
             .await?;
-        let stored = message_of(&row)?;
+            sqlx::query("UPDATE messages SET number = $2 WHERE id = $1")
+                .bind(message.id)
+                .bind(message_number(&message.day, count))
+                .execute(&mut *transaction)
+                .await?;
+            let written = ContentChange {
+                content: message.content.clone(),
+                version: 0,
+                by: message.taken_by,
+                by_name: message.taken_by_name.clone(),
+                correction: None,
+            };
+            write_content(&mut transaction, message.id, &written, at).await?;
+        }
+        let stored = read_message(&mut transaction, message.id).await?;
         transaction.commit().await?;
         Ok((stored, inserted > 0))
     }
@@ -89,29 +111,103 @@ impl Backend {
         change: &MessageUpdate,
         at: Timestamp,
     ) -> Result<ChangeOutcome, StoreError> {
-        let row = sqlx::query(
-            "UPDATE messages SET text = coalesce($2, text),
-                state = CASE WHEN $3 THEN 'acknowledged' ELSE state END,
-                acknowledged_by = CASE WHEN $3 THEN $4 ELSE acknowledged_by END,
-                acknowledged_ms = CASE WHEN $3 THEN $5 ELSE acknowledged_ms END,
-                changed_ms = $5, version = version + 1
-             WHERE id = $1 AND state <> 'acknowledged' AND ($3 OR text <> $2)
-                AND (state = 'open' OR $2 IS NULL OR text = $2)
-             RETURNING *",
+        for _ in 0..CHANGE_ATTEMPTS_MAX {
+            let mut transaction = self.begin().await?;
+            let before = read_message(&mut transaction, id).await?;
+            let content = change.content.as_ref().filter(|content| content.content.fields != before.fields);
+            if content.is_some_and(|content| content.version != before.version) {
+                return Ok(ChangeOutcome::Stale(before));
+            }
+            let is_acknowledged = before.state == MessageState::Acknowledged;
+            let acknowledges = change.acknowledged_by.is_some() && !is_acknowledged;
+            let corrects = content.is_some_and(|content| content.correction.is_some());
+            if before.withdrawn_at.is_some()
+                || content.is_some() && !corrects && before.state != MessageState::Open
+            {
+                return Ok(ChangeOutcome::NotOpen(before));
+            }
+            if content.is_none() && !acknowledges {
+                return Ok(ChangeOutcome::Applied(before));
+            }
+            // A content that nobody has received is replaced; another one is followed by the next revision.
+            let is_revised = corrects && before.state != MessageState::Open;
+            let changed = sqlx::query(
+                "UPDATE messages SET changed_ms = $2, version = version + 1,
+                    revision = revision + CASE WHEN $3 THEN 1 ELSE 0 END,
+                    revision_version = CASE WHEN $3 THEN version + 1 ELSE revision_version END,
+                    state = CASE WHEN $4 THEN 'acknowledged' WHEN $3 THEN 'open' ELSE state END,
+                    acknowledged_by = CASE WHEN $4 THEN $5 WHEN $3 THEN NULL ELSE acknowledged_by END,
+                    acknowledged_ms = CASE WHEN $4 THEN $2 WHEN $3 THEN NULL ELSE acknowledged_ms END
+                 WHERE id = $1 AND version = $6",
+            )
+            .bind(id)
+            .bind(to_ms(at))
+            .bind(is_revised)
+            .bind(acknowledges)
+            .bind(change.acknowledged_by)
+            .bind(i64::try_from(before.version).unwrap_or(i64::MAX))
+            .execute(&mut *transaction)
+            .await?
+            .rows_affected();
+            if changed == 0 {
+                // Another change was faster (PostgreSQL: the other transaction has committed by now).
+                continue;
+            }
+            if let Some(content) = content {
+                if is_revised {
+                    keep_first_revision(&mut transaction, &before).await?;
+                }
+                write_content(&mut transaction, id, content, at).await?;
+            }
+            let stored = read_message(&mut transaction, id).await?;
+            transaction.commit().await?;
+            return Ok(ChangeOutcome::Applied(stored));
+        }
+        Err(StoreError::Busy)
+    }
+
+    pub(in crate::store) async fn withdraw_message(
+        &self,
+        id: RecordId,
+        since: Timestamp,
+        at: Timestamp,
+    ) -> Result<WithdrawOutcome, StoreError> {
+        let mut transaction = self.begin().await?;
+        let withdrawn = sqlx::query(
+            "UPDATE messages SET deleted_ms = $2, changed_ms = $2, version = version + 1
+             WHERE id = $1 AND deleted_ms IS NULL AND state = 'open' AND revision = 1 AND created_ms >= $3",
         )
         .bind(id)
-        .bind(&change.text)
-        .bind(change.acknowledged_by.is_some())
-        .bind(change.acknowledged_by)
         .bind(to_ms(at))
-        .fetch_optional(&mut *self.write_once().await?)
-        .await?;
-        if let Some(row) = row {
-            return Ok(ChangeOutcome::Applied(message_of(&row)?));
-        }
-        let message = self.message(id).await?.ok_or(StoreError::Missing { what: "message" })?;
-        let is_so = change.text.as_ref().is_none_or(|text| *text == message.text);
-        Ok(if is_so { ChangeOutcome::Applied(message) } else { ChangeOutcome::NotOpen(message) })
+        .bind(to_ms(since))
+        .execute(&mut *transaction)
+        .await?
+        .rows_affected();
+        let message = read_message(&mut transaction, id).await?;
+        transaction.commit().await?;
+        let is_withdrawn = withdrawn > 0 || message.withdrawn_at.is_some();
+        Ok(if is_withdrawn { WithdrawOutcome::Withdrawn(message) } else { WithdrawOutcome::TooLate(message) })
+    }
+
+    pub(in crate::store) async fn message_revisions(
+        &self,
+        id: RecordId,
+    ) -> Result<Vec<MessageRevision>, StoreError> {
+        let rows = sqlx::query("SELECT * FROM message_revisions WHERE message_id = $1 ORDER BY revision")
+            .bind(id)
+            .fetch_all(self.readers())
+            .await?;
+        let revision = |row: &DbRow| {
+            Ok(MessageRevision {
+                revision: small(row.try_get("revision")?),
+                content: json(row.try_get("content_json")?)?,
+                by: row.try_get("by_id")?,
+                by_name: row.try_get("by_name")?,
+                why: row.try_get("why")?,
+                at: from_ms(row.try_get("at_ms")?),
+            })
+        };
+        Ok(rows.iter().map(revision).collect::<Result<_, sqlx::Error>>()?)
     }
 
     pub(in crate::store) async fn delete_message(&self, id: RecordId) -> Result<(), StoreError> {
@@ -156,23 +252,175 @@ fn count(value: i64) -> u64 {
     u64::try_from(value).unwrap_or(0)
 }
 
+fn small(value: i64) -> u32 {
+    u32::try_from(value).unwrap_or(0)
+}
+
+fn json<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, sqlx::Error> {
+    serde_json::from_str(text).map_err(|error| sqlx::Error::Decode(error.into()))
+}
+
+/// Adds the conditions of `filter`.
+fn push_filter(query: &mut QueryBuilder<Db>, filter: &MessageFilter) {
+    let ids = [(" AND account_id = ", filter.account), (" AND contact_id = ", filter.contact)];
+    for (condition, id) in ids.into_iter().chain([(" AND taken_by = ", filter.taken_by)]) {
+        if let Some(id) = id {
+            query.push(condition).push_bind(id);
+        }
+    }
+    let words = [
+        (" AND state = ", filter.state.map(MessageState::as_str)),
+        (" AND kind = ", filter.kind.map(MessageKind::as_str)),
+        (" AND urgency = ", filter.urgency.map(Urgency::as_str)),
+        (" AND mark = ", filter.mark.map(Mark::as_str)),
+    ];
+    for (condition, word) in words {
+        if let Some(word) = word {
+            query.push(condition).push_bind(word);
+        }
+    }
+    if let Some(call) = filter.call {
+        query.push(" AND call_id = ").push_bind(call);
+    }
+    if let Some(number) = &filter.number {
+        query.push(" AND number = ").push_bind(number.clone());
+    }
+    if let Some(caller) = &filter.caller {
+        query.push(" AND (caller_key = ").push_bind(caller.clone());
+        query.push(" OR from_key = ").push_bind(caller.clone()).push(")");
+    }
+    if let Some(from) = filter.from {
+        query.push(" AND created_ms >= ").push_bind(to_ms(from));
+    }
+    if let Some(to) = filter.to {
+        query.push(" AND created_ms < ").push_bind(to_ms(to));
+    }
+    let text: String = filter.text.iter().flat_map(|text| text.chars()).take(SEARCH_CHARS_MAX).collect();
+    for word in text.split_whitespace().take(SEARCH_WORDS_MAX) {
+        query.push(" AND (instr(search, ").push_bind(fold(word)).push(") > 0");
+        if let Some(digits) = fold_number(word) {
+            query.push(" OR instr(search, ").push_bind(digits).push(") > 0");
+        }
+        query.push(" OR search IS NULL AND instr(text, ").push_bind(word.to_owned()).push(") > 0)");
+    }
+}
+
+/// Writes a content: into the message, and as its live revision; the one place where a message gets one. The message's row
+/// has its version and revision already.
+async fn write_content(
+    transaction: &mut DbConnection,
+    id: RecordId,
+    written: &ContentChange,
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    let CheckedMessage { fields, from_key, search } = &written.content;
+    let document = serde_json::to_value(fields).map_err(|error| sqlx::Error::Encode(error.into()))?;
+    let mut rest = document.clone();
+    for column in ["contact", "text", "reason", "action", "urgency", "mark", "hold_until"] {
+        if let Some(members) = rest.as_object_mut() {
+            members.remove(column);
+        }
+    }
+    let revision: i64 = sqlx::query_scalar(
+        "UPDATE messages SET contact_id = $2, text = $3, reason = $4, action = $5, urgency = $6, mark = $7,
+            hold_until_ms = $8, content_json = $9, from_key = $10,
+            search = CASE WHEN number IS NULL THEN '' ELSE $11 || replace(number, '-', 'ー') || $11 ||
+                replace(number, '-', '') END || $11 || $12
+         WHERE id = $1 RETURNING revision",
+    )
+    .bind(id)
+    .bind(fields.contact)
+    .bind(&fields.text)
+    .bind(&fields.reason)
+    .bind(fields.action.as_str())
+    .bind(fields.urgency.as_str())
+    .bind(fields.mark.map(Mark::as_str))
+    .bind(fields.hold_until.map(to_ms))
+    .bind(rest.to_string())
+    .bind(from_key)
+    .bind("\n")
+    .bind(search)
+    .fetch_one(&mut *transaction)
+    .await?;
+    sqlx::query(
+        "INSERT INTO message_revisions (message_id, revision, content_json, by_id, by_name, why, at_ms)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)
+         ON CONFLICT (message_id, revision) DO UPDATE SET content_json = excluded.content_json,
+            by_id = excluded.by_id, by_name = excluded.by_name, at_ms = excluded.at_ms",
+    )
+    .bind(id)
+    .bind(revision)
+    .bind(document.to_string())
+    .bind(written.by)
+    .bind(&written.by_name)
+    .bind(written.correction.as_ref().filter(|_| revision > 1))
+    .bind(to_ms(at))
+    .execute(&mut *transaction)
+    .await?;
+    Ok(())
+}
+
+/// The content of a message of an earlier version becomes a row when it is corrected.
+async fn keep_first_revision(transaction: &mut DbConnection, before: &Message) -> Result<(), StoreError> {
+    let document =
+        serde_json::to_string(&before.fields).map_err(|error| sqlx::Error::Encode(error.into()))?;
+    sqlx::query(
+        "INSERT INTO message_revisions (message_id, revision, content_json, by_id, by_name, at_ms)
+         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (message_id, revision) DO NOTHING",
+    )
+    .bind(before.id)
+    .bind(i64::from(before.revision))
+    .bind(document)
+    .bind(before.taken_by)
+    .bind(before.taken_by_name.as_deref().unwrap_or_default())
+    .bind(to_ms(before.created_at))
+    .execute(transaction)
+    .await?;
+    Ok(())
+}
+
+async fn read_message(connection: &mut DbConnection, id: RecordId) -> Result<Message, StoreError> {
+    let row = sqlx::query("SELECT * FROM messages WHERE id = $1").bind(id).fetch_optional(connection).await?;
+    Ok(message_of(&row.ok_or(StoreError::Missing { what: "message" })?)?)
+}
+
+fn fields_of(row: &DbRow) -> Result<MessageFields, sqlx::Error> {
+    let mut document: serde_json::Map<String, serde_json::Value> = json(row.try_get("content_json")?)?;
+    document.insert("text".into(), row.try_get::<String, _>("text")?.into());
+    let rest: MessageFields = MessageFields::read(serde_json::Value::Object(document))
+        .map_err(|error| sqlx::Error::Decode(error.into()))?;
+    Ok(MessageFields {
+        contact: row.try_get("contact_id")?,
+        reason: row.try_get("reason")?,
+        action: Action::parse(row.try_get("action")?).unwrap_or_default(),
+        urgency: Urgency::parse(row.try_get("urgency")?).unwrap_or_default(),
+        mark: row.try_get::<Option<&str>, _>("mark")?.and_then(Mark::parse),
+        hold_until: row.try_get::<Option<i64>, _>("hold_until_ms")?.map(from_ms),
+        ..rest
+    })
+}
+
 fn message_of(row: &DbRow) -> Result<Message, sqlx::Error> {
     Ok(Message {
         id: row.try_get("id")?,
         account: row.try_get("account_id")?,
         call: row.try_get("call_id")?,
         customer: row.try_get("customer_id")?,
-        contact: row.try_get("contact_id")?,
+        number: row.try_get("number")?,
+        kind: MessageKind::parse(row.try_get("kind")?).unwrap_or_default(),
+        revision: small(row.try_get("revision")?),
+        fields: fields_of(row)?,
         taken_by: row.try_get("taken_by")?,
         taken_by_name: row.try_get("taken_by_name")?,
         caller: row.try_get("caller_key")?,
-        text: row.try_get("text")?,
         state: MessageState::parse(row.try_get("state")?).unwrap_or(MessageState::Open),
         created_at: from_ms(row.try_get("created_ms")?),
         changed_at: from_ms(row.try_get("changed_ms")?),
         acknowledged_at: row.try_get::<Option<i64>, _>("acknowledged_ms")?.map(from_ms),
         acknowledged_by: row.try_get("acknowledged_by")?,
+        withdrawn_at: row.try_get::<Option<i64>, _>("deleted_ms")?.map(from_ms),
         version: count(row.try_get("version")?),
+        revision_version: count(row.try_get("revision_version")?),
     })
 }
 
@@ -208,17 +456,45 @@ mod tests {
         CallId::derive(&pbx(), &ChannelId::parse(&n.to_string()).unwrap())
     }
 
+    fn checked(fields: serde_json::Value) -> CheckedMessage {
+        serde_json::from_value::<MessageFields>(fields).unwrap().checked(&NumberPlan::default()).unwrap()
+    }
+
+    fn content(text: &str) -> CheckedMessage {
+        checked(serde_json::json!({ "text": text }))
+    }
+
+    /// `content`, made from `version`.
+    fn change(content: CheckedMessage, version: u64) -> MessageUpdate {
+        let (by, by_name, correction) = (HANA, "花".into(), None);
+        MessageUpdate {
+            content: Some(ContentChange { content, version, by, by_name, correction }),
+            acknowledged_by: None,
+        }
+    }
+
+    fn correction(content: CheckedMessage, version: u64) -> MessageUpdate {
+        let mut update = change(content, version);
+        update.content.as_mut().unwrap().correction = Some("番号の誤り".into());
+        update
+    }
+
+    fn acknowledgement() -> MessageUpdate {
+        MessageUpdate { content: None, acknowledged_by: Some(HANA) }
+    }
+
     fn message(n: u128, account: RecordId) -> NewMessage {
         NewMessage {
             id: RecordId(Uuid::from_u128(n)),
             account,
             call: Some(call(n)),
             customer: None,
-            contact: None,
+            kind: MessageKind::Message,
             taken_by: HANA,
             taken_by_name: "花".into(),
             caller: Some(format!("+8190{n}")),
-            text: format!("折り返し {n}"),
+            content: content(&format!("折り返し {n}")),
+            day: "260401".into(),
         }
     }
 
@@ -232,7 +508,7 @@ mod tests {
         let (first, made) = create(&store, 1, account).await;
         assert!(made);
         assert_eq!((first.state, first.version, first.created_at), (MessageState::Open, 1, at(1)));
-        let again = NewMessage { text: "another".into(), ..message(1, account) };
+        let again = NewMessage { content: content("another"), ..message(1, account) };
         let (second, made) = store.create_message(&again, &pbx(), at(9)).await.unwrap();
         assert_eq!((&second, made), (&first, false));
         assert_eq!(store.message(first.id).await.unwrap(), Some(first));
@@ -269,8 +545,7 @@ mod tests {
             let page = store.messages(&filter, None, 9).await.unwrap();
             page.iter().map(|m| m.id.0.as_u128()).collect::<Vec<_>>()
         };
-        let acknowledge = MessageUpdate { text: None, acknowledged_by: Some(HANA) };
-        store.change_message(RecordId(Uuid::from_u128(3)), &acknowledge, at(50)).await.unwrap();
+        store.change_message(RecordId(Uuid::from_u128(3)), &acknowledgement(), at(50)).await.unwrap();
         assert_eq!(ids(MessageFilter { call: Some(call(5)), ..MessageFilter::default() }).await, [5]);
         assert_eq!(
             ids(MessageFilter { caller: Some("+81902".into()), ..MessageFilter::default() }).await,
@@ -291,43 +566,187 @@ mod tests {
     async fn a_text_is_final_once_the_account_has_had_it() {
         let (_held, store, account) = store().await;
         let (first, _) = create(&store, 1, account).await;
-        let with_text = |text: &str| MessageUpdate { text: Some(text.into()), acknowledged_by: None };
+        let with_text = |text: &str, version| change(content(text), version);
         let ChangeOutcome::Applied(changed) =
-            store.change_message(first.id, &with_text("b"), at(2)).await.unwrap()
+            store.change_message(first.id, &with_text("b", 1), at(2)).await.unwrap()
         else {
             panic!("it is open");
         };
-        assert_eq!((changed.text.as_str(), changed.version, changed.changed_at), ("b", 2, at(2)));
-        // The same text again is no change.
-        let same = store.change_message(first.id, &with_text("b"), at(3)).await.unwrap();
+        assert_eq!((changed.fields.text.as_str(), changed.version, changed.changed_at), ("b", 2, at(2)));
+        assert_eq!((changed.revision, &changed.number), (1, &first.number));
+        // The same text again is no change, whatever version it was made from.
+        let same = store.change_message(first.id, &with_text("b", 1), at(3)).await.unwrap();
         assert_eq!(same, ChangeOutcome::Applied(changed.clone()));
-        let both = MessageUpdate { text: Some("c".into()), acknowledged_by: Some(HANA) };
-        let ChangeOutcome::Applied(over) = store.change_message(first.id, &both, at(4)).await.unwrap() else {
+        let stale = store.change_message(first.id, &with_text("z", 1), at(3)).await.unwrap();
+        assert_eq!(stale, ChangeOutcome::Stale(changed));
+        let both = |text| MessageUpdate { acknowledged_by: Some(HANA), ..with_text(text, 2) };
+        let ChangeOutcome::Applied(over) = store.change_message(first.id, &both("c"), at(4)).await.unwrap()
+        else {
             panic!("it is open");
         };
         assert_eq!(
-            (over.text.as_str(), over.state, over.acknowledged_at, over.acknowledged_by, over.version),
+            (over.fields.text.as_str(), over.state, over.acknowledged_at, over.acknowledged_by, over.version),
             ("c", MessageState::Acknowledged, Some(at(4)), Some(HANA), 3)
         );
-        let again = MessageUpdate { text: None, acknowledged_by: Some(HANA) };
+        for again in [acknowledgement(), both("c")] {
+            let outcome = store.change_message(first.id, &again, at(5)).await.unwrap();
+            assert_eq!(outcome, ChangeOutcome::Applied(over.clone()));
+        }
         assert_eq!(
-            store.change_message(first.id, &again, at(5)).await.unwrap(),
-            ChangeOutcome::Applied(over.clone())
-        );
-        assert_eq!(
-            store.change_message(first.id, &both, at(5)).await.unwrap(),
-            ChangeOutcome::Applied(over.clone())
-        );
-        assert_eq!(
-            store.change_message(first.id, &with_text("d"), at(6)).await.unwrap(),
+            store.change_message(first.id, &with_text("d", 3), at(6)).await.unwrap(),
             ChangeOutcome::NotOpen(over)
         );
         store.delete_message(first.id).await.unwrap();
         for gone in [
-            store.change_message(first.id, &with_text("d"), at(6)).await.map(drop),
+            store.change_message(first.id, &with_text("d", 3), at(6)).await.map(drop),
             store.delete_message(first.id).await,
         ] {
             assert!(matches!(gone, Err(StoreError::Missing { what: "message" })), "{gone:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn every_field_comes_back_and_a_correction_keeps_what_was_before() {
+        let (_held, store, account) = store().await;
+        let all = checked(serde_json::json!({
+            "contact": Uuid::from_u128(8), "text": "納期\n確認", "reason": "inquiry", "subject": "お問い合わせ・折り返し希望",
+            "from": {"name": "ヤマモト", "name_kanji": "山本", "company": "ミホン", "department": "購買", "gender": "f",
+                "number": "090-1111-2222", "number_is": "told", "confirmed": true},
+            "for_text": "佐々木", "action": "call_back",
+            "call_back": {"number": "03-1111-2222", "from": "2026-04-01T00:00:00Z", "until": "2026-04-02T00:00:00Z", "text": "夕方"},
+            "urgency": "urgent", "mark": "complaint", "hold_until": "2026-04-03T00:00:00.123Z",
+            "follow_up": {"at": "2026-05-01T00:00:00Z", "text": "確認", "by": "operator"},
+            "transfer": {"id": Uuid::from_u128(3), "outcome": "busy"}, "script": {"id": "default", "version": 2},
+            "answers": [{"id": "a", "label": "症状", "value": "頭痛", "sensitive": true}],
+            "offers": [{"id": "b", "result": "later"}], "privacy": "notice",
+        }));
+        let new = NewMessage { content: all.clone(), ..message(1, account) };
+        let (first, _) = store.create_message(&new, &pbx(), at(1)).await.unwrap();
+        assert_eq!((&first.fields, &first.number), (&all.fields, &Some("260401-0001".into())));
+        // Nobody has it: a correction is a change.
+        let ChangeOutcome::Applied(open) =
+            store.change_message(first.id, &correction(content("一"), 1), at(2)).await.unwrap()
+        else {
+            panic!("it is open");
+        };
+        assert_eq!((open.revision, open.version, open.fields.from.is_empty()), (1, 2, true));
+        store.change_message(first.id, &acknowledgement(), at(3)).await.unwrap();
+        let ChangeOutcome::Applied(corrected) =
+            store.change_message(first.id, &correction(content("二"), 3), at(4)).await.unwrap()
+        else {
+            panic!("a correction is possible in every state");
+        };
+        assert_eq!(
+            (corrected.revision, corrected.version, corrected.revision_version, corrected.state),
+            (2, 4, 4, MessageState::Open)
+        );
+        assert_eq!((corrected.acknowledged_at, corrected.acknowledged_by), (None, None));
+        let revisions = store.message_revisions(first.id).await.unwrap();
+        let shown: Vec<_> =
+            revisions.iter().map(|r| (r.revision, r.content.text.as_str(), r.why.as_deref())).collect();
+        assert_eq!(shown, [(1, "一", None), (2, "二", Some("番号の誤り"))]);
+        store.delete_message(first.id).await.unwrap();
+        assert!(store.message_revisions(first.id).await.unwrap().is_empty());
+    }
+
+    /// Two daemons on one database take messages at the same time.
+    #[tokio::test]
+    async fn each_message_of_a_day_has_a_number_of_its_own() {
+        let (_held, store, account) = store().await;
+        let mut tasks = tokio::task::JoinSet::new();
+        for n in 1..=40 {
+            let (store, new) = (store.clone(), message(n, account));
+            tasks.spawn(
+                async move { store.create_message(&new, &pbx(), at(1)).await.unwrap().0.number.unwrap() },
+            );
+        }
+        let mut numbers = tasks.join_all().await;
+        numbers.sort_unstable();
+        let wanted: Vec<_> = (1..=40).map(|n| format!("260401-{n:04}")).collect();
+        assert_eq!(numbers, wanted, "and none is left out");
+        // A repetition takes no number, and another day begins with 1.
+        create(&store, 1, account).await;
+        let next = store.create_message(&message(41, account), &pbx(), at(1)).await.unwrap().0;
+        assert_eq!(next.number.as_deref(), Some("260401-0041"));
+        let tomorrow = NewMessage { day: "260402".into(), ..message(42, account) };
+        let tomorrow = store.create_message(&tomorrow, &pbx(), at(1)).await.unwrap().0;
+        assert_eq!(tomorrow.number.as_deref(), Some("260402-0001"));
+    }
+
+    #[tokio::test]
+    async fn a_message_is_withdrawn_only_while_nobody_can_have_it() {
+        let (_held, store, account) = store().await;
+        for n in 1..=3 {
+            create(&store, n, account).await;
+        }
+        let id = |n| RecordId(Uuid::from_u128(n));
+        let withdraw = async |n, since| store.withdraw_message(id(n), at(since), at(20)).await.unwrap();
+        let WithdrawOutcome::Withdrawn(gone) = withdraw(1, 1).await else { panic!("it is open") };
+        assert_eq!((gone.withdrawn_at, gone.version), (Some(at(20)), 2));
+        assert_eq!(withdraw(1, 9).await, WithdrawOutcome::Withdrawn(gone.clone()), "it is withdrawn already");
+        assert!(matches!(withdraw(2, 3).await, WithdrawOutcome::TooLate(_)));
+        store.change_message(id(3), &acknowledgement(), at(5)).await.unwrap();
+        assert!(matches!(withdraw(3, 1).await, WithdrawOutcome::TooLate(_)));
+        for change in [acknowledgement(), correction(content("x"), 2)] {
+            let outcome = store.change_message(id(1), &change, at(21)).await.unwrap();
+            assert_eq!(outcome, ChangeOutcome::NotOpen(gone.clone()));
+        }
+        let listed = store.messages(&MessageFilter::default(), None, 9).await.unwrap();
+        assert_eq!(listed.iter().map(|m| m.id).collect::<Vec<_>>(), [id(3), id(2)]);
+        assert_eq!(store.count_messages(&MessageFilter::default()).await.unwrap(), 2);
+        let known = store.caller_history(account, "+81901").await.unwrap().history;
+        assert_eq!((known.last_message, known.open_messages), (None, 0));
+    }
+
+    #[tokio::test]
+    async fn a_search_needs_every_word() {
+        let (_held, store, account) = store().await;
+        let yamamoto = checked(serde_json::json!({
+            "text": "納期の確認", "from": {"name": "ﾔﾏﾓﾄ", "company": "㈱ミホン", "number": "090-1111-2222"},
+            "mark": "complaint", "urgency": "urgent",
+        }));
+        store
+            .create_message(&NewMessage { content: yamamoto, ..message(1, account) }, &pbx(), at(1))
+            .await
+            .unwrap();
+        create(&store, 2, account).await;
+        // A row of an earlier version.
+        sqlx::query("UPDATE messages SET search = NULL WHERE id = $1")
+            .bind(RecordId(Uuid::from_u128(2)))
+            .execute(super::super::of(&store).writer())
+            .await
+            .unwrap();
+        let found = async |filter: MessageFilter| {
+            let page = store.messages(&filter, None, 9).await.unwrap();
+            assert_eq!(store.count_messages(&filter).await.unwrap(), page.len() as u64);
+            page.iter().map(|m| m.id.0.as_u128()).collect::<Vec<_>>()
+        };
+        for (text, wanted) in [
+            ("やまもと", vec![1]),
+            ("山本", vec![]),
+            ("株式会社ミホン　納期", vec![1]),
+            ("ヤマモト 返品", vec![]),
+            ("09011112222", vec![1]),
+            ("260401-0001", vec![1]),
+            ("折り返し 2", vec![2]),
+            ("%", vec![]),
+            ("", vec![2, 1]),
+        ] {
+            let filter = MessageFilter { text: Some(text.into()), ..MessageFilter::default() };
+            assert_eq!(found(filter).await, wanted, "{text}");
+        }
+        let none = MessageFilter::default;
+        for (filter, wanted) in [
+            (MessageFilter { mark: Some(Mark::Complaint), ..none() }, vec![1]),
+            (MessageFilter { urgency: Some(Urgency::Normal), ..none() }, vec![2]),
+            (MessageFilter { kind: Some(MessageKind::Test), ..none() }, vec![]),
+            (MessageFilter { number: Some("260401-0002".into()), ..none() }, vec![2]),
+            (MessageFilter { caller: Some("+819011112222".into()), ..none() }, vec![1]),
+            (MessageFilter { taken_by: Some(HANA), from: Some(at(2)), ..none() }, vec![2]),
+            (MessageFilter { to: Some(at(2)), ..none() }, vec![1]),
+            (MessageFilter { contact: Some(HANA), ..none() }, vec![]),
+        ] {
+            assert_eq!(found(filter.clone()).await, wanted, "{filter:?}");
         }
     }
 
@@ -354,7 +773,7 @@ mod tests {
         assert_eq!(unpublished().await, [(1, 1, 0), (2, 1, 0)]);
         assert!(store.unpublished_messages(&PbxId::parse("other").unwrap(), 9).await.unwrap().is_empty());
         published(1).await;
-        let change = MessageUpdate { text: None, acknowledged_by: Some(HANA) };
+        let change = acknowledgement();
         store.change_message(RecordId(Uuid::from_u128(1)), &change, at(9)).await.unwrap();
         // An older version has no effect.
         published(0).await;
@@ -368,7 +787,7 @@ mod tests {
             let same = NewMessage { caller: Some("+81901".into()), ..message(n, account) };
             store.create_message(&same, &pbx(), at(i64::try_from(n).unwrap())).await.unwrap();
         }
-        let change = MessageUpdate { text: None, acknowledged_by: Some(HANA) };
+        let change = acknowledgement();
         store.change_message(RecordId(Uuid::from_u128(1)), &change, at(9)).await.unwrap();
         let known = store.caller_history(account, "+81901").await.unwrap().history;
         assert_eq!((known.last_message.as_deref(), known.open_messages), (Some("折り返し 2"), 1));

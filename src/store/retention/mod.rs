@@ -43,6 +43,9 @@ impl PurgePace {
     }
 }
 
+/// The age at which a draft is deleted, counted from its last change.
+pub const DRAFT_TTL: Duration = Duration::from_secs(7 * 86_400);
+
 /// What a purge deletes or clears.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PurgeTarget {
@@ -52,8 +55,10 @@ pub enum PurgeTarget {
     Calls,
     /// Segments of the supervision log.
     SupervisionLog,
-    /// Messages that were sent or acknowledged.
+    /// Messages that are not open, and those that were withdrawn.
     Messages,
+    /// Drafts.
+    Drafts,
     /// Gaps of PBX links.
     Gaps,
     /// The notes of after-call work, which may name the caller.
@@ -74,8 +79,8 @@ impl Store {
         each!(self, db => db.purge(target, before, rows.min(PURGE_ROWS_MAX)).await)
     }
 
-    /// Deletes a customer's record, the customer's numbers and texts in calls and messages, and the after-call notes of
-    /// those calls.
+    /// Deletes a customer's record, the customer's numbers and texts in calls and messages (all that a person wrote, in
+    /// every revision), and the after-call notes and drafts of those calls.
     ///
     /// # Errors
     /// [`StoreError::Missing`], or the store failed; then nothing was changed.

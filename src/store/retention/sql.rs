@@ -47,7 +47,12 @@ impl Backend {
             }
             PurgeTarget::Messages => {
                 "DELETE FROM messages WHERE id IN (
-                    SELECT id FROM messages WHERE created_ms < $1 AND state IN ('sent', 'acknowledged') LIMIT $2)"
+                    SELECT id FROM messages
+                    WHERE created_ms < $1 AND (state <> 'open' OR deleted_ms IS NOT NULL) LIMIT $2)"
+            }
+            PurgeTarget::Drafts => {
+                "DELETE FROM drafts WHERE (user_id, call_id) IN (
+                    SELECT user_id, call_id FROM drafts WHERE changed_ms < $1 LIMIT $2)"
             }
             PurgeTarget::Gaps => {
                 "DELETE FROM pbx_gaps WHERE position IN (SELECT position FROM pbx_gaps WHERE to_ms < $1 LIMIT $2)"
@@ -62,7 +67,7 @@ impl Backend {
     }
 
     pub(in crate::store) async fn forget_customer(&self, id: RecordId) -> Result<(), StoreError> {
-        /// Whether a row of `calls` or `messages` is about the customer: by their record, or by one of their numbers.
+        /// Whether a row of `calls` is about the customer: by their record, or by one of their numbers.
         const OF_CUSTOMER: &str = "customer_id = $1 OR EXISTS (SELECT 1 FROM customer_numbers AS n
             WHERE n.customer_id = $1 AND n.account_id = past.account_id AND n.key = past.caller_key)";
         let mut transaction = self.begin().await?;
@@ -71,10 +76,25 @@ impl Backend {
         );
         let calls =
             format!("UPDATE calls AS past SET caller_key = NULL, customer_id = NULL WHERE {OF_CUSTOMER}");
-        let messages = format!(
-            "UPDATE messages AS past SET caller_key = NULL, customer_id = NULL, text = '' WHERE {OF_CUSTOMER}"
+        // In a message the caller may have told one of the numbers.
+        let of_message = format!(
+            "{OF_CUSTOMER} OR EXISTS (SELECT 1 FROM customer_numbers AS n
+            WHERE n.customer_id = $1 AND n.account_id = past.account_id AND n.key = past.from_key)"
         );
-        for sql in [notes, calls, messages] {
+        let drafts = format!(
+            "DELETE FROM drafts WHERE customer_id = $1
+                OR call_id IN (SELECT id FROM calls AS past WHERE {OF_CUSTOMER})"
+        );
+        let revisions = format!(
+            "UPDATE message_revisions SET content_json = '{{\"text\":\"\"}}', why = NULL
+             WHERE message_id IN (SELECT id FROM messages AS past WHERE {of_message})"
+        );
+        let messages = format!(
+            "UPDATE messages AS past SET caller_key = NULL, customer_id = NULL, from_key = NULL, text = '',
+                content_json = '{{}}', search = ''
+             WHERE {of_message}"
+        );
+        for sql in [notes, drafts, calls, revisions, messages] {
             // The texts consist of constants.
             sqlx::query(sqlx::AssertSqlSafe(sql)).bind(id).execute(&mut *transaction).await?;
         }
@@ -90,6 +110,9 @@ impl Backend {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contract::message::{ContentChange, MessageFields, MessageKind, MessageUpdate, NewMessage};
+    use crate::ids::PbxId;
+    use crate::numbers::NumberPlan;
     use crate::store::{Store, from_ms};
 
     const SAKURA: RecordId = RecordId(uuid::Uuid::from_u128(1));
@@ -177,6 +200,110 @@ mod tests {
             pace.record(Duration::from_secs(2));
         }
         assert_eq!(pace.rows(), PURGE_ROWS_MIN);
+    }
+
+    #[tokio::test]
+    async fn an_old_draft_and_a_failed_or_withdrawn_message_go() {
+        let (_dir, store) = store().await;
+        let writer = super::super::of(&store).writer();
+        for sql in [
+            "UPDATE messages SET state = 'failed' WHERE state = 'sent'",
+            "UPDATE messages SET deleted_ms = 7 WHERE state = 'open'",
+        ] {
+            sqlx::query(sql).execute(writer).await.unwrap();
+        }
+        draft(&store, SAKURA, 5).await;
+        draft(&store, TANAKA, 1_000).await;
+        assert_eq!(purge_all(&store, PurgeTarget::Messages, 1_000).await, 2);
+        assert_eq!(purge_all(&store, PurgeTarget::Drafts, 1_000).await, 1);
+        assert_eq!(count(&store, "SELECT count(*) FROM drafts").await, 1);
+    }
+
+    /// A draft about the first call.
+    async fn draft(store: &Store, user: RecordId, changed: i64) {
+        sqlx::query(
+            "INSERT INTO drafts (user_id, call_id, body_json, version, changed_ms) VALUES ($1, $2, '{}', 1, $3)",
+        )
+        .bind(user)
+        .bind(RecordId(uuid::Uuid::from_u128(0)))
+        .bind(changed)
+        .execute(super::super::of(store).writer())
+        .await
+        .unwrap();
+    }
+
+    #[tokio::test]
+    async fn nothing_that_was_written_about_a_forgotten_customer_stays() {
+        let (_dir, store) = store().await;
+        let pbx = PbxId::parse("lab").unwrap();
+        let fields = serde_json::json!({
+            "text": "秘密", "subject": "秘密", "for_text": "秘密", "from": {"name": "ヒミツ", "name_kanji": "秘密",
+                "company": "秘密", "department": "秘密", "number": "090-1234-5678", "number_is": "told"},
+            "call_back": {"number": "秘密", "text": "秘密"}, "reason": "inquiry", "urgency": "urgent",
+            "follow_up": {"at": "2026-05-01T00:00:00Z", "text": "秘密", "by": "contact"},
+            "answers": [{"id": "a", "label": "秘密", "value": "秘密"}], "offers": [{"id": "b", "result": "later"}],
+        });
+        let content = |fields: &serde_json::Value| {
+            let fields: MessageFields = serde_json::from_value(fields.clone()).unwrap();
+            fields.checked(&NumberPlan::default()).unwrap()
+        };
+        sqlx::query(
+            "INSERT INTO customer_numbers (account_id, key, customer_id, original, position)
+             VALUES ($1, '+819012345678', $2, '090', 1)",
+        )
+        .bind(SAKURA)
+        .bind(TANAKA)
+        .execute(super::super::of(&store).writer())
+        .await
+        .unwrap();
+        // The caller withheld the number and told it.
+        let new = NewMessage {
+            id: RecordId(uuid::Uuid::from_u128(99)),
+            account: SAKURA,
+            call: None,
+            customer: None,
+            kind: MessageKind::Message,
+            taken_by: SAKURA,
+            taken_by_name: "花".into(),
+            caller: None,
+            content: content(&fields),
+            day: "260401".into(),
+        };
+        store.create_message(&new, &pbx, from_ms(1)).await.unwrap();
+        let acknowledged = MessageUpdate { content: None, acknowledged_by: Some(SAKURA) };
+        store.change_message(new.id, &acknowledged, from_ms(2)).await.unwrap();
+        let corrected = ContentChange {
+            content: content(&serde_json::json!({"text": "秘密ふたつ", "reason": "inquiry"})),
+            version: 2,
+            by: SAKURA,
+            by_name: "花".into(),
+            correction: Some("秘密".into()),
+        };
+        let with_number = content(&{
+            let mut fields = fields.clone();
+            fields["text"] = "秘密ふたつ".into();
+            fields
+        });
+        let corrected = MessageUpdate {
+            content: Some(ContentChange { content: with_number, ..corrected }),
+            acknowledged_by: None,
+        };
+        store.change_message(new.id, &corrected, from_ms(3)).await.unwrap();
+        draft(&store, SAKURA, 5).await;
+        store.forget_customer(TANAKA).await.unwrap();
+        let left = store.message(new.id).await.unwrap().unwrap();
+        let kept = serde_json::json!({"text": "", "reason": "inquiry", "urgency": "urgent"});
+        assert_eq!(left.fields, serde_json::from_value::<MessageFields>(kept).unwrap());
+        let revisions = store.message_revisions(new.id).await.unwrap();
+        assert_eq!(revisions.len(), 2);
+        for revision in revisions {
+            assert_eq!((revision.content, revision.why), (MessageFields::default(), None));
+        }
+        assert_eq!(
+            count(&store, "SELECT count(*) FROM messages WHERE search <> '' OR from_key IS NOT NULL").await,
+            0
+        );
+        assert_eq!(count(&store, "SELECT count(*) FROM drafts").await, 0);
     }
 
     #[tokio::test]

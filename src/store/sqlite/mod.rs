@@ -24,6 +24,8 @@ mod audit;
 mod contacts;
 #[path = "../customers/sql.rs"]
 mod customers;
+#[path = "../drafts/sql.rs"]
+mod drafts;
 #[path = "../group_key/sql.rs"]
 mod group_key;
 #[path = "../history/sql.rs"]

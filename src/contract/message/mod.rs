@@ -1,15 +1,30 @@
-//! The fields of a message.
+//! A message: its record, and how it comes to be one.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `fields.rs` | what a person sets, with the limits |
+//! | `words.rs` | the words of the fields |
+//!
+//! A message has a *version*, which counts its changes, and a *revision*, which counts its contents: a content that the
+//! account may have received is corrected by another revision, never changed.
+
+mod fields;
+mod words;
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::contract::records::{RecordError, paragraphs};
+pub use self::fields::{
+    CallBack, CheckedMessage, FailedTransfer, FollowUp, HIDDEN, MESSAGE_CHARS_MAX, MessageFields, Offer,
+    ScriptAnswer, ScriptVersion, Sender, clean_text,
+};
+pub use self::words::{
+    Action, FollowUpBy, Gender, Mark, MessageKind, NumberSource, OfferResult, Privacy, Urgency,
+};
 use crate::ids::{CallId, RecordId};
-
-/// Longest text, in characters.
-pub const MESSAGE_CHARS_MAX: usize = 4_000;
 
 /// Namespace of the ids derived from idempotency keys: a random constant. A change would turn a repeated request into a
 /// second message.
@@ -65,10 +80,17 @@ pub struct Message {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<uuid::Uuid>)]
     pub customer: Option<RecordId>,
-    /// The contact of the account it is for.
+    /// Its number (受付番号), for people: `YYMMDD-NNNN`, the day in the installation's time zone. Messages of versions
+    /// before this one have none.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<uuid::Uuid>)]
-    pub contact: Option<RecordId>,
+    pub number: Option<String>,
+    /// What it is.
+    pub kind: MessageKind,
+    /// Which content it has: 1, and one more with each correction.
+    pub revision: u32,
+    /// What a person sets.
+    #[serde(flatten)]
+    pub fields: MessageFields,
     /// The person who took it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<uuid::Uuid>)]
@@ -79,8 +101,6 @@ pub struct Message {
     /// The caller's number in normalised form; absent if the caller withholds it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub caller: Option<String>,
-    /// The text.
-    pub text: String,
     /// Its state.
     pub state: MessageState,
     /// When it was taken.
@@ -102,8 +122,18 @@ pub struct Message {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<uuid::Uuid>)]
     pub acknowledged_by: Option<RecordId>,
+    /// When it was withdrawn; a withdrawn message is in no list and is not delivered.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "crate::contract::time::as_optional_time"
+    )]
+    pub withdrawn_at: Option<Timestamp>,
     /// Version; increases with every change.
     pub version: u64,
+    /// The version with which the present revision began; for the events.
+    #[serde(skip)]
+    pub revision_version: u64,
 }
 
 /// A message before it is in the store.
@@ -117,25 +147,76 @@ pub struct NewMessage {
     pub call: Option<CallId>,
     /// The customer it is from.
     pub customer: Option<RecordId>,
-    /// The contact it is for.
-    pub contact: Option<RecordId>,
+    /// What it is.
+    pub kind: MessageKind,
     /// The person who takes it.
     pub taken_by: RecordId,
     /// The name of that person.
     pub taken_by_name: String,
     /// The caller's number in normalised form, from the call.
     pub caller: Option<String>,
-    /// The text, cleaned by [`clean_text`].
-    pub text: String,
+    /// What that person wrote.
+    pub content: CheckedMessage,
+    /// The day of its number, see [`message_day`].
+    pub day: String,
 }
 
-/// A change of a message; `None` leaves a field unchanged.
+/// A change of a message's content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContentChange {
+    /// The content after it.
+    pub content: CheckedMessage,
+    /// The version from which the content was made: another version is not overwritten.
+    pub version: u64,
+    /// The person who makes it.
+    pub by: RecordId,
+    /// The name of that person.
+    pub by_name: String,
+    /// Why a content that may have been received is corrected; absent: it is only changed while nobody has it.
+    pub correction: Option<String>,
+}
+
+/// A change of a message; `None` leaves a part unchanged.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MessageUpdate {
-    /// The new text, cleaned by [`clean_text`].
-    pub text: Option<String>,
+    /// Another content.
+    pub content: Option<ContentChange>,
     /// The person who records that the account has received it.
     pub acknowledged_by: Option<RecordId>,
+}
+
+/// One content of a message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct MessageRevision {
+    /// Its number, from 1.
+    pub revision: u32,
+    /// The content.
+    pub content: MessageFields,
+    /// The person who wrote it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<uuid::Uuid>)]
+    pub by: Option<RecordId>,
+    /// The name of that person.
+    pub by_name: String,
+    /// Why it corrects the revision before it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// When it was written.
+    #[schema(value_type = String, format = DateTime)]
+    #[serde(serialize_with = "crate::contract::time::as_time")]
+    pub at: Timestamp,
+}
+
+/// The first part of the numbers of a day: `YYMMDD` in the installation's time zone.
+#[must_use]
+pub fn message_day(at: Timestamp, zone: &TimeZone) -> String {
+    at.to_zoned(zone.clone()).strftime("%y%m%d").to_string()
+}
+
+/// The number of the `count`th message of a day.
+#[must_use]
+pub fn message_number(day: &str, count: i64) -> String {
+    format!("{day}-{count:04}")
 }
 
 /// The id of a new message: derived from the idempotency key, so that a repeated request gives the same id; without a
@@ -146,32 +227,17 @@ pub fn message_id(user: RecordId, key: Option<&str>) -> RecordId {
     RecordId(Uuid::new_v5(&KEY_NAMESPACE, &[user.0.as_bytes(), key.as_bytes()].concat()))
 }
 
-/// Cleans the text of a message.
-///
-/// # Errors
-/// The text is empty or longer than [`MESSAGE_CHARS_MAX`].
-pub fn clean_text(text: &str) -> Result<String, RecordError> {
-    let text = paragraphs("text", text, MESSAGE_CHARS_MAX)?;
-    if text.is_empty() {
-        return Err(RecordError { field: "text", problem: "must not be empty".to_owned() });
-    }
-    Ok(text)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_text_is_cleaned_and_has_a_limit() {
-        assert_eq!(
-            clean_text(" 折り返し\u{202e}\r\nお願いします\u{7} \n").unwrap(),
-            "折り返し\nお願いします"
-        );
-        assert!(clean_text(&"あ".repeat(MESSAGE_CHARS_MAX)).is_ok());
-        for bad in ["", " \r\n\t", "\u{200b}", &"あ".repeat(MESSAGE_CHARS_MAX + 1)] {
-            assert!(clean_text(bad).is_err(), "{} characters", bad.chars().count());
-        }
+    fn a_number_is_of_the_day_where_the_installation_is() {
+        let at = "2026-11-28T15:00:00Z".parse().unwrap();
+        assert_eq!(message_day(at, &TimeZone::get("Asia/Tokyo").unwrap()), "261129");
+        assert_eq!(message_day(at, &TimeZone::UTC), "261128");
+        assert_eq!(message_number("261129", 7), "261129-0007");
+        assert_eq!(message_number("261129", 12_345), "261129-12345");
     }
 
     #[test]

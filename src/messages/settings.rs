@@ -1,0 +1,65 @@
+//! What an installation decides about messages: the section `[messages]` of the configuration.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use smol_str::SmolStr;
+
+use crate::contract::choice::Choice;
+use crate::contract::message::{MessageFields, message_day};
+
+/// The settings.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Whether a call needs a message, a completed transfer or a reason for none before its after-call work is finished.
+    pub required: bool,
+    /// The dispositions that are a reason for no message.
+    pub no_message_reasons: Vec<SmolStr>,
+    /// Why callers call, from which the operator chooses.
+    pub reasons: Vec<Choice>,
+    /// Surnames that so many people have that the operator asks for more, in katakana.
+    pub common_surnames: Vec<SmolStr>,
+    /// How long a message can be withdrawn after it was taken.
+    pub undo: Duration,
+    /// Whether supervisors may export messages.
+    pub supervisors_export: bool,
+    /// The time zone of numbers and exports.
+    pub time_zone: TimeZone,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            required: false,
+            no_message_reasons: Vec::new(),
+            reasons: Vec::new(),
+            common_surnames: Vec::new(),
+            undo: Duration::from_secs(5),
+            supervisors_export: false,
+            time_zone: TimeZone::get("Asia/Tokyo").unwrap_or(TimeZone::UTC),
+        }
+    }
+}
+
+impl Settings {
+    /// The day of a number.
+    #[must_use]
+    pub fn day(&self, at: Timestamp) -> String {
+        message_day(at, &self.time_zone)
+    }
+
+    /// The label of a reason.
+    #[must_use]
+    pub fn reason_label(&self, code: &str) -> Option<&str> {
+        self.reasons.iter().find(|reason| reason.code == code).map(|reason| reason.label.as_str())
+    }
+
+    /// The subject of a message whose taker wrote none: its reason and its action.
+    #[must_use]
+    pub fn subject(&self, fields: &MessageFields) -> Option<String> {
+        let reason = fields.reason.as_deref().and_then(|code| self.reason_label(code));
+        let parts: Vec<&str> = reason.into_iter().chain(fields.action.label()).collect();
+        (!parts.is_empty()).then(|| parts.join("・"))
+    }
+}

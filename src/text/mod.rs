@@ -1,0 +1,6 @@
+//! Forms of written Japanese that records share.
+//!
+//! Read next: `compose.rs`, `kana.rs` (the one form of a name's reading).
+
+pub mod compose;
+pub mod kana;
