@@ -6,6 +6,7 @@
 //! | beyond that limit, and all others have shown a token | answered with 503, then closed |
 //! | headers not complete within [`HEADER_READ_TIMEOUT`] | closed |
 //! | HTTP/1.1 without exactly one valid `Host` | 400 |
+//! | a line that ends with LF alone | the line is accepted, wherever it stands (RFC 9112, section 2.2); a bare CR is not: 400 |
 //! | a head of more than [`HEADER_BYTES_MAX`] | 431 |
 //! | shutdown | no new connections; event streams end; open requests get [`super::Settings::drain_timeout`], then every connection is closed |
 //!

@@ -7,12 +7,14 @@
 //! |---|---|
 //! | [`role`] | roles and permissions |
 //! | [`viewer`] | which events, calls and operators a person may see |
+//! | [`look_alike`] | which names look the same |
 //! | [`roster`] | all people, replaced as a whole when the store changes |
 //! | [`actor`] | the authenticated person of a command |
 //! | [`token`], [`password`] | credentials |
 //! | [`presence`] | connected desktops of each operator |
 
 pub mod actor;
+pub mod look_alike;
 pub mod password;
 pub mod presence;
 pub mod role;

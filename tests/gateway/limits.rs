@@ -125,6 +125,39 @@ async fn a_head_that_http_does_not_allow_is_refused() {
     }
 }
 
+/// RFC 9112, section 2.2: a line may end with LF alone, and nothing else ends one. What a proxy in front reads as one
+/// request is one here, too: an LF in a value begins another header, which counts like any other.
+#[tokio::test]
+async fn a_bare_lf_ends_a_line_wherever_it_stands_and_a_bare_cr_none() {
+    let rig = Rig::start().await;
+    let last = "connection: close\r\n\r\n";
+    for (request, status) in [
+        (format!("GET /healthz HTTP/1.1\nhost: a\r\n{last}"), "200"),
+        ("GET /healthz HTTP/1.1\nhost: a\nconnection: close\n\n".to_owned(), "200"),
+        (format!("GET /healthz\nHTTP/1.1\r\nhost: a\r\n{last}"), "400"),
+        (format!("GET /healthz\r HTTP/1.1\r\nhost: a\r\n{last}"), "400"),
+        (format!("GET /healthz HTTP/1.1\rhost: a\r\n{last}"), "400"),
+        (format!("GET /healthz HTTP/1.1\r\nhost: a\rx: b\r\n{last}"), "400"),
+        (format!("GET /healthz HTTP/1.1\r\nhost: a\r\nx: y\nhost: b\r\n{last}"), "400"),
+        (format!("GET /healthz HTTP/1.1\r\nhost: a\r\nx: y\n continued\r\n{last}"), "400"),
+        // The body of the first request is no second one, and its length is not in doubt.
+        (
+            format!(
+                "POST /v1/session HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\nconnection: close\r\n\r\n\
+                5\nGET /\r\n0\r\n\r\nGET /healthz HTTP/1.1\r\nhost: a\r\n{last}"
+            ),
+            "4",
+        ),
+    ] {
+        let mut stream = TcpStream::connect(rig.address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut text = String::new();
+        let _ = tokio::time::timeout(TEST_TIMEOUT, stream.read_to_string(&mut text)).await.unwrap();
+        assert!(text.starts_with(&format!("HTTP/1.1 {status}")), "{request:?} ... {text}");
+        assert_eq!(text.matches("HTTP/1.1 ").count(), 1, "{request:?} ... {text}");
+    }
+}
+
 #[tokio::test]
 async fn requests_that_are_no_http_are_dropped() {
     let rig = Rig::start().await;

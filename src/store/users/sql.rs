@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::{Backend, DbRow, WriteTransaction};
 use crate::ids::{Extension, RecordId};
+use crate::people::look_alike::look_alike;
 use crate::people::password::PasswordHash;
 use crate::people::role::Role;
 use crate::people::roster::{Person, Team};
@@ -32,6 +33,7 @@ impl Backend {
         at: Timestamp,
     ) -> Result<RecordId, StoreError> {
         let mut transaction = self.begin_exclusive().await?;
+        refuse_look_alike(&mut transaction, None, &draft.name).await?;
         let team = team_named(&mut transaction, draft.team.as_deref()).await?;
         let id = RecordId(Uuid::now_v7());
         sqlx::query(
@@ -62,6 +64,9 @@ impl Backend {
         let mut transaction = self.begin_exclusive().await?;
         if change.role.is_some_and(|role| role != Role::Admin) {
             keep_an_administrator(&mut transaction, user).await?;
+        }
+        if let Some(name) = &change.name {
+            refuse_look_alike(&mut transaction, Some(user), name).await?;
         }
         let team = match &change.team {
             Some(name) => Some(team_named(&mut transaction, name.as_deref()).await?),
@@ -278,6 +283,30 @@ async fn keep_an_administrator(transaction: &mut WriteTransaction, user: RecordI
     Ok(())
 }
 
+/// An error if the login of another user looks like `name`. The same name is left to the constraint of the database, and a
+/// name may be the extension of somebody.
+async fn refuse_look_alike(
+    transaction: &mut WriteTransaction,
+    user: Option<RecordId>,
+    name: &str,
+) -> Result<(), StoreError> {
+    let rows = sqlx::query("SELECT id, name, extension FROM users WHERE revoked_ms IS NULL")
+        .fetch_all(&mut **transaction)
+        .await?;
+    for row in rows {
+        if user == Some(row.try_get("id")?) {
+            continue;
+        }
+        let logins = [row.try_get::<Option<&str>, _>("name")?, row.try_get("extension")?];
+        if let Some(login) =
+            logins.into_iter().flatten().find(|login| *login != name && look_alike(login, name))
+        {
+            return Err(StoreError::Taken { what: "a name that looks the same", value: login.to_owned() });
+        }
+    }
+    Ok(())
+}
+
 /// The id of the team with this name; creates the team if there is none.
 async fn team_named(
     transaction: &mut WriteTransaction,
@@ -414,6 +443,30 @@ mod tests {
     fn token(user: RecordId, byte: u8, kind: TokenKind) -> TokenDraft {
         let hash = Token::from_random([byte; 32]).hash();
         TokenDraft { user, hash, kind, label: "desk".into(), expires_at: Some(from_ms(10_000)) }
+    }
+
+    #[tokio::test]
+    async fn a_login_that_looks_like_another_one_is_refused() {
+        let (_dir, store) = super::super::empty_store().await;
+        let first = store.add_user(&draft("佐藤", "1001"), from_ms(1)).await.unwrap();
+        for (kept, like) in [("admin", "Ａｄｍｉｎ"), ("crm-1", "сrm-l")] {
+            let (kept_at, like_at) = (format!("2{}", kept.len()), format!("3{}", kept.len()));
+            let user = store.add_user(&draft(kept, &kept_at), from_ms(1)).await.unwrap();
+            let error = store.add_user(&draft(like, &like_at), from_ms(1)).await.unwrap_err();
+            assert_eq!(error.to_string(), format!("a name that looks the same is taken already: {kept}"));
+            let rename = UserChange { name: Some(like.to_owned()), ..UserChange::default() };
+            let error = store.change_user(first, &rename, from_ms(1)).await.unwrap_err();
+            assert!(matches!(error, StoreError::Taken { .. }), "{error}");
+            // One's own name may be written otherwise, and a name is free again with its user.
+            store.change_user(user, &rename, from_ms(1)).await.unwrap();
+            store.revoke_user(user, from_ms(1)).await.unwrap();
+            let again = store.add_user(&draft(kept, &kept_at), from_ms(1)).await.unwrap();
+            store.revoke_user(again, from_ms(1)).await.unwrap();
+        }
+        let shown = store.add_user(&draft("１００１", "1009"), from_ms(1)).await.unwrap_err();
+        assert_eq!(shown.to_string(), "a name that looks the same is taken already: 1001");
+        // A name may be somebody's extension.
+        store.add_user(&draft("1001", "1008"), from_ms(1)).await.unwrap();
     }
 
     #[tokio::test]
