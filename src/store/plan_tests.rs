@@ -55,6 +55,7 @@ const GROWING: &[&str] = &[
 const ALLOWED: &[(&str, &str)] = &[
     ("SELECT count(*) FROM customers", "an import counts before and after, in its own transaction"),
     ("SELECT count(*) FROM contacts", "an import counts before and after, in its own transaction"),
+    ("SELECT count(*) FROM messages", "an export counts for the audit trail what it then reads whole"),
     (
         "SELECT * FROM audit WHERE substr",
         "in the order of its pages; see docs/operations.md for a long trail",
