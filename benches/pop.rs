@@ -39,7 +39,7 @@ use toritsugi::people::role::Role;
 use toritsugi::store::Store;
 
 use calls::Template;
-use support::client::Sse;
+use support::client::{Sse, http};
 use support::fake_pbx::{FakePbx, SECRET};
 
 const DESKTOPS: usize = 200;
@@ -193,7 +193,7 @@ fn ringing_extension(template: &Template) -> Extension {
 }
 
 async fn follow(address: SocketAddr, token: &str) -> reqwest::Response {
-    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let http = http();
     http.get(format!("http://{address}/v1/events")).bearer_auth(token).send().await.unwrap()
 }
 

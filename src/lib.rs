@@ -67,6 +67,7 @@
 
 // The order of the rooms. A room imports only rooms of the groups above its own line (`make lint`).
 pub mod backoff;
+pub mod https;
 pub mod ids;
 pub mod secret;
 

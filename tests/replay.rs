@@ -4,6 +4,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "replay/drivers.rs"]
+mod drivers;
+
 use std::path::Path;
 use std::time::Duration;
 

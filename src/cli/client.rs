@@ -1,13 +1,14 @@
 //! The HTTP client of the commands that send requests to a running daemon.
 //!
-//! It uses a token and the address of the daemon: that of `--url`, else `gateway.listen` of the configuration. Every failure
-//! becomes an error of one line that says what to do.
+//! It uses a token and the address of the daemon: that of `--url`, else `gateway.listen` of the configuration. A daemon
+//! behind a proxy is reached over https; its certificate is checked. Every failure becomes an error of one line that says
+//! what to do.
 //!
 //! Invariant: the token comes from a file or the environment, never from the command line, which every user of the
 //! machine can read. It is sent to the given address only: redirects are not followed.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -15,6 +16,9 @@ use clap::Args;
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use tokio_rustls::rustls;
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use toritsugi::https;
 use toritsugi::secret::Secret;
 
 use super::Global;
@@ -40,6 +44,9 @@ pub(crate) struct ClientArgs {
     /// The file whose first line is your token; without a file, the variable TORITSUGI_TOKEN holds the token.
     #[arg(long, env = "TORITSUGI_TOKEN_FILE", value_name = "FILE")]
     token_file: Option<PathBuf>,
+    /// A file (PEM) with certificate authorities to trust besides the system's, for https with a private certificate.
+    #[arg(long, env = "TORITSUGI_CA_FILE", value_name = "FILE")]
+    ca_file: Option<PathBuf>,
 }
 
 impl ClientArgs {
@@ -60,7 +67,7 @@ impl ClientArgs {
             Some(url) => url.clone(),
             None => Url::parse(&format!("http://{}", global.daemon_address()?))?,
         };
-        Client::new(url, Secret::new(token))
+        Client::new(url, Secret::new(token), self.ca_file.as_deref())
     }
 }
 
@@ -106,14 +113,15 @@ struct Problem {
 }
 
 impl Client {
-    fn new(base: Url, token: Secret) -> anyhow::Result<Self> {
-        if base.scheme() != "http" || !base.has_host() {
-            bail!("{base} is not a usable address: write http:// and the daemon's host and port");
+    /// `ca_file` names authorities that are trusted besides the system's.
+    fn new(base: Url, token: Secret, ca_file: Option<&Path>) -> anyhow::Result<Self> {
+        if !matches!(base.scheme(), "http" | "https") || !base.has_host() {
+            bail!("{base} is not a usable address: write http:// or https:// and the daemon's host and port");
         }
-        let http = reqwest::Client::builder()
+        let authorities = ca_file.map(read_authorities).transpose()?.unwrap_or_default();
+        let http = builder(&authorities)?
             .connect_timeout(CONNECT_TIMEOUT)
             .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
             .user_agent(concat!("toritsugi/", env!("CARGO_PKG_VERSION")))
             .build()
             .context("cannot build an HTTP client")?;
@@ -226,9 +234,13 @@ impl Client {
     async fn send(&self, request: RequestBuilder) -> anyhow::Result<Response> {
         let response = match request.send().await {
             Ok(response) => response,
-            Err(e) if e.is_connect() => {
-                bail!("no daemon answers at {}: is `toritsugi serve` running there?", self.base)
-            }
+            Err(e) if e.is_connect() => match refused_certificate(&e) {
+                Some(reason) => bail!(
+                    "the certificate of {} is not trusted ({reason}): name its authority with --ca-file",
+                    self.base
+                ),
+                None => bail!("no daemon answers at {}: is `toritsugi serve` running there?", self.base),
+            },
             Err(e) if e.is_timeout() => {
                 bail!("the daemon at {} did not answer in time; try again, or look at its log", self.base)
             }
@@ -246,6 +258,27 @@ impl Client {
         serde_json::from_slice(&body)
             .with_context(|| format!("the answer from {} is not that of a daemon of this version", self.base))
     }
+}
+
+/// A client without a proxy that checks certificates.
+pub(super) fn builder(authorities: &[CertificateDer<'static>]) -> anyhow::Result<reqwest::ClientBuilder> {
+    Ok(reqwest::Client::builder().no_proxy().tls_backend_preconfigured(https::client(authorities)?))
+}
+
+fn read_authorities(file: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+    let pem = std::fs::read(file).with_context(|| format!("cannot read --ca-file {}", file.display()))?;
+    https::authorities_of(&pem).with_context(|| format!("--ca-file {}", file.display()))
+}
+
+/// Why the certificate of the other side was refused, if it was. An error of the connection holds the error of TLS as its
+/// content, and may be the content of another one.
+fn refused_certificate(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    if let Some(rustls::Error::InvalidCertificate(reason)) = error.downcast_ref() {
+        return Some(reason.to_string());
+    }
+    let content = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    let content = content.and_then(|content| refused_certificate(content));
+    content.or_else(|| refused_certificate(error.source()?))
 }
 
 /// The error of an answer that is no success.
@@ -290,17 +323,21 @@ mod tests {
     }
 
     #[test]
-    fn only_plain_http_is_accepted() {
-        for url in ["https://desk.example.jp", "file:///etc/passwd"] {
-            let error = Client::new(url.parse().unwrap(), Secret::new("t")).unwrap_err();
-            assert!(error.to_string().contains("write http://"), "{error}");
+    fn an_address_is_one_of_http_or_https() {
+        let client = |url: &str| Client::new(url.parse().unwrap(), Secret::new("t"), None);
+        for url in ["file:///etc/passwd", "ftp://desk.example.jp", "wss://desk.example.jp"] {
+            let error = client(url).unwrap_err();
+            assert!(error.to_string().contains("write http:// or https://"), "{error}");
+        }
+        for url in ["https://desk.example.jp", "http://127.0.0.1:8470"] {
+            assert!(client(url).is_ok(), "{url}");
         }
     }
 
     #[tokio::test]
     async fn an_address_where_nothing_listens_is_a_clear_error() {
         // Port 1 of loopback: nothing listens there.
-        let client = Client::new("http://127.0.0.1:1".parse().unwrap(), Secret::new("s3cret")).unwrap();
+        let client = Client::new("http://127.0.0.1:1".parse().unwrap(), Secret::new("s3cret"), None).unwrap();
         let error = client.get::<serde_json::Value>("/v1/calls", &[]).await.unwrap_err();
         assert_eq!(
             format!("{error:#}"),

@@ -6,11 +6,11 @@ use std::path::Path;
 
 use smol_str::SmolStr;
 use tokio_rustls::rustls::pki_types::CertificateDer;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
 use url::Url;
 
 use super::sections::read_secret;
 use super::{Config, ConfigError, files};
+use crate::https;
 use crate::secret::Secret;
 use crate::webhook::{KindPattern, Receiver, Settings};
 
@@ -98,9 +98,7 @@ fn read_authorities(file: &Path) -> Result<Vec<CertificateDer<'static>>, ConfigE
         reason,
     };
     let pem = files::read(file, files::PEM_BYTES_MAX).map_err(|e| error(format!("cannot be read: {e}")))?;
-    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-    let certificates = certificates.map_err(|e| error(e.to_string()))?;
-    if certificates.is_empty() { Err(error("it holds no PEM certificate".into())) } else { Ok(certificates) }
+    https::authorities_of(&pem).map_err(|e| error(e.to_string()))
 }
 
 fn receiver_error(table: &str, name: &str, reason: String) -> ConfigError {

@@ -15,10 +15,11 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use url::{Host, Url};
+
+use crate::https;
 
 /// Time-out of a request, from the name look-up to the status.
 pub const POST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -26,9 +27,9 @@ pub const POST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Why an event was not delivered.
 #[derive(Debug, thiserror::Error)]
 pub enum PostError {
-    /// TLS cannot be set up.
-    #[error("TLS cannot be set up: {0}")]
-    Tls(String),
+    /// TLS cannot be set up, or an authority of `webhooks.ca_file` cannot be used.
+    #[error("webhooks over https")]
+    Tls(#[from] https::TlsError),
     /// The URL has no usable host or port.
     #[error("{0} has no usable host or port")]
     Url(String),
@@ -70,23 +71,7 @@ impl WebhookClient {
     /// # Errors
     /// TLS cannot be set up.
     pub fn new(allow_private: bool, authorities: &[CertificateDer<'static>]) -> Result<Self, PostError> {
-        let mut roots = RootCertStore::empty();
-        let found = rustls_native_certs::load_native_certs();
-        roots.add_parsable_certificates(found.certs);
-        for authority in authorities {
-            let added = roots.add(authority.clone());
-            added.map_err(|error| PostError::Tls(format!("a certificate authority of ca_file: {error}")))?;
-        }
-        if roots.is_empty() {
-            tracing::warn!(
-                "the system trusts no certificate authority: no https webhook receiver can be reached"
-            );
-        }
-        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| PostError::Tls(error.to_string()))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let config = https::client(authorities)?;
         Ok(Self { tls: Arc::new(config), allow_private })
     }
 

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use crate::chromium::Chromium;
 use crate::person::{PASSWORD, Person};
+use crate::support::client::http;
 use crate::support::pbx_lab::{CallSpec, Lab};
 use crate::support::service::{Service, wait_for};
 use crate::{KNOWN_CALLER, SAKURA};
@@ -140,7 +141,7 @@ async fn signs_out_while_the_daemon_is_away(service: &mut Service, person: &Pers
     person.tab.until("it after a reload, too", &says("サーバーにはまだ伝わっていません")).await;
     service.again().await;
     person.tab.until("that it is done", &says("サインアウトしました。")).await;
-    let asked = reqwest::Client::builder().no_proxy().build().unwrap();
+    let asked = http();
     let asked = asked.get(format!("http://{}/v1/session", service.address)).header("cookie", cookie);
     assert_eq!(asked.send().await.unwrap().status(), 401, "a kept cookie is not valid");
 }

@@ -17,6 +17,12 @@ use tokio_util::codec::{BytesCodec, FramedRead};
 use crate::support::event_order::EventOrder;
 use crate::support::wait::TEST_TIMEOUT;
 
+/// An HTTP client without a proxy. The library demands that TLS is set up, although no test uses it.
+pub(crate) fn http() -> reqwest::Client {
+    let _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().no_proxy().build().unwrap()
+}
+
 /// Number of recent events that the text of a time-out names.
 const NAMED_EVENTS_MAX: usize = 30;
 

@@ -19,11 +19,12 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::far_end_cdr::Placed;
+use crate::faults::states;
 use crate::faults::verify::nothing_of_a_pbx_is_lost;
 use crate::support::pbx_lab::{CallSpec, Lab};
 use crate::support::services::{Backends, Server, shared};
 use crate::{KNOWN_CALLER, SAKURA, ms};
-use site::{PHONES, Site, Transcript, is, place};
+use site::{Daemon, PHONES, Site, Transcript, is, place};
 
 /// How long the servers are stopped.
 const OUTAGE: Duration = Duration::from_secs(30);
@@ -31,10 +32,14 @@ const OUTAGE: Duration = Duration::from_secs(30);
 #[tokio::test(flavor = "multi_thread")]
 async fn the_standby_takes_over_when_the_active_daemon_is_killed_under_calls() {
     let lab = Lab::start().await;
-    let site = Site::new(&lab, shared()).await;
+    let mut site = Site::new(&lab, shared()).await;
+    for (key, value) in states::SETTINGS {
+        site.set(key, value);
+    }
     let (mut active, standby) = site.pair(&lab).await;
     let mut desktop = site.follow(&active, "admin", None).await;
     let mut transcript = Transcript::default();
+    log_in_operators(&lab, &site, &active, &standby).await;
 
     let (here, there) = (active.address, standby.address);
     let witnesses = [site.witness(vec![here, there]).await, site.witness(vec![there, here]).await];
@@ -92,10 +97,25 @@ async fn the_standby_takes_over_when_the_active_daemon_is_killed_under_calls() {
     let ask = async |path: &str| site.json(&standby, "admin", Method::GET, path, &Value::Null).await;
     let newest = async || site.newest(&standby).await;
     let figures = nothing_of_a_pbx_is_lost(&lab, "lab", (ask, newest), &witnesses, &placed).await;
+    assert_eq!(figures.talks, figures.answered);
+    site.until_json(&standby, "/v1/operators", states::are_ready).await;
+    states::nobody_is_paused(&lab).await;
     println!(
         "the standby leads {} ms after the active daemon was killed with -9; {figures}: nothing lost, nothing twice",
         took.as_millis()
     );
+}
+
+/// Makes an operator for each phone; returns once both daemons show them ready, and the store has it.
+async fn log_in_operators(lab: &Lab, site: &Site, active: &Daemon, standby: &Daemon) {
+    let tell =
+        async |method: Method, path: &str, body: Value| site.json(active, "admin", method, path, &body).await;
+    states::log_in_by(lab, &tell).await;
+    site.until_json(standby, "/v1/operators", states::are_ready).await;
+    let is_logged = |_: StatusCode, text: &str| {
+        ["events", "records"].iter().all(|what| text.contains(&format!("toritsugi_unwritten_{what} 0\n")))
+    };
+    site.until(active, "/metrics", is_logged).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,4 @@
-//! `make demo`: real calls and their pops, until the first pop or until Ctrl-C. Nothing stays behind.
+//! The demo: real calls and their pops, until Ctrl-C. Nothing stays behind.
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::Stdio;
@@ -10,21 +10,20 @@ use tokio::time::timeout;
 use crate::support::pbx_lab::Lab;
 use crate::support::wait::TEST_TIMEOUT;
 
-/// Printed of each call that rings at the operator, for a company of `tests/samples`.
-const POP: &str = "株式会社さくら商事";
+/// Printed of each call that rings at the operator.
+const POP: &str = "契約企業";
 
 /// The demo with this program, in an empty directory for what it writes.
-fn demo(command: &str, arguments: &[&str], directory: &Path) -> Command {
+fn demo(directory: &Path) -> Command {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let mut demo = Command::new(command);
+    let mut demo = Command::new("tests/demo.sh");
     for (name, _) in std::env::vars_os().filter(|(n, _)| n.to_string_lossy().starts_with("TORITSUGI_")) {
         // What a run of the whole suite marks its processes with stays.
         if name != "TORITSUGI_TEST_RUN" {
             demo.env_remove(name);
         }
     }
-    demo.args(arguments)
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
+    demo.current_dir(env!("CARGO_MANIFEST_DIR"))
         .env("PORT", port.to_string())
         .env("DEMO_PROGRAM", env!("CARGO_BIN_EXE_toritsugi"))
         .env("TMPDIR", directory)
@@ -40,23 +39,11 @@ fn is_empty(directory: &Path) -> bool {
 }
 
 #[tokio::test]
-async fn make_demo_with_once_shows_a_pop_and_ends() {
+async fn the_demo_goes_on_after_a_pop_until_it_is_interrupted() {
     // The demo has a PBX of its own; the turn keeps the calls of other tests from this machine meanwhile.
     let _turn = Lab::start().await;
     let directory = tempfile::tempdir().unwrap();
-    let output = demo("make", &["demo", "ONCE=1"], directory.path()).output().await.unwrap();
-    let (shown, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{shown}\n{said}");
-    assert!(shown.contains(POP), "{shown}\n{said}");
-    assert!(said.contains("the pop arrived before the call was answered"), "{said}");
-    assert!(is_empty(directory.path()), "the demo left files behind");
-}
-
-#[tokio::test]
-async fn the_demo_goes_on_after_a_pop_until_it_is_interrupted() {
-    let _turn = Lab::start().await;
-    let directory = tempfile::tempdir().unwrap();
-    let mut demo = demo("tests/demo.sh", &[], directory.path()).spawn().unwrap();
+    let mut demo = demo(directory.path()).spawn().unwrap();
     // Its messages are not to fill the pipe.
     let mut said = BufReader::new(demo.stderr.take().unwrap()).lines();
     let said = tokio::spawn(async move {
@@ -71,7 +58,7 @@ async fn the_demo_goes_on_after_a_pop_until_it_is_interrupted() {
     while pops < 2 {
         let line = timeout(TEST_TIMEOUT * 2, shown.next_line()).await.expect("the demo shows calls").unwrap();
         let line = line.expect("the demo goes on");
-        pops += usize::from(line.contains("契約企業"));
+        pops += usize::from(line.contains(POP));
     }
     let pid = demo.id().unwrap().to_string();
     assert!(Command::new("kill").args(["-INT", &pid]).status().await.unwrap().success());

@@ -38,6 +38,8 @@ pub(crate) struct FarCall {
     pub(crate) rang: BTreeSet<String>,
     /// The phone that answered.
     pub(crate) took: BTreeSet<String>,
+    /// The line of the phone that answered last. A line is written when the phone hangs up.
+    pub(crate) line: usize,
 }
 
 /// The records of these calls by caller, once they are complete: a line is written when its channel has ended.
@@ -64,23 +66,25 @@ fn read(lab: &Lab, placed: &[Placed]) -> BTreeMap<String, FarCall> {
     let file = lab.fact("LAB_CALL_RECORD");
     let ids: HashMap<&str, &Placed> = placed.iter().map(|call| (call.id.as_str(), call)).collect();
     let mut calls: BTreeMap<String, FarCall> = BTreeMap::new();
-    let mut phones: Vec<(String, String, bool)> = Vec::new();
+    let mut phones: Vec<(String, String, Option<usize>)> = Vec::new();
     let lines = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_path(&file);
-    for line in lines.into_iter().flat_map(csv::Reader::into_records).filter_map(Result::ok) {
-        let column = |n: usize| line.get(n).unwrap_or_default();
+    let lines = lines.into_iter().flat_map(csv::Reader::into_records).filter_map(Result::ok);
+    for (n, line) in lines.enumerate() {
+        let column = |at: usize| line.get(at).unwrap_or_default();
         let answered = column(DISPOSITION) == "ANSWERED";
         if let Some(placed) = ids.get(column(UNIQUE_ID)) {
             let call = calls.entry(placed.from.clone()).or_default();
             call.dialled.clone_from(&placed.to);
             call.answered |= answered;
         } else if column(PHONE).starts_with('1') && column(PHONE).len() == 4 {
-            phones.push((column(CALLER).to_owned(), column(PHONE).to_owned(), answered));
+            phones.push((column(CALLER).to_owned(), column(PHONE).to_owned(), answered.then_some(n)));
         }
     }
     for (caller, phone, answered) in phones {
         if let Some(call) = calls.get_mut(&caller) {
-            if answered {
+            if let Some(line) = answered {
                 call.took.insert(phone.clone());
+                call.line = line;
             }
             call.rang.insert(phone);
         }

@@ -11,6 +11,7 @@ mod support;
 
 mod audit;
 mod auth;
+mod command_line;
 mod contract;
 mod history;
 mod input;

@@ -121,6 +121,15 @@ member => PJSIP/1001
 timeoutpriority = app
 member => PJSIP/1001
 CONF
+  # Queues that ring phones in use: only a pause keeps a caller from an operator who talks. No number leads to the second.
+  cat >> "$PBX/etc/local.d/queues.conf" <<CONF
+[lab-rings-in-use](operators-common)
+ringinuse = yes
+timeout = 3
+member => PJSIP/1001
+[lab-crowd](operators-common)
+ringinuse = yes
+CONF
   # Parking and pick-up, as most PBXs have them.
   printf 'load = %s\n' res_parking.so app_directed_pickup.so app_followme.so > "$PBX/etc/local.d/modules.conf"
   printf '[general]\n[default]\nparkext = 700\nparkpos = 701-709\ncontext = parkedcalls\n' > "$PBX/etc/res_parking.conf"
@@ -135,6 +144,7 @@ number = 09011112222,20
 CONF
   cat > "$PBX/etc/local.d/queue-of.conf" <<CONF
 exten => 0355501020,1,Return(lab-announced)
+exten => 0355501027,1,Return(lab-rings-in-use)
 exten => 0355501007,1,Return(lab-local-members)
 exten => 0355501009,1,Return(lab-one-waits)
 CONF

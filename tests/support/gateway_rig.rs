@@ -33,7 +33,7 @@ use toritsugi::store::Store;
 
 use super::api_contract::{Received, difference};
 use super::bus::settings as bus_settings;
-use super::client::{Sse, Ws};
+use super::client::{Sse, Ws, http};
 use super::clock::TestClock;
 use super::ids::{call, extension, pbx};
 use super::people::{TestUser, add_token, add_user};
@@ -164,7 +164,7 @@ impl Rig {
         let App { message_relay, bus, store, people, .. } = app.clone();
         tokio::spawn(message_relay.run(bus, store, people, shutdown.clone()));
         let served = Some(tokio::spawn(serve(listener, app.clone(), shutdown.clone())));
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let http = http();
         let commands = Some(commands);
         Self { address, app, shutdown, served, commands, http, clock: test_clock, tokens, users, _dir: None }
     }

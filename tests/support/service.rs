@@ -19,7 +19,7 @@ use toritsugi::directory::{Directory, DirectoryOptions};
 use toritsugi::people::role::Role;
 use toritsugi::store::Store;
 
-use super::client::{Sse, Ws};
+use super::client::{Sse, Ws, http};
 use super::pbx_lab::Lab;
 use super::people::{TestUser, add_token, add_user};
 use super::wait::{TEST_TIMEOUT, eventually};
@@ -61,7 +61,7 @@ impl Service {
         let config = Config::from_layers(None, environment.iter().cloned()).unwrap();
         let tokens = furnish(&config).await;
         let (address, shutdown, running) = serve(config.clone(), "127.0.0.1:0".parse().unwrap()).await;
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let http = http();
         let service =
             Self { address, config, environment, tokens, http, shutdown, running, _directory: directory };
         service.is_ready().await;
@@ -81,7 +81,7 @@ impl Service {
         let environment = environment(lab, &directory.path().join("toritsugi.db"), &settings);
         let config = Config::from_layers(None, environment.iter().cloned()).unwrap();
         let tokens = furnish(&config).await;
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let http = http();
         let (shutdown, running) = (CancellationToken::new(), tokio::spawn(async {}));
         Self { address, config, environment, tokens, http, shutdown, running, _directory: directory }
     }

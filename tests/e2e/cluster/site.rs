@@ -10,7 +10,7 @@ use toritsugi::config::Config;
 
 use crate::faults::desktop::Desktop as Witness;
 use crate::faults::seat::{Over, Seat};
-use crate::support::client::Sse;
+use crate::support::client::{Sse, http};
 use crate::support::pbx_lab::{CallSpec, Lab, PlacedCall};
 use crate::support::service::{environment, furnish};
 use crate::support::services::Backends;
@@ -50,12 +50,7 @@ impl Site {
         .into();
         let config = Config::from_layers(None, environment_of(lab, &settings)).unwrap();
         let tokens = furnish(&config).await;
-        Self {
-            settings,
-            variables: Vec::new(),
-            tokens,
-            http: reqwest::Client::builder().no_proxy().build().unwrap(),
-        }
+        Self { settings, variables: Vec::new(), tokens, http: http() }
     }
 
     /// Starts a daemon for the PBX of this name; returns once it answers.

@@ -1,10 +1,15 @@
-//! The disk is full, fails, or is locked, and the database file is gone, for the length of some calls. Meanwhile pops go
+//! The disk is full, fails, turns read-only or is locked, and the database file is gone, for the length of some calls. Meanwhile pops go
 //! on and `/readyz` says that the store is not ready; afterwards everything that waited is in the store, once, and
 //! writing goes on without a restart.
 //!
 //! A full disk is a tmpfs of a few MiB in a mount namespace of the daemon's own; the test fills it through
 //! `/proc/<process>/root`. A failing disk is a limit of 0 bytes on the size of files: every write fails, which SQLite
 //! takes for an I/O error. The daemon's log is on the same disk.
+//!
+//! No file system can be remounted read-only while a file is open for writing (EBUSY). One that turns itself read-only after
+//! an error (ext4 with `errors=remount-ro`) cannot be written again before it is mounted anew. What a daemon meets
+//! there is put together instead: every write to the files that are open fails, and a read-only mount over the directory
+//! answers EROFS to each attempt to open them again. Both can be taken back.
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
@@ -84,6 +89,36 @@ async fn a_disk_that_fails_a_locked_file_and_one_that_was_moved_lose_nothing() {
         bench.endure(&fault, async || sql("BEGIN IMMEDIATE").await, async || sql("COMMIT").await).await,
     );
 
+    println!("{}", bench.verify(&placed).await);
+    drop(bench);
+    daemon.kill().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_that_turns_read_only_loses_no_call_no_message_and_no_state() {
+    let lab = Lab::start().await;
+    let mut service = Service::outside(&lab, &[]).await;
+    let mut daemon = start_on_small_disk(&mut service);
+    let bench = Bench::new(&lab, &service).await;
+    let process = daemon.id().unwrap();
+    let disk = database(&service).parent().unwrap().to_owned();
+    let within = PathBuf::from(format!("/proc/{process}/root")).join(disk.strip_prefix("/").unwrap());
+    let turns = async || {
+        let over = r#"mount --bind "$1" "$1" && mount -o remount,bind,ro "$1""#;
+        in_mounts_of(process, over, &disk).await;
+        limit_file_size(process, "0").await;
+        let error = File::create(within.join("new")).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::ReadOnlyFilesystem, "{error}");
+    };
+    let turns_back = async || {
+        // Files that were opened on the read-only mount keep it in use until they are closed.
+        in_mounts_of(process, r#"umount --lazy "$1""#, &disk).await;
+        limit_file_size(process, "unlimited").await;
+    };
+    let mut placed = Vec::new();
+    for series in ["67", "68"] {
+        placed.extend(bench.endure(&Fault { series, not_ready: true }, turns, turns_back).await);
+    }
     println!("{}", bench.verify(&placed).await);
     drop(bench);
     daemon.kill().await.unwrap();
@@ -273,6 +308,17 @@ fn start_on_small_disk(service: &mut Service) -> Child {
         .arg(&path)
         .arg(env!("CARGO_BIN_EXE_toritsugi"));
     start_by(command, service)
+}
+
+/// Runs a script, with the disk as its argument, where the daemon's own mounts are seen.
+async fn in_mounts_of(process: u32, script: &str, disk: &Path) {
+    let mut command = Command::new("nsenter");
+    command.args(["--target", &process.to_string(), "--mount"]);
+    if fs::metadata("/proc/self").unwrap().uid() != 0 {
+        command.args(["--user", "--preserve-credentials"]);
+    }
+    let done = command.args(["sh", "-c", script, "sh"]).arg(disk).status().await.unwrap();
+    assert!(done.success(), "{script}: nsenter (package util-linux) could not change the mounts");
 }
 
 /// Writes until there is no room left.

@@ -9,7 +9,7 @@ use super::load::Load;
 use super::messages::MessageWriter;
 use super::proxy::Proxy;
 use super::verify::nothing_is_lost;
-use super::{soak, start};
+use super::{soak, start, states};
 use crate::ms;
 use crate::support::pbx_lab::{AsteriskVersion, Lab};
 use crate::support::service::Service;
@@ -26,8 +26,10 @@ async fn the_link_is_cut_mid_frame_a_hundred_times_under_load() {
     let lab = Lab::start().await;
     let proxy = Proxy::start(&lab).await;
     let settings = [("PBX__PORT", proxy.port()), ("PBX__RECONNECT_SECONDS_MAX", "1")];
+    let settings: Vec<_> = settings.into_iter().chain(states::SETTINGS).collect();
     let mut service = Service::start_with(&lab, &settings).await;
     let desktops = Desktop::follow_many(&service, 3).await;
+    states::log_in(&lab, &service).await;
     let load = Load::new(&lab, "20", 400, 2_500).await;
     let cuts = CUTS * soak();
     let cutting = async {
@@ -42,6 +44,9 @@ async fn the_link_is_cut_mid_frame_a_hundred_times_under_load() {
     tokio::join!(load.run(ms(350), &service, &desktops[0]), cutting);
     load.all_ended().await;
     let figures = load.nothing_is_lost(&service, &desktops).await;
+    assert_eq!(figures.talks, figures.answered);
+    service.until("admin", "/v1/operators", |_, list| states::are_ready(list)).await;
+    states::nobody_is_paused(&lab).await;
     assert!(desktops[0].count("pbx.gap") >= cuts);
     let are_recorded =
         |_, answer: &Value| answer["items"].as_array().is_some_and(|gaps| gaps.len() >= cuts.min(500));
@@ -58,8 +63,11 @@ async fn the_link_is_cut_mid_frame_a_hundred_times_under_load() {
 async fn asterisk_is_killed_and_restarted_during_calls() {
     let begun = Instant::now();
     let mut lab = Lab::start_own(AsteriskVersion::Current).await;
-    let mut service = Service::start_with(&lab, &[("PBX__RECONNECT_SECONDS_MAX", "1")]).await;
+    let settings: Vec<_> =
+        [("PBX__RECONNECT_SECONDS_MAX", "1")].into_iter().chain(states::SETTINGS).collect();
+    let mut service = Service::start_with(&lab, &settings).await;
     let desktops = Desktop::follow_many(&service, 2).await;
+    states::log_in(&lab, &service).await;
     let mut placed = Vec::new();
     let rounds = [("31", 3_600_000), ("32", 3_600_000)];
     for (round, (series, talks)) in (1..).zip(rounds) {
@@ -81,6 +89,9 @@ async fn asterisk_is_killed_and_restarted_during_calls() {
         desktops[0].wait("the restart is published", |model| model.count("pbx.restarted") >= round).await;
     }
     let figures = nothing_is_lost(&lab, &service, &desktops, &placed).await;
+    assert_eq!(figures.talks, figures.answered);
+    service.until("admin", "/v1/operators", |_, list| states::are_ready(list)).await;
+    states::nobody_is_paused(&lab).await;
     for desktop in &desktops {
         assert_eq!(desktop.count("call.ended"), placed.len());
     }
@@ -106,9 +117,10 @@ async fn asterisk_is_killed_and_restarted_during_calls() {
 async fn the_daemon_is_killed_fifty_times_during_calls_transfers_and_messages() {
     let begun = Instant::now();
     let lab = Lab::start().await;
-    let service = Service::outside(&lab, &[]).await;
+    let service = Service::outside(&lab, &states::SETTINGS).await;
     let mut daemon = start(&service);
     let desktops = Desktop::follow_many(&service, 3).await;
+    states::log_in(&lab, &service).await;
     let load = Load::new(&lab, "40", 400, 5_000).await;
     // A transferred caller who comes back, or ends in a queue, reaches a person.
     for phone in ["1001", "1002", "1003", PASSED_ON_TO] {
@@ -145,6 +157,9 @@ async fn the_daemon_is_killed_fifty_times_during_calls_transfers_and_messages() 
     );
     load.all_ended().await;
     let figures = load.nothing_is_lost(&service, &desktops).await;
+    assert!(figures.talks > figures.answered / 2, "{figures}");
+    service.until("admin", "/v1/operators", |_, list| states::are_ready(list)).await;
+    states::nobody_is_paused(&lab).await;
     let (messages, repeats) = notes.are_kept(&service, &desktops).await;
     let of_all = |of: fn(&DesktopModel) -> usize| desktops.iter().map(|d| d.look(of)).sum::<usize>();
     println!(

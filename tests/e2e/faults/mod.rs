@@ -1,5 +1,6 @@
-//! The fault-injection suite. Whatever fails, three things hold: every pop that must exist was shown exactly once, no
-//! call stays open, and the history equals the far end's call detail records (`verify.rs`).
+//! The fault-injection suite. Whatever fails, four things hold: every pop that must exist was shown exactly once, no
+//! call stays open, the history equals the far end's call detail records (`verify.rs`), and so do the states of the
+//! operators (`states.rs`).
 //!
 //! Each test prints its figures. `TORITSUGI_SOAK=N` (`make soak`) runs N times as many faults.
 //!
@@ -8,12 +9,12 @@
 //! | `the_link_is_cut_…` | the connection to the PBX, in the middle of a frame, under load (`kills.rs`, `proxy.rs`) |
 //! | `asterisk_is_killed_…` | the PBX, during calls (`kills.rs`) |
 //! | `the_daemon_is_killed_…` | the daemon, a real process, with `kill -9`, during calls, transfers, consultations and messages (`kills.rs`) |
-//! | `an_operators_state_…` | the daemon, stopped and killed during calls of an operator (`operators.rs`) |
+//! | `an_operators_state_…`, `a_queue_that_rings_…` | the daemon, stopped and killed during calls of an operator (`operators.rs`) |
 //! | `a_swallowed_hangup_…` | one AMI event never arrives; the reconciliation finds it (`missed.rs`) |
 //! | `an_operator_without_a_desktop_…` | no desktop shows the pop (`missed.rs`) |
 //! | `what_a_supervisor_heard_…` | the daemon, while a supervisor listens, whispers and barges in (`supervision_log.rs`) |
 //! | `an_event_that_was_taken_…` | the daemon, after a webhook receiver accepted an event and before the daemon recorded that (`webhook.rs`) |
-//! | `a_full_disk_…`, `a_disk_that_fails_…`, `a_second_daemon_…` | the disk and the file of the database, during calls, messages and changes of state (`disk.rs`) |
+//! | `a_full_disk_…`, `a_disk_that_fails_…`, `a_disk_that_turns_read_only_…`, `a_second_daemon_…` | the disk and the file of the database, during calls, messages and changes of state (`disk.rs`) |
 //! | `a_call_that_no_daemon_saw_…` | the daemon, for longer than a whole call (`gap.rs`) |
 //! | `a_desktop_that_never_reads_…` | of two hundred desktops, one reads nothing and one reads slowly, under load (`slow_readers.rs`) |
 //! | `an_action_is_carried_out_…`, `the_first_call_after_…` | both AMI sessions, which then reconnect one by one (`reconnect.rs`) |
@@ -33,6 +34,7 @@ mod proxy;
 mod reconnect;
 pub(crate) mod seat;
 mod slow_readers;
+pub(crate) mod states;
 mod supervision_log;
 pub(crate) mod verify;
 mod webhook;

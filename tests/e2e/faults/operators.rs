@@ -10,6 +10,8 @@ use crate::support::service::Service;
 use crate::support::wait::eventually;
 use crate::{KNOWN_CALLER, SAKURA, ms};
 
+/// Calls while the operator talks.
+const NEXT_CALLER: &str = "0312345678";
 /// Name of the account that is called.
 const ACCOUNT: &str = "株式会社さくら商事";
 
@@ -96,6 +98,76 @@ async fn an_operators_state_pause_and_work_are_true_over_restarts_and_kills() {
     daemon.kill().await.unwrap();
 }
 
+/// The number whose queue rings phones in use (tests/pbx_lab/instance.sh), and that queue.
+const RINGS_IN_USE: (&str, &str) = ("0355501027", "lab-rings-in-use");
+
+/// Nothing but the pause keeps the next caller from an operator who talks or works after a call.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_that_rings_phones_in_use_rings_nobody_who_talks_over_restarts_and_kills() {
+    let lab = Lab::start().await;
+    let (number, queue) = RINGS_IN_USE;
+    let phone = lab.phone("1001");
+    // Without a daemon the phone rings a second time during its call.
+    let first = lab.place_call(CallSpec::new(KNOWN_CALLER, number)).await;
+    phone.answers().await;
+    let second = lab.place_call(CallSpec::new(NEXT_CALLER, number)).await;
+    eventually("the phone in use rings", async || match phone.times_rung() {
+        n if n >= 2 => Ok(()),
+        n => Err(format!("it has rung {n} times")),
+    })
+    .await;
+    first.hang_up().await;
+    second.hang_up().await;
+    phone.goes_idle().await;
+
+    let settings = [
+        ("OPERATORS__QUEUES", queue),
+        ("OPERATORS__WRAP_UP_SECONDS", "600"),
+        ("PBX__RECONNECT_SECONDS_MAX", "1"),
+    ];
+    let service = Service::outside(&lab, &settings).await;
+    let mut daemon = start(&service);
+    is_up(&service).await;
+    set(&service, "佐藤", "ready").await;
+    for kills in [false, true].repeat(soak()) {
+        is_like_in(queue, &lab, &service, "ready", "-").await;
+        let call = lab.place_call(CallSpec::new(KNOWN_CALLER, number)).await;
+        is_like_in(queue, &lab, &service, "reserved", "-").await;
+        phone.answers().await;
+        is_like_in(queue, &lab, &service, "talking", "talking").await;
+        let rung = phone.times_rung();
+        let mut next = None;
+        let meanwhile = async { next = Some(lab.place_call(CallSpec::new(NEXT_CALLER, number)).await) };
+        daemon = end_and_start(daemon, &service, kills, meanwhile).await;
+        is_like_in(queue, &lab, &service, "talking", "talking").await;
+        service.until("admin", "/v1/calls", |_, calls| waits_alone(calls)).await;
+        call.hang_up().await;
+        is_like_in(queue, &lab, &service, "wrap_up", "wrap_up").await;
+        daemon = end_and_start(daemon, &service, kills, async {}).await;
+        is_like_in(queue, &lab, &service, "wrap_up", "wrap_up").await;
+        assert_eq!(phone.times_rung(), rung, "the next caller rang at an operator who talked or worked");
+        // The caller who waited rings once the work is over.
+        let present = operator(&service, "佐藤").await;
+        let path = format!("/v1/operators/{}/wrap-up/finish", present["id"].as_str().unwrap());
+        let body = json!({ "call": present["wrap_up"]["call"], "disposition": "message" });
+        let (status, answer) = service.ask("1001", Method::POST, &path, Some(body)).await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        is_like_in(queue, &lab, &service, "reserved", "-").await;
+        next.expect("the call was placed").hang_up().await;
+        phone.goes_idle().await;
+    }
+    daemon.kill().await.unwrap();
+}
+
+/// Of two calls, one is talked and one is nobody's.
+fn waits_alone(calls: &Value) -> bool {
+    let calls = calls["items"].as_array().into_iter().flatten();
+    let (talked, others): (Vec<_>, Vec<_>) = calls.partition(|call| call["state"] == "answered");
+    talked.len() == 1
+        && others.iter().all(|call| call["state"] == "offered" && call["presented_to"] == json!([]))
+        && others.len() == 1
+}
+
 /// Ends the daemon, in order or by a kill, and starts it again after `meanwhile`.
 async fn end_and_start(
     mut daemon: Child,
@@ -144,9 +216,13 @@ async fn set(service: &Service, name: &str, state: &str) {
 
 /// Waits until the state and the PBX's pause of 佐藤 are these (`-`: not paused).
 async fn is_like(lab: &Lab, service: &Service, state: &str, pause: &str) {
+    is_like_in("operators", lab, service, state, pause).await;
+}
+
+async fn is_like_in(queue: &str, lab: &Lab, service: &Service, state: &str, pause: &str) {
     eventually(&format!("佐藤 is {state}, paused {pause}"), async || {
         let present = operator(service, "佐藤").await;
-        let status = lab.pbx.action(&[("Action", "QueueStatus"), ("Queue", "operators")]).await;
+        let status = lab.pbx.action(&[("Action", "QueueStatus"), ("Queue", queue)]).await;
         let is_it = |e: &&crate::support::pbx_lab::Event| {
             e.name() == "QueueMember" && e.has("Location", "PJSIP/1001")
         };

@@ -8,7 +8,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
-use crate::support::client::{Sse, Ws};
+use crate::support::client::{Sse, Ws, http};
 use crate::support::service::Service;
 
 /// Receive buffer of a desktop with a narrow window.
@@ -53,7 +53,7 @@ impl Seat {
 
     /// The same at this gateway.
     pub(crate) fn at(address: SocketAddr, token: &str, over: Over) -> Self {
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let http = http();
         let gate = Gate(Arc::new(Semaphore::new(EVENTS_MAX)));
         Self { http, address, token: token.to_owned(), over, gate }
     }

@@ -1,8 +1,9 @@
-//! The final check of every fault-injection test: what the desktops received and what the daemon recorded must equal
-//! the far end's call detail records.
+//! The final check of every fault-injection test: what the desktops received, what the daemon recorded and what states
+//! the operators were in must equal the far end's call detail records.
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::desktop::{Desktop, DesktopModel};
+use super::states;
 use crate::far_end_cdr::{FarCall, Placed, far_end_cdr};
 use crate::support::pbx_lab::Lab;
 use crate::support::service::Service;
@@ -17,22 +18,25 @@ pub(crate) struct Figures {
     pub(crate) answered: usize,
     /// Pops that each desktop had to receive.
     pub(crate) pops: usize,
+    /// Talks that the histories of the operators' states had to have.
+    pub(crate) talks: usize,
 }
 
 impl std::fmt::Display for Figures {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { calls, answered, pops } = self;
+        let Self { calls, answered, pops, talks } = self;
         write!(
             f,
-            "{calls} calls by the far end's record, {answered} of them answered, {pops} pops at each desktop"
+            "{calls} calls by the far end's record, {answered} of them answered, {pops} pops at each desktop, {talks} \
+             talks in the operators' states"
         )
     }
 }
 
 /// A call as the daemon recorded it.
 #[derive(Debug)]
-struct Kept {
-    id: String,
+pub(super) struct Kept {
+    pub(super) id: String,
     dialled: String,
     answered: bool,
     operators: BTreeSet<String>,
@@ -106,6 +110,9 @@ pub(crate) async fn nothing_of_a_pbx_is_lost(
         figures.pops += far.rang.len();
     }
     assert!(figures.answered > 0, "nobody answered: too little to prove anything");
+    let is_passed_on =
+        |id: &str| desktops.iter().any(|desktop| desktop.look(|model| model.was_passed_on(id)));
+    figures.talks = states::are_true(&ask, &record, &history, &is_passed_on).await;
     figures
 }
 
