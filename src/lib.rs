@@ -71,6 +71,7 @@ pub mod ids;
 pub mod secret;
 
 pub mod identity;
+pub mod mail;
 pub mod numbers;
 
 pub mod contract;
@@ -83,6 +84,7 @@ pub mod sip;
 pub mod call;
 
 pub mod call_control;
+pub mod delivery;
 pub mod operators;
 pub mod pbx_link;
 pub mod screen_pop;
