@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `serve` | runs the daemon |
 //! | `check`, `explain`, `health`, `import`, `user`, `replay` | the configuration, and the PBX, store or daemon that it names |
-//! | `calls`, `history`, `operators`, `operator`, `listen`, `whisper`, `barge`, `take-over`, `supervision`, `audit`, `transfer`, `answer`, `hold`, `resume`, `hangup`, `ask-help`, `webhooks`, `demo` | the HTTP interface of a daemon, by its address and a token; they run on any machine |
+//! | `calls`, `history`, `operators`, `operator`, `listen`, `whisper`, `barge`, `take-over`, `supervision`, `audit`, `messages`, `transfer`, `answer`, `hold`, `resume`, `hangup`, `ask-help`, `webhooks`, `demo` | the HTTP interface of a daemon, by its address and a token; they run on any machine |
 //! | `completions`, `man` | the description of the commands |
 //!
 //! | exit code | meaning |
@@ -30,6 +30,7 @@ mod health;
 mod history;
 mod import;
 mod man;
+mod messages;
 mod operators;
 mod output;
 mod password;
@@ -103,7 +104,7 @@ impl Global {
 enum Command {
     /// Run the daemon until SIGTERM or Ctrl-C.
     Serve(serve::Serve),
-    /// Test the configuration, the store, Redis, the webhooks, the PBX and its dialplan: one line for each.
+    /// Test the configuration, the store, Redis, the webhooks, the mail server, the PBX and its dialplan: one line for each.
     Check(check::Check),
     /// Explain which account and customers the pop of a call would show.
     Explain(explain::Explain),
@@ -144,6 +145,8 @@ enum Command {
     Import(import::Import),
     /// Add, list and revoke users and their tokens.
     User(user::User),
+    /// List messages and their deliveries, or send a message again.
+    Messages(messages::Messages),
     /// List webhook deliveries that were not accepted, or retry them.
     Webhooks(webhooks::Webhooks),
     /// Run a recorded manager session through the call model and print the events.
@@ -196,6 +199,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Transfer(command) => command.run(global).await,
         Command::Import(command) => command.run(global).await,
         Command::User(command) => command.run(global).await,
+        Command::Messages(command) => command.run(global).await,
         Command::Webhooks(command) => command.run(global).await,
         Command::Replay(command) => command.run(global),
         Command::Demo(command) => command.run(global).await,

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::contract::delivery::MessageDelivery;
 use crate::contract::records::{RecordError, paragraphs};
 use crate::ids::{CallId, RecordId};
 
@@ -21,9 +22,9 @@ const KEY_NAMESPACE: Uuid = Uuid::from_u128(0x5b0c_91d4_23fe_4f0a_a6a7_8e1d_70b2
 pub enum MessageState {
     /// The account has not received it.
     Open,
-    /// It was delivered. Reserved: nothing delivers yet.
+    /// The next system has taken it, for instance the mail server. Nobody has proved to have read it.
     Sent,
-    /// Delivery failed. Reserved: nothing delivers yet.
+    /// Every delivery failed.
     Failed,
     /// The account has received it.
     Acknowledged,
@@ -102,8 +103,10 @@ pub struct Message {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<uuid::Uuid>)]
     pub acknowledged_by: Option<RecordId>,
-    /// Version; increases with every change.
+    /// Version; increases with every change of the message, its state included.
     pub version: u64,
+    /// How far its delivery is. A change of this alone leaves `version` as it is.
+    pub delivery: MessageDelivery,
 }
 
 /// A message before it is in the store.

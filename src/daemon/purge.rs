@@ -45,6 +45,8 @@ async fn purge(store: &Store, retention: &RetentionConfig, now: Timestamp) -> Re
         (PurgeTarget::Calls, retention.history),
         (PurgeTarget::SupervisionLog, retention.history),
         (PurgeTarget::Messages, retention.messages),
+        (PurgeTarget::Deliveries, retention.deliveries),
+        (PurgeTarget::DeliveryLog, retention.deliveries),
         (PurgeTarget::Gaps, retention.gaps),
         (PurgeTarget::States, retention.operators),
         (PurgeTarget::WrapUps, retention.operators),

@@ -110,6 +110,19 @@ pub enum DeliveryInput {
     SentAgain,
 }
 
+impl DeliveryInput {
+    /// The status code in what a server said.
+    #[must_use]
+    pub fn status(&self) -> Option<&str> {
+        match self {
+            Self::Deferred { status, .. }
+            | Self::Refused { status, .. }
+            | Self::BouncedLater { status, .. } => status.as_deref(),
+            _ => None,
+        }
+    }
+}
+
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {

@@ -14,7 +14,7 @@
 //! | `idempotency.rs`, `answer_cache.rs` | `Idempotency-Key`: a repeated request gets the first answer |
 //! | `middleware.rs` | time-out, security headers, request metrics |
 //! | `calls.rs`, `transfers.rs`, `supervisions.rs`, `operators.rs` | live calls, commands, operator states |
-//! | `accounts.rs`, `customers.rs`, `contacts.rs`, `messages.rs`, `history.rs`, `audit.rs`, `users.rs`, `webhooks.rs`, `explain.rs` | records |
+//! | `accounts.rs`, `customers.rs`, `contacts.rs`, `messages.rs`, `deliveries.rs`, `history.rs`, `audit.rs`, `users.rs`, `webhooks.rs`, `explain.rs` | records |
 //! | `page.rs` | the operators' and supervisors' page, built into the binary |
 //! | `metrics.rs`, `health.rs`, `openapi.rs` | for the administrators of the daemon |
 //!
@@ -39,6 +39,7 @@ mod calls;
 mod connection;
 mod contacts;
 mod customers;
+mod deliveries;
 mod explain;
 mod extract;
 mod forwarding;

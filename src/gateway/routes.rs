@@ -26,9 +26,9 @@ use utoipa_axum::routes;
 use super::problem::{Kind, Problem};
 use super::state::AppState;
 use super::{
-    accounts, audit, auth, calls, contacts, customers, explain, forwarding, health, history, idempotency,
-    messages, middleware, operators, page, session, sse, supervisions, tokens, transfers, users, webhooks,
-    websocket,
+    accounts, audit, auth, calls, contacts, customers, deliveries, explain, forwarding, health, history,
+    idempotency, messages, middleware, operators, page, session, sse, supervisions, tokens, transfers, users,
+    webhooks, websocket,
 };
 
 /// The routes that need no token, each with its part of the OpenAPI document.
@@ -75,6 +75,8 @@ pub(super) fn signed_in() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(contacts::show, contacts::change, contacts::delete))
         .routes(routes!(messages::list, messages::take))
         .routes(routes!(messages::show, messages::change, messages::delete))
+        .routes(routes!(deliveries::list))
+        .routes(routes!(deliveries::retry))
         .routes(routes!(explain::explain))
         .routes(routes!(audit::list))
         .routes(routes!(webhooks::list))

@@ -9,7 +9,7 @@
 //! | through a standby's gateway | the leader publishes within [`POLL_INTERVAL`] |
 //! | and was published | the published version is stored in the journal's next transaction, together with the event |
 //! | and the daemon died before that transaction | the next leader publishes the change again, under another event id; `data.id` and `data.version` are the same |
-//! | twice before the relay ran | one event with the newest version; if the message is acknowledged by then and none of its versions was published, `message.saved` and then `message.acknowledged` |
+//! | twice before the relay ran | one event with the newest version and its state; if the message is no longer open by then and none of its versions was published, `message.saved` before it |
 //! | but the store cannot be read | the relay logs a warning and tries again after [`POLL_INTERVAL`] |
 //!
 //! Why the handler does not publish: the daemon may be killed between the commit and the publication, and a subscriber
@@ -41,12 +41,43 @@ pub const BATCH_MAX: u32 = 200;
 
 /// The relay and the handle that wakes it; clones wake the same relay.
 #[derive(Debug, Clone, Default)]
-pub struct MessageRelay(Arc<Notify>);
+pub struct MessageRelay {
+    changed: Arc<Notify>,
+    outbox: OutboxWaker,
+}
+
+/// Wakes the outbox after a delivery was made; clones wake the same outbox.
+#[derive(Debug, Clone, Default)]
+pub struct OutboxWaker(Arc<Notify>);
+
+impl OutboxWaker {
+    /// There may be a delivery that is due.
+    pub fn wake(&self) {
+        self.0.notify_waiters();
+    }
+
+    /// Waits for the next call of [`Self::wake`] after this one.
+    pub fn woken(&self) -> impl Future<Output = ()> {
+        self.0.notified()
+    }
+}
 
 impl MessageRelay {
-    /// Wakes the relay after a message changed.
+    /// Wakes the relay, and the outbox, after a request changed a message.
     pub fn wake(&self) {
-        self.0.notify_one();
+        self.publish_soon();
+        self.outbox.wake();
+    }
+
+    /// Wakes the relay after the outbox changed a message.
+    pub fn publish_soon(&self) {
+        self.changed.notify_one();
+    }
+
+    /// What wakes the outbox.
+    #[must_use]
+    pub fn outbox(&self) -> OutboxWaker {
+        self.outbox.clone()
     }
 
     /// Publishes until `shutdown`.
@@ -65,7 +96,7 @@ impl MessageRelay {
             let delay = if is_more_due { Duration::ZERO } else { POLL_INTERVAL };
             tokio::select! {
                 () = shutdown.cancelled() => return,
-                () = self.0.notified() => {}
+                () = self.changed.notified() => {}
                 () = tokio::time::sleep(delay) => {}
             }
         }
@@ -109,9 +140,8 @@ fn events(message: &Message, published: u64, people: &People) -> Vec<NewEvent> {
     let audience = taker.map_or(Audience::Supervisors, |taker| {
         publish::audience_of_person(taker.id, taker.extension.as_ref())
     });
-    let is_acknowledged = message.state == MessageState::Acknowledged;
     let mut events = Vec::with_capacity(2);
-    if is_acknowledged && published == 0 {
+    if message.state != MessageState::Open && published == 0 {
         // No event of the message was published yet.
         let state = MessageState::Open;
         let saved = Message {
@@ -124,7 +154,12 @@ fn events(message: &Message, published: u64, people: &People) -> Vec<NewEvent> {
         };
         events.push(publish::message(EventKind::MessageSaved, &saved, audience.clone()));
     }
-    let kind = if is_acknowledged { EventKind::MessageAcknowledged } else { EventKind::MessageSaved };
+    let kind = match message.state {
+        MessageState::Open => EventKind::MessageSaved,
+        MessageState::Sent => EventKind::MessageSent,
+        MessageState::Failed => EventKind::MessageFailed,
+        MessageState::Acknowledged => EventKind::MessageAcknowledged,
+    };
     events.push(publish::message(kind, message, audience));
     events
 }
@@ -132,6 +167,7 @@ fn events(message: &Message, published: u64, people: &People) -> Vec<NewEvent> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contract::delivery::MessageDelivery;
     use crate::ids::RecordId;
     use crate::people::Roster;
 
@@ -156,6 +192,7 @@ mod tests {
             acknowledged_at: Some(at),
             acknowledged_by: None,
             version: 2,
+            delivery: MessageDelivery::default(),
         };
         let published = |message: &Message, version| -> Vec<_> {
             let version_of = |event: &NewEvent| event.data["version"].as_u64();
@@ -164,5 +201,12 @@ mod tests {
         let acknowledged = (EventKind::MessageAcknowledged, Some(2));
         assert_eq!(published(&message, 0), [(EventKind::MessageSaved, Some(1)), acknowledged]);
         assert_eq!(published(&message, 1), [acknowledged]);
+        for (state, kind) in
+            [(MessageState::Sent, EventKind::MessageSent), (MessageState::Failed, EventKind::MessageFailed)]
+        {
+            let message = Message { state, acknowledged_at: None, ..message.clone() };
+            assert_eq!(published(&message, 0), [(EventKind::MessageSaved, Some(1)), (kind, Some(2))]);
+            assert_eq!(published(&message, 1), [(kind, Some(2))]);
+        }
     }
 }

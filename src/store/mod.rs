@@ -13,6 +13,8 @@
 //! | [`history`] | finished calls, and the earlier calls of a caller at an account |
 //! | [`supervision_log`] | which supervisor monitored which call, in which mode |
 //! | [`messages`] | messages taken for accounts, and which of their versions were published |
+//! | [`deliveries`] | the outbox: mails that carry messages to the accounts' people |
+//! | [`mail_servers`] | the servers that mails go over, and their pauses |
 //! | [`log`] | the recent events and the checkpoints of unfinished calls, for the next start |
 //! | [`pbx_links`] | the last known state of each PBX link, and its gaps |
 //! | [`webhooks`] | events that wait for delivery to other systems |
@@ -52,12 +54,14 @@ pub mod audit;
 mod columns;
 pub mod contacts;
 pub mod customers;
+pub mod deliveries;
 pub mod error;
 pub mod group_key;
 pub mod history;
 pub(crate) mod import;
 pub mod location;
 pub mod log;
+pub mod mail_servers;
 pub mod messages;
 pub mod operators;
 mod page;

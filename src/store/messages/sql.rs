@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use sqlx::{QueryBuilder, Row};
 
+use super::deliveries::{enqueue_deliveries, forget_rendered, message_delivery_of, withdraw_deliveries};
 use super::{Backend, Db, DbConnection, DbRow};
 use crate::contract::message::{Message, MessageState, MessageUpdate, NewMessage};
 use crate::ids::{PbxId, RecordId};
@@ -74,11 +75,11 @@ impl Backend {
         .await
         .map_err(|error| refusal(error, "the message", None))?
         .rows_affected();
-        let row = sqlx::query("SELECT * FROM messages WHERE id = $1")
-            .bind(message.id)
-            .fetch_one(&mut *transaction)
-            .await?;
-        let stored = message_of(&row)?;
+        let mut stored = read(&mut transaction, message.id).await?;
+        if inserted > 0 {
+            enqueue_deliveries(&mut transaction, &stored).await?;
+            stored = read(&mut transaction, message.id).await?;
+        }
         transaction.commit().await?;
         Ok((stored, inserted > 0))
     }
@@ -89,6 +90,7 @@ impl Backend {
         change: &MessageUpdate,
         at: Timestamp,
     ) -> Result<ChangeOutcome, StoreError> {
+        let mut transaction = self.begin().await?;
         let row = sqlx::query(
             "UPDATE messages SET text = coalesce($2, text),
                 state = CASE WHEN $3 THEN 'acknowledged' ELSE state END,
@@ -96,19 +98,28 @@ impl Backend {
                 acknowledged_ms = CASE WHEN $3 THEN $5 ELSE acknowledged_ms END,
                 changed_ms = $5, version = version + 1
              WHERE id = $1 AND state <> 'acknowledged' AND ($3 OR text <> $2)
-                AND (state = 'open' OR $2 IS NULL OR text = $2)
-             RETURNING *",
+                AND ($2 IS NULL OR text = $2 OR (state = 'open' AND NOT EXISTS (SELECT 1 FROM deliveries
+                    WHERE message_id = messages.id AND (state = 'sending' OR maybe_sent = 1))))
+             RETURNING id",
         )
         .bind(id)
         .bind(&change.text)
         .bind(change.acknowledged_by.is_some())
         .bind(change.acknowledged_by)
         .bind(to_ms(at))
-        .fetch_optional(self.writer())
+        .fetch_optional(&mut *transaction)
         .await?;
-        if let Some(row) = row {
-            return Ok(ChangeOutcome::Applied(message_of(&row)?));
+        if row.is_some() {
+            if change.acknowledged_by.is_some() {
+                withdraw_deliveries(&mut transaction, id, at).await?;
+            } else {
+                forget_rendered(&mut transaction, id).await?;
+            }
+            let message = read(&mut transaction, id).await?;
+            transaction.commit().await?;
+            return Ok(ChangeOutcome::Applied(message));
         }
+        drop(transaction);
         let message = self.message(id).await?.ok_or(StoreError::Missing { what: "message" })?;
         let is_so = change.text.as_ref().is_none_or(|text| *text == message.text);
         Ok(if is_so { ChangeOutcome::Applied(message) } else { ChangeOutcome::NotOpen(message) })
@@ -149,11 +160,16 @@ pub(super) async fn write_publication(
     Ok(())
 }
 
+async fn read(db: &mut DbConnection, id: RecordId) -> Result<Message, StoreError> {
+    let row = sqlx::query("SELECT * FROM messages WHERE id = $1").bind(id).fetch_one(db).await?;
+    Ok(message_of(&row)?)
+}
+
 fn count(value: i64) -> u64 {
     u64::try_from(value).unwrap_or(0)
 }
 
-fn message_of(row: &DbRow) -> Result<Message, sqlx::Error> {
+pub(super) fn message_of(row: &DbRow) -> Result<Message, sqlx::Error> {
     Ok(Message {
         id: row.try_get("id")?,
         account: row.try_get("account_id")?,
@@ -170,6 +186,7 @@ fn message_of(row: &DbRow) -> Result<Message, sqlx::Error> {
         acknowledged_at: row.try_get::<Option<i64>, _>("acknowledged_ms")?.map(from_ms),
         acknowledged_by: row.try_get("acknowledged_by")?,
         version: count(row.try_get("version")?),
+        delivery: message_delivery_of(row)?,
     })
 }
 

@@ -48,3 +48,10 @@ pub(super) const INSERT_NUMBERS: &str = "
 pub(super) const BEGIN_IMPORT: &str = "SET LOCAL statement_timeout = 0";
 /// The setting ends with the transaction.
 pub(super) const END_IMPORT: &str = "SELECT 1";
+
+/// After a query whose rows the same statement changes: rows that another daemon takes at this moment are left to it.
+macro_rules! for_this_writer {
+    ($of:literal) => {
+        concat!($of, " FOR UPDATE SKIP LOCKED")
+    };
+}

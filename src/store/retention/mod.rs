@@ -20,8 +20,12 @@ pub enum PurgeTarget {
     Calls,
     /// Segments of the supervision log.
     SupervisionLog,
-    /// Messages that were sent or acknowledged.
+    /// Messages that were sent or acknowledged, or whose delivery failed.
     Messages,
+    /// The addresses and errors of deliveries that are over.
+    Deliveries,
+    /// What happened to deliveries, with the words of the servers.
+    DeliveryLog,
     /// Gaps of PBX links.
     Gaps,
     /// The notes of after-call work, which may name the caller.

@@ -41,7 +41,17 @@ impl Backend {
             }
             PurgeTarget::Messages => {
                 "DELETE FROM messages WHERE id IN (
-                    SELECT id FROM messages WHERE created_ms < $1 AND state IN ('sent', 'acknowledged') LIMIT $2)"
+                    SELECT id FROM messages WHERE created_ms < $1 AND state IN ('sent', 'failed', 'acknowledged')
+                    LIMIT $2)"
+            }
+            PurgeTarget::Deliveries => {
+                "UPDATE deliveries SET address = '', error = NULL WHERE id IN (
+                    SELECT id FROM deliveries WHERE created_ms < $1 AND address <> ''
+                        AND state IN ('sent', 'delivered', 'bounced', 'failed', 'cancelled') LIMIT $2)"
+            }
+            PurgeTarget::DeliveryLog => {
+                "DELETE FROM delivery_log WHERE position IN (
+                    SELECT position FROM delivery_log WHERE at_ms < $1 LIMIT $2)"
             }
             PurgeTarget::Gaps => {
                 "DELETE FROM pbx_gaps WHERE position IN (SELECT position FROM pbx_gaps WHERE to_ms < $1 LIMIT $2)"
@@ -65,10 +75,18 @@ impl Backend {
         );
         let calls =
             format!("UPDATE calls AS past SET caller_key = NULL, customer_id = NULL WHERE {OF_CUSTOMER}");
-        let messages = format!(
-            "UPDATE messages AS past SET caller_key = NULL, customer_id = NULL, text = '' WHERE {OF_CUSTOMER}"
+        // What was not sent would say what is forgotten; the rest has no text of the customer's.
+        let deliveries = format!(
+            "UPDATE deliveries SET rendered = NULL,
+                state = CASE WHEN state IN ('held', 'queued') THEN 'cancelled' ELSE state END
+             WHERE message_id IN (SELECT id FROM messages AS past WHERE {OF_CUSTOMER})"
         );
-        for sql in [notes, calls, messages] {
+        let messages = format!(
+            "UPDATE messages AS past SET caller_key = NULL, customer_id = NULL, text = '', delivery_next_ms = NULL,
+                delivery_state = CASE WHEN delivery_state IN ('held', 'queued') THEN 'none' ELSE delivery_state END
+             WHERE {OF_CUSTOMER}"
+        );
+        for sql in [notes, calls, deliveries, messages] {
             // The texts consist of constants.
             sqlx::query(sqlx::AssertSqlSafe(sql)).bind(id).execute(&mut *transaction).await?;
         }

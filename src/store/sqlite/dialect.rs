@@ -46,3 +46,10 @@ pub(super) const INSERT_NUMBERS: &str = "
 pub(super) const BEGIN_IMPORT: &str = "PRAGMA cache_size = -524288";
 /// The usual cache, as in `open.rs`.
 pub(super) const END_IMPORT: &str = "PRAGMA cache_size = -16384";
+
+/// After a query whose rows the same statement changes: this database has one writer, so nobody else takes them.
+macro_rules! for_this_writer {
+    ($of:literal) => {
+        $of
+    };
+}

@@ -23,6 +23,8 @@ mod audit;
 mod contacts;
 #[path = "../customers/sql.rs"]
 mod customers;
+#[path = "../deliveries/sql.rs"]
+mod deliveries;
 #[path = "../group_key/sql.rs"]
 mod group_key;
 #[path = "../history/sql.rs"]
@@ -31,6 +33,8 @@ mod history;
 pub(super) mod import;
 #[path = "../log/sql.rs"]
 mod log;
+#[path = "../mail_servers/sql.rs"]
+mod mail_servers;
 #[path = "../messages/sql.rs"]
 mod messages;
 #[path = "../operators/sql.rs"]

@@ -1,0 +1,343 @@
+//! The outbox on both databases.
+
+use std::time::Duration;
+
+use super::super::super::Store;
+use super::*;
+use crate::contract::message::{MessageUpdate, NewMessage};
+use crate::contract::records::{AccountFields, ContactFields, CustomerFields};
+use crate::delivery::{GIVE_UP_DELAY, LEASE_TTL, ServerPause};
+use crate::ids::PbxId;
+use crate::numbers::NumberPlan;
+use crate::store::mail_servers::MAIL_SERVER;
+use crate::store::messages::ChangeOutcome;
+use crate::store::retention::PurgeTarget;
+
+const HANA: RecordId = RecordId(Uuid::from_u128(1001));
+
+struct Rig<H> {
+    _held: H,
+    store: Store,
+    account: RecordId,
+    sasaki: RecordId,
+}
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_700_000_000 + seconds).unwrap()
+}
+
+fn claim(n: u128) -> RecordId {
+    RecordId(Uuid::from_u128(n))
+}
+
+async fn rig() -> Rig<impl Sized> {
+    let (held, store) = super::super::empty_store().await;
+    let plan = NumberPlan::default();
+    let fields =
+        AccountFields { code: "A".into(), name: "さくら商事".into(), ..AccountFields::default() };
+    let account = store.create_account(&fields.checked(&plan).unwrap(), at(0)).await.unwrap().id;
+    store.set_mail_server(MAIL_SERVER, true).await.unwrap();
+    let rig = Rig { _held: held, store, account, sasaki: claim(0) };
+    let sasaki = rig.contact("佐々木", Some("sasaki@sakura.example.jp"), Some(2)).await;
+    Rig { sasaki, ..rig }
+}
+
+impl<H> Rig<H> {
+    async fn contact(&self, name: &str, email: Option<&str>, order: Option<u32>) -> RecordId {
+        let fields = ContactFields {
+            email: email.map(Into::into),
+            on_call_order: order,
+            ..ContactFields::named(self.account, name)
+        };
+        let checked = fields.checked(&NumberPlan::default()).unwrap();
+        self.store.create_contact(&checked, at(0)).await.unwrap().id
+    }
+
+    async fn save(&self, n: u128, contact: Option<RecordId>, seconds: i64) -> Message {
+        let new = NewMessage {
+            id: RecordId(Uuid::from_u128(n)),
+            account: self.account,
+            call: None,
+            customer: None,
+            contact,
+            taken_by: HANA,
+            taken_by_name: "花".into(),
+            caller: Some("+81355501001".into()),
+            text: format!("折り返し {n}"),
+        };
+        let pbx = PbxId::parse("lab").unwrap();
+        self.store.create_message(&new, &pbx, at(seconds)).await.unwrap().0
+    }
+
+    async fn message(&self, n: u128) -> Message {
+        self.store.message(RecordId(Uuid::from_u128(n))).await.unwrap().unwrap()
+    }
+
+    async fn all(&self) -> Vec<Delivery> {
+        self.store.message_deliveries(DeliveryFilter::default()).await.unwrap()
+    }
+
+    async fn claimed(&self, by: u128, seconds: i64) -> Vec<ClaimedDelivery> {
+        let until = at(seconds).checked_add(LEASE_TTL).unwrap();
+        self.store.claim_message_deliveries(MAIL_SERVER, claim(by), (at(seconds), until), 32).await.unwrap()
+    }
+
+    async fn settle(
+        &self,
+        id: RecordId,
+        by: u128,
+        input: DeliveryInput,
+        seconds: i64,
+    ) -> Option<DeliveryState> {
+        self.store.settle_delivery(id, claim(by), input, (at(seconds), 0)).await.unwrap()
+    }
+}
+
+fn shown(message: &Message) -> (MessageDeliveryState, Option<UnroutedReason>) {
+    (message.delivery.state, message.delivery.reason)
+}
+
+#[tokio::test]
+async fn a_message_is_saved_with_its_delivery_or_says_why_not() {
+    let rig = rig().await;
+    let named = rig.save(1, Some(rig.sasaki), 10).await;
+    assert_eq!(shown(&named), (MessageDeliveryState::Queued, None));
+    assert_eq!((named.delivery.next_at, named.version), (Some(at(10)), 1));
+    // Nobody is named: the first in the on-call order who has an address.
+    rig.contact("当番", None, Some(1)).await;
+    let unnamed = rig.save(2, None, 11).await;
+    assert_eq!(shown(&unnamed), (MessageDeliveryState::Queued, None));
+    let deliveries = rig.all().await;
+    let to: Vec<_> = deliveries.iter().map(|d| (d.message, d.contact, d.address.as_str())).collect();
+    let sasaki = Some(rig.sasaki);
+    assert_eq!(
+        to,
+        [(unnamed.id, sasaki, "sasaki@sakura.example.jp"), (named.id, sasaki, "sasaki@sakura.example.jp")]
+    );
+    // Nobody else gets what is for a contact without an address.
+    let silent = rig.contact("無口", None, None).await;
+    assert_eq!(
+        shown(&rig.save(3, Some(silent), 12).await),
+        (MessageDeliveryState::None, Some(UnroutedReason::NoAddress))
+    );
+    // A repeated request makes no second delivery.
+    rig.save(1, Some(rig.sasaki), 20).await;
+    assert_eq!(rig.all().await.len(), 2);
+    rig.store.set_mail_server(MAIL_SERVER, false).await.unwrap();
+    let off = rig.save(4, Some(rig.sasaki), 13).await;
+    assert_eq!(shown(&off), (MessageDeliveryState::None, Some(UnroutedReason::NoMailServer)));
+}
+
+#[tokio::test]
+async fn an_account_without_anybody_on_call_says_so() {
+    let rig = rig().await;
+    rig.store.delete_contact(rig.sasaki).await.unwrap();
+    rig.contact("受付", Some("a@example.jp"), None).await;
+    assert_eq!(
+        shown(&rig.save(1, None, 0).await),
+        (MessageDeliveryState::None, Some(UnroutedReason::NoContact))
+    );
+}
+
+#[tokio::test]
+async fn a_delivery_is_claimed_once_and_settled_by_its_claim() {
+    let rig = rig().await;
+    rig.save(1, None, 0).await;
+    let first = rig.claimed(1, 0).await;
+    assert_eq!((first.len(), first[0].attempts), (1, 1));
+    assert!(rig.claimed(2, 0).await.is_empty());
+    let id = first[0].id;
+    assert_eq!(rig.settle(id, 2, DeliveryInput::Accepted, 1).await, None, "another claim");
+    rig.store.keep_rendered(claim(1), &[(id, b"mail".to_vec())]).await.unwrap();
+    let deferred =
+        DeliveryInput::Deferred { error: "450 4.2.0 later\r\n x".into(), status: Some("4.2.0".into()) };
+    assert_eq!(rig.settle(id, 1, deferred, 1).await, Some(DeliveryState::Queued));
+    let message = rig.message(1).await;
+    assert_eq!(message.delivery.last_error.as_deref(), Some("450 4.2.0 later x"));
+    assert_eq!(
+        (message.state, message.version, message.delivery.next_at),
+        (MessageState::Open, 1, rig.all().await[0].next_at)
+    );
+    assert!(rig.claimed(3, 10).await.is_empty(), "not due yet");
+    let again = rig.claimed(3, 20).await;
+    assert_eq!((again[0].attempts, again[0].rendered.as_deref()), (2, Some(&b"mail"[..])));
+    assert_eq!(rig.settle(id, 3, DeliveryInput::Accepted, 21).await, Some(DeliveryState::Sent));
+    let message = rig.message(1).await;
+    assert_eq!((message.state, message.version, message.changed_at), (MessageState::Sent, 2, at(21)));
+    assert_eq!(
+        (message.delivery.state, message.delivery.next_at, message.delivery.last_error),
+        (MessageDeliveryState::Sent, None, None)
+    );
+    assert_eq!(rig.settle(id, 3, DeliveryInput::Accepted, 22).await, None);
+}
+
+#[tokio::test]
+async fn what_a_dead_daemon_had_claimed_is_due_again() {
+    let rig = rig().await;
+    rig.save(1, None, 0).await;
+    let id = rig.claimed(1, 0).await[0].id;
+    assert_eq!(rig.store.sweep_deliveries(at(179)).await.unwrap(), (0, 0));
+    rig.store.renew_delivery_claim(claim(1), at(300)).await.unwrap();
+    assert_eq!(rig.store.sweep_deliveries(at(200)).await.unwrap(), (0, 0));
+    assert_eq!(rig.store.sweep_deliveries(at(300)).await.unwrap(), (1, 0));
+    let delivery = &rig.all().await[0];
+    assert!(delivery.maybe_sent && delivery.state == DeliveryState::Queued);
+    // The daemon that comes back finds that it is too late.
+    assert_eq!(rig.settle(id, 1, DeliveryInput::Accepted, 301).await, None);
+    assert_eq!(rig.claimed(2, 301).await.len(), 1);
+}
+
+#[tokio::test]
+async fn what_nobody_took_for_a_day_fails_and_can_be_sent_again() {
+    let rig = rig().await;
+    rig.save(1, None, 0).await;
+    let end = i64::try_from(GIVE_UP_DELAY.as_secs()).unwrap();
+    assert_eq!(rig.store.sweep_deliveries(at(end - 1)).await.unwrap(), (0, 0));
+    assert_eq!(rig.store.sweep_deliveries(at(end)).await.unwrap(), (0, 1));
+    let message = rig.message(1).await;
+    assert_eq!((message.state, message.delivery.state), (MessageState::Failed, MessageDeliveryState::Failed));
+    let id = rig.all().await[0].id;
+    let queued = rig.store.send_again(id, at(end + 5)).await.unwrap();
+    assert_eq!((queued.id, queued.state, queued.next_at), (id, DeliveryState::Queued, Some(at(end + 5))));
+    assert_eq!(rig.message(1).await.state, MessageState::Open);
+    let id = rig.claimed(1, end + 5).await[0].id;
+    rig.settle(id, 1, DeliveryInput::Accepted, end + 6).await;
+    // What was taken is sent again as a new delivery, twice if need be.
+    for n in 1..=2 {
+        let new = rig.store.send_again(id, at(end + 10 + n)).await.unwrap();
+        assert!(new.id != id && i64::from(new.again) == n, "{new:?}");
+    }
+    assert_eq!(rig.message(1).await.state, MessageState::Sent);
+    assert!(matches!(
+        rig.store.send_again(claim(7), at(0)).await,
+        Err(StoreError::Missing { what: "delivery" })
+    ));
+}
+
+#[tokio::test]
+async fn an_acknowledged_message_is_sent_no_more_and_a_changed_one_is_written_again() {
+    let rig = rig().await;
+    rig.save(1, None, 0).await;
+    rig.save(2, None, 0).await;
+    let acknowledge = MessageUpdate { text: None, acknowledged_by: Some(HANA) };
+    let outcome = rig.store.change_message(RecordId(Uuid::from_u128(1)), &acknowledge, at(1)).await.unwrap();
+    let ChangeOutcome::Applied(message) = outcome else { panic!("{outcome:?}") };
+    assert_eq!(
+        (message.state, message.delivery.state),
+        (MessageState::Acknowledged, MessageDeliveryState::None)
+    );
+    let claimed = rig.claimed(1, 1).await;
+    assert_eq!(claimed.len(), 1, "the second message alone");
+    // While a mail is sent, its text is final.
+    let id = RecordId(Uuid::from_u128(2));
+    let rewrite = |text: &str| MessageUpdate { text: Some(text.into()), acknowledged_by: None };
+    let outcome = rig.store.change_message(id, &rewrite("b"), at(2)).await.unwrap();
+    assert!(matches!(outcome, ChangeOutcome::NotOpen(_)), "{outcome:?}");
+    rig.store.keep_rendered(claim(1), &[(claimed[0].id, b"old".to_vec())]).await.unwrap();
+    rig.settle(claimed[0].id, 1, DeliveryInput::Deferred { error: "450".into(), status: None }, 3).await;
+    let outcome = rig.store.change_message(id, &rewrite("b"), at(4)).await.unwrap();
+    assert!(matches!(outcome, ChangeOutcome::Applied(_)), "{outcome:?}");
+    let again = rig.claimed(2, 60).await;
+    assert_eq!(again[0].rendered, None);
+    let facts = rig.store.letter_facts(again[0].id).await.unwrap().unwrap();
+    assert_eq!((facts.message.text.as_str(), facts.account_name.as_str()), ("b", "さくら商事"));
+    assert_eq!((facts.contact_name, facts.recipient_name.as_deref()), (None, Some("佐々木")));
+}
+
+#[tokio::test]
+async fn the_longest_due_go_first_and_a_pause_lets_one_try() {
+    let rig = rig().await;
+    for n in [3, 1, 2] {
+        rig.save(n, None, i64::try_from(n).unwrap()).await;
+    }
+    let lease = at(500);
+    let two = rig.store.claim_message_deliveries(MAIL_SERVER, claim(1), (at(9), lease), 2).await.unwrap();
+    assert_eq!(two.iter().map(|d| d.message.0.as_u128()).collect::<Vec<_>>(), [1, 2]);
+    let load = rig.store.outbox_load(MAIL_SERVER).await.unwrap();
+    assert_eq!((load.waiting, load.oldest), (3, Some(at(1))));
+    assert_eq!(rig.store.mail_server_pause(MAIL_SERVER).await.unwrap(), None);
+    let pause = ServerPause::after(None, at(10), "535 5.7.8 no".into());
+    rig.store.pause_mail_server(MAIL_SERVER, Some(&pause)).await.unwrap();
+    assert_eq!(rig.store.mail_server_pause(MAIL_SERVER).await.unwrap(), Some(pause));
+    assert!(!rig.store.take_mail_probe(MAIL_SERVER, at(14), at(90)).await.unwrap(), "the pause holds");
+    assert!(rig.store.take_mail_probe(MAIL_SERVER, at(15), at(90)).await.unwrap());
+    assert!(!rig.store.take_mail_probe(MAIL_SERVER, at(15), at(90)).await.unwrap(), "somebody tries");
+    // A daemon that starts does not end the pause.
+    rig.store.set_mail_server(MAIL_SERVER, true).await.unwrap();
+    assert!(rig.store.mail_server_pause(MAIL_SERVER).await.unwrap().is_some());
+    rig.store.pause_mail_server(MAIL_SERVER, None).await.unwrap();
+    assert_eq!(rig.store.mail_server_pause(MAIL_SERVER).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn addresses_and_words_are_purged_and_a_deleted_message_takes_its_deliveries() {
+    let rig = rig().await;
+    for n in 1..=3 {
+        rig.save(n, None, 0).await;
+    }
+    let claimed = rig.claimed(1, 0).await;
+    let refused =
+        DeliveryInput::Refused { error: "550 5.1.1 <sasaki@…>".into(), status: Some("5.1.1".into()) };
+    rig.settle(claimed[0].id, 1, refused, 1).await;
+    let later = at(3600).checked_add(Duration::from_secs(1)).unwrap();
+    assert_eq!(rig.store.purge(PurgeTarget::Deliveries, later).await.unwrap(), 1, "those under way stay");
+    assert_eq!(rig.store.purge(PurgeTarget::Deliveries, later).await.unwrap(), 0);
+    assert_eq!(rig.store.purge(PurgeTarget::DeliveryLog, later).await.unwrap(), 1);
+    let purged = rig.all().await.into_iter().find(|d| d.id == claimed[0].id).unwrap();
+    assert_eq!((purged.address.as_str(), purged.error, purged.status.as_deref()), ("", None, Some("5.1.1")));
+    assert!(rig.store.send_again(purged.id, at(4000)).await.is_err(), "nobody knows to whom");
+    rig.store.delete_message(purged.message).await.unwrap();
+    assert_eq!(rig.all().await.len(), 2);
+    assert_eq!(rig.settle(purged.id, 1, DeliveryInput::Accepted, 2).await, None);
+}
+
+#[tokio::test]
+async fn what_was_not_sent_of_a_forgotten_customer_never_is() {
+    let rig = rig().await;
+    let fields: CustomerFields =
+        serde_json::from_value(serde_json::json!({"account": rig.account.0, "name": "田中"})).unwrap();
+    let customer = rig.store.create_customer(&fields.checked(&NumberPlan::default()).unwrap(), at(0)).await;
+    let customer = customer.unwrap().id;
+    for n in 1..=2 {
+        rig.save(n, None, 0).await;
+    }
+    let of_tanaka = sqlx::query("UPDATE messages SET customer_id = $1").bind(customer);
+    of_tanaka.execute(super::super::of(&rig.store).writer()).await.unwrap();
+    let taken = rig.store.claim_message_deliveries(MAIL_SERVER, claim(1), (at(0), at(180)), 1).await.unwrap();
+    rig.store.keep_rendered(claim(1), &[(taken[0].id, "田中様".into())]).await.unwrap();
+    rig.store.forget_customer(customer).await.unwrap();
+    let mut states: Vec<_> = rig.all().await.iter().map(|delivery| delivery.state).collect();
+    states.sort_by_key(|state| state.as_str());
+    assert_eq!(states, [DeliveryState::Cancelled, DeliveryState::Sending]);
+    rig.settle(taken[0].id, 1, DeliveryInput::Deferred { error: "450".into(), status: None }, 1).await;
+    let again = rig.claimed(2, 60).await;
+    assert_eq!((again.len(), again[0].rendered.as_deref()), (1, None), "written again, without the customer");
+    let facts = rig.store.letter_facts(again[0].id).await.unwrap().unwrap();
+    assert_eq!((facts.message.text.as_str(), facts.customer_name, facts.message.caller), ("", None, None));
+}
+
+/// Several daemons claim at the same time: each delivery goes to one of them.
+#[tokio::test]
+async fn many_daemons_claim_each_delivery_once() {
+    let rig = rig().await;
+    for n in 1..=40 {
+        rig.save(n, None, 0).await;
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    let mut rounds = 0;
+    while seen.len() < 40 {
+        rounds += 1;
+        assert!(rounds < 100, "{} of 40", seen.len());
+        let claims = (0..4).map(|n| {
+            let store = rig.store.clone();
+            tokio::spawn(async move {
+                store.claim_message_deliveries(MAIL_SERVER, claim(n), (at(1), at(181)), 3).await.unwrap()
+            })
+        });
+        for claimed in claims.collect::<Vec<_>>() {
+            for delivery in claimed.await.unwrap() {
+                assert!(seen.insert(delivery.id.0), "claimed twice");
+            }
+        }
+    }
+}
