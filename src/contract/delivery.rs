@@ -11,6 +11,7 @@ use crate::ids::RecordId;
 
 /// The state of a delivery. `delivery/machine.rs` has the table of its changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[schema(as = MessageDeliveryRecordState)]
 #[serde(rename_all = "lowercase")]
 pub enum DeliveryState {
     /// It waits until it may be sent.

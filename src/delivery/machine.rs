@@ -16,7 +16,8 @@
 //! | `Withdrawn`: answered, corrected or deleted | cancelled | cancelled | | | | | | |
 //! | `SentAgain` by a person | queued | queued now | | new row | new row | queued | queued | new row |
 //!
-//! An empty cell changes nothing. An attempt that ends after `give_up_at` ends in `failed` where it would be queued again.
+//! An empty cell changes nothing. Nothing reports `Released`, `BouncedLater` and `Confirmed` yet: they are for messages that
+//! wait for their hours, and for bounces that arrive as mails. An attempt that ends after `give_up_at` ends in `failed` where it would be queued again.
 //!
 //! Invariants: `sent` and `delivered` never go back to a state that sends. Only `Claimed` counts an attempt. A delivery that
 //! may have been sent says so for ever.

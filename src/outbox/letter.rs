@@ -187,6 +187,7 @@ mod tests {
         let delivery = ClaimedDelivery {
             id: RecordId(Uuid::from_u128(9)),
             message: RecordId(Uuid::from_u128(1)),
+            account: RecordId(Uuid::from_u128(2)),
             address: String::new(),
             attempts: 1,
             created_at: Timestamp::from_second(1_796_000_000).unwrap(),

@@ -8,8 +8,7 @@ use prometheus_client::metrics::gauge::Gauge;
 
 use crate::contract::delivery::DeliveryState;
 use crate::gateway::Metrics;
-use crate::store::deliveries::OutboxLoad;
-use crate::store::mail_servers::MAIL_SERVER;
+use crate::store::mail_servers::{MAIL_SERVER, OutboxLoad};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ResultLabels {

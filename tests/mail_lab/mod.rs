@@ -51,7 +51,10 @@ pub(crate) enum Answer {
 
 /// The policy service that Postfix asks.
 #[derive(Clone, Default)]
-struct Policy(Arc<Mutex<HashMap<(&'static str, String), VecDeque<Answer>>>>);
+struct Policy(Arc<Mutex<Answers>>);
+
+/// By phase and recipient.
+type Answers = HashMap<(&'static str, String), VecDeque<Answer>>;
 
 impl MailLab {
     /// Starts the servers: some seconds, or some minutes where they have to be installed first.

@@ -37,6 +37,8 @@ pub struct ClaimedDelivery {
     pub id: RecordId,
     /// Its message.
     pub message: RecordId,
+    /// The message's account.
+    pub account: RecordId,
     /// Where it goes.
     pub address: String,
     /// Attempts, this one included.
@@ -73,17 +75,9 @@ pub struct DeliveryFilter {
     pub account: Option<RecordId>,
 }
 
-/// How much waits for a server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct OutboxLoad {
-    /// Deliveries that are not settled.
-    pub waiting: u64,
-    /// When the oldest of them was made.
-    pub oldest: Option<Timestamp>,
-}
-
 impl Store {
-    /// Claims up to `limit` due deliveries of a server until `until`: urgent ones first, then the longest due.
+    /// Claims up to `limit` due deliveries of a server until `until`: urgent ones first, then the longest due. No account gets
+    /// more than half of them while another one waits.
     ///
     /// # Errors
     /// The store cannot be written; then nothing was claimed.
@@ -153,14 +147,6 @@ impl Store {
     /// The store cannot be written.
     pub async fn sweep_deliveries(&self, now: Timestamp) -> Result<(u32, u32), StoreError> {
         each!(self, db => db.sweep_deliveries(now).await)
-    }
-
-    /// How much waits for a server.
-    ///
-    /// # Errors
-    /// The store cannot be read.
-    pub async fn outbox_load(&self, server: &str) -> Result<OutboxLoad, StoreError> {
-        each!(self, db => db.outbox_load(server).await)
     }
 
     /// Deliveries, newest first; at most [`LIST_MAX`].

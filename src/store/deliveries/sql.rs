@@ -15,7 +15,7 @@ use crate::identity::printable;
 use crate::ids::RecordId;
 use crate::mail::MailAddress;
 use crate::store::deliveries::{
-    ClaimedDelivery, DeliveryFilter, ERROR_CHARS_MAX, LIST_MAX, LetterFacts, OutboxLoad, SWEEP_MAX,
+    ClaimedDelivery, DeliveryFilter, ERROR_CHARS_MAX, LIST_MAX, LetterFacts, SWEEP_MAX,
 };
 use crate::store::{StoreError, from_ms, to_ms};
 
@@ -46,36 +46,23 @@ impl Backend {
         if !is_due {
             return Ok(claimed);
         }
+        let limit = limit as usize;
         let mut transaction = self.begin().await?;
         for urgency in URGENCIES {
-            let left = i64::from(limit) - i64::try_from(claimed.len()).unwrap_or(i64::MAX);
-            if left <= 0 {
-                break;
+            let queue = Queue { server, urgency, claim, now, until };
+            // An account that fills the first half leaves the second to others, if others wait.
+            let left = limit - claimed.len();
+            let half = take(&mut transaction, queue, None, limit.div_ceil(2).min(left)).await?;
+            let is_full = half.len() == limit.div_ceil(2);
+            let only = half.first().map(|first| first.account);
+            let only = only.filter(|only| is_full && half.iter().all(|delivery| delivery.account == *only));
+            claimed.extend(half);
+            if only.is_some() {
+                let left = limit - claimed.len();
+                claimed.extend(take(&mut transaction, queue, only, left).await?);
             }
-            let rows = sqlx::query(concat!(
-                // Materialised: a subquery that takes locks could run once for each row.
-                "WITH due AS MATERIALIZED (",
-                for_this_writer!(
-                    "SELECT id FROM deliveries
-                     WHERE server = $1 AND state = 'queued' AND urgency = $2 AND next_ms <= $3
-                     ORDER BY next_ms, id LIMIT $6"
-                ),
-                ") UPDATE deliveries SET state = 'sending', attempts = attempts + 1, leased_by = $4, lease_ms = $5,
-                    changed_ms = $3
-                 WHERE state = 'queued' AND id IN (SELECT id FROM due) RETURNING *"
-            ))
-            .bind(server)
-            .bind(urgency)
-            .bind(to_ms(now))
-            .bind(claim)
-            .bind(to_ms(until))
-            .bind(left)
-            .fetch_all(&mut *transaction)
-            .await?;
-            // The rows come in no order.
-            let mut rows = rows.iter().map(claimed_of).collect::<Result<Vec<_>, sqlx::Error>>()?;
-            rows.sort_by_key(|row| (row.created_at, row.id.0));
-            claimed.extend(rows);
+            let left = limit - claimed.len();
+            claimed.extend(take(&mut transaction, queue, None, left).await?);
         }
         transaction.commit().await?;
         Ok(claimed)
@@ -208,20 +195,6 @@ impl Backend {
         Ok((ended, given_up))
     }
 
-    pub(in crate::store) async fn outbox_load(&self, server: &str) -> Result<OutboxLoad, StoreError> {
-        let row = sqlx::query(
-            "SELECT count(*) AS waiting, min(created_ms) AS oldest FROM deliveries
-             WHERE state IN ('held', 'queued', 'sending') AND server = $1",
-        )
-        .bind(server)
-        .fetch_one(self.readers())
-        .await?;
-        Ok(OutboxLoad {
-            waiting: u64::try_from(row.try_get::<i64, _>("waiting")?).unwrap_or(0),
-            oldest: row.try_get::<Option<i64>, _>("oldest")?.map(from_ms),
-        })
-    }
-
     pub(in crate::store) async fn message_deliveries(
         &self,
         filter: DeliveryFilter,
@@ -266,6 +239,54 @@ impl Backend {
         transaction.commit().await?;
         Ok(queued)
     }
+}
+
+/// The due deliveries of one urgency, and who claims them.
+#[derive(Clone, Copy)]
+struct Queue<'a> {
+    server: &'a str,
+    urgency: i64,
+    claim: RecordId,
+    now: Timestamp,
+    until: Timestamp,
+}
+
+/// Claims up to `limit` deliveries of a queue, the longest due first; none of the account `but`.
+async fn take(
+    db: &mut DbConnection,
+    queue: Queue<'_>,
+    but: Option<RecordId>,
+    limit: usize,
+) -> Result<Vec<ClaimedDelivery>, StoreError> {
+    if limit == 0 {
+        return Ok(Vec::new());
+    }
+    let rows = sqlx::query(concat!(
+        // Materialised: a subquery that takes locks could run once for each row.
+        "WITH due AS MATERIALIZED (",
+        for_this_writer!(
+            "SELECT id FROM deliveries
+             WHERE server = $1 AND state = 'queued' AND urgency = $2 AND next_ms <= $3
+                AND ($7 IS NULL OR account_id <> $7)
+             ORDER BY next_ms, id LIMIT $6"
+        ),
+        ") UPDATE deliveries SET state = 'sending', attempts = attempts + 1, leased_by = $4, lease_ms = $5,
+            changed_ms = $3
+         WHERE state = 'queued' AND id IN (SELECT id FROM due) RETURNING *"
+    ))
+    .bind(queue.server)
+    .bind(queue.urgency)
+    .bind(to_ms(queue.now))
+    .bind(queue.claim)
+    .bind(to_ms(queue.until))
+    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+    .bind(but)
+    .fetch_all(db)
+    .await?;
+    // The rows come in no order.
+    let mut rows = rows.iter().map(claimed_of).collect::<Result<Vec<_>, sqlx::Error>>()?;
+    rows.sort_by_key(|row| (row.created_at, row.id.0));
+    Ok(rows)
 }
 
 /// Makes the deliveries of a message in the transaction that saves it: one mail to the contact whom the message names, else
@@ -521,6 +542,7 @@ fn claimed_of(row: &DbRow) -> Result<ClaimedDelivery, sqlx::Error> {
     Ok(ClaimedDelivery {
         id: row.try_get("id")?,
         message: row.try_get("message_id")?,
+        account: row.try_get("account_id")?,
         address: row.try_get("address")?,
         attempts: count(row, "attempts")?,
         created_at: from_ms(row.try_get("created_ms")?),

@@ -270,6 +270,30 @@ async fn the_longest_due_go_first_and_a_pause_lets_one_try() {
 }
 
 #[tokio::test]
+async fn an_account_with_many_messages_leaves_half_to_others() {
+    let rig = rig().await;
+    for n in 1..=20 {
+        rig.save(n, None, i64::try_from(n).unwrap()).await;
+    }
+    let fields = AccountFields { code: "B".into(), name: "もみじ".into(), ..AccountFields::default() };
+    let checked = fields.checked(&NumberPlan::default()).unwrap();
+    let other = rig.store.create_account(&checked, at(0)).await.unwrap().id;
+    let rig = Rig { account: other, ..rig };
+    rig.contact("楓", Some("kaede@momiji.example.jp"), Some(1)).await;
+    for n in 21..=22 {
+        rig.save(n, None, i64::try_from(n).unwrap()).await;
+    }
+    let numbers = async |by, limit| {
+        let lease = (at(60), at(240));
+        let claimed = rig.store.claim_message_deliveries(MAIL_SERVER, claim(by), lease, limit).await.unwrap();
+        claimed.iter().map(|delivery| delivery.message.0.as_u128()).collect::<Vec<_>>()
+    };
+    assert_eq!(numbers(1, 8).await, [1, 2, 3, 4, 21, 22, 5, 6]);
+    assert_eq!(numbers(2, 8).await, [7, 8, 9, 10, 11, 12, 13, 14]);
+    assert_eq!(numbers(3, 1).await, [15]);
+}
+
+#[tokio::test]
 async fn addresses_and_words_are_purged_and_a_deleted_message_takes_its_deliveries() {
     let rig = rig().await;
     for n in 1..=3 {

@@ -10,6 +10,15 @@ use crate::delivery::ServerPause;
 /// The name of the one mail server.
 pub const MAIL_SERVER: &str = "main";
 
+/// How much waits for a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct OutboxLoad {
+    /// Deliveries that are not settled.
+    pub waiting: u64,
+    /// When the oldest of them was made.
+    pub oldest: Option<Timestamp>,
+}
+
 impl Store {
     /// Records that daemons send over this server, or that none does. While there is no server, messages are saved without a
     /// delivery.
@@ -47,5 +56,13 @@ impl Store {
         until: Timestamp,
     ) -> Result<bool, StoreError> {
         each!(self, db => db.take_mail_probe(name, now, until).await)
+    }
+
+    /// How much waits for a server.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn outbox_load(&self, server: &str) -> Result<OutboxLoad, StoreError> {
+        each!(self, db => db.outbox_load(server).await)
     }
 }

@@ -5,6 +5,7 @@ use sqlx::Row;
 
 use super::{Backend, DbRow};
 use crate::delivery::ServerPause;
+use crate::store::mail_servers::OutboxLoad;
 use crate::store::{StoreError, from_ms, to_ms};
 
 impl Backend {
@@ -72,5 +73,19 @@ impl Backend {
         .execute(self.writer())
         .await?;
         Ok(taken.rows_affected() > 0)
+    }
+
+    pub(in crate::store) async fn outbox_load(&self, server: &str) -> Result<OutboxLoad, StoreError> {
+        let row = sqlx::query(
+            "SELECT count(*) AS waiting, min(created_ms) AS oldest FROM deliveries
+             WHERE state IN ('held', 'queued', 'sending') AND server = $1",
+        )
+        .bind(server)
+        .fetch_one(self.readers())
+        .await?;
+        Ok(OutboxLoad {
+            waiting: u64::try_from(row.try_get::<i64, _>("waiting")?).unwrap_or(0),
+            oldest: row.try_get::<Option<i64>, _>("oldest")?.map(from_ms),
+        })
     }
 }

@@ -32,7 +32,7 @@ CREATE TABLE deliveries (
     changed_ms INTEGER NOT NULL
 ) STRICT;
 CREATE UNIQUE INDEX deliveries_once ON deliveries (message_id, channel, address, again) WHERE address <> '';
-CREATE INDEX deliveries_due ON deliveries (server, urgency, next_ms, id) WHERE state = 'queued';
+CREATE INDEX deliveries_due ON deliveries (server, urgency, next_ms, id, account_id) WHERE state = 'queued';
 CREATE INDEX deliveries_leased ON deliveries (lease_ms) WHERE state = 'sending';
 CREATE INDEX deliveries_given_up ON deliveries (give_up_ms) WHERE state IN ('held', 'queued');
 CREATE INDEX deliveries_by_state ON deliveries (state, created_ms, id);
