@@ -6,7 +6,7 @@
 //! | text in ISO-2022-JP | 7bit, each line folded at [`BODY_COLUMNS_MAX`] columns |
 //! | files | base64 |
 //!
-//! A text that ISO-2022-JP cannot carry goes as UTF-8, with its whole mail ([`Mail::charset`]).
+//! A text that ISO-2022-JP cannot carry goes as UTF-8, with its whole mail ([`Mail::charset()`]).
 //!
 //! Invariant: a mail answers no mail and asks for no answer of a machine (`Auto-Submitted`), so two machines never write to
 //! each other for ever.

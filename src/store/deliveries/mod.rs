@@ -11,7 +11,7 @@
 //! | noting the answer | the same: the recipient may get the mail twice, with one `Message-ID` |
 //!
 //! Invariants: each change of a delivery is a compare-and-set on its state and claim, in one transaction with what the message
-//! shows of it ([`crate::delivery::summary`]). Only the daemon whose claim a delivery has settles it.
+//! shows of it ([`crate::delivery::summary()`]). Only the daemon whose claim a delivery has settles it.
 
 use jiff::Timestamp;
 
