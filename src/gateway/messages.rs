@@ -235,6 +235,7 @@ pub(crate) async fn take(
         caller: number,
         content,
         day: state.app.settings.messages.day(at),
+        not_before: state.app.settings.messages.sendable_at(at),
     };
     let (kept, is_new) =
         store.create_message(&new, state.app.bus.own_pbx(), at).await.map_err(no_such_account)?;
@@ -378,8 +379,11 @@ impl Edit {
                 }
                 ChangeOutcome::Stale(_) => {}
                 ChangeOutcome::NotOpen(message) => {
-                    let is =
-                        if message.withdrawn_at.is_some() { "withdrawn" } else { message.state.as_str() };
+                    let is = match message.state {
+                        _ if message.withdrawn_at.is_some() => "withdrawn",
+                        MessageState::Open => "being sent; correct it instead",
+                        state => state.as_str(),
+                    };
                     let problem = Kind::MessageNotOpen.with(format!("the message is {is}"));
                     return Err(problem.message(shown(state, caller, message)));
                 }
@@ -402,6 +406,7 @@ impl Edit {
             by: caller.person.id,
             by_name: caller.person.name.clone(),
             correction: self.why.clone(),
+            not_before: state.app.settings.messages.sendable_at(before.created_at),
         })
     }
 }

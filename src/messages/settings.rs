@@ -49,6 +49,12 @@ impl Settings {
         message_day(at, &self.time_zone)
     }
 
+    /// Until when a message that was taken at `at` can be withdrawn: nothing delivers it before.
+    #[must_use]
+    pub fn sendable_at(&self, at: Timestamp) -> Timestamp {
+        at.checked_add(self.undo).unwrap_or(at)
+    }
+
     /// The label of a reason.
     #[must_use]
     pub fn reason_label(&self, code: &str) -> Option<&str> {
