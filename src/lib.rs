@@ -90,6 +90,7 @@ pub mod call_control;
 pub mod delivery;
 pub mod operators;
 pub mod pbx_link;
+pub mod route;
 pub mod screen_pop;
 pub mod supervision;
 pub mod transfer;

@@ -80,7 +80,8 @@
 //!
 //! 21. `message.saved` or `message.corrected` comes before `message.sent`, `message.failed` and `message.acknowledged` of the
 //!     same content, also when both happened before the relay ran; nothing comes after `message.withdrawn`; a newer
-//!     version never before an older one. Tests: `EventOrder`, `what_happened_to_a_message_is_published_in_order`.
+//!     version never before an older one. What happened to its route and its phone tasks comes after the message's own
+//!     events of the same round. Tests: `EventOrder`, `what_happened_to_a_message_is_published_in_order`.
 //!
 //! Of operators (`daemon/operators.rs`):
 //!
@@ -267,6 +268,12 @@ pub fn message(kind: EventKind, message: &Message, audience: Audience) -> NewEve
     let data = serde_json::to_value(shown).unwrap_or_default();
     let (at, call) = (message.changed_at, message.call);
     NewEvent { kind, at, call, audience, data, change: StateDelta::None }
+}
+
+/// What happened to a message's route or to a phone task of it.
+#[must_use]
+pub fn of_message(kind: EventKind, data: Value, at: Timestamp, audience: Audience) -> NewEvent {
+    NewEvent { kind, at, call: None, audience, data, change: StateDelta::None }
 }
 
 /// A person left the service.

@@ -16,6 +16,7 @@ mod dialplan;
 mod installation;
 mod mail;
 mod pbx;
+mod routes;
 mod safety;
 
 use std::path::Path;
@@ -102,6 +103,7 @@ impl Check {
         findings.extend(team_ownership(&config).await);
         findings.extend(webhooks(&config));
         findings.push(mail::check(&config).await);
+        findings.extend(routes::check(&config).await);
         findings.extend(dialled_headers(&config));
         findings.extend(safety::check(&config).await);
         findings.extend(pbx::check(&config, seed).await);

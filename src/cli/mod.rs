@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `serve` | runs the daemon |
 //! | `check`, `explain`, `health`, `import`, `user`, `replay` | the configuration, and the PBX, store or daemon that it names |
-//! | `calls`, `history`, `operators`, `operator`, `listen`, `whisper`, `barge`, `take-over`, `supervision`, `audit`, `transfer`, `answer`, `hold`, `resume`, `hangup`, `ask-help`, `messages`, `webhooks`, `demo` | the HTTP interface of a daemon, by its address and a token; they run on any machine |
+//! | `calls`, `history`, `operators`, `operator`, `listen`, `whisper`, `barge`, `take-over`, `supervision`, `audit`, `transfer`, `answer`, `hold`, `resume`, `hangup`, `ask-help`, `messages`, `routes`, `tasks`, `webhooks`, `demo` | the HTTP interface of a daemon, by its address and a token; they run on any machine |
 //! | `completions`, `man` | the description of the commands |
 //!
 //! | exit code | meaning |
@@ -36,8 +36,10 @@ mod operators;
 mod output;
 mod password;
 mod replay;
+mod routes;
 mod serve;
 mod supervise;
+mod tasks;
 mod terminal;
 mod transfer;
 mod user;
@@ -148,6 +150,10 @@ enum Command {
     User(user::User),
     /// List, show and export messages; list their deliveries, and send one again.
     Messages(messages::Messages),
+    /// Say who gets an account's messages, and read, check and save the routes that decide it.
+    Routes(routes::Routes),
+    /// List the calls that operators are to make about messages, and say what came of them.
+    Tasks(tasks::Tasks),
     /// List webhook deliveries that were not accepted, or retry them.
     Webhooks(webhooks::Webhooks),
     /// Run a recorded manager session through the call model and print the events.
@@ -201,6 +207,8 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Import(command) => command.run(global).await,
         Command::User(command) => command.run(global).await,
         Command::Messages(command) => command.run(global).await,
+        Command::Routes(command) => command.run(global).await,
+        Command::Tasks(command) => command.run(global).await,
         Command::Webhooks(command) => command.run(global).await,
         Command::Replay(command) => command.run(global),
         Command::Demo(command) => command.run(global).await,

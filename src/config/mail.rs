@@ -99,6 +99,7 @@ impl Config {
             time_zone: self.directory.time_zone.clone(),
             plan: NumberPlan::of_country(&self.directory.country).unwrap_or_default(),
             reasons: self.messages.reasons.clone(),
+            links: self.links()?,
         }))
     }
 
@@ -120,6 +121,14 @@ impl Config {
                 Err(error("user", "a password is set, so write the user, or remove the password"))
             }
         }
+    }
+}
+
+impl MailConfig {
+    /// The name of the service.
+    #[must_use]
+    pub fn from_name(&self) -> &str {
+        &self.from_name
     }
 }
 

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use smol_str::SmolStr;
 
 use super::mail::MailConfig;
+use super::public::PublicConfig;
 use super::{ConfigError, files, values};
 use crate::bus::redis::RedisAddress;
 use crate::contract::choice::Choice;
@@ -57,6 +58,8 @@ pub struct Config {
     pub retention: RetentionConfig,
     /// The mail server.
     pub mail: MailConfig,
+    /// The public pages.
+    pub public: PublicConfig,
     /// Receivers of webhooks.
     pub webhooks: WebhooksConfig,
     /// The daemon's log.
@@ -337,6 +340,9 @@ pub struct MessagesConfig {
     /// How long a message can be withdrawn.
     #[serde(rename = "undo_seconds", deserialize_with = "values::seconds::<_, 0, 60>")]
     pub undo: Duration,
+    /// How long the link in a mail can be used.
+    #[serde(rename = "ack_days", deserialize_with = "values::days::<_, 1, 90>")]
+    pub ack_ttl: Duration,
     /// Whether supervisors may export messages.
     pub supervisors_export: bool,
 }

@@ -65,6 +65,14 @@ pub enum Day {
     Sun,
 }
 
+impl Day {
+    /// The weekday.
+    #[must_use]
+    pub fn weekday(self) -> Weekday {
+        DAYS.iter().find(|(day, ..)| *day == self).map_or(Weekday::Monday, |(.., weekday)| *weekday)
+    }
+}
+
 /// Why hours are invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}; write hours as 月-金 09:00-18:00; 土 09:00-12:00; 休 2026-01-01")]

@@ -8,11 +8,12 @@
 //! |---|---|
 //! | [`event`], [`event_id`] | an event before and after it has an id, its audience, what it changes in the state |
 //! | [`call`], [`transfer`], [`supervision`], [`operator`], [`card`], [`pbx`] | the views that events and answers carry |
-//! | [`records`], [`hours`], [`message`], [`delivery`], [`history`], [`audit`] | what the store keeps |
+//! | [`records`], [`hours`], [`message`], [`delivery`], [`task`], [`answer`], [`history`], [`audit`] | what the store keeps |
 //! | [`refusal`] | why a command is refused |
 //! | [`choice`], [`endpoint`], [`extension_pattern`], [`url_template`], [`import_batch`] | words of the configuration and of imports, parsed |
 //! | [`time`] | how times are written |
 
+pub mod answer;
 pub mod audit;
 pub mod call;
 pub mod card;
@@ -31,6 +32,7 @@ pub mod pbx;
 pub mod records;
 pub mod refusal;
 pub mod supervision;
+pub mod task;
 pub mod time;
 pub mod transfer;
 pub mod url_template;

@@ -61,8 +61,9 @@ use crate::command::Commands;
 use crate::config::{Config, ConfigError, DeletedCustomers};
 use crate::contract::event_id::StreamToken;
 use crate::directory::{Directory, DirectoryOptions};
-use crate::gateway::{self, App, Metrics};
+use crate::gateway::{self, App, Metrics, PublicApp};
 use crate::messages::MessageRelay;
+use crate::messages::escalation;
 use crate::operators::queue_members::QueueMembership;
 use crate::operators::{OperatorRegistry, SharedQueueFaults};
 use crate::outbox;
@@ -95,6 +96,14 @@ pub enum RunError {
     /// The gateway cannot listen on its address.
     #[error("cannot listen on {address}: is another daemon running there? choose another gateway.listen")]
     Listen {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// The public pages cannot listen on their address.
+    #[error("cannot listen on {address} for the public pages: choose another public.listen")]
+    ListenPublic {
         /// The address.
         address: std::net::SocketAddr,
         /// The cause.
@@ -185,6 +194,8 @@ pub async fn run_on(
     pipeline.spawn(core, &tasks, &store, &link_shutdown);
     tasks.spawn(purge::run(store.clone(), config.retention.clone(), link_shutdown.clone()));
     keep_directory(&directory, &tasks, &link_shutdown);
+    start_public_pages(&config, &store, &relay, &metrics, &tasks, &link_shutdown).await?;
+    start_routes(&config, &store, &relay, &tasks, &link_shutdown).await?;
     tasks.spawn(relay.clone().run(bus.clone(), store.clone(), people.clone(), link_shutdown.clone()));
     let app = App {
         settings: config.gateway_settings(),
@@ -218,6 +229,54 @@ async fn open_alone(
     let location = config.store.location()?;
     let lock = Store::lock(&location)?;
     Ok(open_store(&location, shutdown).await?.map(|store| (lock, store)))
+}
+
+/// Starts the listener of the public pages, if there is one.
+async fn start_public_pages(
+    config: &Config,
+    store: &Store,
+    relay: &MessageRelay,
+    metrics: &Arc<Metrics>,
+    tasks: &TaskTracker,
+    shutdown: &CancellationToken,
+) -> Result<(), RunError> {
+    let Some(address) = config.public.listen else { return Ok(()) };
+    config.links()?;
+    let listener = gateway::listen(address).map_err(|source| RunError::ListenPublic { address, source })?;
+    let mut candidate = [0; GROUP_KEY_BYTES];
+    getrandom::fill(&mut candidate).map_err(|_| RunError::Random)?;
+    let app = PublicApp {
+        store: store.clone(),
+        relay: relay.clone(),
+        key: store.group_key(candidate).await?,
+        trusted_proxies: config.public.trusted_proxies.clone(),
+        time_zone: config.directory.time_zone.clone(),
+        plan: directory_options(config).plan,
+        service_name: config.mail.from_name().to_owned(),
+        clock: gateway::Clock::new(Timestamp::now),
+    };
+    let (metrics, shutdown) = (Arc::clone(metrics), shutdown.clone());
+    tasks.spawn(async move {
+        if let Err(error) = gateway::serve_public(listener, app, metrics, shutdown).await {
+            tracing::error!(%error, "the public pages failed; links in mails do not open");
+        }
+    });
+    Ok(())
+}
+
+/// Starts the timers of messages' routes.
+async fn start_routes(
+    config: &Config,
+    store: &Store,
+    relay: &MessageRelay,
+    tasks: &TaskTracker,
+    shutdown: &CancellationToken,
+) -> Result<(), StoreError> {
+    if let Some(zone) = config.directory.time_zone.iana_name() {
+        store.set_route_time_zone(zone).await?;
+    }
+    tasks.spawn(escalation::run(store.clone(), relay.clone(), shutdown.clone()));
+    Ok(())
 }
 
 /// Starts the tasks that keep accounts in memory and customers searchable.

@@ -95,6 +95,10 @@ kinds! {
     DraftChanged = CONFLICT "draft-changed" "The draft has changed meanwhile; look at it and try again",
     /// The person has the largest number of drafts.
     TooManyDrafts = CONFLICT "too-many-drafts" "You have too many drafts; save or delete some",
+    /// Another person is at the phone task, or it is over.
+    TaskTaken = CONFLICT "task-taken" "Another person is at this task, or it is over",
+    /// The version in the request is not the current version of the routes.
+    RoutesChanged = CONFLICT "routes-changed" "The routes have changed meanwhile; look at them and try again",
     /// The version in the request is not the current version of the operator's state.
     StateChanged = CONFLICT "state-changed" "The operator's state has changed meanwhile; look at it and try again",
     /// The operator's current state does not allow it.
@@ -111,6 +115,8 @@ kinds! {
     UnsupportedMediaType = UNSUPPORTED_MEDIA_TYPE "unsupported-media-type" "The body must be sent as application/json",
     /// The body is JSON with a missing, unknown or invalid value.
     InvalidBody = UNPROCESSABLE_ENTITY "invalid-body" "The body has a missing, unknown or invalid value",
+    /// The document of routes cannot be read.
+    RoutesInvalid = UNPROCESSABLE_ENTITY "routes-invalid" "The document of routes is wrong at one place",
     /// The key was used for another request.
     IdempotencyKeyReused = UNPROCESSABLE_ENTITY "idempotency-key-reused" "The idempotency key was used for another request; use a new key",
     /// The head of the request is larger than allowed.

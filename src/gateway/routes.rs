@@ -27,8 +27,9 @@ use super::problem::{Kind, Problem};
 use super::state::AppState;
 use super::{
     accounts, audit, auth, calls, contacts, customers, deliveries, drafts, explain, export, forwarding,
-    health, history, history_file, idempotency, message_actions, messages, middleware, operators, page,
-    session, sse, supervisions, tokens, transfers, users, webhooks, websocket,
+    health, history, history_file, idempotency, message_actions, message_answers, message_routes, messages,
+    middleware, operators, page, session, sse, supervisions, tasks, tokens, transfers, users, webhooks,
+    websocket,
 };
 
 /// The routes that need no token, each with its part of the OpenAPI document.
@@ -80,11 +81,19 @@ pub(super) fn signed_in() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(message_actions::correct))
         .routes(routes!(message_actions::undo))
         .routes(routes!(message_actions::revisions))
+        .routes(routes!(message_answers::list))
         .routes(routes!(drafts::list))
         .routes(routes!(drafts::show, drafts::write, drafts::delete))
         .routes(routes!(export::messages))
         .routes(routes!(deliveries::list))
         .routes(routes!(deliveries::retry))
+        .routes(routes!(message_routes::show, message_routes::save))
+        .routes(routes!(message_routes::explain))
+        .routes(routes!(message_routes::check_account))
+        .routes(routes!(tasks::list))
+        .routes(routes!(tasks::claim))
+        .routes(routes!(tasks::release))
+        .routes(routes!(tasks::report))
         .routes(routes!(explain::explain))
         .routes(routes!(audit::list))
         .routes(routes!(webhooks::list))

@@ -22,11 +22,13 @@
 //! - A content that the account may have received is never changed; a correction keeps it as an earlier revision.
 //! - Every change is published at least once (`relay.rs`), also over a crash.
 //!
-//! Read next: [`crate::contract::message`] (the fields of a message), `relay.rs` (its events), `settings.rs`, `csv.rs` (the export),
+//! Read next: [`crate::contract::message`] (the fields of a message), `relay.rs` (its events), `escalation.rs` (what happens while nobody
+//! confirms), `settings.rs`, `csv.rs` (the export),
 //! [`crate::store::messages`],
 //! `gateway/messages.rs` (permissions).
 
 pub mod csv;
+pub mod escalation;
 mod relay;
 mod settings;
 

@@ -9,7 +9,7 @@
 //! | is for the house alone (`privacy`) | says that there is a message, not who left it and what it says |
 //! | has sensitive answers | does not have them |
 //!
-//! Invariant: the text holds what the message's record holds and nothing of the PBX: a withheld number is not there.
+//! A link, if the installation has public pages, is the last line. Invariant: the text holds what the message's record holds and nothing of the PBX: a withheld number is not there.
 
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
@@ -31,6 +31,7 @@ pub(super) fn render(
     delivery: &ClaimedDelivery,
     to: &MailAddress,
     facts: &LetterFacts,
+    link: Option<&str>,
 ) -> Vec<u8> {
     let charset = if settings.iso_2022_jp.iter().any(|domain| domain == to.domain()) {
         Charset::Iso2022Jp
@@ -49,11 +50,21 @@ pub(super) fn render(
         subject: &subject(facts, &settings.plan),
         date: delivery.created_at.to_zoned(settings.time_zone.clone()),
         number: number.as_ref(),
-        text: &text(facts, settings),
+        text: &with_link(text(facts, settings), link),
         charset,
         attachments: &no_files,
     }
     .to_bytes()
+}
+
+/// Ends the text with the link under which the recipient confirms the message.
+fn with_link(mut text: String, link: Option<&str>) -> String {
+    if let Some(link) = link {
+        text.push_str("\n▼確認・ご連絡はこちら（ログイン不要）\n");
+        text.push_str(link);
+        text.push('\n');
+    }
+    text
 }
 
 fn subject(facts: &LetterFacts, plan: &NumberPlan) -> Line {
@@ -251,6 +262,7 @@ mod tests {
             time_zone: TimeZone::get("Asia/Tokyo").unwrap(),
             plan: NumberPlan::default(),
             reasons: vec!["nouki:納期".parse().unwrap()],
+            links: None,
         }
     }
 

@@ -36,6 +36,7 @@ mod stats;
 mod worker;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use smol_str::SmolStr;
@@ -72,4 +73,15 @@ pub struct Settings {
     pub plan: NumberPlan,
     /// Why callers call: the labels of the reasons.
     pub reasons: Vec<Choice>,
+    /// The links under which contacts confirm messages; absent: mails have none.
+    pub links: Option<Links>,
+}
+
+/// The links in mails.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Links {
+    /// The address of the public pages, without a slash at its end.
+    pub base: String,
+    /// How long a link can be used.
+    pub ttl: Duration,
 }

@@ -16,6 +16,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -25,13 +27,15 @@ use uuid::Uuid;
 use super::limits::Limits;
 use super::smtp::{PhaseTimeouts, SendFailure, ServerRefusal, SmtpConnection};
 use super::stats::Stats;
-use super::{Settings, letter};
+use super::{Links, Settings, letter};
 use crate::contract::delivery::DeliveryState;
 use crate::delivery::{DeliveryInput, LEASE_TTL, ServerPause};
 use crate::gateway::Metrics;
+use crate::gateway::link_hash;
 use crate::ids::RecordId;
 use crate::mail::MailAddress;
 use crate::messages::{MessageRelay, OutboxWaker};
+use crate::store::answers::NewLink;
 use crate::store::deliveries::ClaimedDelivery;
 use crate::store::mail_servers::MAIL_SERVER;
 use crate::store::{Store, StoreError};
@@ -50,6 +54,8 @@ const MAILS_PER_CONNECTION_MAX: u32 = 100;
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a mail that is being sent may take after the daemon was stopped.
 const STOP_TIMEOUT: Duration = Duration::from_secs(6);
+/// Random bytes of the token in a link.
+const LINK_TOKEN_BYTES: usize = 16;
 /// How often metrics are read from the store, and the server is entered there.
 const KEEP_INTERVAL: Duration = Duration::from_secs(15);
 
@@ -430,7 +436,7 @@ async fn render(
     claim: RecordId,
     claimed: Vec<ClaimedDelivery>,
 ) -> Result<Vec<ClaimedDelivery>, StoreError> {
-    let (mut ready, mut new) = (Vec::with_capacity(claimed.len()), Vec::new());
+    let (mut ready, mut new, mut links) = (Vec::with_capacity(claimed.len()), Vec::new(), Vec::new());
     for mut delivery in claimed {
         if delivery.rendered.is_none()
             && let Ok(to) = delivery.address.parse::<MailAddress>()
@@ -442,16 +448,33 @@ async fn render(
                 shared.settle(delivery.id, claim, DeliveryInput::Refused { error, status: None }).await;
                 continue;
             }
-            let bytes = letter::render(&shared.settings, &delivery, &to, &facts);
+            let link = shared.settings.links.as_ref().and_then(|settings| new_link(settings, delivery.id));
+            let address = link.as_ref().map(|(address, _)| address.as_str());
+            let bytes = letter::render(&shared.settings, &delivery, &to, &facts, address);
+            links.extend(link.map(|(_, kept)| kept));
             new.push((delivery.id, bytes.clone()));
             delivery.rendered = Some(bytes);
         }
         ready.push(delivery);
     }
+    if !links.is_empty() {
+        // Before the bytes: a mail never has a link that the store does not know.
+        shared.store.keep_links(&links).await?;
+    }
     if !new.is_empty() {
         shared.store.keep_rendered(claim, &new).await?;
     }
     Ok(ready)
+}
+
+/// A link for a delivery, and what the store keeps of it. `None`: the system gives no random numbers; the mail goes without.
+fn new_link(links: &Links, delivery: RecordId) -> Option<(String, NewLink)> {
+    let mut random = [0; LINK_TOKEN_BYTES];
+    getrandom::fill(&mut random).ok()?;
+    let token = URL_SAFE_NO_PAD.encode(random);
+    let expires_at = Timestamp::now().checked_add(links.ttl).ok()?;
+    let kept = NewLink { hash: link_hash(&token), delivery, expires_at };
+    Some((format!("{}/a/{token}", links.base), kept))
 }
 
 fn until(pause: &ServerPause, now: Timestamp) -> Duration {

@@ -15,6 +15,10 @@
 //! | [`messages`] | messages taken for accounts, their revisions, and which of their versions were published |
 //! | [`drafts`] | what people are writing about calls |
 //! | [`deliveries`] | the outbox: mails that carry messages to the accounts' people |
+//! | [`routes`] | to whom messages go: the documents, and what they need of an account |
+//! | [`dispatches`] | the running routes of messages |
+//! | [`answers`] | what the account's people answer, and the links under which they do |
+//! | [`tasks`] | calls that operators make about messages |
 //! | [`mail_servers`] | the servers that mails go over, and their pauses |
 //! | [`log`] | the recent events and the checkpoints of unfinished calls, for the next start |
 //! | [`pbx_links`] | the last known state of each PBX link, and its gaps |
@@ -52,11 +56,13 @@ macro_rules! each {
 }
 
 pub mod accounts;
+pub mod answers;
 pub mod audit;
 mod columns;
 pub mod contacts;
 pub mod customers;
 pub mod deliveries;
+pub mod dispatches;
 pub mod drafts;
 pub mod error;
 pub mod group_key;
@@ -73,9 +79,11 @@ pub mod pbx_links;
 mod plan_tests;
 pub mod postgres;
 pub mod retention;
+pub mod routes;
 pub mod sqlite;
 pub mod stalled;
 pub mod supervision_log;
+pub mod tasks;
 mod upgrade;
 #[cfg(test)]
 mod upgrade_tests;

@@ -29,6 +29,7 @@ use toritsugi::people::role::Role;
 use toritsugi::people::token::Token;
 use toritsugi::store::deliveries::DeliveryFilter;
 use toritsugi::store::mail_servers::MAIL_SERVER;
+use toritsugi::store::tasks::TaskFilter;
 use toritsugi::store::webhooks::NewDelivery;
 use toritsugi::supervision::{SupervisionRequest, may_supervise};
 use toritsugi::transfer;
@@ -115,6 +116,7 @@ GET    /v1/messages/options                      | yes  yes  yes  yes  yes  yes 
 POST   /v1/messages/{message}/corrections        | yes  no   yes  no   no   yes  | {"text":"y","why":"x","version":1}
 POST   /v1/messages/{message}/undo               | yes  no   yes  no   no   yes  |
 GET    /v1/messages/{message}/revisions          | yes  yes  yes  yes  yes  yes  |
+GET    /v1/messages/{message}/answers            | none none none none none none |
 GET    /v1/drafts                                | none none none none none none |
 PUT    /v1/drafts/{call}                         | yes  yes  yes  yes  yes  yes  | {"body":{}}
 GET    /v1/drafts/{call}                         | yes  yes  yes  yes  yes  yes  |
@@ -122,6 +124,14 @@ DELETE /v1/drafts/{call}                         | yes  yes  yes  yes  yes  yes 
 GET    /v1/export/messages.csv                   | no   no   no   no   no   yes  |
 GET    /v1/deliveries                            | no   no   yes  yes  no   yes  |
 POST   /v1/deliveries/{delivery}/retry           | no   no   yes  yes  no   yes  |
+GET    /v1/routes/{account}                      | no   no   yes  yes  no   yes  |
+PUT    /v1/routes/{account}                      | no   no   no   no   no   yes  | {"body":"format = 1"}
+POST   /v1/routes/explain                        | yes  yes  yes  yes  yes  yes  | {"account":"{account}"}
+GET    /v1/routes/check?account={account}        | no   no   yes  yes  no   yes  |
+GET    /v1/tasks                                 | none none none none no   none |
+POST   /v1/tasks/{task}/claim                    | yes  yes  yes  yes  no   yes  |
+POST   /v1/tasks/{task}/release                  | yes  yes  yes  yes  no   yes  |
+POST   /v1/tasks/{task}/result                   | yes  yes  yes  yes  no   yes  | {"result":"told"}
 GET    /v1/audit                                 | no   no   yes  yes  no   yes  |
 GET    /v1/users                                 | no   no   no   no   no   yes  |
 POST   /v1/users                                 | no   no   no   no   no   yes  | {"name":"{n}","role":"operator"}
@@ -370,7 +380,7 @@ impl Scene {
             .replace("{transfer}", &TransferId::derive(call(1), self.rig.app.clock.now()).to_string())
             .replace("{supervision}", &Uuid::from_u128(7).to_string())
             .replace("{n}", &format!("new {n}"));
-        let subjects = ["account", "customer", "contact", "message", "user", "token", "delivery"];
+        let subjects = ["account", "customer", "contact", "message", "user", "token", "delivery", "task"];
         for subject in subjects.iter().filter(|subject| row_names(row, subject)) {
             let id = self.subject(subject, n, &text).await;
             text = text.replace(&format!("{{{subject}}}"), &id);
@@ -386,7 +396,16 @@ impl Scene {
             self.make("admin", "/v1/accounts", fields).await
         };
         match subject {
+            "account" if text.starts_with("/v1/routes/{account}") => {
+                let id = account().await;
+                let path = format!("/v1/routes/{id}");
+                let (status, saved) =
+                    self.rig.send("admin", Method::PUT, &path, &json!({"body": "format = 1"})).await;
+                assert_eq!(status, StatusCode::OK, "{saved}");
+                id
+            }
             "account" => account().await,
+            "task" => self.task(account().await).await,
             "customer" | "contact" => {
                 let fields = json!({"account": account().await, "name": "x"});
                 self.make("admin", &format!("/v1/{subject}s"), fields).await
@@ -406,6 +425,21 @@ impl Scene {
             _ if text.starts_with("/v1/deliveries") => self.message_delivery(account().await).await,
             _ => self.delivery(n).await,
         }
+    }
+
+    /// A call that an operator is to make.
+    async fn task(&self, account: String) -> String {
+        let contact = json!({"account": account, "name": "x", "number": "0311112222", "on_call_order": 1});
+        self.make("admin", "/v1/contacts", contact).await;
+        let body =
+            "format = 1\n[[route]]\nname = \"a\"\n[[route.step]]\nto = [\"on-call\"]\nvia = [\"phone\"]";
+        let path = format!("/v1/routes/{account}");
+        let (status, saved) = self.rig.send("admin", Method::PUT, &path, &json!({"body": body})).await;
+        assert_eq!(status, StatusCode::OK, "{saved}");
+        let message = self.make("1001", "/v1/messages", json!({"account": account, "text": "x"})).await;
+        let filter =
+            TaskFilter { message: Some(RecordId(message.parse().unwrap())), ..TaskFilter::default() };
+        self.rig.app.store.tasks(filter).await.unwrap()[0].id.to_string()
     }
 
     /// A mail that waits for the mail server.

@@ -2,6 +2,7 @@
 //!
 //! | file | shows |
 //! |---|---|
+//! | `acknowledged.rs` | the link in a mail, and the route until somebody confirms |
 //! | `arrives.rs` | what is saved is in the mailbox, character by character |
 //! | `changed.rs` | corrections and withdrawals |
 //! | `refused.rs` | what servers say, and what the daemon makes of it |
@@ -18,6 +19,7 @@ mod mail_lab;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod acknowledged;
 mod arrives;
 mod changed;
 mod figures;

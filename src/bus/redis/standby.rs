@@ -369,6 +369,10 @@ fn is_ordered(kind: EventKind) -> bool {
         | EventKind::MessageSent
         | EventKind::MessageFailed
         | EventKind::MessageAcknowledged
+        | EventKind::MessageAnswered
+        | EventKind::MessageEscalated
+        | EventKind::MessageUnanswered
+        | EventKind::TaskChanged
         | EventKind::PbxUp
         | EventKind::PbxDown
         | EventKind::PbxRestarted

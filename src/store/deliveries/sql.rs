@@ -6,11 +6,13 @@ use jiff::Timestamp;
 use sqlx::{QueryBuilder, Row};
 use uuid::Uuid;
 
-pub(super) use self::enqueue::enqueue_deliveries;
+pub(super) use self::enqueue::{NewRecipient, enqueue_deliveries, insert_delivery};
+use super::dispatches::{delivery_changed, present_state};
 use super::messages::message_of;
 use super::{Backend, Db, DbConnection, DbRow};
 use crate::contract::delivery::{
-    Delivery, DeliveryState, MessageDelivery, MessageDeliveryState, UnroutedReason,
+    Delivery, DeliveryState, DispatchState, MessageDelivery, MessageDeliveryState, RouteProgress,
+    UnroutedReason,
 };
 use crate::contract::message::MessageState;
 use crate::delivery::{DeliveryFacts, DeliveryInput, DeliveryProgress, Outcome, summary};
@@ -168,6 +170,9 @@ impl Backend {
         }
         if !write_progress(&mut transaction, &row, &next, now).await? {
             return Ok(None);
+        }
+        if let Some(asked) = row.asked.filter(|_| row.is_present) {
+            delivery_changed(&mut transaction, row.message, asked, next.state, now).await?;
         }
         write_summary(&mut transaction, row.message, now).await?;
         transaction.commit().await?;
@@ -349,6 +354,8 @@ struct LockedRow {
     message: RecordId,
     claim: Option<RecordId>,
     progress: DeliveryProgress,
+    /// Which recipient of the message's dispatch it is for.
+    asked: Option<i64>,
     /// Whether it carries the present revision of its message.
     is_present: bool,
     /// Whether its message was withdrawn.
@@ -376,6 +383,7 @@ async fn locked_row(db: &mut DbConnection, delivery: RecordId) -> Result<Option<
             message: row.try_get("message_id")?,
             claim: row.try_get("leased_by")?,
             progress: progress_of(&row)?,
+            asked: row.try_get("asked")?,
             is_present: row.try_get::<i64, _>("revision")? == row.try_get::<i64, _>("present_revision")?,
             is_withdrawn: row.try_get::<Option<i64>, _>("deleted_ms")?.is_some(),
         })
@@ -425,8 +433,12 @@ async fn write_progress(
     Ok(true)
 }
 
-/// Stores what the message shows of the deliveries of its present revision, and its state.
-async fn write_summary(db: &mut DbConnection, message: RecordId, now: Timestamp) -> Result<(), StoreError> {
+/// Stores what the message shows of the deliveries of its present revision and of its route, and its state.
+pub(super) async fn write_summary(
+    db: &mut DbConnection,
+    message: RecordId,
+    now: Timestamp,
+) -> Result<(), StoreError> {
     let state: Option<String> = sqlx::query_scalar("SELECT state FROM messages WHERE id = $1")
         .bind(message)
         .fetch_optional(&mut *db)
@@ -447,10 +459,22 @@ async fn write_summary(db: &mut DbConnection, message: RecordId, now: Timestamp)
         })
     };
     let facts = rows.iter().map(facts).collect::<Result<Vec<_>, sqlx::Error>>()?;
-    if facts.is_empty() {
-        return Ok(());
-    }
-    let (shown, state) = summary(state, &facts);
+    let route = present_state(&mut *db, message).await?;
+    let goes_on_at = match route {
+        Some((DispatchState::Running, due)) => due,
+        _ => None,
+    };
+    let (shown, state) = match route {
+        _ if !facts.is_empty() || goes_on_at.is_some() => summary(state, &facts, goes_on_at),
+        // Nobody was called in time.
+        Some((DispatchState::Unanswered | DispatchState::Unreached, _)) => {
+            let failed =
+                MessageDelivery { state: MessageDeliveryState::Failed, ..MessageDelivery::default() };
+            let is_over = state == MessageState::Acknowledged;
+            (failed, if is_over { state } else { MessageState::Failed })
+        }
+        _ => return Ok(()),
+    };
     sqlx::query(
         "UPDATE messages SET delivery_state = $2, delivery_reason = NULL, delivery_error = $3, delivery_next_ms = $4,
             version = version + CASE WHEN state = $5 THEN 0 ELSE 1 END,
@@ -562,7 +586,23 @@ pub(super) fn message_delivery_of(row: &DbRow) -> Result<MessageDelivery, sqlx::
             .and_then(UnroutedReason::parse),
         next_at: row.try_get::<Option<i64>, _>("delivery_next_ms")?.map(from_ms),
         last_error: row.try_get("delivery_error")?,
+        route: route_of(row)?,
     })
+}
+
+/// What a row of `messages` shows of its route.
+fn route_of(row: &DbRow) -> Result<Option<RouteProgress>, sqlx::Error> {
+    let Some(name) = row.try_get::<Option<String>, _>("route_name")? else { return Ok(None) };
+    Ok(Some(RouteProgress {
+        name,
+        step: u32::try_from(row.try_get::<Option<i64>, _>("route_step")?.unwrap_or(0)).unwrap_or(0),
+        state: row
+            .try_get::<Option<String>, _>("route_state")?
+            .as_deref()
+            .and_then(DispatchState::parse)
+            .unwrap_or(DispatchState::Cancelled),
+        next_at: row.try_get::<Option<i64>, _>("route_next_ms")?.map(from_ms),
+    }))
 }
 
 #[cfg(test)]

@@ -464,7 +464,11 @@ async fn addresses_and_words_are_purged_and_a_deleted_message_takes_its_deliveri
         DeliveryInput::Refused { error: "550 5.1.1 <sasaki@…>".into(), status: Some("5.1.1".into()) };
     rig.settle(claimed[0].id, 1, refused, 1).await;
     let later = at(3600).checked_add(Duration::from_secs(1)).unwrap();
-    assert_eq!(rig.store.purge(PurgeTarget::Deliveries, later, 500).await.unwrap(), 1, "those under way stay");
+    assert_eq!(
+        rig.store.purge(PurgeTarget::Deliveries, later, 500).await.unwrap(),
+        1,
+        "those under way stay"
+    );
     assert_eq!(rig.store.purge(PurgeTarget::Deliveries, later, 500).await.unwrap(), 0);
     assert_eq!(rig.store.purge(PurgeTarget::DeliveryLog, later, 500).await.unwrap(), 1);
     let purged = rig.all().await.into_iter().find(|d| d.id == claimed[0].id).unwrap();

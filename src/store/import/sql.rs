@@ -186,6 +186,9 @@ impl Import {
         let mut whole = contact.clone();
         let (fields, old) = (&mut whole.fields, stored.fields);
         let is_absent = |column| !self.present.contains(column);
+        // No column has these.
+        (fields.absent_from, fields.absent_until) = (old.absent_from, old.absent_until);
+        (fields.deputy, fields.days_off) = (old.deputy, old.days_off);
         if is_absent(Column::Kana) {
             fields.kana = old.kana;
         }

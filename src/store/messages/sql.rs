@@ -3,7 +3,10 @@
 use jiff::Timestamp;
 use sqlx::{QueryBuilder, Row};
 
-use super::deliveries::{enqueue_deliveries, hold_message, message_delivery_of, withdraw_deliveries};
+use super::deliveries::{
+    enqueue_deliveries, hold_message, message_delivery_of, withdraw_deliveries, write_summary,
+};
+use super::dispatches::apply;
 use super::{Backend, Db, DbConnection, DbRow};
 use crate::contract::message::{
     Action, CheckedMessage, ContentChange, Mark, Message, MessageFields, MessageKind, MessageRevision,
@@ -12,11 +15,15 @@ use crate::contract::message::{
 use crate::contract::records::search::{fold, fold_number};
 use crate::ids::{PbxId, RecordId};
 use crate::journal::entry::MessagePublication;
+use crate::route::{Answer, DispatchInput};
 use crate::store::error::refusal;
 use crate::store::messages::{
     ChangeOutcome, MessageCursor, MessageFilter, SEARCH_CHARS_MAX, SEARCH_WORDS_MAX, WithdrawOutcome,
 };
 use crate::store::{StoreError, from_ms, to_ms};
+
+/// A person has confirmed.
+const CONFIRMED: DispatchInput = DispatchInput::Answered(Answer::Confirmed);
 
 impl Backend {
     pub(in crate::store) async fn messages(
@@ -147,6 +154,7 @@ impl Backend {
         .execute(&mut *transaction)
         .await?;
         if acknowledges {
+            apply(&mut transaction, id, CONFIRMED, at).await?;
             withdraw_deliveries(&mut transaction, id, at).await?;
         }
         if is_revised {
@@ -181,6 +189,7 @@ impl Backend {
         .await?
         .rows_affected();
         if withdrawn > 0 {
+            apply(&mut transaction, id, DispatchInput::Undone, at).await?;
             withdraw_deliveries(&mut transaction, id, at).await?;
         }
         let message = read_message(&mut transaction, id).await?;
@@ -381,7 +390,39 @@ async fn keep_first_revision(transaction: &mut DbConnection, before: &Message) -
     Ok(())
 }
 
-async fn read_message(connection: &mut DbConnection, id: RecordId) -> Result<Message, StoreError> {
+/// Holds a message: no other transaction changes it until this one ends.
+pub(super) async fn hold(db: &mut DbConnection, id: RecordId) -> Result<(), StoreError> {
+    sqlx::query("UPDATE messages SET delivery_state = delivery_state WHERE id = $1")
+        .bind(id)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// The account has a message, whose row the caller holds; `by` says so. Returns whether it had not before.
+pub(super) async fn acknowledge(
+    db: &mut DbConnection,
+    id: RecordId,
+    by: Option<RecordId>,
+    at: Timestamp,
+) -> Result<bool, StoreError> {
+    let changed = sqlx::query(
+        "UPDATE messages SET changed_ms = $2, version = version + 1, state = 'acknowledged', acknowledged_by = $3,
+            acknowledged_ms = $2 WHERE id = $1 AND state <> 'acknowledged' AND deleted_ms IS NULL",
+    )
+    .bind(id)
+    .bind(to_ms(at))
+    .bind(by)
+    .execute(&mut *db)
+    .await?
+    .rows_affected();
+    apply(&mut *db, id, CONFIRMED, at).await?;
+    withdraw_deliveries(&mut *db, id, at).await?;
+    write_summary(db, id, at).await?;
+    Ok(changed > 0)
+}
+
+pub(super) async fn read_message(connection: &mut DbConnection, id: RecordId) -> Result<Message, StoreError> {
     let row = sqlx::query("SELECT * FROM messages WHERE id = $1").bind(id).fetch_optional(connection).await?;
     Ok(message_of(&row.ok_or(StoreError::Missing { what: "message" })?)?)
 }

@@ -14,6 +14,8 @@ mod open;
 
 #[path = "../accounts/sql.rs"]
 mod accounts;
+#[path = "../answers/sql.rs"]
+mod answers;
 #[path = "../audit/sql.rs"]
 mod audit;
 #[path = "../contacts/sql.rs"]
@@ -22,6 +24,8 @@ mod contacts;
 mod customers;
 #[path = "../deliveries/sql.rs"]
 mod deliveries;
+#[path = "../dispatches/sql.rs"]
+mod dispatches;
 #[path = "../drafts/sql.rs"]
 mod drafts;
 #[path = "../group_key/sql.rs"]
@@ -42,8 +46,12 @@ mod operators;
 mod pbx_links;
 #[path = "../retention/sql.rs"]
 mod retention;
+#[path = "../routes/sql.rs"]
+mod routes;
 #[path = "../supervision_log/sql.rs"]
 mod supervision_log;
+#[path = "../tasks/sql.rs"]
+mod tasks;
 #[path = "../upgrade/sql.rs"]
 mod upgrade;
 #[path = "../users/sql.rs"]

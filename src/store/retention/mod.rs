@@ -63,6 +63,12 @@ pub enum PurgeTarget {
     Deliveries,
     /// What happened to deliveries, with the words of the servers.
     DeliveryLog,
+    /// Routes of messages that are over, with the addresses that they asked.
+    Dispatches,
+    /// Phone tasks that are over.
+    Tasks,
+    /// Links in mails that have ended.
+    Links,
     /// Gaps of PBX links.
     Gaps,
     /// The notes of after-call work, which may name the caller.

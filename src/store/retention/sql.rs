@@ -63,6 +63,17 @@ impl Backend {
                 "DELETE FROM delivery_log WHERE position IN (
                     SELECT position FROM delivery_log WHERE at_ms < $1 LIMIT $2)"
             }
+            PurgeTarget::Dispatches => {
+                "DELETE FROM dispatches WHERE (message_id, revision) IN (
+                    SELECT message_id, revision FROM dispatches WHERE changed_ms < $1 AND state <> 'running' LIMIT $2)"
+            }
+            PurgeTarget::Tasks => {
+                "DELETE FROM tasks WHERE id IN (SELECT id FROM tasks
+                    WHERE created_ms < $1 AND state IN ('done', 'failed', 'cancelled') ORDER BY created_ms LIMIT $2)"
+            }
+            PurgeTarget::Links => {
+                "DELETE FROM ack_links WHERE hash IN (SELECT hash FROM ack_links WHERE expires_ms < $1 LIMIT $2)"
+            }
             PurgeTarget::Gaps => {
                 "DELETE FROM pbx_gaps WHERE position IN (SELECT position FROM pbx_gaps WHERE to_ms < $1 LIMIT $2)"
             }
@@ -98,6 +109,24 @@ impl Backend {
             "UPDATE message_revisions SET content_json = '{{\"text\":\"\"}}', why = NULL
              WHERE message_id IN (SELECT id FROM messages AS past WHERE {of_message})"
         );
+        // What nobody was told yet is no longer told, and what operators noted about it goes.
+        let dispatches = format!(
+            "UPDATE dispatches SET state = 'cancelled', due_ms = NULL
+             WHERE message_id IN (SELECT id FROM messages AS past WHERE {of_message})"
+        );
+        let tasks = format!(
+            "UPDATE tasks SET note = NULL, version = version + 1,
+                state = CASE WHEN state IN ('open', 'claimed') THEN 'cancelled' ELSE state END
+             WHERE message_id IN (SELECT id FROM messages AS past WHERE {of_message})"
+        );
+        // A note may repeat what the caller said.
+        let answers = format!(
+            "UPDATE message_answers SET note = NULL
+             WHERE message_id IN (SELECT id FROM messages AS past WHERE {of_message})"
+        );
+        let notices = format!(
+            "DELETE FROM message_notices WHERE message_id IN (SELECT id FROM messages AS past WHERE {of_message})"
+        );
         // The messages before their deliveries, as everything that changes a delivery does.
         let hold = format!("UPDATE messages AS past SET delivery_state = delivery_state WHERE {of_message}");
         // What was not sent would say what is forgotten; the rest has no text of the customer's.
@@ -108,11 +137,14 @@ impl Backend {
         );
         let messages = format!(
             "UPDATE messages AS past SET caller_key = NULL, customer_id = NULL, from_key = NULL, text = '',
-                content_json = '{{}}', search = '', delivery_next_ms = NULL,
+                content_json = '{{}}', search = '', delivery_next_ms = NULL, route_next_ms = NULL,
+                route_state = CASE WHEN route_state = 'running' THEN 'cancelled' ELSE route_state END,
                 delivery_state = CASE WHEN delivery_state IN ('held', 'queued') THEN 'none' ELSE delivery_state END
              WHERE {of_message}"
         );
-        for sql in [notes, drafts, calls, revisions, hold, deliveries, messages] {
+        for sql in
+            [notes, drafts, calls, revisions, hold, deliveries, dispatches, tasks, answers, notices, messages]
+        {
             // The texts consist of constants.
             sqlx::query(sqlx::AssertSqlSafe(sql)).bind(id).execute(&mut *transaction).await?;
         }

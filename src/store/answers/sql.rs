@@ -1,0 +1,210 @@
+//! The SQL of answers and links.
+
+use jiff::Timestamp;
+use serde_json::json;
+use sqlx::Row;
+use uuid::Uuid;
+
+use super::deliveries::write_summary;
+use super::dispatches::{apply, notice};
+use super::messages::{acknowledge, hold, read_message};
+use super::{Backend, DbConnection, DbRow, tasks};
+use crate::contract::answer::{AnswerKind, MessageAnswer};
+use crate::contract::event::EventKind;
+use crate::ids::RecordId;
+use crate::route::{Answer, DispatchInput, Target, TargetKind};
+use crate::store::answers::{ANSWERS_MAX, AnswerOutcome, LinkHash, LinkedMessage, NewAnswer, NewLink};
+use crate::store::{StoreError, from_ms, to_ms};
+
+/// How the person answered.
+const LINK: &str = "link";
+
+impl Backend {
+    pub(in crate::store) async fn keep_links(&self, links: &[NewLink]) -> Result<(), StoreError> {
+        let mut transaction = self.begin().await?;
+        for link in links {
+            sqlx::query("INSERT INTO ack_links (hash, delivery_id, expires_ms) VALUES ($1, $2, $3)")
+                .bind(link.hash.as_slice())
+                .bind(link.delivery)
+                .bind(to_ms(link.expires_at))
+                .execute(&mut *transaction)
+                .await?;
+        }
+        Ok(transaction.commit().await?)
+    }
+
+    pub(in crate::store) async fn linked_message(
+        &self,
+        hash: &LinkHash,
+        now: Timestamp,
+    ) -> Result<Option<LinkedMessage>, StoreError> {
+        let row = sqlx::query(
+            "SELECT d.id, d.contact_id, d.message_id FROM ack_links AS l JOIN deliveries AS d ON d.id = l.delivery_id
+             JOIN messages AS m ON m.id = d.message_id
+             WHERE l.hash = $1 AND l.expires_ms > $2 AND m.deleted_ms IS NULL AND m.text <> ''",
+        )
+        .bind(hash.as_slice())
+        .bind(to_ms(now))
+        .fetch_optional(self.readers())
+        .await?;
+        let Some(row) = row else { return Ok(None) };
+        let Some(facts) = self.letter_facts(row.try_get("id")?).await? else { return Ok(None) };
+        let answers = self.message_answers(row.try_get("message_id")?).await?;
+        Ok(Some(LinkedMessage { facts, contact: row.try_get("contact_id")?, answers }))
+    }
+
+    pub(in crate::store) async fn count_opened(&self, hash: &LinkHash) -> Result<(), StoreError> {
+        sqlx::query("UPDATE ack_links SET opened = opened + 1 WHERE hash = $1")
+            .bind(hash.as_slice())
+            .execute(&mut *self.write_once().await?)
+            .await?;
+        Ok(())
+    }
+
+    pub(in crate::store) async fn answer_by_link(
+        &self,
+        hash: &LinkHash,
+        answer: &NewAnswer,
+        now: Timestamp,
+    ) -> Result<AnswerOutcome, StoreError> {
+        let mut transaction = self.begin().await?;
+        let Some(link) = link_of(&mut transaction, hash, now).await? else { return Ok(AnswerOutcome::Gone) };
+        hold(&mut transaction, link.message).await?;
+        let message = read_message(&mut transaction, link.message).await?;
+        if message.withdrawn_at.is_some() || message.fields.text.is_empty() {
+            return Ok(AnswerOutcome::Gone);
+        }
+        if message.revision != answer.revision {
+            return Ok(AnswerOutcome::Changed);
+        }
+        let before = answers(&mut transaction, link.message).await?;
+        let by_name = answer.other_name.clone().or(link.name.clone()).unwrap_or_default();
+        let is_same = |other: &MessageAnswer| {
+            (other.kind, &other.by_name, &other.note, other.revision)
+                == (answer.kind, &by_name, &answer.note, answer.revision)
+        };
+        if before.iter().any(is_same) {
+            return Ok(AnswerOutcome::Repeated);
+        }
+        if before.len() >= ANSWERS_MAX as usize {
+            return Ok(AnswerOutcome::TooMany);
+        }
+        let contact = link.contact.filter(|_| answer.other_name.is_none());
+        insert(&mut transaction, &link, (answer, &by_name, contact), now).await?;
+        let data = json!({
+            "message": message.id, "account": message.account, "number": message.number, "revision": message.revision,
+            "kind": answer.kind, "by_name": by_name, "note": answer.note,
+        });
+        notice(&mut transaction, link.message, EventKind::MessageAnswered, &data, now).await?;
+        if answer.kind.confirms() {
+            acknowledge(&mut transaction, link.message, None, now).await?;
+        } else {
+            let asked = link.asked.and_then(|asked| usize::try_from(asked).ok());
+            let not_mine = DispatchInput::Answered(Answer::NotMine { asked });
+            apply(&mut transaction, link.message, not_mine, now).await?;
+            write_summary(&mut transaction, link.message, now).await?;
+        }
+        if answer.kind == AnswerKind::CallMe
+            && let Some(number) = &link.number
+        {
+            let target = Target {
+                kind: TargetKind::Phone,
+                contact: link.contact,
+                name: by_name,
+                address: number.clone(),
+                instead_of: None,
+                not_before: None,
+            };
+            tasks::insert(&mut transaction, &message, (None, &target), (now, now)).await?;
+        }
+        transaction.commit().await?;
+        Ok(AnswerOutcome::Taken)
+    }
+
+    pub(in crate::store) async fn message_answers(
+        &self,
+        message: RecordId,
+    ) -> Result<Vec<MessageAnswer>, StoreError> {
+        let mut reader = self.readers().acquire().await?;
+        answers(&mut reader, message).await
+    }
+}
+
+/// What a link is for.
+struct Link {
+    message: RecordId,
+    delivery: RecordId,
+    asked: Option<i64>,
+    contact: Option<RecordId>,
+    name: Option<String>,
+    number: Option<String>,
+}
+
+async fn link_of(db: &mut DbConnection, hash: &LinkHash, now: Timestamp) -> Result<Option<Link>, StoreError> {
+    let row = sqlx::query(
+        "SELECT d.id, d.message_id, d.asked, d.contact_id, c.name, c.number FROM ack_links AS l
+         JOIN deliveries AS d ON d.id = l.delivery_id LEFT JOIN contacts AS c ON c.id = d.contact_id
+         WHERE l.hash = $1 AND l.expires_ms > $2",
+    )
+    .bind(hash.as_slice())
+    .bind(to_ms(now))
+    .fetch_optional(db)
+    .await?;
+    let link = |row: DbRow| {
+        Ok(Link {
+            message: row.try_get("message_id")?,
+            delivery: row.try_get("id")?,
+            asked: row.try_get("asked")?,
+            contact: row.try_get("contact_id")?,
+            name: row.try_get("name")?,
+            number: row.try_get("number")?,
+        })
+    };
+    Ok(row.map(link).transpose().map_err(|error: sqlx::Error| error)?)
+}
+
+async fn insert(
+    db: &mut DbConnection,
+    link: &Link,
+    (answer, by_name, contact): (&NewAnswer, &str, Option<RecordId>),
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO message_answers (id, message_id, revision, kind, by_name, contact_id, via, delivery_id, note, at_ms)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+    )
+    .bind(RecordId(Uuid::now_v7()))
+    .bind(link.message)
+    .bind(i64::from(answer.revision))
+    .bind(answer.kind.as_str())
+    .bind(by_name)
+    .bind(contact)
+    .bind(LINK)
+    .bind(link.delivery)
+    .bind(&answer.note)
+    .bind(to_ms(now))
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+async fn answers(db: &mut DbConnection, message: RecordId) -> Result<Vec<MessageAnswer>, StoreError> {
+    let rows = sqlx::query("SELECT * FROM message_answers WHERE message_id = $1 ORDER BY at_ms, id LIMIT $2")
+        .bind(message)
+        .bind(i64::from(ANSWERS_MAX))
+        .fetch_all(db)
+        .await?;
+    let answer = |row: &DbRow| {
+        Ok(MessageAnswer {
+            id: row.try_get("id")?,
+            kind: AnswerKind::parse(row.try_get("kind")?).unwrap_or(AnswerKind::Seen),
+            by_name: row.try_get("by_name")?,
+            contact: row.try_get("contact_id")?,
+            via: row.try_get("via")?,
+            note: row.try_get("note")?,
+            revision: u32::try_from(row.try_get::<i64, _>("revision")?).unwrap_or(0),
+            at: from_ms(row.try_get("at_ms")?),
+        })
+    };
+    Ok(rows.iter().map(answer).collect::<Result<_, sqlx::Error>>()?)
+}
