@@ -11,7 +11,7 @@ use crate::support::pbx_lab::Lab;
 use crate::support::wait::TEST_TIMEOUT;
 
 /// Printed of each call that rings at the operator.
-const POP: &str = "契約企業";
+const POP: &str = "┌ 内線";
 
 /// The demo with this program, in an empty directory for what it writes.
 fn demo(directory: &Path) -> Command {
@@ -54,12 +54,14 @@ async fn the_demo_goes_on_after_a_pop_until_it_is_interrupted() {
         all
     });
     let mut shown = BufReader::new(demo.stdout.take().unwrap()).lines();
-    let mut pops = 0;
-    while pops < 2 {
-        let line = timeout(TEST_TIMEOUT * 2, shown.next_line()).await.expect("the demo shows calls").unwrap();
-        let line = line.expect("the demo goes on");
-        pops += usize::from(line.contains(POP));
-    }
+    let two_pops = async {
+        let mut pops = 0;
+        while pops < 2 {
+            let line = shown.next_line().await.unwrap().expect("the demo goes on");
+            pops += usize::from(line.starts_with(POP));
+        }
+    };
+    timeout(TEST_TIMEOUT * 2, two_pops).await.expect("the demo shows two calls");
     let pid = demo.id().unwrap().to_string();
     assert!(Command::new("kill").args(["-INT", &pid]).status().await.unwrap().success());
     let status = timeout(TEST_TIMEOUT, demo.wait()).await.expect("the demo ends").unwrap();
