@@ -16,7 +16,9 @@ const POP: &str = "┌ 内線";
 /// The demo with this program, in an empty directory for what it writes.
 fn demo(directory: &Path) -> Command {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let mut demo = Command::new("tests/demo.sh");
+    // A shell cannot trap a signal that it inherits as ignored, as the background commands of scripts do.
+    let mut demo = Command::new("env");
+    demo.args(["--default-signal=INT", "tests/demo.sh"]);
     for (name, _) in std::env::vars_os().filter(|(n, _)| n.to_string_lossy().starts_with("TORITSUGI_")) {
         // What a run of the whole suite marks its processes with stays.
         if name != "TORITSUGI_TEST_RUN" {
