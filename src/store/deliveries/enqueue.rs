@@ -8,7 +8,7 @@ use super::super::DbConnection;
 use super::{MAIL, withdraw, write_summary};
 use crate::contract::delivery::UnroutedReason;
 use crate::contract::message::{Message, MessageState, Urgency};
-use crate::delivery::DeliveryProgress;
+use crate::delivery::{DeliveryProgress, give_up_delay};
 use crate::ids::RecordId;
 use crate::mail::MailAddress;
 use crate::store::{StoreError, to_ms};
@@ -36,7 +36,8 @@ pub(in super::super) async fn enqueue_deliveries(
     .fetch_all(&mut *db)
     .await?;
     let next_at = message.fields.hold_until.unwrap_or(now).max(not_before).max(now);
-    let progress = DeliveryProgress::queued(now, next_at);
+    let give_up_delay = give_up_delay(message.kind, message.fields.urgency);
+    let progress = DeliveryProgress::queued_for(give_up_delay, now, next_at);
     for row in waiting {
         let (id, address): (RecordId, String) = (row.try_get("id")?, row.try_get("address")?);
         let is_present = row.try_get::<i64, _>("revision")? == i64::from(message.revision);
