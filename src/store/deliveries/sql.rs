@@ -279,20 +279,20 @@ async fn take(
         for_this_writer!(
             "SELECT id FROM deliveries
              WHERE server = $1 AND state = 'queued' AND urgency = $2 AND next_ms <= $3
-                AND ($7 IS NULL OR account_id <> $7)
-             ORDER BY next_ms, id LIMIT $6"
+                AND ($4 IS NULL OR account_id <> $4)
+             ORDER BY next_ms, id LIMIT $5"
         ),
-        ") UPDATE deliveries SET state = 'sending', attempts = attempts + 1, leased_by = $4, lease_ms = $5,
+        ") UPDATE deliveries SET state = 'sending', attempts = attempts + 1, leased_by = $6, lease_ms = $7,
             changed_ms = $3
          WHERE state = 'queued' AND id IN (SELECT id FROM due) RETURNING *"
     ))
     .bind(queue.server)
     .bind(queue.urgency)
     .bind(to_ms(queue.now))
+    .bind(but)
+    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
     .bind(queue.claim)
     .bind(to_ms(queue.until))
-    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-    .bind(but)
     .fetch_all(db)
     .await?;
     // The rows come in no order.
