@@ -27,11 +27,16 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::contract::delivery::DeliveryState;
+use crate::contract::message::{MessageKind, Urgency};
 
 /// How long a claim holds without being renewed.
 pub const LEASE_TTL: Duration = Duration::from_secs(180);
 /// How long a delivery is tried.
 pub const GIVE_UP_DELAY: Duration = Duration::from_secs(24 * 3600);
+/// How long a delivery of an urgent message is tried: then a person must pass it on.
+pub const URGENT_GIVE_UP_DELAY: Duration = Duration::from_secs(2 * 3600);
+/// How long a delivery of a test is tried.
+pub const TEST_GIVE_UP_DELAY: Duration = Duration::from_secs(600);
 /// Delays after the first, second, … attempt; after these the last one repeats. A server that greylists takes the mail at
 /// the third or fourth attempt.
 const RETRY_DELAYS_S: [u64; 8] = [15, 60, 120, 300, 600, 1_200, 2_400, 3_600];
@@ -136,15 +141,21 @@ pub enum Outcome {
 }
 
 impl DeliveryProgress {
-    /// A delivery that is due at `next_at`.
+    /// A delivery that is due at `next_at` and given up [`GIVE_UP_DELAY`] later.
     #[must_use]
     pub fn queued(now: Timestamp, next_at: Timestamp) -> Self {
+        Self::queued_for(GIVE_UP_DELAY, now, next_at)
+    }
+
+    /// A delivery that is due at `next_at` and tried for `give_up_delay`.
+    #[must_use]
+    pub fn queued_for(give_up_delay: Duration, now: Timestamp, next_at: Timestamp) -> Self {
         Self {
             state: DeliveryState::Queued,
             attempts: 0,
             maybe_sent: false,
             next_at,
-            give_up_at: later(now.max(next_at), GIVE_UP_DELAY),
+            give_up_at: later(now.max(next_at), give_up_delay),
             error: None,
             status: None,
         }
@@ -208,6 +219,16 @@ impl DeliveryProgress {
         } else {
             (self.state, self.next_at) = (DeliveryState::Queued, next_at.min(self.give_up_at));
         }
+    }
+}
+
+/// How long a delivery of such a message is tried.
+#[must_use]
+pub fn give_up_delay(kind: MessageKind, urgency: Urgency) -> Duration {
+    match (kind, urgency) {
+        (MessageKind::Test, _) => TEST_GIVE_UP_DELAY,
+        (_, Urgency::Urgent) => URGENT_GIVE_UP_DELAY,
+        (_, Urgency::Normal | Urgency::Low) => GIVE_UP_DELAY,
     }
 }
 

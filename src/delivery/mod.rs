@@ -15,7 +15,10 @@ mod pause;
 mod rate;
 mod summary;
 
-pub use machine::{DeliveryInput, DeliveryProgress, GIVE_UP_DELAY, LEASE_TTL, Outcome, retry_delay};
+pub use machine::{
+    DeliveryInput, DeliveryProgress, GIVE_UP_DELAY, LEASE_TTL, Outcome, TEST_GIVE_UP_DELAY,
+    URGENT_GIVE_UP_DELAY, give_up_delay, retry_delay,
+};
 pub use pause::{PAUSE, PAUSE_ALARM_DELAY, PAUSE_LONGEST, ServerPause};
 pub use rate::RateLimit;
 pub use summary::{DeliveryFacts, summary};

@@ -30,7 +30,8 @@ async fn house(lab: &MailLab) -> House {
 
 /// The link in the one mail of this mailbox.
 async fn link(lab: &MailLab, mailbox: &str) -> String {
-    eventually("the mail is there", async || if lab.count(mailbox) == 1 { Ok(()) } else { Err(lab.log()) }).await;
+    eventually("the mail is there", async || if lab.count(mailbox) == 1 { Ok(()) } else { Err(lab.log()) })
+        .await;
     let mail = ReadMail::read(&lab.mails(mailbox)[0]);
     let link = mail.text.lines().find(|line| line.starts_with("http://127.0.0.1:"));
     link.unwrap_or_else(|| panic!("no link in {}", mail.text)).to_owned()
@@ -75,7 +76,9 @@ async fn a_robot_opens_the_link_and_the_person_confirms() {
     let answers = house.get(&format!("/v1/messages/{id}/answers")).await;
     assert_eq!(answers["items"][0]["note"], "承知しました", "{answers}");
     let mut seen = Vec::new();
-    while !(seen.contains(&"message.acknowledged".to_owned()) && seen.contains(&"message.answered".to_owned())) {
+    while !(seen.contains(&"message.acknowledged".to_owned())
+        && seen.contains(&"message.answered".to_owned()))
+    {
         seen.push(events.next().await.unwrap()["kind"].as_str().unwrap().to_owned());
     }
     let token = link.rsplit('/').next().unwrap();
@@ -117,7 +120,11 @@ async fn a_route_goes_on_over_a_refused_address_and_a_killed_daemon() {
     assert_eq!(tasks["items"][0]["number"], "090-1111-0001", "{tasks}");
     while events.next().await.unwrap()["kind"] != "message.escalated" {}
     let message = house.get(&format!("/v1/messages/{id}")).await;
-    assert_eq!((&message["state"], &message["delivery"]["route"]["step"]), (&json!("open"), &json!(2)), "{message}");
+    assert_eq!(
+        (&message["state"], &message["delivery"]["route"]["step"]),
+        (&json!("open"), &json!(2)),
+        "{message}"
+    );
     house.kill().await;
     // The time of the step comes while no daemon runs.
     let database = house.directory.path().join("toritsugi.db");
@@ -129,8 +136,9 @@ async fn a_route_goes_on_over_a_refused_address_and_a_killed_daemon() {
     assert_eq!(moved.execute(&mut connection).await.unwrap().rows_affected(), 1);
     connection.close().await.unwrap();
     house.revive().await;
-    let message =
-        house.message_until(&id, "the supervisors are alarmed", |m| m["delivery"]["route"]["step"] == 3).await;
+    let message = house
+        .message_until(&id, "the supervisors are alarmed", |m| m["delivery"]["route"]["step"] == 3)
+        .await;
     assert_eq!(message["delivery"]["route"]["state"], "running", "{message}");
     let tasks = house.ask("1001", Method::GET, "/v1/tasks?state=failed", Value::Null).await;
     assert_eq!(tasks["items"].as_array().unwrap().len(), 1, "{tasks}");

@@ -76,14 +76,21 @@ async fn a_message_can_be_withdrawn_until_its_mail_is_on_its_way() {
     assert_eq!((status, &withdrawn["delivery"]["state"]), (StatusCode::OK, &json!("none")), "{withdrawn}");
     let delivery = house.deliveries(&late).await.remove(0);
     assert_eq!((&delivery["state"], &delivery["attempts"]), (&json!("cancelled"), &json!(0)), "{delivery}");
+    // An urgent one does not wait, and is corrected instead.
+    let urgent = json!({"account": house.account, "contact": mori, "text": "至急", "urgency": "urgent"});
+    let urgent = house.ask("1001", Method::POST, "/v1/messages", urgent).await;
+    let urgent = urgent["id"].as_str().unwrap();
+    house.is_sent(urgent).await;
+    let (status, refused) = undo(urgent).await;
+    assert_eq!(status, StatusCode::CONFLICT, "{refused}");
     // A later message is sent, so the outbox has passed the withdrawn one.
     house.kill().await;
     house.environment.push(("TORITSUGI__MESSAGES__UNDO_SECONDS".into(), "0".into()));
     house.revive().await;
     let last = house.save(&mori, "最後").await;
     house.is_sent(&last).await;
-    eventually("the two others are in the mailbox", async || {
-        if lab.count("mori") == 2 { Ok(()) } else { Err(lab.log()) }
+    eventually("the three others are in the mailbox", async || {
+        if lab.count("mori") == 3 { Ok(()) } else { Err(lab.log()) }
     })
     .await;
 }

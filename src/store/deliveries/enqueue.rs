@@ -9,7 +9,7 @@ use super::super::dispatches::{Started, start};
 use super::{MAIL, withdraw, write_summary};
 use crate::contract::delivery::UnroutedReason;
 use crate::contract::message::{Message, MessageState, Urgency};
-use crate::delivery::DeliveryProgress;
+use crate::delivery::{DeliveryProgress, give_up_delay};
 use crate::ids::RecordId;
 use crate::store::mail_servers::MAIL_SERVER;
 use crate::store::{StoreError, to_ms};
@@ -76,8 +76,9 @@ pub(in super::super) struct NewRecipient {
 }
 
 impl NewRecipient {
-    fn progress(&self, now: Timestamp) -> DeliveryProgress {
-        DeliveryProgress::queued(now, self.not_before.max(now))
+    fn progress(&self, message: &Message, now: Timestamp) -> DeliveryProgress {
+        let give_up_delay = give_up_delay(message.kind, message.fields.urgency);
+        DeliveryProgress::queued_for(give_up_delay, now, self.not_before.max(now))
     }
 }
 
@@ -146,7 +147,7 @@ async fn insert(
     recipient: &NewRecipient,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let progress = recipient.progress(now);
+    let progress = recipient.progress(message, now);
     let server: Option<String> = sqlx::query_scalar("SELECT name FROM mail_servers ORDER BY name LIMIT 1")
         .fetch_optional(&mut *db)
         .await?;
@@ -187,7 +188,7 @@ async fn write_again(
     recipient: &NewRecipient,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let progress = recipient.progress(now);
+    let progress = recipient.progress(message, now);
     sqlx::query(
         "UPDATE deliveries SET rendered = NULL, contact_id = $2, urgency = $3,
             next_ms = CASE WHEN attempts > 0 AND next_ms > $4 THEN next_ms ELSE $4 END, give_up_ms = $5, asked = $6

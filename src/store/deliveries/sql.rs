@@ -2,6 +2,8 @@
 
 mod enqueue;
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use sqlx::{QueryBuilder, Row};
 use uuid::Uuid;
@@ -14,8 +16,8 @@ use crate::contract::delivery::{
     Delivery, DeliveryState, DispatchState, MessageDelivery, MessageDeliveryState, RouteProgress,
     UnroutedReason,
 };
-use crate::contract::message::MessageState;
-use crate::delivery::{DeliveryFacts, DeliveryInput, DeliveryProgress, Outcome, summary};
+use crate::contract::message::{MessageKind, MessageState, Urgency};
+use crate::delivery::{DeliveryFacts, DeliveryInput, DeliveryProgress, Outcome, give_up_delay, summary};
 use crate::identity::printable;
 use crate::ids::RecordId;
 use crate::store::deliveries::{
@@ -161,8 +163,8 @@ impl Backend {
             return Ok(None);
         }
         let Outcome::Changed(mut next) = row.progress.apply(input, now, seed) else { return Ok(None) };
-        // What a correction has replaced is not sent later than the correction.
-        if !row.is_present
+        // What a correction has replaced is not sent later than the correction, and what was answered is not sent again.
+        if !row.is_wanted
             && next.state == DeliveryState::Queued
             && let Outcome::Changed(withdrawn) = next.apply(DeliveryInput::Withdrawn, now, seed)
         {
@@ -171,7 +173,7 @@ impl Backend {
         if !write_progress(&mut transaction, &row, &next, now).await? {
             return Ok(None);
         }
-        if let Some(asked) = row.asked.filter(|_| row.is_present) {
+        if let Some(asked) = row.asked.filter(|_| row.is_wanted) {
             delivery_changed(&mut transaction, row.message, asked, next.state, now).await?;
         }
         write_summary(&mut transaction, row.message, now).await?;
@@ -236,11 +238,13 @@ impl Backend {
         let row = locked_row(&mut transaction, delivery).await?.filter(|row| !row.is_withdrawn);
         let row = row.ok_or(MISSING)?;
         let id = match row.progress.apply(DeliveryInput::SentAgain, now, 0) {
-            Outcome::Changed(next) if row.is_present => {
+            Outcome::Changed(next) if row.is_wanted => {
+                let give_up_at = DeliveryProgress::queued_for(row.give_up_delay, now, now).give_up_at;
+                let next = DeliveryProgress { give_up_at, ..next };
                 write_progress(&mut transaction, &row, &next, now).await?;
                 delivery
             }
-            Outcome::Changed(_) | Outcome::NewDelivery => again(&mut transaction, delivery, now).await?,
+            Outcome::Changed(_) | Outcome::NewDelivery => again(&mut transaction, &row, now).await?,
             Outcome::Unchanged => delivery,
         };
         write_summary(&mut transaction, row.message, now).await?;
@@ -280,20 +284,20 @@ async fn take(
         for_this_writer!(
             "SELECT id FROM deliveries
              WHERE server = $1 AND state = 'queued' AND urgency = $2 AND next_ms <= $3
-                AND ($7 IS NULL OR account_id <> $7)
-             ORDER BY next_ms, id LIMIT $6"
+                AND ($4 IS NULL OR account_id <> $4)
+             ORDER BY next_ms, id LIMIT $5"
         ),
-        ") UPDATE deliveries SET state = 'sending', attempts = attempts + 1, leased_by = $4, lease_ms = $5,
+        ") UPDATE deliveries SET state = 'sending', attempts = attempts + 1, leased_by = $6, lease_ms = $7,
             changed_ms = $3
          WHERE state = 'queued' AND id IN (SELECT id FROM due) RETURNING *"
     ))
     .bind(queue.server)
     .bind(queue.urgency)
     .bind(to_ms(queue.now))
+    .bind(but)
+    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
     .bind(queue.claim)
     .bind(to_ms(queue.until))
-    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-    .bind(but)
     .fetch_all(db)
     .await?;
     // The rows come in no order.
@@ -356,8 +360,10 @@ struct LockedRow {
     progress: DeliveryProgress,
     /// Which recipient of the message's dispatch it is for.
     asked: Option<i64>,
-    /// Whether it carries the present revision of its message.
-    is_present: bool,
+    /// Whether it carries the present revision of its message, and was made after the message was answered, if it was.
+    is_wanted: bool,
+    /// How long a delivery of its message is tried.
+    give_up_delay: Duration,
     /// Whether its message was withdrawn.
     is_withdrawn: bool,
 }
@@ -371,20 +377,27 @@ async fn locked_row(db: &mut DbConnection, delivery: RecordId) -> Result<Option<
     .execute(&mut *db)
     .await?;
     let row = sqlx::query(
-        "SELECT d.*, m.revision AS present_revision, m.deleted_ms
+        "SELECT d.*, m.revision AS present_revision, m.deleted_ms, m.kind AS message_kind, m.urgency AS message_urgency,
+            m.acknowledged_ms AS answered_ms
          FROM deliveries AS d JOIN messages AS m ON m.id = d.message_id WHERE d.id = $1",
     )
     .bind(delivery)
     .fetch_optional(db)
     .await?;
     let read = |row: DbRow| {
+        let created_ms: i64 = row.try_get("created_ms")?;
         Ok(LockedRow {
             id: row.try_get("id")?,
             message: row.try_get("message_id")?,
             claim: row.try_get("leased_by")?,
             progress: progress_of(&row)?,
             asked: row.try_get("asked")?,
-            is_present: row.try_get::<i64, _>("revision")? == row.try_get::<i64, _>("present_revision")?,
+            is_wanted: row.try_get::<i64, _>("revision")? == row.try_get::<i64, _>("present_revision")?
+                && row.try_get::<Option<i64>, _>("answered_ms")?.is_none_or(|at| at < created_ms),
+            give_up_delay: give_up_delay(
+                MessageKind::parse(row.try_get("message_kind")?).unwrap_or_default(),
+                Urgency::parse(row.try_get("message_urgency")?).unwrap_or_default(),
+            ),
             is_withdrawn: row.try_get::<Option<i64>, _>("deleted_ms")?.is_some(),
         })
     };
@@ -495,9 +508,9 @@ pub(super) async fn write_summary(
 }
 
 /// A new delivery of the message's present revision to the recipient of `delivery`; its id.
-async fn again(db: &mut DbConnection, delivery: RecordId, now: Timestamp) -> Result<RecordId, StoreError> {
+async fn again(db: &mut DbConnection, row: &LockedRow, now: Timestamp) -> Result<RecordId, StoreError> {
     let id = RecordId(Uuid::now_v7());
-    let progress = DeliveryProgress::queued(now, now);
+    let progress = DeliveryProgress::queued_for(row.give_up_delay, now, now);
     sqlx::query(
         "INSERT INTO deliveries (id, message_id, revision, account_id, contact_id, channel, server, address, urgency,
             state, again, next_ms, give_up_ms, created_ms, changed_ms)
@@ -507,7 +520,7 @@ async fn again(db: &mut DbConnection, delivery: RecordId, now: Timestamp) -> Res
             $3, $4, $3, $3
          FROM deliveries AS d JOIN messages AS m ON m.id = d.message_id WHERE d.id = $1",
     )
-    .bind(delivery)
+    .bind(row.id)
     .bind(id)
     .bind(to_ms(progress.next_at))
     .bind(to_ms(progress.give_up_at))

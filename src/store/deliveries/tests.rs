@@ -8,7 +8,7 @@ use crate::contract::message::{
     CheckedMessage, ContentChange, Message, MessageFields, MessageKind, MessageUpdate, NewMessage,
 };
 use crate::contract::records::{AccountFields, ContactFields, CustomerFields};
-use crate::delivery::{GIVE_UP_DELAY, LEASE_TTL, ServerPause};
+use crate::delivery::{GIVE_UP_DELAY, LEASE_TTL, ServerPause, URGENT_GIVE_UP_DELAY};
 use crate::ids::PbxId;
 use crate::numbers::NumberPlan;
 use crate::store::mail_servers::MAIL_SERVER;
@@ -292,6 +292,37 @@ async fn an_acknowledged_message_is_sent_no_more_and_a_changed_one_is_written_ag
     assert_eq!((facts.contact_name, facts.recipient_name.as_deref()), (None, Some("佐々木")));
 }
 
+/// The mail of a message is being sent when somebody answers it, and the server says "not now".
+#[tokio::test]
+async fn an_answered_message_is_not_tried_again_unless_a_person_asks_for_it() {
+    let rig = rig().await;
+    rig.save(1, None, 0).await;
+    let first = rig.claimed(1, 0).await.remove(0);
+    rig.acknowledge(1, 1).await;
+    let deferred = || DeliveryInput::Deferred { error: "450".into(), status: None };
+    assert_eq!(rig.settle(first.id, 1, deferred(), 2).await, Some(DeliveryState::Cancelled));
+    let shown = rig.message(1).await;
+    assert_eq!((shown.state, shown.delivery.state), (MessageState::Acknowledged, MessageDeliveryState::None));
+    let again = rig.store.send_again(first.id, at(10)).await.unwrap();
+    assert_ne!(again.id, first.id);
+    assert_eq!(rig.claimed(2, 10).await.len(), 1);
+    assert_eq!(rig.settle(again.id, 2, deferred(), 11).await, Some(DeliveryState::Queued));
+    assert_eq!(rig.message(1).await.state, MessageState::Acknowledged);
+}
+
+#[tokio::test]
+async fn an_urgent_message_that_nobody_took_fails_after_two_hours() {
+    let rig = rig().await;
+    let end = i64::try_from(URGENT_GIVE_UP_DELAY.as_secs()).unwrap();
+    rig.save_fields(1, serde_json::json!({"text": "a", "urgency": "urgent"}), 0, 0).await;
+    assert_eq!(rig.store.sweep_deliveries(at(end - 1)).await.unwrap(), (0, 0));
+    assert_eq!(rig.store.sweep_deliveries(at(end)).await.unwrap(), (0, 1));
+    let id = rig.all().await[0].id;
+    rig.store.send_again(id, at(end + 10)).await.unwrap();
+    assert_eq!(rig.store.sweep_deliveries(at(2 * end + 9)).await.unwrap(), (0, 0));
+    assert_eq!(rig.store.sweep_deliveries(at(2 * end + 10)).await.unwrap(), (0, 1));
+}
+
 #[tokio::test]
 async fn a_message_waits_for_its_time_and_an_urgent_one_goes_first() {
     let rig = rig().await;
@@ -311,6 +342,9 @@ async fn a_message_waits_for_its_time_and_an_urgent_one_goes_first() {
     let order: Vec<_> = rig.claimed(1, 10).await.iter().map(|d| d.message.0.as_u128()).collect();
     assert_eq!(order, [1, 5, 4, 3]);
     // It is given up a day after its time.
+    for n in [1, 3, 4, 5] {
+        rig.acknowledge(n, 11).await;
+    }
     let end = 900 + i64::try_from(GIVE_UP_DELAY.as_secs()).unwrap();
     assert_eq!(rig.store.sweep_deliveries(at(end - 1)).await.unwrap(), (4, 0));
     assert_eq!(rig.store.sweep_deliveries(at(end)).await.unwrap(), (0, 1));

@@ -323,23 +323,17 @@ mod tests {
         store.create_message(&new, &pbx, from_ms(1)).await.unwrap();
         let acknowledged = MessageUpdate { content: None, acknowledged_by: Some(SAKURA) };
         store.change_message(new.id, &acknowledged, from_ms(2)).await.unwrap();
+        let mut with_number = fields.clone();
+        with_number["text"] = "秘密ふたつ".into();
         let corrected = ContentChange {
-            content: content(&serde_json::json!({"text": "秘密ふたつ", "reason": "inquiry"})),
+            content: content(&with_number),
             version: 2,
             by: SAKURA,
             by_name: "花".into(),
             correction: Some("秘密".into()),
             not_before: from_ms(1),
         };
-        let with_number = content(&{
-            let mut fields = fields.clone();
-            fields["text"] = "秘密ふたつ".into();
-            fields
-        });
-        let corrected = MessageUpdate {
-            content: Some(ContentChange { content: with_number, ..corrected }),
-            acknowledged_by: None,
-        };
+        let corrected = MessageUpdate { content: Some(corrected), acknowledged_by: None };
         store.change_message(new.id, &corrected, from_ms(3)).await.unwrap();
         draft(&store, SAKURA, 5).await;
         store.forget_customer(TANAKA).await.unwrap();

@@ -40,6 +40,7 @@ CREATE INDEX deliveries_leased ON deliveries (lease_ms) WHERE state = 'sending';
 CREATE INDEX deliveries_given_up ON deliveries (give_up_ms) WHERE state IN ('held', 'queued');
 CREATE INDEX deliveries_by_state ON deliveries (state, created_ms, id);
 CREATE INDEX deliveries_by_time ON deliveries (created_ms, id);
+CREATE INDEX deliveries_with_address ON deliveries (created_ms) WHERE address <> '';
 
 -- What happened to a delivery, with the words of the server.
 CREATE TABLE delivery_log (
