@@ -9,6 +9,7 @@
 mod support;
 
 mod access;
+mod acknowledge;
 mod chromium;
 mod connection;
 mod day;

@@ -47,7 +47,7 @@ async fn a_robot_opens_the_link_and_the_person_confirms() {
     house.is_sent(&id).await;
     let link = link(&lab, "kato").await;
     let client = http();
-    for _ in 0..15 {
+    for _ in 0..9 {
         let opened = client.get(&link).send().await.unwrap();
         assert_eq!(opened.status(), StatusCode::OK);
         client.head(&link).send().await.unwrap();

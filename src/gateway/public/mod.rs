@@ -27,7 +27,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -48,8 +48,8 @@ use crate::contract::answer::{ANSWER_NAME_CHARS_MAX, ANSWER_NOTE_CHARS_MAX, Answ
 use crate::identity::printable;
 use crate::messages::MessageRelay;
 use crate::numbers::NumberPlan;
-use crate::store::Store;
 use crate::store::answers::{AnswerOutcome, LinkHash, LinkedMessage, NewAnswer};
+use crate::store::{Store, StoreError};
 
 /// Largest body of an answer.
 const BODY_BYTES_MAX: usize = 8 * 1024;
@@ -61,7 +61,7 @@ pub(super) const CONNECTIONS_MAX: usize = 256;
 pub(super) const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What the public pages serve.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct PublicApp {
     /// Messages and their links.
     pub store: Store,
@@ -85,21 +85,6 @@ struct PublicState {
     app: PublicApp,
     nonces: NonceKey,
     limits: Mutex<Limits>,
-}
-
-/// The form of an answer.
-#[derive(Debug, Deserialize)]
-struct Form {
-    #[serde(default)]
-    who: String,
-    #[serde(default)]
-    name: String,
-    #[serde(default)]
-    answer: String,
-    #[serde(default)]
-    note: String,
-    #[serde(default)]
-    nonce: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -167,7 +152,7 @@ async fn show(
     let shown = match state.linked(&hash).await {
         Ok(Some(linked)) => state.page(&linked, &hash, language, None),
         Ok(None) => return page::gone(language),
-        Err(response) => return response,
+        Err(error) => return unavailable(&error, language),
     };
     if let Err(error) = state.app.store.count_opened(&hash).await {
         tracing::debug!(%error, "an opened link was not counted");
@@ -190,7 +175,7 @@ async fn answer(
     let linked = match state.linked(&hash).await {
         Ok(Some(linked)) => linked,
         Ok(None) => return page::gone(language),
-        Err(response) => return response,
+        Err(error) => return unavailable(&error, language),
     };
     let new = match state.read(&body, &linked, &hash) {
         Ok(new) => new,
@@ -208,14 +193,13 @@ async fn answer(
     match state.linked(&hash).await {
         Ok(Some(linked)) => state.page(&linked, &hash, language, notice),
         Ok(None) => page::gone(language),
-        Err(response) => response,
+        Err(error) => unavailable(&error, language),
     }
 }
 
 impl PublicState {
-    async fn linked(&self, hash: &LinkHash) -> Result<Option<LinkedMessage>, Response> {
-        let now = self.app.clock.now();
-        self.app.store.linked_message(hash, now).await.map_err(|error| unavailable(&error, Language::Ja))
+    async fn linked(&self, hash: &LinkHash) -> Result<Option<LinkedMessage>, StoreError> {
+        self.app.store.linked_message(hash, self.app.clock.now()).await
     }
 
     fn admit(&self, request: &Request, hash: LinkHash, what: Use) -> Result<(), Duration> {
@@ -241,31 +225,23 @@ impl PublicState {
     /// Reads the form of an answer.
     fn read(&self, body: &Bytes, linked: &LinkedMessage, hash: &LinkHash) -> Result<NewAnswer, Notice> {
         let fields: Vec<(String, String)> = url::form_urlencoded::parse(body).into_owned().collect();
-        let field = |name: &str| {
-            fields.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone()).unwrap_or_default()
-        };
-        let form = Form {
-            who: field("who"),
-            name: field("name"),
-            answer: field("answer"),
-            note: field("note"),
-            nonce: field("nonce"),
-        };
+        let field =
+            |name: &str| fields.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.as_str());
         let revision = linked.facts.message.revision;
-        if !self.nonces.is_valid(&form.nonce, hash, revision, self.app.clock.now()) {
+        if !self.nonces.is_valid(field("nonce"), hash, revision, self.app.clock.now()) {
             return Err(Notice::Again);
         }
-        let kind = AnswerKind::parse(&form.answer).ok_or(Notice::Again)?;
+        let kind = AnswerKind::parse(field("answer")).ok_or(Notice::Again)?;
         let text = |text: &str, chars: usize| {
             let text = printable(text, usize::MAX).map(|text| text.trim().to_owned());
             text.filter(|text| !text.is_empty() && text.chars().count() <= chars)
         };
-        let other_name = match form.who.as_str() {
+        let other_name = match field("who") {
             "contact" if linked.facts.recipient_name.is_some() => None,
-            "other" => Some(text(&form.name, ANSWER_NAME_CHARS_MAX).ok_or(Notice::Who)?),
+            "other" => Some(text(field("name"), ANSWER_NAME_CHARS_MAX).ok_or(Notice::Who)?),
             _ => return Err(Notice::Who),
         };
-        let note = match form.note.trim() {
+        let note = match field("note").trim() {
             "" => None,
             note => Some(text(note, ANSWER_NOTE_CHARS_MAX).ok_or(Notice::LongNote)?),
         };
@@ -278,9 +254,9 @@ fn hash_of(token: &str) -> Option<LinkHash> {
     (token.len() <= TOKEN_BYTES_MAX && token.bytes().all(is_token)).then(|| link_hash(token))
 }
 
-fn unavailable(error: &crate::store::StoreError, language: Language) -> Response {
+fn unavailable(error: &StoreError, language: Language) -> Response {
     tracing::warn!(%error, "a public page cannot use the store");
-    (StatusCode::SERVICE_UNAVAILABLE, page::unavailable(language)).into_response()
+    page::unavailable(language)
 }
 
 #[cfg(test)]

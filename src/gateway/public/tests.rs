@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use axum::body::Body;
+use axum::http::StatusCode;
 use http_body_util::BodyExt as _;
 use jiff::Timestamp;
 use serde_json::json;

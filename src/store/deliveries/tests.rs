@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::super::super::Store;
 use super::*;
+use crate::contract::delivery::{MessageDeliveryState, UnroutedReason};
 use crate::contract::message::{
-    CheckedMessage, ContentChange, Message, MessageFields, MessageKind, MessageUpdate, NewMessage,
+    CheckedMessage, ContentChange, Message, MessageFields, MessageKind, MessageUpdate, NewMessage, MessageState,
 };
 use crate::contract::records::{AccountFields, ContactFields, CustomerFields};
 use crate::delivery::{GIVE_UP_DELAY, LEASE_TTL, ServerPause, URGENT_GIVE_UP_DELAY};

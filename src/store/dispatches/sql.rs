@@ -60,9 +60,8 @@ impl Backend {
         pbx: &PbxId,
     ) -> Result<Vec<MessageNotice>, StoreError> {
         let rows = sqlx::query(
-            "SELECT n.position, n.kind, n.data_json, n.at_ms, m.taken_by
-             FROM message_notices AS n JOIN messages AS m ON m.id = n.message_id
-             WHERE m.pbx = $1 ORDER BY n.position LIMIT $2",
+            "SELECT position, kind, data_json, at_ms, taken_by FROM message_notices WHERE pbx = $1 ORDER BY position
+             LIMIT $2",
         )
         .bind(pbx.as_str())
         .bind(i64::from(NOTICES_MAX))
@@ -198,13 +197,16 @@ pub(super) async fn notice(
     data: &Value,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    sqlx::query("INSERT INTO message_notices (message_id, kind, data_json, at_ms) VALUES ($1, $2, $3, $4)")
-        .bind(message)
-        .bind(kind.as_str())
-        .bind(data.to_string())
-        .bind(to_ms(now))
-        .execute(db)
-        .await?;
+    sqlx::query(
+        "INSERT INTO message_notices (message_id, pbx, taken_by, kind, data_json, at_ms)
+         SELECT id, pbx, taken_by, $2, $3, $4 FROM messages WHERE id = $1",
+    )
+    .bind(message)
+    .bind(kind.as_str())
+    .bind(data.to_string())
+    .bind(to_ms(now))
+    .execute(db)
+    .await?;
     Ok(())
 }
 

@@ -77,8 +77,11 @@ CREATE INDEX tasks_by_time ON tasks (created_ms, id);
 CREATE TABLE message_notices (
     position   BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     message_id UUID NOT NULL REFERENCES messages (id) ON DELETE CASCADE,
+    pbx        TEXT NOT NULL,
+    taken_by   UUID,
     kind       TEXT NOT NULL,
     data_json  TEXT NOT NULL,
     at_ms      BIGINT NOT NULL
 );
 CREATE INDEX message_notices_by_message ON message_notices (message_id);
+CREATE INDEX message_notices_by_pbx ON message_notices (pbx, position);
