@@ -87,7 +87,7 @@ async fn a_company_that_is_closed_is_named_as_closed() {
     person.tab.until("the pop", "document.querySelector('.company .opening') !== null").await;
     let opening = person.reads(".company .opening").await;
     assert!(opening.contains("営業時間外") && opening.contains("勤労感謝の日"), "{opening}");
-    assert!(opening.contains("次の営業 2031年"), "{opening}");
+    assert!(opening.contains("次の営業 2031/11/25"), "{opening}");
     person.looks("closed-hours").await;
     person.all_is_well().await;
     browser.close().await;
