@@ -381,7 +381,14 @@ mod tests {
         facts.customer_name = Some("a\nSubject: x".into());
         for address in ["a@example.jp", "a@docomo.ne.jp"] {
             let to: MailAddress = address.parse().unwrap();
-            let mail = String::from_utf8(render(&settings(), &delivery, &to, &facts, Some("https://m.example.jp/a/x"))).unwrap();
+            let mail = String::from_utf8(render(
+                &settings(),
+                &delivery,
+                &to,
+                &facts,
+                Some("https://m.example.jp/a/x"),
+            ))
+            .unwrap();
             let (head, body) = mail.split_once("\r\n\r\n").unwrap();
             let names: Vec<_> = head
                 .split("\r\n")

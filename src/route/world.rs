@@ -14,6 +14,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
+use crate::contract::holidays::HolidayCalendar;
 use crate::contract::hours::Hours;
 use crate::ids::RecordId;
 
@@ -71,6 +72,8 @@ pub struct World {
     pub hours: Option<Hours>,
     /// The installation's time zone.
     pub installation_zone: TimeZone,
+    /// The holidays.
+    pub calendar: HolidayCalendar,
     /// Its contacts: those in the on-call order first, in that order.
     pub people: Vec<Person>,
     /// Whether mails can be sent.
@@ -99,7 +102,13 @@ impl World {
     /// An account without hours and people.
     #[must_use]
     pub fn empty(installation_zone: TimeZone) -> Self {
-        Self { hours: None, installation_zone, people: Vec::new(), has_mail_server: true }
+        Self {
+            hours: None,
+            installation_zone,
+            calendar: HolidayCalendar::default(),
+            people: Vec::new(),
+            has_mail_server: true,
+        }
     }
 
     /// The account's time zone.
@@ -126,7 +135,7 @@ impl World {
     /// Whether the account is open.
     #[must_use]
     pub fn is_open(&self, at: Timestamp) -> bool {
-        self.hours.as_ref().is_none_or(|hours| hours.is_open(at, &self.installation_zone))
+        self.hours.as_ref().is_none_or(|hours| hours.is_open(at, &self.installation_zone, &self.calendar))
     }
 
     /// Whether a contact is absent.
@@ -169,7 +178,7 @@ impl World {
     ) -> BTreeSet<Timestamp> {
         let zone = self.zone();
         let (first, last) = (from.to_zoned(zone.clone()).date(), to.to_zoned(zone.clone()).date());
-        let spans = self.hours.iter().flat_map(|hours| &hours.weekly).flat_map(|span| [span.from, span.to]);
+        let spans = self.hours.iter().flat_map(Hours::times);
         let midnight = jiff::civil::Time::midnight();
         let times: BTreeSet<_> = spans.chain(times.iter().copied()).chain([midnight]).collect();
         let mut found = BTreeSet::new();

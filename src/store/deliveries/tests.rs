@@ -6,7 +6,8 @@ use super::super::super::Store;
 use super::*;
 use crate::contract::delivery::{MessageDeliveryState, UnroutedReason};
 use crate::contract::message::{
-    CheckedMessage, ContentChange, Message, MessageFields, MessageKind, MessageUpdate, NewMessage, MessageState,
+    CheckedMessage, ContentChange, Message, MessageFields, MessageKind, MessageState, MessageUpdate,
+    NewMessage,
 };
 use crate::contract::records::{AccountFields, ContactFields, CustomerFields};
 use crate::delivery::{GIVE_UP_DELAY, LEASE_TTL, ServerPause, URGENT_GIVE_UP_DELAY};

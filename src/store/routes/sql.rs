@@ -5,7 +5,9 @@ use jiff::tz::TimeZone;
 use sqlx::Row;
 
 use super::contacts::contact_of;
+use super::holidays::holiday_of;
 use super::{Backend, DbConnection, DbRow};
+use crate::contract::holidays::HolidayCalendar;
 use crate::contract::records::Contact;
 use crate::ids::RecordId;
 use crate::mail::MailAddress;
@@ -131,11 +133,14 @@ pub(super) async fn account_routes(
     let people = rows.iter().map(|row| contact_of(row).map(person_of)).collect::<Result<_, sqlx::Error>>()?;
     let has_mail_server: bool =
         sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM mail_servers)").fetch_one(&mut *db).await?;
+    let days = sqlx::query("SELECT * FROM holidays ORDER BY source, day").fetch_all(&mut *db).await?;
+    let days = days.iter().map(holiday_of).collect::<Result<Vec<_>, sqlx::Error>>()?;
     let world = World {
         hours: hours.and_then(|json| serde_json::from_str(&json).ok()),
         installation_zone: zone
             .and_then(|name| TimeZone::get(&name).ok())
             .unwrap_or_else(|| TimeZone::get("Asia/Tokyo").unwrap_or(TimeZone::UTC)),
+        calendar: HolidayCalendar::of(days),
         people,
         has_mail_server,
     };

@@ -36,12 +36,16 @@ mod drafts;
 mod group_key;
 #[path = "../history/sql.rs"]
 mod history;
+#[path = "../holidays/sql.rs"]
+mod holidays;
 #[path = "../import/sql.rs"]
 pub(super) mod import;
 #[path = "../log/sql.rs"]
 mod log;
 #[path = "../mail_servers/sql.rs"]
 mod mail_servers;
+#[path = "../message_endpoints/sql.rs"]
+mod message_endpoints;
 #[path = "../messages/sql.rs"]
 mod messages;
 #[path = "../operators/sql.rs"]
