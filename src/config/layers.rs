@@ -394,7 +394,7 @@ mod tests {
         (
             "[pbxx]\nhost = 'x'",
             &[],
-            "/etc/t.toml: pbxx.host: unknown section; the sections are bus, directory, gateway, log, mail, messages, operators, pbx, pop, retention, store, supervision, transfer, webhooks",
+            "/etc/t.toml: pbxx.host: unknown section; the sections are bus, directory, gateway, log, mail, messages, operators, pbx, pop, public, retention, store, supervision, transfer, webhooks",
         ),
         ("[pbxx]", &[], "/etc/t.toml: pbxx: unknown key"),
         ("pbx = 1", &[], "/etc/t.toml: pbx: is a section"),

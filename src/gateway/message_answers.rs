@@ -30,7 +30,7 @@ pub(crate) struct MessageAnswers {
         (status = 404, description = "unknown-record", body = ProblemBody),
     )
 )]
-pub(crate) async fn list(
+pub(crate) async fn answers(
     State(state): State<Arc<AppState>>,
     caller: Caller,
     RecordPath(id): RecordPath,

@@ -83,7 +83,7 @@ pub(super) fn signed_in() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(message_actions::correct))
         .routes(routes!(message_actions::undo))
         .routes(routes!(message_actions::revisions))
-        .routes(routes!(message_answers::list))
+        .routes(routes!(message_answers::answers))
         .routes(routes!(drafts::list))
         .routes(routes!(drafts::show, drafts::write, drafts::delete))
         .routes(routes!(export::messages))
