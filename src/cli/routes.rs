@@ -165,7 +165,8 @@ impl Explain {
         }
         let plan: Plan = serde_json::from_value(answer)?;
         let route = if plan.plan.built_in { "built-in" } else { plan.plan.route.as_str() };
-        print(&format!("{}\n{}\n", plain(route), plain(&plan.text)))
+        print(&format!("{}\n{}\n", plain(route), plain(&plan.text)))?;
+        Ok(())
     }
 }
 
@@ -193,7 +194,8 @@ impl Export {
             return print_json(&answer);
         }
         let document: Exported = serde_json::from_value(answer)?;
-        print(&document.body)
+        print(&document.body)?;
+        Ok(())
     }
 }
 
@@ -218,9 +220,10 @@ impl Import {
         let saved: Saved = serde_json::from_value(answer)?;
         print(&lines(&saved.findings))?;
         match saved.version {
-            Some(version) => print(&format!("saved as version {version}\n")),
-            None => print("it can be saved\n"),
+            Some(version) => print(&format!("saved as version {version}\n"))?,
+            None => print("it can be saved\n")?,
         }
+        Ok(())
     }
 }
 
