@@ -281,11 +281,9 @@ impl Dispatch {
         let (step, is_copy) = (asked.step, asked.is_copy);
         match (progress, self.state) {
             (_, _) if is_copy => {}
-            (Progress::Sent | Progress::Delivered, DispatchState::Running) => {
-                if self.is_met(step) {
-                    self.end_tasks(outputs);
-                    self.end(DispatchState::Settled);
-                }
+            (Progress::Sent | Progress::Delivered, DispatchState::Running) if self.is_met(step) => {
+                self.end_tasks(outputs);
+                self.end(DispatchState::Settled);
             }
             (Progress::Sent | Progress::Delivered, DispatchState::Unreached) => {
                 self.end(DispatchState::Unanswered);

@@ -53,7 +53,7 @@ fn person(to: &PlanTarget, step: Timestamp, start: Timestamp, zone: &TimeZone) -
 }
 
 fn minutes(from: Timestamp, to: Timestamp) -> i64 {
-    i64::try_from(to.duration_since(from).as_mins()).unwrap_or(0)
+    to.duration_since(from).as_mins()
 }
 
 fn name(target: &Target) -> String {

@@ -34,8 +34,7 @@ impl Backend {
             }
             PurgeTarget::Notes => {
                 "UPDATE wrap_ups SET notes = NULL WHERE (call_id, user_id, since_ms) IN (
-                    SELECT call_id, user_id, since_ms FROM wrap_ups WHERE ended_ms < $1 AND notes IS NOT NULL
-                    LIMIT $2)"
+                    SELECT call_id, user_id, since_ms FROM wrap_ups WHERE ended_ms < $1 AND notes IS NOT NULL LIMIT $2)"
             }
             PurgeTarget::States => {
                 "DELETE FROM operator_history WHERE position IN (
