@@ -42,6 +42,7 @@ use crate::directory::EditError;
 use crate::ids::{CallId, RecordId};
 use crate::people::role::{Permission, Role};
 use crate::people::viewer::Viewer;
+use crate::store::StoreError;
 use crate::store::messages::{ChangeOutcome, MessageCursor, MessageFilter};
 
 /// How long a request waits for the record of a call that has just ended.
@@ -176,7 +177,7 @@ pub(crate) async fn take(
         text,
     };
     let (kept, is_new) =
-        store.create_message(&new, state.app.bus.own_pbx(), now(&state)).await.map_err(no_such_account)?;
+        store.create_message(&new, state.app.bus.own_pbx(), now(&state)).await.map_err(refused)?;
     if !is_new {
         return repeated(&request, &new.text, kept);
     }
@@ -253,6 +254,9 @@ pub(crate) async fn change(
                 audit_trail::record(&state, &caller, "message.changed", ("", Some(id)), details).await;
             }
             Ok(Json(message))
+        }
+        ChangeOutcome::NotOpen(message) if message.text.is_empty() => {
+            Err(Kind::MessageNotOpen.with("the message's text was removed with the data of its caller"))
         }
         ChangeOutcome::NotOpen(message) => {
             Err(Kind::MessageNotOpen.with(format!("the message is {}", message.state.as_str())))
@@ -357,6 +361,13 @@ fn repeated(request: &TakeMessage, text: &str, kept: Message) -> Result<Response
 
 fn answer(status: StatusCode, message: Message) -> Result<Response, Problem> {
     with_location(status, format!("/v1/messages/{}", message.id), message)
+}
+
+fn refused(error: StoreError) -> Problem {
+    match error {
+        StoreError::Erased => invalid("call: the data of its caller was deleted; leave the call out"),
+        other => no_such_account(other),
+    }
 }
 
 async fn find(state: &AppState, id: RecordId) -> Result<Message, Problem> {

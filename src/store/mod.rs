@@ -19,7 +19,8 @@
 //! | [`audit`] | the audit trail |
 //! | [`stalled`] | which of the daemon's writers the store holds up |
 //! | [`group_key`] | the key with which daemons sign requests to each other |
-//! | [`retention`] | deletion by age, and of one customer's data |
+//! | [`retention`] | deletion by age |
+//! | [`erasure`] | deletion of what the store has about one customer |
 //! | `upgrade` | the steps of a migration that take long on a large database |
 //! | [`error`] | what can go wrong, worded for the administrator |
 //! | `columns`, `page` | ids and times as columns; reading by page |
@@ -47,6 +48,9 @@ macro_rules! each {
         each!(Store: $on, $backend => $do)
     };
 }
+
+#[macro_use]
+pub mod erasure;
 
 pub mod accounts;
 pub mod audit;

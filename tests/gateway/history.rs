@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use toritsugi::contract::call::{Direction, Outcome};
 use toritsugi::contract::card::{AccountView, CallerView, Card, CustomerView, HistoryView, MatchedBy};
@@ -14,9 +14,10 @@ use toritsugi::identity::Presentation;
 use toritsugi::ids::{Extension, RecordId};
 use toritsugi::journal::{JournalEntry, SegmentChange, WrapUpRecord};
 use toritsugi::operators::CompletedWrapUp;
+use toritsugi::store::erasure::{ErasureStep, LiveCalls, SETTLE_MS};
 use uuid::Uuid;
 
-use crate::support::gateway_rig::{Rig, ringing};
+use crate::support::gateway_rig::{Rig, answer, ringing};
 use crate::support::ids::{call, pbx};
 
 const KEY: &str = "+819012345678";
@@ -279,4 +280,81 @@ async fn what_operators_recorded_is_read_with_the_call_by_those_who_read_the_cal
         assert!(by("1001").get("disposition").is_none(), "{one}");
         assert_eq!(by("1002")["disposition"], "message", "{who}");
     }
+}
+
+/// As many steps as are due, long after the request.
+async fn erase(rig: &Rig) {
+    let now = rig.app.clock.now() + jiff::SignedDuration::from_millis(2 * SETTLE_MS);
+    loop {
+        let step = rig.app.store.erase_step(100, LiveCalls::Known(&[]), rig.app.directory.plan(), now).await;
+        if step.unwrap() == ErasureStep::Idle {
+            return;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_customer_who_is_being_erased_is_in_no_answer_and_nothing_comes_back_later() {
+    let rig = Rig::start().await;
+    let fields = json!({ "code": "A", "name": "さくら" });
+    let (_, made) = rig.send("admin", Method::POST, "/v1/accounts", &fields).await;
+    let of: RecordId = serde_json::from_value(made["id"].clone()).unwrap();
+    let fields = json!({ "account": of, "name": "綾小路", "numbers": ["０９０－１２３４－５６７８"] });
+    let (status, customer) = rig.send("admin", Method::POST, "/v1/customers", &fields).await;
+    assert_eq!(status, StatusCode::CREATED, "{customer}");
+    let customer: RecordId = serde_json::from_value(customer["id"].clone()).unwrap();
+    for n in [1, 2] {
+        let record =
+            FinishedCall { customer: Some(customer), account: Some(of), ..finished(&rig, n, 1, KEY) };
+        rig.app.store.record_call(&record).await.unwrap();
+    }
+    let message = |text: &str, n: u32| json!({ "account": of, "call": call(n), "text": text });
+    let (status, taken) = rig.send("1002", Method::POST, "/v1/messages", &message("秘密の伝言", 1)).await;
+    assert_eq!((status, &taken["caller"]), (StatusCode::CREATED, &json!(KEY)), "{taken}");
+    let message_path = format!("/v1/messages/{}", taken["id"].as_str().unwrap());
+    let answers = async || {
+        let mut all = String::new();
+        for path in [
+            "/v1/history".to_owned(),
+            format!("/v1/history?customer={customer}"),
+            format!("/v1/history?account={of}&caller=09012345678"),
+            format!("/v1/history/{}", call(1)),
+            "/v1/messages".to_owned(),
+            message_path.clone(),
+            format!("/v1/customers?account={of}"),
+        ] {
+            all += &rig.get("admin", &path).await.1.to_string();
+        }
+        all
+    };
+    let secrets = ["秘密の伝言", "綾小路", KEY, &customer.to_string()];
+    let before = answers().await;
+    assert!(secrets.iter().all(|secret| before.contains(secret)), "{before}");
+    let now = rig.app.clock.now();
+    rig.app.store.forget_customer(customer, rig.app.directory.plan(), now).await.unwrap();
+    let at_once = answers().await;
+    assert!(secrets.iter().all(|secret| !at_once.contains(secret)), "{at_once}");
+    let status = rig.app.store.erasure_status().await.unwrap();
+    rig.app.store.erasure_progress().set(status);
+    let (_, ready) = answer(rig.bare(Method::GET, "/readyz").send().await.unwrap()).await;
+    assert_eq!(
+        (&ready["erasures"]["left"], &ready["erasures"]["waiting"]),
+        (&json!(1), &json!(0)),
+        "{ready}"
+    );
+    // An operator still has the text on the screen, and changes it.
+    let change = json!({ "text": "秘密の伝言" });
+    let (status, problem) = rig.send("1002", Method::PATCH, &message_path, &change).await;
+    assert_eq!((status, &problem["type"]), (StatusCode::CONFLICT, &json!("message-not-open")), "{problem}");
+    erase(&rig).await;
+    let (status, problem) = rig.send("1002", Method::PATCH, &message_path, &change).await;
+    assert_eq!((status, &problem["type"]), (StatusCode::CONFLICT, &json!("message-not-open")), "{problem}");
+    let (status, problem) = rig.send("1002", Method::POST, "/v1/messages", &message("秘密の伝言", 2)).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{problem}");
+    assert!(problem["detail"].as_str().unwrap().contains("leave the call out"), "{problem}");
+    let acknowledge = json!({ "state": "acknowledged" });
+    let (status, message) = rig.send("1002", Method::PATCH, &message_path, &acknowledge).await;
+    assert_eq!((status, &message["text"]), (StatusCode::OK, &json!("")), "{message}");
+    let after = answers().await;
+    assert!(secrets.iter().all(|secret| !after.contains(secret)), "{after}");
 }

@@ -11,6 +11,19 @@ use crate::store::error::refusal;
 use crate::store::messages::{ChangeOutcome, MessageCursor, MessageFilter};
 use crate::store::{StoreError, from_ms, to_ms};
 
+/// A query of messages. Of a customer who is being erased nothing is read.
+macro_rules! messages_where {
+    ($rest:literal) => {
+        concat!(
+            "SELECT m.*, ",
+            message_is_being_erased!(),
+            " AS is_erased FROM messages AS m WHERE ",
+            account_is_kept!("m"),
+            $rest
+        )
+    };
+}
+
 impl Backend {
     pub(in crate::store) async fn messages(
         &self,
@@ -18,32 +31,37 @@ impl Backend {
         after: Option<MessageCursor>,
         limit: u32,
     ) -> Result<Vec<Message>, StoreError> {
-        let mut query = QueryBuilder::<Db>::new("SELECT * FROM messages WHERE TRUE");
+        let mut query = QueryBuilder::<Db>::new(messages_where!(""));
         if let Some(account) = filter.account {
-            query.push(" AND account_id = ").push_bind(account);
+            query.push(" AND m.account_id = ").push_bind(account);
         }
         if let Some(state) = filter.state {
-            query.push(" AND state = ").push_bind(state.as_str());
+            query.push(" AND m.state = ").push_bind(state.as_str());
         }
         if let Some(call) = filter.call {
-            query.push(" AND call_id = ").push_bind(call);
+            query.push(" AND m.call_id = ").push_bind(call);
         }
         if let Some(caller) = &filter.caller {
-            query.push(" AND caller_key = ").push_bind(caller.clone());
+            query.push(" AND m.caller_key = ").push_bind(caller.clone());
+            // That a message is in the list would say whose it is.
+            query.push(concat!(" AND NOT ", message_is_being_erased!()));
         }
         if let Some(MessageCursor { created_ms, id }) = after {
-            query.push(" AND (created_ms, id) < (").push_bind(created_ms).push(", ").push_bind(id).push(")");
+            query
+                .push(" AND (m.created_ms, m.id) < (")
+                .push_bind(created_ms)
+                .push(", ")
+                .push_bind(id)
+                .push(")");
         }
-        query.push(" ORDER BY created_ms DESC, id DESC LIMIT ").push_bind(i64::from(limit));
+        query.push(" ORDER BY m.created_ms DESC, m.id DESC LIMIT ").push_bind(i64::from(limit));
         let rows = query.build().fetch_all(self.readers()).await?;
         Ok(rows.iter().map(message_of).collect::<Result<_, sqlx::Error>>()?)
     }
 
     pub(in crate::store) async fn message(&self, id: RecordId) -> Result<Option<Message>, StoreError> {
-        let row = sqlx::query("SELECT * FROM messages WHERE id = $1")
-            .bind(id)
-            .fetch_optional(self.readers())
-            .await?;
+        let row =
+            sqlx::query(messages_where!(" AND m.id = $1")).bind(id).fetch_optional(self.readers()).await?;
         Ok(row.as_ref().map(message_of).transpose()?)
     }
 
@@ -54,6 +72,14 @@ impl Backend {
         at: Timestamp,
     ) -> Result<(Message, bool), StoreError> {
         let mut transaction = self.begin().await?;
+        let is_erased: bool =
+            sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM erased_calls WHERE call_id = $1)")
+                .bind(message.call)
+                .fetch_one(&mut *transaction)
+                .await?;
+        if is_erased {
+            return Err(StoreError::Erased);
+        }
         let inserted = sqlx::query(
             "INSERT INTO messages (id, account_id, call_id, customer_id, contact_id, taken_by, taken_by_name,
                 caller_key, text, created_ms, changed_ms, pbx)
@@ -74,7 +100,7 @@ impl Backend {
         .await
         .map_err(|error| refusal(error, "the message", None))?
         .rows_affected();
-        let row = sqlx::query("SELECT * FROM messages WHERE id = $1")
+        let row = sqlx::query(messages_where!(" AND m.id = $1"))
             .bind(message.id)
             .fetch_one(&mut *transaction)
             .await?;
@@ -89,27 +115,30 @@ impl Backend {
         change: &MessageUpdate,
         at: Timestamp,
     ) -> Result<ChangeOutcome, StoreError> {
-        let row = sqlx::query(
-            "UPDATE messages SET text = coalesce($2, text),
+        // The text of a message of an erased customer stays empty.
+        let changed = sqlx::query(concat!(
+            "UPDATE messages AS m SET text = coalesce($2, text),
                 state = CASE WHEN $3 THEN 'acknowledged' ELSE state END,
                 acknowledged_by = CASE WHEN $3 THEN $4 ELSE acknowledged_by END,
                 acknowledged_ms = CASE WHEN $3 THEN $5 ELSE acknowledged_ms END,
                 changed_ms = $5, version = version + 1
              WHERE id = $1 AND state <> 'acknowledged' AND ($3 OR text <> $2)
                 AND (state = 'open' OR $2 IS NULL OR text = $2)
-             RETURNING *",
-        )
+                AND ($2 IS NULL OR text <> '' AND NOT ",
+            message_is_being_erased!(),
+            ")"
+        ))
         .bind(id)
         .bind(&change.text)
         .bind(change.acknowledged_by.is_some())
         .bind(change.acknowledged_by)
         .bind(to_ms(at))
-        .fetch_optional(&mut *self.write_once().await?)
+        .execute(&mut *self.write_once().await?)
         .await?;
-        if let Some(row) = row {
-            return Ok(ChangeOutcome::Applied(message_of(&row)?));
-        }
         let message = self.message(id).await?.ok_or(StoreError::Missing { what: "message" })?;
+        if changed.rows_affected() > 0 {
+            return Ok(ChangeOutcome::Applied(message));
+        }
         let is_so = change.text.as_ref().is_none_or(|text| *text == message.text);
         Ok(if is_so { ChangeOutcome::Applied(message) } else { ChangeOutcome::NotOpen(message) })
     }
@@ -127,9 +156,9 @@ impl Backend {
         pbx: &PbxId,
         limit: u32,
     ) -> Result<Vec<(Message, u64)>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT * FROM messages WHERE pbx = $1 AND published_version < version ORDER BY changed_ms, id LIMIT $2",
-        )
+        let rows = sqlx::query(messages_where!(
+            " AND m.pbx = $1 AND m.published_version < m.version ORDER BY m.changed_ms, m.id LIMIT $2"
+        ))
         .bind(pbx.as_str())
         .bind(i64::from(limit))
         .fetch_all(self.readers())
@@ -157,16 +186,17 @@ fn count(value: i64) -> u64 {
 }
 
 fn message_of(row: &DbRow) -> Result<Message, sqlx::Error> {
+    let is_shown = !row.try_get::<bool, _>("is_erased")?;
     Ok(Message {
         id: row.try_get("id")?,
         account: row.try_get("account_id")?,
         call: row.try_get("call_id")?,
-        customer: row.try_get("customer_id")?,
+        customer: row.try_get::<Option<RecordId>, _>("customer_id")?.filter(|_| is_shown),
         contact: row.try_get("contact_id")?,
         taken_by: row.try_get("taken_by")?,
         taken_by_name: row.try_get("taken_by_name")?,
-        caller: row.try_get("caller_key")?,
-        text: row.try_get("text")?,
+        caller: row.try_get::<Option<String>, _>("caller_key")?.filter(|_| is_shown),
+        text: if is_shown { row.try_get("text")? } else { String::new() },
         state: MessageState::parse(row.try_get("state")?).unwrap_or(MessageState::Open),
         created_at: from_ms(row.try_get("created_ms")?),
         changed_at: from_ms(row.try_get("changed_ms")?),

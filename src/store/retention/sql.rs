@@ -3,7 +3,6 @@
 use jiff::Timestamp;
 
 use super::Backend;
-use crate::ids::RecordId;
 use crate::store::retention::PurgeTarget;
 use crate::store::{StoreError, to_ms};
 
@@ -60,36 +59,12 @@ impl Backend {
             .await?;
         Ok(done.rows_affected())
     }
-
-    pub(in crate::store) async fn forget_customer(&self, id: RecordId) -> Result<(), StoreError> {
-        /// Whether a row of `calls` or `messages` is about the customer: by their record, or by one of their numbers.
-        const OF_CUSTOMER: &str = "customer_id = $1 OR EXISTS (SELECT 1 FROM customer_numbers AS n
-            WHERE n.customer_id = $1 AND n.account_id = past.account_id AND n.key = past.caller_key)";
-        let mut transaction = self.begin().await?;
-        let notes = format!(
-            "UPDATE wrap_ups SET notes = NULL WHERE call_id IN (SELECT id FROM calls AS past WHERE {OF_CUSTOMER})"
-        );
-        let calls =
-            format!("UPDATE calls AS past SET caller_key = NULL, customer_id = NULL WHERE {OF_CUSTOMER}");
-        let messages = format!(
-            "UPDATE messages AS past SET caller_key = NULL, customer_id = NULL, text = '' WHERE {OF_CUSTOMER}"
-        );
-        for sql in [notes, calls, messages] {
-            // The texts consist of constants.
-            sqlx::query(sqlx::AssertSqlSafe(sql)).bind(id).execute(&mut *transaction).await?;
-        }
-        let done =
-            sqlx::query("DELETE FROM customers WHERE id = $1").bind(id).execute(&mut *transaction).await?;
-        if done.rows_affected() == 0 {
-            return Err(StoreError::Missing { what: "customer" });
-        }
-        Ok(transaction.commit().await?)
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::RecordId;
     use crate::store::{Store, from_ms};
 
     const SAKURA: RecordId = RecordId(uuid::Uuid::from_u128(1));
@@ -177,15 +152,5 @@ mod tests {
             pace.record(Duration::from_secs(2));
         }
         assert_eq!(pace.rows(), PURGE_ROWS_MIN);
-    }
-
-    #[tokio::test]
-    async fn a_customer_who_is_forgotten_is_in_no_call_and_no_message() {
-        let (_dir, store) = store().await;
-        store.forget_customer(TANAKA).await.unwrap();
-        assert_eq!(count(&store, "SELECT count(*) FROM calls WHERE caller_key IS NOT NULL").await, 0);
-        assert_eq!(count(&store, "SELECT count(*) FROM calls WHERE outcome = 'answered'").await, 1_200);
-        assert_eq!(count(&store, "SELECT count(*) FROM messages WHERE text <> ''").await, 0);
-        assert!(matches!(store.forget_customer(TANAKA).await, Err(StoreError::Missing { .. })));
     }
 }

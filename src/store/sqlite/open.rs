@@ -16,6 +16,7 @@ use tokio::sync::Semaphore;
 use super::Sqlite;
 use super::file::FileId;
 use crate::store::StoreError;
+use crate::store::erasure::ErasureProgress;
 use crate::store::error::{READ_TIMEOUT, had_storage_error};
 use crate::store::stalled::StalledWriters;
 
@@ -111,6 +112,7 @@ impl Sqlite {
             readers,
             card_readers,
             stalled: StalledWriters::default(),
+            erasures: ErasureProgress::default(),
         };
         store.finish_upgrade().await?;
         Ok(store)
