@@ -80,7 +80,7 @@ mod upgrade_tests;
 pub mod users;
 pub mod webhooks;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use crate::contract::audit::AuditEntry;
@@ -136,7 +136,40 @@ pub enum SchemaStatus {
     },
 }
 
+/// What a backup holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Backup {
+    /// Size of the file, in bytes.
+    pub bytes: u64,
+    /// The number of its last migration.
+    pub schema: i64,
+    /// Finished calls in it.
+    pub calls: u64,
+}
+
 impl Store {
+    /// Copies the SQLite database at `path`, which a daemon may use meanwhile, into the new file `to`, and checks the copy.
+    ///
+    /// # Errors
+    /// Names the file and what to do; then there is no file `to`.
+    pub async fn backup(path: &Path, to: &Path) -> Result<Backup, StoreError> {
+        sqlite::backup::backup(path, to).await
+    }
+
+    /// Checks the backup `from`, and lets a copy of it take the place of the database at `path`. The database that was there
+    /// gets `suffix` at the end of its name, which is returned.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`]; or names the file and what to do. Then the database is what it was.
+    pub async fn restore(
+        from: &Path,
+        path: &Path,
+        suffix: &str,
+    ) -> Result<(Backup, Option<PathBuf>), StoreError> {
+        let _alone = sqlite::file::lock(path)?;
+        sqlite::backup::restore(from, path, suffix).await
+    }
+
     /// Opens the SQLite database at `path`, creates it (readable by its owner alone) where there is none, and
     /// applies the missing migrations.
     ///

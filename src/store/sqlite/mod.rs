@@ -10,6 +10,7 @@
 //!
 //! Read next: `migrations/0001_first.sql` and its successors.
 
+pub(super) mod backup;
 #[macro_use]
 mod dialect;
 pub(super) mod file;

@@ -130,7 +130,7 @@ async fn limit_time(connection: &mut SqliteConnection, limit: Duration) -> Resul
 /// Creates the file, readable by its owner alone because it holds personal data; SQLite would let everybody read it.
 /// SQLite gives the files beside it the same mode. The file is not opened here: closing it would release the locks that
 /// this process has on it.
-fn create_private_file(path: &Path) -> Result<(), StoreError> {
+pub(super) fn create_private_file(path: &Path) -> Result<(), StoreError> {
     let made = mknodat(CWD, path, FileType::RegularFile, Mode::RUSR | Mode::WUSR, 0).map_err(io::Error::from);
     let (reason, advice) = match made {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {
