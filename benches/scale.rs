@@ -17,6 +17,7 @@ use jiff::Timestamp;
 use toritsugi::contract::call::{Direction, Outcome};
 use toritsugi::contract::history::FinishedCall;
 use toritsugi::ids::{CallId, Extension, RecordId};
+use toritsugi::numbers::NumberPlan;
 use toritsugi::store::history::{HistoryCursor, HistoryFilter, VisibilityFilter};
 use toritsugi::store::messages::MessageFilter;
 use toritsugi::store::retention::{PurgePace, PurgeTarget};
@@ -281,7 +282,7 @@ async fn writes(store: &Store) -> Result<(), Box<dyn Error>> {
         println!("{rows} numbers removed in {:.0} s", took.as_secs_f64());
     }
     let started = Instant::now();
-    store.forget_customer(RecordId(busiest_customer())).await?;
+    store.forget_customer(RecordId(busiest_customer()), &NumberPlan::default(), Timestamp::now()).await?;
     Table::line("delete a customer with 1,000 calls", &mut [started.elapsed()], 1, Duration::from_millis(50));
     Ok(())
 }

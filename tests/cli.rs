@@ -206,3 +206,47 @@ fn a_world_is_imported_and_explained() {
     let wrong = toritsugi(&both, &[store[0], ("TORITSUGI__DIRECTORY__DIALLED_HEADERS__trunk", "from")]);
     assert_eq!(wrong.status.code(), Some(64), "{}", String::from_utf8_lossy(&wrong.stderr));
 }
+
+#[test]
+fn a_backup_is_restored_and_nothing_is_lost() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let environment = [("TORITSUGI__STORE__PATH", path("t.db"))];
+    let environment = environment.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let run = |arguments: &[&str]| toritsugi(arguments, &environment);
+    let csv = path("accounts.csv");
+    let import = |code: &str| {
+        std::fs::write(&csv, format!("code,name\n{code},さくら\n")).unwrap();
+        let output = run(&["import", "accounts", &csv]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    import("A");
+    let backup = path("b.db");
+    let made = run(&["backup", &backup]);
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    assert!(String::from_utf8_lossy(&made.stdout).contains("checked"));
+    assert_fails(
+        &run(&["backup", &backup]),
+        1,
+        &format!("toritsugi: cannot open the database {backup}: it exists already"),
+    );
+    import("B");
+    let restored = run(&["restore", "--json", &backup]);
+    assert!(restored.status.success(), "{}", String::from_utf8_lossy(&restored.stderr));
+    let told: serde_json::Value = serde_json::from_slice(&restored.stdout).unwrap();
+    let before = told["before"].as_str().unwrap();
+    let codes = |database: &str| {
+        std::fs::write(&csv, "code,name\nA,x\nB,x\n").unwrap();
+        let environment = [("TORITSUGI__STORE__PATH", database)];
+        let output = toritsugi(&["import", "accounts", "--dry-run", "--json", &csv], &environment);
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        report["updated"].as_u64().unwrap()
+    };
+    assert_eq!((codes(&path("t.db")), codes(before)), (1, 2));
+    let postgres = [("TORITSUGI__STORE__URL", "postgres://a@127.0.0.1:1/x")];
+    assert_fails(
+        &toritsugi(&["backup", &path("c.db")], &postgres),
+        1,
+        "toritsugi: the store is on a PostgreSQL server: use pg_dump",
+    );
+}

@@ -19,6 +19,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
 use serde::Serialize;
 use smol_str::SmolStr;
 use tokio::sync::Mutex;
@@ -31,6 +32,7 @@ use crate::contract::operator::QueueFault;
 use crate::ids::PbxId;
 use crate::people::role::Role;
 use crate::people::viewer::Viewer;
+use crate::store::erasure::ErasureStatus;
 use crate::store::{Store, StoreError};
 
 /// Shortest time between two writes that test the store.
@@ -106,6 +108,35 @@ pub(crate) struct Readiness {
     /// absent when there are none. The daemon is ready all the same, but calls may ring at an operator who is paused.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     queue_faults: Vec<QueueFault>,
+    /// Deleted customers and accounts of which something is still to be removed from the store; absent when there are none. No
+    /// reader shows it any more, and the daemon is ready all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    erasures: Option<Erasures>,
+}
+
+/// How far the removal of what deleted customers left has come.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Erasures {
+    /// Customers of whom something may be left.
+    left: u64,
+    /// Those of them that wait until calls with them are over.
+    waiting: u64,
+    /// Accounts of which something may be left.
+    accounts: u64,
+    /// When the oldest of these customers was deleted.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "crate::contract::time::as_optional_time"
+    )]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    oldest: Option<Timestamp>,
+}
+
+impl Erasures {
+    fn of(status: ErasureStatus) -> Option<Self> {
+        let ErasureStatus { left, waiting, accounts, oldest } = status;
+        (left + accounts > 0).then_some(Self { left, waiting, accounts, oldest })
+    }
 }
 
 /// A team that this daemon is configured to own and the daemon of another PBX owns.
@@ -146,7 +177,8 @@ pub(crate) async fn ready(State(state): State<Arc<AppState>>) -> (StatusCode, Js
     let ready = pbx && store && bus.unwrap_or(true);
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let queue_faults = state.app.queue_faults.present();
-    (status, Json(Readiness { ready, pbx, store, bus, teams_owned_elsewhere, queue_faults }))
+    let erasures = Erasures::of(state.app.store.erasure_progress().status());
+    (status, Json(Readiness { ready, pbx, store, bus, teams_owned_elsewhere, queue_faults, erasures }))
 }
 
 /// The metrics, in the text format of OpenMetrics.

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::audit_trail;
 use super::auth::Caller;
 use super::extract::{Body, NoQuery, QueryParams, RecordPath};
-use super::messages::{Edit, find, invalid, may_rewrite, now, shown};
+use super::messages::{Edit, erased, find, invalid, may_rewrite, now, shown};
 use super::problem::{Kind, Problem, ProblemBody};
 use super::state::AppState;
 use crate::contract::choice::Choice;
@@ -90,7 +90,7 @@ pub(crate) async fn options(
         (status = 200, description = "The corrected record", body = Message),
         (status = 403, description = "not-permitted: only the operator who took it, their supervisor or an administrator corrects a message", body = ProblemBody),
         (status = 404, description = "unknown-record", body = ProblemBody),
-        (status = 409, description = "message-changed: `message` is the current one; message-not-open: it was withdrawn", body = ProblemBody),
+        (status = 409, description = "message-changed: `message` is the current one; message-not-open: it was withdrawn, or the data of its caller was deleted", body = ProblemBody),
         (status = 422, description = "invalid-body", body = ProblemBody),
     )
 )]
@@ -126,7 +126,7 @@ pub(crate) async fn correct(
         (status = 200, description = "The withdrawn record", body = Message),
         (status = 403, description = "not-permitted: only the operator who took it, their supervisor or an administrator withdraws a message", body = ProblemBody),
         (status = 404, description = "unknown-record", body = ProblemBody),
-        (status = 409, description = "already-sent: the time is over, or the account may have the message", body = ProblemBody),
+        (status = 409, description = "already-sent: the time is over, or the account may have the message; message-not-open: the data of its caller was deleted", body = ProblemBody),
     )
 )]
 pub(crate) async fn undo(
@@ -152,6 +152,7 @@ pub(crate) async fn undo(
             }
             Ok(Json(shown(&state, &caller, message)))
         }
+        WithdrawOutcome::TooLate(message) if message.is_erased() => Err(erased(&state, &caller, message)),
         WithdrawOutcome::TooLate(message) => {
             Err(Problem::from(Kind::AlreadySent).message(shown(&state, &caller, message)))
         }

@@ -10,12 +10,15 @@ use crate::store::{StoreError, from_ms, to_ms};
 
 impl Backend {
     pub(in crate::store) async fn drafts(&self, user: RecordId) -> Result<Vec<Draft>, StoreError> {
-        let rows =
-            sqlx::query("SELECT * FROM drafts WHERE user_id = $1 ORDER BY changed_ms, call_id LIMIT $2")
-                .bind(user)
-                .bind(i64::from(DRAFTS_PER_PERSON_MAX))
-                .fetch_all(self.readers())
-                .await?;
+        let rows = sqlx::query(concat!(
+            "SELECT d.* FROM drafts AS d WHERE d.user_id = $1 AND NOT ",
+            draft_is_being_erased!(),
+            " ORDER BY d.changed_ms, d.call_id LIMIT $2"
+        ))
+        .bind(user)
+        .bind(i64::from(DRAFTS_PER_PERSON_MAX))
+        .fetch_all(self.readers())
+        .await?;
         Ok(rows.iter().map(draft_of).collect::<Result<_, sqlx::Error>>()?)
     }
 
@@ -24,11 +27,14 @@ impl Backend {
         user: RecordId,
         call: CallId,
     ) -> Result<Option<Draft>, StoreError> {
-        let row = sqlx::query("SELECT * FROM drafts WHERE user_id = $1 AND call_id = $2")
-            .bind(user)
-            .bind(call)
-            .fetch_optional(self.readers())
-            .await?;
+        let row = sqlx::query(concat!(
+            "SELECT d.* FROM drafts AS d WHERE d.user_id = $1 AND d.call_id = $2 AND NOT ",
+            draft_is_being_erased!()
+        ))
+        .bind(user)
+        .bind(call)
+        .fetch_optional(self.readers())
+        .await?;
         Ok(row.as_ref().map(draft_of).transpose()?)
     }
 
@@ -39,6 +45,16 @@ impl Backend {
     ) -> Result<DraftOutcome, StoreError> {
         let body = serde_json::to_string(&draft.body).map_err(|error| sqlx::Error::Encode(error.into()))?;
         let mut transaction = self.begin().await?;
+        let is_erased: bool =
+            sqlx::query_scalar(call_is_erased!()).bind(draft.call).fetch_one(&mut *transaction).await?;
+        let is_of_erased: bool =
+            sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM erasures WHERE customer_id = $1)")
+                .bind(draft.customer)
+                .fetch_one(&mut *transaction)
+                .await?;
+        if is_erased || is_of_erased {
+            return Err(StoreError::Erased);
+        }
         // One statement for both, so that of two desktops that begin a draft at the same time one is refused.
         let written = if draft.version == 0 {
             sqlx::query(

@@ -16,14 +16,20 @@ use crate::store::history::CUSTOMERS_PER_CARD_MAX;
 use crate::store::history::{CallerHistory, HistoryCursor, HistoryFilter, PartyFilter};
 use crate::store::{StoreError, from_ms, to_ms};
 
+/// A record that replaces another brings no caller back who was erased.
 const INSERT: &str = "
     INSERT INTO calls (id, pbx, direction, account_id, customer_id, matched_by, caller_key, presentation, dialled,
         diverted_by, offered_ms, answered_ms, ended_ms, outcome, operators_json, channels_json, inferred,
         handled_by_json)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
     ON CONFLICT (id) DO UPDATE SET direction = excluded.direction, account_id = excluded.account_id,
-        customer_id = excluded.customer_id, matched_by = excluded.matched_by, caller_key = excluded.caller_key,
-        presentation = excluded.presentation, dialled = excluded.dialled, diverted_by = excluded.diverted_by,
+        customer_id = CASE WHEN EXISTS (SELECT 1 FROM erased_calls WHERE call_id = excluded.id) THEN NULL
+            ELSE excluded.customer_id END,
+        caller_key = CASE WHEN EXISTS (SELECT 1 FROM erased_calls WHERE call_id = excluded.id) THEN NULL
+            ELSE excluded.caller_key END,
+        dialled = CASE WHEN excluded.direction = 'outbound'
+            AND EXISTS (SELECT 1 FROM erased_calls WHERE call_id = excluded.id) THEN NULL ELSE excluded.dialled END,
+        matched_by = excluded.matched_by, presentation = excluded.presentation, diverted_by = excluded.diverted_by,
         offered_ms = excluded.offered_ms, answered_ms = excluded.answered_ms, ended_ms = excluded.ended_ms,
         outcome = excluded.outcome, operators_json = excluded.operators_json,
         channels_json = excluded.channels_json, inferred = excluded.inferred,
@@ -33,15 +39,22 @@ const INSERT: &str = "
 /// A row for each customer, with the history beside it; one row without a customer when nobody has the number. One
 /// statement, because each is a round trip to the connection's thread. The limit is [`CUSTOMERS_PER_CARD_MAX`] as a
 /// literal: SQLite plans a statement with a bound LIMIT again at every run, which took twice as long as running it.
-const CALLER_HISTORY: &str = "
-    SELECT past.*, known.*
+const CALLER_HISTORY: &str = concat!(
+    "SELECT past.*, known.*
     FROM (SELECT
-            (SELECT count(*) FROM calls WHERE account_id = $1 AND caller_key = $2) AS calls,
-            (SELECT max(offered_ms) FROM calls WHERE account_id = $1 AND caller_key = $2) AS last_call_ms,
-            (SELECT text FROM messages WHERE account_id = $1 AND caller_key = $2 AND deleted_ms IS NULL
-                ORDER BY created_ms DESC LIMIT 1) AS last_message,
-            (SELECT count(*) FROM messages WHERE account_id = $1 AND caller_key = $2
-                AND state <> 'acknowledged' AND deleted_ms IS NULL) AS open_messages) AS past
+            (SELECT count(*) FROM calls WHERE account_id = $1 AND caller_key = $2 AND offered_ms > erased.ms) AS calls,
+            (SELECT max(offered_ms) FROM calls
+                WHERE account_id = $1 AND caller_key = $2 AND offered_ms > erased.ms) AS last_call_ms,
+            (SELECT m.text FROM messages AS m WHERE m.account_id = $1 AND m.caller_key = $2 AND m.deleted_ms IS NULL
+                AND m.created_ms > erased.ms AND NOT ",
+    message_is_being_erased!(),
+    " ORDER BY m.created_ms DESC LIMIT 1) AS last_message,
+            (SELECT count(*) FROM messages AS m WHERE m.account_id = $1 AND m.caller_key = $2
+                AND m.state <> 'acknowledged' AND m.deleted_ms IS NULL AND m.created_ms > erased.ms AND NOT ",
+    message_is_being_erased!(),
+    ") AS open_messages
+        FROM (SELECT coalesce(max(asked_ms), -1) AS ms FROM erasure_numbers
+            WHERE account_id = $1 AND key = $2) AS erased) AS past
     LEFT JOIN (
         SELECT c.id, c.code, c.name, c.kana, c.company, c.department, c.notes, c.flags_json, n.original,
             n.position = 0 AS is_first,
@@ -50,7 +63,8 @@ const CALLER_HISTORY: &str = "
         WHERE n.account_id = $1 AND n.key = $2
         ORDER BY is_first DESC, last_ms DESC NULLS LAST, c.kana, c.name, c.id
         LIMIT 20) AS known ON TRUE
-    ORDER BY known.is_first DESC, known.last_ms DESC NULLS LAST, known.kana, known.name, known.id";
+    ORDER BY known.is_first DESC, known.last_ms DESC NULLS LAST, known.kana, known.name, known.id"
+);
 
 /// One of the operators that follow had the call.
 const HAD_BY: &str =
@@ -138,7 +152,8 @@ fn calls_query(
     before: Option<HistoryCursor>,
     limit: u32,
 ) -> QueryBuilder<Db> {
-    let mut query = QueryBuilder::new("SELECT c.* FROM calls AS c");
+    let mut query =
+        QueryBuilder::new(concat!("SELECT c.*, ", call_is_being_erased!(), " AS is_erased FROM calls AS c"));
     query.push(index).push(" WHERE c.direction = ").push(direction_literal(filter));
     push_conditions(&mut query, filter, before);
     query.push(" ORDER BY c.offered_ms DESC, c.id DESC LIMIT ").push_bind(i64::from(limit));
@@ -166,6 +181,10 @@ fn push_conditions(query: &mut QueryBuilder<Db>, filter: &HistoryFilter, before:
             query.push(" AND c.outcome <> 'answered'");
         }
     }
+    if filter.caller.is_some() || filter.customer.is_some() || filter.party.is_some() {
+        // That a call is in the list would say whose it is.
+        query.push(concat!(" AND NOT ", call_is_being_erased!()));
+    }
     push_times(query, filter, before, "c.offered_ms", "c.id");
     push_visibility(query, filter);
 }
@@ -188,8 +207,9 @@ fn party_query(
         "CROSS JOIN calls AS c"
     );
     // No condition: no call, in a statement all the same.
-    let mut query =
-        QueryBuilder::new("SELECT c.* FROM (SELECT offered_ms, id FROM calls WHERE caller_key = ''");
+    let mut query = QueryBuilder::new(
+        "SELECT c.*, FALSE AS is_erased FROM (SELECT offered_ms, id FROM calls WHERE caller_key = ''",
+    );
     let is_outbound = filter.direction == Some(Direction::Outbound);
     let mut arms = 0;
     let mut arm = |from: &str, index: &str, condition: &dyn Fn(&mut QueryBuilder<Db>)| {
@@ -249,9 +269,11 @@ fn owners_query(
     limit: u32,
 ) -> QueryBuilder<Db> {
     // Nobody's calls are none, in a statement all the same.
-    let mut query = QueryBuilder::new(
-        "SELECT c.* FROM (SELECT offered_ms, call_id FROM call_operators WHERE who = '' AND direction = ''",
-    );
+    let mut query = QueryBuilder::new(concat!(
+        "SELECT c.*, ",
+        call_is_being_erased!(),
+        " AS is_erased FROM (SELECT offered_ms, call_id FROM call_operators WHERE who = '' AND direction = ''",
+    ));
     for (n, owner) in owners.iter().enumerate() {
         query.push(" UNION SELECT * FROM (SELECT o.offered_ms, o.call_id FROM call_operators AS o");
         // Only where the rows themselves do not say who may see them.
@@ -334,14 +356,25 @@ impl Backend {
         &self,
         id: CallId,
     ) -> Result<Option<FinishedCall>, StoreError> {
-        let row =
-            sqlx::query("SELECT * FROM calls WHERE id = $1").bind(id).fetch_optional(self.readers()).await?;
+        let row = sqlx::query(concat!(
+            "SELECT c.*, ",
+            call_is_being_erased!(),
+            " AS is_erased FROM calls AS c WHERE c.id = $1"
+        ))
+        .bind(id)
+        .fetch_optional(self.readers())
+        .await?;
         let Some(row) = row else { return Ok(None) };
         let mut call = call_of(&row)?;
-        let segments = sqlx::query("SELECT * FROM call_segments WHERE call_id = $1 ORDER BY ordinal")
-            .bind(id)
-            .fetch_all(self.readers())
-            .await?;
+        let segments = sqlx::query(
+            "SELECT s.*, EXISTS (SELECT 1 FROM erasure_writings AS called WHERE called.writing = s.target
+                AND ($2 IS NULL OR called.account_id = $2)) AS is_erased
+             FROM call_segments AS s WHERE s.call_id = $1 ORDER BY s.ordinal",
+        )
+        .bind(id)
+        .bind(call.account)
+        .fetch_all(self.readers())
+        .await?;
         call.segments = segments.iter().map(segment_of).collect::<Result<_, sqlx::Error>>()?;
         Ok(Some(call))
     }
@@ -374,7 +407,11 @@ impl Backend {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        let mut query = QueryBuilder::<Db>::new("SELECT id, name FROM customers WHERE id IN (");
+        let mut query = QueryBuilder::<Db>::new(concat!(
+            "SELECT c.id, c.name FROM customers AS c WHERE ",
+            account_is_kept!("c"),
+            " AND c.id IN ("
+        ));
         let mut listed = query.separated(", ");
         for id in ids {
             listed.push_bind(*id);
@@ -426,7 +463,8 @@ pub(super) async fn write_call(db: &mut DbConnection, call: &FinishedCall) -> Re
         .execute(&mut *db)
         .await?
         .rows_affected();
-    if has_better_segments(db, call, changed > 0).await? {
+    let (is_better, is_erased) = has_better_segments(db, call, changed > 0).await?;
+    if is_better {
         sqlx::query("DELETE FROM call_segments WHERE call_id = $1").bind(call.id).execute(&mut *db).await?;
         for (ordinal, segment) in (0_i64..).zip(&call.segments) {
             sqlx::query(
@@ -437,7 +475,7 @@ pub(super) async fn write_call(db: &mut DbConnection, call: &FinishedCall) -> Re
             .bind(ordinal)
             .bind(&segment.kind)
             .bind(segment.operator.as_ref().map(Extension::as_str))
-            .bind(&segment.target)
+            .bind(segment.target.as_ref().filter(|_| !is_erased))
             .bind(to_ms(segment.from))
             .bind(segment.until.map(to_ms))
             .bind(&segment.result)
@@ -448,21 +486,22 @@ pub(super) async fn write_call(db: &mut DbConnection, call: &FinishedCall) -> Re
     Ok(())
 }
 
-/// Whether the record's segments replace the stored ones; `is_row_new`: the record's row was inserted or replaced the
-/// stored row.
+/// Whether the record's segments replace the stored ones (`is_row_new`: its row did), and whether the caller was erased.
 async fn has_better_segments(
     db: &mut DbConnection,
     call: &FinishedCall,
     is_row_new: bool,
-) -> Result<bool, StoreError> {
-    let (stored, inferred): (i64, bool) = sqlx::query_as(
-        "SELECT (SELECT count(*) FROM call_segments WHERE call_id = $1), inferred FROM calls WHERE id = $1",
+) -> Result<(bool, bool), StoreError> {
+    let (stored, inferred, is_erased): (i64, bool, bool) = sqlx::query_as(
+        "SELECT (SELECT count(*) FROM call_segments WHERE call_id = $1), inferred,
+            EXISTS (SELECT 1 FROM erased_calls WHERE call_id = $1) FROM calls WHERE id = $1",
     )
     .bind(call.id)
     .fetch_one(db)
     .await?;
     let new = i64::try_from(call.segments.len()).unwrap_or(i64::MAX);
-    Ok(if is_row_new { new >= stored } else { new > stored && (inferred || !call.inferred) })
+    let is_better = if is_row_new { new >= stored } else { new > stored && (inferred || !call.inferred) };
+    Ok((is_better, is_erased))
 }
 
 fn history_of(row: &DbRow) -> Result<HistoryView, sqlx::Error> {
@@ -493,16 +532,20 @@ fn call_of(row: &DbRow) -> Result<FinishedCall, sqlx::Error> {
     let operators: Vec<Extension> = serde_json::from_str(row.try_get("operators_json")?).unwrap_or_default();
     let handled_by: Option<&str> = row.try_get("handled_by_json")?;
     let channels: Vec<ChannelId> = serde_json::from_str(row.try_get("channels_json")?).unwrap_or_default();
+    let is_shown = !row.try_get::<bool, _>("is_erased")?;
+    let direction = parse_direction(row.try_get("direction")?);
     Ok(FinishedCall {
         id: row.try_get("id")?,
         pbx: PbxId::parse(pbx).map_err(|e| sqlx::Error::Decode(e.into()))?,
-        direction: parse_direction(row.try_get("direction")?),
+        direction,
         account: row.try_get("account_id")?,
         matched_by: parse_matched_by(row.try_get("matched_by")?),
-        customer: row.try_get("customer_id")?,
-        caller: row.try_get::<Option<&str>, _>("caller_key")?.map(SmolStr::new),
+        customer: row.try_get::<Option<RecordId>, _>("customer_id")?.filter(|_| is_shown),
+        caller: row.try_get::<Option<&str>, _>("caller_key")?.filter(|_| is_shown).map(SmolStr::new),
         presentation: parse_presentation(row.try_get("presentation")?),
-        dialled: row.try_get("dialled")?,
+        dialled: row
+            .try_get::<Option<String>, _>("dialled")?
+            .filter(|_| is_shown || direction != Direction::Outbound),
         diverted_by: row.try_get("diverted_by")?,
         offered_at: from_ms(row.try_get("offered_ms")?),
         answered_at: row.try_get::<Option<i64>, _>("answered_ms")?.map(from_ms),
@@ -517,10 +560,11 @@ fn call_of(row: &DbRow) -> Result<FinishedCall, sqlx::Error> {
 }
 
 fn segment_of(row: &DbRow) -> Result<Segment, sqlx::Error> {
+    let is_erased: bool = row.try_get("is_erased")?;
     Ok(Segment {
         kind: row.try_get("kind")?,
         operator: row.try_get::<Option<&str>, _>("operator")?.and_then(|text| Extension::parse(text).ok()),
-        target: row.try_get("target")?,
+        target: row.try_get::<Option<String>, _>("target")?.filter(|_| !is_erased),
         from: from_ms(row.try_get("from_ms")?),
         until: row.try_get::<Option<i64>, _>("until_ms")?.map(from_ms),
         result: row.try_get("result")?,

@@ -1,5 +1,7 @@
 //! The SQL of the event log and of the checkpoints.
 
+use std::borrow::Cow;
+
 use sqlx::Row;
 
 use super::audit::write_audit;
@@ -12,9 +14,10 @@ use super::{Backend, DbConnection, DbRow};
 use crate::contract::event::{Event, EventKind, LoggedEvent};
 use crate::contract::event_id::{EventId, StreamToken};
 use crate::contract::history::FinishedCall;
-use crate::ids::PbxId;
+use crate::ids::{CallId, PbxId};
 use crate::journal::entry::{CallCheckpoint, JournalEntry};
 use crate::journal::queue::Batch;
+use crate::store::erasure::without_notes;
 use crate::store::log::{LogLimits, StoredLog};
 use crate::store::{StoreError, from_ms, to_ms};
 
@@ -201,7 +204,12 @@ async fn insert_event(
     event: &Event,
 ) -> Result<(), StoreError> {
     let (stream, number) = event.id().parts();
-    let body = event.json();
+    let json_bytes = event.json();
+    let mut body = String::from_utf8_lossy(&json_bytes);
+    // Notes on a call whose caller was erased are not kept, as in `wrap_ups`.
+    if event.kind() == EventKind::CallDisposed && is_erased(db, event.call()).await? {
+        body = without_notes(&body).map_or(body, Cow::Owned);
+    }
     // The row exists when the answer to the commit of an earlier try was lost.
     sqlx::query(
         "INSERT INTO events (pbx, position, stream, number, at_ms, kind, call_id, audience_json,
@@ -221,10 +229,17 @@ async fn insert_event(
     .bind(event.call())
     .bind(json(event.audience())?)
     .bind(event.visibility_loss().map(json).transpose()?)
-    .bind(String::from_utf8_lossy(&body))
+    .bind(body)
     .execute(db)
     .await?;
     Ok(())
+}
+
+async fn is_erased(db: &mut DbConnection, call: Option<CallId>) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM erased_calls WHERE call_id = $1)")
+        .bind(call)
+        .fetch_one(db)
+        .await?)
 }
 
 fn json<T: serde::Serialize>(value: &T) -> Result<String, StoreError> {

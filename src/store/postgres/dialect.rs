@@ -88,6 +88,12 @@ pub(super) fn upgrade_step(name: &str) -> Option<Step> {
         "calls_by_called_number" => Step::Statements(&[
             "CREATE INDEX calls_by_called_number ON calls (dialled, offered_ms, id) WHERE direction = 'outbound'",
         ]),
+        "segments_by_target" => Step::Statements(&[
+            "CREATE INDEX segments_by_target ON call_segments (target) WHERE target IS NOT NULL",
+        ]),
+        "messages_by_customer" => Step::Statements(&[
+            "CREATE INDEX messages_by_customer ON messages (customer_id) WHERE customer_id IS NOT NULL",
+        ]),
         "call_operators" => Step::CallOperators,
         // An expression's statistics come with ANALYZE, and without them the planner thinks that each word is rare.
         "customer_texts" => Step::Statements(&[
@@ -122,7 +128,8 @@ pub(super) fn text_words(_account: Option<RecordId>, text: &str) -> String {
 /// customer after whom the page begins; $4 the folded text, $6 the digits; $5 the limit; $7 the text as it was written.
 macro_rules! search_customers {
     () => {
-        "WHERE ($1 IS NULL OR c.account_id = $1) AND ($3 IS NULL OR c.id > $3) AND (
+        "WHERE ($1 IS NULL OR c.account_id = $1) AND ($3 IS NULL OR c.id > $3)
+            AND NOT EXISTS (SELECT 1 FROM account_removals AS gone WHERE gone.account_id = c.account_id) AND (
                 search_words(c.search) @> string_to_array($2, E'\n') AND instr(c.search, $4) > 0
                 OR search_words(c.search) @> string_to_array($8, E'\n') AND instr(c.search, $6) > 0
                 OR c.search IS NULL AND (instr(c.name, $7) > 0 OR instr(c.kana, $7) > 0 OR instr(c.company, $7) > 0))
