@@ -31,7 +31,8 @@ pub(super) const UPSERT_CUSTOMERS: &str = "
         department = CASE WHEN $5 THEN excluded.department ELSE customers.department END,
         notes = CASE WHEN $6 THEN excluded.notes ELSE customers.notes END,
         flags_json = CASE WHEN $7 THEN excluded.flags_json ELSE customers.flags_json END,
-        changed_ms = excluded.changed_ms, search = CASE WHEN $8 THEN excluded.search END";
+        changed_ms = excluded.changed_ms, search = CASE WHEN $8 THEN excluded.search END
+    RETURNING id";
 
 /// $1 the batch.
 pub(super) const DELETE_NUMBERS: &str = "

@@ -29,7 +29,8 @@ pub(super) const UPSERT_CUSTOMERS: &str = "
         kana = iif($3, excluded.kana, kana), company = iif($4, excluded.company, company),
         department = iif($5, excluded.department, department), notes = iif($6, excluded.notes, notes),
         flags_json = iif($7, excluded.flags_json, flags_json), changed_ms = excluded.changed_ms,
-        search = iif($8, excluded.search, NULL)";
+        search = iif($8, excluded.search, NULL)
+    RETURNING id";
 
 /// $1 the batch.
 pub(super) const DELETE_NUMBERS: &str = "
