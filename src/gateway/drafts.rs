@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::auth::Caller;
+use super::customers::no_such_account;
 use super::extract::{Body, CallPath, NoQuery, QueryParams};
 use super::problem::{Kind, Problem, ProblemBody};
 use super::state::AppState;
@@ -103,7 +104,7 @@ pub(crate) async fn write(
     let draft = NewDraft { user: caller.person.id, call, account, customer, body, version };
     let refused = |error: StoreError| match error {
         StoreError::Erased => Kind::InvalidBody.with("call: the data of its caller was deleted"),
-        other => Problem::from(other),
+        other => no_such_account(other),
     };
     match state.app.store.write_draft(&draft, state.app.clock.now()).await.map_err(refused)? {
         DraftOutcome::Written(draft) => Ok(Json(draft)),

@@ -8,6 +8,7 @@ use super::{Backend, DbConnection, DbRow, text_list};
 use crate::contract::records::{Account, AccountFields, CallerIdPolicy, CheckedAccount, StoredNumber};
 use crate::contract::supervision::Notify;
 use crate::ids::RecordId;
+use crate::store::erasure::RemovalStep;
 use crate::store::error::{Constraint, violated_constraint};
 use crate::store::{StoreError, from_ms, to_ms};
 
@@ -113,6 +114,40 @@ impl Backend {
         .execute(&mut *transaction)
         .await?;
         Ok(transaction.commit().await?)
+    }
+
+    /// One step of what is left of deleted accounts (`store/erasure`).
+    pub(in crate::store) async fn remove_step(&self, rows: u32) -> Result<RemovalStep, StoreError> {
+        let mut transaction = self.begin_exclusive().await?;
+        let account: Option<RecordId> =
+            sqlx::query_scalar("SELECT account_id FROM account_removals ORDER BY account_id LIMIT 1")
+                .fetch_optional(&mut *transaction)
+                .await?;
+        let Some(account) = account else { return Ok(RemovalStep::Idle) };
+        for sql in [
+            "DELETE FROM drafts WHERE (user_id, call_id) IN (
+                SELECT d.user_id, d.call_id FROM drafts AS d
+                WHERE $1 IN (d.account_id, (SELECT account_id FROM calls WHERE id = d.call_id)) LIMIT $2)",
+            "DELETE FROM messages WHERE id IN (
+                SELECT id FROM messages WHERE account_id = $1 ORDER BY created_ms, id LIMIT $2)",
+            "DELETE FROM customers WHERE id IN (
+                SELECT id FROM customers WHERE account_id = $1 ORDER BY id LIMIT $2)",
+            "DELETE FROM contacts WHERE id IN (SELECT id FROM contacts WHERE account_id = $1 ORDER BY id LIMIT $2)",
+        ] {
+            let done =
+                sqlx::query(sql).bind(account).bind(i64::from(rows)).execute(&mut *transaction).await?;
+            if done.rows_affected() > 0 {
+                transaction.commit().await?;
+                return Ok(RemovalStep::Done(done.rows_affected()));
+            }
+        }
+        sqlx::query("DELETE FROM accounts WHERE id = $1").bind(account).execute(&mut *transaction).await?;
+        sqlx::query("DELETE FROM account_removals WHERE account_id = $1")
+            .bind(account)
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(RemovalStep::Finished(account))
     }
 }
 

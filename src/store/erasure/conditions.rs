@@ -44,7 +44,8 @@ macro_rules! message_is_being_erased {
     };
 }
 
-/// Whether the draft `d` is about a customer who is being erased, or about a call with them.
+/// Whether the draft `d` is about a customer who is being erased, about a call with them, or of an account that is being
+/// removed.
 macro_rules! draft_is_being_erased {
     () => {
         concat!(
@@ -52,7 +53,9 @@ macro_rules! draft_is_being_erased {
             OR (EXISTS (SELECT 1 FROM erasures)
                 AND EXISTS (SELECT 1 FROM calls AS c WHERE c.id = d.call_id AND ",
             call_is_being_erased!(),
-            ")))"
+            "))
+            OR EXISTS (SELECT 1 FROM account_removals AS gone
+                WHERE gone.account_id IN (d.account_id, (SELECT account_id FROM calls WHERE id = d.call_id))))"
         )
     };
 }

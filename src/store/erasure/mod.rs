@@ -14,14 +14,15 @@
 //! | `events`, `outbox` | the customer and the numbers in logged events, and in events that wait for a receiver of webhooks (`redact.rs`) |
 //!
 //! A deleted account goes in the same way: the request hides it and frees its code and numbers (`accounts/sql.rs`), and steps
-//! remove its messages, customers and contacts. Its calls stay.
+//! remove its drafts, messages, customers and contacts. Its calls stay.
 //!
 //! Later writers find the call in `erased_calls`: another record of it, notes, drafts and messages bring nothing back. What began
 //! after the request is another matter, also from the same number.
 //!
 //! Invariant: a stage and how far it has come are committed with the rows of the step. A process that is killed loses the
 //! step under way; a row that is done is not found again. An erasure that waits is set aside, and the others go on. The audit
-//! trail names a customer by the id alone and stays.
+//! trail cannot be changed: no text that a person wrote about a caller is ever written there (`gateway/audit_trail.rs`), and the id
+//! of a customer stays.
 //!
 //! Read next: `sql.rs` beside this file.
 
@@ -196,7 +197,7 @@ impl Store {
         each!(self, db => db.erase_step(rows, live, plan, now).await)
     }
 
-    /// Removes what is left of a deleted account, at most `rows` customers, contacts or messages.
+    /// Removes what is left of a deleted account, at most `rows` drafts, messages, customers or contacts.
     ///
     /// # Errors
     /// The store failed; the step can be tried again.

@@ -10,8 +10,7 @@ use crate::ids::{CallId, RecordId};
 use crate::journal::entry::CallCheckpoint;
 use crate::numbers::NumberPlan;
 use crate::store::erasure::{
-    Erasure, ErasureStatus, ErasureStep, LiveCalls, Place, RemovalStep, SET_ASIDE_MS, SETTLE_MS, Trace,
-    writings,
+    Erasure, ErasureStatus, ErasureStep, LiveCalls, Place, SET_ASIDE_MS, SETTLE_MS, Trace, writings,
 };
 use crate::store::{StoreError, from_ms, to_ms};
 
@@ -99,36 +98,6 @@ impl Backend {
         };
         transaction.commit().await?;
         Ok(step)
-    }
-
-    pub(in crate::store) async fn remove_step(&self, rows: u32) -> Result<RemovalStep, StoreError> {
-        let mut transaction = self.begin_exclusive().await?;
-        let account: Option<RecordId> =
-            sqlx::query_scalar("SELECT account_id FROM account_removals ORDER BY account_id LIMIT 1")
-                .fetch_optional(&mut *transaction)
-                .await?;
-        let Some(account) = account else { return Ok(RemovalStep::Idle) };
-        for sql in [
-            "DELETE FROM messages WHERE id IN (
-                SELECT id FROM messages WHERE account_id = $1 ORDER BY created_ms, id LIMIT $2)",
-            "DELETE FROM customers WHERE id IN (
-                SELECT id FROM customers WHERE account_id = $1 ORDER BY id LIMIT $2)",
-            "DELETE FROM contacts WHERE id IN (SELECT id FROM contacts WHERE account_id = $1 ORDER BY id LIMIT $2)",
-        ] {
-            let done =
-                sqlx::query(sql).bind(account).bind(i64::from(rows)).execute(&mut *transaction).await?;
-            if done.rows_affected() > 0 {
-                transaction.commit().await?;
-                return Ok(RemovalStep::Done(done.rows_affected()));
-            }
-        }
-        sqlx::query("DELETE FROM accounts WHERE id = $1").bind(account).execute(&mut *transaction).await?;
-        sqlx::query("DELETE FROM account_removals WHERE account_id = $1")
-            .bind(account)
-            .execute(&mut *transaction)
-            .await?;
-        transaction.commit().await?;
-        Ok(RemovalStep::Finished(account))
     }
 
     pub(in crate::store) async fn erasure_status(&self) -> Result<ErasureStatus, StoreError> {
@@ -259,11 +228,13 @@ async fn calls_to_clear(
         let mut query = QueryBuilder::new(concat!(
             "SELECT id FROM calls",
             indexed_by!("calls_by_called_number"),
-            "WHERE direction = 'outbound' AND offered_ms <= "
+            "WHERE direction = 'outbound' AND offered_ms + 0 <= "
         ));
+        // Written so that PostgreSQL, too, can search by what was dialled alone: an account has many calls, and none is the
+        // account of most.
         query.push_bind(erasure.asked_ms);
-        query.push(" AND (account_id IS NULL OR account_id = ").push_bind(erasure.account);
-        query.push(") AND dialled IN (");
+        query.push(" AND coalesce(account_id, ").push_bind(erasure.account);
+        query.push(") = ").push_bind(erasure.account).push(" AND dialled IN (");
         calls = with_one_of(query, &all_writings(db, erasure).await?, rows, db).await?;
     }
     Ok(calls.into_iter().map(|(id,)| id).collect())
@@ -342,7 +313,11 @@ async fn clear_messages(db: &mut DbConnection, erasure: &Erasure, rows: i64) -> 
     }
     if messages.is_empty() {
         // The caller may have said one of the numbers.
-        let mut query = QueryBuilder::new("SELECT m.id FROM messages AS m WHERE m.account_id = ");
+        let mut query = QueryBuilder::new(concat!(
+            "SELECT m.id FROM messages AS m",
+            indexed_by!("messages_by_sender"),
+            "WHERE m.account_id = "
+        ));
         query.push_bind(erasure.account).push(" AND m.created_ms <= ").push_bind(erasure.asked_ms);
         query.push(" AND (m.customer_id IS NULL OR m.customer_id = ").push_bind(erasure.customer);
         query.push(") AND m.from_key IN (");
@@ -604,7 +579,7 @@ mod tests {
     use crate::operators::CompletedWrapUp;
     use crate::store::Store;
     use crate::store::drafts::NewDraft;
-    use crate::store::erasure::LiveCall;
+    use crate::store::erasure::{LiveCall, RemovalStep};
     use crate::store::history::{HistoryFilter, PartyFilter};
     use crate::store::messages::{ChangeOutcome, MessageFilter, WithdrawOutcome};
 
@@ -1181,7 +1156,15 @@ mod tests {
         use crate::store::CustomerFilter;
         let (_held, store) = filled().await;
         let plan = NumberPlan::default();
+        // Drafts: of the account, about a call of the account, and of the other one.
+        let about_call = NewDraft { account: None, ..draft(call(1), None) };
+        let of_other = NewDraft { account: Some(UME), ..draft(call(7), None) };
+        for draft in [draft(call(500), None), about_call, of_other] {
+            store.write_draft(&draft, at(1_999)).await.unwrap();
+        }
         store.delete_account(SAKURA, at(2_000)).await.unwrap();
+        let drafts = store.drafts(OPERATOR).await.unwrap();
+        assert_eq!(drafts.iter().map(|draft| draft.call).collect::<Vec<_>>(), [call(7)]);
         let again = store.delete_account(SAKURA, at(2_001)).await;
         assert!(matches!(again, Err(StoreError::Missing { what: "account" })));
         assert_eq!(store.erasure_status().await.unwrap().accounts, 1);
@@ -1212,9 +1195,10 @@ mod tests {
             }
             steps += 1;
         }
-        assert_eq!(steps, 9, "46 messages, a customer, and the account");
+        assert_eq!(steps, 10, "2 drafts, 46 messages, a customer, and the account");
         for (sql, left) in [
             ("SELECT count(*) FROM messages", 30),
+            ("SELECT count(*) FROM drafts", 1),
             ("SELECT count(*) FROM customers", 1),
             ("SELECT count(*) FROM accounts", 2),
             ("SELECT count(*) FROM account_removals", 0),

@@ -396,14 +396,15 @@ async fn write_content(
         "INSERT INTO message_revisions (message_id, revision, content_json, by_id, by_name, why, at_ms)
          VALUES ($1, $2, $3, $4, $5, $6, $7)
          ON CONFLICT (message_id, revision) DO UPDATE SET content_json = excluded.content_json,
-            by_id = excluded.by_id, by_name = excluded.by_name, at_ms = excluded.at_ms",
+            by_id = excluded.by_id, by_name = excluded.by_name, at_ms = excluded.at_ms,
+            why = coalesce(excluded.why, message_revisions.why)",
     )
     .bind(id)
     .bind(revision)
     .bind(document.to_string())
     .bind(written.by)
     .bind(&written.by_name)
-    .bind(written.correction.as_ref().filter(|_| revision > 1))
+    .bind(&written.correction)
     .bind(to_ms(at))
     .execute(&mut *transaction)
     .await?;
@@ -700,7 +701,7 @@ mod tests {
         let revisions = store.message_revisions(first.id).await.unwrap();
         let shown: Vec<_> =
             revisions.iter().map(|r| (r.revision, r.content.text.as_str(), r.why.as_deref())).collect();
-        assert_eq!(shown, [(1, "一", None), (2, "二", Some("番号の誤り"))]);
+        assert_eq!(shown, [(1, "一", Some("番号の誤り")), (2, "二", Some("番号の誤り"))]);
         store.delete_message(first.id).await.unwrap();
         assert!(store.message_revisions(first.id).await.unwrap().is_empty());
     }
