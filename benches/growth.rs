@@ -299,8 +299,14 @@ type Latencies = Arc<parking_lot::Mutex<Vec<Duration>>>;
 async fn clients(address: SocketAddr, tokens: String) {
     let tokens: Vec<String> = fs::read_to_string(tokens).unwrap().lines().map(str::to_owned).collect();
     let latencies = Latencies::default();
-    let mut commands = BufReader::new(tokio::io::stdin()).lines();
-    while let Some(command) = commands.next_line().await.unwrap() {
+    let (sender, mut commands) = tokio::sync::mpsc::channel::<String>(1);
+    std::thread::spawn(move || {
+        let mut lines = std::io::stdin().lines();
+        while let Some(Ok(line)) = lines.next()
+            && sender.blocking_send(line).is_ok()
+        {}
+    });
+    while let Some(command) = commands.recv().await {
         let words: Vec<&str> = command.split(' ').collect();
         match words[..] {
             ["snapshot", n] => {

@@ -23,6 +23,7 @@ use jiff::Timestamp;
 use support::pbx_lab::{CallSpec, Lab};
 use support::people::{TestUser, add_token, add_user};
 use support::service::Service;
+use support::wait::eventually;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
@@ -44,6 +45,7 @@ async fn main() {
     let service = Service::outside(&lab, &[]).await;
     let (operators, administrators) = people(&service).await;
     let mut daemon = start(&service);
+    eventually("the daemon answers", async || service.metric("toritsugi_unwritten_events").await).await;
     service.until("admin", "/readyz", |status, _| status.is_success()).await;
     for phone in ["1001", "1002", "1003"] {
         lab.phone(phone).talks_briefly(Duration::from_millis(200), Duration::from_millis(300)).await;
