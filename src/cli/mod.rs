@@ -3,7 +3,7 @@
 //! | commands | what they use |
 //! |---|---|
 //! | `serve` | runs the daemon |
-//! | `check`, `explain`, `health`, `import`, `user`, `replay` | the configuration, and the PBX, store or daemon that it names |
+//! | `check`, `explain`, `health`, `import`, `backup`, `restore`, `user`, `replay` | the configuration, and the PBX, store or daemon that it names |
 //! | `calls`, `history`, `operators`, `operator`, `listen`, `whisper`, `barge`, `take-over`, `supervision`, `audit`, `transfer`, `answer`, `hold`, `resume`, `hangup`, `ask-help`, `messages`, `webhooks`, `demo` | the HTTP interface of a daemon, by its address and a token; they run on any machine |
 //! | `completions`, `man` | the description of the commands |
 //!
@@ -18,6 +18,7 @@
 //! neither move the cursor nor reorder the line. Read next: `output.rs`, `client.rs`.
 
 mod audit;
+mod backup;
 mod calls;
 mod check;
 mod client;
@@ -144,6 +145,10 @@ enum Command {
     Transfer(transfer::Transfer),
     /// Import accounts, customers or contacts from a CSV file.
     Import(import::Import),
+    /// Copy the SQLite database into a new file and check the copy; the daemon may run.
+    Backup(backup::Backup),
+    /// Let a backup take the place of the SQLite database; the daemon must be stopped.
+    Restore(backup::Restore),
     /// Add, list and revoke users and their tokens.
     User(user::User),
     /// List, show and export messages; list their deliveries, and send one again.
@@ -199,6 +204,8 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::AskHelp(command) => command.run(global, "help").await,
         Command::Transfer(command) => command.run(global).await,
         Command::Import(command) => command.run(global).await,
+        Command::Backup(command) => command.run(global).await,
+        Command::Restore(command) => command.run(global).await,
         Command::User(command) => command.run(global).await,
         Command::Messages(command) => command.run(global).await,
         Command::Webhooks(command) => command.run(global).await,

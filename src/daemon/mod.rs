@@ -20,6 +20,7 @@ mod audit;
 mod caller_id;
 mod clock;
 mod core;
+mod erasure;
 mod heartbeat;
 mod journal_writer;
 mod link;
@@ -50,6 +51,7 @@ use tokio_util::task::TaskTracker;
 pub use self::caller_id::{read_headers, read_presentation};
 use self::core::{Core, Deps};
 pub use self::core::{LOOKUP_TIMEOUT, LOOKUPS_MAX};
+use self::erasure::Eraser;
 use self::restore::EventPipeline;
 use self::stats::Stats;
 
@@ -145,6 +147,7 @@ pub async fn run_on(
     let (pbx, events) = client::connect(link_config, link_shutdown.clone());
     let metrics = Arc::new(Metrics::default());
     let stats = Stats::register(&metrics);
+    let eraser = eraser(&config, &store, bus, &directory, &stats)?;
     let queue_faults = SharedQueueFaults::default();
     let deps = Deps {
         plan: config.endpoint_rules(),
@@ -183,6 +186,7 @@ pub async fn run_on(
         link_shutdown.clone(),
     );
     pipeline.spawn(core, &tasks, &store, &link_shutdown);
+    tasks.spawn(eraser.run(link_shutdown.clone()));
     tasks.spawn(purge::run(store.clone(), config.retention.clone(), link_shutdown.clone()));
     keep_directory(&directory, &tasks, &link_shutdown);
     tasks.spawn(relay.clone().run(bus.clone(), store.clone(), people.clone(), link_shutdown.clone()));
@@ -296,6 +300,23 @@ async fn wait_for_tasks(pbx: &client::Handle, tasks: &TaskTracker) {
             "stopped with unwritten records: the tasks did not end in time; check the store"
         );
     }
+}
+
+fn eraser(
+    config: &Config,
+    store: &Store,
+    bus: &Bus,
+    directory: &Directory,
+    stats: &Stats,
+) -> Result<Eraser, RunError> {
+    let redis = config.bus.redis_address()?.map(|address| (address, config.bus.redis_prefix.clone()));
+    Ok(Eraser {
+        store: store.clone(),
+        bus: bus.clone(),
+        plan: *directory.plan(),
+        stats: stats.clone(),
+        redis,
+    })
 }
 
 fn directory_options(config: &Config) -> DirectoryOptions {

@@ -95,16 +95,19 @@ impl Backend {
         &self,
         delivery: RecordId,
     ) -> Result<Option<LetterFacts>, StoreError> {
-        let row = sqlx::query(
+        let row = sqlx::query(concat!(
             "SELECT m.*, a.name AS account_name, c.name AS contact_name, r.name AS recipient_name,
-                k.name AS customer_name
+                k.name AS customer_name, ",
+            message_is_being_erased!(),
+            " AS is_erased
              FROM deliveries AS d JOIN messages AS m ON m.id = d.message_id
              JOIN accounts AS a ON a.id = m.account_id
              LEFT JOIN contacts AS c ON c.id = m.contact_id
              LEFT JOIN contacts AS r ON r.id = d.contact_id
              LEFT JOIN customers AS k ON k.id = m.customer_id
-             WHERE d.id = $1",
-        )
+             WHERE d.id = $1 AND ",
+            account_is_kept!("m")
+        ))
         .bind(delivery)
         .fetch_optional(self.readers())
         .await?;
@@ -284,7 +287,12 @@ async fn take(
         ),
         ") UPDATE deliveries SET state = 'sending', attempts = attempts + 1, leased_by = $6, lease_ms = $7,
             changed_ms = $3
-         WHERE state = 'queued' AND id IN (SELECT id FROM due) RETURNING *"
+         WHERE state = 'queued' AND id IN (SELECT id FROM due)
+         RETURNING *, (SELECT ",
+        message_is_being_erased!(),
+        " OR NOT ",
+        account_is_kept!("m"),
+        " FROM messages AS m WHERE m.id = deliveries.message_id) AS is_erased"
     ))
     .bind(queue.server)
     .bind(queue.urgency)
@@ -531,6 +539,9 @@ fn progress_of(row: &DbRow) -> Result<DeliveryProgress, sqlx::Error> {
 }
 
 fn claimed_of(row: &DbRow) -> Result<ClaimedDelivery, sqlx::Error> {
+    // What was rendered before the customer was deleted is not sent: it is rendered again, without a text.
+    let is_kept = row.try_get::<Option<bool>, _>("is_erased")? == Some(false);
+    let rendered: Option<Vec<u8>> = row.try_get("rendered")?;
     Ok(ClaimedDelivery {
         id: row.try_get("id")?,
         message: row.try_get("message_id")?,
@@ -538,7 +549,7 @@ fn claimed_of(row: &DbRow) -> Result<ClaimedDelivery, sqlx::Error> {
         address: row.try_get("address")?,
         attempts: count(row, "attempts")?,
         created_at: from_ms(row.try_get("created_ms")?),
-        rendered: row.try_get("rendered")?,
+        rendered: rendered.filter(|_| is_kept),
     })
 }
 

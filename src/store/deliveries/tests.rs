@@ -11,6 +11,7 @@ use crate::contract::records::{AccountFields, ContactFields, CustomerFields};
 use crate::delivery::{GIVE_UP_DELAY, LEASE_TTL, ServerPause, URGENT_GIVE_UP_DELAY};
 use crate::ids::PbxId;
 use crate::numbers::NumberPlan;
+use crate::store::erasure::{ErasureStep, LiveCalls};
 use crate::store::mail_servers::MAIL_SERVER;
 use crate::store::messages::{ChangeOutcome, WithdrawOutcome};
 use crate::store::retention::PurgeTarget;
@@ -527,7 +528,11 @@ async fn what_was_not_sent_of_a_forgotten_customer_never_is() {
     of_tanaka.execute(super::super::of(&rig.store).writer()).await.unwrap();
     let taken = rig.store.claim_message_deliveries(MAIL_SERVER, claim(1), (at(0), at(180)), 1).await.unwrap();
     rig.store.keep_rendered(claim(1), &[(taken[0].id, "田中様".into())]).await.unwrap();
-    rig.store.forget_customer(customer).await.unwrap();
+    let plan = NumberPlan::default();
+    rig.store.forget_customer(customer, &plan, at(0)).await.unwrap();
+    while let ErasureStep::Done(_) =
+        rig.store.erase_step(100, LiveCalls::Unknown, &plan, at(1)).await.unwrap()
+    {}
     let mut states: Vec<_> = rig.all().await.iter().map(|delivery| delivery.state).collect();
     states.sort_by_key(|state| state.as_str());
     assert_eq!(states, [DeliveryState::Cancelled, DeliveryState::Sending]);
@@ -565,4 +570,25 @@ async fn many_daemons_claim_each_delivery_once() {
             }
         }
     }
+}
+
+/// Between the deletion of a customer and the end of the erasure, a mail that was rendered before is not sent as it is.
+#[tokio::test]
+async fn what_was_rendered_before_a_customer_was_deleted_is_not_sent() {
+    let rig = rig().await;
+    let fields: CustomerFields =
+        serde_json::from_value(serde_json::json!({"account": rig.account.0, "name": "田中"})).unwrap();
+    let customer = rig.store.create_customer(&fields.checked(&NumberPlan::default()).unwrap(), at(0)).await;
+    let customer = customer.unwrap().id;
+    rig.save(1, None, 0).await;
+    let of_tanaka = sqlx::query("UPDATE messages SET customer_id = $1").bind(customer);
+    of_tanaka.execute(super::super::of(&rig.store).writer()).await.unwrap();
+    let taken = rig.claimed(1, 0).await;
+    rig.store.keep_rendered(claim(1), &[(taken[0].id, "田中様".into())]).await.unwrap();
+    rig.settle(taken[0].id, 1, DeliveryInput::Deferred { error: "450".into(), status: None }, 1).await;
+    rig.store.forget_customer(customer, &NumberPlan::default(), at(2)).await.unwrap();
+    let again = rig.claimed(2, 60).await;
+    assert_eq!((again.len(), again[0].rendered.as_deref()), (1, None));
+    let facts = rig.store.letter_facts(again[0].id).await.unwrap().unwrap();
+    assert_eq!((facts.message.fields.text.as_str(), facts.message.caller), ("", None));
 }
