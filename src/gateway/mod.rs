@@ -48,6 +48,7 @@ mod health;
 mod history;
 mod idempotency;
 mod message_actions;
+mod message_patch;
 mod messages;
 mod metrics;
 mod middleware;

@@ -324,6 +324,28 @@ impl Tab {
             .await;
     }
 
+    /// Presses a key together with `alt`, `ctrl`, `shift` or several of them, with `+` between.
+    pub(crate) async fn chord(&self, modifiers: &str, key: &str) {
+        let bit = |name: &str| match name {
+            "alt" => 1,
+            "ctrl" => 2,
+            "shift" => 8,
+            other => panic!("{other} is no modifier"),
+        };
+        let modifiers: u32 = modifiers.split('+').map(bit).sum();
+        let code = match key {
+            "Enter" => "Enter".to_owned(),
+            digit if digit.bytes().all(|b| b.is_ascii_digit()) => format!("Digit{digit}"),
+            letter => format!("Key{}", letter.to_ascii_uppercase()),
+        };
+        let number = if key == "Enter" { 13 } else { u32::from(key.to_ascii_uppercase().as_bytes()[0]) };
+        for kind in ["rawKeyDown", "keyUp"] {
+            let event = json!({ "type": kind, "key": key, "code": code, "modifiers": modifiers,
+                "windowsVirtualKeyCode": number });
+            self.call("Input.dispatchKeyEvent", event).await;
+        }
+    }
+
     /// Types into what has the focus.
     pub(crate) async fn types(&self, text: &str) {
         self.call("Input.insertText", json!({ "text": text })).await;

@@ -21,7 +21,9 @@ fn commands_sent(person: &Person) -> Vec<String> {
     let requests = person.tab.events("Network.requestWillBeSent");
     let text = |request: &Value| {
         let (method, url) = (request["request"]["method"].as_str()?, request["request"]["url"].as_str()?);
-        (method != "GET" && !url.ends_with("/ack") && !url.ends_with("/session"))
+        // What is typed goes to the daemon as a draft.
+        let is_draft = url.contains("/v1/drafts/");
+        (method != "GET" && !is_draft && !url.ends_with("/ack") && !url.ends_with("/session"))
             .then(|| format!("{method} {}", url.split("/v1/").last().unwrap_or_default()))
     };
     requests.iter().filter_map(text).collect()

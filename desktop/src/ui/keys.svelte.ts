@@ -5,6 +5,7 @@
 import { tick } from 'svelte';
 import { allowed, type Order } from '../desk/choose.ts';
 import { desk } from '../desk/desk.svelte.ts';
+import { messages } from '../desk/messages.svelte.ts';
 import { prefs } from '../desk/prefs.svelte.ts';
 import { t, type Key } from '../i18n/index.svelte.ts';
 import { caret } from './caret.svelte.ts';
@@ -23,6 +24,8 @@ export const KEYS: readonly (readonly [string, Key])[] = [
   ['Shift+E', 'order.hangup'],
   ['N', 'key.customer'],
   ['M', 'key.message'],
+  ['Alt+0', 'key.no_message'],
+  ['Z', 'key.undo'],
   ['W', 'key.wrap'],
   ['E', 'wrap.extend'],
   ['R', 'state.set'],
@@ -57,6 +60,19 @@ function extend(): void {
   if (desk.me && work) void desk.extendWrapUp(desk.me, work.call, EXTENSION_MINUTES * 60, t('wrap.extend_again'));
 }
 
+/** Takes the message back that was saved a moment ago, and opens it again where its call is in front. */
+async function undo(): Promise<void> {
+  const id = await messages.undo();
+  if (!id) return;
+  if (id === desk.own?.id || id === shown.work?.call) ui.message = true;
+  else ui.view = 'messages';
+}
+
+/** Reasons for no message, where there is a call or after-call work. */
+function chooseNoMessage(): void {
+  if (desk.own || shown.work) [ui.view, ui.noMessage] = ['desk', true];
+}
+
 function find(): void {
   ui.view = 'accounts';
   void tick().then(() => document.querySelector<HTMLInputElement>('[data-find]')?.focus());
@@ -81,6 +97,7 @@ const ACTIONS: Record<string, () => void> = {
   m: () => {
     if (desk.own?.card?.account.id || shown.work?.account) [ui.newCustomer, ui.message] = [false, true];
   },
+  z: () => void undo(),
   w: () => document.getElementById('wrap-up')?.querySelector('input')?.focus(),
   r: () => (ui.states = !ui.states),
   '/': find,
@@ -92,9 +109,16 @@ export function listenToKeys(): void {
       // 229: keys of an input method, also where it says nothing of a composition.
       if (event.isComposing || event.keyCode === 229) return;
       if (event.key === 'Escape') {
-        if (ui.help || ui.states || ui.newCustomer || ui.message || shown.waiting) event.preventDefault();
+        if (ui.help || ui.states || ui.newCustomer || ui.message || ui.noMessage || shown.waiting) event.preventDefault();
         if (shown.waiting && !ui.help && !ui.states) return shown.go();
-        ui.help = ui.states = ui.newCustomer = ui.message = false;
+        ui.help = ui.states = ui.newCustomer = ui.message = ui.noMessage = false;
+        return;
+      }
+      // Also from a field: what is typed there stays.
+      const isZero = event.key === '0' || event.code === 'Digit0';
+      if (desk.session && event.altKey && !event.ctrlKey && !event.metaKey && !event.repeat && isZero) {
+        event.preventDefault();
+        chooseNoMessage();
         return;
       }
       const choice = event.target instanceof HTMLInputElement && event.target.type === 'radio';
