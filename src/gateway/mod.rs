@@ -51,6 +51,7 @@ mod history;
 mod history_file;
 mod idempotency;
 mod message_actions;
+mod message_patch;
 mod messages;
 mod metrics;
 mod middleware;

@@ -78,7 +78,9 @@ impl Backend {
         .await
         .map_err(|error| refusal(error, "the message", None))?
         .rows_affected();
-        if inserted > 0 {
+        let stored = if inserted == 0 {
+            read_message(&mut transaction, message.id).await?
+        } else {
             let count: i64 = sqlx::query_scalar(
                 "INSERT INTO message_days (day, last) VALUES ($1, 1)
                  ON CONFLICT (day) DO UPDATE SET last = message_days.last + 1 RETURNING last",
@@ -98,9 +100,8 @@ impl Backend {
                 by_name: message.taken_by_name.clone(),
                 correction: None,
             };
-            write_content(&mut transaction, message.id, &written, at).await?;
-        }
-        let stored = read_message(&mut transaction, message.id).await?;
+            write_content(&mut transaction, message.id, &written, at).await?
+        };
         transaction.commit().await?;
         Ok((stored, inserted > 0))
     }
@@ -153,13 +154,13 @@ impl Backend {
                 // Another change was faster (PostgreSQL: the other transaction has committed by now).
                 continue;
             }
-            if let Some(content) = content {
-                if is_revised {
-                    keep_first_revision(&mut transaction, &before).await?;
-                }
-                write_content(&mut transaction, id, content, at).await?;
+            if is_revised {
+                keep_first_revision(&mut transaction, &before).await?;
             }
-            let stored = read_message(&mut transaction, id).await?;
+            let stored = match content {
+                Some(content) => write_content(&mut transaction, id, content, at).await?,
+                None => read_message(&mut transaction, id).await?,
+            };
             transaction.commit().await?;
             return Ok(ChangeOutcome::Applied(stored));
         }
@@ -306,13 +307,13 @@ fn push_filter(query: &mut QueryBuilder<Db>, filter: &MessageFilter) {
 }
 
 /// Writes a content: into the message, and as its live revision; the one place where a message gets one. The message's row
-/// has its version and revision already.
+/// has its version and revision already. Returns the message as it is then.
 async fn write_content(
     transaction: &mut DbConnection,
     id: RecordId,
     written: &ContentChange,
     at: Timestamp,
-) -> Result<(), StoreError> {
+) -> Result<Message, StoreError> {
     let CheckedMessage { fields, from_key, search } = &written.content;
     let document = serde_json::to_value(fields).map_err(|error| sqlx::Error::Encode(error.into()))?;
     let mut rest = document.clone();
@@ -357,7 +358,7 @@ async fn write_content(
     .bind(to_ms(at))
     .execute(&mut *transaction)
     .await?;
-    Ok(())
+    read_message(transaction, id).await
 }
 
 /// The content of a message of an earlier version becomes a row when it is corrected.
