@@ -116,14 +116,18 @@ say_where() {
   } >&2
 }
 
-is_ready() {
-  local line
+# Writes the daemon's answer to GET PATH.
+answer_of() {
   exec 3<> "/dev/tcp/127.0.0.1/$PORT" || return 1
-  printf 'GET /readyz HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n' >&3
-  read -r -t 5 line <&3 || line=""
+  printf 'GET %s HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n' "$1" >&3
+  timeout 5 cat <&3 || true
   exec 3>&-
-  [[ "$line" == *" 200 "* ]]
 }
+
+is_ready() { [[ "$(answer_of /readyz | head -n 1)" == *" 200 "* ]]; }
+
+# Whether somebody follows the events: the pop of an earlier call would be shown to nobody.
+is_followed() { answer_of /metrics | grep -qE '^toritsugi_event_streams [1-9]'; }
 
 start_daemon() {
   say "starting the daemon on http://127.0.0.1:$PORT"
@@ -150,8 +154,6 @@ main() {
   configure
   fill_store
   start_daemon
-  run_bound tests/pbx_lab/calls.sh "$RUN/lab" "$PAUSE_SECONDS" &
-  CALLER_PID=$!
   local arguments=()
   if [[ "$ONCE" == yes ]]; then
     arguments=(--once --patience "$ONCE_TIMEOUT_SECONDS")
@@ -162,6 +164,9 @@ main() {
   # In the background, because bash handles a signal only between commands or in wait.
   run_bound "$TORITSUGI" demo "${arguments[@]}" &
   DESK_PID=$!
+  while kill -0 "$DESK_PID" 2> /dev/null && ! is_followed 2> /dev/null; do sleep 0.1; done
+  run_bound tests/pbx_lab/calls.sh "$RUN/lab" "$PAUSE_SECONDS" &
+  CALLER_PID=$!
   wait "$DESK_PID" || die "the demo ended; the end of the daemon's log:"$'\n'"$(tail -n 5 "$RUN/daemon.log")"
   [[ "$ONCE" == no ]] || say "the pop arrived before the call was answered"
 }

@@ -1,7 +1,7 @@
 // Drafts at the daemon: written a second after the last key, over the version that is there, and never over another one.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { SAVE_MS, ServerDrafts, type Answer, type Stored } from '../src/desk/serverDrafts.ts';
+import { SAVE_MS, ServerDrafts, type Answer, type Gone, type Stored } from '../src/desk/serverDrafts.ts';
 
 const CALL = '01890a5d-ac96-774b-bcce-b302099a8057';
 
@@ -14,20 +14,24 @@ function daemon() {
   const asked: string[] = [];
   const others: Stored<Body>[] = [];
   const answers: Answer<Body>[] = [];
+  const gone = new Map<string, Gone>();
+  const away = { is: false };
   let version = 0;
   const drafts = new ServerDrafts<Body>({
-    write: async (call, body, over) => {
-      asked.push(`${call === CALL ? '' : call}${over} ${body.text}`);
+    write: async (call, body, over, outlives) => {
+      asked.push(`${call === CALL ? '' : call}${over} ${body.text}${outlives ? ' outlives' : ''}`);
+      if (away.is) return { kind: 'later' };
       return answers.shift() ?? { kind: 'written', version: (version = over + 1) };
     },
     remove: async () => {
       asked.push('remove');
-      return true;
+      return !away.is;
     },
     keepOther: (other) => others.push(other),
     stored: (_, now) => (version = now),
+    gone: (call, what) => (what ? gone.set(call, what) : gone.delete(call)),
   });
-  return { drafts, asked, others, answers, version: () => version };
+  return { drafts, asked, others, answers, gone, away, version: () => version };
 }
 
 /** Lets what is under way come to its end. */
@@ -66,6 +70,66 @@ test('a draft is written a second after the last key, over the version before', 
   drafts.changed('message 7', { text: 'x' });
   await passes(SAVE_MS);
   assert.equal(asked.length, 3, 'what has no id of a call stays in the browser');
+});
+
+test('what was typed last is written when the page goes', async (context) => {
+  clock(context);
+  const { drafts, asked } = daemon();
+  drafts.changed(CALL, { text: 'a' });
+  drafts.flush(true);
+  await settled();
+  drafts.flush(true);
+  await settled();
+  assert.deepEqual(asked, ['0 a outlives'], 'once');
+});
+
+test('what the daemon has is not deleted because nobody has written here yet', async (context) => {
+  const passes = clock(context);
+  const { drafts, asked } = daemon();
+  drafts.known({ call: CALL, body: { text: 'a' }, version: 3 });
+  drafts.flush();
+  await passes(SAVE_MS);
+  assert.deepEqual(asked, []);
+  drafts.changed(CALL, { text: 'ab' });
+  await passes(SAVE_MS);
+  assert.deepEqual(asked, ['3 ab']);
+});
+
+test('what was saved without a connection does not come back, and what another desk wrote since does', async (context) => {
+  const passes = clock(context);
+  const { drafts, asked, gone, away } = daemon();
+  drafts.changed(CALL, { text: 'a' });
+  await passes(SAVE_MS);
+  away.is = true;
+  drafts.changed(CALL, { text: 'ab' });
+  await passes(SAVE_MS);
+  drafts.changed(CALL, undefined);
+  await passes(0);
+  const left = gone.get(CALL);
+  assert.deepEqual(left, { has: '{"text":"a"}', sent: '{"text":"ab"}' });
+  // The next page of this browser, which the daemon tells one of the two, or what another desk wrote.
+  for (const [text, isGone] of [['a', true], ['ab', true], ['other', false]] as const) {
+    const next = daemon();
+    next.drafts.restore(CALL, left!);
+    assert.equal(next.drafts.isGone(CALL, { text }), isGone, text);
+    if (!isGone) next.drafts.known({ call: CALL, body: { text }, version: 9 });
+    next.drafts.flush();
+    await settled();
+    assert.deepEqual(next.asked, isGone ? ['remove'] : [], text);
+  }
+  away.is = false;
+  drafts.flush();
+  await settled();
+  assert.equal(asked.at(-1), 'remove');
+  assert.equal(gone.size, 0, 'the daemon knows it');
+  // Written again, it is not gone any more.
+  away.is = true;
+  drafts.changed(CALL, { text: 'c' });
+  await passes(SAVE_MS);
+  drafts.changed(CALL, undefined);
+  assert.equal(gone.size, 1);
+  drafts.changed(CALL, { text: 'd' });
+  assert.equal(gone.size, 0);
 });
 
 test('what another desk wrote is kept, and what was written here too', async (context) => {

@@ -1,9 +1,9 @@
 //! Applies each event of the PBX to legs, bridges and the sets of legs that form one call.
 //!
 //! A call is the union of all legs that share a linked id at any time, were dialled by one another, share a
-//! mixing bridge, are the halves of a Local channel, are named by one attended transfer, or dial an operator back
-//! ([`super::recall`]). Asterisk merges linked ids
-//! without an event when it bridges channels, so the model reads the linked id of every channel snapshot.
+//! mixing bridge, are the halves of a Local channel, are named by one attended transfer, or dial an operator
+//! back ([`super::recall`]). Asterisk merges linked ids without an event when it bridges channels, so the model reads the
+//! linked id of every channel snapshot.
 //!
 //! Invariant: an event may come late, twice or for an unknown channel. It is applied by unique id, and a channel that is
 //! gone is not revived. Two inbound calls are never merged: each has its own caller and account.

@@ -4,11 +4,12 @@
 //! [`Model::poll_output`] returns what the owner must do next, [`Model::poll_timeout`] returns when
 //! [`Model::handle_timeout`] is due. One task owns the model and is its only writer, so nothing in here locks or waits.
 //!
-//! Reading order: [`crate::contract::call`] (the public form of a call), [`output`] (notices and requests), `stage` (the stages of a
-//! call), `leg` (channels and endpoints), `apply_event` (what each event changes), `direction` (which calls
-//! come from outside), `outbound` (the records of those that go there), `recall` (an operator who is called back), `derive` (what the legs mean for the
-//! operators), `offer` (identity and card), `resync` (channel lists after a gap), [`snapshot`] (restart of the daemon),
-//! `query` (reads for transfer, supervision and call control), `check` (the invariant).
+//! Reading order: [`crate::contract::call`] (the public form of a call), [`output`] (notices and requests), `stage` (the
+//! stages of a call), `leg` (channels and endpoints), `apply_event` (what each event changes), `direction` (which calls
+//! come from outside), `outbound` (the records of those that go there), `recall` (an operator who is called back),
+//! `derive` (what the legs mean for the operators), `offer` (identity and card), `resync` (channel lists after a gap),
+//! [`snapshot`] (restart of the daemon), `query` (reads for transfer, supervision and call control), `check` (the
+//! invariant).
 
 mod apply_event;
 mod check;

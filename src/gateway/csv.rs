@@ -4,20 +4,16 @@
 //! |---|---|
 //! | UTF-8 with a byte order mark, or CP932 | Excel finds the encoding; old systems read the file |
 //! | every field in quotes, lines end with CR LF | a line break in a note does not end the row (RFC 4180) |
-//! | an apostrophe before a field that begins like a formula ([`FORMULA`]) | no text of a caller or operator is carried out |
-//! | 〓 for a character that CP932 does not have | a missing character is seen; some have a twin that is taken ([`twin`]) |
+//! | an apostrophe before a field that begins like a formula ([`begins_formula`]) | no text of a caller or operator is carried out |
+//! | 〓 for a character that CP932 does not have | a missing character is seen; some have a twin that is taken ([`shift_jis`]) |
 //! | no control characters but line breaks and tabs | - |
 //!
 //! Invariant: pure; as many fields in each row as the caller passes.
 
-use encoding_rs::SHIFT_JIS;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-/// What begins a formula in a spreadsheet, also in full width, as Japanese spreadsheets accept it.
-const FORMULA: &[char] = &['=', '+', '-', '@', '＝', '＋', '－', '＠'];
-/// Stands for a character that the encoding does not have (下駄).
-const MISSING: &str = "〓";
+use crate::text::spreadsheet::{begins_formula, shift_jis};
 
 /// How the text of a CSV file becomes bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, ToSchema)]
@@ -88,7 +84,7 @@ impl CsvFile {
             let field = field(text);
             match self.encoding {
                 CsvEncoding::Utf8 => self.bytes.extend_from_slice(field.as_bytes()),
-                CsvEncoding::Cp932 => self.bytes.extend(cp932(&field)),
+                CsvEncoding::Cp932 => self.bytes.extend(shift_jis(&field).0),
             }
         }
         self.bytes.extend_from_slice(b"\r\n");
@@ -104,9 +100,7 @@ impl CsvFile {
 fn field(text: &str) -> String {
     let mut field = String::with_capacity(text.len() + 3);
     field.push('"');
-    // A spreadsheet may leave out what stands before the sign.
-    let begins_formula = text.trim_start_matches(|c: char| c.is_whitespace() || c.is_control());
-    if begins_formula.starts_with(FORMULA) {
+    if begins_formula(text) {
         field.push('\'');
     }
     let text = text.replace("\r\n", "\n");
@@ -123,43 +117,13 @@ fn field(text: &str) -> String {
     field
 }
 
-fn cp932(text: &str) -> Vec<u8> {
-    let text: String = text.chars().map(twin).collect();
-    let (bytes, _, is_incomplete) = SHIFT_JIS.encode(&text);
-    if !is_incomplete {
-        return bytes.into_owned();
-    }
-    let mut all = Vec::with_capacity(text.len());
-    let mut buffer = [0; 4];
-    for c in text.chars() {
-        let (bytes, _, is_missing) = SHIFT_JIS.encode(c.encode_utf8(&mut buffer));
-        let (missing, _, _) = SHIFT_JIS.encode(MISSING);
-        all.extend_from_slice(if is_missing { &missing } else { &bytes });
-    }
-    all
-}
-
-/// The character by which CP932 has the same sign: the standards chose different ones.
-fn twin(c: char) -> char {
-    match c {
-        '\u{301c}' => '～',
-        '\u{2212}' => '－',
-        '\u{2014}' => '―',
-        '\u{2016}' => '∥',
-        '\u{a5}' => '￥',
-        '\u{a2}' => '￠',
-        '\u{a3}' => '￡',
-        '\u{ac}' => '￢',
-        '\u{a0}' => ' ',
-        other => other,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use encoding_rs::SHIFT_JIS;
     use proptest::prelude::*;
 
     use super::*;
+    use crate::text::spreadsheet::FORMULA;
 
     fn written(encoding: CsvEncoding, rows: &[&[&str]]) -> Vec<u8> {
         let mut file = CsvFile::new(encoding);

@@ -29,7 +29,7 @@ use crate::people::role::{Permission, Role};
 use crate::store::messages::{MessageCursor, MessageFilter};
 use crate::store::{PAGE_RECORDS_MAX, StoreError};
 
-/// Most names of accounts and contacts that an export keeps in memory.
+/// Most names of contacts that an export keeps in memory.
 const NAMES_MAX: usize = 10_000;
 
 /// Filter of an export, and its encoding.
@@ -96,7 +96,7 @@ pub(crate) async fn messages(
     let rows = state.app.store.count_messages(&filter).await?;
     let details = json!({ "filter": named(&filter), "rows": rows, "encoding": charset });
     audit_trail::record(&state, &caller, "messages.exported", ("", None), details).await;
-    let export = Export { state, filter, encoding, position: Position::Prologue, names: HashMap::new() };
+    let export = Export { state, filter, encoding, position: Position::Prologue, contacts: HashMap::new() };
     let body = Body::from_stream(stream::try_unfold(export, Export::next));
     let headers = [
         (header::CONTENT_TYPE, format!("text/csv; charset={charset}; header=present")),
@@ -152,8 +152,8 @@ struct Export {
     filter: MessageFilter,
     encoding: Encoding,
     position: Position,
-    /// The names of contacts, and the codes and names of accounts.
-    names: HashMap<RecordId, (String, String)>,
+    /// The names of contacts.
+    contacts: HashMap<RecordId, String>,
 }
 
 impl Export {
@@ -179,25 +179,23 @@ impl Export {
     }
 
     async fn append(&mut self, message: &Message, bytes: &mut Vec<u8>) -> Result<(), StoreError> {
-        if self.names.len() > NAMES_MAX {
-            self.names.clear();
+        if self.contacts.len() > NAMES_MAX {
+            self.contacts.clear();
         }
-        if !self.names.contains_key(&message.account) {
-            let account = self.state.app.store.account(message.account).await?;
-            let name = account.map(|account| (account.fields.code, account.fields.name)).unwrap_or_default();
-            self.names.insert(message.account, name);
-        }
-        if let Some(id) = message.fields.contact.filter(|id| !self.names.contains_key(id)) {
+        if let Some(id) = message.fields.contact.filter(|id| !self.contacts.contains_key(id)) {
             let contact = self.state.app.store.contact(id).await?;
             let name = contact.map(|contact| contact.fields.name).unwrap_or_default();
-            self.names.insert(id, (String::new(), name));
+            self.contacts.insert(id, name);
         }
-        let name_of = |id: RecordId| self.names.get(&id).map_or(("", ""), |(code, name)| (code, name));
+        let account = self.state.app.directory.account(message.account);
+        let account =
+            account.as_ref().map_or(("", ""), |account| (&account.fields.code, &account.fields.name));
+        let contact = message.fields.contact.and_then(|id| self.contacts.get(&id));
         let settings = &self.state.app.settings.messages;
         let reason = message.fields.reason.as_deref().unwrap_or_default();
         let context = RowContext {
-            account: name_of(message.account),
-            contact: message.fields.contact.map_or("", |id| name_of(id).1),
+            account,
+            contact: contact.map_or("", String::as_str),
             reason: settings.reason_label(reason).unwrap_or(reason),
             zone: &settings.time_zone,
             plan: self.state.app.directory.plan(),

@@ -178,7 +178,7 @@ pub(crate) async fn revisions(
     let message = find(&state, id).await?;
     let mut items = state.app.store.message_revisions(id).await?;
     for revision in &mut items {
-        // Whoever may read the answers of the message may read those of its revisions.
+        // A person who may read the answers of the message may read those of its revisions.
         let of_revision = Message { fields: std::mem::take(&mut revision.content), ..message.clone() };
         revision.content = shown(&state, &caller, of_revision).fields;
     }

@@ -278,6 +278,25 @@ fn add_idempotency_key(operation: &mut Operation) {
     }
 }
 
+/// Writes the fields of a message into the requests that change some of them. Their type is a JSON merge patch, whose members
+/// the handlers read; `null`, which resets a field, is in the description.
+struct MessagePatches;
+
+impl Modify for MessagePatches {
+    fn modify(&self, document: &mut Spec) {
+        let Some(components) = &mut document.components else { return };
+        let Some(RefOr::T(Schema::Object(message))) = components.schemas.get("MessageFields").cloned() else {
+            return;
+        };
+        for name in ["ChangeMessage", "CorrectMessage"] {
+            let Some(RefOr::T(Schema::Object(change))) = components.schemas.get_mut(name) else { continue };
+            for (field, schema) in &message.properties {
+                change.properties.entry(field.clone()).or_insert_with(|| schema.clone());
+            }
+        }
+    }
+}
+
 /// The document: what every operation has in common, and the part of each route.
 fn spec() -> Spec {
     let head = OpenApiRouter::<Arc<AppState>>::with_openapi(Document::openapi());
@@ -285,6 +304,7 @@ fn spec() -> Spec {
     Security.modify(&mut spec);
     OperationIds.modify(&mut spec);
     WholeObjects.modify(&mut spec);
+    MessagePatches.modify(&mut spec);
     CommonAnswers.modify(&mut spec);
     spec
 }

@@ -110,7 +110,7 @@ pub(crate) struct MessageQuery {
     /// Taken in this call.
     #[param(value_type = Option<uuid::Uuid>)]
     pub(crate) call: Option<CallId>,
-    /// Of callers with this telephone number, or who told it, in any notation.
+    /// Of callers with this telephone number, or who gave it, in any notation.
     pub(crate) caller: Option<String>,
     /// Of this kind.
     pub(crate) kind: Option<MessageKind>,

@@ -3,15 +3,12 @@
 //! Invariants: a cell that a spreadsheet would take for a formula begins with an apostrophe. A character that Shift_JIS
 //! (CP932) does not have becomes 〓 and is counted, never left out.
 
-use encoding_rs::{EncoderResult, SHIFT_JIS};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use crate::contract::message::{Gender, Mark, Message, MessageKind, MessageState, Urgency};
 use crate::numbers::{Number, NumberPlan};
-
-/// The character in place of one that the encoding does not have.
-const SUBSTITUTE: char = '〓';
+use crate::text::spreadsheet::{begins_formula, shift_jis};
 
 /// The names of the columns.
 pub const HEADER: [&str; 26] = [
@@ -166,49 +163,16 @@ pub fn encoded(text: &str, encoding: Encoding) -> (Vec<u8>, u64) {
 }
 
 fn quoted(cell: &str) -> String {
-    let guard =
-        if cell.starts_with(['=', '+', '-', '@', '\t', '\r', '＝', '＋', '－', '＠']) { "'" } else { "" };
+    let guard = if begins_formula(cell) || cell.starts_with(['\t', '\r']) { "'" } else { "" };
     if guard.is_empty() && !cell.contains([',', '"', '\n', '\r']) {
         return cell.to_owned();
     }
     format!("\"{guard}{}\"", cell.replace('"', "\"\"").replace('\n', "\r\n"))
 }
 
-fn shift_jis(line: &str) -> (Vec<u8>, u64) {
-    // CP932 has these under other code points.
-    let line: String = line
-        .chars()
-        .map(|c| match c {
-            '〜' => '～',
-            '—' => '―',
-            '‖' => '∥',
-            '\u{a2}' => '￠',
-            '\u{a3}' => '￡',
-            '\u{ac}' => '￢',
-            other => other,
-        })
-        .collect();
-    let mut encoder = SHIFT_JIS.new_encoder();
-    let (mut bytes, mut replaced, mut rest) = (Vec::with_capacity(line.len()), 0, line.as_str());
-    loop {
-        let room =
-            encoder.max_buffer_length_from_utf8_without_replacement(rest.len()).unwrap_or(rest.len() * 2);
-        bytes.reserve(room);
-        let (result, read) = encoder.encode_from_utf8_to_vec_without_replacement(rest, &mut bytes, true);
-        rest = &rest[read..];
-        match result {
-            EncoderResult::InputEmpty => return (bytes, replaced),
-            EncoderResult::OutputFull => {}
-            EncoderResult::Unmappable(_) => {
-                replaced += 1;
-                bytes.extend_from_slice(&SHIFT_JIS.encode(SUBSTITUTE.encode_utf8(&mut [0; 4])).0);
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use encoding_rs::SHIFT_JIS;
     use proptest::prelude::*;
 
     use super::*;
@@ -222,6 +186,7 @@ mod tests {
             ("@x", "\"'@x\""),
             ("\tx", "\"'\tx\""),
             ("＝1", "\"'＝1\""),
+            (" =1", "\"' =1\""),
             ("03-1234-5678", "03-1234-5678"),
             ("a\"b,c\nd", "\"a\"\"b,c\r\nd\""),
             ("", ""),

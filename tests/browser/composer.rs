@@ -75,7 +75,7 @@ async fn a_message_takes_few_keys_and_comes_back_when_it_is_withdrawn() {
     person.is_ready().await;
 
     let call = person.takes_call(&lab).await;
-    a_known_caller_wants_to_be_called_back(&person, &service).await;
+    a_known_caller_wants_to_be_called_back(&lab, &person, &service).await;
     the_message_is_taken_back(&person, &service).await;
     the_draft_is_at_the_daemon_and_back_after_a_reload(&person, &service).await;
     call.hang_up().await;
@@ -95,7 +95,7 @@ async fn a_message_takes_few_keys_and_comes_back_when_it_is_withdrawn() {
 }
 
 /// Reason, whom it is for, text, save.
-async fn a_known_caller_wants_to_be_called_back(person: &Person, service: &Service) {
+async fn a_known_caller_wants_to_be_called_back(lab: &Lab, person: &Person, service: &Service) {
     let keys = Keys::of(person);
     let reasons = "document.querySelectorAll('form.message [role=radiogroup] input').length === 6";
     keys.key("m").await;
@@ -112,7 +112,7 @@ async fn a_known_caller_wants_to_be_called_back(person: &Person, service: &Servi
     keys.key("Enter").await;
     keys.has_caret_in(TEXT).await;
     keys.types("注文1234の納期を確認したい").await;
-    the_caller_is_held_from_inside_the_text(person).await;
+    the_caller_is_held_from_inside_the_text(lab, person).await;
     assert!(person.reads("form.message .identity").await.contains("田中太郎"));
     keys.chord("ctrl", "Enter").await;
     keys.has_saved().await;
@@ -130,18 +130,22 @@ async fn a_known_caller_wants_to_be_called_back(person: &Person, service: &Servi
     println!("keys of a message of a known caller: {}", keys.pressed.get());
 }
 
-/// The keys of the call and those of the form do not meet: Alt+A and Alt+H are the form's, F4 is the call's.
-async fn the_caller_is_held_from_inside_the_text(person: &Person) {
+/// The keys of the call and those of the form do not meet: Alt+A and Alt+H are the form's, F4 is the call's, and Alt+F4 is
+/// nobody's. The phone of this desk puts callers on hold by its own key alone.
+async fn the_caller_is_held_from_inside_the_text(lab: &Lab, person: &Person) {
     let caret = format!("document.activeElement?.matches({TEXT:?})");
-    person.tab.key("F4").await;
+    sends(person, "F4", &["hold"]).await;
+    lab.phone("1001").holds().await;
     person.pop_is("held").await;
     person.tab.until("the caret where it was", &caret).await;
     person.tab.chord("alt", "h").await;
     let hold = "document.activeElement?.matches('form.message [data-key=h]')";
     person.tab.until("the time until which it is held", hold).await;
     person.tab.eval(&format!("document.querySelector({TEXT:?}).focus()")).await;
+    person.tab.chord("alt", "F4").await;
     person.pop_is("held").await;
-    person.tab.key("F4").await;
+    sends(person, "F4", &["hold", "resume"]).await;
+    lab.phone("1001").resumes().await;
     person.pop_is("talking").await;
     person.tab.until("the caret where it was", &caret).await;
     // With an input method on, a key with Alt may have no name but its place.
@@ -152,6 +156,24 @@ async fn the_caller_is_held_from_inside_the_text(person: &Person) {
         let urgent = format!("document.querySelector('[data-chip=urgent][aria-pressed={pressed}]')");
         person.tab.until("the urgency", &urgent).await;
     }
+}
+
+/// This key sends this command for the call, and no command was sent before it.
+async fn sends(person: &Person, key: &str, all: &[&str]) {
+    person.tab.key(key).await;
+    eventually("the command", async || {
+        let sent = person.tab.events("Network.requestWillBeSent");
+        let command = |one: &Value| {
+            let url = one["request"]["url"].as_str()?;
+            // That the pop is shown is no command.
+            let is_command =
+                one["request"]["method"] == "POST" && url.contains("/v1/calls/") && !url.ends_with("/ack");
+            is_command.then(|| url.rsplit('/').next().unwrap_or_default().to_owned())
+        };
+        let commands: Vec<String> = sent.iter().filter_map(command).collect();
+        if commands == all { Ok(()) } else { Err(format!("{commands:?}")) }
+    })
+    .await;
 }
 
 /// By Z, and what was written is in the form again.
@@ -186,9 +208,37 @@ async fn the_draft_is_at_the_daemon_and_back_after_a_reload(person: &Person, ser
          document.activeElement.selectionStart === document.activeElement.value.length"
     );
     person.tab.until("the form as it was, with the caret at the end", &at_the_end).await;
+    the_window_is_closed_on_the_last_key(person, service).await;
     let (_, another) = service.ask("2001", Method::GET, "/v1/drafts", None).await;
     assert_eq!(another["items"], json!([]), "of nobody else");
     person.looks("composer-known").await;
+}
+
+/// Nothing is kept in this browser, and the page goes before its second is over.
+async fn the_window_is_closed_on_the_last_key(person: &Person, service: &Service) {
+    let keeps = |keep: bool| {
+        format!(
+            "{{ const all = JSON.parse(localStorage.getItem('toritsugi.prefs') ?? '{{}}'); \
+             localStorage.setItem('toritsugi.prefs', JSON.stringify({{ ...all, keep: {keep} }})); 0 }}"
+        )
+    };
+    person.tab.eval(&keeps(false)).await;
+    person.loads().await;
+    person.is_connected().await;
+    person.tab.until("the form", &format!("document.activeElement?.matches({TEXT:?})")).await;
+    person.tab.types("。至急").await;
+    person.tab.call("Page.navigate", json!({ "url": "about:blank" })).await;
+    eventually("the last letters at the daemon", async || {
+        let (_, list) = service.ask("1001", Method::GET, "/v1/drafts", None).await;
+        let text = list["items"][0]["body"]["text"].as_str().unwrap_or_default().to_owned();
+        if text.ends_with("。至急") { Ok(()) } else { Err(list.to_string()) }
+    })
+    .await;
+    person.loads().await;
+    person.is_connected().await;
+    person.tab.eval(&keeps(true)).await;
+    let back = format!("document.querySelector({TEXT:?})?.value.endsWith('。至急')");
+    person.tab.until("the last letters", &back).await;
 }
 
 /// Ctrl+Shift+Enter saves and ends the after-call work.
@@ -202,7 +252,7 @@ async fn the_work_is_finished_with_the_message(person: &Person, service: &Servic
     keys.chord("ctrl+shift", "Enter").await;
     person.tab.until("the end of the work", "!document.querySelector('#wrap-up')").await;
     let message = newest(service).await;
-    assert_eq!(message["text"], "注文1234の納期を確認したい。17時まで");
+    assert_eq!(message["text"], "注文1234の納期を確認したい。17時まで。至急");
     person.shows_state("ready").await;
     eventually("no draft, and the disposition in the history", async || {
         let (_, drafts) = service.ask("1001", Method::GET, "/v1/drafts", None).await;

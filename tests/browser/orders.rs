@@ -110,7 +110,7 @@ async fn at_another_phone_which_follows(lab: &Lab, person: &Person) {
         phone.resumes().await;
         event
     };
-    let ((), event) = tokio::join!(person.presses("[data-order=resume]"), resumed);
+    let ((), event) = tokio::join!(person.tab.key("F4"), resumed);
     assert_eq!(event, "talk");
     person.pop_is("talking").await;
     person.presses("[data-order=hangup]").await;

@@ -260,11 +260,9 @@ async fn what_was_recorded_is_in_the_history(person: &Person) {
     person.tab.until("the answered call", row).await;
 }
 
-/// A field that the page takes away all the same: the keys that follow are no commands.
-#[tokio::test]
-async fn keys_after_a_field_was_taken_away_are_no_commands() {
+/// A person for whom a call rings. There is no core: a command is refused at once.
+async fn rings_without_a_core() -> (Rig, Chromium, Person) {
     let mut rig = Rig::start().await;
-    // There is no core: a command is refused at once.
     drop(rig.commands.take());
     let browser = Chromium::start().await;
     let person = Person::comes(&browser, &format!("http://{}", rig.address)).await;
@@ -272,6 +270,13 @@ async fn keys_after_a_field_was_taken_away_are_no_commands() {
     person.is_connected().await;
     rig.publish(ringing(1, &["1001"], crate::hostile::pop("株式会社さくら商事"), rig.app.clock.now()));
     person.pop_is("ringing").await;
+    (rig, browser, person)
+}
+
+/// A field that the page takes away all the same: the keys that follow are no commands.
+#[tokio::test]
+async fn keys_after_a_field_was_taken_away_are_no_commands() {
+    let (_rig, browser, person) = rings_without_a_core().await;
     person.tab.key("/").await;
     has_caret_in(&person, "[data-find]", "").await;
     types_keys(&person, "ab").await;
@@ -300,15 +305,7 @@ async fn keys_after_a_field_was_taken_away_are_no_commands() {
 /// caret. Keys with Alt are no orders, and what is being composed is the input method's. Esc closes what the page said last.
 #[tokio::test]
 async fn a_function_key_gives_an_order_from_inside_a_field() {
-    let mut rig = Rig::start().await;
-    // There is no core: a command is refused at once.
-    drop(rig.commands.take());
-    let browser = Chromium::start().await;
-    let person = Person::comes(&browser, &format!("http://{}", rig.address)).await;
-    person.enters("1001", gateway_rig::PASSWORD).await;
-    person.is_connected().await;
-    rig.publish(ringing(1, &["1001"], crate::hostile::pop("株式会社さくら商事"), rig.app.clock.now()));
-    person.pop_is("ringing").await;
+    let (_rig, browser, person) = rings_without_a_core().await;
     // Those who hear the page are told who calls.
     let said =
         "document.querySelector('#said[role=alert]').textContent.startsWith('着信、株式会社さくら商事、')";

@@ -7,7 +7,7 @@
 
 import { ApiError, get, put, remove } from '../api/http.ts';
 import { prefs } from './prefs.svelte.ts';
-import { ServerDrafts, type Answer, type Stored } from './serverDrafts.ts';
+import { ServerDrafts, type Answer, type Gone, type Stored } from './serverDrafts.ts';
 import { Shelf, type Place } from './shelf.ts';
 
 /** Most calls with drafts in which nothing is written; those in which something is are never dropped for room. */
@@ -121,6 +121,7 @@ class Drafts {
       const one = this.all[call];
       if (one) one.version = version;
     },
+    gone: (call, what) => (what ? shelf.put(this.user, 'gone', call, what) : shelf.drop(this.user, 'gone', call)),
   });
 
   /** Those with something that would be lost if they were thrown away, the oldest first. */
@@ -134,6 +135,7 @@ class Drafts {
     const left = user ? [...shelf.all<Draft>(user, 'draft')] : [];
     for (const [call, draft] of left) this.written.set(call, JSON.stringify(draft));
     this.all = Object.fromEntries(left.map(([call, draft]) => [call, { ...NOTHING, ...draft }]));
+    for (const [call, gone] of user ? shelf.all<Gone>(user, 'gone') : []) this.server.restore(call, gone);
   }
 
   /** The page is connected: what the daemon keeps is there too, and has what was written meanwhile. */
@@ -143,6 +145,7 @@ class Drafts {
     if (!answer || !user || user !== this.user) return;
     for (const { call, body, version } of answer.items) {
       const stored = { call, body: { ...bodyOf(NOTHING), ...body }, version };
+      if (this.server.isGone(call, stored.body)) continue;
       this.server.known(stored);
       const known = this.all[call];
       if (!known || !isBegun(known)) this.all[call] = { ...NOTHING, ...stored.body, id: call, version };
@@ -197,8 +200,18 @@ class Drafts {
     delete this.all[call];
   }
 
-  /** Keeps what is written, as it is written. */
+  /** Keeps what is written, as it is written, and also where the page is closed within a second of the last key. */
   follow(): void {
+    $effect(() => {
+      const leaves = () => this.server.flush(true);
+      const hides = () => document.hidden && leaves();
+      addEventListener('pagehide', leaves);
+      document.addEventListener('visibilitychange', hides);
+      return () => {
+        removeEventListener('pagehide', leaves);
+        document.removeEventListener('visibilitychange', hides);
+      };
+    });
     $effect(() => {
       const { user, written } = this;
       const now = $state.snapshot(this.all);
@@ -228,11 +241,11 @@ function bodyOf({ version: _, ...body }: Draft): Body {
   return body;
 }
 
-async function write(call: string, body: Body, version: number): Promise<Answer<Body>> {
+async function write(call: string, body: Body, version: number, outlives: boolean): Promise<Answer<Body>> {
   const { account, customer } = body;
   const sent = { version, body, ...(account ? { account } : {}), ...(customer ? { customer } : {}) };
   try {
-    const stored = await put<Stored<Body>>(`/v1/drafts/${call}`, sent);
+    const stored = await put<Stored<Body>>(`/v1/drafts/${call}`, sent, outlives);
     return { kind: 'written', version: stored.version };
   } catch (error) {
     if (!(error instanceof ApiError) || !error.status || error.status >= 500 || error.status === 401) return { kind: 'later' };

@@ -6,9 +6,11 @@
 // | nothing is typed for SAVE_MS | the draft is written over the version that this page knows |
 // | the daemon has another version (409) | that one is kept beside this one, and this one is written over it |
 // | the daemon cannot be reached | it is written when the page is connected again |
-// | the draft is empty, saved or thrown away | it is deleted there too |
+// | the draft is empty, saved or thrown away | it is deleted there too; until it is, this browser remembers that it is gone |
+// | the page is hidden or closed | it is written at once, by a request that outlives the page |
 //
-// Invariant: one request for each draft at a time; what was typed meanwhile follows. Pure but for its timers; the requests
+// Invariant: one request for each draft at a time; what was typed meanwhile follows. What the daemon has is deleted only
+// where somebody here emptied, saved or threw away that very text. Pure but for its timers; the requests
 // are given to it.
 
 /** So long after the last key a draft is written, in milliseconds. */
@@ -32,20 +34,32 @@ export type Answer<T> =
   | { kind: 'refused' };
 
 export interface Requests<T> {
-  write: (call: string, body: T, version: number) => Promise<Answer<T>>;
+  write: (call: string, body: T, version: number, outlives: boolean) => Promise<Answer<T>>;
   /** False where it has to be repeated. */
   remove: (call: string) => Promise<boolean>;
   /** Another desk wrote this meanwhile. */
   keepOther: (other: Stored<T>) => void;
   /** The daemon has this version. */
   stored: (call: string, version: number) => void;
+  /** The draft is gone here, and the daemon may still have it; nothing: it has not, or the draft is there again. */
+  gone: (call: string, what: Gone | undefined) => void;
+}
+
+/** A draft that is gone here, as the daemon may still have it: as JSON. */
+export interface Gone {
+  has: string;
+  sent: string;
 }
 
 interface Entry<T> {
   /** What the daemon shall have; nothing: no draft. */
   wanted: T | undefined;
+  /** Whether that was decided here. */
+  isOwn: boolean;
   /** What it has, as far as this page knows, as JSON. */
   has: string;
+  /** What was written last, also where no answer came. */
+  sent: string;
   version: number;
   timer: ReturnType<typeof setTimeout> | undefined;
   isBusy: boolean;
@@ -63,6 +77,18 @@ export class ServerDrafts<T> {
     const entry = this.entry(call, version);
     entry.version = version;
     entry.has = JSON.stringify(body);
+    if (!entry.wanted) entry.isOwn = false;
+  }
+
+  /** This was emptied, saved or thrown away here, and the daemon was not reached. */
+  restore(call: string, { has, sent }: Gone): void {
+    Object.assign(this.entry(call, 0), { has, sent, isOwn: true });
+  }
+
+  /** Whether this is what is gone here. */
+  isGone(call: string, body: T): boolean {
+    const entry = this.entries.get(call);
+    return Boolean(entry?.isOwn && !entry.wanted && [entry.has, entry.sent].includes(JSON.stringify(body)));
   }
 
   /** This is written now, over what was version `version` at the daemon; nothing: it is saved or thrown away. */
@@ -70,14 +96,17 @@ export class ServerDrafts<T> {
     if (!ID.test(call) || (!body && !this.entries.has(call))) return;
     const entry = this.entry(call, version);
     if (body ? JSON.stringify(body) === JSON.stringify(entry.wanted ?? null) : !entry.wanted && !entry.has) return;
+    if (body) this.requests.gone(call, undefined);
+    else if (entry.has || entry.sent) this.requests.gone(call, { has: entry.has, sent: entry.sent });
     entry.wanted = body;
+    entry.isOwn = true;
     clearTimeout(entry.timer);
     entry.timer = setTimeout(() => void this.send(call), body ? SAVE_MS : 0);
   }
 
-  /** Sends at once what waits: the page is connected, or is about to go. */
-  flush(): void {
-    for (const call of this.entries.keys()) void this.send(call);
+  /** Sends at once what waits: the page is connected, or, with `outlives`, is about to go. */
+  flush(outlives = false): void {
+    for (const call of this.entries.keys()) void this.send(call, outlives);
   }
 
   /** Another person sits here. */
@@ -89,27 +118,28 @@ export class ServerDrafts<T> {
   private entry(call: string, version: number): Entry<T> {
     const known = this.entries.get(call);
     if (known) return known;
-    const entry: Entry<T> = { wanted: undefined, has: '', version, timer: undefined, isBusy: false };
+    const entry: Entry<T> = { wanted: undefined, isOwn: false, has: '', sent: '', version, timer: undefined, isBusy: false };
     this.entries.set(call, entry);
     return entry;
   }
 
-  private async send(call: string): Promise<void> {
+  private async send(call: string, outlives = false): Promise<void> {
     const entry = this.entries.get(call);
-    if (!entry || entry.isBusy) return;
+    if (!entry?.isOwn || entry.isBusy) return;
     clearTimeout(entry.timer);
     const text = entry.wanted ? JSON.stringify(entry.wanted) : '';
-    if (text === entry.has) return;
+    if (text === entry.has && (text || !entry.sent)) return;
     entry.isBusy = true;
-    const isDone = await (entry.wanted ? this.write(call, entry, entry.wanted, text) : this.remove(call, entry));
+    const isDone = await (entry.wanted ? this.write(call, entry, entry.wanted, text, outlives) : this.remove(call, entry));
     entry.isBusy = false;
     // What was typed meanwhile.
     if (isDone && this.entries.get(call) === entry) await this.send(call);
   }
 
   /** False where the daemon does not answer; then the next flush tries again. */
-  private async write(call: string, entry: Entry<T>, body: T, text: string): Promise<boolean> {
-    const answer = await this.requests.write(call, body, entry.version);
+  private async write(call: string, entry: Entry<T>, body: T, text: string, outlives: boolean): Promise<boolean> {
+    entry.sent = text;
+    const answer = await this.requests.write(call, body, entry.version, outlives);
     if (this.entries.get(call) !== entry) return false;
     if (answer.kind === 'later') return false;
     if (answer.kind === 'written') {
@@ -126,8 +156,9 @@ export class ServerDrafts<T> {
   }
 
   private async remove(call: string, entry: Entry<T>): Promise<boolean> {
-    if (!(await this.requests.remove(call))) return false;
-    [entry.version, entry.has] = [0, ''];
+    if (!(await this.requests.remove(call)) || this.entries.get(call) !== entry) return false;
+    [entry.version, entry.has, entry.sent] = [0, '', ''];
+    if (!entry.wanted) this.requests.gone(call, undefined);
     return true;
   }
 }

@@ -64,7 +64,7 @@ words! {
         CallBack = "call_back",
         /// Nothing now: the caller will call again.
         WillCallAgain = "will_call_again",
-        /// That the person is told.
+        /// That the person receives it.
         ToldOnly = "told_only",
         /// A mail.
         MailBack = "mail_back",
