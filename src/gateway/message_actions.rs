@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use super::audit_trail;
 use super::auth::Caller;
 use super::extract::{Body, NoQuery, QueryParams, RecordPath};
+use super::message_patch::MessagePatch;
 use super::messages::{Edit, erased, find, invalid, may_rewrite, now, shown};
 use super::problem::{Kind, Problem, ProblemBody};
 use super::state::AppState;
@@ -33,7 +34,7 @@ pub(crate) struct CorrectMessage {
     version: u64,
     /// The fields.
     #[serde(flatten)]
-    #[schema(value_type = Object)]
+    #[schema(value_type = MessagePatch)]
     fields: Map<String, Value>,
 }
 

@@ -34,6 +34,7 @@ use super::customers::{account_id, no_such_account};
 use super::extract::{Body, NoQuery, QueryParams, RecordPath, number_key, record_id};
 use super::history::visibility_filter;
 use super::idempotency;
+use super::message_patch::MessagePatch;
 use super::problem::{Kind, Problem, ProblemBody};
 use super::query::{MessageQuery, page_limit};
 use super::responses::with_location;
@@ -100,7 +101,7 @@ pub(crate) struct ChangeMessage {
     version: Option<u64>,
     /// The fields; only while the message is open.
     #[serde(flatten)]
-    #[schema(value_type = Object)]
+    #[schema(value_type = MessagePatch)]
     fields: Map<String, Value>,
 }
 

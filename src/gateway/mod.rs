@@ -53,6 +53,7 @@ mod history_file;
 mod holidays;
 mod idempotency;
 mod message_actions;
+mod message_patch;
 mod messages;
 mod metrics;
 mod middleware;
