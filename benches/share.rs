@@ -168,7 +168,7 @@ impl Use {
             let number = |text: &str| text.split_whitespace().next().and_then(|word| word.parse().ok());
             let wakes = read("status")
                 .lines()
-                .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:").and_then(|rest| number(rest)));
+                .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:").and_then(&number));
             let thread = threads.entry(read("comm").trim().to_owned()).or_default();
             thread.nanos += number(&read("schedstat")).unwrap_or(0);
             thread.wakes += wakes.unwrap_or(0);

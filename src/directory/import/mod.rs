@@ -106,7 +106,7 @@ pub enum ImportError {
         written: u64,
         /// What was in the way.
         #[source]
-        source: Box<ImportError>,
+        source: Box<Self>,
     },
     /// The store failed.
     #[error(transparent)]

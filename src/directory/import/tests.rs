@@ -390,13 +390,13 @@ struct Rewritten {
     now: Cursor<Vec<u8>>,
 }
 
-impl io::Read for Rewritten {
+impl Read for Rewritten {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         self.now.read(bytes)
     }
 }
 
-impl io::Seek for Rewritten {
+impl Seek for Rewritten {
     fn seek(&mut self, _: io::SeekFrom) -> io::Result<u64> {
         self.now = Cursor::new(self.texts.remove(0).into_bytes());
         Ok(0)
