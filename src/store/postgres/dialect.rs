@@ -96,6 +96,8 @@ pub(super) fn upgrade_step(name: &str) -> Option<Step> {
             "CREATE INDEX messages_by_customer ON messages (customer_id) WHERE customer_id IS NOT NULL",
         ]),
         "call_operators" => Step::CallOperators,
+        "call_operators_by_outcome" => Step::Statements(&["CREATE INDEX call_operators_by_outcome
+            ON call_operators (who, direction, outcome, offered_ms, call_id) WHERE outcome <> 'answered'"]),
         // An expression's statistics come with ANALYZE, and without them the planner thinks that each word is rare.
         "customer_texts" => Step::Statements(&[
             "CREATE INDEX customer_texts ON customers USING gin (search_words(search))",

@@ -28,6 +28,8 @@ mod erasure;
 mod group_key;
 #[path = "../history/sql.rs"]
 mod history;
+#[path = "../history/page/sql.rs"]
+mod history_page;
 #[path = "../import/sql.rs"]
 pub(super) mod import;
 #[path = "../log/sql.rs"]

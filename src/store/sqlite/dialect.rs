@@ -95,6 +95,8 @@ pub(super) fn upgrade_step(name: &str) -> Option<Step> {
             "CREATE INDEX messages_by_customer ON messages (customer_id) WHERE customer_id IS NOT NULL",
         ]),
         "call_operators" => Step::CallOperators,
+        "call_operators_by_outcome" => Step::Statements(&["CREATE INDEX call_operators_by_outcome
+            ON call_operators (who, direction, outcome, offered_ms, call_id) WHERE outcome <> 'answered'"]),
         "customer_texts" => Step::CustomerTexts,
         _ => return None,
     })
