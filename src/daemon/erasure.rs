@@ -30,6 +30,10 @@ const STEP_DELAY: Duration = Duration::from_millis(20);
 /// How long a list of the live calls counts. A call that began since then is of no matter to an erasure that was asked for
 /// before.
 const LIVE_CALLS_TTL: Duration = Duration::from_secs(5);
+/// How long the records that were queued may take into the store before an erasure waits for the next list.
+const WRITTEN_TIMEOUT: Duration = Duration::from_secs(3);
+/// How often it is looked whether they are there.
+const WRITTEN_INTERVAL: Duration = Duration::from_millis(20);
 /// How often a long erasure says how far it has come.
 const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -145,6 +149,18 @@ impl Eraser {
         Ok(status)
     }
 
+    /// Whether the store has every record that is queued now: a call that was over before its checkpoint was written is in
+    /// neither list.
+    async fn is_written(&self) -> bool {
+        let Some(queued) = self.bus.journal_stats().map(|log| log.records_total) else { return true };
+        let waiting = async {
+            while self.bus.journal_stats().is_some_and(|log| log.records_written_total < queued) {
+                tokio::time::sleep(WRITTEN_INTERVAL).await;
+            }
+        };
+        tokio::time::timeout(WRITTEN_TIMEOUT, waiting).await.is_ok()
+    }
+
     /// The calls of all daemons of the group whose record is not in the store yet; `None` when they cannot be listed.
     async fn live_calls(&self) -> Option<Vec<LiveCall>> {
         // First those that the gateways show: one that ends meanwhile has a checkpoint until its record is in the store.
@@ -153,8 +169,7 @@ impl Eraser {
             .iter()
             .map(|view| LiveCall::of(view.offered_at, view.card.as_deref(), &self.plan))
             .collect();
-        let is_behind = self.bus.journal_stats().is_some_and(|log| log.unwritten_records > 0);
-        if is_behind || !self.store.stalled().is_empty() {
+        if !self.is_written().await || !self.store.stalled().is_empty() {
             return None;
         }
         let mut checkpoints = match self.store.checkpoints().await {
@@ -187,6 +202,7 @@ mod tests {
 
     use super::*;
     use crate::bus::BusSettings;
+    use crate::contract::audit::AuditEntry;
     use crate::contract::call::{CallState, CallView, Direction};
     use crate::contract::card::{AccountView, CallerView, Card, HistoryView};
     use crate::contract::event::{Audience, EventKind, NewEvent, StateDelta};
@@ -194,27 +210,33 @@ mod tests {
     use crate::contract::records::{AccountFields, CustomerFields};
     use crate::gateway::Metrics;
     use crate::ids::{CallId, ChannelId, PbxId, RecordId};
+    use crate::journal::RestoredLog;
+    use crate::journal::entry::JournalEntry;
+    use crate::journal::queue::JournalQueue;
 
     fn pbx() -> PbxId {
         PbxId::parse("lab").unwrap()
     }
 
-    async fn eraser(store: Store) -> (Eraser, RecordId) {
-        let settings = BusSettings {
+    fn settings() -> BusSettings {
+        BusSettings {
             pbx: pbx(),
             stream: StreamToken::from_number(1),
             replay_events_max: 100,
             replay_age_max: Duration::from_secs(60),
             subscriber_events_max: 100,
             subscribers_max: 10,
-        };
+        }
+    }
+
+    async fn eraser(store: Store) -> (Eraser, RecordId) {
         let plan = NumberPlan::default();
         let account =
             AccountFields { code: "A".into(), name: "さくら".into(), ..AccountFields::default() };
         let account =
             store.create_account(&account.checked(&plan).unwrap(), Timestamp::now()).await.unwrap().id;
         let stats = Stats::register(&Metrics::default());
-        (Eraser { store, bus: Bus::new(settings), plan, stats, redis: None }, account)
+        (Eraser { store, bus: Bus::new(settings()), plan, stats, redis: None }, account)
     }
 
     async fn customer(eraser: &Eraser, account: RecordId, number: &str) -> RecordId {
@@ -238,6 +260,43 @@ mod tests {
             data: serde_json::json!({}),
             change,
         });
+    }
+
+    fn record() -> JournalEntry {
+        JournalEntry::Audit(Box::new(AuditEntry {
+            at: Timestamp::UNIX_EPOCH,
+            actor: None,
+            actor_name: "佐藤".into(),
+            action: "user.created".into(),
+            subject: String::new(),
+            subject_id: None,
+            call: None,
+            details: serde_json::json!({}),
+        }))
+    }
+
+    #[tokio::test]
+    async fn records_that_keep_coming_hold_up_no_erasure_and_a_writer_that_stands_still_does() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("toritsugi.db")).await.unwrap();
+        let (mut eraser, _) = eraser(store).await;
+        let journal = Arc::new(JournalQueue::default());
+        eraser.bus = Bus::restored(settings(), RestoredLog::default(), Some(Arc::clone(&journal)));
+        eraser.bus.record(record());
+        // Whenever a batch is taken, another record is queued.
+        let writing = async {
+            while journal.next_batch(Duration::ZERO).await.is_some() {
+                eraser.bus.record(record());
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            () = writing => panic!("the queue is open"),
+            live = eraser.live_calls() => assert_eq!(live, Some(vec![])),
+        }
+        assert!(eraser.bus.journal_stats().unwrap().unwritten_records > 0);
+        tokio::time::pause();
+        assert_eq!(eraser.live_calls().await, None);
     }
 
     #[tokio::test]

@@ -152,6 +152,10 @@ pub struct JournalStats {
     pub discarded_total: u64,
     /// Records that were dropped because the queue was full.
     pub records_dropped_total: u64,
+    /// Records that were queued.
+    pub records_total: u64,
+    /// Those of them that the store has: the first ones.
+    pub records_written_total: u64,
 }
 
 /// The queue between the bus, which appends, and the writer task, which takes batches.
@@ -282,6 +286,7 @@ impl Backlog {
                 return;
             }
             self.records += 1;
+            self.stats.records_total += 1;
         }
         match entry {
             JournalEntry::Checkpoint(call) => {
@@ -311,7 +316,9 @@ impl Backlog {
         Some(batch)
     }
 
+    /// What was in flight before is written.
     fn set_in_flight(&mut self, events: usize, records: usize) {
+        self.stats.records_written_total += self.stats.unwritten_records as u64;
         (self.stats.unwritten_events, self.stats.unwritten_records) = (events, records);
     }
 }
