@@ -9,6 +9,8 @@
 //! | `message.changed`, `message.deleted` | a message whose text another person wrote |
 //! | `message.corrected` | a message; its number and revision, and the names of the fields that were set. The reason is in the revision |
 //! | `messages.exported` | a file of messages; the filter without the text that was searched for, and how many |
+//! | `delivery.retried` | a delivery of a message that was sent again |
+//! | `holiday.saved`, `holiday.deleted` | one of the installation's days off |
 //! | `webhook.retried` | a delivery |
 //! | `history.exported` | a file of finished calls; how many, of which account and time |
 //!

@@ -33,6 +33,7 @@ use crate::ids::PbxId;
 use crate::people::role::Role;
 use crate::people::viewer::Viewer;
 use crate::store::erasure::ErasureStatus;
+use crate::store::mail_servers::MAIL_SERVER;
 use crate::store::{Store, StoreError};
 
 /// Shortest time between two writes that test the store.
@@ -112,6 +113,10 @@ pub(crate) struct Readiness {
     /// reader shows it any more, and the daemon is ready all the same.
     #[serde(skip_serializing_if = "Option::is_none")]
     erasures: Option<Erasures>,
+    /// Since when the mail server has refused all mails, and why; absent while it takes them, and in the first minute. The
+    /// daemon is ready all the same: messages are saved, and wait.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mail_fault: Option<MailFault>,
 }
 
 /// How far the removal of what deleted customers left has come.
@@ -137,6 +142,17 @@ impl Erasures {
         let ErasureStatus { left, waiting, accounts, oldest } = status;
         (left + accounts > 0).then_some(Self { left, waiting, accounts, oldest })
     }
+}
+
+/// The mail server refuses all mails.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct MailFault {
+    /// Since when.
+    #[schema(value_type = String, format = DateTime)]
+    #[serde(serialize_with = "crate::contract::time::as_time")]
+    since: Timestamp,
+    /// What it said last, or why it cannot be reached.
+    why: String,
 }
 
 /// A team that this daemon is configured to own and the daemon of another PBX owns.
@@ -178,7 +194,17 @@ pub(crate) async fn ready(State(state): State<Arc<AppState>>) -> (StatusCode, Js
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let queue_faults = state.app.queue_faults.present();
     let erasures = Erasures::of(state.app.store.erasure_progress().status());
-    (status, Json(Readiness { ready, pbx, store, bus, teams_owned_elsewhere, queue_faults, erasures }))
+    let mail_fault = if store { mail_fault(&state).await } else { None };
+    (
+        status,
+        Json(Readiness { ready, pbx, store, bus, teams_owned_elsewhere, queue_faults, erasures, mail_fault }),
+    )
+}
+
+async fn mail_fault(state: &AppState) -> Option<MailFault> {
+    let pause = state.app.store.mail_server_pause(MAIL_SERVER).await.ok()??;
+    let is_long = pause.is_alarming(state.app.clock.now());
+    is_long.then_some(MailFault { since: pause.since, why: pause.why })
 }
 
 /// The metrics, in the text format of OpenMetrics.

@@ -26,9 +26,9 @@ use utoipa_axum::routes;
 use super::problem::{Kind, Problem};
 use super::state::AppState;
 use super::{
-    accounts, audit, auth, calls, contacts, customers, drafts, explain, export, forwarding, health, history,
-    history_file, idempotency, message_actions, messages, middleware, operators, page, session, sse,
-    supervisions, tokens, transfers, users, webhooks, websocket,
+    accounts, audit, auth, calls, contacts, customers, deliveries, drafts, explain, export, forwarding,
+    health, history, history_file, holidays, idempotency, message_actions, messages, middleware, operators,
+    page, session, sse, supervisions, tokens, transfers, users, webhooks, websocket,
 };
 
 /// The routes that need no token, each with its part of the OpenAPI document.
@@ -70,6 +70,8 @@ pub(super) fn signed_in() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(history::gaps))
         .routes(routes!(accounts::list, accounts::create))
         .routes(routes!(accounts::show, accounts::change, accounts::delete))
+        .routes(routes!(holidays::list))
+        .routes(routes!(holidays::write, holidays::delete))
         .routes(routes!(customers::list, customers::create))
         .routes(routes!(customers::show, customers::change, customers::delete))
         .routes(routes!(contacts::list, contacts::create))
@@ -83,6 +85,8 @@ pub(super) fn signed_in() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(drafts::list))
         .routes(routes!(drafts::show, drafts::write, drafts::delete))
         .routes(routes!(export::messages))
+        .routes(routes!(deliveries::list))
+        .routes(routes!(deliveries::retry))
         .routes(routes!(explain::explain))
         .routes(routes!(audit::list))
         .routes(routes!(webhooks::list))

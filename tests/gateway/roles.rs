@@ -27,6 +27,8 @@ use toritsugi::operators;
 use toritsugi::people::actor::Actor;
 use toritsugi::people::role::Role;
 use toritsugi::people::token::Token;
+use toritsugi::store::deliveries::DeliveryFilter;
+use toritsugi::store::mail_servers::MAIL_SERVER;
 use toritsugi::store::webhooks::NewDelivery;
 use toritsugi::supervision::{SupervisionRequest, may_supervise};
 use toritsugi::transfer;
@@ -92,6 +94,9 @@ POST   /v1/accounts                              | no   no   no   no   no   yes 
 GET    /v1/accounts/{account}                    | yes  yes  yes  yes  yes  yes  |
 PATCH  /v1/accounts/{account}                    | no   no   no   no   no   yes  | {"kana":"x"}
 DELETE /v1/accounts/{account}                    | no   no   no   no   no   yes  |
+GET    /v1/holidays                              | yes  yes  yes  yes  yes  yes  |
+PUT    /v1/holidays/{day}                        | no   no   no   no   no   yes  | {"name":"社休日"}
+DELETE /v1/holidays/{day}                        | no   no   no   no   no   yes  |
 GET    /v1/customers                             | yes  yes  yes  yes  yes  yes  |
 POST   /v1/customers                             | yes  yes  yes  yes  yes  yes  | {"account":"{account}","name":"x"}
 GET    /v1/customers/{customer}                  | yes  yes  yes  yes  yes  yes  |
@@ -118,6 +123,8 @@ PUT    /v1/drafts/{call}                         | yes  yes  yes  yes  yes  yes 
 GET    /v1/drafts/{call}                         | yes  yes  yes  yes  yes  yes  |
 DELETE /v1/drafts/{call}                         | yes  yes  yes  yes  yes  yes  |
 GET    /v1/export/messages.csv                   | no   no   no   no   no   yes  |
+GET    /v1/deliveries                            | no   no   yes  yes  no   yes  |
+POST   /v1/deliveries/{delivery}/retry           | no   no   yes  yes  no   yes  |
 GET    /v1/audit                                 | no   no   yes  yes  no   yes  |
 GET    /v1/users                                 | no   no   no   no   no   yes  |
 POST   /v1/users                                 | no   no   no   no   no   yes  | {"name":"{n}","role":"operator"}
@@ -366,7 +373,7 @@ impl Scene {
             .replace("{transfer}", &TransferId::derive(call(1), self.rig.app.clock.now()).to_string())
             .replace("{supervision}", &Uuid::from_u128(7).to_string())
             .replace("{n}", &format!("new {n}"));
-        let subjects = ["account", "customer", "contact", "message", "user", "token", "delivery"];
+        let subjects = ["account", "customer", "contact", "message", "user", "token", "delivery", "day"];
         for subject in subjects.iter().filter(|subject| row_names(row, subject)) {
             let id = self.subject(subject, n, &text).await;
             text = text.replace(&format!("{{{subject}}}"), &id);
@@ -399,8 +406,29 @@ impl Scene {
                 let (of_user, _) = text.rsplit_once('/').unwrap();
                 self.make("admin", of_user, json!({"label": "x"})).await
             }
+            "day" => {
+                let day = format!("2031-{:02}-{:02}", 1 + n / 28 % 12, 1 + n % 28);
+                let fields = json!({ "name": "x" });
+                let (status, made) =
+                    self.rig.send("admin", Method::PUT, &format!("/v1/holidays/{day}"), &fields).await;
+                assert_eq!(status, StatusCode::OK, "{made}");
+                day
+            }
+            _ if text.starts_with("/v1/deliveries") => self.message_delivery(account().await).await,
             _ => self.delivery(n).await,
         }
+    }
+
+    /// A mail that waits for the mail server.
+    async fn message_delivery(&self, account: String) -> String {
+        let store = &self.rig.app.store;
+        store.set_mail_server(MAIL_SERVER, true).await.unwrap();
+        let contact = json!({"account": account, "name": "x", "email": "x@example.jp"});
+        let contact = self.make("admin", "/v1/contacts", contact).await;
+        let message = json!({"account": account, "contact": contact, "text": "x"});
+        let message = RecordId(self.make("1001", "/v1/messages", message).await.parse().unwrap());
+        let filter = DeliveryFilter { message: Some(message), ..DeliveryFilter::default() };
+        store.message_deliveries(filter).await.unwrap()[0].id.to_string()
     }
 
     /// A webhook delivery that has failed for good.

@@ -100,6 +100,13 @@ impl Backend {
         if noted.rows_affected() == 0 {
             return Err(StoreError::Missing { what: "account" });
         }
+        sqlx::query(
+            "UPDATE deliveries SET rendered = NULL, state = 'cancelled'
+             WHERE account_id = $1 AND state IN ('held', 'queued')",
+        )
+        .bind(id)
+        .execute(&mut *transaction)
+        .await?;
         // Its code and its numbers are free for another account.
         sqlx::query("DELETE FROM account_numbers WHERE account_id = $1")
             .bind(id)

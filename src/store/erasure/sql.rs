@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 use sqlx::{QueryBuilder, Row};
 
+use super::deliveries::hold_message;
 use super::{Backend, Db, DbConnection, DbRow};
 use crate::ids::{CallId, RecordId};
 use crate::journal::entry::CallCheckpoint;
@@ -64,6 +65,17 @@ impl Backend {
             }
         }
         sqlx::query("DELETE FROM customers WHERE id = $1").bind(id).execute(&mut *transaction).await?;
+        // What was not sent would say what is forgotten.
+        let unsent: Vec<RecordId> = sqlx::query_scalar(concat!(
+            "SELECT DISTINCT m.id FROM deliveries AS d CROSS JOIN messages AS m
+             WHERE d.state IN ('held', 'queued', 'sending') AND m.id = d.message_id AND ",
+            message_is_being_erased!()
+        ))
+        .fetch_all(&mut *transaction)
+        .await?;
+        for message in unsent {
+            clear_message(&mut transaction, message).await?;
+        }
         Ok(transaction.commit().await?)
     }
 
@@ -332,21 +344,20 @@ async fn clear_messages(db: &mut DbConnection, erasure: &Erasure, rows: i64) -> 
     Ok(messages.len() as u64)
 }
 
-/// What a person wrote of the message, in every revision, and from whom it is. Account, number, times, people, state and the
-/// words of the reason, the action, the urgency and the mark stay.
+/// What a person wrote of the message, in every revision, and from whom it is; what is not sent yet never is. Account, number,
+/// times, people, state and the words of the reason, the action, the urgency and the mark stay.
 async fn clear_message(db: &mut DbConnection, message: RecordId) -> Result<(), StoreError> {
-    for (sql, content) in [
-        (
-            "UPDATE messages SET caller_key = NULL, customer_id = NULL, from_key = NULL, text = '', search = '',
-                content_json = $2 WHERE id = $1",
-            "{}",
-        ),
-        (
-            "UPDATE message_revisions SET content_json = $2, why = NULL WHERE message_id = $1",
-            r#"{"text":""}"#,
-        ),
+    hold_message(db, message).await?;
+    for sql in [
+        "UPDATE message_revisions SET content_json = '{\"text\":\"\"}', why = NULL WHERE message_id = $1",
+        "UPDATE deliveries SET rendered = NULL,
+            state = CASE WHEN state IN ('held', 'queued') THEN 'cancelled' ELSE state END WHERE message_id = $1",
+        "UPDATE messages SET caller_key = NULL, customer_id = NULL, from_key = NULL, text = '', search = '',
+            content_json = '{}', delivery_next_ms = NULL,
+            delivery_state = CASE WHEN delivery_state IN ('held', 'queued') THEN 'none' ELSE delivery_state END
+         WHERE id = $1",
     ] {
-        sqlx::query(sql).bind(message).bind(content).execute(&mut *db).await?;
+        sqlx::query(sql).bind(message).execute(&mut *db).await?;
     }
     Ok(())
 }
@@ -1003,6 +1014,7 @@ mod tests {
                         by: OPERATOR,
                         by_name: "花".into(),
                         correction: Some("伝言の秘密".into()),
+                        not_before: at(0),
                     }),
                     acknowledged_by: None,
                 },
@@ -1036,6 +1048,7 @@ mod tests {
             caller: None,
             content: content(fields),
             day: "260401".into(),
+            not_before: at(0),
         }
     }
 
@@ -1074,6 +1087,7 @@ mod tests {
                 by: OPERATOR,
                 by_name: "花".into(),
                 correction: Some("伝言の秘密".into()),
+                not_before: at(0),
             }),
             acknowledged_by: None,
         };

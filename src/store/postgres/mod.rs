@@ -20,6 +20,8 @@ mod audit;
 mod contacts;
 #[path = "../customers/sql.rs"]
 mod customers;
+#[path = "../deliveries/sql.rs"]
+mod deliveries;
 #[path = "../drafts/sql.rs"]
 mod drafts;
 #[path = "../erasure/sql.rs"]
@@ -30,10 +32,16 @@ mod group_key;
 mod history;
 #[path = "../history/page/sql.rs"]
 mod history_page;
+#[path = "../holidays/sql.rs"]
+mod holidays;
 #[path = "../import/sql.rs"]
 pub(super) mod import;
 #[path = "../log/sql.rs"]
 mod log;
+#[path = "../mail_servers/sql.rs"]
+mod mail_servers;
+#[path = "../message_endpoints/sql.rs"]
+mod message_endpoints;
 #[path = "../messages/sql.rs"]
 mod messages;
 #[path = "../operators/sql.rs"]

@@ -53,6 +53,15 @@ impl Backend {
                 "DELETE FROM drafts WHERE (user_id, call_id) IN (
                     SELECT user_id, call_id FROM drafts WHERE changed_ms < $1 LIMIT $2)"
             }
+            PurgeTarget::Deliveries => {
+                "UPDATE deliveries SET address = '', error = NULL WHERE id IN (
+                    SELECT id FROM deliveries WHERE created_ms < $1 AND address <> ''
+                        AND state IN ('sent', 'delivered', 'bounced', 'failed', 'cancelled') LIMIT $2)"
+            }
+            PurgeTarget::DeliveryLog => {
+                "DELETE FROM delivery_log WHERE position IN (
+                    SELECT position FROM delivery_log WHERE at_ms < $1 LIMIT $2)"
+            }
             PurgeTarget::Gaps => {
                 "DELETE FROM pbx_gaps WHERE position IN (SELECT position FROM pbx_gaps WHERE to_ms < $1 LIMIT $2)"
             }
