@@ -19,6 +19,9 @@ pub const SPANS_MAX: usize = 28;
 /// Maximum number of days off of one account.
 pub const DAYS_OFF_MAX: usize = 400;
 
+/// How many days ahead an opening is looked for.
+pub const NEXT_OPEN_DAYS_MAX: usize = DAYS_OFF_MAX + 31;
+
 /// The hours of an account.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -141,6 +144,27 @@ impl Hours {
                 self.applies_on(span, today) && now >= span.from && (over_midnight || now < span.to);
             open_today || (over_midnight && self.applies_on(span, yesterday) && now < span.to)
         })
+    }
+
+    /// The first time from `at` on when the account is open; `None` if that is not within [`NEXT_OPEN_DAYS_MAX`].
+    #[must_use]
+    pub fn next_open(&self, at: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
+        if self.is_open(at, zone) {
+            return Some(at);
+        }
+        let zone = self.zone(zone);
+        let mut date = at.to_zoned(zone.clone()).date();
+        for _ in 0..NEXT_OPEN_DAYS_MAX {
+            let whole_day = self.weekly.is_empty() && !self.closed_on.contains(&date);
+            let spans = self.weekly.iter().filter(|span| self.applies_on(span, date)).map(|span| span.from);
+            let starts = spans.chain(whole_day.then_some(Time::midnight()));
+            let starts = starts.filter_map(|from| date.to_datetime(from).to_zoned(zone.clone()).ok());
+            if let Some(first) = starts.map(|start| start.timestamp()).filter(|start| *start > at).min() {
+                return Some(first);
+            }
+            date = date.tomorrow().ok()?;
+        }
+        None
     }
 
     /// The time zone of these hours; `zone` when they name none.
@@ -276,6 +300,27 @@ mod tests {
         ] {
             assert_eq!(open(hours, at), expected, "{hours} at {at}");
         }
+    }
+
+    #[test]
+    fn the_next_opening_is_found() {
+        let zone = TimeZone::get("Asia/Tokyo").unwrap();
+        let next = |hours: &str, at: &str| {
+            let hours = Hours::read(hours).unwrap().unwrap();
+            hours.next_open(at.parse().unwrap(), &zone).map(|at| at.to_string())
+        };
+        // 2026-11-29 is a Sunday.
+        let week = "月-金 09:00-12:00 13:00-18:00; 休 2026-11-30";
+        for (at, expected) in [
+            ("2026-11-29T03:00:00Z", Some("2026-12-01T00:00:00Z")),
+            ("2026-12-01T00:00:00Z", Some("2026-12-01T00:00:00Z")),
+            ("2026-12-01T03:30:00Z", Some("2026-12-01T04:00:00Z")),
+            ("2026-12-01T09:00:00Z", Some("2026-12-02T00:00:00Z")),
+        ] {
+            assert_eq!(next(week, at).as_deref(), expected, "{at}");
+        }
+        assert_eq!(next("毎日 22:00-06:00", "2026-12-01T00:00:00Z").as_deref(), Some("2026-12-01T13:00:00Z"));
+        assert_eq!(next("休 2026-12-01", "2026-12-01T00:00:00Z").as_deref(), Some("2026-12-01T15:00:00Z"));
     }
 
     #[test]
