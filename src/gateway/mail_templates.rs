@@ -156,7 +156,7 @@ fn settings(state: &AppState) -> LetterSettings {
     let messages = &state.app.settings.messages;
     LetterSettings::of_samples(
         messages.time_zone.clone(),
-        state.app.directory.plan().clone(),
+        *state.app.directory.plan(),
         messages.reasons.clone(),
     )
 }

@@ -42,9 +42,8 @@ const LIKENESSES: &[(char, &str)] = &[
 pub fn substituted(text: &str) -> (String, Vec<(char, String)>) {
     let (mut out, mut replaced) = (String::with_capacity(text.len()), Vec::new());
     // Line by line and run by run: half-width katakana are composed with the marks that follow them.
-    let missing = match to_iso_2022_jp(&text.replace('\n', " ")) {
-        Ok(_) => return (text.to_owned(), replaced),
-        Err(missing) => missing,
+    let Err(missing) = to_iso_2022_jp(&text.replace('\n', " ")) else {
+        return (text.to_owned(), replaced);
     };
     for c in text.chars() {
         if !missing.contains(&c) {

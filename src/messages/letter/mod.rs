@@ -597,7 +597,7 @@ mod tests {
             }
             assert!(letter.html.len() <= 20 * 1024 && letter.html.contains("さくら商事"), "{}", letter.html);
             let is_notice = facts.message.fields.privacy == Privacy::Notice;
-            assert_eq!(letter.html.contains("内密"), false);
+            assert!(!letter.html.contains("内密"));
             assert_eq!(letter.text.contains("\n内容\n"), !is_notice);
         }
         for name in TemplateName::ALL {
