@@ -10,6 +10,7 @@
 //! | `endpoint.*` (`created`, `changed`, `deleted`, `tested`), `address.resumed` | an endpoint; an address that was suspended |
 //! | `template.changed`, `template.reset` | the account whose mails it writes |
 //! | `delivery.retried` | a delivery of a message that was sent again |
+//! | `holiday.saved`, `holiday.deleted` | one of the installation's days off |
 //! | `webhook.retried` | a delivery |
 //! | `history.exported` | a file of finished calls; how many, of which account and time |
 //!

@@ -27,8 +27,9 @@ use super::problem::{Kind, Problem};
 use super::state::AppState;
 use super::{
     accounts, audit, auth, calls, contacts, customers, deliveries, drafts, endpoints, explain, export,
-    forwarding, health, history, history_file, idempotency, mail, mail_templates, message_actions, messages,
-    middleware, operators, page, session, sse, supervisions, tokens, transfers, users, webhooks, websocket,
+    forwarding, health, history, history_file, holidays, idempotency, mail, mail_templates, message_actions,
+    messages, middleware, operators, page, session, sse, supervisions, tokens, transfers, users, webhooks,
+    websocket,
 };
 
 /// The routes that need no token, each with its part of the OpenAPI document.
@@ -70,6 +71,8 @@ pub(super) fn signed_in() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(history::gaps))
         .routes(routes!(accounts::list, accounts::create))
         .routes(routes!(accounts::show, accounts::change, accounts::delete))
+        .routes(routes!(holidays::list))
+        .routes(routes!(holidays::write, holidays::delete))
         .routes(routes!(customers::list, customers::create))
         .routes(routes!(customers::show, customers::change, customers::delete))
         .routes(routes!(contacts::list, contacts::create))

@@ -8,15 +8,19 @@
 //! An address that is suspended is left out, and so is one that returned this content. An endpoint that is closed and says `next` is
 //! left for the one after it, if there is one.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use sqlx::Row;
 use uuid::Uuid;
 
+use super::super::holidays::calendar;
 use super::super::messages::read_message;
 use super::super::{DbConnection, DbRow};
 use super::{MAIL, withdraw, write_summary};
 use crate::contract::delivery::UnroutedReason;
+use crate::contract::holidays::HolidayCalendar;
 use crate::contract::hours::Hours;
 use crate::contract::message::{Message, MessageKind, MessageState, Urgency};
 use crate::contract::records::OutsideHours;
@@ -88,24 +92,32 @@ struct Recipient {
     endpoint: Option<RecordId>,
     address: String,
     /// When it may receive messages, and what happens outside that time.
-    hours: Option<(Hours, OutsideHours)>,
+    window: Option<Window>,
+}
+
+/// The hours of an endpoint.
+#[derive(Debug, Clone)]
+struct Window {
+    hours: Hours,
+    outside: OutsideHours,
+    calendar: Arc<HolidayCalendar>,
 }
 
 impl Recipient {
     /// The earliest time from `at` on when it may receive a message.
     fn open_at(&self, at: Timestamp) -> Timestamp {
-        match &self.hours {
-            None | Some((_, OutsideHours::Send)) => at,
-            // The hours name their time zone.
-            Some((hours, OutsideHours::Hold | OutsideHours::Next)) => {
-                hours.next_open(at, &TimeZone::UTC).unwrap_or(at)
-            }
-        }
+        let Some(window) = self.window.as_ref().filter(|window| window.outside != OutsideHours::Send) else {
+            return at;
+        };
+        // The hours name their time zone.
+        let state = window.hours.state(at, &TimeZone::UTC, &window.calendar);
+        if state.open { at } else { state.until.unwrap_or(at) }
     }
 
     /// Whether another one is better at `at`.
     fn gives_way(&self, at: Timestamp) -> bool {
-        matches!(&self.hours, Some((_, OutsideHours::Next))) && self.open_at(at) > at
+        let is_left = |window: &Window| window.outside == OutsideHours::Next;
+        self.window.as_ref().is_some_and(is_left) && self.open_at(at) > at
     }
 }
 
@@ -160,8 +172,10 @@ pub(super) async fn enqueue_test(
     .bind(message.account)
     .fetch_optional(&mut *db)
     .await?;
-    let Some((_, recipient)) = row.as_ref().map(endpoint_of).transpose()? else { return Ok(None) };
-    let recipient = Recipient { hours: None, ..recipient };
+    let Some((_, recipient)) = row.as_ref().map(|row| endpoint_of(row, &Arc::default())).transpose()? else {
+        return Ok(None);
+    };
+    let recipient = Recipient { window: None, ..recipient };
     let progress = progress_of(&message, &recipient, (now, now));
     Ok(Some(insert(db, &message, &server, &recipient, &progress, now).await?))
 }
@@ -191,7 +205,7 @@ async fn recipients(
             contact: row.try_get("contact_id")?,
             endpoint: row.try_get("endpoint_id")?,
             address: row.try_get("address")?,
-            hours: None,
+            window: None,
         };
         if to.iter().all(|known| known.address != recipient.address) {
             to.push(recipient);
@@ -263,7 +277,10 @@ async fn addresses(db: &mut DbConnection, message: &Message) -> Result<(Vec<Reci
     .bind(contact)
     .fetch_all(&mut *db)
     .await?;
-    let endpoints = endpoints.iter().map(endpoint_of).collect::<Result<Vec<_>, sqlx::Error>>()?;
+    // Most accounts have no endpoint, and so no use for the holidays.
+    let calendar = if endpoints.is_empty() { Arc::default() } else { Arc::new(calendar(&mut *db).await?) };
+    let endpoints = endpoints.iter().map(|row| endpoint_of(row, &calendar));
+    let endpoints = endpoints.collect::<Result<Vec<_>, sqlx::Error>>()?;
     let of = |contact: Option<RecordId>, is_first: bool| {
         let of_contact = endpoints.iter().filter(move |(_, endpoint)| endpoint.contact == contact);
         of_contact
@@ -281,7 +298,7 @@ async fn addresses(db: &mut DbConnection, message: &Message) -> Result<(Vec<Reci
             contact,
             endpoint: None,
             address: email.to_string(),
-            hours: None,
+            window: None,
         }));
         all.extend(of(contact, false));
     }
@@ -292,7 +309,7 @@ async fn addresses(db: &mut DbConnection, message: &Message) -> Result<(Vec<Reci
 }
 
 /// An endpoint with its priority.
-fn endpoint_of(row: &DbRow) -> Result<(i64, Recipient), sqlx::Error> {
+fn endpoint_of(row: &DbRow, calendar: &Arc<HolidayCalendar>) -> Result<(i64, Recipient), sqlx::Error> {
     let hours: Option<String> = row.try_get("hours_json")?;
     let hours: Option<Hours> = hours
         .map(|text| serde_json::from_str(&text))
@@ -303,7 +320,7 @@ fn endpoint_of(row: &DbRow) -> Result<(i64, Recipient), sqlx::Error> {
         contact: row.try_get("contact_id")?,
         endpoint: Some(row.try_get("id")?),
         address: row.try_get("address")?,
-        hours: hours.map(|hours| (hours, outside)),
+        window: hours.map(|hours| Window { hours, outside, calendar: Arc::clone(calendar) }),
     };
     Ok((row.try_get("priority")?, recipient))
 }
