@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `serve` | runs the daemon |
 //! | `check`, `explain`, `health`, `import`, `backup`, `restore`, `user`, `replay` | the configuration, and the PBX, store or daemon that it names |
-//! | `calls`, `history`, `operators`, `operator`, `listen`, `whisper`, `barge`, `take-over`, `supervision`, `audit`, `transfer`, `answer`, `hold`, `resume`, `hangup`, `ask-help`, `messages`, `webhooks`, `demo` | the HTTP interface of a daemon, by its address and a token; they run on any machine |
+//! | `calls`, `history`, `operators`, `operator`, `listen`, `whisper`, `barge`, `take-over`, `supervision`, `audit`, `transfer`, `answer`, `hold`, `resume`, `hangup`, `ask-help`, `messages`, `endpoints`, `mail`, `webhooks`, `demo` | the HTTP interface of a daemon, by its address and a token; they run on any machine |
 //! | `completions`, `man` | the description of the commands |
 //!
 //! | exit code | meaning |
@@ -26,11 +26,13 @@ mod completions;
 mod control;
 mod deliveries;
 mod demo;
+mod endpoints;
 mod events;
 mod explain;
 mod health;
 mod history;
 mod import;
+mod mail;
 mod man;
 mod messages;
 mod operators;
@@ -153,6 +155,10 @@ enum Command {
     User(user::User),
     /// List, show and export messages; list their deliveries, and send one again.
     Messages(messages::Messages),
+    /// List, add, remove and test the endpoints of messages: where they go besides the contacts' own addresses.
+    Endpoints(endpoints::Endpoints),
+    /// Pass on mails that came back, list them, and the addresses to which nothing is sent.
+    Mail(mail::Mail),
     /// List webhook deliveries that were not accepted, or retry them.
     Webhooks(webhooks::Webhooks),
     /// Run a recorded manager session through the call model and print the events.
@@ -208,6 +214,8 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Restore(command) => command.run(global).await,
         Command::User(command) => command.run(global).await,
         Command::Messages(command) => command.run(global).await,
+        Command::Endpoints(command) => command.run(global).await,
+        Command::Mail(command) => command.run(global).await,
         Command::Webhooks(command) => command.run(global).await,
         Command::Replay(command) => command.run(global),
         Command::Demo(command) => command.run(global).await,

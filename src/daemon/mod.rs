@@ -64,6 +64,7 @@ use crate::config::{Config, ConfigError, DeletedCustomers};
 use crate::contract::event_id::StreamToken;
 use crate::directory::{Directory, DirectoryOptions};
 use crate::gateway::{self, App, Metrics};
+use crate::mail::ReturnPath;
 use crate::messages::MessageRelay;
 use crate::operators::queue_members::QueueMembership;
 use crate::operators::{OperatorRegistry, SharedQueueFaults};
@@ -170,7 +171,8 @@ pub async fn run_on(
     webhook::start(config.webhook_settings()?, bus, &store, &metrics, &tasks, &link_shutdown)?;
     let relay = MessageRelay::default();
     let of_store = (&store, only_daemon.is_held());
-    outbox::start(config.mail_settings()?, of_store, &relay, &metrics, &tasks, &link_shutdown).await?;
+    let (mail, return_path) = with_return_path(config.mail_settings()?, &store).await?;
+    outbox::start(mail, of_store, &relay, &metrics, &tasks, &link_shutdown).await?;
     let (commands, requests) = Commands::channel();
     let core = Core::run(
         deps,
@@ -190,8 +192,10 @@ pub async fn run_on(
     tasks.spawn(purge::run(store.clone(), config.retention.clone(), link_shutdown.clone()));
     keep_directory(&directory, &tasks, &link_shutdown);
     tasks.spawn(relay.clone().run(bus.clone(), store.clone(), people.clone(), link_shutdown.clone()));
+    let mut settings = config.gateway_settings();
+    settings.messages.return_path = return_path;
     let app = App {
-        settings: config.gateway_settings(),
+        settings,
         bus: bus.clone(),
         store: store.clone(),
         directory,
@@ -222,6 +226,21 @@ async fn open_alone(
     let location = config.store.location()?;
     let lock = Store::lock(&location)?;
     Ok(open_store(&location, shutdown).await?.map(|store| (lock, store)))
+}
+
+/// The settings of mails, with the return path, whose proofs the group's key makes.
+async fn with_return_path(
+    settings: Option<outbox::Settings>,
+    store: &Store,
+) -> Result<(Option<outbox::Settings>, Option<ReturnPath>), RunError> {
+    let Some(mut settings) = settings else { return Ok((None, None)) };
+    if let Some(address) = settings.bounce_address.clone() {
+        let mut candidate = [0; GROUP_KEY_BYTES];
+        getrandom::fill(&mut candidate).map_err(|_| RunError::Random)?;
+        settings.return_path = Some(ReturnPath::new(address, &store.group_key(candidate).await?));
+    }
+    let return_path = settings.return_path.clone();
+    Ok((Some(settings), return_path))
 }
 
 /// Starts the tasks that keep accounts in memory and customers searchable.

@@ -17,6 +17,7 @@
 //! | [`drafts`] | what people are writing about calls |
 //! | [`deliveries`] | the outbox: mails that carry messages to the accounts' people |
 //! | [`mail_servers`] | the servers that mails go over, and their pauses |
+//! | [`mail_templates`] | what accounts wrote instead of the built-in templates of mails |
 //! | [`message_endpoints`] | where messages of an account go, and the addresses to which nothing is sent |
 //! | [`log`] | the recent events and the checkpoints of unfinished calls, for the next start |
 //! | [`pbx_links`] | the last known state of each PBX link, and its gaps |
@@ -72,6 +73,7 @@ pub(crate) mod import;
 pub mod location;
 pub mod log;
 pub mod mail_servers;
+pub mod mail_templates;
 pub mod message_endpoints;
 pub mod messages;
 pub mod operators;

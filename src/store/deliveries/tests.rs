@@ -2,15 +2,21 @@
 
 use std::time::Duration;
 
+use uuid::Uuid;
+
 use super::super::super::Store;
 use super::*;
+use crate::contract::hours::Hours;
 use crate::contract::message::{
     CheckedMessage, ContentChange, Message, MessageFields, MessageKind, MessageUpdate, NewMessage,
 };
-use crate::contract::records::{AccountFields, ContactFields, CustomerFields};
+use crate::contract::records::{
+    AccountFields, ContactFields, CustomerFields, MessageEndpointFields, OutsideHours,
+};
 use crate::delivery::{GIVE_UP_DELAY, LEASE_TTL, ServerPause, URGENT_GIVE_UP_DELAY};
 use crate::ids::PbxId;
 use crate::numbers::NumberPlan;
+use crate::store::deliveries::SUSPENDED_PREFIX;
 use crate::store::erasure::{ErasureStep, LiveCalls};
 use crate::store::mail_servers::MAIL_SERVER;
 use crate::store::messages::{ChangeOutcome, WithdrawOutcome};
@@ -591,4 +597,79 @@ async fn what_was_rendered_before_a_customer_was_deleted_is_not_sent() {
     assert_eq!((again.len(), again[0].rendered.as_deref()), (1, None));
     let facts = rig.store.letter_facts(again[0].id).await.unwrap().unwrap();
     assert_eq!((facts.message.fields.text.as_str(), facts.message.caller), ("", None));
+}
+
+/// 2023-11-14 22:13:20 UTC is a Wednesday morning, 07:13, in Tokyo.
+#[tokio::test]
+async fn an_endpoint_outside_its_hours_waits_or_gives_way() {
+    let rig = rig().await;
+    let zone = jiff::tz::TimeZone::get("Asia/Tokyo").unwrap();
+    let endpoint = async |address: &str, priority: u32, outside: OutsideHours| {
+        let fields = MessageEndpointFields {
+            contact: Some(rig.sasaki),
+            priority,
+            hours: Hours::read("月-金 09:00-18:00").unwrap(),
+            outside,
+            ..MessageEndpointFields::to(rig.account, address)
+        };
+        let checked = fields.checked(&zone).unwrap();
+        rig.store.create_message_endpoint(&checked, at(0)).await.unwrap()
+    };
+    let first = endpoint("first@example.jp", 0, OutsideHours::Next).await;
+    rig.save(1, Some(rig.sasaki), 0).await;
+    let delivery = rig.all().await.remove(0);
+    assert_eq!((delivery.address.as_str(), delivery.endpoint), ("sasaki@sakura.example.jp", None));
+    let change = |outside| {
+        let fields = MessageEndpointFields { outside, ..first.fields.clone() };
+        fields.checked(&zone).unwrap()
+    };
+    rig.store.update_message_endpoint(first.id, &change(OutsideHours::Hold), at(1)).await.unwrap();
+    rig.save(2, Some(rig.sasaki), 2).await;
+    let delivery = rig.all().await.into_iter().find(|one| one.endpoint == Some(first.id)).unwrap();
+    assert_eq!(delivery.next_at.unwrap().to_string(), "2023-11-15T00:00:00Z");
+    rig.store.update_message_endpoint(first.id, &change(OutsideHours::Send), at(3)).await.unwrap();
+    rig.save(3, Some(rig.sasaki), 4).await;
+    let delivery = rig.all().await.remove(0);
+    assert_eq!((delivery.endpoint, delivery.next_at), (Some(first.id), Some(at(4))));
+}
+
+#[tokio::test]
+async fn what_waits_for_an_address_that_is_suspended_meanwhile_is_not_tried() {
+    let rig = rig().await;
+    rig.save(1, Some(rig.sasaki), 0).await;
+    rig.save(2, Some(rig.sasaki), 0).await;
+    let claimed = rig.claimed(1, 1).await;
+    let refused = DeliveryInput::Refused { error: "550 5.1.1 gone".into(), status: Some("5.1.1".into()) };
+    rig.settle(claimed[0].id, 1, refused, 2).await;
+    let deferred = DeliveryInput::Deferred { error: "450".into(), status: None };
+    rig.settle(claimed[1].id, 1, deferred, 2).await;
+    let again = rig.claimed(2, 60).await.remove(0);
+    assert_eq!(again.suspended.as_deref(), Some("550 5.1.1 gone"));
+    // A person who sends it again knows better.
+    let error = format!("{SUSPENDED_PREFIX}550 5.1.1 gone");
+    rig.settle(again.id, 2, DeliveryInput::Refused { error, status: None }, 61).await;
+    assert_eq!(rig.store.bounces(false).await.unwrap().len(), 1, "the server was asked once");
+    rig.store.send_again(again.id, at(70)).await.unwrap();
+    assert_eq!(rig.claimed(3, 71).await[0].suspended, None);
+    assert_eq!(rig.store.suspended_addresses().await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn without_a_named_contact_a_returned_message_goes_along_the_on_call_order_and_then_to_the_account() {
+    let rig = rig().await;
+    rig.contact("当番", Some("first@sakura.example.jp"), Some(1)).await;
+    let own = MessageEndpointFields::to(rig.account, "own@sakura.example.jp");
+    let own = own.checked(&jiff::tz::TimeZone::UTC).unwrap();
+    rig.store.create_message_endpoint(&own, at(0)).await.unwrap();
+    rig.save(1, None, 0).await;
+    for (n, address) in [(1, "first"), (2, "sasaki"), (3, "own")] {
+        let claimed = rig.claimed(n, i64::try_from(n).unwrap()).await.remove(0);
+        assert_eq!(claimed.address, format!("{address}@sakura.example.jp"));
+        assert_eq!(rig.message(1).await.delivery.state, MessageDeliveryState::Queued);
+        let refused = DeliveryInput::Refused { error: "554 5.6.0 no".into(), status: Some("5.6.0".into()) };
+        rig.settle(claimed.id, n, refused, i64::try_from(n).unwrap()).await;
+    }
+    let failed = rig.message(1).await;
+    assert_eq!((failed.state, failed.delivery.state), (MessageState::Failed, MessageDeliveryState::Failed));
+    assert_eq!(rig.store.suspended_addresses().await.unwrap(), [], "no address is gone");
 }

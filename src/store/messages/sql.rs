@@ -427,7 +427,7 @@ async fn keep_first_revision(transaction: &mut DbConnection, before: &Message) -
     Ok(())
 }
 
-async fn read_message(connection: &mut DbConnection, id: RecordId) -> Result<Message, StoreError> {
+pub(super) async fn read_message(connection: &mut DbConnection, id: RecordId) -> Result<Message, StoreError> {
     let row = sqlx::query(messages_where!(" AND m.id = $1")).bind(id).fetch_optional(connection).await?;
     Ok(message_of(&row.ok_or(StoreError::Missing { what: "message" })?)?)
 }

@@ -60,6 +60,8 @@ pub enum PurgeTarget {
     Drafts,
     /// The addresses and errors of deliveries that are over.
     Deliveries,
+    /// The recipients and words of mails that came back.
+    Bounces,
     /// What happened to deliveries, with the words of the servers.
     DeliveryLog,
     /// Gaps of PBX links.

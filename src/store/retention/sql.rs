@@ -58,6 +58,9 @@ impl Backend {
                     SELECT id FROM deliveries WHERE created_ms < $1 AND address <> ''
                         AND state IN ('sent', 'delivered', 'bounced', 'failed', 'cancelled') LIMIT $2)"
             }
+            PurgeTarget::Bounces => {
+                "DELETE FROM bounces WHERE id IN (SELECT id FROM bounces WHERE at_ms < $1 LIMIT $2)"
+            }
             PurgeTarget::DeliveryLog => {
                 "DELETE FROM delivery_log WHERE position IN (
                     SELECT position FROM delivery_log WHERE at_ms < $1 LIMIT $2)"
