@@ -205,19 +205,24 @@ impl JournalQueue {
     /// next batch, the writer confirms that the one before is written.
     pub async fn next_batch(&self, gather: Duration) -> Option<Batch> {
         self.lock().set_in_flight(0, 0);
-        while self.lock().is_empty() {
-            if self.lock().closed {
-                return None;
+        loop {
+            while self.lock().is_empty() {
+                if self.lock().closed {
+                    return None;
+                }
+                self.ready.notified().await;
             }
-            self.ready.notified().await;
-        }
-        if !gather.is_zero() {
-            tokio::select! {
-                () = tokio::time::sleep(gather) => {}
-                () = self.closing.cancelled() => {}
+            if !gather.is_zero() {
+                tokio::select! {
+                    () = tokio::time::sleep(gather) => {}
+                    () = self.closing.cancelled() => {}
+                }
+            }
+            // What was queued may have been discarded meanwhile, because the queue was full.
+            if let Some(batch) = self.lock().take_batch() {
+                return Some(batch);
             }
         }
-        self.lock().take_batch()
     }
 
     /// Closes the queue: no further entry follows.
