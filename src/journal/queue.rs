@@ -308,13 +308,13 @@ impl Backlog {
     }
 
     fn take_batch(&mut self) -> Option<Batch> {
+        if self.is_empty() {
+            return None;
+        }
         let mut batch = std::mem::take(&mut self.batch);
         let checkpoints = std::mem::take(&mut self.checkpoints).into_values().map(JournalEntry::Checkpoint);
         batch.entries.splice(0..0, checkpoints);
         batch.entries.extend(self.link.take().map(JournalEntry::PbxLink));
-        if batch.events.is_empty() && batch.entries.is_empty() {
-            return None;
-        }
         self.bytes = 0;
         let records = std::mem::take(&mut self.records);
         self.set_in_flight(batch.events.len(), records);
