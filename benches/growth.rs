@@ -335,8 +335,8 @@ async fn clients(address: SocketAddr, tokens: String) {
 async fn connect_all(address: SocketAddr, tokens: &[String], latencies: &Latencies) -> Vec<Duration> {
     let permits = Arc::new(tokio::sync::Semaphore::new(CONNECTING_MAX));
     let mut connecting = tokio::task::JoinSet::new();
-    for token in tokens.iter().cloned() {
-        let (permits, latencies) = (Arc::clone(&permits), Arc::clone(latencies));
+    for token in tokens {
+        let (token, permits, latencies) = (token.clone(), Arc::clone(&permits), Arc::clone(latencies));
         connecting.spawn(async move {
             let permit = permits.acquire_owned().await.unwrap();
             let started = Instant::now();
@@ -438,7 +438,7 @@ fn pbx(n: usize) -> PbxId {
 async fn latencies_of(subscription: &mut Subscription, events: u64) -> Vec<Duration> {
     let mut found = Vec::new();
     while (found.len() as u64) < events {
-        let event = subscription.next().await.expect("the subscriber reads fast enough");
+        let event = subscription.next().await.unwrap();
         let body: serde_json::Value = serde_json::from_slice(&event.json()).unwrap();
         if let Some(sent) = body["data"]["sent"].as_u64() {
             found.push(Duration::from_nanos(now_nanos().saturating_sub(sent)));

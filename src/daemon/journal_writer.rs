@@ -26,7 +26,7 @@ use crate::store::{Store, StoreError};
 
 /// Delay before each batch, so that the events of a change, which come within milliseconds of each other, cost one transaction
 /// and one flush of the disk. A daemon that is killed loses as much (see [`crate::journal::queue`]).
-const GATHER_DELAY: Duration = Duration::from_millis(20);
+const GATHER_DELAY: Duration = Duration::from_millis(5);
 /// The name of this writer in [`crate::store::stalled`].
 const WRITER: &str = "journal";
 

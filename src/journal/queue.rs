@@ -205,19 +205,24 @@ impl JournalQueue {
     /// next batch, the writer confirms that the one before is written.
     pub async fn next_batch(&self, gather: Duration) -> Option<Batch> {
         self.lock().set_in_flight(0, 0);
-        while self.lock().is_empty() {
-            if self.lock().closed {
-                return None;
+        loop {
+            while self.lock().is_empty() {
+                if self.lock().closed {
+                    return None;
+                }
+                self.ready.notified().await;
             }
-            self.ready.notified().await;
-        }
-        if !gather.is_zero() {
-            tokio::select! {
-                () = tokio::time::sleep(gather) => {}
-                () = self.closing.cancelled() => {}
+            if !gather.is_zero() {
+                tokio::select! {
+                    () = tokio::time::sleep(gather) => {}
+                    () = self.closing.cancelled() => {}
+                }
+            }
+            // What was queued may have been discarded meanwhile, because the queue was full.
+            if let Some(batch) = self.lock().take_batch() {
+                return Some(batch);
             }
         }
-        self.lock().take_batch()
     }
 
     /// Closes the queue: no further entry follows.
@@ -303,13 +308,13 @@ impl Backlog {
     }
 
     fn take_batch(&mut self) -> Option<Batch> {
+        if self.is_empty() {
+            return None;
+        }
         let mut batch = std::mem::take(&mut self.batch);
         let checkpoints = std::mem::take(&mut self.checkpoints).into_values().map(JournalEntry::Checkpoint);
         batch.entries.splice(0..0, checkpoints);
         batch.entries.extend(self.link.take().map(JournalEntry::PbxLink));
-        if batch.events.is_empty() && batch.entries.is_empty() {
-            return None;
-        }
         self.bytes = 0;
         let records = std::mem::take(&mut self.records);
         self.set_in_flight(batch.events.len(), records);

@@ -37,20 +37,6 @@ install() {
     setpriv util-linux flock util-linux awk mawk
 }
 
-is_taken() {
-  local hex
-  printf -v hex ':%04X' "$1"
-  awk -v want="$hex" '$2 ~ want"$" && $4 == "0A" { found = 1 } END { exit !found }' /proc/net/tcp
-}
-
-free_port() {
-  local port
-  while :; do
-    port=$((PORT_MIN + (RANDOM * 32768 + RANDOM) % PORTS))
-    if ! is_taken "$port"; then echo "$port"; return; fi
-  done
-}
-
 write_dovecot() {
   mkdir -p "$RUN_DIR/dovecot"
   cat > "$RUN_DIR/dovecot/dovecot.conf" << END
@@ -208,7 +194,7 @@ start_all() {
   DOVECOT_PID=$!
   wait_for "$DOVECOT_PID" test -S "$RUN_DIR/dovecot/auth" ||
     die "dovecot does not start:"$'\n'"$(cat "$RUN_DIR/dovecot.log")"
-  STARTTLS_PORT="$(free_port)" TLS_PORT="$(free_port)" PLAIN_PORT="$(free_port)" BARE_PORT="$(free_port)"
+  STARTTLS_PORT="$(free_port "$PORT_MIN" "$PORTS")" TLS_PORT="$(free_port "$PORT_MIN" "$PORTS")" PLAIN_PORT="$(free_port "$PORT_MIN" "$PORTS")" BARE_PORT="$(free_port "$PORT_MIN" "$PORTS")"
   write_postfix
   start_postfix || return 1
   printf '%s=%s\n' STARTTLS_PORT "$STARTTLS_PORT" TLS_PORT "$TLS_PORT" PLAIN_PORT "$PLAIN_PORT" BARE_PORT "$BARE_PORT" \

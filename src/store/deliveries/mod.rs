@@ -135,7 +135,7 @@ impl Store {
         each!(self, db => db.renew_delivery_claim(claim, until).await)
     }
 
-    /// Ends all claims at `now`: whoever holds them is gone.
+    /// Ends all claims at `now`: the daemon that holds them has ended.
     ///
     /// # Errors
     /// The store cannot be written.

@@ -434,7 +434,7 @@ async fn a_correction_goes_to_all_who_may_have_what_it_corrects() {
     }
     let sent = rig.message(1).await;
     assert_eq!((sent.state, sent.delivery.state), (MessageState::Sent, MessageDeliveryState::Sent));
-    // A correction of what the account has received opens the message, and is sent whoever is named.
+    // A correction of what the account has received opens the message, and is sent whatever contact is named.
     rig.acknowledge(1, 5).await;
     let third = applied(rig.rewrite(1, serde_json::json!({"text": "c"}), Some("時刻の誤り"), 6).await);
     assert_eq!((third.revision, shown(&third)), (3, (MessageDeliveryState::Queued, None)));

@@ -1023,7 +1023,7 @@ mod tests {
         assert!(matches!(changed.unwrap(), ChangeOutcome::NotOpen(message) if message.is_erased()));
         let undone = store.withdraw_message(RecordId(call(1).uuid()), at(0), at(2_000)).await.unwrap();
         assert!(matches!(undone, WithdrawOutcome::TooLate(message) if message.is_erased()));
-        let new = told(99, Some(call(1)), &serde_json::json!({ "text": "伝言の秘密" }));
+        let new = of_withheld(99, Some(call(1)), &serde_json::json!({ "text": "伝言の秘密" }));
         assert!(matches!(store.create_message(&new, &pbx, at(2_000)).await, Err(StoreError::Erased)));
         let written = store.write_draft(&draft(call(1), None), at(2_000)).await;
         assert!(matches!(written, Err(StoreError::Erased)));
@@ -1035,7 +1035,7 @@ mod tests {
     }
 
     /// A message from a caller who withheld the number.
-    fn told(id: u128, call: Option<CallId>, fields: &serde_json::Value) -> NewMessage {
+    fn of_withheld(id: u128, call: Option<CallId>, fields: &serde_json::Value) -> NewMessage {
         NewMessage {
             id: RecordId(uuid::Uuid::from_u128(id)),
             account: SAKURA,
@@ -1073,7 +1073,7 @@ mod tests {
     async fn the_whole_record_of_a_message_is_hidden_at_once_and_cleared_in_every_revision() {
         let (_held, store) = filled().await;
         let pbx = PbxId::parse("lab").unwrap();
-        let new = told(99, None, &whole_record());
+        let new = of_withheld(99, None, &whole_record());
         store.create_message(&new, &pbx, at(500)).await.unwrap();
         let acknowledged = MessageUpdate { content: None, acknowledged_by: Some(OPERATOR) };
         store.change_message(new.id, &acknowledged, at(501)).await.unwrap();
@@ -1122,7 +1122,7 @@ mod tests {
             assert!(matches!(changed, ChangeOutcome::NotOpen(message) if message.is_erased()));
         };
         check().await;
-        let of_erased = told(98, Some(call(2)), &serde_json::json!({ "text": "伝言の秘密" }));
+        let of_erased = of_withheld(98, Some(call(2)), &serde_json::json!({ "text": "伝言の秘密" }));
         let refused = store.create_message(&of_erased, &pbx, at(2_000)).await;
         assert!(matches!(refused, Err(StoreError::Erased)));
         for draft in [draft(call(2), None), draft(call(501), Some(TANAKA))] {
