@@ -104,6 +104,8 @@ impl Check {
         findings.extend(webhooks(&config));
         findings.push(mail::check(&config).await);
         findings.extend(routes::check(&config).await);
+        findings.extend(mail::returned(&config).await);
+        findings.extend(mail::addresses(&config).await);
         findings.extend(dialled_headers(&config));
         findings.extend(safety::check(&config).await);
         findings.extend(pbx::check(&config, seed).await);

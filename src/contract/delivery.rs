@@ -124,12 +124,15 @@ pub enum UnroutedReason {
     NoContact,
     /// The contact has no mail address, or one that no server takes.
     NoAddress,
+    /// Each address is suspended, or has returned this content: the recipient's system said that it is gone.
+    AddressSuspended,
     /// The account's route reaches nobody at this time.
     NoRecipient,
 }
 
 impl UnroutedReason {
-    const ALL: [Self; 4] = [Self::NoMailServer, Self::NoContact, Self::NoAddress, Self::NoRecipient];
+    const ALL: [Self; 5] =
+        [Self::NoMailServer, Self::NoContact, Self::NoAddress, Self::AddressSuspended, Self::NoRecipient];
 
     /// The value in JSON and in the store.
     #[must_use]
@@ -139,6 +142,7 @@ impl UnroutedReason {
             Self::NoContact => "no_contact",
             Self::NoAddress => "no_address",
             Self::NoRecipient => "no_recipient",
+            Self::AddressSuspended => "address_suspended",
         }
     }
 
@@ -270,6 +274,10 @@ pub struct Delivery {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<uuid::Uuid>)]
     pub contact: Option<RecordId>,
+    /// The endpoint to which it goes; absent: the contact's own address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<uuid::Uuid>)]
+    pub endpoint: Option<RecordId>,
     /// How it is sent: `mail`.
     pub channel: String,
     /// Where it is sent; empty after `retention.deliveries_days`.

@@ -16,6 +16,7 @@
 
 pub mod answer;
 pub mod audit;
+pub mod bounce;
 pub mod call;
 pub mod card;
 pub mod choice;

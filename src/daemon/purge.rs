@@ -54,6 +54,7 @@ async fn purge(store: &Store, retention: &RetentionConfig, now: Timestamp) -> Re
         (PurgeTarget::Dispatches, retention.deliveries),
         (PurgeTarget::Tasks, retention.deliveries),
         (PurgeTarget::Links, Some(Duration::ZERO)),
+        (PurgeTarget::Bounces, retention.deliveries),
         (PurgeTarget::Gaps, retention.gaps),
         (PurgeTarget::States, retention.operators),
         (PurgeTarget::WrapUps, retention.operators),

@@ -62,8 +62,7 @@ pub fn summary(
     let next_state = match (message, settled) {
         (MessageState::Acknowledged, _) => MessageState::Acknowledged,
         (_, Some(settled)) => settled,
-        (MessageState::Failed, None) => MessageState::Open,
-        (message, None) => message,
+        (_, None) => MessageState::Open,
     };
     (MessageDelivery { state, next_at, last_error, ..MessageDelivery::default() }, next_state)
 }
@@ -89,6 +88,8 @@ mod tests {
             (&[Bounced], MessageState::Sent, MessageDeliveryState::Failed, MessageState::Failed),
             (&[Failed], MessageState::Open, MessageDeliveryState::Failed, MessageState::Failed),
             (&[Failed, Queued], MessageState::Failed, MessageDeliveryState::Queued, MessageState::Open),
+            // What was sent came back, and goes to the next address.
+            (&[Bounced, Queued], MessageState::Sent, MessageDeliveryState::Queued, MessageState::Open),
             (&[Cancelled], MessageState::Open, MessageDeliveryState::None, MessageState::Open),
             (&[Cancelled, Failed], MessageState::Open, MessageDeliveryState::Failed, MessageState::Failed),
             (&[Sent], MessageState::Acknowledged, MessageDeliveryState::Sent, MessageState::Acknowledged),

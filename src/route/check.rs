@@ -43,6 +43,13 @@ pub enum Finding {
         /// Why.
         notes: Vec<Note>,
     },
+    /// A route names an endpoint that the account does not have.
+    UnknownEndpoint {
+        /// The route.
+        route: String,
+        /// The code.
+        endpoint: String,
+    },
     /// A route names a contact that the account does not have.
     UnknownContact {
         /// The route.
@@ -56,8 +63,7 @@ pub enum Finding {
 #[must_use]
 pub fn check(documents: &[&Document], world: &World, now: Timestamp) -> Vec<Finding> {
     let own = documents.iter().find(|document| !document.routes.is_empty());
-    let mut findings: Vec<Finding> =
-        own.iter().flat_map(|document| unknown_contacts(document, world)).collect();
+    let mut findings: Vec<Finding> = own.iter().flat_map(|document| unknown_codes(document, world)).collect();
     let end = now.checked_add(Duration::from_secs(u64::from(CHECK_DAYS) * 86_400)).unwrap_or(Timestamp::MAX);
     let times: Vec<Time> = own
         .iter()
@@ -108,7 +114,7 @@ impl Finding {
     fn from(&self) -> Timestamp {
         match self {
             Self::NobodyReached { from, .. } => *from,
-            Self::UnknownContact { .. } => Timestamp::MIN,
+            Self::UnknownContact { .. } | Self::UnknownEndpoint { .. } => Timestamp::MIN,
         }
     }
 
@@ -129,11 +135,21 @@ impl Finding {
     }
 }
 
-/// The codes that routes name and no contact has.
-fn unknown_contacts(document: &Document, world: &World) -> Vec<Finding> {
+/// The codes that routes name and no contact or endpoint has.
+fn unknown_codes(document: &Document, world: &World) -> Vec<Finding> {
     let mut found = Vec::new();
     for route in &document.routes {
         let recipients = route.steps.iter().flat_map(|step| step.to.iter().chain(&step.also));
+        let missing = recipients.clone().filter_map(|recipient| match recipient {
+            Recipient::Endpoint(code) if world.endpoint(code).is_none() => Some(code.clone()),
+            _ => None,
+        });
+        for endpoint in missing {
+            let finding = Finding::UnknownEndpoint { route: route.name.clone(), endpoint };
+            if !found.contains(&finding) {
+                found.push(finding);
+            }
+        }
         let codes = recipients.filter_map(|recipient| match recipient {
             Recipient::Contact(code) => Some(code),
             _ => None,
@@ -156,7 +172,7 @@ mod tests {
     #[test]
     fn a_hole_has_its_beginning_and_its_end() {
         let text = "format = 1\n[[route]]\nname = \"night\"\nwhen = { hours = \"closed\", urgency = \"urgent\" }\n\
-            [[route.step]]\nto = [\"on-call\"]\nvia = [\"phone\"]\n[[route.step]]\nto = [\"contact:c7\"]\n\
+            [[route.step]]\nto = [\"on-call\"]\nvia = [\"phone\"]\n[[route.step]]\nto = [\"contact:c7\", \"endpoint:e7\"]\n\
             [[route]]\nname = \"usual\"\n[[route.step]]\nto = [\"account\"]";
         let document = Document::read(text).unwrap();
         let mut person = person(1);
@@ -166,14 +182,16 @@ mod tests {
         let now = at("2026-11-30T10:00:00+09:00");
         let findings = check(&[&document], &world(vec![person]), now);
         let unknown = Finding::UnknownContact { route: "night".into(), contact: "c7".into() };
-        assert_eq!(findings[0], unknown);
-        let holes: Vec<_> = findings[1..]
+        assert!(findings[..2].contains(&unknown), "{findings:?}");
+        let unknown = Finding::UnknownEndpoint { route: "night".into(), endpoint: "e7".into() };
+        assert_eq!(findings.iter().filter(|finding| **finding == unknown).count(), 1);
+        let holes: Vec<_> = findings[2..]
             .iter()
             .map(|finding| match finding {
                 Finding::NobodyReached { from, until, urgency, contact, route, .. } => {
                     (*from, *until, *urgency, contact.is_some(), route.as_str())
                 }
-                Finding::UnknownContact { .. } => panic!("{finding:?}"),
+                Finding::UnknownContact { .. } | Finding::UnknownEndpoint { .. } => panic!("{finding:?}"),
             })
             .collect();
         let (from, until) = (at("2026-12-02T20:00:00+09:00"), at("2026-12-03T08:00:00+09:00"));

@@ -6,6 +6,7 @@
 //! | `Tick`, the next person's time | the next person is asked | | | | | |
 //! | `Tick`, the step's time | the next step begins; after the last: unanswered, or unreached if nothing was taken | | | | | |
 //! | `Changed` to sent or delivered | noted; settled if that is what the step waits for | noted | noted | unanswered | | |
+//! | `Changed` to failed, a mail whose recipient has another address | that address is asked | running: that address is asked | noted | noted | | |
 //! | `Changed` to failed, others of the step may still | noted; the next person is asked | noted | noted | noted | | |
 //! | `Changed` to failed, the last one of the step | the next step begins; after the last as above | running, if what settled it has come back: the next step begins | noted | noted | | |
 //! | `Answered`: seen, done, call me | answered | answered | answered | answered | | |
@@ -29,7 +30,7 @@ use serde::{Deserialize, Serialize};
 
 use super::condition::MessageFacts;
 use super::document::{Document, Minutes, Need, Route, Step, Until, built_in_route};
-use super::resolve::{Note, Resolved, Target, TargetKind, resolve, resolve_built_in};
+use super::resolve::{Moment, Note, Resolved, Target, TargetKind, resolve, resolve_again, resolve_built_in};
 use super::world::World;
 use crate::contract::delivery::DispatchState;
 use crate::contract::message::Urgency;
@@ -87,6 +88,18 @@ pub enum DispatchInput {
     Corrected,
     /// The message was withdrawn.
     Undone,
+}
+
+impl DispatchInput {
+    /// Whether the dispatch may look at who is there.
+    #[must_use]
+    pub fn looks_at_people(self) -> bool {
+        match self {
+            Self::Tick | Self::Answered(Answer::NotMine { .. }) => true,
+            Self::Changed { progress, .. } => progress == Progress::Failed,
+            Self::Answered(Answer::Confirmed) | Self::Corrected | Self::Undone => false,
+        }
+    }
 }
 
 /// An answer.
@@ -190,13 +203,15 @@ pub(super) fn choose(
 }
 
 impl Dispatch {
-    /// Starts the route that applies to a message which may be sent from `at` on.
+    /// Starts the route that applies to a message which may be sent from `at` on. `had`: who may have an earlier revision; where the
+    /// message names nobody, the built-in route asks them again.
     #[must_use]
     pub fn start(
         documents: &[&Document],
         facts: MessageFacts,
         world: &World,
         at: Timestamp,
+        had: Vec<Target>,
     ) -> (Self, Vec<DispatchOutput>) {
         let (route, is_built_in) = choose(documents, &facts, world, at);
         let mut dispatch = Self {
@@ -211,7 +226,12 @@ impl Dispatch {
             ends_at: None,
         };
         let mut outputs = Vec::new();
-        dispatch.begin(0, None, world, at, &mut outputs);
+        let asks_again = is_built_in && dispatch.facts.contact.is_none() && world.has_mail_server;
+        if asks_again && !had.is_empty() {
+            had.into_iter().for_each(|target| dispatch.ask(target, false, &mut outputs));
+        } else {
+            dispatch.begin(0, None, world, at, &mut outputs);
+        }
         (dispatch, outputs)
     }
 
@@ -289,14 +309,59 @@ impl Dispatch {
                 self.end(DispatchState::Unanswered);
             }
             (Progress::Failed, DispatchState::Running) if step == self.step => {
-                self.failed(EscalationReason::Failed, world, now, outputs);
+                if !self.ask_again(index, world, now, outputs) {
+                    self.failed(EscalationReason::Failed, world, now, outputs);
+                }
             }
             (Progress::Failed, DispatchState::Settled) if !self.is_met(step) => {
                 self.state = DispatchState::Running;
-                self.begin(self.step + 1, Some(EscalationReason::Failed), world, now, outputs);
+                if step == self.step && self.ask_again(index, world, now, outputs) {
+                    self.ends_at = later(now, self.wait_of(&self.route.steps[step], None));
+                } else {
+                    self.begin(self.step + 1, Some(EscalationReason::Failed), world, now, outputs);
+                }
             }
             _ => {}
         }
+    }
+
+    /// A mail of the present step has come back: asks another address of the same person, or of the built-in route the next one of
+    /// all. False if there is none.
+    fn ask_again(
+        &mut self,
+        index: usize,
+        world: &World,
+        now: Timestamp,
+        outputs: &mut Vec<DispatchOutput>,
+    ) -> bool {
+        let target = self.asked[index].target.clone();
+        if target.kind != TargetKind::Mail {
+            return false;
+        }
+        let returned = self.returned();
+        let left_out: Vec<&str> = returned.iter().map(String::as_str).collect();
+        let now = Moment { at: now, left_out: &left_out };
+        let of_step = || self.asked.iter().filter(|asked| asked.step == self.step && !asked.is_copy);
+        let next = if self.is_built_in {
+            let is_going = of_step().any(|asked| asked.progress != Progress::Failed);
+            let resolved = (!is_going).then(|| resolve_built_in(&self.facts, world, now));
+            resolved.and_then(|mut resolved| resolved.targets.pop())
+        } else {
+            let step = &self.route.steps[self.step];
+            target.contact.and_then(|person| resolve_again(step, &self.facts, world, person, now))
+        };
+        let next = next.filter(|next| of_step().all(|asked| !asked.target.is_same(next)));
+        let Some(next) = next else { return false };
+        let instead_of = next.instead_of.clone().or(target.instead_of);
+        self.ask(Target { instead_of, ..next }, false, outputs);
+        true
+    }
+
+    /// The addresses that have returned the message.
+    fn returned(&self) -> Vec<String> {
+        let is_out =
+            |asked: &&Asked| asked.target.kind == TargetKind::Mail && asked.progress == Progress::Failed;
+        self.asked.iter().filter(is_out).map(|asked| asked.target.address.clone()).collect()
     }
 
     /// A recipient of the present step is out: asks the next one, or begins the next step if none is left.
@@ -399,6 +464,9 @@ impl Dispatch {
     }
 
     fn resolve(&self, step: usize, world: &World, now: Timestamp) -> Resolved {
+        let returned = self.returned();
+        let left_out: Vec<&str> = returned.iter().map(String::as_str).collect();
+        let now = Moment { at: now, left_out: &left_out };
         if self.is_built_in {
             return resolve_built_in(&self.facts, world, now);
         }

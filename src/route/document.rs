@@ -24,7 +24,7 @@
 //! ```
 //!
 //! The first route whose conditions hold applies. Where none does, the built-in one does: the contact whom the message names, else
-//! the first one in the on-call order who has an address.
+//! the first one in the on-call order who has an address, else the account's own endpoints.
 //!
 //! Invariant: what this module returns is within its limits and can be carried out; an unknown key, word or kind of recipient is
 //! refused with its line and column, never ignored.
@@ -106,7 +106,7 @@ pub struct Step {
     /// How many times that list is gone through.
     #[serde(default = "once")]
     pub repeat: Repeat,
-    /// What happens outside the account's hours.
+    /// What happens outside the account's hours, or the endpoint's if it has its own.
     #[serde(default)]
     pub outside: Outside,
 }
@@ -127,9 +127,11 @@ pub enum Recipient {
     Named,
     /// The contact with this code.
     Contact(String),
+    /// The endpoint with this code.
+    Endpoint(String),
     /// Everybody in the on-call order who is there.
     OnCall,
-    /// The first one in the on-call order who is there and can be reached.
+    /// The first one in the on-call order who is there and can be reached, else the account's own endpoints.
     Account,
     /// The supervisors of the operators: an event, and a row in their list.
     Supervisors,
@@ -144,10 +146,11 @@ impl TryFrom<String> for Recipient {
             "on-call" => Ok(Self::OnCall),
             "account" => Ok(Self::Account),
             "supervisors" => Ok(Self::Supervisors),
-            _ => match text.strip_prefix("contact:").map(str::trim) {
-                Some(code) if !code.is_empty() => Ok(Self::Contact(code.to_owned())),
+            _ => match text.split_once(':').map(|(kind, code)| (kind, code.trim())) {
+                Some(("contact", code)) if !code.is_empty() => Ok(Self::Contact(code.to_owned())),
+                Some(("endpoint", code)) if !code.is_empty() => Ok(Self::Endpoint(code.to_owned())),
                 _ => Err(format!(
-                    "{text:?} is no recipient: write \"named\", \"contact:CODE\", \"on-call\", \"account\" or \"supervisors\""
+                    "{text:?} is no recipient: write \"named\", \"contact:CODE\", \"endpoint:CODE\", \"on-call\", \"account\" or \"supervisors\""
                 )),
             },
         }
@@ -165,6 +168,7 @@ impl fmt::Display for Recipient {
         match self {
             Self::Named => f.write_str("named"),
             Self::Contact(code) => write!(f, "contact:{code}"),
+            Self::Endpoint(code) => write!(f, "endpoint:{code}"),
             Self::OnCall => f.write_str("on-call"),
             Self::Account => f.write_str("account"),
             Self::Supervisors => f.write_str("supervisors"),

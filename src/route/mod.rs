@@ -34,4 +34,4 @@ pub use document::{
 pub use plan::{Plan, PlanStep, plan};
 pub use resolve::{Note, Target, TargetKind};
 pub use text::sentence;
-pub use world::{Absence, DEPUTIES_MAX, Person, Way, World};
+pub use world::{Absence, DEPUTIES_MAX, Mailbox, Person, Way, World};

@@ -65,7 +65,7 @@ impl Plan {
 /// Who would get a message that may be sent from `at` on. `documents`: the account's, then the installation's.
 #[must_use]
 pub fn plan(documents: &[&Document], facts: &MessageFacts, world: &World, at: Timestamp) -> Plan {
-    let (mut dispatch, outputs) = Dispatch::start(documents, facts.clone(), world, at);
+    let (mut dispatch, outputs) = Dispatch::start(documents, facts.clone(), world, at, Vec::new());
     let mut plan = Plan {
         route: dispatch.route.name.clone(),
         built_in: dispatch.is_built_in,
@@ -101,6 +101,15 @@ fn add_fallbacks(plan: &mut Plan, dispatch: &mut Dispatch, world: &World) {
         for asked in open {
             let failed = DispatchInput::Changed { asked, progress: Progress::Failed };
             let outputs = dispatch.handle(failed, world, at);
+            let is_same_step =
+                !outputs.iter().any(|output| matches!(output, DispatchOutput::Escalated { .. }));
+            let asks = |output: &DispatchOutput| {
+                matches!(output, DispatchOutput::Create(_) | DispatchOutput::Task(_))
+            };
+            if is_same_step && outputs.iter().any(asks) {
+                // Another address of the same person.
+                plan.steps.push(step(dispatch, dispatch.step, at));
+            }
             add(plan, dispatch, outputs, at);
         }
     }

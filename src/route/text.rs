@@ -60,8 +60,12 @@ fn name(target: &Target) -> String {
     if target.kind == TargetKind::Supervisors {
         return "スーパーバイザー".to_owned();
     }
+    if target.name.is_empty() {
+        return if target.label.is_empty() { "会社の宛先".to_owned() } else { target.label.clone() };
+    }
+    let label = if target.label.is_empty() { String::new() } else { format!("({})", target.label) };
     let instead = target.instead_of.as_ref().map(|name| format!("({name}様の代理)")).unwrap_or_default();
-    format!("{}様{instead}", target.name)
+    format!("{}様{label}{instead}", target.name)
 }
 
 /// Why somebody is not reached.
@@ -69,6 +73,9 @@ pub(super) fn note(note: &Note) -> String {
     match note {
         Note::NobodyNamed => "ご指名の担当者がいません".to_owned(),
         Note::UnknownContact { contact } => format!("担当者コード{contact}がありません"),
+        Note::UnknownEndpoint { endpoint } => format!("送付先コード{endpoint}がありません"),
+        Note::AddressSuspended { name } if name.is_empty() => "会社の宛先が停止中です".to_owned(),
+        Note::AddressSuspended { name } => format!("{name}の宛先が停止中です"),
         Note::Absent { name } => format!("{name}様は不在で代理がいません"),
         Note::NoAddress { name } => format!("{name}様の宛先がありません"),
         Note::NobodyOnCall => "呼出順に担当者がいません".to_owned(),

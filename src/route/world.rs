@@ -6,6 +6,12 @@
 //! | on one of their days off, in the account's time zone | absent |
 //! | absent, with a deputy | the deputy, over at most [`DEPUTIES_MAX`] deputies who are absent themselves |
 //! | absent, without a deputy who is there | left out, and the plan says so |
+//!
+//! | a mail address | a message |
+//! |---|---|
+//! | suspended, or it has returned this message | does not go there; the next address of the same person gets it |
+//! | closed, and says `next` | goes to the next one that is open, if there is one |
+//! | closed, and says `hold`, or no other one is open | waits until it opens |
 
 use std::collections::BTreeSet;
 
@@ -16,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::contract::holidays::HolidayCalendar;
 use crate::contract::hours::Hours;
+use crate::contract::records::OutsideHours;
 use crate::ids::RecordId;
 
 /// Longest chain of deputies.
@@ -44,6 +51,37 @@ pub struct Absence {
     pub days_off: Vec<Date>,
 }
 
+/// A mail address at which messages arrive: a contact's own, or an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Mailbox {
+    /// The endpoint; absent: the contact's own address.
+    pub endpoint: Option<RecordId>,
+    /// The endpoint's code.
+    pub code: Option<String>,
+    /// What people call the endpoint.
+    pub label: String,
+    /// The address.
+    pub address: String,
+    /// Whether nothing is sent there any more.
+    pub is_suspended: bool,
+    /// When it may receive messages; absent: always.
+    pub hours: Option<Hours>,
+    /// What happens outside that time.
+    pub outside: OutsideHours,
+}
+
+impl Mailbox {
+    /// The earliest time from `at` on when it may receive a message.
+    fn open_at(&self, at: Timestamp, calendar: &HolidayCalendar) -> Timestamp {
+        let Some(hours) = self.hours.as_ref().filter(|_| self.outside != OutsideHours::Send) else {
+            return at;
+        };
+        // The hours of an endpoint name their time zone.
+        let state = hours.state(at, &TimeZone::UTC, calendar);
+        if state.open { at } else { state.until.unwrap_or(at) }
+    }
+}
+
 /// A contact of the account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Person {
@@ -55,8 +93,8 @@ pub struct Person {
     pub name: String,
     /// Whether it is in the on-call order.
     pub is_on_call: bool,
-    /// Its mail address.
-    pub mail: Option<String>,
+    /// Its mail addresses, in the order in which they are tried.
+    pub mails: Vec<Mailbox>,
     /// Its number.
     pub phone: Option<String>,
     /// When it is not there.
@@ -76,20 +114,13 @@ pub struct World {
     pub calendar: HolidayCalendar,
     /// Its contacts: those in the on-call order first, in that order.
     pub people: Vec<Person>,
+    /// The account's own mail addresses, in the order in which they are tried.
+    pub own: Vec<Mailbox>,
     /// Whether mails can be sent.
     pub has_mail_server: bool,
 }
 
 impl Person {
-    /// Where this person is reached this way.
-    #[must_use]
-    pub fn address(&self, way: Way) -> Option<&str> {
-        match way {
-            Way::Mail => self.mail.as_deref(),
-            Way::Phone => self.phone.as_deref(),
-        }
-    }
-
     fn is_absent(&self, at: Timestamp, today: Date) -> bool {
         let absence = &self.absence;
         let is_away =
@@ -107,6 +138,7 @@ impl World {
             installation_zone,
             calendar: HolidayCalendar::default(),
             people: Vec::new(),
+            own: Vec::new(),
             has_mail_server: true,
         }
     }
@@ -130,6 +162,37 @@ impl World {
     #[must_use]
     pub fn by_code(&self, code: &str) -> Option<&Person> {
         self.people.iter().find(|person| person.code.as_deref() == Some(code))
+    }
+
+    /// The endpoint with this code, and the contact to whom it belongs.
+    #[must_use]
+    pub fn endpoint(&self, code: &str) -> Option<(&Mailbox, Option<&Person>)> {
+        let of_people =
+            self.people.iter().flat_map(|person| person.mails.iter().map(move |mail| (mail, Some(person))));
+        let own = self.own.iter().map(|mail| (mail, None));
+        of_people.chain(own).find(|(mail, _)| mail.code.as_deref() == Some(code))
+    }
+
+    /// The address to which a message goes at `at`, and when it may arrive there. `left_out`: the addresses that have returned it.
+    #[must_use]
+    pub fn first_open<'a>(
+        &self,
+        mails: impl IntoIterator<Item = &'a Mailbox>,
+        at: Timestamp,
+        left_out: &[&str],
+    ) -> Option<(&'a Mailbox, Timestamp)> {
+        let mut closed = None;
+        for mail in mails {
+            if mail.is_suspended || left_out.contains(&mail.address.as_str()) {
+                continue;
+            }
+            let opens = mail.open_at(at, &self.calendar);
+            if opens <= at || mail.outside != OutsideHours::Next {
+                return Some((mail, opens));
+            }
+            closed = closed.or(Some((mail, opens)));
+        }
+        closed
     }
 
     /// Whether the account is open.
@@ -179,9 +242,19 @@ impl World {
         let zone = self.zone();
         let (first, last) = (from.to_zoned(zone.clone()).date(), to.to_zoned(zone.clone()).date());
         let spans = self.hours.iter().flat_map(Hours::times);
+        let mails = self.people.iter().flat_map(|person| &person.mails).chain(&self.own);
+        let of_mails: Vec<&Hours> = mails.filter_map(|mail| mail.hours.as_ref()).collect();
         let midnight = jiff::civil::Time::midnight();
         let times: BTreeSet<_> = spans.chain(times.iter().copied()).chain([midnight]).collect();
         let mut found = BTreeSet::new();
+        for hours in of_mails {
+            let zone = hours.zone(&zone);
+            let first = from.to_zoned(zone.clone()).date();
+            for date in first.series(jiff::ToSpan::days(1)).take_while(|date| *date <= last) {
+                let at = |time: jiff::civil::Time| date.to_datetime(time).to_zoned(zone.clone()).ok();
+                found.extend(hours.times().chain([midnight]).filter_map(at).map(|zoned| zoned.timestamp()));
+            }
+        }
         for date in first.series(jiff::ToSpan::days(1)).take_while(|date| *date <= last) {
             found.extend(times.iter().filter_map(|time| {
                 date.to_datetime(*time).to_zoned(zone.clone()).ok().map(|zoned| zoned.timestamp())
@@ -203,6 +276,10 @@ pub(super) mod tests {
         RecordId(Uuid::from_u128(n))
     }
 
+    pub(crate) fn mailbox(address: &str) -> Mailbox {
+        Mailbox { address: address.to_owned(), ..Mailbox::default() }
+    }
+
     /// A contact with address and number, in the on-call order.
     pub(crate) fn person(n: u128) -> Person {
         Person {
@@ -210,7 +287,7 @@ pub(super) mod tests {
             code: Some(format!("c{n}")),
             name: format!("担当{n}"),
             is_on_call: true,
-            mail: Some(format!("c{n}@example.jp")),
+            mails: vec![mailbox(&format!("c{n}@example.jp"))],
             phone: Some(format!("+8190000000{n:02}")),
             absence: Absence::default(),
             deputy: None,

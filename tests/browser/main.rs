@@ -11,6 +11,7 @@ mod support;
 mod access;
 mod acknowledge;
 mod chromium;
+mod composer;
 mod connection;
 mod day;
 mod figures;

@@ -17,7 +17,7 @@ use crate::support::client::http;
 use crate::support::wait::eventually;
 
 /// A house with public pages.
-async fn house(lab: &MailLab) -> House {
+pub(crate) async fn house_with_pages(lab: &MailLab) -> House {
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut house = House::start(&signed_in(lab, "STARTTLS_PORT", "starttls")).await;
     house.kill().await;
@@ -29,7 +29,7 @@ async fn house(lab: &MailLab) -> House {
 }
 
 /// The link in the one mail of this mailbox.
-async fn link(lab: &MailLab, mailbox: &str) -> String {
+pub(crate) async fn link(lab: &MailLab, mailbox: &str) -> String {
     eventually("the mail is there", async || if lab.count(mailbox) == 1 { Ok(()) } else { Err(lab.log()) })
         .await;
     let mail = ReadMail::read(&lab.mails(mailbox)[0]);
@@ -37,10 +37,29 @@ async fn link(lab: &MailLab, mailbox: &str) -> String {
     link.unwrap_or_else(|| panic!("no link in {}", mail.text)).to_owned()
 }
 
+/// The fields of the form with which the contact answers.
+pub(crate) fn fields_of(page: &str, answer: &str) -> String {
+    let nonce = page.split_once("name=\"nonce\" value=\"").unwrap().1.split_once('"').unwrap().0;
+    let form = [("nonce", nonce), ("who", "contact"), ("answer", answer), ("note", "承知しました")];
+    url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish()
+}
+
+/// Sends the form from a network; the page that follows.
+pub(crate) async fn send_form(
+    client: &reqwest::Client,
+    link: &str,
+    from: &str,
+    form: &str,
+) -> Result<String, String> {
+    let request = client.post(link).header("content-type", "application/x-www-form-urlencoded");
+    let answer = request.header("x-forwarded-for", from).body(form.to_owned()).send().await;
+    answer.map_err(|error| error.to_string())?.text().await.map_err(|error| error.to_string())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_robot_opens_the_link_and_the_person_confirms() {
     let lab = MailLab::start().await;
-    let house = house(&lab).await;
+    let house = house_with_pages(&lab).await;
     let kato = house.contact("加藤", "kato@sakura.example.jp").await;
     let mut events = house.events("2001").await;
     let id = house.save(&kato, "注文1234の納期").await;
@@ -58,13 +77,9 @@ async fn a_robot_opens_the_link_and_the_person_confirms() {
     let person = |request: reqwest::RequestBuilder| request.header("x-forwarded-for", "192.0.2.7").send();
     let page = person(client.get(&link)).await.unwrap().text().await.unwrap();
     assert!(page.contains("注文1234の納期") && page.contains("加藤"), "{page}");
-    let nonce = page.split_once("name=\"nonce\" value=\"").unwrap().1.split_once('"').unwrap().0;
-    let form = [("nonce", nonce), ("who", "contact"), ("answer", "seen"), ("note", "承知しました")];
-    let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+    let form = fields_of(&page, "seen");
     let page = eventually("the form is old enough", async || {
-        let request = client.post(&link).header("content-type", "application/x-www-form-urlencoded");
-        let answer = person(request.body(body.clone())).await.map_err(|error| error.to_string())?;
-        let page = answer.text().await.map_err(|error| error.to_string())?;
+        let page = send_form(&client, &link, "192.0.2.7", &form).await?;
         tokio::time::sleep(Duration::from_millis(1_500)).await;
         if page.contains("に確認しました") { Ok(page) } else { Err(page) }
     })
@@ -88,7 +103,7 @@ async fn a_robot_opens_the_link_and_the_person_confirms() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_route_goes_on_over_a_refused_address_and_a_killed_daemon() {
     let lab = MailLab::start().await;
-    let mut house = house(&lab).await;
+    let mut house = house_with_pages(&lab).await;
     let gone = house.contact("不在", "gone@sakura.example.jp").await;
     lab.at_recipient("gone@sakura.example.jp", &[Answer::Say("550 5.1.1 no such person")]);
     house.contact("加藤", "kato@sakura.example.jp").await;

@@ -3,8 +3,8 @@
 use jiff::SignedDuration;
 use proptest::prelude::*;
 
-use super::super::world::Person;
-use super::super::world::tests::{id, person, world};
+use super::super::world::tests::{id, mailbox, person, world};
+use super::super::world::{Mailbox, Person};
 use super::*;
 
 const URGENT: &str = r#"
@@ -39,7 +39,8 @@ fn people() -> Vec<Person> {
 
 fn start(text: &str) -> (Dispatch, Vec<DispatchOutput>, World) {
     let (document, world) = (Document::read(text).unwrap(), world(people()));
-    let (dispatch, outputs) = Dispatch::start(&[&document], MessageFacts::default(), &world, at(0));
+    let (dispatch, outputs) =
+        Dispatch::start(&[&document], MessageFacts::default(), &world, at(0), Vec::new());
     (dispatch, outputs, world)
 }
 
@@ -96,6 +97,76 @@ fn who_cannot_be_reached_is_not_waited_for() {
     assert_eq!(outputs, [DispatchOutput::Skipped { step: 1, notes }, escalated, Create(2)]);
     assert_eq!(dispatch.due_at(), Some(at(122)));
     assert_eq!(dispatch.handle(changed(2, Progress::Failed), &world, at(3)), [DispatchOutput::Unreached]);
+}
+
+#[test]
+fn a_mail_that_comes_back_goes_to_the_next_address_of_the_person_and_then_the_next_way() {
+    use DispatchOutput::{Create, Escalated, Task};
+    let text = "format = 1\n[[route]]\nname = \"a\"\n[[route.step]]\nto = [\"contact:c1\"]\nvia = [\"mail\", \"phone\"]\n\
+        [[route.step]]\nto = [\"contact:c2\", \"contact:c1\"]";
+    let document = Document::read(text).unwrap();
+    let mut world = world(people());
+    let gone = Mailbox { is_suspended: true, ..mailbox("gone@example.jp") };
+    let second = Mailbox { endpoint: Some(id(77)), label: "携帯".into(), ..mailbox("second@example.jp") };
+    world.people[0].mails.insert(0, gone);
+    world.people[0].mails.push(second);
+    let start = || Dispatch::start(&[&document], MessageFacts::default(), &world, at(0), Vec::new());
+    let (mut dispatch, outputs) = start();
+    assert_eq!((outputs, dispatch.asked[0].target.address.as_str()), (vec![Create(0)], "c1@example.jp"));
+    dispatch.handle(changed(0, Progress::Sent), &world, at(1));
+    assert_eq!(dispatch.handle(changed(0, Progress::Failed), &world, at(9)), [Create(1)], "it came back");
+    let target = &dispatch.asked[1].target;
+    assert_eq!((target.address.as_str(), target.endpoint), ("second@example.jp", Some(id(77))));
+    assert_eq!((dispatch.state, dispatch.step), (DispatchState::Running, 0));
+    assert_eq!(dispatch.handle(changed(1, Progress::Failed), &world, at(10)), [Task(2)]);
+    let escalated = Escalated { step: 1, why: EscalationReason::Failed };
+    let outputs = dispatch.handle(changed(2, Progress::Failed), &world, at(11));
+    assert_eq!(
+        outputs,
+        [escalated, Create(3)],
+        "the addresses that returned the message are not asked again"
+    );
+    assert_eq!(dispatch.asked[3].target.address, "c2@example.jp");
+    let text = "format = 1\n[[route]]\nname = \"a\"\n[[route.step]]\nto = [\"contact:c1\"]\nuntil = \"sent\"\n\
+        [[route.step]]\nto = [\"contact:c2\"]\nuntil = \"sent\"";
+    let document = Document::read(text).unwrap();
+    let (mut dispatch, _) = Dispatch::start(&[&document], MessageFacts::default(), &world, at(0), Vec::new());
+    dispatch.handle(changed(0, Progress::Sent), &world, at(1));
+    assert_eq!(dispatch.state, DispatchState::Settled);
+    assert_eq!(dispatch.handle(changed(0, Progress::Failed), &world, at(9)), [Create(1)], "it came back");
+    assert_eq!((dispatch.state, dispatch.step), (DispatchState::Running, 0));
+    let plan = super::super::plan(&[&document], &MessageFacts::default(), &world, at(0));
+    assert_eq!(
+        super::super::sentence(&plan, &world.zone()),
+        "担当1様へメール → 届かなければ 担当1様(携帯)へメール → 届かなければ 担当2様へメール"
+    );
+}
+
+#[test]
+fn the_built_in_route_goes_through_all_addresses_and_a_correction_to_those_who_had_the_message() {
+    use DispatchOutput::{Create, Skipped, Unreached};
+    let mut world = world(people());
+    world.people[1].mails.push(mailbox("second@example.jp"));
+    world.own = vec![Mailbox { label: "受付".into(), ..mailbox("own@example.jp") }];
+    let (mut dispatch, outputs) = Dispatch::start(&[], MessageFacts::default(), &world, at(0), Vec::new());
+    assert_eq!(outputs, [Create(0)]);
+    for n in 1..4 {
+        assert_eq!(dispatch.handle(changed(n - 1, Progress::Failed), &world, at(1)), [Create(n)]);
+    }
+    let asked: Vec<_> = dispatch.asked.iter().map(|asked| asked.target.address.as_str()).collect();
+    assert_eq!(asked, ["c2@example.jp", "second@example.jp", "c3@example.jp", "own@example.jp"]);
+    assert_eq!(dispatch.handle(changed(3, Progress::Failed), &world, at(1)), [Unreached]);
+
+    let had = |address: &str| Target { address: address.into(), ..dispatch.asked[0].target.clone() };
+    let had = vec![had("old@example.jp"), had("older@example.jp")];
+    let (mut dispatch, outputs) = Dispatch::start(&[], MessageFacts::default(), &world, at(0), had.clone());
+    assert_eq!(outputs, [Create(0), Create(1)]);
+    assert_eq!(dispatch.handle(changed(0, Progress::Failed), &world, at(1)), [], "the other one may have it");
+    assert_eq!(dispatch.handle(changed(1, Progress::Failed), &world, at(1)), [Create(2)]);
+    assert_eq!(dispatch.asked[2].target.address, "c2@example.jp");
+    world.has_mail_server = false;
+    let (_, outputs) = Dispatch::start(&[], MessageFacts::default(), &world, at(0), had);
+    assert_eq!(outputs, [Skipped { step: 0, notes: vec![Note::NoMailServer] }, Unreached]);
 }
 
 #[test]
@@ -180,8 +251,10 @@ proptest! {
     fn a_dispatch_respects_its_route_and_ends(inputs in proptest::collection::vec(input(), 0..40), absent in 0_usize..4) {
         let document = Document::read(URGENT).unwrap();
         let mut world = world(people());
+        world.people[0].mails.push(mailbox("c1@example.com"));
         world.people[absent].absence.until = Some(at(30));
-        let (mut dispatch, outputs) = Dispatch::start(&[&document], MessageFacts::default(), &world, at(0));
+        let facts = MessageFacts::default();
+        let (mut dispatch, outputs) = Dispatch::start(&[&document], facts, &world, at(0), Vec::new());
         let (mut now, mut asked) = (0, outputs.len());
         for (input, minutes) in inputs {
             now += minutes;
@@ -218,7 +291,7 @@ proptest! {
         let (document, world) = (Document::read(URGENT).unwrap(), world(people()));
         let urgency = if urgent { Urgency::Urgent } else { Urgency::Normal };
         let facts = MessageFacts { contact: Some(id(contact)), urgency, ..MessageFacts::default() };
-        let start = || Dispatch::start(&[&document], facts.clone(), &world, at(minutes));
+        let start = || Dispatch::start(&[&document], facts.clone(), &world, at(minutes), Vec::new());
         prop_assert_eq!(start(), start());
     }
 }

@@ -18,7 +18,7 @@ pub type LinkHash = [u8; 32];
 pub const ANSWERS_MAX: u32 = 100;
 
 /// A link that a mail will have.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NewLink {
     /// Its hash.
     pub hash: LinkHash,

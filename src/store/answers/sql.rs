@@ -49,6 +49,10 @@ impl Backend {
         .await?;
         let Some(row) = row else { return Ok(None) };
         let Some(facts) = self.letter_facts(row.try_get("id")?).await? else { return Ok(None) };
+        if facts.message.fields.text.is_empty() {
+            // The caller is being forgotten.
+            return Ok(None);
+        }
         let answers = self.message_answers(row.try_get("message_id")?).await?;
         Ok(Some(LinkedMessage { facts, contact: row.try_get("contact_id")?, answers }))
     }
@@ -70,7 +74,11 @@ impl Backend {
         let mut transaction = self.begin().await?;
         let Some(link) = link_of(&mut transaction, hash, now).await? else { return Ok(AnswerOutcome::Gone) };
         hold(&mut transaction, link.message).await?;
-        let message = read_message(&mut transaction, link.message).await?;
+        let message = match read_message(&mut transaction, link.message).await {
+            // Its account is being removed.
+            Err(StoreError::Missing { .. }) => return Ok(AnswerOutcome::Gone),
+            message => message?,
+        };
         if message.withdrawn_at.is_some() || message.fields.text.is_empty() {
             return Ok(AnswerOutcome::Gone);
         }
@@ -112,6 +120,8 @@ impl Backend {
                 contact: link.contact,
                 name: by_name,
                 address: number.clone(),
+                endpoint: None,
+                label: String::new(),
                 instead_of: None,
                 not_before: None,
             };
@@ -189,11 +199,17 @@ async fn insert(
 }
 
 async fn answers(db: &mut DbConnection, message: RecordId) -> Result<Vec<MessageAnswer>, StoreError> {
-    let rows = sqlx::query("SELECT * FROM message_answers WHERE message_id = $1 ORDER BY at_ms, id LIMIT $2")
-        .bind(message)
-        .bind(i64::from(ANSWERS_MAX))
-        .fetch_all(db)
-        .await?;
+    // A note may repeat what a caller said who is being forgotten.
+    let rows = sqlx::query(concat!(
+        "SELECT a.id, a.kind, a.by_name, a.contact_id, a.via, a.revision, a.at_ms, CASE WHEN ",
+        message_is_being_erased!(),
+        " THEN NULL ELSE a.note END AS note FROM message_answers AS a JOIN messages AS m ON m.id = a.message_id
+         WHERE a.message_id = $1 ORDER BY a.at_ms, a.id LIMIT $2"
+    ))
+    .bind(message)
+    .bind(i64::from(ANSWERS_MAX))
+    .fetch_all(db)
+    .await?;
     let answer = |row: &DbRow| {
         Ok(MessageAnswer {
             id: row.try_get("id")?,

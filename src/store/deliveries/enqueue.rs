@@ -1,4 +1,4 @@
-//! To whom a message goes: the deliveries of each of its contents.
+//! The deliveries of each content of a message. To whom it goes, the message's route decides ([`crate::route`]).
 
 use jiff::Timestamp;
 use sqlx::Row;
@@ -6,17 +6,18 @@ use uuid::Uuid;
 
 use super::super::DbConnection;
 use super::super::dispatches::{Started, start};
+use super::super::messages::read_message;
 use super::{MAIL, withdraw, write_summary};
 use crate::contract::delivery::UnroutedReason;
-use crate::contract::message::{Message, MessageState, Urgency};
+use crate::contract::message::{Message, MessageKind, MessageState, Urgency};
 use crate::delivery::{DeliveryProgress, give_up_delay};
 use crate::ids::RecordId;
 use crate::store::mail_servers::MAIL_SERVER;
 use crate::store::{StoreError, to_ms};
 
-/// Makes the deliveries of a content in the transaction that writes it: the message's route starts ([`crate::route`]), and its first
-/// step decides who gets a mail. A correction goes to all who may have received an earlier revision, too. Where there is
-/// nobody, the message says why.
+/// Makes the deliveries of a content in the transaction that writes it: the message's route starts, and its first step decides who
+/// gets a mail. A correction goes to all who may have received an earlier revision, too. Where there is nobody, the message says
+/// why.
 ///
 /// A content that replaces another one before that was sent goes with the delivery that waits; a delivery to somebody else
 /// is cancelled. Nothing is sent before `not_before`, nor before the message's own time.
@@ -25,8 +26,8 @@ pub(in super::super) async fn enqueue_deliveries(
     message: &Message,
     (now, not_before): (Timestamp, Timestamp),
 ) -> Result<(), StoreError> {
-    if message.state != MessageState::Open {
-        // It was answered with this content.
+    if message.state != MessageState::Open || message.kind == MessageKind::Test {
+        // It was answered with this content; a test goes to the endpoint that is tested.
         return Ok(());
     }
     let waiting = sqlx::query(
@@ -36,8 +37,9 @@ pub(in super::super) async fn enqueue_deliveries(
     .fetch_all(&mut *db)
     .await?;
     let next_at = message.fields.hold_until.unwrap_or(now).max(not_before).max(now);
-    let Started { mut mails, unrouted: reason } = start(&mut *db, message, (now, next_at)).await?;
-    for had in received_before(&mut *db, message, next_at).await? {
+    let had = received_before(&mut *db, message, next_at).await?;
+    let Started { mut mails, unrouted: reason } = start(&mut *db, message, &had, (now, next_at)).await?;
+    for had in had {
         if reason != Some(UnroutedReason::NoMailServer)
             && mails.iter().all(|known| known.address != had.address)
         {
@@ -67,6 +69,8 @@ pub(in super::super) async fn enqueue_deliveries(
 pub(in super::super) struct NewRecipient {
     /// The contact.
     pub(in super::super) contact: Option<RecordId>,
+    /// The endpoint; absent: the contact's own address.
+    pub(in super::super) endpoint: Option<RecordId>,
     /// The address.
     pub(in super::super) address: String,
     /// Which recipient of the dispatch this is.
@@ -82,6 +86,39 @@ impl NewRecipient {
     }
 }
 
+/// Makes a delivery of a message to an endpoint alone, whatever its hours say; its id. None if nothing can send it.
+pub(super) async fn enqueue_test(
+    db: &mut DbConnection,
+    message: RecordId,
+    endpoint: RecordId,
+    now: Timestamp,
+) -> Result<Option<RecordId>, StoreError> {
+    let message = read_message(&mut *db, message).await?;
+    if mail_server(&mut *db).await?.is_none() {
+        return Ok(None);
+    }
+    let row =
+        sqlx::query("SELECT contact_id, address FROM message_endpoints WHERE id = $1 AND account_id = $2")
+            .bind(endpoint)
+            .bind(message.account)
+            .fetch_optional(&mut *db)
+            .await?;
+    let Some(row) = row else { return Ok(None) };
+    let recipient = NewRecipient {
+        contact: row.try_get("contact_id")?,
+        endpoint: Some(endpoint),
+        address: row.try_get("address")?,
+        asked: None,
+        not_before: now,
+    };
+    Ok(Some(insert(db, &message, &recipient, now).await?))
+}
+
+async fn mail_server(db: &mut DbConnection) -> Result<Option<String>, StoreError> {
+    let name = sqlx::query_scalar("SELECT name FROM mail_servers ORDER BY name LIMIT 1");
+    Ok(name.fetch_optional(db).await?)
+}
+
 /// Who may have received an earlier revision.
 async fn received_before(
     db: &mut DbConnection,
@@ -89,7 +126,7 @@ async fn received_before(
     not_before: Timestamp,
 ) -> Result<Vec<NewRecipient>, StoreError> {
     let rows = sqlx::query(
-        "SELECT contact_id, address FROM deliveries WHERE message_id = $1 AND revision < $2 AND address <> ''
+        "SELECT contact_id, endpoint_id, address FROM deliveries WHERE message_id = $1 AND revision < $2 AND address <> ''
             AND (state IN ('sending', 'sent', 'delivered') OR maybe_sent = 1) ORDER BY created_ms, id",
     )
     .bind(message.id)
@@ -98,9 +135,15 @@ async fn received_before(
     .await?;
     let mut to: Vec<NewRecipient> = Vec::new();
     for row in rows {
-        let (contact, address) = (row.try_get("contact_id")?, row.try_get::<String, _>("address")?);
-        if to.iter().all(|known| known.address != address) {
-            to.push(NewRecipient { contact, address, asked: None, not_before });
+        let recipient = NewRecipient {
+            contact: row.try_get("contact_id")?,
+            endpoint: row.try_get("endpoint_id")?,
+            address: row.try_get("address")?,
+            asked: None,
+            not_before,
+        };
+        if to.iter().all(|known| known.address != recipient.address) {
+            to.push(recipient);
         }
     }
     Ok(to)
@@ -130,7 +173,10 @@ pub(in super::super) async fn insert_delivery(
     .bind(recipient.asked)
     .execute(&mut *db)
     .await?;
-    if waiting.rows_affected() > 0 { Ok(()) } else { insert(db, message, recipient, now).await }
+    if waiting.rows_affected() == 0 {
+        insert(db, message, recipient, now).await?;
+    }
+    Ok(())
 }
 
 fn urgency_of(message: &Message) -> i64 {
@@ -146,22 +192,20 @@ async fn insert(
     message: &Message,
     recipient: &NewRecipient,
     now: Timestamp,
-) -> Result<(), StoreError> {
+) -> Result<RecordId, StoreError> {
     let progress = recipient.progress(message, now);
-    let server: Option<String> = sqlx::query_scalar("SELECT name FROM mail_servers ORDER BY name LIMIT 1")
-        .fetch_optional(&mut *db)
-        .await?;
     // The route found a server in this transaction, or the address had a mail before: then it waits for the one server.
-    let server = server.unwrap_or_else(|| MAIL_SERVER.to_owned());
+    let server = mail_server(&mut *db).await?.unwrap_or_else(|| MAIL_SERVER.to_owned());
+    let id = RecordId(Uuid::now_v7());
     sqlx::query(
-        "INSERT INTO deliveries (id, message_id, revision, account_id, contact_id, channel, server, address, urgency,
-            state, again, next_ms, give_up_ms, created_ms, changed_ms, asked)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10,
+        "INSERT INTO deliveries (id, message_id, revision, account_id, contact_id, endpoint_id, channel, server, address,
+            urgency, state, again, next_ms, give_up_ms, created_ms, changed_ms, asked)
+         VALUES ($1, $2, $3, $4, $5, $14, $6, $7, $8, $9, $10,
             (SELECT coalesce(max(again) + 1, 0) FROM deliveries
              WHERE message_id = $2 AND revision = $3 AND channel = $6 AND address = $8),
-            $11, $12, $13, $13, $14)",
+            $11, $12, $13, $13, $15)",
     )
-    .bind(RecordId(Uuid::now_v7()))
+    .bind(id)
     .bind(message.id)
     .bind(i64::from(message.revision))
     .bind(message.account)
@@ -174,10 +218,11 @@ async fn insert(
     .bind(to_ms(progress.next_at))
     .bind(to_ms(progress.give_up_at))
     .bind(to_ms(now))
+    .bind(recipient.endpoint)
     .bind(recipient.asked)
     .execute(db)
     .await?;
-    Ok(())
+    Ok(id)
 }
 
 /// Lets a delivery that waits carry the message as it is now. The delay after a failed attempt stays.
@@ -190,8 +235,8 @@ async fn write_again(
 ) -> Result<(), StoreError> {
     let progress = recipient.progress(message, now);
     sqlx::query(
-        "UPDATE deliveries SET rendered = NULL, contact_id = $2, urgency = $3,
-            next_ms = CASE WHEN attempts > 0 AND next_ms > $4 THEN next_ms ELSE $4 END, give_up_ms = $5, asked = $6
+        "UPDATE deliveries SET rendered = NULL, contact_id = $2, endpoint_id = $6, urgency = $3,
+            next_ms = CASE WHEN attempts > 0 AND next_ms > $4 THEN next_ms ELSE $4 END, give_up_ms = $5, asked = $7
          WHERE id = $1",
     )
     .bind(id)
@@ -199,6 +244,7 @@ async fn write_again(
     .bind(urgency_of(message))
     .bind(to_ms(progress.next_at))
     .bind(to_ms(progress.give_up_at))
+    .bind(recipient.endpoint)
     .bind(recipient.asked)
     .execute(db)
     .await?;

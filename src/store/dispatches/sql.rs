@@ -13,14 +13,22 @@ use crate::contract::delivery::{DeliveryState, DispatchState, UnroutedReason};
 use crate::contract::event::EventKind;
 use crate::contract::message::Message;
 use crate::ids::{PbxId, RecordId};
-use crate::route::{Dispatch, DispatchInput, DispatchOutput, MessageFacts, Note, Progress, TargetKind};
+use crate::route::{
+    Dispatch, DispatchInput, DispatchOutput, MessageFacts, Note, Progress, Target, TargetKind, World,
+};
 use crate::store::dispatches::{DUE_MAX, DueDispatches, MessageNotice, NOTICES_MAX};
 use crate::store::{StoreError, from_ms, to_ms};
 
 impl Backend {
     pub(in crate::store) async fn due_dispatches(&self, now: Timestamp) -> Result<DueDispatches, StoreError> {
         let rows = sqlx::query(
-            "SELECT message_id, due_ms FROM dispatches WHERE due_ms IS NOT NULL ORDER BY due_ms LIMIT $1",
+            // The rows of an account that is being removed go with it.
+            concat!(
+                "SELECT d.message_id, d.due_ms FROM dispatches AS d JOIN messages AS m ON m.id = d.message_id
+                 WHERE d.due_ms IS NOT NULL AND ",
+                account_is_kept!("m"),
+                " ORDER BY d.due_ms LIMIT $1"
+            ),
         )
         .bind(i64::from(DUE_MAX) + 1)
         .fetch_all(self.readers())
@@ -99,10 +107,12 @@ pub(super) struct Started {
     pub(super) unrouted: Option<UnroutedReason>,
 }
 
-/// Starts the route of a message whose content was written, which may be sent from `at` on. Its earlier routes end.
+/// Starts the route of a message whose content was written, which may be sent from `at` on. Its earlier routes end. `had`: who may
+/// have an earlier content.
 pub(super) async fn start(
     db: &mut DbConnection,
     message: &Message,
+    had: &[NewRecipient],
     (now, at): (Timestamp, Timestamp),
 ) -> Result<Started, StoreError> {
     if let Some(mut before) = load_any(&mut *db, message.id).await? {
@@ -119,7 +129,8 @@ pub(super) async fn start(
         action: fields.action,
         mark: fields.mark,
     };
-    let (dispatch, outputs) = Dispatch::start(&routes.documents(), facts, &routes.world, at);
+    let had = had.iter().map(|had| target_of(had, &routes.world)).collect();
+    let (dispatch, outputs) = Dispatch::start(&routes.documents(), facts, &routes.world, at, had);
     let row = DispatchRow { message: message.clone(), revision: message.revision, dispatch };
     let mut started = Started { mails: Vec::new(), unrouted: None };
     let mut notes = Vec::new();
@@ -224,9 +235,13 @@ impl DispatchRow {
         input: DispatchInput,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let routes = account_routes(&mut *db, self.message.account).await?;
+        let world = if input.looks_at_people() {
+            account_routes(&mut *db, self.message.account).await?.world
+        } else {
+            empty_world()
+        };
         let before = self.dispatch.clone();
-        let outputs = self.dispatch.handle(input, &routes.world, now);
+        let outputs = self.dispatch.handle(input, &world, now);
         if self.dispatch == before {
             return Ok(());
         }
@@ -241,6 +256,7 @@ impl DispatchRow {
         let target = &self.dispatch.asked.get(asked)?.target;
         Some(NewRecipient {
             contact: target.contact,
+            endpoint: target.endpoint,
             address: target.address.clone(),
             asked: i64::try_from(asked).ok(),
             not_before: target.not_before.map_or(at, |time| time.max(at)),
@@ -326,7 +342,11 @@ async fn load_any(db: &mut DbConnection, message: RecordId) -> Result<Option<Dis
     // What removes a customer's data cancels dispatches without reading them.
     dispatch.state = DispatchState::parse(row.try_get("state")?).unwrap_or(DispatchState::Cancelled);
     let revision = u32::try_from(row.try_get::<i64, _>("revision")?).unwrap_or(0);
-    let message = read_message(db, message).await?;
+    let message = match read_message(db, message).await {
+        // Its account is being removed.
+        Err(StoreError::Missing { .. }) => return Ok(None),
+        message => message?,
+    };
     Ok(Some(DispatchRow { message, revision, dispatch }))
 }
 
@@ -371,14 +391,30 @@ fn reason_of(notes: &[Note], is_built_in: bool) -> UnroutedReason {
     }
     match (is_built_in, notes.first()) {
         (true, Some(Note::NoAddress { .. })) => UnroutedReason::NoAddress,
+        (true, Some(Note::AddressSuspended { .. })) => UnroutedReason::AddressSuspended,
         (true, _) => UnroutedReason::NoContact,
         (false, _) => UnroutedReason::NoRecipient,
     }
 }
 
+/// Somebody who may have an earlier content, as a recipient of the next one.
+fn target_of(had: &NewRecipient, world: &World) -> Target {
+    let person = had.contact.and_then(|id| world.person(id));
+    Target {
+        kind: TargetKind::Mail,
+        contact: had.contact,
+        name: person.map(|person| person.name.clone()).unwrap_or_default(),
+        address: had.address.clone(),
+        endpoint: had.endpoint,
+        label: String::new(),
+        instead_of: None,
+        not_before: None,
+    }
+}
+
 /// For inputs that look at nobody.
-fn empty_world() -> crate::route::World {
-    crate::route::World::empty(jiff::tz::TimeZone::UTC)
+fn empty_world() -> World {
+    World::empty(jiff::tz::TimeZone::UTC)
 }
 
 #[cfg(test)]

@@ -4,12 +4,16 @@ use uuid::Uuid;
 
 use super::super::super::Store;
 use super::*;
+use crate::contract::answer::AnswerKind;
+use crate::contract::bounce::{BounceKind, BounceOutcome};
 use crate::contract::message::{MessageFields, MessageKind, MessageState, MessageUpdate, NewMessage};
-use crate::contract::records::{AccountFields, ContactFields};
+use crate::contract::records::{AccountFields, ContactFields, CustomerFields, MessageEndpointFields};
 use crate::contract::task::{Task, TaskResult, TaskState};
 use crate::delivery::DeliveryInput;
 use crate::numbers::NumberPlan;
-use crate::store::deliveries::DeliveryFilter;
+use crate::store::answers::{AnswerOutcome, NewAnswer, NewLink};
+use crate::store::deliveries::{DeliveryFilter, NewBounce};
+use crate::store::erasure::LiveCalls;
 use crate::store::mail_servers::MAIL_SERVER;
 use crate::store::messages::WithdrawOutcome;
 use crate::store::routes::{NewRoutes, SavedRoutes};
@@ -234,10 +238,104 @@ async fn a_refused_address_begins_the_next_step_at_once() {
         (MessageState::Sent, DispatchState::Settled)
     );
     rig.save(2, json!({"text": "納期", "contact": rig.contacts[0].0}), 10).await;
-    rig.send(11, Some("c1@sakura.example.jp")).await;
-    rig.send(12, Some("c2@sakura.example.jp")).await;
+    let last = rig.mails().await.pop().unwrap();
+    assert_eq!(
+        last,
+        ("c2@sakura.example.jp".to_owned(), DeliveryState::Queued),
+        "the first one is suspended"
+    );
+    rig.send(11, Some("c2@sakura.example.jp")).await;
     assert_eq!(rig.message(2).await.state, MessageState::Failed);
     assert_eq!(rig.events().await.last(), Some(&event("message.unanswered", "unreached")));
+}
+
+#[tokio::test]
+async fn a_mail_that_comes_back_goes_to_the_persons_next_endpoint_before_the_next_step() {
+    let rig = rig().await;
+    let endpoint = MessageEndpointFields {
+        contact: Some(rig.contacts[0]),
+        ..MessageEndpointFields::to(rig.account, "second@sakura.example.jp")
+    };
+    let endpoint = endpoint.checked(&jiff::tz::TimeZone::UTC).unwrap();
+    let endpoint = rig.store.create_message_endpoint(&endpoint, at(0)).await.unwrap().id;
+    rig.save(1, json!({"text": "納期", "contact": rig.contacts[0].0}), 0).await;
+    rig.send(1, None).await;
+    assert_eq!(rig.message(1).await.delivery.route.unwrap().state, DispatchState::Settled);
+    let mut came_back = 0;
+    for (seconds, next) in [(60, "second@sakura.example.jp"), (120, "c2@sakura.example.jp")] {
+        let all = rig.store.message_deliveries(DeliveryFilter::default()).await.unwrap();
+        let sent = all.into_iter().find(|delivery| delivery.state == DeliveryState::Sent).unwrap();
+        came_back += 1;
+        let bounce = NewBounce {
+            delivery: Some(sent.id),
+            kind: BounceKind::Failed,
+            status: Some("5.1.1".into()),
+            recipient: None,
+            text: "user unknown".into(),
+            source: "http",
+            fingerprint: [came_back; 32],
+        };
+        assert_eq!(rig.store.apply_bounce(&bounce, at(seconds)).await.unwrap(), BounceOutcome::Applied);
+        let all = rig.store.message_deliveries(DeliveryFilter::default()).await.unwrap();
+        let queued = all.into_iter().find(|delivery| delivery.state == DeliveryState::Queued).unwrap();
+        let is_endpoint = next.starts_with("second");
+        assert_eq!((queued.address.as_str(), queued.endpoint), (next, is_endpoint.then_some(endpoint)));
+        let route = rig.message(1).await.delivery.route.unwrap();
+        assert_eq!((route.state, route.step), (DispatchState::Running, if is_endpoint { 1 } else { 2 }));
+        rig.send(seconds + 1, None).await;
+    }
+    assert_eq!(rig.message(1).await.state, MessageState::Sent);
+    let escalations = rig.events().await;
+    assert_eq!(escalations, [event("message.escalated", "failed")], "the first one was the same step");
+}
+
+#[tokio::test]
+async fn a_customer_who_is_erased_ends_the_route_and_leaves_no_note() {
+    let rig = rig().await;
+    let plan = NumberPlan::default();
+    let customer = json!({"account": rig.account, "name": "山本"});
+    let customer: CustomerFields = serde_json::from_value(customer).unwrap();
+    let customer = rig.store.create_customer(&customer.checked(&plan).unwrap(), at(0)).await.unwrap().id;
+    rig.urgent(1).await;
+    rig.urgent(2).await;
+    sqlx::query("UPDATE messages SET customer_id = $1")
+        .bind(customer)
+        .execute(super::super::of(&rig.store).writer())
+        .await
+        .unwrap();
+    rig.send(1, None).await;
+    rig.tick(300).await;
+    let task = rig.tasks(None).await.into_iter().find(|task| task.message == id(1)).unwrap();
+    let busy = TaskChange::Result(TaskResult::Busy, Some("山本様の件".into()));
+    changed(rig.change(&task, busy, HANA, 310).await);
+    let all = rig.store.message_deliveries(DeliveryFilter::default()).await.unwrap();
+    let delivery = all.iter().find(|delivery| delivery.message == id(2)).unwrap().id;
+    rig.store.keep_links(&[NewLink { hash: [7; 32], delivery, expires_at: at(9_999) }]).await.unwrap();
+    let answer = NewAnswer {
+        kind: AnswerKind::Seen,
+        other_name: None,
+        note: Some("山本様に折り返します".into()),
+        revision: 1,
+    };
+    let taken = rig.store.answer_by_link(&[7; 32], &answer, at(320)).await.unwrap();
+    assert_eq!(taken, AnswerOutcome::Taken);
+    assert!(rig.store.linked_message(&[7; 32], at(321)).await.unwrap().is_some());
+    let note = async || rig.store.message_answers(id(2)).await.unwrap().remove(0).note;
+    assert_eq!(note().await, answer.note);
+    rig.store.forget_customer(customer, &plan, at(400)).await.unwrap();
+    assert_eq!(note().await, None, "at once");
+    assert!(rig.store.linked_message(&[7; 32], at(401)).await.unwrap().is_none());
+    let known = LiveCalls::Known(&[]);
+    for second in 400..520 {
+        rig.store.erase_step(50, known, &plan, at(second)).await.unwrap();
+    }
+    assert_eq!(rig.tasks(None).await, []);
+    let ended = rig.tasks(Some(TaskState::Cancelled)).await;
+    assert!(ended.len() == 2 && ended.iter().all(|task| task.note.is_none()), "{ended:?}");
+    assert_eq!(note().await, None);
+    assert_eq!(rig.tick(99_999).await, 0);
+    assert_eq!(rig.message(1).await.delivery.route.unwrap().state, DispatchState::Cancelled);
+    assert_eq!(rig.events().await, []);
 }
 
 #[tokio::test]

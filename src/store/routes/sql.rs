@@ -1,17 +1,19 @@
 //! The SQL of routes.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use sqlx::Row;
+use sqlx::{QueryBuilder, Row};
 
 use super::contacts::contact_of;
-use super::holidays::holiday_of;
-use super::{Backend, DbConnection, DbRow};
-use crate::contract::holidays::HolidayCalendar;
-use crate::contract::records::Contact;
+use super::holidays::calendar;
+use super::{Backend, Db, DbConnection, DbRow};
+use crate::contract::hours::Hours;
+use crate::contract::records::{Contact, OutsideHours};
 use crate::ids::RecordId;
 use crate::mail::MailAddress;
-use crate::route::{Absence, Document, Person, World};
+use crate::route::{Absence, Document, Mailbox, Person, World};
 use crate::store::contacts::CONTACTS_PER_ACCOUNT_MAX;
 use crate::store::error::refusal;
 use crate::store::routes::{
@@ -130,18 +132,21 @@ pub(super) async fn account_routes(
     .bind(i64::from(CONTACTS_PER_ACCOUNT_MAX))
     .fetch_all(&mut *db)
     .await?;
-    let people = rows.iter().map(|row| contact_of(row).map(person_of)).collect::<Result<_, sqlx::Error>>()?;
+    let mut mailboxes = mailboxes(&mut *db, account).await?;
+    let people = rows.iter().map(|row| contact_of(row).map(|contact| person_of(contact, &mut mailboxes)));
+    let mut people = people.collect::<Result<Vec<_>, sqlx::Error>>()?;
+    let mut own = mailboxes.into_iter().map(|(_, _, mailbox)| mailbox).collect::<Vec<_>>();
+    mark_suspended(&mut *db, people.iter_mut().flat_map(|person| &mut person.mails).chain(&mut own)).await?;
     let has_mail_server: bool =
         sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM mail_servers)").fetch_one(&mut *db).await?;
-    let days = sqlx::query("SELECT * FROM holidays ORDER BY source, day").fetch_all(&mut *db).await?;
-    let days = days.iter().map(holiday_of).collect::<Result<Vec<_>, sqlx::Error>>()?;
     let world = World {
         hours: hours.and_then(|json| serde_json::from_str(&json).ok()),
         installation_zone: zone
             .and_then(|name| TimeZone::get(&name).ok())
             .unwrap_or_else(|| TimeZone::get("Asia/Tokyo").unwrap_or(TimeZone::UTC)),
-        calendar: HolidayCalendar::of(days),
+        calendar: calendar(&mut *db).await?,
         people,
+        own,
         has_mail_server,
     };
     let own = document(&mut *db, Some(account)).await?;
@@ -167,17 +172,76 @@ async fn document(db: &mut DbConnection, account: Option<RecordId>) -> Result<Op
     }
 }
 
-fn person_of(contact: Contact) -> Person {
+/// An endpoint with its contact and its priority.
+type OwnedMailbox = (Option<RecordId>, i64, Mailbox);
+
+/// The mail endpoints of an account, in the order of their priority; the account's own are the last that are left.
+async fn mailboxes(db: &mut DbConnection, account: RecordId) -> Result<Vec<OwnedMailbox>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT id, contact_id, code, label, address, priority, hours_json, outside FROM message_endpoints
+         WHERE account_id = $1 AND kind = 'mail' ORDER BY priority, id",
+    )
+    .bind(account)
+    .fetch_all(db)
+    .await?;
+    let mailbox = |row: &DbRow| {
+        let hours: Option<Hours> = row
+            .try_get::<Option<String>, _>("hours_json")?
+            .map(|text| serde_json::from_str(&text))
+            .transpose()
+            .map_err(|error| sqlx::Error::Decode(error.into()))?;
+        let mailbox = Mailbox {
+            endpoint: Some(row.try_get("id")?),
+            code: row.try_get("code")?,
+            label: row.try_get("label")?,
+            address: row.try_get("address")?,
+            is_suspended: false,
+            hours,
+            outside: OutsideHours::parse(row.try_get("outside")?).unwrap_or_default(),
+        };
+        Ok((row.try_get("contact_id")?, row.try_get("priority")?, mailbox))
+    };
+    Ok(rows.iter().map(mailbox).collect::<Result<_, sqlx::Error>>()?)
+}
+
+/// Marks the addresses to which nothing is sent any more.
+async fn mark_suspended(
+    db: &mut DbConnection,
+    mailboxes: impl Iterator<Item = &mut Mailbox>,
+) -> Result<(), StoreError> {
+    let mailboxes: Vec<&mut Mailbox> = mailboxes.collect();
+    if mailboxes.is_empty() {
+        return Ok(());
+    }
+    let mut query = QueryBuilder::<Db>::new(
+        "SELECT address FROM suspended_addresses WHERE channel = 'mail' AND address IN (",
+    );
+    let mut listed = query.separated(", ");
+    for mailbox in &mailboxes {
+        listed.push_bind(mailbox.address.clone());
+    }
+    query.push(")");
+    let suspended: HashSet<String> = query.build_query_scalar().fetch_all(db).await?.into_iter().collect();
+    for mailbox in mailboxes {
+        mailbox.is_suspended = suspended.contains(&mailbox.address);
+    }
+    Ok(())
+}
+
+/// A contact with its addresses, which are taken out of `mailboxes`: endpoints with priority 0, its own, the other endpoints.
+fn person_of(contact: Contact, mailboxes: &mut Vec<OwnedMailbox>) -> Person {
     let Contact { id, fields, .. } = contact;
+    let own = fields.email.and_then(|email| email.parse::<MailAddress>().ok());
+    let own = own.map(|address| Mailbox { address: address.to_string(), ..Mailbox::default() });
+    let (first, rest): (Vec<_>, Vec<_>) =
+        mailboxes.extract_if(.., |(of, ..)| *of == Some(id)).partition(|(_, priority, _)| *priority == 0);
+    let mails = |mailboxes: Vec<OwnedMailbox>| mailboxes.into_iter().map(|(_, _, mailbox)| mailbox);
     Person {
         id,
         code: fields.code,
         name: fields.name,
         is_on_call: fields.on_call_order.is_some(),
-        mail: fields
-            .email
-            .and_then(|email| email.parse::<MailAddress>().ok())
-            .map(|address| address.to_string()),
+        mails: mails(first).chain(own).chain(mails(rest)).collect(),
         phone: fields.number,
         absence: Absence { from: fields.absent_from, until: fields.absent_until, days_off: fields.days_off },
         deputy: fields.deputy,

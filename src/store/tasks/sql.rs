@@ -23,7 +23,8 @@ const MISSING: StoreError = StoreError::Missing { what: "task" };
 
 impl Backend {
     pub(in crate::store) async fn tasks(&self, filter: TaskFilter) -> Result<Vec<Task>, StoreError> {
-        let mut query = QueryBuilder::<Db>::new("SELECT * FROM tasks WHERE TRUE");
+        let mut query =
+            QueryBuilder::<Db>::new(concat!("SELECT * FROM tasks AS t WHERE ", account_is_kept!("t")));
         match filter.state {
             Some(state) => query.push(" AND state = ").push_bind(state.as_str()),
             None => query.push(" AND state IN ('open', 'claimed')"),
