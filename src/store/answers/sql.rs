@@ -101,8 +101,9 @@ impl Backend {
         insert(&mut transaction, &link, (answer, &by_name, contact), now).await?;
         let data = json!({
             "message": message.id, "account": message.account, "number": message.number, "revision": message.revision,
-            "kind": answer.kind, "by_name": by_name, "note": answer.note,
+            "kind": answer.kind, "by_name": by_name,
         });
+        // Without the note, which may repeat what the caller said: events are kept longer than a caller who is forgotten.
         notice(&mut transaction, link.message, EventKind::MessageAnswered, &data, now).await?;
         if answer.kind.confirms() {
             acknowledge(&mut transaction, link.message, None, now).await?;

@@ -23,23 +23,37 @@ const MISSING: StoreError = StoreError::Missing { what: "task" };
 
 impl Backend {
     pub(in crate::store) async fn tasks(&self, filter: TaskFilter) -> Result<Vec<Task>, StoreError> {
-        let mut query =
-            QueryBuilder::<Db>::new(concat!("SELECT * FROM tasks AS t WHERE ", account_is_kept!("t")));
+        let mut query = QueryBuilder::<Db>::new(concat!(
+            "SELECT t.*, ",
+            message_is_being_erased!(),
+            " AS is_erased FROM tasks AS t JOIN messages AS m ON m.id = t.message_id WHERE ",
+            account_is_kept!("t")
+        ));
         match filter.state {
-            Some(state) => query.push(" AND state = ").push_bind(state.as_str()),
-            None => query.push(" AND state IN ('open', 'claimed')"),
+            Some(state) => query.push(" AND t.state = ").push_bind(state.as_str()),
+            None => query.push(" AND t.state IN ('open', 'claimed')"),
         };
         if let Some(message) = filter.message {
-            query.push(" AND message_id = ").push_bind(message);
+            query.push(" AND t.message_id = ").push_bind(message);
         }
         if let Some(account) = filter.account {
-            query.push(" AND account_id = ").push_bind(account);
+            query.push(" AND t.account_id = ").push_bind(account);
         }
         let is_to_do = filter.state.is_none_or(|state| matches!(state, TaskState::Open | TaskState::Claimed));
-        query.push(if is_to_do { " ORDER BY due_ms, id" } else { " ORDER BY created_ms DESC, id DESC" });
+        query.push(if is_to_do {
+            " ORDER BY t.due_ms, t.id"
+        } else {
+            " ORDER BY t.created_ms DESC, t.id DESC"
+        });
         query.push(" LIMIT ").push_bind(i64::from(TASKS_MAX));
         let rows = query.build().fetch_all(self.readers()).await?;
-        Ok(rows.iter().map(task_of).collect::<Result<_, sqlx::Error>>()?)
+        let task = |row: &DbRow| {
+            let task = task_of(row)?;
+            // A note may repeat what a caller said who is being forgotten.
+            let is_erased: bool = row.try_get("is_erased")?;
+            Ok(Task { note: task.note.filter(|_| !is_erased), ..task })
+        };
+        Ok(rows.iter().map(task).collect::<Result<_, sqlx::Error>>()?)
     }
 
     pub(in crate::store) async fn change_task(
