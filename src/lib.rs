@@ -78,9 +78,8 @@ pub mod text;
 
 pub mod contract;
 
-pub mod stats;
-
 pub mod people;
+pub mod stats;
 
 pub mod ami;
 pub mod sip;

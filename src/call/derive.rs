@@ -234,8 +234,7 @@ impl Model {
         let operators = call.operators.clone();
         let channels = std::mem::take(&mut call.channels);
         let visits = std::mem::take(&mut call.queue_visits);
-        let abandoned = outcome == Outcome::Abandoned;
-        let queues = queue_visit::finish(visits, now, call.answered_at, call.elsewhere, abandoned);
+        let queues = queue_visit::finish(visits, now, call.answered_at, outcome);
         call.push_notice(now, NoticeKind::Ended { outcome, operators, channels, queues });
         self.flush(id);
     }

@@ -6,12 +6,13 @@
 //! | `Abandoned` | hung up while waiting |
 //! | `Left` | left the queue unserved and stayed: its time was over, nobody was there, or a key was pressed |
 //!
-//! Invariant: the visits of a call are in order and do not overlap; each visit of a call that has ended has an end and a
-//! result. A caller whom a list of channels found waiting has no visit, because the list does not name the queue.
+//! Invariant: the visits of a call are in order and do not overlap; each visit of a call that has ended has an end, and a
+//! result if it is known. A caller whom a list of channels found waiting has no visit, because the list does not name the queue.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::contract::call::Outcome;
 use crate::ids::QueueName;
 
 /// Most visits that a call keeps: the first of them, because the waiting began there.
@@ -70,30 +71,28 @@ pub(super) fn leave(visits: &mut [QueueVisit], now: Timestamp, result: QueueResu
     }
 }
 
-/// The visits of a call that ended at `now`. `answered_at`: when an operator was first connected; `elsewhere`: somebody
-/// who is not an operator was; `abandoned`: the caller hung up while waiting.
+/// The visits of a call that ended at `now`. `answered_at`: when an operator was first connected.
 pub(super) fn finish(
     mut visits: Vec<QueueVisit>,
     now: Timestamp,
     answered_at: Option<Timestamp>,
-    elsewhere: bool,
-    abandoned: bool,
+    outcome: Outcome,
 ) -> Vec<QueueVisit> {
+    let unserved = match outcome {
+        Outcome::Abandoned => Some(QueueResult::Abandoned),
+        Outcome::Overflowed | Outcome::Blocked | Outcome::Closed => Some(QueueResult::Left),
+        Outcome::Answered | Outcome::Elsewhere | Outcome::Unknown => None,
+    };
     // The end of an open visit was not seen.
     if let Some(visit) = visits.last_mut().filter(|visit| visit.until.is_none()) {
         let connected = answered_at.filter(|at| *at >= visit.from);
-        let result = match (connected, abandoned) {
-            (Some(_), _) => QueueResult::Connected,
-            (None, true) => QueueResult::Abandoned,
-            (None, false) => QueueResult::Left,
-        };
-        (visit.until, visit.result) = (Some(connected.unwrap_or(now)), Some(result));
+        visit.until = Some(connected.unwrap_or(now));
+        visit.result = connected.map(|_| QueueResult::Connected).or(unserved);
     }
-    if answered_at.is_none() && !elsewhere {
+    if unserved.is_some() {
         // A phone was picked up and never connected.
-        let unserved = if abandoned { QueueResult::Abandoned } else { QueueResult::Left };
         let picked_up = visits.iter_mut().filter(|visit| visit.result == Some(QueueResult::Connected));
-        picked_up.for_each(|visit| visit.result = Some(unserved));
+        picked_up.for_each(|visit| visit.result = unserved);
     }
     visits
 }

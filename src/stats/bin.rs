@@ -68,15 +68,26 @@ pub fn context_of(bin_ms: i64) -> (i64, i64) {
     (bin_ms - REPEAT_WINDOW_MS, bin_ms + BIN_MS + REPEAT_WINDOW_MS)
 }
 
+impl BinInput {
+    /// What each of the calls counts as, in their order; `None` of one that counts nowhere.
+    #[must_use]
+    pub fn facts(&self) -> Vec<Option<CallFacts>> {
+        let contacts = Contacts::of(&self.contacts);
+        let facts = |call: &FinishedCall| {
+            let wrap_ups = self.wrap_ups.get(&call.id).map_or(&[][..], Vec::as_slice);
+            CallFacts::of(call, wrap_ups, contacts.neighbours(call))
+        };
+        self.calls.iter().map(facts).collect()
+    }
+}
+
 impl BinStats {
     /// Counts what the history has.
     #[must_use]
     pub fn of(input: &BinInput) -> Self {
-        let contacts = Contacts::of(&input.contacts);
         let mut stats = Self::default();
-        for call in &input.calls {
-            let wrap_ups = input.wrap_ups.get(&call.id).map_or(&[][..], Vec::as_slice);
-            if let Some(facts) = CallFacts::of(call, wrap_ups, contacts.neighbours(call)) {
+        for (call, facts) in input.calls.iter().zip(input.facts()) {
+            if let Some(facts) = facts {
                 stats.add_call(call, &facts);
             }
         }
@@ -141,10 +152,10 @@ impl BinStats {
 
 /// The calls of each caller to each account.
 #[derive(Debug, Default)]
-pub(crate) struct Contacts<'a>(HashMap<(RecordId, &'a str), Vec<&'a CallerContact>>);
+struct Contacts<'a>(HashMap<(RecordId, &'a str), Vec<&'a CallerContact>>);
 
 impl<'a> Contacts<'a> {
-    pub(crate) fn of(contacts: &'a [CallerContact]) -> Self {
+    fn of(contacts: &'a [CallerContact]) -> Self {
         let mut of_callers: HashMap<_, Vec<_>> = HashMap::new();
         for contact in contacts {
             of_callers.entry((contact.account, contact.caller.as_str())).or_default().push(contact);
@@ -153,7 +164,7 @@ impl<'a> Contacts<'a> {
     }
 
     /// Which marks the caller's other calls give this call.
-    pub(crate) fn neighbours(&self, call: &FinishedCall) -> Neighbours {
+    fn neighbours(&self, call: &FinishedCall) -> Neighbours {
         let (Some(account), Some(caller)) = (call.account, call.caller.as_deref()) else {
             return Neighbours::default();
         };

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use sqlx::{QueryBuilder, Row};
 
+use super::stat_marks::mark_bin_of_message;
 use super::{Backend, Db, DbConnection, DbRow};
 use crate::contract::message::{
     Action, CheckedMessage, ContentChange, Mark, Message, MessageFields, MessageKind, MessageRevision,
@@ -99,6 +100,7 @@ impl Backend {
                 correction: None,
             };
             write_content(&mut transaction, message.id, &written, at).await?;
+            mark_bin_of_message(&mut transaction, message.id).await?;
         }
         let stored = read_message(&mut transaction, message.id).await?;
         transaction.commit().await?;
@@ -183,6 +185,7 @@ impl Backend {
         .execute(&mut *transaction)
         .await?
         .rows_affected();
+        mark_bin_of_message(&mut transaction, id).await?;
         let message = read_message(&mut transaction, id).await?;
         transaction.commit().await?;
         let is_withdrawn = withdrawn > 0 || message.withdrawn_at.is_some();
@@ -211,11 +214,14 @@ impl Backend {
     }
 
     pub(in crate::store) async fn delete_message(&self, id: RecordId) -> Result<(), StoreError> {
-        let done = sqlx::query("DELETE FROM messages WHERE id = $1")
-            .bind(id)
-            .execute(&mut *self.write_once().await?)
-            .await?;
-        if done.rows_affected() == 0 { Err(StoreError::Missing { what: "message" }) } else { Ok(()) }
+        let mut transaction = self.begin().await?;
+        mark_bin_of_message(&mut transaction, id).await?;
+        let done =
+            sqlx::query("DELETE FROM messages WHERE id = $1").bind(id).execute(&mut *transaction).await?;
+        if done.rows_affected() == 0 {
+            return Err(StoreError::Missing { what: "message" });
+        }
+        Ok(transaction.commit().await?)
     }
 
     pub(in crate::store) async fn unpublished_messages(
