@@ -27,8 +27,8 @@ use super::problem::{Kind, Problem};
 use super::state::AppState;
 use super::{
     accounts, audit, auth, calls, contacts, customers, drafts, explain, export, forwarding, health, history,
-    history_file, idempotency, message_actions, messages, middleware, operators, page, session, sse,
-    supervisions, tokens, transfers, users, webhooks, websocket,
+    history_file, idempotency, message_actions, messages, middleware, operators, page, session, sse, stats,
+    stats_calls, stats_file, stats_live, supervisions, tokens, transfers, users, webhooks, websocket,
 };
 
 /// The routes that need no token, each with its part of the OpenAPI document.
@@ -68,6 +68,10 @@ pub(super) fn signed_in() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(history::show))
         .routes(routes!(history_file::download))
         .routes(routes!(history::gaps))
+        .routes(routes!(stats::list))
+        .routes(routes!(stats_calls::calls))
+        .routes(routes!(stats_live::live))
+        .routes(routes!(stats_file::download))
         .routes(routes!(accounts::list, accounts::create))
         .routes(routes!(accounts::show, accounts::change, accounts::delete))
         .routes(routes!(customers::list, customers::create))

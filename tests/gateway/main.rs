@@ -21,5 +21,6 @@ mod messages;
 mod records;
 mod roles;
 mod silent_store;
+mod stats;
 mod streams;
 mod visibility;
