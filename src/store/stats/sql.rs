@@ -749,6 +749,7 @@ mod tests {
             caller: None,
             content: fields.clone().checked(&crate::numbers::NumberPlan::default()).unwrap(),
             day: "260401".into(),
+            not_before: from_ms(BEGIN + 5),
         };
         for n in 0..3 {
             store.create_message(&message(n), &pbx("osaka-1"), from_ms(BEGIN + 5)).await.unwrap();
