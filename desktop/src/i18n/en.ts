@@ -235,6 +235,7 @@ export const en: Record<Key, string> = {
   'messages.open_only': 'Show open ones only',
   'messages.none': 'No messages',
   'messages.none_open': 'No open messages',
+  'segment.queued': 'In the queue',
   'segment.presented': 'Ringing',
   'segment.talking': 'Talking',
   'segment.held': 'On hold',
