@@ -104,7 +104,6 @@ counters! {
     messages: "伝言", "messages";
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
 fn is_zero(value: &u64) -> bool {
     *value == 0
 }

@@ -85,7 +85,7 @@ impl Formula {
     #[must_use]
     pub fn figure(&self, counters: &Counters, within_s: u32) -> Figure {
         let (over, under) = (self.parts)(counters, within_s);
-        #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^52")]
+        // Counts stay far below 2^52.
         let value = (under > 0).then(|| over as f64 / under as f64);
         Figure { id: self.id, value }
     }

@@ -303,7 +303,6 @@ fn evaluated(text: &str, counters: &Counters) -> Option<f64> {
     };
     let (over, under) = text.split_once(" / ").unwrap();
     let under = side(under);
-    #[expect(clippy::cast_precision_loss, reason = "small numbers")]
     (under > 0).then(|| side(over) as f64 / under as f64)
 }
 
