@@ -74,7 +74,7 @@ fn call(diverted_by: &[(DiversionSource, &str)], dialled: &[&str], caller: Optio
 }
 
 async fn card(fixture: &Fixture, identity: &Identity, trunk: Option<&str>) -> Card {
-    fixture.directory.card(&fixture.directory.identify(identity, trunk)).await.unwrap()
+    fixture.directory.card(&fixture.directory.identify(identity, trunk), Timestamp::now()).await.unwrap()
 }
 
 #[tokio::test]
@@ -211,8 +211,8 @@ async fn the_account_is_named_while_the_store_is_gone() {
     let fixture = fixture().await;
     fixture.directory.store().close().await;
     let found = fixture.directory.identify(&call(&[], &["0355501001"], Some("09012345678")), None);
-    assert!(fixture.directory.card(&found).await.is_err());
-    let card = fixture.directory.bare_card(&found);
+    assert!(fixture.directory.card(&found, Timestamp::now()).await.is_err());
+    let card = fixture.directory.bare_card(&found, Timestamp::now());
     assert_eq!(
         (card.account.name.as_str(), card.caller.number.as_deref()),
         ("株式会社さくら商事", Some("090-1234-5678"))

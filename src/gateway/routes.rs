@@ -27,8 +27,8 @@ use super::problem::{Kind, Problem};
 use super::state::AppState;
 use super::{
     accounts, audit, auth, calls, contacts, customers, deliveries, drafts, explain, export, forwarding,
-    health, history, history_file, idempotency, message_actions, messages, middleware, operators, page,
-    session, sse, stats, stats_calls, stats_file, stats_live, supervisions, tokens, transfers, users,
+    health, history, history_file, holidays, idempotency, message_actions, messages, middleware, operators,
+    page, session, sse, stats, stats_calls, stats_file, stats_live, supervisions, tokens, transfers, users,
     webhooks, websocket,
 };
 
@@ -75,6 +75,8 @@ pub(super) fn signed_in() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(stats_file::download))
         .routes(routes!(accounts::list, accounts::create))
         .routes(routes!(accounts::show, accounts::change, accounts::delete))
+        .routes(routes!(holidays::list))
+        .routes(routes!(holidays::write, holidays::delete))
         .routes(routes!(customers::list, customers::create))
         .routes(routes!(customers::show, customers::change, customers::delete))
         .routes(routes!(contacts::list, contacts::create))
