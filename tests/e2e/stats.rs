@@ -23,6 +23,27 @@ const COMES_BACK: &str = "0312345678";
 
 const QUARTER_MS: i64 = 900_000;
 
+/// What the calls of [`make_calls`] count as.
+const BY_HAND: [(&str, u64); 17] = [
+    ("offered", 10),
+    ("answered", 3),
+    ("abandoned", 2),
+    ("closed", 1),
+    ("overflowed", 1),
+    ("blocked", 1),
+    ("elsewhere", 1),
+    ("unknown", 1),
+    ("hops", 1),
+    ("repeat", 1),
+    ("recovered", 1),
+    ("withheld", 1),
+    ("withheld_open", 1),
+    ("inferred", 1),
+    ("parts", 3),
+    ("transfers_tried", 1),
+    ("transfers_reached", 1),
+];
+
 /// The end of the next call that ends.
 async fn ended(events: &mut Sse) -> Value {
     wait_for(events, "call.ended").await
@@ -74,37 +95,7 @@ async fn make_calls(lab: &Lab, service: &mut Service) {
     call.hang_up().await;
     ended(&mut events).await;
 
-    // Outside the hours; not answered in time; no place in the queue, and the caller who has it; on a mobile.
-    lab.switch_night(true).await;
-    lab.place_call(CallSpec::new("0311110001", SAKURA)).await.ended().await;
-    ended(&mut events).await;
-    lab.switch_night(false).await;
-    lab.set_global("QUEUE_WAIT_SECONDS", "2").await;
-    lab.place_call(CallSpec::new("0311110002", SAKURA)).await.ended().await;
-    ended(&mut events).await;
-    lab.set_global("QUEUE_WAIT_SECONDS", "60").await;
-    let waiting = lab.place_call(CallSpec::new("0311110003", ONE_WAITS)).await;
-    lab.phone("1003").rings().await;
-    lab.place_call(CallSpec::new("0311110004", ONE_WAITS)).await.ended().await;
-    ended(&mut events).await;
-    lab.phone("1003").answers().await;
-    waiting.answered().await;
-    wait_for(&mut events, "call.answered").await;
-    waiting.hang_up().await;
-    ended(&mut events).await;
-    lab.phone("1003").rings_for_ever().await;
-    lab.phone(MOBILE).answers_after(ms(200)).await;
-    let call = lab.place_call(CallSpec::new("0311110005", WITH_A_MOBILE)).await;
-    let offered = wait_for(&mut events, "call.offered").await;
-    let path = format!("/v1/calls/{}", offered["call"].as_str().unwrap());
-    eventually("the caller is with somebody else", async || {
-        let (_, view) = service.ask("admin", Method::GET, &path, None).await;
-        if view["state"] == "elsewhere" { Ok(()) } else { Err(view.to_string()) }
-    })
-    .await;
-    call.hang_up().await;
-    ended(&mut events).await;
-
+    leave_the_operators(lab, service, &mut events).await;
     // Over while no daemon followed the PBX.
     let call = lab.place_call(CallSpec::new("0311110006", SAKURA)).await;
     wait_for(&mut events, "call.offered").await;
@@ -113,6 +104,39 @@ async fn make_calls(lab: &Lab, service: &mut Service) {
     call.hang_up().await;
     call.ends().await;
     service.again().await;
+}
+
+/// Outside the hours; not answered in time; no place in the queue, and the caller who has it; on a mobile.
+async fn leave_the_operators(lab: &Lab, service: &Service, events: &mut Sse) {
+    lab.switch_night(true).await;
+    lab.place_call(CallSpec::new("0311110001", SAKURA)).await.ended().await;
+    ended(events).await;
+    lab.switch_night(false).await;
+    lab.set_global("QUEUE_WAIT_SECONDS", "2").await;
+    lab.place_call(CallSpec::new("0311110002", SAKURA)).await.ended().await;
+    ended(events).await;
+    lab.set_global("QUEUE_WAIT_SECONDS", "60").await;
+    let waiting = lab.place_call(CallSpec::new("0311110003", ONE_WAITS)).await;
+    lab.phone("1003").rings().await;
+    lab.place_call(CallSpec::new("0311110004", ONE_WAITS)).await.ended().await;
+    ended(events).await;
+    lab.phone("1003").answers().await;
+    waiting.answered().await;
+    wait_for(events, "call.answered").await;
+    waiting.hang_up().await;
+    ended(events).await;
+    lab.phone("1003").rings_for_ever().await;
+    lab.phone(MOBILE).answers_after(ms(200)).await;
+    let call = lab.place_call(CallSpec::new("0311110005", WITH_A_MOBILE)).await;
+    let offered = wait_for(events, "call.offered").await;
+    let path = format!("/v1/calls/{}", offered["call"].as_str().unwrap());
+    eventually("the caller is with somebody else", async || {
+        let (_, view) = service.ask("admin", Method::GET, &path, None).await;
+        if view["state"] == "elsewhere" { Ok(()) } else { Err(view.to_string()) }
+    })
+    .await;
+    call.hang_up().await;
+    ended(events).await;
 }
 
 /// From the quarter of an hour before `began` to the end of the present one.
@@ -161,6 +185,32 @@ fn waited(record: &Value) -> i64 {
     at(until) - from
 }
 
+/// Each cell opens as many calls as it counts, and they are the calls of that outcome.
+async fn cells_open_their_calls(service: &Service, stats: &Value, records: &[Value], span: &str) {
+    let counters = &stats["total"]["counters"];
+    let mut rows: BTreeMap<String, u64> = BTreeMap::new();
+    for row in stats["rows"].as_array().unwrap() {
+        let account = row["key"].as_str().unwrap_or("none");
+        for (counter, _) in BY_HAND.iter().chain(&[("short", 0), ("queued", 0), ("answered_le_20", 0)]) {
+            let count = row["counters"][counter].as_u64().unwrap_or(0);
+            *rows.entry((*counter).to_owned()).or_default() += count;
+            let found = behind(service, "admin", counter, &format!("account={account}&{span}")).await;
+            assert_eq!(found.len() as u64, count, "{counter} of {account}: {stats:#}");
+        }
+    }
+    for (counter, sum) in rows {
+        assert_eq!(counters[&counter].as_u64().unwrap_or(0), sum, "{counter}");
+    }
+    for outcome in ["answered", "abandoned", "closed", "overflowed", "blocked", "elsewhere", "unknown"] {
+        let ids: BTreeSet<String> = records
+            .iter()
+            .filter(|one| one["outcome"] == outcome)
+            .map(|one| one["id"].as_str().unwrap().to_owned())
+            .collect();
+        assert_eq!(behind(service, "admin", outcome, span).await, ids, "{outcome}");
+    }
+}
+
 #[tokio::test]
 async fn each_outcome_and_mark_is_counted_and_opens_its_calls() {
     let lab = Lab::start().await;
@@ -176,26 +226,7 @@ async fn each_outcome_and_mark_is_counted_and_opens_its_calls() {
     let stats = counted(&service, "admin", "by=account", &span).await;
     let records = records(&service).await;
     let counters = &stats["total"]["counters"];
-    let by_hand = [
-        ("offered", 10),
-        ("answered", 3),
-        ("abandoned", 2),
-        ("closed", 1),
-        ("overflowed", 1),
-        ("blocked", 1),
-        ("elsewhere", 1),
-        ("unknown", 1),
-        ("hops", 1),
-        ("repeat", 1),
-        ("recovered", 1),
-        ("withheld", 1),
-        ("withheld_open", 1),
-        ("inferred", 1),
-        ("parts", 3),
-        ("transfers_tried", 1),
-        ("transfers_reached", 1),
-    ];
-    for (counter, count) in by_hand {
+    for (counter, count) in BY_HAND {
         assert_eq!(counters[counter], count, "{counter}: {stats:#}");
     }
     // What depends on how fast this machine is, from the records.
@@ -220,53 +251,34 @@ async fn each_outcome_and_mark_is_counted_and_opens_its_calls() {
     assert_eq!((&stats["complete"], &stats["total"]["complete"]), (&json!(false), &json!(false)));
     assert!(stats["missing"].as_array().is_some_and(|missing| !missing.is_empty()), "{stats}");
 
-    // Each cell opens as many calls as it counts, and they are the calls of that outcome.
-    let mut rows: BTreeMap<String, u64> = BTreeMap::new();
-    for row in stats["rows"].as_array().unwrap() {
-        let account = row["key"].as_str().unwrap_or("none");
-        for (counter, _) in by_hand.iter().chain(&[("short", 0), ("queued", 0), ("answered_le_20", 0)]) {
-            let count = row["counters"][counter].as_u64().unwrap_or(0);
-            *rows.entry((*counter).to_owned()).or_default() += count;
-            let found = behind(&service, "admin", counter, &format!("account={account}&{span}")).await;
-            assert_eq!(found.len() as u64, count, "{counter} of {account}: {stats:#}");
-        }
-    }
-    for (counter, sum) in rows {
-        assert_eq!(counters[&counter].as_u64().unwrap_or(0), sum, "{counter}");
-    }
-    for outcome in ["answered", "abandoned", "closed", "overflowed", "blocked", "elsewhere", "unknown"] {
-        let ids: BTreeSet<String> = records
-            .iter()
-            .filter(|one| is(one, outcome))
-            .map(|one| one["id"].as_str().unwrap().to_owned())
-            .collect();
-        assert_eq!(behind(&service, "admin", outcome, &span).await, ids, "{outcome}");
-    }
+    cells_open_their_calls(&service, &stats, &records, &span).await;
+    other_rows(&service, counters, &span).await;
+    command_line(&service, &span).await;
+    service.stop().await;
+}
 
-    // The same calls by time and by queue; people see their work.
+/// The same calls by time and by queue; people see their work.
+async fn other_rows(service: &Service, counters: &Value, span: &str) {
     for question in ["by=hour", "by=day", "by=month"] {
-        let same = counted(&service, "admin", question, &span).await;
+        let same = counted(service, "admin", question, span).await;
         assert_eq!(&same["total"]["counters"], counters, "{question}");
     }
-    let queues = counted(&service, "admin", "by=queue", &span).await;
+    let queues = counted(service, "admin", "by=queue", span).await;
     for row in queues["rows"].as_array().unwrap() {
         let queue = row["key"].as_str().unwrap();
-        let found = behind(&service, "admin", "offered", &format!("queue={queue}&{span}")).await;
+        let found = behind(service, "admin", "offered", &format!("queue={queue}&{span}")).await;
         assert_eq!(json!(found.len()), row["counters"]["offered"], "{queue}");
     }
-    let operators = counted(&service, "admin", "by=operator", &span).await;
+    let operators = counted(service, "admin", "by=operator", span).await;
     let work: Vec<&Value> = operators["rows"].as_array().unwrap().iter().collect();
     assert_eq!(work.len(), 3, "{operators:#}");
     assert!(work.iter().all(|row| row["counters"]["answered"] == 1), "{operators:#}");
     assert_eq!(operators["total"]["counters"]["transfers_reached"], 1, "{operators:#}");
-    let own = counted(&service, "1001", "by=operator", &span).await;
+    let own = counted(service, "1001", "by=operator", span).await;
     assert_eq!(own["rows"].as_array().unwrap().len(), 1, "{own:#}");
     assert_eq!(own["total"]["counters"]["transfers_tried"], 1, "{own:#}");
-    assert_eq!(behind(&service, "1001", "answered", &format!("operator=1001&{span}")).await.len(), 1);
-    assert_eq!(behind(&service, "1001", "closed", &span).await.len(), 0);
-
-    command_line(&service, &span).await;
-    service.stop().await;
+    assert_eq!(behind(service, "1001", "answered", &format!("operator=1001&{span}")).await.len(), 1);
+    assert_eq!(behind(service, "1001", "closed", span).await.len(), 0);
 }
 
 /// The command prints the same figures, and finds that they are those of the history.

@@ -286,7 +286,7 @@ async fn a_figure_has_its_formula_and_says_what_is_missing() {
 async fn a_question_that_makes_no_sense_is_refused_with_what_to_write() {
     let rig = Rig::start().await;
     for (question, word) in [
-        (format!("{DAY}"), "by"),
+        (DAY.to_owned(), "by"),
         (format!("by=year&{DAY}"), "month"),
         (format!("by=day&formula=AR&{DAY}"), "AR-open"),
         (format!("by=day&within=7&{DAY}"), "within"),
