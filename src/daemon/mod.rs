@@ -33,6 +33,7 @@ mod reconcile;
 mod restore;
 mod search_texts;
 mod settings;
+mod stat_bins;
 mod stats;
 mod supervision;
 mod supervision_context;
@@ -192,6 +193,7 @@ pub async fn run_on(
     pipeline.spawn(core, &tasks, &store, &link_shutdown);
     tasks.spawn(eraser.run(link_shutdown.clone()));
     tasks.spawn(purge::run(store.clone(), config.retention.clone(), link_shutdown.clone()));
+    tasks.spawn(stat_bins::run(store.clone(), config.retention.clone(), link_shutdown.clone()));
     keep_directory(&directory, &tasks, &link_shutdown);
     tasks.spawn(relay.clone().run(bus.clone(), store.clone(), people.clone(), link_shutdown.clone()));
     let mut settings = config.gateway_settings();

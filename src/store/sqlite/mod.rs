@@ -57,6 +57,10 @@ mod operators;
 mod pbx_links;
 #[path = "../retention/sql.rs"]
 mod retention;
+#[path = "../stats/marks/sql.rs"]
+mod stat_marks;
+#[path = "../stats/sql.rs"]
+mod stats;
 #[path = "../supervision_log/sql.rs"]
 mod supervision_log;
 #[path = "../upgrade/sql.rs"]
