@@ -5,6 +5,7 @@ use serde::Serialize;
 use smol_str::SmolStr;
 use utoipa::ToSchema;
 
+use super::queue_visit::QueueVisit;
 use crate::contract::call::{CallView, Outcome};
 use crate::contract::history::Segment;
 use crate::identity::Identity;
@@ -136,6 +137,8 @@ pub enum NoticeKind {
         operators: Vec<Extension>,
         /// The channels of the call, oldest first; at most [`super::CHANNELS_PER_CALL_MAX`].
         channels: Vec<ChannelId>,
+        /// The caller's waits in queues, in order.
+        queues: Vec<QueueVisit>,
     },
 }
 

@@ -22,6 +22,7 @@ use smol_str::SmolStr;
 use super::leg::{EndpointRules, PHONE_DIGITS_MAX};
 use super::outbound::OutboundFacts;
 use super::output::{Notice, NoticeKind};
+use super::queue_visit::QueueVisit;
 use crate::ami::event::{Channel, DialStatus};
 use crate::contract::call::{CallState, CallView, Direction, Outcome};
 use crate::contract::card::Card;
@@ -221,6 +222,8 @@ pub(crate) struct Call {
     pub(crate) operators_legs: Vec<ChannelId>,
     pub(crate) held: bool,
     pub(crate) queued: bool,
+    /// The caller's waits in queues, in order.
+    pub(crate) queue_visits: Vec<QueueVisit>,
     /// A phone was dialled for the caller, or the caller waited in a queue.
     pub(crate) tried: bool,
     /// A phone that was dialled for the caller refused, or was busy.
@@ -282,6 +285,7 @@ impl Call {
             operators_legs: Vec::new(),
             held: false,
             queued: false,
+            queue_visits: Vec::new(),
             tried: false,
             refused: false,
             unanswered: false,
@@ -328,6 +332,7 @@ impl Call {
         self.presented.clear();
         self.operators.clear();
         self.operators_legs.clear();
+        self.queue_visits.clear();
         self.pending_notices.clear();
     }
 

@@ -33,6 +33,7 @@ mod reconcile;
 mod restore;
 mod search_texts;
 mod settings;
+mod stat_bins;
 mod stats;
 mod supervision;
 mod supervision_context;
@@ -70,6 +71,7 @@ use crate::messages::escalation;
 use crate::operators::queue_members::QueueMembership;
 use crate::operators::{OperatorRegistry, SharedQueueFaults};
 use crate::outbox;
+use crate::pbx_link::Following;
 use crate::people::presence::Presence;
 use crate::people::roster::People;
 use crate::screen_pop::AckTimeouts;
@@ -158,7 +160,7 @@ pub async fn run_on(
     let metrics = Arc::new(Metrics::default());
     let stats = Stats::register(&metrics);
     let eraser = eraser(&config, &store, bus, &directory, &stats)?;
-    let queue_faults = SharedQueueFaults::default();
+    let (queue_faults, following) = (SharedQueueFaults::default(), Following::default());
     let deps = Deps {
         plan: config.endpoint_rules(),
         bus: bus.clone(),
@@ -173,6 +175,7 @@ pub async fn run_on(
         url_template: config.pop.url_template.clone(),
         reconciler: reconcile::ModelReconciler::new(config.pbx.reconcile_interval),
         queue_faults: queue_faults.clone(),
+        following: following.clone(),
         transfer_queues: config.transfer.queues.clone(),
         pop_timeouts: AckTimeouts { repeat: config.pop.repeat_delay, report: config.pop.report_delay },
     };
@@ -199,6 +202,7 @@ pub async fn run_on(
     pipeline.spawn(core, &tasks, &store, &link_shutdown);
     tasks.spawn(eraser.run(link_shutdown.clone()));
     tasks.spawn(purge::run(store.clone(), config.retention.clone(), link_shutdown.clone()));
+    tasks.spawn(stat_bins::run(store.clone(), config.retention.clone(), link_shutdown.clone()));
     keep_directory(&directory, &tasks, &link_shutdown);
     start_public_pages(&config, &store, &relay, &metrics, &tasks, &link_shutdown).await?;
     start_routes(&config, &store, &relay, &tasks, &link_shutdown).await?;
@@ -216,6 +220,7 @@ pub async fn run_on(
         message_relay: relay,
         transfers: config.transfer_settings(),
         queue_faults,
+        following,
         dispositions: config.operators.dispositions.clone(),
         metrics,
         clock: gateway::Clock::new(Timestamp::now),

@@ -22,5 +22,6 @@ mod messages;
 mod records;
 mod roles;
 mod silent_store;
+mod stats;
 mod streams;
 mod visibility;

@@ -63,6 +63,10 @@ mod pbx_links;
 mod retention;
 #[path = "../routes/sql.rs"]
 mod routes;
+#[path = "../stats/marks/sql.rs"]
+mod stat_marks;
+#[path = "../stats/sql.rs"]
+mod stats;
 #[path = "../supervision_log/sql.rs"]
 mod supervision_log;
 #[path = "../tasks/sql.rs"]
