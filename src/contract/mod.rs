@@ -37,5 +37,6 @@ pub mod refusal;
 pub mod supervision;
 pub mod task;
 pub mod time;
+pub mod timeline;
 pub mod transfer;
 pub mod url_template;

@@ -60,6 +60,7 @@ mod message_actions;
 mod message_answers;
 mod message_patch;
 mod message_routes;
+mod message_timeline;
 mod messages;
 mod metrics;
 mod middleware;

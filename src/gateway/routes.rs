@@ -28,8 +28,9 @@ use super::state::AppState;
 use super::{
     accounts, audit, auth, calls, contacts, customers, deliveries, drafts, endpoints, explain, export,
     forwarding, health, history, history_file, holidays, idempotency, mail, mail_templates, message_actions,
-    message_answers, message_routes, messages, middleware, operators, page, session, sse, stats, stats_calls,
-    stats_file, stats_live, supervisions, tasks, tokens, transfers, users, webhooks, websocket,
+    message_answers, message_routes, message_timeline, messages, middleware, operators, page, session, sse,
+    stats, stats_calls, stats_file, stats_live, supervisions, tasks, tokens, transfers, users, webhooks,
+    websocket,
 };
 
 /// The routes that need no token, each with its part of the OpenAPI document.
@@ -90,6 +91,7 @@ pub(super) fn signed_in() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(message_actions::correct))
         .routes(routes!(message_actions::undo))
         .routes(routes!(message_actions::revisions))
+        .routes(routes!(message_timeline::timeline))
         .routes(routes!(message_answers::answers))
         .routes(routes!(drafts::list))
         .routes(routes!(drafts::show, drafts::write, drafts::delete))

@@ -64,6 +64,7 @@ pub(crate) async fn list(
     caller.needs(Permission::ControlCalls)?;
     let filter = TaskFilter {
         state: query.state,
+        is_any: false,
         message: query.message,
         account: account_id(query.account.as_deref())?,
     };

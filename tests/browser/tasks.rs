@@ -1,5 +1,5 @@
 //! Phone tasks: an operator takes one, reads what to tell and whom to call, and says that it was told; the other operator's list
-//! follows.
+//! follows, and the supervisor reads what happened.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -57,6 +57,16 @@ async fn an_operator_takes_a_call_to_make_and_says_that_it_was_told() {
     let path = format!("/v1/messages/{message}");
     let told = service.until("2001", &path, |_, message| message["state"] == "acknowledged").await;
     assert_eq!(told["delivery"]["route"]["state"], "answered", "{told}");
+    let sada = Person::signs_in(&browser, &service, "2001").await;
+    sada.presses("nav button:last-child").await;
+    sada.presses(".head .check input").await;
+    let timeline = "[data-message] [data-timeline]";
+    sada.presses(timeline).await;
+    let told = "document.querySelector('[data-message] ol')?.innerText";
+    let told =
+        format!("{told}?.includes('佐々木') && {told}.includes('伝えた') && {told}.includes('報告済み')");
+    sada.tab.until("what happened", &told).await;
+    sada.looks("timeline").await;
     hana.all_is_well().await;
     ken.all_is_well().await;
     browser.close().await;

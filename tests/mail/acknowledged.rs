@@ -90,6 +90,14 @@ async fn a_robot_opens_the_link_and_the_person_confirms() {
     assert_eq!(message["acknowledged_by"], Value::Null);
     let answers = house.get(&format!("/v1/messages/{id}/answers")).await;
     assert_eq!(answers["items"][0]["note"], "承知しました", "{answers}");
+    let timeline = house.get(&format!("/v1/messages/{id}/timeline")).await;
+    let items = timeline["items"].as_array().unwrap();
+    let kinds: Vec<_> = items.iter().map(|item| item["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds[..2], ["saved", "delivery"], "{timeline}");
+    let last = &kinds[kinds.len() - 2..];
+    assert!(last.contains(&"acknowledged") && last.contains(&"answered"), "{timeline}");
+    let sent = items.iter().find(|item| item["delivery"] == "sent").unwrap();
+    assert_eq!(sent["to"], "kato@sakura.example.jp", "{timeline}");
     let mut seen = Vec::new();
     while !(seen.contains(&"message.acknowledged".to_owned())
         && seen.contains(&"message.answered".to_owned()))

@@ -79,6 +79,19 @@ pub struct NewBounce {
     pub fingerprint: [u8; 32],
 }
 
+/// A change of a delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoggedDelivery {
+    /// The delivery.
+    pub delivery: RecordId,
+    /// When.
+    pub at: Timestamp,
+    /// Its state from then on.
+    pub state: DeliveryState,
+    /// The words of the mail server.
+    pub detail: Option<String>,
+}
+
 /// What a mail about a message says.
 #[derive(Debug, Clone)]
 pub struct LetterFacts {
@@ -191,6 +204,14 @@ impl Store {
     /// The store cannot be read.
     pub async fn message_deliveries(&self, filter: DeliveryFilter) -> Result<Vec<Delivery>, StoreError> {
         each!(self, db => db.message_deliveries(filter).await)
+    }
+
+    /// What became of the deliveries of a message, in the order in which it happened; at most [`LIST_MAX`].
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn delivery_log(&self, message: RecordId) -> Result<Vec<LoggedDelivery>, StoreError> {
+        each!(self, db => db.delivery_log(message).await)
     }
 
     /// Applies what a mail that came back says: changes the delivery, suspends the address, and lets the message go to the next

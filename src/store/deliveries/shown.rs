@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use sqlx::Row;
 
 use super::super::dispatches::present_state;
-use super::super::{DbConnection, DbRow};
+use super::super::{Backend, DbConnection, DbRow};
 use super::state_of;
 use crate::contract::delivery::{
     DispatchState, MessageDelivery, MessageDeliveryState, RouteProgress, UnroutedReason,
@@ -12,6 +12,7 @@ use crate::contract::delivery::{
 use crate::contract::message::MessageState;
 use crate::delivery::{DeliveryFacts, summary};
 use crate::ids::RecordId;
+use crate::store::deliveries::{LIST_MAX, LoggedDelivery};
 use crate::store::{StoreError, from_ms, to_ms};
 
 /// Stores what the message shows of the deliveries of its present revision and of its route, and its state.
@@ -73,6 +74,31 @@ pub(in super::super) async fn write_summary(
     .execute(db)
     .await?;
     Ok(())
+}
+
+impl Backend {
+    pub(in crate::store) async fn delivery_log(
+        &self,
+        message: RecordId,
+    ) -> Result<Vec<LoggedDelivery>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT l.delivery_id, l.at_ms, l.state, l.detail FROM deliveries AS d
+             CROSS JOIN delivery_log AS l WHERE d.message_id = $1 AND l.delivery_id = d.id ORDER BY l.position LIMIT $2",
+        )
+        .bind(message)
+        .bind(i64::from(LIST_MAX))
+        .fetch_all(self.readers())
+        .await?;
+        let logged = |row: &DbRow| {
+            Ok(LoggedDelivery {
+                delivery: row.try_get("delivery_id")?,
+                at: from_ms(row.try_get("at_ms")?),
+                state: state_of(row)?,
+                detail: row.try_get("detail")?,
+            })
+        };
+        Ok(rows.iter().map(logged).collect::<Result<_, sqlx::Error>>()?)
+    }
 }
 
 /// What a row of `messages` shows of its deliveries.

@@ -285,6 +285,11 @@ async fn a_mail_that_comes_back_goes_to_the_persons_next_endpoint_before_the_nex
         rig.send(seconds + 1, None).await;
     }
     assert_eq!(rig.message(1).await.state, MessageState::Sent);
+    let log = rig.store.delivery_log(id(1)).await.unwrap();
+    let states: Vec<_> = log.iter().map(|logged| logged.state).collect();
+    let (sent, bounced) = (DeliveryState::Sent, DeliveryState::Bounced);
+    assert_eq!(states, [sent, bounced, sent, bounced, sent]);
+    assert!(log[1].detail.as_deref().is_some_and(|detail| detail.contains("user unknown")), "{log:?}");
     let escalations = rig.events().await;
     assert_eq!(escalations, [event("message.escalated", "failed")], "the first one was the same step");
 }

@@ -19,6 +19,8 @@ pub const TASK_SWEEP_MAX: u32 = 100;
 pub struct TaskFilter {
     /// In this state; absent: those that are to be done.
     pub state: Option<TaskState>,
+    /// In any state.
+    pub is_any: bool,
     /// Of this message.
     pub message: Option<RecordId>,
     /// Of this account.

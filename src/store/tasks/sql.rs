@@ -30,6 +30,7 @@ impl Backend {
             account_is_kept!("t")
         ));
         match filter.state {
+            _ if filter.is_any => &mut query,
             Some(state) => query.push(" AND t.state = ").push_bind(state.as_str()),
             None => query.push(" AND t.state IN ('open', 'claimed')"),
         };
@@ -39,7 +40,8 @@ impl Backend {
         if let Some(account) = filter.account {
             query.push(" AND t.account_id = ").push_bind(account);
         }
-        let is_to_do = filter.state.is_none_or(|state| matches!(state, TaskState::Open | TaskState::Claimed));
+        let is_to_do = !filter.is_any
+            && filter.state.is_none_or(|state| matches!(state, TaskState::Open | TaskState::Claimed));
         query.push(if is_to_do {
             " ORDER BY t.due_ms, t.id"
         } else {

@@ -1,0 +1,121 @@
+//! What happened to a message: its contents, deliveries, calls and answers in one list.
+//!
+//! For supervisors and administrators, as deliveries are: it names addresses and what mail servers said.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::auth::Caller;
+use super::extract::{NoQuery, QueryParams, RecordPath};
+use super::messages::find;
+use super::problem::{Problem, ProblemBody};
+use super::state::AppState;
+use crate::contract::delivery::{Delivery, DeliveryState};
+use crate::contract::message::Message;
+use crate::contract::timeline::{TimelineEntry, TimelineKind};
+use crate::people::role::Permission;
+use crate::store::deliveries::DeliveryFilter;
+use crate::store::tasks::TaskFilter;
+use crate::store::{Store, StoreError};
+
+/// What happened to a message.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct MessageTimeline {
+    /// In the order of time.
+    items: Vec<TimelineEntry>,
+}
+
+/// Lists what happened to a message, the first thing first.
+#[utoipa::path(get, path = "/v1/messages/{message}/timeline", tag = "messages",
+    params(("message" = uuid::Uuid, Path, description = "The record")),
+    responses(
+        (status = 200, description = "What happened", body = MessageTimeline),
+        (status = 403, description = "not-permitted", body = ProblemBody),
+        (status = 404, description = "unknown-record", body = ProblemBody),
+    )
+)]
+pub(crate) async fn timeline(
+    State(state): State<Arc<AppState>>,
+    caller: Caller,
+    RecordPath(id): RecordPath,
+    QueryParams(NoQuery {}): QueryParams<NoQuery>,
+) -> Result<Json<MessageTimeline>, Problem> {
+    caller.needs(Permission::ResendMessages)?;
+    let message = find(&state, id).await?;
+    let store = &state.app.store;
+    let mut items = contents(store, &message).await?;
+    items.extend(deliveries(store, &message).await?);
+    items.extend(calls_and_answers(store, &message).await?);
+    // Stable: what happened in one transaction stays in the order in which it is listed.
+    items.sort_by_key(|entry| entry.at);
+    Ok(Json(MessageTimeline { items }))
+}
+
+async fn contents(store: &Store, message: &Message) -> Result<Vec<TimelineEntry>, StoreError> {
+    let mut items = vec![TimelineEntry {
+        revision: Some(1),
+        by_name: message.taken_by_name.clone(),
+        ..TimelineEntry::new(message.created_at, TimelineKind::Saved)
+    }];
+    let revisions = store.message_revisions(message.id).await?;
+    items.extend(revisions.into_iter().filter(|one| one.revision > 1).map(|one| TimelineEntry {
+        revision: Some(one.revision),
+        by_name: Some(one.by_name),
+        text: one.why,
+        ..TimelineEntry::new(one.at, TimelineKind::Corrected)
+    }));
+    let acknowledged = message.acknowledged_at.map(|at| (at, TimelineKind::Acknowledged));
+    let withdrawn = message.withdrawn_at.map(|at| (at, TimelineKind::Withdrawn));
+    items.extend(acknowledged.into_iter().chain(withdrawn).map(|(at, kind)| TimelineEntry::new(at, kind)));
+    Ok(items)
+}
+
+async fn deliveries(store: &Store, message: &Message) -> Result<Vec<TimelineEntry>, StoreError> {
+    let filter = DeliveryFilter { message: Some(message.id), ..DeliveryFilter::default() };
+    let deliveries = store.message_deliveries(filter).await?;
+    let entry = |delivery: &Delivery, at, state, text| TimelineEntry {
+        revision: Some(delivery.revision),
+        to: Some(delivery.address.clone()),
+        id: Some(delivery.id),
+        delivery: Some(state),
+        text,
+        ..TimelineEntry::new(at, TimelineKind::Delivery)
+    };
+    let mut items: Vec<TimelineEntry> =
+        deliveries.iter().rev().map(|one| entry(one, one.created_at, DeliveryState::Queued, None)).collect();
+    for logged in store.delivery_log(message.id).await? {
+        if let Some(delivery) = deliveries.iter().find(|one| one.id == logged.delivery) {
+            items.push(entry(delivery, logged.at, logged.state, logged.detail));
+        }
+    }
+    Ok(items)
+}
+
+async fn calls_and_answers(store: &Store, message: &Message) -> Result<Vec<TimelineEntry>, StoreError> {
+    let filter = TaskFilter { message: Some(message.id), is_any: true, ..TaskFilter::default() };
+    let tasks = store.tasks(filter).await?;
+    let mut items: Vec<TimelineEntry> = tasks
+        .into_iter()
+        .map(|task| TimelineEntry {
+            by_name: task.claimed_by_name,
+            to: Some(task.name),
+            id: Some(task.id),
+            task: Some(task.state),
+            result: task.result,
+            text: task.note,
+            ..TimelineEntry::new(task.changed_at, TimelineKind::Task)
+        })
+        .collect();
+    items.extend(store.message_answers(message.id).await?.into_iter().map(|answer| TimelineEntry {
+        revision: Some(answer.revision),
+        by_name: Some(answer.by_name),
+        answer: Some(answer.kind),
+        text: answer.note,
+        ..TimelineEntry::new(answer.at, TimelineKind::Answered)
+    }));
+    Ok(items)
+}
