@@ -69,7 +69,7 @@ pub struct MessageAnswer {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<uuid::Uuid>)]
     pub contact: Option<RecordId>,
-    /// How: `link`.
+    /// How: `link` (on the confirmation page), or `operator` (an operator was told).
     pub via: String,
     /// What the person wrote.
     #[serde(skip_serializing_if = "Option::is_none")]

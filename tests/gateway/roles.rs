@@ -133,6 +133,7 @@ POST   /v1/messages/{message}/corrections        | yes  no   yes  no   no   yes 
 POST   /v1/messages/{message}/undo               | yes  no   yes  no   no   yes  |
 GET    /v1/messages/{message}/revisions          | yes  yes  yes  yes  yes  yes  |
 GET    /v1/messages/{message}/timeline           | no   no   yes  yes  no   yes  |
+POST   /v1/messages/{message}/answers            | yes  yes  yes  yes  yes  yes  | {"kind":"seen","by_name":"x"}
 GET    /v1/messages/{message}/answers            | none none none none none none |
 GET    /v1/drafts                                | none none none none none none |
 PUT    /v1/drafts/{call}                         | yes  yes  yes  yes  yes  yes  | {"body":{}}

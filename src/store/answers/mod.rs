@@ -109,6 +109,20 @@ impl Store {
         each!(self, db => db.answer_by_link(hash, answer, now).await)
     }
 
+    /// Takes an answer that a person told an operator. `contact`: the contact who answers, unless the answer has another name.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] if the account has no such contact; or the store cannot be written. Then nothing was changed.
+    pub async fn answer_by_operator(
+        &self,
+        of: (RecordId, Option<RecordId>),
+        answer: &NewAnswer,
+        by: RecordId,
+        now: Timestamp,
+    ) -> Result<AnswerOutcome, StoreError> {
+        each!(self, db => db.answer_by_operator(of, answer, by, now).await)
+    }
+
     /// The answers to a message, the first one first.
     ///
     /// # Errors

@@ -16,8 +16,10 @@ use crate::route::{Answer, DispatchInput, Target, TargetKind};
 use crate::store::answers::{ANSWERS_MAX, AnswerOutcome, LinkHash, LinkedMessage, NewAnswer, NewLink};
 use crate::store::{StoreError, from_ms, to_ms};
 
-/// How the person answered.
+/// The person answered on the confirmation page.
 const LINK: &str = "link";
+/// The person told an operator.
+const OPERATOR: &str = "operator";
 
 impl Backend {
     pub(in crate::store) async fn keep_links(&self, links: &[NewLink]) -> Result<(), StoreError> {
@@ -72,64 +74,51 @@ impl Backend {
         now: Timestamp,
     ) -> Result<AnswerOutcome, StoreError> {
         let mut transaction = self.begin().await?;
-        let Some(link) = link_of(&mut transaction, hash, now).await? else { return Ok(AnswerOutcome::Gone) };
-        hold(&mut transaction, link.message).await?;
-        let message = match read_message(&mut transaction, link.message).await {
-            // Its account is being removed.
-            Err(StoreError::Missing { .. }) => return Ok(AnswerOutcome::Gone),
-            message => message?,
-        };
-        if message.withdrawn_at.is_some() || message.fields.text.is_empty() {
+        let Some(giver) = giver_of(&mut transaction, hash, now).await? else {
             return Ok(AnswerOutcome::Gone);
-        }
-        if message.revision != answer.revision {
-            return Ok(AnswerOutcome::Changed);
-        }
-        let before = answers(&mut transaction, link.message).await?;
-        let by_name = answer.other_name.clone().or(link.name.clone()).unwrap_or_default();
-        let is_same = |other: &MessageAnswer| {
-            (other.kind, &other.by_name, &other.note, other.revision)
-                == (answer.kind, &by_name, &answer.note, answer.revision)
         };
-        if before.iter().any(is_same) {
-            return Ok(AnswerOutcome::Repeated);
+        let outcome = take(&mut transaction, &giver, answer, now).await?;
+        if outcome == AnswerOutcome::Taken {
+            transaction.commit().await?;
         }
-        if before.len() >= ANSWERS_MAX as usize {
-            return Ok(AnswerOutcome::TooMany);
+        Ok(outcome)
+    }
+
+    pub(in crate::store) async fn answer_by_operator(
+        &self,
+        (message, contact): (RecordId, Option<RecordId>),
+        answer: &NewAnswer,
+        by: RecordId,
+        now: Timestamp,
+    ) -> Result<AnswerOutcome, StoreError> {
+        let mut transaction = self.begin().await?;
+        let mut giver = Giver {
+            message,
+            via: OPERATOR,
+            by: Some(by),
+            contact,
+            delivery: None,
+            asked: None,
+            name: None,
+            number: None,
+        };
+        if let Some(contact) = contact {
+            let row = sqlx::query(
+                "SELECT name, number FROM contacts WHERE id = $1
+                    AND account_id = (SELECT account_id FROM messages WHERE id = $2)",
+            )
+            .bind(contact)
+            .bind(message)
+            .fetch_optional(&mut *transaction)
+            .await?
+            .ok_or(StoreError::Missing { what: "contact of the account" })?;
+            (giver.name, giver.number) = (row.try_get("name")?, row.try_get("number")?);
         }
-        let contact = link.contact.filter(|_| answer.other_name.is_none());
-        insert(&mut transaction, &link, (answer, &by_name, contact), now).await?;
-        let data = json!({
-            "message": message.id, "account": message.account, "number": message.number, "revision": message.revision,
-            "kind": answer.kind, "by_name": by_name,
-        });
-        // Without the note, which may repeat what the caller said: events are kept longer than a caller who is forgotten.
-        notice(&mut transaction, link.message, EventKind::MessageAnswered, &data, now).await?;
-        if answer.kind.confirms() {
-            acknowledge(&mut transaction, link.message, None, now).await?;
-        } else {
-            let asked = link.asked.and_then(|asked| usize::try_from(asked).ok());
-            let not_mine = DispatchInput::Answered(Answer::NotMine { asked });
-            apply(&mut transaction, link.message, not_mine, now).await?;
-            write_summary(&mut transaction, link.message, now).await?;
+        let outcome = take(&mut transaction, &giver, answer, now).await?;
+        if outcome == AnswerOutcome::Taken {
+            transaction.commit().await?;
         }
-        if answer.kind == AnswerKind::CallMe
-            && let Some(number) = &link.number
-        {
-            let target = Target {
-                kind: TargetKind::Phone,
-                contact: link.contact,
-                name: by_name,
-                address: number.clone(),
-                endpoint: None,
-                label: String::new(),
-                instead_of: None,
-                not_before: None,
-            };
-            tasks::insert(&mut transaction, &message, (None, &target), (now, now)).await?;
-        }
-        transaction.commit().await?;
-        Ok(AnswerOutcome::Taken)
+        Ok(outcome)
     }
 
     pub(in crate::store) async fn message_answers(
@@ -141,17 +130,27 @@ impl Backend {
     }
 }
 
-/// What a link is for.
-struct Link {
+/// Who answers, and how.
+struct Giver {
     message: RecordId,
-    delivery: RecordId,
+    /// How: [`LINK`] or [`OPERATOR`].
+    via: &'static str,
+    /// The operator who noted the answer.
+    by: Option<RecordId>,
+    /// The delivery in which the link was.
+    delivery: Option<RecordId>,
+    /// Which recipient of the dispatch answers.
     asked: Option<i64>,
     contact: Option<RecordId>,
     name: Option<String>,
     number: Option<String>,
 }
 
-async fn link_of(db: &mut DbConnection, hash: &LinkHash, now: Timestamp) -> Result<Option<Link>, StoreError> {
+async fn giver_of(
+    db: &mut DbConnection,
+    hash: &LinkHash,
+    now: Timestamp,
+) -> Result<Option<Giver>, StoreError> {
     let row = sqlx::query(
         "SELECT d.id, d.message_id, d.asked, d.contact_id, c.name, c.number FROM ack_links AS l
          JOIN deliveries AS d ON d.id = l.delivery_id LEFT JOIN contacts AS c ON c.id = d.contact_id
@@ -161,22 +160,89 @@ async fn link_of(db: &mut DbConnection, hash: &LinkHash, now: Timestamp) -> Resu
     .bind(to_ms(now))
     .fetch_optional(db)
     .await?;
-    let link = |row: DbRow| {
-        Ok(Link {
+    let giver = |row: DbRow| {
+        Ok(Giver {
             message: row.try_get("message_id")?,
-            delivery: row.try_get("id")?,
+            via: LINK,
+            by: None,
+            delivery: Some(row.try_get("id")?),
             asked: row.try_get("asked")?,
             contact: row.try_get("contact_id")?,
             name: row.try_get("name")?,
             number: row.try_get("number")?,
         })
     };
-    Ok(row.map(link).transpose().map_err(|error: sqlx::Error| error)?)
+    Ok(row.map(giver).transpose().map_err(|error: sqlx::Error| error)?)
+}
+
+/// Takes an answer. Unless it is taken, the caller commits nothing.
+async fn take(
+    db: &mut DbConnection,
+    giver: &Giver,
+    answer: &NewAnswer,
+    now: Timestamp,
+) -> Result<AnswerOutcome, StoreError> {
+    hold(&mut *db, giver.message).await?;
+    let message = match read_message(&mut *db, giver.message).await {
+        // Its account is being removed.
+        Err(StoreError::Missing { .. }) => return Ok(AnswerOutcome::Gone),
+        message => message?,
+    };
+    if message.withdrawn_at.is_some() || message.fields.text.is_empty() {
+        return Ok(AnswerOutcome::Gone);
+    }
+    if message.revision != answer.revision {
+        return Ok(AnswerOutcome::Changed);
+    }
+    let before = answers(&mut *db, giver.message).await?;
+    let by_name = answer.other_name.clone().or(giver.name.clone()).unwrap_or_default();
+    let is_same = |other: &MessageAnswer| {
+        (other.kind, &other.by_name, &other.note, other.revision)
+            == (answer.kind, &by_name, &answer.note, answer.revision)
+    };
+    if before.iter().any(is_same) {
+        return Ok(AnswerOutcome::Repeated);
+    }
+    if before.len() >= ANSWERS_MAX as usize {
+        return Ok(AnswerOutcome::TooMany);
+    }
+    let contact = giver.contact.filter(|_| answer.other_name.is_none());
+    insert(&mut *db, giver, (answer, &by_name, contact), now).await?;
+    let data = json!({
+        "message": message.id, "account": message.account, "number": message.number, "revision": message.revision,
+        "kind": answer.kind, "by_name": by_name,
+    });
+    // Without the note, which may repeat what the caller said: events are kept longer than a caller who is forgotten.
+    notice(&mut *db, giver.message, EventKind::MessageAnswered, &data, now).await?;
+    if answer.kind.confirms() {
+        acknowledge(&mut *db, giver.message, giver.by, now).await?;
+    } else {
+        let asked = giver.asked.and_then(|asked| usize::try_from(asked).ok());
+        let not_mine = DispatchInput::Answered(Answer::NotMine { asked });
+        apply(&mut *db, giver.message, not_mine, now).await?;
+        write_summary(&mut *db, giver.message, now).await?;
+    }
+    if answer.kind == AnswerKind::CallMe
+        && let Some(number) = &giver.number
+    {
+        let target = Target {
+            kind: TargetKind::Phone,
+            contact: giver.contact,
+            name: by_name,
+            address: number.clone(),
+            endpoint: None,
+            label: String::new(),
+            instead_of: None,
+            not_before: None,
+        };
+        tasks::insert(db, &message, (None, &target), (now, now)).await?;
+    }
+    Ok(AnswerOutcome::Taken)
 }
 
 async fn insert(
     db: &mut DbConnection,
-    link: &Link,
+    giver: &Giver,
     (answer, by_name, contact): (&NewAnswer, &str, Option<RecordId>),
     now: Timestamp,
 ) -> Result<(), StoreError> {
@@ -185,13 +251,13 @@ async fn insert(
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
     )
     .bind(RecordId(Uuid::now_v7()))
-    .bind(link.message)
+    .bind(giver.message)
     .bind(i64::from(answer.revision))
     .bind(answer.kind.as_str())
     .bind(by_name)
     .bind(contact)
-    .bind(LINK)
-    .bind(link.delivery)
+    .bind(giver.via)
+    .bind(giver.delivery)
     .bind(&answer.note)
     .bind(to_ms(now))
     .execute(db)

@@ -344,6 +344,33 @@ async fn a_customer_who_is_erased_ends_the_route_and_leaves_no_note() {
 }
 
 #[tokio::test]
+async fn what_a_person_told_an_operator_is_an_answer_like_any_other() {
+    let rig = rig().await;
+    rig.urgent(1).await;
+    rig.send(1, None).await;
+    let answer = async |kind, contact, other_name: Option<&str>, seconds| {
+        let answer = NewAnswer { kind, other_name: other_name.map(Into::into), note: None, revision: 1 };
+        rig.store.answer_by_operator((id(1), contact), &answer, HANA, at(seconds)).await
+    };
+    let named = Some(rig.contacts[0]);
+    assert_eq!(answer(AnswerKind::NotMine, named, None, 10).await.unwrap(), AnswerOutcome::Taken);
+    let kinds: Vec<_> = rig.events().await.into_iter().map(|(kind, _)| kind).collect();
+    assert_eq!(kinds, ["message.answered", "message.escalated", "task.changed"]);
+    assert_eq!(rig.message(1).await.delivery.route.unwrap().step, 2);
+    let unknown = answer(AnswerKind::Seen, Some(id(77)), None, 20).await;
+    assert!(matches!(unknown, Err(StoreError::Missing { .. })), "{unknown:?}");
+    for expected in [AnswerOutcome::Taken, AnswerOutcome::Repeated] {
+        assert_eq!(answer(AnswerKind::Done, None, Some("受付"), 30).await.unwrap(), expected);
+    }
+    let message = rig.message(1).await;
+    assert_eq!((message.state, message.acknowledged_by), (MessageState::Acknowledged, Some(HANA)));
+    let answers = rig.store.message_answers(id(1)).await.unwrap();
+    let all: Vec<_> = answers.iter().map(|one| (one.by_name.as_str(), one.via.as_str())).collect();
+    assert_eq!(all, [("佐々木", "operator"), ("受付", "operator")]);
+    assert_eq!(rig.tasks(None).await, [], "nobody is called any more");
+}
+
+#[tokio::test]
 async fn a_task_is_one_persons_and_its_result_acknowledges_the_message() {
     let rig = rig().await;
     rig.urgent(1).await;
