@@ -21,6 +21,7 @@ mod orders;
 mod past;
 mod person;
 mod reload;
+mod routes;
 mod tasks;
 mod typing;
 mod unsaved;
