@@ -50,6 +50,7 @@ pub(crate) async fn timeline(
     let mut items = contents(store, &message).await?;
     items.extend(deliveries(store, &message).await?);
     items.extend(calls_and_answers(store, &message).await?);
+    items.extend(endings(&message));
     // Stable: what happened in one transaction stays in the order in which it is listed.
     items.sort_by_key(|entry| entry.at);
     Ok(Json(MessageTimeline { items }))
@@ -68,10 +69,13 @@ async fn contents(store: &Store, message: &Message) -> Result<Vec<TimelineEntry>
         text: one.why,
         ..TimelineEntry::new(one.at, TimelineKind::Corrected)
     }));
+    Ok(items)
+}
+
+fn endings(message: &Message) -> impl Iterator<Item = TimelineEntry> {
     let acknowledged = message.acknowledged_at.map(|at| (at, TimelineKind::Acknowledged));
     let withdrawn = message.withdrawn_at.map(|at| (at, TimelineKind::Withdrawn));
-    items.extend(acknowledged.into_iter().chain(withdrawn).map(|(at, kind)| TimelineEntry::new(at, kind)));
-    Ok(items)
+    acknowledged.into_iter().chain(withdrawn).map(|(at, kind)| TimelineEntry::new(at, kind))
 }
 
 async fn deliveries(store: &Store, message: &Message) -> Result<Vec<TimelineEntry>, StoreError> {

@@ -385,6 +385,7 @@ export const en: Record<Key, string> = {
   'routes.fine': 'In the next 14 days there is always somebody who gets a message',
   'routes.hole': 'From {from} to {until} nobody gets a message ({urgency}, {whose}): {route}',
   'routes.unknown': '{route}: no contact or endpoint has the code {code}',
+  'routes.built_in': 'without routes',
   'routes.document': 'Routes (TOML, version {version})',
   'routes.try': 'Check',
   'routes.save': 'Save',

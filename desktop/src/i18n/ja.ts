@@ -385,6 +385,7 @@ export const ja = {
   'routes.fine': '今後14日間、だれにも届かない時間はありません',
   'routes.hole': '{from}から{until}まで、{urgency}の伝言（{whose}）がだれにも届きません：{route}',
   'routes.unknown': '{route}：コード {code} の担当者または送付先がありません',
+  'routes.built_in': '報告ルールなし',
   'routes.document': '報告ルール（TOML、第{version}版）',
   'routes.try': '確かめる',
   'routes.save': '保存',
