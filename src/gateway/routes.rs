@@ -85,6 +85,20 @@ pub(super) fn signed_in() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(endpoints::list, endpoints::create))
         .routes(routes!(endpoints::show, endpoints::change, endpoints::delete))
         .routes(routes!(endpoints::test))
+        .merge(of_messages())
+        .routes(routes!(explain::explain))
+        .routes(routes!(audit::list))
+        .routes(routes!(webhooks::list))
+        .routes(routes!(webhooks::retry))
+        .routes(routes!(users::list, users::create))
+        .routes(routes!(users::show, users::change, users::revoke))
+        .routes(routes!(tokens::list, tokens::create))
+        .routes(routes!(tokens::revoke))
+}
+
+/// Those about messages: what they are, where they go and what comes back.
+fn of_messages() -> OpenApiRouter<Arc<AppState>> {
+    OpenApiRouter::new()
         .routes(routes!(messages::list, messages::take))
         .routes(routes!(message_actions::options))
         .routes(routes!(messages::show, messages::change, messages::delete))
@@ -110,14 +124,6 @@ pub(super) fn signed_in() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(mail_templates::write, mail_templates::reset))
         .routes(routes!(mail::suspended))
         .routes(routes!(mail::resume))
-        .routes(routes!(explain::explain))
-        .routes(routes!(audit::list))
-        .routes(routes!(webhooks::list))
-        .routes(routes!(webhooks::retry))
-        .routes(routes!(users::list, users::create))
-        .routes(routes!(users::show, users::change, users::revoke))
-        .routes(routes!(tokens::list, tokens::create))
-        .routes(routes!(tokens::revoke))
 }
 
 /// Every route of the gateway.

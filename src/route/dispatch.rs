@@ -309,9 +309,7 @@ impl Dispatch {
                 self.end(DispatchState::Unanswered);
             }
             (Progress::Failed, DispatchState::Running) if step == self.step => {
-                if !self.ask_again(index, world, now, outputs) {
-                    self.failed(EscalationReason::Failed, world, now, outputs);
-                }
+                self.failed(index, world, now, outputs);
             }
             (Progress::Failed, DispatchState::Settled) if !self.is_met(step) => {
                 self.state = DispatchState::Running;
@@ -364,14 +362,12 @@ impl Dispatch {
         self.asked.iter().filter(is_out).map(|asked| asked.target.address.clone()).collect()
     }
 
-    /// A recipient of the present step is out: asks the next one, or begins the next step if none is left.
-    fn failed(
-        &mut self,
-        why: EscalationReason,
-        world: &World,
-        now: Timestamp,
-        outputs: &mut Vec<DispatchOutput>,
-    ) {
+    /// A recipient of the present step is out: asks them at another address, or the next one, or begins the next step if none is
+    /// left.
+    fn failed(&mut self, index: usize, world: &World, now: Timestamp, outputs: &mut Vec<DispatchOutput>) {
+        if self.ask_again(index, world, now, outputs) {
+            return;
+        }
         let of_step = || self.asked.iter().filter(|asked| asked.step == self.step && !asked.is_copy);
         let is_last_out = of_step().next_back().is_some_and(|asked| asked.progress == Progress::Failed);
         if !self.waiting.is_empty() {
@@ -379,7 +375,7 @@ impl Dispatch {
                 self.ask_next(now, outputs);
             }
         } else if of_step().all(|asked| asked.progress == Progress::Failed) {
-            self.begin(self.step + 1, Some(why), world, now, outputs);
+            self.begin(self.step + 1, Some(EscalationReason::Failed), world, now, outputs);
         }
     }
 

@@ -13,78 +13,82 @@ impl Backend {
         before: Timestamp,
         rows: u32,
     ) -> Result<u64, StoreError> {
-        let sql = match target {
-            PurgeTarget::Callers => {
-                // The index holds only the calls that are left to do.
-                concat!(
-                    "UPDATE calls SET caller_key = NULL, customer_id = NULL WHERE id IN (
-                        SELECT id FROM calls",
-                    indexed_by!("calls_identified"),
-                    "WHERE offered_ms < $1 AND (caller_key IS NOT NULL OR customer_id IS NOT NULL)
-                        ORDER BY offered_ms LIMIT $2)"
-                )
-            }
-            PurgeTarget::Calls => {
-                "DELETE FROM calls WHERE id IN (SELECT id FROM calls WHERE offered_ms < $1 ORDER BY offered_ms LIMIT $2)"
-            }
-            PurgeTarget::SupervisionLog => {
-                "DELETE FROM supervision_log WHERE (supervision_id, from_ms) IN (
-                    SELECT supervision_id, from_ms FROM supervision_log WHERE from_ms < $1 LIMIT $2)"
-            }
-            PurgeTarget::Notes => {
-                "UPDATE wrap_ups SET notes = NULL WHERE (call_id, user_id, since_ms) IN (
-                    SELECT call_id, user_id, since_ms FROM wrap_ups WHERE ended_ms < $1 AND notes IS NOT NULL LIMIT $2)"
-            }
-            PurgeTarget::States => {
-                "DELETE FROM operator_history WHERE position IN (
-                    SELECT position FROM operator_history WHERE at_ms < $1 LIMIT $2)"
-            }
-            PurgeTarget::WrapUps => {
-                "DELETE FROM wrap_ups WHERE (call_id, user_id, since_ms) IN (
-                    SELECT call_id, user_id, since_ms FROM wrap_ups WHERE ended_ms < $1 LIMIT $2)"
-            }
-            PurgeTarget::Messages => {
-                "DELETE FROM messages WHERE id IN (
-                    SELECT id FROM messages
-                    WHERE created_ms < $1 AND (state <> 'open' OR deleted_ms IS NOT NULL) LIMIT $2)"
-            }
-            PurgeTarget::Drafts => {
-                "DELETE FROM drafts WHERE (user_id, call_id) IN (
-                    SELECT user_id, call_id FROM drafts WHERE changed_ms < $1 LIMIT $2)"
-            }
-            PurgeTarget::Deliveries => {
-                "UPDATE deliveries SET address = '', error = NULL WHERE id IN (
-                    SELECT id FROM deliveries WHERE created_ms < $1 AND address <> ''
-                        AND state IN ('sent', 'delivered', 'bounced', 'failed', 'cancelled') LIMIT $2)"
-            }
-            PurgeTarget::Bounces => {
-                "DELETE FROM bounces WHERE id IN (SELECT id FROM bounces WHERE at_ms < $1 LIMIT $2)"
-            }
-            PurgeTarget::DeliveryLog => {
-                "DELETE FROM delivery_log WHERE position IN (
-                    SELECT position FROM delivery_log WHERE at_ms < $1 LIMIT $2)"
-            }
-            PurgeTarget::Dispatches => {
-                "DELETE FROM dispatches WHERE (message_id, revision) IN (
-                    SELECT message_id, revision FROM dispatches WHERE changed_ms < $1 AND state <> 'running' LIMIT $2)"
-            }
-            PurgeTarget::Tasks => {
-                "DELETE FROM tasks WHERE id IN (SELECT id FROM tasks
-                    WHERE created_ms < $1 AND state IN ('done', 'failed', 'cancelled') ORDER BY created_ms LIMIT $2)"
-            }
-            PurgeTarget::Links => {
-                "DELETE FROM ack_links WHERE hash IN (SELECT hash FROM ack_links WHERE expires_ms < $1 LIMIT $2)"
-            }
-            PurgeTarget::Gaps => {
-                "DELETE FROM pbx_gaps WHERE position IN (SELECT position FROM pbx_gaps WHERE to_ms < $1 LIMIT $2)"
-            }
-        };
-        let done = sqlx::query(sql)
+        let done = sqlx::query(statement(target))
             .bind(to_ms(before))
             .bind(i64::from(rows))
             .execute(&mut *self.write_once().await?)
             .await?;
         Ok(done.rows_affected())
+    }
+}
+
+/// What deletes the rows of a target that are older than $1, at most $2 of them.
+fn statement(target: PurgeTarget) -> &'static str {
+    match target {
+        PurgeTarget::Callers => {
+            // The index holds only the calls that are left to do.
+            concat!(
+                "UPDATE calls SET caller_key = NULL, customer_id = NULL WHERE id IN (
+                    SELECT id FROM calls",
+                indexed_by!("calls_identified"),
+                "WHERE offered_ms < $1 AND (caller_key IS NOT NULL OR customer_id IS NOT NULL)
+                    ORDER BY offered_ms LIMIT $2)"
+            )
+        }
+        PurgeTarget::Calls => {
+            "DELETE FROM calls WHERE id IN (SELECT id FROM calls WHERE offered_ms < $1 ORDER BY offered_ms LIMIT $2)"
+        }
+        PurgeTarget::SupervisionLog => {
+            "DELETE FROM supervision_log WHERE (supervision_id, from_ms) IN (
+                SELECT supervision_id, from_ms FROM supervision_log WHERE from_ms < $1 LIMIT $2)"
+        }
+        PurgeTarget::Notes => {
+            "UPDATE wrap_ups SET notes = NULL WHERE (call_id, user_id, since_ms) IN (
+                SELECT call_id, user_id, since_ms FROM wrap_ups WHERE ended_ms < $1 AND notes IS NOT NULL LIMIT $2)"
+        }
+        PurgeTarget::States => {
+            "DELETE FROM operator_history WHERE position IN (
+                SELECT position FROM operator_history WHERE at_ms < $1 LIMIT $2)"
+        }
+        PurgeTarget::WrapUps => {
+            "DELETE FROM wrap_ups WHERE (call_id, user_id, since_ms) IN (
+                SELECT call_id, user_id, since_ms FROM wrap_ups WHERE ended_ms < $1 LIMIT $2)"
+        }
+        PurgeTarget::Messages => {
+            "DELETE FROM messages WHERE id IN (
+                SELECT id FROM messages
+                WHERE created_ms < $1 AND (state <> 'open' OR deleted_ms IS NOT NULL) LIMIT $2)"
+        }
+        PurgeTarget::Drafts => {
+            "DELETE FROM drafts WHERE (user_id, call_id) IN (
+                SELECT user_id, call_id FROM drafts WHERE changed_ms < $1 LIMIT $2)"
+        }
+        PurgeTarget::Deliveries => {
+            "UPDATE deliveries SET address = '', error = NULL WHERE id IN (
+                SELECT id FROM deliveries WHERE created_ms < $1 AND address <> ''
+                    AND state IN ('sent', 'delivered', 'bounced', 'failed', 'cancelled') LIMIT $2)"
+        }
+        PurgeTarget::Bounces => {
+            "DELETE FROM bounces WHERE id IN (SELECT id FROM bounces WHERE at_ms < $1 LIMIT $2)"
+        }
+        PurgeTarget::DeliveryLog => {
+            "DELETE FROM delivery_log WHERE position IN (
+                SELECT position FROM delivery_log WHERE at_ms < $1 LIMIT $2)"
+        }
+        PurgeTarget::Dispatches => {
+            "DELETE FROM dispatches WHERE (message_id, revision) IN (
+                SELECT message_id, revision FROM dispatches WHERE changed_ms < $1 AND state <> 'running' LIMIT $2)"
+        }
+        PurgeTarget::Tasks => {
+            "DELETE FROM tasks WHERE id IN (SELECT id FROM tasks
+                WHERE created_ms < $1 AND state IN ('done', 'failed', 'cancelled') ORDER BY created_ms LIMIT $2)"
+        }
+        PurgeTarget::Links => {
+            "DELETE FROM ack_links WHERE hash IN (SELECT hash FROM ack_links WHERE expires_ms < $1 LIMIT $2)"
+        }
+        PurgeTarget::Gaps => {
+            "DELETE FROM pbx_gaps WHERE position IN (SELECT position FROM pbx_gaps WHERE to_ms < $1 LIMIT $2)"
+        }
     }
 }
 

@@ -27,6 +27,7 @@ fn at(times: &mut [Duration], percent: usize) -> f64 {
     times[(times.len() * percent).div_ceil(100) - 1].as_secs_f64() * 1_000.0
 }
 
+#[expect(clippy::print_stdout, reason = "figures")]
 fn printed(what: &str, mut times: Vec<Duration>) {
     let (p50, p95, max) = (at(&mut times, 50), at(&mut times, 95), at(&mut times, 100));
     println!("{what}, {} times: p50 {p50:.1} ms, p95 {p95:.1} ms, max {max:.1} ms", times.len());
