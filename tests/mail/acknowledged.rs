@@ -29,10 +29,15 @@ pub(crate) async fn house_with_pages(lab: &MailLab) -> House {
 }
 
 /// The link in the one mail of this mailbox.
-pub(crate) async fn link(lab: &MailLab, mailbox: &str) -> String {
+async fn link(lab: &MailLab, mailbox: &str) -> String {
     eventually("the mail is there", async || if lab.count(mailbox) == 1 { Ok(()) } else { Err(lab.log()) })
         .await;
-    let mail = ReadMail::read(&lab.mails(mailbox)[0]);
+    link_in(&lab.mails(mailbox)[0])
+}
+
+/// The link in a mail.
+pub(crate) fn link_in(mail: &[u8]) -> String {
+    let mail = ReadMail::read(mail);
     let link = mail.text.lines().find(|line| line.starts_with("http://127.0.0.1:"));
     link.unwrap_or_else(|| panic!("no link in {}", mail.text)).to_owned()
 }
