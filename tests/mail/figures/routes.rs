@@ -141,8 +141,8 @@ async fn plans_bounces_and_timers() {
     }
     printed("from a returned mail to the next address's mail, taken by its server", next);
 
-    let due = Timestamp::now() + jiff::SignedDuration::from_secs(5);
     let messages = timed(&house, &first).await;
+    let due = Timestamp::now() + jiff::SignedDuration::from_secs(3);
     move_timers(&house, due).await;
     printed("how late a timer was", step_begun(&house, &messages, due).await);
     let messages = timed(&house, &first).await;
