@@ -54,11 +54,11 @@ pub(crate) struct StatsView {
     /// The beginning of the time.
     #[schema(value_type = String, format = DateTime)]
     #[serde(serialize_with = "crate::contract::time::as_time")]
-    from: Timestamp,
+    pub(super) from: Timestamp,
     /// Its end.
     #[schema(value_type = String, format = DateTime)]
     #[serde(serialize_with = "crate::contract::time::as_time")]
-    to: Timestamp,
+    pub(super) to: Timestamp,
     /// The time zone of hours, days and months.
     time_zone: String,
     /// The limit T of the formulas, in seconds.
@@ -184,10 +184,10 @@ pub(super) async fn figures(
     query: &StatsQuery,
 ) -> Result<StatsView, Problem> {
     let account = account_id(query.account.as_deref())?;
-    let (from, to) = time_of(query, account)?;
+    let zone = state.app.directory.time_zone();
+    let (from, to) = time_of(query, account, zone)?;
     let (formulas, within_s) = formulas_of(query)?;
     let (people, of) = source_of(state, caller, query, account)?;
-    let zone = state.app.directory.time_zone();
     let roster = state.app.people.current();
     let team_of = |person: Option<RecordId>| person.and_then(|id| roster.person(id)?.team);
     let is_asked = |row: &StatsRow| match &people {
@@ -346,12 +346,13 @@ fn formula_view(formula: &Formula, within_s: u32) -> FormulaView {
 }
 
 /// The time that is asked for, in milliseconds since 1970.
-fn time_of(query: &StatsQuery, account: Option<RecordId>) -> Result<(i64, i64), Problem> {
-    let (from, to) = (query.from.as_millisecond(), query.to.as_millisecond());
-    for (name, ms, at) in [("from", from, query.from), ("to", to, query.to)] {
+fn time_of(query: &StatsQuery, account: Option<RecordId>, zone: &TimeZone) -> Result<(i64, i64), Problem> {
+    let (begins, ends) = (query.from.at(zone), query.to.at(zone));
+    let (from, to) = (begins.as_millisecond(), ends.as_millisecond());
+    for (name, ms, at) in [("from", from, begins), ("to", to, ends)] {
         if ms != start_of_bin(ms) || at != time(ms) {
             return Err(Kind::InvalidQuery.with(format!(
-                "{name}: must be a full quarter of an hour, for instance 2026-04-01T00:00:00+09:00"
+                "{name}: must be a day, or a full quarter of an hour, for instance 2026-04-01T00:00:00+09:00"
             )));
         }
     }
