@@ -23,6 +23,7 @@ mod reload;
 mod typing;
 mod unsaved;
 mod views;
+mod wall;
 
 use std::time::Duration;
 
