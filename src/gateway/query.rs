@@ -371,6 +371,17 @@ impl StatsFileQuery {
     }
 }
 
+/// The form of a file.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct FileFormQuery {
+    /// The encoding of the file; `utf-8` by default.
+    pub(crate) encoding: Option<CsvEncoding>,
+    /// The language of headings and words; `ja` by default.
+    pub(crate) language: Option<FileLanguage>,
+}
+
 /// The calls behind one figure.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]

@@ -26,10 +26,10 @@ use utoipa_axum::routes;
 use super::problem::{Kind, Problem};
 use super::state::AppState;
 use super::{
-    accounts, audit, auth, calls, contacts, customers, deliveries, drafts, endpoints, explain, export,
-    forwarding, health, history, history_file, holidays, idempotency, mail, mail_templates, message_actions,
-    messages, middleware, operators, page, session, sse, stats, stats_calls, stats_file, stats_live,
-    supervisions, tokens, transfers, users, webhooks, websocket,
+    accounts, audit, auth, billing, billing_file, calls, contacts, contracts, customers, deliveries, drafts,
+    endpoints, explain, export, forwarding, health, history, history_file, holidays, idempotency, mail,
+    mail_templates, message_actions, messages, middleware, operators, page, session, sse, stats, stats_calls,
+    stats_file, stats_live, supervisions, tokens, transfers, users, webhooks, websocket,
 };
 
 /// The routes that need no token, each with its part of the OpenAPI document.
@@ -75,6 +75,13 @@ pub(super) fn signed_in() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(stats_file::download))
         .routes(routes!(accounts::list, accounts::create))
         .routes(routes!(accounts::show, accounts::change, accounts::delete))
+        .routes(routes!(billing::show_plan, billing::write_plan, billing::remove_plan))
+        .routes(routes!(billing::show))
+        .routes(routes!(billing::close))
+        .routes(routes!(billing::list))
+        .routes(routes!(billing_file::download))
+        .routes(routes!(contracts::show, contracts::write, contracts::remove))
+        .routes(routes!(contracts::list))
         .routes(routes!(holidays::list))
         .routes(routes!(holidays::write, holidays::delete))
         .routes(routes!(customers::list, customers::create))

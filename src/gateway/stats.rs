@@ -116,6 +116,13 @@ pub(crate) struct FormulaView {
     note_en: Option<&'static str>,
 }
 
+impl Missing {
+    /// This time, in milliseconds since 1970.
+    pub(super) fn of((from, until): &(i64, i64)) -> Self {
+        Self { from: time(*from), until: time(*until) }
+    }
+}
+
 /// The figures of one account, operator, team, queue or time.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = StatsRow)]
@@ -229,7 +236,6 @@ pub(super) async fn figures(
         rows.sort_by(|a, b| (a.name.is_none(), &a.name, &a.key).cmp(&(b.name.is_none(), &b.name, &b.key)));
     }
     let total = view.row(None, total);
-    let missing = |(from, until): &(i64, i64)| Missing { from: time(*from), until: time(*until) };
     Ok(StatsView {
         by: query.by,
         from: time(from),
@@ -238,7 +244,7 @@ pub(super) async fn figures(
         within_s,
         rules: RULES_VERSION,
         complete: found.missing.is_empty(),
-        missing: found.missing.iter().map(missing).collect(),
+        missing: found.missing.iter().map(Missing::of).collect(),
         pending: found.pending,
         formulas: formulas.iter().map(|formula| formula_view(formula, within_s)).collect(),
         rows,
@@ -328,7 +334,7 @@ impl Figures<'_> {
     }
 }
 
-fn time(ms: i64) -> Timestamp {
+pub(super) fn time(ms: i64) -> Timestamp {
     Timestamp::from_millisecond(ms).unwrap_or_default()
 }
 
