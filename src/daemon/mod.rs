@@ -71,6 +71,7 @@ use crate::messages::MessageRelay;
 use crate::operators::queue_members::QueueMembership;
 use crate::operators::{OperatorRegistry, SharedQueueFaults};
 use crate::outbox;
+use crate::pbx_link::Following;
 use crate::people::presence::Presence;
 use crate::people::roster::People;
 use crate::screen_pop::AckTimeouts;
@@ -151,7 +152,7 @@ pub async fn run_on(
     let metrics = Arc::new(Metrics::default());
     let stats = Stats::register(&metrics);
     let eraser = eraser(&config, &store, bus, &directory, &stats)?;
-    let queue_faults = SharedQueueFaults::default();
+    let (queue_faults, following) = (SharedQueueFaults::default(), Following::default());
     let deps = Deps {
         plan: config.endpoint_rules(),
         bus: bus.clone(),
@@ -166,6 +167,7 @@ pub async fn run_on(
         url_template: config.pop.url_template.clone(),
         reconciler: reconcile::ModelReconciler::new(config.pbx.reconcile_interval),
         queue_faults: queue_faults.clone(),
+        following: following.clone(),
         transfer_queues: config.transfer.queues.clone(),
         pop_timeouts: AckTimeouts { repeat: config.pop.repeat_delay, report: config.pop.report_delay },
     };
@@ -209,6 +211,7 @@ pub async fn run_on(
         message_relay: relay,
         transfers: config.transfer_settings(),
         queue_faults,
+        following,
         dispositions: config.operators.dispositions.clone(),
         metrics,
         clock: gateway::Clock::new(Timestamp::now),
