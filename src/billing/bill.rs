@@ -188,6 +188,9 @@ fn lines_of(plan: &Plan, verdicts: &[Verdict], outbound: u64) -> Vec<Line> {
     lines
 }
 
+/// The verdict of a call in the closed bill, and now.
+type Pair<'a> = (Option<&'a Verdict>, Option<&'a Verdict>);
+
 /// What a closed month costs more or less than was billed, if its calls have changed since. `corrected_yen`: what later
 /// bills have already corrected of it.
 #[must_use]
@@ -208,7 +211,7 @@ pub fn correction_of(
     if yen == 0 {
         return None;
     }
-    let mut pairs: BTreeMap<(Timestamp, CallId), (Option<&Verdict>, Option<&Verdict>)> = BTreeMap::new();
+    let mut pairs: BTreeMap<(Timestamp, CallId), Pair<'_>> = BTreeMap::new();
     let mut place = BTreeMap::new();
     for verdict in &closed.calls {
         place.insert(verdict.call, verdict.offered_at);

@@ -315,7 +315,9 @@ impl Close {
         if self.output.json {
             print_json(&json!({ "closed": closed, "failed": failed, "yen": yen }))?;
         } else {
-            print_line(&format!("{closed} bills of {} closed, {yen} yen before tax", self.month))?;
+            let nothing =
+                if closed + failed == 0 { "; no account with a plan has an open bill of it" } else { "" };
+            print_line(&format!("closed {}: accounts {closed}, yen before tax {yen}{nothing}", self.month))?;
         }
         Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }

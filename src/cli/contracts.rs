@@ -4,8 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
-use jiff::tz::TimeZone;
-use jiff::{Timestamp, Zoned};
+use jiff::Zoned;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -89,7 +88,7 @@ struct Contract {
 
 #[derive(Debug, Deserialize)]
 struct Period {
-    from: Timestamp,
+    name: String,
     verdict: String,
     figure: Option<f64>,
     room: Option<u64>,
@@ -124,7 +123,7 @@ impl List {
 }
 
 fn shown(judged: &[Judged], with_all: bool) -> String {
-    let mut table = Table::new(["ACCOUNT", "GOAL", "FROM", "FIGURE", "VERDICT", "MAY BE LOST"]);
+    let mut table = Table::new(["ACCOUNT", "GOAL", "PERIOD", "FIGURE", "VERDICT", "MAY BE LOST"]);
     for Judged { account_name, contract, at_most, periods } in judged {
         let sign = if *at_most { "≤" } else { "≥" };
         let goal = format!("{} {sign} {:.1} %", contract.formula, contract.goal * 100.0);
@@ -133,10 +132,9 @@ fn shown(judged: &[Judged], with_all: bool) -> String {
             if is_daily && !with_all && matches!(period.verdict.as_str(), "met" | "no_calls") {
                 continue;
             }
-            let from = period.from.to_zoned(TimeZone::system()).strftime("%Y-%m-%d").to_string();
             let figure = period.figure.map_or_else(|| "–".to_owned(), |figure| percent(figure));
             let room = period.room.map_or_else(|| "–".to_owned(), |room| room.to_string());
-            table.row([account_name, &goal, &from, &figure, &period.verdict, &room]);
+            table.row([account_name, &goal, &period.name, &figure, &period.verdict, &room]);
         }
     }
     table.render()
@@ -180,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_figure_just_below_its_goal_does_not_seem_to_be_it() {
-        let period = |figure: Option<f64>, verdict: &str| json!({ "from": "2026-11-01T00:00:00Z", "verdict": verdict, "figure": figure, "room": null });
+        let period = |figure: Option<f64>, verdict: &str| json!({ "name": "2026-11-01", "verdict": verdict, "figure": figure, "room": null });
         let judged: Vec<Judged> = serde_json::from_value(json!([{
             "account_name": "さくら", "contract": { "formula": "AR-open", "goal": 0.9, "period": "day" }, "at_most": false,
             "periods": [period(Some(0.899_99), "missed"), period(Some(0.9), "met"), period(None, "no_calls")],

@@ -30,8 +30,11 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 /// How often the metrics of the day are read where nothing was built: another daemon may have built it, and a day ends.
 const DAY_INTERVAL: Duration = Duration::from_secs(15);
 
+/// The name of a metric, what it says, and its counter.
+type DayMetric = (&'static str, &'static str, fn(&Counters) -> u64);
+
 /// The counters of the day that are metrics.
-const OF_DAY: [(&str, &str, fn(&Counters) -> u64); 12] = [
+const OF_DAY: [DayMetric; 12] = [
     ("day_calls_offered", "Inbound calls of the present day", |c| c.offered),
     ("day_calls_answered", "Those that an operator answered", |c| c.answered),
     ("day_calls_answered_elsewhere", "Those that somebody else answered", |c| c.elsewhere),

@@ -12,7 +12,7 @@ use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use super::audit_trail;
 use super::auth::Caller;
@@ -29,7 +29,7 @@ use crate::store::contracts::StoredContract;
 use crate::store::stats::StatsOf;
 
 /// Which contracts.
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ContractQuery {
@@ -77,6 +77,8 @@ pub(crate) struct JudgedContract {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ContractPeriod)]
 pub(crate) struct PeriodView {
+    /// Its month or day in the time zone of the installation, for instance `2026-11` or `2026-11-30`.
+    name: String,
     /// Its beginning.
     #[schema(value_type = String, format = DateTime)]
     #[serde(serialize_with = "crate::contract::time::as_time")]
@@ -218,7 +220,9 @@ async fn judged(
     missing: &[(i64, i64)],
 ) -> Result<JudgedContract, Problem> {
     let now = state.app.clock.now().as_millisecond();
-    let periods = periods_of(contract.period, from, to, state.app.directory.time_zone());
+    let zone = state.app.directory.time_zone();
+    let format = if contract.period == Period::Month { "%Y-%m" } else { "%Y-%m-%d" };
+    let periods = periods_of(contract.period, from, to, zone);
     let begins = |bin_ms: i64| periods.partition_point(|(begins, _)| *begins <= bin_ms).checked_sub(1);
     let counted =
         state.app.store.stats(StatsOf::Accounts(Some(account)), from, to, |row| begins(row.bin_ms)).await?;
@@ -231,6 +235,7 @@ async fn judged(
         // A month has far fewer milliseconds than 2^52.
         let part = missing_ms as f64 / (to - from) as f64;
         PeriodView {
+            name: time(*from).to_zoned(zone.clone()).strftime(format).to_string(),
             from: time(*from),
             to: time(*to),
             verdict: contract.verdict(counters, part, *to <= now),

@@ -69,19 +69,8 @@ pub(super) fn signed_in() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(history::show))
         .routes(routes!(history_file::download))
         .routes(routes!(history::gaps))
-        .routes(routes!(stats::list))
-        .routes(routes!(stats_calls::calls))
-        .routes(routes!(stats_live::live))
-        .routes(routes!(stats_file::download))
         .routes(routes!(accounts::list, accounts::create))
         .routes(routes!(accounts::show, accounts::change, accounts::delete))
-        .routes(routes!(billing::show_plan, billing::write_plan, billing::remove_plan))
-        .routes(routes!(billing::show))
-        .routes(routes!(billing::close))
-        .routes(routes!(billing::list))
-        .routes(routes!(billing_file::download))
-        .routes(routes!(contracts::show, contracts::write, contracts::remove))
-        .routes(routes!(contracts::list))
         .routes(routes!(holidays::list))
         .routes(routes!(holidays::write, holidays::delete))
         .routes(routes!(customers::list, customers::create))
@@ -115,6 +104,23 @@ pub(super) fn signed_in() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(users::show, users::change, users::revoke))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::revoke))
+        .merge(figures())
+}
+
+/// Figures, and what is made of them.
+fn figures() -> OpenApiRouter<Arc<AppState>> {
+    OpenApiRouter::new()
+        .routes(routes!(stats::list))
+        .routes(routes!(stats_calls::calls))
+        .routes(routes!(stats_live::live))
+        .routes(routes!(stats_file::download))
+        .routes(routes!(billing::show_plan, billing::write_plan, billing::remove_plan))
+        .routes(routes!(billing::show))
+        .routes(routes!(billing::close))
+        .routes(routes!(billing::list))
+        .routes(routes!(billing_file::download))
+        .routes(routes!(contracts::show, contracts::write, contracts::remove))
+        .routes(routes!(contracts::list))
 }
 
 /// Every route of the gateway.

@@ -155,9 +155,9 @@ mod tests {
 
     #[test]
     fn a_figure_that_is_exactly_the_goal_keeps_it() {
-        for (percent, offered) in [(90, 10), (90, 100), (85, 20), (80, 5), (70, 1_000), (99, 300)] {
+        for (percent, offered) in [(90_u32, 10_u64), (90, 100), (85, 20), (80, 5), (70, 1_000), (99, 300)] {
             let agreed = contract("ar-open", f64::from(percent) / 100.0);
-            let answered = offered * u64::from(percent.unsigned_abs()) / 100;
+            let answered = offered * u64::from(percent) / 100;
             assert_eq!(
                 agreed.verdict(&counters(offered, answered), 0.0, true),
                 Verdict::Met,

@@ -70,6 +70,9 @@ async fn the_wallboard_is_the_report_of_the_same_minute() {
         rig.app.store.record_call(&finished(&rig, n, account, outcome)).await.unwrap();
     }
     while rig.app.store.build_stats(None).await.unwrap() > 0 {}
+    let path = format!("/v1/users/{}", rig.user("2001"));
+    let (status, _) = rig.send("admin", Method::PATCH, &path, &json!({ "password": PASSWORD })).await;
+    assert_eq!(status, StatusCode::OK);
     let browser = Chromium::start().await;
     let person = Person::comes(&browser, &format!("http://{}", rig.address)).await;
     person.enters("2001", PASSWORD).await;

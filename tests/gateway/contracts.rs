@@ -85,6 +85,8 @@ async fn each_period_is_judged_by_the_figures_of_its_time() {
     set(&rig, account, json!({ "formula": "AR-open", "goal": 0.75, "period": "day" })).await;
     let days = verdicts(&rig, "2025-10").await;
     let words: Vec<&str> = days.iter().map(|(verdict, _)| verdict.as_str()).collect();
+    let (_, page) = rig.get("2001", "/v1/contracts?month=2025-10").await;
+    assert_eq!(page["items"][0]["periods"][30]["name"], "2025-10-31");
     assert_eq!((days.len(), &words[..3], words[30]), (31, &["missed", "met", "no_calls"][..], "met"));
 
     // Ten hours of October are more than 1 % of it: nobody knows what happened then.
