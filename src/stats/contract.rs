@@ -130,13 +130,23 @@ impl Contract {
     pub fn room(&self, counters: &Counters) -> Option<u64> {
         let (over, under) = self.formula()?.parts_of(counters, self.within_s);
         let (over, under) = (over as f64, under as f64);
+        let with = |lost: f64| {
+            let more = if self.is_at_most() { lost } else { 0.0 };
+            self.is_kept_by((over + more) / (under + lost))
+        };
+        if under == 0.0 || !with(0.0) {
+            return None;
+        }
         let room = if self.is_at_most() {
             (self.goal * under - over) / (1.0 - self.goal)
         } else {
             over / self.goal - under
         };
-        // Counts stay far below 2^52; what rounding adds is less than a call.
-        (under > 0.0 && room >= 0.0).then(|| (room + 1e-9).floor() as u64)
+        // What rounding takes or adds is less than a call; the comparison of the verdict decides.
+        let nearest = (room + 1e-9).floor().max(0.0);
+        let room = if with(nearest) { nearest } else { nearest - 1.0 };
+        // Counts stay far below 2^52.
+        Some(room.max(0.0) as u64)
     }
 }
 
