@@ -6,7 +6,7 @@ use smol_str::SmolStr;
 use utoipa::ToSchema;
 
 use super::queue_visit::QueueVisit;
-use crate::contract::call::{CallView, Outcome};
+use crate::contract::call::{CallState, CallView, Outcome};
 use crate::contract::history::Segment;
 use crate::identity::Identity;
 use crate::ids::{CallId, ChannelId, Extension};
@@ -140,6 +140,19 @@ pub enum NoticeKind {
         /// The caller's waits in queues, in order.
         queues: Vec<QueueVisit>,
     },
+}
+
+impl NoticeKind {
+    /// The operator who has the caller after this, and the state of the call then.
+    pub(super) fn connects(&self) -> Option<(&Extension, CallState)> {
+        match self {
+            Self::Answered { operator, .. } | Self::Resumed { operator } => {
+                Some((operator, CallState::Answered))
+            }
+            Self::Held { operator } => Some((operator, CallState::Held)),
+            _ => None,
+        }
+    }
 }
 
 /// Why a phone stopped ringing.

@@ -357,18 +357,35 @@ impl Call {
     }
 
     /// Takes the notices that may go out now, in order. Each holds the call's present view, so that a pop that waited
-    /// shows the newest card; but an operator stays in `presented_to` until the notice that withdraws that pop.
+    /// shows the newest card; but an operator stays in `presented_to` until the notice that ends the ringing there, and
+    /// has the caller in the notice that says so, also where the call is over by now.
     pub(crate) fn take_notices(&mut self, rules: &EndpointRules) -> Vec<Notice> {
         if !matches!(self.stage, Stage::Open | Stage::Ended) || self.pending_notices.is_empty() {
             return Vec::new();
         }
         let mut view = self.view(rules);
+        let rang = |(_, kind): &(Timestamp, NoticeKind)| match kind {
+            NoticeKind::Presented { operator } => Some(operator.clone()),
+            _ => None,
+        };
+        let rang: Vec<Extension> = self.pending_notices.iter().filter_map(rang).collect();
         let mut notices: Vec<Notice> = Vec::with_capacity(self.pending_notices.len());
         for (at, kind) in self.pending_notices.drain(..).rev() {
-            let notice_view = view.clone();
-            if let NoticeKind::Rescinded { operator, .. } = &kind
-                && !view.operators().any(|other| other == operator)
-            {
+            let mut notice_view = view.clone();
+            let connects = kind.connects().filter(|(operator, _)| view.operator.as_ref() != Some(operator));
+            if let Some((operator, state)) = connects {
+                notice_view.presented_to.retain(|other| other != operator);
+                (notice_view.operator, notice_view.state) = (Some(operator.clone()), state);
+            }
+            let rang_at = match &kind {
+                NoticeKind::Rescinded { operator, .. } => Some(operator),
+                // Who takes a call that rings elsewhere was not rung.
+                NoticeKind::Answered { operator, .. } => {
+                    Some(operator).filter(|operator| rang.contains(operator))
+                }
+                _ => None,
+            };
+            if let Some(operator) = rang_at.filter(|o| !view.operators().any(|other| other == *o)) {
                 view.presented_to.push(operator.clone());
             }
             notices.push(Notice { at, kind, view: notice_view });
