@@ -11,7 +11,7 @@ use toritsugi::ids::{Extension, RecordId};
 
 use crate::chromium::Chromium;
 use crate::person::Person;
-use crate::support::gateway_rig::{PASSWORD, Rig};
+use crate::support::gateway_rig::{PASSWORD, Rig, ringing};
 use crate::support::ids::{call, pbx};
 
 /// A call of now; it waited 4 s in a queue.
@@ -97,7 +97,13 @@ async fn the_wallboard_is_the_report_of_the_same_minute() {
         person.tab.until(rows, &row).await;
     }
     // Nobody is ready.
-    rig.ring(20, &["1001"]);
+    let data = json!({
+        "operator": "1001", "dialled": "0355501001",
+        "caller": { "number": "06-6345-0101", "presentation": "allowed", "area": "大阪" },
+        "account": { "id": account, "name": "株式会社さくら商事", "kana": "", "answer_phrase": "", "notes": "", "matched_by": "dialled" },
+        "customers": [], "history": { "calls": 0, "open_messages": 0 },
+    });
+    rig.publish(ringing(20, &["1001"], data, rig.app.clock.now()));
     tile_is(&person, "waiting", "▲1", "watch").await;
     for dark in [false, true] {
         person.tab.dark(dark).await;
