@@ -132,7 +132,7 @@ fn shown(judged: &[Judged], with_all: bool) -> String {
             if is_daily && !with_all && matches!(period.verdict.as_str(), "met" | "no_calls") {
                 continue;
             }
-            let figure = period.figure.map_or_else(|| "–".to_owned(), |figure| percent(figure));
+            let figure = period.figure.map_or_else(|| "–".to_owned(), percent);
             let room = period.room.map_or_else(|| "–".to_owned(), |room| room.to_string());
             table.row([account_name, &goal, &period.name, &figure, &period.verdict, &room]);
         }

@@ -294,7 +294,10 @@ mod tests {
         // Closed once: a second close, with other calls, changes nothing.
         let later = ClosedBill { by_name: "次郎".into(), ..closed.clone() };
         assert!(!store.close_bill(&later).await.unwrap());
-        assert_eq!(store.closed_bills(of, "2025-10", "2025-10").await.unwrap(), [closed.clone()]);
+        assert_eq!(
+            store.closed_bills(of, "2025-10", "2025-10").await.unwrap(),
+            std::slice::from_ref(&closed)
+        );
         assert_eq!(store.closed_bills(of, "2025-01", "2025-09").await.unwrap(), []);
         let second = account(&store, "B").await;
         store.set_billing_plan(second, &plan()).await.unwrap();
