@@ -31,7 +31,8 @@
 //! 7. [`messages`] publishes what operators note down for accounts, and [`outbox`] mails it to the account's people, as
 //!    [`delivery`] decides and [`mail`] writes. [`operators`] keeps states and after-call work. [`webhook`] posts the events
 //!    to other systems from an outbox in the store.
-//! 8. [`stats`] says what each finished call counts as, and by which formula counters become figures.
+//! 8. [`stats`] says what each finished call counts as, and by which formula counters become figures; [`billing`] which
+//!    calls an account pays for.
 //! 9. [`pbx_link`] decides what is published about the connection to the PBX, [`journal`] what is committed with an event.
 //! 10. [`daemon`] owns the tasks, the clock and the one loop that connects all of this.
 //!
@@ -84,6 +85,7 @@ pub mod people;
 pub mod stats;
 
 pub mod ami;
+pub mod billing;
 pub mod sip;
 
 pub mod call;

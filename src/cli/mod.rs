@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `serve` | runs the daemon |
 //! | `check`, `explain`, `health`, `import`, `backup`, `restore`, `user`, `replay`, `stats check`, `stats rebuild` | the configuration, and the PBX, store or daemon that it names |
-//! | `calls`, `history`, `stats`, `operators`, `operator`, `listen`, `whisper`, `barge`, `take-over`, `supervision`, `audit`, `transfer`, `answer`, `hold`, `resume`, `hangup`, `ask-help`, `messages`, `endpoints`, `mail`, `routes`, `tasks`, `webhooks`, `demo` | the HTTP interface of a daemon, by its address and a token; they run on any machine |
+//! | `calls`, `history`, `stats`, `billing`, `contracts`, `operators`, `operator`, `listen`, `whisper`, `barge`, `take-over`, `supervision`, `audit`, `transfer`, `answer`, `hold`, `resume`, `hangup`, `ask-help`, `messages`, `endpoints`, `mail`, `routes`, `tasks`, `webhooks`, `demo` | the HTTP interface of a daemon, by its address and a token; they run on any machine |
 //! | `completions`, `man` | the description of the commands |
 //!
 //! | exit code | meaning |
@@ -19,10 +19,12 @@
 
 mod audit;
 mod backup;
+mod billing;
 mod calls;
 mod check;
 mod client;
 mod completions;
+mod contracts;
 mod control;
 mod deliveries;
 mod demo;
@@ -121,6 +123,10 @@ enum Command {
     History(history::History),
     /// Figures of calls and of operators' work; check and rebuild what is stored of them.
     Stats(stats::Stats),
+    /// Bills of accounts: list, show and close those of a month, and the plans by which they are made.
+    Billing(billing::Billing),
+    /// Goals that were agreed with accounts: which of them a month keeps.
+    Contracts(contracts::Contracts),
     /// List the operators with their states and calls.
     Operators(operators::Operators),
     /// Set an operator's state, or finish an operator's after-call work.
@@ -205,6 +211,8 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Calls(command) => command.run(global).await,
         Command::History(command) => command.run(global).await,
         Command::Stats(command) => command.run(global).await,
+        Command::Billing(command) => command.run(global).await,
+        Command::Contracts(command) => command.run(global).await,
         Command::Operators(command) => command.run(global).await,
         Command::Operator(command) => command.run(global).await,
         Command::Listen(command) => command.run(global, supervise::Mode::Listen).await,

@@ -3,6 +3,7 @@
 //!
 //! Figures come from a daemon. `check` and `rebuild` use the store that the configuration names; a daemon may run meanwhile.
 
+use std::fmt;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -26,12 +27,13 @@ pub(super) struct Stats {
     /// What each row is about.
     #[arg(long, required = true, value_name = "WHAT", value_parser = ["account", "operator", "team", "queue", "hour", "day", "month"])]
     by: Option<String>,
-    /// Calls from this day or time on, for instance 2026-04-01 or 2026-04-01T09:00:00+09:00.
+    /// Calls from this day or time on, for instance 2026-04-01 or 2026-04-01T09:00:00+09:00. Days begin at midnight in the
+    /// time zone of the installation.
     #[arg(long, required = true, value_name = "TIME", value_parser = day_or_time)]
-    from: Option<Timestamp>,
+    from: Option<DayOrTime>,
     /// Calls before this day or time.
     #[arg(long, required = true, value_name = "TIME", value_parser = day_or_time)]
-    to: Option<Timestamp>,
+    to: Option<DayOrTime>,
     /// Only this account: its id.
     #[arg(long, value_name = "ID")]
     account: Option<String>,
@@ -41,7 +43,8 @@ pub(super) struct Stats {
     /// Only the work of this team's people: its id.
     #[arg(long, value_name = "ID")]
     team: Option<String>,
-    /// Only these formulas: ids with commas between them, for instance AR-open,SL-ignore [default: all].
+    /// Only these formulas: ids with commas between them [default: AR-open,SL-ignore,AB-net,ASA,AHT, of people's work
+    /// AHT,ATT,AHold,ACW,TR; with --json or --csv all; docs/statistics.md has them].
     #[arg(long, value_name = "IDS")]
     formula: Option<String>,
     /// The limit of formulas for calls answered in time, in seconds: 5, 10, 15, 20, 30, 60 or 120.
@@ -74,17 +77,34 @@ enum StatsCommand {
 struct Span {
     /// From this day or time on [default: the beginning of the history].
     #[arg(long, value_name = "TIME", value_parser = day_or_time)]
-    from: Option<Timestamp>,
+    from: Option<DayOrTime>,
     /// Before this day or time [default: now].
     #[arg(long, value_name = "TIME", value_parser = day_or_time)]
-    to: Option<Timestamp>,
+    to: Option<DayOrTime>,
     #[command(flatten)]
     output: Output,
+}
+
+/// A time, or the beginning of a day in the time zone of the installation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum DayOrTime {
+    Day(Date),
+    Time(Timestamp),
+}
+
+impl fmt::Display for DayOrTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Day(day) => day.fmt(f),
+            Self::Time(at) => at.fmt(f),
+        }
+    }
 }
 
 /// The printed fields of the answer of `/v1/stats`.
 #[derive(Debug, Deserialize)]
 struct Answer {
+    time_zone: String,
     complete: bool,
     pending: u64,
     missing: Vec<Value>,
@@ -112,9 +132,13 @@ struct Row {
     figures: serde_json::Map<String, Value>,
 }
 
+/// The formulas of the table where none is asked for: as many as a terminal has room for.
+const FORMULAS_OF_CALLS: &str = "AR-open,SL-ignore,AB-net,ASA,AHT";
+const FORMULAS_OF_WORK: &str = "AHT,ATT,AHold,ACW,TR";
 /// The counters of the table; `--json` and `--csv` have all.
-const SHOWN: [&str; 8] =
-    ["offered", "answered", "abandoned", "overflowed", "closed", "blocked", "parts", "messages"];
+const COUNTERS_OF_CALLS: &[&str] =
+    &["offered", "answered", "abandoned", "overflowed", "closed", "blocked", "parts", "messages"];
+const COUNTERS_OF_WORK: &[&str] = &["answered", "parts", "transfers_tried", "transfers_reached"];
 
 impl Stats {
     pub(super) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
@@ -128,7 +152,16 @@ impl Stats {
     async fn print(self, global: &Global) -> anyhow::Result<ExitCode> {
         let client = self.client.client(global)?;
         let by = self.by.unwrap_or_default();
-        let time = |at: Option<Timestamp>| at.map(|at| at.to_string()).unwrap_or_default();
+        let is_work =
+            matches!(by.as_str(), "operator" | "team") || self.operator.is_some() || self.team.is_some();
+        let (formulas, counters) = if is_work {
+            (FORMULAS_OF_WORK, COUNTERS_OF_WORK)
+        } else {
+            (FORMULAS_OF_CALLS, COUNTERS_OF_CALLS)
+        };
+        let is_table = !self.csv && !self.output.json;
+        let formula = self.formula.or_else(|| is_table.then(|| formulas.to_owned()));
+        let time = |at: Option<DayOrTime>| at.map(|at| at.to_string()).unwrap_or_default();
         let (from, to, within) =
             (time(self.from), time(self.to), self.within.map(|within| within.to_string()));
         let mut query: Vec<(&str, &str)> = vec![("by", &by), ("from", &from), ("to", &to)];
@@ -136,7 +169,7 @@ impl Stats {
             ("account", &self.account),
             ("operator", &self.operator),
             ("team", &self.team),
-            ("formula", &self.formula),
+            ("formula", &formula),
             ("within", &within),
         ] {
             query.extend(value.as_deref().map(|value| (key, value)));
@@ -149,22 +182,25 @@ impl Stats {
             print_json(&client.get::<Value>("/v1/stats", &query).await?)?;
         } else {
             let answer: Answer = client.get("/v1/stats", &query).await?;
-            print(&shown(&answer, &by, &TimeZone::system()))?;
+            print(&shown(&answer, &by, counters))?;
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
 /// The rows as a table of counters, the figures below each other, and the arithmetic of each.
-fn shown(answer: &Answer, by: &str, zone: &TimeZone) -> String {
-    let is_time = matches!(by, "hour" | "day" | "month");
-    let subject = |row: &Row| match (is_time, &row.name, &row.key) {
-        (true, ..) => row.from.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M").to_string(),
-        (false, Some(name), _) | (false, None, Some(name)) => name.clone(),
-        (false, None, None) => "(not known)".to_owned(),
+fn shown(answer: &Answer, by: &str, counters: &[&str]) -> String {
+    let zone = TimeZone::get(&answer.time_zone).unwrap_or(TimeZone::UTC);
+    let time = |row: &Row, format: &str| row.from.to_zoned(zone.clone()).strftime(format).to_string();
+    let subject = |row: &Row| match (by, &row.name, &row.key) {
+        ("hour", ..) => time(row, "%Y-%m-%d %H:%M"),
+        ("day", ..) => time(row, "%Y-%m-%d"),
+        ("month", ..) => time(row, "%Y-%m"),
+        (_, Some(name), _) | (_, None, Some(name)) => name.clone(),
+        (_, None, None) => "(not known)".to_owned(),
     };
     let mut heading = vec![by.to_uppercase()];
-    heading.extend(SHOWN.iter().map(|counter| counter.to_uppercase()));
+    heading.extend(counters.iter().map(|counter| counter.to_uppercase()));
     heading.extend(answer.formulas.iter().map(|formula| formula.id.clone()));
     let mut table = Table::of(&heading);
     let total = std::iter::once((&answer.total, "total".to_owned()));
@@ -172,7 +208,7 @@ fn shown(answer: &Answer, by: &str, zone: &TimeZone) -> String {
         let mark = if row.complete { "" } else { " *" };
         let mut cells = vec![format!("{name}{mark}")];
         cells.extend(
-            SHOWN
+            counters
                 .iter()
                 .map(|counter| row.counters.get(*counter).and_then(Value::as_u64).unwrap_or(0).to_string()),
         );
@@ -211,7 +247,7 @@ impl Span {
     async fn check(self, global: &Global) -> anyhow::Result<ExitCode> {
         let config = global.config()?;
         let store = Store::open_at(&config.store.location()?).await?;
-        let (from, to) = self.bounds();
+        let (from, to) = self.bounds(&config.directory.time_zone);
         let kept_before = config.retention.history_whole_from(Timestamp::now());
         let check = store.check_stats(from, to, kept_before).await;
         store.close().await;
@@ -257,7 +293,8 @@ impl Span {
     async fn rebuild(self, global: &Global) -> anyhow::Result<ExitCode> {
         let config = global.config()?;
         let store = Store::open_at(&config.store.location()?).await?;
-        let built = self.build(&store, config.retention.history_whole_from(Timestamp::now())).await;
+        let bounds = self.bounds(&config.directory.time_zone);
+        let built = build(&store, bounds, config.retention.history_whole_from(Timestamp::now())).await;
         store.close().await;
         let built = built?;
         if self.output.json {
@@ -268,33 +305,39 @@ impl Span {
         Ok(ExitCode::SUCCESS)
     }
 
-    async fn build(&self, store: &Store, kept_before: Option<Timestamp>) -> anyhow::Result<u64> {
-        let (from, to) = self.bounds();
-        store.mark_stats(from, to).await?;
-        let mut total = 0;
-        loop {
-            let built = store.build_stats(kept_before).await?;
-            if built == 0 {
-                return Ok(total);
+    fn bounds(&self, zone: &TimeZone) -> (Timestamp, Timestamp) {
+        let time = |at: DayOrTime| match at {
+            DayOrTime::Time(at) => at,
+            DayOrTime::Day(day) => {
+                day.to_zoned(zone.clone()).map_or(Timestamp::UNIX_EPOCH, |midnight| midnight.timestamp())
             }
-            total += built;
-        }
-    }
-
-    fn bounds(&self) -> (Timestamp, Timestamp) {
-        (self.from.unwrap_or(Timestamp::UNIX_EPOCH), self.to.unwrap_or_else(Timestamp::now))
+        };
+        (self.from.map_or(Timestamp::UNIX_EPOCH, time), self.to.map_or_else(Timestamp::now, time))
     }
 }
 
-/// A time, or the beginning of a day in this machine's time zone.
-fn day_or_time(text: &str) -> Result<Timestamp, String> {
-    if let Ok(at) = text.parse::<Timestamp>() {
-        return Ok(at);
+async fn build(
+    store: &Store,
+    (from, to): (Timestamp, Timestamp),
+    kept_before: Option<Timestamp>,
+) -> anyhow::Result<u64> {
+    store.mark_stats(from, to).await?;
+    let mut total = 0;
+    loop {
+        let built = store.build_stats(kept_before).await?;
+        if built == 0 {
+            return Ok(total);
+        }
+        total += built;
     }
-    let midnight = text.parse::<Date>().and_then(|day| day.to_zoned(TimeZone::system()));
-    midnight
-        .map(|at| at.timestamp())
-        .map_err(|_| "write a day (2026-04-01) or a time (2026-04-01T09:00:00+09:00)".to_owned())
+}
+
+fn day_or_time(text: &str) -> Result<DayOrTime, String> {
+    let time = || text.parse().map(DayOrTime::Time).ok();
+    let day = || (text.len() == 10).then(|| text.parse().map(DayOrTime::Day).ok()).flatten();
+    time()
+        .or_else(day)
+        .ok_or_else(|| "write a day (2026-04-01) or a time (2026-04-01T09:00:00+09:00)".to_owned())
 }
 
 #[cfg(test)]
@@ -305,7 +348,7 @@ mod tests {
     fn a_table_has_counters_figures_and_the_arithmetic() {
         let row = |key: &str, answered: u64| {
             json!({
-                "key": key, "name": null, "from": "2026-04-01T00:00:00Z", "to": "2026-04-02T00:00:00Z",
+                "key": key, "name": null, "from": "2026-03-31T15:00:00Z", "to": "2026-04-01T15:00:00Z",
                 "complete": key == "day", "counters": { "offered": 4, "answered": answered },
                 "figures": { "AR-all": 0.75, "ASA": null },
             })
@@ -315,14 +358,14 @@ mod tests {
                 "formula": "answered / offered", "unit": unit, "note_en": "for reference only" })
         };
         let answer: Answer = serde_json::from_value(json!({
-            "complete": false, "pending": 2, "missing": [{}], "rows": [row("day", 3)], "total": row("total", 3),
+            "time_zone": "Asia/Tokyo", "complete": false, "pending": 2, "missing": [{}], "rows": [row("day", 3)], "total": row("total", 3),
             "formulas": [formula("AR-all", "ratio"), formula("ASA", "milliseconds")],
         }))
         .unwrap();
-        let text = shown(&answer, "day", &TimeZone::UTC);
+        let text = shown(&answer, "day", COUNTERS_OF_CALLS);
         let lines: Vec<&str> = text.lines().collect();
-        assert!(lines[0].starts_with("DAY               OFFERED  ANSWERED"), "{text}");
-        assert!(lines[1].starts_with("2026-04-01 00:00  4        3"), "{text}");
+        assert!(lines[0].starts_with("DAY         OFFERED  ANSWERED"), "{text}");
+        assert!(lines[1].starts_with("2026-04-01  4        3"), "{text}");
         assert!(lines[1].contains("75.0 %") && lines[1].ends_with('–'), "{text}");
         assert!(lines[2].starts_with("total *"), "{text}");
         assert_eq!(lines[4], "AR-all: answer rate, all calls = answered / offered (for reference only)");
@@ -330,10 +373,15 @@ mod tests {
     }
 
     #[test]
-    fn a_day_begins_at_midnight_of_this_machine() {
-        assert_eq!(day_or_time("2026-04-01T00:00:00Z"), Ok("2026-04-01T00:00:00Z".parse().unwrap()));
-        let day = "2026-04-01".parse::<Date>().unwrap().to_zoned(TimeZone::system()).unwrap();
-        assert_eq!(day_or_time("2026-04-01"), Ok(day.timestamp()));
-        assert!(day_or_time("yesterday").is_err());
+    fn a_day_begins_at_midnight_of_the_installation() {
+        let (from, to) = (day_or_time("2026-04-01").unwrap(), day_or_time("2026-04-01T00:00:00Z").unwrap());
+        assert_eq!((from.to_string(), to.to_string()), ("2026-04-01".into(), "2026-04-01T00:00:00Z".into()));
+        let span = Span { from: Some(from), to: Some(to), output: Output { json: false } };
+        let tokyo = TimeZone::get("Asia/Tokyo").unwrap();
+        let bounds = ("2026-03-31T15:00:00Z".parse().unwrap(), "2026-04-01T00:00:00Z".parse().unwrap());
+        assert_eq!(span.bounds(&tokyo), bounds);
+        for text in ["yesterday", "2026-04", "2026-04-31", ""] {
+            assert!(day_or_time(text).is_err(), "{text}");
+        }
     }
 }

@@ -380,10 +380,15 @@ impl RetentionConfig {
     /// while they were there.
     #[must_use]
     pub fn history_whole_from(&self, now: Timestamp) -> Option<Timestamp> {
+        now.checked_sub(self.history_whole_for()?).ok()
+    }
+
+    /// How long the history stays whole; `None`: for ever.
+    #[must_use]
+    pub fn history_whole_for(&self) -> Option<Duration> {
         let ages = [self.anonymise, self.history, self.messages, self.gaps, self.operators];
-        let shortest = ages.into_iter().flatten().min()?;
         // A call's marks come from the calls around it.
-        now.checked_sub(shortest).ok()?.checked_add(REPEAT_WINDOW).ok()
+        ages.into_iter().flatten().min().map(|shortest| shortest.saturating_sub(REPEAT_WINDOW))
     }
 }
 

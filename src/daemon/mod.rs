@@ -54,6 +54,7 @@ use self::core::{Core, Deps};
 pub use self::core::{LOOKUP_TIMEOUT, LOOKUPS_MAX};
 use self::erasure::Eraser;
 use self::restore::EventPipeline;
+use self::stat_bins::DayMetrics;
 use self::stats::Stats;
 
 use crate::ami::client;
@@ -202,7 +203,8 @@ pub async fn run_on(
     pipeline.spawn(core, &tasks, &store, &link_shutdown);
     tasks.spawn(eraser.run(link_shutdown.clone()));
     tasks.spawn(purge::run(store.clone(), config.retention.clone(), link_shutdown.clone()));
-    tasks.spawn(stat_bins::run(store.clone(), config.retention.clone(), link_shutdown.clone()));
+    let day = DayMetrics::register(&metrics, config.directory.time_zone.clone());
+    tasks.spawn(stat_bins::run(store.clone(), config.retention.clone(), day, link_shutdown.clone()));
     keep_directory(&directory, &tasks, &link_shutdown);
     start_public_pages(&config, &store, &relay, &metrics, &tasks, &link_shutdown).await?;
     start_routes(&config, &store, &relay, &tasks, &link_shutdown).await?;

@@ -162,6 +162,7 @@ impl Config {
             connections_max: config.subscribers_max + CONNECTIONS_BESIDE_STREAMS,
             body_bytes_max: config.body_bytes_max,
             history_file_calls_max: HISTORY_FILE_CALLS_MAX,
+            history_whole_for: self.retention.history_whole_for(),
             drain_timeout: config.drain_timeout,
             heartbeat_interval: HEARTBEAT_INTERVAL,
             messages: self.message_settings(),

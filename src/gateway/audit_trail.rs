@@ -17,6 +17,10 @@
 //! | `webhook.retried` | a delivery |
 //! | `history.exported` | a file of finished calls; how many, of which account and time |
 //! | `stats.exported` | a file of figures; by what, and of which time |
+//! | `billing_plan.changed`, `billing_plan.deleted` | the account whose plan it is |
+//! | `contract.changed`, `contract.deleted` | the account with which it was agreed |
+//! | `bill.closed` | the account; the month and the amount |
+//! | `bills.exported` | a file of bills; the month, and how many |
 //!
 //! What the core does (supervision, help, states of others) is recorded there; what the command line does, by it.
 //!

@@ -105,6 +105,8 @@ kinds! {
     StateConflict = CONFLICT "state-conflict" "The operator's current state does not allow this",
     /// The configuration names no mail server.
     NoMailServer = CONFLICT "no-mail-server" "The configuration names no mail server",
+    /// The month is not over, or its calls are no longer all there.
+    BillConflict = CONFLICT "bill-conflict" "The bill of this month cannot be closed",
     /// Another record already has the value.
     ValueTaken = CONFLICT "value-taken" "Another record already has this value",
     /// Nobody could administer the installation any more.
@@ -163,6 +165,11 @@ pub(crate) struct Problem {
 }
 
 impl Problem {
+    /// Whether it is of this kind.
+    pub(crate) fn is(&self, kind: Kind) -> bool {
+        self.kind == kind
+    }
+
     /// Adds the message as it is.
     pub(crate) fn message(mut self, message: Message) -> Self {
         self.message = Some(Box::new(message));

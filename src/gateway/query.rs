@@ -5,6 +5,8 @@
 //! meanwhile.
 
 use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -267,6 +269,44 @@ pub(crate) enum StatsBy {
     Month,
 }
 
+/// A time, or the beginning of a day in the time zone of the installation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DayOrTime {
+    /// A day.
+    Day(Date),
+    /// A time.
+    At(Timestamp),
+}
+
+impl DayOrTime {
+    /// The time. A day that the zone does not have begins with the next one.
+    pub(crate) fn at(self, zone: &TimeZone) -> Timestamp {
+        match self {
+            Self::At(at) => at,
+            Self::Day(day) => {
+                day.to_zoned(zone.clone()).map_or(Timestamp::UNIX_EPOCH, |midnight| midnight.timestamp())
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for DayOrTime {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        // A time has more than a day, and would be taken for one.
+        if let Ok(at) = text.parse() {
+            return Ok(Self::At(at));
+        }
+        let day = (text.len() == 10).then(|| text.parse().ok()).flatten();
+        day.map(Self::Day).ok_or_else(|| {
+            serde::de::Error::custom(format_args!(
+                "`{}`: write a day (2026-04-01) or a time (2026-04-01T09:00:00+09:00; + is %2B in a URL)",
+                text.escape_debug()
+            ))
+        })
+    }
+}
+
 /// Which figures.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -274,12 +314,13 @@ pub(crate) enum StatsBy {
 pub(crate) struct StatsQuery {
     /// What each row is about.
     pub(crate) by: StatsBy,
-    /// Of calls that were offered at this time or later: a full quarter of an hour.
-    #[param(value_type = String, format = DateTime)]
-    pub(crate) from: Timestamp,
-    /// Of calls that were offered before this time: a full quarter of an hour.
-    #[param(value_type = String, format = DateTime)]
-    pub(crate) to: Timestamp,
+    /// Of calls that were offered at this time or later: a full quarter of an hour; or a day (`2026-04-01`), which begins
+    /// at midnight in the time zone of the installation.
+    #[param(value_type = String)]
+    pub(crate) from: DayOrTime,
+    /// Of calls that were offered before this time or day.
+    #[param(value_type = String)]
+    pub(crate) to: DayOrTime,
     /// Of the account with this id.
     pub(crate) account: Option<String>,
     /// Of this operator's work: the id of a user, or an extension.
@@ -299,12 +340,13 @@ pub(crate) struct StatsQuery {
 pub(crate) struct StatsFileQuery {
     /// What each row is about.
     pub(crate) by: StatsBy,
-    /// Of calls that were offered at this time or later: a full quarter of an hour.
-    #[param(value_type = String, format = DateTime)]
-    pub(crate) from: Timestamp,
-    /// Of calls that were offered before this time: a full quarter of an hour.
-    #[param(value_type = String, format = DateTime)]
-    pub(crate) to: Timestamp,
+    /// Of calls that were offered at this time or later: a full quarter of an hour; or a day (`2026-04-01`), which begins
+    /// at midnight in the time zone of the installation.
+    #[param(value_type = String)]
+    pub(crate) from: DayOrTime,
+    /// Of calls that were offered before this time or day.
+    #[param(value_type = String)]
+    pub(crate) to: DayOrTime,
     /// Of the account with this id.
     pub(crate) account: Option<String>,
     /// Of this operator's work: the id of a user, or an extension.
@@ -329,6 +371,17 @@ impl StatsFileQuery {
     }
 }
 
+/// The form of a file.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct FileFormQuery {
+    /// The encoding of the file; `utf-8` by default.
+    pub(crate) encoding: Option<CsvEncoding>,
+    /// The language of headings and words; `ja` by default.
+    pub(crate) language: Option<FileLanguage>,
+}
+
 /// The calls behind one figure.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -336,12 +389,12 @@ impl StatsFileQuery {
 pub(crate) struct StatsCallsQuery {
     /// The counter to which the calls add, for instance `answered` or `repeat`.
     pub(crate) counter: String,
-    /// That were offered at this time or later.
-    #[param(value_type = String, format = DateTime)]
-    pub(crate) from: Timestamp,
-    /// That were offered before this time.
-    #[param(value_type = String, format = DateTime)]
-    pub(crate) to: Timestamp,
+    /// That were offered at this time or day, or later.
+    #[param(value_type = String)]
+    pub(crate) from: DayOrTime,
+    /// That were offered before this time or day.
+    #[param(value_type = String)]
+    pub(crate) to: DayOrTime,
     /// Of the account with this id; `none`: whose account is not known.
     pub(crate) account: Option<String>,
     /// Of this operator's work: the id of a user, or an extension.

@@ -26,11 +26,11 @@ use utoipa_axum::routes;
 use super::problem::{Kind, Problem};
 use super::state::AppState;
 use super::{
-    accounts, audit, auth, calls, contacts, customers, deliveries, drafts, endpoints, explain, export,
-    forwarding, health, history, history_file, holidays, idempotency, mail, mail_templates, message_actions,
-    message_answers, message_routes, message_timeline, messages, middleware, operators, page, session, sse,
-    stats, stats_calls, stats_file, stats_live, supervisions, tasks, tokens, transfers, users, webhooks,
-    websocket,
+    accounts, audit, auth, billing, billing_file, calls, contacts, contracts, customers, deliveries, drafts,
+    endpoints, explain, export, forwarding, health, history, history_file, holidays, idempotency, mail,
+    mail_templates, message_actions, message_answers, message_routes, message_timeline, messages, middleware,
+    operators, page, session, sse, stats, stats_calls, stats_file, stats_live, supervisions, tasks, tokens,
+    transfers, users, webhooks, websocket,
 };
 
 /// The routes that need no token, each with its part of the OpenAPI document.
@@ -70,10 +70,6 @@ pub(super) fn signed_in() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(history::show))
         .routes(routes!(history_file::download))
         .routes(routes!(history::gaps))
-        .routes(routes!(stats::list))
-        .routes(routes!(stats_calls::calls))
-        .routes(routes!(stats_live::live))
-        .routes(routes!(stats_file::download))
         .routes(routes!(accounts::list, accounts::create))
         .routes(routes!(accounts::show, accounts::change, accounts::delete))
         .routes(routes!(holidays::list))
@@ -94,6 +90,23 @@ pub(super) fn signed_in() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(users::show, users::change, users::revoke))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::revoke))
+        .merge(figures())
+}
+
+/// Figures, and what is made of them.
+fn figures() -> OpenApiRouter<Arc<AppState>> {
+    OpenApiRouter::new()
+        .routes(routes!(stats::list))
+        .routes(routes!(stats_calls::calls))
+        .routes(routes!(stats_live::live))
+        .routes(routes!(stats_file::download))
+        .routes(routes!(billing::show_plan, billing::write_plan, billing::remove_plan))
+        .routes(routes!(billing::show))
+        .routes(routes!(billing::close))
+        .routes(routes!(billing::list))
+        .routes(routes!(billing_file::download))
+        .routes(routes!(contracts::show, contracts::write, contracts::remove))
+        .routes(routes!(contracts::list))
 }
 
 /// Those about messages: what they are, where they go and what comes back.

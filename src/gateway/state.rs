@@ -106,6 +106,8 @@ pub struct Settings {
     pub body_bytes_max: usize,
     /// Most calls of a file of finished calls, which is in memory while it is written.
     pub history_file_calls_max: usize,
+    /// How long the history stays whole; `None`: for ever.
+    pub history_whole_for: Option<Duration>,
     /// On shutdown, how long open requests may take to finish.
     pub drain_timeout: Duration,
     /// Heartbeat interval of an event stream.

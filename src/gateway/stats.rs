@@ -54,11 +54,11 @@ pub(crate) struct StatsView {
     /// The beginning of the time.
     #[schema(value_type = String, format = DateTime)]
     #[serde(serialize_with = "crate::contract::time::as_time")]
-    from: Timestamp,
+    pub(super) from: Timestamp,
     /// Its end.
     #[schema(value_type = String, format = DateTime)]
     #[serde(serialize_with = "crate::contract::time::as_time")]
-    to: Timestamp,
+    pub(super) to: Timestamp,
     /// The time zone of hours, days and months.
     time_zone: String,
     /// The limit T of the formulas, in seconds.
@@ -114,6 +114,13 @@ pub(crate) struct FormulaView {
     /// The same in English.
     #[serde(skip_serializing_if = "Option::is_none")]
     note_en: Option<&'static str>,
+}
+
+impl Missing {
+    /// This time, in milliseconds since 1970.
+    pub(super) fn of((from, until): &(i64, i64)) -> Self {
+        Self { from: time(*from), until: time(*until) }
+    }
 }
 
 /// The figures of one account, operator, team, queue or time.
@@ -184,10 +191,10 @@ pub(super) async fn figures(
     query: &StatsQuery,
 ) -> Result<StatsView, Problem> {
     let account = account_id(query.account.as_deref())?;
-    let (from, to) = time_of(query, account)?;
+    let zone = state.app.directory.time_zone();
+    let (from, to) = time_of(query, account, zone)?;
     let (formulas, within_s) = formulas_of(query)?;
     let (people, of) = source_of(state, caller, query, account)?;
-    let zone = state.app.directory.time_zone();
     let roster = state.app.people.current();
     let team_of = |person: Option<RecordId>| person.and_then(|id| roster.person(id)?.team);
     let is_asked = |row: &StatsRow| match &people {
@@ -229,7 +236,6 @@ pub(super) async fn figures(
         rows.sort_by(|a, b| (a.name.is_none(), &a.name, &a.key).cmp(&(b.name.is_none(), &b.name, &b.key)));
     }
     let total = view.row(None, total);
-    let missing = |(from, until): &(i64, i64)| Missing { from: time(*from), until: time(*until) };
     Ok(StatsView {
         by: query.by,
         from: time(from),
@@ -238,7 +244,7 @@ pub(super) async fn figures(
         within_s,
         rules: RULES_VERSION,
         complete: found.missing.is_empty(),
-        missing: found.missing.iter().map(missing).collect(),
+        missing: found.missing.iter().map(Missing::of).collect(),
         pending: found.pending,
         formulas: formulas.iter().map(|formula| formula_view(formula, within_s)).collect(),
         rows,
@@ -328,7 +334,7 @@ impl Figures<'_> {
     }
 }
 
-fn time(ms: i64) -> Timestamp {
+pub(super) fn time(ms: i64) -> Timestamp {
     Timestamp::from_millisecond(ms).unwrap_or_default()
 }
 
@@ -346,12 +352,13 @@ fn formula_view(formula: &Formula, within_s: u32) -> FormulaView {
 }
 
 /// The time that is asked for, in milliseconds since 1970.
-fn time_of(query: &StatsQuery, account: Option<RecordId>) -> Result<(i64, i64), Problem> {
-    let (from, to) = (query.from.as_millisecond(), query.to.as_millisecond());
-    for (name, ms, at) in [("from", from, query.from), ("to", to, query.to)] {
+fn time_of(query: &StatsQuery, account: Option<RecordId>, zone: &TimeZone) -> Result<(i64, i64), Problem> {
+    let (begins, ends) = (query.from.at(zone), query.to.at(zone));
+    let (from, to) = (begins.as_millisecond(), ends.as_millisecond());
+    for (name, ms, at) in [("from", from, begins), ("to", to, ends)] {
         if ms != start_of_bin(ms) || at != time(ms) {
             return Err(Kind::InvalidQuery.with(format!(
-                "{name}: must be a full quarter of an hour, for instance 2026-04-01T00:00:00+09:00"
+                "{name}: must be a day, or a full quarter of an hour, for instance 2026-04-01T00:00:00+09:00"
             )));
         }
     }

@@ -105,12 +105,13 @@ impl Figure {
             }),
             People::NotAsked | People::Everybody => visibility_filter(state, &caller.viewer),
         };
+        let zone = state.app.directory.time_zone();
         let filter = HistoryFilter {
             direction: Some(Direction::Inbound),
             account,
             outcome: outcome_of(&counter).filter(|_| people == People::NotAsked),
-            from: Some(query.from),
-            to: Some(query.to),
+            from: Some(query.from.at(zone)),
+            to: Some(query.to.at(zone)),
             visibility,
             ..HistoryFilter::default()
         };

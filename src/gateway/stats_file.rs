@@ -46,7 +46,7 @@ pub(crate) async fn download(
     let mut total = row_of(&state, &view, &view.total, language);
     language.of("合計", "total").clone_into(&mut total[0]);
     file.row(total.iter().map(String::as_str));
-    let details = json!({ "by": question.by, "from": question.from, "to": question.to });
+    let details = json!({ "by": question.by, "from": view.from, "to": view.to });
     audit_trail::record(&state, &caller, "stats.exported", ("", None), details).await;
     let headers = [
         (header::CONTENT_TYPE, format!("text/csv; charset={}; header=present", encoding.charset())),

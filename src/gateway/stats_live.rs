@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 use super::auth::Caller;
 use super::extract::{NoQuery, QueryParams};
 use super::problem::Problem;
-use super::query::{StatsBy, StatsQuery};
+use super::query::{DayOrTime, StatsBy, StatsQuery};
 use super::state::AppState;
 use super::stats::{StatsView, figures};
 use crate::contract::call::CallState;
@@ -84,8 +84,8 @@ fn today_of(state: &AppState, now: Timestamp) -> StatsQuery {
     let next = midnight.checked_add(Span::new().days(1)).unwrap_or_else(|_| midnight.clone());
     StatsQuery {
         by: StatsBy::Day,
-        from: midnight.timestamp(),
-        to: next.timestamp(),
+        from: DayOrTime::At(midnight.timestamp()),
+        to: DayOrTime::At(next.timestamp()),
         account: None,
         operator: None,
         team: None,

@@ -5,9 +5,10 @@
 //! | `FollowCalls`, `AcknowledgePop`, `ReadDirectory`, `EditCustomers`, `TakeMessages`, `ReadPeople` | x | x | x | x |
 //! | `ControlCalls` (own calls; supervisors: of their teams) | x | x | | x |
 //! | `ReadStateHistory` (operators: the own; supervisors: of their teams) | x | x | | x |
-//! | `ReportBounces` | | | x | x |
+//! | `ReportBounces`, `ReadBills` | | | x | x |
+//! | `ReadContracts` | | x | x | x |
 //! | `ReadAudit` (supervisors: of their teams), `ResendMessages` | | x | | x |
-//! | `EditDirectory`, `DeleteMessages`, `ExportMessages` (supervisors where `[messages]` says so), `ManagePeople`, `ManageWebhooks` | | | | x |
+//! | `EditDirectory`, `DeleteMessages`, `ExportMessages` (supervisors where `[messages]` says so), `ManagePeople`, `ManageWebhooks`, `ManageBilling` | | | | x |
 //!
 //! Which calls a person sees is no permission but visibility: [`super::Viewer`].
 
@@ -66,6 +67,12 @@ pub enum Permission {
     ManageWebhooks,
     /// See, create, change and delete users; issue and revoke tokens.
     ManagePeople,
+    /// Read what was agreed with accounts about their figures, and whether it was kept.
+    ReadContracts,
+    /// Read the plans and bills of accounts.
+    ReadBills,
+    /// Write the plans of accounts, and close bills.
+    ManageBilling,
 }
 
 impl Role {
@@ -86,12 +93,14 @@ impl Role {
             Permission::ReadAudit | Permission::ResendMessages => {
                 matches!(self, Self::Supervisor | Self::Admin)
             }
-            Permission::ReportBounces => matches!(self, Self::System | Self::Admin),
+            Permission::ReadContracts => self != Self::Operator,
+            Permission::ReportBounces | Permission::ReadBills => matches!(self, Self::System | Self::Admin),
             Permission::EditDirectory
             | Permission::DeleteMessages
             | Permission::ExportMessages
             | Permission::ManagePeople
-            | Permission::ManageWebhooks => self == Self::Admin,
+            | Permission::ManageWebhooks
+            | Permission::ManageBilling => self == Self::Admin,
         }
     }
 

@@ -81,6 +81,11 @@ impl Formula {
         self.text.contains("{T}")
     }
 
+    /// Numerator and denominator.
+    pub(super) fn parts_of(&self, counters: &Counters, within_s: u32) -> Parts {
+        (self.parts)(counters, within_s)
+    }
+
     /// The figure of these counters. `within_s` is one of [`WITHIN_S`].
     #[must_use]
     pub fn figure(&self, counters: &Counters, within_s: u32) -> Figure {

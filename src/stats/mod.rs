@@ -33,9 +33,11 @@
 //! What the records do not have, and no counter pretends to: a caller who was refused by rule, voice messages and callback
 //! requests, calls that the PBX took while no daemon listened, and who sat at a phone that rang in vain.
 //!
-//! Reading order: `facts` (one call), `counters`, `bin` (the sum of a quarter of an hour), `formula`.
+//! Reading order: `facts` (one call), `counters`, `bin` (the sum of a quarter of an hour), `formula`,
+//! `contract` (goals of accounts).
 
 mod bin;
+mod contract;
 mod counters;
 mod facts;
 mod formula;
@@ -45,6 +47,7 @@ mod tests;
 use std::time::Duration;
 
 pub use bin::{BinInput, BinStats, CallerContact, OperatorKey, context_of, start_of_bin};
+pub use contract::{Contract, ContractError, MISSING_MAX, Period, Verdict};
 pub use counters::{COUNTERS, CounterName, Counters};
 pub use facts::{CallFacts, Neighbours, Part, TransferFact, TransferKind, WrapUpTime};
 pub use formula::{FORMULAS, Figure, Formula, Unit, WITHIN_DEFAULT_S, WITHIN_S};

@@ -11,6 +11,8 @@
 //! | [`users`] | people, teams and tokens |
 //! | [`operators`] | agent states, their history, after-call work |
 //! | [`history`] | finished calls, and the earlier calls of a caller at an account |
+//! | [`billing`] | plans of accounts, closed bills, and what bills count |
+//! | [`contracts`] | what was agreed with accounts about their figures |
 //! | [`stats`] | the counters of each quarter of an hour, built from the history |
 //! | [`holidays`] | national holidays by the Cabinet Office, the installation's own days off |
 //! | [`supervision_log`] | which supervisor monitored which call, in which mode |
@@ -66,8 +68,10 @@ pub mod erasure;
 pub mod accounts;
 pub mod answers;
 pub mod audit;
+pub mod billing;
 mod columns;
 pub mod contacts;
+pub mod contracts;
 pub mod customers;
 pub mod deliveries;
 pub mod dispatches;

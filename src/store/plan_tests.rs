@@ -59,6 +59,7 @@ const GROWING: &[&str] = &[
     "queue_stats",
     "operator_stats",
     "stat_bins",
+    "closed_bills",
     "erased_calls",
 ];
 

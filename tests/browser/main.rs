@@ -26,6 +26,7 @@ mod tasks;
 mod typing;
 mod unsaved;
 mod views;
+mod wall;
 
 use std::time::Duration;
 

@@ -2,6 +2,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::process::Command;
@@ -253,8 +254,38 @@ async fn each_outcome_and_mark_is_counted_and_opens_its_calls() {
 
     cells_open_their_calls(&service, &stats, &records, &span).await;
     other_rows(&service, counters, &span).await;
+    billed(&service, &stats, &records, began).await;
     command_line(&service, &span).await;
     service.stop().await;
+}
+
+/// The bill of each account counts what the figures say that was answered, and the transfer that was made.
+async fn billed(service: &Service, stats: &Value, records: &[Value], began: Timestamp) {
+    let plan = json!({
+        "name": "標準", "base_yen": 1_000, "include": 1, "extra": [{ "from": 2, "yen": 100 }], "transfer": { "yen": 50 },
+    });
+    let month = began.to_zoned(TimeZone::get("Asia/Tokyo").unwrap()).strftime("%Y-%m").to_string();
+    let mut transfers = 0;
+    for row in stats["rows"].as_array().unwrap() {
+        let Some(account) = row["key"].as_str() else { continue };
+        let path = format!("/v1/accounts/{account}");
+        let (status, written) =
+            service.ask("admin", Method::PUT, &format!("{path}/billing-plan"), Some(plan.clone())).await;
+        assert!(status.is_success(), "{written}");
+        let (_, bill) = service.ask("admin", Method::GET, &format!("{path}/bills/{month}"), None).await;
+        let answered = row["counters"]["answered"].as_u64().unwrap_or(0);
+        assert_eq!(bill["counts"]["counted"].as_u64().unwrap_or(0), answered, "{bill:#}");
+        let of_account = records.iter().filter(|one| one["account"] == account).count();
+        assert_eq!(bill["calls"].as_array().unwrap().len(), of_account, "{bill:#}");
+        let transferred =
+            bill["lines"].as_array().unwrap().iter().find(|line| line["kind"] == "transfer").unwrap();
+        transfers += transferred["count"].as_u64().unwrap();
+        let extra = answered.saturating_sub(1);
+        let yen = 1_000 + 100 * extra + transferred["yen"].as_u64().unwrap();
+        assert_eq!(bill["yen"], yen, "{bill:#}");
+        assert_eq!(bill["warnings"], json!(["incomplete", "not_over"]), "{bill:#}");
+    }
+    assert_eq!(transfers, 1);
 }
 
 /// The same calls by time and by queue; people see their work.

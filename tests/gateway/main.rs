@@ -11,8 +11,10 @@ mod support;
 
 mod audit;
 mod auth;
+mod billing;
 mod command_line;
 mod contract;
+mod contracts;
 mod endpoints;
 mod history;
 mod input;

@@ -102,6 +102,17 @@ DELETE /v1/accounts/{account}                    | no   no   no   no   no   yes 
 GET    /v1/accounts/{account}/mail-templates     | no   no   no   no   no   yes  |
 PUT    /v1/accounts/{account}/mail-templates/{template} | no no no no no   yes  | {"body":"{{ opening }}"}
 DELETE /v1/accounts/{account}/mail-templates/{template} | no no no no no   yes  |
+GET    /v1/accounts/{account}/billing-plan       | no   no   no   no   yes  yes  |
+PUT    /v1/accounts/{account}/billing-plan       | no   no   no   no   no   yes  | {"name":"x"}
+DELETE /v1/accounts/{account}/billing-plan       | no   no   no   no   no   yes  |
+GET    /v1/accounts/{account}/bills/{month}      | no   no   no   no   yes  yes  |
+POST   /v1/accounts/{account}/bills/{month}/close | no  no   no   no   no   yes  |
+GET    /v1/accounts/{account}/contract           | no   no   yes  yes  yes  yes  |
+PUT    /v1/accounts/{account}/contract           | no   no   no   no   no   yes  | {"formula":"AR-open","goal":0.9}
+DELETE /v1/accounts/{account}/contract           | no   no   no   no   no   yes  |
+GET    /v1/contracts?month=2025-01               | no   no   yes  yes  yes  yes  |
+GET    /v1/bills/{month}                         | no   no   no   no   yes  yes  |
+GET    /v1/bills/{month}/lines.csv               | no   no   no   no   yes  yes  |
 GET    /v1/holidays                              | yes  yes  yes  yes  yes  yes  |
 PUT    /v1/holidays/{day}                        | no   no   no   no   no   yes  | {"name":"社休日"}
 DELETE /v1/holidays/{day}                        | no   no   no   no   no   yes  |
@@ -398,6 +409,7 @@ impl Scene {
             .replace("{password}", PASSWORD)
             .replace("{call}", &live.to_string())
             .replace("{verb}", "hangup")
+            .replace("{month}", "2025-01")
             .replace("{operator}", &self.rig.user("1001").to_string())
             .replace("{transfer}", &TransferId::derive(call(1), self.rig.app.clock.now()).to_string())
             .replace("{supervision}", &Uuid::from_u128(7).to_string())
@@ -428,6 +440,21 @@ impl Scene {
                     self.rig.send("admin", Method::PUT, &path, &json!({"body": "format = 1"})).await;
                 assert_eq!(status, StatusCode::OK, "{saved}");
                 id
+            }
+            "account" if text.contains("/billing-plan") || text.contains("/bills/") => {
+                let account = account().await;
+                let path = format!("/v1/accounts/{account}/billing-plan");
+                let (status, plan) = self.rig.send("admin", Method::PUT, &path, &json!({"name": "x"})).await;
+                assert_eq!(status, StatusCode::OK, "{plan}");
+                account
+            }
+            "account" if text.contains("/contract") => {
+                let account = account().await;
+                let path = format!("/v1/accounts/{account}/contract");
+                let agreed = json!({"formula": "AR-open", "goal": 0.9});
+                let (status, written) = self.rig.send("admin", Method::PUT, &path, &agreed).await;
+                assert_eq!(status, StatusCode::OK, "{written}");
+                account
             }
             "account" => account().await,
             "task" => self.task(account().await).await,

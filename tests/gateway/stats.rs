@@ -128,6 +128,9 @@ async fn a_call_belongs_to_its_day_in_the_zone_of_the_installation() {
     assert_eq!(week["rows"][1]["from"], "2026-03-31T15:00:00.000Z");
     // A day without a call has no rate, and its row is there.
     assert_eq!(week["rows"][3]["figures"]["AR-open"], Value::Null);
+    // A day is one of the installation's, wherever the reader is.
+    let in_days = stats(&rig, "admin", "by=day&from=2026-03-31&to=2026-04-07").await;
+    assert_eq!(in_days, week);
     let months = stats(&rig, "admin", &format!("by=month&{WEEK}")).await;
     assert_eq!(rows(&months, "offered").into_iter().map(|(_, n)| n).collect::<Vec<_>>(), [1, 6]);
     let hours = stats(&rig, "admin", &format!("by=hour&{DAY}")).await;
@@ -292,6 +295,7 @@ async fn a_question_that_makes_no_sense_is_refused_with_what_to_write() {
         (format!("by=day&within=7&{DAY}"), "within"),
         (format!("by=queue&operator=1001&{DAY}"), "queue"),
         ("by=day&from=2026-04-01T00:07:00Z&to=2026-04-02T00:00:00Z".to_owned(), "quarter"),
+        ("by=day&from=yesterday&to=2026-04-02".to_owned(), "write a day"),
         ("by=day&from=2026-04-02T00:00:00Z&to=2026-04-01T00:00:00Z".to_owned(), "later"),
         ("by=hour&from=2026-04-01T00:00:00Z&to=2026-08-01T00:00:00Z".to_owned(), "35 days"),
         ("by=account&from=2026-01-01T00:00:00Z&to=2026-08-01T00:00:00Z".to_owned(), "100 days"),

@@ -18,8 +18,12 @@ mod accounts;
 mod answers;
 #[path = "../audit/sql.rs"]
 mod audit;
+#[path = "../billing/sql.rs"]
+mod billing;
 #[path = "../contacts/sql.rs"]
 mod contacts;
+#[path = "../contracts/sql.rs"]
+mod contracts;
 #[path = "../customers/sql.rs"]
 mod customers;
 #[path = "../deliveries/sql.rs"]
