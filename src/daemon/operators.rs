@@ -38,8 +38,8 @@ use crate::ids::{CallId, Extension, QueueName, RecordId};
 use crate::journal::entry::{JournalEntry, StateChange, WrapUpRecord};
 use crate::operators::queue_members::{MemberAction, MemberActions, MemberReply, QueueFaults};
 use crate::operators::{
-    Command, CompletedWrapUp, OperatorSnapshot, Options, Output, Request as Want, Seat, SeatFacts,
-    StateRequest, authorise_seat,
+    Command, CompletedWrapUp, OperatorSnapshot, Output, Request as Want, SeatFacts, StateRequest,
+    authorise_seat,
 };
 use crate::people::actor::Actor;
 use crate::people::role::Role;
@@ -106,7 +106,7 @@ impl Core {
     fn try_operator_command(&mut self, actor: &Actor, command: Command) -> Result<Answer, Refusal> {
         let user = command.user;
         if matches!(command.request, Want::Options) {
-            return Ok(Answer::OperatorOptions(Box::new(self.operator_options())));
+            return Ok(Answer::OperatorOptions(Box::new(self.operators.options())));
         }
         let view =
             self.operators.operator(user).map(|operator| operator.view()).ok_or(Refusal::UnknownOperator)?;
@@ -270,25 +270,6 @@ impl Core {
             let saved = self.operators.operator(view.id).map(|operator| operator.snapshot().clone());
             JournalEntry::OperatorState(Box::new(StateChange { at, view: view.clone(), saved }))
         })
-    }
-
-    fn operator_options(&self) -> Options {
-        let settings = self.operators.settings();
-        let seat = |(extension, phone, user): (&Extension, _, Option<RecordId>)| Seat {
-            extension: extension.clone(),
-            phone,
-            taken: user.is_some(),
-        };
-        let mut seats: Vec<Seat> = self.operators.seats().map(seat).collect();
-        seats.sort_unstable_by(|a, b| a.extension.cmp(&b.extension));
-        Options {
-            not_ready_reasons: settings.not_ready_reasons.clone(),
-            dispositions: settings.dispositions.clone(),
-            wrap_up_s: settings.wrap_up_s,
-            wrap_up_extend_s_max: settings.wrap_up_extend_s_max,
-            disposition_required: settings.disposition_required,
-            seats,
-        }
     }
 
     /// Names in the notice's view the people who have had the caller. The model knows phones; who sits at a phone is known
