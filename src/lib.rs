@@ -28,7 +28,8 @@
 //! 6. [`screen_pop`] tracks whether desktops acknowledge pops. [`transfer`] passes callers on and follows what the
 //!    targets' phones do. [`supervision`] lets supervisors listen, whisper and barge. [`call_control`] answers, holds
 //!    and hangs up.
-//! 7. [`messages`] publishes what operators note down for accounts; [`operators`] keeps their states and after-call
+//! 7. [`script`] decides what operators say and ask for an account; [`messages`] publishes what they note down;
+//!    [`operators`] keeps their states and after-call
 //!    work. [`webhook`] posts the events to other systems from an outbox in the store.
 //! 8. [`pbx_link`] decides what is published about the connection to the PBX, [`journal`] what is committed with an event.
 //! 9. [`daemon`] owns the tasks, the clock and the one loop that connects all of this.
@@ -78,6 +79,7 @@ pub mod text;
 pub mod contract;
 
 pub mod people;
+pub mod script;
 
 pub mod ami;
 pub mod sip;

@@ -18,6 +18,8 @@ use utoipa::ToSchema;
 pub const SPANS_MAX: usize = 28;
 /// Maximum number of days off of one account.
 pub const DAYS_OFF_MAX: usize = 400;
+/// How many days ahead the next opening is searched.
+const NEXT_OPEN_DAYS_MAX: usize = 400;
 
 /// The hours of an account.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
@@ -141,6 +143,36 @@ impl Hours {
                 self.applies_on(span, today) && now >= span.from && (over_midnight || now < span.to);
             open_today || (over_midnight && self.applies_on(span, yesterday) && now < span.to)
         })
+    }
+
+    /// When the account opens next after `at`: the next start of a span, or the next day that is no day off. `None`: not
+    /// within [`NEXT_OPEN_DAYS_MAX`] days.
+    #[must_use]
+    pub fn next_open(&self, at: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
+        let zone = self.zone(zone);
+        let mut date = at.to_zoned(zone.clone()).date();
+        for _ in 0..=NEXT_OPEN_DAYS_MAX {
+            let starts: Vec<Time> = if self.weekly.is_empty() {
+                (!self.closed_on.contains(&date)).then_some(Time::midnight()).into_iter().collect()
+            } else {
+                self.weekly.iter().filter(|span| self.applies_on(span, date)).map(|span| span.from).collect()
+            };
+            let opens = starts.into_iter().filter_map(|time| {
+                let opens = date.to_datetime(time).to_zoned(zone.clone()).ok()?.timestamp();
+                (opens > at).then_some(opens)
+            });
+            if let Some(first) = opens.min() {
+                return Some(first);
+            }
+            date = date.tomorrow().ok()?;
+        }
+        None
+    }
+
+    /// Whether `date` is a day off.
+    #[must_use]
+    pub fn is_day_off(&self, date: Date) -> bool {
+        self.closed_on.contains(&date)
     }
 
     /// The time zone of these hours; `zone` when they name none.
@@ -275,6 +307,26 @@ mod tests {
             ("月水 09:00-12:00 13:00-17:00", "2026-01-05T12:30:00+09:00", false),
         ] {
             assert_eq!(open(hours, at), expected, "{hours} at {at}");
+        }
+    }
+
+    #[test]
+    fn the_next_opening_is_found_over_nights_and_days_off() {
+        let zone = TimeZone::get("Asia/Tokyo").unwrap();
+        let next = |hours: &str, at: &str| {
+            let hours = Hours::read(hours).unwrap().unwrap();
+            let opens = hours.next_open(at.parse().unwrap(), &zone);
+            opens.map(|at| at.to_zoned(zone.clone()).datetime().to_string())
+        };
+        let week = "月-金 09:00-12:00 13:00-18:00; 土 09:00-12:00; 休 2026-01-01 2026-01-02";
+        for (hours, at, expected) in [
+            (week, "2025-12-31T08:59:59+09:00", Some("2025-12-31T09:00:00")),
+            (week, "2025-12-31T12:30:00+09:00", Some("2025-12-31T13:00:00")),
+            (week, "2025-12-31T13:00:00+09:00", Some("2026-01-03T09:00:00")),
+            ("休 2026-01-01", "2025-12-31T23:00:00+09:00", Some("2026-01-02T00:00:00")),
+            ("月 09:00-10:00; 休 2026-01-05", "2026-01-05T08:00:00+09:00", Some("2026-01-12T09:00:00")),
+        ] {
+            assert_eq!(next(hours, at).as_deref(), expected, "{hours} at {at}");
         }
     }
 
