@@ -6,7 +6,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use toritsugi::directory::numbers::{Number, NumberPlan};
+use toritsugi::numbers::{Number, NumberPlan};
 use toritsugi::identity::Presentation;
 use toritsugi::sip::{from_channel, from_headers};
 

@@ -16,6 +16,7 @@ mod dialplan;
 mod installation;
 mod pbx;
 mod safety;
+mod scripts;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -101,6 +102,7 @@ impl Check {
         findings.extend(team_ownership(&config).await);
         findings.extend(webhooks(&config));
         findings.extend(dialled_headers(&config));
+        findings.extend(scripts::check(&config).await);
         findings.extend(safety::check(&config).await);
         findings.extend(pbx::check(&config, seed).await);
         if self.call {

@@ -35,6 +35,7 @@ mod operators;
 mod output;
 mod password;
 mod replay;
+mod scripts;
 mod serve;
 mod supervise;
 mod terminal;
@@ -147,6 +148,8 @@ enum Command {
     User(user::User),
     /// List, show and export messages.
     Messages(messages::Messages),
+    /// Check, import, export and list the scripts of accounts.
+    Scripts(scripts::Scripts),
     /// List webhook deliveries that were not accepted, or retry them.
     Webhooks(webhooks::Webhooks),
     /// Run a recorded manager session through the call model and print the events.
@@ -200,6 +203,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Import(command) => command.run(global).await,
         Command::User(command) => command.run(global).await,
         Command::Messages(command) => command.run(global).await,
+        Command::Scripts(command) => command.run(global).await,
         Command::Webhooks(command) => command.run(global).await,
         Command::Replay(command) => command.run(global),
         Command::Demo(command) => command.run(global).await,

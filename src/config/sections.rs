@@ -336,6 +336,8 @@ pub struct MessagesConfig {
     pub undo: Duration,
     /// Whether supervisors may export messages.
     pub supervisors_export: bool,
+    /// Whether supervisors may change scripts.
+    pub supervisors_edit_scripts: bool,
 }
 
 /// `[retention]`

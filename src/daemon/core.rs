@@ -505,8 +505,9 @@ impl Core {
         let caller = found.caller_number.as_ref().map(|number| SmolStr::new(number.key()));
         bare.link =
             template.as_ref().map(|(template, code)| template.fill(call, &bare, code, caller.as_deref()));
-        let bare = Arc::new(bare);
         let now = self.clock.now();
+        self.deps.directory.add_script(&mut bare, &found, now);
+        let bare = Arc::new(bare);
         let permit = Arc::clone(&self.lookups).try_acquire_owned();
         let in_store = found.account.is_some() && found.caller_number.is_some();
         let complete = permit.is_err() || !in_store;
@@ -516,7 +517,7 @@ impl Core {
         let stats = self.deps.stats.clone();
         self.deps.tasks.spawn(async move {
             let begun = Instant::now();
-            let card = look_up(&directory, &found).await;
+            let card = look_up(&directory, &found, now).await;
             stats.lookup_seconds.observe(begun.elapsed().as_secs_f64());
             if card.is_none() {
                 stats.lookups_failed.inc();
@@ -557,9 +558,12 @@ fn outbound_record(call: OutboundCall, people: Vec<RecordId>, plan: &NumberPlan)
     }
 }
 
-async fn look_up(directory: &Directory, found: &Resolution) -> Option<Card> {
+async fn look_up(directory: &Directory, found: &Resolution, at: Timestamp) -> Option<Card> {
     match tokio::time::timeout(LOOKUP_TIMEOUT, directory.card(found)).await {
-        Ok(Ok(card)) => Some(card),
+        Ok(Ok(mut card)) => {
+            directory.add_script(&mut card, found, at);
+            Some(card)
+        }
         Ok(Err(error)) => {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,

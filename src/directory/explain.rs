@@ -59,7 +59,7 @@ pub struct Explanation {
     pub dialled_header: DialledHeader,
     /// Why the card has these customers, or none.
     pub customers: CustomerMatchReason,
-    /// The card that the pop would show.
+    /// The card that the pop would show. Its `script` is the one that a call at that time has; absent: the built-in one.
     pub card: Card,
     /// The account's hours, and whether it is open at that time; absent without an account.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -163,7 +163,8 @@ impl Directory {
     /// The store failed.
     pub async fn explain(&self, request: &ExplainRequest) -> Result<Explanation, StoreError> {
         let (resolution, tried) = self.resolve(&request.identity(), request.trunk.as_deref());
-        let card = self.card(&resolution).await?;
+        let mut card = self.card(&resolution).await?;
+        self.add_script(&mut card, &resolution, request.at);
         let customers = match (&resolution.account, &resolution.caller_number, card.customers.len()) {
             (None, ..) => CustomerMatchReason::NoAccount,
             (_, None, _) if resolution.caller.number().is_some() => CustomerMatchReason::NotANumber,

@@ -21,6 +21,7 @@ use smol_str::SmolStr;
 
 use super::index::Index;
 use super::resolution::{DialledHeader, MatchAttempt, MatchTrace, Resolution};
+use super::scripts::ScriptIndex;
 use crate::contract::card::{AccountView, CallerView, Card, HistoryView, MatchedBy};
 use crate::contract::records::Account;
 use crate::identity::{DialledSource, DiversionSource, Identity};
@@ -67,6 +68,7 @@ pub(super) struct Shared {
     pub(super) store: Store,
     pub(super) options: DirectoryOptions,
     index: RwLock<Arc<Index>>,
+    scripts: RwLock<Arc<ScriptIndex>>,
     /// One refresh at a time, so that an earlier result never replaces a later one.
     refreshing: tokio::sync::Mutex<()>,
 }
@@ -75,8 +77,9 @@ impl Directory {
     /// A directory on `store` with no account in memory yet; [`Self::refresh`] loads them.
     #[must_use]
     pub fn new(store: Store, options: DirectoryOptions) -> Self {
-        let index = RwLock::default();
-        Self { shared: Arc::new(Shared { store, options, index, refreshing: tokio::sync::Mutex::default() }) }
+        let (index, scripts) = (RwLock::default(), RwLock::default());
+        let refreshing = tokio::sync::Mutex::default();
+        Self { shared: Arc::new(Shared { store, options, index, scripts, refreshing }) }
     }
 
     /// A directory on `store` with its accounts in memory.
@@ -89,16 +92,17 @@ impl Directory {
         Ok(directory)
     }
 
-    /// Loads the accounts if any process changed them since the last time, and returns whether one did. Cheap when
-    /// nothing changed: call it every second or two.
+    /// Loads the accounts and the live scripts if any process changed them since the last time, and returns whether one did.
+    /// Cheap when nothing changed: call it every second or two.
     ///
     /// # Errors
     /// The store failed; memory is unchanged.
     pub async fn refresh(&self) -> Result<bool, StoreError> {
         let _lock = self.shared.refreshing.lock().await;
         let store = &self.shared.store;
+        let are_scripts_changed = self.refresh_scripts().await?;
         if store.accounts_version().await? == self.index().version {
-            return Ok(false);
+            return Ok(are_scripts_changed);
         }
         let (records, version) = store.all_accounts().await?;
         let index = Arc::new(Index::of(records, version, &self.shared.options.plan));
@@ -241,6 +245,7 @@ impl Directory {
             customers: Vec::new(),
             history: HistoryView::default(),
             link: None,
+            script: None,
         }
     }
 
@@ -264,6 +269,14 @@ impl Directory {
     #[must_use]
     pub fn account(&self, id: RecordId) -> Option<Arc<Account>> {
         self.index().by_id(id).cloned()
+    }
+
+    pub(super) fn scripts(&self) -> Arc<ScriptIndex> {
+        Arc::clone(&self.shared.scripts.read())
+    }
+
+    pub(super) fn replace_scripts(&self, scripts: Arc<ScriptIndex>) {
+        *self.shared.scripts.write() = scripts;
     }
 
     pub(super) fn index(&self) -> Arc<Index> {

@@ -37,6 +37,7 @@ use super::idempotency;
 use super::problem::{Kind, Problem, ProblemBody};
 use super::query::{MessageQuery, page_limit};
 use super::responses::with_location;
+use super::script_forms::OfCall;
 use super::state::AppState;
 use crate::contract::call::CallView;
 use crate::contract::history::FinishedCall;
@@ -46,6 +47,7 @@ use crate::contract::message::{
 };
 use crate::contract::operator::StateView;
 use crate::directory::EditError;
+use crate::identity::Presentation;
 use crate::ids::{CallId, RecordId};
 use crate::numbers::Number;
 use crate::people::role::{Permission, Role};
@@ -186,7 +188,7 @@ pub(super) fn shown(state: &AppState, caller: &Caller, mut message: Message) -> 
         (status = 201, description = "The record", body = Message),
         (status = 200, description = "A repeat: the current record of the first request", body = Message),
         (status = 403, description = "not-permitted", body = ProblemBody),
-        (status = 422, description = "invalid-body; idempotency-key-reused: the key was used for another message", body = ProblemBody),
+        (status = 422, description = "invalid-body; script-incomplete: `missing` has the questions of the script that must be answered; idempotency-key-reused: the key was used for another message", body = ProblemBody),
     )
 )]
 pub(crate) async fn take(
@@ -221,9 +223,16 @@ pub(crate) async fn take(
         }
         None => facts.as_ref().filter(|_| of_call == Some(account)).and_then(|facts| facts.customer),
     };
+    let at = now(&state);
+    let of = OfCall {
+        call: facts.as_ref(),
+        customer,
+        at: facts.as_ref().map_or(at, |facts| facts.offered_at),
+        transfer_failed: fields.transfer.is_some(),
+    };
+    let fields = of.hold(&state, account, fields, None).await?;
     let number = facts.and_then(|facts| facts.caller);
     let content = checked(&state, fields, None, (account, number.as_deref())).await?;
-    let at = now(&state);
     let new = NewMessage {
         id,
         account,
@@ -395,6 +404,17 @@ impl Edit {
         before: &Message,
     ) -> Result<ContentChange, Problem> {
         let fields = before.fields.patched(&self.patch).map_err(EditError::from)?;
+        let call = match before.call {
+            Some(call) => state.app.store.finished_call(call).await?.map(CallFacts::from),
+            None => None,
+        };
+        let held = OfCall {
+            call: call.as_ref(),
+            customer: before.customer,
+            at: call.as_ref().map_or(before.created_at, |call| call.offered_at),
+            transfer_failed: fields.transfer.is_some(),
+        };
+        let fields = held.hold(state, before.account, fields, Some(&before.fields)).await?;
         let of = (before.account, before.caller.as_deref());
         Ok(ContentChange {
             content: checked(state, fields, Some(&before.fields), of).await?,
@@ -432,22 +452,32 @@ pub(crate) async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// What a message takes over from its call.
-struct CallFacts {
-    account: Option<RecordId>,
-    customer: Option<RecordId>,
+/// What a message and its script take over from its call.
+pub(super) struct CallFacts {
+    pub(super) account: Option<RecordId>,
+    pub(super) customer: Option<RecordId>,
     caller: Option<String>,
+    pub(super) presentation: Presentation,
+    /// The numbers that rang or forwarded.
+    pub(super) numbers: Vec<String>,
+    pub(super) offered_at: Timestamp,
 }
 
 impl From<FinishedCall> for CallFacts {
     fn from(call: FinishedCall) -> Self {
-        let caller = call.caller.map(|key| key.to_string());
-        Self { account: call.account, customer: call.customer, caller }
+        Self {
+            account: call.account,
+            customer: call.customer,
+            caller: call.caller.map(|key| key.to_string()),
+            presentation: call.presentation,
+            numbers: call.dialled.into_iter().chain(call.diverted_by).collect(),
+            offered_at: call.offered_at,
+        }
     }
 }
 
 /// Reads a live call, or waits for the record of a call that has just ended.
-async fn call_facts(state: &AppState, caller: &Caller, id: CallId) -> Result<CallFacts, Problem> {
+pub(super) async fn call_facts(state: &AppState, caller: &Caller, id: CallId) -> Result<CallFacts, Problem> {
     let deadline = Instant::now() + RECORD_TIMEOUT;
     loop {
         let live = state.app.bus.call(&Viewer::unrestricted(Role::System), id);

@@ -62,6 +62,8 @@ mod proxies;
 mod query;
 mod responses;
 mod routes;
+mod script_forms;
+mod scripts;
 mod serve;
 mod session;
 mod sse;

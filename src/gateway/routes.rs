@@ -27,8 +27,8 @@ use super::problem::{Kind, Problem};
 use super::state::AppState;
 use super::{
     accounts, audit, auth, calls, contacts, customers, drafts, explain, export, forwarding, health, history,
-    history_file, idempotency, message_actions, messages, middleware, operators, page, session, sse,
-    supervisions, tokens, transfers, users, webhooks, websocket,
+    history_file, idempotency, message_actions, messages, middleware, operators, page, script_forms, scripts,
+    session, sse, supervisions, tokens, transfers, users, webhooks, websocket,
 };
 
 /// The routes that need no token, each with its part of the OpenAPI document.
@@ -70,6 +70,13 @@ pub(super) fn signed_in() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(history::gaps))
         .routes(routes!(accounts::list, accounts::create))
         .routes(routes!(accounts::show, accounts::change, accounts::delete))
+        .routes(routes!(scripts::list))
+        .routes(routes!(scripts::check))
+        .routes(routes!(scripts::show, scripts::write, scripts::retire))
+        .routes(routes!(scripts::versions))
+        .routes(routes!(scripts::publish))
+        .routes(routes!(scripts::offers))
+        .routes(routes!(script_forms::evaluate))
         .routes(routes!(customers::list, customers::create))
         .routes(routes!(customers::show, customers::change, customers::delete))
         .routes(routes!(contacts::list, contacts::create))

@@ -5,8 +5,8 @@
 //! | `FollowCalls`, `AcknowledgePop`, `ReadDirectory`, `EditCustomers`, `TakeMessages`, `ReadPeople` | x | x | x | x |
 //! | `ControlCalls` (own calls; supervisors: of their teams) | x | x | | x |
 //! | `ReadStateHistory` (operators: the own; supervisors: of their teams) | x | x | | x |
-//! | `ReadAudit` (supervisors: of their teams) | | x | | x |
-//! | `EditDirectory`, `DeleteMessages`, `ExportMessages` (supervisors where `[messages]` says so), `ManagePeople`, `ManageWebhooks` | | | | x |
+//! | `ReadAudit`, `CountOffers` (supervisors: of their teams) | | x | | x |
+//! | `EditDirectory`, `DeleteMessages`, `ExportMessages` and `EditScripts` (supervisors where `[messages]` says so), `ManagePeople`, `ManageWebhooks` | | | | x |
 //!
 //! Which calls a person sees is no permission but visibility: [`super::Viewer`].
 
@@ -51,6 +51,10 @@ pub enum Permission {
     DeleteMessages,
     /// Export messages as a file. The installation may allow it to supervisors as well.
     ExportMessages,
+    /// Save, publish and retire scripts. The installation may allow it to supervisors as well.
+    EditScripts,
+    /// See what came of the offers of scripts; supervisors: of their team.
+    CountOffers,
     /// See the operators and supervisors.
     ReadPeople,
     /// Read when an operator was in which state.
@@ -78,10 +82,11 @@ impl Role {
             | Permission::TakeMessages
             | Permission::ReadPeople => true,
             Permission::ControlCalls | Permission::ReadStateHistory => self != Self::System,
-            Permission::ReadAudit => matches!(self, Self::Supervisor | Self::Admin),
+            Permission::ReadAudit | Permission::CountOffers => matches!(self, Self::Supervisor | Self::Admin),
             Permission::EditDirectory
             | Permission::DeleteMessages
             | Permission::ExportMessages
+            | Permission::EditScripts
             | Permission::ManagePeople
             | Permission::ManageWebhooks => self == Self::Admin,
         }

@@ -35,6 +35,7 @@ mod value;
 
 pub use check::{Account, check};
 pub use condition::{Caller, Facts};
+pub(crate) use evaluate::opening;
 pub use evaluate::{Answers, Defaults, FieldView, Form, Missing, OfferView, ReasonView, StepView, evaluate};
 pub use message::{MessageProblem, answers_of, hold};
 pub use model::{

@@ -146,7 +146,7 @@ mod tests {
         Head {
             id: id.into(),
             version,
-            numbers: numbers.iter().map(|number| SmolStr::new(number)).collect(),
+            numbers: numbers.iter().map(SmolStr::new).collect(),
             valid: Validity { from: valid.0.map(day), until: valid.1.map(day) },
             published_at: Timestamp::from_second(published).unwrap(),
             has_closed_opening: true,

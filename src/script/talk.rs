@@ -120,9 +120,8 @@ impl Talk {
 /// The first character that no text may have: a control or direction-changing one. Line breaks are allowed in `lines`.
 pub(super) fn unprintable(text: &str, lines: bool) -> Option<String> {
     let is_bad = |c: &char| {
-        !(lines && matches!(c, '\n' | '\r'))
-            && !matches!(c, ' ' | '\u{3000}')
-            && printable(&c.to_string(), 4).is_none()
+        let is_space = matches!(c, ' ' | '\u{3000}') || lines && matches!(c, '\n' | '\r');
+        !is_space && printable(&c.to_string(), 4).is_none()
     };
     text.chars().find(is_bad).map(|c| format!("U+{:04X}", u32::from(c)))
 }

@@ -20,6 +20,7 @@
 //! | [`audit`] | the audit trail |
 //! | [`stalled`] | which of the daemon's writers the store holds up |
 //! | [`group_key`] | the key with which daemons sign requests to each other |
+//! | [`scripts`] | what operators say and ask for an account, by version; what came of offers |
 //! | [`retention`] | deletion by age, and of one customer's data |
 //! | `upgrade` | the steps of a migration that take long on a large database |
 //! | [`error`] | what can go wrong, worded for the administrator |
@@ -69,6 +70,7 @@ pub mod pbx_links;
 mod plan_tests;
 pub mod postgres;
 pub mod retention;
+pub mod scripts;
 pub mod sqlite;
 pub mod stalled;
 pub mod supervision_log;

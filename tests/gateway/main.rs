@@ -20,6 +20,7 @@ mod message_record;
 mod messages;
 mod records;
 mod roles;
+mod scripts;
 mod silent_store;
 mod streams;
 mod visibility;

@@ -52,6 +52,7 @@ fn an_unknown_key_is_named_with_its_line_and_column() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn every_mistake_is_named_at_its_place() {
     let step = |rest: &str| format!("{HEAD}[[step]]\nid = \"a\"\n{rest}\n");
     let ask = |field: &str| step(&format!("ask = [{{ id = \"q\", label = \"q\", {field} }}]"));

@@ -357,7 +357,7 @@ async fn write_content(
     .bind(to_ms(at))
     .execute(&mut *transaction)
     .await?;
-    Ok(())
+    super::scripts::write_offers(transaction, id, written, at).await
 }
 
 /// The content of a message of an earlier version becomes a row when it is corrected.

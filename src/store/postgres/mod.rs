@@ -38,6 +38,8 @@ mod operators;
 mod pbx_links;
 #[path = "../retention/sql.rs"]
 mod retention;
+#[path = "../scripts/sql.rs"]
+mod scripts;
 #[path = "../supervision_log/sql.rs"]
 mod supervision_log;
 #[path = "../upgrade/sql.rs"]
