@@ -171,7 +171,8 @@ fn every_script_example_can_be_read() {
         for block in page.blocks_of(&["script"]) {
             count += 1;
             for finding in toritsugi::script::read(&block.text()).err().unwrap_or_default() {
-                faults.push(format!("{}:{}: line {}: {}", page.name, block.line, finding.line, finding.reason));
+                faults
+                    .push(format!("{}:{}: line {}: {}", page.name, block.line, finding.line, finding.reason));
             }
         }
     }
