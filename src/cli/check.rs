@@ -14,6 +14,7 @@
 mod call;
 mod dialplan;
 mod installation;
+mod mail;
 mod pbx;
 mod safety;
 mod scripts;
@@ -101,6 +102,7 @@ impl Check {
         let mut findings = vec![configuration(&config), store(&config.store).await, bus(&config).await];
         findings.extend(team_ownership(&config).await);
         findings.extend(webhooks(&config));
+        findings.push(mail::check(&config).await);
         findings.extend(dialled_headers(&config));
         findings.extend(scripts::check(&config).await);
         findings.extend(safety::check(&config).await);

@@ -8,6 +8,7 @@
 //! | `account.*`, `contact.*`, `customer.*` (`created`, `changed`, `deleted`) | a record; the names of the fields that a request set |
 //! | `message.changed`, `message.deleted` | a message whose text another person wrote |
 //! | `script.saved`, `script.published`, `script.retired` | a script of an account; version, state, the version that was restored |
+//! | `delivery.retried` | a delivery of a message that was sent again |
 //! | `webhook.retried` | a delivery |
 //! | `history.exported` | a file of finished calls; how many, of which account and time |
 //!

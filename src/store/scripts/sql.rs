@@ -462,6 +462,7 @@ mod tests {
                 caller: None,
                 content: content(results),
                 day: "261129".into(),
+                not_before: at(10),
             };
             taken.push(store.create_message(&message, &pbx, at(10)).await.unwrap().0);
         }
@@ -483,6 +484,7 @@ mod tests {
             by: HANA,
             by_name: "花".into(),
             correction: None,
+            not_before: at(11),
         };
         let update = MessageUpdate { content: Some(change), acknowledged_by: None };
         store.change_message(taken[1].id, &update, at(11)).await.unwrap();
