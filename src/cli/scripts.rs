@@ -449,8 +449,8 @@ fn of_text(body: &str) -> Vec<Finding> {
 }
 
 async fn of_account(client: &Client, account: &str, body: &str) -> anyhow::Result<Vec<Finding>> {
-    let found: Findings =
-        client.post(&format!("/v1/accounts/{account}/scripts/check"), &json!({ "body": body })).await?;
+    let request = json!({ "account": account, "body": body });
+    let found: Findings = client.post("/v1/scripts/check", &request).await?;
     Ok(found.findings)
 }
 

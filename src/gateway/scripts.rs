@@ -44,6 +44,9 @@ pub(crate) struct Scripts {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CheckScript {
+    /// The account that it is for.
+    #[schema(value_type = uuid::Uuid)]
+    account: RecordId,
     /// The TOML, up to 64 KiB.
     body: String,
 }
@@ -116,22 +119,18 @@ pub(crate) async fn list(
 }
 
 /// Checks a text for an account and saves nothing.
-#[utoipa::path(post, path = "/v1/accounts/{account}/scripts/check", tag = "scripts", request_body = CheckScript,
-    params(("account" = uuid::Uuid, Path, description = "The account")),
-    responses(
-        (status = 200, description = "What was found; empty: nothing", body = ScriptFindings),
-        (status = 403, description = "not-permitted", body = ProblemBody),
-        (status = 404, description = "unknown-record: there is no such account", body = ProblemBody),
-    )
-)]
+#[utoipa::path(post, path = "/v1/scripts/check", tag = "scripts", request_body = CheckScript, responses(
+    (status = 200, description = "What was found; empty: nothing", body = ScriptFindings),
+    (status = 403, description = "not-permitted", body = ProblemBody),
+    (status = 404, description = "unknown-record: there is no such account", body = ProblemBody),
+))]
 pub(crate) async fn check(
     State(state): State<Arc<AppState>>,
     caller: Caller,
-    RecordPath(account): RecordPath,
     Body(request): Body<CheckScript>,
 ) -> Result<Json<ScriptFindings>, Problem> {
     needs_edit(&state, &caller)?;
-    let account = account_of(&state, account)?;
+    let account = account_of(&state, request.account)?;
     let (_, findings) = findings(&state, &account, &request.body).await?;
     Ok(Json(ScriptFindings { findings }))
 }

@@ -95,12 +95,12 @@ GET    /v1/accounts/{account}                    | yes  yes  yes  yes  yes  yes 
 PATCH  /v1/accounts/{account}                    | no   no   no   no   no   yes  | {"kana":"x"}
 DELETE /v1/accounts/{account}                    | no   no   no   no   no   yes  |
 GET    /v1/accounts/{account}/scripts            | yes  yes  yes  yes  yes  yes  |
-POST   /v1/accounts/{account}/scripts/check      | no   no   no   no   no   yes  | {"body":""}
 PUT    /v1/accounts/{account}/scripts/{script}   | no   no   no   no   no   yes  | {"body":{script_body},"version":1}
 GET    /v1/accounts/{account}/scripts/{script}   | yes  yes  yes  yes  yes  yes  |
 DELETE /v1/accounts/{account}/scripts/{script}   | no   no   no   no   no   yes  |
 GET    /v1/accounts/{account}/scripts/{script}/versions | yes yes yes yes yes yes |
 POST   /v1/accounts/{account}/scripts/{script}/publish  | no no no no no yes | {"version":1,"newest":1}
+POST   /v1/scripts/check                         | no   no   no   no   no   yes  | {"account":"{account}","body":""}
 GET    /v1/scripts/offers                        | no   no   none none no   none |
 POST   /v1/scripts/evaluate                      | yes  yes  yes  yes  yes  yes  | {"account":"{account}"}
 POST   /v1/scripts/evaluate                      | no   no   no   no   no   yes  | {"account":"{account}","body":""}
