@@ -104,8 +104,8 @@ async fn a_text_that_cannot_work_is_refused_with_each_line() {
         let finding = &refused["findings"][0];
         assert_eq!((&finding["severity"], &finding["line"]), (&json!("error"), &json!(line)), "{refused}");
         assert!(finding["reason"].as_str().unwrap().contains(reason), "{refused}");
-        let (status, checked) =
-            service.rig.send("admin", Method::POST, &service.scripts("/check"), &json!({"body": body})).await;
+        let request = json!({"account": service.account, "body": body});
+        let (status, checked) = service.rig.send("admin", Method::POST, "/v1/scripts/check", &request).await;
         assert_eq!((status, &checked["findings"]), (StatusCode::OK, &refused["findings"]));
     }
     assert_eq!(
