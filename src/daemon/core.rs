@@ -501,12 +501,11 @@ impl Core {
     fn identify(&mut self, call: CallId, question: u32, identity: &Identity, trunk: &str) {
         let found = self.deps.directory.identify(identity, Some(trunk));
         let template = self.pop_url_template(&found);
-        let mut bare = self.deps.directory.bare_card(&found);
+        let now = self.clock.now();
+        let mut bare = self.deps.directory.bare_card(&found, now);
         let caller = found.caller_number.as_ref().map(|number| SmolStr::new(number.key()));
         bare.link =
             template.as_ref().map(|(template, code)| template.fill(call, &bare, code, caller.as_deref()));
-        let now = self.clock.now();
-        self.deps.directory.add_script(&mut bare, &found, now);
         let bare = Arc::new(bare);
         let permit = Arc::clone(&self.lookups).try_acquire_owned();
         let in_store = found.account.is_some() && found.caller_number.is_some();
@@ -559,11 +558,8 @@ fn outbound_record(call: OutboundCall, people: Vec<RecordId>, plan: &NumberPlan)
 }
 
 async fn look_up(directory: &Directory, found: &Resolution, at: Timestamp) -> Option<Card> {
-    match tokio::time::timeout(LOOKUP_TIMEOUT, directory.card(found)).await {
-        Ok(Ok(mut card)) => {
-            directory.add_script(&mut card, found, at);
-            Some(card)
-        }
+    match tokio::time::timeout(LOOKUP_TIMEOUT, directory.card(found, at)).await {
+        Ok(Ok(card)) => Some(card),
         Ok(Err(error)) => {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,

@@ -15,6 +15,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use parking_lot::RwLock;
 use smol_str::SmolStr;
@@ -23,6 +24,9 @@ use super::index::Index;
 use super::resolution::{DialledHeader, MatchAttempt, MatchTrace, Resolution};
 use super::scripts::ScriptIndex;
 use crate::contract::card::{AccountView, CallerView, Card, HistoryView, MatchedBy};
+use crate::contract::holidays::Holiday;
+use crate::contract::holidays::HolidayCalendar;
+use crate::contract::hours::HoursState;
 use crate::contract::records::Account;
 use crate::identity::{DialledSource, DiversionSource, Identity};
 use crate::ids::RecordId;
@@ -92,8 +96,8 @@ impl Directory {
         Ok(directory)
     }
 
-    /// Loads the accounts and the live scripts if any process changed them since the last time, and returns whether one did.
-    /// Cheap when nothing changed: call it every second or two.
+    /// Loads accounts, holidays and live scripts if any process changed them since the last time, and returns whether one
+    /// did. Cheap when nothing changed: call it every second or two.
     ///
     /// # Errors
     /// The store failed; memory is unchanged.
@@ -105,7 +109,8 @@ impl Directory {
             return Ok(are_scripts_changed);
         }
         let (records, version) = store.all_accounts().await?;
-        let index = Arc::new(Index::of(records, version, &self.shared.options.plan));
+        let calendar = HolidayCalendar::of(store.holidays().await?);
+        let index = Arc::new(Index::of(records, version, calendar, &self.shared.options.plan));
         *self.shared.index.write() = index;
         Ok(true)
     }
@@ -218,9 +223,9 @@ impl Directory {
         trunk.and_then(|trunk| headers.get(trunk).copied()).unwrap_or_default()
     }
 
-    /// The card from memory alone: account and caller, without customers and history.
+    /// The card from memory alone: account and caller at this time, without customers and history.
     #[must_use]
-    pub fn bare_card(&self, resolution: &Resolution) -> Card {
+    pub fn bare_card(&self, resolution: &Resolution, at: Timestamp) -> Card {
         let number = resolution.caller_number.as_ref();
         let account =
             resolution.account.as_deref().map_or_else(AccountView::default, |account| AccountView {
@@ -229,9 +234,10 @@ impl Directory {
                 kana: account.fields.kana.clone(),
                 answer_phrase: account.fields.answer_phrase.clone(),
                 notes: account.fields.notes.clone(),
+                hours: self.hours_state(account, at),
                 matched_by: resolution.matched_by,
             });
-        Card {
+        let mut card = Card {
             dialled: resolution.dialled.as_ref().map(ToString::to_string),
             diverted_by: resolution.diverted_by.as_ref().map(ToString::to_string),
             caller: CallerView {
@@ -246,23 +252,44 @@ impl Directory {
             history: HistoryView::default(),
             link: None,
             script: None,
-        }
+        };
+        self.add_script(&mut card, resolution, at);
+        card
     }
 
     /// The whole card: the account's customers with the caller's number, best first, and what happened before.
     ///
     /// # Errors
     /// The store failed or was busy; [`Self::bare_card`] still serves.
-    pub async fn card(&self, resolution: &Resolution) -> Result<Card, StoreError> {
-        let mut card = self.bare_card(resolution);
+    pub async fn card(&self, resolution: &Resolution, at: Timestamp) -> Result<Card, StoreError> {
+        let mut card = self.bare_card(resolution, at);
         if let (Some(account), Some(number)) = (&resolution.account, &resolution.caller_number) {
             let CallerHistory { customers, history } =
                 self.shared.store.caller_history(account.id, number.key()).await?;
             card.caller.name = customers.first().map(|customer| customer.name.clone());
             card.customers = customers;
             card.history = history;
+            // What the operator says first may depend on the customer.
+            self.add_script(&mut card, resolution, at);
         }
         Ok(card)
+    }
+
+    /// Whether the account is open at this time; `None` for an account without hours.
+    fn hours_state(&self, account: &Account, at: Timestamp) -> Option<HoursState> {
+        let hours = account.fields.hours.as_ref()?;
+        Some(hours.state(at, self.time_zone(), &self.index().calendar))
+    }
+
+    /// National holidays and the installation's days off.
+    pub(super) fn calendar(&self) -> HolidayCalendar {
+        self.index().calendar.clone()
+    }
+
+    /// The holidays of a year.
+    #[must_use]
+    pub fn holidays(&self, year: i16) -> Vec<Holiday> {
+        self.index().calendar.year(year)
     }
 
     /// The account in memory with this id.

@@ -123,12 +123,13 @@ impl Directory {
             hours: account.fields.hours.clone(),
             company: account.fields.name.clone(),
             caller,
+            calendar: self.calendar(),
             ..Facts::at(at, self.time_zone().clone())
         }
     }
 
     /// Names on the card the script of the call, with its opening. `{operator}` stays in it: several people may see the card.
-    pub fn add_script(&self, card: &mut Card, found: &Resolution, at: Timestamp) {
+    pub(super) fn add_script(&self, card: &mut Card, found: &Resolution, at: Timestamp) {
         let Some(account) = &found.account else { return };
         let numbers = found.dialled.iter().chain(&found.diverted_by).map(SmolStr::as_str);
         let Some((ScriptVersion { id, version }, script)) = self.script_for(account, numbers, at) else {
@@ -142,7 +143,7 @@ impl Directory {
     /// For each account with scripts that has gaps, when no script of it is for a call, in the 14 days from `at`.
     #[must_use]
     pub fn script_gaps(&self, at: Timestamp) -> Vec<(Arc<Account>, Vec<Gap>)> {
-        let scripts = self.scripts();
+        let (scripts, calendar) = (self.scripts(), self.calendar());
         let mut gaps: Vec<(Arc<Account>, Vec<Gap>)> = scripts
             .accounts
             .iter()
@@ -151,7 +152,7 @@ impl Directory {
                 let heads: Vec<Head> = live.iter().map(|live| live.head.clone()).collect();
                 let numbers = account_numbers(&account, self.plan());
                 let hours = account.fields.hours.as_ref();
-                let gaps = script::gaps(&heads, &numbers, hours, (at, self.time_zone()));
+                let gaps = script::gaps(&heads, &numbers, hours, (at, self.time_zone(), &calendar));
                 (!gaps.is_empty()).then_some((account, gaps))
             })
             .collect();

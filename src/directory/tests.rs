@@ -74,7 +74,7 @@ fn call(diverted_by: &[(DiversionSource, &str)], dialled: &[&str], caller: Optio
 }
 
 async fn card(fixture: &Fixture, identity: &Identity, trunk: Option<&str>) -> Card {
-    fixture.directory.card(&fixture.directory.identify(identity, trunk)).await.unwrap()
+    fixture.directory.card(&fixture.directory.identify(identity, trunk), Timestamp::now()).await.unwrap()
 }
 
 #[tokio::test]
@@ -211,8 +211,8 @@ async fn the_account_is_named_while_the_store_is_gone() {
     let fixture = fixture().await;
     fixture.directory.store().close().await;
     let found = fixture.directory.identify(&call(&[], &["0355501001"], Some("09012345678")), None);
-    assert!(fixture.directory.card(&found).await.is_err());
-    let card = fixture.directory.bare_card(&found);
+    assert!(fixture.directory.card(&found, Timestamp::now()).await.is_err());
+    let card = fixture.directory.bare_card(&found, Timestamp::now());
     assert_eq!(
         (card.account.name.as_str(), card.caller.number.as_deref()),
         ("株式会社さくら商事", Some("090-1234-5678"))
@@ -583,8 +583,7 @@ async fn a_pop_names_its_script_by_number_and_day_also_while_the_store_is_gone()
         let identity = call(&diverted_by[..usize::from(diverted)], &["0355501001"], caller);
         let found = directory.identify(&identity, None);
         let at = at.parse().unwrap();
-        let mut card = directory.card(&found).await.unwrap();
-        directory.add_script(&mut card, &found, at);
+        let card = directory.card(&found, at).await.unwrap();
         let request = ExplainRequest {
             dialled: Some("0355501001".into()),
             diverted_by: diverted.then(|| "0335550101".into()),
@@ -615,7 +614,5 @@ async fn a_pop_names_its_script_by_number_and_day_also_while_the_store_is_gone()
 
     directory.store().close().await;
     let found = directory.identify(&call(&[], &["0355501001"], None), None);
-    let mut card = directory.bare_card(&found);
-    directory.add_script(&mut card, &found, friday.parse().unwrap());
-    assert_eq!(named(card), usual);
+    assert_eq!(named(directory.bare_card(&found, friday.parse().unwrap())), usual);
 }

@@ -9,6 +9,7 @@
 //! | `message.changed`, `message.deleted` | a message whose text another person wrote |
 //! | `script.saved`, `script.published`, `script.retired` | a script of an account; version, state, the version that was restored |
 //! | `delivery.retried` | a delivery of a message that was sent again |
+//! | `holiday.saved`, `holiday.deleted` | one of the installation's days off |
 //! | `webhook.retried` | a delivery |
 //! | `history.exported` | a file of finished calls; how many, of which account and time |
 //!

@@ -50,6 +50,7 @@ mod forwarding;
 mod health;
 mod history;
 mod history_file;
+mod holidays;
 mod idempotency;
 mod message_actions;
 mod messages;

@@ -27,8 +27,8 @@ use super::problem::{Kind, Problem};
 use super::state::AppState;
 use super::{
     accounts, audit, auth, calls, contacts, customers, deliveries, drafts, explain, export, forwarding,
-    health, history, history_file, idempotency, message_actions, messages, middleware, operators, page,
-    script_forms, scripts, session, sse, supervisions, tokens, transfers, users, webhooks, websocket,
+    health, history, history_file, holidays, idempotency, message_actions, messages, middleware, operators,
+    page, script_forms, scripts, session, sse, supervisions, tokens, transfers, users, webhooks, websocket,
 };
 
 /// The routes that need no token, each with its part of the OpenAPI document.
@@ -77,6 +77,8 @@ pub(super) fn signed_in() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(scripts::publish))
         .routes(routes!(scripts::offers))
         .routes(routes!(script_forms::evaluate))
+        .routes(routes!(holidays::list))
+        .routes(routes!(holidays::write, holidays::delete))
         .routes(routes!(customers::list, customers::create))
         .routes(routes!(customers::show, customers::change, customers::delete))
         .routes(routes!(contacts::list, contacts::create))

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `reason`, `action`, `urgency`, `mark` | it is one of these |
 //! | `hours` | the account is `open` or `closed` |
-//! | `day`, `time` | the account's local day (`mon`…`sun`, `holiday`: a day off) or time (`18:00-09:00`) is one of these |
+//! | `day`, `time` | the account's local day (`mon`…`sun`, `holiday`: a national holiday or a day off) or time (`18:00-09:00`) is one of these |
 //! | `customer`, `flag`, `caller` | the caller is `known` or `new`, has the flag, shows the number so |
 //! | `surname` | the caller's surname is `common` or `other` |
 //! | `transfer` | a transfer of this call has `failed` |
@@ -20,6 +20,7 @@ use jiff::civil::{Date, Time, Weekday};
 use jiff::tz::TimeZone;
 use smol_str::SmolStr;
 
+use crate::contract::holidays::HolidayCalendar;
 use crate::contract::hours::{Day, Hours};
 use crate::contract::message::{Action, Mark, Urgency};
 use crate::identity::Presentation;
@@ -34,6 +35,8 @@ pub struct Facts {
     pub zone: TimeZone,
     /// The account's hours; absent: always open.
     pub hours: Option<Hours>,
+    /// National holidays and the installation's days off.
+    pub calendar: HolidayCalendar,
     /// The account's name.
     pub company: String,
     /// The operator's name; absent: talk keeps `{operator}` for the reader to fill.
@@ -67,6 +70,7 @@ impl Facts {
             at,
             zone,
             hours: None,
+            calendar: HolidayCalendar::default(),
             company: String::new(),
             operator: None,
             caller: Caller::default(),
@@ -79,7 +83,7 @@ impl Facts {
     /// Whether the account is open.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.hours.as_ref().is_none_or(|hours| hours.is_open(self.at, &self.zone))
+        self.hours.as_ref().is_none_or(|hours| hours.is_open(self.at, &self.zone, &self.calendar))
     }
 
     /// The account's time zone.
@@ -189,7 +193,8 @@ impl Test {
             Self::Open(list) => list.contains(&facts.is_open()),
             Self::Day(list) => {
                 let (date, _) = facts.local();
-                let is_off = facts.hours.as_ref().is_some_and(|hours| hours.is_day_off(date));
+                let is_own = facts.hours.as_ref().is_some_and(|hours| hours.is_day_off(date));
+                let is_off = is_own || facts.calendar.name(date).is_some();
                 list.iter().any(|day| match day {
                     DayIs::On(day) => weekday(*day) == date.weekday(),
                     DayIs::Off => is_off,

@@ -443,7 +443,8 @@ impl Speaker<'_> {
             }
             Placeholder::NextOpen => {
                 let hours = self.facts.hours.as_ref();
-                let opens = hours.and_then(|hours| hours.next_open(self.facts.at, &self.facts.zone));
+                let facts = self.facts;
+                let opens = hours.and_then(|hours| hours.next_open(facts.at, &facts.zone, &facts.calendar));
                 opens.map_or_else(|| word("次の営業時間", "the next opening"), |opens| self.moment(opens))
             }
             Placeholder::Field(id) => {

@@ -14,6 +14,7 @@ use jiff::tz::TimeZone;
 use smol_str::SmolStr;
 
 use super::model::Validity;
+use crate::contract::holidays::HolidayCalendar;
 use crate::contract::hours::Hours;
 
 /// How many days ahead [`gaps`] looks.
@@ -76,7 +77,7 @@ pub fn gaps(
     heads: &[Head],
     numbers: &[SmolStr],
     hours: Option<&Hours>,
-    (at, zone): (Timestamp, &TimeZone),
+    (at, zone, calendar): (Timestamp, &TimeZone, &HolidayCalendar),
 ) -> Vec<Gap> {
     if heads.is_empty() {
         return Vec::new();
@@ -91,7 +92,7 @@ pub fn gaps(
         for time in &times {
             let local = day.to_datetime(*time);
             let Ok(moment) = local.to_zoned(zone_of.clone()) else { continue };
-            let is_open = hours.is_none_or(|hours| hours.is_open(moment.timestamp(), zone));
+            let is_open = hours.is_none_or(|hours| hours.is_open(moment.timestamp(), zone, calendar));
             for number in &each {
                 let keys: Vec<&str> = number.iter().map(|number| number.as_str()).collect();
                 let unopened = match select(heads, &keys, day) {
@@ -120,7 +121,7 @@ pub fn gaps(
 /// The times of a day at which something may change.
 fn boundaries(hours: Option<&Hours>) -> Vec<Time> {
     let mut times = vec![Time::midnight()];
-    times.extend(hours.into_iter().flat_map(|hours| &hours.weekly).flat_map(|span| [span.from, span.to]));
+    times.extend(hours.into_iter().flat_map(Hours::times));
     times.sort();
     times.dedup();
     times
@@ -191,20 +192,37 @@ mod tests {
         let hours = Hours::read("月-金 09:00-20:00; 土 09:00-12:00").unwrap();
         let number = SmolStr::new("+81355501001");
         let ends = head("usual", 1, &[], (None, Some("2026-12-04")), 1);
-        let found =
-            gaps(std::slice::from_ref(&ends), std::slice::from_ref(&number), hours.as_ref(), (at, &zone));
+        let found = gaps(
+            std::slice::from_ref(&ends),
+            std::slice::from_ref(&number),
+            hours.as_ref(),
+            (at, &zone, &HolidayCalendar::default()),
+        );
         let expected = Gap { from: "Saturday 2026-12-05 00:00".into(), number: Some(number), unopened: None };
         assert_eq!(found, [expected]);
 
         let unopened = Head { has_closed_opening: false, ..head("usual", 2, &[], ALWAYS, 1) };
-        let found = gaps(std::slice::from_ref(&unopened), &[], hours.as_ref(), (at, &zone));
+        let found = gaps(
+            std::slice::from_ref(&unopened),
+            &[],
+            hours.as_ref(),
+            (at, &zone, &HolidayCalendar::default()),
+        );
         assert_eq!(found.len(), 1);
         assert_eq!(
             (found[0].from.as_str(), &found[0].unopened),
             ("Monday 2026-11-30 00:00", &Some(("usual".into(), 2)))
         );
-        assert_eq!(gaps(std::slice::from_ref(&unopened), &[], None, (at, &zone)), [], "it never closes");
-        assert_eq!(gaps(&[], &[], hours.as_ref(), (at, &zone)), [], "it has no scripts");
+        assert_eq!(
+            gaps(std::slice::from_ref(&unopened), &[], None, (at, &zone, &HolidayCalendar::default())),
+            [],
+            "it never closes"
+        );
+        assert_eq!(
+            gaps(&[], &[], hours.as_ref(), (at, &zone, &HolidayCalendar::default())),
+            [],
+            "it has no scripts"
+        );
     }
 
     proptest! {

@@ -11,6 +11,7 @@
 //! | [`users`] | people, teams and tokens |
 //! | [`operators`] | agent states, their history, after-call work |
 //! | [`history`] | finished calls, and the earlier calls of a caller at an account |
+//! | [`holidays`] | national holidays by the Cabinet Office, the installation's own days off |
 //! | [`supervision_log`] | which supervisor monitored which call, in which mode |
 //! | [`messages`] | messages taken for accounts, their revisions, and which of their versions were published |
 //! | [`drafts`] | what people are writing about calls |
@@ -63,6 +64,7 @@ pub mod drafts;
 pub mod error;
 pub mod group_key;
 pub mod history;
+pub mod holidays;
 pub(crate) mod import;
 pub mod location;
 pub mod log;

@@ -104,6 +104,9 @@ POST   /v1/scripts/check                         | no   no   no   no   no   yes 
 GET    /v1/scripts/offers                        | no   no   none none no   none |
 POST   /v1/scripts/evaluate                      | yes  yes  yes  yes  yes  yes  | {"account":"{account}"}
 POST   /v1/scripts/evaluate                      | no   no   no   no   no   yes  | {"account":"{account}","body":""}
+GET    /v1/holidays                              | yes  yes  yes  yes  yes  yes  |
+PUT    /v1/holidays/{day}                        | no   no   no   no   no   yes  | {"name":"社休日"}
+DELETE /v1/holidays/{day}                        | no   no   no   no   no   yes  |
 GET    /v1/customers                             | yes  yes  yes  yes  yes  yes  |
 POST   /v1/customers                             | yes  yes  yes  yes  yes  yes  | {"account":"{account}","name":"x"}
 GET    /v1/customers/{customer}                  | yes  yes  yes  yes  yes  yes  |
@@ -384,7 +387,7 @@ impl Scene {
             .replace("{transfer}", &TransferId::derive(call(1), self.rig.app.clock.now()).to_string())
             .replace("{supervision}", &Uuid::from_u128(7).to_string())
             .replace("{n}", &format!("new {n}"));
-        let subjects = ["account", "customer", "contact", "message", "user", "token", "delivery"];
+        let subjects = ["account", "customer", "contact", "message", "user", "token", "delivery", "day"];
         for subject in subjects.iter().filter(|subject| row_names(row, subject)) {
             let id = self.subject(subject, n, &text).await;
             text = text.replace(&format!("{{{subject}}}"), &id);
@@ -423,6 +426,14 @@ impl Scene {
             "token" => {
                 let (of_user, _) = text.rsplit_once('/').unwrap();
                 self.make("admin", of_user, json!({"label": "x"})).await
+            }
+            "day" => {
+                let day = format!("2031-{:02}-{:02}", 1 + n / 28 % 12, 1 + n % 28);
+                let fields = json!({ "name": "x" });
+                let (status, made) =
+                    self.rig.send("admin", Method::PUT, &format!("/v1/holidays/{day}"), &fields).await;
+                assert_eq!(status, StatusCode::OK, "{made}");
+                day
             }
             _ if text.starts_with("/v1/deliveries") => self.message_delivery(account().await).await,
             _ => self.delivery(n).await,

@@ -10,9 +10,12 @@
 //! A record is identified by its `code`, so the same file can be imported again. Fields whose column is missing keep their
 //! values. Memory does not grow with the file, except for one small entry per code, which finds duplicates.
 //!
+//! National holidays come from a file of their own form: `holidays.rs`.
+//!
 //! Read next: `columns.rs` for the names of the columns.
 
 mod columns;
+pub mod holidays;
 mod numbers;
 mod table;
 

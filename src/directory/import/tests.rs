@@ -342,3 +342,36 @@ async fn two_numbers_in_a_cell_are_two_and_no_number_is_lost() {
     let found = problems(failed);
     assert!(found.len() == 1 && found[0].starts_with(expected), "{found:?}");
 }
+
+#[tokio::test]
+async fn the_cabinet_offices_table_replaces_its_years() {
+    let fixture = Fixture::empty().await;
+    let file =
+        "国民の祝日・休日月日,国民の祝日・休日名称\r\n2026/1/1,元日\r\n2026/5/6,休日\r\n2027/1/1,元日\r\n";
+    let (file, ..) = encoding_rs::SHIFT_JIS.encode(file);
+    let import = async |file: &[u8], dry_run| {
+        fixture.directory.import_holidays(Cursor::new(file.to_vec()), TextEncoding::ShiftJis, dry_run).await
+    };
+    assert_eq!(import(&file, true).await.unwrap().days, 3);
+    assert_eq!(fixture.directory.holidays(2026).len(), 18, "a dry run changes nothing");
+    let report = import(&file, false).await.unwrap();
+    assert_eq!((report.days, report.first_year, report.last_year), (3, 2026, 2027));
+    let days: Vec<_> =
+        fixture.directory.holidays(2026).into_iter().map(|h| (h.day.to_string(), h.name)).collect();
+    assert_eq!(days, [("2026-01-01".into(), "元日".into()), ("2026-05-06".into(), "休日".into())]);
+    assert_eq!(fixture.directory.holidays(2028).len(), 16, "the law: it has no table");
+
+    let wrong = "day,name\n2026/1/1,a\n2026/13/1,b\n2026/1/1,c\n2026/1/2,\n1/2,d\n2026/1/3,e,f\n";
+    assert_eq!(
+        problems(import(wrong.as_bytes(), false).await.unwrap_err()),
+        [
+            "3: \"2026/13/1\" is not a day such as 2026/1/1",
+            "4: 2026-01-01 is in the file twice",
+            "5: the name must have 1 to 60 characters",
+            "6: \"1/2\" is not a day such as 2026/1/1",
+            "7: a day and its name are expected",
+        ]
+    );
+    assert!(matches!(import(b"day,name\n", false).await, Err(ImportError::Table(TableError::Empty))));
+    assert_eq!(fixture.directory.holidays(2026).len(), 2);
+}

@@ -28,6 +28,8 @@ mod drafts;
 mod group_key;
 #[path = "../history/sql.rs"]
 mod history;
+#[path = "../holidays/sql.rs"]
+mod holidays;
 #[path = "../import/sql.rs"]
 pub(super) mod import;
 #[path = "../log/sql.rs"]
