@@ -106,6 +106,26 @@ mod tests {
     }
 
     #[test]
+    fn the_next_opening_is_found_over_nights_and_days_off() {
+        let zone = TimeZone::get("Asia/Tokyo").unwrap();
+        let next = |hours: &str, at: &str| {
+            let hours = Hours::read(hours).unwrap().unwrap();
+            let opens = hours.next_open(at.parse().unwrap(), &zone, &HolidayCalendar::default());
+            opens.map(|at| at.to_zoned(zone.clone()).datetime().to_string())
+        };
+        let week = "月-金 09:00-12:00 13:00-18:00; 土 09:00-12:00; 休 2026-12-28 2026-12-29";
+        for (hours, at, expected) in [
+            (week, "2026-12-25T08:59:59+09:00", Some("2026-12-25T09:00:00")),
+            (week, "2026-12-25T11:00:00+09:00", Some("2026-12-25T13:00:00")),
+            (week, "2026-12-26T13:00:00+09:00", Some("2026-12-30T09:00:00")),
+            ("休 2026-12-31", "2026-12-30T23:00:00+09:00", Some("2027-01-01T00:00:00")),
+            ("毎日 00:00-24:00; 祝 平日", "2026-12-30T23:00:00+09:00", None),
+        ] {
+            assert_eq!(next(hours, at).as_deref(), expected, "{hours} at {at}");
+        }
+    }
+
+    #[test]
     fn the_next_opening_or_closing_is_named() {
         for (hours, at, open, until) in [
             ("月-金 09:00-18:00", "2026-11-27T17:00:00+09:00", true, Some("2026-11-27T18:00:00+09:00")),
