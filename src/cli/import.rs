@@ -1,14 +1,16 @@
 //! `toritsugi import`: imports accounts, customers, contacts or national holidays from a CSV file.
 //!
-//! Invariant: all rows are imported or none. If a row is invalid, each invalid row is reported with its line.
+//! Invariant: a file with an invalid row changes nothing, and each invalid row is reported with its line.
 
 use std::fs::File;
+use std::io::{self, Seek};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
+use rustix::fs::{Mode, OFlags};
 use serde_json::json;
 use toritsugi::directory::import::holidays::HolidayReport;
 use toritsugi::directory::import::{ImportError, ImportKind, ImportOptions, ImportReport, TextEncoding};
@@ -54,7 +56,8 @@ enum Encoding {
 impl Import {
     pub(super) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
         let config = global.config()?;
-        let file = File::open(&self.file).with_context(|| format!("cannot open {}", self.file.display()))?;
+        let file = File::open(&self.file).and_then(readable_twice);
+        let file = file.with_context(|| format!("cannot open {}", self.file.display()))?;
         let store = Store::open_at(&config.store.location()?).await?;
         let directory = Directory::load(store, DirectoryOptions::from(&config.directory)).await?;
         let Some(kind) = self.kind.records() else { return self.import_holidays(&directory, file).await };
@@ -108,7 +111,14 @@ impl Import {
         match outcome {
             Ok(report) => print(self, &report).map(|()| ExitCode::SUCCESS),
             Err(error @ ImportError::Rows { .. }) => {
-                self.print_row_errors(&error).map(|()| ExitCode::FAILURE)
+                let more = self.print_row_errors(&error)?;
+                let hidden = if more > 0 { format!(" ({more} of them not shown)") } else { String::new() };
+                output::print_error(&format!("toritsugi: {error}{hidden}"));
+                Ok(ExitCode::FAILURE)
+            }
+            Err(ImportError::Stopped { written, source }) => {
+                self.print_row_errors(&source)?;
+                Err(ImportError::Stopped { written, source }).with_context(|| self.file.display().to_string())
             }
             Err(error) => Err(error).with_context(|| self.file.display().to_string()),
         }
@@ -129,19 +139,29 @@ impl Import {
         Ok(())
     }
 
-    /// Prints one line for each invalid row.
-    fn print_row_errors(&self, error: &ImportError) -> anyhow::Result<()> {
-        let ImportError::Rows { errors, more } = error else { return Ok(()) };
+    /// Prints one line for each invalid row; returns how many more there are.
+    fn print_row_errors(&self, error: &ImportError) -> anyhow::Result<u64> {
+        let ImportError::Rows { errors, more } = error else { return Ok(0) };
         if self.output.json {
             output::print_json(&json!({ "errors": errors, "more": more }))?;
         }
         for row in errors {
             output::print_error(&format!("{}:{}: {}", self.file.display(), row.line, row.problem));
         }
-        let hidden = if *more > 0 { format!(" ({more} of them not shown)") } else { String::new() };
-        output::print_error(&format!("toritsugi: {error}{hidden}"));
-        Ok(())
+        Ok(*more)
     }
+}
+
+/// What comes through a pipe cannot be read twice: it is kept in a file without a name, which goes with the process.
+fn readable_twice(mut file: File) -> io::Result<File> {
+    if file.metadata()?.is_file() {
+        return Ok(file);
+    }
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    let mut kept = File::from(rustix::fs::open(std::env::temp_dir(), flags, Mode::RUSR | Mode::WUSR)?);
+    io::copy(&mut file, &mut kept)?;
+    kept.rewind()?;
+    Ok(kept)
 }
 
 impl Kind {

@@ -11,6 +11,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use jiff::ToSpan;
 use jiff::civil::{Date, Weekday, date};
@@ -78,7 +79,7 @@ impl HolidayCalendar {
         }
         match self.tables.get(&day.year()) {
             Some(table) => table.get(&day).map(|name| Cow::Borrowed(name.as_str())),
-            None => by_law(day.year()).get(&day).map(|name| Cow::Borrowed(*name)),
+            None => BY_LAW.get(&day).map(|name| Cow::Borrowed(*name)),
         }
     }
 
@@ -89,8 +90,11 @@ impl HolidayCalendar {
         let national: Vec<Holiday> = match self.tables.get(&year) {
             Some(table) => table.clone().into_iter().map(holiday(HolidaySource::Cabinet)).collect(),
             None => {
-                let named = by_law(year).into_iter().map(|(day, name)| (day, name.to_owned()));
-                named.map(holiday(HolidaySource::Law)).collect()
+                let of_year = BY_LAW.iter().filter(|(day, _)| day.year() == year);
+                of_year
+                    .map(|(day, name)| (*day, (*name).to_owned()))
+                    .map(holiday(HolidaySource::Law))
+                    .collect()
             }
         };
         let own = self.site.clone().into_iter().filter(|(day, _)| day.year() == year);
@@ -135,11 +139,11 @@ const MONDAYS: [(i8, i8, i16, i16, &str); 6] = [
     (10, 2, 2022, 2099, "スポーツの日"),
 ];
 
-/// The holidays of a year by the law; none of a year outside of [`COMPUTED_YEARS`].
+/// The holidays of [`COMPUTED_YEARS`]. Computed once: a pop asks for the name of many days.
+static BY_LAW: LazyLock<BTreeMap<Date, &str>> = LazyLock::new(|| COMPUTED_YEARS.flat_map(by_law).collect());
+
+/// The holidays of a year by the law.
 fn by_law(year: i16) -> BTreeMap<Date, &'static str> {
-    if !COMPUTED_YEARS.contains(&year) {
-        return BTreeMap::new();
-    }
     let in_force = |first: i16, last: i16| (first..=last).contains(&year);
     let fixed = FIXED.iter().filter(|(_, _, first, last, _)| in_force(*first, *last));
     let mut days: BTreeMap<Date, &str> =

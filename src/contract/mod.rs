@@ -15,6 +15,7 @@
 //! | [`time`] | how times are written |
 
 pub mod audit;
+pub mod bounce;
 pub mod call;
 pub mod card;
 pub mod choice;

@@ -147,6 +147,7 @@ impl Config {
             supervisors_export: config.supervisors_export,
             supervisors_edit_scripts: config.supervisors_edit_scripts,
             time_zone: self.directory.time_zone.clone(),
+            return_path: None,
         }
     }
 

@@ -235,7 +235,7 @@ async fn a_change_is_there_for_the_next_call() {
 
     // Another process's change is seen by the next refresh.
     let other = Directory::load(directory.store().clone(), DirectoryOptions::default()).await.unwrap();
-    other.delete_account(fixture.sakura).await.unwrap();
+    other.delete_account(fixture.sakura, AT).await.unwrap();
     assert!(directory.refresh().await.unwrap());
     assert!(!directory.refresh().await.unwrap());
     assert_eq!(directory.accounts_in_memory(), 2);
@@ -365,8 +365,8 @@ async fn customers_and_contacts_are_changed_and_deleted() {
         directory.create_customer(lost, AT).await,
         Err(EditError::Store(StoreError::Missing { .. }))
     ));
-    directory.delete_customer(tanaka.id).await.unwrap();
-    assert!(directory.delete_customer(tanaka.id).await.is_err());
+    directory.delete_customer(tanaka.id, AT).await.unwrap();
+    assert!(directory.delete_customer(tanaka.id, AT).await.is_err());
 
     for (name, order) in [("後", Some(2)), ("無", None), ("先", Some(1))] {
         let fields = ContactFields {

@@ -34,6 +34,7 @@ use super::customers::{account_id, no_such_account};
 use super::extract::{Body, NoQuery, QueryParams, RecordPath, number_key, record_id};
 use super::history::visibility_filter;
 use super::idempotency;
+use super::message_patch::MessagePatch;
 use super::problem::{Kind, Problem, ProblemBody};
 use super::query::{MessageQuery, page_limit};
 use super::responses::with_location;
@@ -52,6 +53,7 @@ use crate::ids::{CallId, RecordId};
 use crate::numbers::Number;
 use crate::people::role::{Permission, Role};
 use crate::people::viewer::Viewer;
+use crate::store::StoreError;
 use crate::store::messages::{ChangeOutcome, MessageCursor, MessageFilter};
 
 /// How far back a search by text goes when the request names no time.
@@ -101,7 +103,7 @@ pub(crate) struct ChangeMessage {
     version: Option<u64>,
     /// The fields; only while the message is open.
     #[serde(flatten)]
-    #[schema(value_type = Object)]
+    #[schema(value_type = MessagePatch)]
     fields: Map<String, Value>,
 }
 
@@ -247,8 +249,7 @@ pub(crate) async fn take(
         day: state.app.settings.messages.day(at),
         not_before,
     };
-    let (kept, is_new) =
-        store.create_message(&new, state.app.bus.own_pbx(), at).await.map_err(no_such_account)?;
+    let (kept, is_new) = store.create_message(&new, state.app.bus.own_pbx(), at).await.map_err(refused)?;
     let kept = shown(&state, &caller, kept);
     if !is_new {
         return repeats.answer(kept);
@@ -313,7 +314,7 @@ pub(crate) async fn show(
         (status = 200, description = "The changed record", body = Message),
         (status = 403, description = "not-permitted: only the operator who took it, their supervisor or an administrator changes a message", body = ProblemBody),
         (status = 404, description = "unknown-record", body = ProblemBody),
-        (status = 409, description = "message-not-open: correct it instead; message-changed: `message` is the current one", body = ProblemBody),
+        (status = 409, description = "message-not-open: correct it instead, or the data of its caller was deleted; message-changed: `message` is the current one", body = ProblemBody),
         (status = 422, description = "invalid-body", body = ProblemBody),
     )
 )]
@@ -370,6 +371,9 @@ impl Edit {
                     "only the operator who took the message, their supervisor or an administrator may change it",
                 ));
             }
+            if !self.patch.is_empty() && before.is_erased() {
+                return Err(erased(state, caller, before));
+            }
             if self.version.is_some_and(|version| version != before.version) {
                 return Err(changed(state, caller, before));
             }
@@ -388,6 +392,9 @@ impl Edit {
                     return Err(changed(state, caller, message));
                 }
                 ChangeOutcome::Stale(_) => {}
+                ChangeOutcome::NotOpen(message) if message.is_erased() => {
+                    return Err(erased(state, caller, message));
+                }
                 ChangeOutcome::NotOpen(message) => {
                     let is = match message.state {
                         _ if message.withdrawn_at.is_some() => "withdrawn",
@@ -561,6 +568,19 @@ impl Repeats {
 
 fn answer(status: StatusCode, message: Message) -> Result<Response, Problem> {
     with_location(status, format!("/v1/messages/{}", message.id), message)
+}
+
+fn refused(error: StoreError) -> Problem {
+    match error {
+        StoreError::Erased => invalid("call: the data of its caller was deleted; leave the call out"),
+        other => no_such_account(other),
+    }
+}
+
+/// Why a message whose caller's data was deleted does not change.
+pub(super) fn erased(state: &AppState, caller: &Caller, message: Message) -> Problem {
+    let problem = Kind::MessageNotOpen.with("the message's content was removed with the data of its caller");
+    problem.message(shown(state, caller, message))
 }
 
 pub(super) async fn find(state: &AppState, id: RecordId) -> Result<Message, Problem> {

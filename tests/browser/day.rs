@@ -122,9 +122,12 @@ async fn the_work_is_finished_by_keyboard(person: &Person) {
 async fn a_message_is_taken(person: &Person, text: &str, name: &str) {
     person.tab.key("m").await;
     person.tab.until("the form", "document.activeElement?.closest('form.message')").await;
-    let choose = "{ const one = document.querySelector('form.message select'); one.selectedIndex = 2; \
-                  one.dispatchEvent(new Event('change', { bubbles: true })); 0 }";
-    person.tab.eval(choose).await;
+    person.tab.chord("alt", "a").await;
+    person.tab.until("the field", "document.activeElement?.matches('[role=combobox]')").await;
+    person.tab.types("いのうえ").await;
+    person.tab.until("the contact", "document.querySelector('form.message [role=option]')").await;
+    person.tab.key("Enter").await;
+    person.tab.until("the text", "document.activeElement?.matches('form.message textarea')").await;
     person.looks(name).await;
     // The settings took the focus while the view was checked.
     person.tab.eval("document.querySelector('form.message textarea').focus()").await;

@@ -10,6 +10,7 @@ mod support;
 
 mod access;
 mod chromium;
+mod composer;
 mod connection;
 mod day;
 mod figures;

@@ -110,7 +110,7 @@ async fn at_another_phone_which_follows(lab: &Lab, person: &Person) {
         phone.resumes().await;
         event
     };
-    let ((), event) = tokio::join!(person.presses("[data-order=resume]"), resumed);
+    let ((), event) = tokio::join!(person.tab.key("F4"), resumed);
     assert_eq!(event, "talk");
     person.pop_is("talking").await;
     person.presses("[data-order=hangup]").await;
@@ -180,6 +180,15 @@ async fn a_caller_goes_along_the_on_call_list(lab: &Lab, person: &Person) {
     lab.phone("1001").answers().await;
     person.pop_is("talking").await;
     person.may(&["hold", "transfer", "help", "hangup"]).await;
+    // Two keys make a message of the transfer that failed.
+    person.tab.key("m").await;
+    let instead = "document.activeElement?.matches('form.message textarea') && \
+                   document.activeElement.value.includes('つながりませんでした（話中）')";
+    person.tab.until("the message in place of the transfer", instead).await;
+    let to = "document.querySelector('form.message [role=combobox]').value";
+    assert_eq!(person.tab.eval(to).await, "佐々木健");
+    person.tab.chord("ctrl", "Enter").await;
+    person.tab.until("that it is saved", "!document.querySelector('form.message')").await;
     lab.phone(SECOND_ON_CALL).presses_after(ms(200), "1").await;
     person.presses("#contacts .all").await;
     person.has_no_pop().await;

@@ -5,9 +5,10 @@
 // connection and the daemon; a message that is told of while a list is shown stands in it as it was told, never older.
 
 import { get, newKey, patch, post } from '../api/http.ts';
-import type { Message, MessageState, TakeMessage } from '../api/types.ts';
+import type { Message, MessageOptions, MessageState, TakeMessage } from '../api/types.ts';
+import { contentOf, draftOf, type Known } from './content.ts';
 import { desk } from './desk.svelte.ts';
-import { drafts, shelf, type Draft } from './drafts.svelte.ts';
+import { drafts, NO_MESSAGE, shelf, type Draft } from './drafts.svelte.ts';
 import { Outbox, type Unsaved } from './unsaved.ts';
 
 const PAGE = 50;
@@ -24,16 +25,33 @@ export interface Asked {
   caller?: string | undefined;
   state?: MessageState | undefined;
   call?: string | undefined;
+  mark?: string | undefined;
+  q?: string | undefined;
+}
+
+/** The message that was saved last, as long as it can be taken back. */
+interface Undoable {
+  message: Message;
+  wanted: TakeMessage;
+  /** In milliseconds of `performance.now()`. */
+  until: number;
 }
 
 class Messages {
+  /** What the installation decides about messages. */
+  options = $state.raw<MessageOptions | undefined>();
+  private undoable: Undoable | undefined;
   private kept = new Map<string, Unsaved<TakeMessage>>();
   private all = $state.raw<readonly Unsaved<TakeMessage>[]>([]);
   private outbox = new Outbox<TakeMessage, Message>({
     send: ({ wanted, key }) => post<Message>('/v1/messages', wanted, key),
-    saved: (message) => {
+    saved: (message, { wanted }) => {
       desk.toldOf(message);
-      desk.say('message.saved');
+      const seconds = this.options?.undo_s ?? 0;
+      this.undoable = seconds ? { message, wanted, until: performance.now() + seconds * 1_000 } : undefined;
+      const values = { number: message.number ?? '', seconds };
+      if (this.undoable) desk.say('message.saved_undo', values);
+      else desk.say('message.saved', values);
     },
     user: () => desk.session?.user,
     changed: (all) => this.changed(all),
@@ -58,14 +76,35 @@ class Messages {
     this.kept = now;
   }
 
+  /** To be called when the page is connected. */
+  loadOptions(): void {
+    get<MessageOptions>('/v1/messages/options').then(
+      (options) => (this.options = options),
+      () => undefined,
+    );
+  }
+
+  /** Takes the message back that was saved a moment ago; gives its draft's id. */
+  async undo(): Promise<string | undefined> {
+    const last = this.undoable;
+    this.undoable = undefined;
+    if (!last || performance.now() > last.until) return undefined;
+    const isDone = await desk.order(async () => {
+      desk.toldOf(await post<Message>(`/v1/messages/${last.message.id}/undo`));
+    });
+    if (!isDone) return undefined;
+    desk.say('message.undone', { number: last.message.number ?? '' });
+    return this.asDraft(last.wanted, last.message.id);
+  }
+
   async list(asked: Asked, cursor?: string): Promise<Page> {
     return get<Page>('/v1/messages', { ...asked, limit: PAGE, cursor });
   }
 
   /** True when it is saved, or waits to be; else the draft is still there. */
-  async take(draft: Draft): Promise<boolean> {
-    const { call, account, customer, contact, text } = draft;
-    const wanted: TakeMessage = { account, text, ...(call ? { call } : {}), ...(contact ? { contact } : {}), ...(customer ? { customer } : {}) };
+  async take(draft: Draft, known?: Known): Promise<boolean> {
+    const { call } = draft;
+    const wanted = contentOf(draft, known);
     const key = newKey();
     if (!this.outbox.add({ key, user: desk.session?.user ?? '', wanted, at: desk.now })) {
       desk.refuse('message.too_many');
@@ -79,7 +118,7 @@ class Messages {
       return false;
     }
     if (left) desk.say('message.waits');
-    draft.contact = draft.text = '';
+    Object.assign(draft, NO_MESSAGE);
     if (draft.id !== call) drafts.discard(draft.id);
     return true;
   }
@@ -91,15 +130,30 @@ class Messages {
 
   /** Makes a draft of a refused message, beside any other draft of its call; gives its id. */
   correct({ key, wanted, at }: Unsaved<TakeMessage>): string {
-    const { account, call, customer, contact, text } = wanted;
     const id = `message ${key}`;
+    this.draftBeside(id, wanted, at);
+    this.outbox.discard(key);
+    return id;
+  }
+
+  /** A withdrawn message is the draft of its call again, or stands beside what was begun there meanwhile. */
+  private asDraft(wanted: TakeMessage, id: string): string {
+    const call = wanted.call ?? '';
+    if (!call || drafts.hasMessage(call)) {
+      this.draftBeside(`message ${id}`, wanted, desk.now);
+      return `message ${id}`;
+    }
+    Object.assign(drafts.of(call), draftOf(wanted, Boolean(wanted.customer)));
+    return call;
+  }
+
+  private draftBeside(id: string, wanted: TakeMessage, at: number): void {
+    const { account, call, customer } = wanted;
     const account_name = desk.accounts.get(account ?? '')?.name ?? '';
     drafts.of(id, {
       ...{ call: call ?? '', account: account ?? '', account_name, customer: customer ?? '', at },
-      ...{ contact: contact ?? '', text },
+      ...draftOf(wanted, false),
     });
-    this.outbox.discard(key);
-    return id;
   }
 
   tryAgain(key: string): void {

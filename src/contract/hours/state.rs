@@ -91,7 +91,7 @@ impl Hours {
 fn moments(time: DateTime, zone: &TimeZone) -> impl Iterator<Item = Timestamp> {
     let ambiguous = zone.to_ambiguous_timestamp(time);
     let is_fold = matches!(ambiguous.offset(), AmbiguousOffset::Fold { .. });
-    let later = if is_fold { ambiguous.clone().later().ok() } else { None };
+    let later = if is_fold { ambiguous.later().ok() } else { None };
     [ambiguous.compatible().ok(), later].into_iter().flatten()
 }
 

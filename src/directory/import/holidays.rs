@@ -73,7 +73,8 @@ fn read(mut table: Table) -> Result<BTreeMap<Date, String>, ImportError> {
             return Err(TableError::TooLong { rows: DAYS_MAX as u64 }.into());
         }
     }
-    if errors.named.is_empty() { Ok(days) } else { Err(errors.into_error()) }
+    errors.into_result()?;
+    Ok(days)
 }
 
 fn day_of(record: &Record) -> Result<(Date, String), String> {

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use jiff::civil::Date;
 use sqlx::Row;
 
-use super::{Backend, DbRow};
-use crate::contract::holidays::{Holiday, HolidaySource};
+use super::{Backend, DbConnection, DbRow};
+use crate::contract::holidays::{Holiday, HolidayCalendar, HolidaySource};
 use crate::store::StoreError;
 use crate::store::holidays::{SITE_DAYS_MAX, SiteDayOutcome};
 
@@ -82,6 +82,13 @@ impl Backend {
         transaction.commit().await?;
         Ok(deleted.rows_affected() > 0)
     }
+}
+
+/// The holidays that a transaction sees.
+pub(super) async fn calendar(db: &mut DbConnection) -> Result<HolidayCalendar, StoreError> {
+    let rows = sqlx::query("SELECT * FROM holidays ORDER BY source, day").fetch_all(db).await?;
+    let days = rows.iter().map(holiday_of).collect::<Result<Vec<_>, sqlx::Error>>()?;
+    Ok(HolidayCalendar::of(days))
 }
 
 fn holiday_of(row: &DbRow) -> Result<Holiday, sqlx::Error> {
