@@ -30,6 +30,8 @@ test('what must be seen to comes first, and of equals the longest waiting', () =
     byAttention(all, NOW).map((one) => one.id),
     ['failed', 'unrouted', 'complaint', 'over', 'followed', 'urgent', 'w', 'waits', 'queued', 'released', 'held', 'test'],
   );
+  const nowhere = { state: 'none', reason: 'no_mail_server' };
+  assert.equal(whyOf(message('x', { delivery: nowhere }), NOW), 'waits', 'nothing is sent here at all');
   assert.equal(whyOf(message('x', { call_back: { until: '2026-04-01T12:00:01.000Z' } }), NOW), 'waits');
 });
 

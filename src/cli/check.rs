@@ -14,6 +14,7 @@
 mod call;
 mod dialplan;
 mod installation;
+mod mail;
 mod pbx;
 mod safety;
 
@@ -100,6 +101,7 @@ impl Check {
         let mut findings = vec![configuration(&config), store(&config.store).await, bus(&config).await];
         findings.extend(team_ownership(&config).await);
         findings.extend(webhooks(&config));
+        findings.push(mail::check(&config).await);
         findings.extend(dialled_headers(&config));
         findings.extend(safety::check(&config).await);
         findings.extend(pbx::check(&config, seed).await);

@@ -49,6 +49,8 @@ async fn purge(store: &Store, retention: &RetentionConfig, now: Timestamp) -> Re
         (PurgeTarget::SupervisionLog, retention.history),
         (PurgeTarget::Messages, retention.messages),
         (PurgeTarget::Drafts, Some(DRAFT_TTL)),
+        (PurgeTarget::Deliveries, retention.deliveries),
+        (PurgeTarget::DeliveryLog, retention.deliveries),
         (PurgeTarget::Gaps, retention.gaps),
         (PurgeTarget::States, retention.operators),
         (PurgeTarget::WrapUps, retention.operators),

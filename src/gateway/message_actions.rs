@@ -19,10 +19,12 @@ use super::messages::{Edit, find, invalid, may_rewrite, now, shown};
 use super::problem::{Kind, Problem, ProblemBody};
 use super::state::AppState;
 use crate::contract::choice::Choice;
+use crate::contract::delivery::DeliveryState;
 use crate::contract::message::{Message, MessageRevision};
 use crate::identity::printable;
 use crate::ids::RecordId;
 use crate::people::role::Permission;
+use crate::store::deliveries::DeliveryStep;
 use crate::store::messages::WithdrawOutcome;
 
 /// Longest reason of a correction, in characters.
@@ -90,6 +92,8 @@ pub(crate) enum MessageStep {
     Acknowledged,
     /// It was withdrawn.
     Withdrawn,
+    /// A delivery of it changed its state.
+    Delivery,
 }
 
 /// One line of a message's timeline.
@@ -110,9 +114,16 @@ pub(crate) struct TimelineEntry {
     /// The name of that person.
     #[serde(skip_serializing_if = "Option::is_none")]
     by_name: Option<String>,
-    /// Why, of a correction.
+    /// Why, of a correction; what the server said, of a delivery.
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<String>,
+    /// The state of the delivery from then on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<DeliveryState>,
+    /// The contact who receives the delivery.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<uuid::Uuid>)]
+    contact: Option<RecordId>,
 }
 
 /// What happened to a message, in the order of its times.
@@ -321,16 +332,27 @@ pub(crate) async fn timeline(
     let revisions = state.app.store.message_revisions(id).await?;
     let roster = state.app.people.current();
     let name = |id: Option<RecordId>| Some(roster.person(id?)?.name.clone());
-    Ok(Json(MessageTimeline { items: steps(&message, &revisions, &name) }))
+    let deliveries = state.app.store.delivery_steps(id).await?;
+    Ok(Json(MessageTimeline { items: steps(&message, &revisions, deliveries, &name) }))
 }
 
 /// What happened to a message, in the order of its times.
 fn steps(
     message: &Message,
     revisions: &[MessageRevision],
+    deliveries: Vec<DeliveryStep>,
     name: &impl Fn(Option<RecordId>) -> Option<String>,
 ) -> Vec<TimelineEntry> {
-    let step = |at, what, revision| TimelineEntry { at, what, revision, by: None, by_name: None, why: None };
+    let step = |at, what, revision| TimelineEntry {
+        at,
+        what,
+        revision,
+        by: None,
+        by_name: None,
+        why: None,
+        state: None,
+        contact: None,
+    };
     let mut items = vec![TimelineEntry {
         by: message.taken_by,
         by_name: message.taken_by_name.clone(),
@@ -355,6 +377,12 @@ fn steps(
         items.push(TimelineEntry { by, by_name: name(by), ..step(at, what, message.revision) });
     }
     items.extend(message.withdrawn_at.map(|at| step(at, MessageStep::Withdrawn, message.revision)));
+    items.extend(deliveries.into_iter().map(|one| TimelineEntry {
+        state: Some(one.state),
+        contact: one.contact,
+        why: one.detail,
+        ..step(one.at, MessageStep::Delivery, one.revision)
+    }));
     items.sort_by_key(|entry| entry.at);
     items
 }

@@ -5,7 +5,7 @@
 //! | `FollowCalls`, `AcknowledgePop`, `ReadDirectory`, `EditCustomers`, `TakeMessages`, `ReadPeople` | x | x | x | x |
 //! | `ControlCalls` (own calls; supervisors: of their teams) | x | x | | x |
 //! | `ReadStateHistory` (operators: the own; supervisors: of their teams) | x | x | | x |
-//! | `ReadAudit` (supervisors: of their teams) | | x | | x |
+//! | `ReadAudit` (supervisors: of their teams), `ResendMessages` | | x | | x |
 //! | `EditDirectory`, `DeleteMessages`, `ExportMessages` (supervisors where `[messages]` says so), `ManagePeople`, `ManageWebhooks` | | | | x |
 //!
 //! Which calls a person sees is no permission but visibility: [`super::Viewer`].
@@ -47,6 +47,8 @@ pub enum Permission {
     EditDirectory,
     /// Read, write and acknowledge messages. The gateway (`messages.rs`) decides who may change the text of which one.
     TakeMessages,
+    /// See the deliveries of messages, and send a message again.
+    ResendMessages,
     /// Delete messages.
     DeleteMessages,
     /// Export messages as a file. The installation may allow it to supervisors as well.
@@ -78,7 +80,9 @@ impl Role {
             | Permission::TakeMessages
             | Permission::ReadPeople => true,
             Permission::ControlCalls | Permission::ReadStateHistory => self != Self::System,
-            Permission::ReadAudit => matches!(self, Self::Supervisor | Self::Admin),
+            Permission::ReadAudit | Permission::ResendMessages => {
+                matches!(self, Self::Supervisor | Self::Admin)
+            }
             Permission::EditDirectory
             | Permission::DeleteMessages
             | Permission::ExportMessages

@@ -14,6 +14,9 @@
 //! | [`supervision_log`] | which supervisor monitored which call, in which mode |
 //! | [`messages`] | messages taken for accounts, their revisions, and which of their versions were published |
 //! | [`drafts`] | what people are writing about calls |
+//! | [`deliveries`] | the outbox: mails that carry messages to the accounts' people |
+//! | [`mail_servers`] | the servers that mails go over, and their pauses |
+//! | [`message_endpoints`] | where messages of an account go, and the addresses to which nothing is sent |
 //! | [`log`] | the recent events and the checkpoints of unfinished calls, for the next start |
 //! | [`pbx_links`] | the last known state of each PBX link, and its gaps |
 //! | [`webhooks`] | events that wait for delivery to other systems |
@@ -54,6 +57,7 @@ pub mod audit;
 mod columns;
 pub mod contacts;
 pub mod customers;
+pub mod deliveries;
 pub mod drafts;
 pub mod error;
 pub mod group_key;
@@ -61,6 +65,8 @@ pub mod history;
 pub(crate) mod import;
 pub mod location;
 pub mod log;
+pub mod mail_servers;
+pub mod message_endpoints;
 pub mod messages;
 pub mod operators;
 mod page;

@@ -240,3 +240,61 @@ fn one_file(directory: &Path) -> Result<String, String> {
         others => Err(format!("{others:?}")),
     }
 }
+
+/// The mail server is away: what waits says why, and a supervisor sends it again; what can go nowhere stands first.
+#[tokio::test]
+async fn a_supervisor_sees_how_far_a_delivery_is_and_sends_it_again() {
+    let lab = Lab::start().await;
+    let settings = [
+        ("MAIL__HOST", "127.0.0.1"),
+        ("MAIL__PORT", "9"),
+        ("MAIL__TLS", "none"),
+        ("MAIL__FROM", "denwa@example.jp"),
+    ];
+    let mut service = Service::start_with(&lab, &settings).await;
+    let (_, contacts) = service.ask("admin", Method::GET, "/v1/contacts?limit=50", None).await;
+    let contact = |name: &str| {
+        let all = contacts["items"].as_array().unwrap();
+        all.iter().find(|contact| contact["name"] == name).unwrap().clone()
+    };
+    let takes = async |name: &str, email: Value| {
+        let contact = contact(name);
+        let path = format!("/v1/contacts/{}", contact["id"].as_str().unwrap());
+        service.ask("admin", Method::PATCH, &path, Some(json!({ "email": email }))).await;
+        let fields = json!({"account": contact["account"], "contact": contact["id"], "text": name, "urgency": "urgent"});
+        let (status, message) = service.ask("1001", Method::POST, "/v1/messages", Some(fields)).await;
+        assert_eq!(status, StatusCode::CREATED, "{message}");
+        message["id"].as_str().unwrap().to_owned()
+    };
+    let waits = takes("佐々木健", json!("sasaki@sakura.example.jp")).await;
+    takes("井上美咲", Value::Null).await;
+    let path = format!("/v1/deliveries?message={waits}");
+    service.until("2001", &path, |_, answer| answer["items"][0]["error"].is_string()).await;
+    let browser = Chromium::start().await;
+    let person = Person::signs_in(&browser, &service, "2001").await;
+    person.tab.key("5").await;
+    lists(&person, "the one that goes nowhere first", "0002,0001").await;
+    assert_eq!(person.tab.eval("document.querySelector('[data-message]').dataset.why").await, "unrouted");
+    person.presses("[data-message] [data-row]").await;
+    let nowhere =
+        "document.querySelector('[data-delivery=none]')?.innerText.includes('メールアドレスがありません')";
+    person.tab.until("why it goes nowhere", nowhere).await;
+    person.presses("[data-message]:nth-child(2) [data-row]").await;
+    let queued = "document.querySelector('[data-delivery=queued] [data-sending=queued]')?.innerText.includes('佐々木健')";
+    person.tab.until("the recipient", queued).await;
+    person.looks("message-delivery").await;
+    let again = "Network.requestWillBeSent";
+    let before = person.tab.events(again).len();
+    person.presses("[data-sending] button").await;
+    eventually("that it is sent again", async || {
+        let asked = person.tab.events(again).split_off(before);
+        let is_retry =
+            |one: &Value| one["request"]["url"].as_str().is_some_and(|url| url.ends_with("/retry"));
+        if asked.iter().any(is_retry) { Ok(()) } else { Err(format!("{}", asked.len())) }
+    })
+    .await;
+    person.tab.until("the recipient again", queued).await;
+    person.all_is_well().await;
+    browser.close().await;
+    service.stop().await;
+}

@@ -94,7 +94,7 @@ function isIn(one: Message, tab: Tab, now: number): boolean {
 const WHYS = ['failed', 'unrouted', 'complaint', 'overdue', 'urgent', 'waits', 'held', 'test'] as const;
 export type Why = (typeof WHYS)[number];
 
-/** How far the delivery of a message is. A daemon that delivers nothing says nothing of it. */
+/** How far the delivery of a message is. A daemon of an earlier version says nothing of it. */
 export interface Delivered {
   state: string;
   reason?: string | null;
@@ -108,7 +108,8 @@ export function whyOf(one: Message, now: number): Why {
   if (one.kind === 'test') return 'test';
   if (one.state === 'failed') return 'failed';
   if (isHeld(one, now)) return 'held';
-  if (deliveryOf(one)?.state === 'none') return 'unrouted';
+  const delivery = deliveryOf(one);
+  if (delivery?.state === 'none' && delivery.reason !== 'no_mail_server') return 'unrouted';
   if (one.mark === 'complaint') return 'complaint';
   const due = [one.call_back?.until, one.follow_up?.at].map((text) => Date.parse(text ?? ''));
   if (due.some((at) => at <= now)) return 'overdue';

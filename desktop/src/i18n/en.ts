@@ -277,6 +277,7 @@ export const en: Record<Key, string> = {
   'step.corrected': 'Corrected',
   'step.acknowledged': 'Acknowledged',
   'step.withdrawn': 'Taken back',
+  'step.delivery': 'Delivery',
   'kind.report': 'Report',
   'kind.fax': 'Fax',
   'kind.voice': 'Voice',

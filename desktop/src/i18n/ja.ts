@@ -277,6 +277,7 @@ export const ja = {
   'step.corrected': '訂正',
   'step.acknowledged': '報告済み',
   'step.withdrawn': '取り消し',
+  'step.delivery': '送付',
   'kind.report': '報告',
   'kind.fax': 'FAX',
   'kind.voice': '音声',

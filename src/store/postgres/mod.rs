@@ -20,6 +20,8 @@ mod audit;
 mod contacts;
 #[path = "../customers/sql.rs"]
 mod customers;
+#[path = "../deliveries/sql.rs"]
+mod deliveries;
 #[path = "../drafts/sql.rs"]
 mod drafts;
 #[path = "../group_key/sql.rs"]
@@ -30,6 +32,10 @@ mod history;
 pub(super) mod import;
 #[path = "../log/sql.rs"]
 mod log;
+#[path = "../mail_servers/sql.rs"]
+mod mail_servers;
+#[path = "../message_endpoints/sql.rs"]
+mod message_endpoints;
 #[path = "../messages/sql.rs"]
 mod messages;
 #[path = "../operators/sql.rs"]

@@ -55,10 +55,14 @@ pub enum PurgeTarget {
     Calls,
     /// Segments of the supervision log.
     SupervisionLog,
-    /// Messages that are not open, and those that were withdrawn.
+    /// Messages that were sent or acknowledged or whose delivery failed, and those that were withdrawn.
     Messages,
     /// Drafts.
     Drafts,
+    /// The addresses and errors of deliveries that are over.
+    Deliveries,
+    /// What happened to deliveries, with the words of the servers.
+    DeliveryLog,
     /// Gaps of PBX links.
     Gaps,
     /// The notes of after-call work, which may name the caller.
