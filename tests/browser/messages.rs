@@ -59,7 +59,7 @@ async fn chooses(person: &Person, selector: &str, index: u32) {
 #[tokio::test]
 async fn an_operator_finds_opens_changes_and_corrects_messages() {
     let lab = Lab::start().await;
-    let mut service = Service::start_with(&lab, &[("MESSAGES__UNDO_SECONDS", "300")]).await;
+    let mut service = Service::start_with(&lab, &[("MESSAGES__UNDO_SECONDS", "60")]).await;
     six_messages(&service).await;
     let browser = Chromium::start().await;
     let person = Person::signs_in(&browser, &service, "1001").await;
@@ -69,7 +69,7 @@ async fn an_operator_finds_opens_changes_and_corrects_messages() {
     one_is_opened_and_changed_by_keyboard(&person).await;
     it_is_corrected_after_the_report(&person, &service).await;
     one_is_held_and_released(&person).await;
-    one_is_taken_back(&person).await;
+    one_is_taken_back(&person, &service).await;
     person.all_is_well().await;
     browser.close().await;
     service.stop().await;
@@ -176,10 +176,15 @@ async fn one_is_held_and_released(person: &Person) {
 }
 
 /// What it said is a draft again.
-async fn one_is_taken_back(person: &Person) {
+async fn one_is_taken_back(person: &Person, service: &Service) {
+    let (_, accounts) = service.ask("admin", Method::GET, "/v1/accounts?limit=1", None).await;
+    let fields = json!({"account": accounts["items"][0]["id"], "text": "書き誤り"});
+    service.ask("1001", Method::POST, "/v1/messages", Some(fields)).await;
+    lists(person, "the new one", "0007,0006,0005,0004,0003,0002,0001").await;
+    person.presses("[data-message] [data-row]").await;
     person.presses("[data-undo]").await;
-    person.tab.until("that it is gone", "document.querySelectorAll('[data-message]').length === 5").await;
-    let draft = "document.querySelector('[data-draft]')?.innerText.includes('請求書の金額が違う')";
+    person.tab.until("that it is gone", "document.querySelectorAll('[data-message]').length === 6").await;
+    let draft = "document.querySelector('[data-draft]')?.innerText.includes('書き誤り')";
     person.tab.until("the draft", draft).await;
 }
 
