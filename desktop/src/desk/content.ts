@@ -65,7 +65,7 @@ export function draftOf(wanted: TakeMessage, hasRecord: boolean): Partial<Draft>
       for_text: wanted.for_text,
       mark: wanted.mark,
       urgency: wanted.urgency,
-      action: wanted.action,
+      action: wanted.action === 'none' ? undefined : wanted.action,
       hold_until: local(wanted.hold_until),
       from_name: from?.name,
       from_company: from?.company,

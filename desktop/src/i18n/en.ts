@@ -260,6 +260,7 @@ export const en: Record<Key, string> = {
   'message.held': 'Held',
   'message.release': 'Release',
   'message.overdue': 'Overdue',
+  'message.unrouted': 'Goes nowhere',
   'message.waiting_for': 'Taken {time} ago',
   'message.revision': 'Revision {number}',
   'message.revisions': 'Revisions',

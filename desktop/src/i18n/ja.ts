@@ -260,6 +260,7 @@ export const ja = {
   'message.held': '送信保留中',
   'message.release': '送信保留を解除',
   'message.overdue': '期限超過',
+  'message.unrouted': '宛先なし',
   'message.waiting_for': '受付から {time}',
   'message.revision': '第{number}版',
   'message.revisions': '版',
