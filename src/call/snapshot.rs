@@ -108,6 +108,18 @@ impl CallSnapshot {
     pub fn presented(&self) -> impl Iterator<Item = &Extension> {
         self.presented.iter().map(|(operator, _)| operator)
     }
+
+    /// What the directory said about the caller.
+    #[must_use]
+    pub fn card(&self) -> Option<&Card> {
+        self.card.as_ref()
+    }
+
+    /// When the call reached the service.
+    #[must_use]
+    pub fn offered_at(&self) -> Timestamp {
+        self.offered_at
+    }
 }
 
 impl Model {

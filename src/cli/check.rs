@@ -102,6 +102,8 @@ impl Check {
         findings.extend(team_ownership(&config).await);
         findings.extend(webhooks(&config));
         findings.push(mail::check(&config).await);
+        findings.extend(mail::returned(&config).await);
+        findings.extend(mail::addresses(&config).await);
         findings.extend(dialled_headers(&config));
         findings.extend(safety::check(&config).await);
         findings.extend(pbx::check(&config, seed).await);

@@ -3,8 +3,8 @@
 //! | commands | what they use |
 //! |---|---|
 //! | `serve` | runs the daemon |
-//! | `check`, `explain`, `health`, `import`, `user`, `replay` | the configuration, and the PBX, store or daemon that it names |
-//! | `calls`, `history`, `operators`, `operator`, `listen`, `whisper`, `barge`, `take-over`, `supervision`, `audit`, `transfer`, `answer`, `hold`, `resume`, `hangup`, `ask-help`, `messages`, `webhooks`, `demo` | the HTTP interface of a daemon, by its address and a token; they run on any machine |
+//! | `check`, `explain`, `health`, `import`, `backup`, `restore`, `user`, `replay` | the configuration, and the PBX, store or daemon that it names |
+//! | `calls`, `history`, `operators`, `operator`, `listen`, `whisper`, `barge`, `take-over`, `supervision`, `audit`, `transfer`, `answer`, `hold`, `resume`, `hangup`, `ask-help`, `messages`, `endpoints`, `mail`, `webhooks`, `demo` | the HTTP interface of a daemon, by its address and a token; they run on any machine |
 //! | `completions`, `man` | the description of the commands |
 //!
 //! | exit code | meaning |
@@ -18,6 +18,7 @@
 //! neither move the cursor nor reorder the line. Read next: `output.rs`, `client.rs`.
 
 mod audit;
+mod backup;
 mod calls;
 mod check;
 mod client;
@@ -25,11 +26,13 @@ mod completions;
 mod control;
 mod deliveries;
 mod demo;
+mod endpoints;
 mod events;
 mod explain;
 mod health;
 mod history;
 mod import;
+mod mail;
 mod man;
 mod messages;
 mod operators;
@@ -144,10 +147,18 @@ enum Command {
     Transfer(transfer::Transfer),
     /// Import accounts, customers or contacts from a CSV file.
     Import(import::Import),
+    /// Copy the SQLite database into a new file and check the copy; the daemon may run.
+    Backup(backup::Backup),
+    /// Let a backup take the place of the SQLite database; the daemon must be stopped.
+    Restore(backup::Restore),
     /// Add, list and revoke users and their tokens.
     User(user::User),
     /// List, show and export messages; list their deliveries, and send one again.
     Messages(messages::Messages),
+    /// List, add, remove and test the endpoints of messages: where they go besides the contacts' own addresses.
+    Endpoints(endpoints::Endpoints),
+    /// Pass on mails that came back, list them, and the addresses to which nothing is sent.
+    Mail(mail::Mail),
     /// List webhook deliveries that were not accepted, or retry them.
     Webhooks(webhooks::Webhooks),
     /// Run a recorded manager session through the call model and print the events.
@@ -199,8 +210,12 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::AskHelp(command) => command.run(global, "help").await,
         Command::Transfer(command) => command.run(global).await,
         Command::Import(command) => command.run(global).await,
+        Command::Backup(command) => command.run(global).await,
+        Command::Restore(command) => command.run(global).await,
         Command::User(command) => command.run(global).await,
         Command::Messages(command) => command.run(global).await,
+        Command::Endpoints(command) => command.run(global).await,
+        Command::Mail(command) => command.run(global).await,
         Command::Webhooks(command) => command.run(global).await,
         Command::Replay(command) => command.run(global),
         Command::Demo(command) => command.run(global).await,

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::contract::hours::HoursState;
 use crate::identity::Presentation;
 use crate::ids::RecordId;
 
@@ -82,6 +83,9 @@ pub struct AccountView {
     pub answer_phrase: String,
     /// What was agreed with this company today.
     pub notes: String,
+    /// Whether the company is open; absent for a company without hours, which is always open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hours: Option<HoursState>,
     /// The kind of number by which the account was found.
     pub matched_by: MatchedBy,
 }

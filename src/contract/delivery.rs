@@ -124,10 +124,12 @@ pub enum UnroutedReason {
     NoContact,
     /// The contact has no mail address, or one that no server takes.
     NoAddress,
+    /// Each address is suspended, or has returned this content: the recipient's system said that it is gone.
+    AddressSuspended,
 }
 
 impl UnroutedReason {
-    const ALL: [Self; 3] = [Self::NoMailServer, Self::NoContact, Self::NoAddress];
+    const ALL: [Self; 4] = [Self::NoMailServer, Self::NoContact, Self::NoAddress, Self::AddressSuspended];
 
     /// The value in JSON and in the store.
     #[must_use]
@@ -136,6 +138,7 @@ impl UnroutedReason {
             Self::NoMailServer => "no_mail_server",
             Self::NoContact => "no_contact",
             Self::NoAddress => "no_address",
+            Self::AddressSuspended => "address_suspended",
         }
     }
 
@@ -201,6 +204,10 @@ pub struct Delivery {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<uuid::Uuid>)]
     pub contact: Option<RecordId>,
+    /// The endpoint to which it goes; absent: the contact's own address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<uuid::Uuid>)]
+    pub endpoint: Option<RecordId>,
     /// How it is sent: `mail`.
     pub channel: String,
     /// Where it is sent; empty after `retention.deliveries_days`.

@@ -8,12 +8,14 @@
 //! |---|---|
 //! | [`event`], [`event_id`] | an event before and after it has an id, its audience, what it changes in the state |
 //! | [`call`], [`transfer`], [`supervision`], [`operator`], [`card`], [`pbx`] | the views that events and answers carry |
+//! | [`holidays`] | national holidays and days off |
 //! | [`records`], [`hours`], [`message`], [`delivery`], [`history`], [`audit`] | what the store keeps |
 //! | [`refusal`] | why a command is refused |
 //! | [`choice`], [`endpoint`], [`extension_pattern`], [`url_template`], [`import_batch`] | words of the configuration and of imports, parsed |
 //! | [`time`] | how times are written |
 
 pub mod audit;
+pub mod bounce;
 pub mod call;
 pub mod card;
 pub mod choice;
@@ -23,6 +25,7 @@ pub mod event;
 pub mod event_id;
 pub mod extension_pattern;
 pub mod history;
+pub mod holidays;
 pub mod hours;
 pub mod import_batch;
 pub mod message;

@@ -20,6 +20,7 @@ mod audit;
 mod caller_id;
 mod clock;
 mod core;
+mod erasure;
 mod heartbeat;
 mod journal_writer;
 mod link;
@@ -50,6 +51,7 @@ use tokio_util::task::TaskTracker;
 pub use self::caller_id::{read_headers, read_presentation};
 use self::core::{Core, Deps};
 pub use self::core::{LOOKUP_TIMEOUT, LOOKUPS_MAX};
+use self::erasure::Eraser;
 use self::restore::EventPipeline;
 use self::stats::Stats;
 
@@ -62,6 +64,7 @@ use crate::config::{Config, ConfigError, DeletedCustomers};
 use crate::contract::event_id::StreamToken;
 use crate::directory::{Directory, DirectoryOptions};
 use crate::gateway::{self, App, Metrics};
+use crate::mail::ReturnPath;
 use crate::messages::MessageRelay;
 use crate::operators::queue_members::QueueMembership;
 use crate::operators::{OperatorRegistry, SharedQueueFaults};
@@ -145,6 +148,7 @@ pub async fn run_on(
     let (pbx, events) = client::connect(link_config, link_shutdown.clone());
     let metrics = Arc::new(Metrics::default());
     let stats = Stats::register(&metrics);
+    let eraser = eraser(&config, &store, bus, &directory, &stats)?;
     let queue_faults = SharedQueueFaults::default();
     let deps = Deps {
         plan: config.endpoint_rules(),
@@ -167,7 +171,8 @@ pub async fn run_on(
     webhook::start(config.webhook_settings()?, bus, &store, &metrics, &tasks, &link_shutdown)?;
     let relay = MessageRelay::default();
     let of_store = (&store, only_daemon.is_held());
-    outbox::start(config.mail_settings()?, of_store, &relay, &metrics, &tasks, &link_shutdown).await?;
+    let (mail, return_path) = with_return_path(config.mail_settings()?, &store).await?;
+    outbox::start(mail, of_store, &relay, &metrics, &tasks, &link_shutdown).await?;
     let (commands, requests) = Commands::channel();
     let core = Core::run(
         deps,
@@ -183,11 +188,14 @@ pub async fn run_on(
         link_shutdown.clone(),
     );
     pipeline.spawn(core, &tasks, &store, &link_shutdown);
+    tasks.spawn(eraser.run(link_shutdown.clone()));
     tasks.spawn(purge::run(store.clone(), config.retention.clone(), link_shutdown.clone()));
     keep_directory(&directory, &tasks, &link_shutdown);
     tasks.spawn(relay.clone().run(bus.clone(), store.clone(), people.clone(), link_shutdown.clone()));
+    let mut settings = config.gateway_settings();
+    settings.messages.return_path = return_path;
     let app = App {
-        settings: config.gateway_settings(),
+        settings,
         bus: bus.clone(),
         store: store.clone(),
         directory,
@@ -218,6 +226,21 @@ async fn open_alone(
     let location = config.store.location()?;
     let lock = Store::lock(&location)?;
     Ok(open_store(&location, shutdown).await?.map(|store| (lock, store)))
+}
+
+/// The settings of mails, with the return path, whose proofs the group's key makes.
+async fn with_return_path(
+    settings: Option<outbox::Settings>,
+    store: &Store,
+) -> Result<(Option<outbox::Settings>, Option<ReturnPath>), RunError> {
+    let Some(mut settings) = settings else { return Ok((None, None)) };
+    if let Some(address) = settings.bounce_address.clone() {
+        let mut candidate = [0; GROUP_KEY_BYTES];
+        getrandom::fill(&mut candidate).map_err(|_| RunError::Random)?;
+        settings.return_path = Some(ReturnPath::new(address, &store.group_key(candidate).await?));
+    }
+    let return_path = settings.return_path.clone();
+    Ok((Some(settings), return_path))
 }
 
 /// Starts the tasks that keep accounts in memory and customers searchable.
@@ -296,6 +319,23 @@ async fn wait_for_tasks(pbx: &client::Handle, tasks: &TaskTracker) {
             "stopped with unwritten records: the tasks did not end in time; check the store"
         );
     }
+}
+
+fn eraser(
+    config: &Config,
+    store: &Store,
+    bus: &Bus,
+    directory: &Directory,
+    stats: &Stats,
+) -> Result<Eraser, RunError> {
+    let redis = config.bus.redis_address()?.map(|address| (address, config.bus.redis_prefix.clone()));
+    Ok(Eraser {
+        store: store.clone(),
+        bus: bus.clone(),
+        plan: *directory.plan(),
+        stats: stats.clone(),
+        redis,
+    })
 }
 
 fn directory_options(config: &Config) -> DirectoryOptions {

@@ -51,6 +51,7 @@ async fn purge(store: &Store, retention: &RetentionConfig, now: Timestamp) -> Re
         (PurgeTarget::Drafts, Some(DRAFT_TTL)),
         (PurgeTarget::Deliveries, retention.deliveries),
         (PurgeTarget::DeliveryLog, retention.deliveries),
+        (PurgeTarget::Bounces, retention.deliveries),
         (PurgeTarget::Gaps, retention.gaps),
         (PurgeTarget::States, retention.operators),
         (PurgeTarget::WrapUps, retention.operators),

@@ -146,6 +146,7 @@ impl Config {
             undo: config.undo,
             supervisors_export: config.supervisors_export,
             time_zone: self.directory.time_zone.clone(),
+            return_path: None,
         }
     }
 

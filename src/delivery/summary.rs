@@ -4,8 +4,8 @@
 //! |---|---|---|
 //! | one is delivered | delivered | sent |
 //! | one is sent | sent | sent |
-//! | one is queued or being sent | queued | open, if it was failed |
-//! | one is held | held | open, if it was failed |
+//! | one is queued or being sent | queued | open |
+//! | one is held | held | open |
 //! | all others: bounced, failed, some cancelled | failed | failed |
 //! | all are cancelled | none | unchanged |
 //!
@@ -54,8 +54,7 @@ pub fn summary(message: MessageState, deliveries: &[DeliveryFacts]) -> (MessageD
     let next_state = match (message, settled) {
         (MessageState::Acknowledged, _) => MessageState::Acknowledged,
         (_, Some(settled)) => settled,
-        (MessageState::Failed, None) => MessageState::Open,
-        (message, None) => message,
+        (_, None) => MessageState::Open,
     };
     (MessageDelivery { state, reason: None, next_at, last_error }, next_state)
 }
@@ -81,6 +80,8 @@ mod tests {
             (&[Bounced], MessageState::Sent, MessageDeliveryState::Failed, MessageState::Failed),
             (&[Failed], MessageState::Open, MessageDeliveryState::Failed, MessageState::Failed),
             (&[Failed, Queued], MessageState::Failed, MessageDeliveryState::Queued, MessageState::Open),
+            // What was sent came back, and goes to the next address.
+            (&[Bounced, Queued], MessageState::Sent, MessageDeliveryState::Queued, MessageState::Open),
             (&[Cancelled], MessageState::Open, MessageDeliveryState::None, MessageState::Open),
             (&[Cancelled, Failed], MessageState::Open, MessageDeliveryState::Failed, MessageState::Failed),
             (&[Sent], MessageState::Acknowledged, MessageDeliveryState::Sent, MessageState::Acknowledged),

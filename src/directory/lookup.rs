@@ -15,6 +15,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use parking_lot::RwLock;
 use smol_str::SmolStr;
@@ -22,6 +23,9 @@ use smol_str::SmolStr;
 use super::index::Index;
 use super::resolution::{DialledHeader, MatchAttempt, MatchTrace, Resolution};
 use crate::contract::card::{AccountView, CallerView, Card, HistoryView, MatchedBy};
+use crate::contract::holidays::Holiday;
+use crate::contract::holidays::HolidayCalendar;
+use crate::contract::hours::HoursState;
 use crate::contract::records::Account;
 use crate::identity::{DialledSource, DiversionSource, Identity};
 use crate::ids::RecordId;
@@ -89,7 +93,7 @@ impl Directory {
         Ok(directory)
     }
 
-    /// Loads the accounts if any process changed them since the last time, and returns whether one did. Cheap when
+    /// Loads accounts and holidays if any process changed them since the last time, and returns whether one did. Cheap when
     /// nothing changed: call it every second or two.
     ///
     /// # Errors
@@ -101,7 +105,8 @@ impl Directory {
             return Ok(false);
         }
         let (records, version) = store.all_accounts().await?;
-        let index = Arc::new(Index::of(records, version, &self.shared.options.plan));
+        let calendar = HolidayCalendar::of(store.holidays().await?);
+        let index = Arc::new(Index::of(records, version, calendar, &self.shared.options.plan));
         *self.shared.index.write() = index;
         Ok(true)
     }
@@ -214,9 +219,9 @@ impl Directory {
         trunk.and_then(|trunk| headers.get(trunk).copied()).unwrap_or_default()
     }
 
-    /// The card from memory alone: account and caller, without customers and history.
+    /// The card from memory alone: account and caller at this time, without customers and history.
     #[must_use]
-    pub fn bare_card(&self, resolution: &Resolution) -> Card {
+    pub fn bare_card(&self, resolution: &Resolution, at: Timestamp) -> Card {
         let number = resolution.caller_number.as_ref();
         let account =
             resolution.account.as_deref().map_or_else(AccountView::default, |account| AccountView {
@@ -225,6 +230,7 @@ impl Directory {
                 kana: account.fields.kana.clone(),
                 answer_phrase: account.fields.answer_phrase.clone(),
                 notes: account.fields.notes.clone(),
+                hours: self.hours_state(account, at),
                 matched_by: resolution.matched_by,
             });
         Card {
@@ -248,8 +254,8 @@ impl Directory {
     ///
     /// # Errors
     /// The store failed or was busy; [`Self::bare_card`] still serves.
-    pub async fn card(&self, resolution: &Resolution) -> Result<Card, StoreError> {
-        let mut card = self.bare_card(resolution);
+    pub async fn card(&self, resolution: &Resolution, at: Timestamp) -> Result<Card, StoreError> {
+        let mut card = self.bare_card(resolution, at);
         if let (Some(account), Some(number)) = (&resolution.account, &resolution.caller_number) {
             let CallerHistory { customers, history } =
                 self.shared.store.caller_history(account.id, number.key()).await?;
@@ -258,6 +264,18 @@ impl Directory {
             card.history = history;
         }
         Ok(card)
+    }
+
+    /// Whether the account is open at this time; `None` for an account without hours.
+    fn hours_state(&self, account: &Account, at: Timestamp) -> Option<HoursState> {
+        let hours = account.fields.hours.as_ref()?;
+        Some(hours.state(at, self.time_zone(), &self.index().calendar))
+    }
+
+    /// The holidays of a year.
+    #[must_use]
+    pub fn holidays(&self, year: i16) -> Vec<Holiday> {
+        self.index().calendar.year(year)
     }
 
     /// The account in memory with this id.

@@ -74,7 +74,7 @@ fn call(diverted_by: &[(DiversionSource, &str)], dialled: &[&str], caller: Optio
 }
 
 async fn card(fixture: &Fixture, identity: &Identity, trunk: Option<&str>) -> Card {
-    fixture.directory.card(&fixture.directory.identify(identity, trunk)).await.unwrap()
+    fixture.directory.card(&fixture.directory.identify(identity, trunk), Timestamp::now()).await.unwrap()
 }
 
 #[tokio::test]
@@ -211,8 +211,8 @@ async fn the_account_is_named_while_the_store_is_gone() {
     let fixture = fixture().await;
     fixture.directory.store().close().await;
     let found = fixture.directory.identify(&call(&[], &["0355501001"], Some("09012345678")), None);
-    assert!(fixture.directory.card(&found).await.is_err());
-    let card = fixture.directory.bare_card(&found);
+    assert!(fixture.directory.card(&found, Timestamp::now()).await.is_err());
+    let card = fixture.directory.bare_card(&found, Timestamp::now());
     assert_eq!(
         (card.account.name.as_str(), card.caller.number.as_deref()),
         ("株式会社さくら商事", Some("090-1234-5678"))
@@ -235,7 +235,7 @@ async fn a_change_is_there_for_the_next_call() {
 
     // Another process's change is seen by the next refresh.
     let other = Directory::load(directory.store().clone(), DirectoryOptions::default()).await.unwrap();
-    other.delete_account(fixture.sakura).await.unwrap();
+    other.delete_account(fixture.sakura, AT).await.unwrap();
     assert!(directory.refresh().await.unwrap());
     assert!(!directory.refresh().await.unwrap());
     assert_eq!(directory.accounts_in_memory(), 2);
@@ -365,8 +365,8 @@ async fn customers_and_contacts_are_changed_and_deleted() {
         directory.create_customer(lost, AT).await,
         Err(EditError::Store(StoreError::Missing { .. }))
     ));
-    directory.delete_customer(tanaka.id).await.unwrap();
-    assert!(directory.delete_customer(tanaka.id).await.is_err());
+    directory.delete_customer(tanaka.id, AT).await.unwrap();
+    assert!(directory.delete_customer(tanaka.id, AT).await.is_err());
 
     for (name, order) in [("後", Some(2)), ("無", None), ("先", Some(1))] {
         let fields = ContactFields {

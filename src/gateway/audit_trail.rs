@@ -7,7 +7,12 @@
 //! | `session.opened`, `session.closed`, `session.refused` | a sign-in with a password, a sign-out, a sign-in that was refused |
 //! | `account.*`, `contact.*`, `customer.*` (`created`, `changed`, `deleted`) | a record; the names of the fields that a request set |
 //! | `message.changed`, `message.deleted` | a message whose text another person wrote |
+//! | `endpoint.*` (`created`, `changed`, `deleted`, `tested`), `address.resumed` | an endpoint; an address that was suspended |
+//! | `template.changed`, `template.reset` | the account whose mails it writes |
 //! | `delivery.retried` | a delivery of a message that was sent again |
+//! | `holiday.saved`, `holiday.deleted` | one of the installation's days off |
+//! | `message.corrected` | a message; its number and revision, and the names of the fields that were set. The reason is in the revision |
+//! | `messages.exported` | a file of messages; the filter without the text that was searched for, and how many |
 //! | `webhook.retried` | a delivery |
 //! | `history.exported` | a file of finished calls; how many, of which account and time |
 //!

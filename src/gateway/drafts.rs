@@ -11,11 +11,13 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::auth::Caller;
+use super::customers::no_such_account;
 use super::extract::{Body, CallPath, QueryParams};
 use super::problem::{Kind, Problem, ProblemBody};
 use super::state::AppState;
 use crate::ids::RecordId;
 use crate::people::role::{Permission, Role};
+use crate::store::StoreError;
 use crate::store::drafts::{Draft, DraftOutcome, NewDraft};
 
 /// Largest body of a draft, in bytes of JSON.
@@ -127,7 +129,11 @@ pub(crate) async fn write(
         return Err(Kind::InvalidBody.with(format!("body: longer than {DRAFT_BYTES_MAX} bytes")));
     }
     let draft = NewDraft { user: caller.person.id, call, account, customer, body, version };
-    match state.app.store.write_draft(&draft, state.app.clock.now()).await? {
+    let refused = |error: StoreError| match error {
+        StoreError::Erased => Kind::InvalidBody.with("call: the data of its caller was deleted"),
+        other => no_such_account(other),
+    };
+    match state.app.store.write_draft(&draft, state.app.clock.now()).await.map_err(refused)? {
         DraftOutcome::Written(draft) => Ok(Json(draft)),
         DraftOutcome::Changed(current) => Err(Problem::from(Kind::DraftChanged).draft(current)),
         DraftOutcome::TooMany => Err(Kind::TooManyDrafts.into()),

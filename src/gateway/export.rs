@@ -150,11 +150,11 @@ impl From<ExportQuery> for MessageQuery {
     }
 }
 
-/// The filter, for the audit trail.
+/// The filter, for the audit trail: without the text, which may be of a caller.
 fn named(filter: &MessageFilter) -> serde_json::Value {
     json!({
         "account": filter.account, "state": filter.state, "kind": filter.kind, "urgency": filter.urgency,
-        "mark": filter.mark, "contact": filter.contact, "taken_by": filter.taken_by, "held": filter.held.map(|(is_held, _)| is_held), "q": filter.text,
+        "mark": filter.mark, "contact": filter.contact, "taken_by": filter.taken_by, "held": filter.held.map(|(is_held, _)| is_held), "by_text": filter.text.is_some(),
         "from": filter.from.map(crate::contract::time::time), "to": filter.to.map(crate::contract::time::time),
     })
 }

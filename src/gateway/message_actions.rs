@@ -15,7 +15,7 @@ use super::auth::Caller;
 use super::export::may_export;
 use super::extract::{Body, NoQuery, QueryParams, RecordPath};
 use super::message_patch::MessagePatch;
-use super::messages::{Edit, find, invalid, may_rewrite, now, shown};
+use super::messages::{Edit, erased, find, invalid, may_rewrite, now, shown};
 use super::problem::{Kind, Problem, ProblemBody};
 use super::state::AppState;
 use crate::contract::choice::Choice;
@@ -163,7 +163,7 @@ pub(crate) async fn options(
         (status = 200, description = "The corrected record", body = Message),
         (status = 403, description = "not-permitted: only the operator who took it, their supervisor or an administrator corrects a message", body = ProblemBody),
         (status = 404, description = "unknown-record", body = ProblemBody),
-        (status = 409, description = "message-changed: `message` is the current one; message-not-open: it was withdrawn", body = ProblemBody),
+        (status = 409, description = "message-changed: `message` is the current one; message-not-open: it was withdrawn, or the data of its caller was deleted", body = ProblemBody),
         (status = 422, description = "invalid-body", body = ProblemBody),
     )
 )]
@@ -179,6 +179,8 @@ pub(crate) async fn correct(
     if request.fields.is_empty() {
         return Err(invalid("give the fields that change"));
     }
+    // The reason may name the caller: it stays with the revision, where an erasure finds it.
+    let mut details = audit_trail::fields_of(&Value::Object(request.fields.clone()));
     let edit = Edit {
         id,
         patch: request.fields,
@@ -187,7 +189,8 @@ pub(crate) async fn correct(
         why: Some(why.to_string()),
     };
     let message = edit.apply(&state, &caller).await?;
-    let details = json!({ "why": why, "revision": message.revision, "number": message.number });
+    details["revision"] = json!(message.revision);
+    details["number"] = json!(message.number);
     audit_trail::record(&state, &caller, "message.corrected", ("", Some(id)), details).await;
     Ok(Json(shown(&state, &caller, message)))
 }
@@ -199,7 +202,7 @@ pub(crate) async fn correct(
         (status = 200, description = "The withdrawn record", body = Message),
         (status = 403, description = "not-permitted: only the operator who took it, their supervisor or an administrator withdraws a message", body = ProblemBody),
         (status = 404, description = "unknown-record", body = ProblemBody),
-        (status = 409, description = "already-sent: the time is over, or the account may have the message", body = ProblemBody),
+        (status = 409, description = "already-sent: the time is over, or the account may have the message; message-not-open: the data of its caller was deleted", body = ProblemBody),
     )
 )]
 pub(crate) async fn undo(
@@ -225,6 +228,7 @@ pub(crate) async fn undo(
             }
             Ok(Json(shown(&state, &caller, message)))
         }
+        WithdrawOutcome::TooLate(message) if message.is_erased() => Err(erased(&state, &caller, message)),
         WithdrawOutcome::TooLate(message) => {
             Err(Problem::from(Kind::AlreadySent).message(shown(&state, &caller, message)))
         }

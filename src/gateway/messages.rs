@@ -51,6 +51,7 @@ use crate::ids::{CallId, RecordId};
 use crate::numbers::Number;
 use crate::people::role::{Permission, Role};
 use crate::people::viewer::Viewer;
+use crate::store::StoreError;
 use crate::store::messages::{ChangeOutcome, MessageCursor, MessageFilter};
 
 /// How far back a search by text goes when the request names no time.
@@ -244,8 +245,7 @@ pub(crate) async fn take(
         day: state.app.settings.messages.day(at),
         not_before,
     };
-    let (kept, is_new) =
-        store.create_message(&new, state.app.bus.own_pbx(), at).await.map_err(no_such_account)?;
+    let (kept, is_new) = store.create_message(&new, state.app.bus.own_pbx(), at).await.map_err(refused)?;
     let kept = shown(&state, &caller, kept);
     if !is_new {
         return repeats.answer(kept);
@@ -324,7 +324,7 @@ pub(crate) async fn show(
         (status = 200, description = "The changed record", body = Message),
         (status = 403, description = "not-permitted: only the operator who took it, their supervisor or an administrator changes a message", body = ProblemBody),
         (status = 404, description = "unknown-record", body = ProblemBody),
-        (status = 409, description = "message-not-open: correct it instead; message-changed: `message` is the current one", body = ProblemBody),
+        (status = 409, description = "message-not-open: correct it instead, or the data of its caller was deleted; message-changed: `message` is the current one", body = ProblemBody),
         (status = 422, description = "invalid-body", body = ProblemBody),
     )
 )]
@@ -381,6 +381,9 @@ impl Edit {
                     "only the operator who took the message, their supervisor or an administrator may change it",
                 ));
             }
+            if !self.patch.is_empty() && before.is_erased() {
+                return Err(erased(state, caller, before));
+            }
             if self.version.is_some_and(|version| version != before.version) {
                 return Err(changed(state, caller, before));
             }
@@ -399,6 +402,9 @@ impl Edit {
                     return Err(changed(state, caller, message));
                 }
                 ChangeOutcome::Stale(_) => {}
+                ChangeOutcome::NotOpen(message) if message.is_erased() => {
+                    return Err(erased(state, caller, message));
+                }
                 ChangeOutcome::NotOpen(message) => {
                     let is = match message.state {
                         _ if message.withdrawn_at.is_some() => "withdrawn",
@@ -551,6 +557,19 @@ impl Repeats {
 
 fn answer(status: StatusCode, message: Message) -> Result<Response, Problem> {
     with_location(status, format!("/v1/messages/{}", message.id), message)
+}
+
+fn refused(error: StoreError) -> Problem {
+    match error {
+        StoreError::Erased => invalid("call: the data of its caller was deleted; leave the call out"),
+        other => no_such_account(other),
+    }
+}
+
+/// Why a message whose caller's data was deleted does not change.
+pub(super) fn erased(state: &AppState, caller: &Caller, message: Message) -> Problem {
+    let problem = Kind::MessageNotOpen.with("the message's content was removed with the data of its caller");
+    problem.message(shown(state, caller, message))
 }
 
 pub(super) async fn find(state: &AppState, id: RecordId) -> Result<Message, Problem> {

@@ -99,6 +99,8 @@ kinds! {
     StateChanged = CONFLICT "state-changed" "The operator's state has changed meanwhile; look at it and try again",
     /// The operator's current state does not allow it.
     StateConflict = CONFLICT "state-conflict" "The operator's current state does not allow this",
+    /// The configuration names no mail server.
+    NoMailServer = CONFLICT "no-mail-server" "The configuration names no mail server",
     /// Another record already has the value.
     ValueTaken = CONFLICT "value-taken" "Another record already has this value",
     /// Nobody could administer the installation any more.

@@ -26,9 +26,10 @@ use utoipa_axum::routes;
 use super::problem::{Kind, Problem};
 use super::state::AppState;
 use super::{
-    accounts, audit, auth, calls, contacts, customers, deliveries, drafts, explain, export, forwarding,
-    health, history, history_file, idempotency, message_actions, messages, middleware, operators, page,
-    session, sse, supervisions, tokens, transfers, users, webhooks, websocket,
+    accounts, audit, auth, calls, contacts, customers, deliveries, drafts, endpoints, explain, export,
+    forwarding, health, history, history_file, holidays, idempotency, mail, mail_templates, message_actions,
+    messages, middleware, operators, page, session, sse, supervisions, tokens, transfers, users, webhooks,
+    websocket,
 };
 
 /// The routes that need no token, each with its part of the OpenAPI document.
@@ -70,10 +71,15 @@ pub(super) fn signed_in() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(history::gaps))
         .routes(routes!(accounts::list, accounts::create))
         .routes(routes!(accounts::show, accounts::change, accounts::delete))
+        .routes(routes!(holidays::list))
+        .routes(routes!(holidays::write, holidays::delete))
         .routes(routes!(customers::list, customers::create))
         .routes(routes!(customers::show, customers::change, customers::delete))
         .routes(routes!(contacts::list, contacts::create))
         .routes(routes!(contacts::show, contacts::change, contacts::delete))
+        .routes(routes!(endpoints::list, endpoints::create))
+        .routes(routes!(endpoints::show, endpoints::change, endpoints::delete))
+        .routes(routes!(endpoints::test))
         .routes(routes!(messages::list, messages::take))
         .routes(routes!(message_actions::options))
         .routes(routes!(messages::show, messages::change, messages::delete))
@@ -88,6 +94,11 @@ pub(super) fn signed_in() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(export::messages))
         .routes(routes!(deliveries::list))
         .routes(routes!(deliveries::retry))
+        .routes(routes!(mail::bounces, mail::report))
+        .routes(routes!(mail_templates::list))
+        .routes(routes!(mail_templates::write, mail_templates::reset))
+        .routes(routes!(mail::suspended))
+        .routes(routes!(mail::resume))
         .routes(routes!(explain::explain))
         .routes(routes!(audit::list))
         .routes(routes!(webhooks::list))

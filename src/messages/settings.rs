@@ -8,6 +8,7 @@ use smol_str::SmolStr;
 
 use crate::contract::choice::Choice;
 use crate::contract::message::{MessageFields, Urgency, message_day};
+use crate::mail::ReturnPath;
 
 /// The settings.
 #[derive(Debug, Clone)]
@@ -26,6 +27,8 @@ pub struct Settings {
     pub supervisors_export: bool,
     /// The time zone of numbers and exports.
     pub time_zone: TimeZone,
+    /// How a returned mail names its delivery; absent: by its `Message-ID` alone.
+    pub return_path: Option<ReturnPath>,
 }
 
 impl Default for Settings {
@@ -38,6 +41,7 @@ impl Default for Settings {
             undo: Duration::from_secs(5),
             supervisors_export: false,
             time_zone: TimeZone::get("Asia/Tokyo").unwrap_or(TimeZone::UTC),
+            return_path: None,
         }
     }
 }

@@ -22,17 +22,19 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+use super::Settings;
 use super::limits::Limits;
-use super::smtp::{PhaseTimeouts, SendFailure, ServerRefusal, SmtpConnection};
+use super::mailbox::Reader;
+use super::smtp::{Envelope, PhaseTimeouts, SendFailure, ServerRefusal, SmtpConnection};
 use super::stats::Stats;
-use super::{Settings, letter};
 use crate::contract::delivery::DeliveryState;
 use crate::delivery::{DeliveryInput, LEASE_TTL, ServerPause};
 use crate::gateway::Metrics;
 use crate::ids::RecordId;
 use crate::mail::MailAddress;
+use crate::messages::letter::{self, Templates};
 use crate::messages::{MessageRelay, OutboxWaker};
-use crate::store::deliveries::ClaimedDelivery;
+use crate::store::deliveries::{ClaimedDelivery, SUSPENDED_PREFIX};
 use crate::store::mail_servers::MAIL_SERVER;
 use crate::store::{Store, StoreError};
 
@@ -70,11 +72,18 @@ pub async fn start(
     if is_alone {
         store.end_delivery_claims(Timestamp::now()).await?;
     }
-    let Some(settings) = settings else { return Ok(()) };
+    let Some(mut settings) = settings else { return Ok(()) };
     let started = Instant::now();
     let limits = Limits::new(settings.per_minute, &settings.domains, started.elapsed());
+    let stats = Arc::new(Stats::registered(metrics));
+    if let Some(mailbox) = settings.mailbox.take() {
+        let (return_path, stats) = (settings.return_path.clone(), Arc::clone(&stats));
+        let reader = Reader { mailbox, return_path, store: store.clone(), relay: relay.clone(), stats };
+        tasks.spawn(reader.run(shutdown.clone()));
+    }
     let shared = Arc::new(Shared {
-        stats: Stats::registered(metrics),
+        stats,
+        templates: Templates::default(),
         limits,
         settings,
         store: store.clone(),
@@ -97,7 +106,8 @@ struct Shared {
     relay: MessageRelay,
     waker: OutboxWaker,
     limits: Limits,
-    stats: Stats,
+    stats: Arc<Stats>,
+    templates: Templates,
     started: Instant,
 }
 
@@ -280,13 +290,27 @@ impl Connection {
                 shared.settle(delivery.id, claim, DeliveryInput::Refused { error, status: None }).await;
                 continue;
             };
+            if let Some(why) = &delivery.suspended {
+                let error = format!("{SUSPENDED_PREFIX}{why}");
+                shared.settle(delivery.id, claim, DeliveryInput::Refused { error, status: None }).await;
+                continue;
+            }
             if let Err(wait) = shared.limits.take_of_domain(to.domain(), shared.elapsed()) {
                 let until = Timestamp::now().checked_add(wait).unwrap_or(Timestamp::MAX);
                 shared.give_back(claim, &[delivery], until).await;
                 continue;
             }
             let bytes = delivery.rendered.clone().unwrap_or_default();
-            let sent = self.send_one(claim, &to, &bytes, &mut claimed, shutdown).await;
+            let envelope = Envelope {
+                from: match &shared.settings.return_path {
+                    Some(path) => path.of(delivery.id.0),
+                    None => shared.settings.letter.from.clone(),
+                },
+                id: shared.settings.return_path.is_some().then(|| delivery.id.0.simple().to_string()),
+                to,
+            };
+            let sent = self.send_one(claim, &envelope, &bytes, &mut claimed, shutdown).await;
+            let to = envelope.to;
             match sent {
                 Ok(reply) => {
                     tracing::debug!(delivery = %delivery.id, to = %to.masked(), reply, "the mail server took a message");
@@ -322,13 +346,13 @@ impl Connection {
     async fn send_one(
         &mut self,
         claim: RecordId,
-        to: &MailAddress,
+        envelope: &Envelope,
         bytes: &[u8],
         waiting: &mut Vec<ClaimedDelivery>,
         shutdown: &CancellationToken,
     ) -> Result<String, Failure> {
         let shared = Arc::clone(&self.shared);
-        let sending = self.attempt(to, bytes);
+        let sending = self.attempt(envelope, bytes);
         tokio::pin!(sending);
         let (mut slow, mut renewed) = (Some(Instant::now() + SLOW_MAIL_DELAY), Instant::now());
         let stopped = async {
@@ -358,7 +382,7 @@ impl Connection {
         }
     }
 
-    async fn attempt(&mut self, to: &MailAddress, bytes: &[u8]) -> Result<String, Failure> {
+    async fn attempt(&mut self, envelope: &Envelope, bytes: &[u8]) -> Result<String, Failure> {
         let settings = &self.shared.settings;
         // A connection that the server closed meanwhile is replaced once.
         loop {
@@ -374,7 +398,7 @@ impl Connection {
                     opened.map_err(Failure::OfServer)?
                 }
             };
-            match connection.send(&settings.from, to, bytes).await {
+            match connection.send(envelope, bytes).await {
                 Ok(reply) => {
                     self.open = Some(connection);
                     return Ok(reply);
@@ -433,6 +457,7 @@ async fn render(
     let (mut ready, mut new) = (Vec::with_capacity(claimed.len()), Vec::new());
     for mut delivery in claimed {
         if delivery.rendered.is_none()
+            && delivery.suspended.is_none()
             && let Ok(to) = delivery.address.parse::<MailAddress>()
         {
             // Deleted meanwhile: the delivery is gone with its message.
@@ -442,7 +467,13 @@ async fn render(
                 shared.settle(delivery.id, claim, DeliveryInput::Refused { error, status: None }).await;
                 continue;
             }
-            let bytes = letter::render(&shared.settings, &delivery, &to, &facts);
+            let of_all = (&shared.settings.letter, &shared.templates);
+            let (bytes, failed) = letter::render(of_all.0, of_all.1, &delivery, &to, &facts);
+            for (name, error) in failed {
+                shared.stats.failed_templates.inc();
+                let (account, name) = (delivery.account, name.as_str());
+                tracing::warn!(%account, name, %error, "a template of an account failed; the built-in one was used");
+            }
             new.push((delivery.id, bytes.clone()));
             delivery.rendered = Some(bytes);
         }

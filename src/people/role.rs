@@ -5,6 +5,7 @@
 //! | `FollowCalls`, `AcknowledgePop`, `ReadDirectory`, `EditCustomers`, `TakeMessages`, `ReadPeople` | x | x | x | x |
 //! | `ControlCalls` (own calls; supervisors: of their teams) | x | x | | x |
 //! | `ReadStateHistory` (operators: the own; supervisors: of their teams) | x | x | | x |
+//! | `ReportBounces` | | | x | x |
 //! | `ReadAudit` (supervisors: of their teams), `ResendMessages` | | x | | x |
 //! | `EditDirectory`, `DeleteMessages`, `ExportMessages` (supervisors where `[messages]` says so), `ManagePeople`, `ManageWebhooks` | | | | x |
 //!
@@ -49,6 +50,8 @@ pub enum Permission {
     TakeMessages,
     /// See the deliveries of messages, and send a message again.
     ResendMessages,
+    /// Report that a mail came back.
+    ReportBounces,
     /// Delete messages.
     DeleteMessages,
     /// Export messages as a file. The installation may allow it to supervisors as well.
@@ -83,6 +86,7 @@ impl Role {
             Permission::ReadAudit | Permission::ResendMessages => {
                 matches!(self, Self::Supervisor | Self::Admin)
             }
+            Permission::ReportBounces => matches!(self, Self::System | Self::Admin),
             Permission::EditDirectory
             | Permission::DeleteMessages
             | Permission::ExportMessages

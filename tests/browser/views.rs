@@ -72,3 +72,23 @@ async fn what_a_day_shows_seldom() {
     person.all_is_well().await;
     browser.close().await;
 }
+
+#[tokio::test]
+async fn a_company_that_is_closed_is_named_as_closed() {
+    let rig = Rig::start().await;
+    let browser = Chromium::start().await;
+    let person = Person::comes(&browser, &format!("http://{}", rig.address)).await;
+    person.enters("1001", PASSWORD).await;
+    person.is_connected().await;
+    let mut data = pop("みなと法律事務所", "06-6345-0101", 1);
+    data["account"]["hours"] =
+        json!({ "open": false, "until": "2031-11-25T00:00:00.000Z", "holiday": "勤労感謝の日" });
+    rig.publish(ringing(1, &["1001"], data, rig.app.clock.now()));
+    person.tab.until("the pop", "document.querySelector('.company .opening') !== null").await;
+    let opening = person.reads(".company .opening").await;
+    assert!(opening.contains("営業時間外") && opening.contains("勤労感謝の日"), "{opening}");
+    assert!(opening.contains("次の営業 2031/11/25"), "{opening}");
+    person.looks("closed-hours").await;
+    person.all_is_well().await;
+    browser.close().await;
+}

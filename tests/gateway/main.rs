@@ -13,6 +13,7 @@ mod audit;
 mod auth;
 mod command_line;
 mod contract;
+mod endpoints;
 mod history;
 mod input;
 mod limits;

@@ -230,7 +230,9 @@ async fn a_received_message_is_corrected_and_keeps_what_it_was() {
         (&revisions["items"][1]["why"], &revisions["items"][1]["by_name"]),
         (&json!("番号の誤り"), &json!("1001"))
     );
-    assert_eq!(service.audited("message.corrected").await[0]["why"], "番号の誤り");
+    let audited = &service.audited("message.corrected").await[0];
+    assert_eq!((&audited["revision"], &audited["fields"]), (&json!(2), &json!(["text"])));
+    assert!(!audited.to_string().contains("番号の誤り"), "the reason goes with the revision: {audited}");
 }
 
 #[tokio::test]
@@ -477,6 +479,10 @@ async fn an_export_is_a_file_for_spreadsheets_and_is_audited() {
     let audited = service.audited("messages.exported").await;
     let rows: Vec<_> = audited.iter().map(|details| (&details["rows"], &details["filter"]["mark"])).collect();
     assert_eq!(rows, [(&json!(1), &json!("thanks")), (&json!(502), &Value::Null)]);
+    assert_eq!(export("admin", "?q=090-1111-2222").await.0, StatusCode::OK);
+    let filter = &service.audited("messages.exported").await[0]["filter"];
+    assert_eq!(filter["by_text"], true);
+    assert!(!filter.to_string().contains("1111"), "the trail names no caller: {filter}");
 }
 
 /// The command line against this gateway, as this person: what it prints and says.

@@ -94,6 +94,12 @@ POST   /v1/accounts                              | no   no   no   no   no   yes 
 GET    /v1/accounts/{account}                    | yes  yes  yes  yes  yes  yes  |
 PATCH  /v1/accounts/{account}                    | no   no   no   no   no   yes  | {"kana":"x"}
 DELETE /v1/accounts/{account}                    | no   no   no   no   no   yes  |
+GET    /v1/accounts/{account}/mail-templates     | no   no   no   no   no   yes  |
+PUT    /v1/accounts/{account}/mail-templates/{template} | no no no no no   yes  | {"body":"{{ opening }}"}
+DELETE /v1/accounts/{account}/mail-templates/{template} | no no no no no   yes  |
+GET    /v1/holidays                              | yes  yes  yes  yes  yes  yes  |
+PUT    /v1/holidays/{day}                        | no   no   no   no   no   yes  | {"name":"社休日"}
+DELETE /v1/holidays/{day}                        | no   no   no   no   no   yes  |
 GET    /v1/customers                             | yes  yes  yes  yes  yes  yes  |
 POST   /v1/customers                             | yes  yes  yes  yes  yes  yes  | {"account":"{account}","name":"x"}
 GET    /v1/customers/{customer}                  | yes  yes  yes  yes  yes  yes  |
@@ -105,6 +111,12 @@ POST   /v1/contacts                              | no   no   no   no   no   yes 
 GET    /v1/contacts/{contact}                    | yes  yes  yes  yes  yes  yes  |
 PATCH  /v1/contacts/{contact}                    | no   no   no   no   no   yes  | {"kana":"x"}
 DELETE /v1/contacts/{contact}                    | no   no   no   no   no   yes  |
+GET    /v1/endpoints                             | yes  yes  yes  yes  yes  yes  |
+POST   /v1/endpoints                             | no   no   no   no   no   yes  | {"account":"{account}","address":"x@example.jp"}
+GET    /v1/endpoints/{endpoint}                  | yes  yes  yes  yes  yes  yes  |
+PATCH  /v1/endpoints/{endpoint}                  | no   no   no   no   no   yes  | {"label":"x"}
+DELETE /v1/endpoints/{endpoint}                  | no   no   no   no   no   yes  |
+POST   /v1/endpoints/{endpoint}/test             | no   no   no   no   no   yes  |
 GET    /v1/messages                              | yes  yes  yes  yes  yes  yes  |
 POST   /v1/messages                              | yes  yes  yes  yes  yes  yes  | {"account":"{account}","text":"x"}
 GET    /v1/messages/{message}                    | yes  yes  yes  yes  yes  yes  |
@@ -126,6 +138,10 @@ DELETE /v1/drafts/{call}                         | yes  yes  yes  yes  yes  yes 
 GET    /v1/export/messages.csv                   | no   no   no   no   no   yes  |
 GET    /v1/deliveries                            | no   no   yes  yes  no   yes  |
 POST   /v1/deliveries/{delivery}/retry           | no   no   yes  yes  no   yes  |
+GET    /v1/mail/bounces                          | no   no   yes  yes  no   yes  |
+POST   /v1/mail/bounces                          | no   no   no   no   yes  yes  | {"kind":"delayed","message_id":"<d.0@x>"}
+GET    /v1/mail/suspended                        | no   no   yes  yes  no   yes  |
+POST   /v1/mail/suspended/resume                 | no   no   yes  yes  no   yes  | {"address":"x@example.jp"}
 GET    /v1/audit                                 | no   no   yes  yes  no   yes  |
 GET    /v1/users                                 | no   no   no   no   no   yes  |
 POST   /v1/users                                 | no   no   no   no   no   yes  | {"name":"{n}","role":"operator"}
@@ -378,7 +394,10 @@ impl Scene {
                 &self.rig.app.clock.now().saturating_add(Duration::from_secs(3_600)).unwrap().to_string(),
             )
             .replace("{n}", &format!("new {n}"));
-        let subjects = ["account", "customer", "contact", "message", "user", "token", "delivery"];
+        let subjects = [
+            "account", "customer", "contact", "endpoint", "template", "message", "user", "token", "delivery",
+            "day",
+        ];
         for subject in subjects.iter().filter(|subject| row_names(row, subject)) {
             let id = self.subject(subject, n, &text).await;
             text = text.replace(&format!("{{{subject}}}"), &id);
@@ -403,6 +422,12 @@ impl Scene {
                 let fields = json!({"account": account().await, "text": "x"});
                 self.make("1001", "/v1/messages", fields).await
             }
+            "template" => "text".to_owned(),
+            "endpoint" => {
+                self.rig.app.store.set_mail_server(MAIL_SERVER, true).await.unwrap();
+                let fields = json!({"account": account().await, "address": "y@example.jp"});
+                self.make("admin", "/v1/endpoints", fields).await
+            }
             "user" => {
                 let fields = json!({"name": format!("subject {n}"), "role": "operator"});
                 self.make("admin", "/v1/users", fields).await
@@ -410,6 +435,14 @@ impl Scene {
             "token" => {
                 let (of_user, _) = text.rsplit_once('/').unwrap();
                 self.make("admin", of_user, json!({"label": "x"})).await
+            }
+            "day" => {
+                let day = format!("2031-{:02}-{:02}", 1 + n / 28 % 12, 1 + n % 28);
+                let fields = json!({ "name": "x" });
+                let (status, made) =
+                    self.rig.send("admin", Method::PUT, &format!("/v1/holidays/{day}"), &fields).await;
+                assert_eq!(status, StatusCode::OK, "{made}");
+                day
             }
             _ if text.starts_with("/v1/deliveries") => self.message_delivery(account().await).await,
             _ => self.delivery(n).await,

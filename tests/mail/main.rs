@@ -5,6 +5,7 @@
 //! | `arrives.rs` | what is saved is in the mailbox, character by character |
 //! | `changed.rs` | corrections and withdrawals |
 //! | `refused.rs` | what servers say, and what the daemon makes of it |
+//! | `returned.rs` | mails that come back: by IMAP, by HTTP, by the command line; the next endpoint |
 //! | `unsafe_server.rs` | servers to which nothing is sent |
 //! | `kills.rs` | the daemon is killed at any moment |
 //! | `figures.rs` | how fast it is |
@@ -24,4 +25,5 @@ mod figures;
 mod house;
 mod kills;
 mod refused;
+mod returned;
 mod unsafe_server;

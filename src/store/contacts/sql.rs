@@ -11,6 +11,13 @@ use crate::store::contacts::CONTACTS_PER_ACCOUNT_MAX;
 use crate::store::error::refusal;
 use crate::store::{StoreError, from_ms, to_ms};
 
+/// A query of contacts. Those of an account that is being removed are not read.
+macro_rules! contacts_where {
+    ($rest:literal) => {
+        concat!("SELECT c.* FROM contacts AS c WHERE ", account_is_kept!("c"), " ", $rest)
+    };
+}
+
 impl Backend {
     pub(in crate::store) async fn contacts(
         &self,
@@ -20,9 +27,9 @@ impl Backend {
     ) -> Result<Vec<Contact>, StoreError> {
         // Two statements, because each has its own index.
         let rows = sqlx::query(if account.is_some() {
-            "SELECT * FROM contacts WHERE account_id = $1 AND ($2 IS NULL OR id > $2) ORDER BY id LIMIT $3"
+            contacts_where!("AND c.account_id = $1 AND ($2 IS NULL OR c.id > $2) ORDER BY c.id LIMIT $3")
         } else {
-            "SELECT * FROM contacts WHERE $1 IS NULL AND ($2 IS NULL OR id > $2) ORDER BY id LIMIT $3"
+            contacts_where!("AND $1 IS NULL AND ($2 IS NULL OR c.id > $2) ORDER BY c.id LIMIT $3")
         })
         .bind(account)
         .bind(after)
@@ -36,9 +43,9 @@ impl Backend {
         &self,
         account: RecordId,
     ) -> Result<Vec<Contact>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT * FROM contacts WHERE account_id = $1 ORDER BY on_call_order NULLS LAST, kana, name, id LIMIT $2",
-        )
+        let rows = sqlx::query(contacts_where!(
+            "AND c.account_id = $1 ORDER BY c.on_call_order NULLS LAST, c.kana, c.name, c.id LIMIT $2"
+        ))
         .bind(account)
         .bind(i64::from(CONTACTS_PER_ACCOUNT_MAX))
         .fetch_all(self.card_readers())
@@ -47,10 +54,8 @@ impl Backend {
     }
 
     pub(in crate::store) async fn contact(&self, id: RecordId) -> Result<Option<Contact>, StoreError> {
-        let row = sqlx::query("SELECT * FROM contacts WHERE id = $1")
-            .bind(id)
-            .fetch_optional(self.readers())
-            .await?;
+        let row =
+            sqlx::query(contacts_where!("AND c.id = $1")).bind(id).fetch_optional(self.readers()).await?;
         Ok(row.as_ref().map(contact_of).transpose()?)
     }
 

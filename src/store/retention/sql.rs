@@ -3,7 +3,6 @@
 use jiff::Timestamp;
 
 use super::Backend;
-use crate::ids::RecordId;
 use crate::store::retention::PurgeTarget;
 use crate::store::{StoreError, to_ms};
 
@@ -59,6 +58,9 @@ impl Backend {
                     SELECT id FROM deliveries WHERE created_ms < $1 AND address <> ''
                         AND state IN ('sent', 'delivered', 'bounced', 'failed', 'cancelled') LIMIT $2)"
             }
+            PurgeTarget::Bounces => {
+                "DELETE FROM bounces WHERE id IN (SELECT id FROM bounces WHERE at_ms < $1 LIMIT $2)"
+            }
             PurgeTarget::DeliveryLog => {
                 "DELETE FROM delivery_log WHERE position IN (
                     SELECT position FROM delivery_log WHERE at_ms < $1 LIMIT $2)"
@@ -74,63 +76,12 @@ impl Backend {
             .await?;
         Ok(done.rows_affected())
     }
-
-    pub(in crate::store) async fn forget_customer(&self, id: RecordId) -> Result<(), StoreError> {
-        /// Whether a row of `calls` is about the customer: by their record, or by one of their numbers.
-        const OF_CUSTOMER: &str = "customer_id = $1 OR EXISTS (SELECT 1 FROM customer_numbers AS n
-            WHERE n.customer_id = $1 AND n.account_id = past.account_id AND n.key = past.caller_key)";
-        let mut transaction = self.begin().await?;
-        let notes = format!(
-            "UPDATE wrap_ups SET notes = NULL WHERE call_id IN (SELECT id FROM calls AS past WHERE {OF_CUSTOMER})"
-        );
-        let calls =
-            format!("UPDATE calls AS past SET caller_key = NULL, customer_id = NULL WHERE {OF_CUSTOMER}");
-        // In a message the caller may have told one of the numbers.
-        let of_message = format!(
-            "{OF_CUSTOMER} OR EXISTS (SELECT 1 FROM customer_numbers AS n
-            WHERE n.customer_id = $1 AND n.account_id = past.account_id AND n.key = past.from_key)"
-        );
-        let drafts = format!(
-            "DELETE FROM drafts WHERE customer_id = $1
-                OR call_id IN (SELECT id FROM calls AS past WHERE {OF_CUSTOMER})"
-        );
-        let revisions = format!(
-            "UPDATE message_revisions SET content_json = '{{\"text\":\"\"}}', why = NULL
-             WHERE message_id IN (SELECT id FROM messages AS past WHERE {of_message})"
-        );
-        // The messages before their deliveries, as everything that changes a delivery does.
-        let hold = format!("UPDATE messages AS past SET delivery_state = delivery_state WHERE {of_message}");
-        // What was not sent would say what is forgotten; the rest has no text of the customer's.
-        let deliveries = format!(
-            "UPDATE deliveries SET rendered = NULL,
-                state = CASE WHEN state IN ('held', 'queued') THEN 'cancelled' ELSE state END
-             WHERE message_id IN (SELECT id FROM messages AS past WHERE {of_message})"
-        );
-        let messages = format!(
-            "UPDATE messages AS past SET caller_key = NULL, customer_id = NULL, from_key = NULL, text = '',
-                content_json = '{{}}', search = '', delivery_next_ms = NULL,
-                delivery_state = CASE WHEN delivery_state IN ('held', 'queued') THEN 'none' ELSE delivery_state END
-             WHERE {of_message}"
-        );
-        for sql in [notes, drafts, calls, revisions, hold, deliveries, messages] {
-            // The texts consist of constants.
-            sqlx::query(sqlx::AssertSqlSafe(sql)).bind(id).execute(&mut *transaction).await?;
-        }
-        let done =
-            sqlx::query("DELETE FROM customers WHERE id = $1").bind(id).execute(&mut *transaction).await?;
-        if done.rows_affected() == 0 {
-            return Err(StoreError::Missing { what: "customer" });
-        }
-        Ok(transaction.commit().await?)
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::contract::message::{ContentChange, MessageFields, MessageKind, MessageUpdate, NewMessage};
-    use crate::ids::PbxId;
-    use crate::numbers::NumberPlan;
+    use crate::ids::RecordId;
     use crate::store::{Store, from_ms};
 
     const SAKURA: RecordId = RecordId(uuid::Uuid::from_u128(1));
@@ -248,85 +199,5 @@ mod tests {
         .execute(super::super::of(store).writer())
         .await
         .unwrap();
-    }
-
-    #[tokio::test]
-    async fn nothing_that_was_written_about_a_forgotten_customer_stays() {
-        let (_dir, store) = store().await;
-        let pbx = PbxId::parse("lab").unwrap();
-        let fields = serde_json::json!({
-            "text": "秘密", "subject": "秘密", "for_text": "秘密", "from": {"name": "ヒミツ", "name_kanji": "秘密",
-                "company": "秘密", "department": "秘密", "number": "090-1234-5678", "number_is": "told"},
-            "call_back": {"number": "秘密", "text": "秘密"}, "reason": "inquiry", "urgency": "urgent",
-            "follow_up": {"at": "2026-05-01T00:00:00Z", "text": "秘密", "by": "contact"},
-            "answers": [{"id": "a", "label": "秘密", "value": "秘密"}], "offers": [{"id": "b", "result": "later"}],
-        });
-        let content = |fields: &serde_json::Value| {
-            let fields: MessageFields = serde_json::from_value(fields.clone()).unwrap();
-            fields.checked(&NumberPlan::default()).unwrap()
-        };
-        sqlx::query(
-            "INSERT INTO customer_numbers (account_id, key, customer_id, original, position)
-             VALUES ($1, '+819012345678', $2, '090', 1)",
-        )
-        .bind(SAKURA)
-        .bind(TANAKA)
-        .execute(super::super::of(&store).writer())
-        .await
-        .unwrap();
-        // The caller withheld the number and told it.
-        let new = NewMessage {
-            id: RecordId(uuid::Uuid::from_u128(99)),
-            account: SAKURA,
-            call: None,
-            customer: None,
-            kind: MessageKind::Message,
-            taken_by: SAKURA,
-            taken_by_name: "花".into(),
-            caller: None,
-            content: content(&fields),
-            day: "260401".into(),
-            not_before: from_ms(1),
-        };
-        store.create_message(&new, &pbx, from_ms(1)).await.unwrap();
-        let acknowledged = MessageUpdate { content: None, acknowledged_by: Some(SAKURA) };
-        store.change_message(new.id, &acknowledged, from_ms(2)).await.unwrap();
-        let mut with_number = fields.clone();
-        with_number["text"] = "秘密ふたつ".into();
-        let corrected = ContentChange {
-            content: content(&with_number),
-            version: 2,
-            by: SAKURA,
-            by_name: "花".into(),
-            correction: Some("秘密".into()),
-            not_before: from_ms(1),
-        };
-        let corrected = MessageUpdate { content: Some(corrected), acknowledged_by: None };
-        store.change_message(new.id, &corrected, from_ms(3)).await.unwrap();
-        draft(&store, SAKURA, 5).await;
-        store.forget_customer(TANAKA).await.unwrap();
-        let left = store.message(new.id).await.unwrap().unwrap();
-        let kept = serde_json::json!({"text": "", "reason": "inquiry", "urgency": "urgent"});
-        assert_eq!(left.fields, serde_json::from_value::<MessageFields>(kept).unwrap());
-        let revisions = store.message_revisions(new.id).await.unwrap();
-        assert_eq!(revisions.len(), 2);
-        for revision in revisions {
-            assert_eq!((revision.content, revision.why), (MessageFields::default(), None));
-        }
-        assert_eq!(
-            count(&store, "SELECT count(*) FROM messages WHERE search <> '' OR from_key IS NOT NULL").await,
-            0
-        );
-        assert_eq!(count(&store, "SELECT count(*) FROM drafts").await, 0);
-    }
-
-    #[tokio::test]
-    async fn a_customer_who_is_forgotten_is_in_no_call_and_no_message() {
-        let (_dir, store) = store().await;
-        store.forget_customer(TANAKA).await.unwrap();
-        assert_eq!(count(&store, "SELECT count(*) FROM calls WHERE caller_key IS NOT NULL").await, 0);
-        assert_eq!(count(&store, "SELECT count(*) FROM calls WHERE outcome = 'answered'").await, 1_200);
-        assert_eq!(count(&store, "SELECT count(*) FROM messages WHERE text <> ''").await, 0);
-        assert!(matches!(store.forget_customer(TANAKA).await, Err(StoreError::Missing { .. })));
     }
 }

@@ -10,6 +10,7 @@
 //!
 //! Read next: `migrations/0001_first.sql` and its successors.
 
+pub(super) mod backup;
 #[macro_use]
 mod dialect;
 pub(super) mod file;
@@ -28,16 +29,24 @@ mod customers;
 mod deliveries;
 #[path = "../drafts/sql.rs"]
 mod drafts;
+#[path = "../erasure/sql.rs"]
+mod erasure;
 #[path = "../group_key/sql.rs"]
 mod group_key;
 #[path = "../history/sql.rs"]
 mod history;
+#[path = "../history/page/sql.rs"]
+mod history_page;
+#[path = "../holidays/sql.rs"]
+mod holidays;
 #[path = "../import/sql.rs"]
 pub(super) mod import;
 #[path = "../log/sql.rs"]
 mod log;
 #[path = "../mail_servers/sql.rs"]
 mod mail_servers;
+#[path = "../mail_templates/sql.rs"]
+mod mail_templates;
 #[path = "../message_endpoints/sql.rs"]
 mod message_endpoints;
 #[path = "../messages/sql.rs"]
@@ -69,6 +78,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use self::dialect::BEGIN_IMPORT;
 use self::file::FileId;
 use super::StoreError;
+use super::erasure::ErasureProgress;
 #[cfg(doc)]
 use super::error::READ_TIMEOUT;
 use super::stalled::StalledWriters;
@@ -129,6 +139,7 @@ pub struct Sqlite {
     /// For what a pop needs.
     card_readers: SqlitePool,
     pub(super) stalled: StalledWriters,
+    pub(super) erasures: ErasureProgress,
 }
 
 impl Sqlite {
@@ -252,4 +263,16 @@ fn of(store: &super::Store) -> &Backend {
         super::Store::Sqlite(db) => db,
         super::Store::Postgres(_) => unreachable!("the test opened this backend"),
     }
+}
+
+/// The bytes of a test's database after a VACUUM.
+#[cfg(test)]
+async fn compacted(store: &super::Store) -> Vec<u8> {
+    let db = of(store);
+    sqlx::raw_sql("VACUUM; PRAGMA wal_checkpoint(TRUNCATE)").execute(db.writer()).await.unwrap();
+    let mut bytes = std::fs::read(db.path()).unwrap();
+    let mut beside = db.path().as_os_str().to_owned();
+    beside.push("-wal");
+    bytes.extend(std::fs::read(beside).unwrap_or_default());
+    bytes
 }
