@@ -1,25 +1,30 @@
-//! What is done with a message besides taking and changing it: corrections, withdrawal, its revisions; and what forms for
-//! messages are built from.
+//! What is done with a message besides taking and changing it: corrections, withdrawal, holding, its revisions and its
+//! timeline; and what forms for messages are built from.
 
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
 use super::audit_trail;
 use super::auth::Caller;
+use super::export::may_export;
 use super::extract::{Body, NoQuery, QueryParams, RecordPath};
 use super::message_patch::MessagePatch;
 use super::messages::{Edit, erased, find, invalid, may_rewrite, now, shown};
 use super::problem::{Kind, Problem, ProblemBody};
 use super::state::AppState;
 use crate::contract::choice::Choice;
+use crate::contract::delivery::DeliveryState;
 use crate::contract::message::{Message, MessageRevision};
 use crate::identity::printable;
+use crate::ids::RecordId;
 use crate::people::role::Permission;
+use crate::store::deliveries::DeliveryStep;
 use crate::store::messages::WithdrawOutcome;
 
 /// Longest reason of a correction, in characters.
@@ -60,6 +65,72 @@ pub(crate) struct MessageOptions {
     no_message_reasons: Vec<smol_str::SmolStr>,
     /// How long a message can be withdrawn, in seconds.
     undo_s: u64,
+    /// Whether the user may export messages.
+    may_export: bool,
+}
+
+/// Until when a message is held.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HoldMessage {
+    /// The time from which it is delivered; in the future.
+    #[schema(value_type = String, format = DateTime)]
+    until: Timestamp,
+}
+
+/// What happened to a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum MessageStep {
+    /// It was taken.
+    Saved,
+    /// Its content was changed before the account can have had it; the last time.
+    Changed,
+    /// Another revision of it began.
+    Corrected,
+    /// The account has received it.
+    Acknowledged,
+    /// It was withdrawn.
+    Withdrawn,
+    /// A delivery of it changed its state.
+    Delivery,
+}
+
+/// One line of a message's timeline.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TimelineEntry {
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    #[serde(serialize_with = "crate::contract::time::as_time")]
+    at: Timestamp,
+    /// What; further words may follow.
+    what: MessageStep,
+    /// The revision that it concerns.
+    revision: u32,
+    /// The person who did it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<uuid::Uuid>)]
+    by: Option<RecordId>,
+    /// The name of that person.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by_name: Option<String>,
+    /// Why, of a correction; what the server said, of a delivery.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
+    /// The state of the delivery from then on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<DeliveryState>,
+    /// The contact who receives the delivery.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<uuid::Uuid>)]
+    contact: Option<RecordId>,
+}
+
+/// What happened to a message, in the order of its times.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct MessageTimeline {
+    /// The first first.
+    items: Vec<TimelineEntry>,
 }
 
 /// Returns the reasons, the common surnames and the rules of the installation.
@@ -80,6 +151,7 @@ pub(crate) async fn options(
         required: settings.required,
         no_message_reasons: settings.no_message_reasons.clone(),
         undo_s: settings.undo.as_secs(),
+        may_export: may_export(&state, &caller),
     }))
 }
 
@@ -187,4 +259,134 @@ pub(crate) async fn revisions(
         revision.content = shown(&state, &caller, of_revision).fields;
     }
     Ok(Json(MessageRevisions { items }))
+}
+
+/// Holds an open message: it is not delivered before `until`.
+#[utoipa::path(post, path = "/v1/messages/{message}/hold", tag = "messages", request_body = HoldMessage,
+    params(("message" = uuid::Uuid, Path, description = "The record")),
+    responses(
+        (status = 200, description = "The held record", body = Message),
+        (status = 403, description = "not-permitted: only the operator who took it, their supervisor or an administrator holds a message", body = ProblemBody),
+        (status = 404, description = "unknown-record", body = ProblemBody),
+        (status = 409, description = "message-not-open: the account may have it", body = ProblemBody),
+        (status = 422, description = "invalid-body: the time is past or more than a year ahead", body = ProblemBody),
+    )
+)]
+pub(crate) async fn hold(
+    State(state): State<Arc<AppState>>,
+    caller: Caller,
+    RecordPath(id): RecordPath,
+    Body(HoldMessage { until }): Body<HoldMessage>,
+) -> Result<Json<Message>, Problem> {
+    holds(&state, &caller, id, json!(until.to_string())).await
+}
+
+/// Releases an open message that is held: it is delivered now.
+#[utoipa::path(post, path = "/v1/messages/{message}/release", tag = "messages",
+    params(("message" = uuid::Uuid, Path, description = "The record")),
+    responses(
+        (status = 200, description = "The released record", body = Message),
+        (status = 403, description = "not-permitted: only the operator who took it, their supervisor or an administrator releases a message", body = ProblemBody),
+        (status = 404, description = "unknown-record", body = ProblemBody),
+        (status = 409, description = "message-not-open: the account may have it", body = ProblemBody),
+    )
+)]
+pub(crate) async fn release(
+    State(state): State<Arc<AppState>>,
+    caller: Caller,
+    RecordPath(id): RecordPath,
+) -> Result<Json<Message>, Problem> {
+    holds(&state, &caller, id, Value::Null).await
+}
+
+/// Sets until when an open message is held.
+async fn holds(
+    state: &AppState,
+    caller: &Caller,
+    id: RecordId,
+    until: Value,
+) -> Result<Json<Message>, Problem> {
+    caller.needs(Permission::TakeMessages)?;
+    let patch = Map::from_iter([("hold_until".to_owned(), until)]);
+    let edit = Edit { id, patch, version: None, acknowledges: false, why: None };
+    let message = edit.apply(state, caller).await?;
+    if message.taken_by != Some(caller.person.id) {
+        let details = json!({ "taken_by": message.taken_by });
+        audit_trail::record(state, caller, "message.changed", ("", Some(id)), details).await;
+    }
+    Ok(Json(shown(state, caller, message)))
+}
+
+/// Lists what happened to a message: when it was taken, changed, corrected, acknowledged and withdrawn, and by whom.
+#[utoipa::path(get, path = "/v1/messages/{message}/timeline", tag = "messages",
+    params(("message" = uuid::Uuid, Path, description = "The record")),
+    responses(
+        (status = 200, description = "The steps", body = MessageTimeline),
+        (status = 404, description = "unknown-record", body = ProblemBody),
+    )
+)]
+pub(crate) async fn timeline(
+    State(state): State<Arc<AppState>>,
+    caller: Caller,
+    RecordPath(id): RecordPath,
+    QueryParams(NoQuery {}): QueryParams<NoQuery>,
+) -> Result<Json<MessageTimeline>, Problem> {
+    caller.needs(Permission::TakeMessages)?;
+    let message = find(&state, id).await?;
+    let revisions = state.app.store.message_revisions(id).await?;
+    let roster = state.app.people.current();
+    let name = |id: Option<RecordId>| Some(roster.person(id?)?.name.clone());
+    let deliveries = state.app.store.delivery_steps(id).await?;
+    Ok(Json(MessageTimeline { items: steps(&message, &revisions, deliveries, &name) }))
+}
+
+/// What happened to a message, in the order of its times.
+fn steps(
+    message: &Message,
+    revisions: &[MessageRevision],
+    deliveries: Vec<DeliveryStep>,
+    name: &impl Fn(Option<RecordId>) -> Option<String>,
+) -> Vec<TimelineEntry> {
+    let step = |at, what, revision| TimelineEntry {
+        at,
+        what,
+        revision,
+        by: None,
+        by_name: None,
+        why: None,
+        state: None,
+        contact: None,
+    };
+    let mut items = vec![TimelineEntry {
+        by: message.taken_by,
+        by_name: message.taken_by_name.clone(),
+        ..step(message.created_at, MessageStep::Saved, 1)
+    }];
+    for written in revisions {
+        let what = match written.revision {
+            1 if written.at == message.created_at => continue,
+            1 => MessageStep::Changed,
+            _ => MessageStep::Corrected,
+        };
+        items.push(TimelineEntry {
+            by: written.by,
+            by_name: Some(written.by_name.clone()),
+            why: written.why.clone(),
+            ..step(written.at, what, written.revision)
+        });
+    }
+    if let Some(at) = message.acknowledged_at {
+        let by = message.acknowledged_by;
+        let what = MessageStep::Acknowledged;
+        items.push(TimelineEntry { by, by_name: name(by), ..step(at, what, message.revision) });
+    }
+    items.extend(message.withdrawn_at.map(|at| step(at, MessageStep::Withdrawn, message.revision)));
+    items.extend(deliveries.into_iter().map(|one| TimelineEntry {
+        state: Some(one.state),
+        contact: one.contact,
+        why: one.detail,
+        ..step(one.at, MessageStep::Delivery, one.revision)
+    }));
+    items.sort_by_key(|entry| entry.at);
+    items
 }

@@ -1,6 +1,6 @@
 //! Messages that operators take for accounts.
 //!
-//! | role | reads | takes, acknowledges | changes, corrects, withdraws | deletes |
+//! | role | reads | takes, acknowledges | changes, corrects, holds, withdraws | deletes |
 //! |---|---|---|---|---|
 //! | operator | all, as in the directory: any operator may get the account's next call | yes | their own messages | |
 //! | supervisor | all | yes | their own and their team's messages | |
@@ -77,6 +77,9 @@ pub(crate) struct TakeMessage {
     /// The customer of the account who left the message; the call's customer if absent.
     #[schema(value_type = Option<uuid::Uuid>)]
     customer: Option<RecordId>,
+    /// What it is: `message`, `report` (of a call without a message) or, from supervisors and administrators, `test`.
+    #[serde(default)]
+    kind: MessageKind,
     /// What the operator writes.
     #[serde(flatten)]
     #[schema(value_type = MessageFields)]
@@ -165,6 +168,7 @@ pub(super) fn filter_of(state: &AppState, query: MessageQuery) -> Result<Message
         contact: id("contact", query.contact)?,
         taken_by: id("taken_by", query.taken_by)?,
         number: query.number,
+        held: query.held.map(|is_held| (is_held, now(state))),
         from: query.from.or(period),
         to: query.to,
         text,
@@ -200,7 +204,8 @@ pub(crate) async fn take(
     Body(request): Body<TakeMessage>,
 ) -> Result<Response, Problem> {
     caller.needs(Permission::TakeMessages)?;
-    let TakeMessage { account, call, customer, fields: StrictFields(fields) } = request;
+    let TakeMessage { account, call, customer, kind, fields: StrictFields(fields) } = request;
+    may_take(&caller, kind)?;
     let text = crate::contract::message::clean_text(&fields.text).map_err(EditError::from)?;
     let user = caller.person.id;
     let key = headers.get(&idempotency::KEY).and_then(|key| key.to_str().ok());
@@ -241,7 +246,7 @@ pub(crate) async fn take(
         account,
         call,
         customer,
-        kind: MessageKind::Message,
+        kind,
         taken_by: user,
         taken_by_name: caller.person.name.clone(),
         caller: number,
@@ -256,6 +261,20 @@ pub(crate) async fn take(
     }
     state.app.message_relay.wake();
     answer(StatusCode::CREATED, kept)
+}
+
+/// Whether the user may take a message of this kind.
+fn may_take(caller: &Caller, kind: MessageKind) -> Result<(), Problem> {
+    match kind {
+        MessageKind::Message | MessageKind::Report => Ok(()),
+        MessageKind::Test if matches!(caller.person.role, Role::Supervisor | Role::Admin) => Ok(()),
+        MessageKind::Test => {
+            Err(Kind::NotPermitted.with("only supervisors and administrators test the delivery"))
+        }
+        MessageKind::Fax | MessageKind::Voice => {
+            Err(invalid("kind: nobody takes a fax or a spoken message; `message`, `report` or `test`"))
+        }
+    }
 }
 
 /// Checks fields that follow `before`, of a message for `account` from a caller with the number `caller`.

@@ -148,6 +148,8 @@ pub(crate) struct MessageQuery {
     pub(crate) taken_by: Option<String>,
     /// With this number (受付番号).
     pub(crate) number: Option<String>,
+    /// `true`: held until a time that is not over; `false`: not held.
+    pub(crate) held: Option<bool>,
     /// Taken at this time or later; with `q` and without `from`, in the last 90 days.
     #[param(value_type = Option<String>, format = DateTime)]
     pub(crate) from: Option<Timestamp>,

@@ -15,6 +15,7 @@ mod connection;
 mod day;
 mod figures;
 mod hostile;
+mod messages;
 mod numbers;
 mod orders;
 mod past;

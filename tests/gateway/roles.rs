@@ -137,7 +137,11 @@ GET    /v1/messages/options                      | yes  yes  yes  yes  yes  yes 
 POST   /v1/messages/{message}/corrections        | yes  no   yes  no   no   yes  | {"text":"y","why":"x","version":1}
 POST   /v1/messages/{message}/undo               | yes  no   yes  no   no   yes  |
 GET    /v1/messages/{message}/revisions          | yes  yes  yes  yes  yes  yes  |
+GET    /v1/messages/{message}/timeline           | yes  yes  yes  yes  yes  yes  |
+POST   /v1/messages/{message}/hold               | yes  no   yes  no   no   yes  | {"until":"{soon}"}
+POST   /v1/messages/{message}/release            | yes  no   yes  no   no   yes  |
 GET    /v1/drafts                                | none none none none none none |
+GET    /v1/drafts?user={operator}                | none no   none no   no   none |
 PUT    /v1/drafts/{call}                         | yes  yes  yes  yes  yes  yes  | {"body":{}}
 GET    /v1/drafts/{call}                         | yes  yes  yes  yes  yes  yes  |
 DELETE /v1/drafts/{call}                         | yes  yes  yes  yes  yes  yes  |
@@ -399,6 +403,10 @@ impl Scene {
             .replace("{operator}", &self.rig.user("1001").to_string())
             .replace("{transfer}", &TransferId::derive(call(1), self.rig.app.clock.now()).to_string())
             .replace("{supervision}", &Uuid::from_u128(7).to_string())
+            .replace(
+                "{soon}",
+                &self.rig.app.clock.now().saturating_add(Duration::from_secs(3_600)).unwrap().to_string(),
+            )
             .replace("{n}", &format!("new {n}"));
         let subjects = [
             "account", "customer", "contact", "endpoint", "template", "message", "user", "token", "delivery",

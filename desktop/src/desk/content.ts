@@ -1,6 +1,6 @@
 // The content of a message as the form has it, and as the daemon takes it. Pure.
 
-import type { TakeMessage } from '../api/types.ts';
+import type { Message, TakeMessage } from '../api/types.ts';
 import { NO_MESSAGE, type Draft } from './drafts.svelte.ts';
 
 /** What the customer's record says of the sender. */
@@ -65,7 +65,7 @@ export function draftOf(wanted: TakeMessage, hasRecord: boolean): Partial<Draft>
       for_text: wanted.for_text,
       mark: wanted.mark,
       urgency: wanted.urgency,
-      action: wanted.action,
+      action: wanted.action === 'none' ? undefined : wanted.action,
       hold_until: local(wanted.hold_until),
       from_name: from?.name,
       from_company: from?.company,
@@ -79,6 +79,44 @@ export function draftOf(wanted: TakeMessage, hasRecord: boolean): Partial<Draft>
       transfer_outcome: wanted.transfer?.outcome,
     }),
   };
+}
+
+/** What a message says, as it would be taken anew. */
+export function wantedOf(one: Message): TakeMessage {
+  const { account, call, customer, contact, text, reason, from, for_text, action, call_back, urgency, mark, hold_until, transfer } = one;
+  return { account, call, customer, contact, text, reason, from, for_text, action, call_back, urgency, mark, hold_until, transfer };
+}
+
+/** The fields of the form that differ from the message, as a merge patch of it. */
+export function patchOf(draft: Draft, before: Message): Record<string, unknown> {
+  const now = contentOf(draft);
+  const patch: Record<string, unknown> = {};
+  const fields = ['text', 'contact', 'reason', 'mark', 'urgency', 'action', 'hold_until'] as const;
+  const usual: Record<string, unknown> = { urgency: 'normal', action: 'none' };
+  for (const field of fields) {
+    const value = now[field] ?? usual[field] ?? null;
+    const isTime = field === 'hold_until';
+    const same = isTime ? local(now[field]) === local(before[field]) : value === (before[field] ?? null);
+    if (!same) patch[field] = value;
+  }
+  const for_text = draft.for_text.trim() || null;
+  if (for_text !== (before.for_text ?? null)) patch['for_text'] = for_text;
+  const from = before.from ?? {};
+  const sender: Record<string, unknown> = {};
+  for (const field of ['name', 'company', 'department', 'gender', 'number', 'confirmed'] as const) {
+    const value = now.from?.[field] ?? (field === 'confirmed' ? false : null);
+    if (value !== (from[field] ?? (field === 'confirmed' ? false : null))) sender[field] = value;
+  }
+  // Another name has other characters, and another number was told.
+  if ('name' in sender && from.name_kanji) sender['name_kanji'] = null;
+  if ('number' in sender) sender['number_is'] = sender['number'] === null ? null : 'told';
+  if (Object.keys(sender).length) patch['from'] = sender;
+  const [back, known] = [now.call_back ?? {}, before.call_back ?? {}];
+  const call_back: Record<string, unknown> = {};
+  if ((back.number ?? null) !== (known.number ?? null)) call_back['number'] = back.number ?? null;
+  if (local(back.until) !== local(known.until)) call_back['until'] = back.until ?? null;
+  if (Object.keys(call_back).length) patch['call_back'] = call_back;
+  return patch;
 }
 
 /** Without what is empty. */

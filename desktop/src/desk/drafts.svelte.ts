@@ -52,6 +52,10 @@ export interface Draft {
   /** The transfer that failed, where the message stands for it. */
   transfer: string;
   transfer_outcome: string;
+  /** The message that is changed or corrected, in this version, and why. */
+  corrects: string;
+  corrects_version: number;
+  why: string;
   /** The after-call work. */
   disposition: string;
   notes: string;
@@ -70,6 +74,7 @@ export const NO_MESSAGE = {
   ...{ from_name: '', from_company: '', from_department: '', from_gender: '', from_number: '', confirmed: false },
   ...{ call_back_number: '', call_back_until: '', hold_until: '' },
   ...{ transfer: '', transfer_outcome: '' },
+  ...{ corrects: '', corrects_version: 0, why: '' },
 };
 
 const NOTHING: Draft = {

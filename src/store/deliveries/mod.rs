@@ -111,6 +111,25 @@ pub struct DeliveryFilter {
     pub account: Option<RecordId>,
 }
 
+/// One change of the state of a delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeliveryStep {
+    /// When.
+    pub at: Timestamp,
+    /// The delivery.
+    pub delivery: RecordId,
+    /// The contact who receives it.
+    pub contact: Option<RecordId>,
+    /// How it is sent.
+    pub channel: String,
+    /// The revision of the message that it carries.
+    pub revision: u32,
+    /// Its state from then on.
+    pub state: DeliveryState,
+    /// What the server said.
+    pub detail: Option<String>,
+}
+
 impl Store {
     /// Claims up to `limit` due deliveries of a server until `until`: urgent ones first, then the longest due. No account gets
     /// more than half of them while another one waits.
@@ -191,6 +210,14 @@ impl Store {
     /// The store cannot be read.
     pub async fn message_deliveries(&self, filter: DeliveryFilter) -> Result<Vec<Delivery>, StoreError> {
         each!(self, db => db.message_deliveries(filter).await)
+    }
+
+    /// What happened to the deliveries of a message, in its order; at most [`LIST_MAX`] steps.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn delivery_steps(&self, message: RecordId) -> Result<Vec<DeliveryStep>, StoreError> {
+        each!(self, db => db.delivery_steps(message).await)
     }
 
     /// Applies what a mail that came back says: changes the delivery, suspends the address, and lets the message go to the next

@@ -1,7 +1,9 @@
-//! The SQL of the outbox; `enqueue.rs` has that of its rows' making, `again.rs` what a person asks for, `returned.rs` what comes back.
+//! The SQL of the outbox; `enqueue.rs` has that of its rows' making, `again.rs` what a person asks for, `returned.rs` what comes back,
+//! `log.rs` what happened.
 
 mod again;
 mod enqueue;
+mod log;
 mod returned;
 
 use std::time::Duration;

@@ -228,6 +228,14 @@ async fn a_delivery_is_claimed_once_and_settled_by_its_claim() {
         (MessageDeliveryState::Sent, None, None)
     );
     assert_eq!(rig.settle(id, 3, DeliveryInput::Accepted, 22).await, None);
+    let steps = rig.store.delivery_steps(message.id).await.unwrap();
+    let told: Vec<_> =
+        steps.iter().map(|step| (step.at, step.state, step.detail.as_deref(), step.contact)).collect();
+    let (sasaki, later) = (Some(rig.sasaki), "450 4.2.0 later x");
+    assert_eq!(
+        told,
+        [(at(1), DeliveryState::Queued, Some(later), sasaki), (at(21), DeliveryState::Sent, None, sasaki)]
+    );
 }
 
 #[tokio::test]
