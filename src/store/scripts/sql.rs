@@ -316,6 +316,7 @@ mod tests {
     use crate::ids::PbxId;
     use crate::numbers::NumberPlan;
     use crate::store::Store;
+    use crate::store::erasure::RemovalStep;
 
     const HANA: RecordId = RecordId(Uuid::from_u128(1));
 
@@ -398,7 +399,8 @@ mod tests {
         assert!(store.retire_script(of, "usual").await.unwrap());
         assert!(!store.retire_script(of, "usual").await.unwrap());
         assert_eq!(store.live_scripts().await.unwrap().0, []);
-        store.delete_account(of).await.unwrap();
+        store.delete_account(of, at(8)).await.unwrap();
+        while store.remove_step(10).await.unwrap() != RemovalStep::Idle {}
         assert_eq!(store.scripts(of).await.unwrap(), []);
     }
 
