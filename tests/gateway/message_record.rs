@@ -354,8 +354,10 @@ async fn a_held_message_is_released_and_its_timeline_names_who_did_what() {
     rig.send("2001", Method::PATCH, &path_of(&message), &json!({"state": "acknowledged"})).await;
     let acknowledged = [before.clone(), vec![step("acknowledged", &boss)]].concat();
     assert_eq!(steps().await, acknowledged);
+    let later = Timestamp::from_millisecond(until.as_millisecond() + 1_000).unwrap();
+    let longer = json!({ "until": later.to_string() });
     for gone in ["hold", "release"] {
-        let (status, problem) = service.post("1001", &at(gone), &hold).await;
+        let (status, problem) = service.post("1001", &at(gone), &longer).await;
         assert_eq!((status, &problem["type"]), (StatusCode::CONFLICT, &json!("message-not-open")), "{gone}");
     }
     rig.advance(Duration::from_secs(1));
