@@ -141,7 +141,7 @@ async fn it_is_corrected_after_the_report(person: &Person, service: &Service) {
     person.tab.chord("ctrl", "Enter").await;
     let why = "document.querySelector('.notices')?.innerText.includes('訂正の理由')";
     person.tab.until("that a reason is needed", why).await;
-    person.tab.eval("document.querySelector('[data-why]').focus()").await;
+    person.tab.eval("document.querySelector('form.message [data-why]').focus()").await;
     person.tab.types("時刻の誤り").await;
     person.tab.chord("ctrl", "Enter").await;
     let corrected = "document.querySelector('[data-detail] ins')?.innerText.includes('18時まで') && \

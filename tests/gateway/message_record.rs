@@ -331,7 +331,7 @@ async fn a_held_message_is_released_and_its_timeline_names_who_did_what() {
         assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{past}: {problem}");
     }
     let held = rig.get("1001", &path_of(&message)).await.1["hold_until"].clone();
-    assert_eq!(held.as_str().unwrap().parse(), Ok(until));
+    assert_eq!(held.as_str().unwrap().parse::<Timestamp>().unwrap(), until);
     rig.advance(Duration::from_secs(1));
     let (status, released) = service.post("1001", &at("release"), &Value::Null).await;
     assert_eq!((status, released.get("hold_until")), (StatusCode::OK, None), "{released}");
@@ -349,12 +349,15 @@ async fn a_held_message_is_released_and_its_timeline_names_who_did_what() {
     let step = |what: &str, who: &Value| (what.to_owned(), who.clone());
     let before = vec![step("saved", &hana), step("changed", &hana)];
     assert_eq!(steps().await, before);
+    assert_eq!(service.post("1001", &at("hold"), &hold).await.0, StatusCode::OK, "held again");
     rig.advance(Duration::from_secs(1));
     rig.send("2001", Method::PATCH, &path_of(&message), &json!({"state": "acknowledged"})).await;
     let acknowledged = [before.clone(), vec![step("acknowledged", &boss)]].concat();
     assert_eq!(steps().await, acknowledged);
+    let later = Timestamp::from_millisecond(until.as_millisecond() + 1_000).unwrap();
+    let longer = json!({ "until": later.to_string() });
     for gone in ["hold", "release"] {
-        let (status, problem) = service.post("1001", &at(gone), &hold).await;
+        let (status, problem) = service.post("1001", &at(gone), &longer).await;
         assert_eq!((status, &problem["type"]), (StatusCode::CONFLICT, &json!("message-not-open")), "{gone}");
     }
     rig.advance(Duration::from_secs(1));

@@ -327,7 +327,7 @@ fn push_filter(query: &mut QueryBuilder<Db>, filter: &MessageFilter) {
         query.push(" AND m.number = ").push_bind(number.clone());
     }
     if let Some((is_held, at)) = filter.held {
-        query.push(if is_held { " AND hold_until_ms > " } else { " AND coalesce(hold_until_ms, 0) <= " });
+        query.push(if is_held { " AND m.hold_until_ms > " } else { " AND coalesce(m.hold_until_ms, 0) <= " });
         query.push_bind(to_ms(at));
     }
     if let Some(caller) = &filter.caller {
