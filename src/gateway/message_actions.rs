@@ -17,6 +17,7 @@ use super::extract::{Body, NoQuery, QueryParams, RecordPath};
 use super::message_patch::MessagePatch;
 use super::messages::{Edit, erased, find, invalid, may_rewrite, now, shown};
 use super::problem::{Kind, Problem, ProblemBody};
+use super::scripts::may_edit;
 use super::state::AppState;
 use crate::contract::choice::Choice;
 use crate::contract::delivery::DeliveryState;
@@ -67,6 +68,8 @@ pub(crate) struct MessageOptions {
     undo_s: u64,
     /// Whether the user may export messages.
     may_export: bool,
+    /// Whether the user may save, publish and retire scripts.
+    may_edit_scripts: bool,
 }
 
 /// Until when a message is held.
@@ -152,6 +155,7 @@ pub(crate) async fn options(
         no_message_reasons: settings.no_message_reasons.clone(),
         undo_s: settings.undo.as_secs(),
         may_export: may_export(&state, &caller),
+        may_edit_scripts: may_edit(&state, &caller),
     }))
 }
 

@@ -11,9 +11,7 @@
 //! others read [`HIDDEN`](crate::contract::message::HIDDEN).
 //!
 //! A message may name a call that the user sees, or for which the user does wrap-up or owes a disposition. The caller's
-//! number comes from the call, and so do account and customer unless the request names others. A call that has just
-//! ended may not be in the store yet: the request waits for the record up to [`RECORD_TIMEOUT`], then answers 503
-//! `store-unavailable` while the store is behind, else 422.
+//! number comes from the call, and so do account and customer unless the request names others (`call_facts.rs`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,14 +23,13 @@ use axum::response::Response;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
-use tokio::time::{Instant, sleep};
 use utoipa::ToSchema;
 
 use super::audit_trail;
 use super::auth::Caller;
+use super::call_facts::{CallFacts, call_facts, is_worked_on};
 use super::customers::{account_id, no_such_account};
 use super::extract::{Body, NoQuery, QueryParams, RecordPath, number_key, record_id};
-use super::history::visibility_filter;
 use super::idempotency;
 use super::message_patch::MessagePatch;
 use super::problem::{Kind, Problem, ProblemBody};
@@ -40,19 +37,14 @@ use super::query::{MessageQuery, page_limit};
 use super::responses::with_location;
 use super::script_forms::OfCall;
 use super::state::AppState;
-use crate::contract::call::CallView;
-use crate::contract::history::FinishedCall;
 use crate::contract::message::{
     CheckedMessage, ContentChange, Message, MessageFields, MessageKind, MessageState, MessageUpdate,
     NewMessage, NumberSource,
 };
-use crate::contract::operator::StateView;
 use crate::directory::EditError;
-use crate::identity::Presentation;
 use crate::ids::{CallId, RecordId};
 use crate::numbers::Number;
 use crate::people::role::{Permission, Role};
-use crate::people::viewer::Viewer;
 use crate::store::StoreError;
 use crate::store::messages::{ChangeOutcome, MessageCursor, MessageFilter};
 
@@ -60,10 +52,6 @@ use crate::store::messages::{ChangeOutcome, MessageCursor, MessageFilter};
 const SEARCH_PERIOD: SignedDuration = SignedDuration::from_hours(90 * 24);
 /// How often a change of fields is made again from a message that changed meanwhile.
 const CHANGE_ATTEMPTS_MAX: u32 = 8;
-/// How long a request waits for the record of a call that has just ended.
-const RECORD_TIMEOUT: Duration = Duration::from_secs(2);
-/// Interval at which it looks for the record.
-const RECORD_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// A new message.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -484,75 +472,6 @@ pub(crate) async fn delete(
     tracing::info!(%id, by = %caller.person.id, "deleted a message");
     audit_trail::record(&state, &caller, "message.deleted", ("", Some(id)), serde_json::json!({})).await;
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// What a message and its script take over from its call.
-pub(super) struct CallFacts {
-    pub(super) account: Option<RecordId>,
-    pub(super) customer: Option<RecordId>,
-    caller: Option<String>,
-    pub(super) presentation: Presentation,
-    /// The numbers that rang or forwarded.
-    pub(super) numbers: Vec<String>,
-    pub(super) offered_at: Timestamp,
-}
-
-impl From<FinishedCall> for CallFacts {
-    fn from(call: FinishedCall) -> Self {
-        Self {
-            account: call.account,
-            customer: call.customer,
-            caller: call.caller.map(|key| key.to_string()),
-            presentation: call.presentation,
-            numbers: call.dialled.into_iter().chain(call.diverted_by).collect(),
-            offered_at: call.offered_at,
-        }
-    }
-}
-
-/// Reads a live call, or waits for the record of a call that has just ended.
-pub(super) async fn call_facts(state: &AppState, caller: &Caller, id: CallId) -> Result<CallFacts, Problem> {
-    let deadline = Instant::now() + RECORD_TIMEOUT;
-    loop {
-        let live = state.app.bus.call(&Viewer::unrestricted(Role::System), id);
-        if let Some(view) = live.filter(|view| may_attach(state, caller, view)) {
-            return Ok(FinishedCall::of(&view, state.app.directory.plan()).into());
-        }
-        let finished = state.app.store.finished_call(id).await?;
-        let is_visible = |call: &FinishedCall| {
-            visibility_filter(state, &caller.viewer).is_none_or(|visible| visible.allows(call))
-        };
-        if let Some(call) = finished.filter(|call| is_visible(call) || is_worked_on(state, caller, id)) {
-            return Ok(call.into());
-        }
-        if Instant::now() >= deadline {
-            // While the store is behind, the call may only be unknown for now: the client must try again.
-            let is_behind = state.app.bus.journal_stats().is_some_and(|log| log.unwritten_records > 0);
-            return Err(if is_behind {
-                Kind::StoreUnavailable
-                    .with("call: its record may not be in the store yet; try again in a few seconds")
-            } else {
-                invalid("call: there is no such call, or you may not see it")
-            });
-        }
-        sleep(RECORD_POLL_INTERVAL).await;
-    }
-}
-
-/// Whether the user sees the call, or still has work to do for it after it went to another operator.
-fn may_attach(state: &AppState, caller: &Caller, view: &CallView) -> bool {
-    caller.viewer.sees_call(view) || is_worked_on(state, caller, view.id)
-}
-
-/// Whether the user has the call, does wrap-up for it, or owes its disposition.
-fn is_worked_on(state: &AppState, caller: &Caller, call: CallId) -> bool {
-    let is_on_call = |view: &StateView| {
-        let mut work = view.wrap_up.iter().chain(&view.undisposed_work);
-        // A daemon of an earlier version publishes `undisposed` alone.
-        [view.call, view.undisposed].contains(&Some(call)) || work.any(|work| work.call == call)
-    };
-    let states = state.app.bus.snapshot(&caller.viewer).operators;
-    states.iter().any(|view| view.id == caller.person.id && is_on_call(view))
 }
 
 pub(super) fn may_rewrite(caller: &Caller, taken_by: Option<RecordId>) -> bool {

@@ -36,6 +36,7 @@ mod answer_cache;
 mod audit;
 mod audit_trail;
 mod auth;
+mod call_facts;
 mod calls;
 mod connection;
 mod contacts;

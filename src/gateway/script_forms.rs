@@ -13,9 +13,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::auth::Caller;
+use super::call_facts::{CallFacts, call_facts};
 use super::customers::no_such_account;
 use super::extract::Body;
-use super::messages::{CallFacts, call_facts, invalid};
+use super::messages::invalid;
 use super::problem::{Kind, Problem, ProblemBody};
 use super::scripts::{account_of, needs_edit};
 use super::state::AppState;
@@ -209,7 +210,7 @@ impl OfCall<'_> {
         &self,
         state: &AppState,
         account: RecordId,
-        fields: MessageFields,
+        mut fields: MessageFields,
         before: Option<&MessageFields>,
     ) -> Result<MessageFields, Problem> {
         let Some(version) = &fields.script else { return Ok(fields) };
@@ -222,7 +223,17 @@ impl OfCall<'_> {
                 fields.from.clone(),
             )
         };
-        if before.is_some_and(|before| decided(before) == decided(&fields)) {
+        let is_decided = before.is_some_and(|before| decided(before) == decided(&fields));
+        if is_decided && before.is_some_and(|before| before.action == fields.action) {
+            return Ok(fields);
+        }
+        let script = stored(state, account, version).await?;
+        // A subject that nobody wrote follows the reason and the action.
+        let made = before.and_then(|before| script::subject(&script, before));
+        if fields.subject.is_none() || fields.subject == made {
+            fields.subject = script::subject(&script, &fields).or(fields.subject);
+        }
+        if is_decided {
             return Ok(fields);
         }
         let record = state
@@ -230,7 +241,6 @@ impl OfCall<'_> {
             .directory
             .account(account)
             .ok_or_else(|| no_such_account(crate::store::StoreError::Missing { what: "account" }))?;
-        let script = stored(state, account, version).await?;
         let facts = self.facts(state, &record).await?;
         script::hold(&script, &facts, fields, state.app.directory.plan()).map_err(|problem| match problem {
             MessageProblem::Unknown(detail) => Kind::InvalidBody.with(detail),

@@ -407,7 +407,12 @@ async fn version_of(
 }
 
 /// Whether the user may change scripts.
+pub(super) fn may_edit(state: &AppState, caller: &Caller) -> bool {
+    let role = caller.person.role;
+    role.may(Permission::EditScripts)
+        || role == Role::Supervisor && state.app.settings.messages.supervisors_edit_scripts
+}
+
 pub(super) fn needs_edit(state: &AppState, caller: &Caller) -> Result<(), Problem> {
-    let may = caller.person.role == Role::Supervisor && state.app.settings.messages.supervisors_edit_scripts;
-    if may { Ok(()) } else { caller.needs(Permission::EditScripts) }
+    if may_edit(state, caller) { Ok(()) } else { caller.needs(Permission::EditScripts) }
 }

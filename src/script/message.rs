@@ -64,6 +64,14 @@ pub fn hold(
     Ok(fields)
 }
 
+/// The subject of a message whose taker wrote none: the script's reason, and the action.
+#[must_use]
+pub fn subject(script: &Script, fields: &MessageFields) -> Option<String> {
+    let reason = script.reason_label(fields.reason.as_deref()?)?;
+    let parts: Vec<&str> = std::iter::once(reason).chain(fields.action.label()).collect();
+    Some(parts.join("・"))
+}
+
 /// What a message answers of a script.
 #[must_use]
 pub fn answers_of(script: &Script, fields: &MessageFields, facts: &Facts) -> Answers {

@@ -37,7 +37,7 @@ pub use check::{Account, check};
 pub use condition::{Caller, Facts};
 pub(crate) use evaluate::opening;
 pub use evaluate::{Answers, Defaults, FieldView, Form, Missing, OfferView, ReasonView, StepView, evaluate};
-pub use message::{MessageProblem, answers_of, hold};
+pub use message::{MessageProblem, answers_of, hold, subject};
 pub use model::{
     FieldType, Finding, Level, OfferKind, Required, SCRIPT_BYTES_MAX, Script, Severity, Validity, built_in,
 };

@@ -124,7 +124,7 @@ async fn a_message_has_a_number_and_every_field_comes_back() {
     assert_eq!(
         options,
         json!({"reasons": [{"code": "inquiry", "label": "お問い合わせ"}], "common_surnames": ["サトウ"], "required": true,
-            "no_message_reasons": ["sales"], "undo_s": 5, "may_export": false})
+            "no_message_reasons": ["sales"], "undo_s": 5, "may_export": false, "may_edit_scripts": false})
     );
 }
 

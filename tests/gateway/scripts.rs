@@ -196,6 +196,12 @@ async fn supervisors_change_scripts_where_the_installation_says_so() {
     assert_eq!(status, StatusCode::FORBIDDEN, "a text of one's own is for authors");
     let open = service(Settings { supervisors_edit_scripts: true, ..Settings::default() }).await;
     assert_eq!(open.put("2001", "usual", &body).await.0, StatusCode::OK);
+    for (service, who, may) in
+        [(&closed, "2001", false), (&closed, "admin", true), (&open, "2001", true), (&open, "1001", false)]
+    {
+        let (_, options) = service.rig.get(who, &format!("{MESSAGES}/options")).await;
+        assert_eq!(options["may_edit_scripts"], may, "{who}");
+    }
     assert_eq!(
         open.put("1001", "usual", &json!({"body": small("x", ""), "version": 1})).await.0,
         StatusCode::FORBIDDEN
@@ -334,6 +340,10 @@ async fn a_message_is_held_against_its_script() {
     let (status, _) =
         service.rig.send("1001", Method::PATCH, &path, &json!({"text": "玉露を三袋、急ぎ"})).await;
     assert_eq!(status, StatusCode::OK);
+    // The subject that nobody wrote names the script's reason, and follows the action.
+    assert_eq!(message["subject"], "ご注文");
+    let (_, changed) = service.rig.send("1001", Method::PATCH, &path, &json!({"action": "call_back"})).await;
+    assert_eq!(changed["subject"], "ご注文・折り返し希望", "{changed}");
     let (status, refused) = service.rig.send("2001", Method::PATCH, &path, &json!({"answers": []})).await;
     assert_eq!(
         (status, &refused["type"]),
