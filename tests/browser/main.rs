@@ -21,6 +21,7 @@ mod orders;
 mod past;
 mod person;
 mod reload;
+mod scripts;
 mod typing;
 mod unsaved;
 mod views;

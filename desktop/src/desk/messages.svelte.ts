@@ -6,7 +6,7 @@
 
 import { ApiError, download, get, newKey, patch, post, type Query } from '../api/http.ts';
 import type { Message, MessageOptions, TakeMessage } from '../api/types.ts';
-import { contentOf, draftOf, patchOf, wantedOf, type Known } from './content.ts';
+import { contentOf, draftOf, isAsTaken, patchOf, wantedOf, type Asked, type Known } from './content.ts';
 import { desk } from './desk.svelte.ts';
 import { drafts, NO_MESSAGE, shelf, type Draft } from './drafts.svelte.ts';
 import { Outbox, type Unsaved } from './unsaved.ts';
@@ -93,9 +93,9 @@ class Messages {
   }
 
   /** True when it is saved, or waits to be; else the draft is still there. */
-  async take(draft: Draft, known?: Known): Promise<boolean> {
+  async take(draft: Draft, known?: Known, asked?: Asked): Promise<boolean> {
     const { call } = draft;
-    const wanted = contentOf(draft, known);
+    const wanted = contentOf(draft, known, asked);
     const key = newKey();
     if (!this.outbox.add({ key, user: desk.session?.user ?? '', wanted, at: desk.now })) {
       desk.refuse('message.too_many');
@@ -168,16 +168,16 @@ class Messages {
   /** The form is closed: a draft that says what the message says is none. */
   leave(id: string, message: Message): void {
     const draft = drafts.find(id);
-    if (draft && !draft.why.trim() && !Object.keys(patchOf(draft, message)).length) drafts.discard(id);
+    if (draft && !draft.why.trim() && isAsTaken(draft, message)) drafts.discard(id);
   }
 
   /** Changes a message that nobody has had, or corrects another one; true when it is done. */
-  async saveRevision(draft: Draft): Promise<boolean> {
+  async saveRevision(draft: Draft, asked?: Asked): Promise<boolean> {
     const { corrects, corrects_version: version } = draft;
     let isNeeded = false;
     const isDone = await desk.order(async () => {
       const before = await get<Message>(`/v1/messages/${corrects}`);
-      const fields = patchOf(draft, before);
+      const fields = patchOf(draft, before, asked);
       if (!Object.keys(fields).length) return;
       const why = draft.why.trim();
       if (before.state !== 'open' && !why) return void (isNeeded = true);

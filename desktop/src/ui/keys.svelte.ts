@@ -194,7 +194,7 @@ export function listenToKeys(): void {
       const choice = event.target instanceof HTMLInputElement && event.target.type === 'radio';
       if (!desk.session || (event.target instanceof Element && event.target.closest('input, textarea, select') && !choice)) return;
       // What is typed while the composer is on its way is meant for it.
-      const isMeant = ui.message && !composer.form;
+      const isMeant = (ui.message && !composer.form) || composer.isAsking;
       if (event.key !== 'Tab' && (caret.guard.isTyped(performance.now()) || isMeant)) {
         event.preventDefault();
         return;
