@@ -22,6 +22,7 @@ use toritsugi::store::erasure::{ErasureStep, LiveCalls};
 use toritsugi::store::history::{HistoryCursor, HistoryFilter, PartyFilter, VisibilityFilter};
 use toritsugi::store::messages::MessageFilter;
 use toritsugi::store::retention::{PurgePace, PurgeTarget};
+use toritsugi::store::stats::StatsOf;
 use toritsugi::store::{AuditFilter, CustomerFilter, Location, PostgresAddress, Store, StoreError};
 
 use self::year::{Size, account, busiest_customer, customer, extension, number_of, operator};
@@ -129,6 +130,7 @@ async fn run(database: &str) -> Result<(), Box<dyn Error>> {
     ask("one customer by id (bare)", 50, || store.customer(RecordId(customer(77)))).await?;
     history(&store).await?;
     records(&store).await?;
+    figures(&store).await?;
     writes(&store).await?;
     store.close().await;
     Ok(())
@@ -270,6 +272,39 @@ async fn messages(store: &Store) -> Result<(), Box<dyn Error>> {
         ),
     ] {
         ask(&format!("messages {name}"), 50, || store.messages(&filter, None, 51)).await?;
+    }
+    Ok(())
+}
+
+/// Counts the whole year, then reads figures of a day, a month and the year.
+async fn figures(store: &Store) -> Result<(), Box<dyn Error>> {
+    let (begin, day) = (year::BEGIN_MS, DAY_MS);
+    let started = Instant::now();
+    store.mark_stats(Timestamp::UNIX_EPOCH, Timestamp::from_millisecond(begin + 400 * day)?).await?;
+    let mut bins = 0;
+    loop {
+        match store.build_stats(None).await? {
+            0 => break,
+            built => bins += built,
+        }
+    }
+    println!("{bins} quarters of an hour counted in {:.0} s (target 300 s)", started.elapsed().as_secs_f64());
+    let month = (begin + 180 * day, begin + 210 * day);
+    let large = StatsOf::Accounts(Some(RecordId(account(0))));
+    let one = StatsOf::Person(RecordId(operator(3)));
+    for (name, of, (from, to), target) in [
+        ("a month of one account", large, month, 20),
+        ("a month of one operator", one, month, 50),
+        ("a day of all accounts", StatsOf::Accounts(None), (month.0, month.0 + day), 100),
+        ("a month of all accounts", StatsOf::Accounts(None), month, 2_000),
+        ("a month of all operators", StatsOf::Operators(None), month, 2_000),
+        ("the year, all together", StatsOf::Total, (begin, begin + 365 * day), 1_000),
+    ] {
+        ask(&format!("figures of {name}"), target, || async move {
+            let groups = store.stats(of, from, to, |row| Some((row.account, row.person))).await?;
+            Ok::<Vec<_>, StoreError>(groups.into_iter().collect())
+        })
+        .await?;
     }
     Ok(())
 }

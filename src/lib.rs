@@ -31,8 +31,9 @@
 //! 7. [`script`] says what operators say and ask for an account; [`messages`] publishes what they note down, and [`outbox`]
 //!    mails it to the account's people, as [`delivery`] decides and [`mail`] writes. [`operators`] keeps states and
 //!    after-call work. [`webhook`] posts the events to other systems from an outbox in the store.
-//! 8. [`pbx_link`] decides what is published about the connection to the PBX, [`journal`] what is committed with an event.
-//! 9. [`daemon`] owns the tasks, the clock and the one loop that connects all of this.
+//! 8. [`stats`] says what each finished call counts as, and by which formula counters become figures.
+//! 9. [`pbx_link`] decides what is published about the connection to the PBX, [`journal`] what is committed with an event.
+//! 10. [`daemon`] owns the tasks, the clock and the one loop that connects all of this.
 //!
 //! # What holds everywhere
 //! - **The core is pure.** [`call`] and the machines beside it have no async, socket, clock, randomness or log:
@@ -81,6 +82,7 @@ pub mod contract;
 
 pub mod people;
 pub mod script;
+pub mod stats;
 
 pub mod ami;
 pub mod sip;

@@ -138,7 +138,8 @@ pub fn inferred_end(view: &CallView, at: Timestamp) -> NewEvent {
     let operators: Vec<Extension> = view.operators().cloned().collect();
     view.inferred = true;
     view.ended_at = Some(at);
-    let kind = NoticeKind::Ended { outcome: Outcome::inferred_from(&view), operators, channels: Vec::new() };
+    let outcome = Outcome::inferred_from(&view);
+    let kind = NoticeKind::Ended { outcome, operators, channels: Vec::new(), queues: Vec::new() };
     from_notice(&Notice { at, kind, view })
 }
 

@@ -68,6 +68,7 @@ pub(crate) async fn app(store: Store, bus: Bus, connections_max: usize) -> App {
         message_relay: toritsugi::messages::MessageRelay::default(),
         transfers: toritsugi::directory::transfer_targets::Settings::default(),
         queue_faults: toritsugi::operators::SharedQueueFaults::default(),
+        following: toritsugi::pbx_link::Following::default(),
         dispositions: Vec::new(),
         metrics: Arc::new(Metrics::default()),
         clock: Clock::new(Timestamp::now),

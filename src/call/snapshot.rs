@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::leg::{Endpoint, Leg};
 use super::model::{Bridge, Model};
+use super::queue_visit::QueueVisit;
 use super::stage::{Call, OperatorLeg, Stage};
 use crate::ami::event::{BridgeKind, ChannelState, DialStatus};
 use crate::contract::call::{CallState, Direction, Outcome};
@@ -68,6 +69,8 @@ pub struct CallSnapshot {
     passed_on: bool,
     #[serde(default)]
     with_pbx: bool,
+    #[serde(default)]
+    queue_visits: Vec<QueueVisit>,
 }
 
 /// One channel of the call.
@@ -161,6 +164,7 @@ impl Model {
             found_up: call.found_up,
             passed_on: call.passed_on,
             with_pbx: call.with_pbx,
+            queue_visits: call.queue_visits.clone(),
         })
     }
 
@@ -222,6 +226,7 @@ impl Model {
         call.found_up = snapshot.found_up;
         call.passed_on = snapshot.passed_on;
         call.with_pbx = snapshot.with_pbx;
+        call.queue_visits = snapshot.queue_visits;
         for linked in &call.linked {
             self.linked.insert(linked.clone(), id);
         }

@@ -3,8 +3,8 @@
 //! | commands | what they use |
 //! |---|---|
 //! | `serve` | runs the daemon |
-//! | `check`, `explain`, `health`, `import`, `backup`, `restore`, `user`, `replay` | the configuration, and the PBX, store or daemon that it names |
-//! | `calls`, `history`, `operators`, `operator`, `listen`, `whisper`, `barge`, `take-over`, `supervision`, `audit`, `transfer`, `answer`, `hold`, `resume`, `hangup`, `ask-help`, `messages`, `endpoints`, `mail`, `webhooks`, `demo` | the HTTP interface of a daemon, by its address and a token; they run on any machine |
+//! | `check`, `explain`, `health`, `import`, `backup`, `restore`, `user`, `replay`, `stats check`, `stats rebuild` | the configuration, and the PBX, store or daemon that it names |
+//! | `calls`, `history`, `stats`, `operators`, `operator`, `listen`, `whisper`, `barge`, `take-over`, `supervision`, `audit`, `transfer`, `answer`, `hold`, `resume`, `hangup`, `ask-help`, `messages`, `endpoints`, `mail`, `webhooks`, `demo` | the HTTP interface of a daemon, by its address and a token; they run on any machine |
 //! | `completions`, `man` | the description of the commands |
 //!
 //! | exit code | meaning |
@@ -41,6 +41,7 @@ mod password;
 mod replay;
 mod scripts;
 mod serve;
+mod stats;
 mod supervise;
 mod terminal;
 mod transfer;
@@ -117,6 +118,8 @@ enum Command {
     Calls(calls::Calls),
     /// List finished calls, the newest first.
     History(history::History),
+    /// Figures of calls and of operators' work; check and rebuild what is stored of them.
+    Stats(stats::Stats),
     /// List the operators with their states and calls.
     Operators(operators::Operators),
     /// Set an operator's state, or finish an operator's after-call work.
@@ -198,6 +201,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Explain(command) => command.run(global).await,
         Command::Calls(command) => command.run(global).await,
         Command::History(command) => command.run(global).await,
+        Command::Stats(command) => command.run(global).await,
         Command::Operators(command) => command.run(global).await,
         Command::Operator(command) => command.run(global).await,
         Command::Listen(command) => command.run(global, supervise::Mode::Listen).await,

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Deserialize;
 use smol_str::SmolStr;
@@ -24,6 +25,7 @@ use crate::directory::DialledHeader;
 use crate::gateway::AddressRange;
 use crate::ids::{Extension, PbxId, QueueName};
 use crate::secret::Secret;
+use crate::stats::REPEAT_WINDOW;
 use crate::store::{Location, PostgresAddress};
 
 /// Most bytes that are read of a secret file.
@@ -369,6 +371,18 @@ pub struct RetentionConfig {
     pub deleted_customers: DeletedCustomers,
 }
 
+impl RetentionConfig {
+    /// From when on the history is whole at `now`; `None`: from its beginning. What is counted over its calls was counted
+    /// while they were there.
+    #[must_use]
+    pub fn history_whole_from(&self, now: Timestamp) -> Option<Timestamp> {
+        let ages = [self.anonymise, self.history, self.messages, self.gaps, self.operators];
+        let shortest = ages.into_iter().flatten().min()?;
+        // A call's marks come from the calls around it.
+        now.checked_sub(shortest).ok()?.checked_add(REPEAT_WINDOW).ok()
+    }
+}
+
 /// What happens to the history of a customer whose record is deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -518,5 +532,26 @@ pub(super) fn read_secret(file: &Path, key: &str) -> Result<Secret, ConfigError>
     match text.lines().next() {
         Some(line) if !line.is_empty() => Ok(Secret::new(line)),
         _ => Err(error("its first line is empty; it must hold the secret".into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Config;
+    use super::*;
+
+    #[test]
+    fn the_history_is_whole_for_as_long_as_nothing_of_it_is_deleted() {
+        let now = Timestamp::from_second(1_775_000_000).unwrap();
+        let days = |keys: &[(&str, &str)]| {
+            let layers =
+                keys.iter().map(|(key, days)| (format!("TORITSUGI__RETENTION__{key}"), (*days).to_owned()));
+            let retention = Config::from_layers(None, layers).unwrap().retention;
+            retention.history_whole_from(now).map(|from| now.duration_since(from))
+        };
+        assert_eq!(days(&[]), None);
+        let month = jiff::SignedDuration::from_hours(30 * 24) - jiff::SignedDuration::from_mins(30);
+        assert_eq!(days(&[("ANONYMISE_DAYS", "30"), ("HISTORY_DAYS", "90")]), Some(month));
+        assert_eq!(days(&[("OPERATORS_DAYS", "30"), ("GAPS_DAYS", "90")]), Some(month));
     }
 }

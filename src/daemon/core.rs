@@ -58,7 +58,7 @@ use crate::journal::timelines::CallTimelines;
 use crate::numbers::{Number, NumberPlan};
 use crate::operators::queue_members::{MemberReply, QueueMembership};
 use crate::operators::{OperatorRegistry, OperatorSnapshot, SharedQueueFaults};
-use crate::pbx_link::PbxLink;
+use crate::pbx_link::{Following, PbxLink};
 use crate::people::presence::Presence;
 use crate::people::roster::People;
 use crate::publish;
@@ -115,6 +115,7 @@ pub(super) struct Deps {
     pub(super) reconciler: ModelReconciler,
     pub(super) pop_timeouts: AckTimeouts,
     pub(super) queue_faults: SharedQueueFaults,
+    pub(super) following: Following,
     /// The queues to which callers may be transferred.
     pub(super) transfer_queues: Vec<QueueName>,
 }

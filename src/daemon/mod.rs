@@ -33,6 +33,7 @@ mod reconcile;
 mod restore;
 mod search_texts;
 mod settings;
+mod stat_bins;
 mod stats;
 mod supervision;
 mod supervision_context;
@@ -69,6 +70,7 @@ use crate::messages::MessageRelay;
 use crate::operators::queue_members::QueueMembership;
 use crate::operators::{OperatorRegistry, SharedQueueFaults};
 use crate::outbox;
+use crate::pbx_link::Following;
 use crate::people::presence::Presence;
 use crate::people::roster::People;
 use crate::screen_pop::AckTimeouts;
@@ -149,7 +151,7 @@ pub async fn run_on(
     let metrics = Arc::new(Metrics::default());
     let stats = Stats::register(&metrics);
     let eraser = eraser(&config, &store, bus, &directory, &stats)?;
-    let queue_faults = SharedQueueFaults::default();
+    let (queue_faults, following) = (SharedQueueFaults::default(), Following::default());
     let deps = Deps {
         plan: config.endpoint_rules(),
         bus: bus.clone(),
@@ -164,6 +166,7 @@ pub async fn run_on(
         url_template: config.pop.url_template.clone(),
         reconciler: reconcile::ModelReconciler::new(config.pbx.reconcile_interval),
         queue_faults: queue_faults.clone(),
+        following: following.clone(),
         transfer_queues: config.transfer.queues.clone(),
         pop_timeouts: AckTimeouts { repeat: config.pop.repeat_delay, report: config.pop.report_delay },
     };
@@ -190,6 +193,7 @@ pub async fn run_on(
     pipeline.spawn(core, &tasks, &store, &link_shutdown);
     tasks.spawn(eraser.run(link_shutdown.clone()));
     tasks.spawn(purge::run(store.clone(), config.retention.clone(), link_shutdown.clone()));
+    tasks.spawn(stat_bins::run(store.clone(), config.retention.clone(), link_shutdown.clone()));
     keep_directory(&directory, &tasks, &link_shutdown);
     tasks.spawn(relay.clone().run(bus.clone(), store.clone(), people.clone(), link_shutdown.clone()));
     let mut settings = config.gateway_settings();
@@ -205,6 +209,7 @@ pub async fn run_on(
         message_relay: relay,
         transfers: config.transfer_settings(),
         queue_faults,
+        following,
         dispositions: config.operators.dispositions.clone(),
         metrics,
         clock: gateway::Clock::new(Timestamp::now),

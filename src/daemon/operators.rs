@@ -250,15 +250,26 @@ impl Core {
         if !record && published.is_some_and(|published| !view.differs_from(&published, in_grace)) {
             return;
         }
-        // A standby's states are not recorded.
-        let change = (record && self.deps.bus.is_leader()).then(|| {
-            let saved = self.operators.operator(view.id).map(|operator| operator.snapshot().clone());
-            JournalEntry::OperatorState(Box::new(StateChange { at, view: view.clone(), saved }))
-        });
+        let change = record.then(|| self.operator_record(at, &view)).flatten();
         let roster = self.deps.people.current();
         let present = roster.person(view.id).and_then(|person| person.extension.as_ref());
         let event = publish::operator_state(view, present, at);
         self.deps.bus.publish_all(vec![event], change.into_iter().collect());
+    }
+
+    fn record_missed_talk(&self, view: StateView) {
+        if !self.is_owned_elsewhere(view.id) {
+            let (at, view) = (view.since, self.with_pbx(view));
+            self.deps.bus.publish_all(Vec::new(), self.operator_record(at, &view).into_iter().collect());
+        }
+    }
+
+    /// The journal entry of this state; `None` for a standby, whose states are not recorded.
+    fn operator_record(&self, at: Timestamp, view: &StateView) -> Option<JournalEntry> {
+        self.deps.bus.is_leader().then(|| {
+            let saved = self.operators.operator(view.id).map(|operator| operator.snapshot().clone());
+            JournalEntry::OperatorState(Box::new(StateChange { at, view: view.clone(), saved }))
+        })
     }
 
     fn operator_options(&self) -> Options {
@@ -393,6 +404,7 @@ impl Core {
         while let Some(output) = self.operators.poll_output() {
             match output {
                 Output::Changed { view, record } => self.publish_operator(*view, record),
+                Output::TalkMissed { view } => self.record_missed_talk(*view),
                 Output::Removed(user) => {
                     self.deps.bus.publish(publish::operator_removed(user, self.clock.now()));
                 }

@@ -16,6 +16,7 @@
 //! | `messages.exported` | a file of messages; the filter without the text that was searched for, and how many |
 //! | `webhook.retried` | a delivery |
 //! | `history.exported` | a file of finished calls; how many, of which account and time |
+//! | `stats.exported` | a file of figures; by what, and of which time |
 //!
 //! What the core does (supervision, help, states of others) is recorded there; what the command line does, by it.
 //!

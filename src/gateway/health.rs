@@ -3,7 +3,7 @@
 //! | path | answer |
 //! |---|---|
 //! | `/healthz` | 200 as long as the daemon answers requests; restart the daemon when there is no answer |
-//! | `/readyz` | 503 while the PBX link, the store or (with several daemons) Redis is down; the daemon still serves what it can, and a restart would not help |
+//! | `/readyz` | 503 while the PBX link (of a standby also its own), the store or (with several daemons) Redis is down; the daemon still serves what it can, and a restart would not help |
 //! | `/metrics` | metrics in the text format of OpenMetrics |
 //!
 //! The store is up while it takes a small write, and holds up no writer of the daemon. A store that only reads, because
@@ -92,7 +92,7 @@ impl Probed {
 pub(crate) struct Readiness {
     /// Whether all dependencies are available.
     ready: bool,
-    /// Whether the link to the PBX is up.
+    /// Whether the link to the PBX is up: that of this daemon and, beside a standby, that of the leader.
     pbx: bool,
     /// Whether the store answers and can be written.
     store: bool,
@@ -184,7 +184,7 @@ pub(crate) async fn ready(State(state): State<Arc<AppState>>) -> (StatusCode, Js
     let links = state.app.bus.snapshot(&Viewer::unrestricted(Role::System)).pbx;
     // Other daemons report the links of their own PBXes.
     let own = state.app.bus.own_pbx();
-    let pbx = links.iter().any(|link| link.id == *own && link.up);
+    let pbx = state.app.following.is_up() && links.iter().any(|link| link.id == *own && link.up);
     let bus = state.app.bus.cluster_stats().map(|cluster| cluster.connected);
     let team = |team: SmolStr| (!team.is_empty()).then(|| team.to_string());
     let foreign = state.app.bus.teams_owned_elsewhere().into_iter();

@@ -16,6 +16,7 @@
 //! | `calls.rs`, `transfers.rs`, `supervisions.rs`, `operators.rs` | live calls, commands, operator states |
 //! | `accounts.rs`, `customers.rs`, `contacts.rs`, `messages.rs`, `deliveries.rs`, `history.rs`, `audit.rs`, `users.rs`, `webhooks.rs`, `explain.rs` | records |
 //! | `history_file.rs`, `csv.rs` | finished calls as a CSV file |
+//! | `stats.rs`, `stats_calls.rs`, `stats_file.rs`, `stats_live.rs` | figures, the calls behind each, the same as a CSV file, the figures of now |
 //! | `page.rs` | the operators' and supervisors' page, built into the binary |
 //! | `metrics.rs`, `health.rs`, `openapi.rs` | for the administrators of the daemon |
 //!
@@ -75,6 +76,10 @@ mod serve;
 mod session;
 mod sse;
 mod state;
+mod stats;
+mod stats_calls;
+mod stats_file;
+mod stats_live;
 mod stream;
 mod supervisions;
 mod throttle;

@@ -5,8 +5,8 @@
 //! meanwhile.
 
 use jiff::Timestamp;
-use serde::Deserialize;
-use utoipa::IntoParams;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::csv::{CsvEncoding, FileLanguage};
 use super::extract::record_id;
@@ -271,6 +271,115 @@ impl HistoryFileQuery {
             cursor: None,
         }
     }
+}
+
+/// What the rows of figures are about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum StatsBy {
+    /// Accounts.
+    Account,
+    /// Operators: each person's own work.
+    Operator,
+    /// Teams: the work of their people.
+    Team,
+    /// Queues: calls by the first queue in which they waited.
+    Queue,
+    /// Hours of the time.
+    Hour,
+    /// Days.
+    Day,
+    /// Months.
+    Month,
+}
+
+/// Which figures.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct StatsQuery {
+    /// What each row is about.
+    pub(crate) by: StatsBy,
+    /// Of calls that were offered at this time or later: a full quarter of an hour.
+    #[param(value_type = String, format = DateTime)]
+    pub(crate) from: Timestamp,
+    /// Of calls that were offered before this time: a full quarter of an hour.
+    #[param(value_type = String, format = DateTime)]
+    pub(crate) to: Timestamp,
+    /// Of the account with this id.
+    pub(crate) account: Option<String>,
+    /// Of this operator's work: the id of a user, or an extension.
+    pub(crate) operator: Option<String>,
+    /// Of the work of this team's people: its id.
+    pub(crate) team: Option<String>,
+    /// Only these formulas: ids with commas between them; all by default.
+    pub(crate) formula: Option<String>,
+    /// The limit T of the formulas that have one, in seconds: 5, 10, 15, 20, 30, 60 or 120; 20 by default.
+    pub(crate) within: Option<u32>,
+}
+
+/// Which figures, and the form of their file.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct StatsFileQuery {
+    /// What each row is about.
+    pub(crate) by: StatsBy,
+    /// Of calls that were offered at this time or later: a full quarter of an hour.
+    #[param(value_type = String, format = DateTime)]
+    pub(crate) from: Timestamp,
+    /// Of calls that were offered before this time: a full quarter of an hour.
+    #[param(value_type = String, format = DateTime)]
+    pub(crate) to: Timestamp,
+    /// Of the account with this id.
+    pub(crate) account: Option<String>,
+    /// Of this operator's work: the id of a user, or an extension.
+    pub(crate) operator: Option<String>,
+    /// Of the work of this team's people: its id.
+    pub(crate) team: Option<String>,
+    /// Only these formulas: ids with commas between them; all by default.
+    pub(crate) formula: Option<String>,
+    /// The limit T of the formulas that have one, in seconds: 5, 10, 15, 20, 30, 60 or 120; 20 by default.
+    pub(crate) within: Option<u32>,
+    /// The encoding of the file; `utf-8` by default.
+    pub(crate) encoding: Option<CsvEncoding>,
+    /// The language of headings; `ja` by default.
+    pub(crate) language: Option<FileLanguage>,
+}
+
+impl StatsFileQuery {
+    /// The same question, as a page asks it.
+    pub(crate) fn into_question(self) -> StatsQuery {
+        let Self { by, from, to, account, operator, team, formula, within, .. } = self;
+        StatsQuery { by, from, to, account, operator, team, formula, within }
+    }
+}
+
+/// The calls behind one figure.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct StatsCallsQuery {
+    /// The counter to which the calls add, for instance `answered` or `repeat`.
+    pub(crate) counter: String,
+    /// That were offered at this time or later.
+    #[param(value_type = String, format = DateTime)]
+    pub(crate) from: Timestamp,
+    /// That were offered before this time.
+    #[param(value_type = String, format = DateTime)]
+    pub(crate) to: Timestamp,
+    /// Of the account with this id; `none`: whose account is not known.
+    pub(crate) account: Option<String>,
+    /// Of this operator's work: the id of a user, or an extension.
+    pub(crate) operator: Option<String>,
+    /// Of the work of this team's people: its id.
+    pub(crate) team: Option<String>,
+    /// Whose first queue this was.
+    pub(crate) queue: Option<String>,
+    /// Records per page, 1 to 500; 50 by default. A page may have fewer, or none, and be followed by another one.
+    pub(crate) limit: Option<u32>,
+    /// `next` of the previous page; absent for the first page.
+    pub(crate) cursor: Option<String>,
 }
 
 /// Filter of gaps.

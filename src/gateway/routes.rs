@@ -28,8 +28,8 @@ use super::state::AppState;
 use super::{
     accounts, audit, auth, calls, contacts, customers, deliveries, drafts, endpoints, explain, export,
     forwarding, health, history, history_file, holidays, idempotency, mail, mail_templates, message_actions,
-    messages, middleware, operators, page, script_forms, scripts, session, sse, supervisions, tokens,
-    transfers, users, webhooks, websocket,
+    messages, middleware, operators, page, script_forms, scripts, session, sse, stats, stats_calls,
+    stats_file, stats_live, supervisions, tokens, transfers, users, webhooks, websocket,
 };
 
 /// The routes that need no token, each with its part of the OpenAPI document.
@@ -69,6 +69,10 @@ pub(super) fn signed_in() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(history::show))
         .routes(routes!(history_file::download))
         .routes(routes!(history::gaps))
+        .routes(routes!(stats::list))
+        .routes(routes!(stats_calls::calls))
+        .routes(routes!(stats_live::live))
+        .routes(routes!(stats_file::download))
         .routes(routes!(accounts::list, accounts::create))
         .routes(routes!(accounts::show, accounts::change, accounts::delete))
         .routes(routes!(scripts::list))

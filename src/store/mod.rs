@@ -11,6 +11,7 @@
 //! | [`users`] | people, teams and tokens |
 //! | [`operators`] | agent states, their history, after-call work |
 //! | [`history`] | finished calls, and the earlier calls of a caller at an account |
+//! | [`stats`] | the counters of each quarter of an hour, built from the history |
 //! | [`holidays`] | national holidays by the Cabinet Office, the installation's own days off |
 //! | [`supervision_log`] | which supervisor monitored which call, in which mode |
 //! | [`messages`] | messages taken for accounts, their revisions, and which of their versions were published |
@@ -87,6 +88,7 @@ pub mod retention;
 pub mod scripts;
 pub mod sqlite;
 pub mod stalled;
+pub mod stats;
 pub mod supervision_log;
 mod upgrade;
 #[cfg(test)]

@@ -23,5 +23,6 @@ mod records;
 mod roles;
 mod scripts;
 mod silent_store;
+mod stats;
 mod streams;
 mod visibility;

@@ -87,6 +87,10 @@ POST   /v1/operators/{operator}/wrap-up/notes    | yes  -    yes  -    no   yes 
 GET    /v1/history                               | yes  none yes  none yes  yes  |
 GET    /v1/history.csv                           | yes  yes  yes  yes  yes  yes  |
 GET    /v1/history/{call}                        | yes  -    yes  -    yes  yes  |
+GET    /v1/stats?by=day&from=2026-04-01T00:00:00Z&to=2026-04-02T00:00:00Z | yes yes yes yes yes yes |
+GET    /v1/stats.csv?by=day&from=2026-04-01T00:00:00Z&to=2026-04-02T00:00:00Z | yes yes yes yes yes yes |
+GET    /v1/stats/live | yes yes yes yes yes yes |
+GET    /v1/stats/calls?counter=offered&from=2026-04-01T00:00:00Z&to=2026-04-02T00:00:00Z | none none none none none none |
 GET    /v1/pbx/gaps                              | yes  yes  yes  yes  yes  yes  |
 GET    /v1/explain?dialled=0312345678            | yes  yes  yes  yes  yes  yes  |
 GET    /v1/accounts                              | yes  yes  yes  yes  yes  yes  |

@@ -188,7 +188,7 @@ stop_all() {
 
 start_all() {
   chmod 755 "$RUN_DIR"
-  IMAP_PORT="$(free_port)" IMAPS_PORT="$(free_port)"
+  IMAP_PORT="$(free_port "$PORT_MIN" "$PORTS")" IMAPS_PORT="$(free_port "$PORT_MIN" "$PORTS")"
   write_dovecot
   setpriv --pdeathsig TERM dovecot -F -c "$RUN_DIR/dovecot/dovecot.conf" < /dev/null >> "$RUN_DIR/dovecot.log" 2>&1 &
   DOVECOT_PID=$!

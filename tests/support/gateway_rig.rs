@@ -131,6 +131,8 @@ impl Rig {
         }
         let (giving, commands) = Commands::channel();
         let message_relay = MessageRelay::default();
+        let following = toritsugi::pbx_link::Following::default();
+        following.set(true);
         let directory = DirectoryOptions { plan: options.plan, ..DirectoryOptions::default() };
         let app = App {
             settings: Settings {
@@ -154,6 +156,7 @@ impl Rig {
             message_relay,
             transfers: toritsugi::directory::transfer_targets::Settings::default(),
             queue_faults: toritsugi::operators::SharedQueueFaults::default(),
+            following,
             dispositions: vec!["message:伝言".parse().unwrap()],
             metrics: Arc::new(Metrics::default()),
             clock,

@@ -6,6 +6,7 @@ use smol_str::SmolStr;
 use sqlx::{QueryBuilder, Row};
 
 use super::history_page::Plan;
+use super::stat_marks::mark_call;
 use super::{Backend, Db, DbConnection, DbRow};
 use crate::contract::call::{Direction, Outcome};
 use crate::contract::card::{CustomerView, HistoryView, MatchedBy};
@@ -163,6 +164,7 @@ impl Backend {
 
 /// Writes the row and the segments of a finished call where they replace what is stored (`mod.rs` has the table).
 pub(super) async fn write_call(db: &mut DbConnection, call: &FinishedCall) -> Result<(), StoreError> {
+    mark_call(db, call).await?;
     let changed = sqlx::query(INSERT)
         .bind(call.id)
         .bind(call.pbx.as_str())
@@ -249,7 +251,7 @@ fn customer_of(row: &DbRow) -> Result<CustomerView, sqlx::Error> {
     })
 }
 
-fn call_of(row: &DbRow) -> Result<FinishedCall, sqlx::Error> {
+pub(super) fn call_of(row: &DbRow) -> Result<FinishedCall, sqlx::Error> {
     let pbx: &str = row.try_get("pbx")?;
     let operators: Vec<Extension> = serde_json::from_str(row.try_get("operators_json")?).unwrap_or_default();
     let handled_by: Option<&str> = row.try_get("handled_by_json")?;
@@ -281,7 +283,7 @@ fn call_of(row: &DbRow) -> Result<FinishedCall, sqlx::Error> {
     })
 }
 
-fn segment_of(row: &DbRow) -> Result<Segment, sqlx::Error> {
+pub(super) fn segment_of(row: &DbRow) -> Result<Segment, sqlx::Error> {
     let is_erased: bool = row.try_get("is_erased")?;
     Ok(Segment {
         kind: row.try_get("kind")?,
@@ -300,7 +302,7 @@ macro_rules! column_texts {
             match value { $($type::$variant => $text),+ }
         }
 
-        fn $from(text: &str) -> $type {
+        pub(super) fn $from(text: &str) -> $type {
             match text { $($text => $type::$variant,)+ _ => $type::$other }
         }
     };

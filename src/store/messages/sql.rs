@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use sqlx::{QueryBuilder, Row};
 
 use super::deliveries::{enqueue_deliveries, hold_message, message_delivery_of, withdraw_deliveries};
+use super::stat_marks::mark_bin_of_message;
 use super::{Backend, Db, DbConnection, DbRow};
 use crate::contract::message::{
     Action, CheckedMessage, ContentChange, Mark, Message, MessageFields, MessageKind, MessageRevision,
@@ -124,6 +125,7 @@ impl Backend {
                 correction: None,
                 not_before: message.not_before,
             };
+            mark_bin_of_message(&mut transaction, message.id).await?;
             write_content(&mut transaction, message.id, &written, at).await?
         };
         transaction.commit().await?;
@@ -209,6 +211,7 @@ impl Backend {
         .execute(&mut *transaction)
         .await?
         .rows_affected();
+        mark_bin_of_message(&mut transaction, id).await?;
         if withdrawn > 0 {
             withdraw_deliveries(&mut transaction, id, at).await?;
         }
@@ -252,11 +255,14 @@ impl Backend {
     }
 
     pub(in crate::store) async fn delete_message(&self, id: RecordId) -> Result<(), StoreError> {
-        let done = sqlx::query("DELETE FROM messages WHERE id = $1")
-            .bind(id)
-            .execute(&mut *self.write_once().await?)
-            .await?;
-        if done.rows_affected() == 0 { Err(StoreError::Missing { what: "message" }) } else { Ok(()) }
+        let mut transaction = self.begin().await?;
+        mark_bin_of_message(&mut transaction, id).await?;
+        let done =
+            sqlx::query("DELETE FROM messages WHERE id = $1").bind(id).execute(&mut *transaction).await?;
+        if done.rows_affected() == 0 {
+            return Err(StoreError::Missing { what: "message" });
+        }
+        Ok(transaction.commit().await?)
     }
 
     pub(in crate::store) async fn unpublished_messages(

@@ -5,6 +5,7 @@ use serde_json::Value;
 use smol_str::SmolStr;
 use sqlx::{QueryBuilder, Row};
 
+use super::stat_marks::mark_bin_of_call;
 use super::{Backend, Db, DbConnection, DbRow};
 use crate::contract::operator::WrapUp;
 use crate::ids::{CallId, RecordId};
@@ -79,9 +80,9 @@ pub(super) async fn write_wrap_up(db: &mut DbConnection, record: &WrapUpRecord) 
     .bind(serde_json::to_string(&work.extensions).unwrap_or_default())
     .bind(disposition.as_deref())
     .bind(notes.as_deref())
-    .execute(db)
+    .execute(&mut *db)
     .await?;
-    Ok(())
+    mark_bin_of_call(db, work.call).await
 }
 
 impl Backend {

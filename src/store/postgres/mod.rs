@@ -54,6 +54,10 @@ mod pbx_links;
 mod retention;
 #[path = "../scripts/sql.rs"]
 mod scripts;
+#[path = "../stats/marks/sql.rs"]
+mod stat_marks;
+#[path = "../stats/sql.rs"]
+mod stats;
 #[path = "../supervision_log/sql.rs"]
 mod supervision_log;
 #[path = "../upgrade/sql.rs"]

@@ -88,6 +88,12 @@ pub(super) fn upgrade_step(name: &str) -> Option<Step> {
         "calls_by_called_number" => Step::Statements(&[
             "CREATE INDEX calls_by_called_number ON calls (dialled, offered_ms, id) WHERE direction = 'outbound'",
         ]),
+        "stat_marks" => Step::Statements(&[
+            "INSERT INTO stat_marks (bin_ms, pbx, is_wide) SELECT DISTINCT offered_ms - offered_ms % 900000, pbx, FALSE
+                FROM calls WHERE direction = 'inbound'",
+            "INSERT INTO stat_marks (bin_ms, pbx, is_wide) SELECT DISTINCT created_ms - created_ms % 900000, pbx, FALSE
+                FROM messages",
+        ]),
         "segments_by_target" => Step::Statements(&[
             "CREATE INDEX segments_by_target ON call_segments (target) WHERE target IS NOT NULL",
         ]),
