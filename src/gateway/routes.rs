@@ -43,6 +43,11 @@ pub(super) fn open() -> OpenApiRouter<Arc<AppState>> {
 
 /// The routes that need a token, each with its part of the OpenAPI document. All begin with `/v1`.
 pub(super) fn signed_in() -> OpenApiRouter<Arc<AppState>> {
+    of_calls().merge(of_records())
+}
+
+/// Calls and who takes them, live and afterwards.
+fn of_calls() -> OpenApiRouter<Arc<AppState>> {
     OpenApiRouter::new()
         .routes(routes!(session::show, session::end))
         .routes(routes!(sse::follow))
@@ -73,6 +78,11 @@ pub(super) fn signed_in() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(stats_calls::calls))
         .routes(routes!(stats_live::live))
         .routes(routes!(stats_file::download))
+}
+
+/// Records and their administration.
+fn of_records() -> OpenApiRouter<Arc<AppState>> {
+    OpenApiRouter::new()
         .routes(routes!(accounts::list, accounts::create))
         .routes(routes!(accounts::show, accounts::change, accounts::delete))
         .routes(routes!(scripts::list))
