@@ -28,9 +28,9 @@
 //! 6. [`screen_pop`] tracks whether desktops acknowledge pops. [`transfer`] passes callers on and follows what the
 //!    targets' phones do. [`supervision`] lets supervisors listen, whisper and barge. [`call_control`] answers, holds
 //!    and hangs up.
-//! 7. [`messages`] publishes what operators note down for accounts, and [`outbox`] mails it to the account's people, as
-//!    [`delivery`] decides and [`mail`] writes. [`operators`] keeps states and after-call work. [`webhook`] posts the events
-//!    to other systems from an outbox in the store.
+//! 7. [`script`] says what operators say and ask for an account; [`messages`] publishes what they note down, and [`outbox`]
+//!    mails it to the account's people, as [`delivery`] decides and [`mail`] writes. [`operators`] keeps states and
+//!    after-call work. [`webhook`] posts the events to other systems from an outbox in the store.
 //! 8. [`stats`] says what each finished call counts as, and by which formula counters become figures; [`billing`] which
 //!    calls an account pays for.
 //! 9. [`pbx_link`] decides what is published about the connection to the PBX, [`journal`] what is committed with an event.
@@ -82,6 +82,7 @@ pub mod text;
 pub mod contract;
 
 pub mod people;
+pub mod script;
 pub mod stats;
 
 pub mod ami;

@@ -39,6 +39,7 @@ fn rules() -> EndpointRules {
 fn card(name: &str) -> Arc<Card> {
     Arc::new(Card {
         link: None,
+        script: None,
         dialled: Some("0355501001".into()),
         diverted_by: None,
         caller: CallerView::default(),

@@ -18,6 +18,7 @@ mod mail;
 mod pbx;
 mod routes;
 mod safety;
+mod scripts;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -107,6 +108,7 @@ impl Check {
         findings.extend(mail::returned(&config).await);
         findings.extend(mail::addresses(&config).await);
         findings.extend(dialled_headers(&config));
+        findings.extend(scripts::check(&config).await);
         findings.extend(safety::check(&config).await);
         findings.extend(pbx::check(&config, seed).await);
         if self.call {

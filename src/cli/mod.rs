@@ -42,6 +42,7 @@ mod output;
 mod password;
 mod replay;
 mod routes;
+mod scripts;
 mod serve;
 mod stats;
 mod supervise;
@@ -170,6 +171,8 @@ enum Command {
     Routes(routes::Routes),
     /// List the calls that operators are to make about messages, and say what came of them.
     Tasks(tasks::Tasks),
+    /// Check, import, export and list the scripts of accounts.
+    Scripts(scripts::Scripts),
     /// List, add, remove and test the endpoints of messages: where they go besides the contacts' own addresses.
     Endpoints(endpoints::Endpoints),
     /// Pass on mails that came back, list them, and the addresses to which nothing is sent.
@@ -234,6 +237,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Messages(command) => command.run(global).await,
         Command::Routes(command) => command.run(global).await,
         Command::Tasks(command) => command.run(global).await,
+        Command::Scripts(command) => command.run(global).await,
         Command::Endpoints(command) => command.run(global).await,
         Command::Mail(command) => command.run(global).await,
         Command::Webhooks(command) => command.run(global).await,

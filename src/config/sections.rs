@@ -347,6 +347,8 @@ pub struct MessagesConfig {
     pub ack_ttl: Duration,
     /// Whether supervisors may export messages.
     pub supervisors_export: bool,
+    /// Whether supervisors may change scripts.
+    pub supervisors_edit_scripts: bool,
 }
 
 /// `[retention]`

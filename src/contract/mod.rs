@@ -8,7 +8,7 @@
 //! |---|---|
 //! | [`event`], [`event_id`] | an event before and after it has an id, its audience, what it changes in the state |
 //! | [`call`], [`transfer`], [`supervision`], [`operator`], [`card`], [`pbx`] | the views that events and answers carry |
-//! | [`records`], [`hours`], [`message`], [`delivery`], [`task`], [`answer`], [`history`], [`audit`] | what the store keeps |
+//! | [`records`], [`hours`], [`message`], [`delivery`], [`task`], [`answer`], [`history`], [`script`], [`audit`] | what the store keeps |
 //! | [`holidays`] | national holidays and days off |
 //! | [`refusal`] | why a command is refused |
 //! | [`choice`], [`endpoint`], [`extension_pattern`], [`url_template`], [`import_batch`] | words of the configuration and of imports, parsed |
@@ -34,6 +34,7 @@ pub mod operator;
 pub mod pbx;
 pub mod records;
 pub mod refusal;
+pub mod script;
 pub mod supervision;
 pub mod task;
 pub mod time;

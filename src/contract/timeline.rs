@@ -16,7 +16,9 @@ use crate::ids::RecordId;
 pub enum TimelineKind {
     /// It was taken.
     Saved,
-    /// Another content replaced the one before.
+    /// Its content was changed before the account can have had it; the last time.
+    Changed,
+    /// Another revision of it began.
     Corrected,
     /// A delivery was made or changed.
     Delivery,
@@ -46,9 +48,13 @@ pub struct TimelineEntry {
     /// Who did it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by_name: Option<String>,
-    /// Whom it went to: the mail address, or the name of the contact who was to be called.
+    /// Whom it went to: the mail address (absent for those who do not see deliveries), or the name of the contact who was to be called.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
+    /// The contact who receives the delivery.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<uuid::Uuid>)]
+    pub contact: Option<RecordId>,
     /// The delivery or the task.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<uuid::Uuid>)]
@@ -65,7 +71,7 @@ pub struct TimelineEntry {
     /// What the person answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answer: Option<AnswerKind>,
-    /// What a person wrote, or the words of the mail server.
+    /// What a person wrote, or the words of the mail server (absent like the address).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
 }
@@ -80,6 +86,7 @@ impl TimelineEntry {
             revision: None,
             by_name: None,
             to: None,
+            contact: None,
             id: None,
             delivery: None,
             task: None,

@@ -320,6 +320,7 @@ mod tests {
             customers: Vec::new(),
             history: HistoryView::default(),
             link: None,
+            script: None,
         };
         let view = CallView {
             id: call,

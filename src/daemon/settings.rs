@@ -145,6 +145,7 @@ impl Config {
             common_surnames: config.common_surnames.iter().map(|name| kana(name).into()).collect(),
             undo: config.undo,
             supervisors_export: config.supervisors_export,
+            supervisors_edit_scripts: config.supervisors_edit_scripts,
             time_zone: self.directory.time_zone.clone(),
             return_path: None,
         }

@@ -59,7 +59,7 @@ pub struct Explanation {
     pub dialled_header: DialledHeader,
     /// Why the card has these customers, or none.
     pub customers: CustomerMatchReason,
-    /// The card that the pop would show.
+    /// The card that the pop would show. Its `script` is the one that a call at that time has; absent: the built-in one.
     pub card: Card,
     /// The account's hours, and whether it is open at that time; absent without an account.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -22,6 +22,7 @@ use smol_str::SmolStr;
 
 use super::index::Index;
 use super::resolution::{DialledHeader, MatchAttempt, MatchTrace, Resolution};
+use super::scripts::ScriptIndex;
 use crate::contract::card::{AccountView, CallerView, Card, HistoryView, MatchedBy};
 use crate::contract::holidays::Holiday;
 use crate::contract::holidays::HolidayCalendar;
@@ -71,6 +72,7 @@ pub(super) struct Shared {
     pub(super) store: Store,
     pub(super) options: DirectoryOptions,
     index: RwLock<Arc<Index>>,
+    scripts: RwLock<Arc<ScriptIndex>>,
     /// One refresh at a time, so that an earlier result never replaces a later one.
     refreshing: tokio::sync::Mutex<()>,
 }
@@ -79,8 +81,9 @@ impl Directory {
     /// A directory on `store` with no account in memory yet; [`Self::refresh`] loads them.
     #[must_use]
     pub fn new(store: Store, options: DirectoryOptions) -> Self {
-        let index = RwLock::default();
-        Self { shared: Arc::new(Shared { store, options, index, refreshing: tokio::sync::Mutex::default() }) }
+        let (index, scripts) = (RwLock::default(), RwLock::default());
+        let refreshing = tokio::sync::Mutex::default();
+        Self { shared: Arc::new(Shared { store, options, index, scripts, refreshing }) }
     }
 
     /// A directory on `store` with its accounts in memory.
@@ -93,16 +96,17 @@ impl Directory {
         Ok(directory)
     }
 
-    /// Loads accounts and holidays if any process changed them since the last time, and returns whether one did. Cheap when
-    /// nothing changed: call it every second or two.
+    /// Loads accounts, holidays and live scripts if any process changed them since the last time, and returns whether one
+    /// did. Cheap when nothing changed: call it every second or two.
     ///
     /// # Errors
     /// The store failed; memory is unchanged.
     pub async fn refresh(&self) -> Result<bool, StoreError> {
         let _lock = self.shared.refreshing.lock().await;
         let store = &self.shared.store;
+        let are_scripts_changed = self.refresh_scripts().await?;
         if store.accounts_version().await? == self.index().version {
-            return Ok(false);
+            return Ok(are_scripts_changed);
         }
         let (records, version) = store.all_accounts().await?;
         let calendar = HolidayCalendar::of(store.holidays().await?);
@@ -233,7 +237,7 @@ impl Directory {
                 hours: self.hours_state(account, at),
                 matched_by: resolution.matched_by,
             });
-        Card {
+        let mut card = Card {
             dialled: resolution.dialled.as_ref().map(ToString::to_string),
             diverted_by: resolution.diverted_by.as_ref().map(ToString::to_string),
             caller: CallerView {
@@ -247,7 +251,10 @@ impl Directory {
             customers: Vec::new(),
             history: HistoryView::default(),
             link: None,
-        }
+            script: None,
+        };
+        self.add_script(&mut card, resolution, at);
+        card
     }
 
     /// The whole card: the account's customers with the caller's number, best first, and what happened before.
@@ -262,6 +269,8 @@ impl Directory {
             card.caller.name = customers.first().map(|customer| customer.name.clone());
             card.customers = customers;
             card.history = history;
+            // What the operator says first may depend on the customer.
+            self.add_script(&mut card, resolution, at);
         }
         Ok(card)
     }
@@ -270,6 +279,11 @@ impl Directory {
     fn hours_state(&self, account: &Account, at: Timestamp) -> Option<HoursState> {
         let hours = account.fields.hours.as_ref()?;
         Some(hours.state(at, self.time_zone(), &self.index().calendar))
+    }
+
+    /// National holidays and the installation's days off.
+    pub(super) fn calendar(&self) -> HolidayCalendar {
+        self.index().calendar.clone()
     }
 
     /// The holidays of a year.
@@ -282,6 +296,14 @@ impl Directory {
     #[must_use]
     pub fn account(&self, id: RecordId) -> Option<Arc<Account>> {
         self.index().by_id(id).cloned()
+    }
+
+    pub(super) fn scripts(&self) -> Arc<ScriptIndex> {
+        Arc::clone(&self.shared.scripts.read())
+    }
+
+    pub(super) fn replace_scripts(&self, scripts: Arc<ScriptIndex>) {
+        *self.shared.scripts.write() = scripts;
     }
 
     pub(super) fn index(&self) -> Arc<Index> {

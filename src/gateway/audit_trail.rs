@@ -7,6 +7,7 @@
 //! | `session.opened`, `session.closed`, `session.refused` | a sign-in with a password, a sign-out, a sign-in that was refused |
 //! | `account.*`, `contact.*`, `customer.*` (`created`, `changed`, `deleted`) | a record; the names of the fields that a request set |
 //! | `message.changed`, `message.deleted` | a message whose text another person wrote |
+//! | `script.saved`, `script.published`, `script.retired` | a script of an account; version, state, the version that was restored |
 //! | `endpoint.*` (`created`, `changed`, `deleted`, `tested`), `address.resumed` | an endpoint; an address that was suspended |
 //! | `template.changed`, `template.reset` | the account whose mails it writes |
 //! | `delivery.retried` | a delivery of a message that was sent again |

@@ -1,6 +1,6 @@
 //! What happened to a message: its contents, deliveries, calls and answers in one list.
 //!
-//! For supervisors and administrators, as deliveries are: it names addresses and what mail servers said.
+//! Those who do not see deliveries read it without addresses and without what mail servers said.
 
 use std::sync::Arc;
 
@@ -15,9 +15,10 @@ use super::messages::find;
 use super::problem::{Problem, ProblemBody};
 use super::state::AppState;
 use crate::contract::delivery::{Delivery, DeliveryState};
-use crate::contract::message::Message;
+use crate::contract::message::{Message, MessageRevision};
 use crate::contract::timeline::{TimelineEntry, TimelineKind};
 use crate::people::role::Permission;
+use crate::people::roster::Roster;
 use crate::store::deliveries::DeliveryFilter;
 use crate::store::tasks::TaskFilter;
 use crate::store::{Store, StoreError};
@@ -44,13 +45,14 @@ pub(crate) async fn timeline(
     RecordPath(id): RecordPath,
     QueryParams(NoQuery {}): QueryParams<NoQuery>,
 ) -> Result<Json<MessageTimeline>, Problem> {
-    caller.needs(Permission::ResendMessages)?;
+    caller.needs(Permission::TakeMessages)?;
     let message = find(&state, id).await?;
     let store = &state.app.store;
     let mut items = contents(store, &message).await?;
-    items.extend(deliveries(store, &message).await?);
+    let sees_deliveries = caller.needs(Permission::ResendMessages).is_ok();
+    items.extend(deliveries(store, &message, sees_deliveries).await?);
     items.extend(calls_and_answers(store, &message).await?);
-    items.extend(endings(&message));
+    items.extend(endings(&message, &state.app.people.current()));
     // Stable: what happened in one transaction stays in the order in which it is listed.
     items.sort_by_key(|entry| entry.at);
     Ok(Json(MessageTimeline { items }))
@@ -63,30 +65,42 @@ async fn contents(store: &Store, message: &Message) -> Result<Vec<TimelineEntry>
         ..TimelineEntry::new(message.created_at, TimelineKind::Saved)
     }];
     let revisions = store.message_revisions(message.id).await?;
-    items.extend(revisions.into_iter().filter(|one| one.revision > 1).map(|one| TimelineEntry {
-        revision: Some(one.revision),
-        by_name: Some(one.by_name),
-        text: one.why,
-        ..TimelineEntry::new(one.at, TimelineKind::Corrected)
+    let is_first = |one: &MessageRevision| one.revision == 1 && one.at == message.created_at;
+    items.extend(revisions.into_iter().filter(|one| !is_first(one)).map(|one| {
+        let kind = if one.revision == 1 { TimelineKind::Changed } else { TimelineKind::Corrected };
+        TimelineEntry {
+            revision: Some(one.revision),
+            by_name: Some(one.by_name),
+            text: one.why,
+            ..TimelineEntry::new(one.at, kind)
+        }
     }));
     Ok(items)
 }
 
-fn endings(message: &Message) -> impl Iterator<Item = TimelineEntry> {
-    let acknowledged = message.acknowledged_at.map(|at| (at, TimelineKind::Acknowledged));
-    let withdrawn = message.withdrawn_at.map(|at| (at, TimelineKind::Withdrawn));
-    acknowledged.into_iter().chain(withdrawn).map(|(at, kind)| TimelineEntry::new(at, kind))
+fn endings(message: &Message, roster: &Roster) -> impl Iterator<Item = TimelineEntry> {
+    let by = message.acknowledged_by.and_then(|id| roster.person(id)).map(|person| person.name.clone());
+    let acknowledged = message
+        .acknowledged_at
+        .map(|at| TimelineEntry { by_name: by, ..TimelineEntry::new(at, TimelineKind::Acknowledged) });
+    let withdrawn = message.withdrawn_at.map(|at| TimelineEntry::new(at, TimelineKind::Withdrawn));
+    acknowledged.into_iter().chain(withdrawn)
 }
 
-async fn deliveries(store: &Store, message: &Message) -> Result<Vec<TimelineEntry>, StoreError> {
+async fn deliveries(
+    store: &Store,
+    message: &Message,
+    sees_deliveries: bool,
+) -> Result<Vec<TimelineEntry>, StoreError> {
     let filter = DeliveryFilter { message: Some(message.id), ..DeliveryFilter::default() };
     let deliveries = store.message_deliveries(filter).await?;
     let entry = |delivery: &Delivery, at, state, text| TimelineEntry {
         revision: Some(delivery.revision),
-        to: Some(delivery.address.clone()),
+        to: sees_deliveries.then(|| delivery.address.clone()),
+        contact: delivery.contact,
         id: Some(delivery.id),
         delivery: Some(state),
-        text,
+        text: text.filter(|_| sees_deliveries),
         ..TimelineEntry::new(at, TimelineKind::Delivery)
     };
     let mut items: Vec<TimelineEntry> =

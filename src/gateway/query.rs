@@ -69,6 +69,30 @@ pub(crate) fn page_limit(limit: Option<u32>) -> Result<u32, Problem> {
     }
 }
 
+/// Which version.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct VersionQuery {
+    /// The version; the newest if absent.
+    pub(crate) version: Option<u32>,
+}
+
+/// Which offers.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct OffersQuery {
+    /// Of the account with this id.
+    pub(crate) account: Option<String>,
+    /// In messages taken at or after this time.
+    #[param(value_type = Option<String>, format = DateTime)]
+    pub(crate) from: Option<Timestamp>,
+    /// In messages taken before this time.
+    #[param(value_type = Option<String>, format = DateTime)]
+    pub(crate) to: Option<Timestamp>,
+}
+
 /// Filter of customers.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -126,6 +150,8 @@ pub(crate) struct MessageQuery {
     pub(crate) taken_by: Option<String>,
     /// With this number (受付番号).
     pub(crate) number: Option<String>,
+    /// `true`: held until a time that is not over; `false`: not held.
+    pub(crate) held: Option<bool>,
     /// Taken at this time or later; with `q` and without `from`, in the last 90 days.
     #[param(value_type = Option<String>, format = DateTime)]
     pub(crate) from: Option<Timestamp>,

@@ -29,8 +29,8 @@ use super::{
     accounts, audit, auth, billing, billing_file, calls, contacts, contracts, customers, deliveries, drafts,
     endpoints, explain, export, forwarding, health, history, history_file, holidays, idempotency, mail,
     mail_templates, message_actions, message_answers, message_routes, message_timeline, messages, middleware,
-    operators, page, session, sse, stats, stats_calls, stats_file, stats_live, supervisions, tasks, tokens,
-    transfers, users, webhooks, websocket,
+    operators, page, script_forms, scripts, session, sse, stats, stats_calls, stats_file, stats_live,
+    supervisions, tasks, tokens, transfers, users, webhooks, websocket,
 };
 
 /// The routes that need no token, each with its part of the OpenAPI document.
@@ -44,6 +44,11 @@ pub(super) fn open() -> OpenApiRouter<Arc<AppState>> {
 
 /// The routes that need a token, each with its part of the OpenAPI document. All begin with `/v1`.
 pub(super) fn signed_in() -> OpenApiRouter<Arc<AppState>> {
+    of_calls().merge(of_records())
+}
+
+/// Calls and who takes them, live and afterwards.
+fn of_calls() -> OpenApiRouter<Arc<AppState>> {
     OpenApiRouter::new()
         .routes(routes!(session::show, session::end))
         .routes(routes!(sse::follow))
@@ -70,8 +75,20 @@ pub(super) fn signed_in() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(history::show))
         .routes(routes!(history_file::download))
         .routes(routes!(history::gaps))
+}
+
+/// Records and their administration.
+fn of_records() -> OpenApiRouter<Arc<AppState>> {
+    OpenApiRouter::new()
         .routes(routes!(accounts::list, accounts::create))
         .routes(routes!(accounts::show, accounts::change, accounts::delete))
+        .routes(routes!(scripts::list))
+        .routes(routes!(scripts::check))
+        .routes(routes!(scripts::show, scripts::write, scripts::retire))
+        .routes(routes!(scripts::versions))
+        .routes(routes!(scripts::publish))
+        .routes(routes!(scripts::offers))
+        .routes(routes!(script_forms::evaluate))
         .routes(routes!(holidays::list))
         .routes(routes!(holidays::write, holidays::delete))
         .routes(routes!(customers::list, customers::create))
@@ -119,6 +136,8 @@ fn of_messages() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(message_actions::undo))
         .routes(routes!(message_actions::revisions))
         .routes(routes!(message_timeline::timeline))
+        .routes(routes!(message_actions::hold))
+        .routes(routes!(message_actions::release))
         .routes(routes!(message_answers::answers, message_answers::answer))
         .routes(routes!(drafts::list))
         .routes(routes!(drafts::show, drafts::write, drafts::delete))

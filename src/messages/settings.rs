@@ -25,6 +25,8 @@ pub struct Settings {
     pub undo: Duration,
     /// Whether supervisors may export messages.
     pub supervisors_export: bool,
+    /// Whether supervisors may save, publish and retire scripts.
+    pub supervisors_edit_scripts: bool,
     /// The time zone of numbers and exports.
     pub time_zone: TimeZone,
     /// How a returned mail names its delivery; absent: by its `Message-ID` alone.
@@ -40,6 +42,7 @@ impl Default for Settings {
             common_surnames: Vec::new(),
             undo: Duration::from_secs(5),
             supervisors_export: false,
+            supervisors_edit_scripts: false,
             time_zone: TimeZone::get("Asia/Tokyo").unwrap_or(TimeZone::UTC),
             return_path: None,
         }

@@ -7,8 +7,8 @@
 //! | `ReadStateHistory` (operators: the own; supervisors: of their teams) | x | x | | x |
 //! | `ReportBounces`, `ReadBills` | | | x | x |
 //! | `ReadContracts` | | x | x | x |
-//! | `ReadAudit` (supervisors: of their teams), `ResendMessages` | | x | | x |
-//! | `EditDirectory`, `DeleteMessages`, `ExportMessages` (supervisors where `[messages]` says so), `ManagePeople`, `ManageWebhooks`, `ManageBilling` | | | | x |
+//! | `ReadAudit`, `CountOffers` (supervisors: of their teams), `ResendMessages` | | x | | x |
+//! | `EditDirectory`, `DeleteMessages`, `ExportMessages` and `EditScripts` (supervisors where `[messages]` says so), `ManagePeople`, `ManageWebhooks`, `ManageBilling` | | | | x |
 //!
 //! Which calls a person sees is no permission but visibility: [`super::Viewer`].
 
@@ -57,6 +57,10 @@ pub enum Permission {
     DeleteMessages,
     /// Export messages as a file. The installation may allow it to supervisors as well.
     ExportMessages,
+    /// Save, publish and retire scripts. The installation may allow it to supervisors as well.
+    EditScripts,
+    /// See what came of the offers of scripts; supervisors: of their team.
+    CountOffers,
     /// See the operators and supervisors.
     ReadPeople,
     /// Read when an operator was in which state.
@@ -90,7 +94,7 @@ impl Role {
             | Permission::TakeMessages
             | Permission::ReadPeople => true,
             Permission::ControlCalls | Permission::ReadStateHistory => self != Self::System,
-            Permission::ReadAudit | Permission::ResendMessages => {
+            Permission::ReadAudit | Permission::CountOffers | Permission::ResendMessages => {
                 matches!(self, Self::Supervisor | Self::Admin)
             }
             Permission::ReadContracts => self != Self::Operator,
@@ -98,6 +102,7 @@ impl Role {
             Permission::EditDirectory
             | Permission::DeleteMessages
             | Permission::ExportMessages
+            | Permission::EditScripts
             | Permission::ManagePeople
             | Permission::ManageWebhooks
             | Permission::ManageBilling => self == Self::Admin,

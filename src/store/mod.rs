@@ -32,6 +32,7 @@
 //! | [`audit`] | the audit trail |
 //! | [`stalled`] | which of the daemon's writers the store holds up |
 //! | [`group_key`] | the key with which daemons sign requests to each other |
+//! | [`scripts`] | what operators say and ask for an account, by version; what came of offers |
 //! | [`retention`] | deletion by age |
 //! | [`erasure`] | deletion of what the store has about one customer |
 //! | `upgrade` | the steps of a migration that take long on a large database |
@@ -95,6 +96,7 @@ mod plan_tests;
 pub mod postgres;
 pub mod retention;
 pub mod routes;
+pub mod scripts;
 pub mod sqlite;
 pub mod stalled;
 pub mod stats;

@@ -143,6 +143,11 @@ impl Chromium {
         tab
     }
 
+    /// Kills the browser, as a crash does.
+    pub(crate) async fn crashes(mut self) {
+        self.process.kill().await.unwrap();
+    }
+
     /// Closes the browser; kills it if it does not end in time.
     pub(crate) async fn close(mut self) {
         self.devtools.call(None, "Browser.close", json!({})).await;

@@ -1,11 +1,12 @@
 //! The composer: stories of an operator by keyboard alone, with the keys counted that are no text; a draft that is at the
-//! daemon a second after the last key and back after a reload; a message that is taken back; a call without a message; and a
-//! connection that is lost before anybody opened it.
+//! daemon a second after the last key and back after a reload, and after the crash of browser and daemon; a message that is
+//! taken back; a call without a message; and a connection that is lost before anybody opened it.
 
 use std::cell::Cell;
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use tokio::process::{Child, Command};
 
 use crate::chromium::Chromium;
 use crate::person::Person;
@@ -287,6 +288,9 @@ async fn an_unknown_caller_complains(person: &Person, service: &Service) {
     keys.key("Enter").await;
     keys.types("経理部").await;
     keys.key("Enter").await;
+    keys.has_caret_in("form.message [data-gender]").await;
+    keys.key("f").await;
+    keys.key("Enter").await;
     keys.has_caret_in(TEXT).await;
     keys.types("請求書の金額が違う").await;
     keys.chord("alt", "c").await;
@@ -297,7 +301,8 @@ async fn an_unknown_caller_complains(person: &Person, service: &Service) {
     keys.has_saved().await;
     assert!(keys.pressed.get() <= UNKNOWN_KEYS_MAX, "{} keys", keys.pressed.get());
     let message = newest(service).await;
-    let from = json!({"name": "ヤマモト", "company": "港商事", "department": "経理部", "number": "090-9999-8888", "number_is": "told"});
+    let from = json!({"name": "ヤマモト", "company": "港商事", "department": "経理部", "gender": "f",
+        "number": "090-9999-8888", "number_is": "told"});
     assert_eq!(message["from"], from);
     assert_eq!([&message["mark"], &message["urgency"], &message["reason"]], ["complaint", "urgent", "order"]);
     person.tab.key("4").await;
@@ -345,6 +350,74 @@ async fn a_call_without_a_message_needs_a_reason_and_two_keys() {
     person.all_is_well().await;
     browser.close().await;
     service.stop().await;
+}
+
+/// The daemon as a process of its own; killed when the value is dropped.
+async fn process(service: &Service) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_toritsugi"));
+    command.arg("serve").envs(service.environment.iter().cloned()).env("TORITSUGI__LOG__LEVEL", "error");
+    let daemon = command.kill_on_drop(true).spawn().unwrap();
+    eventually("the daemon", async || match service.request("admin", Method::GET, "/readyz").send().await {
+        Ok(answer) if answer.status().is_success() => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
+    daemon
+}
+
+/// What was typed a second ago is lost by nobody's crash: another browser has it, of a daemon that was started again.
+#[tokio::test]
+async fn a_draft_survives_the_crash_of_the_browser_and_of_the_daemon() {
+    let lab = Lab::start().await;
+    let service = Service::outside(&lab, &[]).await;
+    let mut daemon = process(&service).await;
+    let browser = Chromium::start().await;
+    let person = Person::signs_in(&browser, &service, "1001").await;
+    person.is_ready().await;
+    let call = person.takes_call(&lab).await;
+    let keys = Keys::of(&person);
+    keys.key("m").await;
+    keys.has_caret_in(TEXT).await;
+    keys.chord("alt", "2").await;
+    keys.chord("alt", "c").await;
+    keys.types("請求書の金額が違う").await;
+    let kept = async || {
+        let (_, list) = service.ask("1001", Method::GET, "/v1/drafts", None).await;
+        let body = &list["items"][0]["body"];
+        if body["text"] == "請求書の金額が違う" && body["mark"] == "complaint" {
+            Ok(())
+        } else {
+            Err(list.to_string())
+        }
+    };
+    eventually("the draft at the daemon", kept).await;
+    daemon.kill().await.unwrap();
+    browser.crashes().await;
+    let mut daemon = process(&service).await;
+    eventually("the draft of before", kept).await;
+
+    let browser = Chromium::start().await;
+    let person = Person::signs_in_too(&browser, &service, "1001").await;
+    let back = format!(
+        "document.activeElement?.matches({TEXT:?}) && document.activeElement.value === '請求書の金額が違う' && \
+         document.querySelector('[data-chip=complaint][aria-pressed=true]') && \
+         document.querySelector('form.message .chip:has(:checked)')?.innerText.includes('ご注文')"
+    );
+    person.tab.until("the form as it was", &back).await;
+    person.tab.chord("ctrl", "Enter").await;
+    eventually("the message", async || {
+        let message = newest(&service).await;
+        if message["mark"] == "complaint" && message["urgency"] == "urgent" {
+            Ok(())
+        } else {
+            Err(message.to_string())
+        }
+    })
+    .await;
+    call.hang_up().await;
+    person.all_is_well().await;
+    browser.close().await;
+    daemon.kill().await.unwrap();
 }
 
 /// Its code comes beside the page: nobody opened it while there was a connection, and it is there, after a reload, too.

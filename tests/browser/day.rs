@@ -200,7 +200,7 @@ async fn the_other_views(person: &Person) {
     person.tab.until("both", "document.querySelectorAll('[data-message]').length === 2").await;
     person.presses("[data-message] .do button").await;
     person.tab.until("one", "document.querySelectorAll('[data-message]').length === 1").await;
-    person.presses(".check input").await;
+    person.presses("[data-tab=all]").await;
     person.tab.until("all", "document.querySelectorAll('[data-state=acknowledged]').length === 1").await;
     person.tab.key("?").await;
     person.tab.until("the keys", "document.querySelector('dialog[open]')").await;

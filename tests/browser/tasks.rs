@@ -59,10 +59,9 @@ async fn an_operator_takes_a_call_to_make_and_says_that_it_was_told() {
     assert_eq!(told["delivery"]["route"]["state"], "answered", "{told}");
     let sada = Person::signs_in(&browser, &service, "2001").await;
     sada.presses("nav button:last-child").await;
-    sada.presses(".head .check input").await;
-    let timeline = "[data-message] [data-timeline]";
-    sada.presses(timeline).await;
-    let told = "document.querySelector('[data-message] ol')?.innerText";
+    sada.presses("[data-tab=all]").await;
+    sada.presses("[data-message] [data-row]").await;
+    let told = "document.querySelector('[data-detail] ol')?.innerText";
     let told =
         format!("{told}?.includes('佐々木') && {told}.includes('伝えた') && {told}.includes('報告済み')");
     sada.tab.until("what happened", &told).await;

@@ -56,6 +56,19 @@ async fn what_a_day_shows_seldom() {
         .await;
     person.looks("candidate-chosen").await;
 
+    // A call with a script is answered with its opening, in the operator's own name.
+    let mut scripted = pop("株式会社あさひ", "06-6345-0109", 0);
+    scripted["script"] = json!({"id": "usual", "version": 2, "name": "通常", "opening": "おはようございます。<b>あさひ</b>、{operator}です。"});
+    rig.end(1);
+    rig.end(2);
+    rig.end(3);
+    rig.publish(ringing(4, &["1001"], scripted, rig.app.clock.now()));
+    person
+        .tab
+        .until("the opening", "document.querySelector('.pop .say')?.innerText === 'おはようございます。<b>あさひ</b>、1001です。'")
+        .await;
+    person.looks("script-opening").await;
+
     // Commands are disabled without the PBX; the known state stays.
     rig.link(false);
     person
@@ -67,7 +80,7 @@ async fn what_a_day_shows_seldom() {
         .tab
         .until("the refusal", "document.querySelector('.notice.error')?.innerText.includes('電話機で操作')")
         .await;
-    assert_eq!(person.reads(".company h1").await, companies[0]);
+    assert_eq!(person.reads(".company h1").await, "株式会社あさひ");
     person.looks("pbx-down").await;
     person.all_is_well().await;
     browser.close().await;

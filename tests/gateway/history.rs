@@ -90,6 +90,7 @@ fn rings_as(rig: &Rig, n: u32, customer: Option<RecordId>) {
         customers: customer.into_iter().map(shown).collect(),
         history: HistoryView::default(),
         link: None,
+        script: None,
     };
     Arc::make_mut(view).card = Some(Arc::new(card));
     rig.publish(draft);

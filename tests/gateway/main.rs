@@ -23,6 +23,7 @@ mod message_record;
 mod messages;
 mod records;
 mod roles;
+mod scripts;
 mod silent_store;
 mod stats;
 mod streams;

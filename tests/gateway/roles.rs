@@ -99,6 +99,16 @@ POST   /v1/accounts                              | no   no   no   no   no   yes 
 GET    /v1/accounts/{account}                    | yes  yes  yes  yes  yes  yes  |
 PATCH  /v1/accounts/{account}                    | no   no   no   no   no   yes  | {"kana":"x"}
 DELETE /v1/accounts/{account}                    | no   no   no   no   no   yes  |
+GET    /v1/accounts/{account}/scripts            | yes  yes  yes  yes  yes  yes  |
+PUT    /v1/accounts/{account}/scripts/{script}   | no   no   no   no   no   yes  | {"body":{script_body},"version":1}
+GET    /v1/accounts/{account}/scripts/{script}   | yes  yes  yes  yes  yes  yes  |
+DELETE /v1/accounts/{account}/scripts/{script}   | no   no   no   no   no   yes  |
+GET    /v1/accounts/{account}/scripts/{script}/versions | yes yes yes yes yes yes |
+POST   /v1/accounts/{account}/scripts/{script}/publish  | no no no no no yes | {"version":1,"newest":1}
+POST   /v1/scripts/check                         | no   no   no   no   no   yes  | {"account":"{account}","body":""}
+GET    /v1/scripts/offers                        | no   no   none none no   none |
+POST   /v1/scripts/evaluate                      | yes  yes  yes  yes  yes  yes  | {"account":"{account}"}
+POST   /v1/scripts/evaluate                      | no   no   no   no   no   yes  | {"account":"{account}","body":""}
 GET    /v1/accounts/{account}/mail-templates     | no   no   no   no   no   yes  |
 PUT    /v1/accounts/{account}/mail-templates/{template} | no no no no no   yes  | {"body":"{{ opening }}"}
 DELETE /v1/accounts/{account}/mail-templates/{template} | no no no no no   yes  |
@@ -143,10 +153,13 @@ GET    /v1/messages/options                      | yes  yes  yes  yes  yes  yes 
 POST   /v1/messages/{message}/corrections        | yes  no   yes  no   no   yes  | {"text":"y","why":"x","version":1}
 POST   /v1/messages/{message}/undo               | yes  no   yes  no   no   yes  |
 GET    /v1/messages/{message}/revisions          | yes  yes  yes  yes  yes  yes  |
-GET    /v1/messages/{message}/timeline           | no   no   yes  yes  no   yes  |
+GET    /v1/messages/{message}/timeline           | yes  yes  yes  yes  yes  yes  |
+POST   /v1/messages/{message}/hold               | yes  no   yes  no   no   yes  | {"until":"{soon}"}
+POST   /v1/messages/{message}/release            | yes  no   yes  no   no   yes  |
 POST   /v1/messages/{message}/answers            | yes  yes  yes  yes  yes  yes  | {"kind":"seen","by_name":"x"}
 GET    /v1/messages/{message}/answers            | none none none none none none |
 GET    /v1/drafts                                | none none none none none none |
+GET    /v1/drafts?user={operator}                | none no   none no   no   none |
 PUT    /v1/drafts/{call}                         | yes  yes  yes  yes  yes  yes  | {"body":{}}
 GET    /v1/drafts/{call}                         | yes  yes  yes  yes  yes  yes  |
 DELETE /v1/drafts/{call}                         | yes  yes  yes  yes  yes  yes  |
@@ -177,6 +190,9 @@ DELETE /v1/users/{user}/tokens/{token}           | no   no   no   no   no   yes 
 GET    /v1/webhooks/deliveries                   | no   no   no   no   no   yes  |
 POST   /v1/webhooks/deliveries/{delivery}/retry  | no   no   no   no   no   yes  |
 "#;
+
+/// A script that can be saved.
+const SCRIPT: &str = "format = 1\nname = \"x\"\nopening = { open = \"x\" }\n";
 
 /// A line of [`TABLE`].
 struct Row {
@@ -410,9 +426,14 @@ impl Scene {
             .replace("{call}", &live.to_string())
             .replace("{verb}", "hangup")
             .replace("{month}", "2025-01")
+            .replace("{script_body}", &json!(SCRIPT).to_string())
             .replace("{operator}", &self.rig.user("1001").to_string())
             .replace("{transfer}", &TransferId::derive(call(1), self.rig.app.clock.now()).to_string())
             .replace("{supervision}", &Uuid::from_u128(7).to_string())
+            .replace(
+                "{soon}",
+                &self.rig.app.clock.now().saturating_add(Duration::from_secs(3_600)).unwrap().to_string(),
+            )
             .replace("{n}", &format!("new {n}"));
         let subjects = [
             "account", "customer", "contact", "endpoint", "template", "message", "user", "token", "delivery",
@@ -421,6 +442,13 @@ impl Scene {
         for subject in subjects.iter().filter(|subject| row_names(row, subject)) {
             let id = self.subject(subject, n, &text).await;
             text = text.replace(&format!("{{{subject}}}"), &id);
+            if *subject == "account" && row_names(row, "script") {
+                let path = format!("/v1/accounts/{id}/scripts/usual");
+                let (status, made) =
+                    self.rig.send("admin", Method::PUT, &path, &json!({"body": SCRIPT})).await;
+                assert_eq!(status, StatusCode::OK, "{made}");
+                text = text.replace("{script}", "usual");
+            }
         }
         let (path, body) = text.split_once('\n').unwrap();
         (path.to_owned(), body.to_owned())

@@ -475,8 +475,8 @@ class Desk {
     this.notices = this.notices.filter((one) => one.id !== id);
   }
 
-  refuse(key: Key): false {
-    this.notice('error', () => t(key));
+  refuse(key: Key, values: Record<string, string | number> = {}): false {
+    this.notice('error', () => t(key, values));
     return false;
   }
 

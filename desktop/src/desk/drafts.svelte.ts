@@ -41,17 +41,32 @@ export interface Draft {
   mark: string;
   for_text: string;
   from_name: string;
+  from_kanji: string;
   from_company: string;
   from_department: string;
   from_gender: string;
   from_number: string;
   confirmed: boolean;
   call_back_number: string;
+  call_back_from: string;
   call_back_until: string;
+  call_back_text: string;
+  subject: string;
   hold_until: string;
   /** The transfer that failed, where the message stands for it. */
   transfer: string;
   transfer_outcome: string;
+  /** The script by which it is written, in this version; nothing: none. */
+  script: string;
+  script_version: number;
+  /** Answers to its questions, by question; to those that a field of the message answers: that somebody did. */
+  answers: Record<string, string[]>;
+  /** What the caller said to its offers, by offer. */
+  offers: Record<string, string>;
+  /** The message that is changed or corrected, in this version, and why. */
+  corrects: string;
+  corrects_version: number;
+  why: string;
   /** The after-call work. */
   disposition: string;
   notes: string;
@@ -67,9 +82,11 @@ export interface Draft {
 /** The fields of a message that nobody has written yet. */
 export const NO_MESSAGE = {
   ...{ contact: '', text: '', reason: '', action: '', urgency: '', mark: '', for_text: '' },
-  ...{ from_name: '', from_company: '', from_department: '', from_gender: '', from_number: '', confirmed: false },
-  ...{ call_back_number: '', call_back_until: '', hold_until: '' },
+  ...{ from_name: '', from_kanji: '', from_company: '', from_department: '', from_gender: '', from_number: '', confirmed: false },
+  ...{ call_back_number: '', call_back_from: '', call_back_until: '', call_back_text: '', subject: '', hold_until: '' },
+  ...{ script: '', script_version: 0, answers: {} as Record<string, string[]>, offers: {} as Record<string, string> },
   ...{ transfer: '', transfer_outcome: '' },
+  ...{ corrects: '', corrects_version: 0, why: '' },
 };
 
 const NOTHING: Draft = {
@@ -79,6 +96,9 @@ const NOTHING: Draft = {
 
 /** What is known where the draft is begun: whose call it is. */
 export type About = Partial<Draft>;
+
+/** A draft of nothing, which is kept nowhere. */
+export const blank = (about: About): Draft => ({ ...NOTHING, ...about });
 
 export const shelf = new Shelf(places);
 
@@ -90,10 +110,11 @@ function places(): Place[] {
   }
 }
 
-export const hasMessage = (one: Draft): boolean =>
-  [one.text, one.for_text, one.from_name, one.from_company, one.from_department, one.from_number, one.call_back_number].some(
-    (text) => text.trim(),
-  );
+export function hasMessage(one: Draft): boolean {
+  const { text, for_text, from_name, from_kanji, from_company, from_department, from_number, call_back_number, call_back_text, subject } = one;
+  const texts = [text, for_text, from_name, from_kanji, from_company, from_department, from_number, call_back_number, call_back_text, subject];
+  return [...texts, ...Object.values(one.answers).flat()].some((written) => written.trim()) || Object.keys(one.offers).length > 0;
+}
 export const hasWrapUp = (one: Draft): boolean => one.notes.trim() !== one.saved_notes.trim() || Boolean(one.disposition);
 
 export function hasRecord({ record }: Draft): boolean {

@@ -4,9 +4,9 @@
 // Invariant: what somebody has typed stays until it is saved or thrown away by her, whatever becomes of the call, the
 // connection and the daemon; a message that is told of while a list is shown stands in it as it was told, never older.
 
-import { get, newKey, patch, post } from '../api/http.ts';
-import type { Message, MessageOptions, MessageState, TakeMessage } from '../api/types.ts';
-import { contentOf, draftOf, type Known } from './content.ts';
+import { ApiError, download, get, newKey, patch, post, type Query } from '../api/http.ts';
+import type { Message, MessageOptions, TakeMessage } from '../api/types.ts';
+import { contentOf, draftOf, isAsTaken, patchOf, wantedOf, type Asked, type Known } from './content.ts';
 import { desk } from './desk.svelte.ts';
 import { drafts, NO_MESSAGE, shelf, type Draft } from './drafts.svelte.ts';
 import { Outbox, type Unsaved } from './unsaved.ts';
@@ -18,15 +18,6 @@ const FORM_MS_MAX = 3_000;
 interface Page {
   items: Message[];
   next?: string | null;
-}
-
-export interface Asked {
-  account?: string | undefined;
-  caller?: string | undefined;
-  state?: MessageState | undefined;
-  call?: string | undefined;
-  mark?: string | undefined;
-  q?: string | undefined;
 }
 
 /** The message that was saved last, as long as it can be taken back. */
@@ -97,14 +88,14 @@ class Messages {
     return this.asDraft(last.wanted, last.message.id);
   }
 
-  async list(asked: Asked, cursor?: string): Promise<Page> {
+  async list(asked: Query, cursor?: string): Promise<Page> {
     return get<Page>('/v1/messages', { ...asked, limit: PAGE, cursor });
   }
 
   /** True when it is saved, or waits to be; else the draft is still there. */
-  async take(draft: Draft, known?: Known): Promise<boolean> {
+  async take(draft: Draft, known?: Known, asked?: Asked): Promise<boolean> {
     const { call } = draft;
-    const wanted = contentOf(draft, known);
+    const wanted = contentOf(draft, known, asked);
     const key = newKey();
     if (!this.outbox.add({ key, user: desk.session?.user ?? '', wanted, at: desk.now })) {
       desk.refuse('message.too_many');
@@ -162,6 +153,77 @@ class Messages {
 
   discard(key: string): void {
     this.outbox.discard(key);
+  }
+
+  /** Begins to change or to correct a message; gives its draft's id. */
+  revise(message: Message): string {
+    const id = `correct ${message.id}`;
+    if (drafts.find(id)?.corrects !== message.id) {
+      this.draftBeside(id, wantedOf(message), desk.now);
+      Object.assign(drafts.of(id), { corrects: message.id, corrects_version: message.version });
+    }
+    return id;
+  }
+
+  /** The form is closed: a draft that says what the message says is none. */
+  leave(id: string, message: Message): void {
+    const draft = drafts.find(id);
+    if (draft && !draft.why.trim() && isAsTaken(draft, message)) drafts.discard(id);
+  }
+
+  /** Changes a message that nobody has had, or corrects another one; true when it is done. */
+  async saveRevision(draft: Draft, asked?: Asked): Promise<boolean> {
+    const { corrects, corrects_version: version } = draft;
+    let isNeeded = false;
+    const isDone = await desk.order(async () => {
+      const before = await get<Message>(`/v1/messages/${corrects}`);
+      const fields = patchOf(draft, before, asked);
+      if (!Object.keys(fields).length) return;
+      const why = draft.why.trim();
+      if (before.state !== 'open' && !why) return void (isNeeded = true);
+      const path = `/v1/messages/${corrects}`;
+      const write = why ? post<Message>(`${path}/corrections`, { ...fields, version, why }) : patch<Message>(path, { ...fields, version });
+      const now = await write.catch((error: unknown) => {
+        // Somebody else changed it: the person sees what it is now, and saves again or not.
+        const current = error instanceof ApiError ? (error.problem['message'] as Message | undefined) : undefined;
+        if (current) {
+          desk.toldOf(current);
+          draft.corrects_version = current.version;
+        }
+        // It is on its way by now.
+        if (error instanceof ApiError && error.type === 'message-not-open' && !why) return void (isNeeded = true);
+        throw error;
+      });
+      if (!now) return;
+      desk.toldOf(now);
+      desk.say(now.revision > before.revision ? 'message.corrected' : 'message.changed', { number: now.number ?? '' });
+    });
+    if (isNeeded) return desk.refuse('message.why_needed');
+    if (isDone) drafts.discard(draft.id);
+    return isDone;
+  }
+
+  /** Takes back a message of the list; what it said is a draft again. */
+  async withdraw(message: Message): Promise<void> {
+    const isDone = await desk.order(async () => desk.toldOf(await post<Message>(`/v1/messages/${message.id}/undo`)));
+    if (!isDone) return;
+    if (this.undoable?.message.id === message.id) this.undoable = undefined;
+    desk.say('message.undone', { number: message.number ?? '' });
+    this.asDraft(wantedOf(message), message.id);
+  }
+
+  /** Until when a message is not sent, as the field of a form has it; nothing: it is sent now. */
+  hold(message: Message, until: string): Promise<boolean> {
+    const at = until ? new Date(until) : undefined;
+    return desk.order(async () => {
+      const path = `/v1/messages/${message.id}`;
+      desk.toldOf(at ? await post<Message>(`${path}/hold`, { until: at.toISOString() }) : await post<Message>(`${path}/release`));
+    });
+  }
+
+  /** Saves the messages of this question as a file for spreadsheets. */
+  export(query: Query, encoding: string, name: string): Promise<boolean> {
+    return desk.order(() => download('/v1/export/messages.csv', { ...query, encoding }, name));
   }
 
   acknowledge(message: Message): Promise<boolean> {

@@ -1,18 +1,23 @@
-// The composer's code, which comes beside the page: signing in does not wait for it.
+// Code that comes beside the page: signing in does not wait for it.
 //
-// It is loaded as soon as somebody has signed in and before the page's files are kept (`shell.ts`), so that a connection
-// that is lost, and a reload without one, leave nobody without it.
+// | what | is loaded |
+// |---|---|
+// | the composer | as soon as somebody has signed in and before the page's files are kept (`shell.ts`), so that a connection that is lost, and a reload without one, leave nobody without it |
+// | the editor of scripts | when somebody opens it |
 
+import type ScriptEditor from './ScriptEditor.svelte';
 import type TakeMessage from './TakeMessage.svelte';
 
-class Composer {
+class Beside<C> {
   /** Nothing until it is loaded. */
-  form = $state.raw<typeof TakeMessage | undefined>();
+  form = $state.raw<C | undefined>();
   private loading: Promise<boolean> | undefined;
+
+  constructor(private readonly fetch: () => Promise<{ default: C }>) {}
 
   /** False where it cannot be loaded now: to be called again when the page is connected again. */
   load(): Promise<boolean> {
-    this.loading ??= import('./TakeMessage.svelte').then(
+    this.loading ??= this.fetch().then(
       (loaded) => {
         this.form = loaded.default;
         return true;
@@ -26,4 +31,10 @@ class Composer {
   }
 }
 
-export const composer = new Composer();
+class Composer extends Beside<typeof TakeMessage> {
+  /** A composer waits for the form of its script. */
+  isAsking = $state(false);
+}
+
+export const composer = new Composer(() => import('./TakeMessage.svelte'));
+export const scriptEditor = new Beside<typeof ScriptEditor>(() => import('./ScriptEditor.svelte'));

@@ -27,7 +27,7 @@ import { shown } from './shown.svelte.ts';
 import { keyMeant } from './typing.ts';
 import { ui, type View } from './ui.svelte.ts';
 
-/** What the list of keys shows: the key, what it does, and the key that does so from inside a field, too. */
+/** What the list of keys shows: the key, what it does, and another key, that which does so from inside a field. */
 export const KEYS: readonly (readonly [string, Key, string?])[] = [
   ['A', 'order.answer', 'F2'],
   ['H', 'order.hold', 'F4'],
@@ -44,6 +44,8 @@ export const KEYS: readonly (readonly [string, Key, string?])[] = [
   ['E', 'wrap.extend'],
   ['R', 'state.set'],
   ['/', 'key.find'],
+  ['J', 'key.row', 'K'],
+  ['U', 'message.change'],
   ['1 – 5', 'key.views'],
   ['Tab', 'key.next'],
   ['Enter', 'key.choose'],
@@ -101,7 +103,21 @@ function chooseNoMessage(): void {
   if (desk.own || shown.work) [ui.view, ui.noMessage] = ['desk', true];
 }
 
+function findMessage(): void {
+  if (ui.view === 'messages') document.querySelector<HTMLInputElement>('[data-search]')?.focus();
+}
+
+/** To the next row of a list that has rows to open, or to the one before. */
+function toRow(step: 1 | -1): void {
+  const rows = [...document.querySelectorAll<HTMLElement>('main [data-row]')];
+  const at = rows.findIndex((one) => one === document.activeElement);
+  const next = rows[at < 0 ? 0 : at + step];
+  next?.focus();
+  next?.scrollIntoView({ block: 'nearest' });
+}
+
 function find(): void {
+  if (ui.view === 'messages') return findMessage();
   if (ui.view !== 'past') ui.view = 'accounts';
   void tick().then(() => document.querySelector<HTMLInputElement>('[data-find]')?.focus());
 }
@@ -141,6 +157,10 @@ const ACTIONS: Record<string, () => void> = {
   w: () => document.getElementById('wrap-up')?.querySelector('input')?.focus(),
   r: () => (ui.states = !ui.states),
   '/': find,
+  f: findMessage,
+  j: () => toRow(1),
+  k: () => toRow(-1),
+  u: () => document.querySelector<HTMLElement>('main [data-revise]')?.click(),
 };
 
 export function listenToKeys(): void {
@@ -174,7 +194,7 @@ export function listenToKeys(): void {
       const choice = event.target instanceof HTMLInputElement && event.target.type === 'radio';
       if (!desk.session || (event.target instanceof Element && event.target.closest('input, textarea, select') && !choice)) return;
       // What is typed while the composer is on its way is meant for it.
-      const isMeant = ui.message && !composer.form;
+      const isMeant = (ui.message && !composer.form) || composer.isAsking;
       if (event.key !== 'Tab' && (caret.guard.isTyped(performance.now()) || isMeant)) {
         event.preventDefault();
         return;

@@ -12,4 +12,6 @@ export const ui = $state({
   /** Whether a reason for no message is being chosen. */
   noMessage: false,
   account: '',
+  /** Whether the scripts of the account are edited. */
+  scripts: false,
 });

@@ -226,6 +226,19 @@ impl Hours {
             || today.yesterday().is_ok_and(|day| self.spans_of(day, calendar).iter().any(began_yesterday))
     }
 
+    /// Whether `date` is one of the account's own days off.
+    #[must_use]
+    pub fn is_day_off(&self, date: Date) -> bool {
+        self.closed_on.iter().any(|range| range.contains(date))
+    }
+
+    /// The times of day at which a span begins or ends on some day.
+    pub fn times(&self) -> impl Iterator<Item = Time> {
+        let weekly = self.weekly.iter().flat_map(|span| [span.from, span.to]);
+        let days = self.open_on.iter().flat_map(|day| &day.spans).chain(&self.holiday_spans);
+        weekly.chain(days.flat_map(|span| [span.from, span.to]))
+    }
+
     /// The time zone of these hours; `zone` when they name none.
     #[must_use]
     pub fn zone(&self, zone: &TimeZone) -> TimeZone {

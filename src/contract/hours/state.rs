@@ -59,6 +59,14 @@ impl Hours {
         }
     }
 
+    /// When the account opens next after `at`; `None`: not within [`STATE_DAYS_MAX`] days, or it never closes.
+    #[must_use]
+    pub fn next_open(&self, at: Timestamp, zone: &TimeZone, calendar: &HolidayCalendar) -> Option<Timestamp> {
+        let now = self.state(at, zone, calendar);
+        let closed = if now.open { now.until? } else { at };
+        self.state(closed, zone, calendar).until
+    }
+
     /// The moments of a day, in order, at which the account may open or close.
     fn moments_of(&self, day: Date, zone: &TimeZone, calendar: &HolidayCalendar) -> BTreeSet<Timestamp> {
         let spans_before = day.yesterday().map(|before| self.spans_of(before, calendar)).unwrap_or_default();
@@ -95,6 +103,26 @@ mod tests {
         let zone = TimeZone::get("Asia/Tokyo").unwrap();
         let calendar = HolidayCalendar::default();
         Hours::read(hours).unwrap().unwrap().state(at.parse().unwrap(), &zone, &calendar)
+    }
+
+    #[test]
+    fn the_next_opening_is_found_over_nights_and_days_off() {
+        let zone = TimeZone::get("Asia/Tokyo").unwrap();
+        let next = |hours: &str, at: &str| {
+            let hours = Hours::read(hours).unwrap().unwrap();
+            let opens = hours.next_open(at.parse().unwrap(), &zone, &HolidayCalendar::default());
+            opens.map(|at| at.to_zoned(zone.clone()).datetime().to_string())
+        };
+        let week = "月-金 09:00-12:00 13:00-18:00; 土 09:00-12:00; 休 2026-12-28 2026-12-29";
+        for (hours, at, expected) in [
+            (week, "2026-12-25T08:59:59+09:00", Some("2026-12-25T09:00:00")),
+            (week, "2026-12-25T11:00:00+09:00", Some("2026-12-25T13:00:00")),
+            (week, "2026-12-26T13:00:00+09:00", Some("2026-12-30T09:00:00")),
+            ("休 2026-12-31", "2026-12-30T23:00:00+09:00", Some("2027-01-01T00:00:00")),
+            ("毎日 00:00-24:00; 祝 平日", "2026-12-30T23:00:00+09:00", None),
+        ] {
+            assert_eq!(next(hours, at).as_deref(), expected, "{hours} at {at}");
+        }
     }
 
     #[test]

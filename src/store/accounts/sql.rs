@@ -133,6 +133,9 @@ impl Backend {
             "DELETE FROM customers WHERE id IN (
                 SELECT id FROM customers WHERE account_id = $1 ORDER BY id LIMIT $2)",
             "DELETE FROM contacts WHERE id IN (SELECT id FROM contacts WHERE account_id = $1 ORDER BY id LIMIT $2)",
+            "DELETE FROM script_versions WHERE (account_id, script, version) IN (
+                SELECT account_id, script, version FROM script_versions WHERE account_id = $1
+                ORDER BY script, version LIMIT $2)",
         ] {
             let done =
                 sqlx::query(sql).bind(account).bind(i64::from(rows)).execute(&mut *transaction).await?;

@@ -230,6 +230,10 @@ async fn a_delivery_is_claimed_once_and_settled_by_its_claim() {
         (MessageDeliveryState::Sent, None, None)
     );
     assert_eq!(rig.settle(id, 3, DeliveryInput::Accepted, 22).await, None);
+    let log = rig.store.delivery_log(message.id).await.unwrap();
+    let log: Vec<_> = log.iter().map(|one| (one.at, one.state, one.detail.as_deref())).collect();
+    let later = "450 4.2.0 later x";
+    assert_eq!(log, [(at(1), DeliveryState::Queued, Some(later)), (at(21), DeliveryState::Sent, None)]);
 }
 
 #[tokio::test]

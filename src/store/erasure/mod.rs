@@ -14,7 +14,7 @@
 //! | `events`, `outbox` | the customer and the numbers in logged events, and in events that wait for a receiver of webhooks (`redact.rs`) |
 //!
 //! A deleted account goes in the same way: the request hides it and frees its code and numbers (`accounts/sql.rs`), and steps
-//! remove its drafts, messages, customers and contacts. Its calls stay.
+//! remove its drafts, messages, customers, contacts and scripts. Its calls stay.
 //!
 //! Later writers find the call in `erased_calls`: another record of it, notes, drafts and messages bring nothing back. What began
 //! after the request is another matter, also from the same number.
@@ -197,7 +197,8 @@ impl Store {
         each!(self, db => db.erase_step(rows, live, plan, now).await)
     }
 
-    /// Removes what is left of a deleted account, at most `rows` drafts, messages, customers or contacts.
+    /// Removes what is left of a deleted account, at most `rows` drafts, messages, customers, contacts or versions
+    /// of scripts.
     ///
     /// # Errors
     /// The store failed; the step can be tried again.

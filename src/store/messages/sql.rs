@@ -340,6 +340,10 @@ fn push_filter(query: &mut QueryBuilder<Db>, filter: &MessageFilter) {
     if let Some(number) = &filter.number {
         query.push(" AND m.number = ").push_bind(number.clone());
     }
+    if let Some((is_held, at)) = filter.held {
+        query.push(if is_held { " AND m.hold_until_ms > " } else { " AND coalesce(m.hold_until_ms, 0) <= " });
+        query.push_bind(to_ms(at));
+    }
     if let Some(caller) = &filter.caller {
         query.push(" AND (m.caller_key = ").push_bind(caller.clone());
         query.push(" OR m.from_key = ").push_bind(caller.clone()).push(")");
@@ -417,6 +421,7 @@ async fn write_content(
     .bind(to_ms(at))
     .execute(&mut *transaction)
     .await?;
+    super::scripts::write_offers(&mut *transaction, id, written, at).await?;
     let message = read_message(&mut *transaction, id).await?;
     enqueue_deliveries(&mut *transaction, &message, (at, written.not_before)).await?;
     read_message(transaction, id).await
@@ -805,7 +810,7 @@ mod tests {
         let (_held, store, account) = store().await;
         let yamamoto = checked(serde_json::json!({
             "text": "納期の確認", "from": {"name": "ﾔﾏﾓﾄ", "company": "㈱ミホン", "number": "090-1111-2222"},
-            "mark": "complaint", "urgency": "urgent",
+            "mark": "complaint", "urgency": "urgent", "hold_until": "1970-01-01T00:01:40Z",
         }));
         store
             .create_message(&NewMessage { content: yamamoto, ..message(1, account) }, &pbx(), at(1))
@@ -843,6 +848,9 @@ mod tests {
             (MessageFilter { urgency: Some(Urgency::Normal), ..none() }, vec![2]),
             (MessageFilter { kind: Some(MessageKind::Test), ..none() }, vec![]),
             (MessageFilter { number: Some("260401-0002".into()), ..none() }, vec![2]),
+            (MessageFilter { held: Some((true, at(99))), ..none() }, vec![1]),
+            (MessageFilter { held: Some((false, at(99))), ..none() }, vec![2]),
+            (MessageFilter { held: Some((true, at(100))), ..none() }, vec![]),
             (MessageFilter { caller: Some("+819011112222".into()), ..none() }, vec![1]),
             (MessageFilter { taken_by: Some(HANA), from: Some(at(2)), ..none() }, vec![2]),
             (MessageFilter { to: Some(at(2)), ..none() }, vec![1]),

@@ -62,6 +62,8 @@ mod pbx_links;
 mod retention;
 #[path = "../routes/sql.rs"]
 mod routes;
+#[path = "../scripts/sql.rs"]
+mod scripts;
 #[path = "../stats/marks/sql.rs"]
 mod stat_marks;
 #[path = "../stats/sql.rs"]
