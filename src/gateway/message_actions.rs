@@ -20,7 +20,6 @@ use super::problem::{Kind, Problem, ProblemBody};
 use super::scripts::may_edit;
 use super::state::AppState;
 use crate::contract::choice::Choice;
-use crate::contract::delivery::DeliveryState;
 use crate::contract::message::{Message, MessageRevision};
 use crate::identity::printable;
 use crate::ids::RecordId;

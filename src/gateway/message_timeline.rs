@@ -94,7 +94,7 @@ async fn deliveries(
 ) -> Result<Vec<TimelineEntry>, StoreError> {
     let filter = DeliveryFilter { message: Some(message.id), ..DeliveryFilter::default() };
     let deliveries = store.message_deliveries(filter).await?;
-    let entry = |delivery: &Delivery, at, state, text| TimelineEntry {
+    let entry = |delivery: &Delivery, at, state, text: Option<String>| TimelineEntry {
         revision: Some(delivery.revision),
         to: sees_deliveries.then(|| delivery.address.clone()),
         contact: delivery.contact,

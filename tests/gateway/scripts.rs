@@ -350,12 +350,16 @@ async fn a_message_is_held_against_its_script() {
         (StatusCode::UNPROCESSABLE_ENTITY, &json!("script-incomplete")),
         "{refused}"
     );
+    fields_beside_the_script_are_refused(&service).await;
+}
+
+async fn fields_beside_the_script_are_refused(service: &Service) {
     for (field, value) in [
         ("script", json!({"id": "usual", "version": 7})),
         ("offers", json!([{"id": "none", "result": "later"}])),
         ("reason", json!("booking")),
     ] {
-        let mut fields = order(&service, &answers());
+        let mut fields = order(service, &answers());
         fields[field] = value;
         let (status, refused) = service.take("1001", &fields, None).await;
         assert_eq!(

@@ -170,13 +170,6 @@ impl Day {
 }
 
 impl Hours {
-    /// The times of the day at which a span begins or ends.
-    pub fn times(&self) -> impl Iterator<Item = Time> {
-        let weekly = self.weekly.iter().flat_map(|span| [span.from, span.to]);
-        let of_days = self.open_on.iter().flat_map(|day| &day.spans).chain(&self.holiday_spans);
-        weekly.chain(of_days.flat_map(|span| [span.from, span.to]))
-    }
-
     /// Checks the limits and the time zone.
     ///
     /// # Errors
