@@ -23,7 +23,9 @@ fn commands_sent(person: &Person) -> Vec<String> {
         let (method, url) = (request["request"]["method"].as_str()?, request["request"]["url"].as_str()?);
         // What is typed goes to the daemon as a draft.
         let is_draft = url.contains("/v1/drafts/");
-        (method != "GET" && !is_draft && !url.ends_with("/ack") && !url.ends_with("/session"))
+        // The script's form is asked for with what is typed so far; nothing is changed by it.
+        let is_form = url.ends_with("/scripts/evaluate");
+        (method != "GET" && !is_draft && !is_form && !url.ends_with("/ack") && !url.ends_with("/session"))
             .then(|| format!("{method} {}", url.split("/v1/").last().unwrap_or_default()))
     };
     requests.iter().filter_map(text).collect()
