@@ -148,7 +148,10 @@ async fn caller_by_token(
     let find = async || state.active_tokens.find(&state.app.store, &token.hash()).await;
     let mut record = find().await?;
     // A use that was written after the store had answered is neither in the answer nor among those that wait.
-    if record.clone().is_some_and(|record| !state.token_uses.apply_to(record).is_valid(now)) {
+    let is_expired = |record: &TokenRecord| {
+        record.revoked_at.is_none() && !state.token_uses.apply_to(record.clone()).is_valid(now)
+    };
+    if record.as_ref().is_some_and(is_expired) {
         record = find().await?;
     }
     let Some(record) = record else { return Err(reject_unknown_token(state, client)) };
