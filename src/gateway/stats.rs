@@ -212,8 +212,9 @@ pub(super) async fn figures(
             }
         })
     };
-    let mut groups = state.app.store.stats(of, from, to, group).await?;
+    // The state first: a bin that is rebuilt between the two is then still said to be pending.
     let found = state.app.store.stats_state(from, to, state.app.clock.now()).await?;
+    let mut groups = state.app.store.stats(of, from, to, group).await?;
     for period in periods(query.by, from, to, zone) {
         groups.entry(Key::Time(period)).or_default();
     }
