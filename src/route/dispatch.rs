@@ -135,7 +135,7 @@ pub enum DispatchOutput {
     Create(usize),
     /// Make a phone task for this recipient.
     Task(usize),
-    /// Alarm the supervisors.
+    /// Alarm the supervisors, or the operator who took the message.
     Alarm(usize),
     /// The phone task of this recipient is no longer wanted.
     EndTask(usize),
@@ -450,7 +450,7 @@ impl Dispatch {
         self.step = self.step.max(first.min(self.route.steps.len()).saturating_sub(1));
         let is_out =
             |asked: &Asked| matches!(asked.progress, Progress::Sent | Progress::Delivered | Progress::Asked);
-        if self.asked.iter().any(|asked| is_out(asked) && asked.target.kind != TargetKind::Supervisors) {
+        if self.asked.iter().any(|asked| is_out(asked) && asked.target.kind.is_of_account()) {
             self.end(DispatchState::Unanswered);
             outputs.push(DispatchOutput::Unanswered);
         } else {
@@ -501,7 +501,7 @@ impl Dispatch {
         outputs.push(match target.kind {
             TargetKind::Mail => DispatchOutput::Create(index),
             TargetKind::Phone => DispatchOutput::Task(index),
-            TargetKind::Supervisors => DispatchOutput::Alarm(index),
+            TargetKind::Taker | TargetKind::Supervisors => DispatchOutput::Alarm(index),
         });
         self.asked.push(Asked { step: self.step, target, is_copy, progress: Progress::Asked });
     }

@@ -133,6 +133,8 @@ pub enum Recipient {
     OnCall,
     /// The first one in the on-call order who is there and can be reached, else the account's own endpoints.
     Account,
+    /// The operator who took the message: an event at their page.
+    Taker,
     /// The supervisors of the operators: an event, and a row in their list.
     Supervisors,
 }
@@ -145,12 +147,13 @@ impl TryFrom<String> for Recipient {
             "named" => Ok(Self::Named),
             "on-call" => Ok(Self::OnCall),
             "account" => Ok(Self::Account),
+            "taker" => Ok(Self::Taker),
             "supervisors" => Ok(Self::Supervisors),
             _ => match text.split_once(':').map(|(kind, code)| (kind, code.trim())) {
                 Some(("contact", code)) if !code.is_empty() => Ok(Self::Contact(code.to_owned())),
                 Some(("endpoint", code)) if !code.is_empty() => Ok(Self::Endpoint(code.to_owned())),
                 _ => Err(format!(
-                    "{text:?} is no recipient: write \"named\", \"contact:CODE\", \"endpoint:CODE\", \"on-call\", \"account\" or \"supervisors\""
+                    "{text:?} is no recipient: write \"named\", \"contact:CODE\", \"endpoint:CODE\", \"on-call\", \"account\", \"taker\" or \"supervisors\""
                 )),
             },
         }
@@ -171,6 +174,7 @@ impl fmt::Display for Recipient {
             Self::Endpoint(code) => write!(f, "endpoint:{code}"),
             Self::OnCall => f.write_str("on-call"),
             Self::Account => f.write_str("account"),
+            Self::Taker => f.write_str("taker"),
             Self::Supervisors => f.write_str("supervisors"),
         }
     }

@@ -57,8 +57,7 @@ impl Plan {
     /// Whether somebody of the account would get the message.
     #[must_use]
     pub fn reaches_somebody(&self) -> bool {
-        use super::resolve::TargetKind::Supervisors;
-        self.steps.iter().flat_map(|step| &step.to).any(|to| to.target.kind != Supervisors)
+        self.steps.iter().flat_map(|step| &step.to).any(|to| to.target.kind.is_of_account())
     }
 }
 

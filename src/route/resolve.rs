@@ -18,8 +18,18 @@ pub enum TargetKind {
     Mail,
     /// An operator calls.
     Phone,
+    /// The operator who took the message is alarmed.
+    Taker,
     /// The supervisors are alarmed.
     Supervisors,
+}
+
+impl TargetKind {
+    /// Whether it is the account that is reached, and not a person of the answering service.
+    #[must_use]
+    pub fn is_of_account(self) -> bool {
+        matches!(self, Self::Mail | Self::Phone)
+    }
 }
 
 /// One recipient of a step.
@@ -51,9 +61,10 @@ pub struct Target {
 }
 
 impl Target {
-    fn supervisors() -> Self {
+    /// A person of the answering service, without an address.
+    fn inside(kind: TargetKind) -> Self {
         Self {
-            kind: TargetKind::Supervisors,
+            kind,
             contact: None,
             name: String::new(),
             address: String::new(),
@@ -229,7 +240,8 @@ impl Resolver<'_> {
     fn add(&mut self, recipient: &Recipient, via: &[Way], targets: &mut Vec<Target>) {
         let world = self.world;
         match recipient {
-            Recipient::Supervisors => push(targets, Target::supervisors()),
+            Recipient::Supervisors => push(targets, Target::inside(TargetKind::Supervisors)),
+            Recipient::Taker => push(targets, Target::inside(TargetKind::Taker)),
             Recipient::Named => match self.facts.contact.and_then(|id| world.person(id)) {
                 Some(person) => self.add_person(person, via, targets),
                 None => self.notes.push(Note::NobodyNamed),
@@ -289,12 +301,11 @@ impl Resolver<'_> {
                 Way::Phone => {
                     let Some(number) = &asked.phone else { continue };
                     let target = Target {
-                        kind: TargetKind::Phone,
                         contact: Some(asked.id),
                         name: asked.name.clone(),
                         address: number.clone(),
                         instead_of,
-                        ..Target::supervisors()
+                        ..Target::inside(TargetKind::Phone)
                     };
                     self.add_target(target, false, targets);
                     return;
@@ -416,7 +427,7 @@ mod tests {
             reached("to = [\"contact:c2\"]\nvia = [\"phone\"]", &nobody, day).2,
             [Note::NoAddress { name: "担当2".into() }]
         );
-        assert_eq!(reached("to = [\"supervisors\"]", &nobody, day).0, ["Supervisors "]);
+        assert_eq!(reached("to = [\"taker\", \"supervisors\"]", &nobody, day).0, ["Taker ", "Supervisors "]);
         let night = at("2026-11-30T20:00:00+09:00");
         assert_eq!(reached("to = [\"account\"]\noutside = \"next\"", &nobody, night).0, [""; 0]);
         let at_night = Moment { at: night, left_out: &[] };

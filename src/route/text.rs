@@ -42,7 +42,7 @@ fn person(to: &PlanTarget, step: Timestamp, start: Timestamp, zone: &TimeZone) -
     let how = match to.target.kind {
         TargetKind::Mail => "メール",
         TargetKind::Phone => "電話",
-        TargetKind::Supervisors => "通知",
+        TargetKind::Taker | TargetKind::Supervisors => "通知",
     };
     let when = match to.target.not_before {
         Some(at) => format!("{} ", at.to_zoned(zone.clone()).strftime("%m/%d %H:%M")),
@@ -57,8 +57,10 @@ fn minutes(from: Timestamp, to: Timestamp) -> i64 {
 }
 
 fn name(target: &Target) -> String {
-    if target.kind == TargetKind::Supervisors {
-        return "スーパーバイザー".to_owned();
+    match target.kind {
+        TargetKind::Supervisors => return "スーパーバイザー".to_owned(),
+        TargetKind::Taker => return "受付者".to_owned(),
+        TargetKind::Mail | TargetKind::Phone => {}
     }
     if target.name.is_empty() {
         return if target.label.is_empty() { "会社の宛先".to_owned() } else { target.label.clone() };

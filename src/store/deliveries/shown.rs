@@ -55,10 +55,16 @@ pub(in super::super) async fn write_summary(
             let is_over = state == MessageState::Acknowledged;
             (failed, if is_over { state } else { MessageState::Failed })
         }
+        // The account has it by phone or from a person, or it was withdrawn: nothing is sent any more. Why nobody got a mail
+        // stays.
+        Some((DispatchState::Answered | DispatchState::Cancelled | DispatchState::Settled, _)) => {
+            summary(state, &facts, None)
+        }
         _ => return Ok(()),
     };
     sqlx::query(
-        "UPDATE messages SET delivery_state = $2, delivery_reason = NULL, delivery_error = $3, delivery_next_ms = $4,
+        "UPDATE messages SET delivery_state = $2, delivery_error = $3, delivery_next_ms = $4,
+            delivery_reason = CASE WHEN $2 = 'none' AND $7 = 0 THEN delivery_reason END,
             version = version + CASE WHEN state = $5 THEN 0 ELSE 1 END,
             changed_ms = CASE WHEN state = $5 THEN changed_ms ELSE $6 END,
             sent_ms = CASE WHEN $5 = 'sent' THEN coalesce(sent_ms, $6) ELSE sent_ms END,
@@ -71,6 +77,7 @@ pub(in super::super) async fn write_summary(
     .bind(shown.next_at.map(to_ms))
     .bind(state.as_str())
     .bind(to_ms(now))
+    .bind(i64::try_from(facts.len()).unwrap_or(i64::MAX))
     .execute(db)
     .await?;
     Ok(())

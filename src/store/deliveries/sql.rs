@@ -324,8 +324,19 @@ pub(super) async fn hold_message(db: &mut DbConnection, message: RecordId) -> Re
     Ok(is_out.bind(message).fetch_one(db).await?)
 }
 
-/// After a message was answered or withdrawn: what was not sent is no longer wanted.
+/// After a message was answered or withdrawn, and its route has ended: what was not sent is no longer wanted, and the message shows
+/// so.
 pub(super) async fn withdraw_deliveries(
+    db: &mut DbConnection,
+    message: RecordId,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    cancel_deliveries(&mut *db, message, now).await?;
+    write_summary(db, message, now).await
+}
+
+/// What was not sent is no longer wanted. The caller writes what the message shows, once its route is stored, too.
+pub(super) async fn cancel_deliveries(
     db: &mut DbConnection,
     message: RecordId,
     now: Timestamp,
@@ -338,7 +349,7 @@ pub(super) async fn withdraw_deliveries(
     for id in &ids {
         withdraw(&mut *db, *id, now).await?;
     }
-    if ids.is_empty() { Ok(()) } else { write_summary(db, message, now).await }
+    Ok(())
 }
 
 async fn withdraw(db: &mut DbConnection, id: RecordId, now: Timestamp) -> Result<(), StoreError> {

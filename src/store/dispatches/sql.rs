@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use sqlx::Row;
 
-use super::deliveries::{NewRecipient, insert_delivery, withdraw_deliveries, write_summary};
+use super::deliveries::{NewRecipient, cancel_deliveries, insert_delivery, write_summary};
 use super::messages::{hold, read_message};
 use super::routes::account_routes;
 use super::tasks;
@@ -287,7 +287,7 @@ impl DispatchRow {
             DispatchOutput::EndTask(asked) => tasks::end(db, (id, self.revision), asked, now).await?,
             DispatchOutput::Cancel => {
                 tasks::cancel(&mut *db, id, now).await?;
-                withdraw_deliveries(db, id, now).await?;
+                cancel_deliveries(db, id, now).await?;
             }
             DispatchOutput::Escalated { step, why } => {
                 let mut data = self.facts();
@@ -295,15 +295,25 @@ impl DispatchRow {
                 data["why"] = json!(why);
                 notice(db, id, EventKind::MessageEscalated, &data, now).await?;
             }
-            DispatchOutput::Alarm(_) => self.alarm(db, "escalated", now).await?,
-            DispatchOutput::Unanswered => self.alarm(db, "unanswered", now).await?,
-            DispatchOutput::Unreached => self.alarm(db, "unreached", now).await?,
+            DispatchOutput::Alarm(asked) => {
+                let kind = self.dispatch.asked.get(asked).map(|asked| asked.target.kind);
+                let to = if kind == Some(TargetKind::Taker) { "taker" } else { "supervisors" };
+                self.alarm(db, "escalated", Some(to), now).await?;
+            }
+            DispatchOutput::Unanswered => self.alarm(db, "unanswered", None, now).await?,
+            DispatchOutput::Unreached => self.alarm(db, "unreached", None, now).await?,
             DispatchOutput::Skipped { .. } => {}
         }
         Ok(())
     }
 
-    async fn alarm(&self, db: &mut DbConnection, why: &str, now: Timestamp) -> Result<(), StoreError> {
+    async fn alarm(
+        &self,
+        db: &mut DbConnection,
+        why: &str,
+        to: Option<&str>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         if self.dispatch.is_built_in {
             // The message itself is failed.
             return Ok(());
@@ -311,6 +321,9 @@ impl DispatchRow {
         let mut data = self.facts();
         data["step"] = json!(self.dispatch.step + 1);
         data["why"] = json!(why);
+        if let Some(to) = to {
+            data["to"] = json!(to);
+        }
         notice(db, self.message.id, EventKind::MessageUnanswered, &data, now).await
     }
 

@@ -6,6 +6,7 @@ use super::super::super::Store;
 use super::*;
 use crate::contract::answer::AnswerKind;
 use crate::contract::bounce::{BounceKind, BounceOutcome};
+use crate::contract::delivery::MessageDeliveryState;
 use crate::contract::message::{MessageFields, MessageKind, MessageState, MessageUpdate, NewMessage};
 use crate::contract::records::{AccountFields, ContactFields, CustomerFields, MessageEndpointFields};
 use crate::contract::task::{Task, TaskResult, TaskState};
@@ -154,6 +155,14 @@ impl<H> Rig<H> {
 
     async fn change(&self, task: &Task, change: TaskChange, by: RecordId, seconds: i64) -> TaskOutcome {
         self.store.change_task(task.id, change, (by, "健"), at(seconds)).await.unwrap()
+    }
+
+    /// What the events of a kind say since the last time.
+    async fn notices(&self, kind: &str) -> Vec<Value> {
+        let notices = self.store.message_notices(&pbx()).await.unwrap();
+        let positions: Vec<i64> = notices.iter().map(|notice| notice.position).collect();
+        self.store.delete_message_notices(&positions).await.unwrap();
+        notices.into_iter().filter(|notice| notice.kind == kind).map(|notice| notice.data).collect()
     }
 
     /// The kinds and reasons of the events since the last time.
@@ -388,6 +397,8 @@ async fn a_task_is_one_persons_and_its_result_acknowledges_the_message() {
     assert_eq!((done.state, done.attempts), (TaskState::Done, 1));
     let message = rig.message(1).await;
     assert_eq!((message.state, message.acknowledged_by), (MessageState::Acknowledged, Some(HANA)));
+    let shown = (message.delivery.state, message.delivery.next_at);
+    assert_eq!(shown, (MessageDeliveryState::Sent, None), "the mail of the first step was taken");
     assert_eq!(message.delivery.route.unwrap().state, DispatchState::Answered);
     assert_eq!(rig.tasks(None).await, [], "the other person is not called");
     assert_eq!(rig.tasks(Some(TaskState::Cancelled)).await.len(), 1);
@@ -424,11 +435,16 @@ async fn an_answer_a_correction_and_a_withdrawal_end_the_route() {
     rig.urgent(1).await;
     let acknowledged = MessageUpdate { content: None, acknowledged_by: Some(HANA) };
     rig.store.change_message(id(1), &acknowledged, at(2)).await.unwrap();
-    assert_eq!(rig.message(1).await.delivery.route.unwrap().state, DispatchState::Answered);
+    let nothing_waits = async |n: u128, route: DispatchState| {
+        let delivery = rig.message(n).await.delivery;
+        assert_eq!((delivery.state, delivery.next_at), (MessageDeliveryState::None, None), "message {n}");
+        assert_eq!((delivery.reason, delivery.route.unwrap().state), (None, route), "message {n}");
+    };
+    nothing_waits(1, DispatchState::Answered).await;
     rig.urgent(2).await;
     let withdrawn = rig.store.withdraw_message(id(2), at(0), at(3)).await.unwrap();
     assert!(matches!(withdrawn, WithdrawOutcome::Withdrawn(_)));
-    assert_eq!(rig.message(2).await.delivery.route.unwrap().state, DispatchState::Cancelled);
+    nothing_waits(2, DispatchState::Cancelled).await;
     assert_eq!(rig.tick(99_999).await, 0);
     let all = rig.mails().await;
     assert!(all.iter().all(|(_, state)| *state == DeliveryState::Cancelled), "{all:?}");
@@ -482,4 +498,40 @@ async fn a_route_that_reaches_nobody_says_so_and_alarms() {
     assert_eq!(message.delivery.reason, Some(UnroutedReason::NoRecipient));
     assert_eq!(message.delivery.route.unwrap().state, DispatchState::Unreached);
     assert_eq!(rig.events().await, [event("message.unanswered", "unreached")]);
+}
+
+/// A message whose route only calls, or only alarms, has no delivery of its own.
+#[tokio::test]
+async fn a_message_without_a_mail_shows_when_its_route_goes_on_and_nothing_once_it_is_over() {
+    const CALLS: &str = "format = 1\n[[route]]\nname = \"calls\"\n[[route.step]]\nto = [\"on-call\"]\nvia = [\"phone\"]\n\
+        wait_min = 5\n[[route.step]]\nto = [\"taker\", \"supervisors\"]\nwait_min = 5";
+    let rig = rig().await;
+    let routes =
+        NewRoutes { account: Some(rig.account), body: CALLS, by: None, by_name: "花", version: None };
+    rig.store.save_routes(routes, at(0)).await.unwrap();
+    let shown = async |n| {
+        let message = rig.message(n).await;
+        (message.state, message.delivery.state, message.delivery.next_at)
+    };
+    let acknowledged = MessageUpdate { content: None, acknowledged_by: Some(HANA) };
+    for n in 1..=3 {
+        rig.urgent(n).await;
+        assert_eq!(shown(n).await, (MessageState::Open, MessageDeliveryState::Queued, Some(at(300))));
+    }
+    rig.store.change_message(id(1), &acknowledged, at(2)).await.unwrap();
+    assert_eq!(shown(1).await, (MessageState::Acknowledged, MessageDeliveryState::None, None));
+    let tasks = rig.tasks(None).await;
+    let task = tasks.iter().find(|task| task.message == id(2)).unwrap();
+    changed(rig.change(task, TaskChange::Result(TaskResult::Told, None), HANA, 3).await);
+    assert_eq!(shown(2).await, (MessageState::Acknowledged, MessageDeliveryState::None, None));
+    rig.events().await;
+    rig.tick(300).await;
+    assert_eq!(shown(3).await, (MessageState::Open, MessageDeliveryState::Queued, Some(at(600))));
+    let whom: Vec<_> =
+        rig.notices("message.unanswered").await.iter().map(|data| data["to"].clone()).collect();
+    assert_eq!(whom, ["taker", "supervisors"]);
+    rig.tick(600).await;
+    assert_eq!(shown(3).await, (MessageState::Failed, MessageDeliveryState::Failed, None));
+    rig.store.change_message(id(3), &acknowledged, at(700)).await.unwrap();
+    assert_eq!(shown(3).await, (MessageState::Acknowledged, MessageDeliveryState::None, None));
 }
