@@ -1,7 +1,7 @@
 // Opens the page while its daemon cannot be reached: the document and its files as they were last loaded.
 //
-// Invariant: it answers for the page's own files alone, and only when the daemon does not; no order and no data
-// ever passes through here, and what it keeps holds nothing about anybody (see src/desk/shell.ts).
+// Invariant: it answers for the page's own files alone, and only when the daemon does not; no data ever passes through
+// here, and what it keeps holds nothing about anybody (see src/desk/shell.ts). A press on a notification goes to the page.
 
 const SHELL = 'toritsugi-page';
 /** How long the daemon may take before the document of last time is shown. */
@@ -14,6 +14,18 @@ addEventListener('fetch', (event) => {
   const { origin, pathname } = new URL(request.url);
   const isPage = pathname === '/' || pathname === '/favicon.svg' || pathname.startsWith('/assets/');
   if (request.method === 'GET' && origin === location.origin && isPage) event.respondWith(answer(request, pathname));
+});
+
+// A notification leads to the page that showed it; its button also answers the call.
+addEventListener('notificationclick', (event) => {
+  const { action, notification } = event;
+  notification.close();
+  event.waitUntil(
+    clients.matchAll({ type: 'window' }).then(async ([page]) => {
+      if (action === 'answer') page?.postMessage({ answer: notification.tag });
+      await page?.focus();
+    }),
+  );
 });
 
 async function answer(request, pathname) {

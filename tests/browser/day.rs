@@ -74,7 +74,14 @@ async fn a_day_at_the_desk() {
     person.tab.key("t").await;
     // The first person, and not the button that passes the caller on to all of them.
     person.tab.until("the focus", "document.activeElement?.matches('#contacts li:first-child button')").await;
-    person.presses("#contacts li .ways button").await;
+    for (key, person_at) in [("3", 3), ("2", 2), ("1", 1)] {
+        person.tab.key(key).await;
+        let focused = format!(
+            "document.activeElement?.matches('#contacts li:nth-child({person_at}) [data-way=consult]')"
+        );
+        person.tab.until("the person with this digit", &focused).await;
+    }
+    person.tab.key("Enter").await;
     person.may(&["complete", "cancel", "help"]).await;
     person.looks("consulting").await;
     person.tab.key("c").await;

@@ -2,7 +2,9 @@
 (() => {
   const found = [];
   const page = document.documentElement;
-  if (page.scrollWidth > page.clientWidth || page.scrollHeight > page.clientHeight + 1) found.push('the page scrolls');
+  // In a narrow window the page itself scrolls, downwards.
+  const mayScroll = matchMedia('(width < 720px)').matches;
+  if (page.scrollWidth > page.clientWidth || (!mayScroll && page.scrollHeight > page.clientHeight + 1)) found.push('the page scrolls');
   for (const element of document.querySelectorAll('#page *, dialog *')) {
     const style = getComputedStyle(element);
     if (style.visibility === 'hidden' || !element.textContent.trim() || element.closest('.visually-hidden, .skip')) continue;

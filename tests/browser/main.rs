@@ -10,6 +10,7 @@ mod support;
 
 mod access;
 mod acknowledge;
+mod addresses;
 mod chromium;
 mod composer;
 mod connection;
@@ -17,6 +18,7 @@ mod day;
 mod figures;
 mod hostile;
 mod messages;
+mod narrow;
 mod numbers;
 mod orders;
 mod past;

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until};
 
 use crate::chromium::Chromium;
 use crate::person::Person;
 use crate::support::pbx_lab::{CallSpec, Lab, RAW_PHONE, RAW_PHONE_DIALLED, RawPhone};
 use crate::support::service::{Service, wait_for};
+use crate::support::wait::eventually;
 use crate::{KNOWN_CALLER, SAKURA, ms};
 
 /// The on-call list of account 1.
@@ -149,13 +150,20 @@ async fn a_caller_is_passed_on_at_once(lab: &Lab, person: &Person) {
     let link = link.as_str().unwrap();
     assert!(link.starts_with("https://crm.example.jp/s?tel=09012345678&account=A001&call="), "{link}");
     lab.phone(FIRST_ON_CALL).presses_after(ms(200), "1").await;
-    person.presses("#contacts li .ways button:nth-child(2)").await;
+    // To the first person, and on at once.
+    person.tab.key("t").await;
+    person.tab.until("the focus", "document.activeElement?.matches('#contacts [data-way=consult]')").await;
+    person.tab.chord("shift", "Enter").await;
     person.has_no_pop().await;
     lab.phone(FIRST_ON_CALL).talks().await;
 
     let work = "document.querySelector('#wrap-up')";
     person.tab.until("the after-call work", work).await;
     assert!(person.reads("#wrap-up").await.contains("佐々木健へ転送"), "{}", person.reads("#wrap-up").await);
+    person
+        .tab
+        .until("the proposal", "document.querySelector('#wrap-up input[value=transferred]').checked")
+        .await;
     let until = person.tab.eval("document.querySelector('#wrap-up progress').dataset.until").await;
     person.presses("#wrap-up .extend").await;
     person.looks("wrap-up-extended").await;
@@ -365,6 +373,9 @@ async fn a_call_rings_behind_another_tab(lab: &Lab, person: &Person) {
     person.tab.is_covered().await;
     let seen = "performance.getEntriesByName('pop-painted').length";
     let before = person.tab.eval(seen).await;
+    let requests = person.tab.events("Network.requestWillBeSent");
+    let is_answer = |one: &&Value| one["request"]["url"].as_str().is_some_and(|url| url.ends_with("/answer"));
+    let earlier = requests.iter().filter(is_answer).count();
     let call = lab.place_call(CallSpec::new(KNOWN_CALLER, SAKURA)).await;
     person.tab.until("the notification", "notified[0] === '株式会社さくら商事 090-1234-5678'").await;
     person.tab.until("the sound", "tones > 0").await;
@@ -372,6 +383,25 @@ async fn a_call_rings_behind_another_tab(lab: &Lab, person: &Person) {
     assert_eq!(person.tab.eval(seen).await, before);
     person.tab.is_uncovered().await;
     person.tab.until("that the pop is acknowledged", &format!("{seen} > {before}")).await;
+    // The notification's button answers this call, and no other.
+    let button = person.tab.eval("buttons[0]").await;
+    let id = button.as_str().and_then(|text| text.strip_prefix("answer ")).expect("a button that answers");
+    for (call, answers) in [("00000000-0000-7000-8000-000000000000", 0), (id, 1)] {
+        let pressed =
+            "navigator.serviceWorker.dispatchEvent(new MessageEvent('message', { data: { answer: CALL } }))";
+        person.tab.eval(&pressed.replace("CALL", &format!("{call:?}"))).await;
+        eventually("the answers", async || {
+            let requests = person.tab.events("Network.requestWillBeSent");
+            let sent = requests.iter().filter_map(|one| one["request"]["url"].as_str());
+            let sent: Vec<_> = sent.filter(|url| url.ends_with("/answer")).collect();
+            if sent.len() == answers + earlier && (answers == 0 || sent.last().unwrap().contains(id)) {
+                Ok(())
+            } else {
+                Err(format!("{sent:?}"))
+            }
+        })
+        .await;
+    }
     call.hang_up().await;
     person.has_no_pop().await;
     assert_eq!(person.tab.eval("notified.length").await, json!(1));

@@ -17,10 +17,13 @@ pub(crate) const WIDE: (u32, u32) = (1920, 1080);
 
 /// Records the notifications that the page shows and counts the tones that it plays.
 const LISTEN: &str = "{
-    const Real = Notification;
     globalThis.notified = [];
-    globalThis.Notification = class extends Real {
-        constructor(title, options) { super(title, options); notified.push(`${title} ${options.body}`); }
+    globalThis.buttons = [];
+    const shows = ServiceWorkerRegistration.prototype.showNotification;
+    ServiceWorkerRegistration.prototype.showNotification = function (title, options) {
+        notified.push(`${title} ${options.body}`);
+        buttons.push(...options.actions.map((one) => `${one.action} ${options.tag}`));
+        return shows.call(this, title, options);
     };
     const { start } = OscillatorNode.prototype;
     globalThis.tones = 0;
@@ -171,7 +174,7 @@ impl Person {
         self.tab.eval(LISTEN).await;
         self.tab.permits(&self.origin, "notifications").await;
         self.presses("header .right kbd").await;
-        self.presses("dialog .settings label:nth-of-type(5) input").await;
+        self.presses("[data-notifications]").await;
         let kept = "JSON.parse(localStorage.getItem('toritsugi.prefs')).notifications";
         self.tab.until("that notifications are enabled", kept).await;
         self.presses("dialog .head button").await;

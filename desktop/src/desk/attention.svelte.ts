@@ -6,8 +6,9 @@
 
 import { t } from '../i18n/index.svelte.ts';
 import { callerText } from '../text/caller.ts';
-import { nameAt } from './choose.ts';
+import { allowed, nameAt } from './choose.ts';
 import { desk } from './desk.svelte.ts';
+import { notifyOf, onAnswer, type Notice } from './notify.ts';
 import { prefs } from './prefs.svelte.ts';
 import { helpKey, type Call } from './state.ts';
 
@@ -16,14 +17,6 @@ const ACKNOWLEDGED_MAX = 200;
 
 let sound: AudioContext | undefined;
 const acknowledged = new Set<string>();
-const shown = new Map<string, Notification>();
-
-/** What somebody should look at now. */
-interface Matter {
-  key: string;
-  title: string;
-  body: string;
-}
 
 /** Browsers play sound only after the person has done something on the page. */
 export function allowSound(): void {
@@ -31,15 +24,23 @@ export function allowSound(): void {
   if (sound.state === 'suspended') void sound.resume();
 }
 
-/** To be called once, while the page lives. */
-export function payAttention(): void {
+/** To be called once, while the page lives. `hasFocusToo`: whether another window of the page is looked at. */
+export function payAttention(hasFocusToo: () => boolean): void {
   let hidden = $state(document.hidden);
+  // A page beside another program is seen, and the person looks at the other one.
+  let away = $state(!document.hasFocus());
   $effect(() => {
-    const look = () => (hidden = document.hidden);
+    const look = () => [hidden, away] = [document.hidden, document.hidden || !(document.hasFocus() || hasFocusToo())];
     document.addEventListener('visibilitychange', look);
+    addEventListener('focus', look);
+    addEventListener('blur', look);
     document.addEventListener('pointerdown', allowSound, { once: true });
     document.addEventListener('keydown', allowSound, { once: true });
-    return () => document.removeEventListener('visibilitychange', look);
+    return () => {
+      document.removeEventListener('visibilitychange', look);
+      removeEventListener('focus', look);
+      removeEventListener('blur', look);
+    };
   });
 
   const ringing = $derived(desk.live ? desk.pops : []);
@@ -48,7 +49,7 @@ export function payAttention(): void {
     for (const call of ringing) prove(call, hidden);
   });
 
-  const matters: Matter[] = $derived(desk.live ? [...ringing.map(ofCall), ...helpAsked()] : []);
+  const matters: Notice[] = $derived(desk.live ? [...ringing.map(ofCall), ...helpAsked()] : []);
 
   $effect(() => {
     const first = matters[0];
@@ -56,34 +57,41 @@ export function payAttention(): void {
   });
 
   $effect(() => {
-    if (!hidden || !prefs.sound || matters.length === 0) return;
+    if (!away || !prefs.sound || matters.length === 0) return;
     ring();
     const timer = setInterval(ring, RING_EVERY_MS);
     return () => clearInterval(timer);
   });
 
+  $effect(() => notifyOf(away && prefs.notifications ? matters : [], prefs.language));
+
+  // The number on the icon of an installed page.
   $effect(() => {
-    const keys = new Set(matters.map((one) => one.key));
-    for (const [key, notification] of shown) {
-      if (keys.has(key) && hidden) continue;
-      notification.close();
-      shown.delete(key);
-    }
-    if (hidden && prefs.notifications) for (const matter of matters) notify(matter);
+    const badge = navigator as { setAppBadge?: (count: number) => Promise<void> };
+    void badge.setAppBadge?.(matters.length).catch(() => undefined);
   });
+
+  $effect(() =>
+    onAnswer((id) => {
+      const call = ringing.find((one) => one.id === id);
+      if (call && allowed(desk.state, call).has('answer')) void desk.callOrder(call, 'answer');
+    }),
+  );
 }
 
-function ofCall(call: Call): Matter {
+function ofCall(call: Call): Notice {
   const title = call.card?.account.name || t('pop.unknown_account');
-  return { key: call.id, title, body: call.card ? callerText(call.card.caller) : '' };
+  const answer = allowed(desk.state, call).has('answer') ? t('order.answer') : '';
+  return { key: call.id, title, body: call.card ? callerText(call.card.caller) : '', answer };
 }
 
-function helpAsked(): Matter[] {
+function helpAsked(): Notice[] {
   if (desk.state.viewer.role === 'operator') return [];
   return [...desk.state.help.values()].map(({ call, operator, card }) => ({
     key: helpKey(call, operator),
     title: t('board.help_from', { name: nameAt(desk.state, operator) }),
     body: card?.account.name ?? '',
+    answer: '',
   }));
 }
 
@@ -104,22 +112,6 @@ function prove(call: Call, hidden: boolean): void {
     };
     port2.postMessage(undefined);
   });
-}
-
-function notify({ key, title, body }: Matter): void {
-  if (shown.has(key) || !('Notification' in window) || Notification.permission !== 'granted') return;
-  const notification = new Notification(title, {
-    body,
-    tag: key,
-    lang: prefs.language,
-    icon: '/favicon.svg',
-    requireInteraction: true,
-  });
-  notification.onclick = () => {
-    window.focus();
-    notification.close();
-  };
-  shown.set(key, notification);
 }
 
 /** Two soft tones. */

@@ -3,10 +3,13 @@
 import type { Language } from '../i18n/index.svelte.ts';
 
 export type Theme = 'system' | 'light' | 'dark';
+export const SIZES = ['standard', 'large', 'largest'] as const;
+export type Size = (typeof SIZES)[number];
 
 interface Prefs {
   language: Language;
   theme: Theme;
+  size: Size;
   /** Single keys do things (they can be turned off: WCAG 2.1.4). */
   keys: boolean;
   sound: boolean;
@@ -19,11 +22,12 @@ const KEY = 'toritsugi.prefs';
 
 function read(): Prefs {
   const language: Language = navigator.language.toLowerCase().startsWith('ja') ? 'ja' : 'en';
-  const prefs: Prefs = { language, theme: 'system', keys: true, sound: true, notifications: false, keep: true };
+  const prefs: Prefs = { language, theme: 'system', size: 'standard', keys: true, sound: true, notifications: false, keep: true };
   try {
     const kept = JSON.parse(localStorage.getItem(KEY) ?? '{}') as Partial<Prefs>;
     if (kept.language === 'ja' || kept.language === 'en') prefs.language = kept.language;
     if (kept.theme === 'light' || kept.theme === 'dark') prefs.theme = kept.theme;
+    prefs.size = SIZES.find((one) => one === kept.size) ?? 'standard';
     for (const key of ['keys', 'sound', 'notifications', 'keep'] as const) {
       if (typeof kept[key] === 'boolean') prefs[key] = kept[key];
     }
@@ -40,6 +44,7 @@ export function followPrefs(): void {
   $effect(() => {
     document.documentElement.lang = prefs.language;
     document.documentElement.dataset['theme'] = prefs.theme;
+    document.documentElement.dataset['size'] = prefs.size;
     try {
       localStorage.setItem(KEY, JSON.stringify(prefs));
     } catch {

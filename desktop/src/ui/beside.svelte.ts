@@ -3,8 +3,10 @@
 // | what | is loaded |
 // |---|---|
 // | the composer | as soon as somebody has signed in and before the page's files are kept (`shell.ts`), so that a connection that is lost, and a reload without one, leave nobody without it |
+// | the boards | as soon as a supervisor has signed in |
 // | the editor of scripts | when somebody opens it |
 
+import type Boards from './Boards.svelte';
 import type ScriptEditor from './ScriptEditor.svelte';
 import type TakeMessage from './TakeMessage.svelte';
 
@@ -37,4 +39,5 @@ class Composer extends Beside<typeof TakeMessage> {
 }
 
 export const composer = new Composer(() => import('./TakeMessage.svelte'));
+export const boards = new Beside<typeof Boards>(() => import('./Boards.svelte'));
 export const scriptEditor = new Beside<typeof ScriptEditor>(() => import('./ScriptEditor.svelte'));

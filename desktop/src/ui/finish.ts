@@ -4,8 +4,9 @@ import { desk } from '../desk/desk.svelte.ts';
 import { drafts } from '../desk/drafts.svelte.ts';
 import { shown } from './shown.svelte.ts';
 
-/** The disposition of a call with a message, where the installation has it. */
-const MESSAGE = 'message';
+/** The dispositions of a call with a message and of one that was passed on, where the installation has them. */
+export const MESSAGE = 'message';
+export const TRANSFERRED = 'transferred';
 
 /** Finishes the after-call work of this call, if it has any that can be finished, with this disposition. */
 export async function finishWith(call: string, disposition: string): Promise<boolean> {

@@ -7,6 +7,7 @@
 // | keys | where | mean |
 // |---|---|---|
 // | single keys | outside fields | orders, views, and what is opened |
+// | digits | among people, results and states | that one of them (Contacts, WrapUp, StateMenu) |
 // | Alt and a letter or digit | also in a field | parts of what is being written (`TakeMessage.svelte`); Alt+0: no message |
 // | F2, F4, alone or with Shift or Ctrl | also in a field | orders for the call |
 //

@@ -12,6 +12,10 @@ export const ui = $state({
   /** Whether a reason for no message is being chosen. */
   noMessage: false,
   account: '',
+  /** The call that is open among those that are over. */
+  call: '',
+  /** The message that is open in the list. */
+  opened: '',
   /** Whether the scripts of the account are edited. */
   scripts: false,
 });
