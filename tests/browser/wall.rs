@@ -120,7 +120,10 @@ async fn the_wallboard_is_the_report_of_the_same_minute() {
 
     // The address opens it, Escape closes it.
     person.tab.key("Escape").await;
-    person.tab.until("the board again", "document.querySelector('.frame') && location.hash === '#/board'").await;
+    person
+        .tab
+        .until("the board again", "document.querySelector('.frame') && location.hash === '#/board'")
+        .await;
     person.tab.eval("location.hash = '#/wall'; 0").await;
     person.tab.until("the wallboard again", "document.querySelector('.wall')").await;
     person.all_is_well().await;
