@@ -7,7 +7,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help page demo test soak mail-kills mail-figures lint audit api-check bench scale-data bench-scale images
+.PHONY: help page demo test soak mail-kills mail-figures lint audit api-check bench scale-data bench-scale pictures images
 
 help: ## prints this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ scale-data: ## fills DB (a new file, or postgres://…) with a year of calls; SI
 bench-scale: ## asks DB, which scale-data filled, each question of the API
 	@test -n "$(DB)" || { echo 'name the database: make bench-scale DB=/var/tmp/year.db' >&2; exit 1; }
 	@SCALE_DB="$(DB)" cargo bench --locked --bench scale
+
+pictures: ## renews the pictures of the documents from the browser tests
+	@tests/pictures.sh
 
 images: ## builds and tests the container images
 	@docker/images.sh
