@@ -7,7 +7,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help page demo test soak mail-kills mail-figures lint audit api-check bench scale-data bench-scale pictures images
+.PHONY: help page demo call test soak mail-kills mail-figures lint audit api-check bench scale-data bench-scale pictures images
 
 help: ## prints this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,8 +15,11 @@ help: ## prints this list
 page: ## builds the operators' page, which the binary includes (needs Node.js)
 	@desktop/build.sh
 
-demo: ## calls on a real Asterisk, their pops and the page, until Ctrl-C; with ONCE=1 only the first pop
-	@PORT=$(PORT) tests/demo.sh $(if $(ONCE),--once)
+demo: ## calls on a real Asterisk, their pops and the page, until Ctrl-C; with ONCE=1 only the first pop, with KEEP=1 the records stay
+	@PORT=$(PORT) KEEP=$(KEEP) tests/demo.sh $(if $(ONCE),--once)
+
+call: ## one call, now, in the demo that runs
+	@PORT=$(PORT) tests/demo.sh --call
 
 test: ## runs all tests, including those on a real Asterisk
 	@tests/all.sh

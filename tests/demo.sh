@@ -2,10 +2,14 @@
 # make demo: places calls on a real Asterisk, prints the pops that an operator sees, and serves the page.
 #
 #   demo.sh [--once]    --once ends after the first pop, with 0; without a pop it fails and prints the reason
+#   demo.sh --call      places one call in the demo that runs at this port
+#
+# PORT is the port of the page (8470). With KEEP=1 the records are kept for the next demo with KEEP=1, in
+# KEEP_DIR (toritsugi-demo in the user's directory for data).
 #
 # It starts the PBX with asterisk-conf/, the far end (carrier and phones), and the daemon on SQLite with three sample
 # companies, then places a call every few seconds until Ctrl-C, whatever becomes of the calls. Invariant: no process that
-# it started outlives it, and it deletes the one directory that it wrote to. The tests set DEMO_PROGRAM, the path of a
+# it started outlives it, and it deletes the one directory that it wrote to, but for KEEP_DIR. The tests set DEMO_PROGRAM, the path of a
 # program that is built already.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -14,10 +18,11 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 readonly PORT="${PORT:-8470}"
 readonly READY_TIMEOUT_SECONDS=30 PAUSE_SECONDS=12 ONCE_TIMEOUT_SECONDS=60
 readonly TORITSUGI="${DEMO_PROGRAM:-${CARGO_TARGET_DIR:-target}/debug/toritsugi}"
+readonly KEEP="${KEEP:-}" KEEP_DIR="${KEEP_DIR:-${XDG_DATA_HOME:-$HOME/.local/share}/toritsugi-demo}"
 ONCE=no
 [[ "${1:-}" != --once ]] || ONCE=yes
 
-RUN="" LAB_PID="" DAEMON_PID="" CALLER_PID="" DESK_PID=""
+RUN="" RECORDS="" LAB_PID="" DAEMON_PID="" CALLER_PID="" DESK_PID=""
 
 stop() {
   trap - EXIT INT TERM
@@ -75,7 +80,7 @@ event_secret_file = "$LAB_PBX_EVENTS_SECRET_FILE"
 action_user = "$LAB_PBX_ACTIONS_USER"
 action_secret_file = "$LAB_PBX_ACTIONS_SECRET_FILE"
 [store]
-path = "demo.db"
+path = "$RECORDS/demo.db"
 [gateway]
 listen = "127.0.0.1:$PORT"
 CONFIG
@@ -84,22 +89,24 @@ CONFIG
 
 fill_store() {
   local kind
+  export TORITSUGI_TOKEN_FILE="$RECORDS/token"
+  if [[ -f "$RECORDS/token-admin" ]]; then return; fi
   for kind in accounts customers contacts; do
     "$TORITSUGI" import "$kind" "tests/samples/$kind.csv" > /dev/null
   done
-  add_user demo operator 1001 "$RUN/token"
-  add_user supervisor supervisor 2001 "$RUN/token-2001"
-  export TORITSUGI_TOKEN_FILE="$RUN/token"
+  add_user demo operator 1001 "$RECORDS/token" --extension 1001
+  add_user supervisor supervisor 2001 "$RECORDS/token-2001" --extension 2001
+  add_user admin admin admin "$RECORDS/token-admin"
 }
 
 # The daemon listens on loopback alone, and its users end with the demo: their passwords may be known.
 password_of() { printf 'sakura-demo-%s' "$1"; }
 
 add_user() {
-  local name="$1" role="$2" extension="$3" token_file="$4"
-  (umask 077; password_of "$extension" |
-    "$TORITSUGI" user add "$name" --role "$role" --extension "$extension" --team demo --password \
-      --token-file "$token_file" > /dev/null)
+  local name="$1" role="$2" login="$3" token_file="$4"
+  shift 4
+  (umask 077; password_of "$login" |
+    "$TORITSUGI" user add "$name" --role "$role" --team demo --password --token-file "$token_file" "$@" > /dev/null)
 }
 
 # What a person needs to open the page, and for commands. A daemon that was built without Node.js serves no page.
@@ -108,11 +115,13 @@ say_where() {
     printf '\n'
     if [[ -f desktop/dist/index.html ]]; then
       printf '  Open        http://127.0.0.1:%s\n' "$PORT"
-      printf '  Operator    login 1001  password %s\n' "$(password_of 1001)"
-      printf '  Supervisor  login 2001  password %s\n' "$(password_of 2001)"
+      printf '  Operator       login 1001   password %s\n' "$(password_of 1001)"
+      printf '  Supervisor     login 2001   password %s\n' "$(password_of 2001)"
+      printf '  Administrator  login admin  password %s\n' "$(password_of admin)"
     fi
-    printf '  Commands    TORITSUGI_CONFIG=%s TORITSUGI_TOKEN_FILE=%s %s calls\n\n' \
-      "$RUN/toritsugi.toml" "$RUN/token" "$TORITSUGI"
+    printf '  Commands    TORITSUGI_CONFIG=%s TORITSUGI_TOKEN_FILE=%s %s calls\n' \
+      "$RUN/toritsugi.toml" "$RECORDS/token" "$TORITSUGI"
+    printf '  One call now:  make call%s\n\n' "$([[ "$PORT" == 8470 ]] || printf ' PORT=%s' "$PORT")"
   } >&2
 }
 
@@ -143,13 +152,34 @@ start_daemon() {
   done
 }
 
+# A known caller, forwarded by the first company.
+place_call() {
+  local configuration
+  for configuration in "${TMPDIR:-/tmp}"/toritsugi-demo-*/toritsugi.toml; do
+    if [[ -O "$configuration" ]] && grep -qF "listen = \"127.0.0.1:$PORT\"" "$configuration"; then
+      tests/pbx_lab/call.sh "${configuration%/*}/lab" --from 09012345678 --to 0355501001 --diverted-by 0335550101
+      return
+    fi
+  done
+  die "no demo of yours runs at port $PORT: start one with make demo, or name its port: make call PORT=8471"
+}
+
 main() {
+  if [[ "${1:-}" == --call ]]; then
+    place_call
+    return
+  fi
   RUN="$(mktemp -d "${TMPDIR:-/tmp}/toritsugi-demo-XXXXXX")"
+  RECORDS="$RUN"
   trap stop EXIT
   trap 'exit 130' INT
   trap 'exit 143' TERM
   ! port_is_taken || die "port $PORT of 127.0.0.1 is in use: stop the program that listens there, or choose another port: make demo PORT=8471"
   build
+  if [[ -n "$KEEP" ]]; then
+    RECORDS="$KEEP_DIR"
+    (umask 077; mkdir -p -- "$RECORDS")
+  fi
   start_lab
   configure
   fill_store
@@ -171,4 +201,4 @@ main() {
   [[ "$ONCE" == no ]] || say "the pop arrived before the call was answered"
 }
 
-main
+main "$@"

@@ -13,9 +13,8 @@ use crate::support::wait::TEST_TIMEOUT;
 /// Printed of each call that rings at the operator.
 const POP: &str = "┌ 内線";
 
-/// The demo with this program, in an empty directory for what it writes.
-fn demo(directory: &Path) -> Command {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+/// The demo with this program at this port, in an empty directory for what it writes.
+fn demo(directory: &Path, port: &str) -> Command {
     // A shell cannot trap a signal that it inherits as ignored, as the background commands of scripts do.
     let mut demo = Command::new("env");
     demo.args(["--default-signal=INT", "tests/demo.sh"]);
@@ -26,7 +25,7 @@ fn demo(directory: &Path) -> Command {
         }
     }
     demo.current_dir(env!("CARGO_MANIFEST_DIR"))
-        .env("PORT", port.to_string())
+        .env("PORT", port)
         .env("DEMO_PROGRAM", env!("CARGO_BIN_EXE_toritsugi"))
         .env("TMPDIR", directory)
         .stdin(Stdio::null())
@@ -45,7 +44,8 @@ async fn the_demo_goes_on_after_a_pop_until_it_is_interrupted() {
     // The demo has a PBX of its own; the turn keeps the calls of other tests from this machine meanwhile.
     let _turn = Lab::start().await;
     let directory = tempfile::tempdir().unwrap();
-    let mut demo = demo(directory.path()).spawn().unwrap();
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let mut demo = demo(directory.path(), &port).spawn().unwrap();
     // Its messages are not to fill the pipe.
     let mut said = BufReader::new(demo.stderr.take().unwrap()).lines();
     let said = tokio::spawn(async move {
@@ -64,6 +64,13 @@ async fn the_demo_goes_on_after_a_pop_until_it_is_interrupted() {
         }
     };
     timeout(TEST_TIMEOUT * 2, two_pops).await.expect("the demo shows two calls");
+    // One call more, at once, and a port without a demo is named.
+    let mut call = Command::new("tests/demo.sh");
+    call.arg("--call").current_dir(env!("CARGO_MANIFEST_DIR")).env("TMPDIR", directory.path());
+    assert!(call.env("PORT", &port).status().await.unwrap().success());
+    let refused = call.env("PORT", "1").output().await.unwrap();
+    let reason = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && reason.contains("make demo"), "{reason}");
     let pid = demo.id().unwrap().to_string();
     assert!(Command::new("kill").args(["-INT", &pid]).status().await.unwrap().success());
     let status = timeout(TEST_TIMEOUT, demo.wait()).await.expect("the demo ends").unwrap();
