@@ -21,8 +21,8 @@ demo: ## calls on a real Asterisk, their pops and the page, until Ctrl-C; with O
 test: ## runs all tests, including those on a real Asterisk
 	@tests/all.sh
 
-soak: ## the fault-injection suite, TORITSUGI_SOAK (10) times as long
-	@TORITSUGI_SOAK=$${TORITSUGI_SOAK:-10} tests/all.sh --test e2e -- faults:: --nocapture
+soak: ## the fault-injection suite, TORITSUGI_SOAK (10) times as long, and every kind of fax
+	@TORITSUGI_SOAK=$${TORITSUGI_SOAK:-10} tests/all.sh --test e2e -- faults:: fax:: --nocapture
 
 lint: ## checks format, clippy, shell, documentation, licences, and paths of machines
 	@tests/lint.sh

@@ -29,7 +29,8 @@
 //!    targets' phones do. [`supervision`] lets supervisors listen, whisper and barge. [`call_control`] answers, holds
 //!    and hangs up.
 //! 7. [`messages`] publishes what operators note down for accounts; [`operators`] keeps their states and after-call
-//!    work. [`webhook`] posts the events to other systems from an outbox in the store.
+//!    work. [`webhook`] posts the events to other systems from an outbox in the store. [`fax`] takes over the faxes that
+//!    the PBX received.
 //! 8. [`pbx_link`] decides what is published about the connection to the PBX, [`journal`] what is committed with an event.
 //! 9. [`daemon`] owns the tasks, the clock and the one loop that connects all of this.
 //!
@@ -105,6 +106,7 @@ pub mod messages;
 pub mod gateway;
 pub mod replay;
 
+pub mod fax;
 pub mod webhook;
 
 pub mod config;

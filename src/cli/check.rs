@@ -13,6 +13,7 @@
 
 mod call;
 mod dialplan;
+mod fax;
 mod installation;
 mod pbx;
 mod safety;
@@ -101,6 +102,7 @@ impl Check {
         findings.extend(team_ownership(&config).await);
         findings.extend(webhooks(&config));
         findings.extend(dialled_headers(&config));
+        findings.extend(fax::directory(&config));
         findings.extend(safety::check(&config).await);
         findings.extend(pbx::check(&config, seed).await);
         if self.call {

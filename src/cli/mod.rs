@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `serve` | runs the daemon |
 //! | `check`, `explain`, `health`, `import`, `user`, `replay` | the configuration, and the PBX, store or daemon that it names |
-//! | `calls`, `history`, `operators`, `operator`, `listen`, `whisper`, `barge`, `take-over`, `supervision`, `audit`, `transfer`, `answer`, `hold`, `resume`, `hangup`, `ask-help`, `messages`, `webhooks`, `demo` | the HTTP interface of a daemon, by its address and a token; they run on any machine |
+//! | `calls`, `history`, `operators`, `operator`, `listen`, `whisper`, `barge`, `take-over`, `supervision`, `audit`, `transfer`, `answer`, `hold`, `resume`, `hangup`, `ask-help`, `messages`, `faxes`, `webhooks`, `demo` | the HTTP interface of a daemon, by its address and a token; they run on any machine |
 //! | `completions`, `man` | the description of the commands |
 //!
 //! | exit code | meaning |
@@ -26,6 +26,7 @@ mod control;
 mod demo;
 mod events;
 mod explain;
+mod faxes;
 mod health;
 mod history;
 mod import;
@@ -147,6 +148,8 @@ enum Command {
     User(user::User),
     /// List, show and export messages.
     Messages(messages::Messages),
+    /// List received faxes, save their documents, or delete them.
+    Faxes(faxes::Faxes),
     /// List webhook deliveries that were not accepted, or retry them.
     Webhooks(webhooks::Webhooks),
     /// Run a recorded manager session through the call model and print the events.
@@ -200,6 +203,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Import(command) => command.run(global).await,
         Command::User(command) => command.run(global).await,
         Command::Messages(command) => command.run(global).await,
+        Command::Faxes(command) => command.run(global).await,
         Command::Webhooks(command) => command.run(global).await,
         Command::Replay(command) => command.run(global),
         Command::Demo(command) => command.run(global).await,

@@ -52,6 +52,8 @@ pub struct Config {
     pub operators: OperatorsConfig,
     /// Messages.
     pub messages: MessagesConfig,
+    /// Reception of faxes.
+    pub fax: FaxConfig,
     /// Retention of records.
     pub retention: RetentionConfig,
     /// Receivers of webhooks.
@@ -338,6 +340,15 @@ pub struct MessagesConfig {
     pub supervisors_export: bool,
 }
 
+/// `[fax]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FaxConfig {
+    /// The directory into which the PBX writes faxes; `None`: none are received.
+    #[serde(deserialize_with = "values::optional_path")]
+    pub directory: Option<PathBuf>,
+}
+
 /// `[retention]`
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -351,6 +362,9 @@ pub struct RetentionConfig {
     /// Age at which messages that are not open are deleted; `None`: never.
     #[serde(rename = "messages_days", deserialize_with = "values::days_or_never::<_, 36_500>")]
     pub messages: Option<Duration>,
+    /// Age at which faxes are deleted; `None`: never.
+    #[serde(rename = "faxes_days", deserialize_with = "values::days_or_never::<_, 36_500>")]
+    pub faxes: Option<Duration>,
     /// Age at which gaps of PBX links are deleted; `None`: never.
     #[serde(rename = "gaps_days", deserialize_with = "values::days_or_never::<_, 36_500>")]
     pub gaps: Option<Duration>,

@@ -135,6 +135,8 @@ event_kinds! {
     MessageFailed = "message.failed",
     /// The account received a message.
     MessageAcknowledged = "message.acknowledged",
+    /// A fax arrived.
+    FaxReceived = "fax.received",
     /// The link to the PBX is up, and the live calls match the PBX's channel list.
     PbxUp = "pbx.up",
     /// The link to the PBX is down.

@@ -20,6 +20,7 @@ mod audit;
 mod caller_id;
 mod clock;
 mod core;
+mod faxes;
 mod heartbeat;
 mod journal_writer;
 mod link;
@@ -61,6 +62,7 @@ use crate::command::Commands;
 use crate::config::{Config, ConfigError, DeletedCustomers};
 use crate::contract::event_id::StreamToken;
 use crate::directory::{Directory, DirectoryOptions};
+use crate::fax::{FaxReceiver, FaxStats};
 use crate::gateway::{self, App, Metrics};
 use crate::messages::MessageRelay;
 use crate::operators::queue_members::QueueMembership;
@@ -145,6 +147,9 @@ pub async fn run_on(
     let metrics = Arc::new(Metrics::default());
     let stats = Stats::register(&metrics);
     let queue_faults = SharedQueueFaults::default();
+    let fax_stats = FaxStats::default();
+    fax_stats.register(&metrics);
+    let (faxes, fax_receiver) = FaxReceiver::new(config.fax_settings(), fax_stats);
     let deps = Deps {
         plan: config.endpoint_rules(),
         bus: bus.clone(),
@@ -159,6 +164,7 @@ pub async fn run_on(
         url_template: config.pop.url_template.clone(),
         reconciler: reconcile::ModelReconciler::new(config.pbx.reconcile_interval),
         queue_faults: queue_faults.clone(),
+        faxes,
         transfer_queues: config.transfer.queues.clone(),
         pop_timeouts: AckTimeouts { repeat: config.pop.repeat_delay, report: config.pop.report_delay },
     };
@@ -181,6 +187,9 @@ pub async fn run_on(
     pipeline.spawn(core, &tasks, &store, &link_shutdown);
     tasks.spawn(purge::run(store.clone(), config.retention.clone(), link_shutdown.clone()));
     keep_directory(&directory, &tasks, &link_shutdown);
+    if let Some(receiver) = fax_receiver {
+        tasks.spawn(receiver.run(bus.clone(), store.clone(), directory.clone(), link_shutdown.clone()));
+    }
     let relay = MessageRelay::default();
     tasks.spawn(relay.clone().run(bus.clone(), store.clone(), people.clone(), link_shutdown.clone()));
     let app = App {

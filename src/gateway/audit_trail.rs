@@ -8,6 +8,7 @@
 //! | `account.*`, `contact.*`, `customer.*` (`created`, `changed`, `deleted`) | a record; the names of the fields that a request set |
 //! | `message.changed`, `message.deleted` | a message whose text another person wrote |
 //! | `webhook.retried` | a delivery |
+//! | `fax.read`, `fax.deleted` | a fax whose document was taken, or that was deleted |
 //! | `history.exported` | a file of finished calls; how many, of which account and time |
 //!
 //! What the core does (supervision, help, states of others) is recorded there; what the command line does, by it.

@@ -26,8 +26,8 @@ use utoipa_axum::routes;
 use super::problem::{Kind, Problem};
 use super::state::AppState;
 use super::{
-    accounts, audit, auth, calls, contacts, customers, drafts, explain, export, forwarding, health, history,
-    history_file, idempotency, message_actions, messages, middleware, operators, page, session, sse,
+    accounts, audit, auth, calls, contacts, customers, drafts, explain, export, faxes, forwarding, health,
+    history, history_file, idempotency, message_actions, messages, middleware, operators, page, session, sse,
     supervisions, tokens, transfers, users, webhooks, websocket,
 };
 
@@ -83,6 +83,9 @@ pub(super) fn signed_in() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(drafts::list))
         .routes(routes!(drafts::show, drafts::write, drafts::delete))
         .routes(routes!(export::messages))
+        .routes(routes!(faxes::list))
+        .routes(routes!(faxes::show, faxes::delete))
+        .routes(routes!(faxes::document))
         .routes(routes!(explain::explain))
         .routes(routes!(audit::list))
         .routes(routes!(webhooks::list))

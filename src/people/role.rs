@@ -6,7 +6,8 @@
 //! | `ControlCalls` (own calls; supervisors: of their teams) | x | x | | x |
 //! | `ReadStateHistory` (operators: the own; supervisors: of their teams) | x | x | | x |
 //! | `ReadAudit` (supervisors: of their teams) | | x | | x |
-//! | `EditDirectory`, `DeleteMessages`, `ExportMessages` (supervisors where `[messages]` says so), `ManagePeople`, `ManageWebhooks` | | | | x |
+//! | `ReadFaxes` | | x | x | x |
+//! | `EditDirectory`, `DeleteMessages`, `DeleteFaxes`, `ExportMessages` (supervisors where `[messages]` says so), `ManagePeople`, `ManageWebhooks` | | | | x |
 //!
 //! Which calls a person sees is no permission but visibility: [`super::Viewer`].
 
@@ -51,6 +52,10 @@ pub enum Permission {
     DeleteMessages,
     /// Export messages as a file. The installation may allow it to supervisors as well.
     ExportMessages,
+    /// List faxes and take their documents.
+    ReadFaxes,
+    /// Delete faxes.
+    DeleteFaxes,
     /// See the operators and supervisors.
     ReadPeople,
     /// Read when an operator was in which state.
@@ -78,9 +83,11 @@ impl Role {
             | Permission::TakeMessages
             | Permission::ReadPeople => true,
             Permission::ControlCalls | Permission::ReadStateHistory => self != Self::System,
+            Permission::ReadFaxes => self != Self::Operator,
             Permission::ReadAudit => matches!(self, Self::Supervisor | Self::Admin),
             Permission::EditDirectory
             | Permission::DeleteMessages
+            | Permission::DeleteFaxes
             | Permission::ExportMessages
             | Permission::ManagePeople
             | Permission::ManageWebhooks => self == Self::Admin,

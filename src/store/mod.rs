@@ -14,6 +14,7 @@
 //! | [`supervision_log`] | which supervisor monitored which call, in which mode |
 //! | [`messages`] | messages taken for accounts, their revisions, and which of their versions were published |
 //! | [`drafts`] | what people are writing about calls |
+//! | [`faxes`] | faxes that the PBX received, and their documents |
 //! | [`log`] | the recent events and the checkpoints of unfinished calls, for the next start |
 //! | [`pbx_links`] | the last known state of each PBX link, and its gaps |
 //! | [`webhooks`] | events that wait for delivery to other systems |
@@ -56,6 +57,7 @@ pub mod contacts;
 pub mod customers;
 pub mod drafts;
 pub mod error;
+pub mod faxes;
 pub mod group_key;
 pub mod history;
 pub(crate) mod import;

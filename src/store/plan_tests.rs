@@ -43,6 +43,7 @@ const GROWING: &[&str] = &[
     "customer_words",
     "contacts",
     "messages",
+    "faxes",
     "wrap_ups",
     "operator_history",
     "supervision_log",

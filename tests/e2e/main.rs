@@ -16,6 +16,7 @@ mod elsewhere;
 mod existing_site;
 mod far_end_cdr;
 mod faults;
+mod fax;
 mod identity;
 mod lab_self_test;
 mod operator_states;

@@ -13,6 +13,7 @@ mod audit;
 mod auth;
 mod command_line;
 mod contract;
+mod faxes;
 mod history;
 mod input;
 mod limits;

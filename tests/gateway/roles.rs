@@ -32,6 +32,7 @@ use toritsugi::supervision::{SupervisionRequest, may_supervise};
 use toritsugi::transfer;
 use uuid::Uuid;
 
+use crate::faxes::new_fax;
 use crate::support::api_contract::operations;
 use crate::support::gateway_rig::{PASSWORD, Rig, answer, ringing};
 use crate::support::ids::{call, extension, pbx};
@@ -118,6 +119,10 @@ PUT    /v1/drafts/{call}                         | yes  yes  yes  yes  yes  yes 
 GET    /v1/drafts/{call}                         | yes  yes  yes  yes  yes  yes  |
 DELETE /v1/drafts/{call}                         | yes  yes  yes  yes  yes  yes  |
 GET    /v1/export/messages.csv                   | no   no   no   no   no   yes  |
+GET    /v1/faxes                                 | no   no   yes  yes  yes  yes  |
+GET    /v1/faxes/{fax}                           | no   no   yes  yes  yes  yes  |
+GET    /v1/faxes/{fax}/document                  | no   no   yes  yes  yes  yes  |
+DELETE /v1/faxes/{fax}                           | no   no   no   no   no   yes  |
 GET    /v1/audit                                 | no   no   yes  yes  no   yes  |
 GET    /v1/users                                 | no   no   no   no   no   yes  |
 POST   /v1/users                                 | no   no   no   no   no   yes  | {"name":"{n}","role":"operator"}
@@ -366,7 +371,7 @@ impl Scene {
             .replace("{transfer}", &TransferId::derive(call(1), self.rig.app.clock.now()).to_string())
             .replace("{supervision}", &Uuid::from_u128(7).to_string())
             .replace("{n}", &format!("new {n}"));
-        let subjects = ["account", "customer", "contact", "message", "user", "token", "delivery"];
+        let subjects = ["account", "customer", "contact", "message", "fax", "user", "token", "delivery"];
         for subject in subjects.iter().filter(|subject| row_names(row, subject)) {
             let id = self.subject(subject, n, &text).await;
             text = text.replace(&format!("{{{subject}}}"), &id);
@@ -390,6 +395,11 @@ impl Scene {
             "message" => {
                 let fields = json!({"account": account().await, "text": "x"});
                 self.make("1001", "/v1/messages", fields).await
+            }
+            "fax" => {
+                let new = new_fax(n, None);
+                assert!(self.rig.app.store.create_fax(&new).await.unwrap());
+                new.fax.id.to_string()
             }
             "user" => {
                 let fields = json!({"name": format!("subject {n}"), "role": "operator"});

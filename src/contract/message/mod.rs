@@ -21,6 +21,7 @@ pub use self::fields::{
     CallBack, CheckedMessage, FailedTransfer, FollowUp, HIDDEN, MESSAGE_CHARS_MAX, MessageFields, Offer,
     ScriptAnswer, ScriptVersion, Sender, clean_text,
 };
+pub(super) use self::words::words;
 pub use self::words::{
     Action, FollowUpBy, Gender, Mark, MessageKind, NumberSource, OfferResult, Privacy, Urgency,
 };

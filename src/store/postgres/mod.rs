@@ -22,6 +22,8 @@ mod contacts;
 mod customers;
 #[path = "../drafts/sql.rs"]
 mod drafts;
+#[path = "../faxes/sql.rs"]
+mod faxes;
 #[path = "../group_key/sql.rs"]
 mod group_key;
 #[path = "../history/sql.rs"]

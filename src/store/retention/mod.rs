@@ -57,6 +57,10 @@ pub enum PurgeTarget {
     SupervisionLog,
     /// Messages that are not open, and those that were withdrawn.
     Messages,
+    /// The numbers of who sent a fax.
+    FaxSenders,
+    /// Faxes.
+    Faxes,
     /// Drafts.
     Drafts,
     /// Gaps of PBX links.
@@ -80,7 +84,7 @@ impl Store {
     }
 
     /// Deletes a customer's record, the customer's numbers and texts in calls and messages (all that a person wrote, in
-    /// every revision), and the after-call notes and drafts of those calls.
+    /// every revision), the after-call notes and drafts of those calls, and the customer's faxes.
     ///
     /// # Errors
     /// [`StoreError::Missing`], or the store failed; then nothing was changed.

@@ -50,6 +50,19 @@ impl Backend {
                     SELECT id FROM messages
                     WHERE created_ms < $1 AND (state <> 'open' OR deleted_ms IS NOT NULL) LIMIT $2)"
             }
+            PurgeTarget::FaxSenders => {
+                concat!(
+                    "UPDATE faxes SET caller_key = NULL, station = NULL WHERE id IN (
+                        SELECT id FROM faxes",
+                    indexed_by!("faxes_identified"),
+                    "WHERE received_ms < $1 AND (caller_key IS NOT NULL OR station IS NOT NULL)
+                        ORDER BY received_ms LIMIT $2)"
+                )
+            }
+            PurgeTarget::Faxes => {
+                "DELETE FROM faxes WHERE id IN (
+                    SELECT id FROM faxes WHERE received_ms < $1 ORDER BY received_ms LIMIT $2)"
+            }
             PurgeTarget::Drafts => {
                 "DELETE FROM drafts WHERE (user_id, call_id) IN (
                     SELECT user_id, call_id FROM drafts WHERE changed_ms < $1 LIMIT $2)"
@@ -85,6 +98,11 @@ impl Backend {
             "DELETE FROM drafts WHERE customer_id = $1
                 OR call_id IN (SELECT id FROM calls AS past WHERE {OF_CUSTOMER})"
         );
+        let faxes_of_calls =
+            format!("DELETE FROM faxes WHERE call_id IN (SELECT id FROM calls AS past WHERE {OF_CUSTOMER})");
+        let faxes = "DELETE FROM faxes WHERE id IN (SELECT f.id FROM customer_numbers AS n JOIN faxes AS f
+                ON f.account_id = n.account_id AND f.caller_key = n.key WHERE n.customer_id = $1)"
+            .to_owned();
         let revisions = format!(
             "UPDATE message_revisions SET content_json = '{{\"text\":\"\"}}', why = NULL
              WHERE message_id IN (SELECT id FROM messages AS past WHERE {of_message})"
@@ -94,7 +112,7 @@ impl Backend {
                 content_json = '{{}}', search = ''
              WHERE {of_message}"
         );
-        for sql in [notes, drafts, calls, revisions, messages] {
+        for sql in [notes, drafts, faxes_of_calls, faxes, calls, revisions, messages] {
             // The texts consist of constants.
             sqlx::query(sqlx::AssertSqlSafe(sql)).bind(id).execute(&mut *transaction).await?;
         }

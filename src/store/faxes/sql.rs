@@ -1,0 +1,302 @@
+//! The SQL of faxes.
+
+use sqlx::{QueryBuilder, Row};
+
+use super::{Backend, Db, DbConnection, DbRow};
+use crate::contract::fax::{Fax, FaxMode, FaxState, NewFax};
+use crate::ids::{PbxId, RecordId};
+use crate::store::faxes::{FaxCursor, FaxFilter};
+use crate::store::{StoreError, from_ms, to_ms};
+
+impl Backend {
+    pub(in crate::store) async fn create_fax(&self, new: &NewFax) -> Result<bool, StoreError> {
+        let NewFax { fax, file, document } = new;
+        let mut transaction = self.begin().await?;
+        // The account may have been deleted since it was looked up: the fax is kept without it.
+        let inserted = sqlx::query(
+            "INSERT INTO faxes (id, pbx, file, account_id, call_id, dialled, caller_key, station, state, mode, pages,
+                bytes, received_ms)
+             VALUES ($1, $2, $3, (SELECT id FROM accounts WHERE id = $4), $5, $6, $7, $8, $9, $10, $11, $12, $13)
+             ON CONFLICT (pbx, file) DO NOTHING",
+        )
+        .bind(fax.id)
+        .bind(fax.pbx.as_str())
+        .bind(file)
+        .bind(fax.account)
+        .bind(fax.call)
+        .bind(&fax.dialled)
+        .bind(&fax.caller)
+        .bind(&fax.station)
+        .bind(fax.state.as_str())
+        .bind(fax.mode.as_str())
+        .bind(i64::from(fax.pages))
+        .bind(i64::try_from(fax.bytes).unwrap_or(i64::MAX))
+        .bind(to_ms(fax.received_at))
+        .execute(&mut *transaction)
+        .await?
+        .rows_affected();
+        if inserted > 0 && !document.is_empty() {
+            sqlx::query("INSERT INTO fax_documents (fax_id, content) VALUES ($1, $2)")
+                .bind(fax.id)
+                .bind(document)
+                .execute(&mut *transaction)
+                .await?;
+        }
+        transaction.commit().await?;
+        Ok(inserted > 0)
+    }
+
+    pub(in crate::store) async fn faxes(
+        &self,
+        filter: &FaxFilter,
+        after: Option<FaxCursor>,
+        limit: u32,
+    ) -> Result<Vec<Fax>, StoreError> {
+        let mut query = QueryBuilder::<Db>::new("SELECT * FROM faxes WHERE received_ms IS NOT NULL");
+        if let Some(account) = filter.account {
+            query.push(" AND account_id = ").push_bind(account);
+        }
+        if let Some(state) = filter.state {
+            query.push(" AND state = ").push_bind(state.as_str());
+        }
+        if let Some(call) = filter.call {
+            query.push(" AND call_id = ").push_bind(call);
+        }
+        if let Some(from) = filter.from {
+            query.push(" AND received_ms >= ").push_bind(to_ms(from));
+        }
+        if let Some(to) = filter.to {
+            query.push(" AND received_ms < ").push_bind(to_ms(to));
+        }
+        if let Some(FaxCursor { received_ms, id }) = after {
+            query.push(" AND (received_ms, id) < (").push_bind(received_ms);
+            query.push(", ").push_bind(id).push(")");
+        }
+        query.push(" ORDER BY received_ms DESC, id DESC LIMIT ").push_bind(i64::from(limit));
+        let rows = query.build().fetch_all(self.readers()).await?;
+        Ok(rows.iter().map(fax_of).collect::<Result<_, sqlx::Error>>()?)
+    }
+
+    pub(in crate::store) async fn fax(&self, id: RecordId) -> Result<Option<Fax>, StoreError> {
+        let row =
+            sqlx::query("SELECT * FROM faxes WHERE id = $1").bind(id).fetch_optional(self.readers()).await?;
+        Ok(row.as_ref().map(fax_of).transpose()?)
+    }
+
+    pub(in crate::store) async fn fax_document(&self, id: RecordId) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(sqlx::query_scalar("SELECT content FROM fax_documents WHERE fax_id = $1")
+            .bind(id)
+            .fetch_optional(self.readers())
+            .await?)
+    }
+
+    pub(in crate::store) async fn delete_fax(&self, id: RecordId) -> Result<(), StoreError> {
+        let done = sqlx::query("DELETE FROM faxes WHERE id = $1")
+            .bind(id)
+            .execute(&mut *self.write_once().await?)
+            .await?;
+        if done.rows_affected() == 0 {
+            return Err(StoreError::Missing { what: "fax" });
+        }
+        Ok(())
+    }
+
+    pub(in crate::store) async fn unpublished_faxes(
+        &self,
+        pbx: &PbxId,
+        limit: u32,
+    ) -> Result<Vec<Fax>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT * FROM faxes WHERE pbx = $1 AND published = 0 ORDER BY received_ms, id LIMIT $2",
+        )
+        .bind(pbx.as_str())
+        .bind(i64::from(limit))
+        .fetch_all(self.readers())
+        .await?;
+        Ok(rows.iter().map(fax_of).collect::<Result<_, sqlx::Error>>()?)
+    }
+}
+
+/// Notes that the event of a fax went out.
+pub(super) async fn write_fax_publication(db: &mut DbConnection, id: RecordId) -> Result<(), StoreError> {
+    sqlx::query("UPDATE faxes SET published = 1 WHERE id = $1").bind(id).execute(db).await?;
+    Ok(())
+}
+
+fn fax_of(row: &DbRow) -> Result<Fax, sqlx::Error> {
+    let word = |column: &str| row.try_get::<String, _>(column);
+    let pbx = PbxId::parse(&word("pbx")?).map_err(|error| sqlx::Error::Decode(error.into()))?;
+    Ok(Fax {
+        id: row.try_get("id")?,
+        pbx,
+        account: row.try_get("account_id")?,
+        call: row.try_get("call_id")?,
+        dialled: row.try_get("dialled")?,
+        caller: row.try_get("caller_key")?,
+        station: row.try_get("station")?,
+        // A word of a later version: the document is there, and how much of it arrived is not known here.
+        state: FaxState::parse(&word("state")?).unwrap_or(FaxState::Unconfirmed),
+        mode: FaxMode::parse(&word("mode")?).unwrap_or(FaxMode::Unknown),
+        pages: u32::try_from(row.try_get::<i64, _>("pages")?).unwrap_or(0),
+        bytes: u64::try_from(row.try_get::<i64, _>("bytes")?).unwrap_or(0),
+        received_at: from_ms(row.try_get("received_ms")?),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::contract::records::{AccountFields, CustomerFields};
+    use crate::ids::{CallId, ChannelId};
+    use crate::journal::entry::JournalEntry;
+    use crate::numbers::NumberPlan;
+    use crate::store::Store;
+    use crate::store::retention::PurgeTarget;
+
+    async fn store() -> (impl Sized, Store, RecordId) {
+        let (held, store) = super::super::empty_store().await;
+        let fields = AccountFields { code: "A".into(), name: "さくら".into(), ..AccountFields::default() };
+        let account =
+            store.create_account(&fields.checked(&NumberPlan::default()).unwrap(), from_ms(0)).await;
+        (held, store, account.unwrap().id)
+    }
+
+    fn pbx() -> PbxId {
+        PbxId::parse("lab").unwrap()
+    }
+
+    fn fax(n: u32, account: Option<RecordId>) -> NewFax {
+        let call = CallId::derive(&pbx(), &ChannelId::parse(&n.to_string()).unwrap());
+        NewFax {
+            fax: Fax {
+                id: RecordId(Uuid::from_u128(u128::from(n))),
+                pbx: pbx(),
+                account,
+                call: Some(call),
+                dialled: Some("0355501091".into()),
+                caller: Some("+81312345678".into()),
+                station: Some("0312345678".into()),
+                state: FaxState::Partial,
+                mode: FaxMode::T38,
+                pages: 3,
+                bytes: 7,
+                received_at: from_ms(i64::from(n)),
+            },
+            file: format!("{n}.{n}_0355501091.tif"),
+            document: b"%PDF-1.".to_vec(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_fax_is_read_back_and_a_file_is_one_fax() {
+        let (_held, store, account) = store().await;
+        let new = fax(1, Some(account));
+        assert!(store.create_fax(&new).await.unwrap());
+        let again =
+            NewFax { fax: Fax { id: RecordId(Uuid::from_u128(99)), ..new.fax.clone() }, ..new.clone() };
+        assert!(!store.create_fax(&again).await.unwrap());
+        assert_eq!(store.fax(new.fax.id).await.unwrap(), Some(new.fax.clone()));
+        assert_eq!(store.fax_document(new.fax.id).await.unwrap(), Some(new.document.clone()));
+        assert_eq!(store.fax(again.fax.id).await.unwrap(), None);
+        // Another PBX may count in the same way.
+        let mut other = again.clone();
+        other.fax.pbx = PbxId::parse("osaka").unwrap();
+        assert!(store.create_fax(&other).await.unwrap());
+        store.delete_fax(new.fax.id).await.unwrap();
+        assert_eq!(store.fax_document(new.fax.id).await.unwrap(), None);
+        assert!(matches!(store.delete_fax(new.fax.id).await, Err(StoreError::Missing { .. })));
+    }
+
+    #[tokio::test]
+    async fn a_fax_without_a_document_or_an_account_is_kept() {
+        let (_held, store, _) = store().await;
+        let mut new = fax(1, Some(RecordId(Uuid::from_u128(404))));
+        new.document.clear();
+        assert!(store.create_fax(&new).await.unwrap());
+        let stored = store.fax(new.fax.id).await.unwrap().unwrap();
+        assert_eq!((stored.account, stored.call), (None, new.fax.call));
+        assert_eq!(store.fax_document(new.fax.id).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn a_list_has_pages_and_conditions() {
+        let (_held, store, account) = store().await;
+        for n in 1..=5 {
+            let mut new = fax(n, (n != 3).then_some(account));
+            new.fax.state = if n == 5 { FaxState::Complete } else { FaxState::Partial };
+            store.create_fax(&new).await.unwrap();
+        }
+        let read = async |filter: FaxFilter, after, limit| {
+            let page = store.faxes(&filter, after, limit).await.unwrap();
+            page.into_iter().map(|fax| fax.id.0.as_u128()).collect::<Vec<_>>()
+        };
+        let all = FaxFilter::default();
+        assert_eq!(read(all.clone(), None, 2).await, [5, 4]);
+        let cursor = FaxCursor::of(&store.faxes(&all, None, 2).await.unwrap()[1]);
+        assert_eq!(FaxCursor::parse(&cursor.to_string()), Some(cursor));
+        assert_eq!(read(all.clone(), Some(cursor), 9).await, [3, 2, 1]);
+        assert_eq!(read(FaxFilter { account: Some(account), ..all.clone() }, None, 9).await, [5, 4, 2, 1]);
+        assert_eq!(read(FaxFilter { state: Some(FaxState::Complete), ..all.clone() }, None, 9).await, [5]);
+        let call = fax(2, None).fax.call;
+        assert_eq!(read(FaxFilter { call, ..all.clone() }, None, 9).await, [2]);
+        let (from, to) = (Some(from_ms(2)), Some(from_ms(4)));
+        assert_eq!(read(FaxFilter { from, to, ..all }, None, 9).await, [3, 2]);
+    }
+
+    #[tokio::test]
+    async fn faxes_lose_their_senders_and_are_deleted_by_age() {
+        let (_held, store, account) = store().await;
+        for n in 1..=3 {
+            store.create_fax(&fax(n, Some(account))).await.unwrap();
+        }
+        let before = from_ms(3);
+        for (target, rows) in [(PurgeTarget::FaxSenders, 2), (PurgeTarget::FaxSenders, 0)] {
+            assert_eq!(store.purge(target, before, 100).await.unwrap(), rows);
+        }
+        let senders = async |n: u32| {
+            let stored = store.fax(fax(n, None).fax.id).await.unwrap().unwrap();
+            (stored.caller, stored.station)
+        };
+        assert_eq!(senders(2).await, (None, None));
+        let kept = fax(3, None).fax;
+        assert_eq!(senders(3).await, (kept.caller, kept.station));
+        assert_eq!(store.purge(PurgeTarget::Faxes, before, 100).await.unwrap(), 2);
+        assert_eq!(store.fax_document(fax(2, None).fax.id).await.unwrap(), None);
+        assert_eq!(
+            store.faxes(&FaxFilter::default(), None, 9).await.unwrap(),
+            [Fax { account: Some(account), ..fax(3, None).fax }]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_forgotten_customer_takes_the_faxes_along() {
+        let (_held, store, account) = store().await;
+        let fields = serde_json::json!({ "account": account, "name": "田中", "numbers": ["03-1234-5678"] });
+        let fields: CustomerFields = serde_json::from_value(fields).unwrap();
+        let tanaka =
+            store.create_customer(&fields.checked(&NumberPlan::default()).unwrap(), from_ms(0)).await;
+        let other = AccountFields { code: "B".into(), name: "みなと".into(), ..AccountFields::default() };
+        let other = store.create_account(&other.checked(&NumberPlan::default()).unwrap(), from_ms(0)).await;
+        store.create_fax(&fax(1, Some(account))).await.unwrap();
+        // The same number is somebody else for another account.
+        store.create_fax(&fax(2, Some(other.unwrap().id))).await.unwrap();
+        store.forget_customer(tanaka.unwrap().id).await.unwrap();
+        let left = store.faxes(&FaxFilter::default(), None, 9).await.unwrap();
+        assert_eq!(left.iter().map(|fax| fax.id.0.as_u128()).collect::<Vec<_>>(), [2]);
+    }
+
+    #[tokio::test]
+    async fn a_fax_is_unpublished_until_its_event_is_committed() {
+        let (_held, store, account) = store().await;
+        for n in 1..=2 {
+            store.create_fax(&fax(n, Some(account))).await.unwrap();
+        }
+        let id = fax(1, None).fax.id;
+        super::super::of(&store).write_entry(&pbx(), &JournalEntry::FaxPublished(id)).await.unwrap();
+        let left = store.unpublished_faxes(&pbx(), 9).await.unwrap();
+        assert_eq!(left.iter().map(|fax| fax.id.0.as_u128()).collect::<Vec<_>>(), [2]);
+        assert_eq!(store.unpublished_faxes(&PbxId::parse("osaka").unwrap(), 9).await.unwrap(), []);
+    }
+}
