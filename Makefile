@@ -7,10 +7,10 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help page demo test soak lint audit api-check bench scale-data bench-scale images
+.PHONY: help page demo test soak mail-kills mail-figures lint audit api-check bench scale-data bench-scale images
 
 help: ## prints this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 page: ## builds the operators' page, which the binary includes (needs Node.js)
 	@desktop/build.sh
@@ -23,6 +23,12 @@ test: ## runs all tests, including those on a real Asterisk
 
 soak: ## the fault-injection suite, TORITSUGI_SOAK (10) times as long, and every kind of fax
 	@TORITSUGI_SOAK=$${TORITSUGI_SOAK:-10} tests/all.sh --test e2e -- faults:: fax:: --nocapture
+
+mail-kills: ## kills the daemon TORITSUGI_MAIL_KILLS (200) times while it mails messages
+	@TORITSUGI_MAIL_KILLS=$${TORITSUGI_MAIL_KILLS:-200} tests/all.sh --test mail -- kills:: --nocapture
+
+mail-figures: ## prints how fast messages are mailed, with TORITSUGI_MAIL_QUEUED (10000) mails in the outbox
+	@TORITSUGI_MAIL_QUEUED=$${TORITSUGI_MAIL_QUEUED:-10000} tests/all.sh --test mail -- figures:: --nocapture
 
 lint: ## checks format, clippy, shell, documentation, licences, and paths of machines
 	@tests/lint.sh

@@ -28,9 +28,9 @@
 //! 6. [`screen_pop`] tracks whether desktops acknowledge pops. [`transfer`] passes callers on and follows what the
 //!    targets' phones do. [`supervision`] lets supervisors listen, whisper and barge. [`call_control`] answers, holds
 //!    and hangs up.
-//! 7. [`messages`] publishes what operators note down for accounts; [`operators`] keeps their states and after-call
-//!    work. [`webhook`] posts the events to other systems from an outbox in the store. [`fax`] takes over the faxes that
-//!    the PBX received.
+//! 7. [`messages`] publishes what operators note down for accounts, and [`outbox`] mails it to the account's people, as
+//!    [`delivery`] decides and [`mail`] writes. [`operators`] keeps states and after-call work. [`webhook`] posts the events
+//!    to other systems from an outbox in the store. [`fax`] takes over the faxes that the PBX received.
 //! 8. [`pbx_link`] decides what is published about the connection to the PBX, [`journal`] what is committed with an event.
 //! 9. [`daemon`] owns the tasks, the clock and the one loop that connects all of this.
 //!
@@ -73,6 +73,7 @@ pub mod ids;
 pub mod secret;
 
 pub mod identity;
+pub mod mail;
 pub mod numbers;
 pub mod text;
 
@@ -86,6 +87,7 @@ pub mod sip;
 pub mod call;
 
 pub mod call_control;
+pub mod delivery;
 pub mod operators;
 pub mod pbx_link;
 pub mod screen_pop;
@@ -108,6 +110,8 @@ pub mod replay;
 
 pub mod fax;
 pub mod webhook;
+
+pub mod outbox;
 
 pub mod config;
 

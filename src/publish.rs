@@ -78,8 +78,8 @@
 //!
 //! Of messages (`messages/relay.rs`):
 //!
-//! 21. `message.saved` or `message.corrected` comes before `message.acknowledged`, also when both happened before the
-//!     relay ran; nothing comes after `message.withdrawn`; a newer
+//! 21. `message.saved` or `message.corrected` comes before `message.sent`, `message.failed` and `message.acknowledged` of the
+//!     same content, also when both happened before the relay ran; nothing comes after `message.withdrawn`; a newer
 //!     version never before an older one. Tests: `EventOrder`, `what_happened_to_a_message_is_published_in_order`.
 //!
 //! Of operators (`daemon/operators.rs`):

@@ -30,6 +30,8 @@ fi
 say "the lab's Asterisk: $(tests/pbx_lab/root.sh)"
 say "Redis and PostgreSQL for the tests of several daemons"
 tests/services/up.sh --install
+say "Postfix and Dovecot for the tests of messages as mails"
+tests/mail_lab/up.sh --install
 say "building and testing (a first build takes some minutes)"
 log="$(mktemp)"
 trap 'rm -f -- "$log"' EXIT

@@ -15,6 +15,7 @@ mod call;
 mod dialplan;
 mod fax;
 mod installation;
+mod mail;
 mod pbx;
 mod safety;
 
@@ -101,6 +102,7 @@ impl Check {
         let mut findings = vec![configuration(&config), store(&config.store).await, bus(&config).await];
         findings.extend(team_ownership(&config).await);
         findings.extend(webhooks(&config));
+        findings.push(mail::check(&config).await);
         findings.extend(dialled_headers(&config));
         findings.extend(fax::directory(&config));
         findings.extend(safety::check(&config).await);

@@ -1,4 +1,4 @@
-//! `toritsugi messages`: lists and shows messages, and exports them for spreadsheets.
+//! `toritsugi messages`: lists and shows messages, exports them for spreadsheets, and follows their delivery (`deliveries.rs`).
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -15,12 +15,13 @@ use toritsugi::messages::csv::{self, Encoding};
 
 use super::Global;
 use super::client::{Client, ClientArgs, Ids};
+use super::deliveries::{Deliveries, Resend};
 use super::output::{Output, Table, plain, print, print_error, print_json};
 
 const PATH: &str = "/v1/messages";
 const EXPORT_PATH: &str = "/v1/export/messages.csv";
 /// The newest messages, among which the beginning of an id is looked for.
-const NEWEST: Ids = Ids {
+pub(super) const NEWEST: Ids = Ids {
     what: "message among the newest 500",
     paths: &["/v1/messages?limit=500"],
     command: "toritsugi messages list",
@@ -40,6 +41,10 @@ enum MessagesCommand {
     Show(Show),
     /// Export messages as CSV.
     Export(Export),
+    /// List the latest deliveries of messages, with what the mail server said.
+    Deliveries(Deliveries),
+    /// Send a message again to the recipient of a delivery, now.
+    Resend(Resend),
 }
 
 /// Which messages.
@@ -133,6 +138,16 @@ struct Message {
     subject: Option<String>,
     text: String,
     taken_by_name: Option<String>,
+    #[serde(default)]
+    delivery: Delivery,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Delivery {
+    #[serde(default)]
+    state: String,
+    reason: Option<String>,
+    last_error: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -201,6 +216,8 @@ impl Messages {
                 show(&client, &message, output).await?;
             }
             MessagesCommand::Export(export) => export.run(global).await?,
+            MessagesCommand::Deliveries(deliveries) => deliveries.run(global).await?,
+            MessagesCommand::Resend(resend) => resend.run(global).await?,
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -312,11 +329,17 @@ fn sender(from: &Sender) -> String {
 fn whole(message: &Message, revisions: &[Revision], zone: &TimeZone) -> String {
     let time = |at: Timestamp| at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string();
     let or_dash = |text: &Option<String>| plain(text.as_deref().unwrap_or("-"));
+    let why = if message.delivery.last_error.is_some() {
+        &message.delivery.last_error
+    } else {
+        &message.delivery.reason
+    };
     let mut lines = vec![
         format!("number    {}", or_dash(&message.number)),
         format!("id        {}", plain(&message.id)),
         format!("taken     {}  {}", time(message.created_at), or_dash(&message.taken_by_name)),
         format!("state     {}", plain(&message.state)),
+        format!("delivery  {}  {}", plain(&message.delivery.state), or_dash(why)),
         format!("from      {}  {}", plain(&sender(&message.from)), or_dash(&message.from.number)),
         format!("subject   {}", or_dash(&message.subject)),
     ];
@@ -341,6 +364,7 @@ mod tests {
             "id": "m-1", "number": "260401-0007", "created_at": "2026-04-01T00:00:00Z", "state": "open",
             "urgency": "urgent", "mark": "complaint", "from": {"name": "ヤマモト", "company": "ミホン"},
             "subject": "折り返し希望", "text": "番号は\n4444\u{1b}[2J", "taken_by_name": "佐藤",
+            "delivery": {"state": "none", "reason": "no_address"},
         });
         let message: Message = serde_json::from_value(message).unwrap();
         let text = table(std::slice::from_ref(&message), &TimeZone::UTC);
@@ -355,6 +379,7 @@ mod tests {
         ]);
         let revisions: Vec<Revision> = serde_json::from_value(revisions).unwrap();
         let shown = whole(&message, &revisions, &TimeZone::UTC);
+        assert!(shown.contains("\ndelivery  none  no_address\n"), "{shown}");
         assert!(
             shown.ends_with(
                 "    番号は\n    4444?[2J\nrevision 1  2026-04-01 00:00:00  佐藤\n    番号は2222\n"

@@ -23,6 +23,7 @@ mod check;
 mod client;
 mod completions;
 mod control;
+mod deliveries;
 mod demo;
 mod events;
 mod explain;
@@ -105,7 +106,7 @@ impl Global {
 enum Command {
     /// Run the daemon until SIGTERM or Ctrl-C.
     Serve(serve::Serve),
-    /// Test the configuration, the store, Redis, the webhooks, the PBX and its dialplan: one line for each.
+    /// Test the configuration, the store, Redis, the webhooks, the mail server, the PBX and its dialplan: one line for each.
     Check(check::Check),
     /// Explain which account and customers the pop of a call would show.
     Explain(explain::Explain),
@@ -146,7 +147,7 @@ enum Command {
     Import(import::Import),
     /// Add, list and revoke users and their tokens.
     User(user::User),
-    /// List, show and export messages.
+    /// List, show and export messages; list their deliveries, and send one again.
     Messages(messages::Messages),
     /// List received faxes, save their documents, or delete them.
     Faxes(faxes::Faxes),

@@ -34,17 +34,18 @@ const ENV_PREFIX: &str = "TORITSUGI__";
 /// The name of the first layer in error messages.
 const DEFAULT_ORIGIN: &str = "default.toml (built in)";
 /// Tables whose keys the installation chooses.
-const FREE_TABLES: [&str; 7] = [
+const FREE_TABLES: [&str; 8] = [
     "directory.default_accounts",
     "pbx.endpoint_extensions",
     "directory.dialled_headers",
+    "mail.domains",
     "webhooks.urls",
     "webhooks.secret_files",
     "webhooks.kinds",
     "webhooks.secrets",
 ];
 /// Keys whose relative paths start at the directory of the file that names them.
-const PATH_KEYS: [&str; 8] = [
+const PATH_KEYS: [&str; 10] = [
     "pbx.event_secret_file",
     "pbx.action_secret_file",
     "pbx.tls.ca_file",
@@ -53,11 +54,14 @@ const PATH_KEYS: [&str; 8] = [
     "store.path",
     "store.password_file",
     "bus.redis_password_file",
+    "mail.ca_file",
+    "mail.password_file",
 ];
 /// Keys of secrets; only the environment may hold these.
-const SECRET_KEYS: [&str; 4] =
-    ["pbx.event_secret", "pbx.action_secret", "store.password", "bus.redis_password"];
-/// Tables whose keys the installation chooses, and which hold lists, paths or secrets.
+const SECRET_KEYS: [&str; 5] =
+    ["pbx.event_secret", "pbx.action_secret", "store.password", "bus.redis_password", "mail.password"];
+/// Tables whose keys the installation chooses, and which hold numbers, lists, paths or secrets.
+const INTEGER_TABLE: &str = "mail.domains.";
 const LIST_TABLE: &str = "webhooks.kinds.";
 const PATH_TABLE: &str = "webhooks.secret_files.";
 const SECRET_TABLE: &str = "webhooks.secrets.";
@@ -156,6 +160,9 @@ impl Layers {
                 Some(Value::Boolean(_)) => text.trim().parse().map_or(Value::String(text), Value::Boolean),
                 Some(Value::Array(_)) => parse_list(&text),
                 None if key.starts_with(LIST_TABLE) => parse_list(&text),
+                None if key.starts_with(INTEGER_TABLE) => {
+                    text.trim().parse().map_or(Value::String(text), Value::Integer)
+                }
                 _ => Value::String(text),
             };
             self.merge_value(&origin, &key, value)?;
@@ -240,6 +247,7 @@ impl Layers {
         config.pbx.action_secret = self.secrets.remove("pbx.action_secret");
         config.store.password = self.secrets.remove("store.password");
         config.bus.redis_password = self.secrets.remove("bus.redis_password");
+        config.mail.password = self.secrets.remove("mail.password");
         Ok(config)
     }
 }
@@ -387,7 +395,7 @@ mod tests {
         (
             "[pbxx]\nhost = 'x'",
             &[],
-            "/etc/t.toml: pbxx.host: unknown section; the sections are bus, directory, fax, gateway, log, messages, operators, pbx, pop, retention, store, supervision, transfer, webhooks",
+            "/etc/t.toml: pbxx.host: unknown section; the sections are bus, directory, fax, gateway, log, mail, messages, operators, pbx, pop, retention, store, supervision, transfer, webhooks",
         ),
         ("[pbxx]", &[], "/etc/t.toml: pbxx: unknown key"),
         ("pbx = 1", &[], "/etc/t.toml: pbx: is a section"),

@@ -12,6 +12,7 @@ use jiff::tz::TimeZone;
 use serde::Deserialize;
 use smol_str::SmolStr;
 
+use super::mail::MailConfig;
 use super::{ConfigError, files, values};
 use crate::bus::redis::RedisAddress;
 use crate::contract::choice::Choice;
@@ -56,6 +57,8 @@ pub struct Config {
     pub fax: FaxConfig,
     /// Retention of records.
     pub retention: RetentionConfig,
+    /// The mail server.
+    pub mail: MailConfig,
     /// Receivers of webhooks.
     pub webhooks: WebhooksConfig,
     /// The daemon's log.
@@ -365,6 +368,9 @@ pub struct RetentionConfig {
     /// Age at which faxes are deleted; `None`: never.
     #[serde(rename = "faxes_days", deserialize_with = "values::days_or_never::<_, 36_500>")]
     pub faxes: Option<Duration>,
+    /// Age at which deliveries lose their address and what the server said; `None`: never.
+    #[serde(rename = "deliveries_days", deserialize_with = "values::days_or_never::<_, 36_500>")]
+    pub deliveries: Option<Duration>,
     /// Age at which gaps of PBX links are deleted; `None`: never.
     #[serde(rename = "gaps_days", deserialize_with = "values::days_or_never::<_, 36_500>")]
     pub gaps: Option<Duration>,

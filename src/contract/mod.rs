@@ -8,7 +8,7 @@
 //! |---|---|
 //! | [`event`], [`event_id`] | an event before and after it has an id, its audience, what it changes in the state |
 //! | [`call`], [`transfer`], [`supervision`], [`operator`], [`card`], [`pbx`] | the views that events and answers carry |
-//! | [`records`], [`hours`], [`message`], [`fax`], [`history`], [`audit`] | what the store keeps |
+//! | [`records`], [`hours`], [`message`], [`delivery`], [`fax`], [`history`], [`audit`] | what the store keeps |
 //! | [`refusal`] | why a command is refused |
 //! | [`choice`], [`endpoint`], [`extension_pattern`], [`url_template`], [`import_batch`] | words of the configuration and of imports, parsed |
 //! | [`time`] | how times are written |
@@ -17,6 +17,7 @@ pub mod audit;
 pub mod call;
 pub mod card;
 pub mod choice;
+pub mod delivery;
 pub mod endpoint;
 pub mod event;
 pub mod event_id;

@@ -67,6 +67,7 @@ use crate::gateway::{self, App, Metrics};
 use crate::messages::MessageRelay;
 use crate::operators::queue_members::QueueMembership;
 use crate::operators::{OperatorRegistry, SharedQueueFaults};
+use crate::outbox;
 use crate::people::presence::Presence;
 use crate::people::roster::People;
 use crate::screen_pop::AckTimeouts;
@@ -134,7 +135,7 @@ pub async fn run_on(
 ) -> Result<(), RunError> {
     let (tasks, link_config) = (TaskTracker::new(), config.pbx.connection_settings(seed)?);
     // The lock is held until everything below has ended.
-    let Some((_only_daemon, store)) = open_alone(&config, &shutdown).await? else { return Ok(()) };
+    let Some((only_daemon, store)) = open_alone(&config, &shutdown).await? else { return Ok(()) };
     let directory = Directory::load(store.clone(), directory_options(&config)).await?;
     let (cluster, presence) = (ClusterTasks::default(), Presence::default());
     let (restored, pipeline) = restore_or_join(&config, &store, &cluster, &presence).await?;
@@ -170,6 +171,9 @@ pub async fn run_on(
     };
     let operators = load_operators(&config, &store, people).await?;
     webhook::start(config.webhook_settings()?, bus, &store, &metrics, &tasks, &link_shutdown)?;
+    let relay = MessageRelay::default();
+    let of_store = (&store, only_daemon.is_held());
+    outbox::start(config.mail_settings()?, of_store, &relay, &metrics, &tasks, &link_shutdown).await?;
     let (commands, requests) = Commands::channel();
     let core = Core::run(
         deps,
@@ -190,7 +194,6 @@ pub async fn run_on(
     if let Some(receiver) = fax_receiver {
         tasks.spawn(receiver.run(bus.clone(), store.clone(), directory.clone(), link_shutdown.clone()));
     }
-    let relay = MessageRelay::default();
     tasks.spawn(relay.clone().run(bus.clone(), store.clone(), people.clone(), link_shutdown.clone()));
     let app = App {
         settings: config.gateway_settings(),

@@ -51,6 +51,8 @@ async fn purge(store: &Store, retention: &RetentionConfig, now: Timestamp) -> Re
         (PurgeTarget::FaxSenders, retention.anonymise),
         (PurgeTarget::Faxes, retention.faxes),
         (PurgeTarget::Drafts, Some(DRAFT_TTL)),
+        (PurgeTarget::Deliveries, retention.deliveries),
+        (PurgeTarget::DeliveryLog, retention.deliveries),
         (PurgeTarget::Gaps, retention.gaps),
         (PurgeTarget::States, retention.operators),
         (PurgeTarget::WrapUps, retention.operators),

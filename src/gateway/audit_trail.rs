@@ -7,6 +7,7 @@
 //! | `session.opened`, `session.closed`, `session.refused` | a sign-in with a password, a sign-out, a sign-in that was refused |
 //! | `account.*`, `contact.*`, `customer.*` (`created`, `changed`, `deleted`) | a record; the names of the fields that a request set |
 //! | `message.changed`, `message.deleted` | a message whose text another person wrote |
+//! | `delivery.retried` | a delivery of a message that was sent again |
 //! | `webhook.retried` | a delivery |
 //! | `fax.read`, `fax.deleted` | a fax whose document was taken, or that was deleted |
 //! | `history.exported` | a file of finished calls; how many, of which account and time |

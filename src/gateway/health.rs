@@ -19,6 +19,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
 use serde::Serialize;
 use smol_str::SmolStr;
 use tokio::sync::Mutex;
@@ -31,6 +32,7 @@ use crate::contract::operator::QueueFault;
 use crate::ids::PbxId;
 use crate::people::role::Role;
 use crate::people::viewer::Viewer;
+use crate::store::mail_servers::MAIL_SERVER;
 use crate::store::{Store, StoreError};
 
 /// Shortest time between two writes that test the store.
@@ -106,6 +108,21 @@ pub(crate) struct Readiness {
     /// absent when there are none. The daemon is ready all the same, but calls may ring at an operator who is paused.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     queue_faults: Vec<QueueFault>,
+    /// Since when the mail server has refused all mails, and why; absent while it takes them, and in the first minute. The
+    /// daemon is ready all the same: messages are saved, and wait.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mail_fault: Option<MailFault>,
+}
+
+/// The mail server refuses all mails.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct MailFault {
+    /// Since when.
+    #[schema(value_type = String, format = DateTime)]
+    #[serde(serialize_with = "crate::contract::time::as_time")]
+    since: Timestamp,
+    /// What it said last, or why it cannot be reached.
+    why: String,
 }
 
 /// A team that this daemon is configured to own and the daemon of another PBX owns.
@@ -146,7 +163,14 @@ pub(crate) async fn ready(State(state): State<Arc<AppState>>) -> (StatusCode, Js
     let ready = pbx && store && bus.unwrap_or(true);
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let queue_faults = state.app.queue_faults.present();
-    (status, Json(Readiness { ready, pbx, store, bus, teams_owned_elsewhere, queue_faults }))
+    let mail_fault = if store { mail_fault(&state).await } else { None };
+    (status, Json(Readiness { ready, pbx, store, bus, teams_owned_elsewhere, queue_faults, mail_fault }))
+}
+
+async fn mail_fault(state: &AppState) -> Option<MailFault> {
+    let pause = state.app.store.mail_server_pause(MAIL_SERVER).await.ok()??;
+    let is_long = pause.is_alarming(state.app.clock.now());
+    is_long.then_some(MailFault { since: pause.since, why: pause.why })
 }
 
 /// The metrics, in the text format of OpenMetrics.

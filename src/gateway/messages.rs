@@ -224,6 +224,7 @@ pub(crate) async fn take(
     let number = facts.and_then(|facts| facts.caller);
     let content = checked(&state, fields, None, (account, number.as_deref())).await?;
     let at = now(&state);
+    let not_before = state.app.settings.messages.sendable_at(at, content.fields.urgency);
     let new = NewMessage {
         id,
         account,
@@ -235,6 +236,7 @@ pub(crate) async fn take(
         caller: number,
         content,
         day: state.app.settings.messages.day(at),
+        not_before,
     };
     let (kept, is_new) =
         store.create_message(&new, state.app.bus.own_pbx(), at).await.map_err(no_such_account)?;
@@ -378,8 +380,11 @@ impl Edit {
                 }
                 ChangeOutcome::Stale(_) => {}
                 ChangeOutcome::NotOpen(message) => {
-                    let is =
-                        if message.withdrawn_at.is_some() { "withdrawn" } else { message.state.as_str() };
+                    let is = match message.state {
+                        _ if message.withdrawn_at.is_some() => "withdrawn",
+                        MessageState::Open => "being sent; correct it instead",
+                        state => state.as_str(),
+                    };
                     let problem = Kind::MessageNotOpen.with(format!("the message is {is}"));
                     return Err(problem.message(shown(state, caller, message)));
                 }
@@ -396,12 +401,15 @@ impl Edit {
     ) -> Result<ContentChange, Problem> {
         let fields = before.fields.patched(&self.patch).map_err(EditError::from)?;
         let of = (before.account, before.caller.as_deref());
+        let content = checked(state, fields, Some(&before.fields), of).await?;
+        let not_before = state.app.settings.messages.sendable_at(before.created_at, content.fields.urgency);
         Ok(ContentChange {
-            content: checked(state, fields, Some(&before.fields), of).await?,
+            content,
             version: before.version,
             by: caller.person.id,
             by_name: caller.person.name.clone(),
             correction: self.why.clone(),
+            not_before,
         })
     }
 }

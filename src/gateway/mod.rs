@@ -14,7 +14,7 @@
 //! | `idempotency.rs`, `answer_cache.rs` | `Idempotency-Key`: a repeated request gets the first answer |
 //! | `middleware.rs` | time-out, security headers, request metrics |
 //! | `calls.rs`, `transfers.rs`, `supervisions.rs`, `operators.rs` | live calls, commands, operator states |
-//! | `accounts.rs`, `customers.rs`, `contacts.rs`, `messages.rs`, `faxes.rs`, `history.rs`, `audit.rs`, `users.rs`, `webhooks.rs`, `explain.rs` | records |
+//! | `accounts.rs`, `customers.rs`, `contacts.rs`, `messages.rs`, `deliveries.rs`, `faxes.rs`, `history.rs`, `audit.rs`, `users.rs`, `webhooks.rs`, `explain.rs` | records |
 //! | `history_file.rs`, `csv.rs` | finished calls as a CSV file |
 //! | `page.rs` | the operators' and supervisors' page, built into the binary |
 //! | `metrics.rs`, `health.rs`, `openapi.rs` | for the administrators of the daemon |
@@ -41,6 +41,7 @@ mod connection;
 mod contacts;
 mod csv;
 mod customers;
+mod deliveries;
 mod drafts;
 mod explain;
 mod export;

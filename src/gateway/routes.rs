@@ -26,9 +26,9 @@ use utoipa_axum::routes;
 use super::problem::{Kind, Problem};
 use super::state::AppState;
 use super::{
-    accounts, audit, auth, calls, contacts, customers, drafts, explain, export, faxes, forwarding, health,
-    history, history_file, idempotency, message_actions, messages, middleware, operators, page, session, sse,
-    supervisions, tokens, transfers, users, webhooks, websocket,
+    accounts, audit, auth, calls, contacts, customers, deliveries, drafts, explain, export, faxes,
+    forwarding, health, history, history_file, idempotency, message_actions, messages, middleware, operators,
+    page, session, sse, supervisions, tokens, transfers, users, webhooks, websocket,
 };
 
 /// The routes that need no token, each with its part of the OpenAPI document.
@@ -86,6 +86,8 @@ pub(super) fn signed_in() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(faxes::list))
         .routes(routes!(faxes::show, faxes::delete))
         .routes(routes!(faxes::document))
+        .routes(routes!(deliveries::list))
+        .routes(routes!(deliveries::retry))
         .routes(routes!(explain::explain))
         .routes(routes!(audit::list))
         .routes(routes!(webhooks::list))

@@ -3,14 +3,16 @@
 //! | state | next state | by |
 //! |---|---|---|
 //! | `open` | `open`, with another content | the operator who took it, their supervisor, an administrator |
-//! | `sent`, `failed`, `acknowledged` | `open`, with the next revision (a correction) | the same |
-//! | `open`, first revision, within the undo time | withdrawn: the row stays, no list has it, nothing delivers it | the same |
+//! | `sent`, `failed`, `acknowledged`, `open` while a mail of it may be out | `open`, with the next revision (a correction) | the same |
+//! | `open`, first revision, within the undo time, no mail of it under way | withdrawn: the row stays, no list has it, nothing delivers it | the same |
+//! | `open`, `failed` | `sent` | the mail server, which took the mail ([`crate::outbox`]) |
+//! | `open`, `sent` | `failed` | the outbox: every mail was refused or given up |
+//! | `failed` | `open` | a person who sends it again |
 //! | `open`, `sent`, `failed` | `acknowledged` | anybody who may take messages: the account has received it |
 //! | `acknowledged` | - | |
 //!
-//! Not implemented: delivery. Nothing mails or faxes a message, so nothing sets `sent` or `failed`; the two states and
-//! their events are reserved for it. Until then a message reaches the account by an operator's call or by the webhook
-//! of `message.saved`.
+//! A message is saved in one transaction with its delivery. Where nothing can send it, `delivery` says why, and it reaches the
+//! account by an operator's call or by the webhook of `message.saved`.
 //!
 //! Invariants:
 //! - A message whose request was answered with 2xx is in the store exactly once, however often the request is repeated
@@ -28,5 +30,5 @@ pub mod csv;
 mod relay;
 mod settings;
 
-pub use relay::{BATCH_MAX, MessageRelay, POLL_INTERVAL};
+pub use relay::{BATCH_MAX, MessageRelay, OutboxWaker, POLL_INTERVAL};
 pub use settings::Settings;

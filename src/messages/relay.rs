@@ -9,7 +9,7 @@
 //! | through a standby's gateway | the leader publishes within [`POLL_INTERVAL`] |
 //! | and was published | the published version is stored in the journal's next transaction, together with the event |
 //! | and the daemon died before that transaction | the next leader publishes the change again, under another event id; `data.id` and `data.version` are the same |
-//! | twice before the relay ran | one event with the newest version; if the message is acknowledged by then and its content was not published, `message.saved` or `message.corrected` and then `message.acknowledged` |
+//! | twice before the relay ran | one event with the newest version and its state; if the message is no longer open by then and its content was not published, `message.saved` or `message.corrected` before it |
 //! | and was withdrawn | `message.withdrawn` alone |
 //! | but the store cannot be read | the relay logs a warning and tries again after [`POLL_INTERVAL`] |
 //!
@@ -42,12 +42,43 @@ pub const BATCH_MAX: u32 = 200;
 
 /// The relay and the handle that wakes it; clones wake the same relay.
 #[derive(Debug, Clone, Default)]
-pub struct MessageRelay(Arc<Notify>);
+pub struct MessageRelay {
+    changed: Arc<Notify>,
+    outbox: OutboxWaker,
+}
+
+/// Wakes the outbox after a delivery was made; clones wake the same outbox.
+#[derive(Debug, Clone, Default)]
+pub struct OutboxWaker(Arc<Notify>);
+
+impl OutboxWaker {
+    /// There may be a delivery that is due.
+    pub fn wake(&self) {
+        self.0.notify_waiters();
+    }
+
+    /// Waits for the next call of [`Self::wake`] after this one.
+    pub fn woken(&self) -> impl Future<Output = ()> {
+        self.0.notified()
+    }
+}
 
 impl MessageRelay {
-    /// Wakes the relay after a message changed.
+    /// Wakes the relay, and the outbox, after a request changed a message.
     pub fn wake(&self) {
-        self.0.notify_one();
+        self.publish_soon();
+        self.outbox.wake();
+    }
+
+    /// Wakes the relay after the outbox changed a message.
+    pub fn publish_soon(&self) {
+        self.changed.notify_one();
+    }
+
+    /// What wakes the outbox.
+    #[must_use]
+    pub fn outbox(&self) -> OutboxWaker {
+        self.outbox.clone()
     }
 
     /// Publishes until `shutdown`.
@@ -66,7 +97,7 @@ impl MessageRelay {
             let delay = if is_more_due { Duration::ZERO } else { POLL_INTERVAL };
             tokio::select! {
                 () = shutdown.cancelled() => return,
-                () = self.0.notified() => {}
+                () = self.changed.notified() => {}
                 () = tokio::time::sleep(delay) => {}
             }
         }
@@ -113,16 +144,18 @@ fn events(message: &Message, published: u64, people: &People) -> Vec<NewEvent> {
     if message.withdrawn_at.is_some() {
         return vec![publish::message(EventKind::MessageWithdrawn, message, audience)];
     }
-    let is_acknowledged = message.state == MessageState::Acknowledged;
     let is_new_content = published < message.revision_version;
     let content = if message.revision > 1 && is_new_content {
         EventKind::MessageCorrected
     } else {
         EventKind::MessageSaved
     };
-    if !is_acknowledged {
-        return vec![publish::message(content, message, audience)];
-    }
+    let state = match message.state {
+        MessageState::Open => return vec![publish::message(content, message, audience)],
+        MessageState::Sent => EventKind::MessageSent,
+        MessageState::Failed => EventKind::MessageFailed,
+        MessageState::Acknowledged => EventKind::MessageAcknowledged,
+    };
     let mut events = Vec::with_capacity(2);
     if is_new_content {
         // No event of this content was published yet.
@@ -137,13 +170,14 @@ fn events(message: &Message, published: u64, people: &People) -> Vec<NewEvent> {
         };
         events.push(publish::message(content, &open, audience.clone()));
     }
-    events.push(publish::message(EventKind::MessageAcknowledged, message, audience));
+    events.push(publish::message(state, message, audience));
     events
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contract::delivery::MessageDelivery;
     use crate::contract::message::{MessageFields, MessageKind};
     use crate::ids::RecordId;
     use crate::people::Roster;
@@ -173,6 +207,7 @@ mod tests {
             withdrawn_at: None,
             version: 2,
             revision_version: 1,
+            delivery: MessageDelivery::default(),
         };
         let published = |message: &Message, version| -> Vec<_> {
             let version_of = |event: &NewEvent| event.data["version"].as_u64();
@@ -198,7 +233,14 @@ mod tests {
             published(&again, 2),
             [(EventKind::MessageCorrected, Some(3)), (EventKind::MessageAcknowledged, Some(4))]
         );
-        let withdrawn = Message { state: MessageState::Open, withdrawn_at: Some(at), ..message };
+        let withdrawn = Message { state: MessageState::Open, withdrawn_at: Some(at), ..message.clone() };
         assert_eq!(published(&withdrawn, 0), [(EventKind::MessageWithdrawn, Some(2))]);
+        for (state, kind) in
+            [(MessageState::Sent, EventKind::MessageSent), (MessageState::Failed, EventKind::MessageFailed)]
+        {
+            let message = Message { state, acknowledged_at: None, ..message.clone() };
+            assert_eq!(published(&message, 0), [(EventKind::MessageSaved, Some(1)), (kind, Some(2))]);
+            assert_eq!(published(&message, 1), [(kind, Some(2))]);
+        }
     }
 }

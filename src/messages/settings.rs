@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use smol_str::SmolStr;
 
 use crate::contract::choice::Choice;
-use crate::contract::message::{MessageFields, message_day};
+use crate::contract::message::{MessageFields, Urgency, message_day};
 
 /// The settings.
 #[derive(Debug, Clone)]
@@ -20,7 +20,7 @@ pub struct Settings {
     pub reasons: Vec<Choice>,
     /// Surnames that so many people have that the operator asks for more, in katakana.
     pub common_surnames: Vec<SmolStr>,
-    /// How long a message can be withdrawn after it was taken.
+    /// How long a message can be withdrawn after it was taken; an urgent one only until it is on its way.
     pub undo: Duration,
     /// Whether supervisors may export messages.
     pub supervisors_export: bool,
@@ -47,6 +47,15 @@ impl Settings {
     #[must_use]
     pub fn day(&self, at: Timestamp) -> String {
         message_day(at, &self.time_zone)
+    }
+
+    /// When a message that was taken at `at` may be delivered: as soon as it can no longer be withdrawn, an urgent one at once.
+    #[must_use]
+    pub fn sendable_at(&self, at: Timestamp, urgency: Urgency) -> Timestamp {
+        match urgency {
+            Urgency::Urgent => at,
+            Urgency::Normal | Urgency::Low => at.checked_add(self.undo).unwrap_or(at),
+        }
     }
 
     /// The label of a reason.

@@ -5,7 +5,7 @@
 //! | `FollowCalls`, `AcknowledgePop`, `ReadDirectory`, `EditCustomers`, `TakeMessages`, `ReadPeople` | x | x | x | x |
 //! | `ControlCalls` (own calls; supervisors: of their teams) | x | x | | x |
 //! | `ReadStateHistory` (operators: the own; supervisors: of their teams) | x | x | | x |
-//! | `ReadAudit` (supervisors: of their teams) | | x | | x |
+//! | `ReadAudit` (supervisors: of their teams), `ResendMessages` | | x | | x |
 //! | `ReadFaxes` | | x | x | x |
 //! | `EditDirectory`, `DeleteMessages`, `DeleteFaxes`, `ExportMessages` (supervisors where `[messages]` says so), `ManagePeople`, `ManageWebhooks` | | | | x |
 //!
@@ -48,6 +48,8 @@ pub enum Permission {
     EditDirectory,
     /// Read, write and acknowledge messages. The gateway (`messages.rs`) decides who may change the text of which one.
     TakeMessages,
+    /// See the deliveries of messages, and send a message again.
+    ResendMessages,
     /// Delete messages.
     DeleteMessages,
     /// Export messages as a file. The installation may allow it to supervisors as well.
@@ -84,7 +86,9 @@ impl Role {
             | Permission::ReadPeople => true,
             Permission::ControlCalls | Permission::ReadStateHistory => self != Self::System,
             Permission::ReadFaxes => self != Self::Operator,
-            Permission::ReadAudit => matches!(self, Self::Supervisor | Self::Admin),
+            Permission::ReadAudit | Permission::ResendMessages => {
+                matches!(self, Self::Supervisor | Self::Admin)
+            }
             Permission::EditDirectory
             | Permission::DeleteMessages
             | Permission::DeleteFaxes

@@ -15,6 +15,8 @@
 //! | [`messages`] | messages taken for accounts, their revisions, and which of their versions were published |
 //! | [`drafts`] | what people are writing about calls |
 //! | [`faxes`] | faxes that the PBX received, and their documents |
+//! | [`deliveries`] | the outbox: mails that carry messages to the accounts' people |
+//! | [`mail_servers`] | the servers that mails go over, and their pauses |
 //! | [`log`] | the recent events and the checkpoints of unfinished calls, for the next start |
 //! | [`pbx_links`] | the last known state of each PBX link, and its gaps |
 //! | [`webhooks`] | events that wait for delivery to other systems |
@@ -55,6 +57,7 @@ pub mod audit;
 mod columns;
 pub mod contacts;
 pub mod customers;
+pub mod deliveries;
 pub mod drafts;
 pub mod error;
 pub mod faxes;
@@ -63,6 +66,7 @@ pub mod history;
 pub(crate) mod import;
 pub mod location;
 pub mod log;
+pub mod mail_servers;
 pub mod messages;
 pub mod operators;
 mod page;

@@ -200,6 +200,7 @@ async fn messages(store: &Store) {
         by: ITO,
         by_name: "伊藤".into(),
         correction: Some("誤り".into()),
+        not_before: from_ms(0),
     };
     let update = MessageUpdate { content: Some(content), acknowledged_by: None };
     store.change_message(id(0xe2), &update, from_ms(9_000)).await.unwrap();

@@ -27,6 +27,8 @@ use toritsugi::operators;
 use toritsugi::people::actor::Actor;
 use toritsugi::people::role::Role;
 use toritsugi::people::token::Token;
+use toritsugi::store::deliveries::DeliveryFilter;
+use toritsugi::store::mail_servers::MAIL_SERVER;
 use toritsugi::store::webhooks::NewDelivery;
 use toritsugi::supervision::{SupervisionRequest, may_supervise};
 use toritsugi::transfer;
@@ -123,6 +125,8 @@ GET    /v1/faxes                                 | no   no   yes  yes  yes  yes 
 GET    /v1/faxes/{fax}                           | no   no   yes  yes  yes  yes  |
 GET    /v1/faxes/{fax}/document                  | no   no   yes  yes  yes  yes  |
 DELETE /v1/faxes/{fax}                           | no   no   no   no   no   yes  |
+GET    /v1/deliveries                            | no   no   yes  yes  no   yes  |
+POST   /v1/deliveries/{delivery}/retry           | no   no   yes  yes  no   yes  |
 GET    /v1/audit                                 | no   no   yes  yes  no   yes  |
 GET    /v1/users                                 | no   no   no   no   no   yes  |
 POST   /v1/users                                 | no   no   no   no   no   yes  | {"name":"{n}","role":"operator"}
@@ -409,8 +413,21 @@ impl Scene {
                 let (of_user, _) = text.rsplit_once('/').unwrap();
                 self.make("admin", of_user, json!({"label": "x"})).await
             }
+            _ if text.starts_with("/v1/deliveries") => self.message_delivery(account().await).await,
             _ => self.delivery(n).await,
         }
+    }
+
+    /// A mail that waits for the mail server.
+    async fn message_delivery(&self, account: String) -> String {
+        let store = &self.rig.app.store;
+        store.set_mail_server(MAIL_SERVER, true).await.unwrap();
+        let contact = json!({"account": account, "name": "x", "email": "x@example.jp"});
+        let contact = self.make("admin", "/v1/contacts", contact).await;
+        let message = json!({"account": account, "contact": contact, "text": "x"});
+        let message = RecordId(self.make("1001", "/v1/messages", message).await.parse().unwrap());
+        let filter = DeliveryFilter { message: Some(message), ..DeliveryFilter::default() };
+        store.message_deliveries(filter).await.unwrap()[0].id.to_string()
     }
 
     /// A webhook delivery that has failed for good.

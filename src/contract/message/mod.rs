@@ -25,6 +25,7 @@ pub(super) use self::words::words;
 pub use self::words::{
     Action, FollowUpBy, Gender, Mark, MessageKind, NumberSource, OfferResult, Privacy, Urgency,
 };
+use crate::contract::delivery::MessageDelivery;
 use crate::ids::{CallId, RecordId};
 
 /// Namespace of the ids derived from idempotency keys: a random constant. A change would turn a repeated request into a
@@ -37,9 +38,9 @@ const KEY_NAMESPACE: Uuid = Uuid::from_u128(0x5b0c_91d4_23fe_4f0a_a6a7_8e1d_70b2
 pub enum MessageState {
     /// The account has not received it.
     Open,
-    /// It was delivered. Reserved: nothing delivers yet.
+    /// The next system has taken it, for instance the mail server. Nobody has proved to have read it.
     Sent,
-    /// Delivery failed. Reserved: nothing delivers yet.
+    /// Every delivery failed.
     Failed,
     /// The account has received it.
     Acknowledged,
@@ -130,11 +131,13 @@ pub struct Message {
         serialize_with = "crate::contract::time::as_optional_time"
     )]
     pub withdrawn_at: Option<Timestamp>,
-    /// Version; increases with every change.
+    /// Version; increases with every change of the message, its state included.
     pub version: u64,
     /// The version with which the present revision began; for the events.
     #[serde(skip)]
     pub revision_version: u64,
+    /// How far its delivery is. A change of this alone leaves `version` as it is.
+    pub delivery: MessageDelivery,
 }
 
 /// A message before it is in the store.
@@ -160,6 +163,8 @@ pub struct NewMessage {
     pub content: CheckedMessage,
     /// The day of its number, see [`message_day`].
     pub day: String,
+    /// Nothing delivers it before this time: until then it can be withdrawn.
+    pub not_before: Timestamp,
 }
 
 /// A change of a message's content.
@@ -175,6 +180,8 @@ pub struct ContentChange {
     pub by_name: String,
     /// Why a content that may have been received is corrected; absent: it is only changed while nobody has it.
     pub correction: Option<String>,
+    /// Nothing delivers it before this time.
+    pub not_before: Timestamp,
 }
 
 /// A change of a message; `None` leaves a part unchanged.

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 use super::check::{NumberUse, StoredNumber, invalid, numbers, optional, required, single_line};
 use super::{RecordError, yes};
 use crate::ids::RecordId;
+use crate::mail::MailAddress;
 use crate::numbers::NumberPlan;
 
 /// Highest position in an on-call order.
@@ -103,8 +104,9 @@ impl ContactFields {
         self.kana = single_line("kana", &self.kana)?;
         self.role = single_line("role", &self.role)?;
         self.email = optional("email", self.email)?;
-        if self.email.as_deref().is_some_and(|email| !looks_like_email(email)) {
-            return Err(invalid("email", "write it as name@example.com".to_owned()));
+        if let Some(email) = &self.email {
+            let address = email.parse::<MailAddress>();
+            self.email = Some(address.map_err(|error| invalid("email", error.to_string()))?.to_string());
         }
         if self.on_call_order.is_some_and(|order| order == 0 || order > ON_CALL_ORDER_MAX) {
             return Err(invalid("on_call_order", format!("from 1 to {ON_CALL_ORDER_MAX}")));
@@ -117,13 +119,4 @@ impl ContactFields {
         self.number = texts.pop();
         Ok(CheckedContact { fields: self, number })
     }
-}
-
-fn looks_like_email(text: &str) -> bool {
-    let Some((name, host)) = text.rsplit_once('@') else { return false };
-    !name.is_empty()
-        && host.contains('.')
-        && !host.starts_with('.')
-        && !host.ends_with('.')
-        && !text.contains(' ')
 }

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use sqlx::{QueryBuilder, Row};
 
+use super::deliveries::{enqueue_deliveries, hold_message, message_delivery_of, withdraw_deliveries};
 use super::{Backend, Db, DbConnection, DbRow};
 use crate::contract::message::{
     Action, CheckedMessage, ContentChange, Mark, Message, MessageFields, MessageKind, MessageRevision,
@@ -16,9 +17,6 @@ use crate::store::messages::{
     ChangeOutcome, MessageCursor, MessageFilter, SEARCH_CHARS_MAX, SEARCH_WORDS_MAX, WithdrawOutcome,
 };
 use crate::store::{StoreError, from_ms, to_ms};
-
-/// How often a change reads a message again that another change was faster to write.
-const CHANGE_ATTEMPTS_MAX: u32 = 16;
 
 impl Backend {
     pub(in crate::store) async fn messages(
@@ -78,7 +76,9 @@ impl Backend {
         .await
         .map_err(|error| refusal(error, "the message", None))?
         .rows_affected();
-        if inserted > 0 {
+        let stored = if inserted == 0 {
+            read_message(&mut transaction, message.id).await?
+        } else {
             let count: i64 = sqlx::query_scalar(
                 "INSERT INTO message_days (day, last) VALUES ($1, 1)
                  ON CONFLICT (day) DO UPDATE SET last = message_days.last + 1 RETURNING last",
@@ -97,10 +97,10 @@ impl Backend {
                 by: message.taken_by,
                 by_name: message.taken_by_name.clone(),
                 correction: None,
+                not_before: message.not_before,
             };
-            write_content(&mut transaction, message.id, &written, at).await?;
-        }
-        let stored = read_message(&mut transaction, message.id).await?;
+            write_content(&mut transaction, message.id, &written, at).await?
+        };
         transaction.commit().await?;
         Ok((stored, inserted > 0))
     }
@@ -111,59 +111,53 @@ impl Backend {
         change: &MessageUpdate,
         at: Timestamp,
     ) -> Result<ChangeOutcome, StoreError> {
-        for _ in 0..CHANGE_ATTEMPTS_MAX {
-            let mut transaction = self.begin().await?;
-            let before = read_message(&mut transaction, id).await?;
-            let content = change.content.as_ref().filter(|content| content.content.fields != before.fields);
-            if content.is_some_and(|content| content.version != before.version) {
-                return Ok(ChangeOutcome::Stale(before));
-            }
-            let is_acknowledged = before.state == MessageState::Acknowledged;
-            let acknowledges = change.acknowledged_by.is_some() && !is_acknowledged;
-            let corrects = content.is_some_and(|content| content.correction.is_some());
-            if before.withdrawn_at.is_some()
-                || content.is_some() && !corrects && before.state != MessageState::Open
-            {
-                return Ok(ChangeOutcome::NotOpen(before));
-            }
-            if content.is_none() && !acknowledges {
-                return Ok(ChangeOutcome::Applied(before));
-            }
-            // A content that nobody has received is replaced; another one is followed by the next revision.
-            let is_revised = corrects && before.state != MessageState::Open;
-            let changed = sqlx::query(
-                "UPDATE messages SET changed_ms = $2, version = version + 1,
-                    revision = revision + CASE WHEN $3 THEN 1 ELSE 0 END,
-                    revision_version = CASE WHEN $3 THEN version + 1 ELSE revision_version END,
-                    state = CASE WHEN $4 THEN 'acknowledged' WHEN $3 THEN 'open' ELSE state END,
-                    acknowledged_by = CASE WHEN $4 THEN $5 WHEN $3 THEN NULL ELSE acknowledged_by END,
-                    acknowledged_ms = CASE WHEN $4 THEN $2 WHEN $3 THEN NULL ELSE acknowledged_ms END
-                 WHERE id = $1 AND version = $6",
-            )
-            .bind(id)
-            .bind(to_ms(at))
-            .bind(is_revised)
-            .bind(acknowledges)
-            .bind(change.acknowledged_by)
-            .bind(i64::try_from(before.version).unwrap_or(i64::MAX))
-            .execute(&mut *transaction)
-            .await?
-            .rows_affected();
-            if changed == 0 {
-                // Another change was faster (PostgreSQL: the other transaction has committed by now).
-                continue;
-            }
-            if let Some(content) = content {
-                if is_revised {
-                    keep_first_revision(&mut transaction, &before).await?;
-                }
-                write_content(&mut transaction, id, content, at).await?;
-            }
-            let stored = read_message(&mut transaction, id).await?;
-            transaction.commit().await?;
-            return Ok(ChangeOutcome::Applied(stored));
+        let mut transaction = self.begin().await?;
+        let is_out = hold_message(&mut transaction, id).await?;
+        let before = read_message(&mut transaction, id).await?;
+        let content = change.content.as_ref().filter(|content| content.content.fields != before.fields);
+        if content.is_some_and(|content| content.version != before.version) {
+            return Ok(ChangeOutcome::Stale(before));
         }
-        Err(StoreError::Busy)
+        let is_acknowledged = before.state == MessageState::Acknowledged;
+        let acknowledges = change.acknowledged_by.is_some() && !is_acknowledged;
+        let corrects = content.is_some_and(|content| content.correction.is_some());
+        let is_final = before.state != MessageState::Open || is_out;
+        if before.withdrawn_at.is_some() || content.is_some() && !corrects && is_final {
+            return Ok(ChangeOutcome::NotOpen(before));
+        }
+        if content.is_none() && !acknowledges {
+            return Ok(ChangeOutcome::Applied(before));
+        }
+        // A content that nobody has received is replaced; another one is followed by the next revision.
+        let is_revised = corrects && is_final;
+        sqlx::query(
+            "UPDATE messages SET changed_ms = $2, version = version + 1,
+                revision = revision + CASE WHEN $3 THEN 1 ELSE 0 END,
+                revision_version = CASE WHEN $3 THEN version + 1 ELSE revision_version END,
+                state = CASE WHEN $4 THEN 'acknowledged' WHEN $3 THEN 'open' ELSE state END,
+                acknowledged_by = CASE WHEN $4 THEN $5 WHEN $3 THEN NULL ELSE acknowledged_by END,
+                acknowledged_ms = CASE WHEN $4 THEN $2 WHEN $3 THEN NULL ELSE acknowledged_ms END
+             WHERE id = $1",
+        )
+        .bind(id)
+        .bind(to_ms(at))
+        .bind(is_revised)
+        .bind(acknowledges)
+        .bind(change.acknowledged_by)
+        .execute(&mut *transaction)
+        .await?;
+        if acknowledges {
+            withdraw_deliveries(&mut transaction, id, at).await?;
+        }
+        if is_revised {
+            keep_first_revision(&mut transaction, &before).await?;
+        }
+        let stored = match content {
+            Some(content) => write_content(&mut transaction, id, content, at).await?,
+            None => read_message(&mut transaction, id).await?,
+        };
+        transaction.commit().await?;
+        Ok(ChangeOutcome::Applied(stored))
     }
 
     pub(in crate::store) async fn withdraw_message(
@@ -173,16 +167,22 @@ impl Backend {
         at: Timestamp,
     ) -> Result<WithdrawOutcome, StoreError> {
         let mut transaction = self.begin().await?;
+        let is_out = hold_message(&mut transaction, id).await?;
         let withdrawn = sqlx::query(
             "UPDATE messages SET deleted_ms = $2, changed_ms = $2, version = version + 1
-             WHERE id = $1 AND deleted_ms IS NULL AND state = 'open' AND revision = 1 AND created_ms >= $3",
+             WHERE id = $1 AND deleted_ms IS NULL AND state = 'open' AND revision = 1 AND created_ms >= $3
+                AND NOT $4",
         )
         .bind(id)
         .bind(to_ms(at))
         .bind(to_ms(since))
+        .bind(is_out)
         .execute(&mut *transaction)
         .await?
         .rows_affected();
+        if withdrawn > 0 {
+            withdraw_deliveries(&mut transaction, id, at).await?;
+        }
         let message = read_message(&mut transaction, id).await?;
         transaction.commit().await?;
         let is_withdrawn = withdrawn > 0 || message.withdrawn_at.is_some();
@@ -306,13 +306,13 @@ fn push_filter(query: &mut QueryBuilder<Db>, filter: &MessageFilter) {
 }
 
 /// Writes a content: into the message, and as its live revision; the one place where a message gets one. The message's row
-/// has its version and revision already.
+/// has its version and revision already. What leaves the house about it is written with it. Returns the message as it is then.
 async fn write_content(
     transaction: &mut DbConnection,
     id: RecordId,
     written: &ContentChange,
     at: Timestamp,
-) -> Result<(), StoreError> {
+) -> Result<Message, StoreError> {
     let CheckedMessage { fields, from_key, search } = &written.content;
     let document = serde_json::to_value(fields).map_err(|error| sqlx::Error::Encode(error.into()))?;
     let mut rest = document.clone();
@@ -357,7 +357,9 @@ async fn write_content(
     .bind(to_ms(at))
     .execute(&mut *transaction)
     .await?;
-    Ok(())
+    let message = read_message(&mut *transaction, id).await?;
+    enqueue_deliveries(&mut *transaction, &message, (at, written.not_before)).await?;
+    read_message(transaction, id).await
 }
 
 /// The content of a message of an earlier version becomes a row when it is corrected.
@@ -400,7 +402,7 @@ fn fields_of(row: &DbRow) -> Result<MessageFields, sqlx::Error> {
     })
 }
 
-fn message_of(row: &DbRow) -> Result<Message, sqlx::Error> {
+pub(super) fn message_of(row: &DbRow) -> Result<Message, sqlx::Error> {
     Ok(Message {
         id: row.try_get("id")?,
         account: row.try_get("account_id")?,
@@ -421,6 +423,7 @@ fn message_of(row: &DbRow) -> Result<Message, sqlx::Error> {
         withdrawn_at: row.try_get::<Option<i64>, _>("deleted_ms")?.map(from_ms),
         version: count(row.try_get("version")?),
         revision_version: count(row.try_get("revision_version")?),
+        delivery: message_delivery_of(row)?,
     })
 }
 
@@ -468,7 +471,7 @@ mod tests {
     fn change(content: CheckedMessage, version: u64) -> MessageUpdate {
         let (by, by_name, correction) = (HANA, "花".into(), None);
         MessageUpdate {
-            content: Some(ContentChange { content, version, by, by_name, correction }),
+            content: Some(ContentChange { content, version, by, by_name, correction, not_before: at(0) }),
             acknowledged_by: None,
         }
     }
@@ -495,6 +498,7 @@ mod tests {
             caller: Some(format!("+8190{n}")),
             content: content(&format!("折り返し {n}")),
             day: "260401".into(),
+            not_before: at(0),
         }
     }
 

@@ -129,3 +129,10 @@ macro_rules! search_customers {
             ORDER BY c.id LIMIT $5"
     };
 }
+
+/// After a query whose rows the same statement changes: rows that another daemon takes at this moment are left to it.
+macro_rules! for_this_writer {
+    ($of:literal) => {
+        concat!($of, " FOR UPDATE SKIP LOCKED")
+    };
+}

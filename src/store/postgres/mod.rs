@@ -20,6 +20,8 @@ mod audit;
 mod contacts;
 #[path = "../customers/sql.rs"]
 mod customers;
+#[path = "../deliveries/sql.rs"]
+mod deliveries;
 #[path = "../drafts/sql.rs"]
 mod drafts;
 #[path = "../faxes/sql.rs"]
@@ -32,6 +34,8 @@ mod history;
 pub(super) mod import;
 #[path = "../log/sql.rs"]
 mod log;
+#[path = "../mail_servers/sql.rs"]
+mod mail_servers;
 #[path = "../messages/sql.rs"]
 mod messages;
 #[path = "../operators/sql.rs"]

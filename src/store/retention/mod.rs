@@ -55,7 +55,7 @@ pub enum PurgeTarget {
     Calls,
     /// Segments of the supervision log.
     SupervisionLog,
-    /// Messages that are not open, and those that were withdrawn.
+    /// Messages that were sent or acknowledged or whose delivery failed, and those that were withdrawn.
     Messages,
     /// The numbers of who sent a fax.
     FaxSenders,
@@ -63,6 +63,10 @@ pub enum PurgeTarget {
     Faxes,
     /// Drafts.
     Drafts,
+    /// The addresses and errors of deliveries that are over.
+    Deliveries,
+    /// What happened to deliveries, with the words of the servers.
+    DeliveryLog,
     /// Gaps of PBX links.
     Gaps,
     /// The notes of after-call work, which may name the caller.

@@ -67,6 +67,15 @@ impl Backend {
                 "DELETE FROM drafts WHERE (user_id, call_id) IN (
                     SELECT user_id, call_id FROM drafts WHERE changed_ms < $1 LIMIT $2)"
             }
+            PurgeTarget::Deliveries => {
+                "UPDATE deliveries SET address = '', error = NULL WHERE id IN (
+                    SELECT id FROM deliveries WHERE created_ms < $1 AND address <> ''
+                        AND state IN ('sent', 'delivered', 'bounced', 'failed', 'cancelled') LIMIT $2)"
+            }
+            PurgeTarget::DeliveryLog => {
+                "DELETE FROM delivery_log WHERE position IN (
+                    SELECT position FROM delivery_log WHERE at_ms < $1 LIMIT $2)"
+            }
             PurgeTarget::Gaps => {
                 "DELETE FROM pbx_gaps WHERE position IN (SELECT position FROM pbx_gaps WHERE to_ms < $1 LIMIT $2)"
             }
@@ -107,12 +116,21 @@ impl Backend {
             "UPDATE message_revisions SET content_json = '{{\"text\":\"\"}}', why = NULL
              WHERE message_id IN (SELECT id FROM messages AS past WHERE {of_message})"
         );
+        // The messages before their deliveries, as everything that changes a delivery does.
+        let hold = format!("UPDATE messages AS past SET delivery_state = delivery_state WHERE {of_message}");
+        // What was not sent would say what is forgotten; the rest has no text of the customer's.
+        let deliveries = format!(
+            "UPDATE deliveries SET rendered = NULL,
+                state = CASE WHEN state IN ('held', 'queued') THEN 'cancelled' ELSE state END
+             WHERE message_id IN (SELECT id FROM messages AS past WHERE {of_message})"
+        );
         let messages = format!(
             "UPDATE messages AS past SET caller_key = NULL, customer_id = NULL, from_key = NULL, text = '',
-                content_json = '{{}}', search = ''
+                content_json = '{{}}', search = '', delivery_next_ms = NULL,
+                delivery_state = CASE WHEN delivery_state IN ('held', 'queued') THEN 'none' ELSE delivery_state END
              WHERE {of_message}"
         );
-        for sql in [notes, drafts, faxes_of_calls, faxes, calls, revisions, messages] {
+        for sql in [notes, drafts, faxes_of_calls, faxes, calls, revisions, hold, deliveries, messages] {
             // The texts consist of constants.
             sqlx::query(sqlx::AssertSqlSafe(sql)).bind(id).execute(&mut *transaction).await?;
         }
@@ -286,26 +304,22 @@ mod tests {
             caller: None,
             content: content(&fields),
             day: "260401".into(),
+            not_before: from_ms(1),
         };
         store.create_message(&new, &pbx, from_ms(1)).await.unwrap();
         let acknowledged = MessageUpdate { content: None, acknowledged_by: Some(SAKURA) };
         store.change_message(new.id, &acknowledged, from_ms(2)).await.unwrap();
+        let mut with_number = fields.clone();
+        with_number["text"] = "秘密ふたつ".into();
         let corrected = ContentChange {
-            content: content(&serde_json::json!({"text": "秘密ふたつ", "reason": "inquiry"})),
+            content: content(&with_number),
             version: 2,
             by: SAKURA,
             by_name: "花".into(),
             correction: Some("秘密".into()),
+            not_before: from_ms(1),
         };
-        let with_number = content(&{
-            let mut fields = fields.clone();
-            fields["text"] = "秘密ふたつ".into();
-            fields
-        });
-        let corrected = MessageUpdate {
-            content: Some(ContentChange { content: with_number, ..corrected }),
-            acknowledged_by: None,
-        };
+        let corrected = MessageUpdate { content: Some(corrected), acknowledged_by: None };
         store.change_message(new.id, &corrected, from_ms(3)).await.unwrap();
         draft(&store, SAKURA, 5).await;
         store.forget_customer(TANAKA).await.unwrap();

@@ -1,0 +1,179 @@
+//! `[mail]`: the mail server, and its conversion to the settings of the outbox.
+//!
+//! Invariant: a configuration that cannot send a mail is refused as a whole, with the key and what to write. A password goes
+//! only over an encrypted connection, or to an address of this machine or its network.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use smol_str::SmolStr;
+
+use super::sections::read_secret;
+use super::{Config, ConfigError, files, values};
+use crate::mail::{Line, MailAddress};
+use crate::numbers::NumberPlan;
+use crate::outbox::{Login, Server, Settings, TlsMode};
+use crate::secret::Secret;
+
+/// `[mail]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MailConfig {
+    /// The server; `None`: no mail is sent.
+    #[serde(deserialize_with = "values::optional_word")]
+    pub host: Option<SmolStr>,
+    /// Its port.
+    #[serde(deserialize_with = "values::port")]
+    port: u16,
+    /// How the connection is encrypted.
+    tls: TlsMode,
+    #[serde(deserialize_with = "values::optional_path")]
+    ca_file: Option<PathBuf>,
+    #[serde(deserialize_with = "values::optional_word")]
+    server_name: Option<SmolStr>,
+    #[serde(deserialize_with = "values::optional_word")]
+    user: Option<SmolStr>,
+    #[serde(deserialize_with = "values::optional_path")]
+    pub(super) password_file: Option<PathBuf>,
+    /// From the environment only.
+    #[serde(skip)]
+    pub(super) password: Option<Secret>,
+    from: String,
+    from_name: String,
+    reply_to: String,
+    #[serde(deserialize_with = "values::optional_word")]
+    hello_name: Option<SmolStr>,
+    #[serde(deserialize_with = "values::count::<_, 1, 20>")]
+    connections: usize,
+    #[serde(deserialize_with = "values::count::<_, 1, 100_000>")]
+    per_minute: usize,
+    iso_2022_jp: Vec<SmolStr>,
+    domains: BTreeMap<SmolStr, u32>,
+}
+
+impl Config {
+    /// The mail server and how to send over it, with the password; `None`: no server is configured.
+    ///
+    /// # Errors
+    /// A key lacks its value or contradicts another one.
+    pub fn mail_settings(&self) -> Result<Option<Settings>, ConfigError> {
+        let mail = &self.mail;
+        let Some(host) = mail.host.clone() else { return Ok(None) };
+        let from = address("from", &mail.from)?;
+        let from =
+            from.ok_or_else(|| error("from", "write the sender's address, for instance report@example.jp"))?;
+        let authorities = mail
+            .ca_file
+            .as_deref()
+            .map(|file| files::read(file, files::PEM_BYTES_MAX).map_err(|e| error("ca_file", &e.to_string())))
+            .transpose()?;
+        let server = Server {
+            tls_name: mail.server_name.clone().unwrap_or_else(|| host.clone()),
+            host,
+            port: mail.port,
+            tls: mail.tls,
+            authorities,
+            login: self.mail_login()?,
+            hello_name: mail.hello_name.clone(),
+        };
+        server.check().map_err(|reason| error("ca_file", &reason))?;
+        if let Some(domain) = mail.domains.iter().find_map(|(domain, limit)| (*limit == 0).then_some(domain))
+        {
+            return Err(error(&format!("domains.{domain}"), "write at least 1"));
+        }
+        let per_minute = u32::try_from(mail.per_minute).unwrap_or(u32::MAX);
+        Ok(Some(Settings {
+            server,
+            from,
+            from_name: Line::new(&mail.from_name),
+            reply_to: address("reply_to", &mail.reply_to)?,
+            connections: mail.connections,
+            per_minute,
+            domains: mail
+                .domains
+                .iter()
+                .map(|(name, limit)| (name.to_ascii_lowercase().into(), *limit))
+                .collect(),
+            iso_2022_jp: mail.iso_2022_jp.iter().map(|name| name.to_ascii_lowercase().into()).collect(),
+            time_zone: self.directory.time_zone.clone(),
+            plan: NumberPlan::of_country(&self.directory.country).unwrap_or_default(),
+            reasons: self.messages.reasons.clone(),
+        }))
+    }
+
+    fn mail_login(&self) -> Result<Option<Login>, ConfigError> {
+        let mail = &self.mail;
+        let password = match (&mail.password, &mail.password_file) {
+            (Some(password), _) => Some(password.clone()),
+            (None, Some(file)) => Some(read_secret(file, "mail.password_file")?),
+            (None, None) => None,
+        };
+        match (&mail.user, password) {
+            (Some(user), Some(password)) => Ok(Some(Login { user: user.clone(), password })),
+            (None, None) => Ok(None),
+            (Some(_), None) => {
+                let reason = "name the file that holds the user's password, or set TORITSUGI__MAIL__PASSWORD";
+                Err(error("password_file", reason))
+            }
+            (None, Some(_)) => {
+                Err(error("user", "a password is set, so write the user, or remove the password"))
+            }
+        }
+    }
+}
+
+fn address(key: &str, text: &str) -> Result<Option<MailAddress>, ConfigError> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|problem: crate::mail::MailAddressError| error(key, &problem.to_string()))
+}
+
+fn error(key: &str, reason: &str) -> ConfigError {
+    ConfigError::Key { origin: "mail".into(), key: format!("mail.{key}"), reason: reason.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn from(settings: &[(&str, &str)]) -> Result<Option<Settings>, String> {
+        let set = |(key, value): &(&str, &str)| (format!("TORITSUGI__MAIL__{key}"), (*value).to_owned());
+        let config =
+            Config::from_layers(None, settings.iter().map(set)).map_err(|error| error.to_string())?;
+        config.mail_settings().map_err(|error| error.to_string())
+    }
+
+    const HOST: (&str, &str) = ("HOST", "smtp.example.jp");
+    const FROM: (&str, &str) = ("FROM", "report@example.jp");
+
+    #[test]
+    fn a_server_has_a_sender_and_perhaps_a_login() {
+        assert!(from(&[]).unwrap().is_none());
+        let settings = from(&[HOST, FROM, ("USER", "u"), ("PASSWORD", "hunter2"), ("DOMAINS__docomo", "20")]);
+        let settings = settings.unwrap().unwrap();
+        assert_eq!(settings.server.tls, TlsMode::Starttls);
+        assert_eq!(settings.domains.get("docomo"), Some(&20));
+        assert!(!format!("{settings:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn an_error_names_the_key_and_what_to_write() {
+        for (settings, words) in [
+            (vec![HOST], "mail.from: write the sender's address"),
+            (vec![HOST, ("FROM", "report")], "mail.from: write it as name@example.com"),
+            (vec![HOST, FROM, ("REPLY_TO", "a..b@example.jp")], "mail.reply_to: a dot may stand"),
+            (vec![HOST, FROM, ("USER", "u")], "mail.password_file: name the file"),
+            (vec![HOST, FROM, ("PASSWORD", "p")], "mail.user: a password is set"),
+            (vec![HOST, FROM, ("TLS", "ssl")], "mail.tls: "),
+            (vec![HOST, FROM, ("PORT", "0")], "mail.port: "),
+            (vec![HOST, FROM, ("CA_FILE", "/nowhere/ca.pem")], "mail.ca_file: "),
+            (vec![HOST, FROM, ("CA_FILE", "/dev/null")], "mail.ca_file: "),
+            (vec![HOST, FROM, ("DOMAINS__docomo", "0")], "mail.domains.docomo: write at least 1"),
+        ] {
+            let error = from(&settings).unwrap_err();
+            assert!(error.contains(words), "{error}");
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! Mail as bytes: addresses, character sets, header lines and the MIME writer. Pure: no clock, no randomness, no IO.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `address.rs` | a mail address that can be written into a header and an SMTP command |
+//! | `charset.rs` | UTF-8, and ISO-2022-JP with the characters of JIS X 0208 alone |
+//! | `header.rs` | header lines: folding, encoded words (RFC 2047), file names (RFC 2231) |
+//! | `mime.rs` | the whole mail |
+//!
+//! Invariants:
+//! - The bytes of a mail are a function of its fields: a repeated attempt sends the same bytes.
+//! - Nothing that a caller says can become a header: header text is a [`Line`], which holds no line break and no control
+//!   character, and an address is a [`MailAddress`].
+//! - A mail is 7-bit, whatever it says: relays without 8BITMIME take it unchanged. Lines have at most 76 columns in the
+//!   body, and 76 in the header wherever a line can be folded.
+//!
+//! Why no library writes the mail: those at hand write UTF-8 only and take boundaries from the clock.
+
+mod address;
+mod charset;
+mod header;
+mod mime;
+
+pub use address::{ADDRESS_BYTES_MAX, MailAddress, MailAddressError};
+pub use charset::{Charset, to_iso_2022_jp};
+pub use header::{HEADER_COLUMNS_MAX, Line};
+pub use mime::{Attachment, BODY_COLUMNS_MAX, Mail, MessageId};

@@ -1,0 +1,87 @@
+//! Metrics of the outbox.
+
+use jiff::Timestamp;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+
+use crate::contract::delivery::DeliveryState;
+use crate::gateway::Metrics;
+use crate::store::mail_servers::{MAIL_SERVER, OutboxLoad};
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResultLabels {
+    channel: &'static str,
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ServerLabels {
+    server: &'static str,
+}
+
+/// The metrics.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Stats {
+    settled: Family<ResultLabels, Counter>,
+    waiting: Family<ServerLabels, Gauge>,
+    oldest_seconds: Family<ServerLabels, Gauge>,
+    paused: Family<ServerLabels, Gauge>,
+    /// How often the server refused everybody.
+    pub(super) refused: Counter,
+    /// Deliveries that another daemon had taken over before they were settled.
+    pub(super) claims_lost: Counter,
+}
+
+impl Stats {
+    pub(super) fn registered(metrics: &Metrics) -> Self {
+        let stats = Self::default();
+        metrics.register(|registry| {
+            registry.register(
+                "deliveries",
+                "Outcomes of attempts to deliver a message",
+                stats.settled.clone(),
+            );
+            registry.register("deliveries_waiting", "Deliveries that are not settled", stats.waiting.clone());
+            registry.register(
+                "deliveries_oldest_seconds",
+                "Age of the oldest delivery that is not settled",
+                stats.oldest_seconds.clone(),
+            );
+            registry.register(
+                "deliveries_server_paused",
+                "1 while the server refuses all mails",
+                stats.paused.clone(),
+            );
+            registry.register(
+                "deliveries_server_refusals",
+                "How often the server refused all mails",
+                stats.refused.clone(),
+            );
+            registry.register(
+                "outbox_claims_lost",
+                "Deliveries that another daemon took over while they were sent",
+                stats.claims_lost.clone(),
+            );
+        });
+        stats
+    }
+
+    pub(super) fn settled(&self, state: DeliveryState) {
+        let result = match state {
+            DeliveryState::Queued => "deferred",
+            state => state.as_str(),
+        };
+        self.settled.get_or_create(&ResultLabels { channel: "mail", result }).inc();
+    }
+
+    pub(super) fn loaded(&self, load: OutboxLoad, now: Timestamp, is_paused: bool) {
+        let labels = ServerLabels { server: MAIL_SERVER };
+        let waiting = i64::try_from(load.waiting).unwrap_or(i64::MAX);
+        self.waiting.get_or_create(&labels).set(waiting);
+        let oldest_s = load.oldest.map_or(0, |at| (now.as_second() - at.as_second()).max(0));
+        self.oldest_seconds.get_or_create(&labels).set(oldest_s);
+        self.paused.get_or_create(&labels).set(i64::from(is_paused));
+    }
+}

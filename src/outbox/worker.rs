@@ -1,0 +1,471 @@
+//! The tasks that send: one for each connection, and one that keeps the store's outbox in order.
+//!
+//! A connection task claims a few due deliveries, renders those that were never tried, sends them one after another over its
+//! connection, and settles each. While one of its mails takes long, the others that it has claimed go back, so that another
+//! connection sends them.
+//!
+//! | the server | what the tasks do |
+//! |---|---|
+//! | is not paused | each claims up to [`CLAIM_SIZE`] deliveries |
+//! | is paused | none claims |
+//! | its pause is over | one task of all daemons claims one delivery and tries |
+//!
+//! Invariant: a claimed delivery is settled, given back or left to its lease: never forgotten. A task that is stopped sends its
+//! mail to the end if that takes at most [`STOP_TIMEOUT`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use super::limits::Limits;
+use super::smtp::{PhaseTimeouts, SendFailure, ServerRefusal, SmtpConnection};
+use super::stats::Stats;
+use super::{Settings, letter};
+use crate::contract::delivery::DeliveryState;
+use crate::delivery::{DeliveryInput, LEASE_TTL, ServerPause};
+use crate::gateway::Metrics;
+use crate::ids::RecordId;
+use crate::mail::MailAddress;
+use crate::messages::{MessageRelay, OutboxWaker};
+use crate::store::deliveries::ClaimedDelivery;
+use crate::store::mail_servers::MAIL_SERVER;
+use crate::store::{Store, StoreError};
+
+/// How often the outbox is read when nobody wakes the tasks.
+pub const POLL_INTERVAL: Duration = Duration::from_secs(2);
+/// Deliveries that a task claims at once.
+const CLAIM_SIZE: u32 = 8;
+/// A mail that takes longer lets the others go to another connection.
+const SLOW_MAIL_DELAY: Duration = Duration::from_secs(5);
+/// How often a claim is renewed.
+const RENEW_INTERVAL: Duration = Duration::from_secs(60);
+/// Mails that are sent over one connection.
+const MAILS_PER_CONNECTION_MAX: u32 = 100;
+/// A connection without work is closed after this time.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a mail that is being sent may take after the daemon was stopped.
+const STOP_TIMEOUT: Duration = Duration::from_secs(6);
+/// How often metrics are read from the store, and the server is entered there.
+const KEEP_INTERVAL: Duration = Duration::from_secs(15);
+
+/// Starts the tasks; without settings, enters in the store that there is no server. `is_alone`: no other daemon uses this
+/// store, so what a daemon had claimed before this one is due at once.
+///
+/// # Errors
+/// The store cannot be written.
+pub async fn start(
+    settings: Option<Settings>,
+    (store, is_alone): (&Store, bool),
+    relay: &MessageRelay,
+    metrics: &Metrics,
+    tasks: &TaskTracker,
+    shutdown: &CancellationToken,
+) -> Result<(), StoreError> {
+    store.set_mail_server(MAIL_SERVER, settings.is_some()).await?;
+    if is_alone {
+        store.end_delivery_claims(Timestamp::now()).await?;
+    }
+    let Some(settings) = settings else { return Ok(()) };
+    let started = Instant::now();
+    let limits = Limits::new(settings.per_minute, &settings.domains, started.elapsed());
+    let shared = Arc::new(Shared {
+        stats: Stats::registered(metrics),
+        limits,
+        settings,
+        store: store.clone(),
+        relay: relay.clone(),
+        waker: relay.outbox(),
+        started,
+    });
+    tasks.spawn(keep(Arc::clone(&shared), shutdown.clone()));
+    for _ in 0..shared.settings.connections {
+        let task = Connection { shared: Arc::clone(&shared), open: None };
+        tasks.spawn(task.run(shutdown.clone()));
+    }
+    Ok(())
+}
+
+/// What all tasks use.
+struct Shared {
+    settings: Settings,
+    store: Store,
+    relay: MessageRelay,
+    waker: OutboxWaker,
+    limits: Limits,
+    stats: Stats,
+    started: Instant,
+}
+
+impl Shared {
+    /// The time since the start, for the limits.
+    fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Applies an outcome, trying again while the store is away, as long as the claim may still hold.
+    async fn settle(&self, delivery: RecordId, claim: RecordId, input: DeliveryInput) {
+        let deadline = Instant::now() + LEASE_TTL;
+        let mut backoff = crate::backoff::Backoff::of_store();
+        loop {
+            let at = (Timestamp::now(), random());
+            match self.store.settle_delivery(delivery, claim, input.clone(), at).await {
+                Ok(Some(state)) => {
+                    if !matches!(input, DeliveryInput::Postponed { .. }) {
+                        self.stats.settled(state);
+                    }
+                    if matches!(state, DeliveryState::Sent | DeliveryState::Bounced | DeliveryState::Failed) {
+                        self.relay.publish_soon();
+                    }
+                    return;
+                }
+                Ok(None) => {
+                    self.stats.claims_lost.inc();
+                    tracing::warn!(%delivery, "another daemon has taken over a delivery; its recipient may get the mail twice");
+                    return;
+                }
+                Err(error) => {
+                    log_store_error(&error);
+                    if Instant::now() >= deadline || error.is_closed() {
+                        return;
+                    }
+                    tokio::time::sleep(backoff.next_delay()).await;
+                }
+            }
+        }
+    }
+
+    /// Gives deliveries back that were not tried.
+    async fn give_back(&self, claim: RecordId, deliveries: &[ClaimedDelivery], until: Timestamp) {
+        self.limits.give_back(u32::try_from(deliveries.len()).unwrap_or(u32::MAX));
+        for delivery in deliveries {
+            self.settle(delivery.id, claim, DeliveryInput::Postponed { until, error: None }).await;
+        }
+    }
+}
+
+/// Enters the server in the store, ends claims of daemons that are gone, gives up late deliveries, and reads the metrics.
+async fn keep(shared: Arc<Shared>, shutdown: CancellationToken) {
+    let mut last_kept: Option<Instant> = None;
+    loop {
+        if last_kept.is_none_or(|at| at.elapsed() >= KEEP_INTERVAL) {
+            last_kept = Some(Instant::now());
+            if let Err(error) = keep_store(&shared).await {
+                log_store_error(&error);
+            }
+        }
+        match shared.store.sweep_deliveries(Timestamp::now()).await {
+            Ok((0, 0)) => {}
+            Ok((expired, given_up)) => {
+                tracing::warn!(
+                    expired,
+                    given_up,
+                    "deliveries of a daemon that ended are due again; late ones are given up"
+                );
+                (0..given_up).for_each(|_| shared.stats.settled(DeliveryState::Failed));
+                shared.relay.publish_soon();
+                shared.waker.wake();
+            }
+            Err(error) => log_store_error(&error),
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = tokio::time::sleep(POLL_INTERVAL) => {}
+        }
+    }
+}
+
+async fn keep_store(shared: &Shared) -> Result<(), StoreError> {
+    shared.store.set_mail_server(MAIL_SERVER, true).await?;
+    let load = shared.store.outbox_load(MAIL_SERVER).await?;
+    let pause = shared.store.mail_server_pause(MAIL_SERVER).await?;
+    shared.stats.loaded(load, Timestamp::now(), pause.is_some());
+    Ok(())
+}
+
+/// One connection and the task that sends over it.
+struct Connection {
+    shared: Arc<Shared>,
+    open: Option<SmtpConnection>,
+}
+
+impl Connection {
+    async fn run(mut self, shutdown: CancellationToken) {
+        let shared = Arc::clone(&self.shared);
+        let mut idle_since = Instant::now();
+        loop {
+            // Created before the store is read, so that a delivery made during the read still wakes the task.
+            let woken = shared.waker.woken();
+            let wait = match self.round(&shutdown).await {
+                Ok(None) => {
+                    idle_since = Instant::now();
+                    Duration::ZERO
+                }
+                Ok(Some(wait)) => wait,
+                Err(error) => {
+                    log_store_error(&error);
+                    POLL_INTERVAL
+                }
+            };
+            if idle_since.elapsed() >= IDLE_TIMEOUT
+                && let Some(connection) = self.open.take()
+            {
+                connection.close().await;
+            }
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => break,
+                () = woken, if !wait.is_zero() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+        if let Some(connection) = self.open.take() {
+            connection.close().await;
+        }
+    }
+
+    /// Sends what is due. `None`: there may be more; else how long to wait.
+    async fn round(&mut self, shutdown: &CancellationToken) -> Result<Option<Duration>, StoreError> {
+        let shared = Arc::clone(&self.shared);
+        let now = Timestamp::now();
+        let pause = shared.store.mail_server_pause(MAIL_SERVER).await?;
+        let size = match &pause {
+            Some(pause) if pause.holds(now) => return Ok(Some(POLL_INTERVAL.min(until(pause, now)))),
+            Some(_) => 1,
+            None => CLAIM_SIZE,
+        };
+        let size = match shared.limits.take(size, shared.elapsed()) {
+            Ok(size) => size,
+            Err(wait) => return Ok(Some(wait)),
+        };
+        let claim = RecordId(Uuid::now_v7());
+        let lease = now.checked_add(LEASE_TTL).unwrap_or(now);
+        let claimed = shared.store.claim_message_deliveries(MAIL_SERVER, claim, (now, lease), size).await;
+        let taken = claimed.as_ref().map_or(0, |claimed| u32::try_from(claimed.len()).unwrap_or(size));
+        shared.limits.give_back(size - taken);
+        let claimed = claimed?;
+        if claimed.is_empty() {
+            return Ok(Some(POLL_INTERVAL));
+        }
+        if pause.is_some() && !shared.store.take_mail_probe(MAIL_SERVER, now, lease).await? {
+            shared.give_back(claim, &claimed, now).await;
+            return Ok(Some(POLL_INTERVAL));
+        }
+        let claimed = render(&shared, claim, claimed).await?;
+        self.send_all(claim, claimed, pause, shutdown).await;
+        Ok(None)
+    }
+
+    /// Sends claimed deliveries one after another.
+    async fn send_all(
+        &mut self,
+        claim: RecordId,
+        mut claimed: Vec<ClaimedDelivery>,
+        pause: Option<ServerPause>,
+        shutdown: &CancellationToken,
+    ) {
+        let shared = Arc::clone(&self.shared);
+        while !claimed.is_empty() {
+            let delivery = claimed.remove(0);
+            if shutdown.is_cancelled() {
+                claimed.insert(0, delivery);
+                return shared.give_back(claim, &claimed, Timestamp::now()).await;
+            }
+            let Ok(to) = delivery.address.parse::<MailAddress>() else {
+                let error = format!("{} is no mail address", delivery.address);
+                shared.settle(delivery.id, claim, DeliveryInput::Refused { error, status: None }).await;
+                continue;
+            };
+            if let Err(wait) = shared.limits.take_of_domain(to.domain(), shared.elapsed()) {
+                let until = Timestamp::now().checked_add(wait).unwrap_or(Timestamp::MAX);
+                shared.give_back(claim, &[delivery], until).await;
+                continue;
+            }
+            let bytes = delivery.rendered.clone().unwrap_or_default();
+            let sent = self.send_one(claim, &to, &bytes, &mut claimed, shutdown).await;
+            match sent {
+                Ok(reply) => {
+                    tracing::debug!(delivery = %delivery.id, to = %to.masked(), reply, "the mail server took a message");
+                    shared.settle(delivery.id, claim, DeliveryInput::Accepted).await;
+                }
+                Err(Failure::OfDelivery(input)) => {
+                    // The server's words name the recipient; they are in the store.
+                    let (delivery, to) = (delivery.id, to.masked());
+                    tracing::warn!(%delivery, to, status = input.status(), "the mail server did not take a message");
+                    shared.settle(delivery, claim, input).await;
+                }
+                Err(Failure::OfServer(refusal)) => {
+                    claimed.insert(0, delivery);
+                    return self.pause(claim, &claimed, pause.as_ref(), refusal).await;
+                }
+                // The lease says that it may have been sent.
+                Err(Failure::Stopped) => {
+                    return shared.give_back(claim, &claimed, Timestamp::now()).await;
+                }
+            }
+            if pause.is_some() {
+                if let Err(error) = shared.store.pause_mail_server(MAIL_SERVER, None).await {
+                    log_store_error(&error);
+                }
+                tracing::info!("the mail server takes mails again");
+                shared.waker.wake();
+            }
+        }
+    }
+
+    /// Sends one mail, over a new connection if there is none. Renews the claim meanwhile; after [`SLOW_MAIL_DELAY`] gives
+    /// `waiting` back.
+    async fn send_one(
+        &mut self,
+        claim: RecordId,
+        to: &MailAddress,
+        bytes: &[u8],
+        waiting: &mut Vec<ClaimedDelivery>,
+        shutdown: &CancellationToken,
+    ) -> Result<String, Failure> {
+        let shared = Arc::clone(&self.shared);
+        let sending = self.attempt(to, bytes);
+        tokio::pin!(sending);
+        let (mut slow, mut renewed) = (Some(Instant::now() + SLOW_MAIL_DELAY), Instant::now());
+        let stopped = async {
+            shutdown.cancelled().await;
+            tokio::time::sleep(STOP_TIMEOUT).await;
+        };
+        tokio::pin!(stopped);
+        loop {
+            let next = slow.unwrap_or(renewed + RENEW_INTERVAL);
+            tokio::select! {
+                sent = &mut sending => return sent,
+                () = &mut stopped => return Err(Failure::Stopped),
+                () = tokio::time::sleep_until(next) => {}
+            }
+            if slow.take().is_some() {
+                shared.give_back(claim, waiting, Timestamp::now()).await;
+                waiting.clear();
+                shared.waker.wake();
+                continue;
+            }
+            renewed = Instant::now();
+            let now = Timestamp::now();
+            let until = now.checked_add(LEASE_TTL).unwrap_or(now);
+            if let Err(error) = shared.store.renew_delivery_claim(claim, until).await {
+                log_store_error(&error);
+            }
+        }
+    }
+
+    async fn attempt(&mut self, to: &MailAddress, bytes: &[u8]) -> Result<String, Failure> {
+        let settings = &self.shared.settings;
+        // A connection that the server closed meanwhile is replaced once.
+        loop {
+            let mut connection = match self.open.take() {
+                Some(connection) if connection.is_usable() && connection.used < MAILS_PER_CONNECTION_MAX => {
+                    connection
+                }
+                old => {
+                    if let Some(old) = old {
+                        old.close().await;
+                    }
+                    let opened = SmtpConnection::open(&settings.server, PhaseTimeouts::default()).await;
+                    opened.map_err(Failure::OfServer)?
+                }
+            };
+            match connection.send(&settings.from, to, bytes).await {
+                Ok(reply) => {
+                    self.open = Some(connection);
+                    return Ok(reply);
+                }
+                Err(SendFailure::Stale) => {}
+                Err(SendFailure::OfServer(refusal)) => return Err(Failure::OfServer(refusal)),
+                Err(SendFailure::OfDelivery(input)) => {
+                    if matches!(input, DeliveryInput::Refused { .. } | DeliveryInput::Deferred { .. }) {
+                        self.open = Some(connection);
+                    }
+                    return Err(Failure::OfDelivery(input));
+                }
+            }
+        }
+    }
+
+    /// Pauses the server and gives the deliveries back. No attempt is counted.
+    async fn pause(
+        &self,
+        claim: RecordId,
+        claimed: &[ClaimedDelivery],
+        before: Option<&ServerPause>,
+        refusal: ServerRefusal,
+    ) {
+        let shared = &self.shared;
+        let now = Timestamp::now();
+        let pause = ServerPause::after(before, now, refusal.to_string());
+        let host = &shared.settings.server.host;
+        tracing::error!(%host, error = %refusal, until = %pause.until, "the mail server refuses all mails; they wait");
+        if let Err(error) = shared.store.pause_mail_server(MAIL_SERVER, Some(&pause)).await {
+            log_store_error(&error);
+        }
+        shared.stats.refused.inc();
+        shared.limits.give_back(u32::try_from(claimed.len()).unwrap_or(u32::MAX));
+        for delivery in claimed {
+            let error = Some(refusal.to_string());
+            shared.settle(delivery.id, claim, DeliveryInput::Postponed { until: now, error }).await;
+        }
+    }
+}
+
+/// Why a mail was not taken.
+enum Failure {
+    OfDelivery(DeliveryInput),
+    OfServer(ServerRefusal),
+    /// The daemon ends.
+    Stopped,
+}
+
+/// Makes the bytes of deliveries that were never tried, and keeps them.
+async fn render(
+    shared: &Shared,
+    claim: RecordId,
+    claimed: Vec<ClaimedDelivery>,
+) -> Result<Vec<ClaimedDelivery>, StoreError> {
+    let (mut ready, mut new) = (Vec::with_capacity(claimed.len()), Vec::new());
+    for mut delivery in claimed {
+        if delivery.rendered.is_none()
+            && let Ok(to) = delivery.address.parse::<MailAddress>()
+        {
+            // Deleted meanwhile: the delivery is gone with its message.
+            let Some(facts) = shared.store.letter_facts(delivery.id).await? else { continue };
+            if facts.message.fields.text.is_empty() {
+                let error = "its text was removed with the customer's record".to_owned();
+                shared.settle(delivery.id, claim, DeliveryInput::Refused { error, status: None }).await;
+                continue;
+            }
+            let bytes = letter::render(&shared.settings, &delivery, &to, &facts);
+            new.push((delivery.id, bytes.clone()));
+            delivery.rendered = Some(bytes);
+        }
+        ready.push(delivery);
+    }
+    if !new.is_empty() {
+        shared.store.keep_rendered(claim, &new).await?;
+    }
+    Ok(ready)
+}
+
+fn until(pause: &ServerPause, now: Timestamp) -> Duration {
+    Duration::try_from(pause.until.duration_since(now))
+        .unwrap_or(POLL_INTERVAL)
+        .max(Duration::from_millis(50))
+}
+
+/// A random number, for the variation of a delay.
+fn random() -> u64 {
+    getrandom::u64().unwrap_or_default()
+}
+
+fn log_store_error(error: &StoreError) {
+    let error = error as &dyn std::error::Error;
+    tracing::warn!(error, "the outbox cannot use the store; trying again");
+}

@@ -1,0 +1,169 @@
+//! The outbox: deliveries of messages.
+//!
+//! A delivery is made in the transaction that writes its message's content (`enqueue.rs`), so that a message that was saved, or
+//! corrected, is sent, also over a crash. A daemon claims due deliveries, renews its claim while it sends, and settles each one.
+//! What follows from an outcome is in [`crate::delivery`].
+//!
+//! | what the daemon was doing when it died | what happens |
+//! |---|---|
+//! | nothing yet | the delivery is due; any daemon takes it |
+//! | sending | the claim ends after [`crate::delivery::LEASE_TTL`], or when the only daemon of a file starts again; the delivery is due again, with the same bytes and `Message-ID` |
+//! | noting the answer | the same: the recipient may get the mail twice, with one `Message-ID` |
+//!
+//! Invariants: each change of a delivery is a compare-and-set on its state and claim, in one transaction with what the message
+//! shows of it ([`crate::delivery::summary()`]). Only the daemon whose claim a delivery has settles it. A delivery carries one
+//! revision of its message; once there is another one, it is sent no more and decides nothing about the message.
+
+use jiff::Timestamp;
+
+use super::{Store, StoreError};
+use crate::contract::delivery::{Delivery, DeliveryState};
+use crate::contract::message::Message;
+use crate::delivery::DeliveryInput;
+use crate::ids::RecordId;
+
+/// Most deliveries that one claim takes.
+pub const CLAIM_MAX: u32 = 32;
+/// Most deliveries that one sweep changes.
+pub const SWEEP_MAX: u32 = 100;
+/// Most deliveries in one answer.
+pub const LIST_MAX: u32 = 500;
+/// Longest error kept, in characters.
+pub const ERROR_CHARS_MAX: usize = 500;
+
+/// A delivery that this daemon has claimed.
+#[derive(Debug, Clone)]
+pub struct ClaimedDelivery {
+    /// Its id.
+    pub id: RecordId,
+    /// Its message.
+    pub message: RecordId,
+    /// The message's account.
+    pub account: RecordId,
+    /// Where it goes.
+    pub address: String,
+    /// Attempts, this one included.
+    pub attempts: u32,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// The bytes of the first attempt.
+    pub rendered: Option<Vec<u8>>,
+}
+
+/// What a mail about a message says.
+#[derive(Debug, Clone)]
+pub struct LetterFacts {
+    /// The message.
+    pub message: Message,
+    /// The account's name.
+    pub account_name: String,
+    /// The name of the contact whom the caller asked for.
+    pub contact_name: Option<String>,
+    /// The name of the customer who called.
+    pub customer_name: Option<String>,
+    /// The name of the contact who receives the mail.
+    pub recipient_name: Option<String>,
+}
+
+/// Which deliveries; an absent condition lets all through.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct DeliveryFilter {
+    /// In this state.
+    pub state: Option<DeliveryState>,
+    /// Of this message.
+    pub message: Option<RecordId>,
+    /// Of this account.
+    pub account: Option<RecordId>,
+}
+
+impl Store {
+    /// Claims up to `limit` due deliveries of a server until `until`: urgent ones first, then the longest due. No account gets
+    /// more than half of them while another one waits.
+    ///
+    /// # Errors
+    /// The store cannot be written; then nothing was claimed.
+    pub async fn claim_message_deliveries(
+        &self,
+        server: &str,
+        claim: RecordId,
+        (now, until): (Timestamp, Timestamp),
+        limit: u32,
+    ) -> Result<Vec<ClaimedDelivery>, StoreError> {
+        each!(self, db => db.claim_message_deliveries(server, claim, (now, until), limit.min(CLAIM_MAX)).await)
+    }
+
+    /// Lets a claim hold until `until`.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub async fn renew_delivery_claim(&self, claim: RecordId, until: Timestamp) -> Result<(), StoreError> {
+        each!(self, db => db.renew_delivery_claim(claim, until).await)
+    }
+
+    /// Ends all claims at `now`: whoever holds them is gone.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub async fn end_delivery_claims(&self, now: Timestamp) -> Result<(), StoreError> {
+        each!(self, db => db.end_delivery_claims(now).await)
+    }
+
+    /// What the mail of a delivery says; `None` if the message was deleted.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn letter_facts(&self, delivery: RecordId) -> Result<Option<LetterFacts>, StoreError> {
+        each!(self, db => db.letter_facts(delivery).await)
+    }
+
+    /// Keeps the bytes of claimed deliveries for later attempts.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub async fn keep_rendered(
+        &self,
+        claim: RecordId,
+        rendered: &[(RecordId, Vec<u8>)],
+    ) -> Result<(), StoreError> {
+        each!(self, db => db.keep_rendered(claim, rendered).await)
+    }
+
+    /// Applies what happened to a claimed delivery. `None`: the claim is over, and another daemon decides.
+    ///
+    /// # Errors
+    /// The store cannot be written; then nothing was changed.
+    pub async fn settle_delivery(
+        &self,
+        delivery: RecordId,
+        claim: RecordId,
+        input: DeliveryInput,
+        (now, seed): (Timestamp, u64),
+    ) -> Result<Option<DeliveryState>, StoreError> {
+        each!(self, db => db.settle_delivery(delivery, claim, input, (now, seed)).await)
+    }
+
+    /// Ends the claims of daemons that are gone, and gives up deliveries whose time is over. Returns how many of each.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub async fn sweep_deliveries(&self, now: Timestamp) -> Result<(u32, u32), StoreError> {
+        each!(self, db => db.sweep_deliveries(now).await)
+    }
+
+    /// Deliveries, newest first; at most [`LIST_MAX`].
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn message_deliveries(&self, filter: DeliveryFilter) -> Result<Vec<Delivery>, StoreError> {
+        each!(self, db => db.message_deliveries(filter).await)
+    }
+
+    /// Sends a message again to the recipient of a delivery, now. Returns the delivery that is queued: this one, or a new one
+    /// if this one was taken before.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] if there is no such delivery or its address was purged; or the store cannot be written.
+    pub async fn send_again(&self, delivery: RecordId, now: Timestamp) -> Result<Delivery, StoreError> {
+        each!(self, db => db.send_again(delivery, now).await)
+    }
+}

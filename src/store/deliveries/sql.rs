@@ -1,0 +1,582 @@
+//! The SQL of the outbox; `enqueue.rs` has that of its rows' making.
+
+mod enqueue;
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use sqlx::{QueryBuilder, Row};
+use uuid::Uuid;
+
+pub(super) use self::enqueue::enqueue_deliveries;
+use super::messages::message_of;
+use super::{Backend, Db, DbConnection, DbRow};
+use crate::contract::delivery::{
+    Delivery, DeliveryState, MessageDelivery, MessageDeliveryState, UnroutedReason,
+};
+use crate::contract::message::{MessageKind, MessageState, Urgency};
+use crate::delivery::{DeliveryFacts, DeliveryInput, DeliveryProgress, Outcome, give_up_delay, summary};
+use crate::identity::printable;
+use crate::ids::RecordId;
+use crate::store::deliveries::{
+    ClaimedDelivery, DeliveryFilter, ERROR_CHARS_MAX, LIST_MAX, LetterFacts, SWEEP_MAX,
+};
+use crate::store::{StoreError, from_ms, to_ms};
+
+/// The one channel that there is.
+const MAIL: &str = "mail";
+/// The urgencies, in the order in which they are sent: urgent, normal, low.
+const URGENCIES: std::ops::RangeInclusive<i64> = 0..=2;
+
+impl Backend {
+    pub(in crate::store) async fn claim_message_deliveries(
+        &self,
+        server: &str,
+        claim: RecordId,
+        (now, until): (Timestamp, Timestamp),
+        limit: u32,
+    ) -> Result<Vec<ClaimedDelivery>, StoreError> {
+        const DUE: &str = "SELECT EXISTS (SELECT 1 FROM deliveries
+            WHERE server = $1 AND state = 'queued' AND urgency = $2 AND next_ms <= $3)";
+        let mut is_due = false;
+        for urgency in URGENCIES {
+            let query = sqlx::query_scalar(DUE).bind(server).bind(urgency).bind(to_ms(now));
+            let is_one_due: bool = query.fetch_one(self.readers()).await?;
+            is_due |= is_one_due;
+        }
+        let mut claimed = Vec::new();
+        if !is_due {
+            return Ok(claimed);
+        }
+        let limit = limit as usize;
+        let mut transaction = self.begin().await?;
+        for urgency in URGENCIES {
+            let queue = Queue { server, urgency, claim, now, until };
+            // An account that fills the first half leaves the second to others, if others wait.
+            let left = limit - claimed.len();
+            let half = take(&mut transaction, queue, None, limit.div_ceil(2).min(left)).await?;
+            let is_full = half.len() == limit.div_ceil(2);
+            let only = half.first().map(|first| first.account);
+            let only = only.filter(|only| is_full && half.iter().all(|delivery| delivery.account == *only));
+            claimed.extend(half);
+            if only.is_some() {
+                let left = limit - claimed.len();
+                claimed.extend(take(&mut transaction, queue, only, left).await?);
+            }
+            let left = limit - claimed.len();
+            claimed.extend(take(&mut transaction, queue, None, left).await?);
+        }
+        transaction.commit().await?;
+        Ok(claimed)
+    }
+
+    pub(in crate::store) async fn renew_delivery_claim(
+        &self,
+        claim: RecordId,
+        until: Timestamp,
+    ) -> Result<(), StoreError> {
+        sqlx::query("UPDATE deliveries SET lease_ms = $2 WHERE state = 'sending' AND leased_by = $1")
+            .bind(claim)
+            .bind(to_ms(until))
+            .execute(&mut *self.write_once().await?)
+            .await?;
+        Ok(())
+    }
+
+    pub(in crate::store) async fn end_delivery_claims(&self, now: Timestamp) -> Result<(), StoreError> {
+        sqlx::query("UPDATE deliveries SET lease_ms = $1 WHERE state = 'sending' AND lease_ms > $1")
+            .bind(to_ms(now))
+            .execute(&mut *self.write_once().await?)
+            .await?;
+        Ok(())
+    }
+
+    pub(in crate::store) async fn letter_facts(
+        &self,
+        delivery: RecordId,
+    ) -> Result<Option<LetterFacts>, StoreError> {
+        let row = sqlx::query(
+            "SELECT m.*, a.name AS account_name, c.name AS contact_name, r.name AS recipient_name,
+                k.name AS customer_name
+             FROM deliveries AS d JOIN messages AS m ON m.id = d.message_id
+             JOIN accounts AS a ON a.id = m.account_id
+             LEFT JOIN contacts AS c ON c.id = m.contact_id
+             LEFT JOIN contacts AS r ON r.id = d.contact_id
+             LEFT JOIN customers AS k ON k.id = m.customer_id
+             WHERE d.id = $1",
+        )
+        .bind(delivery)
+        .fetch_optional(self.readers())
+        .await?;
+        let facts = |row: DbRow| {
+            Ok(LetterFacts {
+                message: message_of(&row)?,
+                account_name: row.try_get("account_name")?,
+                contact_name: row.try_get("contact_name")?,
+                customer_name: row.try_get("customer_name")?,
+                recipient_name: row.try_get("recipient_name")?,
+            })
+        };
+        Ok(row.map(facts).transpose().map_err(|error: sqlx::Error| error)?)
+    }
+
+    pub(in crate::store) async fn keep_rendered(
+        &self,
+        claim: RecordId,
+        rendered: &[(RecordId, Vec<u8>)],
+    ) -> Result<(), StoreError> {
+        let mut transaction = self.begin().await?;
+        for (id, bytes) in rendered {
+            sqlx::query("UPDATE deliveries SET rendered = $3 WHERE id = $1 AND leased_by = $2")
+                .bind(id)
+                .bind(claim)
+                .bind(bytes)
+                .execute(&mut *transaction)
+                .await?;
+        }
+        Ok(transaction.commit().await?)
+    }
+
+    pub(in crate::store) async fn settle_delivery(
+        &self,
+        delivery: RecordId,
+        claim: RecordId,
+        input: DeliveryInput,
+        (now, seed): (Timestamp, u64),
+    ) -> Result<Option<DeliveryState>, StoreError> {
+        self.change_delivery(delivery, Some(claim), input, (now, seed)).await
+    }
+
+    /// Applies `input` in a transaction of its own. With a claim, only while the delivery has it.
+    async fn change_delivery(
+        &self,
+        delivery: RecordId,
+        claim: Option<RecordId>,
+        input: DeliveryInput,
+        (now, seed): (Timestamp, u64),
+    ) -> Result<Option<DeliveryState>, StoreError> {
+        let mut transaction = self.begin().await?;
+        let Some(row) = locked_row(&mut transaction, delivery).await? else { return Ok(None) };
+        if claim.is_some_and(|claim| row.claim != Some(claim)) {
+            return Ok(None);
+        }
+        let Outcome::Changed(mut next) = row.progress.apply(input, now, seed) else { return Ok(None) };
+        // What a correction has replaced is not sent later than the correction, and what was answered is not sent again.
+        if !row.is_wanted
+            && next.state == DeliveryState::Queued
+            && let Outcome::Changed(withdrawn) = next.apply(DeliveryInput::Withdrawn, now, seed)
+        {
+            next = withdrawn;
+        }
+        if !write_progress(&mut transaction, &row, &next, now).await? {
+            return Ok(None);
+        }
+        write_summary(&mut transaction, row.message, now).await?;
+        transaction.commit().await?;
+        Ok(Some(next.state))
+    }
+
+    pub(in crate::store) async fn sweep_deliveries(&self, now: Timestamp) -> Result<(u32, u32), StoreError> {
+        let expired = sqlx::query(
+            "SELECT id, leased_by FROM deliveries WHERE state = 'sending' AND lease_ms <= $1 LIMIT $2",
+        )
+        .bind(to_ms(now))
+        .bind(i64::from(SWEEP_MAX))
+        .fetch_all(self.readers())
+        .await?;
+        let (mut ended, mut given_up) = (0, 0);
+        for row in expired {
+            let (id, claim) = (row.try_get("id")?, row.try_get("leased_by")?);
+            let changed = self.change_delivery(id, claim, DeliveryInput::LeaseExpired, (now, 0)).await?;
+            ended += u32::from(changed.is_some());
+        }
+        let late: Vec<RecordId> = sqlx::query_scalar(
+            "SELECT id FROM deliveries WHERE state IN ('held', 'queued') AND give_up_ms <= $1 LIMIT $2",
+        )
+        .bind(to_ms(now))
+        .bind(i64::from(SWEEP_MAX))
+        .fetch_all(self.readers())
+        .await?;
+        for id in late {
+            let changed = self.change_delivery(id, None, DeliveryInput::GiveUpReached, (now, 0)).await?;
+            given_up += u32::from(changed.is_some());
+        }
+        Ok((ended, given_up))
+    }
+
+    pub(in crate::store) async fn message_deliveries(
+        &self,
+        filter: DeliveryFilter,
+    ) -> Result<Vec<Delivery>, StoreError> {
+        let mut query = QueryBuilder::<Db>::new("SELECT * FROM deliveries WHERE TRUE");
+        if let Some(state) = filter.state {
+            query.push(" AND state = ").push_bind(state.as_str());
+        }
+        if let Some(message) = filter.message {
+            query.push(" AND message_id = ").push_bind(message);
+        }
+        if let Some(account) = filter.account {
+            query.push(" AND account_id = ").push_bind(account);
+        }
+        query.push(" ORDER BY created_ms DESC, id DESC LIMIT ").push_bind(i64::from(LIST_MAX));
+        let rows = query.build().fetch_all(self.readers()).await?;
+        Ok(rows.iter().map(delivery_of).collect::<Result<_, sqlx::Error>>()?)
+    }
+
+    pub(in crate::store) async fn send_again(
+        &self,
+        delivery: RecordId,
+        now: Timestamp,
+    ) -> Result<Delivery, StoreError> {
+        const MISSING: StoreError = StoreError::Missing { what: "delivery" };
+        let mut transaction = self.begin().await?;
+        let row = locked_row(&mut transaction, delivery).await?.filter(|row| !row.is_withdrawn);
+        let row = row.ok_or(MISSING)?;
+        let id = match row.progress.apply(DeliveryInput::SentAgain, now, 0) {
+            Outcome::Changed(next) if row.is_wanted => {
+                let give_up_at = DeliveryProgress::queued_for(row.give_up_delay, now, now).give_up_at;
+                let next = DeliveryProgress { give_up_at, ..next };
+                write_progress(&mut transaction, &row, &next, now).await?;
+                delivery
+            }
+            Outcome::Changed(_) | Outcome::NewDelivery => again(&mut transaction, &row, now).await?,
+            Outcome::Unchanged => delivery,
+        };
+        write_summary(&mut transaction, row.message, now).await?;
+        let row = sqlx::query("SELECT * FROM deliveries WHERE id = $1 AND address <> ''")
+            .bind(id)
+            .fetch_optional(&mut *transaction)
+            .await?;
+        let queued = delivery_of(&row.ok_or(MISSING)?)?;
+        transaction.commit().await?;
+        Ok(queued)
+    }
+}
+
+/// The due deliveries of one urgency, and who claims them.
+#[derive(Clone, Copy)]
+struct Queue<'a> {
+    server: &'a str,
+    urgency: i64,
+    claim: RecordId,
+    now: Timestamp,
+    until: Timestamp,
+}
+
+/// Claims up to `limit` deliveries of a queue, the longest due first; none of the account `but`.
+async fn take(
+    db: &mut DbConnection,
+    queue: Queue<'_>,
+    but: Option<RecordId>,
+    limit: usize,
+) -> Result<Vec<ClaimedDelivery>, StoreError> {
+    if limit == 0 {
+        return Ok(Vec::new());
+    }
+    let rows = sqlx::query(concat!(
+        // Materialised: a subquery that takes locks could run once for each row.
+        "WITH due AS MATERIALIZED (",
+        for_this_writer!(
+            "SELECT id FROM deliveries
+             WHERE server = $1 AND state = 'queued' AND urgency = $2 AND next_ms <= $3
+                AND ($4 IS NULL OR account_id <> $4)
+             ORDER BY next_ms, id LIMIT $5"
+        ),
+        ") UPDATE deliveries SET state = 'sending', attempts = attempts + 1, leased_by = $6, lease_ms = $7,
+            changed_ms = $3
+         WHERE state = 'queued' AND id IN (SELECT id FROM due) RETURNING *"
+    ))
+    .bind(queue.server)
+    .bind(queue.urgency)
+    .bind(to_ms(queue.now))
+    .bind(but)
+    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+    .bind(queue.claim)
+    .bind(to_ms(queue.until))
+    .fetch_all(db)
+    .await?;
+    // The rows come in no order.
+    let mut rows = rows.iter().map(claimed_of).collect::<Result<Vec<_>, sqlx::Error>>()?;
+    rows.sort_by_key(|row| (row.created_at, row.id.0));
+    Ok(rows)
+}
+
+/// Holds a message: no other transaction changes it, and no daemon claims a delivery of it, until this one ends. Returns whether
+/// a delivery of its present revision is being sent, or may have been received.
+pub(super) async fn hold_message(db: &mut DbConnection, message: RecordId) -> Result<bool, StoreError> {
+    sqlx::query("UPDATE messages SET delivery_state = delivery_state WHERE id = $1")
+        .bind(message)
+        .execute(&mut *db)
+        .await?;
+    // In this order, as everything that changes a delivery does.
+    sqlx::query(
+        "UPDATE deliveries SET state = state WHERE message_id = $1 AND state IN ('held', 'queued', 'sending')",
+    )
+    .bind(message)
+    .execute(&mut *db)
+    .await?;
+    let is_out = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM deliveries WHERE message_id = $1 AND (state = 'sending' OR maybe_sent = 1)
+            AND revision = (SELECT revision FROM messages WHERE id = $1))",
+    );
+    Ok(is_out.bind(message).fetch_one(db).await?)
+}
+
+/// After a message was answered or withdrawn: what was not sent is no longer wanted.
+pub(super) async fn withdraw_deliveries(
+    db: &mut DbConnection,
+    message: RecordId,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let ids: Vec<RecordId> =
+        sqlx::query_scalar("SELECT id FROM deliveries WHERE message_id = $1 AND state IN ('held', 'queued')")
+            .bind(message)
+            .fetch_all(&mut *db)
+            .await?;
+    for id in &ids {
+        withdraw(&mut *db, *id, now).await?;
+    }
+    if ids.is_empty() { Ok(()) } else { write_summary(db, message, now).await }
+}
+
+async fn withdraw(db: &mut DbConnection, id: RecordId, now: Timestamp) -> Result<(), StoreError> {
+    let Some(row) = locked_row(&mut *db, id).await? else { return Ok(()) };
+    if let Outcome::Changed(next) = row.progress.apply(DeliveryInput::Withdrawn, now, 0) {
+        write_progress(db, &row, &next, now).await?;
+    }
+    Ok(())
+}
+
+/// A delivery whose message no other transaction changes until this one ends.
+struct LockedRow {
+    id: RecordId,
+    message: RecordId,
+    claim: Option<RecordId>,
+    progress: DeliveryProgress,
+    /// Whether it carries the present revision of its message, and was made after the message was answered, if it was.
+    is_wanted: bool,
+    /// How long a delivery of its message is tried.
+    give_up_delay: Duration,
+    /// Whether its message was withdrawn.
+    is_withdrawn: bool,
+}
+
+async fn locked_row(db: &mut DbConnection, delivery: RecordId) -> Result<Option<LockedRow>, StoreError> {
+    sqlx::query(
+        "UPDATE messages SET delivery_state = delivery_state
+         WHERE id = (SELECT message_id FROM deliveries WHERE id = $1)",
+    )
+    .bind(delivery)
+    .execute(&mut *db)
+    .await?;
+    let row = sqlx::query(
+        "SELECT d.*, m.revision AS present_revision, m.deleted_ms, m.kind AS message_kind, m.urgency AS message_urgency,
+            m.acknowledged_ms AS answered_ms
+         FROM deliveries AS d JOIN messages AS m ON m.id = d.message_id WHERE d.id = $1",
+    )
+    .bind(delivery)
+    .fetch_optional(db)
+    .await?;
+    let read = |row: DbRow| {
+        let created_ms: i64 = row.try_get("created_ms")?;
+        Ok(LockedRow {
+            id: row.try_get("id")?,
+            message: row.try_get("message_id")?,
+            claim: row.try_get("leased_by")?,
+            progress: progress_of(&row)?,
+            is_wanted: row.try_get::<i64, _>("revision")? == row.try_get::<i64, _>("present_revision")?
+                && row.try_get::<Option<i64>, _>("answered_ms")?.is_none_or(|at| at < created_ms),
+            give_up_delay: give_up_delay(
+                MessageKind::parse(row.try_get("message_kind")?).unwrap_or_default(),
+                Urgency::parse(row.try_get("message_urgency")?).unwrap_or_default(),
+            ),
+            is_withdrawn: row.try_get::<Option<i64>, _>("deleted_ms")?.is_some(),
+        })
+    };
+    Ok(row.map(read).transpose().map_err(|error: sqlx::Error| error)?)
+}
+
+/// Stores the new state if the old one is still there. The bytes and the claim end with the attempt that they were for.
+async fn write_progress(
+    db: &mut DbConnection,
+    row: &LockedRow,
+    next: &DeliveryProgress,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let error = next.error.as_deref().map(cleaned);
+    let changed = sqlx::query(
+        "UPDATE deliveries SET state = $4, attempts = $5, maybe_sent = $6, next_ms = $7, give_up_ms = $8, error = $9,
+            status = $10, changed_ms = $11, leased_by = NULL, lease_ms = NULL,
+            rendered = CASE WHEN $12 THEN NULL ELSE rendered END
+         WHERE id = $1 AND state = $2 AND leased_by IS NOT DISTINCT FROM $3",
+    )
+    .bind(row.id)
+    .bind(row.progress.state.as_str())
+    .bind(row.claim)
+    .bind(next.state.as_str())
+    .bind(i64::from(next.attempts))
+    .bind(i64::from(next.maybe_sent))
+    .bind(to_ms(next.next_at))
+    .bind(to_ms(next.give_up_at))
+    .bind(&error)
+    .bind(&next.status)
+    .bind(to_ms(now))
+    .bind(next.state.is_final())
+    .execute(&mut *db)
+    .await?
+    .rows_affected();
+    if changed == 0 {
+        return Ok(false);
+    }
+    sqlx::query("INSERT INTO delivery_log (delivery_id, at_ms, state, detail) VALUES ($1, $2, $3, $4)")
+        .bind(row.id)
+        .bind(to_ms(now))
+        .bind(next.state.as_str())
+        .bind(error)
+        .execute(db)
+        .await?;
+    Ok(true)
+}
+
+/// Stores what the message shows of the deliveries of its present revision, and its state.
+async fn write_summary(db: &mut DbConnection, message: RecordId, now: Timestamp) -> Result<(), StoreError> {
+    let state: Option<String> = sqlx::query_scalar("SELECT state FROM messages WHERE id = $1")
+        .bind(message)
+        .fetch_optional(&mut *db)
+        .await?;
+    let Some(state) = state.as_deref().and_then(MessageState::parse) else { return Ok(()) };
+    let rows = sqlx::query(
+        "SELECT state, error, next_ms FROM deliveries WHERE message_id = $1
+            AND revision = (SELECT revision FROM messages WHERE id = $1) ORDER BY created_ms, id",
+    )
+    .bind(message)
+    .fetch_all(&mut *db)
+    .await?;
+    let facts = |row: &DbRow| {
+        Ok(DeliveryFacts {
+            state: state_of(row)?,
+            error: row.try_get("error")?,
+            next_at: from_ms(row.try_get("next_ms")?),
+        })
+    };
+    let facts = rows.iter().map(facts).collect::<Result<Vec<_>, sqlx::Error>>()?;
+    if facts.is_empty() {
+        return Ok(());
+    }
+    let (shown, state) = summary(state, &facts);
+    sqlx::query(
+        "UPDATE messages SET delivery_state = $2, delivery_reason = NULL, delivery_error = $3, delivery_next_ms = $4,
+            version = version + CASE WHEN state = $5 THEN 0 ELSE 1 END,
+            changed_ms = CASE WHEN state = $5 THEN changed_ms ELSE $6 END,
+            sent_ms = CASE WHEN $5 = 'sent' THEN coalesce(sent_ms, $6) ELSE sent_ms END,
+            state = $5
+         WHERE id = $1",
+    )
+    .bind(message)
+    .bind(shown.state.as_str())
+    .bind(shown.last_error)
+    .bind(shown.next_at.map(to_ms))
+    .bind(state.as_str())
+    .bind(to_ms(now))
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// A new delivery of the message's present revision to the recipient of `delivery`; its id.
+async fn again(db: &mut DbConnection, row: &LockedRow, now: Timestamp) -> Result<RecordId, StoreError> {
+    let id = RecordId(Uuid::now_v7());
+    let progress = DeliveryProgress::queued_for(row.give_up_delay, now, now);
+    sqlx::query(
+        "INSERT INTO deliveries (id, message_id, revision, account_id, contact_id, channel, server, address, urgency,
+            state, again, next_ms, give_up_ms, created_ms, changed_ms)
+         SELECT $2, d.message_id, m.revision, d.account_id, d.contact_id, d.channel, d.server, d.address, d.urgency,
+            'queued', (SELECT coalesce(max(again) + 1, 0) FROM deliveries WHERE message_id = d.message_id
+                AND revision = m.revision AND channel = d.channel AND address = d.address),
+            $3, $4, $3, $3
+         FROM deliveries AS d JOIN messages AS m ON m.id = d.message_id WHERE d.id = $1",
+    )
+    .bind(row.id)
+    .bind(id)
+    .bind(to_ms(progress.next_at))
+    .bind(to_ms(progress.give_up_at))
+    .execute(db)
+    .await?;
+    Ok(id)
+}
+
+fn cleaned(text: &str) -> String {
+    printable(text, ERROR_CHARS_MAX).unwrap_or_default().into()
+}
+
+fn count(row: &DbRow, column: &str) -> Result<u32, sqlx::Error> {
+    Ok(u32::try_from(row.try_get::<i64, _>(column)?).unwrap_or(u32::MAX))
+}
+
+fn state_of(row: &DbRow) -> Result<DeliveryState, sqlx::Error> {
+    let text: String = row.try_get("state")?;
+    DeliveryState::parse(&text).ok_or_else(|| sqlx::Error::Decode(format!("no state {text:?}").into()))
+}
+
+fn progress_of(row: &DbRow) -> Result<DeliveryProgress, sqlx::Error> {
+    Ok(DeliveryProgress {
+        state: state_of(row)?,
+        attempts: count(row, "attempts")?,
+        maybe_sent: row.try_get::<i64, _>("maybe_sent")? != 0,
+        next_at: from_ms(row.try_get("next_ms")?),
+        give_up_at: from_ms(row.try_get("give_up_ms")?),
+        error: row.try_get("error")?,
+        status: row.try_get("status")?,
+    })
+}
+
+fn claimed_of(row: &DbRow) -> Result<ClaimedDelivery, sqlx::Error> {
+    Ok(ClaimedDelivery {
+        id: row.try_get("id")?,
+        message: row.try_get("message_id")?,
+        account: row.try_get("account_id")?,
+        address: row.try_get("address")?,
+        attempts: count(row, "attempts")?,
+        created_at: from_ms(row.try_get("created_ms")?),
+        rendered: row.try_get("rendered")?,
+    })
+}
+
+fn delivery_of(row: &DbRow) -> Result<Delivery, sqlx::Error> {
+    let progress = progress_of(row)?;
+    Ok(Delivery {
+        id: row.try_get("id")?,
+        message: row.try_get("message_id")?,
+        account: row.try_get("account_id")?,
+        contact: row.try_get("contact_id")?,
+        channel: row.try_get("channel")?,
+        address: row.try_get("address")?,
+        state: progress.state,
+        attempts: progress.attempts,
+        maybe_sent: progress.maybe_sent,
+        error: progress.error,
+        status: progress.status,
+        again: count(row, "again")?,
+        revision: count(row, "revision")?,
+        created_at: from_ms(row.try_get("created_ms")?),
+        changed_at: from_ms(row.try_get("changed_ms")?),
+        next_at: (!progress.state.is_final()).then_some(progress.next_at),
+    })
+}
+
+/// What a row of `messages` shows of its deliveries.
+pub(super) fn message_delivery_of(row: &DbRow) -> Result<MessageDelivery, sqlx::Error> {
+    Ok(MessageDelivery {
+        state: MessageDeliveryState::parse(row.try_get("delivery_state")?)
+            .unwrap_or(MessageDeliveryState::None),
+        reason: row
+            .try_get::<Option<String>, _>("delivery_reason")?
+            .as_deref()
+            .and_then(UnroutedReason::parse),
+        next_at: row.try_get::<Option<i64>, _>("delivery_next_ms")?.map(from_ms),
+        last_error: row.try_get("delivery_error")?,
+    })
+}
+
+#[cfg(test)]
+mod tests;

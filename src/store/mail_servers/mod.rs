@@ -1,0 +1,68 @@
+//! The servers that daemons send mails over, and their pauses ([`crate::delivery::ServerPause`]).
+//!
+//! Why in the store: all daemons share a server's pause, and a message is saved without a delivery while nobody sends.
+
+use jiff::Timestamp;
+
+use super::{Store, StoreError};
+use crate::delivery::ServerPause;
+
+/// The name of the one mail server.
+pub const MAIL_SERVER: &str = "main";
+
+/// How much waits for a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct OutboxLoad {
+    /// Deliveries that are not settled.
+    pub waiting: u64,
+    /// Since when the oldest of them waits to be sent.
+    pub oldest: Option<Timestamp>,
+}
+
+impl Store {
+    /// Records that daemons send over this server, or that none does. While there is no server, messages are saved without a
+    /// delivery.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub async fn set_mail_server(&self, name: &str, is_used: bool) -> Result<(), StoreError> {
+        each!(self, db => db.set_mail_server(name, is_used).await)
+    }
+
+    /// The pause of a server.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn mail_server_pause(&self, name: &str) -> Result<Option<ServerPause>, StoreError> {
+        each!(self, db => db.mail_server_pause(name).await)
+    }
+
+    /// Pauses a server, or ends its pause.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub async fn pause_mail_server(&self, name: &str, pause: Option<&ServerPause>) -> Result<(), StoreError> {
+        each!(self, db => db.pause_mail_server(name, pause).await)
+    }
+
+    /// Lets the caller try a server whose pause is over at `now`, and nobody else until `until`. False: somebody else tries.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub async fn take_mail_probe(
+        &self,
+        name: &str,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<bool, StoreError> {
+        each!(self, db => db.take_mail_probe(name, now, until).await)
+    }
+
+    /// How much waits for a server.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn outbox_load(&self, server: &str) -> Result<OutboxLoad, StoreError> {
+        each!(self, db => db.outbox_load(server).await)
+    }
+}

@@ -1,0 +1,94 @@
+//! The SQL of mail servers.
+
+use jiff::Timestamp;
+use sqlx::Row;
+
+use super::{Backend, DbRow};
+use crate::delivery::ServerPause;
+use crate::store::mail_servers::OutboxLoad;
+use crate::store::{StoreError, from_ms, to_ms};
+
+impl Backend {
+    pub(in crate::store) async fn set_mail_server(
+        &self,
+        name: &str,
+        is_used: bool,
+    ) -> Result<(), StoreError> {
+        let sql = if is_used {
+            "INSERT INTO mail_servers (name) VALUES ($1) ON CONFLICT (name) DO NOTHING"
+        } else {
+            "DELETE FROM mail_servers WHERE name = $1"
+        };
+        sqlx::query(sql).bind(name).execute(&mut *self.write_once().await?).await?;
+        Ok(())
+    }
+
+    pub(in crate::store) async fn mail_server_pause(
+        &self,
+        name: &str,
+    ) -> Result<Option<ServerPause>, StoreError> {
+        let row = sqlx::query("SELECT * FROM mail_servers WHERE name = $1 AND paused_until_ms IS NOT NULL")
+            .bind(name)
+            .fetch_optional(self.readers())
+            .await?;
+        let pause = |row: DbRow| {
+            Ok(ServerPause {
+                since: from_ms(row.try_get("paused_since_ms")?),
+                until: from_ms(row.try_get("paused_until_ms")?),
+                why: row.try_get::<Option<String>, _>("why")?.unwrap_or_default(),
+            })
+        };
+        Ok(row.map(pause).transpose().map_err(|error: sqlx::Error| error)?)
+    }
+
+    pub(in crate::store) async fn pause_mail_server(
+        &self,
+        name: &str,
+        pause: Option<&ServerPause>,
+    ) -> Result<(), StoreError> {
+        sqlx::query(
+            "UPDATE mail_servers SET paused_since_ms = $2, paused_until_ms = $3, why = $4 WHERE name = $1",
+        )
+        .bind(name)
+        .bind(pause.map(|pause| to_ms(pause.since)))
+        .bind(pause.map(|pause| to_ms(pause.until)))
+        .bind(pause.map(|pause| pause.why.as_str()))
+        .execute(&mut *self.write_once().await?)
+        .await?;
+        Ok(())
+    }
+
+    pub(in crate::store) async fn take_mail_probe(
+        &self,
+        name: &str,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let taken = sqlx::query(
+            "UPDATE mail_servers SET paused_until_ms = $3 WHERE name = $1 AND paused_until_ms <= $2",
+        )
+        .bind(name)
+        .bind(to_ms(now))
+        .bind(to_ms(until))
+        .execute(&mut *self.write_once().await?)
+        .await?;
+        Ok(taken.rows_affected() > 0)
+    }
+
+    pub(in crate::store) async fn outbox_load(&self, server: &str) -> Result<OutboxLoad, StoreError> {
+        let row = sqlx::query(
+            // One that is not sent before its time waits from then on.
+            "SELECT count(*) AS waiting,
+                min(CASE WHEN attempts = 0 AND next_ms > created_ms THEN next_ms ELSE created_ms END) AS oldest
+             FROM deliveries
+             WHERE state IN ('held', 'queued', 'sending') AND server = $1",
+        )
+        .bind(server)
+        .fetch_one(self.readers())
+        .await?;
+        Ok(OutboxLoad {
+            waiting: u64::try_from(row.try_get::<i64, _>("waiting")?).unwrap_or(0),
+            oldest: row.try_get::<Option<i64>, _>("oldest")?.map(from_ms),
+        })
+    }
+}

@@ -1,0 +1,91 @@
+//! How fast the outbox is. The figures are printed, not asserted: they depend on the machine.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::house::{House, plain, signed_in};
+use crate::mail_lab::MailLab;
+use crate::support::wait::{eventually, eventually_within};
+
+/// Mails that are queued at once; `make mail-figures` sets 10000.
+const QUEUED: &str = "TORITSUGI_MAIL_QUEUED";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn from_saved_to_taken() {
+    const MESSAGES: usize = 60;
+    let lab = MailLab::start().await;
+    let house = House::start(&signed_in(&lab, "STARTTLS_PORT", "starttls")).await;
+    let contact = house.contact("計測", "timed@sakura.example.jp").await;
+    for n in 0..MESSAGES {
+        house.save(&contact, &format!("{n}")).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let sent = async || {
+        let found = house.get("/v1/deliveries?state=sent").await;
+        let items = found["items"].as_array().unwrap().clone();
+        if items.len() == MESSAGES { Ok(items) } else { Err(format!("{} of {MESSAGES}", items.len())) }
+    };
+    let items = eventually("all are sent", sent).await;
+    let time = |value: &serde_json::Value| value.as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+    let mut took: Vec<i64> = items
+        .iter()
+        .map(|item| time(&item["changed_at"]).as_millisecond() - time(&item["created_at"]).as_millisecond())
+        .collect();
+    took.sort_unstable();
+    let at = |percent: usize| took[(took.len() * percent).div_ceil(100) - 1];
+    println!(
+        "saved to taken, {MESSAGES} messages at 10/s over TLS: p50 {} ms, p95 {} ms, max {} ms",
+        at(50),
+        at(95),
+        at(100)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_outbox_is_drained() {
+    let queued: usize = std::env::var(QUEUED).map_or(200, |text| text.parse().expect("a number of mails"));
+    let lab = MailLab::start().await;
+    let mut settings = plain(&lab.port("PLAIN_PORT"));
+    settings.extend([("CONNECTIONS", "4".into()), ("PER_MINUTE", "100000".into())]);
+    let mut house = House::start(&settings).await;
+    let contact = house.contact("計測", "drained@sakura.example.jp").await;
+    // Nothing is sent while the outbox is filled.
+    lab.stop();
+    let text = "納期を確認したい。".repeat(100);
+    let saving = futures_util::future::join_all((0..8).map(|lane| {
+        let (house, contact, text) = (&house, &contact, &text);
+        async move {
+            for n in (lane..queued).step_by(8) {
+                house.save(contact, &format!("{n} {text}")).await;
+            }
+        }
+    }));
+    saving.await;
+    house.kill().await;
+    house.revive().await;
+    let before = memory_kib(house.pid());
+    lab.revive();
+    let begun = Instant::now();
+    let mut most = before;
+    let drained = async || {
+        most = most.max(memory_kib(house.pid()));
+        let waiting = house.get("/v1/messages?state=open&limit=1").await;
+        if waiting["items"] == json!([]) { Ok(()) } else { Err(waiting.to_string()) }
+    };
+    eventually_within(Duration::from_secs(1_200), "the outbox is empty", drained).await;
+    let took = begun.elapsed();
+    println!(
+        "{queued} mails of {} bytes of text over 4 connections: {:.0}/s, {} KiB more memory",
+        text.len(),
+        f64::from(u32::try_from(queued).unwrap()) / took.as_secs_f64(),
+        most - before
+    );
+}
+
+/// The resident memory of a process, in KiB.
+fn memory_kib(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
