@@ -62,7 +62,7 @@ use crate::command::Commands;
 use crate::config::{Config, ConfigError, DeletedCustomers};
 use crate::contract::event_id::StreamToken;
 use crate::directory::{Directory, DirectoryOptions};
-use crate::fax::{FaxReceiver, FaxStats};
+use crate::fax::{FaxHouse, FaxReceiver, FaxStats};
 use crate::gateway::{self, App, Metrics};
 use crate::messages::MessageRelay;
 use crate::operators::queue_members::QueueMembership;
@@ -192,7 +192,8 @@ pub async fn run_on(
     tasks.spawn(purge::run(store.clone(), config.retention.clone(), link_shutdown.clone()));
     keep_directory(&directory, &tasks, &link_shutdown);
     if let Some(receiver) = fax_receiver {
-        tasks.spawn(receiver.run(bus.clone(), store.clone(), directory.clone(), link_shutdown.clone()));
+        let (bus, store, directory, relay) = (bus.clone(), store.clone(), directory.clone(), relay.clone());
+        tasks.spawn(receiver.run(FaxHouse { bus, store, directory, relay }, link_shutdown.clone()));
     }
     tasks.spawn(relay.clone().run(bus.clone(), store.clone(), people.clone(), link_shutdown.clone()));
     let app = App {

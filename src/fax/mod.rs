@@ -1,5 +1,5 @@
 //! Fax in: takes the files of the faxes that the PBX received (`ReceiveFAX` in the dialplan) out of its directory, and
-//! makes each a record with a PDF document and an event.
+//! makes each a record with a PDF document and an event, and a message to its account, which the outbox mails with the document.
 //!
 //! | file | holds |
 //! |---|---|
@@ -21,7 +21,7 @@
 //! A reported file with at least one page becomes `complete` or `partial`, one that was left behind `unconfirmed`. A file
 //! without a page (a person called, or the sender gave up) becomes nothing.
 //!
-//! Invariants: the file is deleted only after the record and its document are committed together; the record is found by
+//! Invariants: the file is deleted only after the record, its document and its message are committed together; the record is found by
 //! the file's name, so a file that is read again after a crash makes no second fax. Only the leader of the PBX takes files.
 //! Nothing that the PBX names is a path: a name is looked up in the directory alone, and what is there must be a plain file
 //! of limited size. The files are other people's data: everything that is read of them is bounded and checked.
@@ -39,5 +39,5 @@ pub mod spool;
 pub mod tiff;
 
 pub use self::name::FaxFileName;
-pub use self::receiver::{FaxDoor, FaxReceiver, FaxSettings, FaxStats};
+pub use self::receiver::{FaxDoor, FaxHouse, FaxReceiver, FaxSettings, FaxStats};
 pub use self::report::{FaxCall, FaxReport};

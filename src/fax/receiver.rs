@@ -35,11 +35,13 @@ use super::spool::{Content, Spool, SpoolFile};
 use super::tiff;
 use crate::bus::Bus;
 use crate::contract::fax::{Fax, FaxMode, FaxState, NewFax};
+use crate::contract::message::{MessageFields, MessageKind, NewMessage, message_day};
 use crate::directory::Directory;
 use crate::gateway::Metrics;
 use crate::identity::{DialledSource, Identity};
 use crate::ids::{ChannelId, RecordId};
 use crate::journal::entry::JournalEntry;
+use crate::messages::MessageRelay;
 use crate::publish;
 use crate::store::{Store, StoreError};
 
@@ -156,6 +158,19 @@ impl FaxDoor {
     }
 }
 
+/// What the task works with.
+#[derive(Debug, Clone)]
+pub struct FaxHouse {
+    /// Where faxes are published.
+    pub bus: Bus,
+    /// Where they are kept.
+    pub store: Store,
+    /// Whose they are.
+    pub directory: Directory,
+    /// Publishes and mails the messages that they are.
+    pub relay: MessageRelay,
+}
+
 /// The task.
 #[derive(Debug)]
 pub struct FaxReceiver {
@@ -210,9 +225,9 @@ impl FaxReceiver {
     }
 
     /// Takes faxes until `shutdown`.
-    pub async fn run(mut self, bus: Bus, store: Store, directory: Directory, shutdown: CancellationToken) {
+    pub async fn run(mut self, house: FaxHouse, shutdown: CancellationToken) {
         loop {
-            let delay = match self.round(&bus, &store, &directory).await {
+            let delay = match self.round(&house).await {
                 Ok(()) => POLL_INTERVAL,
                 Err(error) => {
                     self.stats.failures.inc();
@@ -249,8 +264,8 @@ impl FaxReceiver {
     }
 
     /// Takes every file that can be taken now.
-    async fn round(&mut self, bus: &Bus, store: &Store, directory: &Directory) -> Result<(), RoundError> {
-        if !bus.is_leader() {
+    async fn round(&mut self, house: &FaxHouse) -> Result<(), RoundError> {
+        if !house.bus.is_leader() {
             // The leader publishes what this daemon did not.
             self.published.clear();
             return Ok(());
@@ -263,7 +278,7 @@ impl FaxReceiver {
         for SpoolFile { name, modified } in files {
             let report = self.reports.get(&name).map(|(report, _)| report.clone());
             if report.is_some() || self.is_left_behind(&name, modified) {
-                match self.take(&name, modified, report, bus, store, directory).await {
+                match self.take(&name, modified, report, house).await {
                     Ok(()) => {
                         self.reports.remove(&name);
                     }
@@ -274,7 +289,7 @@ impl FaxReceiver {
                 }
             }
         }
-        self.publish(bus, store).await?;
+        self.publish(&house.bus, &house.store).await?;
         failed.map_or(Ok(()), Err)
     }
 
@@ -313,9 +328,7 @@ impl FaxReceiver {
         name: &FaxFileName,
         modified: SystemTime,
         report: Option<FaxReport>,
-        bus: &Bus,
-        store: &Store,
-        directory: &Directory,
+        house: &FaxHouse,
     ) -> Result<(), RoundError> {
         let at = Timestamp::try_from(modified).unwrap_or_default();
         let (spool, file) = (Arc::clone(&self.spool), name.clone());
@@ -337,12 +350,15 @@ impl FaxReceiver {
             return Ok(self.finish(name, false).await?);
         };
         let new = NewFax {
-            fax: record(name, report, state, (found.pages, document.len()), at, (bus, directory)),
+            fax: record(name, report, state, (found.pages, document.len()), at, house),
             file: name.to_string(),
             document,
         };
-        if store.create_fax(&new).await? {
+        let now = Timestamp::now();
+        let message = message_of(&new.fax, now, &house.directory);
+        if house.store.create_fax(&new, message.as_ref(), now).await? {
             self.count(&new.fax);
+            house.relay.wake();
         }
         Ok(self.finish(name, state == FaxState::Unreadable).await?)
     }
@@ -387,7 +403,7 @@ fn record(
     state: FaxState,
     (pages, bytes): (u32, usize),
     at: Timestamp,
-    (bus, directory): (&Bus, &Directory),
+    FaxHouse { bus, directory, .. }: &FaxHouse,
 ) -> Fax {
     let (mode, station, call) = match report {
         Some(report) => (report.mode, report.station, report.call),
@@ -412,6 +428,39 @@ fn record(
         bytes: bytes as u64,
         received_at: at,
     }
+}
+
+/// The message that brings a fax to its account; `None`: there is no account, or nothing to bring.
+fn message_of(fax: &Fax, now: Timestamp, directory: &Directory) -> Option<NewMessage> {
+    let account = fax.account.filter(|_| fax.pages > 0)?;
+    let number = fax.caller.as_deref().and_then(|key| directory.number(key));
+    let from = number.as_ref().map_or_else(|| "番号通知なし".to_owned(), |number| number.display());
+    let pages = fax.pages;
+    let text = match fax.state {
+        FaxState::Complete => format!("FAX {pages}枚（{from}）"),
+        FaxState::Partial => format!(
+            "FAX {pages}枚（{from}）\n途中で切れたか、乱れた箇所があります。届いたところまでをお送りします。"
+        ),
+        FaxState::Unconfirmed => {
+            format!("FAX {pages}枚（{from}）\n最後まで届いたかどうかを確認できませんでした。")
+        }
+        FaxState::Unreadable => return None,
+    };
+    let content = MessageFields { text, ..MessageFields::default() }.checked(directory.plan());
+    Some(NewMessage {
+        id: fax.id,
+        account,
+        call: fax.call,
+        customer: None,
+        kind: MessageKind::Fax,
+        taken_by: None,
+        taken_by_name: String::new(),
+        caller: fax.caller.clone(),
+        // The text is short and has no control character.
+        content: content.ok()?,
+        day: message_day(now, directory.time_zone()),
+        not_before: now,
+    })
 }
 
 /// The account that has this number.

@@ -20,6 +20,8 @@ use crate::mail::{Attachment, Charset, Line, Mail, MailAddress, MessageId};
 use crate::numbers::{Number, NumberPlan};
 use crate::store::deliveries::{ClaimedDelivery, LetterFacts};
 
+/// Largest document that goes with a mail: with its base64 form below the 10 MB that many servers take.
+const DOCUMENT_BYTES_MAX: usize = 7 * 1024 * 1024;
 /// Longest subject, in characters: longer ones are cut off by mail programs.
 const SUBJECT_CHARS_MAX: usize = 60;
 /// The weekdays, from Monday.
@@ -37,8 +39,11 @@ pub(super) fn render(
     } else {
         Charset::Utf8
     };
-    let no_files: [Attachment<'_>; 0] = [];
     let number = facts.message.number.as_deref().map(Line::new);
+    let name = Line::new(&format!("FAX-{}.pdf", facts.message.number.as_deref().unwrap_or_default()));
+    let document = facts.document.as_deref().filter(|document| document.len() <= DOCUMENT_BYTES_MAX);
+    let file = |bytes| Attachment { name: &name, media_type: "application/pdf", bytes };
+    let files: Vec<Attachment<'_>> = document.map(file).into_iter().collect();
     Mail {
         delivery: delivery.id.0,
         id: MessageId::new('d', delivery.id.0, &settings.from),
@@ -51,7 +56,7 @@ pub(super) fn render(
         number: number.as_ref(),
         text: &text(facts, settings),
         charset,
-        attachments: &no_files,
+        attachments: &files,
     }
     .to_bytes()
 }
@@ -61,6 +66,7 @@ fn subject(facts: &LetterFacts, plan: &NumberPlan) -> Line {
     let correction = if message.revision > 1 { "【訂正】" } else { "" };
     let mark = match (message.kind, fields.urgency) {
         (MessageKind::Test, _) => "【テスト】",
+        (MessageKind::Fax, _) => "【FAX】",
         (_, Urgency::Urgent) => "【至急】",
         _ if message.revision > 1 => "",
         _ => "【伝言】",
@@ -85,6 +91,12 @@ fn text(facts: &LetterFacts, settings: &Settings) -> String {
     let recipient = facts.recipient_name.as_deref().map_or_else(|| "ご担当者様".to_owned(), polite);
     let (is_notice, is_corrected) = (message.fields.privacy == Privacy::Notice, message.revision > 1);
     let opening = match (is_notice, is_corrected) {
+        (false, false) if message.kind == MessageKind::Fax => match &facts.document {
+            Some(document) if document.len() <= DOCUMENT_BYTES_MAX => {
+                "FAXを受信いたしましたので、添付のPDFでお届けいたします。"
+            }
+            _ => "FAXを受信いたしました。お届けできる大きさを超えておりますので、お電話でお尋ねください。",
+        },
         (false, false) => "お電話がございましたので、ご報告いたします。",
         (false, true) => "先にお送りした伝言を訂正いたします。お手数ですが、先のものは破棄してください。",
         (true, false) => "伝言を一件お預かりしております。内容はお電話でお尋ねください。",
@@ -113,7 +125,11 @@ fn push_content(text: &mut String, facts: &LetterFacts, settings: &Settings) {
     let (message, fields) = (&facts.message, &facts.message.fields);
     let at = |at| when(at, &settings.time_zone);
     push(text, "日時　　", &at(message.created_at));
-    push(text, "お名前　", &sender(facts));
+    // A machine sent it, and it does not say to whom.
+    let is_fax = message.kind == MessageKind::Fax;
+    if !is_fax {
+        push(text, "お名前　", &sender(facts));
+    }
     let company: Vec<&str> =
         [&fields.from.company, &fields.from.department].into_iter().flatten().map(String::as_str).collect();
     if !company.is_empty() {
@@ -122,7 +138,9 @@ fn push_content(text: &mut String, facts: &LetterFacts, settings: &Settings) {
     let number = number(facts).map_or_else(|| "通知なし".to_owned(), |text| display(text, &settings.plan));
     push(text, "お電話　", &number);
     let asked_for = facts.contact_name.as_deref().or(fields.for_text.as_deref());
-    push(text, "宛先　　", &asked_for.map_or_else(|| "ご指名なし".to_owned(), polite));
+    if !is_fax || asked_for.is_some() {
+        push(text, "宛先　　", &asked_for.map_or_else(|| "ご指名なし".to_owned(), polite));
+    }
     if let Some(reason) = reason(fields, settings) {
         push(text, "ご用件　", &reason);
     }
@@ -288,6 +306,19 @@ mod tests {
             contact_name: Some("佐々木".into()),
             customer_name: None,
             recipient_name: Some("佐々木様".into()),
+            document: None,
+        }
+    }
+
+    fn claimed() -> ClaimedDelivery {
+        ClaimedDelivery {
+            id: RecordId(Uuid::from_u128(9)),
+            message: RecordId(Uuid::from_u128(1)),
+            account: RecordId(Uuid::from_u128(2)),
+            address: String::new(),
+            attempts: 1,
+            created_at: Timestamp::from_second(1_796_000_000).unwrap(),
+            rendered: None,
         }
     }
 
@@ -302,6 +333,37 @@ mod tests {
         );
         let subject = subject(&facts(Some("+81355501001")), &NumberPlan::default());
         assert_eq!(subject.as_str(), "【伝言】03-5550-1001｜さくら商事");
+    }
+
+    #[test]
+    fn a_fax_goes_with_its_document() {
+        let mut facts = facts(Some("+81312345678"));
+        facts.message.kind = MessageKind::Fax;
+        facts.message.number = Some("261130-0007".into());
+        facts.message.taken_by_name = None;
+        facts.message.fields = fields(serde_json::json!({"text": "FAX 2枚（03-1234-5678）"}));
+        facts.contact_name = None;
+        facts.document = Some(b"%PDF-1.4".to_vec());
+        assert_eq!(
+            text(&facts, &settings()),
+            "さくら商事\n佐々木様\n\nFAXを受信いたしましたので、添付のPDFでお届けいたします。\n\n日時　　11月30日(月) 09:53\n\
+             お電話　03-1234-5678\n\n内容\nFAX 2枚（03-1234-5678）\n\n受付　受付番号 261130-0007\nさくら電話秘書\n"
+        );
+        let subject = subject(&facts, &NumberPlan::default());
+        assert_eq!(subject.as_str(), "【FAX】03-1234-5678｜さくら商事");
+        let mail = |facts: &LetterFacts| {
+            let delivery = claimed();
+            let to = "sasaki@example.jp".parse().unwrap();
+            String::from_utf8(render(&settings(), &delivery, &to, facts)).unwrap()
+        };
+        let written = mail(&facts);
+        assert!(written.contains("Content-Type: application/pdf; name=\"FAX-261130-0007.pdf\""), "{written}");
+        let document = base64::engine::general_purpose::STANDARD.encode(b"%PDF-1.4");
+        assert!(written.contains(&document), "{written}");
+        // One that no server takes stays in the house, and the mail says so.
+        facts.document = Some(vec![0; DOCUMENT_BYTES_MAX + 1]);
+        assert!(!mail(&facts).contains("application/pdf"));
+        assert!(text(&facts, &settings()).contains("お電話でお尋ねください"));
     }
 
     #[test]
@@ -355,15 +417,7 @@ mod tests {
 
     #[test]
     fn a_message_writes_no_header() {
-        let delivery = ClaimedDelivery {
-            id: RecordId(Uuid::from_u128(9)),
-            message: RecordId(Uuid::from_u128(1)),
-            account: RecordId(Uuid::from_u128(2)),
-            address: String::new(),
-            attempts: 1,
-            created_at: Timestamp::from_second(1_796_000_000).unwrap(),
-            rendered: None,
-        };
+        let delivery = claimed();
         let mut facts = facts(None);
         facts.account_name = "さくら\r\nBcc: all@example.jp\r\n\r\n<script>".into();
         facts.customer_name = Some("a\nSubject: x".into());

@@ -1,14 +1,19 @@
-//! Faxes between two real Asterisks: the page that a machine sends is the page in the document, a person who calls the fax
-//! number is released, and a file whose report was lost is found.
+//! Faxes between two real Asterisks, and the mails that bring them to the account over a real Postfix: the page that a machine
+//! sends is the page in the document and in the mailbox, a person who calls the fax number is released, and a file whose
+//! report was lost is found.
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
+use crate::command_line::toritsugi;
 use crate::faults::soak;
+use crate::mail_lab::{LOGIN, MailLab};
 use crate::support::pbx_lab::{CallSpec, Lab};
 use crate::support::service::{Service, wait_for};
 use crate::support::wait::eventually;
@@ -30,8 +35,10 @@ fn directory(lab: &Lab) -> PathBuf {
 }
 
 /// A daemon that takes the faxes of the PBX's directory; the fax number belongs to the account A001.
-async fn service(lab: &Lab, directory: &Path) -> Service {
-    let service = Service::start_with(lab, &[("FAX__DIRECTORY", directory.to_str().unwrap())]).await;
+async fn service(lab: &Lab, directory: &Path, mail: &[(&str, &str)]) -> Service {
+    let settings: Vec<_> =
+        [("FAX__DIRECTORY", directory.to_str().unwrap())].into_iter().chain(mail.iter().copied()).collect();
+    let service = Service::start_with(lab, &settings).await;
     service.change_account("A001", json!({ "dialled": [SAKURA, FAX_NUMBER] })).await;
     service
 }
@@ -58,12 +65,26 @@ fn cases() -> Vec<Case> {
     if soak() > 1 { [one].into_iter().chain(others).collect() } else { vec![one] }
 }
 
-#[tokio::test]
-async fn the_page_that_is_sent_is_the_page_that_is_received() {
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_that_is_sent_is_the_page_in_the_accounts_mailbox() {
     let lab = Lab::start().await;
+    let postfix = MailLab::start().await;
     let directory = directory(&lab);
-    let mut service = service(&lab, &directory).await;
+    let (port, ca_file) = (postfix.port("STARTTLS_PORT"), postfix.ca_file.to_str().unwrap());
+    let mail = [
+        ("MAIL__HOST", "localhost"),
+        ("MAIL__PORT", &port),
+        ("MAIL__TLS", "starttls"),
+        ("MAIL__CA_FILE", ca_file),
+        ("MAIL__USER", LOGIN.0),
+        ("MAIL__PASSWORD", LOGIN.1),
+        ("MAIL__FROM", "report@toritsugi.example.jp"),
+        ("MAIL__FROM_NAME", "さくら電話秘書"),
+    ];
+    let mut service = service(&lab, &directory, &mail).await;
+    reader(&service).await;
     let mut events = service.follow("2001", None).await;
+    let mut mailed = 0;
     for case in cases() {
         let sent: Vec<_> = (0..case.pages).map(page::picture).collect();
         page::write_tiff(&Path::new(&lab.fact("LAB_INSTANCE")).join("far/spool/fax/page.tif"), &sent);
@@ -97,6 +118,21 @@ async fn the_page_that_is_sent_is_the_page_that_is_received() {
         }
         assert_eq!(page::sizes_of(&document), ["609.88 x 404.08"], "{case:?}");
 
+        // The same document is in the mailbox of the account's first contact.
+        let hung_up = Instant::now();
+        eventually("the fax is mailed", async || {
+            let mails = postfix.mails(MAILBOX).len();
+            if mails == mailed + 1 { Ok(()) } else { Err(format!("{mails} mails\n{}", postfix.log())) }
+        })
+        .await;
+        mailed += 1;
+        let mail = postfix.mails(MAILBOX).pop().unwrap();
+        assert_eq!(attachment_of(&mail), document, "{}", String::from_utf8_lossy(&mail));
+        let message = format!("/v1/messages/{}", data["id"].as_str().unwrap());
+        let message = service.until("2001", &message, |_, message| message["state"] == "sent").await;
+        assert_eq!(message["kind"], "fax");
+        println!("fax: mailed {:?} after its event", hung_up.elapsed());
+
         // The call is in the history as a fax, and nothing is left in the directory.
         let path = format!("/v1/history/{}", fax["call"].as_str().unwrap());
         let past = service.until("admin", &path, |status, _| status == StatusCode::OK).await;
@@ -109,6 +145,32 @@ async fn the_page_that_is_sent_is_the_page_that_is_received() {
         println!("fax: {case:?}: {} bytes, every pixel equal", document.len());
     }
     service.stop().await;
+}
+
+/// The mailbox of the account's first contact.
+const MAILBOX: &str = "sasaki";
+
+/// Gives the account's first contact in the on-call order an address of the mail lab.
+async fn reader(service: &Service) {
+    let (_, accounts) = service.ask("admin", Method::GET, "/v1/accounts", None).await;
+    let account = accounts["items"][0]["id"].as_str().unwrap();
+    let (_, contacts) =
+        service.ask("admin", Method::GET, &format!("/v1/contacts?account={account}"), None).await;
+    let contacts = contacts["items"].as_array().unwrap();
+    let first = contacts.iter().filter(|contact| !contact["on_call_order"].is_null());
+    let first = first.min_by_key(|contact| contact["on_call_order"].as_u64()).expect("somebody is on call");
+    let path = format!("/v1/contacts/{}", first["id"].as_str().unwrap());
+    let address = json!({ "email": format!("{MAILBOX}@sakura.example.jp") });
+    let (status, answer) = service.ask("admin", Method::PATCH, &path, Some(address)).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+}
+
+/// The PDF of a mail, read without any code of the product.
+fn attachment_of(mail: &[u8]) -> Vec<u8> {
+    let mail = std::str::from_utf8(mail).unwrap().replace("\r\n", "\n");
+    let part = mail.split_once("Content-Type: application/pdf;").expect("the mail has a PDF").1;
+    let body = part.split_once("\n\n").unwrap().1.split_once("\n--").unwrap().0;
+    BASE64.decode(body.replace('\n', "")).unwrap()
 }
 
 /// The PBX writes a page when it is complete; before that the file has its head alone.
@@ -125,7 +187,7 @@ async fn first_page_is_written(directory: &Path) {
 async fn a_person_who_calls_the_fax_number_is_released_and_makes_no_fax() {
     let lab = Lab::start().await;
     let directory = directory(&lab);
-    let mut service = service(&lab, &directory).await;
+    let mut service = service(&lab, &directory, &[]).await;
     let mut events = service.follow("admin", None).await;
     lab.set_global("TORITSUGI_FAX_WAIT", "5").await;
     let call = lab.place_call(CallSpec::new(KNOWN_CALLER, FAX_NUMBER)).await;
@@ -143,6 +205,44 @@ async fn a_person_who_calls_the_fax_number_is_released_and_makes_no_fax() {
     .await;
     lab.set_global("TORITSUGI_FAX_WAIT", "").await;
     service.stop().await;
+}
+
+/// A sender hears busy and tries again later; `check` says what to do.
+#[tokio::test]
+async fn a_pbx_without_a_module_is_busy_and_check_names_it() {
+    let lab = Lab::start().await;
+    let directory = directory(&lab);
+    let mut service = service(&lab, &directory, &[]).await;
+    let shown = directory.display().to_string();
+    let setting = [("FAX__DIRECTORY", shown.as_str())];
+    let found = toritsugi(&service, &setting, &["check"]).await;
+    let lines = |output: &std::process::Output| {
+        let text = String::from_utf8(output.stdout.clone()).unwrap();
+        text.lines().filter(|line| line[8..].starts_with("fax ")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let found = lines(&found);
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found.iter().all(|line| line.starts_with("ok ")), "{found:?}");
+
+    let mut events = service.follow("admin", None).await;
+    module(&lab, "unload").await;
+    let call = lab.place_call(CallSpec::new(SENDER, FAX_NUMBER)).await;
+    assert_eq!(call.ended().await, 17);
+    assert_eq!(wait_for(&mut events, "call.ended").await["data"]["outcome"], "blocked");
+    let missing = [("FAX__DIRECTORY", "/nonexistent/fax")];
+    let found = toritsugi(&service, &missing, &["check"]).await;
+    assert_eq!(found.status.code(), Some(1));
+    let found = lines(&found);
+    module(&lab, "load").await;
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found[0].starts_with("FAILED") && found[0].contains("/nonexistent/fax"), "{found:?}");
+    assert!(found[1].starts_with("FAILED") && found[1].contains("res_fax_spandsp.so"), "{found:?}");
+    service.stop().await;
+}
+
+async fn module(lab: &Lab, what: &str) {
+    let name = ("Module", "res_fax_spandsp.so");
+    lab.pbx.must(&[("Action", "ModuleLoad"), name, ("LoadType", what)]).await;
 }
 
 /// The daemon was away when the faxes came. What else lies in the directory is nobody's business.
@@ -168,7 +268,7 @@ async fn files_whose_reports_were_lost_are_found_and_nothing_else_is_touched() {
     write("notes.tif", fax, hour_ago);
     std::os::unix::fs::symlink(&secret, directory.join("PBX-1.6_0355501091.tif")).unwrap();
 
-    let mut service = service(&lab, &directory).await;
+    let mut service = service(&lab, &directory, &[]).await;
     let faxes =
         service.until("admin", "/v1/faxes", |_, page| page["items"].as_array().unwrap().len() == 2).await;
     let found = |state: &str| {

@@ -1,6 +1,9 @@
 //! Tests against a real Asterisk. What they assert happened on a PBX.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+#[path = "../mail_lab/mod.rs"]
+#[allow(dead_code, reason = "the tests of mails use the rest")]
+mod mail_lab;
 #[path = "../support/mod.rs"]
 mod support;
 

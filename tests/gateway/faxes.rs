@@ -45,7 +45,7 @@ async fn faxes_are_listed_by_page_and_condition() {
         if n == 3 {
             new.fax.state = FaxState::Partial;
         }
-        assert!(rig.app.store.create_fax(&new).await.unwrap());
+        assert!(rig.app.store.create_fax(&new, None, rig.app.clock.now()).await.unwrap());
         ids.push(new.fax.id.to_string());
     }
     let listed = async |query: &str| {
@@ -73,7 +73,7 @@ async fn faxes_are_listed_by_page_and_condition() {
 async fn a_document_is_a_file_to_be_saved_and_who_took_it_is_in_the_audit_trail() {
     let rig = Rig::start().await;
     let new = new_fax(1, None);
-    rig.app.store.create_fax(&new).await.unwrap();
+    rig.app.store.create_fax(&new, None, rig.app.clock.now()).await.unwrap();
     let path = format!("/v1/faxes/{}", new.fax.id);
     let (status, shown) = rig.get("2001", &path).await;
     assert_eq!((status, &shown["pages"], &shown["state"]), (StatusCode::OK, &json!(2), &json!("complete")));
@@ -114,7 +114,7 @@ async fn a_fax_that_cannot_be_read_has_no_document() {
     let mut new = new_fax(1, None);
     new.document.clear();
     (new.fax.state, new.fax.pages, new.fax.bytes) = (FaxState::Unreadable, 0, 0);
-    rig.app.store.create_fax(&new).await.unwrap();
+    rig.app.store.create_fax(&new, None, rig.app.clock.now()).await.unwrap();
     let (status, problem) = rig.get("admin", &format!("/v1/faxes/{}/document", new.fax.id)).await;
     assert_eq!(status, StatusCode::NOT_FOUND);
     assert!(problem["detail"].as_str().unwrap().contains("could not be read"), "{problem}");

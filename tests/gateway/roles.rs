@@ -402,7 +402,7 @@ impl Scene {
             }
             "fax" => {
                 let new = new_fax(n, None);
-                assert!(self.rig.app.store.create_fax(&new).await.unwrap());
+                assert!(self.rig.app.store.create_fax(&new, None, self.rig.app.clock.now()).await.unwrap());
                 new.fax.id.to_string()
             }
             "user" => {

@@ -63,6 +63,8 @@ pub struct LetterFacts {
     pub customer_name: Option<String>,
     /// The name of the contact who receives the mail.
     pub recipient_name: Option<String>,
+    /// The document of a fax (PDF).
+    pub document: Option<Vec<u8>>,
 }
 
 /// Which deliveries; an absent condition lets all through.

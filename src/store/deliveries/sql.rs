@@ -115,9 +115,15 @@ impl Backend {
                 contact_name: row.try_get("contact_name")?,
                 customer_name: row.try_get("customer_name")?,
                 recipient_name: row.try_get("recipient_name")?,
+                document: None,
             })
         };
-        Ok(row.map(facts).transpose().map_err(|error: sqlx::Error| error)?)
+        let facts: Option<LetterFacts> = row.map(facts).transpose().map_err(|error: sqlx::Error| error)?;
+        let Some(mut facts) = facts else { return Ok(None) };
+        if facts.message.kind == MessageKind::Fax {
+            facts.document = self.fax_document(facts.message.id).await?;
+        }
+        Ok(Some(facts))
     }
 
     pub(in crate::store) async fn keep_rendered(

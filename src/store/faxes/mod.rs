@@ -4,7 +4,10 @@
 //! out. The document (PDF) is a row of its own, written in the same transaction: there is no fax without the document that
 //! its record names, and a backup has both.
 //!
-//! Invariant: a file of a PBX is one fax, however often it is read.
+//! A fax for an account is also a message with the same id, written in the same transaction: it goes the way of all messages,
+//! and its mails have the document as a file.
+//!
+//! Invariant: a file of a PBX is one fax and one message, however often it is read.
 
 use std::fmt;
 
@@ -12,6 +15,7 @@ use jiff::Timestamp;
 
 use super::{Store, StoreError};
 use crate::contract::fax::{Fax, FaxState, NewFax};
+use crate::contract::message::NewMessage;
 use crate::ids::{CallId, PbxId, RecordId};
 
 /// Which faxes; an absent condition lets all through.
@@ -60,12 +64,19 @@ impl fmt::Display for FaxCursor {
 }
 
 impl Store {
-    /// Adds a fax with its document, unless the PBX's file is one already. Returns whether it is new.
+    /// Adds a fax with its document, unless the PBX's file is one already, and the message that brings it to the account,
+    /// with its deliveries: all or nothing. `message` has the id of the fax. Without the account, which may have been
+    /// deleted, there is no message. Returns whether the fax is new.
     ///
     /// # Errors
     /// The store failed; then nothing was written.
-    pub async fn create_fax(&self, new: &NewFax) -> Result<bool, StoreError> {
-        each!(self, db => db.create_fax(new).await)
+    pub async fn create_fax(
+        &self,
+        new: &NewFax,
+        message: Option<&NewMessage>,
+        at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        each!(self, db => db.create_fax(new, message, at).await)
     }
 
     /// Faxes, newest first.

@@ -1,15 +1,23 @@
 //! The SQL of faxes.
 
+use jiff::Timestamp;
 use sqlx::{QueryBuilder, Row};
 
+use super::messages::insert_message;
 use super::{Backend, Db, DbConnection, DbRow};
 use crate::contract::fax::{Fax, FaxMode, FaxState, NewFax};
+use crate::contract::message::NewMessage;
 use crate::ids::{PbxId, RecordId};
 use crate::store::faxes::{FaxCursor, FaxFilter};
 use crate::store::{StoreError, from_ms, to_ms};
 
 impl Backend {
-    pub(in crate::store) async fn create_fax(&self, new: &NewFax) -> Result<bool, StoreError> {
+    pub(in crate::store) async fn create_fax(
+        &self,
+        new: &NewFax,
+        message: Option<&NewMessage>,
+        at: Timestamp,
+    ) -> Result<bool, StoreError> {
         let NewFax { fax, file, document } = new;
         let mut transaction = self.begin().await?;
         // The account may have been deleted since it was looked up: the fax is kept without it.
@@ -17,7 +25,7 @@ impl Backend {
             "INSERT INTO faxes (id, pbx, file, account_id, call_id, dialled, caller_key, station, state, mode, pages,
                 bytes, received_ms)
              VALUES ($1, $2, $3, (SELECT id FROM accounts WHERE id = $4), $5, $6, $7, $8, $9, $10, $11, $12, $13)
-             ON CONFLICT (pbx, file) DO NOTHING",
+             ON CONFLICT (pbx, file) DO NOTHING RETURNING account_id",
         )
         .bind(fax.id)
         .bind(fax.pbx.as_str())
@@ -32,18 +40,22 @@ impl Backend {
         .bind(i64::from(fax.pages))
         .bind(i64::try_from(fax.bytes).unwrap_or(i64::MAX))
         .bind(to_ms(fax.received_at))
-        .execute(&mut *transaction)
-        .await?
-        .rows_affected();
-        if inserted > 0 && !document.is_empty() {
+        .fetch_optional(&mut *transaction)
+        .await?;
+        let Some(inserted) = inserted else { return Ok(false) };
+        if !document.is_empty() {
             sqlx::query("INSERT INTO fax_documents (fax_id, content) VALUES ($1, $2)")
                 .bind(fax.id)
                 .bind(document)
                 .execute(&mut *transaction)
                 .await?;
         }
+        let account: Option<RecordId> = inserted.try_get("account_id")?;
+        if let Some(message) = message.filter(|message| account == Some(message.account)) {
+            insert_message(&mut transaction, message, &fax.pbx, at).await?;
+        }
         transaction.commit().await?;
-        Ok(inserted > 0)
+        Ok(true)
     }
 
     pub(in crate::store) async fn faxes(
@@ -148,11 +160,14 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::contract::records::{AccountFields, CustomerFields};
+    use crate::contract::message::{MessageFields, MessageKind};
+    use crate::contract::records::{AccountFields, ContactFields, CustomerFields};
     use crate::ids::{CallId, ChannelId};
     use crate::journal::entry::JournalEntry;
     use crate::numbers::NumberPlan;
     use crate::store::Store;
+    use crate::store::deliveries::DeliveryFilter;
+    use crate::store::mail_servers::MAIL_SERVER;
     use crate::store::retention::PurgeTarget;
 
     async fn store() -> (impl Sized, Store, RecordId) {
@@ -193,20 +208,62 @@ mod tests {
     async fn a_fax_is_read_back_and_a_file_is_one_fax() {
         let (_held, store, account) = store().await;
         let new = fax(1, Some(account));
-        assert!(store.create_fax(&new).await.unwrap());
+        assert!(store.create_fax(&new, None, from_ms(9)).await.unwrap());
         let again =
             NewFax { fax: Fax { id: RecordId(Uuid::from_u128(99)), ..new.fax.clone() }, ..new.clone() };
-        assert!(!store.create_fax(&again).await.unwrap());
+        assert!(!store.create_fax(&again, None, from_ms(9)).await.unwrap());
         assert_eq!(store.fax(new.fax.id).await.unwrap(), Some(new.fax.clone()));
         assert_eq!(store.fax_document(new.fax.id).await.unwrap(), Some(new.document.clone()));
         assert_eq!(store.fax(again.fax.id).await.unwrap(), None);
         // Another PBX may count in the same way.
         let mut other = again.clone();
         other.fax.pbx = PbxId::parse("osaka").unwrap();
-        assert!(store.create_fax(&other).await.unwrap());
+        assert!(store.create_fax(&other, None, from_ms(9)).await.unwrap());
         store.delete_fax(new.fax.id).await.unwrap();
         assert_eq!(store.fax_document(new.fax.id).await.unwrap(), None);
         assert!(matches!(store.delete_fax(new.fax.id).await, Err(StoreError::Missing { .. })));
+    }
+
+    #[tokio::test]
+    async fn a_fax_is_a_message_with_its_document_to_be_mailed() {
+        let (_held, store, account) = store().await;
+        let contact = serde_json::json!({ "account": account, "name": "佐々木", "email": "sasaki@example.jp", "on_call_order": 1 });
+        let contact: ContactFields = serde_json::from_value(contact).unwrap();
+        store.create_contact(&contact.checked(&NumberPlan::default()).unwrap(), from_ms(0)).await.unwrap();
+        store.set_mail_server(MAIL_SERVER, true).await.unwrap();
+        let new = fax(1, Some(account));
+        let message = message_of(&new, account);
+        assert!(store.create_fax(&new, Some(&message), from_ms(9)).await.unwrap());
+        assert!(!store.create_fax(&new, Some(&message), from_ms(9)).await.unwrap());
+        let stored = store.message(new.fax.id).await.unwrap().unwrap();
+        assert_eq!((stored.kind, stored.taken_by, stored.taken_by_name), (MessageKind::Fax, None, None));
+        assert_eq!(stored.number.as_deref(), Some("260401-0001"));
+        let deliveries = store.message_deliveries(DeliveryFilter::default()).await.unwrap();
+        assert_eq!(deliveries.len(), 1);
+        let facts = store.letter_facts(deliveries[0].id).await.unwrap().unwrap();
+        assert_eq!(facts.document, Some(new.document));
+        // The account is gone: the fax is kept, and nobody gets a message.
+        let other = fax(2, Some(RecordId(Uuid::from_u128(404))));
+        let message = message_of(&other, RecordId(Uuid::from_u128(404)));
+        assert!(store.create_fax(&other, Some(&message), from_ms(9)).await.unwrap());
+        assert_eq!(store.message(other.fax.id).await.unwrap(), None);
+    }
+
+    fn message_of(new: &NewFax, account: RecordId) -> NewMessage {
+        let fields = MessageFields { text: "FAX 3枚".into(), ..MessageFields::default() };
+        NewMessage {
+            id: new.fax.id,
+            account,
+            call: new.fax.call,
+            customer: None,
+            kind: MessageKind::Fax,
+            taken_by: None,
+            taken_by_name: String::new(),
+            caller: new.fax.caller.clone(),
+            content: fields.checked(&NumberPlan::default()).unwrap(),
+            day: "260401".into(),
+            not_before: from_ms(9),
+        }
     }
 
     #[tokio::test]
@@ -214,7 +271,7 @@ mod tests {
         let (_held, store, _) = store().await;
         let mut new = fax(1, Some(RecordId(Uuid::from_u128(404))));
         new.document.clear();
-        assert!(store.create_fax(&new).await.unwrap());
+        assert!(store.create_fax(&new, None, from_ms(9)).await.unwrap());
         let stored = store.fax(new.fax.id).await.unwrap().unwrap();
         assert_eq!((stored.account, stored.call), (None, new.fax.call));
         assert_eq!(store.fax_document(new.fax.id).await.unwrap(), None);
@@ -226,7 +283,7 @@ mod tests {
         for n in 1..=5 {
             let mut new = fax(n, (n != 3).then_some(account));
             new.fax.state = if n == 5 { FaxState::Complete } else { FaxState::Partial };
-            store.create_fax(&new).await.unwrap();
+            store.create_fax(&new, None, from_ms(9)).await.unwrap();
         }
         let read = async |filter: FaxFilter, after, limit| {
             let page = store.faxes(&filter, after, limit).await.unwrap();
@@ -249,7 +306,7 @@ mod tests {
     async fn faxes_lose_their_senders_and_are_deleted_by_age() {
         let (_held, store, account) = store().await;
         for n in 1..=3 {
-            store.create_fax(&fax(n, Some(account))).await.unwrap();
+            store.create_fax(&fax(n, Some(account)), None, from_ms(9)).await.unwrap();
         }
         let before = from_ms(3);
         for (target, rows) in [(PurgeTarget::FaxSenders, 2), (PurgeTarget::FaxSenders, 0)] {
@@ -279,9 +336,9 @@ mod tests {
             store.create_customer(&fields.checked(&NumberPlan::default()).unwrap(), from_ms(0)).await;
         let other = AccountFields { code: "B".into(), name: "みなと".into(), ..AccountFields::default() };
         let other = store.create_account(&other.checked(&NumberPlan::default()).unwrap(), from_ms(0)).await;
-        store.create_fax(&fax(1, Some(account))).await.unwrap();
+        store.create_fax(&fax(1, Some(account)), None, from_ms(9)).await.unwrap();
         // The same number is somebody else for another account.
-        store.create_fax(&fax(2, Some(other.unwrap().id))).await.unwrap();
+        store.create_fax(&fax(2, Some(other.unwrap().id)), None, from_ms(9)).await.unwrap();
         store.forget_customer(tanaka.unwrap().id).await.unwrap();
         let left = store.faxes(&FaxFilter::default(), None, 9).await.unwrap();
         assert_eq!(left.iter().map(|fax| fax.id.0.as_u128()).collect::<Vec<_>>(), [2]);
@@ -291,7 +348,7 @@ mod tests {
     async fn a_fax_is_unpublished_until_its_event_is_committed() {
         let (_held, store, account) = store().await;
         for n in 1..=2 {
-            store.create_fax(&fax(n, Some(account))).await.unwrap();
+            store.create_fax(&fax(n, Some(account)), None, from_ms(9)).await.unwrap();
         }
         let id = fax(1, None).fax.id;
         super::super::of(&store).write_entry(&pbx(), &JournalEntry::FaxPublished(id)).await.unwrap();

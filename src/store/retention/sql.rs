@@ -299,7 +299,7 @@ mod tests {
             call: None,
             customer: None,
             kind: MessageKind::Message,
-            taken_by: SAKURA,
+            taken_by: Some(SAKURA),
             taken_by_name: "花".into(),
             caller: None,
             content: content(&fields),
@@ -314,7 +314,7 @@ mod tests {
         let corrected = ContentChange {
             content: content(&with_number),
             version: 2,
-            by: SAKURA,
+            by: Some(SAKURA),
             by_name: "花".into(),
             correction: Some("秘密".into()),
             not_before: from_ms(1),
