@@ -172,6 +172,18 @@ impl Default for MessageDelivery {
     }
 }
 
+/// Why nothing is sent to an address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = AddressSuspension)]
+pub struct Suspension {
+    /// Since when.
+    #[schema(value_type = String, format = DateTime)]
+    #[serde(serialize_with = "crate::contract::time::as_time")]
+    pub since: Timestamp,
+    /// What the recipient's system said.
+    pub why: String,
+}
+
 /// A delivery, as it is stored and served.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = MessageDeliveryRecord)]

@@ -17,6 +17,7 @@
 //! | [`faxes`] | faxes that the PBX received, and their documents |
 //! | [`deliveries`] | the outbox: mails that carry messages to the accounts' people |
 //! | [`mail_servers`] | the servers that mails go over, and their pauses |
+//! | [`message_endpoints`] | where messages of an account go, and the addresses to which nothing is sent |
 //! | [`log`] | the recent events and the checkpoints of unfinished calls, for the next start |
 //! | [`pbx_links`] | the last known state of each PBX link, and its gaps |
 //! | [`webhooks`] | events that wait for delivery to other systems |
@@ -67,6 +68,7 @@ pub(crate) mod import;
 pub mod location;
 pub mod log;
 pub mod mail_servers;
+pub mod message_endpoints;
 pub mod messages;
 pub mod operators;
 mod page;

@@ -77,7 +77,7 @@ async fn a_caller_whom_nobody_takes_comes_back_to_the_operator() {
         let rung = lab.phone("1001").times_rung();
         transfer(&lab, &call, &format!("{CONTACT}/2/0")).await;
         step(&lab, "returning").await;
-        lab.phone("1001").talks().await;
+        lab.phone("1001").talks_again(rung).await;
         assert_eq!(lab.phone("1001").times_rung(), rung + 1, "{name}");
         talk().await;
         call.hang_up().await;
@@ -111,9 +111,10 @@ async fn a_contact_who_hangs_up_before_accepting_does_not_end_the_call() {
     let lab = Lab::start().await;
     let call = talking_with_1001(&lab).await;
     lab.phone(CONTACT).talks_briefly(ms(200), ms(800)).await;
+    let rung = lab.phone("1001").times_rung();
     transfer(&lab, &call, &format!("{CONTACT}/20/1")).await;
     step(&lab, "returning").await;
-    lab.phone("1001").talks().await;
+    lab.phone("1001").talks_again(rung).await;
     assert!(call.is_answered());
 }
 

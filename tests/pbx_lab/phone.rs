@@ -124,6 +124,23 @@ impl<'a> Phone<'a> {
         }
     }
 
+    /// Waits until it has answered a call that came after its first `rung`. After a transfer, the PBX may already dial
+    /// a phone again whose own end of the earlier call is not yet over: [`Self::talks`] would find that one.
+    pub(crate) async fn talks_again(&self, rung: usize) -> Event {
+        let far = &self.lab.far.events;
+        let (mut mark, mut id) = (0, String::new());
+        for leg in 0..=rung {
+            let what = format!("telephone {} to ring for call {}", self.number, leg + 1);
+            let leg = far.wait_after(mark, &what, |event| self.is_a_new_leg(event)).await;
+            mark = 1 + far.position(&leg);
+            leg.header("Uniqueid").unwrap_or("").clone_into(&mut id);
+        }
+        far.wait("the telephone to be answered again", |event| {
+            event.has("UserEvent", "Recording") && event.has("Uniqueid", &id)
+        })
+        .await
+    }
+
     /// Hangs up, or rejects the call that rings.
     pub(crate) async fn hangs_up(&self) {
         let leg = self.rings().await;

@@ -8,6 +8,7 @@
 //! | `account.rs` | a company that calls are answered for |
 //! | `customer.rs` | a person or company who calls an account |
 //! | `contact.rs` | a person of the account to whom calls and messages go |
+//! | `message_endpoint.rs` | where messages of an account go, besides its contacts' own addresses |
 //! | `search.rs` | the form in which names and numbers are searched |
 //! | `check.rs` | checks of text and numbers, which all records share |
 //!
@@ -20,6 +21,7 @@ mod account;
 mod check;
 mod contact;
 mod customer;
+mod message_endpoint;
 pub mod search;
 
 use serde::Serialize;
@@ -35,6 +37,10 @@ pub use self::check::{NAME_CHARS_MAX, NOTES_CHARS_MAX, NUMBER_DIGITS_MAX, Number
 pub(crate) use self::check::{number_problem, paragraphs};
 pub use self::contact::{CheckedContact, Contact, ContactFields, ON_CALL_ORDER_MAX, RING_S};
 pub use self::customer::{CheckedCustomer, Customer, CustomerFields, FLAGS_MAX, NUMBERS_PER_CUSTOMER_MAX};
+pub use self::message_endpoint::{
+    CheckedMessageEndpoint, ENDPOINTS_PER_ACCOUNT_MAX, EndpointCharset, EndpointKind, MessageEndpoint,
+    MessageEndpointFields, OutsideHours, PRIORITY_MAX,
+};
 
 /// A field of a record is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -40,6 +40,8 @@ pub(super) mod import;
 mod log;
 #[path = "../mail_servers/sql.rs"]
 mod mail_servers;
+#[path = "../message_endpoints/sql.rs"]
+mod message_endpoints;
 #[path = "../messages/sql.rs"]
 mod messages;
 #[path = "../operators/sql.rs"]

@@ -1,0 +1,263 @@
+//! Endpoints of messages (送付先): where messages of an account go besides its contacts' own addresses.
+//!
+//! A contact's `email` is an endpoint without a record, before those with a record: what has a record is tried after it, in the
+//! order of `priority`, if the address before it returned the mail. An endpoint with the priority 0 comes before `email`. One
+//! without a contact is the account's own: it receives what no contact receives.
+//!
+//! Invariant: the address of a checked endpoint is one that a mail server takes, and its hours name their time zone.
+//!
+//! Not to be confused with the endpoints of a PBX (`contract/endpoint.rs`), which are phones.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::check::{invalid, optional, single_line};
+use super::{RecordError, yes};
+use crate::contract::delivery::Suspension;
+use crate::contract::hours::{Hours, HoursError};
+use crate::ids::RecordId;
+use crate::mail::MailAddress;
+
+/// Most endpoints of an account.
+pub const ENDPOINTS_PER_ACCOUNT_MAX: u32 = 200;
+/// Highest priority number, which comes last.
+pub const PRIORITY_MAX: u32 = 99;
+
+/// How an endpoint is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[schema(as = MessageEndpointKind)]
+#[serde(rename_all = "snake_case")]
+pub enum EndpointKind {
+    /// By mail.
+    #[default]
+    Mail,
+}
+
+/// The character set of mails to an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[schema(as = MessageEndpointCharset)]
+pub enum EndpointCharset {
+    /// UTF-8; ISO-2022-JP for a domain of `mail.iso_2022_jp`, if it has all characters of the mail.
+    #[default]
+    #[serde(rename = "auto")]
+    Auto,
+    /// Always UTF-8.
+    #[serde(rename = "utf-8")]
+    Utf8,
+    /// Always ISO-2022-JP with JIS X 0208 alone. The mail says which characters were replaced.
+    #[serde(rename = "iso-2022-jp")]
+    Iso2022Jp,
+}
+
+/// What happens to a message for an endpoint outside the endpoint's hours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OutsideHours {
+    /// It waits until the endpoint is open.
+    #[default]
+    Hold,
+    /// It goes to the next endpoint; if there is none, it waits.
+    Next,
+    /// It is sent all the same.
+    Send,
+}
+
+/// The text of a value in the store, and back.
+macro_rules! stored_as {
+    ($type:ident { $($variant:ident => $text:literal),+ $(,)? }) => {
+        impl $type {
+            /// The value in JSON and in the store.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $text),+
+                }
+            }
+
+            /// The value with this text.
+            #[must_use]
+            pub fn parse(text: &str) -> Option<Self> {
+                match text {
+                    $($text => Some(Self::$variant),)+
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+stored_as!(EndpointKind { Mail => "mail" });
+stored_as!(EndpointCharset { Auto => "auto", Utf8 => "utf-8", Iso2022Jp => "iso-2022-jp" });
+stored_as!(OutsideHours { Hold => "hold", Next => "next", Send => "send" });
+
+/// The fields of an endpoint that a person sets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MessageEndpointFields {
+    /// The account whose messages it receives.
+    #[schema(value_type = uuid::Uuid)]
+    pub account: RecordId,
+    /// The contact whose endpoint it is; absent: the account's own.
+    #[serde(default)]
+    #[schema(value_type = Option<uuid::Uuid>)]
+    pub contact: Option<RecordId>,
+    /// The account's own code of the endpoint; unique within the account.
+    #[serde(default)]
+    pub code: Option<String>,
+    /// How it is reached.
+    #[serde(default)]
+    pub kind: EndpointKind,
+    /// Where it is: a mail address.
+    pub address: String,
+    /// What it is for, for instance 受付.
+    #[serde(default)]
+    pub label: String,
+    /// Which endpoint of a contact comes first: the lowest number. The contact's `email` comes after 0 and before 1. 0 to 99.
+    #[serde(default = "one")]
+    pub priority: u32,
+    /// The character set of its mails.
+    #[serde(default)]
+    pub charset: EndpointCharset,
+    /// Whether its mails have an HTML part beside the text.
+    #[serde(default = "yes")]
+    pub html: bool,
+    /// When it may receive messages; absent: always.
+    #[serde(default)]
+    pub hours: Option<Hours>,
+    /// What happens outside its hours.
+    #[serde(default)]
+    pub outside: OutsideHours,
+}
+
+/// An endpoint: where messages of an account go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct MessageEndpoint {
+    /// The record's id.
+    #[schema(value_type = uuid::Uuid)]
+    pub id: RecordId,
+    /// The fields that a person sets.
+    #[serde(flatten)]
+    pub fields: MessageEndpointFields,
+    /// Why nothing is sent there, if its address is suspended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub suspended: Option<Suspension>,
+    /// When the record was created.
+    #[schema(value_type = String, format = DateTime)]
+    #[serde(serialize_with = "crate::contract::time::as_time")]
+    pub created_at: Timestamp,
+    /// When the record was last changed.
+    #[schema(value_type = String, format = DateTime)]
+    #[serde(serialize_with = "crate::contract::time::as_time")]
+    pub changed_at: Timestamp,
+}
+
+/// An endpoint's fields, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckedMessageEndpoint {
+    pub(crate) fields: MessageEndpointFields,
+}
+
+fn one() -> u32 {
+    1
+}
+
+impl MessageEndpointFields {
+    /// Fields with only an address.
+    #[must_use]
+    pub fn to(account: RecordId, address: &str) -> Self {
+        Self {
+            account,
+            contact: None,
+            code: None,
+            kind: EndpointKind::Mail,
+            address: address.to_owned(),
+            label: String::new(),
+            priority: one(),
+            charset: EndpointCharset::Auto,
+            html: true,
+            hours: None,
+            outside: OutsideHours::Hold,
+        }
+    }
+
+    /// Cleans the text, parses the address, and lets hours without a time zone be those of `time_zone`, the installation's.
+    ///
+    /// # Errors
+    /// The first invalid field.
+    pub fn checked(mut self, time_zone: &jiff::tz::TimeZone) -> Result<CheckedMessageEndpoint, RecordError> {
+        self.code = optional("code", self.code)?;
+        self.label = single_line("label", &self.label)?;
+        let address = self.address.trim().parse::<MailAddress>();
+        self.address = address.map_err(|error| invalid("address", error.to_string()))?.to_string();
+        if self.priority > PRIORITY_MAX {
+            return Err(invalid("priority", format!("from 0 to {PRIORITY_MAX}")));
+        }
+        if let Some(hours) = &mut self.hours {
+            hours.check().map_err(|error: HoursError| invalid("hours", error.to_string()))?;
+            if hours.weekly.is_empty() {
+                return Err(invalid("hours", "name the spans in which it is open, or leave it out".into()));
+            }
+            if hours.time_zone.is_none() {
+                hours.time_zone = time_zone.iana_name().map(str::to_owned);
+            }
+        }
+        Ok(CheckedMessageEndpoint { fields: self })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::tz::TimeZone;
+
+    use super::*;
+
+    fn fields(value: serde_json::Value) -> Result<MessageEndpointFields, String> {
+        let mut whole = serde_json::json!({"account": uuid::Uuid::from_u128(1), "address": "a@example.jp"});
+        for (key, value) in value.as_object().unwrap() {
+            whole[key] = value.clone();
+        }
+        let fields: MessageEndpointFields =
+            serde_json::from_value(whole).map_err(|error| error.to_string())?;
+        let zone = TimeZone::get("Asia/Tokyo").unwrap();
+        Ok(fields.checked(&zone).map_err(|error| error.to_string())?.fields)
+    }
+
+    #[test]
+    fn an_endpoint_is_an_address_with_defaults() {
+        let plain = fields(serde_json::json!({})).unwrap();
+        assert_eq!(plain, MessageEndpointFields::to(RecordId(uuid::Uuid::from_u128(1)), "a@example.jp"));
+        let hours =
+            serde_json::json!({"hours": {"weekly": [{"days": ["mon"], "from": "08:30", "to": "18:00"}]}});
+        assert_eq!(fields(hours).unwrap().hours.unwrap().time_zone.as_deref(), Some("Asia/Tokyo"));
+    }
+
+    #[test]
+    fn what_cannot_receive_is_refused() {
+        for (value, words) in [
+            (serde_json::json!({"address": "a..b@example.jp"}), "address: a dot may stand"),
+            (serde_json::json!({"address": "03-5550-1001"}), "address: write it as name@example.com"),
+            (serde_json::json!({"priority": 100}), "priority: from 0 to 99"),
+            (serde_json::json!({"hours": {"weekly": []}}), "hours: name the spans"),
+            (serde_json::json!({"kind": "pigeon"}), "unknown variant `pigeon`"),
+            (serde_json::json!({"charset": "shift_jis"}), "unknown variant `shift_jis`"),
+            (serde_json::json!({"colour": "red"}), "unknown field `colour`"),
+        ] {
+            let error = fields(value).unwrap_err();
+            assert!(error.contains(words), "{error}");
+        }
+    }
+
+    #[test]
+    fn values_survive_their_text() {
+        for charset in [EndpointCharset::Auto, EndpointCharset::Utf8, EndpointCharset::Iso2022Jp] {
+            assert_eq!(EndpointCharset::parse(charset.as_str()), Some(charset));
+            assert_eq!(serde_json::to_value(charset).unwrap(), charset.as_str());
+        }
+        for outside in [OutsideHours::Hold, OutsideHours::Next, OutsideHours::Send] {
+            assert_eq!(OutsideHours::parse(outside.as_str()), Some(outside));
+            assert_eq!(serde_json::to_value(outside).unwrap(), outside.as_str());
+        }
+        assert_eq!(EndpointKind::parse("mail"), Some(EndpointKind::Mail));
+    }
+}
