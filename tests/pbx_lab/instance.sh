@@ -92,8 +92,11 @@ rtpstart = 30000
 rtpend = 39999
 CONF
   printf '[general](+)\nudptlstart = 40000\nudptlend = 44999\n' > "$PBX/etc/local.d/udptl.conf"
-  # Fax numbers: one of no account, whose sender takes no T.38, and one of an account.
-  printf 'exten => %s,1,Goto(toritsugi-fax,${EXTEN},1)\n' 0355501090 0355501091 > "$PBX/etc/local.d/fax-numbers.conf"
+  # Numbers of faxes.
+  cat > "$PBX/etc/local.d/fax-numbers.conf" <<CONF
+exten => 0355501090,1,Goto(toritsugi-fax,\${EXTEN},1)
+exten => 0355501091,1,Goto(toritsugi-fax,\${EXTEN},1)
+CONF
   cat > "$PBX/etc/local.d/musiconhold.conf" <<CONF
 [default](+)
 directory = $INSIDE_PBX/moh
