@@ -52,16 +52,13 @@ impl Backend {
             }
             PurgeTarget::FaxSenders => {
                 concat!(
-                    "UPDATE faxes SET caller_key = NULL, station = NULL WHERE id IN (
-                        SELECT id FROM faxes",
+                    "UPDATE faxes SET caller_key = NULL, station = NULL WHERE id IN (SELECT id FROM faxes",
                     indexed_by!("faxes_identified"),
-                    "WHERE received_ms < $1 AND (caller_key IS NOT NULL OR station IS NOT NULL)
-                        ORDER BY received_ms LIMIT $2)"
+                    "WHERE received_ms < $1 AND (caller_key IS NOT NULL OR station IS NOT NULL) ORDER BY received_ms LIMIT $2)"
                 )
             }
             PurgeTarget::Faxes => {
-                "DELETE FROM faxes WHERE id IN (
-                    SELECT id FROM faxes WHERE received_ms < $1 ORDER BY received_ms LIMIT $2)"
+                "DELETE FROM faxes WHERE id IN (SELECT id FROM faxes WHERE received_ms < $1 ORDER BY received_ms LIMIT $2)"
             }
             PurgeTarget::Drafts => {
                 "DELETE FROM drafts WHERE (user_id, call_id) IN (
