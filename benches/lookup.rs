@@ -68,7 +68,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let ids = some_ids(&directory).await?;
     // Warm up, so that neither side pays for the first access to the file.
     for identity in identities.iter().take(5_000) {
-        directory.card(&directory.identify(identity, None)).await?;
+        directory.card(&directory.identify(identity, None), Timestamp::now()).await?;
     }
     let mut bare = Vec::with_capacity(identities.len());
     let mut identify = Vec::with_capacity(identities.len());
@@ -84,7 +84,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
         let account = black_box(directory.identify(identity, None));
         identify.push(started.elapsed());
         let started = Instant::now();
-        let found_card = directory.card(&account).await?;
+        let found_card = directory.card(&account, Timestamp::now()).await?;
         card.push(started.elapsed());
         found += usize::from(!found_card.customers.is_empty());
     }

@@ -109,7 +109,7 @@ async fn first_run(path: &Path) -> (Vec<String>, String, String) {
             change: StateDelta::None,
         }));
         if n % 500 == 499 {
-            let batch = journal.next_batch().await.expect("there are events");
+            let batch = journal.next_batch(Duration::ZERO).await.expect("there are events");
             store.write_log(&pbx(), &stream, &batch).await.unwrap();
         }
     }

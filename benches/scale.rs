@@ -17,9 +17,12 @@ use jiff::Timestamp;
 use toritsugi::contract::call::{Direction, Outcome};
 use toritsugi::contract::history::FinishedCall;
 use toritsugi::ids::{CallId, Extension, RecordId};
-use toritsugi::store::history::{HistoryCursor, HistoryFilter, VisibilityFilter};
+use toritsugi::numbers::NumberPlan;
+use toritsugi::store::erasure::{ErasureStep, LiveCalls};
+use toritsugi::store::history::{HistoryCursor, HistoryFilter, PartyFilter, VisibilityFilter};
 use toritsugi::store::messages::MessageFilter;
 use toritsugi::store::retention::{PurgePace, PurgeTarget};
+use toritsugi::store::stats::StatsOf;
 use toritsugi::store::{AuditFilter, CustomerFilter, Location, PostgresAddress, Store, StoreError};
 
 use self::year::{Size, account, busiest_customer, customer, extension, number_of, operator};
@@ -127,6 +130,7 @@ async fn run(database: &str) -> Result<(), Box<dyn Error>> {
     ask("one customer by id (bare)", 50, || store.customer(RecordId(customer(77)))).await?;
     history(&store).await?;
     records(&store).await?;
+    figures(&store).await?;
     writes(&store).await?;
     store.close().await;
     Ok(())
@@ -138,6 +142,11 @@ fn seen_by(people: std::ops::Range<u64>, unowned: bool) -> Option<VisibilityFilt
         people: people.map(|number| RecordId(operator(number))).collect(),
         unowned,
     })
+}
+
+fn party(number: Option<String>, customers: &[uuid::Uuid]) -> HistoryFilter {
+    let customers = customers.iter().copied().map(RecordId).collect();
+    HistoryFilter { party: Some(PartyFilter { number, customers }), ..HistoryFilter::default() }
 }
 
 async fn history(store: &Store) -> Result<(), Box<dyn Error>> {
@@ -171,6 +180,9 @@ async fn history(store: &Store) -> Result<(), Box<dyn Error>> {
             "caller",
             HistoryFilter { account: Some(RecordId(account(0))), caller: Some(number_of(0)), ..all() },
         ),
+        ("number on the other side", party(Some(number_of(0)), &[])),
+        ("customer on the other side", party(None, &[customer(0), customer(77)])),
+        ("number on the other side, none", party(Some("+819000000000".into()), &[])),
         ("outbound", HistoryFilter { direction: Some(Direction::Outbound), ..all() }),
         ("internal", HistoryFilter { direction: Some(Direction::Internal), ..all() }),
         ("before the second month", HistoryFilter { to: Some(month), ..all() }),
@@ -216,20 +228,7 @@ async fn records(store: &Store) -> Result<(), Box<dyn Error>> {
         store.caller_history(RecordId(account(0)), &number_of(0)).await.map(|caller| caller.customers)
     })
     .await?;
-    for (name, filter) in [
-        ("", MessageFilter::default()),
-        ("of an account", MessageFilter { account: Some(RecordId(account(0))), ..MessageFilter::default() }),
-        (
-            "failed, of an account",
-            MessageFilter {
-                account: Some(RecordId(account(0))),
-                state: Some(toritsugi::contract::message::MessageState::Failed),
-                ..MessageFilter::default()
-            },
-        ),
-    ] {
-        ask(&format!("messages {name}"), 50, || store.messages(&filter, None, 51)).await?;
-    }
+    messages(store).await?;
     ask("audit", 50, || async {
         store.audit(&AuditFilter::default(), None, 51).await.map(|page| page.items)
     })
@@ -239,6 +238,74 @@ async fn records(store: &Store) -> Result<(), Box<dyn Error>> {
         store.audit(&none, None, 51).await.map(|page| page.items)
     })
     .await?;
+    Ok(())
+}
+
+async fn messages(store: &Store) -> Result<(), Box<dyn Error>> {
+    use toritsugi::contract::message::{Mark, MessageState, Urgency};
+    let all = MessageFilter::default;
+    let (large, end) =
+        (Some(RecordId(account(0))), Timestamp::from_millisecond(year::BEGIN_MS + 365 * DAY_MS)?);
+    // A search without a time looks back as far as the gateway lets it.
+    let from = Some(Timestamp::from_millisecond(year::BEGIN_MS + 275 * DAY_MS)?);
+    for (name, filter) in [
+        ("", all()),
+        ("of an account", MessageFilter { account: large, ..all() }),
+        (
+            "failed, of an account",
+            MessageFilter { account: large, state: Some(MessageState::Failed), ..all() },
+        ),
+        ("failed", MessageFilter { state: Some(MessageState::Failed), ..all() }),
+        ("urgent", MessageFilter { urgency: Some(Urgency::Urgent), ..all() }),
+        ("with a mark", MessageFilter { mark: Some(Mark::Thanks), ..all() }),
+        ("taken by an operator", MessageFilter { taken_by: Some(RecordId(operator(3))), ..all() }),
+        ("for a contact without any", MessageFilter { contact: Some(RecordId(uuid::Uuid::nil())), ..all() }),
+        ("of a number", MessageFilter { account: large, caller: Some(number_of(0)), ..all() }),
+        ("of a number over all accounts", MessageFilter { caller: Some(number_of(0)), ..all() }),
+        (
+            "q of 90 days, found",
+            MessageFilter { text: Some("折り返し".into()), from, to: Some(end), ..all() },
+        ),
+        (
+            "q of 90 days, not found",
+            MessageFilter { text: Some("存在しない言葉".into()), from, to: Some(end), ..all() },
+        ),
+    ] {
+        ask(&format!("messages {name}"), 50, || store.messages(&filter, None, 51)).await?;
+    }
+    Ok(())
+}
+
+/// Counts the whole year, then reads figures of a day, a month and the year.
+async fn figures(store: &Store) -> Result<(), Box<dyn Error>> {
+    let (begin, day) = (year::BEGIN_MS, DAY_MS);
+    let started = Instant::now();
+    store.mark_stats(Timestamp::UNIX_EPOCH, Timestamp::from_millisecond(begin + 400 * day)?).await?;
+    let mut bins = 0;
+    loop {
+        match store.build_stats(None).await? {
+            0 => break,
+            built => bins += built,
+        }
+    }
+    println!("{bins} quarters of an hour counted in {:.0} s (target 300 s)", started.elapsed().as_secs_f64());
+    let month = (begin + 180 * day, begin + 210 * day);
+    let large = StatsOf::Accounts(Some(RecordId(account(0))));
+    let one = StatsOf::Person(RecordId(operator(3)));
+    for (name, of, (from, to), target) in [
+        ("a month of one account", large, month, 20),
+        ("a month of one operator", one, month, 50),
+        ("a day of all accounts", StatsOf::Accounts(None), (month.0, month.0 + day), 100),
+        ("a month of all accounts", StatsOf::Accounts(None), month, 2_000),
+        ("a month of all operators", StatsOf::Operators(None), month, 2_000),
+        ("the year, all together", StatsOf::Total, (begin, begin + 365 * day), 1_000),
+    ] {
+        ask(&format!("figures of {name}"), target, || async move {
+            let groups = store.stats(of, from, to, |row| Some((row.account, row.person))).await?;
+            Ok::<Vec<_>, StoreError>(groups.into_iter().collect())
+        })
+        .await?;
+    }
     Ok(())
 }
 
@@ -281,7 +348,47 @@ async fn writes(store: &Store) -> Result<(), Box<dyn Error>> {
         println!("{rows} numbers removed in {:.0} s", took.as_secs_f64());
     }
     let started = Instant::now();
-    store.forget_customer(RecordId(busiest_customer())).await?;
+    store.forget_customer(RecordId(busiest_customer()), &NumberPlan::default(), Timestamp::now()).await?;
     Table::line("delete a customer with 1,000 calls", &mut [started.elapsed()], 1, Duration::from_millis(50));
+    erase(store, &pattern).await
+}
+
+/// Removes what the deleted customer left, while calls are recorded.
+async fn erase(store: &Store, pattern: &FinishedCall) -> Result<(), Box<dyn Error>> {
+    let erasing = {
+        let store = store.clone();
+        tokio::spawn(async move {
+            let (mut rows, mut steps, mut pace) = (0_u64, Vec::new(), PurgePace::default());
+            // As if a minute had gone by, after which no call with the customer is live.
+            let now = Timestamp::now() + jiff::SignedDuration::from_mins(2);
+            loop {
+                let step = Instant::now();
+                let live = LiveCalls::Known(&[]);
+                match store.erase_step(pace.rows(), live, &NumberPlan::default(), now).await {
+                    Ok(ErasureStep::Idle) => break,
+                    Ok(ErasureStep::Done(done)) => rows += done,
+                    Ok(_) => {}
+                    Err(error) => println!("{error}"),
+                }
+                pace.record(step.elapsed());
+                steps.push(step.elapsed());
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            (rows, steps)
+        })
+    };
+    let mut times = Vec::new();
+    while !erasing.is_finished() || times.len() < 20 {
+        let id = CallId::parse(&uuid::Uuid::now_v7().to_string())?;
+        let call = FinishedCall { id, offered_at: pattern.offered_at, ..pattern.clone() };
+        let started = Instant::now();
+        store.record_call(&call).await?;
+        times.push(started.elapsed());
+        tokio::time::sleep(Duration::from_millis(20 + (times.len() % 7) as u64)).await;
+    }
+    let recorded = times.len();
+    Table::line("record_call while a customer is erased", &mut times, recorded, Duration::from_millis(10));
+    let (rows, mut steps) = erasing.await?;
+    Table::line("one step of erasing a customer", &mut steps, rows as usize, Duration::from_millis(50));
     Ok(())
 }

@@ -1,15 +1,22 @@
 // After the build: each file also as Brotli and gzip, made once here instead of at every request.
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { brotliCompressSync, constants, gzipSync } from 'node:zlib';
 
-const FIRST_LOAD_BYTES_MAX = 150 * 1024;
+/** What the browser loads before somebody can sign in: the document, what it names, and the worker. As Brotli. */
+const FIRST_LOAD_BYTES_MAX = 90 * 1024;
+/** Everything, as gzip. */
+const ALL_BYTES_MAX = 150 * 1024;
 
 const dist = new URL('dist', import.meta.url).pathname;
 const files = readdirSync(dist, { recursive: true, withFileTypes: true })
   .filter((entry) => entry.isFile() && !/\.(br|gz)$/.test(entry.name))
   .map((entry) => join(entry.parentPath ?? entry.path, entry.name));
 
+const names = readFileSync(join(dist, 'index.html'), 'utf8');
+const isFirst = (file) => /\/(?:index\.html|sw\.js)$/.test(file) || names.includes(basename(file));
+
+let first = 0;
 let brotli = 0;
 let gzip = 0;
 for (const file of files) {
@@ -18,12 +25,15 @@ for (const file of files) {
   const gz = gzipSync(bytes, { level: 9 });
   writeFileSync(`${file}.br`, br);
   writeFileSync(`${file}.gz`, gz);
+  if (isFirst(file)) first += br.length;
   brotli += br.length;
   gzip += gz.length;
 }
 const kb = (bytes) => (bytes / 1024).toFixed(1);
-console.log(`the page: ${files.length} files, ${kb(brotli)} KB as Brotli, ${kb(gzip)} KB as gzip`);
-if (gzip > FIRST_LOAD_BYTES_MAX) {
-  console.error(`the first load must stay under ${kb(FIRST_LOAD_BYTES_MAX)} KB`);
+console.log(
+  `the page: ${files.length} files, ${kb(brotli)} KB as Brotli, ${kb(gzip)} KB as gzip; first load ${kb(first)} KB as Brotli`,
+);
+if (first > FIRST_LOAD_BYTES_MAX || gzip > ALL_BYTES_MAX) {
+  console.error(`the first load must stay under ${kb(FIRST_LOAD_BYTES_MAX)} KB (Brotli), everything under ${kb(ALL_BYTES_MAX)} KB (gzip)`);
   process.exit(1);
 }

@@ -28,11 +28,14 @@
 //! 6. [`screen_pop`] tracks whether desktops acknowledge pops. [`transfer`] passes callers on and follows what the
 //!    targets' phones do. [`supervision`] lets supervisors listen, whisper and barge. [`call_control`] answers, holds
 //!    and hangs up.
-//! 7. [`messages`] publishes what operators note down for accounts, and [`outbox`] mails it to the account's people, as
-//!    [`delivery`] decides and [`mail`] writes. [`operators`] keeps states and after-call work. [`webhook`] posts the events
-//!    to other systems from an outbox in the store. [`fax`] takes over the faxes that the PBX received.
-//! 8. [`pbx_link`] decides what is published about the connection to the PBX, [`journal`] what is committed with an event.
-//! 9. [`daemon`] owns the tasks, the clock and the one loop that connects all of this.
+//! 7. [`script`] says what operators say and ask for an account; [`messages`] publishes what they note down, and [`outbox`]
+//!    mails it to the account's people, as [`delivery`] decides and [`mail`] writes. [`operators`] keeps states and
+//!    after-call work. [`webhook`] posts the events to other systems from an outbox in the store. [`fax`] takes
+//!    over the faxes that the PBX received.
+//! 8. [`stats`] says what each finished call counts as, and by which formula counters become figures; [`billing`] which
+//!    calls an account pays for.
+//! 9. [`pbx_link`] decides what is published about the connection to the PBX, [`journal`] what is committed with an event.
+//! 10. [`daemon`] owns the tasks, the clock and the one loop that connects all of this.
 //!
 //! # What holds everywhere
 //! - **The core is pure.** [`call`] and the machines beside it have no async, socket, clock, randomness or log:
@@ -80,8 +83,11 @@ pub mod text;
 pub mod contract;
 
 pub mod people;
+pub mod script;
+pub mod stats;
 
 pub mod ami;
+pub mod billing;
 pub mod sip;
 
 pub mod call;
@@ -90,6 +96,7 @@ pub mod call_control;
 pub mod delivery;
 pub mod operators;
 pub mod pbx_link;
+pub mod route;
 pub mod screen_pop;
 pub mod supervision;
 pub mod transfer;

@@ -80,7 +80,8 @@
 //!
 //! 21. `message.saved` or `message.corrected` comes before `message.sent`, `message.failed` and `message.acknowledged` of the
 //!     same content, also when both happened before the relay ran; nothing comes after `message.withdrawn`; a newer
-//!     version never before an older one. Tests: `EventOrder`, `what_happened_to_a_message_is_published_in_order`.
+//!     version never before an older one. What happened to its route and its phone tasks comes after the message's own
+//!     events of the same round. Tests: `EventOrder`, `what_happened_to_a_message_is_published_in_order`.
 //!
 //! Of operators (`daemon/operators.rs`):
 //!
@@ -139,7 +140,8 @@ pub fn inferred_end(view: &CallView, at: Timestamp) -> NewEvent {
     let operators: Vec<Extension> = view.operators().cloned().collect();
     view.inferred = true;
     view.ended_at = Some(at);
-    let kind = NoticeKind::Ended { outcome: Outcome::inferred_from(&view), operators, channels: Vec::new() };
+    let outcome = Outcome::inferred_from(&view);
+    let kind = NoticeKind::Ended { outcome, operators, channels: Vec::new(), queues: Vec::new() };
     from_notice(&Notice { at, kind, view })
 }
 
@@ -276,6 +278,12 @@ pub fn fax_received(fax: &Fax) -> NewEvent {
     let data = serde_json::to_value(fax).unwrap_or_default();
     let (kind, at, call) = (EventKind::FaxReceived, fax.received_at, fax.call);
     NewEvent { kind, at, call, audience: Audience::Supervisors, data, change: StateDelta::None }
+}
+
+/// What happened to a message's route or to a phone task of it.
+#[must_use]
+pub fn of_message(kind: EventKind, data: Value, at: Timestamp, audience: Audience) -> NewEvent {
+    NewEvent { kind, at, call: None, audience, data, change: StateDelta::None }
 }
 
 /// A person left the service.

@@ -9,6 +9,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly MARK="TORITSUGI_TEST_RUN=$$-$EPOCHSECONDS"
 export "${MARK?}"
+# What a failed test says is its evidence; a backtrace after each failure hides it in a long log.
+export RUST_BACKTRACE=0
 
 processes_left() {
   local environ pid

@@ -2,8 +2,20 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "year/mod.rs"]
+mod year;
+
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, SqliteConnection};
+use toritsugi::contract::records::search::fold;
+use toritsugi::store::Store;
+
+use self::year::sink::Sink;
+use self::year::{Size, make};
 
 /// Runs the program with no configuration except what the test sets.
 fn toritsugi(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
@@ -205,4 +217,112 @@ fn a_world_is_imported_and_explained() {
     assert!(said.contains("Decided:   0355501002 from Request-URI\n"), "{said}");
     let wrong = toritsugi(&both, &[store[0], ("TORITSUGI__DIRECTORY__DIALLED_HEADERS__trunk", "from")]);
     assert_eq!(wrong.status.code(), Some(64), "{}", String::from_utf8_lossy(&wrong.stderr));
+}
+
+#[test]
+fn a_backup_is_restored_and_nothing_is_lost() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let environment = [("TORITSUGI__STORE__PATH", path("t.db"))];
+    let environment = environment.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let run = |arguments: &[&str]| toritsugi(arguments, &environment);
+    let csv = path("accounts.csv");
+    let import = |code: &str| {
+        std::fs::write(&csv, format!("code,name\n{code},さくら\n")).unwrap();
+        let output = run(&["import", "accounts", &csv]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    import("A");
+    let backup = path("b.db");
+    let made = run(&["backup", &backup]);
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    assert!(String::from_utf8_lossy(&made.stdout).contains("checked"));
+    assert_fails(
+        &run(&["backup", &backup]),
+        1,
+        &format!("toritsugi: cannot open the database {backup}: it exists already"),
+    );
+    import("B");
+    let restored = run(&["restore", "--json", &backup]);
+    assert!(restored.status.success(), "{}", String::from_utf8_lossy(&restored.stderr));
+    let told: serde_json::Value = serde_json::from_slice(&restored.stdout).unwrap();
+    let before = told["before"].as_str().unwrap();
+    let codes = |database: &str| {
+        std::fs::write(&csv, "code,name\nA,x\nB,x\n").unwrap();
+        let environment = [("TORITSUGI__STORE__PATH", database)];
+        let output = toritsugi(&["import", "accounts", "--dry-run", "--json", &csv], &environment);
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        report["updated"].as_u64().unwrap()
+    };
+    assert_eq!((codes(&path("t.db")), codes(before)), (1, 2));
+    let postgres = [("TORITSUGI__STORE__URL", "postgres://a@127.0.0.1:1/x")];
+    assert_fails(
+        &toritsugi(&["backup", &path("c.db")], &postgres),
+        1,
+        "toritsugi: the store is on a PostgreSQL server: use pg_dump",
+    );
+}
+
+/// The rows of `call_operators`, in order.
+async fn call_operators(db: &mut SqliteConnection) -> Vec<(String, String, i64, Vec<u8>)> {
+    let rows =
+        sqlx::query_as("SELECT who, direction, offered_ms, call_id FROM call_operators ORDER BY 1, 2, 3, 4");
+    rows.fetch_all(db).await.unwrap()
+}
+
+/// The step that is next, and how far it has come; `None`: all are done.
+async fn next_step(db: &mut SqliteConnection) -> Option<(String, Option<String>)> {
+    let next = sqlx::query_as("SELECT name, reached FROM upgrade_steps ORDER BY position LIMIT 1");
+    next.fetch_optional(db).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upgrade_that_is_killed_again_and_again_goes_on_where_it_was() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("t.db");
+    Store::open(&path).await.unwrap().close().await;
+    let options = SqliteConnectOptions::new().filename(&path).busy_timeout(Duration::from_secs(30));
+    let mut sink = Sink::sqlite(options.connect().await.unwrap());
+    make(Size { calls: 20_000, ..Size::SMALL }, fold, &mut sink).await.unwrap();
+    sink.close().await.unwrap();
+    // As the database was before these steps.
+    let mut db = options.connect().await.unwrap();
+    let rows = call_operators(&mut db).await;
+    let indexes = ["calls_by_direction", "calls_by_outcome", "segments_by_target", "calls_by_called_number"];
+    let mut before = String::from("DELETE FROM call_operators;");
+    for index in indexes {
+        before += &format!("DROP INDEX {index}; INSERT INTO upgrade_steps (name) VALUES ('{index}');");
+    }
+    before += "INSERT INTO upgrade_steps (name) VALUES ('call_operators')";
+    sqlx::raw_sql(sqlx::AssertSqlSafe(before)).execute(&mut db).await.unwrap();
+    let command = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_toritsugi"));
+        command.args(["user", "list", "--json"]).env("TORITSUGI__STORE__PATH", &path);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    };
+    let mut kills = 0;
+    while let Some(next) = next_step(&mut db).await {
+        let mut process = command().spawn().unwrap();
+        // As soon as it has come further, it is killed.
+        while next_step(&mut db).await.as_ref() == Some(&next) && process.try_wait().unwrap().is_none() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        process.kill().unwrap();
+        process.wait().unwrap();
+        kills += 1;
+    }
+    assert!(kills >= 3, "{kills}");
+    assert!(command().status().unwrap().success());
+    assert_eq!(call_operators(&mut db).await.len(), rows.len());
+    assert_eq!(call_operators(&mut db).await, rows);
+    for index in indexes {
+        let made: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM sqlite_schema WHERE type = 'index' AND name = $1")
+                .bind(index)
+                .fetch_one(&mut db)
+                .await
+                .unwrap();
+        assert_eq!(made, 1, "{index}");
+    }
 }

@@ -3,6 +3,7 @@
 //! | in README*.md, CHANGELOG.md and docs/*.md | must be |
 //! |---|---|
 //! | a `toml` block | a configuration |
+//! | a `script` block | a script that can be read |
 //! | `toritsugi …` in a `console` block | a command line that the built program accepts |
 //! | a relative link or picture | a file, and where it names one a heading of that file |
 //! | a path under `/v1`, and its method | in the OpenAPI document; a body after `--json` has only fields that the document knows |
@@ -161,6 +162,22 @@ fn every_configuration_example_is_valid() {
     }
     assert_none(&faults);
     assert!(count > 0, "no page shows a configuration");
+}
+
+#[test]
+fn every_script_example_can_be_read() {
+    let (mut faults, mut count) = (Vec::new(), 0);
+    for page in pages() {
+        for block in page.blocks_of(&["script"]) {
+            count += 1;
+            for finding in toritsugi::script::read(&block.text()).err().unwrap_or_default() {
+                faults
+                    .push(format!("{}:{}: line {}: {}", page.name, block.line, finding.line, finding.reason));
+            }
+        }
+    }
+    assert_none(&faults);
+    assert!(count > 0, "no page shows a script");
 }
 
 /// The words of a shell command, up to a pipe, a redirection or the next command.

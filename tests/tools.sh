@@ -31,3 +31,20 @@ need_cargo() {
   if [[ -x "$HOME/.cargo/bin/cargo" ]]; then PATH="$HOME/.cargo/bin:$PATH"; return; fi
   die "cargo is missing: install Rust 1.95 or newer from https://rustup.rs"
 }
+
+# Whether something listens on a TCP port.
+is_taken() {
+  local hex
+  printf -v hex ':%04X' "$1"
+  awk -v want="$hex" '$2 ~ want"$" && $4 == "0A" { found = 1 } END { exit !found }' /proc/net/tcp
+}
+
+# free_port FIRST COUNT: a free port of this range. Two test binaries may pick the same one: the server that finds it taken
+# ends, and another port is tried.
+free_port() {
+  local port
+  while :; do
+    port=$(($1 + (RANDOM * 32768 + RANDOM) % $2))
+    if ! is_taken "$port"; then echo "$port"; return; fi
+  done
+}

@@ -6,8 +6,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use toritsugi::directory::numbers::{Number, NumberPlan};
 use toritsugi::identity::Presentation;
+use toritsugi::numbers::{Number, NumberPlan};
 use toritsugi::sip::{from_channel, from_headers};
 
 const NAMES: [&str; 16] = [

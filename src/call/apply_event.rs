@@ -14,10 +14,11 @@ use smol_str::SmolStr;
 
 use super::leg::{Endpoint, Leg, dial_status_of};
 use super::model::{Bridge, Model};
+use super::queue_visit;
 use super::stage::{Call, RemovedLeg};
 use crate::ami::event::{BridgeKind, Channel, ChannelState, DialStatus, Event};
 use crate::contract::call::{Direction, Outcome};
-use crate::ids::{BridgeId, CallId, ChannelId};
+use crate::ids::{BridgeId, CallId, ChannelId, QueueName};
 
 /// `AST_CAUSE_ANSWERED_ELSEWHERE`.
 const ANSWERED_ELSEWHERE: u16 = 26;
@@ -69,7 +70,7 @@ impl Model {
             }
             Event::BridgeMerged { from, to } => self.on_bridge_merged(now, &from, &to),
             Event::BridgeGone(bridge) => self.on_bridge_gone(now, &bridge),
-            Event::QueueJoined { channel, .. } => self.on_queue_joined(now, &channel),
+            Event::QueueJoined { channel, queue } => self.on_queue_joined(now, &channel, queue),
             Event::QueueLeft(channel) => self.on_queue_left(now, &channel),
             Event::BlindTransferred { transferer, transferee, success: true, .. } => {
                 self.on_blind_transferred(now, &transferer, transferee.as_ref());
@@ -312,11 +313,12 @@ impl Model {
         }
     }
 
-    fn on_queue_joined(&mut self, now: Timestamp, channel: &Channel) {
+    fn on_queue_joined(&mut self, now: Timestamp, channel: &Channel, queue: QueueName) {
         if self.upsert_leg(now, channel).is_some() {
             self.accept_caller(now, channel, false);
         }
         self.update_call(now, channel, |call| {
+            queue_visit::join(&mut call.queue_visits, queue, now);
             call.queued = true;
             call.tried = true;
             call.overflowed = false;
@@ -329,7 +331,10 @@ impl Model {
     }
 
     fn on_queue_left(&mut self, now: Timestamp, channel: &Channel) {
+        let call = self.upsert_leg(now, channel).and_then(|id| self.calls.get(&id));
+        let Some(result) = call.map(|call| self.result_of_queue(call)) else { return };
         self.update_call(now, channel, |call| {
+            queue_visit::leave(&mut call.queue_visits, now, result);
             call.queued = false;
             call.overflowed = !call.abandoned;
         });
@@ -460,6 +465,8 @@ impl Model {
                 kept.add_leg(id);
             }
             kept.linked.extend(lost.linked);
+            kept.queue_visits.extend(lost.queue_visits);
+            kept.queue_visits.sort_by_key(|visit| visit.from);
             kept.outbound.absorb(lost.outbound);
         }
         self.derive(now, keep);

@@ -34,6 +34,8 @@ use jiff::Timestamp;
 use super::leg::{Endpoint, Leg};
 use super::model::{Model, TimerKind};
 use super::output::{NoticeKind, Output, RescindReason};
+use super::queue_visit;
+use super::queue_visit::QueueResult;
 use super::stage::{Call, OperatorLeg, Stage, deadline_after};
 use crate::ami::event::{BridgeKind, ChannelState, DialStatus};
 use crate::contract::call::{CallState, Outcome};
@@ -231,7 +233,9 @@ impl Model {
         call.state = CallState::Ended;
         let operators = call.operators.clone();
         let channels = std::mem::take(&mut call.channels);
-        call.push_notice(now, NoticeKind::Ended { outcome, operators, channels });
+        let visits = std::mem::take(&mut call.queue_visits);
+        let queues = queue_visit::finish(visits, now, call.answered_at, outcome);
+        call.push_notice(now, NoticeKind::Ended { outcome, operators, channels, queues });
         self.flush(id);
     }
 
@@ -282,6 +286,23 @@ impl Model {
         };
         let first = || peers.phones.iter().find(gets_caller);
         call.operator.as_ref().filter(has_caller).or_else(first).cloned()
+    }
+
+    /// How the caller's wait in a queue ends now: the queue lets a caller go when the phone that it dialled is picked up,
+    /// before it connects the two.
+    pub(crate) fn result_of_queue(&self, call: &Call) -> QueueResult {
+        let is_taken = |id: &ChannelId| {
+            self.legs.get(id).is_some_and(|leg| leg.has_answered() && leg.is_open())
+                && !call.operators_legs.contains(id)
+                && self.is_dialled_for_caller(call, id)
+        };
+        if call.operator.is_some() || call.legs.iter().any(is_taken) {
+            QueueResult::Connected
+        } else if call.abandoned {
+            QueueResult::Abandoned
+        } else {
+            QueueResult::Left
+        }
     }
 
     /// Whether this phone was picked up for the caller, and the PBX has not connected the two.

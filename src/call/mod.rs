@@ -8,7 +8,7 @@
 //! stages of a call), `leg` (channels and endpoints), `apply_event` (what each event changes), `direction` (which calls
 //! come from outside), `outbound` (the records of those that go there), `recall` (an operator who is called back),
 //! `derive` (what the legs mean for the operators), `offer` (identity and card), `resync` (channel lists after a gap),
-//! [`snapshot`] (restart of the daemon), `query` (reads for transfer, supervision and call control), `check` (the
+//! [`queue_visit`] (waits in queues), [`snapshot`] (restart of the daemon), `query` (reads for transfer, supervision and call control), `check` (the
 //! invariant).
 
 mod apply_event;
@@ -22,6 +22,7 @@ mod offer;
 mod outbound;
 mod output;
 mod query;
+pub mod queue_visit;
 mod recall;
 mod resync;
 pub mod snapshot;

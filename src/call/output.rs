@@ -5,7 +5,8 @@ use serde::Serialize;
 use smol_str::SmolStr;
 use utoipa::ToSchema;
 
-use crate::contract::call::{CallView, Outcome};
+use super::queue_visit::QueueVisit;
+use crate::contract::call::{CallState, CallView, Outcome};
 use crate::contract::history::Segment;
 use crate::identity::Identity;
 use crate::ids::{CallId, ChannelId, Extension};
@@ -136,7 +137,22 @@ pub enum NoticeKind {
         operators: Vec<Extension>,
         /// The channels of the call, oldest first; at most [`super::CHANNELS_PER_CALL_MAX`].
         channels: Vec<ChannelId>,
+        /// The caller's waits in queues, in order.
+        queues: Vec<QueueVisit>,
     },
+}
+
+impl NoticeKind {
+    /// The operator who has the caller after this, and the state of the call then.
+    pub(super) fn connects(&self) -> Option<(&Extension, CallState)> {
+        match self {
+            Self::Answered { operator, .. } | Self::Resumed { operator } => {
+                Some((operator, CallState::Answered))
+            }
+            Self::Held { operator } => Some((operator, CallState::Held)),
+            _ => None,
+        }
+    }
 }
 
 /// Why a phone stopped ringing.

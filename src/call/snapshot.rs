@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::leg::{Endpoint, Leg};
 use super::model::{Bridge, Model};
+use super::queue_visit::QueueVisit;
 use super::stage::{Call, OperatorLeg, Stage};
 use crate::ami::event::{BridgeKind, ChannelState, DialStatus};
 use crate::contract::call::{CallState, Direction, Outcome};
@@ -70,6 +71,8 @@ pub struct CallSnapshot {
     passed_on: bool,
     #[serde(default)]
     with_pbx: bool,
+    #[serde(default)]
+    queue_visits: Vec<QueueVisit>,
 }
 
 /// One channel of the call.
@@ -109,6 +112,18 @@ impl CallSnapshot {
     /// The operators at whom it rang.
     pub fn presented(&self) -> impl Iterator<Item = &Extension> {
         self.presented.iter().map(|(operator, _)| operator)
+    }
+
+    /// What the directory said about the caller.
+    #[must_use]
+    pub fn card(&self) -> Option<&Card> {
+        self.card.as_ref()
+    }
+
+    /// When the call reached the service.
+    #[must_use]
+    pub fn offered_at(&self) -> Timestamp {
+        self.offered_at
     }
 }
 
@@ -152,6 +167,7 @@ impl Model {
             fax: call.fax,
             passed_on: call.passed_on,
             with_pbx: call.with_pbx,
+            queue_visits: call.queue_visits.clone(),
         })
     }
 
@@ -214,6 +230,7 @@ impl Model {
         call.fax = snapshot.fax;
         call.passed_on = snapshot.passed_on;
         call.with_pbx = snapshot.with_pbx;
+        call.queue_visits = snapshot.queue_visits;
         for linked in &call.linked {
             self.linked.insert(linked.clone(), id);
         }

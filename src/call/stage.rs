@@ -22,6 +22,7 @@ use smol_str::SmolStr;
 use super::leg::{EndpointRules, PHONE_DIGITS_MAX};
 use super::outbound::OutboundFacts;
 use super::output::{Notice, NoticeKind};
+use super::queue_visit::QueueVisit;
 use crate::ami::event::{Channel, DialStatus};
 use crate::contract::call::{CallState, CallView, Direction, Outcome};
 use crate::contract::card::Card;
@@ -221,6 +222,8 @@ pub(crate) struct Call {
     pub(crate) operators_legs: Vec<ChannelId>,
     pub(crate) held: bool,
     pub(crate) queued: bool,
+    /// The caller's waits in queues, in order.
+    pub(crate) queue_visits: Vec<QueueVisit>,
     /// A phone was dialled for the caller, or the caller waited in a queue.
     pub(crate) tried: bool,
     /// A phone that was dialled for the caller refused, or was busy.
@@ -284,6 +287,7 @@ impl Call {
             operators_legs: Vec::new(),
             held: false,
             queued: false,
+            queue_visits: Vec::new(),
             tried: false,
             refused: false,
             unanswered: false,
@@ -332,6 +336,7 @@ impl Call {
         self.presented.clear();
         self.operators.clear();
         self.operators_legs.clear();
+        self.queue_visits.clear();
         self.pending_notices.clear();
     }
 
@@ -356,18 +361,35 @@ impl Call {
     }
 
     /// Takes the notices that may go out now, in order. Each holds the call's present view, so that a pop that waited
-    /// shows the newest card; but an operator stays in `presented_to` until the notice that withdraws that pop.
+    /// shows the newest card; but an operator stays in `presented_to` until the notice that ends the ringing there, and
+    /// has the caller in the notice that says so, also where the call is over by now.
     pub(crate) fn take_notices(&mut self, rules: &EndpointRules) -> Vec<Notice> {
         if !matches!(self.stage, Stage::Open | Stage::Ended) || self.pending_notices.is_empty() {
             return Vec::new();
         }
         let mut view = self.view(rules);
+        let rang = |(_, kind): &(Timestamp, NoticeKind)| match kind {
+            NoticeKind::Presented { operator } => Some(operator.clone()),
+            _ => None,
+        };
+        let rang: Vec<Extension> = self.pending_notices.iter().filter_map(rang).collect();
         let mut notices: Vec<Notice> = Vec::with_capacity(self.pending_notices.len());
         for (at, kind) in self.pending_notices.drain(..).rev() {
-            let notice_view = view.clone();
-            if let NoticeKind::Rescinded { operator, .. } = &kind
-                && !view.operators().any(|other| other == operator)
-            {
+            let mut notice_view = view.clone();
+            let connects = kind.connects().filter(|(operator, _)| view.operator.as_ref() != Some(operator));
+            if let Some((operator, state)) = connects {
+                notice_view.presented_to.retain(|other| other != operator);
+                (notice_view.operator, notice_view.state) = (Some(operator.clone()), state);
+            }
+            let rang_at = match &kind {
+                NoticeKind::Rescinded { operator, .. } => Some(operator),
+                // Who takes a call that rings elsewhere was not rung.
+                NoticeKind::Answered { operator, .. } => {
+                    Some(operator).filter(|operator| rang.contains(operator))
+                }
+                _ => None,
+            };
+            if let Some(operator) = rang_at.filter(|o| !view.operators().any(|other| other == *o)) {
                 view.presented_to.push(operator.clone());
             }
             notices.push(Notice { at, kind, view: notice_view });

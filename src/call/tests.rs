@@ -7,6 +7,7 @@ mod elsewhere;
 mod identity;
 mod legs;
 mod properties;
+mod queues;
 mod resync;
 mod ringing;
 
@@ -38,6 +39,7 @@ fn rules() -> EndpointRules {
 fn card(name: &str) -> Arc<Card> {
     Arc::new(Card {
         link: None,
+        script: None,
         dialled: Some("0355501001".into()),
         diverted_by: None,
         caller: CallerView::default(),
@@ -101,6 +103,8 @@ struct Rig {
     outbound: Vec<OutboundCall>,
     unknown: Vec<String>,
     unreported: Vec<String>,
+    /// The waits in queues of the calls that ended.
+    queues: Vec<queue_visit::QueueVisit>,
 }
 
 impl Rig {
@@ -119,6 +123,7 @@ impl Rig {
             outbound: Vec::new(),
             unknown: Vec::new(),
             unreported: Vec::new(),
+            queues: Vec::new(),
         }
     }
 
@@ -132,6 +137,9 @@ impl Rig {
             match output {
                 Output::Notice(notice) => {
                     self.notices.push(notice_text(&notice.kind));
+                    if let NoticeKind::Ended { queues, .. } = &notice.kind {
+                        self.queues.extend(queues.iter().cloned());
+                    }
                     self.views.push(notice.view);
                 }
                 Output::ReadChannel { call, .. } => {

@@ -17,7 +17,9 @@ mod fax;
 mod installation;
 mod mail;
 mod pbx;
+mod routes;
 mod safety;
+mod scripts;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -103,8 +105,12 @@ impl Check {
         findings.extend(team_ownership(&config).await);
         findings.extend(webhooks(&config));
         findings.push(mail::check(&config).await);
+        findings.extend(routes::check(&config).await);
+        findings.extend(mail::returned(&config).await);
+        findings.extend(mail::addresses(&config).await);
         findings.extend(dialled_headers(&config));
         findings.extend(fax::directory(&config));
+        findings.extend(scripts::check(&config).await);
         findings.extend(safety::check(&config).await);
         findings.extend(pbx::check(&config, seed).await);
         if self.call {

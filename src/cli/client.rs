@@ -186,6 +186,16 @@ impl Client {
         self.json(self.send(request).await?).await
     }
 
+    /// Sends `POST path` with a mail.
+    pub(crate) async fn post_mail<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        mail: Vec<u8>,
+    ) -> anyhow::Result<T> {
+        let request = self.request(Method::POST, path)?.header("content-type", "message/rfc822");
+        self.json(self.send(request.body(mail).timeout(ANSWER_TIMEOUT)).await?).await
+    }
+
     /// Sends `PUT path` with `body` as JSON.
     pub(crate) async fn put<B: Serialize + Sync, T: DeserializeOwned>(
         &self,

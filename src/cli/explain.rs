@@ -95,6 +95,7 @@ fn text(explained: &Explanation, from_is_given: bool) -> String {
             lines.push(format!("Decided:   {} from {}", decided.number, source_text(decided.source)));
         }
         lines.push(format!("Answer:    {}", account.answer_phrase));
+        lines.extend(script_text(explained));
         lines.extend(account.notes.lines().map(|line| format!("Notes:     {line}")));
     } else {
         lines.push("Account:   no account has one of these numbers".to_owned());
@@ -146,6 +147,17 @@ fn text(explained: &Explanation, from_is_given: bool) -> String {
         text.push_str(&format!("\n{}", contacts.render()));
     }
     text
+}
+
+/// The script of the call, and what the operator says first.
+fn script_text(explained: &Explanation) -> Vec<String> {
+    match &explained.card.script {
+        Some(script) => vec![
+            format!("Script:    {} ({}), version {}", script.name, script.id, script.version),
+            format!("Opening:   {}", script.opening.replace('\n', " ")),
+        ],
+        None => vec!["Script:    none for this call; the built-in one".to_owned()],
+    }
 }
 
 fn transfer_text(account: &TransferPolicyInfo) -> String {

@@ -3,8 +3,8 @@
 //! | commands | what they use |
 //! |---|---|
 //! | `serve` | runs the daemon |
-//! | `check`, `explain`, `health`, `import`, `user`, `replay` | the configuration, and the PBX, store or daemon that it names |
-//! | `calls`, `history`, `operators`, `operator`, `listen`, `whisper`, `barge`, `take-over`, `supervision`, `audit`, `transfer`, `answer`, `hold`, `resume`, `hangup`, `ask-help`, `messages`, `faxes`, `webhooks`, `demo` | the HTTP interface of a daemon, by its address and a token; they run on any machine |
+//! | `check`, `explain`, `health`, `import`, `backup`, `restore`, `user`, `replay`, `stats check`, `stats rebuild` | the configuration, and the PBX, store or daemon that it names |
+//! | `calls`, `history`, `stats`, `billing`, `contracts`, `operators`, `operator`, `listen`, `whisper`, `barge`, `take-over`, `supervision`, `audit`, `transfer`, `answer`, `hold`, `resume`, `hangup`, `ask-help`, `messages`, `faxes`, `endpoints`, `mail`, `routes`, `tasks`, `webhooks`, `demo` | the HTTP interface of a daemon, by its address and a token; they run on any machine |
 //! | `completions`, `man` | the description of the commands |
 //!
 //! | exit code | meaning |
@@ -18,27 +18,36 @@
 //! neither move the cursor nor reorder the line. Read next: `output.rs`, `client.rs`.
 
 mod audit;
+mod backup;
+mod billing;
 mod calls;
 mod check;
 mod client;
 mod completions;
+mod contracts;
 mod control;
 mod deliveries;
 mod demo;
+mod endpoints;
 mod events;
 mod explain;
 mod faxes;
 mod health;
 mod history;
 mod import;
+mod mail;
 mod man;
 mod messages;
 mod operators;
 mod output;
 mod password;
 mod replay;
+mod routes;
+mod scripts;
 mod serve;
+mod stats;
 mod supervise;
+mod tasks;
 mod terminal;
 mod transfer;
 mod user;
@@ -114,6 +123,12 @@ enum Command {
     Calls(calls::Calls),
     /// List finished calls, the newest first.
     History(history::History),
+    /// Figures of calls and of operators' work; check and rebuild what is stored of them.
+    Stats(stats::Stats),
+    /// Bills of accounts: list, show and close those of a month, and the plans by which they are made.
+    Billing(billing::Billing),
+    /// Goals that were agreed with accounts: which of them a month keeps.
+    Contracts(contracts::Contracts),
     /// List the operators with their states and calls.
     Operators(operators::Operators),
     /// Set an operator's state, or finish an operator's after-call work.
@@ -145,12 +160,26 @@ enum Command {
     Transfer(transfer::Transfer),
     /// Import accounts, customers or contacts from a CSV file.
     Import(import::Import),
+    /// Copy the SQLite database into a new file and check the copy; the daemon may run.
+    Backup(backup::Backup),
+    /// Let a backup take the place of the SQLite database; the daemon must be stopped.
+    Restore(backup::Restore),
     /// Add, list and revoke users and their tokens.
     User(user::User),
     /// List, show and export messages; list their deliveries, and send one again.
     Messages(messages::Messages),
     /// List received faxes, save their documents, or delete them.
     Faxes(faxes::Faxes),
+    /// Say who gets an account's messages, and read, check and save the routes that decide it.
+    Routes(routes::Routes),
+    /// List the calls that operators are to make about messages, and say what came of them.
+    Tasks(tasks::Tasks),
+    /// Check, import, export and list the scripts of accounts.
+    Scripts(scripts::Scripts),
+    /// List, add, remove and test the endpoints of messages: where they go besides the contacts' own addresses.
+    Endpoints(endpoints::Endpoints),
+    /// Pass on mails that came back, list them, and the addresses to which nothing is sent.
+    Mail(mail::Mail),
     /// List webhook deliveries that were not accepted, or retry them.
     Webhooks(webhooks::Webhooks),
     /// Run a recorded manager session through the call model and print the events.
@@ -187,6 +216,9 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Explain(command) => command.run(global).await,
         Command::Calls(command) => command.run(global).await,
         Command::History(command) => command.run(global).await,
+        Command::Stats(command) => command.run(global).await,
+        Command::Billing(command) => command.run(global).await,
+        Command::Contracts(command) => command.run(global).await,
         Command::Operators(command) => command.run(global).await,
         Command::Operator(command) => command.run(global).await,
         Command::Listen(command) => command.run(global, supervise::Mode::Listen).await,
@@ -202,9 +234,16 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::AskHelp(command) => command.run(global, "help").await,
         Command::Transfer(command) => command.run(global).await,
         Command::Import(command) => command.run(global).await,
+        Command::Backup(command) => command.run(global).await,
+        Command::Restore(command) => command.run(global).await,
         Command::User(command) => command.run(global).await,
         Command::Messages(command) => command.run(global).await,
         Command::Faxes(command) => command.run(global).await,
+        Command::Routes(command) => command.run(global).await,
+        Command::Tasks(command) => command.run(global).await,
+        Command::Scripts(command) => command.run(global).await,
+        Command::Endpoints(command) => command.run(global).await,
+        Command::Mail(command) => command.run(global).await,
         Command::Webhooks(command) => command.run(global).await,
         Command::Replay(command) => command.run(global),
         Command::Demo(command) => command.run(global).await,

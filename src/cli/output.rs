@@ -44,6 +44,16 @@ impl Table {
         Self { rows: vec![heading.iter().map(|&cell| cell.to_owned()).collect()] }
     }
 
+    /// A table whose columns depend on what is shown.
+    pub(crate) fn of(heading: &[String]) -> Self {
+        Self { rows: vec![heading.to_vec()] }
+    }
+
+    /// Adds a row with as many cells as the heading. The cells may contain text from outside.
+    pub(crate) fn row_of(&mut self, cells: &[String]) {
+        self.rows.push(cells.iter().map(|cell| cut(&plain(cell), CELL_COLUMNS_MAX)).collect());
+    }
+
     /// Adds a row. The cells may contain text from outside.
     pub(crate) fn row<const N: usize>(&mut self, cells: [&str; N]) {
         self.rows.push(cells.iter().map(|cell| cut(&plain(cell), CELL_COLUMNS_MAX)).collect());

@@ -45,7 +45,7 @@ const FREE_TABLES: [&str; 8] = [
     "webhooks.secrets",
 ];
 /// Keys whose relative paths start at the directory of the file that names them.
-const PATH_KEYS: [&str; 10] = [
+const PATH_KEYS: [&str; 11] = [
     "pbx.event_secret_file",
     "pbx.action_secret_file",
     "pbx.tls.ca_file",
@@ -56,10 +56,17 @@ const PATH_KEYS: [&str; 10] = [
     "bus.redis_password_file",
     "mail.ca_file",
     "mail.password_file",
+    "mail.imap.password_file",
 ];
 /// Keys of secrets; only the environment may hold these.
-const SECRET_KEYS: [&str; 5] =
-    ["pbx.event_secret", "pbx.action_secret", "store.password", "bus.redis_password", "mail.password"];
+const SECRET_KEYS: [&str; 6] = [
+    "pbx.event_secret",
+    "pbx.action_secret",
+    "store.password",
+    "bus.redis_password",
+    "mail.password",
+    "mail.imap.password",
+];
 /// Tables whose keys the installation chooses, and which hold numbers, lists, paths or secrets.
 const INTEGER_TABLE: &str = "mail.domains.";
 const LIST_TABLE: &str = "webhooks.kinds.";
@@ -248,6 +255,7 @@ impl Layers {
         config.store.password = self.secrets.remove("store.password");
         config.bus.redis_password = self.secrets.remove("bus.redis_password");
         config.mail.password = self.secrets.remove("mail.password");
+        config.mail.imap.password = self.secrets.remove("mail.imap.password");
         Ok(config)
     }
 }
@@ -395,7 +403,7 @@ mod tests {
         (
             "[pbxx]\nhost = 'x'",
             &[],
-            "/etc/t.toml: pbxx.host: unknown section; the sections are bus, directory, fax, gateway, log, mail, messages, operators, pbx, pop, retention, store, supervision, transfer, webhooks",
+            "/etc/t.toml: pbxx.host: unknown section; the sections are bus, directory, fax, gateway, log, mail, messages, operators, pbx, pop, public, retention, store, supervision, transfer, webhooks",
         ),
         ("[pbxx]", &[], "/etc/t.toml: pbxx: unknown key"),
         ("pbx = 1", &[], "/etc/t.toml: pbx: is a section"),

@@ -5,15 +5,19 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Deserialize;
 use smol_str::SmolStr;
 
 use super::sections::read_secret;
 use super::{Config, ConfigError, files, values};
+use crate::https;
 use crate::mail::{Line, MailAddress};
+use crate::messages::letter::LetterSettings;
 use crate::numbers::NumberPlan;
-use crate::outbox::{Login, Server, Settings, TlsMode};
+use crate::outbox::{Login, Mailbox, Server, Settings, TlsMode};
 use crate::secret::Secret;
 
 /// `[mail]`
@@ -42,6 +46,7 @@ pub struct MailConfig {
     from: String,
     from_name: String,
     reply_to: String,
+    bounce_address: String,
     #[serde(deserialize_with = "values::optional_word")]
     hello_name: Option<SmolStr>,
     #[serde(deserialize_with = "values::count::<_, 1, 20>")]
@@ -50,7 +55,32 @@ pub struct MailConfig {
     per_minute: usize,
     iso_2022_jp: Vec<SmolStr>,
     domains: BTreeMap<SmolStr, u32>,
+    pub(super) imap: ImapConfig,
 }
+
+/// `[mail.imap]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ImapConfig {
+    #[serde(deserialize_with = "values::optional_word")]
+    host: Option<SmolStr>,
+    #[serde(deserialize_with = "values::port")]
+    port: u16,
+    tls: TlsMode,
+    #[serde(deserialize_with = "values::optional_word")]
+    user: Option<SmolStr>,
+    #[serde(deserialize_with = "values::optional_path")]
+    pub(super) password_file: Option<PathBuf>,
+    /// From the environment only.
+    #[serde(skip)]
+    pub(super) password: Option<Secret>,
+    folder: SmolStr,
+    #[serde(rename = "poll_seconds", deserialize_with = "values::seconds::<_, 1, 3600>")]
+    poll_interval: Duration,
+}
+
+/// Longest part of the return address before the `@`: a token of 45 characters follows it.
+const BOUNCE_NAME_BYTES_MAX: usize = 19;
 
 impl Config {
     /// The mail server and how to send over it, with the password; `None`: no server is configured.
@@ -83,11 +113,26 @@ impl Config {
             return Err(error(&format!("domains.{domain}"), "write at least 1"));
         }
         let per_minute = u32::try_from(mail.per_minute).unwrap_or(u32::MAX);
+        let bounce_address = address("bounce_address", &mail.bounce_address)?;
+        if bounce_address.as_ref().is_some_and(|address| address.local().len() > BOUNCE_NAME_BYTES_MAX) {
+            let reason = format!("write at most {BOUNCE_NAME_BYTES_MAX} characters before the @");
+            return Err(error("bounce_address", &reason));
+        }
         Ok(Some(Settings {
+            mailbox: self.mailbox(server.authorities.as_deref())?,
             server,
-            from,
-            from_name: Line::new(&mail.from_name),
-            reply_to: address("reply_to", &mail.reply_to)?,
+            letter: LetterSettings {
+                from,
+                from_name: Line::new(&mail.from_name),
+                reply_to: address("reply_to", &mail.reply_to)?,
+                iso_2022_jp: mail.iso_2022_jp.iter().map(|name| name.to_ascii_lowercase().into()).collect(),
+                time_zone: self.directory.time_zone.clone(),
+                plan: NumberPlan::of_country(&self.directory.country).unwrap_or_default(),
+                reasons: self.messages.reasons.clone(),
+            },
+            bounce_address,
+            return_path: None,
+            links: self.links()?,
             connections: mail.connections,
             per_minute,
             domains: mail
@@ -95,10 +140,38 @@ impl Config {
                 .iter()
                 .map(|(name, limit)| (name.to_ascii_lowercase().into(), *limit))
                 .collect(),
-            iso_2022_jp: mail.iso_2022_jp.iter().map(|name| name.to_ascii_lowercase().into()).collect(),
-            time_zone: self.directory.time_zone.clone(),
-            plan: NumberPlan::of_country(&self.directory.country).unwrap_or_default(),
-            reasons: self.messages.reasons.clone(),
+        }))
+    }
+
+    /// The mailbox of returned mails, which trusts whom the mail server's connection trusts.
+    fn mailbox(&self, authorities: Option<&[u8]>) -> Result<Option<Mailbox>, ConfigError> {
+        let imap = &self.mail.imap;
+        let Some(host) = imap.host.clone() else { return Ok(None) };
+        if imap.tls == TlsMode::Starttls {
+            return Err(error("imap.tls", "write \"tls\", or \"none\" for a loopback or private address"));
+        }
+        let user = imap.user.clone();
+        let user = user.ok_or_else(|| error("imap.user", "write the user of the mailbox"))?;
+        let password = match (&imap.password, &imap.password_file) {
+            (Some(password), _) => password.clone(),
+            (None, Some(file)) => read_secret(file, "mail.imap.password_file")?,
+            (None, None) => {
+                let reason =
+                    "name the file that holds the user's password, or set TORITSUGI__MAIL__IMAP__PASSWORD";
+                return Err(error("imap.password_file", reason));
+            }
+        };
+        let trusted = authorities.map(https::authorities_of).transpose();
+        let trusted = trusted.map_err(|problem| error("ca_file", &problem.to_string()))?.unwrap_or_default();
+        let trust = https::client(&trusted).map_err(|problem| error("ca_file", &problem.to_string()))?;
+        Ok(Some(Mailbox {
+            host,
+            port: imap.port,
+            tls: imap.tls,
+            trust: Arc::new(trust),
+            login: Login { user, password },
+            folder: imap.folder.clone(),
+            poll_interval: imap.poll_interval,
         }))
     }
 
@@ -120,6 +193,14 @@ impl Config {
                 Err(error("user", "a password is set, so write the user, or remove the password"))
             }
         }
+    }
+}
+
+impl MailConfig {
+    /// The name of the service.
+    #[must_use]
+    pub fn from_name(&self) -> &str {
+        &self.from_name
     }
 }
 
@@ -166,6 +247,16 @@ mod tests {
             (vec![HOST, FROM, ("REPLY_TO", "a..b@example.jp")], "mail.reply_to: a dot may stand"),
             (vec![HOST, FROM, ("USER", "u")], "mail.password_file: name the file"),
             (vec![HOST, FROM, ("PASSWORD", "p")], "mail.user: a password is set"),
+            (
+                vec![HOST, FROM, ("BOUNCE_ADDRESS", "a-very-long-name-of-bounces@example.jp")],
+                "mail.bounce_address: write at",
+            ),
+            (vec![HOST, FROM, ("IMAP__HOST", "i")], "mail.imap.user: write the user"),
+            (
+                vec![HOST, FROM, ("IMAP__HOST", "i"), ("IMAP__USER", "u")],
+                "mail.imap.password_file: name the file",
+            ),
+            (vec![HOST, FROM, ("IMAP__HOST", "i"), ("IMAP__TLS", "starttls")], "mail.imap.tls: write"),
             (vec![HOST, FROM, ("TLS", "ssl")], "mail.tls: "),
             (vec![HOST, FROM, ("PORT", "0")], "mail.port: "),
             (vec![HOST, FROM, ("CA_FILE", "/nowhere/ca.pem")], "mail.ca_file: "),

@@ -19,6 +19,7 @@
 pub(crate) mod files;
 mod layers;
 mod mail;
+mod public;
 mod sections;
 mod values;
 mod webhooks;

@@ -8,11 +8,13 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Deserialize;
 use smol_str::SmolStr;
 
 use super::mail::MailConfig;
+use super::public::PublicConfig;
 use super::{ConfigError, files, values};
 use crate::bus::redis::RedisAddress;
 use crate::contract::choice::Choice;
@@ -24,6 +26,7 @@ use crate::directory::DialledHeader;
 use crate::gateway::AddressRange;
 use crate::ids::{Extension, PbxId, QueueName};
 use crate::secret::Secret;
+use crate::stats::REPEAT_WINDOW;
 use crate::store::{Location, PostgresAddress};
 
 /// Most bytes that are read of a secret file.
@@ -59,6 +62,8 @@ pub struct Config {
     pub retention: RetentionConfig,
     /// The mail server.
     pub mail: MailConfig,
+    /// The public pages.
+    pub public: PublicConfig,
     /// Receivers of webhooks.
     pub webhooks: WebhooksConfig,
     /// The daemon's log.
@@ -339,8 +344,13 @@ pub struct MessagesConfig {
     /// How long a message can be withdrawn.
     #[serde(rename = "undo_seconds", deserialize_with = "values::seconds::<_, 0, 60>")]
     pub undo: Duration,
+    /// How long the link in a mail can be used.
+    #[serde(rename = "ack_days", deserialize_with = "values::days::<_, 1, 90>")]
+    pub ack_ttl: Duration,
     /// Whether supervisors may export messages.
     pub supervisors_export: bool,
+    /// Whether supervisors may change scripts.
+    pub supervisors_edit_scripts: bool,
 }
 
 /// `[fax]`
@@ -379,6 +389,23 @@ pub struct RetentionConfig {
     pub operators: Option<Duration>,
     /// What happens to the history of a customer whose record is deleted.
     pub deleted_customers: DeletedCustomers,
+}
+
+impl RetentionConfig {
+    /// From when on the history is whole at `now`; `None`: from its beginning. What is counted over its calls was counted
+    /// while they were there.
+    #[must_use]
+    pub fn history_whole_from(&self, now: Timestamp) -> Option<Timestamp> {
+        now.checked_sub(self.history_whole_for()?).ok()
+    }
+
+    /// How long the history stays whole; `None`: for ever.
+    #[must_use]
+    pub fn history_whole_for(&self) -> Option<Duration> {
+        let ages = [self.anonymise, self.history, self.messages, self.gaps, self.operators];
+        // A call's marks come from the calls around it.
+        ages.into_iter().flatten().min().map(|shortest| shortest.saturating_sub(REPEAT_WINDOW))
+    }
 }
 
 /// What happens to the history of a customer whose record is deleted.
@@ -530,5 +557,26 @@ pub(super) fn read_secret(file: &Path, key: &str) -> Result<Secret, ConfigError>
     match text.lines().next() {
         Some(line) if !line.is_empty() => Ok(Secret::new(line)),
         _ => Err(error("its first line is empty; it must hold the secret".into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Config;
+    use super::*;
+
+    #[test]
+    fn the_history_is_whole_for_as_long_as_nothing_of_it_is_deleted() {
+        let now = Timestamp::from_second(1_775_000_000).unwrap();
+        let days = |keys: &[(&str, &str)]| {
+            let layers =
+                keys.iter().map(|(key, days)| (format!("TORITSUGI__RETENTION__{key}"), (*days).to_owned()));
+            let retention = Config::from_layers(None, layers).unwrap().retention;
+            retention.history_whole_from(now).map(|from| now.duration_since(from))
+        };
+        assert_eq!(days(&[]), None);
+        let month = jiff::SignedDuration::from_hours(30 * 24) - jiff::SignedDuration::from_mins(30);
+        assert_eq!(days(&[("ANONYMISE_DAYS", "30"), ("HISTORY_DAYS", "90")]), Some(month));
+        assert_eq!(days(&[("OPERATORS_DAYS", "30"), ("GAPS_DAYS", "90")]), Some(month));
     }
 }

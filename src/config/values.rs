@@ -96,6 +96,13 @@ pub(super) fn days_or_never<'de, D: Deserializer<'de>, const MAX: u64>(
     integer(d, 0, MAX).map(|days| (days > 0).then(|| Duration::from_secs(days * 86_400)))
 }
 
+/// `MIN` to `MAX` days.
+pub(super) fn days<'de, D: Deserializer<'de>, const MIN: u64, const MAX: u64>(
+    d: D,
+) -> Result<Duration, D::Error> {
+    integer(d, MIN, MAX).map(|days| Duration::from_secs(days * 86_400))
+}
+
 /// `MIN` to `MAX` hours.
 pub(super) fn hours<'de, D: Deserializer<'de>, const MIN: u64, const MAX: u64>(
     d: D,

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::contract::hours::HoursState;
 use crate::identity::Presentation;
 use crate::ids::RecordId;
 
@@ -29,6 +30,24 @@ pub struct Card {
     /// The URL (`http` or `https`) at which another system shows this call or caller.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub link: Option<String>,
+    /// The script of the call; absent: the account has none for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub script: Option<ScriptView>,
+}
+
+/// The script of a call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = CardScript)]
+pub struct ScriptView {
+    /// The code of the script within the account.
+    pub id: String,
+    /// The version that is live.
+    pub version: u32,
+    /// What it is called.
+    pub name: String,
+    /// What the operator says first, at the time of the call. `{operator}` in it stands for the name of the person who reads
+    /// it.
+    pub opening: String,
 }
 
 /// The caller, as far as the caller is known and may be shown.
@@ -82,6 +101,9 @@ pub struct AccountView {
     pub answer_phrase: String,
     /// What was agreed with this company today.
     pub notes: String,
+    /// Whether the company is open; absent for a company without hours, which is always open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hours: Option<HoursState>,
     /// The kind of number by which the account was found.
     pub matched_by: MatchedBy,
 }

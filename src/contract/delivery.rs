@@ -124,10 +124,15 @@ pub enum UnroutedReason {
     NoContact,
     /// The contact has no mail address, or one that no server takes.
     NoAddress,
+    /// Each address is suspended, or has returned this content: the recipient's system said that it is gone.
+    AddressSuspended,
+    /// The account's route reaches nobody at this time.
+    NoRecipient,
 }
 
 impl UnroutedReason {
-    const ALL: [Self; 3] = [Self::NoMailServer, Self::NoContact, Self::NoAddress];
+    const ALL: [Self; 5] =
+        [Self::NoMailServer, Self::NoContact, Self::NoAddress, Self::AddressSuspended, Self::NoRecipient];
 
     /// The value in JSON and in the store.
     #[must_use]
@@ -136,6 +141,8 @@ impl UnroutedReason {
             Self::NoMailServer => "no_mail_server",
             Self::NoContact => "no_contact",
             Self::NoAddress => "no_address",
+            Self::NoRecipient => "no_recipient",
+            Self::AddressSuspended => "address_suspended",
         }
     }
 
@@ -144,6 +151,69 @@ impl UnroutedReason {
     pub fn parse(value: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|reason| reason.as_str() == value)
     }
+}
+
+/// The state of the route of a message. `route/dispatch.rs` has the table of its changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = MessageRouteState)]
+#[serde(rename_all = "lowercase")]
+pub enum DispatchState {
+    /// Somebody is asked, or will be.
+    Running,
+    /// What the route waits for has happened, without a confirmation.
+    Settled,
+    /// The last step is over, and nobody has confirmed.
+    Unanswered,
+    /// The last step is over, and nobody was reached.
+    Unreached,
+    /// A person has confirmed.
+    Answered,
+    /// The message was corrected or withdrawn.
+    Cancelled,
+}
+
+impl DispatchState {
+    /// All states.
+    pub const ALL: [Self; 6] =
+        [Self::Running, Self::Settled, Self::Unanswered, Self::Unreached, Self::Answered, Self::Cancelled];
+
+    /// The value in JSON and in the store.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Settled => "settled",
+            Self::Unanswered => "unanswered",
+            Self::Unreached => "unreached",
+            Self::Answered => "answered",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// The state with this value.
+    #[must_use]
+    pub fn parse(value: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == value)
+    }
+}
+
+/// How far the route of a message is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = MessageRoute)]
+pub struct RouteProgress {
+    /// The name of the route.
+    pub name: String,
+    /// The step that runs or ran last, from 1.
+    pub step: u32,
+    /// Its state.
+    pub state: DispatchState,
+    /// When the next person is asked, or the next step begins, unless somebody confirms.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "crate::contract::time::as_optional_time"
+    )]
+    pub next_at: Option<Timestamp>,
 }
 
 /// What a message shows of its deliveries. It names no address.
@@ -164,11 +234,14 @@ pub struct MessageDelivery {
     /// What the mail server said last, if it did not take the message.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
+    /// How far the route is that the account or the installation has for the message; absent: it has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub route: Option<RouteProgress>,
 }
 
 impl Default for MessageDelivery {
     fn default() -> Self {
-        Self { state: MessageDeliveryState::None, reason: None, next_at: None, last_error: None }
+        Self { state: MessageDeliveryState::None, reason: None, next_at: None, last_error: None, route: None }
     }
 }
 
@@ -201,6 +274,10 @@ pub struct Delivery {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<uuid::Uuid>)]
     pub contact: Option<RecordId>,
+    /// The endpoint to which it goes; absent: the contact's own address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<uuid::Uuid>)]
+    pub endpoint: Option<RecordId>,
     /// How it is sent: `mail`.
     pub channel: String,
     /// Where it is sent; empty after `retention.deliveries_days`.
@@ -251,6 +328,10 @@ mod tests {
         }
         for state in MessageDeliveryState::ALL {
             assert_eq!(MessageDeliveryState::parse(state.as_str()), Some(state));
+            assert_eq!(serde_json::to_value(state).unwrap(), state.as_str());
+        }
+        for state in DispatchState::ALL {
+            assert_eq!(DispatchState::parse(state.as_str()), Some(state));
             assert_eq!(serde_json::to_value(state).unwrap(), state.as_str());
         }
         for reason in UnroutedReason::ALL {

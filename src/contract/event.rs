@@ -137,6 +137,14 @@ event_kinds! {
     MessageAcknowledged = "message.acknowledged",
     /// A fax arrived.
     FaxReceived = "fax.received",
+    /// A person of the account answered a message.
+    MessageAnswered = "message.answered",
+    /// Nobody confirmed a message in time, or nobody could be reached: the next step of its route began.
+    MessageEscalated = "message.escalated",
+    /// A message needs a supervisor: its route alarms them, or it is over and nobody confirmed.
+    MessageUnanswered = "message.unanswered",
+    /// A phone task was made or changed.
+    TaskChanged = "task.changed",
     /// The link to the PBX is up, and the live calls match the PBX's channel list.
     PbxUp = "pbx.up",
     /// The link to the PBX is down.

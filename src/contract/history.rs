@@ -76,14 +76,14 @@ pub struct FinishedCall {
 /// A part of a call.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Segment {
-    /// What happened: `presented`, `announced` (from the pick-up of a phone to its connection with the caller; result
+    /// What happened: `queued` (a wait in the queue `target`; result `connected`, `abandoned` or `left`), `presented`, `announced` (from the pick-up of a phone to its connection with the caller; result
     /// `connected`, `operator_gone` or `caller_gone`), `talking`, `held`, `elsewhere`, `parked`, `transfer`, `transferred`,
     /// `returned`, `shown`, `unacknowledged`; of an outbound call `dialling` and `talking`.
     pub kind: String,
     /// The operator's phone.
     #[schema(value_type = Option<String>)]
     pub operator: Option<Extension>,
-    /// The target of a transfer.
+    /// The target of a transfer, or the queue.
     pub target: Option<String>,
     /// When it began.
     #[schema(value_type = String, format = DateTime)]

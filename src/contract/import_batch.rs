@@ -58,10 +58,31 @@ impl Batch {
     }
 
     pub(crate) fn is_full(&self) -> bool {
+        self.len() >= if matches!(self, Self::Accounts(_)) { BATCH_ACCOUNTS } else { BATCH_ROWS }
+    }
+
+    pub(crate) fn len(&self) -> usize {
         match self {
-            Self::Accounts(rows) => rows.len() >= BATCH_ACCOUNTS,
-            Self::Customers(rows) => rows.len() >= BATCH_ROWS,
-            Self::Contacts(rows) => rows.len() >= BATCH_ROWS,
+            Self::Accounts(rows) => rows.len(),
+            Self::Customers(rows) => rows.len(),
+            Self::Contacts(rows) => rows.len(),
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Takes out the first `rows` rows, or as many as there are.
+    pub(crate) fn take_first(&mut self, rows: usize) -> Self {
+        fn first<T>(from: &mut Vec<Row<T>>, rows: usize) -> Vec<Row<T>> {
+            let rest = from.split_off(rows.min(from.len()));
+            std::mem::replace(from, rest)
+        }
+        match self {
+            Self::Accounts(from) => Self::Accounts(first(from, rows)),
+            Self::Customers(from) => Self::Customers(first(from, rows)),
+            Self::Contacts(from) => Self::Contacts(first(from, rows)),
         }
     }
 }

@@ -8,12 +8,15 @@
 //! |---|---|
 //! | [`event`], [`event_id`] | an event before and after it has an id, its audience, what it changes in the state |
 //! | [`call`], [`transfer`], [`supervision`], [`operator`], [`card`], [`pbx`] | the views that events and answers carry |
-//! | [`records`], [`hours`], [`message`], [`delivery`], [`fax`], [`history`], [`audit`] | what the store keeps |
+//! | [`records`], [`hours`], [`message`], [`delivery`], [`fax`], [`task`], [`answer`], [`history`], [`script`], [`audit`] | what the store keeps |
+//! | [`holidays`] | national holidays and days off |
 //! | [`refusal`] | why a command is refused |
 //! | [`choice`], [`endpoint`], [`extension_pattern`], [`url_template`], [`import_batch`] | words of the configuration and of imports, parsed |
 //! | [`time`] | how times are written |
 
+pub mod answer;
 pub mod audit;
+pub mod bounce;
 pub mod call;
 pub mod card;
 pub mod choice;
@@ -24,6 +27,7 @@ pub mod event_id;
 pub mod extension_pattern;
 pub mod fax;
 pub mod history;
+pub mod holidays;
 pub mod hours;
 pub mod import_batch;
 pub mod message;
@@ -31,7 +35,10 @@ pub mod operator;
 pub mod pbx;
 pub mod records;
 pub mod refusal;
+pub mod script;
 pub mod supervision;
+pub mod task;
 pub mod time;
+pub mod timeline;
 pub mod transfer;
 pub mod url_template;

@@ -190,6 +190,7 @@ mod tests {
             },
             history: HistoryView::default(),
             link: None,
+            script: None,
         }
     }
 

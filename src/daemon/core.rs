@@ -59,7 +59,7 @@ use crate::journal::timelines::CallTimelines;
 use crate::numbers::{Number, NumberPlan};
 use crate::operators::queue_members::{MemberReply, QueueMembership};
 use crate::operators::{OperatorRegistry, OperatorSnapshot, SharedQueueFaults};
-use crate::pbx_link::PbxLink;
+use crate::pbx_link::{Following, PbxLink};
 use crate::people::presence::Presence;
 use crate::people::roster::People;
 use crate::publish;
@@ -118,6 +118,7 @@ pub(super) struct Deps {
     pub(super) queue_faults: SharedQueueFaults,
     /// Where reports of faxes go.
     pub(super) faxes: FaxDoor,
+    pub(super) following: Following,
     /// The queues to which callers may be transferred.
     pub(super) transfer_queues: Vec<QueueName>,
 }
@@ -507,12 +508,12 @@ impl Core {
     fn identify(&mut self, call: CallId, question: u32, identity: &Identity, trunk: &str) {
         let found = self.deps.directory.identify(identity, Some(trunk));
         let template = self.pop_url_template(&found);
-        let mut bare = self.deps.directory.bare_card(&found);
+        let now = self.clock.now();
+        let mut bare = self.deps.directory.bare_card(&found, now);
         let caller = found.caller_number.as_ref().map(|number| SmolStr::new(number.key()));
         bare.link =
             template.as_ref().map(|(template, code)| template.fill(call, &bare, code, caller.as_deref()));
         let bare = Arc::new(bare);
-        let now = self.clock.now();
         let permit = Arc::clone(&self.lookups).try_acquire_owned();
         let in_store = found.account.is_some() && found.caller_number.is_some();
         let complete = permit.is_err() || !in_store;
@@ -522,7 +523,7 @@ impl Core {
         let stats = self.deps.stats.clone();
         self.deps.tasks.spawn(async move {
             let begun = Instant::now();
-            let card = look_up(&directory, &found).await;
+            let card = look_up(&directory, &found, now).await;
             stats.lookup_seconds.observe(begun.elapsed().as_secs_f64());
             if card.is_none() {
                 stats.lookups_failed.inc();
@@ -563,8 +564,8 @@ fn outbound_record(call: OutboundCall, people: Vec<RecordId>, plan: &NumberPlan)
     }
 }
 
-async fn look_up(directory: &Directory, found: &Resolution) -> Option<Card> {
-    match tokio::time::timeout(LOOKUP_TIMEOUT, directory.card(found)).await {
+async fn look_up(directory: &Directory, found: &Resolution, at: Timestamp) -> Option<Card> {
+    match tokio::time::timeout(LOOKUP_TIMEOUT, directory.card(found, at)).await {
         Ok(Ok(card)) => Some(card),
         Ok(Err(error)) => {
             tracing::warn!(

@@ -24,14 +24,15 @@ use crate::journal::entry::JournalEntry;
 use crate::journal::queue::{Batch, JournalQueue};
 use crate::store::{Store, StoreError};
 
-/// Delay after each batch, so that a burst of events costs one flush of the disk.
+/// Delay before each batch, so that the events of a change, which come within milliseconds of each other, cost one transaction
+/// and one flush of the disk. A daemon that is killed loses as much (see [`crate::journal::queue`]).
 const GATHER_DELAY: Duration = Duration::from_millis(5);
 /// The name of this writer in [`crate::store::stalled`].
 const WRITER: &str = "journal";
 
 /// Writes until the journal queue is closed and empty.
 pub(super) async fn run(journal: Arc<JournalQueue>, store: Store, pbx: PbxId, stream: StreamToken) {
-    while let Some(batch) = journal.next_batch().await {
+    while let Some(batch) = journal.next_batch(GATHER_DELAY).await {
         match write(&store, &pbx, &stream, batch).await {
             Written::Yes => store.stalled().resume(WRITER),
             Written::Displaced => {
@@ -45,14 +46,13 @@ pub(super) async fn run(journal: Arc<JournalQueue>, store: Store, pbx: PbxId, st
             }
             Written::Closed => return,
         }
-        tokio::time::sleep(GATHER_DELAY).await;
     }
 }
 
 /// Writes the entries without their events, which are in Redis.
 /// Each is retried until the store accepts or refuses it; writing a record twice is safe.
 pub(super) async fn run_records(journal: Arc<JournalQueue>, bus: Bus, store: Store, pbx: PbxId) {
-    while let Some(batch) = journal.next_batch().await {
+    while let Some(batch) = journal.next_batch(Duration::ZERO).await {
         for entry in &batch.entries {
             write_with_retry(&store, &pbx, entry).await;
             if let JournalEntry::Finished(call) = entry {

@@ -50,6 +50,7 @@ impl Core {
         let at = self.moment();
         self.link.on_calls_listed(at);
         self.drain_link();
+        self.deps.following.set(true);
     }
 
     pub(super) fn on_pbx_started(&mut self, started: Option<String>) {
@@ -60,6 +61,7 @@ impl Core {
 
     pub(super) fn on_link_down(&mut self, reason: &str) {
         tracing::warn!(reason, "the PBX link is down");
+        self.deps.following.set(false);
         self.reconciler.stop();
         self.members_link_lost();
         let at = self.moment();

@@ -20,6 +20,7 @@ mod audit;
 mod caller_id;
 mod clock;
 mod core;
+mod erasure;
 mod faxes;
 mod heartbeat;
 mod journal_writer;
@@ -33,6 +34,7 @@ mod reconcile;
 mod restore;
 mod search_texts;
 mod settings;
+mod stat_bins;
 mod stats;
 mod supervision;
 mod supervision_context;
@@ -51,7 +53,9 @@ use tokio_util::task::TaskTracker;
 pub use self::caller_id::{read_headers, read_presentation};
 use self::core::{Core, Deps};
 pub use self::core::{LOOKUP_TIMEOUT, LOOKUPS_MAX};
+use self::erasure::Eraser;
 use self::restore::EventPipeline;
+use self::stat_bins::DayMetrics;
 use self::stats::Stats;
 
 use crate::ami::client;
@@ -62,12 +66,15 @@ use crate::command::Commands;
 use crate::config::{Config, ConfigError, DeletedCustomers};
 use crate::contract::event_id::StreamToken;
 use crate::directory::{Directory, DirectoryOptions};
-use crate::fax::{FaxHouse, FaxReceiver, FaxStats};
-use crate::gateway::{self, App, Metrics};
+use crate::fax::{FaxDoor, FaxHouse, FaxReceiver, FaxStats};
+use crate::gateway::{self, App, Metrics, PublicApp};
+use crate::mail::ReturnPath;
 use crate::messages::MessageRelay;
+use crate::messages::escalation;
 use crate::operators::queue_members::QueueMembership;
 use crate::operators::{OperatorRegistry, SharedQueueFaults};
 use crate::outbox;
+use crate::pbx_link::Following;
 use crate::people::presence::Presence;
 use crate::people::roster::People;
 use crate::screen_pop::AckTimeouts;
@@ -97,6 +104,14 @@ pub enum RunError {
     /// The gateway cannot listen on its address.
     #[error("cannot listen on {address}: is another daemon running there? choose another gateway.listen")]
     Listen {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// The public pages cannot listen on their address.
+    #[error("cannot listen on {address} for the public pages: choose another public.listen")]
+    ListenPublic {
         /// The address.
         address: std::net::SocketAddr,
         /// The cause.
@@ -147,10 +162,9 @@ pub async fn run_on(
     let (pbx, events) = client::connect(link_config, link_shutdown.clone());
     let metrics = Arc::new(Metrics::default());
     let stats = Stats::register(&metrics);
-    let queue_faults = SharedQueueFaults::default();
-    let fax_stats = FaxStats::default();
-    fax_stats.register(&metrics);
-    let (faxes, fax_receiver) = FaxReceiver::new(config.fax_settings(), fax_stats);
+    let eraser = eraser(&config, &store, bus, &directory, &stats)?;
+    let (queue_faults, following) = (SharedQueueFaults::default(), Following::default());
+    let (faxes, fax_receiver) = fax_receiver(&config, &metrics);
     let deps = Deps {
         plan: config.endpoint_rules(),
         bus: bus.clone(),
@@ -166,6 +180,7 @@ pub async fn run_on(
         reconciler: reconcile::ModelReconciler::new(config.pbx.reconcile_interval),
         queue_faults: queue_faults.clone(),
         faxes,
+        following: following.clone(),
         transfer_queues: config.transfer.queues.clone(),
         pop_timeouts: AckTimeouts { repeat: config.pop.repeat_delay, report: config.pop.report_delay },
     };
@@ -173,7 +188,8 @@ pub async fn run_on(
     webhook::start(config.webhook_settings()?, bus, &store, &metrics, &tasks, &link_shutdown)?;
     let relay = MessageRelay::default();
     let of_store = (&store, only_daemon.is_held());
-    outbox::start(config.mail_settings()?, of_store, &relay, &metrics, &tasks, &link_shutdown).await?;
+    let (mail, return_path) = with_return_path(config.mail_settings()?, &store).await?;
+    outbox::start(mail, of_store, &relay, &metrics, &tasks, &link_shutdown).await?;
     let (commands, requests) = Commands::channel();
     let core = Core::run(
         deps,
@@ -189,15 +205,22 @@ pub async fn run_on(
         link_shutdown.clone(),
     );
     pipeline.spawn(core, &tasks, &store, &link_shutdown);
+    tasks.spawn(eraser.run(link_shutdown.clone()));
     tasks.spawn(purge::run(store.clone(), config.retention.clone(), link_shutdown.clone()));
+    let day = DayMetrics::register(&metrics, config.directory.time_zone.clone());
+    tasks.spawn(stat_bins::run(store.clone(), config.retention.clone(), day, link_shutdown.clone()));
     keep_directory(&directory, &tasks, &link_shutdown);
     if let Some(receiver) = fax_receiver {
         let (bus, store, directory, relay) = (bus.clone(), store.clone(), directory.clone(), relay.clone());
         tasks.spawn(receiver.run(FaxHouse { bus, store, directory, relay }, link_shutdown.clone()));
     }
+    start_public_pages(&config, &store, &relay, &metrics, &tasks, &link_shutdown).await?;
+    start_routes(&config, &store, &relay, &tasks, &link_shutdown).await?;
     tasks.spawn(relay.clone().run(bus.clone(), store.clone(), people.clone(), link_shutdown.clone()));
+    let mut settings = config.gateway_settings();
+    settings.messages.return_path = return_path;
     let app = App {
-        settings: config.gateway_settings(),
+        settings,
         bus: bus.clone(),
         store: store.clone(),
         directory,
@@ -207,6 +230,7 @@ pub async fn run_on(
         message_relay: relay,
         transfers: config.transfer_settings(),
         queue_faults,
+        following,
         dispositions: config.operators.dispositions.clone(),
         metrics,
         clock: gateway::Clock::new(Timestamp::now),
@@ -228,6 +252,69 @@ async fn open_alone(
     let location = config.store.location()?;
     let lock = Store::lock(&location)?;
     Ok(open_store(&location, shutdown).await?.map(|store| (lock, store)))
+}
+
+/// Starts the listener of the public pages, if there is one.
+async fn start_public_pages(
+    config: &Config,
+    store: &Store,
+    relay: &MessageRelay,
+    metrics: &Arc<Metrics>,
+    tasks: &TaskTracker,
+    shutdown: &CancellationToken,
+) -> Result<(), RunError> {
+    let Some(address) = config.public.listen else { return Ok(()) };
+    config.links()?;
+    let listener = gateway::listen(address).map_err(|source| RunError::ListenPublic { address, source })?;
+    let mut candidate = [0; GROUP_KEY_BYTES];
+    getrandom::fill(&mut candidate).map_err(|_| RunError::Random)?;
+    let app = PublicApp {
+        store: store.clone(),
+        relay: relay.clone(),
+        key: store.group_key(candidate).await?,
+        trusted_proxies: config.public.trusted_proxies.clone(),
+        time_zone: config.directory.time_zone.clone(),
+        plan: directory_options(config).plan,
+        service_name: config.mail.from_name().to_owned(),
+        clock: gateway::Clock::new(Timestamp::now),
+    };
+    let (metrics, shutdown) = (Arc::clone(metrics), shutdown.clone());
+    tasks.spawn(async move {
+        if let Err(error) = gateway::serve_public(listener, app, metrics, shutdown).await {
+            tracing::error!(%error, "the public pages failed; links in mails do not open");
+        }
+    });
+    Ok(())
+}
+
+/// Starts the timers of messages' routes.
+async fn start_routes(
+    config: &Config,
+    store: &Store,
+    relay: &MessageRelay,
+    tasks: &TaskTracker,
+    shutdown: &CancellationToken,
+) -> Result<(), StoreError> {
+    if let Some(zone) = config.directory.time_zone.iana_name() {
+        store.set_route_time_zone(zone).await?;
+    }
+    tasks.spawn(escalation::run(store.clone(), relay.clone(), shutdown.clone()));
+    Ok(())
+}
+
+/// The settings of mails, with the return path, whose proofs the group's key makes.
+async fn with_return_path(
+    settings: Option<outbox::Settings>,
+    store: &Store,
+) -> Result<(Option<outbox::Settings>, Option<ReturnPath>), RunError> {
+    let Some(mut settings) = settings else { return Ok((None, None)) };
+    if let Some(address) = settings.bounce_address.clone() {
+        let mut candidate = [0; GROUP_KEY_BYTES];
+        getrandom::fill(&mut candidate).map_err(|_| RunError::Random)?;
+        settings.return_path = Some(ReturnPath::new(address, &store.group_key(candidate).await?));
+    }
+    let return_path = settings.return_path.clone();
+    Ok((Some(settings), return_path))
 }
 
 /// Starts the tasks that keep accounts in memory and customers searchable.
@@ -306,6 +393,30 @@ async fn wait_for_tasks(pbx: &client::Handle, tasks: &TaskTracker) {
             "stopped with unwritten records: the tasks did not end in time; check the store"
         );
     }
+}
+
+/// The receiver of faxes, and where the core hands over what the PBX reports of them.
+fn fax_receiver(config: &Config, metrics: &Metrics) -> (FaxDoor, Option<FaxReceiver>) {
+    let stats = FaxStats::default();
+    stats.register(metrics);
+    FaxReceiver::new(config.fax_settings(), stats)
+}
+
+fn eraser(
+    config: &Config,
+    store: &Store,
+    bus: &Bus,
+    directory: &Directory,
+    stats: &Stats,
+) -> Result<Eraser, RunError> {
+    let redis = config.bus.redis_address()?.map(|address| (address, config.bus.redis_prefix.clone()));
+    Ok(Eraser {
+        store: store.clone(),
+        bus: bus.clone(),
+        plan: *directory.plan(),
+        stats: stats.clone(),
+        redis,
+    })
 }
 
 fn directory_options(config: &Config) -> DirectoryOptions {

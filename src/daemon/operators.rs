@@ -38,8 +38,8 @@ use crate::ids::{CallId, Extension, QueueName, RecordId};
 use crate::journal::entry::{JournalEntry, StateChange, WrapUpRecord};
 use crate::operators::queue_members::{MemberAction, MemberActions, MemberReply, QueueFaults};
 use crate::operators::{
-    Command, CompletedWrapUp, OperatorSnapshot, Options, Output, Request as Want, Seat, SeatFacts,
-    StateRequest, authorise_seat,
+    Command, CompletedWrapUp, OperatorSnapshot, Output, Request as Want, SeatFacts, StateRequest,
+    authorise_seat,
 };
 use crate::people::actor::Actor;
 use crate::people::role::Role;
@@ -106,7 +106,7 @@ impl Core {
     fn try_operator_command(&mut self, actor: &Actor, command: Command) -> Result<Answer, Refusal> {
         let user = command.user;
         if matches!(command.request, Want::Options) {
-            return Ok(Answer::OperatorOptions(Box::new(self.operator_options())));
+            return Ok(Answer::OperatorOptions(Box::new(self.operators.options())));
         }
         let view =
             self.operators.operator(user).map(|operator| operator.view()).ok_or(Refusal::UnknownOperator)?;
@@ -250,34 +250,26 @@ impl Core {
         if !record && published.is_some_and(|published| !view.differs_from(&published, in_grace)) {
             return;
         }
-        // A standby's states are not recorded.
-        let change = (record && self.deps.bus.is_leader()).then(|| {
-            let saved = self.operators.operator(view.id).map(|operator| operator.snapshot().clone());
-            JournalEntry::OperatorState(Box::new(StateChange { at, view: view.clone(), saved }))
-        });
+        let change = record.then(|| self.operator_record(at, &view)).flatten();
         let roster = self.deps.people.current();
         let present = roster.person(view.id).and_then(|person| person.extension.as_ref());
         let event = publish::operator_state(view, present, at);
         self.deps.bus.publish_all(vec![event], change.into_iter().collect());
     }
 
-    fn operator_options(&self) -> Options {
-        let settings = self.operators.settings();
-        let seat = |(extension, phone, user): (&Extension, _, Option<RecordId>)| Seat {
-            extension: extension.clone(),
-            phone,
-            taken: user.is_some(),
-        };
-        let mut seats: Vec<Seat> = self.operators.seats().map(seat).collect();
-        seats.sort_unstable_by(|a, b| a.extension.cmp(&b.extension));
-        Options {
-            not_ready_reasons: settings.not_ready_reasons.clone(),
-            dispositions: settings.dispositions.clone(),
-            wrap_up_s: settings.wrap_up_s,
-            wrap_up_extend_s_max: settings.wrap_up_extend_s_max,
-            disposition_required: settings.disposition_required,
-            seats,
+    fn record_missed_talk(&self, view: StateView) {
+        if !self.is_owned_elsewhere(view.id) {
+            let (at, view) = (view.since, self.with_pbx(view));
+            self.deps.bus.publish_all(Vec::new(), self.operator_record(at, &view).into_iter().collect());
         }
+    }
+
+    /// The journal entry of this state; `None` for a standby, whose states are not recorded.
+    fn operator_record(&self, at: Timestamp, view: &StateView) -> Option<JournalEntry> {
+        self.deps.bus.is_leader().then(|| {
+            let saved = self.operators.operator(view.id).map(|operator| operator.snapshot().clone());
+            JournalEntry::OperatorState(Box::new(StateChange { at, view: view.clone(), saved }))
+        })
     }
 
     /// Names in the notice's view the people who have had the caller. The model knows phones; who sits at a phone is known
@@ -393,6 +385,7 @@ impl Core {
         while let Some(output) = self.operators.poll_output() {
             match output {
                 Output::Changed { view, record } => self.publish_operator(*view, record),
+                Output::TalkMissed { view } => self.record_missed_talk(*view),
                 Output::Removed(user) => {
                     self.deps.bus.publish(publish::operator_removed(user, self.clock.now()));
                 }

@@ -152,7 +152,9 @@ impl Config {
             common_surnames: config.common_surnames.iter().map(|name| kana(name).into()).collect(),
             undo: config.undo,
             supervisors_export: config.supervisors_export,
+            supervisors_edit_scripts: config.supervisors_edit_scripts,
             time_zone: self.directory.time_zone.clone(),
+            return_path: None,
         }
     }
 
@@ -168,6 +170,7 @@ impl Config {
             connections_max: config.subscribers_max + CONNECTIONS_BESIDE_STREAMS,
             body_bytes_max: config.body_bytes_max,
             history_file_calls_max: HISTORY_FILE_CALLS_MAX,
+            history_whole_for: self.retention.history_whole_for(),
             drain_timeout: config.drain_timeout,
             heartbeat_interval: HEARTBEAT_INTERVAL,
             messages: self.message_settings(),

@@ -31,6 +31,8 @@ pub(super) struct Stats {
     pub(super) reconciliations: Counter,
     pub(super) drifts: Counter,
     pub(super) queue_faults: Gauge,
+    pub(super) erasures: Gauge,
+    pub(super) rows_erased: Counter,
 }
 
 impl Stats {
@@ -55,6 +57,8 @@ impl Stats {
             reconciliations: Counter::default(),
             drifts: Counter::default(),
             queue_faults: Gauge::default(),
+            erasures: Gauge::default(),
+            rows_erased: Counter::default(),
         };
         let counters = [
             ("pops_repeated", "Pops sent again because no desktop confirmed them", &new.pops_repeated),
@@ -96,6 +100,11 @@ impl Stats {
                 "Times that a queue membership was repaired because it contradicted an operator's state",
                 &new.members_repaired,
             ),
+            (
+                "rows_erased",
+                "Rows that were cleared or looked at to remove what deleted customers left",
+                &new.rows_erased,
+            ),
         ];
         metrics.register(|registry| {
             for (name, help, counter) in counters {
@@ -105,6 +114,11 @@ impl Stats {
                 "queue_faults",
                 "Queues that do not follow the operators' states; /readyz lists them",
                 new.queue_faults.clone(),
+            );
+            registry.register(
+                "erasures",
+                "Deleted customers and accounts of which something is still to be removed",
+                new.erasures.clone(),
             );
             registry.register("lookup_seconds", "Time to look a caller up", new.lookup_seconds.clone());
         });

@@ -16,8 +16,7 @@
 //! | `Withdrawn`: answered, corrected or deleted | cancelled | cancelled | | | | | | |
 //! | `SentAgain` by a person | queued | queued now | | new row | new row | queued | queued | new row |
 //!
-//! An empty cell changes nothing. Nothing reports `Released`, `BouncedLater` and `Confirmed` yet: they are for messages that
-//! wait for their hours, and for bounces that arrive as mails. An attempt that ends after `give_up_at` ends in `failed` where it would be queued again.
+//! An empty cell changes nothing. Nothing reports `Released` yet: a message that waits for hours is queued for its time. An attempt that ends after `give_up_at` ends in `failed` where it would be queued again.
 //!
 //! Invariants: `sent` and `delivered` never go back to a state that sends. Only `Claimed` counts an attempt. A delivery that
 //! may have been sent says so for ever.

@@ -3,6 +3,7 @@
 //!
 //! | file | holds |
 //! |---|---|
+//! | `bounce.rs` | what a refusal or a bounce means for the address |
 //! | `machine.rs` | the states of a delivery, and the schedule of its attempts |
 //! | `pause.rs` | the pause of a server that refuses everybody |
 //! | `rate.rs` | a limit of mails per minute |
@@ -10,11 +11,13 @@
 //!
 //! Read next: `machine.rs`; then [`crate::store::deliveries`] (the rows), [`crate::outbox`] (the workers).
 
+mod bounce;
 mod machine;
 mod pause;
 mod rate;
 mod summary;
 
+pub use bounce::{BounceClass, FULL_BOUNCES_MAX, FULL_BOUNCES_PERIOD};
 pub use machine::{
     DeliveryInput, DeliveryProgress, GIVE_UP_DELAY, LEASE_TTL, Outcome, TEST_GIVE_UP_DELAY,
     URGENT_GIVE_UP_DELAY, give_up_delay, retry_delay,

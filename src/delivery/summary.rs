@@ -6,6 +6,7 @@
 //! | one is sent | sent | sent |
 //! | one is queued or being sent | queued | open, if it was failed |
 //! | one is held | held | open, if it was failed |
+//! | all others, or there is none, while the route goes on | queued | open, if it was failed |
 //! | all others: bounced, failed, some cancelled | failed | failed |
 //! | all are cancelled | none | unchanged |
 //!
@@ -27,10 +28,14 @@ pub struct DeliveryFacts {
     pub next_at: Timestamp,
 }
 
-/// What a message with this state and these deliveries of its present revision (at least one; the latest last) shows, and its
-/// state.
+/// What a message with this state and these deliveries of its present revision (the latest last) shows, and its state. `route`: when
+/// its route goes on; absent: it has none or is over.
 #[must_use]
-pub fn summary(message: MessageState, deliveries: &[DeliveryFacts]) -> (MessageDelivery, MessageState) {
+pub fn summary(
+    message: MessageState,
+    deliveries: &[DeliveryFacts],
+    route: Option<Timestamp>,
+) -> (MessageDelivery, MessageState) {
     use DeliveryState::{Bounced, Cancelled, Delivered, Failed, Held, Queued, Sending, Sent};
     let has = |states: &[DeliveryState]| deliveries.iter().any(|delivery| states.contains(&delivery.state));
     let (state, settled) = if has(&[Delivered]) {
@@ -41,6 +46,8 @@ pub fn summary(message: MessageState, deliveries: &[DeliveryFacts]) -> (MessageD
         (MessageDeliveryState::Queued, None)
     } else if has(&[Held]) {
         (MessageDeliveryState::Held, None)
+    } else if route.is_some() {
+        (MessageDeliveryState::Queued, None)
     } else if has(&[Bounced, Failed]) {
         (MessageDeliveryState::Failed, Some(MessageState::Failed))
     } else {
@@ -48,16 +55,16 @@ pub fn summary(message: MessageState, deliveries: &[DeliveryFacts]) -> (MessageD
         (MessageDeliveryState::None, Some(message))
     };
     let next_at = deliveries.iter().filter(|delivery| !delivery.state.is_final()).map(|d| d.next_at).min();
+    let next_at = next_at.or(route.filter(|_| state == MessageDeliveryState::Queued));
     let is_taken = matches!(state, MessageDeliveryState::Sent | MessageDeliveryState::Delivered);
     let last_error =
         deliveries.iter().rev().find_map(|delivery| delivery.error.clone()).filter(|_| !is_taken);
     let next_state = match (message, settled) {
         (MessageState::Acknowledged, _) => MessageState::Acknowledged,
         (_, Some(settled)) => settled,
-        (MessageState::Failed, None) => MessageState::Open,
-        (message, None) => message,
+        (_, None) => MessageState::Open,
     };
-    (MessageDelivery { state, reason: None, next_at, last_error }, next_state)
+    (MessageDelivery { state, next_at, last_error, ..MessageDelivery::default() }, next_state)
 }
 
 #[cfg(test)]
@@ -81,16 +88,24 @@ mod tests {
             (&[Bounced], MessageState::Sent, MessageDeliveryState::Failed, MessageState::Failed),
             (&[Failed], MessageState::Open, MessageDeliveryState::Failed, MessageState::Failed),
             (&[Failed, Queued], MessageState::Failed, MessageDeliveryState::Queued, MessageState::Open),
+            // What was sent came back, and goes to the next address.
+            (&[Bounced, Queued], MessageState::Sent, MessageDeliveryState::Queued, MessageState::Open),
             (&[Cancelled], MessageState::Open, MessageDeliveryState::None, MessageState::Open),
             (&[Cancelled, Failed], MessageState::Open, MessageDeliveryState::Failed, MessageState::Failed),
             (&[Sent], MessageState::Acknowledged, MessageDeliveryState::Sent, MessageState::Acknowledged),
             (&[Failed], MessageState::Acknowledged, MessageDeliveryState::Failed, MessageState::Acknowledged),
         ] {
             let rows: Vec<_> = deliveries.iter().copied().map(facts).collect();
-            let (shown, state) = summary(message, &rows);
+            let (shown, state) = summary(message, &rows, None);
             assert_eq!((shown.state, state), (delivery, expected), "{deliveries:?} of {message:?}");
             let is_taken = matches!(delivery, MessageDeliveryState::Sent | MessageDeliveryState::Delivered);
             assert_eq!(shown.last_error.is_none(), is_taken);
+        }
+        let next = Timestamp::from_second(9).unwrap();
+        for rows in [vec![], vec![facts(Bounced)], vec![facts(Cancelled), facts(Failed)]] {
+            let (shown, state) = summary(MessageState::Failed, &rows, Some(next));
+            let shown = (shown.state, shown.next_at);
+            assert_eq!((shown, state), ((MessageDeliveryState::Queued, Some(next)), MessageState::Open));
         }
     }
 }

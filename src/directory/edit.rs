@@ -53,12 +53,13 @@ impl Directory {
         Ok(account)
     }
 
-    /// Deletes an account with its customers, contacts and messages.
+    /// Deletes an account with its customers, contacts and messages. Readers show them no more, and they are removed behind the
+    /// answer ([`crate::store::erasure`]).
     ///
     /// # Errors
     /// There is no record with this id; the store failed.
-    pub async fn delete_account(&self, id: RecordId) -> Result<(), EditError> {
-        self.store().delete_account(id).await?;
+    pub async fn delete_account(&self, id: RecordId, at: Timestamp) -> Result<(), EditError> {
+        self.store().delete_account(id, at).await?;
         self.refresh().await?;
         Ok(())
     }
@@ -92,13 +93,14 @@ impl Directory {
         Ok(self.store().update_customer(id, &checked, at).await?)
     }
 
-    /// Deletes a customer; with `forget_deleted` also what the history knows of the customer.
+    /// Deletes a customer; with `forget_deleted` also what the store knows of the customer: readers show it no more, and it
+    /// is removed behind the answer ([`crate::store::erasure`]).
     ///
     /// # Errors
     /// There is no record with this id; the store failed.
-    pub async fn delete_customer(&self, id: RecordId) -> Result<(), EditError> {
+    pub async fn delete_customer(&self, id: RecordId, at: Timestamp) -> Result<(), EditError> {
         if self.purges_history_of_deleted() {
-            return Ok(self.store().forget_customer(id).await?);
+            return Ok(self.store().forget_customer(id, self.plan(), at).await?);
         }
         Ok(self.store().delete_customer(id).await?)
     }

@@ -59,7 +59,7 @@ pub struct Explanation {
     pub dialled_header: DialledHeader,
     /// Why the card has these customers, or none.
     pub customers: CustomerMatchReason,
-    /// The card that the pop would show.
+    /// The card that the pop would show. Its `script` is the one that a call at that time has; absent: the built-in one.
     pub card: Card,
     /// The account's hours, and whether it is open at that time; absent without an account.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -119,6 +119,16 @@ pub struct HoursInfo {
     pub local_time: String,
     /// Whether the account is open at that time.
     pub open: bool,
+    /// When it closes or opens next; absent where that is not within 400 days.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "crate::contract::time::as_optional_time"
+    )]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub until: Option<Timestamp>,
+    /// The holiday that the day is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub holiday: Option<String>,
 }
 
 /// An account's supervision settings.
@@ -163,7 +173,7 @@ impl Directory {
     /// The store failed.
     pub async fn explain(&self, request: &ExplainRequest) -> Result<Explanation, StoreError> {
         let (resolution, tried) = self.resolve(&request.identity(), request.trunk.as_deref());
-        let card = self.card(&resolution).await?;
+        let card = self.card(&resolution, request.at).await?;
         let customers = match (&resolution.account, &resolution.caller_number, card.customers.len()) {
             (None, ..) => CustomerMatchReason::NoAccount,
             (_, None, _) if resolution.caller.number().is_some() => CustomerMatchReason::NotANumber,
@@ -175,11 +185,14 @@ impl Directory {
         let zone = &self.shared.options.time_zone;
         let hours = resolution.account.as_deref().map(|account| {
             let hours = account.fields.hours.as_ref();
+            let state = card.account.hours.clone();
             let own = hours.map_or_else(|| zone.clone(), |hours| hours.zone(zone));
             HoursInfo {
                 hours: hours.map(ToString::to_string),
                 local_time: request.at.to_zoned(own).strftime("%Y-%m-%d %H:%M %Z").to_string(),
-                open: hours.is_none_or(|hours| hours.is_open(request.at, zone)),
+                open: state.as_ref().is_none_or(|state| state.open),
+                until: state.as_ref().and_then(|state| state.until),
+                holiday: state.and_then(|state| state.holiday),
             }
         });
         let contacts = match &resolution.account {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use smol_str::SmolStr;
 
+use crate::contract::holidays::HolidayCalendar;
 use crate::contract::records::Account;
 use crate::ids::RecordId;
 use crate::numbers::{Number, NumberPlan};
@@ -16,6 +17,8 @@ use crate::numbers::{Number, NumberPlan};
 pub(super) struct Index {
     /// The store's version of these accounts; 0 before the first load.
     pub(super) version: i64,
+    /// National holidays and the installation's days off.
+    pub(super) calendar: HolidayCalendar,
     forwarding: HashMap<SmolStr, Arc<Account>>,
     dialled: HashMap<SmolStr, Arc<Account>>,
     codes: HashMap<SmolStr, Arc<Account>>,
@@ -23,8 +26,13 @@ pub(super) struct Index {
 }
 
 impl Index {
-    pub(super) fn of(accounts: Vec<Account>, version: i64, plan: &NumberPlan) -> Self {
-        let mut index = Self { version, ..Self::default() };
+    pub(super) fn of(
+        accounts: Vec<Account>,
+        version: i64,
+        calendar: HolidayCalendar,
+        plan: &NumberPlan,
+    ) -> Self {
+        let mut index = Self { version, calendar, ..Self::default() };
         for account in accounts {
             let account = Arc::new(account);
             let key = |text: &String| Number::read(text, plan).map(|number| SmolStr::new(number.key()));

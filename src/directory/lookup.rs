@@ -15,13 +15,18 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use parking_lot::RwLock;
 use smol_str::SmolStr;
 
 use super::index::Index;
 use super::resolution::{DialledHeader, MatchAttempt, MatchTrace, Resolution};
+use super::scripts::ScriptIndex;
 use crate::contract::card::{AccountView, CallerView, Card, HistoryView, MatchedBy};
+use crate::contract::holidays::Holiday;
+use crate::contract::holidays::HolidayCalendar;
+use crate::contract::hours::HoursState;
 use crate::contract::records::Account;
 use crate::identity::{DialledSource, DiversionSource, Identity};
 use crate::ids::RecordId;
@@ -67,6 +72,7 @@ pub(super) struct Shared {
     pub(super) store: Store,
     pub(super) options: DirectoryOptions,
     index: RwLock<Arc<Index>>,
+    scripts: RwLock<Arc<ScriptIndex>>,
     /// One refresh at a time, so that an earlier result never replaces a later one.
     refreshing: tokio::sync::Mutex<()>,
 }
@@ -75,8 +81,9 @@ impl Directory {
     /// A directory on `store` with no account in memory yet; [`Self::refresh`] loads them.
     #[must_use]
     pub fn new(store: Store, options: DirectoryOptions) -> Self {
-        let index = RwLock::default();
-        Self { shared: Arc::new(Shared { store, options, index, refreshing: tokio::sync::Mutex::default() }) }
+        let (index, scripts) = (RwLock::default(), RwLock::default());
+        let refreshing = tokio::sync::Mutex::default();
+        Self { shared: Arc::new(Shared { store, options, index, scripts, refreshing }) }
     }
 
     /// A directory on `store` with its accounts in memory.
@@ -89,19 +96,21 @@ impl Directory {
         Ok(directory)
     }
 
-    /// Loads the accounts if any process changed them since the last time, and returns whether one did. Cheap when
-    /// nothing changed: call it every second or two.
+    /// Loads accounts, holidays and live scripts if any process changed them since the last time, and returns whether one
+    /// did. Cheap when nothing changed: call it every second or two.
     ///
     /// # Errors
     /// The store failed; memory is unchanged.
     pub async fn refresh(&self) -> Result<bool, StoreError> {
         let _lock = self.shared.refreshing.lock().await;
         let store = &self.shared.store;
+        let are_scripts_changed = self.refresh_scripts().await?;
         if store.accounts_version().await? == self.index().version {
-            return Ok(false);
+            return Ok(are_scripts_changed);
         }
         let (records, version) = store.all_accounts().await?;
-        let index = Arc::new(Index::of(records, version, &self.shared.options.plan));
+        let calendar = HolidayCalendar::of(store.holidays().await?);
+        let index = Arc::new(Index::of(records, version, calendar, &self.shared.options.plan));
         *self.shared.index.write() = index;
         Ok(true)
     }
@@ -214,9 +223,9 @@ impl Directory {
         trunk.and_then(|trunk| headers.get(trunk).copied()).unwrap_or_default()
     }
 
-    /// The card from memory alone: account and caller, without customers and history.
+    /// The card from memory alone: account and caller at this time, without customers and history.
     #[must_use]
-    pub fn bare_card(&self, resolution: &Resolution) -> Card {
+    pub fn bare_card(&self, resolution: &Resolution, at: Timestamp) -> Card {
         let number = resolution.caller_number.as_ref();
         let account =
             resolution.account.as_deref().map_or_else(AccountView::default, |account| AccountView {
@@ -225,9 +234,10 @@ impl Directory {
                 kana: account.fields.kana.clone(),
                 answer_phrase: account.fields.answer_phrase.clone(),
                 notes: account.fields.notes.clone(),
+                hours: self.hours_state(account, at),
                 matched_by: resolution.matched_by,
             });
-        Card {
+        let mut card = Card {
             dialled: resolution.dialled.as_ref().map(ToString::to_string),
             diverted_by: resolution.diverted_by.as_ref().map(ToString::to_string),
             caller: CallerView {
@@ -241,29 +251,59 @@ impl Directory {
             customers: Vec::new(),
             history: HistoryView::default(),
             link: None,
-        }
+            script: None,
+        };
+        self.add_script(&mut card, resolution, at);
+        card
     }
 
     /// The whole card: the account's customers with the caller's number, best first, and what happened before.
     ///
     /// # Errors
     /// The store failed or was busy; [`Self::bare_card`] still serves.
-    pub async fn card(&self, resolution: &Resolution) -> Result<Card, StoreError> {
-        let mut card = self.bare_card(resolution);
+    pub async fn card(&self, resolution: &Resolution, at: Timestamp) -> Result<Card, StoreError> {
+        let mut card = self.bare_card(resolution, at);
         if let (Some(account), Some(number)) = (&resolution.account, &resolution.caller_number) {
             let CallerHistory { customers, history } =
                 self.shared.store.caller_history(account.id, number.key()).await?;
             card.caller.name = customers.first().map(|customer| customer.name.clone());
             card.customers = customers;
             card.history = history;
+            // What the operator says first may depend on the customer.
+            self.add_script(&mut card, resolution, at);
         }
         Ok(card)
+    }
+
+    /// Whether the account is open at this time; `None` for an account without hours.
+    fn hours_state(&self, account: &Account, at: Timestamp) -> Option<HoursState> {
+        let hours = account.fields.hours.as_ref()?;
+        Some(hours.state(at, self.time_zone(), &self.index().calendar))
+    }
+
+    /// National holidays and the installation's days off.
+    pub(super) fn calendar(&self) -> HolidayCalendar {
+        self.index().calendar.clone()
+    }
+
+    /// The holidays of a year.
+    #[must_use]
+    pub fn holidays(&self, year: i16) -> Vec<Holiday> {
+        self.index().calendar.year(year)
     }
 
     /// The account in memory with this id.
     #[must_use]
     pub fn account(&self, id: RecordId) -> Option<Arc<Account>> {
         self.index().by_id(id).cloned()
+    }
+
+    pub(super) fn scripts(&self) -> Arc<ScriptIndex> {
+        Arc::clone(&self.shared.scripts.read())
+    }
+
+    pub(super) fn replace_scripts(&self, scripts: Arc<ScriptIndex>) {
+        *self.shared.scripts.write() = scripts;
     }
 
     pub(super) fn index(&self) -> Arc<Index> {

@@ -3,6 +3,7 @@
 //! | file | holds |
 //! |---|---|
 //! | [`lookup`], [`resolution`] | [`Directory`]: accounts in memory (`index.rs`), the choice of the account, the card of a call |
+//! | [`scripts`] | the live scripts in memory, and which of them a call has |
 //! | [`explain`] | why a call would show this account and these customers |
 //! | [`transfer_targets`] | the people and numbers to whom a caller may be transferred |
 //! | [`edit`], [`import`] | changing the records one by one, or from a file |
@@ -18,6 +19,7 @@ pub mod import;
 mod index;
 pub mod lookup;
 pub mod resolution;
+pub mod scripts;
 pub mod transfer_targets;
 // The same tests on both stores.
 #[cfg(test)]

@@ -74,7 +74,7 @@ fn call(diverted_by: &[(DiversionSource, &str)], dialled: &[&str], caller: Optio
 }
 
 async fn card(fixture: &Fixture, identity: &Identity, trunk: Option<&str>) -> Card {
-    fixture.directory.card(&fixture.directory.identify(identity, trunk)).await.unwrap()
+    fixture.directory.card(&fixture.directory.identify(identity, trunk), Timestamp::now()).await.unwrap()
 }
 
 #[tokio::test]
@@ -211,8 +211,8 @@ async fn the_account_is_named_while_the_store_is_gone() {
     let fixture = fixture().await;
     fixture.directory.store().close().await;
     let found = fixture.directory.identify(&call(&[], &["0355501001"], Some("09012345678")), None);
-    assert!(fixture.directory.card(&found).await.is_err());
-    let card = fixture.directory.bare_card(&found);
+    assert!(fixture.directory.card(&found, Timestamp::now()).await.is_err());
+    let card = fixture.directory.bare_card(&found, Timestamp::now());
     assert_eq!(
         (card.account.name.as_str(), card.caller.number.as_deref()),
         ("株式会社さくら商事", Some("090-1234-5678"))
@@ -235,7 +235,7 @@ async fn a_change_is_there_for_the_next_call() {
 
     // Another process's change is seen by the next refresh.
     let other = Directory::load(directory.store().clone(), DirectoryOptions::default()).await.unwrap();
-    other.delete_account(fixture.sakura).await.unwrap();
+    other.delete_account(fixture.sakura, AT).await.unwrap();
     assert!(directory.refresh().await.unwrap());
     assert!(!directory.refresh().await.unwrap());
     assert_eq!(directory.accounts_in_memory(), 2);
@@ -365,8 +365,8 @@ async fn customers_and_contacts_are_changed_and_deleted() {
         directory.create_customer(lost, AT).await,
         Err(EditError::Store(StoreError::Missing { .. }))
     ));
-    directory.delete_customer(tanaka.id).await.unwrap();
-    assert!(directory.delete_customer(tanaka.id).await.is_err());
+    directory.delete_customer(tanaka.id, AT).await.unwrap();
+    assert!(directory.delete_customer(tanaka.id, AT).await.is_err());
 
     for (name, order) in [("後", Some(2)), ("無", None), ("先", Some(1))] {
         let fields = ContactFields {
@@ -548,4 +548,71 @@ async fn an_explanation_says_which_header_decided() {
     let explained = fixture.directory.explain(&no_forwarder).await.unwrap();
     assert_eq!(explained.decided_by.unwrap().source, "to");
     assert_eq!(explained.dialled_header, DialledHeader::Auto);
+}
+
+fn script(account: RecordId, id: &str, version: u32, body: &str) -> crate::contract::script::NewScript {
+    let read = crate::script::read(body).unwrap();
+    crate::contract::script::NewScript {
+        account,
+        script: id.into(),
+        version,
+        name: read.name.clone(),
+        body: body.into(),
+        publishes: true,
+        retires_older: read.valid.is_always(),
+        restored: None,
+        by: account,
+        by_name: "花".into(),
+    }
+}
+
+#[tokio::test]
+async fn a_pop_names_its_script_by_number_and_day_also_while_the_store_is_gone() {
+    let fixture = fixture().await;
+    let directory = &fixture.directory;
+    let usual = "format = 1\nname = \"通常\"\n[opening]\nopen = \"{greeting}。{company}、{operator}です。\"\nclosed = \"次は{next_open}です。\"\n[[opening.special]]\nwhen = { customer = \"known\", hours = \"open\" }\nsay = \"いつもありがとうございます。\"\n";
+    let orders = "format = 1\nname = \"注文\"\ndialled = [\"03-3555-0101\"]\nvalid = { until = 2026-12-04 }\nopening = { open = \"注文です。\" }\n";
+    for (id, body) in [("usual", usual), ("orders", orders)] {
+        directory.store().write_script(&script(fixture.sakura, id, 0, body), AT).await.unwrap();
+    }
+    assert!(directory.refresh().await.unwrap());
+    assert!(!directory.refresh().await.unwrap());
+    let named = |card: Card| card.script.map(|script| (script.id, script.version, script.opening));
+    let shown = async |diverted: bool, caller: Option<&str>, at: &str| {
+        let diverted_by = [(DiversionSource::Diversion, "0335550101")];
+        let identity = call(&diverted_by[..usize::from(diverted)], &["0355501001"], caller);
+        let found = directory.identify(&identity, None);
+        let at = at.parse().unwrap();
+        let card = directory.card(&found, at).await.unwrap();
+        let request = ExplainRequest {
+            dialled: Some("0355501001".into()),
+            diverted_by: diverted.then(|| "0335550101".into()),
+            from: caller.map(str::to_owned),
+            at,
+            ..ExplainRequest::default()
+        };
+        assert_eq!(
+            directory.explain(&request).await.unwrap().card.script,
+            card.script,
+            "explain says the same"
+        );
+        named(card)
+    };
+    let is = |id: &str, opening: &str| Some((id.to_owned(), 1, opening.to_owned()));
+    let (friday, saturday) = ("2026-12-04T02:00:00Z", "2026-12-05T02:00:00Z");
+    let usual = is("usual", "お電話ありがとうございます。株式会社さくら商事、{operator}です。");
+    assert_eq!(shown(false, None, friday).await, usual);
+    assert_eq!(shown(false, Some("09012345678"), friday).await, is("usual", "いつもありがとうございます。"));
+    assert_eq!(shown(false, None, saturday).await, is("usual", "次は12月7日（月）9時です。"));
+    assert_eq!(shown(true, None, friday).await, is("orders", "注文です。"));
+    assert_eq!(shown(true, None, saturday).await, is("usual", "次は12月7日（月）9時です。"));
+
+    let gaps = directory.script_gaps(friday.parse().unwrap());
+    assert_eq!(gaps.len(), 1, "{gaps:?}");
+    let gaps: Vec<_> = gaps[0].1.iter().map(|gap| (gap.from.as_str(), gap.unopened.is_some())).collect();
+    assert_eq!(gaps, [("Friday 2026-12-04 00:00", true)], "the script of the number says the same at night");
+
+    directory.store().close().await;
+    let found = directory.identify(&call(&[], &["0355501001"], None), None);
+    assert_eq!(named(directory.bare_card(&found, friday.parse().unwrap())), usual);
 }

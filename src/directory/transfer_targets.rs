@@ -261,7 +261,7 @@ mod tests {
             diverted_by: Vec::new(),
             caller: Caller::new(Some("09012345678"), None, Presentation::Allowed),
         };
-        let card: Card = directory.bare_card(&directory.identify(&identity, None));
+        let card: Card = directory.bare_card(&directory.identify(&identity, None), Timestamp::now());
         let config = crate::config::Config::from_layers(None, []).unwrap();
         let pbx = PbxId::parse("pbx").unwrap();
         let call = CallView {

@@ -115,7 +115,7 @@ pub(crate) async fn delete(
 ) -> Result<StatusCode, Problem> {
     caller.needs(Permission::EditDirectory)?;
     let code = state.app.directory.account(id).map(|account| account.fields.code.clone());
-    state.app.directory.delete_account(id).await?;
+    state.app.directory.delete_account(id, state.app.clock.now()).await?;
     let about = (code.as_deref().unwrap_or_default(), Some(id));
     audit_trail::record(&state, &caller, "account.deleted", about, json!({})).await;
     tracing::info!(%id, by = %caller.person.id, "deleted an account with its customers, contacts and messages");

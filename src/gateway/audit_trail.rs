@@ -7,10 +7,22 @@
 //! | `session.opened`, `session.closed`, `session.refused` | a sign-in with a password, a sign-out, a sign-in that was refused |
 //! | `account.*`, `contact.*`, `customer.*` (`created`, `changed`, `deleted`) | a record; the names of the fields that a request set |
 //! | `message.changed`, `message.deleted` | a message whose text another person wrote |
+//! | `script.saved`, `script.published`, `script.retired` | a script of an account; version, state, the version that was restored |
+//! | `endpoint.*` (`created`, `changed`, `deleted`, `tested`), `address.resumed` | an endpoint; an address that was suspended |
+//! | `template.changed`, `template.reset` | the account whose mails it writes |
 //! | `delivery.retried` | a delivery of a message that was sent again |
+//! | `routes.saved` | the routes of an account, or of all; the version |
+//! | `holiday.saved`, `holiday.deleted` | one of the installation's days off |
+//! | `message.corrected` | a message; its number and revision, and the names of the fields that were set. The reason is in the revision |
+//! | `messages.exported` | a file of messages; the filter without the text that was searched for, and how many |
 //! | `webhook.retried` | a delivery |
 //! | `fax.read`, `fax.deleted` | a fax whose document was taken, or that was deleted |
 //! | `history.exported` | a file of finished calls; how many, of which account and time |
+//! | `stats.exported` | a file of figures; by what, and of which time |
+//! | `billing_plan.changed`, `billing_plan.deleted` | the account whose plan it is |
+//! | `contract.changed`, `contract.deleted` | the account with which it was agreed |
+//! | `bill.closed` | the account; the month and the amount |
+//! | `bills.exported` | a file of bills; the month, and how many |
 //!
 //! What the core does (supervision, help, states of others) is recorded there; what the command line does, by it.
 //!

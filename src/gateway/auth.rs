@@ -144,10 +144,16 @@ async fn caller_by_token(
     client: Option<ClientAddress>,
 ) -> Result<Caller, Problem> {
     let now = state.app.clock.now();
-    let record = match Token::parse(text) {
-        Ok(token) => state.active_tokens.find(&state.app.store, &token.hash()).await?,
-        Err(_) => None,
+    let Ok(token) = Token::parse(text) else { return Err(reject_unknown_token(state, client)) };
+    let find = async || state.active_tokens.find(&state.app.store, &token.hash()).await;
+    let mut record = find().await?;
+    // A use that was written after the store had answered is neither in the answer nor among those that wait.
+    let is_expired = |record: &TokenRecord| {
+        record.revoked_at.is_none() && !state.token_uses.apply_to(record.clone()).is_valid(now)
     };
+    if record.as_ref().is_some_and(is_expired) {
+        record = find().await?;
+    }
     let Some(record) = record else { return Err(reject_unknown_token(state, client)) };
     admit(state, record, now).await
 }

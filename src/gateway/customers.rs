@@ -135,7 +135,7 @@ pub(crate) async fn delete(
     RecordPath(id): RecordPath,
 ) -> Result<StatusCode, Problem> {
     caller.needs(Permission::EditDirectory)?;
-    state.app.directory.delete_customer(id).await?;
+    state.app.directory.delete_customer(id, state.app.clock.now()).await?;
     tracing::info!(%id, by = %caller.person.id, "deleted a customer");
     audit_trail::record(&state, &caller, "customer.deleted", ("", Some(id)), json!({})).await;
     Ok(StatusCode::NO_CONTENT)

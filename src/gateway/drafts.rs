@@ -1,4 +1,5 @@
-//! Drafts: what the user is writing about a call. Everybody has the own ones only.
+//! Drafts: what the user is writing about a call. Everybody writes the own ones only; supervisors read those of their teams,
+//! administrators all.
 
 use std::sync::Arc;
 
@@ -10,11 +11,13 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::auth::Caller;
-use super::extract::{Body, CallPath, NoQuery, QueryParams};
+use super::customers::no_such_account;
+use super::extract::{Body, CallPath, QueryParams};
 use super::problem::{Kind, Problem, ProblemBody};
 use super::state::AppState;
 use crate::ids::RecordId;
-use crate::people::role::Permission;
+use crate::people::role::{Permission, Role};
+use crate::store::StoreError;
 use crate::store::drafts::{Draft, DraftOutcome, NewDraft};
 
 /// Largest body of a draft, in bytes of JSON.
@@ -38,32 +41,58 @@ pub(crate) struct WriteDraft {
     body: Map<String, Value>,
 }
 
-/// The user's drafts.
+/// Whose drafts.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct DraftQuery {
+    /// The person who writes; the user itself if absent. Supervisors read the drafts of their teams, administrators all.
+    #[param(value_type = Option<uuid::Uuid>)]
+    user: Option<RecordId>,
+}
+
+impl DraftQuery {
+    /// The person whose drafts the caller may read.
+    fn author(&self, caller: &Caller) -> Result<RecordId, Problem> {
+        let own = caller.person.id;
+        let user = self.user.unwrap_or(own);
+        let is_of_team = caller.viewer.is_supervisor() && caller.viewer.sees_person(user);
+        if user == own || is_of_team || caller.person.role == Role::Admin {
+            return Ok(user);
+        }
+        Err(Kind::NotPermitted
+            .with("only the person who writes, their supervisor or an administrator reads a draft"))
+    }
+}
+
+/// A person's drafts.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Drafts {
     /// The longest unchanged first.
     items: Vec<Draft>,
 }
 
-/// Lists the user's own drafts.
-#[utoipa::path(get, path = "/v1/drafts", tag = "drafts", responses(
+/// Lists the drafts of a person.
+#[utoipa::path(get, path = "/v1/drafts", tag = "drafts", params(DraftQuery), responses(
     (status = 200, description = "The drafts", body = Drafts),
+    (status = 403, description = "not-permitted: of another team", body = ProblemBody),
     (status = 401, description = "not-signed-in", body = ProblemBody),
 ))]
 pub(crate) async fn list(
     State(state): State<Arc<AppState>>,
     caller: Caller,
-    QueryParams(NoQuery {}): QueryParams<NoQuery>,
+    QueryParams(query): QueryParams<DraftQuery>,
 ) -> Result<Json<Drafts>, Problem> {
     caller.needs(Permission::TakeMessages)?;
-    Ok(Json(Drafts { items: state.app.store.drafts(caller.person.id).await? }))
+    Ok(Json(Drafts { items: state.app.store.drafts(query.author(&caller)?).await? }))
 }
 
-/// Returns the user's own draft about a call.
+/// Returns the draft of a person about a call.
 #[utoipa::path(get, path = "/v1/drafts/{call}", tag = "drafts",
-    params(("call" = uuid::Uuid, Path, description = "The call")),
+    params(("call" = uuid::Uuid, Path, description = "The call"), DraftQuery),
     responses(
         (status = 200, description = "The draft", body = Draft),
+        (status = 403, description = "not-permitted: of another team", body = ProblemBody),
         (status = 404, description = "unknown-record: there is no draft", body = ProblemBody),
     )
 )]
@@ -71,10 +100,10 @@ pub(crate) async fn show(
     State(state): State<Arc<AppState>>,
     caller: Caller,
     CallPath(call): CallPath,
-    QueryParams(NoQuery {}): QueryParams<NoQuery>,
+    QueryParams(query): QueryParams<DraftQuery>,
 ) -> Result<Json<Draft>, Problem> {
     caller.needs(Permission::TakeMessages)?;
-    let draft = state.app.store.draft(caller.person.id, call).await?;
+    let draft = state.app.store.draft(query.author(&caller)?, call).await?;
     draft.map(Json).ok_or_else(|| Kind::UnknownRecord.with("there is no such draft"))
 }
 
@@ -100,7 +129,11 @@ pub(crate) async fn write(
         return Err(Kind::InvalidBody.with(format!("body: longer than {DRAFT_BYTES_MAX} bytes")));
     }
     let draft = NewDraft { user: caller.person.id, call, account, customer, body, version };
-    match state.app.store.write_draft(&draft, state.app.clock.now()).await? {
+    let refused = |error: StoreError| match error {
+        StoreError::Erased => Kind::InvalidBody.with("call: the data of its caller was deleted"),
+        other => no_such_account(other),
+    };
+    match state.app.store.write_draft(&draft, state.app.clock.now()).await.map_err(refused)? {
         DraftOutcome::Written(draft) => Ok(Json(draft)),
         DraftOutcome::Changed(current) => Err(Problem::from(Kind::DraftChanged).draft(current)),
         DraftOutcome::TooMany => Err(Kind::TooManyDrafts.into()),

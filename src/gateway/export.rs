@@ -51,6 +51,8 @@ pub(crate) struct ExportQuery {
     contact: Option<String>,
     /// Taken by the person with this id.
     taken_by: Option<String>,
+    /// `true`: held until a time that is not over; `false`: not held.
+    held: Option<bool>,
     /// Taken at this time or later; with `q` and without `from`, in the last 90 days.
     #[param(value_type = Option<String>, format = DateTime)]
     from: Option<Timestamp>,
@@ -84,8 +86,7 @@ pub(crate) async fn messages(
     caller: Caller,
     QueryParams(query): QueryParams<ExportQuery>,
 ) -> Result<Response, Problem> {
-    let is_allowed = caller.person.role == Role::Supervisor && state.app.settings.messages.supervisors_export;
-    if !is_allowed {
+    if !may_export(&state, &caller) {
         caller.needs(Permission::ExportMessages)?;
     }
     let (encoding, charset) = match query.encoding {
@@ -105,10 +106,29 @@ pub(crate) async fn messages(
     Ok((headers, body).into_response())
 }
 
+/// Whether the user may export messages: administrators, and supervisors where the installation allows it.
+pub(super) fn may_export(state: &AppState, caller: &Caller) -> bool {
+    let role = caller.person.role;
+    role.may(Permission::ExportMessages)
+        || role == Role::Supervisor && state.app.settings.messages.supervisors_export
+}
+
 impl From<ExportQuery> for MessageQuery {
     fn from(query: ExportQuery) -> Self {
-        let ExportQuery { account, state, kind, urgency, mark, contact, taken_by, from, to, q, encoding: _ } =
-            query;
+        let ExportQuery {
+            account,
+            state,
+            kind,
+            urgency,
+            mark,
+            contact,
+            taken_by,
+            held,
+            from,
+            to,
+            q,
+            encoding: _,
+        } = query;
         Self {
             account,
             state,
@@ -117,6 +137,7 @@ impl From<ExportQuery> for MessageQuery {
             mark,
             contact,
             taken_by,
+            held,
             from,
             to,
             q,
@@ -129,11 +150,11 @@ impl From<ExportQuery> for MessageQuery {
     }
 }
 
-/// The filter, for the audit trail.
+/// The filter, for the audit trail: without the text, which may be of a caller.
 fn named(filter: &MessageFilter) -> serde_json::Value {
     json!({
         "account": filter.account, "state": filter.state, "kind": filter.kind, "urgency": filter.urgency,
-        "mark": filter.mark, "contact": filter.contact, "taken_by": filter.taken_by, "q": filter.text,
+        "mark": filter.mark, "contact": filter.contact, "taken_by": filter.taken_by, "held": filter.held.map(|(is_held, _)| is_held), "by_text": filter.text.is_some(),
         "from": filter.from.map(crate::contract::time::time), "to": filter.to.map(crate::contract::time::time),
     })
 }

@@ -3,7 +3,7 @@
 //! | path | answer |
 //! |---|---|
 //! | `/healthz` | 200 as long as the daemon answers requests; restart the daemon when there is no answer |
-//! | `/readyz` | 503 while the PBX link, the store or (with several daemons) Redis is down; the daemon still serves what it can, and a restart would not help |
+//! | `/readyz` | 503 while the PBX link (of a standby also its own), the store or (with several daemons) Redis is down; the daemon still serves what it can, and a restart would not help |
 //! | `/metrics` | metrics in the text format of OpenMetrics |
 //!
 //! The store is up while it takes a small write, and holds up no writer of the daemon. A store that only reads, because
@@ -32,6 +32,7 @@ use crate::contract::operator::QueueFault;
 use crate::ids::PbxId;
 use crate::people::role::Role;
 use crate::people::viewer::Viewer;
+use crate::store::erasure::ErasureStatus;
 use crate::store::mail_servers::MAIL_SERVER;
 use crate::store::{Store, StoreError};
 
@@ -91,7 +92,7 @@ impl Probed {
 pub(crate) struct Readiness {
     /// Whether all dependencies are available.
     ready: bool,
-    /// Whether the link to the PBX is up.
+    /// Whether the link to the PBX is up: that of this daemon and, beside a standby, that of the leader.
     pbx: bool,
     /// Whether the store answers and can be written.
     store: bool,
@@ -112,6 +113,10 @@ pub(crate) struct Readiness {
     /// daemon is ready all the same: messages are saved, and wait.
     #[serde(skip_serializing_if = "Option::is_none")]
     mail_fault: Option<MailFault>,
+    /// Deleted customers and accounts of which something is still to be removed from the store; absent when there are none. No
+    /// reader shows it any more, and the daemon is ready all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    erasures: Option<Erasures>,
 }
 
 /// The mail server refuses all mails.
@@ -123,6 +128,31 @@ pub(crate) struct MailFault {
     since: Timestamp,
     /// What it said last, or why it cannot be reached.
     why: String,
+}
+
+/// How far the removal of what deleted customers left has come.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Erasures {
+    /// Customers of whom something may be left.
+    left: u64,
+    /// Those of them that wait until calls with them are over.
+    waiting: u64,
+    /// Accounts of which something may be left.
+    accounts: u64,
+    /// When the oldest of these customers was deleted.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "crate::contract::time::as_optional_time"
+    )]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    oldest: Option<Timestamp>,
+}
+
+impl Erasures {
+    fn of(status: ErasureStatus) -> Option<Self> {
+        let ErasureStatus { left, waiting, accounts, oldest } = status;
+        (left + accounts > 0).then_some(Self { left, waiting, accounts, oldest })
+    }
 }
 
 /// A team that this daemon is configured to own and the daemon of another PBX owns.
@@ -154,7 +184,7 @@ pub(crate) async fn ready(State(state): State<Arc<AppState>>) -> (StatusCode, Js
     let links = state.app.bus.snapshot(&Viewer::unrestricted(Role::System)).pbx;
     // Other daemons report the links of their own PBXes.
     let own = state.app.bus.own_pbx();
-    let pbx = links.iter().any(|link| link.id == *own && link.up);
+    let pbx = state.app.following.is_up() && links.iter().any(|link| link.id == *own && link.up);
     let bus = state.app.bus.cluster_stats().map(|cluster| cluster.connected);
     let team = |team: SmolStr| (!team.is_empty()).then(|| team.to_string());
     let foreign = state.app.bus.teams_owned_elsewhere().into_iter();
@@ -164,7 +194,11 @@ pub(crate) async fn ready(State(state): State<Arc<AppState>>) -> (StatusCode, Js
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let queue_faults = state.app.queue_faults.present();
     let mail_fault = if store { mail_fault(&state).await } else { None };
-    (status, Json(Readiness { ready, pbx, store, bus, teams_owned_elsewhere, queue_faults, mail_fault }))
+    let erasures = Erasures::of(state.app.store.erasure_progress().status());
+    (
+        status,
+        Json(Readiness { ready, pbx, store, bus, teams_owned_elsewhere, queue_faults, mail_fault, erasures }),
+    )
 }
 
 async fn mail_fault(state: &AppState) -> Option<MailFault> {

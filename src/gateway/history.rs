@@ -99,10 +99,10 @@ pub(crate) struct RecordedWrapUp {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct History {
     /// The calls, without their segments.
-    items: Vec<FinishedCallView>,
+    pub(super) items: Vec<FinishedCallView>,
     /// The cursor of the next page; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
-    next: Option<String>,
+    pub(super) next: Option<String>,
 }
 
 /// Periods in which no daemon was connected to the PBX, newest first. What happened in them is inferred or unknown.

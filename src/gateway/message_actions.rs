@@ -1,23 +1,28 @@
-//! What is done with a message besides taking and changing it: corrections, withdrawal, its revisions; and what forms for
-//! messages are built from.
+//! What is done with a message besides taking and changing it: corrections, withdrawal, holding, its revisions and its
+//! timeline; and what forms for messages are built from.
 
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
 use super::audit_trail;
 use super::auth::Caller;
+use super::export::may_export;
 use super::extract::{Body, NoQuery, QueryParams, RecordPath};
-use super::messages::{Edit, find, invalid, may_rewrite, now, shown};
+use super::message_patch::MessagePatch;
+use super::messages::{Edit, erased, find, invalid, may_rewrite, now, shown};
 use super::problem::{Kind, Problem, ProblemBody};
+use super::scripts::may_edit;
 use super::state::AppState;
 use crate::contract::choice::Choice;
 use crate::contract::message::{Message, MessageRevision};
 use crate::identity::printable;
+use crate::ids::RecordId;
 use crate::people::role::Permission;
 use crate::store::messages::WithdrawOutcome;
 
@@ -33,7 +38,7 @@ pub(crate) struct CorrectMessage {
     version: u64,
     /// The fields.
     #[serde(flatten)]
-    #[schema(value_type = Object)]
+    #[schema(value_type = MessagePatch)]
     fields: Map<String, Value>,
 }
 
@@ -59,6 +64,19 @@ pub(crate) struct MessageOptions {
     no_message_reasons: Vec<smol_str::SmolStr>,
     /// How long a message can be withdrawn, in seconds.
     undo_s: u64,
+    /// Whether the user may export messages.
+    may_export: bool,
+    /// Whether the user may save, publish and retire scripts.
+    may_edit_scripts: bool,
+}
+
+/// Until when a message is held.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HoldMessage {
+    /// The time from which it is delivered; in the future.
+    #[schema(value_type = String, format = DateTime)]
+    until: Timestamp,
 }
 
 /// Returns the reasons, the common surnames and the rules of the installation.
@@ -79,6 +97,8 @@ pub(crate) async fn options(
         required: settings.required,
         no_message_reasons: settings.no_message_reasons.clone(),
         undo_s: settings.undo.as_secs(),
+        may_export: may_export(&state, &caller),
+        may_edit_scripts: may_edit(&state, &caller),
     }))
 }
 
@@ -90,7 +110,7 @@ pub(crate) async fn options(
         (status = 200, description = "The corrected record", body = Message),
         (status = 403, description = "not-permitted: only the operator who took it, their supervisor or an administrator corrects a message", body = ProblemBody),
         (status = 404, description = "unknown-record", body = ProblemBody),
-        (status = 409, description = "message-changed: `message` is the current one; message-not-open: it was withdrawn", body = ProblemBody),
+        (status = 409, description = "message-changed: `message` is the current one; message-not-open: it was withdrawn, or the data of its caller was deleted", body = ProblemBody),
         (status = 422, description = "invalid-body", body = ProblemBody),
     )
 )]
@@ -106,6 +126,8 @@ pub(crate) async fn correct(
     if request.fields.is_empty() {
         return Err(invalid("give the fields that change"));
     }
+    // The reason may name the caller: it stays with the revision, where an erasure finds it.
+    let mut details = audit_trail::fields_of(&Value::Object(request.fields.clone()));
     let edit = Edit {
         id,
         patch: request.fields,
@@ -114,7 +136,8 @@ pub(crate) async fn correct(
         why: Some(why.to_string()),
     };
     let message = edit.apply(&state, &caller).await?;
-    let details = json!({ "why": why, "revision": message.revision, "number": message.number });
+    details["revision"] = json!(message.revision);
+    details["number"] = json!(message.number);
     audit_trail::record(&state, &caller, "message.corrected", ("", Some(id)), details).await;
     Ok(Json(shown(&state, &caller, message)))
 }
@@ -126,7 +149,7 @@ pub(crate) async fn correct(
         (status = 200, description = "The withdrawn record", body = Message),
         (status = 403, description = "not-permitted: only the operator who took it, their supervisor or an administrator withdraws a message", body = ProblemBody),
         (status = 404, description = "unknown-record", body = ProblemBody),
-        (status = 409, description = "already-sent: the time is over, or the account may have the message", body = ProblemBody),
+        (status = 409, description = "already-sent: the time is over, or the account may have the message; message-not-open: the data of its caller was deleted", body = ProblemBody),
     )
 )]
 pub(crate) async fn undo(
@@ -152,6 +175,7 @@ pub(crate) async fn undo(
             }
             Ok(Json(shown(&state, &caller, message)))
         }
+        WithdrawOutcome::TooLate(message) if message.is_erased() => Err(erased(&state, &caller, message)),
         WithdrawOutcome::TooLate(message) => {
             Err(Problem::from(Kind::AlreadySent).message(shown(&state, &caller, message)))
         }
@@ -182,4 +206,60 @@ pub(crate) async fn revisions(
         revision.content = shown(&state, &caller, of_revision).fields;
     }
     Ok(Json(MessageRevisions { items }))
+}
+
+/// Holds an open message: it is not delivered before `until`.
+#[utoipa::path(post, path = "/v1/messages/{message}/hold", tag = "messages", request_body = HoldMessage,
+    params(("message" = uuid::Uuid, Path, description = "The record")),
+    responses(
+        (status = 200, description = "The held record", body = Message),
+        (status = 403, description = "not-permitted: only the operator who took it, their supervisor or an administrator holds a message", body = ProblemBody),
+        (status = 404, description = "unknown-record", body = ProblemBody),
+        (status = 409, description = "message-not-open: the account may have it", body = ProblemBody),
+        (status = 422, description = "invalid-body: the time is past or more than a year ahead", body = ProblemBody),
+    )
+)]
+pub(crate) async fn hold(
+    State(state): State<Arc<AppState>>,
+    caller: Caller,
+    RecordPath(id): RecordPath,
+    Body(HoldMessage { until }): Body<HoldMessage>,
+) -> Result<Json<Message>, Problem> {
+    holds(&state, &caller, id, json!(until.to_string())).await
+}
+
+/// Releases an open message that is held: it is delivered now.
+#[utoipa::path(post, path = "/v1/messages/{message}/release", tag = "messages",
+    params(("message" = uuid::Uuid, Path, description = "The record")),
+    responses(
+        (status = 200, description = "The released record", body = Message),
+        (status = 403, description = "not-permitted: only the operator who took it, their supervisor or an administrator releases a message", body = ProblemBody),
+        (status = 404, description = "unknown-record", body = ProblemBody),
+        (status = 409, description = "message-not-open: the account may have it", body = ProblemBody),
+    )
+)]
+pub(crate) async fn release(
+    State(state): State<Arc<AppState>>,
+    caller: Caller,
+    RecordPath(id): RecordPath,
+) -> Result<Json<Message>, Problem> {
+    holds(&state, &caller, id, Value::Null).await
+}
+
+/// Sets until when an open message is held.
+async fn holds(
+    state: &AppState,
+    caller: &Caller,
+    id: RecordId,
+    until: Value,
+) -> Result<Json<Message>, Problem> {
+    caller.needs(Permission::TakeMessages)?;
+    let patch = Map::from_iter([("hold_until".to_owned(), until)]);
+    let edit = Edit { id, patch, version: None, acknowledges: false, why: None };
+    let message = edit.apply(state, caller).await?;
+    if message.taken_by != Some(caller.person.id) {
+        let details = json!({ "taken_by": message.taken_by });
+        audit_trail::record(state, caller, "message.changed", ("", Some(id)), details).await;
+    }
+    Ok(Json(shown(state, caller, message)))
 }

@@ -1,6 +1,6 @@
 //! Messages that operators take for accounts.
 //!
-//! | role | reads | takes, acknowledges | changes, corrects, withdraws | deletes |
+//! | role | reads | takes, acknowledges | changes, corrects, holds, withdraws | deletes |
 //! |---|---|---|---|---|
 //! | operator | all, as in the directory: any operator may get the account's next call | yes | their own messages | |
 //! | supervisor | all | yes | their own and their team's messages | |
@@ -11,9 +11,7 @@
 //! others read [`HIDDEN`](crate::contract::message::HIDDEN).
 //!
 //! A message may name a call that the user sees, or for which the user does wrap-up or owes a disposition. The caller's
-//! number comes from the call, and so do account and customer unless the request names others. A call that has just
-//! ended may not be in the store yet: the request waits for the record up to [`RECORD_TIMEOUT`], then answers 503
-//! `store-unavailable` while the store is behind, else 422.
+//! number comes from the call, and so do account and customer unless the request names others (`call_facts.rs`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,41 +23,35 @@ use axum::response::Response;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
-use tokio::time::{Instant, sleep};
 use utoipa::ToSchema;
 
 use super::audit_trail;
 use super::auth::Caller;
+use super::call_facts::{CallFacts, call_facts, is_worked_on};
 use super::customers::{account_id, no_such_account};
 use super::extract::{Body, NoQuery, QueryParams, RecordPath, number_key, record_id};
-use super::history::visibility_filter;
 use super::idempotency;
+use super::message_patch::MessagePatch;
 use super::problem::{Kind, Problem, ProblemBody};
 use super::query::{MessageQuery, page_limit};
 use super::responses::with_location;
+use super::script_forms::OfCall;
 use super::state::AppState;
-use crate::contract::call::CallView;
-use crate::contract::history::FinishedCall;
 use crate::contract::message::{
     CheckedMessage, ContentChange, Message, MessageFields, MessageKind, MessageState, MessageUpdate,
     NewMessage, NumberSource,
 };
-use crate::contract::operator::StateView;
 use crate::directory::EditError;
 use crate::ids::{CallId, RecordId};
 use crate::numbers::Number;
 use crate::people::role::{Permission, Role};
-use crate::people::viewer::Viewer;
+use crate::store::StoreError;
 use crate::store::messages::{ChangeOutcome, MessageCursor, MessageFilter};
 
 /// How far back a search by text goes when the request names no time.
 const SEARCH_PERIOD: SignedDuration = SignedDuration::from_hours(90 * 24);
 /// How often a change of fields is made again from a message that changed meanwhile.
 const CHANGE_ATTEMPTS_MAX: u32 = 8;
-/// How long a request waits for the record of a call that has just ended.
-const RECORD_TIMEOUT: Duration = Duration::from_secs(2);
-/// Interval at which it looks for the record.
-const RECORD_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// A new message.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -73,6 +65,9 @@ pub(crate) struct TakeMessage {
     /// The customer of the account who left the message; the call's customer if absent.
     #[schema(value_type = Option<uuid::Uuid>)]
     customer: Option<RecordId>,
+    /// What it is: `message`, `report` (of a call without a message) or, from supervisors and administrators, `test`.
+    #[serde(default)]
+    kind: MessageKind,
     /// What the operator writes.
     #[serde(flatten)]
     #[schema(value_type = MessageFields)]
@@ -99,7 +94,7 @@ pub(crate) struct ChangeMessage {
     version: Option<u64>,
     /// The fields; only while the message is open.
     #[serde(flatten)]
-    #[schema(value_type = Object)]
+    #[schema(value_type = MessagePatch)]
     fields: Map<String, Value>,
 }
 
@@ -161,6 +156,7 @@ pub(super) fn filter_of(state: &AppState, query: MessageQuery) -> Result<Message
         contact: id("contact", query.contact)?,
         taken_by: id("taken_by", query.taken_by)?,
         number: query.number,
+        held: query.held.map(|is_held| (is_held, now(state))),
         from: query.from.or(period),
         to: query.to,
         text,
@@ -186,7 +182,7 @@ pub(super) fn shown(state: &AppState, caller: &Caller, mut message: Message) -> 
         (status = 201, description = "The record", body = Message),
         (status = 200, description = "A repeat: the current record of the first request", body = Message),
         (status = 403, description = "not-permitted", body = ProblemBody),
-        (status = 422, description = "invalid-body; idempotency-key-reused: the key was used for another message", body = ProblemBody),
+        (status = 422, description = "invalid-body; script-incomplete: `missing` has the questions of the script that must be answered; idempotency-key-reused: the key was used for another message", body = ProblemBody),
     )
 )]
 pub(crate) async fn take(
@@ -196,7 +192,8 @@ pub(crate) async fn take(
     Body(request): Body<TakeMessage>,
 ) -> Result<Response, Problem> {
     caller.needs(Permission::TakeMessages)?;
-    let TakeMessage { account, call, customer, fields: StrictFields(fields) } = request;
+    let TakeMessage { account, call, customer, kind, fields: StrictFields(fields) } = request;
+    may_take(&caller, kind)?;
     let text = crate::contract::message::clean_text(&fields.text).map_err(EditError::from)?;
     let user = caller.person.id;
     let key = headers.get(&idempotency::KEY).and_then(|key| key.to_str().ok());
@@ -221,16 +218,23 @@ pub(crate) async fn take(
         }
         None => facts.as_ref().filter(|_| of_call == Some(account)).and_then(|facts| facts.customer),
     };
+    let at = now(&state);
+    let of = OfCall {
+        call: facts.as_ref(),
+        customer,
+        at: facts.as_ref().map_or(at, |facts| facts.offered_at),
+        transfer_failed: fields.transfer.is_some(),
+    };
+    let fields = of.hold(&state, account, fields, None).await?;
     let number = facts.and_then(|facts| facts.caller);
     let content = checked(&state, fields, None, (account, number.as_deref())).await?;
-    let at = now(&state);
     let not_before = state.app.settings.messages.sendable_at(at, content.fields.urgency);
     let new = NewMessage {
         id,
         account,
         call,
         customer,
-        kind: MessageKind::Message,
+        kind,
         taken_by: Some(user),
         taken_by_name: caller.person.name.clone(),
         caller: number,
@@ -238,14 +242,27 @@ pub(crate) async fn take(
         day: state.app.settings.messages.day(at),
         not_before,
     };
-    let (kept, is_new) =
-        store.create_message(&new, state.app.bus.own_pbx(), at).await.map_err(no_such_account)?;
+    let (kept, is_new) = store.create_message(&new, state.app.bus.own_pbx(), at).await.map_err(refused)?;
     let kept = shown(&state, &caller, kept);
     if !is_new {
         return repeats.answer(kept);
     }
     state.app.message_relay.wake();
     answer(StatusCode::CREATED, kept)
+}
+
+/// Whether the user may take a message of this kind.
+fn may_take(caller: &Caller, kind: MessageKind) -> Result<(), Problem> {
+    match kind {
+        MessageKind::Message | MessageKind::Report => Ok(()),
+        MessageKind::Test if matches!(caller.person.role, Role::Supervisor | Role::Admin) => Ok(()),
+        MessageKind::Test => {
+            Err(Kind::NotPermitted.with("only supervisors and administrators test the delivery"))
+        }
+        MessageKind::Fax | MessageKind::Voice => {
+            Err(invalid("kind: nobody takes a fax or a spoken message; `message`, `report` or `test`"))
+        }
+    }
 }
 
 /// Checks fields that follow `before`, of a message for `account` from a caller with the number `caller`.
@@ -304,7 +321,7 @@ pub(crate) async fn show(
         (status = 200, description = "The changed record", body = Message),
         (status = 403, description = "not-permitted: only the operator who took it, their supervisor or an administrator changes a message", body = ProblemBody),
         (status = 404, description = "unknown-record", body = ProblemBody),
-        (status = 409, description = "message-not-open: correct it instead; message-changed: `message` is the current one", body = ProblemBody),
+        (status = 409, description = "message-not-open: correct it instead, or the data of its caller was deleted; message-changed: `message` is the current one", body = ProblemBody),
         (status = 422, description = "invalid-body", body = ProblemBody),
     )
 )]
@@ -361,6 +378,9 @@ impl Edit {
                     "only the operator who took the message, their supervisor or an administrator may change it",
                 ));
             }
+            if !self.patch.is_empty() && before.is_erased() {
+                return Err(erased(state, caller, before));
+            }
             if self.version.is_some_and(|version| version != before.version) {
                 return Err(changed(state, caller, before));
             }
@@ -379,6 +399,9 @@ impl Edit {
                     return Err(changed(state, caller, message));
                 }
                 ChangeOutcome::Stale(_) => {}
+                ChangeOutcome::NotOpen(message) if message.is_erased() => {
+                    return Err(erased(state, caller, message));
+                }
                 ChangeOutcome::NotOpen(message) => {
                     let is = match message.state {
                         _ if message.withdrawn_at.is_some() => "withdrawn",
@@ -400,6 +423,17 @@ impl Edit {
         before: &Message,
     ) -> Result<ContentChange, Problem> {
         let fields = before.fields.patched(&self.patch).map_err(EditError::from)?;
+        let call = match before.call {
+            Some(call) => state.app.store.finished_call(call).await?.map(CallFacts::from),
+            None => None,
+        };
+        let held = OfCall {
+            call: call.as_ref(),
+            customer: before.customer,
+            at: call.as_ref().map_or(before.created_at, |call| call.offered_at),
+            transfer_failed: fields.transfer.is_some(),
+        };
+        let fields = held.hold(state, before.account, fields, Some(&before.fields)).await?;
         let of = (before.account, before.caller.as_deref());
         let content = checked(state, fields, Some(&before.fields), of).await?;
         let not_before = state.app.settings.messages.sendable_at(before.created_at, content.fields.urgency);
@@ -440,65 +474,6 @@ pub(crate) async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// What a message takes over from its call.
-struct CallFacts {
-    account: Option<RecordId>,
-    customer: Option<RecordId>,
-    caller: Option<String>,
-}
-
-impl From<FinishedCall> for CallFacts {
-    fn from(call: FinishedCall) -> Self {
-        let caller = call.caller.map(|key| key.to_string());
-        Self { account: call.account, customer: call.customer, caller }
-    }
-}
-
-/// Reads a live call, or waits for the record of a call that has just ended.
-async fn call_facts(state: &AppState, caller: &Caller, id: CallId) -> Result<CallFacts, Problem> {
-    let deadline = Instant::now() + RECORD_TIMEOUT;
-    loop {
-        let live = state.app.bus.call(&Viewer::unrestricted(Role::System), id);
-        if let Some(view) = live.filter(|view| may_attach(state, caller, view)) {
-            return Ok(FinishedCall::of(&view, state.app.directory.plan()).into());
-        }
-        let finished = state.app.store.finished_call(id).await?;
-        let is_visible = |call: &FinishedCall| {
-            visibility_filter(state, &caller.viewer).is_none_or(|visible| visible.allows(call))
-        };
-        if let Some(call) = finished.filter(|call| is_visible(call) || is_worked_on(state, caller, id)) {
-            return Ok(call.into());
-        }
-        if Instant::now() >= deadline {
-            // While the store is behind, the call may only be unknown for now: the client must try again.
-            let is_behind = state.app.bus.journal_stats().is_some_and(|log| log.unwritten_records > 0);
-            return Err(if is_behind {
-                Kind::StoreUnavailable
-                    .with("call: its record may not be in the store yet; try again in a few seconds")
-            } else {
-                invalid("call: there is no such call, or you may not see it")
-            });
-        }
-        sleep(RECORD_POLL_INTERVAL).await;
-    }
-}
-
-/// Whether the user sees the call, or still has work to do for it after it went to another operator.
-fn may_attach(state: &AppState, caller: &Caller, view: &CallView) -> bool {
-    caller.viewer.sees_call(view) || is_worked_on(state, caller, view.id)
-}
-
-/// Whether the user has the call, does wrap-up for it, or owes its disposition.
-fn is_worked_on(state: &AppState, caller: &Caller, call: CallId) -> bool {
-    let is_on_call = |view: &StateView| {
-        let mut work = view.wrap_up.iter().chain(&view.undisposed_work);
-        // A daemon of an earlier version publishes `undisposed` alone.
-        [view.call, view.undisposed].contains(&Some(call)) || work.any(|work| work.call == call)
-    };
-    let states = state.app.bus.snapshot(&caller.viewer).operators;
-    states.iter().any(|view| view.id == caller.person.id && is_on_call(view))
-}
-
 pub(super) fn may_rewrite(caller: &Caller, taken_by: Option<RecordId>) -> bool {
     taken_by == Some(caller.person.id)
         || caller.person.role == Role::Admin
@@ -531,6 +506,19 @@ impl Repeats {
 
 fn answer(status: StatusCode, message: Message) -> Result<Response, Problem> {
     with_location(status, format!("/v1/messages/{}", message.id), message)
+}
+
+fn refused(error: StoreError) -> Problem {
+    match error {
+        StoreError::Erased => invalid("call: the data of its caller was deleted; leave the call out"),
+        other => no_such_account(other),
+    }
+}
+
+/// Why a message whose caller's data was deleted does not change.
+pub(super) fn erased(state: &AppState, caller: &Caller, message: Message) -> Problem {
+    let problem = Kind::MessageNotOpen.with("the message's content was removed with the data of its caller");
+    problem.message(shown(state, caller, message))
 }
 
 pub(super) async fn find(state: &AppState, id: RecordId) -> Result<Message, Problem> {

@@ -16,6 +16,7 @@
 //! | `calls.rs`, `transfers.rs`, `supervisions.rs`, `operators.rs` | live calls, commands, operator states |
 //! | `accounts.rs`, `customers.rs`, `contacts.rs`, `messages.rs`, `deliveries.rs`, `faxes.rs`, `history.rs`, `audit.rs`, `users.rs`, `webhooks.rs`, `explain.rs` | records |
 //! | `history_file.rs`, `csv.rs` | finished calls as a CSV file |
+//! | `stats.rs`, `stats_calls.rs`, `stats_file.rs`, `stats_live.rs` | figures, the calls behind each, the same as a CSV file, the figures of now |
 //! | `page.rs` | the operators' and supervisors' page, built into the binary |
 //! | `metrics.rs`, `health.rs`, `openapi.rs` | for the administrators of the daemon |
 //!
@@ -36,13 +37,18 @@ mod answer_cache;
 mod audit;
 mod audit_trail;
 mod auth;
+mod billing;
+mod billing_file;
+mod call_facts;
 mod calls;
 mod connection;
 mod contacts;
+mod contracts;
 mod csv;
 mod customers;
 mod deliveries;
 mod drafts;
+mod endpoints;
 mod explain;
 mod export;
 mod extract;
@@ -51,8 +57,15 @@ mod forwarding;
 mod health;
 mod history;
 mod history_file;
+mod holidays;
 mod idempotency;
+mod mail;
+mod mail_templates;
 mod message_actions;
+mod message_answers;
+mod message_patch;
+mod message_routes;
+mod message_timeline;
 mod messages;
 mod metrics;
 mod middleware;
@@ -61,15 +74,23 @@ mod operators;
 mod page;
 mod problem;
 mod proxies;
+mod public;
 mod query;
 mod responses;
 mod routes;
+mod script_forms;
+mod scripts;
 mod serve;
 mod session;
 mod sse;
 mod state;
+mod stats;
+mod stats_calls;
+mod stats_file;
+mod stats_live;
 mod stream;
 mod supervisions;
+mod tasks;
 mod throttle;
 mod token_uses;
 mod tokens;
@@ -81,7 +102,8 @@ mod websocket;
 pub use metrics::Metrics;
 pub use openapi::document as openapi_document;
 pub use proxies::{AddressRange, AddressRangeError};
-pub use serve::{listen, serve};
+pub use public::{PublicApp, link_hash};
+pub use serve::{listen, serve, serve_public};
 pub use state::{
     App, CONNECTIONS_BESIDE_STREAMS, Clock, HEARTBEAT_INTERVAL, HISTORY_FILE_CALLS_MAX, Settings,
 };

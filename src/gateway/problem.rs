@@ -16,8 +16,10 @@ use crate::bus::SubscribeError;
 use crate::contract::message::Message;
 use crate::contract::operator::StateView;
 use crate::contract::refusal::Refusal;
+use crate::contract::script::ScriptRecord;
 use crate::directory::EditError;
 use crate::identity::printable;
+use crate::script::{Finding, Missing};
 use crate::store::StoreError;
 use crate::store::drafts::Draft;
 
@@ -95,10 +97,22 @@ kinds! {
     DraftChanged = CONFLICT "draft-changed" "The draft has changed meanwhile; look at it and try again",
     /// The person has the largest number of drafts.
     TooManyDrafts = CONFLICT "too-many-drafts" "You have too many drafts; save or delete some",
+    /// Another person is at the phone task, or it is over.
+    TaskTaken = CONFLICT "task-taken" "Another person is at this task, or it is over",
+    /// The version in the request is not the current version of the routes.
+    RoutesChanged = CONFLICT "routes-changed" "The routes have changed meanwhile; look at them and try again",
+    /// The version in the request is not the newest version of the script.
+    ScriptChanged = CONFLICT "script-changed" "The script has changed meanwhile; look at it and try again",
+    /// The account has the largest number of scripts, or the script of versions.
+    TooManyScripts = CONFLICT "too-many-scripts" "The account has too many scripts, or the script too many versions",
     /// The version in the request is not the current version of the operator's state.
     StateChanged = CONFLICT "state-changed" "The operator's state has changed meanwhile; look at it and try again",
     /// The operator's current state does not allow it.
     StateConflict = CONFLICT "state-conflict" "The operator's current state does not allow this",
+    /// The configuration names no mail server.
+    NoMailServer = CONFLICT "no-mail-server" "The configuration names no mail server",
+    /// The month is not over, or its calls are no longer all there.
+    BillConflict = CONFLICT "bill-conflict" "The bill of this month cannot be closed",
     /// Another record already has the value.
     ValueTaken = CONFLICT "value-taken" "Another record already has this value",
     /// Nobody could administer the installation any more.
@@ -111,6 +125,12 @@ kinds! {
     UnsupportedMediaType = UNSUPPORTED_MEDIA_TYPE "unsupported-media-type" "The body must be sent as application/json",
     /// The body is JSON with a missing, unknown or invalid value.
     InvalidBody = UNPROCESSABLE_ENTITY "invalid-body" "The body has a missing, unknown or invalid value",
+    /// The document of routes cannot be read.
+    RoutesInvalid = UNPROCESSABLE_ENTITY "routes-invalid" "The document of routes is wrong at one place",
+    /// The text of a script cannot work.
+    ScriptInvalid = UNPROCESSABLE_ENTITY "script-invalid" "The script cannot work; findings has each line and reason",
+    /// Questions of the script that must be answered are not.
+    ScriptIncomplete = UNPROCESSABLE_ENTITY "script-incomplete" "Questions of the script must be answered first",
     /// The key was used for another request.
     IdempotencyKeyReused = UNPROCESSABLE_ENTITY "idempotency-key-reused" "The idempotency key was used for another request; use a new key",
     /// The head of the request is larger than allowed.
@@ -152,9 +172,23 @@ pub(crate) struct Problem {
     current: Option<Box<StateView>>,
     message: Option<Box<Message>>,
     draft: Option<Box<Draft>>,
+    script: Option<Box<ScriptProblem>>,
+}
+
+/// What a problem with a script has besides.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct ScriptProblem {
+    script: Option<ScriptRecord>,
+    findings: Vec<Finding>,
+    missing: Vec<Missing>,
 }
 
 impl Problem {
+    /// Whether it is of this kind.
+    pub(crate) fn is(&self, kind: Kind) -> bool {
+        self.kind == kind
+    }
+
     /// Adds the message as it is.
     pub(crate) fn message(mut self, message: Message) -> Self {
         self.message = Some(Box::new(message));
@@ -167,6 +201,24 @@ impl Problem {
         self
     }
 
+    /// Adds the newest version of the script.
+    pub(crate) fn script(mut self, script: Option<ScriptRecord>) -> Self {
+        self.script.get_or_insert_default().script = script;
+        self
+    }
+
+    /// Adds what was found in the text of a script.
+    pub(crate) fn findings(mut self, findings: Vec<Finding>) -> Self {
+        self.script.get_or_insert_default().findings = findings;
+        self
+    }
+
+    /// Adds the questions that must be answered.
+    pub(crate) fn missing(mut self, missing: Vec<Missing>) -> Self {
+        self.script.get_or_insert_default().missing = missing;
+        self
+    }
+
     /// Adds `Retry-After`.
     pub(crate) fn retry_after(mut self, delay: Duration) -> Self {
         self.retry_after = Some(delay);
@@ -176,7 +228,15 @@ impl Problem {
 
 impl From<Kind> for Problem {
     fn from(kind: Kind) -> Self {
-        Self { kind, detail: None, retry_after: None, current: None, message: None, draft: None }
+        Self {
+            kind,
+            detail: None,
+            retry_after: None,
+            current: None,
+            message: None,
+            draft: None,
+            script: None,
+        }
     }
 }
 
@@ -204,6 +264,15 @@ pub(crate) struct ProblemBody {
     /// The draft as it is (with `draft-changed`); absent if there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     draft: Option<Box<Draft>>,
+    /// The newest version of the script (with `script-changed`); absent if there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    script: Option<ScriptRecord>,
+    /// What was found in the text (with `script-invalid`), in its order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    findings: Vec<Finding>,
+    /// The questions that must be answered (with `script-incomplete`).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    missing: Vec<Missing>,
 }
 
 fn types() -> utoipa::openapi::schema::Object {
@@ -216,8 +285,21 @@ fn types() -> utoipa::openapi::schema::Object {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let (kind, status, title) = self.kind.row();
-        let Self { detail, current, message, draft, retry_after, .. } = self;
-        let body = ProblemBody { kind, title, status: status.as_u16(), detail, current, message, draft };
+        let Self { detail, current, message, draft, script, retry_after, .. } = self;
+        let ScriptProblem { script, findings, missing } = script.map(|script| *script).unwrap_or_default();
+        let status_code = status.as_u16();
+        let body = ProblemBody {
+            kind,
+            title,
+            status: status_code,
+            detail,
+            current,
+            message,
+            draft,
+            script,
+            findings,
+            missing,
+        };
         let mut response = (status, Json(body)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

@@ -5,8 +5,10 @@
 //! meanwhile.
 
 use jiff::Timestamp;
-use serde::Deserialize;
-use utoipa::IntoParams;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::csv::{CsvEncoding, FileLanguage};
 use super::extract::record_id;
@@ -68,6 +70,30 @@ pub(crate) fn page_limit(limit: Option<u32>) -> Result<u32, Problem> {
     }
 }
 
+/// Which version.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct VersionQuery {
+    /// The version; the newest if absent.
+    pub(crate) version: Option<u32>,
+}
+
+/// Which offers.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct OffersQuery {
+    /// Of the account with this id.
+    pub(crate) account: Option<String>,
+    /// In messages taken at or after this time.
+    #[param(value_type = Option<String>, format = DateTime)]
+    pub(crate) from: Option<Timestamp>,
+    /// In messages taken before this time.
+    #[param(value_type = Option<String>, format = DateTime)]
+    pub(crate) to: Option<Timestamp>,
+}
+
 /// Filter of customers.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -125,6 +151,8 @@ pub(crate) struct MessageQuery {
     pub(crate) taken_by: Option<String>,
     /// With this number (受付番号).
     pub(crate) number: Option<String>,
+    /// `true`: held until a time that is not over; `false`: not held.
+    pub(crate) held: Option<bool>,
     /// Taken at this time or later; with `q` and without `from`, in the last 90 days.
     #[param(value_type = Option<String>, format = DateTime)]
     pub(crate) from: Option<Timestamp>,
@@ -270,6 +298,166 @@ impl HistoryFileQuery {
             cursor: None,
         }
     }
+}
+
+/// What the rows of figures are about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum StatsBy {
+    /// Accounts.
+    Account,
+    /// Operators: each person's own work.
+    Operator,
+    /// Teams: the work of their people.
+    Team,
+    /// Queues: calls by the first queue in which they waited.
+    Queue,
+    /// Hours of the time.
+    Hour,
+    /// Days.
+    Day,
+    /// Months.
+    Month,
+}
+
+/// A time, or the beginning of a day in the time zone of the installation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DayOrTime {
+    /// A day.
+    Day(Date),
+    /// A time.
+    At(Timestamp),
+}
+
+impl DayOrTime {
+    /// The time. A day that the zone does not have begins with the next one.
+    pub(crate) fn at(self, zone: &TimeZone) -> Timestamp {
+        match self {
+            Self::At(at) => at,
+            Self::Day(day) => {
+                day.to_zoned(zone.clone()).map_or(Timestamp::UNIX_EPOCH, |midnight| midnight.timestamp())
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for DayOrTime {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        // A time has more than a day, and would be taken for one.
+        if let Ok(at) = text.parse() {
+            return Ok(Self::At(at));
+        }
+        let day = (text.len() == 10).then(|| text.parse().ok()).flatten();
+        day.map(Self::Day).ok_or_else(|| {
+            serde::de::Error::custom(format_args!(
+                "`{}`: write a day (2026-04-01) or a time (2026-04-01T09:00:00+09:00; + is %2B in a URL)",
+                text.escape_debug()
+            ))
+        })
+    }
+}
+
+/// Which figures.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct StatsQuery {
+    /// What each row is about.
+    pub(crate) by: StatsBy,
+    /// Of calls that were offered at this time or later: a full quarter of an hour; or a day (`2026-04-01`), which begins
+    /// at midnight in the time zone of the installation.
+    #[param(value_type = String)]
+    pub(crate) from: DayOrTime,
+    /// Of calls that were offered before this time or day.
+    #[param(value_type = String)]
+    pub(crate) to: DayOrTime,
+    /// Of the account with this id.
+    pub(crate) account: Option<String>,
+    /// Of this operator's work: the id of a user, or an extension.
+    pub(crate) operator: Option<String>,
+    /// Of the work of this team's people: its id.
+    pub(crate) team: Option<String>,
+    /// Only these formulas: ids with commas between them; all by default.
+    pub(crate) formula: Option<String>,
+    /// The limit T of the formulas that have one, in seconds: 5, 10, 15, 20, 30, 60 or 120; 20 by default.
+    pub(crate) within: Option<u32>,
+}
+
+/// Which figures, and the form of their file.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct StatsFileQuery {
+    /// What each row is about.
+    pub(crate) by: StatsBy,
+    /// Of calls that were offered at this time or later: a full quarter of an hour; or a day (`2026-04-01`), which begins
+    /// at midnight in the time zone of the installation.
+    #[param(value_type = String)]
+    pub(crate) from: DayOrTime,
+    /// Of calls that were offered before this time or day.
+    #[param(value_type = String)]
+    pub(crate) to: DayOrTime,
+    /// Of the account with this id.
+    pub(crate) account: Option<String>,
+    /// Of this operator's work: the id of a user, or an extension.
+    pub(crate) operator: Option<String>,
+    /// Of the work of this team's people: its id.
+    pub(crate) team: Option<String>,
+    /// Only these formulas: ids with commas between them; all by default.
+    pub(crate) formula: Option<String>,
+    /// The limit T of the formulas that have one, in seconds: 5, 10, 15, 20, 30, 60 or 120; 20 by default.
+    pub(crate) within: Option<u32>,
+    /// The encoding of the file; `utf-8` by default.
+    pub(crate) encoding: Option<CsvEncoding>,
+    /// The language of headings; `ja` by default.
+    pub(crate) language: Option<FileLanguage>,
+}
+
+impl StatsFileQuery {
+    /// The same question, as a page asks it.
+    pub(crate) fn into_question(self) -> StatsQuery {
+        let Self { by, from, to, account, operator, team, formula, within, .. } = self;
+        StatsQuery { by, from, to, account, operator, team, formula, within }
+    }
+}
+
+/// The form of a file.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct FileFormQuery {
+    /// The encoding of the file; `utf-8` by default.
+    pub(crate) encoding: Option<CsvEncoding>,
+    /// The language of headings and words; `ja` by default.
+    pub(crate) language: Option<FileLanguage>,
+}
+
+/// The calls behind one figure.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct StatsCallsQuery {
+    /// The counter to which the calls add, for instance `answered` or `repeat`.
+    pub(crate) counter: String,
+    /// That were offered at this time or day, or later.
+    #[param(value_type = String)]
+    pub(crate) from: DayOrTime,
+    /// That were offered before this time or day.
+    #[param(value_type = String)]
+    pub(crate) to: DayOrTime,
+    /// Of the account with this id; `none`: whose account is not known.
+    pub(crate) account: Option<String>,
+    /// Of this operator's work: the id of a user, or an extension.
+    pub(crate) operator: Option<String>,
+    /// Of the work of this team's people: its id.
+    pub(crate) team: Option<String>,
+    /// Whose first queue this was.
+    pub(crate) queue: Option<String>,
+    /// Records per page, 1 to 500; 50 by default. A page may have fewer, or none, and be followed by another one.
+    pub(crate) limit: Option<u32>,
+    /// `next` of the previous page; absent for the first page.
+    pub(crate) cursor: Option<String>,
 }
 
 /// Filter of gaps.

@@ -26,9 +26,11 @@ use utoipa_axum::routes;
 use super::problem::{Kind, Problem};
 use super::state::AppState;
 use super::{
-    accounts, audit, auth, calls, contacts, customers, deliveries, drafts, explain, export, faxes,
-    forwarding, health, history, history_file, idempotency, message_actions, messages, middleware, operators,
-    page, session, sse, supervisions, tokens, transfers, users, webhooks, websocket,
+    accounts, audit, auth, billing, billing_file, calls, contacts, contracts, customers, deliveries, drafts,
+    endpoints, explain, export, faxes, forwarding, health, history, history_file, holidays, idempotency,
+    mail, mail_templates, message_actions, message_answers, message_routes, message_timeline, messages,
+    middleware, operators, page, script_forms, scripts, session, sse, stats, stats_calls, stats_file,
+    stats_live, supervisions, tasks, tokens, transfers, users, webhooks, websocket,
 };
 
 /// The routes that need no token, each with its part of the OpenAPI document.
@@ -42,6 +44,11 @@ pub(super) fn open() -> OpenApiRouter<Arc<AppState>> {
 
 /// The routes that need a token, each with its part of the OpenAPI document. All begin with `/v1`.
 pub(super) fn signed_in() -> OpenApiRouter<Arc<AppState>> {
+    of_calls().merge(of_records())
+}
+
+/// Calls and who takes them, live and afterwards.
+fn of_calls() -> OpenApiRouter<Arc<AppState>> {
     OpenApiRouter::new()
         .routes(routes!(session::show, session::end))
         .routes(routes!(sse::follow))
@@ -68,26 +75,30 @@ pub(super) fn signed_in() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(history::show))
         .routes(routes!(history_file::download))
         .routes(routes!(history::gaps))
+}
+
+/// Records and their administration.
+fn of_records() -> OpenApiRouter<Arc<AppState>> {
+    OpenApiRouter::new()
         .routes(routes!(accounts::list, accounts::create))
         .routes(routes!(accounts::show, accounts::change, accounts::delete))
+        .routes(routes!(scripts::list))
+        .routes(routes!(scripts::check))
+        .routes(routes!(scripts::show, scripts::write, scripts::retire))
+        .routes(routes!(scripts::versions))
+        .routes(routes!(scripts::publish))
+        .routes(routes!(scripts::offers))
+        .routes(routes!(script_forms::evaluate))
+        .routes(routes!(holidays::list))
+        .routes(routes!(holidays::write, holidays::delete))
         .routes(routes!(customers::list, customers::create))
         .routes(routes!(customers::show, customers::change, customers::delete))
         .routes(routes!(contacts::list, contacts::create))
         .routes(routes!(contacts::show, contacts::change, contacts::delete))
-        .routes(routes!(messages::list, messages::take))
-        .routes(routes!(message_actions::options))
-        .routes(routes!(messages::show, messages::change, messages::delete))
-        .routes(routes!(message_actions::correct))
-        .routes(routes!(message_actions::undo))
-        .routes(routes!(message_actions::revisions))
-        .routes(routes!(drafts::list))
-        .routes(routes!(drafts::show, drafts::write, drafts::delete))
-        .routes(routes!(export::messages))
-        .routes(routes!(faxes::list))
-        .routes(routes!(faxes::show, faxes::delete))
-        .routes(routes!(faxes::document))
-        .routes(routes!(deliveries::list))
-        .routes(routes!(deliveries::retry))
+        .routes(routes!(endpoints::list, endpoints::create))
+        .routes(routes!(endpoints::show, endpoints::change, endpoints::delete))
+        .routes(routes!(endpoints::test))
+        .merge(of_messages())
         .routes(routes!(explain::explain))
         .routes(routes!(audit::list))
         .routes(routes!(webhooks::list))
@@ -96,6 +107,58 @@ pub(super) fn signed_in() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(users::show, users::change, users::revoke))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::revoke))
+        .merge(figures())
+}
+
+/// Figures, and what is made of them.
+fn figures() -> OpenApiRouter<Arc<AppState>> {
+    OpenApiRouter::new()
+        .routes(routes!(stats::list))
+        .routes(routes!(stats_calls::calls))
+        .routes(routes!(stats_live::live))
+        .routes(routes!(stats_file::download))
+        .routes(routes!(billing::show_plan, billing::write_plan, billing::remove_plan))
+        .routes(routes!(billing::show))
+        .routes(routes!(billing::close))
+        .routes(routes!(billing::list))
+        .routes(routes!(billing_file::download))
+        .routes(routes!(contracts::show, contracts::write, contracts::remove))
+        .routes(routes!(contracts::list))
+}
+
+/// Those about messages: what they are, where they go and what comes back.
+fn of_messages() -> OpenApiRouter<Arc<AppState>> {
+    OpenApiRouter::new()
+        .routes(routes!(messages::list, messages::take))
+        .routes(routes!(message_actions::options))
+        .routes(routes!(messages::show, messages::change, messages::delete))
+        .routes(routes!(message_actions::correct))
+        .routes(routes!(message_actions::undo))
+        .routes(routes!(message_actions::revisions))
+        .routes(routes!(message_timeline::timeline))
+        .routes(routes!(message_actions::hold))
+        .routes(routes!(message_actions::release))
+        .routes(routes!(message_answers::answers, message_answers::answer))
+        .routes(routes!(drafts::list))
+        .routes(routes!(drafts::show, drafts::write, drafts::delete))
+        .routes(routes!(export::messages))
+        .routes(routes!(faxes::list))
+        .routes(routes!(faxes::show, faxes::delete))
+        .routes(routes!(faxes::document))
+        .routes(routes!(deliveries::list))
+        .routes(routes!(deliveries::retry))
+        .routes(routes!(message_routes::show, message_routes::save))
+        .routes(routes!(message_routes::explain))
+        .routes(routes!(message_routes::check_account))
+        .routes(routes!(tasks::list))
+        .routes(routes!(tasks::claim))
+        .routes(routes!(tasks::release))
+        .routes(routes!(tasks::report))
+        .routes(routes!(mail::bounces, mail::report))
+        .routes(routes!(mail_templates::list))
+        .routes(routes!(mail_templates::write, mail_templates::reset))
+        .routes(routes!(mail::suspended))
+        .routes(routes!(mail::resume))
 }
 
 /// Every route of the gateway.

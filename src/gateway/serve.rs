@@ -33,10 +33,12 @@ use tower_service::Service;
 
 use super::admission::{Admission, Admitted};
 use super::connection::{ClientConnection, GuardedStream, configure_socket};
+use super::metrics::Metrics;
 use super::problem::{Kind, Problem};
+use super::public::PublicApp;
 use super::routes::router;
 use super::state::{App, AppState, run_people_refresh};
-use super::{audit_trail, forwarding, token_uses};
+use super::{audit_trail, forwarding, public, token_uses};
 
 /// How long the headers of a request may take, and the pause before the next request on a connection.
 const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(20);
@@ -86,6 +88,45 @@ pub async fn serve(listener: TcpListener, app: App, shutdown: CancellationToken)
     tasks.spawn(token_uses::run(Arc::clone(&state.token_uses), state.app.store.clone(), shutdown.clone()));
     tasks.spawn(audit_trail::run(Arc::clone(&state)));
     tasks.spawn(forwarding::serve(state, router.clone(), tasks.clone(), shutdown.clone()));
+    accept(Accepting { listener, router, admission, metrics, drain_timeout }, tasks, shutdown).await;
+    Ok(())
+}
+
+/// Serves the public pages on `listener` until `shutdown` is cancelled.
+///
+/// # Errors
+/// The listener cannot be used.
+pub async fn serve_public(
+    listener: TcpListener,
+    app: PublicApp,
+    metrics: Arc<Metrics>,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
+    let address = listener.local_addr()?;
+    tracing::info!(%address, "the public pages are listening");
+    let accepting = Accepting {
+        listener,
+        router: public::router(app),
+        admission: Admission::new(public::CONNECTIONS_MAX),
+        metrics,
+        drain_timeout: public::DRAIN_TIMEOUT,
+    };
+    accept(accepting, TaskTracker::new(), shutdown).await;
+    Ok(())
+}
+
+/// What accepts connections.
+struct Accepting {
+    listener: TcpListener,
+    router: Router,
+    admission: Arc<Admission>,
+    metrics: Arc<Metrics>,
+    drain_timeout: Duration,
+}
+
+/// Accepts and serves connections until `shutdown`, then drains.
+async fn accept(accepting: Accepting, tasks: TaskTracker, shutdown: CancellationToken) {
+    let Accepting { listener, router, admission, metrics, drain_timeout } = accepting;
     let stop = Shutdown { drain: shutdown.clone(), close: CancellationToken::new() };
     loop {
         let accepted = tokio::select! {
@@ -140,7 +181,6 @@ pub async fn serve(listener: TcpListener, app: App, shutdown: CancellationToken)
         );
         stop.close.cancel();
     }
-    Ok(())
 }
 
 /// The two phases of a shutdown.

@@ -32,6 +32,7 @@ use crate::contract::choice::Choice;
 use crate::directory::Directory;
 use crate::messages::MessageRelay;
 use crate::operators::SharedQueueFaults;
+use crate::pbx_link::Following;
 use crate::people::presence::Presence;
 use crate::people::roster::People;
 use crate::store::{Store, StoreError};
@@ -69,6 +70,8 @@ pub struct App {
     pub transfers: crate::directory::transfer_targets::Settings,
     /// What keeps the PBX's queues from following the operators' states.
     pub queue_faults: SharedQueueFaults,
+    /// Whether this daemon's own link to the PBX is up.
+    pub following: Following,
     /// The dispositions that operators choose from, for records that people read.
     pub dispositions: Vec<Choice>,
     /// Metrics of the process.
@@ -103,6 +106,8 @@ pub struct Settings {
     pub body_bytes_max: usize,
     /// Most calls of a file of finished calls, which is in memory while it is written.
     pub history_file_calls_max: usize,
+    /// How long the history stays whole; `None`: for ever.
+    pub history_whole_for: Option<Duration>,
     /// On shutdown, how long open requests may take to finish.
     pub drain_timeout: Duration,
     /// Heartbeat interval of an event stream.

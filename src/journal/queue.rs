@@ -2,14 +2,14 @@
 //!
 //! The bus appends each event when it publishes it, together with the journal entries that must be committed in the
 //! same transaction ([`JournalEntry`]: the checkpoint of the event's call, or the record of a call that ended). A writer task
-//! takes everything queued and writes it in one transaction, again and again. So publishing never waits for the disk,
-//! one flush serves all events that arrived during the flush before it, and whenever the daemon is killed, the store
+//! takes what gathers in some milliseconds and writes it in one transaction, again and again. So publishing never waits for
+//! the disk, one flush serves all events that a change of a call brings, and whenever the daemon is killed, the store
 //! holds a prefix of the stream, the checkpoints of exactly the calls that were live at its end, and the records of
 //! exactly the calls that ended in it.
 //!
 //! | the disk is | what happens |
 //! |---|---|
-//! | fast | each event is in the store a few milliseconds later |
+//! | fast | each event is in the store some milliseconds later |
 //! | slow | events are queued, up to [`LOG_EVENTS_QUEUED_MAX`] and [`LOG_BYTES_QUEUED_MAX`] |
 //! | too slow for that | the queued events are discarded, and with them every older event in the store: a replay must not have a gap. Checkpoints and records stay queued ([`is_dropped_when_full`]) |
 //!
@@ -30,6 +30,7 @@
 use crate::contract::event::LoggedEvent;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 use serde::Deserialize;
@@ -154,6 +155,10 @@ pub struct JournalStats {
     pub discarded_total: u64,
     /// Records that were dropped because the queue was full.
     pub records_dropped_total: u64,
+    /// Records that were queued.
+    pub records_total: u64,
+    /// Those of them that the store has: the first ones.
+    pub records_written_total: u64,
 }
 
 /// The queue between the bus, which appends, and the writer task, which takes batches.
@@ -199,21 +204,27 @@ impl JournalQueue {
         self.ready.notify_one();
     }
 
-    /// Everything queued, as soon as there is something; `None` when the queue is closed and empty. By asking for the
+    /// Everything that is queued `gather` after the first of it; `None` when the queue is closed and empty. By asking for the
     /// next batch, the writer confirms that the one before is written.
-    pub async fn next_batch(&self) -> Option<Batch> {
+    pub async fn next_batch(&self, gather: Duration) -> Option<Batch> {
         self.lock().set_in_flight(0, 0);
         loop {
-            {
-                let mut backlog = self.lock();
-                if let Some(batch) = backlog.take_batch() {
-                    return Some(batch);
-                }
-                if backlog.closed {
+            while self.lock().is_empty() {
+                if self.lock().closed {
                     return None;
                 }
+                self.ready.notified().await;
             }
-            self.ready.notified().await;
+            if !gather.is_zero() {
+                tokio::select! {
+                    () = tokio::time::sleep(gather) => {}
+                    () = self.closing.cancelled() => {}
+                }
+            }
+            // What was queued may have been discarded meanwhile, because the queue was full.
+            if let Some(batch) = self.lock().take_batch() {
+                return Some(batch);
+            }
         }
     }
 
@@ -283,6 +294,7 @@ impl Backlog {
                 return;
             }
             self.records += 1;
+            self.stats.records_total += 1;
         }
         match entry {
             JournalEntry::Checkpoint(call) => {
@@ -293,21 +305,28 @@ impl Backlog {
         }
     }
 
+    fn is_empty(&self) -> bool {
+        let Self { batch, checkpoints, link, .. } = self;
+        batch.events.is_empty() && batch.entries.is_empty() && checkpoints.is_empty() && link.is_none()
+    }
+
     fn take_batch(&mut self) -> Option<Batch> {
+        if self.is_empty() {
+            return None;
+        }
         let mut batch = std::mem::take(&mut self.batch);
         let checkpoints = std::mem::take(&mut self.checkpoints).into_values().map(JournalEntry::Checkpoint);
         batch.entries.splice(0..0, checkpoints);
         batch.entries.extend(self.link.take().map(JournalEntry::PbxLink));
-        if batch.events.is_empty() && batch.entries.is_empty() {
-            return None;
-        }
         self.bytes = 0;
         let records = std::mem::take(&mut self.records);
         self.set_in_flight(batch.events.len(), records);
         Some(batch)
     }
 
+    /// What was in flight before is written.
     fn set_in_flight(&mut self, events: usize, records: usize) {
+        self.stats.records_written_total += self.stats.unwritten_records as u64;
         (self.stats.unwritten_events, self.stats.unwritten_records) = (events, records);
     }
 }

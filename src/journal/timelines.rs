@@ -1,6 +1,7 @@
 //! Call timelines: the segments of each living call (presented, announced, talking, held, transferred, …), which become
 //! part of the finished call's record. `announced` is the time from the pick-up of a phone to the connection with the
-//! caller, with the result `connected`, `operator_gone` or `caller_gone`. `elsewhere` and `parked` are the call's states of
+//! caller, with the result `connected`, `operator_gone` or `caller_gone`. `queued` are the caller's waits in queues (`target`:
+//! the queue; result `connected`, `abandoned` or `left`): the call model keeps them and they join the timeline at its end. `elsewhere` and `parked` are the call's states of
 //! these names.
 //!
 //! Invariants: pure. Each living call has one timeline of at most [`SEGMENTS_PER_CALL_MAX`] segments; `Ended` closes it
@@ -11,7 +12,7 @@
 //!
 //! | segment | recorded by | in the merged timeline |
 //! |---|---|---|
-//! | `presented`, `announced`, `talking`, `held`, `elsewhere`, `parked` | every daemon that follows the PBX | as this daemon has it |
+//! | `queued`, `presented`, `announced`, `talking`, `held`, `elsewhere`, `parked` | every daemon that follows the PBX | as this daemon has it |
 //! | `shown`, `unacknowledged` | the leader | the predecessor's, and those that this daemon added since |
 //! | `transfer`, `transferred`, `returned` | the leader; a transfer found under way is recorded again | for each target, the larger of the two counts; on equal entries the predecessor's values win |
 //!
@@ -22,6 +23,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::call::queue_visit::QueueVisit;
 use crate::call::{Notice, NoticeKind, RescindReason};
 use crate::contract::call::CallState;
 use crate::contract::history::{FinishedCall, Segment};
@@ -40,6 +42,8 @@ const FINISHED_MAX: usize = 256;
 const LEADER_KINDS: [&str; 5] = ["shown", "unacknowledged", TRANSFER, TRANSFERRED, RETURNED];
 /// From the pick-up of a phone to its connection with the caller.
 const ANNOUNCED: &str = "announced";
+/// A wait in a queue.
+const QUEUED: &str = "queued";
 /// Where the caller is while no operator has them; see [`record_whereabouts`].
 const WHEREABOUTS: [&str; 2] = ["elsewhere", "parked"];
 const TRANSFER: &str = "transfer";
@@ -85,9 +89,10 @@ impl CallTimelines {
                     segments.iter_mut().filter(is_operators).for_each(|s| end(s, at, None));
                 }
             }
-            NoticeKind::Ended { operators, channels, .. } => {
+            NoticeKind::Ended { operators, channels, queues, .. } => {
                 close(segments, None, at, None);
-                let segments = self.calls.remove(&notice.view.id).unwrap_or_default();
+                let mut segments = self.calls.remove(&notice.view.id).unwrap_or_default();
+                insert_queues(&mut segments, queues);
                 let mut record = FinishedCall::of(&notice.view, plan);
                 record.operators.clone_from(operators);
                 record.channels.clone_from(channels);
@@ -231,14 +236,15 @@ pub(crate) fn merge(own: &[Segment], prior: &[Segment]) -> Vec<Segment> {
     let same =
         |a: &Segment, b: &Segment| (&a.kind, &a.operator, &a.target) == (&b.kind, &b.operator, &b.target);
     // The leader's segments, each with the number of PBX segments before it. By its own clock each daemon decides whether
-    // an announcement was long enough to be one, so these do not count.
+    // an announcement was long enough to be one, and waits in queues come with the end, so these do not count.
+    let counts = |s: &Segment| s.kind != ANNOUNCED && s.kind != QUEUED;
     let leader_segments = |segments: &[Segment]| {
         let mut seen = 0_usize;
         let mut found = Vec::new();
         for segment in segments {
             if is_leader_kind(segment) {
                 found.push((seen, segment.clone()));
-            } else if segment.kind != ANNOUNCED {
+            } else if counts(segment) {
                 seen += 1;
             }
         }
@@ -267,7 +273,7 @@ pub(crate) fn merge(own: &[Segment], prior: &[Segment]) -> Vec<Segment> {
             timeline.push(earlier);
         }
         timeline.push(segment.clone());
-        seen += usize::from(segment.kind != ANNOUNCED);
+        seen += usize::from(counts(segment));
     }
     timeline.extend(merged.map(|(_, segment)| segment));
     timeline.truncate(SEGMENTS_PER_CALL_MAX);
@@ -282,6 +288,18 @@ fn add(segments: &mut Vec<Segment>, segment: Segment) {
     if segments.len() < SEGMENTS_PER_CALL_MAX {
         segments.push(segment);
     }
+}
+
+/// Puts the waits in queues before what began later.
+fn insert_queues(segments: &mut Vec<Segment>, queues: &[QueueVisit]) {
+    for visit in queues {
+        let at = segments.iter().position(|s| s.from >= visit.from).unwrap_or(segments.len());
+        let target = Some(visit.queue.as_str().to_owned());
+        let (kind, result) = (QUEUED.into(), visit.result.map(|result| result.as_str().to_owned()));
+        let (from, until) = (visit.from, visit.until);
+        segments.insert(at, Segment { kind, operator: None, target, from, until, result });
+    }
+    segments.truncate(SEGMENTS_PER_CALL_MAX);
 }
 
 /// Keeps one segment open while the caller is with somebody who is not an operator, or parked.

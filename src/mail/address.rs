@@ -84,6 +84,22 @@ impl MailAddress {
         format!("{}@{}", self.wire_local(), self.domain)
     }
 
+    /// An address that nobody has (RFC 2606).
+    #[must_use]
+    pub fn example() -> Self {
+        Self { local: "report".into(), domain: "example.jp".into() }
+    }
+
+    /// The plus-address of this one: `name+tag@domain`.
+    pub(super) fn tagged(&self, tag: &str) -> Self {
+        let at = self.local.len();
+        let mut local = String::with_capacity(at + 1 + tag.len());
+        local.push_str(&self.local);
+        local.push('+');
+        local.push_str(tag);
+        Self { local: local.into(), domain: self.domain.clone() }
+    }
+
     /// The address for a log or an event: the first character and the domain.
     #[must_use]
     pub fn masked(&self) -> String {

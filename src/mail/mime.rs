@@ -78,6 +78,8 @@ pub struct Mail<'a> {
     pub number: Option<&'a Line>,
     /// The text; lines end with `\n`.
     pub text: &'a str,
+    /// The text as HTML, for mails in UTF-8.
+    pub html: Option<&'a str>,
     /// Which character set to use where the text allows it.
     pub charset: Charset,
     /// Files.
@@ -102,13 +104,13 @@ impl Mail<'_> {
         let mut out = Vec::with_capacity(1024 + self.text.len() * 2);
         self.write_headers(&mut out, charset);
         if self.attachments.is_empty() {
-            write_text_part(&mut out, self.text, charset);
+            self.write_body(&mut out, charset);
             return out;
         }
         let boundary = format!("=_t.{}", self.delivery.simple());
         write_tokens(&mut out, "Content-Type", &["multipart/mixed;", &format!("boundary=\"{boundary}\"")]);
         out.extend_from_slice(format!("\r\n--{boundary}\r\n").as_bytes());
-        write_text_part(&mut out, self.text, charset);
+        self.write_body(&mut out, charset);
         for file in self.attachments {
             out.extend_from_slice(format!("\r\n--{boundary}\r\n").as_bytes());
             write_file_name(&mut out, "Content-Type", file.media_type, "name", file.name);
@@ -118,6 +120,19 @@ impl Mail<'_> {
         }
         out.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
         out
+    }
+
+    /// The text; with its HTML form, which carriers' systems for ISO-2022-JP do not read, as an alternative.
+    fn write_body(&self, out: &mut Vec<u8>, charset: Charset) {
+        let html = self.html.filter(|_| charset == Charset::Utf8);
+        let Some(html) = html else { return write_text_part(out, "text/plain;", self.text, charset) };
+        let boundary = format!("=_a.{}", self.delivery.simple());
+        write_tokens(out, "Content-Type", &["multipart/alternative;", &format!("boundary=\"{boundary}\"")]);
+        for (kind, text) in [("text/plain;", self.text), ("text/html;", html)] {
+            out.extend_from_slice(format!("\r\n--{boundary}\r\n").as_bytes());
+            write_text_part(out, kind, text, charset);
+        }
+        out.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
     }
 
     fn write_headers(&self, out: &mut Vec<u8>, charset: Charset) {
@@ -144,8 +159,8 @@ impl Mail<'_> {
     }
 }
 
-fn write_text_part(out: &mut Vec<u8>, text: &str, charset: Charset) {
-    write_tokens(out, "Content-Type", &["text/plain;", &format!("charset={}", charset.name())]);
+fn write_text_part(out: &mut Vec<u8>, kind: &str, text: &str, charset: Charset) {
+    write_tokens(out, "Content-Type", &[kind, &format!("charset={}", charset.name())]);
     match charset {
         Charset::Utf8 => {
             write_tokens(out, "Content-Transfer-Encoding", &["base64"]);
@@ -196,6 +211,10 @@ mod tests {
     use super::*;
 
     fn written(text: &str, charset: Charset, files: &[Attachment<'_>]) -> Vec<u8> {
+        with_html(text, None, charset, files)
+    }
+
+    fn with_html(text: &str, html: Option<&str>, charset: Charset, files: &[Attachment<'_>]) -> Vec<u8> {
         let from: MailAddress = "report@example.jp".parse().unwrap();
         let to: MailAddress = "a..b@docomo.ne.jp".parse().unwrap();
         let id = Uuid::from_u128(7);
@@ -213,6 +232,7 @@ mod tests {
             date: Timestamp::from_second(1_796_000_000).unwrap().to_zoned(tokyo),
             number: Some(&number),
             text,
+            html,
             charset,
             attachments: files,
         };
@@ -270,6 +290,26 @@ Content-Transfer-Encoding: base64\r
         assert_eq!(mail.matches("\r\n--=_t.00000000000000000000000000000007").count(), 3, "{mail}");
         assert!(!mail.contains("text/html") && !mail.contains("\r\nX:"), "{mail}");
         assert!(mail.split("\r\n").all(|line| line.len() <= BODY_COLUMNS_MAX), "{mail}");
+    }
+
+    /// Read by a library, not by code of ours.
+    #[test]
+    fn a_mail_with_html_and_a_file_reads_back() {
+        let name = Line::new("図.pdf");
+        let file = Attachment { name: &name, media_type: "application/pdf", bytes: &[7; 100] };
+        let html = "<p>折り返しを</p>\n";
+        let bytes = with_html("折り返しを\n", Some(html), Charset::Utf8, &[file]);
+        let mail = mail_parser::MessageParser::default().parse(&bytes).unwrap();
+        assert_eq!(mail.subject(), Some("【至急】ヤマモト様 折り返し希望"));
+        assert_eq!(mail.body_text(0).unwrap().replace("\r\n", "\n"), "折り返しを\n");
+        assert_eq!(mail.body_html(0).unwrap().replace("\r\n", "\n"), html);
+        assert_eq!((mail.text_body_count(), mail.html_body_count(), mail.attachment_count()), (1, 1, 1));
+        assert_eq!(mail.attachment(0).unwrap().contents(), &[7; 100]);
+        // The form that carriers read has no HTML.
+        let bytes = with_html("折り返しを\n", Some(html), Charset::Iso2022Jp, &[]);
+        let mail = mail_parser::MessageParser::default().parse(&bytes).unwrap();
+        assert_eq!(mail.body_text(0).unwrap().replace("\r\n", "\n"), "折り返しを\n");
+        assert!(!String::from_utf8(bytes).unwrap().contains("html"));
     }
 
     proptest! {

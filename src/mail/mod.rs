@@ -3,9 +3,12 @@
 //! | file | holds |
 //! |---|---|
 //! | `address.rs` | a mail address that can be written into a header and an SMTP command |
+//! | `bounce.rs` | mails that come back: what they say |
 //! | `charset.rs` | UTF-8, and ISO-2022-JP with the characters of JIS X 0208 alone |
 //! | `header.rs` | header lines: folding, encoded words (RFC 2047), file names (RFC 2231) |
 //! | `mime.rs` | the whole mail |
+//! | `substitute.rs` | text for systems that read nothing but ISO-2022-JP |
+//! | `verp.rs` | the envelope sender by which a returned mail names its delivery |
 //!
 //! Invariants:
 //! - The bytes of a mail are a function of its fields: a repeated attempt sends the same bytes.
@@ -17,11 +20,17 @@
 //! Why no library writes the mail: those at hand write UTF-8 only and take boundaries from the clock.
 
 mod address;
+mod bounce;
 mod charset;
 mod header;
 mod mime;
+mod substitute;
+mod verp;
 
 pub use address::{ADDRESS_BYTES_MAX, MailAddress, MailAddressError};
+pub use bounce::{Action, RETURNED_BYTES_MAX, Report, Returned, status_in};
 pub use charset::{Charset, to_iso_2022_jp};
 pub use header::{HEADER_COLUMNS_MAX, Line};
 pub use mime::{Attachment, BODY_COLUMNS_MAX, Mail, MessageId};
+pub use substitute::{substituted, substitution_note};
+pub use verp::{Proof, ReturnPath};

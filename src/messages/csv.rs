@@ -15,8 +15,8 @@ pub const HEADER: [&str; 26] = [
     "受付番号",
     "受付日時",
     "種別",
-    "会社コード",
-    "会社名",
+    "契約先コード",
+    "契約先名",
     "担当者",
     "宛先",
     "用件",
@@ -36,7 +36,7 @@ pub const HEADER: [&str; 26] = [
     "本文",
     "状態",
     "受付者",
-    "確認日時",
+    "報告日時",
     "版",
 ];
 
@@ -82,10 +82,10 @@ pub fn cells(message: &Message, context: RowContext<'_>) -> [String; HEADER.len(
         MessageKind::Test => "テスト",
     };
     let state = match message.state {
-        MessageState::Open => "未確認",
+        MessageState::Open => "未報告",
         MessageState::Sent => "送信済み",
         MessageState::Failed => "送信できず",
-        MessageState::Acknowledged => "確認済み",
+        MessageState::Acknowledged => "報告済み",
     };
     let urgency = match fields.urgency {
         Urgency::Low => "低",

@@ -22,13 +22,19 @@
 //! - A content that the account may have received is never changed; a correction keeps it as an earlier revision.
 //! - Every change is published at least once (`relay.rs`), also over a crash.
 //!
-//! Read next: [`crate::contract::message`] (the fields of a message), `relay.rs` (its events), `settings.rs`, `csv.rs` (the export),
+//! Read next: [`crate::contract::message`] (the fields of a message), `relay.rs` (its events), `escalation.rs` (what happens while nobody
+//! confirms), `settings.rs`, `csv.rs` (the export),
+//! `letter/` (the mail of a message), `returned.rs` (mails that come back),
 //! [`crate::store::messages`],
 //! `gateway/messages.rs` (permissions).
 
 pub mod csv;
+pub mod escalation;
+pub mod letter;
 mod relay;
+mod returned;
 mod settings;
 
 pub use relay::{BATCH_MAX, MessageRelay, OutboxWaker, POLL_INTERVAL};
+pub use returned::{TakenReport, take_bounce, take_returned};
 pub use settings::Settings;

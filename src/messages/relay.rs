@@ -11,6 +11,7 @@
 //! | and the daemon died before that transaction | the next leader publishes the change again, under another event id; `data.id` and `data.version` are the same |
 //! | twice before the relay ran | one event with the newest version and its state; if the message is no longer open by then and its content was not published, `message.saved` or `message.corrected` before it |
 //! | and was withdrawn | `message.withdrawn` alone |
+//! | and its route went on, or a phone task of it changed | `message.escalated`, `message.unanswered`, `task.changed`, after the message's own events; after a crash perhaps once more |
 //! | but the store cannot be read | the relay logs a warning and tries again after [`POLL_INTERVAL`] |
 //!
 //! Why the handler does not publish: the daemon may be killed between the commit and the publication, and a subscriber
@@ -33,6 +34,7 @@ use crate::ids::RecordId;
 use crate::journal::entry::{JournalEntry, MessagePublication};
 use crate::people::roster::People;
 use crate::publish;
+use crate::store::dispatches::NOTICES_MAX;
 use crate::store::{Store, StoreError};
 
 /// How often the relay reads the store when no handler wakes it.
@@ -131,16 +133,46 @@ async fn publish_batch(
             new += 1;
         }
     }
-    Ok(new > 0 && unpublished.len() == BATCH_MAX as usize)
+    let notices = publish_notices(bus, store, people).await?;
+    Ok(new > 0 && unpublished.len() == BATCH_MAX as usize || notices == NOTICES_MAX as usize)
+}
+
+/// Publishes what happened to routes and phone tasks, in the order in which it happened; returns how many events.
+async fn publish_notices(bus: &Bus, store: &Store, people: &People) -> Result<usize, StoreError> {
+    let notices = store.message_notices(bus.own_pbx()).await?;
+    if notices.is_empty() {
+        return Ok(0);
+    }
+    let positions: Vec<i64> = notices.iter().map(|notice| notice.position).collect();
+    let events = notices
+        .into_iter()
+        .filter_map(|notice| {
+            let kind = EventKind::parse(&notice.kind)?;
+            // Any operator may take a phone task.
+            let audience = match kind {
+                EventKind::TaskChanged => Audience::All,
+                _ => audience_of_taker(notice.taken_by, people),
+            };
+            Some(publish::of_message(kind, notice.data, notice.at, audience))
+        })
+        .collect();
+    bus.publish_all(events, Vec::new());
+    store.delete_message_notices(&positions).await?;
+    Ok(positions.len())
+}
+
+/// The person who took a message, and their supervisors; without that person, all supervisors.
+fn audience_of_taker(taken_by: Option<RecordId>, people: &People) -> Audience {
+    let roster = people.current();
+    let taker = taken_by.and_then(|id| roster.person(id));
+    taker.map_or(Audience::Supervisors, |taker| {
+        publish::audience_of_person(taker.id, taker.extension.as_ref())
+    })
 }
 
 /// The events of a message whose versions up to `published` were published.
 fn events(message: &Message, published: u64, people: &People) -> Vec<NewEvent> {
-    let roster = people.current();
-    let taker = message.taken_by.and_then(|id| roster.person(id));
-    let audience = taker.map_or(Audience::Supervisors, |taker| {
-        publish::audience_of_person(taker.id, taker.extension.as_ref())
-    });
+    let audience = audience_of_taker(message.taken_by, people);
     if message.withdrawn_at.is_some() {
         return vec![publish::message(EventKind::MessageWithdrawn, message, audience)];
     }

@@ -8,6 +8,7 @@ use smol_str::SmolStr;
 
 use crate::contract::choice::Choice;
 use crate::contract::message::{MessageFields, Urgency, message_day};
+use crate::mail::ReturnPath;
 
 /// The settings.
 #[derive(Debug, Clone)]
@@ -24,8 +25,12 @@ pub struct Settings {
     pub undo: Duration,
     /// Whether supervisors may export messages.
     pub supervisors_export: bool,
+    /// Whether supervisors may save, publish and retire scripts.
+    pub supervisors_edit_scripts: bool,
     /// The time zone of numbers and exports.
     pub time_zone: TimeZone,
+    /// How a returned mail names its delivery; absent: by its `Message-ID` alone.
+    pub return_path: Option<ReturnPath>,
 }
 
 impl Default for Settings {
@@ -37,7 +42,9 @@ impl Default for Settings {
             common_surnames: Vec::new(),
             undo: Duration::from_secs(5),
             supervisors_export: false,
+            supervisors_edit_scripts: false,
             time_zone: TimeZone::get("Asia/Tokyo").unwrap_or(TimeZone::UTC),
+            return_path: None,
         }
     }
 }

@@ -417,28 +417,6 @@ impl Operator {
             || snapshot.expired_work().any(|work| work.call == call)
     }
 
-    /// Opens after-call work for a caller who was taken and lost after this state was saved; it has run since `begun`.
-    pub(super) fn open_missed_work(
-        &mut self,
-        now: Timestamp,
-        begun: Timestamp,
-        call: CallId,
-        terms: WrapUpTerms,
-        required: bool,
-    ) -> (bool, Vec<CompletedWrapUp>) {
-        if terms.seconds == 0 && !required {
-            return (false, Vec::new());
-        }
-        let mut dropped = Vec::new();
-        let changed = self.change(now, ChangedBy::of_kind(ActorKind::Call), |operator| {
-            let snapshot = &mut operator.snapshot;
-            snapshot.wrap_ups.iter_mut().for_each(|work| set_aside(work, now));
-            snapshot.wrap_ups.push(begin(begun, call, terms));
-            dropped.extend(drop_oldest(snapshot, now));
-        });
-        (changed, dropped)
-    }
-
     /// A transfer may return the caller of `call`, or (`may_return` false) no longer can.
     pub(super) fn set_awaiting_return(&mut self, now: Timestamp, call: CallId, may_return: bool) -> bool {
         self.change(now, ChangedBy::of_kind(ActorKind::Call), |operator| {

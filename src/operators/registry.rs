@@ -11,7 +11,7 @@
 //! | transfer started or over | sets or clears the caller who may return |
 //! | state set, wrap-up extended or finished | checks the request, then changes the operator |
 //! | phone or desktop count changed | changes the view only, without a new version |
-//! | snapshots of the previous leader | replaces the state of these operators, publishes all of them, derives the activities again |
+//! | snapshots of the previous leader | replaces the state of these operators, publishes all of them, records the talks that nobody recorded, derives the activities again |
 //!
 //! Invariants: at most one person has a given seat. The registry changes no queue membership of a person who never
 //! logged in, so that static queue members who do not use the daemon stay as they are. After a log-out the registry
@@ -109,6 +109,12 @@ pub enum Output {
         view: Box<StateView>,
         /// Whether to record the change: the state itself changed, not only desktops, phone or name.
         record: bool,
+    },
+    /// Record a talk that is over: no leader recorded it, because none led or the lead was just acquired. Nothing is
+    /// published.
+    TalkMissed {
+        /// The operator's view during the talk; `since` is its start.
+        view: Box<StateView>,
     },
     /// The operator was removed from the roster.
     Removed(RecordId),
@@ -276,7 +282,7 @@ impl OperatorRegistry {
         self.replace_calls(now, calls);
         self.publish_all();
         if self.calls_listed {
-            self.conclude_releases(now);
+            self.conclude_releases();
         }
         self.derive_activities(now, None, None);
     }
@@ -427,15 +433,18 @@ impl OperatorRegistry {
         // A caller who may return is no part of the public state, and keeps the queues away all the same.
         let repaused = operator.pause_reason() != paused_before.as_deref();
         let seat = operator.seat().cloned().filter(|_| repaused && !changed);
-        for completed in completed {
-            self.outputs.push_back(Output::WrapUpEnded { user, completed: Box::new(completed) });
-        }
+        self.push_completed(user, completed);
         if changed {
             self.publish(user, record);
         }
         if let Some(seat) = seat {
             self.update_member(&seat);
         }
+    }
+
+    fn push_completed(&mut self, user: RecordId, completed: Vec<CompletedWrapUp>) {
+        let ended = |completed| Output::WrapUpEnded { user, completed: Box::new(completed) };
+        self.outputs.extend(completed.into_iter().map(ended));
     }
 
     /// Gives out the operator's view, a change of seat, and the queue membership of the seats concerned.

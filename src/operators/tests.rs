@@ -82,6 +82,7 @@ struct Rig {
     members: std::collections::HashMap<Extension, Option<Member>>,
     completed: Vec<(RecordId, CompletedWrapUp)>,
     published: Vec<StateView>,
+    missed: Vec<StateView>,
     removed: Vec<RecordId>,
 }
 
@@ -104,6 +105,7 @@ impl Rig {
             members: Default::default(),
             completed: Vec::new(),
             published: Vec::new(),
+            missed: Vec::new(),
             removed: Vec::new(),
         }
     }
@@ -149,6 +151,7 @@ impl Rig {
                     self.members.insert(extension, member);
                 }
                 Output::WrapUpEnded { user, completed } => self.completed.push((user, *completed)),
+                Output::TalkMissed { view } => self.missed.push(*view),
                 Output::Removed(user) => self.removed.push(user),
                 Output::Seated { .. } => {}
             }

@@ -11,13 +11,13 @@
 //! |---|---|
 //! | `worker.rs` | the tasks: claim, render, send, settle; the pause of the server |
 //! | `smtp.rs` | one connection to the server: its phases, their time-outs, what a failure means |
-//! | `letter.rs` | the mail of a message: subject and text |
+//! | `imap.rs`, `mailbox.rs` | the mailbox of mails that came back |
 //! | `limits.rs` | mails per minute, of the server and of recipients' domains |
 //! | `stats.rs` | the metrics |
 //!
 //! | what fails | what happens |
 //! |---|---|
-//! | the recipient is refused | the delivery is bounced; if there is no other, the message is failed |
+//! | the recipient is refused, or its system returns the mail | the delivery is bounced; the message goes to the next endpoint; if there is none, it is failed |
 //! | the server says "not now" | the delivery is tried again, for a day |
 //! | the server refuses everybody: connection, TLS, sign-in, sender | all deliveries wait, and no attempt is counted; one mail tries the server after 5 s, later after up to 5 min |
 //! | the connection breaks after the last byte of a mail | the mail is sent again with the same `Message-ID` |
@@ -29,21 +29,22 @@
 //!
 //! Why a pool of our own and not lettre's: whether a mail may have been taken depends on the phase in which it failed.
 
-mod letter;
+mod imap;
 mod limits;
+mod mailbox;
 mod smtp;
 mod stats;
 mod worker;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use jiff::tz::TimeZone;
 use smol_str::SmolStr;
 
-use crate::contract::choice::Choice;
-use crate::mail::{Line, MailAddress};
-use crate::numbers::NumberPlan;
+use crate::mail::{MailAddress, ReturnPath};
+use crate::messages::letter::LetterSettings;
 
+pub use imap::{ImapError, Mailbox, probe_mailbox};
 pub use smtp::{Login, PhaseTimeouts, ProbeReport, Server, TlsMode, probe};
 pub use worker::{POLL_INTERVAL, start};
 
@@ -52,24 +53,37 @@ pub use worker::{POLL_INTERVAL, start};
 pub struct Settings {
     /// The server.
     pub server: Server,
-    /// The sender's address.
-    pub from: MailAddress,
-    /// The sender's name.
-    pub from_name: Line,
-    /// Where answers go; the sender if absent.
-    pub reply_to: Option<MailAddress>,
+    /// What all mails have.
+    pub letter: LetterSettings,
+    /// The address whose plus-addresses get what comes back; the sender gets it if absent.
+    pub bounce_address: Option<MailAddress>,
+    /// The envelope sender of each mail, made of `bounce_address` and the group's key.
+    pub return_path: Option<ReturnPath>,
+    /// The mailbox of mails that came back, if the daemon reads it.
+    pub mailbox: Option<Mailbox>,
     /// Connections at the same time.
     pub connections: usize,
     /// Most mails a minute.
     pub per_minute: u32,
     /// Most mails a minute to a domain.
     pub domains: BTreeMap<SmolStr, u32>,
-    /// Domains whose mails are in ISO-2022-JP.
-    pub iso_2022_jp: Vec<SmolStr>,
-    /// The time zone of the times in a mail.
-    pub time_zone: TimeZone,
-    /// How telephone numbers are written.
-    pub plan: NumberPlan,
-    /// Why callers call: the labels of the reasons.
-    pub reasons: Vec<Choice>,
+    /// The links under which contacts confirm messages; absent: mails have none.
+    pub links: Option<Links>,
+}
+
+impl Settings {
+    /// The envelope sender with which `check` asks whether the server takes mails.
+    #[must_use]
+    pub fn envelope_sender(&self) -> &MailAddress {
+        self.bounce_address.as_ref().unwrap_or(&self.letter.from)
+    }
+}
+
+/// The links in mails.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Links {
+    /// The address of the public pages, without a slash at its end.
+    pub base: String,
+    /// How long a link can be used.
+    pub ttl: Duration,
 }

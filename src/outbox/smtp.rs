@@ -25,8 +25,8 @@ use std::time::Duration;
 use lettre::Address;
 use lettre::transport::smtp::authentication::{Credentials, Mechanism};
 use lettre::transport::smtp::client::{AsyncSmtpConnection, AsyncTokioStream, Certificate, TlsParameters};
-use lettre::transport::smtp::commands::{Data, Mail, Rcpt, Rset};
-use lettre::transport::smtp::extension::ClientId;
+use lettre::transport::smtp::commands::{Data, Ehlo, Mail, Rcpt, Rset};
+use lettre::transport::smtp::extension::{ClientId, MailParameter, RcptParameter};
 use lettre::transport::smtp::response::Response;
 use serde::Deserialize;
 use smol_str::SmolStr;
@@ -35,7 +35,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::delivery::DeliveryInput;
-use crate::mail::MailAddress;
+use crate::mail::{MailAddress, status_in};
 use crate::secret::Secret;
 use crate::webhook::is_private;
 
@@ -178,6 +178,17 @@ pub async fn probe(server: &Server, from: &MailAddress) -> Result<ProbeReport, S
     Ok(report)
 }
 
+/// From where a mail goes, and where to.
+#[derive(Debug, Clone)]
+pub(super) struct Envelope {
+    /// Who gets what comes back.
+    pub(super) from: MailAddress,
+    /// What a report says about which mail it is (RFC 3461), where the server offers reports.
+    pub(super) id: Option<String>,
+    /// The recipient.
+    pub(super) to: MailAddress,
+}
+
 /// A connection that may send.
 pub(super) struct SmtpConnection {
     inner: AsyncSmtpConnection,
@@ -186,6 +197,10 @@ pub(super) struct SmtpConnection {
     pub(super) used: u32,
     /// Whether each command has had its answer: a late one would be taken for that of the next command.
     is_in_step: bool,
+    /// How the daemon calls itself.
+    hello: ClientId,
+    /// Whether the server offers reports (DSN); unknown until it was asked.
+    offers_reports: Option<bool>,
 }
 
 impl SmtpConnection {
@@ -235,16 +250,11 @@ impl SmtpConnection {
             let signing_in = inner.auth(&[Mechanism::Plain, Mechanism::Login], &credentials);
             within(timeouts.command, "sign-in", signing_in).await?;
         }
-        Ok(Self { inner, timeouts, used: 0, is_in_step: true })
+        Ok(Self { inner, timeouts, used: 0, is_in_step: true, hello, offers_reports: None })
     }
 
     /// Sends one mail to one recipient; returns what the server said.
-    pub(super) async fn send(
-        &mut self,
-        from: &MailAddress,
-        to: &MailAddress,
-        mail: &[u8],
-    ) -> Result<String, SendFailure> {
+    pub(super) async fn send(&mut self, to_whom: &Envelope, mail: &[u8]) -> Result<String, SendFailure> {
         let is_first = self.used == 0;
         self.used += 1;
         if !is_first {
@@ -255,10 +265,18 @@ impl SmtpConnection {
             }
         }
         let (command, data) = (self.timeouts.command, self.timeouts.data);
-        let sender = Mail::new(Some(envelope(from)), Vec::new());
+        let (mut of_mail, mut of_recipient) = (Vec::new(), Vec::new());
+        if let Some(id) = to_whom.id.clone()
+            && self.offers_reports().await
+        {
+            of_mail.push(MailParameter::Other { keyword: "ENVID".into(), value: Some(id) });
+            let value = Some("FAILURE,DELAY".into());
+            of_recipient.push(RcptParameter::Other { keyword: "NOTIFY".into(), value });
+        }
+        let sender = Mail::new(Some(envelope(&to_whom.from)), of_mail);
         let of_server = |refusal| SendFailure::OfServer(refusal);
         within(command, "MAIL", self.inner.command(sender)).await.map_err(of_server)?;
-        let recipient = Rcpt::new(envelope(to), Vec::new());
+        let recipient = Rcpt::new(envelope(&to_whom.to), of_recipient);
         let answered = timeout(command, self.inner.command(recipient)).await;
         self.before_the_mail("RCPT", answered)?;
         let answered = timeout(data, self.inner.command(Data)).await;
@@ -275,6 +293,25 @@ impl SmtpConnection {
                 Err(unknown("no answer to the mail in time"))
             }
         }
+    }
+
+    /// Whether the server offers reports. lettre does not keep that line of the answer to EHLO, so it is asked again, once.
+    async fn offers_reports(&mut self) -> bool {
+        if let Some(known) = self.offers_reports {
+            return known;
+        }
+        let asked = timeout(self.timeouts.command, self.inner.command(Ehlo::new(self.hello.clone()))).await;
+        let offers = match asked {
+            Ok(Ok(answer)) => answer
+                .message()
+                .any(|line| line.split(' ').next().is_some_and(|word| word.eq_ignore_ascii_case("DSN"))),
+            Ok(Err(_)) => false,
+            Err(_) => {
+                self.is_in_step = false;
+                false
+            }
+        };
+        *self.offers_reports.insert(offers)
     }
 
     /// Whether the connection can be used for another mail.
@@ -330,7 +367,7 @@ fn refusal(error: &lettre::transport::smtp::Error) -> SendFailure {
     if code == 421 {
         return SendFailure::OfServer(ServerRefusal(text));
     }
-    let status = enhanced_status(&text);
+    let status = status_in(&text);
     SendFailure::OfDelivery(if error.is_permanent() {
         DeliveryInput::Refused { error: text, status }
     } else {
@@ -340,19 +377,6 @@ fn refusal(error: &lettre::transport::smtp::Error) -> SendFailure {
 
 fn unknown(error: &str) -> SendFailure {
     SendFailure::OfDelivery(DeliveryInput::Unknown { error: format!("after the mail was sent: {error}") })
-}
-
-/// The first status code of RFC 3463 in an answer: `5.1.1`.
-fn enhanced_status(text: &str) -> Option<String> {
-    let is_status = |word: &&str| {
-        let parts: Vec<_> = word.split('.').collect();
-        matches!(parts[..], [class, subject, detail]
-        if ["2", "4", "5"].contains(&class)
-            && [subject, detail].iter().all(|part| {
-                (1..=3).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit())
-            }))
-    };
-    text.split_ascii_whitespace().find(is_status).map(str::to_owned)
 }
 
 /// The code and the words of an answer.
@@ -494,7 +518,7 @@ mod tests {
             PhaseTimeouts { command: short, data: short, message: short, ..PhaseTimeouts::default() };
         let mut connection = SmtpConnection::open(&server, timeouts).await.map_err(SendFailure::OfServer)?;
         let (from, to) = ("report@example.jp".parse().unwrap(), "a..b@docomo.ne.jp".parse().unwrap());
-        connection.send(&from, &to, b"Subject: x\r\n\r\n.\r\n").await
+        connection.send(&Envelope { from, id: None, to }, b"Subject: x\r\n\r\n.\r\n").await
     }
 
     const HELLO: [&str; 2] = ["220 hello\r\n", "250 hello\r\n"];
@@ -567,19 +591,5 @@ mod tests {
         let server = Server { host: "203.0.113.1".into(), ..server(Vec::new()).await };
         let refused = SmtpConnection::open(&server, PhaseTimeouts::default()).await.err().unwrap();
         assert!(refused.0.contains("mail.tls is \"none\""), "{refused}");
-    }
-
-    #[test]
-    fn the_status_in_an_answer_is_found() {
-        for (text, status) in [
-            ("550 5.1.1 <a@example.jp>: user unknown", Some("5.1.1")),
-            ("450 4.2.0 Greylisted", Some("4.2.0")),
-            ("554 no such user", None),
-            ("550 the host 10.1.1 is blocked", None),
-            ("550 5.7.509 policy", Some("5.7.509")),
-            ("550 5.1.1111", None),
-        ] {
-            assert_eq!(enhanced_status(text).as_deref(), status, "{text}");
-        }
     }
 }

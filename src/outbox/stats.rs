@@ -6,6 +6,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 
+use crate::contract::bounce::BounceKind;
 use crate::contract::delivery::DeliveryState;
 use crate::gateway::Metrics;
 use crate::store::mail_servers::{MAIL_SERVER, OutboxLoad};
@@ -14,6 +15,11 @@ use crate::store::mail_servers::{MAIL_SERVER, OutboxLoad};
 struct ResultLabels {
     channel: &'static str,
     result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BounceLabels {
+    kind: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -30,6 +36,10 @@ pub(super) struct Stats {
     paused: Family<ServerLabels, Gauge>,
     /// How often the server refused everybody.
     pub(super) refused: Counter,
+    /// Mails that came back to the mailbox.
+    came_back: Family<BounceLabels, Counter>,
+    /// Templates of accounts that failed.
+    pub(super) failed_templates: Counter,
     /// Deliveries that another daemon had taken over before they were settled.
     pub(super) claims_lost: Counter,
 }
@@ -59,6 +69,12 @@ impl Stats {
                 "How often the server refused all mails",
                 stats.refused.clone(),
             );
+            registry.register("bounces", "Mails that came back to the mailbox", stats.came_back.clone());
+            registry.register(
+                "deliveries_failed_templates",
+                "Mails that were written by a built-in template, since the account's own failed",
+                stats.failed_templates.clone(),
+            );
             registry.register(
                 "outbox_claims_lost",
                 "Deliveries that another daemon took over while they were sent",
@@ -74,6 +90,10 @@ impl Stats {
             state => state.as_str(),
         };
         self.settled.get_or_create(&ResultLabels { channel: "mail", result }).inc();
+    }
+
+    pub(super) fn came_back(&self, kind: BounceKind) {
+        self.came_back.get_or_create(&BounceLabels { kind: kind.as_str() }).inc();
     }
 
     pub(super) fn loaded(&self, load: OutboxLoad, now: Timestamp, is_paused: bool) {

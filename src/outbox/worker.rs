@@ -16,6 +16,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -23,16 +25,20 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::limits::Limits;
-use super::smtp::{PhaseTimeouts, SendFailure, ServerRefusal, SmtpConnection};
+use super::mailbox::Reader;
+use super::smtp::{Envelope, PhaseTimeouts, SendFailure, ServerRefusal, SmtpConnection};
 use super::stats::Stats;
-use super::{Settings, letter};
+use super::{Links, Settings};
 use crate::contract::delivery::DeliveryState;
 use crate::delivery::{DeliveryInput, LEASE_TTL, ServerPause};
 use crate::gateway::Metrics;
+use crate::gateway::link_hash;
 use crate::ids::RecordId;
 use crate::mail::MailAddress;
+use crate::messages::letter::{self, Templates};
 use crate::messages::{MessageRelay, OutboxWaker};
-use crate::store::deliveries::ClaimedDelivery;
+use crate::store::answers::NewLink;
+use crate::store::deliveries::{ClaimedDelivery, SUSPENDED_PREFIX};
 use crate::store::mail_servers::MAIL_SERVER;
 use crate::store::{Store, StoreError};
 
@@ -50,6 +56,8 @@ const MAILS_PER_CONNECTION_MAX: u32 = 100;
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a mail that is being sent may take after the daemon was stopped.
 const STOP_TIMEOUT: Duration = Duration::from_secs(6);
+/// Random bytes of the token in a link.
+const LINK_TOKEN_BYTES: usize = 16;
 /// How often metrics are read from the store, and the server is entered there.
 const KEEP_INTERVAL: Duration = Duration::from_secs(15);
 
@@ -70,11 +78,18 @@ pub async fn start(
     if is_alone {
         store.end_delivery_claims(Timestamp::now()).await?;
     }
-    let Some(settings) = settings else { return Ok(()) };
+    let Some(mut settings) = settings else { return Ok(()) };
     let started = Instant::now();
     let limits = Limits::new(settings.per_minute, &settings.domains, started.elapsed());
+    let stats = Arc::new(Stats::registered(metrics));
+    if let Some(mailbox) = settings.mailbox.take() {
+        let (return_path, stats) = (settings.return_path.clone(), Arc::clone(&stats));
+        let reader = Reader { mailbox, return_path, store: store.clone(), relay: relay.clone(), stats };
+        tasks.spawn(reader.run(shutdown.clone()));
+    }
     let shared = Arc::new(Shared {
-        stats: Stats::registered(metrics),
+        stats,
+        templates: Templates::default(),
         limits,
         settings,
         store: store.clone(),
@@ -97,7 +112,8 @@ struct Shared {
     relay: MessageRelay,
     waker: OutboxWaker,
     limits: Limits,
-    stats: Stats,
+    stats: Arc<Stats>,
+    templates: Templates,
     started: Instant,
 }
 
@@ -280,13 +296,27 @@ impl Connection {
                 shared.settle(delivery.id, claim, DeliveryInput::Refused { error, status: None }).await;
                 continue;
             };
+            if let Some(why) = &delivery.suspended {
+                let error = format!("{SUSPENDED_PREFIX}{why}");
+                shared.settle(delivery.id, claim, DeliveryInput::Refused { error, status: None }).await;
+                continue;
+            }
             if let Err(wait) = shared.limits.take_of_domain(to.domain(), shared.elapsed()) {
                 let until = Timestamp::now().checked_add(wait).unwrap_or(Timestamp::MAX);
                 shared.give_back(claim, &[delivery], until).await;
                 continue;
             }
             let bytes = delivery.rendered.clone().unwrap_or_default();
-            let sent = self.send_one(claim, &to, &bytes, &mut claimed, shutdown).await;
+            let envelope = Envelope {
+                from: match &shared.settings.return_path {
+                    Some(path) => path.of(delivery.id.0),
+                    None => shared.settings.letter.from.clone(),
+                },
+                id: shared.settings.return_path.is_some().then(|| delivery.id.0.simple().to_string()),
+                to,
+            };
+            let sent = self.send_one(claim, &envelope, &bytes, &mut claimed, shutdown).await;
+            let to = envelope.to;
             match sent {
                 Ok(reply) => {
                     tracing::debug!(delivery = %delivery.id, to = %to.masked(), reply, "the mail server took a message");
@@ -322,13 +352,13 @@ impl Connection {
     async fn send_one(
         &mut self,
         claim: RecordId,
-        to: &MailAddress,
+        envelope: &Envelope,
         bytes: &[u8],
         waiting: &mut Vec<ClaimedDelivery>,
         shutdown: &CancellationToken,
     ) -> Result<String, Failure> {
         let shared = Arc::clone(&self.shared);
-        let sending = self.attempt(to, bytes);
+        let sending = self.attempt(envelope, bytes);
         tokio::pin!(sending);
         let (mut slow, mut renewed) = (Some(Instant::now() + SLOW_MAIL_DELAY), Instant::now());
         let stopped = async {
@@ -358,7 +388,7 @@ impl Connection {
         }
     }
 
-    async fn attempt(&mut self, to: &MailAddress, bytes: &[u8]) -> Result<String, Failure> {
+    async fn attempt(&mut self, envelope: &Envelope, bytes: &[u8]) -> Result<String, Failure> {
         let settings = &self.shared.settings;
         // A connection that the server closed meanwhile is replaced once.
         loop {
@@ -374,7 +404,7 @@ impl Connection {
                     opened.map_err(Failure::OfServer)?
                 }
             };
-            match connection.send(&settings.from, to, bytes).await {
+            match connection.send(envelope, bytes).await {
                 Ok(reply) => {
                     self.open = Some(connection);
                     return Ok(reply);
@@ -430,9 +460,10 @@ async fn render(
     claim: RecordId,
     claimed: Vec<ClaimedDelivery>,
 ) -> Result<Vec<ClaimedDelivery>, StoreError> {
-    let (mut ready, mut new) = (Vec::with_capacity(claimed.len()), Vec::new());
+    let (mut ready, mut new, mut links) = (Vec::with_capacity(claimed.len()), Vec::new(), Vec::new());
     for mut delivery in claimed {
         if delivery.rendered.is_none()
+            && delivery.suspended.is_none()
             && let Ok(to) = delivery.address.parse::<MailAddress>()
         {
             // Deleted meanwhile: the delivery is gone with its message.
@@ -442,16 +473,45 @@ async fn render(
                 shared.settle(delivery.id, claim, DeliveryInput::Refused { error, status: None }).await;
                 continue;
             }
-            let bytes = letter::render(&shared.settings, &delivery, &to, &facts);
+            let document = if letter::has_document(&facts) {
+                shared.store.fax_document(facts.message.id).await?
+            } else {
+                None
+            };
+            let link = shared.settings.links.as_ref().and_then(|settings| new_link(settings, delivery.id));
+            let address = link.as_ref().map(|(address, _)| address.as_str());
+            links.extend(link.as_ref().map(|(_, kept)| *kept));
+            let of_all = (&shared.settings.letter, &shared.templates);
+            let (bytes, failed) =
+                letter::render(of_all, &delivery, &to, &facts, (document.as_deref(), address));
+            for (name, error) in failed {
+                shared.stats.failed_templates.inc();
+                let (account, name) = (delivery.account, name.as_str());
+                tracing::warn!(%account, name, %error, "a template of an account failed; the built-in one was used");
+            }
             new.push((delivery.id, bytes.clone()));
             delivery.rendered = Some(bytes);
         }
         ready.push(delivery);
     }
+    if !links.is_empty() {
+        // Before the bytes: a mail never has a link that the store does not know.
+        shared.store.keep_links(&links).await?;
+    }
     if !new.is_empty() {
         shared.store.keep_rendered(claim, &new).await?;
     }
     Ok(ready)
+}
+
+/// A link for a delivery, and what the store keeps of it. `None`: the system gives no random numbers; the mail goes without.
+fn new_link(links: &Links, delivery: RecordId) -> Option<(String, NewLink)> {
+    let mut random = [0; LINK_TOKEN_BYTES];
+    getrandom::fill(&mut random).ok()?;
+    let token = URL_SAFE_NO_PAD.encode(random);
+    let expires_at = Timestamp::now().checked_add(links.ttl).ok()?;
+    let kept = NewLink { hash: link_hash(&token), delivery, expires_at };
+    Some((format!("{}/a/{token}", links.base), kept))
 }
 
 fn until(pause: &ServerPause, now: Timestamp) -> Duration {

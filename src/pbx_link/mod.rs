@@ -24,6 +24,7 @@
 //! Asterisk reports its start time in whole seconds (CoreStatus). A PBX that is killed and started again within one
 //! second is not recognised as restarted; its calls end all the same, because the channel list lacks them.
 
+mod following;
 mod gaps;
 #[cfg(test)]
 mod tests;
@@ -39,6 +40,8 @@ use crate::contract::pbx::{Gap, PbxLinkState};
 use crate::contract::time::time as wire_time;
 use crate::ids::PbxId;
 use gaps::{Observation, Unobserved, compare};
+
+pub use following::Following;
 
 /// How often the leader stores its link state, which is its heartbeat. At most this much of a followed link is taken for
 /// a gap.

@@ -5,9 +5,10 @@
 //! | `FollowCalls`, `AcknowledgePop`, `ReadDirectory`, `EditCustomers`, `TakeMessages`, `ReadPeople` | x | x | x | x |
 //! | `ControlCalls` (own calls; supervisors: of their teams) | x | x | | x |
 //! | `ReadStateHistory` (operators: the own; supervisors: of their teams) | x | x | | x |
-//! | `ReadAudit` (supervisors: of their teams), `ResendMessages` | | x | | x |
-//! | `ReadFaxes` | | x | x | x |
-//! | `EditDirectory`, `DeleteMessages`, `DeleteFaxes`, `ExportMessages` (supervisors where `[messages]` says so), `ManagePeople`, `ManageWebhooks` | | | | x |
+//! | `ReportBounces`, `ReadBills` | | | x | x |
+//! | `ReadContracts`, `ReadFaxes` | | x | x | x |
+//! | `ReadAudit`, `CountOffers` (supervisors: of their teams), `ResendMessages` | | x | | x |
+//! | `EditDirectory`, `DeleteMessages`, `DeleteFaxes`, `ExportMessages` and `EditScripts` (supervisors where `[messages]` says so), `ManagePeople`, `ManageWebhooks`, `ManageBilling` | | | | x |
 //!
 //! Which calls a person sees is no permission but visibility: [`super::Viewer`].
 
@@ -50,6 +51,8 @@ pub enum Permission {
     TakeMessages,
     /// See the deliveries of messages, and send a message again.
     ResendMessages,
+    /// Report that a mail came back.
+    ReportBounces,
     /// Delete messages.
     DeleteMessages,
     /// Export messages as a file. The installation may allow it to supervisors as well.
@@ -58,6 +61,10 @@ pub enum Permission {
     ReadFaxes,
     /// Delete faxes.
     DeleteFaxes,
+    /// Save, publish and retire scripts. The installation may allow it to supervisors as well.
+    EditScripts,
+    /// See what came of the offers of scripts; supervisors: of their team.
+    CountOffers,
     /// See the operators and supervisors.
     ReadPeople,
     /// Read when an operator was in which state.
@@ -68,6 +75,12 @@ pub enum Permission {
     ManageWebhooks,
     /// See, create, change and delete users; issue and revoke tokens.
     ManagePeople,
+    /// Read what was agreed with accounts about their figures, and whether it was kept.
+    ReadContracts,
+    /// Read the plans and bills of accounts.
+    ReadBills,
+    /// Write the plans of accounts, and close bills.
+    ManageBilling,
 }
 
 impl Role {
@@ -85,16 +98,19 @@ impl Role {
             | Permission::TakeMessages
             | Permission::ReadPeople => true,
             Permission::ControlCalls | Permission::ReadStateHistory => self != Self::System,
-            Permission::ReadFaxes => self != Self::Operator,
-            Permission::ReadAudit | Permission::ResendMessages => {
+            Permission::ReadAudit | Permission::CountOffers | Permission::ResendMessages => {
                 matches!(self, Self::Supervisor | Self::Admin)
             }
+            Permission::ReadContracts | Permission::ReadFaxes => self != Self::Operator,
+            Permission::ReportBounces | Permission::ReadBills => matches!(self, Self::System | Self::Admin),
             Permission::EditDirectory
             | Permission::DeleteMessages
             | Permission::DeleteFaxes
             | Permission::ExportMessages
+            | Permission::EditScripts
             | Permission::ManagePeople
-            | Permission::ManageWebhooks => self == Self::Admin,
+            | Permission::ManageWebhooks
+            | Permission::ManageBilling => self == Self::Admin,
         }
     }
 

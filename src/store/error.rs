@@ -54,6 +54,9 @@ pub enum StoreError {
         /// The other daemon's process, where it is known.
         process: Option<u32>,
     },
+    /// The call's caller was erased: nothing about the caller is written any more.
+    #[error("the data of the call's caller was deleted")]
+    Erased,
     /// The disk, or the file on it, cannot be used at the moment.
     #[error("the store cannot be used: {reason}; {advice}")]
     Storage {
@@ -227,12 +230,15 @@ pub(super) enum Constraint {
     ForeignKey,
 }
 
+/// A trigger refused the row: its account is being removed.
+const SQLITE_CONSTRAINT_TRIGGER: &str = "1811";
+
 /// The constraint behind `error`.
 pub(super) fn violated_constraint(error: &sqlx::Error) -> Option<Constraint> {
     let error = error.as_database_error()?;
     if error.is_unique_violation() {
         Some(Constraint::Unique)
-    } else if error.is_foreign_key_violation() {
+    } else if error.is_foreign_key_violation() || error.code().as_deref() == Some(SQLITE_CONSTRAINT_TRIGGER) {
         Some(Constraint::ForeignKey)
     } else {
         None

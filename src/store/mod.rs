@@ -11,12 +11,21 @@
 //! | [`users`] | people, teams and tokens |
 //! | [`operators`] | agent states, their history, after-call work |
 //! | [`history`] | finished calls, and the earlier calls of a caller at an account |
+//! | [`billing`] | plans of accounts, closed bills, and what bills count |
+//! | [`contracts`] | what was agreed with accounts about their figures |
+//! | [`stats`] | the counters of each quarter of an hour, built from the history |
+//! | [`holidays`] | national holidays by the Cabinet Office, the installation's own days off |
 //! | [`supervision_log`] | which supervisor monitored which call, in which mode |
 //! | [`messages`] | messages taken for accounts, their revisions, and which of their versions were published |
 //! | [`drafts`] | what people are writing about calls |
 //! | [`faxes`] | faxes that the PBX received, and their documents |
 //! | [`deliveries`] | the outbox: mails that carry messages to the accounts' people |
+//! | [`routes`] | to whom messages go: the documents, and what they need of an account |
+//! | [`dispatches`] | the running routes of messages |
+//! | [`answers`] | what the account's people answer, and the links under which they do |
+//! | [`tasks`] | calls that operators make about messages |
 //! | [`mail_servers`] | the servers that mails go over, and their pauses |
+//! | [`mail_templates`] | what accounts wrote instead of the built-in templates of mails |
 //! | [`message_endpoints`] | where messages of an account go, and the addresses to which nothing is sent |
 //! | [`log`] | the recent events and the checkpoints of unfinished calls, for the next start |
 //! | [`pbx_links`] | the last known state of each PBX link, and its gaps |
@@ -24,7 +33,9 @@
 //! | [`audit`] | the audit trail |
 //! | [`stalled`] | which of the daemon's writers the store holds up |
 //! | [`group_key`] | the key with which daemons sign requests to each other |
-//! | [`retention`] | deletion by age, and of one customer's data |
+//! | [`scripts`] | what operators say and ask for an account, by version; what came of offers |
+//! | [`retention`] | deletion by age |
+//! | [`erasure`] | deletion of what the store has about one customer |
 //! | `upgrade` | the steps of a migration that take long on a large database |
 //! | [`error`] | what can go wrong, worded for the administrator |
 //! | `columns`, `page` | ids and times as columns; reading by page |
@@ -53,21 +64,30 @@ macro_rules! each {
     };
 }
 
+#[macro_use]
+pub mod erasure;
+
 pub mod accounts;
+pub mod answers;
 pub mod audit;
+pub mod billing;
 mod columns;
 pub mod contacts;
+pub mod contracts;
 pub mod customers;
 pub mod deliveries;
+pub mod dispatches;
 pub mod drafts;
 pub mod error;
 pub mod faxes;
 pub mod group_key;
 pub mod history;
+pub mod holidays;
 pub(crate) mod import;
 pub mod location;
 pub mod log;
 pub mod mail_servers;
+pub mod mail_templates;
 pub mod message_endpoints;
 pub mod messages;
 pub mod operators;
@@ -77,16 +97,20 @@ pub mod pbx_links;
 mod plan_tests;
 pub mod postgres;
 pub mod retention;
+pub mod routes;
+pub mod scripts;
 pub mod sqlite;
 pub mod stalled;
+pub mod stats;
 pub mod supervision_log;
+pub mod tasks;
 mod upgrade;
 #[cfg(test)]
 mod upgrade_tests;
 pub mod users;
 pub mod webhooks;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use crate::contract::audit::AuditEntry;
@@ -142,7 +166,40 @@ pub enum SchemaStatus {
     },
 }
 
+/// What a backup holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Backup {
+    /// Size of the file, in bytes.
+    pub bytes: u64,
+    /// The number of its last migration.
+    pub schema: i64,
+    /// Finished calls in it.
+    pub calls: u64,
+}
+
 impl Store {
+    /// Copies the SQLite database at `path`, which a daemon may use meanwhile, into the new file `to`, and checks the copy.
+    ///
+    /// # Errors
+    /// Names the file and what to do; then there is no file `to`.
+    pub async fn backup(path: &Path, to: &Path) -> Result<Backup, StoreError> {
+        sqlite::backup::backup(path, to).await
+    }
+
+    /// Checks the backup `from`, and lets a copy of it take the place of the database at `path`. The database that was there
+    /// gets `suffix` at the end of its name, which is returned.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`]; or names the file and what to do. Then the database is what it was.
+    pub async fn restore(
+        from: &Path,
+        path: &Path,
+        suffix: &str,
+    ) -> Result<(Backup, Option<PathBuf>), StoreError> {
+        let _alone = sqlite::file::lock(path)?;
+        sqlite::backup::restore(from, path, suffix).await
+    }
+
     /// Opens the SQLite database at `path`, creates it (readable by its owner alone) where there is none, and
     /// applies the missing migrations.
     ///

@@ -143,6 +143,11 @@ impl Chromium {
         tab
     }
 
+    /// Kills the browser, as a crash does.
+    pub(crate) async fn crashes(mut self) {
+        self.process.kill().await.unwrap();
+    }
+
     /// Closes the browser; kills it if it does not end in time.
     pub(crate) async fn close(mut self) {
         self.devtools.call(None, "Browser.close", json!({})).await;
@@ -316,12 +321,39 @@ impl Tab {
             "Tab" => 9,
             "Enter" => 13,
             "Escape" => 27,
-            _ => 0,
+            _ => function_key(key).unwrap_or(0),
         };
         let down = json!({ "type": "keyDown", "key": key, "text": text, "modifiers": modifiers, "windowsVirtualKeyCode": code });
         self.call("Input.dispatchKeyEvent", down).await;
         self.call("Input.dispatchKeyEvent", json!({ "type": "keyUp", "key": key, "modifiers": modifiers }))
             .await;
+    }
+
+    /// Presses a key together with `alt`, `ctrl`, `shift` or several of them, with `+` between.
+    pub(crate) async fn chord(&self, modifiers: &str, key: &str) {
+        let bit = |name: &str| match name {
+            "alt" => 1,
+            "ctrl" => 2,
+            "shift" => 8,
+            other => panic!("{other} is no modifier"),
+        };
+        let modifiers: u32 = modifiers.split('+').map(bit).sum();
+        let code = match key {
+            "Enter" => "Enter".to_owned(),
+            function if function_key(key).is_some() => function.to_owned(),
+            digit if digit.bytes().all(|b| b.is_ascii_digit()) => format!("Digit{digit}"),
+            letter => format!("Key{}", letter.to_ascii_uppercase()),
+        };
+        let number = match function_key(key) {
+            Some(number) => number,
+            None if key == "Enter" => 13,
+            None => u32::from(key.to_ascii_uppercase().as_bytes()[0]),
+        };
+        for kind in ["rawKeyDown", "keyUp"] {
+            let event = json!({ "type": kind, "key": key, "code": code, "modifiers": modifiers,
+                "windowsVirtualKeyCode": number });
+            self.call("Input.dispatchKeyEvent", event).await;
+        }
     }
 
     /// Types into what has the focus.
@@ -334,6 +366,11 @@ impl Tab {
         let answer = self.call("Page.captureScreenshot", json!({ "format": "png" })).await;
         base64(answer["data"].as_str().unwrap())
     }
+}
+
+/// The number of a function key, as the browser knows it.
+fn function_key(key: &str) -> Option<u32> {
+    Some(111 + key.strip_prefix('F')?.parse::<u32>().ok()?)
 }
 
 /// Decodes Base64.

@@ -122,9 +122,12 @@ async fn the_work_is_finished_by_keyboard(person: &Person) {
 async fn a_message_is_taken(person: &Person, text: &str, name: &str) {
     person.tab.key("m").await;
     person.tab.until("the form", "document.activeElement?.closest('form.message')").await;
-    let choose = "{ const one = document.querySelector('form.message select'); one.selectedIndex = 2; \
-                  one.dispatchEvent(new Event('change', { bubbles: true })); 0 }";
-    person.tab.eval(choose).await;
+    person.tab.chord("alt", "a").await;
+    person.tab.until("the field", "document.activeElement?.matches('[role=combobox]')").await;
+    person.tab.types("いのうえ").await;
+    person.tab.until("the contact", "document.querySelector('form.message [role=option]')").await;
+    person.tab.key("Enter").await;
+    person.tab.until("the text", "document.activeElement?.matches('form.message textarea')").await;
     person.looks(name).await;
     // The settings took the focus while the view was checked.
     person.tab.eval("document.querySelector('form.message textarea').focus()").await;
@@ -197,7 +200,7 @@ async fn the_other_views(person: &Person) {
     person.tab.until("both", "document.querySelectorAll('[data-message]').length === 2").await;
     person.presses("[data-message] .do button").await;
     person.tab.until("one", "document.querySelectorAll('[data-message]').length === 1").await;
-    person.presses(".check input").await;
+    person.presses("[data-tab=all]").await;
     person.tab.until("all", "document.querySelectorAll('[data-state=acknowledged]').length === 1").await;
     person.tab.key("?").await;
     person.tab.until("the keys", "document.querySelector('dialog[open]')").await;

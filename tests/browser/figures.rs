@@ -122,7 +122,7 @@ async fn the_first_load() {
             bytes / 1024.0
         ),
     );
-    assert!(bytes < 150.0 * 1024.0, "{bytes} bytes");
+    assert!(bytes < 90.0 * 1024.0, "{bytes} bytes");
     browser.close().await;
 }
 

@@ -27,6 +27,7 @@ pub(crate) fn pop(text: &str) -> Value {
             "id": "00000000-0000-7000-8000-000000000001", "name": text, "kana": text, "answer_phrase": text,
             "notes": text, "matched_by": "dialled",
         },
+        "script": { "id": "usual", "version": 1, "name": text, "opening": text },
         "customers": [customer(1), customer(2), customer(3)],
         "history": { "calls": 3, "last_call": "2026-01-04T00:00:00.000Z", "last_message": text, "open_messages": 1 },
     })

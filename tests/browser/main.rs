@@ -9,19 +9,26 @@
 mod support;
 
 mod access;
+mod acknowledge;
 mod chromium;
+mod composer;
 mod connection;
 mod day;
 mod figures;
 mod hostile;
+mod messages;
 mod numbers;
 mod orders;
 mod past;
 mod person;
 mod reload;
+mod routes;
+mod scripts;
+mod tasks;
 mod typing;
 mod unsaved;
 mod views;
+mod wall;
 
 use std::time::Duration;
 

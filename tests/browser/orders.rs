@@ -2,6 +2,7 @@
 //! operator's tab is frozen by the browser meanwhile.
 use std::time::Duration;
 
+use reqwest::Method;
 use serde_json::json;
 use tokio::time::{Instant, sleep_until};
 
@@ -40,7 +41,7 @@ async fn every_order_is_given_by_clicks() {
         lab.phone(phone).rings_for_ever().await;
     }
     a_caller_is_passed_on_at_once(&lab, &person).await;
-    a_caller_goes_along_the_on_call_list(&lab, &person).await;
+    a_caller_goes_along_the_on_call_list(&lab, &service, &person).await;
     a_consultation_is_cancelled_and_completed(&lab, &person).await;
     an_account_links_to_a_system_of_its_own(&lab, &service, &person).await;
     sleep_until(asleep + FROZEN).await;
@@ -110,7 +111,7 @@ async fn at_another_phone_which_follows(lab: &Lab, person: &Person) {
         phone.resumes().await;
         event
     };
-    let ((), event) = tokio::join!(person.presses("[data-order=resume]"), resumed);
+    let ((), event) = tokio::join!(person.tab.key("F4"), resumed);
     assert_eq!(event, "talk");
     person.pop_is("talking").await;
     person.presses("[data-order=hangup]").await;
@@ -168,7 +169,7 @@ async fn a_caller_is_passed_on_at_once(lab: &Lab, person: &Person) {
 }
 
 /// Both contacts on call are busy, and the caller comes back; the next time the second contact takes the caller.
-async fn a_caller_goes_along_the_on_call_list(lab: &Lab, person: &Person) {
+async fn a_caller_goes_along_the_on_call_list(lab: &Lab, service: &Service, person: &Person) {
     let call = talks(lab, person).await;
     lab.phone(FIRST_ON_CALL).is_busy().await;
     lab.phone(SECOND_ON_CALL).is_busy().await;
@@ -180,6 +181,16 @@ async fn a_caller_goes_along_the_on_call_list(lab: &Lab, person: &Person) {
     lab.phone("1001").answers().await;
     person.pop_is("talking").await;
     person.may(&["hold", "transfer", "help", "hangup"]).await;
+    // Two keys make a message of the transfer that failed; three are allowed.
+    person.tab.key("m").await;
+    let instead = "document.activeElement?.matches('form.message textarea') && \
+                   document.activeElement.value.includes('つながりませんでした（話中）')";
+    person.tab.until("the message in place of the transfer", instead).await;
+    let to = "document.querySelector('form.message [role=combobox]').value";
+    assert_eq!(person.tab.eval(to).await, "佐々木健");
+    person.tab.chord("ctrl", "Enter").await;
+    person.tab.until("that it is saved", "!document.querySelector('form.message')").await;
+    is_instead_of_the_transfer(service).await;
     lab.phone(SECOND_ON_CALL).presses_after(ms(200), "1").await;
     person.presses("#contacts .all").await;
     person.has_no_pop().await;
@@ -188,6 +199,16 @@ async fn a_caller_goes_along_the_on_call_list(lab: &Lab, person: &Person) {
     person.tab.until("who has the caller", shown).await;
     finishes(person, "transferred").await;
     call.hang_up().await;
+}
+
+/// The newest message says that the first contact calls back, and which transfer failed.
+async fn is_instead_of_the_transfer(service: &Service) {
+    let (_, page) = service.ask("admin", Method::GET, "/v1/messages?limit=1", None).await;
+    let message = &page["items"][0];
+    assert_eq!((&message["action"], &message["transfer"]["outcome"]), (&json!("call_back"), &json!("busy")));
+    let path = format!("/v1/contacts/{}", message["contact"].as_str().unwrap());
+    let (_, contact) = service.ask("admin", Method::GET, &path, None).await;
+    assert_eq!(contact["name"], "佐々木健");
 }
 
 /// The operator asks for help, consults the first contact on call and cancels; then completes with the second.

@@ -56,6 +56,19 @@ async fn what_a_day_shows_seldom() {
         .await;
     person.looks("candidate-chosen").await;
 
+    // A call with a script is answered with its opening, in the operator's own name.
+    let mut scripted = pop("株式会社あさひ", "06-6345-0109", 0);
+    scripted["script"] = json!({"id": "usual", "version": 2, "name": "通常", "opening": "おはようございます。<b>あさひ</b>、{operator}です。"});
+    rig.end(1);
+    rig.end(2);
+    rig.end(3);
+    rig.publish(ringing(4, &["1001"], scripted, rig.app.clock.now()));
+    person
+        .tab
+        .until("the opening", "document.querySelector('.pop .say')?.innerText === 'おはようございます。<b>あさひ</b>、1001です。'")
+        .await;
+    person.looks("script-opening").await;
+
     // Commands are disabled without the PBX; the known state stays.
     rig.link(false);
     person
@@ -67,8 +80,28 @@ async fn what_a_day_shows_seldom() {
         .tab
         .until("the refusal", "document.querySelector('.notice.error')?.innerText.includes('電話機で操作')")
         .await;
-    assert_eq!(person.reads(".company h1").await, companies[0]);
+    assert_eq!(person.reads(".company h1").await, "株式会社あさひ");
     person.looks("pbx-down").await;
+    person.all_is_well().await;
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn a_company_that_is_closed_is_named_as_closed() {
+    let rig = Rig::start().await;
+    let browser = Chromium::start().await;
+    let person = Person::comes(&browser, &format!("http://{}", rig.address)).await;
+    person.enters("1001", PASSWORD).await;
+    person.is_connected().await;
+    let mut data = pop("みなと法律事務所", "06-6345-0101", 1);
+    data["account"]["hours"] =
+        json!({ "open": false, "until": "2031-11-25T00:00:00.000Z", "holiday": "勤労感謝の日" });
+    rig.publish(ringing(1, &["1001"], data, rig.app.clock.now()));
+    person.tab.until("the pop", "document.querySelector('.company .opening') !== null").await;
+    let opening = person.reads(".company .opening").await;
+    assert!(opening.contains("営業時間外") && opening.contains("勤労感謝の日"), "{opening}");
+    assert!(opening.contains("次の営業 2031/11/25"), "{opening}");
+    person.looks("closed-hours").await;
     person.all_is_well().await;
     browser.close().await;
 }

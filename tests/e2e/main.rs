@@ -26,6 +26,7 @@ mod operator_states;
 mod pbx_restart;
 mod pop;
 mod seats;
+mod stats;
 mod supervision;
 mod supervision_cli;
 mod supervision_help;

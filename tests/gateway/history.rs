@@ -16,9 +16,10 @@ use toritsugi::identity::Presentation;
 use toritsugi::ids::{Extension, RecordId};
 use toritsugi::journal::{JournalEntry, SegmentChange, WrapUpRecord};
 use toritsugi::operators::CompletedWrapUp;
+use toritsugi::store::erasure::{ErasureStep, LiveCalls, SETTLE_MS};
 use uuid::Uuid;
 
-use crate::support::gateway_rig::{Options, Rig, ringing};
+use crate::support::gateway_rig::{Options, Rig, answer, ringing};
 use crate::support::ids::{call, pbx};
 
 const KEY: &str = "+819012345678";
@@ -89,6 +90,7 @@ fn rings_as(rig: &Rig, n: u32, customer: Option<RecordId>) {
         customers: customer.into_iter().map(shown).collect(),
         history: HistoryView::default(),
         link: None,
+        script: None,
     };
     Arc::make_mut(view).card = Some(Arc::new(card));
     rig.publish(draft);
@@ -510,4 +512,130 @@ async fn a_file_with_too_many_calls_is_refused_whole() {
         let (status, problem) = rig.get("1001", &format!("/v1/history.csv?{query}")).await;
         assert_eq!((status, &problem["type"]), (StatusCode::BAD_REQUEST, &json!("invalid-query")), "{query}");
     }
+}
+
+/// As many steps as are due, long after the request.
+async fn erase(rig: &Rig) {
+    let now = rig.app.clock.now() + jiff::SignedDuration::from_millis(2 * SETTLE_MS);
+    loop {
+        let step = rig.app.store.erase_step(100, LiveCalls::Known(&[]), rig.app.directory.plan(), now).await;
+        if step.unwrap() == ErasureStep::Idle {
+            return;
+        }
+    }
+}
+
+/// A message about a call, with what an operator may write down of the caller.
+fn message(account: RecordId, n: u32) -> Value {
+    let from = json!({ "name": "アヤノコウジ", "number": "090-1234-5678", "number_is": "told" });
+    json!({ "account": account, "call": call(n), "text": "秘密の伝言", "subject": "秘密の件", "from": from })
+}
+
+fn draft_path() -> String {
+    format!("/v1/drafts/{}", call(1))
+}
+
+fn draft() -> Value {
+    json!({ "body": { "text": "秘密の下書き" } })
+}
+
+/// What the readers answer that may show the customer.
+async fn answers(rig: &Rig, account: RecordId, customer: RecordId, message: &str) -> String {
+    let mut all = String::new();
+    for path in [
+        "/v1/history".to_owned(),
+        format!("/v1/history?customer={customer}"),
+        format!("/v1/history?account={account}&caller=09012345678"),
+        with("/v1/history", &[("q", "090-1234-5678")]),
+        format!("/v1/history/{}", call(1)),
+        "/v1/messages".to_owned(),
+        with("/v1/messages", &[("q", "秘密")]),
+        message.to_owned(),
+        format!("{message}/revisions"),
+        format!("/v1/customers?account={account}"),
+    ] {
+        let (status, answer) = rig.get("admin", &path).await;
+        assert_eq!(status, StatusCode::OK, "{path} {answer}");
+        all += &answer.to_string();
+    }
+    all += &rig.get("1002", "/v1/drafts").await.1.to_string();
+    all + &rig.get("1002", &draft_path()).await.1.to_string()
+}
+
+/// How many calls a search by the customer's number finds, and a file of them has.
+async fn calls_of_number(rig: &Rig) -> usize {
+    let query = [("q", "090-1234-5678")];
+    let (_, bytes) = file(rig, "admin", &query).await;
+    let (_, page) = rig.get("admin", &with("/v1/history", &query)).await;
+    let listed = page["items"].as_array().unwrap().len();
+    let lines = rows(&String::from_utf8(bytes).unwrap()).len();
+    assert_eq!(lines, listed + 1, "the heading and a row for each");
+    listed
+}
+
+/// An operator still has the texts on the screen, and sends them again.
+async fn nothing_is_written(rig: &Rig, account: RecordId, path: &str) {
+    let correction = json!({ "text": "秘密の伝言", "why": "秘密の件", "version": 1 });
+    for (method, path, body) in [
+        (Method::PATCH, path.to_owned(), json!({ "text": "秘密の伝言" })),
+        (Method::POST, format!("{path}/corrections"), correction),
+        (Method::POST, format!("{path}/undo"), json!({})),
+    ] {
+        let (status, problem) = rig.send("1002", method, &path, &body).await;
+        let found = (status, &problem["type"]);
+        assert_eq!(found, (StatusCode::CONFLICT, &json!("message-not-open")), "{path} {problem}");
+        assert!(problem["detail"].as_str().unwrap().contains("data of its caller"), "{problem}");
+    }
+    let (status, problem) = rig.send("1002", Method::POST, "/v1/messages", &message(account, 2)).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{problem}");
+    assert!(problem["detail"].as_str().unwrap().contains("leave the call out"), "{problem}");
+    let (status, problem) = rig.send("1002", Method::PUT, &draft_path(), &draft()).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{problem}");
+}
+
+#[tokio::test]
+async fn a_customer_who_is_being_erased_is_in_no_answer_and_nothing_comes_back_later() {
+    let rig = Rig::start().await;
+    let fields = json!({ "code": "A", "name": "さくら" });
+    let (_, made) = rig.send("admin", Method::POST, "/v1/accounts", &fields).await;
+    let of: RecordId = serde_json::from_value(made["id"].clone()).unwrap();
+    let fields = json!({ "account": of, "name": "綾小路", "numbers": ["０９０－１２３４－５６７８"] });
+    let (status, customer) = rig.send("admin", Method::POST, "/v1/customers", &fields).await;
+    assert_eq!(status, StatusCode::CREATED, "{customer}");
+    let customer: RecordId = serde_json::from_value(customer["id"].clone()).unwrap();
+    for n in [1, 2] {
+        let record =
+            FinishedCall { customer: Some(customer), account: Some(of), ..finished(&rig, n, 1, KEY) };
+        rig.app.store.record_call(&record).await.unwrap();
+    }
+    let (status, taken) = rig.send("1002", Method::POST, "/v1/messages", &message(of, 1)).await;
+    assert_eq!((status, &taken["caller"]), (StatusCode::CREATED, &json!(KEY)), "{taken}");
+    let path = format!("/v1/messages/{}", taken["id"].as_str().unwrap());
+    let (status, written) = rig.send("1002", Method::PUT, &draft_path(), &draft()).await;
+    assert_eq!(status, StatusCode::OK, "{written}");
+    let id = customer.to_string();
+    let secrets =
+        ["秘密の伝言", "秘密の件", "秘密の下書き", "アヤノコウジ", "090-1234-5678", "綾小路", KEY, &id];
+    let before = answers(&rig, of, customer, &path).await;
+    assert!(secrets.iter().all(|secret| before.contains(secret)), "{before}");
+    assert_eq!(calls_of_number(&rig).await, 2);
+    let now = rig.app.clock.now();
+    rig.app.store.forget_customer(customer, rig.app.directory.plan(), now).await.unwrap();
+    let at_once = answers(&rig, of, customer, &path).await;
+    assert!(secrets.iter().all(|secret| !at_once.contains(secret)), "{at_once}");
+    assert_eq!(calls_of_number(&rig).await, 0);
+    let status = rig.app.store.erasure_status().await.unwrap();
+    rig.app.store.erasure_progress().set(status);
+    let (_, ready) = answer(rig.bare(Method::GET, "/readyz").send().await.unwrap()).await;
+    let erasures = (&ready["erasures"]["left"], &ready["erasures"]["waiting"]);
+    assert_eq!(erasures, (&json!(1), &json!(0)), "{ready}");
+    nothing_is_written(&rig, of, &path).await;
+    erase(&rig).await;
+    nothing_is_written(&rig, of, &path).await;
+    let acknowledge = json!({ "state": "acknowledged" });
+    let (status, message) = rig.send("1002", Method::PATCH, &path, &acknowledge).await;
+    assert_eq!((status, &message["text"]), (StatusCode::OK, &json!("")), "{message}");
+    let after = answers(&rig, of, customer, &path).await;
+    assert!(secrets.iter().all(|secret| !after.contains(secret)), "{after}");
+    assert_eq!(calls_of_number(&rig).await, 0);
 }

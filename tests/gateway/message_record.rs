@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use encoding_rs::SHIFT_JIS;
+use jiff::Timestamp;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -123,7 +124,7 @@ async fn a_message_has_a_number_and_every_field_comes_back() {
     assert_eq!(
         options,
         json!({"reasons": [{"code": "inquiry", "label": "お問い合わせ"}], "common_surnames": ["サトウ"], "required": true,
-            "no_message_reasons": ["sales"], "undo_s": 5})
+            "no_message_reasons": ["sales"], "undo_s": 5, "may_export": false, "may_edit_scripts": false})
     );
 }
 
@@ -229,7 +230,9 @@ async fn a_received_message_is_corrected_and_keeps_what_it_was() {
         (&revisions["items"][1]["why"], &revisions["items"][1]["by_name"]),
         (&json!("番号の誤り"), &json!("1001"))
     );
-    assert_eq!(service.audited("message.corrected").await[0]["why"], "番号の誤り");
+    let audited = &service.audited("message.corrected").await[0];
+    assert_eq!((&audited["revision"], &audited["fields"]), (&json!(2), &json!(["text"])));
+    assert!(!audited.to_string().contains("番号の誤り"), "the reason goes with the revision: {audited}");
 }
 
 #[tokio::test]
@@ -276,8 +279,22 @@ async fn a_draft_stays_over_a_reload_and_is_not_overwritten_unseen() {
     assert_eq!((status, &first["version"]), (StatusCode::OK, &json!(1)), "{first}");
     assert_eq!(rig.get("1001", &path).await, (StatusCode::OK, first.clone()));
     for who in ["1002", "2001", "admin", "crm"] {
-        assert_eq!(rig.get(who, &path).await.0, StatusCode::NOT_FOUND, "{who}");
+        assert_eq!(rig.get(who, &path).await.0, StatusCode::NOT_FOUND, "{who} has none");
     }
+    let of_1001 = format!("{path}?user={}", rig.user("1001"));
+    for (who, status) in [
+        ("1001", StatusCode::OK),
+        ("2001", StatusCode::OK),
+        ("admin", StatusCode::OK),
+        ("1002", StatusCode::FORBIDDEN),
+        ("2002", StatusCode::FORBIDDEN),
+        ("crm", StatusCode::FORBIDDEN),
+    ] {
+        let (answered, read) = rig.get(who, &of_1001).await;
+        assert_eq!((answered, status == StatusCode::OK), (status, read == first), "{who}: {read}");
+    }
+    let (_, list) = rig.get("2001", &format!("/v1/drafts?user={}", rig.user("1001"))).await;
+    assert_eq!(list["items"], json!([first]));
     let (status, second) = put("1001", json!({"version": 1, "body": {"text": "書きかけの続き"}})).await;
     assert_eq!((status, &second["version"]), (StatusCode::OK, &json!(2)));
     let (status, problem) = put("1001", json!({"version": 1, "body": {"text": "ほかの机"}})).await;
@@ -294,6 +311,88 @@ async fn a_draft_stays_over_a_reload_and_is_not_overwritten_unseen() {
     assert_eq!(rig.send("1001", Method::DELETE, &path, &Value::Null).await.0, StatusCode::NOT_FOUND);
     let (status, problem) = put("1001", json!({"version": 2, "body": {"text": "あとから"}})).await;
     assert_eq!((status, problem.get("draft")), (StatusCode::CONFLICT, None), "{problem}");
+}
+
+#[tokio::test]
+async fn a_held_message_is_released_and_its_timeline_names_who_did_what() {
+    let service = service().await;
+    let rig = &service.rig;
+    let message = service.taken(json!({"text": "一"})).await;
+    let at = |step: &str| format!("{}/{step}", path_of(&message));
+    let until = rig.app.clock.now().as_millisecond() + 86_400_000;
+    let until = Timestamp::from_millisecond(until).unwrap();
+    let hold = json!({ "until": until.to_string() });
+    for (who, status) in [("1002", StatusCode::FORBIDDEN), ("2001", StatusCode::OK)] {
+        let (answered, held) = service.post(who, &at("hold"), &hold).await;
+        assert_eq!(answered, status, "{who}: {held}");
+    }
+    for past in [json!({"until": "2001-01-01T00:00:00Z"}), json!({"until": null}), json!({})] {
+        let (status, problem) = service.post("1001", &at("hold"), &past).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{past}: {problem}");
+    }
+    let held = rig.get("1001", &path_of(&message)).await.1["hold_until"].clone();
+    assert_eq!(held.as_str().unwrap().parse::<Timestamp>().unwrap(), until);
+    rig.advance(Duration::from_secs(1));
+    let (status, released) = service.post("1001", &at("release"), &Value::Null).await;
+    assert_eq!((status, released.get("hold_until")), (StatusCode::OK, None), "{released}");
+    let steps = async || {
+        let (_, timeline) = rig.get("crm", &at("timeline")).await;
+        let step = |one: &Value| (one["kind"].as_str().unwrap().to_owned(), one["by_name"].clone());
+        timeline["items"].as_array().unwrap().iter().map(step).collect::<Vec<_>>()
+    };
+    let name = async |who: &str| {
+        let (_, users) = rig.get("admin", "/v1/users").await;
+        let users = users["items"].as_array().unwrap().clone();
+        users.into_iter().find(|user| user["extension"] == who).unwrap()["name"].clone()
+    };
+    let (hana, boss) = (name("1001").await, name("2001").await);
+    let step = |what: &str, who: &Value| (what.to_owned(), who.clone());
+    let before = vec![step("saved", &hana), step("changed", &hana)];
+    assert_eq!(steps().await, before);
+    assert_eq!(service.post("1001", &at("hold"), &hold).await.0, StatusCode::OK, "held again");
+    rig.advance(Duration::from_secs(1));
+    rig.send("2001", Method::PATCH, &path_of(&message), &json!({"state": "acknowledged"})).await;
+    let acknowledged = [before.clone(), vec![step("acknowledged", &boss)]].concat();
+    assert_eq!(steps().await, acknowledged);
+    let later = Timestamp::from_millisecond(until.as_millisecond() + 1_000).unwrap();
+    let longer = json!({ "until": later.to_string() });
+    for gone in ["hold", "release"] {
+        let (status, problem) = service.post("1001", &at(gone), &longer).await;
+        assert_eq!((status, &problem["type"]), (StatusCode::CONFLICT, &json!("message-not-open")), "{gone}");
+    }
+    rig.advance(Duration::from_secs(1));
+    let version = rig.get("1001", &path_of(&message)).await.1["version"].clone();
+    let correction = json!({"text": "二", "why": "書き誤り", "version": version});
+    let (status, corrected) = service.post("2001", &at("corrections"), &correction).await;
+    assert_eq!(status, StatusCode::OK, "{corrected}");
+    let (_, timeline) = rig.get("1001", &at("timeline")).await;
+    let last = timeline["items"].as_array().unwrap().last().unwrap();
+    let expected = ["corrected", "書き誤り"].map(Value::from);
+    assert_eq!([&last["kind"], &last["text"]], expected.each_ref());
+    assert_eq!((&last["revision"], &last["by_name"]), (&json!(2), &boss));
+}
+
+#[tokio::test]
+async fn a_report_and_a_test_are_messages_of_their_kind() {
+    let service = service().await;
+    let take = async |who: &str, kind: &str| {
+        let body = json!({"account": service.account, "text": "x", "kind": kind});
+        let (status, message) = service.take(who, &body, None).await;
+        (status, message["kind"].as_str().unwrap_or_default().to_owned())
+    };
+    let taken = |kind: &str| (StatusCode::CREATED, kind.to_owned());
+    assert_eq!(take("1001", "report").await, taken("report"));
+    for who in ["2001", "admin"] {
+        assert_eq!(take(who, "test").await, taken("test"), "{who}");
+    }
+    for who in ["1001", "crm"] {
+        assert_eq!(take(who, "test").await.0, StatusCode::FORBIDDEN, "{who}");
+    }
+    for kind in ["fax", "voice", "x"] {
+        assert_eq!(take("admin", kind).await.0, StatusCode::UNPROCESSABLE_ENTITY, "{kind}");
+    }
+    let (_, page) = service.rig.get("1001", &format!("{MESSAGES}?kind=report")).await;
+    assert_eq!(page["items"].as_array().unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -367,6 +466,9 @@ async fn an_export_is_a_file_for_spreadsheets_and_is_audited() {
     let text = String::from_utf8(bytes.to_vec()).unwrap();
     assert!(text.starts_with("\u{feff}受付番号,受付日時,"), "{}", &text[..60]);
     assert_eq!(text.matches("\"'=1+").count(), 501);
+    let header = text.lines().next().unwrap();
+    assert!(header.contains(",契約先コード,契約先名,") && header.contains(",報告日時,"), "{header}");
+    assert!(text.contains(",未報告,") && !text.contains("未確認"), "the words of the glossary");
     assert!(text.contains("さくら商事") && text.contains("090-1111-2222") && text.contains("サンキュー"));
     assert!(text.contains("\"\"\"𠮷野\"\"\r\n髙橋\""));
     let (status, kind, bytes) = export("2001", "?encoding=shift_jis&mark=thanks").await;
@@ -380,6 +482,10 @@ async fn an_export_is_a_file_for_spreadsheets_and_is_audited() {
     let audited = service.audited("messages.exported").await;
     let rows: Vec<_> = audited.iter().map(|details| (&details["rows"], &details["filter"]["mark"])).collect();
     assert_eq!(rows, [(&json!(1), &json!("thanks")), (&json!(502), &Value::Null)]);
+    assert_eq!(export("admin", "?q=090-1111-2222").await.0, StatusCode::OK);
+    let filter = &service.audited("messages.exported").await[0]["filter"];
+    assert_eq!(filter["by_text"], true);
+    assert!(!filter.to_string().contains("1111"), "the trail names no caller: {filter}");
 }
 
 /// The command line against this gateway, as this person: what it prints and says.

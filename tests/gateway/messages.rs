@@ -74,6 +74,7 @@ impl Service {
             customers: vec![customer],
             history: Default::default(),
             link: None,
+            script: None,
         };
         let (at, operator) = (self.rig.app.clock.now(), Extension::parse(operator).unwrap());
         let view = CallView {

@@ -102,3 +102,47 @@ async fn people_are_made_changed_and_revoked() {
     assert_eq!(page["items"].as_array().unwrap().len(), 7);
     assert!(!page.to_string().contains("argon2"));
 }
+
+#[tokio::test]
+async fn a_day_off_of_the_installation_closes_the_accounts_that_close_on_holidays() {
+    let rig = Rig::start().await;
+    let spans = json!([{ "days": ["mon", "tue", "wed", "thu", "fri"], "from": "09:00", "to": "18:00" }]);
+    let fields = json!({
+        "code": "A001", "name": "みなと法律事務所", "dialled": ["03-5550-1001"], "hours": { "weekly": spans },
+    });
+    let (status, account) = rig.send("admin", Method::POST, "/v1/accounts", &fields).await;
+    assert_eq!(status, StatusCode::CREATED, "{account}");
+    let explained = "/v1/explain?dialled=0355501001&at=2031-12-29T01:00:00Z";
+    let hours = async || rig.get("1001", explained).await.1["card"]["account"]["hours"].clone();
+    assert_eq!(hours().await, json!({ "open": true, "until": "2031-12-29T09:00:00.000Z" }));
+
+    let path = "/v1/holidays/2031-12-29";
+    let (status, day) = rig.send("admin", Method::PUT, path, &json!({ "name": " 年末休業 " })).await;
+    assert_eq!(status, StatusCode::OK, "{day}");
+    assert_eq!(day, json!({ "day": "2031-12-29", "name": "年末休業", "source": "site" }));
+    let closed = json!({ "open": false, "until": "2031-12-30T00:00:00.000Z", "holiday": "年末休業" });
+    assert_eq!(hours().await, closed);
+    let (_, year) = rig.get("1001", "/v1/holidays?year=2031").await;
+    let days = year["items"].as_array().unwrap();
+    assert_eq!(days.last().unwrap(), &day);
+    assert_eq!(days[0], json!({ "day": "2031-01-01", "name": "元日", "source": "law" }));
+
+    assert_eq!(rig.send("admin", Method::DELETE, path, &Value::Null).await.0, StatusCode::NO_CONTENT);
+    assert_eq!(hours().await["open"], true);
+    assert_eq!(rig.send("admin", Method::DELETE, path, &Value::Null).await.0, StatusCode::NOT_FOUND);
+    for (path, body, expected) in [
+        ("/v1/holidays/2031-02-30", json!({ "name": "x" }), StatusCode::NOT_FOUND),
+        (path, json!({ "name": " " }), StatusCode::UNPROCESSABLE_ENTITY),
+        (path, json!({ "name": "x".repeat(61) }), StatusCode::UNPROCESSABLE_ENTITY),
+        (path, json!({ "name": "x", "source": "law" }), StatusCode::UNPROCESSABLE_ENTITY),
+    ] {
+        assert_eq!(rig.send("admin", Method::PUT, path, &body).await.0, expected, "{path} {body}");
+    }
+    assert_eq!(rig.get("1001", "/v1/holidays?year=3000").await.0, StatusCode::BAD_REQUEST);
+
+    let wrong = json!({ "hours": { "weekly": spans, "closed_on": ["2031-12-30..2031-12-01"] } });
+    let path = format!("/v1/accounts/{}", account["id"].as_str().unwrap());
+    let (status, problem) = rig.send("admin", Method::PATCH, &path, &wrong).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(problem["detail"].as_str().unwrap().contains("2031-12-30..2031-12-01"), "{problem}");
+}

@@ -29,6 +29,7 @@ use toritsugi::people::role::Role;
 use toritsugi::people::token::Token;
 use toritsugi::store::deliveries::DeliveryFilter;
 use toritsugi::store::mail_servers::MAIL_SERVER;
+use toritsugi::store::tasks::TaskFilter;
 use toritsugi::store::webhooks::NewDelivery;
 use toritsugi::supervision::{SupervisionRequest, may_supervise};
 use toritsugi::transfer;
@@ -88,6 +89,10 @@ POST   /v1/operators/{operator}/wrap-up/notes    | yes  -    yes  -    no   yes 
 GET    /v1/history                               | yes  none yes  none yes  yes  |
 GET    /v1/history.csv                           | yes  yes  yes  yes  yes  yes  |
 GET    /v1/history/{call}                        | yes  -    yes  -    yes  yes  |
+GET    /v1/stats?by=day&from=2026-04-01T00:00:00Z&to=2026-04-02T00:00:00Z | yes yes yes yes yes yes |
+GET    /v1/stats.csv?by=day&from=2026-04-01T00:00:00Z&to=2026-04-02T00:00:00Z | yes yes yes yes yes yes |
+GET    /v1/stats/live | yes yes yes yes yes yes |
+GET    /v1/stats/calls?counter=offered&from=2026-04-01T00:00:00Z&to=2026-04-02T00:00:00Z | none none none none none none |
 GET    /v1/pbx/gaps                              | yes  yes  yes  yes  yes  yes  |
 GET    /v1/explain?dialled=0312345678            | yes  yes  yes  yes  yes  yes  |
 GET    /v1/accounts                              | yes  yes  yes  yes  yes  yes  |
@@ -95,6 +100,33 @@ POST   /v1/accounts                              | no   no   no   no   no   yes 
 GET    /v1/accounts/{account}                    | yes  yes  yes  yes  yes  yes  |
 PATCH  /v1/accounts/{account}                    | no   no   no   no   no   yes  | {"kana":"x"}
 DELETE /v1/accounts/{account}                    | no   no   no   no   no   yes  |
+GET    /v1/accounts/{account}/scripts            | yes  yes  yes  yes  yes  yes  |
+PUT    /v1/accounts/{account}/scripts/{script}   | no   no   no   no   no   yes  | {"body":{script_body},"version":1}
+GET    /v1/accounts/{account}/scripts/{script}   | yes  yes  yes  yes  yes  yes  |
+DELETE /v1/accounts/{account}/scripts/{script}   | no   no   no   no   no   yes  |
+GET    /v1/accounts/{account}/scripts/{script}/versions | yes yes yes yes yes yes |
+POST   /v1/accounts/{account}/scripts/{script}/publish  | no no no no no yes | {"version":1,"newest":1}
+POST   /v1/scripts/check                         | no   no   no   no   no   yes  | {"account":"{account}","body":""}
+GET    /v1/scripts/offers                        | no   no   none none no   none |
+POST   /v1/scripts/evaluate                      | yes  yes  yes  yes  yes  yes  | {"account":"{account}"}
+POST   /v1/scripts/evaluate                      | no   no   no   no   no   yes  | {"account":"{account}","body":""}
+GET    /v1/accounts/{account}/mail-templates     | no   no   no   no   no   yes  |
+PUT    /v1/accounts/{account}/mail-templates/{template} | no no no no no   yes  | {"body":"{{ opening }}"}
+DELETE /v1/accounts/{account}/mail-templates/{template} | no no no no no   yes  |
+GET    /v1/accounts/{account}/billing-plan       | no   no   no   no   yes  yes  |
+PUT    /v1/accounts/{account}/billing-plan       | no   no   no   no   no   yes  | {"name":"x"}
+DELETE /v1/accounts/{account}/billing-plan       | no   no   no   no   no   yes  |
+GET    /v1/accounts/{account}/bills/{month}      | no   no   no   no   yes  yes  |
+POST   /v1/accounts/{account}/bills/{month}/close | no  no   no   no   no   yes  |
+GET    /v1/accounts/{account}/contract           | no   no   yes  yes  yes  yes  |
+PUT    /v1/accounts/{account}/contract           | no   no   no   no   no   yes  | {"formula":"AR-open","goal":0.9}
+DELETE /v1/accounts/{account}/contract           | no   no   no   no   no   yes  |
+GET    /v1/contracts?month=2025-01               | no   no   yes  yes  yes  yes  |
+GET    /v1/bills/{month}                         | no   no   no   no   yes  yes  |
+GET    /v1/bills/{month}/lines.csv               | no   no   no   no   yes  yes  |
+GET    /v1/holidays                              | yes  yes  yes  yes  yes  yes  |
+PUT    /v1/holidays/{day}                        | no   no   no   no   no   yes  | {"name":"社休日"}
+DELETE /v1/holidays/{day}                        | no   no   no   no   no   yes  |
 GET    /v1/customers                             | yes  yes  yes  yes  yes  yes  |
 POST   /v1/customers                             | yes  yes  yes  yes  yes  yes  | {"account":"{account}","name":"x"}
 GET    /v1/customers/{customer}                  | yes  yes  yes  yes  yes  yes  |
@@ -106,6 +138,12 @@ POST   /v1/contacts                              | no   no   no   no   no   yes 
 GET    /v1/contacts/{contact}                    | yes  yes  yes  yes  yes  yes  |
 PATCH  /v1/contacts/{contact}                    | no   no   no   no   no   yes  | {"kana":"x"}
 DELETE /v1/contacts/{contact}                    | no   no   no   no   no   yes  |
+GET    /v1/endpoints                             | yes  yes  yes  yes  yes  yes  |
+POST   /v1/endpoints                             | no   no   no   no   no   yes  | {"account":"{account}","address":"x@example.jp"}
+GET    /v1/endpoints/{endpoint}                  | yes  yes  yes  yes  yes  yes  |
+PATCH  /v1/endpoints/{endpoint}                  | no   no   no   no   no   yes  | {"label":"x"}
+DELETE /v1/endpoints/{endpoint}                  | no   no   no   no   no   yes  |
+POST   /v1/endpoints/{endpoint}/test             | no   no   no   no   no   yes  |
 GET    /v1/messages                              | yes  yes  yes  yes  yes  yes  |
 POST   /v1/messages                              | yes  yes  yes  yes  yes  yes  | {"account":"{account}","text":"x"}
 GET    /v1/messages/{message}                    | yes  yes  yes  yes  yes  yes  |
@@ -116,7 +154,13 @@ GET    /v1/messages/options                      | yes  yes  yes  yes  yes  yes 
 POST   /v1/messages/{message}/corrections        | yes  no   yes  no   no   yes  | {"text":"y","why":"x","version":1}
 POST   /v1/messages/{message}/undo               | yes  no   yes  no   no   yes  |
 GET    /v1/messages/{message}/revisions          | yes  yes  yes  yes  yes  yes  |
+GET    /v1/messages/{message}/timeline           | yes  yes  yes  yes  yes  yes  |
+POST   /v1/messages/{message}/hold               | yes  no   yes  no   no   yes  | {"until":"{soon}"}
+POST   /v1/messages/{message}/release            | yes  no   yes  no   no   yes  |
+POST   /v1/messages/{message}/answers            | yes  yes  yes  yes  yes  yes  | {"kind":"seen","by_name":"x"}
+GET    /v1/messages/{message}/answers            | none none none none none none |
 GET    /v1/drafts                                | none none none none none none |
+GET    /v1/drafts?user={operator}                | none no   none no   no   none |
 PUT    /v1/drafts/{call}                         | yes  yes  yes  yes  yes  yes  | {"body":{}}
 GET    /v1/drafts/{call}                         | yes  yes  yes  yes  yes  yes  |
 DELETE /v1/drafts/{call}                         | yes  yes  yes  yes  yes  yes  |
@@ -127,6 +171,18 @@ GET    /v1/faxes/{fax}/document                  | no   no   yes  yes  yes  yes 
 DELETE /v1/faxes/{fax}                           | no   no   no   no   no   yes  |
 GET    /v1/deliveries                            | no   no   yes  yes  no   yes  |
 POST   /v1/deliveries/{delivery}/retry           | no   no   yes  yes  no   yes  |
+GET    /v1/routes/{account}                      | no   no   yes  yes  no   yes  |
+PUT    /v1/routes/{account}                      | no   no   no   no   no   yes  | {"body":"format = 1"}
+POST   /v1/routes/explain                        | yes  yes  yes  yes  yes  yes  | {"account":"{account}"}
+GET    /v1/routes/check?account={account}        | no   no   yes  yes  no   yes  |
+GET    /v1/tasks                                 | none none none none no   none |
+POST   /v1/tasks/{task}/claim                    | yes  yes  yes  yes  no   yes  |
+POST   /v1/tasks/{task}/release                  | yes  yes  yes  yes  no   yes  |
+POST   /v1/tasks/{task}/result                   | yes  yes  yes  yes  no   yes  | {"result":"told"}
+GET    /v1/mail/bounces                          | no   no   yes  yes  no   yes  |
+POST   /v1/mail/bounces                          | no   no   no   no   yes  yes  | {"kind":"delayed","message_id":"<d.0@x>"}
+GET    /v1/mail/suspended                        | no   no   yes  yes  no   yes  |
+POST   /v1/mail/suspended/resume                 | no   no   yes  yes  no   yes  | {"address":"x@example.jp"}
 GET    /v1/audit                                 | no   no   yes  yes  no   yes  |
 GET    /v1/users                                 | no   no   no   no   no   yes  |
 POST   /v1/users                                 | no   no   no   no   no   yes  | {"name":"{n}","role":"operator"}
@@ -139,6 +195,9 @@ DELETE /v1/users/{user}/tokens/{token}           | no   no   no   no   no   yes 
 GET    /v1/webhooks/deliveries                   | no   no   no   no   no   yes  |
 POST   /v1/webhooks/deliveries/{delivery}/retry  | no   no   no   no   no   yes  |
 "#;
+
+/// A script that can be saved.
+const SCRIPT: &str = "format = 1\nname = \"x\"\nopening = { open = \"x\" }\n";
 
 /// A line of [`TABLE`].
 struct Row {
@@ -371,14 +430,30 @@ impl Scene {
             .replace("{password}", PASSWORD)
             .replace("{call}", &live.to_string())
             .replace("{verb}", "hangup")
+            .replace("{month}", "2025-01")
+            .replace("{script_body}", &json!(SCRIPT).to_string())
             .replace("{operator}", &self.rig.user("1001").to_string())
             .replace("{transfer}", &TransferId::derive(call(1), self.rig.app.clock.now()).to_string())
             .replace("{supervision}", &Uuid::from_u128(7).to_string())
+            .replace(
+                "{soon}",
+                &self.rig.app.clock.now().saturating_add(Duration::from_secs(3_600)).unwrap().to_string(),
+            )
             .replace("{n}", &format!("new {n}"));
-        let subjects = ["account", "customer", "contact", "message", "fax", "user", "token", "delivery"];
+        let subjects = [
+            "account", "customer", "contact", "endpoint", "template", "message", "fax", "user", "token",
+            "delivery", "task", "day",
+        ];
         for subject in subjects.iter().filter(|subject| row_names(row, subject)) {
             let id = self.subject(subject, n, &text).await;
             text = text.replace(&format!("{{{subject}}}"), &id);
+            if *subject == "account" && row_names(row, "script") {
+                let path = format!("/v1/accounts/{id}/scripts/usual");
+                let (status, made) =
+                    self.rig.send("admin", Method::PUT, &path, &json!({"body": SCRIPT})).await;
+                assert_eq!(status, StatusCode::OK, "{made}");
+                text = text.replace("{script}", "usual");
+            }
         }
         let (path, body) = text.split_once('\n').unwrap();
         (path.to_owned(), body.to_owned())
@@ -391,7 +466,31 @@ impl Scene {
             self.make("admin", "/v1/accounts", fields).await
         };
         match subject {
+            "account" if text.starts_with("/v1/routes/{account}") => {
+                let id = account().await;
+                let path = format!("/v1/routes/{id}");
+                let (status, saved) =
+                    self.rig.send("admin", Method::PUT, &path, &json!({"body": "format = 1"})).await;
+                assert_eq!(status, StatusCode::OK, "{saved}");
+                id
+            }
+            "account" if text.contains("/billing-plan") || text.contains("/bills/") => {
+                let account = account().await;
+                let path = format!("/v1/accounts/{account}/billing-plan");
+                let (status, plan) = self.rig.send("admin", Method::PUT, &path, &json!({"name": "x"})).await;
+                assert_eq!(status, StatusCode::OK, "{plan}");
+                account
+            }
+            "account" if text.contains("/contract") => {
+                let account = account().await;
+                let path = format!("/v1/accounts/{account}/contract");
+                let agreed = json!({"formula": "AR-open", "goal": 0.9});
+                let (status, written) = self.rig.send("admin", Method::PUT, &path, &agreed).await;
+                assert_eq!(status, StatusCode::OK, "{written}");
+                account
+            }
             "account" => account().await,
+            "task" => self.task(account().await).await,
             "customer" | "contact" => {
                 let fields = json!({"account": account().await, "name": "x"});
                 self.make("admin", &format!("/v1/{subject}s"), fields).await
@@ -405,6 +504,12 @@ impl Scene {
                 assert!(self.rig.app.store.create_fax(&new, None, self.rig.app.clock.now()).await.unwrap());
                 new.fax.id.to_string()
             }
+            "template" => "text".to_owned(),
+            "endpoint" => {
+                self.rig.app.store.set_mail_server(MAIL_SERVER, true).await.unwrap();
+                let fields = json!({"account": account().await, "address": "y@example.jp"});
+                self.make("admin", "/v1/endpoints", fields).await
+            }
             "user" => {
                 let fields = json!({"name": format!("subject {n}"), "role": "operator"});
                 self.make("admin", "/v1/users", fields).await
@@ -413,9 +518,32 @@ impl Scene {
                 let (of_user, _) = text.rsplit_once('/').unwrap();
                 self.make("admin", of_user, json!({"label": "x"})).await
             }
+            "day" => {
+                let day = format!("2031-{:02}-{:02}", 1 + n / 28 % 12, 1 + n % 28);
+                let fields = json!({ "name": "x" });
+                let (status, made) =
+                    self.rig.send("admin", Method::PUT, &format!("/v1/holidays/{day}"), &fields).await;
+                assert_eq!(status, StatusCode::OK, "{made}");
+                day
+            }
             _ if text.starts_with("/v1/deliveries") => self.message_delivery(account().await).await,
             _ => self.delivery(n).await,
         }
+    }
+
+    /// A call that an operator is to make.
+    async fn task(&self, account: String) -> String {
+        let contact = json!({"account": account, "name": "x", "number": "0311112222", "on_call_order": 1});
+        self.make("admin", "/v1/contacts", contact).await;
+        let body =
+            "format = 1\n[[route]]\nname = \"a\"\n[[route.step]]\nto = [\"on-call\"]\nvia = [\"phone\"]";
+        let path = format!("/v1/routes/{account}");
+        let (status, saved) = self.rig.send("admin", Method::PUT, &path, &json!({"body": body})).await;
+        assert_eq!(status, StatusCode::OK, "{saved}");
+        let message = self.make("1001", "/v1/messages", json!({"account": account, "text": "x"})).await;
+        let filter =
+            TaskFilter { message: Some(RecordId(message.parse().unwrap())), ..TaskFilter::default() };
+        self.rig.app.store.tasks(filter).await.unwrap()[0].id.to_string()
     }
 
     /// A mail that waits for the mail server.

@@ -14,6 +14,8 @@ use crate::mail_lab::MailLab;
 pub(crate) struct ReadMail {
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) text: String,
+    /// The HTML part, if there is one.
+    pub(crate) html: Option<String>,
 }
 
 impl ReadMail {
@@ -21,33 +23,24 @@ impl ReadMail {
     pub(crate) fn read(bytes: &[u8]) -> Self {
         assert!(bytes.iter().all(|byte| *byte < 0x80), "the mail is 7-bit");
         let mail = std::str::from_utf8(bytes).unwrap().replace("\r\n", "\n");
-        let (head, body) = mail.split_once("\n\n").unwrap();
-        let mut headers: Vec<(String, String)> = Vec::new();
-        for line in head.lines() {
-            assert!(line.len() <= 78 || line.starts_with("Received") || line.starts_with('\t'), "{line}");
-            if let Some(rest) = line.strip_prefix([' ', '\t']) {
-                let last = headers.last_mut().unwrap();
-                last.1.push(' ');
-                last.1.push_str(rest);
-            } else {
-                let (name, value) = line.split_once(": ").unwrap();
-                headers.push((name.to_owned(), value.to_owned()));
-            }
-        }
-        let header =
-            |wanted: &str| headers.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str());
-        let content_type = header("Content-Type").unwrap();
-        let charset = content_type.split("charset=").nth(1).unwrap();
-        let bytes = match header("Content-Transfer-Encoding").unwrap() {
-            "base64" => BASE64.decode(body.replace('\n', "")).unwrap(),
-            "7bit" => body.as_bytes().to_vec(),
-            other => panic!("{other}"),
+        let (mut headers, body) = part_of(&mail);
+        let content_type = header_of(&headers, "Content-Type").unwrap().to_owned();
+        let Some(rest) = content_type.strip_prefix("multipart/alternative; boundary=\"") else {
+            return Self { text: content_of(&headers, body), headers, html: None };
         };
-        let (text, is_wrong) =
-            Encoding::for_label(charset.as_bytes()).unwrap().decode_without_bom_handling(&bytes);
-        assert!(!is_wrong, "{charset}");
-        let text = text.replace("\r\n", "\n");
-        Self { headers, text }
+        let boundary = rest.strip_suffix('"').unwrap();
+        let body = format!("\n{body}");
+        let parts: Vec<&str> = body.split(&format!("\n--{boundary}")).collect();
+        assert_eq!((parts.len(), parts[3].trim_end()), (4, "--"), "{mail}");
+        let [text, html] = [1, 2].map(|n| {
+            let (headers, body) = part_of(parts[n].strip_prefix('\n').unwrap());
+            (header_of(&headers, "Content-Type").unwrap().to_owned(), content_of(&headers, body))
+        });
+        assert_eq!([text.0.as_str(), &html.0], ["text/plain; charset=UTF-8", "text/html; charset=UTF-8"]);
+        // What a test asks of a header is that of the text.
+        headers.retain(|(name, _)| name != "Content-Type");
+        headers.push(("Content-Type".into(), text.0));
+        Self { headers, text: text.1, html: Some(html.1) }
     }
 
     pub(crate) fn header(&self, wanted: &str) -> String {
@@ -60,6 +53,43 @@ impl ReadMail {
     fn content(&self) -> &str {
         self.text.split_once("\n内容\n").unwrap().1.split_once("\n\n受付　").unwrap().0
     }
+}
+
+/// The headers of a mail or of a part of one, and what follows them.
+fn part_of(part: &str) -> (Vec<(String, String)>, &str) {
+    let (head, body) = part.split_once("\n\n").unwrap();
+    let mut headers: Vec<(String, String)> = Vec::new();
+    for line in head.lines() {
+        let is_ours = !["Received", "Return-Path", "\t"].iter().any(|start| line.starts_with(start));
+        assert!(line.len() <= 78 || !is_ours, "{line}");
+        if let Some(rest) = line.strip_prefix([' ', '\t']) {
+            let last = headers.last_mut().unwrap();
+            last.1.push(' ');
+            last.1.push_str(rest);
+        } else {
+            let (name, value) = line.split_once(": ").unwrap();
+            headers.push((name.to_owned(), value.to_owned()));
+        }
+    }
+    (headers, body)
+}
+
+fn header_of<'a>(headers: &'a [(String, String)], wanted: &str) -> Option<&'a str> {
+    headers.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str())
+}
+
+/// The text of a part, decoded.
+fn content_of(headers: &[(String, String)], body: &str) -> String {
+    let charset = header_of(headers, "Content-Type").unwrap().split("charset=").nth(1).unwrap();
+    let bytes = match header_of(headers, "Content-Transfer-Encoding").unwrap() {
+        "base64" => BASE64.decode(body.replace('\n', "")).unwrap(),
+        "7bit" => body.as_bytes().to_vec(),
+        other => panic!("{other}"),
+    };
+    let (text, is_wrong) =
+        Encoding::for_label(charset.as_bytes()).unwrap().decode_without_bom_handling(&bytes);
+    assert!(!is_wrong, "{charset}");
+    text.replace("\r\n", "\n")
 }
 
 /// A header value with its encoded words read one by one.
@@ -150,6 +180,13 @@ async fn what_is_saved_is_in_the_mailbox_character_by_character() {
         let to = if is_jis { "\"midori..dr\"@docomo.ne.jp" } else { "sasaki@sakura.example.jp" };
         assert_eq!(first.header("To"), to);
         assert_eq!(first.header("Auto-Submitted"), "auto-generated");
+        assert_eq!(first.html.is_some(), !is_jis, "old phones read text alone");
+        if !is_jis {
+            let markup = mails.iter().find(|mail| mail.content().contains("<script>"));
+            let markup = markup.unwrap();
+            let html = markup.html.as_ref().unwrap();
+            assert!(html.contains("&lt;script&gt;alert(1)") && !html.contains("<script"), "{html}");
+        }
         assert!(mails.iter().all(|mail| mail.headers.iter().all(|(name, _)| name != "Bcc")));
     }
     house.log_is_clean(&["sasaki@sakura.example.jp"]);

@@ -1,5 +1,7 @@
 //! How fast the outbox is. The figures are printed, not asserted: they depend on the machine.
 
+mod routes;
+
 use std::time::{Duration, Instant};
 
 use serde_json::json;

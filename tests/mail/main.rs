@@ -2,9 +2,11 @@
 //!
 //! | file | shows |
 //! |---|---|
+//! | `acknowledged.rs` | the link in a mail, and the route until somebody confirms |
 //! | `arrives.rs` | what is saved is in the mailbox, character by character |
 //! | `changed.rs` | corrections and withdrawals |
 //! | `refused.rs` | what servers say, and what the daemon makes of it |
+//! | `returned.rs` | mails that come back: by IMAP, by HTTP, by the command line; the next endpoint |
 //! | `unsafe_server.rs` | servers to which nothing is sent |
 //! | `kills.rs` | the daemon is killed at any moment |
 //! | `figures.rs` | how fast it is |
@@ -18,10 +20,12 @@ mod mail_lab;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod acknowledged;
 mod arrives;
 mod changed;
 mod figures;
 mod house;
 mod kills;
 mod refused;
+mod returned;
 mod unsafe_server;

@@ -23,11 +23,8 @@ async fn a_refused_recipient_fails_the_message_until_somebody_sends_it_again() {
     let lab = MailLab::start().await;
     let house = House::start(&signed_in(&lab, "STARTTLS_PORT", "starttls")).await;
     let gone = house.contact("退職", "gone@sakura.example.jp").await;
-    for (answer, status) in [
-        ("550 5.1.1 no such person", json!("5.1.1")),
-        ("552 5.2.2 mailbox full", json!("5.2.2")),
-        ("554 5.7.1 policy", json!("5.7.1")),
-    ] {
+    for (answer, status) in [("552 5.2.2 mailbox full", json!("5.2.2")), ("554 5.7.1 policy", json!("5.7.1"))]
+    {
         lab.at_recipient("gone@sakura.example.jp", &[Answer::Say(answer)]);
         let id = house.save(&gone, answer).await;
         let failed = house.message_until(&id, "the message failed", |m| m["state"] == "failed").await;

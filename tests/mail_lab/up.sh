@@ -2,7 +2,7 @@
 # Starts a private Postfix and a private Dovecot on free loopback ports, writes RUN_DIR/mail.env, prints "ready", and runs
 # both until its standard input ends, as it also does when the process that writes to it dies.
 #
-# RUN_DIR/tls/cert.pem and key.pem exist: the servers' certificate. Dovecot only checks passwords (user "report", password
+# RUN_DIR/tls/cert.pem and key.pem exist: the servers' certificate. Dovecot checks passwords (user "report", password
 # "hunter2"). Postfix takes mails at four ports, all with the same rules for recipients:
 #   STARTTLS_PORT   STARTTLS and a sign-in are required
 #   TLS_PORT        the same, with TLS from the first byte
@@ -10,7 +10,9 @@
 #   BARE_PORT       as PLAIN_PORT; EHLO offers nothing
 # Whether it takes a recipient, and a mail, is asked at the policy service at 127.0.0.1:POLICY_PORT, which the test runs.
 # What it takes for NAME@sakura.example.jp (MAILBOXES below) is in RUN_DIR/mail/NAME/new, and for @docomo.ne.jp in
-# RUN_DIR/mail/docomo/new.
+# RUN_DIR/mail/docomo/new. What it takes for later@sakura.example.jp it returns: nobody is there (5.1.1). What comes back, to
+# bounce+…@toritsugi.example.jp, is in the mailbox of the user "bounce" (same password), which Dovecot serves by IMAP with TLS at
+# IMAPS_PORT and without at IMAP_PORT.
 #
 # Commands on standard input, one a line; each answers "ready" or "stopped":
 #   stop, start    ends or starts Postfix, on the same ports and queue
@@ -26,26 +28,13 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 readonly PORT_MIN=28000 PORTS=1900
 readonly START_TIMEOUT_SECONDS=60
 # The mailboxes of sakura.example.jp.
-readonly MAILBOXES=(sasaki ito gone busy cut slow quick away safe wire again timed drained kato mori)
+readonly MAILBOXES=(sasaki ito gone busy cut slow quick away safe wire again timed drained kato mori later second)
 RUN_DIR="$1" POLICY_PORT="${2:-}" POSTFIX_PID="" DOVECOT_PID=""
 
 install() {
   export RUNLEVEL=1
-  need postfix postfix dovecot dovecot-core setpriv util-linux flock util-linux awk mawk
-}
-
-is_taken() {
-  local hex
-  printf -v hex ':%04X' "$1"
-  awk -v want="$hex" '$2 ~ want"$" && $4 == "0A" { found = 1 } END { exit !found }' /proc/net/tcp
-}
-
-free_port() {
-  local port
-  while :; do
-    port=$((PORT_MIN + (RANDOM * 32768 + RANDOM) % PORTS))
-    if ! is_taken "$port"; then echo "$port"; return; fi
-  done
+  need postfix postfix dovecot dovecot-core /usr/lib/dovecot/imap dovecot-imapd \
+    setpriv util-linux flock util-linux awk mawk
 }
 
 write_dovecot() {
@@ -54,8 +43,12 @@ write_dovecot() {
 base_dir = $RUN_DIR/dovecot/run
 state_dir = $RUN_DIR/dovecot/state
 log_path = $RUN_DIR/dovecot.log
-protocols =
-ssl = no
+protocols = imap
+ssl = yes
+ssl_cert = <$RUN_DIR/tls/cert.pem
+ssl_key = <$RUN_DIR/tls/key.pem
+listen = 127.0.0.1
+mail_location = maildir:$RUN_DIR/mail/%n
 auth_mechanisms = plain login
 disable_plaintext_auth = no
 passdb {
@@ -64,7 +57,18 @@ passdb {
 }
 userdb {
   driver = static
-  args = uid=nobody gid=nogroup home=/nonexistent
+  args = uid=nobody gid=nogroup home=$RUN_DIR/mail
+}
+namespace inbox {
+  inbox = yes
+}
+service imap-login {
+  inet_listener imap {
+    port = $IMAP_PORT
+  }
+  inet_listener imaps {
+    port = $IMAPS_PORT
+  }
 }
 service auth {
   unix_listener $RUN_DIR/dovecot/auth {
@@ -72,7 +76,7 @@ service auth {
   }
 }
 END
-  echo "report:{PLAIN}hunter2" > "$RUN_DIR/dovecot/users"
+  printf '%s:{PLAIN}hunter2\n' report bounce > "$RUN_DIR/dovecot/users"
 }
 
 write_postfix() {
@@ -95,9 +99,12 @@ smtp_dns_support_level = disabled
 default_transport = error:no mail leaves this machine
 relay_transport = error:no mail leaves this machine
 local_transport = error:no mail leaves this machine
-virtual_mailbox_domains = sakura.example.jp, docomo.ne.jp
+virtual_mailbox_domains = sakura.example.jp, docomo.ne.jp, toritsugi.example.jp
+recipient_delimiter = +
+transport_maps = texthash:$etc/transport
+later_destination_recipient_limit = 1
 virtual_mailbox_base = $RUN_DIR/mail
-virtual_mailbox_maps = regexp:$etc/mailboxes, texthash:$etc/names
+virtual_mailbox_maps = regexp:$etc/mailboxes, texthash:$etc/names, texthash:$etc/bounces
 virtual_uid_maps = static:$(id -u nobody)
 virtual_gid_maps = static:$(id -g nobody)
 smtpd_tls_cert_file = $RUN_DIR/tls/cert.pem
@@ -115,6 +122,9 @@ strict_rfc821_envelopes = yes
 END
   # The delivery agent allows no substitution in a pattern.
   echo '/^.*@docomo\.ne\.jp$/ docomo/' > "$etc/mailboxes"
+  echo "bounce@toritsugi.example.jp bounce/" > "$etc/bounces"
+  # A program that says that there is no such user (EX_NOUSER).
+  echo "later@sakura.example.jp later:" > "$etc/transport"
   for name in "${MAILBOXES[@]}"; do echo "$name@sakura.example.jp $name/"; done > "$etc/names"
   cat > "$etc/master.cf" << END
 127.0.0.1:$STARTTLS_PORT inet n - n - - smtpd
@@ -135,6 +145,7 @@ bounce unix - - n - 0 bounce
 defer unix - - n - 0 bounce
 error unix - - n - - error
 virtual unix - n n - - virtual
+later unix - n n - - pipe user=nobody argv=/bin/sh -c {exit 67}
 anvil unix - - n - 1 anvil
 tlsmgr unix - - n 1000? 1 tlsmgr
 proxymap unix - - n - - proxymap
@@ -177,16 +188,17 @@ stop_all() {
 
 start_all() {
   chmod 755 "$RUN_DIR"
+  IMAP_PORT="$(free_port "$PORT_MIN" "$PORTS")" IMAPS_PORT="$(free_port "$PORT_MIN" "$PORTS")"
   write_dovecot
   setpriv --pdeathsig TERM dovecot -F -c "$RUN_DIR/dovecot/dovecot.conf" < /dev/null >> "$RUN_DIR/dovecot.log" 2>&1 &
   DOVECOT_PID=$!
   wait_for "$DOVECOT_PID" test -S "$RUN_DIR/dovecot/auth" ||
     die "dovecot does not start:"$'\n'"$(cat "$RUN_DIR/dovecot.log")"
-  STARTTLS_PORT="$(free_port)" TLS_PORT="$(free_port)" PLAIN_PORT="$(free_port)" BARE_PORT="$(free_port)"
+  STARTTLS_PORT="$(free_port "$PORT_MIN" "$PORTS")" TLS_PORT="$(free_port "$PORT_MIN" "$PORTS")" PLAIN_PORT="$(free_port "$PORT_MIN" "$PORTS")" BARE_PORT="$(free_port "$PORT_MIN" "$PORTS")"
   write_postfix
   start_postfix || return 1
   printf '%s=%s\n' STARTTLS_PORT "$STARTTLS_PORT" TLS_PORT "$TLS_PORT" PLAIN_PORT "$PLAIN_PORT" BARE_PORT "$BARE_PORT" \
-    > "$RUN_DIR/mail.env"
+    IMAP_PORT "$IMAP_PORT" IMAPS_PORT "$IMAPS_PORT" > "$RUN_DIR/mail.env"
 }
 
 # Several test binaries may start at the same time.

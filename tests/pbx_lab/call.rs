@@ -172,6 +172,19 @@ impl<'a> PlacedCall<'a> {
         event
     }
 
+    /// Waits until the caller and who answered are in one bridge. The caller's side hears of the answer some milliseconds
+    /// before, and a caller who leaves in between was never connected.
+    pub(crate) async fn connected(&self) {
+        let at_pbx = self.at_pbx().await;
+        let linked = at_pbx.header("Linkedid").unwrap_or("");
+        let is_second = |event: &Event| {
+            event.name() == "BridgeEnter"
+                && event.has("Linkedid", linked)
+                && event.has("BridgeNumChannels", "2")
+        };
+        self.lab.pbx.events.wait("two in a bridge", is_second).await;
+    }
+
     /// Whether the call has been answered.
     pub(crate) fn is_answered(&self) -> bool {
         !self.lab.far.events.all(|event| self.is_answer(event)).is_empty()

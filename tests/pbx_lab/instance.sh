@@ -124,7 +124,6 @@ announce = $INSIDE_PBX/sounds/announcement
 member => PJSIP/1001
 ; The queue gives up, not the caller.
 [lab-gives-up](operators-common)
-timeoutpriority = app
 member => PJSIP/1001
 CONF
   # Queues that ring phones in use: only a pause keeps a caller from an operator who talks. No number leads to the second.

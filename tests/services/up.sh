@@ -47,21 +47,6 @@ install() {
     die "apt-get could not install postgresql"
 }
 
-is_taken() {
-  local hex
-  printf -v hex ':%04X' "$1"
-  awk -v want="$hex" '$2 ~ want"$" && $4 == "0A" { found = 1 } END { exit !found }' /proc/net/tcp
-}
-
-# Two test binaries may pick the same port: the server that finds it taken ends, and another port is tried.
-free_port() {
-  local port
-  while :; do
-    port=$((PORT_MIN + (RANDOM * 32768 + RANDOM) % PORTS))
-    if ! is_taken "$port"; then echo "$port"; return; fi
-  done
-}
-
 # wait_for PID COMMAND…: waits until COMMAND succeeds; fails when the process ends or the time is over.
 wait_for() {
   local pid="$1" deadline=$((SECONDS + START_TIMEOUT_SECONDS))
@@ -93,7 +78,7 @@ start_postgres() {
 }
 
 start_sentinel() {
-  SENTINEL_PORT="$(free_port)"
+  SENTINEL_PORT="$(free_port "$PORT_MIN" "$PORTS")"
   printf 'port %s\nbind 127.0.0.1\ndir %s\nsentinel monitor cti 127.0.0.1 %s 1\n' \
     "$SENTINEL_PORT" "$RUN_DIR/redis" "$REDIS_PORT" > "$RUN_DIR/sentinel.conf"
   setpriv --pdeathsig KILL redis-server "$RUN_DIR/sentinel.conf" --sentinel < /dev/null >> "$RUN_DIR/redis.log" 2>&1 &
@@ -104,7 +89,7 @@ start_sentinel() {
 cluster_is_whole() { redis-cli -p "$CLUSTER_PORT" cluster info | grep -q cluster_state:ok; }
 
 start_cluster() {
-  CLUSTER_PORT="$(free_port)"
+  CLUSTER_PORT="$(free_port "$PORT_MIN" "$PORTS")"
   mkdir -p "$RUN_DIR/cluster"
   setpriv --pdeathsig KILL redis-server --bind 127.0.0.1 --port "$CLUSTER_PORT" --dir "$RUN_DIR/cluster" --save "" \
     --cluster-enabled yes < /dev/null >> "$RUN_DIR/redis.log" 2>&1 &
@@ -115,7 +100,7 @@ start_cluster() {
 
 start_tls() {
   local dir="$RUN_DIR/tls"
-  TLS_PORT="$(free_port)"
+  TLS_PORT="$(free_port "$PORT_MIN" "$PORTS")"
   setpriv --pdeathsig KILL redis-server --bind 127.0.0.1 --port 0 --tls-port "$TLS_PORT" --dir "$dir" --save "" \
     --tls-cert-file "$dir/cert.pem" --tls-key-file "$dir/key.pem" --tls-auth-clients no \
     < /dev/null >> "$RUN_DIR/redis.log" 2>&1 &
@@ -156,12 +141,12 @@ first_start() {
   "${AS[@]}" "$BIN/initdb" -D "$RUN_DIR/postgres" -U "$ROLE" -A trust -E UTF8 --locale=C.UTF-8 --no-sync \
     >> "$RUN_DIR/postgres.log" 2>&1 || die "initdb failed:"$'\n'"$(cat "$RUN_DIR/postgres.log")"
   for try in 1 2 3 4 5; do
-    REDIS_PORT="$(free_port)"
+    REDIS_PORT="$(free_port "$PORT_MIN" "$PORTS")"
     if start_redis; then break; fi
     ((try < 5)) || die "redis-server does not start:"$'\n'"$(cat "$RUN_DIR/redis.log")"
   done
   for try in 1 2 3 4 5; do
-    POSTGRES_PORT="$(free_port)"
+    POSTGRES_PORT="$(free_port "$PORT_MIN" "$PORTS")"
     if start_postgres; then break; fi
     ((try < 5)) || die "postgres does not start:"$'\n'"$(cat "$RUN_DIR/postgres.log")"
   done

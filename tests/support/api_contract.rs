@@ -199,6 +199,7 @@ fn has_format(wanted: &Value, value: &Value) -> Result<(), String> {
                 && text.ends_with('Z')
                 && text.parse::<Timestamp>().is_ok()
         }
+        Some("date") => text.parse::<jiff::civil::Date>().is_ok_and(|date| date.to_string() == text),
         _ => return Err(format!("has the format {wanted}, which this check does not know")),
     };
     if fits { Ok(()) } else { Err(format!("is no {wanted}")) }

@@ -131,6 +131,8 @@ impl Rig {
         }
         let (giving, commands) = Commands::channel();
         let message_relay = MessageRelay::default();
+        let following = toritsugi::pbx_link::Following::default();
+        following.set(true);
         let directory = DirectoryOptions { plan: options.plan, ..DirectoryOptions::default() };
         let app = App {
             settings: Settings {
@@ -141,6 +143,7 @@ impl Rig {
                 connections_max: options.connections,
                 body_bytes_max: options.body_bytes,
                 history_file_calls_max: options.history_file_calls,
+                history_whole_for: None,
                 drain_timeout: Duration::from_secs(5),
                 heartbeat_interval: options.heartbeat,
                 messages: options.messages,
@@ -154,6 +157,7 @@ impl Rig {
             message_relay,
             transfers: toritsugi::directory::transfer_targets::Settings::default(),
             queue_faults: toritsugi::operators::SharedQueueFaults::default(),
+            following,
             dispositions: vec!["message:伝言".parse().unwrap()],
             metrics: Arc::new(Metrics::default()),
             clock,

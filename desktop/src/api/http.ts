@@ -50,17 +50,18 @@ function withQuery(path: string, query: Query): string {
 
 /** `key`: that of the first try, where this is a repeat. */
 export const post = <T>(path: string, body?: unknown, key?: string): Promise<T> => request<T>('POST', path, body, key);
-export const put = <T>(path: string, body?: unknown): Promise<T> => request<T>('PUT', path, body);
+/** `outlives`: it is sent even if the page is being closed; its body has at most 64 KiB. */
+export const put = <T>(path: string, body?: unknown, outlives = false): Promise<T> => request<T>('PUT', path, body, newKey(), outlives);
 export const patch = <T>(path: string, body?: unknown): Promise<T> => request<T>('PATCH', path, body);
 export const remove = <T>(path: string): Promise<T> => request<T>('DELETE', path);
 
-async function request<T>(method: string, path: string, body?: unknown, key = newKey()): Promise<T> {
-  const response = await answered(method, path, REQUEST_MS_MAX, body, key);
+async function request<T>(method: string, path: string, body?: unknown, key = newKey(), keepalive = false): Promise<T> {
+  const response = await answered(method, path, REQUEST_MS_MAX, body, key, keepalive);
   return parsed(await textOf(response)) as T;
 }
 
 /** The answer of the daemon, if it is no problem. */
-async function answered(method: string, path: string, ms: number, body?: unknown, key = newKey()): Promise<Response> {
+async function answered(method: string, path: string, ms: number, body?: unknown, key = newKey(), keepalive = false): Promise<Response> {
   const headers: Record<string, string> = {};
   if (body !== undefined) headers['Content-Type'] = 'application/json';
   if (method !== 'GET') headers['Idempotency-Key'] = key;
@@ -72,6 +73,7 @@ async function answered(method: string, path: string, ms: number, body?: unknown
       body: body === undefined ? null : JSON.stringify(body),
       credentials: 'same-origin',
       cache: 'no-store',
+      keepalive,
       signal: AbortSignal.timeout(ms),
     });
   } catch {

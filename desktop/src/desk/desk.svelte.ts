@@ -85,6 +85,8 @@ class Desk {
   contacts = $state.raw<ReadonlyMap<string, readonly Contact[]>>(new Map());
   recordsAt = $state(0);
   options = $state.raw<OperatorOptions | undefined>();
+  /** Grows when a phone task changed, or may have changed. */
+  tasksTold = $state(0);
   /** Customers that were made or chosen here, by call. */
   chosen = $state.raw<ReadonlyMap<string, CustomerView>>(new Map());
 
@@ -246,6 +248,7 @@ class Desk {
     this.state = state;
     if (events.some((event) => event.kind.startsWith('stream.'))) this.tick();
     if (events.some((event) => event.kind === 'stream.snapshot')) this.askBesides();
+    if (events.some(({ kind }) => kind === 'task.changed' || kind === 'stream.snapshot')) this.tasksTold += 1;
     this.sayWhatWent(events);
   }
 
@@ -472,8 +475,8 @@ class Desk {
     this.notices = this.notices.filter((one) => one.id !== id);
   }
 
-  refuse(key: Key): false {
-    this.notice('error', () => t(key));
+  refuse(key: Key, values: Record<string, string | number> = {}): false {
+    this.notice('error', () => t(key, values));
     return false;
   }
 

@@ -2,9 +2,12 @@
 // customer, a number to pass the caller on to.
 //
 // Invariant: nothing that was typed goes away but by the person's own doing: it is saved, or thrown away by name. A
-// call that ends, a pop, a reload and the end of the sign-in leave it where it is (`shelf.ts`).
+// call that ends, a pop, a reload and the end of the sign-in leave it where it is (`shelf.ts`), and the daemon has it
+// a second after the last key (`serverDrafts.ts`).
 
+import { ApiError, get, put, remove } from '../api/http.ts';
 import { prefs } from './prefs.svelte.ts';
+import { ServerDrafts, type Answer, type Gone, type Stored } from './serverDrafts.ts';
 import { Shelf, type Place } from './shelf.ts';
 
 /** Most calls with drafts in which nothing is written; those in which something is are never dropped for room. */
@@ -29,9 +32,41 @@ export interface Draft {
   customer: string;
   /** When it was begun, in milliseconds of the daemon's time. */
   at: number;
-  /** The message. */
+  /** The message. Times are as the field of the form has them, local and without a zone. */
   contact: string;
   text: string;
+  reason: string;
+  action: string;
+  urgency: string;
+  mark: string;
+  for_text: string;
+  from_name: string;
+  from_kanji: string;
+  from_company: string;
+  from_department: string;
+  from_gender: string;
+  from_number: string;
+  confirmed: boolean;
+  call_back_number: string;
+  call_back_from: string;
+  call_back_until: string;
+  call_back_text: string;
+  subject: string;
+  hold_until: string;
+  /** The transfer that failed, where the message stands for it. */
+  transfer: string;
+  transfer_outcome: string;
+  /** The script by which it is written, in this version; nothing: none. */
+  script: string;
+  script_version: number;
+  /** Answers to its questions, by question; to those that a field of the message answers: that somebody did. */
+  answers: Record<string, string[]>;
+  /** What the caller said to its offers, by offer. */
+  offers: Record<string, string>;
+  /** The message that is changed or corrected, in this version, and why. */
+  corrects: string;
+  corrects_version: number;
+  why: string;
   /** The after-call work. */
   disposition: string;
   notes: string;
@@ -40,10 +75,30 @@ export interface Draft {
   /** A number to pass the caller on to. */
   number: string;
   record: CustomerDraft | null;
+  /** Its version at the daemon; 0: it has none. */
+  version: number;
 }
+
+/** The fields of a message that nobody has written yet. */
+export const NO_MESSAGE = {
+  ...{ contact: '', text: '', reason: '', action: '', urgency: '', mark: '', for_text: '' },
+  ...{ from_name: '', from_kanji: '', from_company: '', from_department: '', from_gender: '', from_number: '', confirmed: false },
+  ...{ call_back_number: '', call_back_from: '', call_back_until: '', call_back_text: '', subject: '', hold_until: '' },
+  ...{ script: '', script_version: 0, answers: {} as Record<string, string[]>, offers: {} as Record<string, string> },
+  ...{ transfer: '', transfer_outcome: '' },
+  ...{ corrects: '', corrects_version: 0, why: '' },
+};
+
+const NOTHING: Draft = {
+  ...{ id: '', call: '', account: '', account_name: '', customer: '', at: 0, ...NO_MESSAGE },
+  ...{ disposition: '', notes: '', saved_notes: '', number: '', record: null, version: 0 },
+};
 
 /** What is known where the draft is begun: whose call it is. */
 export type About = Partial<Draft>;
+
+/** A draft of nothing, which is kept nowhere. */
+export const blank = (about: About): Draft => ({ ...NOTHING, ...about });
 
 export const shelf = new Shelf(places);
 
@@ -55,7 +110,11 @@ function places(): Place[] {
   }
 }
 
-export const hasMessage = (one: Draft): boolean => Boolean(one.text.trim());
+export function hasMessage(one: Draft): boolean {
+  const { text, for_text, from_name, from_kanji, from_company, from_department, from_number, call_back_number, call_back_text, subject } = one;
+  const texts = [text, for_text, from_name, from_kanji, from_company, from_department, from_number, call_back_number, call_back_text, subject];
+  return [...texts, ...Object.values(one.answers).flat()].some((written) => written.trim()) || Object.keys(one.offers).length > 0;
+}
 export const hasWrapUp = (one: Draft): boolean => one.notes.trim() !== one.saved_notes.trim() || Boolean(one.disposition);
 
 export function hasRecord({ record }: Draft): boolean {
@@ -71,6 +130,20 @@ class Drafts {
   private all = $state<Record<string, Draft>>({});
   private user = '';
   private written = new Map<string, string>();
+  private server = new ServerDrafts<Body>({
+    write,
+    remove: (call) =>
+      remove(`/v1/drafts/${call}`).then(
+        () => true,
+        (error: unknown) => error instanceof ApiError && error.status >= 400 && error.status < 500,
+      ),
+    keepOther: (other) => this.keepOther(other),
+    stored: (call, version) => {
+      const one = this.all[call];
+      if (one) one.version = version;
+    },
+    gone: (call, what) => (what ? shelf.put(this.user, 'gone', call, what) : shelf.drop(this.user, 'gone', call)),
+  });
 
   /** Those with something that would be lost if they were thrown away, the oldest first. */
   begun = $derived(Object.values(this.all).filter((one) => hasMessage(one) || hasWrapUp(one) || hasRecord(one)));
@@ -79,9 +152,33 @@ class Drafts {
   sit(user: string): void {
     this.user = user;
     this.written.clear();
+    this.server.forget();
     const left = user ? [...shelf.all<Draft>(user, 'draft')] : [];
     for (const [call, draft] of left) this.written.set(call, JSON.stringify(draft));
-    this.all = Object.fromEntries(left);
+    this.all = Object.fromEntries(left.map(([call, draft]) => [call, { ...NOTHING, ...draft }]));
+    for (const [call, gone] of user ? shelf.all<Gone>(user, 'gone') : []) this.server.restore(call, gone);
+  }
+
+  /** The page is connected: what the daemon keeps is there too, and has what was written meanwhile. */
+  async synchronise(): Promise<void> {
+    const { user } = this;
+    const answer = await get<{ items: Stored<Partial<Body>>[] }>('/v1/drafts').catch(() => undefined);
+    if (!answer || !user || user !== this.user) return;
+    for (const { call, body, version } of answer.items) {
+      const stored = { call, body: { ...bodyOf(NOTHING), ...body }, version };
+      if (this.server.isGone(call, stored.body)) continue;
+      this.server.known(stored);
+      const known = this.all[call];
+      if (!known || !isBegun(known)) this.all[call] = { ...NOTHING, ...stored.body, id: call, version };
+      else if (version > known.version && JSON.stringify(bodyOf(known)) !== JSON.stringify(stored.body)) this.keepOther(stored);
+    }
+    this.server.flush();
+  }
+
+  /** What was written at another desk about the same call stands beside what was written here. */
+  private keepOther({ call, body, version }: Stored<Body>): void {
+    const id = `other ${call} ${version}`;
+    this.all[id] = { ...NOTHING, ...body, id, call };
   }
 
   /** What has been written so far under this id, that of the call, to be written on. */
@@ -93,11 +190,7 @@ class Drafts {
     }
     const untouched = Object.values(this.all).filter((one) => !isBegun(one));
     if (untouched.length >= UNTOUCHED_MAX && untouched[0]) delete this.all[untouched[0].id];
-    this.all[id] = {
-      ...{ id, call: id, account: '', account_name: '', customer: '', at: Date.now(), contact: '', text: '' },
-      ...{ disposition: '', notes: '', saved_notes: '', number: '', record: null },
-      ...about,
-    };
+    this.all[id] = { ...NOTHING, id, call: id, at: Date.now(), ...about };
     return this.all[id];
   }
 
@@ -113,7 +206,7 @@ class Drafts {
   /** Another tab of this browser may have left something that this one does not know. */
   refresh(): void {
     if (!this.user) return;
-    for (const [call, draft] of shelf.all<Draft>(this.user, 'draft')) this.all[call] ??= draft;
+    for (const [call, draft] of shelf.all<Draft>(this.user, 'draft')) this.all[call] ??= { ...NOTHING, ...draft };
   }
 
   /** The person signs out, and nothing that would be lost is left. */
@@ -124,11 +217,22 @@ class Drafts {
   discard(call: string): void {
     if (this.user) shelf.drop(this.user, 'draft', call);
     this.written.delete(call);
+    this.server.changed(call, undefined);
     delete this.all[call];
   }
 
-  /** Keeps what is written, as it is written. */
+  /** Keeps what is written, as it is written, and also where the page is closed within a second of the last key. */
   follow(): void {
+    $effect(() => {
+      const leaves = () => this.server.flush(true);
+      const hides = () => document.hidden && leaves();
+      addEventListener('pagehide', leaves);
+      document.addEventListener('visibilitychange', hides);
+      return () => {
+        removeEventListener('pagehide', leaves);
+        document.removeEventListener('visibilitychange', hides);
+      };
+    });
     $effect(() => {
       const { user, written } = this;
       const now = $state.snapshot(this.all);
@@ -136,6 +240,7 @@ class Drafts {
       for (const [call, draft] of Object.entries(now)) {
         const text = isBegun(draft) ? JSON.stringify(draft) : '';
         if ((written.get(call) ?? '') === text) continue;
+        this.server.changed(call, text ? bodyOf(draft) : undefined, draft.version);
         if (text) shelf.put(user, 'draft', call, draft);
         else shelf.drop(user, 'draft', call);
         written.set(call, text);
@@ -143,9 +248,30 @@ class Drafts {
       for (const call of written.keys()) {
         if (call in now) continue;
         shelf.drop(user, 'draft', call);
+        this.server.changed(call, undefined);
         written.delete(call);
       }
     });
+  }
+}
+
+/** What the daemon keeps of a draft. */
+type Body = Omit<Draft, 'version'>;
+
+function bodyOf({ version: _, ...body }: Draft): Body {
+  return body;
+}
+
+async function write(call: string, body: Body, version: number, outlives: boolean): Promise<Answer<Body>> {
+  const { account, customer } = body;
+  const sent = { version, body, ...(account ? { account } : {}), ...(customer ? { customer } : {}) };
+  try {
+    const stored = await put<Stored<Body>>(`/v1/drafts/${call}`, sent, outlives);
+    return { kind: 'written', version: stored.version };
+  } catch (error) {
+    if (!(error instanceof ApiError) || !error.status || error.status >= 500 || error.status === 401) return { kind: 'later' };
+    if (error.type !== 'draft-changed') return { kind: 'refused' };
+    return { kind: 'changed', current: error.problem['draft'] as Stored<Body> | undefined };
   }
 }
 

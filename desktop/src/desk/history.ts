@@ -92,8 +92,8 @@ export function queryOf(wanted: Wanted): Record<string, string | undefined> {
     account: account || undefined,
     operator: operator || undefined,
     outcome: outcome || undefined,
-    from: from ? startOf(from, 0).toISOString() : undefined,
-    to: to ? startOf(to, 1).toISOString() : undefined,
+    from: from ? dayStart(from, 0).toISOString() : undefined,
+    to: to ? dayStart(to, 1).toISOString() : undefined,
   };
 }
 
@@ -105,8 +105,8 @@ export function belongs(call: PastCall, wanted: Wanted): boolean {
     (!wanted.account || call.card?.account.id === wanted.account) &&
     (!wanted.operator || call.operators.includes(wanted.operator)) &&
     (!wanted.outcome || call.outcome === wanted.outcome) &&
-    (!wanted.from || at >= startOf(wanted.from, 0).getTime()) &&
-    (!wanted.to || at < startOf(wanted.to, 1).getTime())
+    (!wanted.from || at >= dayStart(wanted.from, 0).getTime()) &&
+    (!wanted.to || at < dayStart(wanted.to, 1).getTime())
   );
 }
 
@@ -133,7 +133,7 @@ export function shownOf(
 }
 
 /** The beginning of this day, or of one so many days later, where the person is. */
-function startOf(day: string, later: number): Date {
+export function dayStart(day: string, later: number): Date {
   const [year = 1970, month = 1, date = 1] = day.split('-').map(Number);
   return new Date(year, month - 1, date + later);
 }

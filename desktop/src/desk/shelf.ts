@@ -4,7 +4,7 @@
 // | what happens | then |
 // |---|---|
 // | a reload, a crash, the end of the sign-in | it is there again when the same person signs in |
-// | it is saved, or thrown away by the person | it is gone from here |
+// | it is saved, or thrown away by the person | it is gone from here; of a draft, that it is gone is kept until the daemon knows |
 // | nobody comes back for it within TYPED_MS_MAX | it is gone from here |
 //
 // Invariant: a thing is written in the same moment as it changes, under the name of the person who typed it, and read
@@ -15,7 +15,7 @@ const PREFIX = 'toritsugi.typed';
 /** How long typed text waits for the person who typed it, in milliseconds: over a long weekend. */
 export const TYPED_MS_MAX = 7 * 24 * 3_600_000;
 
-export type Kind = 'draft' | 'message';
+export type Kind = 'draft' | 'message' | 'gone';
 
 interface Entry<T> {
   at: number;

@@ -9,9 +9,15 @@ const DOCUMENT = '/';
 const ICON = '/favicon.svg';
 
 let url: unknown;
+let loadBeside: () => Promise<boolean> = () => Promise.resolve(true);
 
 interface TrustedTypes {
   createPolicy(name: string, rules: { createScriptURL(): string }): { createScriptURL(url: string): unknown };
+}
+
+/** Some files come beside the page: they are loaded by this, which says whether they are there, before the page is kept. */
+export function comesBeside(load: () => Promise<boolean>): void {
+  loadBeside = load;
 }
 
 /** Keeps the files of which this page was made, and forgets those of an earlier version. */
@@ -19,6 +25,7 @@ export async function keepShell(): Promise<void> {
   if (!('serviceWorker' in navigator) || !('caches' in globalThis)) return;
   try {
     await navigator.serviceWorker.register(workerUrl() as string);
+    if (!(await loadBeside())) return;
     const files = [DOCUMENT, ICON, ...ownAssets()];
     const cache = await caches.open(SHELL);
     await cache.addAll(files);

@@ -321,6 +321,7 @@ function cardOf(data: CardData): { card: Card } | undefined {
   if (data.dialled) card.dialled = data.dialled;
   if (data.diverted_by) card.diverted_by = data.diverted_by;
   if (data.link) card.link = data.link;
+  if (data.script) card.script = data.script;
   return { card };
 }
 

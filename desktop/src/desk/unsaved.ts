@@ -34,7 +34,7 @@ export interface Unsaved<W> {
 
 export interface Ways<W, S> {
   send: (one: Unsaved<W>) => Promise<S>;
-  saved: (record: S) => void;
+  saved: (record: S, one: Unsaved<W>) => void;
   /** Who is signed in; nothing is sent while nobody is. */
   user: () => string | undefined;
   changed: (all: readonly Unsaved<W>[]) => void;
@@ -97,7 +97,7 @@ export class Outbox<W, S> {
   /** Tries it; false where it has to wait. */
   private async isSettled(one: Unsaved<W>): Promise<boolean> {
     try {
-      this.ways.saved(await this.ways.send(one));
+      this.ways.saved(await this.ways.send(one), one);
       this.discard(one.key);
     } catch (error) {
       if (isPassing(error)) {

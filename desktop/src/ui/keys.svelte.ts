@@ -1,34 +1,52 @@
 // Everything by keyboard. What is typed into a field is never an order, nor are keys that were meant for a field which is
 // gone (`typing.ts`), a key that is held down, or keys of an input method. Single keys can be turned off (WCAG 2.1.4); Tab,
-// Enter and Escape work all the same.
+// Enter, Escape, keys with Alt and function keys work all the same.
+//
+// No key means two things:
+//
+// | keys | where | mean |
+// |---|---|---|
+// | single keys | outside fields | orders, views, and what is opened |
+// | Alt and a letter or digit | also in a field | parts of what is being written (`TakeMessage.svelte`); Alt+0: no message |
+// | F2, F4, alone or with Shift or Ctrl | also in a field | orders for the call |
+//
+// F2 and F4 are the function keys that nobody else needs. Browsers have help, search, reload, full screen and their tools at
+// F1, F3, F5, F11 and F12; input methods convert with F6 to F10, and a hand that converts once too often, after the text
+// is committed, must not pass a caller on. While something is being composed, every key is the input method's. Alt+F4 and
+// Ctrl+F4 close windows and tabs: neither is an order, and no order is at F4 with another key than Shift.
 
 import { tick } from 'svelte';
 import { allowed, type Order } from '../desk/choose.ts';
 import { desk } from '../desk/desk.svelte.ts';
+import { messages } from '../desk/messages.svelte.ts';
 import { prefs } from '../desk/prefs.svelte.ts';
 import { t, type Key } from '../i18n/index.svelte.ts';
+import { composer } from './beside.svelte.ts';
 import { caret } from './caret.svelte.ts';
 import { shown } from './shown.svelte.ts';
 import { keyMeant } from './typing.ts';
 import { ui, type View } from './ui.svelte.ts';
 
-/** What the list of keys shows. */
-export const KEYS: readonly (readonly [string, Key])[] = [
-  ['A', 'order.answer'],
-  ['H', 'order.hold'],
-  ['T', 'key.transfer'],
+/** What the list of keys shows: the key, what it does, and another key, that which does so from inside a field. */
+export const KEYS: readonly (readonly [string, Key, string?])[] = [
+  ['A', 'order.answer', 'F2'],
+  ['H', 'order.hold', 'F4'],
+  ['T', 'key.transfer', 'Shift+F4'],
   ['C', 'order.complete'],
   ['X', 'order.cancel'],
-  ['S', 'order.help'],
-  ['Shift+E', 'order.hangup'],
+  ['S', 'order.help', 'Ctrl+F2'],
+  ['Shift+E', 'order.hangup', 'Shift+F2'],
   ['N', 'key.customer'],
   ['M', 'key.message'],
+  ['Alt+0', 'key.no_message'],
+  ['Z', 'key.undo'],
   ['W', 'key.wrap'],
   ['E', 'wrap.extend'],
   ['R', 'state.set'],
   ['/', 'key.find'],
+  ['J', 'key.row', 'K'],
+  ['U', 'message.change'],
   ['1 – 5', 'key.views'],
-  ['Alt+', 'key.alt'],
   ['Tab', 'key.next'],
   ['Enter', 'key.choose'],
   ['Esc', 'key.close'],
@@ -72,19 +90,52 @@ function extend(): void {
   if (desk.me && work) void desk.extendWrapUp(desk.me, work.call, EXTENSION_MINUTES * 60, t('wrap.extend_again'));
 }
 
+/** Takes the message back that was saved a moment ago, and opens it again where its call is in front. */
+async function undo(): Promise<void> {
+  const id = await messages.undo();
+  if (!id) return;
+  if (id === desk.own?.id || id === shown.work?.call) ui.message = true;
+  else ui.view = 'messages';
+}
+
+/** Reasons for no message, where there is a call or after-call work. */
+function chooseNoMessage(): void {
+  if (desk.own || shown.work) [ui.view, ui.noMessage] = ['desk', true];
+}
+
+function findMessage(): void {
+  if (ui.view === 'messages') document.querySelector<HTMLInputElement>('[data-search]')?.focus();
+}
+
+/** To the next row of a list that has rows to open, or to the one before. */
+function toRow(step: 1 | -1): void {
+  const rows = [...document.querySelectorAll<HTMLElement>('main [data-row]')];
+  const at = rows.findIndex((one) => one === document.activeElement);
+  const next = rows[at < 0 ? 0 : at + step];
+  next?.focus();
+  next?.scrollIntoView({ block: 'nearest' });
+}
+
 function find(): void {
+  if (ui.view === 'messages') return findMessage();
   if (ui.view !== 'past') ui.view = 'accounts';
   void tick().then(() => document.querySelector<HTMLInputElement>('[data-find]')?.focus());
 }
 
-/** Orders that are given with Alt from everywhere, by the key's place: also from a field, and with an input method on. */
-const WITH_ALT: Record<string, readonly Order[]> = {
-  KeyA: ['answer'],
-  KeyH: ['hold', 'resume'],
-  KeyT: ['transfer'],
-  KeyS: ['help'],
-  KeyE: ['hangup'],
+/** Orders that are given from everywhere: also from a field, and while an input method is on. */
+const FROM_FIELDS: Record<string, readonly Order[]> = {
+  F2: ['answer'],
+  'Shift+F2': ['hangup'],
+  'Ctrl+F2': ['help'],
+  F4: ['hold', 'resume'],
+  'Shift+F4': ['transfer'],
 };
+
+/** The orders of this key, if it has any from inside a field. */
+function fromField({ key, shiftKey, ctrlKey, altKey, metaKey }: KeyboardEvent): readonly Order[] | undefined {
+  if (altKey || metaKey) return undefined;
+  return FROM_FIELDS[`${ctrlKey ? 'Ctrl+' : ''}${shiftKey ? 'Shift+' : ''}${key}`];
+}
 
 const ACTIONS: Record<string, () => void> = {
   '?': () => (ui.help = !ui.help),
@@ -102,35 +153,49 @@ const ACTIONS: Record<string, () => void> = {
   m: () => {
     if (desk.own?.card?.account.id || shown.work?.account) [ui.newCustomer, ui.message] = [false, true];
   },
+  z: () => void undo(),
   w: () => document.getElementById('wrap-up')?.querySelector('input')?.focus(),
   r: () => (ui.states = !ui.states),
   '/': find,
+  f: findMessage,
+  j: () => toRow(1),
+  k: () => toRow(-1),
+  u: () => document.querySelector<HTMLElement>('main [data-revise]')?.click(),
 };
 
 export function listenToKeys(): void {
   $effect(() => {
     const pressed = (event: KeyboardEvent) => {
       if (event.isComposing) return;
-      const given = event.altKey && !event.ctrlKey && !event.metaKey && !event.shiftKey ? WITH_ALT[event.code] : undefined;
-      if (given && desk.session && prefs.keys && !ui.help) {
+      // By its place: an input method that is on may name no key. Also from a field: what is typed there stays.
+      const isZero = event.key === '0' || event.code === 'Digit0';
+      if (desk.session && event.altKey && !event.ctrlKey && !event.metaKey && !event.repeat && isZero) {
         event.preventDefault();
-        if (!event.repeat) givesOne(given);
+        chooseNoMessage();
         return;
       }
       // 229: keys of an input method, also where it says nothing of a composition.
       if (event.keyCode === 229) return;
+      const given = fromField(event);
+      if (given && desk.session && !ui.help) {
+        event.preventDefault();
+        if (!event.repeat) givesOne(given);
+        return;
+      }
       if (event.key === 'Escape') {
-        if (ui.help || ui.states || ui.newCustomer || ui.message || shown.waiting) event.preventDefault();
+        if (ui.help || ui.states || ui.newCustomer || ui.message || ui.noMessage || shown.waiting) event.preventDefault();
         if (shown.waiting && !ui.help && !ui.states) return shown.go();
-        const isOpen = ui.help || ui.states || ui.newCustomer || ui.message;
+        const isOpen = ui.help || ui.states || ui.newCustomer || ui.message || ui.noMessage;
         const notice = desk.notices.at(-1);
         if (!isOpen && notice) desk.drop(notice.id);
-        ui.help = ui.states = ui.newCustomer = ui.message = false;
+        ui.help = ui.states = ui.newCustomer = ui.message = ui.noMessage = false;
         return;
       }
       const choice = event.target instanceof HTMLInputElement && event.target.type === 'radio';
       if (!desk.session || (event.target instanceof Element && event.target.closest('input, textarea, select') && !choice)) return;
-      if (event.key !== 'Tab' && caret.guard.isTyped(performance.now())) {
+      // What is typed while the composer is on its way is meant for it.
+      const isMeant = (ui.message && !composer.form) || composer.isAsking;
+      if (event.key !== 'Tab' && (caret.guard.isTyped(performance.now()) || isMeant)) {
         event.preventDefault();
         return;
       }

@@ -32,6 +32,9 @@ class Shown {
   late = $state('');
   /** The call that was brought to the front last. */
   private fronted = $state('');
+  /** After a reload: a message that was begun is there as it was, as soon as its call and its draft are known. */
+  private resumes = true;
+  private hasDrafts = false;
   private lastCall: Call | undefined;
   private lastWork: WrapUp | undefined;
 
@@ -115,8 +118,23 @@ class Shown {
     });
   }
 
+  /** The drafts that the daemon keeps are known. */
+  draftsAreKnown(): void {
+    this.hasDrafts = true;
+    if (!caret.isBusy()) this.resume(this.place.id);
+  }
+
+  private resume(call: string): void {
+    if (!this.resumes || !call) return;
+    if (drafts.hasMessage(call)) ui.message = true;
+    this.resumes = !this.hasDrafts;
+  }
+
   private show(wanted: Place): void {
-    if (wanted.id !== this.place.id) ui.message = ui.newCustomer = false;
+    if (wanted.id !== this.place.id) {
+      ui.message = ui.newCustomer = ui.noMessage = false;
+      this.resume(wanted.id);
+    }
     this.place = wanted;
     if (wanted.kind === 'call' && this.fronted !== wanted.id) ui.view = 'desk';
     this.fronted = wanted.kind === 'call' ? wanted.id : '';

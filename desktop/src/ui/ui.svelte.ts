@@ -9,5 +9,9 @@ export const ui = $state({
   newCustomer: false,
   /** Whether a message is being written. */
   message: false,
+  /** Whether a reason for no message is being chosen. */
+  noMessage: false,
   account: '',
+  /** Whether the scripts of the account are edited. */
+  scripts: false,
 });

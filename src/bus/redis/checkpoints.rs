@@ -21,7 +21,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::client::{Connection, with_timeout};
+use super::client::{Connection, RedisAddress, with_timeout};
 use super::scripts::Keys;
 use super::{RedisSettings, wire};
 use crate::contract::history::FinishedCall;
@@ -162,6 +162,26 @@ pub async fn load_checkpoints(
 ) -> Result<Vec<CallCheckpoint>, redis::RedisError> {
     let mut redis = settings.address.connect(false).await?;
     load(&mut redis, &Keys::new(&settings.prefix), pbx).await
+}
+
+/// Reads the checkpoints of every PBX of the group: calls whose record is not in the store yet. Fails at once if Redis cannot
+/// be reached.
+///
+/// # Errors
+/// Redis does not answer.
+pub async fn load_all_checkpoints(
+    address: &RedisAddress,
+    prefix: &str,
+) -> Result<Vec<CallCheckpoint>, redis::RedisError> {
+    let mut redis = address.connect(false).await?;
+    let keys = Keys::new(prefix);
+    let command = redis::cmd("HKEYS").arg(keys.heads()).to_owned();
+    let names: Vec<String> = with_timeout(command.query_async(&mut redis)).await?;
+    let mut found = Vec::new();
+    for pbx in names.iter().filter_map(|name| PbxId::parse(name).ok()) {
+        found.extend(load(&mut redis, &keys, &pbx).await?);
+    }
+    Ok(found)
 }
 
 #[cfg(test)]

@@ -136,7 +136,7 @@ use smol_str::SmolStr;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use checkpoints::{CHECKPOINTS_MAX, load_checkpoints};
+pub use checkpoints::{CHECKPOINTS_MAX, load_all_checkpoints, load_checkpoints};
 pub use client::{RedisAddress, RedisAddressError, RedisInfo};
 pub use hub::ClusterStats;
 pub use outbox::{SPOOL_BYTES_MAX, SPOOL_EVENTS_MAX};

@@ -370,6 +370,10 @@ fn is_ordered(kind: EventKind) -> bool {
         | EventKind::MessageFailed
         | EventKind::MessageAcknowledged
         | EventKind::FaxReceived
+        | EventKind::MessageAnswered
+        | EventKind::MessageEscalated
+        | EventKind::MessageUnanswered
+        | EventKind::TaskChanged
         | EventKind::PbxUp
         | EventKind::PbxDown
         | EventKind::PbxRestarted

@@ -43,7 +43,7 @@ impl Run {
     async fn write(&self) {
         if self.bus.head_position() > 0
             && let Ok(Some(batch)) =
-                tokio::time::timeout(Duration::from_millis(1), self.journal.next_batch()).await
+                tokio::time::timeout(Duration::from_millis(1), self.journal.next_batch(Duration::ZERO)).await
         {
             // Twice, because the answer to a commit may be lost.
             for _ in 0..2 {
@@ -202,7 +202,7 @@ async fn a_daemon_that_was_displaced_writes_nothing_more() {
     let first = Run::start(&path, 0, 100, &ClientState::default()).await;
     let second = Run::start(&path, 1, 100, &ClientState::default()).await;
     first.bus.publish(to_event(&Step::Unrelated));
-    let batch = first.journal.next_batch().await.unwrap();
+    let batch = first.journal.next_batch(Duration::ZERO).await.unwrap();
     let refused = first.store.write_log(&pbx(), &first.stream, &batch).await.unwrap_err();
     assert!(matches!(refused, crate::store::StoreError::Displaced));
     second.bus.publish(to_event(&Step::Unrelated));

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::identity::Presentation;
+use crate::ids::Extension;
 
 #[test]
 fn a_pop_waits_for_its_card_but_not_for_ever() {
@@ -19,6 +20,22 @@ fn a_pop_waits_for_its_card_but_not_for_ever() {
     assert_eq!(rig.notices(), ["updated"]);
     rig.input(Input::CardFound { call, question: 1, card: card("store"), complete: true });
     assert!(rig.notices().is_empty());
+}
+
+#[test]
+fn a_call_that_is_over_before_its_card_comes_shows_who_had_it() {
+    let mut rig = Rig::new();
+    rig.answer_with = None;
+    rig.sato_talks().hangs_up(&CALLER, 16).hangs_up(&SATO, 16);
+    let call = rig.asked[0];
+    rig.input(Input::CardFound { call, question: 1, card: card("store"), complete: true });
+    let notices = ["offered", "presented 1001", "answered 1001", "ended Answered [1001]"];
+    assert_eq!(rig.notices(), notices);
+    let sato = Extension::parse("1001").unwrap();
+    let shown: Vec<_> =
+        rig.views.iter().map(|view| (view.presented_to.as_slice(), view.operator.as_ref())).collect();
+    let rings = std::slice::from_ref(&sato);
+    assert_eq!(shown, [(rings, None), (rings, None), (&[][..], Some(&sato)), (&[][..], None)]);
 }
 
 /// While the store is unreachable, its answer may take as long as a call.

@@ -190,7 +190,7 @@ impl Watch {
             match output {
                 Output::Identify { call, question, identity, trunk } => {
                     let found = self.directory.identify(&identity, Some(&trunk));
-                    let card = Arc::new(self.directory.bare_card(&found));
+                    let card = Arc::new(self.directory.bare_card(&found, now));
                     self.model.handle(now, Input::CardFound { call, question, card, complete: true });
                 }
                 Output::ReadChannel { call, channel } => self.reads.push(Read::Presentation(call, channel)),

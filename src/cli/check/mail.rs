@@ -1,8 +1,9 @@
 //! The mail server: whether it can be reached, its certificate, the sign-in, and whether it takes mails from the sender. Sends
-//! no mail.
+//! no mail. Besides, the mailbox of mails that come back, and the addresses to which nothing is sent.
 
 use toritsugi::config::Config;
-use toritsugi::outbox::{ProbeReport, Settings, TlsMode, probe};
+use toritsugi::outbox::{ProbeReport, Settings, TlsMode, probe, probe_mailbox};
+use toritsugi::store::{SchemaStatus, Store};
 
 use super::Finding;
 
@@ -18,7 +19,7 @@ pub(super) async fn check(config: &Config) -> Finding {
         }
         Err(error) => return Finding::failed(WHAT, error.to_string()),
     };
-    let (host, port, from) = (&settings.server.host, settings.server.port, &settings.from);
+    let (host, port, from) = (&settings.server.host, settings.server.port, settings.envelope_sender());
     match probe(&settings.server, from).await {
         Ok(report) => {
             Finding::ok(WHAT, format!("{host} port {port} takes mails from {from}, {}", how(&report)))
@@ -28,6 +29,45 @@ pub(super) async fn check(config: &Config) -> Finding {
             Finding::failed(WHAT, format!("{host} port {port}: {error}; {advice}"))
         }
     }
+}
+
+/// The mailbox of mails that come back; `None` without a mail server.
+pub(super) async fn returned(config: &Config) -> Option<Finding> {
+    const WHAT: &str = "returned mails";
+    let settings = config.mail_settings().ok()??;
+    let Some(address) = &settings.bounce_address else {
+        let detail = "mails that come back name no delivery: set mail.bounce_address";
+        return Some(Finding::note(WHAT, detail.into()));
+    };
+    let Some(mailbox) = &settings.mailbox else {
+        let detail = format!(
+            "{address} and its plus-addresses must be passed to `toritsugi mail bounce`, or set mail.imap.host"
+        );
+        return Some(Finding::note(WHAT, detail));
+    };
+    Some(match probe_mailbox(mailbox).await {
+        Ok(count) => Finding::ok(WHAT, format!("{} has {count} of them for {address}", mailbox.host)),
+        Err(error) => {
+            let advice = "correct mail.imap.host, port, user and password_file";
+            Finding::failed(WHAT, format!("{} port {}: {error}; {advice}", mailbox.host, mailbox.port))
+        }
+    })
+}
+
+/// The addresses to which nothing is sent; `None` if there are none, or no database.
+pub(super) async fn addresses(config: &Config) -> Option<Finding> {
+    let location = config.store.location().ok()?;
+    let Ok(SchemaStatus::Current { .. }) = Store::inspect_at(&location).await else { return None };
+    let store = Store::open_at(&location).await.ok()?;
+    let suspended = store.suspended_addresses().await;
+    store.close().await;
+    let suspended = suspended.ok().filter(|suspended| !suspended.is_empty())?;
+    let detail = format!(
+        "nothing is sent to {} of them, the latest {}: `toritsugi mail suspended` says why",
+        suspended.len(),
+        suspended[0].address
+    );
+    Some(Finding::warning("mail addresses", detail))
 }
 
 fn how(report: &ProbeReport) -> &'static str {

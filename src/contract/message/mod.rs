@@ -140,6 +140,14 @@ pub struct Message {
     pub delivery: MessageDelivery,
 }
 
+impl Message {
+    /// Whether its content was removed with the data of its caller: a message has a text otherwise.
+    #[must_use]
+    pub fn is_erased(&self) -> bool {
+        self.fields.text.is_empty()
+    }
+}
+
 /// A message before it is in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewMessage {

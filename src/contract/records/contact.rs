@@ -1,6 +1,7 @@
 //! Contacts: the people of an account to whom calls and messages go.
 
 use jiff::Timestamp;
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -14,6 +15,9 @@ use crate::numbers::NumberPlan;
 pub const ON_CALL_ORDER_MAX: u32 = 1_000;
 /// Shortest and longest ring time of a contact, in seconds.
 pub const RING_S: std::ops::RangeInclusive<u32> = 5..=120;
+
+/// Most days off of a contact.
+pub const CONTACT_DAYS_OFF_MAX: usize = 400;
 
 /// The fields of a contact that a person sets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -48,6 +52,30 @@ pub struct ContactFields {
     /// How long the contact's phone rings for a transfer, in seconds; absent: the installation's.
     #[serde(default)]
     pub ring_s: Option<u32>,
+    /// From when the contact is absent; absent with `absent_until`: already now.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "crate::contract::time::as_optional_time"
+    )]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub absent_from: Option<Timestamp>,
+    /// Until when the contact is absent: messages go to the deputy meanwhile.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "crate::contract::time::as_optional_time"
+    )]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub absent_until: Option<Timestamp>,
+    /// The contact of the same account who receives messages instead of this one while this one is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<uuid::Uuid>)]
+    pub deputy: Option<RecordId>,
+    /// Days on which the contact is absent, in the account's time zone; at most 400.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub days_off: Vec<Date>,
 }
 
 /// A contact: a person of the account to whom a call or message goes.
@@ -91,6 +119,10 @@ impl ContactFields {
             on_call_order: None,
             accept_by_key: true,
             ring_s: None,
+            absent_from: None,
+            absent_until: None,
+            deputy: None,
+            days_off: Vec::new(),
         }
     }
 
@@ -114,6 +146,15 @@ impl ContactFields {
         if self.ring_s.is_some_and(|seconds| !RING_S.contains(&seconds)) {
             return Err(invalid("ring_s", format!("from {} to {} seconds", RING_S.start(), RING_S.end())));
         }
+        if self.absent_from.is_some() && self.absent_until.is_none_or(|until| Some(until) <= self.absent_from)
+        {
+            return Err(invalid("absent_until", "write a time after absent_from".to_owned()));
+        }
+        if self.days_off.len() > CONTACT_DAYS_OFF_MAX {
+            return Err(invalid("days_off", format!("at most {CONTACT_DAYS_OFF_MAX} days")));
+        }
+        self.days_off.sort_unstable();
+        self.days_off.dedup();
         let mut texts: Vec<String> = self.number.take().into_iter().collect();
         let number = numbers("number", &mut texts, 1, (NumberUse::Subscriber, plan))?.pop();
         self.number = texts.pop();

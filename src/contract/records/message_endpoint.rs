@@ -195,7 +195,7 @@ impl MessageEndpointFields {
         }
         if let Some(hours) = &mut self.hours {
             hours.check().map_err(|error: HoursError| invalid("hours", error.to_string()))?;
-            if hours.weekly.is_empty() {
+            if hours.weekly.is_empty() && hours.open_on.is_empty() {
                 return Err(invalid("hours", "name the spans in which it is open, or leave it out".into()));
             }
             if hours.time_zone.is_none() {

@@ -1,28 +1,40 @@
-//! Accounts, customers and contacts from a CSV file: all of it or nothing.
+//! Accounts, customers and contacts from a CSV file.
 //!
 //! ```text
 //! file ─▶ table.rs: records, text, line numbers ─▶ columns.rs: the meaning of each column ─▶ checked fields
 //!                 (a blocking thread)                                                        │ batches
-//!                                      store: one transaction, upsert by code ◀──────────────┘
+//!                                            store: upsert by code, see below ◀──────────────┘
 //! ```
+//!
+//! | kind | written | a process that is killed leaves |
+//! |---|---|---|
+//! | accounts | in one transaction: numbers may move between them, and none is without its account meanwhile | nothing |
+//! | customers, contacts | the file is read twice, first to check it; then a few rows at a time, so that whatever else is written waits briefly | the rows up to there; the same file again does the rest |
 //!
 //! Invariants: a file with one invalid row changes nothing; the report names up to [`ROW_ERRORS_MAX`] invalid rows by line.
 //! A record is identified by its `code`, so the same file can be imported again. Fields whose column is missing keep their
 //! values. Memory does not grow with the file, except for one small entry per code, which finds duplicates.
 //!
+//! National holidays come from a file of their own form: `holidays.rs`.
+//!
 //! Read next: `columns.rs` for the names of the columns.
 
 mod columns;
+pub mod holidays;
 mod numbers;
 mod table;
 
 use std::collections::HashMap;
-use std::io::Read;
+use std::io::{self, Read, Seek};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use serde::Serialize;
 use smol_str::SmolStr;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use self::columns::{Layout, RowReader};
 use self::table::Table;
@@ -30,8 +42,10 @@ use super::lookup::Directory;
 use crate::contract::import_batch::Batch;
 pub use crate::contract::import_batch::{ImportKind, RowError};
 use crate::ids::RecordId;
+use crate::numbers::NumberPlan;
 use crate::store::StoreError;
-use crate::store::import::ImportTransaction;
+use crate::store::import::PresentColumns;
+use crate::store::retention::PurgePace;
 
 pub use self::table::{CELL_CHARS_MAX, TableError, TextEncoding};
 
@@ -41,6 +55,8 @@ pub const ROWS_MAX: u64 = 5_000_000;
 pub const ROW_ERRORS_MAX: usize = 100;
 /// Maximum number of batches that wait for the store.
 const BATCHES_WAITING_MAX: usize = 4;
+/// Longest delay between two steps of an import: as long as the step was, so that others write half of the time.
+const STEP_DELAY_MAX: Duration = Duration::from_millis(50);
 
 /// The options of an import.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +100,17 @@ pub enum ImportError {
         /// The number of further invalid rows.
         more: u64,
     },
+    /// It ended in the middle, because the store failed or the account of a row was deleted meanwhile.
+    #[error(
+        "the import stopped after {written} rows, which are imported; import the same file again for the rest"
+    )]
+    Stopped {
+        /// The rows that are imported.
+        written: u64,
+        /// What was in the way.
+        #[source]
+        source: Box<Self>,
+    },
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -101,56 +128,133 @@ struct Errors {
     more: u64,
 }
 
+/// What an import needs besides the file.
+struct Job {
+    options: ImportOptions,
+    plan: NumberPlan,
+    accounts: HashMap<SmolStr, RecordId>,
+    at: Timestamp,
+}
+
+/// Rows that are imported, and how many of them are new.
+#[derive(Debug, Clone, Copy, Default)]
+struct Written {
+    rows: u64,
+    created: u64,
+}
+
 impl Directory {
-    /// Imports `source`. The store's writing connection is held until the end; readers, and thus pops, are not blocked.
+    /// Imports `source`. Readers, and thus pops, are not blocked; other writers wait as the header of this module says.
     ///
     /// # Errors
-    /// See [`ImportError`]; nothing was changed then.
+    /// See [`ImportError`].
     pub async fn import(
         &self,
-        source: impl Read + Send + 'static,
+        source: impl Read + Seek + Send + 'static,
         options: ImportOptions,
         at: Timestamp,
     ) -> Result<ImportReport, ImportError> {
-        let plan = *self.plan();
         let accounts = match options.kind {
             ImportKind::Accounts => HashMap::new(),
             ImportKind::Customers | ImportKind::Contacts => self.codes().await?,
         };
-        let table = Table::open(source, options.encoding)?;
-        let (layout, ignored_columns) =
-            Layout::of(options.kind, table.header()).map_err(|problem| table.header_error(problem))?;
-        let present = layout.present();
-        let (sender, batches) = mpsc::channel(BATCHES_WAITING_MAX);
-        let reader = RowReader::new(layout, plan, accounts);
-        let reading = tokio::task::spawn_blocking(move || read_rows(table, reader, options.kind, &sender));
-        let mut transaction = self.store().begin_import(options.kind, present, at).await?;
-        let written = write_batches(&mut transaction, batches).await;
-        let outcome = match reading.await {
-            Ok(outcome) => outcome?,
-            Err(stopped) => return Err(TableError::Read(std::io::Error::other(stopped)).into()),
+        let job = Job { options, plan: *self.plan(), accounts, at };
+        let source = Shared(Arc::new(Mutex::new(source)));
+        let (mut reader, ignored_columns) = job.open(source.clone())?;
+        let present = reader.present.clone();
+        let written = if options.kind == ImportKind::Accounts {
+            self.import_at_once(&job, reader, present).await?
+        } else {
+            let checking = tokio::task::spawn_blocking(move || reader.read(options.kind, |_| true));
+            let outcome = checking.await.map_err(stopped)??;
+            outcome.errors.into_result()?;
+            source.0.lock().rewind().map_err(TableError::Read)?;
+            let (reader, _) = job.open(source)?;
+            self.import_in_steps(&job, reader, &present).await?
         };
-        let mut errors = outcome.errors;
-        errors.append(written?);
-        if !errors.named.is_empty() {
-            return Err(errors.into_error());
+        if !options.dry_run {
+            self.refresh().await?;
         }
-        let created = transaction.created().await?;
-        if options.dry_run {
+        let Written { rows, created } = written;
+        let updated = rows.saturating_sub(created);
+        let ImportOptions { kind, dry_run, .. } = options;
+        Ok(ImportReport { kind, dry_run, rows, created, updated, ignored_columns })
+    }
+
+    /// All rows in one transaction, or none.
+    async fn import_at_once(
+        &self,
+        job: &Job,
+        reader: FileReader,
+        present: PresentColumns,
+    ) -> Result<Written, ImportError> {
+        let (reading, mut batches) = reader.start(job.options.kind);
+        let mut transaction = self.store().begin_import(job.options.kind, present, job.at).await?;
+        let mut refused = Errors::default();
+        while let Some(batch) = batches.recv().await {
+            transaction.write(&batch).await?.into_iter().for_each(|error| refused.add(error));
+        }
+        let outcome = reading.await.map_err(stopped)??;
+        let mut errors = outcome.errors;
+        errors.append(refused);
+        errors.into_result()?;
+        let created = transaction.created();
+        if job.options.dry_run {
             transaction.roll_back().await?;
         } else {
             transaction.commit().await?;
-            self.refresh().await?;
         }
-        let updated = outcome.rows.saturating_sub(created);
-        Ok(ImportReport {
-            kind: options.kind,
-            dry_run: options.dry_run,
-            rows: outcome.rows,
-            created,
-            updated,
-            ignored_columns,
-        })
+        Ok(Written { rows: outcome.rows, created })
+    }
+
+    /// A few rows in each transaction. The file was found valid.
+    async fn import_in_steps(
+        &self,
+        job: &Job,
+        reader: FileReader,
+        present: &PresentColumns,
+    ) -> Result<Written, ImportError> {
+        let (reading, mut batches) = reader.start(job.options.kind);
+        let (mut written, mut pace) = (Written::default(), PurgePace::default());
+        while let Some(mut batch) = batches.recv().await {
+            while !batch.is_empty() {
+                let began = Instant::now();
+                let step = batch.take_first(pace.rows() as usize);
+                let created = match self.write_step(job, &step, present).await {
+                    Ok(created) => created,
+                    Err(error) => return Err(written.stopped_by(job, error)),
+                };
+                written.rows += step.len() as u64;
+                written.created += created;
+                pace.record(began.elapsed());
+                tokio::time::sleep(began.elapsed().min(STEP_DELAY_MAX)).await;
+            }
+        }
+        // The file was changed after it was checked.
+        let outcome = reading.await.map_err(stopped)?.map_err(ImportError::from);
+        let is_whole = outcome.and_then(|outcome| outcome.errors.into_result());
+        is_whole.map_err(|error| written.stopped_by(job, error))?;
+        Ok(written)
+    }
+
+    /// Returns how many of the rows are new.
+    async fn write_step(
+        &self,
+        job: &Job,
+        rows: &Batch,
+        present: &PresentColumns,
+    ) -> Result<u64, ImportError> {
+        let mut transaction = self.store().begin_import(job.options.kind, present.clone(), job.at).await?;
+        let mut refused = Errors::default();
+        transaction.write(rows).await?.into_iter().for_each(|error| refused.add(error));
+        refused.into_result()?;
+        let created = transaction.created();
+        if job.options.dry_run {
+            transaction.roll_back().await?;
+        } else {
+            transaction.commit().await?;
+        }
+        Ok(created)
     }
 
     async fn codes(&self) -> Result<HashMap<SmolStr, RecordId>, StoreError> {
@@ -159,50 +263,85 @@ impl Directory {
     }
 }
 
-/// Reads the whole file, so that every invalid row is found; after the first one no batch is sent to the store.
-fn read_rows(
-    mut table: Table,
-    mut reader: RowReader,
-    kind: ImportKind,
-    sender: &mpsc::Sender<Batch>,
-) -> Result<Outcome, TableError> {
-    let mut outcome = Outcome { rows: 0, errors: Errors::default() };
-    let mut batch = Batch::new(kind);
-    while let Some(record) = table.next_record()? {
-        outcome.rows += 1;
-        if outcome.rows > ROWS_MAX {
-            return Err(TableError::TooLong { rows: ROWS_MAX });
-        }
-        if let Err(problem) = reader.read(&record, &mut batch) {
-            outcome.errors.add(RowError { line: record.line(), problem });
-        }
-        let is_good = outcome.errors.named.is_empty();
-        // The receiver is gone after an error of the store; that error is reported instead.
-        if batch.is_full() {
-            let full = std::mem::replace(&mut batch, Batch::new(kind));
-            if is_good && sender.blocking_send(full).is_err() {
-                return Ok(outcome);
-            }
-        }
+impl Written {
+    fn stopped_by(self, job: &Job, error: ImportError) -> ImportError {
+        let is_changed = self.rows > 0 && !job.options.dry_run;
+        if is_changed { ImportError::Stopped { written: self.rows, source: Box::new(error) } } else { error }
     }
-    if outcome.errors.named.is_empty() {
-        sender.blocking_send(batch).ok();
-    }
-    Ok(outcome)
 }
 
-/// Writes every batch to the store and collects the rows that the store refused.
-async fn write_batches(
-    transaction: &mut ImportTransaction,
-    mut batches: mpsc::Receiver<Batch>,
-) -> Result<Errors, StoreError> {
-    let mut errors = Errors::default();
-    while let Some(batch) = batches.recv().await {
-        for refused in transaction.write(&batch).await? {
-            errors.add(refused);
-        }
+fn stopped(error: tokio::task::JoinError) -> TableError {
+    TableError::Read(io::Error::other(error))
+}
+
+/// A file that is read twice, one reader after the other.
+struct Shared<S>(Arc<Mutex<S>>);
+
+impl<S> Clone for Shared<S> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
     }
-    Ok(errors)
+}
+
+impl<S: Read> Read for Shared<S> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.0.lock().read(bytes)
+    }
+}
+
+/// A file whose header is read.
+struct FileReader {
+    table: Table,
+    rows: RowReader,
+    present: PresentColumns,
+}
+
+impl Job {
+    /// Reads the header; also returns the columns that nobody knows.
+    fn open(&self, source: impl Read + Send + 'static) -> Result<(FileReader, Vec<String>), TableError> {
+        let table = Table::open(source, self.options.encoding)?;
+        let (layout, ignored) =
+            Layout::of(self.options.kind, table.header()).map_err(|problem| table.header_error(problem))?;
+        let present = layout.present();
+        let rows = RowReader::new(layout, self.plan, self.accounts.clone());
+        Ok((FileReader { table, rows, present }, ignored))
+    }
+}
+
+impl FileReader {
+    /// Reads the file on a thread of its own; the batches are to be received.
+    fn start(mut self, kind: ImportKind) -> (JoinHandle<Result<Outcome, TableError>>, mpsc::Receiver<Batch>) {
+        let (sender, batches) = mpsc::channel(BATCHES_WAITING_MAX);
+        // The receiver is gone after an error of the store; that error is reported instead.
+        let send = move |batch| sender.blocking_send(batch).is_ok();
+        (tokio::task::spawn_blocking(move || self.read(kind, send)), batches)
+    }
+
+    /// Reads the whole file, so that every invalid row is found; after the first one no batch goes to `send`, nor after
+    /// `send` has refused one.
+    fn read(&mut self, kind: ImportKind, send: impl Fn(Batch) -> bool) -> Result<Outcome, TableError> {
+        let mut outcome = Outcome { rows: 0, errors: Errors::default() };
+        let mut batch = Batch::new(kind);
+        while let Some(record) = self.table.next_record()? {
+            outcome.rows += 1;
+            if outcome.rows > ROWS_MAX {
+                return Err(TableError::TooLong { rows: ROWS_MAX });
+            }
+            if let Err(problem) = self.rows.read(&record, &mut batch) {
+                outcome.errors.add(RowError { line: record.line(), problem });
+            }
+            if batch.is_full() {
+                let full = std::mem::replace(&mut batch, Batch::new(kind));
+                if outcome.errors.named.is_empty() && !send(full) {
+                    return Ok(outcome);
+                }
+            }
+        }
+        if outcome.errors.named.is_empty() {
+            send(batch);
+        }
+        Ok(outcome)
+    }
 }
 
 impl Errors {
@@ -219,9 +358,12 @@ impl Errors {
         other.named.into_iter().for_each(|error| self.add(error));
     }
 
-    fn into_error(mut self) -> ImportError {
+    fn into_result(mut self) -> Result<(), ImportError> {
+        if self.named.is_empty() {
+            return Ok(());
+        }
         self.named.sort_by_key(|error| error.line);
-        ImportError::Rows { errors: self.named, more: self.more }
+        Err(ImportError::Rows { errors: self.named, more: self.more })
     }
 }
 

@@ -342,3 +342,109 @@ async fn two_numbers_in_a_cell_are_two_and_no_number_is_lost() {
     let found = problems(failed);
     assert!(found.len() == 1 && found[0].starts_with(expected), "{found:?}");
 }
+
+#[tokio::test]
+async fn the_cabinet_offices_table_replaces_its_years() {
+    let fixture = Fixture::empty().await;
+    let file =
+        "国民の祝日・休日月日,国民の祝日・休日名称\r\n2026/1/1,元日\r\n2026/5/6,休日\r\n2027/1/1,元日\r\n";
+    let (file, ..) = encoding_rs::SHIFT_JIS.encode(file);
+    let import = async |file: &[u8], dry_run| {
+        fixture.directory.import_holidays(Cursor::new(file.to_vec()), TextEncoding::ShiftJis, dry_run).await
+    };
+    assert_eq!(import(&file, true).await.unwrap().days, 3);
+    assert_eq!(fixture.directory.holidays(2026).len(), 18, "a dry run changes nothing");
+    let report = import(&file, false).await.unwrap();
+    assert_eq!((report.days, report.first_year, report.last_year), (3, 2026, 2027));
+    let days: Vec<_> =
+        fixture.directory.holidays(2026).into_iter().map(|h| (h.day.to_string(), h.name)).collect();
+    assert_eq!(days, [("2026-01-01".into(), "元日".into()), ("2026-05-06".into(), "休日".into())]);
+    assert_eq!(fixture.directory.holidays(2028).len(), 16, "the law: it has no table");
+
+    let wrong = "day,name\n2026/1/1,a\n2026/13/1,b\n2026/1/1,c\n2026/1/2,\n1/2,d\n2026/1/3,e,f\n";
+    assert_eq!(
+        problems(import(wrong.as_bytes(), false).await.unwrap_err()),
+        [
+            "3: \"2026/13/1\" is not a day such as 2026/1/1",
+            "4: 2026-01-01 is in the file twice",
+            "5: the name must have 1 to 60 characters",
+            "6: \"1/2\" is not a day such as 2026/1/1",
+            "7: a day and its name are expected",
+        ]
+    );
+    assert!(matches!(import(b"day,name\n", false).await, Err(ImportError::Table(TableError::Empty))));
+    assert_eq!(fixture.directory.holidays(2026).len(), 2);
+}
+
+/// A customers' file of `rows` rows, from the number `first` on.
+fn many(first: u32, rows: u32) -> String {
+    let row = |n: u32| format!("A001,M{n:05},見本{n},090-{:04}-{:04}\n", n / 10_000, n % 10_000);
+    format!("account,code,name,number\n{}", (first..first + rows).map(row).collect::<String>())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_writers_have_their_turn_between_the_steps_of_a_large_file() {
+    let fixture = Fixture::with_accounts().await;
+    let (store, is_done) = (fixture.directory.store(), std::cell::Cell::new(false));
+    let importing = async {
+        let report = fixture.import(ImportKind::Customers, many(0, 2_500).as_bytes()).await;
+        is_done.set(true);
+        report.unwrap()
+    };
+    // A writer that comes between two steps sees some of the rows, and not all.
+    let writing = async {
+        let mut seen = Vec::new();
+        while !is_done.get() {
+            store.probe_write().await.unwrap();
+            let filter = CustomerFilter { text: Some("見本".into()), ..CustomerFilter::default() };
+            seen.push(store.customers(&filter, None, 2_501).await.unwrap().items.len());
+        }
+        seen
+    };
+    let (report, seen) = tokio::join!(importing, writing);
+    assert_eq!(counts(&report), (2_500, 2_500, 0));
+    assert!(seen.iter().any(|rows| (1..2_500).contains(rows)), "{seen:?}");
+    let again = fixture.import(ImportKind::Customers, many(2_000, 1_000).as_bytes()).await.unwrap();
+    assert_eq!(counts(&again), (1_000, 500, 500));
+}
+
+#[tokio::test]
+async fn an_invalid_row_at_the_end_of_a_large_file_changes_nothing() {
+    let fixture = Fixture::with_accounts().await;
+    let file = many(0, 1_500) + "A001,M99999,,\n";
+    let failed = fixture.import(ImportKind::Customers, file.as_bytes()).await.unwrap_err();
+    assert_eq!(problems(failed), ["1502: name: must not be empty"]);
+    assert!(fixture.names().await.is_empty());
+}
+
+/// A file that another program writes to while it is imported: each pass reads the next of these texts.
+struct Rewritten {
+    texts: Vec<String>,
+    now: Cursor<Vec<u8>>,
+}
+
+impl Read for Rewritten {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.now.read(bytes)
+    }
+}
+
+impl Seek for Rewritten {
+    fn seek(&mut self, _: io::SeekFrom) -> io::Result<u64> {
+        self.now = Cursor::new(self.texts.remove(0).into_bytes());
+        Ok(0)
+    }
+}
+
+#[tokio::test]
+async fn an_import_that_stops_says_how_much_is_imported_and_the_same_file_does_the_rest() {
+    let fixture = Fixture::with_accounts().await;
+    let (whole, torn) = (many(0, 1_500), many(0, 1_500) + "A001,M99999,,\n");
+    let source = Rewritten { texts: vec![torn], now: Cursor::new(whole.clone().into_bytes()) };
+    let options = ImportOptions { kind: ImportKind::Customers, encoding: TextEncoding::Utf8, dry_run: false };
+    let failed = fixture.directory.import(source, options, Timestamp::UNIX_EPOCH).await.unwrap_err();
+    let ImportError::Stopped { written, source } = failed else { panic!("{failed}") };
+    assert_eq!((written, problems(*source)), (1_000, vec!["1502: name: must not be empty".to_owned()]));
+    let rest = fixture.import(ImportKind::Customers, whole.as_bytes()).await.unwrap();
+    assert_eq!(counts(&rest), (1_500, 500, 1_000));
+}

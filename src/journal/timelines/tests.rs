@@ -52,8 +52,12 @@ fn view(operator: Option<&str>) -> CallView {
 /// A call that is shown, answered, held, passed to two targets of which the second takes it.
 fn passed_on() -> Vec<Incident> {
     let operator = || extension("1001");
-    let ended =
-        NoticeKind::Ended { outcome: CallOutcome::Answered, operators: vec![operator()], channels: vec![] };
+    let ended = NoticeKind::Ended {
+        outcome: CallOutcome::Answered,
+        operators: vec![operator()],
+        channels: vec![],
+        queues: vec![],
+    };
     vec![
         Seen(NoticeKind::Offered),
         Seen(NoticeKind::Presented { operator: operator() }),
@@ -76,8 +80,12 @@ fn passed_on() -> Vec<Incident> {
 fn brought_back() -> Vec<Incident> {
     let operator = || extension("1001");
     let to = |to| Transfer(transfer::NoticeKind::Returned, vec![Some(Outcome::Refused)], Some(to));
-    let ended =
-        NoticeKind::Ended { outcome: CallOutcome::Answered, operators: vec![operator()], channels: vec![] };
+    let ended = NoticeKind::Ended {
+        outcome: CallOutcome::Answered,
+        operators: vec![operator()],
+        channels: vec![],
+        queues: vec![],
+    };
     vec![
         Seen(NoticeKind::Offered),
         Seen(NoticeKind::Presented { operator: operator() }),

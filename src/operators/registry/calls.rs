@@ -18,10 +18,10 @@ use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::OperatorRegistry;
+use super::{OperatorRegistry, Output};
 use crate::contract::call::{CallState, CallView};
 use crate::ids::{CallId, Extension, RecordId};
-use crate::operators::machine::{Activity, Operator, WrapUpTerms};
+use crate::operators::machine::{Activity, CompletedWrapUp, Operator, WrapUpTerms};
 
 /// How long the registry remembers that an operator had a caller: longer than a takeover lasts.
 const RELEASE_TTL: SignedDuration = SignedDuration::from_secs(60);
@@ -33,6 +33,8 @@ const RELEASES_MAX: usize = 1_024;
 pub(super) struct CallInvolvement {
     ringing_at: Vec<Extension>,
     at: Option<Extension>,
+    /// Since when the call is at that seat.
+    since: Timestamp,
     held: bool,
     terms: WrapUpTerms,
 }
@@ -40,6 +42,7 @@ pub(super) struct CallInvolvement {
 /// The operator at a seat no longer has a caller.
 #[derive(Debug, Clone)]
 pub(super) struct Release {
+    since: Timestamp,
     at: Timestamp,
     seat: Extension,
     call: CallId,
@@ -78,7 +81,7 @@ impl OperatorRegistry {
         let is_first = !std::mem::replace(&mut self.calls_listed, true);
         self.replace_calls(now, calls);
         if is_first {
-            self.conclude_releases(now);
+            self.conclude_releases();
         }
         self.derive_activities(now, None, None);
         self.check_awaited_returns(now, under_way);
@@ -148,7 +151,9 @@ impl OperatorRegistry {
         };
         let held = view.state == CallState::Held;
         let (ringing_at, at) = (view.presented_to.clone(), view.operator.clone());
-        let before = self.calls.insert(view.id, CallInvolvement { ringing_at, at, held, terms });
+        let unmoved = self.calls.get(&view.id).filter(|before| before.at == at);
+        let since = unmoved.map_or(now, |before| before.since);
+        let before = self.calls.insert(view.id, CallInvolvement { ringing_at, at, since, held, terms });
         if let Some(before) = before.as_ref().filter(|before| before.at != view.operator) {
             self.remember_release(now, view.id, before);
         }
@@ -167,13 +172,13 @@ impl OperatorRegistry {
         while self.releases.len() >= RELEASES_MAX || self.releases.front().is_some_and(is_old) {
             self.releases.pop_front();
         }
-        self.releases.push_back(Release { at: now, seat, call, terms: before.terms.clone() });
+        let CallInvolvement { since, terms, .. } = before.clone();
+        self.releases.push_back(Release { since, at: now, seat, call, terms });
     }
 
-    /// Opens the after-call work of callers whom a restored state does not know yet: the operator took them and lost them
-    /// again after that state was saved.
-    pub(super) fn conclude_releases(&mut self, now: Timestamp) {
-        let required = self.settings.disposition_required;
+    /// Records the talks with callers whom a restored state does not know yet, and opens the work after them: the operator
+    /// took these callers and lost them again after that state was saved.
+    pub(super) fn conclude_releases(&mut self) {
         for release in self.releases.clone() {
             let Some(user) = self.user_at(&release.seat) else { continue };
             let is_missing = |operator: &Operator| {
@@ -184,9 +189,22 @@ impl OperatorRegistry {
             if has_caller_again || !self.people.get(&user).is_some_and(is_missing) {
                 continue;
             }
-            let Release { at, call, terms, .. } = release;
-            self.update(user, true, |operator| operator.open_missed_work(now, at, call, terms, required));
+            let cause = (release.call, release.terms);
+            self.record_missed_talk(user, release.since, &cause);
+            self.set_activity(release.at, user, Activity::None, Some(&cause));
         }
+    }
+
+    fn record_missed_talk(&mut self, user: RecordId, since: Timestamp, cause: &(CallId, WrapUpTerms)) {
+        let talking = Activity::Talking(cause.0);
+        let Some(operator) = self.people.get(&user) else { return };
+        let since = since.max(operator.snapshot().since);
+        let change = self.activity_change(user, talking, Some(cause));
+        let Some(operator) = self.people.get_mut(&user) else { return };
+        let (_, completed) = change(operator, since);
+        let view = Box::new(operator.view());
+        self.push_completed(user, completed);
+        self.outputs.push_back(Output::TalkMissed { view });
     }
 
     fn clear_awaiting_return(&mut self, now: Timestamp, over: impl Fn(CallId) -> bool) {
@@ -213,21 +231,37 @@ impl OperatorRegistry {
             None => self.seats.values().copied().collect(),
             Some(extensions) => extensions.iter().filter_map(|extension| self.user_at(extension)).collect(),
         };
+        for user in concerned {
+            let Some(seat) = self.people.get(&user).and_then(Operator::seat) else { continue };
+            let activity = self.activity_at(seat);
+            self.set_activity(now, user, activity, cause.as_ref());
+        }
+    }
+
+    fn set_activity(
+        &mut self,
+        at: Timestamp,
+        user: RecordId,
+        activity: Activity,
+        cause: Option<&(CallId, WrapUpTerms)>,
+    ) {
+        let change = self.activity_change(user, activity, cause);
+        self.update(user, true, |operator| change(operator, at));
+    }
+
+    /// The change of an operator to this activity, with the terms of the after-call work before and after it.
+    fn activity_change(
+        &self,
+        user: RecordId,
+        activity: Activity,
+        cause: Option<&(CallId, WrapUpTerms)>,
+    ) -> impl FnOnce(&mut Operator, Timestamp) -> (bool, Vec<CompletedWrapUp>) + use<> {
+        let had = self.people.get(&user).and_then(|operator| operator.snapshot().activity.caller_of());
+        let terms = |call: Option<CallId>| call.and_then(|call| self.terms_of(call, cause));
+        let (terms_before, terms_now) = (terms(had), terms(activity.caller_of()));
         let (seconds, required) = (self.settings.wrap_up_s, self.settings.disposition_required);
         let default = WrapUpTerms { seconds, ..WrapUpTerms::default() };
-        for user in concerned {
-            let Some(operator) = self.people.get(&user) else { continue };
-            let Some(seat) = operator.seat() else { continue };
-            let activity = self.activity_at(seat);
-            let had = operator.snapshot().activity.caller_of();
-            let has = activity.caller_of();
-            let terms = |call: Option<CallId>| call.and_then(|call| self.terms_of(call, cause.as_ref()));
-            let (terms_before, terms_now) = (terms(had), terms(has));
-            let default = default.clone();
-            self.update(user, true, |operator| {
-                operator.set_activity(now, activity, terms_before, terms_now, default, required)
-            });
-        }
+        move |operator, at| operator.set_activity(at, activity, terms_before, terms_now, default, required)
     }
 
     /// The terms of a call's after-call work, as far as the registry knows the call.

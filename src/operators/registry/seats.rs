@@ -9,6 +9,7 @@ use super::{OperatorRegistry, StateRequest};
 use crate::contract::operator::State;
 use crate::contract::refusal::Refusal;
 use crate::ids::{Extension, RecordId};
+use crate::operators::command::{Options, Seat};
 
 impl OperatorRegistry {
     /// The phone that a request would make the operator's seat; `None` where the seat does not change.
@@ -28,6 +29,27 @@ impl OperatorRegistry {
             return Err(Refusal::Stale(Box::new(operator.view())));
         }
         self.seat_for(user, request.extension.clone())
+    }
+
+    /// What a person chooses from: the settings' words, and the phones with who sits at them.
+    #[must_use]
+    pub fn options(&self) -> Options {
+        let seat = |(extension, phone, user): (&Extension, _, Option<RecordId>)| Seat {
+            extension: extension.clone(),
+            phone,
+            taken: user.is_some(),
+        };
+        let mut seats: Vec<Seat> = self.seats().map(seat).collect();
+        seats.sort_unstable_by(|a, b| a.extension.cmp(&b.extension));
+        let settings = &self.settings;
+        Options {
+            not_ready_reasons: settings.not_ready_reasons.clone(),
+            dispositions: settings.dispositions.clone(),
+            wrap_up_s: settings.wrap_up_s,
+            wrap_up_extend_s_max: settings.wrap_up_extend_s_max,
+            disposition_required: settings.disposition_required,
+            seats,
+        }
     }
 
     /// The new seat; `None` where the seat does not change.

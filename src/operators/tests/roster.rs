@@ -91,6 +91,8 @@ fn a_call_that_no_saved_state_knows_is_followed_by_work_all_the_same() {
     w.call_ended(9, 1);
     w.registry.adopt_snapshots(at(11), saved, w.listed());
     w.drain();
+    let [talk] = &w.missed[..] else { panic!("{:?}", w.missed) };
+    assert_eq!((talk.state, talk.call, talk.since), (State::Talking, Some(call(1)), at(3)));
     let work = w.view(1).wrap_up.unwrap();
     assert_eq!((w.state(1), work.since, work.until), (State::WrapUp, at(9), at(39)));
     assert_eq!((work.account_name.as_str(), w.paused("1001").as_deref()), ("さくら商事", Some("wrap_up")));
@@ -99,7 +101,32 @@ fn a_call_that_no_saved_state_knows_is_followed_by_work_all_the_same() {
     let saved = w.snapshots();
     w.registry.adopt_snapshots(at(22), saved, w.listed());
     w.drain();
-    assert_eq!((w.state(1), w.paused("1001")), (State::Ready, None));
+    assert_eq!((w.state(1), w.paused("1001"), w.missed.len()), (State::Ready, None, 1));
+}
+
+#[test]
+fn a_talk_that_ended_before_the_saved_states_were_read_is_recorded_between_the_others() {
+    let mut w = Rig::new(false);
+    w.set(1, 1, State::Ready).unwrap();
+    w.call_changed(2, &of_account(1, &[], Some("1001")));
+    // The previous leader saved this talk and died; the standby sees its end, a whole talk, and the begin of a third.
+    let saved = w.snapshots();
+    w.call_ended(5, 1);
+    w.call_changed(6, &of_account(2, &[], Some("1001")));
+    w.call_ended(8, 2);
+    w.call_changed(9, &of_account(3, &[], Some("1001")));
+    w.registry.adopt_snapshots(at(11), saved, w.listed());
+    w.drain();
+    let missed: Vec<_> = w.missed.iter().map(|view| (view.call, view.since)).collect();
+    assert_eq!(missed, [(Some(call(2)), at(6))]);
+    assert_eq!((w.state(1), w.view(1).call), (State::Talking, Some(call(3))));
+    // The work after both is set aside, the newer first.
+    w.call_ended(20, 3);
+    for (now, n) in [(21, 3), (22, 2), (23, 1)] {
+        assert_eq!(w.view(1).wrap_up.unwrap().call, call(n));
+        w.finish(now, 1, n).unwrap();
+    }
+    assert_eq!(w.state(1), State::Ready);
 }
 
 #[test]

@@ -70,11 +70,12 @@ impl Store {
         each!(self, db => db.update_account(id, account, at).await)
     }
 
-    /// Deletes an account with its customers, contacts and messages; its finished calls stay.
+    /// Deletes an account with its customers, contacts and messages: no reader shows them from now on, and
+    /// [`Self::remove_step`] removes them. Its finished calls stay.
     ///
     /// # Errors
     /// [`StoreError::Missing`], or the store failed.
-    pub async fn delete_account(&self, id: RecordId) -> Result<(), StoreError> {
-        each!(self, db => db.delete_account(id).await)
+    pub async fn delete_account(&self, id: RecordId, at: Timestamp) -> Result<(), StoreError> {
+        each!(self, db => db.delete_account(id, at).await)
     }
 }

@@ -8,6 +8,7 @@ use super::{Backend, DbConnection, DbRow, text_list};
 use crate::contract::records::{Account, AccountFields, CallerIdPolicy, CheckedAccount, StoredNumber};
 use crate::contract::supervision::Notify;
 use crate::ids::RecordId;
+use crate::store::erasure::RemovalStep;
 use crate::store::error::{Constraint, violated_constraint};
 use crate::store::{StoreError, from_ms, to_ms};
 
@@ -20,7 +21,7 @@ macro_rules! accounts_where {
             " FROM account_numbers WHERE account_id = a.id AND kind = 'dialled') AS dialled_json, (SELECT ",
             json_list!("original ORDER BY position"),
             " FROM account_numbers WHERE account_id = a.id AND kind = 'forwarding') AS forwarding_json
-             FROM accounts AS a ",
+             FROM accounts AS a WHERE NOT EXISTS (SELECT 1 FROM account_removals WHERE account_id = a.id) ",
             $rest
         )
     };
@@ -32,7 +33,7 @@ impl Backend {
         after: Option<RecordId>,
         limit: i64,
     ) -> Result<Vec<Account>, StoreError> {
-        let rows = sqlx::query(accounts_where!("WHERE $1 IS NULL OR a.id > $1 ORDER BY a.id LIMIT $2"))
+        let rows = sqlx::query(accounts_where!("AND ($1 IS NULL OR a.id > $1) ORDER BY a.id LIMIT $2"))
             .bind(after)
             .bind(limit)
             .fetch_all(self.readers())
@@ -55,7 +56,7 @@ impl Backend {
 
     pub(in crate::store) async fn account(&self, id: RecordId) -> Result<Option<Account>, StoreError> {
         let row =
-            sqlx::query(accounts_where!("WHERE a.id = $1")).bind(id).fetch_optional(self.readers()).await?;
+            sqlx::query(accounts_where!("AND a.id = $1")).bind(id).fetch_optional(self.readers()).await?;
         Ok(row.as_ref().map(account_of).transpose()?)
     }
 
@@ -82,18 +83,82 @@ impl Backend {
         Ok(Account { id, fields: account.fields.clone(), created_at: from_ms(created_ms), changed_at: at })
     }
 
-    pub(in crate::store) async fn delete_account(&self, id: RecordId) -> Result<(), StoreError> {
-        let done = sqlx::query("DELETE FROM accounts WHERE id = $1")
+    pub(in crate::store) async fn delete_account(
+        &self,
+        id: RecordId,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut transaction = self.begin().await?;
+        let noted = sqlx::query(
+            "INSERT INTO account_removals (account_id, asked_ms) SELECT id, $2 FROM accounts WHERE id = $1
+             ON CONFLICT (account_id) DO NOTHING",
+        )
+        .bind(id)
+        .bind(to_ms(at))
+        .execute(&mut *transaction)
+        .await?;
+        if noted.rows_affected() == 0 {
+            return Err(StoreError::Missing { what: "account" });
+        }
+        // Its code and its numbers are free for another account.
+        sqlx::query("DELETE FROM account_numbers WHERE account_id = $1")
             .bind(id)
-            .execute(&mut *self.write_once().await?)
+            .execute(&mut *transaction)
             .await?;
-        if done.rows_affected() == 0 { Err(StoreError::Missing { what: "account" }) } else { Ok(()) }
+        sqlx::query(
+            "UPDATE accounts SET code = $2, name = '', kana = '', answer_phrase = '', notes = '', link = NULL
+             WHERE id = $1",
+        )
+        .bind(id)
+        .bind(format!("removed {id}"))
+        .execute(&mut *transaction)
+        .await?;
+        Ok(transaction.commit().await?)
+    }
+
+    /// One step of what is left of deleted accounts (`store/erasure`).
+    pub(in crate::store) async fn remove_step(&self, rows: u32) -> Result<RemovalStep, StoreError> {
+        let mut transaction = self.begin_exclusive().await?;
+        let account: Option<RecordId> =
+            sqlx::query_scalar("SELECT account_id FROM account_removals ORDER BY account_id LIMIT 1")
+                .fetch_optional(&mut *transaction)
+                .await?;
+        let Some(account) = account else { return Ok(RemovalStep::Idle) };
+        for sql in [
+            "DELETE FROM drafts WHERE (user_id, call_id) IN (
+                SELECT d.user_id, d.call_id FROM drafts AS d
+                WHERE $1 IN (d.account_id, (SELECT account_id FROM calls WHERE id = d.call_id)) LIMIT $2)",
+            "DELETE FROM messages WHERE id IN (
+                SELECT id FROM messages WHERE account_id = $1 ORDER BY created_ms, id LIMIT $2)",
+            "DELETE FROM faxes WHERE id IN (
+                SELECT id FROM faxes WHERE account_id = $1 ORDER BY received_ms, id LIMIT $2)",
+            "DELETE FROM customers WHERE id IN (
+                SELECT id FROM customers WHERE account_id = $1 ORDER BY id LIMIT $2)",
+            "DELETE FROM contacts WHERE id IN (SELECT id FROM contacts WHERE account_id = $1 ORDER BY id LIMIT $2)",
+            "DELETE FROM script_versions WHERE (account_id, script, version) IN (
+                SELECT account_id, script, version FROM script_versions WHERE account_id = $1
+                ORDER BY script, version LIMIT $2)",
+        ] {
+            let done =
+                sqlx::query(sql).bind(account).bind(i64::from(rows)).execute(&mut *transaction).await?;
+            if done.rows_affected() > 0 {
+                transaction.commit().await?;
+                return Ok(RemovalStep::Done(done.rows_affected()));
+            }
+        }
+        sqlx::query("DELETE FROM accounts WHERE id = $1").bind(account).execute(&mut *transaction).await?;
+        sqlx::query("DELETE FROM account_removals WHERE account_id = $1")
+            .bind(account)
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(RemovalStep::Finished(account))
     }
 }
 
 /// The account with this code.
 pub(super) async fn by_code(db: &mut DbConnection, code: &str) -> Result<Option<Account>, StoreError> {
-    let row = sqlx::query(accounts_where!("WHERE a.code = $1")).bind(code).fetch_optional(db).await?;
+    let row = sqlx::query(accounts_where!("AND a.code = $1")).bind(code).fetch_optional(db).await?;
     Ok(row.as_ref().map(account_of).transpose()?)
 }
 
@@ -174,7 +239,8 @@ pub(super) async fn update(
             accept_sound = $12, extra_numbers_json = $13, changed_ms = $14,
             supervision_notify = $15,
             link = $16
-         WHERE id = $1 RETURNING created_ms",
+         WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM account_removals WHERE account_id = $1)
+         RETURNING created_ms",
         ),
         id,
         account,

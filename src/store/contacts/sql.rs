@@ -11,6 +11,13 @@ use crate::store::contacts::CONTACTS_PER_ACCOUNT_MAX;
 use crate::store::error::refusal;
 use crate::store::{StoreError, from_ms, to_ms};
 
+/// A query of contacts. Those of an account that is being removed are not read.
+macro_rules! contacts_where {
+    ($rest:literal) => {
+        concat!("SELECT c.* FROM contacts AS c WHERE ", account_is_kept!("c"), " ", $rest)
+    };
+}
+
 impl Backend {
     pub(in crate::store) async fn contacts(
         &self,
@@ -20,9 +27,9 @@ impl Backend {
     ) -> Result<Vec<Contact>, StoreError> {
         // Two statements, because each has its own index.
         let rows = sqlx::query(if account.is_some() {
-            "SELECT * FROM contacts WHERE account_id = $1 AND ($2 IS NULL OR id > $2) ORDER BY id LIMIT $3"
+            contacts_where!("AND c.account_id = $1 AND ($2 IS NULL OR c.id > $2) ORDER BY c.id LIMIT $3")
         } else {
-            "SELECT * FROM contacts WHERE $1 IS NULL AND ($2 IS NULL OR id > $2) ORDER BY id LIMIT $3"
+            contacts_where!("AND $1 IS NULL AND ($2 IS NULL OR c.id > $2) ORDER BY c.id LIMIT $3")
         })
         .bind(account)
         .bind(after)
@@ -36,9 +43,9 @@ impl Backend {
         &self,
         account: RecordId,
     ) -> Result<Vec<Contact>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT * FROM contacts WHERE account_id = $1 ORDER BY on_call_order NULLS LAST, kana, name, id LIMIT $2",
-        )
+        let rows = sqlx::query(contacts_where!(
+            "AND c.account_id = $1 ORDER BY c.on_call_order NULLS LAST, c.kana, c.name, c.id LIMIT $2"
+        ))
         .bind(account)
         .bind(i64::from(CONTACTS_PER_ACCOUNT_MAX))
         .fetch_all(self.card_readers())
@@ -47,10 +54,8 @@ impl Backend {
     }
 
     pub(in crate::store) async fn contact(&self, id: RecordId) -> Result<Option<Contact>, StoreError> {
-        let row = sqlx::query("SELECT * FROM contacts WHERE id = $1")
-            .bind(id)
-            .fetch_optional(self.readers())
-            .await?;
+        let row =
+            sqlx::query(contacts_where!("AND c.id = $1")).bind(id).fetch_optional(self.readers()).await?;
         Ok(row.as_ref().map(contact_of).transpose()?)
     }
 
@@ -111,7 +116,7 @@ pub(super) async fn number(db: &mut DbConnection, id: RecordId) -> Result<Option
     Ok(row.map(number).transpose().map_err(|error: sqlx::Error| error)?)
 }
 
-/// Binds the fields of a contact as $1 to $13, for the INSERT and the UPDATE.
+/// Binds the fields of a contact as $1 to $17, for the INSERT and the UPDATE.
 macro_rules! values_of {
     ($statement:expr, $id:expr, $contact:expr, $at:expr) => {
         $statement
@@ -128,6 +133,10 @@ macro_rules! values_of {
             .bind($contact.fields.accept_by_key)
             .bind($contact.fields.ring_s.map(i64::from))
             .bind(to_ms($at))
+            .bind($contact.fields.absent_from.map(to_ms))
+            .bind($contact.fields.absent_until.map(to_ms))
+            .bind($contact.fields.deputy)
+            .bind(days_json(&$contact.fields.days_off))
     };
 }
 
@@ -141,8 +150,8 @@ pub(super) async fn insert(
     let fields = &contact.fields;
     values_of!(sqlx::query(
         "INSERT INTO contacts (id, account_id, code, name, kana, role, number_key, number, email, on_call_order,
-            accept_by_key, ring_s, created_ms, changed_ms)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13)",
+            accept_by_key, ring_s, created_ms, changed_ms, absent_from_ms, absent_until_ms, deputy_id, days_off_json)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, $14, $15, $16, $17)",
     ), id, contact, at)
     .execute(db)
     .await
@@ -161,7 +170,7 @@ pub(super) async fn update(
     let created_ms: Option<i64> = values_of!(sqlx::query_scalar(
         "UPDATE contacts SET account_id = $2, code = $3, name = $4, kana = $5, role = $6, number_key = $7,
             number = $8, email = $9, on_call_order = $10, accept_by_key = $11, ring_s = $12,
-            changed_ms = $13
+            changed_ms = $13, absent_from_ms = $14, absent_until_ms = $15, deputy_id = $16, days_off_json = $17
          WHERE id = $1 RETURNING created_ms",
     ), id, contact, at)
     .fetch_optional(db)
@@ -170,7 +179,11 @@ pub(super) async fn update(
     created_ms.ok_or(StoreError::Missing { what: "contact" })
 }
 
-fn contact_of(row: &DbRow) -> Result<Contact, sqlx::Error> {
+fn days_json(days: &[jiff::civil::Date]) -> String {
+    serde_json::to_string(days).unwrap_or_else(|_| "[]".to_owned())
+}
+
+pub(super) fn contact_of(row: &DbRow) -> Result<Contact, sqlx::Error> {
     Ok(Contact {
         id: row.try_get("id")?,
         fields: ContactFields {
@@ -186,6 +199,10 @@ fn contact_of(row: &DbRow) -> Result<Contact, sqlx::Error> {
                 .and_then(|order| order.try_into().ok()),
             accept_by_key: row.try_get("accept_by_key")?,
             ring_s: row.try_get::<Option<i64>, _>("ring_s")?.and_then(|seconds| seconds.try_into().ok()),
+            absent_from: row.try_get::<Option<i64>, _>("absent_from_ms")?.map(from_ms),
+            absent_until: row.try_get::<Option<i64>, _>("absent_until_ms")?.map(from_ms),
+            deputy: row.try_get("deputy_id")?,
+            days_off: serde_json::from_str(row.try_get("days_off_json")?).unwrap_or_default(),
         },
         created_at: from_ms(row.try_get("created_ms")?),
         changed_at: from_ms(row.try_get("changed_ms")?),

@@ -51,7 +51,9 @@ impl Backend {
         // One statement per combination that has an index; the other conditions are checked row by row.
         let sql = match (filter.account, &filter.number_key, &text) {
             (_, Some(_), _) => customers_where!(
-                "WHERE c.id IN (SELECT customer_id FROM customer_numbers WHERE key = $2)
+                "WHERE ",
+                account_is_kept!("c"),
+                " AND c.id IN (SELECT customer_id FROM customer_numbers WHERE key = $2)
                  AND ($1 IS NULL OR c.account_id = $1) AND ($3 IS NULL OR c.id > $3) AND ",
                 has_text!(),
                 " ORDER BY c.id LIMIT $5"
@@ -59,11 +61,15 @@ impl Backend {
             (account, None, Some(_)) => return self.search(account, after, limit, text, folded).await,
             (Some(_), None, None) => customers_where!(
                 "WHERE c.account_id = $1 AND $2 IS NULL AND ($3 IS NULL OR c.id > $3) AND ",
+                account_is_kept!("c"),
+                " AND ",
                 has_text!(),
                 " ORDER BY c.id LIMIT $5"
             ),
             (None, None, None) => customers_where!(
                 "WHERE $1 IS NULL AND $2 IS NULL AND ($3 IS NULL OR c.id > $3) AND ",
+                account_is_kept!("c"),
+                " AND ",
                 has_text!(),
                 " ORDER BY c.id LIMIT $5"
             ),
@@ -108,8 +114,10 @@ impl Backend {
     }
 
     pub(in crate::store) async fn customer(&self, id: RecordId) -> Result<Option<Customer>, StoreError> {
-        let row =
-            sqlx::query(customers_where!("WHERE c.id = $1")).bind(id).fetch_optional(self.readers()).await?;
+        let row = sqlx::query(customers_where!("WHERE c.id = $1 AND ", account_is_kept!("c")))
+            .bind(id)
+            .fetch_optional(self.readers())
+            .await?;
         Ok(row.as_ref().map(customer_of).transpose()?)
     }
 

@@ -1,21 +1,23 @@
-//! To whom a message goes: the deliveries of each of its contents.
+//! The deliveries of each content of a message. To whom it goes, the message's route decides ([`crate::route`]).
 
 use jiff::Timestamp;
 use sqlx::Row;
 use uuid::Uuid;
 
 use super::super::DbConnection;
+use super::super::dispatches::{Started, start};
+use super::super::messages::read_message;
 use super::{MAIL, withdraw, write_summary};
 use crate::contract::delivery::UnroutedReason;
-use crate::contract::message::{Message, MessageState, Urgency};
+use crate::contract::message::{Message, MessageKind, MessageState, Urgency};
 use crate::delivery::{DeliveryProgress, give_up_delay};
 use crate::ids::RecordId;
-use crate::mail::MailAddress;
+use crate::store::mail_servers::MAIL_SERVER;
 use crate::store::{StoreError, to_ms};
 
-/// Makes the deliveries of a content in the transaction that writes it. The first content goes to the contact whom the message
-/// names, else to the first contact in the account's on-call order who has an address. A correction goes to all who may
-/// have received an earlier revision, and to the contact whom the message names. Where there is nobody, the message says why.
+/// Makes the deliveries of a content in the transaction that writes it: the message's route starts, and its first step decides who
+/// gets a mail. A correction goes to all who may have received an earlier revision, too. Where there is nobody, the message says
+/// why.
 ///
 /// A content that replaces another one before that was sent goes with the delivery that waits; a delivery to somebody else
 /// is cancelled. Nothing is sent before `not_before`, nor before the message's own time.
@@ -24,11 +26,10 @@ pub(in super::super) async fn enqueue_deliveries(
     message: &Message,
     (now, not_before): (Timestamp, Timestamp),
 ) -> Result<(), StoreError> {
-    if message.state != MessageState::Open {
-        // It was answered with this content.
+    if message.state != MessageState::Open || message.kind == MessageKind::Test {
+        // It was answered with this content; a test goes to the endpoint that is tested.
         return Ok(());
     }
-    let mut missing = recipients(&mut *db, message).await?;
     let waiting = sqlx::query(
         "SELECT id, address, revision FROM deliveries WHERE message_id = $1 AND state IN ('held', 'queued')",
     )
@@ -36,102 +37,146 @@ pub(in super::super) async fn enqueue_deliveries(
     .fetch_all(&mut *db)
     .await?;
     let next_at = message.fields.hold_until.unwrap_or(now).max(not_before).max(now);
-    let give_up_delay = give_up_delay(message.kind, message.fields.urgency);
-    let progress = DeliveryProgress::queued_for(give_up_delay, now, next_at);
+    let had = received_before(&mut *db, message, next_at).await?;
+    let Started { mut mails, unrouted: reason } = start(&mut *db, message, &had, (now, next_at)).await?;
+    for had in had {
+        if reason != Some(UnroutedReason::NoMailServer)
+            && mails.iter().all(|known| known.address != had.address)
+        {
+            mails.push(had);
+        }
+    }
     for row in waiting {
         let (id, address): (RecordId, String) = (row.try_get("id")?, row.try_get("address")?);
         let is_present = row.try_get::<i64, _>("revision")? == i64::from(message.revision);
-        let all = missing.as_mut().ok().filter(|_| is_present);
-        let kept = all.and_then(|all| {
-            let at = all.to.iter().position(|recipient| recipient.address == address)?;
-            Some(all.to.swap_remove(at))
-        });
-        match kept {
-            Some(recipient) => write_again(&mut *db, id, message, &recipient, &progress).await?,
+        let kept = mails.iter().position(|recipient| is_present && recipient.address == address);
+        match kept.map(|at| mails.swap_remove(at)) {
+            Some(recipient) => write_again(&mut *db, id, message, &recipient, now).await?,
             None => withdraw(&mut *db, id, now).await?,
         }
     }
-    match missing {
-        Ok(Recipients { server, to }) => {
-            for recipient in &to {
-                insert(&mut *db, message, &server, recipient, &progress, now).await?;
-            }
-            write_summary(db, message.id, now).await
-        }
-        Err(reason) => unrouted(db, message.id, reason).await,
+    for recipient in &mails {
+        insert(&mut *db, message, recipient, now).await?;
+    }
+    match reason {
+        Some(reason) if !has_delivery(&mut *db, message).await? => unrouted(db, message.id, reason).await,
+        _ => write_summary(db, message.id, now).await,
     }
 }
 
-/// Who receives a message, over which server.
-struct Recipients {
-    server: String,
-    to: Vec<Recipient>,
-}
-
+/// Who gets a mail.
 #[derive(Debug)]
-struct Recipient {
-    contact: Option<RecordId>,
-    address: String,
+pub(in super::super) struct NewRecipient {
+    /// The contact.
+    pub(in super::super) contact: Option<RecordId>,
+    /// The endpoint; absent: the contact's own address.
+    pub(in super::super) endpoint: Option<RecordId>,
+    /// The address.
+    pub(in super::super) address: String,
+    /// Which recipient of the dispatch this is.
+    pub(in super::super) asked: Option<i64>,
+    /// Not before this time.
+    pub(in super::super) not_before: Timestamp,
 }
 
-async fn recipients(
+impl NewRecipient {
+    fn progress(&self, message: &Message, now: Timestamp) -> DeliveryProgress {
+        let give_up_delay = give_up_delay(message.kind, message.fields.urgency);
+        DeliveryProgress::queued_for(give_up_delay, now, self.not_before.max(now))
+    }
+}
+
+/// Makes a delivery of a message to an endpoint alone, whatever its hours say; its id. None if nothing can send it.
+pub(super) async fn enqueue_test(
+    db: &mut DbConnection,
+    message: RecordId,
+    endpoint: RecordId,
+    now: Timestamp,
+) -> Result<Option<RecordId>, StoreError> {
+    let message = read_message(&mut *db, message).await?;
+    if mail_server(&mut *db).await?.is_none() {
+        return Ok(None);
+    }
+    let row =
+        sqlx::query("SELECT contact_id, address FROM message_endpoints WHERE id = $1 AND account_id = $2")
+            .bind(endpoint)
+            .bind(message.account)
+            .fetch_optional(&mut *db)
+            .await?;
+    let Some(row) = row else { return Ok(None) };
+    let recipient = NewRecipient {
+        contact: row.try_get("contact_id")?,
+        endpoint: Some(endpoint),
+        address: row.try_get("address")?,
+        asked: None,
+        not_before: now,
+    };
+    Ok(Some(insert(db, &message, &recipient, now).await?))
+}
+
+async fn mail_server(db: &mut DbConnection) -> Result<Option<String>, StoreError> {
+    let name = sqlx::query_scalar("SELECT name FROM mail_servers ORDER BY name LIMIT 1");
+    Ok(name.fetch_optional(db).await?)
+}
+
+/// Who may have received an earlier revision.
+async fn received_before(
     db: &mut DbConnection,
     message: &Message,
-) -> Result<Result<Recipients, UnroutedReason>, StoreError> {
-    let server: Option<String> = sqlx::query_scalar("SELECT name FROM mail_servers ORDER BY name LIMIT 1")
-        .fetch_optional(&mut *db)
-        .await?;
-    let Some(server) = server else { return Ok(Err(UnroutedReason::NoMailServer)) };
+    not_before: Timestamp,
+) -> Result<Vec<NewRecipient>, StoreError> {
     let rows = sqlx::query(
-        "SELECT contact_id, address FROM deliveries WHERE message_id = $1 AND revision < $2 AND address <> ''
+        "SELECT contact_id, endpoint_id, address FROM deliveries WHERE message_id = $1 AND revision < $2 AND address <> ''
             AND (state IN ('sending', 'sent', 'delivered') OR maybe_sent = 1) ORDER BY created_ms, id",
     )
     .bind(message.id)
     .bind(i64::from(message.revision))
     .fetch_all(&mut *db)
     .await?;
-    let mut to: Vec<Recipient> = Vec::new();
+    let mut to: Vec<NewRecipient> = Vec::new();
     for row in rows {
-        let recipient = Recipient { contact: row.try_get("contact_id")?, address: row.try_get("address")? };
+        let recipient = NewRecipient {
+            contact: row.try_get("contact_id")?,
+            endpoint: row.try_get("endpoint_id")?,
+            address: row.try_get("address")?,
+            asked: None,
+            not_before,
+        };
         if to.iter().all(|known| known.address != recipient.address) {
             to.push(recipient);
         }
     }
-    if !to.is_empty() && message.fields.contact.is_none() {
-        return Ok(Ok(Recipients { server, to }));
-    }
-    match routed(db, message).await? {
-        Ok(first) if to.iter().all(|known| known.address != first.address) => to.push(first),
-        Err(reason) if to.is_empty() => return Ok(Err(reason)),
-        Ok(_) | Err(_) => {}
-    }
-    Ok(Ok(Recipients { server, to }))
+    Ok(to)
 }
 
-/// The contact whom the message names, else the first one in the on-call order who has an address.
-async fn routed(
+async fn has_delivery(db: &mut DbConnection, message: &Message) -> Result<bool, StoreError> {
+    let is_there = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM deliveries WHERE message_id = $1 AND revision = $2 AND state <> 'cancelled')",
+    );
+    Ok(is_there.bind(message.id).bind(i64::from(message.revision)).fetch_one(db).await?)
+}
+
+/// Makes a delivery for a later step. One of this revision to the same address that was not sent yet serves that step instead.
+pub(in super::super) async fn insert_delivery(
     db: &mut DbConnection,
     message: &Message,
-) -> Result<Result<Recipient, UnroutedReason>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT id, email FROM contacts WHERE account_id = $1
-            AND (id = $2 OR ($2 IS NULL AND on_call_order IS NOT NULL)) ORDER BY on_call_order, kana, name, id",
+    recipient: &NewRecipient,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let waiting = sqlx::query(
+        "UPDATE deliveries SET asked = $4 WHERE message_id = $1 AND revision = $2 AND address = $3
+            AND state IN ('held', 'queued', 'sending')",
     )
-    .bind(message.account)
-    .bind(message.fields.contact)
-    .fetch_all(db)
+    .bind(message.id)
+    .bind(i64::from(message.revision))
+    .bind(&recipient.address)
+    .bind(recipient.asked)
+    .execute(&mut *db)
     .await?;
-    if rows.is_empty() {
-        return Ok(Err(UnroutedReason::NoContact));
+    if waiting.rows_affected() == 0 {
+        insert(db, message, recipient, now).await?;
     }
-    for row in rows {
-        let email: Option<String> = row.try_get("email")?;
-        if let Some(address) = email.and_then(|email| email.parse::<MailAddress>().ok()) {
-            let (contact, address) = (Some(row.try_get("id")?), address.to_string());
-            return Ok(Ok(Recipient { contact, address }));
-        }
-    }
-    Ok(Err(UnroutedReason::NoAddress))
+    Ok(())
 }
 
 fn urgency_of(message: &Message) -> i64 {
@@ -145,20 +190,22 @@ fn urgency_of(message: &Message) -> i64 {
 async fn insert(
     db: &mut DbConnection,
     message: &Message,
-    server: &str,
-    recipient: &Recipient,
-    progress: &DeliveryProgress,
+    recipient: &NewRecipient,
     now: Timestamp,
-) -> Result<(), StoreError> {
+) -> Result<RecordId, StoreError> {
+    let progress = recipient.progress(message, now);
+    // The route found a server in this transaction, or the address had a mail before: then it waits for the one server.
+    let server = mail_server(&mut *db).await?.unwrap_or_else(|| MAIL_SERVER.to_owned());
+    let id = RecordId(Uuid::now_v7());
     sqlx::query(
-        "INSERT INTO deliveries (id, message_id, revision, account_id, contact_id, channel, server, address, urgency,
-            state, again, next_ms, give_up_ms, created_ms, changed_ms)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10,
+        "INSERT INTO deliveries (id, message_id, revision, account_id, contact_id, endpoint_id, channel, server, address,
+            urgency, state, again, next_ms, give_up_ms, created_ms, changed_ms, asked)
+         VALUES ($1, $2, $3, $4, $5, $14, $6, $7, $8, $9, $10,
             (SELECT coalesce(max(again) + 1, 0) FROM deliveries
              WHERE message_id = $2 AND revision = $3 AND channel = $6 AND address = $8),
-            $11, $12, $13, $13)",
+            $11, $12, $13, $13, $15)",
     )
-    .bind(RecordId(Uuid::now_v7()))
+    .bind(id)
     .bind(message.id)
     .bind(i64::from(message.revision))
     .bind(message.account)
@@ -171,9 +218,11 @@ async fn insert(
     .bind(to_ms(progress.next_at))
     .bind(to_ms(progress.give_up_at))
     .bind(to_ms(now))
+    .bind(recipient.endpoint)
+    .bind(recipient.asked)
     .execute(db)
     .await?;
-    Ok(())
+    Ok(id)
 }
 
 /// Lets a delivery that waits carry the message as it is now. The delay after a failed attempt stays.
@@ -181,12 +230,13 @@ async fn write_again(
     db: &mut DbConnection,
     id: RecordId,
     message: &Message,
-    recipient: &Recipient,
-    progress: &DeliveryProgress,
+    recipient: &NewRecipient,
+    now: Timestamp,
 ) -> Result<(), StoreError> {
+    let progress = recipient.progress(message, now);
     sqlx::query(
-        "UPDATE deliveries SET rendered = NULL, contact_id = $2, urgency = $3,
-            next_ms = CASE WHEN attempts > 0 AND next_ms > $4 THEN next_ms ELSE $4 END, give_up_ms = $5
+        "UPDATE deliveries SET rendered = NULL, contact_id = $2, endpoint_id = $6, urgency = $3,
+            next_ms = CASE WHEN attempts > 0 AND next_ms > $4 THEN next_ms ELSE $4 END, give_up_ms = $5, asked = $7
          WHERE id = $1",
     )
     .bind(id)
@@ -194,6 +244,8 @@ async fn write_again(
     .bind(urgency_of(message))
     .bind(to_ms(progress.next_at))
     .bind(to_ms(progress.give_up_at))
+    .bind(recipient.endpoint)
+    .bind(recipient.asked)
     .execute(db)
     .await?;
     Ok(())

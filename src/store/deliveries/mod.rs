@@ -17,8 +17,10 @@
 use jiff::Timestamp;
 
 use super::{Store, StoreError};
+use crate::contract::bounce::{Bounce, BounceKind, BounceOutcome, SuspendedAddress};
 use crate::contract::delivery::{Delivery, DeliveryState};
 use crate::contract::message::Message;
+use crate::contract::records::EndpointCharset;
 use crate::delivery::DeliveryInput;
 use crate::ids::RecordId;
 
@@ -28,6 +30,12 @@ pub const CLAIM_MAX: u32 = 32;
 pub const SWEEP_MAX: u32 = 100;
 /// Most deliveries in one answer.
 pub const LIST_MAX: u32 = 500;
+/// How the error of a delivery begins that was not tried, since its address is suspended.
+pub const SUSPENDED_PREFIX: &str = "the address is suspended: ";
+/// Most mails that came back in one answer.
+pub const BOUNCES_MAX: u32 = 500;
+/// Most suspended addresses in one answer.
+pub const SUSPENDED_MAX: u32 = 1_000;
 /// Longest error kept, in characters.
 pub const ERROR_CHARS_MAX: usize = 500;
 
@@ -48,6 +56,40 @@ pub struct ClaimedDelivery {
     pub created_at: Timestamp,
     /// The bytes of the first attempt.
     pub rendered: Option<Vec<u8>>,
+    /// Why nothing is sent to its address any more.
+    pub suspended: Option<String>,
+}
+
+/// A mail that came back.
+#[derive(Debug, Clone)]
+pub struct NewBounce {
+    /// The delivery that it is about, if that could be matched.
+    pub delivery: Option<RecordId>,
+    /// What it says.
+    pub kind: BounceKind,
+    /// The status code in it.
+    pub status: Option<String>,
+    /// The recipient, as the mail system writes it.
+    pub recipient: Option<String>,
+    /// The words of the mail system.
+    pub text: String,
+    /// How it came: `smtp`, `http` or `imap`.
+    pub source: &'static str,
+    /// What makes it known again if it is about no delivery.
+    pub fingerprint: [u8; 32],
+}
+
+/// A change of a delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoggedDelivery {
+    /// The delivery.
+    pub delivery: RecordId,
+    /// When.
+    pub at: Timestamp,
+    /// Its state from then on.
+    pub state: DeliveryState,
+    /// The words of the mail server.
+    pub detail: Option<String>,
 }
 
 /// What a mail about a message says.
@@ -63,8 +105,14 @@ pub struct LetterFacts {
     pub customer_name: Option<String>,
     /// The name of the contact who receives the mail.
     pub recipient_name: Option<String>,
-    /// The document of a fax (PDF).
-    pub document: Option<Vec<u8>>,
+    /// How large the document of the fax is that the message is about.
+    pub document_bytes: Option<u64>,
+    /// The character set that the endpoint wants.
+    pub charset: EndpointCharset,
+    /// Whether the endpoint wants an HTML part.
+    pub html: bool,
+    /// The account's own templates: their names and sources.
+    pub templates: Vec<(String, String)>,
 }
 
 /// Which deliveries; an absent condition lets all through.
@@ -102,7 +150,7 @@ impl Store {
         each!(self, db => db.renew_delivery_claim(claim, until).await)
     }
 
-    /// Ends all claims at `now`: whoever holds them is gone.
+    /// Ends all claims at `now`: the daemon that holds them has ended.
     ///
     /// # Errors
     /// The store cannot be written.
@@ -160,8 +208,67 @@ impl Store {
         each!(self, db => db.message_deliveries(filter).await)
     }
 
+    /// What became of the deliveries of a message, in the order in which it happened; at most [`LIST_MAX`].
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn delivery_log(&self, message: RecordId) -> Result<Vec<LoggedDelivery>, StoreError> {
+        each!(self, db => db.delivery_log(message).await)
+    }
+
+    /// Applies what a mail that came back says: changes the delivery, suspends the address, and lets the message go to the next
+    /// one.
+    ///
+    /// # Errors
+    /// The store cannot be written; then nothing was changed.
+    pub async fn apply_bounce(
+        &self,
+        bounce: &NewBounce,
+        now: Timestamp,
+    ) -> Result<BounceOutcome, StoreError> {
+        each!(self, db => db.apply_bounce(bounce, now).await)
+    }
+
+    /// Mails that came back and refusals of the mail server, newest first; at most [`BOUNCES_MAX`].
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn bounces(&self, unmatched: bool) -> Result<Vec<Bounce>, StoreError> {
+        each!(self, db => db.bounces(unmatched).await)
+    }
+
+    /// The addresses to which nothing is sent, the latest first; at most [`SUSPENDED_MAX`].
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn suspended_addresses(&self) -> Result<Vec<SuspendedAddress>, StoreError> {
+        each!(self, db => db.suspended_addresses().await)
+    }
+
+    /// Lets mails go to an address again; false if it was not suspended.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub async fn resume_address(&self, address: &str) -> Result<bool, StoreError> {
+        each!(self, db => db.resume_address(address).await)
+    }
+
+    /// Makes a delivery of a message to an endpoint alone: for a test. The suspension of its address ends. None if there is no mail
+    /// server or no such endpoint.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub async fn send_to_endpoint(
+        &self,
+        message: RecordId,
+        endpoint: RecordId,
+        now: Timestamp,
+    ) -> Result<Option<Delivery>, StoreError> {
+        each!(self, db => db.send_to_endpoint(message, endpoint, now).await)
+    }
+
     /// Sends a message again to the recipient of a delivery, now. Returns the delivery that is queued: this one, or a new one
-    /// if this one was taken before.
+    /// if this one was taken before. A suspension of its address ends: a person knows better.
     ///
     /// # Errors
     /// [`StoreError::Missing`] if there is no such delivery or its address was purged; or the store cannot be written.

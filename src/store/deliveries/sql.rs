@@ -1,21 +1,25 @@
-//! The SQL of the outbox; `enqueue.rs` has that of its rows' making.
+//! The SQL of the outbox; `enqueue.rs` has that of its rows' making, `again.rs` what a person asks for, `returned.rs` what comes back,
+//! `shown.rs` what the message shows of it.
 
+mod again;
 mod enqueue;
+mod returned;
+mod shown;
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 use sqlx::{QueryBuilder, Row};
-use uuid::Uuid;
 
-pub(super) use self::enqueue::enqueue_deliveries;
+pub(super) use self::enqueue::{NewRecipient, enqueue_deliveries, insert_delivery};
+use self::returned::{after_change, note_refusal};
+pub(super) use self::shown::{message_delivery_of, write_summary};
 use super::messages::message_of;
 use super::{Backend, Db, DbConnection, DbRow};
-use crate::contract::delivery::{
-    Delivery, DeliveryState, MessageDelivery, MessageDeliveryState, UnroutedReason,
-};
-use crate::contract::message::{MessageKind, MessageState, Urgency};
-use crate::delivery::{DeliveryFacts, DeliveryInput, DeliveryProgress, Outcome, give_up_delay, summary};
+use crate::contract::delivery::{Delivery, DeliveryState};
+use crate::contract::message::{MessageKind, Urgency};
+use crate::contract::records::EndpointCharset;
+use crate::delivery::{DeliveryInput, DeliveryProgress, Outcome, give_up_delay};
 use crate::identity::printable;
 use crate::ids::RecordId;
 use crate::store::deliveries::{
@@ -95,35 +99,49 @@ impl Backend {
         &self,
         delivery: RecordId,
     ) -> Result<Option<LetterFacts>, StoreError> {
-        let row = sqlx::query(
+        let row = sqlx::query(concat!(
             "SELECT m.*, a.name AS account_name, c.name AS contact_name, r.name AS recipient_name,
-                k.name AS customer_name
+                k.name AS customer_name, e.charset AS endpoint_charset, e.html AS endpoint_html,
+                f.bytes AS document_bytes, ",
+            message_is_being_erased!(),
+            " AS is_erased
              FROM deliveries AS d JOIN messages AS m ON m.id = d.message_id
              JOIN accounts AS a ON a.id = m.account_id
              LEFT JOIN contacts AS c ON c.id = m.contact_id
              LEFT JOIN contacts AS r ON r.id = d.contact_id
              LEFT JOIN customers AS k ON k.id = m.customer_id
-             WHERE d.id = $1",
-        )
+             LEFT JOIN message_endpoints AS e ON e.id = d.endpoint_id
+             LEFT JOIN faxes AS f ON f.id = m.id
+             WHERE d.id = $1 AND ",
+            account_is_kept!("m")
+        ))
         .bind(delivery)
         .fetch_optional(self.readers())
         .await?;
+        let Some(row) = row else { return Ok(None) };
+        let account: RecordId = row.try_get("account_id")?;
+        let templates = sqlx::query("SELECT name, body FROM mail_templates WHERE account_id = $1")
+            .bind(account)
+            .fetch_all(self.readers())
+            .await?;
+        let template = |row: &DbRow| Ok((row.try_get("name")?, row.try_get("body")?));
+        let templates = templates.iter().map(template).collect::<Result<Vec<_>, sqlx::Error>>()?;
         let facts = |row: DbRow| {
+            let charset: Option<String> = row.try_get("endpoint_charset")?;
+            let document_bytes: Option<i64> = row.try_get("document_bytes")?;
             Ok(LetterFacts {
                 message: message_of(&row)?,
                 account_name: row.try_get("account_name")?,
                 contact_name: row.try_get("contact_name")?,
                 customer_name: row.try_get("customer_name")?,
                 recipient_name: row.try_get("recipient_name")?,
-                document: None,
+                document_bytes: document_bytes.map(|bytes| u64::try_from(bytes).unwrap_or(0)),
+                charset: charset.as_deref().and_then(EndpointCharset::parse).unwrap_or_default(),
+                html: row.try_get::<Option<bool>, _>("endpoint_html")?.unwrap_or(true),
+                templates,
             })
         };
-        let facts: Option<LetterFacts> = row.map(facts).transpose().map_err(|error: sqlx::Error| error)?;
-        let Some(mut facts) = facts else { return Ok(None) };
-        if facts.message.kind == MessageKind::Fax {
-            facts.document = self.fax_document(facts.message.id).await?;
-        }
-        Ok(Some(facts))
+        Ok(Some(facts(row).map_err(|error: sqlx::Error| error)?))
     }
 
     pub(in crate::store) async fn keep_rendered(
@@ -177,6 +195,10 @@ impl Backend {
         if !write_progress(&mut transaction, &row, &next, now).await? {
             return Ok(None);
         }
+        if next.state == DeliveryState::Bounced {
+            note_refusal(&mut transaction, &row, &next, now).await?;
+        }
+        after_change(&mut transaction, &row, &next, now).await?;
         write_summary(&mut transaction, row.message, now).await?;
         transaction.commit().await?;
         Ok(Some(next.state))
@@ -228,35 +250,6 @@ impl Backend {
         let rows = query.build().fetch_all(self.readers()).await?;
         Ok(rows.iter().map(delivery_of).collect::<Result<_, sqlx::Error>>()?)
     }
-
-    pub(in crate::store) async fn send_again(
-        &self,
-        delivery: RecordId,
-        now: Timestamp,
-    ) -> Result<Delivery, StoreError> {
-        const MISSING: StoreError = StoreError::Missing { what: "delivery" };
-        let mut transaction = self.begin().await?;
-        let row = locked_row(&mut transaction, delivery).await?.filter(|row| !row.is_withdrawn);
-        let row = row.ok_or(MISSING)?;
-        let id = match row.progress.apply(DeliveryInput::SentAgain, now, 0) {
-            Outcome::Changed(next) if row.is_wanted => {
-                let give_up_at = DeliveryProgress::queued_for(row.give_up_delay, now, now).give_up_at;
-                let next = DeliveryProgress { give_up_at, ..next };
-                write_progress(&mut transaction, &row, &next, now).await?;
-                delivery
-            }
-            Outcome::Changed(_) | Outcome::NewDelivery => again(&mut transaction, &row, now).await?,
-            Outcome::Unchanged => delivery,
-        };
-        write_summary(&mut transaction, row.message, now).await?;
-        let row = sqlx::query("SELECT * FROM deliveries WHERE id = $1 AND address <> ''")
-            .bind(id)
-            .fetch_optional(&mut *transaction)
-            .await?;
-        let queued = delivery_of(&row.ok_or(MISSING)?)?;
-        transaction.commit().await?;
-        Ok(queued)
-    }
 }
 
 /// The due deliveries of one urgency, and who claims them.
@@ -290,7 +283,14 @@ async fn take(
         ),
         ") UPDATE deliveries SET state = 'sending', attempts = attempts + 1, leased_by = $6, lease_ms = $7,
             changed_ms = $3
-         WHERE state = 'queued' AND id IN (SELECT id FROM due) RETURNING *"
+         WHERE state = 'queued' AND id IN (SELECT id FROM due)
+         RETURNING *,
+            (SELECT why FROM suspended_addresses AS s WHERE s.channel = deliveries.channel AND s.address = deliveries.address)
+                AS suspended, (SELECT ",
+        message_is_being_erased!(),
+        " OR NOT ",
+        account_is_kept!("m"),
+        " FROM messages AS m WHERE m.id = deliveries.message_id) AS is_erased"
     ))
     .bind(queue.server)
     .bind(queue.urgency)
@@ -356,9 +356,12 @@ async fn withdraw(db: &mut DbConnection, id: RecordId, now: Timestamp) -> Result
 /// A delivery whose message no other transaction changes until this one ends.
 struct LockedRow {
     id: RecordId,
+    address: String,
     message: RecordId,
     claim: Option<RecordId>,
     progress: DeliveryProgress,
+    /// Which recipient of the message's dispatch it is for.
+    asked: Option<i64>,
     /// Whether it carries the present revision of its message, and was made after the message was answered, if it was.
     is_wanted: bool,
     /// How long a delivery of its message is tried.
@@ -387,9 +390,11 @@ async fn locked_row(db: &mut DbConnection, delivery: RecordId) -> Result<Option<
         let created_ms: i64 = row.try_get("created_ms")?;
         Ok(LockedRow {
             id: row.try_get("id")?,
+            address: row.try_get("address")?,
             message: row.try_get("message_id")?,
             claim: row.try_get("leased_by")?,
             progress: progress_of(&row)?,
+            asked: row.try_get("asked")?,
             is_wanted: row.try_get::<i64, _>("revision")? == row.try_get::<i64, _>("present_revision")?
                 && row.try_get::<Option<i64>, _>("answered_ms")?.is_none_or(|at| at < created_ms),
             give_up_delay: give_up_delay(
@@ -444,73 +449,6 @@ async fn write_progress(
     Ok(true)
 }
 
-/// Stores what the message shows of the deliveries of its present revision, and its state.
-async fn write_summary(db: &mut DbConnection, message: RecordId, now: Timestamp) -> Result<(), StoreError> {
-    let state: Option<String> = sqlx::query_scalar("SELECT state FROM messages WHERE id = $1")
-        .bind(message)
-        .fetch_optional(&mut *db)
-        .await?;
-    let Some(state) = state.as_deref().and_then(MessageState::parse) else { return Ok(()) };
-    let rows = sqlx::query(
-        "SELECT state, error, next_ms FROM deliveries WHERE message_id = $1
-            AND revision = (SELECT revision FROM messages WHERE id = $1) ORDER BY created_ms, id",
-    )
-    .bind(message)
-    .fetch_all(&mut *db)
-    .await?;
-    let facts = |row: &DbRow| {
-        Ok(DeliveryFacts {
-            state: state_of(row)?,
-            error: row.try_get("error")?,
-            next_at: from_ms(row.try_get("next_ms")?),
-        })
-    };
-    let facts = rows.iter().map(facts).collect::<Result<Vec<_>, sqlx::Error>>()?;
-    if facts.is_empty() {
-        return Ok(());
-    }
-    let (shown, state) = summary(state, &facts);
-    sqlx::query(
-        "UPDATE messages SET delivery_state = $2, delivery_reason = NULL, delivery_error = $3, delivery_next_ms = $4,
-            version = version + CASE WHEN state = $5 THEN 0 ELSE 1 END,
-            changed_ms = CASE WHEN state = $5 THEN changed_ms ELSE $6 END,
-            sent_ms = CASE WHEN $5 = 'sent' THEN coalesce(sent_ms, $6) ELSE sent_ms END,
-            state = $5
-         WHERE id = $1",
-    )
-    .bind(message)
-    .bind(shown.state.as_str())
-    .bind(shown.last_error)
-    .bind(shown.next_at.map(to_ms))
-    .bind(state.as_str())
-    .bind(to_ms(now))
-    .execute(db)
-    .await?;
-    Ok(())
-}
-
-/// A new delivery of the message's present revision to the recipient of `delivery`; its id.
-async fn again(db: &mut DbConnection, row: &LockedRow, now: Timestamp) -> Result<RecordId, StoreError> {
-    let id = RecordId(Uuid::now_v7());
-    let progress = DeliveryProgress::queued_for(row.give_up_delay, now, now);
-    sqlx::query(
-        "INSERT INTO deliveries (id, message_id, revision, account_id, contact_id, channel, server, address, urgency,
-            state, again, next_ms, give_up_ms, created_ms, changed_ms)
-         SELECT $2, d.message_id, m.revision, d.account_id, d.contact_id, d.channel, d.server, d.address, d.urgency,
-            'queued', (SELECT coalesce(max(again) + 1, 0) FROM deliveries WHERE message_id = d.message_id
-                AND revision = m.revision AND channel = d.channel AND address = d.address),
-            $3, $4, $3, $3
-         FROM deliveries AS d JOIN messages AS m ON m.id = d.message_id WHERE d.id = $1",
-    )
-    .bind(row.id)
-    .bind(id)
-    .bind(to_ms(progress.next_at))
-    .bind(to_ms(progress.give_up_at))
-    .execute(db)
-    .await?;
-    Ok(id)
-}
-
 fn cleaned(text: &str) -> String {
     printable(text, ERROR_CHARS_MAX).unwrap_or_default().into()
 }
@@ -537,6 +475,9 @@ fn progress_of(row: &DbRow) -> Result<DeliveryProgress, sqlx::Error> {
 }
 
 fn claimed_of(row: &DbRow) -> Result<ClaimedDelivery, sqlx::Error> {
+    // What was rendered before the customer was deleted is not sent: it is rendered again, without a text.
+    let is_kept = row.try_get::<Option<bool>, _>("is_erased")? == Some(false);
+    let rendered: Option<Vec<u8>> = row.try_get("rendered")?;
     Ok(ClaimedDelivery {
         id: row.try_get("id")?,
         message: row.try_get("message_id")?,
@@ -544,7 +485,8 @@ fn claimed_of(row: &DbRow) -> Result<ClaimedDelivery, sqlx::Error> {
         address: row.try_get("address")?,
         attempts: count(row, "attempts")?,
         created_at: from_ms(row.try_get("created_ms")?),
-        rendered: row.try_get("rendered")?,
+        rendered: rendered.filter(|_| is_kept),
+        suspended: row.try_get("suspended")?,
     })
 }
 
@@ -555,6 +497,7 @@ fn delivery_of(row: &DbRow) -> Result<Delivery, sqlx::Error> {
         message: row.try_get("message_id")?,
         account: row.try_get("account_id")?,
         contact: row.try_get("contact_id")?,
+        endpoint: row.try_get("endpoint_id")?,
         channel: row.try_get("channel")?,
         address: row.try_get("address")?,
         state: progress.state,
@@ -567,20 +510,6 @@ fn delivery_of(row: &DbRow) -> Result<Delivery, sqlx::Error> {
         created_at: from_ms(row.try_get("created_ms")?),
         changed_at: from_ms(row.try_get("changed_ms")?),
         next_at: (!progress.state.is_final()).then_some(progress.next_at),
-    })
-}
-
-/// What a row of `messages` shows of its deliveries.
-pub(super) fn message_delivery_of(row: &DbRow) -> Result<MessageDelivery, sqlx::Error> {
-    Ok(MessageDelivery {
-        state: MessageDeliveryState::parse(row.try_get("delivery_state")?)
-            .unwrap_or(MessageDeliveryState::None),
-        reason: row
-            .try_get::<Option<String>, _>("delivery_reason")?
-            .as_deref()
-            .and_then(UnroutedReason::parse),
-        next_at: row.try_get::<Option<i64>, _>("delivery_next_ms")?.map(from_ms),
-        last_error: row.try_get("delivery_error")?,
     })
 }
 

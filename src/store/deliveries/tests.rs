@@ -2,15 +2,24 @@
 
 use std::time::Duration;
 
+use uuid::Uuid;
+
 use super::super::super::Store;
 use super::*;
+use crate::contract::delivery::{MessageDeliveryState, UnroutedReason};
+use crate::contract::hours::Hours;
 use crate::contract::message::{
-    CheckedMessage, ContentChange, Message, MessageFields, MessageKind, MessageUpdate, NewMessage,
+    CheckedMessage, ContentChange, Message, MessageFields, MessageKind, MessageState, MessageUpdate,
+    NewMessage,
 };
-use crate::contract::records::{AccountFields, ContactFields, CustomerFields};
+use crate::contract::records::{
+    AccountFields, ContactFields, CustomerFields, MessageEndpointFields, OutsideHours,
+};
 use crate::delivery::{GIVE_UP_DELAY, LEASE_TTL, ServerPause, URGENT_GIVE_UP_DELAY};
 use crate::ids::PbxId;
 use crate::numbers::NumberPlan;
+use crate::store::deliveries::SUSPENDED_PREFIX;
+use crate::store::erasure::{ErasureStep, LiveCalls};
 use crate::store::mail_servers::MAIL_SERVER;
 use crate::store::messages::{ChangeOutcome, WithdrawOutcome};
 use crate::store::retention::PurgeTarget;
@@ -221,6 +230,10 @@ async fn a_delivery_is_claimed_once_and_settled_by_its_claim() {
         (MessageDeliveryState::Sent, None, None)
     );
     assert_eq!(rig.settle(id, 3, DeliveryInput::Accepted, 22).await, None);
+    let log = rig.store.delivery_log(message.id).await.unwrap();
+    let log: Vec<_> = log.iter().map(|one| (one.at, one.state, one.detail.as_deref())).collect();
+    let later = "450 4.2.0 later x";
+    assert_eq!(log, [(at(1), DeliveryState::Queued, Some(later)), (at(21), DeliveryState::Sent, None)]);
 }
 
 #[tokio::test]
@@ -427,7 +440,7 @@ async fn a_correction_goes_to_all_who_may_have_what_it_corrects() {
     }
     let sent = rig.message(1).await;
     assert_eq!((sent.state, sent.delivery.state), (MessageState::Sent, MessageDeliveryState::Sent));
-    // A correction of what the account has received opens the message, and is sent whoever is named.
+    // A correction of what the account has received opens the message, and is sent whatever contact is named.
     rig.acknowledge(1, 5).await;
     let third = applied(rig.rewrite(1, serde_json::json!({"text": "c"}), Some("時刻の誤り"), 6).await);
     assert_eq!((third.revision, shown(&third)), (3, (MessageDeliveryState::Queued, None)));
@@ -527,7 +540,11 @@ async fn what_was_not_sent_of_a_forgotten_customer_never_is() {
     of_tanaka.execute(super::super::of(&rig.store).writer()).await.unwrap();
     let taken = rig.store.claim_message_deliveries(MAIL_SERVER, claim(1), (at(0), at(180)), 1).await.unwrap();
     rig.store.keep_rendered(claim(1), &[(taken[0].id, "田中様".into())]).await.unwrap();
-    rig.store.forget_customer(customer).await.unwrap();
+    let plan = NumberPlan::default();
+    rig.store.forget_customer(customer, &plan, at(0)).await.unwrap();
+    while let ErasureStep::Done(_) =
+        rig.store.erase_step(100, LiveCalls::Unknown, &plan, at(1)).await.unwrap()
+    {}
     let mut states: Vec<_> = rig.all().await.iter().map(|delivery| delivery.state).collect();
     states.sort_by_key(|state| state.as_str());
     assert_eq!(states, [DeliveryState::Cancelled, DeliveryState::Sending]);
@@ -565,4 +582,100 @@ async fn many_daemons_claim_each_delivery_once() {
             }
         }
     }
+}
+
+/// Between the deletion of a customer and the end of the erasure, a mail that was rendered before is not sent as it is.
+#[tokio::test]
+async fn what_was_rendered_before_a_customer_was_deleted_is_not_sent() {
+    let rig = rig().await;
+    let fields: CustomerFields =
+        serde_json::from_value(serde_json::json!({"account": rig.account.0, "name": "田中"})).unwrap();
+    let customer = rig.store.create_customer(&fields.checked(&NumberPlan::default()).unwrap(), at(0)).await;
+    let customer = customer.unwrap().id;
+    rig.save(1, None, 0).await;
+    let of_tanaka = sqlx::query("UPDATE messages SET customer_id = $1").bind(customer);
+    of_tanaka.execute(super::super::of(&rig.store).writer()).await.unwrap();
+    let taken = rig.claimed(1, 0).await;
+    rig.store.keep_rendered(claim(1), &[(taken[0].id, "田中様".into())]).await.unwrap();
+    rig.settle(taken[0].id, 1, DeliveryInput::Deferred { error: "450".into(), status: None }, 1).await;
+    rig.store.forget_customer(customer, &NumberPlan::default(), at(2)).await.unwrap();
+    let again = rig.claimed(2, 60).await;
+    assert_eq!((again.len(), again[0].rendered.as_deref()), (1, None));
+    let facts = rig.store.letter_facts(again[0].id).await.unwrap().unwrap();
+    assert_eq!((facts.message.fields.text.as_str(), facts.message.caller), ("", None));
+}
+
+/// 2023-11-14 22:13:20 UTC is a Wednesday morning, 07:13, in Tokyo.
+#[tokio::test]
+async fn an_endpoint_outside_its_hours_waits_or_gives_way() {
+    let rig = rig().await;
+    let zone = jiff::tz::TimeZone::get("Asia/Tokyo").unwrap();
+    let endpoint = async |address: &str, priority: u32, outside: OutsideHours| {
+        let fields = MessageEndpointFields {
+            contact: Some(rig.sasaki),
+            priority,
+            hours: Hours::read("月-金 09:00-18:00").unwrap(),
+            outside,
+            ..MessageEndpointFields::to(rig.account, address)
+        };
+        let checked = fields.checked(&zone).unwrap();
+        rig.store.create_message_endpoint(&checked, at(0)).await.unwrap()
+    };
+    let first = endpoint("first@example.jp", 0, OutsideHours::Next).await;
+    rig.save(1, Some(rig.sasaki), 0).await;
+    let delivery = rig.all().await.remove(0);
+    assert_eq!((delivery.address.as_str(), delivery.endpoint), ("sasaki@sakura.example.jp", None));
+    let change = |outside| {
+        let fields = MessageEndpointFields { outside, ..first.fields.clone() };
+        fields.checked(&zone).unwrap()
+    };
+    rig.store.update_message_endpoint(first.id, &change(OutsideHours::Hold), at(1)).await.unwrap();
+    rig.save(2, Some(rig.sasaki), 2).await;
+    let delivery = rig.all().await.into_iter().find(|one| one.endpoint == Some(first.id)).unwrap();
+    assert_eq!(delivery.next_at.unwrap().to_string(), "2023-11-15T00:00:00Z");
+    rig.store.update_message_endpoint(first.id, &change(OutsideHours::Send), at(3)).await.unwrap();
+    rig.save(3, Some(rig.sasaki), 4).await;
+    let delivery = rig.all().await.remove(0);
+    assert_eq!((delivery.endpoint, delivery.next_at), (Some(first.id), Some(at(4))));
+}
+
+#[tokio::test]
+async fn what_waits_for_an_address_that_is_suspended_meanwhile_is_not_tried() {
+    let rig = rig().await;
+    rig.save(1, Some(rig.sasaki), 0).await;
+    rig.save(2, Some(rig.sasaki), 0).await;
+    let claimed = rig.claimed(1, 1).await;
+    let refused = DeliveryInput::Refused { error: "550 5.1.1 gone".into(), status: Some("5.1.1".into()) };
+    rig.settle(claimed[0].id, 1, refused, 2).await;
+    let deferred = DeliveryInput::Deferred { error: "450".into(), status: None };
+    rig.settle(claimed[1].id, 1, deferred, 2).await;
+    let again = rig.claimed(2, 60).await.remove(0);
+    assert_eq!(again.suspended.as_deref(), Some("550 5.1.1 gone"));
+    // A person who sends it again knows better.
+    let error = format!("{SUSPENDED_PREFIX}550 5.1.1 gone");
+    rig.settle(again.id, 2, DeliveryInput::Refused { error, status: None }, 61).await;
+    assert_eq!(rig.store.bounces(false).await.unwrap().len(), 1, "the server was asked once");
+    rig.store.send_again(again.id, at(70)).await.unwrap();
+    assert_eq!(rig.claimed(3, 71).await[0].suspended, None);
+    assert_eq!(rig.store.suspended_addresses().await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn without_a_named_contact_a_returned_message_goes_along_the_on_call_order_and_then_to_the_account() {
+    let rig = rig().await;
+    rig.contact("当番", Some("first@sakura.example.jp"), Some(1)).await;
+    let own = MessageEndpointFields::to(rig.account, "own@sakura.example.jp");
+    let own = own.checked(&jiff::tz::TimeZone::UTC).unwrap();
+    rig.store.create_message_endpoint(&own, at(0)).await.unwrap();
+    rig.save(1, None, 0).await;
+    for (n, address) in [(1, "first"), (2, "sasaki"), (3, "own")] {
+        let claimed = rig.claimed(n, i64::try_from(n).unwrap()).await.remove(0);
+        assert_eq!(claimed.address, format!("{address}@sakura.example.jp"));
+        assert_eq!(rig.message(1).await.delivery.state, MessageDeliveryState::Queued);
+        let refused = DeliveryInput::Refused { error: "554 5.6.0 no".into(), status: Some("5.6.0".into()) };
+        rig.settle(claimed.id, n, refused, i64::try_from(n).unwrap()).await;
+    }
+    let failed = rig.message(1).await;
+    assert_eq!((failed.state, failed.delivery.state), (MessageState::Failed, MessageDeliveryState::Failed));
+    assert_eq!(rig.store.suspended_addresses().await.unwrap(), [], "no address is gone");
 }

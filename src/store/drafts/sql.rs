@@ -10,12 +10,15 @@ use crate::store::{StoreError, from_ms, to_ms};
 
 impl Backend {
     pub(in crate::store) async fn drafts(&self, user: RecordId) -> Result<Vec<Draft>, StoreError> {
-        let rows =
-            sqlx::query("SELECT * FROM drafts WHERE user_id = $1 ORDER BY changed_ms, call_id LIMIT $2")
-                .bind(user)
-                .bind(i64::from(DRAFTS_PER_PERSON_MAX))
-                .fetch_all(self.readers())
-                .await?;
+        let rows = sqlx::query(concat!(
+            "SELECT d.* FROM drafts AS d WHERE d.user_id = $1 AND NOT ",
+            draft_is_being_erased!(),
+            " ORDER BY d.changed_ms, d.call_id LIMIT $2"
+        ))
+        .bind(user)
+        .bind(i64::from(DRAFTS_PER_PERSON_MAX))
+        .fetch_all(self.readers())
+        .await?;
         Ok(rows.iter().map(draft_of).collect::<Result<_, sqlx::Error>>()?)
     }
 
@@ -24,11 +27,14 @@ impl Backend {
         user: RecordId,
         call: CallId,
     ) -> Result<Option<Draft>, StoreError> {
-        let row = sqlx::query("SELECT * FROM drafts WHERE user_id = $1 AND call_id = $2")
-            .bind(user)
-            .bind(call)
-            .fetch_optional(self.readers())
-            .await?;
+        let row = sqlx::query(concat!(
+            "SELECT d.* FROM drafts AS d WHERE d.user_id = $1 AND d.call_id = $2 AND NOT ",
+            draft_is_being_erased!()
+        ))
+        .bind(user)
+        .bind(call)
+        .fetch_optional(self.readers())
+        .await?;
         Ok(row.as_ref().map(draft_of).transpose()?)
     }
 
@@ -39,6 +45,26 @@ impl Backend {
     ) -> Result<DraftOutcome, StoreError> {
         let body = serde_json::to_string(&draft.body).map_err(|error| sqlx::Error::Encode(error.into()))?;
         let mut transaction = self.begin().await?;
+        let is_erased: bool =
+            sqlx::query_scalar(call_is_erased!()).bind(draft.call).fetch_one(&mut *transaction).await?;
+        let is_of_erased: bool =
+            sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM erasures WHERE customer_id = $1)")
+                .bind(draft.customer)
+                .fetch_one(&mut *transaction)
+                .await?;
+        if is_erased || is_of_erased {
+            return Err(StoreError::Erased);
+        }
+        let has_account: bool = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM accounts WHERE id = $1)
+                AND NOT EXISTS (SELECT 1 FROM account_removals WHERE account_id = $1)",
+        )
+        .bind(draft.account)
+        .fetch_one(&mut *transaction)
+        .await?;
+        if draft.account.is_some() && !has_account {
+            return Err(StoreError::Missing { what: "account" });
+        }
         // One statement for both, so that of two desktops that begin a draft at the same time one is refused.
         let written = if draft.version == 0 {
             sqlx::query(
@@ -112,6 +138,8 @@ mod tests {
 
     use super::*;
     use crate::ids::{ChannelId, PbxId};
+    use crate::store::Store;
+    use crate::store::erasure::RemovalStep;
 
     const HANA: RecordId = RecordId(Uuid::from_u128(1));
     const JIRO: RecordId = RecordId(Uuid::from_u128(2));
@@ -125,13 +153,48 @@ mod tests {
         NewDraft { user, call: call(n), account: Some(JIRO), customer: None, body, version }
     }
 
+    /// A store with the account of the drafts.
+    async fn store() -> (impl Sized, Store) {
+        let (held, store) = super::super::empty_store().await;
+        let insert =
+            "INSERT INTO accounts (id, code, name, created_ms, changed_ms) VALUES ($1, 'A', 'A', 0, 0)";
+        sqlx::query(insert).bind(JIRO).execute(super::super::of(&store).writer()).await.unwrap();
+        (held, store)
+    }
+
+    #[tokio::test]
+    async fn no_draft_is_kept_for_an_account_that_is_not_there() {
+        let (_held, store) = store().await;
+        let is_refused = async |draft: &NewDraft| {
+            let written = store.write_draft(draft, at(2)).await;
+            matches!(written, Err(StoreError::Missing { what: "account" }))
+        };
+        assert!(is_refused(&NewDraft { account: Some(HANA), ..draft(HANA, 1, "一", 0) }).await);
+        store.write_draft(&draft(HANA, 1, "一", 0), at(1)).await.unwrap();
+        store.delete_account(JIRO, at(1)).await.unwrap();
+        assert_eq!(
+            (store.draft(HANA, call(1)).await.unwrap(), store.drafts(HANA).await.unwrap()),
+            (None, vec![])
+        );
+        assert!(is_refused(&draft(HANA, 1, "二", 1)).await, "it is being removed");
+        while store.remove_step(10).await.unwrap() != RemovalStep::Idle {}
+        let left: i64 = sqlx::query_scalar("SELECT count(*) FROM drafts")
+            .fetch_one(super::super::of(&store).readers())
+            .await
+            .unwrap();
+        assert_eq!(left, 0);
+        assert!(is_refused(&draft(HANA, 2, "一", 0)).await, "it is gone");
+        let without = NewDraft { account: None, ..draft(HANA, 2, "一", 0) };
+        assert!(matches!(store.write_draft(&without, at(2)).await.unwrap(), DraftOutcome::Written(_)));
+    }
+
     fn at(ms: i64) -> Timestamp {
         from_ms(ms)
     }
 
     #[tokio::test]
     async fn a_draft_is_written_over_the_version_before_it() {
-        let (_held, store) = super::super::empty_store().await;
+        let (_held, store) = store().await;
         let DraftOutcome::Written(first) = store.write_draft(&draft(HANA, 1, "一", 0), at(1)).await.unwrap()
         else {
             panic!("there is none yet");
@@ -162,7 +225,7 @@ mod tests {
 
     #[tokio::test]
     async fn two_desktops_that_begin_a_draft_do_not_overwrite_each_other() {
-        let (_held, store) = super::super::empty_store().await;
+        let (_held, store) = store().await;
         let (one, two) = (draft(HANA, 1, "一", 0), draft(HANA, 1, "二", 0));
         let (one, two) = tokio::join!(store.write_draft(&one, at(1)), store.write_draft(&two, at(1)));
         let written = [one.unwrap(), two.unwrap()];
@@ -175,7 +238,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_person_has_a_limited_number_of_drafts() {
-        let (_held, store) = super::super::empty_store().await;
+        let (_held, store) = store().await;
         for n in 0..DRAFTS_PER_PERSON_MAX {
             store.write_draft(&draft(HANA, n, "x", 0), at(1)).await.unwrap();
         }

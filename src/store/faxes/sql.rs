@@ -11,6 +11,19 @@ use crate::ids::{PbxId, RecordId};
 use crate::store::faxes::{FaxCursor, FaxFilter};
 use crate::store::{StoreError, from_ms, to_ms};
 
+/// The faxes that readers see.
+macro_rules! faxes_where {
+    ($conditions:literal) => {
+        concat!(
+            "SELECT f.* FROM faxes AS f WHERE ",
+            account_is_kept!("f"),
+            " AND NOT ",
+            fax_is_being_erased!(),
+            $conditions
+        )
+    };
+}
+
 impl Backend {
     pub(in crate::store) async fn create_fax(
         &self,
@@ -20,11 +33,17 @@ impl Backend {
     ) -> Result<bool, StoreError> {
         let NewFax { fax, file, document } = new;
         let mut transaction = self.begin().await?;
+        let is_erased: bool =
+            sqlx::query_scalar(call_is_erased!()).bind(fax.call).fetch_one(&mut *transaction).await?;
+        if is_erased {
+            return Ok(false);
+        }
         // The account may have been deleted since it was looked up: the fax is kept without it.
         let inserted = sqlx::query(
             "INSERT INTO faxes (id, pbx, file, account_id, call_id, dialled, caller_key, station, state, mode, pages,
                 bytes, received_ms)
-             VALUES ($1, $2, $3, (SELECT id FROM accounts WHERE id = $4), $5, $6, $7, $8, $9, $10, $11, $12, $13)
+             VALUES ($1, $2, $3, (SELECT a.id FROM accounts AS a WHERE a.id = $4
+                AND NOT EXISTS (SELECT 1 FROM account_removals AS gone WHERE gone.account_id = a.id)), $5, $6, $7, $8, $9, $10, $11, $12, $13)
              ON CONFLICT (pbx, file) DO NOTHING RETURNING account_id",
         )
         .bind(fax.id)
@@ -64,42 +83,46 @@ impl Backend {
         after: Option<FaxCursor>,
         limit: u32,
     ) -> Result<Vec<Fax>, StoreError> {
-        let mut query = QueryBuilder::<Db>::new("SELECT * FROM faxes WHERE received_ms IS NOT NULL");
+        let mut query = QueryBuilder::<Db>::new(faxes_where!(""));
         if let Some(account) = filter.account {
-            query.push(" AND account_id = ").push_bind(account);
+            query.push(" AND f.account_id = ").push_bind(account);
         }
         if let Some(state) = filter.state {
-            query.push(" AND state = ").push_bind(state.as_str());
+            query.push(" AND f.state = ").push_bind(state.as_str());
         }
         if let Some(call) = filter.call {
-            query.push(" AND call_id = ").push_bind(call);
+            query.push(" AND f.call_id = ").push_bind(call);
         }
         if let Some(from) = filter.from {
-            query.push(" AND received_ms >= ").push_bind(to_ms(from));
+            query.push(" AND f.received_ms >= ").push_bind(to_ms(from));
         }
         if let Some(to) = filter.to {
-            query.push(" AND received_ms < ").push_bind(to_ms(to));
+            query.push(" AND f.received_ms < ").push_bind(to_ms(to));
         }
         if let Some(FaxCursor { received_ms, id }) = after {
-            query.push(" AND (received_ms, id) < (").push_bind(received_ms);
+            query.push(" AND (f.received_ms, f.id) < (").push_bind(received_ms);
             query.push(", ").push_bind(id).push(")");
         }
-        query.push(" ORDER BY received_ms DESC, id DESC LIMIT ").push_bind(i64::from(limit));
+        query.push(" ORDER BY f.received_ms DESC, f.id DESC LIMIT ").push_bind(i64::from(limit));
         let rows = query.build().fetch_all(self.readers()).await?;
         Ok(rows.iter().map(fax_of).collect::<Result<_, sqlx::Error>>()?)
     }
 
     pub(in crate::store) async fn fax(&self, id: RecordId) -> Result<Option<Fax>, StoreError> {
-        let row =
-            sqlx::query("SELECT * FROM faxes WHERE id = $1").bind(id).fetch_optional(self.readers()).await?;
+        let row = sqlx::query(faxes_where!(" AND f.id = $1")).bind(id).fetch_optional(self.readers()).await?;
         Ok(row.as_ref().map(fax_of).transpose()?)
     }
 
     pub(in crate::store) async fn fax_document(&self, id: RecordId) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(sqlx::query_scalar("SELECT content FROM fax_documents WHERE fax_id = $1")
-            .bind(id)
-            .fetch_optional(self.readers())
-            .await?)
+        Ok(sqlx::query_scalar(concat!(
+            "SELECT d.content FROM fax_documents AS d JOIN faxes AS f ON f.id = d.fax_id WHERE f.id = $1 AND ",
+            account_is_kept!("f"),
+            " AND NOT ",
+            fax_is_being_erased!()
+        ))
+        .bind(id)
+        .fetch_optional(self.readers())
+        .await?)
     }
 
     pub(in crate::store) async fn delete_fax(&self, id: RecordId) -> Result<(), StoreError> {
@@ -118,9 +141,9 @@ impl Backend {
         pbx: &PbxId,
         limit: u32,
     ) -> Result<Vec<Fax>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT * FROM faxes WHERE pbx = $1 AND published = 0 ORDER BY received_ms, id LIMIT $2",
-        )
+        let rows = sqlx::query(faxes_where!(
+            " AND f.pbx = $1 AND f.published = 0 ORDER BY f.received_ms, f.id LIMIT $2"
+        ))
         .bind(pbx.as_str())
         .bind(i64::from(limit))
         .fetch_all(self.readers())
@@ -167,6 +190,7 @@ mod tests {
     use crate::numbers::NumberPlan;
     use crate::store::Store;
     use crate::store::deliveries::DeliveryFilter;
+    use crate::store::erasure::{ErasureStep, LiveCalls, SETTLE_MS};
     use crate::store::mail_servers::MAIL_SERVER;
     use crate::store::retention::PurgeTarget;
 
@@ -241,7 +265,7 @@ mod tests {
         let deliveries = store.message_deliveries(DeliveryFilter::default()).await.unwrap();
         assert_eq!(deliveries.len(), 1);
         let facts = store.letter_facts(deliveries[0].id).await.unwrap().unwrap();
-        assert_eq!(facts.document, Some(new.document));
+        assert_eq!(facts.document_bytes, Some(new.fax.bytes));
         // The account is gone: the fax is kept, and nobody gets a message.
         let other = fax(2, Some(RecordId(Uuid::from_u128(404))));
         let message = message_of(&other, RecordId(Uuid::from_u128(404)));
@@ -339,9 +363,48 @@ mod tests {
         store.create_fax(&fax(1, Some(account)), None, from_ms(9)).await.unwrap();
         // The same number is somebody else for another account.
         store.create_fax(&fax(2, Some(other.unwrap().id)), None, from_ms(9)).await.unwrap();
-        store.forget_customer(tanaka.unwrap().id).await.unwrap();
-        let left = store.faxes(&FaxFilter::default(), None, 9).await.unwrap();
-        assert_eq!(left.iter().map(|fax| fax.id.0.as_u128()).collect::<Vec<_>>(), [2]);
+        // The customer withheld the number, and the account's record of the call names them.
+        let mut withheld = fax(3, Some(account));
+        withheld.fax.caller = None;
+        let call = withheld.fax.call.unwrap();
+        sqlx::query(
+            "INSERT INTO calls (id, pbx, direction, account_id, customer_id, presentation, offered_ms, ended_ms, outcome)
+             VALUES ($1, 'lab', 'inbound', $2, $3, 'withheld', 3, 3, 'fax')",
+        )
+        .bind(call)
+        .bind(account)
+        .bind(tanaka.as_ref().unwrap().id)
+        .execute(super::super::of(&store).writer())
+        .await
+        .unwrap();
+        store.create_fax(&withheld, None, from_ms(9)).await.unwrap();
+        // One more that comes after the request.
+        store.create_fax(&fax(200_000, Some(account)), None, from_ms(9)).await.unwrap();
+        let plan = NumberPlan::default();
+        store.forget_customer(tanaka.unwrap().id, &plan, from_ms(9)).await.unwrap();
+        let shown = async || {
+            let left = store.faxes(&FaxFilter::default(), None, 9).await.unwrap();
+            left.iter().map(|fax| fax.id.0.as_u128()).collect::<Vec<_>>()
+        };
+        assert_eq!(shown().await, [200_000, 2]);
+        for n in [1, 3] {
+            let id = fax(n, None).fax.id;
+            assert_eq!((store.fax(id).await.unwrap(), store.fax_document(id).await.unwrap()), (None, None));
+        }
+        let count = async |table: &'static str| -> i64 {
+            sqlx::query_scalar(table).fetch_one(super::super::of(&store).readers()).await.unwrap()
+        };
+        assert_eq!(count("SELECT count(*) FROM fax_documents").await, 4);
+        let later = from_ms(9 + SETTLE_MS);
+        while !matches!(
+            store.erase_step(1, LiveCalls::Known(&[]), &plan, later).await.unwrap(),
+            ErasureStep::Idle
+        ) {}
+        assert_eq!(count("SELECT count(*) FROM fax_documents").await, 2);
+        assert_eq!(shown().await, [200_000, 2]);
+        // A file that is found late brings nothing of an erased call back.
+        assert!(!store.create_fax(&withheld, None, from_ms(9)).await.unwrap());
+        assert_eq!(count("SELECT count(*) FROM faxes").await, 2);
     }
 
     #[tokio::test]

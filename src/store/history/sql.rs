@@ -5,6 +5,8 @@ use std::cmp::Reverse;
 use smol_str::SmolStr;
 use sqlx::{QueryBuilder, Row};
 
+use super::history_page::Plan;
+use super::stat_marks::mark_call;
 use super::{Backend, Db, DbConnection, DbRow};
 use crate::contract::call::{Direction, Outcome};
 use crate::contract::card::{CustomerView, HistoryView, MatchedBy};
@@ -13,17 +15,23 @@ use crate::identity::Presentation;
 use crate::ids::{CallId, ChannelId, Extension, PbxId, RecordId};
 #[cfg(doc)]
 use crate::store::history::CUSTOMERS_PER_CARD_MAX;
-use crate::store::history::{CallerHistory, HistoryCursor, HistoryFilter, PartyFilter};
+use crate::store::history::{CallerHistory, HistoryCursor, HistoryFilter};
 use crate::store::{StoreError, from_ms, to_ms};
 
+/// A record that replaces another brings no caller back who was erased.
 const INSERT: &str = "
     INSERT INTO calls (id, pbx, direction, account_id, customer_id, matched_by, caller_key, presentation, dialled,
         diverted_by, offered_ms, answered_ms, ended_ms, outcome, operators_json, channels_json, inferred,
         handled_by_json)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
     ON CONFLICT (id) DO UPDATE SET direction = excluded.direction, account_id = excluded.account_id,
-        customer_id = excluded.customer_id, matched_by = excluded.matched_by, caller_key = excluded.caller_key,
-        presentation = excluded.presentation, dialled = excluded.dialled, diverted_by = excluded.diverted_by,
+        customer_id = CASE WHEN EXISTS (SELECT 1 FROM erased_calls WHERE call_id = excluded.id) THEN NULL
+            ELSE excluded.customer_id END,
+        caller_key = CASE WHEN EXISTS (SELECT 1 FROM erased_calls WHERE call_id = excluded.id) THEN NULL
+            ELSE excluded.caller_key END,
+        dialled = CASE WHEN excluded.direction = 'outbound'
+            AND EXISTS (SELECT 1 FROM erased_calls WHERE call_id = excluded.id) THEN NULL ELSE excluded.dialled END,
+        matched_by = excluded.matched_by, presentation = excluded.presentation, diverted_by = excluded.diverted_by,
         offered_ms = excluded.offered_ms, answered_ms = excluded.answered_ms, ended_ms = excluded.ended_ms,
         outcome = excluded.outcome, operators_json = excluded.operators_json,
         channels_json = excluded.channels_json, inferred = excluded.inferred,
@@ -33,15 +41,22 @@ const INSERT: &str = "
 /// A row for each customer, with the history beside it; one row without a customer when nobody has the number. One
 /// statement, because each is a round trip to the connection's thread. The limit is [`CUSTOMERS_PER_CARD_MAX`] as a
 /// literal: SQLite plans a statement with a bound LIMIT again at every run, which took twice as long as running it.
-const CALLER_HISTORY: &str = "
-    SELECT past.*, known.*
+const CALLER_HISTORY: &str = concat!(
+    "SELECT past.*, known.*
     FROM (SELECT
-            (SELECT count(*) FROM calls WHERE account_id = $1 AND caller_key = $2) AS calls,
-            (SELECT max(offered_ms) FROM calls WHERE account_id = $1 AND caller_key = $2) AS last_call_ms,
-            (SELECT text FROM messages WHERE account_id = $1 AND caller_key = $2 AND deleted_ms IS NULL
-                ORDER BY created_ms DESC LIMIT 1) AS last_message,
-            (SELECT count(*) FROM messages WHERE account_id = $1 AND caller_key = $2
-                AND state <> 'acknowledged' AND deleted_ms IS NULL) AS open_messages) AS past
+            (SELECT count(*) FROM calls WHERE account_id = $1 AND caller_key = $2 AND offered_ms > erased.ms) AS calls,
+            (SELECT max(offered_ms) FROM calls
+                WHERE account_id = $1 AND caller_key = $2 AND offered_ms > erased.ms) AS last_call_ms,
+            (SELECT m.text FROM messages AS m WHERE m.account_id = $1 AND m.caller_key = $2 AND m.deleted_ms IS NULL
+                AND m.created_ms > erased.ms AND NOT ",
+    message_is_being_erased!(),
+    " ORDER BY m.created_ms DESC LIMIT 1) AS last_message,
+            (SELECT count(*) FROM messages AS m WHERE m.account_id = $1 AND m.caller_key = $2
+                AND m.state <> 'acknowledged' AND m.deleted_ms IS NULL AND m.created_ms > erased.ms AND NOT ",
+    message_is_being_erased!(),
+    ") AS open_messages
+        FROM (SELECT coalesce(max(asked_ms), -1) AS ms FROM erasure_numbers
+            WHERE account_id = $1 AND key = $2) AS erased) AS past
     LEFT JOIN (
         SELECT c.id, c.code, c.name, c.kana, c.company, c.department, c.notes, c.flags_json, n.original,
             n.position = 0 AS is_first,
@@ -50,278 +65,8 @@ const CALLER_HISTORY: &str = "
         WHERE n.account_id = $1 AND n.key = $2
         ORDER BY is_first DESC, last_ms DESC NULLS LAST, c.kana, c.name, c.id
         LIMIT 20) AS known ON TRUE
-    ORDER BY known.is_first DESC, known.last_ms DESC NULLS LAST, known.kana, known.name, known.id";
-
-/// One of the operators that follow had the call.
-const HAD_BY: &str =
-    concat!(" AND EXISTS (SELECT 1 FROM ", json_items!("c.operators_json"), " AS had WHERE had.value IN (");
-/// One of the people that follow had the call.
-const HANDLED_BY: &str =
-    concat!(" AND EXISTS (SELECT 1 FROM ", json_items!("c.handled_by_json"), " AS had WHERE had.value IN (");
-
-/// Most owners of `call_operators` that one statement asks for; SQLite takes 500 parts of a compound statement.
-const OWNERS_PER_STATEMENT_MAX: usize = 100;
-/// Up to this many owners, their own calls are fewer than those of a large account.
-const OWNERS_BEFORE_ACCOUNT_MAX: usize = 4;
-
-/// From which side a page of calls is read, so that what is read grows with the page and not with the table.
-///
-/// | conditions | is read from | each row is checked for |
-/// |---|---|---|
-/// | party | the calls of its number and of its customers, merged | the rest |
-/// | caller or customer | that caller's or customer's calls | the rest |
-/// | operator | the rows of that extension in `call_operators` | visibility |
-/// | visibility | the rows of each person and extension, merged | nothing |
-/// | visibility of many people, and an account | the account's calls | visibility |
-/// | account, outcome, time or none | the index that begins with the account, the outcome or the direction | the rest |
-enum Plan {
-    /// From `calls`, by who was on the other side.
-    Party(PartyFilter),
-    /// From `calls`, by this index; no name where the conditions leave no doubt.
-    Calls(&'static str),
-    /// From `call_operators`, by these owners.
-    Owners(Vec<String>),
-}
-
-impl Plan {
-    fn of(filter: &HistoryFilter) -> Self {
-        if let Some(party) = &filter.party {
-            return Self::Party(party.clone());
-        }
-        if filter.caller.is_some() || filter.customer.is_some() {
-            return Self::Calls("");
-        }
-        if let Some(operator) = &filter.operator {
-            return Self::Owners(vec![format!("e{operator}")]);
-        }
-        if let Some(visible) = &filter.visibility {
-            let people = visible.people.iter().map(|person| format!("p{person}"));
-            let extensions = visible.extensions.iter().map(|extension| format!("n{extension}"));
-            let mut owners: Vec<String> = people.chain(extensions).collect();
-            owners.extend(visible.unowned.then(|| "-".to_owned()));
-            if filter.account.is_none() || owners.len() <= OWNERS_BEFORE_ACCOUNT_MAX {
-                return Self::Owners(owners);
-            }
-        }
-        Self::Calls(match (filter.account, filter.outcome) {
-            (Some(_), _) => indexed_by!("calls_of_account"),
-            (None, None | Some(Outcome::Answered)) => indexed_by!("calls_by_direction"),
-            (None, Some(_)) => indexed_by!("calls_by_outcome"),
-        })
-    }
-
-    /// Whether the page is put together from several statements.
-    fn is_several(&self) -> bool {
-        matches!(self, Self::Owners(owners) if owners.len() > OWNERS_PER_STATEMENT_MAX)
-    }
-
-    fn queries(
-        &self,
-        filter: &HistoryFilter,
-        before: Option<HistoryCursor>,
-        limit: u32,
-    ) -> Vec<QueryBuilder<Db>> {
-        match self {
-            Self::Party(party) => vec![party_query(filter, party, before, limit)],
-            Self::Calls(index) => vec![calls_query(filter, index, before, limit)],
-            Self::Owners(owners) => owners
-                .chunks(OWNERS_PER_STATEMENT_MAX)
-                .map(|owners| owners_query(filter, owners, before, limit))
-                .collect(),
-        }
-    }
-}
-
-fn calls_query(
-    filter: &HistoryFilter,
-    index: &str,
-    before: Option<HistoryCursor>,
-    limit: u32,
-) -> QueryBuilder<Db> {
-    let mut query = QueryBuilder::new("SELECT c.* FROM calls AS c");
-    query.push(index).push(" WHERE c.direction = ").push(direction_literal(filter));
-    push_conditions(&mut query, filter, before);
-    query.push(" ORDER BY c.offered_ms DESC, c.id DESC LIMIT ").push_bind(i64::from(limit));
-    query
-}
-
-/// Checks the row of a call for the conditions besides its direction and the other side.
-fn push_conditions(query: &mut QueryBuilder<Db>, filter: &HistoryFilter, before: Option<HistoryCursor>) {
-    if let Some(account) = filter.account {
-        query.push(" AND c.account_id = ").push_bind(account);
-    }
-    if let Some(caller) = &filter.caller {
-        query.push(" AND c.caller_key = ").push_bind(caller.clone());
-    }
-    if let Some(customer) = filter.customer {
-        query.push(" AND c.customer_id = ").push_bind(customer);
-    }
-    if let Some(operator) = &filter.operator {
-        query.push(HAD_BY).push_bind(operator.as_str().to_owned()).push("))");
-    }
-    if let Some(outcome) = filter.outcome {
-        query.push(" AND c.outcome = ").push_bind(outcome_as_str(outcome));
-        if outcome != Outcome::Answered {
-            // The condition of the index `calls_by_outcome`, which SQLite must find word for word.
-            query.push(" AND c.outcome <> 'answered'");
-        }
-    }
-    push_times(query, filter, before, "c.offered_ms", "c.id");
-    push_visibility(query, filter);
-}
-
-/// The calls of each of the party's conditions, newest first, merged: each is read from an index of its own, and a call
-/// that matches several comes once.
-fn party_query(
-    filter: &HistoryFilter,
-    party: &PartyFilter,
-    before: Option<HistoryCursor>,
-    limit: u32,
-) -> QueryBuilder<Db> {
-    const BY_ACCOUNT_AND_NUMBER: &str = indexed_by!("calls_by_caller");
-    const BY_NUMBER: &str = indexed_by!("calls_by_number");
-    const BY_CUSTOMER: &str = indexed_by!("calls_by_customer");
-    const BY_CALLED_NUMBER: &str = indexed_by!("calls_by_called_number");
-    const NUMBERS_OF: &str = concat!(
-        " FROM customer_numbers AS n",
-        indexed_by!("customer_numbers_by_customer"),
-        "CROSS JOIN calls AS c"
-    );
-    // No condition: no call, in a statement all the same.
-    let mut query =
-        QueryBuilder::new("SELECT c.* FROM (SELECT offered_ms, id FROM calls WHERE caller_key = ''");
-    let is_outbound = filter.direction == Some(Direction::Outbound);
-    let mut arms = 0;
-    let mut arm = |from: &str, index: &str, condition: &dyn Fn(&mut QueryBuilder<Db>)| {
-        // One of two customers with the same number is enough.
-        query.push(" UNION SELECT * FROM (SELECT DISTINCT c.offered_ms, c.id").push(from).push(index);
-        query.push("WHERE c.direction = ").push(direction_literal(filter));
-        condition(&mut query);
-        push_conditions(&mut query, filter, before);
-        query.push(" ORDER BY c.offered_ms DESC, c.id DESC LIMIT ").push_bind(i64::from(limit));
-        query.push(") AS arm").push(arms.to_string());
-        arms += 1;
-    };
-    if let Some(number) = &party.number {
-        let (index, column) = match (is_outbound, filter.account) {
-            (true, _) => (BY_CALLED_NUMBER, " AND c.dialled = "),
-            (false, Some(_)) => (BY_ACCOUNT_AND_NUMBER, " AND c.caller_key = "),
-            (false, None) => (BY_NUMBER, " AND c.caller_key = "),
-        };
-        arm(" FROM calls AS c", index, &|query| {
-            query.push(column).push_bind(number.clone());
-        });
-    }
-    let push_customers = |query: &mut QueryBuilder<Db>| {
-        let mut listed = query.separated(", ");
-        for customer in &party.customers {
-            listed.push_bind(*customer);
-        }
-        query.push(")");
-    };
-    if !party.customers.is_empty() {
-        if !is_outbound {
-            arm(" FROM calls AS c", BY_CUSTOMER, &|query| {
-                query.push(" AND c.customer_id IN (");
-                push_customers(query);
-            });
-        }
-        let (index, numbers) = if is_outbound {
-            (BY_CALLED_NUMBER, " AND c.dialled = n.key AND n.customer_id IN (")
-        } else {
-            let numbers = " AND c.account_id = n.account_id AND c.caller_key = n.key AND n.customer_id IN (";
-            (BY_ACCOUNT_AND_NUMBER, numbers)
-        };
-        arm(NUMBERS_OF, index, &|query| {
-            query.push(numbers);
-            push_customers(query);
-        });
-    }
-    query.push(") AS found CROSS JOIN calls AS c WHERE c.id = found.id");
-    query.push(" ORDER BY found.offered_ms DESC, found.id DESC LIMIT ").push_bind(i64::from(limit));
-    query
-}
-
-fn owners_query(
-    filter: &HistoryFilter,
-    owners: &[String],
-    before: Option<HistoryCursor>,
-    limit: u32,
-) -> QueryBuilder<Db> {
-    // Nobody's calls are none, in a statement all the same.
-    let mut query = QueryBuilder::new(
-        "SELECT c.* FROM (SELECT offered_ms, call_id FROM call_operators WHERE who = '' AND direction = ''",
-    );
-    for (n, owner) in owners.iter().enumerate() {
-        query.push(" UNION SELECT * FROM (SELECT o.offered_ms, o.call_id FROM call_operators AS o");
-        // Only where the rows themselves do not say who may see them.
-        let is_checked = filter.operator.is_some() && filter.visibility.is_some();
-        if is_checked {
-            query.push(" CROSS JOIN calls AS c");
-        }
-        query.push(" WHERE o.who = ").push_bind(owner.clone());
-        query.push(" AND o.direction = ").push(direction_literal(filter));
-        if let Some(account) = filter.account {
-            query.push(" AND o.account_id = ").push_bind(account);
-        }
-        if let Some(outcome) = filter.outcome {
-            query.push(" AND o.outcome = ").push_bind(outcome_as_str(outcome));
-        }
-        push_times(&mut query, filter, before, "o.offered_ms", "o.call_id");
-        if is_checked {
-            query.push(" AND c.id = o.call_id");
-            push_visibility(&mut query, filter);
-        }
-        query.push(" ORDER BY o.offered_ms DESC, o.call_id DESC LIMIT ").push_bind(i64::from(limit));
-        query.push(") AS owner").push(n.to_string());
-    }
-    query.push(") AS owned CROSS JOIN calls AS c WHERE c.id = owned.call_id");
-    query.push(" ORDER BY owned.offered_ms DESC, owned.call_id DESC LIMIT ").push_bind(i64::from(limit));
-    query
-}
-
-/// A literal, because only that can use an index with a condition.
-fn direction_literal(filter: &HistoryFilter) -> &'static str {
-    match filter.direction.unwrap_or(Direction::Inbound) {
-        Direction::Inbound => "'inbound'",
-        Direction::Outbound => "'outbound'",
-        Direction::Internal => "'internal'",
-    }
-}
-
-fn push_times(
-    query: &mut QueryBuilder<Db>,
-    filter: &HistoryFilter,
-    before: Option<HistoryCursor>,
-    offered_ms: &str,
-    id: &str,
-) {
-    if let Some(from) = filter.from {
-        query.push(" AND ").push(offered_ms).push(" >= ").push_bind(to_ms(from));
-    }
-    if let Some(to) = filter.to {
-        query.push(" AND ").push(offered_ms).push(" < ").push_bind(to_ms(to));
-    }
-    if let Some(cursor) = before {
-        query.push(" AND (").push(offered_ms).push(", ").push(id).push(") < (");
-        query.push_bind(cursor.offered_ms).push(", ").push_bind(cursor.call).push(")");
-    }
-}
-
-/// Checks the row of a call for the filter's visibility.
-fn push_visibility(query: &mut QueryBuilder<Db>, filter: &HistoryFilter) {
-    let Some(visible) = &filter.visibility else { return };
-    query.push(if visible.unowned { " AND (c.operators_json = '[]' OR (" } else { " AND ((" });
-    query.push("c.handled_by_json IS NOT NULL").push(HANDLED_BY);
-    for person in &visible.people {
-        query.push_bind(person.to_string()).push(", ");
-    }
-    query.push("NULL))) OR (c.handled_by_json IS NULL").push(HAD_BY);
-    for extension in &visible.extensions {
-        query.push_bind(extension.as_str().to_owned()).push(", ");
-    }
-    query.push("NULL))))");
-}
+    ORDER BY known.is_first DESC, known.last_ms DESC NULLS LAST, known.kana, known.name, known.id"
+);
 
 impl Backend {
     pub(in crate::store) async fn record_call(&self, call: &FinishedCall) -> Result<(), StoreError> {
@@ -334,14 +79,25 @@ impl Backend {
         &self,
         id: CallId,
     ) -> Result<Option<FinishedCall>, StoreError> {
-        let row =
-            sqlx::query("SELECT * FROM calls WHERE id = $1").bind(id).fetch_optional(self.readers()).await?;
+        let row = sqlx::query(concat!(
+            "SELECT c.*, ",
+            call_is_being_erased!(),
+            " AS is_erased FROM calls AS c WHERE c.id = $1"
+        ))
+        .bind(id)
+        .fetch_optional(self.readers())
+        .await?;
         let Some(row) = row else { return Ok(None) };
         let mut call = call_of(&row)?;
-        let segments = sqlx::query("SELECT * FROM call_segments WHERE call_id = $1 ORDER BY ordinal")
-            .bind(id)
-            .fetch_all(self.readers())
-            .await?;
+        let segments = sqlx::query(
+            "SELECT s.*, EXISTS (SELECT 1 FROM erasure_writings AS called WHERE called.writing = s.target
+                AND ($2 IS NULL OR called.account_id = $2)) AS is_erased
+             FROM call_segments AS s WHERE s.call_id = $1 ORDER BY s.ordinal",
+        )
+        .bind(id)
+        .bind(call.account)
+        .fetch_all(self.readers())
+        .await?;
         call.segments = segments.iter().map(segment_of).collect::<Result<_, sqlx::Error>>()?;
         Ok(Some(call))
     }
@@ -374,7 +130,11 @@ impl Backend {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        let mut query = QueryBuilder::<Db>::new("SELECT id, name FROM customers WHERE id IN (");
+        let mut query = QueryBuilder::<Db>::new(concat!(
+            "SELECT c.id, c.name FROM customers AS c WHERE ",
+            account_is_kept!("c"),
+            " AND c.id IN ("
+        ));
         let mut listed = query.separated(", ");
         for id in ids {
             listed.push_bind(*id);
@@ -404,6 +164,7 @@ impl Backend {
 
 /// Writes the row and the segments of a finished call where they replace what is stored (`mod.rs` has the table).
 pub(super) async fn write_call(db: &mut DbConnection, call: &FinishedCall) -> Result<(), StoreError> {
+    mark_call(db, call).await?;
     let changed = sqlx::query(INSERT)
         .bind(call.id)
         .bind(call.pbx.as_str())
@@ -426,7 +187,8 @@ pub(super) async fn write_call(db: &mut DbConnection, call: &FinishedCall) -> Re
         .execute(&mut *db)
         .await?
         .rows_affected();
-    if has_better_segments(db, call, changed > 0).await? {
+    let (is_better, is_erased) = has_better_segments(db, call, changed > 0).await?;
+    if is_better {
         sqlx::query("DELETE FROM call_segments WHERE call_id = $1").bind(call.id).execute(&mut *db).await?;
         for (ordinal, segment) in (0_i64..).zip(&call.segments) {
             sqlx::query(
@@ -437,7 +199,7 @@ pub(super) async fn write_call(db: &mut DbConnection, call: &FinishedCall) -> Re
             .bind(ordinal)
             .bind(&segment.kind)
             .bind(segment.operator.as_ref().map(Extension::as_str))
-            .bind(&segment.target)
+            .bind(segment.target.as_ref().filter(|_| !is_erased))
             .bind(to_ms(segment.from))
             .bind(segment.until.map(to_ms))
             .bind(&segment.result)
@@ -448,21 +210,22 @@ pub(super) async fn write_call(db: &mut DbConnection, call: &FinishedCall) -> Re
     Ok(())
 }
 
-/// Whether the record's segments replace the stored ones; `is_row_new`: the record's row was inserted or replaced the
-/// stored row.
+/// Whether the record's segments replace the stored ones (`is_row_new`: its row did), and whether the caller was erased.
 async fn has_better_segments(
     db: &mut DbConnection,
     call: &FinishedCall,
     is_row_new: bool,
-) -> Result<bool, StoreError> {
-    let (stored, inferred): (i64, bool) = sqlx::query_as(
-        "SELECT (SELECT count(*) FROM call_segments WHERE call_id = $1), inferred FROM calls WHERE id = $1",
+) -> Result<(bool, bool), StoreError> {
+    let (stored, inferred, is_erased): (i64, bool, bool) = sqlx::query_as(
+        "SELECT (SELECT count(*) FROM call_segments WHERE call_id = $1), inferred,
+            EXISTS (SELECT 1 FROM erased_calls WHERE call_id = $1) FROM calls WHERE id = $1",
     )
     .bind(call.id)
     .fetch_one(db)
     .await?;
     let new = i64::try_from(call.segments.len()).unwrap_or(i64::MAX);
-    Ok(if is_row_new { new >= stored } else { new > stored && (inferred || !call.inferred) })
+    let is_better = if is_row_new { new >= stored } else { new > stored && (inferred || !call.inferred) };
+    Ok((is_better, is_erased))
 }
 
 fn history_of(row: &DbRow) -> Result<HistoryView, sqlx::Error> {
@@ -488,21 +251,25 @@ fn customer_of(row: &DbRow) -> Result<CustomerView, sqlx::Error> {
     })
 }
 
-fn call_of(row: &DbRow) -> Result<FinishedCall, sqlx::Error> {
+pub(super) fn call_of(row: &DbRow) -> Result<FinishedCall, sqlx::Error> {
     let pbx: &str = row.try_get("pbx")?;
     let operators: Vec<Extension> = serde_json::from_str(row.try_get("operators_json")?).unwrap_or_default();
     let handled_by: Option<&str> = row.try_get("handled_by_json")?;
     let channels: Vec<ChannelId> = serde_json::from_str(row.try_get("channels_json")?).unwrap_or_default();
+    let is_shown = !row.try_get::<bool, _>("is_erased")?;
+    let direction = parse_direction(row.try_get("direction")?);
     Ok(FinishedCall {
         id: row.try_get("id")?,
         pbx: PbxId::parse(pbx).map_err(|e| sqlx::Error::Decode(e.into()))?,
-        direction: parse_direction(row.try_get("direction")?),
+        direction,
         account: row.try_get("account_id")?,
         matched_by: parse_matched_by(row.try_get("matched_by")?),
-        customer: row.try_get("customer_id")?,
-        caller: row.try_get::<Option<&str>, _>("caller_key")?.map(SmolStr::new),
+        customer: row.try_get::<Option<RecordId>, _>("customer_id")?.filter(|_| is_shown),
+        caller: row.try_get::<Option<&str>, _>("caller_key")?.filter(|_| is_shown).map(SmolStr::new),
         presentation: parse_presentation(row.try_get("presentation")?),
-        dialled: row.try_get("dialled")?,
+        dialled: row
+            .try_get::<Option<String>, _>("dialled")?
+            .filter(|_| is_shown || direction != Direction::Outbound),
         diverted_by: row.try_get("diverted_by")?,
         offered_at: from_ms(row.try_get("offered_ms")?),
         answered_at: row.try_get::<Option<i64>, _>("answered_ms")?.map(from_ms),
@@ -516,11 +283,12 @@ fn call_of(row: &DbRow) -> Result<FinishedCall, sqlx::Error> {
     })
 }
 
-fn segment_of(row: &DbRow) -> Result<Segment, sqlx::Error> {
+pub(super) fn segment_of(row: &DbRow) -> Result<Segment, sqlx::Error> {
+    let is_erased: bool = row.try_get("is_erased")?;
     Ok(Segment {
         kind: row.try_get("kind")?,
         operator: row.try_get::<Option<&str>, _>("operator")?.and_then(|text| Extension::parse(text).ok()),
-        target: row.try_get("target")?,
+        target: row.try_get::<Option<String>, _>("target")?.filter(|_| !is_erased),
         from: from_ms(row.try_get("from_ms")?),
         until: row.try_get::<Option<i64>, _>("until_ms")?.map(from_ms),
         result: row.try_get("result")?,
@@ -530,11 +298,11 @@ fn segment_of(row: &DbRow) -> Result<Segment, sqlx::Error> {
 /// Defines a function from an enum to its text in a column, and one back. An unknown text becomes `else`.
 macro_rules! column_texts {
     ($to:ident, $from:ident, $type:ident { $($variant:ident = $text:literal),+ ; else $other:ident }) => {
-        fn $to(value: $type) -> &'static str {
+        pub(super) fn $to(value: $type) -> &'static str {
             match value { $($type::$variant => $text),+ }
         }
 
-        fn $from(text: &str) -> $type {
+        pub(super) fn $from(text: &str) -> $type {
             match text { $($text => $type::$variant,)+ _ => $type::$other }
         }
     };
@@ -557,6 +325,7 @@ column_texts!(matched_by_as_str, parse_matched_by, MatchedBy {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::history::PartyFilter;
 
     const SATO: RecordId = RecordId(uuid::Uuid::from_u128(21));
     const SUZUKI: RecordId = RecordId(uuid::Uuid::from_u128(22));

@@ -1,6 +1,6 @@
-//! Many directory records in one transaction.
+//! Directory records of a file, in one transaction or in several (`directory/import`).
 //!
-//! Invariant: nothing is visible before [`ImportTransaction::commit`]; an import that is dropped is rolled back.
+//! Invariant: nothing is visible before [`ImportTransaction::commit`]; a transaction that is dropped is rolled back.
 
 use jiff::Timestamp;
 
@@ -45,9 +45,9 @@ impl ImportTransaction {
         each!(ImportTransaction: self, import => import.write(batch).await)
     }
 
-    /// The number of records that the import added so far.
-    pub(crate) async fn created(&mut self) -> Result<u64, StoreError> {
-        each!(ImportTransaction: self, import => import.created().await)
+    /// The number of records that it added so far.
+    pub(crate) fn created(&self) -> u64 {
+        each!(ImportTransaction: self, import => import.created())
     }
 
     /// Makes the import visible.

@@ -1,6 +1,8 @@
 //! The SQL of imports. Accounts and contacts are few and are written one by one. Customers are many: a whole batch is
 //! sent to the database as one JSON text, which a statement of the dialect turns into rows.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 use serde::Serialize;
 use uuid::Uuid;
@@ -17,11 +19,9 @@ use crate::store::{StoreError, to_ms};
 #[derive(Debug)]
 pub(crate) struct Import {
     transaction: WriteTransaction,
-    kind: ImportKind,
     present: PresentColumns,
     at: Timestamp,
-    /// The number of records before the import.
-    before: i64,
+    created: u64,
 }
 
 /// A customer as a JSON array: id, account, code, name, kana, company, department, notes, flags, numbers, search text.
@@ -48,10 +48,11 @@ impl Backend {
         at: Timestamp,
     ) -> Result<Import, StoreError> {
         let mut transaction = self.begin().await?;
-        sqlx::query(BEGIN_IMPORT).execute(&mut *transaction).await?;
-        let mut import = Import { transaction, kind, present, at, before: 0 };
-        import.before = import.count().await?;
-        Ok(import)
+        if kind == ImportKind::Accounts {
+            // All of the file.
+            sqlx::query(BEGIN_IMPORT).execute(&mut *transaction).await?;
+        }
+        Ok(Import { transaction, present, at, created: 0 })
     }
 }
 
@@ -124,6 +125,7 @@ impl Import {
         let db = &mut *self.transaction;
         let Some(stored) = accounts::by_code(db, &account.fields.code).await? else {
             accounts::insert(db, account, self.at).await?;
+            self.created += 1;
             return Ok(());
         };
         let mut whole = account.clone();
@@ -181,11 +183,15 @@ impl Import {
         let code = contact.fields.code.as_deref().unwrap_or_default();
         let Some(stored) = contacts::by_code(db, contact.fields.account, code).await? else {
             contacts::insert(db, contact, self.at).await?;
+            self.created += 1;
             return Ok(());
         };
         let mut whole = contact.clone();
         let (fields, old) = (&mut whole.fields, stored.fields);
         let is_absent = |column| !self.present.contains(column);
+        // No column has these.
+        (fields.absent_from, fields.absent_until) = (old.absent_from, old.absent_until);
+        (fields.deputy, fields.days_off) = (old.deputy, old.days_off);
         if is_absent(Column::Kana) {
             fields.kana = old.kana;
         }
@@ -213,10 +219,10 @@ impl Import {
     }
 
     async fn write_customers(&mut self, rows: &[Row<CheckedCustomer>]) -> Result<(), StoreError> {
-        let rows: Vec<_> = rows.iter().map(|row| customer_row(&row.value)).collect();
+        let rows: Vec<_> = rows.iter().map(|row| customer_row(&row.value, Uuid::now_v7())).collect();
         let json = serde_json::to_string(&rows).map_err(|error| sqlx::Error::Encode(error.into()))?;
         let has = |column| self.present.contains(column);
-        sqlx::query(UPSERT_CUSTOMERS)
+        let written: Vec<RecordId> = sqlx::query_scalar(UPSERT_CUSTOMERS)
             .bind(&json)
             .bind(to_ms(self.at))
             .bind(has(Column::Kana))
@@ -225,10 +231,14 @@ impl Import {
             .bind(has(Column::Notes))
             .bind(has(Column::Flags))
             .bind([Column::Kana, Column::Company, Column::Department, Column::Numbers].into_iter().all(has))
-            .execute(&mut *self.transaction)
+            .fetch_all(&mut *self.transaction)
             .await?;
+        // The id of a customer who was there already is another one.
+        let new: HashSet<&str> = rows.iter().map(|row| row.0.as_str()).collect();
+        let created = written.iter().filter(|id| new.contains(id.0.simple().to_string().as_str())).count();
+        self.created += created as u64;
         if self.present.contains(Column::Numbers) {
-            if self.before > 0 {
+            if created < rows.len() {
                 sqlx::query(DELETE_NUMBERS).bind(&json).execute(&mut *self.transaction).await?;
             }
             sqlx::query(INSERT_NUMBERS).bind(&json).execute(&mut *self.transaction).await?;
@@ -236,17 +246,8 @@ impl Import {
         Ok(())
     }
 
-    pub(in crate::store) async fn created(&mut self) -> Result<u64, StoreError> {
-        Ok((self.count().await? - self.before).try_into().unwrap_or(0))
-    }
-
-    async fn count(&mut self) -> Result<i64, StoreError> {
-        let sql = match self.kind {
-            ImportKind::Accounts => "SELECT count(*) FROM accounts",
-            ImportKind::Customers => "SELECT count(*) FROM customers",
-            ImportKind::Contacts => "SELECT count(*) FROM contacts",
-        };
-        Ok(sqlx::query_scalar(sql).fetch_one(&mut *self.transaction).await?)
+    pub(in crate::store) fn created(&self) -> u64 {
+        self.created
     }
 
     pub(in crate::store) async fn commit(mut self) -> Result<(), StoreError> {
@@ -260,12 +261,12 @@ impl Import {
     }
 }
 
-fn customer_row(customer: &CheckedCustomer) -> CustomerRow<'_> {
+fn customer_row(customer: &CheckedCustomer, id: Uuid) -> CustomerRow<'_> {
     let fields = &customer.fields;
     let hex = |id: Uuid| id.simple().to_string();
     let RecordId(account) = fields.account;
     CustomerRow(
-        hex(Uuid::now_v7()),
+        hex(id),
         hex(account),
         &fields.code,
         &fields.name,

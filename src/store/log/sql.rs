@@ -1,6 +1,8 @@
 //! The SQL of the event log and of the checkpoints.
 
-use sqlx::Row;
+use std::sync::Arc;
+
+use sqlx::{QueryBuilder, Row};
 
 use super::audit::write_audit;
 use super::faxes::write_fax_publication;
@@ -9,15 +11,21 @@ use super::messages::write_publication;
 use super::operators::{write_state, write_wrap_up};
 use super::pbx_links::{write_gap, write_link};
 use super::supervision_log::write_segment_change;
-use super::{Backend, DbConnection, DbRow};
+use super::{Backend, Db, DbConnection, DbRow};
 use crate::contract::event::{Event, EventKind, LoggedEvent};
 use crate::contract::event_id::{EventId, StreamToken};
 use crate::contract::history::FinishedCall;
-use crate::ids::PbxId;
+use crate::ids::{CallId, PbxId};
 use crate::journal::entry::{CallCheckpoint, JournalEntry};
 use crate::journal::queue::Batch;
+use crate::store::erasure::without_notes;
 use crate::store::log::{LogLimits, StoredLog};
 use crate::store::{StoreError, from_ms, to_ms};
+
+/// Most events of one statement.
+const EVENTS_PER_INSERT_MAX: usize = 32;
+/// After how many events those that are too old for a resume are deleted.
+const EVENTS_PER_DELETE: u64 = 32;
 
 impl Backend {
     pub(in crate::store) async fn claim_log(
@@ -129,10 +137,11 @@ impl Backend {
                 .execute(&mut *transaction)
                 .await?;
         }
-        for (position, event) in (batch.first_position..).zip(&batch.events) {
-            insert_event(&mut transaction, pbx, position, event).await?;
-        }
-        if !batch.events.is_empty() {
+        insert_events(&mut transaction, pbx, batch).await?;
+        // Now and then: a statement for each batch is one more turn of the connection's thread.
+        let reached = |position: u64| position / EVENTS_PER_DELETE;
+        let (first, after) = (batch.first_position, batch.first_position + batch.events.len() as u64);
+        if !batch.events.is_empty() && reached(first) != reached(after) {
             sqlx::query("DELETE FROM events WHERE pbx = $1 AND position < $2")
                 .bind(pbx.as_str())
                 .bind(i64::try_from(batch.oldest_position).unwrap_or(i64::MAX))
@@ -196,37 +205,75 @@ async fn finish_call(db: &mut DbConnection, call: &FinishedCall) -> Result<(), S
     Ok(())
 }
 
-async fn insert_event(
+/// Writes the events of a batch, up to [`EVENTS_PER_INSERT_MAX`] with one statement.
+async fn insert_events(db: &mut DbConnection, pbx: &PbxId, batch: &Batch) -> Result<(), StoreError> {
+    let (mut position, mut rest) = (batch.first_position, &batch.events[..]);
+    while let Some(most) = rest.len().checked_ilog2() {
+        // 1, 2, 4, …: so few statements that the connection keeps each of them prepared.
+        let (now, later) = rest.split_at((1 << most).min(EVENTS_PER_INSERT_MAX));
+        let mut bodies = Vec::with_capacity(now.len());
+        for event in now {
+            bodies.push(body_of(db, event).await?);
+        }
+        insert_rows(db, pbx, position, now.iter().zip(bodies)).await?;
+        position += now.len() as u64;
+        rest = later;
+    }
+    Ok(())
+}
+
+/// The event's JSON. Notes on a call whose caller was erased are not kept, as in `wrap_ups`.
+async fn body_of(db: &mut DbConnection, event: &Event) -> Result<String, StoreError> {
+    let body = String::from_utf8_lossy(&event.json()).into_owned();
+    let may_hold_notes = event.kind() == EventKind::CallDisposed && is_erased(db, event.call()).await?;
+    Ok(if may_hold_notes { without_notes(&body).unwrap_or(body) } else { body })
+}
+
+async fn insert_rows(
     db: &mut DbConnection,
     pbx: &PbxId,
-    position: u64,
-    event: &Event,
+    first_position: u64,
+    events: impl Iterator<Item = (&Arc<Event>, String)>,
 ) -> Result<(), StoreError> {
-    let (stream, number) = event.id().parts();
-    let body = event.json();
-    // The row exists when the answer to the commit of an earlier try was lost.
-    sqlx::query(
+    let mut rows = Vec::new();
+    for (position, (event, body)) in (first_position..).zip(events) {
+        let audience = json(event.audience())?;
+        let visibility_loss = event.visibility_loss().map(json).transpose()?;
+        rows.push((i64::try_from(position).unwrap_or(i64::MAX), event, audience, visibility_loss, body));
+    }
+    let mut query = QueryBuilder::<Db>::new(
         "INSERT INTO events (pbx, position, stream, number, at_ms, kind, call_id, audience_json,
-            visibility_loss_json, body_json)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-         ON CONFLICT (pbx, position) DO UPDATE SET stream = excluded.stream, number = excluded.number,
+            visibility_loss_json, body_json) ",
+    );
+    query.push_values(rows, |mut row, (position, event, audience, visibility_loss, body)| {
+        let (stream, number) = event.id().parts();
+        row.push_bind(pbx.as_str().to_owned())
+            .push_bind(position)
+            .push_bind(stream.as_str().to_owned())
+            .push_bind(i64::try_from(number).unwrap_or(i64::MAX))
+            .push_bind(to_ms(event.at()))
+            .push_bind(event.kind().as_str())
+            .push_bind(event.call())
+            .push_bind(audience)
+            .push_bind(visibility_loss)
+            .push_bind(body);
+    });
+    // A row exists when the answer to the commit of an earlier try was lost.
+    query.push(
+        " ON CONFLICT (pbx, position) DO UPDATE SET stream = excluded.stream, number = excluded.number,
             at_ms = excluded.at_ms, kind = excluded.kind, call_id = excluded.call_id,
             audience_json = excluded.audience_json, visibility_loss_json = excluded.visibility_loss_json,
             body_json = excluded.body_json",
-    )
-    .bind(pbx.as_str())
-    .bind(i64::try_from(position).unwrap_or(i64::MAX))
-    .bind(stream.as_str())
-    .bind(i64::try_from(number).unwrap_or(i64::MAX))
-    .bind(to_ms(event.at()))
-    .bind(event.kind().as_str())
-    .bind(event.call())
-    .bind(json(event.audience())?)
-    .bind(event.visibility_loss().map(json).transpose()?)
-    .bind(String::from_utf8_lossy(&body))
-    .execute(db)
-    .await?;
+    );
+    query.build().execute(db).await?;
     Ok(())
+}
+
+async fn is_erased(db: &mut DbConnection, call: Option<CallId>) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM erased_calls WHERE call_id = $1)")
+        .bind(call)
+        .fetch_one(db)
+        .await?)
 }
 
 fn json<T: serde::Serialize>(value: &T) -> Result<String, StoreError> {
@@ -251,4 +298,53 @@ fn event_of(row: &DbRow) -> Option<LoggedEvent> {
         visibility_loss,
         json: text("body_json")?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::event::Audience;
+
+    fn event(position: u64) -> Arc<Event> {
+        Arc::new(Event::from_log(LoggedEvent {
+            position,
+            id: EventId::new(StreamToken::parse("a1").unwrap(), position),
+            kind: EventKind::CallOffered,
+            at: from_ms(i64::try_from(position).unwrap()),
+            call: None,
+            audience: Audience::All,
+            visibility_loss: None,
+            json: format!(r#"{{"id":"a1-{position}","kind":"call.offered"}}"#),
+        }))
+    }
+
+    #[tokio::test]
+    async fn batches_of_any_length_are_read_back_whole_and_old_events_go() {
+        const KEPT: u64 = 20;
+        let (_held, store) = super::super::empty_store().await;
+        let (pbx, stream) = (PbxId::parse("lab").unwrap(), StreamToken::parse("a1").unwrap());
+        store.claim_log(&pbx, &stream).await.unwrap();
+        let limits = LogLimits { events_max: 1_000, bytes_max: usize::MAX, since: from_ms(0) };
+        let mut next = 1;
+        for length in [1, 2, 3, 7, 31, 32, 33, 64, 71] {
+            let events: Vec<_> = (next..next + length).map(event).collect();
+            let oldest_position = (next + length).saturating_sub(KEPT);
+            let batch = Batch { first_position: next, events, oldest_position, ..Batch::default() };
+            // The answer to the first commit was lost.
+            for _ in 0..2 {
+                store.write_log(&pbx, &stream, &batch).await.unwrap();
+            }
+            next += length;
+            let log = store.read_log(&pbx, limits).await.unwrap();
+            assert_eq!(log.head, next - 1);
+            let kept = log.events.len() as u64;
+            assert!(kept >= KEPT.min(next - 1) && kept < KEPT + length + EVENTS_PER_DELETE, "{kept}");
+            for (logged, position) in log.events.iter().zip(next - kept..) {
+                assert_eq!(
+                    (logged.position, logged.json.as_bytes()),
+                    (position, &event(position).json()[..])
+                );
+            }
+        }
+    }
 }

@@ -45,6 +45,8 @@ pub struct MessageFilter {
     pub taken_by: Option<RecordId>,
     /// With this number (受付番号).
     pub number: Option<String>,
+    /// Whether it is held at this time.
+    pub held: Option<(bool, Timestamp)>,
     /// Taken at this time or later.
     pub from: Option<Timestamp>,
     /// Taken before this time.

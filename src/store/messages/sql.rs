@@ -3,7 +3,11 @@
 use jiff::Timestamp;
 use sqlx::{QueryBuilder, Row};
 
-use super::deliveries::{enqueue_deliveries, hold_message, message_delivery_of, withdraw_deliveries};
+use super::deliveries::{
+    enqueue_deliveries, hold_message, message_delivery_of, withdraw_deliveries, write_summary,
+};
+use super::dispatches::apply;
+use super::stat_marks::mark_bin_of_message;
 use super::{Backend, Db, DbConnection, DbRow};
 use crate::contract::message::{
     Action, CheckedMessage, ContentChange, Mark, Message, MessageFields, MessageKind, MessageRevision,
@@ -12,11 +16,27 @@ use crate::contract::message::{
 use crate::contract::records::search::{fold, fold_number};
 use crate::ids::{PbxId, RecordId};
 use crate::journal::entry::MessagePublication;
+use crate::route::{Answer, DispatchInput};
 use crate::store::error::refusal;
 use crate::store::messages::{
     ChangeOutcome, MessageCursor, MessageFilter, SEARCH_CHARS_MAX, SEARCH_WORDS_MAX, WithdrawOutcome,
 };
 use crate::store::{StoreError, from_ms, to_ms};
+
+/// A person has confirmed.
+const CONFIRMED: DispatchInput = DispatchInput::Answered(Answer::Confirmed);
+/// A query of messages. Of a customer who is being erased nothing is read.
+macro_rules! messages_where {
+    ($rest:literal) => {
+        concat!(
+            "SELECT m.*, ",
+            message_is_being_erased!(),
+            " AS is_erased FROM messages AS m WHERE ",
+            account_is_kept!("m"),
+            $rest
+        )
+    };
+}
 
 impl Backend {
     pub(in crate::store) async fn messages(
@@ -25,28 +45,35 @@ impl Backend {
         after: Option<MessageCursor>,
         limit: u32,
     ) -> Result<Vec<Message>, StoreError> {
-        let mut query = QueryBuilder::<Db>::new("SELECT * FROM messages WHERE deleted_ms IS NULL");
+        let mut query = QueryBuilder::<Db>::new(messages_where!(" AND m.deleted_ms IS NULL"));
         push_filter(&mut query, filter);
         if let Some(MessageCursor { created_ms, id }) = after {
-            query.push(" AND (created_ms, id) < (").push_bind(created_ms).push(", ").push_bind(id).push(")");
+            query
+                .push(" AND (m.created_ms, m.id) < (")
+                .push_bind(created_ms)
+                .push(", ")
+                .push_bind(id)
+                .push(")");
         }
-        query.push(" ORDER BY created_ms DESC, id DESC LIMIT ").push_bind(i64::from(limit));
+        query.push(" ORDER BY m.created_ms DESC, m.id DESC LIMIT ").push_bind(i64::from(limit));
         let rows = query.build().fetch_all(self.readers()).await?;
         Ok(rows.iter().map(message_of).collect::<Result<_, sqlx::Error>>()?)
     }
 
     pub(in crate::store) async fn count_messages(&self, filter: &MessageFilter) -> Result<u64, StoreError> {
-        let mut query = QueryBuilder::<Db>::new("SELECT count(*) FROM messages WHERE deleted_ms IS NULL");
+        let mut query = QueryBuilder::<Db>::new(concat!(
+            "SELECT count(*) FROM messages AS m WHERE ",
+            account_is_kept!("m"),
+            " AND m.deleted_ms IS NULL"
+        ));
         push_filter(&mut query, filter);
         let rows: i64 = query.build().fetch_one(self.readers()).await?.try_get(0)?;
         Ok(count(rows))
     }
 
     pub(in crate::store) async fn message(&self, id: RecordId) -> Result<Option<Message>, StoreError> {
-        let row = sqlx::query("SELECT * FROM messages WHERE id = $1")
-            .bind(id)
-            .fetch_optional(self.readers())
-            .await?;
+        let row =
+            sqlx::query(messages_where!(" AND m.id = $1")).bind(id).fetch_optional(self.readers()).await?;
         Ok(row.as_ref().map(message_of).transpose()?)
     }
 
@@ -57,6 +84,11 @@ impl Backend {
         at: Timestamp,
     ) -> Result<(Message, bool), StoreError> {
         let mut transaction = self.begin().await?;
+        let is_erased: bool =
+            sqlx::query_scalar(call_is_erased!()).bind(message.call).fetch_one(&mut *transaction).await?;
+        if is_erased {
+            return Err(StoreError::Erased);
+        }
         let created = insert_message(&mut transaction, message, pbx, at).await?;
         transaction.commit().await?;
         Ok(created)
@@ -72,6 +104,9 @@ impl Backend {
         let is_out = hold_message(&mut transaction, id).await?;
         let before = read_message(&mut transaction, id).await?;
         let content = change.content.as_ref().filter(|content| content.content.fields != before.fields);
+        if content.is_some() && before.is_erased() {
+            return Ok(ChangeOutcome::NotOpen(before));
+        }
         if content.is_some_and(|content| content.version != before.version) {
             return Ok(ChangeOutcome::Stale(before));
         }
@@ -104,6 +139,7 @@ impl Backend {
         .execute(&mut *transaction)
         .await?;
         if acknowledges {
+            apply(&mut transaction, id, CONFIRMED, at).await?;
             withdraw_deliveries(&mut transaction, id, at).await?;
         }
         if is_revised {
@@ -125,11 +161,12 @@ impl Backend {
     ) -> Result<WithdrawOutcome, StoreError> {
         let mut transaction = self.begin().await?;
         let is_out = hold_message(&mut transaction, id).await?;
-        let withdrawn = sqlx::query(
-            "UPDATE messages SET deleted_ms = $2, changed_ms = $2, version = version + 1
-             WHERE id = $1 AND deleted_ms IS NULL AND state = 'open' AND revision = 1 AND created_ms >= $3
-                AND NOT $4",
-        )
+        let withdrawn = sqlx::query(concat!(
+            "UPDATE messages AS m SET deleted_ms = $2, changed_ms = $2, version = version + 1
+             WHERE m.id = $1 AND m.deleted_ms IS NULL AND m.state = 'open' AND m.revision = 1 AND m.created_ms >= $3
+                AND NOT $4 AND m.text <> '' AND NOT ",
+            message_is_being_erased!()
+        ))
         .bind(id)
         .bind(to_ms(at))
         .bind(to_ms(since))
@@ -137,7 +174,9 @@ impl Backend {
         .execute(&mut *transaction)
         .await?
         .rows_affected();
+        mark_bin_of_message(&mut transaction, id).await?;
         if withdrawn > 0 {
+            apply(&mut transaction, id, DispatchInput::Undone, at).await?;
             withdraw_deliveries(&mut transaction, id, at).await?;
         }
         let message = read_message(&mut transaction, id).await?;
@@ -150,17 +189,29 @@ impl Backend {
         &self,
         id: RecordId,
     ) -> Result<Vec<MessageRevision>, StoreError> {
-        let rows = sqlx::query("SELECT * FROM message_revisions WHERE message_id = $1 ORDER BY revision")
-            .bind(id)
-            .fetch_all(self.readers())
-            .await?;
+        let rows = sqlx::query(concat!(
+            "SELECT r.revision, r.content_json, r.by_id, r.by_name, r.why, r.at_ms, ",
+            message_is_being_erased!(),
+            " AS is_erased FROM message_revisions AS r CROSS JOIN messages AS m
+             WHERE r.message_id = $1 AND m.id = $1 AND ",
+            account_is_kept!("m"),
+            " ORDER BY r.revision"
+        ))
+        .bind(id)
+        .fetch_all(self.readers())
+        .await?;
         let revision = |row: &DbRow| {
+            let is_shown = !row.try_get::<bool, _>("is_erased")?;
             Ok(MessageRevision {
                 revision: small(row.try_get("revision")?),
-                content: json(row.try_get("content_json")?)?,
+                content: if is_shown {
+                    json(row.try_get("content_json")?)?
+                } else {
+                    MessageFields::default()
+                },
                 by: row.try_get("by_id")?,
                 by_name: row.try_get("by_name")?,
-                why: row.try_get("why")?,
+                why: row.try_get::<Option<String>, _>("why")?.filter(|_| is_shown),
                 at: from_ms(row.try_get("at_ms")?),
             })
         };
@@ -168,11 +219,14 @@ impl Backend {
     }
 
     pub(in crate::store) async fn delete_message(&self, id: RecordId) -> Result<(), StoreError> {
-        let done = sqlx::query("DELETE FROM messages WHERE id = $1")
-            .bind(id)
-            .execute(&mut *self.write_once().await?)
-            .await?;
-        if done.rows_affected() == 0 { Err(StoreError::Missing { what: "message" }) } else { Ok(()) }
+        let mut transaction = self.begin().await?;
+        mark_bin_of_message(&mut transaction, id).await?;
+        let done =
+            sqlx::query("DELETE FROM messages WHERE id = $1").bind(id).execute(&mut *transaction).await?;
+        if done.rows_affected() == 0 {
+            return Err(StoreError::Missing { what: "message" });
+        }
+        Ok(transaction.commit().await?)
     }
 
     pub(in crate::store) async fn unpublished_messages(
@@ -180,9 +234,9 @@ impl Backend {
         pbx: &PbxId,
         limit: u32,
     ) -> Result<Vec<(Message, u64)>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT * FROM messages WHERE pbx = $1 AND published_version < version ORDER BY changed_ms, id LIMIT $2",
-        )
+        let rows = sqlx::query(messages_where!(
+            " AND m.pbx = $1 AND m.published_version < m.version ORDER BY m.changed_ms, m.id LIMIT $2"
+        ))
         .bind(pbx.as_str())
         .bind(i64::from(limit))
         .fetch_all(self.readers())
@@ -219,17 +273,17 @@ fn json<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, sqlx::Error> {
 
 /// Adds the conditions of `filter`.
 fn push_filter(query: &mut QueryBuilder<Db>, filter: &MessageFilter) {
-    let ids = [(" AND account_id = ", filter.account), (" AND contact_id = ", filter.contact)];
-    for (condition, id) in ids.into_iter().chain([(" AND taken_by = ", filter.taken_by)]) {
+    let ids = [(" AND m.account_id = ", filter.account), (" AND m.contact_id = ", filter.contact)];
+    for (condition, id) in ids.into_iter().chain([(" AND m.taken_by = ", filter.taken_by)]) {
         if let Some(id) = id {
             query.push(condition).push_bind(id);
         }
     }
     let words = [
-        (" AND state = ", filter.state.map(MessageState::as_str)),
-        (" AND kind = ", filter.kind.map(MessageKind::as_str)),
-        (" AND urgency = ", filter.urgency.map(Urgency::as_str)),
-        (" AND mark = ", filter.mark.map(Mark::as_str)),
+        (" AND m.state = ", filter.state.map(MessageState::as_str)),
+        (" AND m.kind = ", filter.kind.map(MessageKind::as_str)),
+        (" AND m.urgency = ", filter.urgency.map(Urgency::as_str)),
+        (" AND m.mark = ", filter.mark.map(Mark::as_str)),
     ];
     for (condition, word) in words {
         if let Some(word) = word {
@@ -237,28 +291,36 @@ fn push_filter(query: &mut QueryBuilder<Db>, filter: &MessageFilter) {
         }
     }
     if let Some(call) = filter.call {
-        query.push(" AND call_id = ").push_bind(call);
+        query.push(" AND m.call_id = ").push_bind(call);
     }
     if let Some(number) = &filter.number {
-        query.push(" AND number = ").push_bind(number.clone());
+        query.push(" AND m.number = ").push_bind(number.clone());
+    }
+    if let Some((is_held, at)) = filter.held {
+        query.push(if is_held { " AND m.hold_until_ms > " } else { " AND coalesce(m.hold_until_ms, 0) <= " });
+        query.push_bind(to_ms(at));
     }
     if let Some(caller) = &filter.caller {
-        query.push(" AND (caller_key = ").push_bind(caller.clone());
-        query.push(" OR from_key = ").push_bind(caller.clone()).push(")");
+        query.push(" AND (m.caller_key = ").push_bind(caller.clone());
+        query.push(" OR m.from_key = ").push_bind(caller.clone()).push(")");
     }
     if let Some(from) = filter.from {
-        query.push(" AND created_ms >= ").push_bind(to_ms(from));
+        query.push(" AND m.created_ms >= ").push_bind(to_ms(from));
     }
     if let Some(to) = filter.to {
-        query.push(" AND created_ms < ").push_bind(to_ms(to));
+        query.push(" AND m.created_ms < ").push_bind(to_ms(to));
     }
     let text: String = filter.text.iter().flat_map(|text| text.chars()).take(SEARCH_CHARS_MAX).collect();
     for word in text.split_whitespace().take(SEARCH_WORDS_MAX) {
-        query.push(" AND (instr(search, ").push_bind(fold(word)).push(") > 0");
+        query.push(" AND (instr(m.search, ").push_bind(fold(word)).push(") > 0");
         if let Some(digits) = fold_number(word) {
-            query.push(" OR instr(search, ").push_bind(digits).push(") > 0");
+            query.push(" OR instr(m.search, ").push_bind(digits).push(") > 0");
         }
-        query.push(" OR search IS NULL AND instr(text, ").push_bind(word.to_owned()).push(") > 0)");
+        query.push(" OR m.search IS NULL AND instr(m.text, ").push_bind(word.to_owned()).push(") > 0)");
+    }
+    if filter.caller.is_some() || !text.trim().is_empty() {
+        // That a message is found would say whose it is, and what was in it.
+        query.push(concat!(" AND NOT ", message_is_being_erased!()));
     }
 }
 
@@ -312,6 +374,7 @@ pub(super) async fn insert_message(
             correction: None,
             not_before: message.not_before,
         };
+        mark_bin_of_message(db, message.id).await?;
         write_content(db, message.id, &written, at).await?
     };
     Ok((stored, inserted > 0))
@@ -358,17 +421,19 @@ async fn write_content(
         "INSERT INTO message_revisions (message_id, revision, content_json, by_id, by_name, why, at_ms)
          VALUES ($1, $2, $3, $4, $5, $6, $7)
          ON CONFLICT (message_id, revision) DO UPDATE SET content_json = excluded.content_json,
-            by_id = excluded.by_id, by_name = excluded.by_name, at_ms = excluded.at_ms",
+            by_id = excluded.by_id, by_name = excluded.by_name, at_ms = excluded.at_ms,
+            why = coalesce(excluded.why, message_revisions.why)",
     )
     .bind(id)
     .bind(revision)
     .bind(document.to_string())
     .bind(written.by)
     .bind(&written.by_name)
-    .bind(written.correction.as_ref().filter(|_| revision > 1))
+    .bind(&written.correction)
     .bind(to_ms(at))
     .execute(&mut *transaction)
     .await?;
+    super::scripts::write_offers(&mut *transaction, id, written, at).await?;
     let message = read_message(&mut *transaction, id).await?;
     enqueue_deliveries(&mut *transaction, &message, (at, written.not_before)).await?;
     read_message(transaction, id).await
@@ -393,16 +458,53 @@ async fn keep_first_revision(transaction: &mut DbConnection, before: &Message) -
     Ok(())
 }
 
-async fn read_message(connection: &mut DbConnection, id: RecordId) -> Result<Message, StoreError> {
-    let row = sqlx::query("SELECT * FROM messages WHERE id = $1").bind(id).fetch_optional(connection).await?;
+/// Holds a message: no other transaction changes it until this one ends.
+pub(super) async fn hold(db: &mut DbConnection, id: RecordId) -> Result<(), StoreError> {
+    sqlx::query("UPDATE messages SET delivery_state = delivery_state WHERE id = $1")
+        .bind(id)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// The account has a message, whose row the caller holds; `by` says so. Returns whether it had not before.
+pub(super) async fn acknowledge(
+    db: &mut DbConnection,
+    id: RecordId,
+    by: Option<RecordId>,
+    at: Timestamp,
+) -> Result<bool, StoreError> {
+    let changed = sqlx::query(
+        "UPDATE messages SET changed_ms = $2, version = version + 1, state = 'acknowledged', acknowledged_by = $3,
+            acknowledged_ms = $2 WHERE id = $1 AND state <> 'acknowledged' AND deleted_ms IS NULL",
+    )
+    .bind(id)
+    .bind(to_ms(at))
+    .bind(by)
+    .execute(&mut *db)
+    .await?
+    .rows_affected();
+    apply(&mut *db, id, CONFIRMED, at).await?;
+    withdraw_deliveries(&mut *db, id, at).await?;
+    write_summary(db, id, at).await?;
+    Ok(changed > 0)
+}
+
+pub(super) async fn read_message(connection: &mut DbConnection, id: RecordId) -> Result<Message, StoreError> {
+    let row = sqlx::query(messages_where!(" AND m.id = $1")).bind(id).fetch_optional(connection).await?;
     Ok(message_of(&row.ok_or(StoreError::Missing { what: "message" })?)?)
 }
 
-fn fields_of(row: &DbRow) -> Result<MessageFields, sqlx::Error> {
-    let mut document: serde_json::Map<String, serde_json::Value> = json(row.try_get("content_json")?)?;
-    document.insert("text".into(), row.try_get::<String, _>("text")?.into());
-    let rest: MessageFields = MessageFields::read(serde_json::Value::Object(document))
-        .map_err(|error| sqlx::Error::Decode(error.into()))?;
+/// The fields; what is about the caller only if it `is_shown`.
+fn fields_of(row: &DbRow, is_shown: bool) -> Result<MessageFields, sqlx::Error> {
+    let rest = if is_shown {
+        let mut document: serde_json::Map<String, serde_json::Value> = json(row.try_get("content_json")?)?;
+        document.insert("text".into(), row.try_get::<String, _>("text")?.into());
+        MessageFields::read(serde_json::Value::Object(document))
+            .map_err(|error| sqlx::Error::Decode(error.into()))?
+    } else {
+        MessageFields::default()
+    };
     Ok(MessageFields {
         contact: row.try_get("contact_id")?,
         reason: row.try_get("reason")?,
@@ -415,18 +517,19 @@ fn fields_of(row: &DbRow) -> Result<MessageFields, sqlx::Error> {
 }
 
 pub(super) fn message_of(row: &DbRow) -> Result<Message, sqlx::Error> {
+    let is_shown = !row.try_get::<bool, _>("is_erased")?;
     Ok(Message {
         id: row.try_get("id")?,
         account: row.try_get("account_id")?,
         call: row.try_get("call_id")?,
-        customer: row.try_get("customer_id")?,
+        customer: row.try_get::<Option<RecordId>, _>("customer_id")?.filter(|_| is_shown),
         number: row.try_get("number")?,
         kind: MessageKind::parse(row.try_get("kind")?).unwrap_or_default(),
         revision: small(row.try_get("revision")?),
-        fields: fields_of(row)?,
+        fields: fields_of(row, is_shown)?,
         taken_by: row.try_get("taken_by")?,
         taken_by_name: row.try_get("taken_by_name")?,
-        caller: row.try_get("caller_key")?,
+        caller: row.try_get::<Option<String>, _>("caller_key")?.filter(|_| is_shown),
         state: MessageState::parse(row.try_get("state")?).unwrap_or(MessageState::Open),
         created_at: from_ms(row.try_get("created_ms")?),
         changed_at: from_ms(row.try_get("changed_ms")?),
@@ -660,7 +763,7 @@ mod tests {
         let revisions = store.message_revisions(first.id).await.unwrap();
         let shown: Vec<_> =
             revisions.iter().map(|r| (r.revision, r.content.text.as_str(), r.why.as_deref())).collect();
-        assert_eq!(shown, [(1, "一", None), (2, "二", Some("番号の誤り"))]);
+        assert_eq!(shown, [(1, "一", Some("番号の誤り")), (2, "二", Some("番号の誤り"))]);
         store.delete_message(first.id).await.unwrap();
         assert!(store.message_revisions(first.id).await.unwrap().is_empty());
     }
@@ -719,7 +822,7 @@ mod tests {
         let (_held, store, account) = store().await;
         let yamamoto = checked(serde_json::json!({
             "text": "納期の確認", "from": {"name": "ﾔﾏﾓﾄ", "company": "㈱ミホン", "number": "090-1111-2222"},
-            "mark": "complaint", "urgency": "urgent",
+            "mark": "complaint", "urgency": "urgent", "hold_until": "1970-01-01T00:01:40Z",
         }));
         store
             .create_message(&NewMessage { content: yamamoto, ..message(1, account) }, &pbx(), at(1))
@@ -757,6 +860,9 @@ mod tests {
             (MessageFilter { urgency: Some(Urgency::Normal), ..none() }, vec![2]),
             (MessageFilter { kind: Some(MessageKind::Test), ..none() }, vec![]),
             (MessageFilter { number: Some("260401-0002".into()), ..none() }, vec![2]),
+            (MessageFilter { held: Some((true, at(99))), ..none() }, vec![1]),
+            (MessageFilter { held: Some((false, at(99))), ..none() }, vec![2]),
+            (MessageFilter { held: Some((true, at(100))), ..none() }, vec![]),
             (MessageFilter { caller: Some("+819011112222".into()), ..none() }, vec![1]),
             (MessageFilter { taken_by: Some(HANA), from: Some(at(2)), ..none() }, vec![2]),
             (MessageFilter { to: Some(at(2)), ..none() }, vec![1]),

@@ -5,6 +5,7 @@ use serde_json::Value;
 use smol_str::SmolStr;
 use sqlx::{QueryBuilder, Row};
 
+use super::stat_marks::mark_bin_of_call;
 use super::{Backend, Db, DbConnection, DbRow};
 use crate::contract::operator::WrapUp;
 use crate::ids::{CallId, RecordId};
@@ -56,13 +57,15 @@ pub(super) async fn write_state(db: &mut DbConnection, change: &StateChange) -> 
     Ok(())
 }
 
-/// Writes a completed wrap-up. Written again with a disposition or notes, the record takes them over.
+/// Writes a completed wrap-up. Written again with a disposition or notes, the record takes them over. Notes on a call whose
+/// caller was erased are left out.
 pub(super) async fn write_wrap_up(db: &mut DbConnection, record: &WrapUpRecord) -> Result<(), StoreError> {
     let CompletedWrapUp { work, ended_at, disposition, notes } = &record.finished;
     sqlx::query(
         "INSERT INTO wrap_ups (call_id, user_id, since_ms, ended_ms, account_id, account, planned_s,
             extensions_json, disposition, notes)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9,
+            CASE WHEN EXISTS (SELECT 1 FROM erased_calls WHERE call_id = $1) THEN NULL ELSE $10 END)
          ON CONFLICT (call_id, user_id, since_ms) DO UPDATE
             SET disposition = coalesce(excluded.disposition, wrap_ups.disposition),
                 notes = coalesce(excluded.notes, wrap_ups.notes)",
@@ -77,9 +80,9 @@ pub(super) async fn write_wrap_up(db: &mut DbConnection, record: &WrapUpRecord) 
     .bind(serde_json::to_string(&work.extensions).unwrap_or_default())
     .bind(disposition.as_deref())
     .bind(notes.as_deref())
-    .execute(db)
+    .execute(&mut *db)
     .await?;
-    Ok(())
+    mark_bin_of_call(db, work.call).await
 }
 
 impl Backend {
@@ -122,12 +125,16 @@ impl Backend {
         if calls.is_empty() {
             return Ok(Vec::new());
         }
-        let mut query = QueryBuilder::<Db>::new("SELECT * FROM wrap_ups WHERE call_id IN (");
+        let mut query = QueryBuilder::<Db>::new(concat!(
+            "SELECT w.*, EXISTS (SELECT 1 FROM calls AS c WHERE c.id = w.call_id AND ",
+            call_is_being_erased!(),
+            ") AS is_erased FROM wrap_ups AS w WHERE w.call_id IN ("
+        ));
         let mut ids = query.separated(", ");
         for call in calls {
             ids.push_bind(*call);
         }
-        query.push(") ORDER BY ended_ms, since_ms");
+        query.push(") ORDER BY w.ended_ms, w.since_ms");
         let rows = query.build().fetch_all(self.readers()).await?;
         Ok(rows.iter().map(wrap_up_of).collect::<Result<_, sqlx::Error>>()?)
     }
@@ -162,7 +169,8 @@ fn wrap_up_of(row: &DbRow) -> Result<WrapUpRecord, sqlx::Error> {
         extensions: serde_json::from_value(extensions).map_err(|error| sqlx::Error::Decode(error.into()))?,
         set_aside_ms: None,
     };
-    let (disposition, notes) = (text("disposition")?, text("notes")?);
+    let is_erased: bool = row.try_get("is_erased")?;
+    let (disposition, notes) = (text("disposition")?, text("notes")?.filter(|_| !is_erased));
     let user = row.try_get("user_id")?;
     Ok(WrapUpRecord { user, finished: CompletedWrapUp { work, ended_at, disposition, notes } })
 }

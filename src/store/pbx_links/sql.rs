@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use sqlx::Row;
 
+use super::stat_marks::mark_gap;
 use super::{Backend, DbConnection, DbRow};
 use crate::contract::pbx::{Gap, PbxLinkState};
 use crate::ids::PbxId;
@@ -85,9 +86,9 @@ pub(super) async fn write_gap(db: &mut DbConnection, gap: &Gap) -> Result<(), St
     .bind(to_ms(gap.to))
     .bind(&gap.cause)
     .bind(gap.restarted)
-    .execute(db)
+    .execute(&mut *db)
     .await?;
-    Ok(())
+    mark_gap(db, gap).await
 }
 
 fn gap_of(row: &DbRow) -> Result<Gap, sqlx::Error> {

@@ -31,7 +31,8 @@ pub(super) const UPSERT_CUSTOMERS: &str = "
         department = CASE WHEN $5 THEN excluded.department ELSE customers.department END,
         notes = CASE WHEN $6 THEN excluded.notes ELSE customers.notes END,
         flags_json = CASE WHEN $7 THEN excluded.flags_json ELSE customers.flags_json END,
-        changed_ms = excluded.changed_ms, search = CASE WHEN $8 THEN excluded.search END";
+        changed_ms = excluded.changed_ms, search = CASE WHEN $8 THEN excluded.search END
+    RETURNING id";
 
 /// $1 the batch.
 pub(super) const DELETE_NUMBERS: &str = "
@@ -88,7 +89,21 @@ pub(super) fn upgrade_step(name: &str) -> Option<Step> {
         "calls_by_called_number" => Step::Statements(&[
             "CREATE INDEX calls_by_called_number ON calls (dialled, offered_ms, id) WHERE direction = 'outbound'",
         ]),
+        "stat_marks" => Step::Statements(&[
+            "INSERT INTO stat_marks (bin_ms, pbx, is_wide) SELECT DISTINCT offered_ms - offered_ms % 900000, pbx, FALSE
+                FROM calls WHERE direction = 'inbound'",
+            "INSERT INTO stat_marks (bin_ms, pbx, is_wide) SELECT DISTINCT created_ms - created_ms % 900000, pbx, FALSE
+                FROM messages",
+        ]),
+        "segments_by_target" => Step::Statements(&[
+            "CREATE INDEX segments_by_target ON call_segments (target) WHERE target IS NOT NULL",
+        ]),
+        "messages_by_customer" => Step::Statements(&[
+            "CREATE INDEX messages_by_customer ON messages (customer_id) WHERE customer_id IS NOT NULL",
+        ]),
         "call_operators" => Step::CallOperators,
+        "call_operators_by_outcome" => Step::Statements(&["CREATE INDEX call_operators_by_outcome
+            ON call_operators (who, direction, outcome, offered_ms, call_id) WHERE outcome <> 'answered'"]),
         // An expression's statistics come with ANALYZE, and without them the planner thinks that each word is rare.
         "customer_texts" => Step::Statements(&[
             "CREATE INDEX customer_texts ON customers USING gin (search_words(search))",
@@ -122,7 +137,8 @@ pub(super) fn text_words(_account: Option<RecordId>, text: &str) -> String {
 /// customer after whom the page begins; $4 the folded text, $6 the digits; $5 the limit; $7 the text as it was written.
 macro_rules! search_customers {
     () => {
-        "WHERE ($1 IS NULL OR c.account_id = $1) AND ($3 IS NULL OR c.id > $3) AND (
+        "WHERE ($1 IS NULL OR c.account_id = $1) AND ($3 IS NULL OR c.id > $3)
+            AND NOT EXISTS (SELECT 1 FROM account_removals AS gone WHERE gone.account_id = c.account_id) AND (
                 search_words(c.search) @> string_to_array($2, E'\n') AND instr(c.search, $4) > 0
                 OR search_words(c.search) @> string_to_array($8, E'\n') AND instr(c.search, $6) > 0
                 OR c.search IS NULL AND (instr(c.name, $7) > 0 OR instr(c.kana, $7) > 0 OR instr(c.company, $7) > 0))

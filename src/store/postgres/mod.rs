@@ -14,28 +14,44 @@ mod open;
 
 #[path = "../accounts/sql.rs"]
 mod accounts;
+#[path = "../answers/sql.rs"]
+mod answers;
 #[path = "../audit/sql.rs"]
 mod audit;
+#[path = "../billing/sql.rs"]
+mod billing;
 #[path = "../contacts/sql.rs"]
 mod contacts;
+#[path = "../contracts/sql.rs"]
+mod contracts;
 #[path = "../customers/sql.rs"]
 mod customers;
 #[path = "../deliveries/sql.rs"]
 mod deliveries;
+#[path = "../dispatches/sql.rs"]
+mod dispatches;
 #[path = "../drafts/sql.rs"]
 mod drafts;
+#[path = "../erasure/sql.rs"]
+mod erasure;
 #[path = "../faxes/sql.rs"]
 mod faxes;
 #[path = "../group_key/sql.rs"]
 mod group_key;
 #[path = "../history/sql.rs"]
 mod history;
+#[path = "../history/page/sql.rs"]
+mod history_page;
+#[path = "../holidays/sql.rs"]
+mod holidays;
 #[path = "../import/sql.rs"]
 pub(super) mod import;
 #[path = "../log/sql.rs"]
 mod log;
 #[path = "../mail_servers/sql.rs"]
 mod mail_servers;
+#[path = "../mail_templates/sql.rs"]
+mod mail_templates;
 #[path = "../message_endpoints/sql.rs"]
 mod message_endpoints;
 #[path = "../messages/sql.rs"]
@@ -46,8 +62,18 @@ mod operators;
 mod pbx_links;
 #[path = "../retention/sql.rs"]
 mod retention;
+#[path = "../routes/sql.rs"]
+mod routes;
+#[path = "../scripts/sql.rs"]
+mod scripts;
+#[path = "../stats/marks/sql.rs"]
+mod stat_marks;
+#[path = "../stats/sql.rs"]
+mod stats;
 #[path = "../supervision_log/sql.rs"]
 mod supervision_log;
+#[path = "../tasks/sql.rs"]
+mod tasks;
 #[path = "../upgrade/sql.rs"]
 mod upgrade;
 #[path = "../users/sql.rs"]
@@ -62,6 +88,7 @@ use sqlx::{PgPool, Row};
 use self::dialect::BEGIN_IMPORT;
 pub(super) use self::open::inspect;
 use super::StoreError;
+use super::erasure::ErasureProgress;
 use super::location::PostgresAddress;
 use super::stalled::StalledWriters;
 
@@ -90,6 +117,7 @@ pub struct Postgres {
     /// For what a pop needs.
     card_readers: PgPool,
     pub(super) stalled: StalledWriters,
+    pub(super) erasures: ErasureProgress,
 }
 
 impl Postgres {
@@ -205,4 +233,22 @@ fn of(store: &super::Store) -> &Backend {
         super::Store::Postgres(db) => db,
         super::Store::Sqlite(_) => unreachable!("the test opened this backend"),
     }
+}
+
+/// Every row of a test's database, as text; the server's files are not the test's to read.
+#[cfg(test)]
+async fn compacted(store: &super::Store) -> Vec<u8> {
+    let db = of(store);
+    let tables: Vec<String> =
+        sqlx::query_scalar("SELECT tablename::text FROM pg_tables WHERE schemaname = 'public'")
+            .fetch_all(&db.pool)
+            .await
+            .unwrap();
+    let mut text = String::new();
+    for table in tables {
+        let sql = format!("SELECT coalesce(string_agg(one::text, ' '), '') FROM {table} AS one");
+        let rows: String = sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(&db.pool).await.unwrap();
+        text.push_str(&rows);
+    }
+    text.into_bytes()
 }

@@ -7,6 +7,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgPool, Row};
 
 use super::Postgres;
+use crate::store::erasure::ErasureProgress;
 use crate::store::error::{READ_TIMEOUT, is_transient_code};
 use crate::store::location::PostgresAddress;
 use crate::store::stalled::StalledWriters;
@@ -45,8 +46,15 @@ impl Postgres {
         let readers = connect(address, READERS_MAX, read_timeout).await?;
         let card_readers = connect(address, CARD_READERS_MAX, read_timeout).await?;
         let address = address.clone();
-        let store =
-            Self { address, pool, log_writer, readers, card_readers, stalled: StalledWriters::default() };
+        let store = Self {
+            address,
+            pool,
+            log_writer,
+            readers,
+            card_readers,
+            stalled: StalledWriters::default(),
+            erasures: ErasureProgress::default(),
+        };
         store.finish_upgrade().await?;
         Ok(store)
     }

@@ -1,4 +1,4 @@
-//! Deletion: of records by age, and of what the store has about one customer.
+//! Deletion of records by age. What the store has about one customer: [`super::erasure`].
 //!
 //! Invariant: one step is one short transaction. A call keeps its account, times, outcome and operators until the call
 //! itself is deleted, so that an account's statistics stay true.
@@ -8,7 +8,6 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{Store, StoreError};
-use crate::ids::RecordId;
 
 /// Most rows that one step deletes or clears.
 pub const PURGE_ROWS_MAX: u32 = 500;
@@ -65,8 +64,16 @@ pub enum PurgeTarget {
     Drafts,
     /// The addresses and errors of deliveries that are over.
     Deliveries,
+    /// The recipients and words of mails that came back.
+    Bounces,
     /// What happened to deliveries, with the words of the servers.
     DeliveryLog,
+    /// Routes of messages that are over, with the addresses that they asked.
+    Dispatches,
+    /// Phone tasks that are over.
+    Tasks,
+    /// Links in mails that have ended.
+    Links,
     /// Gaps of PBX links.
     Gaps,
     /// The notes of after-call work, which may name the caller.
@@ -85,14 +92,5 @@ impl Store {
     /// The store cannot be written.
     pub async fn purge(&self, target: PurgeTarget, before: Timestamp, rows: u32) -> Result<u64, StoreError> {
         each!(self, db => db.purge(target, before, rows.min(PURGE_ROWS_MAX)).await)
-    }
-
-    /// Deletes a customer's record, the customer's numbers and texts in calls and messages (all that a person wrote, in
-    /// every revision), the after-call notes and drafts of those calls, and the customer's faxes.
-    ///
-    /// # Errors
-    /// [`StoreError::Missing`], or the store failed; then nothing was changed.
-    pub async fn forget_customer(&self, id: RecordId) -> Result<(), StoreError> {
-        each!(self, db => db.forget_customer(id).await)
     }
 }

@@ -3,7 +3,6 @@
 use jiff::Timestamp;
 
 use super::Backend;
-use crate::ids::RecordId;
 use crate::store::retention::PurgeTarget;
 use crate::store::{StoreError, to_ms};
 
@@ -14,138 +13,99 @@ impl Backend {
         before: Timestamp,
         rows: u32,
     ) -> Result<u64, StoreError> {
-        let sql = match target {
-            PurgeTarget::Callers => {
-                // The index holds only the calls that are left to do.
-                concat!(
-                    "UPDATE calls SET caller_key = NULL, customer_id = NULL WHERE id IN (
-                        SELECT id FROM calls",
-                    indexed_by!("calls_identified"),
-                    "WHERE offered_ms < $1 AND (caller_key IS NOT NULL OR customer_id IS NOT NULL)
-                        ORDER BY offered_ms LIMIT $2)"
-                )
-            }
-            PurgeTarget::Calls => {
-                "DELETE FROM calls WHERE id IN (SELECT id FROM calls WHERE offered_ms < $1 ORDER BY offered_ms LIMIT $2)"
-            }
-            PurgeTarget::SupervisionLog => {
-                "DELETE FROM supervision_log WHERE (supervision_id, from_ms) IN (
-                    SELECT supervision_id, from_ms FROM supervision_log WHERE from_ms < $1 LIMIT $2)"
-            }
-            PurgeTarget::Notes => {
-                "UPDATE wrap_ups SET notes = NULL WHERE (call_id, user_id, since_ms) IN (
-                    SELECT call_id, user_id, since_ms FROM wrap_ups WHERE ended_ms < $1 AND notes IS NOT NULL
-                    LIMIT $2)"
-            }
-            PurgeTarget::States => {
-                "DELETE FROM operator_history WHERE position IN (
-                    SELECT position FROM operator_history WHERE at_ms < $1 LIMIT $2)"
-            }
-            PurgeTarget::WrapUps => {
-                "DELETE FROM wrap_ups WHERE (call_id, user_id, since_ms) IN (
-                    SELECT call_id, user_id, since_ms FROM wrap_ups WHERE ended_ms < $1 LIMIT $2)"
-            }
-            PurgeTarget::Messages => {
-                "DELETE FROM messages WHERE id IN (
-                    SELECT id FROM messages
-                    WHERE created_ms < $1 AND (state <> 'open' OR deleted_ms IS NOT NULL) LIMIT $2)"
-            }
-            PurgeTarget::FaxSenders => {
-                concat!(
-                    "UPDATE faxes SET caller_key = NULL, station = NULL WHERE id IN (SELECT id FROM faxes",
-                    indexed_by!("faxes_identified"),
-                    "WHERE received_ms < $1 AND (caller_key IS NOT NULL OR station IS NOT NULL) ORDER BY received_ms LIMIT $2)"
-                )
-            }
-            PurgeTarget::Faxes => {
-                "DELETE FROM faxes WHERE id IN (SELECT id FROM faxes WHERE received_ms < $1 ORDER BY received_ms LIMIT $2)"
-            }
-            PurgeTarget::Drafts => {
-                "DELETE FROM drafts WHERE (user_id, call_id) IN (
-                    SELECT user_id, call_id FROM drafts WHERE changed_ms < $1 LIMIT $2)"
-            }
-            PurgeTarget::Deliveries => {
-                "UPDATE deliveries SET address = '', error = NULL WHERE id IN (
-                    SELECT id FROM deliveries WHERE created_ms < $1 AND address <> ''
-                        AND state IN ('sent', 'delivered', 'bounced', 'failed', 'cancelled') LIMIT $2)"
-            }
-            PurgeTarget::DeliveryLog => {
-                "DELETE FROM delivery_log WHERE position IN (
-                    SELECT position FROM delivery_log WHERE at_ms < $1 LIMIT $2)"
-            }
-            PurgeTarget::Gaps => {
-                "DELETE FROM pbx_gaps WHERE position IN (SELECT position FROM pbx_gaps WHERE to_ms < $1 LIMIT $2)"
-            }
-        };
-        let done = sqlx::query(sql)
+        let done = sqlx::query(statement(target))
             .bind(to_ms(before))
             .bind(i64::from(rows))
             .execute(&mut *self.write_once().await?)
             .await?;
         Ok(done.rows_affected())
     }
+}
 
-    pub(in crate::store) async fn forget_customer(&self, id: RecordId) -> Result<(), StoreError> {
-        /// Whether a row of `calls` is about the customer: by their record, or by one of their numbers.
-        const OF_CUSTOMER: &str = "customer_id = $1 OR EXISTS (SELECT 1 FROM customer_numbers AS n
-            WHERE n.customer_id = $1 AND n.account_id = past.account_id AND n.key = past.caller_key)";
-        let mut transaction = self.begin().await?;
-        let notes = format!(
-            "UPDATE wrap_ups SET notes = NULL WHERE call_id IN (SELECT id FROM calls AS past WHERE {OF_CUSTOMER})"
-        );
-        let calls =
-            format!("UPDATE calls AS past SET caller_key = NULL, customer_id = NULL WHERE {OF_CUSTOMER}");
-        // In a message the caller may have told one of the numbers.
-        let of_message = format!(
-            "{OF_CUSTOMER} OR EXISTS (SELECT 1 FROM customer_numbers AS n
-            WHERE n.customer_id = $1 AND n.account_id = past.account_id AND n.key = past.from_key)"
-        );
-        let drafts = format!(
-            "DELETE FROM drafts WHERE customer_id = $1
-                OR call_id IN (SELECT id FROM calls AS past WHERE {OF_CUSTOMER})"
-        );
-        let faxes_of_calls =
-            format!("DELETE FROM faxes WHERE call_id IN (SELECT id FROM calls AS past WHERE {OF_CUSTOMER})");
-        let faxes = "DELETE FROM faxes WHERE id IN (SELECT f.id FROM customer_numbers AS n JOIN faxes AS f
-                ON f.account_id = n.account_id AND f.caller_key = n.key WHERE n.customer_id = $1)"
-            .to_owned();
-        let revisions = format!(
-            "UPDATE message_revisions SET content_json = '{{\"text\":\"\"}}', why = NULL
-             WHERE message_id IN (SELECT id FROM messages AS past WHERE {of_message})"
-        );
-        // The messages before their deliveries, as everything that changes a delivery does.
-        let hold = format!("UPDATE messages AS past SET delivery_state = delivery_state WHERE {of_message}");
-        // What was not sent would say what is forgotten; the rest has no text of the customer's.
-        let deliveries = format!(
-            "UPDATE deliveries SET rendered = NULL,
-                state = CASE WHEN state IN ('held', 'queued') THEN 'cancelled' ELSE state END
-             WHERE message_id IN (SELECT id FROM messages AS past WHERE {of_message})"
-        );
-        let messages = format!(
-            "UPDATE messages AS past SET caller_key = NULL, customer_id = NULL, from_key = NULL, text = '',
-                content_json = '{{}}', search = '', delivery_next_ms = NULL,
-                delivery_state = CASE WHEN delivery_state IN ('held', 'queued') THEN 'none' ELSE delivery_state END
-             WHERE {of_message}"
-        );
-        for sql in [notes, drafts, faxes_of_calls, faxes, calls, revisions, hold, deliveries, messages] {
-            // The texts consist of constants.
-            sqlx::query(sqlx::AssertSqlSafe(sql)).bind(id).execute(&mut *transaction).await?;
+/// What deletes the rows of a target that are older than $1, at most $2 of them.
+fn statement(target: PurgeTarget) -> &'static str {
+    match target {
+        PurgeTarget::Callers => {
+            // The index holds only the calls that are left to do.
+            concat!(
+                "UPDATE calls SET caller_key = NULL, customer_id = NULL WHERE id IN (
+                    SELECT id FROM calls",
+                indexed_by!("calls_identified"),
+                "WHERE offered_ms < $1 AND (caller_key IS NOT NULL OR customer_id IS NOT NULL)
+                    ORDER BY offered_ms LIMIT $2)"
+            )
         }
-        let done =
-            sqlx::query("DELETE FROM customers WHERE id = $1").bind(id).execute(&mut *transaction).await?;
-        if done.rows_affected() == 0 {
-            return Err(StoreError::Missing { what: "customer" });
+        PurgeTarget::Calls => {
+            "DELETE FROM calls WHERE id IN (SELECT id FROM calls WHERE offered_ms < $1 ORDER BY offered_ms LIMIT $2)"
         }
-        Ok(transaction.commit().await?)
+        PurgeTarget::SupervisionLog => {
+            "DELETE FROM supervision_log WHERE (supervision_id, from_ms) IN (
+                SELECT supervision_id, from_ms FROM supervision_log WHERE from_ms < $1 LIMIT $2)"
+        }
+        PurgeTarget::Notes => {
+            "UPDATE wrap_ups SET notes = NULL WHERE (call_id, user_id, since_ms) IN (
+                SELECT call_id, user_id, since_ms FROM wrap_ups WHERE ended_ms < $1 AND notes IS NOT NULL LIMIT $2)"
+        }
+        PurgeTarget::States => {
+            "DELETE FROM operator_history WHERE position IN (
+                SELECT position FROM operator_history WHERE at_ms < $1 LIMIT $2)"
+        }
+        PurgeTarget::WrapUps => {
+            "DELETE FROM wrap_ups WHERE (call_id, user_id, since_ms) IN (
+                SELECT call_id, user_id, since_ms FROM wrap_ups WHERE ended_ms < $1 LIMIT $2)"
+        }
+        PurgeTarget::Messages => {
+            "DELETE FROM messages WHERE id IN (
+                SELECT id FROM messages
+                WHERE created_ms < $1 AND (state <> 'open' OR deleted_ms IS NOT NULL) LIMIT $2)"
+        }
+        PurgeTarget::FaxSenders => {
+            concat!(
+                "UPDATE faxes SET caller_key = NULL, station = NULL WHERE id IN (SELECT id FROM faxes",
+                indexed_by!("faxes_identified"),
+                "WHERE received_ms < $1 AND (caller_key IS NOT NULL OR station IS NOT NULL) ORDER BY received_ms LIMIT $2)"
+            )
+        }
+        PurgeTarget::Faxes => {
+            "DELETE FROM faxes WHERE id IN (SELECT id FROM faxes WHERE received_ms < $1 ORDER BY received_ms LIMIT $2)"
+        }
+        PurgeTarget::Drafts => {
+            "DELETE FROM drafts WHERE (user_id, call_id) IN (
+                SELECT user_id, call_id FROM drafts WHERE changed_ms < $1 LIMIT $2)"
+        }
+        PurgeTarget::Deliveries => {
+            "UPDATE deliveries SET address = '', error = NULL WHERE id IN (
+                SELECT id FROM deliveries WHERE created_ms < $1 AND address <> ''
+                    AND state IN ('sent', 'delivered', 'bounced', 'failed', 'cancelled') LIMIT $2)"
+        }
+        PurgeTarget::Bounces => {
+            "DELETE FROM bounces WHERE id IN (SELECT id FROM bounces WHERE at_ms < $1 LIMIT $2)"
+        }
+        PurgeTarget::DeliveryLog => {
+            "DELETE FROM delivery_log WHERE position IN (
+                SELECT position FROM delivery_log WHERE at_ms < $1 LIMIT $2)"
+        }
+        PurgeTarget::Dispatches => {
+            "DELETE FROM dispatches WHERE (message_id, revision) IN (
+                SELECT message_id, revision FROM dispatches WHERE changed_ms < $1 AND state <> 'running' LIMIT $2)"
+        }
+        PurgeTarget::Tasks => {
+            "DELETE FROM tasks WHERE id IN (SELECT id FROM tasks
+                WHERE created_ms < $1 AND state IN ('done', 'failed', 'cancelled') ORDER BY created_ms LIMIT $2)"
+        }
+        PurgeTarget::Links => {
+            "DELETE FROM ack_links WHERE hash IN (SELECT hash FROM ack_links WHERE expires_ms < $1 LIMIT $2)"
+        }
+        PurgeTarget::Gaps => {
+            "DELETE FROM pbx_gaps WHERE position IN (SELECT position FROM pbx_gaps WHERE to_ms < $1 LIMIT $2)"
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::contract::message::{ContentChange, MessageFields, MessageKind, MessageUpdate, NewMessage};
-    use crate::ids::PbxId;
-    use crate::numbers::NumberPlan;
+    use crate::ids::RecordId;
     use crate::store::{Store, from_ms};
 
     const SAKURA: RecordId = RecordId(uuid::Uuid::from_u128(1));
@@ -263,85 +223,5 @@ mod tests {
         .execute(super::super::of(store).writer())
         .await
         .unwrap();
-    }
-
-    #[tokio::test]
-    async fn nothing_that_was_written_about_a_forgotten_customer_stays() {
-        let (_dir, store) = store().await;
-        let pbx = PbxId::parse("lab").unwrap();
-        let fields = serde_json::json!({
-            "text": "秘密", "subject": "秘密", "for_text": "秘密", "from": {"name": "ヒミツ", "name_kanji": "秘密",
-                "company": "秘密", "department": "秘密", "number": "090-1234-5678", "number_is": "told"},
-            "call_back": {"number": "秘密", "text": "秘密"}, "reason": "inquiry", "urgency": "urgent",
-            "follow_up": {"at": "2026-05-01T00:00:00Z", "text": "秘密", "by": "contact"},
-            "answers": [{"id": "a", "label": "秘密", "value": "秘密"}], "offers": [{"id": "b", "result": "later"}],
-        });
-        let content = |fields: &serde_json::Value| {
-            let fields: MessageFields = serde_json::from_value(fields.clone()).unwrap();
-            fields.checked(&NumberPlan::default()).unwrap()
-        };
-        sqlx::query(
-            "INSERT INTO customer_numbers (account_id, key, customer_id, original, position)
-             VALUES ($1, '+819012345678', $2, '090', 1)",
-        )
-        .bind(SAKURA)
-        .bind(TANAKA)
-        .execute(super::super::of(&store).writer())
-        .await
-        .unwrap();
-        // The caller withheld the number and told it.
-        let new = NewMessage {
-            id: RecordId(uuid::Uuid::from_u128(99)),
-            account: SAKURA,
-            call: None,
-            customer: None,
-            kind: MessageKind::Message,
-            taken_by: Some(SAKURA),
-            taken_by_name: "花".into(),
-            caller: None,
-            content: content(&fields),
-            day: "260401".into(),
-            not_before: from_ms(1),
-        };
-        store.create_message(&new, &pbx, from_ms(1)).await.unwrap();
-        let acknowledged = MessageUpdate { content: None, acknowledged_by: Some(SAKURA) };
-        store.change_message(new.id, &acknowledged, from_ms(2)).await.unwrap();
-        let mut with_number = fields.clone();
-        with_number["text"] = "秘密ふたつ".into();
-        let corrected = ContentChange {
-            content: content(&with_number),
-            version: 2,
-            by: Some(SAKURA),
-            by_name: "花".into(),
-            correction: Some("秘密".into()),
-            not_before: from_ms(1),
-        };
-        let corrected = MessageUpdate { content: Some(corrected), acknowledged_by: None };
-        store.change_message(new.id, &corrected, from_ms(3)).await.unwrap();
-        draft(&store, SAKURA, 5).await;
-        store.forget_customer(TANAKA).await.unwrap();
-        let left = store.message(new.id).await.unwrap().unwrap();
-        let kept = serde_json::json!({"text": "", "reason": "inquiry", "urgency": "urgent"});
-        assert_eq!(left.fields, serde_json::from_value::<MessageFields>(kept).unwrap());
-        let revisions = store.message_revisions(new.id).await.unwrap();
-        assert_eq!(revisions.len(), 2);
-        for revision in revisions {
-            assert_eq!((revision.content, revision.why), (MessageFields::default(), None));
-        }
-        assert_eq!(
-            count(&store, "SELECT count(*) FROM messages WHERE search <> '' OR from_key IS NOT NULL").await,
-            0
-        );
-        assert_eq!(count(&store, "SELECT count(*) FROM drafts").await, 0);
-    }
-
-    #[tokio::test]
-    async fn a_customer_who_is_forgotten_is_in_no_call_and_no_message() {
-        let (_dir, store) = store().await;
-        store.forget_customer(TANAKA).await.unwrap();
-        assert_eq!(count(&store, "SELECT count(*) FROM calls WHERE caller_key IS NOT NULL").await, 0);
-        assert_eq!(count(&store, "SELECT count(*) FROM calls WHERE outcome = 'answered'").await, 1_200);
-        assert_eq!(count(&store, "SELECT count(*) FROM messages WHERE text <> ''").await, 0);
-        assert!(matches!(store.forget_customer(TANAKA).await, Err(StoreError::Missing { .. })));
     }
 }

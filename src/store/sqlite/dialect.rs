@@ -29,7 +29,8 @@ pub(super) const UPSERT_CUSTOMERS: &str = "
         kana = iif($3, excluded.kana, kana), company = iif($4, excluded.company, company),
         department = iif($5, excluded.department, department), notes = iif($6, excluded.notes, notes),
         flags_json = iif($7, excluded.flags_json, flags_json), changed_ms = excluded.changed_ms,
-        search = iif($8, excluded.search, NULL)";
+        search = iif($8, excluded.search, NULL)
+    RETURNING id";
 
 /// $1 the batch.
 pub(super) const DELETE_NUMBERS: &str = "
@@ -87,7 +88,21 @@ pub(super) fn upgrade_step(name: &str) -> Option<Step> {
         "calls_by_called_number" => Step::Statements(&[
             "CREATE INDEX calls_by_called_number ON calls (dialled, offered_ms, id) WHERE direction = 'outbound'",
         ]),
+        "stat_marks" => Step::Statements(&[
+            "INSERT INTO stat_marks (bin_ms, pbx, is_wide) SELECT DISTINCT offered_ms - offered_ms % 900000, pbx, FALSE
+                FROM calls WHERE direction = 'inbound'",
+            "INSERT INTO stat_marks (bin_ms, pbx, is_wide) SELECT DISTINCT created_ms - created_ms % 900000, pbx, FALSE
+                FROM messages",
+        ]),
+        "segments_by_target" => Step::Statements(&[
+            "CREATE INDEX segments_by_target ON call_segments (target) WHERE target IS NOT NULL",
+        ]),
+        "messages_by_customer" => Step::Statements(&[
+            "CREATE INDEX messages_by_customer ON messages (customer_id) WHERE customer_id IS NOT NULL",
+        ]),
         "call_operators" => Step::CallOperators,
+        "call_operators_by_outcome" => Step::Statements(&["CREATE INDEX call_operators_by_outcome
+            ON call_operators (who, direction, outcome, offered_ms, call_id) WHERE outcome <> 'answered'"]),
         "customer_texts" => Step::CustomerTexts,
         _ => return None,
     })
@@ -144,12 +159,16 @@ macro_rules! search_customers {
                 WHERE t.customer_texts MATCH iif($8 IS NULL, $2, $2 || ' OR ' || $8)
                     AND t.rowid > coalesce((SELECT number FROM customer_rows WHERE customer_id <= $3
                         ORDER BY customer_id DESC LIMIT 1), 0)
-                    AND r.number = t.rowid AND w.id = r.customer_id AND ($1 IS NULL OR w.account_id = $1)
+                    AND r.number = t.rowid AND w.id = r.customer_id
+                    AND NOT EXISTS (SELECT 1 FROM account_removals AS gone WHERE gone.account_id = w.account_id)
+                    AND ($1 IS NULL OR w.account_id = $1)
                     AND (instr(w.search, $4) > 0 OR ($6 IS NOT NULL AND instr(w.search, $6) > 0))
                 ORDER BY t.rowid LIMIT $5)
             UNION ALL SELECT * FROM (
                 SELECT r.number, w.id FROM customers AS w INDEXED BY customers_unfolded CROSS JOIN customer_rows AS r
-                WHERE w.search IS NULL AND r.customer_id = w.id AND ($1 IS NULL OR w.account_id = $1)
+                WHERE w.search IS NULL AND r.customer_id = w.id
+                    AND NOT EXISTS (SELECT 1 FROM account_removals AS gone WHERE gone.account_id = w.account_id)
+                    AND ($1 IS NULL OR w.account_id = $1)
                     AND r.number > coalesce((SELECT number FROM customer_rows WHERE customer_id <= $3
                         ORDER BY customer_id DESC LIMIT 1), 0)
                     AND (instr(w.name, $7) > 0 OR instr(w.kana, $7) > 0 OR instr(w.company, $7) > 0)

@@ -10,6 +10,7 @@
 //!
 //! Read next: `migrations/0001_first.sql` and its successors.
 
+pub(super) mod backup;
 #[macro_use]
 mod dialect;
 pub(super) mod file;
@@ -18,28 +19,44 @@ mod open;
 
 #[path = "../accounts/sql.rs"]
 mod accounts;
+#[path = "../answers/sql.rs"]
+mod answers;
 #[path = "../audit/sql.rs"]
 mod audit;
+#[path = "../billing/sql.rs"]
+mod billing;
 #[path = "../contacts/sql.rs"]
 mod contacts;
+#[path = "../contracts/sql.rs"]
+mod contracts;
 #[path = "../customers/sql.rs"]
 mod customers;
 #[path = "../deliveries/sql.rs"]
 mod deliveries;
+#[path = "../dispatches/sql.rs"]
+mod dispatches;
 #[path = "../drafts/sql.rs"]
 mod drafts;
+#[path = "../erasure/sql.rs"]
+mod erasure;
 #[path = "../faxes/sql.rs"]
 mod faxes;
 #[path = "../group_key/sql.rs"]
 mod group_key;
 #[path = "../history/sql.rs"]
 mod history;
+#[path = "../history/page/sql.rs"]
+mod history_page;
+#[path = "../holidays/sql.rs"]
+mod holidays;
 #[path = "../import/sql.rs"]
 pub(super) mod import;
 #[path = "../log/sql.rs"]
 mod log;
 #[path = "../mail_servers/sql.rs"]
 mod mail_servers;
+#[path = "../mail_templates/sql.rs"]
+mod mail_templates;
 #[path = "../message_endpoints/sql.rs"]
 mod message_endpoints;
 #[path = "../messages/sql.rs"]
@@ -50,8 +67,18 @@ mod operators;
 mod pbx_links;
 #[path = "../retention/sql.rs"]
 mod retention;
+#[path = "../routes/sql.rs"]
+mod routes;
+#[path = "../scripts/sql.rs"]
+mod scripts;
+#[path = "../stats/marks/sql.rs"]
+mod stat_marks;
+#[path = "../stats/sql.rs"]
+mod stats;
 #[path = "../supervision_log/sql.rs"]
 mod supervision_log;
+#[path = "../tasks/sql.rs"]
+mod tasks;
 #[path = "../upgrade/sql.rs"]
 mod upgrade;
 #[path = "../users/sql.rs"]
@@ -71,6 +98,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use self::dialect::BEGIN_IMPORT;
 use self::file::FileId;
 use super::StoreError;
+use super::erasure::ErasureProgress;
 #[cfg(doc)]
 use super::error::READ_TIMEOUT;
 use super::stalled::StalledWriters;
@@ -131,6 +159,7 @@ pub struct Sqlite {
     /// For what a pop needs.
     card_readers: SqlitePool,
     pub(super) stalled: StalledWriters,
+    pub(super) erasures: ErasureProgress,
 }
 
 impl Sqlite {
@@ -254,4 +283,16 @@ fn of(store: &super::Store) -> &Backend {
         super::Store::Sqlite(db) => db,
         super::Store::Postgres(_) => unreachable!("the test opened this backend"),
     }
+}
+
+/// The bytes of a test's database after a VACUUM.
+#[cfg(test)]
+async fn compacted(store: &super::Store) -> Vec<u8> {
+    let db = of(store);
+    sqlx::raw_sql("VACUUM; PRAGMA wal_checkpoint(TRUNCATE)").execute(db.writer()).await.unwrap();
+    let mut bytes = std::fs::read(db.path()).unwrap();
+    let mut beside = db.path().as_os_str().to_owned();
+    beside.push("-wal");
+    bytes.extend(std::fs::read(beside).unwrap_or_default());
+    bytes
 }

@@ -16,6 +16,7 @@ use tokio::sync::Semaphore;
 use super::Sqlite;
 use super::file::FileId;
 use crate::store::StoreError;
+use crate::store::erasure::ErasureProgress;
 use crate::store::error::{READ_TIMEOUT, had_storage_error};
 use crate::store::stalled::StalledWriters;
 
@@ -111,6 +112,7 @@ impl Sqlite {
             readers,
             card_readers,
             stalled: StalledWriters::default(),
+            erasures: ErasureProgress::default(),
         };
         store.finish_upgrade().await?;
         Ok(store)
@@ -128,7 +130,7 @@ async fn limit_time(connection: &mut SqliteConnection, limit: Duration) -> Resul
 /// Creates the file, readable by its owner alone because it holds personal data; SQLite would let everybody read it.
 /// SQLite gives the files beside it the same mode. The file is not opened here: closing it would release the locks that
 /// this process has on it.
-fn create_private_file(path: &Path) -> Result<(), StoreError> {
+pub(super) fn create_private_file(path: &Path) -> Result<(), StoreError> {
     let made = mknodat(CWD, path, FileType::RegularFile, Mode::RUSR | Mode::WUSR, 0).map_err(io::Error::from);
     let (reason, advice) = match made {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {

@@ -3,7 +3,8 @@
 //!
 //! A migration names its steps in the table `upgrade_steps`. [`Store::open`] carries them out in order, before anything is
 //! read. An index is one transaction; derived rows are written in chunks of [`CHUNK_ROWS`], each a transaction that also
-//! notes how far the step has come. The log says which step is under way and, of derived rows, how long the rest will take.
+//! notes how far the step has come. On a database with calls the log says which step is under way, how many are left, how long
+//! each took and, of derived rows, how long the rest will take.
 //!
 //! Invariant: a step and the note about it are committed together. A process that is killed loses the transaction under
 //! way and nothing else; the next start goes on from there. Of several processes that open a database at once each takes
@@ -52,6 +53,14 @@ impl Progress {
     /// Whether nothing is done yet.
     pub(super) fn is_new(&self) -> bool {
         self.done == 0
+    }
+
+    /// The step is done.
+    pub(super) fn finish(&self) {
+        let seconds = self.since.elapsed().as_secs();
+        if seconds > 0 {
+            tracing::info!(step = self.step, seconds, "finished a step of the upgrade");
+        }
     }
 
     /// `rows` more are done, and `left` are left, if that is known again.

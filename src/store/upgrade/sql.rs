@@ -14,17 +14,28 @@ impl Backend {
         let mut progress = None::<(String, Progress)>;
         loop {
             let mut transaction = self.begin_upgrade().await?;
-            let next = sqlx::query("SELECT name, reached FROM upgrade_steps ORDER BY position LIMIT 1")
-                .fetch_optional(&mut *transaction)
-                .await?;
+            let next = sqlx::query(
+                "SELECT name, reached, (SELECT count(*) FROM upgrade_steps) AS steps,
+                    EXISTS (SELECT 1 FROM calls) AS has_calls
+                 FROM upgrade_steps ORDER BY position LIMIT 1",
+            )
+            .fetch_optional(&mut *transaction)
+            .await?;
             let Some(next) = next else {
                 sqlx::query(END_IMPORT).execute(&mut *transaction).await?;
                 return Ok(transaction.commit().await?);
             };
             let (name, reached): (String, Option<String>) = (next.try_get("name")?, next.try_get("reached")?);
             if progress.as_ref().is_none_or(|(step, _)| *step != name) {
-                tracing::debug!(step = name, "upgrading the database");
                 progress = Some((name.clone(), Progress::new(&name)));
+                if next.try_get("has_calls")? {
+                    let steps_left: i64 = next.try_get("steps")?;
+                    tracing::info!(
+                        step = name,
+                        steps_left,
+                        "upgrading the database; the daemon starts when this is done, and it may be stopped and started again"
+                    );
+                }
             }
             let is_first = progress.as_ref().is_some_and(|(_, progress)| progress.is_new());
             let chunk = match upgrade_step(&name) {
@@ -56,8 +67,10 @@ impl Backend {
             };
             sqlx::query(END_IMPORT).execute(&mut *transaction).await?;
             transaction.commit().await?;
-            if let (Some(chunk), Some((_, progress))) = (chunk, &mut progress) {
-                progress.add(chunk.rows, chunk.left);
+            match (chunk, &mut progress) {
+                (Some(chunk), Some((_, progress))) => progress.add(chunk.rows, chunk.left),
+                (None, Some((_, progress))) => progress.finish(),
+                (_, None) => {}
             }
         }
     }

@@ -95,11 +95,13 @@ pub(super) async fn is_shown_and_answered(site: &Site, leader: &Daemon, watch: &
     call
 }
 
-/// Waits until the history of a call has this number of segments and all are closed; returns it.
+/// Waits until the history of a call has this number of segments, besides the waits in queues, and all are closed; returns
+/// it.
 pub(super) async fn history(site: &Site, daemon: &Daemon, call: &str, segments: usize) -> Value {
     let is_whole = |text: &str| {
         let record: Value = serde_json::from_str(text).unwrap_or_default();
-        let found = record["segments"].as_array().cloned().unwrap_or_default();
+        let mut found = record["segments"].as_array().cloned().unwrap_or_default();
+        found.retain(|segment| segment["kind"] != "queued");
         found.len() == segments && found.iter().all(|segment| segment["until"].is_string())
     };
     let text = site.until(daemon, &format!("/v1/history/{call}"), |_, text| is_whole(text)).await;
@@ -110,7 +112,7 @@ pub(super) async fn history(site: &Site, daemon: &Daemon, call: &str, segments: 
 pub(super) fn lines(record: &Value) -> Vec<String> {
     let word = |value: &Value| value.as_str().unwrap_or("-").to_owned();
     let line = |s: &Value| format!("{} {} {}", word(&s["kind"]), word(&s["operator"]), word(&s["result"]));
-    record["segments"].as_array().unwrap().iter().map(line).collect()
+    record["segments"].as_array().unwrap().iter().filter(|s| s["kind"] != "queued").map(line).collect()
 }
 
 /// The segments of operator 1001 in a call that the operator transferred.

@@ -126,3 +126,18 @@ async fn a_desktop_at_the_standby_gets_its_pops_while_redis_is_away() {
         site.lists_nothing(daemon, "/v1/calls").await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_that_does_not_follow_the_pbx_is_not_ready() {
+    let lab = Lab::start().await;
+    let mut site = Site::new(&lab, shared()).await;
+    let active = site.start(&lab, "lab").await;
+    site.leads(&active).await;
+    // Port 1 refuses connections, as a firewall between the standby and the PBX does.
+    site.variables.push(("TORITSUGI__PBX__PORT".into(), "1".into()));
+    let standby = site.launch(&lab, "lab", Stdio::null());
+    let not_ready =
+        site.until(&standby, "/readyz", |status, _| status == StatusCode::SERVICE_UNAVAILABLE).await;
+    assert!(not_ready.contains("\"pbx\":false") && not_ready.contains("\"store\":true"), "{not_ready}");
+    site.until(&active, "/readyz", |status, _| status == StatusCode::OK).await;
+}

@@ -306,7 +306,7 @@ async fn a_takeover_keeps_the_talking_operator_and_the_work_after_a_call_that_no
         if ends_unseen {
             // No daemon leads: the operator takes the call, and the caller hangs up.
             lab.phone("1001").answers().await;
-            call.answered().await;
+            call.connected().await;
             call.hang_up().await;
             lab.phone("1001").goes_idle().await;
         }

@@ -129,6 +129,7 @@ async fn the_same_key_transfers_once() {
     assert_eq!(again.status(), reqwest::StatusCode::CREATED);
     assert_eq!(again.json::<serde_json::Value>().await.unwrap(), first);
     scene.wait_event("call.transfer.ringing").await;
+    lab.phone(CONTACT).rings().await;
     assert_eq!(lab.phone(CONTACT).times_rung(), 1);
     scene.call.hang_up().await;
 }

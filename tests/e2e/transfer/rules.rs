@@ -38,6 +38,7 @@ async fn only_one_transfer_at_a_time_by_those_who_may_to_numbers_that_are_allowe
     statuses.sort_unstable();
     assert_eq!(statuses, [StatusCode::CREATED, StatusCode::CONFLICT]);
     scene.wait_event("call.transfer.ringing").await;
+    lab.phone(CONTACT).rings().await;
     assert_eq!(lab.phone(CONTACT).times_rung(), 1);
     let transfer = if one.0 == StatusCode::CREATED { one.1 } else { two.1 };
     assert_eq!(scene.command(&transfer, "cancel").await.0, StatusCode::ACCEPTED);

@@ -113,3 +113,21 @@ async fn hosts_whose_clocks_differ_agree_on_the_time() {
     }
     node.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_checkpoints_of_every_pbx_of_the_group_are_found() {
+    let prefix = shared().empty_prefix();
+    let tokyo = Node::leading(shared(), &prefix, "tokyo").await;
+    let osaka = Node::leading(shared(), &prefix, "osaka").await;
+    for (node, pbx, n) in [(&tokyo, "tokyo", 1), (&osaka, "osaka", 2)] {
+        // What the leader before left is none, and is taken.
+        assert!(node.bus.predecessor_checkpoints().is_some());
+        let keep = JournalEntry::Checkpoint(Box::new(live(n, 1)));
+        node.bus.publish_all(vec![life(pbx, n).remove(0)], vec![keep]);
+        wait_for(&prefix, pbx, |counts| counts.len() == 1).await;
+    }
+    let found = load_all_checkpoints(&settings(&prefix).address, &prefix).await.unwrap();
+    assert_eq!(found.len(), 2);
+    tokyo.stop().await;
+    osaka.stop().await;
+}

@@ -1,0 +1,40 @@
+// Code that comes beside the page: signing in does not wait for it.
+//
+// | what | is loaded |
+// |---|---|
+// | the composer | as soon as somebody has signed in and before the page's files are kept (`shell.ts`), so that a connection that is lost, and a reload without one, leave nobody without it |
+// | the editor of scripts | when somebody opens it |
+
+import type ScriptEditor from './ScriptEditor.svelte';
+import type TakeMessage from './TakeMessage.svelte';
+
+class Beside<C> {
+  /** Nothing until it is loaded. */
+  form = $state.raw<C | undefined>();
+  private loading: Promise<boolean> | undefined;
+
+  constructor(private readonly fetch: () => Promise<{ default: C }>) {}
+
+  /** False where it cannot be loaded now: to be called again when the page is connected again. */
+  load(): Promise<boolean> {
+    this.loading ??= this.fetch().then(
+      (loaded) => {
+        this.form = loaded.default;
+        return true;
+      },
+      () => {
+        this.loading = undefined;
+        return false;
+      },
+    );
+    return this.loading;
+  }
+}
+
+class Composer extends Beside<typeof TakeMessage> {
+  /** A composer waits for the form of its script. */
+  isAsking = $state(false);
+}
+
+export const composer = new Composer(() => import('./TakeMessage.svelte'));
+export const scriptEditor = new Beside<typeof ScriptEditor>(() => import('./ScriptEditor.svelte'));

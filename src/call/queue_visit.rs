@@ -1,0 +1,98 @@
+//! A caller's waits in the queues of the PBX, for the record of the call.
+//!
+//! | result | the caller |
+//! |---|---|
+//! | `Connected` | left the queue for a phone that took the call |
+//! | `Abandoned` | hung up while waiting |
+//! | `Left` | left the queue unserved and stayed: its time was over, nobody was there, or a key was pressed |
+//!
+//! Invariant: the visits of a call are in order and do not overlap; each visit of a call that has ended has an end, and a
+//! result if it is known. A caller whom a list of channels found waiting has no visit, because the list does not name the queue.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::contract::call::Outcome;
+use crate::ids::QueueName;
+
+/// Most visits that a call keeps: the first of them, because the waiting began there.
+pub const QUEUE_VISITS_MAX: usize = 20;
+
+/// How a visit ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum QueueResult {
+    /// A phone took the call.
+    Connected,
+    /// The caller hung up while waiting.
+    Abandoned,
+    /// The caller left unserved.
+    Left,
+}
+
+impl QueueResult {
+    /// The word in the record.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Connected => "connected",
+            Self::Abandoned => "abandoned",
+            Self::Left => "left",
+        }
+    }
+}
+
+/// One wait in one queue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueVisit {
+    /// The queue.
+    pub queue: QueueName,
+    /// When the caller joined.
+    pub from: Timestamp,
+    /// When the caller left.
+    pub until: Option<Timestamp>,
+    /// How it ended; of a visit that ended with a phone that was picked up, until the call is over, how it will end if the
+    /// two are connected.
+    pub result: Option<QueueResult>,
+}
+
+/// The caller joined a queue.
+pub(super) fn join(visits: &mut Vec<QueueVisit>, queue: QueueName, now: Timestamp) {
+    leave(visits, now, QueueResult::Left);
+    if visits.len() < QUEUE_VISITS_MAX {
+        visits.push(QueueVisit { queue, from: now, until: None, result: None });
+    }
+}
+
+/// The caller left the queue, if the caller was in one.
+pub(super) fn leave(visits: &mut [QueueVisit], now: Timestamp, result: QueueResult) {
+    if let Some(visit) = visits.last_mut().filter(|visit| visit.until.is_none()) {
+        (visit.until, visit.result) = (Some(now), Some(result));
+    }
+}
+
+/// The visits of a call that ended at `now`. `answered_at`: when an operator was first connected.
+pub(super) fn finish(
+    mut visits: Vec<QueueVisit>,
+    now: Timestamp,
+    answered_at: Option<Timestamp>,
+    outcome: Outcome,
+) -> Vec<QueueVisit> {
+    let unserved = match outcome {
+        Outcome::Abandoned => Some(QueueResult::Abandoned),
+        Outcome::Overflowed | Outcome::Blocked | Outcome::Closed | Outcome::Fax => Some(QueueResult::Left),
+        Outcome::Answered | Outcome::Elsewhere | Outcome::Unknown => None,
+    };
+    // The end of an open visit was not seen.
+    if let Some(visit) = visits.last_mut().filter(|visit| visit.until.is_none()) {
+        let connected = answered_at.filter(|at| *at >= visit.from);
+        visit.until = Some(connected.unwrap_or(now));
+        visit.result = connected.map(|_| QueueResult::Connected).or(unserved);
+    }
+    if unserved.is_some() {
+        // A phone was picked up and never connected.
+        let picked_up = visits.iter_mut().filter(|visit| visit.result == Some(QueueResult::Connected));
+        picked_up.for_each(|visit| visit.result = unserved);
+    }
+    visits
+}

@@ -1,0 +1,85 @@
+//! The waits in queues that a call's record has.
+
+use super::*;
+use crate::call::queue_visit::{QueueResult, QueueVisit};
+
+impl Rig {
+    fn waits(&mut self, ms: u64) -> &mut Self {
+        self.passes(ms);
+        self
+    }
+
+    fn joins(&mut self, queue: &str) -> &mut Self {
+        let queue = QueueName::parse(queue).unwrap();
+        self.pbx(Event::QueueJoined { channel: CALLER.channel(ChannelState::Up), queue })
+    }
+
+    fn leaves_queue(&mut self) -> &mut Self {
+        self.pbx(Event::QueueLeft(CALLER.channel(ChannelState::Up)))
+    }
+}
+
+/// Queue, seconds, and result of each wait.
+fn waits_of(rig: &Rig) -> Vec<(String, i64, QueueResult)> {
+    let line = |visit: &QueueVisit| {
+        let seconds = visit.until.unwrap().duration_since(visit.from).as_secs();
+        (visit.queue.as_str().to_owned(), seconds, visit.result.unwrap())
+    };
+    rig.queues.iter().map(line).collect()
+}
+
+#[test]
+fn each_queue_is_a_wait_with_its_result() {
+    let mut rig = Rig::new();
+    rig.pbx(Event::ChannelCreated(CALLER.channel(ChannelState::Ring)))
+        .joins("first")
+        .waits(8_000)
+        .leaves_queue();
+    rig.waits(1_000).joins("second").waits(3_000);
+    rig.dials(&CALLER, &SATO).rings(&SATO).waits(2_000).answers(&SATO).leaves_queue();
+    rig.enters(&CALLER, 1).enters(&SATO, 1).hangs_up(&SATO, 16).hangs_up(&CALLER, 16);
+    let expected =
+        [("first".to_owned(), 8, QueueResult::Left), ("second".to_owned(), 5, QueueResult::Connected)];
+    assert_eq!(waits_of(&rig), expected);
+}
+
+#[test]
+fn a_caller_who_hangs_up_in_a_queue_abandons_it() {
+    let mut rig = Rig::new();
+    rig.pbx(Event::ChannelCreated(CALLER.channel(ChannelState::Ring))).joins("first").waits(4_000);
+    rig.far_end_hangs_up(&CALLER).leaves_queue().hangs_up(&CALLER, 16);
+    assert_eq!(waits_of(&rig), [("first".to_owned(), 4, QueueResult::Abandoned)]);
+}
+
+/// The phone is picked up, the caller leaves the queue, and hangs up before the PBX connects the two.
+#[test]
+fn a_caller_who_was_never_connected_abandons_the_queue() {
+    let mut rig = Rig::new();
+    rig.pbx(Event::ChannelCreated(CALLER.channel(ChannelState::Ring))).joins("first");
+    rig.dials(&CALLER, &SATO).rings(&SATO).waits(2_000).answers(&SATO).leaves_queue();
+    rig.far_end_hangs_up(&CALLER).hangs_up(&SATO, 16).hangs_up(&CALLER, 16);
+    assert_eq!(waits_of(&rig), [("first".to_owned(), 2, QueueResult::Abandoned)]);
+}
+
+/// A ring group after the queue takes the call: the queue did not.
+#[test]
+fn a_phone_that_was_dialled_after_the_queue_is_not_the_queues() {
+    let mut rig = Rig::new();
+    rig.pbx(Event::ChannelCreated(CALLER.channel(ChannelState::Ring)))
+        .joins("first")
+        .waits(8_000)
+        .leaves_queue();
+    rig.dials(&CALLER, &SATO).rings(&SATO).answers(&SATO).enters(&CALLER, 1).enters(&SATO, 1);
+    rig.hangs_up(&SATO, 16).hangs_up(&CALLER, 16);
+    assert_eq!(waits_of(&rig), [("first".to_owned(), 8, QueueResult::Left)]);
+}
+
+#[test]
+fn a_restart_keeps_the_wait() {
+    let mut rig = Rig::new();
+    rig.pbx(Event::ChannelCreated(CALLER.channel(ChannelState::Ring))).waits(1_000).joins("first");
+    rig.dials(&CALLER, &SATO).rings(&SATO);
+    rig.restarts();
+    rig.waits(3_000).far_end_hangs_up(&CALLER).leaves_queue().hangs_up(&CALLER, 16);
+    assert_eq!(waits_of(&rig), [("first".to_owned(), 3, QueueResult::Abandoned)]);
+}

@@ -1,0 +1,169 @@
+//! `toritsugi endpoints`: where messages of accounts go, and a test mail to one of them.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::Global;
+use super::client::{ClientArgs, Ids};
+use super::output::{Output, Table, print, print_json};
+
+const PATH: &str = "/v1/endpoints";
+const IDS: Ids =
+    Ids { what: "endpoint", paths: &["/v1/endpoints?limit=500"], command: "toritsugi endpoints list" };
+
+#[derive(Debug, Args)]
+pub(super) struct Endpoints {
+    #[command(subcommand)]
+    command: EndpointsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum EndpointsCommand {
+    /// List the endpoints; a contact's own address is not among them.
+    List(List),
+    /// Add an endpoint: a mail address of an account, or of a contact of it.
+    Add(Add),
+    /// Remove an endpoint.
+    Remove(One),
+    /// Send a test mail to an endpoint; `toritsugi messages deliveries` shows what became of it.
+    Test(One),
+}
+
+#[derive(Debug, Args)]
+struct List {
+    /// Only those of this account: its id.
+    #[arg(long, value_name = "ID")]
+    account: Option<String>,
+    #[command(flatten)]
+    client: ClientArgs,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Debug, Args)]
+struct Add {
+    /// The mail address.
+    #[arg(value_name = "ADDRESS")]
+    address: String,
+    /// The account: its id.
+    #[arg(long, value_name = "ID")]
+    account: String,
+    /// The contact whose address it is: its id; the account's own without it.
+    #[arg(long, value_name = "ID")]
+    contact: Option<String>,
+    /// What it is for.
+    #[arg(long, default_value = "")]
+    label: String,
+    /// Which endpoint of a contact comes first: the lowest number; the contact's own address comes after 0.
+    #[arg(long, default_value_t = 1)]
+    priority: u32,
+    /// auto, utf-8 or iso-2022-jp.
+    #[arg(long, default_value = "auto")]
+    charset: String,
+    #[command(flatten)]
+    client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+struct One {
+    /// The id of the endpoint, from `toritsugi endpoints list`.
+    #[arg(value_name = "ID")]
+    id: String,
+    #[command(flatten)]
+    client: ClientArgs,
+}
+
+#[derive(Debug, Deserialize)]
+struct Page {
+    items: Vec<Endpoint>,
+}
+
+/// The printed fields of an endpoint.
+#[derive(Debug, Deserialize)]
+struct Endpoint {
+    id: String,
+    address: String,
+    label: String,
+    priority: u32,
+    charset: String,
+    suspended: Option<Suspended>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Suspended {
+    why: String,
+}
+
+impl Endpoints {
+    pub(super) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
+        match self.command {
+            EndpointsCommand::List(List { account, client, output }) => {
+                let client = client.client(global)?;
+                let mut query = vec![("limit", "500")];
+                query.extend(account.iter().map(|id| ("account", id.as_str())));
+                if output.json {
+                    print_json(&client.get::<Value>(PATH, &query).await?)?;
+                } else {
+                    print(&table(&client.get::<Page>(PATH, &query).await?.items))?;
+                }
+            }
+            EndpointsCommand::Add(add) => {
+                let client = add.client.client(global)?;
+                let fields = json!({
+                    "account": add.account, "contact": add.contact, "address": add.address, "label": add.label,
+                    "priority": add.priority, "charset": add.charset,
+                });
+                let made: Endpoint = client.post(PATH, &fields).await?;
+                print(&table(&[made]))?;
+            }
+            EndpointsCommand::Remove(One { id, client }) => {
+                let client = client.client(global)?;
+                let id = client.whole_id(&id, IDS).await?;
+                client.delete(&format!("{PATH}/{id}")).await?;
+            }
+            EndpointsCommand::Test(One { id, client }) => {
+                let client = client.client(global)?;
+                let id = client.whole_id(&id, IDS).await?;
+                client.post_empty(&format!("{PATH}/{id}/test")).await?;
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn table(endpoints: &[Endpoint]) -> String {
+    let mut table = Table::new(["ID", "ADDRESS", "LABEL", "PRIORITY", "CHARSET", "SUSPENDED"]);
+    for endpoint in endpoints {
+        table.row([
+            &endpoint.id,
+            &endpoint.address,
+            &endpoint.label,
+            &endpoint.priority.to_string(),
+            &endpoint.charset,
+            endpoint.suspended.as_ref().map_or("-", |suspended| suspended.why.as_str()),
+        ]);
+    }
+    table.render()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_are_a_table() {
+        let page: Page = serde_json::from_str(
+            r#"{"items":[{"id":"0a1c","address":"a@example.jp","label":"受付","priority":1,"charset":"auto",
+                "suspended":{"since":"2026-11-29T05:00:00.000Z","why":"550 5.1.1 no such user"}}]}"#,
+        )
+        .unwrap();
+        let expected = "\
+ID    ADDRESS       LABEL  PRIORITY  CHARSET  SUSPENDED
+0a1c  a@example.jp  受付   1         auto     550 5.1.1 no such user
+";
+        assert_eq!(table(&page.items), expected);
+    }
+}

@@ -1,0 +1,256 @@
+//! Routes of messages (報告ルール): reading and saving the documents, who would get a message, and at which times nobody would.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+
+use super::audit_trail;
+use super::auth::Caller;
+use super::customers::account_id;
+use super::extract::{Body, NoQuery, QueryParams, record_id};
+use super::problem::{Kind, Problem, ProblemBody};
+use super::state::AppState;
+use crate::contract::message::{Action, Mark, Urgency};
+use crate::ids::RecordId;
+use crate::people::role::Permission;
+use crate::route::{CHECK_DAYS, Document, MessageFacts, check, plan, sentence};
+use crate::store::routes::{AccountRoutes, NewRoutes, RouteVersion, SavedRoutes};
+
+/// The word in a path that stands for all accounts without routes of their own.
+const INSTALLATION: &str = "installation";
+
+/// A document of routes.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = MessageRoutes)]
+pub(crate) struct Routes {
+    /// The document, in TOML.
+    body: String,
+    /// Its version.
+    #[serde(flatten)]
+    version: RouteVersion,
+    /// The latest versions, the newest first; at most 100.
+    versions: Vec<RouteVersion>,
+}
+
+/// A document of routes that is saved.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SaveRoutes {
+    /// The document, in TOML; at most 64 KiB.
+    body: String,
+    /// The version that the client last saw, 0 if there was none. If another one is current, the answer is 409. Absent: any.
+    #[serde(default)]
+    version: Option<u64>,
+    /// Whether the document is only read and checked.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// What became of a document.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = SavedMessageRoutes)]
+pub(crate) struct Saved {
+    /// Its version; absent if it was only checked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<u64>,
+    /// What an administrator should look at, for an account: as in `GET /v1/routes/check`.
+    #[schema(value_type = Vec<Object>)]
+    findings: Vec<Value>,
+}
+
+/// A message that is not saved.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ExplainRoute {
+    /// The account.
+    #[schema(value_type = uuid::Uuid)]
+    account: RecordId,
+    /// The contact whom the message names.
+    #[serde(default)]
+    #[schema(value_type = Option<uuid::Uuid>)]
+    contact: Option<RecordId>,
+    /// How urgent it is.
+    #[serde(default)]
+    urgency: Urgency,
+    /// Why the caller called: a code of the configuration.
+    #[serde(default)]
+    reason: Option<String>,
+    /// What the caller expects.
+    #[serde(default)]
+    action: Action,
+    /// A complaint, or thanks.
+    #[serde(default)]
+    mark: Option<Mark>,
+    /// When it is sent; absent: now.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    at: Option<Timestamp>,
+}
+
+/// Who would get a message.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = MessagePlan)]
+pub(crate) struct ExplainedRoute {
+    /// In one Japanese sentence.
+    text: String,
+    /// The route and its steps, as far as they go while nobody confirms.
+    #[schema(value_type = Object)]
+    plan: Value,
+}
+
+/// Which account.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct CheckQuery {
+    /// The account with this id.
+    account: String,
+}
+
+/// What an administrator should look at.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = MessageRouteFindings)]
+pub(crate) struct Findings {
+    /// How many days ahead were looked at.
+    days: u32,
+    /// Times at which a message reaches nobody (`nobody_reached`), and contacts that do not exist (`unknown_contact`).
+    #[schema(value_type = Vec<Object>)]
+    items: Vec<Value>,
+}
+
+/// Returns the routes of an account, or those of all accounts without routes of their own.
+#[utoipa::path(get, path = "/v1/routes/{account}", tag = "routes",
+    params(("account" = String, Path, description = "The account, or `installation`")),
+    responses(
+        (status = 200, description = "The newest version", body = Routes),
+        (status = 403, description = "not-permitted", body = ProblemBody),
+        (status = 404, description = "unknown-record: there are none", body = ProblemBody),
+    )
+)]
+pub(crate) async fn show(
+    State(state): State<Arc<AppState>>,
+    caller: Caller,
+    Path(account): Path<String>,
+    QueryParams(NoQuery {}): QueryParams<NoQuery>,
+) -> Result<Json<Routes>, Problem> {
+    caller.needs(Permission::ResendMessages)?;
+    let account = scope(&account)?;
+    let stored = state.app.store.routes(account, None).await?;
+    let stored = stored.ok_or_else(|| Kind::UnknownRecord.with("there are no such routes"))?;
+    let versions = state.app.store.route_versions(account).await?;
+    Ok(Json(Routes { body: stored.body, version: stored.version, versions }))
+}
+
+/// Saves the next version of an account's routes. Messages that are under way keep the routes that they have.
+#[utoipa::path(put, path = "/v1/routes/{account}", tag = "routes", request_body = SaveRoutes,
+    params(("account" = String, Path, description = "The account, or `installation`")),
+    responses(
+        (status = 200, description = "The version, and what to look at", body = Saved),
+        (status = 403, description = "not-permitted", body = ProblemBody),
+        (status = 404, description = "unknown-record: there is no such account", body = ProblemBody),
+        (status = 409, description = "routes-changed", body = ProblemBody),
+        (status = 422, description = "routes-invalid: `detail` has the line and the column", body = ProblemBody),
+    )
+)]
+pub(crate) async fn save(
+    State(state): State<Arc<AppState>>,
+    caller: Caller,
+    Path(account): Path<String>,
+    Body(request): Body<SaveRoutes>,
+) -> Result<Json<Saved>, Problem> {
+    caller.needs(Permission::EditDirectory)?;
+    let account = scope(&account)?;
+    let document =
+        Document::read(&request.body).map_err(|error| Kind::RoutesInvalid.with(error.to_string()))?;
+    let now = state.app.clock.now();
+    let findings = match account {
+        Some(account) => {
+            let routes = state.app.store.account_routes(account).await?;
+            findings(&AccountRoutes { own: Some(document), ..routes }, now)
+        }
+        None => Vec::new(),
+    };
+    if request.dry_run {
+        return Ok(Json(Saved { version: None, findings }));
+    }
+    let routes = NewRoutes {
+        account,
+        body: &request.body,
+        by: Some(caller.person.id),
+        by_name: &caller.person.name,
+        version: request.version,
+    };
+    match state.app.store.save_routes(routes, now).await? {
+        SavedRoutes::Saved(version) => {
+            let details = json!({ "version": version });
+            audit_trail::record(&state, &caller, "routes.saved", ("", account), details).await;
+            Ok(Json(Saved { version: Some(version), findings }))
+        }
+        SavedRoutes::Stale(version) => {
+            Err(Kind::RoutesChanged.with(format!("version {version} is there meanwhile")))
+        }
+    }
+}
+
+/// Says who would get a message that is saved now or at another time, and when, as long as nobody confirms.
+#[utoipa::path(post, path = "/v1/routes/explain", tag = "routes", request_body = ExplainRoute, responses(
+    (status = 200, description = "The plan", body = ExplainedRoute),
+    (status = 404, description = "unknown-record: there is no such account", body = ProblemBody),
+    (status = 422, description = "invalid-body", body = ProblemBody),
+))]
+pub(crate) async fn explain(
+    State(state): State<Arc<AppState>>,
+    caller: Caller,
+    Body(request): Body<ExplainRoute>,
+) -> Result<Json<ExplainedRoute>, Problem> {
+    caller.needs(Permission::TakeMessages)?;
+    let routes = state.app.store.account_routes(request.account).await?;
+    let facts = MessageFacts {
+        contact: request.contact,
+        urgency: request.urgency,
+        reason: request.reason,
+        action: request.action,
+        mark: request.mark,
+    };
+    let at = request.at.unwrap_or_else(|| state.app.clock.now());
+    let plan = plan(&routes.documents(), &facts, &routes.world, at);
+    let text = sentence(&plan, &routes.world.zone());
+    Ok(Json(ExplainedRoute { text, plan: serde_json::to_value(plan).unwrap_or_default() }))
+}
+
+/// Looks for times in the next 14 days at which a message for the account reaches nobody.
+#[utoipa::path(get, path = "/v1/routes/check", tag = "routes", params(CheckQuery), responses(
+    (status = 200, description = "In the order of time", body = Findings),
+    (status = 400, description = "invalid-query", body = ProblemBody),
+    (status = 403, description = "not-permitted", body = ProblemBody),
+    (status = 404, description = "unknown-record: there is no such account", body = ProblemBody),
+))]
+pub(crate) async fn check_account(
+    State(state): State<Arc<AppState>>,
+    caller: Caller,
+    QueryParams(query): QueryParams<CheckQuery>,
+) -> Result<Json<Findings>, Problem> {
+    caller.needs(Permission::ResendMessages)?;
+    let account = account_id(Some(&query.account))?;
+    let account = account.ok_or_else(|| Kind::InvalidQuery.with("account: give the id of an account"))?;
+    let routes = state.app.store.account_routes(account).await?;
+    Ok(Json(Findings { days: CHECK_DAYS, items: findings(&routes, state.app.clock.now()) }))
+}
+
+fn findings(routes: &AccountRoutes, now: Timestamp) -> Vec<Value> {
+    let found = check(&routes.documents(), &routes.world, now);
+    found.into_iter().map(|finding| serde_json::to_value(finding).unwrap_or_default()).collect()
+}
+
+fn scope(text: &str) -> Result<Option<RecordId>, Problem> {
+    if text == INSTALLATION {
+        return Ok(None);
+    }
+    let id = record_id(text);
+    id.map(Some).ok_or_else(|| Kind::UnknownRecord.with("give the id of an account, or \"installation\""))
+}

@@ -1,0 +1,76 @@
+//! Escalation: applies the timers of messages' routes when they are due, and ends claims of phone tasks whose time is over.
+//!
+//! | what happens | the task |
+//! |---|---|
+//! | a timer is due | applies it, and wakes the outbox and the relay, which send and publish what follows |
+//! | several daemons use the store | each looks; the transaction of one of them applies the timer ([`crate::store::dispatches`]) |
+//! | the daemon was down | applies each overdue timer once: one step for each message, not all that it missed |
+//! | one message cannot be read | logs it and goes on with the others |
+//! | the store is away | tries again after [`POLL_INTERVAL`] |
+//!
+//! Invariant: a timer is applied at most [`POLL_INTERVAL`] after its time while a daemon runs and the store answers.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+use super::MessageRelay;
+use crate::store::{Store, StoreError};
+
+/// How often the store is looked at; a timer that is due before that is not waited for any longer.
+pub const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// How often claims of phone tasks are looked at.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(15);
+
+/// Applies timers until `shutdown`.
+pub async fn run(store: Store, relay: MessageRelay, shutdown: CancellationToken) {
+    let mut swept: Option<tokio::time::Instant> = None;
+    loop {
+        let wait = match round(&store, &relay).await {
+            Ok(wait) => wait,
+            Err(error) => {
+                log(&error);
+                POLL_INTERVAL
+            }
+        };
+        if swept.is_none_or(|at| at.elapsed() >= SWEEP_INTERVAL) {
+            swept = Some(tokio::time::Instant::now());
+            match store.sweep_tasks(Timestamp::now()).await {
+                Ok(0) => {}
+                Ok(_) => relay.publish_soon(),
+                Err(error) => log(&error),
+            }
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+}
+
+/// Applies what is due; returns how long to wait.
+async fn round(store: &Store, relay: &MessageRelay) -> Result<Duration, StoreError> {
+    let due = store.due_dispatches(Timestamp::now()).await?;
+    let mut applied = false;
+    for message in due.messages {
+        match store.tick_dispatch(message, Timestamp::now()).await {
+            Ok(was_due) => applied |= was_due,
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(%message, error, "cannot apply a timer of a message's route; trying again");
+            }
+        }
+    }
+    if applied {
+        relay.wake();
+    }
+    let until_next =
+        due.next_at.map(|at| Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default());
+    Ok(until_next.map_or(POLL_INTERVAL, |until| until.clamp(Duration::from_millis(10), POLL_INTERVAL)))
+}
+
+fn log(error: &StoreError) {
+    let error = error as &dyn std::error::Error;
+    tracing::warn!(error, "the routes of messages wait for the store; trying again");
+}

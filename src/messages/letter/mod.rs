@@ -1,0 +1,740 @@
+//! The mail of a message: its subject, its text and its HTML part, in Japanese.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `mod.rs` | what a mail says: the values that templates write |
+//! | `template.rs` | the templates, and the engine with its limits |
+//! | `subject.j2`, `text.j2`, `html.j2` | the built-in templates |
+//! | `samples.rs` | messages with which a template is tried before it is stored |
+//!
+//! The first twenty characters of the subject say how urgent it is, who called and for what, since a telephone shows no more.
+//! What the daemon does not know (the caller's name, a withheld number) is said in words, so that nobody waits for it.
+//!
+//! | the message | its mail |
+//! |---|---|
+//! | is corrected | begins with 訂正 and belongs to the thread of the first one |
+//! | is for the house alone (`privacy`) | says that there is a message, not who left it and what it says |
+//! | has sensitive answers | does not have them |
+//!
+//! Invariant: the values hold what the message's record holds and nothing of the PBX: a withheld number is not there. Of a message
+//! for the house alone, they hold neither who left it nor what it says, whatever a template asks for.
+
+mod samples;
+mod template;
+
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, Zoned};
+use minijinja::Value;
+use minijinja::value::Serde;
+use serde::Serialize;
+
+use crate::contract::choice::Choice;
+use crate::contract::message::{CallBack, Gender, MessageFields, MessageKind, Privacy, Urgency};
+use crate::contract::records::EndpointCharset;
+use crate::mail::{Attachment, Charset, Line, Mail, MailAddress, MessageId, substituted, substitution_note};
+use crate::numbers::{Number, NumberPlan};
+use crate::store::deliveries::{ClaimedDelivery, LetterFacts};
+
+pub use samples::check_template;
+pub use template::{FUEL, OUTPUT_BYTES_MAX, TEMPLATE_BYTES_MAX, TemplateError, TemplateName, Templates};
+
+/// Largest document that goes with a mail: with its base64 form below the 10 MB that many servers take.
+const DOCUMENT_BYTES_MAX: u64 = 7 * 1024 * 1024;
+/// Longest subject, in characters: longer ones are cut off by mail programs.
+const SUBJECT_CHARS_MAX: usize = 60;
+/// The weekdays, from Monday.
+const WEEKDAYS: [&str; 7] = ["月", "火", "水", "木", "金", "土", "日"];
+
+/// What all mails of an installation have.
+#[derive(Debug, Clone)]
+pub struct LetterSettings {
+    /// The sender's address.
+    pub from: MailAddress,
+    /// The sender's name, which also ends the text.
+    pub from_name: Line,
+    /// Where answers go; the sender if absent.
+    pub reply_to: Option<MailAddress>,
+    /// Domains whose mails are in ISO-2022-JP.
+    pub iso_2022_jp: Vec<smol_str::SmolStr>,
+    /// The time zone of the times in a mail.
+    pub time_zone: TimeZone,
+    /// How telephone numbers are written.
+    pub plan: NumberPlan,
+    /// Why callers call: the labels of the reasons.
+    pub reasons: Vec<Choice>,
+}
+
+impl LetterSettings {
+    /// The settings with which templates are tried: another sender does not make a template fail.
+    #[must_use]
+    pub fn of_samples(time_zone: TimeZone, plan: NumberPlan, reasons: Vec<Choice>) -> Self {
+        Self {
+            from: MailAddress::example(),
+            from_name: Line::new("さくら電話秘書"),
+            reply_to: None,
+            iso_2022_jp: Vec::new(),
+            time_zone,
+            plan,
+            reasons,
+        }
+    }
+}
+
+/// The subject, the text and the HTML part of a mail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Letter {
+    /// The subject.
+    pub subject: Line,
+    /// The text; lines end with `\n`.
+    pub text: String,
+    /// The HTML part.
+    pub html: String,
+    /// Which templates of the account failed, and why: the built-in ones were used.
+    pub failed: Vec<(TemplateName, TemplateError)>,
+}
+
+/// The bytes of the mail that a delivery sends to `to`, the same each time, with the `document` of a fax, and the `link` under
+/// which the recipient confirms the message; and which templates of the account failed.
+#[must_use]
+pub fn render(
+    (settings, templates): (&LetterSettings, &Templates),
+    delivery: &ClaimedDelivery,
+    to: &MailAddress,
+    facts: &LetterFacts,
+    (document, link): (Option<&[u8]>, Option<&str>),
+) -> (Vec<u8>, Vec<(TemplateName, TemplateError)>) {
+    let letter = Letter::write(settings, templates, facts, link);
+    let is_named = settings.iso_2022_jp.iter().any(|domain| domain == to.domain());
+    let charset = match facts.charset {
+        EndpointCharset::Iso2022Jp => Charset::Iso2022Jp,
+        EndpointCharset::Auto if is_named => Charset::Iso2022Jp,
+        EndpointCharset::Auto | EndpointCharset::Utf8 => Charset::Utf8,
+    };
+    let (mut subject, mut text, mut from_name) =
+        (letter.subject.clone(), letter.text.clone(), settings.from_name.clone());
+    if facts.charset == EndpointCharset::Iso2022Jp {
+        (subject, text, from_name) = carried(&subject, &text, &from_name);
+    }
+    let number = facts.message.number.as_deref().map(Line::new);
+    let name = Line::new(&format!("FAX-{}.pdf", facts.message.number.as_deref().unwrap_or_default()));
+    let file = |bytes| Attachment { name: &name, media_type: "application/pdf", bytes };
+    let files: Vec<Attachment<'_>> = document.map(file).into_iter().collect();
+    let bytes = Mail {
+        delivery: delivery.id.0,
+        id: MessageId::new('d', delivery.id.0, &settings.from),
+        thread: MessageId::new('m', delivery.message.0, &settings.from),
+        from: (&from_name, &settings.from),
+        reply_to: settings.reply_to.as_ref(),
+        to,
+        subject: &subject,
+        date: delivery.created_at.to_zoned(settings.time_zone.clone()),
+        number: number.as_ref(),
+        text: &text,
+        html: facts.html.then_some(letter.html.as_str()),
+        charset,
+        attachments: &files,
+    }
+    .to_bytes();
+    (bytes, letter.failed)
+}
+
+/// A mail for a system that reads nothing but ISO-2022-JP: what that does not have is replaced, and the mail says so.
+fn carried(subject: &Line, text: &str, from_name: &Line) -> (Line, String, Line) {
+    let (subject, mut replaced) = substituted(subject.as_str());
+    let (mut text, of_text) = substituted(text);
+    let (from_name, _) = substituted(from_name.as_str());
+    for one in of_text {
+        if !replaced.contains(&one) {
+            replaced.push(one);
+        }
+    }
+    if let Some(note) = substitution_note(&replaced) {
+        text.push_str(&note);
+        text.push('\n');
+    }
+    (Line::cut(&subject, SUBJECT_CHARS_MAX), text, Line::new(&from_name))
+}
+
+impl Letter {
+    /// The mail of a message, by the account's templates where they work, else by the built-in ones.
+    #[must_use]
+    pub fn write(
+        settings: &LetterSettings,
+        templates: &Templates,
+        facts: &LetterFacts,
+        link: Option<&str>,
+    ) -> Self {
+        let values = Value::from(Serde(Values::of(facts, settings, link)));
+        let mut failed = Vec::new();
+        let mut render = |name: TemplateName| {
+            let own = facts.templates.iter().find(|(own, _)| own == name.as_str());
+            if let Some((_, source)) = own {
+                match templates.render(name, source, &values) {
+                    Ok(written) if !written.trim().is_empty() => return written,
+                    Ok(_) => {
+                        failed.push((name, TemplateError { line: 0, problem: "it writes nothing".into() }))
+                    }
+                    Err(error) => failed.push((name, error)),
+                }
+            }
+            // A test renders each built-in template with every sample.
+            templates.render(name, name.built_in(), &values).unwrap_or_default()
+        };
+        let subject = render(TemplateName::Subject);
+        let subject = Line::cut(subject.trim().lines().next().unwrap_or_default(), SUBJECT_CHARS_MAX);
+        let (text, html) = (render(TemplateName::Text), render(TemplateName::Html));
+        Self { subject, text, html, failed }
+    }
+}
+
+/// The values that templates write.
+#[derive(Debug, Serialize)]
+struct Values {
+    account: Named,
+    /// The recipient with 様.
+    to: String,
+    opening: &'static str,
+    m: MessageValues,
+    /// What there is to say, one thing a row.
+    rows: Vec<Row>,
+    answers: Vec<AnswerValues>,
+    /// Who took the message, and its number.
+    received: Option<String>,
+    /// Where the recipient confirms the message, if the installation has public pages.
+    link: Option<String>,
+    service: Named,
+}
+
+#[derive(Debug, Serialize)]
+struct Named {
+    name: String,
+}
+
+#[derive(Debug, Serialize)]
+struct MessageValues {
+    kind: &'static str,
+    urgency: &'static str,
+    privacy: &'static str,
+    revision: u32,
+    is_correction: bool,
+    number: Option<String>,
+    at: String,
+    /// Who called: the name with 様, else the number.
+    caller: String,
+    /// What they want: the subject, else the action.
+    what: Option<String>,
+    text: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Row {
+    name: &'static str,
+    /// The name, as wide as three characters.
+    label: String,
+    value: String,
+    /// The number to dial.
+    tel: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct AnswerValues {
+    label: String,
+    value: String,
+}
+
+impl Values {
+    fn of(facts: &LetterFacts, settings: &LetterSettings, link: Option<&str>) -> Self {
+        let (message, fields) = (&facts.message, &facts.message.fields);
+        let (is_notice, is_corrected) = (fields.privacy == Privacy::Notice, message.revision > 1);
+        let opening = match (message.kind, is_notice, is_corrected) {
+            (MessageKind::Test, ..) => "これは送付先の確認のための試験メールです。ご対応は要りません。",
+            (MessageKind::Fax, false, false) if has_document(facts) => {
+                "FAXを受信いたしましたので、添付のPDFでお届けいたします。"
+            }
+            (MessageKind::Fax, false, false) => {
+                "FAXを受信いたしました。PDFを添付できませんので、お電話でお尋ねください。"
+            }
+            (_, false, false) => "お電話がございましたので、ご報告いたします。",
+            (_, false, true) => {
+                "先にお送りした伝言を訂正いたします。お手数ですが、先のものは破棄してください。"
+            }
+            (_, true, false) => "伝言を一件お預かりしております。内容はお電話でお尋ねください。",
+            (_, true, true) => "先にお知らせした伝言に訂正がございます。内容はお電話でお尋ねください。",
+        };
+        let number = message.number.as_ref().map(|number| format!("受付番号 {number}"));
+        let received: Vec<String> = message.taken_by_name.clone().into_iter().chain(number).collect();
+        let shown = |text: String| if is_notice { String::new() } else { text };
+        let who = match (name(facts), number_of(facts)) {
+            (Some(name), _) => polite(name),
+            (None, Some(number)) => display(number, &settings.plan),
+            (None, None) => "番号非通知".to_owned(),
+        };
+        let what = fields.subject.as_deref().or_else(|| fields.action.label()).map(str::to_owned);
+        let answers = fields.answers.iter().filter(|answer| !answer.sensitive && !is_notice);
+        Self {
+            account: Named { name: facts.account_name.clone() },
+            to: facts.recipient_name.as_deref().map_or_else(|| "ご担当者様".to_owned(), polite),
+            opening,
+            m: MessageValues {
+                kind: message.kind.as_str(),
+                urgency: fields.urgency.as_str(),
+                privacy: if is_notice { "notice" } else { "full" },
+                revision: message.revision,
+                is_correction: is_corrected,
+                number: message.number.clone(),
+                at: when(message.created_at, &settings.time_zone),
+                caller: shown(who),
+                what: what.filter(|_| !is_notice),
+                text: shown(fields.text.clone()),
+            },
+            rows: if is_notice { Vec::new() } else { rows(facts, settings) },
+            answers: answers
+                .map(|answer| AnswerValues { label: answer.label.clone(), value: answer.value.clone() })
+                .collect(),
+            received: (!received.is_empty()).then(|| received.join("／")),
+            link: link.map(str::to_owned),
+            service: Named { name: settings.from_name.as_str().to_owned() },
+        }
+    }
+}
+
+/// Whether the message has a document that goes with its mail.
+#[must_use]
+pub fn has_document(facts: &LetterFacts) -> bool {
+    facts.message.kind == MessageKind::Fax
+        && facts.message.fields.privacy != Privacy::Notice
+        && facts.document_bytes.is_some_and(|bytes| (1..=DOCUMENT_BYTES_MAX).contains(&bytes))
+}
+
+/// Who left the message, and what they want.
+fn rows(facts: &LetterFacts, settings: &LetterSettings) -> Vec<Row> {
+    let (message, fields) = (&facts.message, &facts.message.fields);
+    if message.kind == MessageKind::Test {
+        return vec![row("日時", when(message.created_at, &settings.time_zone))];
+    }
+    let at = |at| when(at, &settings.time_zone);
+    let mut rows = vec![row("日時", at(message.created_at))];
+    // A machine sent it, and it does not say to whom.
+    let is_fax = message.kind == MessageKind::Fax;
+    if !is_fax {
+        rows.push(row("お名前", sender(facts)));
+    }
+    let company: Vec<&str> =
+        [&fields.from.company, &fields.from.department].into_iter().flatten().map(String::as_str).collect();
+    if !company.is_empty() {
+        rows.push(row("会社名", company.join("　")));
+    }
+    rows.push(match number_of(facts) {
+        Some(number) => {
+            Row { tel: dialled(number, &settings.plan), ..row("お電話", display(number, &settings.plan)) }
+        }
+        None => row("お電話", "通知なし".into()),
+    });
+    let asked_for = facts.contact_name.as_deref().or(fields.for_text.as_deref());
+    if !is_fax || asked_for.is_some() {
+        rows.push(row("宛先", asked_for.map_or_else(|| "ご指名なし".to_owned(), polite)));
+    }
+    rows.extend(reason(fields, settings).map(|reason| row("ご用件", reason)));
+    let call_back = fields.call_back.clone().unwrap_or_default();
+    let time = hours(&call_back, at);
+    if let Some(action) = fields.action.label() {
+        let time = time.map(|time| format!("（{time}）")).unwrap_or_default();
+        rows.push(row("ご希望", format!("{action}{time}")));
+    } else if let Some(time) = time {
+        rows.push(row("折返し", time));
+    }
+    let tel = call_back.number.as_deref().and_then(|number| dialled(number, &settings.plan));
+    let number = call_back.number.map(|number| display(&number, &settings.plan));
+    let to: Vec<String> = number.into_iter().chain(call_back.text).collect();
+    if !to.is_empty() {
+        rows.push(Row { tel, ..row("折返先", to.join("　")) });
+    }
+    match fields.urgency {
+        Urgency::Urgent => rows.push(row("緊急度", "至急".into())),
+        Urgency::Normal => {}
+        Urgency::Low => rows.push(row("緊急度", "低".into())),
+    }
+    rows
+}
+
+fn row(name: &'static str, value: String) -> Row {
+    let width = 3_usize.saturating_sub(name.chars().count());
+    Row { name, label: format!("{name}{}", "　".repeat(width)), value, tel: None }
+}
+
+/// The name by which the caller is known, in kana if the caller said it.
+fn name(facts: &LetterFacts) -> Option<&str> {
+    let from = &facts.message.fields.from;
+    [&from.name, &from.name_kanji, &facts.customer_name].into_iter().flatten().map(String::as_str).next()
+}
+
+/// The number that the caller gave, else the one that the call showed.
+fn number_of(facts: &LetterFacts) -> Option<&str> {
+    facts.message.fields.from.number.as_deref().or(facts.message.caller.as_deref())
+}
+
+/// The name with what is known besides: in kana and in kanji, and the gender.
+fn sender(facts: &LetterFacts) -> String {
+    let from = &facts.message.fields.from;
+    let Some(name) = name(facts) else { return "本文をご覧ください".to_owned() };
+    let kanji = from.name_kanji.as_deref().filter(|kanji| *kanji != name);
+    let gender = from.gender.map(|gender| match gender {
+        Gender::M => "男性",
+        Gender::F => "女性",
+    });
+    let besides: Vec<&str> = kanji.into_iter().chain(gender).collect();
+    if besides.is_empty() { polite(name) } else { format!("{}（{}）", polite(name), besides.join("・")) }
+}
+
+/// What the call was about: the label of its reason, and what the operator wrote as the subject.
+fn reason(fields: &MessageFields, settings: &LetterSettings) -> Option<String> {
+    let label = |code: &str| settings.reasons.iter().find(|reason| reason.code == code);
+    let label = fields.reason.as_deref().and_then(label).map(|reason| reason.label.as_str());
+    let made: Vec<&str> = label.into_iter().chain(fields.action.label()).collect();
+    let written = fields.subject.as_deref().filter(|subject| *subject != made.join("・"));
+    let parts: Vec<&str> = label.into_iter().chain(written).collect();
+    (!parts.is_empty()).then(|| parts.join("　"))
+}
+
+/// When to call back.
+fn hours(call_back: &CallBack, at: impl Fn(Timestamp) -> String) -> Option<String> {
+    match (call_back.from, call_back.until) {
+        (None, None) => None,
+        (Some(from), None) => Some(format!("{}から", at(from))),
+        (None, Some(until)) => Some(format!("{}まで", at(until))),
+        (Some(from), Some(until)) => Some(format!("{}から{}まで", at(from), at(until))),
+    }
+}
+
+/// The name with 様, once.
+fn polite(name: &str) -> String {
+    if name.ends_with('様') || name.ends_with("御中") { name.to_owned() } else { format!("{name}様") }
+}
+
+/// The number as a telephone dials it.
+fn dialled(number: &str, plan: &NumberPlan) -> Option<String> {
+    Number::read(number, plan)?;
+    let digits: String = number.chars().filter(|c| c.is_ascii_digit() || *c == '+').collect();
+    (!digits.is_empty()).then_some(digits)
+}
+
+fn display(number: &str, plan: &NumberPlan) -> String {
+    Number::read(number, plan).map_or_else(|| number.to_owned(), |number| number.display())
+}
+
+fn when(at: Timestamp, zone: &TimeZone) -> String {
+    let at: Zoned = at.to_zoned(zone.clone());
+    let weekday = WEEKDAYS[usize::try_from(at.weekday().to_monday_zero_offset()).unwrap_or(0)];
+    format!("{}月{}日({weekday}) {:02}:{:02}", at.month(), at.day(), at.hour(), at.minute())
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::contract::delivery::MessageDelivery;
+    use crate::contract::message::{Message, MessageState};
+    use crate::ids::RecordId;
+
+    fn settings() -> LetterSettings {
+        LetterSettings {
+            from: "report@example.jp".parse().unwrap(),
+            from_name: Line::new("さくら電話秘書"),
+            reply_to: None,
+            iso_2022_jp: vec!["docomo.ne.jp".into()],
+            time_zone: TimeZone::get("Asia/Tokyo").unwrap(),
+            plan: NumberPlan::default(),
+            reasons: vec!["nouki:納期".parse().unwrap()],
+        }
+    }
+
+    fn written(facts: &LetterFacts) -> Letter {
+        let letter = Letter::write(&settings(), &Templates::default(), facts, None);
+        assert_eq!(letter.failed, []);
+        letter
+    }
+
+    fn text(facts: &LetterFacts, _: &LetterSettings) -> String {
+        written(facts).text
+    }
+
+    fn subject(facts: &LetterFacts, _: &NumberPlan) -> Line {
+        written(facts).subject
+    }
+
+    fn fields(value: serde_json::Value) -> MessageFields {
+        serde_json::from_value(value).unwrap()
+    }
+
+    fn facts(caller: Option<&str>) -> LetterFacts {
+        let id = |n| RecordId(Uuid::from_u128(n));
+        let at = Timestamp::from_second(1_796_000_000).unwrap();
+        LetterFacts {
+            message: Message {
+                id: id(1),
+                account: id(2),
+                call: None,
+                customer: None,
+                number: None,
+                kind: MessageKind::Message,
+                revision: 1,
+                fields: fields(serde_json::json!({"text": "注文1234の納期を\r\nBcc: all@example.jp"})),
+                taken_by: None,
+                taken_by_name: Some("佐藤".into()),
+                caller: caller.map(Into::into),
+                state: MessageState::Open,
+                created_at: at,
+                changed_at: at,
+                acknowledged_at: None,
+                acknowledged_by: None,
+                withdrawn_at: None,
+                version: 1,
+                revision_version: 1,
+                delivery: MessageDelivery::default(),
+            },
+            account_name: "さくら商事".into(),
+            contact_name: Some("佐々木".into()),
+            customer_name: None,
+            recipient_name: Some("佐々木様".into()),
+            document_bytes: None,
+            charset: EndpointCharset::Auto,
+            html: true,
+            templates: Vec::new(),
+        }
+    }
+
+    fn claimed() -> ClaimedDelivery {
+        ClaimedDelivery {
+            id: RecordId(Uuid::from_u128(9)),
+            message: RecordId(Uuid::from_u128(1)),
+            account: RecordId(Uuid::from_u128(2)),
+            address: String::new(),
+            attempts: 1,
+            created_at: Timestamp::from_second(1_796_000_000).unwrap(),
+            rendered: None,
+            suspended: None,
+        }
+    }
+
+    #[test]
+    fn a_letter_says_who_called_whom_when_and_why() {
+        let text = text(&facts(Some("+81355501001")), &settings());
+        assert_eq!(
+            text,
+            "さくら商事\n佐々木様\n\nお電話がございましたので、ご報告いたします。\n\n日時　　11月30日(月) 09:53\n\
+             お名前　本文をご覧ください\nお電話　03-5550-1001\n宛先　　佐々木様\n\n内容\n注文1234の納期を\r\nBcc: all@example.jp\n\n\
+             受付　佐藤\nさくら電話秘書\n"
+        );
+        let subject = subject(&facts(Some("+81355501001")), &NumberPlan::default());
+        assert_eq!(subject.as_str(), "【伝言】03-5550-1001｜さくら商事");
+    }
+
+    #[test]
+    fn a_fax_goes_with_its_document() {
+        let mut facts = facts(Some("+81312345678"));
+        facts.message.kind = MessageKind::Fax;
+        facts.message.number = Some("261130-0007".into());
+        facts.message.taken_by_name = None;
+        facts.message.fields = fields(serde_json::json!({"text": "FAX 2枚（03-1234-5678）"}));
+        facts.contact_name = None;
+        let document = b"%PDF-1.4";
+        facts.document_bytes = Some(document.len() as u64);
+        assert_eq!(
+            text(&facts, &settings()),
+            "さくら商事\n佐々木様\n\nFAXを受信いたしましたので、添付のPDFでお届けいたします。\n\n日時　　11月30日(月) 09:53\n\
+             お電話　03-1234-5678\n\n内容\nFAX 2枚（03-1234-5678）\n\n受付　受付番号 261130-0007\nさくら電話秘書\n"
+        );
+        let subject = subject(&facts, &NumberPlan::default());
+        assert_eq!(subject.as_str(), "【FAX】03-1234-5678｜さくら商事");
+        let to = "sasaki@example.jp".parse().unwrap();
+        let of_all = (&settings(), &Templates::default());
+        let (mail, _) = render(of_all, &claimed(), &to, &facts, (Some(document), None));
+        let mail = String::from_utf8(mail).unwrap();
+        assert!(mail.contains("Content-Type: application/pdf; name=\"FAX-261130-0007.pdf\""), "{mail}");
+        let encoded = base64::engine::general_purpose::STANDARD.encode(document);
+        assert!(has_document(&facts) && mail.contains(&encoded), "{mail}");
+        // One that no server takes stays in the house, and the mail says so; of a message for the house alone nothing goes.
+        for (bytes, privacy) in
+            [(Some(DOCUMENT_BYTES_MAX + 1), Privacy::Full), (None, Privacy::Full), (Some(8), Privacy::Notice)]
+        {
+            (facts.document_bytes, facts.message.fields.privacy) = (bytes, privacy);
+            assert!(!has_document(&facts) && text(&facts, &settings()).contains("お電話でお尋ねください"));
+        }
+    }
+
+    #[test]
+    fn a_letter_has_what_the_operator_wrote_but_no_sensitive_answer() {
+        let mut facts = facts(None);
+        facts.message.number = Some("261130-0007".into());
+        facts.message.revision = 2;
+        facts.contact_name = None;
+        facts.message.fields = fields(serde_json::json!({
+            "text": "17時まで", "reason": "nouki", "subject": "納期・折り返し希望", "urgency": "urgent",
+            "for_text": "購買 田中", "action": "call_back",
+            "from": {"name": "ヤマモト", "name_kanji": "山本", "company": "ミホン", "department": "購買部",
+                "gender": "f", "number": "0355501001", "number_is": "told"},
+            "call_back": {"number": "0355501002", "until": "2026-11-30T08:00:00Z", "text": "夕方"},
+            "answers": [{"id": "a", "label": "症状", "value": "頭痛", "sensitive": true},
+                {"id": "b", "label": "注文番号", "value": "1234"}],
+        }));
+        let written = text(&facts, &settings());
+        assert_eq!(
+            written,
+            "さくら商事\n佐々木様\n\n先にお送りした伝言を訂正いたします。お手数ですが、先のものは破棄してください。\n\n\
+             日時　　11月30日(月) 09:53\nお名前　ヤマモト様（山本・女性）\n会社名　ミホン　購買部\nお電話　03-5550-1001\n\
+             宛先　　購買 田中様\nご用件　納期\nご希望　折り返し希望（11月30日(月) 17:00まで）\n\
+             折返先　03-5550-1002　夕方\n緊急度　至急\n\n内容\n17時まで\n\n注文番号　1234\n\n\
+             受付　佐藤／受付番号 261130-0007\nさくら電話秘書\n"
+        );
+        let line = subject(&facts, &NumberPlan::default());
+        assert_eq!(line.as_str(), "【訂正】【至急】ヤマモト様 納期・折り返し希望｜さくら商事");
+        // A subject of the operator's own is there as well.
+        facts.message.fields.subject = Some("注文1234".into());
+        assert!(text(&facts, &settings()).contains("ご用件　納期　注文1234\n"));
+        // Of a message for the house alone, that there is one.
+        facts.message.fields.privacy = Privacy::Notice;
+        (facts.message.revision, facts.message.fields.urgency) = (1, Urgency::Normal);
+        let (line, written) = (subject(&facts, &NumberPlan::default()), text(&facts, &settings()));
+        assert_eq!(line.as_str(), "【伝言】伝言を一件お預かりしております｜さくら商事");
+        assert_eq!(
+            written,
+            "さくら商事\n佐々木様\n\n伝言を一件お預かりしております。内容はお電話でお尋ねください。\n\n\
+             日時　　11月30日(月) 09:53\n\n受付　佐藤／受付番号 261130-0007\nさくら電話秘書\n"
+        );
+    }
+
+    #[test]
+    fn a_withheld_number_is_said_in_words() {
+        let text = text(&facts(None), &settings());
+        assert!(text.contains("お電話　通知なし"), "{text}");
+        let subject = subject(&facts(None), &NumberPlan::default());
+        assert_eq!(subject.as_str(), "【伝言】番号非通知｜さくら商事");
+    }
+
+    #[test]
+    fn a_message_writes_no_header() {
+        let delivery = claimed();
+        let mut facts = facts(None);
+        facts.account_name = "さくら\r\nBcc: all@example.jp\r\n\r\n<script>".into();
+        facts.customer_name = Some("a\nSubject: x".into());
+        for address in ["a@example.jp", "a@docomo.ne.jp"] {
+            let to: MailAddress = address.parse().unwrap();
+            let (mail, failed) = render(
+                (&settings(), &Templates::default()),
+                &delivery,
+                &to,
+                &facts,
+                (None, Some("https://m.example.jp/a/x")),
+            );
+            assert_eq!(failed, []);
+            let mail = String::from_utf8(mail).unwrap();
+            let (head, body) = mail.split_once("\r\n\r\n").unwrap();
+            let names: Vec<_> = head
+                .split("\r\n")
+                .filter(|line| !line.starts_with(' '))
+                .filter_map(|line| line.split_once(':'))
+                .map(|(name, _)| name)
+                .collect();
+            assert_eq!(
+                names,
+                [
+                    "From",
+                    "To",
+                    "Subject",
+                    "Date",
+                    "Message-ID",
+                    "In-Reply-To",
+                    "References",
+                    "Auto-Submitted",
+                    "X-Auto-Response-Suppress",
+                    "Content-Language",
+                    "MIME-Version",
+                    "Content-Type",
+                    "Content-Transfer-Encoding"
+                ][..if address.ends_with("docomo.ne.jp") { 13 } else { 12 }]
+            );
+            let is_jis = address.ends_with("docomo.ne.jp");
+            assert_eq!(head.contains("charset=ISO-2022-JP"), is_jis, "{head}");
+            if !is_jis {
+                let part = body.split("\r\n\r\n").nth(1).unwrap().split("\r\n--").next().unwrap();
+                let joined: Vec<u8> = part.bytes().filter(|byte| !b"\r\n".contains(byte)).collect();
+                let text = base64::engine::general_purpose::STANDARD.decode(joined).unwrap();
+                assert!(String::from_utf8(text).unwrap().contains("お電話がございました"));
+            }
+        }
+    }
+
+    #[test]
+    fn every_sample_is_written_by_every_built_in_template() {
+        for facts in samples::samples() {
+            let letter = written(&facts);
+            for text in [letter.subject.as_str(), &letter.text, &letter.html] {
+                assert!(!text.trim().is_empty() && !text.contains("{{") && !text.contains("none"), "{text}");
+            }
+            assert!(letter.html.len() <= 20 * 1024 && letter.html.contains("さくら商事"), "{}", letter.html);
+            let is_notice = facts.message.fields.privacy == Privacy::Notice;
+            assert!(!letter.html.contains("内密"));
+            assert_eq!(letter.text.contains("\n内容\n"), !is_notice);
+        }
+        for name in TemplateName::ALL {
+            check_template(&settings(), name, name.built_in()).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_a_caller_says_is_no_markup() {
+        let mut facts = facts(Some("+81355501001"));
+        facts.message.fields.text = "<script>alert(1)</script>\n<b>太字</b>".into();
+        facts.message.fields.from.name = Some("<img src=x onerror=alert(1)>".into());
+        facts.account_name = "\"><a href=x>".into();
+        let html = written(&facts).html;
+        for markup in ["<script", "<b>", "<img", "<a href=x"] {
+            assert!(!html.contains(markup), "{html}");
+        }
+        assert!(html.contains("&lt;script&gt;alert(1)&lt;"), "{html}");
+        assert!(html.contains("<a href=\"tel:+81355501001\">03-5550-1001</a>"), "{html}");
+    }
+
+    #[test]
+    fn a_template_of_the_account_is_used_where_it_works() {
+        let mut facts = facts(None);
+        facts.templates = vec![
+            ("subject".into(), "{{ account.name }}への伝言".into()),
+            ("text".into(), "{{ nobody }}".into()),
+        ];
+        let letter = Letter::write(&settings(), &Templates::default(), &facts, None);
+        assert_eq!(letter.subject.as_str(), "さくら商事への伝言");
+        assert!(letter.text.starts_with("さくら商事\n佐々木様\n"), "the built-in one: {}", letter.text);
+        assert_eq!(letter.failed.len(), 1);
+        assert!(letter.failed[0].1.to_string().starts_with("line 1: undefined value"), "{:?}", letter.failed);
+        let refused = check_template(&settings(), TemplateName::Text, "{{ m.text }}\n{{ m.secret }}");
+        assert!(refused.unwrap_err().to_string().starts_with("line 2: undefined value"));
+        // A message for the house alone has no text, so a template of nothing else writes nothing.
+        let empty = check_template(&settings(), TemplateName::Text, "{{ m.text }}").unwrap_err();
+        assert_eq!(empty.problem, "it writes nothing");
+        assert!(check_template(&settings(), TemplateName::Text, "{{ opening }}\n{{ m.text }}").is_ok());
+    }
+
+    #[test]
+    fn a_system_that_reads_iso_2022_jp_alone_gets_it_and_is_told_what_was_replaced() {
+        let mut facts = facts(None);
+        facts.message.fields.from.name_kanji = Some("髙橋".into());
+        facts.message.fields.text = "㈱さくら 👍".into();
+        facts.charset = EndpointCharset::Iso2022Jp;
+        let delivery = claimed();
+        let to: MailAddress = "fax@example.jp".parse().unwrap();
+        let (mail, _) = render(
+            (&settings(), &Templates::default()),
+            &delivery,
+            &to,
+            &facts,
+            (None, Some("https://m.example.jp/a/x")),
+        );
+        let (mail, _, is_wrong) = encoding_rs::ISO_2022_JP.decode(&mail);
+        assert!(!is_wrong && mail.contains("charset=ISO-2022-JP"), "{mail}");
+        assert!(mail.contains("高橋様") && mail.contains("(株)さくら 〓"), "{mail}");
+        assert!(mail.contains("※表示できない文字を置き換えました：高、(株)、〓(U+1F44D)"), "{mail}");
+    }
+}

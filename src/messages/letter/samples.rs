@@ -1,0 +1,105 @@
+//! Messages with which a template is tried before it is stored.
+
+use jiff::Timestamp;
+use minijinja::Value;
+use minijinja::value::Serde;
+use uuid::Uuid;
+
+use super::template::{TEMPLATE_BYTES_MAX, TemplateError, TemplateName, Templates};
+use super::{LetterSettings, Values};
+use crate::contract::delivery::MessageDelivery;
+use crate::contract::message::{Message, MessageFields, MessageKind, MessageState, Privacy, Urgency};
+use crate::contract::records::EndpointCharset;
+use crate::ids::RecordId;
+use crate::store::deliveries::LetterFacts;
+
+/// Tries a template with every sample, and returns what it writes for the first one.
+///
+/// # Errors
+/// It is too long, or it fails for a sample, or it writes nothing for one.
+pub fn check_template(
+    settings: &LetterSettings,
+    name: TemplateName,
+    source: &str,
+) -> Result<String, TemplateError> {
+    let wrong = |problem: String| TemplateError { line: 0, problem };
+    if source.len() > TEMPLATE_BYTES_MAX {
+        return Err(wrong(format!("longer than {TEMPLATE_BYTES_MAX} bytes")));
+    }
+    let templates = Templates::default();
+    let mut first = None;
+    for (n, facts) in samples().iter().enumerate() {
+        // Mails with and without a link.
+        let link = (n % 2 == 1).then_some("https://m.example.jp/a/x");
+        let values = Value::from(Serde(Values::of(facts, settings, link)));
+        let written = templates.render(name, source, &values)?;
+        if written.trim().is_empty() {
+            return Err(wrong("it writes nothing".into()));
+        }
+        first.get_or_insert(written);
+    }
+    Ok(first.unwrap_or_default())
+}
+
+/// Names in kana and in kanji that ISO-2022-JP lacks, a long text, a withheld number, English, a notice, a correction, a fax, a test.
+pub(super) fn samples() -> Vec<LetterFacts> {
+    let text = |text: &str| MessageFields { text: text.to_owned(), ..MessageFields::default() };
+    let mut kana = text("注文1234の納期を確認したい。\n17時までに折り返しをお願いします。");
+    kana.from.name = Some("ヤマモト".into());
+    kana.from.company = Some("見本商事株式会社".into());
+    kana.urgency = Urgency::Urgent;
+    let mut kanji = text("① 見積の件\n② 納期の件");
+    kanji.from.name = Some("タカハシ".into());
+    kanji.from.name_kanji = Some("髙橋".into());
+    let mut english = text("Please call back about the order.");
+    english.from.name = Some("John Smith".into());
+    let notice = MessageFields { privacy: Privacy::Notice, ..text("内密の件") };
+    let all = [
+        (MessageKind::Message, 1, Some("+81355501001"), kana),
+        (MessageKind::Message, 2, Some("+819012345678"), kanji),
+        (MessageKind::Message, 1, Some("+81355501001"), text(&"納期を確認したい。".repeat(110))),
+        (MessageKind::Message, 1, None, text("番号は言われませんでした。")),
+        (MessageKind::Message, 1, Some("+442071838750"), english),
+        (MessageKind::Message, 1, None, notice),
+        (MessageKind::Fax, 1, Some("+81355501001"), text("FAX 2枚（03-5550-1001）")),
+        (MessageKind::Test, 1, None, text("試験")),
+    ];
+    all.into_iter().map(|(kind, revision, caller, fields)| facts(kind, revision, caller, fields)).collect()
+}
+
+fn facts(kind: MessageKind, revision: u32, caller: Option<&str>, fields: MessageFields) -> LetterFacts {
+    let at = Timestamp::from_second(1_796_000_000).unwrap_or(Timestamp::UNIX_EPOCH);
+    let id = RecordId(Uuid::nil());
+    LetterFacts {
+        message: Message {
+            id,
+            account: id,
+            call: None,
+            customer: None,
+            number: Some("261130-0007".into()),
+            kind,
+            revision,
+            fields,
+            taken_by: None,
+            taken_by_name: Some("佐藤".into()),
+            caller: caller.map(Into::into),
+            state: MessageState::Open,
+            created_at: at,
+            changed_at: at,
+            acknowledged_at: None,
+            acknowledged_by: None,
+            withdrawn_at: None,
+            version: 1,
+            revision_version: 1,
+            delivery: MessageDelivery::default(),
+        },
+        account_name: "さくら商事".into(),
+        contact_name: Some("佐々木".into()),
+        customer_name: None,
+        recipient_name: Some("佐々木".into()),
+        document_bytes: (kind == MessageKind::Fax).then_some(40_000),
+        charset: EndpointCharset::Auto,
+        html: true,
+        templates: Vec::new(),
+    }
+}

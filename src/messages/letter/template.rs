@@ -1,0 +1,195 @@
+//! The templates of mails: text with fields (minijinja), the built-in ones and those that an account wrote itself.
+//!
+//! | template | makes |
+//! |---|---|
+//! | `subject` | the subject; only its first line counts |
+//! | `text` | the text |
+//! | `html` | the HTML part; values are escaped |
+//!
+//! A template of an account that fails for a message (it names a field that there is not, loops, or writes too much) is left out, and
+//! the built-in one is used: a message is never lost for its form.
+//!
+//! Invariant: rendering ends after [`FUEL`] steps and [`OUTPUT_BYTES_MAX`] bytes. A template reads no file and no other template.
+
+use std::io;
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Steps that a template may take.
+pub const FUEL: u64 = 50_000;
+/// Most bytes that a template writes.
+pub const OUTPUT_BYTES_MAX: usize = 64 * 1024;
+/// Longest template, in bytes.
+pub const TEMPLATE_BYTES_MAX: usize = 20 * 1024;
+
+/// A template of a mail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[schema(as = MailTemplateName)]
+#[serde(rename_all = "lowercase")]
+pub enum TemplateName {
+    /// The subject.
+    Subject,
+    /// The text.
+    Text,
+    /// The HTML part.
+    Html,
+}
+
+impl TemplateName {
+    /// All templates.
+    pub const ALL: [Self; 3] = [Self::Subject, Self::Text, Self::Html];
+
+    /// The value in JSON and in the store.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Subject => "subject",
+            Self::Text => "text",
+            Self::Html => "html",
+        }
+    }
+
+    /// The template with this name.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|name| name.as_str() == text)
+    }
+
+    /// The built-in template.
+    #[must_use]
+    pub fn built_in(self) -> &'static str {
+        match self {
+            Self::Subject => include_str!("subject.j2"),
+            Self::Text => include_str!("text.j2"),
+            Self::Html => include_str!("html.j2"),
+        }
+    }
+
+    /// The name by which the engine decides about escaping.
+    fn file(self) -> &'static str {
+        match self {
+            Self::Subject => "subject",
+            Self::Text => "text",
+            Self::Html => "html",
+        }
+    }
+}
+
+/// Why a template makes no mail, with the line.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {problem}")]
+pub struct TemplateError {
+    /// The line, from 1; 0 if the engine names none.
+    pub line: usize,
+    /// What is wrong.
+    pub problem: String,
+}
+
+/// The engine.
+#[derive(Debug)]
+pub struct Templates(Environment<'static>);
+
+impl Default for Templates {
+    fn default() -> Self {
+        let mut environment = Environment::new();
+        let syntax =
+            SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).keep_trailing_newline(true).build();
+        // The usual delimiters are valid.
+        environment.set_syntax(syntax.unwrap_or_default());
+        environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        environment.set_fuel(Some(FUEL));
+        environment.set_auto_escape_callback(|name| {
+            if name == TemplateName::Html.file() { AutoEscape::Html } else { AutoEscape::None }
+        });
+        environment.add_filter("sama", |name: String| super::polite(&name));
+        environment.add_filter("lines", |text: String, count: usize| {
+            text.lines().take(count).collect::<Vec<_>>().join("\n")
+        });
+        Self(environment)
+    }
+}
+
+impl Templates {
+    /// What `source` writes with `values`.
+    ///
+    /// # Errors
+    /// The template is wrong, or stopped by a limit.
+    pub fn render(&self, name: TemplateName, source: &str, values: &Value) -> Result<String, TemplateError> {
+        let template =
+            self.0.template_from_named_str(name.file(), source).map_err(|error| problem(&error))?;
+        let mut output = Limited(Vec::new());
+        template.render_captured_to(values.clone(), &mut output).map_err(|error| problem(&error))?;
+        String::from_utf8(output.0)
+            .map_err(|_| TemplateError { line: 0, problem: "it wrote half of a character".into() })
+    }
+}
+
+/// Takes up to [`OUTPUT_BYTES_MAX`] bytes.
+struct Limited(Vec<u8>);
+
+impl io::Write for Limited {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > OUTPUT_BYTES_MAX {
+            return Err(io::Error::other(format!("it writes more than {OUTPUT_BYTES_MAX} bytes")));
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn problem(error: &minijinja::Error) -> TemplateError {
+    let mut problem = error.kind().to_string();
+    if let Some(detail) = error.detail() {
+        problem = format!("{problem}: {detail}");
+    }
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        problem = format!("{problem}: {inner}");
+        cause = inner.source();
+    }
+    TemplateError { line: error.line().unwrap_or(0), problem }
+}
+
+#[cfg(test)]
+mod tests {
+    use minijinja::value::Serde;
+
+    use super::*;
+
+    fn rendered(name: TemplateName, source: &str) -> Result<String, String> {
+        let values = Value::from(Serde(serde_json::json!({"who": "<b>ヤマモト & 様", "lines": "a\nb\nc"})));
+        Templates::default().render(name, source, &values).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_template_writes_values_and_escapes_them_in_html_alone() {
+        assert_eq!(rendered(TemplateName::Text, "{{ who }}\n").unwrap(), "<b>ヤマモト & 様\n");
+        assert_eq!(rendered(TemplateName::Html, "{{ who }}").unwrap(), "&lt;b&gt;ヤマモト &amp; 様");
+        assert_eq!(
+            rendered(TemplateName::Text, "{{ who | sama }} {{ lines | lines(2) }}").unwrap(),
+            "<b>ヤマモト & 様 a\nb"
+        );
+    }
+
+    #[test]
+    fn a_template_that_cannot_work_says_the_line_and_why() {
+        for (source, words) in [
+            ("a\n{% if x %}", "line 2: "),
+            ("{{ nobody }}", "line 1: undefined value"),
+            ("\n{{ who | shout }}", "line 2: unknown filter"),
+            ("{% for a in range(9000) %}{% for b in range(9000) %}x{% endfor %}{% endfor %}", "fuel"),
+            ("{% for a in range(9000) %}{{ who }}{{ who }}{{ who }}{% endfor %}", "more than 65536 bytes"),
+            ("{% include 'text' %}", "line 1: "),
+        ] {
+            let error = rendered(TemplateName::Text, source).unwrap_err();
+            assert!(error.contains(words), "{source}: {error}");
+        }
+    }
+}

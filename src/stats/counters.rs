@@ -1,0 +1,224 @@
+//! Counters: whole numbers that add up, each with its name in both languages.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::facts::{CallFacts, TransferKind};
+use crate::contract::call::Outcome;
+use crate::ids::RecordId;
+
+/// The name of a counter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CounterName {
+    /// In the API and in files.
+    pub id: &'static str,
+    /// In Japanese.
+    pub ja: &'static str,
+    /// In English.
+    pub en: &'static str,
+}
+
+/// Defines the counters. All are sums but `wait_max_ms`, which is a maximum.
+macro_rules! counters {
+    ($($field:ident: $ja:literal, $en:literal;)+) => {
+        /// The counters of some calls. Times are milliseconds. A counter that is zero is left out of what is stored.
+        #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+        #[serde(default)]
+        pub struct Counters {
+            $(
+                #[doc = $en]
+                #[serde(skip_serializing_if = "is_zero")]
+                pub $field: u64,
+            )+
+        }
+
+        /// Every counter, in the order in which they are shown.
+        pub const COUNTERS: &[CounterName] = &[
+            $(CounterName { id: stringify!($field), ja: $ja, en: $en },)+
+        ];
+
+        impl Counters {
+            /// The counter with this name.
+            #[must_use]
+            pub fn get(&self, id: &str) -> Option<u64> {
+                match id {
+                    $(stringify!($field) => Some(self.$field),)+
+                    _ => None,
+                }
+            }
+
+            /// Adds the counters of other calls.
+            pub fn add(&mut self, other: &Self) {
+                let wait_max_ms = self.wait_max_ms.max(other.wait_max_ms);
+                $(self.$field = self.$field.saturating_add(other.$field);)+
+                self.wait_max_ms = wait_max_ms;
+            }
+        }
+    };
+}
+
+counters! {
+    offered: "入電", "offered";
+    answered: "応答", "answered";
+    elsewhere: "他応答", "answered elsewhere";
+    closed: "時間外", "closed";
+    blocked: "話中", "blocked";
+    overflowed: "あふれ", "overflowed";
+    abandoned: "放棄", "abandoned";
+    unknown: "不明", "unknown";
+    fax: "FAX", "faxes";
+    short: "短時間放棄", "abandoned at once";
+    queued: "待ち呼", "queued";
+    hops: "キュー離脱", "queues left unserved";
+    repeat: "再入電", "repeated";
+    recovered: "かけ直しで応答", "recovered";
+    withheld: "番号非表示", "without a number";
+    withheld_open: "番号非表示(時間外を除く)", "without a number, not closed";
+    inferred: "終了推定", "with an inferred end";
+    answered_le_5: "5秒以内応答", "answered within 5 s";
+    answered_le_10: "10秒以内応答", "answered within 10 s";
+    answered_le_15: "15秒以内応答", "answered within 15 s";
+    answered_le_20: "20秒以内応答", "answered within 20 s";
+    answered_le_30: "30秒以内応答", "answered within 30 s";
+    answered_le_60: "60秒以内応答", "answered within 60 s";
+    answered_le_120: "120秒以内応答", "answered within 120 s";
+    abandoned_le_5: "5秒以内放棄", "abandoned within 5 s";
+    abandoned_le_10: "10秒以内放棄", "abandoned within 10 s";
+    abandoned_le_15: "15秒以内放棄", "abandoned within 15 s";
+    abandoned_le_20: "20秒以内放棄", "abandoned within 20 s";
+    abandoned_le_30: "30秒以内放棄", "abandoned within 30 s";
+    abandoned_le_60: "60秒以内放棄", "abandoned within 60 s";
+    abandoned_le_120: "120秒以内放棄", "abandoned within 120 s";
+    wait_answered_ms: "応答までの待ち時間", "wait of answered calls (ms)";
+    to_answer_ms: "入電から応答までの時間", "from the offer to the answer (ms)";
+    wait_abandoned_ms: "放棄までの待ち時間", "wait of abandoned calls (ms)";
+    wait_max_ms: "最長待ち時間", "longest wait (ms)";
+    presented: "呼出", "rings";
+    missed: "不応答", "rings missed";
+    parts: "応対", "parts";
+    talk_ms: "通話時間", "talk (ms)";
+    hold_ms: "保留時間", "hold (ms)";
+    wrap_ms: "後処理時間", "wrap-up (ms)";
+    transfers_tried: "転送試行", "transfers tried";
+    transfers_reached: "転送成功", "transfers reached";
+    transfers_returned: "転送戻り", "transfers returned";
+    messages: "伝言", "messages";
+}
+
+fn is_zero(value: &u64) -> bool {
+    *value == 0
+}
+
+impl Counters {
+    /// What one call adds.
+    #[must_use]
+    pub fn of_call(facts: &CallFacts) -> Self {
+        if facts.outcome == Outcome::Fax {
+            let mut counters = Self { fax: 1, ..Self::default() };
+            counters.add_work(facts, |_| true);
+            return counters;
+        }
+        let mut counters = Self {
+            offered: 1,
+            queued: facts.queue.is_some().into(),
+            hops: facts.hops,
+            short: facts.short.into(),
+            repeat: facts.repeat.into(),
+            recovered: facts.recovered.into(),
+            withheld: facts.withheld.into(),
+            withheld_open: (facts.withheld && facts.outcome != Outcome::Closed).into(),
+            inferred: facts.inferred.into(),
+            presented: facts.rings,
+            missed: facts.missed,
+            wait_max_ms: facts.wait_ms,
+            ..Self::default()
+        };
+        match facts.outcome {
+            Outcome::Answered => counters.add_answered(facts),
+            Outcome::Abandoned => counters.add_abandoned(facts),
+            Outcome::Elsewhere => counters.elsewhere = 1,
+            Outcome::Closed => (counters.closed, counters.wait_max_ms) = (1, 0),
+            Outcome::Blocked => counters.blocked = 1,
+            Outcome::Overflowed => counters.overflowed = 1,
+            Outcome::Unknown => (counters.unknown, counters.wait_max_ms) = (1, 0),
+            // Above: it is offered to nobody.
+            Outcome::Fax => {}
+        }
+        counters.add_work(facts, |_| true);
+        counters
+    }
+
+    /// What one call adds to a person; `None`: to everybody whom the record does not name.
+    #[must_use]
+    pub fn of_person(facts: &CallFacts, person: Option<RecordId>) -> Self {
+        let mut counters = Self::default();
+        counters.add_work(facts, |one| one == person);
+        counters.answered = u64::from(counters.parts > 0);
+        counters
+    }
+
+    fn add_answered(&mut self, facts: &CallFacts) {
+        self.answered = 1;
+        let Some(to_answer_ms) = facts.to_answer_ms else { return };
+        (self.wait_answered_ms, self.to_answer_ms) = (facts.wait_ms, to_answer_ms);
+        let le = |seconds: u64| u64::from(facts.wait_ms <= seconds * 1_000);
+        (self.answered_le_5, self.answered_le_10, self.answered_le_15) = (le(5), le(10), le(15));
+        (self.answered_le_20, self.answered_le_30) = (le(20), le(30));
+        (self.answered_le_60, self.answered_le_120) = (le(60), le(120));
+    }
+
+    fn add_abandoned(&mut self, facts: &CallFacts) {
+        (self.abandoned, self.wait_abandoned_ms) = (1, facts.wait_ms);
+        let le = |seconds: u64| u64::from(facts.wait_ms <= seconds * 1_000);
+        (self.abandoned_le_5, self.abandoned_le_10, self.abandoned_le_15) = (le(5), le(10), le(15));
+        (self.abandoned_le_20, self.abandoned_le_30) = (le(20), le(30));
+        (self.abandoned_le_60, self.abandoned_le_120) = (le(60), le(120));
+    }
+
+    /// Adds the work of the people for whom `is_theirs` holds.
+    fn add_work(&mut self, facts: &CallFacts, is_theirs: impl Fn(Option<RecordId>) -> bool) {
+        for part in facts.parts.iter().filter(|part| is_theirs(part.person)) {
+            self.parts += 1;
+            self.talk_ms += part.talk_ms;
+            self.hold_ms += part.hold_ms;
+        }
+        for one in facts.wrap_ups.iter().filter(|one| is_theirs(Some(one.person))) {
+            self.wrap_ms += one.ms;
+        }
+        for transfer in facts.transfers.iter().filter(|transfer| is_theirs(transfer.person)) {
+            match transfer.kind {
+                TransferKind::Tried => self.transfers_tried += 1,
+                TransferKind::Reached => {
+                    self.transfers_tried += 1;
+                    self.transfers_reached += 1;
+                }
+                TransferKind::Returned => self.transfers_returned += 1,
+            }
+        }
+    }
+
+    /// Calls for which the service was there: all but those outside the account's hours.
+    #[must_use]
+    pub fn open(&self) -> u64 {
+        self.offered.saturating_sub(self.closed)
+    }
+
+    /// How many calls there were: those that were offered, and faxes.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        self.offered + self.fax
+    }
+
+    /// Whether each call that was offered has exactly one outcome.
+    #[must_use]
+    pub fn is_consistent(&self) -> bool {
+        let outcomes = self.answered
+            + self.elsewhere
+            + self.closed
+            + self.blocked
+            + self.overflowed
+            + self.abandoned
+            + self.unknown;
+        self.offered == outcomes
+    }
+}

@@ -1,0 +1,88 @@
+//! Deliveries that a person asks for: a message once more, a test of an endpoint.
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::super::{Backend, DbConnection};
+use super::enqueue::enqueue_test;
+use super::returned::resume;
+use super::{LockedRow, delivery_of, locked_row, write_progress, write_summary};
+use crate::contract::delivery::Delivery;
+use crate::delivery::{DeliveryInput, DeliveryProgress, Outcome};
+use crate::ids::RecordId;
+use crate::store::{StoreError, to_ms};
+
+impl Backend {
+    pub(in crate::store) async fn send_again(
+        &self,
+        delivery: RecordId,
+        now: Timestamp,
+    ) -> Result<Delivery, StoreError> {
+        const MISSING: StoreError = StoreError::Missing { what: "delivery" };
+        let mut transaction = self.begin().await?;
+        let row = locked_row(&mut transaction, delivery).await?.filter(|row| !row.is_withdrawn);
+        let row = row.ok_or(MISSING)?;
+        resume(&mut transaction, &row.address).await?;
+        let id = match row.progress.apply(DeliveryInput::SentAgain, now, 0) {
+            Outcome::Changed(next) if row.is_wanted => {
+                let give_up_at = DeliveryProgress::queued_for(row.give_up_delay, now, now).give_up_at;
+                let next = DeliveryProgress { give_up_at, ..next };
+                write_progress(&mut transaction, &row, &next, now).await?;
+                delivery
+            }
+            Outcome::Changed(_) | Outcome::NewDelivery => again(&mut transaction, &row, now).await?,
+            Outcome::Unchanged => delivery,
+        };
+        write_summary(&mut transaction, row.message, now).await?;
+        let row = sqlx::query("SELECT * FROM deliveries WHERE id = $1 AND address <> ''")
+            .bind(id)
+            .fetch_optional(&mut *transaction)
+            .await?;
+        let queued = delivery_of(&row.ok_or(MISSING)?)?;
+        transaction.commit().await?;
+        Ok(queued)
+    }
+
+    pub(in crate::store) async fn send_to_endpoint(
+        &self,
+        message: RecordId,
+        endpoint: RecordId,
+        now: Timestamp,
+    ) -> Result<Option<Delivery>, StoreError> {
+        let mut transaction = self.begin().await?;
+        let Some(id) = enqueue_test(&mut transaction, message, endpoint, now).await? else {
+            return Ok(None);
+        };
+        write_summary(&mut transaction, message, now).await?;
+        let row = sqlx::query("SELECT * FROM deliveries WHERE id = $1")
+            .bind(id)
+            .fetch_one(&mut *transaction)
+            .await?;
+        let queued = delivery_of(&row)?;
+        resume(&mut transaction, &queued.address).await?;
+        transaction.commit().await?;
+        Ok(Some(queued))
+    }
+}
+
+/// A new delivery of the message's present revision to the recipient of `delivery`; its id.
+async fn again(db: &mut DbConnection, row: &LockedRow, now: Timestamp) -> Result<RecordId, StoreError> {
+    let id = RecordId(Uuid::now_v7());
+    let progress = DeliveryProgress::queued_for(row.give_up_delay, now, now);
+    sqlx::query(
+        "INSERT INTO deliveries (id, message_id, revision, account_id, contact_id, endpoint_id, channel, server, address,
+            urgency, state, again, next_ms, give_up_ms, created_ms, changed_ms, asked)
+         SELECT $2, d.message_id, m.revision, d.account_id, d.contact_id, d.endpoint_id, d.channel, d.server, d.address,
+            d.urgency, 'queued', (SELECT coalesce(max(again) + 1, 0) FROM deliveries WHERE message_id = d.message_id
+                AND revision = m.revision AND channel = d.channel AND address = d.address),
+            $3, $4, $3, $3, CASE WHEN d.revision = m.revision THEN d.asked END
+         FROM deliveries AS d JOIN messages AS m ON m.id = d.message_id WHERE d.id = $1",
+    )
+    .bind(row.id)
+    .bind(id)
+    .bind(to_ms(progress.next_at))
+    .bind(to_ms(progress.give_up_at))
+    .execute(db)
+    .await?;
+    Ok(id)
+}

@@ -1,0 +1,7 @@
+-- What was agreed with an account about a figure (src/stats/contract.rs).
+CREATE TABLE contracts (
+    account_id    UUID PRIMARY KEY NOT NULL REFERENCES accounts (id) ON DELETE CASCADE,
+    contract_json TEXT NOT NULL,
+    by_name       TEXT NOT NULL,
+    changed_ms    BIGINT NOT NULL
+);

@@ -1,0 +1,59 @@
+//! Routes in the account's view: an administrator reads who gets a message, tries a document that is wrong, and saves one.
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::chromium::Chromium;
+use crate::person::{PASSWORD, Person};
+use crate::support::pbx_lab::Lab;
+use crate::support::service::Service;
+
+const WRONG: &str = "format = 1\\n[[route]]\\nname = \\'a\\'\\ncolour = 1";
+const RIGHT: &str = "format = 1\\n[[route]]\\nname = \\'phone\\'\\n[[route.step]]\\nto = [\\'on-call\\']\\nvia = [\\'phone\\']";
+
+/// Writes the document as a person does.
+async fn writes(person: &Person, text: &str) {
+    let write = "const area = document.querySelector('[data-routes] textarea'); area.value = TEXT; \
+                 area.dispatchEvent(new Event('input', { bubbles: true })); 0";
+    person.tab.eval(&format!("{{ {} }}", write.replace("TEXT", &format!("'{text}'")))).await;
+}
+
+#[tokio::test]
+async fn an_administrator_tries_a_route_and_saves_it() {
+    let lab = Lab::start().await;
+    let mut service = Service::start(&lab).await;
+    let account = json!({"code": "R", "name": "当番商事"});
+    let (status, account) = service.ask("admin", Method::POST, "/v1/accounts", Some(account)).await;
+    assert!(status.is_success(), "{account}");
+    let contact =
+        json!({"account": account["id"], "name": "佐々木", "number": "090-1111-0001", "on_call_order": 1});
+    let (status, answer) = service.ask("admin", Method::POST, "/v1/contacts", Some(contact)).await;
+    assert!(status.is_success(), "{answer}");
+    let user = json!({"name": "kanri", "role": "admin", "password": PASSWORD});
+    let (status, answer) = service.ask("admin", Method::POST, "/v1/users", Some(user)).await;
+    assert!(status.is_success(), "{answer}");
+    let browser = Chromium::start().await;
+    let admin = Person::signs_in_too(&browser, &service, "kanri").await;
+    admin.presses("nav button:nth-child(3)").await;
+    let find =
+        "[...document.querySelectorAll('.list li button')].find((one) => one.innerText.includes('当番商事'))";
+    admin.tab.until("the account", find).await;
+    admin.tab.eval(&format!("{find}.click()")).await;
+    let reads = |words: &str| {
+        format!("document.querySelector('[data-routes] [data-plan]')?.innerText.includes('{words}')")
+    };
+    admin.tab.until("that nobody gets a message", &reads("送信先がありません")).await;
+    admin.tab.until("the holes", "document.querySelector('[data-finding]')").await;
+    writes(&admin, WRONG).await;
+    admin.presses("[data-try]").await;
+    let fault = "document.querySelector('[data-routes] [role=alert]')?.innerText.includes('line 4')";
+    admin.tab.until("the line that is wrong", fault).await;
+    admin.looks("routes").await;
+    writes(&admin, RIGHT).await;
+    admin.presses("[data-save]").await;
+    admin.tab.until("the plan of the new route", &reads("佐々木様へ電話")).await;
+    admin.tab.until("no hole", "!document.querySelector('[data-finding]')").await;
+    admin.all_is_well().await;
+    browser.close().await;
+    service.stop().await;
+}
