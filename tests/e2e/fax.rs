@@ -70,22 +70,11 @@ async fn the_page_that_is_sent_is_the_page_in_the_accounts_mailbox() {
     let lab = Lab::start().await;
     let postfix = MailLab::start().await;
     let directory = directory(&lab);
-    let (port, ca_file) = (postfix.port("STARTTLS_PORT"), postfix.ca_file.to_str().unwrap());
-    let mail = [
-        ("MAIL__HOST", "localhost"),
-        ("MAIL__PORT", &port),
-        ("MAIL__TLS", "starttls"),
-        ("MAIL__CA_FILE", ca_file),
-        ("MAIL__USER", LOGIN.0),
-        ("MAIL__PASSWORD", LOGIN.1),
-        ("MAIL__FROM", "report@toritsugi.example.jp"),
-        ("MAIL__FROM_NAME", "さくら電話秘書"),
-    ];
-    let mut service = service(&lab, &directory, &mail).await;
+    let port = postfix.port("STARTTLS_PORT");
+    let mut service = service(&lab, &directory, &mail_settings(&postfix, &port)).await;
     reader(&service).await;
     let mut events = service.follow("2001", None).await;
-    let mut mailed = 0;
-    for case in cases() {
+    for (mailed, case) in cases().into_iter().enumerate() {
         let sent: Vec<_> = (0..case.pages).map(page::picture).collect();
         page::write_tiff(&Path::new(&lab.fact("LAB_INSTANCE")).join("far/spool/fax/page.tif"), &sent);
         let call = lab.send_fax(CallSpec::new(SENDER, FAX_NUMBER), "page.tif", case.is_t38).await;
@@ -125,7 +114,6 @@ async fn the_page_that_is_sent_is_the_page_in_the_accounts_mailbox() {
             if mails == mailed + 1 { Ok(()) } else { Err(format!("{mails} mails\n{}", postfix.log())) }
         })
         .await;
-        mailed += 1;
         let mail = postfix.mails(MAILBOX).pop().unwrap();
         assert_eq!(attachment_of(&mail), document, "{}", String::from_utf8_lossy(&mail));
         let message = format!("/v1/messages/{}", data["id"].as_str().unwrap());
@@ -145,6 +133,20 @@ async fn the_page_that_is_sent_is_the_page_in_the_accounts_mailbox() {
         println!("fax: {case:?}: {} bytes, every pixel equal", document.len());
     }
     service.stop().await;
+}
+
+/// The settings of `[mail]` for the lab's server, which signs in.
+fn mail_settings<'a>(postfix: &'a MailLab, port: &'a str) -> [(&'static str, &'a str); 8] {
+    [
+        ("MAIL__HOST", "localhost"),
+        ("MAIL__PORT", port),
+        ("MAIL__TLS", "starttls"),
+        ("MAIL__CA_FILE", postfix.ca_file.to_str().unwrap()),
+        ("MAIL__USER", LOGIN.0),
+        ("MAIL__PASSWORD", LOGIN.1),
+        ("MAIL__FROM", "report@toritsugi.example.jp"),
+        ("MAIL__FROM_NAME", "さくら電話秘書"),
+    ]
 }
 
 /// The mailbox of the account's first contact.
