@@ -24,8 +24,8 @@ call: ## one call, now, in the demo that runs
 test: ## runs all tests, including those on a real Asterisk
 	@tests/all.sh
 
-soak: ## the fault-injection suite, TORITSUGI_SOAK (10) times as long
-	@TORITSUGI_SOAK=$${TORITSUGI_SOAK:-10} tests/all.sh --test e2e -- faults:: --nocapture
+soak: ## the fault-injection suite, TORITSUGI_SOAK (10) times as long, and every kind of fax
+	@TORITSUGI_SOAK=$${TORITSUGI_SOAK:-10} tests/all.sh --test e2e -- faults:: fax:: --nocapture
 
 mail-kills: ## kills the daemon TORITSUGI_MAIL_KILLS (200) times while it mails messages
 	@TORITSUGI_MAIL_KILLS=$${TORITSUGI_MAIL_KILLS:-200} tests/all.sh --test mail -- kills:: --nocapture

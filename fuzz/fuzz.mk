@@ -2,7 +2,7 @@
 # project has no unsafe code to sanitize). Each target runs FUZZ_SECONDS; a finding is kept in fuzz/artifacts.
 
 FUZZ_SECONDS ?= 600
-FUZZ_TARGETS ?= frame session model sip_identity returned_mail script
+FUZZ_TARGETS ?= frame session model sip_identity returned_mail script fax
 FUZZ_FLAGS := --cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
   -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
   -Cllvm-args=-sanitizer-coverage-trace-compares

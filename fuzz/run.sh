@@ -9,7 +9,7 @@ mkdir -p "corpus/$TARGET" artifacts
 log="$(mktemp)"
 trap 'rm -f -- "$log"' EXIT
 status=0
-"target/$host/release/$TARGET" "corpus/$TARGET" ../tests/transcripts/asterisk-22 -max_total_time="$SECONDS_MAX" \
+"target/$host/release/$TARGET" "corpus/$TARGET" ../tests/transcripts/asterisk-22 ../tests/samples -max_total_time="$SECONDS_MAX" \
   -max_len=16384 -timeout=10 -rss_limit_mb=4096 -artifact_prefix="artifacts/$TARGET-" -print_final_stats=1 \
   > "$log" 2>&1 || status=$?
 if ((status)); then

@@ -30,7 +30,8 @@
 //!    and hangs up.
 //! 7. [`script`] says what operators say and ask for an account; [`messages`] publishes what they note down, and [`outbox`]
 //!    mails it to the account's people, as [`delivery`] decides and [`mail`] writes. [`operators`] keeps states and
-//!    after-call work. [`webhook`] posts the events to other systems from an outbox in the store.
+//!    after-call work. [`webhook`] posts the events to other systems from an outbox in the store. [`fax`] takes
+//!    over the faxes that the PBX received.
 //! 8. [`stats`] says what each finished call counts as, and by which formula counters become figures; [`billing`] which
 //!    calls an account pays for.
 //! 9. [`pbx_link`] decides what is published about the connection to the PBX, [`journal`] what is committed with an event.
@@ -114,6 +115,7 @@ pub mod messages;
 pub mod gateway;
 pub mod replay;
 
+pub mod fax;
 pub mod webhook;
 
 pub mod outbox;

@@ -98,6 +98,7 @@ use serde_json::{Map, Value, json};
 use crate::call::{Notice, NoticeKind, RescindReason};
 use crate::contract::call::{CallView, Outcome};
 use crate::contract::event::{Audience, EventKind, NewEvent, StateDelta};
+use crate::contract::fax::Fax;
 use crate::contract::message::Message;
 use crate::contract::operator::StateView;
 use crate::contract::supervision::{EndReason, SupervisionView};
@@ -269,6 +270,14 @@ pub fn message(kind: EventKind, message: &Message, audience: Audience) -> NewEve
     let data = serde_json::to_value(shown).unwrap_or_default();
     let (at, call) = (message.changed_at, message.call);
     NewEvent { kind, at, call, audience, data, change: StateDelta::None }
+}
+
+/// A fax arrived. No operator works on a fax, so the event is the supervisors'.
+#[must_use]
+pub fn fax_received(fax: &Fax) -> NewEvent {
+    let data = serde_json::to_value(fax).unwrap_or_default();
+    let (kind, at, call) = (EventKind::FaxReceived, fax.received_at, fax.call);
+    NewEvent { kind, at, call, audience: Audience::Supervisors, data, change: StateDelta::None }
 }
 
 /// What happened to a message's route or to a phone task of it.

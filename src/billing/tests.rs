@@ -98,6 +98,7 @@ fn each_rule_leaves_its_calls_out() {
     let closed = BilledCall { outcome: Outcome::Closed, disposition: None, ..answered() };
     let lost =
         BilledCall { outcome: Outcome::Abandoned, talk_ms: 0, disposition: None, messages: 0, ..answered() };
+    let fax = BilledCall { outcome: Outcome::Fax, ..answered() };
     let brief = BilledCall { talk_ms: 9_999, ..answered() };
     let verdict = |plan: &Plan, call: &BilledCall| {
         let bill = bill_of(plan, std::slice::from_ref(call), Vec::new());
@@ -115,6 +116,7 @@ fn each_rule_leaves_its_calls_out() {
         (Basis::Messages, &lost, (Reason::NoMessage, 0)),
         (Basis::OfferedOpen, &lost, (Reason::Counted, 1)),
         (Basis::OfferedOpen, &closed, (Reason::Closed, 0)),
+        (Basis::OfferedOpen, &fax, (Reason::NotAnswered, 0)),
         (Basis::OfferedOpen, &silent, (Reason::Disposition, 0)),
     ] {
         assert_eq!(verdict(&by(basis), call), expected, "{basis:?} {call:?}");

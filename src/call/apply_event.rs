@@ -402,6 +402,15 @@ impl Model {
                     call.passed_on |= tries && call.caller.as_ref() == Some(&channel.id);
                 });
             }
+            // From here on a caller who hangs up gives nobody up.
+            "ToritsugiFax" => {
+                let is_step = |value: &[u8]| value == b"receiving" || value == b"received";
+                let is_fax =
+                    fields.iter().any(|(key, value)| key.eq_ignore_ascii_case("Step") && is_step(value));
+                if is_fax {
+                    self.update_call(now, channel, |call| call.fax = true);
+                }
+            }
             "ToritsugiOutcome" => {
                 let named = fields.iter().find(|(key, _)| key.eq_ignore_ascii_case("Outcome"));
                 let outcome = match named.map(|(_, value)| value.as_slice()) {

@@ -505,6 +505,7 @@ fn state_of(call: &Call, around: &Surroundings, is_unattended: bool) -> CallStat
         (None, _) if !call.presented.is_empty() => CallState::Presented,
         (None, _) if call.queued => CallState::Offered,
         (None, _) if around.parked => CallState::Parked,
+        (None, _) if never_answered && call.fax => CallState::Elsewhere,
         (None, _) if never_answered && (call.with_pbx || left_elsewhere) => CallState::Elsewhere,
         (None, _) if never_answered => CallState::Offered,
         (None, _) if around.outsider || around.outside_leg || call.passed_on || is_unattended => {
@@ -523,6 +524,7 @@ fn outcome_of(call: &Call, cause: u16, by_pbx: bool, inferring: bool) -> Outcome
     match call.dialplan_outcome {
         _ if call.answered_at.is_some() => Outcome::Answered,
         Some(outcome) => outcome,
+        None if call.fax => Outcome::Fax,
         None if call.elsewhere => Outcome::Elsewhere,
         None if inferring => Outcome::Unknown,
         None if call.abandoned => Outcome::Abandoned,

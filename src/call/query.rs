@@ -103,6 +103,11 @@ impl Model {
             .any(|p| self.legs.get(&p.leg).is_some_and(|leg| leg.is_open() && leg.state == ChannelState::Up))
     }
 
+    /// Every living channel.
+    pub fn channels(&self) -> impl Iterator<Item = &ChannelId> {
+        self.legs.keys()
+    }
+
     /// A living channel.
     #[must_use]
     pub fn leg_view(&self, channel: &ChannelId) -> Option<LegView> {

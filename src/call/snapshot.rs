@@ -66,6 +66,8 @@ pub struct CallSnapshot {
     #[serde(default)]
     found_up: bool,
     #[serde(default)]
+    fax: bool,
+    #[serde(default)]
     passed_on: bool,
     #[serde(default)]
     with_pbx: bool,
@@ -162,6 +164,7 @@ impl Model {
             caller_hung_up: call.caller_hung_up,
             elsewhere: call.elsewhere,
             found_up: call.found_up,
+            fax: call.fax,
             passed_on: call.passed_on,
             with_pbx: call.with_pbx,
             queue_visits: call.queue_visits.clone(),
@@ -224,6 +227,7 @@ impl Model {
         call.caller_hung_up = snapshot.caller_hung_up;
         call.elsewhere = snapshot.elsewhere;
         call.found_up = snapshot.found_up;
+        call.fax = snapshot.fax;
         call.passed_on = snapshot.passed_on;
         call.with_pbx = snapshot.with_pbx;
         call.queue_visits = snapshot.queue_visits;

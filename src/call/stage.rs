@@ -240,6 +240,8 @@ pub(crate) struct Call {
     pub(crate) elsewhere: bool,
     /// A list found the caller's leg answered: what happened before is not known.
     pub(crate) found_up: bool,
+    /// The dialplan receives a fax in it.
+    pub(crate) fax: bool,
     /// The operator passed the caller on, and no operator has got the caller since.
     pub(crate) passed_on: bool,
     /// The caller's leg is answered, by a person or by the PBX.
@@ -293,6 +295,7 @@ impl Call {
             abandoned: false,
             elsewhere: false,
             found_up: false,
+            fax: false,
             passed_on: false,
             caller_up: false,
             with_pbx: false,
@@ -328,6 +331,7 @@ impl Call {
         (self.tried, self.refused, self.unanswered) = (false, false, false);
         (self.caller_hung_up, self.abandoned, self.elsewhere) = (false, false, false);
         (self.found_up, self.caller_up, self.with_pbx, self.unattended_until) = (false, false, false, None);
+        self.fax = false;
         (self.identity, self.unverified) = (Identity::default(), UnverifiedCallerId::default());
         self.presented.clear();
         self.operators.clear();

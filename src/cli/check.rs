@@ -13,6 +13,7 @@
 
 mod call;
 mod dialplan;
+mod fax;
 mod installation;
 mod mail;
 mod pbx;
@@ -108,6 +109,7 @@ impl Check {
         findings.extend(mail::returned(&config).await);
         findings.extend(mail::addresses(&config).await);
         findings.extend(dialled_headers(&config));
+        findings.extend(fax::directory(&config));
         findings.extend(scripts::check(&config).await);
         findings.extend(safety::check(&config).await);
         findings.extend(pbx::check(&config, seed).await);

@@ -38,7 +38,7 @@ pub(super) struct History {
     /// The calls in this direction: inbound, or outbound for those that operators made.
     #[arg(long, value_name = "DIRECTION", default_value = "inbound", value_parser = ["inbound", "outbound"])]
     direction: String,
-    /// Only calls with this outcome: answered, abandoned, overflowed, closed, blocked, elsewhere or
+    /// Only calls with this outcome: answered, abandoned, overflowed, closed, blocked, elsewhere, fax or
     /// unknown.
     #[arg(long)]
     outcome: Option<String>,

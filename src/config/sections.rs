@@ -56,6 +56,8 @@ pub struct Config {
     pub operators: OperatorsConfig,
     /// Messages.
     pub messages: MessagesConfig,
+    /// Reception of faxes.
+    pub fax: FaxConfig,
     /// Retention of records.
     pub retention: RetentionConfig,
     /// The mail server.
@@ -351,6 +353,15 @@ pub struct MessagesConfig {
     pub supervisors_edit_scripts: bool,
 }
 
+/// `[fax]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FaxConfig {
+    /// The directory into which the PBX writes faxes; `None`: none are received.
+    #[serde(deserialize_with = "values::optional_path")]
+    pub directory: Option<PathBuf>,
+}
+
 /// `[retention]`
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -364,6 +375,9 @@ pub struct RetentionConfig {
     /// Age at which messages that are not open are deleted; `None`: never.
     #[serde(rename = "messages_days", deserialize_with = "values::days_or_never::<_, 36_500>")]
     pub messages: Option<Duration>,
+    /// Age at which faxes are deleted; `None`: never.
+    #[serde(rename = "faxes_days", deserialize_with = "values::days_or_never::<_, 36_500>")]
+    pub faxes: Option<Duration>,
     /// Age at which deliveries lose their address and what the server said; `None`: never.
     #[serde(rename = "deliveries_days", deserialize_with = "values::days_or_never::<_, 36_500>")]
     pub deliveries: Option<Duration>,

@@ -63,6 +63,8 @@ pub enum Outcome {
     Blocked,
     /// 他応答: no operator took it, and somebody else did: a mobile, another phone.
     Elsewhere,
+    /// FAX: the PBX took it as a fax, whether or not one arrived.
+    Fax,
     /// Nothing tells how it ended: the PBX link was down at its end or when it began, or the PBX ended it without trying
     /// a phone.
     Unknown,

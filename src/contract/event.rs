@@ -135,6 +135,8 @@ event_kinds! {
     MessageFailed = "message.failed",
     /// The account received a message.
     MessageAcknowledged = "message.acknowledged",
+    /// A fax arrived.
+    FaxReceived = "fax.received",
     /// A person of the account answered a message.
     MessageAnswered = "message.answered",
     /// Nobody confirmed a message in time, or nobody could be reached: the next step of its route began.

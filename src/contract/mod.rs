@@ -8,7 +8,7 @@
 //! |---|---|
 //! | [`event`], [`event_id`] | an event before and after it has an id, its audience, what it changes in the state |
 //! | [`call`], [`transfer`], [`supervision`], [`operator`], [`card`], [`pbx`] | the views that events and answers carry |
-//! | [`records`], [`hours`], [`message`], [`delivery`], [`task`], [`answer`], [`history`], [`script`], [`audit`] | what the store keeps |
+//! | [`records`], [`hours`], [`message`], [`delivery`], [`fax`], [`task`], [`answer`], [`history`], [`script`], [`audit`] | what the store keeps |
 //! | [`holidays`] | national holidays and days off |
 //! | [`refusal`] | why a command is refused |
 //! | [`choice`], [`endpoint`], [`extension_pattern`], [`url_template`], [`import_batch`] | words of the configuration and of imports, parsed |
@@ -25,6 +25,7 @@ pub mod endpoint;
 pub mod event;
 pub mod event_id;
 pub mod extension_pattern;
+pub mod fax;
 pub mod history;
 pub mod holidays;
 pub mod hours;

@@ -51,6 +51,7 @@ use crate::contract::pbx::PbxLinkState;
 use crate::contract::supervision::{Notify, SupervisionId};
 use crate::contract::url_template::UrlTemplate;
 use crate::directory::{Directory, Resolution};
+use crate::fax::FaxDoor;
 use crate::identity::Identity;
 use crate::ids::{CallId, ChannelId, Extension, QueueName, RecordId};
 use crate::journal::entry::{CallCheckpoint, JournalEntry};
@@ -115,6 +116,8 @@ pub(super) struct Deps {
     pub(super) reconciler: ModelReconciler,
     pub(super) pop_timeouts: AckTimeouts,
     pub(super) queue_faults: SharedQueueFaults,
+    /// Where reports of faxes go.
+    pub(super) faxes: FaxDoor,
     pub(super) following: Following,
     /// The queues to which callers may be transferred.
     pub(super) transfer_queues: Vec<QueueName>,
@@ -260,6 +263,8 @@ impl Core {
                 self.supervise(supervision::Input::ListEnded);
                 self.finish_segment_resync();
                 self.on_calls_listed();
+                let now = self.clock.now();
+                self.deps.faxes.channels_listed(now, self.model.channels());
             }
             ClientEvent::ListEnd(ListKind::Channels, _) => self.apply_input(Input::ListFailed),
             ClientEvent::ListBegin(ListKind::Queues) => self.begin_members_list(),
@@ -345,6 +350,7 @@ impl Core {
         match event {
             PbxEvent::Call(event) => {
                 let concerned = self.supervision_wants(&event).then(|| event.clone());
+                self.on_fax_event(&event);
                 self.apply_input(Input::Pbx(event));
                 if let Some(event) = concerned {
                     self.on_supervision_event(&event);

@@ -21,6 +21,7 @@ mod caller_id;
 mod clock;
 mod core;
 mod erasure;
+mod faxes;
 mod heartbeat;
 mod journal_writer;
 mod link;
@@ -65,6 +66,7 @@ use crate::command::Commands;
 use crate::config::{Config, ConfigError, DeletedCustomers};
 use crate::contract::event_id::StreamToken;
 use crate::directory::{Directory, DirectoryOptions};
+use crate::fax::{FaxDoor, FaxHouse, FaxReceiver, FaxStats};
 use crate::gateway::{self, App, Metrics, PublicApp};
 use crate::mail::ReturnPath;
 use crate::messages::MessageRelay;
@@ -162,6 +164,7 @@ pub async fn run_on(
     let stats = Stats::register(&metrics);
     let eraser = eraser(&config, &store, bus, &directory, &stats)?;
     let (queue_faults, following) = (SharedQueueFaults::default(), Following::default());
+    let (faxes, fax_receiver) = fax_receiver(&config, &metrics);
     let deps = Deps {
         plan: config.endpoint_rules(),
         bus: bus.clone(),
@@ -176,6 +179,7 @@ pub async fn run_on(
         url_template: config.pop.url_template.clone(),
         reconciler: reconcile::ModelReconciler::new(config.pbx.reconcile_interval),
         queue_faults: queue_faults.clone(),
+        faxes,
         following: following.clone(),
         transfer_queues: config.transfer.queues.clone(),
         pop_timeouts: AckTimeouts { repeat: config.pop.repeat_delay, report: config.pop.report_delay },
@@ -206,6 +210,10 @@ pub async fn run_on(
     let day = DayMetrics::register(&metrics, config.directory.time_zone.clone());
     tasks.spawn(stat_bins::run(store.clone(), config.retention.clone(), day, link_shutdown.clone()));
     keep_directory(&directory, &tasks, &link_shutdown);
+    if let Some(receiver) = fax_receiver {
+        let (bus, store, directory, relay) = (bus.clone(), store.clone(), directory.clone(), relay.clone());
+        tasks.spawn(receiver.run(FaxHouse { bus, store, directory, relay }, link_shutdown.clone()));
+    }
     start_public_pages(&config, &store, &relay, &metrics, &tasks, &link_shutdown).await?;
     start_routes(&config, &store, &relay, &tasks, &link_shutdown).await?;
     tasks.spawn(relay.clone().run(bus.clone(), store.clone(), people.clone(), link_shutdown.clone()));
@@ -385,6 +393,13 @@ async fn wait_for_tasks(pbx: &client::Handle, tasks: &TaskTracker) {
             "stopped with unwritten records: the tasks did not end in time; check the store"
         );
     }
+}
+
+/// The receiver of faxes, and where the core hands over what the PBX reports of them.
+fn fax_receiver(config: &Config, metrics: &Metrics) -> (FaxDoor, Option<FaxReceiver>) {
+    let stats = FaxStats::default();
+    stats.register(metrics);
+    FaxReceiver::new(config.fax_settings(), stats)
 }
 
 fn eraser(

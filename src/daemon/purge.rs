@@ -48,6 +48,8 @@ async fn purge(store: &Store, retention: &RetentionConfig, now: Timestamp) -> Re
         (PurgeTarget::Calls, retention.history),
         (PurgeTarget::SupervisionLog, retention.history),
         (PurgeTarget::Messages, retention.messages),
+        (PurgeTarget::FaxSenders, retention.anonymise),
+        (PurgeTarget::Faxes, retention.faxes),
         (PurgeTarget::Drafts, Some(DRAFT_TTL)),
         (PurgeTarget::Deliveries, retention.deliveries),
         (PurgeTarget::DeliveryLog, retention.deliveries),

@@ -81,6 +81,7 @@ impl Core {
                 _ => None,
             })
             .collect();
+        self.deps.faxes.channels_listed(now, channels.iter().map(|(channel, _)| &channel.id));
         let differ = self.model.drift(&channels);
         match self.reconciler.suspects.take() {
             _ if differ.is_empty() => self.reconciler.reschedule(now),

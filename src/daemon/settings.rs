@@ -13,6 +13,7 @@ use crate::call::EndpointRules;
 use crate::config::{Config, ConfigError, DirectoryConfig, Login, PbxConfig, files};
 use crate::contract::endpoint::EndpointNames;
 use crate::directory::{DirectoryOptions, transfer_targets};
+use crate::fax::FaxSettings;
 use crate::gateway;
 use crate::gateway::{CONNECTIONS_BESIDE_STREAMS, HEARTBEAT_INTERVAL, HISTORY_FILE_CALLS_MAX};
 use crate::messages;
@@ -134,6 +135,12 @@ impl From<&DirectoryConfig> for DirectoryOptions {
 }
 
 impl Config {
+    /// Where faxes come from.
+    #[must_use]
+    pub fn fax_settings(&self) -> FaxSettings {
+        FaxSettings { directory: self.fax.directory.clone() }
+    }
+
     /// The settings of messages.
     #[must_use]
     pub fn message_settings(&self) -> messages::Settings {

@@ -16,6 +16,7 @@
 //! | `message.corrected` | a message; its number and revision, and the names of the fields that were set. The reason is in the revision |
 //! | `messages.exported` | a file of messages; the filter without the text that was searched for, and how many |
 //! | `webhook.retried` | a delivery |
+//! | `fax.read`, `fax.deleted` | a fax whose document was taken, or that was deleted |
 //! | `history.exported` | a file of finished calls; how many, of which account and time |
 //! | `stats.exported` | a file of figures; by what, and of which time |
 //! | `billing_plan.changed`, `billing_plan.deleted` | the account whose plan it is |

@@ -163,7 +163,7 @@ pub(crate) async fn test(
         call: None,
         customer: None,
         kind: MessageKind::Test,
-        taken_by: caller.person.id,
+        taken_by: Some(caller.person.id),
         taken_by_name: caller.person.name.clone(),
         caller: None,
         content: fields.checked(state.app.directory.plan()).map_err(EditError::from)?,

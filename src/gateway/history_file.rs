@@ -171,6 +171,7 @@ fn outcome(outcome: Outcome, is_outbound: bool, language: FileLanguage) -> &'sta
         Outcome::Blocked if is_outbound => language.of("話中・つながらず", "busy or not reached"),
         Outcome::Blocked => language.of("回線話中", "blocked"),
         Outcome::Elsewhere => language.of("ほかの人が応答", "elsewhere"),
+        Outcome::Fax => language.of("FAX", "fax"),
         Outcome::Unknown => language.of("不明", "unknown"),
     }
 }

@@ -235,7 +235,7 @@ pub(crate) async fn take(
         call,
         customer,
         kind,
-        taken_by: user,
+        taken_by: Some(user),
         taken_by_name: caller.person.name.clone(),
         caller: number,
         content,
@@ -440,7 +440,7 @@ impl Edit {
         Ok(ContentChange {
             content,
             version: before.version,
-            by: caller.person.id,
+            by: Some(caller.person.id),
             by_name: caller.person.name.clone(),
             correction: self.why.clone(),
             not_before,

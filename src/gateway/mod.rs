@@ -14,7 +14,7 @@
 //! | `idempotency.rs`, `answer_cache.rs` | `Idempotency-Key`: a repeated request gets the first answer |
 //! | `middleware.rs` | time-out, security headers, request metrics |
 //! | `calls.rs`, `transfers.rs`, `supervisions.rs`, `operators.rs` | live calls, commands, operator states |
-//! | `accounts.rs`, `customers.rs`, `contacts.rs`, `messages.rs`, `deliveries.rs`, `history.rs`, `audit.rs`, `users.rs`, `webhooks.rs`, `explain.rs` | records |
+//! | `accounts.rs`, `customers.rs`, `contacts.rs`, `messages.rs`, `deliveries.rs`, `faxes.rs`, `history.rs`, `audit.rs`, `users.rs`, `webhooks.rs`, `explain.rs` | records |
 //! | `history_file.rs`, `csv.rs` | finished calls as a CSV file |
 //! | `stats.rs`, `stats_calls.rs`, `stats_file.rs`, `stats_live.rs` | figures, the calls behind each, the same as a CSV file, the figures of now |
 //! | `page.rs` | the operators' and supervisors' page, built into the binary |
@@ -52,6 +52,7 @@ mod endpoints;
 mod explain;
 mod export;
 mod extract;
+mod faxes;
 mod forwarding;
 mod health;
 mod history;

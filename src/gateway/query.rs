@@ -14,6 +14,7 @@ use super::csv::{CsvEncoding, FileLanguage};
 use super::extract::record_id;
 use super::problem::{Kind, Problem};
 use crate::contract::call::{Direction, Outcome};
+use crate::contract::fax::FaxState;
 use crate::contract::message::{Mark, MessageKind, MessageState, Urgency};
 use crate::ids::{CallId, RecordId};
 use crate::store::PAGE_RECORDS_MAX;
@@ -161,6 +162,30 @@ pub(crate) struct MessageQuery {
     /// In which each word of this text occurs: in the number (受付番号), a name, the company, the subject, the text or a
     /// telephone number; kana, width, case and the writing of numbers do not matter.
     pub(crate) q: Option<String>,
+    /// Records per page, 1 to 500; 50 by default.
+    pub(crate) limit: Option<u32>,
+    /// `next` of the previous page; absent for the first page.
+    pub(crate) cursor: Option<String>,
+}
+
+/// Filter of faxes.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct FaxQuery {
+    /// For the account with this id.
+    pub(crate) account: Option<String>,
+    /// In this state.
+    pub(crate) state: Option<FaxState>,
+    /// That came in this call.
+    #[param(value_type = Option<uuid::Uuid>)]
+    pub(crate) call: Option<CallId>,
+    /// That arrived at this time or later.
+    #[param(value_type = Option<String>, format = DateTime)]
+    pub(crate) from: Option<Timestamp>,
+    /// That arrived before this time.
+    #[param(value_type = Option<String>, format = DateTime)]
+    pub(crate) to: Option<Timestamp>,
     /// Records per page, 1 to 500; 50 by default.
     pub(crate) limit: Option<u32>,
     /// `next` of the previous page; absent for the first page.

@@ -27,10 +27,10 @@ use super::problem::{Kind, Problem};
 use super::state::AppState;
 use super::{
     accounts, audit, auth, billing, billing_file, calls, contacts, contracts, customers, deliveries, drafts,
-    endpoints, explain, export, forwarding, health, history, history_file, holidays, idempotency, mail,
-    mail_templates, message_actions, message_answers, message_routes, message_timeline, messages, middleware,
-    operators, page, script_forms, scripts, session, sse, stats, stats_calls, stats_file, stats_live,
-    supervisions, tasks, tokens, transfers, users, webhooks, websocket,
+    endpoints, explain, export, faxes, forwarding, health, history, history_file, holidays, idempotency,
+    mail, mail_templates, message_actions, message_answers, message_routes, message_timeline, messages,
+    middleware, operators, page, script_forms, scripts, session, sse, stats, stats_calls, stats_file,
+    stats_live, supervisions, tasks, tokens, transfers, users, webhooks, websocket,
 };
 
 /// The routes that need no token, each with its part of the OpenAPI document.
@@ -142,6 +142,9 @@ fn of_messages() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(drafts::list))
         .routes(routes!(drafts::show, drafts::write, drafts::delete))
         .routes(routes!(export::messages))
+        .routes(routes!(faxes::list))
+        .routes(routes!(faxes::show, faxes::delete))
+        .routes(routes!(faxes::document))
         .routes(routes!(deliveries::list))
         .routes(routes!(deliveries::retry))
         .routes(routes!(message_routes::show, message_routes::save))

@@ -142,6 +142,7 @@ fn outcome_of(counter: &str) -> Option<Outcome> {
         "blocked" => Outcome::Blocked,
         "overflowed" => Outcome::Overflowed,
         "unknown" => Outcome::Unknown,
+        "fax" => Outcome::Fax,
         "abandoned" | "short" | "wait_abandoned_ms" => Outcome::Abandoned,
         _ if counter.starts_with("abandoned_le_") => Outcome::Abandoned,
         _ => return None,

@@ -34,6 +34,8 @@ pub enum JournalEntry {
     Finished(Box<FinishedCall>),
     /// The events of a message were published.
     MessagePublished(MessagePublication),
+    /// The event of a fax was published.
+    FaxPublished(RecordId),
     /// A time without a connection to the PBX.
     Gap(Box<Gap>),
     /// The state of the link to the PBX.
@@ -59,6 +61,7 @@ impl JournalEntry {
             Self::Gap(gap) => format!("{gap:?}"),
             Self::SegmentChange(step) => format!("{step:?}"),
             Self::MessagePublished(publication) => format!("{publication:?}"),
+            Self::FaxPublished(id) => format!("publication of fax {id}"),
             Self::Audit(entry) => format!("audit entry {} of {}", entry.action, entry.at),
             Self::OperatorState(change) => {
                 format!("state {} of {}", change.view.state.as_str(), change.view.id)

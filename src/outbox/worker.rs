@@ -473,11 +473,17 @@ async fn render(
                 shared.settle(delivery.id, claim, DeliveryInput::Refused { error, status: None }).await;
                 continue;
             }
+            let document = if letter::has_document(&facts) {
+                shared.store.fax_document(facts.message.id).await?
+            } else {
+                None
+            };
             let link = shared.settings.links.as_ref().and_then(|settings| new_link(settings, delivery.id));
             let address = link.as_ref().map(|(address, _)| address.as_str());
             links.extend(link.as_ref().map(|(_, kept)| *kept));
             let of_all = (&shared.settings.letter, &shared.templates);
-            let (bytes, failed) = letter::render(of_all, &delivery, &to, &facts, address);
+            let (bytes, failed) =
+                letter::render(of_all, &delivery, &to, &facts, (document.as_deref(), address));
             for (name, error) in failed {
                 shared.stats.failed_templates.inc();
                 let (account, name) = (delivery.account, name.as_str());

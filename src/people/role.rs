@@ -6,9 +6,9 @@
 //! | `ControlCalls` (own calls; supervisors: of their teams) | x | x | | x |
 //! | `ReadStateHistory` (operators: the own; supervisors: of their teams) | x | x | | x |
 //! | `ReportBounces`, `ReadBills` | | | x | x |
-//! | `ReadContracts` | | x | x | x |
+//! | `ReadContracts`, `ReadFaxes` | | x | x | x |
 //! | `ReadAudit`, `CountOffers` (supervisors: of their teams), `ResendMessages` | | x | | x |
-//! | `EditDirectory`, `DeleteMessages`, `ExportMessages` and `EditScripts` (supervisors where `[messages]` says so), `ManagePeople`, `ManageWebhooks`, `ManageBilling` | | | | x |
+//! | `EditDirectory`, `DeleteMessages`, `DeleteFaxes`, `ExportMessages` and `EditScripts` (supervisors where `[messages]` says so), `ManagePeople`, `ManageWebhooks`, `ManageBilling` | | | | x |
 //!
 //! Which calls a person sees is no permission but visibility: [`super::Viewer`].
 
@@ -57,6 +57,10 @@ pub enum Permission {
     DeleteMessages,
     /// Export messages as a file. The installation may allow it to supervisors as well.
     ExportMessages,
+    /// List faxes and take their documents.
+    ReadFaxes,
+    /// Delete faxes.
+    DeleteFaxes,
     /// Save, publish and retire scripts. The installation may allow it to supervisors as well.
     EditScripts,
     /// See what came of the offers of scripts; supervisors: of their team.
@@ -97,10 +101,11 @@ impl Role {
             Permission::ReadAudit | Permission::CountOffers | Permission::ResendMessages => {
                 matches!(self, Self::Supervisor | Self::Admin)
             }
-            Permission::ReadContracts => self != Self::Operator,
+            Permission::ReadContracts | Permission::ReadFaxes => self != Self::Operator,
             Permission::ReportBounces | Permission::ReadBills => matches!(self, Self::System | Self::Admin),
             Permission::EditDirectory
             | Permission::DeleteMessages
+            | Permission::DeleteFaxes
             | Permission::ExportMessages
             | Permission::EditScripts
             | Permission::ManagePeople

@@ -66,6 +66,7 @@ counters! {
     overflowed: "あふれ", "overflowed";
     abandoned: "放棄", "abandoned";
     unknown: "不明", "unknown";
+    fax: "FAX", "faxes";
     short: "短時間放棄", "abandoned at once";
     queued: "待ち呼", "queued";
     hops: "キュー離脱", "queues left unserved";
@@ -112,6 +113,11 @@ impl Counters {
     /// What one call adds.
     #[must_use]
     pub fn of_call(facts: &CallFacts) -> Self {
+        if facts.outcome == Outcome::Fax {
+            let mut counters = Self { fax: 1, ..Self::default() };
+            counters.add_work(facts, |_| true);
+            return counters;
+        }
         let mut counters = Self {
             offered: 1,
             queued: facts.queue.is_some().into(),
@@ -135,6 +141,8 @@ impl Counters {
             Outcome::Blocked => counters.blocked = 1,
             Outcome::Overflowed => counters.overflowed = 1,
             Outcome::Unknown => (counters.unknown, counters.wait_max_ms) = (1, 0),
+            // Above: it is offered to nobody.
+            Outcome::Fax => {}
         }
         counters.add_work(facts, |_| true);
         counters
@@ -195,7 +203,13 @@ impl Counters {
         self.offered.saturating_sub(self.closed)
     }
 
-    /// Whether each call has exactly one outcome.
+    /// How many calls there were: those that were offered, and faxes.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        self.offered + self.fax
+    }
+
+    /// Whether each call that was offered has exactly one outcome.
     #[must_use]
     pub fn is_consistent(&self) -> bool {
         let outcomes = self.answered

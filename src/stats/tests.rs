@@ -175,6 +175,18 @@ fn each_outcome_is_counted_once() {
 }
 
 #[test]
+fn a_fax_is_in_no_figure_but_its_own() {
+    let mut call = call(2, Outcome::Fax, 0, 9_000);
+    call.segments = vec![queued("sakura", 1_000, 9_000, "abandoned")];
+    assert_eq!(counted(&call, &[]), Counters { fax: 1, ..Counters::default() });
+    let input = BinInput { calls: vec![call.clone(), answered()], ..BinInput::default() };
+    let total = BinStats::of(&input).total;
+    assert_eq!((total.offered, total.answered, total.fax, total.calls()), (1, 1, 1, 2));
+    let rate = FORMULAS.iter().find(|formula| formula.id == "AR-all").unwrap();
+    assert_eq!(rate.figure(&total, WITHIN_DEFAULT_S).value, Some(1.0));
+}
+
+#[test]
 fn a_call_without_a_queue_waits_from_its_first_ring_or_from_the_offer() {
     let mut call = call(3, Outcome::Abandoned, 0, 8_000);
     assert_eq!(counted(&call, &[]).wait_abandoned_ms, 8_000);
@@ -306,7 +318,7 @@ fn evaluated(text: &str, counters: &Counters) -> Option<f64> {
     (under > 0).then(|| side(over) as f64 / under as f64)
 }
 
-const OUTCOMES: [Outcome; 7] = [
+const OUTCOMES: [Outcome; 8] = [
     Outcome::Answered,
     Outcome::Abandoned,
     Outcome::Overflowed,
@@ -314,6 +326,7 @@ const OUTCOMES: [Outcome; 7] = [
     Outcome::Blocked,
     Outcome::Elsewhere,
     Outcome::Unknown,
+    Outcome::Fax,
 ];
 
 prop_compose! {
@@ -378,7 +391,9 @@ proptest! {
     ) {
         let whole = BinStats::of(&input_of(&history, &history));
         prop_assert!(whole.total.is_consistent());
-        prop_assert_eq!(whole.total.offered, history.len() as u64);
+        prop_assert_eq!(whole.total.calls(), history.len() as u64);
+        let faxes = history.iter().filter(|call| call.outcome == Outcome::Fax).count() as u64;
+        prop_assert_eq!(whole.total.fax, faxes);
         let mut rotated = history.clone();
         if !rotated.is_empty() {
             let by = order.index(rotated.len());
@@ -387,6 +402,9 @@ proptest! {
         }
         prop_assert_eq!(&BinStats::of(&input_of(&rotated, &rotated)), &whole);
         let at = cut.index(history.len() + 1);
+        let voice: Vec<_> = history.iter().filter(|call| call.outcome != Outcome::Fax).cloned().collect();
+        let voice = BinStats::of(&input_of(&voice, &history)).total;
+        prop_assert_eq!(Counters { fax: faxes, ..voice }, whole.total.clone());
         let mut parts = BinStats::of(&input_of(&history[..at], &history));
         parts.add(&BinStats::of(&input_of(&history[at..], &history)));
         prop_assert_eq!(&parts, &whole);

@@ -18,6 +18,7 @@
 //! | [`supervision_log`] | which supervisor monitored which call, in which mode |
 //! | [`messages`] | messages taken for accounts, their revisions, and which of their versions were published |
 //! | [`drafts`] | what people are writing about calls |
+//! | [`faxes`] | faxes that the PBX received, and their documents |
 //! | [`deliveries`] | the outbox: mails that carry messages to the accounts' people |
 //! | [`routes`] | to whom messages go: the documents, and what they need of an account |
 //! | [`dispatches`] | the running routes of messages |
@@ -78,6 +79,7 @@ pub mod deliveries;
 pub mod dispatches;
 pub mod drafts;
 pub mod error;
+pub mod faxes;
 pub mod group_key;
 pub mod history;
 pub mod holidays;

@@ -43,6 +43,7 @@ const GROWING: &[&str] = &[
     "customer_words",
     "contacts",
     "messages",
+    "faxes",
     "deliveries",
     "delivery_log",
     "message_revisions",

@@ -197,7 +197,7 @@ async fn messages(store: &Store) {
     let content = ContentChange {
         content: fields.checked(&NumberPlan::default()).unwrap(),
         version: 2,
-        by: ITO,
+        by: Some(ITO),
         by_name: "伊藤".into(),
         correction: Some("誤り".into()),
         not_before: from_ms(0),

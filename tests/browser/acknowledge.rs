@@ -53,7 +53,7 @@ async fn store(directory: &Path) -> Store {
         call: None,
         customer: None,
         kind: MessageKind::Message,
-        taken_by: id(1001),
+        taken_by: Some(id(1001)),
         taken_by_name: "花".into(),
         caller: None,
         content: fields.checked(&plan).unwrap(),

@@ -10,7 +10,7 @@ use crate::support::wait::eventually;
 use crate::{KNOWN_CALLER, SAKURA, ms};
 
 /// Runs the command with the settings of this service, and with `settings` over them.
-async fn toritsugi(service: &Service, settings: &[(&str, &str)], arguments: &[&str]) -> Output {
+pub(crate) async fn toritsugi(service: &Service, settings: &[(&str, &str)], arguments: &[&str]) -> Output {
     command(service, settings, arguments).output().await.unwrap()
 }
 

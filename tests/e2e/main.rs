@@ -1,6 +1,9 @@
 //! Tests against a real Asterisk. What they assert happened on a PBX.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+#[path = "../mail_lab/mod.rs"]
+#[allow(dead_code, reason = "the tests of mails use the rest")]
+mod mail_lab;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -16,6 +19,7 @@ mod elsewhere;
 mod existing_site;
 mod far_end_cdr;
 mod faults;
+mod fax;
 mod identity;
 mod lab_self_test;
 mod operator_states;

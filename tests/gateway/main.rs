@@ -16,6 +16,7 @@ mod command_line;
 mod contract;
 mod contracts;
 mod endpoints;
+mod faxes;
 mod history;
 mod input;
 mod limits;

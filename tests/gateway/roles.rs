@@ -35,6 +35,7 @@ use toritsugi::supervision::{SupervisionRequest, may_supervise};
 use toritsugi::transfer;
 use uuid::Uuid;
 
+use crate::faxes::new_fax;
 use crate::support::api_contract::operations;
 use crate::support::gateway_rig::{PASSWORD, Rig, answer, ringing};
 use crate::support::ids::{call, extension, pbx};
@@ -164,6 +165,10 @@ PUT    /v1/drafts/{call}                         | yes  yes  yes  yes  yes  yes 
 GET    /v1/drafts/{call}                         | yes  yes  yes  yes  yes  yes  |
 DELETE /v1/drafts/{call}                         | yes  yes  yes  yes  yes  yes  |
 GET    /v1/export/messages.csv                   | no   no   no   no   no   yes  |
+GET    /v1/faxes                                 | no   no   yes  yes  yes  yes  |
+GET    /v1/faxes/{fax}                           | no   no   yes  yes  yes  yes  |
+GET    /v1/faxes/{fax}/document                  | no   no   yes  yes  yes  yes  |
+DELETE /v1/faxes/{fax}                           | no   no   no   no   no   yes  |
 GET    /v1/deliveries                            | no   no   yes  yes  no   yes  |
 POST   /v1/deliveries/{delivery}/retry           | no   no   yes  yes  no   yes  |
 GET    /v1/routes/{account}                      | no   no   yes  yes  no   yes  |
@@ -436,8 +441,8 @@ impl Scene {
             )
             .replace("{n}", &format!("new {n}"));
         let subjects = [
-            "account", "customer", "contact", "endpoint", "template", "message", "user", "token", "delivery",
-            "task", "day",
+            "account", "customer", "contact", "endpoint", "template", "message", "fax", "user", "token",
+            "delivery", "task", "day",
         ];
         for subject in subjects.iter().filter(|subject| row_names(row, subject)) {
             let id = self.subject(subject, n, &text).await;
@@ -493,6 +498,11 @@ impl Scene {
             "message" => {
                 let fields = json!({"account": account().await, "text": "x"});
                 self.make("1001", "/v1/messages", fields).await
+            }
+            "fax" => {
+                let new = new_fax(n, None);
+                assert!(self.rig.app.store.create_fax(&new, None, self.rig.app.clock.now()).await.unwrap());
+                new.fax.id.to_string()
             }
             "template" => "text".to_owned(),
             "endpoint" => {

@@ -20,6 +20,8 @@ pub(crate) struct CallSpec {
     name: String,
     withheld: bool,
     gives_up_after: Duration,
+    /// The file that the caller, a fax machine, sends; as the far end sees it.
+    fax: Option<String>,
     headers: Vec<(String, String)>,
 }
 
@@ -32,6 +34,7 @@ impl CallSpec {
             name: String::new(),
             withheld: false,
             gives_up_after: Duration::from_secs(120),
+            fax: None,
             headers: Vec::new(),
         }
     }
@@ -70,6 +73,12 @@ impl CallSpec {
         self
     }
 
+    /// The caller is a fax machine that sends this file.
+    pub(crate) fn sends_fax(mut self, file: String) -> Self {
+        self.fax = Some(file);
+        self
+    }
+
     /// Any other header on the INVITE.
     pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
@@ -89,7 +98,7 @@ pub(crate) struct PlacedCall<'a> {
 impl<'a> PlacedCall<'a> {
     pub(crate) async fn place(lab: &'a Lab, spec: CallSpec, endpoint: &str) -> PlacedCall<'a> {
         let id = format!("caller-{}-{}", std::process::id(), NEXT_CALL.fetch_add(1, Ordering::Relaxed));
-        let is_carrier = endpoint == "carrier";
+        let is_carrier = endpoint.starts_with("carrier");
         let endpoint = if spec.withheld { "carrier-anonymous" } else { endpoint };
         let mut headers = spec.headers;
         let (number, name) = if spec.withheld {
@@ -107,7 +116,7 @@ impl<'a> PlacedCall<'a> {
             ("Action", "Originate".to_owned()),
             ("Channel", format!("PJSIP/{}@{endpoint}", spec.to)),
             ("ChannelId", id.clone()),
-            ("Context", "talk".to_owned()),
+            ("Context", if spec.fax.is_some() { "fax" } else { "talk" }.to_owned()),
             ("Exten", "s".to_owned()),
             ("Priority", "1".to_owned()),
             ("CallerID", format!("\"{name}\" <{number}>")),
@@ -117,6 +126,9 @@ impl<'a> PlacedCall<'a> {
         ];
         if is_carrier {
             action.push(("Variable", "PARTY_KIND=caller".to_owned()));
+        }
+        if let Some(file) = &spec.fax {
+            action.push(("Variable", format!("FAX_FILE={file}")));
         }
         for (name, value) in headers {
             let value = escape(&value);

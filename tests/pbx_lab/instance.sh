@@ -26,8 +26,8 @@ readonly CROWD
 secret() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
 
 make_directories() {
-  mkdir -p "$PBX"/{etc/local.d,run,log,spool,db,keys,moh,sounds} \
-           "$FAR"/{etc/local.d,run,log/cdr-csv,spool/monitor,db,keys,moh}
+  mkdir -p "$PBX"/{etc/local.d,run,log,spool/toritsugi-fax,db,keys,moh,sounds} \
+           "$FAR"/{etc/local.d,run,log/cdr-csv,spool/monitor,spool/fax,db,keys,moh}
 }
 
 # $1 = the directory as Asterisk sees it. Asterisk writes only below it.
@@ -90,6 +90,12 @@ CONF
 [general](+)
 rtpstart = 30000
 rtpend = 39999
+CONF
+  printf '[general](+)\nudptlstart = 40000\nudptlend = 44999\n' > "$PBX/etc/local.d/udptl.conf"
+  # Numbers of faxes.
+  cat > "$PBX/etc/local.d/fax-numbers.conf" <<CONF
+exten => 0355501090,1,Goto(toritsugi-fax,\${EXTEN},1)
+exten => 0355501091,1,Goto(toritsugi-fax,\${EXTEN},1)
 CONF
   cat > "$PBX/etc/local.d/musiconhold.conf" <<CONF
 [default](+)
@@ -276,6 +282,7 @@ CONF
 rtpstart = 40000
 rtpend = 49999
 CONF
+  printf '[general]\nudptlstart = 40000\nudptlend = 44999\n' > "$FAR/etc/local.d/udptl.conf"
   sed -i "s#^directory = .*#directory = $INSIDE_FAR/moh#" "$FAR/etc/musiconhold.conf"
   {
     cat <<CONF

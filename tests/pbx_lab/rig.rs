@@ -159,6 +159,13 @@ impl Lab {
         PlacedCall::place(self, spec, "carrier").await
     }
 
+    /// Places a call of a fax machine from the carrier; it sends `file` of the far end's fax directory, by T.38 or as sound.
+    pub(crate) async fn send_fax(&self, spec: CallSpec, file: &str, is_t38: bool) -> PlacedCall<'_> {
+        let file = format!("{}/far/spool/fax/{file}", self.fact("LAB_INSIDE"));
+        let endpoint = if is_t38 { "carrier-t38" } else { "carrier" };
+        PlacedCall::place(self, spec.sends_fax(file), endpoint).await
+    }
+
     /// A telephone: an operator's, a supervisor's, or a contact's mobile.
     pub(crate) fn phone(&self, number: &str) -> Phone<'_> {
         Phone::new(self, number)

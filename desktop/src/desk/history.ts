@@ -60,6 +60,7 @@ export const OUTCOMES: readonly Outcome[] = [
   'closed',
   'blocked',
   'elsewhere',
+  'fax',
   'unknown',
 ];
 

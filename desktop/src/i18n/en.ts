@@ -177,6 +177,7 @@ export const en: Record<Key, string> = {
   'outcome.closed': 'Closed',
   'outcome.blocked': 'Blocked',
   'outcome.elsewhere': 'Taken by somebody else',
+  'outcome.fax': 'Fax',
   'outbound.answered': 'answered',
   'outbound.abandoned': 'no answer, or given up',
   'outbound.blocked': 'busy or not reached',

@@ -177,6 +177,7 @@ export const ja = {
   'outcome.closed': '時間外',
   'outcome.blocked': '回線話中',
   'outcome.elsewhere': 'ほかの人が応答',
+  'outcome.fax': 'FAX',
   'outbound.answered': '応答',
   'outbound.abandoned': '応答なし・取りやめ',
   'outbound.blocked': '話中・つながらず',

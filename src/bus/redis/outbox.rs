@@ -38,7 +38,7 @@ use crate::bus::event_log::RemoteEvent;
 use crate::contract::event::{Audience, Body, NewEvent, StateDelta};
 use crate::contract::event_id::EventId;
 use crate::ids::PbxId;
-use crate::journal::entry::MessagePublication;
+use crate::journal::entry::JournalEntry;
 
 /// Most events in the queue.
 pub const SPOOL_EVENTS_MAX: usize = 200_000;
@@ -70,8 +70,8 @@ pub(super) struct Pending {
     pub(super) accepted: bool,
     /// It was sent at least once; Redis may have it.
     sent: bool,
-    /// Message publications that this event, or one before it, completes: recorded once it was read back.
-    pub(super) publications: Vec<MessagePublication>,
+    /// Publications of messages and faxes that this event, or one before it, completes: recorded once it was read back.
+    pub(super) publications: Vec<JournalEntry>,
     bytes: usize,
 }
 
@@ -250,8 +250,8 @@ impl Outbox {
     }
 
     /// Begins a new generation with an empty queue: local subscribers have its events, and the other daemons will read
-    /// the resulting state. Returns the message publications to record.
-    pub(super) fn begin_generation(&mut self, generation: u64) -> Vec<MessagePublication> {
+    /// the resulting state. Returns the publications to record.
+    pub(super) fn begin_generation(&mut self, generation: u64) -> Vec<JournalEntry> {
         let publications =
             self.pending.iter_mut().flat_map(|pending| std::mem::take(&mut pending.publications)).collect();
         self.generation = generation.max(self.generation + 1);

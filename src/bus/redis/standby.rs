@@ -369,6 +369,7 @@ fn is_ordered(kind: EventKind) -> bool {
         | EventKind::MessageSent
         | EventKind::MessageFailed
         | EventKind::MessageAcknowledged
+        | EventKind::FaxReceived
         | EventKind::MessageAnswered
         | EventKind::MessageEscalated
         | EventKind::MessageUnanswered

@@ -320,7 +320,8 @@ fn checkpoints_are_read_by_older_and_newer_versions() {
     assert_eq!((&stored["state"], &stored["exact_state"]), (&"transferred".into(), &"elsewhere".into()));
     rig.restarts();
     assert_eq!(rig.state(), CallState::Elsewhere);
-    let newer = ["exact_state", "tried", "refused", "unanswered", "caller_hung_up", "elsewhere", "found_up"];
+    let newer =
+        ["exact_state", "tried", "refused", "unanswered", "caller_hung_up", "elsewhere", "found_up", "fax"];
     for key in newer.into_iter().chain(["passed_on", "with_pbx"]) {
         stored.as_object_mut().unwrap().remove(key).unwrap();
     }

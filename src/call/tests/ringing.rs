@@ -1,7 +1,7 @@
 //! Calls that ring, are answered, held and ended.
 
 use super::*;
-use crate::contract::call::Outcome;
+use crate::contract::call::{CallState, Outcome};
 
 #[test]
 fn the_pop_comes_before_the_answer() {
@@ -72,6 +72,31 @@ fn the_dialplan_reports_the_outcome() {
         rig.hangs_up(&CALLER, 16);
         assert_eq!(rig.notices().last().unwrap(), &format!("ended {outcome:?} []"));
     }
+}
+
+/// No caller waits in it, and nobody gives it up.
+#[test]
+fn a_call_in_which_the_dialplan_receives_a_fax_is_one() {
+    let mut rig = Rig::new();
+    rig.pbx(Event::ChannelCreated(CALLER.channel(ChannelState::Ring)));
+    let fax = |step: &str| Event::User {
+        name: "ToritsugiFax".into(),
+        channel: CALLER.channel(ChannelState::Up),
+        fields: vec![("Step".into(), step.as_bytes().to_vec())],
+    };
+    rig.pbx(fax("receiving"));
+    rig.passes(1_000);
+    assert_eq!(rig.state(), CallState::Elsewhere);
+    rig.notices();
+    rig.restarts();
+    assert_eq!(rig.state(), CallState::Elsewhere);
+    rig.far_end_hangs_up(&CALLER).pbx(fax("received")).hangs_up(&CALLER, 16);
+    assert_eq!(rig.notices().last().unwrap(), "ended Fax []");
+    // Without the modules nothing was received: the dialplan says so by itself.
+    let mut rig = Rig::new();
+    rig.pbx(Event::ChannelCreated(CALLER.channel(ChannelState::Ring))).pbx(fax("unable"));
+    rig.hangs_up(&CALLER, 17);
+    assert_eq!(rig.notices().last().unwrap(), "ended Blocked []");
 }
 
 #[test]

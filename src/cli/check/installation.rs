@@ -6,6 +6,7 @@
 //! | queues | `operators.queues` and `transfer.queues` with the PBX's queues |
 //! | trunks | `pbx.trunks` with the PJSIP endpoints |
 //! | dialplan, identity | what the dialplan does with calls that begin in a trunk's context (`dialplan.rs`) |
+//! | fax | the context, its modules (`fax.rs`) |
 //! | transfers | `TORITSUGI_TRUNK`, the feature code of consultations, option t |
 //!
 //! Invariant: the tests only read.
@@ -24,6 +25,7 @@ use toritsugi::ids::QueueName;
 
 use super::Finding;
 use super::dialplan::{Context, Dialplan, Priority};
+use super::fax;
 
 /// The contexts of toritsugi-dialplan.conf, and what does not work without each.
 const OWN_CONTEXTS: [(&str, &str); 3] = [
@@ -55,6 +57,7 @@ pub(super) async fn check(config: &Config, handle: &Handle) -> Vec<Finding> {
     let mut first = BTreeSet::new();
     findings.extend(trunks(&config.pbx, handle, &mut first).await);
     findings.extend(dialplan(&config.pbx, first, handle).await);
+    findings.extend(fax::pbx(config, handle).await);
     findings
 }
 
@@ -271,7 +274,7 @@ fn shown(names: &[String]) -> String {
 }
 
 /// Whether a module is loaded; `None` where the PBX cannot say.
-async fn has_module(handle: &Handle, module: &str) -> Option<bool> {
+pub(super) async fn has_module(handle: &Handle, module: &str) -> Option<bool> {
     let loaded = read(handle, PbxValue::HasModule(module)).await?;
     Some(loaded == "1")
 }
@@ -286,7 +289,7 @@ async fn read(handle: &Handle, what: PbxValue<'_>) -> Option<String> {
     }
 }
 
-async fn context_of(handle: &Handle, context: &str) -> Result<Context, String> {
+pub(super) async fn context_of(handle: &Handle, context: &str) -> Result<Context, String> {
     let action = Action::show_dialplan(context).map_err(|e| e.to_string())?;
     let frames = match handle.list_frames(action).await {
         Ok(frames) => frames,

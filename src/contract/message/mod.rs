@@ -21,6 +21,7 @@ pub use self::fields::{
     CallBack, CheckedMessage, FailedTransfer, FollowUp, HIDDEN, MESSAGE_CHARS_MAX, MessageFields, Offer,
     ScriptAnswer, ScriptVersion, Sender, clean_text,
 };
+pub(super) use self::words::words;
 pub use self::words::{
     Action, FollowUpBy, Gender, Mark, MessageKind, NumberSource, OfferResult, Privacy, Urgency,
 };
@@ -160,9 +161,9 @@ pub struct NewMessage {
     pub customer: Option<RecordId>,
     /// What it is.
     pub kind: MessageKind,
-    /// The person who takes it.
-    pub taken_by: RecordId,
-    /// The name of that person.
+    /// The person who takes it; absent: nobody did, it came by itself (a fax).
+    pub taken_by: Option<RecordId>,
+    /// The name of that person; empty if there is none.
     pub taken_by_name: String,
     /// The caller's number in normalised form, from the call.
     pub caller: Option<String>,
@@ -181,8 +182,8 @@ pub struct ContentChange {
     pub content: CheckedMessage,
     /// The version from which the content was made: another version is not overwritten.
     pub version: u64,
-    /// The person who makes it.
-    pub by: RecordId,
+    /// The person who makes it; absent: it came by itself.
+    pub by: Option<RecordId>,
     /// The name of that person.
     pub by_name: String,
     /// Why a content that may have been received is corrected; absent: it is only changed while nobody has it.

@@ -36,6 +36,7 @@ macro_rules! words {
         }
     };
 }
+pub(in crate::contract) use words;
 
 words! {
     /// What a message is.

@@ -38,6 +38,8 @@ use crate::store::deliveries::{ClaimedDelivery, LetterFacts};
 pub use samples::check_template;
 pub use template::{FUEL, OUTPUT_BYTES_MAX, TEMPLATE_BYTES_MAX, TemplateError, TemplateName, Templates};
 
+/// Largest document that goes with a mail: with its base64 form below the 10 MB that many servers take.
+const DOCUMENT_BYTES_MAX: u64 = 7 * 1024 * 1024;
 /// Longest subject, in characters: longer ones are cut off by mail programs.
 const SUBJECT_CHARS_MAX: usize = 60;
 /// The weekdays, from Monday.
@@ -91,15 +93,15 @@ pub struct Letter {
     pub failed: Vec<(TemplateName, TemplateError)>,
 }
 
-/// The bytes of the mail that a delivery sends to `to`, the same each time, with the `link` under which the recipient confirms
-/// the message; and which templates of the account failed.
+/// The bytes of the mail that a delivery sends to `to`, the same each time, with the `document` of a fax, and the `link` under
+/// which the recipient confirms the message; and which templates of the account failed.
 #[must_use]
 pub fn render(
     (settings, templates): (&LetterSettings, &Templates),
     delivery: &ClaimedDelivery,
     to: &MailAddress,
     facts: &LetterFacts,
-    link: Option<&str>,
+    (document, link): (Option<&[u8]>, Option<&str>),
 ) -> (Vec<u8>, Vec<(TemplateName, TemplateError)>) {
     let letter = Letter::write(settings, templates, facts, link);
     let is_named = settings.iso_2022_jp.iter().any(|domain| domain == to.domain());
@@ -113,8 +115,10 @@ pub fn render(
     if facts.charset == EndpointCharset::Iso2022Jp {
         (subject, text, from_name) = carried(&subject, &text, &from_name);
     }
-    let no_files: [Attachment<'_>; 0] = [];
     let number = facts.message.number.as_deref().map(Line::new);
+    let name = Line::new(&format!("FAX-{}.pdf", facts.message.number.as_deref().unwrap_or_default()));
+    let file = |bytes| Attachment { name: &name, media_type: "application/pdf", bytes };
+    let files: Vec<Attachment<'_>> = document.map(file).into_iter().collect();
     let bytes = Mail {
         delivery: delivery.id.0,
         id: MessageId::new('d', delivery.id.0, &settings.from),
@@ -128,7 +132,7 @@ pub fn render(
         text: &text,
         html: facts.html.then_some(letter.html.as_str()),
         charset,
-        attachments: &no_files,
+        attachments: &files,
     }
     .to_bytes();
     (bytes, letter.failed)
@@ -244,6 +248,12 @@ impl Values {
         let (is_notice, is_corrected) = (fields.privacy == Privacy::Notice, message.revision > 1);
         let opening = match (message.kind, is_notice, is_corrected) {
             (MessageKind::Test, ..) => "これは送付先の確認のための試験メールです。ご対応は要りません。",
+            (MessageKind::Fax, false, false) if has_document(facts) => {
+                "FAXを受信いたしましたので、添付のPDFでお届けいたします。"
+            }
+            (MessageKind::Fax, false, false) => {
+                "FAXを受信いたしました。PDFを添付できませんので、お電話でお尋ねください。"
+            }
             (_, false, false) => "お電話がございましたので、ご報告いたします。",
             (_, false, true) => {
                 "先にお送りした伝言を訂正いたします。お手数ですが、先のものは破棄してください。"
@@ -288,6 +298,14 @@ impl Values {
     }
 }
 
+/// Whether the message has a document that goes with its mail.
+#[must_use]
+pub fn has_document(facts: &LetterFacts) -> bool {
+    facts.message.kind == MessageKind::Fax
+        && facts.message.fields.privacy != Privacy::Notice
+        && facts.document_bytes.is_some_and(|bytes| (1..=DOCUMENT_BYTES_MAX).contains(&bytes))
+}
+
 /// Who left the message, and what they want.
 fn rows(facts: &LetterFacts, settings: &LetterSettings) -> Vec<Row> {
     let (message, fields) = (&facts.message, &facts.message.fields);
@@ -295,7 +313,12 @@ fn rows(facts: &LetterFacts, settings: &LetterSettings) -> Vec<Row> {
         return vec![row("日時", when(message.created_at, &settings.time_zone))];
     }
     let at = |at| when(at, &settings.time_zone);
-    let mut rows = vec![row("日時", at(message.created_at)), row("お名前", sender(facts))];
+    let mut rows = vec![row("日時", at(message.created_at))];
+    // A machine sent it, and it does not say to whom.
+    let is_fax = message.kind == MessageKind::Fax;
+    if !is_fax {
+        rows.push(row("お名前", sender(facts)));
+    }
     let company: Vec<&str> =
         [&fields.from.company, &fields.from.department].into_iter().flatten().map(String::as_str).collect();
     if !company.is_empty() {
@@ -308,7 +331,9 @@ fn rows(facts: &LetterFacts, settings: &LetterSettings) -> Vec<Row> {
         None => row("お電話", "通知なし".into()),
     });
     let asked_for = facts.contact_name.as_deref().or(fields.for_text.as_deref());
-    rows.push(row("宛先", asked_for.map_or_else(|| "ご指名なし".to_owned(), polite)));
+    if !is_fax || asked_for.is_some() {
+        rows.push(row("宛先", asked_for.map_or_else(|| "ご指名なし".to_owned(), polite)));
+    }
     rows.extend(reason(fields, settings).map(|reason| row("ご用件", reason)));
     let call_back = fields.call_back.clone().unwrap_or_default();
     let time = hours(&call_back, at);
@@ -473,9 +498,23 @@ mod tests {
             contact_name: Some("佐々木".into()),
             customer_name: None,
             recipient_name: Some("佐々木様".into()),
+            document_bytes: None,
             charset: EndpointCharset::Auto,
             html: true,
             templates: Vec::new(),
+        }
+    }
+
+    fn claimed() -> ClaimedDelivery {
+        ClaimedDelivery {
+            id: RecordId(Uuid::from_u128(9)),
+            message: RecordId(Uuid::from_u128(1)),
+            account: RecordId(Uuid::from_u128(2)),
+            address: String::new(),
+            attempts: 1,
+            created_at: Timestamp::from_second(1_796_000_000).unwrap(),
+            rendered: None,
+            suspended: None,
         }
     }
 
@@ -490,6 +529,39 @@ mod tests {
         );
         let subject = subject(&facts(Some("+81355501001")), &NumberPlan::default());
         assert_eq!(subject.as_str(), "【伝言】03-5550-1001｜さくら商事");
+    }
+
+    #[test]
+    fn a_fax_goes_with_its_document() {
+        let mut facts = facts(Some("+81312345678"));
+        facts.message.kind = MessageKind::Fax;
+        facts.message.number = Some("261130-0007".into());
+        facts.message.taken_by_name = None;
+        facts.message.fields = fields(serde_json::json!({"text": "FAX 2枚（03-1234-5678）"}));
+        facts.contact_name = None;
+        let document = b"%PDF-1.4";
+        facts.document_bytes = Some(document.len() as u64);
+        assert_eq!(
+            text(&facts, &settings()),
+            "さくら商事\n佐々木様\n\nFAXを受信いたしましたので、添付のPDFでお届けいたします。\n\n日時　　11月30日(月) 09:53\n\
+             お電話　03-1234-5678\n\n内容\nFAX 2枚（03-1234-5678）\n\n受付　受付番号 261130-0007\nさくら電話秘書\n"
+        );
+        let subject = subject(&facts, &NumberPlan::default());
+        assert_eq!(subject.as_str(), "【FAX】03-1234-5678｜さくら商事");
+        let to = "sasaki@example.jp".parse().unwrap();
+        let of_all = (&settings(), &Templates::default());
+        let (mail, _) = render(of_all, &claimed(), &to, &facts, (Some(document), None));
+        let mail = String::from_utf8(mail).unwrap();
+        assert!(mail.contains("Content-Type: application/pdf; name=\"FAX-261130-0007.pdf\""), "{mail}");
+        let encoded = base64::engine::general_purpose::STANDARD.encode(document);
+        assert!(has_document(&facts) && mail.contains(&encoded), "{mail}");
+        // One that no server takes stays in the house, and the mail says so; of a message for the house alone nothing goes.
+        for (bytes, privacy) in
+            [(Some(DOCUMENT_BYTES_MAX + 1), Privacy::Full), (None, Privacy::Full), (Some(8), Privacy::Notice)]
+        {
+            (facts.document_bytes, facts.message.fields.privacy) = (bytes, privacy);
+            assert!(!has_document(&facts) && text(&facts, &settings()).contains("お電話でお尋ねください"));
+        }
     }
 
     #[test]
@@ -543,16 +615,7 @@ mod tests {
 
     #[test]
     fn a_message_writes_no_header() {
-        let delivery = ClaimedDelivery {
-            id: RecordId(Uuid::from_u128(9)),
-            message: RecordId(Uuid::from_u128(1)),
-            account: RecordId(Uuid::from_u128(2)),
-            address: String::new(),
-            attempts: 1,
-            created_at: Timestamp::from_second(1_796_000_000).unwrap(),
-            rendered: None,
-            suspended: None,
-        };
+        let delivery = claimed();
         let mut facts = facts(None);
         facts.account_name = "さくら\r\nBcc: all@example.jp\r\n\r\n<script>".into();
         facts.customer_name = Some("a\nSubject: x".into());
@@ -563,7 +626,7 @@ mod tests {
                 &delivery,
                 &to,
                 &facts,
-                Some("https://m.example.jp/a/x"),
+                (None, Some("https://m.example.jp/a/x")),
             );
             assert_eq!(failed, []);
             let mail = String::from_utf8(mail).unwrap();
@@ -660,23 +723,14 @@ mod tests {
         facts.message.fields.from.name_kanji = Some("髙橋".into());
         facts.message.fields.text = "㈱さくら 👍".into();
         facts.charset = EndpointCharset::Iso2022Jp;
-        let delivery = ClaimedDelivery {
-            id: RecordId(Uuid::from_u128(9)),
-            message: RecordId(Uuid::from_u128(1)),
-            account: RecordId(Uuid::from_u128(2)),
-            address: String::new(),
-            attempts: 1,
-            created_at: Timestamp::from_second(1_796_000_000).unwrap(),
-            rendered: None,
-            suspended: None,
-        };
+        let delivery = claimed();
         let to: MailAddress = "fax@example.jp".parse().unwrap();
         let (mail, _) = render(
             (&settings(), &Templates::default()),
             &delivery,
             &to,
             &facts,
-            Some("https://m.example.jp/a/x"),
+            (None, Some("https://m.example.jp/a/x")),
         );
         let (mail, _, is_wrong) = encoding_rs::ISO_2022_JP.decode(&mail);
         assert!(!is_wrong && mail.contains("charset=ISO-2022-JP"), "{mail}");

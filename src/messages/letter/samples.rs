@@ -41,7 +41,7 @@ pub fn check_template(
     Ok(first.unwrap_or_default())
 }
 
-/// Names in kana and in kanji that ISO-2022-JP lacks, a long text, a withheld number, English, a notice, a correction, a test.
+/// Names in kana and in kanji that ISO-2022-JP lacks, a long text, a withheld number, English, a notice, a correction, a fax, a test.
 pub(super) fn samples() -> Vec<LetterFacts> {
     let text = |text: &str| MessageFields { text: text.to_owned(), ..MessageFields::default() };
     let mut kana = text("注文1234の納期を確認したい。\n17時までに折り返しをお願いします。");
@@ -61,6 +61,7 @@ pub(super) fn samples() -> Vec<LetterFacts> {
         (MessageKind::Message, 1, None, text("番号は言われませんでした。")),
         (MessageKind::Message, 1, Some("+442071838750"), english),
         (MessageKind::Message, 1, None, notice),
+        (MessageKind::Fax, 1, Some("+81355501001"), text("FAX 2枚（03-5550-1001）")),
         (MessageKind::Test, 1, None, text("試験")),
     ];
     all.into_iter().map(|(kind, revision, caller, fields)| facts(kind, revision, caller, fields)).collect()
@@ -96,6 +97,7 @@ fn facts(kind: MessageKind, revision: u32, caller: Option<&str>, fields: Message
         contact_name: Some("佐々木".into()),
         customer_name: None,
         recipient_name: Some("佐々木".into()),
+        document_bytes: (kind == MessageKind::Fax).then_some(40_000),
         charset: EndpointCharset::Auto,
         html: true,
         templates: Vec::new(),

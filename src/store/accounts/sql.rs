@@ -130,6 +130,8 @@ impl Backend {
                 WHERE $1 IN (d.account_id, (SELECT account_id FROM calls WHERE id = d.call_id)) LIMIT $2)",
             "DELETE FROM messages WHERE id IN (
                 SELECT id FROM messages WHERE account_id = $1 ORDER BY created_ms, id LIMIT $2)",
+            "DELETE FROM faxes WHERE id IN (
+                SELECT id FROM faxes WHERE account_id = $1 ORDER BY received_ms, id LIMIT $2)",
             "DELETE FROM customers WHERE id IN (
                 SELECT id FROM customers WHERE account_id = $1 ORDER BY id LIMIT $2)",
             "DELETE FROM contacts WHERE id IN (SELECT id FROM contacts WHERE account_id = $1 ORDER BY id LIMIT $2)",

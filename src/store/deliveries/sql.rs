@@ -101,7 +101,8 @@ impl Backend {
     ) -> Result<Option<LetterFacts>, StoreError> {
         let row = sqlx::query(concat!(
             "SELECT m.*, a.name AS account_name, c.name AS contact_name, r.name AS recipient_name,
-                k.name AS customer_name, e.charset AS endpoint_charset, e.html AS endpoint_html, ",
+                k.name AS customer_name, e.charset AS endpoint_charset, e.html AS endpoint_html,
+                f.bytes AS document_bytes, ",
             message_is_being_erased!(),
             " AS is_erased
              FROM deliveries AS d JOIN messages AS m ON m.id = d.message_id
@@ -110,6 +111,7 @@ impl Backend {
              LEFT JOIN contacts AS r ON r.id = d.contact_id
              LEFT JOIN customers AS k ON k.id = m.customer_id
              LEFT JOIN message_endpoints AS e ON e.id = d.endpoint_id
+             LEFT JOIN faxes AS f ON f.id = m.id
              WHERE d.id = $1 AND ",
             account_is_kept!("m")
         ))
@@ -126,12 +128,14 @@ impl Backend {
         let templates = templates.iter().map(template).collect::<Result<Vec<_>, sqlx::Error>>()?;
         let facts = |row: DbRow| {
             let charset: Option<String> = row.try_get("endpoint_charset")?;
+            let document_bytes: Option<i64> = row.try_get("document_bytes")?;
             Ok(LetterFacts {
                 message: message_of(&row)?,
                 account_name: row.try_get("account_name")?,
                 contact_name: row.try_get("contact_name")?,
                 customer_name: row.try_get("customer_name")?,
                 recipient_name: row.try_get("recipient_name")?,
+                document_bytes: document_bytes.map(|bytes| u64::try_from(bytes).unwrap_or(0)),
                 charset: charset.as_deref().and_then(EndpointCharset::parse).unwrap_or_default(),
                 html: row.try_get::<Option<bool>, _>("endpoint_html")?.unwrap_or(true),
                 templates,

@@ -83,7 +83,7 @@ impl<H> Rig<H> {
             call: None,
             customer: None,
             kind: MessageKind::Message,
-            taken_by: HANA,
+            taken_by: Some(HANA),
             taken_by_name: "花".into(),
             caller: Some("+81355501001".into()),
             content: content(fields),
@@ -106,7 +106,7 @@ impl<H> Rig<H> {
         let change = ContentChange {
             content: content(fields),
             version: before.version,
-            by: HANA,
+            by: Some(HANA),
             by_name: "花".into(),
             correction: why.map(Into::into),
             not_before: before.created_at,

@@ -98,7 +98,7 @@ impl<H> Rig<H> {
             call: None,
             customer: None,
             kind: MessageKind::Message,
-            taken_by: HANA,
+            taken_by: Some(HANA),
             taken_by_name: "花".into(),
             caller: None,
             content: fields.checked(&NumberPlan::default()).unwrap(),

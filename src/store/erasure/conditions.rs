@@ -44,6 +44,20 @@ macro_rules! message_is_being_erased {
     };
 }
 
+/// Whether the fax `f` is one of a customer who is being erased, or came in a call with them.
+macro_rules! fax_is_being_erased {
+    () => {
+        concat!(
+            "(EXISTS (SELECT 1 FROM erasure_numbers AS number WHERE number.account_id = f.account_id
+                AND number.key = f.caller_key AND f.received_ms <= number.asked_ms)
+            OR (EXISTS (SELECT 1 FROM erasures)
+                AND EXISTS (SELECT 1 FROM calls AS c WHERE c.id = f.call_id AND ",
+            call_is_being_erased!(),
+            ")))"
+        )
+    };
+}
+
 /// Whether the draft `d` is about a customer who is being erased, about a call with them, or of an account that is being
 /// removed.
 macro_rules! draft_is_being_erased {

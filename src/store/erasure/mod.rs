@@ -5,18 +5,19 @@
 //!
 //! | stage | removes |
 //! |---|---|
-//! | `calls` | number and customer in finished calls, their targets, the notes of their after-call work, the drafts about them; of calls to the customer the dialled number. Each such call is noted in `erased_calls` |
+//! | `calls` | number and customer in finished calls, their targets, the notes of their after-call work, the drafts about them; of calls to the customer the dialled number; the faxes that came in them. Each such call is noted in `erased_calls` |
 //! | `segments` | the numbers as targets in other calls of the account |
 //! | `messages` | number, customer and all that was written of messages, in every revision, and notes of answers and phone tasks about them; their routes end; drafts that name the customer |
+//! | `faxes` | faxes of the account from the customer's numbers, with their documents |
 //! | `live` | nothing: waits until no call that began before the request and names the customer is unrecorded |
-//! | `late_calls`, `late_segments`, `late_messages` | the same as above, of the calls that were waited for |
-//! | `notes` | notes, drafts and messages that were written for one of the calls meanwhile |
+//! | `late_calls`, `late_segments`, `late_messages`, `late_faxes` | the same as above, of the calls that were waited for |
+//! | `notes` | notes, drafts, messages and faxes that were written for one of the calls meanwhile |
 //! | `events`, `outbox` | the customer and the numbers in logged events, and in events that wait for a receiver of webhooks (`redact.rs`) |
 //!
 //! A deleted account goes in the same way: the request hides it and frees its code and numbers (`accounts/sql.rs`), and steps
-//! remove its drafts, messages, customers, contacts and scripts. Its calls stay.
+//! remove its drafts, messages, faxes, customers, contacts and scripts. Its calls stay.
 //!
-//! Later writers find the call in `erased_calls`: another record of it, notes, drafts and messages bring nothing back. What began
+//! Later writers find the call in `erased_calls`: another record of it, notes, drafts, messages and faxes bring nothing back. What began
 //! after the request is another matter, also from the same number.
 //!
 //! Invariant: a stage and how far it has come are committed with the rows of the step. A process that is killed loses the
@@ -197,7 +198,7 @@ impl Store {
         each!(self, db => db.erase_step(rows, live, plan, now).await)
     }
 
-    /// Removes what is left of a deleted account, at most `rows` drafts, messages, customers, contacts or versions
+    /// Removes what is left of a deleted account, at most `rows` drafts, messages, faxes, customers, contacts or versions
     /// of scripts.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | of a call with the customer, or that shows the customer | the caller but for the presentation, the customers, the earlier calls and messages, the link; notes; a dialled number and a target that are the customer's |
 //! | of a message of the customer, or taken in such a call | number, customer, text and what else a person wrote but for words with a fixed set of values |
+//! | of a fax from the customer, or that came in such a call | the caller and the sender's station |
 //! | of another call of the account | a target that is the customer's number |
 //!
 //! Invariant: pure. Fields that the contract always has stay, empty. Numbers are compared by their keys, whatever their
@@ -62,9 +63,14 @@ impl Trace {
     /// The JSON of an event without the customer; `None` when it does not name the customer.
     pub(in crate::store) fn redact(&self, json: &str, place: Place) -> Option<String> {
         let mut event: Value = serde_json::from_str(json).ok()?;
-        let is_message = event.get("kind").and_then(Value::as_str)?.starts_with("message.");
+        let kind =
+            event.get("kind").and_then(Value::as_str)?.split('.').next().unwrap_or_default().to_owned();
         let data = event.get_mut("data")?.as_object_mut()?;
-        let found = if is_message { self.message(data, place) } else { self.call(data, place) };
+        let found = match kind.as_str() {
+            "message" => self.message(data, place),
+            "fax" => self.fax(data, place),
+            _ => self.call(data, place),
+        };
         found.then(|| event.to_string())
     }
 
@@ -92,6 +98,15 @@ impl Trace {
             found = true;
         }
         found
+    }
+
+    fn fax(&self, data: &mut Map<String, Value>, place: Place) -> bool {
+        let is_accounts = data.get("account").and_then(Value::as_str) == Some(&self.account);
+        if place != Place::OfCustomer && !(is_accounts && self.is_number(data.get("caller"))) {
+            return false;
+        }
+        let caller = data.remove("caller");
+        data.remove("station").or(caller).is_some()
     }
 
     fn call(&self, data: &mut Map<String, Value>, place: Place) -> bool {

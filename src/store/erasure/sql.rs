@@ -134,10 +134,12 @@ async fn clear(
 ) -> Result<ErasureStep, StoreError> {
     let (done, next) = match erasure.stage.as_str() {
         "segments" => (clear_segments(db, erasure, rows).await?, "messages"),
-        "messages" => (clear_messages(db, erasure, rows).await?, "live"),
+        "messages" => (clear_messages(db, erasure, rows).await?, "faxes"),
+        "faxes" => (clear_faxes(db, erasure, rows).await?, "live"),
         "late_calls" => (clear_calls(db, erasure, rows).await?, "late_segments"),
         "late_segments" => (clear_segments(db, erasure, rows).await?, "late_messages"),
-        "late_messages" => (clear_messages(db, erasure, rows).await?, "notes"),
+        "late_messages" => (clear_messages(db, erasure, rows).await?, "late_faxes"),
+        "late_faxes" => (clear_faxes(db, erasure, rows).await?, "notes"),
         "notes" => (clear_notes(db, erasure, rows).await?, "events"),
         "events" => (redact_events(db, erasure, plan, rows).await?, "outbox"),
         "outbox" => {
@@ -270,11 +272,12 @@ async fn clear_calls(db: &mut DbConnection, erasure: &Erasure, rows: i64) -> Res
     Ok(calls.len() as u64)
 }
 
-/// The notes of the call's after-call work, and the drafts about it.
+/// The notes of the call's after-call work, the drafts about it, and the faxes that came in it.
 async fn clear_notes_of(db: &mut DbConnection, call: CallId) -> Result<(), StoreError> {
     for sql in [
         "UPDATE wrap_ups SET notes = NULL WHERE call_id = $1 AND notes IS NOT NULL",
         "DELETE FROM drafts WHERE call_id = $1",
+        "DELETE FROM faxes WHERE call_id = $1",
     ] {
         sqlx::query(sql).bind(call).execute(&mut *db).await?;
     }
@@ -370,6 +373,18 @@ async fn clear_message(db: &mut DbConnection, message: RecordId) -> Result<(), S
         sqlx::query(sql).bind(message).execute(&mut *db).await?;
     }
     Ok(())
+}
+
+/// The faxes from the customer's numbers, with their documents.
+async fn clear_faxes(db: &mut DbConnection, erasure: &Erasure, rows: i64) -> Result<u64, StoreError> {
+    let mut query = QueryBuilder::new("SELECT id FROM faxes WHERE account_id = ");
+    query.push_bind(erasure.account).push(" AND received_ms <= ").push_bind(erasure.asked_ms);
+    query.push(" AND caller_key IN (");
+    let faxes: Vec<(RecordId,)> = with_one_of(query, &keys(db, erasure).await?, rows, db).await?;
+    for (fax,) in &faxes {
+        sqlx::query("DELETE FROM faxes WHERE id = $1").bind(*fax).execute(&mut *db).await?;
+    }
+    Ok(faxes.len() as u64)
 }
 
 /// The drafts that name the customer. The table is small: a few rows of each person, for a week.
@@ -1021,7 +1036,7 @@ mod tests {
                     content: Some(ContentChange {
                         content: content(&serde_json::json!({ "text": "伝言の秘密" })),
                         version: 1,
-                        by: OPERATOR,
+                        by: Some(OPERATOR),
                         by_name: "花".into(),
                         correction: Some("伝言の秘密".into()),
                         not_before: at(2_000),
@@ -1053,7 +1068,7 @@ mod tests {
             call,
             customer: None,
             kind: MessageKind::Message,
-            taken_by: OPERATOR,
+            taken_by: Some(OPERATOR),
             taken_by_name: "花".into(),
             caller: None,
             content: content(fields),
@@ -1094,7 +1109,7 @@ mod tests {
             content: Some(ContentChange {
                 content: content(&again),
                 version,
-                by: OPERATOR,
+                by: Some(OPERATOR),
                 by_name: "花".into(),
                 correction: Some("伝言の秘密".into()),
                 not_before: at(502),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use sqlx::{QueryBuilder, Row};
 
 use super::audit::write_audit;
+use super::faxes::write_fax_publication;
 use super::history::write_call;
 use super::messages::write_publication;
 use super::operators::{write_state, write_wrap_up};
@@ -170,6 +171,7 @@ async fn write_entry(db: &mut DbConnection, pbx: &PbxId, entry: &JournalEntry) -
         JournalEntry::Checkpoint(checkpoint) => write_checkpoint(db, pbx, checkpoint).await,
         JournalEntry::Finished(call) => finish_call(db, call).await,
         JournalEntry::MessagePublished(publication) => write_publication(db, *publication).await,
+        JournalEntry::FaxPublished(id) => write_fax_publication(db, *id).await,
         JournalEntry::Gap(gap) => write_gap(db, gap).await,
         JournalEntry::PbxLink(link) => write_link(db, pbx, link).await,
         JournalEntry::SegmentChange(change) => write_segment_change(db, change).await,

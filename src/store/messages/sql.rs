@@ -89,53 +89,9 @@ impl Backend {
         if is_erased {
             return Err(StoreError::Erased);
         }
-        let inserted = sqlx::query(
-            "INSERT INTO messages (id, account_id, call_id, customer_id, kind, taken_by, taken_by_name,
-                caller_key, text, created_ms, changed_ms, pbx)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, '', $9, $9, $10) ON CONFLICT (id) DO NOTHING",
-        )
-        .bind(message.id)
-        .bind(message.account)
-        .bind(message.call)
-        .bind(message.customer)
-        .bind(message.kind.as_str())
-        .bind(message.taken_by)
-        .bind(&message.taken_by_name)
-        .bind(&message.caller)
-        .bind(to_ms(at))
-        .bind(pbx.as_str())
-        .execute(&mut *transaction)
-        .await
-        .map_err(|error| refusal(error, "the message", None))?
-        .rows_affected();
-        let stored = if inserted == 0 {
-            read_message(&mut transaction, message.id).await?
-        } else {
-            let count: i64 = sqlx::query_scalar(
-                "INSERT INTO message_days (day, last) VALUES ($1, 1)
-                 ON CONFLICT (day) DO UPDATE SET last = message_days.last + 1 RETURNING last",
-            )
-            .bind(&message.day)
-            .fetch_one(&mut *transaction)
-            .await?;
-            sqlx::query("UPDATE messages SET number = $2 WHERE id = $1")
-                .bind(message.id)
-                .bind(message_number(&message.day, count))
-                .execute(&mut *transaction)
-                .await?;
-            let written = ContentChange {
-                content: message.content.clone(),
-                version: 0,
-                by: message.taken_by,
-                by_name: message.taken_by_name.clone(),
-                correction: None,
-                not_before: message.not_before,
-            };
-            mark_bin_of_message(&mut transaction, message.id).await?;
-            write_content(&mut transaction, message.id, &written, at).await?
-        };
+        let created = insert_message(&mut transaction, message, pbx, at).await?;
         transaction.commit().await?;
-        Ok((stored, inserted > 0))
+        Ok(created)
     }
 
     pub(in crate::store) async fn change_message(
@@ -368,6 +324,62 @@ fn push_filter(query: &mut QueryBuilder<Db>, filter: &MessageFilter) {
     }
 }
 
+/// Adds a message with its number, its first content and its deliveries, in the caller's transaction; an id that exists stays as
+/// it is. The bool is true when the message is new.
+pub(super) async fn insert_message(
+    db: &mut DbConnection,
+    message: &NewMessage,
+    pbx: &PbxId,
+    at: Timestamp,
+) -> Result<(Message, bool), StoreError> {
+    let inserted = sqlx::query(
+        "INSERT INTO messages (id, account_id, call_id, customer_id, kind, taken_by, taken_by_name,
+            caller_key, text, created_ms, changed_ms, pbx)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, '', $9, $9, $10) ON CONFLICT (id) DO NOTHING",
+    )
+    .bind(message.id)
+    .bind(message.account)
+    .bind(message.call)
+    .bind(message.customer)
+    .bind(message.kind.as_str())
+    .bind(message.taken_by)
+    .bind(Some(&message.taken_by_name).filter(|name| !name.is_empty()))
+    .bind(&message.caller)
+    .bind(to_ms(at))
+    .bind(pbx.as_str())
+    .execute(&mut *db)
+    .await
+    .map_err(|error| refusal(error, "the message", None))?
+    .rows_affected();
+    let stored = if inserted == 0 {
+        read_message(db, message.id).await?
+    } else {
+        let count: i64 = sqlx::query_scalar(
+            "INSERT INTO message_days (day, last) VALUES ($1, 1)
+             ON CONFLICT (day) DO UPDATE SET last = message_days.last + 1 RETURNING last",
+        )
+        .bind(&message.day)
+        .fetch_one(&mut *db)
+        .await?;
+        sqlx::query("UPDATE messages SET number = $2 WHERE id = $1")
+            .bind(message.id)
+            .bind(message_number(&message.day, count))
+            .execute(&mut *db)
+            .await?;
+        let written = ContentChange {
+            content: message.content.clone(),
+            version: 0,
+            by: message.taken_by,
+            by_name: message.taken_by_name.clone(),
+            correction: None,
+            not_before: message.not_before,
+        };
+        mark_bin_of_message(db, message.id).await?;
+        write_content(db, message.id, &written, at).await?
+    };
+    Ok((stored, inserted > 0))
+}
+
 /// Writes a content: into the message, and as its live revision; the one place where a message gets one. The message's row
 /// has its version and revision already. What leaves the house about it is written with it. Returns the message as it is then.
 async fn write_content(
@@ -572,7 +584,7 @@ mod tests {
 
     /// `content`, made from `version`.
     fn change(content: CheckedMessage, version: u64) -> MessageUpdate {
-        let (by, by_name, correction) = (HANA, "花".into(), None);
+        let (by, by_name, correction) = (Some(HANA), "花".into(), None);
         MessageUpdate {
             content: Some(ContentChange { content, version, by, by_name, correction, not_before: at(0) }),
             acknowledged_by: None,
@@ -596,7 +608,7 @@ mod tests {
             call: Some(call(n)),
             customer: None,
             kind: MessageKind::Message,
-            taken_by: HANA,
+            taken_by: Some(HANA),
             taken_by_name: "花".into(),
             caller: Some(format!("+8190{n}")),
             content: content(&format!("折り返し {n}")),

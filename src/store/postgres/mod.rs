@@ -34,6 +34,8 @@ mod dispatches;
 mod drafts;
 #[path = "../erasure/sql.rs"]
 mod erasure;
+#[path = "../faxes/sql.rs"]
+mod faxes;
 #[path = "../group_key/sql.rs"]
 mod group_key;
 #[path = "../history/sql.rs"]

@@ -56,6 +56,10 @@ pub enum PurgeTarget {
     SupervisionLog,
     /// Messages that were sent or acknowledged or whose delivery failed, and those that were withdrawn.
     Messages,
+    /// The numbers of who sent a fax.
+    FaxSenders,
+    /// Faxes.
+    Faxes,
     /// Drafts.
     Drafts,
     /// The addresses and errors of deliveries that are over.

@@ -22,6 +22,13 @@ impl Backend {
     }
 }
 
+/// What clears the numbers of faxes: $1 and $2 as below.
+const FAX_SENDERS: &str = concat!(
+    "UPDATE faxes SET caller_key = NULL, station = NULL WHERE id IN (SELECT id FROM faxes",
+    indexed_by!("faxes_identified"),
+    "WHERE received_ms < $1 AND (caller_key IS NOT NULL OR station IS NOT NULL) ORDER BY received_ms LIMIT $2)"
+);
+
 /// What deletes the rows of a target that are older than $1, at most $2 of them.
 fn statement(target: PurgeTarget) -> &'static str {
     match target {
@@ -58,6 +65,10 @@ fn statement(target: PurgeTarget) -> &'static str {
             "DELETE FROM messages WHERE id IN (
                 SELECT id FROM messages
                 WHERE created_ms < $1 AND (state <> 'open' OR deleted_ms IS NOT NULL) LIMIT $2)"
+        }
+        PurgeTarget::FaxSenders => FAX_SENDERS,
+        PurgeTarget::Faxes => {
+            "DELETE FROM faxes WHERE id IN (SELECT id FROM faxes WHERE received_ms < $1 ORDER BY received_ms LIMIT $2)"
         }
         PurgeTarget::Drafts => {
             "DELETE FROM drafts WHERE (user_id, call_id) IN (

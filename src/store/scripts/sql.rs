@@ -459,7 +459,7 @@ mod tests {
                 call: None,
                 customer: None,
                 kind: MessageKind::Message,
-                taken_by: HANA,
+                taken_by: Some(HANA),
                 taken_by_name: "花".into(),
                 caller: None,
                 content: content(results),
@@ -483,7 +483,7 @@ mod tests {
         let change = ContentChange {
             content: content(&[("tea", "accepted")]),
             version: taken[1].version,
-            by: HANA,
+            by: Some(HANA),
             by_name: "花".into(),
             correction: None,
             not_before: at(11),

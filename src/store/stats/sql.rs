@@ -744,7 +744,7 @@ mod tests {
             call: None,
             customer: None,
             kind: crate::contract::message::MessageKind::Message,
-            taken_by: SATO,
+            taken_by: Some(SATO),
             taken_by_name: "花".into(),
             caller: None,
             content: fields.clone().checked(&crate::numbers::NumberPlan::default()).unwrap(),

@@ -45,7 +45,7 @@ use crate::support::service::Service;
 use crate::support::wait::eventually;
 
 /// The factor for the number of faults.
-fn soak() -> usize {
+pub(crate) fn soak() -> usize {
     std::env::var("TORITSUGI_SOAK").ok().and_then(|n| n.parse().ok()).unwrap_or(1)
 }
 

@@ -13,7 +13,7 @@ use super::Hub;
 use crate::bus::event_log::PbxState;
 use crate::contract::event::{NewEvent, PbxStatus, StateDelta};
 use crate::ids::CallId;
-use crate::journal::entry::{CallCheckpoint, JournalEntry};
+use crate::journal::entry::CallCheckpoint;
 
 /// What the leader uploads when Redis' state of its PBX is not its own.
 #[derive(Debug, Clone, Copy)]
@@ -102,7 +102,7 @@ impl Hub {
                 self.deliver_ahead(pending);
             }
             let publications = outbox.begin_generation(u64::try_from(at.as_millisecond()).unwrap_or(0));
-            self.record(publications.into_iter().map(JournalEntry::MessagePublished).collect());
+            self.record(publications);
         }
         Some(Upload { fence, head: outbox.resend_all(), reset })
     }

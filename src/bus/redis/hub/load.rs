@@ -17,7 +17,6 @@ use crate::contract::event::PbxStatus;
 use crate::contract::event_id::EventId;
 use crate::contract::operator::StateView;
 use crate::ids::PbxId;
-use crate::journal::entry::JournalEntry;
 
 /// The state of all PBXes as Redis has it.
 #[derive(Debug, Default)]
@@ -71,7 +70,7 @@ impl Hub {
             publications.extend(outbox.take_read_back(&id).into_iter().flat_map(|own| own.publications));
         }
         drop(outbox);
-        self.record(publications.into_iter().map(JournalEntry::MessagePublished).collect());
+        self.record(publications);
         self.set_cursor(cursor);
     }
 }

@@ -19,7 +19,6 @@ use crate::contract::event::StateDelta;
 use crate::contract::event_id::EventId;
 use crate::contract::operator::StateView;
 use crate::ids::PbxId;
-use crate::journal::entry::JournalEntry;
 
 impl Hub {
     /// Handles the next entry of the stream.
@@ -39,7 +38,7 @@ impl Hub {
             } else {
                 self.log.append(own.arrival(&self.pbx), true);
             }
-            self.record(own.publications.into_iter().map(JournalEntry::MessagePublished).collect());
+            self.record(own.publications);
             return;
         }
         let Some((pbx, id)) = entry.origin() else { return };
