@@ -10,6 +10,7 @@ use super::Postgres;
 use crate::store::erasure::ErasureProgress;
 use crate::store::error::{READ_TIMEOUT, is_transient_code};
 use crate::store::location::PostgresAddress;
+use crate::store::retention::PurgeProgress;
 use crate::store::stalled::StalledWriters;
 use crate::store::{SchemaStatus, StoreError};
 
@@ -54,6 +55,7 @@ impl Postgres {
             card_readers,
             stalled: StalledWriters::default(),
             erasures: ErasureProgress::default(),
+            purging: PurgeProgress::default(),
         };
         store.finish_upgrade().await?;
         Ok(store)
