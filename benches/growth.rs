@@ -9,6 +9,7 @@
 //! | [`DAEMONS`] daemons on one Redis, each with [`CALLS_PER_DAEMON`] calls a second | processor time of all and of Redis; from publishing to another daemon |
 //!
 //! The desktops are read by a second process (this command with `desktops`), so that memory and time are the gateway's alone.
+//! The memory of accounts, calls and operators is that of a new process each (`memory`), which has no freed memory to use again.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a bench prints, and fails by panicking")]
 
 #[path = "../tests/services/mod.rs"]
@@ -20,6 +21,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io::Cursor;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -71,6 +73,9 @@ fn main() {
     if std::env::args().any(|argument| argument == "--list" || argument == "--test") {
         return;
     }
+    if first.as_deref() == Some("memory") {
+        return runtime().block_on(memory(&arguments.next().unwrap(), arguments.next()));
+    }
     runtime().block_on(gateway());
     runtime().block_on(daemons());
 }
@@ -88,12 +93,19 @@ fn row(what: &str, figures: &str) {
 async fn gateway() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(&dir.path().join("toritsugi.db")).await.unwrap();
-    accounts(&store).await;
+    let file = dir.path().join("toritsugi.db");
+    accounts(&store, &file).await;
     let (tokens, people) = users(&store).await;
     let tokens_file = dir.path().join("tokens");
     fs::write(&tokens_file, tokens.join("\n")).unwrap();
     let bus = Bus::new(settings(&desktops::pbx()));
-    fill(&bus, &people);
+    fill_calls(&bus);
+    fill_operators(&bus, &people);
+    let (of_calls, of_operators) = (measured("calls", None).await, measured("operators", None).await);
+    row(
+        &format!("{CALLS} live calls, {OPERATORS} operators, with their last events"),
+        &format!("{} and {} bytes each", of_calls / CALLS as u64, of_operators / OPERATORS as u64),
+    );
     let app = desktops::app(store, bus.clone(), 2 * DESKTOPS).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, shutdown) = (listener.local_addr().unwrap(), CancellationToken::new());
@@ -128,28 +140,60 @@ async fn gateway() {
     shutdown.cancel();
 }
 
-async fn accounts(store: &Store) {
-    let mut file = String::from("code,name,kana,answer_phrase,notes,dialled,forwarding\n");
+/// Prints how much memory a part takes, in bytes: `accounts` of this database, `calls` or `operators`.
+async fn memory(part: &str, database: Option<String>) {
+    let bus = Bus::new(settings(&desktops::pbx()));
+    let people: Vec<RecordId> = (0..OPERATORS).map(|_| RecordId(uuid::Uuid::now_v7())).collect();
+    let store = match database {
+        Some(database) => Some(Store::open(database.as_ref()).await.unwrap()),
+        None => None,
+    };
+    let before = resident();
+    let directory = match (part, store) {
+        ("accounts", Some(store)) => Some(Directory::load(store, DirectoryOptions::default()).await.unwrap()),
+        ("calls", None) => {
+            fill_calls(&bus);
+            None
+        }
+        ("operators", None) => {
+            fill_operators(&bus, &people);
+            None
+        }
+        _ => panic!("{part}"),
+    };
+    println!("{}", resident().saturating_sub(before));
+    drop((bus, directory));
+}
+
+/// What a new process says about the memory of a part.
+async fn measured(part: &str, database: Option<&Path>) -> u64 {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    let output = command.args(["memory", part]).args(database).output().await.unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().parse().unwrap()
+}
+
+async fn accounts(store: &Store, file: &Path) {
+    let mut lines = String::from("code,name,kana,answer_phrase,notes,dialled,forwarding\n");
     for n in 0..ACCOUNTS {
         let _ = writeln!(
-            file,
+            lines,
             "A{n:05},株式会社見本{n},みほん,お電話ありがとうございます。見本{n}でございます。,急ぎの用件は営業部へ。,0355{n:06},0366{n:06}"
         );
     }
     let directory = Directory::load(store.clone(), DirectoryOptions::default()).await.unwrap();
     let options = ImportOptions { kind: ImportKind::Accounts, encoding: TextEncoding::Utf8, dry_run: false };
     let started = Instant::now();
-    directory.import(Cursor::new(file.into_bytes()), options, Timestamp::now()).await.unwrap();
+    directory.import(Cursor::new(lines.into_bytes()), options, Timestamp::now()).await.unwrap();
     let imported = started.elapsed();
     drop(directory);
-    let (started, memory) = (Instant::now(), resident());
-    let directory = Directory::load(store.clone(), DirectoryOptions::default()).await.unwrap();
-    let kib = resident().saturating_sub(memory) / 1024;
+    let started = Instant::now();
+    drop(Directory::load(store.clone(), DirectoryOptions::default()).await.unwrap());
+    let loaded = started.elapsed();
+    let mib = measured("accounts", Some(file)).await / (1024 * 1024);
     row(
         &format!("{ACCOUNTS} accounts"),
-        &format!("imported in {imported:.1?}, loaded in {:.1?}; {} MiB", started.elapsed(), kib / 1024),
+        &format!("imported in {imported:.1?}, loaded in {loaded:.1?}; {mib} MiB"),
     );
-    drop(directory);
 }
 
 /// One administrator and supervisors, then operators: their tokens, and the operators' records.
@@ -169,30 +213,22 @@ async fn users(store: &Store) -> (Vec<String>, Vec<RecordId>) {
     (tokens, people)
 }
 
-/// Publishes the live calls and the operators' states.
-fn fill(bus: &Bus, people: &[RecordId]) {
-    let memory = resident();
+/// Publishes the live calls.
+fn fill_calls(bus: &Bus) {
     for n in 0..CALLS {
-        bus.publish(event(
-            EventKind::CallOffered,
-            n,
-            Audience::Supervisors,
-            StateDelta::Call(Arc::new(call(n))),
-        ));
+        let change = StateDelta::Call(Arc::new(call(n)));
+        bus.publish(event(EventKind::CallOffered, n, Audience::Supervisors, change));
     }
-    let calls = resident();
+}
+
+/// Publishes the operators' states.
+fn fill_operators(bus: &Bus, people: &[RecordId]) {
     for (n, id) in people.iter().take(OPERATORS).enumerate() {
         let extension = Extension::parse(&(10_000 + n).to_string()).ok();
         let unknown = StateView::unknown(*id, format!("operator {n}").into(), extension);
         let view = StateView { state: State::Ready, version: 1, ..unknown };
         bus.publish(event(EventKind::OperatorState, n, Audience::All, StateDelta::Operator(Arc::new(view))));
     }
-    let each = |bytes: u64, number: usize| bytes / number as u64;
-    let (of_calls, of_operators) = (calls.saturating_sub(memory), resident().saturating_sub(calls));
-    row(
-        &format!("{CALLS} live calls, {OPERATORS} operators, with their last events"),
-        &format!("{} and {} bytes each", each(of_calls, CALLS), each(of_operators, OPERATORS)),
-    );
 }
 
 fn call(n: usize) -> CallView {
@@ -312,7 +348,7 @@ async fn clients(address: SocketAddr, tokens: String) {
             ["snapshot", n] => {
                 let (started, token) = (Instant::now(), &tokens[n.parse::<usize>().unwrap()]);
                 let (_stream, bytes) = connect(address, token).await;
-                println!("{:.1?}, {} KiB", started.elapsed(), bytes / 1024);
+                println!("{:.1?}, {bytes} bytes", started.elapsed());
             }
             ["connect", from, to] => {
                 let range = from.parse::<usize>().unwrap()..to.parse().unwrap();

@@ -1,11 +1,15 @@
 //! Measures the questions of the API against a year of calls.
 //!
-//! `make bench-scale DB=FILE` takes a database that `make scale-data` filled, a SQLite file or a PostgreSQL address; what it
-//! writes is removed again by the retention that it measures, so that a database serves several runs. Each question is
-//! asked [`ROUNDS`] times. The first two lines are what everything else is measured against: `SELECT 1` through the same
-//! pool, and one record by its id.
+//! `make bench-scale DB=FILE` takes a database that `make scale-data` filled, a SQLite file or a PostgreSQL address. At the end
+//! it removes callers' numbers and a customer; with `SCALE_READS_ONLY=1` in the environment it stops before that, so that the
+//! database serves several runs. Each question is asked [`ROUNDS`] times. The first two lines are what everything else is measured against: `SELECT 1` through the same
+//! pool, and one record by its id. After the questions to the store, each GET of the API is sent over HTTP ([`requests`]).
 #![expect(clippy::print_stdout, reason = "a bench prints its table")]
 
+#[path = "desktops/mod.rs"]
+mod desktops;
+#[path = "requests/mod.rs"]
+mod requests;
 #[path = "../tests/year/mod.rs"]
 mod year;
 
@@ -49,7 +53,7 @@ struct Table;
 impl Table {
     fn head() {
         println!(
-            "{:<66} {:>10} {:>10} {:>10} {:>6} {:>10}",
+            "{:<90} {:>10} {:>10} {:>10} {:>6} {:>10}",
             "question", "p50", "p99", "max", "rows", "target"
         );
     }
@@ -59,7 +63,7 @@ impl Table {
         let at = |percent: usize| times[(times.len() * percent / 100).min(times.len() - 1)];
         let (p50, p99, max) = (at(50), at(99), at(100));
         let verdict = if p99 <= target { "" } else { " MISSED" };
-        println!("{name:<66} {p50:>10.1?} {p99:>10.1?} {max:>10.1?} {rows:>6} {target:>10?}{verdict}");
+        println!("{name:<90} {p50:>10.1?} {p99:>10.1?} {max:>10.1?} {rows:>6} {target:>10?}{verdict}");
     }
 }
 
@@ -74,7 +78,7 @@ where
         match question().await {
             Ok(answer) => rows = answer.rows(),
             Err(error) => {
-                println!("{name:<66} {error} after {:.1?}", started.elapsed());
+                println!("{name:<90} {error} after {:.1?}", started.elapsed());
                 return Ok(());
             }
         }
@@ -131,7 +135,10 @@ async fn run(database: &str) -> Result<(), Box<dyn Error>> {
     history(&store).await?;
     records(&store).await?;
     figures(&store).await?;
-    writes(&store).await?;
+    requests::run(&store).await?;
+    if std::env::var_os("SCALE_READS_ONLY").is_none() {
+        writes(&store).await?;
+    }
     store.close().await;
     Ok(())
 }
@@ -181,7 +188,10 @@ async fn history(store: &Store) -> Result<(), Box<dyn Error>> {
             HistoryFilter { account: Some(RecordId(account(0))), caller: Some(number_of(0)), ..all() },
         ),
         ("number on the other side", party(Some(number_of(0)), &[])),
-        ("customer on the other side", party(None, &[customer(0), customer(77)])),
+        (
+            "two customers with tens of thousands of calls on the other side",
+            party(None, &[customer(0), customer(77)]),
+        ),
         ("number on the other side, none", party(Some("+819000000000".into()), &[])),
         ("outbound", HistoryFilter { direction: Some(Direction::Outbound), ..all() }),
         ("internal", HistoryFilter { direction: Some(Direction::Internal), ..all() }),
@@ -224,10 +234,15 @@ async fn records(store: &Store) -> Result<(), Box<dyn Error>> {
         store.customers(&number, None, 50).await.map(|page| page.items)
     })
     .await?;
-    ask("card of a pop: a caller with 1,000 calls", 2, || async {
-        store.caller_history(RecordId(account(0)), &number_of(0)).await.map(|caller| caller.customers)
-    })
-    .await?;
+    for (number, calls) in [(30, "about 1,000"), (0, "33,000")] {
+        ask(&format!("card of a pop: a caller with {calls} calls"), 2, || async move {
+            store
+                .caller_history(RecordId(account(number)), &number_of(number))
+                .await
+                .map(|caller| caller.customers)
+        })
+        .await?;
+    }
     messages(store).await?;
     ask("audit", 50, || async {
         store.audit(&AuditFilter::default(), None, 51).await.map(|page| page.items)

@@ -163,6 +163,7 @@ pub async fn run_on(
     let metrics = Arc::new(Metrics::default());
     let stats = Stats::register(&metrics);
     let eraser = eraser(&config, &store, bus, &directory, &stats)?;
+    let rows_purged = stats.rows_purged.clone();
     let (queue_faults, following) = (SharedQueueFaults::default(), Following::default());
     let (faxes, fax_receiver) = fax_receiver(&config, &metrics);
     let deps = Deps {
@@ -206,7 +207,7 @@ pub async fn run_on(
     );
     pipeline.spawn(core, &tasks, &store, &link_shutdown);
     tasks.spawn(eraser.run(link_shutdown.clone()));
-    tasks.spawn(purge::run(store.clone(), config.retention.clone(), link_shutdown.clone()));
+    tasks.spawn(purge::run(store.clone(), config.retention.clone(), rows_purged, link_shutdown.clone()));
     let day = DayMetrics::register(&metrics, config.directory.time_zone.clone());
     tasks.spawn(stat_bins::run(store.clone(), config.retention.clone(), day, link_shutdown.clone()));
     keep_directory(&directory, &tasks, &link_shutdown);

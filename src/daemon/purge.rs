@@ -8,6 +8,7 @@
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use prometheus_client::metrics::counter::Counter;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
@@ -23,7 +24,12 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 const BATCH_DELAY: Duration = Duration::from_millis(50);
 
 /// Purges until `shutdown`.
-pub(super) async fn run(store: Store, retention: RetentionConfig, shutdown: CancellationToken) {
+pub(super) async fn run(
+    store: Store,
+    retention: RetentionConfig,
+    rows_purged: Counter,
+    shutdown: CancellationToken,
+) {
     let mut ticks = tokio::time::interval(PURGE_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -33,15 +39,21 @@ pub(super) async fn run(store: Store, retention: RetentionConfig, shutdown: Canc
         }
         tokio::select! {
             () = shutdown.cancelled() => return,
-            done = purge(&store, &retention, Timestamp::now()) => if let Err(error) = done {
+            done = purge(&store, &retention, &rows_purged, Timestamp::now()) => if let Err(error) = done {
                 tracing::warn!(error = &error as &dyn std::error::Error, "the purge failed; the next one starts in an hour");
             }
         }
+        store.purge_progress().finish();
     }
 }
 
 /// Purges all records that are due at `now`; returns the number of rows.
-async fn purge(store: &Store, retention: &RetentionConfig, now: Timestamp) -> Result<u64, StoreError> {
+async fn purge(
+    store: &Store,
+    retention: &RetentionConfig,
+    rows_purged: &Counter,
+    now: Timestamp,
+) -> Result<u64, StoreError> {
     let kinds = [
         (PurgeTarget::Callers, retention.anonymise),
         (PurgeTarget::Notes, retention.anonymise),
@@ -69,10 +81,12 @@ async fn purge(store: &Store, retention: &RetentionConfig, now: Timestamp) -> Re
             let began = Instant::now();
             let rows = store.purge(kind, before, pace.rows()).await?;
             pace.record(began.elapsed());
-            total += rows;
             if rows == 0 {
                 break;
             }
+            total += rows;
+            rows_purged.inc_by(rows);
+            store.purge_progress().add(rows, Timestamp::now());
             if reported.elapsed() >= REPORT_INTERVAL {
                 reported = Instant::now();
                 tracing::info!(?kind, rows = total, "purging expired records");
@@ -84,4 +98,38 @@ async fn purge(store: &Store, retention: &RetentionConfig, now: Timestamp) -> Re
         tracing::info!(rows = total, "purged expired records");
     }
     Ok(total)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::contract::pbx::Gap;
+    use crate::ids::PbxId;
+    use crate::journal::entry::JournalEntry;
+
+    #[tokio::test]
+    async fn a_purge_counts_what_it_removes() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("toritsugi.db")).await.unwrap();
+        let now: Timestamp = "2026-04-01T00:00:00Z".parse().unwrap();
+        let pbx = PbxId::parse("main").unwrap();
+        for days in [2, 500, 600] {
+            let from = now - Duration::from_secs(days * 86_400);
+            let to = from + Duration::from_secs(1);
+            let gap = Gap { pbx: pbx.clone(), from, to, cause: "refused".into(), restarted: false };
+            store.write_entry(&pbx, &JournalEntry::Gap(Box::new(gap))).await.unwrap();
+        }
+        let gaps_days = [("TORITSUGI__RETENTION__GAPS_DAYS".to_owned(), "400".to_owned())];
+        let retention = Config::from_layers(None, gaps_days).unwrap().retention;
+        let rows_purged = Counter::default();
+        assert_eq!(store.purge_progress().status(), None);
+        assert_eq!(purge(&store, &retention, &rows_purged, now).await.unwrap(), 2);
+        assert_eq!((rows_purged.get(), store.purge_progress().status().unwrap().rows), (2, 2));
+        store.purge_progress().finish();
+        // What is done is not found again.
+        assert_eq!(purge(&store, &retention, &rows_purged, now).await.unwrap(), 0);
+        assert_eq!((rows_purged.get(), store.purge_progress().status()), (2, None));
+        assert_eq!(store.gaps(None, None, 10).await.unwrap().len(), 1);
+    }
 }

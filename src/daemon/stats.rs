@@ -33,6 +33,7 @@ pub(super) struct Stats {
     pub(super) queue_faults: Gauge,
     pub(super) erasures: Gauge,
     pub(super) rows_erased: Counter,
+    pub(super) rows_purged: Counter,
 }
 
 impl Stats {
@@ -59,6 +60,7 @@ impl Stats {
             queue_faults: Gauge::default(),
             erasures: Gauge::default(),
             rows_erased: Counter::default(),
+            rows_purged: Counter::default(),
         };
         let counters = [
             ("pops_repeated", "Pops sent again because no desktop confirmed them", &new.pops_repeated),
@@ -105,6 +107,7 @@ impl Stats {
                 "Rows that were cleared or looked at to remove what deleted customers left",
                 &new.rows_erased,
             ),
+            ("rows_purged", "Rows that were removed or cleared because they had expired", &new.rows_purged),
         ];
         metrics.register(|registry| {
             for (name, help, counter) in counters {

@@ -34,6 +34,7 @@ use crate::people::role::Role;
 use crate::people::viewer::Viewer;
 use crate::store::erasure::ErasureStatus;
 use crate::store::mail_servers::MAIL_SERVER;
+use crate::store::retention::PurgeStatus;
 use crate::store::{Store, StoreError};
 
 /// Shortest time between two writes that test the store.
@@ -117,6 +118,9 @@ pub(crate) struct Readiness {
     /// reader shows it any more, and the daemon is ready all the same.
     #[serde(skip_serializing_if = "Option::is_none")]
     erasures: Option<Erasures>,
+    /// How far the removal of expired records has come; absent while none are removed. The daemon is ready all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    purge: Option<Purge>,
 }
 
 /// The mail server refuses all mails.
@@ -146,6 +150,23 @@ pub(crate) struct Erasures {
     )]
     #[schema(value_type = Option<String>, format = DateTime)]
     oldest: Option<Timestamp>,
+}
+
+/// How far the removal of records that are older than `[retention]` allows has come.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Purge {
+    /// When it removed the first rows.
+    #[schema(value_type = String, format = DateTime)]
+    #[serde(serialize_with = "crate::contract::time::as_time")]
+    since: Timestamp,
+    /// Rows that it has removed or cleared.
+    rows: u64,
+}
+
+impl Purge {
+    fn of(PurgeStatus { since, rows }: PurgeStatus) -> Self {
+        Self { since, rows }
+    }
 }
 
 impl Erasures {
@@ -195,10 +216,19 @@ pub(crate) async fn ready(State(state): State<Arc<AppState>>) -> (StatusCode, Js
     let queue_faults = state.app.queue_faults.present();
     let mail_fault = if store { mail_fault(&state).await } else { None };
     let erasures = Erasures::of(state.app.store.erasure_progress().status());
-    (
-        status,
-        Json(Readiness { ready, pbx, store, bus, teams_owned_elsewhere, queue_faults, mail_fault, erasures }),
-    )
+    let purge = state.app.store.purge_progress().status().map(Purge::of);
+    let body = Readiness {
+        ready,
+        pbx,
+        store,
+        bus,
+        teams_owned_elsewhere,
+        queue_faults,
+        mail_fault,
+        erasures,
+        purge,
+    };
+    (status, Json(body))
 }
 
 async fn mail_fault(state: &AppState) -> Option<MailFault> {

@@ -7,7 +7,7 @@
 //! | `serve.rs`, `admission.rs`, `connection.rs` | accepting connections, their limits and time-outs, shutdown |
 //! | `auth.rs`, `session.rs`, `tokens.rs` | authentication, sign-in with a password, tokens of users |
 //! | `proxies.rs` | the client's address behind a reverse proxy |
-//! | `active_tokens.rs`, `token_uses.rs`, `throttle.rs` | tables: tokens of open streams, last uses of tokens, attempts to sign in |
+//! | `active_tokens.rs`, `token_checks.rs`, `token_uses.rs`, `throttle.rs` | tables: tokens of open streams, checks and last uses of tokens, attempts to sign in |
 //! | `extract.rs`, `query.rs`, `responses.rs`, `problem.rs` | reading requests, answers with `Location`, errors (RFC 9457) |
 //! | `stream.rs`, `sse.rs`, `websocket.rs` | the event stream of one client, over two transports |
 //! | `forwarding.rs` | requests that the daemon of another PBX answers |
@@ -92,6 +92,7 @@ mod stream;
 mod supervisions;
 mod tasks;
 mod throttle;
+mod token_checks;
 mod token_uses;
 mod tokens;
 mod transfers;

@@ -38,7 +38,7 @@ use super::problem::{Kind, Problem};
 use super::public::PublicApp;
 use super::routes::router;
 use super::state::{App, AppState, run_people_refresh};
-use super::{audit_trail, forwarding, public, token_uses};
+use super::{audit_trail, forwarding, public, token_checks, token_uses};
 
 /// How long the headers of a request may take, and the pause before the next request on a connection.
 const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(20);
@@ -86,6 +86,11 @@ pub async fn serve(listener: TcpListener, app: App, shutdown: CancellationToken)
     let state = Arc::new(AppState::new(app, shutdown.clone()));
     let router = router(Arc::clone(&state));
     tasks.spawn(token_uses::run(Arc::clone(&state.token_uses), state.app.store.clone(), shutdown.clone()));
+    tasks.spawn(token_checks::run(
+        Arc::clone(&state.token_checks),
+        state.app.store.clone(),
+        shutdown.clone(),
+    ));
     tasks.spawn(audit_trail::run(Arc::clone(&state)));
     tasks.spawn(forwarding::serve(state, router.clone(), tasks.clone(), shutdown.clone()));
     accept(Accepting { listener, router, admission, metrics, drain_timeout }, tasks, shutdown).await;

@@ -25,6 +25,7 @@ use super::health::StoreProbe;
 use super::metrics::Metrics;
 use super::proxies::AddressRange;
 use super::throttle::{PasswordCheckLimits, Throttle};
+use super::token_checks::TokenChecks;
 use super::token_uses::TokenUseRecorder;
 use crate::bus::Bus;
 use crate::command::Commands;
@@ -161,6 +162,7 @@ impl fmt::Debug for Clock {
 pub(crate) struct AppState {
     pub(crate) app: App,
     pub(crate) active_tokens: ActiveTokens,
+    pub(crate) token_checks: Arc<TokenChecks>,
     pub(crate) token_uses: Arc<TokenUseRecorder>,
     pub(crate) audit_trail: AuditTrail,
     pub(crate) throttle: Mutex<Throttle>,
@@ -177,6 +179,7 @@ impl AppState {
         Self {
             app,
             active_tokens: ActiveTokens::default(),
+            token_checks: Arc::default(),
             token_uses: Arc::default(),
             audit_trail: AuditTrail::default(),
             throttle: Mutex::default(),

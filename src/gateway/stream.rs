@@ -247,7 +247,7 @@ impl EventStream {
     fn check_token(&self) -> impl Future<Output = Option<StreamEnd>> + use<> {
         let (state, token, expires_at) = (Arc::clone(&self.state), self.caller.token, self.caller.expires_at);
         async move {
-            let found = state.app.store.token_by_id(token).await;
+            let found = state.token_checks.check(token).await;
             let now = state.app.clock.now();
             match found.map(|record| record.map(|record| state.token_uses.apply_to(record))) {
                 Ok(Some(record)) if record.is_valid(now) => None,

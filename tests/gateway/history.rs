@@ -629,6 +629,11 @@ async fn a_customer_who_is_being_erased_is_in_no_answer_and_nothing_comes_back_l
     let (_, ready) = answer(rig.bare(Method::GET, "/readyz").send().await.unwrap()).await;
     let erasures = (&ready["erasures"]["left"], &ready["erasures"]["waiting"]);
     assert_eq!(erasures, (&json!(1), &json!(0)), "{ready}");
+    assert_eq!(ready["purge"], json!(null));
+    rig.app.store.purge_progress().add(7, now);
+    let (_, ready) = answer(rig.bare(Method::GET, "/readyz").send().await.unwrap()).await;
+    assert_eq!(ready["purge"]["rows"], json!(7), "{ready}");
+    rig.app.store.purge_progress().finish();
     nothing_is_written(&rig, of, &path).await;
     erase(&rig).await;
     nothing_is_written(&rig, of, &path).await;

@@ -1,7 +1,5 @@
 //! The SQL of finished calls and of a caller's history.
 
-use std::cmp::Reverse;
-
 use smol_str::SmolStr;
 use sqlx::{QueryBuilder, Row};
 
@@ -68,6 +66,9 @@ const CALLER_HISTORY: &str = concat!(
     ORDER BY known.is_first DESC, known.last_ms DESC NULLS LAST, known.kana, known.name, known.id"
 );
 
+/// Most segments of one statement.
+const SEGMENTS_PER_INSERT_MAX: usize = 100;
+
 impl Backend {
     pub(in crate::store) async fn record_call(&self, call: &FinishedCall) -> Result<(), StoreError> {
         let mut transaction = self.begin().await?;
@@ -108,19 +109,8 @@ impl Backend {
         before: Option<HistoryCursor>,
         limit: u32,
     ) -> Result<Vec<FinishedCall>, StoreError> {
-        let plan = Plan::of(filter);
-        let mut calls = Vec::new();
-        for mut query in plan.queries(filter, before, limit) {
-            let rows = query.build().fetch_all(self.readers()).await?;
-            let read: Vec<_> = rows.iter().map(call_of).collect::<Result<_, sqlx::Error>>()?;
-            calls.extend(read);
-        }
-        if plan.is_several() {
-            calls.sort_unstable_by_key(|call| Reverse((to_ms(call.offered_at), call.id.uuid())));
-            calls.dedup_by_key(|call| call.id);
-            calls.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-        }
-        Ok(calls)
+        let rows = Plan::of(filter).query(filter, before, limit).build().fetch_all(self.readers()).await?;
+        Ok(rows.iter().map(call_of).collect::<Result<_, sqlx::Error>>()?)
     }
 
     pub(in crate::store) async fn customer_names(
@@ -187,36 +177,61 @@ pub(super) async fn write_call(db: &mut DbConnection, call: &FinishedCall) -> Re
         .execute(&mut *db)
         .await?
         .rows_affected();
-    let (is_better, is_erased) = has_better_segments(db, call, changed > 0).await?;
+    let Stored { segments, is_better, is_erased } = has_better_segments(db, call, changed > 0).await?;
     if is_better {
-        sqlx::query("DELETE FROM call_segments WHERE call_id = $1").bind(call.id).execute(&mut *db).await?;
-        for (ordinal, segment) in (0_i64..).zip(&call.segments) {
-            sqlx::query(
-                "INSERT INTO call_segments (call_id, ordinal, kind, operator, target, from_ms, until_ms, result)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-            )
-            .bind(call.id)
-            .bind(ordinal)
-            .bind(&segment.kind)
-            .bind(segment.operator.as_ref().map(Extension::as_str))
-            .bind(segment.target.as_ref().filter(|_| !is_erased))
-            .bind(to_ms(segment.from))
-            .bind(segment.until.map(to_ms))
-            .bind(&segment.result)
-            .execute(&mut *db)
-            .await?;
+        if segments > 0 {
+            sqlx::query("DELETE FROM call_segments WHERE call_id = $1")
+                .bind(call.id)
+                .execute(&mut *db)
+                .await?;
         }
+        insert_segments(db, call, is_erased).await?;
     }
     Ok(())
 }
 
-/// Whether the record's segments replace the stored ones (`is_row_new`: its row did), and whether the caller was erased.
+/// Writes the segments with one statement, because each is a turn of the connection's thread.
+async fn insert_segments(
+    db: &mut DbConnection,
+    call: &FinishedCall,
+    is_erased: bool,
+) -> Result<(), StoreError> {
+    let ordinals: Vec<(i64, &Segment)> = (0..).zip(&call.segments).collect();
+    for segments in ordinals.chunks(SEGMENTS_PER_INSERT_MAX) {
+        let mut query = QueryBuilder::<Db>::new(
+            "INSERT INTO call_segments (call_id, ordinal, kind, operator, target, from_ms, until_ms, result) ",
+        );
+        query.push_values(segments, |mut row, (ordinal, segment)| {
+            row.push_bind(call.id)
+                .push_bind(*ordinal)
+                .push_bind(segment.kind.to_string())
+                .push_bind(segment.operator.as_ref().map(|operator| operator.as_str().to_owned()))
+                .push_bind(segment.target.as_ref().filter(|_| !is_erased).map(ToString::to_string))
+                .push_bind(to_ms(segment.from))
+                .push_bind(segment.until.map(to_ms))
+                .push_bind(segment.result.as_ref().map(ToString::to_string));
+        });
+        query.build().execute(&mut *db).await?;
+    }
+    Ok(())
+}
+
+/// What is stored of a call beside its row.
+struct Stored {
+    segments: i64,
+    /// Whether the record's segments replace them.
+    is_better: bool,
+    /// Whether the caller was erased.
+    is_erased: bool,
+}
+
+/// Compares the record's segments with the stored ones; `is_row_new`: its row replaced the stored one.
 async fn has_better_segments(
     db: &mut DbConnection,
     call: &FinishedCall,
     is_row_new: bool,
-) -> Result<(bool, bool), StoreError> {
-    let (stored, inferred, is_erased): (i64, bool, bool) = sqlx::query_as(
+) -> Result<Stored, StoreError> {
+    let (segments, inferred, is_erased): (i64, bool, bool) = sqlx::query_as(
         "SELECT (SELECT count(*) FROM call_segments WHERE call_id = $1), inferred,
             EXISTS (SELECT 1 FROM erased_calls WHERE call_id = $1) FROM calls WHERE id = $1",
     )
@@ -224,8 +239,8 @@ async fn has_better_segments(
     .fetch_one(db)
     .await?;
     let new = i64::try_from(call.segments.len()).unwrap_or(i64::MAX);
-    let is_better = if is_row_new { new >= stored } else { new > stored && (inferred || !call.inferred) };
-    Ok((is_better, is_erased))
+    let is_better = if is_row_new { new >= segments } else { new > segments && (inferred || !call.inferred) };
+    Ok(Stored { segments, is_better, is_erased })
 }
 
 fn history_of(row: &DbRow) -> Result<HistoryView, sqlx::Error> {
@@ -420,6 +435,20 @@ mod tests {
         assert_eq!(read(sees(&[], &["1001"], false)).await, [0; 0]);
         assert_eq!(read(sees(&[], &["1002"], false)).await, [5]);
         assert_eq!(read(sees(&[], &[], false)).await, [0; 0]);
+        // Nobody had some, and they were answered all the same.
+        let answered = |filter| HistoryFilter { outcome: Some(Outcome::Answered), ..filter };
+        assert_eq!(read(answered(sees(&[SUZUKI], &["1002"], true))).await, [9, 8, 6, 5, 3, 2]);
+        assert_eq!(read(answered(sees(&[SUZUKI], &[], true))).await, [9, 8, 6, 3, 2]);
+        assert_eq!(read(answered(sees(&[], &[], true))).await, [9, 6, 3]);
+        // At an extension, of those that the reader sees: of few people, and of more than the extension has calls.
+        let at = |name: &str, filter| HistoryFilter { operator: Some(extension(name)), ..filter };
+        let team = [SATO, SUZUKI, RecordId(uuid::Uuid::nil()), RecordId(uuid::Uuid::max())];
+        assert_eq!(read(at("1001", sees(&[SATO], &["1001"], true))).await, [7, 4, 1]);
+        assert_eq!(read(at("1002", sees(&[SATO], &["1001"], true))).await, [8, 2]);
+        assert_eq!(read(at("1002", sees(&[SATO], &["1001", "1002"], true))).await, [8, 5, 2]);
+        assert_eq!(read(at("1002", sees(&team, &["1001", "1002"], true))).await, [8, 5, 2]);
+        assert_eq!(read(at("1001", sees(&[SUZUKI], &[], false))).await, [0; 0]);
+        assert_eq!(read(at("1001", sees(&team[1..], &["1002"], false))).await, [0; 0]);
         let filter = HistoryFilter {
             operator: Some(extension("1002")),
             from: Some(from_ms(5_000)),

@@ -290,6 +290,13 @@ fn push_filter(query: &mut QueryBuilder<Db>, filter: &MessageFilter) {
             query.push(condition).push_bind(word);
         }
     }
+    // The conditions of the indexes of what is rare, which SQLite must find word for word.
+    if filter.kind.is_some_and(|kind| kind != MessageKind::Message) {
+        query.push(" AND m.kind <> 'message'");
+    }
+    if filter.urgency.is_some_and(|urgency| urgency != Urgency::Normal) {
+        query.push(" AND m.urgency <> 'normal'");
+    }
     if let Some(call) = filter.call {
         query.push(" AND m.call_id = ").push_bind(call);
     }

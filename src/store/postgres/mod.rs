@@ -90,6 +90,7 @@ pub(super) use self::open::inspect;
 use super::StoreError;
 use super::erasure::ErasureProgress;
 use super::location::PostgresAddress;
+use super::retention::PurgeProgress;
 use super::stalled::StalledWriters;
 
 /// The names under which each topic's `sql.rs` uses this backend.
@@ -118,6 +119,7 @@ pub struct Postgres {
     card_readers: PgPool,
     pub(super) stalled: StalledWriters,
     pub(super) erasures: ErasureProgress,
+    pub(super) purging: PurgeProgress,
 }
 
 impl Postgres {

@@ -10,6 +10,7 @@ use super::Postgres;
 use crate::store::erasure::ErasureProgress;
 use crate::store::error::{READ_TIMEOUT, is_transient_code};
 use crate::store::location::PostgresAddress;
+use crate::store::retention::PurgeProgress;
 use crate::store::stalled::StalledWriters;
 use crate::store::{SchemaStatus, StoreError};
 
@@ -41,10 +42,12 @@ impl Postgres {
         #[cfg(test)]
         crate::store::plan_tests::record_statements();
         migrate(address).await?;
-        let pool = connect(address, WRITERS_MAX, STATEMENT_TIMEOUT).await?;
-        let log_writer = connect(address, 1, STATEMENT_TIMEOUT).await?;
-        let readers = connect(address, READERS_MAX, read_timeout).await?;
-        let card_readers = connect(address, CARD_READERS_MAX, read_timeout).await?;
+        let writing = options(address, STATEMENT_TIMEOUT)?;
+        let pool = connect(address, WRITERS_MAX, writing.clone()).await?;
+        let log_writer = connect(address, 1, writing).await?;
+        let reading = options(address, read_timeout)?;
+        let readers = connect(address, READERS_MAX, reading.clone().options(PLANNED_EACH_TIME)).await?;
+        let card_readers = connect(address, CARD_READERS_MAX, reading).await?;
         let address = address.clone();
         let store = Self {
             address,
@@ -54,11 +57,16 @@ impl Postgres {
             card_readers,
             stalled: StalledWriters::default(),
             erasures: ErasureProgress::default(),
+            purging: PurgeProgress::default(),
         };
         store.finish_upgrade().await?;
         Ok(store)
     }
 }
+
+/// Each page is planned for its own values: the plan for any value takes every caller for one with a single call, and sorts all that
+/// the caller with the most calls has.
+const PLANNED_EACH_TIME: [(&str, &str); 1] = [("plan_cache_mode", "force_custom_plan")];
 
 fn options(address: &PostgresAddress, statement_timeout: Duration) -> Result<PgConnectOptions, StoreError> {
     let options = address.options().map_err(|error| describe(address, error))?;
@@ -83,13 +91,13 @@ async fn migrate(address: &PostgresAddress) -> Result<(), StoreError> {
 async fn connect(
     address: &PostgresAddress,
     connections: u32,
-    statement_timeout: Duration,
+    options: PgConnectOptions,
 ) -> Result<PgPool, StoreError> {
     PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .idle_timeout(IDLE_TIMEOUT)
-        .connect_with(options(address, statement_timeout)?)
+        .connect_with(options)
         .await
         .map_err(|error| describe(address, error))
 }
@@ -243,7 +251,8 @@ mod tests {
             (SELECT oid FROM pg_database WHERE datname = current_database())";
         let address = at(&postgres().empty_database().await);
         let upgrading = Postgres::open(&address).await.unwrap();
-        let short = connect(&address, 2, Duration::from_millis(100)).await.unwrap();
+        let short =
+            connect(&address, 2, options(&address, Duration::from_millis(100)).unwrap()).await.unwrap();
         let waiting = Postgres { pool: short.clone(), ..upgrading.clone() };
         let step = upgrading.begin_upgrade().await.unwrap();
         let waiting = tokio::spawn(async move { waiting.finish_upgrade().await });

@@ -3,9 +3,11 @@
 //! Invariant: one step is one short transaction. A call keeps its account, times, outcome and operators until the call
 //! itself is deleted, so that an account's statistics stay true.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 
 use super::{Store, StoreError};
 
@@ -39,6 +41,37 @@ impl PurgePace {
     pub fn record(&mut self, took: Duration) {
         let rows = if took > PURGE_STEP_TARGET { self.rows / 2 } else { self.rows + self.rows / 4 };
         self.rows = rows.clamp(PURGE_ROWS_MIN, PURGE_ROWS_MAX);
+    }
+}
+
+/// How far the purge under way is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PurgeStatus {
+    /// When it removed the first rows.
+    pub since: Timestamp,
+    /// Rows that it has removed or cleared.
+    pub rows: u64,
+}
+
+/// The status, as the task that purges last left it, for readers elsewhere (`/readyz`). Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct PurgeProgress(Arc<Mutex<Option<PurgeStatus>>>);
+
+impl PurgeProgress {
+    /// The purge removed this many rows more.
+    pub fn add(&self, rows: u64, now: Timestamp) {
+        self.0.lock().get_or_insert(PurgeStatus { since: now, rows: 0 }).rows += rows;
+    }
+
+    /// The purge is over.
+    pub fn finish(&self) {
+        *self.0.lock() = None;
+    }
+
+    /// The status; absent while nothing is removed.
+    #[must_use]
+    pub fn status(&self) -> Option<PurgeStatus> {
+        *self.0.lock()
     }
 }
 
@@ -92,5 +125,11 @@ impl Store {
     /// The store cannot be written.
     pub async fn purge(&self, target: PurgeTarget, before: Timestamp, rows: u32) -> Result<u64, StoreError> {
         each!(self, db => db.purge(target, before, rows.min(PURGE_ROWS_MAX)).await)
+    }
+
+    /// How far the purge under way is.
+    #[must_use]
+    pub fn purge_progress(&self) -> &PurgeProgress {
+        each!(self, db => &db.purging)
     }
 }

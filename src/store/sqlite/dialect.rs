@@ -17,6 +17,11 @@ macro_rules! json_items {
     };
 }
 
+/// Before and after a bound JSON array of texts: its items, as rows with the text as `value`.
+pub(super) const JSON_TEXTS: (&str, &str) = ("json_each(", ")");
+/// Whether a subquery of a join may name the tables before it.
+pub(super) const HAS_LATERAL: bool = false;
+
 /// $1 the batch; $2 the time; $3 to $7 whether the file has the columns kana, company, department, notes, flags; $8 whether
 /// it has all that a search compares: otherwise the daemon folds the row again.
 pub(super) const UPSERT_CUSTOMERS: &str = "
@@ -103,6 +108,18 @@ pub(super) fn upgrade_step(name: &str) -> Option<Step> {
         "call_operators" => Step::CallOperators,
         "call_operators_by_outcome" => Step::Statements(&["CREATE INDEX call_operators_by_outcome
             ON call_operators (who, direction, outcome, offered_ms, call_id) WHERE outcome <> 'answered'"]),
+        "messages_of_account_by_state" => Step::Statements(&[
+            "CREATE INDEX messages_of_account_by_state ON messages (account_id, state, created_ms, id)",
+        ]),
+        "messages_of_rare_kinds" => Step::Statements(&[
+            "CREATE INDEX messages_by_kind ON messages (kind, created_ms, id) WHERE kind <> 'message'",
+            "CREATE INDEX messages_by_urgency ON messages (urgency, created_ms, id) WHERE urgency <> 'normal'",
+            "CREATE INDEX messages_held ON messages (hold_until_ms) WHERE hold_until_ms IS NOT NULL",
+        ]),
+        "call_operators_unowned_answered" => {
+            Step::Statements(&["CREATE INDEX call_operators_unowned_answered
+                ON call_operators (direction, offered_ms, call_id) WHERE who = '-' AND outcome = 'answered'"])
+        }
         "customer_texts" => Step::CustomerTexts,
         _ => return None,
     })

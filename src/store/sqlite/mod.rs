@@ -101,6 +101,7 @@ use super::StoreError;
 use super::erasure::ErasureProgress;
 #[cfg(doc)]
 use super::error::READ_TIMEOUT;
+use super::retention::PurgeProgress;
 use super::stalled::StalledWriters;
 
 /// The names under which each topic's `sql.rs` uses this backend.
@@ -160,6 +161,7 @@ pub struct Sqlite {
     card_readers: SqlitePool,
     pub(super) stalled: StalledWriters,
     pub(super) erasures: ErasureProgress,
+    pub(super) purging: PurgeProgress,
 }
 
 impl Sqlite {

@@ -18,6 +18,7 @@ use super::file::FileId;
 use crate::store::StoreError;
 use crate::store::erasure::ErasureProgress;
 use crate::store::error::{READ_TIMEOUT, had_storage_error};
+use crate::store::retention::PurgeProgress;
 use crate::store::stalled::StalledWriters;
 
 /// Marks the file as a database of this program ("TRTG").
@@ -73,8 +74,10 @@ impl Sqlite {
             .before_acquire(|_, meta| std::future::ready(Ok(!had_storage_error(meta.age))).boxed())
             .after_release(|connection, _| {
                 async {
-                    // Its rollback, if there is one, is carried out before it answers.
-                    connection.ping().await?;
+                    if connection.is_in_transaction() {
+                        // A transaction was dropped: its rollback is carried out before the connection answers.
+                        connection.ping().await?;
+                    }
                     Ok(!connection.is_in_transaction())
                 }
                 .boxed()
@@ -113,6 +116,7 @@ impl Sqlite {
             card_readers,
             stalled: StalledWriters::default(),
             erasures: ErasureProgress::default(),
+            purging: PurgeProgress::default(),
         };
         store.finish_upgrade().await?;
         Ok(store)

@@ -254,6 +254,14 @@ impl Store {
         each!(self, db => db.token_by_id(id).await)
     }
 
+    /// The tokens with these ids, in no order; one that does not exist is left out.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn tokens_by_id(&self, ids: &[RecordId]) -> Result<Vec<TokenRecord>, StoreError> {
+        each!(self, db => db.tokens_by_id(ids).await)
+    }
+
     /// A user's tokens that are not revoked, newest first.
     ///
     /// # Errors

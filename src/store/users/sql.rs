@@ -1,10 +1,10 @@
 //! The SQL of people, teams and tokens.
 
 use jiff::Timestamp;
-use sqlx::Row;
+use sqlx::{QueryBuilder, Row};
 use uuid::Uuid;
 
-use super::{Backend, DbRow, WriteTransaction};
+use super::{Backend, Db, DbRow, WriteTransaction};
 use crate::ids::{Extension, RecordId};
 use crate::people::look_alike::look_alike;
 use crate::people::password::PasswordHash;
@@ -227,6 +227,23 @@ impl Backend {
     ) -> Result<Option<TokenRecord>, StoreError> {
         let row = sqlx::query("SELECT * FROM tokens WHERE id = $1").bind(id);
         Ok(row.fetch_optional(self.readers()).await?.as_ref().map(token_of).transpose()?)
+    }
+
+    pub(in crate::store) async fn tokens_by_id(
+        &self,
+        ids: &[RecordId],
+    ) -> Result<Vec<TokenRecord>, StoreError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut query = QueryBuilder::<Db>::new("SELECT * FROM tokens WHERE id IN (");
+        let mut listed = query.separated(", ");
+        for id in ids {
+            listed.push_bind(*id);
+        }
+        query.push(")");
+        let rows = query.build().fetch_all(self.readers()).await?;
+        Ok(rows.iter().map(token_of).collect::<Result<_, sqlx::Error>>()?)
     }
 
     pub(in crate::store) async fn tokens_of(&self, user: RecordId) -> Result<Vec<TokenRecord>, StoreError> {

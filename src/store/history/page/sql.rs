@@ -5,9 +5,10 @@
 use sqlx::QueryBuilder;
 
 use super::Db;
+use super::dialect::{HAS_LATERAL, JSON_TEXTS};
 use super::history::outcome_as_str;
 use crate::contract::call::{Direction, Outcome};
-use crate::store::history::{HistoryCursor, HistoryFilter, PartyFilter};
+use crate::store::history::{HistoryCursor, HistoryFilter, PartyFilter, VisibilityFilter};
 use crate::store::to_ms;
 
 /// One of the operators that follow had the call.
@@ -17,19 +18,18 @@ const HAD_BY: &str =
 const HANDLED_BY: &str =
     concat!(" AND EXISTS (SELECT 1 FROM ", json_items!("c.handled_by_json"), " AS had WHERE had.value IN (");
 
-/// Most owners of `call_operators` that one statement asks for; SQLite takes 500 parts of a compound statement.
-const OWNERS_PER_STATEMENT_MAX: usize = 100;
-/// Up to this many owners, their own calls are fewer than those of a large account.
-const OWNERS_BEFORE_ACCOUNT_MAX: usize = 4;
+/// Up to this many owners, their own calls are fewer than those of a large account, or of another operator.
+const OWNERS_BEFORE_OTHERS_MAX: usize = 4;
 
 /// From which side a page of calls is read, so that what is read grows with the page and not with the table.
 ///
 /// | conditions | is read from | each row is checked for |
 /// |---|---|---|
-/// | party | the calls of its number and of its customers, merged | the rest |
+/// | party | the newest calls of its number, of each customer and of each of their numbers, merged | the rest |
 /// | caller or customer | that caller's or customer's calls | the rest |
 /// | operator | the rows of that extension in `call_operators` | visibility |
-/// | visibility | the rows of each person and extension, merged | nothing |
+/// | operator, and visibility of few people | the newest rows of each person and extension, merged | a row of the operator |
+/// | visibility | the newest rows of each person and extension, merged | nothing |
 /// | visibility of many people, and an account | the account's calls | visibility |
 /// | account, outcome, time or none | the index that begins with the account, the outcome or the direction | the rest |
 pub(super) enum Plan {
@@ -52,17 +52,16 @@ impl Plan {
             (Some(_), None, None) => return Self::Calls(indexed_by!("calls_by_number")),
             (None, None, _) => {}
         }
-        if let Some(operator) = &filter.operator {
-            return Self::Owners(vec![format!("e{operator}")]);
-        }
-        if let Some(visible) = &filter.visibility {
-            let people = visible.people.iter().map(|person| format!("p{person}"));
-            let extensions = visible.extensions.iter().map(|extension| format!("n{extension}"));
-            let mut owners: Vec<String> = people.chain(extensions).collect();
-            owners.extend(visible.unowned.then(|| "-".to_owned()));
-            if filter.account.is_none() || owners.len() <= OWNERS_BEFORE_ACCOUNT_MAX {
+        let seen_by = filter.visibility.as_ref().map(|visible| owners_of(visible, filter.operator.is_none()));
+        match (&filter.operator, seen_by) {
+            (Some(_), Some(owners)) if owners.len() <= OWNERS_BEFORE_OTHERS_MAX => {
                 return Self::Owners(owners);
             }
+            (Some(operator), _) => return Self::Owners(vec![format!("e{operator}")]),
+            (None, Some(owners)) if filter.account.is_none() || owners.len() <= OWNERS_BEFORE_OTHERS_MAX => {
+                return Self::Owners(owners);
+            }
+            (None, _) => {}
         }
         Self::Calls(match (filter.account, filter.outcome) {
             (Some(_), _) => indexed_by!("calls_of_account"),
@@ -71,26 +70,25 @@ impl Plan {
         })
     }
 
-    /// Whether the page is put together from several statements.
-    pub(super) fn is_several(&self) -> bool {
-        matches!(self, Self::Owners(owners) if owners.len() > OWNERS_PER_STATEMENT_MAX)
-    }
-
-    pub(super) fn queries(
+    pub(super) fn query(
         &self,
         filter: &HistoryFilter,
         before: Option<HistoryCursor>,
         limit: u32,
-    ) -> Vec<QueryBuilder<Db>> {
+    ) -> QueryBuilder<Db> {
         match self {
-            Self::Party(party) => vec![party_query(filter, party, before, limit)],
-            Self::Calls(index) => vec![calls_query(filter, index, before, limit)],
-            Self::Owners(owners) => owners
-                .chunks(OWNERS_PER_STATEMENT_MAX)
-                .map(|owners| owners_query(filter, owners, before, limit))
-                .collect(),
+            Self::Party(party) => party_query(filter, party, before, limit),
+            Self::Calls(index) => calls_query(filter, index, before, limit),
+            Self::Owners(owners) => owners_query(filter, owners, before, limit),
         }
     }
+}
+
+/// Whose rows of `call_operators` a reader sees; `unowned`: also the calls that no operator had, if the reader sees them.
+fn owners_of(visible: &VisibilityFilter, unowned: bool) -> Vec<String> {
+    let people = visible.people.iter().map(|person| format!("p{person}"));
+    let extensions = visible.extensions.iter().map(|extension| format!("n{extension}"));
+    people.chain(extensions).chain((unowned && visible.unowned).then(|| "-".to_owned())).collect()
 }
 
 fn calls_query(
@@ -136,6 +134,52 @@ fn push_conditions(query: &mut QueryBuilder<Db>, filter: &HistoryFilter, before:
     push_visibility(query, filter);
 }
 
+/// The newest rows of a table, as many as a page has, for each of some rows: of each person, customer or number. Of what
+/// they have besides nothing is read, however much that is.
+struct NewestOfEach<'a> {
+    /// The table with its alias, and the index that it is read by.
+    table: &'a str,
+    /// The time of a row.
+    time: &'a str,
+    /// Its call.
+    call: &'a str,
+    /// How many of each.
+    limit: u32,
+}
+
+impl NewestOfEach<'_> {
+    /// Pushes the newest that the condition lets through.
+    fn push_one(&self, query: &mut QueryBuilder<Db>, condition: Pushes<'_>) {
+        let Self { table, time, call, limit } = self;
+        query.push(format!("(SELECT {time}, {call} FROM {table} WHERE "));
+        condition(query);
+        query.push(format!(" ORDER BY {time} DESC, {call} DESC LIMIT ")).push_bind(i64::from(*limit));
+        query.push(") AS newest");
+    }
+
+    /// Pushes them, joined to `each`. `condition` is what relates a row of the table to one of `each`.
+    fn push(&self, query: &mut QueryBuilder<Db>, each: Pushes<'_>, condition: Pushes<'_>) {
+        let Self { table, time, call, limit } = self;
+        each(query);
+        if HAS_LATERAL {
+            query.push(format!(" CROSS JOIN LATERAL (SELECT {time}, {call} FROM {table} WHERE "));
+            condition(query);
+            query.push(format!(" ORDER BY {time} DESC, {call} DESC LIMIT ")).push_bind(i64::from(*limit));
+            query.push(") AS newest");
+            return;
+        }
+        query.push(format!(" CROSS JOIN {table} WHERE "));
+        condition(query);
+        // The time of the last that is still of the page: within the parentheses the alias is that of the inner table.
+        query.push(format!(" AND {time} >= coalesce((SELECT {time} FROM {table} WHERE "));
+        condition(query);
+        query
+            .push(format!(" ORDER BY {time} DESC LIMIT 1 OFFSET "))
+            .push_bind(i64::from(limit.saturating_sub(1)));
+        query.push("), ").push(i64::MIN.to_string()).push(")");
+    }
+}
+
 /// The calls of each of the party's conditions, newest first, merged: each is read from an index of its own, and a call
 /// that matches several comes once.
 fn party_query(
@@ -144,69 +188,103 @@ fn party_query(
     before: Option<HistoryCursor>,
     limit: u32,
 ) -> QueryBuilder<Db> {
-    const BY_ACCOUNT_AND_NUMBER: &str = indexed_by!("calls_by_caller");
-    const BY_NUMBER: &str = indexed_by!("calls_by_number");
-    const BY_CUSTOMER: &str = indexed_by!("calls_by_customer");
-    const BY_CALLED_NUMBER: &str = indexed_by!("calls_by_called_number");
-    const NUMBERS_OF: &str = concat!(
-        " FROM customer_numbers AS n",
+    const BY_ACCOUNT_AND_NUMBER: &str = concat!("calls AS c", indexed_by!("calls_by_caller"));
+    const BY_NUMBER: &str = concat!("calls AS c", indexed_by!("calls_by_number"));
+    const BY_CUSTOMER: &str = concat!("calls AS c", indexed_by!("calls_by_customer"));
+    const BY_CALLED_NUMBER: &str = concat!("calls AS c", indexed_by!("calls_by_called_number"));
+    const NUMBERS: &str = concat!(
+        "(SELECT DISTINCT account_id, key FROM customer_numbers",
         indexed_by!("customer_numbers_by_customer"),
-        "CROSS JOIN calls AS c"
+        "WHERE customer_id IN ("
     );
     // No condition: no call, in a statement all the same.
-    let mut query = QueryBuilder::new(
+    let query = QueryBuilder::new(
         "SELECT c.*, FALSE AS is_erased FROM (SELECT offered_ms, id FROM calls WHERE caller_key = ''",
     );
+    let mut arms = Arms { query, filter, before, limit, number: 0 };
     let is_outbound = filter.direction == Some(Direction::Outbound);
-    let mut arms = 0;
-    let mut arm = |from: &str, index: &str, condition: &dyn Fn(&mut QueryBuilder<Db>)| {
-        // One of two customers with the same number is enough.
-        query.push(" UNION SELECT * FROM (SELECT DISTINCT c.offered_ms, c.id").push(from).push(index);
-        query.push("WHERE c.direction = ").push(direction_literal(filter));
-        condition(&mut query);
-        push_conditions(&mut query, filter, before);
-        query.push(" ORDER BY c.offered_ms DESC, c.id DESC LIMIT ").push_bind(i64::from(limit));
-        query.push(") AS arm").push(arms.to_string());
-        arms += 1;
-    };
     if let Some(number) = &party.number {
-        let (index, column) = match (is_outbound, filter.account) {
+        let (table, key) = match (is_outbound, filter.account) {
             (true, _) => (BY_CALLED_NUMBER, " AND c.dialled = "),
             (false, Some(_)) => (BY_ACCOUNT_AND_NUMBER, " AND c.caller_key = "),
             (false, None) => (BY_NUMBER, " AND c.caller_key = "),
         };
-        arm(" FROM calls AS c", index, &|query| {
-            query.push(column).push_bind(number.clone());
+        arms.push(table, None, &|query| {
+            query.push(key).push_bind(number.clone());
         });
     }
-    let push_customers = |query: &mut QueryBuilder<Db>| {
-        let mut listed = query.separated(", ");
+    let listed = |query: &mut QueryBuilder<Db>, between: &str| {
+        let mut listed = query.separated(between);
         for customer in &party.customers {
             listed.push_bind(*customer);
         }
-        query.push(")");
     };
-    if !party.customers.is_empty() {
-        if !is_outbound {
-            arm(" FROM calls AS c", BY_CUSTOMER, &|query| {
-                query.push(" AND c.customer_id IN (");
-                push_customers(query);
+    let wanted = |query: &mut QueryBuilder<Db>| {
+        query.push("(VALUES (");
+        listed(query, "), (");
+        query.push(")) AS wanted");
+    };
+    let numbers = |query: &mut QueryBuilder<Db>| {
+        query.push(NUMBERS);
+        listed(query, ", ");
+        query.push(")) AS n");
+    };
+    match &party.customers[..] {
+        [] => {}
+        _ if is_outbound => arms.push(BY_CALLED_NUMBER, Some(&numbers), &|query| {
+            query.push(" AND c.dialled = n.key");
+        }),
+        customers => {
+            let each: Option<Pushes<'_>> = if customers.len() > 1 { Some(&wanted) } else { None };
+            arms.push(BY_CUSTOMER, each, &|query| {
+                match customers {
+                    [one] => query.push(" AND c.customer_id = ").push_bind(*one),
+                    _ => query.push(" AND c.customer_id = wanted.column1"),
+                };
+            });
+            arms.push(BY_ACCOUNT_AND_NUMBER, Some(&numbers), &|query| {
+                query.push(" AND c.account_id = n.account_id AND c.caller_key = n.key");
             });
         }
-        let (index, numbers) = if is_outbound {
-            (BY_CALLED_NUMBER, " AND c.dialled = n.key AND n.customer_id IN (")
-        } else {
-            let numbers = " AND c.account_id = n.account_id AND c.caller_key = n.key AND n.customer_id IN (";
-            (BY_ACCOUNT_AND_NUMBER, numbers)
-        };
-        arm(NUMBERS_OF, index, &|query| {
-            query.push(numbers);
-            push_customers(query);
-        });
     }
+    let mut query = arms.query;
     query.push(") AS found CROSS JOIN calls AS c WHERE c.id = found.id");
     query.push(" ORDER BY found.offered_ms DESC, found.id DESC LIMIT ").push_bind(i64::from(limit));
     query
+}
+
+/// What adds a part to a statement.
+type Pushes<'a> = &'a dyn Fn(&mut QueryBuilder<Db>);
+
+/// A statement of several parts, each of which reads a page of calls from an index of its own.
+struct Arms<'a> {
+    query: QueryBuilder<Db>,
+    filter: &'a HistoryFilter,
+    before: Option<HistoryCursor>,
+    limit: u32,
+    number: usize,
+}
+
+impl Arms<'_> {
+    /// Adds the newest calls of `table` with this `key`, of each row of `each` if there is one.
+    fn push(&mut self, table: &str, each: Option<Pushes<'_>>, key: Pushes<'_>) {
+        let Self { query, filter, before, limit, number } = self;
+        // One of two customers with the same number is enough.
+        query.push(" UNION SELECT * FROM (SELECT DISTINCT offered_ms, id FROM ");
+        let newest = NewestOfEach { table, time: "c.offered_ms", call: "c.id", limit: *limit };
+        let condition = |query: &mut QueryBuilder<Db>| {
+            query.push("c.direction = ").push(direction_literal(filter));
+            key(query);
+            push_conditions(query, filter, *before);
+        };
+        match each {
+            Some(each) => newest.push(query, each, &condition),
+            None => newest.push_one(query, &condition),
+        }
+        query.push(" ORDER BY offered_ms DESC, id DESC LIMIT ").push_bind(i64::from(*limit));
+        query.push(") AS arm").push(number.to_string());
+        *number += 1;
+    }
 }
 
 fn owners_query(
@@ -215,25 +293,23 @@ fn owners_query(
     before: Option<HistoryCursor>,
     limit: u32,
 ) -> QueryBuilder<Db> {
-    // Nobody's calls are none, in a statement all the same.
+    const ALL: &str = "call_operators AS o";
+    const RARE: &str = concat!("call_operators AS o", indexed_by!("call_operators_by_outcome"));
+    // A call that no operator had and that was answered all the same: among the many that nobody had, there are next to none.
+    const UNOWNED_ANSWERED: &str =
+        concat!("call_operators AS o", indexed_by!("call_operators_unowned_answered"));
+    let is_rare = filter.outcome.is_some_and(|outcome| outcome != Outcome::Answered);
+    let is_answered = filter.outcome == Some(Outcome::Answered);
+    let (unowned, owners): (Vec<&String>, Vec<&String>) =
+        owners.iter().partition(|owner| is_answered && *owner == "-");
     let mut query = QueryBuilder::new(concat!(
         "SELECT c.*, ",
         call_is_being_erased!(),
-        " AS is_erased FROM (SELECT offered_ms, call_id FROM (
-            SELECT offered_ms, call_id FROM call_operators WHERE who = '' AND direction = ''",
+        " AS is_erased FROM (SELECT DISTINCT offered_ms, call_id FROM ",
     ));
-    for (n, owner) in owners.iter().enumerate() {
-        query.push(" UNION SELECT * FROM (SELECT o.offered_ms, o.call_id FROM call_operators AS o");
-        let is_rare = filter.outcome.is_some_and(|outcome| outcome != Outcome::Answered);
-        if is_rare {
-            query.push(indexed_by!("call_operators_by_outcome"));
-        }
-        // Only where the rows themselves do not say who may see them.
-        let is_checked = filter.operator.is_some() && filter.visibility.is_some();
-        if is_checked {
-            query.push(" CROSS JOIN calls AS c");
-        }
-        query.push(" WHERE o.who = ").push_bind(owner.clone());
+    let newest = |table| NewestOfEach { table, time: "o.offered_ms", call: "o.call_id", limit };
+    let of_owners = newest(if is_rare { RARE } else { ALL });
+    let condition = |query: &mut QueryBuilder<Db>| {
         query.push(" AND o.direction = ").push(direction_literal(filter));
         if let Some(account) = filter.account {
             query.push(" AND o.account_id = ").push_bind(account);
@@ -244,19 +320,57 @@ fn owners_query(
         if is_rare {
             query.push(" AND o.outcome <> 'answered'");
         }
-        push_times(&mut query, filter, before, "o.offered_ms", "o.call_id");
-        if is_checked {
-            query.push(" AND c.id = o.call_id");
-            push_visibility(&mut query, filter);
+        push_times(query, filter, before, "o.offered_ms", "o.call_id");
+        push_other_owner(query, filter, &owners);
+    };
+    match owners[..] {
+        [one] => of_owners.push_one(&mut query, &|query| {
+            query.push("o.who = ").push_bind(one.clone());
+            condition(query);
+        }),
+        _ => {
+            let each = |query: &mut QueryBuilder<Db>| {
+                let (before, after) = JSON_TEXTS;
+                query.push(before).push_bind(serde_json::to_string(&owners).unwrap_or_default());
+                query.push(after).push(" AS owner");
+            };
+            of_owners.push(&mut query, &each, &|query| {
+                query.push("o.who = owner.value");
+                condition(query);
+            });
         }
-        query.push(" ORDER BY o.offered_ms DESC, o.call_id DESC LIMIT ").push_bind(i64::from(limit));
-        query.push(") AS owner").push(n.to_string());
+    }
+    if !unowned.is_empty() {
+        query.push(" UNION SELECT * FROM ");
+        newest(UNOWNED_ANSWERED).push_one(&mut query, &|query| {
+            query.push("o.who = '-' AND o.outcome = 'answered'");
+            condition(query);
+        });
     }
     // Of the many that the owners have together, only those of the page are read.
-    query.push(") AS merged ORDER BY offered_ms DESC, call_id DESC LIMIT ").push_bind(i64::from(limit));
+    query.push(" ORDER BY offered_ms DESC, call_id DESC LIMIT ").push_bind(i64::from(limit));
     query.push(") AS owned CROSS JOIN calls AS c WHERE c.id = owned.call_id");
     query.push(" ORDER BY owned.offered_ms DESC, owned.call_id DESC LIMIT ").push_bind(i64::from(limit));
     query
+}
+
+/// Checks a row of one of the owners for the other condition about who had the call, where there are an operator and a
+/// visibility: the rows are either the operator's or those that the reader sees.
+fn push_other_owner(query: &mut QueryBuilder<Db>, filter: &HistoryFilter, owners: &[&String]) {
+    let (Some(operator), Some(_)) = (&filter.operator, &filter.visibility) else { return };
+    let operator = format!("e{operator}");
+    if *owners == [&operator] {
+        query.push(" AND EXISTS (SELECT 1 FROM calls AS c WHERE c.id = o.call_id");
+        push_visibility(query, filter);
+        query.push(")");
+    } else {
+        // An operator without calls is known at once.
+        query.push(" AND EXISTS (SELECT 1 FROM call_operators AS any_call WHERE any_call.who = ");
+        query.push_bind(operator.clone()).push(")");
+        query.push(" AND EXISTS (SELECT 1 FROM call_operators AS had WHERE had.direction = o.direction");
+        query.push(" AND had.offered_ms = o.offered_ms AND had.call_id = o.call_id AND had.who = ");
+        query.push_bind(operator).push(")");
+    }
 }
 
 /// A literal, because only that can use an index with a condition.
@@ -287,9 +401,21 @@ fn push_times(
     }
 }
 
-/// Checks the row of a call for the filter's visibility.
+/// Checks the row of a call for the filter's visibility: of few people by their rows of `call_operators`, which is twice as
+/// fast as to read the lists of the call.
 fn push_visibility(query: &mut QueryBuilder<Db>, filter: &HistoryFilter) {
     let Some(visible) = &filter.visibility else { return };
+    let owners = owners_of(visible, true);
+    if owners.len() <= OWNERS_BEFORE_OTHERS_MAX {
+        query.push(" AND EXISTS (SELECT 1 FROM call_operators AS seen WHERE seen.who IN (''");
+        for owner in owners {
+            query.push(", ").push_bind(owner);
+        }
+        query.push(")");
+        query.push(" AND seen.direction = ").push(direction_literal(filter));
+        query.push(" AND seen.offered_ms = c.offered_ms AND seen.call_id = c.id)");
+        return;
+    }
     query.push(if visible.unowned { " AND (c.operators_json = '[]' OR (" } else { " AND ((" });
     query.push("c.handled_by_json IS NOT NULL").push(HANDLED_BY);
     for person in &visible.people {

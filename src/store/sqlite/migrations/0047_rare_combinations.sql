@@ -1,0 +1,3 @@
+-- Combinations of conditions of which a table has few rows or none: without an index for each, all calls that no operator had were
+-- looked at for those that were answered all the same, and all messages for those that are urgent, held, or failed.
+INSERT INTO upgrade_steps (name) VALUES ('call_operators_unowned_answered'), ('messages_of_account_by_state'), ('messages_of_rare_kinds');
