@@ -45,7 +45,7 @@ const FREE_TABLES: [&str; 8] = [
     "webhooks.secrets",
 ];
 /// Keys whose relative paths start at the directory of the file that names them.
-const PATH_KEYS: [&str; 10] = [
+const PATH_KEYS: [&str; 11] = [
     "pbx.event_secret_file",
     "pbx.action_secret_file",
     "pbx.tls.ca_file",
@@ -56,6 +56,7 @@ const PATH_KEYS: [&str; 10] = [
     "mail.ca_file",
     "mail.password_file",
     "mail.imap.password_file",
+    "reports.font",
 ];
 /// Keys of secrets; only the environment may hold these.
 const SECRET_KEYS: [&str; 6] = [
@@ -402,7 +403,7 @@ mod tests {
         (
             "[pbxx]\nhost = 'x'",
             &[],
-            "/etc/t.toml: pbxx.host: unknown section; the sections are bus, directory, gateway, log, mail, messages, operators, pbx, pop, public, retention, store, supervision, transfer, webhooks",
+            "/etc/t.toml: pbxx.host: unknown section; the sections are bus, directory, gateway, log, mail, messages, operators, pbx, pop, public, reports, retention, store, supervision, transfer, webhooks",
         ),
         ("[pbxx]", &[], "/etc/t.toml: pbxx: unknown key"),
         ("pbx = 1", &[], "/etc/t.toml: pbx: is a section"),

@@ -56,6 +56,8 @@ pub struct Config {
     pub operators: OperatorsConfig,
     /// Messages.
     pub messages: MessagesConfig,
+    /// Monthly reports.
+    pub reports: ReportsConfig,
     /// Retention of records.
     pub retention: RetentionConfig,
     /// The mail server.
@@ -349,6 +351,15 @@ pub struct MessagesConfig {
     pub supervisors_export: bool,
     /// Whether supervisors may change scripts.
     pub supervisors_edit_scripts: bool,
+}
+
+/// `[reports]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReportsConfig {
+    /// The font; `None`: the first that the system has.
+    #[serde(deserialize_with = "values::optional_path")]
+    pub font: Option<PathBuf>,
 }
 
 /// `[retention]`

@@ -55,6 +55,7 @@ async fn purge(store: &Store, retention: &RetentionConfig, now: Timestamp) -> Re
         (PurgeTarget::Tasks, retention.deliveries),
         (PurgeTarget::Links, Some(Duration::ZERO)),
         (PurgeTarget::Bounces, retention.deliveries),
+        (PurgeTarget::ServiceMails, retention.deliveries),
         (PurgeTarget::Gaps, retention.gaps),
         (PurgeTarget::States, retention.operators),
         (PurgeTarget::WrapUps, retention.operators),
