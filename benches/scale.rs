@@ -18,10 +18,13 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use toritsugi::billing::BillingMonth;
 use toritsugi::contract::call::{Direction, Outcome};
 use toritsugi::contract::history::FinishedCall;
+use toritsugi::directory::{Directory, DirectoryOptions};
 use toritsugi::ids::{CallId, Extension, RecordId};
 use toritsugi::numbers::NumberPlan;
+use toritsugi::report::{ReportFont, Sources, gather, pages_of, pdf_of};
 use toritsugi::store::erasure::{ErasureStep, LiveCalls};
 use toritsugi::store::history::{HistoryCursor, HistoryFilter, PartyFilter, VisibilityFilter};
 use toritsugi::store::messages::MessageFilter;
@@ -135,6 +138,7 @@ async fn run(database: &str) -> Result<(), Box<dyn Error>> {
     history(&store).await?;
     records(&store).await?;
     figures(&store).await?;
+    reports(&store).await?;
     requests::run(&store).await?;
     if std::env::var_os("SCALE_READS_ONLY").is_none() {
         writes(&store).await?;
@@ -321,6 +325,52 @@ async fn figures(store: &Store) -> Result<(), Box<dyn Error>> {
         })
         .await?;
     }
+    Ok(())
+}
+
+/// What is made of figures: a report and its PDF, percentiles, and how soon a call is counted.
+async fn reports(store: &Store) -> Result<(), Box<dyn Error>> {
+    let directory = Directory::load(store.clone(), DirectoryOptions::default()).await?;
+    let sources = Sources { store, directory: &directory, dispositions: &[], whole_from: None };
+    let middle = Timestamp::from_millisecond(year::BEGIN_MS + 180 * DAY_MS)?;
+    let month = BillingMonth::of(middle.to_zoned(directory.time_zone().clone()).date());
+    let (now, large) = (Timestamp::now(), RecordId(account(0)));
+    let (mut gathered, mut written) = (Vec::new(), Vec::new());
+    let font = ReportFont::load(None)?;
+    let (mut pages, mut bytes) = (0, 0);
+    for _ in 0..20 {
+        let started = Instant::now();
+        let (report, _) = gather(sources, large, month, now).await?;
+        gathered.push(started.elapsed());
+        let started = Instant::now();
+        let pdf = pdf_of(&report, &font, now)?;
+        written.push(started.elapsed());
+        (pages, bytes) = (pages_of(&report, &font)?, pdf.len());
+    }
+    Table::line(
+        "the report of a month of the busiest account",
+        &mut gathered,
+        20,
+        Duration::from_millis(500),
+    );
+    let target = Duration::from_millis(300 * pages as u64);
+    Table::line(&format!("its PDF: {pages} pages, {bytes} bytes"), &mut written, 20, target);
+    // How soon a call that has ended is in the figures: what the daemon does twice a second.
+    let Some(pattern) = store.history(&HistoryFilter::default(), None, 1).await?.pop() else { return Ok(()) };
+    let mut times = Vec::new();
+    for _ in 0..50 {
+        let id = CallId::parse(&uuid::Uuid::now_v7().to_string())?;
+        store.record_call(&FinishedCall { id, ..pattern.clone() }).await?;
+        let started = Instant::now();
+        while store.build_stats(None).await? > 0 {}
+        times.push(started.elapsed());
+    }
+    Table::line(
+        "counting the quarters of an hour of one more call",
+        &mut times,
+        50,
+        Duration::from_millis(500),
+    );
     Ok(())
 }
 

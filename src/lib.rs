@@ -33,7 +33,7 @@
 //!    after-call work. [`webhook`] posts the events to other systems from an outbox in the store. [`fax`] takes
 //!    over the faxes that the PBX received.
 //! 8. [`stats`] says what each finished call counts as, and by which formula counters become figures; [`billing`] which
-//!    calls an account pays for.
+//!    calls an account pays for; [`report`] is what the account's company gets about a month.
 //! 9. [`pbx_link`] decides what is published about the connection to the PBX, [`journal`] what is committed with an event.
 //! 10. [`daemon`] owns the tasks, the clock and the one loop that connects all of this.
 //!
@@ -111,6 +111,7 @@ pub mod store;
 pub mod directory;
 
 pub mod messages;
+pub mod report;
 
 pub mod gateway;
 pub mod replay;

@@ -286,6 +286,12 @@ pub fn of_message(kind: EventKind, data: Value, at: Timestamp, audience: Audienc
     NewEvent { kind, at, call: None, audience, data, change: StateDelta::None }
 }
 
+/// An alarm was raised or cleared.
+#[must_use]
+pub fn alarm(kind: EventKind, data: Value, at: Timestamp) -> NewEvent {
+    NewEvent { kind, at, call: None, audience: Audience::Supervisors, data, change: StateDelta::None }
+}
+
 /// A person left the service.
 #[must_use]
 pub fn operator_removed(user: RecordId, at: Timestamp) -> NewEvent {

@@ -22,7 +22,7 @@ processes_left() {
   done
 }
 
-need cc gcc awk mawk setpriv util-linux chromium chromium pdfimages poppler-utils
+need cc gcc awk mawk setpriv util-linux chromium chromium pdfimages poppler-utils pdftotext poppler-utils
 need_cargo
 desktop/build.sh
 # The browser tests save pictures of the page, which are useless without a Japanese font.

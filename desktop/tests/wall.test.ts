@@ -20,7 +20,7 @@ function stateWith(waits: number[], states: string[]): DeskState {
 }
 
 function liveWith(counters: object, figures: object): LiveStats {
-  return { today: { total: { counters, figures }, missing: [] } } as unknown as LiveStats;
+  return { alarms: [], today: { total: { counters, figures }, missing: [] } } as unknown as LiveStats;
 }
 
 const tile = (tiles: Tile[], id: string) => tiles.find((one) => one.id === id);

@@ -58,7 +58,7 @@ use crate::ids::{CallId, PbxId, RecordId};
 use crate::journal::entry::{CallCheckpoint, JournalEntry};
 use crate::people::viewer::Viewer;
 
-pub use state::Snapshot;
+pub use state::{LiveFigures, Snapshot};
 pub use subscription::{StreamStart, Subscription, SubscriptionEnded};
 
 /// Settings of a bus.

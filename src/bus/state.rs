@@ -7,7 +7,9 @@ use crate::contract::event::{PbxStatus, VisibilityLoss};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::contract::call::CallView;
+use jiff::Timestamp;
+
+use crate::contract::call::{CallState, CallView};
 use crate::contract::event::StateDelta;
 use crate::contract::event_id::EventId;
 use crate::contract::operator::StateView;
@@ -25,6 +27,49 @@ pub struct Snapshot {
     pub calls: Vec<Arc<CallView>>,
     /// Operators, in the order of their records.
     pub operators: Vec<Arc<StateView>>,
+}
+
+/// The figures of a moment: who waits, and how the operators are.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LiveFigures {
+    /// Callers whom nobody has answered yet.
+    pub waiting: u64,
+    /// Since when the first of them has been there.
+    pub oldest: Option<Timestamp>,
+    /// How many operators are in each state. A state in which nobody is is left out.
+    pub operators: BTreeMap<&'static str, u64>,
+}
+
+impl Snapshot {
+    /// What the wallboard, the metrics and the alarms show of this moment, as far as the viewer sees calls and operators.
+    #[must_use]
+    pub fn live_figures(&self) -> LiveFigures {
+        self.figures_of_calls(|_| true)
+    }
+
+    /// The same, with the waiting callers of one account alone.
+    #[must_use]
+    pub fn live_figures_of(&self, account: RecordId) -> LiveFigures {
+        let is_theirs =
+            |call: &CallView| call.card.as_ref().is_some_and(|card| card.account.id == Some(account));
+        self.figures_of_calls(is_theirs)
+    }
+
+    fn figures_of_calls(&self, is_counted: impl Fn(&CallView) -> bool) -> LiveFigures {
+        let waits = |call: &&Arc<CallView>| {
+            matches!(call.state, CallState::Offered | CallState::Presented) && call.answered_at.is_none()
+        };
+        let mut figures = LiveFigures::default();
+        for call in self.calls.iter().filter(waits).filter(|call| is_counted(call)) {
+            figures.waiting += 1;
+            figures.oldest =
+                Some(figures.oldest.map_or(call.offered_at, |oldest| oldest.min(call.offered_at)));
+        }
+        for operator in &self.operators {
+            *figures.operators.entry(operator.state.as_str()).or_default() += 1;
+        }
+        figures
+    }
 }
 
 #[derive(Debug, Default)]

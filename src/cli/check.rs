@@ -31,6 +31,7 @@ use smol_str::SmolStr;
 use toritsugi::bus::redis;
 use toritsugi::config::{Config, StoreConfig};
 use toritsugi::ids::PbxId;
+use toritsugi::report::{FontError, ReportFont};
 use toritsugi::store::{Location, SchemaStatus, Store};
 
 use super::Global;
@@ -105,6 +106,7 @@ impl Check {
         findings.extend(team_ownership(&config).await);
         findings.extend(webhooks(&config));
         findings.push(mail::check(&config).await);
+        findings.push(report_font(&config));
         findings.extend(routes::check(&config).await);
         findings.extend(mail::returned(&config).await);
         findings.extend(mail::addresses(&config).await);
@@ -179,6 +181,16 @@ fn dialled_headers(config: &Config) -> Vec<Finding> {
         Finding::ok(WHAT, format!("of calls on {trunk}: {}", header.describe()))
     });
     known.chain(unknown).collect()
+}
+
+/// Whether monthly reports can be written as PDF.
+fn report_font(config: &Config) -> Finding {
+    const WHAT: &str = "report font";
+    match ReportFont::load(config.reports.font.as_deref()) {
+        Ok(font) => Finding::ok(WHAT, font.file().display().to_string()),
+        Err(error @ FontError::None) => Finding::note(WHAT, error.to_string()),
+        Err(error) => Finding::failed(WHAT, error.to_string()),
+    }
 }
 
 async fn store(config: &StoreConfig) -> Finding {

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `serve` | runs the daemon |
 //! | `check`, `explain`, `health`, `import`, `backup`, `restore`, `user`, `replay`, `stats check`, `stats rebuild` | the configuration, and the PBX, store or daemon that it names |
-//! | `calls`, `history`, `stats`, `billing`, `contracts`, `operators`, `operator`, `listen`, `whisper`, `barge`, `take-over`, `supervision`, `audit`, `transfer`, `answer`, `hold`, `resume`, `hangup`, `ask-help`, `messages`, `faxes`, `endpoints`, `mail`, `routes`, `tasks`, `webhooks`, `demo` | the HTTP interface of a daemon, by its address and a token; they run on any machine |
+//! | `calls`, `history`, `stats`, `billing`, `contracts`, `alarms`, `reports`, `operators`, `operator`, `listen`, `whisper`, `barge`, `take-over`, `supervision`, `audit`, `transfer`, `answer`, `hold`, `resume`, `hangup`, `ask-help`, `messages`, `faxes`, `endpoints`, `mail`, `routes`, `tasks`, `webhooks`, `demo` | the HTTP interface of a daemon, by its address and a token; they run on any machine |
 //! | `completions`, `man` | the description of the commands |
 //!
 //! | exit code | meaning |
@@ -17,6 +17,7 @@
 //! Invariant: text of callers and records reaches the terminal only through [`output::plain`] or as JSON, so it can
 //! neither move the cursor nor reorder the line. Read next: `output.rs`, `client.rs`.
 
+mod alarms;
 mod audit;
 mod backup;
 mod billing;
@@ -42,6 +43,7 @@ mod operators;
 mod output;
 mod password;
 mod replay;
+mod reports;
 mod routes;
 mod scripts;
 mod serve;
@@ -129,6 +131,10 @@ enum Command {
     Billing(billing::Billing),
     /// Goals that were agreed with accounts: which of them a month keeps.
     Contracts(contracts::Contracts),
+    /// Alarms: what was raised, and the rules by which it is.
+    Alarms(alarms::Alarms),
+    /// Monthly reports of accounts: show one, write it as a PDF, close a month, and say when and to whom they are mailed.
+    Reports(reports::Reports),
     /// List the operators with their states and calls.
     Operators(operators::Operators),
     /// Set an operator's state, or finish an operator's after-call work.
@@ -219,6 +225,8 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Stats(command) => command.run(global).await,
         Command::Billing(command) => command.run(global).await,
         Command::Contracts(command) => command.run(global).await,
+        Command::Alarms(command) => command.run(global).await,
+        Command::Reports(command) => command.run(global).await,
         Command::Operators(command) => command.run(global).await,
         Command::Operator(command) => command.run(global).await,
         Command::Listen(command) => command.run(global, supervise::Mode::Listen).await,

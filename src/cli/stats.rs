@@ -44,7 +44,7 @@ pub(super) struct Stats {
     #[arg(long, value_name = "ID")]
     team: Option<String>,
     /// Only these formulas: ids with commas between them [default: AR-open,SL-ignore,AB-net,ASA,AHT, of people's work
-    /// AHT,ATT,AHold,ACW,TR; with --json or --csv all; docs/statistics.md has them].
+    /// AHT,ATT,AHold,ACW,TR,OCC,UTL; with --json or --csv all; docs/statistics.md has them].
     #[arg(long, value_name = "IDS")]
     formula: Option<String>,
     /// The limit of formulas for calls answered in time, in seconds: 5, 10, 15, 20, 30, 60 or 120.
@@ -134,7 +134,7 @@ struct Row {
 
 /// The formulas of the table where none is asked for: as many as a terminal has room for.
 const FORMULAS_OF_CALLS: &str = "AR-open,SL-ignore,AB-net,ASA,AHT";
-const FORMULAS_OF_WORK: &str = "AHT,ATT,AHold,ACW,TR";
+const FORMULAS_OF_WORK: &str = "AHT,ATT,AHold,ACW,TR,OCC,UTL";
 /// The counters of the table; `--json` and `--csv` have all.
 const COUNTERS_OF_CALLS: &[&str] =
     &["offered", "answered", "abandoned", "overflowed", "closed", "blocked", "parts", "messages"];

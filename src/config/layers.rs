@@ -57,6 +57,7 @@ const PATH_KEYS: [&str; 11] = [
     "mail.ca_file",
     "mail.password_file",
     "mail.imap.password_file",
+    "reports.font",
 ];
 /// Keys of secrets; only the environment may hold these.
 const SECRET_KEYS: [&str; 6] = [
@@ -403,7 +404,7 @@ mod tests {
         (
             "[pbxx]\nhost = 'x'",
             &[],
-            "/etc/t.toml: pbxx.host: unknown section; the sections are bus, directory, fax, gateway, log, mail, messages, operators, pbx, pop, public, retention, store, supervision, transfer, webhooks",
+            "/etc/t.toml: pbxx.host: unknown section; the sections are bus, directory, fax, gateway, log, mail, messages, operators, pbx, pop, public, reports, retention, store, supervision, transfer, webhooks",
         ),
         ("[pbxx]", &[], "/etc/t.toml: pbxx: unknown key"),
         ("pbx = 1", &[], "/etc/t.toml: pbx: is a section"),

@@ -28,8 +28,8 @@ pub use layers::{CONFIG_ENV, DEFAULT_FILE, DEFAULT_TOML};
 pub use mail::MailConfig;
 pub use sections::{
     BusConfig, Config, Credentials, DeletedCustomers, DirectoryConfig, FaxConfig, GatewayConfig, LogConfig,
-    LogFormat, Login, OperatorsConfig, PbxConfig, PopConfig, RetentionConfig, StoreConfig, SupervisionConfig,
-    TlsConfig, TransferConfig, WebhooksConfig,
+    LogFormat, Login, OperatorsConfig, PbxConfig, PopConfig, ReportsConfig, RetentionConfig, StoreConfig,
+    SupervisionConfig, TlsConfig, TransferConfig, WebhooksConfig,
 };
 
 /// An error in the configuration. Its text is always one line.

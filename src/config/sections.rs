@@ -58,6 +58,8 @@ pub struct Config {
     pub messages: MessagesConfig,
     /// Reception of faxes.
     pub fax: FaxConfig,
+    /// Monthly reports.
+    pub reports: ReportsConfig,
     /// Retention of records.
     pub retention: RetentionConfig,
     /// The mail server.
@@ -360,6 +362,15 @@ pub struct FaxConfig {
     /// The directory into which the PBX writes faxes; `None`: none are received.
     #[serde(deserialize_with = "values::optional_path")]
     pub directory: Option<PathBuf>,
+}
+
+/// `[reports]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReportsConfig {
+    /// The font; `None`: the first that the system has.
+    #[serde(deserialize_with = "values::optional_path")]
+    pub font: Option<PathBuf>,
 }
 
 /// `[retention]`

@@ -145,6 +145,10 @@ event_kinds! {
     MessageUnanswered = "message.unanswered",
     /// A phone task was made or changed.
     TaskChanged = "task.changed",
+    /// A value is beyond the threshold of an alarm's rule.
+    AlarmRaised = "alarm.raised",
+    /// It no longer is.
+    AlarmCleared = "alarm.cleared",
     /// The link to the PBX is up, and the live calls match the PBX's channel list.
     PbxUp = "pbx.up",
     /// The link to the PBX is down.

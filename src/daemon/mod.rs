@@ -16,6 +16,7 @@
 //! `timelines.rs` and `journal_writer.rs` (what is stored), `clock.rs`.
 
 mod actions;
+mod alarms;
 mod audit;
 mod caller_id;
 mod clock;
@@ -31,6 +32,7 @@ mod phone_devices;
 mod pops;
 mod purge;
 mod reconcile;
+mod reports;
 mod restore;
 mod search_texts;
 mod settings;
@@ -50,10 +52,12 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::alarms::AlarmWatch;
 pub use self::caller_id::{read_headers, read_presentation};
 use self::core::{Core, Deps};
 pub use self::core::{LOOKUP_TIMEOUT, LOOKUPS_MAX};
 use self::erasure::Eraser;
+use self::reports::ReportMailer;
 use self::restore::EventPipeline;
 use self::stat_bins::DayMetrics;
 use self::stats::Stats;
@@ -217,6 +221,14 @@ pub async fn run_on(
     }
     start_public_pages(&config, &store, &relay, &metrics, &tasks, &link_shutdown).await?;
     start_routes(&config, &store, &relay, &tasks, &link_shutdown).await?;
+    start_reports(&config, &store, &directory, &relay, &tasks, &link_shutdown);
+    let alarms = AlarmWatch {
+        bus: bus.clone(),
+        store: store.clone(),
+        directory: directory.clone(),
+        relay: relay.clone(),
+    };
+    tasks.spawn(alarms.run(link_shutdown.clone()));
     tasks.spawn(relay.clone().run(bus.clone(), store.clone(), people.clone(), link_shutdown.clone()));
     let mut settings = config.gateway_settings();
     settings.messages.return_path = return_path;
@@ -301,6 +313,29 @@ async fn start_routes(
     }
     tasks.spawn(escalation::run(store.clone(), relay.clone(), shutdown.clone()));
     Ok(())
+}
+
+/// Starts closing and mailing monthly reports, where this daemon sends mails.
+fn start_reports(
+    config: &Config,
+    store: &Store,
+    directory: &Directory,
+    relay: &MessageRelay,
+    tasks: &TaskTracker,
+    shutdown: &CancellationToken,
+) {
+    if config.mail.host.is_none() {
+        return;
+    }
+    let mailer = ReportMailer {
+        store: store.clone(),
+        directory: directory.clone(),
+        dispositions: config.operators.dispositions.clone().into(),
+        retention: config.retention.clone(),
+        from_name: config.mail.from_name().to_owned(),
+        relay: relay.clone(),
+    };
+    tasks.spawn(mailer.run(shutdown.clone()));
 }
 
 /// The settings of mails, with the return path, whose proofs the group's key makes.

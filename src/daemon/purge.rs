@@ -69,6 +69,7 @@ async fn purge(
         (PurgeTarget::Tasks, retention.deliveries),
         (PurgeTarget::Links, Some(Duration::ZERO)),
         (PurgeTarget::Bounces, retention.deliveries),
+        (PurgeTarget::ServiceMails, retention.deliveries),
         (PurgeTarget::Gaps, retention.gaps),
         (PurgeTarget::States, retention.operators),
         (PurgeTarget::WrapUps, retention.operators),

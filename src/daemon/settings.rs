@@ -171,6 +171,7 @@ impl Config {
             body_bytes_max: config.body_bytes_max,
             history_file_calls_max: HISTORY_FILE_CALLS_MAX,
             history_whole_for: self.retention.history_whole_for(),
+            report_font: self.reports.font.clone(),
             drain_timeout: config.drain_timeout,
             heartbeat_interval: HEARTBEAT_INTERVAL,
             messages: self.message_settings(),

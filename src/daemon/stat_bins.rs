@@ -20,8 +20,8 @@ use crate::stats::Counters;
 use crate::store::stats::StatsOf;
 use crate::store::{Store, StoreError};
 
-/// How often marks are looked for.
-const BUILD_INTERVAL: Duration = Duration::from_secs(1);
+/// How often marks are looked for: with the time that counting takes, figures are less than a second behind.
+const BUILD_INTERVAL: Duration = Duration::from_millis(500);
 /// Delay between two groups of bins while there is a backlog, in which other writers have their turn.
 const BACKLOG_DELAY: Duration = Duration::from_millis(10);
 /// How often a backlog says how far it has come.

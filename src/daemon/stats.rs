@@ -133,17 +133,18 @@ impl Stats {
 mod tests {
     use std::collections::HashSet;
 
+    use super::super::stat_bins::DayMetrics;
     use super::*;
     use crate::bus::{Bus, BusSettings};
     use crate::contract::event_id::StreamToken;
     use crate::ids::PbxId;
     use crate::journal::queue::{JournalQueue, RestoredLog};
 
-    /// A scraper refuses a page that names a metric twice.
-    #[test]
-    fn every_metric_is_published_once() {
+    /// Every metric of a daemon that sends no mails.
+    fn published() -> String {
         let metrics = Metrics::default();
         Stats::register(&metrics);
+        DayMetrics::register(&metrics, jiff::tz::TimeZone::UTC);
         let settings = BusSettings {
             pbx: PbxId::parse("tokyo").unwrap(),
             stream: StreamToken::from_number(1),
@@ -154,7 +155,13 @@ mod tests {
         };
         let journal = std::sync::Arc::new(JournalQueue::default());
         metrics.register_bus(&Bus::restored(settings, RestoredLog::default(), Some(journal)));
-        let text = metrics.render().unwrap();
+        metrics.render().unwrap()
+    }
+
+    /// A scraper refuses a page that names a metric twice.
+    #[test]
+    fn every_metric_is_published_once() {
+        let text = published();
         let mut seen = HashSet::new();
         for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
             let name = line.split(' ').next().unwrap();
@@ -162,5 +169,28 @@ mod tests {
         }
         assert!(seen.len() > 30, "{}", seen.len());
         assert!(seen.contains("toritsugi_records_dropped"), "{text}");
+    }
+
+    /// A panel with a metric that nobody publishes shows nothing, and nobody sees why.
+    #[test]
+    fn the_dashboard_names_metrics_that_are_published() {
+        let text = published();
+        let dashboard = include_str!("../../docker/grafana/toritsugi-figures.json");
+        let dashboard: serde_json::Value = serde_json::from_str(dashboard).unwrap();
+        let panels = dashboard["panels"].as_array().unwrap();
+        let queries = panels.iter().flat_map(|panel| panel["targets"].as_array().unwrap());
+        let mut names = HashSet::new();
+        for query in queries {
+            let query = query["expr"].as_str().unwrap();
+            let words = query.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+            names.extend(words.filter(|word| word.starts_with("toritsugi_")));
+        }
+        assert!(names.len() > 20, "{names:?}");
+        for name in names {
+            let is_published = text
+                .lines()
+                .any(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{'])));
+            assert!(is_published, "no metric {name}: {text}");
+        }
     }
 }

@@ -369,7 +369,7 @@ fn closed_view(closed: ClosedBill) -> BillView {
     BillView { account, account_name, month, from, to, closed_at, closed_by, missing: Vec::new(), bill }
 }
 
-fn subject((account, month): &(String, String)) -> Result<(RecordId, BillingMonth), Problem> {
+pub(super) fn subject((account, month): &(String, String)) -> Result<(RecordId, BillingMonth), Problem> {
     let account =
         record_id(account).ok_or_else(|| Kind::UnknownRecord.with("the id of a record must be a UUID"))?;
     Ok((account, month_of(month)?))

@@ -6,8 +6,7 @@
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde_json::json;
 
 use super::audit_trail;
@@ -75,11 +74,7 @@ pub(crate) async fn download(
     }
     let details = json!({ "month": month.to_string(), "bills": bills });
     audit_trail::record(&state, &caller, "bills.exported", ("", None), details).await;
-    let headers = [
-        (header::CONTENT_TYPE, format!("text/csv; charset={}; header=present", encoding.charset())),
-        (header::CONTENT_DISPOSITION, format!("attachment; filename=\"bills-{month}.csv\"")),
-    ];
-    Ok((headers, file.into_bytes()).into_response())
+    Ok(file.into_response(&format!("bills-{month}.csv")))
 }
 
 fn row_of(state: &AppState, view: &BillView, line: &Line, language: FileLanguage) -> [String; COLUMNS.len()] {

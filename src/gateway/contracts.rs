@@ -8,8 +8,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use jiff::tz::TimeZone;
-use jiff::{Span, Timestamp};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
@@ -24,7 +23,7 @@ use super::stats::time;
 use crate::billing::BillingMonth;
 use crate::ids::RecordId;
 use crate::people::role::Permission;
-use crate::stats::{Contract, Counters, Period, Verdict};
+use crate::stats::{Contract, Counters, Verdict, merged};
 use crate::store::contracts::StoredContract;
 use crate::store::stats::StatsOf;
 
@@ -221,21 +220,20 @@ async fn judged(
 ) -> Result<JudgedContract, Problem> {
     let now = state.app.clock.now().as_millisecond();
     let zone = state.app.directory.time_zone();
-    let format = if contract.period == Period::Month { "%Y-%m" } else { "%Y-%m-%d" };
-    let periods = periods_of(contract.period, from, to, zone);
-    let begins = |bin_ms: i64| periods.partition_point(|(begins, _)| *begins <= bin_ms).checked_sub(1);
+    let periods = contract.period.parts_of(from, to, zone);
+    let begins = |bin_ms: i64| periods.partition_point(|(_, begins, _)| *begins <= bin_ms).checked_sub(1);
     let counted =
         state.app.store.stats(StatsOf::Accounts(Some(account)), from, to, |row| begins(row.bin_ms)).await?;
     let formula = contract.formula();
     let none = Counters::default();
-    let judge = |(n, (from, to)): (usize, &(i64, i64))| {
+    let judge = |(n, (name, from, to)): (usize, &(String, i64, i64))| {
         let counters = counted.get(&n).unwrap_or(&none);
         let gone = missing.iter().map(|(begins, ends)| (*ends.min(to) - *begins.max(from)).max(0));
         let missing_ms: i64 = gone.sum();
         // A month has far fewer milliseconds than 2^52.
         let part = missing_ms as f64 / (to - from) as f64;
         PeriodView {
-            name: time(*from).to_zoned(zone.clone()).strftime(format).to_string(),
+            name: name.clone(),
             from: time(*from),
             to: time(*to),
             verdict: contract.verdict(counters, part, *to <= now),
@@ -244,7 +242,7 @@ async fn judged(
             missing_ms,
         }
     };
-    let begun = periods.iter().enumerate().filter(|(_, (from, _))| *from <= now);
+    let begun = periods.iter().enumerate().filter(|(_, (_, from, _))| *from <= now);
     let periods = begun.map(judge).collect();
     let account_name =
         state.app.directory.account(account).map(|account| account.fields.name.clone()).unwrap_or_default();
@@ -256,54 +254,4 @@ async fn judged(
         contract,
         periods,
     })
-}
-
-/// The periods of a month, each with its beginning and end.
-fn periods_of(period: Period, from: i64, to: i64, zone: &TimeZone) -> Vec<(i64, i64)> {
-    if period == Period::Month {
-        return vec![(from, to)];
-    }
-    let (mut periods, mut at) = (Vec::new(), from);
-    while at < to {
-        let day = time(at).to_zoned(zone.clone());
-        let next = day.checked_add(Span::new().days(1)).and_then(|next| next.start_of_day());
-        let next = next.map_or(to, |next| next.timestamp().as_millisecond()).clamp(at + 1, to);
-        periods.push((at, next));
-        at = next;
-    }
-    periods
-}
-
-/// Times that do not overlap; `spans` are in order.
-fn merged(spans: Vec<(i64, i64)>) -> Vec<(i64, i64)> {
-    let mut merged: Vec<(i64, i64)> = Vec::new();
-    for (from, until) in spans {
-        match merged.last_mut() {
-            Some((_, reached)) if from <= *reached => *reached = (*reached).max(until),
-            _ => merged.push((from, until)),
-        }
-    }
-    merged
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_days_of_a_month_follow_each_other_also_in_a_zone_with_summer_time() {
-        for (zone, month, days) in [("Asia/Tokyo", "2028-02", 29), ("America/New_York", "2026-11", 30)] {
-            let zone = TimeZone::get(zone).unwrap();
-            let (from, to) = month.parse::<BillingMonth>().unwrap().time(None, &zone);
-            let (from, to) = (from.as_millisecond(), to.as_millisecond());
-            let periods = periods_of(Period::Day, from, to, &zone);
-            assert_eq!((periods.len(), periods[0].0, periods[days - 1].1), (days, from, to));
-            assert!(periods.windows(2).all(|pair| pair[0].1 == pair[1].0));
-        }
-    }
-
-    #[test]
-    fn times_that_overlap_are_counted_once() {
-        assert_eq!(merged(vec![(0, 5), (3, 4), (5, 9), (20, 21)]), [(0, 9), (20, 21)]);
-    }
 }

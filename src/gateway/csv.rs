@@ -5,15 +5,20 @@
 //! | UTF-8 with a byte order mark, or CP932 | Excel finds the encoding; old systems read the file |
 //! | every field in quotes, lines end with CR LF | a line break in a note does not end the row (RFC 4180) |
 //! | an apostrophe before a field that begins like a formula ([`begins_formula`]) | no text of a caller or operator is carried out |
-//! | 〓 for a character that CP932 does not have | a missing character is seen; some have a twin that is taken ([`shift_jis`]) |
+//! | 〓 for a character that CP932 does not have | a missing character is seen, and counted in the header `Toritsugi-Unmapped`; some have a twin that is taken ([`shift_jis`]) |
 //! | no control characters but line breaks and tabs | - |
 //!
 //! Invariant: pure; as many fields in each row as the caller passes.
 
+use axum::http::{HeaderName, header};
+use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::text::spreadsheet::{begins_formula, shift_jis};
+
+/// The header that says how many characters the encoding of the file does not have.
+const UNMAPPED: HeaderName = HeaderName::from_static("toritsugi-unmapped");
 
 /// How the text of a CSV file becomes bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, ToSchema)]
@@ -63,6 +68,8 @@ impl FileLanguage {
 pub(crate) struct CsvFile {
     encoding: CsvEncoding,
     bytes: Vec<u8>,
+    /// Characters that became 〓.
+    unmapped: u64,
 }
 
 impl CsvFile {
@@ -72,7 +79,7 @@ impl CsvFile {
             CsvEncoding::Utf8 => "\u{feff}".as_bytes().to_vec(),
             CsvEncoding::Cp932 => Vec::new(),
         };
-        Self { encoding, bytes }
+        Self { encoding, bytes, unmapped: 0 }
     }
 
     /// Adds a row.
@@ -84,15 +91,24 @@ impl CsvFile {
             let field = field(text);
             match self.encoding {
                 CsvEncoding::Utf8 => self.bytes.extend_from_slice(field.as_bytes()),
-                CsvEncoding::Cp932 => self.bytes.extend(shift_jis(&field).0),
+                CsvEncoding::Cp932 => {
+                    let (bytes, unmapped) = shift_jis(&field);
+                    self.bytes.extend(bytes);
+                    self.unmapped += unmapped;
+                }
             }
         }
         self.bytes.extend_from_slice(b"\r\n");
     }
 
-    /// The whole file.
-    pub(crate) fn into_bytes(self) -> Vec<u8> {
-        self.bytes
+    /// The answer with the file of this name, and how many characters the encoding does not have.
+    pub(crate) fn into_response(self, name: &str) -> Response {
+        let headers = [
+            (header::CONTENT_TYPE, format!("text/csv; charset={}; header=present", self.encoding.charset())),
+            (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")),
+            (UNMAPPED, self.unmapped.to_string()),
+        ];
+        (headers, self.bytes).into_response()
     }
 }
 
@@ -130,7 +146,7 @@ mod tests {
         for row in rows {
             file.row(row.iter().copied());
         }
-        file.into_bytes()
+        file.bytes
     }
 
     /// The fields as a reader of CSV gets them.
@@ -154,6 +170,9 @@ mod tests {
         assert_eq!(read_back(&utf8)[1], ["12:00", "納期は\"3日\"\n折り返し,希望"]);
         let cp932 = written(CsvEncoding::Cp932, &[&["髙橋〜①", "𠮷田"]]);
         assert_eq!(SHIFT_JIS.decode(&cp932).0, "\"髙橋～①\",\"〓田\"\r\n");
+        let mut file = CsvFile::new(CsvEncoding::Cp932);
+        file.row(["𠮷田", "👍", "山田"]);
+        assert_eq!(file.into_response("x.csv").headers()["toritsugi-unmapped"], "2");
     }
 
     #[test]

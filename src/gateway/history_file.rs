@@ -7,8 +7,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -65,11 +64,7 @@ pub(crate) async fn download(
     let details =
         json!({ "calls": written, "account": filter.account, "from": filter.from, "to": filter.to });
     audit_trail::record(&state, &caller, "history.exported", ("", None), details).await;
-    let headers = [
-        (header::CONTENT_TYPE, format!("text/csv; charset={}; header=present", encoding.charset())),
-        (header::CONTENT_DISPOSITION, "attachment; filename=\"calls.csv\"".to_owned()),
-    ];
-    Ok((headers, file.into_bytes()).into_response())
+    Ok(file.into_response("calls.csv"))
 }
 
 const COLUMNS: [(&str, &str); 15] = [

@@ -16,7 +16,9 @@
 //! | `calls.rs`, `transfers.rs`, `supervisions.rs`, `operators.rs` | live calls, commands, operator states |
 //! | `accounts.rs`, `customers.rs`, `contacts.rs`, `messages.rs`, `deliveries.rs`, `faxes.rs`, `history.rs`, `audit.rs`, `users.rs`, `webhooks.rs`, `explain.rs` | records |
 //! | `history_file.rs`, `csv.rs` | finished calls as a CSV file |
-//! | `stats.rs`, `stats_calls.rs`, `stats_file.rs`, `stats_live.rs` | figures, the calls behind each, the same as a CSV file, the figures of now |
+//! | `stats.rs`, `stats_calls.rs`, `stats_file.rs`, `stats_live.rs`, `stats_waits.rs` | figures, the calls behind each, the same as a CSV file, the figures of now, percentiles of waits |
+//! | `alarms.rs` | rules of alarms, and those that were raised |
+//! | `reports.rs`, `report_files.rs` | monthly reports of accounts, as JSON, PDF and CSV |
 //! | `page.rs` | the operators' and supervisors' page, built into the binary |
 //! | `metrics.rs`, `health.rs`, `openapi.rs` | for the administrators of the daemon |
 //!
@@ -33,6 +35,7 @@
 mod accounts;
 mod active_tokens;
 mod admission;
+mod alarms;
 mod answer_cache;
 mod audit;
 mod audit_trail;
@@ -76,6 +79,8 @@ mod problem;
 mod proxies;
 mod public;
 mod query;
+mod report_files;
+mod reports;
 mod responses;
 mod routes;
 mod script_forms;
@@ -88,6 +93,7 @@ mod stats;
 mod stats_calls;
 mod stats_file;
 mod stats_live;
+mod stats_waits;
 mod stream;
 mod supervisions;
 mod tasks;

@@ -113,6 +113,10 @@ kinds! {
     NoMailServer = CONFLICT "no-mail-server" "The configuration names no mail server",
     /// The month is not over, or its calls are no longer all there.
     BillConflict = CONFLICT "bill-conflict" "The bill of this month cannot be closed",
+    /// The month is not over, or some of it is not counted yet.
+    ReportConflict = CONFLICT "report-conflict" "The report of this month cannot be closed yet",
+    /// The daemon has no font with Japanese characters.
+    NoReportFont = CONFLICT "no-report-font" "The daemon finds no font for reports",
     /// Another record already has the value.
     ValueTaken = CONFLICT "value-taken" "Another record already has this value",
     /// Nobody could administer the installation any more.

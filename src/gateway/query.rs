@@ -460,6 +460,25 @@ pub(crate) struct StatsCallsQuery {
     pub(crate) cursor: Option<String>,
 }
 
+/// Whose waits.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct StatsWaitsQuery {
+    /// Calls that were offered at this time or day, or later.
+    #[param(value_type = String)]
+    pub(crate) from: DayOrTime,
+    /// Calls that were offered before this time or day.
+    #[param(value_type = String)]
+    pub(crate) to: DayOrTime,
+    /// Of the account with this id.
+    pub(crate) account: Option<String>,
+    /// Whose first queue this was.
+    pub(crate) queue: Option<String>,
+    /// The limit T of the service level, in seconds: any from 1 to 3600; 20 by default.
+    pub(crate) within: Option<u32>,
+}
+
 /// Filter of gaps.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]

@@ -26,11 +26,12 @@ use utoipa_axum::routes;
 use super::problem::{Kind, Problem};
 use super::state::AppState;
 use super::{
-    accounts, audit, auth, billing, billing_file, calls, contacts, contracts, customers, deliveries, drafts,
-    endpoints, explain, export, faxes, forwarding, health, history, history_file, holidays, idempotency,
-    mail, mail_templates, message_actions, message_answers, message_routes, message_timeline, messages,
-    middleware, operators, page, script_forms, scripts, session, sse, stats, stats_calls, stats_file,
-    stats_live, supervisions, tasks, tokens, transfers, users, webhooks, websocket,
+    accounts, alarms, audit, auth, billing, billing_file, calls, contacts, contracts, customers, deliveries,
+    drafts, endpoints, explain, export, faxes, forwarding, health, history, history_file, holidays,
+    idempotency, mail, mail_templates, message_actions, message_answers, message_routes, message_timeline,
+    messages, middleware, operators, page, report_files, reports, script_forms, scripts, session, sse, stats,
+    stats_calls, stats_file, stats_live, stats_waits, supervisions, tasks, tokens, transfers, users,
+    webhooks, websocket,
 };
 
 /// The routes that need no token, each with its part of the OpenAPI document.
@@ -116,6 +117,7 @@ fn figures() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(stats::list))
         .routes(routes!(stats_calls::calls))
         .routes(routes!(stats_live::live))
+        .routes(routes!(stats_waits::waits))
         .routes(routes!(stats_file::download))
         .routes(routes!(billing::show_plan, billing::write_plan, billing::remove_plan))
         .routes(routes!(billing::show))
@@ -124,6 +126,14 @@ fn figures() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(billing_file::download))
         .routes(routes!(contracts::show, contracts::write, contracts::remove))
         .routes(routes!(contracts::list))
+        .routes(routes!(alarms::list_rules, alarms::create_rule))
+        .routes(routes!(alarms::write_rule, alarms::remove_rule))
+        .routes(routes!(alarms::list))
+        .routes(routes!(reports::show_plan, reports::write_plan, reports::remove_plan))
+        .routes(routes!(reports::show))
+        .routes(routes!(reports::close))
+        .routes(routes!(report_files::pdf))
+        .routes(routes!(report_files::csv))
 }
 
 /// Those about messages: what they are, where they go and what comes back.

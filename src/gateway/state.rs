@@ -8,6 +8,7 @@
 //! not answer, the last roster stays in use.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -109,6 +110,8 @@ pub struct Settings {
     pub history_file_calls_max: usize,
     /// How long the history stays whole; `None`: for ever.
     pub history_whole_for: Option<Duration>,
+    /// The font of reports; `None`: the first that the system has.
+    pub report_font: Option<PathBuf>,
     /// On shutdown, how long open requests may take to finish.
     pub drain_timeout: Duration,
     /// Heartbeat interval of an event stream.

@@ -8,7 +8,8 @@
 //!
 //! With `operator` or `team`, and by operator or team, a row adds up people's **work**: their parts, talk, hold, wrap-up and
 //! transfers, and the calls that they had. Otherwise it adds up **calls**. A formula whose counters a row does not have is no
-//! figure.
+//! figure. For up to 35 days, the times of people's states are added from their own history, so that there is a figure of
+//! occupancy and utilisation, unless one account is asked for.
 //!
 //! Invariant: a figure is never without its formula, and never complete where a PBX was not followed: `missing` says when.
 //!
@@ -30,6 +31,7 @@ use super::extract::{QueryParams, record_id};
 use super::problem::{Kind, Problem, ProblemBody};
 use super::query::{StatsBy, StatsQuery};
 use super::state::AppState;
+use crate::contract::operator::State as OperatorState;
 use crate::ids::{Extension, RecordId};
 use crate::people::role::{Permission, Role};
 use crate::stats::{
@@ -43,6 +45,8 @@ const DAYS_MAX: i64 = 400;
 const DAYS_BY_ACCOUNT_MAX: i64 = 100;
 /// Longest time by hour.
 const DAYS_BY_HOUR_MAX: i64 = 35;
+/// Longest time for which the states of people are read.
+const DAYS_OF_STATES_MAX: i64 = 35;
 const DAY_MS: i64 = 86_400_000;
 
 /// Figures.
@@ -218,6 +222,9 @@ pub(super) async fn figures(
     for period in periods(query.by, from, to, zone) {
         groups.entry(Key::Time(period)).or_default();
     }
+    if account.is_none() && people != People::NotAsked && to - from <= DAYS_OF_STATES_MAX * DAY_MS {
+        add_states(state, &people, query.by, (from, to), &mut groups).await?;
+    }
     let mut total = Counters::default();
     groups.values().for_each(|counters| total.add(counters));
     let view = Figures {
@@ -251,6 +258,50 @@ pub(super) async fn figures(
         rows,
         total,
     })
+}
+
+/// Adds how long people were in which state, from their own history.
+async fn add_states(
+    state: &AppState,
+    people: &People,
+    by: StatsBy,
+    (from, to): (i64, i64),
+    groups: &mut BTreeMap<Key, Counters>,
+) -> Result<(), Problem> {
+    let roster = state.app.people.current();
+    let until = to.min(state.app.clock.now().as_millisecond());
+    let of_these: Vec<RecordId> = match people {
+        People::NotAsked => return Ok(()),
+        People::Everybody => roster.everybody().map(|person| person.id).collect(),
+        People::These(these) => these.iter().copied().collect(),
+    };
+    let zone = state.app.directory.time_zone();
+    let periods = periods(by, from, to, zone);
+    for person in of_these {
+        let team = roster.person(person).and_then(|person| person.team);
+        for (of, begins, ends) in state.app.store.state_spans(person, (from, until)).await? {
+            let mut at = begins;
+            while at < ends {
+                let (key, next) = match by {
+                    StatsBy::Operator => (Key::Id(Some(person)), ends),
+                    StatsBy::Team => (Key::Id(team), ends),
+                    // No row of people's work is about an account or a queue.
+                    StatsBy::Account | StatsBy::Queue => break,
+                    StatsBy::Hour | StatsBy::Day | StatsBy::Month => {
+                        let n = periods.partition_point(|period| *period <= at);
+                        let begin = n.checked_sub(1).map_or(from, |n| periods[n]);
+                        (Key::Time(begin), periods.get(n).map_or(ends, |next| ends.min(*next)))
+                    }
+                };
+                let ms = u64::try_from(next - at).unwrap_or(0);
+                if ms > 0 && of != OperatorState::LoggedOut {
+                    groups.entry(key).or_default().add_state(of, ms);
+                }
+                at = next.max(at + 1);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Whose work is asked for, and from which counters the answer comes.

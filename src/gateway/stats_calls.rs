@@ -22,7 +22,7 @@ use super::stats::{People, people_of};
 use crate::contract::call::{Direction, Outcome};
 use crate::ids::RecordId;
 use crate::people::role::Permission;
-use crate::stats::{COUNTERS, CallFacts, Counters};
+use crate::stats::{COUNTERS, CallFacts, Counters, NOT_OF_CALLS};
 use crate::store::PAGE_RECORDS_MAX;
 use crate::store::history::{HistoryCursor, HistoryFilter, VisibilityFilter};
 
@@ -89,9 +89,9 @@ struct Figure {
 impl Figure {
     fn of(state: &AppState, caller: &Caller, query: &StatsCallsQuery) -> Result<Self, Problem> {
         let counter = query.counter.clone();
-        if !COUNTERS.iter().any(|known| known.id == counter) || counter == "messages" {
-            let ids: Vec<&str> =
-                COUNTERS.iter().map(|known| known.id).filter(|id| *id != "messages").collect();
+        let is_of_calls = |id: &str| !NOT_OF_CALLS.contains(&id);
+        if !COUNTERS.iter().any(|known| known.id == counter) || !is_of_calls(&counter) {
+            let ids: Vec<&str> = COUNTERS.iter().map(|known| known.id).filter(|id| is_of_calls(id)).collect();
             return Err(Kind::InvalidQuery.with(format!("counter: one of {}", ids.join(", "))));
         }
         let without_account = query.account.as_deref() == Some("none");

@@ -7,8 +7,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde_json::json;
 
 use super::audit_trail;
@@ -20,7 +19,7 @@ use super::query::{StatsBy, StatsFileQuery};
 use super::state::AppState;
 use super::stats::{StatsRowView, StatsView, figures};
 use crate::people::role::Permission;
-use crate::stats::{COUNTERS, CounterName, Unit};
+use crate::stats::{COUNTERS, CounterName, Counters, Unit};
 
 /// Writes figures into a CSV file, with the same parameters as `/v1/stats`.
 #[utoipa::path(get, path = "/v1/stats.csv", tag = "stats", params(StatsFileQuery), responses(
@@ -48,15 +47,27 @@ pub(crate) async fn download(
     file.row(total.iter().map(String::as_str));
     let details = json!({ "by": question.by, "from": view.from, "to": view.to });
     audit_trail::record(&state, &caller, "stats.exported", ("", None), details).await;
-    let headers = [
-        (header::CONTENT_TYPE, format!("text/csv; charset={}; header=present", encoding.charset())),
-        (header::CONTENT_DISPOSITION, "attachment; filename=\"stats.csv\"".to_owned()),
-    ];
-    Ok((headers, file.into_bytes()).into_response())
+    Ok(file.into_response("stats.csv"))
 }
 
 fn is_time(counter: &CounterName) -> bool {
     counter.id.ends_with("_ms")
+}
+
+/// The heading of a counter, with its unit where that is seconds.
+pub(super) fn heading_of(counter: &CounterName, language: FileLanguage) -> String {
+    let name = language.of(counter.ja, counter.en);
+    if is_time(counter) {
+        format!("{}{}", name.trim_end_matches(" (ms)"), language.of("（秒）", " (s)"))
+    } else {
+        name.to_owned()
+    }
+}
+
+/// A counter as a file has it: times in seconds.
+pub(super) fn field_of(counter: &CounterName, counters: &Counters) -> String {
+    let value = counters.get(counter.id).unwrap_or(0);
+    if is_time(counter) { seconds(value) } else { value.to_string() }
 }
 
 fn headings(view: &StatsView, by: StatsBy, language: FileLanguage) -> Vec<String> {
@@ -69,14 +80,7 @@ fn headings(view: &StatsView, by: StatsBy, language: FileLanguage) -> Vec<String
         StatsBy::Day => language.of("日", "Day"),
         StatsBy::Month => language.of("月", "Month"),
     };
-    let counter = |counter: &CounterName| {
-        let name = language.of(counter.ja, counter.en);
-        if is_time(counter) {
-            format!("{}{}", name.trim_end_matches(" (ms)"), language.of("（秒）", " (s)"))
-        } else {
-            name.to_owned()
-        }
-    };
+    let counter = |counter: &CounterName| heading_of(counter, language);
     let figure = |formula: &super::stats::FormulaView| {
         let unit = match formula.unit {
             Unit::Ratio => language.of("（%）", " (%)"),
@@ -103,10 +107,7 @@ fn row_of(state: &AppState, view: &StatsView, row: &StatsRowView, language: File
             .unwrap_or_else(|| language.of("（不明）", "(not known)").to_owned()),
     };
     let incomplete = if row.complete { "" } else { language.of("はい", "yes") };
-    let counter = |counter: &CounterName| {
-        let value = row.counters.get(counter.id).unwrap_or(0);
-        if is_time(counter) { seconds(value) } else { value.to_string() }
-    };
+    let counter = |counter: &CounterName| field_of(counter, &row.counters);
     let figure = |formula: &super::stats::FormulaView| {
         let value = row.figures.get(formula.id).copied().flatten();
         value.map_or_else(String::new, |value| match formula.unit {

@@ -12,13 +12,13 @@ use jiff::{Span, Timestamp};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::alarms::{LiveAlarm, live_alarms};
 use super::auth::Caller;
 use super::extract::{NoQuery, QueryParams};
 use super::problem::Problem;
 use super::query::{DayOrTime, StatsBy, StatsQuery};
 use super::state::AppState;
 use super::stats::{StatsView, figures};
-use crate::contract::call::CallState;
 use crate::people::role::Permission;
 
 /// The figures of now.
@@ -38,6 +38,8 @@ pub(crate) struct LiveView {
     operators: BTreeMap<&'static str, u64>,
     /// The PBXes whose link is down; what happens there is in no figure until it is back.
     down: Vec<String>,
+    /// The alarms that are raised; for operators none.
+    alarms: Vec<LiveAlarm>,
     /// The figures of today.
     today: StatsView,
 }
@@ -54,25 +56,16 @@ pub(crate) async fn live(
     caller.needs(Permission::FollowCalls)?;
     let now = state.app.clock.now();
     let snapshot = state.app.bus.snapshot(&caller.viewer);
-    let waits = |call_state: CallState| matches!(call_state, CallState::Offered | CallState::Presented);
-    let waiting: Vec<Timestamp> = snapshot
-        .calls
-        .iter()
-        .filter(|call| waits(call.state) && call.answered_at.is_none())
-        .map(|call| call.offered_at)
-        .collect();
-    let longest = waiting.iter().min().map(|from| (now.as_millisecond() - from.as_millisecond()).max(0));
-    let mut operators = BTreeMap::new();
-    for operator in &snapshot.operators {
-        *operators.entry(operator.state.as_str()).or_default() += 1;
-    }
+    let figures_now = snapshot.live_figures();
+    let longest = figures_now.oldest.map(|from| (now.as_millisecond() - from.as_millisecond()).max(0));
     let today = today_of(&state, now);
     Ok(Json(LiveView {
         at: now,
-        waiting: waiting.len() as u64,
+        waiting: figures_now.waiting,
         longest_wait_ms: longest,
-        operators,
+        operators: figures_now.operators,
         down: snapshot.pbx.iter().filter(|pbx| !pbx.up).map(|pbx| pbx.id.to_string()).collect(),
+        alarms: live_alarms(&state, &caller).await?,
         today: figures(&state, &caller, &today).await?,
     }))
 }

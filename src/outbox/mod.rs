@@ -13,6 +13,7 @@
 //! | `smtp.rs` | one connection to the server: its phases, their time-outs, what a failure means |
 //! | `imap.rs`, `mailbox.rs` | the mailbox of mails that came back |
 //! | `limits.rs` | mails per minute, of the server and of recipients' domains |
+//! | `service_mails.rs` | mails that carry no message: monthly reports, alarms |
 //! | `stats.rs` | the metrics |
 //!
 //! | what fails | what happens |
@@ -32,11 +33,13 @@
 mod imap;
 mod limits;
 mod mailbox;
+mod service_mails;
 mod smtp;
 mod stats;
 mod worker;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use smol_str::SmolStr;
@@ -61,6 +64,8 @@ pub struct Settings {
     pub return_path: Option<ReturnPath>,
     /// The mailbox of mails that came back, if the daemon reads it.
     pub mailbox: Option<Mailbox>,
+    /// The font of reports; `None`: the first that the system has.
+    pub report_font: Option<PathBuf>,
     /// Connections at the same time.
     pub connections: usize,
     /// Most mails a minute.

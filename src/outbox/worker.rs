@@ -77,6 +77,7 @@ pub async fn start(
     store.set_mail_server(MAIL_SERVER, settings.is_some()).await?;
     if is_alone {
         store.end_delivery_claims(Timestamp::now()).await?;
+        store.end_service_mail_claims(Timestamp::now()).await?;
     }
     let Some(mut settings) = settings else { return Ok(()) };
     let started = Instant::now();
@@ -106,20 +107,20 @@ pub async fn start(
 }
 
 /// What all tasks use.
-struct Shared {
-    settings: Settings,
-    store: Store,
+pub(super) struct Shared {
+    pub(super) settings: Settings,
+    pub(super) store: Store,
     relay: MessageRelay,
-    waker: OutboxWaker,
-    limits: Limits,
-    stats: Arc<Stats>,
+    pub(super) waker: OutboxWaker,
+    pub(super) limits: Limits,
+    pub(super) stats: Arc<Stats>,
     templates: Templates,
     started: Instant,
 }
 
 impl Shared {
     /// The time since the start, for the limits.
-    fn elapsed(&self) -> Duration {
+    pub(super) fn elapsed(&self) -> Duration {
         self.started.elapsed()
     }
 
@@ -204,8 +205,8 @@ async fn keep_store(shared: &Shared) -> Result<(), StoreError> {
 }
 
 /// One connection and the task that sends over it.
-struct Connection {
-    shared: Arc<Shared>,
+pub(super) struct Connection {
+    pub(super) shared: Arc<Shared>,
     open: Option<SmtpConnection>,
 }
 
@@ -265,7 +266,8 @@ impl Connection {
         shared.limits.give_back(size - taken);
         let claimed = claimed?;
         if claimed.is_empty() {
-            return Ok(Some(POLL_INTERVAL));
+            let is_sent = self.send_service_mail(pause.as_ref(), shutdown).await?;
+            return Ok((!is_sent).then_some(POLL_INTERVAL));
         }
         if pause.is_some() && !shared.store.take_mail_probe(MAIL_SERVER, now, lease).await? {
             shared.give_back(claim, &claimed, now).await;
@@ -349,7 +351,7 @@ impl Connection {
 
     /// Sends one mail, over a new connection if there is none. Renews the claim meanwhile; after [`SLOW_MAIL_DELAY`] gives
     /// `waiting` back.
-    async fn send_one(
+    pub(super) async fn send_one(
         &mut self,
         claim: RecordId,
         envelope: &Envelope,
@@ -382,7 +384,8 @@ impl Connection {
             renewed = Instant::now();
             let now = Timestamp::now();
             let until = now.checked_add(LEASE_TTL).unwrap_or(now);
-            if let Err(error) = shared.store.renew_delivery_claim(claim, until).await {
+            let renewed = shared.store.renew_delivery_claim(claim, until).await;
+            if let Err(error) = renewed.and(shared.store.renew_service_mail_claim(claim, until).await) {
                 log_store_error(&error);
             }
         }
@@ -422,7 +425,7 @@ impl Connection {
     }
 
     /// Pauses the server and gives the deliveries back. No attempt is counted.
-    async fn pause(
+    pub(super) async fn pause(
         &self,
         claim: RecordId,
         claimed: &[ClaimedDelivery],
@@ -447,7 +450,7 @@ impl Connection {
 }
 
 /// Why a mail was not taken.
-enum Failure {
+pub(super) enum Failure {
     OfDelivery(DeliveryInput),
     OfServer(ServerRefusal),
     /// The daemon ends.
@@ -521,11 +524,11 @@ fn until(pause: &ServerPause, now: Timestamp) -> Duration {
 }
 
 /// A random number, for the variation of a delay.
-fn random() -> u64 {
+pub(super) fn random() -> u64 {
     getrandom::u64().unwrap_or_default()
 }
 
-fn log_store_error(error: &StoreError) {
+pub(super) fn log_store_error(error: &StoreError) {
     let error = error as &dyn std::error::Error;
     tracing::warn!(error, "the outbox cannot use the store; trying again");
 }

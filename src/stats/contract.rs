@@ -9,6 +9,8 @@
 //! Invariant: pure. A goal is a goal of one formula with its limit; a figure that is exactly the goal keeps it. The room that
 //! is left counts calls: so many may still be lost, if no other call came, before the goal is out of reach.
 
+use jiff::tz::TimeZone;
+use jiff::{Span, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -51,8 +53,42 @@ pub enum Period {
     Day,
 }
 
+impl Period {
+    /// The periods of a month, in milliseconds since 1970: the name of each (`2026-11` or `2026-11-30`), its beginning and
+    /// its end.
+    #[must_use]
+    pub fn parts_of(self, from: i64, to: i64, zone: &TimeZone) -> Vec<(String, i64, i64)> {
+        let local = |ms: i64| Timestamp::from_millisecond(ms).unwrap_or_default().to_zoned(zone.clone());
+        if self == Self::Month {
+            return vec![(local(from).strftime("%Y-%m").to_string(), from, to)];
+        }
+        let (mut periods, mut at) = (Vec::new(), from);
+        while at < to {
+            let day = local(at);
+            let next = day.checked_add(Span::new().days(1)).and_then(|next| next.start_of_day());
+            let next = next.map_or(to, |next| next.timestamp().as_millisecond()).clamp(at + 1, to);
+            periods.push((day.strftime("%Y-%m-%d").to_string(), at, next));
+            at = next;
+        }
+        periods
+    }
+}
+
+/// Times that do not overlap; `spans` are in order.
+#[must_use]
+pub fn merged(spans: Vec<(i64, i64)>) -> Vec<(i64, i64)> {
+    let mut merged: Vec<(i64, i64)> = Vec::new();
+    for (from, until) in spans {
+        match merged.last_mut() {
+            Some((_, reached)) if from <= *reached => *reached = (*reached).max(until),
+            _ => merged.push((from, until)),
+        }
+    }
+    merged
+}
+
 /// Whether a period keeps a contract.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = ContractVerdict)]
 pub enum Verdict {
@@ -80,7 +116,8 @@ impl Contract {
     /// # Errors
     /// The field, and what it must be.
     pub fn checked(mut self) -> Result<Self, ContractError> {
-        let formula = Formula::with_id(&self.formula).filter(|formula| formula.unit == Unit::Ratio);
+        let formula = Formula::with_id(&self.formula)
+            .filter(|formula| formula.unit == Unit::Ratio && !formula.is_of_states());
         let Some(formula) = formula else {
             return Err(ContractError(
                 "formula: one of AR-open, AR-all, AR-net, SL-ignore, SL-negative, SL-positive, SL-answered, AB-net, OV, TR, RC",
@@ -161,6 +198,27 @@ mod tests {
 
     fn counters(offered: u64, answered: u64) -> Counters {
         Counters { offered, answered, abandoned: offered - answered, ..Counters::default() }
+    }
+
+    #[test]
+    fn the_days_of_a_month_follow_each_other_also_in_a_zone_with_summer_time() {
+        let ms = |text: &str| text.parse::<Timestamp>().unwrap().as_millisecond();
+        for (zone, from, to, days) in [
+            ("Asia/Tokyo", "2028-02-01T00:00:00+09:00", "2028-03-01T00:00:00+09:00", 29),
+            ("America/New_York", "2026-11-01T00:00:00-04:00", "2026-12-01T00:00:00-05:00", 30),
+        ] {
+            let zone = TimeZone::get(zone).unwrap();
+            let (from, to) = (ms(from), ms(to));
+            let periods = Period::Day.parts_of(from, to, &zone);
+            assert_eq!((periods.len(), periods[0].1, periods[days - 1].2), (days, from, to));
+            assert!(periods.windows(2).all(|pair| pair[0].2 == pair[1].1));
+            assert_eq!(Period::Month.parts_of(from, to, &zone).len(), 1);
+        }
+    }
+
+    #[test]
+    fn times_that_overlap_are_counted_once() {
+        assert_eq!(merged(vec![(0, 5), (3, 4), (5, 9), (20, 21)]), [(0, 9), (20, 21)]);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use utoipa::ToSchema;
 
 use super::facts::{CallFacts, TransferKind};
 use crate::contract::call::Outcome;
+use crate::contract::operator::State;
 use crate::ids::RecordId;
 
 /// The name of a counter.
@@ -17,6 +18,9 @@ pub struct CounterName {
     /// In English.
     pub en: &'static str,
 }
+
+/// The counters that no call adds to: times of people's states, and messages.
+pub const NOT_OF_CALLS: [&str; 5] = ["messages", "busy_ms", "ready_ms", "reserved_ms", "not_ready_ms"];
 
 /// Defines the counters. All are sums but `wait_max_ms`, which is a maximum.
 macro_rules! counters {
@@ -103,6 +107,10 @@ counters! {
     transfers_reached: "転送成功", "transfers reached";
     transfers_returned: "転送戻り", "transfers returned";
     messages: "伝言", "messages";
+    busy_ms: "対応時間(通話・保留・後処理の状態)", "with a caller or in after-call work (ms)";
+    ready_ms: "受付可の時間", "ready (ms)";
+    reserved_ms: "呼出中の時間", "reserved (ms)";
+    not_ready_ms: "離席の時間", "not ready (ms)";
 }
 
 fn is_zero(value: &u64) -> bool {
@@ -195,6 +203,18 @@ impl Counters {
                 TransferKind::Returned => self.transfers_returned += 1,
             }
         }
+    }
+
+    /// Adds the time that a person was in a state.
+    pub fn add_state(&mut self, state: State, ms: u64) {
+        let of_state = match state {
+            State::LoggedOut => return,
+            State::NotReady => &mut self.not_ready_ms,
+            State::Ready => &mut self.ready_ms,
+            State::Reserved => &mut self.reserved_ms,
+            State::Talking | State::OnHold | State::WrapUp => &mut self.busy_ms,
+        };
+        *of_state = of_state.saturating_add(ms);
     }
 
     /// Calls for which the service was there: all but those outside the account's hours.

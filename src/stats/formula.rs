@@ -6,11 +6,12 @@
 //! | `SL-…` | service level (時間内応答率): answered within T. Four variants differ in what an early hang-up counts as |
 //! | `AB-net`, `OV` | abandoned, overflowed |
 //! | `ASA…`, `AHT`, `ATT`, `AHold`, `ACW` | times per call or part |
+//! | `OCC`, `UTL` | how busy people are, and how much of their time they are there for callers: of their states, ringing is waiting |
 //! | `TR`, `RC` | transfers that reached somebody, callers who tried again |
 //!
 //! Invariant: 0/0 is no figure, neither 0 % nor 100 %. What a formula computes never changes under the same version.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Counters;
@@ -21,7 +22,7 @@ pub const WITHIN_S: [u32; 7] = [5, 10, 15, 20, 30, 60, 120];
 pub const WITHIN_DEFAULT_S: u32 = 20;
 
 /// What a figure is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Unit {
     /// A part of one: 0.85 is 85 %.
@@ -63,6 +64,12 @@ pub struct Figure {
 }
 
 impl Formula {
+    /// Whether it is about people's states, and no account has it.
+    #[must_use]
+    pub fn is_of_states(&self) -> bool {
+        matches!(self.id, "OCC" | "UTL")
+    }
+
     /// The formula with this id.
     #[must_use]
     pub fn with_id(id: &str) -> Option<&'static Self> {
@@ -203,6 +210,19 @@ pub const FORMULAS: &[Formula] = &[
         "transfers that reached somebody",
         "transfers_reached / transfers_tried",
         |c, _| (c.transfers_reached, c.transfers_tried),
+    ),
+    ratio("OCC", "占有率", "occupancy", "busy_ms / (busy_ms + ready_ms + reserved_ms)", |c, _| {
+        (c.busy_ms, c.busy_ms + c.ready_ms + c.reserved_ms)
+    }),
+    ratio(
+        "UTL",
+        "稼働率",
+        "utilisation",
+        "(busy_ms + ready_ms + reserved_ms) / (busy_ms + ready_ms + reserved_ms + not_ready_ms)",
+        |c, _| {
+            let there = c.busy_ms + c.ready_ms + c.reserved_ms;
+            (there, there + c.not_ready_ms)
+        },
     ),
     Formula {
         note: Some((

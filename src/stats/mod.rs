@@ -23,6 +23,9 @@
 //! | inferred | whose end was not seen |
 //! | hop | a queue that the caller left unserved; a call may have several |
 //!
+//! How long people were in which state is no fact of a call: it is read from their own history where it is asked for, and
+//! added to the counters of their work ([`Counters::add_state`]).
+//!
 //! Lost means abandoned, overflowed or blocked. A call is one, however often it rings, queues or is transferred. It belongs
 //! to the bin of [`BIN`] in which it was offered, to one account, to one queue (its first), and to operators by parts.
 //!
@@ -34,8 +37,9 @@
 //! requests, calls that the PBX took while no daemon listened, and who sat at a phone that rang in vain.
 //!
 //! Reading order: `facts` (one call), `counters`, `bin` (the sum of a quarter of an hour), `formula`,
-//! `contract` (goals of accounts).
+//! `contract` (goals of accounts), `alarm` (thresholds).
 
+mod alarm;
 mod bin;
 mod contract;
 mod counters;
@@ -46,9 +50,12 @@ mod tests;
 
 use std::time::Duration;
 
+pub use alarm::{
+    AlarmChange, AlarmClock, AlarmInput, AlarmMetric, AlarmRule, AlarmRuleError, RAISE_INTERVAL,
+};
 pub use bin::{BinInput, BinStats, CallerContact, OperatorKey, context_of, start_of_bin};
-pub use contract::{Contract, ContractError, MISSING_MAX, Period, Verdict};
-pub use counters::{COUNTERS, CounterName, Counters};
+pub use contract::{Contract, ContractError, MISSING_MAX, Period, Verdict, merged};
+pub use counters::{COUNTERS, CounterName, Counters, NOT_OF_CALLS};
 pub use facts::{CallFacts, Neighbours, Part, TransferFact, TransferKind, WrapUpTime};
 pub use formula::{FORMULAS, Figure, Formula, Unit, WITHIN_DEFAULT_S, WITHIN_S};
 

@@ -12,6 +12,7 @@
 //! | [`operators`] | agent states, their history, after-call work |
 //! | [`history`] | finished calls, and the earlier calls of a caller at an account |
 //! | [`billing`] | plans of accounts, closed bills, and what bills count |
+//! | [`alarms`] | rules of alarms, and those that were raised |
 //! | [`contracts`] | what was agreed with accounts about their figures |
 //! | [`stats`] | the counters of each quarter of an hour, built from the history |
 //! | [`holidays`] | national holidays by the Cabinet Office, the installation's own days off |
@@ -20,6 +21,8 @@
 //! | [`drafts`] | what people are writing about calls |
 //! | [`faxes`] | faxes that the PBX received, and their documents |
 //! | [`deliveries`] | the outbox: mails that carry messages to the accounts' people |
+//! | [`reports`] | plans of monthly reports, and closed ones |
+//! | [`service_mails`] | the outbox of mails that carry no message: reports, alarms |
 //! | [`routes`] | to whom messages go: the documents, and what they need of an account |
 //! | [`dispatches`] | the running routes of messages |
 //! | [`answers`] | what the account's people answer, and the links under which they do |
@@ -68,6 +71,7 @@ macro_rules! each {
 pub mod erasure;
 
 pub mod accounts;
+pub mod alarms;
 pub mod answers;
 pub mod audit;
 pub mod billing;
@@ -96,9 +100,11 @@ pub mod pbx_links;
 #[cfg(test)]
 mod plan_tests;
 pub mod postgres;
+pub mod reports;
 pub mod retention;
 pub mod routes;
 pub mod scripts;
+pub mod service_mails;
 pub mod sqlite;
 pub mod stalled;
 pub mod stats;

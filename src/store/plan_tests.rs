@@ -61,6 +61,9 @@ const GROWING: &[&str] = &[
     "operator_stats",
     "stat_bins",
     "closed_bills",
+    "closed_reports",
+    "service_mails",
+    "alarms",
     "erased_calls",
 ];
 

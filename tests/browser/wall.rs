@@ -19,6 +19,18 @@ fn finished(rig: &Rig, n: u32, account: RecordId, outcome: Outcome) -> FinishedC
     let offered_at = rig.app.clock.now();
     let later = Timestamp::from_millisecond(offered_at.as_millisecond() + 4_000).unwrap();
     let is_answered = outcome == Outcome::Answered;
+    let operator = is_answered.then(|| Extension::parse("1001").unwrap());
+    // 1001 talked for 30 s.
+    let lasted = if is_answered { 34_000 } else { 4_000 };
+    let ended_at = Timestamp::from_millisecond(offered_at.as_millisecond() + lasted).unwrap();
+    let talking = operator.clone().map(|operator| Segment {
+        kind: "talking".into(),
+        operator: Some(operator),
+        target: None,
+        from: later,
+        until: Some(ended_at),
+        result: None,
+    });
     FinishedCall {
         id: call(n),
         pbx: pbx(),
@@ -32,20 +44,22 @@ fn finished(rig: &Rig, n: u32, account: RecordId, outcome: Outcome) -> FinishedC
         diverted_by: None,
         offered_at,
         answered_at: is_answered.then_some(later),
-        ended_at: later,
+        ended_at,
         outcome,
-        operators: is_answered.then(|| Extension::parse("1001").unwrap()).into_iter().collect(),
-        handled_by: None,
+        operators: operator.into_iter().collect(),
+        handled_by: Some(is_answered.then(|| rig.user("1001")).into_iter().collect()),
         channels: Vec::new(),
         inferred: false,
-        segments: vec![Segment {
+        segments: std::iter::once(Segment {
             kind: "queued".into(),
             operator: None,
             target: Some("operators".into()),
             from: offered_at,
             until: Some(later),
             result: None,
-        }],
+        })
+        .chain(talking)
+        .collect(),
     }
 }
 
@@ -78,6 +92,13 @@ async fn the_wallboard_is_the_report_of_the_same_minute() {
     person.enters("2001", PASSWORD).await;
     person.is_connected().await;
     person.tab.until("the board", "document.querySelector('.waiting .title button')").await;
+    // What each person of the team has done today.
+    person.tab.eval("document.querySelector('details.day').open = true; 0").await;
+    let work = "document.querySelector('[data-day=team] tbody tr')?.innerText.replace(/\\s+/g, ' ').includes(' 3 1:30 0:00')";
+    person.tab.until("the work of 1001", work).await;
+    person.is_pictured("day-of-a-team").await;
+    person.is_accessible("day-of-a-team").await;
+    person.tab.eval("document.querySelector('details.day').open = false; 0").await;
     person.presses(".waiting .title button").await;
 
     let (_, live) = rig.get("2001", "/v1/stats/live").await;
@@ -105,6 +126,14 @@ async fn the_wallboard_is_the_report_of_the_same_minute() {
     });
     rig.publish(ringing(20, &["1001"], data, rig.app.clock.now()));
     tile_is(&person, "waiting", "▲1", "watch").await;
+    // An alarm is raised.
+    let rule = json!({ "name": "待ち呼が多い", "metric": "waiting", "above": 0 });
+    let (status, made) = rig.send("admin", Method::POST, "/v1/alarm-rules", &rule).await;
+    assert_eq!(status, StatusCode::CREATED, "{made}");
+    let id = RecordId(made["id"].as_str().unwrap().parse().unwrap());
+    assert!(rig.app.store.raise_alarm(id, (&pbx(), 1.0, rig.app.clock.now()), &[]).await.unwrap());
+    let alarm = "document.querySelector('[data-alarms] li')?.innerText.startsWith('▲!待ち呼が多い（')";
+    person.tab.until("the alarm", alarm).await;
     for dark in [false, true] {
         person.tab.dark(dark).await;
         let name = format!("wall-{}", if dark { "dark" } else { "light" });
@@ -131,12 +160,17 @@ async fn the_wallboard_is_the_report_of_the_same_minute() {
 }
 
 #[tokio::test]
-async fn an_operator_has_no_wallboard() {
+async fn an_operator_has_no_wallboard_and_the_own_day() {
     let rig = Rig::start().await;
+    let account = RecordId(uuid::Uuid::from_u128(1));
+    rig.app.store.record_call(&finished(&rig, 1, account, Outcome::Answered)).await.unwrap();
+    while rig.app.store.build_stats(None).await.unwrap() > 0 {}
     let browser = Chromium::start().await;
     let person = Person::comes(&browser, &format!("http://{}", rig.address)).await;
     person.enters("1001", PASSWORD).await;
     person.is_connected().await;
+    let own = "document.querySelector('[data-day=own] tbody tr')?.innerText.replace(/\\s+/g, ' ').startsWith('1 0:30 0:00')";
+    person.tab.until("the own day", own).await;
     person.tab.eval("location.hash = '#/wall'; 0").await;
     person.tab.key("2").await;
     person.tab.until("another view", "document.querySelector('nav button:nth-child(2)[aria-current]')").await;

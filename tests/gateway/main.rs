@@ -9,6 +9,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod alarms;
 mod audit;
 mod auth;
 mod billing;
@@ -23,6 +24,7 @@ mod limits;
 mod message_record;
 mod messages;
 mod records;
+mod reports;
 mod roles;
 mod scripts;
 mod silent_store;

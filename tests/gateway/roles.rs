@@ -121,6 +121,19 @@ POST   /v1/accounts/{account}/bills/{month}/close | no  no   no   no   no   yes 
 GET    /v1/accounts/{account}/contract           | no   no   yes  yes  yes  yes  |
 PUT    /v1/accounts/{account}/contract           | no   no   no   no   no   yes  | {"formula":"AR-open","goal":0.9}
 DELETE /v1/accounts/{account}/contract           | no   no   no   no   no   yes  |
+GET    /v1/stats/waits?from=2026-04-01&to=2026-04-02 | no no yes  yes  yes  yes  |
+GET    /v1/alarm-rules                           | no   no   yes  yes  yes  yes  |
+POST   /v1/alarm-rules                           | no   no   no   no   no   yes  | {"name":"x","metric":"waiting","above":3}
+PUT    /v1/alarm-rules/{rule}                    | no   no   no   no   no   yes  | {"name":"x","metric":"waiting","above":3}
+DELETE /v1/alarm-rules/{rule}                    | no   no   no   no   no   yes  |
+GET    /v1/alarms                                | no   no   yes  yes  yes  yes  |
+GET    /v1/accounts/{account}/report-plan        | no   no   yes  yes  yes  yes  |
+PUT    /v1/accounts/{account}/report-plan        | no   no   no   no   no   yes  | {"mail_day":5,"to":["x@example.jp"]}
+DELETE /v1/accounts/{account}/report-plan        | no   no   no   no   no   yes  |
+GET    /v1/accounts/{account}/reports/{month}    | no   no   yes  yes  yes  yes  |
+GET    /v1/accounts/{account}/reports/{month}/pdf | no  no   yes  yes  yes  yes  |
+GET    /v1/accounts/{account}/reports/{month}/csv | no  no   yes  yes  yes  yes  |
+POST   /v1/accounts/{account}/reports/{month}/close | no no  no   no   no   yes  |
 GET    /v1/contracts?month=2025-01               | no   no   yes  yes  yes  yes  |
 GET    /v1/bills/{month}                         | no   no   no   no   yes  yes  |
 GET    /v1/bills/{month}/lines.csv               | no   no   no   no   yes  yes  |
@@ -441,8 +454,8 @@ impl Scene {
             )
             .replace("{n}", &format!("new {n}"));
         let subjects = [
-            "account", "customer", "contact", "endpoint", "template", "message", "fax", "user", "token",
-            "delivery", "task", "day",
+            "account", "rule", "customer", "contact", "endpoint", "template", "message", "fax", "user",
+            "token", "delivery", "task", "day",
         ];
         for subject in subjects.iter().filter(|subject| row_names(row, subject)) {
             let id = self.subject(subject, n, &text).await;
@@ -481,6 +494,14 @@ impl Scene {
                 assert_eq!(status, StatusCode::OK, "{plan}");
                 account
             }
+            "account" if text.contains("/report-plan") => {
+                let account = account().await;
+                let path = format!("/v1/accounts/{account}/report-plan");
+                let plan = json!({"mail_day": 5, "to": ["x@example.jp"]});
+                let (status, written) = self.rig.send("admin", Method::PUT, &path, &plan).await;
+                assert_eq!(status, StatusCode::OK, "{written}");
+                account
+            }
             "account" if text.contains("/contract") => {
                 let account = account().await;
                 let path = format!("/v1/accounts/{account}/contract");
@@ -503,6 +524,10 @@ impl Scene {
                 let new = new_fax(n, None);
                 assert!(self.rig.app.store.create_fax(&new, None, self.rig.app.clock.now()).await.unwrap());
                 new.fax.id.to_string()
+            }
+            "rule" => {
+                let rule = json!({"name": "x", "metric": "waiting", "above": 3});
+                self.make("admin", "/v1/alarm-rules", rule).await
             }
             "template" => "text".to_owned(),
             "endpoint" => {

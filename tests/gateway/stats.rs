@@ -9,10 +9,12 @@ use serde_json::{Value, json};
 use toritsugi::contract::call::{Direction, Outcome};
 use toritsugi::contract::card::MatchedBy;
 use toritsugi::contract::history::{FinishedCall, Segment};
+use toritsugi::contract::operator::{State, StateView};
 use toritsugi::contract::pbx::Gap;
 use toritsugi::identity::Presentation;
 use toritsugi::ids::{Extension, RecordId};
 use toritsugi::journal::JournalEntry;
+use toritsugi::journal::entry::StateChange;
 use uuid::Uuid;
 
 use crate::support::gateway_rig::Rig;
@@ -378,4 +380,69 @@ async fn a_file_has_every_counter_and_the_arithmetic_in_its_headings() {
     assert!(!is_broken && text.starts_with("\"日\",\"欠測あり\",\"入電\"") && !text.contains('〓'), "{text}");
     let english = String::from_utf8(file(&rig, &format!("by=day&language=en&{DAY}")).await).unwrap();
     assert!(english.contains("\"talk (s)\"") && english.contains("\"2026-04-01\""), "{english}");
+}
+
+/// An operator's state from this time on.
+async fn state_from(rig: &Rig, who: &str, version: u64, from: &str, state: State) {
+    let view = StateView { version, state, ..StateView::unknown(rig.user(who), who.into(), None) };
+    let change = StateChange { at: at(from), view, saved: None };
+    rig.app.store.write_entry(&pbx(), &JournalEntry::OperatorState(Box::new(change))).await.unwrap();
+}
+
+#[tokio::test]
+async fn occupancy_is_that_of_the_states_and_is_split_at_the_hour() {
+    let rig = with_calls().await;
+    // Ready from 23:00 the day before; 20 min with a caller, 10 min of ringing, a break of an hour, then gone.
+    for (version, from, state) in [
+        (1, "2026-03-31T23:00:00+09:00", State::Ready),
+        (2, "2026-04-01T00:30:00+09:00", State::Reserved),
+        (3, "2026-04-01T00:40:00+09:00", State::Talking),
+        (4, "2026-04-01T00:50:00+09:00", State::WrapUp),
+        (5, "2026-04-01T01:00:00+09:00", State::NotReady),
+        (6, "2026-04-01T02:00:00+09:00", State::LoggedOut),
+    ] {
+        state_from(&rig, "1001", version, from, state).await;
+    }
+    let minutes = |row: &Value, counter: &str| row["counters"][counter].as_u64().unwrap_or(0) / 60_000;
+    let of_person = stats(&rig, "1001", &format!("by=operator&{DAY}")).await;
+    let row = &of_person["rows"][0];
+    let times = ["busy_ms", "ready_ms", "reserved_ms", "not_ready_ms"].map(|counter| minutes(row, counter));
+    assert_eq!(times, [20, 30, 10, 60], "{row}");
+    assert_eq!((&row["figures"]["OCC"], &row["figures"]["UTL"]), (&json!(20.0 / 60.0), &json!(0.5)));
+    let by_hour = stats(&rig, "2001", &format!("by=hour&operator=1001&{DAY}")).await;
+    let ready: Vec<u64> =
+        by_hour["rows"].as_array().unwrap().iter().map(|row| minutes(row, "ready_ms")).collect();
+    assert_eq!((ready[0], ready[1..].iter().sum::<u64>()), (30, 0), "{ready:?}");
+    assert_eq!(minutes(&by_hour["rows"][1], "not_ready_ms"), 60);
+    let before = stats(&rig, "admin", &format!("by=day&operator=1001&{WEEK}")).await;
+    assert_eq!((minutes(&before["rows"][0], "ready_ms"), minutes(&before["rows"][1], "ready_ms")), (60, 30));
+    // The team's sum has them, another team's does not, and calls of accounts have none.
+    let teams = stats(&rig, "admin", &format!("by=team&{DAY}")).await;
+    let busy: Vec<u64> =
+        teams["rows"].as_array().unwrap().iter().map(|row| minutes(row, "busy_ms")).collect();
+    assert_eq!(busy.iter().sum::<u64>(), 20, "{teams}");
+    let accounts = stats(&rig, "admin", &format!("by=account&{DAY}")).await;
+    assert!(!accounts.to_string().contains("ready_ms\":"), "{accounts}");
+    assert_eq!(accounts["total"]["figures"]["OCC"], Value::Null);
+    // A time of a state opens no calls.
+    let (status, problem) = rig.get("admin", &format!("/v1/stats/calls?counter=ready_ms&{DAY}")).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST, "{problem}");
+}
+
+#[tokio::test]
+async fn percentiles_come_from_the_calls() {
+    let rig = with_calls().await;
+    let (status, waits) = rig.get("2001", &format!("/v1/stats/waits?{DAY}")).await;
+    assert_eq!(status, StatusCode::OK, "{waits}");
+    assert_eq!(waits["answered"], json!({ "calls": 3, "p50_ms": 4_000, "p90_ms": 4_000, "max_ms": 4_000 }));
+    assert_eq!((&waits["abandoned"]["calls"], &waits["abandoned"]["p50_ms"]), (&json!(1), &json!(4_000)));
+    // Of four open calls one was abandoned within 20 s: as SL-ignore has it.
+    let figures = stats(&rig, "admin", &format!("by=day&formula=SL-ignore&{DAY}")).await;
+    assert_eq!(waits["service_level"], figures["total"]["figures"]["SL-ignore"]);
+    let (_, three) = rig.get("2001", &format!("/v1/stats/waits?within=3&{DAY}")).await;
+    assert_eq!((&three["answered_within"], &three["service_level"]), (&json!(0), &json!(0.0)), "{three}");
+    let (_, none) = rig.get("2001", &format!("/v1/stats/waits?queue=no&{DAY}")).await;
+    assert_eq!((&none["answered"]["p90_ms"], &none["service_level"]), (&Value::Null, &Value::Null));
+    assert_eq!(rig.get("2001", &format!("/v1/stats/waits?within=0&{DAY}")).await.0, StatusCode::BAD_REQUEST);
+    assert_eq!(rig.get("1001", &format!("/v1/stats/waits?{DAY}")).await.0, StatusCode::FORBIDDEN);
 }

@@ -3,9 +3,12 @@
 //! | file | shows |
 //! |---|---|
 //! | `acknowledged.rs` | the link in a mail, and the route until somebody confirms |
+//! | `alarms.rs` | thresholds at which somebody gets a mail |
 //! | `arrives.rs` | what is saved is in the mailbox, character by character |
 //! | `changed.rs` | corrections and withdrawals |
+//! | `counted.rs` | the daemon is killed while it counts figures and closes bills |
 //! | `refused.rs` | what servers say, and what the daemon makes of it |
+//! | `reports.rs` | monthly reports on their day of the month |
 //! | `returned.rs` | mails that come back: by IMAP, by HTTP, by the command line; the next endpoint |
 //! | `unsafe_server.rs` | servers to which nothing is sent |
 //! | `kills.rs` | the daemon is killed at any moment |
@@ -21,11 +24,14 @@ mod mail_lab;
 mod support;
 
 mod acknowledged;
+mod alarms;
 mod arrives;
 mod changed;
+mod counted;
 mod figures;
 mod house;
 mod kills;
 mod refused;
+mod reports;
 mod returned;
 mod unsafe_server;

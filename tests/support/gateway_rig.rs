@@ -144,6 +144,7 @@ impl Rig {
                 body_bytes_max: options.body_bytes,
                 history_file_calls_max: options.history_file_calls,
                 history_whole_for: None,
+                report_font: None,
                 drain_timeout: Duration::from_secs(5),
                 heartbeat_interval: options.heartbeat,
                 messages: options.messages,

@@ -374,6 +374,8 @@ fn is_ordered(kind: EventKind) -> bool {
         | EventKind::MessageEscalated
         | EventKind::MessageUnanswered
         | EventKind::TaskChanged
+        | EventKind::AlarmRaised
+        | EventKind::AlarmCleared
         | EventKind::PbxUp
         | EventKind::PbxDown
         | EventKind::PbxRestarted

@@ -473,7 +473,7 @@ fn state_of(row: &DbRow) -> Result<DeliveryState, sqlx::Error> {
     DeliveryState::parse(&text).ok_or_else(|| sqlx::Error::Decode(format!("no state {text:?}").into()))
 }
 
-fn progress_of(row: &DbRow) -> Result<DeliveryProgress, sqlx::Error> {
+pub(super) fn progress_of(row: &DbRow) -> Result<DeliveryProgress, sqlx::Error> {
     Ok(DeliveryProgress {
         state: state_of(row)?,
         attempts: count(row, "attempts")?,

@@ -69,6 +69,22 @@ impl Store {
         each!(self, db => db.state_changes(user, from, until).await)
     }
 
+    /// How long a person was in which state from `from` until before `until`, in milliseconds since 1970: the states one after
+    /// another, each with its beginning and its end. The last one holds on.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn state_spans(
+        &self,
+        user: RecordId,
+        (from, until): (i64, i64),
+    ) -> Result<Vec<(State, i64, i64)>, StoreError> {
+        let changes = each!(self, db => db.states_from(user, (from, until)).await)?;
+        let ends = changes.iter().skip(1).map(|(_, at)| *at).chain(std::iter::once(until));
+        let spans = changes.iter().zip(ends).map(|((state, at), end)| (*state, (*at).max(from), end));
+        Ok(spans.filter(|(_, begins, ends)| begins < ends).collect())
+    }
+
     /// The finished after-call work of these calls, with its dispositions, in the order of its end.
     ///
     /// # Errors

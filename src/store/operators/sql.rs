@@ -7,7 +7,7 @@ use sqlx::{QueryBuilder, Row};
 
 use super::stat_marks::mark_bin_of_call;
 use super::{Backend, Db, DbConnection, DbRow};
-use crate::contract::operator::WrapUp;
+use crate::contract::operator::{State, WrapUp};
 use crate::ids::{CallId, RecordId};
 use crate::journal::entry::{StateChange, WrapUpRecord};
 use crate::operators::{CompletedWrapUp, OperatorSnapshot};
@@ -119,6 +119,25 @@ impl Backend {
         .fetch_all(self.readers())
         .await?;
         Ok(rows.iter().map(history_entry_of).collect::<Result<_, sqlx::Error>>()?)
+    }
+
+    pub(in crate::store) async fn states_from(
+        &self,
+        user: RecordId,
+        (from, until): (i64, i64),
+    ) -> Result<Vec<(State, i64)>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT state, at_ms FROM operator_history WHERE user_id = $1 AND at_ms < $3 AND at_ms >= coalesce(
+                (SELECT max(at_ms) FROM operator_history WHERE user_id = $1 AND at_ms <= $2), $2)
+             ORDER BY at_ms, position",
+        )
+        .bind(user)
+        .bind(from)
+        .bind(until)
+        .fetch_all(self.readers())
+        .await?;
+        let pair = |row: &DbRow| Ok((parse(row.try_get("state")?)?, row.try_get("at_ms")?));
+        Ok(rows.iter().map(pair).collect::<Result<_, sqlx::Error>>()?)
     }
 
     pub(in crate::store) async fn wrap_ups(&self, calls: &[CallId]) -> Result<Vec<WrapUpRecord>, StoreError> {
@@ -256,6 +275,14 @@ mod tests {
         assert_eq!(states(all), [State::Ready, State::Talking, State::WrapUp]);
         let some = store.state_changes(user, at(25), at(30)).await.unwrap();
         assert_eq!(states(some), [State::Talking], "the one in force at the beginning");
+        let spans = store.state_spans(user, (15_000, 25_000)).await.unwrap();
+        assert_eq!(spans, [(State::Ready, 15_000, 20_000), (State::Talking, 20_000, 25_000)]);
+        assert_eq!(
+            store.state_spans(user, (40_000, 50_000)).await.unwrap(),
+            [(State::WrapUp, 40_000, 50_000)],
+            "it holds on"
+        );
+        assert_eq!(store.state_spans(user, (0, 10_000)).await.unwrap(), []);
         // The state of a user who does not exist is in the history alone.
         let nobodys = change(RecordId(Uuid::from_u128(9)), 1, 40, State::Ready);
         record(&store, JournalEntry::OperatorState(Box::new(nobodys))).await;

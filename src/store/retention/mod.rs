@@ -99,6 +99,8 @@ pub enum PurgeTarget {
     Deliveries,
     /// The recipients and words of mails that came back.
     Bounces,
+    /// Mails of reports and alarms that are over, with their addresses.
+    ServiceMails,
     /// What happened to deliveries, with the words of the servers.
     DeliveryLog,
     /// Routes of messages that are over, with the addresses that they asked.

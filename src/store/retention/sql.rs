@@ -82,6 +82,10 @@ fn statement(target: PurgeTarget) -> &'static str {
         PurgeTarget::Bounces => {
             "DELETE FROM bounces WHERE id IN (SELECT id FROM bounces WHERE at_ms < $1 LIMIT $2)"
         }
+        PurgeTarget::ServiceMails => {
+            "DELETE FROM service_mails WHERE id IN (SELECT id FROM service_mails
+                WHERE created_ms < $1 AND state NOT IN ('queued', 'sending') LIMIT $2)"
+        }
         PurgeTarget::DeliveryLog => {
             "DELETE FROM delivery_log WHERE position IN (
                 SELECT position FROM delivery_log WHERE at_ms < $1 LIMIT $2)"

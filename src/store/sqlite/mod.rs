@@ -19,6 +19,8 @@ mod open;
 
 #[path = "../accounts/sql.rs"]
 mod accounts;
+#[path = "../alarms/sql.rs"]
+mod alarms;
 #[path = "../answers/sql.rs"]
 mod answers;
 #[path = "../audit/sql.rs"]
@@ -65,12 +67,16 @@ mod messages;
 mod operators;
 #[path = "../pbx_links/sql.rs"]
 mod pbx_links;
+#[path = "../reports/sql.rs"]
+mod reports;
 #[path = "../retention/sql.rs"]
 mod retention;
 #[path = "../routes/sql.rs"]
 mod routes;
 #[path = "../scripts/sql.rs"]
 mod scripts;
+#[path = "../service_mails/sql.rs"]
+mod service_mails;
 #[path = "../stats/marks/sql.rs"]
 mod stat_marks;
 #[path = "../stats/sql.rs"]
