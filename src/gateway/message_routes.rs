@@ -18,7 +18,7 @@ use super::state::AppState;
 use crate::contract::message::{Action, Mark, Urgency};
 use crate::ids::RecordId;
 use crate::people::role::Permission;
-use crate::route::{CHECK_DAYS, Document, MessageFacts, check, plan, sentence};
+use crate::route::{CHECK_DAYS, Document, MessageFacts, check, plan, sentence, week};
 use crate::store::routes::{AccountRoutes, NewRoutes, RouteVersion, SavedRoutes};
 
 /// The word in a path that stands for all accounts without routes of their own.
@@ -173,6 +173,11 @@ pub(crate) async fn save(
             let routes = state.app.store.account_routes(account).await?;
             findings(&AccountRoutes { own: Some(document), ..routes }, now)
         }
+        None if !document.digests.is_empty() => {
+            return Err(Kind::RoutesInvalid.with(
+                "a digest is one account's: write [[digest]] in the routes of that account, not in those of the installation",
+            ));
+        }
         None => Vec::new(),
     };
     if request.dry_run {
@@ -240,6 +245,66 @@ pub(crate) async fn check_account(
     let account = account.ok_or_else(|| Kind::InvalidQuery.with("account: give the id of an account"))?;
     let routes = state.app.store.account_routes(account).await?;
     Ok(Json(Findings { days: CHECK_DAYS, items: findings(&routes, state.app.clock.now()) }))
+}
+
+/// Who would get a message in each hour of a week.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = MessageRouteWeek)]
+pub(crate) struct WeekOfRoutes {
+    /// The plans, each once.
+    plans: Vec<PlanOfHour>,
+    /// The 168 hours from the beginning of today in the account's time zone.
+    hours: Vec<HourOfRoutes>,
+}
+
+/// Who would get a message.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = MessageRouteWeekPlan)]
+pub(crate) struct PlanOfHour {
+    /// In one Japanese sentence.
+    text: String,
+    /// Whether somebody of the account gets it.
+    is_reached: bool,
+}
+
+/// An hour of the week.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = MessageRouteHour)]
+pub(crate) struct HourOfRoutes {
+    /// When it begins.
+    #[schema(value_type = String, format = DateTime)]
+    #[serde(serialize_with = "crate::contract::time::as_time")]
+    at: Timestamp,
+    /// The position in `plans` of a normal message's plan.
+    normal: usize,
+    /// The position in `plans` of an urgent message's plan.
+    urgent: usize,
+}
+
+/// Says who would get a message for the account that names nobody, in each hour of the week that begins today.
+#[utoipa::path(get, path = "/v1/routes/week", tag = "routes", params(CheckQuery), responses(
+    (status = 200, description = "The week", body = WeekOfRoutes),
+    (status = 400, description = "invalid-query", body = ProblemBody),
+    (status = 403, description = "not-permitted", body = ProblemBody),
+    (status = 404, description = "unknown-record: there is no such account", body = ProblemBody),
+))]
+pub(crate) async fn week_of_account(
+    State(state): State<Arc<AppState>>,
+    caller: Caller,
+    QueryParams(query): QueryParams<CheckQuery>,
+) -> Result<Json<WeekOfRoutes>, Problem> {
+    caller.needs(Permission::ResendMessages)?;
+    let account = account_id(Some(&query.account))?;
+    let account = account.ok_or_else(|| Kind::InvalidQuery.with("account: give the id of an account"))?;
+    let routes = state.app.store.account_routes(account).await?;
+    let found = week(&routes.documents(), &routes.world, state.app.clock.now());
+    let plan = |plan: crate::route::WeekPlan| PlanOfHour { text: plan.text, is_reached: plan.is_reached };
+    let hour =
+        |hour: crate::route::WeekHour| HourOfRoutes { at: hour.at, normal: hour.normal, urgent: hour.urgent };
+    Ok(Json(WeekOfRoutes {
+        plans: found.plans.into_iter().map(plan).collect(),
+        hours: found.hours.into_iter().map(hour).collect(),
+    }))
 }
 
 fn findings(routes: &AccountRoutes, now: Timestamp) -> Vec<Value> {

@@ -23,6 +23,7 @@ use crate::contract::message::Message;
 use crate::contract::records::EndpointCharset;
 use crate::delivery::DeliveryInput;
 use crate::ids::RecordId;
+use crate::store::digests::DigestFacts;
 
 /// Most deliveries that one claim takes.
 pub const CLAIM_MAX: u32 = 32;
@@ -111,6 +112,8 @@ pub struct LetterFacts {
     pub html: bool,
     /// The account's own templates: their names and sources.
     pub templates: Vec<(String, String)>,
+    /// What it reports, if it is a digest.
+    pub digest: Option<DigestFacts>,
 }
 
 /// Which deliveries; an absent condition lets all through.
