@@ -16,11 +16,18 @@ use super::extract::{Body, NoQuery, QueryParams, record_id};
 use super::problem::{Kind, Problem, ProblemBody};
 use super::state::AppState;
 use crate::contract::message::{Action, Mark, Urgency};
+use crate::contract::records::{EndpointCharset, MessageEndpoint};
 use crate::ids::RecordId;
+use crate::mail::substituted;
 use crate::people::role::Permission;
-use crate::route::{CHECK_DAYS, Document, MessageFacts, check, plan, sentence, week};
+use crate::route::{CHECK_DAYS, Document, MessageFacts, Plan, check, plan, sentence, week};
+use crate::store::PAGE_RECORDS_MAX;
 use crate::store::routes::{AccountRoutes, NewRoutes, RouteVersion, SavedRoutes};
 
+/// Most characters of a text that are looked at.
+const WRITTEN_CHARS_MAX: usize = 10_000;
+/// Most replaced characters in an answer.
+const REPLACED_MAX: usize = 20;
 /// The word in a path that stands for all accounts without routes of their own.
 const INSTALLATION: &str = "installation";
 
@@ -90,6 +97,19 @@ pub(crate) struct ExplainRoute {
     #[serde(default)]
     #[schema(value_type = Option<String>, format = DateTime)]
     at: Option<Timestamp>,
+    /// What is written in it, for `replaced`; at most 10,000 characters count.
+    #[serde(default)]
+    text: Option<String>,
+}
+
+/// A character that a recipient's system does not have.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ReplacedCharacter)]
+pub(crate) struct Replaced {
+    /// The character.
+    character: String,
+    /// What stands for it.
+    by: String,
 }
 
 /// Who would get a message.
@@ -101,6 +121,8 @@ pub(crate) struct ExplainedRoute {
     /// The route and its steps, as far as they go while nobody confirms.
     #[schema(value_type = Object)]
     plan: Value,
+    /// Characters of `text` that a recipient's endpoint with `charset` `iso-2022-jp` does not have; at most 20.
+    replaced: Vec<Replaced>,
 }
 
 /// Which account.
@@ -225,7 +247,37 @@ pub(crate) async fn explain(
     let at = request.at.unwrap_or_else(|| state.app.clock.now());
     let plan = plan(&routes.documents(), &facts, &routes.world, at);
     let text = sentence(&plan, &routes.world.zone());
-    Ok(Json(ExplainedRoute { text, plan: serde_json::to_value(plan).unwrap_or_default() }))
+    let replaced = match &request.text {
+        Some(written) if !written.is_empty() => replaced(&state, request.account, &plan, written).await?,
+        _ => Vec::new(),
+    };
+    Ok(Json(ExplainedRoute { text, plan: serde_json::to_value(plan).unwrap_or_default(), replaced }))
+}
+
+/// What becomes of the characters of `text` at endpoints of the plan that read nothing but ISO-2022-JP.
+async fn replaced(
+    state: &AppState,
+    account: RecordId,
+    plan: &Plan,
+    text: &str,
+) -> Result<Vec<Replaced>, Problem> {
+    let steps = || plan.steps.iter();
+    let targets = steps().flat_map(|step| step.to.iter().map(|to| &to.target).chain(&step.also));
+    let used: Vec<RecordId> = targets.filter_map(|target| target.endpoint).collect();
+    if used.is_empty() {
+        return Ok(Vec::new());
+    }
+    let endpoints = state.app.store.message_endpoints(Some(account), None, PAGE_RECORDS_MAX).await?;
+    let is_narrow = |endpoint: &MessageEndpoint| {
+        used.contains(&endpoint.id) && endpoint.fields.charset == EndpointCharset::Iso2022Jp
+    };
+    if !endpoints.items.iter().any(is_narrow) {
+        return Ok(Vec::new());
+    }
+    let text: String = text.chars().take(WRITTEN_CHARS_MAX).collect();
+    let (_, replaced) = substituted(&text);
+    let one = |(character, by): (char, String)| Replaced { character: character.to_string(), by };
+    Ok(replaced.into_iter().take(REPLACED_MAX).map(one).collect())
 }
 
 /// Looks for times in the next 14 days at which a message for the account reaches nobody.

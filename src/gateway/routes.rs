@@ -144,6 +144,8 @@ fn of_messages() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(export::messages))
         .routes(routes!(deliveries::list))
         .routes(routes!(deliveries::retry))
+        .routes(routes!(deliveries::cancel))
+        .routes(routes!(deliveries::resend))
         .routes(routes!(message_routes::show, message_routes::save))
         .routes(routes!(message_routes::explain))
         .routes(routes!(message_routes::check_account))
@@ -157,6 +159,8 @@ fn of_messages() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(mail::bounces, mail::report))
         .routes(routes!(mail_templates::list))
         .routes(routes!(mail_templates::write, mail_templates::reset))
+        .routes(routes!(mail::servers))
+        .routes(routes!(mail::resume_server))
         .routes(routes!(mail::suspended))
         .routes(routes!(mail::resume))
 }

@@ -116,3 +116,25 @@ async fn the_week_of_an_account_shows_the_hours_in_which_nobody_is_reached() {
     let holes = hours.iter().filter(|hour| !reached(hour, "urgent")).count();
     assert_eq!(holes, 7 * 10, "ten hours of each night");
 }
+
+#[tokio::test]
+async fn characters_that_an_endpoint_does_not_have_are_known_before_the_message_is_saved() {
+    let service = service().await;
+    let replaced = async |charset: &str, text: &str| {
+        let path = "/v1/endpoints";
+        let fields = json!({"account": service.account, "contact": service.contact, "address": "fax@example.jp",
+            "priority": 0, "charset": charset});
+        let (status, endpoint) = service.rig.send("admin", Method::POST, path, &fields).await;
+        assert_eq!(status, StatusCode::CREATED, "{endpoint}");
+        let asked = json!({"account": service.account, "contact": service.contact, "text": text});
+        let (status, plan) = service.rig.send("1001", Method::POST, "/v1/routes/explain", &asked).await;
+        assert_eq!(status, StatusCode::OK, "{plan}");
+        let path = format!("{path}/{}", endpoint["id"].as_str().unwrap());
+        service.rig.send("admin", Method::DELETE, &path, &Value::Null).await;
+        plan["replaced"].clone()
+    };
+    let expected = json!([{"character": "髙", "by": "高"}, {"character": "①", "by": "(1)"}]);
+    assert_eq!(replaced("iso-2022-jp", "髙橋様\n①納期").await, expected);
+    assert_eq!(replaced("iso-2022-jp", "高橋様、ｶﾞｽの件").await, json!([]));
+    assert_eq!(replaced("utf-8", "髙橋様").await, json!([]), "it goes as it is");
+}

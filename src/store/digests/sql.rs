@@ -1,5 +1,7 @@
 //! The SQL of digests.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use sqlx::Row;
 use uuid::Uuid;
@@ -102,7 +104,9 @@ impl Backend {
             write_timer(&mut transaction, &missed).await?;
             RunOutcome::Missed
         } else {
-            let to = if when == RunWhen::Due { timer.next_at } else { now };
+            // At once: with what was saved in this millisecond.
+            let soon = now.checked_add(Duration::from_millis(1)).unwrap_or(now);
+            let to = if when == RunWhen::Due { timer.next_at } else { soon };
             let run = Run { digest, world: &routes.world, timer: &timer, to, pbx, now };
             let (outcome, has_more) = run.make(&mut transaction).await?;
             // The rest follows at once, as the same time's.

@@ -342,7 +342,8 @@ async fn a_digest_keeps_its_place_over_new_versions_and_ends_with_its_document()
     assert!(matches!(run, RunOutcome::Made(_)));
     assert_eq!(rig.claimed(at(0, 13, 1)).await[0].2, [1]);
     let timer = rig.timer().await;
-    assert_eq!((timer.next_at, timer.since), (at(0, 20, 0), at(0, 13, 0)));
+    let until = at(0, 13, 0) + jiff::SignedDuration::from_millis(1);
+    assert_eq!((timer.next_at, timer.since), (at(0, 20, 0), until));
     let unknown = rig.store.run_digest(rig.account, "morning", RunWhen::Now, manual).await.unwrap();
     assert_eq!(unknown, RunOutcome::Unknown);
     rig.routes("format = 1", at(0, 14, 0)).await;

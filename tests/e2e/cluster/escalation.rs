@@ -63,7 +63,7 @@ impl Scene {
 
     /// Lets the first step of the running routes end at this time, and the digest come.
     async fn comes(&mut self, due: Timestamp) {
-        let dispatches = "UPDATE dispatches SET due_ms = $1, body_json = jsonb_set(body_json::jsonb, '{ends_at}', to_jsonb($2))::text
+        let dispatches = "UPDATE dispatches SET due_ms = $1, body_json = jsonb_set(body_json::jsonb, '{ends_at}', to_jsonb($2::text))::text
             WHERE state = 'running' AND digest IS NULL AND body_json::jsonb -> 'step' = '0'::jsonb";
         sqlx::query(dispatches)
             .bind(due.as_millisecond())
