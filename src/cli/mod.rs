@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `serve` | runs the daemon |
 //! | `check`, `explain`, `health`, `import`, `backup`, `restore`, `user`, `replay`, `stats check`, `stats rebuild` | the configuration, and the PBX, store or daemon that it names |
-//! | `calls`, `history`, `stats`, `billing`, `contracts`, `alarms`, `reports`, `operators`, `operator`, `listen`, `whisper`, `barge`, `take-over`, `supervision`, `audit`, `transfer`, `answer`, `hold`, `resume`, `hangup`, `ask-help`, `messages`, `faxes`, `endpoints`, `mail`, `routes`, `tasks`, `webhooks`, `demo` | the HTTP interface of a daemon, by its address and a token; they run on any machine |
+//! | `calls`, `history`, `stats`, `billing`, `contracts`, `alarms`, `reports`, `operators`, `operator`, `listen`, `whisper`, `barge`, `take-over`, `supervision`, `audit`, `transfer`, `answer`, `hold`, `resume`, `hangup`, `ask-help`, `messages`, `faxes`, `endpoints`, `mail`, `routes`, `digests`, `tasks`, `webhooks`, `demo` | the HTTP interface of a daemon, by its address and a token; they run on any machine |
 //! | `completions`, `man` | the description of the commands |
 //!
 //! | exit code | meaning |
@@ -29,6 +29,7 @@ mod contracts;
 mod control;
 mod deliveries;
 mod demo;
+mod digests;
 mod endpoints;
 mod events;
 mod explain;
@@ -176,6 +177,8 @@ enum Command {
     Messages(messages::Messages),
     /// List received faxes, save their documents, or delete them.
     Faxes(faxes::Faxes),
+    /// Say when an account gets its digests, and make one at once.
+    Digests(digests::Digests),
     /// Say who gets an account's messages, and read, check and save the routes that decide it.
     Routes(routes::Routes),
     /// List the calls that operators are to make about messages, and say what came of them.
@@ -247,6 +250,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::User(command) => command.run(global).await,
         Command::Messages(command) => command.run(global).await,
         Command::Faxes(command) => command.run(global).await,
+        Command::Digests(command) => command.run(global).await,
         Command::Routes(command) => command.run(global).await,
         Command::Tasks(command) => command.run(global).await,
         Command::Scripts(command) => command.run(global).await,

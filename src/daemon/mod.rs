@@ -72,6 +72,7 @@ use crate::contract::event_id::StreamToken;
 use crate::directory::{Directory, DirectoryOptions};
 use crate::fax::{FaxDoor, FaxHouse, FaxReceiver, FaxStats};
 use crate::gateway::{self, App, Metrics, PublicApp};
+use crate::ids::PbxId;
 use crate::mail::ReturnPath;
 use crate::messages::MessageRelay;
 use crate::messages::escalation;
@@ -220,7 +221,7 @@ pub async fn run_on(
         tasks.spawn(receiver.run(FaxHouse { bus, store, directory, relay }, link_shutdown.clone()));
     }
     start_public_pages(&config, &store, &relay, &metrics, &tasks, &link_shutdown).await?;
-    start_routes(&config, &store, &relay, &tasks, &link_shutdown).await?;
+    start_routes(&config, (&store, bus.own_pbx()), &relay, &tasks, &link_shutdown).await?;
     start_reports(&config, &store, &directory, &relay, &tasks, &link_shutdown);
     let alarms = AlarmWatch {
         bus: bus.clone(),
@@ -303,7 +304,7 @@ async fn start_public_pages(
 /// Starts the timers of messages' routes.
 async fn start_routes(
     config: &Config,
-    store: &Store,
+    (store, pbx): (&Store, &PbxId),
     relay: &MessageRelay,
     tasks: &TaskTracker,
     shutdown: &CancellationToken,
@@ -311,7 +312,7 @@ async fn start_routes(
     if let Some(zone) = config.directory.time_zone.iana_name() {
         store.set_route_time_zone(zone).await?;
     }
-    tasks.spawn(escalation::run(store.clone(), relay.clone(), shutdown.clone()));
+    tasks.spawn(escalation::run(store.clone(), relay.clone(), pbx.clone(), shutdown.clone()));
     Ok(())
 }
 

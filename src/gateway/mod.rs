@@ -50,6 +50,7 @@ mod contracts;
 mod csv;
 mod customers;
 mod deliveries;
+mod digests;
 mod drafts;
 mod endpoints;
 mod explain;

@@ -27,7 +27,7 @@ use super::problem::{Kind, Problem};
 use super::state::AppState;
 use super::{
     accounts, alarms, audit, auth, billing, billing_file, calls, contacts, contracts, customers, deliveries,
-    drafts, endpoints, explain, export, faxes, forwarding, health, history, history_file, holidays,
+    digests, drafts, endpoints, explain, export, faxes, forwarding, health, history, history_file, holidays,
     idempotency, mail, mail_templates, message_actions, message_answers, message_routes, message_timeline,
     messages, middleware, operators, page, report_files, reports, script_forms, scripts, session, sse, stats,
     stats_calls, stats_file, stats_live, stats_waits, supervisions, tasks, tokens, transfers, users,
@@ -157,9 +157,14 @@ fn of_messages() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(faxes::document))
         .routes(routes!(deliveries::list))
         .routes(routes!(deliveries::retry))
+        .routes(routes!(deliveries::cancel))
+        .routes(routes!(deliveries::resend))
         .routes(routes!(message_routes::show, message_routes::save))
         .routes(routes!(message_routes::explain))
         .routes(routes!(message_routes::check_account))
+        .routes(routes!(message_routes::week_of_account))
+        .routes(routes!(digests::list))
+        .routes(routes!(digests::run))
         .routes(routes!(tasks::list))
         .routes(routes!(tasks::claim))
         .routes(routes!(tasks::release))
@@ -167,6 +172,8 @@ fn of_messages() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(mail::bounces, mail::report))
         .routes(routes!(mail_templates::list))
         .routes(routes!(mail_templates::write, mail_templates::reset))
+        .routes(routes!(mail::servers))
+        .routes(routes!(mail::resume_server))
         .routes(routes!(mail::suspended))
         .routes(routes!(mail::resume))
 }

@@ -46,6 +46,8 @@ const GROWING: &[&str] = &[
     "faxes",
     "deliveries",
     "delivery_log",
+    "digests",
+    "digest_items",
     "message_revisions",
     "bounces",
     "message_endpoints",

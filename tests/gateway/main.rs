@@ -16,6 +16,7 @@ mod billing;
 mod command_line;
 mod contract;
 mod contracts;
+mod digests;
 mod endpoints;
 mod faxes;
 mod history;

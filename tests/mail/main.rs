@@ -7,6 +7,7 @@
 //! | `arrives.rs` | what is saved is in the mailbox, character by character |
 //! | `changed.rs` | corrections and withdrawals |
 //! | `counted.rs` | the daemon is killed while it counts figures and closes bills |
+//! | `digests.rs` | digests: their times, "nothing came", a daemon that dies |
 //! | `refused.rs` | what servers say, and what the daemon makes of it |
 //! | `reports.rs` | monthly reports on their day of the month |
 //! | `returned.rs` | mails that come back: by IMAP, by HTTP, by the command line; the next endpoint |
@@ -28,6 +29,7 @@ mod alarms;
 mod arrives;
 mod changed;
 mod counted;
+mod digests;
 mod figures;
 mod house;
 mod kills;
