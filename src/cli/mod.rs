@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `serve` | runs the daemon |
 //! | `check`, `explain`, `health`, `import`, `backup`, `restore`, `user`, `replay`, `stats check`, `stats rebuild` | the configuration, and the PBX, store or daemon that it names |
-//! | `calls`, `history`, `stats`, `billing`, `contracts`, `operators`, `operator`, `listen`, `whisper`, `barge`, `take-over`, `supervision`, `audit`, `transfer`, `answer`, `hold`, `resume`, `hangup`, `ask-help`, `messages`, `endpoints`, `mail`, `routes`, `tasks`, `webhooks`, `demo` | the HTTP interface of a daemon, by its address and a token; they run on any machine |
+//! | `calls`, `history`, `stats`, `billing`, `callflow`, `contracts`, `operators`, `operator`, `listen`, `whisper`, `barge`, `take-over`, `supervision`, `audit`, `transfer`, `answer`, `hold`, `resume`, `hangup`, `ask-help`, `messages`, `endpoints`, `mail`, `routes`, `tasks`, `webhooks`, `demo` | the HTTP interface of a daemon, by its address and a token; they run on any machine |
 //! | `completions`, `man` | the description of the commands |
 //!
 //! | exit code | meaning |
@@ -20,6 +20,7 @@
 mod audit;
 mod backup;
 mod billing;
+mod callflow;
 mod calls;
 mod check;
 mod client;
@@ -126,6 +127,8 @@ enum Command {
     Stats(stats::Stats),
     /// Bills of accounts: list, show and close those of a month, and the plans by which they are made.
     Billing(billing::Billing),
+    /// How accounts' calls are treated before an operator: hours, guidance, queues, overrides.
+    Callflow(callflow::Callflow),
     /// Goals that were agreed with accounts: which of them a month keeps.
     Contracts(contracts::Contracts),
     /// List the operators with their states and calls.
@@ -215,6 +218,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::History(command) => command.run(global).await,
         Command::Stats(command) => command.run(global).await,
         Command::Billing(command) => command.run(global).await,
+        Command::Callflow(command) => command.run(global).await,
         Command::Contracts(command) => command.run(global).await,
         Command::Operators(command) => command.run(global).await,
         Command::Operator(command) => command.run(global).await,

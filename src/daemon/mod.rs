@@ -18,6 +18,7 @@
 mod actions;
 mod audit;
 mod caller_id;
+mod callflow;
 mod clock;
 mod core;
 mod erasure;
@@ -61,6 +62,7 @@ use crate::ami::client;
 use crate::backoff::Backoff;
 use crate::bus::redis::{RedisAddress, RedisSettings, SigningKey, load_checkpoints};
 use crate::bus::{Bus, BusSettings};
+use crate::callflow::SharedPlanStatus;
 use crate::command::Commands;
 use crate::config::{Config, ConfigError, DeletedCustomers};
 use crate::contract::event_id::StreamToken;
@@ -162,6 +164,7 @@ pub async fn run_on(
     let stats = Stats::register(&metrics);
     let eraser = eraser(&config, &store, bus, &directory, &stats)?;
     let (queue_faults, following) = (SharedQueueFaults::default(), Following::default());
+    let plan_status = SharedPlanStatus::default();
     let deps = Deps {
         plan: config.endpoint_rules(),
         bus: bus.clone(),
@@ -206,6 +209,14 @@ pub async fn run_on(
     let day = DayMetrics::register(&metrics, config.directory.time_zone.clone());
     tasks.spawn(stat_bins::run(store.clone(), config.retention.clone(), day, link_shutdown.clone()));
     keep_directory(&directory, &tasks, &link_shutdown);
+    let plans = callflow::PlanWriter {
+        directory: directory.clone(),
+        bus: bus.clone(),
+        following: following.clone(),
+        pbx: pbx.clone(),
+        status: plan_status.clone(),
+    };
+    tasks.spawn(plans.run(link_shutdown.clone()));
     start_public_pages(&config, &store, &relay, &metrics, &tasks, &link_shutdown).await?;
     start_routes(&config, &store, &relay, &tasks, &link_shutdown).await?;
     tasks.spawn(relay.clone().run(bus.clone(), store.clone(), people.clone(), link_shutdown.clone()));
@@ -223,6 +234,7 @@ pub async fn run_on(
         transfers: config.transfer_settings(),
         queue_faults,
         following,
+        plan_status,
         dispositions: config.operators.dispositions.clone(),
         metrics,
         clock: gateway::Clock::new(Timestamp::now),

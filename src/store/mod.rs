@@ -12,6 +12,7 @@
 //! | [`operators`] | agent states, their history, after-call work |
 //! | [`history`] | finished calls, and the earlier calls of a caller at an account |
 //! | [`billing`] | plans of accounts, closed bills, and what bills count |
+//! | [`callflows`] | what happens to accounts' calls before an operator; overrides |
 //! | [`contracts`] | what was agreed with accounts about their figures |
 //! | [`stats`] | the counters of each quarter of an hour, built from the history |
 //! | [`holidays`] | national holidays by the Cabinet Office, the installation's own days off |
@@ -70,6 +71,7 @@ pub mod accounts;
 pub mod answers;
 pub mod audit;
 pub mod billing;
+pub mod callflows;
 mod columns;
 pub mod contacts;
 pub mod contracts;

@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod callflow;
 mod cluster;
 mod command_line;
 mod connected;

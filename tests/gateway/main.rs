@@ -12,6 +12,7 @@ mod support;
 mod audit;
 mod auth;
 mod billing;
+mod callflow;
 mod command_line;
 mod contract;
 mod contracts;

@@ -121,6 +121,15 @@ GET    /v1/accounts/{account}/contract           | no   no   yes  yes  yes  yes 
 PUT    /v1/accounts/{account}/contract           | no   no   no   no   no   yes  | {"formula":"AR-open","goal":0.9}
 DELETE /v1/accounts/{account}/contract           | no   no   no   no   no   yes  |
 GET    /v1/contracts?month=2025-01               | no   no   yes  yes  yes  yes  |
+GET    /v1/callflow                              | yes  yes  yes  yes  yes  yes  |
+GET    /v1/callflow/readiness                    | yes  yes  yes  yes  yes  yes  |
+GET    /v1/accounts/{account}/callflow           | yes  yes  yes  yes  yes  yes  |
+PUT    /v1/accounts/{account}/callflow           | no   no   no   no   no   yes  | {"wait_s":30}
+DELETE /v1/accounts/{account}/callflow           | no   no   no   no   no   yes  |
+GET    /v1/accounts/{account}/callflow/preview   | yes  yes  yes  yes  yes  yes  |
+GET    /v1/overrides                             | yes  yes  yes  yes  yes  yes  |
+POST   /v1/overrides                             | no   no   no   no   no   yes  | {"treatment":"closed"}
+DELETE /v1/overrides/{override}                  | no   no   no   no   no   yes  |
 GET    /v1/bills/{month}                         | no   no   no   no   yes  yes  |
 GET    /v1/bills/{month}/lines.csv               | no   no   no   no   yes  yes  |
 GET    /v1/holidays                              | yes  yes  yes  yes  yes  yes  |
@@ -437,7 +446,7 @@ impl Scene {
             .replace("{n}", &format!("new {n}"));
         let subjects = [
             "account", "customer", "contact", "endpoint", "template", "message", "user", "token", "delivery",
-            "task", "day",
+            "task", "day", "override",
         ];
         for subject in subjects.iter().filter(|subject| row_names(row, subject)) {
             let id = self.subject(subject, n, &text).await;
@@ -484,6 +493,14 @@ impl Scene {
                 assert_eq!(status, StatusCode::OK, "{written}");
                 account
             }
+            "account" if text.contains("/callflow") => {
+                let account = account().await;
+                let path = format!("/v1/accounts/{account}/callflow");
+                let (status, written) = self.rig.send("admin", Method::PUT, &path, &json!({})).await;
+                assert_eq!(status, StatusCode::OK, "{written}");
+                account
+            }
+            "override" => self.make("admin", "/v1/overrides", json!({"treatment": "closed"})).await,
             "account" => account().await,
             "task" => self.task(account().await).await,
             "customer" | "contact" => {
