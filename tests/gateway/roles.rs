@@ -463,6 +463,14 @@ impl Scene {
         (path.to_owned(), body.to_owned())
     }
 
+    /// Gives an account a callflow.
+    async fn with_callflow(&self, account: String) -> String {
+        let path = format!("/v1/accounts/{account}/callflow");
+        let (status, written) = self.rig.send("admin", Method::PUT, &path, &json!({})).await;
+        assert_eq!(status, StatusCode::OK, "{written}");
+        account
+    }
+
     /// Makes what a request is about. `text` is the request so far: the token belongs to the user in its path.
     async fn subject(&self, subject: &str, n: u32, text: &str) -> String {
         let account = async || {
@@ -493,13 +501,7 @@ impl Scene {
                 assert_eq!(status, StatusCode::OK, "{written}");
                 account
             }
-            "account" if text.contains("/callflow") => {
-                let account = account().await;
-                let path = format!("/v1/accounts/{account}/callflow");
-                let (status, written) = self.rig.send("admin", Method::PUT, &path, &json!({})).await;
-                assert_eq!(status, StatusCode::OK, "{written}");
-                account
-            }
+            "account" if text.contains("/callflow") => self.with_callflow(account().await).await,
             "override" => self.make("admin", "/v1/overrides", json!({"treatment": "closed"})).await,
             "account" => account().await,
             "task" => self.task(account().await).await,
