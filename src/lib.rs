@@ -32,10 +32,11 @@
 //!    mails it to the account's people, as [`delivery`] decides and [`mail`] writes. [`operators`] keeps states and
 //!    after-call work. [`webhook`] posts the events to other systems from an outbox in the store. [`fax`] takes
 //!    over the faxes that the PBX received.
-//! 8. [`stats`] says what each finished call counts as, and by which formula counters become figures; [`billing`] which
+//! 8. [`callflow`] compiles for the PBX what happens to calls before an operator, and keeps it there.
+//! 9. [`stats`] says what each finished call counts as, and by which formula counters become figures; [`billing`] which
 //!    calls an account pays for; [`report`] is what the account's company gets about a month.
-//! 9. [`pbx_link`] decides what is published about the connection to the PBX, [`journal`] what is committed with an event.
-//! 10. [`daemon`] owns the tasks, the clock and the one loop that connects all of this.
+//! 10. [`pbx_link`] decides what is published about the connection to the PBX, [`journal`] what is committed with an event.
+//! 11. [`daemon`] owns the tasks, the clock and the one loop that connects all of this.
 //!
 //! # What holds everywhere
 //! - **The core is pure.** [`call`] and the machines beside it have no async, socket, clock, randomness or log:
@@ -50,7 +51,7 @@
 //! # What happens when a part fails
 //! | fails | what happens |
 //! |---|---|
-//! | the daemon | the PBX still takes and distributes calls; a transfer under way is finished by the dialplan |
+//! | the daemon | the PBX still takes and distributes calls, by the hours that it was given for 35 days; a transfer under way is finished by the dialplan |
 //! | the store | a pop still shows the account, from memory; records and events wait for the store in bounded queues |
 //! | the PBX, or the link to it | clients keep the last state, receive `pbx.down`, and after the reconnect what changed |
 //! | Redis (several daemons) | each leader serves its own PBX's clients and sends its events when Redis is back; a standby shows its clients what it sees itself |
@@ -82,6 +83,7 @@ pub mod text;
 
 pub mod contract;
 
+pub mod callflow;
 pub mod people;
 pub mod script;
 pub mod stats;

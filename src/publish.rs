@@ -141,7 +141,8 @@ pub fn inferred_end(view: &CallView, at: Timestamp) -> NewEvent {
     view.inferred = true;
     view.ended_at = Some(at);
     let outcome = Outcome::inferred_from(&view);
-    let kind = NoticeKind::Ended { outcome, operators, channels: Vec::new(), queues: Vec::new() };
+    let kind =
+        NoticeKind::Ended { outcome, operators, channels: Vec::new(), queues: Vec::new(), treated: None };
     from_notice(&Notice { at, kind, view })
 }
 

@@ -71,6 +71,7 @@ pub(crate) async fn app(store: Store, bus: Bus, connections_max: usize) -> App {
         transfers: toritsugi::directory::transfer_targets::Settings::default(),
         queue_faults: toritsugi::operators::SharedQueueFaults::default(),
         following: toritsugi::pbx_link::Following::default(),
+        plan_status: toritsugi::callflow::SharedPlanStatus::default(),
         dispositions: Vec::new(),
         metrics: Arc::new(Metrics::default()),
         clock: Clock::new(Timestamp::now),

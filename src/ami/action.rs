@@ -13,11 +13,12 @@
 //! |---|---|---|
 //! | `session` | Challenge, Login, Logoff, Ping | none |
 //! | `session` | Filter | `system` |
-//! | `reporting` | CoreStatus, CoreSettings, CoreShowChannels, DeviceStateList, ShowDialPlan, Getvar without a channel | `reporting` |
+//! | `reporting` | CoreStatus, CoreSettings, CoreShowChannels, DBGetTree, DeviceStateList, ShowDialPlan, Getvar without a channel | `reporting` |
 //! | `reporting` | ListCommands, BridgeList, BridgeInfo, QueueStatus | none |
 //! | `channel` | Redirect, BlindTransfer, Atxfer, CancelAtxfer, Hangup, Setvar, Getvar | `call` |
 //! | `channel` | PJSIPNotify | `system` |
 //! | `originate` | Originate | `originate` |
+//! | `plan` | Originate of the one Local channel that writes plans | `originate` |
 //! | `queue` | QueuePause, QueueAdd, QueueRemove | `agent` |
 //!
 //! Read next: [`super::session`], which gives an action its id and its deadline.
@@ -25,6 +26,7 @@
 mod channel;
 mod location;
 mod originate;
+mod plan;
 mod queue;
 mod reporting;
 mod session;

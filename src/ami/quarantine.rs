@@ -183,6 +183,7 @@ fn has_second_header(lines: FrameLines<'_>, event: &[u8]) -> bool {
     lines.len() > 1
         && match lines.key(1) {
             b"Privilege" | b"ActionID" | b"EventList" => true,
+            b"Key" => event == b"DBGetTreeResponse",
             b"Queue" => matches!(event, b"QueueParams" | b"QueueMember" | b"QueueEntry" | b"QueueSummary"),
             _ => event == b"FullyBooted",
         }

@@ -15,6 +15,7 @@ use smol_str::SmolStr;
 use super::leg::{Endpoint, Leg, dial_status_of};
 use super::model::{Bridge, Model};
 use super::queue_visit;
+use super::queue_visit::Treated;
 use super::stage::{Call, RemovedLeg};
 use crate::ami::event::{BridgeKind, Channel, ChannelState, DialStatus, Event};
 use crate::contract::call::{Direction, Outcome};
@@ -421,6 +422,12 @@ impl Model {
                 };
                 self.update_call(now, channel, |call| call.dialplan_outcome = Some(outcome));
             }
+            "ToritsugiCallflow" => {
+                let named = fields.iter().find(|(key, _)| key.eq_ignore_ascii_case("Treatment"));
+                let Some((_, &[letter])) = named.map(|(key, value)| (key, value.as_slice())) else { return };
+                let treated = Treated { at: now, letter: char::from(letter) };
+                self.update_call(now, channel, |call| call.treated = Some(treated));
+            }
             _ => {}
         }
     }
@@ -465,6 +472,7 @@ impl Model {
                 kept.add_leg(id);
             }
             kept.linked.extend(lost.linked);
+            kept.treated = kept.treated.take().or(lost.treated);
             kept.queue_visits.extend(lost.queue_visits);
             kept.queue_visits.sort_by_key(|visit| visit.from);
             kept.outbound.absorb(lost.outbound);

@@ -234,8 +234,9 @@ impl Model {
         let operators = call.operators.clone();
         let channels = std::mem::take(&mut call.channels);
         let visits = std::mem::take(&mut call.queue_visits);
+        let treated = call.treated.take();
         let queues = queue_visit::finish(visits, now, call.answered_at, outcome);
-        call.push_notice(now, NoticeKind::Ended { outcome, operators, channels, queues });
+        call.push_notice(now, NoticeKind::Ended { outcome, operators, channels, queues, treated });
         self.flush(id);
     }
 

@@ -5,7 +5,7 @@ use serde::Serialize;
 use smol_str::SmolStr;
 use utoipa::ToSchema;
 
-use super::queue_visit::QueueVisit;
+use super::queue_visit::{QueueVisit, Treated};
 use crate::contract::call::{CallState, CallView, Outcome};
 use crate::contract::history::Segment;
 use crate::identity::Identity;
@@ -139,6 +139,8 @@ pub enum NoticeKind {
         channels: Vec<ChannelId>,
         /// The caller's waits in queues, in order.
         queues: Vec<QueueVisit>,
+        /// How a plan of the PBX treated the call, if one did.
+        treated: Option<Treated>,
     },
 }
 

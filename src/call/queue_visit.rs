@@ -1,4 +1,4 @@
-//! A caller's waits in the queues of the PBX, for the record of the call.
+//! A caller's waits in the queues of the PBX and the treatment before them, for the record of the call.
 //!
 //! | result | the caller |
 //! |---|---|
@@ -12,6 +12,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::callflow::{HORIZON_LETTER, Letter};
 use crate::contract::call::Outcome;
 use crate::ids::QueueName;
 
@@ -54,6 +55,26 @@ pub struct QueueVisit {
     /// How it ended; of a visit that ended with a phone that was picked up, until the call is over, how it will end if the
     /// two are connected.
     pub result: Option<QueueResult>,
+}
+
+/// The treatment that the dialplan chose for the call by a plan ([`crate::callflow`]).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Treated {
+    /// When it chose.
+    pub at: Timestamp,
+    /// The letter of the treatment, as the dialplan reports it.
+    pub letter: char,
+}
+
+impl Treated {
+    /// The treatment in the record, and whether the plan's schedule had ended; `None` for a letter that no plan has.
+    #[must_use]
+    pub fn treatment(&self) -> Option<(Letter, bool)> {
+        if self.letter == HORIZON_LETTER {
+            return Some((Letter::Open, true));
+        }
+        Letter::ALL.into_iter().find(|letter| letter.as_char() == self.letter).map(|letter| (letter, false))
+    }
 }
 
 /// The caller joined a queue.

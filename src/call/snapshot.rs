@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::leg::{Endpoint, Leg};
 use super::model::{Bridge, Model};
-use super::queue_visit::QueueVisit;
+use super::queue_visit::{QueueVisit, Treated};
 use super::stage::{Call, OperatorLeg, Stage};
 use crate::ami::event::{BridgeKind, ChannelState, DialStatus};
 use crate::contract::call::{CallState, Direction, Outcome};
@@ -73,6 +73,8 @@ pub struct CallSnapshot {
     with_pbx: bool,
     #[serde(default)]
     queue_visits: Vec<QueueVisit>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    treated: Option<Treated>,
 }
 
 /// One channel of the call.
@@ -168,6 +170,7 @@ impl Model {
             passed_on: call.passed_on,
             with_pbx: call.with_pbx,
             queue_visits: call.queue_visits.clone(),
+            treated: call.treated.clone(),
         })
     }
 
@@ -231,6 +234,7 @@ impl Model {
         call.passed_on = snapshot.passed_on;
         call.with_pbx = snapshot.with_pbx;
         call.queue_visits = snapshot.queue_visits;
+        call.treated = snapshot.treated;
         for linked in &call.linked {
             self.linked.insert(linked.clone(), id);
         }

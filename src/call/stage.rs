@@ -22,7 +22,7 @@ use smol_str::SmolStr;
 use super::leg::{EndpointRules, PHONE_DIGITS_MAX};
 use super::outbound::OutboundFacts;
 use super::output::{Notice, NoticeKind};
-use super::queue_visit::QueueVisit;
+use super::queue_visit::{QueueVisit, Treated};
 use crate::ami::event::{Channel, DialStatus};
 use crate::contract::call::{CallState, CallView, Direction, Outcome};
 use crate::contract::card::Card;
@@ -224,6 +224,8 @@ pub(crate) struct Call {
     pub(crate) queued: bool,
     /// The caller's waits in queues, in order.
     pub(crate) queue_visits: Vec<QueueVisit>,
+    /// How a plan of the PBX treats the call.
+    pub(crate) treated: Option<Treated>,
     /// A phone was dialled for the caller, or the caller waited in a queue.
     pub(crate) tried: bool,
     /// A phone that was dialled for the caller refused, or was busy.
@@ -288,6 +290,7 @@ impl Call {
             held: false,
             queued: false,
             queue_visits: Vec::new(),
+            treated: None,
             tried: false,
             refused: false,
             unanswered: false,
@@ -337,6 +340,7 @@ impl Call {
         self.operators.clear();
         self.operators_legs.clear();
         self.queue_visits.clear();
+        self.treated = None;
         self.pending_notices.clear();
     }
 

@@ -105,6 +105,8 @@ struct Rig {
     unreported: Vec<String>,
     /// The waits in queues of the calls that ended.
     queues: Vec<queue_visit::QueueVisit>,
+    /// The treatments of the calls that ended.
+    treated: Vec<queue_visit::Treated>,
 }
 
 impl Rig {
@@ -124,6 +126,7 @@ impl Rig {
             unknown: Vec::new(),
             unreported: Vec::new(),
             queues: Vec::new(),
+            treated: Vec::new(),
         }
     }
 
@@ -137,8 +140,9 @@ impl Rig {
             match output {
                 Output::Notice(notice) => {
                     self.notices.push(notice_text(&notice.kind));
-                    if let NoticeKind::Ended { queues, .. } = &notice.kind {
+                    if let NoticeKind::Ended { queues, treated, .. } = &notice.kind {
                         self.queues.extend(queues.iter().cloned());
+                        self.treated.extend(treated.clone());
                     }
                     self.views.push(notice.view);
                 }

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use jiff::Timestamp;
+use toritsugi::callflow::CallflowThen;
 use toritsugi::contract::card::MatchedBy;
 use toritsugi::contract::records::CallerIdPolicy;
 use toritsugi::contract::supervision::Notify;
@@ -16,6 +17,7 @@ use toritsugi::directory::{Directory, DirectoryOptions};
 use toritsugi::store::{SchemaStatus, Store};
 
 use super::Global;
+use super::callflow::{because, sentence, word};
 use super::output::{self, Output, Table};
 
 #[derive(Debug, Args)]
@@ -79,6 +81,14 @@ impl Explain {
     }
 }
 
+/// How the PBX treats the call before an operator.
+fn callflow_text(callflow: &CallflowThen) -> impl Iterator<Item = String> {
+    let value = serde_json::to_value(callflow).unwrap_or_default();
+    let first = format!("Callflow:  {} by {}", word(&value["treatment"]), because(&value["because"]));
+    let steps = value["steps"].as_array().cloned().unwrap_or_default();
+    std::iter::once(first).chain(steps.into_iter().map(|step| format!("           {}", sentence(&step))))
+}
+
 /// Formats the explanation for people, from the account down to its contacts.
 fn text(explained: &Explanation, from_is_given: bool) -> String {
     let card = &explained.card;
@@ -104,6 +114,9 @@ fn text(explained: &Explanation, from_is_given: bool) -> String {
         let hours = info.hours.as_deref().unwrap_or("always open");
         let open = if info.open { "open" } else { "closed" };
         lines.push(format!("Hours:     {hours}; {open} at {}", info.local_time));
+    }
+    if let Some(callflow) = &explained.callflow {
+        lines.extend(callflow_text(callflow));
     }
     lines.extend(explained.transfers.as_ref().map(transfer_text));
     if let Some(supervision) = &explained.supervision {

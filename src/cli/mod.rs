@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `serve` | runs the daemon |
 //! | `check`, `explain`, `health`, `import`, `backup`, `restore`, `user`, `replay`, `stats check`, `stats rebuild` | the configuration, and the PBX, store or daemon that it names |
-//! | `calls`, `history`, `stats`, `billing`, `contracts`, `alarms`, `reports`, `operators`, `operator`, `listen`, `whisper`, `barge`, `take-over`, `supervision`, `audit`, `transfer`, `answer`, `hold`, `resume`, `hangup`, `ask-help`, `messages`, `faxes`, `endpoints`, `mail`, `routes`, `digests`, `tasks`, `webhooks`, `demo` | the HTTP interface of a daemon, by its address and a token; they run on any machine |
+//! | `calls`, `history`, `stats`, `billing`, `callflow`, `contracts`, `alarms`, `reports`, `operators`, `operator`, `listen`, `whisper`, `barge`, `take-over`, `supervision`, `audit`, `transfer`, `answer`, `hold`, `resume`, `hangup`, `ask-help`, `messages`, `faxes`, `endpoints`, `mail`, `routes`, `digests`, `tasks`, `webhooks`, `demo` | the HTTP interface of a daemon, by its address and a token; they run on any machine |
 //! | `completions`, `man` | the description of the commands |
 //!
 //! | exit code | meaning |
@@ -21,6 +21,7 @@ mod alarms;
 mod audit;
 mod backup;
 mod billing;
+mod callflow;
 mod calls;
 mod check;
 mod client;
@@ -130,6 +131,8 @@ enum Command {
     Stats(stats::Stats),
     /// Bills of accounts: list, show and close those of a month, and the plans by which they are made.
     Billing(billing::Billing),
+    /// How accounts' calls are treated before an operator: hours, guidance, queues, overrides.
+    Callflow(callflow::Callflow),
     /// Goals that were agreed with accounts: which of them a month keeps.
     Contracts(contracts::Contracts),
     /// Alarms: what was raised, and the rules by which it is.
@@ -227,6 +230,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::History(command) => command.run(global).await,
         Command::Stats(command) => command.run(global).await,
         Command::Billing(command) => command.run(global).await,
+        Command::Callflow(command) => command.run(global).await,
         Command::Contracts(command) => command.run(global).await,
         Command::Alarms(command) => command.run(global).await,
         Command::Reports(command) => command.run(global).await,

@@ -76,7 +76,7 @@ pub struct FinishedCall {
 /// A part of a call.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Segment {
-    /// What happened: `queued` (a wait in the queue `target`; result `connected`, `abandoned` or `left`), `presented`, `announced` (from the pick-up of a phone to its connection with the caller; result
+    /// What happened: `treated` (by a callflow; `target` is the treatment `open`, `closed`, `holiday` or `override`, result `expired` where the plan had ended), `queued` (a wait in the queue `target`; result `connected`, `abandoned` or `left`), `presented`, `announced` (from the pick-up of a phone to its connection with the caller; result
     /// `connected`, `operator_gone` or `caller_gone`), `talking`, `held`, `elsewhere`, `parked`, `transfer`, `transferred`,
     /// `returned`, `shown`, `unacknowledged`; of an outbound call `dialling` and `talking`.
     pub kind: String,

@@ -10,6 +10,7 @@
 //! | [`call`], [`transfer`], [`supervision`], [`operator`], [`card`], [`pbx`] | the views that events and answers carry |
 //! | [`records`], [`hours`], [`message`], [`delivery`], [`fax`], [`task`], [`answer`], [`history`], [`script`], [`audit`] | what the store keeps |
 //! | [`holidays`] | national holidays and days off |
+//! | [`callflow`] | what happens to calls before an operator; overrides |
 //! | [`refusal`] | why a command is refused |
 //! | [`choice`], [`endpoint`], [`extension_pattern`], [`url_template`], [`import_batch`] | words of the configuration and of imports, parsed |
 //! | [`time`] | how times are written |
@@ -18,6 +19,7 @@ pub mod answer;
 pub mod audit;
 pub mod bounce;
 pub mod call;
+pub mod callflow;
 pub mod card;
 pub mod choice;
 pub mod delivery;

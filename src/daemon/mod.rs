@@ -19,6 +19,7 @@ mod actions;
 mod alarms;
 mod audit;
 mod caller_id;
+mod callflow;
 mod clock;
 mod core;
 mod erasure;
@@ -66,6 +67,7 @@ use crate::ami::client;
 use crate::backoff::Backoff;
 use crate::bus::redis::{RedisAddress, RedisSettings, SigningKey, load_checkpoints};
 use crate::bus::{Bus, BusSettings};
+use crate::callflow::SharedPlanStatus;
 use crate::command::Commands;
 use crate::config::{Config, ConfigError, DeletedCustomers};
 use crate::contract::event_id::StreamToken;
@@ -171,6 +173,7 @@ pub async fn run_on(
     let rows_purged = stats.rows_purged.clone();
     let (queue_faults, following) = (SharedQueueFaults::default(), Following::default());
     let (faxes, fax_receiver) = fax_receiver(&config, &metrics);
+    let plan_status = SharedPlanStatus::default();
     let deps = Deps {
         plan: config.endpoint_rules(),
         bus: bus.clone(),
@@ -220,6 +223,14 @@ pub async fn run_on(
         let (bus, store, directory, relay) = (bus.clone(), store.clone(), directory.clone(), relay.clone());
         tasks.spawn(receiver.run(FaxHouse { bus, store, directory, relay }, link_shutdown.clone()));
     }
+    let plans = callflow::PlanWriter {
+        directory: directory.clone(),
+        bus: bus.clone(),
+        following: following.clone(),
+        pbx: pbx.clone(),
+        status: plan_status.clone(),
+    };
+    tasks.spawn(plans.run(link_shutdown.clone()));
     start_public_pages(&config, &store, &relay, &metrics, &tasks, &link_shutdown).await?;
     start_routes(&config, (&store, bus.own_pbx()), &relay, &tasks, &link_shutdown).await?;
     start_reports(&config, &store, &directory, &relay, &tasks, &link_shutdown);
@@ -245,6 +256,7 @@ pub async fn run_on(
         transfers: config.transfer_settings(),
         queue_faults,
         following,
+        plan_status,
         dispositions: config.operators.dispositions.clone(),
         metrics,
         clock: gateway::Clock::new(Timestamp::now),

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::lookup::Directory;
 pub use super::resolution::{DialledHeader, MatchAttempt, MatchResult};
+use crate::callflow::CallflowThen;
 use crate::contract::card::Card;
 use crate::contract::records::{CallerIdPolicy, Contact};
 use crate::contract::supervision::Notify;
@@ -64,6 +65,9 @@ pub struct Explanation {
     /// The account's hours, and whether it is open at that time; absent without an account.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hours: Option<HoursInfo>,
+    /// What the PBX does with the call before an operator; absent where its own dialplan decides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub callflow: Option<CallflowThen>,
     /// The account's supervision settings; absent without an account.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub supervision: Option<SupervisionPolicyInfo>,
@@ -195,6 +199,10 @@ impl Directory {
                 holiday: state.and_then(|state| state.holiday),
             }
         });
+        let callflow = match &resolution.account {
+            Some(account) => self.callflow_at(account.id, request.at).await?,
+            None => None,
+        };
         let contacts = match &resolution.account {
             Some(account) => self.shared.store.contacts_in_order(account.id).await?,
             None => Vec::new(),
@@ -220,6 +228,7 @@ impl Directory {
             customers,
             card,
             hours,
+            callflow,
             supervision,
             contacts,
             transfers,

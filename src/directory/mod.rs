@@ -6,6 +6,7 @@
 //! | [`scripts`] | the live scripts in memory, and which of them a call has |
 //! | [`explain`] | why a call would show this account and these customers |
 //! | [`transfer_targets`] | the people and numbers to whom a caller may be transferred |
+//! | `callflows` | how an account's calls are treated, and what the plans for the PBX are compiled from |
 //! | [`edit`], [`import`] | changing the records one by one, or from a file |
 //!
 //! The records, their checks and the card are in [`crate::contract`], telephone numbers in [`crate::numbers`].
@@ -13,6 +14,7 @@
 //! Invariant: the account of a call is always found from memory. Customers are searched inside that account alone.
 //! Read next: [`lookup`].
 
+mod callflows;
 pub mod edit;
 pub mod explain;
 pub mod import;

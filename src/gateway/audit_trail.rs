@@ -12,6 +12,8 @@
 //! | `template.changed`, `template.reset` | the account whose mails it writes |
 //! | `delivery.retried` | a delivery of a message that was sent again |
 //! | `routes.saved` | the routes of an account, or of all; the version |
+//! | `callflow.changed`, `callflow.deleted` | the account; what was set |
+//! | `override.set`, `override.ended` | the account, or none for the whole service; what it does, until when, why |
 //! | `holiday.saved`, `holiday.deleted` | one of the installation's days off |
 //! | `message.corrected` | a message; its number and revision, and the names of the fields that were set. The reason is in the revision |
 //! | `messages.exported` | a file of messages; the filter without the text that was searched for, and how many |

@@ -43,6 +43,7 @@ mod auth;
 mod billing;
 mod billing_file;
 mod call_facts;
+mod callflow;
 mod calls;
 mod connection;
 mod contacts;

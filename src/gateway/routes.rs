@@ -26,12 +26,12 @@ use utoipa_axum::routes;
 use super::problem::{Kind, Problem};
 use super::state::AppState;
 use super::{
-    accounts, alarms, audit, auth, billing, billing_file, calls, contacts, contracts, customers, deliveries,
-    digests, drafts, endpoints, explain, export, faxes, forwarding, health, history, history_file, holidays,
-    idempotency, mail, mail_templates, message_actions, message_answers, message_routes, message_timeline,
-    messages, middleware, operators, page, report_files, reports, script_forms, scripts, session, sse, stats,
-    stats_calls, stats_file, stats_live, stats_waits, supervisions, tasks, tokens, transfers, users,
-    webhooks, websocket,
+    accounts, alarms, audit, auth, billing, billing_file, callflow, calls, contacts, contracts, customers,
+    deliveries, digests, drafts, endpoints, explain, export, faxes, forwarding, health, history,
+    history_file, holidays, idempotency, mail, mail_templates, message_actions, message_answers,
+    message_routes, message_timeline, messages, middleware, operators, page, report_files, reports,
+    script_forms, scripts, session, sse, stats, stats_calls, stats_file, stats_live, stats_waits,
+    supervisions, tasks, tokens, transfers, users, webhooks, websocket,
 };
 
 /// The routes that need no token, each with its part of the OpenAPI document.
@@ -90,6 +90,7 @@ fn of_records() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(scripts::publish))
         .routes(routes!(scripts::offers))
         .routes(routes!(script_forms::evaluate))
+        .merge(of_callflows())
         .routes(routes!(holidays::list))
         .routes(routes!(holidays::write, holidays::delete))
         .routes(routes!(customers::list, customers::create))
@@ -109,6 +110,17 @@ fn of_records() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::revoke))
         .merge(figures())
+}
+
+/// What happens to calls before an operator.
+fn of_callflows() -> OpenApiRouter<Arc<AppState>> {
+    OpenApiRouter::new()
+        .routes(routes!(callflow::sync))
+        .routes(routes!(callflow::readiness))
+        .routes(routes!(callflow::show, callflow::write, callflow::remove))
+        .routes(routes!(callflow::preview))
+        .routes(routes!(callflow::overrides, callflow::set_override))
+        .routes(routes!(callflow::end_override))
 }
 
 /// Figures, and what is made of them.

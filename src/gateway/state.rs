@@ -29,6 +29,7 @@ use super::throttle::{PasswordCheckLimits, Throttle};
 use super::token_checks::TokenChecks;
 use super::token_uses::TokenUseRecorder;
 use crate::bus::Bus;
+use crate::callflow::SharedPlanStatus;
 use crate::command::Commands;
 use crate::contract::choice::Choice;
 use crate::directory::Directory;
@@ -74,6 +75,8 @@ pub struct App {
     pub queue_faults: SharedQueueFaults,
     /// Whether this daemon's own link to the PBX is up.
     pub following: Following,
+    /// Whether the PBX has the callflows as they were set.
+    pub plan_status: SharedPlanStatus,
     /// The dispositions that operators choose from, for records that people read.
     pub dispositions: Vec<Choice>,
     /// Metrics of the process.

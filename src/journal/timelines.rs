@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::call::queue_visit::QueueVisit;
+use crate::call::queue_visit::{QueueVisit, Treated};
 use crate::call::{Notice, NoticeKind, RescindReason};
 use crate::contract::call::CallState;
 use crate::contract::history::{FinishedCall, Segment};
@@ -44,6 +44,10 @@ const LEADER_KINDS: [&str; 5] = ["shown", "unacknowledged", TRANSFER, TRANSFERRE
 const ANNOUNCED: &str = "announced";
 /// A wait in a queue.
 const QUEUED: &str = "queued";
+/// A plan of the PBX treats the call.
+const TREATED: &str = "treated";
+/// The schedule of that plan had ended.
+const EXPIRED: &str = "expired";
 /// Where the caller is while no operator has them; see [`record_whereabouts`].
 const WHEREABOUTS: [&str; 2] = ["elsewhere", "parked"];
 const TRANSFER: &str = "transfer";
@@ -89,10 +93,11 @@ impl CallTimelines {
                     segments.iter_mut().filter(is_operators).for_each(|s| end(s, at, None));
                 }
             }
-            NoticeKind::Ended { operators, channels, queues, .. } => {
+            NoticeKind::Ended { operators, channels, queues, treated, .. } => {
                 close(segments, None, at, None);
                 let mut segments = self.calls.remove(&notice.view.id).unwrap_or_default();
                 insert_queues(&mut segments, queues);
+                insert_treatment(&mut segments, treated.as_ref());
                 let mut record = FinishedCall::of(&notice.view, plan);
                 record.operators.clone_from(operators);
                 record.channels.clone_from(channels);
@@ -236,8 +241,8 @@ pub(crate) fn merge(own: &[Segment], prior: &[Segment]) -> Vec<Segment> {
     let same =
         |a: &Segment, b: &Segment| (&a.kind, &a.operator, &a.target) == (&b.kind, &b.operator, &b.target);
     // The leader's segments, each with the number of PBX segments before it. By its own clock each daemon decides whether
-    // an announcement was long enough to be one, and waits in queues come with the end, so these do not count.
-    let counts = |s: &Segment| s.kind != ANNOUNCED && s.kind != QUEUED;
+    // an announcement was long enough to be one, and waits in queues and the treatment come with the end, so these do not count.
+    let counts = |s: &Segment| ![ANNOUNCED, QUEUED, TREATED].contains(&s.kind.as_str());
     let leader_segments = |segments: &[Segment]| {
         let mut seen = 0_usize;
         let mut found = Vec::new();
@@ -299,6 +304,19 @@ fn insert_queues(segments: &mut Vec<Segment>, queues: &[QueueVisit]) {
         let (from, until) = (visit.from, visit.until);
         segments.insert(at, Segment { kind, operator: None, target, from, until, result });
     }
+    segments.truncate(SEGMENTS_PER_CALL_MAX);
+}
+
+/// Puts the treatment of the call before what began later.
+fn insert_treatment(segments: &mut Vec<Segment>, treated: Option<&Treated>) {
+    let Some((letter, is_expired)) = treated.and_then(Treated::treatment) else { return };
+    let from = treated.map_or(Timestamp::UNIX_EPOCH, |treated| treated.at);
+    let at = segments.iter().position(|s| s.from >= from).unwrap_or(segments.len());
+    let (target, result) = (Some(letter.as_str().to_owned()), is_expired.then(|| EXPIRED.to_owned()));
+    segments.insert(
+        at,
+        Segment { kind: TREATED.into(), operator: None, target, from, until: Some(from), result },
+    );
     segments.truncate(SEGMENTS_PER_CALL_MAX);
 }
 

@@ -13,6 +13,7 @@
 //! | [`history`] | finished calls, and the earlier calls of a caller at an account |
 //! | [`billing`] | plans of accounts, closed bills, and what bills count |
 //! | [`alarms`] | rules of alarms, and those that were raised |
+//! | [`callflows`] | what happens to accounts' calls before an operator; overrides |
 //! | [`contracts`] | what was agreed with accounts about their figures |
 //! | [`stats`] | the counters of each quarter of an hour, built from the history |
 //! | [`holidays`] | national holidays by the Cabinet Office, the installation's own days off |
@@ -76,6 +77,7 @@ pub mod alarms;
 pub mod answers;
 pub mod audit;
 pub mod billing;
+pub mod callflows;
 mod columns;
 pub mod contacts;
 pub mod contracts;

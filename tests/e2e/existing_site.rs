@@ -6,7 +6,7 @@ use crate::support::service::{Service, wait_for};
 use crate::support::wait::eventually;
 
 /// The number of a company that forwards to the service.
-const FORWARDING: &str = "0335550101";
+pub(crate) const FORWARDING: &str = "0335550101";
 /// Numbers of the site, in forms of its own; each is an extension of the context `site`.
 const RINGS: &str = "5501";
 const WAITS: &str = "+81355509901";
@@ -35,13 +35,13 @@ async fn site(lab: &Lab, first: Option<&str>) {
     }
 }
 
-async fn add(lab: &Lab, context: &str, extension: &str, priority: u32, step: &str) {
+pub(crate) async fn add(lab: &Lab, context: &str, extension: &str, priority: u32, step: &str) {
     console(lab, &format!("dialplan add extension {extension},{priority},{step} into {context} replace"))
         .await;
 }
 
 /// Takes away what [`add`] added, and puts back what was removed.
-async fn restore(lab: &Lab) {
+pub(crate) async fn restore(lab: &Lab) {
     console(lab, "dialplan reload").await;
 }
 
@@ -54,7 +54,7 @@ fn identities(lab: &Lab) -> usize {
 }
 
 /// A call to a number that rings at two phones, until its end. Fails when the caller does not get through.
-async fn gets_through(lab: &Lab, number: &str) {
+pub(crate) async fn gets_through(lab: &Lab, number: &str) {
     lab.phone("1001").rings_for_ever().await;
     let call = lab.place_call(CallSpec::new(KNOWN_CALLER, number).diverted_by(FORWARDING)).await;
     lab.phone("1002").rings().await;
@@ -135,7 +135,7 @@ async fn no_caller_is_lost_where_what_the_line_calls_is_missing() {
     assert_eq!(identities(&lab), 0, "the context is gone");
 }
 
-async fn change_module(lab: &Lab, change: &str, module: &str) {
+pub(crate) async fn change_module(lab: &Lab, change: &str, module: &str) {
     let module = format!("{module}.so");
     // Refused while a call that has just ended still uses the module.
     eventually("the module changes", async || {

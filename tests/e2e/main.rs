@@ -7,6 +7,7 @@ mod mail_lab;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod callflow;
 mod cluster;
 mod command_line;
 mod connected;

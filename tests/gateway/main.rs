@@ -13,6 +13,7 @@ mod alarms;
 mod audit;
 mod auth;
 mod billing;
+mod callflow;
 mod command_line;
 mod contract;
 mod contracts;

@@ -135,6 +135,15 @@ GET    /v1/accounts/{account}/reports/{month}/pdf | no  no   yes  yes  yes  yes 
 GET    /v1/accounts/{account}/reports/{month}/csv | no  no   yes  yes  yes  yes  |
 POST   /v1/accounts/{account}/reports/{month}/close | no no  no   no   no   yes  |
 GET    /v1/contracts?month=2025-01               | no   no   yes  yes  yes  yes  |
+GET    /v1/callflow                              | yes  yes  yes  yes  yes  yes  |
+GET    /v1/callflow/readiness                    | yes  yes  yes  yes  yes  yes  |
+GET    /v1/accounts/{account}/callflow           | yes  yes  yes  yes  yes  yes  |
+PUT    /v1/accounts/{account}/callflow           | no   no   no   no   no   yes  | {"wait_s":30}
+DELETE /v1/accounts/{account}/callflow           | no   no   no   no   no   yes  |
+GET    /v1/accounts/{account}/callflow/preview   | yes  yes  yes  yes  yes  yes  |
+GET    /v1/overrides                             | yes  yes  yes  yes  yes  yes  |
+POST   /v1/overrides                             | no   no   no   no   no   yes  | {"treatment":"closed"}
+DELETE /v1/overrides/{override}                  | no   no   no   no   no   yes  |
 GET    /v1/bills/{month}                         | no   no   no   no   yes  yes  |
 GET    /v1/bills/{month}/lines.csv               | no   no   no   no   yes  yes  |
 GET    /v1/holidays                              | yes  yes  yes  yes  yes  yes  |
@@ -462,7 +471,7 @@ impl Scene {
             .replace("{n}", &format!("new {n}"));
         let subjects = [
             "account", "rule", "customer", "contact", "endpoint", "template", "message", "fax", "user",
-            "token", "delivery", "task", "day", "digest", "server",
+            "token", "delivery", "task", "day", "digest", "server", "override",
         ];
         for subject in subjects.iter().filter(|subject| row_names(row, subject)) {
             let id = self.subject(subject, n, &text).await;
@@ -477,6 +486,14 @@ impl Scene {
         }
         let (path, body) = text.split_once('\n').unwrap();
         (path.to_owned(), body.to_owned())
+    }
+
+    /// Gives an account a callflow.
+    async fn with_callflow(&self, account: String) -> String {
+        let path = format!("/v1/accounts/{account}/callflow");
+        let (status, written) = self.rig.send("admin", Method::PUT, &path, &json!({})).await;
+        assert_eq!(status, StatusCode::OK, "{written}");
+        account
     }
 
     /// Makes what a request is about. `text` is the request so far: the token belongs to the user in its path.
@@ -526,6 +543,8 @@ impl Scene {
                 assert_eq!(status, StatusCode::OK, "{written}");
                 account
             }
+            "account" if text.contains("/callflow") => self.with_callflow(account().await).await,
+            "override" => self.make("admin", "/v1/overrides", json!({"treatment": "closed"})).await,
             "account" => account().await,
             "task" => self.task(account().await).await,
             "customer" | "contact" => {

@@ -56,9 +56,20 @@ sounds() {
   cp -r "$HERE/../../asterisk-conf/sounds/toritsugi" "$PBX/sounds/"
 }
 
+# The PBX finds sounds by their names in a directory of its own, where the product's are; the rest is that of the package.
+data() {
+  local entry package=/usr/share/asterisk
+  [[ "$INSIDE_PBX" != "$PBX" || -d "$package/documentation" ]] || package=/var/lib/asterisk
+  for entry in documentation rest-api static-http phoneprov agi-bin sounds/en; do
+    ln -sfn "$package/$entry" "$PBX/$entry"
+  done
+  printf 'astdatadir => %s\n' "$INSIDE_PBX" >> "$PBX/etc/asterisk.conf"
+}
+
 pbx() {
   cp "$HERE"/../../asterisk-conf/*.conf "$PBX/etc/"
   directories "$INSIDE_PBX" >> "$PBX/etc/asterisk.conf"
+  data
   # Every unique id begins with it, so each test shows that ids are opaque.
   printf '[options](+)\nsystemname = 本社 PBX\n' >> "$PBX/etc/asterisk.conf"
   cat > "$PBX/etc/local.d/manager.conf" <<CONF

@@ -4,6 +4,7 @@
 //! these tests stops both before it returns, so that nothing is left when the test binary ends. The connections
 //! belong to each test, because they live on its runtime. A test starts with a reset: no channel and no setting of
 //! the previous test, and both Asterisks alive, whatever the previous test did to them.
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -15,6 +16,7 @@ use super::events::Event;
 use super::phone::Phone;
 use super::process::{AsteriskVersion, LabProcess, Side};
 use super::product_actions::ProductActions;
+use super::sound::Recording;
 use crate::support::wait::eventually;
 
 /// The file that [`Lab::change_features`] changes a copy of.
@@ -164,6 +166,46 @@ impl Lab {
         let file = format!("{}/far/spool/fax/{file}", self.fact("LAB_INSIDE"));
         let endpoint = if is_t38 { "carrier-t38" } else { "carrier" };
         PlacedCall::place(self, spec.sends_fax(file), endpoint).await
+    }
+
+    /// Calls from the carrier as a caller who hears what comes before an answer; returns the dial status, the cause, and what
+    /// the caller heard until the PBX ended the call.
+    pub(crate) async fn call_until_ended(&self, from: &str, to: &str) -> (String, u32, Recording) {
+        let mark = self.far.events.mark();
+        self.far
+            .must(&[
+                ("Action", "Originate"),
+                ("Channel", &format!("Local/{to}@early/n")),
+                ("Context", "talk"),
+                ("Exten", "s"),
+                ("Priority", "1"),
+                ("Async", "true"),
+                ("Timeout", "60000"),
+                ("Variable", &format!("__PARTY={from}")),
+            ])
+            .await;
+        let is_mine = |event: &Event, name: &str| event.has("UserEvent", name) && event.has("Party", from);
+        let recording = |event: &Event| is_mine(event, "EarlyRecording");
+        let begun = self.far.events.wait_after(mark, "the early caller's recording", recording).await;
+        let ended = |event: &Event| is_mine(event, "EarlyEnded");
+        let ended = self.far.events.wait_after(mark, "the early caller's call to end", ended).await;
+        let status = ended.header("Status").unwrap_or("").to_owned();
+        let cause = ended.header("Cause").and_then(|cause| cause.parse().ok()).unwrap_or(0);
+        (status, cause, Recording::of(self, &begun).await)
+    }
+
+    /// The keys of the PBX's database below `toritsugi`, with their values.
+    pub(crate) async fn plan_keys(&self) -> BTreeMap<String, String> {
+        let reply = self.pbx.action(&[("Action", "DBGetTree"), ("Family", "toritsugi")]).await;
+        let items = reply.items.iter().filter(|item| item.name() == "DBGetTreeResponse");
+        let text = |item: &Event, key| item.header(key).unwrap_or("").to_owned();
+        items.map(|item| (text(item, "Key").replacen("/toritsugi/", "", 1), text(item, "Val"))).collect()
+    }
+
+    /// Writes a key of the PBX's database below `toritsugi`.
+    pub(crate) async fn write_plan_key(&self, key: &str, value: &str) {
+        let put = [("Action", "DBPut"), ("Family", "toritsugi"), ("Key", key), ("Val", value)];
+        self.pbx.must(&put).await;
     }
 
     /// A telephone: an operator's, a supervisor's, or a contact's mobile.

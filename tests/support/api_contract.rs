@@ -109,6 +109,18 @@ fn fits(schema: &'static Value, value: &Value, at: &str) -> Result<(), String> {
                 true => Ok(()),
                 false => Err(format!("is less than {wanted}")),
             },
+            "maximum" => match value.as_f64().is_none_or(|number| Some(number) <= wanted.as_f64()) {
+                true => Ok(()),
+                false => Err(format!("is more than {wanted}")),
+            },
+            "maxLength" => {
+                let length = value.as_str().map_or(0, |text| text.chars().count());
+                if wanted.as_u64().is_some_and(|most| length as u64 <= most) {
+                    Ok(())
+                } else {
+                    Err(format!("is longer than {wanted}"))
+                }
+            }
             "format" => has_format(wanted, value),
             "oneOf" => return one_fits(wanted, value, at),
             // Decided with `properties` and `items` below; `propertyNames` are all strings here.

@@ -159,6 +159,7 @@ impl Rig {
             transfers: toritsugi::directory::transfer_targets::Settings::default(),
             queue_faults: toritsugi::operators::SharedQueueFaults::default(),
             following,
+            plan_status: toritsugi::callflow::SharedPlanStatus::default(),
             dispositions: vec!["message:伝言".parse().unwrap()],
             metrics: Arc::new(Metrics::default()),
             clock,

@@ -396,6 +396,7 @@ export const en: Record<Key, string> = {
   'messages.find': 'Find',
   'messages.none': 'No messages',
   'messages.none_open': 'No open messages',
+  'segment.treated': 'Treated as',
   'segment.queued': 'In the queue',
   'segment.presented': 'Ringing',
   'segment.talking': 'Talking',

@@ -396,6 +396,7 @@ export const ja = {
   'messages.find': '検索',
   'messages.none': '伝言はありません',
   'messages.none_open': '未報告の伝言はありません',
+  'segment.treated': '受付',
   'segment.queued': 'キュー待ち',
   'segment.presented': '呼出',
   'segment.talking': '通話',

@@ -1,6 +1,7 @@
 //! Actions that read the state of the PBX. [`ResponseKind::List`](super::ResponseKind::List) marks those that the PBX answers with a list.
 
 use super::{Action, ActionError, check_word};
+use crate::callflow::{FAMILY, Key};
 use crate::ids::BridgeId;
 
 /// A value of the PBX that `toritsugi check` reads.
@@ -57,6 +58,18 @@ impl Action {
     #[must_use]
     pub fn queue_status() -> Self {
         Self::list("QueueStatus")
+    }
+
+    /// Lists keys of the PBX's database below the family `toritsugi`: `key` and what is below it, or all.
+    ///
+    /// # Errors
+    /// [`ActionError`] when `key` has other characters than [`crate::callflow::Key`].
+    pub fn read_plan(key: Option<&Key>) -> Result<Self, ActionError> {
+        let action = Self::list("DBGetTree").fixed("Family", FAMILY);
+        match key {
+            Some(key) => action.with("Key", key.as_str()),
+            None => Ok(action),
+        }
     }
 
     /// Lists the state of every device.

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::call::queue_visit::{QueueResult, QueueVisit};
+use crate::callflow::Letter;
 
 impl Rig {
     fn waits(&mut self, ms: u64) -> &mut Self {
@@ -82,4 +83,32 @@ fn a_restart_keeps_the_wait() {
     rig.restarts();
     rig.waits(3_000).far_end_hangs_up(&CALLER).leaves_queue().hangs_up(&CALLER, 16);
     assert_eq!(waits_of(&rig), [("first".to_owned(), 3, QueueResult::Abandoned)]);
+}
+
+/// The letters of a plan become words; what no plan has, and what is no letter, is no treatment.
+#[test]
+fn a_plan_reports_how_it_treats_the_call() {
+    for (text, expected) in [
+        ("o", Some((Letter::Open, false))),
+        ("c", Some((Letter::Closed, false))),
+        ("h", Some((Letter::Holiday, false))),
+        ("x", Some((Letter::Override, false))),
+        ("z", Some((Letter::Open, true))),
+        ("q", None),
+        ("", None),
+        ("open", None),
+        ("本", None),
+    ] {
+        let mut rig = Rig::new();
+        rig.pbx(Event::ChannelCreated(CALLER.channel(ChannelState::Ring)));
+        let at = rig.now;
+        rig.pbx(Event::User {
+            name: "ToritsugiCallflow".into(),
+            channel: CALLER.channel(ChannelState::Ring),
+            fields: vec![("Plan".into(), b"ab".to_vec()), ("Treatment".into(), text.as_bytes().to_vec())],
+        });
+        rig.waits(2_000).hangs_up(&CALLER, 21);
+        let treated = rig.treated.first().and_then(|treated| Some((treated.treatment()?, treated.at)));
+        assert_eq!(treated, expected.map(|expected| (expected, at)), "{text}");
+    }
 }

@@ -28,8 +28,10 @@ use super::dialplan::{Context, Dialplan, Priority};
 use super::fax;
 
 /// The contexts of toritsugi-dialplan.conf, and what does not work without each.
-const OWN_CONTEXTS: [(&str, &str); 3] = [
+const OWN_CONTEXTS: [(&str, &str); 5] = [
     ("toritsugi-identity", "the SIP headers are read from the channel, a moment later"),
+    ("toritsugi-callflow", "no callflow treats a call"),
+    ("toritsugi-plan", "no callflow can be written"),
     ("toritsugi-transfer", "no transfer after answer"),
     ("toritsugi-spy", "no listening, whispering or barging in"),
 ];

@@ -121,6 +121,18 @@ pub enum HolidayRule {
     Spans,
 }
 
+/// The row of the table above that decides whether an account is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum HoursRule {
+    /// A date with hours of its own, or a day off.
+    Exception,
+    /// A holiday of the calendar.
+    Holiday,
+    /// The weekly spans.
+    Weekly,
+}
+
 /// A date, or the dates from a first to a last one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DateRange {
@@ -217,6 +229,25 @@ impl Hours {
         let began_yesterday = |span: &DaySpan| span.is_over_midnight() && now < span.to;
         self.spans_of(today, calendar).iter().any(began_today)
             || today.yesterday().is_ok_and(|day| self.spans_of(day, calendar).iter().any(began_yesterday))
+    }
+
+    /// Which rule decides at `at` whether the account is open.
+    #[must_use]
+    pub fn rule(&self, at: Timestamp, zone: &TimeZone, calendar: &HolidayCalendar) -> HoursRule {
+        let local = at.to_zoned(self.zone(zone)).datetime();
+        let (today, now) = (local.date(), local.time());
+        // A span that began yesterday and goes on decides by yesterday's rule.
+        let goes_on = |span: &DaySpan| span.is_over_midnight() && now < span.to;
+        let yesterday = today.yesterday().ok();
+        let decided_by = yesterday.filter(|day| self.spans_of(*day, calendar).iter().any(goes_on));
+        let day = decided_by.unwrap_or(today);
+        if self.open_on.iter().any(|open| open.date == day) || self.is_day_off(day) {
+            HoursRule::Exception
+        } else if self.holiday_rule() != HolidayRule::AsWeekday && calendar.name(day).is_some() {
+            HoursRule::Holiday
+        } else {
+            HoursRule::Weekly
+        }
     }
 
     /// Whether `date` is one of the account's own days off.

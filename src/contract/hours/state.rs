@@ -67,6 +67,27 @@ impl Hours {
         self.state(closed, zone, calendar).until
     }
 
+    /// The moments from `from` until `until` at which the account may open or close, in order. Every local midnight is one
+    /// of them.
+    #[must_use]
+    pub fn moments(
+        &self,
+        (from, until): (Timestamp, Timestamp),
+        zone: &TimeZone,
+        calendar: &HolidayCalendar,
+    ) -> Vec<Timestamp> {
+        let own = self.zone(zone);
+        let (mut day, last) =
+            (from.to_zoned(own.clone()).date(), until.to_zoned(own.clone()).date().saturating_add(1.days()));
+        day = day.saturating_sub(1.days());
+        let mut found = BTreeSet::new();
+        while day <= last && day < Date::MAX {
+            found.extend(self.moments_of(day, &own, calendar));
+            day = day.saturating_add(1.days());
+        }
+        found.into_iter().filter(|moment| from <= *moment && *moment < until).collect()
+    }
+
     /// The moments of a day, in order, at which the account may open or close.
     fn moments_of(&self, day: Date, zone: &TimeZone, calendar: &HolidayCalendar) -> BTreeSet<Timestamp> {
         let spans_before = day.yesterday().map(|before| self.spans_of(before, calendar)).unwrap_or_default();

@@ -57,6 +57,7 @@ fn passed_on() -> Vec<Incident> {
         operators: vec![operator()],
         channels: vec![],
         queues: vec![],
+        treated: None,
     };
     vec![
         Seen(NoticeKind::Offered),
@@ -85,6 +86,7 @@ fn brought_back() -> Vec<Incident> {
         operators: vec![operator()],
         channels: vec![],
         queues: vec![],
+        treated: None,
     };
     vec![
         Seen(NoticeKind::Offered),
@@ -342,4 +344,34 @@ fn the_time_with_somebody_else_is_one_segment() {
     let segments = timelines.segments(call());
     let times: Vec<_> = segments.iter().map(|s| (s.kind.as_str(), s.from, s.until)).collect();
     assert_eq!(times, [("elsewhere", at(2, 0), Some(at(4, 0))), ("parked", at(4, 0), Some(at(5, 0)))]);
+}
+
+#[test]
+fn the_treatment_by_a_plan_stands_before_what_it_led_to() {
+    for (letter, target, result) in [
+        ('h', Some("holiday"), None),
+        ('o', Some("open"), None),
+        ('z', Some("open"), Some("expired")),
+        ('q', None, None),
+    ] {
+        let (mut timelines, plan) = (CallTimelines::default(), NumberPlan::default());
+        let presented = NoticeKind::Presented { operator: extension("1001") };
+        timelines.record_notice(&Notice { at: at(2, 0), kind: presented, view: view(None) }, &plan);
+        let ended = NoticeKind::Ended {
+            outcome: CallOutcome::Abandoned,
+            operators: vec![],
+            channels: vec![],
+            queues: vec![],
+            treated: Some(Treated { at: at(1, 0), letter }),
+        };
+        let record = timelines.record_notice(&Notice { at: at(3, 0), kind: ended, view: view(None) }, &plan);
+        let segments = record.unwrap().segments;
+        let treated = segments.iter().find(|segment| segment.kind == "treated");
+        let found = treated.map(|one| (one.target.as_deref(), one.result.as_deref(), one.from, one.until));
+        assert_eq!(found, target.map(|target| (Some(target), result, at(1, 0), Some(at(1, 0)))), "{letter}");
+        assert_eq!(
+            segments.first().map(|one| one.kind.as_str()),
+            Some(if target.is_some() { "treated" } else { "presented" })
+        );
+    }
 }

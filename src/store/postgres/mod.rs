@@ -22,6 +22,8 @@ mod answers;
 mod audit;
 #[path = "../billing/sql.rs"]
 mod billing;
+#[path = "../callflows/sql.rs"]
+mod callflows;
 #[path = "../contacts/sql.rs"]
 mod contacts;
 #[path = "../contracts/sql.rs"]

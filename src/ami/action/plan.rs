@@ -1,0 +1,75 @@
+//! The action that writes plans into the PBX's database.
+//!
+//! `DBPut` needs the class `system`, which would let its user run programs, and `Setvar` refuses the function DB. So the
+//! daemon places a call of one fixed Local channel: its dialplan, context `toritsugi-plan`, writes the keys that the call's
+//! variables name, below the family `toritsugi` and nowhere else. The Local channel is not one of
+//! [`super::ORIGINATE_DRIVERS`]: no other location can be named here.
+//!
+//! A value longer than one line is split into two variables.
+
+use super::{AMI_ACTION_HEADERS_MAX, Action, ActionError};
+use crate::callflow::{BATCH_CHANGES_MAX, KeyChange};
+
+/// The channel whose dialplan writes.
+const CHANNEL: &str = "Local/put@toritsugi-plan/n";
+/// Most bytes of a value in one variable, so that the line fits.
+const PART_BYTES_MAX: usize = 960;
+/// How long the channel may take, in milliseconds. It ends by itself.
+const TIMEOUT_MS: &str = "10000";
+
+// Each change has its key and up to two parts of its value.
+const _: () = assert!(3 * BATCH_CHANGES_MAX + 8 <= AMI_ACTION_HEADERS_MAX);
+
+impl Action {
+    /// Writes and deletes keys, in their order. The PBX answers before it has done so.
+    ///
+    /// # Errors
+    /// [`ActionError::TooManyHeaders`] for more than [`BATCH_CHANGES_MAX`] changes.
+    pub fn write_plan(changes: &[KeyChange]) -> Result<Self, ActionError> {
+        let mut action = Self::bare("Originate")
+            .fixed("Channel", CHANNEL)
+            .fixed("Context", "toritsugi-plan")
+            .fixed("Exten", "done")
+            .fixed("Priority", "1")
+            .fixed("Async", "true")
+            .fixed("Timeout", TIMEOUT_MS);
+        for (n, KeyChange { key, value }) in (1..).zip(changes) {
+            action = action.with("Variable", &format!("__TORITSUGI_K{n}={}", key.as_str()))?;
+            let value = value.as_ref().map_or("", |value| value.as_str());
+            let (first, rest) = value.split_at(value.len().min(PART_BYTES_MAX));
+            for (part, name) in [(first, 'V'), (rest, 'W')] {
+                if !part.is_empty() {
+                    action = action.with("Variable", &format!("__TORITSUGI_{name}{n}={part}"))?;
+                }
+            }
+        }
+        Ok(action)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ami::action::ActionId;
+    use crate::callflow::{Key, VALUE_BYTES_MAX, Value};
+
+    #[test]
+    fn the_longest_order_fits_and_a_deletion_has_no_value() {
+        let change = |n: usize, value: &str| KeyChange {
+            key: Key::new(&format!("do/{n}")).unwrap(),
+            value: Value::new(value),
+        };
+        let long = "q".repeat(VALUE_BYTES_MAX);
+        let changes: Vec<_> = (0..BATCH_CHANGES_MAX).map(|n| change(n, &long)).collect();
+        let sent = Action::write_plan(&changes).unwrap().encode(&ActionId::new(u64::MAX, u64::MAX));
+        let text = String::from_utf8(sent).unwrap();
+        assert!(text.lines().all(|line| line.len() + 2 <= 1_024));
+        assert!(text.lines().count() <= AMI_ACTION_HEADERS_MAX);
+        assert_eq!(text.matches('q').count(), VALUE_BYTES_MAX * BATCH_CHANGES_MAX);
+        let gone = Action::write_plan(&[change(7, "")]).unwrap().encode(&ActionId::new(1, 1));
+        let gone = String::from_utf8(gone).unwrap();
+        assert!(gone.contains("Variable: __TORITSUGI_K1=do/7\r\n") && !gone.contains("_V1"), "{gone}");
+        let many: Vec<_> = (0..BATCH_CHANGES_MAX * 2).map(|n| change(n, &long)).collect();
+        assert_eq!(Action::write_plan(&many), Err(ActionError::TooManyHeaders));
+    }
+}

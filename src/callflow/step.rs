@@ -1,0 +1,188 @@
+//! Steps: what the PBX does with a call, and how it is written for the dialplan.
+//!
+//! | step | written | does | goes on |
+//! |---|---|---|---|
+//! | say | `say SOUND early\|answer INSTEAD` | plays guidance; where the sound is missing, the shipped one or nothing | always |
+//! | lines | `lines ID MAX SKIP` | counts the call among the account's | when over `MAX`; else it leaves out `SKIP` steps |
+//! | crowded | `crowded QUEUE WAITING SKIP` | compares the queue's waiting callers | when so many wait; else it leaves out `SKIP` steps |
+//! | queue | `queue QUEUE SECONDS PRIORITY r\|m [ANNOUNCEMENT]` | waits for an operator, who hears the announcement first | when nobody answered in time, or the queue takes nobody |
+//! | end | `end OUTCOME` | reports the outcome and hangs up | never |
+//! | pbx | `pbx` | leaves the call to the PBX's own dialplan | never |
+//!
+//! The dialplan leaves out a step that it does not know, so a newer daemon beside an older dialplan does less and not
+//! nothing. After the last step, and where a queue does not exist, the PBX's own dialplan goes on.
+//!
+//! Invariant: the text of a treatment fits [`VALUE_BYTES_MAX`](super::VALUE_BYTES_MAX), for every valid record.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::Letter;
+use crate::contract::callflow::{CallflowFields, GuidanceMode, WhileWaiting};
+use crate::ids::RecordId;
+
+/// What callers hear out of hours.
+const SOUND_CLOSED: &str = "toritsugi/closed";
+/// What callers hear whom nobody answers.
+const SOUND_BUSY: &str = "toritsugi/busy";
+/// The priority of callers who have waited in another queue.
+const SECOND_QUEUE_PRIORITY: u32 = 7;
+
+/// How the PBX ends a call without an operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = CallflowEnding)]
+pub enum Ending {
+    /// Out of hours, a holiday or an override.
+    Closed,
+    /// Nobody took the call in time, or too many wait.
+    Overflowed,
+    /// The account has no line left.
+    Blocked,
+}
+
+impl Ending {
+    /// The word by which the dialplan reports it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Overflowed => "overflowed",
+            Self::Blocked => "blocked",
+        }
+    }
+}
+
+/// One step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(tag = "step", rename_all = "snake_case")]
+#[schema(as = CallflowStep)]
+pub enum Step {
+    /// Plays guidance.
+    Say {
+        /// The sound.
+        sound: String,
+        /// Before or after an answer.
+        mode: GuidanceMode,
+        /// The shipped sound, for when that one is missing.
+        instead: String,
+    },
+    /// Goes on when the account has more calls than this, this one included.
+    Lines {
+        /// The account.
+        #[schema(value_type = uuid::Uuid)]
+        account: RecordId,
+        /// Most calls at a time.
+        most: u32,
+        /// How many steps are left out otherwise.
+        skip: u32,
+    },
+    /// Goes on when so many callers wait already.
+    Crowded {
+        /// The queue.
+        queue: String,
+        /// How many.
+        waiting: u32,
+        /// How many steps are left out otherwise.
+        skip: u32,
+    },
+    /// Waits for an operator.
+    Queue {
+        /// The queue.
+        queue: String,
+        /// How long, in seconds.
+        wait_s: u32,
+        /// The caller's priority.
+        priority: u32,
+        /// What the caller hears.
+        hears: WhileWaiting,
+        /// What the operator hears before the caller is connected.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        announcement: Option<String>,
+    },
+    /// Ends the call.
+    End {
+        /// The outcome in the history.
+        outcome: Ending,
+    },
+    /// Leaves the call to the PBX's own dialplan.
+    Pbx,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Say { sound, mode, instead } => {
+                let mode = if *mode == GuidanceMode::Early { "early" } else { "answer" };
+                write!(f, "say {sound} {mode} {instead}")
+            }
+            Self::Lines { account, most, skip } => write!(f, "lines {} {most} {skip}", account.0.simple()),
+            Self::Crowded { queue, waiting, skip } => write!(f, "crowded {queue} {waiting} {skip}"),
+            Self::Queue { queue, wait_s, priority, hears, announcement } => {
+                let hears = if *hears == WhileWaiting::Ring { 'r' } else { 'm' };
+                write!(f, "queue {queue} {wait_s} {priority} {hears}")?;
+                announcement.iter().try_for_each(|sound| write!(f, " {sound}"))
+            }
+            Self::End { outcome } => write!(f, "end {}", outcome.as_str()),
+            Self::Pbx => f.write_str("pbx"),
+        }
+    }
+}
+
+/// The steps of each treatment. `fields` is `None` for an account without a callflow, which only an override treats.
+#[must_use]
+pub fn steps_of(account: RecordId, fields: Option<&CallflowFields>) -> BTreeMap<Letter, Vec<Step>> {
+    let usual = CallflowFields::default();
+    let settings = fields.unwrap_or(&usual);
+    let closed = settings.closed_guidance.as_deref().unwrap_or(SOUND_CLOSED);
+    let ends_with = |sound: Option<&str>| {
+        let (sound, instead) = (sound.unwrap_or(closed).to_owned(), SOUND_CLOSED.to_owned());
+        vec![Step::Say { sound, mode: settings.guidance, instead }, Step::End { outcome: Ending::Closed }]
+    };
+    let open = fields.map_or_else(|| vec![Step::Pbx], |fields| open_steps(account, fields));
+    BTreeMap::from([
+        (Letter::Open, open),
+        (Letter::Closed, ends_with(None)),
+        (Letter::Holiday, ends_with(settings.holiday_guidance.as_deref())),
+        (Letter::Override, ends_with(settings.override_guidance.as_deref())),
+    ])
+}
+
+fn open_steps(account: RecordId, fields: &CallflowFields) -> Vec<Step> {
+    let busy = fields.overflow_guidance.as_deref().unwrap_or(SOUND_BUSY).to_owned();
+    let overflow = [
+        Step::Say { sound: busy, mode: fields.guidance, instead: SOUND_BUSY.to_owned() },
+        Step::End { outcome: Ending::Overflowed },
+    ];
+    let hears = fields.while_waiting;
+    let mut steps = Vec::new();
+    if fields.lines > 0 {
+        steps.push(Step::Lines { account, most: fields.lines, skip: 1 });
+        steps.push(Step::End { outcome: Ending::Blocked });
+    }
+    if fields.full_at > 0 {
+        steps.push(Step::Crowded { queue: fields.queue.clone(), waiting: fields.full_at, skip: 2 });
+        steps.extend(overflow.clone());
+    }
+    steps.push(Step::Queue {
+        queue: fields.queue.clone(),
+        wait_s: fields.wait_s,
+        priority: fields.priority,
+        hears,
+        announcement: fields.announcement.clone(),
+    });
+    if let Some(second) = &fields.second_queue {
+        steps.push(Step::Queue {
+            queue: second.clone(),
+            wait_s: fields.second_wait_s,
+            priority: fields.priority.max(SECOND_QUEUE_PRIORITY),
+            hears,
+            announcement: fields.announcement.clone(),
+        });
+    }
+    steps.extend(overflow);
+    steps
+}

@@ -1,0 +1,493 @@
+//! `toritsugi callflow`: how calls of accounts are treated before an operator, overrides, and whether the PBX has them.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::{Args, Subcommand};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Map, Value, json};
+
+use super::Global;
+use super::billing::account_of;
+use super::client::{Client, ClientArgs, Ids};
+use super::output::{Output, Table, plain, print, print_json, print_line};
+
+/// How often `sync --wait` asks.
+const WAIT_INTERVAL: Duration = Duration::from_millis(200);
+
+#[derive(Debug, Args)]
+pub(super) struct Callflow {
+    #[command(subcommand)]
+    command: CallflowCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum CallflowCommand {
+    /// Show how an account's calls are treated now, what decides it, and how that changes in the next 7 days.
+    Show(Show),
+    /// Write the callflow of an account; what is not given stays as it is, or is the default.
+    Set(Set),
+    /// Remove the callflow of an account: the PBX's own dialplan treats its calls.
+    Remove(One),
+    /// Close an account, or the whole service, for a time, whatever the hours are.
+    Close(Switch),
+    /// Open an account, or the whole service, for a time, whatever the hours are.
+    Open(Switch),
+    /// List the overrides that have not ended.
+    Overrides(List),
+    /// End an override: the hours hold again.
+    End(End),
+    /// List what would treat calls in another way than somebody expects, in the next 35 days; the exit code is 1 where
+    /// something is found for an account.
+    Check(List),
+    /// Say whether the PBX has everything that was set; the exit code is 1 where it has not.
+    Sync(SyncArgs),
+}
+
+#[derive(Debug, Args)]
+struct Show {
+    /// The account: its code or id.
+    account: String,
+    /// The time, RFC 3339 [default: now].
+    #[arg(long, value_name = "TIME")]
+    at: Option<Timestamp>,
+    #[command(flatten)]
+    client: ClientArgs,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Debug, Args)]
+struct Set {
+    /// The account: its code or id.
+    account: String,
+    /// The queue in which callers wait.
+    #[arg(long, value_name = "QUEUE")]
+    queue: Option<String>,
+    /// How long they wait there, in seconds.
+    #[arg(long, value_name = "SECONDS")]
+    wait: Option<u32>,
+    /// What they hear meanwhile: ringing, or music (then the call is charged from the beginning).
+    #[arg(long, value_name = "SOUND", value_parser = ["ring", "music"])]
+    while_waiting: Option<String>,
+    /// Their priority in the queue, 0 to 9.
+    #[arg(long, value_name = "N")]
+    priority: Option<u32>,
+    /// The calls that the account may have at a time; 0: any number.
+    #[arg(long, value_name = "N")]
+    lines: Option<u32>,
+    /// With so many waiting callers, a further one does not wait; 0: each waits.
+    #[arg(long, value_name = "N")]
+    full_at: Option<u32>,
+    /// The queue in which callers wait afterwards; empty: none.
+    #[arg(long, value_name = "QUEUE")]
+    second_queue: Option<String>,
+    /// How long they wait there, in seconds.
+    #[arg(long, value_name = "SECONDS")]
+    second_wait: Option<u32>,
+    /// What the operator hears before the caller is connected: a sound of the PBX of at most two seconds; empty: nothing.
+    #[arg(long, value_name = "SOUND")]
+    announcement: Option<String>,
+    /// How guidance is played: early (uncharged), or answer.
+    #[arg(long, value_name = "MODE", value_parser = ["early", "answer"])]
+    guidance: Option<String>,
+    /// What callers hear out of hours: a sound of the PBX; empty: the shipped one.
+    #[arg(long, value_name = "SOUND")]
+    closed_guidance: Option<String>,
+    /// What callers hear on holidays; empty: as out of hours.
+    #[arg(long, value_name = "SOUND")]
+    holiday_guidance: Option<String>,
+    /// What callers hear while an override closes the account; empty: as out of hours.
+    #[arg(long, value_name = "SOUND")]
+    override_guidance: Option<String>,
+    /// What callers hear whom nobody answered; empty: the shipped one.
+    #[arg(long, value_name = "SOUND")]
+    overflow_guidance: Option<String>,
+    #[command(flatten)]
+    client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+struct One {
+    /// The account: its code or id.
+    account: String,
+    #[command(flatten)]
+    client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+struct Switch {
+    /// The account: its code or id.
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    account: Option<String>,
+    /// The whole service.
+    #[arg(long)]
+    all: bool,
+    /// Until when: RFC 3339, or from now on: 90m, 2h, 1d [default: until somebody ends it].
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// Why.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    reason: String,
+    #[command(flatten)]
+    client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+struct List {
+    #[command(flatten)]
+    client: ClientArgs,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Debug, Args)]
+struct End {
+    /// The override: its id, or the beginning of it.
+    id: String,
+    #[command(flatten)]
+    client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+struct SyncArgs {
+    /// Wait until it has, for so many seconds at most.
+    #[arg(long, value_name = "SECONDS")]
+    wait: Option<u64>,
+    #[command(flatten)]
+    client: ClientArgs,
+    #[command(flatten)]
+    output: Output,
+}
+
+impl Callflow {
+    pub(super) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
+        match self.command {
+            CallflowCommand::Show(command) => command.run(global).await,
+            CallflowCommand::Set(command) => command.run(global).await,
+            CallflowCommand::Remove(command) => command.run(global).await,
+            CallflowCommand::Close(command) => command.run(global, "closed").await,
+            CallflowCommand::Open(command) => command.run(global, "open").await,
+            CallflowCommand::Overrides(command) => command.overrides(global).await,
+            CallflowCommand::Check(command) => command.check(global).await,
+            CallflowCommand::End(command) => command.run(global).await,
+            CallflowCommand::Sync(command) => command.run(global).await,
+        }
+    }
+}
+
+impl Show {
+    async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
+        let client = self.client.client(global)?;
+        let path = format!("/v1/accounts/{}/callflow", account_of(&client, &self.account).await?);
+        let callflow: Value = client.get(&path, &[]).await?;
+        let from = self.at.map(|at| at.to_string());
+        let query: Vec<(&str, &str)> = from.iter().map(|from| ("from", from.as_str())).collect();
+        let preview: Value = client.get(&format!("{path}/preview"), &query).await?;
+        if self.output.json {
+            print_json(&json!({ "callflow": callflow, "changes": preview["items"] }))?;
+        } else {
+            print(&shown(
+                &callflow,
+                preview["items"].as_array().map_or(&[] as &[Value], Vec::as_slice),
+                self.at.is_none(),
+            ))?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// The treatment now, its steps as sentences, and the changes.
+fn shown(callflow: &Value, changes: &[Value], is_now: bool) -> String {
+    let mut text = String::new();
+    if is_now {
+        let now = &callflow["now"];
+        let until = now["until"].as_str().map_or_else(String::new, |until| format!(", until {until}"));
+        text.push_str(&format!("Now: {} ({}){until}\n", word(&now["treatment"]), because(&now["because"])));
+        for step in now["steps"].as_array().into_iter().flatten() {
+            text.push_str(&format!("  {}\n", plain(&sentence(step))));
+        }
+        text.push('\n');
+    }
+    let mut table = Table::new(["FROM", "TREATMENT", "BECAUSE OF"]);
+    for change in changes {
+        let at = change["at"].as_str().unwrap_or_default();
+        table.row([at, word(&change["treatment"]), because(&change["because"])]);
+    }
+    text + &table.render()
+}
+
+/// A treatment in words.
+pub(super) fn word(treatment: &Value) -> &str {
+    match treatment.as_str().unwrap_or_default() {
+        "holiday" => "closed (holiday)",
+        "override" => "closed (override)",
+        word => word,
+    }
+}
+
+/// What decides, in words.
+pub(super) fn because(because: &Value) -> &str {
+    match because.as_str().unwrap_or_default() {
+        "service_override" => "an override of the whole service",
+        "account_override" => "an override of the account",
+        "exception" => "a dated exception",
+        "holiday" => "a holiday",
+        "weekly" => "the weekly hours",
+        "always_open" => "no hours are set",
+        other => other,
+    }
+}
+
+/// A step of the PBX as a sentence.
+pub(super) fn sentence(step: &Value) -> String {
+    let text = |key: &str| step[key].as_str().unwrap_or_default();
+    match text("step") {
+        "say" if text("mode") == "answer" => format!("answer, and play {}", text("sound")),
+        "say" => format!("play {} before the answer", text("sound")),
+        "lines" => format!("if the account has more than {} calls:", step["most"]),
+        "crowded" => format!("if {} callers wait in {}:", step["waiting"], text("queue")),
+        "queue" => {
+            let hears = if text("hears") == "music" { "music" } else { "ringing" };
+            let (queue, wait_s, priority) = (text("queue"), &step["wait_s"], &step["priority"]);
+            let announced = step["announcement"].as_str().map_or_else(String::new, |sound| {
+                format!("; the operator hears {sound} before the caller is connected")
+            });
+            format!("wait in {queue} for {wait_s} s with {hears}, priority {priority}{announced}")
+        }
+        "end" => format!("end the call: {}", text("outcome")),
+        "pbx" => "leave the call to the PBX's own dialplan".to_owned(),
+        _ => step.to_string(),
+    }
+}
+
+impl Set {
+    async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
+        let client = self.client.client(global)?;
+        let path = format!("/v1/accounts/{}/callflow", account_of(&client, &self.account).await?);
+        let present: Value = match client.get(&path, &[]).await {
+            Err(error) if format!("{error:#}").contains("unknown-record") => Value::Null,
+            present => present?,
+        };
+        let mut fields: Map<String, Value> = present["fields"].as_object().cloned().unwrap_or_default();
+        for (key, count) in [
+            ("wait_s", self.wait),
+            ("priority", self.priority),
+            ("lines", self.lines),
+            ("full_at", self.full_at),
+            ("second_wait_s", self.second_wait),
+        ] {
+            if let Some(count) = count {
+                fields.insert(key.to_owned(), json!(count));
+            }
+        }
+        for (key, text) in [
+            ("queue", self.queue),
+            ("while_waiting", self.while_waiting),
+            ("second_queue", self.second_queue),
+            ("guidance", self.guidance),
+            ("announcement", self.announcement),
+            ("closed_guidance", self.closed_guidance),
+            ("holiday_guidance", self.holiday_guidance),
+            ("override_guidance", self.override_guidance),
+            ("overflow_guidance", self.overflow_guidance),
+        ] {
+            match text {
+                Some(text) if text.is_empty() => drop(fields.remove(key)),
+                Some(text) => drop(fields.insert(key.to_owned(), json!(text))),
+                None => {}
+            }
+        }
+        let written: Value = client.put(&path, &fields).await?;
+        print_json(&written)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl One {
+    async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
+        let client = self.client.client(global)?;
+        let account = account_of(&client, &self.account).await?;
+        client.delete(&format!("/v1/accounts/{account}/callflow")).await?;
+        print_line("the account has no callflow; the PBX's own dialplan treats its calls")?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Switch {
+    async fn run(self, global: &Global, treatment: &str) -> anyhow::Result<ExitCode> {
+        let client = self.client.client(global)?;
+        let mut body = json!({ "treatment": treatment, "reason": self.reason });
+        if let Some(account) = &self.account {
+            body["account"] = json!(account_of(&client, account).await?);
+        }
+        if let Some(until) = &self.until {
+            body["until"] = json!(end(until, Timestamp::now())?);
+        }
+        let set: Value = client.post("/v1/overrides", &body).await?;
+        let until = set["until"].as_str().map_or_else(
+            || "until it is ended with toritsugi callflow end".to_owned(),
+            |until| format!("until {until}"),
+        );
+        print_line(&format!("{treatment} {until}: {}", set["id"].as_str().unwrap_or_default()))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// The end that `text` names: a time, or a duration from `now` on.
+fn end(text: &str, now: Timestamp) -> anyhow::Result<Timestamp> {
+    if let Ok(at) = text.parse() {
+        return Ok(at);
+    }
+    let days = text.strip_suffix('d').and_then(|days| days.parse::<i64>().ok()).filter(|days| *days <= 366);
+    let lasts = days.map(|days| SignedDuration::from_hours(24 * days)).or_else(|| text.parse().ok());
+    let Some(lasts) = lasts.filter(|lasts| lasts.is_positive()) else {
+        bail!("--until {text}: a time such as 2026-12-01T09:00:00+09:00, or a duration such as 90m, 2h or 1d")
+    };
+    now.checked_add(lasts).context("--until is too far away")
+}
+
+impl List {
+    async fn check(self, global: &Global) -> anyhow::Result<ExitCode> {
+        let client = self.client.client(global)?;
+        let found: Value = client.get("/v1/callflow/readiness", &[]).await?;
+        let items = found["items"].as_array().cloned().unwrap_or_default();
+        let is_about_an_account = items.iter().any(|one| one["account"].is_string());
+        if self.output.json {
+            print_json(&found)?;
+        } else if items.is_empty() {
+            print_line("nothing was found: calls are treated as the records say")?;
+        } else {
+            let mut table = Table::new(["FINDING", "ACCOUNT", "DETAIL"]);
+            for one in &items {
+                let text = |key: &str| one[key].as_str().unwrap_or_default();
+                let account = if one["account"].is_string() { text("account_name") } else { "(all)" };
+                table.row([text("kind"), account, text("detail")]);
+            }
+            print(&table.render())?;
+        }
+        Ok(if is_about_an_account { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    }
+
+    async fn overrides(self, global: &Global) -> anyhow::Result<ExitCode> {
+        let client = self.client.client(global)?;
+        let found: Value = client.get("/v1/overrides", &[]).await?;
+        if self.output.json {
+            print_json(&found)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let mut table = Table::new(["ID", "ACCOUNT", "TREATMENT", "FROM", "UNTIL", "BY", "REASON"]);
+        let items = found["items"].as_array().cloned().unwrap_or_default();
+        let mut names = Vec::with_capacity(items.len());
+        for one in &items {
+            names.push(name_of(&client, &one["account"]).await?);
+        }
+        for (one, name) in items.iter().zip(&names) {
+            let text = |key: &str| one[key].as_str().unwrap_or_default();
+            let until = one["until"].as_str().unwrap_or("it is ended");
+            table.row([
+                text("id"),
+                name,
+                text("treatment"),
+                text("from"),
+                until,
+                text("by_name"),
+                text("reason"),
+            ]);
+        }
+        if items.is_empty() {
+            print_line("no override is set: the hours of each account hold")?;
+        } else {
+            print(&table.render())?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+async fn name_of(client: &Client, account: &Value) -> anyhow::Result<String> {
+    let Some(id) = account.as_str() else { return Ok("(all)".to_owned()) };
+    let account: Value = client.get(&format!("/v1/accounts/{id}"), &[]).await?;
+    Ok(account["name"].as_str().unwrap_or(id).to_owned())
+}
+
+impl End {
+    async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
+        let client = self.client.client(global)?;
+        let ids =
+            Ids { what: "override", paths: &["/v1/overrides"], command: "toritsugi callflow overrides" };
+        let id = client.whole_id(&self.id, ids).await?;
+        client.delete(&format!("/v1/overrides/{id}")).await?;
+        print_line("ended; the hours hold again")?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl SyncArgs {
+    async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
+        let client = self.client.client(global)?;
+        let until = std::time::Instant::now() + Duration::from_secs(self.wait.unwrap_or(0));
+        loop {
+            let status: Value = client.get("/v1/callflow", &[]).await?;
+            let is_level = status["state"] == "level";
+            if !is_level && std::time::Instant::now() < until {
+                tokio::time::sleep(WAIT_INTERVAL).await;
+                continue;
+            }
+            if self.output.json {
+                print_json(&status)?;
+            } else {
+                print_line(&plain(&synced(&status)))?;
+            }
+            return Ok(if is_level { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+    }
+}
+
+fn synced(status: &Value) -> String {
+    let problem = status["problem"].as_str().map_or_else(String::new, |problem| format!(": {problem}"));
+    match status["state"].as_str().unwrap_or_default() {
+        "level" => format!("the PBX has all {} keys", status["wanted"]),
+        "writing" => format!(
+            "the PBX lacks {} of {} keys; they are being written",
+            status["missing"], status["wanted"]
+        ),
+        "behind" => format!("the PBX lacks {} of {} keys{problem}", status["missing"], status["wanted"]),
+        "unread" => "the PBX's keys are being read".to_owned(),
+        _ => "this daemon does not write: it does not lead, or its link to the PBX is down".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_is_a_time_or_a_duration() {
+        let now: Timestamp = "2026-11-30T00:00:00Z".parse().unwrap();
+        for (text, expected) in [
+            ("2026-12-01T09:00:00+09:00", Some("2026-12-01T00:00:00Z")),
+            ("90m", Some("2026-11-30T01:30:00Z")),
+            ("2h", Some("2026-11-30T02:00:00Z")),
+            ("1d", Some("2026-12-01T00:00:00Z")),
+            ("-2h", None),
+            ("0h", None),
+            ("tomorrow", None),
+        ] {
+            let found = end(text, now).ok().map(|at| at.to_string());
+            assert_eq!(found.as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_treatment_is_shown_with_its_steps_and_what_decides_it() {
+        let callflow = json!({ "now": { "treatment": "holiday", "because": "holiday", "until": "2026-11-24T00:00:00.000Z", "steps": [
+            { "step": "say", "sound": "toritsugi/closed", "mode": "early", "instead": "toritsugi/closed" },
+            { "step": "end", "outcome": "closed" },
+        ] } });
+        let changes = [json!({ "at": "2026-11-24T00:00:00.000Z", "treatment": "open", "because": "weekly" })];
+        let text = shown(&callflow, &changes, true);
+        assert!(text.starts_with("Now: closed (holiday) (a holiday), until 2026-11-24T00:00:00.000Z\n  play toritsugi/closed before the answer\n  end the call: closed\n"), "{text}");
+        assert!(text.contains("2026-11-24T00:00:00.000Z  open       the weekly hours"), "{text}");
+    }
+}

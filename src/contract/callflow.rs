@@ -1,0 +1,355 @@
+//! What happens to an account's calls before an operator (受付), as people set it, and overrides (臨時切替).
+//!
+//! | field | permits |
+//! |---|---|
+//! | a queue | 1 to 40 of `0-9A-Za-z_-`: the text passes through the PBX's database and its dialplan |
+//! | a sound | 1 to 80 of `0-9A-Za-z/_-`: an Asterisk name without a file extension, below the PBX's sounds directory |
+//! | times and counts | the limits below |
+//!
+//! Invariant: [`CallflowFields::checked`] and [`NewOverride::checked`] let nothing through that the PBX could read in
+//! another way.
+//!
+//! Read next: [`crate::callflow`], which compiles this for the PBX.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::identity::printable;
+use crate::ids::RecordId;
+
+/// Longest time that callers wait in one queue, in seconds.
+pub const WAIT_S_MAX: u32 = 3_600;
+/// Most calls of one account at a time, where they are limited.
+pub const LINES_MAX: u32 = 1_000;
+/// Highest priority in a queue.
+pub const PRIORITY_MAX: u32 = 9;
+/// Longest name of a queue, in bytes.
+pub const QUEUE_BYTES_MAX: usize = 40;
+/// Longest name of a sound, in bytes.
+pub const SOUND_BYTES_MAX: usize = 80;
+/// Longest reason of an override, in characters.
+pub const REASON_CHARS_MAX: usize = 200;
+
+/// An account's callflow.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct CallflowFields {
+    /// The queue in which callers wait.
+    #[schema(default = "operators", max_length = 40)]
+    pub queue: String,
+    /// How long they wait there, in seconds.
+    #[schema(default = 90, minimum = 1, maximum = 3600)]
+    pub wait_s: u32,
+    /// What they hear meanwhile.
+    pub while_waiting: WhileWaiting,
+    /// Their priority in the queue; a higher one is answered first.
+    #[schema(default = 0, maximum = 9)]
+    pub priority: u32,
+    /// The calls that the account may have at a time (回線数); 0: any number. A further one hears busy.
+    #[schema(default = 0, maximum = 1000)]
+    pub lines: u32,
+    /// With so many waiting callers, a further one does not wait, and hears the overflow guidance; 0: each waits.
+    #[schema(default = 0, maximum = 1000)]
+    pub full_at: u32,
+    /// The queue in which callers wait after `wait_s`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub second_queue: Option<String>,
+    /// How long they wait there, in seconds.
+    #[schema(default = 60, minimum = 1, maximum = 3600)]
+    pub second_wait_s: u32,
+    /// What the operator hears before the caller is connected (応答前ウィスパー), at most two seconds; nobody else hears it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub announcement: Option<String>,
+    /// How guidance is played.
+    pub guidance: GuidanceMode,
+    /// What callers hear out of hours; absent: `toritsugi/closed`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub closed_guidance: Option<String>,
+    /// What callers hear on a holiday on which the account is closed; absent: as out of hours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub holiday_guidance: Option<String>,
+    /// What callers hear while an override closes the account; absent: as out of hours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub override_guidance: Option<String>,
+    /// What callers hear whom nobody answered, or who cannot wait; absent: `toritsugi/busy`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overflow_guidance: Option<String>,
+}
+
+/// What waiting callers hear.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WhileWaiting {
+    /// Ringing: the call is charged from the moment an operator answers.
+    #[default]
+    Ring,
+    /// Music: the call is answered, and charged, as soon as it waits.
+    Music,
+}
+
+/// How guidance is played.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum GuidanceMode {
+    /// Before the answer (early media): the caller is not charged. Some carriers do not pass it on to forwarded callers.
+    #[default]
+    Early,
+    /// After an answer: every carrier passes it on, and the caller is charged.
+    Answer,
+}
+
+/// Closes or opens an account, or all accounts, for a time, whatever their hours are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Override {
+    /// Its id.
+    #[schema(value_type = uuid::Uuid)]
+    pub id: RecordId,
+    /// The account; absent: all.
+    #[schema(value_type = Option<uuid::Uuid>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account: Option<RecordId>,
+    /// Closed or open.
+    pub treatment: OverrideTreatment,
+    /// From when on.
+    #[schema(value_type = String, format = DateTime)]
+    #[serde(serialize_with = "crate::contract::time::as_time")]
+    pub from: Timestamp,
+    /// Until when; absent: until somebody ends it.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "crate::contract::time::as_optional_time"
+    )]
+    pub until: Option<Timestamp>,
+    /// Why.
+    pub reason: String,
+    /// Who set it.
+    pub by_name: String,
+}
+
+/// What an override does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OverrideTreatment {
+    /// Callers hear that nobody can be reached now.
+    Closed,
+    /// Callers are treated as during the hours.
+    Open,
+}
+
+impl OverrideTreatment {
+    /// Its word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+        }
+    }
+}
+
+/// An override to set.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewOverride {
+    /// The account; absent: all.
+    #[serde(default)]
+    #[schema(value_type = Option<uuid::Uuid>)]
+    pub account: Option<RecordId>,
+    /// Closed or open.
+    pub treatment: OverrideTreatment,
+    /// From when on; absent: now.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub from: Option<Timestamp>,
+    /// Until when; absent: until somebody ends it.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub until: Option<Timestamp>,
+    /// Why, up to 200 characters.
+    #[serde(default)]
+    #[schema(max_length = 200)]
+    pub reason: String,
+}
+
+/// Why a callflow or an override is invalid.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {problem}")]
+pub struct CallflowError {
+    field: &'static str,
+    problem: String,
+}
+
+fn invalid(field: &'static str, problem: impl Into<String>) -> CallflowError {
+    CallflowError { field, problem: problem.into() }
+}
+
+impl Default for CallflowFields {
+    fn default() -> Self {
+        Self {
+            queue: "operators".to_owned(),
+            wait_s: 90,
+            while_waiting: WhileWaiting::default(),
+            priority: 0,
+            lines: 0,
+            full_at: 0,
+            second_queue: None,
+            second_wait_s: 60,
+            announcement: None,
+            guidance: GuidanceMode::default(),
+            closed_guidance: None,
+            holiday_guidance: None,
+            override_guidance: None,
+            overflow_guidance: None,
+        }
+    }
+}
+
+impl CallflowFields {
+    /// The fields, if each is within its limits.
+    ///
+    /// # Errors
+    /// Names the field and what it permits.
+    pub fn checked(self) -> Result<Self, CallflowError> {
+        check_queue("queue", &self.queue)?;
+        if let Some(second) = &self.second_queue {
+            check_queue("second_queue", second)?;
+        }
+        for (field, seconds) in [("wait_s", self.wait_s), ("second_wait_s", self.second_wait_s)] {
+            if !(1..=WAIT_S_MAX).contains(&seconds) {
+                return Err(invalid(field, format!("1 to {WAIT_S_MAX} seconds")));
+            }
+        }
+        for (field, count, most) in [
+            ("priority", self.priority, PRIORITY_MAX),
+            ("lines", self.lines, LINES_MAX),
+            ("full_at", self.full_at, LINES_MAX),
+        ] {
+            if count > most {
+                return Err(invalid(field, format!("0 to {most}")));
+            }
+        }
+        for (field, sound) in [
+            ("announcement", &self.announcement),
+            ("closed_guidance", &self.closed_guidance),
+            ("holiday_guidance", &self.holiday_guidance),
+            ("override_guidance", &self.override_guidance),
+            ("overflow_guidance", &self.overflow_guidance),
+        ] {
+            if let Some(sound) = sound {
+                check_sound(field, sound)?;
+            }
+        }
+        Ok(self)
+    }
+}
+
+impl NewOverride {
+    /// The override as of `now`, with its reason cleaned.
+    ///
+    /// # Errors
+    /// It ends before it begins or has ended, or its reason is too long.
+    pub fn checked(self, now: Timestamp) -> Result<Self, CallflowError> {
+        let from = self.from.unwrap_or(now);
+        if self.until.is_some_and(|until| until <= from || until <= now) {
+            return Err(invalid("until", "an end in the future, after the beginning"));
+        }
+        let reason: String = printable(&self.reason, usize::MAX).unwrap_or_default().into();
+        if reason.chars().count() > REASON_CHARS_MAX {
+            return Err(invalid("reason", format!("at most {REASON_CHARS_MAX} characters")));
+        }
+        Ok(Self { from: Some(from), reason, ..self })
+    }
+}
+
+fn check_queue(field: &'static str, name: &str) -> Result<(), CallflowError> {
+    let fits = (1..=QUEUE_BYTES_MAX).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
+    let permitted = || invalid(field, format!("1 to {QUEUE_BYTES_MAX} letters, digits, '_' or '-'"));
+    if fits { Ok(()) } else { Err(permitted()) }
+}
+
+fn check_sound(field: &'static str, name: &str) -> Result<(), CallflowError> {
+    let fits = (1..=SOUND_BYTES_MAX).contains(&name.len())
+        && !name.starts_with('/')
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/_-".contains(&byte));
+    let permitted = || {
+        invalid(
+            field,
+            format!(
+                "a sound of the PBX without its extension: 1 to {SOUND_BYTES_MAX} letters, digits, '/', '_' or '-', for instance custom/sakura-closed"
+            ),
+        )
+    };
+    if fits { Ok(()) } else { Err(permitted()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_passes_that_the_dialplan_reads_in_another_way() {
+        let usual = CallflowFields::default();
+        assert_eq!(usual.clone().checked(), Ok(usual.clone()));
+        for queue in ["", "a b", "a,b", "a|b", "${X}", "受付", "a&b", &"q".repeat(41)] {
+            let fields = CallflowFields { queue: queue.into(), ..usual.clone() };
+            assert!(fields.checked().is_err(), "{queue}");
+            let fields = CallflowFields { second_queue: Some(queue.into()), ..usual.clone() };
+            assert!(fields.checked().is_err(), "{queue}");
+        }
+        for sound in ["", "/etc/passwd", "a..b", "a b", "a&b", "a|b", "挨拶", &"s".repeat(81)] {
+            for set in [
+                |fields: &mut CallflowFields, sound| fields.announcement = sound,
+                |fields: &mut CallflowFields, sound| fields.closed_guidance = sound,
+                |fields: &mut CallflowFields, sound| fields.holiday_guidance = sound,
+                |fields: &mut CallflowFields, sound| fields.override_guidance = sound,
+                |fields: &mut CallflowFields, sound| fields.overflow_guidance = sound,
+            ] {
+                let mut fields = usual.clone();
+                set(&mut fields, Some(sound.to_owned()));
+                assert!(fields.checked().is_err(), "{sound}");
+            }
+        }
+        for (field, wrong) in [
+            ("wait_s", CallflowFields { wait_s: 0, ..usual.clone() }),
+            ("wait_s", CallflowFields { wait_s: WAIT_S_MAX + 1, ..usual.clone() }),
+            ("second_wait_s", CallflowFields { second_wait_s: 0, ..usual.clone() }),
+            ("priority", CallflowFields { priority: 10, ..usual.clone() }),
+            ("lines", CallflowFields { lines: LINES_MAX + 1, ..usual.clone() }),
+            ("full_at", CallflowFields { full_at: LINES_MAX + 1, ..usual.clone() }),
+        ] {
+            assert!(wrong.checked().unwrap_err().to_string().starts_with(field), "{field}");
+        }
+    }
+
+    #[test]
+    fn an_override_ends_after_it_begins_and_not_in_the_past() {
+        let now: Timestamp = "2026-11-30T00:00:00Z".parse().unwrap();
+        let at = |hours: i64| now.checked_add(jiff::SignedDuration::from_hours(hours)).ok();
+        let set = |from, until| NewOverride {
+            account: None,
+            treatment: OverrideTreatment::Closed,
+            from,
+            until,
+            reason: "停電\u{7}".into(),
+        };
+        for (from, until, fits) in [
+            (None, None, true),
+            (None, at(1), true),
+            (None, at(0), false),
+            (None, at(-1), false),
+            (at(2), at(3), true),
+            (at(2), at(2), false),
+            (at(-2), at(-1), false),
+            (at(-2), at(1), true),
+        ] {
+            assert_eq!(set(from, until).checked(now).is_ok(), fits, "{from:?} {until:?}");
+        }
+        let checked = set(None, None).checked(now).unwrap();
+        assert_eq!((checked.from, checked.reason.as_str()), (Some(now), "停電"));
+        let long = NewOverride { reason: "あ".repeat(201), ..set(None, None) };
+        assert!(long.checked(now).is_err());
+    }
+}

@@ -1,0 +1,294 @@
+//! Callflows (受付) of accounts, overrides (臨時切替), and whether the PBX has what was set.
+//!
+//! Invariant: what a request changes is in the store when it is answered; the daemon that leads writes it to the PBX within
+//! a second, and `GET /v1/callflow` says when it is there.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::audit_trail;
+use super::auth::Caller;
+use super::extract::{Body, NoQuery, QueryParams, RecordPath};
+use super::problem::{Kind, Problem, ProblemBody};
+use super::state::AppState;
+use crate::callflow::{CallflowChange, CallflowThen, Finding, PlanState, PlanStatus};
+use crate::contract::callflow::{CallflowFields, NewOverride, Override};
+use crate::ids::RecordId;
+use crate::people::role::Permission;
+use crate::store::callflows::{OVERRIDES_MAX, OverrideOutcome, StoredCallflow};
+
+/// Longest time of a preview, in days.
+const PREVIEW_DAYS_MAX: i64 = 62;
+/// Time of a preview without an end, in days.
+const PREVIEW_DAYS_DEFAULT: i64 = 7;
+
+/// An account's callflow.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AccountCallflow)]
+pub(crate) struct CallflowView {
+    /// The account.
+    #[schema(value_type = uuid::Uuid)]
+    account: RecordId,
+    /// What was set.
+    fields: CallflowFields,
+    /// Who set it.
+    by_name: String,
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    #[serde(serialize_with = "crate::contract::time::as_time")]
+    changed_at: Timestamp,
+    /// What happens to a call now.
+    now: CallflowThen,
+}
+
+/// Which time.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct PreviewQuery {
+    /// From when on; now if absent.
+    #[param(value_type = Option<String>, format = DateTime)]
+    from: Option<Timestamp>,
+    /// Until when, at most 62 days later; 7 days later if absent.
+    #[param(value_type = Option<String>, format = DateTime)]
+    to: Option<Timestamp>,
+}
+
+/// How an account's calls are treated in a time.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct CallflowPreview {
+    /// The treatment at the beginning, and each change of it.
+    items: Vec<CallflowChange>,
+}
+
+/// The overrides that have not ended.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Overrides {
+    /// The earliest first.
+    items: Vec<Override>,
+}
+
+/// What was found.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = CallflowReadiness)]
+pub(crate) struct Readiness {
+    /// By kind; empty: calls are treated as the records say.
+    items: Vec<Finding>,
+}
+
+/// Shows the callflow of an account, and what happens to a call now.
+#[utoipa::path(get, path = "/v1/accounts/{account}/callflow", tag = "callflow",
+    params(("account" = uuid::Uuid, Path, description = "The account")),
+    responses(
+        (status = 200, description = "The callflow", body = CallflowView),
+        (status = 404, description = "unknown-record: the account has no callflow; the PBX's own dialplan treats its calls", body = ProblemBody),
+    )
+)]
+pub(crate) async fn show(
+    State(state): State<Arc<AppState>>,
+    caller: Caller,
+    RecordPath(account): RecordPath,
+    QueryParams(NoQuery {}): QueryParams<NoQuery>,
+) -> Result<Json<CallflowView>, Problem> {
+    caller.needs(Permission::ReadDirectory)?;
+    Ok(Json(view(&state, account).await?))
+}
+
+/// Writes the callflow of an account: from now on the PBX treats its calls by it and by the account's hours.
+#[utoipa::path(put, path = "/v1/accounts/{account}/callflow", tag = "callflow",
+    params(("account" = uuid::Uuid, Path, description = "The account")),
+    request_body = CallflowFields,
+    responses(
+        (status = 200, description = "The callflow", body = CallflowView),
+        (status = 403, description = "not-permitted", body = ProblemBody),
+        (status = 404, description = "unknown-record", body = ProblemBody),
+        (status = 422, description = "invalid-body", body = ProblemBody),
+    )
+)]
+pub(crate) async fn write(
+    State(state): State<Arc<AppState>>,
+    caller: Caller,
+    RecordPath(account): RecordPath,
+    Body(fields): Body<CallflowFields>,
+) -> Result<Json<CallflowView>, Problem> {
+    caller.needs(Permission::EditDirectory)?;
+    let fields = fields.checked().map_err(|error| Kind::InvalidBody.with(error.to_string()))?;
+    let (by_name, changed_at) = (caller.person.name.clone(), state.app.clock.now());
+    let stored = StoredCallflow { account, fields, by_name, changed_at };
+    state.app.store.set_callflow(&stored).await?;
+    let details = json!({ "fields": stored.fields });
+    audit_trail::record(&state, &caller, "callflow.changed", ("", Some(account)), details).await;
+    Ok(Json(view(&state, account).await?))
+}
+
+/// Removes the callflow of an account: the PBX's own dialplan treats its calls again.
+#[utoipa::path(delete, path = "/v1/accounts/{account}/callflow", tag = "callflow",
+    params(("account" = uuid::Uuid, Path, description = "The account")),
+    responses(
+        (status = 204, description = "The account has no callflow"),
+        (status = 403, description = "not-permitted", body = ProblemBody),
+    )
+)]
+pub(crate) async fn remove(
+    State(state): State<Arc<AppState>>,
+    caller: Caller,
+    RecordPath(account): RecordPath,
+) -> Result<StatusCode, Problem> {
+    caller.needs(Permission::EditDirectory)?;
+    if state.app.store.remove_callflow(account).await? {
+        audit_trail::record(&state, &caller, "callflow.deleted", ("", Some(account)), json!({})).await;
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Lists how an account's calls are treated in a time, with what decides each change.
+#[utoipa::path(get, path = "/v1/accounts/{account}/callflow/preview", tag = "callflow",
+    params(("account" = uuid::Uuid, Path, description = "The account"), PreviewQuery),
+    responses(
+        (status = 200, description = "The changes", body = CallflowPreview),
+        (status = 400, description = "invalid-query", body = ProblemBody),
+        (status = 404, description = "unknown-record: the account has no callflow", body = ProblemBody),
+    )
+)]
+pub(crate) async fn preview(
+    State(state): State<Arc<AppState>>,
+    caller: Caller,
+    RecordPath(account): RecordPath,
+    QueryParams(query): QueryParams<PreviewQuery>,
+) -> Result<Json<CallflowPreview>, Problem> {
+    caller.needs(Permission::ReadDirectory)?;
+    let days = |days: i64| SignedDuration::from_hours(24 * days);
+    let from = query.from.unwrap_or_else(|| state.app.clock.now());
+    let to = query.to.or_else(|| from.checked_add(days(PREVIEW_DAYS_DEFAULT)).ok()).unwrap_or(from);
+    if to <= from || to.duration_since(from) > days(PREVIEW_DAYS_MAX) {
+        return Err(
+            Kind::InvalidQuery.with(format!("to: after from, and at most {PREVIEW_DAYS_MAX} days later"))
+        );
+    }
+    stored(&state, account).await?;
+    let changes = state.app.directory.callflow_changes(account, (from, to)).await?;
+    Ok(Json(CallflowPreview { items: changes.into_iter().map(Into::into).collect() }))
+}
+
+/// Lists the overrides that have not ended.
+#[utoipa::path(get, path = "/v1/overrides", tag = "callflow", responses(
+    (status = 200, description = "The overrides", body = Overrides),
+))]
+pub(crate) async fn overrides(
+    State(state): State<Arc<AppState>>,
+    caller: Caller,
+    QueryParams(NoQuery {}): QueryParams<NoQuery>,
+) -> Result<Json<Overrides>, Problem> {
+    caller.needs(Permission::ReadDirectory)?;
+    Ok(Json(Overrides { items: state.app.store.overrides(state.app.clock.now()).await? }))
+}
+
+/// Closes or opens an account, or the whole service, whatever the hours are. One with an end ends by itself, also while no
+/// daemon runs.
+#[utoipa::path(post, path = "/v1/overrides", tag = "callflow", request_body = NewOverride, responses(
+    (status = 201, description = "The override", body = Override),
+    (status = 403, description = "not-permitted", body = ProblemBody),
+    (status = 404, description = "unknown-record: there is no such account", body = ProblemBody),
+    (status = 409, description = "value-taken: there are too many overrides", body = ProblemBody),
+    (status = 422, description = "invalid-body", body = ProblemBody),
+))]
+pub(crate) async fn set_override(
+    State(state): State<Arc<AppState>>,
+    caller: Caller,
+    Body(new): Body<NewOverride>,
+) -> Result<(StatusCode, Json<Override>), Problem> {
+    caller.needs(Permission::EditDirectory)?;
+    let now = state.app.clock.now();
+    let new = new.checked(now).map_err(|error| Kind::InvalidBody.with(error.to_string()))?;
+    let one = Override {
+        id: RecordId(Uuid::now_v7()),
+        account: new.account,
+        treatment: new.treatment,
+        from: new.from.unwrap_or(now),
+        until: new.until,
+        reason: new.reason,
+        by_name: caller.person.name.clone(),
+    };
+    if state.app.store.set_override(&one, now).await? == OverrideOutcome::TooMany {
+        return Err(Kind::ValueTaken.with(format!("at most {OVERRIDES_MAX} overrides at a time; end some")));
+    }
+    audit_trail::record(&state, &caller, "override.set", ("", one.account), audited(&one)).await;
+    Ok((StatusCode::CREATED, Json(one)))
+}
+
+/// Ends an override: from now on the hours hold again.
+#[utoipa::path(delete, path = "/v1/overrides/{override}", tag = "callflow",
+    params(("override" = uuid::Uuid, Path, description = "The override")),
+    responses(
+        (status = 204, description = "Ended"),
+        (status = 403, description = "not-permitted", body = ProblemBody),
+        (status = 404, description = "unknown-record: it has ended already", body = ProblemBody),
+    )
+)]
+pub(crate) async fn end_override(
+    State(state): State<Arc<AppState>>,
+    caller: Caller,
+    RecordPath(id): RecordPath,
+) -> Result<StatusCode, Problem> {
+    caller.needs(Permission::EditDirectory)?;
+    let ended = state.app.store.end_override(id).await?;
+    let ended =
+        ended.ok_or_else(|| Kind::UnknownRecord.with("there is no such override; it may have ended"))?;
+    audit_trail::record(&state, &caller, "override.ended", ("", ended.account), audited(&ended)).await;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Shows whether the PBX has every callflow and override as it was set.
+#[utoipa::path(get, path = "/v1/callflow", tag = "callflow", responses(
+    (status = 200, description = "How the PBX's plans compare with what was set", body = PlanStatus),
+))]
+pub(crate) async fn sync(
+    State(state): State<Arc<AppState>>,
+    caller: Caller,
+    QueryParams(NoQuery {}): QueryParams<NoQuery>,
+) -> Result<Json<PlanStatus>, Problem> {
+    caller.needs(Permission::ReadDirectory)?;
+    let mut status = state.app.plan_status.get();
+    // What was set a moment ago is not compiled yet.
+    if status.state == PlanState::Level && status.version != state.app.store.accounts_version().await? {
+        status.state = PlanState::Writing;
+    }
+    Ok(Json(status))
+}
+
+/// Lists what in the records would treat calls in another way than somebody expects, in the next 35 days.
+#[utoipa::path(get, path = "/v1/callflow/readiness", tag = "callflow", responses(
+    (status = 200, description = "What was found", body = Readiness),
+))]
+pub(crate) async fn readiness(
+    State(state): State<Arc<AppState>>,
+    caller: Caller,
+    QueryParams(NoQuery {}): QueryParams<NoQuery>,
+) -> Result<Json<Readiness>, Problem> {
+    caller.needs(Permission::ReadDirectory)?;
+    Ok(Json(Readiness { items: state.app.directory.callflow_findings(state.app.clock.now()).await? }))
+}
+
+fn audited(one: &Override) -> serde_json::Value {
+    json!({ "treatment": one.treatment, "until": one.until, "reason": one.reason })
+}
+
+async fn stored(state: &AppState, account: RecordId) -> Result<StoredCallflow, Problem> {
+    let stored = state.app.store.callflow(account).await?;
+    stored.ok_or_else(|| Kind::UnknownRecord.with("the account has no callflow; write one with PUT"))
+}
+
+async fn view(state: &AppState, account: RecordId) -> Result<CallflowView, Problem> {
+    let StoredCallflow { fields, by_name, changed_at, .. } = stored(state, account).await?;
+    let now = state.app.directory.callflow_at(account, state.app.clock.now()).await?;
+    let now = now.ok_or_else(|| Kind::UnknownRecord.with("the account was deleted"))?;
+    Ok(CallflowView { account, fields, by_name, changed_at, now })
+}

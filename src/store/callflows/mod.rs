@@ -1,0 +1,94 @@
+//! Callflows of accounts, and overrides ([`crate::contract::callflow`]).
+//!
+//! Invariants: an account has at most one callflow; it goes with its account, as its overrides do. An override that is over is
+//! removed when the next one is set: the audit trail has who set it and when. Each change counts as one of the directory, so
+//! that the daemon that writes plans sees it.
+
+use jiff::Timestamp;
+
+use super::{Store, StoreError};
+use crate::contract::callflow::{CallflowFields, Override};
+use crate::ids::RecordId;
+
+/// Most overrides at a time.
+pub const OVERRIDES_MAX: u32 = 2_000;
+
+/// A callflow with who wrote it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredCallflow {
+    /// The account.
+    pub account: RecordId,
+    /// What a person set.
+    pub fields: CallflowFields,
+    /// Who.
+    pub by_name: String,
+    /// When.
+    pub changed_at: Timestamp,
+}
+
+/// The result of setting an override.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OverrideOutcome {
+    /// It is set.
+    Set,
+    /// Refused: there are [`OVERRIDES_MAX`] already.
+    TooMany,
+}
+
+impl Store {
+    /// The callflow of an account.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn callflow(&self, account: RecordId) -> Result<Option<StoredCallflow>, StoreError> {
+        each!(self, db => db.callflow(account).await)
+    }
+
+    /// Every callflow, by the account's id.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn callflows(&self) -> Result<Vec<StoredCallflow>, StoreError> {
+        each!(self, db => db.callflows().await)
+    }
+
+    /// Writes the callflow of an account.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] when there is no such account; or the store failed.
+    pub async fn set_callflow(&self, callflow: &StoredCallflow) -> Result<(), StoreError> {
+        each!(self, db => db.set_callflow(callflow).await)
+    }
+
+    /// Removes the callflow of an account; true if it had one.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn remove_callflow(&self, account: RecordId) -> Result<bool, StoreError> {
+        each!(self, db => db.remove_callflow(account).await)
+    }
+
+    /// The overrides that have not ended at `at`, the earliest first.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn overrides(&self, at: Timestamp) -> Result<Vec<Override>, StoreError> {
+        each!(self, db => db.overrides(at).await)
+    }
+
+    /// Sets an override; those that are over at `now` are removed.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] when there is no such account; or the store failed.
+    pub async fn set_override(&self, one: &Override, now: Timestamp) -> Result<OverrideOutcome, StoreError> {
+        each!(self, db => db.set_override(one, now).await)
+    }
+
+    /// Ends an override and returns it; `None` if there is none.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn end_override(&self, id: RecordId) -> Result<Option<Override>, StoreError> {
+        each!(self, db => db.end_override(id).await)
+    }
+}

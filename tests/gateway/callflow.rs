@@ -1,0 +1,183 @@
+//! Callflows and overrides: what is set is shown, previewed and explained by the same rules.
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::support::gateway_rig::Rig;
+
+async fn account(rig: &Rig, hours: &str) -> String {
+    let fields =
+        json!({ "code": "S-1", "name": "さくら歯科", "dialled": ["0355501001"], "hours": hours_of(hours) });
+    let (status, made) = rig.send("admin", Method::POST, "/v1/accounts", &fields).await;
+    assert_eq!(status, StatusCode::CREATED, "{made}");
+    made["id"].as_str().unwrap().to_owned()
+}
+
+fn hours_of(text: &str) -> Value {
+    let hours = toritsugi::contract::hours::Hours::read(text).unwrap();
+    serde_json::to_value(hours).unwrap()
+}
+
+async fn treatments(rig: &Rig, path: &str) -> Vec<(String, String, String)> {
+    let (status, preview) = rig.get("1001", path).await;
+    assert_eq!(status, StatusCode::OK, "{preview}");
+    let text = |one: &Value, key: &str| one[key].as_str().unwrap().to_owned();
+    let items = preview["items"].as_array().unwrap();
+    items.iter().map(|one| (text(one, "at"), text(one, "treatment"), text(one, "because"))).collect()
+}
+
+#[tokio::test]
+async fn a_callflow_is_set_shown_previewed_and_removed() {
+    let rig = Rig::start().await;
+    let account = account(&rig, "月-金 09:00-18:00").await;
+    let path = format!("/v1/accounts/{account}/callflow");
+    assert_eq!(rig.get("1001", &path).await.0, StatusCode::NOT_FOUND);
+    let preview = format!("{path}/preview?from=2026-11-20T10:00:00%2B09:00&to=2026-11-24T10:00:00%2B09:00");
+    assert_eq!(rig.get("1001", &preview).await.0, StatusCode::NOT_FOUND);
+
+    let fields = json!({ "wait_s": 30, "lines": 2, "holiday_guidance": "custom/holiday" });
+    let (status, written) = rig.send("admin", Method::PUT, &path, &fields).await;
+    assert_eq!(status, StatusCode::OK, "{written}");
+    assert_eq!(
+        (&written["fields"]["queue"], &written["fields"]["wait_s"]),
+        (&json!("operators"), &json!(30))
+    );
+    assert_eq!(rig.get("1001", &path).await.1["fields"], written["fields"]);
+
+    let expected = [
+        ("2026-11-20T01:00:00.000Z", "open", "weekly"),
+        ("2026-11-20T09:00:00.000Z", "closed", "weekly"),
+        // 勤労感謝の日
+        ("2026-11-22T15:00:00.000Z", "holiday", "holiday"),
+        ("2026-11-23T15:00:00.000Z", "closed", "weekly"),
+        ("2026-11-24T00:00:00.000Z", "open", "weekly"),
+    ];
+    let found = treatments(&rig, &preview).await;
+    let found: Vec<_> =
+        found.iter().map(|(at, what, why)| (at.as_str(), what.as_str(), why.as_str())).collect();
+    assert_eq!(found, expected);
+    // `explain` says before the call what the PBX will do with it.
+    let explain = "/v1/explain?dialled=0355501001&at=2026-11-23T10:00:00%2B09:00";
+    let (_, explained) = rig.get("1001", explain).await;
+    assert_eq!(
+        explained["callflow"],
+        json!({ "treatment": "holiday", "because": "holiday", "until": "2026-11-23T15:00:00.000Z", "steps": [
+            { "step": "say", "sound": "custom/holiday", "mode": "early", "instead": "toritsugi/closed" },
+            { "step": "end", "outcome": "closed" },
+        ] })
+    );
+
+    let (_, page) = rig.get("admin", "/v1/audit?action=callflow.changed").await;
+    assert_eq!(page["items"][0]["subject_id"], json!(account), "{page}");
+    assert_eq!(rig.send("admin", Method::DELETE, &path, &json!(null)).await.0, StatusCode::NO_CONTENT);
+    assert_eq!(rig.get("1001", &path).await.0, StatusCode::NOT_FOUND);
+    assert!(rig.get("1001", explain).await.1.get("callflow").is_none());
+}
+
+#[tokio::test]
+async fn what_the_pbx_could_misread_is_refused_with_the_field() {
+    let rig = Rig::start().await;
+    let path = format!("/v1/accounts/{}/callflow", account(&rig, "").await);
+    for (fields, word) in [
+        (json!({ "queue": "受付" }), "queue"),
+        (json!({ "queue": "a,b" }), "queue"),
+        (json!({ "wait_s": 0 }), "wait_s"),
+        (json!({ "wait_s": 3601 }), "wait_s"),
+        (json!({ "priority": 10 }), "priority"),
+        (json!({ "closed_guidance": "/etc/passwd" }), "closed_guidance"),
+        (json!({ "overflow_guidance": "a|b" }), "overflow_guidance"),
+        (json!({ "guidance": "late" }), "guidance"),
+        (json!({ "colour": "red" }), "colour"),
+        (json!({ "wait_s": -1 }), "wait_s"),
+    ] {
+        let (status, problem) = rig.send("admin", Method::PUT, &path, &fields).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{fields}");
+        assert!(problem["detail"].as_str().unwrap().contains(word), "{fields}: {problem}");
+    }
+    let nobody = "/v1/accounts/00000000-0000-7000-8000-000000000000/callflow";
+    let (status, problem) = rig.send("admin", Method::PUT, nobody, &json!({})).await;
+    assert_eq!(
+        (status, problem["type"].as_str().unwrap().ends_with("unknown-record")),
+        (StatusCode::NOT_FOUND, true)
+    );
+    assert_eq!(rig.send("admin", Method::PUT, &path, &json!({})).await.0, StatusCode::OK);
+    for query in [
+        "?from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z",
+        "?from=2026-01-01T00:00:00Z&to=2026-06-01T00:00:00Z",
+    ] {
+        let (status, _) = rig.get("1001", &format!("{path}/preview{query}")).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn an_override_decides_until_it_is_ended() {
+    let rig = Rig::start().await;
+    let account = account(&rig, "").await;
+    let now = rig.app.clock.now();
+    let explain = format!("/v1/explain?dialled=0355501001&at={now}");
+    assert!(rig.get("1001", &explain).await.1.get("callflow").is_none(), "its calls are left to the PBX");
+
+    let set = async |body: Value| rig.send("admin", Method::POST, "/v1/overrides", &body).await;
+    let (status, own) = set(json!({ "account": account, "treatment": "open", "reason": "臨時営業" })).await;
+    assert_eq!(status, StatusCode::CREATED, "{own}");
+    let until = now + jiff::SignedDuration::from_hours(1);
+    let (_, all) = set(json!({ "treatment": "closed", "until": until.to_string() })).await;
+    let because = async || rig.get("1001", &explain).await.1["callflow"]["because"].clone();
+    assert_eq!(because().await, "service_override");
+    let (_, listed) = rig.get("1001", "/v1/overrides").await;
+    assert_eq!(listed["items"].as_array().unwrap().len(), 2, "{listed}");
+
+    let path = format!("/v1/overrides/{}", all["id"].as_str().unwrap());
+    assert_eq!(rig.send("admin", Method::DELETE, &path, &json!(null)).await.0, StatusCode::NO_CONTENT);
+    assert_eq!(rig.send("admin", Method::DELETE, &path, &json!(null)).await.0, StatusCode::NOT_FOUND);
+    assert_eq!(because().await, "account_override");
+    for (body, word) in [
+        (json!({ "treatment": "closed", "until": "2020-01-01T00:00:00Z" }), "until"),
+        (json!({ "treatment": "away" }), "treatment"),
+        (json!({ "treatment": "closed", "reason": "あ".repeat(201) }), "reason"),
+    ] {
+        let (status, problem) = set(body.clone()).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{body}");
+        assert!(problem["detail"].as_str().unwrap().contains(word), "{body}: {problem}");
+    }
+    let nobody = json!({ "treatment": "closed", "account": "00000000-0000-7000-8000-000000000000" });
+    assert_eq!(set(nobody).await.0, StatusCode::NOT_FOUND);
+    let (_, page) = rig.get("admin", "/v1/audit?action=override.ended").await;
+    assert_eq!(page["items"][0]["details"]["treatment"], "closed", "{page}");
+}
+
+#[tokio::test]
+async fn without_a_pbx_nothing_is_said_to_be_there() {
+    let rig = Rig::start().await;
+    let (status, sync) = rig.get("1001", "/v1/callflow").await;
+    assert_eq!((status, &sync["state"]), (StatusCode::OK, &json!("offline")), "{sync}");
+}
+
+#[tokio::test]
+async fn readiness_names_the_account_and_what_to_do() {
+    let rig = Rig::start().await;
+    let fields = json!({ "code": "S-2", "name": "みなと歯科" });
+    let (_, made) = rig.send("admin", Method::POST, "/v1/accounts", &fields).await;
+    let id = made["id"].as_str().unwrap();
+    let of_account = async || {
+        let (status, found) = rig.get("1001", "/v1/callflow/readiness").await;
+        assert_eq!(status, StatusCode::OK, "{found}");
+        let items = found["items"].as_array().unwrap().clone();
+        items.into_iter().filter(|one| one["account"] == id).collect::<Vec<_>>()
+    };
+    assert_eq!(of_account().await, Vec::<Value>::new(), "without a callflow nothing is expected of it");
+    let path = format!("/v1/accounts/{id}/callflow");
+    assert_eq!(rig.send("admin", Method::PUT, &path, &json!({})).await.0, StatusCode::OK);
+    let found = of_account().await;
+    assert_eq!(
+        (found.len(), &found[0]["kind"], &found[0]["account_name"]),
+        (1, &json!("no_number"), &json!("S-2 みなと歯科"))
+    );
+    let numbers = json!({ "dialled": ["0355501002"] });
+    assert_eq!(
+        rig.send("admin", Method::PATCH, &format!("/v1/accounts/{id}"), &numbers).await.0,
+        StatusCode::OK
+    );
+    assert_eq!(of_account().await, Vec::<Value>::new());
+}
