@@ -45,7 +45,7 @@ const FREE_TABLES: [&str; 8] = [
     "webhooks.secrets",
 ];
 /// Keys whose relative paths start at the directory of the file that names them.
-const PATH_KEYS: [&str; 11] = [
+const PATH_KEYS: [&str; 12] = [
     "pbx.event_secret_file",
     "pbx.action_secret_file",
     "pbx.tls.ca_file",

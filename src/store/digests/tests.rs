@@ -94,7 +94,7 @@ impl<H> Rig<H> {
             call: None,
             customer,
             kind: MessageKind::Message,
-            taken_by: HANA,
+            taken_by: Some(HANA),
             taken_by_name: "花".into(),
             caller: None,
             content: fields.checked(&NumberPlan::default()).unwrap(),
@@ -315,7 +315,7 @@ async fn a_correction_is_in_the_next_digest_and_an_answer_ends_the_waiting() {
     let content = crate::contract::message::ContentChange {
         content: fields.checked(&NumberPlan::default()).unwrap(),
         version: before.version,
-        by: HANA,
+        by: Some(HANA),
         by_name: "花".into(),
         correction: Some("聞き違い".into()),
         not_before: at(1, 9, 0),
