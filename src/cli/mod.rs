@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `serve` | runs the daemon |
 //! | `check`, `explain`, `health`, `import`, `backup`, `restore`, `user`, `replay`, `stats check`, `stats rebuild` | the configuration, and the PBX, store or daemon that it names |
-//! | `calls`, `history`, `stats`, `billing`, `contracts`, `operators`, `operator`, `listen`, `whisper`, `barge`, `take-over`, `supervision`, `audit`, `transfer`, `answer`, `hold`, `resume`, `hangup`, `ask-help`, `messages`, `endpoints`, `mail`, `routes`, `tasks`, `webhooks`, `demo` | the HTTP interface of a daemon, by its address and a token; they run on any machine |
+//! | `calls`, `history`, `stats`, `billing`, `contracts`, `operators`, `operator`, `listen`, `whisper`, `barge`, `take-over`, `supervision`, `audit`, `transfer`, `answer`, `hold`, `resume`, `hangup`, `ask-help`, `messages`, `endpoints`, `mail`, `routes`, `digests`, `tasks`, `webhooks`, `demo` | the HTTP interface of a daemon, by its address and a token; they run on any machine |
 //! | `completions`, `man` | the description of the commands |
 //!
 //! | exit code | meaning |
@@ -28,6 +28,7 @@ mod contracts;
 mod control;
 mod deliveries;
 mod demo;
+mod digests;
 mod endpoints;
 mod events;
 mod explain;
@@ -167,6 +168,8 @@ enum Command {
     User(user::User),
     /// List, show and export messages; list their deliveries, and send one again.
     Messages(messages::Messages),
+    /// Say when an account gets its digests, and make one at once.
+    Digests(digests::Digests),
     /// Say who gets an account's messages, and read, check and save the routes that decide it.
     Routes(routes::Routes),
     /// List the calls that operators are to make about messages, and say what came of them.
@@ -235,6 +238,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Restore(command) => command.run(global).await,
         Command::User(command) => command.run(global).await,
         Command::Messages(command) => command.run(global).await,
+        Command::Digests(command) => command.run(global).await,
         Command::Routes(command) => command.run(global).await,
         Command::Tasks(command) => command.run(global).await,
         Command::Scripts(command) => command.run(global).await,

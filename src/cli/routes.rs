@@ -235,7 +235,7 @@ async fn path(client: &Client, account_text: &str) -> anyhow::Result<String> {
 }
 
 /// The account with this code or id.
-async fn account(client: &Client, text: &str) -> anyhow::Result<uuid::Uuid> {
+pub(super) async fn account(client: &Client, text: &str) -> anyhow::Result<uuid::Uuid> {
     if let Ok(id) = uuid::Uuid::parse_str(text) {
         return Ok(id);
     }
@@ -263,6 +263,8 @@ fn lines(findings: &[Value]) -> String {
             let route = text(&finding["route"]);
             let line = if finding["code"] == "unknown_contact" {
                 format!("route {route:?}: no contact has the code {:?}", text(&finding["contact"]))
+            } else if finding["code"] == "unknown_endpoint" {
+                format!("route {route:?}: no endpoint has the code {:?}", text(&finding["endpoint"]))
             } else {
                 let whom =
                     finding["contact"].as_str().map_or("nobody".to_owned(), |name| format!("{name:?}"));
@@ -286,12 +288,14 @@ mod tests {
     fn a_finding_is_one_line() {
         let findings = [
             json!({"code": "unknown_contact", "route": "night", "contact": "c7"}),
+            json!({"code": "unknown_endpoint", "route": "night", "endpoint": "e7"}),
             json!({"code": "nobody_reached", "from": "2026-12-02T11:00:00Z", "until": "2026-12-02T23:00:00Z",
                 "urgency": "urgent", "route": "night", "notes": []}),
         ];
         assert_eq!(
             lines(&findings),
-            "route \"night\": no contact has the code \"c7\"\n2026-12-02T11:00:00Z to 2026-12-02T23:00:00Z: a message (urgent) that \
+            "route \"night\": no contact has the code \"c7\"\n\
+             route \"night\": no endpoint has the code \"e7\"\n2026-12-02T11:00:00Z to 2026-12-02T23:00:00Z: a message (urgent) that \
              names nobody reaches nobody (route \"night\")\n"
         );
     }

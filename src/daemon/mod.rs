@@ -66,6 +66,7 @@ use crate::config::{Config, ConfigError, DeletedCustomers};
 use crate::contract::event_id::StreamToken;
 use crate::directory::{Directory, DirectoryOptions};
 use crate::gateway::{self, App, Metrics, PublicApp};
+use crate::ids::PbxId;
 use crate::mail::ReturnPath;
 use crate::messages::MessageRelay;
 use crate::messages::escalation;
@@ -207,7 +208,7 @@ pub async fn run_on(
     tasks.spawn(stat_bins::run(store.clone(), config.retention.clone(), day, link_shutdown.clone()));
     keep_directory(&directory, &tasks, &link_shutdown);
     start_public_pages(&config, &store, &relay, &metrics, &tasks, &link_shutdown).await?;
-    start_routes(&config, &store, &relay, &tasks, &link_shutdown).await?;
+    start_routes(&config, (&store, bus.own_pbx()), &relay, &tasks, &link_shutdown).await?;
     tasks.spawn(relay.clone().run(bus.clone(), store.clone(), people.clone(), link_shutdown.clone()));
     let mut settings = config.gateway_settings();
     settings.messages.return_path = return_path;
@@ -282,7 +283,7 @@ async fn start_public_pages(
 /// Starts the timers of messages' routes.
 async fn start_routes(
     config: &Config,
-    store: &Store,
+    (store, pbx): (&Store, &PbxId),
     relay: &MessageRelay,
     tasks: &TaskTracker,
     shutdown: &CancellationToken,
@@ -290,7 +291,7 @@ async fn start_routes(
     if let Some(zone) = config.directory.time_zone.iana_name() {
         store.set_route_time_zone(zone).await?;
     }
-    tasks.spawn(escalation::run(store.clone(), relay.clone(), shutdown.clone()));
+    tasks.spawn(escalation::run(store.clone(), relay.clone(), pbx.clone(), shutdown.clone()));
     Ok(())
 }
 

@@ -22,6 +22,7 @@ use crate::contract::records::{CheckedMessageEndpoint, MessageEndpoint, MessageE
 use crate::directory::EditError;
 use crate::ids::RecordId;
 use crate::people::role::Permission;
+use crate::store::deliveries::SendTo;
 use crate::store::{Page, StoreError};
 
 /// Lists the endpoints (of an account), in the order of their creation. A contact's `email` is an endpoint without a record and
@@ -171,7 +172,7 @@ pub(crate) async fn test(
         not_before: at,
     };
     let (message, _) = store.create_message(&new, state.app.bus.own_pbx(), at).await?;
-    let queued = store.send_to_endpoint(message.id, id, at).await?;
+    let queued = store.send_to(message.id, SendTo::Endpoint(id), at).await?;
     let queued = queued.ok_or_else(|| {
         Kind::NoMailServer.with("the configuration names no mail server: set mail.host and mail.from")
     })?;

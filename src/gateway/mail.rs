@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::{Body as RequestBody, to_bytes};
-use axum::extract::State;
-use axum::http::{HeaderMap, header};
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use utoipa::ToSchema;
@@ -19,11 +20,13 @@ use super::extract::{Body, NoQuery, QueryParams};
 use super::problem::{Kind, Problem, ProblemBody};
 use super::state::AppState;
 use crate::contract::bounce::{Bounce, BounceKind, BounceOutcome, SuspendedAddress};
+use crate::contract::time::as_optional_time;
 use crate::ids::RecordId;
 use crate::mail::{MailAddress, RETURNED_BYTES_MAX};
 use crate::messages::{TakenReport, take_bounce, take_returned};
 use crate::people::role::Permission;
 use crate::store::deliveries::NewBounce;
+use crate::store::mail_servers::MAIL_SERVER;
 
 /// A report in JSON, for programs that have read the mail themselves.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -221,4 +224,87 @@ pub(crate) async fn resume(
         audit_trail::record(&state, &caller, "address.resumed", ("", None), details).await;
     }
     Ok(Json(Resumed { resumed }))
+}
+
+/// A server that mails go over.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct MailServer {
+    /// Its name.
+    name: String,
+    /// How many deliveries are not settled.
+    waiting: u64,
+    /// Since when the oldest of them waits.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_optional_time")]
+    oldest_at: Option<Timestamp>,
+    /// Since when it refuses all mails; absent: it takes them.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_optional_time")]
+    paused_since: Option<Timestamp>,
+    /// When it is tried again.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_optional_time")]
+    next_at: Option<Timestamp>,
+    /// What it said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
+}
+
+/// The servers that mails go over.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct MailServers {
+    /// One, if the configuration names one.
+    items: Vec<MailServer>,
+}
+
+/// Says how much waits for the mail server, and whether it refuses all mails.
+#[utoipa::path(get, path = "/v1/mail/servers", tag = "mail", responses(
+    (status = 200, description = "The servers", body = MailServers),
+    (status = 403, description = "not-permitted", body = ProblemBody),
+))]
+pub(crate) async fn servers(
+    State(state): State<Arc<AppState>>,
+    caller: Caller,
+    QueryParams(NoQuery {}): QueryParams<NoQuery>,
+) -> Result<Json<MailServers>, Problem> {
+    caller.needs(Permission::ResendMessages)?;
+    let store = &state.app.store;
+    if !store.has_mail_server(MAIL_SERVER).await? {
+        return Ok(Json(MailServers { items: Vec::new() }));
+    }
+    let (load, pause) = (store.outbox_load(MAIL_SERVER).await?, store.mail_server_pause(MAIL_SERVER).await?);
+    let server = MailServer {
+        name: MAIL_SERVER.to_owned(),
+        waiting: load.waiting,
+        oldest_at: load.oldest,
+        paused_since: pause.as_ref().map(|pause| pause.since),
+        next_at: pause.as_ref().map(|pause| pause.until),
+        why: pause.map(|pause| pause.why),
+    };
+    Ok(Json(MailServers { items: vec![server] }))
+}
+
+/// Tries a mail server that refuses all mails again at once.
+#[utoipa::path(post, path = "/v1/mail/servers/{server}/resume", tag = "mail",
+    params(("server" = String, Path, description = "Its name")),
+    responses(
+        (status = 204, description = "It is tried"),
+        (status = 403, description = "not-permitted", body = ProblemBody),
+        (status = 404, description = "unknown-record: there is no such server", body = ProblemBody),
+    )
+)]
+pub(crate) async fn resume_server(
+    State(state): State<Arc<AppState>>,
+    caller: Caller,
+    Path(name): Path<String>,
+) -> Result<StatusCode, Problem> {
+    caller.needs(Permission::ResendMessages)?;
+    let store = &state.app.store;
+    if !store.has_mail_server(&name).await? {
+        return Err(Kind::UnknownRecord.with("there is no such mail server"));
+    }
+    store.pause_mail_server(&name, None).await?;
+    state.app.message_relay.wake();
+    audit_trail::record(&state, &caller, "mail.server_resumed", (&name, None), serde_json::json!({})).await;
+    Ok(StatusCode::NO_CONTENT)
 }

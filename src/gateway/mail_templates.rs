@@ -146,8 +146,10 @@ pub(crate) async fn reset(
 fn subject((account, name): &(String, String)) -> Result<(RecordId, TemplateName), Problem> {
     let account =
         record_id(account).ok_or_else(|| Kind::UnknownRecord.with("the id of a record must be a UUID"))?;
-    let name = TemplateName::parse(name)
-        .ok_or_else(|| Kind::UnknownRecord.with("there are the templates subject, text and html"))?;
+    let name = TemplateName::parse(name).ok_or_else(|| {
+        Kind::UnknownRecord
+            .with("there are the templates subject, text, html, digest_subject and digest_text")
+    })?;
     Ok((account, name))
 }
 

@@ -16,11 +16,18 @@ use super::extract::{Body, NoQuery, QueryParams, record_id};
 use super::problem::{Kind, Problem, ProblemBody};
 use super::state::AppState;
 use crate::contract::message::{Action, Mark, Urgency};
+use crate::contract::records::{EndpointCharset, MessageEndpoint};
 use crate::ids::RecordId;
+use crate::mail::substituted;
 use crate::people::role::Permission;
-use crate::route::{CHECK_DAYS, Document, MessageFacts, check, plan, sentence};
+use crate::route::{CHECK_DAYS, Document, MessageFacts, Plan, check, plan, sentence, week};
+use crate::store::PAGE_RECORDS_MAX;
 use crate::store::routes::{AccountRoutes, NewRoutes, RouteVersion, SavedRoutes};
 
+/// Most characters of a text that are looked at.
+const WRITTEN_CHARS_MAX: usize = 10_000;
+/// Most replaced characters in an answer.
+const REPLACED_MAX: usize = 20;
 /// The word in a path that stands for all accounts without routes of their own.
 const INSTALLATION: &str = "installation";
 
@@ -90,6 +97,19 @@ pub(crate) struct ExplainRoute {
     #[serde(default)]
     #[schema(value_type = Option<String>, format = DateTime)]
     at: Option<Timestamp>,
+    /// What is written in it, for `replaced`; at most 10,000 characters count.
+    #[serde(default)]
+    text: Option<String>,
+}
+
+/// A character that a recipient's system does not have.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ReplacedCharacter)]
+pub(crate) struct Replaced {
+    /// The character.
+    character: String,
+    /// What stands for it.
+    by: String,
 }
 
 /// Who would get a message.
@@ -101,6 +121,8 @@ pub(crate) struct ExplainedRoute {
     /// The route and its steps, as far as they go while nobody confirms.
     #[schema(value_type = Object)]
     plan: Value,
+    /// Characters of `text` that a recipient's endpoint with `charset` `iso-2022-jp` does not have; at most 20.
+    replaced: Vec<Replaced>,
 }
 
 /// Which account.
@@ -173,6 +195,11 @@ pub(crate) async fn save(
             let routes = state.app.store.account_routes(account).await?;
             findings(&AccountRoutes { own: Some(document), ..routes }, now)
         }
+        None if !document.digests.is_empty() => {
+            return Err(Kind::RoutesInvalid.with(
+                "a digest is one account's: write [[digest]] in the routes of that account, not in those of the installation",
+            ));
+        }
         None => Vec::new(),
     };
     if request.dry_run {
@@ -220,7 +247,37 @@ pub(crate) async fn explain(
     let at = request.at.unwrap_or_else(|| state.app.clock.now());
     let plan = plan(&routes.documents(), &facts, &routes.world, at);
     let text = sentence(&plan, &routes.world.zone());
-    Ok(Json(ExplainedRoute { text, plan: serde_json::to_value(plan).unwrap_or_default() }))
+    let replaced = match &request.text {
+        Some(written) if !written.is_empty() => replaced(&state, request.account, &plan, written).await?,
+        _ => Vec::new(),
+    };
+    Ok(Json(ExplainedRoute { text, plan: serde_json::to_value(plan).unwrap_or_default(), replaced }))
+}
+
+/// What becomes of the characters of `text` at endpoints of the plan that read nothing but ISO-2022-JP.
+async fn replaced(
+    state: &AppState,
+    account: RecordId,
+    plan: &Plan,
+    text: &str,
+) -> Result<Vec<Replaced>, Problem> {
+    let steps = || plan.steps.iter();
+    let targets = steps().flat_map(|step| step.to.iter().map(|to| &to.target).chain(&step.also));
+    let used: Vec<RecordId> = targets.filter_map(|target| target.endpoint).collect();
+    if used.is_empty() {
+        return Ok(Vec::new());
+    }
+    let endpoints = state.app.store.message_endpoints(Some(account), None, PAGE_RECORDS_MAX).await?;
+    let is_narrow = |endpoint: &MessageEndpoint| {
+        used.contains(&endpoint.id) && endpoint.fields.charset == EndpointCharset::Iso2022Jp
+    };
+    if !endpoints.items.iter().any(is_narrow) {
+        return Ok(Vec::new());
+    }
+    let text: String = text.chars().take(WRITTEN_CHARS_MAX).collect();
+    let (_, replaced) = substituted(&text);
+    let one = |(character, by): (char, String)| Replaced { character: character.to_string(), by };
+    Ok(replaced.into_iter().take(REPLACED_MAX).map(one).collect())
 }
 
 /// Looks for times in the next 14 days at which a message for the account reaches nobody.
@@ -240,6 +297,66 @@ pub(crate) async fn check_account(
     let account = account.ok_or_else(|| Kind::InvalidQuery.with("account: give the id of an account"))?;
     let routes = state.app.store.account_routes(account).await?;
     Ok(Json(Findings { days: CHECK_DAYS, items: findings(&routes, state.app.clock.now()) }))
+}
+
+/// Who would get a message in each hour of a week.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = MessageRouteWeek)]
+pub(crate) struct WeekOfRoutes {
+    /// The plans, each once.
+    plans: Vec<PlanOfHour>,
+    /// The 168 hours from the beginning of today in the account's time zone.
+    hours: Vec<HourOfRoutes>,
+}
+
+/// Who would get a message.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = MessageRouteWeekPlan)]
+pub(crate) struct PlanOfHour {
+    /// In one Japanese sentence.
+    text: String,
+    /// Whether somebody of the account gets it.
+    is_reached: bool,
+}
+
+/// An hour of the week.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = MessageRouteHour)]
+pub(crate) struct HourOfRoutes {
+    /// When it begins.
+    #[schema(value_type = String, format = DateTime)]
+    #[serde(serialize_with = "crate::contract::time::as_time")]
+    at: Timestamp,
+    /// The position in `plans` of a normal message's plan.
+    normal: usize,
+    /// The position in `plans` of an urgent message's plan.
+    urgent: usize,
+}
+
+/// Says who would get a message for the account that names nobody, in each hour of the week that begins today.
+#[utoipa::path(get, path = "/v1/routes/week", tag = "routes", params(CheckQuery), responses(
+    (status = 200, description = "The week", body = WeekOfRoutes),
+    (status = 400, description = "invalid-query", body = ProblemBody),
+    (status = 403, description = "not-permitted", body = ProblemBody),
+    (status = 404, description = "unknown-record: there is no such account", body = ProblemBody),
+))]
+pub(crate) async fn week_of_account(
+    State(state): State<Arc<AppState>>,
+    caller: Caller,
+    QueryParams(query): QueryParams<CheckQuery>,
+) -> Result<Json<WeekOfRoutes>, Problem> {
+    caller.needs(Permission::ResendMessages)?;
+    let account = account_id(Some(&query.account))?;
+    let account = account.ok_or_else(|| Kind::InvalidQuery.with("account: give the id of an account"))?;
+    let routes = state.app.store.account_routes(account).await?;
+    let found = week(&routes.documents(), &routes.world, state.app.clock.now());
+    let plan = |plan: crate::route::WeekPlan| PlanOfHour { text: plan.text, is_reached: plan.is_reached };
+    let hour =
+        |hour: crate::route::WeekHour| HourOfRoutes { at: hour.at, normal: hour.normal, urgent: hour.urgent };
+    Ok(Json(WeekOfRoutes {
+        plans: found.plans.into_iter().map(plan).collect(),
+        hours: found.hours.into_iter().map(hour).collect(),
+    }))
 }
 
 fn findings(routes: &AccountRoutes, now: Timestamp) -> Vec<Value> {

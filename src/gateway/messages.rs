@@ -259,9 +259,9 @@ fn may_take(caller: &Caller, kind: MessageKind) -> Result<(), Problem> {
         MessageKind::Test => {
             Err(Kind::NotPermitted.with("only supervisors and administrators test the delivery"))
         }
-        MessageKind::Fax | MessageKind::Voice => {
-            Err(invalid("kind: nobody takes a fax or a spoken message; `message`, `report` or `test`"))
-        }
+        MessageKind::Fax | MessageKind::Voice | MessageKind::Digest => Err(invalid(
+            "kind: nobody takes a fax, a spoken message or a digest; `message`, `report` or `test`",
+        )),
     }
 }
 

@@ -47,6 +47,7 @@ mod contracts;
 mod csv;
 mod customers;
 mod deliveries;
+mod digests;
 mod drafts;
 mod endpoints;
 mod explain;

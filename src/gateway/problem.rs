@@ -110,6 +110,7 @@ kinds! {
     /// The operator's current state does not allow it.
     StateConflict = CONFLICT "state-conflict" "The operator's current state does not allow this",
     /// The configuration names no mail server.
+    NotWaiting = CONFLICT "delivery-not-waiting" "The delivery does not wait any more",
     NoMailServer = CONFLICT "no-mail-server" "The configuration names no mail server",
     /// The month is not over, or its calls are no longer all there.
     BillConflict = CONFLICT "bill-conflict" "The bill of this month cannot be closed",

@@ -26,11 +26,11 @@ use utoipa_axum::routes;
 use super::problem::{Kind, Problem};
 use super::state::AppState;
 use super::{
-    accounts, audit, auth, billing, billing_file, calls, contacts, contracts, customers, deliveries, drafts,
-    endpoints, explain, export, forwarding, health, history, history_file, holidays, idempotency, mail,
-    mail_templates, message_actions, message_answers, message_routes, message_timeline, messages, middleware,
-    operators, page, script_forms, scripts, session, sse, stats, stats_calls, stats_file, stats_live,
-    supervisions, tasks, tokens, transfers, users, webhooks, websocket,
+    accounts, audit, auth, billing, billing_file, calls, contacts, contracts, customers, deliveries, digests,
+    drafts, endpoints, explain, export, forwarding, health, history, history_file, holidays, idempotency,
+    mail, mail_templates, message_actions, message_answers, message_routes, message_timeline, messages,
+    middleware, operators, page, script_forms, scripts, session, sse, stats, stats_calls, stats_file,
+    stats_live, supervisions, tasks, tokens, transfers, users, webhooks, websocket,
 };
 
 /// The routes that need no token, each with its part of the OpenAPI document.
@@ -144,9 +144,14 @@ fn of_messages() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(export::messages))
         .routes(routes!(deliveries::list))
         .routes(routes!(deliveries::retry))
+        .routes(routes!(deliveries::cancel))
+        .routes(routes!(deliveries::resend))
         .routes(routes!(message_routes::show, message_routes::save))
         .routes(routes!(message_routes::explain))
         .routes(routes!(message_routes::check_account))
+        .routes(routes!(message_routes::week_of_account))
+        .routes(routes!(digests::list))
+        .routes(routes!(digests::run))
         .routes(routes!(tasks::list))
         .routes(routes!(tasks::claim))
         .routes(routes!(tasks::release))
@@ -154,6 +159,8 @@ fn of_messages() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(mail::bounces, mail::report))
         .routes(routes!(mail_templates::list))
         .routes(routes!(mail_templates::write, mail_templates::reset))
+        .routes(routes!(mail::servers))
+        .routes(routes!(mail::resume_server))
         .routes(routes!(mail::suspended))
         .routes(routes!(mail::resume))
 }

@@ -80,6 +80,7 @@ pub fn cells(message: &Message, context: RowContext<'_>) -> [String; HEADER.len(
         MessageKind::Fax => "FAX",
         MessageKind::Voice => "音声",
         MessageKind::Test => "テスト",
+        MessageKind::Digest => "まとめ報告",
     };
     let state = match message.state {
         MessageState::Open => "未報告",

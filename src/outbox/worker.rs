@@ -473,7 +473,9 @@ async fn render(
                 shared.settle(delivery.id, claim, DeliveryInput::Refused { error, status: None }).await;
                 continue;
             }
-            let link = shared.settings.links.as_ref().and_then(|settings| new_link(settings, delivery.id));
+            // A digest is not confirmed: its messages are.
+            let links_of = shared.settings.links.as_ref().filter(|_| facts.digest.is_none());
+            let link = links_of.and_then(|settings| new_link(settings, delivery.id));
             let address = link.as_ref().map(|(address, _)| address.as_str());
             links.extend(link.as_ref().map(|(_, kept)| *kept));
             let of_all = (&shared.settings.letter, &shared.templates);

@@ -139,7 +139,10 @@ impl Finding {
 fn unknown_codes(document: &Document, world: &World) -> Vec<Finding> {
     let mut found = Vec::new();
     for route in &document.routes {
-        let recipients = route.steps.iter().flat_map(|step| step.to.iter().chain(&step.also));
+        let digest = route.digest.as_ref().and_then(|name| document.digest(name));
+        let of_digest = digest.into_iter().flat_map(|digest| &digest.to);
+        let recipients =
+            route.steps.iter().flat_map(|step| step.to.iter().chain(&step.also)).chain(of_digest);
         let missing = recipients.clone().filter_map(|recipient| match recipient {
             Recipient::Endpoint(code) if world.endpoint(code).is_none() => Some(code.clone()),
             _ => None,

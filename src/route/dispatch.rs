@@ -12,10 +12,13 @@
 //! | `Answered`: seen, done, call me | answered | answered | answered | answered | | |
 //! | `Answered`: not mine | the next person or step at once | the next step at once | | | | |
 //! | `Corrected` (the next revision has a dispatch of its own) | cancelled | cancelled | cancelled | cancelled | cancelled | |
+//! | `Digest`: the digest that it waits for was sent, or could not be | settled, or unreached | | | settled | | |
 //! | `Undone` | cancelled | cancelled | cancelled | cancelled | | |
 //!
 //! An empty cell changes nothing. What ends a dispatch cancels what waits: deliveries that were not sent, and phone tasks. When
 //! a step ends, its phone tasks end; its mails go on. A step that reaches nobody is passed over at once, and the outputs say so.
+//!
+//! A route with `digest` has no steps: it waits for the digest's next time, and is unreached [`LATE_MAX`] after it.
 //!
 //! Times are absolute. A tick that comes late, for instance after the daemon was down for a night, does one step, and the next
 //! one waits its full time from there: nobody gets a burst.
@@ -29,6 +32,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::condition::MessageFacts;
+use super::digest::LATE_MAX;
 use super::document::{Document, Minutes, Need, Route, Step, Until, built_in_route};
 use super::resolve::{Moment, Note, Resolved, Target, TargetKind, resolve, resolve_again, resolve_built_in};
 use super::world::World;
@@ -84,6 +88,11 @@ pub enum DispatchInput {
     },
     /// A person of the account answered.
     Answered(Answer),
+    /// A digest with the message has been sent, or was refused everywhere.
+    Digest {
+        /// Whether it was sent.
+        is_sent: bool,
+    },
     /// The message has another revision.
     Corrected,
     /// The message was withdrawn.
@@ -97,7 +106,7 @@ impl DispatchInput {
         match self {
             Self::Tick | Self::Answered(Answer::NotMine { .. }) => true,
             Self::Changed { progress, .. } => progress == Progress::Failed,
-            Self::Answered(Answer::Confirmed) | Self::Corrected | Self::Undone => false,
+            Self::Answered(Answer::Confirmed) | Self::Digest { .. } | Self::Corrected | Self::Undone => false,
         }
     }
 }
@@ -186,6 +195,9 @@ pub struct Dispatch {
     /// When the next step begins.
     #[serde(default)]
     pub ends_at: Option<Timestamp>,
+    /// When the digest for which the message waits is sent.
+    #[serde(default)]
+    pub digest_at: Option<Timestamp>,
 }
 
 /// The route that applies to a message, and whether it is the built-in one. `documents`: the account's, then the installation's.
@@ -214,7 +226,34 @@ impl Dispatch {
         had: Vec<Target>,
     ) -> (Self, Vec<DispatchOutput>) {
         let (route, is_built_in) = choose(documents, &facts, world, at);
-        let mut dispatch = Self {
+        let mut dispatch = Self::new(route, is_built_in, facts);
+        let mut outputs = Vec::new();
+        let digest = documents.iter().find_map(|document| document.digest(dispatch.route.digest.as_ref()?));
+        if let Some(at) = digest.and_then(|digest| digest.next_after(at, &world.zone())) {
+            dispatch.digest_at = Some(at);
+            dispatch.ends_at = later(at, Some(LATE_MAX));
+            return (dispatch, outputs);
+        }
+        let asks_again = is_built_in && dispatch.facts.contact.is_none() && world.has_mail_server;
+        if asks_again && !had.is_empty() {
+            had.into_iter().for_each(|target| dispatch.ask(target, false, &mut outputs));
+        } else {
+            dispatch.begin(0, None, world, at, &mut outputs);
+        }
+        (dispatch, outputs)
+    }
+
+    /// Starts one route, whatever its conditions.
+    #[must_use]
+    pub fn start_route(route: Route, world: &World, at: Timestamp) -> (Self, Vec<DispatchOutput>) {
+        let mut dispatch = Self::new(route, false, MessageFacts::default());
+        let mut outputs = Vec::new();
+        dispatch.begin(0, None, world, at, &mut outputs);
+        (dispatch, outputs)
+    }
+
+    fn new(route: Route, is_built_in: bool, facts: MessageFacts) -> Self {
+        Self {
             route,
             is_built_in,
             facts,
@@ -224,15 +263,14 @@ impl Dispatch {
             waiting: Vec::new(),
             next_at: None,
             ends_at: None,
-        };
-        let mut outputs = Vec::new();
-        let asks_again = is_built_in && dispatch.facts.contact.is_none() && world.has_mail_server;
-        if asks_again && !had.is_empty() {
-            had.into_iter().for_each(|target| dispatch.ask(target, false, &mut outputs));
-        } else {
-            dispatch.begin(0, None, world, at, &mut outputs);
+            digest_at: None,
         }
-        (dispatch, outputs)
+    }
+
+    /// The name of the digest for which the message waits.
+    #[must_use]
+    pub fn digest(&self) -> Option<&str> {
+        self.route.digest.as_deref().filter(|_| self.digest_at.is_some())
     }
 
     /// When a [`DispatchInput::Tick`] is due.
@@ -259,6 +297,13 @@ impl Dispatch {
             }
             (DispatchInput::Answered(Answer::NotMine { asked }), Running | Settled) => {
                 self.not_mine(asked, world, now, &mut outputs);
+            }
+            (DispatchInput::Digest { is_sent: true }, Running | Unreached) if self.digest().is_some() => {
+                self.end(Settled);
+            }
+            (DispatchInput::Digest { is_sent: false }, Running) if self.digest().is_some() => {
+                self.end(Unreached);
+                outputs.push(DispatchOutput::Unreached);
             }
             (DispatchInput::Corrected, Running | Settled | Unanswered | Unreached | Answered)
             | (DispatchInput::Undone, Running | Settled | Unanswered | Unreached) => {

@@ -37,6 +37,7 @@ use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
 use super::condition::When;
+use super::digest::{DIGESTS_MAX, Digest};
 use super::world::Way;
 
 /// Largest document.
@@ -63,6 +64,8 @@ pub struct Document {
     pub account: Option<String>,
     /// The routes, in the order in which they are tried.
     pub routes: Vec<Route>,
+    /// What the account gets at its times.
+    pub digests: Vec<Digest>,
 }
 
 /// One route.
@@ -75,8 +78,11 @@ pub struct Route {
     #[serde(default, skip_serializing_if = "When::is_empty")]
     pub when: When,
     /// What happens, one after the other.
-    #[serde(rename = "step")]
+    #[serde(rename = "step", default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<Step>,
+    /// Instead of steps: the message waits for the digest with this name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
 }
 
 /// One step of a route.
@@ -111,11 +117,11 @@ pub struct Step {
     pub outside: Outside,
 }
 
-fn mail() -> Vec<Way> {
+pub(super) fn mail() -> Vec<Way> {
     vec![Way::Mail]
 }
 
-fn once() -> Repeat {
+pub(super) fn once() -> Repeat {
     Repeat(1)
 }
 
@@ -302,6 +308,8 @@ struct Written {
     account: Option<String>,
     #[serde(default)]
     route: Vec<Spanned<Route>>,
+    #[serde(default)]
+    digest: Vec<Spanned<Digest>>,
 }
 
 impl Document {
@@ -322,10 +330,11 @@ impl Document {
         if let Some(route) = written.route.get(ROUTES_MAX) {
             return Err(at(text, Some(route.span()), format!("at most {ROUTES_MAX} routes")));
         }
+        let digests = read_digests(text, written.digest)?;
         let mut names = HashSet::new();
         for (index, route) in written.route.iter().enumerate() {
             let is_last = index + 1 == written.route.len();
-            let problem = problem_of(route.get_ref(), is_last).or_else(|| {
+            let problem = problem_of(route.get_ref(), is_last, &digests).or_else(|| {
                 (!names.insert(&route.get_ref().name)).then(|| "two routes have this name".into())
             });
             if let Some(reason) = problem {
@@ -334,12 +343,34 @@ impl Document {
             }
         }
         let routes = written.route.into_iter().map(Spanned::into_inner).collect();
-        Ok(Self { account: written.account, routes })
+        Ok(Self { account: written.account, routes, digests })
+    }
+
+    /// The digest with this name.
+    #[must_use]
+    pub fn digest(&self, name: &str) -> Option<&Digest> {
+        self.digests.iter().find(|digest| digest.name == name)
     }
 }
 
+fn read_digests(text: &str, written: Vec<Spanned<Digest>>) -> Result<Vec<Digest>, DocumentError> {
+    if let Some(digest) = written.get(DIGESTS_MAX) {
+        return Err(at(text, Some(digest.span()), format!("at most {DIGESTS_MAX} digests")));
+    }
+    let mut names = HashSet::new();
+    for digest in &written {
+        let (span, digest) = (digest.span(), digest.get_ref());
+        let is_known = !names.insert(&digest.name);
+        let problem = digest.problem().or_else(|| is_known.then(|| "two digests have this name".into()));
+        if let Some(reason) = problem {
+            return Err(at(text, Some(span), format!("digest {:?}: {reason}", digest.name)));
+        }
+    }
+    Ok(written.into_iter().map(Spanned::into_inner).collect())
+}
+
 /// What is wrong with a route as a whole.
-fn problem_of(route: &Route, is_last: bool) -> Option<String> {
+fn problem_of(route: &Route, is_last: bool, digests: &[Digest]) -> Option<String> {
     let chars = route.name.chars().count();
     if route.name.trim().is_empty() || chars > NAME_CHARS_MAX || route.name.chars().any(char::is_control) {
         return Some(format!("give it a name of 1 to {NAME_CHARS_MAX} characters"));
@@ -349,6 +380,14 @@ fn problem_of(route: &Route, is_last: bool) -> Option<String> {
             "it always applies, so the routes after it never do: give it a `when`, or move it to the end"
                 .into(),
         );
+    }
+    if let Some(name) = &route.digest {
+        if !route.steps.is_empty() {
+            return Some("a route has either `digest` or steps".into());
+        }
+        let is_there = digests.iter().any(|digest| digest.name == *name);
+        return (!is_there)
+            .then(|| format!("there is no [[digest]] with the name {name:?} in this document"));
     }
     if route.steps.is_empty() || route.steps.len() > STEPS_MAX {
         return Some(format!("write 1 to {STEPS_MAX} steps"));
@@ -422,6 +461,7 @@ pub fn built_in_route() -> Route {
             repeat: once(),
             outside: Outside::Send,
         }],
+        digest: None,
     }
 }
 

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::condition::MessageFacts;
+use super::digest::Digest;
 use super::dispatch::{Dispatch, DispatchInput, DispatchOutput, Progress};
 use super::document::{Document, Until};
 use super::resolve::{Note, Target};
@@ -24,6 +25,9 @@ pub struct Plan {
     pub built_in: bool,
     /// Who is asked, one after the other.
     pub steps: Vec<PlanStep>,
+    /// The digest in which the message is reported, instead of a mail of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
 }
 
 /// One step of a plan.
@@ -54,6 +58,15 @@ pub struct PlanTarget {
 }
 
 impl Plan {
+    fn begin(route: &str, dispatch: &Dispatch, at: Timestamp) -> Self {
+        Self {
+            route: route.to_owned(),
+            built_in: dispatch.is_built_in,
+            steps: vec![step(dispatch, 0, at)],
+            digest: None,
+        }
+    }
+
     /// Whether somebody of the account would get the message.
     #[must_use]
     pub fn reaches_somebody(&self) -> bool {
@@ -65,11 +78,17 @@ impl Plan {
 #[must_use]
 pub fn plan(documents: &[&Document], facts: &MessageFacts, world: &World, at: Timestamp) -> Plan {
     let (mut dispatch, outputs) = Dispatch::start(documents, facts.clone(), world, at, Vec::new());
-    let mut plan = Plan {
-        route: dispatch.route.name.clone(),
-        built_in: dispatch.is_built_in,
-        steps: vec![step(&dispatch, 0, at)],
-    };
+    if let (Some(name), Some(at)) = (dispatch.digest(), dispatch.digest_at) {
+        let digest = documents.iter().find_map(|document| document.digest(name));
+        let to = digest.map_or_else(|| dispatch.route.clone(), Digest::route);
+        let (reporting, outputs) = Dispatch::start_route(to, world, at);
+        let mut plan = Plan::begin(&dispatch.route.name, &reporting, at);
+        plan.digest = Some(name.to_owned());
+        add(&mut plan, &reporting, outputs, at);
+        plan.steps.retain(|step| !step.to.is_empty() || !step.notes.is_empty());
+        return plan;
+    }
+    let mut plan = Plan::begin(&dispatch.route.name, &dispatch, at);
     add(&mut plan, &dispatch, outputs, at);
     for _ in 0..TICKS_MAX {
         let (now, outputs) = match dispatch.due_at() {

@@ -13,7 +13,14 @@ pub fn sentence(plan: &Plan, zone: &TimeZone) -> String {
     let Some(start) = plan.steps.first().map(|step| step.at) else {
         return "送信先がありません".to_owned();
     };
-    let mut text = String::new();
+    let mut text = match &plan.digest {
+        Some(name) => {
+            let at = start.to_zoned(zone.clone()).strftime("%m/%d %H:%M").to_string();
+            format!("{at} まとめ報告「{name}」で ")
+        }
+        None => String::new(),
+    };
+    let of_digest = text.len();
     let mut before: Option<&PlanStep> = None;
     for step in plan.steps.iter().filter(|step| !step.to.is_empty()) {
         if let Some(before) = before {
@@ -31,7 +38,7 @@ pub fn sentence(plan: &Plan, zone: &TimeZone) -> String {
         }
         before = Some(step);
     }
-    if text.is_empty() {
+    if text.len() == of_digest {
         let why: Vec<String> = plan.steps.iter().flat_map(|step| &step.notes).map(note).collect();
         return format!("送信先がありません({})", why.join("、"));
     }

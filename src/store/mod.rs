@@ -21,6 +21,7 @@
 //! | [`deliveries`] | the outbox: mails that carry messages to the accounts' people |
 //! | [`routes`] | to whom messages go: the documents, and what they need of an account |
 //! | [`dispatches`] | the running routes of messages |
+//! | [`digests`] | at which times accounts get digests, and their runs |
 //! | [`answers`] | what the account's people answer, and the links under which they do |
 //! | [`tasks`] | calls that operators make about messages |
 //! | [`mail_servers`] | the servers that mails go over, and their pauses |
@@ -75,6 +76,7 @@ pub mod contacts;
 pub mod contracts;
 pub mod customers;
 pub mod deliveries;
+pub mod digests;
 pub mod dispatches;
 pub mod drafts;
 pub mod error;

@@ -45,6 +45,8 @@ const GROWING: &[&str] = &[
     "messages",
     "deliveries",
     "delivery_log",
+    "digests",
+    "digest_items",
     "message_revisions",
     "bounces",
     "message_endpoints",

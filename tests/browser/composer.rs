@@ -455,3 +455,52 @@ async fn the_composer_is_there_when_the_connection_is_lost() {
     browser.close().await;
     service.stop().await;
 }
+
+/// The contact has a system that reads nothing but ISO-2022-JP.
+#[tokio::test]
+async fn who_gets_the_message_and_what_that_system_lacks_stands_under_the_form() {
+    let lab = Lab::start().await;
+    let settings = [
+        ("MAIL__HOST", "127.0.0.1"),
+        ("MAIL__PORT", "9"),
+        ("MAIL__TLS", "none"),
+        ("MAIL__FROM", "denwa@example.jp"),
+    ];
+    let mut service = Service::start_with(&lab, &settings).await;
+    let (_, contacts) = service.ask("admin", Method::GET, "/v1/contacts?limit=50", None).await;
+    let all = contacts["items"].as_array().unwrap();
+    let contact = all.iter().find(|contact| contact["name"] == "佐々木健").unwrap();
+    let endpoint = json!({"account": contact["account"], "contact": contact["id"], "address": "fax@sakura.example.jp",
+        "priority": 0, "charset": "iso-2022-jp"});
+    let (status, answer) = service.ask("admin", Method::POST, "/v1/endpoints", Some(endpoint)).await;
+    assert_eq!(status, StatusCode::CREATED, "{answer}");
+    let browser = Chromium::start().await;
+    let person = Person::signs_in(&browser, &service, "1001").await;
+    person.is_ready().await;
+    let call = person.takes_call(&lab).await;
+    let keys = Keys::of(&person);
+    keys.key("m").await;
+    keys.has_caret_in(TEXT).await;
+    keys.chord("alt", "a").await;
+    keys.has_caret_in("form.message [role=combobox]").await;
+    keys.types("ささ").await;
+    person
+        .tab
+        .until("the contact", "document.querySelectorAll('form.message [role=option]').length === 1")
+        .await;
+    keys.key("Enter").await;
+    keys.has_caret_in(TEXT).await;
+    keys.types("髙橋様の件").await;
+    let reads = |place: &str, words: &str| {
+        format!("document.querySelector('form.message [{place}]')?.innerText.includes('{words}')")
+    };
+    person.tab.until("who gets it", &reads("data-draft-plan", "佐々木健様へメール")).await;
+    person.tab.until("what is replaced", &reads("data-replaced", "髙→高")).await;
+    person.looks("draft-plan").await;
+    keys.chord("ctrl", "Enter").await;
+    keys.has_saved().await;
+    call.hang_up().await;
+    person.all_is_well().await;
+    browser.close().await;
+    service.stop().await;
+}

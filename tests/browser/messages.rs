@@ -299,6 +299,13 @@ async fn a_supervisor_sees_how_far_a_delivery_is_and_sends_it_again() {
     })
     .await;
     person.tab.until("the recipient again", queued).await;
+    // To another address, for this message alone.
+    person.presses("[data-elsewhere]").await;
+    person.tab.types("hosaka@sakura.example.jp").await;
+    person.tab.key("Enter").await;
+    let elsewhere =
+        "[...document.querySelectorAll('[data-sending]')].some((one) => one.innerText.includes('hosaka@'))";
+    person.tab.until("the other recipient", elsewhere).await;
     person.all_is_well().await;
     browser.close().await;
     service.stop().await;

@@ -11,6 +11,8 @@ use crate::support::service::Service;
 const WRONG: &str = "format = 1\\n[[route]]\\nname = \\'a\\'\\ncolour = 1";
 const RIGHT: &str = "format = 1\\n[[route]]\\nname = \\'phone\\'\\n[[route.step]]\\nto = [\\'on-call\\']\\nvia = [\\'phone\\']";
 
+const DIGEST: &str = "format = 1\\n[[digest]]\\nname = \\'evening\\'\\nat = [\\'18:00\\']\\nto = [\\'account\\']\\n[[route]]\\nname = \\'phone\\'\\n[[route.step]]\\nto = [\\'on-call\\']\\nvia = [\\'phone\\']";
+
 /// Writes the document as a person does.
 async fn writes(person: &Person, text: &str) {
     let write = "const area = document.querySelector('[data-routes] textarea'); area.value = TEXT; \
@@ -53,6 +55,27 @@ async fn an_administrator_tries_a_route_and_saves_it() {
     admin.presses("[data-save]").await;
     admin.tab.until("the plan of the new route", &reads("佐々木様へ電話")).await;
     admin.tab.until("no hole", "!document.querySelector('[data-finding]')").await;
+    // The week has an hour for each plan; an endpoint and a digest are added where they belong.
+    admin.tab.until("the week", "document.querySelectorAll('[data-week] td').length === 168").await;
+    assert_eq!(admin.tab.eval("document.querySelectorAll('[data-week] [data-hole]').length").await, json!(0));
+    let fills = "const field = document.querySelector('[data-endpoints] [name=address]'); \
+                 field.value = 'desk@sakura.example.jp'; \
+                 field.dispatchEvent(new Event('input', { bubbles: true })); 0";
+    admin.tab.eval(&format!("{{ {fills} }}")).await;
+    admin.presses("[data-endpoints] [data-add]").await;
+    admin
+        .tab
+        .until("the endpoint", "document.querySelector('[data-endpoint=\"desk@sakura.example.jp\"]')")
+        .await;
+    writes(&admin, DIGEST).await;
+    admin.presses("[data-save]").await;
+    admin.tab.until("the digest", "document.querySelector('[data-digest=evening]')").await;
+    admin.presses("[data-digest=evening] [data-run]").await;
+    admin.tab.until("its run", "document.querySelector('[data-digest-run]')").await;
+    admin.looks("digests").await;
+    admin.presses("[data-endpoint] [data-remove]").await;
+    admin.presses("[data-endpoint] [data-sure]").await;
+    admin.tab.until("no endpoint", "!document.querySelector('[data-endpoint]')").await;
     admin.all_is_well().await;
     browser.close().await;
     service.stop().await;

@@ -6,6 +6,7 @@
 mod checkpoints;
 mod database;
 mod desktops;
+mod escalation;
 mod gaps;
 mod site;
 mod startup;

@@ -112,6 +112,8 @@ async fn a_template_that_cannot_work_is_refused_with_its_line() {
         ("text", "{{ opening }}\n{{ m.secret }}", "body: line 2: undefined value"),
         ("text", "{% for a in range(9000) %}{% for b in range(9000) %}{% endfor %}{% endfor %}", "fuel"),
         ("html", "{% if m %}", "body: line 1:"),
+        ("digest_text", "{{ name }}\n{{ m.text }}", "body: line 2: undefined value"),
+        ("digest_subject", "{% if count %}{{ count }}{% endif %}", "it writes nothing"),
         ("text", "", "it writes nothing"),
         ("text", &"x".repeat(30_000), "longer than 20480 bytes"),
     ] {
@@ -125,9 +127,9 @@ async fn a_template_that_cannot_work_is_refused_with_its_line() {
         let listed = service.done("admin", Method::GET, &path, Value::Null).await;
         listed["items"].as_array().unwrap().iter().map(|one| one["is_own"] == true).collect::<Vec<_>>()
     };
-    assert_eq!(own().await, [true, false, false]);
+    assert_eq!(own().await, [true, false, false, false, false]);
     service.done("admin", Method::DELETE, &format!("{path}/subject"), Value::Null).await;
-    assert_eq!(own().await, [false, false, false]);
+    assert_eq!(own().await, [false; 5]);
 }
 
 #[tokio::test]
@@ -155,4 +157,69 @@ async fn an_endpoint_that_cannot_receive_is_refused() {
     let path = format!("/v1/endpoints/{}/test", made["id"].as_str().unwrap());
     let (status, problem) = service.rig.send("admin", Method::POST, &path, &Value::Null).await;
     assert_eq!((status, &problem["type"]), (StatusCode::CONFLICT, &json!("no-mail-server")));
+}
+
+#[tokio::test]
+async fn a_supervisor_sends_a_message_elsewhere_cancels_what_waits_and_tries_the_server_again() {
+    let service = service().await;
+    let store = &service.rig.app.store;
+    let path = format!("/v1/contacts/{}", service.contact);
+    service.done("admin", Method::PATCH, &path, json!({"email": "one@example.jp"})).await;
+    let message = json!({"account": service.account, "contact": service.contact, "text": "納期"});
+    let message = service.done("1001", Method::POST, MESSAGES, message).await["id"].clone();
+    let message = format!("{MESSAGES}/{}", message.as_str().unwrap());
+    let resend = format!("{message}/resend");
+    for wrong in [
+        json!({}),
+        json!({"address": "no address"}),
+        json!({"address": "a@example.jp\r\nBcc: x@y.jp"}),
+        json!({"endpoint": Uuid::from_u128(7)}),
+        json!({"address": "a@example.jp", "endpoint": Uuid::from_u128(7)}),
+    ] {
+        let (status, problem) = service.rig.send("2001", Method::POST, &resend, &wrong).await;
+        assert_eq!(
+            (status, &problem["type"]),
+            (StatusCode::UNPROCESSABLE_ENTITY, &json!("invalid-body")),
+            "{wrong}"
+        );
+    }
+    let queued = service.done("2001", Method::POST, &resend, json!({"address": "other@example.jp"})).await;
+    assert_eq!((&queued["address"], &queued["state"]), (&json!("other@example.jp"), &json!("queued")));
+    let endpoint = json!({"account": service.account, "address": "desk@example.jp"});
+    let endpoint = service.done("admin", Method::POST, "/v1/endpoints", endpoint).await["id"].clone();
+    let queued = service.done("2001", Method::POST, &resend, json!({"endpoint": endpoint})).await;
+    assert_eq!((&queued["address"], &queued["endpoint"]), (&json!("desk@example.jp"), &endpoint));
+    // What waits for the contact's own address is cancelled; nothing else is left of the route, and the others go on.
+    let listed = service.done("2001", Method::GET, "/v1/deliveries?state=queued", Value::Null).await;
+    let first = listed["items"].as_array().unwrap().iter().find(|one| one["address"] == "one@example.jp");
+    let cancel = format!("/v1/deliveries/{}/cancel", first.unwrap()["id"].as_str().unwrap());
+    assert_eq!(service.done("2001", Method::POST, &cancel, Value::Null).await["state"], "cancelled");
+    let (status, problem) = service.rig.send("2001", Method::POST, &cancel, &Value::Null).await;
+    assert_eq!((status, &problem["type"]), (StatusCode::CONFLICT, &json!("delivery-not-waiting")));
+    let unknown = format!("/v1/deliveries/{}/cancel", Uuid::from_u128(7));
+    assert_eq!(service.rig.send("2001", Method::POST, &unknown, &Value::Null).await.0, StatusCode::NOT_FOUND);
+    assert_eq!(service.done("2001", Method::GET, &message, Value::Null).await["delivery"]["state"], "queued");
+    let trail = service.done("admin", Method::GET, "/v1/audit?action=message.resent", Value::Null).await;
+    assert!(trail["items"][1]["details"]["address"].as_str().unwrap().ends_with("…@example.jp"), "{trail}");
+
+    let servers = service.done("2001", Method::GET, "/v1/mail/servers", Value::Null).await;
+    assert_eq!(
+        (&servers["items"][0]["name"], &servers["items"][0]["waiting"]),
+        (&json!("main"), &json!(2)),
+        "{servers}"
+    );
+    let pause = toritsugi::delivery::ServerPause::after(None, service.rig.app.clock.now(), "535 no".into());
+    store.pause_mail_server(MAIL_SERVER, Some(&pause)).await.unwrap();
+    let servers = service.done("2001", Method::GET, "/v1/mail/servers", Value::Null).await;
+    assert_eq!(servers["items"][0]["why"], "535 no", "{servers}");
+    assert_eq!(
+        service.rig.send("2001", Method::POST, "/v1/mail/servers/main/resume", &Value::Null).await.0,
+        StatusCode::NO_CONTENT
+    );
+    let servers = service.done("2001", Method::GET, "/v1/mail/servers", Value::Null).await;
+    assert_eq!(servers["items"][0]["paused_since"], Value::Null, "{servers}");
+    assert_eq!(
+        service.rig.send("2001", Method::POST, "/v1/mail/servers/other/resume", &Value::Null).await.0,
+        StatusCode::NOT_FOUND
+    );
 }

@@ -15,6 +15,7 @@ mod billing;
 mod command_line;
 mod contract;
 mod contracts;
+mod digests;
 mod endpoints;
 mod history;
 mod input;

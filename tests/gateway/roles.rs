@@ -166,9 +166,14 @@ DELETE /v1/drafts/{call}                         | yes  yes  yes  yes  yes  yes 
 GET    /v1/export/messages.csv                   | no   no   no   no   no   yes  |
 GET    /v1/deliveries                            | no   no   yes  yes  no   yes  |
 POST   /v1/deliveries/{delivery}/retry           | no   no   yes  yes  no   yes  |
+POST   /v1/deliveries/{delivery}/cancel          | no   no   yes  yes  no   yes  |
+POST   /v1/messages/{message}/resend             | no   no   yes  yes  no   yes  | {"address":"x@example.jp"}
 GET    /v1/routes/{account}                      | no   no   yes  yes  no   yes  |
 PUT    /v1/routes/{account}                      | no   no   no   no   no   yes  | {"body":"format = 1"}
+GET    /v1/accounts/{account}/digests            | no   no   yes  yes  no   yes  |
+POST   /v1/accounts/{account}/digests/{digest}/run | no   no   no   no   no   yes  |
 POST   /v1/routes/explain                        | yes  yes  yes  yes  yes  yes  | {"account":"{account}"}
+GET    /v1/routes/week?account={account}         | no   no   yes  yes  no   yes  |
 GET    /v1/routes/check?account={account}        | no   no   yes  yes  no   yes  |
 GET    /v1/tasks                                 | none none none none no   none |
 POST   /v1/tasks/{task}/claim                    | yes  yes  yes  yes  no   yes  |
@@ -176,6 +181,8 @@ POST   /v1/tasks/{task}/release                  | yes  yes  yes  yes  no   yes 
 POST   /v1/tasks/{task}/result                   | yes  yes  yes  yes  no   yes  | {"result":"told"}
 GET    /v1/mail/bounces                          | no   no   yes  yes  no   yes  |
 POST   /v1/mail/bounces                          | no   no   no   no   yes  yes  | {"kind":"delayed","message_id":"<d.0@x>"}
+GET    /v1/mail/servers                          | no   no   yes  yes  no   yes  |
+POST   /v1/mail/servers/{server}/resume          | no   no   yes  yes  no   yes  |
 GET    /v1/mail/suspended                        | no   no   yes  yes  no   yes  |
 POST   /v1/mail/suspended/resume                 | no   no   yes  yes  no   yes  | {"address":"x@example.jp"}
 GET    /v1/audit                                 | no   no   yes  yes  no   yes  |
@@ -437,7 +444,7 @@ impl Scene {
             .replace("{n}", &format!("new {n}"));
         let subjects = [
             "account", "customer", "contact", "endpoint", "template", "message", "user", "token", "delivery",
-            "task", "day",
+            "task", "day", "digest", "server",
         ];
         for subject in subjects.iter().filter(|subject| row_names(row, subject)) {
             let id = self.subject(subject, n, &text).await;
@@ -469,6 +476,15 @@ impl Scene {
                 assert_eq!(status, StatusCode::OK, "{saved}");
                 id
             }
+            "account" if text.contains("/digests/") => {
+                let id = account().await;
+                let body = "format = 1\n[[digest]]\nname = \"a\"\nat = [\"18:00\"]\nto = [\"account\"]";
+                let path = format!("/v1/routes/{id}");
+                let (status, saved) =
+                    self.rig.send("admin", Method::PUT, &path, &json!({"body": body})).await;
+                assert_eq!(status, StatusCode::OK, "{saved}");
+                id
+            }
             "account" if text.contains("/billing-plan") || text.contains("/bills/") => {
                 let account = account().await;
                 let path = format!("/v1/accounts/{account}/billing-plan");
@@ -491,10 +507,18 @@ impl Scene {
                 self.make("admin", &format!("/v1/{subject}s"), fields).await
             }
             "message" => {
+                if text.contains("/resend") {
+                    self.rig.app.store.set_mail_server(MAIL_SERVER, true).await.unwrap();
+                }
                 let fields = json!({"account": account().await, "text": "x"});
                 self.make("1001", "/v1/messages", fields).await
             }
             "template" => "text".to_owned(),
+            "digest" => "a".to_owned(),
+            "server" => {
+                self.rig.app.store.set_mail_server(MAIL_SERVER, true).await.unwrap();
+                MAIL_SERVER.to_owned()
+            }
             "endpoint" => {
                 self.rig.app.store.set_mail_server(MAIL_SERVER, true).await.unwrap();
                 let fields = json!({"account": account().await, "address": "y@example.jp"});

@@ -5,6 +5,7 @@
 //! | `acknowledged.rs` | the link in a mail, and the route until somebody confirms |
 //! | `arrives.rs` | what is saved is in the mailbox, character by character |
 //! | `changed.rs` | corrections and withdrawals |
+//! | `digests.rs` | digests: their times, "nothing came", a daemon that dies |
 //! | `refused.rs` | what servers say, and what the daemon makes of it |
 //! | `returned.rs` | mails that come back: by IMAP, by HTTP, by the command line; the next endpoint |
 //! | `unsafe_server.rs` | servers to which nothing is sent |
@@ -23,6 +24,7 @@ mod support;
 mod acknowledged;
 mod arrives;
 mod changed;
+mod digests;
 mod figures;
 mod house;
 mod kills;

@@ -288,13 +288,18 @@ class Desk {
   /** A pop that went away without this operator's doing is explained for a moment. */
   private sayWhatWent(events: StreamEvent[]): void {
     for (const event of events) {
-      const data = event.data as { operator?: string; reason?: string };
+      const data = event.data as { operator?: string; reason?: string; to?: string; number?: string };
       const mine = data.operator === this.state.viewer.extension;
       if (event.kind === 'call.presented' && mine) this.lastPop = this.state.calls.get(event.call ?? '');
       if (event.kind === 'call.rescinded' && mine && data.reason) {
         const account = this.lastPop?.id === event.call ? this.lastPop?.card?.account.name : undefined;
         const { reason } = data;
         this.notice('info', () => t('pop.gone', { account: account ?? '', reason: word('reason', reason) }));
+      }
+      // The message's route asks for who took it; supervisors have the message in their list.
+      if (event.kind === 'message.unanswered' && data.to === 'taker' && this.state.viewer.role === 'operator') {
+        const number = data.number ?? '';
+        this.notice('error', () => t('message.unanswered_taker', { number }));
       }
     }
   }

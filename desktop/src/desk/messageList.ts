@@ -109,7 +109,7 @@ export function whyOf(one: Message, now: number): Why {
   if (one.state === 'failed') return 'failed';
   if (isHeld(one, now)) return 'held';
   const delivery = deliveryOf(one);
-  if (delivery?.state === 'none' && delivery.reason !== 'no_mail_server') return 'unrouted';
+  if (delivery?.state === 'none' && delivery.reason && delivery.reason !== 'no_mail_server') return 'unrouted';
   if (one.mark === 'complaint') return 'complaint';
   const due = [one.call_back?.until, one.follow_up?.at].map((text) => Date.parse(text ?? ''));
   if (due.some((at) => at <= now)) return 'overdue';

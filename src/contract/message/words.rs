@@ -52,6 +52,8 @@ words! {
         Voice = "voice",
         /// A test of the delivery.
         Test = "test",
+        /// A digest of other messages, which the daemon makes.
+        Digest = "digest",
     }
 }
 

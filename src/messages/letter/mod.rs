@@ -4,7 +4,8 @@
 //! |---|---|
 //! | `mod.rs` | what a mail says: the values that templates write |
 //! | `template.rs` | the templates, and the engine with its limits |
-//! | `subject.j2`, `text.j2`, `html.j2` | the built-in templates |
+//! | `digest.rs` | what the mail of a digest says |
+//! | `subject.j2`, `text.j2`, `html.j2`, `digest_subject.j2`, `digest_text.j2` | the built-in templates |
 //! | `samples.rs` | messages with which a template is tried before it is stored |
 //!
 //! The first twenty characters of the subject say how urgent it is, who called and for what, since a telephone shows no more.
@@ -19,6 +20,7 @@
 //! Invariant: the values hold what the message's record holds and nothing of the PBX: a withheld number is not there. Of a message
 //! for the house alone, they hold neither who left it nor what it says, whatever a template asks for.
 
+mod digest;
 mod samples;
 mod template;
 
@@ -35,6 +37,7 @@ use crate::mail::{Attachment, Charset, Line, Mail, MailAddress, MessageId, subst
 use crate::numbers::{Number, NumberPlan};
 use crate::store::deliveries::{ClaimedDelivery, LetterFacts};
 
+use self::digest::DigestValues;
 pub use samples::check_template;
 pub use template::{FUEL, OUTPUT_BYTES_MAX, TEMPLATE_BYTES_MAX, TemplateError, TemplateName, Templates};
 
@@ -113,7 +116,11 @@ pub fn render(
     if facts.charset == EndpointCharset::Iso2022Jp {
         (subject, text, from_name) = carried(&subject, &text, &from_name);
     }
-    let no_files: [Attachment<'_>; 0] = [];
+    let table = digest::table(facts, settings);
+    let files: Vec<Attachment<'_>> = table
+        .iter()
+        .map(|(name, bytes)| Attachment { name, media_type: "text/csv; charset=utf-8", bytes })
+        .collect();
     let number = facts.message.number.as_deref().map(Line::new);
     let bytes = Mail {
         delivery: delivery.id.0,
@@ -126,9 +133,9 @@ pub fn render(
         date: delivery.created_at.to_zoned(settings.time_zone.clone()),
         number: number.as_ref(),
         text: &text,
-        html: facts.html.then_some(letter.html.as_str()),
+        html: (facts.html && facts.digest.is_none()).then_some(letter.html.as_str()),
         charset,
-        attachments: &no_files,
+        attachments: &files,
     }
     .to_bytes();
     (bytes, letter.failed)
@@ -160,7 +167,10 @@ impl Letter {
         facts: &LetterFacts,
         link: Option<&str>,
     ) -> Self {
-        let values = Value::from(Serde(Values::of(facts, settings, link)));
+        let values = match &facts.digest {
+            Some(digest) => DigestValues::of(facts, digest, settings).value(),
+            None => Value::from(Serde(Values::of(facts, settings, link))),
+        };
         let mut failed = Vec::new();
         let mut render = |name: TemplateName| {
             let own = facts.templates.iter().find(|(own, _)| own == name.as_str());
@@ -176,9 +186,12 @@ impl Letter {
             // A test renders each built-in template with every sample.
             templates.render(name, name.built_in(), &values).unwrap_or_default()
         };
-        let subject = render(TemplateName::Subject);
+        let (subject, text, html) = if facts.digest.is_some() {
+            (render(TemplateName::DigestSubject), render(TemplateName::DigestText), String::new())
+        } else {
+            (render(TemplateName::Subject), render(TemplateName::Text), render(TemplateName::Html))
+        };
         let subject = Line::cut(subject.trim().lines().next().unwrap_or_default(), SUBJECT_CHARS_MAX);
-        let (text, html) = (render(TemplateName::Text), render(TemplateName::Html));
         Self { subject, text, html, failed }
     }
 }
@@ -476,6 +489,7 @@ mod tests {
             charset: EndpointCharset::Auto,
             html: true,
             templates: Vec::new(),
+            digest: None,
         }
     }
 

@@ -5,6 +5,7 @@ use minijinja::Value;
 use minijinja::value::Serde;
 use uuid::Uuid;
 
+use super::digest::{self, DigestValues};
 use super::template::{TEMPLATE_BYTES_MAX, TemplateError, TemplateName, Templates};
 use super::{LetterSettings, Values};
 use crate::contract::delivery::MessageDelivery;
@@ -28,10 +29,14 @@ pub fn check_template(
     }
     let templates = Templates::default();
     let mut first = None;
-    for (n, facts) in samples().iter().enumerate() {
+    let samples = if name.is_of_digest() { samples_of_digests() } else { samples() };
+    for (n, facts) in samples.iter().enumerate() {
         // Mails with and without a link.
         let link = (n % 2 == 1).then_some("https://m.example.jp/a/x");
-        let values = Value::from(Serde(Values::of(facts, settings, link)));
+        let values = match &facts.digest {
+            Some(digest) => DigestValues::of(facts, digest, settings).value(),
+            None => Value::from(Serde(Values::of(facts, settings, link))),
+        };
         let written = templates.render(name, source, &values)?;
         if written.trim().is_empty() {
             return Err(wrong("it writes nothing".into()));
@@ -39,6 +44,11 @@ pub fn check_template(
         first.get_or_insert(written);
     }
     Ok(first.unwrap_or_default())
+}
+
+/// Digests of the first sample.
+pub(super) fn samples_of_digests() -> Vec<LetterFacts> {
+    samples().into_iter().next().map(digest::samples).unwrap_or_default()
 }
 
 /// Names in kana and in kanji that ISO-2022-JP lacks, a long text, a withheld number, English, a notice, a correction, a test.
@@ -99,5 +109,6 @@ fn facts(kind: MessageKind, revision: u32, caller: Option<&str>, fields: Message
         charset: EndpointCharset::Auto,
         html: true,
         templates: Vec::new(),
+        digest: None,
     }
 }

@@ -5,6 +5,7 @@
 //! | `subject` | the subject; only its first line counts |
 //! | `text` | the text |
 //! | `html` | the HTML part; values are escaped |
+//! | `digest_subject`, `digest_text` | the subject and the text of a digest |
 //!
 //! A template of an account that fails for a message (it names a field that there is not, loops, or writes too much) is left out, and
 //! the built-in one is used: a message is never lost for its form.
@@ -28,7 +29,7 @@ pub const TEMPLATE_BYTES_MAX: usize = 20 * 1024;
 /// A template of a mail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[schema(as = MailTemplateName)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum TemplateName {
     /// The subject.
     Subject,
@@ -36,11 +37,15 @@ pub enum TemplateName {
     Text,
     /// The HTML part.
     Html,
+    /// The subject of a digest.
+    DigestSubject,
+    /// The text of a digest.
+    DigestText,
 }
 
 impl TemplateName {
     /// All templates.
-    pub const ALL: [Self; 3] = [Self::Subject, Self::Text, Self::Html];
+    pub const ALL: [Self; 5] = [Self::Subject, Self::Text, Self::Html, Self::DigestSubject, Self::DigestText];
 
     /// The value in JSON and in the store.
     #[must_use]
@@ -49,6 +54,8 @@ impl TemplateName {
             Self::Subject => "subject",
             Self::Text => "text",
             Self::Html => "html",
+            Self::DigestSubject => "digest_subject",
+            Self::DigestText => "digest_text",
         }
     }
 
@@ -65,16 +72,15 @@ impl TemplateName {
             Self::Subject => include_str!("subject.j2"),
             Self::Text => include_str!("text.j2"),
             Self::Html => include_str!("html.j2"),
+            Self::DigestSubject => include_str!("digest_subject.j2"),
+            Self::DigestText => include_str!("digest_text.j2"),
         }
     }
 
-    /// The name by which the engine decides about escaping.
-    fn file(self) -> &'static str {
-        match self {
-            Self::Subject => "subject",
-            Self::Text => "text",
-            Self::Html => "html",
-        }
+    /// Whether it is a template of digests.
+    #[must_use]
+    pub fn is_of_digest(self) -> bool {
+        matches!(self, Self::DigestSubject | Self::DigestText)
     }
 }
 
@@ -102,7 +108,7 @@ impl Default for Templates {
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.set_fuel(Some(FUEL));
         environment.set_auto_escape_callback(|name| {
-            if name == TemplateName::Html.file() { AutoEscape::Html } else { AutoEscape::None }
+            if name == TemplateName::Html.as_str() { AutoEscape::Html } else { AutoEscape::None }
         });
         environment.add_filter("sama", |name: String| super::polite(&name));
         environment.add_filter("lines", |text: String, count: usize| {
@@ -119,7 +125,7 @@ impl Templates {
     /// The template is wrong, or stopped by a limit.
     pub fn render(&self, name: TemplateName, source: &str, values: &Value) -> Result<String, TemplateError> {
         let template =
-            self.0.template_from_named_str(name.file(), source).map_err(|error| problem(&error))?;
+            self.0.template_from_named_str(name.as_str(), source).map_err(|error| problem(&error))?;
         let mut output = Limited(Vec::new());
         template.render_captured_to(values.clone(), &mut output).map_err(|error| problem(&error))?;
         String::from_utf8(output.0)

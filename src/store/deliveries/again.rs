@@ -3,13 +3,17 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::super::digests::settle_items;
+use super::super::dispatches::apply;
 use super::super::{Backend, DbConnection};
-use super::enqueue::enqueue_test;
+use super::enqueue::enqueue_one;
 use super::returned::resume;
-use super::{LockedRow, delivery_of, locked_row, write_progress, write_summary};
+use super::{LockedRow, delivery_of, hold_message, locked_row, write_progress, write_summary};
 use crate::contract::delivery::Delivery;
 use crate::delivery::{DeliveryInput, DeliveryProgress, Outcome};
 use crate::ids::RecordId;
+use crate::route::{DispatchInput, Progress};
+use crate::store::deliveries::SendTo;
 use crate::store::{StoreError, to_ms};
 
 impl Backend {
@@ -43,14 +47,15 @@ impl Backend {
         Ok(queued)
     }
 
-    pub(in crate::store) async fn send_to_endpoint(
+    pub(in crate::store) async fn send_to(
         &self,
         message: RecordId,
-        endpoint: RecordId,
+        to: SendTo<'_>,
         now: Timestamp,
     ) -> Result<Option<Delivery>, StoreError> {
         let mut transaction = self.begin().await?;
-        let Some(id) = enqueue_test(&mut transaction, message, endpoint, now).await? else {
+        hold_message(&mut transaction, message).await?;
+        let Some(id) = enqueue_one(&mut transaction, message, to, now).await? else {
             return Ok(None);
         };
         write_summary(&mut transaction, message, now).await?;
@@ -62,6 +67,50 @@ impl Backend {
         resume(&mut transaction, &queued.address).await?;
         transaction.commit().await?;
         Ok(Some(queued))
+    }
+}
+
+impl Backend {
+    pub(in crate::store) async fn message_delivery(
+        &self,
+        id: RecordId,
+    ) -> Result<Option<Delivery>, StoreError> {
+        let row = sqlx::query("SELECT * FROM deliveries WHERE id = $1")
+            .bind(id)
+            .fetch_optional(self.readers())
+            .await?;
+        Ok(row.as_ref().map(delivery_of).transpose()?)
+    }
+
+    pub(in crate::store) async fn cancel_delivery(
+        &self,
+        delivery: RecordId,
+        now: Timestamp,
+    ) -> Result<Option<Delivery>, StoreError> {
+        let mut transaction = self.begin().await?;
+        let Some(row) = locked_row(&mut transaction, delivery).await? else { return Ok(None) };
+        let Outcome::Changed(next) = row.progress.apply(DeliveryInput::Withdrawn, now, 0) else {
+            return Ok(None);
+        };
+        if !write_progress(&mut transaction, &row, &next, now).await? {
+            return Ok(None);
+        }
+        if let Some(asked) = row.asked.filter(|_| row.is_wanted) {
+            let asked = usize::try_from(asked).unwrap_or(usize::MAX);
+            let failed = DispatchInput::Changed { asked, progress: Progress::Failed };
+            apply(&mut transaction, row.message, failed, now).await?;
+        }
+        if row.is_digest {
+            settle_items(&mut transaction, row.message, now).await?;
+        }
+        write_summary(&mut transaction, row.message, now).await?;
+        let row = sqlx::query("SELECT * FROM deliveries WHERE id = $1")
+            .bind(delivery)
+            .fetch_one(&mut *transaction)
+            .await?;
+        let cancelled = delivery_of(&row)?;
+        transaction.commit().await?;
+        Ok(Some(cancelled))
     }
 }
 

@@ -12,6 +12,7 @@ use crate::contract::delivery::UnroutedReason;
 use crate::contract::message::{Message, MessageKind, MessageState, Urgency};
 use crate::delivery::{DeliveryProgress, give_up_delay};
 use crate::ids::RecordId;
+use crate::store::deliveries::SendTo;
 use crate::store::mail_servers::MAIL_SERVER;
 use crate::store::{StoreError, to_ms};
 
@@ -86,17 +87,33 @@ impl NewRecipient {
     }
 }
 
-/// Makes a delivery of a message to an endpoint alone, whatever its hours say; its id. None if nothing can send it.
-pub(super) async fn enqueue_test(
+/// Makes a delivery of a message to an endpoint or an address alone; its id. None if nothing can send it.
+pub(super) async fn enqueue_one(
     db: &mut DbConnection,
     message: RecordId,
-    endpoint: RecordId,
+    to: SendTo<'_>,
     now: Timestamp,
 ) -> Result<Option<RecordId>, StoreError> {
     let message = read_message(&mut *db, message).await?;
+    if message.withdrawn_at.is_some() || message.is_erased() {
+        return Err(StoreError::Missing { what: "message" });
+    }
     if mail_server(&mut *db).await?.is_none() {
         return Ok(None);
     }
+    let endpoint = match to {
+        SendTo::Endpoint(endpoint) => endpoint,
+        SendTo::Address(address) => {
+            let recipient = NewRecipient {
+                contact: None,
+                endpoint: None,
+                address: address.to_owned(),
+                asked: None,
+                not_before: now,
+            };
+            return Ok(Some(insert(db, &message, &recipient, now).await?));
+        }
+    };
     let row =
         sqlx::query("SELECT contact_id, address FROM message_endpoints WHERE id = $1 AND account_id = $2")
             .bind(endpoint)

@@ -23,6 +23,7 @@ use crate::contract::message::Message;
 use crate::contract::records::EndpointCharset;
 use crate::delivery::DeliveryInput;
 use crate::ids::RecordId;
+use crate::store::digests::DigestFacts;
 
 /// Most deliveries that one claim takes.
 pub const CLAIM_MAX: u32 = 32;
@@ -111,6 +112,8 @@ pub struct LetterFacts {
     pub html: bool,
     /// The account's own templates: their names and sources.
     pub templates: Vec<(String, String)>,
+    /// What it reports, if it is a digest.
+    pub digest: Option<DigestFacts>,
 }
 
 /// Which deliveries; an absent condition lets all through.
@@ -122,6 +125,15 @@ pub struct DeliveryFilter {
     pub message: Option<RecordId>,
     /// Of this account.
     pub account: Option<RecordId>,
+}
+
+/// Where a person has a message sent.
+#[derive(Debug, Clone, Copy)]
+pub enum SendTo<'a> {
+    /// To this endpoint of the message's account, whatever its hours say.
+    Endpoint(RecordId),
+    /// To this address, for this message alone.
+    Address(&'a str),
 }
 
 impl Store {
@@ -206,6 +218,14 @@ impl Store {
         each!(self, db => db.message_deliveries(filter).await)
     }
 
+    /// A delivery.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn message_delivery(&self, id: RecordId) -> Result<Option<Delivery>, StoreError> {
+        each!(self, db => db.message_delivery(id).await)
+    }
+
     /// What became of the deliveries of a message, in the order in which it happened; at most [`LIST_MAX`].
     ///
     /// # Errors
@@ -251,18 +271,31 @@ impl Store {
         each!(self, db => db.resume_address(address).await)
     }
 
-    /// Makes a delivery of a message to an endpoint alone: for a test. The suspension of its address ends. None if there is no mail
-    /// server or no such endpoint.
+    /// Makes a delivery of a message to an endpoint or an address alone: a test, or a person's wish. The suspension of the address
+    /// ends. None if there is no mail server or the account has no such endpoint.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] if there is no such message, or it was withdrawn; or the store cannot be written.
+    pub async fn send_to(
+        &self,
+        message: RecordId,
+        to: SendTo<'_>,
+        now: Timestamp,
+    ) -> Result<Option<Delivery>, StoreError> {
+        each!(self, db => db.send_to(message, to, now).await)
+    }
+
+    /// Cancels a delivery that waits; its message goes on as if the recipient could not be reached. None if it does not wait (any
+    /// more).
     ///
     /// # Errors
     /// The store cannot be written.
-    pub async fn send_to_endpoint(
+    pub async fn cancel_delivery(
         &self,
-        message: RecordId,
-        endpoint: RecordId,
+        delivery: RecordId,
         now: Timestamp,
     ) -> Result<Option<Delivery>, StoreError> {
-        each!(self, db => db.send_to_endpoint(message, endpoint, now).await)
+        each!(self, db => db.cancel_delivery(delivery, now).await)
     }
 
     /// Sends a message again to the recipient of a delivery, now. Returns the delivery that is queued: this one, or a new one

@@ -5,6 +5,7 @@ use sha2::{Digest as _, Sha256};
 use sqlx::Row;
 use uuid::Uuid;
 
+use super::super::digests::settle_items;
 use super::super::dispatches::delivery_changed;
 use super::super::{Backend, DbConnection, DbRow};
 use super::{LockedRow, MAIL, cleaned, locked_row, write_progress, write_summary};
@@ -155,10 +156,10 @@ pub(super) async fn after_change(
             suspend(&mut *db, &row.address, format!("{status} {text}").trim(), now).await?;
         }
     }
-    match row.asked.filter(|_| row.is_wanted) {
-        Some(asked) => delivery_changed(db, row.message, asked, next.state, now).await,
-        None => Ok(()),
+    if let Some(asked) = row.asked.filter(|_| row.is_wanted) {
+        delivery_changed(&mut *db, row.message, asked, next.state, now).await?;
     }
+    if row.is_digest && next.state.is_final() { settle_items(db, row.message, now).await } else { Ok(()) }
 }
 
 async fn suspend(db: &mut DbConnection, address: &str, why: &str, now: Timestamp) -> Result<(), StoreError> {

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use sqlx::Row;
 
-use super::super::dispatches::present_state;
+use super::super::dispatches::{Present, present_state};
 use super::super::{Backend, DbConnection, DbRow};
 use super::state_of;
 use crate::contract::delivery::{
@@ -12,6 +12,7 @@ use crate::contract::delivery::{
 use crate::contract::message::MessageState;
 use crate::delivery::{DeliveryFacts, summary};
 use crate::ids::RecordId;
+use crate::route::LATE_MAX;
 use crate::store::deliveries::{LIST_MAX, LoggedDelivery};
 use crate::store::{StoreError, from_ms, to_ms};
 
@@ -42,14 +43,14 @@ pub(in super::super) async fn write_summary(
     };
     let facts = rows.iter().map(facts).collect::<Result<Vec<_>, sqlx::Error>>()?;
     let route = present_state(&mut *db, message).await?;
-    let goes_on_at = match route {
-        Some((DispatchState::Running, due)) => due,
-        _ => None,
-    };
-    let (shown, state) = match route {
+    let is_running = |present: &&Present| present.state == DispatchState::Running;
+    let goes_on_at = route.as_ref().filter(is_running).and_then(|present| present.due);
+    let of_digest = route.as_ref().filter(|present| present.is_for_digest && facts.is_empty());
+    let (shown, state) = match route.as_ref().map(|present| present.state) {
+        Some(present) if of_digest.is_some() => of_digest_alone(state, present, goes_on_at),
         _ if !facts.is_empty() || goes_on_at.is_some() => summary(state, &facts, goes_on_at),
         // Nobody was called in time.
-        Some((DispatchState::Unanswered | DispatchState::Unreached, _)) => {
+        Some(DispatchState::Unanswered | DispatchState::Unreached) => {
             let failed =
                 MessageDelivery { state: MessageDeliveryState::Failed, ..MessageDelivery::default() };
             let is_over = state == MessageState::Acknowledged;
@@ -57,7 +58,7 @@ pub(in super::super) async fn write_summary(
         }
         // The account has it by phone or from a person, or it was withdrawn: nothing is sent any more. Why nobody got a mail
         // stays.
-        Some((DispatchState::Answered | DispatchState::Cancelled | DispatchState::Settled, _)) => {
+        Some(DispatchState::Answered | DispatchState::Cancelled | DispatchState::Settled) => {
             summary(state, &facts, None)
         }
         _ => return Ok(()),
@@ -81,6 +82,26 @@ pub(in super::super) async fn write_summary(
     .execute(db)
     .await?;
     Ok(())
+}
+
+/// What a message shows that goes with a digest alone, and its state.
+fn of_digest_alone(
+    message: MessageState,
+    route: DispatchState,
+    goes_on_at: Option<Timestamp>,
+) -> (MessageDelivery, MessageState) {
+    let (shown, state) = match route {
+        DispatchState::Running => (MessageDeliveryState::Held, MessageState::Open),
+        DispatchState::Settled => (MessageDeliveryState::Sent, MessageState::Sent),
+        DispatchState::Unanswered | DispatchState::Unreached => {
+            (MessageDeliveryState::Failed, MessageState::Failed)
+        }
+        DispatchState::Answered | DispatchState::Cancelled => (MessageDeliveryState::None, message),
+    };
+    // The route would go on if no digest came.
+    let next_at = goes_on_at.and_then(|at| at.checked_sub(LATE_MAX).ok());
+    let state = if message == MessageState::Acknowledged { message } else { state };
+    (MessageDelivery { state: shown, next_at, ..MessageDelivery::default() }, state)
 }
 
 impl Backend {

@@ -14,6 +14,7 @@ use sqlx::{QueryBuilder, Row};
 pub(super) use self::enqueue::{NewRecipient, enqueue_deliveries, insert_delivery};
 use self::returned::{after_change, note_refusal};
 pub(super) use self::shown::{message_delivery_of, write_summary};
+use super::digests::digest_facts;
 use super::messages::message_of;
 use super::{Backend, Db, DbConnection, DbRow};
 use crate::contract::delivery::{Delivery, DeliveryState};
@@ -124,6 +125,13 @@ impl Backend {
             .await?;
         let template = |row: &DbRow| Ok((row.try_get("name")?, row.try_get("body")?));
         let templates = templates.iter().map(template).collect::<Result<Vec<_>, sqlx::Error>>()?;
+        let kind = row.try_get::<String, _>("kind")?;
+        let digest = if kind == MessageKind::Digest.as_str() {
+            let message: RecordId = row.try_get("id")?;
+            digest_facts(&mut *self.readers().acquire().await?, message).await?
+        } else {
+            None
+        };
         let facts = |row: DbRow| {
             let charset: Option<String> = row.try_get("endpoint_charset")?;
             Ok(LetterFacts {
@@ -135,6 +143,7 @@ impl Backend {
                 charset: charset.as_deref().and_then(EndpointCharset::parse).unwrap_or_default(),
                 html: row.try_get::<Option<bool>, _>("endpoint_html")?.unwrap_or(true),
                 templates,
+                digest,
             })
         };
         Ok(Some(facts(row).map_err(|error: sqlx::Error| error)?))
@@ -286,7 +295,11 @@ async fn take(
         message_is_being_erased!(),
         " OR NOT ",
         account_is_kept!("m"),
-        " FROM messages AS m WHERE m.id = deliveries.message_id) AS is_erased"
+        " FROM messages AS m WHERE m.id = deliveries.message_id) AS is_erased,
+            EXISTS (SELECT 1 FROM digest_items AS i JOIN messages AS m ON m.id = i.message_id
+                WHERE i.digest_id = deliveries.message_id AND ",
+        message_is_being_erased!(),
+        ") AS has_erased"
     ))
     .bind(queue.server)
     .bind(queue.urgency)
@@ -375,6 +388,8 @@ struct LockedRow {
     give_up_delay: Duration,
     /// Whether its message was withdrawn.
     is_withdrawn: bool,
+    /// Whether its message is a digest of others.
+    is_digest: bool,
 }
 
 async fn locked_row(db: &mut DbConnection, delivery: RecordId) -> Result<Option<LockedRow>, StoreError> {
@@ -404,6 +419,7 @@ async fn locked_row(db: &mut DbConnection, delivery: RecordId) -> Result<Option<
             asked: row.try_get("asked")?,
             is_wanted: row.try_get::<i64, _>("revision")? == row.try_get::<i64, _>("present_revision")?
                 && row.try_get::<Option<i64>, _>("answered_ms")?.is_none_or(|at| at < created_ms),
+            is_digest: row.try_get::<&str, _>("message_kind")? == MessageKind::Digest.as_str(),
             give_up_delay: give_up_delay(
                 MessageKind::parse(row.try_get("message_kind")?).unwrap_or_default(),
                 Urgency::parse(row.try_get("message_urgency")?).unwrap_or_default(),
@@ -483,7 +499,8 @@ fn progress_of(row: &DbRow) -> Result<DeliveryProgress, sqlx::Error> {
 
 fn claimed_of(row: &DbRow) -> Result<ClaimedDelivery, sqlx::Error> {
     // What was rendered before the customer was deleted is not sent: it is rendered again, without a text.
-    let is_kept = row.try_get::<Option<bool>, _>("is_erased")? == Some(false);
+    let is_kept = row.try_get::<Option<bool>, _>("is_erased")? == Some(false)
+        && !row.try_get::<bool, _>("has_erased")?;
     let rendered: Option<Vec<u8>> = row.try_get("rendered")?;
     Ok(ClaimedDelivery {
         id: row.try_get("id")?,

@@ -5,16 +5,17 @@ use serde_json::{Value, json};
 use sqlx::Row;
 
 use super::deliveries::{NewRecipient, cancel_deliveries, insert_delivery, write_summary};
+use super::digests::digest_name;
 use super::messages::{hold, read_message};
 use super::routes::account_routes;
 use super::tasks;
 use super::{Backend, DbConnection, DbRow};
 use crate::contract::delivery::{DeliveryState, DispatchState, UnroutedReason};
 use crate::contract::event::EventKind;
-use crate::contract::message::Message;
+use crate::contract::message::{Message, MessageKind};
 use crate::ids::{PbxId, RecordId};
 use crate::route::{
-    Dispatch, DispatchInput, DispatchOutput, MessageFacts, Note, Progress, Target, TargetKind, World,
+    Digest, Dispatch, DispatchInput, DispatchOutput, MessageFacts, Note, Progress, Target, TargetKind, World,
 };
 use crate::store::dispatches::{DUE_MAX, DueDispatches, MessageNotice, NOTICES_MAX};
 use crate::store::{StoreError, from_ms, to_ms};
@@ -129,8 +130,18 @@ pub(super) async fn start(
         action: fields.action,
         mark: fields.mark,
     };
-    let had = had.iter().map(|had| target_of(had, &routes.world)).collect();
-    let (dispatch, outputs) = Dispatch::start(&routes.documents(), facts, &routes.world, at, had);
+    let digest = match message.kind {
+        MessageKind::Digest => digest_name(&mut *db, message.id).await?,
+        _ => None,
+    };
+    let digest = digest.and_then(|name| routes.own.as_ref()?.digest(&name).map(Digest::route));
+    let (dispatch, outputs) = match digest {
+        Some(route) => Dispatch::start_route(route, &routes.world, at),
+        None => {
+            let had = had.iter().map(|had| target_of(had, &routes.world)).collect();
+            Dispatch::start(&routes.documents(), facts, &routes.world, at, had)
+        }
+    };
     let row = DispatchRow { message: message.clone(), revision: message.revision, dispatch };
     let mut started = Started { mails: Vec::new(), unrouted: None };
     let mut notes = Vec::new();
@@ -182,22 +193,34 @@ pub(super) async fn delivery_changed(
     apply(db, message, DispatchInput::Changed { asked, progress }, now).await
 }
 
-/// The state of the present dispatch of a message, and when it goes on.
+/// The present dispatch of a message.
+pub(super) struct Present {
+    /// Its state.
+    pub(super) state: DispatchState,
+    /// When it goes on. A route that waits for the mail server alone has no time of its own.
+    pub(super) due: Option<Timestamp>,
+    /// Whether the message waits for a digest.
+    pub(super) is_for_digest: bool,
+}
+
+/// The state of the present dispatch of a message.
 pub(super) async fn present_state(
     db: &mut DbConnection,
     message: RecordId,
-) -> Result<Option<(DispatchState, Option<Timestamp>)>, StoreError> {
+) -> Result<Option<Present>, StoreError> {
     let row = sqlx::query(
-        "SELECT state, due_ms, changed_ms FROM dispatches WHERE message_id = $1
+        "SELECT state, due_ms, digest FROM dispatches WHERE message_id = $1
             AND revision = (SELECT revision FROM messages WHERE id = $1)",
     )
     .bind(message)
     .fetch_optional(db)
     .await?;
     let Some(row) = row else { return Ok(None) };
-    let state = DispatchState::parse(row.try_get("state")?).unwrap_or(DispatchState::Cancelled);
-    // A route that waits for the mail server alone has no time of its own.
-    Ok(Some((state, row.try_get::<Option<i64>, _>("due_ms")?.map(from_ms))))
+    Ok(Some(Present {
+        state: DispatchState::parse(row.try_get("state")?).unwrap_or(DispatchState::Cancelled),
+        due: row.try_get::<Option<i64>, _>("due_ms")?.map(from_ms),
+        is_for_digest: row.try_get::<Option<&str>, _>("digest")?.is_some(),
+    }))
 }
 
 /// Adds an event about a message, for the relay.
@@ -368,8 +391,8 @@ async fn save(db: &mut DbConnection, row: &DispatchRow, now: Timestamp) -> Resul
     let body = serde_json::to_string(dispatch).map_err(|error| sqlx::Error::Encode(error.into()))?;
     let due = dispatch.due_at().map(to_ms);
     sqlx::query(
-        "INSERT INTO dispatches (message_id, revision, state, body_json, due_ms, changed_ms)
-         VALUES ($1, $2, $3, $4, $5, $6)
+        "INSERT INTO dispatches (message_id, revision, state, body_json, due_ms, changed_ms, digest)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)
          ON CONFLICT (message_id, revision) DO UPDATE SET state = excluded.state, body_json = excluded.body_json,
             due_ms = excluded.due_ms, changed_ms = excluded.changed_ms",
     )
@@ -379,6 +402,7 @@ async fn save(db: &mut DbConnection, row: &DispatchRow, now: Timestamp) -> Resul
     .bind(body)
     .bind(due)
     .bind(to_ms(now))
+    .bind(dispatch.digest())
     .execute(&mut *db)
     .await?;
     // The built-in route shows in the deliveries alone, as before there were routes.

@@ -365,6 +365,9 @@ async fn clear_message(db: &mut DbConnection, message: RecordId) -> Result<(), S
         "UPDATE tasks SET note = NULL, version = version + 1,
             state = CASE WHEN state IN ('open', 'claimed') THEN 'cancelled' ELSE state END WHERE message_id = $1",
         "UPDATE message_answers SET note = NULL WHERE message_id = $1",
+        // A digest that was not sent yet is written again without the text.
+        "UPDATE deliveries SET rendered = NULL WHERE message_id IN (
+            SELECT digest_id FROM digest_items WHERE message_id = $1)",
         "DELETE FROM message_notices WHERE message_id = $1",
     ] {
         sqlx::query(sql).bind(message).execute(&mut *db).await?;

@@ -29,6 +29,14 @@ impl Store {
         each!(self, db => db.set_mail_server(name, is_used).await)
     }
 
+    /// Whether a daemon sends over this server.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn has_mail_server(&self, name: &str) -> Result<bool, StoreError> {
+        each!(self, db => db.has_mail_server(name).await)
+    }
+
     /// The pause of a server.
     ///
     /// # Errors

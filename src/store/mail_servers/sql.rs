@@ -23,6 +23,11 @@ impl Backend {
         Ok(())
     }
 
+    pub(in crate::store) async fn has_mail_server(&self, name: &str) -> Result<bool, StoreError> {
+        let is_there = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM mail_servers WHERE name = $1)");
+        Ok(is_there.bind(name).fetch_one(self.readers()).await?)
+    }
+
     pub(in crate::store) async fn mail_server_pause(
         &self,
         name: &str,

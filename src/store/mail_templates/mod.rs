@@ -12,7 +12,7 @@ use crate::ids::RecordId;
 /// A template that an account wrote.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct OwnTemplate {
-    /// Its name: `subject`, `text` or `html`.
+    /// Its name: `subject`, `text`, `html`, `digest_subject` or `digest_text`.
     pub name: String,
     /// Its text.
     pub body: String,

@@ -28,6 +28,8 @@ mod contracts;
 mod customers;
 #[path = "../deliveries/sql.rs"]
 mod deliveries;
+#[path = "../digests/sql.rs"]
+mod digests;
 #[path = "../dispatches/sql.rs"]
 mod dispatches;
 #[path = "../drafts/sql.rs"]

@@ -7,6 +7,7 @@ use jiff::tz::TimeZone;
 use sqlx::{QueryBuilder, Row};
 
 use super::contacts::contact_of;
+use super::digests::write_timers;
 use super::holidays::calendar;
 use super::{Backend, Db, DbConnection, DbRow};
 use crate::contract::hours::Hours;
@@ -106,6 +107,9 @@ impl Backend {
         .execute(&mut *transaction)
         .await
         .map_err(|error| refusal(error, "the version of the routes", None))?;
+        if let Some(account) = routes.account {
+            write_timers(&mut transaction, account, at).await?;
+        }
         transaction.commit().await?;
         Ok(SavedRoutes::Saved(last + 1))
     }

@@ -9,6 +9,8 @@ use reqwest::Method;
 use serde_json::json;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
+use toritsugi::ids::RecordId;
+use toritsugi::route::{Absence, Document, Mailbox, MessageFacts, Person, World, plan};
 
 use crate::acknowledged::{fields_of, house_with_pages, link_in, send_form};
 use crate::house::House;
@@ -120,6 +122,7 @@ async fn plans_bounces_and_timers() {
         plans.push(begun.elapsed());
     }
     printed("a plan of 20 routes, over HTTP", plans);
+    printed("the plan alone", planned(&routes));
 
     let mut next = Vec::new();
     for n in 0..20 {
@@ -150,6 +153,33 @@ async fn plans_bounces_and_timers() {
     move_timers(&house, Timestamp::now()).await;
     house.revive().await;
     printed("how late it was from the restart on", step_begun(&house, &messages, Timestamp::now()).await);
+}
+
+/// How long the plan of the last route takes, for an account with twenty contacts.
+fn planned(routes: &str) -> Vec<Duration> {
+    let document = Document::read(routes).unwrap();
+    let person = |n: u128| Person {
+        id: RecordId(uuid::Uuid::from_u128(n)),
+        code: Some(format!("c{n}")),
+        name: "担当".into(),
+        is_on_call: true,
+        mails: vec![Mailbox { address: format!("c{n}@example.jp"), ..Mailbox::default() }],
+        phone: None,
+        absence: Absence::default(),
+        deputy: None,
+    };
+    let world = World {
+        people: (1..=20).map(person).collect(),
+        has_mail_server: true,
+        ..World::empty(jiff::tz::TimeZone::get("Asia/Tokyo").unwrap())
+    };
+    let facts = MessageFacts { contact: Some(RecordId(uuid::Uuid::from_u128(7))), ..MessageFacts::default() };
+    let timed = |_| {
+        let begun = Instant::now();
+        assert_eq!(plan(&[&document], &facts, &world, Timestamp::now()).route, "usual");
+        begun.elapsed()
+    };
+    (0..200).map(timed).collect()
 }
 
 /// Messages whose first step waits.
