@@ -75,7 +75,7 @@ async fn a_report_arrives_on_its_day_with_its_pdf() {
     .await;
     assert_eq!(closed["closed_by"], "toritsugi");
     let bytes = eventually_within(TEST_TIMEOUT, "Postfix has delivered it", async || {
-        lab.mails("keiri").pop().ok_or("nothing is there")
+        lab.mails("keiri").pop().ok_or_else(|| "nothing is there".to_owned())
     })
     .await;
     let mail = MessageParser::default().parse(&bytes).unwrap();
