@@ -497,7 +497,7 @@ async fn who_gets_the_message_and_what_that_system_lacks_stands_under_the_form()
     person.tab.until("who gets it", &reads("data-draft-plan", "佐々木健様へメール")).await;
     person.tab.until("what is replaced", &reads("data-replaced", "髙→高")).await;
     person.looks("draft-plan").await;
-    keys.chord("ctrl", "Enter").await;
+    person.presses("form.message .main").await;
     keys.has_saved().await;
     call.hang_up().await;
     person.all_is_well().await;

@@ -165,8 +165,11 @@ impl Person {
     }
 
     pub(crate) async fn presses(&self, selector: &str) {
-        self.tab.until(selector, &format!("document.querySelector({selector:?})")).await;
-        self.tab.eval(&format!("document.querySelector({selector:?}).click()")).await;
+        // In one step: a list that is drawn again would take it away in between.
+        let click = format!(
+            "(() => {{ const one = document.querySelector({selector:?}); one?.click(); return Boolean(one); }})()"
+        );
+        self.tab.until(selector, &click).await;
     }
 
     /// Allows and enables notifications; from now on notifications and tones are recorded.

@@ -23,8 +23,8 @@ fn commands_sent(person: &Person) -> Vec<String> {
         let (method, url) = (request["request"]["method"].as_str()?, request["request"]["url"].as_str()?);
         // What is typed goes to the daemon as a draft.
         let is_draft = url.contains("/v1/drafts/");
-        // The script's form is asked for with what is typed so far; nothing is changed by it.
-        let is_form = url.ends_with("/scripts/evaluate");
+        // The form of the script, and who would get the message, are asked for; nothing is changed by it.
+        let is_form = url.ends_with("/scripts/evaluate") || url.ends_with("/routes/explain");
         (method != "GET" && !is_draft && !is_form && !url.ends_with("/ack") && !url.ends_with("/session"))
             .then(|| format!("{method} {}", url.split("/v1/").last().unwrap_or_default()))
     };

@@ -569,6 +569,10 @@ mod tests {
             store.add_token(&token(user, n, TokenKind::Token), from_ms(2)).await.unwrap();
         }
         assert!(store.token_by_id(session).await.unwrap().is_none());
+        // Several are read at once; those that are gone are not among them.
+        let kept = store.tokens_of(user).await.unwrap()[0].id;
+        let read = store.tokens_by_id(&[session, kept]).await.unwrap();
+        assert_eq!(read.iter().map(|one| one.id).collect::<Vec<_>>(), [kept]);
         let refused = store.add_token(&token(user, max + 1, TokenKind::Token), from_ms(3)).await.unwrap_err();
         assert!(matches!(refused, StoreError::Taken { .. }), "{refused}");
         // An expired token makes room.

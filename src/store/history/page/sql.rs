@@ -360,16 +360,16 @@ fn push_other_owner(query: &mut QueryBuilder<Db>, filter: &HistoryFilter, owners
     let (Some(operator), Some(_)) = (&filter.operator, &filter.visibility) else { return };
     let operator = format!("e{operator}");
     if *owners == [&operator] {
-        query.push(" AND EXISTS (SELECT 1 FROM calls AS c WHERE c.id = o.call_id");
+        query.push(" AND (SELECT 1 FROM calls AS c WHERE c.id = o.call_id");
         push_visibility(query, filter);
-        query.push(")");
+        query.push(" LIMIT 1) = 1");
     } else {
         // An operator without calls is known at once.
-        query.push(" AND EXISTS (SELECT 1 FROM call_operators AS any_call WHERE any_call.who = ");
-        query.push_bind(operator.clone()).push(")");
-        query.push(" AND EXISTS (SELECT 1 FROM call_operators AS had WHERE had.direction = o.direction");
+        query.push(" AND (SELECT 1 FROM call_operators AS any_call WHERE any_call.who = ");
+        query.push_bind(operator.clone()).push(" LIMIT 1) = 1");
+        query.push(" AND (SELECT 1 FROM call_operators AS had WHERE had.direction = o.direction");
         query.push(" AND had.offered_ms = o.offered_ms AND had.call_id = o.call_id AND had.who = ");
-        query.push_bind(operator).push(")");
+        query.push_bind(operator).push(" LIMIT 1) = 1");
     }
 }
 
@@ -407,13 +407,13 @@ fn push_visibility(query: &mut QueryBuilder<Db>, filter: &HistoryFilter) {
     let Some(visible) = &filter.visibility else { return };
     let owners = owners_of(visible, true);
     if owners.len() <= OWNERS_BEFORE_OTHERS_MAX {
-        query.push(" AND EXISTS (SELECT 1 FROM call_operators AS seen WHERE seen.who IN (''");
+        query.push(" AND (SELECT 1 FROM call_operators AS seen WHERE seen.who IN (''");
         for owner in owners {
             query.push(", ").push_bind(owner);
         }
         query.push(")");
         query.push(" AND seen.direction = ").push(direction_literal(filter));
-        query.push(" AND seen.offered_ms = c.offered_ms AND seen.call_id = c.id)");
+        query.push(" AND seen.offered_ms = c.offered_ms AND seen.call_id = c.id LIMIT 1) = 1");
         return;
     }
     query.push(if visible.unowned { " AND (c.operators_json = '[]' OR (" } else { " AND ((" });
