@@ -1,6 +1,6 @@
 //! Each view, account, call and message has an address: a reload stays there, a link leads there, the browser's way back
 //! leads to what was open.
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::chromium::Chromium;
 use crate::person::{PASSWORD, Person};
@@ -85,6 +85,13 @@ async fn what_is_open_has_an_address() {
     guest.enters("1001", PASSWORD).await;
     guest.is_connected().await;
     address_is(&guest, "#/desk").await;
+    // An account that is open is asked for once, and once more where it is opened again.
+    let id = account.strip_prefix("#/accounts/").unwrap();
+    let requests = person.tab.events("Network.requestWillBeSent");
+    let is_account = |one: &&Value| {
+        one["request"]["url"].as_str().is_some_and(|url| url.ends_with(&format!("/v1/accounts/{id}")))
+    };
+    assert_eq!(requests.iter().filter(is_account).count(), 2);
     person.all_is_well().await;
     browser.close().await;
     service.stop().await;

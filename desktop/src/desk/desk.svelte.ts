@@ -350,7 +350,9 @@ class Desk {
   async loadAccount(id: string): Promise<void> {
     if (!this.live) return;
     try {
-      this.accounts = new Map(this.accounts).set(id, await get<Account>(`/v1/accounts/${id}`));
+      // Read after the answer: what came meanwhile stays, and who calls this in an effect does not follow the accounts.
+      const account = await get<Account>(`/v1/accounts/${id}`);
+      this.accounts = new Map(this.accounts).set(id, account);
     } catch {
       // What is there stays.
     }

@@ -21,7 +21,7 @@ let last: Promise<void> = Promise.resolve();
 const plain = new Map<string, Notification>();
 const shown = new Set<string>();
 
-export function mayNotify(): boolean {
+function mayNotify(): boolean {
   return 'Notification' in globalThis && Notification.permission === 'granted';
 }
 

@@ -9,6 +9,7 @@
 // Invariant: of two people with the same level and state, the smaller extension comes first, so that rows change places only
 // when somebody's level or state changes.
 
+import { fold } from '../text/fold.ts';
 import { order } from './choose.ts';
 import type { Call, Operator } from './state.ts';
 import type { Level } from './wall.ts';
@@ -60,8 +61,8 @@ export interface Sought {
 
 /** The members who are looked for; with `isUrgent`, who stands out comes first, else they are in the order of their phones. */
 export function teamOf(all: readonly Member[], sought: Sought, isUrgent: boolean): Member[] {
-  const text = sought.text.normalize('NFKC').trim().toLowerCase();
-  const has = (one: string | null | undefined) => (one ?? '').normalize('NFKC').toLowerCase().includes(text);
+  const text = fold(sought.text);
+  const has = (one: string | null | undefined) => fold(one ?? '').includes(text);
   const found = all.filter(({ person, call }) => {
     if (sought.state && stateOf(person, call) !== sought.state) return false;
     return !text || has(person.name) || has(person.kana) || has(person.extension) || has(call?.card?.account.name);

@@ -11,7 +11,7 @@ export function monogramOf(name: string): string {
   return [...new Intl.Segmenter('ja').segment(own)][0]?.segment.toUpperCase() ?? '';
 }
 
-/** So many colours can be told apart. */
+/** The number of colours: with more, neighbours look alike. */
 const HUES = 12;
 
 /** A hue in degrees. */
