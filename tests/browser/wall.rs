@@ -72,7 +72,10 @@ async fn tile_is(person: &Person, id: &str, text: &str, level: &str) {
     person.tab.until(&format!("{id}: {text}, {level}"), &is).await;
 }
 
-fn id_of(made: &Value) -> RecordId {
+/// Makes what `fields` say, as administrator.
+async fn made(rig: &Rig, path: &str, fields: Value) -> RecordId {
+    let (status, made) = rig.send("admin", Method::POST, path, &fields).await;
+    assert_eq!(status, StatusCode::CREATED, "{made}");
     RecordId(made["id"].as_str().unwrap().parse().unwrap())
 }
 
@@ -90,9 +93,7 @@ async fn the_day_of_the_team_is_shown(person: &Person) {
 async fn the_wallboard_is_the_report_of_the_same_minute() {
     let rig = Rig::start().await;
     let fields = json!({ "code": "A001", "name": "株式会社さくら商事" });
-    let (status, made) = rig.send("admin", Method::POST, "/v1/accounts", &fields).await;
-    assert_eq!(status, StatusCode::CREATED, "{made}");
-    let account = id_of(&made);
+    let account = made(&rig, "/v1/accounts", fields).await;
     let outcomes = [Outcome::Answered, Outcome::Answered, Outcome::Answered, Outcome::Overflowed];
     for (n, outcome) in (1..).zip(outcomes) {
         rig.app.store.record_call(&finished(&rig, n, account, outcome)).await.unwrap();
@@ -136,9 +137,7 @@ async fn the_wallboard_is_the_report_of_the_same_minute() {
     tile_is(&person, "waiting", "▲1", "watch").await;
     // An alarm is raised.
     let rule = json!({ "name": "待ち呼が多い", "metric": "waiting", "above": 0 });
-    let (status, made) = rig.send("admin", Method::POST, "/v1/alarm-rules", &rule).await;
-    assert_eq!(status, StatusCode::CREATED, "{made}");
-    let id = id_of(&made);
+    let id = made(&rig, "/v1/alarm-rules", rule).await;
     assert!(rig.app.store.raise_alarm(id, (&pbx(), 1.0, rig.app.clock.now()), &[]).await.unwrap());
     let alarm = "document.querySelector('[data-alarms] li')?.innerText.startsWith('▲!待ち呼が多い（')";
     person.tab.until("the alarm", alarm).await;
