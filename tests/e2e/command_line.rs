@@ -128,7 +128,7 @@ async fn check_follows_one_real_call_from_the_trunk_to_the_pop() {
         let mut events = service.follow("admin", None).await;
         let call = lab.place_call(CallSpec::new(KNOWN_CALLER, SAKURA)).await;
         // The PBX says that it rings a moment after the phone does, and not at all of a call that is over by then.
-        wait_for(&mut events, "call.ringing").await;
+        wait_for(&mut events, "call.presented").await;
         call.hang_up().await;
         call.ended().await;
     }
