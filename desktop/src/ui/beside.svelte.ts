@@ -4,11 +4,10 @@
 // |---|---|
 // | the composer | as soon as somebody has signed in and before the page's files are kept (`shell.ts`), so that a connection that is lost, and a reload without one, leave nobody without it |
 // | the boards, and who gets an account's messages | as soon as a supervisor has signed in |
-// | the editor of scripts, the administration | when somebody opens it |
-// | the form of a password link | when somebody opens such a link |
+// | the editor of scripts | when somebody opens it |
+// | the administration | when an administrator opens it, or somebody a link that sets a password |
 
 import type Admin from '../admin/Admin.svelte';
-import type PasswordLink from '../admin/PasswordLink.svelte';
 import type Boards from './Boards.svelte';
 import type Routes from './Routes.svelte';
 import type ScriptEditor from './ScriptEditor.svelte';
@@ -46,5 +45,4 @@ export const composer = new Composer(() => import('./TakeMessage.svelte'));
 export const accountRoutes = new Beside<typeof Routes>(() => import('./Routes.svelte'));
 export const boards = new Beside<typeof Boards>(() => import('./Boards.svelte'));
 export const administration = new Beside<typeof Admin>(() => import('../admin/Admin.svelte'));
-export const passwordLink = new Beside<typeof PasswordLink>(() => import('../admin/PasswordLink.svelte'));
 export const scriptEditor = new Beside<typeof ScriptEditor>(() => import('./ScriptEditor.svelte'));
