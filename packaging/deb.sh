@@ -69,8 +69,9 @@ for_the_pbx() {
 documents() {
   local doc=/usr/share/doc/toritsugi
   put 0644 packaging/debian/toritsugi.toml /etc/toritsugi
-  put 0644 docs/*.md README.md README.ja.md src/config/default.toml packaging/debian/README.Debian "$doc"
-  put 0644 docs/templates/*.csv "$doc/templates"
+  put 0644 README.md README.ja.md src/config/default.toml packaging/debian/README.Debian "$doc"
+  put 0644 docs/*.md "$doc/docs"
+  put 0644 docs/templates/*.csv "$doc/docs/templates"
   put 0644 packaging/debian/copyright "$doc"
   gzip -9nc CHANGELOG.md > "$ROOT$doc/changelog.gz"
 }

@@ -344,7 +344,7 @@ fn end(text: &str, now: Timestamp) -> anyhow::Result<Timestamp> {
     let days = text.strip_suffix('d').and_then(|days| days.parse::<i64>().ok()).filter(|days| *days <= 366);
     let lasts = days.map(|days| SignedDuration::from_hours(24 * days)).or_else(|| text.parse().ok());
     let Some(lasts) = lasts.filter(|lasts| lasts.is_positive()) else {
-        if let Ok(at) = when::time(text)
+        if let Ok(at) = when::time_from(text, now)
             && at > now
         {
             return Ok(at);

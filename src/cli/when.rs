@@ -18,6 +18,7 @@
 use std::fmt;
 
 use jiff::civil::{Date, Time};
+use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, Zoned};
 
 /// What `--help` says about a time.
@@ -45,6 +46,11 @@ impl fmt::Display for Moment {
 /// A time, for clap.
 pub(super) fn time(text: &str) -> Result<Timestamp, String> {
     at(text, &Zoned::now())
+}
+
+/// A time, as seen from `now`.
+pub(super) fn time_from(text: &str, now: Timestamp) -> Result<Timestamp, String> {
+    at(text, &now.to_zoned(TimeZone::system()))
 }
 
 /// A day or a time, for clap: the server knows the beginning of a day in its own time zone.
