@@ -7,7 +7,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help page demo call test soak mail-kills mail-figures lint audit api-check bench scale-data bench-scale pictures images
+.PHONY: help page demo call test soak mail-kills mail-figures lint audit api-check bench scale-data bench-scale pictures images deb package-test release
 
 help: ## prints this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,5 +59,14 @@ pictures: ## renews the pictures of the documents from the browser tests
 
 images: ## builds and tests the container images
 	@docker/images.sh
+
+deb: ## builds the Debian package into target/package
+	@packaging/deb.sh
+
+package-test: ## installs, upgrades, removes and purges the Debian package in a root of its own, beside an Asterisk (as root)
+	@tests/package.sh
+
+release: ## builds the package, an archive, the images (IMAGES=0: without), their SBOM and checksums
+	@packaging/release.sh
 
 -include tests/pbx_lab/lab.mk fuzz/fuzz.mk

@@ -11,6 +11,8 @@ readonly MARK="TORITSUGI_TEST_RUN=$$-$EPOCHSECONDS"
 export "${MARK?}"
 # What a failed test says is its evidence; a backtrace after each failure hides it in a long log.
 export RUST_BACKTRACE=0
+# The command speaks the language of the terminal; the tests compare its English.
+export LC_ALL=C.UTF-8
 
 processes_left() {
   local environ pid
@@ -76,6 +78,14 @@ grep -E '^test .* FAILED$' "$log" || true
 if grep -qE '^test result:.* [1-9][0-9]* ignored' "$log"; then
   say "a test is ignored, which is not allowed"
   status=1
+fi
+# The package of the binary that was just tested; only root can make a machine for it.
+if (($# == 0)); then
+  if ((EUID == 0)); then
+    tests/package.sh || { say "the package test failed"; status=1; }
+  else
+    say "not run, because it needs root: sudo -E tests/package.sh"
+  fi
 fi
 if ((status != 0)) && (($(disk_gib_free) < 1)); then say "the disk is full: free $DISK_GIB_NEEDED GiB and run the tests again"; fi
 leftovers="$(processes_left)"

@@ -23,7 +23,7 @@ fn toritsugi(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     for (name, _) in std::env::vars_os().filter(|(n, _)| n.to_string_lossy().starts_with("TORITSUGI")) {
         command.env_remove(name);
     }
-    command.args(arguments).envs(environment.iter().copied()).output().unwrap()
+    command.env("LC_ALL", "C").args(arguments).envs(environment.iter().copied()).output().unwrap()
 }
 
 fn assert_fails(output: &Output, code: i32, begins: &str) {
@@ -91,6 +91,118 @@ fn a_wrong_command_line_is_exit_code_2() {
     for arguments in [&["nope"][..], &["replay"], &["check", "--nope"], &["import", "planets", "x.csv"]] {
         assert_eq!(toritsugi(arguments, &[]).status.code(), Some(2), "{arguments:?}");
     }
+}
+
+#[test]
+fn help_is_grouped_and_has_examples_in_the_language_of_the_terminal() {
+    let english = [
+        (&["--help"][..], "Look:\n"),
+        (&["help"], "shows the arguments and examples of a command"),
+        (&["help", "user", "add"], "Examples:\n  toritsugi user add admin"),
+        (&["user", "add", "--help"], "--kana <KANA>"),
+    ];
+    for (arguments, says) in english {
+        let output = toritsugi(arguments, &[]);
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}");
+        assert!(text.contains(says), "{arguments:?}: {says} is not in\n{text}");
+    }
+    let japanese = [
+        (&["--help"][..], "見る:\n"),
+        (&["help", "user", "add"], "例:\n  toritsugi user add admin"),
+        (&["check", "--help"], "続けて外からの電話を一本待ち"),
+    ];
+    for (arguments, says) in japanese {
+        let output = toritsugi(arguments, &[("LC_ALL", "ja_JP.UTF-8")]);
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.contains(says), "{arguments:?}: {says} is not in\n{text}");
+    }
+    let output = toritsugi(&["user", "ad"], &[("LC_ALL", "ja_JP.UTF-8")]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        output.status.code() == Some(2) && said.starts_with("toritsugi: 知らないコマンドです: ad"),
+        "{said}"
+    );
+    // A file or a pipe gets no colours.
+    assert!(!said.contains('\u{1b}'), "{said:?}");
+}
+
+#[test]
+fn check_ends_with_a_summary_and_what_to_do_next() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = directory.path().join("t.db");
+    let environment = [
+        ("TORITSUGI__PBX__PORT", "1"),
+        ("TORITSUGI__PBX__EVENT_SECRET", "hunter2"),
+        ("TORITSUGI__PBX__ACTION_SECRET", "hunter2"),
+        ("TORITSUGI__STORE__PATH", database.to_str().unwrap()),
+        // Nothing listens there.
+        ("TORITSUGI__GATEWAY__LISTEN", "127.0.0.1:1"),
+    ];
+    // Makes the database, with a user who has a token and no password.
+    let added = toritsugi(&["user", "add", "crm", "--role", "system"], &environment);
+    assert!(String::from_utf8_lossy(&added.stderr).starts_with("token, shown once:"), "{added:?}");
+    assert!(
+        String::from_utf8(added.stdout).unwrap().starts_with("toritsugi_"),
+        "the output is the token alone"
+    );
+    let output = toritsugi(&["check"], &environment);
+    let text = String::from_utf8(output.stdout).unwrap();
+    for line in [
+        "note    accounts        there are no accounts",
+        "note    users           there is no administrator: `toritsugi user add NAME --role admin --password`",
+        "note    daemon          no daemon answers at 127.0.0.1:1",
+    ] {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
+    let last: Vec<&str> = text.trim_end().lines().rev().take(2).collect();
+    assert!(last[1].contains(" ok, ") && last[1].ends_with(" failed"), "{text}");
+    assert!(last[0].starts_with("repair first: login"), "{text}");
+    let japanese: Vec<_> = environment.into_iter().chain([("LC_ALL", "ja_JP.UTF-8")]).collect();
+    let text = String::from_utf8(toritsugi(&["check"], &japanese).stdout).unwrap();
+    assert!(text.contains("契約先がないので") && text.contains("最初に直すもの: "), "{text}");
+    // The marks and the names are those that scripts read.
+    assert!(text.lines().any(|line| line.starts_with("note    accounts ")), "{text}");
+}
+
+#[test]
+fn users_are_shown_and_changed_by_name_or_extension() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = directory.path().join("t.db");
+    let environment = [("TORITSUGI__STORE__PATH", database.to_str().unwrap())];
+    let add = ["user", "add", "佐藤", "--role", "operator", "--extension", "1001", "--team", "day"];
+    assert!(toritsugi(&add, &environment).status.success());
+    let set = ["user", "set", "1001", "--team", "night", "--extension", "1005", "--kana", "さとう"];
+    assert!(toritsugi(&set, &environment).status.success());
+    let shown = String::from_utf8(toritsugi(&["user", "show", "佐藤"], &environment).stdout).unwrap();
+    for line in ["extension   1005", "team        night", "kana        さとう", "password    no"] {
+        assert!(shown.lines().any(|it| it == line), "{line} is not in\n{shown}");
+    }
+    assert!(shown.contains("command line"), "{shown}");
+    let same = toritsugi(&["user", "set", "1005", "--team", "night"], &environment);
+    assert_fails(&same, 1, "toritsugi: nothing was changed");
+}
+
+#[test]
+fn a_support_bundle_has_neither_names_nor_secrets() {
+    let directory = tempfile::tempdir().unwrap();
+    let (config, bundle) = (directory.path().join("t.toml"), directory.path().join("support.json"));
+    std::fs::write(directory.path().join("events.secret"), "hunter2\n").unwrap();
+    let text = "[pbx]\nname = \"honsha\"\nport = 1\nevent_secret_file = \"events.secret\"\n\
+                trunks = [\"carrier-a\"]\n[transfer]\nservice_number = \"0355501000\"\n[store]\npath = \"t.db\"\n";
+    std::fs::write(&config, text).unwrap();
+    let file = bundle.to_str().unwrap();
+    let output = toritsugi(&["--config", config.to_str().unwrap(), "support-bundle", file], &[]);
+    assert!(output.status.success(), "{output:?}");
+    let written = std::fs::read_to_string(&bundle).unwrap();
+    for secret in ["hunter2", "honsha", "carrier-a", "0355501000", directory.path().to_str().unwrap()] {
+        assert!(!written.contains(secret), "{secret} is in {written}");
+    }
+    let parsed: serde_json::Value = serde_json::from_str(&written).unwrap();
+    assert_eq!(parsed["settings"]["pbx"]["port"], 1);
+    assert!(parsed["check"].as_array().is_some_and(|lines| lines.len() > 5), "{written}");
+    let again = toritsugi(&["--config", config.to_str().unwrap(), "support-bundle", file], &[]);
+    assert_fails(&again, 1, "toritsugi: cannot create the new file");
 }
 
 #[test]

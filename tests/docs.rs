@@ -555,6 +555,33 @@ fn every_metric_exists() {
     assert_none(&faults);
 }
 
+/// Each alert asks for metrics that exist, and names a heading of the operations guide.
+#[test]
+fn every_alert_has_its_place_in_the_operations_guide() {
+    let sources = sources();
+    let rules = std::fs::read_to_string(root().join("docker/prometheus/alerts.yml")).unwrap();
+    let guide = page("docs/operations.md");
+    let known = anchors(&guide);
+    let mut faults = Vec::new();
+    let is_metric = |c: char| c.is_ascii_lowercase() || c == '_';
+    for token in tokens(&rules, "toritsugi_", is_metric) {
+        let name = token.strip_prefix("toritsugi_").unwrap();
+        let base = ["_total", "_bucket"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
+        if !sources.contains(&format!("\"{name}\"")) && !sources.contains(&format!("\"{base}\"")) {
+            faults.push(format!("no such metric: {token}"));
+        }
+    }
+    let places: Vec<&str> =
+        rules.lines().filter_map(|line| line.split_once("operations.md#")).map(|(_, it)| it).collect();
+    assert_eq!(places.len(), rules.matches("- alert: ").count(), "each alert has a runbook");
+    faults
+        .extend(places.iter().filter(|it| !known.contains(**it)).map(|it| format!("no such heading: {it}")));
+    let text = guide.everything();
+    let named = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: "));
+    faults.extend(named.filter(|name| !text.contains(*name)).map(|name| format!("not in the guide: {name}")));
+    assert_none(&faults);
+}
+
 /// Whether default.toml has the key, or a table in which the installation chooses the keys.
 fn is_setting(key: &str) -> bool {
     let defaults: toml::Table = DEFAULT_TOML.parse().unwrap();

@@ -18,6 +18,7 @@ use toritsugi::store::{AuditEntry, Store};
 use super::Global;
 use super::client::{Client, ClientArgs, Ids};
 use super::output::{Output, Table, print, print_error, print_json};
+use super::when;
 
 const PATH: &str = "/v1/audit";
 /// Longest login of the operating system that an entry names, in characters.
@@ -42,11 +43,11 @@ pub(super) struct Audit {
     /// Only entries about this call: its id, or the beginning of it as `toritsugi calls` prints it.
     #[arg(long, value_name = "ID")]
     call: Option<String>,
-    /// Only entries at or after this time, RFC 3339, for instance 2026-04-01T00:00:00+09:00.
-    #[arg(long, value_name = "TIME")]
+    /// Only entries at or after this time: today, -2h, 2026-11-29, 14:30, or RFC 3339.
+    #[arg(long, value_name = "TIME", value_parser = when::time, allow_hyphen_values = true)]
     from: Option<Timestamp>,
-    /// Only entries before this time, RFC 3339.
-    #[arg(long, value_name = "TIME")]
+    /// Only entries before this time.
+    #[arg(long, value_name = "TIME", value_parser = when::time, allow_hyphen_values = true)]
     to: Option<Timestamp>,
     /// Only entries whose action starts with this text, for instance supervision.refused.
     #[arg(long, value_name = "TEXT")]

@@ -6,13 +6,14 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Global;
 use super::client::{Client, ClientArgs};
+use super::named;
 use super::output::{Output, Table, plain, print, print_bytes, print_error, print_json, print_line};
 
 /// Accounts of one request.
@@ -58,7 +59,7 @@ struct List {
 
 #[derive(Debug, Args)]
 struct Show {
-    /// The account: its code or id.
+    /// The account: its code, its name or the beginning of its id.
     account: String,
     /// The month, for instance 2026-11.
     #[arg(long, value_name = "MONTH")]
@@ -77,7 +78,7 @@ struct Close {
     /// The month, for instance 2026-11.
     #[arg(long, value_name = "MONTH")]
     month: String,
-    /// Only this account: its code or id.
+    /// Only this account: its code, its name or the beginning of its id.
     #[arg(long, value_name = "ACCOUNT")]
     account: Option<String>,
     #[command(flatten)]
@@ -88,7 +89,7 @@ struct Close {
 
 #[derive(Debug, Args)]
 struct PlanArgs {
-    /// The account: its code or id.
+    /// The account: its code, its name or the beginning of its id.
     account: String,
     /// Write the plan from this TOML file.
     #[arg(long, value_name = "FILE", conflicts_with = "remove")]
@@ -173,15 +174,9 @@ pub(super) async fn all(client: &Client, path: &str, filter: &[(&str, &str)]) ->
     }
 }
 
-/// The id of the account with this code or id.
+/// The id of the account that a text names.
 pub(super) async fn account_of(client: &Client, text: &str) -> anyhow::Result<String> {
-    if let Ok(id) = uuid::Uuid::parse_str(text) {
-        return Ok(id.to_string());
-    }
-    let accounts = all(client, "/v1/accounts", &[]).await?;
-    let found = accounts.iter().find(|account| account["code"] == text);
-    let id = found.and_then(|account| account["id"].as_str());
-    id.map(str::to_owned).with_context(|| format!("no account has the code {text:?}"))
+    Ok(named::account(client, text).await?.to_string())
 }
 
 impl List {

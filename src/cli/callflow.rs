@@ -12,6 +12,7 @@ use super::Global;
 use super::billing::account_of;
 use super::client::{Client, ClientArgs, Ids};
 use super::output::{Output, Table, plain, print, print_json, print_line};
+use super::when;
 
 /// How often `sync --wait` asks.
 const WAIT_INTERVAL: Duration = Duration::from_millis(200);
@@ -47,10 +48,10 @@ enum CallflowCommand {
 
 #[derive(Debug, Args)]
 struct Show {
-    /// The account: its code or id.
+    /// The account: its code, its name or the beginning of its id.
     account: String,
-    /// The time, RFC 3339 [default: now].
-    #[arg(long, value_name = "TIME")]
+    /// The time: tomorrow, 14:30, 2026-11-29, +2h, or RFC 3339 [default: now].
+    #[arg(long, value_name = "TIME", value_parser = when::time, allow_hyphen_values = true)]
     at: Option<Timestamp>,
     #[command(flatten)]
     client: ClientArgs,
@@ -60,7 +61,7 @@ struct Show {
 
 #[derive(Debug, Args)]
 struct Set {
-    /// The account: its code or id.
+    /// The account: its code, its name or the beginning of its id.
     account: String,
     /// The queue in which callers wait.
     #[arg(long, value_name = "QUEUE")]
@@ -110,7 +111,7 @@ struct Set {
 
 #[derive(Debug, Args)]
 struct One {
-    /// The account: its code or id.
+    /// The account: its code, its name or the beginning of its id.
     account: String,
     #[command(flatten)]
     client: ClientArgs,
@@ -118,13 +119,13 @@ struct One {
 
 #[derive(Debug, Args)]
 struct Switch {
-    /// The account: its code or id.
+    /// The account: its code, its name or the beginning of its id.
     #[arg(required_unless_present = "all", conflicts_with = "all")]
     account: Option<String>,
     /// The whole service.
     #[arg(long)]
     all: bool,
-    /// Until when: RFC 3339, or from now on: 90m, 2h, 1d [default: until somebody ends it].
+    /// Until when: 18:00, tomorrow, 2026-12-01, RFC 3339, or from now on: 90m, 2h, 1d [default: until somebody ends it].
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
     /// Why.
@@ -343,7 +344,14 @@ fn end(text: &str, now: Timestamp) -> anyhow::Result<Timestamp> {
     let days = text.strip_suffix('d').and_then(|days| days.parse::<i64>().ok()).filter(|days| *days <= 366);
     let lasts = days.map(|days| SignedDuration::from_hours(24 * days)).or_else(|| text.parse().ok());
     let Some(lasts) = lasts.filter(|lasts| lasts.is_positive()) else {
-        bail!("--until {text}: a time such as 2026-12-01T09:00:00+09:00, or a duration such as 90m, 2h or 1d")
+        if let Ok(at) = when::time_from(text, now)
+            && at > now
+        {
+            return Ok(at);
+        }
+        bail!(
+            "--until {text}: a time to come such as 18:00, tomorrow or 2026-12-01T09:00:00+09:00, or a duration such as 90m, 2h or 1d"
+        )
     };
     now.checked_add(lasts).context("--until is too far away")
 }

@@ -14,6 +14,7 @@
 mod call;
 mod dialplan;
 mod fax;
+mod first_steps;
 mod installation;
 mod mail;
 mod pbx;
@@ -21,6 +22,7 @@ mod routes;
 mod safety;
 mod scripts;
 
+use std::io::IsTerminal as _;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -35,7 +37,8 @@ use toritsugi::report::{FontError, ReportFont};
 use toritsugi::store::{Location, SchemaStatus, Store};
 
 use super::Global;
-use super::output::{Output, plain, print_json, print_line};
+use super::language::say;
+use super::output::{Colour, Output, painted, plain, print_json, print_line};
 
 /// Longest wait for the call of `--call`, in seconds.
 const CALL_SECONDS_MAX: u64 = 3600;
@@ -94,31 +97,70 @@ impl Finding {
             Outcome::Warning => "WARNING",
             Outcome::Failed => "FAILED",
         };
-        format!("{mark:<8}{:<16}{}", self.what, plain(&self.detail))
+        let colour = match self.outcome {
+            Outcome::Ok => Colour::Green,
+            Outcome::Note => Colour::Yellow,
+            Outcome::Warning | Outcome::Failed => Colour::Red,
+        };
+        // Scripts read the mark and the name, which are the same in every language.
+        let mark = painted(&format!("{mark:<8}"), colour, std::io::stdout().is_terminal());
+        format!("{mark}{:<16}{}", self.what, plain(&say(&self.detail)))
+    }
+}
+
+/// How many lines of each outcome there were, and the first that asks for something.
+#[derive(Debug, Default)]
+struct Counted {
+    ok: usize,
+    notes: usize,
+    warnings: usize,
+    failed: usize,
+    /// The first of the worst lines.
+    next: Option<(Outcome, &'static str, String)>,
+}
+
+impl Counted {
+    fn add(&mut self, finding: &Finding) {
+        let (count, rank) = match finding.outcome {
+            Outcome::Ok => (&mut self.ok, 0),
+            Outcome::Note => (&mut self.notes, 1),
+            Outcome::Warning => (&mut self.warnings, 2),
+            Outcome::Failed => (&mut self.failed, 3),
+        };
+        *count += 1;
+        let worst = self.next.as_ref().map_or(0, |(outcome, ..)| match outcome {
+            Outcome::Ok => 0,
+            Outcome::Note => 1,
+            Outcome::Warning => 2,
+            Outcome::Failed => 3,
+        });
+        if rank > worst {
+            self.next = Some((finding.outcome, finding.what, finding.detail.clone()));
+        }
+    }
+
+    /// What the lines come to, and what to do next.
+    fn summary(&self) -> String {
+        let Self { ok, notes, warnings, failed, next } = self;
+        let counts = format!("{ok} ok, {notes} notes, {warnings} warnings, {failed} failed");
+        let next = match next {
+            None => "nothing is left to do".to_owned(),
+            Some((Outcome::Failed, what, detail)) => format!("repair first: {what}: {}", plain(&say(detail))),
+            Some((_, what, detail)) => format!("next: {what}: {}", plain(&say(detail))),
+        };
+        format!("{}\n{}", say(&counts), say(&next))
     }
 }
 
 impl Check {
     pub(super) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
         let config = global.config()?;
-        let mut has_failed = false;
-        let mut findings = vec![configuration(&config), store(&config.store).await, bus(&config).await];
-        findings.extend(team_ownership(&config).await);
-        findings.extend(webhooks(&config));
-        findings.push(mail::check(&config).await);
-        findings.push(report_font(&config));
-        findings.extend(routes::check(&config).await);
-        findings.extend(mail::returned(&config).await);
-        findings.extend(mail::addresses(&config).await);
-        findings.extend(dialled_headers(&config));
-        findings.extend(fax::directory(&config));
-        findings.extend(scripts::check(&config).await);
-        findings.extend(safety::check(&config).await);
-        findings.extend(pbx::check(&config, seed).await);
+        let mut counted = Counted::default();
+        let mut findings = all(&config, global).await;
         if self.call {
             if !self.output.json {
                 for finding in findings.drain(..) {
-                    has_failed |= finding.outcome == Outcome::Failed;
+                    counted.add(&finding);
                     print_line(&finding.line())?;
                 }
             }
@@ -132,9 +174,44 @@ impl Check {
                 print_line(&finding.line())?;
             }
         }
-        let failed = has_failed || findings.iter().any(|finding| finding.outcome == Outcome::Failed);
-        Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+        findings.iter().for_each(|finding| counted.add(finding));
+        if !self.output.json {
+            print_line("")?;
+            print_line(&counted.summary())?;
+        }
+        Ok(if counted.failed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
+}
+
+/// Every finding but that of a call.
+async fn all(config: &Config, global: &Global) -> Vec<Finding> {
+    let mut findings = vec![configuration(config), store(&config.store).await, bus(config).await];
+    findings.extend(team_ownership(config).await);
+    findings.extend(webhooks(config));
+    findings.push(mail::check(config).await);
+    findings.push(report_font(config));
+    findings.extend(routes::check(config).await);
+    findings.extend(mail::returned(config).await);
+    findings.extend(mail::addresses(config).await);
+    findings.extend(dialled_headers(config));
+    findings.extend(fax::directory(config));
+    findings.extend(scripts::check(config).await);
+    findings.extend(safety::check(config).await);
+    findings.extend(pbx::check(config, seed).await);
+    findings.extend(first_steps::check(config, global).await);
+    findings
+}
+
+/// Every finding as its name, its outcome and its sentence.
+pub(super) async fn findings(config: &Config, global: &Global) -> Vec<(&'static str, &'static str, String)> {
+    let name = |outcome| match outcome {
+        Outcome::Ok => "ok",
+        Outcome::Note => "note",
+        Outcome::Warning => "warning",
+        Outcome::Failed => "failed",
+    };
+    let found = all(config, global).await;
+    found.into_iter().map(|finding| (finding.what, name(finding.outcome), finding.detail)).collect()
 }
 
 /// Seeds the ActionIDs, which must not be guessable.

@@ -45,7 +45,7 @@ struct List {
 
 #[derive(Debug, Args)]
 struct Set {
-    /// The account: its code or id.
+    /// The account: its code, its name or the beginning of its id.
     account: String,
     /// The formula, for instance AR-open or SL-ignore; docs/statistics.md has them.
     #[arg(long, value_name = "ID")]
@@ -65,7 +65,7 @@ struct Set {
 
 #[derive(Debug, Args)]
 struct Remove {
-    /// The account: its code or id.
+    /// The account: its code, its name or the beginning of its id.
     account: String,
     #[command(flatten)]
     client: ClientArgs,

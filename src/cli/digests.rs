@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::Global;
 use super::client::ClientArgs;
+use super::named;
 use super::output::{Output, Table, print, print_json};
-use super::routes::account;
 
 #[derive(Debug, Args)]
 pub(super) struct Digests {
@@ -27,7 +27,7 @@ enum DigestsCommand {
 
 #[derive(Debug, Args)]
 struct List {
-    /// The account: its code or id.
+    /// The account: its code, its name or the beginning of its id.
     #[arg(value_name = "ACCOUNT")]
     account: String,
     #[command(flatten)]
@@ -38,7 +38,7 @@ struct List {
 
 #[derive(Debug, Args)]
 struct Run {
-    /// The account: its code or id.
+    /// The account: its code, its name or the beginning of its id.
     #[arg(value_name = "ACCOUNT")]
     account: String,
     /// The name of the digest.
@@ -78,7 +78,7 @@ impl Digests {
         match self.command {
             DigestsCommand::List(List { account: of, client, output }) => {
                 let client = client.client(global)?;
-                let path = format!("/v1/accounts/{}/digests", account(&client, &of).await?);
+                let path = format!("/v1/accounts/{}/digests", named::account(&client, &of).await?);
                 if output.json {
                     print_json(&client.get::<Value>(&path, &[]).await?)?;
                 } else {
@@ -87,7 +87,7 @@ impl Digests {
             }
             DigestsCommand::Run(Run { account: of, name, client, output }) => {
                 let client = client.client(global)?;
-                let account = account(&client, &of).await?;
+                let account = named::account(&client, &of).await?;
                 let path = format!("/v1/accounts/{account}/digests/{name}/run");
                 let made: Value = client.post(&path, &json!({})).await?;
                 if output.json {

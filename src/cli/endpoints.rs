@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::Global;
 use super::client::{ClientArgs, Ids};
+use super::named;
 use super::output::{Output, Table, print, print_json};
 
 const PATH: &str = "/v1/endpoints";
@@ -34,8 +35,8 @@ enum EndpointsCommand {
 
 #[derive(Debug, Args)]
 struct List {
-    /// Only those of this account: its id.
-    #[arg(long, value_name = "ID")]
+    /// Only those of this account: its code, its name or the beginning of its id.
+    #[arg(long, value_name = "ACCOUNT")]
     account: Option<String>,
     #[command(flatten)]
     client: ClientArgs,
@@ -48,11 +49,11 @@ struct Add {
     /// The mail address.
     #[arg(value_name = "ADDRESS")]
     address: String,
-    /// The account: its id.
-    #[arg(long, value_name = "ID")]
+    /// The account: its code, its name or the beginning of its id.
+    #[arg(long, value_name = "ACCOUNT")]
     account: String,
-    /// The contact whose address it is: its id; the account's own without it.
-    #[arg(long, value_name = "ID")]
+    /// The contact whose address it is: its code, its name or the beginning of its id; the account's own without it.
+    #[arg(long, value_name = "CONTACT")]
     contact: Option<String>,
     /// What it is for.
     #[arg(long, default_value = "")]
@@ -102,8 +103,9 @@ impl Endpoints {
         match self.command {
             EndpointsCommand::List(List { account, client, output }) => {
                 let client = client.client(global)?;
+                let account = named::account_filter(&client, account.as_deref()).await?;
                 let mut query = vec![("limit", "500")];
-                query.extend(account.iter().map(|id| ("account", id.as_str())));
+                query.extend(account.iter().map(|(name, id)| (*name, id.as_str())));
                 if output.json {
                     print_json(&client.get::<Value>(PATH, &query).await?)?;
                 } else {
@@ -112,8 +114,16 @@ impl Endpoints {
             }
             EndpointsCommand::Add(add) => {
                 let client = add.client.client(global)?;
+                let account = named::account(&client, &add.account).await?;
+                let contact = match &add.contact {
+                    Some(text) => {
+                        let filter = [("account", account.to_string())];
+                        Some(named::id_of(&client, named::CONTACT, text, &filter).await?)
+                    }
+                    None => None,
+                };
                 let fields = json!({
-                    "account": add.account, "contact": add.contact, "address": add.address, "label": add.label,
+                    "account": account, "contact": contact, "address": add.address, "label": add.label,
                     "priority": add.priority, "charset": add.charset,
                 });
                 let made: Endpoint = client.post(PATH, &fields).await?;

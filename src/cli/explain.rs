@@ -19,6 +19,7 @@ use toritsugi::store::{SchemaStatus, Store};
 use super::Global;
 use super::callflow::{because, sentence, word};
 use super::output::{self, Output, Table};
+use super::when;
 
 #[derive(Debug, Args)]
 pub(super) struct Explain {
@@ -43,9 +44,12 @@ pub(super) struct Explain {
     /// The endpoint of the trunk through which the call arrives.
     #[arg(long, value_name = "NAME")]
     trunk: Option<String>,
-    /// The time of the call, RFC 3339 [default: now].
-    #[arg(long, value_name = "TIME")]
+    /// The time of the call: tomorrow, 14:30, 2026-11-29, +2h, or RFC 3339 [default: now].
+    #[arg(long, value_name = "TIME", value_parser = when::time, allow_hyphen_values = true)]
     at: Option<Timestamp>,
+    /// Exit with 1 if no account has the number.
+    #[arg(long)]
+    fail_if_none: bool,
     #[command(flatten)]
     output: Output,
 }
@@ -77,7 +81,8 @@ impl Explain {
         } else {
             output::print(&text(&explained, from_is_given))?;
         }
-        Ok(ExitCode::SUCCESS)
+        let is_none = explained.card.account.id.is_none();
+        Ok(if self.fail_if_none && is_none { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
 }
 

@@ -14,7 +14,9 @@ use serde_json::Value;
 
 use super::Global;
 use super::client::{Client, ClientArgs, Ids};
+use super::named;
 use super::output::{Output, Table, print, print_error, print_json};
+use super::when;
 
 const PATH: &str = "/v1/faxes";
 /// The newest faxes, among which the beginning of an id is looked for.
@@ -42,17 +44,17 @@ enum FaxesCommand {
 
 #[derive(Debug, Args)]
 struct List {
-    /// Only faxes for this account: its id.
-    #[arg(long, value_name = "ID")]
+    /// Only faxes for this account: its code, its name or the beginning of its id.
+    #[arg(long, value_name = "ACCOUNT")]
     account: Option<String>,
     /// Only faxes in this state: complete, partial, unconfirmed or unreadable.
     #[arg(long)]
     state: Option<String>,
-    /// Only faxes that arrived at or after this time, for instance 2026-04-01T00:00:00+09:00.
-    #[arg(long, value_name = "TIME")]
+    /// Only faxes that arrived at or after this time: today, -2h, 2026-11-29, 14:30, or RFC 3339.
+    #[arg(long, value_name = "TIME", value_parser = when::time, allow_hyphen_values = true)]
     from: Option<Timestamp>,
     /// Only faxes that arrived before this time.
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = when::time, allow_hyphen_values = true)]
     to: Option<Timestamp>,
     /// How many faxes, the newest first, 1 to 500.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=500))]
@@ -77,9 +79,9 @@ struct Get {
 
 #[derive(Debug, Args)]
 struct Delete {
-    /// The id of the fax.
+    /// The id of the fax, or the beginning of it.
     #[arg(value_name = "ID")]
-    fax: uuid::Uuid,
+    fax: String,
     #[command(flatten)]
     client: ClientArgs,
 }
@@ -107,7 +109,9 @@ impl Faxes {
             FaxesCommand::List(list) => list.run(global).await?,
             FaxesCommand::Get(get) => get.run(global).await?,
             FaxesCommand::Delete(Delete { fax, client }) => {
-                client.client(global)?.delete(&format!("{PATH}/{fax}")).await?;
+                let client = client.client(global)?;
+                let id = client.whole_id(&fax, NEWEST).await?;
+                client.delete(&format!("{PATH}/{id}")).await?;
             }
         }
         Ok(ExitCode::SUCCESS)
@@ -117,8 +121,9 @@ impl Faxes {
 impl List {
     async fn run(self, global: &Global) -> anyhow::Result<()> {
         let client = self.client.client(global)?;
+        let account = named::account_filter(&client, self.account.as_deref()).await?.pop().map(|(_, id)| id);
         let given = [
-            ("account", self.account),
+            ("account", account),
             ("state", self.state),
             ("from", self.from.map(|at| at.to_string())),
             ("to", self.to.map(|at| at.to_string())),

@@ -11,7 +11,9 @@ use serde_json::Value;
 
 use super::Global;
 use super::client::{ClientArgs, Ids};
+use super::named;
 use super::output::{Output, Table, plain, print, print_bytes, print_json};
+use super::when;
 
 /// The newest finished calls, among which the beginning of an id is looked for.
 const RECORDED_CALLS: Ids = Ids {
@@ -29,8 +31,8 @@ pub(super) struct History {
     /// name, reading, company, code or number.
     #[arg(long, value_name = "TEXT")]
     find: Option<String>,
-    /// Only calls for this account: its id.
-    #[arg(long, value_name = "ID")]
+    /// Only calls for this account: its code, its name or the beginning of its id.
+    #[arg(long, value_name = "ACCOUNT")]
     account: Option<String>,
     /// Only calls that the operator at this extension had.
     #[arg(long, value_name = "EXTENSION")]
@@ -42,11 +44,11 @@ pub(super) struct History {
     /// unknown.
     #[arg(long)]
     outcome: Option<String>,
-    /// Only calls that arrived at or after this time, for instance 2026-04-01T00:00:00+09:00.
-    #[arg(long, value_name = "TIME")]
+    /// Only calls that arrived at or after this time: today, -2h, 2026-11-29, 14:30, or RFC 3339.
+    #[arg(long, value_name = "TIME", value_parser = when::time, allow_hyphen_values = true)]
     from: Option<Timestamp>,
     /// Only calls that arrived before this time.
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = when::time, allow_hyphen_values = true)]
     to: Option<Timestamp>,
     /// How many calls, the newest first, 1 to 500.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=500))]
@@ -166,8 +168,9 @@ impl History {
             return Ok(ExitCode::SUCCESS);
         }
         let (from, to) = (self.from.map(|t| t.to_string()), self.to.map(|t| t.to_string()));
+        let account = named::account_filter(&client, self.account.as_deref()).await?;
         let filters = [
-            ("account", self.account.as_deref()),
+            ("account", account.first().map(|(_, id)| id.as_str())),
             ("operator", self.operator.as_deref()),
             ("direction", Some(self.direction.as_str())),
             ("outcome", self.outcome.as_deref()),

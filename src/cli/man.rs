@@ -1,21 +1,31 @@
-//! `toritsugi man [COMMAND]`: prints the manual page, generated from the definitions of the commands.
+//! `toritsugi man [COMMAND]`: prints the manual page, generated from the definitions of the commands. With `--to` it
+//! writes the pages of all commands, for a package.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use clap::{Args, CommandFactory};
 
-use super::{Cli, output};
+use super::{Cli, help, output};
 
 #[derive(Debug, Args)]
 pub(super) struct Man {
     /// The command, for instance listen; without it, the page of toritsugi is printed.
     command: Option<String>,
+    /// Write the page of each command as a file into this directory.
+    #[arg(long, value_name = "DIRECTORY", conflicts_with = "command")]
+    to: Option<PathBuf>,
 }
 
 impl Man {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let mut whole = Cli::command();
+        let mut whole = help::describe(Cli::command().disable_help_subcommand(true));
+        if let Some(directory) = &self.to {
+            clap_mangen::generate_to(whole, directory)
+                .with_context(|| format!("cannot write the pages into {}", directory.display()))?;
+            return Ok(ExitCode::SUCCESS);
+        }
         whole.build();
         let command = match &self.command {
             None => whole,

@@ -16,7 +16,9 @@ use toritsugi::messages::csv::{self, Encoding};
 use super::Global;
 use super::client::{Client, ClientArgs, Ids};
 use super::deliveries::{Deliveries, Resend};
+use super::named;
 use super::output::{Output, Table, plain, print, print_error, print_json};
+use super::when;
 
 const PATH: &str = "/v1/messages";
 const EXPORT_PATH: &str = "/v1/export/messages.csv";
@@ -50,8 +52,8 @@ enum MessagesCommand {
 /// Which messages.
 #[derive(Debug, Args)]
 struct Filter {
-    /// Only messages for this account: its id.
-    #[arg(long, value_name = "ID")]
+    /// Only messages for this account: its code, its name or the beginning of its id.
+    #[arg(long, value_name = "ACCOUNT")]
     account: Option<String>,
     /// Only messages in this state: open, sent, failed or acknowledged.
     #[arg(long)]
@@ -66,11 +68,11 @@ struct Filter {
     /// number. Without --from, of the last 90 days.
     #[arg(long, value_name = "TEXT")]
     q: Option<String>,
-    /// Only messages taken at or after this time, for instance 2026-04-01T00:00:00+09:00.
-    #[arg(long, value_name = "TIME")]
+    /// Only messages taken at or after this time: today, -2h, 2026-11-29, 14:30, or RFC 3339.
+    #[arg(long, value_name = "TIME", value_parser = when::time, allow_hyphen_values = true)]
     from: Option<Timestamp>,
     /// Only messages taken before this time.
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = when::time, allow_hyphen_values = true)]
     to: Option<Timestamp>,
 }
 
@@ -182,9 +184,10 @@ struct Content {
 }
 
 impl Filter {
-    fn query(self) -> Vec<(&'static str, String)> {
+    async fn query(self, client: &Client) -> anyhow::Result<Vec<(&'static str, String)>> {
+        let account = named::account_filter(client, self.account.as_deref()).await?.pop().map(|(_, id)| id);
         let texts = [
-            ("account", self.account),
+            ("account", account),
             ("state", self.state),
             ("urgency", self.urgency),
             ("mark", self.mark),
@@ -192,7 +195,7 @@ impl Filter {
             ("from", self.from.map(|at| at.to_string())),
             ("to", self.to.map(|at| at.to_string())),
         ];
-        texts.into_iter().filter_map(|(key, text)| Some((key, text?))).collect()
+        Ok(texts.into_iter().filter_map(|(key, text)| Some((key, text?))).collect())
     }
 }
 
@@ -201,7 +204,7 @@ impl Messages {
         match self.command {
             MessagesCommand::List(List { filter, limit, client, output }) => {
                 let client = client.client(global)?;
-                let mut query = filter.query();
+                let mut query = filter.query(&client).await?;
                 query.push(("limit", limit.to_string()));
                 let query: Vec<_> = query.iter().map(|(key, text)| (*key, text.as_str())).collect();
                 if output.json {
@@ -255,7 +258,7 @@ fn is_number(text: &str) -> bool {
 impl Export {
     async fn run(self, global: &Global) -> anyhow::Result<()> {
         let client = self.client.client(global)?;
-        let mut query = self.filter.query();
+        let mut query = self.filter.query(&client).await?;
         // The daemon writes UTF-8, so that this command can count what Shift_JIS does not have.
         query.push(("encoding", "utf-8".to_owned()));
         let query: Vec<_> = query.iter().map(|(key, text)| (*key, text.as_str())).collect();

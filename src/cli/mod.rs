@@ -3,8 +3,8 @@
 //! | commands | what they use |
 //! |---|---|
 //! | `serve` | runs the daemon |
-//! | `check`, `explain`, `health`, `import`, `backup`, `restore`, `user`, `replay`, `stats check`, `stats rebuild` | the configuration, and the PBX, store or daemon that it names |
-//! | `calls`, `history`, `stats`, `billing`, `callflow`, `contracts`, `alarms`, `reports`, `operators`, `operator`, `listen`, `whisper`, `barge`, `take-over`, `supervision`, `audit`, `transfer`, `answer`, `hold`, `resume`, `hangup`, `ask-help`, `messages`, `faxes`, `endpoints`, `mail`, `routes`, `digests`, `tasks`, `webhooks`, `demo` | the HTTP interface of a daemon, by its address and a token; they run on any machine |
+//! | `check`, `explain`, `health`, `import`, `backup`, `restore`, `user`, `replay`, `stats check`, `stats rebuild`, `support-bundle` | the configuration, and the PBX, store or daemon that it names |
+//! | `calls`, `history`, `stats`, `billing`, `callflow`, `contracts`, `alarms`, `reports`, `operators`, `operator`, `listen`, `whisper`, `barge`, `take-over`, `supervision`, `audit`, `transfer`, `answer`, `hold`, `resume`, `hangup`, `ask-help`, `messages`, `faxes`, `endpoints`, `mail`, `routes`, `digests`, `tasks`, `webhooks`, `accounts`, `contacts`, `customers`, `export`, `demo` | the HTTP interface of a daemon, by its address and a token; they run on any machine |
 //! | `completions`, `man` | the description of the commands |
 //!
 //! | exit code | meaning |
@@ -15,7 +15,8 @@
 //! | 64 | the configuration is wrong |
 //!
 //! Invariant: text of callers and records reaches the terminal only through [`output::plain`] or as JSON, so it can
-//! neither move the cursor nor reorder the line. Read next: `output.rs`, `client.rs`.
+//! neither move the cursor nor reorder the line. Read next: `output.rs`, `client.rs`; what
+//! `--help` says is in `help.rs`, how records and times are named in `named.rs` and `when.rs`.
 
 mod alarms;
 mod audit;
@@ -36,14 +37,18 @@ mod events;
 mod explain;
 mod faxes;
 mod health;
+mod help;
 mod history;
 mod import;
+mod language;
 mod mail;
 mod man;
 mod messages;
+mod named;
 mod operators;
 mod output;
 mod password;
+mod records;
 mod replay;
 mod reports;
 mod routes;
@@ -51,17 +56,19 @@ mod scripts;
 mod serve;
 mod stats;
 mod supervise;
+mod support;
 mod tasks;
 mod terminal;
 mod transfer;
 mod user;
 mod webhooks;
+mod when;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use toritsugi::config::{CONFIG_ENV, Config, ConfigError};
 use toritsugi::daemon::RunError;
 
@@ -71,7 +78,7 @@ const EXIT_CONFIG: u8 = 64;
 /// 取次: CTI for a telephone answering service on Asterisk. It shows the operator which company a call is for and who
 /// calls, before the call is answered.
 #[derive(Debug, Parser)]
-#[command(name = "toritsugi", version, max_term_width = 100, disable_help_subcommand = true)]
+#[command(name = "toritsugi", version, max_term_width = 100)]
 struct Cli {
     #[command(flatten)]
     global: Global,
@@ -170,11 +177,19 @@ enum Command {
     Transfer(transfer::Transfer),
     /// Import accounts, customers or contacts from a CSV file.
     Import(import::Import),
+    /// Export accounts, contacts or customers as a CSV file, which import reads.
+    Export(records::Export),
+    /// List, show and change accounts.
+    Accounts(records::Records),
+    /// List, show and change contacts.
+    Contacts(records::Records),
+    /// List, show and change customers.
+    Customers(records::Records),
     /// Copy the SQLite database into a new file and check the copy; the daemon may run.
     Backup(backup::Backup),
     /// Let a backup take the place of the SQLite database; the daemon must be stopped.
     Restore(backup::Restore),
-    /// Add, list and revoke users and their tokens.
+    /// Add, list, show, change and revoke users and their tokens.
     User(user::User),
     /// List, show and export messages; list their deliveries, and send one again.
     Messages(messages::Messages),
@@ -194,6 +209,8 @@ enum Command {
     Mail(mail::Mail),
     /// List webhook deliveries that were not accepted, or retry them.
     Webhooks(webhooks::Webhooks),
+    /// Write what somebody needs to help with a problem into a file, without names, numbers, addresses or secrets.
+    SupportBundle(support::SupportBundle),
     /// Run a recorded manager session through the call model and print the events.
     Replay(replay::Replay),
     /// Follow the events and print each pop as an operator sees it.
@@ -209,7 +226,11 @@ enum Command {
 
 /// Parses the command line and runs the command.
 pub(crate) fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let matches = help::describe(Cli::command()).try_get_matches();
+    let cli = match matches.and_then(|mut matches| Cli::from_arg_matches_mut(&mut matches)) {
+        Ok(cli) => cli,
+        Err(error) => return ExitCode::from(help::end(&error)),
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&anyhow::Error::from(error).context("cannot start the runtime")),
@@ -249,6 +270,10 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::AskHelp(command) => command.run(global, "help").await,
         Command::Transfer(command) => command.run(global).await,
         Command::Import(command) => command.run(global).await,
+        Command::Export(command) => command.run(global).await,
+        Command::Accounts(command) => command.run(global, records::Of::Accounts).await,
+        Command::Contacts(command) => command.run(global, records::Of::Contacts).await,
+        Command::Customers(command) => command.run(global, records::Of::Customers).await,
         Command::Backup(command) => command.run(global).await,
         Command::Restore(command) => command.run(global).await,
         Command::User(command) => command.run(global).await,
@@ -261,6 +286,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Endpoints(command) => command.run(global).await,
         Command::Mail(command) => command.run(global).await,
         Command::Webhooks(command) => command.run(global).await,
+        Command::SupportBundle(command) => command.run(global).await,
         Command::Replay(command) => command.run(global),
         Command::Demo(command) => command.run(global).await,
         Command::Health(command) => command.run(global).await,
@@ -275,7 +301,7 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     if error.chain().any(is_broken_pipe) {
         return ExitCode::SUCCESS;
     }
-    output::print_error(&format!("toritsugi: {error:#}"));
+    output::print_error(&format!("toritsugi: {}", language::say(&format!("{error:#}"))));
     let is_config = |cause: &(dyn std::error::Error + 'static)| {
         cause.is::<ConfigError>() || matches!(cause.downcast_ref(), Some(RunError::Config(_)))
     };

@@ -3,7 +3,7 @@
 //! Invariant: text from outside passes [`plain`] before it is printed to a terminal. It contains no control character,
 //! no escape sequence, and no mark that changes the direction of the line.
 
-use std::io::Write;
+use std::io::{IsTerminal as _, Write};
 
 use clap::Args;
 use serde::Serialize;
@@ -130,7 +130,39 @@ pub(crate) fn prompt(question: &str) {
 
 /// Prints one line on standard error. A closed standard error is ignored.
 pub(crate) fn print_error(message: &str) {
-    let _ = writeln!(std::io::stderr(), "{}", plain(message));
+    print_error_lines(&plain(message), std::io::stderr().is_terminal());
+}
+
+/// Prints a text on standard error as it is; on a terminal the program's name in it is red.
+pub(crate) fn print_error_lines(text: &str, is_terminal: bool) {
+    const NAME: &str = "toritsugi:";
+    let text = match text.strip_prefix(NAME) {
+        Some(rest) => format!("{}{rest}", painted(NAME, Colour::Red, is_terminal)),
+        None => text.to_owned(),
+    };
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// A colour of a terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Colour {
+    Green,
+    Yellow,
+    Red,
+}
+
+/// `text` in this colour on a terminal, unless `NO_COLOR` is set or the terminal has none.
+pub(crate) fn painted(text: &str, colour: Colour, is_terminal: bool) -> String {
+    let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    if !is_terminal || is_set("NO_COLOR") || std::env::var_os("TERM").is_some_and(|term| term == "dumb") {
+        return text.to_owned();
+    }
+    let code = match colour {
+        Colour::Green => 32,
+        Colour::Yellow => 33,
+        Colour::Red => 31,
+    };
+    format!("\u{1b}[{code}m{text}\u{1b}[0m")
 }
 
 #[cfg(test)]

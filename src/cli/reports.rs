@@ -35,7 +35,7 @@ enum ReportsCommand {
 
 #[derive(Debug, Args)]
 struct Show {
-    /// The account: its code or id.
+    /// The account: its code, its name or the beginning of its id.
     account: String,
     /// The month, for instance 2026-11.
     #[arg(long, value_name = "MONTH")]
@@ -63,7 +63,7 @@ struct Close {
     /// The month, for instance 2026-11.
     #[arg(long, value_name = "MONTH")]
     month: String,
-    /// Only this account: its code or id.
+    /// Only this account: its code, its name or the beginning of its id.
     #[arg(long, value_name = "ACCOUNT")]
     account: Option<String>,
     #[command(flatten)]
@@ -74,7 +74,7 @@ struct Close {
 
 #[derive(Debug, Args)]
 struct PlanArgs {
-    /// The account: its code or id.
+    /// The account: its code, its name or the beginning of its id.
     account: String,
     /// Close and mail the report of the month before on this day of the month, 1 to 28.
     #[arg(long, value_name = "DAY", requires = "to", value_parser = clap::value_parser!(u8).range(1..=28))]

@@ -13,7 +13,9 @@ use toritsugi::route::Document;
 
 use super::Global;
 use super::client::{Client, ClientArgs};
+use super::named;
 use super::output::{Output, plain, print, print_json};
+use super::when;
 
 const PATH: &str = "/v1/routes";
 /// The word for all accounts without routes of their own.
@@ -39,20 +41,20 @@ enum RoutesCommand {
 
 #[derive(Debug, Args)]
 struct Explain {
-    /// The account: its code or id.
+    /// The account: its code, its name or the beginning of its id.
     #[arg(value_name = "ACCOUNT")]
     account: String,
     /// How urgent the message is: low, normal or urgent.
     #[arg(long, default_value = "normal")]
     urgency: String,
-    /// The contact whom it names: an id.
-    #[arg(long, value_name = "ID")]
+    /// The contact whom it names: a code, a name or the beginning of an id.
+    #[arg(long, value_name = "CONTACT")]
     contact: Option<String>,
     /// Why the caller called: a code of [messages] reasons.
     #[arg(long)]
     reason: Option<String>,
-    /// When, for instance 2026-04-01T20:00:00+09:00; now if absent.
-    #[arg(long, value_name = "TIME")]
+    /// The time: tomorrow, 14:30, 2026-11-29, +2h, or RFC 3339 [default: now].
+    #[arg(long, value_name = "TIME", value_parser = when::time, allow_hyphen_values = true)]
     at: Option<Timestamp>,
     #[command(flatten)]
     client: ClientArgs,
@@ -62,7 +64,7 @@ struct Explain {
 
 #[derive(Debug, Args)]
 struct Check {
-    /// The account: its code or id.
+    /// The account: its code, its name or the beginning of its id.
     #[arg(value_name = "ACCOUNT")]
     account: String,
     #[command(flatten)]
@@ -73,7 +75,7 @@ struct Check {
 
 #[derive(Debug, Args)]
 struct Export {
-    /// The account: its code or id, or "installation".
+    /// The account: its code, its name or the beginning of its id; or "installation".
     #[arg(value_name = "ACCOUNT")]
     account: String,
     #[command(flatten)]
@@ -84,7 +86,7 @@ struct Export {
 
 #[derive(Debug, Args)]
 struct Import {
-    /// The account: its code or id, or "installation".
+    /// The account: its code, its name or the beginning of its id; or "installation".
     #[arg(value_name = "ACCOUNT")]
     account: String,
     /// The document; "-" is standard input.
@@ -128,18 +130,6 @@ struct Findings {
     items: Vec<Value>,
 }
 
-#[derive(Debug, Deserialize)]
-struct Accounts {
-    items: Vec<Account>,
-    next: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Account {
-    id: uuid::Uuid,
-    code: String,
-}
-
 impl Routes {
     pub(super) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
         match self.command {
@@ -155,9 +145,16 @@ impl Routes {
 impl Explain {
     async fn run(self, global: &Global) -> anyhow::Result<()> {
         let client = self.client.client(global)?;
-        let account = account(&client, &self.account).await?;
+        let account = named::account(&client, &self.account).await?;
+        let contact = match &self.contact {
+            Some(text) => {
+                let filter = [("account", account.to_string())];
+                Some(named::id_of(&client, named::CONTACT, text, &filter).await?)
+            }
+            None => None,
+        };
         let request = json!({
-            "account": account, "contact": self.contact, "urgency": self.urgency, "reason": self.reason, "at": self.at,
+            "account": account, "contact": contact, "urgency": self.urgency, "reason": self.reason, "at": self.at,
         });
         let answer: Value = client.post(&format!("{PATH}/explain"), &request).await?;
         if self.output.json {
@@ -173,7 +170,7 @@ impl Explain {
 impl Check {
     async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
         let client = self.client.client(global)?;
-        let account = account(&client, &self.account).await?.to_string();
+        let account = named::account(&client, &self.account).await?.to_string();
         let answer: Value = client.get(&format!("{PATH}/check"), &[("account", account.as_str())]).await?;
         let findings: Findings = serde_json::from_value(answer.clone())?;
         if self.output.json {
@@ -231,27 +228,7 @@ async fn path(client: &Client, account_text: &str) -> anyhow::Result<String> {
     if account_text == INSTALLATION {
         return Ok(format!("{PATH}/{INSTALLATION}"));
     }
-    Ok(format!("{PATH}/{}", account(client, account_text).await?))
-}
-
-/// The account with this code or id.
-pub(super) async fn account(client: &Client, text: &str) -> anyhow::Result<uuid::Uuid> {
-    if let Ok(id) = uuid::Uuid::parse_str(text) {
-        return Ok(id);
-    }
-    let mut cursor: Option<String> = None;
-    loop {
-        let mut query = vec![("limit", "500")];
-        query.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
-        let page: Accounts = client.get("/v1/accounts", &query).await?;
-        if let Some(found) = page.items.iter().find(|account| account.code == text) {
-            return Ok(found.id);
-        }
-        match page.next {
-            Some(next) => cursor = Some(next),
-            None => bail!("no account has the code {text:?}"),
-        }
-    }
+    Ok(format!("{PATH}/{}", named::account(client, account_text).await?))
 }
 
 /// One line for each finding.

@@ -15,7 +15,9 @@ use toritsugi::script;
 
 use super::Global;
 use super::client::{Client, ClientArgs};
+use super::named;
 use super::output::{Output, Table, plain, print, print_error, print_json, print_line};
+use super::when;
 
 /// The code of a script unless one is named.
 const USUAL: &str = "usual";
@@ -49,7 +51,7 @@ enum ScriptsCommand {
 
 #[derive(Debug, Args)]
 struct List {
-    /// The code of the account.
+    /// The account: its code, its name or the beginning of its id.
     account: String,
     #[command(flatten)]
     client: ClientArgs,
@@ -59,7 +61,7 @@ struct List {
 
 #[derive(Debug, Args)]
 struct Show {
-    /// The code of the account.
+    /// The account: its code, its name or the beginning of its id.
     account: String,
     /// The code of the script.
     #[arg(default_value = USUAL)]
@@ -113,7 +115,7 @@ struct Import {
 
 #[derive(Debug, Args)]
 struct Export {
-    /// The code of the account.
+    /// The account: its code, its name or the beginning of its id.
     account: String,
     /// The code of the script.
     #[arg(default_value = USUAL)]
@@ -130,7 +132,7 @@ struct Export {
 
 #[derive(Debug, Args)]
 struct Publish {
-    /// The code of the account.
+    /// The account: its code, its name or the beginning of its id.
     account: String,
     /// The code of the script.
     script: String,
@@ -144,7 +146,7 @@ struct Publish {
 
 #[derive(Debug, Args)]
 struct Retire {
-    /// The code of the account.
+    /// The account: its code, its name or the beginning of its id.
     account: String,
     /// The code of the script.
     script: String,
@@ -154,14 +156,14 @@ struct Retire {
 
 #[derive(Debug, Args)]
 struct Offers {
-    /// Only of the account with this code.
+    /// Only of this account: its code, its name or the beginning of its id.
     #[arg(long, value_name = "CODE")]
     account: Option<String>,
-    /// Only in messages taken at or after this time, for instance 2026-04-01T00:00:00+09:00.
-    #[arg(long, value_name = "TIME")]
+    /// Only in messages taken at or after this time: today, -2h, 2026-11-29, 14:30, or RFC 3339.
+    #[arg(long, value_name = "TIME", value_parser = when::time, allow_hyphen_values = true)]
     from: Option<Timestamp>,
     /// Only in messages taken before this time.
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = when::time, allow_hyphen_values = true)]
     to: Option<Timestamp>,
     #[command(flatten)]
     client: ClientArgs,
@@ -205,18 +207,6 @@ struct Findings {
 #[derive(Debug, Deserialize)]
 struct Written {
     script: Version,
-}
-
-#[derive(Debug, Deserialize)]
-struct Accounts {
-    items: Vec<Account>,
-    next: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Account {
-    id: String,
-    code: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -410,21 +400,9 @@ async fn read(client: &Client, path: &str, version: Option<u32>) -> anyhow::Resu
     client.get(path, &query).await
 }
 
-/// The id of the account with this code.
-async fn account_id(client: &Client, code: &str) -> anyhow::Result<String> {
-    let mut cursor: Option<String> = None;
-    loop {
-        let mut query = vec![("limit", "500")];
-        query.extend(cursor.iter().map(|cursor| ("cursor", cursor.as_str())));
-        let page: Accounts = client.get("/v1/accounts", &query).await?;
-        if let Some(account) = page.items.into_iter().find(|account| account.code == code) {
-            return Ok(account.id);
-        }
-        match page.next {
-            Some(next) => cursor = Some(next),
-            None => bail!("no account has the code {code}"),
-        }
-    }
+/// The id of the account that a text names.
+async fn account_id(client: &Client, text: &str) -> anyhow::Result<String> {
+    Ok(named::account(client, text).await?.to_string())
 }
 
 fn read_file(file: &Path) -> anyhow::Result<String> {

@@ -3,13 +3,11 @@
 //!
 //! Figures come from a daemon. `check` and `rebuild` use the store that the configuration names; a daemon may run meanwhile.
 
-use std::fmt;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
-use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -17,7 +15,9 @@ use toritsugi::store::Store;
 
 use super::Global;
 use super::client::ClientArgs;
+use super::named;
 use super::output::{Output, Table, print, print_bytes, print_error, print_json, print_line};
+use super::when::{self, Moment};
 
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
@@ -27,15 +27,15 @@ pub(super) struct Stats {
     /// What each row is about.
     #[arg(long, required = true, value_name = "WHAT", value_parser = ["account", "operator", "team", "queue", "hour", "day", "month"])]
     by: Option<String>,
-    /// Calls from this day or time on, for instance 2026-04-01 or 2026-04-01T09:00:00+09:00. Days begin at midnight in the
-    /// time zone of the installation.
-    #[arg(long, required = true, value_name = "TIME", value_parser = day_or_time)]
-    from: Option<DayOrTime>,
+    /// Calls from this day or time on: today, -7d, 2026-11-29, or RFC 3339. Days begin at midnight in the time zone of the
+    /// installation.
+    #[arg(long, required = true, value_name = "TIME", value_parser = when::day_or_time, allow_hyphen_values = true)]
+    from: Option<Moment>,
     /// Calls before this day or time.
-    #[arg(long, required = true, value_name = "TIME", value_parser = day_or_time)]
-    to: Option<DayOrTime>,
-    /// Only this account: its id.
-    #[arg(long, value_name = "ID")]
+    #[arg(long, required = true, value_name = "TIME", value_parser = when::day_or_time, allow_hyphen_values = true)]
+    to: Option<Moment>,
+    /// Only this account: its code, its name or the beginning of its id.
+    #[arg(long, value_name = "ACCOUNT")]
     account: Option<String>,
     /// Only the work of this operator: an extension, or the id of a user.
     #[arg(long, value_name = "OPERATOR")]
@@ -76,29 +76,13 @@ enum StatsCommand {
 #[derive(Debug, Args)]
 struct Span {
     /// From this day or time on [default: the beginning of the history].
-    #[arg(long, value_name = "TIME", value_parser = day_or_time)]
-    from: Option<DayOrTime>,
+    #[arg(long, value_name = "TIME", value_parser = when::day_or_time, allow_hyphen_values = true)]
+    from: Option<Moment>,
     /// Before this day or time [default: now].
-    #[arg(long, value_name = "TIME", value_parser = day_or_time)]
-    to: Option<DayOrTime>,
+    #[arg(long, value_name = "TIME", value_parser = when::day_or_time, allow_hyphen_values = true)]
+    to: Option<Moment>,
     #[command(flatten)]
     output: Output,
-}
-
-/// A time, or the beginning of a day in the time zone of the installation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum DayOrTime {
-    Day(Date),
-    Time(Timestamp),
-}
-
-impl fmt::Display for DayOrTime {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Day(day) => day.fmt(f),
-            Self::Time(at) => at.fmt(f),
-        }
-    }
 }
 
 /// The printed fields of the answer of `/v1/stats`.
@@ -161,12 +145,13 @@ impl Stats {
         };
         let is_table = !self.csv && !self.output.json;
         let formula = self.formula.or_else(|| is_table.then(|| formulas.to_owned()));
-        let time = |at: Option<DayOrTime>| at.map(|at| at.to_string()).unwrap_or_default();
+        let time = |at: Option<Moment>| at.map(|at| at.to_string()).unwrap_or_default();
         let (from, to, within) =
             (time(self.from), time(self.to), self.within.map(|within| within.to_string()));
         let mut query: Vec<(&str, &str)> = vec![("by", &by), ("from", &from), ("to", &to)];
+        let account = named::account_filter(&client, self.account.as_deref()).await?.pop().map(|(_, id)| id);
         for (key, value) in [
-            ("account", &self.account),
+            ("account", &account),
             ("operator", &self.operator),
             ("team", &self.team),
             ("formula", &formula),
@@ -306,9 +291,9 @@ impl Span {
     }
 
     fn bounds(&self, zone: &TimeZone) -> (Timestamp, Timestamp) {
-        let time = |at: DayOrTime| match at {
-            DayOrTime::Time(at) => at,
-            DayOrTime::Day(day) => {
+        let time = |at: Moment| match at {
+            Moment::At(at) => at,
+            Moment::Day(day) => {
                 day.to_zoned(zone.clone()).map_or(Timestamp::UNIX_EPOCH, |midnight| midnight.timestamp())
             }
         };
@@ -330,14 +315,6 @@ async fn build(
         }
         total += built;
     }
-}
-
-fn day_or_time(text: &str) -> Result<DayOrTime, String> {
-    let time = || text.parse().map(DayOrTime::Time).ok();
-    let day = || (text.len() == 10).then(|| text.parse().map(DayOrTime::Day).ok()).flatten();
-    time()
-        .or_else(day)
-        .ok_or_else(|| "write a day (2026-04-01) or a time (2026-04-01T09:00:00+09:00)".to_owned())
 }
 
 #[cfg(test)]
@@ -374,14 +351,15 @@ mod tests {
 
     #[test]
     fn a_day_begins_at_midnight_of_the_installation() {
-        let (from, to) = (day_or_time("2026-04-01").unwrap(), day_or_time("2026-04-01T00:00:00Z").unwrap());
+        let read = |text| when::day_or_time(text).unwrap();
+        let (from, to) = (read("2026-04-01"), read("2026-04-01T00:00:00Z"));
         assert_eq!((from.to_string(), to.to_string()), ("2026-04-01".into(), "2026-04-01T00:00:00Z".into()));
         let span = Span { from: Some(from), to: Some(to), output: Output { json: false } };
         let tokyo = TimeZone::get("Asia/Tokyo").unwrap();
         let bounds = ("2026-03-31T15:00:00Z".parse().unwrap(), "2026-04-01T00:00:00Z".parse().unwrap());
         assert_eq!(span.bounds(&tokyo), bounds);
-        for text in ["yesterday", "2026-04", "2026-04-31", ""] {
-            assert!(day_or_time(text).is_err(), "{text}");
+        for text in ["last year", "2026-04", "2026-04-31", ""] {
+            assert!(when::day_or_time(text).is_err(), "{text}");
         }
     }
 }

@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use super::Global;
 use super::calls::PRESENT_CALLS;
-use super::client::ClientArgs;
+use super::client::{Client, ClientArgs};
+use super::named;
 use super::output::{Output, plain, print_json, print_line};
 
 #[derive(Debug, Args)]
@@ -16,7 +17,7 @@ pub(super) struct Transfer {
     /// The id of the call, or its beginning, as `toritsugi calls` prints it.
     #[arg(value_name = "CALL")]
     call: String,
-    /// The target: contact:ID, on-call, operator:EXTENSION, queue:NAME, or a number.
+    /// The target: contact:CONTACT (a code, a name or an id), on-call, operator:EXTENSION, queue:NAME, or a number.
     #[arg(long, value_name = "TARGET", required_unless_present_any = ["complete", "cancel"])]
     to: Option<String>,
     /// blind: transfer at once; consult: speak with the target first.
@@ -58,7 +59,10 @@ impl Transfer {
         let call = client.whole_id(&self.call, PRESENT_CALLS).await?;
         let path = format!("/v1/calls/{call}/transfers");
         let transfer: Value = match &self.to {
-            Some(to) => client.post(&path, &TransferRequest { mode: self.mode, to }).await?,
+            Some(to) => {
+                let to = &target(&client, call, to).await?;
+                client.post(&path, &TransferRequest { mode: self.mode, to }).await?
+            }
             None => {
                 let list: List = client.get(&path, &[]).await?;
                 let is_active = |transfer: &&Value| transfer["state"] != "over";
@@ -77,4 +81,17 @@ impl Transfer {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// The target as the API takes it: a contact may be named by its code or its name within the call's account.
+async fn target(client: &Client, call: uuid::Uuid, text: &str) -> anyhow::Result<String> {
+    let Some(contact) = text.strip_prefix("contact:").filter(|id| uuid::Uuid::parse_str(id).is_err()) else {
+        return Ok(text.to_owned());
+    };
+    let call: Value = client.get(&format!("/v1/calls/{call}"), &[]).await?;
+    let Some(account) = call["card"]["account"]["id"].as_str() else {
+        anyhow::bail!("this call has no account, so its contacts are not known: write contact: and an id");
+    };
+    let filter = [("account", account.to_owned())];
+    Ok(format!("contact:{}", named::id_of(client, named::CONTACT, contact, &filter).await?))
 }

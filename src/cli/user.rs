@@ -26,7 +26,8 @@ use toritsugi::store::Store;
 use toritsugi::store::users::{TokenDraft, TokenKind, UserChange, UserDraft, UserRecord};
 
 use super::audit;
-use super::output::{Output, Table, plain, print, print_json, print_line};
+use super::language::say;
+use super::output::{Output, Table, plain, print, print_error, print_json, print_line};
 use super::{Global, password};
 
 #[derive(Debug, Args)]
@@ -37,13 +38,22 @@ pub(super) struct User {
 
 #[derive(Debug, Subcommand)]
 enum UserCommand {
-    /// Add a person or a system, and print its token, once.
+    /// Add a person or a system. A token is printed, once, unless a password is set.
     Add(Add),
     /// List all users; tokens cannot be shown again.
     List {
         #[command(flatten)]
         output: Output,
     },
+    /// Show one user with the tokens, which cannot be shown again themselves.
+    Show {
+        /// The name or extension of the user.
+        name: String,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Change a user's name, reading, role, extension or team.
+    Set(Set),
     /// Create another token for a user and print it, once; earlier tokens stay valid.
     Token {
         /// The name or extension of the user.
@@ -85,8 +95,32 @@ struct Add {
     /// Also set a password for the sign-in page; it is prompted for, or read from standard input.
     #[arg(long)]
     password: bool,
+    /// Also make a token where --password is given.
+    #[arg(long = "token")]
+    wants_token: bool,
     #[command(flatten)]
     token: TokenArgs,
+}
+
+#[derive(Debug, Args)]
+struct Set {
+    /// The name or extension of the user.
+    name: String,
+    /// The new name to sign in with.
+    #[arg(long, value_name = "NAME")]
+    rename: Option<String>,
+    /// The new reading of the name (kana).
+    #[arg(long)]
+    kana: Option<String>,
+    /// The new role: operator, supervisor, admin or system.
+    #[arg(long)]
+    role: Option<Role>,
+    /// The new extension of this person's phone; empty: none.
+    #[arg(long)]
+    extension: Option<String>,
+    /// The name of the new team; empty: none.
+    #[arg(long)]
+    team: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -106,6 +140,8 @@ impl User {
         let done = match self.command {
             UserCommand::Add(add) => add.run(&store).await,
             UserCommand::List { output } => list(&store, output).await,
+            UserCommand::Show { name, output } => show(&store, &name, output).await,
+            UserCommand::Set(set) => set.run(&store).await,
             UserCommand::Token { name, label, token } => {
                 let user = find_user(&store, &name).await?;
                 token.create(&store, &user, &label).await
@@ -155,6 +191,10 @@ impl Add {
             "password": user.has_password,
         });
         audit::record(store, "user.created", (&user.person.name, Some(id)), details).await;
+        // Somebody who signs in at the page needs no token: one that nobody keeps is only a risk.
+        if user.has_password && !self.wants_token && file.is_none() {
+            return Ok(());
+        }
         self.token.create_into(store, &user, "command line", file).await
     }
 }
@@ -198,7 +238,11 @@ impl TokenArgs {
         let about = (user.person.name.as_str(), Some(user.person.id));
         audit::record(store, "token.created", about, details).await;
         match file {
-            None => print_line(&token.expose())?,
+            None => {
+                // Standard output is the token alone, for a script.
+                print_error(&say("token, shown once:"));
+                print_line(&token.expose())?;
+            }
             Some((path, mut file)) => writeln!(file, "{}", token.expose())
                 .with_context(|| format!("cannot write the token into {}", path.display()))?,
         }
@@ -213,6 +257,97 @@ async fn find_user(store: &Store, name: &str) -> anyhow::Result<UserRecord> {
             bail!("there is no user {}, or the user was revoked; see `toritsugi user list`", plain(name))
         }
     }
+}
+
+impl Set {
+    async fn run(self, store: &Store) -> anyhow::Result<()> {
+        let before = find_user(store, &self.name).await?;
+        let change = UserChange {
+            name: self.rename.as_deref().map(|name| person_text("--rename", name)).transpose()?,
+            kana: match self.kana.as_deref() {
+                Some("") => Some(String::new()),
+                Some(kana) => Some(person_text("--kana", kana)?),
+                None => None,
+            },
+            role: self.role,
+            extension: match self.extension.as_deref() {
+                Some("") => Some(None),
+                Some(digits) => Some(Some(Extension::parse(digits)?)),
+                None => None,
+            },
+            team: match self.team.as_deref() {
+                Some("") => Some(None),
+                Some(team) => Some(Some(person_text("--team", team)?)),
+                None => None,
+            },
+            ..UserChange::default()
+        };
+        store.change_user(before.person.id, &change, Timestamp::now()).await?;
+        let after = store.user(before.person.id).await?.context("the user was removed at the same time")?;
+        let fields = |user: &UserRecord| {
+            let person = &user.person;
+            [
+                ("name", json!(person.name)),
+                ("kana", json!(person.kana)),
+                ("role", json!(person.role)),
+                ("extension", json!(person.extension)),
+                ("team", json!(user.team)),
+            ]
+        };
+        let mut changed = serde_json::Map::new();
+        for ((field, old), (_, new)) in fields(&before).into_iter().zip(fields(&after)) {
+            if old != new {
+                changed.insert(field.into(), json!({ "before": old, "after": new }));
+            }
+        }
+        if changed.is_empty() {
+            bail!("nothing was changed: give --rename, --kana, --role, --extension or --team another value");
+        }
+        let about = (before.person.name.as_str(), Some(before.person.id));
+        audit::record(store, "user.changed", about, changed.into()).await;
+        Ok(())
+    }
+}
+
+async fn show(store: &Store, name: &str, output: Output) -> anyhow::Result<()> {
+    let user = find_user(store, name).await?;
+    let person = &user.person;
+    let tokens = store.tokens_of(person.id).await?;
+    let tokens: Vec<serde_json::Value> = tokens
+        .iter()
+        .map(|token| {
+            json!({
+                "id": token.id, "label": token.label, "session": token.kind == TokenKind::Session,
+                "created_at": wire_time(token.created_at), "expires_at": token.expires_at.map(wire_time),
+                "last_used_at": token.last_used_at.map(wire_time),
+            })
+        })
+        .collect();
+    let extension = person.extension.as_ref().map(ToString::to_string);
+    if output.json {
+        return print_json(&json!({
+            "id": person.id, "name": person.name, "kana": person.kana, "role": person.role,
+            "extension": extension, "team": user.team, "has_password": user.has_password,
+            "created_at": wire_time(user.created_at), "tokens": tokens,
+        }));
+    }
+    for (field, value) in [
+        ("name", person.name.as_str()),
+        ("kana", person.kana.as_str()),
+        ("role", person.role.as_str()),
+        ("extension", extension.as_deref().unwrap_or("-")),
+        ("team", user.team.as_deref().unwrap_or("-")),
+        ("password", if user.has_password { "yes" } else { "no" }),
+    ] {
+        print_line(&format!("{field:<12}{}", plain(value)))?;
+    }
+    let mut table = Table::new(["TOKEN", "LABEL", "CREATED", "LAST USED", "EXPIRES"]);
+    for token in &tokens {
+        let text = |field: &str| token[field].as_str().unwrap_or("-").to_owned();
+        let id: String = text("id").chars().take(8).collect();
+        table.row([&id, &text("label"), &text("created_at"), &text("last_used_at"), &text("expires_at")]);
+    }
+    Ok(print(&table.render())?)
 }
 
 async fn set_password(store: &Store, name: &str) -> anyhow::Result<()> {

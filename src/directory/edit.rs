@@ -23,6 +23,15 @@ pub enum EditError {
     Store(#[from] StoreError),
 }
 
+/// A record before and after a change.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Edited<T> {
+    /// Before.
+    pub before: T,
+    /// After.
+    pub after: T,
+}
+
 impl Directory {
     /// Creates an account.
     ///
@@ -45,12 +54,26 @@ impl Directory {
         patch: &serde_json::Value,
         at: Timestamp,
     ) -> Result<Account, EditError> {
+        Ok(self.edit_account(id, patch, at, None).await?.after)
+    }
+
+    /// As [`Self::patch_account`]; with `seen`, only if the record has not been changed since that time.
+    ///
+    /// # Errors
+    /// [`StoreError::Changed`]; and as for [`Self::patch_account`].
+    pub async fn edit_account(
+        &self,
+        id: RecordId,
+        patch: &serde_json::Value,
+        at: Timestamp,
+        seen: Option<Timestamp>,
+    ) -> Result<Edited<Account>, EditError> {
         let missing = StoreError::Missing { what: "account" };
-        let current = self.store().account(id).await?.ok_or(missing)?;
-        let checked = patched(&current.fields, patch)?.checked(self.plan())?;
-        let account = self.store().update_account(id, &checked, at).await?;
+        let before = self.store().account(id).await?.ok_or(missing)?;
+        let checked = patched(&before.fields, patch)?.checked(self.plan())?;
+        let after = self.store().update_account(id, &checked, at, seen).await?;
         self.refresh().await?;
-        Ok(account)
+        Ok(Edited { before, after })
     }
 
     /// Deletes an account with its customers, contacts and messages. Readers show them no more, and they are removed behind the
@@ -87,10 +110,25 @@ impl Directory {
         patch: &serde_json::Value,
         at: Timestamp,
     ) -> Result<Customer, EditError> {
+        Ok(self.edit_customer(id, patch, at, None).await?.after)
+    }
+
+    /// As [`Self::patch_customer`]; with `seen`, only if the record has not been changed since that time.
+    ///
+    /// # Errors
+    /// [`StoreError::Changed`]; and as for [`Self::patch_customer`].
+    pub async fn edit_customer(
+        &self,
+        id: RecordId,
+        patch: &serde_json::Value,
+        at: Timestamp,
+        seen: Option<Timestamp>,
+    ) -> Result<Edited<Customer>, EditError> {
         let missing = StoreError::Missing { what: "customer" };
-        let current = self.store().customer(id).await?.ok_or(missing)?;
-        let checked = patched(&current.fields, patch)?.checked(self.plan())?;
-        Ok(self.store().update_customer(id, &checked, at).await?)
+        let before = self.store().customer(id).await?.ok_or(missing)?;
+        let checked = patched(&before.fields, patch)?.checked(self.plan())?;
+        let after = self.store().update_customer(id, &checked, at, seen).await?;
+        Ok(Edited { before, after })
     }
 
     /// Deletes a customer; with `forget_deleted` also what the store knows of the customer: readers show it no more, and it
@@ -124,10 +162,25 @@ impl Directory {
         patch: &serde_json::Value,
         at: Timestamp,
     ) -> Result<Contact, EditError> {
+        Ok(self.edit_contact(id, patch, at, None).await?.after)
+    }
+
+    /// As [`Self::patch_contact`]; with `seen`, only if the record has not been changed since that time.
+    ///
+    /// # Errors
+    /// [`StoreError::Changed`]; and as for [`Self::patch_contact`].
+    pub async fn edit_contact(
+        &self,
+        id: RecordId,
+        patch: &serde_json::Value,
+        at: Timestamp,
+        seen: Option<Timestamp>,
+    ) -> Result<Edited<Contact>, EditError> {
         let missing = StoreError::Missing { what: "contact" };
-        let current = self.store().contact(id).await?.ok_or(missing)?;
-        let checked = patched(&current.fields, patch)?.checked(self.plan())?;
-        Ok(self.store().update_contact(id, &checked, at).await?)
+        let before = self.store().contact(id).await?.ok_or(missing)?;
+        let checked = patched(&before.fields, patch)?.checked(self.plan())?;
+        let after = self.store().update_contact(id, &checked, at, seen).await?;
+        Ok(Edited { before, after })
     }
 
     /// Deletes a contact.

@@ -39,6 +39,6 @@ mod over_postgres {
     mod tests;
 }
 
-pub use edit::EditError;
+pub use edit::{EditError, Edited};
 pub use lookup::{Directory, DirectoryOptions};
 pub use resolution::{DialledHeader, Resolution};

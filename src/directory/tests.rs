@@ -344,6 +344,41 @@ async fn a_customer_whose_search_text_is_missing_is_folded_in_steps() {
     assert_eq!(found(&fixture, "090 0000 0001").await, ["K1"]);
 }
 
+/// Two people change one record that both have read: the second is refused, and nothing of the first is lost.
+#[tokio::test]
+async fn a_record_that_somebody_changed_meanwhile_is_not_changed_again() {
+    let fixture = fixture().await;
+    let directory = &fixture.directory;
+    let later = AT + jiff::SignedDuration::from_secs(1);
+    let is_changed = |error: EditError| matches!(error, EditError::Store(StoreError::Changed { .. }));
+
+    let seen = Some(directory.store().account(fixture.sakura).await.unwrap().unwrap().changed_at);
+    let edited = directory.edit_account(fixture.sakura, &json!({"notes": "甲"}), later, seen).await.unwrap();
+    assert_eq!((Some(edited.before.changed_at), edited.after.fields.notes.as_str()), (seen, "甲"));
+    let second = directory.edit_account(fixture.sakura, &json!({"notes": "乙"}), later, seen).await;
+    assert!(is_changed(second.unwrap_err()));
+    let again = directory
+        .edit_account(fixture.sakura, &json!({"notes": "乙"}), later, Some(edited.after.changed_at))
+        .await;
+    assert_eq!(again.unwrap().before.fields.notes, "甲");
+
+    let fields = ContactFields::named(fixture.sakura, "先");
+    let contact = directory.create_contact(fields, AT).await.unwrap();
+    let seen = Some(contact.changed_at);
+    directory.edit_contact(contact.id, &json!({"role": "部長"}), later, seen).await.unwrap();
+    let second = directory.edit_contact(contact.id, &json!({"role": "社長"}), later, seen).await;
+    assert!(is_changed(second.unwrap_err()));
+
+    let fields = CustomerFields::named(fixture.sakura, "見本");
+    let customer = directory.create_customer(fields, AT).await.unwrap();
+    let seen = Some(customer.changed_at);
+    directory.edit_customer(customer.id, &json!({"company": "甲社"}), later, seen).await.unwrap();
+    let second = directory.edit_customer(customer.id, &json!({"company": "乙社"}), later, seen).await;
+    assert!(is_changed(second.unwrap_err()));
+    let kept = directory.store().customer(customer.id).await.unwrap().unwrap();
+    assert_eq!(kept.fields.company.as_deref(), Some("甲社"));
+}
+
 #[tokio::test]
 async fn customers_and_contacts_are_changed_and_deleted() {
     let fixture = fixture().await;

@@ -12,14 +12,15 @@ use serde_json::json;
 
 use super::audit_trail::{self, fields_of};
 use super::auth::Caller;
-use super::extract::{Body, NoQuery, QueryParams, RecordPath};
+use super::extract::{Body, IfMatch, NoQuery, QueryParams, RecordPath};
 use super::problem::{Kind, Problem, ProblemBody};
 use super::query::PageQuery;
 use super::responses::created;
 use super::state::AppState;
 use crate::contract::records::{Account, AccountFields};
+use crate::directory::{EditError, Edited};
 use crate::people::role::Permission;
-use crate::store::Page;
+use crate::store::{Page, StoreError};
 
 /// Lists the accounts, in the order of their creation.
 #[utoipa::path(get, path = "/v1/accounts", tag = "accounts", params(PageQuery), responses(
@@ -76,13 +77,16 @@ pub(crate) async fn show(
 
 /// Changes an account by a JSON merge patch (RFC 7396): absent fields keep their values, `null` resets a field.
 #[utoipa::path(patch, path = "/v1/accounts/{account}", tag = "accounts",
-    params(("account" = uuid::Uuid, Path, description = "The record")),
+    params(
+        ("account" = uuid::Uuid, Path, description = "The record"),
+        ("If-Match" = Option<String>, Header, description = "The `changed_at` that the client has seen, in quotes"),
+    ),
     request_body = AccountFields,
     responses(
         (status = 200, description = "The changed record", body = Account),
         (status = 403, description = "not-permitted", body = ProblemBody),
         (status = 404, description = "unknown-record", body = ProblemBody),
-        (status = 409, description = "value-taken", body = ProblemBody),
+        (status = 409, description = "value-taken; record-changed, with the record as it is", body = ProblemBody),
         (status = 422, description = "invalid-body", body = ProblemBody),
     )
 )]
@@ -90,13 +94,23 @@ pub(crate) async fn change(
     State(state): State<Arc<AppState>>,
     caller: Caller,
     RecordPath(id): RecordPath,
+    IfMatch(seen): IfMatch,
     Body(patch): Body<serde_json::Value>,
 ) -> Result<Json<Account>, Problem> {
     caller.needs(Permission::EditDirectory)?;
-    let record = state.app.directory.patch_account(id, &patch, state.app.clock.now()).await?;
-    let about = (record.fields.code.as_str(), Some(id));
-    audit_trail::record(&state, &caller, "account.changed", about, fields_of(&patch)).await;
-    Ok(Json(record))
+    let edited = state.app.directory.edit_account(id, &patch, state.app.clock.now(), seen).await;
+    let Edited { before, after } = match edited {
+        Err(EditError::Store(StoreError::Changed { .. })) => {
+            let current = state.app.store.account(id).await?;
+            return Err(Problem::from(Kind::RecordChanged).record(&current));
+        }
+        edited => edited?,
+    };
+    let about = (after.fields.code.as_str(), Some(id));
+    let mut details = fields_of(&patch);
+    details["changed"] = audit_trail::differences_of(&before.fields, &after.fields);
+    audit_trail::record(&state, &caller, "account.changed", about, details).await;
+    Ok(Json(after))
 }
 
 /// Deletes an account with its customers, contacts and messages. Its finished calls remain.

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::ids::RecordId;
 use crate::people::token::TokenHash;
-use crate::store::users::TokenRecord;
+use crate::store::users::{TokenKind, TokenRecord};
 use crate::store::{Store, StoreError};
 
 /// How long a request waits for the store before a cached token counts, so that an operator in a call does not wait
@@ -123,6 +123,13 @@ impl ActiveTokens {
     pub(crate) fn revoke_token(&self, token: RecordId) {
         self.cache().retain(|_, record| record.id != token);
         self.cancel_guards(|id, _| id == token);
+    }
+
+    /// Ends the streams of those of these tokens that are sessions, which have been revoked.
+    pub(crate) fn revoke_sessions(&self, tokens: &[TokenRecord]) {
+        for session in tokens.iter().filter(|token| token.kind == TokenKind::Session) {
+            self.revoke_token(session.id);
+        }
     }
 
     /// Ends all streams of a user who was revoked, and removes the user's tokens from the cache.

@@ -3,9 +3,10 @@
 //! | entry | about |
 //! |---|---|
 //! | `user.created`, `user.changed`, `user.revoked` | a person; role, extension and team before and after |
+//! | `password.link_created` | the person who may set a password by it; when it expires |
 //! | `token.created`, `token.revoked` | a person's token |
 //! | `session.opened`, `session.closed`, `session.refused` | a sign-in with a password, a sign-out, a sign-in that was refused |
-//! | `account.*`, `contact.*`, `customer.*` (`created`, `changed`, `deleted`) | a record; the names of the fields that a request set |
+//! | `account.*`, `contact.*`, `customer.*` (`created`, `changed`, `deleted`) | a record; the names of the fields that a request set, of an account also the fields that differ, before and after |
 //! | `message.changed`, `message.deleted` | a message whose text another person wrote |
 //! | `script.saved`, `script.published`, `script.retired` | a script of an account; version, state, the version that was restored |
 //! | `endpoint.*` (`created`, `changed`, `deleted`, `tested`), `address.resumed` | an endpoint; an address that was suspended |
@@ -126,6 +127,21 @@ pub(crate) async fn record_refused_sign_in(
 pub(crate) fn fields_of(patch: &Value) -> Value {
     let fields: Vec<&String> = patch.as_object().into_iter().flat_map(|object| object.keys()).collect();
     json!({ "fields": fields })
+}
+
+/// The fields that differ, each before and after. Only for records that hold nothing of a caller or a customer.
+pub(crate) fn differences_of<T: serde::Serialize>(before: &T, after: &T) -> Value {
+    let fields = |record: &T| match serde_json::to_value(record) {
+        Ok(Value::Object(fields)) => fields,
+        _ => serde_json::Map::new(),
+    };
+    let (before, after) = (fields(before), fields(after));
+    let names: std::collections::BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    let differing = names.into_iter().filter(|name| before.get(*name) != after.get(*name));
+    differing
+        .map(|name| (name.clone(), json!({ "before": before.get(name), "after": after.get(name) })))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
 }
 
 fn entry_of(

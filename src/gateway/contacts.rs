@@ -5,14 +5,15 @@ use std::sync::Arc;
 use super::audit_trail::{self, fields_of};
 use super::auth::Caller;
 use super::customers::{account_id, no_such_account};
-use super::extract::{Body, NoQuery, QueryParams, RecordPath};
+use super::extract::{Body, IfMatch, NoQuery, QueryParams, RecordPath};
 use super::problem::{Kind, Problem, ProblemBody};
 use super::query::{ContactQuery, page_request};
 use super::responses::created;
 use super::state::AppState;
 use crate::contract::records::{Contact, ContactFields};
+use crate::directory::EditError;
 use crate::people::role::Permission;
-use crate::store::Page;
+use crate::store::{Page, StoreError};
 use serde_json::json;
 
 use axum::Json;
@@ -77,13 +78,16 @@ pub(crate) async fn show(
 
 /// Changes a contact by a JSON merge patch (RFC 7396): absent fields keep their values, `null` resets a field.
 #[utoipa::path(patch, path = "/v1/contacts/{contact}", tag = "contacts",
-    params(("contact" = uuid::Uuid, Path, description = "The record")),
+    params(
+        ("contact" = uuid::Uuid, Path, description = "The record"),
+        ("If-Match" = Option<String>, Header, description = "The `changed_at` that the client has seen, in quotes"),
+    ),
     request_body = ContactFields,
     responses(
         (status = 200, description = "The changed record", body = Contact),
         (status = 403, description = "not-permitted", body = ProblemBody),
         (status = 404, description = "unknown-record", body = ProblemBody),
-        (status = 409, description = "value-taken", body = ProblemBody),
+        (status = 409, description = "value-taken; record-changed, with the record as it is", body = ProblemBody),
         (status = 422, description = "invalid-body", body = ProblemBody),
     )
 )]
@@ -91,10 +95,18 @@ pub(crate) async fn change(
     State(state): State<Arc<AppState>>,
     caller: Caller,
     RecordPath(id): RecordPath,
+    IfMatch(seen): IfMatch,
     Body(patch): Body<serde_json::Value>,
 ) -> Result<Json<Contact>, Problem> {
     caller.needs(Permission::EditDirectory)?;
-    let record = state.app.directory.patch_contact(id, &patch, state.app.clock.now()).await?;
+    let edited = state.app.directory.edit_contact(id, &patch, state.app.clock.now(), seen).await;
+    let record = match edited {
+        Err(EditError::Store(StoreError::Changed { .. })) => {
+            let current = state.app.store.contact(id).await?;
+            return Err(Problem::from(Kind::RecordChanged).record(&current));
+        }
+        edited => edited?.after,
+    };
     let mut details = fields_of(&patch);
     details["account"] = json!(record.fields.account);
     audit_trail::record(&state, &caller, "contact.changed", ("", Some(id)), details).await;

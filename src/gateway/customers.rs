@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::audit_trail::{self, fields_of};
 use super::auth::Caller;
-use super::extract::{Body, NoQuery, QueryParams, RecordPath, number_key, record_id};
+use super::extract::{Body, IfMatch, NoQuery, QueryParams, RecordPath, number_key, record_id};
 use super::problem::{Kind, Problem, ProblemBody};
 use super::query::{CustomerQuery, page_request};
 use super::responses::created;
@@ -83,13 +83,16 @@ pub(crate) async fn show(
 /// Changes a customer by a JSON merge patch (RFC 7396): absent fields keep their values, `null` resets a field. Only
 /// administrators move a customer to another account.
 #[utoipa::path(patch, path = "/v1/customers/{customer}", tag = "customers",
-    params(("customer" = uuid::Uuid, Path, description = "The record")),
+    params(
+        ("customer" = uuid::Uuid, Path, description = "The record"),
+        ("If-Match" = Option<String>, Header, description = "The `changed_at` that the client has seen, in quotes"),
+    ),
     request_body = CustomerFields,
     responses(
         (status = 200, description = "The changed record", body = Customer),
         (status = 403, description = "not-permitted", body = ProblemBody),
         (status = 404, description = "unknown-record", body = ProblemBody),
-        (status = 409, description = "value-taken", body = ProblemBody),
+        (status = 409, description = "value-taken; record-changed, with the record as it is", body = ProblemBody),
         (status = 422, description = "invalid-body", body = ProblemBody),
     )
 )]
@@ -97,6 +100,7 @@ pub(crate) async fn change(
     State(state): State<Arc<AppState>>,
     caller: Caller,
     RecordPath(id): RecordPath,
+    IfMatch(seen): IfMatch,
     Body(patch): Body<serde_json::Value>,
 ) -> Result<Json<Customer>, Problem> {
     caller.needs(Permission::EditCustomers)?;
@@ -110,7 +114,14 @@ pub(crate) async fn change(
              customer of that account",
         ));
     }
-    let record = state.app.directory.patch_customer(id, &patch, state.app.clock.now()).await?;
+    let edited = state.app.directory.edit_customer(id, &patch, state.app.clock.now(), seen).await;
+    let record = match edited {
+        Err(EditError::Store(StoreError::Changed { .. })) => {
+            let current = state.app.store.customer(id).await?;
+            return Err(Problem::from(Kind::RecordChanged).record(&current));
+        }
+        edited => edited?.after,
+    };
     let mut details = fields_of(&patch);
     details["account"] = json!(record.fields.account);
     if record.fields.account != before {

@@ -8,6 +8,7 @@ use axum::extract::rejection::JsonRejection;
 use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequest, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
+use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
@@ -109,6 +110,27 @@ impl<S: Send + Sync> FromRequestParts<S> for RecordPath {
         let id = Path::<String>::from_request_parts(parts, state).await;
         let id = id.ok().and_then(|Path(text)| record_id(&text));
         id.map(Self).ok_or_else(|| Kind::UnknownRecord.with("the id of a record must be a UUID"))
+    }
+}
+
+/// The version of a record that a client has seen, from `If-Match`: its `changed_at` in quotes. Absent where the client
+/// does not mind what somebody else changed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct IfMatch(pub(crate) Option<Timestamp>);
+
+impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let Some(value) = parts.headers.get(header::IF_MATCH) else { return Ok(Self(None)) };
+        let text = value.to_str().unwrap_or_default().trim();
+        if text == "*" {
+            return Ok(Self(None));
+        }
+        let quoted = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+        let seen = quoted.and_then(|text| text.parse().ok());
+        let wrong = || Kind::InvalidHeader.with("If-Match: must be the changed_at of the record, in quotes");
+        seen.map(|seen| Self(Some(seen))).ok_or_else(wrong)
     }
 }
 

@@ -57,7 +57,7 @@ struct Probed {
 impl StoreProbe {
     /// Whether the store can be written; tests it unless that was just done. Requests that come meanwhile wait for the
     /// same test.
-    async fn is_up(&self, store: &Store) -> bool {
+    pub(crate) async fn is_up(&self, store: &Store) -> bool {
         let mut probed = self.0.lock().await;
         let is_up = match probed.last {
             Some((at, is_up)) if at.elapsed() < PROBE_INTERVAL => is_up,
@@ -93,6 +93,9 @@ impl Probed {
 pub(crate) struct Readiness {
     /// Whether all dependencies are available.
     ready: bool,
+    /// The version of this daemon.
+    #[schema(value_type = String)]
+    version: &'static str,
     /// Whether the link to the PBX is up: that of this daemon and, beside a standby, that of the leader.
     pbx: bool,
     /// Whether the store answers and can be written.
@@ -219,6 +222,7 @@ pub(crate) async fn ready(State(state): State<Arc<AppState>>) -> (StatusCode, Js
     let purge = state.app.store.purge_progress().status().map(Purge::of);
     let body = Readiness {
         ready,
+        version: env!("CARGO_PKG_VERSION"),
         pbx,
         store,
         bus,
@@ -231,7 +235,15 @@ pub(crate) async fn ready(State(state): State<Arc<AppState>>) -> (StatusCode, Js
     (status, Json(body))
 }
 
-async fn mail_fault(state: &AppState) -> Option<MailFault> {
+impl MailFault {
+    /// What the server said last, or why it cannot be reached.
+    pub(crate) fn why(&self) -> &str {
+        &self.why
+    }
+}
+
+/// What keeps the mail server from taking mails, if it has for long.
+pub(crate) async fn mail_fault(state: &AppState) -> Option<MailFault> {
     let pause = state.app.store.mail_server_pause(MAIL_SERVER).await.ok()??;
     let is_long = pause.is_alarming(state.app.clock.now());
     is_long.then_some(MailFault { since: pause.since, why: pause.why })

@@ -20,6 +20,7 @@
 //! | `alarms.rs` | rules of alarms, and those that were raised |
 //! | `reports.rs`, `report_files.rs` | monthly reports of accounts, as JSON, PDF and CSV |
 //! | `page.rs` | the operators' and supervisors' page, built into the binary |
+//! | `numbers.rs`, `passwords.rs`, `installation.rs` | every number and those that belong to nobody; the own password and links that set one; what works |
 //! | `metrics.rs`, `health.rs`, `openapi.rs` | for the administrators of the daemon |
 //!
 //! Imports run one way: `serve.rs` and `openapi.rs` → `routes.rs` → handlers and middleware → `state.rs` → tables.
@@ -64,6 +65,7 @@ mod history;
 mod history_file;
 mod holidays;
 mod idempotency;
+mod installation;
 mod mail;
 mod mail_templates;
 mod message_actions;
@@ -74,9 +76,11 @@ mod message_timeline;
 mod messages;
 mod metrics;
 mod middleware;
+mod numbers;
 mod openapi;
 mod operators;
 mod page;
+mod passwords;
 mod problem;
 mod proxies;
 mod public;
@@ -110,6 +114,7 @@ mod websocket;
 
 pub use metrics::Metrics;
 pub use openapi::document as openapi_document;
+pub use page::page_is_built;
 pub use proxies::{AddressRange, AddressRangeError};
 pub use public::{PublicApp, link_hash};
 pub use serve::{listen, serve, serve_public};

@@ -46,6 +46,12 @@ struct File {
 
 static FILES: &[File] = include!(concat!(env!("OUT_DIR"), "/page_files.rs"));
 
+/// Whether this binary has the page.
+#[must_use]
+pub fn page_is_built() -> bool {
+    FILES.iter().any(|file| file.path == DOCUMENT)
+}
+
 /// The routes of the page's files.
 pub(super) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
     let mut router = Router::new();

@@ -120,6 +120,8 @@ kinds! {
     NoReportFont = CONFLICT "no-report-font" "The daemon finds no font for reports",
     /// Another record already has the value.
     ValueTaken = CONFLICT "value-taken" "Another record already has this value",
+    /// The record was changed since the version in `If-Match`.
+    RecordChanged = CONFLICT "record-changed" "The record has changed meanwhile; look at it and try again",
     /// Nobody could administer the installation any more.
     LastAdministrator = CONFLICT "last-administrator" "The only administrator cannot be revoked or given another role",
     /// The same request is still being carried out.
@@ -178,6 +180,7 @@ pub(crate) struct Problem {
     message: Option<Box<Message>>,
     draft: Option<Box<Draft>>,
     script: Option<Box<ScriptProblem>>,
+    record: Option<Box<serde_json::Value>>,
 }
 
 /// What a problem with a script has besides.
@@ -224,6 +227,12 @@ impl Problem {
         self
     }
 
+    /// Adds the record as it is.
+    pub(crate) fn record(mut self, record: &impl Serialize) -> Self {
+        self.record = serde_json::to_value(record).ok().map(Box::new);
+        self
+    }
+
     /// Adds `Retry-After`.
     pub(crate) fn retry_after(mut self, delay: Duration) -> Self {
         self.retry_after = Some(delay);
@@ -241,6 +250,7 @@ impl From<Kind> for Problem {
             message: None,
             draft: None,
             script: None,
+            record: None,
         }
     }
 }
@@ -278,6 +288,10 @@ pub(crate) struct ProblemBody {
     /// The questions that must be answered (with `script-incomplete`).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     missing: Vec<Missing>,
+    /// The record as it is (with `record-changed`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    record: Option<Box<serde_json::Value>>,
 }
 
 fn types() -> utoipa::openapi::schema::Object {
@@ -290,7 +304,7 @@ fn types() -> utoipa::openapi::schema::Object {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let (kind, status, title) = self.kind.row();
-        let Self { detail, current, message, draft, script, retry_after, .. } = self;
+        let Self { detail, current, message, draft, script, record, retry_after, .. } = self;
         let ScriptProblem { script, findings, missing } = script.map(|script| *script).unwrap_or_default();
         let status_code = status.as_u16();
         let body = ProblemBody {
@@ -304,6 +318,7 @@ impl IntoResponse for Problem {
             script,
             findings,
             missing,
+            record,
         };
         let mut response = (status, Json(body)).into_response();
         let headers = response.headers_mut();
@@ -322,6 +337,7 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match &error {
             StoreError::Taken { .. } => Kind::ValueTaken.with(error.to_string()),
+            StoreError::Changed { .. } => Kind::RecordChanged.with(error.to_string()),
             StoreError::LastAdministrator => Kind::LastAdministrator.with(error.to_string()),
             StoreError::Missing { .. } => Kind::UnknownRecord.with(error.to_string()),
             StoreError::TooSlow => {

@@ -28,10 +28,10 @@ use super::state::AppState;
 use super::{
     accounts, alarms, audit, auth, billing, billing_file, callflow, calls, contacts, contracts, customers,
     deliveries, digests, drafts, endpoints, explain, export, faxes, forwarding, health, history,
-    history_file, holidays, idempotency, mail, mail_templates, message_actions, message_answers,
-    message_routes, message_timeline, messages, middleware, operators, page, report_files, reports,
-    script_forms, scripts, session, sse, stats, stats_calls, stats_file, stats_live, stats_waits,
-    supervisions, tasks, tokens, transfers, users, webhooks, websocket,
+    history_file, holidays, idempotency, installation, mail, mail_templates, message_actions,
+    message_answers, message_routes, message_timeline, messages, middleware, numbers, operators, page,
+    passwords, report_files, reports, script_forms, scripts, session, sse, stats, stats_calls, stats_file,
+    stats_live, stats_waits, supervisions, tasks, tokens, transfers, users, webhooks, websocket,
 };
 
 /// The routes that need no token, each with its part of the OpenAPI document.
@@ -41,6 +41,7 @@ pub(super) fn open() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(health::ready))
         .routes(routes!(health::metrics))
         .routes(routes!(session::create))
+        .routes(routes!(passwords::use_link))
 }
 
 /// The routes that need a token, each with its part of the OpenAPI document. All begin with `/v1`.
@@ -101,6 +102,11 @@ fn of_records() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(endpoints::show, endpoints::change, endpoints::delete))
         .routes(routes!(endpoints::test))
         .merge(of_messages())
+        .routes(routes!(numbers::list))
+        .routes(routes!(numbers::unknown))
+        .routes(routes!(installation::show))
+        .routes(routes!(passwords::create_link))
+        .routes(routes!(passwords::change_own))
         .routes(routes!(explain::explain))
         .routes(routes!(audit::list))
         .routes(routes!(webhooks::list))

@@ -190,6 +190,32 @@ async fn verify(state: &AppState, sign_in: SignIn) -> Result<Option<(UserRecord,
     Ok(user.zip(hash).filter(|_| verified))
 }
 
+/// Checks the caller's own password. A wrong one counts as a failed sign-in.
+pub(crate) async fn verify_own(state: &AppState, caller: &Caller, password: String) -> Result<(), Problem> {
+    let login = caller.person.name.clone();
+    let counted = throttle(state, |throttle, now| throttle.count(None, &login, now));
+    let (attempt, wait) = counted.map_err(|pause| Problem::from(Kind::TooManyFailures).retry_after(pause))?;
+    tokio::time::sleep(wait).await;
+    let verified = match password::is_possible(&password) {
+        true => verify(state, SignIn { login, password }).await,
+        false => Ok(None),
+    };
+    match verified {
+        Ok(Some((user, _))) if user.person.id == caller.person.id => {
+            throttle(state, |throttle, now| throttle.succeed(attempt, now));
+            Ok(())
+        }
+        Ok(_) => {
+            state.app.metrics.count_failed_sign_in();
+            Err(Kind::InvalidBody.with("current: this is not your present password"))
+        }
+        Err(problem) => {
+            throttle(state, |throttle, _| throttle.take_back(attempt));
+            Err(problem)
+        }
+    }
+}
+
 /// Adds a session token to the store, and answers with its cookie; `None` if `checked` is no longer the user's password,
 /// or the user was revoked.
 async fn open_session(

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use super::audit_trail::record;
 use super::auth::Caller;
-use super::extract::{Body, NoQuery, QueryParams, RecordPath};
+use super::extract::{Body, IfMatch, NoQuery, QueryParams, RecordPath};
 use super::problem::{Kind, Problem, ProblemBody};
 use super::query::PageQuery;
 use super::responses::created;
@@ -22,8 +22,8 @@ use crate::ids::{Extension, RecordId};
 use crate::people::password::PasswordHash;
 use crate::people::role::{Permission, Role};
 use crate::people::roster::person_text;
-use crate::store::Page;
-use crate::store::users::{TokenKind, UserChange, UserDraft, UserRecord};
+use crate::store::users::{UserChange, UserDraft, UserRecord};
+use crate::store::{Page, StoreError};
 
 /// A user.
 #[derive(Debug, Serialize, ToSchema)]
@@ -189,18 +189,22 @@ pub(crate) async fn show(
 
 /// Changes a user.
 #[utoipa::path(patch, path = "/v1/users/{user}", tag = "users",
-    params(("user" = uuid::Uuid, Path, description = "The user")),
+    params(
+        ("user" = uuid::Uuid, Path, description = "The user"),
+        ("If-Match" = Option<String>, Header, description = "The `changed_at` that the client has seen, in quotes"),
+    ),
     request_body = ChangedUser,
     responses(
         (status = 200, description = "The changed user", body = UserView),
         (status = 404, description = "unknown-record", body = ProblemBody),
-        (status = 409, description = "value-taken; last-administrator", body = ProblemBody),
+        (status = 409, description = "value-taken; last-administrator; record-changed, with the user as it is", body = ProblemBody),
     )
 )]
 pub(crate) async fn change(
     State(state): State<Arc<AppState>>,
     caller: Caller,
     RecordPath(id): RecordPath,
+    IfMatch(seen): IfMatch,
     Body(changed): Body<ChangedUser>,
 ) -> Result<Json<UserView>, Problem> {
     caller.needs(Permission::ManagePeople)?;
@@ -216,13 +220,18 @@ pub(crate) async fn change(
         extension: changed.extension.map(|e| e.as_deref().map(extension).transpose()).transpose()?,
         team: changed.team.map(|t| t.as_deref().map(|name| text("team", name)).transpose()).transpose()?,
         password,
+        seen,
     };
     let before = user(&state, id).await?;
-    state.app.store.change_user(id, &change, state.app.clock.now()).await?;
-    state.app.refresh_people().await?;
-    for session in sessions.iter().filter(|token| token.kind == TokenKind::Session) {
-        state.active_tokens.revoke_token(session.id);
+    match state.app.store.change_user(id, &change, state.app.clock.now()).await {
+        Err(StoreError::Changed { .. }) => {
+            let current = UserView::from(user(&state, id).await?);
+            return Err(Problem::from(Kind::RecordChanged).record(&current));
+        }
+        changed => changed?,
     }
+    state.app.refresh_people().await?;
+    state.active_tokens.revoke_sessions(&sessions);
     let after = user(&state, id).await?;
     let details = differences(&before, &after, change.password.is_some());
     record(&state, &caller, "user.changed", (&before.person.name, Some(id)), details).await;
@@ -285,7 +294,7 @@ pub(crate) async fn user(state: &AppState, id: RecordId) -> Result<UserRecord, P
     state.app.store.user(id).await?.ok_or_else(|| Kind::UnknownRecord.with("there is no such user"))
 }
 
-async fn password_hash(password: Option<String>) -> Result<Option<PasswordHash>, Problem> {
+pub(crate) async fn password_hash(password: Option<String>) -> Result<Option<PasswordHash>, Problem> {
     let Some(password) = password else { return Ok(None) };
     let hash = tokio::task::spawn_blocking(move || PasswordHash::of(&password)).await;
     let hash = hash.map_err(|error| {

@@ -8,7 +8,7 @@
 //! | `ReportBounces`, `ReadBills` | | | x | x |
 //! | `ReadContracts`, `ReadFaxes` | | x | x | x |
 //! | `ReadAudit`, `CountOffers` (supervisors: of their teams), `ResendMessages` | | x | | x |
-//! | `EditDirectory`, `DeleteMessages`, `DeleteFaxes`, `ExportMessages` and `EditScripts` (supervisors where `[messages]` says so), `ManagePeople`, `ManageWebhooks`, `ManageBilling` | | | | x |
+//! | `EditDirectory`, `DeleteMessages`, `DeleteFaxes`, `ExportMessages` and `EditScripts` (supervisors where `[messages]` says so), `ManagePeople`, `ManageWebhooks`, `ManageBilling`, `ManageSettings` | | | | x |
 //!
 //! Which calls a person sees is no permission but visibility: [`super::Viewer`].
 
@@ -81,6 +81,8 @@ pub enum Permission {
     ReadBills,
     /// Write the plans of accounts, and close bills.
     ManageBilling,
+    /// Read how the installation is and how it is set.
+    ManageSettings,
 }
 
 impl Role {
@@ -110,7 +112,8 @@ impl Role {
             | Permission::EditScripts
             | Permission::ManagePeople
             | Permission::ManageWebhooks
-            | Permission::ManageBilling => self == Self::Admin,
+            | Permission::ManageBilling
+            | Permission::ManageSettings => self == Self::Admin,
         }
     }
 

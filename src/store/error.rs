@@ -96,6 +96,12 @@ pub enum StoreError {
         /// Which kind of record.
         what: &'static str,
     },
+    /// The record was changed since it was read.
+    #[error("the {what} was changed meanwhile")]
+    Changed {
+        /// Which kind of record.
+        what: &'static str,
+    },
     /// Another daemon has claimed the event log of this PBX.
     #[error("another daemon writes to this database; stop one of the two")]
     Displaced,

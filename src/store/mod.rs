@@ -100,6 +100,8 @@ pub mod message_endpoints;
 pub mod messages;
 pub mod operators;
 mod page;
+pub mod numbers;
+pub mod password_links;
 pub mod pbx_links;
 #[cfg(test)]
 mod plan_tests;

@@ -1,8 +1,11 @@
-//! The commands as clients of a daemon behind a proxy with https: whom they trust with their token.
+//! The commands as clients of a daemon: behind a proxy with https, whom they trust with their token; and records, by code, name
+//! or the beginning of an id, changed, exported and imported again.
 use std::path::Path;
 use std::process::Output;
 use std::sync::Arc;
 
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 use tokio_rustls::TlsAcceptor;
@@ -97,4 +100,98 @@ async fn commands_reach_a_daemon_over_https_with_a_certificate_that_they_trust()
     let refused = calls(&rig, &url, Some(&broken)).await;
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(!refused.status.success() && said.contains("it holds no PEM certificate"), "{said}");
+}
+
+/// Runs a command against the gateway as the administrator; returns its exit code and its two outputs.
+async fn command(rig: &Rig, arguments: &[&str], language: &str) -> (Option<i32>, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_toritsugi"));
+    for (name, _) in std::env::vars_os().filter(|(n, _)| n.to_string_lossy().starts_with("TORITSUGI_")) {
+        command.env_remove(name);
+    }
+    command
+        .env("TORITSUGI_URL", format!("http://{}", rig.address))
+        .env("TORITSUGI_TOKEN", rig.token("admin"));
+    let done = command.env("LC_ALL", language).args(arguments).kill_on_drop(true).output().await.unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (done.status.code(), text(done.stdout), text(done.stderr))
+}
+
+#[tokio::test]
+async fn records_are_named_by_code_name_or_id_and_an_export_is_an_import() {
+    let rig = Rig::start().await;
+    for (code, name) in [("A001", "株式会社さくら商事"), ("A002", "みなと法律事務所")] {
+        let fields = json!({"code": code, "name": name, "dialled": [format!("0355501{}", &code[1..])], "notes": "=1+1"});
+        let (status, made) = rig.send("admin", Method::POST, "/v1/accounts", &fields).await;
+        assert_eq!(status, StatusCode::CREATED, "{made}");
+        let customer =
+            json!({"account": made["id"], "code": "C1", "name": "田中太郎", "numbers": ["090-1234-5678"]});
+        assert_eq!(rig.send("admin", Method::POST, "/v1/customers", &customer).await.0, StatusCode::CREATED);
+    }
+    let (_, page) = rig.get("admin", "/v1/accounts").await;
+    let id = page["items"][0]["id"].as_str().unwrap();
+    for named in ["A001", "a001", "Ａ００１", "株式会社さくら商事", id] {
+        let (code, shown, said) = command(&rig, &["accounts", "show", named, "--json"], "C").await;
+        assert_eq!(code, Some(0), "{named}: {said}");
+        let shown: Value = serde_json::from_str(&shown).unwrap();
+        assert_eq!(shown["id"], id, "{named}");
+    }
+    let change = [
+        "accounts",
+        "set",
+        "A001",
+        "notes=休業",
+        "hours=月-金 09:00-18:00",
+        "dialled=03-5550-1001,03-5550-1009",
+    ];
+    let (code, shown, said) = command(&rig, &change, "C").await;
+    assert_eq!(code, Some(0), "{said}");
+    assert!(shown.contains("03-5550-1001;03-5550-1009") && shown.contains("月-金 09:00-18:00"), "{shown}");
+    for (arguments, says) in [
+        (&["accounts", "show", "A009"][..], "toritsugi: no account is called \"A009\""),
+        (
+            &["accounts", "set", "A001", "colour=red"],
+            "toritsugi: account has no field \"colour\" to set; it has code",
+        ),
+        (&["accounts", "set", "A001", "notes"], "toritsugi: \"notes\" is not a change: write FIELD=VALUE"),
+        (&["customers", "show", "田中太郎"], "toritsugi: \"田中太郎\" may be several of them"),
+        (&["history", "--account", "A009"], "toritsugi: no account is called \"A009\""),
+    ] {
+        let (code, _, said) = command(&rig, arguments, "C").await;
+        assert_eq!(code, Some(1), "{arguments:?}: {said}");
+        assert!(said.starts_with(says) && said.lines().count() == 1, "{arguments:?}: {said}");
+    }
+    let (code, shown, said) = command(&rig, &["customers", "list", "--account", "A002"], "C").await;
+    assert!(code == Some(0) && shown.lines().count() == 2 && shown.contains("A002"), "{shown}{said}");
+    let (_, _, said) = command(&rig, &["accounts", "show", "A009"], "ja_JP.UTF-8").await;
+    assert!(said.starts_with("toritsugi: \"A009\" という契約先はなく"), "{said}");
+    export_and_import(&rig).await;
+}
+
+/// What `export` writes, `import` reads into an empty database, in both encodings, as the same records.
+async fn export_and_import(rig: &Rig) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    for (encoding, read_as) in [("utf-8", "utf-8"), ("cp932", "shift_jis")] {
+        let database = path(&format!("{encoding}.db"));
+        for kind in ["accounts", "customers"] {
+            let file = path(&format!("{kind}-{encoding}.csv"));
+            let export = ["export", kind, "--encoding", encoding, "--to", &file];
+            let (code, _, said) = command(rig, &export, "C").await;
+            assert_eq!(code, Some(0), "{said}");
+            let mut import = Command::new(env!("CARGO_BIN_EXE_toritsugi"));
+            import.env("TORITSUGI__STORE__PATH", &database).env("LC_ALL", "C").env("TORITSUGI_CONFIG", "");
+            let done = import.args(["import", kind, &file, "--encoding", read_as]).output().await.unwrap();
+            let said = String::from_utf8_lossy(&done.stderr).into_owned();
+            assert!(done.status.success(), "{kind} {encoding}: {said}");
+        }
+        let store = toritsugi::store::Store::open(Path::new(&database)).await.unwrap();
+        let accounts = store.accounts(None, 10).await.unwrap().items;
+        let was = rig.app.store.accounts(None, 10).await.unwrap().items;
+        for (was, is) in was.iter().zip(&accounts) {
+            assert_eq!(was.fields, is.fields, "{encoding}");
+        }
+        assert_eq!(accounts.len(), 2);
+        assert_eq!(accounts[1].fields.notes, "=1+1", "the guard is taken off again");
+        store.close().await;
+    }
 }

@@ -62,6 +62,12 @@ GET    /readyz                                   | open open open open open open
 GET    /metrics                                  | open open open open open open |
 POST   /v1/session                               | open open open open open open | {"login":"1001","password":"{password}"}
 GET    /v1/session                               | yes  yes  yes  yes  yes  yes  |
+PUT    /v1/session/password                      | yes  yes  yes  yes  yes  yes  | {"current":"{password}","password":"{password}"}
+POST   /v1/session/password-link                 | open open open open open open | {"token":"{link}","password":"{password}"}
+GET    /v1/numbers                               | no   no   no   no   no   yes  |
+GET    /v1/numbers/unknown                       | no   no   no   no   no   yes  |
+GET    /v1/health                                | no   no   no   no   no   yes  |
+POST   /v1/users/{user}/password-link            | no   no   no   no   no   yes  |
 DELETE /v1/session                               | yes  yes  yes  yes  yes  yes  |
 GET    /v1/events                                | yes  yes  yes  yes  yes  yes  |
 GET    /v1/events/ws                             | yes  yes  yes  yes  yes  yes  |
@@ -471,7 +477,7 @@ impl Scene {
             .replace("{n}", &format!("new {n}"));
         let subjects = [
             "account", "rule", "customer", "contact", "endpoint", "template", "message", "fax", "user",
-            "token", "delivery", "task", "day", "digest", "server", "override",
+            "token", "delivery", "task", "day", "digest", "server", "override", "link",
         ];
         for subject in subjects.iter().filter(|subject| row_names(row, subject)) {
             let id = self.subject(subject, n, &text).await;
@@ -513,6 +519,16 @@ impl Scene {
         id
     }
 
+    /// A link that sets a password, of a user of its own.
+    async fn password_link(&self, n: u32) -> String {
+        let fields = json!({"name": format!("linked {n}"), "role": "operator"});
+        let user = self.make("admin", "/v1/users", fields).await;
+        let path = format!("/v1/users/{user}/password-link");
+        let (status, made) = self.rig.send("admin", Method::POST, &path, &Value::Null).await;
+        assert_eq!(status, StatusCode::CREATED, "{made}");
+        made["token"].as_str().unwrap().to_owned()
+    }
+
     /// Makes what a request is about. `text` is the request so far: the token belongs to the user in its path.
     async fn subject(&self, subject: &str, n: u32, text: &str) -> String {
         let account = async || self.account_for(n, "").await;
@@ -542,6 +558,7 @@ impl Scene {
             }
             "template" => "text".to_owned(),
             "digest" => "a".to_owned(),
+            "link" => self.password_link(n).await,
             "server" => {
                 self.rig.app.store.set_mail_server(MAIL_SERVER, true).await.unwrap();
                 MAIL_SERVER.to_owned()
@@ -698,6 +715,8 @@ fn is_as_decided(row: &Row, word: &str, status: StatusCode, body: &Value) -> boo
     match word {
         // Without the headers of an upgrade it is no WebSocket; the permission comes before that.
         "yes" if row.path == "/v1/events/ws" => kind == "invalid-header",
+        // Everybody may, and only one of them has a password.
+        "yes" if row.path == "/v1/session/password" => status.is_success() || kind == "invalid-body",
         "yes" if row.words.contains(&"none") => (status, items) == (StatusCode::OK, Some(1)),
         "yes" | "open" => status.is_success(),
         "none" => (status, items) == (StatusCode::OK, Some(0)),

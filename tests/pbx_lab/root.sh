@@ -6,6 +6,7 @@
 #                      sid root (Asterisk 22) under the user's cache directory
 #   root.sh 16         a private Debian bullseye root (Asterisk 16), used only to
 #                      record transcripts of an old version
+#   root.sh 22 private the private root, also where this machine has an Asterisk
 #
 # Invariant: the printed directory is complete. A root is built under another name and
 # renamed after its Asterisk was started once, so a later run never mistakes the rest of an
@@ -92,7 +93,7 @@ build() {
 }
 
 main() {
-  if [[ "$WANTED" != 16 ]] && host_asterisk_is_recent; then
+  if [[ "$WANTED" != 16 && "${1:-}" != private ]] && host_asterisk_is_recent; then
     echo /
     return
   fi
@@ -107,4 +108,4 @@ main() {
   echo "$ROOT"
 }
 
-main
+main "${2:-}"

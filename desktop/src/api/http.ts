@@ -54,15 +54,28 @@ export const post = <T>(path: string, body?: unknown, key?: string): Promise<T> 
 export const put = <T>(path: string, body?: unknown, outlives = false): Promise<T> => request<T>('PUT', path, body, newKey(), outlives);
 export const patch = <T>(path: string, body?: unknown): Promise<T> => request<T>('PATCH', path, body);
 export const remove = <T>(path: string): Promise<T> => request<T>('DELETE', path);
+/** A change of the record whose `changed_at` is `seen`; refused (`record-changed`) if somebody changed it meanwhile. */
+export const patchSeen = <T>(path: string, body: unknown, seen: string): Promise<T> =>
+  request<T>('PATCH', path, body, newKey(), false, { 'If-Match': `"${seen}"` });
 
-async function request<T>(method: string, path: string, body?: unknown, key = newKey(), keepalive = false): Promise<T> {
-  const response = await answered(method, path, REQUEST_MS_MAX, body, key, keepalive);
+type Headers = Readonly<Record<string, string>>;
+
+async function request<T>(method: string, path: string, body?: unknown, key = newKey(), keepalive = false, more: Headers = {}): Promise<T> {
+  const response = await answered(method, path, REQUEST_MS_MAX, body, key, keepalive, more);
   return parsed(await textOf(response)) as T;
 }
 
 /** The answer of the daemon, if it is no problem. */
-async function answered(method: string, path: string, ms: number, body?: unknown, key = newKey(), keepalive = false): Promise<Response> {
-  const headers: Record<string, string> = {};
+async function answered(
+  method: string,
+  path: string,
+  ms: number,
+  body?: unknown,
+  key = newKey(),
+  keepalive = false,
+  more: Headers = {},
+): Promise<Response> {
+  const headers: Record<string, string> = { ...more };
   if (body !== undefined) headers['Content-Type'] = 'application/json';
   if (method !== 'GET') headers['Idempotency-Key'] = key;
   let response: Response;

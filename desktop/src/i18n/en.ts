@@ -7,6 +7,7 @@ export const en: Record<Key, string> = {
   'nav.accounts': 'Accounts',
   'nav.past': 'History',
   'nav.messages': 'Messages',
+  'nav.admin': 'Administration',
   'nav.label': 'Views',
   'skip': 'Skip to content',
 
@@ -591,6 +592,7 @@ export const en: Record<Key, string> = {
   'help.title': 'Keys and settings',
   'help.open': 'Keys and settings',
   'help.close': 'Close',
+  'help.version': 'Toritsugi {version}',
   'help.keys': 'Keys',
   'help.fields': 'Keys with F or Alt also work while you type',
   'help.settings': 'Settings',

@@ -7,6 +7,7 @@ export const ja = {
   'nav.accounts': '契約先',
   'nav.past': '履歴',
   'nav.messages': '伝言',
+  'nav.admin': '管理',
   'nav.label': '画面の切り替え',
   'skip': '本文へ移動',
 
@@ -591,6 +592,7 @@ export const ja = {
   'help.title': 'キー操作と設定',
   'help.open': 'キー操作と設定',
   'help.close': '閉じる',
+  'help.version': '取次 {version}',
   'help.keys': 'キー操作',
   'help.fields': 'F の付くキーと Alt の付くキーは、入力中も使えます',
   'help.settings': '設定',

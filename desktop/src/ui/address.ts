@@ -2,7 +2,7 @@
 //
 // | address | shows |
 // |---|---|
-// | `#/desk`, `#/board`, `#/accounts`, `#/past`, `#/messages` | that view |
+// | `#/desk`, `#/board`, `#/accounts`, `#/past`, `#/messages`, `#/admin` | that view |
 // | `#/accounts/ID`, `#/past/ID`, `#/messages/ID` | in it this account, call or message |
 // | anything else, or a view that this person does not have | nothing: the person's own beginning |
 //
@@ -16,7 +16,7 @@ export interface Address {
   id: string;
 }
 
-const VIEWS: readonly View[] = ['desk', 'board', 'accounts', 'past', 'messages'];
+const VIEWS: readonly View[] = ['desk', 'board', 'accounts', 'past', 'messages', 'admin'];
 const ID = /^[0-9a-f-]{36}$/;
 
 export function hashOf({ view, id }: Address): string {
@@ -27,6 +27,6 @@ export function addressOf(hash: string, views: readonly View[]): Address | undef
   const [start, name, id = '', ...more] = hash.split('/');
   const view = VIEWS.find((one) => one === name);
   if (start !== '#' || !view || !views.includes(view) || more.length) return undefined;
-  const isRecord = view !== 'desk' && view !== 'board' && ID.test(id);
+  const isRecord = view !== 'desk' && view !== 'board' && view !== 'admin' && ID.test(id);
   return id && !isRecord ? undefined : { view, id };
 }

@@ -5,7 +5,9 @@
 // | the composer | as soon as somebody has signed in and before the page's files are kept (`shell.ts`), so that a connection that is lost, and a reload without one, leave nobody without it |
 // | the boards, and who gets an account's messages | as soon as a supervisor has signed in |
 // | the editor of scripts | when somebody opens it |
+// | the administration | when an administrator opens it, or somebody a link that sets a password |
 
+import type Admin from '../admin/Admin.svelte';
 import type Boards from './Boards.svelte';
 import type Routes from './Routes.svelte';
 import type ScriptEditor from './ScriptEditor.svelte';
@@ -42,4 +44,5 @@ class Composer extends Beside<typeof TakeMessage> {
 export const composer = new Composer(() => import('./TakeMessage.svelte'));
 export const accountRoutes = new Beside<typeof Routes>(() => import('./Routes.svelte'));
 export const boards = new Beside<typeof Boards>(() => import('./Boards.svelte'));
+export const administration = new Beside<typeof Admin>(() => import('../admin/Admin.svelte'));
 export const scriptEditor = new Beside<typeof ScriptEditor>(() => import('./ScriptEditor.svelte'));

@@ -47,7 +47,7 @@ export const KEYS: readonly (readonly [string, Key, string?])[] = [
   ['/', 'key.find'],
   ['J', 'key.row', 'K'],
   ['U', 'message.change'],
-  ['1 – 5', 'key.views'],
+  ['1 – 6', 'key.views'],
   ['Tab', 'key.next'],
   ['Enter', 'key.choose'],
   ['Esc', 'key.close'],
@@ -55,7 +55,10 @@ export const KEYS: readonly (readonly [string, Key, string?])[] = [
 ];
 
 export function views(): View[] {
-  return desk.session?.role === 'operator' ? ['desk', 'accounts', 'past', 'messages'] : ['desk', 'board', 'accounts', 'past', 'messages'];
+  const role = desk.session?.role;
+  if (role === 'operator') return ['desk', 'accounts', 'past', 'messages'];
+  const views: View[] = ['desk', 'board', 'accounts', 'past', 'messages'];
+  return role === 'admin' ? [...views, 'admin'] : views;
 }
 
 /** Does what the button of this order does, if it is allowed now. */

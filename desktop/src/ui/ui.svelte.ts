@@ -1,6 +1,6 @@
 // What of the page is open. Holds nothing about calls.
 
-export type View = 'desk' | 'board' | 'accounts' | 'past' | 'messages';
+export type View = 'desk' | 'board' | 'accounts' | 'past' | 'messages' | 'admin';
 
 export const ui = $state({
   view: 'desk' as View,

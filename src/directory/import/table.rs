@@ -17,6 +17,7 @@ use std::fmt;
 use std::io::{self, BufRead, BufReader, Read};
 
 use encoding_rs::SHIFT_JIS;
+use crate::text::spreadsheet::FORMULA;
 
 /// Longest cell, in characters.
 pub const CELL_CHARS_MAX: usize = 20_000;
@@ -356,7 +357,7 @@ impl Record {
     }
 }
 
-/// The text that a spreadsheet means: `="0123"` is `0123`, and an error value is no text.
+/// The text that a spreadsheet means: `="0123"` is `0123`, `'+81…` is `+81…`, and an error value is no text.
 fn spreadsheet_text(text: String) -> Result<String, String> {
     /// What spreadsheets write for a value that they could not compute, or had no room to show.
     const ERRORS: [&str; 8] = ["#N/A", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NULL!", "#NUM!", "#SPILL!"];
@@ -367,6 +368,10 @@ fn spreadsheet_text(text: String) -> Result<String, String> {
             Some(inner) if !inner.contains('"') => Ok(inner.replace('\u{0}', "\"")),
             _ => Err(format!("{trimmed:?} is a formula; write its value")),
         };
+    }
+    // A file that was written for spreadsheets guards such cells.
+    if let Some(rest) = trimmed.strip_prefix('\'').filter(|rest| rest.starts_with(FORMULA)) {
+        return Ok(rest.to_owned());
     }
     let is_too_narrow = trimmed.len() > 2 && trimmed.bytes().all(|b| b == b'#');
     if is_too_narrow || ERRORS.contains(&trimmed) {

@@ -59,15 +59,18 @@ impl Store {
 
     /// Replaces an account's fields.
     ///
+    /// With `seen`, only if the record has not been changed since that time.
+    ///
     /// # Errors
-    /// [`StoreError::Missing`]; otherwise as for [`Self::create_account`].
+    /// [`StoreError::Changed`]; [`StoreError::Missing`]; otherwise as for [`Self::create_account`].
     pub async fn update_account(
         &self,
         id: RecordId,
         account: &CheckedAccount,
         at: Timestamp,
+        seen: Option<Timestamp>,
     ) -> Result<Account, StoreError> {
-        each!(self, db => db.update_account(id, account, at).await)
+        each!(self, db => db.update_account(id, account, at, seen).await)
     }
 
     /// Deletes an account with its customers, contacts and messages: no reader shows them from now on, and

@@ -76,8 +76,10 @@ impl Backend {
         id: RecordId,
         account: &CheckedAccount,
         at: Timestamp,
+        seen: Option<Timestamp>,
     ) -> Result<Account, StoreError> {
         let mut transaction = self.begin().await?;
+        claim(&mut transaction, id, seen).await?;
         let created_ms = update(&mut transaction, id, account, at).await?;
         transaction.commit().await?;
         Ok(Account { id, fields: account.fields.clone(), created_at: from_ms(created_ms), changed_at: at })
@@ -154,6 +156,17 @@ impl Backend {
         transaction.commit().await?;
         Ok(RemovalStep::Finished(account))
     }
+}
+
+/// Keeps other transactions from the record until the end of this one, if it was not changed since `seen`.
+async fn claim(db: &mut DbConnection, id: RecordId, seen: Option<Timestamp>) -> Result<(), StoreError> {
+    let Some(seen) = seen else { return Ok(()) };
+    let found = sqlx::query("UPDATE accounts SET changed_ms = changed_ms WHERE id = $1 AND changed_ms = $2")
+        .bind(id)
+        .bind(to_ms(seen))
+        .execute(db)
+        .await?;
+    if found.rows_affected() == 0 { Err(StoreError::Changed { what: "account" }) } else { Ok(()) }
 }
 
 /// The account with this code.

@@ -58,15 +58,18 @@ impl Store {
 
     /// Replaces a contact's fields.
     ///
+    /// With `seen`, only if the record has not been changed since that time.
+    ///
     /// # Errors
-    /// As for [`Self::create_contact`]; [`StoreError::Missing`] also when the contact does not exist.
+    /// [`StoreError::Changed`]; As for [`Self::create_contact`]; [`StoreError::Missing`] also when the contact does not exist.
     pub async fn update_contact(
         &self,
         id: RecordId,
         contact: &CheckedContact,
         at: Timestamp,
+        seen: Option<Timestamp>,
     ) -> Result<Contact, StoreError> {
-        each!(self, db => db.update_contact(id, contact, at).await)
+        each!(self, db => db.update_contact(id, contact, at, seen).await)
     }
 
     /// Deletes a contact.

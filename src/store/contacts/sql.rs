@@ -75,8 +75,10 @@ impl Backend {
         id: RecordId,
         contact: &CheckedContact,
         at: Timestamp,
+        seen: Option<Timestamp>,
     ) -> Result<Contact, StoreError> {
         let mut transaction = self.begin().await?;
+        claim(&mut transaction, id, seen).await?;
         let created_ms = update(&mut transaction, id, contact, at).await?;
         transaction.commit().await?;
         Ok(Contact { id, fields: contact.fields.clone(), created_at: from_ms(created_ms), changed_at: at })
@@ -89,6 +91,17 @@ impl Backend {
             .await?;
         if done.rows_affected() == 0 { Err(StoreError::Missing { what: "contact" }) } else { Ok(()) }
     }
+}
+
+/// Keeps other transactions from the record until the end of this one, if it was not changed since `seen`.
+async fn claim(db: &mut DbConnection, id: RecordId, seen: Option<Timestamp>) -> Result<(), StoreError> {
+    let Some(seen) = seen else { return Ok(()) };
+    let found = sqlx::query("UPDATE contacts SET changed_ms = changed_ms WHERE id = $1 AND changed_ms = $2")
+        .bind(id)
+        .bind(to_ms(seen))
+        .execute(db)
+        .await?;
+    if found.rows_affected() == 0 { Err(StoreError::Changed { what: "contact" }) } else { Ok(()) }
 }
 
 /// An account's contact with this code.

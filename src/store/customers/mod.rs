@@ -71,15 +71,18 @@ impl Store {
 
     /// Replaces a customer's fields.
     ///
+    /// With `seen`, only if the record has not been changed since that time.
+    ///
     /// # Errors
-    /// As for [`Self::create_customer`]; [`StoreError::Missing`] also when the customer does not exist.
+    /// [`StoreError::Changed`]; As for [`Self::create_customer`]; [`StoreError::Missing`] also when the customer does not exist.
     pub async fn update_customer(
         &self,
         id: RecordId,
         customer: &CheckedCustomer,
         at: Timestamp,
+        seen: Option<Timestamp>,
     ) -> Result<Customer, StoreError> {
-        each!(self, db => db.update_customer(id, customer, at).await)
+        each!(self, db => db.update_customer(id, customer, at, seen).await)
     }
 
     /// Deletes a customer; their finished calls and messages stay. See also [`Self::forget_customer`].

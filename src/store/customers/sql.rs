@@ -158,9 +158,11 @@ impl Backend {
         id: RecordId,
         customer: &CheckedCustomer,
         at: Timestamp,
+        seen: Option<Timestamp>,
     ) -> Result<Customer, StoreError> {
         let fields = &customer.fields;
         let mut transaction = self.begin().await?;
+        claim(&mut transaction, id, seen).await?;
         let created_ms: Option<i64> = sqlx::query_scalar(
             "UPDATE customers SET account_id = $2, code = $3, name = $4, kana = $5, company = $6, department = $7,
                 notes = $8, flags_json = $9, changed_ms = $10, search = $11
@@ -226,6 +228,17 @@ impl Backend {
             .await?;
         if done.rows_affected() == 0 { Err(StoreError::Missing { what: "customer" }) } else { Ok(()) }
     }
+}
+
+/// Keeps other transactions from the record until the end of this one, if it was not changed since `seen`.
+async fn claim(db: &mut DbConnection, id: RecordId, seen: Option<Timestamp>) -> Result<(), StoreError> {
+    let Some(seen) = seen else { return Ok(()) };
+    let found = sqlx::query("UPDATE customers SET changed_ms = changed_ms WHERE id = $1 AND changed_ms = $2")
+        .bind(id)
+        .bind(to_ms(seen))
+        .execute(db)
+        .await?;
+    if found.rows_affected() == 0 { Err(StoreError::Changed { what: "customer" }) } else { Ok(()) }
 }
 
 async fn insert_numbers(

@@ -64,6 +64,10 @@ mod message_endpoints;
 mod messages;
 #[path = "../operators/sql.rs"]
 mod operators;
+#[path = "../numbers/sql.rs"]
+mod numbers_called;
+#[path = "../password_links/sql.rs"]
+mod password_links;
 #[path = "../pbx_links/sql.rs"]
 mod pbx_links;
 #[path = "../reports/sql.rs"]

@@ -52,6 +52,8 @@ pub struct UserChange {
     pub team: Option<Option<String>>,
     /// Another password, or none.
     pub password: Option<Option<PasswordHash>>,
+    /// Only if the user has not been changed since this time.
+    pub seen: Option<Timestamp>,
 }
 
 /// A user in the store.

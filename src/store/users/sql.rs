@@ -62,6 +62,16 @@ impl Backend {
         at: Timestamp,
     ) -> Result<(), StoreError> {
         let mut transaction = self.begin_exclusive().await?;
+        if let Some(seen) = change.seen {
+            let is_same = sqlx::query("SELECT 1 FROM users WHERE id = $1 AND changed_ms = $2")
+                .bind(user)
+                .bind(to_ms(seen))
+                .fetch_optional(&mut *transaction)
+                .await?;
+            if is_same.is_none() {
+                return Err(StoreError::Changed { what: "user" });
+            }
+        }
         if change.role.is_some_and(|role| role != Role::Admin) {
             keep_an_administrator(&mut transaction, user).await?;
         }
@@ -484,6 +494,21 @@ mod tests {
         assert_eq!(shown.to_string(), "a name that looks the same is taken already: 1001");
         // A name may be somebody's extension.
         store.add_user(&draft("1001", "1008"), from_ms(1)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_user_who_was_changed_meanwhile_is_not_changed_again() {
+        let (_dir, store) = super::super::empty_store().await;
+        let user = store.add_user(&draft("佐藤", "1001"), from_ms(1)).await.unwrap();
+        let change = |kana: &str| UserChange {
+            kana: Some(kana.into()),
+            seen: Some(from_ms(1)),
+            ..UserChange::default()
+        };
+        store.change_user(user, &change("さとう"), from_ms(2)).await.unwrap();
+        let error = store.change_user(user, &change("サトウ"), from_ms(3)).await.unwrap_err();
+        assert!(matches!(error, StoreError::Changed { what: "user" }), "{error}");
+        assert_eq!(store.user(user).await.unwrap().unwrap().person.kana, "さとう");
     }
 
     #[tokio::test]

@@ -1,0 +1,119 @@
+// What administrators change, and how it is undone.
+//
+// A change names the version that it was made from (`If-Match`). Where somebody changed the record meanwhile, nothing is
+// saved, and the form shows both. A change can be undone for ten minutes: the fields go back to what they were, if nobody
+// changed the record since.
+
+import { ApiError, get, patchSeen } from '../api/http.ts';
+import { known, w } from './words.ts';
+
+export type Tab = 'start' | 'accounts' | 'numbers' | 'holidays' | 'users' | 'health' | 'audit';
+export const TABS: readonly Tab[] = ['accounts', 'numbers', 'holidays', 'users', 'health', 'audit', 'start'];
+
+/** How long a change can be undone. */
+const UNDO_MS = 10 * 60_000;
+/** Changes that are shown to be undone. */
+const UNDO_MAX = 5;
+/** Records of one page of a list. */
+const PAGE = 500;
+
+export type Fields = Record<string, unknown>;
+export interface Versioned extends Fields {
+  id: string;
+  changed_at: string;
+}
+
+interface Undoable {
+  key: number;
+  name: string;
+  until: number;
+  run: () => Promise<void>;
+}
+
+class Admin {
+  tab = $state<Tab>('accounts');
+  /** The record that another area asks to open. */
+  wanted = $state('');
+  undoable = $state.raw<readonly Undoable[]>([]);
+  /** What was done last, or why it was not. */
+  said = $state({ text: '', isError: false });
+  private key = 0;
+
+  tell(text: string, isError = false): void {
+    this.said = { text, isError };
+  }
+
+  /** Does it, and says why if that was refused. True when it was done. */
+  async attempt(act: () => Promise<unknown>): Promise<boolean> {
+    try {
+      await act();
+      return true;
+    } catch (error) {
+      this.tell(problemText(error), true);
+      return false;
+    }
+  }
+
+  /** Drops what can no longer be undone. */
+  tick(now = Date.now()): void {
+    if (this.undoable.some((one) => one.until <= now)) {
+      this.undoable = this.undoable.filter((one) => one.until > now);
+    }
+  }
+
+  offer(name: string, run: () => Promise<void>): void {
+    const one = { key: (this.key += 1), name, until: Date.now() + UNDO_MS, run };
+    this.undoable = [one, ...this.undoable].slice(0, UNDO_MAX);
+  }
+
+  async undo(one: Undoable): Promise<void> {
+    this.undoable = this.undoable.filter((other) => other.key !== one.key);
+    if (await this.attempt(one.run)) this.tell(w('undone', { name: one.name }));
+  }
+}
+
+export const admin = new Admin();
+
+/** What a refusal says, in words. */
+export function problemText(error: unknown): string {
+  if (!(error instanceof ApiError)) return String(error);
+  return known('problem', error.type, { detail: error.detail }) ?? w('problem.other', { detail: error.detail || error.type });
+}
+
+/** Every record of a list. */
+export async function all<T>(path: string, query: Record<string, string> = {}): Promise<T[]> {
+  const items: T[] = [];
+  let cursor: string | undefined;
+  do {
+    const page: { items: T[]; next?: string | null } = await get(path, { ...query, limit: PAGE, cursor });
+    items.push(...page.items);
+    cursor = page.next ?? undefined;
+  } while (cursor);
+  return items;
+}
+
+/** The fields of `wanted` that differ from those of `record`. */
+export function differing(record: Fields, wanted: Fields): Fields {
+  const same = (a: unknown, b: unknown) => JSON.stringify(a ?? null) === JSON.stringify(b ?? null);
+  return Object.fromEntries(Object.entries(wanted).filter(([field, value]) => !same(record[field], value)));
+}
+
+/** Changes a record from the version that `record` is, and offers to undo it. */
+export async function change<T extends Versioned>(path: string, record: T, patch: Fields, name: string): Promise<T> {
+  const changed = await patched<T>(path, record, patch);
+  const back = Object.fromEntries(Object.keys(patch).map((field) => [field, record[field] ?? null]));
+  admin.offer(name, async () => {
+    await patched(path, changed, back);
+  });
+  admin.tell(w('saved', { name }));
+  return changed;
+}
+
+const patched = <T extends Versioned>(path: string, record: Versioned, patch: Fields): Promise<T> =>
+  patchSeen<T>(`${path}/${record.id}`, patch, record.changed_at);
+
+/** The record as it is, where a change was refused because somebody changed it. */
+export function meanwhile(error: unknown): Versioned | undefined {
+  if (!(error instanceof ApiError) || error.type !== 'record-changed') return undefined;
+  return error.problem.record as Versioned | undefined;
+}

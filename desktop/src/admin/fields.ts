@@ -1,0 +1,61 @@
+// The fields of each record: one line for each.
+
+import type { Word } from './words.ts';
+
+export interface Field {
+  name: string;
+  kind: 'text' | 'area' | 'lines' | 'number' | 'check' | 'select' | 'hours';
+  label: Word;
+  help?: Word;
+  isRequired?: boolean;
+  /** An empty text is `null`. */
+  isNullable?: boolean;
+  max?: number;
+  options?: readonly (readonly [string, Word])[];
+}
+
+export const ACCOUNT: readonly Field[] = [
+  { name: 'code', kind: 'text', label: 'field.code', help: 'help.code', isRequired: true, max: 40 },
+  { name: 'name', kind: 'text', label: 'field.name', isRequired: true, max: 120 },
+  { name: 'kana', kind: 'text', label: 'field.kana', max: 120 },
+  { name: 'answer_phrase', kind: 'area', label: 'field.answer_phrase', max: 2_000 },
+  { name: 'notes', kind: 'area', label: 'field.notes', max: 10_000 },
+  { name: 'dialled', kind: 'lines', label: 'field.dialled', help: 'help.numbers' },
+  { name: 'forwarding', kind: 'lines', label: 'field.forwarding', help: 'help.numbers' },
+  { name: 'hours', kind: 'hours', label: 'field.hours' },
+  { name: 'wrap_up_s', kind: 'number', label: 'field.wrap_up_s', help: 'help.wrap_up_s', max: 4 },
+  {
+    name: 'caller_id_policy',
+    kind: 'select',
+    label: 'field.caller_id_policy',
+    options: [
+      ['caller', 'policy.caller'],
+      ['account', 'policy.account'],
+      ['service', 'policy.service'],
+    ],
+  },
+  { name: 'extra_numbers', kind: 'lines', label: 'field.extra_numbers', help: 'help.numbers' },
+  { name: 'link', kind: 'text', label: 'field.link', isNullable: true, max: 500 },
+  { name: 'accept_by_key', kind: 'check', label: 'field.accept_by_key' },
+  { name: 'never_monitor', kind: 'check', label: 'field.never_monitor' },
+];
+
+const ROLES: readonly (readonly [string, Word])[] = [
+  ['operator', 'role.operator'],
+  ['supervisor', 'role.supervisor'],
+  ['admin', 'role.admin'],
+  ['system', 'role.system'],
+];
+
+export const USER: readonly Field[] = [
+  { name: 'name', kind: 'text', label: 'users.name', isRequired: true, max: 120 },
+  { name: 'kana', kind: 'text', label: 'field.kana', max: 120 },
+  { name: 'role', kind: 'select', label: 'users.role', options: ROLES },
+  { name: 'extension', kind: 'text', label: 'users.extension', isNullable: true, max: 12 },
+  { name: 'team', kind: 'text', label: 'users.team', isNullable: true, max: 120 },
+];
+
+/** The fields of these names, of a record. */
+export function fieldsOf(fields: readonly Field[], record: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  return Object.fromEntries(fields.map(({ name }) => [name, record[name]]));
+}

@@ -1,0 +1,459 @@
+//! `toritsugi accounts`, `contacts`, `customers`: lists, shows, changes and exports records of a running daemon.
+//!
+//! One line of [`KINDS`] for each kind; the commands are the same for all. A record is named by its code, its name or the
+//! beginning of its id (`named.rs`). What `export` writes, `toritsugi import` reads.
+//!
+//! Invariant: `set` changes the fields that it is given and no other. A cell that a spreadsheet would carry out gets an
+//! apostrophe, which an import takes off again.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use clap::{Args, Subcommand};
+use serde_json::{Map, Value};
+use toritsugi::contract::hours::Hours;
+use toritsugi::text::spreadsheet::{begins_formula, shift_jis};
+
+use super::Global;
+use super::client::{Client, ClientArgs};
+use super::named::{self, ACCOUNT, CONTACT, CUSTOMER, Named};
+use super::output::{self, Output, Table, plain, print, print_json, print_line};
+
+/// A kind of record.
+struct Kind {
+    named: Named,
+    /// The columns of the table: heading and field. `account` is shown as the account's code.
+    columns: &'static [(&'static str, &'static str)],
+    /// The columns of the file, which are those of an import.
+    exported: &'static [&'static str],
+}
+
+/// Which kind a command is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Of {
+    Accounts,
+    Contacts,
+    Customers,
+}
+
+static KINDS: [(Of, Kind); 3] = [
+    (
+        Of::Accounts,
+        Kind {
+            named: ACCOUNT,
+            columns: &[
+                ("ID", "id"),
+                ("CODE", "code"),
+                ("NAME", "name"),
+                ("DIALLED", "dialled"),
+                ("FORWARDING", "forwarding"),
+                ("HOURS", "hours"),
+            ],
+            exported: &[
+                "code",
+                "name",
+                "kana",
+                "answer_phrase",
+                "notes",
+                "dialled",
+                "forwarding",
+                "hours",
+                "wrap_up_s",
+                "caller_id_policy",
+                "accept_by_key",
+                "accept_sound",
+                "extra_numbers",
+                "never_monitor",
+                "supervision_notify",
+                "link",
+            ],
+        },
+    ),
+    (
+        Of::Contacts,
+        Kind {
+            named: CONTACT,
+            columns: &[
+                ("ID", "id"),
+                ("ACCOUNT", "account"),
+                ("CODE", "code"),
+                ("NAME", "name"),
+                ("ROLE", "role"),
+                ("NUMBER", "number"),
+                ("ON CALL", "on_call_order"),
+            ],
+            exported: &[
+                "account",
+                "code",
+                "name",
+                "kana",
+                "role",
+                "number",
+                "email",
+                "on_call_order",
+                "accept_by_key",
+                "ring_s",
+            ],
+        },
+    ),
+    (
+        Of::Customers,
+        Kind {
+            named: CUSTOMER,
+            columns: &[
+                ("ID", "id"),
+                ("ACCOUNT", "account"),
+                ("CODE", "code"),
+                ("NAME", "name"),
+                ("COMPANY", "company"),
+                ("NUMBERS", "numbers"),
+                ("FLAGS", "flags"),
+            ],
+            exported: &[
+                "account",
+                "code",
+                "name",
+                "kana",
+                "company",
+                "department",
+                "notes",
+                "flags",
+                "numbers",
+            ],
+        },
+    ),
+];
+
+fn kind_of(of: Of) -> &'static Kind {
+    match of {
+        Of::Accounts => &KINDS[0].1,
+        Of::Contacts => &KINDS[1].1,
+        Of::Customers => &KINDS[2].1,
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Records {
+    #[command(subcommand)]
+    command: RecordsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum RecordsCommand {
+    /// List the records.
+    List(List),
+    /// Show one record with all its fields.
+    Show(Show),
+    /// Change fields of one record.
+    Set(Set),
+}
+
+#[derive(Debug, Args)]
+struct List {
+    /// Only records of this account: its code, its name or the beginning of its id.
+    #[arg(long, value_name = "ACCOUNT")]
+    account: Option<String>,
+    #[command(flatten)]
+    client: ClientArgs,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Debug, Args)]
+struct Show {
+    /// The record: its code, its name or the beginning of its id.
+    record: String,
+    /// The account of the record, where its code alone is not enough.
+    #[arg(long, value_name = "ACCOUNT")]
+    account: Option<String>,
+    #[command(flatten)]
+    client: ClientArgs,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Debug, Args)]
+struct Set {
+    /// The record: its code, its name or the beginning of its id.
+    record: String,
+    /// What becomes of its fields, for instance 'notes=Back on Monday' or numbers=0312345678,09012345678. An empty value
+    /// removes what the field has.
+    #[arg(required = true, value_name = "FIELD=VALUE")]
+    changes: Vec<String>,
+    /// The account of the record, where its code alone is not enough.
+    #[arg(long, value_name = "ACCOUNT")]
+    account: Option<String>,
+    #[command(flatten)]
+    client: ClientArgs,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// `toritsugi export`.
+#[derive(Debug, Args)]
+pub(super) struct Export {
+    /// The kind of records.
+    kind: Of,
+    /// Only records of this account: its code, its name or the beginning of its id.
+    #[arg(long, value_name = "ACCOUNT")]
+    account: Option<String>,
+    /// The encoding of the file: utf-8 (with a byte order mark, for Excel) or cp932.
+    #[arg(long, value_name = "ENCODING", default_value = "utf-8", value_parser = ["utf-8", "cp932"])]
+    encoding: String,
+    /// Write this new file instead of standard output.
+    #[arg(long, value_name = "FILE")]
+    to: Option<PathBuf>,
+    #[command(flatten)]
+    client: ClientArgs,
+}
+
+impl Records {
+    pub(super) async fn run(self, global: &Global, of: Of) -> anyhow::Result<ExitCode> {
+        let kind = kind_of(of);
+        match self.command {
+            RecordsCommand::List(list) => list.run(global, kind).await?,
+            RecordsCommand::Show(show) => show.run(global, kind).await?,
+            RecordsCommand::Set(set) => set.run(global, kind).await?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// The records of a kind, and the code of each account where they name one.
+async fn read(client: &Client, kind: &Kind, account: Option<&str>) -> anyhow::Result<(Vec<Value>, Codes)> {
+    let filter = named::account_filter(client, account).await?;
+    let mut records = named::all(client, kind.named.path, &filter).await?;
+    if kind.named.path == ACCOUNT.path
+        && let Some((_, id)) = filter.first()
+    {
+        records.retain(|record| record["id"] == id.as_str());
+    }
+    let codes =
+        if kind.exported.contains(&"account") { Codes::read(client).await? } else { Codes::default() };
+    Ok((records, codes))
+}
+
+/// The codes of accounts by their ids.
+#[derive(Debug, Default)]
+struct Codes(std::collections::HashMap<String, String>);
+
+impl Codes {
+    async fn read(client: &Client) -> anyhow::Result<Self> {
+        let accounts = named::all(client, ACCOUNT.path, &[]).await?;
+        let pair = |account: &Value| {
+            Some((account["id"].as_str()?.to_owned(), account["code"].as_str()?.to_owned()))
+        };
+        Ok(Self(accounts.iter().filter_map(pair).collect()))
+    }
+
+    fn of(&self, id: &str) -> String {
+        self.0.get(id).cloned().unwrap_or_else(|| id.to_owned())
+    }
+}
+
+impl List {
+    async fn run(self, global: &Global, kind: &Kind) -> anyhow::Result<()> {
+        let client = self.client.client(global)?;
+        let (records, codes) = read(&client, kind, self.account.as_deref()).await?;
+        if self.output.json {
+            return print_json(&records);
+        }
+        let headings: Vec<String> = kind.columns.iter().map(|(heading, _)| (*heading).to_owned()).collect();
+        let mut table = Table::of(&headings);
+        for record in &records {
+            let cell = |(_, field): &(&str, &str)| match (*field, cell_of(record, field, &codes)) {
+                ("id", id) => id.chars().take(8).collect(),
+                (_, empty) if empty.is_empty() => "-".to_owned(),
+                (_, cell) => cell,
+            };
+            table.row_of(&kind.columns.iter().map(cell).collect::<Vec<_>>());
+        }
+        Ok(print(&table.render())?)
+    }
+}
+
+/// The one record that a command is about.
+async fn one(client: &Client, kind: &Kind, text: &str, account: Option<&str>) -> anyhow::Result<Value> {
+    let filter = if kind.named.path == ACCOUNT.path {
+        Vec::new()
+    } else {
+        named::account_filter(client, account).await?
+    };
+    let id = named::id_of(client, kind.named, text, &filter).await?;
+    client.get(&format!("{}/{id}", kind.named.path), &[]).await
+}
+
+impl Show {
+    async fn run(self, global: &Global, kind: &Kind) -> anyhow::Result<()> {
+        let client = self.client.client(global)?;
+        let record = one(&client, kind, &self.record, self.account.as_deref()).await?;
+        show(&client, kind, &record, self.output).await
+    }
+}
+
+async fn show(client: &Client, kind: &Kind, record: &Value, output: Output) -> anyhow::Result<()> {
+    if output.json {
+        return print_json(record);
+    }
+    let codes =
+        if kind.exported.contains(&"account") { Codes::read(client).await? } else { Codes::default() };
+    let others = ["id", "created_at", "changed_at"];
+    for field in kind.exported.iter().chain(&others) {
+        print_line(&format!("{field:<20}{}", plain(&cell_of(record, field, &codes))).trim_end().to_owned())?;
+    }
+    Ok(())
+}
+
+impl Set {
+    async fn run(self, global: &Global, kind: &Kind) -> anyhow::Result<()> {
+        let client = self.client.client(global)?;
+        let record = one(&client, kind, &self.record, self.account.as_deref()).await?;
+        let mut patch = Map::new();
+        for change in &self.changes {
+            let Some((field, value)) = change.split_once('=') else {
+                bail!("{change:?} is not a change: write FIELD=VALUE, for instance notes=…");
+            };
+            if !kind.exported.contains(&field) || field == "account" {
+                let fields: Vec<&str> =
+                    kind.exported.iter().copied().filter(|field| *field != "account").collect();
+                bail!("{} has no field {field:?} to set; it has {}", kind.named.what, fields.join(", "));
+            }
+            patch.insert(field.to_owned(), value_of(field, value)?);
+        }
+        let id = record["id"].as_str().context("the record has no id")?;
+        let changed: Value = client.patch(&format!("{}/{id}", kind.named.path), &patch).await?;
+        show(&client, kind, &changed, self.output).await
+    }
+}
+
+/// The value of a field as the API takes it.
+fn value_of(field: &str, text: &str) -> anyhow::Result<Value> {
+    let list = |text: &str| -> Value {
+        text.split([',', ';', '、']).map(str::trim).filter(|item| !item.is_empty()).collect::<Vec<_>>().into()
+    };
+    Ok(match field {
+        "dialled" | "forwarding" | "extra_numbers" | "numbers" | "flags" => list(text),
+        "hours" => serde_json::to_value(Hours::read(text).with_context(|| format!("hours={text}"))?)?,
+        "accept_by_key" | "never_monitor" => match text {
+            "yes" | "true" | "はい" => true.into(),
+            "no" | "false" | "いいえ" => false.into(),
+            _ => bail!("{field}={text}: write yes or no"),
+        },
+        "wrap_up_s" | "ring_s" | "on_call_order" => match text {
+            "" => Value::Null,
+            number => match number.parse::<u32>() {
+                Ok(number) => number.into(),
+                Err(_) => bail!("{field}={text}: write a whole number"),
+            },
+        },
+        _ if text.is_empty() => Value::Null,
+        _ => text.into(),
+    })
+}
+
+/// A field as a cell of a table or a file.
+fn cell_of(record: &Value, field: &str, codes: &Codes) -> String {
+    match (&record[field], field) {
+        (Value::Null, _) => String::new(),
+        (Value::String(id), "account") => codes.of(id),
+        (Value::String(text), _) => text.clone(),
+        (Value::Bool(true), _) => "yes".to_owned(),
+        (Value::Bool(false), _) => "no".to_owned(),
+        (Value::Array(items), _) => items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(";"),
+        (hours, "hours") => {
+            serde_json::from_value::<Hours>(hours.clone()).map(|hours| hours.to_string()).unwrap_or_default()
+        }
+        (other, _) => other.to_string(),
+    }
+}
+
+impl Export {
+    pub(super) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
+        let client = self.client.client(global)?;
+        let kind = kind_of(self.kind);
+        let (records, codes) = read(&client, kind, self.account.as_deref()).await?;
+        let text = csv_of(kind, &records, &codes);
+        let (bytes, missing) = match self.encoding.as_str() {
+            "cp932" => shift_jis(&text),
+            _ => ([&b"\xef\xbb\xbf"[..], text.as_bytes()].concat(), 0),
+        };
+        match &self.to {
+            Some(file) => {
+                let new = std::fs::File::create_new(file)
+                    .and_then(|mut new| std::io::Write::write_all(&mut new, &bytes));
+                new.with_context(|| format!("cannot write the new file {}", file.display()))?;
+            }
+            None => output::print_bytes(&bytes)?,
+        }
+        if missing > 0 {
+            output::print_error(&format!(
+                "toritsugi: {missing} characters are not in cp932 and stand as 〓; use --encoding utf-8"
+            ));
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn csv_of(kind: &Kind, records: &[Value], codes: &Codes) -> String {
+    let mut text = String::new();
+    let mut row = |cells: &mut dyn Iterator<Item = String>| {
+        let cells: Vec<String> = cells.map(|cell| quoted(&cell)).collect();
+        text.push_str(&cells.join(","));
+        text.push_str("\r\n");
+    };
+    row(&mut kind.exported.iter().map(|field| (*field).to_owned()));
+    for record in records {
+        row(&mut kind.exported.iter().map(|field| cell_of(record, field, codes)));
+    }
+    text
+}
+
+fn quoted(cell: &str) -> String {
+    let guard = if begins_formula(cell) { "'" } else { "" };
+    let clean: String = cell.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect();
+    format!("\"{guard}{}\"", clean.replace('"', "\"\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_kinds_stand_in_their_places() {
+        for (of, kind) in &KINDS {
+            assert_eq!(kind_of(*of).named.path, kind.named.path);
+        }
+    }
+
+    #[test]
+    fn a_file_is_guarded_against_formulas_and_has_the_accounts_codes() {
+        let codes = Codes([("id-a".to_owned(), "A001".to_owned())].into());
+        let record = json!({
+            "account": "id-a", "code": "1", "name": "=cmd|' /C calc'!A0", "kana": "", "company": "a \"b\"\r\nc",
+            "numbers": ["+81312345678", "09012345678"], "flags": [],
+        });
+        let text = csv_of(kind_of(Of::Customers), &[record], &codes);
+        let (heading, row) = text.split_once("\r\n").unwrap();
+        assert_eq!(heading.split(',').count(), 9);
+        assert_eq!(
+            row.trim_end(),
+            "\"A001\",\"1\",\"'=cmd|' /C calc'!A0\",\"\",\"a \"\"b\"\"\nc\",\"\",\"\",\"\",\"'+81312345678;09012345678\""
+        );
+    }
+
+    #[test]
+    fn values_are_those_of_the_field() {
+        assert_eq!(value_of("numbers", "03-1234-5678, 090").unwrap(), json!(["03-1234-5678", "090"]));
+        assert_eq!(value_of("never_monitor", "yes").unwrap(), json!(true));
+        assert_eq!(value_of("wrap_up_s", "").unwrap(), Value::Null);
+        assert_eq!(value_of("notes", "").unwrap(), Value::Null);
+        assert_eq!(value_of("hours", "").unwrap(), Value::Null);
+        assert!(value_of("hours", "月-金 09:00-18:00").unwrap().is_object());
+        for (field, value) in [("never_monitor", "maybe"), ("wrap_up_s", "-1"), ("hours", "25 o'clock")] {
+            assert!(value_of(field, value).is_err(), "{field}={value}");
+        }
+    }
+}

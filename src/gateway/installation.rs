@@ -1,0 +1,293 @@
+//! What administrators are to know about the installation, in one list: what works, and what to do where it does not.
+//!
+//! It is for people, who read it in the page; programs ask `/readyz` and `/metrics`. Each line has a code, by which the page
+//! finds its words, values, and an English sentence with what to do.
+//!
+//! Invariant: a line says the same as the part that it is about says elsewhere (`/readyz`, `/v1/callflow`, `/v1/pbx/gaps`);
+//! nothing is measured twice.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+
+use super::auth::Caller;
+use super::extract::{NoQuery, QueryParams};
+use super::health::mail_fault;
+use super::page::page_is_built;
+use super::problem::{Problem, ProblemBody};
+use super::state::AppState;
+use crate::callflow::PlanState;
+use crate::people::role::{Permission, Role};
+use crate::people::viewer::Viewer;
+use crate::report::ReportFont;
+use crate::store::PAGE_RECORDS_MAX;
+use crate::store::mail_servers::MAIL_SERVER;
+use crate::store::pbx_links::GAPS_PAGE_MAX;
+
+/// Gaps of this time are counted.
+const GAPS_WINDOW: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// Numbers that rang in this time and belong to nobody are counted.
+const UNKNOWN_NUMBERS_WINDOW: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// A mail that waits for longer is worth a line.
+const MAIL_WAIT_MAX: SignedDuration = SignedDuration::from_mins(15);
+
+/// How well a part works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum HealthOutcome {
+    /// It works.
+    Ok,
+    /// It works, but less well than it could.
+    Note,
+    /// It does not work.
+    Failed,
+}
+
+/// A line of the list.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct HealthLine {
+    /// The part, as a code.
+    #[schema(examples(
+        "daemon",
+        "page",
+        "pbx",
+        "store",
+        "redis",
+        "queues",
+        "mail",
+        "plans",
+        "gaps",
+        "numbers",
+        "accounts",
+        "users",
+        "report_font"
+    ))]
+    what: &'static str,
+    /// How well it works.
+    outcome: HealthOutcome,
+    /// What is the case and what to do, in English.
+    detail: String,
+    /// What stands in the sentence, for clients that have words of their own.
+    values: Value,
+}
+
+/// The list.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Health {
+    /// The version of this daemon.
+    version: &'static str,
+    /// The worst outcome.
+    outcome: HealthOutcome,
+    /// The lines.
+    items: Vec<HealthLine>,
+}
+
+fn line(what: &'static str, outcome: HealthOutcome, detail: impl Into<String>, values: Value) -> HealthLine {
+    HealthLine { what, outcome, detail: detail.into(), values }
+}
+
+/// Says what works, and what to do where something does not.
+#[utoipa::path(get, path = "/v1/health", tag = "operations", operation_id = "show_health", responses(
+    (status = 200, description = "The lines", body = Health),
+    (status = 403, description = "not-permitted", body = ProblemBody),
+))]
+pub(crate) async fn show(
+    State(state): State<Arc<AppState>>,
+    caller: Caller,
+    QueryParams(NoQuery {}): QueryParams<NoQuery>,
+) -> Result<Json<Health>, Problem> {
+    caller.needs(Permission::ManageSettings)?;
+    let now = state.app.clock.now();
+    let mut items = of_this_daemon();
+    items.extend(of_the_pbx(&state, now));
+    let store = state.store_probe.is_up(&state.app.store).await;
+    items.push(of_the_store(store));
+    items.extend(of_redis(&state));
+    if store {
+        items.push(of_mail(&state, now).await?);
+        items.push(of_gaps(&state, now).await?);
+        items.extend(of_records(&state, now).await?);
+    }
+    items.push(of_report_font(&state));
+    let outcome = items.iter().map(|line| line.outcome).max().unwrap_or(HealthOutcome::Ok);
+    Ok(Json(Health { version: env!("CARGO_PKG_VERSION"), outcome, items }))
+}
+
+fn of_this_daemon() -> Vec<HealthLine> {
+    let version = env!("CARGO_PKG_VERSION");
+    let daemon =
+        line("daemon", HealthOutcome::Ok, format!("version {version} runs"), json!({ "version": version }));
+    let page = if page_is_built() {
+        line("page", HealthOutcome::Ok, "the operators' page is built in", json!({}))
+    } else {
+        let detail =
+            "this program was built without the operators' page: run `make page`, then build it again";
+        line("page", HealthOutcome::Note, detail, json!({}))
+    };
+    vec![daemon, page]
+}
+
+fn of_the_pbx(state: &AppState, now: Timestamp) -> Vec<HealthLine> {
+    let mut items = Vec::new();
+    let links = state.app.bus.snapshot(&Viewer::unrestricted(Role::System)).pbx;
+    for link in &links {
+        let is_up = link.up && (link.id != *state.app.bus.own_pbx() || state.app.following.is_up());
+        let values = json!({ "pbx": link.id });
+        items.push(if is_up {
+            line("pbx", HealthOutcome::Ok, format!("the link to {} is up", link.id), values)
+        } else {
+            let detail = format!(
+                "the link to {} is down: is Asterisk running, and do its manager users fit? `toritsugi check` says more",
+                link.id
+            );
+            line("pbx", HealthOutcome::Failed, detail, values)
+        });
+    }
+    if links.is_empty() {
+        let detail = "the PBX was not reached yet: `toritsugi check` says why";
+        items.push(line("pbx", HealthOutcome::Failed, detail, json!({})));
+    }
+    let faults = state.app.queue_faults.present();
+    items.push(if faults.is_empty() {
+        line("queues", HealthOutcome::Ok, "the PBX has each queue that the configuration names", json!({}))
+    } else {
+        let detail =
+            format!("{} faults of queues: /readyz names them; correct the configuration", faults.len());
+        line("queues", HealthOutcome::Failed, detail, json!({ "count": faults.len() }))
+    });
+    let plan = state.app.plan_status.get();
+    items.push(match plan.state {
+        PlanState::Level | PlanState::Writing => {
+            let detail = format!("the PBX has what was set of callflows ({} keys)", plan.wanted);
+            line("plans", HealthOutcome::Ok, detail, json!({ "count": plan.wanted }))
+        }
+        PlanState::Offline | PlanState::Unread => {
+            line("plans", HealthOutcome::Note, "the PBX's callflows were not read yet", json!({}))
+        }
+        PlanState::Behind => {
+            let why = plan.problem.unwrap_or_default();
+            let detail = format!(
+                "the PBX lacks {} keys of callflows ({why}): `toritsugi callflow sync`",
+                plan.missing
+            );
+            line(
+                "plans",
+                HealthOutcome::Failed,
+                detail,
+                json!({ "count": plan.missing, "at": now.to_string() }),
+            )
+        }
+    });
+    items
+}
+
+fn of_the_store(is_up: bool) -> HealthLine {
+    if is_up {
+        line("store", HealthOutcome::Ok, "the database can be written", json!({}))
+    } else {
+        let detail = "the database cannot be written: look at its disk and at the daemon's log";
+        line("store", HealthOutcome::Failed, detail, json!({}))
+    }
+}
+
+fn of_redis(state: &AppState) -> Option<HealthLine> {
+    let cluster = state.app.bus.cluster_stats()?;
+    Some(if cluster.connected {
+        line("redis", HealthOutcome::Ok, "Redis answers", json!({}))
+    } else {
+        let detail = "Redis does not answer, so this daemon serves its own PBX alone: start Redis";
+        line("redis", HealthOutcome::Failed, detail, json!({}))
+    })
+}
+
+async fn of_mail(state: &AppState, now: Timestamp) -> Result<HealthLine, Problem> {
+    if !state.app.store.has_mail_server(MAIL_SERVER).await? {
+        let detail = "no mail server: messages are saved and not sent; set mail.host and mail.from";
+        return Ok(line("mail", HealthOutcome::Note, detail, json!({ "state": "none" })));
+    }
+    if let Some(why) = mail_fault(state).await.map(|fault| fault.why().to_owned()) {
+        let detail =
+            format!("the mail server refuses all mails ({why}): `toritsugi check` says what to correct");
+        return Ok(line("mail", HealthOutcome::Failed, detail, json!({ "state": "refused", "why": why })));
+    }
+    let load = state.app.store.outbox_load(MAIL_SERVER).await?;
+    let values = json!({ "state": "sending", "count": load.waiting });
+    Ok(match load.oldest {
+        Some(oldest) if now.duration_since(oldest) > MAIL_WAIT_MAX => {
+            let detail = format!("{} mails wait, the oldest since {oldest}", load.waiting);
+            line("mail", HealthOutcome::Note, detail, values)
+        }
+        _ => line("mail", HealthOutcome::Ok, "the mail server takes mails", values),
+    })
+}
+
+async fn of_gaps(state: &AppState, now: Timestamp) -> Result<HealthLine, Problem> {
+    let gaps = state.app.store.gaps(Some(now - GAPS_WINDOW), None, GAPS_PAGE_MAX).await?;
+    let seconds: i64 = gaps.iter().map(|gap| gap.to.duration_since(gap.from).as_secs()).sum();
+    Ok(if gaps.is_empty() {
+        line("gaps", HealthOutcome::Ok, "the PBX was followed without a gap for 30 days", json!({}))
+    } else {
+        let detail = format!(
+            "the PBX was not followed {} times in 30 days, for {seconds} s together: GET /v1/pbx/gaps has each with its cause",
+            gaps.len()
+        );
+        line("gaps", HealthOutcome::Note, detail, json!({ "count": gaps.len(), "seconds": seconds }))
+    })
+}
+
+async fn of_records(state: &AppState, now: Timestamp) -> Result<Vec<HealthLine>, Problem> {
+    let accounts = state.app.directory.accounts_in_memory();
+    let accounts = if accounts == 0 {
+        let detail = "there are no accounts, so every call pops without a company: add one, or import a file";
+        line("accounts", HealthOutcome::Note, detail, json!({ "count": 0 }))
+    } else {
+        line("accounts", HealthOutcome::Ok, format!("{accounts} accounts"), json!({ "count": accounts }))
+    };
+    let unknown = state.app.store.unknown_numbers(now - UNKNOWN_NUMBERS_WINDOW).await?.len();
+    let numbers = if unknown == 0 {
+        line(
+            "numbers",
+            HealthOutcome::Ok,
+            "each number that rang in 30 days belongs to an account",
+            json!({}),
+        )
+    } else {
+        let detail = format!(
+            "{unknown} numbers that rang in 30 days belong to no account: GET /v1/numbers/unknown has them"
+        );
+        line("numbers", HealthOutcome::Note, detail, json!({ "count": unknown }))
+    };
+    Ok(vec![accounts, numbers, of_users(state).await?])
+}
+
+async fn of_users(state: &AppState) -> Result<HealthLine, Problem> {
+    let (mut after, mut can_sign_in) = (None, 0_usize);
+    loop {
+        let page = state.app.store.users(after, PAGE_RECORDS_MAX).await?;
+        let active = page.items.iter().filter(|user| user.revoked_at.is_none() && user.has_password);
+        can_sign_in += active.count();
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    let values = json!({ "count": can_sign_in });
+    Ok(if can_sign_in == 0 {
+        let detail = "no user has a password, so nobody can sign in at the page";
+        line("users", HealthOutcome::Note, detail, values)
+    } else {
+        line("users", HealthOutcome::Ok, format!("{can_sign_in} users can sign in at the page"), values)
+    })
+}
+
+fn of_report_font(state: &AppState) -> HealthLine {
+    match ReportFont::load(state.app.settings.report_font.as_deref()) {
+        Ok(font) => line("report_font", HealthOutcome::Ok, font.file().display().to_string(), json!({})),
+        Err(error) => line("report_font", HealthOutcome::Note, error.to_string(), json!({})),
+    }
+}

@@ -1,0 +1,189 @@
+//! What administrators do without a shell: numbers, passwords, health, and changes that lose nothing.
+
+use std::time::Duration;
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use toritsugi::contract::event::StateDelta;
+use toritsugi::contract::history::FinishedCall;
+use toritsugi::numbers::NumberPlan;
+
+use crate::support::gateway_rig::{PASSWORD, Rig, answer, ringing};
+
+/// A finished call to a number that belongs to nobody.
+async fn unknown_call(rig: &Rig, n: u32, dialled: &str) {
+    let at = rig.app.clock.now();
+    let StateDelta::Call(view) = ringing(n, &["1001"], json!({}), at).change else { panic!("a call rings") };
+    let mut call = FinishedCall::of(&view, &NumberPlan::default());
+    (call.account, call.dialled, call.ended_at) = (None, Some(dialled.into()), at);
+    rig.app.store.record_call(&call).await.unwrap();
+}
+
+#[tokio::test]
+async fn numbers_are_in_one_list_and_those_that_belong_to_nobody_in_another() {
+    let rig = Rig::start().await;
+    for (code, dialled, forwarding) in [("A001", "0355501001", "0335550101"), ("A002", "0355501002", "")] {
+        let numbers = |text: &str| if text.is_empty() { json!([]) } else { json!([text]) };
+        let fields = json!({
+            "code": code, "name": "株式会社さくら商事", "dialled": numbers(dialled), "forwarding": numbers(forwarding),
+        });
+        let (status, made) = rig.send("admin", Method::POST, "/v1/accounts", &fields).await;
+        assert_eq!(status, StatusCode::CREATED, "{made}");
+    }
+    let (_, page) = rig.get("admin", "/v1/numbers").await;
+    let shown = |page: &Value| {
+        let items = page["items"].as_array().unwrap().iter();
+        items
+            .map(|item| {
+                let text = |field: &str| item[field].as_str().unwrap_or("-").to_owned();
+                format!("{} {} {}", text("account_code"), text("use"), text("last_call_at"))
+            })
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(shown(&page), ["A001 dialled -", "A001 forwarding -", "A002 dialled -"]);
+    let (_, first) = rig.get("admin", "/v1/numbers?limit=1").await;
+    assert_eq!(shown(&first).len(), 2, "a page has all numbers of its accounts");
+    let next = format!("/v1/numbers?limit=1&cursor={}", first["next"].as_str().unwrap());
+    assert_eq!(shown(&rig.get("admin", &next).await.1), ["A002 dialled -"]);
+
+    unknown_call(&rig, 5, "0355509999").await;
+    let (_, unknown) = rig.get("admin", "/v1/numbers/unknown").await;
+    assert_eq!(unknown["items"][0]["dialled"], "0355509999", "{unknown}");
+    assert_eq!(unknown["items"][0]["calls"], 1);
+    // What rang a month ago is no longer shown.
+    rig.advance(Duration::from_secs(31 * 24 * 3600));
+    assert_eq!(rig.get("admin", "/v1/numbers/unknown").await.1, json!({"items": []}));
+}
+
+#[tokio::test]
+async fn two_administrators_at_once_lose_nothing_and_the_audit_trail_has_before_and_after() {
+    let rig = Rig::start().await;
+    let fields = json!({"code": "A001", "name": "さくら商事"});
+    let (_, account) = rig.send("admin", Method::POST, "/v1/accounts", &fields).await;
+    let path = format!("/v1/accounts/{}", account["id"].as_str().unwrap());
+    let seen = account["changed_at"].as_str().unwrap().to_owned();
+    let patch = async |seen: &str, body: Value| {
+        let request = rig.request("admin", Method::PATCH, &path).header("if-match", format!("\"{seen}\""));
+        answer(request.json(&body).send().await.unwrap()).await
+    };
+    rig.advance(Duration::from_secs(1));
+    let (status, first) = patch(&seen, json!({"notes": "社長は不在"})).await;
+    assert_eq!(status, StatusCode::OK, "{first}");
+    let (status, refused) = patch(&seen, json!({"notes": "休業"})).await;
+    assert_eq!((status, &refused["type"]), (StatusCode::CONFLICT, &json!("record-changed")), "{refused}");
+    assert_eq!(refused["record"], first, "the answer shows the record as it is");
+    let undone = patch(first["changed_at"].as_str().unwrap(), json!({"notes": account["notes"]})).await;
+    assert_eq!((undone.0, &undone.1["notes"]), (StatusCode::OK, &account["notes"]));
+    let (status, wrong) = patch("yesterday", json!({"notes": "x"})).await;
+    assert_eq!((status, &wrong["type"]), (StatusCode::BAD_REQUEST, &json!("invalid-header")));
+
+    let (_, trail) = rig.get("admin", "/v1/audit?action=account.changed").await;
+    let changes: Vec<&Value> =
+        trail["items"].as_array().unwrap().iter().map(|entry| &entry["details"]["changed"]).collect();
+    assert_eq!(changes.len(), 2, "{trail}");
+    assert_eq!(*changes[1], json!({"notes": {"before": "", "after": "社長は不在"}}));
+    assert_eq!(*changes[0], json!({"notes": {"before": "社長は不在", "after": ""}}));
+}
+
+#[tokio::test]
+async fn a_user_who_was_changed_meanwhile_is_shown_as_it_is() {
+    let rig = Rig::start().await;
+    let path = format!("/v1/users/{}", rig.user("1002"));
+    let (_, user) = rig.get("admin", &path).await;
+    rig.advance(Duration::from_secs(1));
+    let (_, changed) = rig.send("admin", Method::PATCH, &path, &json!({"kana": "すずき"})).await;
+    let request = rig
+        .request("admin", Method::PATCH, &path)
+        .header("if-match", format!("\"{}\"", user["changed_at"].as_str().unwrap()));
+    let (status, refused) = answer(request.json(&json!({"kana": "サトウ"})).send().await.unwrap()).await;
+    assert_eq!((status, &refused["record"]), (StatusCode::CONFLICT, &changed), "{refused}");
+}
+
+#[tokio::test]
+async fn a_link_sets_a_password_once() {
+    let rig = Rig::start().await;
+    let link_of = async || {
+        let path = format!("/v1/users/{}/password-link", rig.user("1002"));
+        let (status, made) = rig.send("admin", Method::POST, &path, &Value::Null).await;
+        assert_eq!(status, StatusCode::CREATED, "{made}");
+        made["token"].as_str().unwrap().to_owned()
+    };
+    let set = async |token: &str, password: &str| {
+        let body = json!({"token": token, "password": password});
+        answer(rig.bare(Method::POST, "/v1/session/password-link").json(&body).send().await.unwrap()).await
+    };
+    let (first, second) = (link_of().await, link_of().await);
+    // The newest link works; a password that is too short leaves it as it is.
+    for (token, password, status) in [
+        (first.as_str(), "とても長い合言葉です", StatusCode::NOT_FOUND),
+        ("nonsense", "とても長い合言葉です", StatusCode::NOT_FOUND),
+        (second.as_str(), "短い", StatusCode::UNPROCESSABLE_ENTITY),
+        (second.as_str(), "とても長い合言葉です", StatusCode::NO_CONTENT),
+        (second.as_str(), "とても長い合言葉です", StatusCode::NOT_FOUND),
+    ] {
+        assert_eq!(set(token, password).await.0, status, "{password}");
+    }
+    let sign_in = json!({"login": "1002", "password": "とても長い合言葉です"});
+    let signed_in = rig.bare(Method::POST, "/v1/session").json(&sign_in).send().await.unwrap();
+    assert_eq!(signed_in.status(), StatusCode::CREATED);
+    let late = link_of().await;
+    rig.advance(Duration::from_secs(24 * 3600));
+    assert_eq!(set(&late, "とても長い合言葉です").await.0, StatusCode::NOT_FOUND);
+    // Neither a link nor a password is in the audit trail.
+    let (_, trail) = rig.get("admin", "/v1/audit?action=password.").await;
+    assert_eq!(trail["items"].as_array().map(Vec::len), Some(3), "{trail}");
+    assert!(!trail.to_string().contains("toritsugi_"), "{trail}");
+}
+
+#[tokio::test]
+async fn a_person_changes_the_own_password_by_the_present_one() {
+    let rig = Rig::start().await;
+    let change = async |current: &str, password: &str| {
+        let body = json!({"current": current, "password": password});
+        rig.send("1001", Method::PUT, "/v1/session/password", &body).await
+    };
+    let (status, refused) = change("wrong", "とても長い合言葉です").await;
+    assert_eq!((status, &refused["type"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("invalid-body")));
+    assert_eq!(change(PASSWORD, "短い").await.0, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(change(PASSWORD, "とても長い合言葉です").await.0, StatusCode::NO_CONTENT);
+    for (password, status) in
+        [(PASSWORD, StatusCode::UNAUTHORIZED), ("とても長い合言葉です", StatusCode::CREATED)]
+    {
+        let body = json!({"login": "1001", "password": password});
+        let answered = rig.bare(Method::POST, "/v1/session").json(&body).send().await.unwrap();
+        assert_eq!(answered.status(), status);
+    }
+}
+
+#[tokio::test]
+async fn health_says_what_is_missing_and_what_to_do() {
+    let rig = Rig::start().await;
+    let outcome = |health: &Value, what: &str| {
+        let lines = health["items"].as_array().unwrap();
+        let line = lines
+            .iter()
+            .find(|line| line["what"] == what)
+            .unwrap_or_else(|| panic!("no line {what}: {health}"));
+        line["outcome"].as_str().unwrap().to_owned()
+    };
+    let (status, health) = rig.get("admin", "/v1/health").await;
+    assert_eq!(status, StatusCode::OK, "{health}");
+    assert_eq!(health["version"], env!("CARGO_PKG_VERSION"));
+    for (what, is) in
+        [("store", "ok"), ("pbx", "failed"), ("accounts", "note"), ("mail", "note"), ("users", "ok")]
+    {
+        assert_eq!(outcome(&health, what), is, "{what}: {health}");
+    }
+    assert_eq!(health["outcome"], "failed");
+    rig.link(true);
+    let fields = json!({"code": "A001", "name": "x", "dialled": ["0355501001"]});
+    rig.send("admin", Method::POST, "/v1/accounts", &fields).await;
+    unknown_call(&rig, 5, "0355509999").await;
+    let (_, health) = rig.get("admin", "/v1/health").await;
+    for (what, is) in [("pbx", "ok"), ("accounts", "ok"), ("numbers", "note")] {
+        assert_eq!(outcome(&health, what), is, "{what}: {health}");
+    }
+    for line in health["items"].as_array().unwrap() {
+        assert!(!line["detail"].as_str().unwrap().is_empty(), "{line}");
+    }
+}
