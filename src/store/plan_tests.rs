@@ -95,6 +95,8 @@ const SEARCHED: &[(&str, Option<&str>, &str, &str)] = &[
     ("SELECT m.id FROM messages AS m WHERE", Some("postgres"), "messages_by_sender", "from_key"),
     ("SELECT m.id FROM messages AS m INDEXED BY", Some("sqlite"), "messages_by_sender", "from_key"),
     ("SELECT call_id FROM erased_calls", None, "erased_calls_by_customer", "customer_id"),
+    ("SELECT past.*, known.* FROM", None, "messages_open_of_caller|messages_by_caller", "caller_key"),
+    ("SELECT DISTINCT near.id", None, "calls_by_caller|calls_by_number|calls_of_account", "account_id"),
 ];
 
 /// Writes down each statement from now on, if this process was asked to.
@@ -274,7 +276,12 @@ fn sqlite_faults(sql: &str, plan: &[String]) -> Vec<String> {
         let is_in_order = rest.contains(" USING ") && is_page;
         names.contains_key(name) && !(is_match || is_left_over || is_in_order)
     };
-    plan.iter().filter(is_fault).cloned().collect()
+    let mut faults: Vec<String> = plan.iter().filter(is_fault).cloned().collect();
+    // What is intersected is walked in the order of the indexes, and not gathered first.
+    if sql.contains(" INTERSECT ") && !plan.iter().any(|line| line == "MERGE (INTERSECT)") {
+        faults.push("an intersection that is not merged".to_owned());
+    }
+    faults
 }
 
 /// What is wrong with the plan that PostgreSQL makes when it avoids scans of tables: what it scans all the same, no index

@@ -225,11 +225,7 @@ fn push_entry(script: &mut Script, pbx: &PbxId, entry: &JournalEntry) -> Result<
     Ok(())
 }
 
-fn push_checkpoint(
-    script: &mut Script,
-    pbx: &PbxId,
-    checkpoint: &CallCheckpoint,
-) -> Result<(), StoreError> {
+fn push_checkpoint(script: &mut Script, pbx: &PbxId, checkpoint: &CallCheckpoint) -> Result<(), StoreError> {
     script
         .statement(
             "INSERT INTO call_checkpoints (id, pbx, checkpoint_json) VALUES ($1, $2, $3)

@@ -102,14 +102,13 @@ impl Sqlite {
         let run = tokio::spawn(async move {
             let Err(error) = script.run(&mut writes).await else { return Ok(()) };
             let rolled_back = sqlx::query("ROLLBACK").execute(&mut *writes).await;
-            let owned: bool = sqlx::query_scalar(
-                "SELECT EXISTS (SELECT 1 FROM event_logs WHERE pbx = $1 AND stream = $2)",
-            )
-            .bind(pbx.as_str())
-            .bind(stream.as_str())
-            .fetch_one(&mut *writes)
-            .await
-            .unwrap_or(true);
+            let owned: bool =
+                sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM event_logs WHERE pbx = $1 AND stream = $2)")
+                    .bind(pbx.as_str())
+                    .bind(stream.as_str())
+                    .fetch_one(&mut *writes)
+                    .await
+                    .unwrap_or(true);
             if let Err(rollback) = rolled_back {
                 // There is none to roll back where it could not begin or has rolled back by itself.
                 tracing::debug!(error = &rollback as &dyn std::error::Error, "nothing was rolled back");

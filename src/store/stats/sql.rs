@@ -460,7 +460,9 @@ fn write_bin(script: &mut Script, bin: &BinKey, counted: &Counted) {
             begin_row(script, n, bin);
             script.push_bind(account.unwrap_or(NOBODY)).push(", ").push_bind(json(counters)).push(")");
         }
-        script.push(" ON CONFLICT (bin_ms, pbx, account_id) DO UPDATE SET counters_json = excluded.counters_json");
+        script.push(
+            " ON CONFLICT (bin_ms, pbx, account_id) DO UPDATE SET counters_json = excluded.counters_json",
+        );
     }
     for queue in gone(&stats.queues, &before.stats.queues) {
         script
@@ -501,7 +503,9 @@ fn write_operators(script: &mut Script, bin: &BinKey, counted: &Counted) {
     }
     let people: Vec<_> = changed(now, before).collect();
     for rows in people.chunks(ROWS_PER_INSERT_MAX) {
-        script.statement("INSERT INTO operator_stats (bin_ms, pbx, user_id, account_id, counters_json) VALUES ");
+        script.statement(
+            "INSERT INTO operator_stats (bin_ms, pbx, user_id, account_id, counters_json) VALUES ",
+        );
         for (n, ((person, account), counters)) in rows.iter().enumerate() {
             begin_row(script, n, bin);
             script.push_bind(person.unwrap_or(NOBODY)).push(", ");
@@ -516,16 +520,16 @@ fn write_operators(script: &mut Script, bin: &BinKey, counted: &Counted) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::contract::history::Segment;
-    use crate::stats::WrapUpTime;
     use crate::contract::call::{Direction, Outcome};
     use crate::contract::card::MatchedBy;
+    use crate::contract::history::Segment;
     use crate::contract::operator::WrapUp;
     use crate::contract::pbx::Gap;
     use crate::identity::Presentation;
     use crate::ids::{ChannelId, Extension};
     use crate::journal::entry::{JournalEntry, WrapUpRecord};
     use crate::operators::CompletedWrapUp;
+    use crate::stats::WrapUpTime;
     use crate::store::retention::PurgeTarget;
     use crate::store::{Store, from_ms};
 

@@ -118,7 +118,8 @@ pub(super) fn find_large(filter: &HistoryFilter, before: Option<HistoryCursor>) 
         push_times(query, filter, before, "c.offered_ms", "c.id");
         query.push(format!(" LIMIT 1 OFFSET {}) = 1", LARGE_CALLS_MIN - 1));
     };
-    let mut query = QueryBuilder::new("SELECT id, key FROM (SELECT id, '' AS key FROM customers WHERE id IS NULL");
+    let mut query =
+        QueryBuilder::new("SELECT id, key FROM (SELECT id, '' AS key FROM customers WHERE id IS NULL");
     if let Some(number) = number {
         query.push(" UNION ALL SELECT ").push_bind(RecordId(uuid::Uuid::nil())).push(", ");
         query.push_bind(number.clone()).push(" WHERE ");

@@ -186,8 +186,7 @@ async fn many_calls_of_a_caller_are_read_as_few_are() {
                     let to = from.map(|_| from_ms(100_000));
                     let operator = operator.map(extension);
                     let visibility = visibility.clone();
-                    let filter =
-                        HistoryFilter { visibility, operator, outcome, from, to, ..filter.clone() };
+                    let filter = HistoryFilter { visibility, operator, outcome, from, to, ..filter.clone() };
                     let mut expected: Vec<&FinishedCall> =
                         calls.iter().filter(|call| lets_through(&filter, call, &directory)).collect();
                     expected.sort_by_key(|call| std::cmp::Reverse((call.offered_at, call.id)));
