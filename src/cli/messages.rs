@@ -121,7 +121,7 @@ enum FileEncoding {
     #[value(name = "utf-8")]
     Utf8,
     /// Shift_JIS as Windows writes it.
-    #[value(name = "shift_jis")]
+    #[value(name = "shift_jis", alias = "cp932")]
     ShiftJis,
 }
 

@@ -140,7 +140,7 @@ pub struct CustomerView {
 /// Earlier calls and messages of this caller to this account.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, ToSchema)]
 pub struct HistoryView {
-    /// Finished calls from this number to this account.
+    /// Finished calls from this number to this account, counted up to 5,000: that many means at least as many.
     pub calls: u64,
     /// When the last one began.
     #[serde(

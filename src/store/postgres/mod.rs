@@ -11,6 +11,7 @@
 #[macro_use]
 mod dialect;
 mod open;
+mod script;
 
 #[path = "../accounts/sql.rs"]
 mod accounts;
@@ -46,6 +47,8 @@ mod faxes;
 mod group_key;
 #[path = "../history/sql.rs"]
 mod history;
+#[path = "../history/large/sql.rs"]
+mod history_large;
 #[path = "../history/page/sql.rs"]
 mod history_page;
 #[path = "../holidays/sql.rs"]
@@ -80,6 +83,8 @@ mod routes;
 mod scripts;
 #[path = "../service_mails/sql.rs"]
 mod service_mails;
+#[path = "../stats/input/sql.rs"]
+mod stat_input;
 #[path = "../stats/marks/sql.rs"]
 mod stat_marks;
 #[path = "../stats/sql.rs"]

@@ -16,6 +16,7 @@ mod dialect;
 pub(super) mod file;
 pub(super) mod inspect;
 mod open;
+mod script;
 
 #[path = "../accounts/sql.rs"]
 mod accounts;
@@ -51,6 +52,8 @@ mod faxes;
 mod group_key;
 #[path = "../history/sql.rs"]
 mod history;
+#[path = "../history/large/sql.rs"]
+mod history_large;
 #[path = "../history/page/sql.rs"]
 mod history_page;
 #[path = "../holidays/sql.rs"]
@@ -85,6 +88,8 @@ mod routes;
 mod scripts;
 #[path = "../service_mails/sql.rs"]
 mod service_mails;
+#[path = "../stats/input/sql.rs"]
+mod stat_input;
 #[path = "../stats/marks/sql.rs"]
 mod stat_marks;
 #[path = "../stats/sql.rs"]
