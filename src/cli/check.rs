@@ -12,6 +12,7 @@
 //! `check/call.rs`.
 
 mod call;
+mod chat;
 mod dialplan;
 mod fax;
 mod installation;
@@ -105,6 +106,7 @@ impl Check {
         findings.extend(team_ownership(&config).await);
         findings.extend(webhooks(&config));
         findings.push(mail::check(&config).await);
+        findings.push(chat::check(&config));
         findings.extend(routes::check(&config).await);
         findings.extend(mail::returned(&config).await);
         findings.extend(mail::addresses(&config).await);

@@ -133,6 +133,7 @@ impl Config {
             bounce_address,
             return_path: None,
             links: self.links()?,
+            fax: self.gateways()?.fax,
             connections: mail.connections,
             per_minute,
             domains: mail

@@ -62,6 +62,7 @@ use crate::ami::client;
 use crate::backoff::Backoff;
 use crate::bus::redis::{RedisAddress, RedisSettings, SigningKey, load_checkpoints};
 use crate::bus::{Bus, BusSettings};
+use crate::chat;
 use crate::command::Commands;
 use crate::config::{Config, ConfigError, DeletedCustomers};
 use crate::contract::event_id::StreamToken;
@@ -123,6 +124,9 @@ pub enum RunError {
     /// The HTTP client of webhooks cannot be built.
     #[error("webhooks cannot be posted")]
     Webhooks(#[from] webhook::PostError),
+    /// Nothing can be posted to chats.
+    #[error(transparent)]
+    Chat(#[from] chat::ChatError),
     /// The operating system gives no random numbers.
     #[error("the system gives no random numbers")]
     Random,
@@ -190,6 +194,7 @@ pub async fn run_on(
     let of_store = (&store, only_daemon.is_held());
     let (mail, return_path) = with_return_path(config.mail_settings()?, &store).await?;
     outbox::start(mail, of_store, &relay, &metrics, &tasks, &link_shutdown).await?;
+    chat::start(config.chat_settings()?, &store, &relay, &metrics, &tasks, &link_shutdown)?;
     let (commands, requests) = Commands::channel();
     let core = Core::run(
         deps,
@@ -219,6 +224,9 @@ pub async fn run_on(
     tasks.spawn(relay.clone().run(bus.clone(), store.clone(), people.clone(), link_shutdown.clone()));
     let mut settings = config.gateway_settings();
     settings.messages.return_path = return_path;
+    settings.messages.channels = config.channel_rules()?;
+    settings.messages.fax =
+        config.mail_settings()?.map(|mail| mail.fax.into_values().collect()).unwrap_or_default();
     let app = App {
         settings,
         bus: bus.clone(),

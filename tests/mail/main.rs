@@ -4,7 +4,9 @@
 //! |---|---|
 //! | `acknowledged.rs` | the link in a mail, and the route until somebody confirms |
 //! | `arrives.rs` | what is saved is in the mailbox, character by character |
+//! | `chat.rs` | messages to chats and by SMS, over TLS to stand-ins of the services; needs no mail server |
 //! | `changed.rs` | corrections and withdrawals |
+//! | `fax.rs` | messages by fax over a gateway, and its results |
 //! | `refused.rs` | what servers say, and what the daemon makes of it |
 //! | `returned.rs` | mails that come back: by IMAP, by HTTP, by the command line; the next endpoint |
 //! | `unsafe_server.rs` | servers to which nothing is sent |
@@ -23,6 +25,8 @@ mod support;
 mod acknowledged;
 mod arrives;
 mod changed;
+mod chat;
+mod fax;
 mod figures;
 mod house;
 mod kills;

@@ -5,6 +5,7 @@
 //! | `mod.rs` | what a mail says: the values that templates write |
 //! | `template.rs` | the templates, and the engine with its limits |
 //! | `subject.j2`, `text.j2`, `html.j2` | the built-in templates |
+//! | `short.rs` | the same as plain text, for chats and SMS |
 //! | `samples.rs` | messages with which a template is tried before it is stored |
 //!
 //! The first twenty characters of the subject say how urgent it is, who called and for what, since a telephone shows no more.
@@ -20,6 +21,7 @@
 //! for the house alone, they hold neither who left it nor what it says, whatever a template asks for.
 
 mod samples;
+mod short;
 mod template;
 
 use jiff::tz::TimeZone;
@@ -31,11 +33,15 @@ use serde::Serialize;
 use crate::contract::choice::Choice;
 use crate::contract::message::{CallBack, Gender, MessageFields, MessageKind, Privacy, Urgency};
 use crate::contract::records::EndpointCharset;
-use crate::mail::{Attachment, Charset, Line, Mail, MailAddress, MessageId, substituted, substitution_note};
+use crate::mail::{
+    Attachment, Charset, FaxGateway, Line, Mail, MailAddress, MessageId, in_columns, substituted,
+    substitution_note,
+};
 use crate::numbers::{Number, NumberPlan};
 use crate::store::deliveries::{ClaimedDelivery, LetterFacts};
 
 pub use samples::check_template;
+pub use short::ShortLetter;
 pub use template::{FUEL, OUTPUT_BYTES_MAX, TEMPLATE_BYTES_MAX, TemplateError, TemplateName, Templates};
 
 /// Largest document that goes with a mail: with its base64 form below the 10 MB that many servers take.
@@ -136,6 +142,39 @@ pub fn render(
     }
     .to_bytes();
     (bytes, letter.failed)
+}
+
+/// The bytes of the mail that a gateway turns into a fax, the same each time: the subject is the message's number, which comes back
+/// in the result.
+#[must_use]
+pub fn render_fax(
+    settings: &LetterSettings,
+    gateway: &FaxGateway,
+    delivery: &ClaimedDelivery,
+    to: &MailAddress,
+    facts: &LetterFacts,
+) -> Vec<u8> {
+    let letter = ShortLetter::write(settings, facts);
+    let text = format!("{}\n{}\n\n{}\n", facts.account_name, letter.title, letter.text);
+    let (_, text, from_name) = carried(&Line::new(""), &text, &settings.from_name);
+    let number = facts.message.number.as_deref().unwrap_or_default();
+    let number = Line::new(number);
+    Mail {
+        delivery: delivery.id.0,
+        id: MessageId::new('d', delivery.id.0, &settings.from),
+        thread: MessageId::new('m', delivery.message.0, &settings.from),
+        from: (&from_name, &gateway.from),
+        reply_to: None,
+        to,
+        subject: &number,
+        date: delivery.created_at.to_zoned(settings.time_zone.clone()),
+        number: Some(&number),
+        text: &in_columns(&text, gateway.columns),
+        html: None,
+        charset: Charset::Iso2022Jp,
+        attachments: &[],
+    }
+    .to_bytes()
 }
 
 /// A mail for a system that reads nothing but ISO-2022-JP: what that does not have is replaced, and the mail says so.
@@ -436,6 +475,7 @@ mod tests {
     use super::*;
     use crate::contract::delivery::MessageDelivery;
     use crate::contract::message::{Message, MessageState};
+    use crate::contract::records::EndpointKind;
     use crate::ids::RecordId;
 
     fn settings() -> LetterSettings {
@@ -510,6 +550,8 @@ mod tests {
             id: RecordId(Uuid::from_u128(9)),
             message: RecordId(Uuid::from_u128(1)),
             account: RecordId(Uuid::from_u128(2)),
+            channel: EndpointKind::Mail,
+            profile: None,
             address: String::new(),
             attempts: 1,
             created_at: Timestamp::from_second(1_796_000_000).unwrap(),

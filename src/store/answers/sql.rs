@@ -11,6 +11,7 @@ use super::messages::{acknowledge, hold, read_message};
 use super::{Backend, DbConnection, DbRow, tasks};
 use crate::contract::answer::{AnswerKind, MessageAnswer};
 use crate::contract::event::EventKind;
+use crate::contract::records::EndpointKind;
 use crate::ids::RecordId;
 use crate::route::{Answer, DispatchInput, Target, TargetKind};
 use crate::store::answers::{ANSWERS_MAX, AnswerOutcome, LinkHash, LinkedMessage, NewAnswer, NewLink};
@@ -227,6 +228,7 @@ async fn take(
     {
         let target = Target {
             kind: TargetKind::Phone,
+            channel: EndpointKind::Mail,
             contact: giver.contact,
             name: by_name,
             address: number.clone(),

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::super::dispatches::delivery_changed;
 use super::super::{Backend, DbConnection, DbRow};
-use super::{LockedRow, MAIL, cleaned, locked_row, write_progress, write_summary};
+use super::{LockedRow, cleaned, locked_row, write_progress, write_summary};
 use crate::contract::bounce::{Bounce, BounceKind, BounceOutcome, SuspendedAddress};
 use crate::contract::delivery::DeliveryState;
 use crate::delivery::{
@@ -102,11 +102,14 @@ impl Backend {
 
 /// Ends the suspension of an address; false if there was none.
 pub(super) async fn resume(db: &mut DbConnection, address: &str) -> Result<bool, sqlx::Error> {
-    let done = sqlx::query("DELETE FROM suspended_addresses WHERE channel = $1 AND address = $2")
-        .bind(MAIL)
-        .bind(address)
-        .execute(db)
-        .await?;
+    // The address of one channel is none of another.
+    let done = sqlx::query(
+        "DELETE FROM suspended_addresses WHERE address = $1
+            AND channel IN ('mail', 'slack', 'teams', 'chatwork', 'line_works', 'google_chat', 'sms', 'fax')",
+    )
+    .bind(address)
+    .execute(db)
+    .await?;
     Ok(done.rows_affected() > 0)
 }
 
@@ -127,7 +130,7 @@ pub(super) async fn note_refusal(
         status: next.status.clone(),
         recipient: Some(row.address.clone()),
         text: next.error.clone().unwrap_or_default(),
-        source: "smtp",
+        source: if row.channel == "mail" { "smtp" } else { "chat" },
         fingerprint: Sha256::digest(to_ms(now).to_be_bytes()).into(),
     };
     let class = BounceClass::of(next.status.as_deref(), &refusal.text);
@@ -152,7 +155,7 @@ pub(super) async fn after_change(
         };
         if is_suspended && !row.address.is_empty() {
             let status = next.status.as_deref().filter(|status| !text.contains(status)).unwrap_or_default();
-            suspend(&mut *db, &row.address, format!("{status} {text}").trim(), now).await?;
+            suspend(&mut *db, row, format!("{status} {text}").trim(), now).await?;
         }
     }
     match row.asked.filter(|_| row.is_wanted) {
@@ -161,13 +164,18 @@ pub(super) async fn after_change(
     }
 }
 
-async fn suspend(db: &mut DbConnection, address: &str, why: &str, now: Timestamp) -> Result<(), StoreError> {
+async fn suspend(
+    db: &mut DbConnection,
+    row: &LockedRow,
+    why: &str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO suspended_addresses (channel, address, since_ms, why) VALUES ($1, $2, $3, $4)
          ON CONFLICT (channel, address) DO NOTHING",
     )
-    .bind(MAIL)
-    .bind(address)
+    .bind(&row.channel)
+    .bind(&row.address)
     .bind(to_ms(now))
     .bind(cleaned(why))
     .execute(db)
@@ -204,7 +212,7 @@ async fn insert(
         fingerprint.update(bounce.kind.as_str());
         fingerprint.update(bounce.status.as_deref().unwrap_or_default());
     }
-    if row.is_none() || bounce.source == "smtp" {
+    if row.is_none() || matches!(bounce.source, "smtp" | "chat") {
         fingerprint.update(bounce.fingerprint);
     }
     let inserted = sqlx::query(
