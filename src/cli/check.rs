@@ -12,6 +12,7 @@
 //! `check/call.rs`.
 
 mod call;
+mod chat;
 mod dialplan;
 mod fax;
 mod installation;
@@ -107,6 +108,7 @@ impl Check {
         findings.extend(webhooks(&config));
         findings.push(mail::check(&config).await);
         findings.push(report_font(&config));
+        findings.push(chat::check(&config));
         findings.extend(routes::check(&config).await);
         findings.extend(mail::returned(&config).await);
         findings.extend(mail::addresses(&config).await);

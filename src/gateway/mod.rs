@@ -111,7 +111,7 @@ mod websocket;
 pub use metrics::Metrics;
 pub use openapi::document as openapi_document;
 pub use proxies::{AddressRange, AddressRangeError};
-pub use public::{PublicApp, link_hash};
+pub use public::{Links, PublicApp, link_hash};
 pub use serve::{listen, serve, serve_public};
 pub use state::{
     App, CONNECTIONS_BESIDE_STREAMS, Clock, HEARTBEAT_INTERVAL, HISTORY_FILE_CALLS_MAX, Settings,

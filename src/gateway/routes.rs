@@ -177,7 +177,7 @@ fn of_messages() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(message_routes::week_of_account))
         .routes(routes!(digests::list))
         .routes(routes!(digests::run))
-        .routes(routes!(tasks::list))
+        .routes(routes!(tasks::list, tasks::make))
         .routes(routes!(tasks::claim))
         .routes(routes!(tasks::release))
         .routes(routes!(tasks::report))

@@ -27,6 +27,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::MessageStats;
 use crate::bus::Bus;
 use crate::contract::event::{Audience, EventKind, NewEvent};
 use crate::contract::message::{Message, MessageState};
@@ -47,6 +48,7 @@ pub const BATCH_MAX: u32 = 200;
 pub struct MessageRelay {
     changed: Arc<Notify>,
     outbox: OutboxWaker,
+    stats: MessageStats,
 }
 
 /// Wakes the outbox after a delivery was made; clones wake the same outbox.
@@ -83,12 +85,18 @@ impl MessageRelay {
         self.outbox.clone()
     }
 
+    /// The metrics of messages.
+    #[must_use]
+    pub fn stats(&self) -> &MessageStats {
+        &self.stats
+    }
+
     /// Publishes until `shutdown`.
     pub async fn run(self, bus: Bus, store: Store, people: People, shutdown: CancellationToken) {
         // Versions published in this run whose published version is not in the store yet.
         let mut published = HashMap::new();
         loop {
-            let is_more_due = match publish_batch(&bus, &store, &people, &mut published).await {
+            let is_more_due = match publish_batch((&bus, &store, &people), &self.stats, &mut published).await {
                 Ok(is_more_due) => is_more_due,
                 Err(error) => {
                     let error = &error as &dyn std::error::Error;
@@ -108,9 +116,8 @@ impl MessageRelay {
 
 /// Publishes the changed messages; returns whether there may be more to publish at once.
 async fn publish_batch(
-    bus: &Bus,
-    store: &Store,
-    people: &People,
+    (bus, store, people): (&Bus, &Store, &People),
+    stats: &MessageStats,
     published: &mut HashMap<RecordId, u64>,
 ) -> Result<bool, StoreError> {
     if !bus.is_leader() {
@@ -130,6 +137,7 @@ async fn publish_batch(
                 vec![JournalEntry::MessagePublished(MessagePublication { id: message.id, version })],
             );
             published.insert(message.id, version);
+            stats.published(message);
             new += 1;
         }
     }

@@ -48,6 +48,9 @@ pub fn sentence(plan: &Plan, zone: &TimeZone) -> String {
 fn person(to: &PlanTarget, step: Timestamp, start: Timestamp, zone: &TimeZone) -> String {
     let how = match to.target.kind {
         TargetKind::Mail => "メール",
+        TargetKind::Chat => to.target.channel.label(),
+        TargetKind::Sms => "SMS",
+        TargetKind::Fax => "FAX",
         TargetKind::Phone => "電話",
         TargetKind::Taker | TargetKind::Supervisors => "通知",
     };

@@ -13,6 +13,7 @@
 //! | [`history`] | finished calls, and the earlier calls of a caller at an account |
 //! | [`billing`] | plans of accounts, closed bills, and what bills count |
 //! | [`alarms`] | rules of alarms, and those that were raised |
+//! | [`call_reports`] | calls without a message that accounts want reported |
 //! | [`callflows`] | what happens to accounts' calls before an operator; overrides |
 //! | [`contracts`] | what was agreed with accounts about their figures |
 //! | [`stats`] | the counters of each quarter of an hour, built from the history |
@@ -77,6 +78,7 @@ pub mod alarms;
 pub mod answers;
 pub mod audit;
 pub mod billing;
+pub mod call_reports;
 pub mod callflows;
 mod columns;
 pub mod contacts;

@@ -203,6 +203,7 @@ POST   /v1/routes/explain                        | yes  yes  yes  yes  yes  yes 
 GET    /v1/routes/week?account={account}         | no   no   yes  yes  no   yes  |
 GET    /v1/routes/check?account={account}        | no   no   yes  yes  no   yes  |
 GET    /v1/tasks                                 | none none none none no   none |
+POST   /v1/tasks                                 | yes  yes  yes  yes  yes  yes  | {"message":"{message}","number":"0311112222"}
 POST   /v1/tasks/{task}/claim                    | yes  yes  yes  yes  no   yes  |
 POST   /v1/tasks/{task}/release                  | yes  yes  yes  yes  no   yes  |
 POST   /v1/tasks/{task}/result                   | yes  yes  yes  yes  no   yes  | {"result":"told"}

@@ -27,6 +27,8 @@ mod answers;
 mod audit;
 #[path = "../billing/sql.rs"]
 mod billing;
+#[path = "../call_reports/sql.rs"]
+mod call_reports;
 #[path = "../callflows/sql.rs"]
 mod callflows;
 #[path = "../contacts/sql.rs"]
