@@ -68,6 +68,7 @@ mod mail;
 mod mail_templates;
 mod message_actions;
 mod message_answers;
+mod message_files;
 mod message_patch;
 mod message_routes;
 mod message_timeline;

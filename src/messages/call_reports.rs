@@ -87,8 +87,8 @@ impl CallReporting {
             let Some(message) = self.report(&call, now) else { continue };
             match store.create_message(&message, pbx, now).await {
                 Ok((_, is_new)) => is_made |= is_new,
-                // The account was deleted meanwhile.
-                Err(StoreError::Missing { .. }) => {}
+                // The account was deleted meanwhile, or the caller's data.
+                Err(StoreError::Missing { .. } | StoreError::Erased) => {}
                 Err(error) => return Err(error),
             }
         }

@@ -247,6 +247,7 @@ mod tests {
             withdrawn_at: None,
             version: 2,
             revision_version: 1,
+            files: Vec::new(),
             delivery: MessageDelivery::default(),
         };
         let published = |message: &Message, version| -> Vec<_> {

@@ -499,11 +499,14 @@ async fn render(
                 ready.push(delivery);
                 continue;
             }
-            let document = if letter::has_document(&facts) {
-                shared.store.fax_document(facts.message.id).await?
-            } else {
-                None
-            };
+            let mut documents = Vec::new();
+            if letter::has_document(&facts) {
+                let document = shared.store.fax_document(facts.message.id).await?;
+                documents.extend(document.map(|content| letter::fax_file(&facts, content)));
+            }
+            if letter::has_files(&facts) {
+                documents.extend(shared.store.message_files(facts.message.id).await?);
+            }
             // A digest is not confirmed: its messages are.
             let links_of = shared.settings.links.as_ref().filter(|_| facts.digest.is_none());
             let link = links_of.and_then(|links| links.make(delivery.id));
@@ -511,7 +514,7 @@ async fn render(
             links.extend(link.as_ref().map(|(_, kept)| *kept));
             let of_all = (&shared.settings.letter, &shared.templates);
             let (bytes, failed) =
-                letter::render(of_all, &delivery, &to, &facts, (document.as_deref(), address));
+                letter::render(of_all, &delivery, &to, &facts, (&documents, address));
             for (name, error) in failed {
                 shared.stats.failed_templates.inc();
                 let (account, name) = (delivery.account, name.as_str());

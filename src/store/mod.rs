@@ -19,6 +19,7 @@
 //! | [`stats`] | the counters of each quarter of an hour, built from the history |
 //! | [`holidays`] | national holidays by the Cabinet Office, the installation's own days off |
 //! | [`supervision_log`] | which supervisor monitored which call, in which mode |
+//! | [`message_files`] | files of messages: recordings of callers |
 //! | [`messages`] | messages taken for accounts, their revisions, and which of their versions were published |
 //! | [`drafts`] | what people are writing about calls |
 //! | [`faxes`] | faxes that the PBX received, and their documents |
@@ -99,6 +100,7 @@ pub mod log;
 pub mod mail_servers;
 pub mod mail_templates;
 pub mod message_endpoints;
+pub mod message_files;
 pub mod messages;
 pub mod operators;
 mod page;

@@ -176,6 +176,7 @@ GET    /v1/messages/options                      | yes  yes  yes  yes  yes  yes 
 POST   /v1/messages/{message}/corrections        | yes  no   yes  no   no   yes  | {"text":"y","why":"x","version":1}
 POST   /v1/messages/{message}/undo               | yes  no   yes  no   no   yes  |
 GET    /v1/messages/{message}/revisions          | yes  yes  yes  yes  yes  yes  |
+GET    /v1/messages/{message}/files/{position}   | -    -    -    -    -    -    |
 GET    /v1/messages/{message}/timeline           | yes  yes  yes  yes  yes  yes  |
 POST   /v1/messages/{message}/hold               | yes  no   yes  no   no   yes  | {"until":"{soon}"}
 POST   /v1/messages/{message}/release            | yes  no   yes  no   no   yes  |
@@ -570,6 +571,7 @@ impl Scene {
             }
             "template" => "text".to_owned(),
             "digest" => "a".to_owned(),
+            "position" => "0".to_owned(),
             "server" => {
                 self.rig.app.store.set_mail_server(MAIL_SERVER, true).await.unwrap();
                 MAIL_SERVER.to_owned()

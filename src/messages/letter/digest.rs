@@ -355,7 +355,7 @@ mod tests {
             suspended: None,
         };
         let (mail, _) =
-            super::super::render((&settings(), &Templates::default()), &delivery, &to, facts, (None, None));
+            super::super::render((&settings(), &Templates::default()), &delivery, &to, facts, (&[], None));
         let mail = String::from_utf8(mail).unwrap();
         assert!(
             mail.contains("filename=\"messages-20261130-1753.csv\"") && !mail.contains("text/html"),

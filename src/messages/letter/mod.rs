@@ -33,7 +33,9 @@ use minijinja::value::Serde;
 use serde::Serialize;
 
 use crate::contract::choice::Choice;
-use crate::contract::message::{CallBack, Gender, MessageFields, MessageKind, Privacy, Urgency};
+use crate::contract::message::{
+    CallBack, FileType, Gender, MessageFields, MessageFile, MessageKind, Privacy, Urgency,
+};
 use crate::contract::records::{EndpointCharset, Language};
 use crate::mail::{
     Attachment, Charset, FaxGateway, Line, Mail, MailAddress, MessageId, in_columns, substituted,
@@ -102,7 +104,7 @@ pub struct Letter {
     pub failed: Vec<(TemplateName, TemplateError)>,
 }
 
-/// The bytes of the mail that a delivery sends to `to`, the same each time, with the `document` of a fax, and the `link` under
+/// The bytes of the mail that a delivery sends to `to`, the same each time, with its `documents` (of a fax, or the message's files), and the `link` under
 /// which the recipient confirms the message; and which templates of the account failed.
 #[must_use]
 pub fn render(
@@ -110,7 +112,7 @@ pub fn render(
     delivery: &ClaimedDelivery,
     to: &MailAddress,
     facts: &LetterFacts,
-    (document, link): (Option<&[u8]>, Option<&str>),
+    (documents, link): (&[(MessageFile, Vec<u8>)], Option<&str>),
 ) -> (Vec<u8>, Vec<(TemplateName, TemplateError)>) {
     let letter = Letter::write(settings, templates, facts, link);
     let is_named = settings.iso_2022_jp.iter().any(|domain| domain == to.domain());
@@ -130,9 +132,12 @@ pub fn render(
         .map(|(name, bytes)| Attachment { name, media_type: "text/csv; charset=utf-8", bytes })
         .collect();
     let number = facts.message.number.as_deref().map(Line::new);
-    let name = Line::new(&format!("FAX-{}.pdf", facts.message.number.as_deref().unwrap_or_default()));
-    let file = |bytes| Attachment { name: &name, media_type: "application/pdf", bytes };
-    files.extend(document.map(file));
+    let names: Vec<Line> = documents.iter().map(|(file, _)| Line::new(&file.name)).collect();
+    files.extend(documents.iter().zip(&names).map(|((file, bytes), name)| Attachment {
+        name,
+        media_type: file.file_type.media_type(),
+        bytes,
+    }));
     let bytes = Mail {
         delivery: delivery.id.0,
         id: MessageId::new('d', delivery.id.0, &settings.from),
@@ -411,6 +416,20 @@ pub fn has_document(facts: &LetterFacts) -> bool {
         && facts.document_bytes.is_some_and(|bytes| (1..=DOCUMENT_BYTES_MAX).contains(&bytes))
 }
 
+/// The document of a fax as a file of its message.
+#[must_use]
+pub fn fax_file(facts: &LetterFacts, content: Vec<u8>) -> (MessageFile, Vec<u8>) {
+    let name = format!("FAX-{}.pdf", facts.message.number.as_deref().unwrap_or_default());
+    (MessageFile { name, file_type: FileType::Pdf, bytes: content.len() as u64 }, content)
+}
+
+/// Whether the message has files that go with its mail.
+#[must_use]
+pub fn has_files(facts: &LetterFacts) -> bool {
+    let bytes: u64 = facts.message.files.iter().map(|file| file.bytes).sum();
+    facts.message.fields.privacy != Privacy::Notice && (1..=DOCUMENT_BYTES_MAX).contains(&bytes)
+}
+
 /// Who left the message, and what they want.
 fn rows(facts: &LetterFacts, settings: &LetterSettings) -> Vec<Row> {
     let (message, fields) = (&facts.message, &facts.message.fields);
@@ -640,7 +659,8 @@ mod tests {
                 withdrawn_at: None,
                 version: 1,
                 revision_version: 1,
-                delivery: MessageDelivery::default(),
+                files: Vec::new(),
+            delivery: MessageDelivery::default(),
             },
             account_name: "さくら商事".into(),
             contact_name: Some("佐々木".into()),
@@ -703,7 +723,7 @@ mod tests {
         assert_eq!(subject.as_str(), "【FAX】03-1234-5678｜さくら商事");
         let to = "sasaki@example.jp".parse().unwrap();
         let of_all = (&settings(), &Templates::default());
-        let (mail, _) = render(of_all, &claimed(), &to, &facts, (Some(document), None));
+        let (mail, _) = render(of_all, &claimed(), &to, &facts, (&[fax_file(&facts, document.to_vec())], None));
         let mail = String::from_utf8(mail).unwrap();
         assert!(mail.contains("Content-Type: application/pdf; name=\"FAX-261130-0007.pdf\""), "{mail}");
         let encoded = base64::engine::general_purpose::STANDARD.encode(document);
@@ -779,7 +799,7 @@ mod tests {
                 &delivery,
                 &to,
                 &facts,
-                (None, Some("https://m.example.jp/a/x")),
+                (&[], Some("https://m.example.jp/a/x")),
             );
             assert_eq!(failed, []);
             let mail = String::from_utf8(mail).unwrap();
@@ -877,7 +897,7 @@ mod tests {
             &claimed(),
             &"a@example.jp".parse().unwrap(),
             &facts,
-            (None, None),
+            (&[], None),
         );
         assert!(String::from_utf8(mail).unwrap().contains("\r\nContent-Language: en\r\n"));
     }
@@ -929,7 +949,7 @@ mod tests {
             &delivery,
             &to,
             &facts,
-            (None, Some("https://m.example.jp/a/x")),
+            (&[], Some("https://m.example.jp/a/x")),
         );
         let (mail, _, is_wrong) = encoding_rs::ISO_2022_JP.decode(&mail);
         assert!(!is_wrong && mail.contains("charset=ISO-2022-JP"), "{mail}");

@@ -102,6 +102,7 @@ fn facts(kind: MessageKind, revision: u32, caller: Option<&str>, fields: Message
             withdrawn_at: None,
             version: 1,
             revision_version: 1,
+            files: Vec::new(),
             delivery: MessageDelivery::default(),
         },
         account_name: "さくら商事".into(),

@@ -67,6 +67,8 @@ mod mail_servers;
 mod mail_templates;
 #[path = "../message_endpoints/sql.rs"]
 mod message_endpoints;
+#[path = "../message_files/sql.rs"]
+mod message_files;
 #[path = "../messages/sql.rs"]
 mod messages;
 #[path = "../operators/sql.rs"]
