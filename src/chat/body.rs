@@ -89,7 +89,8 @@ fn slack(note: Note<'_>) -> Value {
         json!({"type": "section", "text": {"type": "mrkdwn", "text": text, "verbatim": true}}),
     ];
     if let Some(link) = link {
-        let button = json!({"type": "button", "text": {"type": "plain_text", "text": note.button()}, "url": link});
+        let button =
+            json!({"type": "button", "text": {"type": "plain_text", "text": note.button()}, "url": link});
         blocks.push(json!({"type": "actions", "elements": [button]}));
     }
     // Of the message itself, a notification on a locked screen shows the title alone.
@@ -248,7 +249,11 @@ mod tests {
     use super::*;
 
     fn letter(title: &str, text: &str) -> ShortLetter {
-        ShortLetter { title: title.to_owned(), text: text.to_owned(), language: crate::contract::records::Language::Ja }
+        ShortLetter {
+            title: title.to_owned(),
+            text: text.to_owned(),
+            language: crate::contract::records::Language::Ja,
+        }
     }
 
     fn json_of(kind: EndpointKind, note: Note<'_>) -> Value {

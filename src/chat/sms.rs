@@ -130,7 +130,10 @@ impl WrittenFax {
     fn gateway(self) -> Result<FaxGateway, (&'static str, String)> {
         let from = self.from.parse::<MailAddress>().map_err(|error| ("from", error.to_string()))?;
         let gateway = FaxGateway::new(&self.to, from, self.columns).map_err(|reason| ("to", reason))?;
-        if [&self.result_ok, &self.result_failed, &self.result_busy].into_iter().flatten().any(|word| word.trim().is_empty())
+        if [&self.result_ok, &self.result_failed, &self.result_busy]
+            .into_iter()
+            .flatten()
+            .any(|word| word.trim().is_empty())
         {
             return Err(("result_ok", "an empty word is in every mail".into()));
         }

@@ -378,7 +378,9 @@ async fn written(
         return Ok(Err("its text was removed with the customer's record".into()));
     }
     let settings = &shared.settings;
-    let link = settings.links.as_ref().and_then(|links| links.make(delivery.id));
+    // A digest is not confirmed: its messages are.
+    let links = settings.links.as_ref().filter(|_| facts.digest.is_none());
+    let link = links.and_then(|links| links.make(delivery.id));
     let address = link.as_ref().map(|(address, _)| address.as_str());
     let bytes = if kind == EndpointKind::Sms {
         let gateway = target.profile.as_ref().and_then(|name| settings.sms.get(name));

@@ -76,8 +76,8 @@ pub(crate) async fn list(
         let own = own.iter().find(|own| own.name == name.as_str());
         let body = own.map_or_else(|| name.built_in(language).to_owned(), |own| own.body.clone());
         // One that was written for an earlier version may fail; then the built-in one is used.
-        let preview =
-            check_template(&settings(&state), (name, language), &body).unwrap_or_else(|error| error.to_string());
+        let preview = check_template(&settings(&state), (name, language), &body)
+            .unwrap_or_else(|error| error.to_string());
         Template { name, body, is_own: own.is_some(), by_name: own.map(|own| own.by_name.clone()), preview }
     };
     Ok(Json(TemplateList { items: TemplateName::ALL.into_iter().map(template).collect() }))

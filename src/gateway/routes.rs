@@ -29,9 +29,8 @@ use super::{
     accounts, alarms, audit, auth, billing, billing_file, callflow, calls, contacts, contracts, customers,
     deliveries, digests, drafts, endpoints, explain, export, faxes, forwarding, health, history,
     history_file, holidays, idempotency, mail, mail_templates, message_actions, message_answers,
-    message_files,
-    message_routes, message_timeline, messages, middleware, operators, page, report_files, reports,
-    script_forms, scripts, session, sse, stats, stats_calls, stats_file, stats_live, stats_waits,
+    message_files, message_routes, message_timeline, messages, middleware, operators, page, report_files,
+    reports, script_forms, scripts, session, sse, stats, stats_calls, stats_file, stats_live, stats_waits,
     supervisions, tasks, tokens, transfers, users, webhooks, websocket,
 };
 

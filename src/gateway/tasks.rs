@@ -96,7 +96,9 @@ pub(crate) async fn make(
     caller.needs(Permission::TakeMessages)?;
     let number = request.number.as_deref().filter(|text| !text.trim().is_empty()).map(|text| {
         let number = Number::read(text, state.app.directory.plan());
-        number.map(|number| number.display()).ok_or_else(|| Kind::InvalidBody.with("number: this is no telephone number"))
+        number
+            .map(|number| number.display())
+            .ok_or_else(|| Kind::InvalidBody.with("number: this is no telephone number"))
     });
     let now = state.app.clock.now();
     let task = NewTask {

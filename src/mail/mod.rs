@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `address.rs` | a mail address that can be written into a header and an SMTP command |
 //! | `bounce.rs` | mails that come back: what they say |
+//! | `calendar.rs` | a call-back as an event of a calendar |
 //! | `charset.rs` | UTF-8, and ISO-2022-JP with the characters of JIS X 0208 alone |
 //! | `fax.rs` | gateways that turn a mail into a fax |
 //! | `header.rs` | header lines: folding, encoded words (RFC 2047), file names (RFC 2231) |
@@ -22,6 +23,7 @@
 
 mod address;
 mod bounce;
+mod calendar;
 mod charset;
 mod fax;
 mod header;
@@ -31,6 +33,7 @@ mod verp;
 
 pub use address::{ADDRESS_BYTES_MAX, MailAddress, MailAddressError};
 pub use bounce::{Action, RETURNED_BYTES_MAX, Report, Returned, status_in};
+pub use calendar::CallBackEvent;
 pub use charset::{Charset, to_iso_2022_jp};
 pub use fax::{FAX_COLUMNS_MAX, FAX_NUMBER, FaxGateway, FaxOutcome, FaxResult, in_columns};
 pub use header::{HEADER_COLUMNS_MAX, Line};

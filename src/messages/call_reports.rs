@@ -161,7 +161,10 @@ mod tests {
 
     fn call(disposition: Option<&str>, caller: Option<&str>) -> CallReport {
         CallReport {
-            call: CallId::derive(&PbxId::parse("osaka-1").unwrap(), &crate::ids::ChannelId::parse("1.1").unwrap()),
+            call: CallId::derive(
+                &PbxId::parse("osaka-1").unwrap(),
+                &crate::ids::ChannelId::parse("1.1").unwrap(),
+            ),
             account: RecordId(Uuid::from_u128(1)),
             reporting: crate::contract::records::ReportCalls::All,
             customer: None,
@@ -175,7 +178,12 @@ mod tests {
     #[test]
     fn a_report_says_how_the_call_ended_and_who_called_unless_it_was_withheld() {
         for (disposition, caller, text, number) in [
-            (Some("sales"), Some("+81355501000"), "営業のお電話のため、お断りしました。", Some("03-5550-1000")),
+            (
+                Some("sales"),
+                Some("+81355501000"),
+                "営業のお電話のため、お断りしました。",
+                Some("03-5550-1000"),
+            ),
             (Some("quote"), None, "お電話を承りました（お見積もり）。ご伝言はありませんでした。", None),
             (Some("gone"), None, "お電話を承りました（gone）。ご伝言はありませんでした。", None),
             (None, None, "お電話を承りました。ご伝言はありませんでした。", None),

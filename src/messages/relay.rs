@@ -96,7 +96,8 @@ impl MessageRelay {
         // Versions published in this run whose published version is not in the store yet.
         let mut published = HashMap::new();
         loop {
-            let is_more_due = match publish_batch((&bus, &store, &people), &self.stats, &mut published).await {
+            let is_more_due = match publish_batch((&bus, &store, &people), &self.stats, &mut published).await
+            {
                 Ok(is_more_due) => is_more_due,
                 Err(error) => {
                     let error = &error as &dyn std::error::Error;

@@ -514,7 +514,7 @@ async fn render(
             links.extend(link.as_ref().map(|(_, kept)| *kept));
             let of_all = (&shared.settings.letter, &shared.templates);
             let (bytes, failed) =
-                letter::render(of_all, &delivery, &to, &facts, (&documents, address));
+                letter::render(of_all, &delivery, &to, &facts, (documents.as_slice(), address));
             for (name, error) in failed {
                 shared.stats.failed_templates.inc();
                 let (account, name) = (delivery.account, name.as_str());

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::arrives::ReadMail;
 use super::house::{House, plain};
 use crate::mail_lab::MailLab;
+use crate::support::client::http;
 use crate::support::wait::eventually;
 
 const GATEWAYS: &str = "[fax.main]\nto = \"{number}@sakura.example.jp\"\nfrom = \"fax@toritsugi.example.jp\"\ncolumns = 40\n\
@@ -52,7 +53,7 @@ async fn a_message_is_a_fax_and_its_result_is_noted() {
         )
     };
     let report = async |words: &str| {
-        let request = reqwest::Client::new().post(format!("{}/v1/mail/bounces", house.url()));
+        let request = http().post(format!("{}/v1/mail/bounces", house.url()));
         let request = request.bearer_auth(house.token("admin")).header("Content-Type", "message/rfc822");
         let answer = request.body(result(words)).send().await.unwrap();
         let answer: Value = answer.json().await.unwrap();

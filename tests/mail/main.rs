@@ -7,6 +7,7 @@
 //! | `arrives.rs` | what is saved is in the mailbox, character by character |
 //! | `chat.rs` | messages to chats and by SMS, over TLS to stand-ins of the services; needs no mail server |
 //! | `changed.rs` | corrections and withdrawals |
+//! | `choices.rs` | what accounts choose for their messages; recordings, phone tasks by hand, a test of everything |
 //! | `counted.rs` | the daemon is killed while it counts figures and closes bills |
 //! | `digests.rs` | digests: their times, "nothing came", a daemon that dies |
 //! | `fax.rs` | messages by fax over a gateway, and its results |
@@ -30,9 +31,10 @@ mod acknowledged;
 mod alarms;
 mod arrives;
 mod changed;
+mod chat;
+mod choices;
 mod counted;
 mod digests;
-mod chat;
 mod fax;
 mod figures;
 mod house;

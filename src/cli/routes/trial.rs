@@ -227,7 +227,12 @@ mod tests {
                 "{state} {confirmed} {is_sent_enough}"
             );
         }
-        let refused = trial("佐々木".into(), "mail".into(), "a@example.jp".into(), Err(anyhow::anyhow!("no mail server")));
+        let refused = trial(
+            "佐々木".into(),
+            "mail".into(),
+            "a@example.jp".into(),
+            Err(anyhow::anyhow!("no mail server")),
+        );
         assert!(refused.is_over(false) && !refused.is_reached(true));
         assert_eq!(
             table(&[of("sent", true), refused]),

@@ -23,9 +23,7 @@ pub use self::fields::{
     CallBack, CheckedMessage, FailedTransfer, FollowUp, HIDDEN, MESSAGE_CHARS_MAX, MessageFields, Offer,
     ScriptAnswer, ScriptVersion, Sender, clean_text,
 };
-pub use self::file::{
-    FileError, FileType, MESSAGE_FILE_BYTES_MAX, MESSAGE_FILES_MAX, MessageFile, NewFile,
-};
+pub use self::file::{FileError, FileType, MESSAGE_FILE_BYTES_MAX, MESSAGE_FILES_MAX, MessageFile, NewFile};
 pub(super) use self::words::words;
 pub use self::words::{
     Action, FollowUpBy, Gender, Mark, MessageKind, NumberSource, OfferResult, Privacy, Urgency,

@@ -35,7 +35,8 @@ use crate::contract::hours::Hours;
 use crate::contract::import_batch::{Batch, Column, ImportKind, Row};
 use crate::contract::message::Privacy;
 use crate::contract::records::{
-    AccountFields, CallerIdPolicy, CheckedContact, ContactFields, CustomerFields, Language, NumberUse, ReportCalls,
+    AccountFields, CallerIdPolicy, CheckedContact, ContactFields, CustomerFields, Language, NumberUse,
+    ReportCalls,
 };
 use crate::contract::supervision::Notify;
 use crate::ids::RecordId;
@@ -43,9 +44,9 @@ use crate::numbers::NumberPlan;
 use crate::store::import::PresentColumns;
 
 use Column::{
-    AbsentUntil, AcceptByKey, AcceptSound, Account, AnswerPhrase, CallerId, Code, Company, Department, Deputy, Dialled, Email,
-    ExtraNumbers, Flags, Forwarding, HoursOpen, Kana, Link, Name, NeverMonitor, Notes, Numbers, OnCallOrder,
-    OpenOnAnswer, RingSeconds, Role, SupervisionNotify, WrapUp,
+    AbsentUntil, AcceptByKey, AcceptSound, Account, AnswerPhrase, CallerId, Code, Company, Department,
+    Deputy, Dialled, Email, ExtraNumbers, Flags, Forwarding, HoursOpen, Kana, Link, Name, NeverMonitor,
+    Notes, Numbers, OnCallOrder, OpenOnAnswer, RingSeconds, Role, SupervisionNotify, WrapUp,
 };
 
 type Names = &'static [(Column, &'static [&'static str])];
@@ -228,7 +229,8 @@ impl RowReader {
             }
             Batch::Contacts(rows) => {
                 let (fields, deputy) = self.contact(record)?;
-                let value = CheckedContact { deputy_code: deputy, ..fields.checked(&self.plan).map_err(problem)? };
+                let value =
+                    CheckedContact { deputy_code: deputy, ..fields.checked(&self.plan).map_err(problem)? };
                 let code = value.fields.code.as_deref().ok_or("code: must not be empty")?;
                 self.check_unique(Some(value.fields.account), code, line)?;
                 rows.push(Row { line, value });
@@ -432,7 +434,9 @@ fn absent_until(text: &str, zone: &TimeZone) -> Result<Option<Timestamp>, String
         _ => text.parse::<DateTime>().ok(),
     };
     let at = text.parse::<Timestamp>().ok().or_else(|| zone.to_timestamp(local?).ok());
-    at.map(Some).ok_or_else(|| format!("absent_until: {text:?} is neither a day (2026-12-10) nor a time (2026-12-10 18:00)"))
+    at.map(Some).ok_or_else(|| {
+        format!("absent_until: {text:?} is neither a day (2026-12-10) nor a time (2026-12-10 18:00)")
+    })
 }
 
 #[cfg(test)]

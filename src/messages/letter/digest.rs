@@ -113,7 +113,9 @@ impl DigestValues {
 fn opening(digest: &DigestFacts, language: Language) -> &'static str {
     let report = &digest.run.report;
     match (digest.items.is_empty(), report.calls, report.gaps.is_empty()) {
-        (false, ..) => language.say("お預かりした伝言をまとめてご報告いたします。", "These messages came for you."),
+        (false, ..) => {
+            language.say("お預かりした伝言をまとめてご報告いたします。", "These messages came for you.")
+        }
         (true, Some(calls), true) if calls.offered == 0 => {
             language.say("この間の受電はありませんでした。", "There were no calls.")
         }
@@ -354,8 +356,13 @@ mod tests {
             rendered: None,
             suspended: None,
         };
-        let (mail, _) =
-            super::super::render((&settings(), &Templates::default()), &delivery, &to, facts, (&[], None));
+        let (mail, _) = super::super::render(
+            (&settings(), &Templates::default()),
+            &delivery,
+            &to,
+            facts,
+            (&[][..], None),
+        );
         let mail = String::from_utf8(mail).unwrap();
         assert!(
             mail.contains("filename=\"messages-20261130-1753.csv\"") && !mail.contains("text/html"),

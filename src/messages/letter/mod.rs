@@ -38,8 +38,8 @@ use crate::contract::message::{
 };
 use crate::contract::records::{EndpointCharset, Language};
 use crate::mail::{
-    Attachment, Charset, FaxGateway, Line, Mail, MailAddress, MessageId, in_columns, substituted,
-    substitution_note,
+    Attachment, CallBackEvent, Charset, FaxGateway, Line, Mail, MailAddress, MessageId, in_columns,
+    substituted, substitution_note,
 };
 use crate::numbers::{Number, NumberPlan};
 use crate::store::deliveries::{ClaimedDelivery, LetterFacts};
@@ -132,6 +132,12 @@ pub fn render(
         .map(|(name, bytes)| Attachment { name, media_type: "text/csv; charset=utf-8", bytes })
         .collect();
     let number = facts.message.number.as_deref().map(Line::new);
+    let (event, event_name) = (call_back_event(settings, facts, charset), Line::new("callback.ics"));
+    files.extend(event.iter().map(|event| Attachment {
+        name: &event_name,
+        media_type: "text/calendar; method=PUBLISH; charset=utf-8",
+        bytes: event.as_bytes(),
+    }));
     let names: Vec<Line> = documents.iter().map(|(file, _)| Line::new(&file.name)).collect();
     files.extend(documents.iter().zip(&names).map(|((file, bytes), name)| Attachment {
         name,
@@ -156,6 +162,32 @@ pub fn render(
     }
     .to_bytes();
     (bytes, letter.failed)
+}
+
+/// The call-back that the caller asked for, for the recipient's calendar. Old telephones, which read ISO-2022-JP, have none.
+fn call_back_event(settings: &LetterSettings, facts: &LetterFacts, charset: Charset) -> Option<String> {
+    let (message, fields) = (&facts.message, &facts.message.fields);
+    let call_back = fields.call_back.as_ref().filter(|_| charset == Charset::Utf8)?;
+    let language = facts.language;
+    let summary = if fields.privacy == Privacy::Notice {
+        language.say("折り返しのお願い", "Please call back").to_owned()
+    } else {
+        let name = name(facts).map(|name| polite_in(name, language));
+        let number = call_back.number.as_deref().or_else(|| number_of(facts));
+        let number = number.map(|number| display(number, &settings.plan));
+        let words = std::iter::once(language.say("折り返し", "Call back").to_owned());
+        words.chain(name).chain(number).collect::<Vec<_>>().join(" ")
+    };
+    let uid = MessageId::new('m', message.id.0, &settings.from).to_string();
+    CallBackEvent {
+        uid: uid.trim_matches(['<', '>']),
+        sequence: message.revision.saturating_sub(1),
+        stamp: message.changed_at,
+        from: call_back.from,
+        until: call_back.until,
+        summary: &summary,
+    }
+    .to_text()
 }
 
 /// The bytes of the mail that a gateway turns into a fax, the same each time: the subject is the message's number, which comes back
@@ -402,9 +434,7 @@ fn what(fields: &MessageFields, settings: &LetterSettings, language: Language) -
     let (label, written) = subject_parts(fields, settings);
     match language {
         Language::Ja => fields.subject.as_deref().or_else(|| fields.action.label()).map(str::to_owned),
-        Language::En => {
-            written.or(label).or_else(|| fields.action.label_in_english()).map(str::to_owned)
-        }
+        Language::En => written.or(label).or_else(|| fields.action.label_in_english()).map(str::to_owned),
     }
 }
 
@@ -454,7 +484,11 @@ fn rows(facts: &LetterFacts, settings: &LetterSettings) -> Vec<Row> {
     rows.push(match number_of(facts) {
         Some(number) => {
             let shown = display(number, &settings.plan);
-            Row { tel: dialled(number, &settings.plan), is_number: true, ..row(say("お電話", "Telephone"), shown) }
+            Row {
+                tel: dialled(number, &settings.plan),
+                is_number: true,
+                ..row(say("お電話", "Telephone"), shown)
+            }
         }
         None => row(say("お電話", "Telephone"), say("通知なし", "not shown").into()),
     });
@@ -471,7 +505,8 @@ fn rows(facts: &LetterFacts, settings: &LetterSettings) -> Vec<Row> {
         Language::En => fields.action.label_in_english(),
     };
     if let Some(action) = action {
-        let time = time.map(|time| format!("{}{time}{}", say("（", " ("), say("）", ")"))).unwrap_or_default();
+        let time =
+            time.map(|time| format!("{}{time}{}", say("（", " ("), say("）", ")"))).unwrap_or_default();
         rows.push(row(say("ご希望", "Wish"), format!("{action}{time}")));
     } else if let Some(time) = time {
         rows.push(row(say("折返し", "Call back"), time));
@@ -509,7 +544,9 @@ fn number_of(facts: &LetterFacts) -> Option<&str> {
 /// The name with what is known besides: in kana and in kanji, and the gender.
 fn sender(facts: &LetterFacts) -> String {
     let from = &facts.message.fields.from;
-    let Some(name) = name(facts) else { return facts.language.say("本文をご覧ください", "see the message").to_owned() };
+    let Some(name) = name(facts) else {
+        return facts.language.say("本文をご覧ください", "see the message").to_owned();
+    };
     let kanji = from.name_kanji.as_deref().filter(|kanji| *kanji != name);
     let gender = from.gender.map(|gender| match gender {
         Gender::M => facts.language.say("男性", "male"),
@@ -660,7 +697,7 @@ mod tests {
                 version: 1,
                 revision_version: 1,
                 files: Vec::new(),
-            delivery: MessageDelivery::default(),
+                delivery: MessageDelivery::default(),
             },
             account_name: "さくら商事".into(),
             contact_name: Some("佐々木".into()),
@@ -723,7 +760,8 @@ mod tests {
         assert_eq!(subject.as_str(), "【FAX】03-1234-5678｜さくら商事");
         let to = "sasaki@example.jp".parse().unwrap();
         let of_all = (&settings(), &Templates::default());
-        let (mail, _) = render(of_all, &claimed(), &to, &facts, (&[fax_file(&facts, document.to_vec())], None));
+        let (mail, _) =
+            render(of_all, &claimed(), &to, &facts, (&[fax_file(&facts, document.to_vec())][..], None));
         let mail = String::from_utf8(mail).unwrap();
         assert!(mail.contains("Content-Type: application/pdf; name=\"FAX-261130-0007.pdf\""), "{mail}");
         let encoded = base64::engine::general_purpose::STANDARD.encode(document);
@@ -799,7 +837,7 @@ mod tests {
                 &delivery,
                 &to,
                 &facts,
-                (&[], Some("https://m.example.jp/a/x")),
+                (&[][..], Some("https://m.example.jp/a/x")),
             );
             assert_eq!(failed, []);
             let mail = String::from_utf8(mail).unwrap();
@@ -880,7 +918,11 @@ mod tests {
              For: nobody in particular\nWish: please call back (until Mon 30 Nov 17:00)\nUrgency: urgent\n\n\
              Message\nOrder 1234\n\n佐藤, No. 261130-0007\nさくら電話秘書\n"
         );
-        assert!(letter.html.contains("<html lang=\"en\">") && letter.html.contains(">Telephone<"), "{}", letter.html);
+        assert!(
+            letter.html.contains("<html lang=\"en\">") && letter.html.contains(">Telephone<"),
+            "{}",
+            letter.html
+        );
         let short = ShortLetter::write(&settings(), &facts);
         assert_eq!(short.title, "[Urgent] Mary Jones please call back | Acme");
         assert!(short.text.contains("\nTelephone: 03-5550-1001\n"), "{}", short.text);
@@ -889,7 +931,9 @@ mod tests {
         let digest = LetterFacts { language: Language::En, ..samples::samples_of_digests()[0].clone() };
         let letter = written(&digest);
         assert_eq!(letter.subject.as_str(), "[Digest] until Mon 30 Nov 17:53: 3 messages | さくら商事");
-        for words in ["Calls: 3 (2 answered, 1 abandoned)\n", "   [Urgent] For 佐々木 ", "\n   No. 261130-0007\n"] {
+        for words in
+            ["Calls: 3 (2 answered, 1 abandoned)\n", "   [Urgent] For 佐々木 ", "\n   No. 261130-0007\n"]
+        {
             assert!(letter.text.contains(words), "{}", letter.text);
         }
         let (mail, _) = render(
@@ -897,9 +941,19 @@ mod tests {
             &claimed(),
             &"a@example.jp".parse().unwrap(),
             &facts,
-            (&[], None),
+            (&[][..], None),
         );
-        assert!(String::from_utf8(mail).unwrap().contains("\r\nContent-Language: en\r\n"));
+        let mail = String::from_utf8(mail).unwrap();
+        assert!(mail.contains("\r\nContent-Language: en\r\n"), "{mail}");
+        // The call-back is an event for the calendar, of which a message for the house alone says nothing more.
+        let event = |facts: &LetterFacts, charset| call_back_event(&settings(), facts, charset);
+        let text = event(&facts, Charset::Utf8).unwrap();
+        assert!(text.contains("\r\nSUMMARY:Call back Mary Jones 03-5550-1001\r\n"), "{text}");
+        assert!(text.contains("DTSTART:20261130T073000Z\r\nDTEND:20261130T080000Z"), "{text}");
+        assert!(mail.contains("Content-Type: text/calendar; method=PUBLISH; charset=utf-8"), "{mail}");
+        assert_eq!(event(&facts, Charset::Iso2022Jp), None);
+        facts.message.fields.privacy = Privacy::Notice;
+        assert!(event(&facts, Charset::Utf8).unwrap().contains("\r\nSUMMARY:Please call back\r\n"));
     }
 
     #[test]
@@ -928,12 +982,17 @@ mod tests {
         assert!(letter.text.starts_with("さくら商事\n佐々木様\n"), "the built-in one: {}", letter.text);
         assert_eq!(letter.failed.len(), 1);
         assert!(letter.failed[0].1.to_string().starts_with("line 1: undefined value"), "{:?}", letter.failed);
-        let refused = check_template(&settings(), (TemplateName::Text, Language::Ja), "{{ m.text }}\n{{ m.secret }}");
+        let refused =
+            check_template(&settings(), (TemplateName::Text, Language::Ja), "{{ m.text }}\n{{ m.secret }}");
         assert!(refused.unwrap_err().to_string().starts_with("line 2: undefined value"));
         // A message for the house alone has no text, so a template of nothing else writes nothing.
-        let empty = check_template(&settings(), (TemplateName::Text, Language::Ja), "{{ m.text }}").unwrap_err();
+        let empty =
+            check_template(&settings(), (TemplateName::Text, Language::Ja), "{{ m.text }}").unwrap_err();
         assert_eq!(empty.problem, "it writes nothing");
-        assert!(check_template(&settings(), (TemplateName::Text, Language::Ja), "{{ opening }}\n{{ m.text }}").is_ok());
+        assert!(
+            check_template(&settings(), (TemplateName::Text, Language::Ja), "{{ opening }}\n{{ m.text }}")
+                .is_ok()
+        );
     }
 
     #[test]
@@ -949,7 +1008,7 @@ mod tests {
             &delivery,
             &to,
             &facts,
-            (&[], Some("https://m.example.jp/a/x")),
+            (&[][..], Some("https://m.example.jp/a/x")),
         );
         let (mail, _, is_wrong) = encoding_rs::ISO_2022_JP.decode(&mail);
         assert!(!is_wrong && mail.contains("charset=ISO-2022-JP"), "{mail}");

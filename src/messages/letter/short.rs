@@ -2,7 +2,7 @@
 //!
 //! Invariant: as of a mail: of a message for the house alone neither who left it nor what it says.
 
-use super::{LetterSettings, Values};
+use super::{Letter, LetterSettings, Templates, Values};
 use crate::contract::records::Language;
 use crate::store::deliveries::LetterFacts;
 
@@ -24,6 +24,11 @@ impl ShortLetter {
     /// The text for a chat. It has no document: the PDF of a fax does not go there.
     #[must_use]
     pub fn write(settings: &LetterSettings, facts: &LetterFacts) -> Self {
+        if facts.digest.is_some() {
+            let Letter { subject, text, .. } = Letter::write(settings, &Templates::default(), facts, None);
+            let (title, text) = (subject.as_str().to_owned(), text.trim_end().to_owned());
+            return Self { title, text, language: facts.language };
+        }
         let values = values(settings, facts);
         let language = facts.language;
         let opening = values.opening.replace("試験メール", "試験の通知").replace("test mail", "test");

@@ -77,7 +77,9 @@ impl TemplateName {
             Self::DigestSubject => {
                 language.say(include_str!("digest_subject.j2"), include_str!("digest_subject.en.j2"))
             }
-            Self::DigestText => language.say(include_str!("digest_text.j2"), include_str!("digest_text.en.j2")),
+            Self::DigestText => {
+                language.say(include_str!("digest_text.j2"), include_str!("digest_text.en.j2"))
+            }
         }
     }
 

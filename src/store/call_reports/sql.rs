@@ -41,7 +41,7 @@ impl Backend {
             query.push(" OR w.disposition IN (");
             let mut listed = query.separated(", ");
             for reason in no_message_reasons {
-                listed.push_bind(reason.as_str());
+                listed.push_bind(reason.to_string());
             }
             query.push(")");
         }
@@ -68,4 +68,156 @@ fn report_of(row: &DbRow) -> Result<CallReport, sqlx::Error> {
         by_name: row.try_get::<Option<String>, _>("name")?.unwrap_or_default(),
         disposition: row.try_get("disposition")?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::contract::call::{Direction, Outcome};
+    use crate::contract::card::MatchedBy;
+    use crate::contract::history::FinishedCall;
+    use crate::contract::message::{MessageFields, MessageKind, NewMessage};
+    use crate::contract::operator::WrapUp;
+    use crate::contract::records::AccountFields;
+    use crate::identity::Presentation;
+    use crate::ids::{CallId, ChannelId, PbxId, RecordId};
+    use crate::journal::entry::{JournalEntry, WrapUpRecord};
+    use crate::numbers::NumberPlan;
+    use crate::operators::CompletedWrapUp;
+    use crate::store::Store;
+
+    const SATO: RecordId = RecordId(Uuid::from_u128(21));
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(1_700_000_000 + seconds).unwrap()
+    }
+
+    fn pbx() -> PbxId {
+        PbxId::parse("osaka-1").unwrap()
+    }
+
+    /// A call that ended at 30 s, and the work after it, which ended at 60 s.
+    async fn finished(store: &Store, n: u32, account: RecordId, disposition: Option<&str>) -> CallId {
+        let id = CallId::derive(&pbx(), &ChannelId::parse(&format!("{n}.1")).unwrap());
+        let call = FinishedCall {
+            id,
+            pbx: pbx(),
+            direction: Direction::Inbound,
+            account: Some(account),
+            matched_by: MatchedBy::Dialled,
+            customer: None,
+            caller: Some("+81355501001".into()),
+            presentation: Presentation::Allowed,
+            dialled: None,
+            diverted_by: None,
+            offered_at: at(0),
+            answered_at: Some(at(5)),
+            ended_at: at(30),
+            outcome: Outcome::Answered,
+            operators: Vec::new(),
+            handled_by: None,
+            channels: Vec::new(),
+            inferred: false,
+            segments: Vec::new(),
+        };
+        store.record_call(&call).await.unwrap();
+        let work = WrapUp {
+            call: id,
+            account: Some(account),
+            account_name: String::new(),
+            since: at(30),
+            until: at(60),
+            planned_s: 30,
+            extensions: Vec::new(),
+            set_aside_ms: None,
+        };
+        let disposition = disposition.map(Into::into);
+        let finished = CompletedWrapUp { work, ended_at: at(60), disposition, notes: None };
+        let record = WrapUpRecord { user: SATO, finished };
+        store.write_entry(&pbx(), &JournalEntry::WrapUp(Box::new(record))).await.unwrap();
+        id
+    }
+
+    #[tokio::test]
+    async fn a_call_is_found_until_it_has_a_message() {
+        let (_held, store) = super::super::empty_store().await;
+        let mut accounts = Vec::new();
+        for (code, report_calls) in
+            [("A", ReportCalls::Off), ("B", ReportCalls::NoMessage), ("C", ReportCalls::All)]
+        {
+            let fields = AccountFields {
+                code: code.into(),
+                name: code.into(),
+                report_calls,
+                ..AccountFields::default()
+            };
+            let checked = fields.checked(&NumberPlan::default()).unwrap();
+            accounts.push(store.create_account(&checked, at(0)).await.unwrap().id);
+        }
+        let reasons = ["sales".into()];
+        let found = async |until: i64, until_undisposed: i64| {
+            let query = CallReportQuery {
+                no_message_reasons: &reasons,
+                from: at(-100),
+                until: at(until),
+                until_undisposed: at(until_undisposed),
+            };
+            let found = store.call_reports(query).await.unwrap();
+            let mut calls: Vec<CallId> = found.iter().map(|report| report.call).collect();
+            calls.sort_unstable();
+            (calls, found)
+        };
+        let mut calls = Vec::new();
+        for (n, (account, disposition)) in
+            [(0, Some("sales")), (1, Some("sales")), (1, Some("message")), (2, Some("message")), (2, None)]
+                .into_iter()
+                .enumerate()
+        {
+            let n = u32::try_from(n).unwrap();
+            calls.push(finished(&store, n, accounts[account], disposition).await);
+        }
+        let sorted = |mut calls: Vec<CallId>| {
+            calls.sort_unstable();
+            calls
+        };
+        assert_eq!(found(59, 59).await.0, [], "the work is not over");
+        assert_eq!(found(60, 59).await.0, sorted(vec![calls[1], calls[3]]));
+        let (all, reports) = found(60, 60).await;
+        assert_eq!(all, sorted(vec![calls[1], calls[3], calls[4]]));
+        let one = reports.iter().find(|report| report.call == calls[1]).unwrap();
+        assert_eq!((one.account, one.reporting, one.by), (accounts[1], ReportCalls::NoMessage, SATO));
+        assert_eq!(
+            (one.caller.as_deref(), one.disposition.as_deref()),
+            (Some("+81355501001"), Some("sales"))
+        );
+        // A message, and a report that was withdrawn, end it; a message that was withdrawn does not.
+        let message = |n: u128, call: usize, account: usize, kind| NewMessage {
+            id: RecordId(Uuid::from_u128(n)),
+            account: accounts[account],
+            call: Some(calls[call]),
+            customer: None,
+            kind,
+            taken_by: Some(SATO),
+            taken_by_name: "佐藤".into(),
+            caller: None,
+            content: MessageFields { text: "x".into(), ..MessageFields::default() }
+                .checked(&NumberPlan::default())
+                .unwrap(),
+            day: "231114".into(),
+            not_before: at(1_000),
+        };
+        for (n, call, account, kind) in
+            [(1, 1, 1, MessageKind::Report), (2, 3, 2, MessageKind::Message), (3, 4, 2, MessageKind::Message)]
+        {
+            store.create_message(&message(n, call, account, kind), &pbx(), at(70)).await.unwrap();
+        }
+        assert_eq!(found(60, 60).await.0, []);
+        for n in [1, 3] {
+            store.withdraw_message(RecordId(Uuid::from_u128(n)), at(70), at(71)).await.unwrap();
+        }
+        assert_eq!(found(60, 60).await.0, [calls[4]]);
+    }
 }

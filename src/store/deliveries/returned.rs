@@ -12,7 +12,8 @@ use super::{LockedRow, cleaned, locked_row, write_progress, write_summary};
 use crate::contract::bounce::{Bounce, BounceKind, BounceOutcome, SuspendedAddress};
 use crate::contract::delivery::DeliveryState;
 use crate::delivery::{
-    BUSY_AGAIN_DELAY, BUSY_AGAIN_MAX, BounceClass, DeliveryInput, DeliveryProgress, FULL_BOUNCES_MAX, FULL_BOUNCES_PERIOD, Outcome,
+    BUSY_AGAIN_DELAY, BUSY_AGAIN_MAX, BounceClass, DeliveryInput, DeliveryProgress, FULL_BOUNCES_MAX,
+    FULL_BOUNCES_PERIOD, Outcome,
 };
 use crate::ids::RecordId;
 use crate::store::deliveries::{BOUNCES_MAX, NewBounce, SUSPENDED_MAX, SUSPENDED_PREFIX};

@@ -241,7 +241,9 @@ impl Import {
         for DeputyRow { line, account, code, deputy } in rows {
             let db = &mut *self.transaction;
             let found = match deputy.as_deref().filter(|deputy| *deputy != code) {
-                Some(deputy) => contacts::by_code(&mut *db, *account, deputy).await?.map(|contact| contact.id),
+                Some(deputy) => {
+                    contacts::by_code(&mut *db, *account, deputy).await?.map(|contact| contact.id)
+                }
                 None => None,
             };
             if let Some(deputy) = deputy.as_ref().filter(|_| found.is_none()) {

@@ -7,8 +7,8 @@ use uuid::Uuid;
 use super::{Backend, DbConnection, DbRow};
 use crate::contract::delivery::Suspension;
 use crate::contract::records::{
-    CheckedMessageEndpoint, ENDPOINTS_PER_ACCOUNT_MAX, EndpointCharset, EndpointKind, Language, MessageEndpoint,
-    MessageEndpointFields, OutsideHours,
+    CheckedMessageEndpoint, ENDPOINTS_PER_ACCOUNT_MAX, EndpointCharset, EndpointKind, Language,
+    MessageEndpoint, MessageEndpointFields, OutsideHours,
 };
 use crate::ids::RecordId;
 use crate::store::error::refusal;

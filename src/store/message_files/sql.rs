@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::messages::{insert_message, read_message};
 use super::{Backend, DbConnection};
-use crate::contract::message::{Message, MESSAGE_FILES_MAX, MessageFile, NewFile, NewMessage};
+use crate::contract::message::{MESSAGE_FILES_MAX, Message, MessageFile, NewFile, NewMessage};
 use crate::ids::{PbxId, RecordId};
 use crate::store::StoreError;
 
@@ -102,9 +102,11 @@ mod tests {
             taken_by: None,
             taken_by_name: String::new(),
             caller: None,
-            content: MessageFields { text: "録音のご伝言（12秒）".into(), ..MessageFields::default() }
-                .checked(&NumberPlan::default())
-                .unwrap(),
+            content: MessageFields {
+                text: "録音のご伝言（12秒）".into(), ..MessageFields::default()
+            }
+            .checked(&NumberPlan::default())
+            .unwrap(),
             day: "231114".into(),
             not_before: now,
         };

@@ -10,8 +10,8 @@ use super::dispatches::apply;
 use super::stat_marks::mark_bin_of_message;
 use super::{Backend, Db, DbConnection, DbRow};
 use crate::contract::message::{
-    Action, CheckedMessage, ContentChange, Mark, Message, MessageFields, MessageFile, MessageKind, MessageRevision,
-    MessageState, MessageUpdate, NewMessage, Privacy, Urgency, message_number,
+    Action, CheckedMessage, ContentChange, Mark, Message, MessageFields, MessageFile, MessageKind,
+    MessageRevision, MessageState, MessageUpdate, NewMessage, Privacy, Urgency, message_number,
 };
 use crate::contract::records::search::{fold, fold_number};
 use crate::ids::{PbxId, RecordId};
@@ -559,7 +559,8 @@ pub(super) fn message_of(row: &DbRow) -> Result<Message, sqlx::Error> {
     let is_shown = !row.try_get::<bool, _>("is_erased")?;
     Ok(Message {
         id: row.try_get("id")?,
-        files: json(row.try_get("files_json")?).map(|files: Vec<MessageFile>| if is_shown { files } else { Vec::new() })?,
+        files: json(row.try_get("files_json")?)
+            .map(|files: Vec<MessageFile>| if is_shown { files } else { Vec::new() })?,
         account: row.try_get("account_id")?,
         call: row.try_get("call_id")?,
         customer: row.try_get::<Option<RecordId>, _>("customer_id")?.filter(|_| is_shown),
