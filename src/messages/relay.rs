@@ -142,8 +142,8 @@ async fn publish_batch(
             new += 1;
         }
     }
-    let notices = publish_notices(bus, store, people).await?;
-    Ok(new > 0 && unpublished.len() == BATCH_MAX as usize || notices == NOTICES_MAX as usize)
+    let notices = publish_notices(bus, store, people).await? + publish_house(bus, store).await?;
+    Ok(new > 0 && unpublished.len() == BATCH_MAX as usize || notices >= NOTICES_MAX as usize)
 }
 
 /// Publishes what happened to routes and phone tasks, in the order in which it happened; returns how many events.
@@ -168,6 +168,19 @@ async fn publish_notices(bus: &Bus, store: &Store, people: &People) -> Result<us
     bus.publish_all(events, Vec::new());
     store.delete_message_notices(&positions).await?;
     Ok(positions.len())
+}
+
+/// Publishes what happened in the house; returns how many events.
+async fn publish_house(bus: &Bus, store: &Store) -> Result<usize, StoreError> {
+    let notices = store.house_notices().await?;
+    let Some(last) = notices.last().map(|notice| notice.position) else { return Ok(0) };
+    let count = notices.len();
+    let events = notices.into_iter().filter_map(|notice| {
+        Some(publish::of_house(EventKind::parse(&notice.kind)?, notice.data, notice.at))
+    });
+    bus.publish_all(events.collect(), Vec::new());
+    store.delete_house_notices(last).await?;
+    Ok(count)
 }
 
 /// The person who took a message, and their supervisors; without that person, all supervisors.

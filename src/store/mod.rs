@@ -7,6 +7,7 @@
 //! | [`postgres`] | the backend that several daemons share: the same parts |
 //! | [`location`] | which backend, and its path or address |
 //! | [`accounts`], [`customers`], [`contacts`] | the directory's records |
+//! | [`house_notices`] | events about the house that wait to be published |
 //! | `import` | many directory records in one transaction |
 //! | [`users`] | people, teams and tokens |
 //! | [`operators`] | agent states, their history, after-call work |
@@ -94,6 +95,7 @@ pub mod faxes;
 pub mod group_key;
 pub mod history;
 pub mod holidays;
+pub mod house_notices;
 pub(crate) mod import;
 pub mod location;
 pub mod log;

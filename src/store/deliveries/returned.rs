@@ -1,16 +1,18 @@
 //! Mails that came back, and the addresses that are suspended for it.
 
 use jiff::Timestamp;
+use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use sqlx::Row;
 use uuid::Uuid;
 
 use super::super::digests::settle_items;
 use super::super::dispatches::delivery_changed;
-use super::super::{Backend, DbConnection, DbRow};
+use super::super::{Backend, DbConnection, DbRow, house_notices};
 use super::{LockedRow, cleaned, locked_row, write_progress, write_summary};
 use crate::contract::bounce::{Bounce, BounceKind, BounceOutcome, SuspendedAddress};
 use crate::contract::delivery::DeliveryState;
+use crate::contract::event::EventKind;
 use crate::delivery::{
     BUSY_AGAIN_DELAY, BUSY_AGAIN_MAX, BounceClass, DeliveryInput, DeliveryProgress, FULL_BOUNCES_MAX,
     FULL_BOUNCES_PERIOD, Outcome,
@@ -39,6 +41,13 @@ impl Backend {
             return Ok(BounceOutcome::Duplicate);
         }
         let Some(row) = row else {
+            // An answer of a machine is no fault of anybody's.
+            if bounce.kind != BounceKind::AutoReply {
+                let data = json!({
+                    "kind": bounce.kind.as_str(), "status": bounce.status, "source": bounce.source,
+                });
+                house_notices::note(&mut transaction, EventKind::BounceUnmatched, &data, now).await?;
+            }
             transaction.commit().await?;
             return Ok(BounceOutcome::Unmatched);
         };

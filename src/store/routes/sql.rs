@@ -4,12 +4,15 @@ use std::collections::HashSet;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use serde_json::json;
 use sqlx::{QueryBuilder, Row};
 
 use super::contacts::contact_of;
 use super::digests::write_timers;
 use super::holidays::calendar;
+use super::house_notices::note;
 use super::{Backend, Db, DbConnection, DbRow};
+use crate::contract::event::EventKind;
 use crate::contract::hours::Hours;
 use crate::contract::records::{Contact, EndpointKind, OutsideHours};
 use crate::ids::RecordId;
@@ -110,6 +113,10 @@ impl Backend {
         if let Some(account) = routes.account {
             write_timers(&mut transaction, account, at).await?;
         }
+        let data = json!({
+            "kind": "route", "account": routes.account, "version": last + 1, "by_name": routes.by_name,
+        });
+        note(&mut transaction, EventKind::DocumentPublished, &data, at).await?;
         transaction.commit().await?;
         Ok(SavedRoutes::Saved(last + 1))
     }

@@ -57,6 +57,8 @@ mod history;
 mod history_page;
 #[path = "../holidays/sql.rs"]
 mod holidays;
+#[path = "../house_notices/sql.rs"]
+mod house_notices;
 #[path = "../import/sql.rs"]
 pub(super) mod import;
 #[path = "../log/sql.rs"]

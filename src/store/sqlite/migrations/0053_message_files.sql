@@ -7,3 +7,11 @@ CREATE TABLE message_files (
     content    BLOB NOT NULL,
     PRIMARY KEY (message_id, position)
 ) STRICT;
+
+-- Events about the house that wait for the message relay (src/store/house_notices).
+CREATE TABLE house_notices (
+    position  INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind      TEXT NOT NULL,
+    data_json TEXT NOT NULL,
+    at_ms     INTEGER NOT NULL
+) STRICT;
