@@ -75,7 +75,7 @@ pub(super) fn body(kind: EndpointKind, note: Note<'_>) -> Option<Vec<u8>> {
 }
 
 fn slack(note: Note<'_>) -> Value {
-    let Note { letter, link, mention } = note;
+    let Note { letter, link, mention, .. } = note;
     let mention = mention.map(|who| match who {
         "channel" | "here" => format!("<!{who}>\n"),
         group if group.starts_with('S') => format!("<!subteam^{group}>\n"),
@@ -126,7 +126,7 @@ fn teams(note: Note<'_>) -> Value {
 }
 
 fn chatwork(note: Note<'_>) -> String {
-    let Note { letter, link, mention } = note;
+    let Note { letter, link, mention, .. } = note;
     let mention = mention.map(|who| match who {
         "all" => "[toall]\n".to_owned(),
         member => format!("[To:{member}]\n"),
@@ -295,7 +295,7 @@ mod tests {
             "{text}"
         );
         assert_eq!(text.matches(['[', ']']).count(), 8, "those of the box alone: {text}");
-        assert!(text.ends_with(&format!("{BUTTON}\n{LINK}[/info]")), "{text}");
+        assert!(text.ends_with(&format!("確認・ご連絡はこちら\n{LINK}[/info]")), "{text}");
         let chat = json_of(EndpointKind::GoogleChat, note);
         let text = chat["cardsV2"][0]["card"]["sections"][0]["widgets"][0]["textParagraph"]["text"]
             .as_str()

@@ -129,7 +129,7 @@ fn seventy() -> usize {
 impl WrittenFax {
     fn gateway(self) -> Result<FaxGateway, (&'static str, String)> {
         let from = self.from.parse::<MailAddress>().map_err(|error| ("from", error.to_string()))?;
-        let gateway = FaxGateway::new(&self.to, from, self.columns).map_err(|reason| ("to", reason))?;
+        let mut gateway = FaxGateway::new(&self.to, from, self.columns).map_err(|reason| ("to", reason))?;
         if [&self.result_ok, &self.result_failed, &self.result_busy]
             .into_iter()
             .flatten()
@@ -137,12 +137,9 @@ impl WrittenFax {
         {
             return Err(("result_ok", "an empty word is in every mail".into()));
         }
-        Ok(FaxGateway {
-            result_ok: self.result_ok,
-            result_failed: self.result_failed,
-            result_busy: self.result_busy,
-            ..gateway
-        })
+        (gateway.result_ok, gateway.result_failed) = (self.result_ok, self.result_failed);
+        gateway.result_busy = self.result_busy;
+        Ok(gateway)
     }
 }
 

@@ -50,7 +50,7 @@ impl MessageStats {
 
     /// So many messages of each urgency are not confirmed.
     pub(super) fn unanswered(&self, counts: &[(Urgency, u64)]) {
-        for urgency in Urgency::ALL {
+        for urgency in Urgency::ALL.iter().copied() {
             let count = counts.iter().find(|(of, _)| *of == urgency).map_or(0, |(_, count)| *count);
             let gauge = self.unanswered.get_or_create(&[("urgency", urgency.as_str())]);
             gauge.set(i64::try_from(count).unwrap_or(i64::MAX));

@@ -70,7 +70,7 @@ fn name(target: &Target) -> String {
     match target.kind {
         TargetKind::Supervisors => return "スーパーバイザー".to_owned(),
         TargetKind::Taker => return "受付者".to_owned(),
-        TargetKind::Mail | TargetKind::Phone => {}
+        TargetKind::Mail | TargetKind::Chat | TargetKind::Sms | TargetKind::Fax | TargetKind::Phone => {}
     }
     if target.name.is_empty() {
         return if target.label.is_empty() { "会社の宛先".to_owned() } else { target.label.clone() };

@@ -349,6 +349,8 @@ mod tests {
             id: facts.message.id,
             message: facts.message.id,
             account: facts.message.account,
+            channel: crate::contract::records::EndpointKind::Mail,
+            profile: None,
             address: to.to_string(),
             attempts: 1,
             maybe_sent: false,

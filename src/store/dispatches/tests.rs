@@ -221,7 +221,10 @@ async fn an_urgent_message_that_nobody_confirms_goes_on_by_its_timers() {
         last[last.len() - 2..],
         [event("message.unanswered", "escalated"), event("message.unanswered", "unanswered")]
     );
-    assert_eq!(rig.store.unanswered_messages().await.unwrap(), [(Urgency::Urgent, 1)]);
+    assert_eq!(
+        rig.store.unanswered_messages().await.unwrap(),
+        [(crate::contract::message::Urgency::Urgent, 1)]
+    );
     let message = rig.message(1).await;
     assert_eq!(
         (message.state, message.delivery.route.unwrap().state),
