@@ -293,6 +293,12 @@ pub fn alarm(kind: EventKind, data: Value, at: Timestamp) -> NewEvent {
     NewEvent { kind, at, call: None, audience: Audience::Supervisors, data, change: StateDelta::None }
 }
 
+/// What supervisors must know of the house: its mail server, mails that came back, its documents.
+#[must_use]
+pub fn of_house(kind: EventKind, data: Value, at: Timestamp) -> NewEvent {
+    NewEvent { kind, at, call: None, audience: Audience::Supervisors, data, change: StateDelta::None }
+}
+
 /// A person left the service.
 #[must_use]
 pub fn operator_removed(user: RecordId, at: Timestamp) -> NewEvent {

@@ -145,6 +145,12 @@ event_kinds! {
     MessageUnanswered = "message.unanswered",
     /// A phone task was made or changed.
     TaskChanged = "task.changed",
+    /// The mail server refuses all mails, or takes them again.
+    MailServer = "mail.server",
+    /// A mail came back, and nothing says about which of ours.
+    BounceUnmatched = "bounce.unmatched",
+    /// Routes, a script or a template were published.
+    DocumentPublished = "document.published",
     /// A value is beyond the threshold of an alarm's rule.
     AlarmRaised = "alarm.raised",
     /// It no longer is.

@@ -70,6 +70,7 @@ mod mail;
 mod mail_templates;
 mod message_actions;
 mod message_answers;
+mod message_files;
 mod message_patch;
 mod message_routes;
 mod message_timeline;
@@ -116,7 +117,7 @@ pub use metrics::Metrics;
 pub use openapi::document as openapi_document;
 pub use page::page_is_built;
 pub use proxies::{AddressRange, AddressRangeError};
-pub use public::{PublicApp, link_hash};
+pub use public::{Links, PublicApp, link_hash};
 pub use serve::{listen, serve, serve_public};
 pub use state::{
     App, CONNECTIONS_BESIDE_STREAMS, Clock, HEARTBEAT_INTERVAL, HISTORY_FILE_CALLS_MAX, Settings,

@@ -29,9 +29,10 @@ use super::{
     accounts, alarms, audit, auth, billing, billing_file, callflow, calls, contacts, contracts, customers,
     deliveries, digests, drafts, endpoints, explain, export, faxes, forwarding, health, history,
     history_file, holidays, idempotency, installation, mail, mail_templates, message_actions,
-    message_answers, message_routes, message_timeline, messages, middleware, numbers, operators, page,
-    passwords, report_files, reports, script_forms, scripts, session, sse, stats, stats_calls, stats_file,
-    stats_live, stats_waits, supervisions, tasks, tokens, transfers, users, webhooks, websocket,
+    message_answers, message_files, message_routes, message_timeline, messages, middleware, numbers,
+    operators, page, passwords, report_files, reports, script_forms, scripts, session, sse, stats,
+    stats_calls, stats_file, stats_live, stats_waits, supervisions, tasks, tokens, transfers, users,
+    webhooks, websocket,
 };
 
 /// The routes that need no token, each with its part of the OpenAPI document.
@@ -167,6 +168,7 @@ fn of_messages() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(message_actions::hold))
         .routes(routes!(message_actions::release))
         .routes(routes!(message_answers::answers, message_answers::answer))
+        .routes(routes!(message_files::content))
         .routes(routes!(drafts::list))
         .routes(routes!(drafts::show, drafts::write, drafts::delete))
         .routes(routes!(export::messages))
@@ -183,7 +185,7 @@ fn of_messages() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(message_routes::week_of_account))
         .routes(routes!(digests::list))
         .routes(routes!(digests::run))
-        .routes(routes!(tasks::list))
+        .routes(routes!(tasks::list, tasks::make))
         .routes(routes!(tasks::claim))
         .routes(routes!(tasks::release))
         .routes(routes!(tasks::report))

@@ -76,6 +76,8 @@ pub struct Mail<'a> {
     pub date: Zoned,
     /// The number of the message that people see.
     pub number: Option<&'a Line>,
+    /// `Content-Language`.
+    pub language: &'static str,
     /// The text; lines end with `\n`.
     pub text: &'a str,
     /// The text as HTML, for mails in UTF-8.
@@ -154,7 +156,7 @@ impl Mail<'_> {
         if let Some(number) = self.number {
             write_text(out, "X-Toritsugi-Message", number, charset);
         }
-        write_tokens(out, "Content-Language", &["ja"]);
+        write_tokens(out, "Content-Language", &[self.language]);
         write_tokens(out, "MIME-Version", &["1.0"]);
     }
 }
@@ -233,6 +235,7 @@ mod tests {
             number: Some(&number),
             text,
             html,
+            language: "ja",
             charset,
             attachments: files,
         };

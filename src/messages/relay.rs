@@ -27,6 +27,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::MessageStats;
 use crate::bus::Bus;
 use crate::contract::event::{Audience, EventKind, NewEvent};
 use crate::contract::message::{Message, MessageState};
@@ -47,6 +48,7 @@ pub const BATCH_MAX: u32 = 200;
 pub struct MessageRelay {
     changed: Arc<Notify>,
     outbox: OutboxWaker,
+    stats: MessageStats,
 }
 
 /// Wakes the outbox after a delivery was made; clones wake the same outbox.
@@ -83,12 +85,19 @@ impl MessageRelay {
         self.outbox.clone()
     }
 
+    /// The metrics of messages.
+    #[must_use]
+    pub fn stats(&self) -> &MessageStats {
+        &self.stats
+    }
+
     /// Publishes until `shutdown`.
     pub async fn run(self, bus: Bus, store: Store, people: People, shutdown: CancellationToken) {
         // Versions published in this run whose published version is not in the store yet.
         let mut published = HashMap::new();
         loop {
-            let is_more_due = match publish_batch(&bus, &store, &people, &mut published).await {
+            let is_more_due = match publish_batch((&bus, &store, &people), &self.stats, &mut published).await
+            {
                 Ok(is_more_due) => is_more_due,
                 Err(error) => {
                     let error = &error as &dyn std::error::Error;
@@ -108,9 +117,8 @@ impl MessageRelay {
 
 /// Publishes the changed messages; returns whether there may be more to publish at once.
 async fn publish_batch(
-    bus: &Bus,
-    store: &Store,
-    people: &People,
+    (bus, store, people): (&Bus, &Store, &People),
+    stats: &MessageStats,
     published: &mut HashMap<RecordId, u64>,
 ) -> Result<bool, StoreError> {
     if !bus.is_leader() {
@@ -130,11 +138,12 @@ async fn publish_batch(
                 vec![JournalEntry::MessagePublished(MessagePublication { id: message.id, version })],
             );
             published.insert(message.id, version);
+            stats.published(message);
             new += 1;
         }
     }
-    let notices = publish_notices(bus, store, people).await?;
-    Ok(new > 0 && unpublished.len() == BATCH_MAX as usize || notices == NOTICES_MAX as usize)
+    let notices = publish_notices(bus, store, people).await? + publish_house(bus, store).await?;
+    Ok(new > 0 && unpublished.len() == BATCH_MAX as usize || notices >= NOTICES_MAX as usize)
 }
 
 /// Publishes what happened to routes and phone tasks, in the order in which it happened; returns how many events.
@@ -159,6 +168,19 @@ async fn publish_notices(bus: &Bus, store: &Store, people: &People) -> Result<us
     bus.publish_all(events, Vec::new());
     store.delete_message_notices(&positions).await?;
     Ok(positions.len())
+}
+
+/// Publishes what happened in the house; returns how many events.
+async fn publish_house(bus: &Bus, store: &Store) -> Result<usize, StoreError> {
+    let notices = store.house_notices().await?;
+    let Some(last) = notices.last().map(|notice| notice.position) else { return Ok(0) };
+    let count = notices.len();
+    let events = notices.into_iter().filter_map(|notice| {
+        Some(publish::of_house(EventKind::parse(&notice.kind)?, notice.data, notice.at))
+    });
+    bus.publish_all(events.collect(), Vec::new());
+    store.delete_house_notices(last).await?;
+    Ok(count)
 }
 
 /// The person who took a message, and their supervisors; without that person, all supervisors.
@@ -239,6 +261,7 @@ mod tests {
             withdrawn_at: None,
             version: 2,
             revision_version: 1,
+            files: Vec::new(),
             delivery: MessageDelivery::default(),
         };
         let published = |message: &Message, version| -> Vec<_> {

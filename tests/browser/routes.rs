@@ -62,6 +62,15 @@ async fn an_administrator_tries_a_route_and_saves_it() {
                  field.value = 'desk@sakura.example.jp'; \
                  field.dispatchEvent(new Event('input', { bubbles: true })); 0";
     admin.tab.eval(&format!("{{ {fills} }}")).await;
+    // Each kind asks for what it needs: a chat for whom it calls, a fax for its gateway.
+    let kinds = "const kind = document.querySelector('[data-endpoints] [name=kind]'); const asks = (name) => { kind.value = name; \
+                 kind.dispatchEvent(new Event('change', { bubbles: true })); }; asks('slack'); 0";
+    admin.tab.eval(&format!("{{ {kinds} }}")).await;
+    admin.tab.until("whom it calls", "document.querySelector('[data-endpoints] [name=mention]')").await;
+    admin.tab.eval(&format!("{{ {} }}", kinds.replace("asks('slack')", "asks('fax')"))).await;
+    admin.tab.until("its gateway", "document.querySelector('[data-endpoints] [name=profile]')").await;
+    admin.tab.eval(&format!("{{ {} }}", kinds.replace("asks('slack')", "asks('mail')"))).await;
+    admin.tab.until("a mail again", "!document.querySelector('[data-endpoints] [name=profile]')").await;
     admin.presses("[data-endpoints] [data-add]").await;
     admin
         .tab
@@ -73,6 +82,9 @@ async fn an_administrator_tries_a_route_and_saves_it() {
     admin.presses("[data-digest=evening] [data-run]").await;
     admin.tab.until("its run", "document.querySelector('[data-digest-run]')").await;
     admin.looks("digests").await;
+    // The text of a mail, line by line beside the width of a telephone.
+    let lines = "[...document.querySelectorAll('[data-preview] [data-columns]')].some((one) => one.innerText.includes('お名前'))";
+    admin.tab.until("the preview of a mail", lines).await;
     admin.presses("[data-endpoint] [data-remove]").await;
     admin.presses("[data-endpoint] [data-sure]").await;
     admin.tab.until("no endpoint", "!document.querySelector('[data-endpoint]')").await;

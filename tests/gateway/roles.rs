@@ -182,6 +182,7 @@ GET    /v1/messages/options                      | yes  yes  yes  yes  yes  yes 
 POST   /v1/messages/{message}/corrections        | yes  no   yes  no   no   yes  | {"text":"y","why":"x","version":1}
 POST   /v1/messages/{message}/undo               | yes  no   yes  no   no   yes  |
 GET    /v1/messages/{message}/revisions          | yes  yes  yes  yes  yes  yes  |
+GET    /v1/messages/{message}/files/{position}   | -    -    -    -    -    -    |
 GET    /v1/messages/{message}/timeline           | yes  yes  yes  yes  yes  yes  |
 POST   /v1/messages/{message}/hold               | yes  no   yes  no   no   yes  | {"until":"{soon}"}
 POST   /v1/messages/{message}/release            | yes  no   yes  no   no   yes  |
@@ -209,6 +210,7 @@ POST   /v1/routes/explain                        | yes  yes  yes  yes  yes  yes 
 GET    /v1/routes/week?account={account}         | no   no   yes  yes  no   yes  |
 GET    /v1/routes/check?account={account}        | no   no   yes  yes  no   yes  |
 GET    /v1/tasks                                 | none none none none no   none |
+POST   /v1/tasks                                 | yes  yes  yes  yes  yes  yes  | {"message":"{message}","number":"0311112222"}
 POST   /v1/tasks/{task}/claim                    | yes  yes  yes  yes  no   yes  |
 POST   /v1/tasks/{task}/release                  | yes  yes  yes  yes  no   yes  |
 POST   /v1/tasks/{task}/result                   | yes  yes  yes  yes  no   yes  | {"result":"told"}
@@ -559,6 +561,7 @@ impl Scene {
             "template" => "text".to_owned(),
             "digest" => "a".to_owned(),
             "link" => self.password_link(n).await,
+            "position" => "0".to_owned(),
             "server" => {
                 self.rig.app.store.set_mail_server(MAIL_SERVER, true).await.unwrap();
                 MAIL_SERVER.to_owned()

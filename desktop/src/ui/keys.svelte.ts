@@ -47,6 +47,7 @@ export const KEYS: readonly (readonly [string, Key, string?])[] = [
   ['/', 'key.find'],
   ['J', 'key.row', 'K'],
   ['U', 'message.change'],
+  ['G / P / V', 'key.message_row'],
   ['1 – 6', 'key.views'],
   ['Tab', 'key.next'],
   ['Enter', 'key.choose'],
@@ -111,6 +112,11 @@ function findMessage(): void {
   if (ui.view === 'messages') document.querySelector<HTMLInputElement>('[data-search]')?.focus();
 }
 
+/** Presses a button of the row of a message that has the focus. */
+function rowGives(button: string): void {
+  document.activeElement?.closest('[data-message]')?.querySelector<HTMLElement>(`[data-${button}]`)?.click();
+}
+
 /** To the next row of a list that has rows to open, or to the one before. */
 function toRow(step: 1 | -1): void {
   const rows = [...document.querySelectorAll<HTMLElement>('main [data-row]')];
@@ -164,6 +170,9 @@ const ACTIONS: Record<string, () => void> = {
   f: findMessage,
   j: () => toRow(1),
   k: () => toRow(-1),
+  g: () => rowGives('again'),
+  p: () => rowGives('phone'),
+  v: () => rowGives('acknowledge'),
   u: () => document.querySelector<HTMLElement>('main [data-revise]')?.click(),
 };
 

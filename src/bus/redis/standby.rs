@@ -374,6 +374,9 @@ fn is_ordered(kind: EventKind) -> bool {
         | EventKind::MessageEscalated
         | EventKind::MessageUnanswered
         | EventKind::TaskChanged
+        | EventKind::MailServer
+        | EventKind::BounceUnmatched
+        | EventKind::DocumentPublished
         | EventKind::AlarmRaised
         | EventKind::AlarmCleared
         | EventKind::PbxUp

@@ -102,6 +102,8 @@ pub struct Contact {
 pub struct CheckedContact {
     pub(crate) fields: ContactFields,
     pub(crate) number: Option<StoredNumber>,
+    /// Of a row of an import: the code of the deputy, who may be further down in the file.
+    pub(crate) deputy_code: Option<String>,
 }
 
 impl ContactFields {
@@ -158,6 +160,6 @@ impl ContactFields {
         let mut texts: Vec<String> = self.number.take().into_iter().collect();
         let number = numbers("number", &mut texts, 1, (NumberUse::Subscriber, plan))?.pop();
         self.number = texts.pop();
-        Ok(CheckedContact { fields: self, number })
+        Ok(CheckedContact { fields: self, number, deputy_code: None })
     }
 }

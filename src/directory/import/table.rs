@@ -16,8 +16,8 @@
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read};
 
-use encoding_rs::SHIFT_JIS;
 use crate::text::spreadsheet::FORMULA;
+use encoding_rs::SHIFT_JIS;
 
 /// Longest cell, in characters.
 pub const CELL_CHARS_MAX: usize = 20_000;

@@ -28,6 +28,8 @@ mod answers;
 mod audit;
 #[path = "../billing/sql.rs"]
 mod billing;
+#[path = "../call_reports/sql.rs"]
+mod call_reports;
 #[path = "../callflows/sql.rs"]
 mod callflows;
 #[path = "../contacts/sql.rs"]
@@ -58,6 +60,8 @@ mod history_large;
 mod history_page;
 #[path = "../holidays/sql.rs"]
 mod holidays;
+#[path = "../house_notices/sql.rs"]
+mod house_notices;
 #[path = "../import/sql.rs"]
 pub(super) mod import;
 #[path = "../log/sql.rs"]
@@ -68,12 +72,14 @@ mod mail_servers;
 mod mail_templates;
 #[path = "../message_endpoints/sql.rs"]
 mod message_endpoints;
+#[path = "../message_files/sql.rs"]
+mod message_files;
 #[path = "../messages/sql.rs"]
 mod messages;
-#[path = "../operators/sql.rs"]
-mod operators;
 #[path = "../numbers/sql.rs"]
 mod numbers_called;
+#[path = "../operators/sql.rs"]
+mod operators;
 #[path = "../password_links/sql.rs"]
 mod password_links;
 #[path = "../pbx_links/sql.rs"]
