@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::super::Global;
 use super::super::client::{Client, ClientArgs};
 use super::super::output::{Output, Table, print, print_json};
-use super::account;
+use super::super::named;
 
 /// How often the daemon is asked.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
@@ -90,7 +90,7 @@ impl Trial {
 impl Test {
     pub(super) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
         let client = self.client.client(global)?;
-        let account = account(&client, &self.account).await?.to_string();
+        let account = named::account(&client, &self.account).await?.to_string();
         let mut trials = begin(&client, &account).await?;
         if trials.is_empty() {
             bail!("the account has no endpoint, and no contact with a mail address");
