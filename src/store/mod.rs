@@ -98,9 +98,9 @@ pub mod mail_servers;
 pub mod mail_templates;
 pub mod message_endpoints;
 pub mod messages;
+pub mod numbers;
 pub mod operators;
 mod page;
-pub mod numbers;
 pub mod password_links;
 pub mod pbx_links;
 #[cfg(test)]

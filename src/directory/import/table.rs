@@ -17,6 +17,7 @@ use std::fmt;
 use std::io::{self, BufRead, BufReader, Read};
 
 use encoding_rs::SHIFT_JIS;
+
 use crate::text::spreadsheet::FORMULA;
 
 /// Longest cell, in characters.

@@ -67,10 +67,10 @@ mod mail_templates;
 mod message_endpoints;
 #[path = "../messages/sql.rs"]
 mod messages;
-#[path = "../operators/sql.rs"]
-mod operators;
 #[path = "../numbers/sql.rs"]
 mod numbers_called;
+#[path = "../operators/sql.rs"]
+mod operators;
 #[path = "../password_links/sql.rs"]
 mod password_links;
 #[path = "../pbx_links/sql.rs"]
