@@ -16,8 +16,9 @@
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read};
 
-use crate::text::spreadsheet::FORMULA;
 use encoding_rs::SHIFT_JIS;
+
+use crate::text::spreadsheet::FORMULA;
 
 /// Longest cell, in characters.
 pub const CELL_CHARS_MAX: usize = 20_000;
