@@ -323,7 +323,7 @@ impl Switch {
             body["account"] = json!(account_of(&client, account).await?);
         }
         if let Some(until) = &self.until {
-            body["until"] = json!(end(until, Timestamp::now())?);
+            body["until"] = json!(end("--until", until, Timestamp::now())?);
         }
         let set: Value = client.post("/v1/overrides", &body).await?;
         let until = set["until"].as_str().map_or_else(
@@ -335,17 +335,17 @@ impl Switch {
     }
 }
 
-/// The end that `text` names: a time, or a duration from `now` on.
-fn end(text: &str, now: Timestamp) -> anyhow::Result<Timestamp> {
+/// The time that `text` names: itself, or a duration from `now` on. `option` is where it was written.
+pub(super) fn end(option: &str, text: &str, now: Timestamp) -> anyhow::Result<Timestamp> {
     if let Ok(at) = text.parse() {
         return Ok(at);
     }
     let days = text.strip_suffix('d').and_then(|days| days.parse::<i64>().ok()).filter(|days| *days <= 366);
     let lasts = days.map(|days| SignedDuration::from_hours(24 * days)).or_else(|| text.parse().ok());
     let Some(lasts) = lasts.filter(|lasts| lasts.is_positive()) else {
-        bail!("--until {text}: a time such as 2026-12-01T09:00:00+09:00, or a duration such as 90m, 2h or 1d")
+        bail!("{option} {text}: a time such as 2026-12-01T09:00:00+09:00, or a duration such as 90m, 2h or 1d")
     };
-    now.checked_add(lasts).context("--until is too far away")
+    now.checked_add(lasts).with_context(|| format!("{option} is too far away"))
 }
 
 impl List {
@@ -474,7 +474,7 @@ mod tests {
             ("0h", None),
             ("tomorrow", None),
         ] {
-            let found = end(text, now).ok().map(|at| at.to_string());
+            let found = end("--until", text, now).ok().map(|at| at.to_string());
             assert_eq!(found.as_deref(), expected, "{text}");
         }
     }

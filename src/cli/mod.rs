@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `serve` | runs the daemon |
 //! | `check`, `explain`, `health`, `import`, `backup`, `restore`, `user`, `replay`, `stats check`, `stats rebuild` | the configuration, and the PBX, store or daemon that it names |
-//! | `calls`, `history`, `stats`, `billing`, `callflow`, `contracts`, `alarms`, `reports`, `operators`, `operator`, `listen`, `whisper`, `barge`, `take-over`, `supervision`, `audit`, `transfer`, `answer`, `hold`, `resume`, `hangup`, `ask-help`, `messages`, `faxes`, `endpoints`, `mail`, `routes`, `digests`, `tasks`, `webhooks`, `demo` | the HTTP interface of a daemon, by its address and a token; they run on any machine |
+//! | `calls`, `history`, `stats`, `billing`, `callflow`, `contracts`, `alarms`, `reports`, `operators`, `operator`, `listen`, `whisper`, `barge`, `take-over`, `supervision`, `audit`, `transfer`, `answer`, `hold`, `resume`, `hangup`, `ask-help`, `messages`, `faxes`, `endpoints`, `mail`, `routes`, `digests`, `tasks`, `notices`, `contacts`, `webhooks`, `demo` | the HTTP interface of a daemon, by its address and a token; they run on any machine |
 //! | `completions`, `man` | the description of the commands |
 //!
 //! | exit code | meaning |
@@ -26,10 +26,12 @@ mod calls;
 mod check;
 mod client;
 mod completions;
+mod contacts;
 mod contracts;
 mod control;
 mod deliveries;
 mod demo;
+mod demo_phone;
 mod digests;
 mod endpoints;
 mod events;
@@ -41,6 +43,7 @@ mod import;
 mod mail;
 mod man;
 mod messages;
+mod notices;
 mod operators;
 mod output;
 mod password;
@@ -186,6 +189,10 @@ enum Command {
     Routes(routes::Routes),
     /// List the calls that operators are to make about messages, and say what came of them.
     Tasks(tasks::Tasks),
+    /// List, write and end notices of accounts: what holds until a given time.
+    Notices(notices::Notices),
+    /// List the contacts of an account, and write down where they are.
+    Contacts(contacts::Contacts),
     /// Check, import, export and list the scripts of accounts.
     Scripts(scripts::Scripts),
     /// List, add, remove and test the endpoints of messages: where they go besides the contacts' own addresses.
@@ -198,6 +205,9 @@ enum Command {
     Replay(replay::Replay),
     /// Follow the events and print each pop as an operator sees it.
     Demo(demo::Demo),
+    /// The desk phone of `make demo`.
+    #[command(hide = true)]
+    DemoPhone(demo_phone::DemoPhone),
     /// Exit with 0 if the daemon of this configuration answers, else with 1.
     #[command(hide = true)]
     Health(health::Health),
@@ -257,12 +267,15 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Digests(command) => command.run(global).await,
         Command::Routes(command) => command.run(global).await,
         Command::Tasks(command) => command.run(global).await,
+        Command::Notices(command) => command.run(global).await,
+        Command::Contacts(command) => command.run(global).await,
         Command::Scripts(command) => command.run(global).await,
         Command::Endpoints(command) => command.run(global).await,
         Command::Mail(command) => command.run(global).await,
         Command::Webhooks(command) => command.run(global).await,
         Command::Replay(command) => command.run(global),
         Command::Demo(command) => command.run(global).await,
+        Command::DemoPhone(command) => command.run().await,
         Command::Health(command) => command.run(global).await,
         Command::Completions(command) => command.run(),
         Command::Man(command) => command.run(),

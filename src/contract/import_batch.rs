@@ -115,4 +115,6 @@ pub(crate) enum Column {
     AcceptSound,
     ExtraNumbers,
     RingSeconds,
+    NoTransfer,
+    DoNotTell,
 }

@@ -374,6 +374,9 @@ fn is_ordered(kind: EventKind) -> bool {
         | EventKind::MessageEscalated
         | EventKind::MessageUnanswered
         | EventKind::TaskChanged
+        | EventKind::NoticeChanged
+        | EventKind::ContactPresence
+        | EventKind::CallbackChanged
         | EventKind::AlarmRaised
         | EventKind::AlarmCleared
         | EventKind::PbxUp

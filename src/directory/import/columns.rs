@@ -14,7 +14,7 @@
 //! | yes | | | `caller_id_policy`, 発信者番号; `never_monitor`, モニタリング禁止; `supervision_notify`, モニタリング通知; `wrap_up_s`, 後処理秒数; `hours`, 営業時間, 受付時間; `link`, リンク, 連携URL |
 //! | | yes | | `company`, 会社名, 勤務先; `department`, 部署; `flags`, 区分, フラグ |
 //! | | yes | yes | `number`, `numbers`, `tel`, 電話番号, 電話; several with a digit behind, or in one cell with `;` |
-//! | | | yes | `role`, 役職; `email`, メール, メールアドレス; `on_call_order`, 呼出順; `ring_s`, 呼出秒数 |
+//! | | | yes | `role`, 役職; `email`, メール, メールアドレス; `on_call_order`, 呼出順; `ring_s`, 呼出秒数; `no_transfer`, 取次不可; `do_not_tell`, 番号案内不可 |
 //!
 //! Cells with telephone numbers are read in `numbers.rs`.
 //!
@@ -36,9 +36,9 @@ use crate::numbers::NumberPlan;
 use crate::store::import::PresentColumns;
 
 use Column::{
-    AcceptByKey, AcceptSound, Account, AnswerPhrase, CallerId, Code, Company, Department, Dialled, Email,
-    ExtraNumbers, Flags, Forwarding, HoursOpen, Kana, Link, Name, NeverMonitor, Notes, Numbers, OnCallOrder,
-    RingSeconds, Role, SupervisionNotify, WrapUp,
+    AcceptByKey, AcceptSound, Account, AnswerPhrase, CallerId, Code, Company, Department, Dialled, DoNotTell,
+    Email, ExtraNumbers, Flags, Forwarding, HoursOpen, Kana, Link, Name, NeverMonitor, NoTransfer, Notes,
+    Numbers, OnCallOrder, RingSeconds, Role, SupervisionNotify, WrapUp,
 };
 
 type Names = &'static [(Column, &'static [&'static str])];
@@ -83,6 +83,8 @@ const CONTACTS: Names = &[
     (OnCallOrder, &["on_call_order", "呼出順"]),
     (AcceptByKey, ACCEPT_BY_KEY),
     (RingSeconds, &["ring_s", "呼出秒数"]),
+    (NoTransfer, &["no_transfer", "取次不可"]),
+    (DoNotTell, &["do_not_tell", "番号案内不可"]),
 ];
 const ACCOUNT: &[&str] = &["account", "契約先コード", "契約企業コード", "会員コード", "会社コード"];
 const KANA: &[&str] = &["kana", "カナ", "かな", "ふりがな", "フリガナ", "読み"];
@@ -287,6 +289,8 @@ impl RowReader {
                 OnCallOrder => fields.on_call_order = whole_number("on_call_order", &text)?,
                 AcceptByKey => fields.accept_by_key = yes_or_no("accept_by_key", &text)?.unwrap_or(true),
                 RingSeconds => fields.ring_s = whole_number("ring_s", &text)?,
+                NoTransfer => fields.no_transfer = yes_or_no("no_transfer", &text)?.unwrap_or(false),
+                DoNotTell => fields.do_not_tell = yes_or_no("do_not_tell", &text)?.unwrap_or(false),
                 _ => {}
             }
         }

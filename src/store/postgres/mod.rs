@@ -12,6 +12,10 @@
 mod dialect;
 mod open;
 
+#[path = "../account_clips/sql.rs"]
+mod account_clips;
+#[path = "../account_notices/sql.rs"]
+mod account_notices;
 #[path = "../accounts/sql.rs"]
 mod accounts;
 #[path = "../alarms/sql.rs"]
@@ -22,6 +26,8 @@ mod answers;
 mod audit;
 #[path = "../billing/sql.rs"]
 mod billing;
+#[path = "../callbacks/sql.rs"]
+mod callbacks;
 #[path = "../callflows/sql.rs"]
 mod callflows;
 #[path = "../contacts/sql.rs"]

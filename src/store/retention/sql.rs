@@ -74,6 +74,13 @@ fn statement(target: PurgeTarget) -> &'static str {
             "DELETE FROM drafts WHERE (user_id, call_id) IN (
                 SELECT user_id, call_id FROM drafts WHERE changed_ms < $1 LIMIT $2)"
         }
+        PurgeTarget::Notices => {
+            "DELETE FROM account_notices WHERE id IN (SELECT id FROM account_notices
+                WHERE until_ms < $1 ORDER BY until_ms, id LIMIT $2)"
+        }
+        PurgeTarget::Callbacks => {
+            "DELETE FROM callbacks WHERE call_id IN (SELECT call_id FROM callbacks WHERE at_ms < $1 LIMIT $2)"
+        }
         PurgeTarget::Deliveries => {
             "UPDATE deliveries SET address = '', error = NULL WHERE id IN (
                 SELECT id FROM deliveries WHERE created_ms < $1 AND address <> ''

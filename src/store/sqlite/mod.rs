@@ -17,6 +17,10 @@ pub(super) mod file;
 pub(super) mod inspect;
 mod open;
 
+#[path = "../account_clips/sql.rs"]
+mod account_clips;
+#[path = "../account_notices/sql.rs"]
+mod account_notices;
 #[path = "../accounts/sql.rs"]
 mod accounts;
 #[path = "../alarms/sql.rs"]
@@ -27,6 +31,8 @@ mod answers;
 mod audit;
 #[path = "../billing/sql.rs"]
 mod billing;
+#[path = "../callbacks/sql.rs"]
+mod callbacks;
 #[path = "../callflows/sql.rs"]
 mod callflows;
 #[path = "../contacts/sql.rs"]
