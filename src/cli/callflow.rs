@@ -343,7 +343,9 @@ pub(super) fn end(option: &str, text: &str, now: Timestamp) -> anyhow::Result<Ti
     let days = text.strip_suffix('d').and_then(|days| days.parse::<i64>().ok()).filter(|days| *days <= 366);
     let lasts = days.map(|days| SignedDuration::from_hours(24 * days)).or_else(|| text.parse().ok());
     let Some(lasts) = lasts.filter(|lasts| lasts.is_positive()) else {
-        bail!("{option} {text}: a time such as 2026-12-01T09:00:00+09:00, or a duration such as 90m, 2h or 1d")
+        bail!(
+            "{option} {text}: a time such as 2026-12-01T09:00:00+09:00, or a duration such as 90m, 2h or 1d"
+        )
     };
     now.checked_add(lasts).with_context(|| format!("{option} is too far away"))
 }

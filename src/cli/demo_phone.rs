@@ -120,7 +120,8 @@ impl Phone {
     }
 
     fn on_message(&mut self, text: &str, from: SocketAddr, now: Instant) -> Vec<Message> {
-        let is_of_call = self.call.as_ref().is_some_and(|call| header(&call.invite, "Call-ID") == header(text, "Call-ID"));
+        let is_of_call =
+            self.call.as_ref().is_some_and(|call| header(&call.invite, "Call-ID") == header(text, "Call-ID"));
         match text.split(' ').next().unwrap_or_default() {
             "SIP/2.0" => self.on_response(text, is_of_call),
             "ACK" => Vec::new(),
@@ -211,7 +212,10 @@ impl Phone {
         self.call.as_mut()?.sequence += 1;
         let body = self.media();
         let length = body.len();
-        self.request("INVITE", &format!("Content-Type: application/sdp\r\nContent-Length: {length}\r\n\r\n{body}"))
+        self.request(
+            "INVITE",
+            &format!("Content-Type: application/sdp\r\nContent-Length: {length}\r\n\r\n{body}"),
+        )
     }
 
     /// A request of its own in its call.
@@ -312,11 +316,17 @@ mod tests {
         let answered = "SIP/2.0 200 OK\r\nCall-ID: a\r\nCSeq: 1 INVITE\r\n\r\n";
         assert_eq!(phone.says(answered), [format!("ACK sip:asterisk@{PBX} SIP/2.0")]);
         let resumed = phone.on_message(&talk, PBX.parse().unwrap(), Instant::now());
-        assert!(resumed[1].1.contains("a=sendrecv") && resumed[1].1.contains("CSeq: 2 INVITE"), "{resumed:?}");
+        assert!(
+            resumed[1].1.contains("a=sendrecv") && resumed[1].1.contains("CSeq: 2 INVITE"),
+            "{resumed:?}"
+        );
         assert_eq!(phone.says(&message("BYE", "a", "")), ["SIP/2.0 200 OK"]);
         assert_eq!(phone.says(&message("INVITE", "b", "")), ["SIP/2.0 180 Ringing"]);
         assert_eq!(phone.deadline(), None, "somebody operates it: it does nothing by itself");
-        assert_eq!(phone.says(&message("CANCEL", "b", "")), ["SIP/2.0 200 OK", "SIP/2.0 487 Request Terminated"]);
+        assert_eq!(
+            phone.says(&message("CANCEL", "b", "")),
+            ["SIP/2.0 200 OK", "SIP/2.0 487 Request Terminated"]
+        );
         assert!(phone.call.is_none());
     }
 

@@ -126,7 +126,14 @@ impl Notices {
 fn table(notices: &[Notice]) -> String {
     let mut table = Table::new(["ID", "ACCOUNT", "FROM", "UNTIL", "BY", "TEXT"]);
     for one in notices {
-        table.row([&one.id, &one.account, &one.from, &one.until, &one.by_name, &one.text.replace('\n', " / ")]);
+        table.row([
+            &one.id,
+            &one.account,
+            &one.from,
+            &one.until,
+            &one.by_name,
+            &one.text.replace('\n', " / "),
+        ]);
     }
     table.render()
 }

@@ -103,7 +103,10 @@ impl NoticeFields {
             return Err(invalid("until", "write a time after from, in the future"));
         }
         if now.checked_add(NOTICE_LENGTH_MAX).is_ok_and(|latest| until > latest) {
-            return Err(invalid("until", "at most 92 days from now; what holds for longer belongs into the notes"));
+            return Err(invalid(
+                "until",
+                "at most 92 days from now; what holds for longer belongs into the notes",
+            ));
         }
         Ok(CheckedNotice { account: self.account, text, from, until })
     }
@@ -166,7 +169,13 @@ mod tests {
             (fields("  \n "), "text"),
             (fields(&"あ".repeat(301)), "text"),
             (until("2026-11-30T10:15:00+09:00"), "until"),
-            (NoticeFields { from: Some(at("2026-12-02T00:00:00+09:00")), ..until("2026-12-01T00:00:00+09:00") }, "until"),
+            (
+                NoticeFields {
+                    from: Some(at("2026-12-02T00:00:00+09:00")),
+                    ..until("2026-12-01T00:00:00+09:00")
+                },
+                "until",
+            ),
             (until("2027-03-03T00:00:00+09:00"), "until"),
         ] {
             assert_eq!(fields.clone().checked(now, &TimeZone::UTC).unwrap_err().field, field, "{fields:?}");

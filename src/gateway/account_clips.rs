@@ -53,7 +53,7 @@ pub(crate) struct ClipQuery {
 }
 
 /// Returns the recorded pronunciation of the account's name.
-#[utoipa::path(get, path = "/v1/accounts/{account}/pronunciation", tag = "accounts",
+#[utoipa::path(get, path = "/v1/accounts/{account}/pronunciation", tag = "pronunciations",
     params(("account" = uuid::Uuid, Path, description = "The account"), ClipQuery),
     responses(
         (status = 200, description = "The sound", content(
@@ -67,7 +67,7 @@ pub(crate) async fn play(
     State(state): State<Arc<AppState>>,
     caller: Caller,
     RecordPath(account): RecordPath,
-    QueryParams(_): QueryParams<ClipQuery>,
+    QueryParams(_query): QueryParams<ClipQuery>,
 ) -> Result<Response, Problem> {
     caller.needs(Permission::ReadDirectory)?;
     let clip = state.app.store.account_clip(account).await?;
@@ -82,7 +82,7 @@ pub(crate) async fn play(
 }
 
 /// Records how the account's name is pronounced. It replaces an earlier recording.
-#[utoipa::path(put, path = "/v1/accounts/{account}/pronunciation", tag = "accounts", request_body = WriteClip,
+#[utoipa::path(put, path = "/v1/accounts/{account}/pronunciation", tag = "pronunciations", request_body = WriteClip,
     params(("account" = uuid::Uuid, Path, description = "The account")),
     responses(
         (status = 200, description = "What was recorded", body = ClipInfo),
@@ -100,7 +100,8 @@ pub(crate) async fn write(
     let bytes = STANDARD.decode(content.trim());
     let bytes = bytes.map_err(|_| Kind::InvalidBody.with("content: must be Base64"))?;
     if bytes.len() > CLIP_BYTES_MAX {
-        return Err(Kind::InvalidBody.with(format!("content: at most {CLIP_BYTES_MAX} bytes; some seconds are enough")));
+        return Err(Kind::InvalidBody
+            .with(format!("content: at most {CLIP_BYTES_MAX} bytes; some seconds are enough")));
     }
     let kind = clip_kind(&bytes)
         .ok_or_else(|| Kind::InvalidBody.with("content: must be a file of MP3, Ogg, WAV, WebM or MP4"))?;
@@ -113,7 +114,7 @@ pub(crate) async fn write(
 }
 
 /// Deletes the recorded pronunciation.
-#[utoipa::path(delete, path = "/v1/accounts/{account}/pronunciation", tag = "accounts",
+#[utoipa::path(delete, path = "/v1/accounts/{account}/pronunciation", tag = "pronunciations",
     params(("account" = uuid::Uuid, Path, description = "The account")),
     responses(
         (status = 204, description = "Deleted"),

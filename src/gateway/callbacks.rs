@@ -151,7 +151,9 @@ pub(crate) async fn mark(
         user: caller.person.id,
         is_supervisor: matches!(caller.person.role, Role::Supervisor | Role::Admin),
     };
-    if let CallbackOutcome::TakenBy(other) = state.app.store.mark_callback(change, by(&state, &caller)).await? {
+    if let CallbackOutcome::TakenBy(other) =
+        state.app.store.mark_callback(change, by(&state, &caller)).await?
+    {
         return Err(Kind::CallbackTaken.with(format!("{} is at it", other.by_name)));
     }
     state.app.message_relay.publish_soon();

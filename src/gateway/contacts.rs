@@ -161,8 +161,7 @@ pub(crate) async fn set_presence(
     let until = wanted.until.or_else(|| end_of_day(now, state.app.directory.time_zone()));
     let latest = now.checked_add(NOTICE_LENGTH_MAX).unwrap_or(Timestamp::MAX);
     let until = until.filter(|until| (now..=latest).contains(until) && *until > now);
-    let until =
-        until.ok_or_else(|| Kind::InvalidBody.with("until: write a time in the next 92 days"))?;
+    let until = until.ok_or_else(|| Kind::InvalidBody.with("until: write a time in the next 92 days"))?;
     let record = state.app.store.set_presence(id, (wanted.state, until), by(&state, &caller)).await?;
     state.app.message_relay.publish_soon();
     let details = json!({ "account": record.fields.account, "state": wanted.state, "until": until });

@@ -83,15 +83,8 @@ async fn from_a_key_to_the_painted_page() {
         person.tab.until("the form to close", "!document.querySelector('form.message')").await;
     }
     person.tab.until("each frame", "painted.length >= 300").await;
-    let mut took: Vec<f64> = person
-        .tab
-        .eval("painted")
-        .await
-        .as_array()
-        .unwrap()
-        .iter()
-        .filter_map(Value::as_f64)
-        .collect();
+    let mut took: Vec<f64> =
+        person.tab.eval("painted").await.as_array().unwrap().iter().filter_map(Value::as_f64).collect();
     took.sort_by(f64::total_cmp);
     keep(
         "keys",

@@ -6,9 +6,8 @@ use serde_json::{Value, json};
 use crate::chromium::Chromium;
 use crate::figures::keep;
 use crate::person::Person;
-use crate::support::pbx_lab::{CallSpec, Lab};
+use crate::support::pbx_lab::Lab;
 use crate::support::service::Service;
-use crate::{KNOWN_CALLER, SAKURA};
 
 /// Counts the keys that the page gets, modifiers apart; text that is inserted is no key.
 const COUNT: &str = "{
@@ -44,8 +43,20 @@ async fn the_tasks_of_a_day_by_keyboard_alone() {
     let person = Person::signs_in(&browser, &service, "1001").await;
     person.tab.eval(COUNT).await;
     let mut counted = Counted { person: &person, report: Vec::new() };
-    let tab = &person.tab;
+    before_calls(&mut counted).await;
+    let call = person.takes_call(&lab).await;
+    what_is_written_in_the_call(&mut counted).await;
+    passing_the_caller_on(&mut counted).await;
+    call.hang_up().await;
+    after_the_call(&mut counted).await;
+    keep("key-counts", &counted.report.join("\n"));
+    assert_eq!(person.tab.events("Runtime.exceptionThrown"), Vec::<Value>::new());
+    browser.close().await;
+    service.stop().await;
+}
 
+async fn before_calls(counted: &mut Counted<'_>) {
+    let (person, tab) = (counted.person, &counted.person.tab);
     counted.begins().await;
     tab.until("the first button", "document.activeElement?.matches('[data-start]')").await;
     tab.key("Enter").await;
@@ -60,8 +71,10 @@ async fn the_tasks_of_a_day_by_keyboard_alone() {
     counted.ends("a break", 2).await;
     person.chooses_state(0).await;
     person.shows_state("ready").await;
+}
 
-    let call = person.takes_call(&lab).await;
+async fn what_is_written_in_the_call(counted: &mut Counted<'_>) {
+    let tab = &counted.person.tab;
     counted.begins().await;
     tab.key("m").await;
     tab.until("the text", "document.activeElement?.matches('form.message textarea')").await;
@@ -90,7 +103,10 @@ async fn the_tasks_of_a_day_by_keyboard_alone() {
     tab.key("Enter").await;
     tab.until("the notice", "document.querySelector('.daily .what')").await;
     counted.ends("a notice of today", 2).await;
+}
 
+async fn passing_the_caller_on(counted: &mut Counted<'_>) {
+    let tab = &counted.person.tab;
     counted.begins().await;
     tab.key("t").await;
     tab.until("the first contact", "document.activeElement?.closest('[data-contact=\"1\"]')").await;
@@ -102,8 +118,10 @@ async fn the_tasks_of_a_day_by_keyboard_alone() {
     // Taken back from everywhere.
     tab.key("F4").await;
     tab.until("the caller again", "document.querySelector('[data-order=hangup]')").await;
+}
 
-    call.hang_up().await;
+async fn after_the_call(counted: &mut Counted<'_>) {
+    let (person, tab) = (counted.person, &counted.person.tab);
     tab.until("the after-call work", "document.querySelector('#wrap-up input:checked')").await;
     counted.begins().await;
     tab.key("e").await;
@@ -126,12 +144,4 @@ async fn the_tasks_of_a_day_by_keyboard_alone() {
     tab.key("Enter").await;
     tab.until("it open", "document.querySelector('.one h2')?.innerText.includes('さくら商事')").await;
     counted.ends("to look an account up", 3).await;
-
-    let call = lab.place_call(CallSpec::new(KNOWN_CALLER, SAKURA)).await;
-    person.pop_is("ringing").await;
-    call.hang_up().await;
-    keep("key-counts", &counted.report.join("\n"));
-    assert_eq!(person.tab.events("Runtime.exceptionThrown"), Vec::<Value>::new());
-    browser.close().await;
-    service.stop().await;
 }

@@ -14,7 +14,8 @@ use crate::{KNOWN_CALLER, SAKURA, ms};
 const TEXT: &str = "社長は15時まで外出。急ぎは営業部へ";
 
 async fn shows_notice(person: &Person, text: &str) {
-    let shown = format!("[...document.querySelectorAll('.daily .what')].some((one) => one.innerText === {text:?})");
+    let shown =
+        format!("[...document.querySelectorAll('.daily .what')].some((one) => one.innerText === {text:?})");
     person.tab.until(text, &shown).await;
 }
 
@@ -114,18 +115,28 @@ async fn a_contact_who_takes_no_calls_gets_none_and_says_where_they_are() {
     let number = second["number"].as_str().unwrap();
     let shown = hana.reads("#contacts").await;
     assert!(!shown.contains(&number[number.len() - 4..]), "{number} in {shown}");
-    assert_eq!(hana.tab.eval("document.querySelector('[data-contact=\"2\"] .ways') === null").await, json!(true));
+    assert_eq!(
+        hana.tab.eval("document.querySelector('[data-contact=\"2\"] .ways') === null").await,
+        json!(true)
+    );
 
     // The digit says why nothing happens, and the typed number is refused by the daemon.
     hana.tab.key("t").await;
     hana.tab.until("the first contact", "document.activeElement?.closest('[data-contact=\"1\"]')").await;
     hana.tab.key("2").await;
-    hana.tab.until("the reason", "document.querySelector('.notices')?.innerText.includes('取り次げません')").await;
+    hana.tab
+        .until("the reason", "document.querySelector('.notices')?.innerText.includes('取り次げません')")
+        .await;
     hana.tab.key("Escape").await;
     hana.tab.eval("document.querySelector('#contacts form input').focus()").await;
     hana.tab.types(number).await;
     hana.presses("#contacts form button[value=blind]").await;
-    hana.tab.until("the refusal", "document.querySelector('.notices')?.innerText.includes('伝言をお受けください')").await;
+    hana.tab
+        .until(
+            "the refusal",
+            "document.querySelector('.notices')?.innerText.includes('伝言をお受けください')",
+        )
+        .await;
     let sent = commands_sent(&hana).split_off(before);
     assert_eq!(sent.len(), 1, "only the typed number was sent: {sent:?}");
     hana.pop_is("talking").await;
@@ -142,13 +153,19 @@ async fn a_contact_who_takes_no_calls_gets_none_and_says_where_they_are() {
     hana.looks("contact-rules").await;
     let path = format!("/v1/contacts/{}", first["id"].as_str().unwrap());
     let (_, known) = service.ask("admin", Method::GET, &path, None).await;
-    assert_eq!((&known["presence"]["state"], &known["presence"]["by_name"]), (&json!("out"), &json!("1001")), "{known}");
+    assert_eq!(
+        (&known["presence"]["state"], &known["presence"]["by_name"]),
+        (&json!("out"), &json!("1001")),
+        "{known}"
+    );
 
     // Everybody with the account open sees it at once.
     boss.tab.until("the board", "document.querySelector('[data-operator=\"1001\"]')").await;
     boss.tab.key("3").await;
     boss.presses(".accounts .list li button").await;
-    boss.tab.until("out, for the supervisor", "document.querySelector('.accounts .one [data-where=out]')").await;
+    boss.tab
+        .until("out, for the supervisor", "document.querySelector('.accounts .one [data-where=out]')")
+        .await;
     call.hang_up().await;
     hana.all_is_well().await;
     boss.all_is_well().await;
@@ -180,7 +197,13 @@ async fn everything_is_found_from_everywhere_in_any_writing() {
     // From inside the field: its text stays.
     finds(&person, "sakura", "nav.accounts", "株式会社さくら商事").await;
     person.tab.key("Escape").await;
-    person.tab.until("the message again", "document.querySelector('form.message textarea')?.value === '納期を確かめて折り返し'").await;
+    person
+        .tab
+        .until(
+            "the message again",
+            "document.querySelector('form.message textarea')?.value === '納期を確かめて折り返し'",
+        )
+        .await;
     person.saves_the_message().await;
     call.hang_up().await;
     person.tab.until("the after-call work", "document.querySelector('#wrap-up')").await;
@@ -203,7 +226,10 @@ async fn everything_is_found_from_everywhere_in_any_writing() {
     person.tab.key("Escape").await;
     finds(&person, "sakura", "nav.accounts", "株式会社さくら商事").await;
     person.tab.key("Enter").await;
-    person.tab.until("the account", "document.querySelector('.one h2')?.innerText.includes('さくら商事')").await;
+    person
+        .tab
+        .until("the account", "document.querySelector('.one h2')?.innerText.includes('さくら商事')")
+        .await;
     person.all_is_well().await;
     browser.close().await;
     service.stop().await;

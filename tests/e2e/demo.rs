@@ -138,7 +138,8 @@ async fn the_operators_phone_obeys_the_page() {
         give(&call, "hangup").await;
         eventually("the call is over", async || {
             let (_, page) = ask(&port, token, Method::GET, "/v1/calls").await;
-            let is_there = page["items"].as_array().is_some_and(|calls| calls.iter().any(|one| one["id"] == call));
+            let is_there =
+                page["items"].as_array().is_some_and(|calls| calls.iter().any(|one| one["id"] == call));
             if is_there { Err(page.to_string()) } else { Ok(()) }
         })
         .await;

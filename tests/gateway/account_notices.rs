@@ -20,7 +20,8 @@ use crate::support::ids::{call, extension, pbx};
 const NOTICES: &str = "/v1/notices";
 
 async fn account(rig: &Rig) -> String {
-    let fields = json!({ "code": "A001", "name": "さくら商事", "dialled": ["0355501001"], "notes": "社長は伝言のみ" });
+    let fields =
+        json!({ "code": "A001", "name": "さくら商事", "dialled": ["0355501001"], "notes": "社長は伝言のみ" });
     let (status, made) = rig.send("admin", Method::POST, "/v1/accounts", &fields).await;
     assert_eq!(status, StatusCode::CREATED, "{made}");
     made["id"].as_str().unwrap().to_owned()
@@ -49,7 +50,8 @@ async fn a_notice_of_an_operator_is_on_the_next_pop_and_on_every_desktop() {
 
     // Another operator corrects it, and ends it. The standing notes stay what they are.
     let path = format!("{NOTICES}/{}", made["id"].as_str().unwrap());
-    let (status, changed) = rig.send("1002", Method::PATCH, &path, &json!({ "text": "社長は15時に戻り" })).await;
+    let (status, changed) =
+        rig.send("1002", Method::PATCH, &path, &json!({ "text": "社長は15時に戻り" })).await;
     assert_eq!((status, &changed["by_name"]), (StatusCode::OK, &json!("1002")), "{changed}");
     assert_eq!(changed["until"], made["until"]);
     assert_eq!(next_of(&mut others, "notice.changed").await["data"]["notices"], json!([changed]));
@@ -82,11 +84,18 @@ async fn a_notice_that_is_over_is_on_no_pop_and_what_is_no_notice_is_refused() {
     for (body, detail) in [
         (json!({ "account": account, "text": " " }), "text: must not be empty"),
         (json!({ "account": account, "text": "あ".repeat(301) }), "text: longer than 300 characters"),
-        (json!({ "account": account, "text": "x", "until": now.to_string() }), "until: write a time after from, in the future"),
+        (
+            json!({ "account": account, "text": "x", "until": now.to_string() }),
+            "until: write a time after from, in the future",
+        ),
         (json!({ "account": nobody, "text": "x" }), "account: there is no such account"),
     ] {
         let (status, problem) = rig.send("1001", Method::POST, NOTICES, &body).await;
-        assert_eq!((status, &problem["detail"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!(detail)), "{body}");
+        assert_eq!(
+            (status, &problem["detail"]),
+            (StatusCode::UNPROCESSABLE_ENTITY, &json!(detail)),
+            "{body}"
+        );
     }
     for n in 0..21 {
         let body = json!({ "account": account, "text": format!("{n}") });
@@ -108,17 +117,25 @@ async fn where_a_contact_is_says_who_wrote_it_and_stays_through_a_change_of_the_
     let path = format!("/v1/contacts/{id}/presence");
     let until = rig.app.clock.now().saturating_add(std::time::Duration::from_secs(7_200)).unwrap();
     let until = json!(format!("{until:.3}"));
-    let (status, out) = rig.send("1001", Method::PUT, &path, &json!({ "state": "out", "until": until })).await;
+    let (status, out) =
+        rig.send("1001", Method::PUT, &path, &json!({ "state": "out", "until": until })).await;
     assert_eq!(status, StatusCode::OK, "{out}");
     let presence = &out["presence"];
-    assert_eq!((&presence["state"], &presence["by_name"], &presence["until"]), (&json!("out"), &json!("1001"), &until));
+    assert_eq!(
+        (&presence["state"], &presence["by_name"], &presence["until"]),
+        (&json!("out"), &json!("1001"), &until)
+    );
     let event = next_of(&mut others, "contact.presence").await;
     assert_eq!(event["data"], json!({ "account": account, "contact": id, "presence": presence }));
     let (_, renamed) =
         rig.send("admin", Method::PATCH, &format!("/v1/contacts/{id}"), &json!({ "role": "部長" })).await;
     assert_eq!((&renamed["presence"], &renamed["role"]), (presence, &json!("部長")));
     for bad in [json!({ "state": "gone" }), json!({ "state": "out", "until": "2000-01-01T00:00:00Z" })] {
-        assert_eq!(rig.send("1001", Method::PUT, &path, &bad).await.0, StatusCode::UNPROCESSABLE_ENTITY, "{bad}");
+        assert_eq!(
+            rig.send("1001", Method::PUT, &path, &bad).await.0,
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "{bad}"
+        );
     }
     let nobody = format!("/v1/contacts/{}/presence", uuid::Uuid::nil());
     let missing = rig.send("1001", Method::PUT, &nobody, &json!({ "state": "in" })).await;
@@ -126,7 +143,11 @@ async fn where_a_contact_is_says_who_wrote_it_and_stays_through_a_change_of_the_
 }
 
 /// Begins every transfer that it is asked for, and passes its plan on.
-async fn begin_transfers(mut commands: mpsc::Receiver<CommandRequest>, plans: mpsc::Sender<transfer::Plan>, at: Timestamp) {
+async fn begin_transfers(
+    mut commands: mpsc::Receiver<CommandRequest>,
+    plans: mpsc::Sender<transfer::Plan>,
+    at: Timestamp,
+) {
     while let Some(CommandRequest { command, reply, .. }) = commands.recv().await {
         let Command::Transfer(transfer::Command::Begin { call, mode, plan }) = command else { continue };
         let view = TransferView {
@@ -166,7 +187,11 @@ async fn a_caller_goes_to_a_contact_who_takes_no_calls_only_where_a_supervisor_s
     for to in [named.as_str(), "0311112222"] {
         for who in ["1001", "2001", "admin"] {
             let (status, problem) = rig.send(who, Method::POST, &path, &json!({ "to": to })).await;
-            assert_eq!((status, &problem["type"]), (StatusCode::CONFLICT, &json!("contact-takes-no-calls")), "{to}");
+            assert_eq!(
+                (status, &problem["type"]),
+                (StatusCode::CONFLICT, &json!("contact-takes-no-calls")),
+                "{to}"
+            );
             assert!(problem["detail"].as_str().unwrap().contains("佐藤"), "{problem}");
         }
     }
@@ -221,7 +246,10 @@ async fn a_caller_who_hung_up_is_called_back_by_one_person_and_is_off_the_list_w
     let mut board = rig.follow("2001", None).await;
     let open = list("2001").await;
     assert_eq!(open.len(), 1, "one caller, once: {open:?}");
-    assert_eq!((&open[0]["call"], &open[0]["times"], &open[0]["waited_ms"]), (&json!(call(2)), &json!(2), &json!(20_000)));
+    assert_eq!(
+        (&open[0]["call"], &open[0]["times"], &open[0]["waited_ms"]),
+        (&json!(call(2)), &json!(2), &json!(20_000))
+    );
     assert_eq!((&open[0]["state"], &open[0]["account_name"]), (&json!("open"), &json!("さくら商事")));
     assert_eq!(list("1001").await, Vec::<Value>::new(), "nobody's call is for supervisors");
 
@@ -236,7 +264,10 @@ async fn a_caller_who_hung_up_is_called_back_by_one_person_and_is_off_the_list_w
     assert_eq!(status, StatusCode::NOT_FOUND);
     let (status, _) = rig.send("2001", Method::PUT, &path, &json!({ "state": "called" })).await;
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
-    assert_eq!(rig.send("2002", Method::PUT, &path, &json!({ "state": "done" })).await.0, StatusCode::NO_CONTENT);
+    assert_eq!(
+        rig.send("2002", Method::PUT, &path, &json!({ "state": "done" })).await.0,
+        StatusCode::NO_CONTENT
+    );
     assert_eq!(list("2001").await[0]["state"], json!("done"));
     ended(&rig, 4, &account, Outcome::Answered, ago(1)).await;
     assert_eq!(list("2001").await, Vec::<Value>::new(), "the caller called again and was answered");
@@ -249,7 +280,8 @@ async fn a_recorded_pronunciation_is_named_on_the_next_pop_and_is_sound() {
     let path = format!("/v1/accounts/{account}/pronunciation");
     let explain = "/v1/explain?dialled=0355501001";
     assert_eq!(rig.get("1001", &path).await.0, StatusCode::NOT_FOUND);
-    let (status, written) = rig.send("admin", Method::PUT, &path, &json!({ "content": "T2dnUzEyMw==" })).await;
+    let (status, written) =
+        rig.send("admin", Method::PUT, &path, &json!({ "content": "T2dnUzEyMw==" })).await;
     assert_eq!((status, written), (StatusCode::OK, json!({ "kind": "audio/ogg", "bytes": 7 })));
     let (_, why) = rig.get("1001", explain).await;
     let named = why["card"]["account"]["pronunciation"].as_str().unwrap().to_owned();

@@ -23,14 +23,14 @@ const LONG: Readonly<Record<string, string>> = { ā: 'aa', ī: 'ii', ū: 'uu', �
 
 /** The kana of a text that is nothing but romaji, or the beginning of it; nothing for any other text. */
 export function kanaOf(text: string): string | undefined {
-  const plain = text.normalize('NFKC').toLowerCase().replace(/[āīūēōâîûêô]/g, (long) => LONG[long] ?? long).replace(/[\s'’]/g, '');
-  if (!/^[a-z-]+$/.test(plain) || !/[aeioun]/.test(plain)) return undefined;
+  const plain = text.normalize('NFKC').toLowerCase().replace(/[āīūēōâîûêô]/g, (long) => LONG[long] ?? long).replace(/\s/g, '').replaceAll('’', "'");
+  if (!/^[a-z'-]+$/.test(plain) || !/[aeioun]/.test(plain)) return undefined;
   let kana = '';
   let at = 0;
   while (at < plain.length) {
     const rest = plain.slice(at);
     const first = rest[0] ?? '';
-    const double = first === rest[1] && !VOWELS.includes(first) && first !== 'n' && first !== '-';
+    const double = first === rest[1] && !VOWELS.includes(first) && !"n-'".includes(first);
     // mb, mp and mm stand for んb, んp and んm; tch for っch.
     const isNasal = first === 'n' ? !/^n[aiueoy]/.test(rest) : /^m[bpm]/.test(rest);
     if (isNasal) {
@@ -38,6 +38,9 @@ export function kanaOf(text: string): string | undefined {
       at += /^nn(?![aiueoy])/.test(rest) ? 2 : 1;
     } else if (double || rest.startsWith('tch')) {
       kana += 'っ';
+      at += 1;
+    } else if (first === "'") {
+      // It ended a nasal: jun'ichi.
       at += 1;
     } else if (first === '-') {
       kana += 'ー';

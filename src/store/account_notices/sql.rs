@@ -251,7 +251,8 @@ mod tests {
         let first = first.unwrap().unwrap();
         assert_eq!((first.text.as_str(), first.by_name.as_str()), ("社長は終日外出", "佐藤"));
         assert_eq!(store.account_notice(first.id).await.unwrap(), Some(first.clone()));
-        let other = store.create_account_notice(&notice(b, "休業", 50), by("鈴木", at(2))).await.unwrap().unwrap();
+        let other =
+            store.create_account_notice(&notice(b, "休業", 50), by("鈴木", at(2))).await.unwrap().unwrap();
         assert_eq!(store.account_notices(Some(a), at(3)).await.unwrap(), [first.clone()]);
         assert_eq!(store.account_notices(None, at(3)).await.unwrap(), [first.clone(), other.clone()]);
         assert_eq!(store.account_notices(None, at(50)).await.unwrap(), [first.clone()], "the other is over");

@@ -133,12 +133,14 @@ mod tests {
     async fn a_caller_who_was_answered_later_by_the_same_account_needs_no_call() {
         let (_held, store) = super::super::empty_store().await;
         for (account, code) in [(SAKURA, "A"), (MINATO, "B")] {
-            sqlx::query("INSERT INTO accounts (id, code, name, created_ms, changed_ms) VALUES ($1, $2, $2, 0, 0)")
-                .bind(account)
-                .bind(code)
-                .execute(super::super::of(&store).writer())
-                .await
-                .unwrap();
+            sqlx::query(
+                "INSERT INTO accounts (id, code, name, created_ms, changed_ms) VALUES ($1, $2, $2, 0, 0)",
+            )
+            .bind(account)
+            .bind(code)
+            .execute(super::super::of(&store).writer())
+            .await
+            .unwrap();
         }
         for (n, account, outcome) in [
             (1, SAKURA, "abandoned"),
@@ -171,13 +173,25 @@ mod tests {
         };
         assert_eq!(store.callback_marks(&[call(1)]).await.unwrap(), []);
         let taken = mark(SATO, "佐藤", CallbackState::Taken);
-        assert_eq!(say(SATO, "佐藤", CallbackState::Taken, false).await, CallbackOutcome::Written(taken.clone()));
-        assert_eq!(say(SUZUKI, "鈴木", CallbackState::Taken, false).await, CallbackOutcome::TakenBy(taken.clone()));
+        assert_eq!(
+            say(SATO, "佐藤", CallbackState::Taken, false).await,
+            CallbackOutcome::Written(taken.clone())
+        );
+        assert_eq!(
+            say(SUZUKI, "鈴木", CallbackState::Taken, false).await,
+            CallbackOutcome::TakenBy(taken.clone())
+        );
         assert_eq!(say(SUZUKI, "鈴木", CallbackState::Done, false).await, CallbackOutcome::TakenBy(taken));
         let by_supervisor = mark(SUZUKI, "鈴木", CallbackState::Taken);
-        assert_eq!(say(SUZUKI, "鈴木", CallbackState::Taken, true).await, CallbackOutcome::Written(by_supervisor));
+        assert_eq!(
+            say(SUZUKI, "鈴木", CallbackState::Taken, true).await,
+            CallbackOutcome::Written(by_supervisor)
+        );
         let done = mark(SUZUKI, "鈴木", CallbackState::Done);
-        assert_eq!(say(SUZUKI, "鈴木", CallbackState::Done, false).await, CallbackOutcome::Written(done.clone()));
+        assert_eq!(
+            say(SUZUKI, "鈴木", CallbackState::Done, false).await,
+            CallbackOutcome::Written(done.clone())
+        );
         assert_eq!(store.callback_marks(&[call(1), call(2)]).await.unwrap(), [done]);
         let again = mark(SATO, "佐藤", CallbackState::Open);
         assert_eq!(say(SATO, "佐藤", CallbackState::Open, false).await, CallbackOutcome::Written(again));

@@ -224,6 +224,36 @@ mod tests {
         assert_eq!(count(&store, "SELECT count(*) FROM drafts").await, 1);
     }
 
+    #[tokio::test]
+    async fn notices_go_after_their_end_and_what_was_said_about_callers_goes_with_its_time() {
+        let (_dir, store) = store().await;
+        let writer = super::super::of(&store).writer();
+        for (n, until) in [(1_u128, 500_i64), (2, 2_000)] {
+            sqlx::query(
+                "INSERT INTO account_notices (id, account_id, text, from_ms, until_ms, by_name, created_ms, changed_ms)
+                 VALUES ($1, $2, 'x', 0, $3, '佐藤', 0, 0)",
+            )
+            .bind(RecordId(uuid::Uuid::from_u128(n)))
+            .bind(SAKURA)
+            .bind(until)
+            .execute(writer)
+            .await
+            .unwrap();
+            sqlx::query("INSERT INTO callbacks (call_id, state, by_id, by_name, at_ms) VALUES ($1, 'done', $2, '佐藤', $3)")
+                .bind(RecordId(uuid::Uuid::from_u128(n)))
+                .bind(TANAKA)
+                .bind(until)
+                .execute(writer)
+                .await
+                .unwrap();
+        }
+        for target in [PurgeTarget::Notices, PurgeTarget::Callbacks] {
+            assert_eq!(purge_all(&store, target, 1_000).await, 1, "{target:?}");
+        }
+        assert_eq!(count(&store, "SELECT count(*) FROM account_notices").await, 1);
+        assert_eq!(count(&store, "SELECT count(*) FROM callbacks").await, 1);
+    }
+
     /// A draft about the first call.
     async fn draft(store: &Store, user: RecordId, changed: i64) {
         sqlx::query(
