@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::contract::hours::HoursState;
+use crate::contract::notice::AccountNotice;
 use crate::identity::Presentation;
 use crate::ids::RecordId;
 
@@ -99,8 +100,14 @@ pub struct AccountView {
     pub kana: String,
     /// The greeting that the operator says first.
     pub answer_phrase: String,
-    /// What was agreed with this company today.
+    /// What was agreed with this company, without an end.
     pub notes: String,
+    /// What holds at the time of the call, the oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<AccountNotice>,
+    /// The path of a recording of the name; absent: there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pronunciation: Option<String>,
     /// Whether the company is open; absent for a company without hours, which is always open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hours: Option<HoursState>,

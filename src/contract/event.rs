@@ -151,6 +151,12 @@ event_kinds! {
     BounceUnmatched = "bounce.unmatched",
     /// Routes, a script or a template were published.
     DocumentPublished = "document.published",
+    /// An account's notices changed; the event has those that are not over.
+    NoticeChanged = "notice.changed",
+    /// Somebody wrote down where a contact is.
+    ContactPresence = "contact.presence",
+    /// Somebody said how far it is to call a caller back who hung up.
+    CallbackChanged = "callback.changed",
     /// A value is beyond the threshold of an alarm's rule.
     AlarmRaised = "alarm.raised",
     /// It no longer is.

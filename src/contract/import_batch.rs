@@ -146,4 +146,6 @@ pub(crate) enum Column {
     RingSeconds,
     AbsentUntil,
     Deputy,
+    NoTransfer,
+    DoNotTell,
 }

@@ -14,7 +14,7 @@
 //! | `idempotency.rs`, `answer_cache.rs` | `Idempotency-Key`: a repeated request gets the first answer |
 //! | `middleware.rs` | time-out, security headers, request metrics |
 //! | `calls.rs`, `transfers.rs`, `supervisions.rs`, `operators.rs` | live calls, commands, operator states |
-//! | `accounts.rs`, `customers.rs`, `contacts.rs`, `messages.rs`, `deliveries.rs`, `faxes.rs`, `history.rs`, `audit.rs`, `users.rs`, `webhooks.rs`, `explain.rs` | records |
+//! | `accounts.rs`, `customers.rs`, `contacts.rs`, `account_notices.rs`, `account_clips.rs`, `callbacks.rs`, `messages.rs`, `deliveries.rs`, `faxes.rs`, `history.rs`, `audit.rs`, `users.rs`, `webhooks.rs`, `explain.rs` | records |
 //! | `history_file.rs`, `csv.rs` | finished calls as a CSV file |
 //! | `stats.rs`, `stats_calls.rs`, `stats_file.rs`, `stats_live.rs`, `stats_waits.rs` | figures, the calls behind each, the same as a CSV file, the figures of now, percentiles of waits |
 //! | `alarms.rs` | rules of alarms, and those that were raised |
@@ -33,6 +33,8 @@
 //! The gateway holds no state of calls: it reads the [`Bus`](crate::bus::Bus) and the
 //! [`Store`](crate::store::Store), and sends commands to the core.
 
+mod account_clips;
+mod account_notices;
 mod accounts;
 mod active_tokens;
 mod admission;
@@ -44,6 +46,7 @@ mod auth;
 mod billing;
 mod billing_file;
 mod call_facts;
+mod callbacks;
 mod callflow;
 mod calls;
 mod connection;

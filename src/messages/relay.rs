@@ -12,6 +12,7 @@
 //! | twice before the relay ran | one event with the newest version and its state; if the message is no longer open by then and its content was not published, `message.saved` or `message.corrected` before it |
 //! | and was withdrawn | `message.withdrawn` alone |
 //! | and its route went on, or a phone task of it changed | `message.escalated`, `message.unanswered`, `task.changed`, after the message's own events; after a crash perhaps once more |
+//! | a notice of an account, where a contact is, or who calls a caller back, changed | `notice.changed`, `contact.presence`, `callback.changed` with what holds when it is published; after a crash perhaps once more |
 //! | but the store cannot be read | the relay logs a warning and tries again after [`POLL_INTERVAL`] |
 //!
 //! Why the handler does not publish: the daemon may be killed between the commit and the publication, and a subscriber
@@ -35,6 +36,7 @@ use crate::ids::RecordId;
 use crate::journal::entry::{JournalEntry, MessagePublication};
 use crate::people::roster::People;
 use crate::publish;
+use crate::store::account_notices::RECORD_CHANGES_MAX;
 use crate::store::dispatches::NOTICES_MAX;
 use crate::store::{Store, StoreError};
 
@@ -143,7 +145,36 @@ async fn publish_batch(
         }
     }
     let notices = publish_notices(bus, store, people).await? + publish_house(bus, store).await?;
-    Ok(new > 0 && unpublished.len() == BATCH_MAX as usize || notices >= NOTICES_MAX as usize)
+    let changes = publish_record_changes(bus, store).await?;
+    let is_full = notices >= NOTICES_MAX as usize || changes == RECORD_CHANGES_MAX as usize;
+    Ok(new > 0 && unpublished.len() == BATCH_MAX as usize || is_full)
+}
+
+/// Publishes changed notices of accounts, and where contacts are; returns how many changes there were.
+async fn publish_record_changes(bus: &Bus, store: &Store) -> Result<usize, StoreError> {
+    let changes = store.record_changes(bus.own_pbx()).await?;
+    let Some(last) = changes.last() else { return Ok(0) };
+    let mut events = Vec::with_capacity(changes.len());
+    for change in &changes {
+        match (change.kind, change.account) {
+            (EventKind::ContactPresence, _) => {
+                let contact = store.contact(change.subject).await?;
+                events.extend(contact.map(|contact| publish::contact_presence(&contact, change.at)));
+            }
+            (EventKind::CallbackChanged, _) => {
+                let marks = store.callback_marks(&[change.subject.0.into()]).await?;
+                events.extend(marks.iter().map(publish::callback));
+            }
+            (_, Some(account)) => {
+                let notices = store.account_notices(Some(account), change.at).await?;
+                events.push(publish::notices(account, &notices, change.at));
+            }
+            (_, None) => {}
+        }
+    }
+    bus.publish_all(events, Vec::new());
+    store.delete_record_changes(bus.own_pbx(), last.position).await?;
+    Ok(changes.len())
 }
 
 /// Publishes what happened to routes and phone tasks, in the order in which it happened; returns how many events.

@@ -75,12 +75,15 @@ macro_rules! each {
 #[macro_use]
 pub mod erasure;
 
+pub mod account_clips;
+pub mod account_notices;
 pub mod accounts;
 pub mod alarms;
 pub mod answers;
 pub mod audit;
 pub mod billing;
 pub mod call_reports;
+pub mod callbacks;
 pub mod callflows;
 mod columns;
 pub mod contacts;

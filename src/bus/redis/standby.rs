@@ -377,6 +377,9 @@ fn is_ordered(kind: EventKind) -> bool {
         | EventKind::MailServer
         | EventKind::BounceUnmatched
         | EventKind::DocumentPublished
+        | EventKind::NoticeChanged
+        | EventKind::ContactPresence
+        | EventKind::CallbackChanged
         | EventKind::AlarmRaised
         | EventKind::AlarmCleared
         | EventKind::PbxUp

@@ -12,8 +12,8 @@ use tokio::time::Instant;
 
 use super::super::Global;
 use super::super::client::{Client, ClientArgs};
-use super::super::output::{Output, Table, print, print_json};
 use super::super::named;
+use super::super::output::{Output, Table, print, print_json};
 
 /// How often the daemon is asked.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);

@@ -15,7 +15,7 @@
 //! | yes | | | `caller_id_policy`, 発信者番号; `never_monitor`, モニタリング禁止; `supervision_notify`, モニタリング通知; `wrap_up_s`, 後処理秒数; `hours`, 営業時間, 受付時間; `link`, リンク, 連携URL |
 //! | | yes | | `company`, 会社名, 勤務先; `department`, 部署; `flags`, 区分, フラグ |
 //! | | yes | yes | `number`, `numbers`, `tel`, 電話番号, 電話; several with a digit behind, or in one cell with `;` |
-//! | | | yes | `role`, 役職; `email`, メール, メールアドレス; `on_call_order`, 呼出順; `ring_s`, 呼出秒数; `absent_until`, 不在; `deputy`, 代理 |
+//! | | | yes | `role`, 役職; `email`, メール, メールアドレス; `on_call_order`, 呼出順; `ring_s`, 呼出秒数; `absent_until`, 不在; `deputy`, 代理; `no_transfer`, 取次不可; `do_not_tell`, 番号案内不可 |
 //!
 //! Cells with telephone numbers are read in `numbers.rs`.
 //!
@@ -45,8 +45,9 @@ use crate::store::import::PresentColumns;
 
 use Column::{
     AbsentUntil, AcceptByKey, AcceptSound, Account, AnswerPhrase, CallerId, Code, Company, Department,
-    Deputy, Dialled, Email, ExtraNumbers, Flags, Forwarding, HoursOpen, Kana, Link, Name, NeverMonitor,
-    Notes, Numbers, OnCallOrder, OpenOnAnswer, RingSeconds, Role, SupervisionNotify, WrapUp,
+    Deputy, Dialled, DoNotTell, Email, ExtraNumbers, Flags, Forwarding, HoursOpen, Kana, Link, Name,
+    NeverMonitor, NoTransfer, Notes, Numbers, OnCallOrder, OpenOnAnswer, RingSeconds, Role,
+    SupervisionNotify, WrapUp,
 };
 
 type Names = &'static [(Column, &'static [&'static str])];
@@ -97,6 +98,8 @@ const CONTACTS: Names = &[
     (RingSeconds, &["ring_s", "呼出秒数"]),
     (AbsentUntil, &["absent_until", "不在"]),
     (Deputy, &["deputy", "代理"]),
+    (NoTransfer, &["no_transfer", "取次不可"]),
+    (DoNotTell, &["do_not_tell", "番号案内不可"]),
 ];
 const ACCOUNT: &[&str] = &["account", "契約先コード", "契約企業コード", "会員コード", "会社コード"];
 const KANA: &[&str] = &["kana", "カナ", "かな", "ふりがな", "フリガナ", "読み"];
@@ -317,6 +320,8 @@ impl RowReader {
                 RingSeconds => fields.ring_s = whole_number("ring_s", &text)?,
                 AbsentUntil => fields.absent_until = absent_until(&text, &self.zone)?,
                 Deputy => deputy = Some(numbers::unmarked(&text)).filter(|code| !code.is_empty()),
+                NoTransfer => fields.no_transfer = yes_or_no("no_transfer", &text)?.unwrap_or(false),
+                DoNotTell => fields.do_not_tell = yes_or_no("do_not_tell", &text)?.unwrap_or(false),
                 _ => {}
             }
         }

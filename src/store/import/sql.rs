@@ -224,6 +224,12 @@ impl Import {
         if is_absent(Column::RingSeconds) {
             fields.ring_s = old.ring_s;
         }
+        if is_absent(Column::NoTransfer) {
+            fields.no_transfer = old.no_transfer;
+        }
+        if is_absent(Column::DoNotTell) {
+            fields.do_not_tell = old.do_not_tell;
+        }
         if is_absent(Column::Numbers) {
             fields.number = old.number;
             whole.number = contacts::number(db, stored.id).await?;

@@ -18,6 +18,10 @@ pub(super) mod inspect;
 mod open;
 mod script;
 
+#[path = "../account_clips/sql.rs"]
+mod account_clips;
+#[path = "../account_notices/sql.rs"]
+mod account_notices;
 #[path = "../accounts/sql.rs"]
 mod accounts;
 #[path = "../alarms/sql.rs"]
@@ -30,6 +34,8 @@ mod audit;
 mod billing;
 #[path = "../call_reports/sql.rs"]
 mod call_reports;
+#[path = "../callbacks/sql.rs"]
+mod callbacks;
 #[path = "../callflows/sql.rs"]
 mod callflows;
 #[path = "../contacts/sql.rs"]
