@@ -7,7 +7,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help page demo call test soak mail-kills mail-figures lint audit api-check bench scale-data bench-scale pictures images deb package-test release
+.PHONY: help page demo call test soak mail-kills mail-figures lint audit api-check csv-check bench scale-data bench-scale pictures images deb package-test release
 
 help: ## prints this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ audit: ## checks the libraries for known vulnerabilities (needs cargo-deny and t
 
 api-check: ## compares the daemon's answers with its OpenAPI document (needs schemathesis)
 	@tests/api_check.sh
+
+csv-check: ## opens each CSV file of the API in LibreOffice, in both encodings, and compares the cells (needs LibreOffice)
+	@tests/csv_check.sh
 
 bench: ## runs the benchmarks, each with its reference
 	@cargo bench --locked

@@ -3,7 +3,10 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { brotliCompressSync, constants, gzipSync } from 'node:zlib';
 
-/** What the browser loads before somebody can sign in: the document, what it names, and the worker. As Brotli. */
+/**
+ * What the browser loads before somebody can sign in: the document, what it names, the words of one language (those that are
+ * longest), and the worker. As Brotli.
+ */
 const FIRST_LOAD_BYTES_MAX = 90 * 1024;
 /** Everything, as gzip. */
 const ALL_BYTES_MAX = 250 * 1024;
@@ -14,7 +17,7 @@ const files = readdirSync(dist, { recursive: true, withFileTypes: true })
   .map((entry) => join(entry.parentPath ?? entry.path, entry.name));
 
 const names = readFileSync(join(dist, 'index.html'), 'utf8');
-const isFirst = (file) => /\/(?:index\.html|sw\.js)$/.test(file) || names.includes(basename(file));
+const isFirst = (file) => /\/(?:index\.html|sw\.js|ja-[^/]+\.js)$/.test(file) || names.includes(basename(file));
 
 let first = 0;
 let brotli = 0;

@@ -215,6 +215,12 @@ impl CallId {
     }
 }
 
+impl From<Uuid> for CallId {
+    fn from(id: Uuid) -> Self {
+        Self(id)
+    }
+}
+
 impl fmt::Display for CallId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

@@ -29,7 +29,7 @@
 //!    targets' phones do. [`supervision`] lets supervisors listen, whisper and barge. [`call_control`] answers, holds
 //!    and hangs up.
 //! 7. [`script`] says what operators say and ask for an account; [`messages`] publishes what they note down, and [`outbox`]
-//!    mails it to the account's people, as [`delivery`] decides and [`mail`] writes. [`operators`] keeps states and
+//!    mails it to the account's people, as [`delivery`] decides and [`mail`] writes; [`chat`] posts it to chats and by SMS. [`operators`] keeps states and
 //!    after-call work. [`webhook`] posts the events to other systems from an outbox in the store. [`fax`] takes
 //!    over the faxes that the PBX received.
 //! 8. [`callflow`] compiles for the PBX what happens to calls before an operator, and keeps it there.
@@ -121,6 +121,7 @@ pub mod replay;
 pub mod fax;
 pub mod webhook;
 
+pub mod chat;
 pub mod outbox;
 
 pub mod config;

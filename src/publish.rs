@@ -97,10 +97,13 @@ use serde_json::{Map, Value, json};
 
 use crate::call::{Notice, NoticeKind, RescindReason};
 use crate::contract::call::{CallView, Outcome};
+use crate::contract::callback::CallbackMark;
 use crate::contract::event::{Audience, EventKind, NewEvent, StateDelta};
 use crate::contract::fax::Fax;
 use crate::contract::message::Message;
+use crate::contract::notice::AccountNotice;
 use crate::contract::operator::StateView;
+use crate::contract::records::Contact;
 use crate::contract::supervision::{EndReason, SupervisionView};
 use crate::contract::time::time as wire_time;
 use crate::contract::transfer::ReturnedTo;
@@ -287,9 +290,38 @@ pub fn of_message(kind: EventKind, data: Value, at: Timestamp, audience: Audienc
     NewEvent { kind, at, call: None, audience, data, change: StateDelta::None }
 }
 
+/// The notices of an account changed: `notices` are those that are not over.
+#[must_use]
+pub fn notices(account: RecordId, notices: &[AccountNotice], at: Timestamp) -> NewEvent {
+    let data = json!({ "account": account, "notices": notices });
+    of_message(EventKind::NoticeChanged, data, at, Audience::All)
+}
+
+/// Somebody wrote down where a contact is.
+#[must_use]
+pub fn contact_presence(contact: &Contact, at: Timestamp) -> NewEvent {
+    let data = json!({
+        "account": contact.fields.account, "contact": contact.id, "presence": contact.presence,
+    });
+    of_message(EventKind::ContactPresence, data, at, Audience::All)
+}
+
+/// Somebody said how far it is to call the caller of an abandoned call back.
+#[must_use]
+pub fn callback(mark: &CallbackMark) -> NewEvent {
+    let data = json!({ "call": mark.call, "state": mark.state, "by": mark.by, "by_name": mark.by_name });
+    of_message(EventKind::CallbackChanged, data, mark.at, Audience::Supervisors)
+}
+
 /// An alarm was raised or cleared.
 #[must_use]
 pub fn alarm(kind: EventKind, data: Value, at: Timestamp) -> NewEvent {
+    NewEvent { kind, at, call: None, audience: Audience::Supervisors, data, change: StateDelta::None }
+}
+
+/// What supervisors must know of the house: its mail server, mails that came back, its documents.
+#[must_use]
+pub fn of_house(kind: EventKind, data: Value, at: Timestamp) -> NewEvent {
     NewEvent { kind, at, call: None, audience: Audience::Supervisors, data, change: StateDelta::None }
 }
 

@@ -17,20 +17,22 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly PORT="${PORT:-8470}"
 readonly READY_TIMEOUT_SECONDS=30 PAUSE_SECONDS=12 ONCE_TIMEOUT_SECONDS=60
+# The operator's phone answers by itself after this time, until somebody operates it from the page.
+readonly DESK_PHONE=1001 ANSWERS_ALONE_SECONDS=8
 readonly TORITSUGI="${DEMO_PROGRAM:-${CARGO_TARGET_DIR:-target}/debug/toritsugi}"
 readonly KEEP="${KEEP:-}" KEEP_DIR="${KEEP_DIR:-${XDG_DATA_HOME:-$HOME/.local/share}/toritsugi-demo}"
 ONCE=no
 [[ "${1:-}" != --once ]] || ONCE=yes
 
-RUN="" RECORDS="" LAB_PID="" DAEMON_PID="" CALLER_PID="" DESK_PID=""
+RUN="" RECORDS="" LAB_PID="" DAEMON_PID="" CALLER_PID="" DESK_PID="" PHONE_PID=""
 
 stop() {
   trap - EXIT INT TERM
   local pid
-  for pid in $DESK_PID $CALLER_PID $DAEMON_PID; do kill -TERM "$pid" 2> /dev/null || true; done
+  for pid in $DESK_PID $CALLER_PID $PHONE_PID $DAEMON_PID; do kill -TERM "$pid" 2> /dev/null || true; done
   # Closing its standard input ends the lab.
   exec 8>&- || true
-  for pid in $DESK_PID $CALLER_PID $DAEMON_PID $LAB_PID; do wait "$pid" 2> /dev/null || true; done
+  for pid in $DESK_PID $CALLER_PID $PHONE_PID $DAEMON_PID $LAB_PID; do wait "$pid" 2> /dev/null || true; done
   [[ -z "$RUN" ]] || rm -rf -- "$RUN"
 }
 
@@ -59,7 +61,7 @@ build_daemon() {
 start_lab() {
   say "starting the PBX and its far end"
   mkfifo "$RUN/lab-stdin" "$RUN/lab-stdout"
-  tests/pbx_lab/up.sh "$RUN/lab" --while-stdin-open < "$RUN/lab-stdin" > "$RUN/lab-stdout" &
+  LAB_DESK_PHONES="$DESK_PHONE" tests/pbx_lab/up.sh "$RUN/lab" --while-stdin-open < "$RUN/lab-stdin" > "$RUN/lab-stdout" &
   LAB_PID=$!
   exec 8> "$RUN/lab-stdin"
   local word=""
@@ -67,6 +69,17 @@ start_lab() {
   [[ "$word" == ready ]] || die "the lab did not start"
   # shellcheck source=/dev/null
   . "$RUN/lab/lab.env"
+}
+
+# The operator's phone, which obeys the page, and what the other phones do when they ring: the supervisor's answers, so that
+# listening works, and contacts take the callers who are passed on to them.
+start_phones() {
+  run_bound "$TORITSUGI" demo-phone --listen "$LAB_DESK_PHONE_SIP" --extension "$DESK_PHONE" \
+    --answers-alone "$ANSWERS_ALONE_SECONDS" 2> "$RUN/phone.log" &
+  PHONE_PID=$!
+  tests/pbx_lab/call.sh "$RUN/lab" --phone 2001 answer/1
+  local mobile
+  for mobile in 09055500011 09055500012 09055500022; do tests/pbx_lab/call.sh "$RUN/lab" --phone "$mobile" press/3/1; done
 }
 
 configure() {
@@ -181,6 +194,7 @@ main() {
     (umask 077; mkdir -p -- "$RECORDS")
   fi
   start_lab
+  start_phones
   configure
   fill_store
   start_daemon

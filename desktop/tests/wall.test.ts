@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { emptyDesk, type Call, type DeskState, type Operator } from '../src/desk/state.ts';
-import { percent, tilesOf, wallRows, worstOf, SIGNS, type Tile } from '../src/desk/wall.ts';
+import { crossed, percent, tilesOf, wallRows, worstOf, SIGNS, type Tile } from '../src/desk/wall.ts';
 import type { LiveStats, StatsRow } from '../src/api/types.ts';
 
 const NOW = Date.parse('2026-04-01T13:00:00.000Z');
@@ -69,4 +69,12 @@ test('the accounts that lost most come first, and ten of them', () => {
   assert.equal(wallRows([{ counters: {}, figures: {} } as unknown as StatsRow], '?')[0]?.name, '?');
   // A rate just below one is not shown as 100 %.
   assert.deepEqual([percent(0.9999), percent(1), percent(undefined)], ['99.9 %', '100.0 %', '–']);
+});
+
+test('a figure that becomes an alarm is told once, and not when it is known for the first time', () => {
+  const tile = (id: Tile['id'], level: Tile['level']): Tile => ({ id, kind: 'count', value: 1, level });
+  const before = new Map([['waiting', 'watch'], ['rate', 'bad'], ['asa', 'plain']] as const);
+  const now = [tile('waiting', 'bad'), tile('rate', 'bad'), tile('asa', 'watch'), tile('level', 'bad')];
+  assert.deepEqual(crossed(before, now).map(({ id }) => id), ['waiting']);
+  assert.deepEqual(crossed(new Map(), now), []);
 });

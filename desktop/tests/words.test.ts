@@ -48,6 +48,7 @@ test('every word of the contract that the page shows stands in both languages', 
     ['mode', schemas.Mode.enum],
     ['sup', schemas.State.enum],
     ['segment', kinds],
+    ['presence', schemas.PresenceState.enum],
   ] as const) {
     for (const name of names) {
       for (const words of [ja, en]) assert.ok(`${prefix}.${name}` in words, `${prefix}.${name}`);

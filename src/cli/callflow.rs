@@ -324,7 +324,7 @@ impl Switch {
             body["account"] = json!(account_of(&client, account).await?);
         }
         if let Some(until) = &self.until {
-            body["until"] = json!(end(until, Timestamp::now())?);
+            body["until"] = json!(end("--until", until, Timestamp::now())?);
         }
         let set: Value = client.post("/v1/overrides", &body).await?;
         let until = set["until"].as_str().map_or_else(
@@ -336,8 +336,8 @@ impl Switch {
     }
 }
 
-/// The end that `text` names: a time, or a duration from `now` on.
-fn end(text: &str, now: Timestamp) -> anyhow::Result<Timestamp> {
+/// The time that `text` names: itself, or a duration from `now` on. `option` is where it was written.
+pub(super) fn end(option: &str, text: &str, now: Timestamp) -> anyhow::Result<Timestamp> {
     if let Ok(at) = text.parse() {
         return Ok(at);
     }
@@ -350,10 +350,10 @@ fn end(text: &str, now: Timestamp) -> anyhow::Result<Timestamp> {
             return Ok(at);
         }
         bail!(
-            "--until {text}: a time to come such as 18:00, tomorrow or 2026-12-01T09:00:00+09:00, or a duration such as 90m, 2h or 1d"
+            "{option} {text}: a time to come such as 18:00, tomorrow or 2026-12-01T09:00:00+09:00, or a duration such as 90m, 2h or 1d"
         )
     };
-    now.checked_add(lasts).context("--until is too far away")
+    now.checked_add(lasts).with_context(|| format!("{option} is too far away"))
 }
 
 impl List {
@@ -482,7 +482,7 @@ mod tests {
             ("0h", None),
             ("tomorrow", None),
         ] {
-            let found = end(text, now).ok().map(|at| at.to_string());
+            let found = end("--until", text, now).ok().map(|at| at.to_string());
             assert_eq!(found.as_deref(), expected, "{text}");
         }
     }

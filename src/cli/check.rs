@@ -12,6 +12,7 @@
 //! `check/call.rs`.
 
 mod call;
+mod chat;
 mod dialplan;
 mod fax;
 mod first_steps;
@@ -190,6 +191,7 @@ async fn all(config: &Config, global: &Global) -> Vec<Finding> {
     findings.extend(webhooks(config));
     findings.push(mail::check(config).await);
     findings.push(report_font(config));
+    findings.push(chat::check(config));
     findings.extend(routes::check(config).await);
     findings.extend(mail::returned(config).await);
     findings.extend(mail::addresses(config).await);

@@ -68,7 +68,16 @@ struct Account {
     kana: String,
     answer_phrase: String,
     notes: String,
+    #[serde(default)]
+    notices: Vec<Notice>,
     matched_by: String,
+}
+
+/// What holds today.
+#[derive(Debug, Deserialize)]
+struct Notice {
+    text: String,
+    by_name: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -170,7 +179,10 @@ fn pop_text(pop: &Pop, account: &Account) -> String {
     };
     add("契約先　", &with_kana(&account.name, &account.kana));
     add("応答文　", &account.answer_phrase);
-    add("注意事項", &account.notes);
+    add("応対注意", &account.notes);
+    for notice in &account.notices {
+        add("連絡事項", &format!("{}（{}）", notice.text, notice.by_name));
+    }
     add("特定方法", &matched_by(pop, account));
     add("発信者　", &caller_text(&pop.caller));
     match pop.customers.as_slice() {
@@ -268,7 +280,7 @@ mod tests {
 ┌ 内線 1001 に着信中
 │ 契約先　  さくら商事（サクラショウジ）
 │ 応答文　  さくら商事でございます。
-│ 注意事項  本日終日外出。
+│ 応対注意  本日終日外出。
 │ 　　　　  急ぎは営業部へ。
 │ 特定方法  転送元番号 06-6111-2222（着信番号 050-1111-0001）
 │ 発信者　  090-1234-5678　携帯電話

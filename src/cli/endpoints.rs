@@ -1,4 +1,4 @@
-//! `toritsugi endpoints`: where messages of accounts go, and a test mail to one of them.
+//! `toritsugi endpoints`: where messages of accounts go, and a test to one of them.
 
 use std::process::ExitCode;
 
@@ -25,11 +25,11 @@ pub(super) struct Endpoints {
 enum EndpointsCommand {
     /// List the endpoints; a contact's own address is not among them.
     List(List),
-    /// Add an endpoint: a mail address of an account, or of a contact of it.
+    /// Add an endpoint of an account, or of a contact of it: a mail address, a chat, or a number for SMS.
     Add(Add),
     /// Remove an endpoint.
     Remove(One),
-    /// Send a test mail to an endpoint; `toritsugi messages deliveries` shows what became of it.
+    /// Send a test to an endpoint; `toritsugi messages deliveries` shows what became of it.
     Test(One),
 }
 
@@ -46,9 +46,19 @@ struct List {
 
 #[derive(Debug, Args)]
 struct Add {
-    /// The mail address.
+    /// The mail address, the URL of the chat's incoming webhook, the number of the room, or the telephone number. `-` reads it
+    /// from standard input: a URL is a secret, and others on this machine may see the arguments of a command.
     #[arg(value_name = "ADDRESS")]
     address: String,
+    /// mail, slack, teams, chatwork, line_works, google_chat, sms or fax.
+    #[arg(long, default_value = "mail")]
+    kind: String,
+    /// Of an endpoint of the kind sms or fax: the gateway, by its name in the configuration.
+    #[arg(long, value_name = "NAME")]
+    profile: Option<String>,
+    /// Who is called in the chat. slack: channel, here, or the id of a member; chatwork: all, or the account id of a member.
+    #[arg(long, value_name = "WHO")]
+    mention: Option<String>,
     /// The account: its code, its name or the beginning of its id.
     #[arg(long, value_name = "ACCOUNT")]
     account: String,
@@ -86,6 +96,7 @@ struct Page {
 #[derive(Debug, Deserialize)]
 struct Endpoint {
     id: String,
+    kind: String,
     address: String,
     label: String,
     priority: u32,
@@ -122,8 +133,13 @@ impl Endpoints {
                     }
                     None => None,
                 };
+                let address = match add.address.as_str() {
+                    "-" => std::io::read_to_string(std::io::stdin())?.trim().to_owned(),
+                    _ => add.address,
+                };
                 let fields = json!({
-                    "account": account, "contact": contact, "address": add.address, "label": add.label,
+                    "account": account, "contact": contact, "kind": add.kind, "address": address,
+                    "profile": add.profile, "mention": add.mention, "label": add.label,
                     "priority": add.priority, "charset": add.charset,
                 });
                 let made: Endpoint = client.post(PATH, &fields).await?;
@@ -145,10 +161,11 @@ impl Endpoints {
 }
 
 fn table(endpoints: &[Endpoint]) -> String {
-    let mut table = Table::new(["ID", "ADDRESS", "LABEL", "PRIORITY", "CHARSET", "SUSPENDED"]);
+    let mut table = Table::new(["ID", "KIND", "ADDRESS", "LABEL", "PRIORITY", "CHARSET", "SUSPENDED"]);
     for endpoint in endpoints {
         table.row([
             &endpoint.id,
+            &endpoint.kind,
             &endpoint.address,
             &endpoint.label,
             &endpoint.priority.to_string(),
@@ -166,13 +183,13 @@ mod tests {
     #[test]
     fn endpoints_are_a_table() {
         let page: Page = serde_json::from_str(
-            r#"{"items":[{"id":"0a1c","address":"a@example.jp","label":"受付","priority":1,"charset":"auto",
+            r#"{"items":[{"id":"0a1c","kind":"mail","address":"a@example.jp","label":"受付","priority":1,"charset":"auto",
                 "suspended":{"since":"2026-11-29T05:00:00.000Z","why":"550 5.1.1 no such user"}}]}"#,
         )
         .unwrap();
         let expected = "\
-ID    ADDRESS       LABEL  PRIORITY  CHARSET  SUSPENDED
-0a1c  a@example.jp  受付   1         auto     550 5.1.1 no such user
+ID    KIND  ADDRESS       LABEL  PRIORITY  CHARSET  SUSPENDED
+0a1c  mail  a@example.jp  受付   1         auto     550 5.1.1 no such user
 ";
         assert_eq!(table(&page.items), expected);
     }

@@ -10,7 +10,7 @@ use futures_util::StreamExt as _;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use toritsugi::messages::csv::{self, Encoding};
 
 use super::Global;
@@ -47,6 +47,8 @@ enum MessagesCommand {
     Deliveries(Deliveries),
     /// Send a message again to the recipient of a delivery, now.
     Resend(Resend),
+    /// Note what a person of the account said about a message.
+    Answer(Answer),
 }
 
 /// Which messages.
@@ -101,6 +103,24 @@ struct Show {
 }
 
 #[derive(Debug, Args)]
+struct Answer {
+    /// The number of the message (受付番号), or its id or the beginning of it.
+    #[arg(value_name = "NUMBER|ID")]
+    message: String,
+    /// What: seen, done, call_me or not_mine.
+    #[arg(value_name = "KIND")]
+    kind: String,
+    /// Who said so: the name.
+    #[arg(long, value_name = "NAME")]
+    by: String,
+    /// What else they said, up to 200 characters.
+    #[arg(long, value_name = "TEXT")]
+    note: Option<String>,
+    #[command(flatten)]
+    client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
 struct Export {
     #[command(flatten)]
     filter: Filter,
@@ -121,7 +141,7 @@ enum FileEncoding {
     #[value(name = "utf-8")]
     Utf8,
     /// Shift_JIS as Windows writes it.
-    #[value(name = "shift_jis")]
+    #[value(name = "shift_jis", alias = "cp932")]
     ShiftJis,
 }
 
@@ -221,13 +241,25 @@ impl Messages {
             MessagesCommand::Export(export) => export.run(global).await?,
             MessagesCommand::Deliveries(deliveries) => deliveries.run(global).await?,
             MessagesCommand::Resend(resend) => resend.run(global).await?,
+            MessagesCommand::Answer(answer) => answer.run(global).await?,
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
-async fn show(client: &Client, text: &str, output: Output) -> anyhow::Result<()> {
-    let id = match is_number(text) {
+impl Answer {
+    async fn run(self, global: &Global) -> anyhow::Result<()> {
+        let client = self.client.client(global)?;
+        let id = id_of(&client, &self.message).await?;
+        let body = json!({ "kind": self.kind, "by_name": self.by, "note": self.note });
+        client.post::<_, Value>(&format!("{PATH}/{id}/answers"), &body).await?;
+        Ok(())
+    }
+}
+
+/// The id of the message with this number, or with an id that begins so.
+async fn id_of(client: &Client, text: &str) -> anyhow::Result<String> {
+    Ok(match is_number(text) {
         true => {
             let page: Page = client.get(PATH, &[("number", text)]).await?;
             let Some(message) = page.items.into_iter().next() else {
@@ -236,7 +268,11 @@ async fn show(client: &Client, text: &str, output: Output) -> anyhow::Result<()>
             message.id
         }
         false => client.whole_id(text, NEWEST).await?.to_string(),
-    };
+    })
+}
+
+async fn show(client: &Client, text: &str, output: Output) -> anyhow::Result<()> {
+    let id = id_of(client, text).await?;
     let path = format!("{PATH}/{id}");
     if output.json {
         print_json(&client.get::<Value>(&path, &[]).await?)?;

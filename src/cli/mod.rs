@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `serve` | runs the daemon |
 //! | `check`, `explain`, `health`, `import`, `backup`, `restore`, `user`, `replay`, `stats check`, `stats rebuild`, `support-bundle` | the configuration, and the PBX, store or daemon that it names |
-//! | `calls`, `history`, `stats`, `billing`, `callflow`, `contracts`, `alarms`, `reports`, `operators`, `operator`, `listen`, `whisper`, `barge`, `take-over`, `supervision`, `audit`, `transfer`, `answer`, `hold`, `resume`, `hangup`, `ask-help`, `messages`, `faxes`, `endpoints`, `mail`, `routes`, `digests`, `tasks`, `webhooks`, `accounts`, `contacts`, `customers`, `export`, `demo` | the HTTP interface of a daemon, by its address and a token; they run on any machine |
+//! | `calls`, `history`, `stats`, `billing`, `callflow`, `contracts`, `alarms`, `reports`, `operators`, `operator`, `listen`, `whisper`, `barge`, `take-over`, `supervision`, `audit`, `transfer`, `answer`, `hold`, `resume`, `hangup`, `ask-help`, `messages`, `faxes`, `endpoints`, `mail`, `routes`, `digests`, `tasks`, `notices`, `webhooks`, `accounts`, `contacts`, `customers`, `export`, `demo` | the HTTP interface of a daemon, by its address and a token; they run on any machine |
 //! | `completions`, `man` | the description of the commands |
 //!
 //! | exit code | meaning |
@@ -27,10 +27,12 @@ mod calls;
 mod check;
 mod client;
 mod completions;
+mod contacts;
 mod contracts;
 mod control;
 mod deliveries;
 mod demo;
+mod demo_phone;
 mod digests;
 mod endpoints;
 mod events;
@@ -45,6 +47,7 @@ mod mail;
 mod man;
 mod messages;
 mod named;
+mod notices;
 mod operators;
 mod output;
 mod password;
@@ -181,8 +184,6 @@ enum Command {
     Export(records::Export),
     /// List, show and change accounts.
     Accounts(records::Records),
-    /// List, show and change contacts.
-    Contacts(records::Records),
     /// List, show and change customers.
     Customers(records::Records),
     /// Copy the SQLite database into a new file and check the copy; the daemon may run.
@@ -201,6 +202,10 @@ enum Command {
     Routes(routes::Routes),
     /// List the calls that operators are to make about messages, and say what came of them.
     Tasks(tasks::Tasks),
+    /// List, write and end notices of accounts: what holds until a given time.
+    Notices(notices::Notices),
+    /// List, show and change contacts, and write down where they are.
+    Contacts(contacts::Contacts),
     /// Check, import, export and list the scripts of accounts.
     Scripts(scripts::Scripts),
     /// List, add, remove and test the endpoints of messages: where they go besides the contacts' own addresses.
@@ -215,6 +220,9 @@ enum Command {
     Replay(replay::Replay),
     /// Follow the events and print each pop as an operator sees it.
     Demo(demo::Demo),
+    /// The desk phone of `make demo`.
+    #[command(hide = true)]
+    DemoPhone(demo_phone::DemoPhone),
     /// Exit with 0 if the daemon of this configuration answers, else with 1.
     #[command(hide = true)]
     Health(health::Health),
@@ -272,7 +280,6 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Import(command) => command.run(global).await,
         Command::Export(command) => command.run(global).await,
         Command::Accounts(command) => command.run(global, records::Of::Accounts).await,
-        Command::Contacts(command) => command.run(global, records::Of::Contacts).await,
         Command::Customers(command) => command.run(global, records::Of::Customers).await,
         Command::Backup(command) => command.run(global).await,
         Command::Restore(command) => command.run(global).await,
@@ -282,6 +289,8 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Digests(command) => command.run(global).await,
         Command::Routes(command) => command.run(global).await,
         Command::Tasks(command) => command.run(global).await,
+        Command::Notices(command) => command.run(global).await,
+        Command::Contacts(command) => command.run(global).await,
         Command::Scripts(command) => command.run(global).await,
         Command::Endpoints(command) => command.run(global).await,
         Command::Mail(command) => command.run(global).await,
@@ -289,6 +298,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::SupportBundle(command) => command.run(global).await,
         Command::Replay(command) => command.run(global),
         Command::Demo(command) => command.run(global).await,
+        Command::DemoPhone(command) => command.run().await,
         Command::Health(command) => command.run(global).await,
         Command::Completions(command) => command.run(),
         Command::Man(command) => command.run(),

@@ -82,6 +82,8 @@ static KINDS: [(Of, Kind); 3] = [
                 ("ROLE", "role"),
                 ("NUMBER", "number"),
                 ("ON CALL", "on_call_order"),
+                ("NO TRANSFER", "no_transfer"),
+                ("DO NOT TELL", "do_not_tell"),
             ],
             exported: &[
                 "account",
@@ -94,6 +96,8 @@ static KINDS: [(Of, Kind); 3] = [
                 "on_call_order",
                 "accept_by_key",
                 "ring_s",
+                "no_transfer",
+                "do_not_tell",
             ],
         },
     ),
@@ -140,7 +144,7 @@ pub(super) struct Records {
 }
 
 #[derive(Debug, Subcommand)]
-enum RecordsCommand {
+pub(super) enum RecordsCommand {
     /// List the records.
     List(List),
     /// Show one record with all its fields.
@@ -150,7 +154,7 @@ enum RecordsCommand {
 }
 
 #[derive(Debug, Args)]
-struct List {
+pub(super) struct List {
     /// Only records of this account: its code, its name or the beginning of its id.
     #[arg(long, value_name = "ACCOUNT")]
     account: Option<String>,
@@ -161,7 +165,7 @@ struct List {
 }
 
 #[derive(Debug, Args)]
-struct Show {
+pub(super) struct Show {
     /// The record: its code, its name or the beginning of its id.
     record: String,
     /// The account of the record, where its code alone is not enough.
@@ -174,7 +178,7 @@ struct Show {
 }
 
 #[derive(Debug, Args)]
-struct Set {
+pub(super) struct Set {
     /// The record: its code, its name or the beginning of its id.
     record: String,
     /// What becomes of its fields, for instance 'notes=Back on Monday' or numbers=0312345678,09012345678. An empty value
@@ -210,8 +214,14 @@ pub(super) struct Export {
 
 impl Records {
     pub(super) async fn run(self, global: &Global, of: Of) -> anyhow::Result<ExitCode> {
+        self.command.run(global, of).await
+    }
+}
+
+impl RecordsCommand {
+    pub(super) async fn run(self, global: &Global, of: Of) -> anyhow::Result<ExitCode> {
         let kind = kind_of(of);
-        match self.command {
+        match self {
             RecordsCommand::List(list) => list.run(global, kind).await?,
             RecordsCommand::Show(show) => show.run(global, kind).await?,
             RecordsCommand::Set(set) => set.run(global, kind).await?,
@@ -335,7 +345,7 @@ fn value_of(field: &str, text: &str) -> anyhow::Result<Value> {
     Ok(match field {
         "dialled" | "forwarding" | "extra_numbers" | "numbers" | "flags" => list(text),
         "hours" => serde_json::to_value(Hours::read(text).with_context(|| format!("hours={text}"))?)?,
-        "accept_by_key" | "never_monitor" => match text {
+        "accept_by_key" | "never_monitor" | "no_transfer" | "do_not_tell" => match text {
             "yes" | "true" | "はい" => true.into(),
             "no" | "false" | "いいえ" => false.into(),
             _ => bail!("{field}={text}: write yes or no"),

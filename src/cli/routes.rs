@@ -1,5 +1,7 @@
 //! `toritsugi routes`: who gets an account's messages, at which times nobody does, and the documents that decide it.
 
+mod trial;
+
 use std::io::Read as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -33,6 +35,9 @@ enum RoutesCommand {
     Explain(Explain),
     /// Look for times in the next 14 days at which a message would reach nobody. Exit code 1 if there is one.
     Check(Check),
+    /// Send a test to each endpoint of an account and to each contact's own address, and wait until somebody there confirms it. Exit
+    /// code 1 if one is missing.
+    Test(trial::Test),
     /// Print the document of an account.
     Export(Export),
     /// Save a document as the routes of an account.
@@ -135,6 +140,7 @@ impl Routes {
         match self.command {
             RoutesCommand::Explain(explain) => explain.run(global).await?,
             RoutesCommand::Check(check) => return check.run(global).await,
+            RoutesCommand::Test(test) => return test.run(global).await,
             RoutesCommand::Export(export) => export.run(global).await?,
             RoutesCommand::Import(import) => import.run(global).await?,
         }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::Global;
 use super::client::{ClientArgs, Ids};
+use super::messages::NEWEST;
 use super::output::{Output, Table, print, print_json};
 
 const PATH: &str = "/v1/tasks";
@@ -23,6 +24,8 @@ pub(super) struct Tasks {
 enum TasksCommand {
     /// List the tasks that are to be done, in the order in which they are due.
     List(List),
+    /// Make a task: an operator calls somebody about a message.
+    Add(Add),
     /// Take a task for five minutes.
     Claim(One),
     /// Give a task back.
@@ -47,6 +50,21 @@ struct One {
     /// The id of the task, from `toritsugi tasks list`.
     #[arg(value_name = "ID")]
     id: String,
+    #[command(flatten)]
+    client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+struct Add {
+    /// The id of the message, from `toritsugi messages list`.
+    #[arg(value_name = "MESSAGE")]
+    message: String,
+    /// The contact who is called: its id; the message's contact without it.
+    #[arg(long, value_name = "ID")]
+    contact: Option<String>,
+    /// The number; the contact's own without it.
+    #[arg(long, value_name = "NUMBER")]
+    number: Option<String>,
     #[command(flatten)]
     client: ClientArgs,
 }
@@ -94,6 +112,13 @@ impl Tasks {
                 } else {
                     print(&table(&client.get::<Page>(PATH, &query).await?.items))?;
                 }
+            }
+            TasksCommand::Add(Add { message, contact, number, client }) => {
+                let client = client.client(global)?;
+                let message = client.whole_id(&message, NEWEST).await?;
+                let body = json!({ "message": message, "contact": contact, "number": number });
+                let made: Task = client.post(PATH, &body).await?;
+                print(&table(&[made]))?;
             }
             TasksCommand::Claim(one) => one.post(global, "claim").await?,
             TasksCommand::Release(one) => one.post(global, "release").await?,

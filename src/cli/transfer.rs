@@ -23,6 +23,9 @@ pub(super) struct Transfer {
     /// blind: transfer at once; consult: speak with the target first.
     #[arg(long, value_enum, default_value_t = Mode::Blind, requires = "to")]
     mode: Mode,
+    /// Supervisors: transfer to a contact who takes no calls all the same; the audit trail says so.
+    #[arg(long, requires = "to")]
+    override_rules: bool,
     /// Complete the consultation: connect the caller with the target.
     #[arg(long, conflicts_with_all = ["to", "cancel"])]
     complete: bool,
@@ -46,6 +49,7 @@ enum Mode {
 struct TransferRequest<'a> {
     mode: Mode,
     to: &'a str,
+    override_rules: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -61,7 +65,8 @@ impl Transfer {
         let transfer: Value = match &self.to {
             Some(to) => {
                 let to = &target(&client, call, to).await?;
-                client.post(&path, &TransferRequest { mode: self.mode, to }).await?
+                let (mode, override_rules) = (self.mode, self.override_rules);
+                client.post(&path, &TransferRequest { mode, to, override_rules }).await?
             }
             None => {
                 let list: List = client.get(&path, &[]).await?;

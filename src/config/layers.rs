@@ -34,7 +34,8 @@ const ENV_PREFIX: &str = "TORITSUGI__";
 /// The name of the first layer in error messages.
 const DEFAULT_ORIGIN: &str = "default.toml (built in)";
 /// Tables whose keys the installation chooses.
-const FREE_TABLES: [&str; 8] = [
+const FREE_TABLES: [&str; 9] = [
+    "chat.hosts",
     "directory.default_accounts",
     "pbx.endpoint_extensions",
     "directory.dialled_headers",
@@ -45,7 +46,9 @@ const FREE_TABLES: [&str; 8] = [
     "webhooks.secrets",
 ];
 /// Keys whose relative paths start at the directory of the file that names them.
-const PATH_KEYS: [&str; 12] = [
+const PATH_KEYS: [&str; 14] = [
+    "chat.chatwork_token_file",
+    "chat.gateways_file",
     "pbx.event_secret_file",
     "pbx.action_secret_file",
     "pbx.tls.ca_file",
@@ -60,7 +63,8 @@ const PATH_KEYS: [&str; 12] = [
     "reports.font",
 ];
 /// Keys of secrets; only the environment may hold these.
-const SECRET_KEYS: [&str; 6] = [
+const SECRET_KEYS: [&str; 7] = [
+    "chat.chatwork_token",
     "pbx.event_secret",
     "pbx.action_secret",
     "store.password",
@@ -251,6 +255,7 @@ impl Layers {
             Some((key.strip_prefix(SECRET_TABLE)?.into(), secret.clone()))
         };
         config.webhooks.secrets = self.secrets.iter().filter_map(named).collect();
+        config.chat.chatwork_token = self.secrets.remove("chat.chatwork_token");
         config.pbx.event_secret = self.secrets.remove("pbx.event_secret");
         config.pbx.action_secret = self.secrets.remove("pbx.action_secret");
         config.store.password = self.secrets.remove("store.password");
@@ -404,7 +409,7 @@ mod tests {
         (
             "[pbxx]\nhost = 'x'",
             &[],
-            "/etc/t.toml: pbxx.host: unknown section; the sections are bus, directory, fax, gateway, log, mail, messages, operators, pbx, pop, public, reports, retention, store, supervision, transfer, webhooks",
+            "/etc/t.toml: pbxx.host: unknown section; the sections are bus, chat, directory, fax, gateway, log, mail, messages, operators, pbx, pop, public, reports, retention, store, supervision, transfer, webhooks",
         ),
         ("[pbxx]", &[], "/etc/t.toml: pbxx: unknown key"),
         ("pbx = 1", &[], "/etc/t.toml: pbx: is a section"),

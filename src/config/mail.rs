@@ -134,6 +134,7 @@ impl Config {
             return_path: None,
             links: self.links()?,
             report_font: self.reports.font.clone(),
+            fax: self.gateways()?.fax,
             connections: mail.connections,
             per_minute,
             domains: mail

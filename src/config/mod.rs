@@ -7,7 +7,7 @@
 //! reported in one line that names its origin, the key and the reason.
 //!
 //! A [`Config`] holds no secret from a file. [`PbxConfig::credentials`], [`StoreConfig::location`],
-//! [`BusConfig::redis_address`], [`Config::mail_settings`] and [`Config::webhook_settings`] read the secret files when they are called, so a
+//! [`BusConfig::redis_address`], [`Config::mail_settings`], [`Config::chat_settings`] and [`Config::webhook_settings`] read the secret files when they are called, so a
 //! command that only reads the store needs no PBX secret.
 //!
 //! Why not the crate `config`: it converts keys to lower case, converts between types by itself, and does not keep the
@@ -16,6 +16,7 @@
 //! Read next: `layers.rs` (the merge), `sections.rs` (the sections), `link.rs` (conversion to the settings of other
 //! modules), `default.toml`.
 
+mod chat;
 pub(crate) mod files;
 mod layers;
 mod mail;
@@ -24,6 +25,7 @@ mod sections;
 mod values;
 mod webhooks;
 
+pub use chat::ChatConfig;
 pub use layers::{CONFIG_ENV, DEFAULT_FILE, DEFAULT_TOML};
 pub use mail::MailConfig;
 pub use sections::{

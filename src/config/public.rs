@@ -6,8 +6,7 @@ use serde::{Deserialize, Deserializer};
 use url::Url;
 
 use super::{Config, ConfigError, values};
-use crate::gateway::AddressRange;
-use crate::outbox::Links;
+use crate::gateway::{AddressRange, Links};
 
 /// `[public]`
 #[derive(Debug, Clone, Deserialize)]

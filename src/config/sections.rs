@@ -13,6 +13,7 @@ use jiff::tz::TimeZone;
 use serde::Deserialize;
 use smol_str::SmolStr;
 
+use super::chat::ChatConfig;
 use super::mail::MailConfig;
 use super::public::PublicConfig;
 use super::{ConfigError, files, values};
@@ -64,6 +65,8 @@ pub struct Config {
     pub retention: RetentionConfig,
     /// The mail server.
     pub mail: MailConfig,
+    /// Chats and SMS.
+    pub chat: ChatConfig,
     /// The public pages.
     pub public: PublicConfig,
     /// Receivers of webhooks.

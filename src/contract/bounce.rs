@@ -12,6 +12,8 @@ use crate::ids::RecordId;
 pub enum BounceKind {
     /// It gave up.
     Failed,
+    /// A fax found the line busy: it is sent again later.
+    Busy,
     /// It is still trying.
     Delayed,
     /// The recipient's system has it.
@@ -26,14 +28,22 @@ pub enum BounceKind {
 
 impl BounceKind {
     /// All kinds.
-    pub const ALL: [Self; 6] =
-        [Self::Failed, Self::Delayed, Self::Delivered, Self::Complaint, Self::AutoReply, Self::Unknown];
+    pub const ALL: [Self; 7] = [
+        Self::Failed,
+        Self::Busy,
+        Self::Delayed,
+        Self::Delivered,
+        Self::Complaint,
+        Self::AutoReply,
+        Self::Unknown,
+    ];
 
     /// The value in JSON and in the store.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Failed => "failed",
+            Self::Busy => "busy",
             Self::Delayed => "delayed",
             Self::Delivered => "delivered",
             Self::Complaint => "complaint",

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::contract::hours::HoursState;
+use crate::contract::notice::AccountNotice;
 use crate::identity::Presentation;
 use crate::ids::RecordId;
 
@@ -99,8 +100,14 @@ pub struct AccountView {
     pub kana: String,
     /// The greeting that the operator says first.
     pub answer_phrase: String,
-    /// What was agreed with this company today.
+    /// What was agreed with this company, without an end.
     pub notes: String,
+    /// What holds at the time of the call, the oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<AccountNotice>,
+    /// The path of a recording of the name; absent: there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pronunciation: Option<String>,
     /// Whether the company is open; absent for a company without hours, which is always open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hours: Option<HoursState>,
@@ -140,7 +147,7 @@ pub struct CustomerView {
 /// Earlier calls and messages of this caller to this account.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, ToSchema)]
 pub struct HistoryView {
-    /// Finished calls from this number to this account.
+    /// Finished calls from this number to this account, counted up to 5,000: that many means at least as many.
     pub calls: u64,
     /// When the last one began.
     #[serde(

@@ -1,4 +1,4 @@
-//! An option that operators choose from: a code for records and statistics, and a label for people.
+//! An option that operators choose from: a code for records and statistics, and a label for people, in one language or two.
 
 use std::fmt;
 use std::str::FromStr;
@@ -23,12 +23,17 @@ pub struct Choice {
     /// Shown to people.
     #[schema(value_type = String)]
     pub label: SmolStr,
+    /// Shown to people who read English; absent: `label` is for everybody.
+    #[schema(value_type = Option<String>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label_en: Option<SmolStr>,
 }
 
 /// The text is not a choice.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is not a choice: write a code of a-z, 0-9 or '_', a colon, and the label that people read, as in \"break:休憩\""
+    "{0:?} is not a choice: write a code of a-z, 0-9 or '_', a colon, and the label that people read, as in \"break:休憩\"; \
+     behind a bar, the label in English: \"break:休憩|Break\""
 )]
 pub struct ChoiceError(String);
 
@@ -42,14 +47,16 @@ impl FromStr for Choice {
         if code.is_empty() || code.len() > CODE_CHARS_MAX || !code.bytes().all(is_code) {
             return Err(error());
         }
-        let label = printable(label, LABEL_CHARS_MAX).ok_or_else(error)?;
-        Ok(Self { code: code.into(), label })
+        let (label, english) = label.split_once('|').map_or((label, None), |(label, en)| (label, Some(en)));
+        let read = |text| printable(text, LABEL_CHARS_MAX).ok_or_else(error);
+        Ok(Self { code: code.into(), label: read(label)?, label_en: english.map(read).transpose()? })
     }
 }
 
 impl fmt::Display for Choice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.code, self.label)
+        write!(f, "{}:{}", self.code, self.label)?;
+        self.label_en.as_ref().map_or(Ok(()), |english| write!(f, "|{english}"))
     }
 }
 
@@ -67,8 +74,12 @@ mod tests {
     fn a_choice_is_a_code_and_a_label() {
         let choice: Choice = "break: 休憩".parse().unwrap();
         assert_eq!((choice.code.as_str(), choice.label.as_str()), ("break", "休憩"));
-        assert_eq!(choice.to_string(), "break:休憩");
-        for text in ["", "休憩", "break:", ":休憩", "Break:休憩", "a b:c"] {
+        assert_eq!((choice.to_string().as_str(), choice.label_en), ("break:休憩", None));
+        let both: Choice = "break: 休憩 | Break ".parse().unwrap();
+        assert_eq!((both.label.as_str(), both.label_en.as_deref()), ("休憩", Some("Break")));
+        assert_eq!(both.to_string(), "break:休憩|Break");
+        for text in ["", "休憩", "break:", "break:|Break", "break:休憩|", ":休憩", "Break:休憩", "a b:c"]
+        {
             assert!(text.parse::<Choice>().unwrap_err().to_string().contains("is not a choice"), "{text}");
         }
     }

@@ -145,6 +145,18 @@ event_kinds! {
     MessageUnanswered = "message.unanswered",
     /// A phone task was made or changed.
     TaskChanged = "task.changed",
+    /// The mail server refuses all mails, or takes them again.
+    MailServer = "mail.server",
+    /// A mail came back, and nothing says about which of ours.
+    BounceUnmatched = "bounce.unmatched",
+    /// Routes, a script or a template were published.
+    DocumentPublished = "document.published",
+    /// An account's notices changed; the event has those that are not over.
+    NoticeChanged = "notice.changed",
+    /// Somebody wrote down where a contact is.
+    ContactPresence = "contact.presence",
+    /// Somebody said how far it is to call a caller back who hung up.
+    CallbackChanged = "callback.changed",
     /// A value is beyond the threshold of an alarm's rule.
     AlarmRaised = "alarm.raised",
     /// It no longer is.

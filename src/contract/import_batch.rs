@@ -6,6 +6,7 @@
 use serde::Serialize;
 
 use super::records::{CheckedAccount, CheckedContact, CheckedCustomer};
+use crate::ids::RecordId;
 
 /// Rows written to the store at once.
 const BATCH_ROWS: usize = 1_000;
@@ -87,6 +88,30 @@ impl Batch {
     }
 }
 
+/// Who stands in for a contact: written after all contacts of a file, among whom the deputy may be.
+#[derive(Debug, Clone)]
+pub(crate) struct DeputyRow {
+    pub(crate) line: u64,
+    pub(crate) account: RecordId,
+    /// The code of the contact.
+    pub(crate) code: String,
+    /// The code of the deputy; absent: nobody.
+    pub(crate) deputy: Option<String>,
+}
+
+impl Batch {
+    /// The deputies that the rows name.
+    pub(crate) fn deputies(&self) -> impl Iterator<Item = DeputyRow> {
+        let rows = if let Self::Contacts(rows) = self { rows.as_slice() } else { &[] };
+        rows.iter().map(|Row { line, value }| DeputyRow {
+            line: *line,
+            account: value.fields.account,
+            code: value.fields.code.clone().unwrap_or_default(),
+            deputy: value.deputy_code.clone(),
+        })
+    }
+}
+
 /// The meaning of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Column {
@@ -104,6 +129,10 @@ pub(crate) enum Column {
     WrapUp,
     HoursOpen,
     Link,
+    ReportCalls,
+    Language,
+    Privacy,
+    OpenOnAnswer,
     Company,
     Department,
     Flags,
@@ -115,4 +144,8 @@ pub(crate) enum Column {
     AcceptSound,
     ExtraNumbers,
     RingSeconds,
+    AbsentUntil,
+    Deputy,
+    NoTransfer,
+    DoNotTell,
 }

@@ -9,6 +9,8 @@
 //! | [`event`], [`event_id`] | an event before and after it has an id, its audience, what it changes in the state |
 //! | [`call`], [`transfer`], [`supervision`], [`operator`], [`card`], [`pbx`] | the views that events and answers carry |
 //! | [`records`], [`hours`], [`message`], [`delivery`], [`fax`], [`task`], [`answer`], [`history`], [`script`], [`audit`] | what the store keeps |
+//! | [`callback`] | callers who hung up, and who calls them back |
+//! | [`notice`] | what holds for an account until a given time |
 //! | [`holidays`] | national holidays and days off |
 //! | [`callflow`] | what happens to calls before an operator; overrides |
 //! | [`refusal`] | why a command is refused |
@@ -19,6 +21,7 @@ pub mod answer;
 pub mod audit;
 pub mod bounce;
 pub mod call;
+pub mod callback;
 pub mod callflow;
 pub mod card;
 pub mod choice;
@@ -33,6 +36,7 @@ pub mod holidays;
 pub mod hours;
 pub mod import_batch;
 pub mod message;
+pub mod notice;
 pub mod operator;
 pub mod pbx;
 pub mod records;

@@ -68,6 +68,7 @@ use crate::backoff::Backoff;
 use crate::bus::redis::{RedisAddress, RedisSettings, SigningKey, load_checkpoints};
 use crate::bus::{Bus, BusSettings};
 use crate::callflow::SharedPlanStatus;
+use crate::chat;
 use crate::command::Commands;
 use crate::config::{Config, ConfigError, DeletedCustomers};
 use crate::contract::event_id::StreamToken;
@@ -77,6 +78,8 @@ use crate::gateway::{self, App, Metrics, PublicApp};
 use crate::ids::PbxId;
 use crate::mail::ReturnPath;
 use crate::messages::MessageRelay;
+use crate::messages::call_reports;
+use crate::messages::call_reports::CallReporting;
 use crate::messages::escalation;
 use crate::operators::queue_members::QueueMembership;
 use crate::operators::{OperatorRegistry, SharedQueueFaults};
@@ -130,6 +133,9 @@ pub enum RunError {
     /// The HTTP client of webhooks cannot be built.
     #[error("webhooks cannot be posted")]
     Webhooks(#[from] webhook::PostError),
+    /// Nothing can be posted to chats.
+    #[error(transparent)]
+    Chat(#[from] chat::ChatError),
     /// The operating system gives no random numbers.
     #[error("the system gives no random numbers")]
     Random,
@@ -196,9 +202,11 @@ pub async fn run_on(
     let operators = load_operators(&config, &store, people).await?;
     webhook::start(config.webhook_settings()?, bus, &store, &metrics, &tasks, &link_shutdown)?;
     let relay = MessageRelay::default();
+    metrics.register(|registry| relay.stats().register(registry));
     let of_store = (&store, only_daemon.is_held());
     let (mail, return_path) = with_return_path(config.mail_settings()?, &store).await?;
     outbox::start(mail, of_store, &relay, &metrics, &tasks, &link_shutdown).await?;
+    chat::start(config.chat_settings()?, &store, &relay, &metrics, &tasks, &link_shutdown)?;
     let (commands, requests) = Commands::channel();
     let core = Core::run(
         deps,
@@ -244,6 +252,9 @@ pub async fn run_on(
     tasks.spawn(relay.clone().run(bus.clone(), store.clone(), people.clone(), link_shutdown.clone()));
     let mut settings = config.gateway_settings();
     settings.messages.return_path = return_path;
+    settings.messages.channels = config.channel_rules()?;
+    settings.messages.fax =
+        config.mail_settings()?.map(|mail| mail.fax.into_values().collect()).unwrap_or_default();
     let app = App {
         settings,
         bus: bus.clone(),
@@ -313,7 +324,7 @@ async fn start_public_pages(
     Ok(())
 }
 
-/// Starts the timers of messages' routes.
+/// Starts the timers of messages' routes, and the reports of calls without a message.
 async fn start_routes(
     config: &Config,
     (store, pbx): (&Store, &PbxId),
@@ -325,6 +336,12 @@ async fn start_routes(
         store.set_route_time_zone(zone).await?;
     }
     tasks.spawn(escalation::run(store.clone(), relay.clone(), pbx.clone(), shutdown.clone()));
+    let reporting = CallReporting {
+        settings: config.message_settings(),
+        dispositions: config.operators.dispositions.clone(),
+        plan: directory_options(config).plan,
+    };
+    tasks.spawn(call_reports::run(reporting, store.clone(), relay.clone(), pbx.clone(), shutdown.clone()));
     Ok(())
 }
 

@@ -13,7 +13,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::RetentionConfig;
-use crate::store::retention::{DRAFT_TTL, PurgePace, PurgeTarget};
+use crate::store::retention::{CALLBACK_TTL, DRAFT_TTL, NOTICE_TTL, PurgePace, PurgeTarget};
 use crate::store::{Store, StoreError};
 
 /// Interval between two purges.
@@ -63,6 +63,8 @@ async fn purge(
         (PurgeTarget::FaxSenders, retention.anonymise),
         (PurgeTarget::Faxes, retention.faxes),
         (PurgeTarget::Drafts, Some(DRAFT_TTL)),
+        (PurgeTarget::Notices, Some(NOTICE_TTL)),
+        (PurgeTarget::Callbacks, Some(CALLBACK_TTL)),
         (PurgeTarget::Deliveries, retention.deliveries),
         (PurgeTarget::DeliveryLog, retention.deliveries),
         (PurgeTarget::Dispatches, retention.deliveries),

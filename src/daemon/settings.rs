@@ -12,6 +12,7 @@ use crate::ami::tls::Tls;
 use crate::call::EndpointRules;
 use crate::config::{Config, ConfigError, DirectoryConfig, Login, PbxConfig, files};
 use crate::contract::endpoint::EndpointNames;
+use crate::contract::records::ChannelRules;
 use crate::directory::{DirectoryOptions, transfer_targets};
 use crate::fax::FaxSettings;
 use crate::gateway;
@@ -154,6 +155,8 @@ impl Config {
             supervisors_export: config.supervisors_export,
             supervisors_edit_scripts: config.supervisors_edit_scripts,
             time_zone: self.directory.time_zone.clone(),
+            channels: ChannelRules::default(),
+            fax: Vec::new(),
             return_path: None,
         }
     }

@@ -21,13 +21,15 @@ use crate::store::stats::StatsOf;
 use crate::store::{Store, StoreError};
 
 /// How often marks are looked for: with the time that counting takes, figures are less than a second behind.
-const BUILD_INTERVAL: Duration = Duration::from_millis(500);
+const BUILD_INTERVAL: Duration = Duration::from_millis(750);
 /// Delay between two groups of bins while there is a backlog, in which other writers have their turn.
 const BACKLOG_DELAY: Duration = Duration::from_millis(10);
 /// How often a backlog says how far it has come.
 const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 
-/// How often the metrics of the day are read where nothing was built: another daemon may have built it, and a day ends.
+/// How often the metrics of the day are read where something was built: Prometheus reads them every 10 s or less often.
+const DAY_BUILT_INTERVAL: Duration = Duration::from_secs(5);
+/// The same where nothing was built: another daemon may have built it, and a day ends.
 const DAY_INTERVAL: Duration = Duration::from_secs(15);
 
 /// The name of a metric, what it says, and its counter.
@@ -93,6 +95,13 @@ impl DayMetrics {
     }
 }
 
+/// When the metrics of the day were read, and whether something was built since.
+#[derive(Debug, Default)]
+struct DayRead {
+    at: Option<Instant>,
+    is_behind: bool,
+}
+
 /// Builds bins until `shutdown`.
 pub(super) async fn run(
     store: Store,
@@ -100,7 +109,7 @@ pub(super) async fn run(
     day: DayMetrics,
     shutdown: CancellationToken,
 ) {
-    let mut read: Option<Instant> = None;
+    let mut read = DayRead::default();
     let mut ticks = tokio::time::interval(BUILD_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut is_failing = false;
@@ -132,12 +141,13 @@ async fn build_and_read(
     store: &Store,
     retention: &RetentionConfig,
     day: &DayMetrics,
-    read: &mut Option<Instant>,
+    read: &mut DayRead,
 ) -> Result<(), StoreError> {
-    let built = build(store, retention).await?;
-    if built > 0 || read.is_none_or(|read| read.elapsed() >= DAY_INTERVAL) {
+    read.is_behind |= build(store, retention).await? > 0;
+    let interval = if read.is_behind { DAY_BUILT_INTERVAL } else { DAY_INTERVAL };
+    if read.at.is_none_or(|at| at.elapsed() >= interval) {
         day.read(store, Timestamp::now()).await?;
-        *read = Some(Instant::now());
+        *read = DayRead { at: Some(Instant::now()), is_behind: false };
     }
     Ok(())
 }

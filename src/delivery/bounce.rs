@@ -2,7 +2,7 @@
 //!
 //! | class | status | for the address | for the message |
 //! |---|---|---|---|
-//! | `gone` | 5.1.x, 5.2.1, or words such as "user unknown" | suspended at once | the next endpoint |
+//! | `gone` | 5.1.x, 5.2.1, of a chat 404 and 410, or words such as "user unknown" | suspended at once | the next endpoint |
 //! | `full` | 5.2.2, or words about a full mailbox | suspended after [`FULL_BOUNCES_MAX`] in [`FULL_BOUNCES_PERIOD`] | the next endpoint |
 //! | `policy` | 5.7.x, or words about spam | stays: it is the sender's reputation | the next endpoint; an administrator must look |
 //! | `content` | 5.3.4, 5.2.3, 552, too large | stays | the next endpoint |
@@ -14,6 +14,10 @@
 
 use std::time::Duration;
 
+/// How long after a busy line a fax is sent again.
+pub const BUSY_AGAIN_DELAY: Duration = Duration::from_secs(600);
+/// How often that is done.
+pub const BUSY_AGAIN_MAX: u32 = 3;
 /// Bounces of a full mailbox in [`FULL_BOUNCES_PERIOD`] that suspend its address.
 pub const FULL_BOUNCES_MAX: u32 = 3;
 /// The time in which they count.
@@ -72,6 +76,8 @@ impl BounceClass {
             ["5", "2", "2"] => return Self::Full,
             ["5", "3", "4"] | ["5", "2", "3"] => return Self::Content,
             ["5", "1", _] | ["5", "2", "1"] => Some(Self::Gone),
+            // Of a chat: there is no such webhook or room, or no more.
+            ["404"] | ["410"] => Some(Self::Gone),
             _ => None,
         };
         if says(&POLICY) {

@@ -17,7 +17,7 @@ mod pause;
 mod rate;
 mod summary;
 
-pub use bounce::{BounceClass, FULL_BOUNCES_MAX, FULL_BOUNCES_PERIOD};
+pub use bounce::{BUSY_AGAIN_DELAY, BUSY_AGAIN_MAX, BounceClass, FULL_BOUNCES_MAX, FULL_BOUNCES_PERIOD};
 pub use machine::{
     DeliveryInput, DeliveryProgress, GIVE_UP_DELAY, LEASE_TTL, Outcome, TEST_GIVE_UP_DELAY,
     URGENT_GIVE_UP_DELAY, give_up_delay, retry_delay,

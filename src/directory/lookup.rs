@@ -21,6 +21,7 @@ use parking_lot::RwLock;
 use smol_str::SmolStr;
 
 use super::index::Index;
+use super::notices::NoticeIndex;
 use super::resolution::{DialledHeader, MatchAttempt, MatchTrace, Resolution};
 use super::scripts::ScriptIndex;
 use crate::contract::card::{AccountView, CallerView, Card, HistoryView, MatchedBy};
@@ -73,6 +74,7 @@ pub(super) struct Shared {
     pub(super) options: DirectoryOptions,
     index: RwLock<Arc<Index>>,
     scripts: RwLock<Arc<ScriptIndex>>,
+    notices: RwLock<Arc<NoticeIndex>>,
     /// One refresh at a time, so that an earlier result never replaces a later one.
     refreshing: tokio::sync::Mutex<()>,
 }
@@ -81,9 +83,9 @@ impl Directory {
     /// A directory on `store` with no account in memory yet; [`Self::refresh`] loads them.
     #[must_use]
     pub fn new(store: Store, options: DirectoryOptions) -> Self {
-        let (index, scripts) = (RwLock::default(), RwLock::default());
+        let (index, scripts, notices) = (RwLock::default(), RwLock::default(), RwLock::default());
         let refreshing = tokio::sync::Mutex::default();
-        Self { shared: Arc::new(Shared { store, options, index, scripts, refreshing }) }
+        Self { shared: Arc::new(Shared { store, options, index, scripts, notices, refreshing }) }
     }
 
     /// A directory on `store` with its accounts in memory.
@@ -96,8 +98,8 @@ impl Directory {
         Ok(directory)
     }
 
-    /// Loads accounts, holidays and live scripts if any process changed them since the last time, and returns whether one
-    /// did. Cheap when nothing changed: call it every second or two.
+    /// Loads accounts, holidays, live scripts and notices if any process changed them since the last time, and returns whether one
+    /// did (but of notices, which change all day). Cheap when nothing changed: call it every second or two.
     ///
     /// # Errors
     /// The store failed; memory is unchanged.
@@ -105,6 +107,7 @@ impl Directory {
         let _lock = self.shared.refreshing.lock().await;
         let store = &self.shared.store;
         let are_scripts_changed = self.refresh_scripts().await?;
+        self.refresh_notices().await?;
         if store.accounts_version().await? == self.index().version {
             return Ok(are_scripts_changed);
         }
@@ -234,6 +237,8 @@ impl Directory {
                 kana: account.fields.kana.clone(),
                 answer_phrase: account.fields.answer_phrase.clone(),
                 notes: account.fields.notes.clone(),
+                notices: self.notices_at(account.id, at),
+                pronunciation: self.pronunciation(account.id),
                 hours: self.hours_state(account, at),
                 matched_by: resolution.matched_by,
             });
@@ -304,6 +309,14 @@ impl Directory {
 
     pub(super) fn replace_scripts(&self, scripts: Arc<ScriptIndex>) {
         *self.shared.scripts.write() = scripts;
+    }
+
+    pub(super) fn notices(&self) -> Arc<NoticeIndex> {
+        Arc::clone(&self.shared.notices.read())
+    }
+
+    pub(super) fn replace_notices(&self, notices: Arc<NoticeIndex>) {
+        *self.shared.notices.write() = notices;
     }
 
     pub(super) fn index(&self) -> Arc<Index> {

@@ -3,6 +3,7 @@
 //! | file | holds |
 //! |---|---|
 //! | [`lookup`], [`resolution`] | [`Directory`]: accounts in memory (`index.rs`), the choice of the account, the card of a call |
+//! | `notices` | the accounts' notices in memory, and which of them hold |
 //! | [`scripts`] | the live scripts in memory, and which of them a call has |
 //! | [`explain`] | why a call would show this account and these customers |
 //! | [`transfer_targets`] | the people and numbers to whom a caller may be transferred |
@@ -20,6 +21,7 @@ pub mod explain;
 pub mod import;
 mod index;
 pub mod lookup;
+mod notices;
 pub mod resolution;
 pub mod scripts;
 pub mod transfer_targets;

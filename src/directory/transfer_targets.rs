@@ -3,12 +3,15 @@
 //! | `to` | resolves to |
 //! |---|---|
 //! | `contact:ID` | a contact of the call's account with a number |
-//! | `on-call` | the account's contacts with a rank in the on-call order, in that order; those that cannot be dialled are left out |
+//! | `on-call` | the account's contacts with a rank in the on-call order, in that order; those that cannot be dialled, or take no calls (`no_transfer`), are left out |
 //! | `operator:EXT` | the phone of an operator or supervisor |
 //! | `queue:NAME` | a queue that the configuration opens to transfers |
 //! | a number | a national fixed, mobile, IP or toll-free number, another one that the account opens (`extra_numbers`), or an operator's extension; the contact with that number, if the account has one |
 //!
 //! A lookup reads the account, and its contacts where needed, from the store; it fails when the store fails.
+//!
+//! A contact with `no_transfer` is no target, whether it is named or its number is typed, unless a supervisor says so
+//! ([`ContactRules`]).
 //!
 //! Invariant: only digits that passed these rules reach the dialplan, and the rules are about the digits that are
 //! dialled (`numbers/dial.rs`). What is not positively known as a fixed, mobile, IP or free phone line of the country is
@@ -43,6 +46,15 @@ pub struct Settings {
     pub operators: Vec<ExtensionPattern>,
 }
 
+/// Whether the rules of contacts hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ContactRules {
+    /// They do.
+    Kept,
+    /// A supervisor goes beyond them.
+    Overridden,
+}
+
 /// Why a transfer to that target is impossible.
 #[derive(Debug, thiserror::Error)]
 pub enum LookupError {
@@ -57,6 +69,16 @@ pub enum LookupError {
     /// No contact is on call.
     #[error("no contact of this account is on call with a number")]
     NobodyOnCall,
+    /// The contact takes no calls.
+    #[error(
+        "{name} takes no calls (no_transfer): take a message; a supervisor may transfer all the same, with override_rules"
+    )]
+    TakesNoCalls {
+        /// The contact.
+        contact: RecordId,
+        /// Its name.
+        name: String,
+    },
     /// The contact has no number.
     #[error("{0} has no number")]
     NoNumber(String),
@@ -79,7 +101,13 @@ impl Settings {
     ///
     /// # Errors
     /// [`LookupError`]: `to` resolves to nothing that may be called.
-    pub async fn plan(&self, directory: &Directory, call: &CallView, to: &str) -> Result<Plan, LookupError> {
+    pub async fn plan(
+        &self,
+        directory: &Directory,
+        call: &CallView,
+        to: &str,
+        rules: ContactRules,
+    ) -> Result<Plan, LookupError> {
         let id = call.card.as_deref().and_then(|card| card.account.id);
         let account = match id {
             Some(id) => directory.store().account(id).await?,
@@ -87,11 +115,11 @@ impl Settings {
         };
         let account = account.as_ref();
         let targets = match to.split_once(':') {
-            Some(("contact", id)) => vec![self.contact(directory, account, id).await?],
+            Some(("contact", id)) => vec![self.contact(directory, account, id, rules).await?],
             Some(("operator", extension)) => vec![self.operator(extension)?],
             Some(("queue", name)) => vec![self.queue(name)?],
             None if to == "on-call" => self.on_call(directory, account).await?,
-            None => vec![self.typed(directory, account, to).await?],
+            None => vec![self.typed(directory, account, to, rules).await?],
             Some(_) => return Err(LookupError::Unreadable(to.to_owned())),
         };
         let sound = account.and_then(|account| account.fields.accept_sound.as_deref());
@@ -108,11 +136,13 @@ impl Settings {
         directory: &Directory,
         account: Option<&Account>,
         id: &str,
+        rules: ContactRules,
     ) -> Result<Target, LookupError> {
         let id = Uuid::try_parse(id).map_err(|_| LookupError::Unreadable(format!("contact:{id}")))?;
         let found = directory.store().contact(RecordId(id)).await?;
         let own = |contact: &Contact| account.is_some_and(|account| account.id == contact.fields.account);
         let contact = found.filter(own).ok_or(LookupError::UnknownContact)?;
+        check(&contact, rules)?;
         self.person(directory, account, &contact)
     }
 
@@ -126,7 +156,7 @@ impl Settings {
         // A contact who cannot be dialled is skipped.
         let targets: Vec<Target> = contacts
             .iter()
-            .filter(|contact| contact.fields.on_call_order.is_some())
+            .filter(|contact| contact.fields.on_call_order.is_some() && !contact.fields.no_transfer)
             .filter_map(|contact| self.person(directory, Some(account), contact).ok())
             .take(TARGETS_MAX)
             .collect();
@@ -139,12 +169,21 @@ impl Settings {
         directory: &Directory,
         account: Option<&Account>,
         text: &str,
+        rules: ContactRules,
     ) -> Result<Target, LookupError> {
         let number = self.number(directory, account, text)?;
         let (Some(account), Some(dial)) = (account, &number.dial) else { return Ok(number) };
         let contacts = directory.store().contacts_in_order(account.id).await?;
-        let mut known = contacts.iter().filter_map(|c| self.person(directory, Some(account), c).ok());
-        Ok(known.find(|person| person.dial.as_ref() == Some(dial)).unwrap_or(number))
+        let mut found = None;
+        for contact in &contacts {
+            let Ok(person) = self.person(directory, Some(account), contact) else { continue };
+            if person.dial.as_ref() == Some(dial) {
+                // Several contacts may share a number: the rule of one is the rule of the number.
+                check(contact, rules)?;
+                found.get_or_insert(person);
+            }
+        }
+        Ok(found.unwrap_or(number))
     }
 
     fn person(
@@ -219,6 +258,14 @@ impl Settings {
     }
 }
 
+/// Whether this contact takes calls.
+fn check(contact: &Contact, rules: ContactRules) -> Result<(), LookupError> {
+    if contact.fields.no_transfer && rules == ContactRules::Kept {
+        return Err(LookupError::TakesNoCalls { contact: contact.id, name: contact.fields.name.clone() });
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -290,7 +337,11 @@ mod tests {
         }
 
         async fn plan(&self, to: &str) -> Result<Plan, LookupError> {
-            self.settings.plan(&self.directory, &self.call, to).await
+            self.settings.plan(&self.directory, &self.call, to, ContactRules::Kept).await
+        }
+
+        async fn overridden(&self, to: &str) -> Result<Plan, LookupError> {
+            self.settings.plan(&self.directory, &self.call, to, ContactRules::Overridden).await
         }
 
         /// `dial/seconds/accept` of each target.
@@ -354,5 +405,33 @@ mod tests {
         office_off.add(|c| (c.number, c.on_call_order) = (Some("09011112222".into()), Some(1))).await;
         assert_eq!(office_off.targets("on-call").await, ["09011112222/25/false"]);
         assert_eq!(office_off.targets("09055556666").await, ["09055556666/25/false"]);
+    }
+
+    #[tokio::test]
+    async fn a_contact_who_takes_no_calls_is_no_target_however_it_is_named() {
+        let office = office(|_| {}).await;
+        office.add(|c| (c.number, c.on_call_order) = (Some("09011112222".into()), Some(1))).await;
+        office
+            .add(|c| {
+                (c.name, c.no_transfer) = ("弁護士".into(), true);
+                (c.number, c.on_call_order) = (Some("090-3333-4444".into()), Some(2));
+            })
+            .await;
+        let contacts = office.directory.store().contacts_in_order(office.account).await.unwrap();
+        let lawyer = contacts.iter().find(|contact| contact.fields.no_transfer).unwrap().id;
+        let named = format!("contact:{lawyer}");
+        for to in [named.as_str(), "09033334444", "+81 90-3333-4444"] {
+            let refused = office.plan(to).await.unwrap_err();
+            assert!(
+                matches!(&refused, LookupError::TakesNoCalls { contact, name } if (*contact, name.as_str()) == (lawyer, "弁護士")),
+                "{to}: {refused}"
+            );
+            let plan = office.overridden(to).await.unwrap();
+            assert_eq!(plan.targets[0].dial.as_deref(), Some("09033334444"), "{to}");
+        }
+        assert_eq!(office.targets("on-call").await, ["09011112222/25/true"]);
+        // A colleague with the same number does not open it.
+        office.add(|c| (c.name, c.number) = ("受付".into(), Some("09033334444".into()))).await;
+        assert!(matches!(office.plan("09033334444").await, Err(LookupError::TakesNoCalls { .. })));
     }
 }

@@ -7,6 +7,11 @@
 //! | `token.created`, `token.revoked` | a person's token |
 //! | `session.opened`, `session.closed`, `session.refused` | a sign-in with a password, a sign-out, a sign-in that was refused |
 //! | `account.*`, `contact.*`, `customer.*` (`created`, `changed`, `deleted`) | a record; the names of the fields that a request set, of an account also the fields that differ, before and after |
+//! | `notice.created`, `notice.changed`, `notice.ended` | a notice; its account, and its end or the names of the fields that were set |
+//! | `pronunciation.changed`, `pronunciation.deleted` | the account whose name it is |
+//! | `callback.marked` | an abandoned call; how far it is to call its caller back |
+//! | `contact.presence` | a contact; where the contact is said to be, and until when |
+//! | `transfer.rule_overridden` | the account of a call; the call, and the contact who takes no calls and got one all the same |
 //! | `message.changed`, `message.deleted` | a message whose text another person wrote |
 //! | `script.saved`, `script.published`, `script.retired` | a script of an account; version, state, the version that was restored |
 //! | `endpoint.*` (`created`, `changed`, `deleted`, `tested`), `address.resumed` | an endpoint; an address that was suspended |

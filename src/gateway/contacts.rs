@@ -1,7 +1,8 @@
-//! Contacts: list, create, read, change, delete.
+//! Contacts: list, create, read, change, delete; where a contact is, which everybody who takes calls writes down.
 
 use std::sync::Arc;
 
+use super::account_notices::by;
 use super::audit_trail::{self, fields_of};
 use super::auth::Caller;
 use super::customers::{account_id, no_such_account};
@@ -10,16 +11,32 @@ use super::problem::{Kind, Problem, ProblemBody};
 use super::query::{ContactQuery, page_request};
 use super::responses::created;
 use super::state::AppState;
-use crate::contract::records::{Contact, ContactFields};
+use crate::contract::notice::{NOTICE_LENGTH_MAX, end_of_day};
+use crate::contract::records::{Contact, ContactFields, PresenceState};
 use crate::directory::EditError;
 use crate::people::role::Permission;
 use crate::store::{Page, StoreError};
+use jiff::Timestamp;
+use serde::Deserialize;
 use serde_json::json;
+use utoipa::ToSchema;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+
+/// Where a contact is.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SetPresence {
+    /// Where.
+    state: PresenceState,
+    /// Until when, at most 92 days from now; absent: until the end of the day.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    until: Option<Timestamp>,
+}
 
 /// Lists the contacts that match, in the order of their creation.
 #[utoipa::path(get, path = "/v1/contacts", tag = "contacts", params(ContactQuery), responses(
@@ -132,4 +149,34 @@ pub(crate) async fn delete(
     tracing::info!(%id, by = %caller.person.id, "deleted a contact");
     audit_trail::record(&state, &caller, "contact.deleted", ("", Some(id)), json!({})).await;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Writes down where a contact is: at work, out, in a meeting or away. It holds until its end, and decides nothing: messages
+/// and transfers go where the contact's fields say.
+#[utoipa::path(put, path = "/v1/contacts/{contact}/presence", tag = "contacts", request_body = SetPresence,
+    params(("contact" = uuid::Uuid, Path, description = "The record")),
+    responses(
+        (status = 200, description = "The record", body = Contact),
+        (status = 403, description = "not-permitted", body = ProblemBody),
+        (status = 404, description = "unknown-record", body = ProblemBody),
+        (status = 422, description = "invalid-body", body = ProblemBody),
+    )
+)]
+pub(crate) async fn set_presence(
+    State(state): State<Arc<AppState>>,
+    caller: Caller,
+    RecordPath(id): RecordPath,
+    Body(wanted): Body<SetPresence>,
+) -> Result<Json<Contact>, Problem> {
+    caller.needs(Permission::WriteNotices)?;
+    let now = state.app.clock.now();
+    let until = wanted.until.or_else(|| end_of_day(now, state.app.directory.time_zone()));
+    let latest = now.checked_add(NOTICE_LENGTH_MAX).unwrap_or(Timestamp::MAX);
+    let until = until.filter(|until| (now..=latest).contains(until) && *until > now);
+    let until = until.ok_or_else(|| Kind::InvalidBody.with("until: write a time in the next 92 days"))?;
+    let record = state.app.store.set_presence(id, (wanted.state, until), by(&state, &caller)).await?;
+    state.app.message_relay.publish_soon();
+    let details = json!({ "account": record.fields.account, "state": wanted.state, "until": until });
+    audit_trail::record(&state, &caller, "contact.presence", ("", Some(id)), details).await;
+    Ok(Json(record))
 }

@@ -18,7 +18,9 @@ use super::responses::created;
 use super::state::AppState;
 use crate::contract::delivery::Delivery;
 use crate::contract::message::{MessageFields, MessageKind, NewMessage};
-use crate::contract::records::{CheckedMessageEndpoint, MessageEndpoint, MessageEndpointFields, patched};
+use crate::contract::records::{
+    CheckedMessageEndpoint, EndpointKind, MessageEndpoint, MessageEndpointFields, patched,
+};
 use crate::directory::EditError;
 use crate::ids::RecordId;
 use crate::people::role::Permission;
@@ -42,7 +44,7 @@ pub(crate) async fn list(
     Ok(Json(state.app.store.message_endpoints(account, page.after, page.limit).await?))
 }
 
-/// Creates an endpoint.
+/// Creates an endpoint. Of an address that is a secret, the answer shows a part.
 #[utoipa::path(post, path = "/v1/endpoints", tag = "endpoints", request_body = MessageEndpointFields, responses(
     (status = 201, description = "The record", body = MessageEndpoint),
     (status = 403, description = "not-permitted", body = ProblemBody),
@@ -55,7 +57,7 @@ pub(crate) async fn create(
     Body(fields): Body<MessageEndpointFields>,
 ) -> Result<Response, Problem> {
     caller.needs(Permission::EditDirectory)?;
-    let checked = checked(&state, fields)?;
+    let checked = checked(&state, fields, None)?;
     let made = state.app.store.create_message_endpoint(&checked, state.app.clock.now()).await;
     let record = made.map_err(wrong_body)?;
     let details = json!({ "account": record.fields.account });
@@ -104,7 +106,7 @@ pub(crate) async fn change(
     let current = state.app.store.message_endpoint(id).await?;
     let current = current.ok_or_else(|| Kind::UnknownRecord.with("there is no such endpoint"))?;
     let fields = patched(&current.fields, &patch).map_err(EditError::from)?;
-    let checked = checked(&state, fields)?;
+    let checked = checked(&state, fields, Some(&current.fields))?;
     let changed = state.app.store.update_message_endpoint(id, &checked, state.app.clock.now()).await;
     let record = changed.map_err(wrong_body)?;
     let mut details = fields_of(&patch);
@@ -113,7 +115,7 @@ pub(crate) async fn change(
     Ok(Json(record))
 }
 
-/// Deletes an endpoint. Mails that wait for it are sent all the same.
+/// Deletes an endpoint. Mails that wait for it are sent all the same; what waits for a chat is not.
 #[utoipa::path(delete, path = "/v1/endpoints/{endpoint}", tag = "endpoints",
     params(("endpoint" = uuid::Uuid, Path, description = "The record")),
     responses(
@@ -134,7 +136,7 @@ pub(crate) async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Sends a test mail to an endpoint, whatever its hours say, and ends the suspension of its address. The answer is the delivery,
+/// Sends a test to an endpoint, whatever its hours say, and ends the suspension of its address. The answer is the delivery,
 /// which `GET /v1/deliveries` shows on its way.
 #[utoipa::path(post, path = "/v1/endpoints/{endpoint}/test", tag = "endpoints",
     params(("endpoint" = uuid::Uuid, Path, description = "The record")),
@@ -156,7 +158,8 @@ pub(crate) async fn test(
     let endpoint = store.message_endpoint(id).await?;
     let endpoint = endpoint.ok_or_else(|| Kind::UnknownRecord.with("there is no such endpoint"))?;
     let (at, settings) = (state.app.clock.now(), &state.app.settings.messages);
-    let text = format!("{} への試験メールです。", endpoint.fields.address);
+    let what = if endpoint.fields.kind == EndpointKind::Mail { "メール" } else { "の通知" };
+    let text = format!("{} への試験{what}です。", endpoint.fields.address);
     let fields = MessageFields { contact: endpoint.fields.contact, text, ..MessageFields::default() };
     let new = NewMessage {
         id: RecordId(uuid::Uuid::now_v7()),
@@ -182,9 +185,13 @@ pub(crate) async fn test(
     Ok(Json(queued))
 }
 
-fn checked(state: &AppState, fields: MessageEndpointFields) -> Result<CheckedMessageEndpoint, Problem> {
-    let time_zone = &state.app.settings.messages.time_zone;
-    Ok(fields.checked(time_zone).map_err(EditError::from)?)
+fn checked(
+    state: &AppState,
+    fields: MessageEndpointFields,
+    present: Option<&MessageEndpointFields>,
+) -> Result<CheckedMessageEndpoint, Problem> {
+    let settings = &state.app.settings.messages;
+    Ok(fields.checked(&settings.time_zone, &settings.channels, present).map_err(EditError::from)?)
 }
 
 /// What an endpoint names and does not exist is a fault of the body, not of the path.

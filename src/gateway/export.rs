@@ -70,7 +70,7 @@ pub(crate) struct ExportQuery {
 pub(crate) enum ExportEncoding {
     #[serde(rename = "utf-8")]
     Utf8,
-    #[serde(rename = "shift_jis")]
+    #[serde(rename = "shift_jis", alias = "cp932")]
     ShiftJis,
 }
 

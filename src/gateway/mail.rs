@@ -142,7 +142,7 @@ pub(crate) async fn report(
     let of_store = (&app.store, &app.message_relay);
     let taken = if kind.starts_with("message/rfc822") {
         let return_path = app.settings.messages.return_path.as_ref();
-        take_returned(of_store, return_path, &body, "http", now).await?
+        take_returned(of_store, (return_path, &app.settings.messages.fax), &body, "http", now).await?
     } else if kind.starts_with("application/json") {
         vec![take_bounce(of_store, &from_json(&body)?, now).await?]
     } else {

@@ -14,6 +14,7 @@ use super::auth::Caller;
 use super::extract::{Body, NoQuery, QueryParams, RecordPath, record_id};
 use super::problem::{Kind, Problem, ProblemBody};
 use super::state::AppState;
+use crate::contract::records::Language;
 use crate::ids::RecordId;
 use crate::messages::letter::{LetterSettings, TemplateName, check_template};
 use crate::people::role::Permission;
@@ -70,15 +71,22 @@ pub(crate) async fn list(
 ) -> Result<Json<TemplateList>, Problem> {
     caller.needs(Permission::EditDirectory)?;
     let own = state.app.store.own_templates(account).await?;
+    let language = language_of(&state, account).await?;
     let template = |name: TemplateName| {
         let own = own.iter().find(|own| own.name == name.as_str());
-        let body = own.map_or_else(|| name.built_in().to_owned(), |own| own.body.clone());
+        let body = own.map_or_else(|| name.built_in(language).to_owned(), |own| own.body.clone());
         // One that was written for an earlier version may fail; then the built-in one is used.
-        let preview =
-            check_template(&settings(&state), name, &body).unwrap_or_else(|error| error.to_string());
+        let preview = check_template(&settings(&state), (name, language), &body)
+            .unwrap_or_else(|error| error.to_string());
         Template { name, body, is_own: own.is_some(), by_name: own.map(|own| own.by_name.clone()), preview }
     };
     Ok(Json(TemplateList { items: TemplateName::ALL.into_iter().map(template).collect() }))
+}
+
+/// The language in which an account is written to.
+async fn language_of(state: &AppState, account: RecordId) -> Result<Language, Problem> {
+    let account = state.app.store.account(account).await?;
+    Ok(account.map(|account| account.fields.language).unwrap_or_default())
 }
 
 /// Writes a template of an account's mails. One that fails for one of the messages with which it is tried is refused, with the line.
@@ -103,7 +111,8 @@ pub(crate) async fn write(
 ) -> Result<Json<Template>, Problem> {
     caller.needs(Permission::EditDirectory)?;
     let (account, name) = subject(&path)?;
-    let preview = check_template(&settings(&state), name, &body)
+    let language = language_of(&state, account).await?;
+    let preview = check_template(&settings(&state), (name, language), &body)
         .map_err(|error| Kind::InvalidBody.with(format!("body: {error}")))?;
     let by_name = caller.person.name.clone();
     let changed_at = state.app.clock.now();

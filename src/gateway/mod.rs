@@ -14,7 +14,7 @@
 //! | `idempotency.rs`, `answer_cache.rs` | `Idempotency-Key`: a repeated request gets the first answer |
 //! | `middleware.rs` | time-out, security headers, request metrics |
 //! | `calls.rs`, `transfers.rs`, `supervisions.rs`, `operators.rs` | live calls, commands, operator states |
-//! | `accounts.rs`, `customers.rs`, `contacts.rs`, `messages.rs`, `deliveries.rs`, `faxes.rs`, `history.rs`, `audit.rs`, `users.rs`, `webhooks.rs`, `explain.rs` | records |
+//! | `accounts.rs`, `customers.rs`, `contacts.rs`, `account_notices.rs`, `account_clips.rs`, `callbacks.rs`, `messages.rs`, `deliveries.rs`, `faxes.rs`, `history.rs`, `audit.rs`, `users.rs`, `webhooks.rs`, `explain.rs` | records |
 //! | `history_file.rs`, `csv.rs` | finished calls as a CSV file |
 //! | `stats.rs`, `stats_calls.rs`, `stats_file.rs`, `stats_live.rs`, `stats_waits.rs` | figures, the calls behind each, the same as a CSV file, the figures of now, percentiles of waits |
 //! | `alarms.rs` | rules of alarms, and those that were raised |
@@ -33,6 +33,8 @@
 //! The gateway holds no state of calls: it reads the [`Bus`](crate::bus::Bus) and the
 //! [`Store`](crate::store::Store), and sends commands to the core.
 
+mod account_clips;
+mod account_notices;
 mod accounts;
 mod active_tokens;
 mod admission;
@@ -44,6 +46,7 @@ mod auth;
 mod billing;
 mod billing_file;
 mod call_facts;
+mod callbacks;
 mod callflow;
 mod calls;
 mod connection;
@@ -70,6 +73,7 @@ mod mail;
 mod mail_templates;
 mod message_actions;
 mod message_answers;
+mod message_files;
 mod message_patch;
 mod message_routes;
 mod message_timeline;
@@ -116,7 +120,7 @@ pub use metrics::Metrics;
 pub use openapi::document as openapi_document;
 pub use page::page_is_built;
 pub use proxies::{AddressRange, AddressRangeError};
-pub use public::{PublicApp, link_hash};
+pub use public::{Links, PublicApp, link_hash};
 pub use serve::{listen, serve, serve_public};
 pub use state::{
     App, CONNECTIONS_BESIDE_STREAMS, Clock, HEARTBEAT_INTERVAL, HISTORY_FILE_CALLS_MAX, Settings,

@@ -17,7 +17,7 @@ use axum::routing::get;
 
 /// The Content-Security-Policy of the page. The Trusted Types policy of its framework admits the framework's own
 /// templates only.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; connect-src 'self'; \
     manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; worker-src 'self'; \
     require-trusted-types-for 'script'; trusted-types svelte-trusted-html toritsugi-worker";
 /// The Content-Security-Policy of the worker, which opens the page without a connection: it fetches the page's files

@@ -118,6 +118,10 @@ kinds! {
     ReportConflict = CONFLICT "report-conflict" "The report of this month cannot be closed yet",
     /// The daemon has no font with Japanese characters.
     NoReportFont = CONFLICT "no-report-font" "The daemon finds no font for reports",
+    /// Another person calls the caller back.
+    CallbackTaken = CONFLICT "callback-taken" "Another person calls this caller back",
+    /// The contact takes no calls.
+    ContactTakesNoCalls = CONFLICT "contact-takes-no-calls" "This contact takes no calls; take a message",
     /// Another record already has the value.
     ValueTaken = CONFLICT "value-taken" "Another record already has this value",
     /// The record was changed since the version in `If-Match`.

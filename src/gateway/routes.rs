@@ -26,12 +26,13 @@ use utoipa_axum::routes;
 use super::problem::{Kind, Problem};
 use super::state::AppState;
 use super::{
-    accounts, alarms, audit, auth, billing, billing_file, callflow, calls, contacts, contracts, customers,
-    deliveries, digests, drafts, endpoints, explain, export, faxes, forwarding, health, history,
-    history_file, holidays, idempotency, installation, mail, mail_templates, message_actions,
-    message_answers, message_routes, message_timeline, messages, middleware, numbers, operators, page,
-    passwords, report_files, reports, script_forms, scripts, session, sse, stats, stats_calls, stats_file,
-    stats_live, stats_waits, supervisions, tasks, tokens, transfers, users, webhooks, websocket,
+    account_clips, account_notices, accounts, alarms, audit, auth, billing, billing_file, callbacks,
+    callflow, calls, contacts, contracts, customers, deliveries, digests, drafts, endpoints, explain, export,
+    faxes, forwarding, health, history, history_file, holidays, idempotency, installation, mail,
+    mail_templates, message_actions, message_answers, message_files, message_routes, message_timeline,
+    messages, middleware, numbers, operators, page, passwords, report_files, reports, script_forms, scripts,
+    session, sse, stats, stats_calls, stats_file, stats_live, stats_waits, supervisions, tasks, tokens,
+    transfers, users, webhooks, websocket,
 };
 
 /// The routes that need no token, each with its part of the OpenAPI document.
@@ -77,6 +78,9 @@ fn of_calls() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(history::show))
         .routes(routes!(history_file::download))
         .routes(routes!(history::gaps))
+        .routes(routes!(callbacks::list))
+        .routes(routes!(callbacks::mark))
+        .routes(routes!(callbacks::queue))
 }
 
 /// Records and their administration.
@@ -84,6 +88,7 @@ fn of_records() -> OpenApiRouter<Arc<AppState>> {
     OpenApiRouter::new()
         .routes(routes!(accounts::list, accounts::create))
         .routes(routes!(accounts::show, accounts::change, accounts::delete))
+        .routes(routes!(account_clips::play, account_clips::write, account_clips::delete))
         .routes(routes!(scripts::list))
         .routes(routes!(scripts::check))
         .routes(routes!(scripts::show, scripts::write, scripts::retire))
@@ -98,6 +103,9 @@ fn of_records() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(customers::show, customers::change, customers::delete))
         .routes(routes!(contacts::list, contacts::create))
         .routes(routes!(contacts::show, contacts::change, contacts::delete))
+        .routes(routes!(contacts::set_presence))
+        .routes(routes!(account_notices::list, account_notices::create))
+        .routes(routes!(account_notices::show, account_notices::change, account_notices::end))
         .routes(routes!(endpoints::list, endpoints::create))
         .routes(routes!(endpoints::show, endpoints::change, endpoints::delete))
         .routes(routes!(endpoints::test))
@@ -167,6 +175,7 @@ fn of_messages() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(message_actions::hold))
         .routes(routes!(message_actions::release))
         .routes(routes!(message_answers::answers, message_answers::answer))
+        .routes(routes!(message_files::content))
         .routes(routes!(drafts::list))
         .routes(routes!(drafts::show, drafts::write, drafts::delete))
         .routes(routes!(export::messages))
@@ -183,7 +192,7 @@ fn of_messages() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(message_routes::week_of_account))
         .routes(routes!(digests::list))
         .routes(routes!(digests::run))
-        .routes(routes!(tasks::list))
+        .routes(routes!(tasks::list, tasks::make))
         .routes(routes!(tasks::claim))
         .routes(routes!(tasks::release))
         .routes(routes!(tasks::report))

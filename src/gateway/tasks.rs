@@ -1,22 +1,30 @@
-//! Phone tasks (電話連絡): which calls are to be made, who is at it, and what came of them.
+//! Phone tasks (電話連絡): making one by hand, which calls are to be made, who is at it, and what came of them.
 
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::ToSchema;
 
+use super::audit_trail;
 use super::auth::Caller;
 use super::customers::account_id;
 use super::extract::{Body, NoQuery, QueryParams, RecordPath};
+use super::messages::shown;
 use super::problem::{Kind, Problem, ProblemBody};
 use super::state::AppState;
 use crate::contract::task::{TASK_NOTE_CHARS_MAX, Task, TaskResult, TaskState};
 use crate::identity::printable;
 use crate::ids::RecordId;
+use crate::numbers::Number;
 use crate::people::role::Permission;
-use crate::store::tasks::{TaskChange, TaskFilter, TaskOutcome};
+use crate::store::StoreError;
+use crate::store::tasks::{MakeOutcome, NewTask, TaskChange, TaskFilter, TaskOutcome};
 
 /// Filter of tasks.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -49,6 +57,73 @@ pub(crate) struct TaskReport {
     /// A note, up to 200 characters.
     #[serde(default)]
     note: Option<String>,
+}
+
+/// A call that is to be made about a message.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = MakePhoneTask)]
+pub(crate) struct MakeTask {
+    /// The message.
+    #[schema(value_type = uuid::Uuid)]
+    message: RecordId,
+    /// Who is called: a contact of the message's account; absent: the message's contact.
+    #[serde(default)]
+    #[schema(value_type = Option<uuid::Uuid>)]
+    contact: Option<RecordId>,
+    /// The number; absent: the contact's own.
+    #[serde(default)]
+    number: Option<String>,
+    /// When to call; absent: now.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    due_at: Option<Timestamp>,
+}
+
+/// Makes a phone task by hand: an operator calls somebody about a message. A message has one open task for each number.
+#[utoipa::path(post, path = "/v1/tasks", tag = "tasks", request_body = MakeTask, responses(
+    (status = 201, description = "The task", body = Task),
+    (status = 200, description = "There is one already", body = Task),
+    (status = 403, description = "not-permitted", body = ProblemBody),
+    (status = 409, description = "message-not-open: it was answered or withdrawn, or the data of its caller was deleted", body = ProblemBody),
+    (status = 422, description = "invalid-body: there is no such message or contact, or nobody has a number", body = ProblemBody),
+))]
+pub(crate) async fn make(
+    State(state): State<Arc<AppState>>,
+    caller: Caller,
+    Body(request): Body<MakeTask>,
+) -> Result<Response, Problem> {
+    caller.needs(Permission::TakeMessages)?;
+    let number = request.number.as_deref().filter(|text| !text.trim().is_empty()).map(|text| {
+        let number = Number::read(text, state.app.directory.plan());
+        number
+            .map(|number| number.display())
+            .ok_or_else(|| Kind::InvalidBody.with("number: this is no telephone number"))
+    });
+    let now = state.app.clock.now();
+    let task = NewTask {
+        message: request.message,
+        contact: request.contact,
+        number: number.transpose()?,
+        due_at: request.due_at.unwrap_or(now),
+    };
+    let invalid = |text: &str| Err(Kind::InvalidBody.with(text));
+    match state.app.store.make_task(&task, now).await {
+        Ok(MakeOutcome::Made(task)) => {
+            state.app.message_relay.wake();
+            let details = json!({ "message": task.message, "task": task.id });
+            audit_trail::record(&state, &caller, "task.made", ("", Some(task.message)), details).await;
+            Ok((StatusCode::CREATED, Json(task)).into_response())
+        }
+        Ok(MakeOutcome::Exists(task)) => Ok(Json(task).into_response()),
+        Ok(MakeOutcome::NotNeeded(message)) => {
+            Err(Problem::from(Kind::MessageNotOpen).message(shown(&state, &caller, *message)))
+        }
+        Ok(MakeOutcome::UnknownContact) => invalid("contact: the account has no such contact"),
+        Ok(MakeOutcome::NoNumber) => invalid("number: the contact has none; give one"),
+        Err(StoreError::Missing { .. }) => invalid("message: there is no such message"),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Lists the phone tasks that match.

@@ -7,17 +7,21 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::ToSchema;
 
+use super::audit_trail;
 use super::auth::Caller;
 use super::extract::{Body, CallPath, NoQuery, QueryParams};
 use super::problem::{Kind, Problem, ProblemBody};
 use super::responses::created;
 use super::state::AppState;
 use crate::command::{Answer, Command};
+use crate::contract::call::CallView;
 use crate::contract::transfer::{Mode, TransferId, TransferView};
-use crate::directory::transfer_targets::LookupError;
-use crate::people::role::Permission;
+use crate::directory::transfer_targets::{ContactRules, LookupError};
+use crate::ids::RecordId;
+use crate::people::role::{Permission, Role};
 use crate::transfer;
 
 /// The target and mode of a transfer.
@@ -30,6 +34,10 @@ pub(crate) struct TransferRequest {
     mode: Mode,
     /// `contact:ID`, `on-call`, `operator:EXTENSION`, `queue:NAME`, or a number.
     to: String,
+    /// Transfers to a contact who takes no calls (`no_transfer`) all the same; supervisors and administrators only. The
+    /// audit trail says so.
+    #[serde(default)]
+    override_rules: bool,
 }
 
 fn blind() -> Mode {
@@ -52,7 +60,7 @@ pub(crate) struct Transfers {
         (status = 201, description = "The PBX has started the transfer", body = TransferView),
         (status = 403, description = "not-permitted: only the operator on the call, their supervisor or an administrator may", body = ProblemBody),
         (status = 404, description = "unknown-call", body = ProblemBody),
-        (status = 409, description = "call-conflict: the call is already being transferred, or no operator has it", body = ProblemBody),
+        (status = 409, description = "call-conflict: the call is already being transferred, or no operator has it; contact-takes-no-calls", body = ProblemBody),
         (status = 422, description = "invalid-body: the target is unknown or not allowed", body = ProblemBody),
         (status = 502, description = "pbx-refused", body = ProblemBody),
         (status = 503, description = "pbx-unreachable: nothing was done", body = ProblemBody),
@@ -67,10 +75,35 @@ pub(crate) async fn create(
 ) -> Result<Response, Problem> {
     caller.needs(Permission::ControlCalls)?;
     let view = state.app.bus.call(&caller.viewer, call).ok_or(Kind::UnknownCall)?;
-    let plan = state.app.transfers.plan(&state.app.directory, &view, &request.to).await?;
+    let (plan, overridden) = plan(&state, &caller, &view, &request).await?;
     let command = transfer::Command::Begin { call, mode: request.mode, plan };
     let transfer = send(&state, &caller, command).await?;
+    if let Some(contact) = overridden {
+        let account = view.card.as_deref().and_then(|card| card.account.id);
+        let details = json!({ "call": call, "contact": contact });
+        audit_trail::record(&state, &caller, "transfer.rule_overridden", ("", account), details).await;
+    }
     created(format!("/v1/transfers/{}", transfer.id), transfer)
+}
+
+/// The plan of a transfer, and the contact whose rule the caller goes beyond by it.
+async fn plan(
+    state: &AppState,
+    caller: &Caller,
+    view: &CallView,
+    request: &TransferRequest,
+) -> Result<(transfer::Plan, Option<RecordId>), Problem> {
+    let may_override = matches!(caller.person.role, Role::Supervisor | Role::Admin);
+    if request.override_rules && !may_override {
+        return Err(Kind::NotPermitted.with("override_rules: only supervisors and administrators"));
+    }
+    let of = |rules| state.app.transfers.plan(&state.app.directory, view, &request.to, rules);
+    match of(ContactRules::Kept).await {
+        Err(LookupError::TakesNoCalls { contact, .. }) if request.override_rules => {
+            Ok((of(ContactRules::Overridden).await?, Some(contact)))
+        }
+        planned => Ok((planned?, None)),
+    }
 }
 
 /// Lists the transfers of a call.
@@ -171,6 +204,7 @@ impl From<LookupError> for Problem {
     fn from(error: LookupError) -> Self {
         match error {
             LookupError::Store(error) => error.into(),
+            refused @ LookupError::TakesNoCalls { .. } => Kind::ContactTakesNoCalls.with(refused.to_string()),
             other => Kind::InvalidBody.with(format!("to: {other}")),
         }
     }

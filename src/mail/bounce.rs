@@ -21,6 +21,8 @@ use uuid::Uuid;
 pub const RETURNED_BYTES_MAX: usize = 1024 * 1024;
 /// Longest words of a mail system that are kept, in characters.
 const WORDS_CHARS_MAX: usize = 300;
+/// How much of a mail is looked at for the result of a gateway of faxes, in characters.
+const RESULT_CHARS_MAX: usize = 4_000;
 /// Most recipients of one report.
 const REPORTS_MAX: usize = 20;
 /// Most addresses and ids that are looked at.
@@ -63,6 +65,8 @@ pub struct Returned {
     pub is_auto_reply: bool,
     /// The first line of its text.
     pub first_line: String,
+    /// Its subject and the beginning of its text.
+    pub words: String,
 }
 
 impl Returned {
@@ -71,7 +75,7 @@ impl Returned {
     pub fn read(bytes: &[u8]) -> Self {
         let bytes = &bytes[..bytes.len().min(RETURNED_BYTES_MAX)];
         let Some(mail) = MessageParser::default().parse(bytes) else { return Self::default() };
-        let mut returned = Self { first_line: first_line(&mail), ..Self::default() };
+        let mut returned = Self { first_line: first_line(&mail), words: words(&mail), ..Self::default() };
         for header in ["To", "Delivered-To", "X-Original-To", "Envelope-To", "X-Envelope-To"] {
             returned.addresses.extend(mail.header_raw(header).into_iter().flat_map(addresses_in));
         }
@@ -174,6 +178,13 @@ impl Returned {
             text: line.unwrap_or_else(|| self.first_line.clone()),
         });
     }
+}
+
+/// The subject, and the beginning of the text.
+fn words(mail: &Message<'_>) -> String {
+    let text = mail.body_text(0).unwrap_or_default();
+    let subject = mail.subject().unwrap_or_default();
+    format!("{subject}\n{text}").chars().take(RESULT_CHARS_MAX).collect()
 }
 
 /// The fields of a group, in lower case, with their folded lines joined.

@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use super::address::MailAddress;
 use super::charset::{Charset, to_iso_2022_jp};
-use super::header::{Line, fits, write_file_name, write_mailbox, write_text, write_tokens};
+use super::header::{Line, fits, write_file_name, write_file_type, write_mailbox, write_text, write_tokens};
 
 /// Most columns of a line in a body.
 pub const BODY_COLUMNS_MAX: usize = 76;
@@ -76,6 +76,8 @@ pub struct Mail<'a> {
     pub date: Zoned,
     /// The number of the message that people see.
     pub number: Option<&'a Line>,
+    /// `Content-Language`.
+    pub language: &'static str,
     /// The text; lines end with `\n`.
     pub text: &'a str,
     /// The text as HTML, for mails in UTF-8.
@@ -113,8 +115,8 @@ impl Mail<'_> {
         self.write_body(&mut out, charset);
         for file in self.attachments {
             out.extend_from_slice(format!("\r\n--{boundary}\r\n").as_bytes());
-            write_file_name(&mut out, "Content-Type", file.media_type, "name", file.name);
-            write_file_name(&mut out, "Content-Disposition", "attachment", "filename", file.name);
+            write_file_type(&mut out, file.media_type, file.name);
+            write_file_name(&mut out, file.name);
             out.extend_from_slice(b"Content-Transfer-Encoding: base64\r\n\r\n");
             write_base64(&mut out, file.bytes);
         }
@@ -154,7 +156,7 @@ impl Mail<'_> {
         if let Some(number) = self.number {
             write_text(out, "X-Toritsugi-Message", number, charset);
         }
-        write_tokens(out, "Content-Language", &["ja"]);
+        write_tokens(out, "Content-Language", &[self.language]);
         write_tokens(out, "MIME-Version", &["1.0"]);
     }
 }
@@ -233,6 +235,7 @@ mod tests {
             number: Some(&number),
             text,
             html,
+            language: "ja",
             charset,
             attachments: files,
         };

@@ -4,7 +4,9 @@
 //! |---|---|
 //! | `address.rs` | a mail address that can be written into a header and an SMTP command |
 //! | `bounce.rs` | mails that come back: what they say |
+//! | `calendar.rs` | a call-back as an event of a calendar |
 //! | `charset.rs` | UTF-8, and ISO-2022-JP with the characters of JIS X 0208 alone |
+//! | `fax.rs` | gateways that turn a mail into a fax |
 //! | `header.rs` | header lines: folding, encoded words (RFC 2047), file names (RFC 2231) |
 //! | `mime.rs` | the whole mail |
 //! | `substitute.rs` | text for systems that read nothing but ISO-2022-JP |
@@ -21,7 +23,9 @@
 
 mod address;
 mod bounce;
+mod calendar;
 mod charset;
+mod fax;
 mod header;
 mod mime;
 mod substitute;
@@ -29,7 +33,9 @@ mod verp;
 
 pub use address::{ADDRESS_BYTES_MAX, MailAddress, MailAddressError};
 pub use bounce::{Action, RETURNED_BYTES_MAX, Report, Returned, status_in};
+pub use calendar::CallBackEvent;
 pub use charset::{Charset, to_iso_2022_jp};
+pub use fax::{FAX_COLUMNS_MAX, FAX_NUMBER, FaxGateway, FaxOutcome, FaxResult, in_columns};
 pub use header::{HEADER_COLUMNS_MAX, Line};
 pub use mime::{Attachment, BODY_COLUMNS_MAX, Mail, MessageId};
 pub use substitute::{substituted, substitution_note};

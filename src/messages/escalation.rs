@@ -45,6 +45,10 @@ pub async fn run(store: Store, relay: MessageRelay, pbx: PbxId, shutdown: Cancel
                 Ok(_) => relay.publish_soon(),
                 Err(error) => log(&error),
             }
+            match store.unanswered_messages().await {
+                Ok(counts) => relay.stats().unanswered(&counts),
+                Err(error) => log(&error),
+            }
         }
         tokio::select! {
             () = shutdown.cancelled() => return,

@@ -23,18 +23,21 @@
 //! - Every change is published at least once (`relay.rs`), also over a crash.
 //!
 //! Read next: [`crate::contract::message`] (the fields of a message), `relay.rs` (its events), `escalation.rs` (what happens while nobody
-//! confirms), `settings.rs`, `csv.rs` (the export),
+//! confirms), `call_reports.rs` (calls without a message), `settings.rs`, `csv.rs` (the export),
 //! `letter/` (the mail of a message), `returned.rs` (mails that come back),
 //! [`crate::store::messages`],
 //! `gateway/messages.rs` (permissions).
 
+pub mod call_reports;
 pub mod csv;
 pub mod escalation;
 pub mod letter;
 mod relay;
 mod returned;
 mod settings;
+mod stats;
 
 pub use relay::{BATCH_MAX, MessageRelay, OutboxWaker, POLL_INTERVAL};
 pub use returned::{TakenReport, take_bounce, take_returned};
 pub use settings::Settings;
+pub use stats::MessageStats;

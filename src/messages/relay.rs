@@ -12,6 +12,7 @@
 //! | twice before the relay ran | one event with the newest version and its state; if the message is no longer open by then and its content was not published, `message.saved` or `message.corrected` before it |
 //! | and was withdrawn | `message.withdrawn` alone |
 //! | and its route went on, or a phone task of it changed | `message.escalated`, `message.unanswered`, `task.changed`, after the message's own events; after a crash perhaps once more |
+//! | a notice of an account, where a contact is, or who calls a caller back, changed | `notice.changed`, `contact.presence`, `callback.changed` with what holds when it is published; after a crash perhaps once more |
 //! | but the store cannot be read | the relay logs a warning and tries again after [`POLL_INTERVAL`] |
 //!
 //! Why the handler does not publish: the daemon may be killed between the commit and the publication, and a subscriber
@@ -27,6 +28,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::MessageStats;
 use crate::bus::Bus;
 use crate::contract::event::{Audience, EventKind, NewEvent};
 use crate::contract::message::{Message, MessageState};
@@ -34,6 +36,7 @@ use crate::ids::RecordId;
 use crate::journal::entry::{JournalEntry, MessagePublication};
 use crate::people::roster::People;
 use crate::publish;
+use crate::store::account_notices::RECORD_CHANGES_MAX;
 use crate::store::dispatches::NOTICES_MAX;
 use crate::store::{Store, StoreError};
 
@@ -47,6 +50,7 @@ pub const BATCH_MAX: u32 = 200;
 pub struct MessageRelay {
     changed: Arc<Notify>,
     outbox: OutboxWaker,
+    stats: MessageStats,
 }
 
 /// Wakes the outbox after a delivery was made; clones wake the same outbox.
@@ -83,12 +87,19 @@ impl MessageRelay {
         self.outbox.clone()
     }
 
+    /// The metrics of messages.
+    #[must_use]
+    pub fn stats(&self) -> &MessageStats {
+        &self.stats
+    }
+
     /// Publishes until `shutdown`.
     pub async fn run(self, bus: Bus, store: Store, people: People, shutdown: CancellationToken) {
         // Versions published in this run whose published version is not in the store yet.
         let mut published = HashMap::new();
         loop {
-            let is_more_due = match publish_batch(&bus, &store, &people, &mut published).await {
+            let is_more_due = match publish_batch((&bus, &store, &people), &self.stats, &mut published).await
+            {
                 Ok(is_more_due) => is_more_due,
                 Err(error) => {
                     let error = &error as &dyn std::error::Error;
@@ -108,9 +119,8 @@ impl MessageRelay {
 
 /// Publishes the changed messages; returns whether there may be more to publish at once.
 async fn publish_batch(
-    bus: &Bus,
-    store: &Store,
-    people: &People,
+    (bus, store, people): (&Bus, &Store, &People),
+    stats: &MessageStats,
     published: &mut HashMap<RecordId, u64>,
 ) -> Result<bool, StoreError> {
     if !bus.is_leader() {
@@ -130,11 +140,41 @@ async fn publish_batch(
                 vec![JournalEntry::MessagePublished(MessagePublication { id: message.id, version })],
             );
             published.insert(message.id, version);
+            stats.published(message);
             new += 1;
         }
     }
-    let notices = publish_notices(bus, store, people).await?;
-    Ok(new > 0 && unpublished.len() == BATCH_MAX as usize || notices == NOTICES_MAX as usize)
+    let notices = publish_notices(bus, store, people).await? + publish_house(bus, store).await?;
+    let changes = publish_record_changes(bus, store).await?;
+    let is_full = notices >= NOTICES_MAX as usize || changes == RECORD_CHANGES_MAX as usize;
+    Ok(new > 0 && unpublished.len() == BATCH_MAX as usize || is_full)
+}
+
+/// Publishes changed notices of accounts, and where contacts are; returns how many changes there were.
+async fn publish_record_changes(bus: &Bus, store: &Store) -> Result<usize, StoreError> {
+    let changes = store.record_changes(bus.own_pbx()).await?;
+    let Some(last) = changes.last() else { return Ok(0) };
+    let mut events = Vec::with_capacity(changes.len());
+    for change in &changes {
+        match (change.kind, change.account) {
+            (EventKind::ContactPresence, _) => {
+                let contact = store.contact(change.subject).await?;
+                events.extend(contact.map(|contact| publish::contact_presence(&contact, change.at)));
+            }
+            (EventKind::CallbackChanged, _) => {
+                let marks = store.callback_marks(&[change.subject.0.into()]).await?;
+                events.extend(marks.iter().map(publish::callback));
+            }
+            (_, Some(account)) => {
+                let notices = store.account_notices(Some(account), change.at).await?;
+                events.push(publish::notices(account, &notices, change.at));
+            }
+            (_, None) => {}
+        }
+    }
+    bus.publish_all(events, Vec::new());
+    store.delete_record_changes(bus.own_pbx(), last.position).await?;
+    Ok(changes.len())
 }
 
 /// Publishes what happened to routes and phone tasks, in the order in which it happened; returns how many events.
@@ -159,6 +199,19 @@ async fn publish_notices(bus: &Bus, store: &Store, people: &People) -> Result<us
     bus.publish_all(events, Vec::new());
     store.delete_message_notices(&positions).await?;
     Ok(positions.len())
+}
+
+/// Publishes what happened in the house; returns how many events.
+async fn publish_house(bus: &Bus, store: &Store) -> Result<usize, StoreError> {
+    let notices = store.house_notices().await?;
+    let Some(last) = notices.last().map(|notice| notice.position) else { return Ok(0) };
+    let count = notices.len();
+    let events = notices.into_iter().filter_map(|notice| {
+        Some(publish::of_house(EventKind::parse(&notice.kind)?, notice.data, notice.at))
+    });
+    bus.publish_all(events.collect(), Vec::new());
+    store.delete_house_notices(last).await?;
+    Ok(count)
 }
 
 /// The person who took a message, and their supervisors; without that person, all supervisors.
@@ -239,6 +292,7 @@ mod tests {
             withdrawn_at: None,
             version: 2,
             revision_version: 1,
+            files: Vec::new(),
             delivery: MessageDelivery::default(),
         };
         let published = |message: &Message, version| -> Vec<_> {

@@ -5,6 +5,7 @@
 //! | was sent to a return address of ours with a right proof ([`ReturnPath`]) | that delivery |
 //! | was sent to one with a wrong proof | nothing: it is listed as not matched |
 //! | brings back the `Message-ID` of a mail of ours | that delivery |
+//! | is the result of a gateway of faxes, with the number of a message | the last fax of that message |
 //! | is an answer of a machine | the delivery whose return address it was sent to; it changes nothing |
 //!
 //! Invariant: nothing that comes back causes a mail, except that the message goes to the next of its endpoints.
@@ -16,7 +17,7 @@ use uuid::Uuid;
 use super::MessageRelay;
 use crate::contract::bounce::{BounceKind, BounceOutcome};
 use crate::ids::RecordId;
-use crate::mail::{Action, Proof, Report, ReturnPath, Returned};
+use crate::mail::{Action, FaxGateway, FaxOutcome, Proof, Report, ReturnPath, Returned};
 use crate::store::deliveries::NewBounce;
 use crate::store::{Store, StoreError};
 
@@ -37,13 +38,25 @@ pub struct TakenReport {
 /// The store cannot be written; a repetition continues where this ended.
 pub async fn take_returned(
     (store, relay): (&Store, &MessageRelay),
-    return_path: Option<&ReturnPath>,
+    (return_path, fax): (Option<&ReturnPath>, &[FaxGateway]),
     mail: &[u8],
     source: &'static str,
     now: Timestamp,
 ) -> Result<Vec<TakenReport>, StoreError> {
     let returned = Returned::read(mail);
-    let delivery = matched(&returned, return_path);
+    let mut delivery = matched(&returned, return_path);
+    let mut result = None;
+    if returned.reports.is_empty()
+        && let Some(found) = fax.iter().find_map(|gateway| gateway.result(&returned.words))
+        && let Some(of_number) = store.fax_delivery(&found.number).await?
+    {
+        delivery = Some(of_number);
+        result = Some(match found.outcome {
+            FaxOutcome::Sent => BounceKind::Delivered,
+            FaxOutcome::Busy => BounceKind::Busy,
+            FaxOutcome::Failed => BounceKind::Failed,
+        });
+    }
     let fingerprint: [u8; 32] = Sha256::digest(mail).into();
     let new = |kind, report: Option<&Report>| NewBounce {
         delivery,
@@ -67,8 +80,8 @@ pub async fn take_returned(
         })
         .collect();
     if bounces.is_empty() {
-        let kind = if returned.is_auto_reply { BounceKind::AutoReply } else { BounceKind::Unknown };
-        bounces.push(new(kind, None));
+        let of_mail = if returned.is_auto_reply { BounceKind::AutoReply } else { BounceKind::Unknown };
+        bounces.push(new(result.unwrap_or(of_mail), None));
     }
     let mut taken = Vec::with_capacity(bounces.len());
     for bounce in &bounces {

@@ -8,7 +8,8 @@ use smol_str::SmolStr;
 
 use crate::contract::choice::Choice;
 use crate::contract::message::{MessageFields, Urgency, message_day};
-use crate::mail::ReturnPath;
+use crate::contract::records::ChannelRules;
+use crate::mail::{FaxGateway, ReturnPath};
 
 /// The settings.
 #[derive(Debug, Clone)]
@@ -29,6 +30,10 @@ pub struct Settings {
     pub supervisors_edit_scripts: bool,
     /// The time zone of numbers and exports.
     pub time_zone: TimeZone,
+    /// Which endpoints of messages there may be.
+    pub channels: ChannelRules,
+    /// The gateways of faxes, whose results come back as mails.
+    pub fax: Vec<FaxGateway>,
     /// How a returned mail names its delivery; absent: by its `Message-ID` alone.
     pub return_path: Option<ReturnPath>,
 }
@@ -44,6 +49,8 @@ impl Default for Settings {
             supervisors_export: false,
             supervisors_edit_scripts: false,
             time_zone: TimeZone::get("Asia/Tokyo").unwrap_or(TimeZone::UTC),
+            channels: ChannelRules::default(),
+            fax: Vec::new(),
             return_path: None,
         }
     }

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::imap::{ImapConnection, ImapError, Mailbox};
 use super::stats::Stats;
 use crate::contract::bounce::BounceOutcome;
-use crate::mail::ReturnPath;
+use crate::mail::{FaxGateway, ReturnPath};
 use crate::messages::{MessageRelay, take_returned};
 use crate::store::Store;
 
@@ -32,6 +32,8 @@ const ODD: &str = "Odd";
 pub(super) struct Reader {
     pub(super) mailbox: Mailbox,
     pub(super) return_path: Option<ReturnPath>,
+    /// The gateways of faxes, whose results come here.
+    pub(super) fax: Vec<FaxGateway>,
     pub(super) store: Store,
     pub(super) relay: MessageRelay,
     pub(super) stats: Arc<Stats>,
@@ -74,8 +76,14 @@ impl Reader {
         for uid in &uids {
             let Some(mail) = connection.fetch(*uid).await? else { continue };
             let of_store = (&self.store, &self.relay);
-            let taken =
-                take_returned(of_store, self.return_path.as_ref(), &mail, "imap", Timestamp::now()).await;
+            let taken = take_returned(
+                of_store,
+                (self.return_path.as_ref(), &self.fax),
+                &mail,
+                "imap",
+                Timestamp::now(),
+            )
+            .await;
             let taken = match taken {
                 Ok(taken) => taken,
                 Err(error) => {

@@ -40,11 +40,11 @@ mod worker;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use smol_str::SmolStr;
 
-use crate::mail::{MailAddress, ReturnPath};
+use crate::gateway::Links;
+use crate::mail::{FaxGateway, MailAddress, ReturnPath};
 use crate::messages::letter::LetterSettings;
 
 pub use imap::{ImapError, Mailbox, probe_mailbox};
@@ -72,6 +72,8 @@ pub struct Settings {
     pub per_minute: u32,
     /// Most mails a minute to a domain.
     pub domains: BTreeMap<SmolStr, u32>,
+    /// The gateways of faxes, by name.
+    pub fax: BTreeMap<String, FaxGateway>,
     /// The links under which contacts confirm messages; absent: mails have none.
     pub links: Option<Links>,
 }
@@ -82,13 +84,4 @@ impl Settings {
     pub fn envelope_sender(&self) -> &MailAddress {
         self.bounce_address.as_ref().unwrap_or(&self.letter.from)
     }
-}
-
-/// The links in mails.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Links {
-    /// The address of the public pages, without a slash at its end.
-    pub base: String,
-    /// How long a link can be used.
-    pub ttl: Duration,
 }

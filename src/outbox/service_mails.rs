@@ -149,6 +149,7 @@ fn bytes_of(
         text: &mail.body,
         html: None,
         charset: Charset::Utf8,
+        language: "ja",
         attachments: file.as_slice(),
     }
     .to_bytes()

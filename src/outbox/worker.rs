@@ -16,28 +16,26 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+use super::Settings;
 use super::limits::Limits;
 use super::mailbox::Reader;
 use super::smtp::{Envelope, PhaseTimeouts, SendFailure, ServerRefusal, SmtpConnection};
 use super::stats::Stats;
-use super::{Links, Settings};
 use crate::contract::delivery::DeliveryState;
+use crate::contract::records::EndpointKind;
 use crate::delivery::{DeliveryInput, LEASE_TTL, ServerPause};
 use crate::gateway::Metrics;
-use crate::gateway::link_hash;
 use crate::ids::RecordId;
-use crate::mail::MailAddress;
+use crate::mail::{FaxGateway, MailAddress};
 use crate::messages::letter::{self, Templates};
 use crate::messages::{MessageRelay, OutboxWaker};
-use crate::store::answers::NewLink;
+use crate::numbers::Number;
 use crate::store::deliveries::{ClaimedDelivery, SUSPENDED_PREFIX};
 use crate::store::mail_servers::MAIL_SERVER;
 use crate::store::{Store, StoreError};
@@ -56,8 +54,6 @@ const MAILS_PER_CONNECTION_MAX: u32 = 100;
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a mail that is being sent may take after the daemon was stopped.
 const STOP_TIMEOUT: Duration = Duration::from_secs(6);
-/// Random bytes of the token in a link.
-const LINK_TOKEN_BYTES: usize = 16;
 /// How often metrics are read from the store, and the server is entered there.
 const KEEP_INTERVAL: Duration = Duration::from_secs(15);
 
@@ -85,7 +81,8 @@ pub async fn start(
     let stats = Arc::new(Stats::registered(metrics));
     if let Some(mailbox) = settings.mailbox.take() {
         let (return_path, stats) = (settings.return_path.clone(), Arc::clone(&stats));
-        let reader = Reader { mailbox, return_path, store: store.clone(), relay: relay.clone(), stats };
+        let fax = settings.fax.values().cloned().collect();
+        let reader = Reader { mailbox, return_path, fax, store: store.clone(), relay: relay.clone(), stats };
         tasks.spawn(reader.run(shutdown.clone()));
     }
     let shared = Arc::new(Shared {
@@ -122,6 +119,21 @@ impl Shared {
     /// The time since the start, for the limits.
     pub(super) fn elapsed(&self) -> Duration {
         self.started.elapsed()
+    }
+
+    /// Where a mail goes, and over which gateway of faxes.
+    fn recipient(&self, delivery: &ClaimedDelivery) -> Result<(MailAddress, Option<&FaxGateway>), String> {
+        if delivery.channel != EndpointKind::Fax {
+            let to =
+                delivery.address.parse().map_err(|_| format!("{} is no mail address", delivery.address))?;
+            return Ok((to, None));
+        }
+        let gateway = delivery.profile.as_ref().and_then(|name| self.settings.fax.get(name));
+        let gateway = gateway.ok_or("the configuration has no such gateway of faxes")?;
+        let number = Number::read(&delivery.address, &self.settings.letter.plan);
+        let number = number.ok_or_else(|| format!("{} is no number", delivery.address))?;
+        let to = gateway.address(&number.display()).map_err(|error| error.to_string())?;
+        Ok((to, Some(gateway)))
     }
 
     /// Applies an outcome, trying again while the store is away, as long as the claim may still hold.
@@ -293,10 +305,12 @@ impl Connection {
                 claimed.insert(0, delivery);
                 return shared.give_back(claim, &claimed, Timestamp::now()).await;
             }
-            let Ok(to) = delivery.address.parse::<MailAddress>() else {
-                let error = format!("{} is no mail address", delivery.address);
-                shared.settle(delivery.id, claim, DeliveryInput::Refused { error, status: None }).await;
-                continue;
+            let (to, gateway) = match shared.recipient(&delivery) {
+                Ok(found) => found,
+                Err(error) => {
+                    shared.settle(delivery.id, claim, DeliveryInput::Refused { error, status: None }).await;
+                    continue;
+                }
             };
             if let Some(why) = &delivery.suspended {
                 let error = format!("{SUSPENDED_PREFIX}{why}");
@@ -310,9 +324,11 @@ impl Connection {
             }
             let bytes = delivery.rendered.clone().unwrap_or_default();
             let envelope = Envelope {
-                from: match &shared.settings.return_path {
-                    Some(path) => path.of(delivery.id.0),
-                    None => shared.settings.letter.from.clone(),
+                from: match (gateway, &shared.settings.return_path) {
+                    // It knows its senders.
+                    (Some(gateway), _) => gateway.from.clone(),
+                    (None, Some(path)) => path.of(delivery.id.0),
+                    (None, None) => shared.settings.letter.from.clone(),
                 },
                 id: shared.settings.return_path.is_some().then(|| delivery.id.0.simple().to_string()),
                 to,
@@ -467,7 +483,7 @@ async fn render(
     for mut delivery in claimed {
         if delivery.rendered.is_none()
             && delivery.suspended.is_none()
-            && let Ok(to) = delivery.address.parse::<MailAddress>()
+            && let Ok((to, gateway)) = shared.recipient(&delivery)
         {
             // Deleted meanwhile: the delivery is gone with its message.
             let Some(facts) = shared.store.letter_facts(delivery.id).await? else { continue };
@@ -476,19 +492,29 @@ async fn render(
                 shared.settle(delivery.id, claim, DeliveryInput::Refused { error, status: None }).await;
                 continue;
             }
-            let document = if letter::has_document(&facts) {
-                shared.store.fax_document(facts.message.id).await?
-            } else {
-                None
-            };
+            if let Some(gateway) = gateway {
+                let bytes = letter::render_fax(&shared.settings.letter, gateway, &delivery, &to, &facts);
+                new.push((delivery.id, bytes.clone()));
+                delivery.rendered = Some(bytes);
+                ready.push(delivery);
+                continue;
+            }
+            let mut documents = Vec::new();
+            if letter::has_document(&facts) {
+                let document = shared.store.fax_document(facts.message.id).await?;
+                documents.extend(document.map(|content| letter::fax_file(&facts, content)));
+            }
+            if letter::has_files(&facts) {
+                documents.extend(shared.store.message_files(facts.message.id).await?);
+            }
             // A digest is not confirmed: its messages are.
             let links_of = shared.settings.links.as_ref().filter(|_| facts.digest.is_none());
-            let link = links_of.and_then(|settings| new_link(settings, delivery.id));
+            let link = links_of.and_then(|links| links.make(delivery.id));
             let address = link.as_ref().map(|(address, _)| address.as_str());
             links.extend(link.as_ref().map(|(_, kept)| *kept));
             let of_all = (&shared.settings.letter, &shared.templates);
             let (bytes, failed) =
-                letter::render(of_all, &delivery, &to, &facts, (document.as_deref(), address));
+                letter::render(of_all, &delivery, &to, &facts, (documents.as_slice(), address));
             for (name, error) in failed {
                 shared.stats.failed_templates.inc();
                 let (account, name) = (delivery.account, name.as_str());
@@ -507,16 +533,6 @@ async fn render(
         shared.store.keep_rendered(claim, &new).await?;
     }
     Ok(ready)
-}
-
-/// A link for a delivery, and what the store keeps of it. `None`: the system gives no random numbers; the mail goes without.
-fn new_link(links: &Links, delivery: RecordId) -> Option<(String, NewLink)> {
-    let mut random = [0; LINK_TOKEN_BYTES];
-    getrandom::fill(&mut random).ok()?;
-    let token = URL_SAFE_NO_PAD.encode(random);
-    let expires_at = Timestamp::now().checked_add(links.ttl).ok()?;
-    let kept = NewLink { hash: link_hash(&token), delivery, expires_at };
-    Some((format!("{}/a/{token}", links.base), kept))
 }
 
 fn until(pause: &ServerPause, now: Timestamp) -> Duration {

@@ -2,7 +2,7 @@
 //!
 //! | permission | operator | supervisor | system | admin |
 //! |---|---|---|---|---|
-//! | `FollowCalls`, `AcknowledgePop`, `ReadDirectory`, `EditCustomers`, `TakeMessages`, `ReadPeople` | x | x | x | x |
+//! | `FollowCalls`, `AcknowledgePop`, `ReadDirectory`, `EditCustomers`, `TakeMessages`, `WriteNotices`, `ReadPeople` | x | x | x | x |
 //! | `ControlCalls` (own calls; supervisors: of their teams) | x | x | | x |
 //! | `ReadStateHistory` (operators: the own; supervisors: of their teams) | x | x | | x |
 //! | `ReportBounces`, `ReadBills` | | | x | x |
@@ -49,6 +49,8 @@ pub enum Permission {
     EditDirectory,
     /// Read, write and acknowledge messages. The gateway (`messages.rs`) decides who may change the text of which one.
     TakeMessages,
+    /// Write, change and end the notices of accounts, and where contacts are.
+    WriteNotices,
     /// See the deliveries of messages, and send a message again.
     ResendMessages,
     /// Report that a mail came back.
@@ -98,6 +100,7 @@ impl Role {
             | Permission::ReadDirectory
             | Permission::EditCustomers
             | Permission::TakeMessages
+            | Permission::WriteNotices
             | Permission::ReadPeople => true,
             Permission::ControlCalls | Permission::ReadStateHistory => self != Self::System,
             Permission::ReadAudit | Permission::CountOffers | Permission::ResendMessages => {

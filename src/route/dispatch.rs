@@ -378,7 +378,7 @@ impl Dispatch {
         outputs: &mut Vec<DispatchOutput>,
     ) -> bool {
         let target = self.asked[index].target.clone();
-        if target.kind != TargetKind::Mail {
+        if !target.kind.is_delivery() {
             return false;
         }
         let returned = self.returned();
@@ -402,8 +402,7 @@ impl Dispatch {
 
     /// The addresses that have returned the message.
     fn returned(&self) -> Vec<String> {
-        let is_out =
-            |asked: &&Asked| asked.target.kind == TargetKind::Mail && asked.progress == Progress::Failed;
+        let is_out = |asked: &&Asked| asked.target.kind.is_delivery() && asked.progress == Progress::Failed;
         self.asked.iter().filter(is_out).map(|asked| asked.target.address.clone()).collect()
     }
 
@@ -544,7 +543,9 @@ impl Dispatch {
             return;
         }
         outputs.push(match target.kind {
-            TargetKind::Mail => DispatchOutput::Create(index),
+            TargetKind::Mail | TargetKind::Chat | TargetKind::Sms | TargetKind::Fax => {
+                DispatchOutput::Create(index)
+            }
             TargetKind::Phone => DispatchOutput::Task(index),
             TargetKind::Taker | TargetKind::Supervisors => DispatchOutput::Alarm(index),
         });

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::condition::MessageFacts;
 use super::document::{Outside, Recipient, Step, Until};
 use super::world::{Mailbox, Person, Way, World};
+use crate::contract::records::EndpointKind;
 use crate::ids::RecordId;
 
 /// How a target is reached.
@@ -16,6 +17,12 @@ use crate::ids::RecordId;
 pub enum TargetKind {
     /// A mail.
     Mail,
+    /// A chat.
+    Chat,
+    /// An SMS.
+    Sms,
+    /// A fax.
+    Fax,
     /// An operator calls.
     Phone,
     /// The operator who took the message is alarmed.
@@ -28,7 +35,25 @@ impl TargetKind {
     /// Whether it is the account that is reached, and not a person of the answering service.
     #[must_use]
     pub fn is_of_account(self) -> bool {
-        matches!(self, Self::Mail | Self::Phone)
+        self.is_delivery() || self == Self::Phone
+    }
+
+    /// Whether it is reached by a delivery.
+    #[must_use]
+    pub fn is_delivery(self) -> bool {
+        matches!(self, Self::Mail | Self::Chat | Self::Sms | Self::Fax)
+    }
+
+    /// The kind of target that an endpoint of a kind is.
+    #[must_use]
+    pub fn of(kind: EndpointKind) -> Self {
+        match Way::of(kind) {
+            Way::Mail => Self::Mail,
+            Way::Chat => Self::Chat,
+            Way::Sms => Self::Sms,
+            Way::Fax => Self::Fax,
+            Way::Phone => Self::Phone,
+        }
     }
 }
 
@@ -43,7 +68,10 @@ pub struct Target {
     /// The contact's name.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub name: String,
-    /// The mail address or the number.
+    /// Of a delivery: over what.
+    #[serde(default, skip_serializing_if = "is_mail")]
+    pub channel: EndpointKind,
+    /// The address or the number; of a secret address what is shown of it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub address: String,
     /// The endpoint; absent: the contact's own address.
@@ -60,11 +88,16 @@ pub struct Target {
     pub not_before: Option<Timestamp>,
 }
 
+fn is_mail(kind: &EndpointKind) -> bool {
+    *kind == EndpointKind::Mail
+}
+
 impl Target {
     /// A person of the answering service, without an address.
     fn inside(kind: TargetKind) -> Self {
         Self {
             kind,
+            channel: EndpointKind::Mail,
             contact: None,
             name: String::new(),
             address: String::new(),
@@ -75,9 +108,17 @@ impl Target {
         }
     }
 
+    /// A call to a contact, or to a number of nobody known.
+    #[must_use]
+    pub fn phone(contact: Option<RecordId>, number: Option<String>) -> Self {
+        let address = number.unwrap_or_default();
+        Self { contact, address, ..Self::inside(TargetKind::Phone) }
+    }
+
     fn mail(mail: &Mailbox, person: Option<&Person>, (at, opens): (Timestamp, Timestamp)) -> Self {
         Self {
-            kind: TargetKind::Mail,
+            kind: TargetKind::of(mail.kind),
+            channel: mail.kind,
             contact: person.map(|person| person.id),
             name: person.map(|person| person.name.clone()).unwrap_or_default(),
             address: mail.address.clone(),
@@ -184,10 +225,6 @@ pub(super) fn resolve_again(
 /// of the contacts in the on-call order, those who are there before those who are not, and then of the account itself.
 pub(super) fn resolve_built_in(facts: &MessageFacts, world: &World, now: Moment<'_>) -> Resolved {
     let mut resolved = Resolved::default();
-    if !world.has_mail_server {
-        resolved.notes.push(Note::NoMailServer);
-        return resolved;
-    }
     let named = facts.contact.and_then(|id| world.person(id));
     let people: Vec<&Person> = match (named, facts.contact) {
         (Some(named), _) => {
@@ -212,6 +249,10 @@ pub(super) fn resolve_built_in(facts: &MessageFacts, world: &World, now: Moment<
             .filter(|named| person.is_some_and(|person| person.id != named.id))
             .map(|named| named.name.clone());
         resolved.targets.push(target);
+        return resolved;
+    }
+    if !world.has_mail_server {
+        resolved.notes.push(Note::NoMailServer);
         return resolved;
     }
     let first = people.last().filter(|_| named.is_some()).or(people.first());
@@ -268,9 +309,13 @@ impl Resolver<'_> {
                         break;
                     }
                 }
-                let has_own = *recipient == Recipient::Account && via.contains(&Way::Mail);
-                if targets.len() == before && has_own && !world.own.is_empty() {
-                    self.add_mail(&world.own, None, targets);
+                let of_way = |way: &Way| {
+                    let way = *way;
+                    world.own.iter().filter(move |mail| Way::of(mail.kind) == way)
+                };
+                let own: Vec<&Mailbox> = via.iter().flat_map(of_way).collect();
+                if targets.len() == before && *recipient == Recipient::Account && !own.is_empty() {
+                    self.add_mail(own, None, targets);
                 } else if !found {
                     self.notes.push(Note::NobodyOnCall);
                 }
@@ -286,13 +331,15 @@ impl Resolver<'_> {
             return;
         };
         let instead_of = (asked.id != person.id).then(|| person.name.clone());
-        let mut lacks_server = false;
+        let (mut lacks_server, mut has_address) = (false, false);
         for way in via {
             match way {
-                Way::Mail if asked.mails.is_empty() => {}
-                Way::Mail if !world.has_mail_server => lacks_server = true,
-                Way::Mail => {
-                    let found = world.first_open(&asked.mails, self.now.at, self.now.left_out);
+                Way::Mail | Way::Chat | Way::Sms | Way::Fax => {
+                    let of_way: Vec<&Mailbox> =
+                        asked.mails.iter().filter(|mail| Way::of(mail.kind) == *way).collect();
+                    has_address |= !of_way.is_empty();
+                    lacks_server |= of_way.iter().any(|mail| !world.can_send(mail.kind));
+                    let found = world.first_open(of_way, self.now.at, self.now.left_out);
                     let Some((mail, opens)) = found else { continue };
                     let target = Target::mail(mail, Some(asked), (self.now.at, opens));
                     self.add_target(Target { instead_of, ..target }, mail.hours.is_some(), targets);
@@ -313,8 +360,7 @@ impl Resolver<'_> {
             }
         }
         let name = asked.name.clone();
-        let may_mail = via.contains(&Way::Mail) && !asked.mails.is_empty();
-        self.notes.push(match (lacks_server, may_mail) {
+        self.notes.push(match (lacks_server, has_address) {
             (true, _) => Note::NoMailServer,
             (false, true) => Note::AddressSuspended { name },
             (false, false) => Note::NoAddress { name },
@@ -328,7 +374,7 @@ impl Resolver<'_> {
         person: Option<&Person>,
         targets: &mut Vec<Target>,
     ) {
-        if !self.world.has_mail_server {
+        if mails.clone().into_iter().all(|mail| !self.world.can_send(mail.kind)) {
             self.notes.push(Note::NoMailServer);
             return;
         }
@@ -455,6 +501,7 @@ mod tests {
             endpoint: Some(id(50)),
             code: Some(code.to_owned()),
             label: code.to_owned(),
+            kind: EndpointKind::Mail,
             address: format!("{code}@example.jp"),
             is_suspended: false,
             hours: hours("月-金 09:00-12:00"),
@@ -488,6 +535,48 @@ mod tests {
         let resolved = resolve(&step("to = [\"account\"]"), &MessageFacts::default(), &world, moment);
         assert_eq!(resolved.targets[0].address, "desk@example.jp", "the account's own are the last");
         assert_eq!(resolved.notes, [Note::AddressSuspended { name: "担当1".into() }]);
+    }
+
+    #[test]
+    fn a_chat_is_a_way_of_its_own_and_needs_no_mail_server() {
+        let room = |kind: EndpointKind, address: &str| Mailbox {
+            endpoint: Some(id(60)),
+            code: Some("room".to_owned()),
+            kind,
+            address: address.to_owned(),
+            ..Mailbox::default()
+        };
+        let mut world = world(vec![person(1)]);
+        world.people[0].mails.push(room(EndpointKind::Slack, "hooks.slack.com/…abcd (0a1b2c3d)"));
+        world.people[0].mails.push(room(EndpointKind::Sms, "+819000000001"));
+        world.own = vec![room(EndpointKind::Chatwork, "123")];
+        let day = at("2026-11-30T10:00:00+09:00");
+        let reached = |text: &str, world: &World| {
+            let now = Moment { at: day, left_out: &[] };
+            let resolved = resolve(&step(text), &MessageFacts::default(), world, now);
+            let first = resolved.targets.first().map(|target| (target.kind, target.channel));
+            first.ok_or(resolved.notes)
+        };
+        let no_address = Err(vec![Note::NoAddress { name: "担当1".into() }]);
+        let mail = Ok((TargetKind::Mail, EndpointKind::Mail));
+        let chat = Ok((TargetKind::Chat, EndpointKind::Slack));
+        assert_eq!(reached("to = [\"contact:c1\"]", &world), mail);
+        assert_eq!(reached("to = [\"contact:c1\"]\nvia = [\"chat\", \"mail\"]", &world), chat);
+        assert_eq!(
+            reached("to = [\"contact:c1\"]\nvia = [\"sms\"]", &world),
+            Ok((TargetKind::Sms, EndpointKind::Sms))
+        );
+        let unserved = World { has_mail_server: false, ..world.clone() };
+        assert_eq!(reached("to = [\"contact:c1\"]\nvia = [\"mail\", \"chat\"]", &unserved), chat);
+        assert_eq!(reached("to = [\"contact:c1\"]", &unserved), Err(vec![Note::NoMailServer]));
+        let now = Moment { at: day, left_out: &[] };
+        let built_in = resolve_built_in(&MessageFacts::default(), &unserved, now);
+        assert_eq!(built_in.targets[0].channel, EndpointKind::Slack);
+        world.people[0].mails.clear();
+        assert_eq!(reached("to = [\"contact:c1\"]\nvia = [\"chat\"]", &world), no_address);
+        let own = Ok((TargetKind::Chat, EndpointKind::Chatwork));
+        assert_eq!(reached("to = [\"account\"]\nvia = [\"mail\", \"chat\"]", &world), own);
+        assert_eq!(reached("to = [\"endpoint:room\"]", &unserved), chat);
     }
 
     #[test]

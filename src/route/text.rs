@@ -48,6 +48,9 @@ pub fn sentence(plan: &Plan, zone: &TimeZone) -> String {
 fn person(to: &PlanTarget, step: Timestamp, start: Timestamp, zone: &TimeZone) -> String {
     let how = match to.target.kind {
         TargetKind::Mail => "メール",
+        TargetKind::Chat => to.target.channel.label(),
+        TargetKind::Sms => "SMS",
+        TargetKind::Fax => "FAX",
         TargetKind::Phone => "電話",
         TargetKind::Taker | TargetKind::Supervisors => "通知",
     };
@@ -67,7 +70,7 @@ fn name(target: &Target) -> String {
     match target.kind {
         TargetKind::Supervisors => return "スーパーバイザー".to_owned(),
         TargetKind::Taker => return "受付者".to_owned(),
-        TargetKind::Mail | TargetKind::Phone => {}
+        TargetKind::Mail | TargetKind::Chat | TargetKind::Sms | TargetKind::Fax | TargetKind::Phone => {}
     }
     if target.name.is_empty() {
         return if target.label.is_empty() { "会社の宛先".to_owned() } else { target.label.clone() };

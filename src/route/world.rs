@@ -7,7 +7,7 @@
 //! | absent, with a deputy | the deputy, over at most [`DEPUTIES_MAX`] deputies who are absent themselves |
 //! | absent, without a deputy who is there | left out, and the plan says so |
 //!
-//! | a mail address | a message |
+//! | an address | a message |
 //! |---|---|
 //! | suspended, or it has returned this message | does not go there; the next address of the same person gets it |
 //! | closed, and says `next` | goes to the next one that is open, if there is one |
@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::contract::holidays::HolidayCalendar;
 use crate::contract::hours::Hours;
-use crate::contract::records::OutsideHours;
+use crate::contract::records::{EndpointKind, OutsideHours};
 use crate::ids::RecordId;
 
 /// Longest chain of deputies.
@@ -36,8 +36,31 @@ const OPENING_DAYS_MAX: i32 = 60;
 pub enum Way {
     /// By mail.
     Mail,
+    /// In a chat: Slack, Teams, Chatwork, LINE WORKS, Google Chat.
+    Chat,
+    /// By SMS.
+    Sms,
+    /// By fax.
+    Fax,
     /// By an operator's call (電話連絡).
     Phone,
+}
+
+impl Way {
+    /// The way that an endpoint of a kind is.
+    #[must_use]
+    pub fn of(kind: EndpointKind) -> Self {
+        match kind {
+            EndpointKind::Mail => Self::Mail,
+            EndpointKind::Sms => Self::Sms,
+            EndpointKind::Fax => Self::Fax,
+            EndpointKind::Slack
+            | EndpointKind::Teams
+            | EndpointKind::Chatwork
+            | EndpointKind::LineWorks
+            | EndpointKind::GoogleChat => Self::Chat,
+        }
+    }
 }
 
 /// When a person is not there.
@@ -51,7 +74,7 @@ pub struct Absence {
     pub days_off: Vec<Date>,
 }
 
-/// A mail address at which messages arrive: a contact's own, or an endpoint.
+/// An address at which messages arrive: a contact's own, or an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Mailbox {
     /// The endpoint; absent: the contact's own address.
@@ -60,7 +83,9 @@ pub struct Mailbox {
     pub code: Option<String>,
     /// What people call the endpoint.
     pub label: String,
-    /// The address.
+    /// How messages go there.
+    pub kind: EndpointKind,
+    /// The address; of a secret one what is shown of it.
     pub address: String,
     /// Whether nothing is sent there any more.
     pub is_suspended: bool,
@@ -93,7 +118,7 @@ pub struct Person {
     pub name: String,
     /// Whether it is in the on-call order.
     pub is_on_call: bool,
-    /// Its mail addresses, in the order in which they are tried.
+    /// Its addresses, in the order in which they are tried.
     pub mails: Vec<Mailbox>,
     /// Its number.
     pub phone: Option<String>,
@@ -114,7 +139,7 @@ pub struct World {
     pub calendar: HolidayCalendar,
     /// Its contacts: those in the on-call order first, in that order.
     pub people: Vec<Person>,
-    /// The account's own mail addresses, in the order in which they are tried.
+    /// The account's own addresses, in the order in which they are tried.
     pub own: Vec<Mailbox>,
     /// Whether mails can be sent.
     pub has_mail_server: bool,
@@ -173,6 +198,12 @@ impl World {
         of_people.chain(own).find(|(mail, _)| mail.code.as_deref() == Some(code))
     }
 
+    /// Whether something sends messages of a kind.
+    #[must_use]
+    pub fn can_send(&self, kind: EndpointKind) -> bool {
+        self.has_mail_server || !kind.needs_mail_server()
+    }
+
     /// The address to which a message goes at `at`, and when it may arrive there. `left_out`: the addresses that have returned it.
     #[must_use]
     pub fn first_open<'a>(
@@ -183,7 +214,7 @@ impl World {
     ) -> Option<(&'a Mailbox, Timestamp)> {
         let mut closed = None;
         for mail in mails {
-            if mail.is_suspended || left_out.contains(&mail.address.as_str()) {
+            if mail.is_suspended || !self.can_send(mail.kind) || left_out.contains(&mail.address.as_str()) {
                 continue;
             }
             let opens = mail.open_at(at, &self.calendar);

@@ -7,17 +7,20 @@
 //! | [`postgres`] | the backend that several daemons share: the same parts |
 //! | [`location`] | which backend, and its path or address |
 //! | [`accounts`], [`customers`], [`contacts`] | the directory's records |
+//! | [`house_notices`] | events about the house that wait to be published |
 //! | `import` | many directory records in one transaction |
 //! | [`users`] | people, teams and tokens |
 //! | [`operators`] | agent states, their history, after-call work |
 //! | [`history`] | finished calls, and the earlier calls of a caller at an account |
 //! | [`billing`] | plans of accounts, closed bills, and what bills count |
 //! | [`alarms`] | rules of alarms, and those that were raised |
+//! | [`call_reports`] | calls without a message that accounts want reported |
 //! | [`callflows`] | what happens to accounts' calls before an operator; overrides |
 //! | [`contracts`] | what was agreed with accounts about their figures |
 //! | [`stats`] | the counters of each quarter of an hour, built from the history |
 //! | [`holidays`] | national holidays by the Cabinet Office, the installation's own days off |
 //! | [`supervision_log`] | which supervisor monitored which call, in which mode |
+//! | [`message_files`] | files of messages: recordings of callers |
 //! | [`messages`] | messages taken for accounts, their revisions, and which of their versions were published |
 //! | [`drafts`] | what people are writing about calls |
 //! | [`faxes`] | faxes that the PBX received, and their documents |
@@ -72,11 +75,15 @@ macro_rules! each {
 #[macro_use]
 pub mod erasure;
 
+pub mod account_clips;
+pub mod account_notices;
 pub mod accounts;
 pub mod alarms;
 pub mod answers;
 pub mod audit;
 pub mod billing;
+pub mod call_reports;
+pub mod callbacks;
 pub mod callflows;
 mod columns;
 pub mod contacts;
@@ -91,12 +98,14 @@ pub mod faxes;
 pub mod group_key;
 pub mod history;
 pub mod holidays;
+pub mod house_notices;
 pub(crate) mod import;
 pub mod location;
 pub mod log;
 pub mod mail_servers;
 pub mod mail_templates;
 pub mod message_endpoints;
+pub mod message_files;
 pub mod messages;
 pub mod numbers;
 pub mod operators;

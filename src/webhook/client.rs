@@ -1,14 +1,15 @@
 //! One HTTP request to a receiver: to a checked address, with a time-out, without redirects.
 //!
 //! Invariant: the connection goes to exactly the address that [`is_private`] checked, whatever the host name resolves
-//! to a moment later. Of the answer only the status is read.
+//! to a moment later. Of the answer to a webhook only the status is read; of the answer of a chat's service at most
+//! [`REPLY_BYTES_MAX`] bytes.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1;
 use hyper::{Request, header};
 use hyper_util::rt::TokioIo;
@@ -23,6 +24,22 @@ use crate::https;
 
 /// Time-out of a request, from the name look-up to the status.
 pub const POST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How much of an answer is read, in bytes.
+pub const REPLY_BYTES_MAX: usize = 64 * 1024;
+/// How long the body of an answer may take after its status.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// An answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// The status.
+    pub status: u16,
+    /// The header `Retry-After`.
+    pub retry_after: Option<String>,
+    /// The body; empty if it was too long or did not come in time.
+    pub body: Bytes,
+}
 
 /// Why an event was not delivered.
 #[derive(Debug, thiserror::Error)]
@@ -86,11 +103,34 @@ impl WebhookClient {
         }
     }
 
+    /// Posts `body` of a media type, and returns the answer, whatever its status.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub async fn request(
+        &self,
+        url: &Url,
+        headers: &[(&str, String)],
+        media_type: &str,
+        body: Bytes,
+    ) -> Result<Reply, PostError> {
+        let request = request(url, headers, media_type, body)?;
+        match tokio::time::timeout(POST_TIMEOUT, self.connect_and_send(url, request)).await {
+            Ok(reply) => reply,
+            Err(_) => Err(PostError::Timeout),
+        }
+    }
+
     async fn exchange(&self, url: &Url, headers: &[(&str, String)], body: Bytes) -> Result<(), PostError> {
-        let request = request(url, headers, body)?;
+        let request = request(url, headers, "application/json", body)?;
+        let status = self.connect_and_send(url, request).await?.status;
+        if (200..300).contains(&status) { Ok(()) } else { Err(PostError::Status(status)) }
+    }
+
+    async fn connect_and_send(&self, url: &Url, request: Request<Full<Bytes>>) -> Result<Reply, PostError> {
         let address = self.address(url).await?;
         let stream = TcpStream::connect(address).await.map_err(|error| PostError::Connect(address, error))?;
-        let status = if url.scheme() == "https" {
+        if url.scheme() == "https" {
             let name = url.host().map(|host| match host {
                 Host::Domain(name) => ServerName::try_from(name.to_owned()).ok(),
                 Host::Ipv4(ip) => Some(ServerName::from(IpAddr::V4(ip))),
@@ -99,11 +139,10 @@ impl WebhookClient {
             let name = name.flatten().ok_or_else(|| unusable(url))?;
             let connector = TlsConnector::from(Arc::clone(&self.tls));
             let stream = connector.connect(name, stream).await;
-            send(stream.map_err(|error| PostError::Connect(address, error))?, request).await?
+            send(stream.map_err(|error| PostError::Connect(address, error))?, request).await
         } else {
-            send(stream, request).await?
-        };
-        if (200..300).contains(&status) { Ok(()) } else { Err(PostError::Status(status)) }
+            send(stream, request).await
+        }
     }
 
     /// The first resolved address that is allowed.
@@ -135,13 +174,18 @@ fn unusable(url: &Url) -> PostError {
     PostError::Url(url.host_str().unwrap_or_default().to_owned())
 }
 
-fn request(url: &Url, headers: &[(&str, String)], body: Bytes) -> Result<Request<Full<Bytes>>, PostError> {
+fn request(
+    url: &Url,
+    headers: &[(&str, String)],
+    media_type: &str,
+    body: Bytes,
+) -> Result<Request<Full<Bytes>>, PostError> {
     let host = url.host_str().unwrap_or_default();
     let host = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
     let target = url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()));
     let mut request = Request::post(target)
         .header(header::HOST, host)
-        .header(header::CONTENT_TYPE, "application/json")
+        .header(header::CONTENT_TYPE, media_type)
         .header(header::USER_AGENT, concat!("toritsugi/", env!("CARGO_PKG_VERSION")))
         .header(header::CONNECTION, "close");
     for (name, value) in headers {
@@ -150,23 +194,33 @@ fn request(url: &Url, headers: &[(&str, String)], body: Bytes) -> Result<Request
     request.body(Full::new(body)).map_err(|_| unusable(url))
 }
 
-async fn send<S>(stream: S, request: Request<Full<Bytes>>) -> Result<u16, PostError>
+async fn send<S>(stream: S, request: Request<Full<Bytes>>) -> Result<Reply, PostError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    tokio::pin!(connection);
-    let answer = sender.send_request(request);
-    tokio::pin!(answer);
+    let exchange = async {
+        let answer = sender.send_request(request).await?;
+        let (status, retry_after) = (answer.status().as_u16(), answer.headers().get(header::RETRY_AFTER));
+        let retry_after = retry_after.and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let body = Limited::new(answer.into_body(), REPLY_BYTES_MAX).collect();
+        // What is too long, or does not come, is no reason: the status says what became of the request.
+        let body = match tokio::time::timeout(REPLY_TIMEOUT, body).await {
+            Ok(Ok(body)) => body.to_bytes(),
+            Ok(Err(_)) | Err(_) => Bytes::new(),
+        };
+        Ok::<_, PostError>(Reply { status, retry_after, body })
+    };
+    tokio::pin!(connection, exchange);
     // Request and connection run in this task, and both end with it.
-    let status = tokio::select! {
-        answer = &mut answer => answer?.status().as_u16(),
+    tokio::select! {
+        biased;
+        reply = &mut exchange => reply,
         ended = &mut connection => {
             ended?;
-            answer.await?.status().as_u16()
+            exchange.await
         }
-    };
-    Ok(status)
+    }
 }
 
 /// Whether an address is not a public one: loopback, private, link-local, shared, multicast, reserved, or one of these

@@ -26,7 +26,7 @@
 //! client is a way into the network behind it. A host name can still resolve to an unexpected address. Therefore the
 //! address is checked after the name is resolved, and the connection goes to exactly the checked address; private and
 //! loopback addresses need `allow_private_addresses`; plain http is allowed to those addresses only; redirects are not
-//! followed; only the status of an answer is read.
+//! followed; of the answer to an event only the status is looked at.
 
 mod client;
 mod delivery;
@@ -49,7 +49,7 @@ use crate::gateway::Metrics;
 use crate::secret::Secret;
 use crate::store::Store;
 
-pub use client::{POST_TIMEOUT, PostError, WebhookClient, is_private};
+pub use client::{POST_TIMEOUT, PostError, REPLY_BYTES_MAX, Reply, WebhookClient, is_private};
 pub use outbox_writer::OUTBOX_BATCH_MAX;
 pub use signature::sign;
 

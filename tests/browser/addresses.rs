@@ -41,11 +41,8 @@ async fn what_is_open_has_an_address() {
     person.is_ready().await;
     address_is(&person, "#/desk").await;
     let call = person.takes_call(&lab).await;
-    person.tab.key("m").await;
-    person.tab.until("the text", "document.activeElement?.matches('form.message textarea')").await;
-    person.tab.types("折り返しをお願いします").await;
-    person.presses("form.message .main").await;
-    person.tab.until("that it is saved", "!document.querySelector('form.message')").await;
+    person.writes_a_message("折り返しをお願いします").await;
+    person.saves_the_message().await;
     call.hang_up().await;
     person.has_no_pop().await;
 

@@ -139,8 +139,7 @@ async fn a_message_is_taken(person: &Person, text: &str, name: &str) {
     // The settings took the focus while the view was checked.
     person.tab.eval("document.querySelector('form.message textarea').focus()").await;
     person.tab.types(text).await;
-    person.presses("form.message .main").await;
-    person.tab.until("that it is saved", "!document.querySelector('form.message')").await;
+    person.saves_the_message().await;
     assert!(person.reads(".notices").await.contains("伝言を保存しました"));
 }
 

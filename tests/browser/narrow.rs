@@ -62,15 +62,12 @@ async fn a_call_is_served_in_a_narrow_window() {
     looks_narrow(&person, "talking").await;
 
     // While a message is written, whose it is stays in sight, and so do the orders.
-    person.tab.key("m").await;
-    person.tab.until("the text", "document.activeElement?.matches('form.message textarea')").await;
-    person.tab.types("来週の納期を確認してほしい").await;
+    person.writes_a_message("来週の納期を確認してほしい").await;
     are_whole(&person, &[".whose", "form.message textarea", "[data-order=hold]"]).await;
     let below = "innerHeight - document.querySelector('.controls').getBoundingClientRect().bottom";
     assert!(person.tab.eval(below).await.as_f64().unwrap() < 2.0, "the orders are at the lower edge");
     looks_narrow(&person, "message").await;
-    person.presses("form.message .main").await;
-    person.tab.until("that it is saved", "!document.querySelector('form.message')").await;
+    person.saves_the_message().await;
 
     call.hang_up().await;
     person.tab.until("the after-call work", "document.querySelector('#wrap-up')").await;

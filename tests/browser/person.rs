@@ -140,6 +140,19 @@ impl Person {
         call
     }
 
+    /// Opens the composer by its key, and types this text.
+    pub(crate) async fn writes_a_message(&self, text: &str) {
+        self.tab.key("m").await;
+        self.tab.until("the text", "document.activeElement?.matches('form.message textarea')").await;
+        self.tab.types(text).await;
+    }
+
+    /// Saves the message that is being written.
+    pub(crate) async fn saves_the_message(&self) {
+        self.presses("form.message .main").await;
+        self.tab.until("that it is saved", "!document.querySelector('form.message')").await;
+    }
+
     pub(crate) async fn has_no_pop(&self) {
         self.tab.until("the pop to go", "!document.querySelector('.pop')").await;
     }

@@ -56,12 +56,21 @@ async fn an_administrator_tries_a_route_and_saves_it() {
     admin.tab.until("the plan of the new route", &reads("佐々木様へ電話")).await;
     admin.tab.until("no hole", "!document.querySelector('[data-finding]')").await;
     // The week has an hour for each plan; an endpoint and a digest are added where they belong.
-    admin.tab.until("the week", "document.querySelectorAll('[data-week] td').length === 168").await;
-    assert_eq!(admin.tab.eval("document.querySelectorAll('[data-week] [data-hole]').length").await, json!(0));
+    let whole = "document.querySelectorAll('[data-week] td').length === 168 && !document.querySelector('[data-week] [data-hole]')";
+    admin.tab.until("the week without a hole", whole).await;
     let fills = "const field = document.querySelector('[data-endpoints] [name=address]'); \
                  field.value = 'desk@sakura.example.jp'; \
                  field.dispatchEvent(new Event('input', { bubbles: true })); 0";
     admin.tab.eval(&format!("{{ {fills} }}")).await;
+    // Each kind asks for what it needs: a chat for whom it calls, a fax for its gateway.
+    let kinds = "const kind = document.querySelector('[data-endpoints] [name=kind]'); const asks = (name) => { kind.value = name; \
+                 kind.dispatchEvent(new Event('change', { bubbles: true })); }; asks('slack'); 0";
+    admin.tab.eval(&format!("{{ {kinds} }}")).await;
+    admin.tab.until("whom it calls", "document.querySelector('[data-endpoints] [name=mention]')").await;
+    admin.tab.eval(&format!("{{ {} }}", kinds.replace("asks('slack')", "asks('fax')"))).await;
+    admin.tab.until("its gateway", "document.querySelector('[data-endpoints] [name=profile]')").await;
+    admin.tab.eval(&format!("{{ {} }}", kinds.replace("asks('slack')", "asks('mail')"))).await;
+    admin.tab.until("a mail again", "!document.querySelector('[data-endpoints] [name=profile]')").await;
     admin.presses("[data-endpoints] [data-add]").await;
     admin
         .tab
@@ -73,6 +82,9 @@ async fn an_administrator_tries_a_route_and_saves_it() {
     admin.presses("[data-digest=evening] [data-run]").await;
     admin.tab.until("its run", "document.querySelector('[data-digest-run]')").await;
     admin.looks("digests").await;
+    // The text of a mail, line by line beside the width of a telephone.
+    let lines = "[...document.querySelectorAll('[data-preview] [data-columns]')].some((one) => one.innerText.includes('お名前'))";
+    admin.tab.until("the preview of a mail", lines).await;
     admin.presses("[data-endpoint] [data-remove]").await;
     admin.presses("[data-endpoint] [data-sure]").await;
     admin.tab.until("no endpoint", "!document.querySelector('[data-endpoint]')").await;

@@ -17,7 +17,7 @@ const COMMANDS: &str = "ahtcxsenmwr 12345";
 const SHORT: &[(&str, &str)] = &[("OPERATORS__WRAP_UP_SECONDS", "6")];
 
 /// The requests of the page that change something, without those that confirm a pop.
-fn commands_sent(person: &Person) -> Vec<String> {
+pub(crate) fn commands_sent(person: &Person) -> Vec<String> {
     let requests = person.tab.events("Network.requestWillBeSent");
     let text = |request: &Value| {
         let (method, url) = (request["request"]["method"].as_str()?, request["request"]["url"].as_str()?);

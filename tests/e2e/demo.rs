@@ -3,12 +3,15 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::Stdio;
 
+use reqwest::{Method, StatusCode};
+use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 use tokio::time::timeout;
 
+use crate::support::client::http;
 use crate::support::pbx_lab::Lab;
-use crate::support::wait::TEST_TIMEOUT;
+use crate::support::wait::{TEST_TIMEOUT, eventually};
 
 /// Printed of each call that rings at the operator.
 const POP: &str = "┌ 内線";
@@ -78,4 +81,72 @@ async fn the_demo_goes_on_after_a_pop_until_it_is_interrupted() {
     let said = said.await.unwrap();
     assert_eq!(status.code(), Some(130), "{said}");
     assert!(is_empty(directory.path()), "the demo left files behind: {said}");
+}
+
+/// Asks the demo's daemon with this token.
+async fn ask(port: &str, token: &str, method: Method, path: &str) -> (StatusCode, Value) {
+    let url = format!("http://127.0.0.1:{port}{path}");
+    let answer = http().request(method, url).bearer_auth(token).send().await.unwrap();
+    let status = answer.status();
+    (status, answer.json().await.unwrap_or_default())
+}
+
+/// Waits until the demo's operator has a call in this state; returns its id.
+async fn call_is(port: &str, token: &str, state: &str) -> String {
+    eventually(&format!("a call is {state}"), async || {
+        let (_, page) = ask(port, token, Method::GET, "/v1/calls").await;
+        let calls = page["items"].as_array().cloned().unwrap_or_default();
+        let found = calls.iter().find(|call| call["state"] == state);
+        found.map(|call| call["id"].as_str().unwrap().to_owned()).ok_or_else(|| page.to_string())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn the_operators_phone_obeys_the_page() {
+    let _turn = Lab::start().await;
+    let directory = tempfile::tempdir().unwrap();
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let mut demo = demo(directory.path(), &port).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let token = eventually("the demo has a token", async || {
+        let mut runs = std::fs::read_dir(directory.path()).unwrap().filter_map(Result::ok);
+        let token = runs.find_map(|run| std::fs::read_to_string(run.path().join("token")).ok());
+        token.filter(|token| token.ends_with('\n')).ok_or_else(|| "no file".to_owned())
+    })
+    .await;
+    let token = token.trim();
+    eventually("the daemon answers", async || {
+        let url = format!("http://127.0.0.1:{port}/readyz");
+        let status = http().get(url).send().await.map_err(|error| error.to_string())?.status();
+        if status.is_success() { Ok(()) } else { Err(status.to_string()) }
+    })
+    .await;
+    let give = async |call: &str, verb: &str| {
+        let path = format!("/v1/calls/{call}/{verb}");
+        let (status, answer) = ask(&port, token, Method::POST, &path).await;
+        assert_eq!(status, StatusCode::ACCEPTED, "{verb}: {answer}");
+    };
+    // Twice: whatever is done, the next call comes.
+    for _ in 0..2 {
+        let call = call_is(&port, token, "presented").await;
+        give(&call, "answer").await;
+        assert_eq!(call_is(&port, token, "answered").await, call);
+        give(&call, "hold").await;
+        assert_eq!(call_is(&port, token, "held").await, call);
+        give(&call, "resume").await;
+        assert_eq!(call_is(&port, token, "answered").await, call);
+        give(&call, "hangup").await;
+        eventually("the call is over", async || {
+            let (_, page) = ask(&port, token, Method::GET, "/v1/calls").await;
+            let is_there =
+                page["items"].as_array().is_some_and(|calls| calls.iter().any(|one| one["id"] == call));
+            if is_there { Err(page.to_string()) } else { Ok(()) }
+        })
+        .await;
+    }
+    let pid = demo.id().unwrap().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().await.unwrap().success());
+    let status = timeout(TEST_TIMEOUT, demo.wait()).await.expect("the demo ends").unwrap();
+    assert_eq!(status.code(), Some(130));
+    assert!(is_empty(directory.path()), "the demo left files behind");
 }

@@ -9,6 +9,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod account_notices;
 mod administration;
 mod alarms;
 mod audit;

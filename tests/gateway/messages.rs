@@ -28,7 +28,7 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::with(Options::default()).await
     }
 

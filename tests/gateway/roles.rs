@@ -78,6 +78,7 @@ POST   /v1/calls/{call}/help                     | yes  -    yes  -    no   yes 
 POST   /v1/calls/{call}/{verb}                   | yes  -    yes  -    no   yes  |
 GET    /v1/calls/{call}/transfers                | yes  none yes  none yes  yes  |
 POST   /v1/calls/{call}/transfers                | yes  -    yes  -    no   yes  | {"to":"0312345678"}
+POST   /v1/calls/{call}/transfers                | no   -    yes  -    no   yes  | {"to":"0312345678","override_rules":true}
 GET    /v1/transfers/{transfer}                  | yes  -    yes  -    yes  yes  |
 POST   /v1/transfers/{transfer}/complete         | yes  -    yes  -    no   yes  |
 POST   /v1/transfers/{transfer}/cancel           | yes  -    yes  -    no   yes  |
@@ -166,6 +167,18 @@ POST   /v1/contacts                              | no   no   no   no   no   yes 
 GET    /v1/contacts/{contact}                    | yes  yes  yes  yes  yes  yes  |
 PATCH  /v1/contacts/{contact}                    | no   no   no   no   no   yes  | {"kana":"x"}
 DELETE /v1/contacts/{contact}                    | no   no   no   no   no   yes  |
+PUT    /v1/contacts/{contact}/presence           | yes  yes  yes  yes  yes  yes  | {"state":"out"}
+GET    /v1/accounts/{account}/pronunciation      | yes  yes  yes  yes  yes  yes  |
+PUT    /v1/accounts/{account}/pronunciation      | no   no   no   no   no   yes  | {"content":"T2dnUw=="}
+DELETE /v1/accounts/{account}/pronunciation      | no   no   no   no   no   yes  |
+GET    /v1/callbacks                             | none none none none none none |
+PUT    /v1/callbacks/{call}                      | yes  -    yes  -    no   yes  | {"state":"done"}
+GET    /v1/queue                                 | yes  yes  yes  yes  yes  yes  |
+GET    /v1/notices                               | yes  yes  yes  yes  yes  yes  |
+POST   /v1/notices                               | yes  yes  yes  yes  yes  yes  | {"account":"{account}","text":"x"}
+GET    /v1/notices/{notice}                      | yes  yes  yes  yes  yes  yes  |
+PATCH  /v1/notices/{notice}                      | yes  yes  yes  yes  yes  yes  | {"text":"y"}
+DELETE /v1/notices/{notice}                      | yes  yes  yes  yes  yes  yes  |
 GET    /v1/endpoints                             | yes  yes  yes  yes  yes  yes  |
 POST   /v1/endpoints                             | no   no   no   no   no   yes  | {"account":"{account}","address":"x@example.jp"}
 GET    /v1/endpoints/{endpoint}                  | yes  yes  yes  yes  yes  yes  |
@@ -182,6 +195,7 @@ GET    /v1/messages/options                      | yes  yes  yes  yes  yes  yes 
 POST   /v1/messages/{message}/corrections        | yes  no   yes  no   no   yes  | {"text":"y","why":"x","version":1}
 POST   /v1/messages/{message}/undo               | yes  no   yes  no   no   yes  |
 GET    /v1/messages/{message}/revisions          | yes  yes  yes  yes  yes  yes  |
+GET    /v1/messages/{message}/files/{position}   | -    -    -    -    -    -    |
 GET    /v1/messages/{message}/timeline           | yes  yes  yes  yes  yes  yes  |
 POST   /v1/messages/{message}/hold               | yes  no   yes  no   no   yes  | {"until":"{soon}"}
 POST   /v1/messages/{message}/release            | yes  no   yes  no   no   yes  |
@@ -209,6 +223,7 @@ POST   /v1/routes/explain                        | yes  yes  yes  yes  yes  yes 
 GET    /v1/routes/week?account={account}         | no   no   yes  yes  no   yes  |
 GET    /v1/routes/check?account={account}        | no   no   yes  yes  no   yes  |
 GET    /v1/tasks                                 | none none none none no   none |
+POST   /v1/tasks                                 | yes  yes  yes  yes  yes  yes  | {"message":"{message}","number":"0311112222"}
 POST   /v1/tasks/{task}/claim                    | yes  yes  yes  yes  no   yes  |
 POST   /v1/tasks/{task}/release                  | yes  yes  yes  yes  no   yes  |
 POST   /v1/tasks/{task}/result                   | yes  yes  yes  yes  no   yes  | {"result":"told"}
@@ -434,6 +449,8 @@ impl Scene {
         rig.link(true);
         let finished = FinishedCall::of(&earlier, &NumberPlan::default());
         rig.app.store.record_call(&finished).await.unwrap();
+        let abandoned = FinishedCall { id: call(3), outcome: Outcome::Abandoned, ..finished };
+        rig.app.store.record_call(&abandoned).await.unwrap();
         rig.publish(NewEvent {
             kind: EventKind::OperatorState,
             at,
@@ -460,7 +477,11 @@ impl Scene {
     async fn request_of(&mut self, row: &Row) -> (String, String) {
         self.made += 1;
         let n = self.made;
-        let live = if row.path.starts_with("/v1/history") { call(2) } else { call(1) };
+        let live = match row.path {
+            path if path.starts_with("/v1/history") => call(2),
+            path if path.starts_with("/v1/callbacks") => call(3),
+            _ => call(1),
+        };
         let mut text = format!("{}\n{}", row.path, row.body)
             .replace("{password}", PASSWORD)
             .replace("{call}", &live.to_string())
@@ -477,7 +498,7 @@ impl Scene {
             .replace("{n}", &format!("new {n}"));
         let subjects = [
             "account", "rule", "customer", "contact", "endpoint", "template", "message", "fax", "user",
-            "token", "delivery", "task", "day", "digest", "server", "override", "link",
+            "token", "delivery", "task", "day", "digest", "server", "override", "link", "notice",
         ];
         for subject in subjects.iter().filter(|subject| row_names(row, subject)) {
             let id = self.subject(subject, n, &text).await;
@@ -511,6 +532,7 @@ impl Scene {
             ),
             ("/contract", format!("/v1/accounts/{id}/contract"), json!({"formula": "AR-open", "goal": 0.9})),
             ("/callflow", format!("/v1/accounts/{id}/callflow"), json!({})),
+            ("/pronunciation", format!("/v1/accounts/{id}/pronunciation"), json!({"content": "T2dnUw=="})),
         ];
         if let Some((_, path, fields)) = written.iter().find(|(part, ..)| text.contains(part)) {
             let (status, written) = self.rig.send("admin", Method::PUT, path, fields).await;
@@ -533,6 +555,10 @@ impl Scene {
     async fn subject(&self, subject: &str, n: u32, text: &str) -> String {
         let account = async || self.account_for(n, "").await;
         match subject {
+            "notice" => {
+                let fields = json!({ "account": account().await, "text": "x" });
+                self.make("admin", "/v1/notices", fields).await
+            }
             "account" => self.account_for(n, text).await,
             "override" => self.make("admin", "/v1/overrides", json!({"treatment": "closed"})).await,
             "task" => self.task(account().await).await,
@@ -559,6 +585,7 @@ impl Scene {
             "template" => "text".to_owned(),
             "digest" => "a".to_owned(),
             "link" => self.password_link(n).await,
+            "position" => "0".to_owned(),
             "server" => {
                 self.rig.app.store.set_mail_server(MAIL_SERVER, true).await.unwrap();
                 MAIL_SERVER.to_owned()

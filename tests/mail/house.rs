@@ -55,6 +55,11 @@ pub(crate) fn plain(port: &str) -> Vec<(&'static str, String)> {
 impl House {
     /// Starts the daemon with these settings of `[mail]`; a later one replaces an earlier one.
     pub(crate) async fn start(mail: &[(&str, String)]) -> Self {
+        Self::start_with(mail, &[]).await
+    }
+
+    /// As [`Self::start`], with settings of other sections.
+    pub(crate) async fn start_with(mail: &[(&str, String)], others: &[(String, String)]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let database = directory.path().join("toritsugi.db");
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -69,6 +74,7 @@ impl House {
             set("MESSAGES__UNDO_SECONDS", "0"),
         ];
         environment.extend(mail.iter().map(|(key, value)| set(&format!("MAIL__{key}"), value)));
+        environment.extend(others.iter().map(|(key, value)| set(key, value)));
         let store = Store::open(&database).await.unwrap();
         let mut tokens = Vec::new();
         for (name, role) in [("1001", Role::Operator), ("2001", Role::Supervisor), ("admin", Role::Admin)] {

@@ -5,9 +5,12 @@
 //! | `acknowledged.rs` | the link in a mail, and the route until somebody confirms |
 //! | `alarms.rs` | thresholds at which somebody gets a mail |
 //! | `arrives.rs` | what is saved is in the mailbox, character by character |
+//! | `chat.rs` | messages to chats and by SMS, over TLS to stand-ins of the services; needs no mail server |
 //! | `changed.rs` | corrections and withdrawals |
+//! | `choices.rs` | what accounts choose for their messages; recordings, phone tasks by hand, a test of everything |
 //! | `counted.rs` | the daemon is killed while it counts figures and closes bills |
 //! | `digests.rs` | digests: their times, "nothing came", a daemon that dies |
+//! | `fax.rs` | messages by fax over a gateway, and its results |
 //! | `refused.rs` | what servers say, and what the daemon makes of it |
 //! | `reports.rs` | monthly reports on their day of the month |
 //! | `returned.rs` | mails that come back: by IMAP, by HTTP, by the command line; the next endpoint |
@@ -28,8 +31,11 @@ mod acknowledged;
 mod alarms;
 mod arrives;
 mod changed;
+mod chat;
+mod choices;
 mod counted;
 mod digests;
+mod fax;
 mod figures;
 mod house;
 mod kills;

@@ -26,8 +26,9 @@ readonly -a CALLS=(
 exec 9<> <(:)
 pause() { read -r -t "$PAUSE_SECONDS" -u 9 || true; }
 
-# The first operator answers after four seconds and hangs up six seconds later; the other phones ring.
-"$HERE/call.sh" "$RUN_DIR" --phone 1001 brief/4/6
+# Where the far end plays the first operator's phone, it answers after eight seconds and hangs up six seconds later; the other
+# phones ring. `make demo` plays that phone with a program that obeys the page.
+"$HERE/call.sh" "$RUN_DIR" --phone 1001 brief/8/6
 while true; do
   for line in "${CALLS[@]}"; do
     read -r caller dialled diverted options <<< "$line"

@@ -19,6 +19,9 @@ readonly LOOK_ALIKES="100 10010"
 readonly NAMED="reception agent1005"
 # A test plays this phone, byte by byte (raw_phone.rs).
 readonly RAW_PHONE=1004
+# Phones that obey the daemon, separated by spaces: they are played outside the far end (the demo's, demo_phone.rs).
+readonly DESK_PHONES="${LAB_DESK_PHONES:-}"
+readonly DESK_PHONE_SIP=$((SIP + 4))
 # Twenty more operators and twenty more supervisors, for load tests.
 CROWD="$(seq -s ' ' 1101 1120) $(seq -s ' ' 2101 2120)"
 readonly CROWD
@@ -89,6 +92,10 @@ read = all
 write = all
 writetimeout = 5000
 CONF
+  # The permission to ask desk phones.
+  if [[ -n "$DESK_PHONES" ]]; then
+    printf '[toritsugi-actions](+)\nwrite = originate,call,agent,reporting,system\n' >> "$PBX/etc/local.d/manager.conf"
+  fi
   if ((VERSION < 18)); then
     cat >> "$PBX/etc/local.d/manager.conf" <<CONF
 [toritsugi-events](+)
@@ -185,7 +192,10 @@ CONF
     done
     printf '[%s](phone)\naors = %s\n[%s](phone-aor)\ncontact = sip:%s@127.0.0.3:%s\nqualify_frequency = 0\n' \
       "$RAW_PHONE" "$RAW_PHONE" "$RAW_PHONE" "$RAW_PHONE" "$((SIP + 3))"
+    local port
     for phone in $PHONES $LOOK_ALIKES $NAMED $CROWD; do
+      port=$SIP
+      [[ " $DESK_PHONES " != *" $phone "* ]] || port=$DESK_PHONE_SIP
       cat <<CONF
 [$phone](+type=endpoint)
 media_address = 127.0.0.1
@@ -193,7 +203,7 @@ bind_rtp_to_media_address = yes
 [$phone](+type=auth)
 password = $PHONE_SECRET
 [$phone](+type=aor)
-contact = sip:${phone#agent}@127.0.0.3:$SIP
+contact = sip:${phone#agent}@127.0.0.3:$port
 qualify_frequency = 0
 CONF
     done

@@ -5,6 +5,9 @@
 #
 #   up.sh RUN_DIR [--asterisk 22|16] [--ports BASE] [--while-stdin-open]
 #
+# LAB_DESK_PHONES names phones, separated by spaces, that are played by another program at LAB_DESK_PHONE_SIP; the daemon may then
+# send NOTIFY to phones.
+#
 # Prints "ready" on stdout when both are fully booted and calls can be placed.
 # With --while-stdin-open it reads commands, one a line:
 #
@@ -139,6 +142,7 @@ LAB_PBX_EVENTS_USER=toritsugi-events
 LAB_PBX_EVENTS_SECRET_FILE=$INSTANCE/pbx/events.secret
 LAB_PBX_ACTIONS_USER=toritsugi-actions
 LAB_PBX_ACTIONS_SECRET_FILE=$INSTANCE/pbx/actions.secret
+LAB_DESK_PHONE_SIP=127.0.0.3:$((BASE + 4))
 LAB_FAR_PID=$FAR_PID
 LAB_FAR_SIP=127.0.0.2:$BASE
 LAB_FAR_AMI_HOST=127.0.0.2

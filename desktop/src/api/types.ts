@@ -1,11 +1,13 @@
 // The words of the public API, from its OpenAPI document, and those of its events, which it leaves open.
 
 import type {
+  AccountNotice,
   CallView,
   Card,
   OperatorState,
   Outcome,
   PbxStatus,
+  Presence,
   SupervisionView,
   Transfer,
 } from './schema.d.ts';
@@ -52,3 +54,16 @@ export interface EndedData {
 }
 
 export type SupervisionData = SupervisionView & { ending?: string };
+
+/** What `notice.changed` tells: those of the account that are not over. */
+export interface NoticesData {
+  account: string;
+  notices: AccountNotice[];
+}
+
+/** What `contact.presence` tells. */
+export interface PresenceData {
+  account: string;
+  contact: string;
+  presence: Presence;
+}

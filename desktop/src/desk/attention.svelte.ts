@@ -114,14 +114,22 @@ function prove(call: Call, hidden: boolean): void {
   });
 }
 
-/** Two soft tones. */
-function ring(): void {
+/** Two soft tones, upwards: a call. */
+const RING = [[0, 659], [0.22, 880]] as const;
+/** Three, downwards: a figure is beyond its threshold. */
+const ALARM = [[0, 880], [0.18, 698], [0.36, 523]] as const;
+
+const ring = (): void => play(RING);
+
+/** A figure became an alarm. */
+export function alarm(): void {
+  if (prefs.sound) play(ALARM);
+}
+
+function play(tones: readonly (readonly [number, number])[]): void {
   if (!sound || sound.state !== 'running') return;
   const start = sound.currentTime;
-  for (const [delay, frequency] of [
-    [0, 659],
-    [0.22, 880],
-  ] as const) {
+  for (const [delay, frequency] of tones) {
     const tone = sound.createOscillator();
     const volume = sound.createGain();
     tone.frequency.value = frequency;

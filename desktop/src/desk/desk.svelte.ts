@@ -12,7 +12,10 @@ import type {
   Customer,
   CustomerView,
   Message,
+  NoticesData,
   OperatorOptions,
+  PresenceData,
+  PresenceState,
   SessionView,
   StreamEvent,
   SupervisionView,
@@ -22,6 +25,7 @@ import { t, word, type Key } from '../i18n/index.svelte.ts';
 import { writeAsIn } from '../text/written.svelte.ts';
 import { ownCall, ownPops } from './choose.ts';
 import { isSignOutOwed, onSignOutElsewhere, oweSignOut, settleSignOut } from './farewell.ts';
+import { daily } from './daily.svelte.ts';
 import { drafts, type CustomerDraft } from './drafts.svelte.ts';
 import { forgetKept, readKept, writeKept } from './kept.ts';
 import { prefs } from './prefs.svelte.ts';
@@ -87,6 +91,8 @@ class Desk {
   options = $state.raw<OperatorOptions | undefined>();
   /** Grows when a phone task changed, or may have changed. */
   tasksTold = $state(0);
+  /** Grows when the list of callers to be called back changed, or may have changed. */
+  callbacksTold = $state(0);
   /** Customers that were made or chosen here, by call. */
   chosen = $state.raw<ReadonlyMap<string, CustomerView>>(new Map());
 
@@ -180,6 +186,7 @@ class Desk {
     this.state = { ...emptyDesk({ id: user, role, extension: session.extension ?? undefined }), past: remembered.past };
     this.chosen = new Map(remembered.chosen);
     drafts.sit(user);
+    daily.sit(user);
     this.link = { phase: 'connecting', since: Date.now() };
     this.stream = new EventStream({
       link: (link) => this.linked(link),
@@ -201,6 +208,7 @@ class Desk {
     void forgetKept();
     forgetInTab();
     drafts.sit('');
+    daily.sit('');
     // What one person saw is not there for the next.
     this.state = emptyDesk({ id: '', role: 'operator', extension: undefined });
     this.accounts = new Map();
@@ -248,6 +256,11 @@ class Desk {
     this.state = state;
     if (events.some((event) => event.kind.startsWith('stream.'))) this.tick();
     if (events.some((event) => event.kind === 'stream.snapshot')) this.askBesides();
+    for (const event of events) {
+      if (event.kind === 'notice.changed') daily.took(event.data as unknown as NoticesData);
+      else if (event.kind === 'contact.presence') this.tookPresence(event.data as unknown as PresenceData);
+    }
+    if (events.some(isAboutCallbacks)) this.callbacksTold += 1;
     if (events.some(({ kind }) => kind === 'task.changed' || kind === 'stream.snapshot')) this.tasksTold += 1;
     this.sayWhatWent(events);
   }
@@ -347,6 +360,21 @@ class Desk {
     }
   }
 
+  private tookPresence({ account, contact, presence }: PresenceData): void {
+    const known = this.contacts.get(account);
+    if (!known) return;
+    const now = known.map((one) => (one.id === contact ? { ...one, presence } : one));
+    this.contacts = new Map(this.contacts).set(account, now);
+  }
+
+  /** Writes down where a contact is; without an end: for the rest of the day. */
+  setPresence(contact: string, state: PresenceState, until: string | undefined): Promise<boolean> {
+    return this.order(async () => {
+      const { id, account, presence } = await put<Contact>(`/v1/contacts/${contact}/presence`, { state, until });
+      if (presence) this.tookPresence({ account, contact: id, presence });
+    });
+  }
+
   async loadAccount(id: string): Promise<void> {
     if (!this.live) return;
     try {
@@ -387,9 +415,10 @@ class Desk {
     if (await this.order(() => post(`/v1/calls/${call.id}/help`))) this.say('order.help_sent');
   }
 
-  transfer(call: Call, to: string, mode: 'blind' | 'consult'): Promise<boolean> {
+  transfer(call: Call, to: string, mode: 'blind' | 'consult', override_rules = false): Promise<boolean> {
     // The events tell what becomes of it; the answer may come after all of them.
-    return this.order(() => post(`/v1/calls/${call.id}/transfers`, { mode, to }), true);
+    const rules = override_rules ? { override_rules } : {};
+    return this.order(() => post(`/v1/calls/${call.id}/transfers`, { mode, to, ...rules }), true);
   }
 
   settleTransfer(call: Call, verb: 'complete' | 'cancel'): Promise<boolean> {
@@ -496,7 +525,8 @@ class Desk {
   sayRefusal(type: string, detail = ''): void {
     const isKnown = word('problem', type) !== type;
     // What the page has words for needs none of the server's, which are English.
-    if (isKnown) this.notice('error', () => word('problem', type));
+    if (detail && word('refusal', detail) !== detail) this.notice('error', () => word('refusal', detail));
+    else if (isKnown) this.notice('error', () => word('problem', type));
     else this.notice('error', () => t('problem.other', { type }), detail);
   }
 
@@ -508,6 +538,9 @@ class Desk {
     setTimeout(() => this.drop(id), kind === 'info' ? NOTICE_MS : NOTICE_ERROR_MS);
   }
 }
+
+const isAboutCallbacks = ({ kind, data }: StreamEvent): boolean =>
+  kind === 'callback.changed' || kind === 'stream.snapshot' || (kind === 'call.ended' && data['outcome'] === 'abandoned');
 
 async function all<T>(path: string, most: number): Promise<T[]> {
   const items: T[] = [];

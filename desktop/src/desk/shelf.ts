@@ -15,7 +15,7 @@ const PREFIX = 'toritsugi.typed';
 /** How long typed text waits for the person who typed it, in milliseconds: over a long weekend. */
 export const TYPED_MS_MAX = 7 * 24 * 3_600_000;
 
-export type Kind = 'draft' | 'message' | 'gone';
+export type Kind = 'draft' | 'message' | 'gone' | 'notice';
 
 interface Entry<T> {
   at: number;

@@ -68,6 +68,7 @@ export function teamOf(all: readonly Member[], sought: Sought, isUrgent: boolean
     return !text || has(person.name) || has(person.kana) || has(person.extension) || has(call?.card?.account.name);
   });
   const rank = ({ person, call, level }: Member) => LEVELS.indexOf(level) * STATES.length + STATES.indexOf(stateOf(person, call));
-  const byPhone = (a: Member, b: Member) => order(a.person.extension ?? '', b.person.extension ?? '');
-  return found.sort((a, b) => (isUrgent ? rank(a) - rank(b) : 0) || byPhone(a, b));
+  // Once for each member, not for each comparison.
+  const ranked = found.map((one) => ({ one, rank: isUrgent ? rank(one) : 0, phone: one.person.extension ?? '' }));
+  return ranked.sort((a, b) => a.rank - b.rank || order(a.phone, b.phone)).map(({ one }) => one);
 }

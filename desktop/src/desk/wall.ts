@@ -73,6 +73,11 @@ export function tilesOf(state: DeskState, now: number, live: LiveStats | undefin
   ];
 }
 
+/** The tiles that became an alarm; those that are known for the first time did not. */
+export function crossed(before: ReadonlyMap<string, Level>, tiles: readonly Tile[]): Tile[] {
+  return tiles.filter(({ id, level }) => level === 'bad' && before.has(id) && before.get(id) !== 'bad');
+}
+
 function above(value: number | undefined, watch: number, bad: number): Level {
   if (value === undefined) return 'plain';
   return value >= bad ? 'bad' : value >= watch ? 'watch' : 'plain';

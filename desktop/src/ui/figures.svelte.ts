@@ -1,30 +1,14 @@
 // The figures of today as the daemon counts them, for the board and the wallboard.
-//
-// Invariant: one question is under way at a time, and a daemon that does not answer is asked again.
 
 import { get } from '../api/http.ts';
 import type { LiveStats } from '../api/types.ts';
 import { desk } from '../desk/desk.svelte.ts';
 import { percent, tilesOf, type Tile } from '../desk/wall.ts';
 import { duration } from '../text/time.ts';
+import { asksEvery } from './asks.ts';
 
 /** Figures that are older than this are said to be, in milliseconds. */
 const OLD_MS = 5_000;
-
-/** Asks again and again until the returned function is called. */
-export function asksEvery(ms: number, ask: () => Promise<void>): () => void {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  let isOver = false;
-  const turn = async () => {
-    await ask().catch(() => undefined);
-    if (!isOver) timer = setTimeout(() => void turn(), ms);
-  };
-  void turn();
-  return () => {
-    isOver = true;
-    clearTimeout(timer);
-  };
-}
 
 export class Figures {
   live = $state.raw<LiveStats | undefined>();

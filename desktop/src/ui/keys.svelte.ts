@@ -9,6 +9,7 @@
 // | single keys | outside fields | orders, views, and what is opened |
 // | digits | among people, results and states | that one of them (Contacts, WrapUp, StateMenu) |
 // | Alt and a letter or digit | also in a field | parts of what is being written (`TakeMessage.svelte`); Alt+0: no message |
+// | Ctrl+K (⌘K) | also in a field | finds everything (`Palette.svelte`) |
 // | F2, F4, alone or with Shift or Ctrl | also in a field | orders for the call |
 //
 // F2 and F4 are the function keys that nobody else needs. Browsers have help, search, reload, full screen and their tools at
@@ -33,11 +34,12 @@ export const KEYS: readonly (readonly [string, Key, string?])[] = [
   ['A', 'order.answer', 'F2'],
   ['H', 'order.hold', 'F4'],
   ['T', 'key.transfer', 'Shift+F4'],
-  ['C', 'order.complete'],
-  ['X', 'order.cancel'],
+  ['C', 'order.complete', 'Shift+F4'],
+  ['X', 'order.cancel', 'F4'],
   ['S', 'order.help', 'Ctrl+F2'],
   ['Shift+E', 'order.hangup', 'Shift+F2'],
   ['N', 'key.customer'],
+  ['D', 'key.notice'],
   ['M', 'key.message'],
   ['Alt+0', 'key.no_message'],
   ['Z', 'key.undo'],
@@ -45,8 +47,10 @@ export const KEYS: readonly (readonly [string, Key, string?])[] = [
   ['E', 'wrap.extend'],
   ['R', 'state.set'],
   ['/', 'key.find'],
+  ['Ctrl+K', 'palette.title', 'Ctrl+K'],
   ['J', 'key.row', 'K'],
   ['U', 'message.change'],
+  ['G / P / V', 'key.message_row'],
   ['1 – 6', 'key.views'],
   ['Tab', 'key.next'],
   ['Enter', 'key.choose'],
@@ -111,6 +115,11 @@ function findMessage(): void {
   if (ui.view === 'messages') document.querySelector<HTMLInputElement>('[data-search]')?.focus();
 }
 
+/** Presses a button of the row of a message that has the focus. */
+function rowGives(button: string): void {
+  document.activeElement?.closest('[data-message]')?.querySelector<HTMLElement>(`[data-${button}]`)?.click();
+}
+
 /** To the next row of a list that has rows to open, or to the one before. */
 function toRow(step: 1 | -1): void {
   const rows = [...document.querySelectorAll<HTMLElement>('main [data-row]')];
@@ -131,8 +140,9 @@ const FROM_FIELDS: Record<string, readonly Order[]> = {
   F2: ['answer'],
   'Shift+F2': ['hangup'],
   'Ctrl+F2': ['help'],
-  F4: ['hold', 'resume'],
-  'Shift+F4': ['transfer'],
+  // With the caller elsewhere there is nothing to hold: then it takes the caller back, and the other passes the caller on.
+  F4: ['hold', 'resume', 'cancel'],
+  'Shift+F4': ['transfer', 'complete'],
 };
 
 /** The orders of this key, if it has any from inside a field. */
@@ -157,6 +167,10 @@ const ACTIONS: Record<string, () => void> = {
   m: () => {
     if (desk.own?.card?.account.id || shown.work?.account) [ui.newCustomer, ui.message] = [false, true];
   },
+  d: () => {
+    const isOpen = ui.view === 'desk' ? shown.call?.card?.account.id : ui.view === 'accounts' && ui.account;
+    if (isOpen && desk.live) ui.notice = true;
+  },
   z: () => void undo(),
   w: () => document.getElementById('wrap-up')?.querySelector('input')?.focus(),
   r: () => (ui.states = !ui.states),
@@ -164,6 +178,9 @@ const ACTIONS: Record<string, () => void> = {
   f: findMessage,
   j: () => toRow(1),
   k: () => toRow(-1),
+  g: () => rowGives('again'),
+  p: () => rowGives('phone'),
+  v: () => rowGives('acknowledge'),
   u: () => document.querySelector<HTMLElement>('main [data-revise]')?.click(),
 };
 
@@ -178,6 +195,13 @@ export function listenToKeys(): void {
         chooseNoMessage();
         return;
       }
+      if (desk.session && (event.ctrlKey || event.metaKey) && !event.altKey && !event.shiftKey && event.code === 'KeyK') {
+        event.preventDefault();
+        if (!event.repeat && !ui.help) ui.palette = !ui.palette;
+        return;
+      }
+      // Its own keys are its field's.
+      if (ui.palette) return;
       // 229: keys of an input method, also where it says nothing of a composition.
       if (event.keyCode === 229) return;
       const given = fromField(event);
@@ -187,12 +211,12 @@ export function listenToKeys(): void {
         return;
       }
       if (event.key === 'Escape') {
-        if (ui.help || ui.states || ui.newCustomer || ui.message || ui.noMessage || shown.waiting) event.preventDefault();
+        if (ui.help || ui.states || ui.newCustomer || ui.message || ui.noMessage || ui.notice || shown.waiting) event.preventDefault();
         if (shown.waiting && !ui.help && !ui.states) return shown.go();
-        const isOpen = ui.help || ui.states || ui.newCustomer || ui.message || ui.noMessage;
+        const isOpen = ui.help || ui.states || ui.newCustomer || ui.message || ui.noMessage || ui.notice;
         const notice = desk.notices.at(-1);
         if (!isOpen && notice) desk.drop(notice.id);
-        ui.help = ui.states = ui.newCustomer = ui.message = ui.noMessage = false;
+        ui.help = ui.states = ui.newCustomer = ui.message = ui.noMessage = ui.notice = false;
         return;
       }
       const choice = event.target instanceof HTMLInputElement && event.target.type === 'radio';

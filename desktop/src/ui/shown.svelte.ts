@@ -35,6 +35,8 @@ class Shown {
   /** After a reload: a message that was begun is there as it was, as soon as its call and its draft are known. */
   private resumes = true;
   private hasDrafts = false;
+  /** The call whose answer was seen. */
+  private answered = '';
   private lastCall: Call | undefined;
   private lastWork: WrapUp | undefined;
 
@@ -115,6 +117,14 @@ class Shown {
       const { wanted } = this;
       const isShown = isSame(wanted, this.place) && (wanted.kind !== 'call' || this.fronted === wanted.id);
       if (!isShown && !caret.isBusy()) this.show(wanted);
+    });
+    // The form of a message opens as soon as the call is answered, where the account wants that.
+    $effect(() => {
+      const { own } = desk;
+      const account = desk.accounts.get(own?.card?.account.id ?? '');
+      if (!own || !account || own.id !== this.place.id || own.id === this.answered) return;
+      this.answered = own.id;
+      if (account.open_on_answer && !caret.isBusy()) ui.message = true;
     });
   }
 

@@ -9,6 +9,10 @@ export const ui = $state({
   newCustomer: false,
   /** Whether a message is being written. */
   message: false,
+  /** Whether something is looked for everywhere. */
+  palette: false,
+  /** Whether a notice of the account in front is being written. */
+  notice: false,
   /** Whether a reason for no message is being chosen. */
   noMessage: false,
   account: '',

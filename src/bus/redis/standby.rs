@@ -374,6 +374,12 @@ fn is_ordered(kind: EventKind) -> bool {
         | EventKind::MessageEscalated
         | EventKind::MessageUnanswered
         | EventKind::TaskChanged
+        | EventKind::MailServer
+        | EventKind::BounceUnmatched
+        | EventKind::DocumentPublished
+        | EventKind::NoticeChanged
+        | EventKind::ContactPresence
+        | EventKind::CallbackChanged
         | EventKind::AlarmRaised
         | EventKind::AlarmCleared
         | EventKind::PbxUp

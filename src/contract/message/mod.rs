@@ -3,12 +3,14 @@
 //! | file | holds |
 //! |---|---|
 //! | `fields.rs` | what a person sets, with the limits |
+//! | `file.rs` | its files |
 //! | `words.rs` | the words of the fields |
 //!
 //! A message has a *version*, which counts its changes, and a *revision*, which counts its contents: a content that the
 //! account may have received is corrected by another revision, never changed.
 
 mod fields;
+mod file;
 mod words;
 
 use jiff::Timestamp;
@@ -21,6 +23,7 @@ pub use self::fields::{
     CallBack, CheckedMessage, FailedTransfer, FollowUp, HIDDEN, MESSAGE_CHARS_MAX, MessageFields, Offer,
     ScriptAnswer, ScriptVersion, Sender, clean_text,
 };
+pub use self::file::{FileError, FileType, MESSAGE_FILE_BYTES_MAX, MESSAGE_FILES_MAX, MessageFile, NewFile};
 pub(super) use self::words::words;
 pub use self::words::{
     Action, FollowUpBy, Gender, Mark, MessageKind, NumberSource, OfferResult, Privacy, Urgency,
@@ -136,6 +139,9 @@ pub struct Message {
     /// The version with which the present revision began; for the events.
     #[serde(skip)]
     pub revision_version: u64,
+    /// Its files, without their contents: a recording.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<MessageFile>,
     /// How far its delivery is. A change of this alone leaves `version` as it is.
     pub delivery: MessageDelivery,
 }

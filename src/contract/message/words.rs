@@ -170,6 +170,18 @@ impl Action {
             Self::None => None,
         }
     }
+
+    /// The same in English.
+    #[must_use]
+    pub fn label_in_english(self) -> Option<&'static str> {
+        match self {
+            Self::CallBack => Some("please call back"),
+            Self::WillCallAgain => Some("will call again"),
+            Self::ToldOnly => Some("for your information"),
+            Self::MailBack => Some("please reply by mail"),
+            Self::None => None,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 use super::check::{NumberUse, StoredNumber, invalid, multi_line, numbers, optional, required, single_line};
 use super::{RecordError, yes};
 use crate::contract::hours::{Hours, HoursError};
+use crate::contract::message::Privacy;
 use crate::contract::supervision::Notify;
 use crate::contract::url_template::UrlTemplate;
 use crate::ids::RecordId;
@@ -34,6 +35,80 @@ pub enum CallerIdPolicy {
     Account,
     /// The service's number.
     Service,
+}
+
+/// Which calls are reported to the account without a message of their own (1コール報告).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ReportCalls {
+    /// None.
+    #[default]
+    Off,
+    /// Those that ended with a reason for no message (`no_message_reasons`).
+    NoMessage,
+    /// Each call that an operator had, and that has no message.
+    All,
+}
+
+/// The language of what a person of an account reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Language {
+    /// Japanese.
+    #[default]
+    Ja,
+    /// English.
+    En,
+}
+
+impl ReportCalls {
+    /// All values.
+    pub const ALL: [Self; 3] = [Self::Off, Self::NoMessage, Self::All];
+
+    /// The value in JSON and in the store.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::NoMessage => "no_message",
+            Self::All => "all",
+        }
+    }
+
+    /// The value with this text.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.as_str() == text)
+    }
+}
+
+impl Language {
+    /// All languages.
+    pub const ALL: [Self; 2] = [Self::Ja, Self::En];
+
+    /// The value in JSON, in the store and in `Content-Language`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ja => "ja",
+            Self::En => "en",
+        }
+    }
+
+    /// What a person of this language reads.
+    #[must_use]
+    pub fn say<'a>(self, ja: &'a str, en: &'a str) -> &'a str {
+        match self {
+            Self::Ja => ja,
+            Self::En => en,
+        }
+    }
+
+    /// The language with this text.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.as_str() == text)
+    }
 }
 
 /// The fields of an account that a person sets.
@@ -89,6 +164,18 @@ pub struct AccountFields {
     /// `{call}`.
     #[serde(default)]
     pub link: Option<String>,
+    /// Which calls without a message are reported to the account all the same (1コール報告): each makes a message of the kind `report`.
+    #[serde(default)]
+    pub report_calls: ReportCalls,
+    /// The language of mails to this account, where its endpoint has none.
+    #[serde(default)]
+    pub language: Language,
+    /// What of its messages may leave the house; with `notice`, a message never says more, whatever it has itself.
+    #[serde(default)]
+    pub privacy: Privacy,
+    /// The form of a message opens when an operator answers a call of this account.
+    #[serde(default)]
+    pub open_on_answer: bool,
 }
 
 /// An account: a company that calls are answered for.
@@ -137,6 +224,10 @@ impl Default for AccountFields {
             wrap_up_s: None,
             hours: None,
             link: None,
+            report_calls: ReportCalls::Off,
+            language: Language::Ja,
+            privacy: Privacy::Full,
+            open_on_answer: false,
         }
     }
 }
@@ -235,6 +326,18 @@ mod tests {
         let british = NumberPlan::of_country("GB").unwrap();
         let texts = ["+44 870", "+886"].map(str::to_owned);
         assert_eq!(number_prefixes("extra_numbers", &texts, &british).unwrap(), ["0870", "00886"]);
+    }
+
+    #[test]
+    fn values_survive_their_text() {
+        for one in ReportCalls::ALL {
+            assert_eq!(ReportCalls::parse(one.as_str()), Some(one));
+            assert_eq!(serde_json::to_value(one).unwrap(), one.as_str());
+        }
+        for one in Language::ALL {
+            assert_eq!(Language::parse(one.as_str()), Some(one));
+            assert_eq!(serde_json::to_value(one).unwrap(), one.as_str());
+        }
     }
 
     #[test]

@@ -76,6 +76,65 @@ pub struct ContactFields {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<String>)]
     pub days_off: Vec<Date>,
+    /// No caller is transferred to this contact: operators take a message. A supervisor may go beyond it.
+    #[serde(default)]
+    pub no_transfer: bool,
+    /// Callers must not learn this contact's number; the page hides it.
+    #[serde(default)]
+    pub do_not_tell: bool,
+}
+
+/// Where a contact is, as the contact or the company said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PresenceState {
+    /// At work (在席).
+    In,
+    /// Out of the office (外出).
+    Out,
+    /// In a meeting (会議).
+    Meeting,
+    /// Not to be reached (不在, 休み).
+    Away,
+}
+
+impl PresenceState {
+    /// All states.
+    pub const ALL: &[Self] = &[Self::In, Self::Out, Self::Meeting, Self::Away];
+
+    /// The wire text of the state.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::In => "in",
+            Self::Out => "out",
+            Self::Meeting => "meeting",
+            Self::Away => "away",
+        }
+    }
+
+    /// The state with this wire text.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|state| state.as_str() == text)
+    }
+}
+
+/// What somebody said about where a contact is. It holds until its end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Presence {
+    /// Where the contact is.
+    pub state: PresenceState,
+    /// Until when that holds.
+    #[schema(value_type = String, format = DateTime)]
+    #[serde(serialize_with = "crate::contract::time::as_time")]
+    pub until: Timestamp,
+    /// The name of the person who wrote it down.
+    pub by_name: String,
+    /// When it was written down.
+    #[schema(value_type = String, format = DateTime)]
+    #[serde(serialize_with = "crate::contract::time::as_time")]
+    pub at: Timestamp,
 }
 
 /// A contact: a person of the account to whom a call or message goes.
@@ -87,6 +146,10 @@ pub struct Contact {
     /// The fields that a person sets.
     #[serde(flatten)]
     pub fields: ContactFields,
+    /// Where the contact is, as the last operator wrote it down; it may be over. The absence of the fields above is apart
+    /// from it, and decides where messages go.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub presence: Option<Presence>,
     /// When the record was created.
     #[schema(value_type = String, format = DateTime)]
     #[serde(serialize_with = "crate::contract::time::as_time")]
@@ -102,6 +165,8 @@ pub struct Contact {
 pub struct CheckedContact {
     pub(crate) fields: ContactFields,
     pub(crate) number: Option<StoredNumber>,
+    /// Of a row of an import: the code of the deputy, who may be further down in the file.
+    pub(crate) deputy_code: Option<String>,
 }
 
 impl ContactFields {
@@ -123,6 +188,8 @@ impl ContactFields {
             absent_until: None,
             deputy: None,
             days_off: Vec::new(),
+            no_transfer: false,
+            do_not_tell: false,
         }
     }
 
@@ -158,6 +225,6 @@ impl ContactFields {
         let mut texts: Vec<String> = self.number.take().into_iter().collect();
         let number = numbers("number", &mut texts, 1, (NumberUse::Subscriber, plan))?.pop();
         self.number = texts.pop();
-        Ok(CheckedContact { fields: self, number })
+        Ok(CheckedContact { fields: self, number, deputy_code: None })
     }
 }

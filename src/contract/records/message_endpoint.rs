@@ -4,7 +4,7 @@
 //! order of `priority`, if the address before it returned the mail. An endpoint with the priority 0 comes before `email`. One
 //! without a contact is the account's own: it receives what no contact receives.
 //!
-//! Invariant: the address of a checked endpoint is one that a mail server takes, and its hours name their time zone.
+//! Invariant: the address of a checked endpoint is one that a mail server or its service takes (`channel.rs`), and its hours name their time zone.
 //!
 //! Not to be confused with the endpoints of a PBX (`contract/endpoint.rs`), which are phones.
 
@@ -12,12 +12,14 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::channel::{ChannelRules, check_mention};
 use super::check::{invalid, optional, single_line};
-use super::{RecordError, yes};
+use super::{Language, RecordError, yes};
 use crate::contract::delivery::Suspension;
 use crate::contract::hours::{Hours, HoursError};
 use crate::ids::RecordId;
 use crate::mail::MailAddress;
+use crate::secret::Secret;
 
 /// Most endpoints of an account.
 pub const ENDPOINTS_PER_ACCOUNT_MAX: u32 = 200;
@@ -25,13 +27,29 @@ pub const ENDPOINTS_PER_ACCOUNT_MAX: u32 = 200;
 pub const PRIORITY_MAX: u32 = 99;
 
 /// How an endpoint is reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, ToSchema,
+)]
 #[schema(as = MessageEndpointKind)]
 #[serde(rename_all = "snake_case")]
 pub enum EndpointKind {
     /// By mail.
     #[default]
     Mail,
+    /// By an incoming webhook of Slack.
+    Slack,
+    /// By a workflow of Microsoft Teams.
+    Teams,
+    /// In a room of Chatwork.
+    Chatwork,
+    /// By an incoming webhook of LINE WORKS.
+    LineWorks,
+    /// By a webhook of a space of Google Chat.
+    GoogleChat,
+    /// By SMS, over a gateway of the configuration.
+    Sms,
+    /// By fax, over a gateway of the configuration that takes mails.
+    Fax,
 }
 
 /// The character set of mails to an endpoint.
@@ -87,7 +105,16 @@ macro_rules! stored_as {
     };
 }
 
-stored_as!(EndpointKind { Mail => "mail" });
+stored_as!(EndpointKind {
+    Mail => "mail",
+    Slack => "slack",
+    Teams => "teams",
+    Chatwork => "chatwork",
+    LineWorks => "line_works",
+    GoogleChat => "google_chat",
+    Sms => "sms",
+    Fax => "fax",
+});
 stored_as!(EndpointCharset { Auto => "auto", Utf8 => "utf-8", Iso2022Jp => "iso-2022-jp" });
 stored_as!(OutsideHours { Hold => "hold", Next => "next", Send => "send" });
 
@@ -108,8 +135,16 @@ pub struct MessageEndpointFields {
     /// How it is reached.
     #[serde(default)]
     pub kind: EndpointKind,
-    /// Where it is: a mail address.
+    /// Where it is: a mail address; the URL of an incoming webhook (`slack`, `teams`, `line_works`, `google_chat`), of which only the
+    /// host and the last characters are shown; the number of a room (`chatwork`); a telephone number (`sms`, `fax`).
     pub address: String,
+    /// The gateway of an endpoint of the kind `sms` or `fax`: its name in the configuration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
+    /// Who is called in the chat. `slack`: `channel`, `here`, the id of a member or a group; `chatwork`: `all`, the account id of a
+    /// member.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mention: Option<String>,
     /// What it is for, for instance 受付.
     #[serde(default)]
     pub label: String,
@@ -122,6 +157,9 @@ pub struct MessageEndpointFields {
     /// Whether its mails have an HTML part beside the text.
     #[serde(default = "yes")]
     pub html: bool,
+    /// The language of what it receives; absent: its account's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<Language>,
     /// When it may receive messages; absent: always.
     #[serde(default)]
     pub hours: Option<Hours>,
@@ -155,7 +193,10 @@ pub struct MessageEndpoint {
 /// An endpoint's fields, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckedMessageEndpoint {
+    /// What is shown; of a secret address a part.
     pub(crate) fields: MessageEndpointFields,
+    /// The address, if it is a secret and was given; absent: the one that is stored stays.
+    pub(crate) secret: Option<Secret>,
 }
 
 fn one() -> u32 {
@@ -172,24 +213,44 @@ impl MessageEndpointFields {
             code: None,
             kind: EndpointKind::Mail,
             address: address.to_owned(),
+            profile: None,
+            mention: None,
             label: String::new(),
             priority: one(),
             charset: EndpointCharset::Auto,
             html: true,
+            language: None,
             hours: None,
             outside: OutsideHours::Hold,
         }
     }
 
     /// Cleans the text, parses the address, and lets hours without a time zone be those of `time_zone`, the installation's.
+    /// `present`: the endpoint as it is. What it shows of a secret address stands for that address.
     ///
     /// # Errors
     /// The first invalid field.
-    pub fn checked(mut self, time_zone: &jiff::tz::TimeZone) -> Result<CheckedMessageEndpoint, RecordError> {
+    pub fn checked(
+        mut self,
+        time_zone: &jiff::tz::TimeZone,
+        rules: &ChannelRules,
+        present: Option<&Self>,
+    ) -> Result<CheckedMessageEndpoint, RecordError> {
         self.code = optional("code", self.code)?;
         self.label = single_line("label", &self.label)?;
-        let address = self.address.trim().parse::<MailAddress>();
-        self.address = address.map_err(|error| invalid("address", error.to_string()))?.to_string();
+        let mut secret = None;
+        let is_present = |present: &&Self| present.kind == self.kind && present.address == self.address;
+        if !self.kind.has_profile() && self.profile.is_some() {
+            return Err(invalid("profile", "only endpoints of the kinds sms and fax have a profile".into()));
+        }
+        if self.kind == EndpointKind::Mail {
+            let address = self.address.trim().parse::<MailAddress>();
+            self.address = address.map_err(|error| invalid("address", error.to_string()))?.to_string();
+        } else if !self.kind.has_secret() || present.filter(is_present).is_none() {
+            let checked = rules.check(self.kind, &self.address, self.profile.as_deref())?;
+            (self.address, secret) = (checked.shown, checked.secret);
+        }
+        self.mention = check_mention(self.kind, self.mention)?;
         if self.priority > PRIORITY_MAX {
             return Err(invalid("priority", format!("from 0 to {PRIORITY_MAX}")));
         }
@@ -202,7 +263,7 @@ impl MessageEndpointFields {
                 hours.time_zone = time_zone.iana_name().map(str::to_owned);
             }
         }
-        Ok(CheckedMessageEndpoint { fields: self })
+        Ok(CheckedMessageEndpoint { fields: self, secret })
     }
 }
 
@@ -220,7 +281,8 @@ mod tests {
         let fields: MessageEndpointFields =
             serde_json::from_value(whole).map_err(|error| error.to_string())?;
         let zone = TimeZone::get("Asia/Tokyo").unwrap();
-        Ok(fields.checked(&zone).map_err(|error| error.to_string())?.fields)
+        let rules = ChannelRules::default();
+        Ok(fields.checked(&zone, &rules, None).map_err(|error| error.to_string())?.fields)
     }
 
     #[test]
@@ -258,6 +320,9 @@ mod tests {
             assert_eq!(OutsideHours::parse(outside.as_str()), Some(outside));
             assert_eq!(serde_json::to_value(outside).unwrap(), outside.as_str());
         }
-        assert_eq!(EndpointKind::parse("mail"), Some(EndpointKind::Mail));
+        for kind in EndpointKind::ALL {
+            assert_eq!(EndpointKind::parse(kind.as_str()), Some(kind));
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
+        }
     }
 }

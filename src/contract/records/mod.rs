@@ -8,6 +8,7 @@
 //! | `account.rs` | a company that calls are answered for |
 //! | `customer.rs` | a person or company who calls an account |
 //! | `contact.rs` | a person of the account to whom calls and messages go |
+//! | `channel.rs` | the addresses of chats and SMS, and what of them may be shown |
 //! | `message_endpoint.rs` | where messages of an account go, besides its contacts' own addresses |
 //! | `search.rs` | the form in which names and numbers are searched |
 //! | `check.rs` | checks of text and numbers, which all records share |
@@ -18,6 +19,7 @@
 //! Read next: `hours.rs`, `numbers.rs`, then `crate::store::accounts`.
 
 mod account;
+mod channel;
 mod check;
 mod contact;
 mod customer;
@@ -29,14 +31,16 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub use self::account::{
-    Account, AccountFields, CallerIdPolicy, CheckedAccount, EXTRA_NUMBER_DIGITS, EXTRA_NUMBERS_MAX,
-    NUMBERS_PER_ACCOUNT_MAX, SOUND_BYTES_MAX, WRAP_UP_S_MAX,
+    Account, AccountFields, CallerIdPolicy, CheckedAccount, EXTRA_NUMBER_DIGITS, EXTRA_NUMBERS_MAX, Language,
+    NUMBERS_PER_ACCOUNT_MAX, ReportCalls, SOUND_BYTES_MAX, WRAP_UP_S_MAX,
 };
+pub use self::channel::{CHANNEL_URL_BYTES_MAX, ChannelRules, CheckedAddress};
 use self::check::invalid;
 pub use self::check::{NAME_CHARS_MAX, NOTES_CHARS_MAX, NUMBER_DIGITS_MAX, NumberUse, StoredNumber};
 pub(crate) use self::check::{number_problem, paragraphs};
 pub use self::contact::{
-    CONTACT_DAYS_OFF_MAX, CheckedContact, Contact, ContactFields, ON_CALL_ORDER_MAX, RING_S,
+    CONTACT_DAYS_OFF_MAX, CheckedContact, Contact, ContactFields, ON_CALL_ORDER_MAX, Presence, PresenceState,
+    RING_S,
 };
 pub use self::customer::{CheckedCustomer, Customer, CustomerFields, FLAGS_MAX, NUMBERS_PER_CUSTOMER_MAX};
 pub use self::message_endpoint::{

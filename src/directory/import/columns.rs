@@ -11,10 +11,11 @@
 //! | yes | | | `dialled`, 着信番号; `forwarding`, 転送元番号 |
 //! | yes | | | `accept_sound`, 応答確認音声; `extra_numbers`, 転送許可番号 |
 //! | yes | | yes | `accept_by_key`, 応答確認 |
+//! | yes | | | `report_calls`, 1コール報告; `language`, 言語; `privacy`, 社外秘; `open_on_answer`, 応答時に伝言 |
 //! | yes | | | `caller_id_policy`, 発信者番号; `never_monitor`, モニタリング禁止; `supervision_notify`, モニタリング通知; `wrap_up_s`, 後処理秒数; `hours`, 営業時間, 受付時間; `link`, リンク, 連携URL |
 //! | | yes | | `company`, 会社名, 勤務先; `department`, 部署; `flags`, 区分, フラグ |
 //! | | yes | yes | `number`, `numbers`, `tel`, 電話番号, 電話; several with a digit behind, or in one cell with `;` |
-//! | | | yes | `role`, 役職; `email`, メール, メールアドレス; `on_call_order`, 呼出順; `ring_s`, 呼出秒数 |
+//! | | | yes | `role`, 役職; `email`, メール, メールアドレス; `on_call_order`, 呼出順; `ring_s`, 呼出秒数; `absent_until`, 不在; `deputy`, 代理; `no_transfer`, 取次不可; `do_not_tell`, 番号案内不可 |
 //!
 //! Cells with telephone numbers are read in `numbers.rs`.
 //!
@@ -23,22 +24,30 @@
 
 use std::collections::HashMap;
 
+use jiff::Timestamp;
+use jiff::civil::{Date, DateTime};
+use jiff::tz::TimeZone;
 use smol_str::SmolStr;
 
 use super::numbers;
 use super::table::Record;
 use crate::contract::hours::Hours;
 use crate::contract::import_batch::{Batch, Column, ImportKind, Row};
-use crate::contract::records::{AccountFields, CallerIdPolicy, ContactFields, CustomerFields, NumberUse};
+use crate::contract::message::Privacy;
+use crate::contract::records::{
+    AccountFields, CallerIdPolicy, CheckedContact, ContactFields, CustomerFields, Language, NumberUse,
+    ReportCalls,
+};
 use crate::contract::supervision::Notify;
 use crate::ids::RecordId;
 use crate::numbers::NumberPlan;
 use crate::store::import::PresentColumns;
 
 use Column::{
-    AcceptByKey, AcceptSound, Account, AnswerPhrase, CallerId, Code, Company, Department, Dialled, Email,
-    ExtraNumbers, Flags, Forwarding, HoursOpen, Kana, Link, Name, NeverMonitor, Notes, Numbers, OnCallOrder,
-    RingSeconds, Role, SupervisionNotify, WrapUp,
+    AbsentUntil, AcceptByKey, AcceptSound, Account, AnswerPhrase, CallerId, Code, Company, Department,
+    Deputy, Dialled, DoNotTell, Email, ExtraNumbers, Flags, Forwarding, HoursOpen, Kana, Link, Name,
+    NeverMonitor, NoTransfer, Notes, Numbers, OnCallOrder, OpenOnAnswer, RingSeconds, Role,
+    SupervisionNotify, WrapUp,
 };
 
 type Names = &'static [(Column, &'static [&'static str])];
@@ -60,6 +69,10 @@ const ACCOUNTS: Names = &[
     (WrapUp, &["wrap_up_s", "後処理秒数"]),
     (HoursOpen, &["hours", "営業時間", "受付時間"]),
     (Link, &["link", "リンク", "連携url"]),
+    (Column::ReportCalls, &["report_calls", "1コール報告"]),
+    (Column::Language, &["language", "言語"]),
+    (Column::Privacy, &["privacy", "社外秘"]),
+    (OpenOnAnswer, &["open_on_answer", "応答時に伝言"]),
 ];
 const CUSTOMERS: Names = &[
     (Account, ACCOUNT),
@@ -83,6 +96,10 @@ const CONTACTS: Names = &[
     (OnCallOrder, &["on_call_order", "呼出順"]),
     (AcceptByKey, ACCEPT_BY_KEY),
     (RingSeconds, &["ring_s", "呼出秒数"]),
+    (AbsentUntil, &["absent_until", "不在"]),
+    (Deputy, &["deputy", "代理"]),
+    (NoTransfer, &["no_transfer", "取次不可"]),
+    (DoNotTell, &["do_not_tell", "番号案内不可"]),
 ];
 const ACCOUNT: &[&str] = &["account", "契約先コード", "契約企業コード", "会員コード", "会社コード"];
 const KANA: &[&str] = &["kana", "カナ", "かな", "ふりがな", "フリガナ", "読み"];
@@ -180,14 +197,20 @@ fn meaning(names: Names, name: &str) -> Option<Column> {
 pub(super) struct RowReader {
     layout: Layout,
     plan: NumberPlan,
+    /// Of the times in cells.
+    zone: TimeZone,
     accounts: HashMap<SmolStr, RecordId>,
     /// The line of each code, so that a file has each record once.
     seen: HashMap<(Option<RecordId>, SmolStr), u64>,
 }
 
 impl RowReader {
-    pub(super) fn new(layout: Layout, plan: NumberPlan, accounts: HashMap<SmolStr, RecordId>) -> Self {
-        Self { layout, plan, accounts, seen: HashMap::new() }
+    pub(super) fn new(
+        layout: Layout,
+        (plan, zone): (NumberPlan, TimeZone),
+        accounts: HashMap<SmolStr, RecordId>,
+    ) -> Self {
+        Self { layout, plan, zone, accounts, seen: HashMap::new() }
     }
 
     /// Adds the record to the batch, or returns what is wrong with it.
@@ -208,7 +231,9 @@ impl RowReader {
                 rows.push(Row { line, value });
             }
             Batch::Contacts(rows) => {
-                let value = self.contact(record)?.checked(&self.plan).map_err(problem)?;
+                let (fields, deputy) = self.contact(record)?;
+                let value =
+                    CheckedContact { deputy_code: deputy, ..fields.checked(&self.plan).map_err(problem)? };
                 let code = value.fields.code.as_deref().ok_or("code: must not be empty")?;
                 self.check_unique(Some(value.fields.account), code, line)?;
                 rows.push(Row { line, value });
@@ -245,6 +270,10 @@ impl RowReader {
                 WrapUp => fields.wrap_up_s = whole_number("wrap_up_s", &text)?,
                 HoursOpen => fields.hours = Hours::read(&text).map_err(|error| format!("hours: {error}"))?,
                 Link => fields.link = Some(text),
+                Column::ReportCalls => fields.report_calls = report_calls(&text)?,
+                Column::Language => fields.language = language(&text)?,
+                Column::Privacy => fields.privacy = privacy(&text)?,
+                OpenOnAnswer => fields.open_on_answer = yes_or_no("open_on_answer", &text)?.unwrap_or(false),
                 _ => {}
             }
         }
@@ -271,9 +300,11 @@ impl RowReader {
         Ok(fields)
     }
 
-    fn contact(&self, record: &Record) -> Result<ContactFields, String> {
+    /// A contact, and the code of its deputy.
+    fn contact(&self, record: &Record) -> Result<(ContactFields, Option<String>), String> {
         let mut fields = ContactFields::named(RecordId(uuid::Uuid::nil()), "");
         let mut all_numbers = Vec::new();
+        let mut deputy = None;
         for (column, text) in self.cells(record) {
             let text = text?;
             match column {
@@ -287,6 +318,10 @@ impl RowReader {
                 OnCallOrder => fields.on_call_order = whole_number("on_call_order", &text)?,
                 AcceptByKey => fields.accept_by_key = yes_or_no("accept_by_key", &text)?.unwrap_or(true),
                 RingSeconds => fields.ring_s = whole_number("ring_s", &text)?,
+                AbsentUntil => fields.absent_until = absent_until(&text, &self.zone)?,
+                Deputy => deputy = Some(numbers::unmarked(&text)).filter(|code| !code.is_empty()),
+                NoTransfer => fields.no_transfer = yes_or_no("no_transfer", &text)?.unwrap_or(false),
+                DoNotTell => fields.do_not_tell = yes_or_no("do_not_tell", &text)?.unwrap_or(false),
                 _ => {}
             }
         }
@@ -297,7 +332,7 @@ impl RowReader {
                 "number: a contact has one number, and here are {first:?} and {second:?}; make a contact of each"
             ));
         }
-        Ok(fields)
+        Ok((fields, deputy))
     }
 
     fn numbers(&self, field: &str, text: &str, of: NumberUse) -> Result<Vec<String>, String> {
@@ -361,6 +396,52 @@ fn notify(text: &str) -> Result<Option<Notify>, String> {
         "silent" | "なし" | "無" => Ok(Some(Notify::Silent)),
         text => Err(format!("supervision_notify: {text:?} is not one of tone, desktop, silent")),
     }
+}
+
+fn report_calls(text: &str) -> Result<ReportCalls, String> {
+    match text.trim() {
+        "" | "off" | "なし" | "無" => Ok(ReportCalls::Off),
+        "no_message" | "伝言なし" => Ok(ReportCalls::NoMessage),
+        "all" | "全件" | "すべて" => Ok(ReportCalls::All),
+        text => Err(format!("report_calls: {text:?} is not one of off, no_message, all")),
+    }
+}
+
+fn language(text: &str) -> Result<Language, String> {
+    match text.trim().to_lowercase().as_str() {
+        "" | "ja" | "日本語" => Ok(Language::Ja),
+        "en" | "英語" => Ok(Language::En),
+        text => Err(format!("language: {text:?} is not one of ja, en")),
+    }
+}
+
+fn privacy(text: &str) -> Result<Privacy, String> {
+    match text.trim() {
+        "notice" => Ok(Privacy::Notice),
+        "full" => Ok(Privacy::Full),
+        text => match yes_or_no("privacy", text) {
+            Ok(Some(true)) => Ok(Privacy::Notice),
+            Ok(_) => Ok(Privacy::Full),
+            Err(_) => Err(format!("privacy: {text:?} is not one of full, notice")),
+        },
+    }
+}
+
+/// Until when a contact is absent: a day, to its end, or a time.
+fn absent_until(text: &str, zone: &TimeZone) -> Result<Option<Timestamp>, String> {
+    let text = text.trim().replace('/', "-");
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let day_end = |day: Date| day.tomorrow().ok().map(|day| day.to_datetime(jiff::civil::Time::midnight()));
+    let local = match text.parse::<Date>() {
+        Ok(day) if text.len() <= 10 => day_end(day),
+        _ => text.parse::<DateTime>().ok(),
+    };
+    let at = text.parse::<Timestamp>().ok().or_else(|| zone.to_timestamp(local?).ok());
+    at.map(Some).ok_or_else(|| {
+        format!("absent_until: {text:?} is neither a day (2026-12-10) nor a time (2026-12-10 18:00)")
+    })
 }
 
 #[cfg(test)]

@@ -24,12 +24,13 @@ pub mod holidays;
 mod numbers;
 mod table;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, Read, Seek};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use parking_lot::Mutex;
 use serde::Serialize;
 use smol_str::SmolStr;
@@ -39,7 +40,7 @@ use tokio::task::JoinHandle;
 use self::columns::{Layout, RowReader};
 use self::table::Table;
 use super::lookup::Directory;
-use crate::contract::import_batch::Batch;
+use crate::contract::import_batch::{Batch, Column, DeputyRow};
 pub use crate::contract::import_batch::{ImportKind, RowError};
 use crate::ids::RecordId;
 use crate::numbers::NumberPlan;
@@ -132,6 +133,7 @@ struct Errors {
 struct Job {
     options: ImportOptions,
     plan: NumberPlan,
+    zone: TimeZone,
     accounts: HashMap<SmolStr, RecordId>,
     at: Timestamp,
 }
@@ -158,7 +160,7 @@ impl Directory {
             ImportKind::Accounts => HashMap::new(),
             ImportKind::Customers | ImportKind::Contacts => self.codes().await?,
         };
-        let job = Job { options, plan: *self.plan(), accounts, at };
+        let job = Job { options, plan: *self.plan(), zone: self.time_zone().clone(), accounts, at };
         let source = Shared(Arc::new(Mutex::new(source)));
         let (mut reader, ignored_columns) = job.open(source.clone())?;
         let present = reader.present.clone();
@@ -216,7 +218,11 @@ impl Directory {
     ) -> Result<Written, ImportError> {
         let (reading, mut batches) = reader.start(job.options.kind);
         let (mut written, mut pace) = (Written::default(), PurgePace::default());
+        let mut deputies = Vec::new();
         while let Some(mut batch) = batches.recv().await {
+            if present.contains(Column::Deputy) {
+                deputies.extend(batch.deputies());
+            }
             while !batch.is_empty() {
                 let began = Instant::now();
                 let step = batch.take_first(pace.rows() as usize);
@@ -234,7 +240,45 @@ impl Directory {
         let outcome = reading.await.map_err(stopped)?.map_err(ImportError::from);
         let is_whole = outcome.and_then(|outcome| outcome.errors.into_result());
         is_whole.map_err(|error| written.stopped_by(job, error))?;
+        let named = self.write_deputies(job, deputies, present).await;
+        named.map_err(|error| written.stopped_by(job, error))?;
         Ok(written)
+    }
+
+    /// Writes who stands in for whom, after all contacts of the file, and as many at once as contacts.
+    async fn write_deputies(
+        &self,
+        job: &Job,
+        mut deputies: Vec<DeputyRow>,
+        present: &PresentColumns,
+    ) -> Result<(), ImportError> {
+        if job.options.dry_run {
+            // The contacts of the file are not in the store.
+            let known: HashSet<_> = deputies.iter().map(|row| (row.account, row.code.clone())).collect();
+            let is_unknown = |row: &DeputyRow| {
+                let code = row.deputy.clone().unwrap_or_default();
+                row.deputy.as_ref() == Some(&row.code) || !known.contains(&(row.account, code))
+            };
+            deputies.retain(is_unknown);
+        }
+        let mut refused = Errors::default();
+        let mut pace = PurgePace::default();
+        while !deputies.is_empty() {
+            let began = Instant::now();
+            let rest = deputies.split_off(deputies.len().min(pace.rows() as usize));
+            let rows = std::mem::replace(&mut deputies, rest);
+            let mut transaction =
+                self.store().begin_import(job.options.kind, present.clone(), job.at).await?;
+            transaction.write_deputies(&rows).await?.into_iter().for_each(|error| refused.add(error));
+            if job.options.dry_run {
+                transaction.roll_back().await?;
+            } else {
+                transaction.commit().await?;
+            }
+            pace.record(began.elapsed());
+            tokio::time::sleep(began.elapsed().min(STEP_DELAY_MAX)).await;
+        }
+        refused.into_result()
     }
 
     /// Returns how many of the rows are new.
@@ -303,7 +347,7 @@ impl Job {
         let (layout, ignored) =
             Layout::of(self.options.kind, table.header()).map_err(|problem| table.header_error(problem))?;
         let present = layout.present();
-        let rows = RowReader::new(layout, self.plan, self.accounts.clone());
+        let rows = RowReader::new(layout, (self.plan, self.zone.clone()), self.accounts.clone());
         Ok((FileReader { table, rows, present }, ignored))
     }
 }

@@ -17,6 +17,7 @@
 //! sensitive answers. A token is in no log.
 
 mod limits;
+mod links;
 mod nonce;
 mod page;
 
@@ -37,6 +38,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use self::limits::{Limits, Use};
+pub use self::links::Links;
 use self::nonce::NonceKey;
 use self::page::{Language, Notice, Shown};
 use super::connection::ClientConnection;

@@ -9,8 +9,9 @@ use minijinja::Value;
 use minijinja::value::Serde;
 use serde::Serialize;
 
-use super::{LetterSettings, Named, display, polite, when};
+use super::{LetterSettings, Named, display, numbered, polite_in, recipient, when_in};
 use crate::contract::message::{Mark, Message, MessageFields, MessageKind, MessageState, Privacy, Urgency};
+use crate::contract::records::Language;
 use crate::mail::Line;
 use crate::messages::csv::{self, Encoding, RowContext};
 use crate::store::deliveries::LetterFacts;
@@ -78,7 +79,7 @@ struct Item {
 
 impl DigestValues {
     pub(super) fn of(facts: &LetterFacts, digest: &DigestFacts, settings: &LetterSettings) -> Self {
-        let (run, zone) = (&digest.run, &settings.time_zone);
+        let (run, zone, language) = (&digest.run, &settings.time_zone, facts.language);
         let report = &run.report;
         let time = |ms| Timestamp::from_millisecond(ms).unwrap_or(run.to);
         let calls = report.calls.map(|calls| Calls {
@@ -88,18 +89,18 @@ impl DigestValues {
         });
         Self {
             account: Named { name: facts.account_name.clone() },
-            to: facts.recipient_name.as_deref().map_or_else(|| "ご担当者様".to_owned(), polite),
+            to: recipient(facts),
             name: run.name.clone(),
-            opening: opening(digest).to_owned(),
-            from: when(run.from, zone),
-            until: when(run.to, zone),
+            opening: opening(digest, language).to_owned(),
+            from: when_in(run.from, zone, language),
+            until: when_in(run.to, zone, language),
             calls,
             gaps: report.gaps.iter().map(|(from, to)| span(time(*from), time(*to), zone)).collect(),
-            missed: report.missed_ms.map(|ms| when(time(ms), zone)),
+            missed: report.missed_ms.map(|ms| when_in(time(ms), zone, language)),
             count: digest.items.len(),
-            items: digest.items.iter().map(|item| Item::of(item, settings)).collect(),
+            items: digest.items.iter().map(|item| Item::of(item, settings, language)).collect(),
             has_more: report.has_more,
-            received: facts.message.number.as_ref().map(|number| format!("受付番号 {number}")),
+            received: facts.message.number.as_ref().map(|number| numbered(number, language)),
             service: Named { name: settings.from_name.as_str().to_owned() },
         }
     }
@@ -109,15 +110,20 @@ impl DigestValues {
     }
 }
 
-fn opening(digest: &DigestFacts) -> &'static str {
+fn opening(digest: &DigestFacts, language: Language) -> &'static str {
     let report = &digest.run.report;
     match (digest.items.is_empty(), report.calls, report.gaps.is_empty()) {
-        (false, ..) => "お預かりした伝言をまとめてご報告いたします。",
-        (true, Some(calls), true) if calls.offered == 0 => "この間の受電はありませんでした。",
-        (true, Some(calls), false) if calls.offered == 0 => {
-            "記録できた受電はありませんでした。下記の時間は集計できていません。"
+        (false, ..) => {
+            language.say("お預かりした伝言をまとめてご報告いたします。", "These messages came for you.")
         }
-        (true, ..) => "お預かりした伝言はありませんでした。",
+        (true, Some(calls), true) if calls.offered == 0 => {
+            language.say("この間の受電はありませんでした。", "There were no calls.")
+        }
+        (true, Some(calls), false) if calls.offered == 0 => language.say(
+            "記録できた受電はありませんでした。下記の時間は集計できていません。",
+            "No call was recorded. The times below are not counted.",
+        ),
+        (true, ..) => language.say("お預かりした伝言はありませんでした。", "There were no messages."),
     }
 }
 
@@ -128,7 +134,7 @@ fn span(from: Timestamp, to: Timestamp, zone: &TimeZone) -> String {
 }
 
 impl Item {
-    fn of(item: &DigestItem, settings: &LetterSettings) -> Self {
+    fn of(item: &DigestItem, settings: &LetterSettings, language: Language) -> Self {
         let (message, fields) = (&item.message, &item.message.fields);
         let (is_erased, is_notice) = (message.is_erased(), fields.privacy == Privacy::Notice);
         let is_shown = !is_erased && !is_notice;
@@ -137,27 +143,33 @@ impl Item {
         let number = from.number.as_deref().or(message.caller.as_deref());
         let number = number.map(|number| display(number, &settings.plan));
         let (caller, tel) = match (name, number) {
-            (Some(name), number) => (polite(name), number.unwrap_or_default()),
+            (Some(name), number) => (polite_in(name, language), number.unwrap_or_default()),
             (None, Some(number)) => (number, String::new()),
-            (None, None) => ("お名前なし".to_owned(), String::new()),
+            (None, None) => (language.say("お名前なし", "no name").to_owned(), String::new()),
         };
         let shown = |text: String| if is_shown { text } else { String::new() };
-        let asked_for = item.contact_name.as_deref().or(fields.for_text.as_deref()).map(polite);
-        let what = fields.subject.as_deref().or_else(|| fields.action.label()).unwrap_or_default();
+        let asked_for = item.contact_name.as_deref().or(fields.for_text.as_deref());
+        let asked_for = asked_for.map(|name| polite_in(name, language));
+        let what = super::what(fields, settings, language).unwrap_or_default();
         let text = match (is_erased, is_notice) {
-            (true, _) => "（削除されました）".to_owned(),
-            (false, true) => "伝言を一件お預かりしております。内容はお電話でお尋ねください。".to_owned(),
+            (true, _) => language.say("（削除されました）", "(deleted)").to_owned(),
+            (false, true) => language
+                .say(
+                    "伝言を一件お預かりしております。内容はお電話でお尋ねください。",
+                    "There is a message for you. Please ask us for it by telephone.",
+                )
+                .to_owned(),
             (false, false) => cut(&fields.text, TEXT_CHARS_MAX),
         };
         Self {
             number: message.number.clone().unwrap_or_default(),
-            at: when(message.created_at, &settings.time_zone),
+            at: when_in(message.created_at, &settings.time_zone, language),
             caller: shown(caller),
             tel: shown(tel),
             asked_for: asked_for.unwrap_or_default(),
-            what: shown(cut(what, WHAT_CHARS_MAX)),
+            what: shown(cut(&what, WHAT_CHARS_MAX)),
             text,
-            state: state(message),
+            state: state(message, language),
             urgency: fields.urgency.as_str(),
             is_correction: message.revision > 1,
             mark: fields.mark.map_or("", Mark::as_str),
@@ -165,11 +177,11 @@ impl Item {
     }
 }
 
-fn state(message: &Message) -> &'static str {
+fn state(message: &Message, language: Language) -> &'static str {
     match message.state {
-        MessageState::Acknowledged => "確認済み",
-        MessageState::Sent => "送信済み",
-        MessageState::Failed => "送信できず",
+        MessageState::Acknowledged => language.say("確認済み", "confirmed"),
+        MessageState::Sent => language.say("送信済み", "sent"),
+        MessageState::Failed => language.say("送信できず", "not delivered"),
         MessageState::Open => "",
     }
 }
@@ -337,14 +349,22 @@ mod tests {
             id: facts.message.id,
             message: facts.message.id,
             account: facts.message.account,
+            channel: crate::contract::records::EndpointKind::Mail,
+            profile: None,
             address: to.to_string(),
             attempts: 1,
+            maybe_sent: false,
             created_at: facts.message.created_at,
             rendered: None,
             suspended: None,
         };
-        let (mail, _) =
-            super::super::render((&settings(), &Templates::default()), &delivery, &to, facts, (None, None));
+        let (mail, _) = super::super::render(
+            (&settings(), &Templates::default()),
+            &delivery,
+            &to,
+            facts,
+            (&[][..], None),
+        );
         let mail = String::from_utf8(mail).unwrap();
         assert!(
             mail.contains("filename=\"messages-20261130-1753.csv\"") && !mail.contains("text/html"),

@@ -5,7 +5,8 @@
 //! | `mod.rs` | what a mail says: the values that templates write |
 //! | `template.rs` | the templates, and the engine with its limits |
 //! | `digest.rs` | what the mail of a digest says |
-//! | `subject.j2`, `text.j2`, `html.j2`, `digest_subject.j2`, `digest_text.j2` | the built-in templates |
+//! | `short.rs` | the same as plain text, for chats and SMS |
+//! | `subject.j2`, `text.j2`, `html.j2`, `digest_subject.j2`, `digest_text.j2`, and the same with `.en` | the built-in templates, in Japanese and in English |
 //! | `samples.rs` | messages with which a template is tried before it is stored |
 //!
 //! The first twenty characters of the subject say how urgent it is, who called and for what, since a telephone shows no more.
@@ -22,6 +23,7 @@
 
 mod digest;
 mod samples;
+mod short;
 mod template;
 
 use jiff::tz::TimeZone;
@@ -31,14 +33,20 @@ use minijinja::value::Serde;
 use serde::Serialize;
 
 use crate::contract::choice::Choice;
-use crate::contract::message::{CallBack, Gender, MessageFields, MessageKind, Privacy, Urgency};
-use crate::contract::records::EndpointCharset;
-use crate::mail::{Attachment, Charset, Line, Mail, MailAddress, MessageId, substituted, substitution_note};
+use crate::contract::message::{
+    CallBack, FileType, Gender, MessageFields, MessageFile, MessageKind, Privacy, Urgency,
+};
+use crate::contract::records::{EndpointCharset, Language};
+use crate::mail::{
+    Attachment, CallBackEvent, Charset, FaxGateway, Line, Mail, MailAddress, MessageId, in_columns,
+    substituted, substitution_note,
+};
 use crate::numbers::{Number, NumberPlan};
 use crate::store::deliveries::{ClaimedDelivery, LetterFacts};
 
 use self::digest::DigestValues;
 pub use samples::check_template;
+pub use short::ShortLetter;
 pub use template::{FUEL, OUTPUT_BYTES_MAX, TEMPLATE_BYTES_MAX, TemplateError, TemplateName, Templates};
 
 /// Largest document that goes with a mail: with its base64 form below the 10 MB that many servers take.
@@ -96,7 +104,7 @@ pub struct Letter {
     pub failed: Vec<(TemplateName, TemplateError)>,
 }
 
-/// The bytes of the mail that a delivery sends to `to`, the same each time, with the `document` of a fax, and the `link` under
+/// The bytes of the mail that a delivery sends to `to`, the same each time, with its `documents` (of a fax, or the message's files), and the `link` under
 /// which the recipient confirms the message; and which templates of the account failed.
 #[must_use]
 pub fn render(
@@ -104,7 +112,7 @@ pub fn render(
     delivery: &ClaimedDelivery,
     to: &MailAddress,
     facts: &LetterFacts,
-    (document, link): (Option<&[u8]>, Option<&str>),
+    (documents, link): (&[(MessageFile, Vec<u8>)], Option<&str>),
 ) -> (Vec<u8>, Vec<(TemplateName, TemplateError)>) {
     let letter = Letter::write(settings, templates, facts, link);
     let is_named = settings.iso_2022_jp.iter().any(|domain| domain == to.domain());
@@ -124,9 +132,18 @@ pub fn render(
         .map(|(name, bytes)| Attachment { name, media_type: "text/csv; charset=utf-8", bytes })
         .collect();
     let number = facts.message.number.as_deref().map(Line::new);
-    let name = Line::new(&format!("FAX-{}.pdf", facts.message.number.as_deref().unwrap_or_default()));
-    let file = |bytes| Attachment { name: &name, media_type: "application/pdf", bytes };
-    files.extend(document.map(file));
+    let (event, event_name) = (call_back_event(settings, facts, charset), Line::new("callback.ics"));
+    files.extend(event.iter().map(|event| Attachment {
+        name: &event_name,
+        media_type: "text/calendar; method=PUBLISH; charset=utf-8",
+        bytes: event.as_bytes(),
+    }));
+    let names: Vec<Line> = documents.iter().map(|(file, _)| Line::new(&file.name)).collect();
+    files.extend(documents.iter().zip(&names).map(|((file, bytes), name)| Attachment {
+        name,
+        media_type: file.file_type.media_type(),
+        bytes,
+    }));
     let bytes = Mail {
         delivery: delivery.id.0,
         id: MessageId::new('d', delivery.id.0, &settings.from),
@@ -140,10 +157,71 @@ pub fn render(
         text: &text,
         html: (facts.html && facts.digest.is_none()).then_some(letter.html.as_str()),
         charset,
+        language: facts.language.as_str(),
         attachments: &files,
     }
     .to_bytes();
     (bytes, letter.failed)
+}
+
+/// The call-back that the caller asked for, for the recipient's calendar. Old telephones, which read ISO-2022-JP, have none.
+fn call_back_event(settings: &LetterSettings, facts: &LetterFacts, charset: Charset) -> Option<String> {
+    let (message, fields) = (&facts.message, &facts.message.fields);
+    let call_back = fields.call_back.as_ref().filter(|_| charset == Charset::Utf8)?;
+    let language = facts.language;
+    let summary = if fields.privacy == Privacy::Notice {
+        language.say("折り返しのお願い", "Please call back").to_owned()
+    } else {
+        let name = name(facts).map(|name| polite_in(name, language));
+        let number = call_back.number.as_deref().or_else(|| number_of(facts));
+        let number = number.map(|number| display(number, &settings.plan));
+        let words = std::iter::once(language.say("折り返し", "Call back").to_owned());
+        words.chain(name).chain(number).collect::<Vec<_>>().join(" ")
+    };
+    let uid = MessageId::new('m', message.id.0, &settings.from).to_string();
+    CallBackEvent {
+        uid: uid.trim_matches(['<', '>']),
+        sequence: message.revision.saturating_sub(1),
+        stamp: message.changed_at,
+        from: call_back.from,
+        until: call_back.until,
+        summary: &summary,
+    }
+    .to_text()
+}
+
+/// The bytes of the mail that a gateway turns into a fax, the same each time: the subject is the message's number, which comes back
+/// in the result.
+#[must_use]
+pub fn render_fax(
+    settings: &LetterSettings,
+    gateway: &FaxGateway,
+    delivery: &ClaimedDelivery,
+    to: &MailAddress,
+    facts: &LetterFacts,
+) -> Vec<u8> {
+    let letter = ShortLetter::write(settings, facts);
+    let text = format!("{}\n{}\n\n{}\n", facts.account_name, letter.title, letter.text);
+    let (_, text, from_name) = carried(&Line::new(""), &text, &settings.from_name);
+    let number = facts.message.number.as_deref().unwrap_or_default();
+    let number = Line::new(number);
+    Mail {
+        delivery: delivery.id.0,
+        id: MessageId::new('d', delivery.id.0, &settings.from),
+        thread: MessageId::new('m', delivery.message.0, &settings.from),
+        from: (&from_name, &gateway.from),
+        reply_to: None,
+        to,
+        subject: &number,
+        date: delivery.created_at.to_zoned(settings.time_zone.clone()),
+        number: Some(&number),
+        text: &in_columns(&text, gateway.columns),
+        html: None,
+        charset: Charset::Iso2022Jp,
+        language: facts.language.as_str(),
+        attachments: &[],
+    }
+    .to_bytes()
 }
 
 /// A mail for a system that reads nothing but ISO-2022-JP: what that does not have is replaced, and the mail says so.
@@ -189,7 +267,7 @@ impl Letter {
                 }
             }
             // A test renders each built-in template with every sample.
-            templates.render(name, name.built_in(), &values).unwrap_or_default()
+            templates.render(name, name.built_in(facts.language), &values).unwrap_or_default()
         };
         let (subject, text, html) = if facts.digest.is_some() {
             (render(TemplateName::DigestSubject), render(TemplateName::DigestText), String::new())
@@ -248,6 +326,9 @@ struct Row {
     value: String,
     /// The number to dial.
     tel: Option<String>,
+    /// Whether it is the number of the caller.
+    #[serde(skip)]
+    is_number: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -260,35 +341,21 @@ impl Values {
     fn of(facts: &LetterFacts, settings: &LetterSettings, link: Option<&str>) -> Self {
         let (message, fields) = (&facts.message, &facts.message.fields);
         let (is_notice, is_corrected) = (fields.privacy == Privacy::Notice, message.revision > 1);
-        let opening = match (message.kind, is_notice, is_corrected) {
-            (MessageKind::Test, ..) => "これは送付先の確認のための試験メールです。ご対応は要りません。",
-            (MessageKind::Fax, false, false) if has_document(facts) => {
-                "FAXを受信いたしましたので、添付のPDFでお届けいたします。"
-            }
-            (MessageKind::Fax, false, false) => {
-                "FAXを受信いたしました。PDFを添付できませんので、お電話でお尋ねください。"
-            }
-            (_, false, false) => "お電話がございましたので、ご報告いたします。",
-            (_, false, true) => {
-                "先にお送りした伝言を訂正いたします。お手数ですが、先のものは破棄してください。"
-            }
-            (_, true, false) => "伝言を一件お預かりしております。内容はお電話でお尋ねください。",
-            (_, true, true) => "先にお知らせした伝言に訂正がございます。内容はお電話でお尋ねください。",
-        };
-        let number = message.number.as_ref().map(|number| format!("受付番号 {number}"));
+        let language = facts.language;
+        let number = message.number.as_ref().map(|number| numbered(number, language));
         let received: Vec<String> = message.taken_by_name.clone().into_iter().chain(number).collect();
         let shown = |text: String| if is_notice { String::new() } else { text };
         let who = match (name(facts), number_of(facts)) {
-            (Some(name), _) => polite(name),
+            (Some(name), _) => polite_in(name, language),
             (None, Some(number)) => display(number, &settings.plan),
-            (None, None) => "番号非通知".to_owned(),
+            (None, None) => language.say("番号非通知", "Number withheld").to_owned(),
         };
-        let what = fields.subject.as_deref().or_else(|| fields.action.label()).map(str::to_owned);
+        let what = what(fields, settings, language);
         let answers = fields.answers.iter().filter(|answer| !answer.sensitive && !is_notice);
         Self {
             account: Named { name: facts.account_name.clone() },
-            to: facts.recipient_name.as_deref().map_or_else(|| "ご担当者様".to_owned(), polite),
-            opening,
+            to: recipient(facts),
+            opening: opening(facts, is_notice, is_corrected),
             m: MessageValues {
                 kind: message.kind.as_str(),
                 urgency: fields.urgency.as_str(),
@@ -296,7 +363,7 @@ impl Values {
                 revision: message.revision,
                 is_correction: is_corrected,
                 number: message.number.clone(),
-                at: when(message.created_at, &settings.time_zone),
+                at: when_in(message.created_at, &settings.time_zone, language),
                 caller: shown(who),
                 what: what.filter(|_| !is_notice),
                 text: shown(fields.text.clone()),
@@ -305,10 +372,69 @@ impl Values {
             answers: answers
                 .map(|answer| AnswerValues { label: answer.label.clone(), value: answer.value.clone() })
                 .collect(),
-            received: (!received.is_empty()).then(|| received.join("／")),
+            received: (!received.is_empty()).then(|| received.join(language.say("／", ", "))),
             link: link.map(str::to_owned),
             service: Named { name: settings.from_name.as_str().to_owned() },
         }
+    }
+}
+
+/// What a mail begins with.
+fn opening(facts: &LetterFacts, is_notice: bool, is_corrected: bool) -> &'static str {
+    let (ja, en) = match (facts.message.kind, is_notice, is_corrected) {
+        (MessageKind::Test, ..) => (
+            "これは送付先の確認のための試験メールです。ご対応は要りません。",
+            "This is a test mail, which shows that this address works. You need not do anything.",
+        ),
+        (MessageKind::Fax, false, false) if has_document(facts) => (
+            "FAXを受信いたしましたので、添付のPDFでお届けいたします。",
+            "A fax came for you; it is attached as a PDF.",
+        ),
+        (MessageKind::Fax, false, false) => (
+            "FAXを受信いたしました。PDFを添付できませんので、お電話でお尋ねください。",
+            "A fax came for you. It cannot be attached: please ask us by telephone.",
+        ),
+        (MessageKind::Voice, false, false) => {
+            ("録音のご伝言をお預かりいたしました。", "There is a recorded message for you.")
+        }
+        (MessageKind::Report, false, false) => {
+            ("お電話がございましたので、ご報告いたします。", "There was a call for you.")
+        }
+        (_, false, false) => {
+            ("お電話がございましたので、ご報告いたします。", "There was a call for you, with a message.")
+        }
+        (_, false, true) => (
+            "先にお送りした伝言を訂正いたします。お手数ですが、先のものは破棄してください。",
+            "This corrects a message that we sent before. Please discard the earlier one.",
+        ),
+        (_, true, false) => (
+            "伝言を一件お預かりしております。内容はお電話でお尋ねください。",
+            "There is a message for you. Please ask us for it by telephone.",
+        ),
+        (_, true, true) => (
+            "先にお知らせした伝言に訂正がございます。内容はお電話でお尋ねください。",
+            "A message of which we told you has been corrected. Please ask us for it by telephone.",
+        ),
+    };
+    facts.language.say(ja, en)
+}
+
+/// Whom a mail addresses.
+fn recipient(facts: &LetterFacts) -> String {
+    let of_account = || facts.language.say("ご担当者様", "To whom it may concern").to_owned();
+    facts.recipient_name.as_deref().map_or_else(of_account, |name| polite_in(name, facts.language))
+}
+
+fn numbered(number: &str, language: Language) -> String {
+    format!("{} {number}", language.say("受付番号", "No."))
+}
+
+/// What the caller wants: the subject, else the action. In English not the subject that was made of Japanese words.
+fn what(fields: &MessageFields, settings: &LetterSettings, language: Language) -> Option<String> {
+    let (label, written) = subject_parts(fields, settings);
+    match language {
+        Language::Ja => fields.subject.as_deref().or_else(|| fields.action.label()).map(str::to_owned),
+        Language::En => written.or(label).or_else(|| fields.action.label_in_english()).map(str::to_owned),
     }
 }
 
@@ -320,60 +446,88 @@ pub fn has_document(facts: &LetterFacts) -> bool {
         && facts.document_bytes.is_some_and(|bytes| (1..=DOCUMENT_BYTES_MAX).contains(&bytes))
 }
 
+/// The document of a fax as a file of its message.
+#[must_use]
+pub fn fax_file(facts: &LetterFacts, content: Vec<u8>) -> (MessageFile, Vec<u8>) {
+    let name = format!("FAX-{}.pdf", facts.message.number.as_deref().unwrap_or_default());
+    (MessageFile { name, file_type: FileType::Pdf, bytes: content.len() as u64 }, content)
+}
+
+/// Whether the message has files that go with its mail.
+#[must_use]
+pub fn has_files(facts: &LetterFacts) -> bool {
+    let bytes: u64 = facts.message.files.iter().map(|file| file.bytes).sum();
+    facts.message.fields.privacy != Privacy::Notice && (1..=DOCUMENT_BYTES_MAX).contains(&bytes)
+}
+
 /// Who left the message, and what they want.
 fn rows(facts: &LetterFacts, settings: &LetterSettings) -> Vec<Row> {
     let (message, fields) = (&facts.message, &facts.message.fields);
     if message.kind == MessageKind::Test {
-        return vec![row("日時", when(message.created_at, &settings.time_zone))];
+        let at = when_in(message.created_at, &settings.time_zone, facts.language);
+        return vec![row(facts.language.say("日時", "Received"), at)];
     }
-    let at = |at| when(at, &settings.time_zone);
-    let mut rows = vec![row("日時", at(message.created_at))];
+    let language = facts.language;
+    let say = |ja: &'static str, en: &'static str| language.say(ja, en);
+    let at = |at| when_in(at, &settings.time_zone, language);
+    let mut rows = vec![row(say("日時", "Received"), at(message.created_at))];
     // A machine sent it, and it does not say to whom.
     let is_fax = message.kind == MessageKind::Fax;
     if !is_fax {
-        rows.push(row("お名前", sender(facts)));
+        rows.push(row(say("お名前", "Name"), sender(facts)));
     }
     let company: Vec<&str> =
         [&fields.from.company, &fields.from.department].into_iter().flatten().map(String::as_str).collect();
     if !company.is_empty() {
-        rows.push(row("会社名", company.join("　")));
+        rows.push(row(say("会社名", "Company"), company.join(say("　", ", "))));
     }
     rows.push(match number_of(facts) {
         Some(number) => {
-            Row { tel: dialled(number, &settings.plan), ..row("お電話", display(number, &settings.plan)) }
+            let shown = display(number, &settings.plan);
+            Row {
+                tel: dialled(number, &settings.plan),
+                is_number: true,
+                ..row(say("お電話", "Telephone"), shown)
+            }
         }
-        None => row("お電話", "通知なし".into()),
+        None => row(say("お電話", "Telephone"), say("通知なし", "not shown").into()),
     });
     let asked_for = facts.contact_name.as_deref().or(fields.for_text.as_deref());
     if !is_fax || asked_for.is_some() {
-        rows.push(row("宛先", asked_for.map_or_else(|| "ご指名なし".to_owned(), polite)));
+        let nobody = || say("ご指名なし", "nobody in particular").to_owned();
+        rows.push(row(say("宛先", "For"), asked_for.map_or_else(nobody, |name| polite_in(name, language))));
     }
-    rows.extend(reason(fields, settings).map(|reason| row("ご用件", reason)));
+    rows.extend(reason(fields, settings).map(|reason| row(say("ご用件", "Subject"), reason)));
     let call_back = fields.call_back.clone().unwrap_or_default();
-    let time = hours(&call_back, at);
-    if let Some(action) = fields.action.label() {
-        let time = time.map(|time| format!("（{time}）")).unwrap_or_default();
-        rows.push(row("ご希望", format!("{action}{time}")));
+    let time = hours(&call_back, language, at);
+    let action = match language {
+        Language::Ja => fields.action.label(),
+        Language::En => fields.action.label_in_english(),
+    };
+    if let Some(action) = action {
+        let time =
+            time.map(|time| format!("{}{time}{}", say("（", " ("), say("）", ")"))).unwrap_or_default();
+        rows.push(row(say("ご希望", "Wish"), format!("{action}{time}")));
     } else if let Some(time) = time {
-        rows.push(row("折返し", time));
+        rows.push(row(say("折返し", "Call back"), time));
     }
     let tel = call_back.number.as_deref().and_then(|number| dialled(number, &settings.plan));
     let number = call_back.number.map(|number| display(&number, &settings.plan));
     let to: Vec<String> = number.into_iter().chain(call_back.text).collect();
     if !to.is_empty() {
-        rows.push(Row { tel, ..row("折返先", to.join("　")) });
+        rows.push(Row { tel, ..row(say("折返先", "Call back to"), to.join(say("　", ", "))) });
     }
     match fields.urgency {
-        Urgency::Urgent => rows.push(row("緊急度", "至急".into())),
+        Urgency::Urgent => rows.push(row(say("緊急度", "Urgency"), say("至急", "urgent").into())),
         Urgency::Normal => {}
-        Urgency::Low => rows.push(row("緊急度", "低".into())),
+        Urgency::Low => rows.push(row(say("緊急度", "Urgency"), say("低", "low").into())),
     }
     rows
 }
 
 fn row(name: &'static str, value: String) -> Row {
     let width = 3_usize.saturating_sub(name.chars().count());
-    Row { name, label: format!("{name}{}", "　".repeat(width)), value, tel: None }
+    Row { name, label: format!("{name}{}", "　".repeat(width)), value, tel: None, is_number: false }
 }
 
 /// The name by which the caller is known, in kana if the caller said it.
@@ -390,30 +544,51 @@ fn number_of(facts: &LetterFacts) -> Option<&str> {
 /// The name with what is known besides: in kana and in kanji, and the gender.
 fn sender(facts: &LetterFacts) -> String {
     let from = &facts.message.fields.from;
-    let Some(name) = name(facts) else { return "本文をご覧ください".to_owned() };
+    let Some(name) = name(facts) else {
+        return facts.language.say("本文をご覧ください", "see the message").to_owned();
+    };
     let kanji = from.name_kanji.as_deref().filter(|kanji| *kanji != name);
     let gender = from.gender.map(|gender| match gender {
-        Gender::M => "男性",
-        Gender::F => "女性",
+        Gender::M => facts.language.say("男性", "male"),
+        Gender::F => facts.language.say("女性", "female"),
     });
     let besides: Vec<&str> = kanji.into_iter().chain(gender).collect();
-    if besides.is_empty() { polite(name) } else { format!("{}（{}）", polite(name), besides.join("・")) }
+    let polite = polite_in(name, facts.language);
+    match facts.language {
+        _ if besides.is_empty() => polite,
+        Language::Ja => format!("{polite}（{}）", besides.join("・")),
+        Language::En => format!("{polite} ({})", besides.join(", ")),
+    }
 }
 
 /// What the call was about: the label of its reason, and what the operator wrote as the subject.
 fn reason(fields: &MessageFields, settings: &LetterSettings) -> Option<String> {
-    let label = |code: &str| settings.reasons.iter().find(|reason| reason.code == code);
-    let label = fields.reason.as_deref().and_then(label).map(|reason| reason.label.as_str());
-    let made: Vec<&str> = label.into_iter().chain(fields.action.label()).collect();
-    let written = fields.subject.as_deref().filter(|subject| *subject != made.join("・"));
+    let (label, written) = subject_parts(fields, settings);
     let parts: Vec<&str> = label.into_iter().chain(written).collect();
     (!parts.is_empty()).then(|| parts.join("　"))
 }
 
+/// The label of the reason, and the subject if a person wrote it.
+fn subject_parts<'a>(
+    fields: &'a MessageFields,
+    settings: &'a LetterSettings,
+) -> (Option<&'a str>, Option<&'a str>) {
+    let label = |code: &str| settings.reasons.iter().find(|reason| reason.code == code);
+    let label = fields.reason.as_deref().and_then(label).map(|reason| reason.label.as_str());
+    let made: Vec<&str> = label.into_iter().chain(fields.action.label()).collect();
+    let written = fields.subject.as_deref().filter(|subject| *subject != made.join("・"));
+    (label, written)
+}
+
 /// When to call back.
-fn hours(call_back: &CallBack, at: impl Fn(Timestamp) -> String) -> Option<String> {
+fn hours(call_back: &CallBack, language: Language, at: impl Fn(Timestamp) -> String) -> Option<String> {
     match (call_back.from, call_back.until) {
         (None, None) => None,
+        (Some(from), None) if language == Language::En => Some(format!("from {}", at(from))),
+        (None, Some(until)) if language == Language::En => Some(format!("until {}", at(until))),
+        (Some(from), Some(until)) if language == Language::En => {
+            Some(format!("{} to {}", at(from), at(until)))
+        }
         (Some(from), None) => Some(format!("{}から", at(from))),
         (None, Some(until)) => Some(format!("{}まで", at(until))),
         (Some(from), Some(until)) => Some(format!("{}から{}まで", at(from), at(until))),
@@ -423,6 +598,13 @@ fn hours(call_back: &CallBack, at: impl Fn(Timestamp) -> String) -> Option<Strin
 /// The name with 様, once.
 fn polite(name: &str) -> String {
     if name.ends_with('様') || name.ends_with("御中") { name.to_owned() } else { format!("{name}様") }
+}
+
+fn polite_in(name: &str, language: Language) -> String {
+    match language {
+        Language::Ja => polite(name),
+        Language::En => name.to_owned(),
+    }
 }
 
 /// The number as a telephone dials it.
@@ -442,6 +624,13 @@ fn when(at: Timestamp, zone: &TimeZone) -> String {
     format!("{}月{}日({weekday}) {:02}:{:02}", at.month(), at.day(), at.hour(), at.minute())
 }
 
+fn when_in(at: Timestamp, zone: &TimeZone, language: Language) -> String {
+    match language {
+        Language::Ja => when(at, zone),
+        Language::En => at.to_zoned(zone.clone()).strftime("%a %-d %b %H:%M").to_string(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use base64::Engine as _;
@@ -450,6 +639,7 @@ mod tests {
     use super::*;
     use crate::contract::delivery::MessageDelivery;
     use crate::contract::message::{Message, MessageState};
+    use crate::contract::records::EndpointKind;
     use crate::ids::RecordId;
 
     fn settings() -> LetterSettings {
@@ -506,6 +696,7 @@ mod tests {
                 withdrawn_at: None,
                 version: 1,
                 revision_version: 1,
+                files: Vec::new(),
                 delivery: MessageDelivery::default(),
             },
             account_name: "さくら商事".into(),
@@ -515,6 +706,7 @@ mod tests {
             document_bytes: None,
             charset: EndpointCharset::Auto,
             html: true,
+            language: Language::Ja,
             templates: Vec::new(),
             digest: None,
         }
@@ -525,8 +717,11 @@ mod tests {
             id: RecordId(Uuid::from_u128(9)),
             message: RecordId(Uuid::from_u128(1)),
             account: RecordId(Uuid::from_u128(2)),
+            channel: EndpointKind::Mail,
+            profile: None,
             address: String::new(),
             attempts: 1,
+            maybe_sent: false,
             created_at: Timestamp::from_second(1_796_000_000).unwrap(),
             rendered: None,
             suspended: None,
@@ -565,7 +760,8 @@ mod tests {
         assert_eq!(subject.as_str(), "【FAX】03-1234-5678｜さくら商事");
         let to = "sasaki@example.jp".parse().unwrap();
         let of_all = (&settings(), &Templates::default());
-        let (mail, _) = render(of_all, &claimed(), &to, &facts, (Some(document), None));
+        let (mail, _) =
+            render(of_all, &claimed(), &to, &facts, (&[fax_file(&facts, document.to_vec())][..], None));
         let mail = String::from_utf8(mail).unwrap();
         assert!(mail.contains("Content-Type: application/pdf; name=\"FAX-261130-0007.pdf\""), "{mail}");
         let encoded = base64::engine::general_purpose::STANDARD.encode(document);
@@ -641,7 +837,7 @@ mod tests {
                 &delivery,
                 &to,
                 &facts,
-                (None, Some("https://m.example.jp/a/x")),
+                (&[][..], Some("https://m.example.jp/a/x")),
             );
             assert_eq!(failed, []);
             let mail = String::from_utf8(mail).unwrap();
@@ -694,8 +890,70 @@ mod tests {
             assert_eq!(letter.text.contains("\n内容\n"), !is_notice);
         }
         for name in TemplateName::ALL {
-            check_template(&settings(), name, name.built_in()).unwrap();
+            for language in Language::ALL {
+                check_template(&settings(), (name, language), name.built_in(language)).unwrap();
+            }
         }
+    }
+
+    #[test]
+    fn an_english_account_reads_english() {
+        let mut facts = facts(Some("+81355501001"));
+        facts.language = Language::En;
+        facts.recipient_name = Some("John Smith".into());
+        facts.account_name = "Acme".into();
+        facts.contact_name = None;
+        facts.message.number = Some("261130-0007".into());
+        facts.message.fields = fields(serde_json::json!({
+            "text": "Order 1234", "from": {"name": "Mary Jones", "gender": "f", "company": "Sample Ltd"},
+            "action": "call_back", "subject": "折り返し希望", "urgency": "urgent",
+            "call_back": {"until": "2026-11-30T17:00:00+09:00"},
+        }));
+        let letter = written(&facts);
+        assert_eq!(letter.subject.as_str(), "[Urgent] Mary Jones: please call back | Acme");
+        assert_eq!(
+            letter.text,
+            "Acme\nJohn Smith\n\nThere was a call for you, with a message.\n\n\
+             Received: Mon 30 Nov 09:53\nName: Mary Jones (female)\nCompany: Sample Ltd\nTelephone: 03-5550-1001\n\
+             For: nobody in particular\nWish: please call back (until Mon 30 Nov 17:00)\nUrgency: urgent\n\n\
+             Message\nOrder 1234\n\n佐藤, No. 261130-0007\nさくら電話秘書\n"
+        );
+        assert!(
+            letter.html.contains("<html lang=\"en\">") && letter.html.contains(">Telephone<"),
+            "{}",
+            letter.html
+        );
+        let short = ShortLetter::write(&settings(), &facts);
+        assert_eq!(short.title, "[Urgent] Mary Jones please call back | Acme");
+        assert!(short.text.contains("\nTelephone: 03-5550-1001\n"), "{}", short.text);
+        let sms = ShortLetter::sms(&settings(), &facts, None, 70);
+        assert_eq!(sms, "[Urgent] For Acme: Mary Jones please call back 03-5550-1001");
+        let digest = LetterFacts { language: Language::En, ..samples::samples_of_digests()[0].clone() };
+        let letter = written(&digest);
+        assert_eq!(letter.subject.as_str(), "[Digest] until Mon 30 Nov 17:53: 3 messages | さくら商事");
+        for words in
+            ["Calls: 3 (2 answered, 1 abandoned)\n", "   [Urgent] For 佐々木 ", "\n   No. 261130-0007\n"]
+        {
+            assert!(letter.text.contains(words), "{}", letter.text);
+        }
+        let (mail, _) = render(
+            (&settings(), &Templates::default()),
+            &claimed(),
+            &"a@example.jp".parse().unwrap(),
+            &facts,
+            (&[][..], None),
+        );
+        let mail = String::from_utf8(mail).unwrap();
+        assert!(mail.contains("\r\nContent-Language: en\r\n"), "{mail}");
+        // The call-back is an event for the calendar, of which a message for the house alone says nothing more.
+        let event = |facts: &LetterFacts, charset| call_back_event(&settings(), facts, charset);
+        let text = event(&facts, Charset::Utf8).unwrap();
+        assert!(text.contains("\r\nSUMMARY:Call back Mary Jones 03-5550-1001\r\n"), "{text}");
+        assert!(text.contains("DTSTART:20261130T073000Z\r\nDTEND:20261130T080000Z"), "{text}");
+        assert!(mail.contains("Content-Type: text/calendar; method=PUBLISH; charset=utf-8"), "{mail}");
+        assert_eq!(event(&facts, Charset::Iso2022Jp), None);
+        facts.message.fields.privacy = Privacy::Notice;
+        assert!(event(&facts, Charset::Utf8).unwrap().contains("\r\nSUMMARY:Please call back\r\n"));
     }
 
     #[test]
@@ -724,12 +982,17 @@ mod tests {
         assert!(letter.text.starts_with("さくら商事\n佐々木様\n"), "the built-in one: {}", letter.text);
         assert_eq!(letter.failed.len(), 1);
         assert!(letter.failed[0].1.to_string().starts_with("line 1: undefined value"), "{:?}", letter.failed);
-        let refused = check_template(&settings(), TemplateName::Text, "{{ m.text }}\n{{ m.secret }}");
+        let refused =
+            check_template(&settings(), (TemplateName::Text, Language::Ja), "{{ m.text }}\n{{ m.secret }}");
         assert!(refused.unwrap_err().to_string().starts_with("line 2: undefined value"));
         // A message for the house alone has no text, so a template of nothing else writes nothing.
-        let empty = check_template(&settings(), TemplateName::Text, "{{ m.text }}").unwrap_err();
+        let empty =
+            check_template(&settings(), (TemplateName::Text, Language::Ja), "{{ m.text }}").unwrap_err();
         assert_eq!(empty.problem, "it writes nothing");
-        assert!(check_template(&settings(), TemplateName::Text, "{{ opening }}\n{{ m.text }}").is_ok());
+        assert!(
+            check_template(&settings(), (TemplateName::Text, Language::Ja), "{{ opening }}\n{{ m.text }}")
+                .is_ok()
+        );
     }
 
     #[test]
@@ -745,7 +1008,7 @@ mod tests {
             &delivery,
             &to,
             &facts,
-            (None, Some("https://m.example.jp/a/x")),
+            (&[][..], Some("https://m.example.jp/a/x")),
         );
         let (mail, _, is_wrong) = encoding_rs::ISO_2022_JP.decode(&mail);
         assert!(!is_wrong && mail.contains("charset=ISO-2022-JP"), "{mail}");

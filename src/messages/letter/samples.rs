@@ -10,17 +10,17 @@ use super::template::{TEMPLATE_BYTES_MAX, TemplateError, TemplateName, Templates
 use super::{LetterSettings, Values};
 use crate::contract::delivery::MessageDelivery;
 use crate::contract::message::{Message, MessageFields, MessageKind, MessageState, Privacy, Urgency};
-use crate::contract::records::EndpointCharset;
+use crate::contract::records::{EndpointCharset, Language};
 use crate::ids::RecordId;
 use crate::store::deliveries::LetterFacts;
 
-/// Tries a template with every sample, and returns what it writes for the first one.
+/// Tries a template in a language with every sample, and returns what it writes for the first one.
 ///
 /// # Errors
 /// It is too long, or it fails for a sample, or it writes nothing for one.
 pub fn check_template(
     settings: &LetterSettings,
-    name: TemplateName,
+    (name, language): (TemplateName, Language),
     source: &str,
 ) -> Result<String, TemplateError> {
     let wrong = |problem: String| TemplateError { line: 0, problem };
@@ -30,7 +30,8 @@ pub fn check_template(
     let templates = Templates::default();
     let mut first = None;
     let samples = if name.is_of_digest() { samples_of_digests() } else { samples() };
-    for (n, facts) in samples.iter().enumerate() {
+    for (n, facts) in samples.into_iter().enumerate() {
+        let facts = &LetterFacts { language, ..facts };
         // Mails with and without a link.
         let link = (n % 2 == 1).then_some("https://m.example.jp/a/x");
         let values = match &facts.digest {
@@ -101,6 +102,7 @@ fn facts(kind: MessageKind, revision: u32, caller: Option<&str>, fields: Message
             withdrawn_at: None,
             version: 1,
             revision_version: 1,
+            files: Vec::new(),
             delivery: MessageDelivery::default(),
         },
         account_name: "さくら商事".into(),
@@ -110,6 +112,7 @@ fn facts(kind: MessageKind, revision: u32, caller: Option<&str>, fields: Message
         document_bytes: (kind == MessageKind::Fax).then_some(40_000),
         charset: EndpointCharset::Auto,
         html: true,
+        language: Language::Ja,
         templates: Vec::new(),
         digest: None,
     }

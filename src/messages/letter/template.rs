@@ -19,6 +19,8 @@ use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::contract::records::Language;
+
 /// Steps that a template may take.
 pub const FUEL: u64 = 50_000;
 /// Most bytes that a template writes.
@@ -65,15 +67,19 @@ impl TemplateName {
         Self::ALL.into_iter().find(|name| name.as_str() == text)
     }
 
-    /// The built-in template.
+    /// The built-in template in a language.
     #[must_use]
-    pub fn built_in(self) -> &'static str {
+    pub fn built_in(self, language: Language) -> &'static str {
         match self {
-            Self::Subject => include_str!("subject.j2"),
-            Self::Text => include_str!("text.j2"),
-            Self::Html => include_str!("html.j2"),
-            Self::DigestSubject => include_str!("digest_subject.j2"),
-            Self::DigestText => include_str!("digest_text.j2"),
+            Self::Subject => language.say(include_str!("subject.j2"), include_str!("subject.en.j2")),
+            Self::Text => language.say(include_str!("text.j2"), include_str!("text.en.j2")),
+            Self::Html => language.say(include_str!("html.j2"), include_str!("html.en.j2")),
+            Self::DigestSubject => {
+                language.say(include_str!("digest_subject.j2"), include_str!("digest_subject.en.j2"))
+            }
+            Self::DigestText => {
+                language.say(include_str!("digest_text.j2"), include_str!("digest_text.en.j2"))
+            }
         }
     }
 

@@ -5,7 +5,10 @@ use sqlx::Row;
 use uuid::Uuid;
 
 use super::{Backend, DbConnection, DbRow, text_list};
-use crate::contract::records::{Account, AccountFields, CallerIdPolicy, CheckedAccount, StoredNumber};
+use crate::contract::message::Privacy;
+use crate::contract::records::{
+    Account, AccountFields, CallerIdPolicy, CheckedAccount, Language, ReportCalls, StoredNumber,
+};
 use crate::contract::supervision::Notify;
 use crate::ids::RecordId;
 use crate::store::erasure::RemovalStep;
@@ -193,7 +196,7 @@ pub(super) async fn numbers(
     Ok(rows.iter().map(number).collect::<Result<_, sqlx::Error>>()?)
 }
 
-/// Binds the fields of an account as $1 to $16, for the INSERT and the UPDATE.
+/// Binds the fields of an account as $1 to $20, for the INSERT and the UPDATE.
 macro_rules! values_of {
     ($statement:expr, $id:expr, $account:expr, $at:expr) => {
         $statement
@@ -213,6 +216,10 @@ macro_rules! values_of {
             .bind(to_ms($at))
             .bind($account.fields.supervision_notify.map(Notify::as_str))
             .bind(&$account.fields.link)
+            .bind($account.fields.report_calls.as_str())
+            .bind($account.fields.language.as_str())
+            .bind($account.fields.privacy.as_str())
+            .bind($account.fields.open_on_answer)
     };
 }
 
@@ -227,8 +234,9 @@ pub(super) async fn insert(
     values_of!(sqlx::query(
         "INSERT INTO accounts (id, code, name, kana, answer_phrase, notes, caller_id_policy, never_monitor,
             wrap_up_s, hours_json, accept_by_key, accept_sound, extra_numbers_json, created_ms, changed_ms,
-            supervision_notify, link)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14, $15, $16)",
+            supervision_notify, link, report_calls, language, privacy, open_on_answer)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14, $15, $16, $17, $18,
+            $19, $20)",
     ), id, account, at)
     .execute(&mut *db)
     .await
@@ -251,7 +259,7 @@ pub(super) async fn update(
             caller_id_policy = $7, never_monitor = $8, wrap_up_s = $9, hours_json = $10, accept_by_key = $11,
             accept_sound = $12, extra_numbers_json = $13, changed_ms = $14,
             supervision_notify = $15,
-            link = $16
+            link = $16, report_calls = $17, language = $18, privacy = $19, open_on_answer = $20
          WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM account_removals WHERE account_id = $1)
          RETURNING created_ms",
         ),
@@ -336,6 +344,10 @@ fn account_of(row: &DbRow) -> Result<Account, sqlx::Error> {
                 .and_then(|seconds| seconds.try_into().ok()),
             hours: hours.and_then(|json| serde_json::from_str(json).ok()),
             link: row.try_get("link")?,
+            report_calls: ReportCalls::parse(row.try_get("report_calls")?).unwrap_or_default(),
+            language: Language::parse(row.try_get("language")?).unwrap_or_default(),
+            privacy: Privacy::parse(row.try_get("privacy")?).unwrap_or_default(),
+            open_on_answer: row.try_get("open_on_answer")?,
         },
         created_at: from_ms(row.try_get("created_ms")?),
         changed_at: from_ms(row.try_get("changed_ms")?),

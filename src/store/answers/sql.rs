@@ -12,7 +12,7 @@ use super::{Backend, DbConnection, DbRow, tasks};
 use crate::contract::answer::{AnswerKind, MessageAnswer};
 use crate::contract::event::EventKind;
 use crate::ids::RecordId;
-use crate::route::{Answer, DispatchInput, Target, TargetKind};
+use crate::route::{Answer, DispatchInput, Target};
 use crate::store::answers::{ANSWERS_MAX, AnswerOutcome, LinkHash, LinkedMessage, NewAnswer, NewLink};
 use crate::store::{StoreError, from_ms, to_ms};
 
@@ -225,16 +225,7 @@ async fn take(
     if answer.kind == AnswerKind::CallMe
         && let Some(number) = &giver.number
     {
-        let target = Target {
-            kind: TargetKind::Phone,
-            contact: giver.contact,
-            name: by_name,
-            address: number.clone(),
-            endpoint: None,
-            label: String::new(),
-            instead_of: None,
-            not_before: None,
-        };
+        let target = Target { name: by_name, ..Target::phone(giver.contact, Some(number.clone())) };
         tasks::insert(db, &message, (None, &target), (now, now)).await?;
     }
     Ok(AnswerOutcome::Taken)

@@ -2,9 +2,10 @@
 
 use jiff::Timestamp;
 
+use super::account_notices::ChangedBy;
 use super::page::{Page, clamp_limit};
 use super::{Store, StoreError};
-use crate::contract::records::{CheckedContact, Contact};
+use crate::contract::records::{CheckedContact, Contact, PresenceState};
 use crate::ids::RecordId;
 
 /// Most contacts of an account read for a card or a transfer.
@@ -70,6 +71,19 @@ impl Store {
         seen: Option<Timestamp>,
     ) -> Result<Contact, StoreError> {
         each!(self, db => db.update_contact(id, contact, at, seen).await)
+    }
+
+    /// Writes down where a contact is, until when, and who said so.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`], or the store failed.
+    pub async fn set_presence(
+        &self,
+        id: RecordId,
+        presence: (PresenceState, Timestamp),
+        by: ChangedBy<'_>,
+    ) -> Result<Contact, StoreError> {
+        each!(self, db => db.set_presence(id, presence, by).await)
     }
 
     /// Deletes a contact.

@@ -4,9 +4,14 @@ use jiff::Timestamp;
 use sqlx::Row;
 use uuid::Uuid;
 
+use super::account_notices::record_change;
 use super::{Backend, DbConnection, DbRow};
-use crate::contract::records::{CheckedContact, Contact, ContactFields, StoredNumber};
+use crate::contract::event::EventKind;
+use crate::contract::records::{
+    CheckedContact, Contact, ContactFields, Presence, PresenceState, StoredNumber,
+};
 use crate::ids::RecordId;
+use crate::store::account_notices::ChangedBy;
 use crate::store::contacts::CONTACTS_PER_ACCOUNT_MAX;
 use crate::store::error::refusal;
 use crate::store::{StoreError, from_ms, to_ms};
@@ -67,7 +72,8 @@ impl Backend {
         let mut transaction = self.begin().await?;
         let id = insert(&mut transaction, contact, at).await?;
         transaction.commit().await?;
-        Ok(Contact { id, fields: contact.fields.clone(), created_at: at, changed_at: at })
+        let fields = contact.fields.clone();
+        Ok(Contact { id, fields, presence: None, created_at: at, changed_at: at })
     }
 
     pub(in crate::store) async fn update_contact(
@@ -79,9 +85,37 @@ impl Backend {
     ) -> Result<Contact, StoreError> {
         let mut transaction = self.begin().await?;
         claim(&mut transaction, id, seen).await?;
-        let created_ms = update(&mut transaction, id, contact, at).await?;
+        let changed = update(&mut transaction, id, contact, at).await?;
         transaction.commit().await?;
-        Ok(Contact { id, fields: contact.fields.clone(), created_at: from_ms(created_ms), changed_at: at })
+        Ok(changed)
+    }
+
+    pub(in crate::store) async fn set_presence(
+        &self,
+        id: RecordId,
+        (state, until): (PresenceState, Timestamp),
+        by: ChangedBy<'_>,
+    ) -> Result<Contact, StoreError> {
+        let mut transaction = self.begin().await?;
+        let row = sqlx::query(
+            "UPDATE contacts SET presence = $2, presence_until_ms = $3, presence_by = $4, presence_at_ms = $5
+             WHERE id = $1 AND NOT EXISTS (
+                SELECT 1 FROM account_removals AS r WHERE r.account_id = contacts.account_id)
+             RETURNING *",
+        )
+        .bind(id)
+        .bind(state.as_str())
+        .bind(to_ms(until))
+        .bind(by.name)
+        .bind(to_ms(by.at))
+        .fetch_optional(&mut *transaction)
+        .await?;
+        let contact = row.as_ref().map(contact_of).transpose()?;
+        let contact = contact.ok_or(StoreError::Missing { what: "contact" })?;
+        let about = (Some(contact.fields.account), id);
+        record_change(&mut transaction, EventKind::ContactPresence, about, by).await?;
+        transaction.commit().await?;
+        Ok(contact)
     }
 
     pub(in crate::store) async fn delete_contact(&self, id: RecordId) -> Result<(), StoreError> {
@@ -129,7 +163,7 @@ pub(super) async fn number(db: &mut DbConnection, id: RecordId) -> Result<Option
     Ok(row.map(number).transpose().map_err(|error: sqlx::Error| error)?)
 }
 
-/// Binds the fields of a contact as $1 to $17, for the INSERT and the UPDATE.
+/// Binds the fields of a contact as $1 to $19, for the INSERT and the UPDATE.
 macro_rules! values_of {
     ($statement:expr, $id:expr, $contact:expr, $at:expr) => {
         $statement
@@ -150,6 +184,8 @@ macro_rules! values_of {
             .bind($contact.fields.absent_until.map(to_ms))
             .bind($contact.fields.deputy)
             .bind(days_json(&$contact.fields.days_off))
+            .bind($contact.fields.no_transfer)
+            .bind($contact.fields.do_not_tell)
     };
 }
 
@@ -163,8 +199,9 @@ pub(super) async fn insert(
     let fields = &contact.fields;
     values_of!(sqlx::query(
         "INSERT INTO contacts (id, account_id, code, name, kana, role, number_key, number, email, on_call_order,
-            accept_by_key, ring_s, created_ms, changed_ms, absent_from_ms, absent_until_ms, deputy_id, days_off_json)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, $14, $15, $16, $17)",
+            accept_by_key, ring_s, created_ms, changed_ms, absent_from_ms, absent_until_ms, deputy_id, days_off_json,
+            no_transfer, do_not_tell)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, $14, $15, $16, $17, $18, $19)",
     ), id, contact, at)
     .execute(db)
     .await
@@ -172,28 +209,42 @@ pub(super) async fn insert(
     Ok(id)
 }
 
-/// Replaces a contact's fields; returns when it was created.
+/// Replaces a contact's fields.
 pub(super) async fn update(
     db: &mut DbConnection,
     id: RecordId,
     contact: &CheckedContact,
     at: Timestamp,
-) -> Result<i64, StoreError> {
+) -> Result<Contact, StoreError> {
     let fields = &contact.fields;
-    let created_ms: Option<i64> = values_of!(sqlx::query_scalar(
+    let row = values_of!(sqlx::query(
         "UPDATE contacts SET account_id = $2, code = $3, name = $4, kana = $5, role = $6, number_key = $7,
             number = $8, email = $9, on_call_order = $10, accept_by_key = $11, ring_s = $12,
-            changed_ms = $13, absent_from_ms = $14, absent_until_ms = $15, deputy_id = $16, days_off_json = $17
-         WHERE id = $1 RETURNING created_ms",
+            changed_ms = $13, absent_from_ms = $14, absent_until_ms = $15, deputy_id = $16, days_off_json = $17,
+            no_transfer = $18, do_not_tell = $19
+         WHERE id = $1 RETURNING *",
     ), id, contact, at)
     .fetch_optional(db)
     .await
     .map_err(|error| refusal(error, "the contact code", fields.code.as_deref()))?;
-    created_ms.ok_or(StoreError::Missing { what: "contact" })
+    let changed = row.as_ref().map(contact_of).transpose()?;
+    changed.ok_or(StoreError::Missing { what: "contact" })
 }
 
 fn days_json(days: &[jiff::civil::Date]) -> String {
     serde_json::to_string(days).unwrap_or_else(|_| "[]".to_owned())
+}
+
+/// The presence, where the row has one that this program knows.
+fn presence_of(row: &DbRow) -> Result<Option<Presence>, sqlx::Error> {
+    let state: Option<String> = row.try_get("presence")?;
+    let Some(state) = state.as_deref().and_then(PresenceState::parse) else { return Ok(None) };
+    Ok(Some(Presence {
+        state,
+        until: from_ms(row.try_get("presence_until_ms")?),
+        by_name: row.try_get("presence_by")?,
+        at: from_ms(row.try_get("presence_at_ms")?),
+    }))
 }
 
 pub(super) fn contact_of(row: &DbRow) -> Result<Contact, sqlx::Error> {
@@ -216,7 +267,10 @@ pub(super) fn contact_of(row: &DbRow) -> Result<Contact, sqlx::Error> {
             absent_until: row.try_get::<Option<i64>, _>("absent_until_ms")?.map(from_ms),
             deputy: row.try_get("deputy_id")?,
             days_off: serde_json::from_str(row.try_get("days_off_json")?).unwrap_or_default(),
+            no_transfer: row.try_get("no_transfer")?,
+            do_not_tell: row.try_get("do_not_tell")?,
         },
+        presence: presence_of(row)?,
         created_at: from_ms(row.try_get("created_ms")?),
         changed_at: from_ms(row.try_get("changed_ms")?),
     })

@@ -7,9 +7,10 @@ use uuid::Uuid;
 use super::super::DbConnection;
 use super::super::dispatches::{Started, start};
 use super::super::messages::read_message;
-use super::{MAIL, withdraw, write_summary};
+use super::{withdraw, write_summary};
 use crate::contract::delivery::UnroutedReason;
 use crate::contract::message::{Message, MessageKind, MessageState, Urgency};
+use crate::contract::records::EndpointKind;
 use crate::delivery::{DeliveryProgress, give_up_delay};
 use crate::ids::RecordId;
 use crate::store::deliveries::SendTo;
@@ -65,13 +66,15 @@ pub(in super::super) async fn enqueue_deliveries(
     }
 }
 
-/// Who gets a mail.
+/// Who gets a delivery.
 #[derive(Debug)]
 pub(in super::super) struct NewRecipient {
     /// The contact.
     pub(in super::super) contact: Option<RecordId>,
     /// The endpoint; absent: the contact's own address.
     pub(in super::super) endpoint: Option<RecordId>,
+    /// How.
+    pub(in super::super) channel: EndpointKind,
     /// The address.
     pub(in super::super) address: String,
     /// Which recipient of the dispatch this is.
@@ -98,15 +101,14 @@ pub(super) async fn enqueue_one(
     if message.withdrawn_at.is_some() || message.is_erased() {
         return Err(StoreError::Missing { what: "message" });
     }
-    if mail_server(&mut *db).await?.is_none() {
-        return Ok(None);
-    }
     let endpoint = match to {
         SendTo::Endpoint(endpoint) => endpoint,
+        SendTo::Address(_) if mail_server(&mut *db).await?.is_none() => return Ok(None),
         SendTo::Address(address) => {
             let recipient = NewRecipient {
                 contact: None,
                 endpoint: None,
+                channel: EndpointKind::Mail,
                 address: address.to_owned(),
                 asked: None,
                 not_before: now,
@@ -114,16 +116,22 @@ pub(super) async fn enqueue_one(
             return Ok(Some(insert(db, &message, &recipient, now).await?));
         }
     };
-    let row =
-        sqlx::query("SELECT contact_id, address FROM message_endpoints WHERE id = $1 AND account_id = $2")
-            .bind(endpoint)
-            .bind(message.account)
-            .fetch_optional(&mut *db)
-            .await?;
+    let row = sqlx::query(
+        "SELECT contact_id, kind, address FROM message_endpoints WHERE id = $1 AND account_id = $2",
+    )
+    .bind(endpoint)
+    .bind(message.account)
+    .fetch_optional(&mut *db)
+    .await?;
     let Some(row) = row else { return Ok(None) };
+    let channel = EndpointKind::parse(row.try_get("kind")?).unwrap_or_default();
+    if channel.needs_mail_server() && mail_server(&mut *db).await?.is_none() {
+        return Ok(None);
+    }
     let recipient = NewRecipient {
         contact: row.try_get("contact_id")?,
         endpoint: Some(endpoint),
+        channel,
         address: row.try_get("address")?,
         asked: None,
         not_before: now,
@@ -143,7 +151,7 @@ async fn received_before(
     not_before: Timestamp,
 ) -> Result<Vec<NewRecipient>, StoreError> {
     let rows = sqlx::query(
-        "SELECT contact_id, endpoint_id, address FROM deliveries WHERE message_id = $1 AND revision < $2 AND address <> ''
+        "SELECT contact_id, endpoint_id, channel, address FROM deliveries WHERE message_id = $1 AND revision < $2 AND address <> ''
             AND (state IN ('sending', 'sent', 'delivered') OR maybe_sent = 1) ORDER BY created_ms, id",
     )
     .bind(message.id)
@@ -155,6 +163,7 @@ async fn received_before(
         let recipient = NewRecipient {
             contact: row.try_get("contact_id")?,
             endpoint: row.try_get("endpoint_id")?,
+            channel: EndpointKind::parse(row.try_get("channel")?).unwrap_or_default(),
             address: row.try_get("address")?,
             asked: None,
             not_before,
@@ -182,12 +191,13 @@ pub(in super::super) async fn insert_delivery(
 ) -> Result<(), StoreError> {
     let waiting = sqlx::query(
         "UPDATE deliveries SET asked = $4 WHERE message_id = $1 AND revision = $2 AND address = $3
-            AND state IN ('held', 'queued', 'sending')",
+            AND channel = $5 AND state IN ('held', 'queued', 'sending')",
     )
     .bind(message.id)
     .bind(i64::from(message.revision))
     .bind(&recipient.address)
     .bind(recipient.asked)
+    .bind(recipient.channel.as_str())
     .execute(&mut *db)
     .await?;
     if waiting.rows_affected() == 0 {
@@ -211,8 +221,12 @@ async fn insert(
     now: Timestamp,
 ) -> Result<RecordId, StoreError> {
     let progress = recipient.progress(message, now);
-    // The route found a server in this transaction, or the address had a mail before: then it waits for the one server.
-    let server = mail_server(&mut *db).await?.unwrap_or_else(|| MAIL_SERVER.to_owned());
+    let server = if recipient.channel.needs_mail_server() {
+        // The route found a server in this transaction, or the address had a mail before: then it waits for the one server.
+        mail_server(&mut *db).await?.unwrap_or_else(|| MAIL_SERVER.to_owned())
+    } else {
+        recipient.channel.as_str().to_owned()
+    };
     let id = RecordId(Uuid::now_v7());
     sqlx::query(
         "INSERT INTO deliveries (id, message_id, revision, account_id, contact_id, endpoint_id, channel, server, address,
@@ -227,7 +241,7 @@ async fn insert(
     .bind(i64::from(message.revision))
     .bind(message.account)
     .bind(recipient.contact)
-    .bind(MAIL)
+    .bind(recipient.channel.as_str())
     .bind(server)
     .bind(&recipient.address)
     .bind(urgency_of(message))

@@ -20,9 +20,10 @@ use super::{Store, StoreError};
 use crate::contract::bounce::{Bounce, BounceKind, BounceOutcome, SuspendedAddress};
 use crate::contract::delivery::{Delivery, DeliveryState};
 use crate::contract::message::Message;
-use crate::contract::records::EndpointCharset;
+use crate::contract::records::{EndpointCharset, EndpointKind, Language};
 use crate::delivery::DeliveryInput;
 use crate::ids::RecordId;
+use crate::secret::Secret;
 use crate::store::digests::DigestFacts;
 
 /// Most deliveries that one claim takes.
@@ -49,10 +50,16 @@ pub struct ClaimedDelivery {
     pub message: RecordId,
     /// The message's account.
     pub account: RecordId,
+    /// How.
+    pub channel: EndpointKind,
+    /// Of a fax: the gateway.
+    pub profile: Option<String>,
     /// Where it goes.
     pub address: String,
     /// Attempts, this one included.
     pub attempts: u32,
+    /// Whether an earlier attempt may have been taken.
+    pub maybe_sent: bool,
     /// When it was made.
     pub created_at: Timestamp,
     /// The bytes of the first attempt.
@@ -93,6 +100,17 @@ pub struct LoggedDelivery {
     pub detail: Option<String>,
 }
 
+/// Where a delivery goes that is no mail, and how.
+#[derive(Debug, Clone)]
+pub struct DeliveryTarget {
+    /// The address, if it is a secret; absent, too, if its endpoint was deleted or has another address now.
+    pub secret: Option<Secret>,
+    /// The gateway.
+    pub profile: Option<String>,
+    /// Who is called.
+    pub mention: Option<String>,
+}
+
 /// What a mail about a message says.
 #[derive(Debug, Clone)]
 pub struct LetterFacts {
@@ -112,6 +130,8 @@ pub struct LetterFacts {
     pub charset: EndpointCharset,
     /// Whether the endpoint wants an HTML part.
     pub html: bool,
+    /// The language of the endpoint, else of the account.
+    pub language: Language,
     /// The account's own templates: their names and sources.
     pub templates: Vec<(String, String)>,
     /// What it reports, if it is a digest.
@@ -176,6 +196,14 @@ impl Store {
     /// The store cannot be read.
     pub async fn letter_facts(&self, delivery: RecordId) -> Result<Option<LetterFacts>, StoreError> {
         each!(self, db => db.letter_facts(delivery).await)
+    }
+
+    /// Where a delivery goes that is no mail; `None` if its message was deleted.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn delivery_target(&self, delivery: RecordId) -> Result<Option<DeliveryTarget>, StoreError> {
+        each!(self, db => db.delivery_target(delivery).await)
     }
 
     /// Keeps the bytes of claimed deliveries for later attempts.
@@ -247,6 +275,14 @@ impl Store {
         now: Timestamp,
     ) -> Result<BounceOutcome, StoreError> {
         each!(self, db => db.apply_bounce(bounce, now).await)
+    }
+
+    /// The last fax of the message with this number that a gateway has taken.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn fax_delivery(&self, number: &str) -> Result<Option<RecordId>, StoreError> {
+        each!(self, db => db.fax_delivery(number).await)
     }
 
     /// Mails that came back and refusals of the mail server, newest first; at most [`BOUNCES_MAX`].

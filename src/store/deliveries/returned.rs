@@ -1,18 +1,21 @@
 //! Mails that came back, and the addresses that are suspended for it.
 
 use jiff::Timestamp;
+use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use sqlx::Row;
 use uuid::Uuid;
 
 use super::super::digests::settle_items;
 use super::super::dispatches::delivery_changed;
-use super::super::{Backend, DbConnection, DbRow};
-use super::{LockedRow, MAIL, cleaned, locked_row, write_progress, write_summary};
+use super::super::{Backend, DbConnection, DbRow, house_notices};
+use super::{LockedRow, cleaned, locked_row, write_progress, write_summary};
 use crate::contract::bounce::{Bounce, BounceKind, BounceOutcome, SuspendedAddress};
 use crate::contract::delivery::DeliveryState;
+use crate::contract::event::EventKind;
 use crate::delivery::{
-    BounceClass, DeliveryInput, DeliveryProgress, FULL_BOUNCES_MAX, FULL_BOUNCES_PERIOD, Outcome,
+    BUSY_AGAIN_DELAY, BUSY_AGAIN_MAX, BounceClass, DeliveryInput, DeliveryProgress, FULL_BOUNCES_MAX,
+    FULL_BOUNCES_PERIOD, Outcome,
 };
 use crate::ids::RecordId;
 use crate::store::deliveries::{BOUNCES_MAX, NewBounce, SUSPENDED_MAX, SUSPENDED_PREFIX};
@@ -29,7 +32,7 @@ impl Backend {
             Some(delivery) => locked_row(&mut transaction, delivery).await?,
             None => None,
         };
-        let failure = matches!(bounce.kind, BounceKind::Failed | BounceKind::Complaint);
+        let failure = matches!(bounce.kind, BounceKind::Failed | BounceKind::Busy | BounceKind::Complaint);
         let class = failure.then(|| match bounce.kind {
             BounceKind::Complaint => BounceClass::Policy,
             _ => BounceClass::of(bounce.status.as_deref(), &bounce.text),
@@ -38,11 +41,19 @@ impl Backend {
             return Ok(BounceOutcome::Duplicate);
         }
         let Some(row) = row else {
+            // An answer of a machine is no fault of anybody's.
+            if bounce.kind != BounceKind::AutoReply {
+                let data = json!({
+                    "kind": bounce.kind.as_str(), "status": bounce.status, "source": bounce.source,
+                });
+                house_notices::note(&mut transaction, EventKind::BounceUnmatched, &data, now).await?;
+            }
             transaction.commit().await?;
             return Ok(BounceOutcome::Unmatched);
         };
         let (error, status) = (bounce.text.clone(), bounce.status.clone());
         let input = match (bounce.kind, class) {
+            (BounceKind::Busy, _) => Some(DeliveryInput::BouncedLater { error, status }),
             (BounceKind::Failed, Some(class)) if class != BounceClass::Transient => {
                 Some(DeliveryInput::BouncedLater { error, status })
             }
@@ -52,6 +63,11 @@ impl Backend {
         let outcome = input.map_or(Outcome::Unchanged, |input| row.progress.apply(input, now, 0));
         let outcome = match outcome {
             Outcome::Changed(next) if write_progress(&mut transaction, &row, &next, now).await? => {
+                if bounce.kind == BounceKind::Busy && again_after_busy(&mut transaction, &row, now).await? {
+                    write_summary(&mut transaction, row.message, now).await?;
+                    transaction.commit().await?;
+                    return Ok(BounceOutcome::Applied);
+                }
                 after_change(&mut transaction, &row, &next, now).await?;
                 write_summary(&mut transaction, row.message, now).await?;
                 BounceOutcome::Applied
@@ -103,11 +119,14 @@ impl Backend {
 
 /// Ends the suspension of an address; false if there was none.
 pub(super) async fn resume(db: &mut DbConnection, address: &str) -> Result<bool, sqlx::Error> {
-    let done = sqlx::query("DELETE FROM suspended_addresses WHERE channel = $1 AND address = $2")
-        .bind(MAIL)
-        .bind(address)
-        .execute(db)
-        .await?;
+    // The address of one channel is none of another.
+    let done = sqlx::query(
+        "DELETE FROM suspended_addresses WHERE address = $1
+            AND channel IN ('mail', 'slack', 'teams', 'chatwork', 'line_works', 'google_chat', 'sms', 'fax')",
+    )
+    .bind(address)
+    .execute(db)
+    .await?;
     Ok(done.rows_affected() > 0)
 }
 
@@ -128,12 +147,42 @@ pub(super) async fn note_refusal(
         status: next.status.clone(),
         recipient: Some(row.address.clone()),
         text: next.error.clone().unwrap_or_default(),
-        source: "smtp",
+        source: if row.channel == "mail" { "smtp" } else { "chat" },
         fingerprint: Sha256::digest(to_ms(now).to_be_bytes()).into(),
     };
     let class = BounceClass::of(next.status.as_deref(), &refusal.text);
     insert(db, &refusal, Some(row), Some(class), now).await?;
     Ok(())
+}
+
+/// Makes another delivery to a number whose line was busy; false if that was tried often enough, or nobody needs it any more. The
+/// message's route goes on with the last one.
+async fn again_after_busy(
+    db: &mut DbConnection,
+    row: &LockedRow,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    if !row.is_wanted || row.is_withdrawn {
+        return Ok(false);
+    }
+    let due = now.checked_add(BUSY_AGAIN_DELAY).unwrap_or(now);
+    let give_up = due.checked_add(row.give_up_delay).unwrap_or(due);
+    let made = sqlx::query(
+        "INSERT INTO deliveries (id, message_id, revision, account_id, contact_id, endpoint_id, channel, server, address,
+            urgency, state, again, next_ms, give_up_ms, created_ms, changed_ms, asked)
+         SELECT $2, message_id, revision, account_id, contact_id, endpoint_id, channel, server, address, urgency,
+            'queued', again + 1, $3, $4, $5, $5, asked FROM deliveries WHERE id = $1 AND again < $6
+         ON CONFLICT DO NOTHING",
+    )
+    .bind(row.id)
+    .bind(RecordId(Uuid::now_v7()))
+    .bind(to_ms(due))
+    .bind(to_ms(give_up))
+    .bind(to_ms(now))
+    .bind(i64::from(BUSY_AGAIN_MAX))
+    .execute(db)
+    .await?;
+    Ok(made.rows_affected() > 0)
 }
 
 /// A delivery has changed: the address that returned it may be suspended, and the message's route goes on.
@@ -153,7 +202,7 @@ pub(super) async fn after_change(
         };
         if is_suspended && !row.address.is_empty() {
             let status = next.status.as_deref().filter(|status| !text.contains(status)).unwrap_or_default();
-            suspend(&mut *db, &row.address, format!("{status} {text}").trim(), now).await?;
+            suspend(&mut *db, row, format!("{status} {text}").trim(), now).await?;
         }
     }
     if let Some(asked) = row.asked.filter(|_| row.is_wanted) {
@@ -162,13 +211,18 @@ pub(super) async fn after_change(
     if row.is_digest && next.state.is_final() { settle_items(db, row.message, now).await } else { Ok(()) }
 }
 
-async fn suspend(db: &mut DbConnection, address: &str, why: &str, now: Timestamp) -> Result<(), StoreError> {
+async fn suspend(
+    db: &mut DbConnection,
+    row: &LockedRow,
+    why: &str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO suspended_addresses (channel, address, since_ms, why) VALUES ($1, $2, $3, $4)
          ON CONFLICT (channel, address) DO NOTHING",
     )
-    .bind(MAIL)
-    .bind(address)
+    .bind(&row.channel)
+    .bind(&row.address)
     .bind(to_ms(now))
     .bind(cleaned(why))
     .execute(db)
@@ -205,7 +259,7 @@ async fn insert(
         fingerprint.update(bounce.kind.as_str());
         fingerprint.update(bounce.status.as_deref().unwrap_or_default());
     }
-    if row.is_none() || bounce.source == "smtp" {
+    if row.is_none() || matches!(bounce.source, "smtp" | "chat") {
         fingerprint.update(bounce.fingerprint);
     }
     let inserted = sqlx::query(

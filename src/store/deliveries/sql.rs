@@ -19,17 +19,16 @@ use super::messages::message_of;
 use super::{Backend, Db, DbConnection, DbRow};
 use crate::contract::delivery::{Delivery, DeliveryState};
 use crate::contract::message::{MessageKind, Urgency};
-use crate::contract::records::EndpointCharset;
+use crate::contract::records::{EndpointCharset, EndpointKind, Language};
 use crate::delivery::{DeliveryInput, DeliveryProgress, Outcome, give_up_delay};
 use crate::identity::printable;
 use crate::ids::RecordId;
+use crate::secret::Secret;
 use crate::store::deliveries::{
-    ClaimedDelivery, DeliveryFilter, ERROR_CHARS_MAX, LIST_MAX, LetterFacts, SWEEP_MAX,
+    ClaimedDelivery, DeliveryFilter, DeliveryTarget, ERROR_CHARS_MAX, LIST_MAX, LetterFacts, SWEEP_MAX,
 };
 use crate::store::{StoreError, from_ms, to_ms};
 
-/// The one channel that there is.
-const MAIL: &str = "mail";
 /// The urgencies, in the order in which they are sent: urgent, normal, low.
 const URGENCIES: std::ops::RangeInclusive<i64> = 0..=2;
 
@@ -103,7 +102,7 @@ impl Backend {
         let row = sqlx::query(concat!(
             "SELECT m.*, a.name AS account_name, c.name AS contact_name, r.name AS recipient_name,
                 k.name AS customer_name, e.charset AS endpoint_charset, e.html AS endpoint_html,
-                f.bytes AS document_bytes, ",
+                coalesce(e.language, a.language) AS language, f.bytes AS document_bytes, ",
             message_is_being_erased!(),
             " AS is_erased
              FROM deliveries AS d JOIN messages AS m ON m.id = d.message_id
@@ -146,11 +145,45 @@ impl Backend {
                 document_bytes: document_bytes.map(|bytes| u64::try_from(bytes).unwrap_or(0)),
                 charset: charset.as_deref().and_then(EndpointCharset::parse).unwrap_or_default(),
                 html: row.try_get::<Option<bool>, _>("endpoint_html")?.unwrap_or(true),
+                language: Language::parse(row.try_get("language")?).unwrap_or_default(),
                 templates,
                 digest,
             })
         };
         Ok(Some(facts(row).map_err(|error: sqlx::Error| error)?))
+    }
+
+    pub(in crate::store) async fn delivery_target(
+        &self,
+        delivery: RecordId,
+    ) -> Result<Option<DeliveryTarget>, StoreError> {
+        // An endpoint that was changed meanwhile has another address.
+        let row = sqlx::query(
+            "SELECT e.secret, e.profile, e.mention FROM deliveries AS d LEFT JOIN message_endpoints AS e
+                ON e.id = d.endpoint_id AND e.kind = d.channel AND e.address = d.address WHERE d.id = $1",
+        )
+        .bind(delivery)
+        .fetch_optional(self.readers())
+        .await?;
+        let target = |row: DbRow| {
+            Ok(DeliveryTarget {
+                secret: row.try_get::<Option<String>, _>("secret")?.map(Secret::new),
+                profile: row.try_get("profile")?,
+                mention: row.try_get("mention")?,
+            })
+        };
+        Ok(row.map(target).transpose().map_err(|error: sqlx::Error| error)?)
+    }
+
+    pub(in crate::store) async fn fax_delivery(&self, number: &str) -> Result<Option<RecordId>, StoreError> {
+        Ok(sqlx::query_scalar(
+            "SELECT d.id FROM messages AS m JOIN deliveries AS d ON d.message_id = m.id
+             WHERE m.number = $1 AND d.channel = 'fax' AND d.state IN ('sent', 'delivered', 'bounced')
+             ORDER BY d.created_ms DESC, d.id DESC LIMIT 1",
+        )
+        .bind(number)
+        .fetch_optional(self.readers())
+        .await?)
     }
 
     pub(in crate::store) async fn keep_rendered(
@@ -295,7 +328,8 @@ async fn take(
          WHERE state = 'queued' AND id IN (SELECT id FROM due)
          RETURNING *,
             (SELECT why FROM suspended_addresses AS s WHERE s.channel = deliveries.channel AND s.address = deliveries.address)
-                AS suspended, (SELECT ",
+                AS suspended,
+            (SELECT profile FROM message_endpoints AS e WHERE e.id = deliveries.endpoint_id) AS profile, (SELECT ",
         message_is_being_erased!(),
         " OR NOT ",
         account_is_kept!("m"),
@@ -380,6 +414,7 @@ async fn withdraw(db: &mut DbConnection, id: RecordId, now: Timestamp) -> Result
 /// A delivery whose message no other transaction changes until this one ends.
 struct LockedRow {
     id: RecordId,
+    channel: String,
     address: String,
     message: RecordId,
     claim: Option<RecordId>,
@@ -416,6 +451,7 @@ async fn locked_row(db: &mut DbConnection, delivery: RecordId) -> Result<Option<
         let created_ms: i64 = row.try_get("created_ms")?;
         Ok(LockedRow {
             id: row.try_get("id")?,
+            channel: row.try_get("channel")?,
             address: row.try_get("address")?,
             message: row.try_get("message_id")?,
             claim: row.try_get("leased_by")?,
@@ -510,8 +546,11 @@ fn claimed_of(row: &DbRow) -> Result<ClaimedDelivery, sqlx::Error> {
         id: row.try_get("id")?,
         message: row.try_get("message_id")?,
         account: row.try_get("account_id")?,
+        channel: EndpointKind::parse(row.try_get("channel")?).unwrap_or_default(),
+        profile: row.try_get("profile")?,
         address: row.try_get("address")?,
         attempts: count(row, "attempts")?,
+        maybe_sent: row.try_get::<i64, _>("maybe_sent")? != 0,
         created_at: from_ms(row.try_get("created_ms")?),
         rendered: rendered.filter(|_| is_kept),
         suspended: row.try_get("suspended")?,

@@ -618,7 +618,8 @@ async fn an_endpoint_outside_its_hours_waits_or_gives_way() {
             outside,
             ..MessageEndpointFields::to(rig.account, address)
         };
-        let checked = fields.checked(&zone).unwrap();
+        let checked =
+            fields.checked(&zone, &crate::contract::records::ChannelRules::default(), None).unwrap();
         rig.store.create_message_endpoint(&checked, at(0)).await.unwrap()
     };
     let first = endpoint("first@example.jp", 0, OutsideHours::Next).await;
@@ -627,7 +628,7 @@ async fn an_endpoint_outside_its_hours_waits_or_gives_way() {
     assert_eq!((delivery.address.as_str(), delivery.endpoint), ("sasaki@sakura.example.jp", None));
     let change = |outside| {
         let fields = MessageEndpointFields { outside, ..first.fields.clone() };
-        fields.checked(&zone).unwrap()
+        fields.checked(&zone, &crate::contract::records::ChannelRules::default(), None).unwrap()
     };
     rig.store.update_message_endpoint(first.id, &change(OutsideHours::Hold), at(1)).await.unwrap();
     rig.save(2, Some(rig.sasaki), 2).await;
@@ -665,7 +666,9 @@ async fn without_a_named_contact_a_returned_message_goes_along_the_on_call_order
     let rig = rig().await;
     rig.contact("当番", Some("first@sakura.example.jp"), Some(1)).await;
     let own = MessageEndpointFields::to(rig.account, "own@sakura.example.jp");
-    let own = own.checked(&jiff::tz::TimeZone::UTC).unwrap();
+    let own = own
+        .checked(&jiff::tz::TimeZone::UTC, &crate::contract::records::ChannelRules::default(), None)
+        .unwrap();
     rig.store.create_message_endpoint(&own, at(0)).await.unwrap();
     rig.save(1, None, 0).await;
     for (n, address) in [(1, "first"), (2, "sasaki"), (3, "own")] {

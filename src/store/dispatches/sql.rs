@@ -280,6 +280,7 @@ impl DispatchRow {
         Some(NewRecipient {
             contact: target.contact,
             endpoint: target.endpoint,
+            channel: target.channel,
             address: target.address.clone(),
             asked: i64::try_from(asked).ok(),
             not_before: target.not_before.map_or(at, |time| time.max(at)),
@@ -438,7 +439,8 @@ fn reason_of(notes: &[Note], is_built_in: bool) -> UnroutedReason {
 fn target_of(had: &NewRecipient, world: &World) -> Target {
     let person = had.contact.and_then(|id| world.person(id));
     Target {
-        kind: TargetKind::Mail,
+        kind: TargetKind::of(had.channel),
+        channel: had.channel,
         contact: had.contact,
         name: person.map(|person| person.name.clone()).unwrap_or_default(),
         address: had.address.clone(),

@@ -221,6 +221,10 @@ async fn an_urgent_message_that_nobody_confirms_goes_on_by_its_timers() {
         last[last.len() - 2..],
         [event("message.unanswered", "escalated"), event("message.unanswered", "unanswered")]
     );
+    assert_eq!(
+        rig.store.unanswered_messages().await.unwrap(),
+        [(crate::contract::message::Urgency::Urgent, 1)]
+    );
     let message = rig.message(1).await;
     assert_eq!(
         (message.state, message.delivery.route.unwrap().state),
@@ -265,7 +269,9 @@ async fn a_mail_that_comes_back_goes_to_the_persons_next_endpoint_before_the_nex
         contact: Some(rig.contacts[0]),
         ..MessageEndpointFields::to(rig.account, "second@sakura.example.jp")
     };
-    let endpoint = endpoint.checked(&jiff::tz::TimeZone::UTC).unwrap();
+    let endpoint = endpoint
+        .checked(&jiff::tz::TimeZone::UTC, &crate::contract::records::ChannelRules::default(), None)
+        .unwrap();
     let endpoint = rig.store.create_message_endpoint(&endpoint, at(0)).await.unwrap().id;
     rig.save(1, json!({"text": "納期", "contact": rig.contacts[0].0}), 0).await;
     rig.send(1, None).await;

@@ -49,7 +49,7 @@ pub(super) async fn clear_message(db: &mut DbConnection, message: RecordId) -> R
     for (sql, content) in [
         (
             "UPDATE messages SET caller_key = NULL, customer_id = NULL, from_key = NULL, text = '', search = '',
-                content_json = $2, delivery_next_ms = NULL, route_next_ms = NULL,
+                content_json = $2, files_json = '[]', delivery_next_ms = NULL, route_next_ms = NULL,
                 route_state = CASE WHEN route_state = 'running' THEN 'cancelled' ELSE route_state END, delivery_state = CASE
                     WHEN delivery_state IN ('held', 'queued') THEN 'none' ELSE delivery_state END WHERE id = $1",
             "{}",
@@ -76,6 +76,8 @@ pub(super) async fn clear_message(db: &mut DbConnection, message: RecordId) -> R
         "UPDATE tasks SET note = NULL, version = version + 1,
             state = CASE WHEN state IN ('open', 'claimed') THEN 'cancelled' ELSE state END WHERE message_id = $1",
         "UPDATE message_answers SET note = NULL WHERE message_id = $1",
+        // What the caller said.
+        "DELETE FROM message_files WHERE message_id = $1",
         // A digest that was not sent yet is written again without the text.
         "UPDATE deliveries SET rendered = NULL WHERE message_id IN (
             SELECT digest_id FROM digest_items WHERE message_id = $1)",

@@ -27,6 +27,9 @@ use crate::ids::{CallId, Extension, RecordId};
 /// Most customers of one number that a card shows.
 pub const CUSTOMERS_PER_CARD_MAX: usize = 20;
 
+/// Up to how many the earlier calls of a number are counted.
+pub const CALLS_COUNTED_MAX: u64 = 5_000;
+
 /// Most customers of a [`PartyFilter`].
 pub const PARTY_CUSTOMERS_MAX: u32 = 500;
 

@@ -3,16 +3,18 @@
 use smol_str::SmolStr;
 use sqlx::{QueryBuilder, Row};
 
+use super::history_large::{Large, find_large};
 use super::history_page::Plan;
+use super::script::Script;
 use super::stat_marks::mark_call;
-use super::{Backend, Db, DbConnection, DbRow};
+use super::{Backend, Db, DbRow};
 use crate::contract::call::{Direction, Outcome};
 use crate::contract::card::{CustomerView, HistoryView, MatchedBy};
 use crate::contract::history::{FinishedCall, Segment};
 use crate::identity::Presentation;
 use crate::ids::{CallId, ChannelId, Extension, PbxId, RecordId};
 #[cfg(doc)]
-use crate::store::history::CUSTOMERS_PER_CARD_MAX;
+use crate::store::history::{CALLS_COUNTED_MAX, CUSTOMERS_PER_CARD_MAX};
 use crate::store::history::{CallerHistory, HistoryCursor, HistoryFilter};
 use crate::store::{StoreError, from_ms, to_ms};
 
@@ -37,19 +39,23 @@ const INSERT: &str = "
     WHERE calls.inferred AND NOT excluded.inferred";
 
 /// A row for each customer, with the history beside it; one row without a customer when nobody has the number. One
-/// statement, because each is a round trip to the connection's thread. The limit is [`CUSTOMERS_PER_CARD_MAX`] as a
-/// literal: SQLite plans a statement with a bound LIMIT again at every run, which took twice as long as running it.
+/// statement, because each is a round trip to the connection's thread. The limits are [`CALLS_COUNTED_MAX`] and
+/// [`CUSTOMERS_PER_CARD_MAX`] as literals: SQLite plans a statement with a bound LIMIT again at every run, which took twice
+/// as long as running it.
 const CALLER_HISTORY: &str = concat!(
     "SELECT past.*, known.*
     FROM (SELECT
-            (SELECT count(*) FROM calls WHERE account_id = $1 AND caller_key = $2 AND offered_ms > erased.ms) AS calls,
+            (SELECT count(*) FROM (SELECT 1 FROM calls
+                WHERE account_id = $1 AND caller_key = $2 AND offered_ms > erased.ms LIMIT 5000) AS counted) AS calls,
             (SELECT max(offered_ms) FROM calls
                 WHERE account_id = $1 AND caller_key = $2 AND offered_ms > erased.ms) AS last_call_ms,
             (SELECT m.text FROM messages AS m WHERE m.account_id = $1 AND m.caller_key = $2 AND m.deleted_ms IS NULL
                 AND m.created_ms > erased.ms AND NOT ",
     message_is_being_erased!(),
     " ORDER BY m.created_ms DESC LIMIT 1) AS last_message,
-            (SELECT count(*) FROM messages AS m WHERE m.account_id = $1 AND m.caller_key = $2
+            (SELECT count(*) FROM messages AS m",
+    indexed_by!("messages_open_of_caller"),
+    "WHERE m.account_id = $1 AND m.caller_key = $2
                 AND m.state <> 'acknowledged' AND m.deleted_ms IS NULL AND m.created_ms > erased.ms AND NOT ",
     message_is_being_erased!(),
     ") AS open_messages
@@ -71,8 +77,10 @@ const SEGMENTS_PER_INSERT_MAX: usize = 100;
 
 impl Backend {
     pub(in crate::store) async fn record_call(&self, call: &FinishedCall) -> Result<(), StoreError> {
+        let mut script = Script::default();
+        write_call(&mut script, call);
         let mut transaction = self.begin().await?;
-        write_call(&mut transaction, call).await?;
+        script.run(&mut transaction).await?;
         Ok(transaction.commit().await?)
     }
 
@@ -109,7 +117,14 @@ impl Backend {
         before: Option<HistoryCursor>,
         limit: u32,
     ) -> Result<Vec<FinishedCall>, StoreError> {
-        let rows = Plan::of(filter).query(filter, before, limit).build().fetch_all(self.readers()).await?;
+        let mut large = Vec::new();
+        if let Some(mut query) = find_large(filter, before) {
+            for row in query.build().fetch_all(self.readers()).await? {
+                large.push(Large::of(row.try_get("id")?, row.try_get("key")?));
+            }
+        }
+        let mut query = Plan::of(filter, large).query(filter, before, limit);
+        let rows = query.build().fetch_all(self.readers()).await?;
         Ok(rows.iter().map(call_of).collect::<Result<_, sqlx::Error>>()?)
     }
 
@@ -152,20 +167,33 @@ impl Backend {
     }
 }
 
-/// Writes the row and the segments of a finished call where they replace what is stored (`mod.rs` has the table).
-pub(super) async fn write_call(db: &mut DbConnection, call: &FinishedCall) -> Result<(), StoreError> {
-    mark_call(db, call).await?;
-    let changed = sqlx::query(INSERT)
+/// Writes the row and the segments of a finished call where they replace what is stored (`mod.rs` has the table). Nothing is
+/// read in between, so that all of it is one turn of the connection's thread.
+pub(super) fn write_call(script: &mut Script, call: &FinishedCall) {
+    mark_call(script, call);
+    // Before the row is written, which may take the place of an inferred one.
+    script
+        .statement(
+            "DELETE FROM call_segments WHERE call_id = $1 AND (SELECT
+                CASE WHEN inferred AND NOT $2 THEN $3 >= stored ELSE $3 > stored AND (inferred OR NOT $2) END
+                FROM (SELECT inferred, (SELECT count(*) FROM call_segments WHERE call_id = $1) AS stored
+                    FROM calls WHERE id = $1) AS stored_call)",
+        )
         .bind(call.id)
-        .bind(call.pbx.as_str())
+        .bind(call.inferred)
+        .bind(i64::try_from(call.segments.len()).unwrap_or(i64::MAX));
+    script
+        .statement(INSERT)
+        .bind(call.id)
+        .bind(call.pbx.as_str().to_owned())
         .bind(direction_as_str(call.direction))
         .bind(call.account)
         .bind(call.customer)
         .bind(matched_by_as_str(call.matched_by))
-        .bind(call.caller.as_deref())
+        .bind(call.caller.as_deref().map(ToOwned::to_owned))
         .bind(presentation_as_str(call.presentation))
-        .bind(&call.dialled)
-        .bind(&call.diverted_by)
+        .bind(call.dialled.clone())
+        .bind(call.diverted_by.clone())
         .bind(to_ms(call.offered_at))
         .bind(call.answered_at.map(to_ms))
         .bind(to_ms(call.ended_at))
@@ -173,74 +201,42 @@ pub(super) async fn write_call(db: &mut DbConnection, call: &FinishedCall) -> Re
         .bind(serde_json::to_string(&call.operators).unwrap_or_default())
         .bind(serde_json::to_string(&call.channels).unwrap_or_default())
         .bind(call.inferred)
-        .bind(call.handled_by.as_ref().map(|people| serde_json::to_string(people).unwrap_or_default()))
-        .execute(&mut *db)
-        .await?
-        .rows_affected();
-    let Stored { segments, is_better, is_erased } = has_better_segments(db, call, changed > 0).await?;
-    if is_better {
-        if segments > 0 {
-            sqlx::query("DELETE FROM call_segments WHERE call_id = $1")
-                .bind(call.id)
-                .execute(&mut *db)
-                .await?;
-        }
-        insert_segments(db, call, is_erased).await?;
-    }
-    Ok(())
-}
-
-/// Writes the segments with one statement, because each is a turn of the connection's thread.
-async fn insert_segments(
-    db: &mut DbConnection,
-    call: &FinishedCall,
-    is_erased: bool,
-) -> Result<(), StoreError> {
+        .bind(call.handled_by.as_ref().map(|people| serde_json::to_string(people).unwrap_or_default()));
     let ordinals: Vec<(i64, &Segment)> = (0..).zip(&call.segments).collect();
     for segments in ordinals.chunks(SEGMENTS_PER_INSERT_MAX) {
-        let mut query = QueryBuilder::<Db>::new(
-            "INSERT INTO call_segments (call_id, ordinal, kind, operator, target, from_ms, until_ms, result) ",
-        );
-        query.push_values(segments, |mut row, (ordinal, segment)| {
-            row.push_bind(call.id)
-                .push_bind(*ordinal)
-                .push_bind(segment.kind.to_string())
-                .push_bind(segment.operator.as_ref().map(|operator| operator.as_str().to_owned()))
-                .push_bind(segment.target.as_ref().filter(|_| !is_erased).map(ToString::to_string))
-                .push_bind(to_ms(segment.from))
-                .push_bind(segment.until.map(to_ms))
-                .push_bind(segment.result.as_ref().map(ToString::to_string));
-        });
-        query.build().execute(&mut *db).await?;
+        insert_segments(script, call, segments);
     }
-    Ok(())
 }
 
-/// What is stored of a call beside its row.
-struct Stored {
-    segments: i64,
-    /// Whether the record's segments replace them.
-    is_better: bool,
-    /// Whether the caller was erased.
-    is_erased: bool,
-}
-
-/// Compares the record's segments with the stored ones; `is_row_new`: its row replaced the stored one.
-async fn has_better_segments(
-    db: &mut DbConnection,
-    call: &FinishedCall,
-    is_row_new: bool,
-) -> Result<Stored, StoreError> {
-    let (segments, inferred, is_erased): (i64, bool, bool) = sqlx::query_as(
-        "SELECT (SELECT count(*) FROM call_segments WHERE call_id = $1), inferred,
-            EXISTS (SELECT 1 FROM erased_calls WHERE call_id = $1) FROM calls WHERE id = $1",
-    )
-    .bind(call.id)
-    .fetch_one(db)
-    .await?;
-    let new = i64::try_from(call.segments.len()).unwrap_or(i64::MAX);
-    let is_better = if is_row_new { new >= segments } else { new > segments && (inferred || !call.inferred) };
-    Ok(Stored { segments, is_better, is_erased })
+/// Writes some segments where none are stored of these: worse ones were deleted, better ones are there. Those of an inferred
+/// record are not added to an observed one without any.
+fn insert_segments(script: &mut Script, call: &FinishedCall, segments: &[(i64, &Segment)]) {
+    script.statement(
+        "INSERT INTO call_segments (call_id, ordinal, kind, operator, target, from_ms, until_ms, result)
+         SELECT call_id, ordinal, kind, operator,
+            CASE WHEN EXISTS (SELECT 1 FROM erased_calls AS e WHERE e.call_id = new.call_id) THEN NULL ELSE target END,
+            from_ms, until_ms, result
+         FROM (",
+    );
+    for (n, (ordinal, segment)) in segments.iter().enumerate() {
+        script.push(if n > 0 { " UNION ALL SELECT " } else { "SELECT " });
+        script.push_bind(call.id).push(if n > 0 { ", " } else { " AS call_id, " });
+        script.push_bind(*ordinal).push(if n > 0 { ", " } else { " AS ordinal, " });
+        script.push_bind(segment.kind.to_string()).push(if n > 0 { ", " } else { " AS kind, " });
+        let operator = segment.operator.as_ref().map(|operator| operator.as_str().to_owned());
+        script.push_bind(operator).push(if n > 0 { ", " } else { " AS operator, " });
+        let target = segment.target.as_ref().map(ToString::to_string);
+        script.push_bind(target).push(if n > 0 { ", " } else { " AS target, " });
+        script.push_bind(to_ms(segment.from)).push(if n > 0 { ", " } else { " AS from_ms, " });
+        script.push_bind(segment.until.map(to_ms)).push(if n > 0 { ", " } else { " AS until_ms, " });
+        script.push_bind(segment.result.as_ref().map(ToString::to_string));
+        script.push(if n > 0 { "" } else { " AS result" });
+    }
+    let first = segments.first().map_or(0, |(ordinal, _)| *ordinal);
+    script.push(") AS new WHERE NOT EXISTS (SELECT 1 FROM call_segments AS s WHERE s.call_id = ");
+    script.push_bind(call.id).push(" AND s.ordinal >= ").push_bind(first);
+    script.push(") AND (SELECT c.inferred OR NOT ").push_bind(call.inferred);
+    script.push(" FROM calls AS c WHERE c.id = ").push_bind(call.id).push(")");
 }
 
 fn history_of(row: &DbRow) -> Result<HistoryView, sqlx::Error> {
@@ -340,7 +336,7 @@ column_texts!(matched_by_as_str, parse_matched_by, MatchedBy {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::history::PartyFilter;
+    use crate::store::history::{CALLS_COUNTED_MAX, PartyFilter};
 
     const SATO: RecordId = RecordId(uuid::Uuid::from_u128(21));
     const SUZUKI: RecordId = RecordId(uuid::Uuid::from_u128(22));
@@ -587,6 +583,33 @@ mod tests {
         };
         assert_eq!(read(seen_by(SATO)).await, [9, 4, 3, 2, 1]);
         assert_eq!(read(seen_by(SUZUKI)).await, [0; 0]);
+    }
+
+    #[tokio::test]
+    async fn the_earlier_calls_of_a_caller_are_counted_up_to_a_limit() {
+        const ROWS: u64 = 500;
+        let (_dir, store) = super::super::empty_store().await;
+        let account = call(1).account.unwrap();
+        let mut transaction = super::super::of(&store).begin().await.unwrap();
+        for first in (0..CALLS_COUNTED_MAX + ROWS).step_by(ROWS as usize) {
+            let mut query = QueryBuilder::<Db>::new(
+                "INSERT INTO calls (id, pbx, direction, account_id, caller_key, presentation, offered_ms, ended_ms, outcome) ",
+            );
+            query.push_values(first..first + ROWS, |mut row, n| {
+                row.push_bind(RecordId(uuid::Uuid::from_u128(u128::from(n) + 1)))
+                    .push("'osaka-1', 'inbound'")
+                    .push_bind(account)
+                    .push_bind(MOBILE)
+                    .push("'allowed'")
+                    .push_bind(i64::try_from(n).unwrap())
+                    .push("0, 'answered'");
+            });
+            query.build().execute(&mut *transaction).await.unwrap();
+        }
+        transaction.commit().await.unwrap();
+        let history = store.caller_history(account, MOBILE).await.unwrap().history;
+        let newest = i64::try_from(CALLS_COUNTED_MAX + ROWS - 1).unwrap();
+        assert_eq!((history.calls, history.last_call), (CALLS_COUNTED_MAX, Some(from_ms(newest))));
     }
 
     /// A call to the outside is in the history of its operator, and in no figure of the callers.

@@ -5,14 +5,14 @@
 use jiff::Timestamp;
 
 use super::{Store, StoreError, postgres, sqlite};
-use crate::contract::import_batch::{Batch, Column, ImportKind, RowError};
+use crate::contract::import_batch::{Batch, Column, DeputyRow, ImportKind, RowError};
 
 /// The columns that the file has. A record that exists keeps its values in all other columns.
 #[derive(Debug, Clone)]
 pub(crate) struct PresentColumns(pub(crate) Vec<Column>);
 
 impl PresentColumns {
-    pub(super) fn contains(&self, column: Column) -> bool {
+    pub(crate) fn contains(&self, column: Column) -> bool {
         self.0.contains(&column)
     }
 }
@@ -43,6 +43,11 @@ impl ImportTransaction {
     /// Writes the rows; returns those that a constraint refused.
     pub(crate) async fn write(&mut self, batch: &Batch) -> Result<Vec<RowError>, StoreError> {
         each!(ImportTransaction: self, import => import.write(batch).await)
+    }
+
+    /// Writes who stands in for contacts; returns the rows whose deputy does not exist.
+    pub(crate) async fn write_deputies(&mut self, rows: &[DeputyRow]) -> Result<Vec<RowError>, StoreError> {
+        each!(ImportTransaction: self, import => import.write_deputies(rows).await)
     }
 
     /// The number of records that it added so far.

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::dialect::{BEGIN_IMPORT, DELETE_NUMBERS, END_IMPORT, INSERT_NUMBERS, UPSERT_CUSTOMERS};
 use super::{Backend, WriteTransaction, accounts, contacts};
-use crate::contract::import_batch::{Batch, Column, ImportKind, Row, RowError};
+use crate::contract::import_batch::{Batch, Column, DeputyRow, ImportKind, Row, RowError};
 use crate::contract::records::{CheckedAccount, CheckedContact, CheckedCustomer};
 use crate::ids::RecordId;
 use crate::store::import::PresentColumns;
@@ -168,6 +168,18 @@ impl Import {
         if is_absent(Column::Link) {
             fields.link = old.link;
         }
+        if is_absent(Column::ReportCalls) {
+            fields.report_calls = old.report_calls;
+        }
+        if is_absent(Column::Language) {
+            fields.language = old.language;
+        }
+        if is_absent(Column::Privacy) {
+            fields.privacy = old.privacy;
+        }
+        if is_absent(Column::OpenOnAnswer) {
+            fields.open_on_answer = old.open_on_answer;
+        }
         if is_absent(Column::Dialled) {
             whole.dialled = accounts::numbers(db, stored.id, "dialled").await?;
         }
@@ -189,9 +201,11 @@ impl Import {
         let mut whole = contact.clone();
         let (fields, old) = (&mut whole.fields, stored.fields);
         let is_absent = |column| !self.present.contains(column);
-        // No column has these.
-        (fields.absent_from, fields.absent_until) = (old.absent_from, old.absent_until);
+        // No column has these. The deputy comes after all contacts of the file.
         (fields.deputy, fields.days_off) = (old.deputy, old.days_off);
+        if is_absent(Column::AbsentUntil) {
+            (fields.absent_from, fields.absent_until) = (old.absent_from, old.absent_until);
+        }
         if is_absent(Column::Kana) {
             fields.kana = old.kana;
         }
@@ -210,12 +224,47 @@ impl Import {
         if is_absent(Column::RingSeconds) {
             fields.ring_s = old.ring_s;
         }
+        if is_absent(Column::NoTransfer) {
+            fields.no_transfer = old.no_transfer;
+        }
+        if is_absent(Column::DoNotTell) {
+            fields.do_not_tell = old.do_not_tell;
+        }
         if is_absent(Column::Numbers) {
             fields.number = old.number;
             whole.number = contacts::number(db, stored.id).await?;
         }
         contacts::update(db, stored.id, &whole, self.at).await?;
         Ok(())
+    }
+
+    /// Writes who stands in for contacts; returns the rows whose deputy is no other contact of the account.
+    pub(in crate::store) async fn write_deputies(
+        &mut self,
+        rows: &[DeputyRow],
+    ) -> Result<Vec<RowError>, StoreError> {
+        let mut refused = Vec::new();
+        for DeputyRow { line, account, code, deputy } in rows {
+            let db = &mut *self.transaction;
+            let found = match deputy.as_deref().filter(|deputy| *deputy != code) {
+                Some(deputy) => {
+                    contacts::by_code(&mut *db, *account, deputy).await?.map(|contact| contact.id)
+                }
+                None => None,
+            };
+            if let Some(deputy) = deputy.as_ref().filter(|_| found.is_none()) {
+                let problem = format!("deputy: {deputy:?} is no code of another contact of the account");
+                refused.push(RowError { line: *line, problem });
+                continue;
+            }
+            sqlx::query("UPDATE contacts SET deputy_id = $3 WHERE account_id = $1 AND code = $2")
+                .bind(account)
+                .bind(code)
+                .bind(found)
+                .execute(&mut *db)
+                .await?;
+        }
+        Ok(refused)
     }
 
     async fn write_customers(&mut self, rows: &[Row<CheckedCustomer>]) -> Result<(), StoreError> {

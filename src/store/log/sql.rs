@@ -1,8 +1,6 @@
 //! The SQL of the event log and of the checkpoints.
 
-use std::sync::Arc;
-
-use sqlx::{QueryBuilder, Row};
+use sqlx::Row;
 
 use super::audit::write_audit;
 use super::faxes::write_fax_publication;
@@ -10,12 +8,12 @@ use super::history::write_call;
 use super::messages::write_publication;
 use super::operators::{write_state, write_wrap_up};
 use super::pbx_links::{write_gap, write_link};
+use super::script::Script;
 use super::supervision_log::write_segment_change;
-use super::{Backend, Db, DbConnection, DbRow};
+use super::{Backend, DbConnection, DbRow};
 use crate::contract::event::{Event, EventKind, LoggedEvent};
 use crate::contract::event_id::{EventId, StreamToken};
-use crate::contract::history::FinishedCall;
-use crate::ids::{CallId, PbxId};
+use crate::ids::PbxId;
 use crate::journal::entry::{CallCheckpoint, JournalEntry};
 use crate::journal::queue::Batch;
 use crate::store::erasure::without_notes;
@@ -120,34 +118,29 @@ impl Backend {
         stream: &StreamToken,
         batch: &Batch,
     ) -> Result<(), StoreError> {
-        let mut transaction = self.begin_log().await?;
-        // Updates its own row, so that a daemon that claims the log waits for this transaction, and the next one of this
-        // daemon finds the other stream.
-        let owned = sqlx::query("UPDATE event_logs SET stream = $2 WHERE pbx = $1 AND stream = $2")
-            .bind(pbx.as_str())
-            .bind(stream.as_str())
-            .execute(&mut *transaction)
-            .await?;
-        if owned.rows_affected() == 0 {
-            return Err(StoreError::Displaced);
-        }
+        let mut script = Script::default();
         if batch.truncated {
-            sqlx::query("DELETE FROM events WHERE pbx = $1")
-                .bind(pbx.as_str())
-                .execute(&mut *transaction)
-                .await?;
+            script.statement("DELETE FROM events WHERE pbx = $1").bind(pbx.as_str().to_owned());
         }
-        insert_events(&mut transaction, pbx, batch).await?;
-        // Now and then: a statement for each batch is one more turn of the connection's thread.
+        insert_events(&mut script, pbx, batch)?;
+        // Now and then: most batches have nothing to delete.
         let reached = |position: u64| position / EVENTS_PER_DELETE;
         let (first, after) = (batch.first_position, batch.first_position + batch.events.len() as u64);
         if !batch.events.is_empty() && reached(first) != reached(after) {
-            sqlx::query("DELETE FROM events WHERE pbx = $1 AND position < $2")
-                .bind(pbx.as_str())
-                .bind(i64::try_from(batch.oldest_position).unwrap_or(i64::MAX))
-                .execute(&mut *transaction)
-                .await?;
+            script
+                .statement("DELETE FROM events WHERE pbx = $1 AND position < $2")
+                .bind(pbx.as_str().to_owned())
+                .bind(i64::try_from(batch.oldest_position).unwrap_or(i64::MAX));
         }
+        if batch.entries.iter().all(|entry| is_scripted(entry)) {
+            for entry in &batch.entries {
+                push_entry(&mut script, pbx, entry)?;
+            }
+            return self.commit_script(script, pbx, stream).await;
+        }
+        let mut transaction = self.begin_log().await?;
+        own_log(&mut transaction, pbx, stream).await?;
+        script.run(&mut transaction).await?;
         for entry in &batch.entries {
             write_entry(&mut transaction, pbx, entry).await?;
         }
@@ -165,115 +158,134 @@ impl Backend {
     }
 }
 
+/// Refuses to write a log that another daemon has claimed. Updates the log's own row, so that a daemon that claims it waits
+/// for this transaction, and the next one of this daemon finds the other stream.
+pub(super) async fn own_log(
+    db: &mut DbConnection,
+    pbx: &PbxId,
+    stream: &StreamToken,
+) -> Result<(), StoreError> {
+    let owned = sqlx::query("UPDATE event_logs SET stream = $2 WHERE pbx = $1 AND stream = $2")
+        .bind(pbx.as_str())
+        .bind(stream.as_str())
+        .execute(db)
+        .await?;
+    if owned.rows_affected() == 0 { Err(StoreError::Displaced) } else { Ok(()) }
+}
+
+/// Whether an entry is written by statements alone, which read nothing back.
+fn is_scripted(entry: &JournalEntry) -> bool {
+    matches!(
+        entry,
+        JournalEntry::Checkpoint(_)
+            | JournalEntry::Finished(_)
+            | JournalEntry::OperatorState(_)
+            | JournalEntry::WrapUp(_)
+    )
+}
+
 /// Writes an entry: one function per kind, each beside the other statements of its topic.
 async fn write_entry(db: &mut DbConnection, pbx: &PbxId, entry: &JournalEntry) -> Result<(), StoreError> {
     match entry {
-        JournalEntry::Checkpoint(checkpoint) => write_checkpoint(db, pbx, checkpoint).await,
-        JournalEntry::Finished(call) => finish_call(db, call).await,
+        JournalEntry::Checkpoint(_)
+        | JournalEntry::Finished(_)
+        | JournalEntry::OperatorState(_)
+        | JournalEntry::WrapUp(_) => {
+            let mut script = Script::default();
+            push_entry(&mut script, pbx, entry)?;
+            Ok(script.run(db).await?)
+        }
         JournalEntry::MessagePublished(publication) => write_publication(db, *publication).await,
         JournalEntry::FaxPublished(id) => write_fax_publication(db, *id).await,
         JournalEntry::Gap(gap) => write_gap(db, gap).await,
         JournalEntry::PbxLink(link) => write_link(db, pbx, link).await,
         JournalEntry::SegmentChange(change) => write_segment_change(db, change).await,
         JournalEntry::Audit(entry) => write_audit(db, entry).await,
-        JournalEntry::OperatorState(change) => write_state(db, change).await,
-        JournalEntry::WrapUp(record) => write_wrap_up(db, record).await,
     }
 }
 
-async fn write_checkpoint(
-    db: &mut DbConnection,
-    pbx: &PbxId,
-    checkpoint: &CallCheckpoint,
-) -> Result<(), StoreError> {
-    sqlx::query(
-        "INSERT INTO call_checkpoints (id, pbx, checkpoint_json) VALUES ($1, $2, $3)
-         ON CONFLICT (id) DO UPDATE SET checkpoint_json = excluded.checkpoint_json",
-    )
-    .bind(checkpoint.snapshot.id)
-    .bind(pbx.as_str())
-    .bind(json(checkpoint)?)
-    .execute(db)
-    .await?;
+/// The statements of the entries that every call brings ([`is_scripted`]).
+fn push_entry(script: &mut Script, pbx: &PbxId, entry: &JournalEntry) -> Result<(), StoreError> {
+    match entry {
+        JournalEntry::Checkpoint(checkpoint) => push_checkpoint(script, pbx, checkpoint)?,
+        JournalEntry::Finished(call) => {
+            write_call(script, call);
+            // The call is in one of the two.
+            script.statement("DELETE FROM call_checkpoints WHERE id = $1").bind(call.id);
+        }
+        JournalEntry::OperatorState(change) => write_state(script, change),
+        JournalEntry::WrapUp(record) => write_wrap_up(script, record),
+        JournalEntry::MessagePublished(_)
+        | JournalEntry::FaxPublished(_)
+        | JournalEntry::Gap(_)
+        | JournalEntry::PbxLink(_)
+        | JournalEntry::SegmentChange(_)
+        | JournalEntry::Audit(_) => {}
+    }
     Ok(())
 }
 
-/// Writes the record of a call and deletes its checkpoint.
-async fn finish_call(db: &mut DbConnection, call: &FinishedCall) -> Result<(), StoreError> {
-    write_call(db, call).await?;
-    sqlx::query("DELETE FROM call_checkpoints WHERE id = $1").bind(call.id).execute(db).await?;
+fn push_checkpoint(script: &mut Script, pbx: &PbxId, checkpoint: &CallCheckpoint) -> Result<(), StoreError> {
+    script
+        .statement(
+            "INSERT INTO call_checkpoints (id, pbx, checkpoint_json) VALUES ($1, $2, $3)
+             ON CONFLICT (id) DO UPDATE SET checkpoint_json = excluded.checkpoint_json",
+        )
+        .bind(checkpoint.snapshot.id)
+        .bind(pbx.as_str().to_owned())
+        .bind(json(checkpoint)?);
     Ok(())
 }
 
 /// Writes the events of a batch, up to [`EVENTS_PER_INSERT_MAX`] with one statement.
-async fn insert_events(db: &mut DbConnection, pbx: &PbxId, batch: &Batch) -> Result<(), StoreError> {
-    let (mut position, mut rest) = (batch.first_position, &batch.events[..]);
-    while let Some(most) = rest.len().checked_ilog2() {
-        // 1, 2, 4, …: so few statements that the connection keeps each of them prepared.
-        let (now, later) = rest.split_at((1 << most).min(EVENTS_PER_INSERT_MAX));
-        let mut bodies = Vec::with_capacity(now.len());
-        for event in now {
-            bodies.push(body_of(db, event).await?);
+fn insert_events(script: &mut Script, pbx: &PbxId, batch: &Batch) -> Result<(), StoreError> {
+    let mut positions = batch.first_position..;
+    for events in batch.events.chunks(EVENTS_PER_INSERT_MAX) {
+        script.statement(
+            "INSERT INTO events (pbx, position, stream, number, at_ms, kind, call_id, audience_json,
+                visibility_loss_json, body_json) VALUES ",
+        );
+        for (n, (event, position)) in events.iter().zip(positions.by_ref()).enumerate() {
+            script.push(if n > 0 { ", (" } else { "(" });
+            push_event(script, pbx, event, position)?;
+            script.push(")");
         }
-        insert_rows(db, pbx, position, now.iter().zip(bodies)).await?;
-        position += now.len() as u64;
-        rest = later;
+        // A row exists when the answer to the commit of an earlier try was lost.
+        script.push(
+            " ON CONFLICT (pbx, position) DO UPDATE SET stream = excluded.stream, number = excluded.number,
+                at_ms = excluded.at_ms, kind = excluded.kind, call_id = excluded.call_id,
+                audience_json = excluded.audience_json, visibility_loss_json = excluded.visibility_loss_json,
+                body_json = excluded.body_json",
+        );
     }
     Ok(())
 }
 
-/// The event's JSON. Notes on a call whose caller was erased are not kept, as in `wrap_ups`.
-async fn body_of(db: &mut DbConnection, event: &Event) -> Result<String, StoreError> {
+fn push_event(script: &mut Script, pbx: &PbxId, event: &Event, position: u64) -> Result<(), StoreError> {
+    let (stream, number) = event.id().parts();
+    script.push_bind(pbx.as_str().to_owned()).push(", ");
+    script.push_bind(i64::try_from(position).unwrap_or(i64::MAX)).push(", ");
+    script.push_bind(stream.as_str().to_owned()).push(", ");
+    script.push_bind(i64::try_from(number).unwrap_or(i64::MAX)).push(", ");
+    script.push_bind(to_ms(event.at())).push(", ");
+    script.push_bind(event.kind().as_str()).push(", ");
+    script.push_bind(event.call()).push(", ");
+    script.push_bind(json(event.audience())?).push(", ");
+    script.push_bind(event.visibility_loss().map(json).transpose()?).push(", ");
     let body = String::from_utf8_lossy(&event.json()).into_owned();
-    let may_hold_notes = event.kind() == EventKind::CallDisposed && is_erased(db, event.call()).await?;
-    Ok(if may_hold_notes { without_notes(&body).unwrap_or(body) } else { body })
-}
-
-async fn insert_rows(
-    db: &mut DbConnection,
-    pbx: &PbxId,
-    first_position: u64,
-    events: impl Iterator<Item = (&Arc<Event>, String)>,
-) -> Result<(), StoreError> {
-    let mut rows = Vec::new();
-    for (position, (event, body)) in (first_position..).zip(events) {
-        let audience = json(event.audience())?;
-        let visibility_loss = event.visibility_loss().map(json).transpose()?;
-        rows.push((i64::try_from(position).unwrap_or(i64::MAX), event, audience, visibility_loss, body));
+    // Notes on a call whose caller was erased are not kept, as in `wrap_ups`.
+    let without =
+        (event.kind() == EventKind::CallDisposed).then(|| without_notes(&body)).flatten().zip(event.call());
+    match without {
+        Some((without, call)) => {
+            script.push("CASE WHEN EXISTS (SELECT 1 FROM erased_calls WHERE call_id = ").push_bind(call);
+            script.push(") THEN ").push_bind(without).push(" ELSE ").push_bind(body).push(" END");
+        }
+        None => {
+            script.push_bind(body);
+        }
     }
-    let mut query = QueryBuilder::<Db>::new(
-        "INSERT INTO events (pbx, position, stream, number, at_ms, kind, call_id, audience_json,
-            visibility_loss_json, body_json) ",
-    );
-    query.push_values(rows, |mut row, (position, event, audience, visibility_loss, body)| {
-        let (stream, number) = event.id().parts();
-        row.push_bind(pbx.as_str().to_owned())
-            .push_bind(position)
-            .push_bind(stream.as_str().to_owned())
-            .push_bind(i64::try_from(number).unwrap_or(i64::MAX))
-            .push_bind(to_ms(event.at()))
-            .push_bind(event.kind().as_str())
-            .push_bind(event.call())
-            .push_bind(audience)
-            .push_bind(visibility_loss)
-            .push_bind(body);
-    });
-    // A row exists when the answer to the commit of an earlier try was lost.
-    query.push(
-        " ON CONFLICT (pbx, position) DO UPDATE SET stream = excluded.stream, number = excluded.number,
-            at_ms = excluded.at_ms, kind = excluded.kind, call_id = excluded.call_id,
-            audience_json = excluded.audience_json, visibility_loss_json = excluded.visibility_loss_json,
-            body_json = excluded.body_json",
-    );
-    query.build().execute(db).await?;
     Ok(())
-}
-
-async fn is_erased(db: &mut DbConnection, call: Option<CallId>) -> Result<bool, StoreError> {
-    Ok(sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM erased_calls WHERE call_id = $1)")
-        .bind(call)
-        .fetch_one(db)
-        .await?)
 }
 
 fn json<T: serde::Serialize>(value: &T) -> Result<String, StoreError> {
@@ -302,6 +314,8 @@ fn event_of(row: &DbRow) -> Option<LoggedEvent> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::contract::event::Audience;
 

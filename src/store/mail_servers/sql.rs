@@ -1,9 +1,12 @@
 //! The SQL of mail servers.
 
 use jiff::Timestamp;
+use serde_json::json;
 use sqlx::Row;
 
+use super::house_notices::note;
 use super::{Backend, DbRow};
+use crate::contract::event::EventKind;
 use crate::delivery::ServerPause;
 use crate::store::mail_servers::OutboxLoad;
 use crate::store::{StoreError, from_ms, to_ms};
@@ -51,6 +54,12 @@ impl Backend {
         name: &str,
         pause: Option<&ServerPause>,
     ) -> Result<(), StoreError> {
+        let mut transaction = self.begin().await?;
+        let was: Option<Option<i64>> =
+            sqlx::query_scalar("SELECT paused_since_ms FROM mail_servers WHERE name = $1")
+                .bind(name)
+                .fetch_optional(&mut *transaction)
+                .await?;
         sqlx::query(
             "UPDATE mail_servers SET paused_since_ms = $2, paused_until_ms = $3, why = $4 WHERE name = $1",
         )
@@ -58,9 +67,17 @@ impl Backend {
         .bind(pause.map(|pause| to_ms(pause.since)))
         .bind(pause.map(|pause| to_ms(pause.until)))
         .bind(pause.map(|pause| pause.why.as_str()))
-        .execute(&mut *self.write_once().await?)
+        .execute(&mut *transaction)
         .await?;
-        Ok(())
+        let (now, is_paused) = (Timestamp::now(), pause.is_some());
+        if was.is_some_and(|since| since.is_some() != is_paused) {
+            let data = json!({
+                "name": name, "paused": is_paused, "why": pause.map(|pause| pause.why.as_str()),
+            });
+            note(&mut transaction, EventKind::MailServer, &data, pause.map_or(now, |pause| pause.since))
+                .await?;
+        }
+        Ok(transaction.commit().await?)
     }
 
     pub(in crate::store) async fn take_mail_probe(

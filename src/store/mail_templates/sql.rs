@@ -1,8 +1,11 @@
 //! The SQL of templates of mails.
 
+use serde_json::json;
 use sqlx::Row;
 
+use super::house_notices::note;
 use super::{Backend, DbRow};
+use crate::contract::event::EventKind;
 use crate::ids::RecordId;
 use crate::store::error::refusal;
 use crate::store::mail_templates::OwnTemplate;
@@ -33,6 +36,7 @@ impl Backend {
         account: RecordId,
         template: &OwnTemplate,
     ) -> Result<(), StoreError> {
+        let mut transaction = self.begin().await?;
         sqlx::query(
             "INSERT INTO mail_templates (account_id, name, body, by_name, changed_ms) VALUES ($1, $2, $3, $4, $5)
              ON CONFLICT (account_id, name) DO UPDATE SET body = excluded.body, by_name = excluded.by_name,
@@ -43,10 +47,14 @@ impl Backend {
         .bind(&template.body)
         .bind(&template.by_name)
         .bind(to_ms(template.changed_at))
-        .execute(&mut *self.write_once().await?)
+        .execute(&mut *transaction)
         .await
         .map_err(|error| refusal(error, "the template", None))?;
-        Ok(())
+        let data = json!({
+            "kind": "template", "account": account, "name": template.name, "by_name": template.by_name,
+        });
+        note(&mut transaction, EventKind::DocumentPublished, &data, template.changed_at).await?;
+        Ok(transaction.commit().await?)
     }
 
     pub(in crate::store) async fn reset_template(

@@ -7,31 +7,36 @@ use uuid::Uuid;
 use super::{Backend, DbConnection, DbRow};
 use crate::contract::delivery::Suspension;
 use crate::contract::records::{
-    CheckedMessageEndpoint, ENDPOINTS_PER_ACCOUNT_MAX, EndpointCharset, EndpointKind, MessageEndpoint,
-    MessageEndpointFields, OutsideHours,
+    CheckedMessageEndpoint, ENDPOINTS_PER_ACCOUNT_MAX, EndpointCharset, EndpointKind, Language,
+    MessageEndpoint, MessageEndpointFields, OutsideHours,
 };
 use crate::ids::RecordId;
 use crate::store::error::refusal;
 use crate::store::{StoreError, from_ms, to_ms};
 
-/// Binds the fields of an endpoint as $1 to $13, for the INSERT and the UPDATE.
+/// Binds the fields of an endpoint as $1 to $17, for the INSERT and the UPDATE.
 macro_rules! values_of {
-    ($statement:expr, $id:expr, $fields:expr, $at:expr) => {
+    ($statement:expr, $id:expr, $endpoint:expr, $at:expr) => {{
+        let fields = &$endpoint.fields;
         $statement
             .bind($id)
-            .bind($fields.account)
-            .bind($fields.contact)
-            .bind(&$fields.code)
-            .bind($fields.kind.as_str())
-            .bind(&$fields.address)
-            .bind(&$fields.label)
-            .bind(i64::from($fields.priority))
-            .bind($fields.charset.as_str())
-            .bind($fields.html)
-            .bind(hours_text($fields)?)
-            .bind($fields.outside.as_str())
+            .bind(fields.account)
+            .bind(fields.contact)
+            .bind(&fields.code)
+            .bind(fields.kind.as_str())
+            .bind(&fields.address)
+            .bind(&fields.label)
+            .bind(i64::from(fields.priority))
+            .bind(fields.charset.as_str())
+            .bind(fields.html)
+            .bind(hours_text(fields)?)
+            .bind(fields.outside.as_str())
             .bind(to_ms($at))
-    };
+            .bind($endpoint.secret.as_ref().map(crate::secret::Secret::expose))
+            .bind(&fields.profile)
+            .bind(&fields.mention)
+            .bind(fields.language.map(Language::as_str))
+    }};
 }
 
 impl Backend {
@@ -84,9 +89,9 @@ impl Backend {
         let id = RecordId(Uuid::now_v7());
         values_of!(sqlx::query(
             "INSERT INTO message_endpoints (id, account_id, contact_id, code, kind, address, label, priority, charset,
-                html, hours_json, outside, created_ms, changed_ms)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13)",
-        ), id, fields, at)
+                html, hours_json, outside, created_ms, changed_ms, secret, profile, mention, language)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, $14, $15, $16, $17)",
+        ), id, endpoint, at)
         .execute(&mut *transaction)
         .await
         .map_err(|error| refusal(error, "the endpoint code", fields.code.as_deref()))?;
@@ -106,9 +111,11 @@ impl Backend {
         check_contact(&mut transaction, fields).await?;
         values_of!(sqlx::query(
             "UPDATE message_endpoints SET account_id = $2, contact_id = $3, code = $4, kind = $5, address = $6,
-                label = $7, priority = $8, charset = $9, html = $10, hours_json = $11, outside = $12, changed_ms = $13
+                label = $7, priority = $8, charset = $9, html = $10, hours_json = $11, outside = $12, changed_ms = $13,
+                secret = CASE WHEN kind = $5 AND address = $6 THEN coalesce($14, secret) ELSE $14 END, profile = $15,
+                mention = $16, language = $17
              WHERE id = $1",
-        ), id, fields, at)
+        ), id, endpoint, at)
         .execute(&mut *transaction)
         .await
         .map_err(|error| refusal(error, "the endpoint code", fields.code.as_deref()))?;
@@ -169,10 +176,13 @@ fn endpoint_of(row: &DbRow) -> Result<MessageEndpoint, sqlx::Error> {
             code: row.try_get("code")?,
             kind: EndpointKind::parse(row.try_get("kind")?).unwrap_or_default(),
             address: row.try_get("address")?,
+            profile: row.try_get("profile")?,
+            mention: row.try_get("mention")?,
             label: row.try_get("label")?,
             priority: u32::try_from(row.try_get::<i64, _>("priority")?).unwrap_or_default(),
             charset: EndpointCharset::parse(row.try_get("charset")?).unwrap_or_default(),
             html: row.try_get("html")?,
+            language: row.try_get::<Option<&str>, _>("language")?.and_then(Language::parse),
             hours: hours.map_err(|error| sqlx::Error::Decode(error.into()))?,
             outside: OutsideHours::parse(row.try_get("outside")?).unwrap_or_default(),
         },
@@ -187,7 +197,7 @@ mod tests {
     use jiff::tz::TimeZone;
 
     use super::*;
-    use crate::contract::records::{AccountFields, ContactFields};
+    use crate::contract::records::{AccountFields, ChannelRules, ContactFields};
     use crate::numbers::NumberPlan;
 
     fn at(seconds: i64) -> Timestamp {
@@ -213,11 +223,12 @@ mod tests {
             priority: 7,
             charset: EndpointCharset::Iso2022Jp,
             html: false,
+            language: Some(Language::En),
             hours: crate::contract::hours::Hours::read("月-金 08:30-18:00").unwrap(),
             outside: OutsideHours::Next,
             ..MessageEndpointFields::to(accounts[0], "a..b@docomo.ne.jp")
         };
-        let checked = whole.clone().checked(&zone).unwrap();
+        let checked = whole.clone().checked(&zone, &ChannelRules::default(), None).unwrap();
         let made = store.create_message_endpoint(&checked, at(1)).await.unwrap();
         assert_eq!(store.message_endpoint(made.id).await.unwrap(), Some(made.clone()));
         assert_eq!(made.fields, checked.fields);
@@ -226,15 +237,17 @@ mod tests {
             Err(StoreError::Taken { what: "the endpoint code", .. })
         ));
         let strange = MessageEndpointFields { account: accounts[1], code: None, ..whole.clone() };
-        let strange = strange.checked(&zone).unwrap();
+        let strange = strange.checked(&zone, &ChannelRules::default(), None).unwrap();
         assert!(matches!(
             store.create_message_endpoint(&strange, at(1)).await,
             Err(StoreError::Missing { what: "contact of the account" })
         ));
-        let own = MessageEndpointFields::to(accounts[1], "uketsuke@example.jp").checked(&zone).unwrap();
+        let own = MessageEndpointFields::to(accounts[1], "uketsuke@example.jp")
+            .checked(&zone, &ChannelRules::default(), None)
+            .unwrap();
         let own = store.create_message_endpoint(&own, at(2)).await.unwrap();
         let changed = MessageEndpointFields { label: "受付".into(), ..own.fields.clone() };
-        let changed = changed.checked(&zone).unwrap();
+        let changed = changed.checked(&zone, &ChannelRules::default(), None).unwrap();
         let changed = store.update_message_endpoint(own.id, &changed, at(3)).await.unwrap();
         assert_eq!((changed.fields.label.as_str(), changed.changed_at), ("受付", at(3)));
         let listed = store.message_endpoints(Some(accounts[1]), None, 10).await.unwrap().items;
@@ -254,7 +267,7 @@ mod tests {
         let account = store.create_account(&account, at(0)).await.unwrap().id;
         for n in 0..=ENDPOINTS_PER_ACCOUNT_MAX {
             let endpoint = MessageEndpointFields::to(account, &format!("a{n}@example.jp"));
-            let endpoint = endpoint.checked(&TimeZone::UTC).unwrap();
+            let endpoint = endpoint.checked(&TimeZone::UTC, &ChannelRules::default(), None).unwrap();
             let made = store.create_message_endpoint(&endpoint, at(0)).await;
             assert_eq!(made.is_ok(), n < ENDPOINTS_PER_ACCOUNT_MAX, "{n}");
         }

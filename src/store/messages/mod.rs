@@ -182,6 +182,14 @@ impl Store {
         each!(self, db => db.count_messages(filter).await)
     }
 
+    /// How many messages of each urgency were sent, and nobody confirmed them until their route was over.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn unanswered_messages(&self) -> Result<Vec<(Urgency, u64)>, StoreError> {
+        each!(self, db => db.unanswered_messages().await)
+    }
+
     /// The contents of a message, the first one first. A message of an earlier version has none before its first change.
     ///
     /// # Errors

@@ -10,8 +10,8 @@ use super::dispatches::apply;
 use super::stat_marks::mark_bin_of_message;
 use super::{Backend, Db, DbConnection, DbRow};
 use crate::contract::message::{
-    Action, CheckedMessage, ContentChange, Mark, Message, MessageFields, MessageKind, MessageRevision,
-    MessageState, MessageUpdate, NewMessage, Urgency, message_number,
+    Action, CheckedMessage, ContentChange, Mark, Message, MessageFields, MessageFile, MessageKind,
+    MessageRevision, MessageState, MessageUpdate, NewMessage, Privacy, Urgency, message_number,
 };
 use crate::contract::records::search::{fold, fold_number};
 use crate::ids::{PbxId, RecordId};
@@ -183,6 +183,19 @@ impl Backend {
         transaction.commit().await?;
         let is_withdrawn = withdrawn > 0 || message.withdrawn_at.is_some();
         Ok(if is_withdrawn { WithdrawOutcome::Withdrawn(message) } else { WithdrawOutcome::TooLate(message) })
+    }
+
+    pub(in crate::store) async fn unanswered_messages(&self) -> Result<Vec<(Urgency, u64)>, StoreError> {
+        let rows: Vec<(String, i64)> = sqlx::query_as(
+            "SELECT urgency, count(*) FROM messages
+             WHERE route_state = 'unanswered' AND state = 'sent' AND deleted_ms IS NULL GROUP BY urgency",
+        )
+        .fetch_all(self.readers())
+        .await?;
+        let count = |(urgency, count): (String, i64)| {
+            (Urgency::parse(&urgency).unwrap_or_default(), u64::try_from(count).unwrap_or(0))
+        };
+        Ok(rows.into_iter().map(count).collect())
     }
 
     pub(in crate::store) async fn message_revisions(
@@ -396,6 +409,7 @@ async fn write_content(
     at: Timestamp,
 ) -> Result<Message, StoreError> {
     let CheckedMessage { fields, from_key, search } = &written.content;
+    let fields = &within_account(&mut *transaction, id, fields.clone()).await?;
     let document = serde_json::to_value(fields).map_err(|error| sqlx::Error::Encode(error.into()))?;
     let mut rest = document.clone();
     for column in ["contact", "text", "reason", "action", "urgency", "mark", "hold_until"] {
@@ -444,6 +458,24 @@ async fn write_content(
     let message = read_message(&mut *transaction, id).await?;
     enqueue_deliveries(&mut *transaction, &message, (at, written.not_before)).await?;
     read_message(transaction, id).await
+}
+
+/// The fields of a message as its account lets them leave the house.
+async fn within_account(
+    db: &mut DbConnection,
+    id: RecordId,
+    mut fields: MessageFields,
+) -> Result<MessageFields, sqlx::Error> {
+    let privacy: String = sqlx::query_scalar(
+        "SELECT a.privacy FROM messages AS m JOIN accounts AS a ON a.id = m.account_id WHERE m.id = $1",
+    )
+    .bind(id)
+    .fetch_one(db)
+    .await?;
+    if privacy == Privacy::Notice.as_str() {
+        fields.privacy = Privacy::Notice;
+    }
+    Ok(fields)
 }
 
 /// The content of a message of an earlier version becomes a row when it is corrected.
@@ -527,6 +559,8 @@ pub(super) fn message_of(row: &DbRow) -> Result<Message, sqlx::Error> {
     let is_shown = !row.try_get::<bool, _>("is_erased")?;
     Ok(Message {
         id: row.try_get("id")?,
+        files: json(row.try_get("files_json")?)
+            .map(|files: Vec<MessageFile>| if is_shown { files } else { Vec::new() })?,
         account: row.try_get("account_id")?,
         call: row.try_get("call_id")?,
         customer: row.try_get::<Option<RecordId>, _>("customer_id")?.filter(|_| is_shown),

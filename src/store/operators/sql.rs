@@ -5,8 +5,9 @@ use serde_json::Value;
 use smol_str::SmolStr;
 use sqlx::{QueryBuilder, Row};
 
+use super::script::Script;
 use super::stat_marks::mark_bin_of_call;
-use super::{Backend, Db, DbConnection, DbRow};
+use super::{Backend, Db, DbRow};
 use crate::contract::operator::{State, WrapUp};
 use crate::ids::{CallId, RecordId};
 use crate::journal::entry::{StateChange, WrapUpRecord};
@@ -15,74 +16,70 @@ use crate::store::operators::{STATE_CHANGES_MAX, StateHistoryEntry};
 use crate::store::{StoreError, from_ms, to_ms};
 
 /// Writes a change, into the history and for the next start.
-pub(super) async fn write_state(db: &mut DbConnection, change: &StateChange) -> Result<(), StoreError> {
+pub(super) fn write_state(script: &mut Script, change: &StateChange) {
     let StateChange { at, view, saved } = change;
     match saved {
         // No state is stored for a user who does not exist.
-        Some(saved) => sqlx::query(
-            "INSERT INTO operator_states (user_id, changed_ms, snapshot_json)
+        Some(saved) => script
+            .statement(
+                "INSERT INTO operator_states (user_id, changed_ms, snapshot_json)
                  SELECT $1, $2, $3 WHERE EXISTS (SELECT 1 FROM users WHERE id = $1)
                  ON CONFLICT (user_id) DO UPDATE SET changed_ms = excluded.changed_ms,
                     snapshot_json = excluded.snapshot_json",
+            )
+            .bind(view.id)
+            .bind(to_ms(*at))
+            .bind(serde_json::to_string(saved).unwrap_or_default()),
+        None => script.statement("DELETE FROM operator_states WHERE user_id = $1").bind(view.id),
+    };
+    script
+        .statement(
+            "INSERT INTO operator_history (user_id, version, at_ms, name, extension, state, reason,
+                pending, call_id, actor, actor_id, actor_name, session_id, desktop)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+             ON CONFLICT (user_id, version, at_ms) DO NOTHING",
         )
         .bind(view.id)
+        .bind(i64::try_from(view.version).unwrap_or(i64::MAX))
         .bind(to_ms(*at))
-        .bind(serde_json::to_string(saved).unwrap_or_default()),
-        None => sqlx::query("DELETE FROM operator_states WHERE user_id = $1").bind(view.id),
-    }
-    .execute(&mut *db)
-    .await?;
-    sqlx::query(
-        "INSERT INTO operator_history (user_id, version, at_ms, name, extension, state, reason,
-            pending, call_id, actor, actor_id, actor_name, session_id, desktop)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
-         ON CONFLICT (user_id, version, at_ms) DO NOTHING",
-    )
-    .bind(view.id)
-    .bind(i64::try_from(view.version).unwrap_or(i64::MAX))
-    .bind(to_ms(*at))
-    .bind(view.name.as_str())
-    .bind(view.extension.as_ref().map(|extension| extension.as_str()))
-    .bind(view.state.as_str())
-    .bind(view.reason.as_deref())
-    .bind(view.pending.as_ref().map(|pending| pending.state.as_str()))
-    .bind(view.call)
-    .bind(as_str(&view.by.actor))
-    .bind(view.by.user)
-    .bind(view.by.name.as_deref())
-    .bind(view.by.session)
-    .bind(view.by.desktop.as_deref())
-    .execute(&mut *db)
-    .await?;
-    Ok(())
+        .bind(view.name.as_str().to_owned())
+        .bind(view.extension.as_ref().map(|extension| extension.as_str().to_owned()))
+        .bind(view.state.as_str())
+        .bind(view.reason.as_deref().map(ToOwned::to_owned))
+        .bind(view.pending.as_ref().map(|pending| pending.state.as_str()))
+        .bind(view.call)
+        .bind(as_str(&view.by.actor))
+        .bind(view.by.user)
+        .bind(view.by.name.as_deref().map(ToOwned::to_owned))
+        .bind(view.by.session)
+        .bind(view.by.desktop.as_deref().map(ToOwned::to_owned));
 }
 
 /// Writes a completed wrap-up. Written again with a disposition or notes, the record takes them over. Notes on a call whose
 /// caller was erased are left out.
-pub(super) async fn write_wrap_up(db: &mut DbConnection, record: &WrapUpRecord) -> Result<(), StoreError> {
+pub(super) fn write_wrap_up(script: &mut Script, record: &WrapUpRecord) {
     let CompletedWrapUp { work, ended_at, disposition, notes } = &record.finished;
-    sqlx::query(
-        "INSERT INTO wrap_ups (call_id, user_id, since_ms, ended_ms, account_id, account, planned_s,
-            extensions_json, disposition, notes)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9,
-            CASE WHEN EXISTS (SELECT 1 FROM erased_calls WHERE call_id = $1) THEN NULL ELSE $10 END)
-         ON CONFLICT (call_id, user_id, since_ms) DO UPDATE
-            SET disposition = coalesce(excluded.disposition, wrap_ups.disposition),
-                notes = coalesce(excluded.notes, wrap_ups.notes)",
-    )
-    .bind(work.call)
-    .bind(record.user)
-    .bind(to_ms(work.since))
-    .bind(to_ms(*ended_at))
-    .bind(work.account)
-    .bind(&work.account_name)
-    .bind(i64::from(work.planned_s))
-    .bind(serde_json::to_string(&work.extensions).unwrap_or_default())
-    .bind(disposition.as_deref())
-    .bind(notes.as_deref())
-    .execute(&mut *db)
-    .await?;
-    mark_bin_of_call(db, work.call).await
+    script
+        .statement(
+            "INSERT INTO wrap_ups (call_id, user_id, since_ms, ended_ms, account_id, account, planned_s,
+                extensions_json, disposition, notes)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9,
+                CASE WHEN EXISTS (SELECT 1 FROM erased_calls WHERE call_id = $1) THEN NULL ELSE $10 END)
+             ON CONFLICT (call_id, user_id, since_ms) DO UPDATE
+                SET disposition = coalesce(excluded.disposition, wrap_ups.disposition),
+                    notes = coalesce(excluded.notes, wrap_ups.notes)",
+        )
+        .bind(work.call)
+        .bind(record.user)
+        .bind(to_ms(work.since))
+        .bind(to_ms(*ended_at))
+        .bind(work.account)
+        .bind(work.account_name.clone())
+        .bind(i64::from(work.planned_s))
+        .bind(serde_json::to_string(&work.extensions).unwrap_or_default())
+        .bind(disposition.as_deref().map(ToOwned::to_owned))
+        .bind(notes.as_deref().map(ToOwned::to_owned));
+    mark_bin_of_call(script, work.call);
 }
 
 impl Backend {

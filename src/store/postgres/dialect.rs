@@ -20,6 +20,9 @@ macro_rules! json_items {
 /// Before and after a bound JSON array of texts: its items, as rows with the text as `value`.
 pub(super) const JSON_TEXTS: (&str, &str) =
     ("(SELECT item AS value FROM jsonb_array_elements_text(", "::jsonb) AS items (item))");
+/// Between statements whose rows of `c` are those of all of them, and after each: a join, for which the planner has more ways
+/// than for INTERSECT.
+pub(super) const INTERSECTED_WITH: (&str, &str) = (" AND (c.offered_ms, c.id) IN (SELECT ", ")");
 /// Whether a subquery of a join may name the tables before it.
 pub(super) const HAS_LATERAL: bool = true;
 
@@ -80,6 +83,10 @@ pub(super) fn upgrade_step(name: &str) -> Option<Step> {
             "CREATE INDEX calls_of_account ON calls (account_id, direction, offered_ms, id, outcome)",
             "DROP INDEX IF EXISTS calls_by_account",
         ]),
+        "calls_of_customer" => Step::Statements(&[
+            "CREATE INDEX calls_of_customer ON calls (customer_id, offered_ms, id) WHERE customer_id IS NOT NULL",
+            "DROP INDEX IF EXISTS calls_by_customer",
+        ]),
         "calls_identified" => Step::Statements(&["CREATE INDEX calls_identified ON calls (offered_ms)
             WHERE caller_key IS NOT NULL OR customer_id IS NOT NULL"]),
         "wrap_ups_noted" => {
@@ -110,6 +117,10 @@ pub(super) fn upgrade_step(name: &str) -> Option<Step> {
         "call_operators" => Step::CallOperators,
         "call_operators_by_outcome" => Step::Statements(&["CREATE INDEX call_operators_by_outcome
             ON call_operators (who, direction, outcome, offered_ms, call_id) WHERE outcome <> 'answered'"]),
+        "messages_open_of_caller" => Step::Statements(&[
+            "CREATE INDEX messages_open_of_caller ON messages (account_id, caller_key, created_ms)
+            WHERE caller_key IS NOT NULL AND state <> 'acknowledged' AND deleted_ms IS NULL",
+        ]),
         "messages_of_account_by_state" => Step::Statements(&[
             "CREATE INDEX messages_of_account_by_state ON messages (account_id, state, created_ms, id)",
         ]),

@@ -77,6 +77,10 @@ impl PurgeProgress {
 
 /// The age at which a draft is deleted, counted from its last change.
 pub const DRAFT_TTL: Duration = Duration::from_secs(7 * 86_400);
+/// How long after its end an account notice is deleted.
+pub const NOTICE_TTL: Duration = Duration::from_secs(7 * 86_400);
+/// How long it is kept what people said about a caller who hung up.
+pub const CALLBACK_TTL: Duration = Duration::from_secs(31 * 86_400);
 
 /// What a purge deletes or clears.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,6 +99,10 @@ pub enum PurgeTarget {
     Faxes,
     /// Drafts.
     Drafts,
+    /// Account notices that are over.
+    Notices,
+    /// What people said about callers who hung up.
+    Callbacks,
     /// The addresses and errors of deliveries that are over.
     Deliveries,
     /// The recipients and words of mails that came back.

@@ -74,6 +74,13 @@ fn statement(target: PurgeTarget) -> &'static str {
             "DELETE FROM drafts WHERE (user_id, call_id) IN (
                 SELECT user_id, call_id FROM drafts WHERE changed_ms < $1 LIMIT $2)"
         }
+        PurgeTarget::Notices => {
+            "DELETE FROM account_notices WHERE id IN (SELECT id FROM account_notices
+                WHERE until_ms < $1 ORDER BY until_ms, id LIMIT $2)"
+        }
+        PurgeTarget::Callbacks => {
+            "DELETE FROM callbacks WHERE call_id IN (SELECT call_id FROM callbacks WHERE at_ms < $1 LIMIT $2)"
+        }
         PurgeTarget::Deliveries => {
             "UPDATE deliveries SET address = '', error = NULL WHERE id IN (
                 SELECT id FROM deliveries WHERE created_ms < $1 AND address <> ''
@@ -215,6 +222,36 @@ mod tests {
         assert_eq!(purge_all(&store, PurgeTarget::Messages, 1_000).await, 2);
         assert_eq!(purge_all(&store, PurgeTarget::Drafts, 1_000).await, 1);
         assert_eq!(count(&store, "SELECT count(*) FROM drafts").await, 1);
+    }
+
+    #[tokio::test]
+    async fn notices_go_after_their_end_and_what_was_said_about_callers_goes_with_its_time() {
+        let (_dir, store) = store().await;
+        let writer = super::super::of(&store).writer();
+        for (n, until) in [(1_u128, 500_i64), (2, 2_000)] {
+            sqlx::query(
+                "INSERT INTO account_notices (id, account_id, text, from_ms, until_ms, by_name, created_ms, changed_ms)
+                 VALUES ($1, $2, 'x', 0, $3, '佐藤', 0, 0)",
+            )
+            .bind(RecordId(uuid::Uuid::from_u128(n)))
+            .bind(SAKURA)
+            .bind(until)
+            .execute(writer)
+            .await
+            .unwrap();
+            sqlx::query("INSERT INTO callbacks (call_id, state, by_id, by_name, at_ms) VALUES ($1, 'done', $2, '佐藤', $3)")
+                .bind(RecordId(uuid::Uuid::from_u128(n)))
+                .bind(TANAKA)
+                .bind(until)
+                .execute(writer)
+                .await
+                .unwrap();
+        }
+        for target in [PurgeTarget::Notices, PurgeTarget::Callbacks] {
+            assert_eq!(purge_all(&store, target, 1_000).await, 1, "{target:?}");
+        }
+        assert_eq!(count(&store, "SELECT count(*) FROM account_notices").await, 1);
+        assert_eq!(count(&store, "SELECT count(*) FROM callbacks").await, 1);
     }
 
     /// A draft about the first call.

@@ -4,14 +4,17 @@ use std::collections::HashSet;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use serde_json::json;
 use sqlx::{QueryBuilder, Row};
 
 use super::contacts::contact_of;
 use super::digests::write_timers;
 use super::holidays::calendar;
+use super::house_notices::note;
 use super::{Backend, Db, DbConnection, DbRow};
+use crate::contract::event::EventKind;
 use crate::contract::hours::Hours;
-use crate::contract::records::{Contact, OutsideHours};
+use crate::contract::records::{Contact, EndpointKind, OutsideHours};
 use crate::ids::RecordId;
 use crate::mail::MailAddress;
 use crate::route::{Absence, Document, Mailbox, Person, World};
@@ -110,6 +113,10 @@ impl Backend {
         if let Some(account) = routes.account {
             write_timers(&mut transaction, account, at).await?;
         }
+        let data = json!({
+            "kind": "route", "account": routes.account, "version": last + 1, "by_name": routes.by_name,
+        });
+        note(&mut transaction, EventKind::DocumentPublished, &data, at).await?;
         transaction.commit().await?;
         Ok(SavedRoutes::Saved(last + 1))
     }
@@ -179,11 +186,11 @@ async fn document(db: &mut DbConnection, account: Option<RecordId>) -> Result<Op
 /// An endpoint with its contact and its priority.
 type OwnedMailbox = (Option<RecordId>, i64, Mailbox);
 
-/// The mail endpoints of an account, in the order of their priority; the account's own are the last that are left.
+/// The endpoints of an account, in the order of their priority; the account's own are the last that are left.
 async fn mailboxes(db: &mut DbConnection, account: RecordId) -> Result<Vec<OwnedMailbox>, StoreError> {
     let rows = sqlx::query(
-        "SELECT id, contact_id, code, label, address, priority, hours_json, outside FROM message_endpoints
-         WHERE account_id = $1 AND kind = 'mail' ORDER BY priority, id",
+        "SELECT id, contact_id, code, label, kind, address, priority, hours_json, outside FROM message_endpoints
+         WHERE account_id = $1 ORDER BY priority, id",
     )
     .bind(account)
     .fetch_all(db)
@@ -198,6 +205,7 @@ async fn mailboxes(db: &mut DbConnection, account: RecordId) -> Result<Vec<Owned
             endpoint: Some(row.try_get("id")?),
             code: row.try_get("code")?,
             label: row.try_get("label")?,
+            kind: EndpointKind::parse(row.try_get("kind")?).unwrap_or_default(),
             address: row.try_get("address")?,
             is_suspended: false,
             hours,
@@ -218,16 +226,19 @@ async fn mark_suspended(
         return Ok(());
     }
     let mut query = QueryBuilder::<Db>::new(
-        "SELECT address FROM suspended_addresses WHERE channel = 'mail' AND address IN (",
+        "SELECT channel, address FROM suspended_addresses
+         WHERE channel IN ('mail', 'slack', 'teams', 'chatwork', 'line_works', 'google_chat', 'sms', 'fax') AND address IN (",
     );
     let mut listed = query.separated(", ");
     for mailbox in &mailboxes {
         listed.push_bind(mailbox.address.clone());
     }
     query.push(")");
-    let suspended: HashSet<String> = query.build_query_scalar().fetch_all(db).await?.into_iter().collect();
+    let suspended: HashSet<(String, String)> =
+        query.build_query_as().fetch_all(db).await?.into_iter().collect();
     for mailbox in mailboxes {
-        mailbox.is_suspended = suspended.contains(&mailbox.address);
+        mailbox.is_suspended =
+            suspended.contains(&(mailbox.kind.as_str().to_owned(), mailbox.address.clone()));
     }
     Ok(())
 }

@@ -1,9 +1,12 @@
 //! The SQL of scripts and of the offers that they make.
 
 use jiff::Timestamp;
+use serde_json::json;
 use sqlx::Row;
 
+use super::house_notices::note;
 use super::{Backend, DbConnection, DbRow};
+use crate::contract::event::EventKind;
 use crate::contract::message::{ContentChange, OfferResult};
 use crate::contract::script::{NewScript, OfferCount, ScriptRecord, ScriptState};
 use crate::ids::RecordId;
@@ -121,6 +124,9 @@ impl Backend {
         if new.publishes && new.retires_older {
             retire_older(&mut transaction, new.account, &new.script, written.version).await?;
         }
+        if new.publishes {
+            note_published(&mut transaction, &written, at).await?;
+        }
         transaction.commit().await?;
         Ok(ScriptOutcome::Written(written))
     }
@@ -152,6 +158,7 @@ impl Backend {
         if retires_older {
             retire_older(&mut transaction, account, script, version).await?;
         }
+        note_published(&mut transaction, &written, at).await?;
         transaction.commit().await?;
         Ok(ScriptOutcome::Written(written))
     }
@@ -232,6 +239,19 @@ impl Backend {
     }
 }
 
+/// Says that a version of a script is used from now on.
+async fn note_published(
+    db: &mut DbConnection,
+    script: &ScriptRecord,
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    let data = json!({
+        "kind": "script", "account": script.account, "name": script.script, "version": script.version,
+        "by_name": script.by_name,
+    });
+    Ok(note(db, EventKind::DocumentPublished, &data, at).await?)
+}
+
 /// A version that is valid on all days takes the place of those before it.
 async fn retire_older(
     db: &mut DbConnection,
@@ -307,7 +327,6 @@ fn script_of(row: &DbRow) -> Result<ScriptRecord, sqlx::Error> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
     use uuid::Uuid;
 
     use super::*;

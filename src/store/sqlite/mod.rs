@@ -16,7 +16,12 @@ mod dialect;
 pub(super) mod file;
 pub(super) mod inspect;
 mod open;
+mod script;
 
+#[path = "../account_clips/sql.rs"]
+mod account_clips;
+#[path = "../account_notices/sql.rs"]
+mod account_notices;
 #[path = "../accounts/sql.rs"]
 mod accounts;
 #[path = "../alarms/sql.rs"]
@@ -27,6 +32,10 @@ mod answers;
 mod audit;
 #[path = "../billing/sql.rs"]
 mod billing;
+#[path = "../call_reports/sql.rs"]
+mod call_reports;
+#[path = "../callbacks/sql.rs"]
+mod callbacks;
 #[path = "../callflows/sql.rs"]
 mod callflows;
 #[path = "../contacts/sql.rs"]
@@ -51,10 +60,14 @@ mod faxes;
 mod group_key;
 #[path = "../history/sql.rs"]
 mod history;
+#[path = "../history/large/sql.rs"]
+mod history_large;
 #[path = "../history/page/sql.rs"]
 mod history_page;
 #[path = "../holidays/sql.rs"]
 mod holidays;
+#[path = "../house_notices/sql.rs"]
+mod house_notices;
 #[path = "../import/sql.rs"]
 pub(super) mod import;
 #[path = "../log/sql.rs"]
@@ -65,6 +78,8 @@ mod mail_servers;
 mod mail_templates;
 #[path = "../message_endpoints/sql.rs"]
 mod message_endpoints;
+#[path = "../message_files/sql.rs"]
+mod message_files;
 #[path = "../messages/sql.rs"]
 mod messages;
 #[path = "../numbers/sql.rs"]
@@ -85,6 +100,8 @@ mod routes;
 mod scripts;
 #[path = "../service_mails/sql.rs"]
 mod service_mails;
+#[path = "../stats/input/sql.rs"]
+mod stat_input;
 #[path = "../stats/marks/sql.rs"]
 mod stat_marks;
 #[path = "../stats/sql.rs"]

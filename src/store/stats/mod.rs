@@ -19,7 +19,7 @@
 //! Invariant: after the marks of a bin are gone, its rows are what [`BinStats::of`] makes of its history, as long as
 //! that is there ([`Store::check_stats`]).
 //!
-//! Read next: `sql.rs` and `marks/sql.rs` beside this file.
+//! Read next: `sql.rs`, `input/sql.rs` and `marks/sql.rs` beside this file.
 
 use std::collections::BTreeMap;
 

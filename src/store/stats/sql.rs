@@ -1,18 +1,16 @@
 //! The SQL of figures.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use sqlx::{QueryBuilder, Row};
 use uuid::Uuid;
 
-use super::history::{call_of, parse_outcome, segment_of};
+use super::script::Script;
+use super::stat_input::{contacts_of, give_segments, read_history, wrap_ups_of};
 use super::{Backend, Db, DbConnection, DbRow};
-use crate::contract::history::{FinishedCall, Segment};
+use crate::contract::history::FinishedCall;
 use crate::ids::{CallId, PbxId, RecordId};
-use crate::stats::{
-    BIN_MS, BinInput, BinStats, CallerContact, Counters, REPEAT_WINDOW_MS, RULES_VERSION, WrapUpTime,
-    context_of,
-};
+use crate::stats::{BIN_MS, BinInput, BinStats, Counters, REPEAT_WINDOW_MS, RULES_VERSION, context_of};
 use crate::store::stats::{
     BinDifference, BinKey, Built, MARKS_PER_BIN_MAX, StatsCheck, StatsOf, StatsRow, StatsState, StoredBin,
 };
@@ -20,6 +18,12 @@ use crate::store::{StoreError, to_ms};
 
 /// In the tables of figures: no account, or nobody who is known.
 const NOBODY: RecordId = RecordId(Uuid::nil());
+
+/// The position of a mark; whether other bins may have to be counted, too; the call that was written.
+type Mark = (i64, bool, Option<CallId>);
+
+/// Most rows that one statement writes.
+const ROWS_PER_INSERT_MAX: usize = 64;
 
 /// What is read of a bin before it is written.
 struct Counted {
@@ -71,8 +75,8 @@ impl Backend {
         kept_before: i64,
     ) -> Result<Built, StoreError> {
         // The marks first: what is written after this has another mark.
-        let marks: Vec<(i64, bool)> = sqlx::query_as(
-            "SELECT position, is_wide FROM stat_marks WHERE bin_ms = $1 AND pbx = $2 ORDER BY position LIMIT $3",
+        let marks: Vec<Mark> = sqlx::query_as(
+            "SELECT position, is_wide, call_id FROM stat_marks WHERE bin_ms = $1 AND pbx = $2 ORDER BY position LIMIT $3",
         )
         .bind(bin.bin_ms)
         .bind(bin.pbx.as_str())
@@ -83,7 +87,7 @@ impl Backend {
         let mut transaction = self.begin().await?;
         let mut delete = QueryBuilder::<Db>::new("DELETE FROM stat_marks WHERE position IN (");
         let mut positions = delete.separated(", ");
-        for (position, _) in &marks {
+        for (position, ..) in &marks {
             positions.push_bind(*position);
         }
         delete.push(")");
@@ -100,21 +104,10 @@ impl Backend {
             transaction.commit().await?;
             return Ok(Built::Kept);
         }
-        write_bin(&mut transaction, bin, &counted).await?;
-        if marks.iter().any(|(_, is_wide)| *is_wide) {
-            let (from, to) = context_of(bin.bin_ms);
-            sqlx::query(
-                "INSERT INTO stat_marks (bin_ms, pbx, is_wide)
-                 SELECT bin_ms, pbx, FALSE FROM stat_bins
-                 WHERE bin_ms >= $1 AND bin_ms < $2 AND NOT (bin_ms = $3 AND pbx = $4)",
-            )
-            .bind(from)
-            .bind(to)
-            .bind(bin.bin_ms)
-            .bind(bin.pbx.as_str())
-            .execute(&mut *transaction)
-            .await?;
-        }
+        let mut script = Script::default();
+        write_bin(&mut script, bin, &counted);
+        mark_neighbours(&mut script, bin, &marks);
+        script.run(&mut transaction).await?;
         transaction.commit().await?;
         Ok(Built::Counted)
     }
@@ -316,114 +309,47 @@ fn json(counters: &Counters) -> String {
     serde_json::to_string(counters).unwrap_or_default()
 }
 
-/// All that the history has of a bin.
-async fn read_history(db: &mut DbConnection, bin: &BinKey) -> Result<BinInput, StoreError> {
-    let (from, to) = (bin.bin_ms, bin.bin_ms + BIN_MS);
-    let rows = sqlx::query(concat!(
-        "SELECT c.*, FALSE AS is_erased FROM calls AS c",
-        indexed_by!("calls_by_direction"),
-        "WHERE c.direction = 'inbound' AND c.offered_ms >= $1 AND c.offered_ms < $2 AND c.pbx = $3"
-    ))
-    .bind(from)
-    .bind(to)
-    .bind(bin.pbx.as_str())
-    .fetch_all(&mut *db)
-    .await?;
-    let mut calls: Vec<FinishedCall> = rows.iter().map(call_of).collect::<Result<_, sqlx::Error>>()?;
-    let rows = sqlx::query(concat!(
-        "SELECT s.*, FALSE AS is_erased FROM calls AS c",
-        indexed_by!("calls_by_direction"),
-        "CROSS JOIN call_segments AS s
-         WHERE c.direction = 'inbound' AND c.offered_ms >= $1 AND c.offered_ms < $2 AND c.pbx = $3
-            AND s.call_id = c.id ORDER BY s.call_id, s.ordinal"
-    ))
-    .bind(from)
-    .bind(to)
-    .bind(bin.pbx.as_str())
-    .fetch_all(&mut *db)
-    .await?;
-    give_segments(&mut calls, &rows)?;
-    let rows = sqlx::query(concat!(
-        "SELECT w.call_id, w.user_id, w.since_ms, w.ended_ms FROM calls AS c",
-        indexed_by!("calls_by_direction"),
-        "CROSS JOIN wrap_ups AS w
-         WHERE c.direction = 'inbound' AND c.offered_ms >= $1 AND c.offered_ms < $2 AND c.pbx = $3 AND w.call_id = c.id"
-    ))
-    .bind(from)
-    .bind(to)
-    .bind(bin.pbx.as_str())
-    .fetch_all(&mut *db)
-    .await?;
-    let wrap_ups = wrap_ups_of(&rows)?;
-    let messages = sqlx::query(
-        "SELECT account_id, count(*) AS messages FROM messages
-         WHERE created_ms >= $1 AND created_ms < $2 AND pbx = $3 AND deleted_ms IS NULL AND kind = 'message'
-         GROUP BY account_id",
-    )
-    .bind(from)
-    .bind(to)
-    .bind(bin.pbx.as_str())
-    .fetch_all(&mut *db)
-    .await?;
-    let count = |row: &DbRow| {
-        let messages: i64 = row.try_get("messages")?;
-        Ok((row.try_get("account_id")?, u64::try_from(messages).unwrap_or(0)))
-    };
-    let messages = messages.iter().map(count).collect::<Result<_, sqlx::Error>>()?;
-    let contacts = read_contacts(db, context_of(bin.bin_ms)).await?;
-    Ok(BinInput { calls, wrap_ups, contacts, messages })
-}
-
-/// The calls of known callers from `from` until before `to`, at every PBX.
-async fn read_contacts(
-    db: &mut DbConnection,
-    (from, to): (i64, i64),
-) -> Result<Vec<CallerContact>, StoreError> {
-    let rows = sqlx::query(concat!(
-        "SELECT c.id, c.account_id, c.caller_key, c.offered_ms, c.outcome FROM calls AS c",
-        indexed_by!("calls_by_direction"),
-        "WHERE c.direction = 'inbound' AND c.offered_ms >= $1 AND c.offered_ms < $2
-            AND c.caller_key IS NOT NULL AND c.account_id IS NOT NULL"
-    ))
-    .bind(from)
-    .bind(to)
-    .fetch_all(db)
-    .await?;
-    contacts_of(&rows)
-}
-
-fn give_segments(calls: &mut [FinishedCall], rows: &[DbRow]) -> Result<(), StoreError> {
-    let mut segments: HashMap<CallId, Vec<Segment>> = HashMap::new();
-    for row in rows {
-        segments.entry(row.try_get("call_id")?).or_default().push(segment_of(row)?);
+/// Marks the bins whose calls may get another mark by what the bin has: those with a call of the same caller to the same
+/// account as a call that was written, within the time in which calls give each other marks. Where it is not known which
+/// call that is, all bins of this time.
+fn mark_neighbours(script: &mut Script, bin: &BinKey, marks: &[Mark]) {
+    let wide = || marks.iter().filter(|(_, is_wide, _)| *is_wide);
+    if wide().any(|(.., call)| call.is_none()) {
+        let (from, to) = context_of(bin.bin_ms);
+        script
+            .statement(
+                "INSERT INTO stat_marks (bin_ms, pbx, is_wide)
+                 SELECT bin_ms, pbx, FALSE FROM stat_bins
+                 WHERE bin_ms >= $1 AND bin_ms < $2 AND NOT (bin_ms = $3 AND pbx = $4)",
+            )
+            .bind(from)
+            .bind(to)
+            .bind(bin.bin_ms)
+            .bind(bin.pbx.as_str().to_owned());
+        return;
     }
-    for call in calls {
-        call.segments = segments.remove(&call.id).unwrap_or_default();
+    let calls: Vec<CallId> = wide().filter_map(|(.., call)| *call).collect();
+    if calls.is_empty() {
+        return;
     }
-    Ok(())
-}
-
-fn wrap_ups_of(rows: &[DbRow]) -> Result<HashMap<CallId, Vec<WrapUpTime>>, StoreError> {
-    let mut wrap_ups: HashMap<CallId, Vec<WrapUpTime>> = HashMap::new();
-    for row in rows {
-        let ms = row.try_get::<i64, _>("ended_ms")? - row.try_get::<i64, _>("since_ms")?;
-        let one = WrapUpTime { person: row.try_get("user_id")?, ms: u64::try_from(ms).unwrap_or(0) };
-        wrap_ups.entry(row.try_get("call_id")?).or_default().push(one);
+    script
+        .statement(concat!(
+            "INSERT INTO stat_marks (bin_ms, pbx, is_wide)
+             SELECT DISTINCT near.offered_ms - near.offered_ms % 900000, near.pbx, FALSE
+             FROM calls AS c CROSS JOIN calls AS near",
+            indexed_by!("calls_by_caller"),
+            "WHERE near.account_id = c.account_id AND near.caller_key = c.caller_key
+                AND near.offered_ms >= c.offered_ms - 1800000 AND near.offered_ms <= c.offered_ms + 1800000
+                AND near.direction = 'inbound'
+                AND NOT (near.offered_ms >= $1 AND near.offered_ms < $2 AND near.pbx = $3) AND c.id IN ("
+        ))
+        .bind(bin.bin_ms)
+        .bind(bin.bin_ms + BIN_MS)
+        .bind(bin.pbx.as_str().to_owned());
+    for (n, call) in calls.into_iter().enumerate() {
+        script.push(if n > 0 { ", " } else { "" }).push_bind(call);
     }
-    Ok(wrap_ups)
-}
-
-fn contacts_of(rows: &[DbRow]) -> Result<Vec<CallerContact>, StoreError> {
-    let contact = |row: &DbRow| {
-        Ok(CallerContact {
-            call: row.try_get("id")?,
-            account: row.try_get("account_id")?,
-            caller: row.try_get("caller_key")?,
-            offered_ms: row.try_get("offered_ms")?,
-            outcome: parse_outcome(row.try_get("outcome")?),
-        })
-    };
-    Ok(rows.iter().map(contact).collect::<Result<_, sqlx::Error>>()?)
+    script.push(")");
 }
 
 /// How much of a bin no daemon saw, in milliseconds.
@@ -446,32 +372,44 @@ async fn read_gap(db: &mut DbConnection, bin: &BinKey) -> Result<i64, StoreError
     Ok(total)
 }
 
-/// The rows of a bin.
+/// The rows of a bin, of all tables with one statement.
 async fn read_bin(db: &mut DbConnection, bin: &BinKey) -> Result<StoredBin, StoreError> {
-    let of_bin = |sql: &'static str| sqlx::query(sql).bind(bin.bin_ms).bind(bin.pbx.as_str().to_owned());
-    let row =
-        of_bin("SELECT * FROM stat_bins WHERE bin_ms = $1 AND pbx = $2").fetch_optional(&mut *db).await?;
-    let Some(row) = row else { return Ok(StoredBin::default()) };
+    let rows = sqlx::query(
+        "SELECT 'bin' AS part, CAST(NULL AS uuid) AS account_id, CAST(NULL AS uuid) AS user_id, '' AS queue,
+            counters_json, gap_ms, calls, callers, rules FROM stat_bins WHERE bin_ms = $1 AND pbx = $2
+         UNION ALL SELECT 'account', account_id, NULL, '', counters_json, 0, 0, 0, 0
+            FROM stats WHERE bin_ms = $1 AND pbx = $2
+         UNION ALL SELECT 'queue', NULL, NULL, queue, counters_json, 0, 0, 0, 0
+            FROM queue_stats WHERE bin_ms = $1 AND pbx = $2
+         UNION ALL SELECT 'person', account_id, user_id, '', counters_json, 0, 0, 0, 0
+            FROM operator_stats WHERE bin_ms = $1 AND pbx = $2",
+    )
+    .bind(bin.bin_ms)
+    .bind(bin.pbx.as_str())
+    .fetch_all(&mut *db)
+    .await?;
     let whole = |value: i64| u64::try_from(value).unwrap_or(0);
-    let mut stats = BinStats {
-        total: counters_of(&row)?,
-        calls: whole(row.try_get("calls")?),
-        callers: whole(row.try_get("callers")?),
-        ..BinStats::default()
-    };
-    for row in of_bin("SELECT * FROM stats WHERE bin_ms = $1 AND pbx = $2").fetch_all(&mut *db).await? {
-        stats.accounts.insert(known(row.try_get("account_id")?), counters_of(&row)?);
+    let mut stored = StoredBin::default();
+    for row in &rows {
+        let counters = counters_of(row)?;
+        match row.try_get("part")? {
+            "bin" => {
+                stored.is_built = true;
+                (stored.gap_ms, stored.rules) = (row.try_get("gap_ms")?, row.try_get("rules")?);
+                stored.stats.calls = whole(row.try_get("calls")?);
+                stored.stats.callers = whole(row.try_get("callers")?);
+                stored.stats.total = counters;
+            }
+            "account" => _ = stored.stats.accounts.insert(known(row.try_get("account_id")?), counters),
+            "queue" => _ = stored.stats.queues.insert(row.try_get("queue")?, counters),
+            _ => {
+                let key = (known(row.try_get("user_id")?), known(row.try_get("account_id")?));
+                stored.stats.operators.insert(key, counters);
+            }
+        }
     }
-    for row in of_bin("SELECT * FROM queue_stats WHERE bin_ms = $1 AND pbx = $2").fetch_all(&mut *db).await? {
-        stats.queues.insert(row.try_get("queue")?, counters_of(&row)?);
-    }
-    for row in
-        of_bin("SELECT * FROM operator_stats WHERE bin_ms = $1 AND pbx = $2").fetch_all(&mut *db).await?
-    {
-        let key = (known(row.try_get("user_id")?), known(row.try_get("account_id")?));
-        stats.operators.insert(key, counters_of(&row)?);
-    }
-    Ok(StoredBin { stats, gap_ms: row.try_get("gap_ms")?, is_built: true, rules: row.try_get("rules")? })
+    // What a bin that was never built has, nobody counted.
+    Ok(if stored.is_built { stored } else { StoredBin::default() })
 }
 
 /// What is in `now` and not the same in `before`.
@@ -491,82 +429,92 @@ fn gone<'a, K: Ord>(
 }
 
 /// Writes the rows of a bin that differ from those that are there.
-async fn write_bin(db: &mut DbConnection, bin: &BinKey, counted: &Counted) -> Result<(), StoreError> {
+fn write_bin(script: &mut Script, bin: &BinKey, counted: &Counted) {
     let Counted { stats, gap_ms, before, .. } = counted;
-    let of_bin = |sql: &'static str| sqlx::query(sql).bind(bin.bin_ms).bind(bin.pbx.as_str().to_owned());
     let whole = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
-    of_bin(
-        "INSERT INTO stat_bins (bin_ms, pbx, counters_json, gap_ms, calls, callers, rules)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)
-         ON CONFLICT (bin_ms, pbx) DO UPDATE SET counters_json = excluded.counters_json, gap_ms = excluded.gap_ms,
-            calls = excluded.calls, callers = excluded.callers, rules = excluded.rules",
-    )
-    .bind(json(&stats.total))
-    .bind(gap_ms)
-    .bind(whole(stats.calls))
-    .bind(whole(stats.callers))
-    .bind(RULES_VERSION)
-    .execute(&mut *db)
-    .await?;
-    for account in gone(&stats.accounts, &before.stats.accounts) {
-        of_bin("DELETE FROM stats WHERE bin_ms = $1 AND pbx = $2 AND account_id = $3")
-            .bind(account.unwrap_or(NOBODY))
-            .execute(&mut *db)
-            .await?;
-    }
-    for (account, counters) in changed(&stats.accounts, &before.stats.accounts) {
-        of_bin(
-            "INSERT INTO stats (bin_ms, pbx, account_id, counters_json) VALUES ($1, $2, $3, $4)
-             ON CONFLICT (bin_ms, pbx, account_id) DO UPDATE SET counters_json = excluded.counters_json",
+    script
+        .statement(
+            "INSERT INTO stat_bins (bin_ms, pbx, counters_json, gap_ms, calls, callers, rules)
+             VALUES ($1, $2, $3, $4, $5, $6, $7)
+             ON CONFLICT (bin_ms, pbx) DO UPDATE SET counters_json = excluded.counters_json, gap_ms = excluded.gap_ms,
+                calls = excluded.calls, callers = excluded.callers, rules = excluded.rules",
         )
-        .bind(account.unwrap_or(NOBODY))
-        .bind(json(counters))
-        .execute(&mut *db)
-        .await?;
+        .bind(bin.bin_ms)
+        .bind(bin.pbx.as_str().to_owned())
+        .bind(json(&stats.total))
+        .bind(*gap_ms)
+        .bind(whole(stats.calls))
+        .bind(whole(stats.callers))
+        .bind(RULES_VERSION);
+    for account in gone(&stats.accounts, &before.stats.accounts) {
+        script
+            .statement("DELETE FROM stats WHERE bin_ms = $1 AND pbx = $2 AND account_id = $3")
+            .bind(bin.bin_ms)
+            .bind(bin.pbx.as_str().to_owned())
+            .bind(account.unwrap_or(NOBODY));
+    }
+    let accounts: Vec<_> = changed(&stats.accounts, &before.stats.accounts).collect();
+    for rows in accounts.chunks(ROWS_PER_INSERT_MAX) {
+        script.statement("INSERT INTO stats (bin_ms, pbx, account_id, counters_json) VALUES ");
+        for (n, (account, counters)) in rows.iter().enumerate() {
+            begin_row(script, n, bin);
+            script.push_bind(account.unwrap_or(NOBODY)).push(", ").push_bind(json(counters)).push(")");
+        }
+        script.push(
+            " ON CONFLICT (bin_ms, pbx, account_id) DO UPDATE SET counters_json = excluded.counters_json",
+        );
     }
     for queue in gone(&stats.queues, &before.stats.queues) {
-        of_bin("DELETE FROM queue_stats WHERE bin_ms = $1 AND pbx = $2 AND queue = $3")
-            .bind(queue.clone())
-            .execute(&mut *db)
-            .await?;
+        script
+            .statement("DELETE FROM queue_stats WHERE bin_ms = $1 AND pbx = $2 AND queue = $3")
+            .bind(bin.bin_ms)
+            .bind(bin.pbx.as_str().to_owned())
+            .bind(queue.clone());
     }
-    for (queue, counters) in changed(&stats.queues, &before.stats.queues) {
-        of_bin(
-            "INSERT INTO queue_stats (bin_ms, pbx, queue, counters_json) VALUES ($1, $2, $3, $4)
-             ON CONFLICT (bin_ms, pbx, queue) DO UPDATE SET counters_json = excluded.counters_json",
-        )
-        .bind(queue.clone())
-        .bind(json(counters))
-        .execute(&mut *db)
-        .await?;
+    let queues: Vec<_> = changed(&stats.queues, &before.stats.queues).collect();
+    for rows in queues.chunks(ROWS_PER_INSERT_MAX) {
+        script.statement("INSERT INTO queue_stats (bin_ms, pbx, queue, counters_json) VALUES ");
+        for (n, (queue, counters)) in rows.iter().enumerate() {
+            begin_row(script, n, bin);
+            script.push_bind((*queue).clone()).push(", ").push_bind(json(counters)).push(")");
+        }
+        script.push(" ON CONFLICT (bin_ms, pbx, queue) DO UPDATE SET counters_json = excluded.counters_json");
     }
-    write_operators(db, bin, counted).await
+    write_operators(script, bin, counted);
 }
 
-async fn write_operators(db: &mut DbConnection, bin: &BinKey, counted: &Counted) -> Result<(), StoreError> {
+/// Begins row `n` of a statement with what all rows of a bin have.
+fn begin_row(script: &mut Script, n: usize, bin: &BinKey) {
+    script.push(if n > 0 { ", (" } else { "(" }).push_bind(bin.bin_ms).push(", ");
+    script.push_bind(bin.pbx.as_str().to_owned()).push(", ");
+}
+
+fn write_operators(script: &mut Script, bin: &BinKey, counted: &Counted) {
     let (now, before) = (&counted.stats.operators, &counted.before.stats.operators);
-    let of_bin = |sql: &'static str| sqlx::query(sql).bind(bin.bin_ms).bind(bin.pbx.as_str().to_owned());
     for (person, account) in gone(now, before) {
-        of_bin(
-            "DELETE FROM operator_stats WHERE bin_ms = $1 AND pbx = $2 AND user_id = $3 AND account_id = $4",
-        )
-        .bind(person.unwrap_or(NOBODY))
-        .bind(account.unwrap_or(NOBODY))
-        .execute(&mut *db)
-        .await?;
+        script
+            .statement(
+                "DELETE FROM operator_stats WHERE bin_ms = $1 AND pbx = $2 AND user_id = $3 AND account_id = $4",
+            )
+            .bind(bin.bin_ms)
+            .bind(bin.pbx.as_str().to_owned())
+            .bind(person.unwrap_or(NOBODY))
+            .bind(account.unwrap_or(NOBODY));
     }
-    for ((person, account), counters) in changed(now, before) {
-        of_bin(
-            "INSERT INTO operator_stats (bin_ms, pbx, user_id, account_id, counters_json) VALUES ($1, $2, $3, $4, $5)
-             ON CONFLICT (bin_ms, pbx, user_id, account_id) DO UPDATE SET counters_json = excluded.counters_json",
-        )
-        .bind(person.unwrap_or(NOBODY))
-        .bind(account.unwrap_or(NOBODY))
-        .bind(json(counters))
-        .execute(&mut *db)
-        .await?;
+    let people: Vec<_> = changed(now, before).collect();
+    for rows in people.chunks(ROWS_PER_INSERT_MAX) {
+        script.statement(
+            "INSERT INTO operator_stats (bin_ms, pbx, user_id, account_id, counters_json) VALUES ",
+        );
+        for (n, ((person, account), counters)) in rows.iter().enumerate() {
+            begin_row(script, n, bin);
+            script.push_bind(person.unwrap_or(NOBODY)).push(", ");
+            script.push_bind(account.unwrap_or(NOBODY)).push(", ").push_bind(json(counters)).push(")");
+        }
+        script.push(
+            " ON CONFLICT (bin_ms, pbx, user_id, account_id) DO UPDATE SET counters_json = excluded.counters_json",
+        );
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -574,12 +522,14 @@ mod tests {
     use super::*;
     use crate::contract::call::{Direction, Outcome};
     use crate::contract::card::MatchedBy;
+    use crate::contract::history::Segment;
     use crate::contract::operator::WrapUp;
     use crate::contract::pbx::Gap;
     use crate::identity::Presentation;
     use crate::ids::{ChannelId, Extension};
     use crate::journal::entry::{JournalEntry, WrapUpRecord};
     use crate::operators::CompletedWrapUp;
+    use crate::stats::WrapUpTime;
     use crate::store::retention::PurgeTarget;
     use crate::store::{Store, from_ms};
 

@@ -6,6 +6,7 @@
 use jiff::Timestamp;
 
 use super::{Store, StoreError};
+use crate::contract::message::Message;
 use crate::contract::task::{Task, TaskResult, TaskState};
 use crate::ids::RecordId;
 
@@ -38,6 +39,34 @@ pub enum TaskChange {
     Result(TaskResult, Option<String>),
 }
 
+/// A task that a person makes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewTask {
+    /// The message.
+    pub message: RecordId,
+    /// Who is called; absent: the message's contact.
+    pub contact: Option<RecordId>,
+    /// The number; absent: the contact's own.
+    pub number: Option<String>,
+    /// When to call.
+    pub due_at: Timestamp,
+}
+
+/// What became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MakeOutcome {
+    /// It was made.
+    Made(Task),
+    /// There is one of the message for this number, which nobody has finished.
+    Exists(Task),
+    /// The message needs no call: it was answered or withdrawn, or the data of its caller was deleted.
+    NotNeeded(Box<Message>),
+    /// The account has no such contact.
+    UnknownContact,
+    /// Nobody has a number.
+    NoNumber,
+}
+
 /// What became of that.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TaskOutcome {
@@ -54,6 +83,14 @@ impl Store {
     /// The store cannot be read.
     pub async fn tasks(&self, filter: TaskFilter) -> Result<Vec<Task>, StoreError> {
         each!(self, db => db.tasks(filter).await)
+    }
+
+    /// Makes a task for a message.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] if there is no such message; or the store cannot be written.
+    pub async fn make_task(&self, task: &NewTask, now: Timestamp) -> Result<MakeOutcome, StoreError> {
+        each!(self, db => db.make_task(task, now).await)
     }
 
     /// Changes a task in the name of a person.

@@ -7,16 +7,18 @@ use uuid::Uuid;
 
 use super::deliveries::write_summary;
 use super::dispatches::{apply, notice};
-use super::messages::{acknowledge, hold};
+use super::messages::{acknowledge, hold, read_message};
 use super::{Backend, Db, DbConnection, DbRow};
 use crate::contract::event::EventKind;
-use crate::contract::message::{Message, Urgency};
+use crate::contract::message::{Message, MessageState, Urgency};
 use crate::contract::task::{
     TASK_AGAIN_DELAY, TASK_ATTEMPTS_MAX, TASK_LEASE_TTL, Task, TaskResult, TaskState,
 };
 use crate::ids::RecordId;
 use crate::route::{DispatchInput, Progress, Target};
-use crate::store::tasks::{TASK_SWEEP_MAX, TASKS_MAX, TaskChange, TaskFilter, TaskOutcome};
+use crate::store::tasks::{
+    MakeOutcome, NewTask, TASK_SWEEP_MAX, TASKS_MAX, TaskChange, TaskFilter, TaskOutcome,
+};
 use crate::store::{StoreError, from_ms, to_ms};
 
 const MISSING: StoreError = StoreError::Missing { what: "task" };
@@ -56,6 +58,58 @@ impl Backend {
             Ok(Task { note: task.note.filter(|_| !is_erased), ..task })
         };
         Ok(rows.iter().map(task).collect::<Result<_, sqlx::Error>>()?)
+    }
+
+    pub(in crate::store) async fn make_task(
+        &self,
+        task: &NewTask,
+        now: Timestamp,
+    ) -> Result<MakeOutcome, StoreError> {
+        let mut transaction = self.begin().await?;
+        hold(&mut transaction, task.message).await?;
+        let message = match read_message(&mut transaction, task.message).await {
+            Err(StoreError::Missing { .. }) => return Err(StoreError::Missing { what: "message" }),
+            read => read?,
+        };
+        let is_over = message.state == MessageState::Acknowledged || message.withdrawn_at.is_some();
+        if is_over || message.is_erased() {
+            return Ok(MakeOutcome::NotNeeded(Box::new(message)));
+        }
+        let mut target = Target::phone(task.contact.or(message.fields.contact), task.number.clone());
+        if let Some(contact) = target.contact {
+            let row = sqlx::query("SELECT name, number FROM contacts WHERE id = $1 AND account_id = $2")
+                .bind(contact)
+                .bind(message.account)
+                .fetch_optional(&mut *transaction)
+                .await?;
+            match row {
+                Some(row) => {
+                    target.name = row.try_get("name")?;
+                    if task.number.is_none() {
+                        target.address = row.try_get::<Option<String>, _>("number")?.unwrap_or_default();
+                    }
+                }
+                None if task.contact.is_some() => return Ok(MakeOutcome::UnknownContact),
+                // It was deleted after the message was taken.
+                None => target.contact = None,
+            }
+        }
+        if target.address.is_empty() {
+            return Ok(MakeOutcome::NoNumber);
+        }
+        let present = sqlx::query(
+            "SELECT * FROM tasks WHERE message_id = $1 AND number = $2 AND state IN ('open', 'claimed') ORDER BY id LIMIT 1",
+        )
+        .bind(message.id)
+        .bind(&target.address)
+        .fetch_optional(&mut *transaction)
+        .await?;
+        if let Some(row) = present {
+            return Ok(MakeOutcome::Exists(task_of(&row)?));
+        }
+        let made = insert(&mut transaction, &message, (None, &target), (now, task.due_at)).await?;
+        transaction.commit().await?;
+        Ok(MakeOutcome::Made(made))
     }
 
     pub(in crate::store) async fn change_task(
@@ -192,7 +246,7 @@ pub(super) async fn insert(
     message: &Message,
     (asked, target): (Option<usize>, &Target),
     (now, due): (Timestamp, Timestamp),
-) -> Result<(), StoreError> {
+) -> Result<Task, StoreError> {
     let row = sqlx::query(
         "INSERT INTO tasks (id, account_id, message_id, revision, asked, contact_id, name, number, urgency, due_ms, state,
             created_ms, changed_ms)
@@ -211,7 +265,9 @@ pub(super) async fn insert(
     .bind(to_ms(now))
     .fetch_one(&mut *db)
     .await?;
-    publish(db, &task_of(&row)?, now).await
+    let task = task_of(&row)?;
+    publish(db, &task, now).await?;
+    Ok(task)
 }
 
 /// The step for which a task was made is over: an open one fails, a claimed one is finished by who is at it.

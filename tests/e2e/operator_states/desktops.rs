@@ -63,7 +63,10 @@ async fn a_supervisor_sets_the_states_of_the_team_and_they_see_by_whom() {
         set(&service, "1002", "鈴木", json!({ "state": "ready", "extension": "1001" })).await;
     assert_eq!((status, &problem["type"]), (StatusCode::CONFLICT, &json!("state-conflict")));
     let (_, options) = service.ask("1001", Method::GET, "/v1/operators/options", None).await;
-    assert_eq!(options["not_ready_reasons"][0], json!({ "code": "break", "label": "休憩" }));
+    assert_eq!(
+        options["not_ready_reasons"][0],
+        json!({ "code": "break", "label": "休憩", "label_en": "Break" })
+    );
     let seat = options["seats"].as_array().unwrap().iter().find(|s| s["extension"] == "1001").unwrap();
     assert_eq!(seat["taken"], true);
     service.stop().await;

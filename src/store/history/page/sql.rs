@@ -7,7 +7,9 @@ use sqlx::QueryBuilder;
 use super::Db;
 use super::dialect::{HAS_LATERAL, JSON_TEXTS};
 use super::history::outcome_as_str;
+use super::history_large::{Large, push_large};
 use crate::contract::call::{Direction, Outcome};
+use crate::ids::RecordId;
 use crate::store::history::{HistoryCursor, HistoryFilter, PartyFilter, VisibilityFilter};
 use crate::store::to_ms;
 
@@ -19,13 +21,14 @@ const HANDLED_BY: &str =
     concat!(" AND EXISTS (SELECT 1 FROM ", json_items!("c.handled_by_json"), " AS had WHERE had.value IN (");
 
 /// Up to this many owners, their own calls are fewer than those of a large account, or of another operator.
-const OWNERS_BEFORE_OTHERS_MAX: usize = 4;
+pub(super) const OWNERS_BEFORE_OTHERS_MAX: usize = 4;
 
 /// From which side a page of calls is read, so that what is read grows with the page and not with the table.
 ///
 /// | conditions | is read from | each row is checked for |
 /// |---|---|---|
 /// | party | the newest calls of its number, of each customer and of each of their numbers, merged | the rest |
+/// | party, caller or customer with many calls, and an operator, few people or a rare outcome | the calls that both have (`large`) | all |
 /// | caller or customer | that caller's or customer's calls | the rest |
 /// | operator | the rows of that extension in `call_operators` | visibility |
 /// | operator, and visibility of few people | the newest rows of each person and extension, merged | a row of the operator |
@@ -33,8 +36,8 @@ const OWNERS_BEFORE_OTHERS_MAX: usize = 4;
 /// | visibility of many people, and an account | the account's calls | visibility |
 /// | account, outcome, time or none | the index that begins with the account, the outcome or the direction | the rest |
 pub(super) enum Plan {
-    /// From `calls`, by who was on the other side.
-    Party(PartyFilter),
+    /// From `calls`, by who was on the other side, and who of them has many calls.
+    Party(PartyFilter, Vec<Large>),
     /// From `calls`, by this index.
     Calls(&'static str),
     /// From `call_operators`, by these owners.
@@ -42,12 +45,13 @@ pub(super) enum Plan {
 }
 
 impl Plan {
-    pub(super) fn of(filter: &HistoryFilter) -> Self {
-        if let Some(party) = &filter.party {
-            return Self::Party(party.clone());
+    /// `large`: who of those whom the filter names has many calls.
+    pub(super) fn of(filter: &HistoryFilter, large: Vec<Large>) -> Self {
+        if filter.party.is_some() || !large.is_empty() {
+            return Self::Party(filter.party.clone().unwrap_or_default(), large);
         }
         match (&filter.caller, filter.customer, filter.account) {
-            (_, Some(_), _) => return Self::Calls(indexed_by!("calls_by_customer")),
+            (_, Some(_), _) => return Self::Calls(indexed_by!("calls_of_customer")),
             (Some(_), None, Some(_)) => return Self::Calls(indexed_by!("calls_by_caller")),
             (Some(_), None, None) => return Self::Calls(indexed_by!("calls_by_number")),
             (None, None, _) => {}
@@ -77,7 +81,7 @@ impl Plan {
         limit: u32,
     ) -> QueryBuilder<Db> {
         match self {
-            Self::Party(party) => party_query(filter, party, before, limit),
+            Self::Party(party, large) => party_query(filter, party, large, before, limit),
             Self::Calls(index) => calls_query(filter, index, before, limit),
             Self::Owners(owners) => owners_query(filter, owners, before, limit),
         }
@@ -85,7 +89,7 @@ impl Plan {
 }
 
 /// Whose rows of `call_operators` a reader sees; `unowned`: also the calls that no operator had, if the reader sees them.
-fn owners_of(visible: &VisibilityFilter, unowned: bool) -> Vec<String> {
+pub(super) fn owners_of(visible: &VisibilityFilter, unowned: bool) -> Vec<String> {
     let people = visible.people.iter().map(|person| format!("p{person}"));
     let extensions = visible.extensions.iter().map(|extension| format!("n{extension}"));
     people.chain(extensions).chain((unowned && visible.unowned).then(|| "-".to_owned())).collect()
@@ -106,7 +110,11 @@ fn calls_query(
 }
 
 /// Checks the row of a call for the conditions besides its direction and the other side.
-fn push_conditions(query: &mut QueryBuilder<Db>, filter: &HistoryFilter, before: Option<HistoryCursor>) {
+pub(super) fn push_conditions(
+    query: &mut QueryBuilder<Db>,
+    filter: &HistoryFilter,
+    before: Option<HistoryCursor>,
+) {
     if let Some(account) = filter.account {
         query.push(" AND c.account_id = ").push_bind(account);
     }
@@ -185,12 +193,13 @@ impl NewestOfEach<'_> {
 fn party_query(
     filter: &HistoryFilter,
     party: &PartyFilter,
+    large: &[Large],
     before: Option<HistoryCursor>,
     limit: u32,
 ) -> QueryBuilder<Db> {
     const BY_ACCOUNT_AND_NUMBER: &str = concat!("calls AS c", indexed_by!("calls_by_caller"));
     const BY_NUMBER: &str = concat!("calls AS c", indexed_by!("calls_by_number"));
-    const BY_CUSTOMER: &str = concat!("calls AS c", indexed_by!("calls_by_customer"));
+    const BY_CUSTOMER: &str = concat!("calls AS c", indexed_by!("calls_of_customer"));
     const BY_CALLED_NUMBER: &str = concat!("calls AS c", indexed_by!("calls_by_called_number"));
     const NUMBERS: &str = concat!(
         "(SELECT DISTINCT account_id, key FROM customer_numbers",
@@ -203,7 +212,11 @@ fn party_query(
     );
     let mut arms = Arms { query, filter, before, limit, number: 0 };
     let is_outbound = filter.direction == Some(Direction::Outbound);
-    if let Some(number) = &party.number {
+    for large in large {
+        push_large(&mut arms.query, filter, before, limit, large);
+    }
+    let is_large = |number: &String| large.contains(&Large::Number(number.clone(), None));
+    if let Some(number) = party.number.as_ref().filter(|number| !is_large(number)) {
         let (table, key) = match (is_outbound, filter.account) {
             (true, _) => (BY_CALLED_NUMBER, " AND c.dialled = "),
             (false, Some(_)) => (BY_ACCOUNT_AND_NUMBER, " AND c.caller_key = "),
@@ -213,44 +226,56 @@ fn party_query(
             query.push(key).push_bind(number.clone());
         });
     }
-    let listed = |query: &mut QueryBuilder<Db>, between: &str| {
-        let mut listed = query.separated(between);
-        for customer in &party.customers {
-            listed.push_bind(*customer);
-        }
-    };
-    let wanted = |query: &mut QueryBuilder<Db>| {
-        query.push("(VALUES (");
-        listed(query, "), (");
-        query.push(")) AS wanted");
-    };
     let numbers = |query: &mut QueryBuilder<Db>| {
         query.push(NUMBERS);
-        listed(query, ", ");
-        query.push(")) AS n");
+        push_listed(query, &party.customers, ", ");
+        query.push(")");
+        for large in large {
+            if let Large::Number(key, Some(account)) = large {
+                query.push(" AND NOT (account_id = ").push_bind(*account);
+                query.push(" AND key = ").push_bind(key.clone()).push(")");
+            }
+        }
+        query.push(") AS n");
     };
-    match &party.customers[..] {
+    let is_small = |customer: &&RecordId| !large.contains(&Large::Customer(**customer));
+    let customers: Vec<RecordId> = party.customers.iter().filter(is_small).copied().collect();
+    let wanted = |query: &mut QueryBuilder<Db>| {
+        query.push("(VALUES (");
+        push_listed(query, &customers, "), (");
+        query.push(")) AS wanted");
+    };
+    match &customers[..] {
+        _ if is_outbound => {}
         [] => {}
-        _ if is_outbound => arms.push(BY_CALLED_NUMBER, Some(&numbers), &|query| {
+        [one] => arms.push(BY_CUSTOMER, None, &|query| {
+            query.push(" AND c.customer_id = ").push_bind(*one);
+        }),
+        _ => arms.push(BY_CUSTOMER, Some(&wanted), &|query| {
+            query.push(" AND c.customer_id = wanted.column1");
+        }),
+    }
+    match party.customers.is_empty() {
+        true => {}
+        false if is_outbound => arms.push(BY_CALLED_NUMBER, Some(&numbers), &|query| {
             query.push(" AND c.dialled = n.key");
         }),
-        customers => {
-            let each: Option<Pushes<'_>> = if customers.len() > 1 { Some(&wanted) } else { None };
-            arms.push(BY_CUSTOMER, each, &|query| {
-                match customers {
-                    [one] => query.push(" AND c.customer_id = ").push_bind(*one),
-                    _ => query.push(" AND c.customer_id = wanted.column1"),
-                };
-            });
-            arms.push(BY_ACCOUNT_AND_NUMBER, Some(&numbers), &|query| {
-                query.push(" AND c.account_id = n.account_id AND c.caller_key = n.key");
-            });
-        }
+        false => arms.push(BY_ACCOUNT_AND_NUMBER, Some(&numbers), &|query| {
+            query.push(" AND c.account_id = n.account_id AND c.caller_key = n.key");
+        }),
     }
     let mut query = arms.query;
     query.push(") AS found CROSS JOIN calls AS c WHERE c.id = found.id");
     query.push(" ORDER BY found.offered_ms DESC, found.id DESC LIMIT ").push_bind(i64::from(limit));
     query
+}
+
+/// Adds customers, bound, with this text between them.
+pub(super) fn push_listed(query: &mut QueryBuilder<Db>, customers: &[RecordId], between: &str) {
+    let mut listed = query.separated(between);
+    for customer in customers {
+        listed.push_bind(*customer);
+    }
 }
 
 /// What adds a part to a statement.
@@ -374,7 +399,7 @@ fn push_other_owner(query: &mut QueryBuilder<Db>, filter: &HistoryFilter, owners
 }
 
 /// A literal, because only that can use an index with a condition.
-fn direction_literal(filter: &HistoryFilter) -> &'static str {
+pub(super) fn direction_literal(filter: &HistoryFilter) -> &'static str {
     match filter.direction.unwrap_or(Direction::Inbound) {
         Direction::Inbound => "'inbound'",
         Direction::Outbound => "'outbound'",
@@ -382,7 +407,7 @@ fn direction_literal(filter: &HistoryFilter) -> &'static str {
     }
 }
 
-fn push_times(
+pub(super) fn push_times(
     query: &mut QueryBuilder<Db>,
     filter: &HistoryFilter,
     before: Option<HistoryCursor>,

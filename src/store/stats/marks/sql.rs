@@ -2,6 +2,7 @@
 
 use sqlx::QueryBuilder;
 
+use super::script::Script;
 use super::stats::bin_of;
 use super::{Backend, Db, DbConnection};
 use crate::contract::call::Direction;
@@ -12,40 +13,34 @@ use crate::stats::{BIN_MS, start_of_bin};
 use crate::store::stats::{BinKey, GAP_BINS_MAX};
 use crate::store::{StoreError, to_ms};
 
-const MARK: &str = "INSERT INTO stat_marks (bin_ms, pbx, is_wide) VALUES ($1, $2, $3)";
-
-/// Marks the bin of a call that is being written.
-pub(super) async fn mark_call(db: &mut DbConnection, call: &FinishedCall) -> Result<(), StoreError> {
+/// Marks the bin of a call that is being written, before it is.
+pub(super) fn mark_call(script: &mut Script, call: &FinishedCall) {
     if call.direction != Direction::Inbound {
-        return Ok(());
+        return;
     }
     // A record that is replaced may have been in another bin.
-    sqlx::query(
-        "INSERT INTO stat_marks (bin_ms, pbx, is_wide)
-         SELECT offered_ms - offered_ms % 900000, pbx, TRUE FROM calls WHERE id = $1 AND inferred",
-    )
-    .bind(call.id)
-    .execute(&mut *db)
-    .await?;
-    sqlx::query(MARK)
+    script
+        .statement(
+            "INSERT INTO stat_marks (bin_ms, pbx, is_wide)
+             SELECT offered_ms - offered_ms % 900000, pbx, TRUE FROM calls WHERE id = $1 AND inferred",
+        )
+        .bind(call.id);
+    script
+        .statement("INSERT INTO stat_marks (bin_ms, pbx, is_wide, call_id) VALUES ($1, $2, $3, $4)")
         .bind(start_of_bin(to_ms(call.offered_at)))
-        .bind(call.pbx.as_str())
+        .bind(call.pbx.as_str().to_owned())
         .bind(call.caller.is_some() && call.account.is_some())
-        .execute(db)
-        .await?;
-    Ok(())
+        .bind(call.id);
 }
 
 /// Marks the bin of a call to which something was added.
-pub(super) async fn mark_bin_of_call(db: &mut DbConnection, call: CallId) -> Result<(), StoreError> {
-    sqlx::query(
-        "INSERT INTO stat_marks (bin_ms, pbx, is_wide)
-         SELECT offered_ms - offered_ms % 900000, pbx, FALSE FROM calls WHERE id = $1 AND direction = 'inbound'",
-    )
-    .bind(call)
-    .execute(db)
-    .await?;
-    Ok(())
+pub(super) fn mark_bin_of_call(script: &mut Script, call: CallId) {
+    script
+        .statement(
+            "INSERT INTO stat_marks (bin_ms, pbx, is_wide)
+             SELECT offered_ms - offered_ms % 900000, pbx, FALSE FROM calls WHERE id = $1 AND direction = 'inbound'",
+        )
+        .bind(call);
 }
 
 /// Marks the bin of a message that was taken or withdrawn, or is about to be deleted.

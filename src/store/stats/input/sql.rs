@@ -1,0 +1,144 @@
+//! The SQL that reads what the history has of a bin.
+
+use std::collections::{HashMap, HashSet};
+
+use sqlx::Row;
+
+use super::history::{call_of, parse_outcome, segment_of};
+use super::{DbConnection, DbRow};
+use crate::contract::history::{FinishedCall, Segment};
+use crate::ids::CallId;
+use crate::stats::{BIN_MS, BinInput, CallerContact, WrapUpTime};
+use crate::store::stats::BinKey;
+use crate::store::{StoreError, to_ms};
+
+/// All that the history has of a bin.
+pub(super) async fn read_history(db: &mut DbConnection, bin: &BinKey) -> Result<BinInput, StoreError> {
+    let (from, to) = (bin.bin_ms, bin.bin_ms + BIN_MS);
+    let rows = sqlx::query(concat!(
+        "SELECT c.*, FALSE AS is_erased FROM calls AS c",
+        indexed_by!("calls_by_direction"),
+        "WHERE c.direction = 'inbound' AND c.offered_ms >= $1 AND c.offered_ms < $2 AND c.pbx = $3"
+    ))
+    .bind(from)
+    .bind(to)
+    .bind(bin.pbx.as_str())
+    .fetch_all(&mut *db)
+    .await?;
+    let mut calls: Vec<FinishedCall> = rows.iter().map(call_of).collect::<Result<_, sqlx::Error>>()?;
+    let rows = sqlx::query(concat!(
+        "SELECT s.*, FALSE AS is_erased FROM calls AS c",
+        indexed_by!("calls_by_direction"),
+        "CROSS JOIN call_segments AS s
+         WHERE c.direction = 'inbound' AND c.offered_ms >= $1 AND c.offered_ms < $2 AND c.pbx = $3
+            AND s.call_id = c.id ORDER BY s.call_id, s.ordinal"
+    ))
+    .bind(from)
+    .bind(to)
+    .bind(bin.pbx.as_str())
+    .fetch_all(&mut *db)
+    .await?;
+    give_segments(&mut calls, &rows)?;
+    let rows = sqlx::query(concat!(
+        "SELECT w.call_id, w.user_id, w.since_ms, w.ended_ms FROM calls AS c",
+        indexed_by!("calls_by_direction"),
+        "CROSS JOIN wrap_ups AS w
+         WHERE c.direction = 'inbound' AND c.offered_ms >= $1 AND c.offered_ms < $2 AND c.pbx = $3 AND w.call_id = c.id"
+    ))
+    .bind(from)
+    .bind(to)
+    .bind(bin.pbx.as_str())
+    .fetch_all(&mut *db)
+    .await?;
+    let wrap_ups = wrap_ups_of(&rows)?;
+    let messages = sqlx::query(
+        "SELECT account_id, count(*) AS messages FROM messages
+         WHERE created_ms >= $1 AND created_ms < $2 AND pbx = $3 AND deleted_ms IS NULL AND kind = 'message'
+         GROUP BY account_id",
+    )
+    .bind(from)
+    .bind(to)
+    .bind(bin.pbx.as_str())
+    .fetch_all(&mut *db)
+    .await?;
+    let count = |row: &DbRow| {
+        let messages: i64 = row.try_get("messages")?;
+        Ok((row.try_get("account_id")?, u64::try_from(messages).unwrap_or(0)))
+    };
+    let messages = messages.iter().map(count).collect::<Result<_, sqlx::Error>>()?;
+    let contacts = read_contacts(db, bin, &calls).await?;
+    Ok(BinInput { calls, wrap_ups, contacts, messages })
+}
+
+/// The calls of the bin's known callers to the same accounts, in and around the bin, at every PBX: looked up for each call of
+/// the bin, because few callers call twice within half an hour.
+async fn read_contacts(
+    db: &mut DbConnection,
+    bin: &BinKey,
+    calls: &[FinishedCall],
+) -> Result<Vec<CallerContact>, StoreError> {
+    let rows = sqlx::query(concat!(
+        "SELECT DISTINCT near.id, near.account_id, near.caller_key, near.offered_ms, near.outcome FROM calls AS c",
+        indexed_by!("calls_by_direction"),
+        "CROSS JOIN calls AS near",
+        indexed_by!("calls_by_caller"),
+        "WHERE c.direction = 'inbound' AND c.offered_ms >= $1 AND c.offered_ms < $2 AND c.pbx = $3
+            AND near.account_id = c.account_id AND near.caller_key = c.caller_key
+            AND near.offered_ms >= c.offered_ms - 1800000 AND near.offered_ms <= c.offered_ms + 1800000
+            AND near.direction = 'inbound' AND near.id <> c.id"
+    ))
+    .bind(bin.bin_ms)
+    .bind(bin.bin_ms + BIN_MS)
+    .bind(bin.pbx.as_str())
+    .fetch_all(db)
+    .await?;
+    let mut contacts = contacts_of(&rows)?;
+    let found: HashSet<CallId> = contacts.iter().map(|contact| contact.call).collect();
+    contacts.extend(calls.iter().filter(|call| !found.contains(&call.id)).filter_map(contact_of));
+    Ok(contacts)
+}
+
+/// A call as the contact of a known caller.
+fn contact_of(call: &FinishedCall) -> Option<CallerContact> {
+    Some(CallerContact {
+        call: call.id,
+        account: call.account?,
+        caller: call.caller.as_ref()?.to_string(),
+        offered_ms: to_ms(call.offered_at),
+        outcome: call.outcome,
+    })
+}
+
+pub(super) fn give_segments(calls: &mut [FinishedCall], rows: &[DbRow]) -> Result<(), StoreError> {
+    let mut segments: HashMap<CallId, Vec<Segment>> = HashMap::new();
+    for row in rows {
+        segments.entry(row.try_get("call_id")?).or_default().push(segment_of(row)?);
+    }
+    for call in calls {
+        call.segments = segments.remove(&call.id).unwrap_or_default();
+    }
+    Ok(())
+}
+
+pub(super) fn wrap_ups_of(rows: &[DbRow]) -> Result<HashMap<CallId, Vec<WrapUpTime>>, StoreError> {
+    let mut wrap_ups: HashMap<CallId, Vec<WrapUpTime>> = HashMap::new();
+    for row in rows {
+        let ms = row.try_get::<i64, _>("ended_ms")? - row.try_get::<i64, _>("since_ms")?;
+        let one = WrapUpTime { person: row.try_get("user_id")?, ms: u64::try_from(ms).unwrap_or(0) };
+        wrap_ups.entry(row.try_get("call_id")?).or_default().push(one);
+    }
+    Ok(wrap_ups)
+}
+
+pub(super) fn contacts_of(rows: &[DbRow]) -> Result<Vec<CallerContact>, StoreError> {
+    let contact = |row: &DbRow| {
+        Ok(CallerContact {
+            call: row.try_get("id")?,
+            account: row.try_get("account_id")?,
+            caller: row.try_get("caller_key")?,
+            offered_ms: row.try_get("offered_ms")?,
+            outcome: parse_outcome(row.try_get("outcome")?),
+        })
+    };
+    Ok(rows.iter().map(contact).collect::<Result<_, sqlx::Error>>()?)
+}
