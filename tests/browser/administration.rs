@@ -136,7 +136,7 @@ async fn numbers(admin: &Person, account: &str) {
     types_into(admin, "[data-table-find]", "5550-7001").await;
     admin.tab.until("the number", &row).await;
     admin.looks("admin-numbers").await;
-    admin.tab.key("Enter").await;
+    enters(admin, "[data-table-find]").await;
     admin.tab.until("its account", "document.querySelector('#field-code')?.value === 'K001'").await;
 }
 
