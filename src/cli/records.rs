@@ -310,7 +310,7 @@ async fn show(client: &Client, kind: &Kind, record: &Value, output: Output) -> a
         if kind.exported.contains(&"account") { Codes::read(client).await? } else { Codes::default() };
     let others = ["id", "created_at", "changed_at"];
     for field in kind.exported.iter().chain(&others) {
-        print_line(&format!("{field:<20}{}", plain(&cell_of(record, field, &codes))).trim_end().to_owned())?;
+        print_line(format!("{field:<20}{}", plain(&cell_of(record, field, &codes))).trim_end())?;
     }
     Ok(())
 }

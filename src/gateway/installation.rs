@@ -150,7 +150,8 @@ fn of_the_pbx(state: &AppState, now: Timestamp) -> Vec<HealthLine> {
     }
     if links.is_empty() {
         let detail = "the PBX was not reached yet: `toritsugi check` says why";
-        items.push(line("pbx", HealthOutcome::Failed, detail, json!({})));
+        let values = json!({ "pbx": state.app.bus.own_pbx() });
+        items.push(line("pbx", HealthOutcome::Failed, detail, values));
     }
     let faults = state.app.queue_faults.present();
     items.push(if faults.is_empty() {
@@ -208,7 +209,7 @@ fn of_redis(state: &AppState) -> Option<HealthLine> {
 async fn of_mail(state: &AppState, now: Timestamp) -> Result<HealthLine, Problem> {
     if !state.app.store.has_mail_server(MAIL_SERVER).await? {
         let detail = "no mail server: messages are saved and not sent; set mail.host and mail.from";
-        return Ok(line("mail", HealthOutcome::Note, detail, json!({ "state": "none" })));
+        return Ok(line("mail", HealthOutcome::Note, detail, json!({ "state": "none", "count": 0 })));
     }
     if let Some(why) = mail_fault(state).await.map(|fault| fault.why().to_owned()) {
         let detail =

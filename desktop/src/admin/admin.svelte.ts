@@ -35,6 +35,8 @@ class Admin {
   /** The record that another area asks to open. */
   wanted = $state('');
   undoable = $state.raw<readonly Undoable[]>([]);
+  /** Grows when something was undone: what is open is read again. */
+  undone = $state(0);
   /** What was done last, or why it was not. */
   said = $state({ text: '', isError: false });
   private key = 0;
@@ -68,7 +70,9 @@ class Admin {
 
   async undo(one: Undoable): Promise<void> {
     this.undoable = this.undoable.filter((other) => other.key !== one.key);
-    if (await this.attempt(one.run)) this.tell(w('undone', { name: one.name }));
+    if (!(await this.attempt(one.run))) return;
+    this.undone += 1;
+    this.tell(w('undone', { name: one.name }));
   }
 }
 
