@@ -39,6 +39,7 @@ export TORITSUGI__PBX__PORT=9 TORITSUGI__PBX__EVENT_SECRET=unused TORITSUGI__PBX
 # The account with most calls.
 printf '%s\n' '契約企業コード,契約企業名' 'A0000,"=SUM(1;2)&""髙﨑①〜🍣"",、"' > "$RUN/accounts.csv"
 "$BUILT/toritsugi" import accounts "$RUN/accounts.csv" > /dev/null
+"$BUILT/toritsugi" stats rebuild --from 2025-04-01 --to 2025-05-01 > /dev/null
 setpriv --pdeathsig TERM "$BUILT/toritsugi" serve > "$RUN/log" 2>&1 &
 DAEMON_PID=$!
 for ((seconds = 0; seconds < READY_TIMEOUT_SECONDS; seconds++)); do

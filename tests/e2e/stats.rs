@@ -99,7 +99,7 @@ async fn make_calls(lab: &Lab, service: &mut Service) {
     // Given up after more than five seconds.
     let call = lab.place_call(CallSpec::new("0311110007", SAKURA).gives_up_after(ms(7_000))).await;
     wait_for(&mut events, "call.presented").await;
-    call.ended().await;
+    call.ends().await;
     ended(&mut events).await;
 
     leave_the_operators(lab, service, &mut events).await;

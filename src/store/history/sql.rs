@@ -3,7 +3,7 @@
 use smol_str::SmolStr;
 use sqlx::{QueryBuilder, Row};
 
-use super::history_large::{Large, find_large};
+use super::history_large::{Large, find_large, find_many_of_account};
 use super::history_page::Plan;
 use super::script::Script;
 use super::stat_marks::mark_call;
@@ -123,7 +123,11 @@ impl Backend {
                 large.push(Large::of(row.try_get("id")?, row.try_get("key")?));
             }
         }
-        let mut query = Plan::of(filter, large).query(filter, before, limit);
+        let is_account_small = match find_many_of_account(filter, before) {
+            Some(mut query) => query.build().fetch_optional(self.readers()).await?.is_none(),
+            None => false,
+        };
+        let mut query = Plan::of(filter, large, is_account_small).query(filter, before, limit);
         let rows = query.build().fetch_all(self.readers()).await?;
         Ok(rows.iter().map(call_of).collect::<Result<_, sqlx::Error>>()?)
     }

@@ -164,14 +164,27 @@ pub(super) fn text_words(_account: Option<RecordId>, text: &str) -> String {
 
 /// The rest of a query of customers by text. $1 the account; $2 the words of the text, $8 those of the digits; $3 the
 /// customer after whom the page begins; $4 the folded text, $6 the digits; $5 the limit; $7 the text as it was written.
+/// Each condition is a part of its own: behind an OR the words of every row that the index finds would be made again, which
+/// took 85 µs each.
 macro_rules! search_customers {
     () => {
-        "WHERE ($1 IS NULL OR c.account_id = $1) AND ($3 IS NULL OR c.id > $3)
-            AND NOT EXISTS (SELECT 1 FROM account_removals AS gone WHERE gone.account_id = c.account_id) AND (
-                search_words(c.search) @> string_to_array($2, E'\n') AND instr(c.search, $4) > 0
-                OR search_words(c.search) @> string_to_array($8, E'\n') AND instr(c.search, $6) > 0
-                OR c.search IS NULL AND (instr(c.name, $7) > 0 OR instr(c.kana, $7) > 0 OR instr(c.company, $7) > 0))
-            ORDER BY c.id LIMIT $5"
+        "JOIN (
+            SELECT id FROM ((SELECT w.id FROM customers AS w
+                WHERE search_words(w.search) @> string_to_array($2, E'\n') AND instr(w.search, $4) > 0
+                    AND ($1 IS NULL OR w.account_id = $1) AND ($3 IS NULL OR w.id > $3)
+                    AND NOT EXISTS (SELECT 1 FROM account_removals AS gone WHERE gone.account_id = w.account_id)
+                ORDER BY w.id LIMIT $5)
+            UNION (SELECT w.id FROM customers AS w
+                WHERE search_words(w.search) @> string_to_array($8, E'\n') AND instr(w.search, $6) > 0
+                    AND ($1 IS NULL OR w.account_id = $1) AND ($3 IS NULL OR w.id > $3)
+                    AND NOT EXISTS (SELECT 1 FROM account_removals AS gone WHERE gone.account_id = w.account_id)
+                ORDER BY w.id LIMIT $5)
+            UNION (SELECT w.id FROM customers AS w
+                WHERE w.search IS NULL AND (instr(w.name, $7) > 0 OR instr(w.kana, $7) > 0 OR instr(w.company, $7) > 0)
+                    AND ($1 IS NULL OR w.account_id = $1) AND ($3 IS NULL OR w.id > $3)
+                    AND NOT EXISTS (SELECT 1 FROM account_removals AS gone WHERE gone.account_id = w.account_id)
+                ORDER BY w.id LIMIT $5)) AS matching
+            ORDER BY id LIMIT $5) AS found ON found.id = c.id ORDER BY c.id LIMIT $5"
     };
 }
 

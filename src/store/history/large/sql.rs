@@ -6,6 +6,9 @@
 //! each entry of one up in the other. Of few calls looking up is cheaper, so [`find_large`] counts first, up to
 //! [`LARGE_CALLS_MIN`].
 //!
+//! The other way round, of an account with few calls each is looked up, instead of all that an operator had for one of the
+//! account ([`find_many_of_account`]).
+//!
 //! Invariant: the intersection lets through every call of the page; a look at its row decides.
 
 use sqlx::QueryBuilder;
@@ -22,6 +25,9 @@ use crate::store::history::{HistoryCursor, HistoryFilter};
 
 /// From how many calls on a caller or customer has many; a generated month of the tests has some, too.
 const LARGE_CALLS_MIN: u32 = if cfg!(test) { 30 } else { 1_000 };
+
+/// From how many calls on an account has so many that an operator who is asked for had some of them.
+const ACCOUNT_CALLS_MIN: u32 = if cfg!(test) { 100 } else { 4_000 };
 
 const BY_NUMBER: &str = concat!("calls AS c", indexed_by!("calls_by_number"));
 const BY_CALLED_NUMBER: &str = concat!("calls AS c", indexed_by!("calls_by_called_number"));
@@ -147,6 +153,25 @@ pub(super) fn find_large(filter: &HistoryFilter, before: Option<HistoryCursor>) 
     Some(query)
 }
 
+/// The statement that has a row if the account of the filter has many calls in its time. `None` where it does not matter.
+pub(super) fn find_many_of_account(
+    filter: &HistoryFilter,
+    before: Option<HistoryCursor>,
+) -> Option<QueryBuilder<Db>> {
+    let account = filter.account?;
+    let by_owner = owners(filter).is_some() || filter.operator.is_some();
+    if !by_owner || filter.caller.is_some() || filter.customer.is_some() || filter.party.is_some() {
+        return None;
+    }
+    let mut query =
+        QueryBuilder::new(concat!("SELECT c.id FROM calls AS c", indexed_by!("calls_of_account")));
+    query.push("WHERE c.account_id = ").push_bind(account);
+    query.push(" AND c.direction = ").push(direction_literal(filter));
+    push_times(&mut query, filter, before, "c.offered_ms", "c.id");
+    query.push(format!(" LIMIT 1 OFFSET {}", ACCOUNT_CALLS_MIN - 1));
+    Some(query)
+}
+
 /// Adds the arms of a page that read the calls of `large`: `UNION SELECT …`, one for each of the reader's few owners.
 pub(super) fn push_large(
     query: &mut QueryBuilder<Db>,
@@ -166,7 +191,7 @@ pub(super) fn push_large(
         push_times(query, filter, before, "c.offered_ms", "c.id");
         for set in &sets {
             query.push(INTERSECTED_WITH.0);
-            push_set(query, filter, before, large, set);
+            push_set(query, filter, before, set);
             query.push(INTERSECTED_WITH.1);
         }
         // A subquery with a limit is read in its own order, and nothing of the condition that follows moves into it.
@@ -205,7 +230,6 @@ fn push_set(
     query: &mut QueryBuilder<Db>,
     filter: &HistoryFilter,
     before: Option<HistoryCursor>,
-    large: &Large,
     set: &Set<'_>,
 ) {
     const OF_CALLS: &str = "c.offered_ms, c.id FROM calls AS c";
@@ -216,19 +240,10 @@ fn push_set(
             query.push(if rare.is_some() { indexed_by!("call_operators_by_outcome") } else { " " });
             query.push("WHERE o.who = ").push_bind(owner.clone());
             query.push(" AND o.direction = ").push(direction_literal(filter));
-            let account = match large {
-                Large::Number(_, Some(account)) => Some(*account),
-                _ => filter.account,
-            };
-            match (rare, account) {
-                (Some(outcome), _) => {
-                    query.push(" AND o.outcome = ").push_bind(outcome_as_str(outcome));
-                    query.push(" AND o.outcome <> 'answered'");
-                }
-                (None, Some(account)) if filter.direction != Some(Direction::Outbound) => {
-                    query.push(" AND o.account_id = ").push_bind(account);
-                }
-                _ => {}
+            // The account is left to the look at the call's row: it is in no index of these.
+            if let Some(outcome) = rare {
+                query.push(" AND o.outcome = ").push_bind(outcome_as_str(outcome));
+                query.push(" AND o.outcome <> 'answered'");
             }
             push_times(query, filter, before, "o.offered_ms", "o.call_id");
             return;

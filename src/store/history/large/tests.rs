@@ -139,6 +139,9 @@ fn whose(directory: &Directory) -> Vec<HistoryFilter> {
     let both = [directory.busy, directory.quiet];
     let outbound = Some(Direction::Outbound);
     vec![
+        // One account has few calls, the other one many.
+        HistoryFilter { account: Some(directory.accounts[0]), ..all() },
+        HistoryFilter { account: Some(directory.accounts[1]), ..all() },
         HistoryFilter { caller: many.clone(), ..all() },
         HistoryFilter { caller: many.clone(), account: Some(directory.accounts[1]), ..all() },
         HistoryFilter { caller: few.clone(), account: Some(directory.accounts[0]), ..all() },

@@ -30,6 +30,7 @@ pub(super) const OWNERS_BEFORE_OTHERS_MAX: usize = 4;
 /// | party | the newest calls of its number, of each customer and of each of their numbers, merged | the rest |
 /// | party, caller or customer with many calls, and an operator, few people or a rare outcome | the calls that both have (`large`) | all |
 /// | caller or customer | that caller's or customer's calls | the rest |
+/// | account with few calls, and an operator or few people | the account's calls | the rest |
 /// | operator | the rows of that extension in `call_operators` | visibility |
 /// | operator, and visibility of few people | the newest rows of each person and extension, merged | a row of the operator |
 /// | visibility | the newest rows of each person and extension, merged | nothing |
@@ -45,8 +46,8 @@ pub(super) enum Plan {
 }
 
 impl Plan {
-    /// `large`: who of those whom the filter names has many calls.
-    pub(super) fn of(filter: &HistoryFilter, large: Vec<Large>) -> Self {
+    /// `large`: who of those whom the filter names has many calls; `is_account_small`: the filter's account has few.
+    pub(super) fn of(filter: &HistoryFilter, large: Vec<Large>, is_account_small: bool) -> Self {
         if filter.party.is_some() || !large.is_empty() {
             return Self::Party(filter.party.clone().unwrap_or_default(), large);
         }
@@ -55,6 +56,9 @@ impl Plan {
             (Some(_), None, Some(_)) => return Self::Calls(indexed_by!("calls_by_caller")),
             (Some(_), None, None) => return Self::Calls(indexed_by!("calls_by_number")),
             (None, None, _) => {}
+        }
+        if is_account_small {
+            return Self::Calls(indexed_by!("calls_of_account"));
         }
         let seen_by = filter.visibility.as_ref().map(|visible| owners_of(visible, filter.operator.is_none()));
         match (&filter.operator, seen_by) {

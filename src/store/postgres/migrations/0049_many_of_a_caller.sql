@@ -5,3 +5,6 @@ INSERT INTO upgrade_steps (position, name)
 SELECT coalesce(max(position), 0) + 1, 'calls_of_customer' FROM upgrade_steps;
 INSERT INTO upgrade_steps (position, name)
 SELECT coalesce(max(position), 0) + 1, 'messages_open_of_caller' FROM upgrade_steps;
+-- What the words of a text cost, so that a search for a text that few customers have goes by the index of words, and not by the
+-- ids of all customers in the hope of finding a page soon.
+ALTER FUNCTION search_words(text) COST 1000;
