@@ -53,7 +53,7 @@ async fn what_a_caller_tells_for_today_is_written_in_two_keys_and_is_on_every_de
     hana.tab.key("Enter").await;
     shows_notice(&hana, TEXT).await;
     shows_notice(&ken, TEXT).await;
-    assert!(ken.reads(".daily .when").await.contains("1001"), "{}", ken.reads(".daily .when").await);
+    assert!(ken.reads(".daily .when").await.contains("佐藤"), "{}", ken.reads(".daily .when").await);
     hana.looks("notice-pop").await;
     ken.looks("notice-account").await;
 
@@ -155,7 +155,7 @@ async fn a_contact_who_takes_no_calls_gets_none_and_says_where_they_are() {
     let (_, known) = service.ask("admin", Method::GET, &path, None).await;
     assert_eq!(
         (&known["presence"]["state"], &known["presence"]["by_name"]),
-        (&json!("out"), &json!("1001")),
+        (&json!("out"), &json!("佐藤")),
         "{known}"
     );
 

@@ -428,6 +428,8 @@ impl Core {
 /// The rig with a live call of 1001, an earlier one, and a supervision, and what makes the records of the requests.
 struct Scene {
     rig: Rig,
+    /// A call of 1001 that nobody answered; in the store only where a request is about it.
+    abandoned: FinishedCall,
     made: u32,
 }
 
@@ -450,7 +452,6 @@ impl Scene {
         let finished = FinishedCall::of(&earlier, &NumberPlan::default());
         rig.app.store.record_call(&finished).await.unwrap();
         let abandoned = FinishedCall { id: call(3), outcome: Outcome::Abandoned, ..finished };
-        rig.app.store.record_call(&abandoned).await.unwrap();
         rig.publish(NewEvent {
             kind: EventKind::OperatorState,
             at,
@@ -463,7 +464,7 @@ impl Scene {
                 Some(extension("1001")),
             ))),
         });
-        Self { rig, made: 0 }
+        Self { rig, abandoned, made: 0 }
     }
 
     /// Makes a record as `who`, and returns its id.
@@ -479,7 +480,10 @@ impl Scene {
         let n = self.made;
         let live = match row.path {
             path if path.starts_with("/v1/history") => call(2),
-            path if path.starts_with("/v1/callbacks") => call(3),
+            path if path.starts_with("/v1/callbacks/") => {
+                self.rig.app.store.record_call(&self.abandoned).await.unwrap();
+                call(3)
+            }
             _ => call(1),
         };
         let mut text = format!("{}\n{}", row.path, row.body)

@@ -76,7 +76,7 @@ export const en: Record<Key, string> = {
   'pop.open_until': 'open until {time}',
   'pop.local_time': 'local time {time}',
   'pop.phrase': 'Answer phrase',
-  'pop.notes': 'Notes for today',
+  'pop.notes': 'Standing notes',
   'pop.no_notes': 'No notes',
   'pop.caller': 'Caller',
   'pop.dialled': 'Dialled',

@@ -86,7 +86,7 @@ function givesOne(orders: readonly Order[]): void {
 /** To the first person: not to a button that passes the caller on to all of them at once. */
 function toContacts(): void {
   const contacts = document.getElementById('contacts');
-  (contacts?.querySelector<HTMLElement>('li button') ?? contacts?.querySelector('button'))?.focus();
+  (contacts?.querySelector<HTMLElement>('li [data-way]') ?? contacts?.querySelector('button'))?.focus();
 }
 
 /** The least that an extension adds, in minutes. */
