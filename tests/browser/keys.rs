@@ -129,11 +129,12 @@ async fn after_the_call(counted: &mut Counted<'_>) {
     counted.ends("more time", 1).await;
 
     counted.begins().await;
+    tab.key("w").await;
     tab.until("the results", "document.activeElement?.matches('#wrap-up input[type=radio]')").await;
     tab.key("3").await;
     tab.key("Enter").await;
     tab.until("the end of it", "!document.querySelector('#wrap-up')").await;
-    counted.ends("a result", 2).await;
+    counted.ends("a result", 3).await;
     person.shows_state("ready").await;
 
     counted.begins().await;
