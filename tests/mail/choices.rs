@@ -57,7 +57,7 @@ async fn finished(house: &House, store: &Store, n: u32, caller: Option<&str>, di
     let pbx = PbxId::parse("pbx").unwrap();
     let ago = |seconds: i64| Timestamp::now().checked_sub(jiff::SignedDuration::from_secs(seconds)).unwrap();
     let id = CallId::derive(&pbx, &ChannelId::parse(&format!("{n}.1")).unwrap());
-    let user = house.get("/v1/users").await["items"]
+    let user = house.ask("admin", Method::GET, "/v1/users", Value::Null).await["items"]
         .as_array()
         .unwrap()
         .iter()
