@@ -57,7 +57,7 @@ async fn finished(house: &House, store: &Store, n: u32, caller: Option<&str>, di
     let pbx = PbxId::parse("pbx").unwrap();
     let ago = |seconds: i64| Timestamp::now().checked_sub(jiff::SignedDuration::from_secs(seconds)).unwrap();
     let id = CallId::derive(&pbx, &ChannelId::parse(&format!("{n}.1")).unwrap());
-    let user = house.get("/v1/users").await["items"]
+    let user = house.ask("admin", Method::GET, "/v1/users", Value::Null).await["items"]
         .as_array()
         .unwrap()
         .iter()
@@ -238,10 +238,8 @@ async fn a_spoken_message_arrives_with_its_recording() {
     assert_eq!(BASE64.decode(encoded).unwrap(), recording);
     let request = http().get(format!("{}/v1/messages/{id}/files/0", house.url()));
     let answer = request.bearer_auth(house.token("1001")).send().await.unwrap();
-    assert_eq!(
-        (answer.status(), answer.headers()["content-type"].to_str().unwrap()),
-        (StatusCode::OK, "audio/wav")
-    );
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert_eq!(answer.headers()["content-type"], "audio/wav");
     assert_eq!(answer.bytes().await.unwrap(), recording);
 }
 
