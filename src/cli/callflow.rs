@@ -480,7 +480,8 @@ mod tests {
             ("1d", Some("2026-12-01T00:00:00Z")),
             ("-2h", None),
             ("0h", None),
-            ("tomorrow", None),
+            ("2026-11-29T00:00:00Z", Some("2026-11-29T00:00:00Z")),
+            ("some day", None),
         ] {
             let found = end("--until", text, now).ok().map(|at| at.to_string());
             assert_eq!(found.as_deref(), expected, "{text}");

@@ -96,8 +96,20 @@ const SEARCHED: &[(&str, Option<&str>, &str, &str)] = &[
     ("SELECT m.id FROM messages AS m INDEXED BY", Some("sqlite"), "messages_by_sender", "from_key"),
     ("SELECT call_id FROM erased_calls", None, "erased_calls_by_customer", "customer_id"),
     ("SELECT past.*, known.* FROM", None, "messages_open_of_caller|messages_by_caller", "caller_key"),
-    ("SELECT DISTINCT near.id", None, "calls_by_caller|calls_by_number|calls_of_account", "account_id"),
+    (
+        "SELECT DISTINCT near.id",
+        None,
+        "calls_by_caller|calls_by_number|calls_of_account",
+        "account_id|caller_key",
+    ),
 ];
+
+/// Statements that a database cannot explain alone, with the reason. The other one explains them.
+const UNEXPLAINED: &[(&str, &str, &str)] = &[(
+    "INSERT INTO call_segments",
+    "postgres",
+    "a value selected in a subquery has no type until it is bound; both subqueries are by a primary key",
+)];
 
 /// Writes down each statement from now on, if this process was asked to.
 pub(crate) fn record_statements() {
@@ -298,8 +310,9 @@ fn postgres_faults(plan: &[String]) -> Vec<String> {
 /// Whether a plan searches `index` by `column`: SQLite names the column in the line of the index, PostgreSQL in the next one.
 fn is_searched_by(plan: &[String], index: &str, column: &str) -> bool {
     let is_searched = |n: usize| {
-        let condition = |line: &String| line.contains("Index Cond") && line.contains(column);
-        plan[n].contains("SEARCH") && plan[n].contains(column) || plan.get(n + 1).is_some_and(condition)
+        let is_by = |line: &str| column.split('|').any(|column| line.contains(column));
+        let condition = |line: &String| line.contains("Index Cond") && is_by(line);
+        plan[n].contains("SEARCH") && is_by(&plan[n]) || plan.get(n + 1).is_some_and(condition)
     };
     let is_used = |line: &str| index.split('|').any(|index| line.contains(index));
     (0..plan.len()).any(|n| is_used(&plan[n]) && is_searched(n))
@@ -428,7 +441,10 @@ async fn no_statement_scans_a_table_that_grows() {
                 writeln!(faults, "{dialect}: {sql}\n    {}\n", plan.join("\n    ")).unwrap();
             }
         }
-        for beginning in unseen {
+        let is_unexplained = |text: &String| {
+            UNEXPLAINED.iter().any(|(beginning, of, _)| *of == dialect && text.starts_with(beginning))
+        };
+        for beginning in unseen.into_iter().filter(|text| !is_unexplained(text)) {
             writeln!(faults, "{dialect}: nothing explains this statement: {beginning}\n").unwrap();
         }
     }
