@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::history::call_of;
 use super::{Backend, Db, DbRow};
 use crate::billing::BilledCall;
-use crate::contract::history::FinishedCall;
+use crate::contract::history::{CallSource, FinishedCall};
 use crate::ids::{CallId, RecordId};
 use crate::store::billing::{BILLED_CALLS_READ, ClosedBill, StoredPlan};
 use crate::store::error::refusal;
@@ -256,6 +256,8 @@ mod tests {
             handled_by: None,
             channels: vec![channel],
             inferred: false,
+            source: CallSource::Seen,
+            left_behind: None,
             segments: vec![segment("talking", 1_000, 31_000), segment("transferred", 40_000, 90_000)],
         }
     }

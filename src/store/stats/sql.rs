@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::history::{call_of, parse_outcome, segment_of};
 use super::{Backend, Db, DbConnection, DbRow};
-use crate::contract::history::{FinishedCall, Segment};
+use crate::contract::history::{CallSource, FinishedCall, Segment};
 use crate::ids::{CallId, PbxId, RecordId};
 use crate::stats::{
     BIN_MS, BinInput, BinStats, CallerContact, Counters, REPEAT_WINDOW_MS, RULES_VERSION, WrapUpTime,
@@ -637,6 +637,8 @@ mod tests {
             handled_by: Some(answered.map(|_| SATO).into_iter().collect()),
             channels: vec![channel],
             inferred: false,
+            source: CallSource::Seen,
+            left_behind: None,
             segments,
         }
     }
