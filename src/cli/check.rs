@@ -12,6 +12,7 @@
 //! `check/call.rs`.
 
 mod call;
+mod callflow;
 mod dialplan;
 mod fax;
 mod installation;
@@ -20,6 +21,7 @@ mod pbx;
 mod routes;
 mod safety;
 mod scripts;
+mod voice;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -112,7 +114,9 @@ impl Check {
         findings.extend(mail::addresses(&config).await);
         findings.extend(dialled_headers(&config));
         findings.extend(fax::directory(&config));
+        findings.extend(voice::directory(&config));
         findings.extend(scripts::check(&config).await);
+        findings.extend(callflow::check(&config).await);
         findings.extend(safety::check(&config).await);
         findings.extend(pbx::check(&config, seed).await);
         if self.call {

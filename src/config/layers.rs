@@ -45,12 +45,13 @@ const FREE_TABLES: [&str; 8] = [
     "webhooks.secrets",
 ];
 /// Keys whose relative paths start at the directory of the file that names them.
-const PATH_KEYS: [&str; 12] = [
+const PATH_KEYS: [&str; 13] = [
     "pbx.event_secret_file",
     "pbx.action_secret_file",
     "pbx.tls.ca_file",
     "webhooks.ca_file",
     "fax.directory",
+    "voice.directory",
     "store.path",
     "store.password_file",
     "bus.redis_password_file",
@@ -404,7 +405,7 @@ mod tests {
         (
             "[pbxx]\nhost = 'x'",
             &[],
-            "/etc/t.toml: pbxx.host: unknown section; the sections are bus, directory, fax, gateway, log, mail, messages, operators, pbx, pop, public, reports, retention, store, supervision, transfer, webhooks",
+            "/etc/t.toml: pbxx.host: unknown section; the sections are bus, callflow, directory, fax, gateway, log, mail, messages, operators, pbx, pop, public, reports, retention, store, supervision, transfer, voice, webhooks",
         ),
         ("[pbxx]", &[], "/etc/t.toml: pbxx: unknown key"),
         ("pbx = 1", &[], "/etc/t.toml: pbx: is a section"),

@@ -30,6 +30,7 @@ use super::smtp::{Envelope, PhaseTimeouts, SendFailure, ServerRefusal, SmtpConne
 use super::stats::Stats;
 use super::{Links, Settings};
 use crate::contract::delivery::DeliveryState;
+use crate::contract::message::MessageKind;
 use crate::delivery::{DeliveryInput, LEASE_TTL, ServerPause};
 use crate::gateway::Metrics;
 use crate::gateway::link_hash;
@@ -476,10 +477,10 @@ async fn render(
                 shared.settle(delivery.id, claim, DeliveryInput::Refused { error, status: None }).await;
                 continue;
             }
-            let document = if letter::has_document(&facts) {
-                shared.store.fax_document(facts.message.id).await?
-            } else {
-                None
+            let document = match facts.message.kind {
+                _ if !letter::has_document(&facts) => None,
+                MessageKind::Voice => shared.store.voice_recording(facts.message.id).await?,
+                _ => shared.store.fax_document(facts.message.id).await?,
             };
             // A digest is not confirmed: its messages are.
             let links_of = shared.settings.links.as_ref().filter(|_| facts.digest.is_none());

@@ -11,6 +11,7 @@ mod support;
 mod access;
 mod acknowledge;
 mod addresses;
+mod callflow;
 mod chromium;
 mod composer;
 mod connection;

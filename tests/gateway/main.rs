@@ -33,3 +33,4 @@ mod silent_store;
 mod stats;
 mod streams;
 mod visibility;
+mod voices;

@@ -52,17 +52,20 @@ function withQuery(path: string, query: Query): string {
 export const post = <T>(path: string, body?: unknown, key?: string): Promise<T> => request<T>('POST', path, body, key);
 /** `outlives`: it is sent even if the page is being closed; its body has at most 64 KiB. */
 export const put = <T>(path: string, body?: unknown, outlives = false): Promise<T> => request<T>('PUT', path, body, newKey(), outlives);
+/** In place of this version alone; 0: only where there is none. */
+export const putVersion = <T>(path: string, body: unknown, version: number): Promise<T> =>
+  request<T>('PUT', path, body, newKey(), false, { 'If-Match': `"${version}"` });
 export const patch = <T>(path: string, body?: unknown): Promise<T> => request<T>('PATCH', path, body);
 export const remove = <T>(path: string): Promise<T> => request<T>('DELETE', path);
 
-async function request<T>(method: string, path: string, body?: unknown, key = newKey(), keepalive = false): Promise<T> {
-  const response = await answered(method, path, REQUEST_MS_MAX, body, key, keepalive);
+async function request<T>(method: string, path: string, body?: unknown, key = newKey(), keepalive = false, more: Record<string, string> = {}): Promise<T> {
+  const response = await answered(method, path, REQUEST_MS_MAX, body, key, keepalive, more);
   return parsed(await textOf(response)) as T;
 }
 
 /** The answer of the daemon, if it is no problem. */
-async function answered(method: string, path: string, ms: number, body?: unknown, key = newKey(), keepalive = false): Promise<Response> {
-  const headers: Record<string, string> = {};
+async function answered(method: string, path: string, ms: number, body?: unknown, key = newKey(), keepalive = false, more: Record<string, string> = {}): Promise<Response> {
+  const headers: Record<string, string> = { ...more };
   if (body !== undefined) headers['Content-Type'] = 'application/json';
   if (method !== 'GET') headers['Idempotency-Key'] = key;
   let response: Response;

@@ -85,6 +85,8 @@ class Desk {
   contacts = $state.raw<ReadonlyMap<string, readonly Contact[]>>(new Map());
   recordsAt = $state(0);
   options = $state.raw<OperatorOptions | undefined>();
+  /** Grows when an account may have been closed or opened for a time. */
+  overrides = $state(0);
   /** Grows when a phone task changed, or may have changed. */
   tasksTold = $state(0);
   /** Customers that were made or chosen here, by call. */
@@ -248,6 +250,7 @@ class Desk {
     this.state = state;
     if (events.some((event) => event.kind.startsWith('stream.'))) this.tick();
     if (events.some((event) => event.kind === 'stream.snapshot')) this.askBesides();
+    if (events.some(({ kind }) => kind.startsWith('override.'))) this.overrides += 1;
     if (events.some(({ kind }) => kind === 'task.changed' || kind === 'stream.snapshot')) this.tasksTold += 1;
     this.sayWhatWent(events);
   }

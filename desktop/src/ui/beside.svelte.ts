@@ -3,10 +3,11 @@
 // | what | is loaded |
 // |---|---|
 // | the composer | as soon as somebody has signed in and before the page's files are kept (`shell.ts`), so that a connection that is lost, and a reload without one, leave nobody without it |
-// | the boards, and who gets an account's messages | as soon as a supervisor has signed in |
+// | the boards, what happens to an account's calls, and who gets its messages | as soon as a supervisor has signed in |
 // | the editor of scripts | when somebody opens it |
 
 import type Boards from './Boards.svelte';
+import type Callflow from './Callflow.svelte';
 import type Routes from './Routes.svelte';
 import type ScriptEditor from './ScriptEditor.svelte';
 import type TakeMessage from './TakeMessage.svelte';
@@ -41,5 +42,6 @@ class Composer extends Beside<typeof TakeMessage> {
 
 export const composer = new Composer(() => import('./TakeMessage.svelte'));
 export const accountRoutes = new Beside<typeof Routes>(() => import('./Routes.svelte'));
+export const accountCallflow = new Beside<typeof Callflow>(() => import('./Callflow.svelte'));
 export const boards = new Beside<typeof Boards>(() => import('./Boards.svelte'));
 export const scriptEditor = new Beside<typeof ScriptEditor>(() => import('./ScriptEditor.svelte'));

@@ -370,12 +370,18 @@ fn is_ordered(kind: EventKind) -> bool {
         | EventKind::MessageFailed
         | EventKind::MessageAcknowledged
         | EventKind::FaxReceived
+        | EventKind::VoiceMessageReceived
         | EventKind::MessageAnswered
         | EventKind::MessageEscalated
         | EventKind::MessageUnanswered
         | EventKind::TaskChanged
         | EventKind::AlarmRaised
         | EventKind::AlarmCleared
+        | EventKind::OverrideSet
+        | EventKind::OverrideEnded
+        | EventKind::CallflowLevel
+        | EventKind::CallflowBehind
+        | EventKind::CallflowDisagreed
         | EventKind::PbxUp
         | EventKind::PbxDown
         | EventKind::PbxRestarted

@@ -96,7 +96,7 @@ pub struct Letter {
     pub failed: Vec<(TemplateName, TemplateError)>,
 }
 
-/// The bytes of the mail that a delivery sends to `to`, the same each time, with the `document` of a fax, and the `link` under
+/// The bytes of the mail that a delivery sends to `to`, the same each time, with the `document` of a fax or the recording of a voice message, and the `link` under
 /// which the recipient confirms the message; and which templates of the account failed.
 #[must_use]
 pub fn render(
@@ -124,8 +124,12 @@ pub fn render(
         .map(|(name, bytes)| Attachment { name, media_type: "text/csv; charset=utf-8", bytes })
         .collect();
     let number = facts.message.number.as_deref().map(Line::new);
-    let name = Line::new(&format!("FAX-{}.pdf", facts.message.number.as_deref().unwrap_or_default()));
-    let file = |bytes| Attachment { name: &name, media_type: "application/pdf", bytes };
+    let written = facts.message.number.as_deref().unwrap_or_default();
+    let (name, media_type) = match facts.message.kind {
+        MessageKind::Voice => (Line::new(&format!("VOICE-{written}.wav")), "audio/wav"),
+        _ => (Line::new(&format!("FAX-{written}.pdf")), "application/pdf"),
+    };
+    let file = |bytes| Attachment { name: &name, media_type, bytes };
     files.extend(document.map(file));
     let bytes = Mail {
         delivery: delivery.id.0,
@@ -268,6 +272,13 @@ impl Values {
             (MessageKind::Fax, false, false) => {
                 "FAXを受信いたしました。PDFを添付できませんので、お電話でお尋ねください。"
             }
+            (MessageKind::Voice, false, false) if has_document(facts) => {
+                "音声メッセージをお預かりいたしましたので、添付の音声でお届けいたします。"
+            }
+            (MessageKind::Voice, false, false) => {
+                "音声メッセージをお預かりいたしました。音声を添付できませんので、お電話でお尋ねください。"
+            }
+            (MessageKind::Callback, false, false) => "折り返しのお電話のご依頼がございました。",
             (_, false, false) => "お電話がございましたので、ご報告いたします。",
             (_, false, true) => {
                 "先にお送りした伝言を訂正いたします。お手数ですが、先のものは破棄してください。"
@@ -315,7 +326,7 @@ impl Values {
 /// Whether the message has a document that goes with its mail.
 #[must_use]
 pub fn has_document(facts: &LetterFacts) -> bool {
-    facts.message.kind == MessageKind::Fax
+    matches!(facts.message.kind, MessageKind::Fax | MessageKind::Voice)
         && facts.message.fields.privacy != Privacy::Notice
         && facts.document_bytes.is_some_and(|bytes| (1..=DOCUMENT_BYTES_MAX).contains(&bytes))
 }
@@ -328,9 +339,9 @@ fn rows(facts: &LetterFacts, settings: &LetterSettings) -> Vec<Row> {
     }
     let at = |at| when(at, &settings.time_zone);
     let mut rows = vec![row("日時", at(message.created_at))];
-    // A machine sent it, and it does not say to whom.
-    let is_fax = message.kind == MessageKind::Fax;
-    if !is_fax {
+    // A machine took it, and it does not say from whom and to whom.
+    let is_by_machine = matches!(message.kind, MessageKind::Fax | MessageKind::Voice | MessageKind::Callback);
+    if !is_by_machine {
         rows.push(row("お名前", sender(facts)));
     }
     let company: Vec<&str> =
@@ -345,7 +356,7 @@ fn rows(facts: &LetterFacts, settings: &LetterSettings) -> Vec<Row> {
         None => row("お電話", "通知なし".into()),
     });
     let asked_for = facts.contact_name.as_deref().or(fields.for_text.as_deref());
-    if !is_fax || asked_for.is_some() {
+    if !is_by_machine || asked_for.is_some() {
         rows.push(row("宛先", asked_for.map_or_else(|| "ご指名なし".to_owned(), polite)));
     }
     rows.extend(reason(fields, settings).map(|reason| row("ご用件", reason)));

@@ -11,6 +11,7 @@ use super::messages::write_publication;
 use super::operators::{write_state, write_wrap_up};
 use super::pbx_links::{write_gap, write_link};
 use super::supervision_log::write_segment_change;
+use super::voices::write_voice_publication;
 use super::{Backend, Db, DbConnection, DbRow};
 use crate::contract::event::{Event, EventKind, LoggedEvent};
 use crate::contract::event_id::{EventId, StreamToken};
@@ -172,6 +173,7 @@ async fn write_entry(db: &mut DbConnection, pbx: &PbxId, entry: &JournalEntry) -
         JournalEntry::Finished(call) => finish_call(db, call).await,
         JournalEntry::MessagePublished(publication) => write_publication(db, *publication).await,
         JournalEntry::FaxPublished(id) => write_fax_publication(db, *id).await,
+        JournalEntry::VoicePublished(id) => write_voice_publication(db, *id).await,
         JournalEntry::Gap(gap) => write_gap(db, gap).await,
         JournalEntry::PbxLink(link) => write_link(db, pbx, link).await,
         JournalEntry::SegmentChange(change) => write_segment_change(db, change).await,
