@@ -328,7 +328,7 @@ async fn queue_mails(store: &Store, count: usize, now: Timestamp) {
             call: None,
             customer: None,
             kind: MessageKind::Message,
-            taken_by: RecordId(Uuid::from_u128(7)),
+            taken_by: Some(RecordId(Uuid::from_u128(7))),
             taken_by_name: "佐藤".into(),
             caller: None,
             content: content.clone(),

@@ -34,6 +34,12 @@ say "Redis and PostgreSQL for the tests of several daemons"
 tests/services/up.sh --install
 say "Postfix and Dovecot for the tests of messages as mails"
 tests/mail_lab/up.sh --install
+# A full disk fails the tests one by one, with errors of databases and sockets that do not name the cause.
+readonly DISK_GIB_NEEDED=12
+disk_gib_free() { df --output=avail --block-size=1G . | awk 'NR == 2 { print $1 }'; }
+if (($(disk_gib_free) < DISK_GIB_NEEDED)); then
+  say "$(disk_gib_free) GiB are free on the disk; a first run needs up to $DISK_GIB_NEEDED"
+fi
 say "building and testing (a first build takes some minutes)"
 log="$(mktemp)"
 trap 'rm -f -- "$log"' EXIT
@@ -71,6 +77,7 @@ if grep -qE '^test result:.* [1-9][0-9]* ignored' "$log"; then
   say "a test is ignored, which is not allowed"
   status=1
 fi
+if ((status != 0)) && (($(disk_gib_free) < 1)); then say "the disk is full: free $DISK_GIB_NEEDED GiB and run the tests again"; fi
 leftovers="$(processes_left)"
 if [[ -n "$leftovers" ]]; then
   say "these processes are still running:"$'\n'"$leftovers"

@@ -10,6 +10,7 @@
 //! that a daemon that dies in between loses no event.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::time::{Duration, Instant};
 
 use jiff::{Span, Timestamp};
@@ -143,13 +144,11 @@ impl AlarmWatch {
                     self.relay.outbox().wake();
                 }
             }
-            Some(AlarmChange::Cleared) => {
-                if self.store.clear_alarm(*id, now, &mails("解除")).await? {
-                    tracing::info!(rule = %id, name = rule.name, value, "an alarm is cleared");
-                    self.relay.outbox().wake();
-                }
+            Some(AlarmChange::Cleared) if self.store.clear_alarm(*id, now, &mails("解除")).await? => {
+                tracing::info!(rule = %id, name = rule.name, value, "an alarm is cleared");
+                self.relay.outbox().wake();
             }
-            None => {}
+            Some(AlarmChange::Cleared) | None => {}
         }
         Ok(())
     }
@@ -192,8 +191,8 @@ impl AlarmWatch {
     ) -> Result<HashMap<Option<RecordId>, Figures>, StoreError> {
         let mut figures = HashMap::new();
         for StoredAlarmRule { rule, .. } in rules {
-            if !figures.contains_key(&rule.account) {
-                figures.insert(rule.account, self.figures_of(rule.account, now).await?);
+            if let Entry::Vacant(place) = figures.entry(rule.account) {
+                place.insert(self.figures_of(rule.account, now).await?);
             }
         }
         Ok(figures)

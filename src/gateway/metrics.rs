@@ -18,7 +18,7 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use crate::bus::Bus;
+use crate::bus::{Bus, LiveFigures};
 use crate::contract::operator::State;
 use crate::people::role::Role;
 use crate::people::viewer::Viewer;
@@ -232,27 +232,8 @@ impl Collector for BusCollector {
             ConstCounter::new(value).encode(encoder)?;
         }
         let snapshot = self.bus.snapshot(&Viewer::unrestricted(Role::System));
-        let (links, live) = (&snapshot.pbx, snapshot.live_figures());
-        let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
-        let operators = |state: State| count(live.operators.get(state.as_str()).copied().unwrap_or(0));
-        let oldest = live.oldest.map_or(0, |from| from.as_second());
+        let links = &snapshot.pbx;
         let gauges = [
-            ("calls_waiting", "Callers whom nobody has answered yet", count(live.waiting)),
-            (
-                "calls_waiting_oldest_timestamp_seconds",
-                "Since when the first of them has been there, in seconds since 1970; 0 where nobody waits",
-                usize::try_from(oldest).unwrap_or(0),
-            ),
-            ("operators_ready", "Operators who take the next call", operators(State::Ready)),
-            ("operators_reserved", "Operators at whom a call rings", operators(State::Reserved)),
-            ("operators_talking", "Operators who have a caller", operators(State::Talking)),
-            ("operators_on_hold", "Operators whose caller is on hold", operators(State::OnHold)),
-            ("operators_wrap_up", "Operators in after-call work", operators(State::WrapUp)),
-            (
-                "operators_not_ready",
-                "Operators who are logged in and take no calls",
-                operators(State::NotReady),
-            ),
             ("subscribers", "Subscribers of the event stream", figures.subscribers),
             ("kept_events", "Past events kept in memory for a resume", figures.kept_events),
             ("kept_event_bytes", "Size of the past events kept in memory, in bytes", figures.kept_bytes),
@@ -284,12 +265,35 @@ impl Collector for BusCollector {
             ]
         });
         let queues = cluster.into_iter().flatten().chain(written.into_iter().flatten());
-        for (name, help, value) in gauges.into_iter().chain(queues) {
+        for (name, help, value) in
+            of_the_floor(&snapshot.live_figures()).into_iter().chain(gauges).chain(queues)
+        {
             let encoder = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             ConstGauge::<i64>::new(i64::try_from(value).unwrap_or(i64::MAX)).encode(encoder)?;
         }
         Ok(())
     }
+}
+
+/// What the page's board counts too: name, help and value.
+fn of_the_floor(live: &LiveFigures) -> [(&'static str, &'static str, usize); 8] {
+    let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    let operators = |state: State| count(live.operators.get(state.as_str()).copied().unwrap_or(0));
+    let oldest = live.oldest.map_or(0, |from| from.as_second());
+    [
+        ("calls_waiting", "Callers whom nobody has answered yet", count(live.waiting)),
+        (
+            "calls_waiting_oldest_timestamp_seconds",
+            "Since when the first of them has been there, in seconds since 1970; 0 where nobody waits",
+            usize::try_from(oldest).unwrap_or(0),
+        ),
+        ("operators_ready", "Operators who take the next call", operators(State::Ready)),
+        ("operators_reserved", "Operators at whom a call rings", operators(State::Reserved)),
+        ("operators_talking", "Operators who have a caller", operators(State::Talking)),
+        ("operators_on_hold", "Operators whose caller is on hold", operators(State::OnHold)),
+        ("operators_wrap_up", "Operators in after-call work", operators(State::WrapUp)),
+        ("operators_not_ready", "Operators who are logged in and take no calls", operators(State::NotReady)),
+    ]
 }
 
 fn method_label(method: &Method) -> &'static str {

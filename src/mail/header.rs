@@ -4,7 +4,7 @@
 //! |---|---|
 //! | printable ASCII that can be folded | itself, folded at spaces |
 //! | anything else | encoded words (RFC 2047, B), each complete: it decodes alone, and in ISO-2022-JP ends in ASCII |
-//! | a file name | `filename` in ASCII, and `filename*` (RFC 2231), in parts where it is long |
+//! | a file name | in ASCII as `name` of Content-Type; of Content-Disposition `filename` or, where it is not ASCII, `filename*` (RFC 2231), in parts where it is long |
 //!
 //! Invariant: a written header has no line break that is not followed by a space, and no byte outside printable ASCII.
 
@@ -92,27 +92,40 @@ pub(super) fn write_tokens(out: &mut Vec<u8>, name: &str, tokens: &[&str]) {
     header.end();
 }
 
-/// Writes a header with the file name `name` as a parameter `parameter`.
-pub(super) fn write_file_name(out: &mut Vec<u8>, header: &str, value: &str, parameter: &str, name: &Line) {
-    let mut folder = Folder::begin(out, header);
-    let is_simple = |c: char| c.is_ascii_alphanumeric() || "._- ".contains(c);
-    let plain: String = name.as_str().chars().map(|c| if is_simple(c) { c } else { '_' }).collect();
-    folder.token(&format!("{value};"));
-    let plain: String = plain.chars().take(NAME_PART_MAX).collect();
+/// Writes the type of an attached file, with its name in ASCII for readers that do not know RFC 2231.
+pub(super) fn write_file_type(out: &mut Vec<u8>, media_type: &str, name: &Line) {
+    write_tokens(
+        out,
+        "Content-Type",
+        &[&format!("{media_type};"), &format!("name=\"{}\"", ascii_form(name))],
+    );
+}
+
+/// Writes that a file is attached, and its name. There is no ASCII form beside an encoded name: readers take whichever comes first,
+/// or put the second part of the encoded one behind it.
+pub(super) fn write_file_name(out: &mut Vec<u8>, name: &Line) {
+    let mut folder = Folder::begin(out, "Content-Disposition");
+    folder.token("attachment;");
+    let plain = ascii_form(name);
     if plain == name.as_str() {
-        folder.token(&format!("{parameter}=\"{plain}\""));
+        folder.token(&format!("filename=\"{plain}\""));
         return folder.end();
     }
-    folder.token(&format!("{parameter}=\"{plain}\";"));
     let parts = percent_encoded(name.as_str());
     let last = parts.len() - 1;
     for (n, part) in parts.iter().enumerate() {
         let charset = if n == 0 { "UTF-8''" } else { "" };
         let number = if last == 0 { String::new() } else { format!("*{n}") };
         let end = if n == last { "" } else { ";" };
-        folder.token(&format!("{parameter}{number}*={charset}{part}{end}"));
+        folder.token(&format!("filename{number}*={charset}{part}{end}"));
     }
     folder.end();
+}
+
+/// The name with `_` for each character that needs an encoding, at most as long as one line.
+fn ascii_form(name: &Line) -> String {
+    let is_simple = |c: char| c.is_ascii_alphanumeric() || "._- ".contains(c);
+    name.as_str().chars().map(|c| if is_simple(c) { c } else { '_' }).take(NAME_PART_MAX).collect()
 }
 
 /// The bytes as RFC 2231 writes them, in parts that end with whole characters.
@@ -318,24 +331,38 @@ mod tests {
     }
 
     #[test]
-    fn a_file_name_has_an_ascii_form_beside_it() {
+    fn a_file_name_is_read_back_as_it_was() {
         let name = |text: &str| {
             let mut out = Vec::new();
-            write_file_name(&mut out, "Content-Disposition", "attachment", "filename", &Line::new(text));
+            write_file_type(&mut out, "application/pdf", &Line::new(text));
+            write_file_name(&mut out, &Line::new(text));
             String::from_utf8(out).unwrap()
         };
-        assert_eq!(name("fax 1.pdf"), "Content-Disposition: attachment; filename=\"fax 1.pdf\"\r\n");
+        assert_eq!(
+            name("fax 1.pdf"),
+            "Content-Type: application/pdf; name=\"fax 1.pdf\"\r\nContent-Disposition: attachment; filename=\"fax 1.pdf\"\r\n"
+        );
         assert_eq!(
             name("図.pdf"),
-            "Content-Disposition: attachment; filename=\"_.pdf\";\r\n filename*=UTF-8''%E5%9B%B3.pdf\r\n"
+            "Content-Type: application/pdf; name=\"_.pdf\"\r\n\
+             Content-Disposition: attachment; filename*=UTF-8''%E5%9B%B3.pdf\r\n"
         );
-        let long = name(&format!("{}.pdf", "あ".repeat(20)));
+        let long = name(&format!("{}.pdf", "あ".repeat(120)));
         assert!(
             long.contains(" filename*0*=UTF-8''%E3%81%82") && long.contains("\r\n filename*1*=%E3"),
             "{long}"
         );
         assert!(long.split("\r\n").all(|line| line.len() <= HEADER_COLUMNS_MAX + 1), "{long}");
-        assert_eq!(name("a\"b\r\nX: y").matches("\r\n").count(), 2);
+        let read_back = |text: &str| {
+            let mail = format!("{}\r\nx\r\n", name(text));
+            let mail = mail_parser::MessageParser::default().parse(mail.as_bytes()).unwrap();
+            mail_parser::MimeHeaders::attachment_name(mail.part(0).unwrap()).unwrap().to_owned()
+        };
+        for text in ["fax 1.pdf", "図.pdf", "月次報告書_2026-10.pdf", &format!("{}.pdf", "あ".repeat(120))]
+        {
+            assert_eq!(read_back(text), text);
+        }
+        assert_eq!(read_back("a\"b\r\nX: y"), "a\"b X: y");
     }
 
     proptest! {

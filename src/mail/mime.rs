@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use super::address::MailAddress;
 use super::charset::{Charset, to_iso_2022_jp};
-use super::header::{Line, fits, write_file_name, write_mailbox, write_text, write_tokens};
+use super::header::{Line, fits, write_file_name, write_file_type, write_mailbox, write_text, write_tokens};
 
 /// Most columns of a line in a body.
 pub const BODY_COLUMNS_MAX: usize = 76;
@@ -113,8 +113,8 @@ impl Mail<'_> {
         self.write_body(&mut out, charset);
         for file in self.attachments {
             out.extend_from_slice(format!("\r\n--{boundary}\r\n").as_bytes());
-            write_file_name(&mut out, "Content-Type", file.media_type, "name", file.name);
-            write_file_name(&mut out, "Content-Disposition", "attachment", "filename", file.name);
+            write_file_type(&mut out, file.media_type, file.name);
+            write_file_name(&mut out, file.name);
             out.extend_from_slice(b"Content-Transfer-Encoding: base64\r\n\r\n");
             write_base64(&mut out, file.bytes);
         }

@@ -38,6 +38,10 @@ fn dispositions(named: &[(&str, u64)]) -> Vec<ReportDisposition> {
     named.iter().map(|(name, works)| ReportDisposition { name: (*name).into(), works: *works }).collect()
 }
 
+fn number(number: Option<&str>, offered: u64) -> ReportNumber {
+    ReportNumber { number: number.map(str::to_owned), offered, answered: offered / 2, closed: 1 }
+}
+
 /// November 2026 of a dental clinic.
 fn november() -> MonthlyReport {
     let month: BillingMonth = "2026-11".parse().unwrap();
@@ -68,12 +72,6 @@ fn november() -> MonthlyReport {
             )
             .collect()
     });
-    let number = |number: Option<&str>, offered| ReportNumber {
-        number: number.map(str::to_owned),
-        offered,
-        answered: offered / 2,
-        closed: 1,
-    };
     MonthlyReport {
         version: REPORT_VERSION,
         account_code: "S-001".into(),

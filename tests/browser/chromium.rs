@@ -292,7 +292,7 @@ impl Tab {
             }
         };
         let event = tokio::time::timeout(TEST_TIMEOUT, coming).await;
-        event.unwrap_or_else(|_| panic!("the page did not report {method}"))
+        event.unwrap_or_else(|_| panic!("the page did not report {method} for the {}. time", others + 1))
     }
 
     pub(crate) async fn size(&self, width: u32, height: u32) {

@@ -56,8 +56,8 @@ async fn an_administrator_tries_a_route_and_saves_it() {
     admin.tab.until("the plan of the new route", &reads("佐々木様へ電話")).await;
     admin.tab.until("no hole", "!document.querySelector('[data-finding]')").await;
     // The week has an hour for each plan; an endpoint and a digest are added where they belong.
-    admin.tab.until("the week", "document.querySelectorAll('[data-week] td').length === 168").await;
-    assert_eq!(admin.tab.eval("document.querySelectorAll('[data-week] [data-hole]').length").await, json!(0));
+    let whole = "document.querySelectorAll('[data-week] td').length === 168 && !document.querySelector('[data-week] [data-hole]')";
+    admin.tab.until("the week without a hole", whole).await;
     let fills = "const field = document.querySelector('[data-endpoints] [name=address]'); \
                  field.value = 'desk@sakura.example.jp'; \
                  field.dispatchEvent(new Event('input', { bubbles: true })); 0";

@@ -2,7 +2,7 @@
 //! gone.
 use jiff::Timestamp;
 use reqwest::{Method, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 use toritsugi::contract::call::{Direction, Outcome};
 use toritsugi::contract::card::MatchedBy;
 use toritsugi::contract::history::{CallSource, FinishedCall, Segment};
@@ -74,13 +74,28 @@ async fn tile_is(person: &Person, id: &str, text: &str, level: &str) {
     person.tab.until(&format!("{id}: {text}, {level}"), &is).await;
 }
 
+/// Makes what `fields` say, as administrator.
+async fn made(rig: &Rig, path: &str, fields: Value) -> RecordId {
+    let (status, made) = rig.send("admin", Method::POST, path, &fields).await;
+    assert_eq!(status, StatusCode::CREATED, "{made}");
+    RecordId(made["id"].as_str().unwrap().parse().unwrap())
+}
+
+/// What each person of the team has done today.
+async fn the_day_of_the_team_is_shown(person: &Person) {
+    person.tab.eval("document.querySelector('details.day').open = true; 0").await;
+    let work = "document.querySelector('[data-day=team] tbody tr')?.innerText.replace(/\\s+/g, ' ').includes(' 3 1:30 0:00')";
+    person.tab.until("the work of 1001", work).await;
+    person.is_pictured("day-of-a-team").await;
+    person.is_accessible("day-of-a-team").await;
+    person.tab.eval("document.querySelector('details.day').open = false; 0").await;
+}
+
 #[tokio::test]
 async fn the_wallboard_is_the_report_of_the_same_minute() {
     let rig = Rig::start().await;
     let fields = json!({ "code": "A001", "name": "株式会社さくら商事" });
-    let (status, made) = rig.send("admin", Method::POST, "/v1/accounts", &fields).await;
-    assert_eq!(status, StatusCode::CREATED, "{made}");
-    let account = RecordId(made["id"].as_str().unwrap().parse().unwrap());
+    let account = made(&rig, "/v1/accounts", fields).await;
     let outcomes = [Outcome::Answered, Outcome::Answered, Outcome::Answered, Outcome::Overflowed];
     for (n, outcome) in (1..).zip(outcomes) {
         rig.app.store.record_call(&finished(&rig, n, account, outcome)).await.unwrap();
@@ -94,13 +109,7 @@ async fn the_wallboard_is_the_report_of_the_same_minute() {
     person.enters("2001", PASSWORD).await;
     person.is_connected().await;
     person.tab.until("the board", "document.querySelector('.waiting .title button')").await;
-    // What each person of the team has done today.
-    person.tab.eval("document.querySelector('details.day').open = true; 0").await;
-    let work = "document.querySelector('[data-day=team] tbody tr')?.innerText.replace(/\\s+/g, ' ').includes(' 3 1:30 0:00')";
-    person.tab.until("the work of 1001", work).await;
-    person.is_pictured("day-of-a-team").await;
-    person.is_accessible("day-of-a-team").await;
-    person.tab.eval("document.querySelector('details.day').open = false; 0").await;
+    the_day_of_the_team_is_shown(&person).await;
     person.presses(".waiting .title button").await;
 
     let (_, live) = rig.get("2001", "/v1/stats/live").await;
@@ -130,9 +139,7 @@ async fn the_wallboard_is_the_report_of_the_same_minute() {
     tile_is(&person, "waiting", "▲1", "watch").await;
     // An alarm is raised.
     let rule = json!({ "name": "待ち呼が多い", "metric": "waiting", "above": 0 });
-    let (status, made) = rig.send("admin", Method::POST, "/v1/alarm-rules", &rule).await;
-    assert_eq!(status, StatusCode::CREATED, "{made}");
-    let id = RecordId(made["id"].as_str().unwrap().parse().unwrap());
+    let id = made(&rig, "/v1/alarm-rules", rule).await;
     assert!(rig.app.store.raise_alarm(id, (&pbx(), 1.0, rig.app.clock.now()), &[]).await.unwrap());
     let alarm = "document.querySelector('[data-alarms] li')?.innerText.startsWith('▲!待ち呼が多い（')";
     person.tab.until("the alarm", alarm).await;

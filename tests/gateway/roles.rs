@@ -489,64 +489,37 @@ impl Scene {
         (path.to_owned(), body.to_owned())
     }
 
-    /// Gives an account a callflow.
-    async fn with_callflow(&self, account: String) -> String {
-        let path = format!("/v1/accounts/{account}/callflow");
-        let (status, written) = self.rig.send("admin", Method::PUT, &path, &json!({})).await;
-        assert_eq!(status, StatusCode::OK, "{written}");
-        account
+    /// An account, with what the request `text` changes in it.
+    async fn account_for(&self, n: u32, text: &str) -> String {
+        const DIGEST: &str = "format = 1\n[[digest]]\nname = \"a\"\nat = [\"18:00\"]\nto = [\"account\"]";
+        let fields = json!({"code": format!("A{n}-{}", Uuid::now_v7()), "name": "x"});
+        let id = self.make("admin", "/v1/accounts", fields).await;
+        let written = [
+            ("/v1/routes/{account}", format!("/v1/routes/{id}"), json!({"body": "format = 1"})),
+            ("/digests/", format!("/v1/routes/{id}"), json!({"body": DIGEST})),
+            ("/billing-plan", format!("/v1/accounts/{id}/billing-plan"), json!({"name": "x"})),
+            ("/bills/", format!("/v1/accounts/{id}/billing-plan"), json!({"name": "x"})),
+            (
+                "/report-plan",
+                format!("/v1/accounts/{id}/report-plan"),
+                json!({"mail_day": 5, "to": ["x@example.jp"]}),
+            ),
+            ("/contract", format!("/v1/accounts/{id}/contract"), json!({"formula": "AR-open", "goal": 0.9})),
+            ("/callflow", format!("/v1/accounts/{id}/callflow"), json!({})),
+        ];
+        if let Some((_, path, fields)) = written.iter().find(|(part, ..)| text.contains(part)) {
+            let (status, written) = self.rig.send("admin", Method::PUT, path, fields).await;
+            assert_eq!(status, StatusCode::OK, "{written}");
+        }
+        id
     }
 
     /// Makes what a request is about. `text` is the request so far: the token belongs to the user in its path.
     async fn subject(&self, subject: &str, n: u32, text: &str) -> String {
-        let account = async || {
-            let fields = json!({"code": format!("A{n}-{}", Uuid::now_v7()), "name": "x"});
-            self.make("admin", "/v1/accounts", fields).await
-        };
+        let account = async || self.account_for(n, "").await;
         match subject {
-            "account" if text.starts_with("/v1/routes/{account}") => {
-                let id = account().await;
-                let path = format!("/v1/routes/{id}");
-                let (status, saved) =
-                    self.rig.send("admin", Method::PUT, &path, &json!({"body": "format = 1"})).await;
-                assert_eq!(status, StatusCode::OK, "{saved}");
-                id
-            }
-            "account" if text.contains("/digests/") => {
-                let id = account().await;
-                let body = "format = 1\n[[digest]]\nname = \"a\"\nat = [\"18:00\"]\nto = [\"account\"]";
-                let path = format!("/v1/routes/{id}");
-                let (status, saved) =
-                    self.rig.send("admin", Method::PUT, &path, &json!({"body": body})).await;
-                assert_eq!(status, StatusCode::OK, "{saved}");
-                id
-            }
-            "account" if text.contains("/billing-plan") || text.contains("/bills/") => {
-                let account = account().await;
-                let path = format!("/v1/accounts/{account}/billing-plan");
-                let (status, plan) = self.rig.send("admin", Method::PUT, &path, &json!({"name": "x"})).await;
-                assert_eq!(status, StatusCode::OK, "{plan}");
-                account
-            }
-            "account" if text.contains("/report-plan") => {
-                let account = account().await;
-                let path = format!("/v1/accounts/{account}/report-plan");
-                let plan = json!({"mail_day": 5, "to": ["x@example.jp"]});
-                let (status, written) = self.rig.send("admin", Method::PUT, &path, &plan).await;
-                assert_eq!(status, StatusCode::OK, "{written}");
-                account
-            }
-            "account" if text.contains("/contract") => {
-                let account = account().await;
-                let path = format!("/v1/accounts/{account}/contract");
-                let agreed = json!({"formula": "AR-open", "goal": 0.9});
-                let (status, written) = self.rig.send("admin", Method::PUT, &path, &agreed).await;
-                assert_eq!(status, StatusCode::OK, "{written}");
-                account
-            }
-            "account" if text.contains("/callflow") => self.with_callflow(account().await).await,
+            "account" => self.account_for(n, text).await,
             "override" => self.make("admin", "/v1/overrides", json!({"treatment": "closed"})).await,
-            "account" => account().await,
             "task" => self.task(account().await).await,
             "customer" | "contact" => {
                 let fields = json!({"account": account().await, "name": "x"});

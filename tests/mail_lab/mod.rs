@@ -105,7 +105,7 @@ impl MailLab {
             return Vec::new();
         };
         let mut files: Vec<PathBuf> = found.map(|entry| entry.unwrap().path()).collect();
-        files.sort();
+        files.sort_by_key(|file| arrived(file.file_name().unwrap().to_str().unwrap()));
         files.iter().map(|file| std::fs::read(file).unwrap()).collect()
     }
 
@@ -275,6 +275,14 @@ async fn pass(client: TcpStream, server: String, left: Arc<AtomicUsize>, written
         () = upwards => {}
         () = downwards => {}
     }
+}
+
+/// When the mail in a file of a mailbox arrived, in seconds and microseconds: Postfix names it `SECONDS.V…M123456.host`, and between
+/// two of one second the number of the file comes first in the name.
+fn arrived(file: &str) -> (u64, u64) {
+    let (seconds, rest) = file.split_once('.').unwrap();
+    let micros = rest.split('.').next().unwrap().rsplit('M').next().unwrap();
+    (seconds.parse().unwrap(), micros.parse().unwrap())
 }
 
 /// Writes a certificate for `localhost` and 127.0.0.1, its key, and the certificate of its authority, whose path it returns.

@@ -22,6 +22,15 @@ impl Backend {
     }
 }
 
+/// What clears the callers of calls: $1 and $2 as below. The index holds only the calls that are left to do.
+const CALLERS: &str = concat!(
+    "UPDATE calls SET caller_key = NULL, customer_id = NULL WHERE id IN (
+                    SELECT id FROM calls",
+    indexed_by!("calls_identified"),
+    "WHERE offered_ms < $1 AND (caller_key IS NOT NULL OR customer_id IS NOT NULL)
+                    ORDER BY offered_ms LIMIT $2)"
+);
+
 /// What clears the numbers of faxes: $1 and $2 as below.
 const FAX_SENDERS: &str = concat!(
     "UPDATE faxes SET caller_key = NULL, station = NULL WHERE id IN (SELECT id FROM faxes",
@@ -32,16 +41,7 @@ const FAX_SENDERS: &str = concat!(
 /// What deletes the rows of a target that are older than $1, at most $2 of them.
 fn statement(target: PurgeTarget) -> &'static str {
     match target {
-        PurgeTarget::Callers => {
-            // The index holds only the calls that are left to do.
-            concat!(
-                "UPDATE calls SET caller_key = NULL, customer_id = NULL WHERE id IN (
-                    SELECT id FROM calls",
-                indexed_by!("calls_identified"),
-                "WHERE offered_ms < $1 AND (caller_key IS NOT NULL OR customer_id IS NOT NULL)
-                    ORDER BY offered_ms LIMIT $2)"
-            )
-        }
+        PurgeTarget::Callers => CALLERS,
         PurgeTarget::Calls => {
             "DELETE FROM calls WHERE id IN (SELECT id FROM calls WHERE offered_ms < $1 ORDER BY offered_ms LIMIT $2)"
         }
