@@ -39,8 +39,8 @@ fn area_of(number: &str) -> Option<&str> {
         number.starts_with('0') && number.len() >= 10 && number.bytes().all(|b| b.is_ascii_digit());
     match number.get(..3).filter(|_| is_national && !number.starts_with("0800"))? {
         "070" | "080" | "090" => Some("mobile"),
-        // Free, information and IP numbers are nowhere; 00 leads abroad or to a carrier.
-        "050" | "012" | "057" => None,
+        // Abroad; free, information and IP numbers are nowhere; 00 leads to a carrier.
+        "010" | "050" | "012" | "057" => None,
         prefix if prefix.starts_with("00") => None,
         _ => number.get(..2),
     }

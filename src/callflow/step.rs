@@ -6,6 +6,7 @@
 //! | lines | `lines ID MAX SKIP` | counts the call among the account's | when over `MAX`; else it leaves out `SKIP` steps |
 //! | crowded | `crowded QUEUE WAITING SKIP` | compares the queue's waiting callers | when so many wait; else it leaves out `SKIP` steps |
 //! | queue | `queue QUEUE SECONDS PRIORITY r\|m [ANNOUNCEMENT]` | waits for an operator, who hears the announcement first | when nobody answered in time, or the queue takes nobody |
+//! | report | `report OUTCOME` | the call has this outcome, also if the caller hangs up in what follows | always |
 //! | callback | `callback ID SOUND SKIP INSTEAD` | answers, and offers to be called back | when the caller does not want it; who does leaves out `SKIP` steps |
 //! | voice | `voice ID SOUND SECONDS SILENCE INSTEAD` | answers, plays guidance, and records what the caller says | when the caller is silent, presses `#`, or has spoken for so long; else with the hang-up |
 //! | end | `end OUTCOME` | reports the outcome and hangs up | never |
@@ -111,6 +112,11 @@ pub enum Step {
         #[serde(skip_serializing_if = "Option::is_none")]
         announcement: Option<String>,
     },
+    /// Reports the outcome, before the caller is offered something besides.
+    Report {
+        /// The outcome in the history.
+        outcome: Ending,
+    },
     /// Offers to be called back.
     Callback {
         /// The account.
@@ -160,6 +166,7 @@ impl fmt::Display for Step {
                 write!(f, "queue {queue} {wait_s} {priority} {hears}")?;
                 announcement.iter().try_for_each(|sound| write!(f, " {sound}"))
             }
+            Self::Report { outcome } => write!(f, "report {}", outcome.as_str()),
             Self::Callback { account, sound, skip, instead } => {
                 write!(f, "callback {} {sound} {skip} {instead}", account.0.simple())
             }
@@ -183,12 +190,17 @@ pub fn steps_of(
     let usual = CallflowFields::default();
     let settings = fields.unwrap_or(&usual);
     let closed = settings.closed_guidance.as_deref().unwrap_or(SOUND_CLOSED);
-    let left = |is_offered: fn(OfferedWhen) -> bool| -> Vec<Step> {
+    let left = |is_offered: fn(OfferedWhen) -> bool, outcome: Ending| -> Vec<Step> {
         let has_voice = takes_voice && is_offered(settings.voice_message);
         let callback = is_offered(settings.callback).then(|| callback_step(account, settings, has_voice));
-        callback.into_iter().chain(has_voice.then(|| voice_step(account, settings))).collect()
+        let mut steps: Vec<Step> =
+            callback.into_iter().chain(has_voice.then(|| voice_step(account, settings))).collect();
+        if !steps.is_empty() {
+            steps.insert(0, Step::Report { outcome });
+        }
+        steps
     };
-    let in_closed = left(OfferedWhen::in_closed);
+    let in_closed = left(OfferedWhen::in_closed, Ending::Closed);
     let ends_with = |sound: Option<&str>| {
         let (sound, instead) = (sound.unwrap_or(closed).to_owned(), SOUND_CLOSED.to_owned());
         let mut steps = vec![Step::Say { sound, mode: settings.guidance, instead }];
@@ -196,7 +208,7 @@ pub fn steps_of(
         steps.push(Step::End { outcome: Ending::Closed });
         steps
     };
-    let in_overflow = left(OfferedWhen::in_overflow);
+    let in_overflow = left(OfferedWhen::in_overflow, Ending::Overflowed);
     let open = fields.map_or_else(|| vec![Step::Pbx], |fields| open_steps(account, fields, in_overflow));
     BTreeMap::from([
         (Letter::Open, open),

@@ -274,6 +274,7 @@ pub(super) fn sentence(step: &Value) -> String {
             });
             format!("wait in {queue} for {wait_s} s with {hears}, priority {priority}{announced}")
         }
+        "report" => format!("count the call as {} from now on", text("outcome")),
         "callback" => format!("answer, play {}, and offer to be called back by pressing 1", text("sound")),
         "voice" => {
             let (sound, most_s, silence_s) = (text("sound"), &step["most_s"], &step["silence_s"]);

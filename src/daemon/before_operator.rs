@@ -1,9 +1,6 @@
 //! The tasks that keep what happens to calls before an operator: the plans at the PBX, the heartbeat and what the PBX wrote down,
 //! and what callers spoke.
 
-use std::sync::Arc;
-
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -30,8 +27,6 @@ pub(super) struct BeforeOperator<'a> {
     pub(super) following: &'a Following,
     pub(super) pbx: &'a Handle,
     pub(super) status: &'a SharedPlanStatus,
-    /// A caller asked to be called back.
-    pub(super) asked: &'a Arc<Notify>,
 }
 
 /// The receiver of voice messages, and where what the PBX reports of them is handed over.
@@ -49,7 +44,7 @@ impl BeforeOperator<'_> {
         tasks: &TaskTracker,
         (stopping, shutdown): (&CancellationToken, &CancellationToken),
     ) {
-        let Self { config, bus, store, directory, relay, following, pbx, status, asked } = self;
+        let Self { config, bus, store, directory, relay, following, pbx, status } = self;
         if let Some(receiver) = receiver {
             let house = VoiceHouse {
                 bus: bus.clone(),
@@ -77,7 +72,6 @@ impl BeforeOperator<'_> {
             rules: config.endpoint_rules(),
             voices,
             relay: relay.clone(),
-            asked: Arc::clone(asked),
         };
         tasks.spawn(offline.run(stopping.clone()));
     }

@@ -122,8 +122,6 @@ pub(super) struct Deps {
     pub(super) faxes: FaxDoor,
     /// Where reports of voice messages go.
     pub(super) voices: VoiceDoor,
-    /// A caller asked to be called back.
-    pub(super) asked: Arc<tokio::sync::Notify>,
     pub(super) following: Following,
     /// The queues to which callers may be transferred.
     pub(super) transfer_queues: Vec<QueueName>,

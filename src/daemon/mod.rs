@@ -54,7 +54,6 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -177,10 +176,10 @@ pub async fn run_on(
     let stats = Stats::register(&metrics);
     let eraser = eraser(&config, &store, bus, &directory, &stats)?;
     let rows_purged = stats.rows_purged.clone();
-    let (queue_faults, following) = (SharedQueueFaults::default(), Following::default());
+    let (queue_faults, following, plan_status) =
+        <(SharedQueueFaults, Following, SharedPlanStatus)>::default();
     let (faxes, fax_receiver) = fax_receiver(&config, &metrics);
     let (voices, voice_receiver) = voice_receiver(&config, &metrics);
-    let (plan_status, asked) = (SharedPlanStatus::default(), Arc::new(Notify::new()));
     let deps = Deps {
         plan: config.endpoint_rules(),
         bus: bus.clone(),
@@ -197,15 +196,13 @@ pub async fn run_on(
         queue_faults: queue_faults.clone(),
         faxes,
         voices: voices.clone(),
-        asked: Arc::clone(&asked),
         following: following.clone(),
         transfer_queues: config.transfer.queues.clone(),
         pop_timeouts: AckTimeouts { repeat: config.pop.repeat_delay, report: config.pop.report_delay },
     };
     let operators = load_operators(&config, &store, people).await?;
     webhook::start(config.webhook_settings()?, bus, &store, &metrics, &tasks, &link_shutdown)?;
-    let relay = MessageRelay::default();
-    let of_store = (&store, only_daemon.is_held());
+    let (relay, of_store) = (MessageRelay::default(), (&store, only_daemon.is_held()));
     let (mail, return_path) = with_return_path(config.mail_settings()?, &store).await?;
     outbox::start(mail, of_store, &relay, &metrics, &tasks, &link_shutdown).await?;
     let (commands, requests) = Commands::channel();
@@ -241,7 +238,6 @@ pub async fn run_on(
         following: &following,
         pbx: &pbx,
         status: &plan_status,
-        asked: &asked,
     };
     before_operator.start((voices, voice_receiver), &tasks, (&shutdown, &link_shutdown));
     start_public_pages(&config, &store, &relay, &metrics, &tasks, &link_shutdown).await?;

@@ -14,12 +14,10 @@
 //! The caller is in no entry of the log, so none of these records names one. A request to be called back is one message and one
 //! task, however often it is read.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use smol_str::SmolStr;
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -69,8 +67,6 @@ pub(super) struct OfflineLog {
     pub(super) rules: EndpointRules,
     pub(super) voices: VoiceDoor,
     pub(super) relay: MessageRelay,
-    /// A caller asked to be called back.
-    pub(super) asked: Arc<Notify>,
 }
 
 /// Why the log was not read to its end.
@@ -107,7 +103,7 @@ impl OfflineLog {
             }
             tokio::select! {
                 () = stopping.cancelled() => break,
-                () = self.asked.notified() => read_at = Some(Instant::now()),
+                () = self.voices.next_callback() => read_at = Some(Instant::now()),
                 () = tokio::time::sleep(HEARTBEAT_INTERVAL) => {}
             }
         }

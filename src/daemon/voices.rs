@@ -23,7 +23,7 @@ impl Core {
     pub(super) fn on_voice_event(&self, event: &Event) {
         let Event::User { name, channel, fields } = event else { return };
         if name == CALLBACK_EVENT {
-            self.deps.asked.notify_one();
+            self.deps.voices.callback_asked();
         }
         if name != EVENT {
             return;

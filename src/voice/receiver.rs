@@ -22,7 +22,7 @@ use jiff::tz::TimeZone;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use smol_str::SmolStr;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -133,15 +133,28 @@ enum VoiceInput {
     Listed { at: Timestamp, channels: HashSet<SmolStr> },
 }
 
-/// The other side of the task. Handing over waits for nothing.
+/// The other side of the task, and of who takes over what callers asked for. Handing over waits for nothing.
 #[derive(Debug, Clone, Default)]
-pub struct VoiceDoor(Option<mpsc::Sender<VoiceInput>>);
+pub struct VoiceDoor {
+    inputs: Option<mpsc::Sender<VoiceInput>>,
+    callbacks: Arc<Notify>,
+}
 
 impl VoiceDoor {
     /// Whether recordings are taken.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.0.is_some()
+        self.inputs.is_some()
+    }
+
+    /// A caller asked to be called back: what the PBX keeps is read.
+    pub fn callback_asked(&self) {
+        self.callbacks.notify_one();
+    }
+
+    /// Waits until a caller asks to be called back.
+    pub async fn next_callback(&self) {
+        self.callbacks.notified().await;
     }
 
     /// The PBX reported a recording.
@@ -160,7 +173,7 @@ impl VoiceDoor {
     }
 
     fn hand_over(&self, input: VoiceInput) {
-        let Some(sender) = &self.0 else { return };
+        let Some(sender) = &self.inputs else { return };
         if sender.try_send(input).is_err() {
             tracing::warn!(
                 "the receiver of voice messages is behind; it will find the file in the directory"
@@ -220,7 +233,7 @@ impl VoiceReceiver {
             published: HashSet::new(),
             stats,
         };
-        (VoiceDoor(Some(sender)), Some(receiver))
+        (VoiceDoor { inputs: Some(sender), ..VoiceDoor::default() }, Some(receiver))
     }
 
     /// Takes recordings until `shutdown`.
