@@ -1,7 +1,4 @@
 // The words of callflows (受付), which come with their view and not with the page: few people read them.
-import type { Language } from '../i18n/index.svelte.ts';
-import { prefs } from '../desk/prefs.svelte.ts';
-
 export const ja = {
   'title': '受付',
   'none': '受付の設定がありません。PBX のダイヤルプランが応対します。',
@@ -83,7 +80,7 @@ export const ja = {
   'changed': 'ほかの人が保存しました。開き直してください。',
 } as const;
 
-type Word = keyof typeof ja;
+export type Word = keyof typeof ja;
 
 export const en: Record<Word, string> = {
   'title': 'Before the operator',
@@ -165,18 +162,3 @@ export const en: Record<Word, string> = {
   'sure': 'Really remove',
   'changed': 'Somebody else has saved it; open it again.',
 };
-
-const WORDS: Record<Language, Record<Word, string>> = { ja, en };
-
-/** The words of `name`; `{value}` in them is replaced. */
-export function say(name: Word, values: Record<string, string | number> = {}): string {
-  return WORDS[prefs.language][name].replace(/\{(\w+)\}/g, (_, key: string) => String(values[key] ?? ''));
-}
-
-/** The words of `prefix.name`, or the name itself where a newer daemon has one that this page does not know. */
-export function called(prefix: string, name: string): string {
-  const key = `${prefix}.${name}`;
-  return key in ja ? say(key as Word) : name;
-}
-
-export type { Word };

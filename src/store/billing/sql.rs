@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::history::call_of;
 use super::{Backend, Db, DbRow};
 use crate::billing::BilledCall;
-use crate::contract::history::{CallSource, FinishedCall};
+use crate::contract::history::FinishedCall;
 use crate::ids::{CallId, RecordId};
 use crate::store::billing::{BILLED_CALLS_READ, ClosedBill, StoredPlan};
 use crate::store::error::refusal;
@@ -211,6 +211,7 @@ mod tests {
     use crate::billing::{Plan, Reason, bill_of};
     use crate::contract::call::{Direction, Outcome};
     use crate::contract::card::MatchedBy;
+    use crate::contract::history::CallSource;
     use crate::contract::history::Segment;
     use crate::contract::records::AccountFields;
     use crate::identity::Presentation;

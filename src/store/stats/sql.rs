@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::history::{call_of, parse_outcome, segment_of};
 use super::{Backend, Db, DbConnection, DbRow};
-use crate::contract::history::{CallSource, FinishedCall, Segment};
+use crate::contract::history::{FinishedCall, Segment};
 use crate::ids::{CallId, PbxId, RecordId};
 use crate::stats::{
     BIN_MS, BinInput, BinStats, CallerContact, Counters, REPEAT_WINDOW_MS, RULES_VERSION, WrapUpTime,
@@ -574,6 +574,7 @@ mod tests {
     use super::*;
     use crate::contract::call::{Direction, Outcome};
     use crate::contract::card::MatchedBy;
+    use crate::contract::history::CallSource;
     use crate::contract::operator::WrapUp;
     use crate::contract::pbx::Gap;
     use crate::identity::Presentation;
