@@ -31,7 +31,7 @@
 //! 7. [`script`] says what operators say and ask for an account; [`messages`] publishes what they note down, and [`outbox`]
 //!    mails it to the account's people, as [`delivery`] decides and [`mail`] writes; [`chat`] posts it to chats and by SMS. [`operators`] keeps states and
 //!    after-call work. [`webhook`] posts the events to other systems from an outbox in the store. [`fax`] takes
-//!    over the faxes that the PBX received.
+//!    over the faxes that the PBX received, [`voice`] what callers spoke, from a [`spool`].
 //! 8. [`callflow`] compiles for the PBX what happens to calls before an operator, and keeps it there.
 //! 9. [`stats`] says what each finished call counts as, and by which formula counters become figures; [`billing`] which
 //!    calls an account pays for; [`report`] is what the account's company gets about a month.
@@ -75,6 +75,7 @@ pub mod backoff;
 pub mod https;
 pub mod ids;
 pub mod secret;
+pub mod spool;
 
 pub mod identity;
 pub mod mail;
@@ -119,6 +120,7 @@ pub mod gateway;
 pub mod replay;
 
 pub mod fax;
+pub mod voice;
 pub mod webhook;
 
 pub mod chat;

@@ -98,6 +98,7 @@ use serde_json::{Map, Value, json};
 use crate::call::{Notice, NoticeKind, RescindReason};
 use crate::contract::call::{CallView, Outcome};
 use crate::contract::callback::CallbackMark;
+use crate::contract::callflow::Override;
 use crate::contract::event::{Audience, EventKind, NewEvent, StateDelta};
 use crate::contract::fax::Fax;
 use crate::contract::message::Message;
@@ -107,7 +108,8 @@ use crate::contract::records::Contact;
 use crate::contract::supervision::{EndReason, SupervisionView};
 use crate::contract::time::time as wire_time;
 use crate::contract::transfer::ReturnedTo;
-use crate::ids::{Extension, RecordId};
+use crate::contract::voice::VoiceMessage;
+use crate::ids::{CallId, Extension, RecordId};
 use crate::operators::CompletedWrapUp;
 use crate::screen_pop::UnackedReason;
 use crate::transfer;
@@ -284,6 +286,14 @@ pub fn fax_received(fax: &Fax) -> NewEvent {
     NewEvent { kind, at, call, audience: Audience::Supervisors, data, change: StateDelta::None }
 }
 
+/// A caller left a recording. It is a message, and that event goes to whom the message concerns; this one is the supervisors'.
+#[must_use]
+pub fn voice_message_received(voice: &VoiceMessage) -> NewEvent {
+    let data = serde_json::to_value(voice).unwrap_or_default();
+    let (kind, at, call) = (EventKind::VoiceMessageReceived, voice.recorded_at, voice.call);
+    NewEvent { kind, at, call, audience: Audience::Supervisors, data, change: StateDelta::None }
+}
+
 /// What happened to a message's route or to a phone task of it.
 #[must_use]
 pub fn of_message(kind: EventKind, data: Value, at: Timestamp, audience: Audience) -> NewEvent {
@@ -323,6 +333,17 @@ pub fn alarm(kind: EventKind, data: Value, at: Timestamp) -> NewEvent {
 #[must_use]
 pub fn of_house(kind: EventKind, data: Value, at: Timestamp) -> NewEvent {
     NewEvent { kind, at, call: None, audience: Audience::Supervisors, data, change: StateDelta::None }
+/// An override was set, or is over: everybody reads overrides.
+#[must_use]
+pub fn override_changed(kind: EventKind, one: &Override, at: Timestamp) -> NewEvent {
+    let data = serde_json::to_value(one).unwrap_or_default();
+    NewEvent { kind, at, call: None, audience: Audience::All, data, change: StateDelta::None }
+}
+
+/// Whether the PBX has the plans that were set, for the supervisors.
+#[must_use]
+pub fn callflow(kind: EventKind, data: Value, call: Option<CallId>, at: Timestamp) -> NewEvent {
+    NewEvent { kind, at, call, audience: Audience::Supervisors, data, change: StateDelta::None }
 }
 
 /// A person left the service.

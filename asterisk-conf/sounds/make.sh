@@ -17,21 +17,51 @@ readonly ACCEPT="おでんわを おつなぎします。 よろしければ、 
 readonly CLOSED="ただいま、 うけつけ じかんがい です。 じかんないに、 おかけなおし ください。"
 # ただいま、大変混み合っております。後ほど、おかけ直しください。
 readonly BUSY="ただいま、 たいへん こみあって おります。 のちほど、 おかけなおし ください。"
+# 発信音のあとに、ご用件をお話しください。終わりましたら、シャープを押してください。
+readonly VOICE="はっしんおんの あとに、 ごようけんを おはなし ください。 おわりましたら、 シャープを おしてください。"
+# 順番に折り返しお電話いたします。ご希望の方は、1を押してください。
+readonly CALLBACK="じゅんばんに おりかえし おでんわ いたします。 ごきぼうの かたは、 いちを おしてください。"
+# お掛けの番号へ折り返します。よろしければ1、別の番号は2を押してください。
+readonly CALLBACK_OWN="おかけの ばんごうへ おりかえします。 よろしければ いち、 べつの ばんごうは にを おしてください。"
+# 折り返し先の電話番号を押し、最後にシャープを押してください。
+readonly CALLBACK_ENTER="おりかえしさきの でんわばんごうを おし、 さいごに シャープを おしてください。"
+# この番号でよろしければ1、やり直すには2を押してください。
+readonly CALLBACK_CHECK="この ばんごうで よろしければ いち、 やりなおすには にを おしてください。"
+# 承りました。
+readonly CALLBACK_DONE="うけたまわり ました。"
+# What operators hear before a call, in one breath: who calls (toritsugi/known, vip), and from which region
+# (toritsugi/area/NN, the first two digits of the number).
+readonly HINTS="
+  known:こきゃく vip:じゅうよう area/mobile:けいたい
+  area/01:きたにほん area/02:とうほく area/03:とうきょう area/04:かんとう area/05:とうかい
+  area/06:おおさか area/07:きんき area/08:ちゅうごく area/09:きゅうしゅう
+"
 readonly WORDS_PER_MINUTE=125 PITCH=45
 
 for tool in espeak-ng sox; do
   command -v "$tool" > /dev/null || { echo "$tool is missing: apt-get install espeak-ng sox" >&2; exit 1; }
 done
-# Limits the sound to the telephone band, raises its level to -3 dB, and adds 0.3 s of silence at both ends.
-speak() { # FILE TEXT
-  espeak-ng -v ja -s "$WORDS_PER_MINUTE" -p "$PITCH" --stdout -- "$2" |
-    sox -t wav - -t raw -e u-law -b 8 -r 8000 -c 1 "$1" sinc 200-3400 norm -3 pad 0.3 0.3
+# Limits the sound to the telephone band and raises its level to -3 dB; then the effects of sox.
+speak() { # FILE TEXT EFFECT...
+  espeak-ng -v ja -s "${RATE:-$WORDS_PER_MINUTE}" -p "$PITCH" --stdout -- "$2" |
+    sox -t wav - -t raw -e u-law -b 8 -r 8000 -c 1 "$1" sinc 200-3400 norm -3 "${@:3}"
   echo "$1: $(($(stat -c %s "$1") / 8)) ms"
 }
 if (($# > 0)); then
-  speak "$1" "$2"
+  speak "$1" "$2" pad 0.3 0.3
 else
-  speak "$HERE/toritsugi/accept.ulaw" "$ACCEPT"
-  speak "$HERE/toritsugi/closed.ulaw" "$CLOSED"
-  speak "$HERE/toritsugi/busy.ulaw" "$BUSY"
+  speak "$HERE/toritsugi/accept.ulaw" "$ACCEPT" pad 0.3 0.3
+  speak "$HERE/toritsugi/closed.ulaw" "$CLOSED" pad 0.3 0.3
+  speak "$HERE/toritsugi/busy.ulaw" "$BUSY" pad 0.3 0.3
+  speak "$HERE/toritsugi/voice.ulaw" "$VOICE" pad 0.3 0.3
+  speak "$HERE/toritsugi/callback.ulaw" "$CALLBACK" pad 0.3 0.3
+  speak "$HERE/toritsugi/callback-own.ulaw" "$CALLBACK_OWN" pad 0.3 0.3
+  speak "$HERE/toritsugi/callback-enter.ulaw" "$CALLBACK_ENTER" pad 0.3 0.3
+  speak "$HERE/toritsugi/callback-check.ulaw" "$CALLBACK_CHECK" pad 0.3 0.3
+  speak "$HERE/toritsugi/callback-done.ulaw" "$CALLBACK_DONE" pad 0.3 0.3
+  mkdir -p "$HERE/toritsugi/area"
+  for hint in $HINTS; do
+    RATE=190 speak "$HERE/toritsugi/${hint%%:*}.ulaw" "${hint#*:}" \
+      silence 1 0.01 1% reverse silence 1 0.01 1% reverse pad 0.05 0.05
+  done
 fi

@@ -7,6 +7,7 @@ import { OUTBOUND_OUTCOMES, OUTCOMES } from '../src/desk/history.ts';
 import { emptyDesk, type Call, type Operator } from '../src/desk/state.ts';
 import { en } from '../src/i18n/en.ts';
 import { ja } from '../src/i18n/ja.ts';
+import * as callflow from '../src/ui/callflowWords.ts';
 
 const { schemas } = openapi.components;
 
@@ -52,6 +53,23 @@ test('every word of the contract that the page shows stands in both languages', 
   ] as const) {
     for (const name of names) {
       for (const words of [ja, en]) assert.ok(`${prefix}.${name}` in words, `${prefix}.${name}`);
+    }
+  }
+});
+
+test('every word of a callflow stands in both languages', () => {
+  for (const [prefix, names] of [
+    ['now', schemas.CallflowTreatment.enum],
+    ['because', schemas.CallflowBecause.enum],
+    ['sync', schemas.PlanState.enum],
+    ['override', schemas.OverrideTreatment.enum],
+    ['hears', schemas.WhileWaiting.enum],
+    ['guidance', schemas.GuidanceMode.enum],
+    ['offered', schemas.OfferedWhen.enum],
+    ['field', Object.keys(schemas.CallflowFields.properties)],
+  ] as const) {
+    for (const name of names) {
+      for (const words of [callflow.ja, callflow.en]) assert.ok(`${prefix}.${name}` in words, `${prefix}.${name}`);
     }
   }
 });

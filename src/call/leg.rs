@@ -35,6 +35,15 @@ pub struct EndpointRules {
     pub card_timeout: Duration,
 }
 
+impl EndpointRules {
+    /// The operator's or supervisor's phone that a device is, for instance `PJSIP/1001`.
+    #[must_use]
+    pub fn phone_of_device(&self, device: &str) -> Option<Extension> {
+        let (technology, endpoint) = device.split_once('/')?;
+        self.endpoints.extension_of(technology, endpoint, &self.phones)
+    }
+}
+
 /// Who is at the far end of a channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Endpoint {

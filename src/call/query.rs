@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use super::leg::{Endpoint, Leg};
 use super::model::Model;
+use super::stage::Stage;
 use crate::ami::event::{Channel, ChannelState};
 use crate::contract::call::CallView;
 use crate::ids::{BridgeId, CallId, ChannelId, Extension};
@@ -54,6 +55,12 @@ impl LegView {
 }
 
 impl Model {
+    /// Whether nobody waits for the card of a call any more: it is known, or its look-up took too long.
+    #[must_use]
+    pub fn is_card_known(&self, id: CallId) -> bool {
+        self.calls.get(&id).is_some_and(|call| call.stage == Stage::Open)
+    }
+
     /// A call that has not ended.
     #[must_use]
     pub fn call(&self, id: CallId) -> Option<CallView> {

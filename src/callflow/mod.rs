@@ -8,9 +8,11 @@
 //! | key below `toritsugi/` | value |
 //! |---|---|
 //! | `forwarding/NUMBER`, `dialled/NUMBER` | the id of the plan: the account's id, 32 hexadecimal digits |
-//! | `plan/ID` | `STEPS\|TIMES\|BASE`: the names of the steps and of the schedule, and minutes since 1970 |
+//! | `plan/ID` | `STEPS\|TIMES\|BASE\|HINT`: the names of the steps and of the schedule, minutes since 1970, and `h` where the dialplan waits for the daemon's hint |
 //! | `times/TIMES` | `LETTER/minute:LETTER/…/minute:z`, in minutes after `BASE` |
 //! | `do/ID/STEPS/LETTER` | the steps of a treatment, joined by `\|` |
+//! | `callback/CHANNEL` | a caller who wants to be called back (`offline.rs`) |
+//! | `offline/CHANNEL` | a call that the PBX wrote down while no daemon ran (`offline.rs`) |
 //!
 //! `STEPS` and `TIMES` are digests of what they name. The plan `default` is for numbers without a plan of their own; it exists
 //! while an override of the whole service does.
@@ -37,11 +39,15 @@
 //! | `step.rs` | the steps of each treatment, and how they are written |
 //! | `plan.rs` | all accounts to the wanted keys |
 //! | `readiness.rs` | what in the records would treat calls in another way than somebody expects |
+//! | `hint.rs` | what the daemon adds to the announcement of one call |
+//! | `offline.rs` | what the PBX wrote down while no daemon ran |
 //! | `then.rs` | what happens at a time, for people |
 //! | `sync.rs` | the machine that makes the PBX's keys the wanted ones |
 //!
 //! Read next: `schedule.rs`, `plan.rs`, `sync.rs`; then `daemon/callflow.rs`, which runs them.
 
+mod hint;
+mod offline;
 mod plan;
 mod readiness;
 mod schedule;
@@ -53,6 +59,10 @@ use std::collections::BTreeMap;
 
 use smol_str::SmolStr;
 
+pub use hint::sounds_of;
+pub use offline::{
+    CALLBACK_TREE, CallbackRequest, OFFLINE_TREE, OfflineCall, OfflineWait, callback_request, offline_call,
+};
 pub use plan::{Source, World, base_of, compile};
 pub use readiness::{Finding, FindingKind, findings};
 pub use schedule::{

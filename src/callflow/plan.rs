@@ -51,6 +51,8 @@ pub struct World<'a> {
     pub plan: &'a NumberPlan,
     /// From when on, in minutes since 1970; see [`base_of`].
     pub base: i64,
+    /// Recordings of callers reach their accounts.
+    pub takes_voice: bool,
 }
 
 /// The base of the schedules that are compiled at `now`: the last three o'clock in the morning. It changes once a day, so
@@ -107,13 +109,14 @@ impl Compiled<'_> {
         // Without a callflow, the hours stay what a pop shows.
         let hours = fields.and(source.account.fields.hours.as_ref());
         let schedule = self.schedule(hours, own);
-        self.write(name, &schedule, &steps_of(id, fields))
+        let is_hinted = fields.is_some_and(|fields| fields.announce_caller);
+        self.write(name, &schedule, &steps_of(id, fields, self.world.takes_voice), is_hinted)
     }
 
     fn default_plan(&mut self) {
         let schedule = self.schedule(None, &[]);
         let nobody = RecordId(uuid::Uuid::nil());
-        self.write(DEFAULT_PLAN, &schedule, &steps_of(nobody, None));
+        self.write(DEFAULT_PLAN, &schedule, &steps_of(nobody, None, false), false);
     }
 
     fn schedule(&mut self, hours: Option<&Hours>, own: &[Override]) -> Schedule {
@@ -126,7 +129,13 @@ impl Compiled<'_> {
         self.schedules.entry(same).or_insert_with(|| rules.schedule(base)).clone()
     }
 
-    fn write(&mut self, name: &str, schedule: &Schedule, steps: &BTreeMap<Letter, Vec<Step>>) -> bool {
+    fn write(
+        &mut self,
+        name: &str,
+        schedule: &Schedule,
+        steps: &BTreeMap<Letter, Vec<Step>>,
+        is_hinted: bool,
+    ) -> bool {
         let text = |letter: Letter| {
             let steps = steps.get(&letter).map(Vec::as_slice).unwrap_or_default();
             steps.iter().map(ToString::to_string).collect::<Vec<_>>().join("|")
@@ -138,7 +147,8 @@ impl Compiled<'_> {
         let times = schedule.text();
         let of_steps = digest(treatments.iter().flat_map(|(_, text)| [text.as_str(), "\n"]));
         let of_times = digest([times.as_str()]);
-        let plan = format!("{of_steps}|{of_times}|{}", self.world.base);
+        let hint = if is_hinted { "|h" } else { "" };
+        let plan = format!("{of_steps}|{of_times}|{}{hint}", self.world.base);
         let mut wanted = vec![(format!("times/{of_times}"), times), (format!("plan/{name}"), plan)];
         for (letter, text) in treatments {
             wanted.push((format!("do/{name}/{of_steps}/{}", letter.as_char()), text));

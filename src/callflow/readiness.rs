@@ -4,6 +4,10 @@
 //! |---|---|
 //! | `no_number` | the account has a callflow and no number: no call finds it |
 //! | `number_twice` | two accounts have the number: the PBX's own dialplan decides |
+//! | `no_callflow` | the account has hours, others have callflows, and no callflow treats its calls by them |
+//! | `queue_unknown` | the PBX has no queue of that name: its own dialplan decides |
+//! | `voice_not_received` | callers are not offered to leave a message, since nothing takes it |
+//! | `voice_undelivered` | a message that is left now reaches nobody of the account |
 //! | `not_written` | the plan cannot be written to the PBX |
 //! | `never_open` | the account is closed for all of the 35 days |
 //! | `horizon_short` | the schedule has so many changes that it ends within two weeks |
@@ -12,7 +16,7 @@
 //!
 //! Invariant: pure; found by the compilation itself, so what is not found here is what the PBX gets.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -21,9 +25,10 @@ use utoipa::ToSchema;
 use super::plan::{is_written, numbers_of};
 use super::schedule::{HORIZON_DAYS, timestamp};
 use super::{Letter, Rules, World};
-use crate::contract::callflow::Override;
+use crate::contract::callflow::{OfferedWhen, Override};
 use crate::contract::holidays::HolidaySource;
-use crate::ids::RecordId;
+use crate::contract::records::Account;
+use crate::ids::{QueueName, RecordId};
 
 /// An override without an end is reported when it is older than this.
 const OVERRIDE_AGE_MAX: SignedDuration = SignedDuration::from_hours(24);
@@ -55,6 +60,14 @@ pub enum FindingKind {
     NoNumber,
     /// Another account has the number, too.
     NumberTwice,
+    /// The account has hours, and no callflow that treats its calls by them.
+    NoCallflow,
+    /// The PBX has no queue of that name.
+    QueueUnknown,
+    /// Nothing takes the voice messages that callers would leave.
+    VoiceNotReceived,
+    /// A voice message reaches nobody of the account.
+    VoiceUndelivered,
     /// The plan cannot be written.
     NotWritten,
     /// The account is closed for 35 days.
@@ -67,9 +80,9 @@ pub enum FindingKind {
     HolidaysComputed,
 }
 
-/// Everything that is found at `now`, by kind.
+/// Everything that is found at `now`, by kind. `queues`: those of the PBX, where they are known.
 #[must_use]
-pub fn findings(world: &World<'_>, now: Timestamp) -> Vec<Finding> {
+pub fn findings(world: &World<'_>, queues: Option<&BTreeSet<QueueName>>, now: Timestamp) -> Vec<Finding> {
     let mut found = Vec::new();
     let mut accounts_of: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for source in world.sources {
@@ -96,6 +109,19 @@ pub fn findings(world: &World<'_>, now: Timestamp) -> Vec<Finding> {
             for other in others {
                 let digits = number.rsplit('/').next().unwrap_or_default();
                 report(FindingKind::NumberTwice, format!("{digits} is also a number of {other}"));
+            }
+        }
+        if let Some(callflow) = &source.callflow {
+            let named = [Some(&callflow.queue), callflow.second_queue.as_ref()].into_iter().flatten();
+            let is_known =
+                |name: &String| queues.is_none_or(|all| all.iter().any(|one| one.as_str() == name));
+            for queue in named.filter(|name| !is_known(name)) {
+                let detail = format!("the PBX has no queue {queue}: its own dialplan treats these calls");
+                report(FindingKind::QueueUnknown, detail);
+            }
+            if callflow.voice_message != OfferedWhen::Off && !world.takes_voice {
+                let detail = "callers are not offered to leave a message: set voice.directory, and keep 1 GiB free there";
+                report(FindingKind::VoiceNotReceived, detail.to_owned());
             }
         }
         if !is_written(source, world) {
@@ -154,7 +180,18 @@ fn computed_years(world: &World<'_>) -> Vec<Finding> {
     years.filter(is_computed).map(finding).collect()
 }
 
+impl Finding {
+    /// What is found of an account.
+    #[must_use]
+    pub fn of_account(kind: FindingKind, account: &Account, detail: String) -> Self {
+        Self { kind, account: Some(account.id), account_name: name_of(account), detail }
+    }
+}
+
 fn named(source: &super::Source) -> String {
-    let fields = &source.account.fields;
-    format!("{} {}", fields.code, fields.name)
+    name_of(&source.account)
+}
+
+fn name_of(account: &Account) -> String {
+    format!("{} {}", account.fields.code, account.fields.name)
 }

@@ -6,6 +6,9 @@
 //! | lines | `lines ID MAX SKIP` | counts the call among the account's | when over `MAX`; else it leaves out `SKIP` steps |
 //! | crowded | `crowded QUEUE WAITING SKIP` | compares the queue's waiting callers | when so many wait; else it leaves out `SKIP` steps |
 //! | queue | `queue QUEUE SECONDS PRIORITY r\|m [ANNOUNCEMENT]` | waits for an operator, who hears the announcement first | when nobody answered in time, or the queue takes nobody |
+//! | report | `report OUTCOME` | the call has this outcome, also if the caller hangs up in what follows | always |
+//! | callback | `callback ID SOUND SKIP INSTEAD` | answers, and offers to be called back | when the caller does not want it; who does leaves out `SKIP` steps |
+//! | voice | `voice ID SOUND SECONDS SILENCE INSTEAD` | answers, plays guidance, and records what the caller says | when the caller is silent, presses `#`, or has spoken for so long; else with the hang-up |
 //! | end | `end OUTCOME` | reports the outcome and hangs up | never |
 //! | pbx | `pbx` | leaves the call to the PBX's own dialplan | never |
 //!
@@ -21,13 +24,19 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Letter;
-use crate::contract::callflow::{CallflowFields, GuidanceMode, WhileWaiting};
+use crate::contract::callflow::{CallflowFields, GuidanceMode, OfferedWhen, WhileWaiting};
 use crate::ids::RecordId;
 
 /// What callers hear out of hours.
 const SOUND_CLOSED: &str = "toritsugi/closed";
 /// What callers hear whom nobody answers.
 const SOUND_BUSY: &str = "toritsugi/busy";
+/// How callers are offered to be called back.
+const SOUND_CALLBACK: &str = "toritsugi/callback";
+/// What callers hear before they leave a voice message.
+const SOUND_VOICE: &str = "toritsugi/voice";
+/// Seconds of silence that end a voice message.
+const VOICE_SILENCE_S: u32 = 10;
 /// The priority of callers who have waited in another queue.
 const SECOND_QUEUE_PRIORITY: u32 = 7;
 
@@ -103,6 +112,37 @@ pub enum Step {
         #[serde(skip_serializing_if = "Option::is_none")]
         announcement: Option<String>,
     },
+    /// Reports the outcome, before the caller is offered something besides.
+    Report {
+        /// The outcome in the history.
+        outcome: Ending,
+    },
+    /// Offers to be called back.
+    Callback {
+        /// The account.
+        #[schema(value_type = uuid::Uuid)]
+        account: RecordId,
+        /// How it is offered.
+        sound: String,
+        /// How many steps are left out for who wants it.
+        skip: u32,
+        /// The shipped sound, for when that one is missing.
+        instead: String,
+    },
+    /// Records a voice message.
+    Voice {
+        /// The account.
+        #[schema(value_type = uuid::Uuid)]
+        account: RecordId,
+        /// What the caller hears before.
+        sound: String,
+        /// The longest message, in seconds.
+        most_s: u32,
+        /// Seconds of silence that end it.
+        silence_s: u32,
+        /// The shipped sound, for when that one is missing.
+        instead: String,
+    },
     /// Ends the call.
     End {
         /// The outcome in the history.
@@ -126,6 +166,13 @@ impl fmt::Display for Step {
                 write!(f, "queue {queue} {wait_s} {priority} {hears}")?;
                 announcement.iter().try_for_each(|sound| write!(f, " {sound}"))
             }
+            Self::Report { outcome } => write!(f, "report {}", outcome.as_str()),
+            Self::Callback { account, sound, skip, instead } => {
+                write!(f, "callback {} {sound} {skip} {instead}", account.0.simple())
+            }
+            Self::Voice { account, sound, most_s, silence_s, instead } => {
+                write!(f, "voice {} {sound} {most_s} {silence_s} {instead}", account.0.simple())
+            }
             Self::End { outcome } => write!(f, "end {}", outcome.as_str()),
             Self::Pbx => f.write_str("pbx"),
         }
@@ -133,16 +180,36 @@ impl fmt::Display for Step {
 }
 
 /// The steps of each treatment. `fields` is `None` for an account without a callflow, which only an override treats.
+/// `takes_voice`: recordings of callers reach their accounts; else none is offered.
 #[must_use]
-pub fn steps_of(account: RecordId, fields: Option<&CallflowFields>) -> BTreeMap<Letter, Vec<Step>> {
+pub fn steps_of(
+    account: RecordId,
+    fields: Option<&CallflowFields>,
+    takes_voice: bool,
+) -> BTreeMap<Letter, Vec<Step>> {
     let usual = CallflowFields::default();
     let settings = fields.unwrap_or(&usual);
     let closed = settings.closed_guidance.as_deref().unwrap_or(SOUND_CLOSED);
+    let left = |is_offered: fn(OfferedWhen) -> bool, outcome: Ending| -> Vec<Step> {
+        let has_voice = takes_voice && is_offered(settings.voice_message);
+        let callback = is_offered(settings.callback).then(|| callback_step(account, settings, has_voice));
+        let mut steps: Vec<Step> =
+            callback.into_iter().chain(has_voice.then(|| voice_step(account, settings))).collect();
+        if !steps.is_empty() {
+            steps.insert(0, Step::Report { outcome });
+        }
+        steps
+    };
+    let in_closed = left(OfferedWhen::in_closed, Ending::Closed);
     let ends_with = |sound: Option<&str>| {
         let (sound, instead) = (sound.unwrap_or(closed).to_owned(), SOUND_CLOSED.to_owned());
-        vec![Step::Say { sound, mode: settings.guidance, instead }, Step::End { outcome: Ending::Closed }]
+        let mut steps = vec![Step::Say { sound, mode: settings.guidance, instead }];
+        steps.extend(in_closed.clone());
+        steps.push(Step::End { outcome: Ending::Closed });
+        steps
     };
-    let open = fields.map_or_else(|| vec![Step::Pbx], |fields| open_steps(account, fields));
+    let in_overflow = left(OfferedWhen::in_overflow, Ending::Overflowed);
+    let open = fields.map_or_else(|| vec![Step::Pbx], |fields| open_steps(account, fields, in_overflow));
     BTreeMap::from([
         (Letter::Open, open),
         (Letter::Closed, ends_with(None)),
@@ -151,12 +218,32 @@ pub fn steps_of(account: RecordId, fields: Option<&CallflowFields>) -> BTreeMap<
     ])
 }
 
-fn open_steps(account: RecordId, fields: &CallflowFields) -> Vec<Step> {
+fn voice_step(account: RecordId, fields: &CallflowFields) -> Step {
+    Step::Voice {
+        account,
+        sound: fields.voice_guidance.clone().unwrap_or_else(|| SOUND_VOICE.to_owned()),
+        most_s: fields.voice_max_s,
+        silence_s: VOICE_SILENCE_S,
+        instead: SOUND_VOICE.to_owned(),
+    }
+}
+
+/// `is_before_voice`: a voice message is offered next, to who does not want to be called back.
+fn callback_step(account: RecordId, fields: &CallflowFields, is_before_voice: bool) -> Step {
+    Step::Callback {
+        account,
+        sound: fields.callback_guidance.clone().unwrap_or_else(|| SOUND_CALLBACK.to_owned()),
+        skip: u32::from(is_before_voice),
+        instead: SOUND_CALLBACK.to_owned(),
+    }
+}
+
+/// `left`: what is offered to callers whom nobody answered.
+fn open_steps(account: RecordId, fields: &CallflowFields, left: Vec<Step>) -> Vec<Step> {
     let busy = fields.overflow_guidance.as_deref().unwrap_or(SOUND_BUSY).to_owned();
-    let overflow = [
-        Step::Say { sound: busy, mode: fields.guidance, instead: SOUND_BUSY.to_owned() },
-        Step::End { outcome: Ending::Overflowed },
-    ];
+    let mut overflow = vec![Step::Say { sound: busy, mode: fields.guidance, instead: SOUND_BUSY.to_owned() }];
+    overflow.extend(left);
+    overflow.push(Step::End { outcome: Ending::Overflowed });
     let hears = fields.while_waiting;
     let mut steps = Vec::new();
     if fields.lines > 0 {
@@ -164,7 +251,11 @@ fn open_steps(account: RecordId, fields: &CallflowFields) -> Vec<Step> {
         steps.push(Step::End { outcome: Ending::Blocked });
     }
     if fields.full_at > 0 {
-        steps.push(Step::Crowded { queue: fields.queue.clone(), waiting: fields.full_at, skip: 2 });
+        steps.push(Step::Crowded {
+            queue: fields.queue.clone(),
+            waiting: fields.full_at,
+            skip: count(&overflow),
+        });
         steps.extend(overflow.clone());
     }
     steps.push(Step::Queue {
@@ -185,4 +276,8 @@ fn open_steps(account: RecordId, fields: &CallflowFields) -> Vec<Step> {
     }
     steps.extend(overflow);
     steps
+}
+
+fn count(steps: &[Step]) -> u32 {
+    u32::try_from(steps.len()).unwrap_or(u32::MAX)
 }

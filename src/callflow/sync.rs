@@ -34,7 +34,7 @@
 //! Invariants: pure. Only keys of the five trees of [`TREES`] are changed: what the PBX itself keeps (`night`) stays. At most
 //! one output is being carried out; an input that answers none is ignored.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -44,6 +44,7 @@ use utoipa::ToSchema;
 
 use super::{Entries, Key, Value};
 use crate::backoff::doubled;
+use crate::ids::QueueName;
 
 /// Most changes of one order to the PBX.
 pub const BATCH_CHANGES_MAX: usize = 38;
@@ -159,6 +160,9 @@ pub struct PlanStatus {
     /// The version of the directory that the keys were compiled from.
     #[serde(skip)]
     pub version: i64,
+    /// The queues of the PBX; absent as long as they were not read.
+    #[serde(skip)]
+    pub queues: Option<Arc<BTreeSet<QueueName>>>,
     /// Why the last attempt failed; absent once one succeeded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
@@ -291,7 +295,14 @@ impl PlanSync {
         let is_missing = |(key, value): &(&Key, &Value)| self.present.get(key) != Some(value);
         let is_known = !matches!(state, PlanState::Offline | PlanState::Unread);
         let missing = if is_known { self.wanted.iter().filter(is_missing).count() } else { 0 };
-        PlanStatus { state, wanted: self.wanted.len(), missing, version: 0, problem: self.problem.clone() }
+        PlanStatus {
+            state,
+            wanted: self.wanted.len(),
+            missing,
+            version: 0,
+            queues: None,
+            problem: self.problem.clone(),
+        }
     }
 
     fn on_read(&mut self, now: Instant, read: Result<Entries, String>) {

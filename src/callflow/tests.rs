@@ -10,7 +10,8 @@ use uuid::Uuid;
 
 use super::*;
 use crate::contract::callflow::{
-    CallflowFields, LINES_MAX, Override, OverrideTreatment, QUEUE_BYTES_MAX, SOUND_BYTES_MAX, WAIT_S_MAX,
+    CallflowFields, LINES_MAX, OfferedWhen, Override, OverrideTreatment, QUEUE_BYTES_MAX, SOUND_BYTES_MAX,
+    WAIT_S_MAX,
 };
 use crate::contract::holidays::{Holiday, HolidayCalendar, HolidaySource};
 use crate::contract::hours::Hours;
@@ -59,7 +60,15 @@ fn compiled(sources: &[Source], overrides: &[Override], now: &str) -> Entries {
     let (zone, plan) = (tokyo(), NumberPlan::default());
     let calendar = HolidayCalendar::default();
     let base = base_of(at(now), &zone);
-    compile(&World { sources, overrides, calendar: &calendar, zone: &zone, plan: &plan, base })
+    compile(&World {
+        sources,
+        overrides,
+        calendar: &calendar,
+        zone: &zone,
+        plan: &plan,
+        base,
+        takes_voice: true,
+    })
 }
 
 fn texts(entries: &Entries) -> Vec<String> {
@@ -344,8 +353,9 @@ fn what_would_surprise_somebody_is_found() {
         zone: &zone,
         plan: &plan,
         base: base_of(now, &zone),
+        takes_voice: true,
     };
-    let found = findings(&world(&overrides), now);
+    let found = findings(&world(&overrides), None, now);
     let found: Vec<_> = found.iter().map(|one| (one.kind, one.account.map(|id| id.0.as_u128()))).collect();
     let expected = [
         (FindingKind::NoNumber, Some(2)),
@@ -356,12 +366,30 @@ fn what_would_surprise_somebody_is_found() {
     ];
     assert_eq!(found, expected);
     // The service's override opens what is closed; without it, 5 is closed, and so are 1 and 7, for good.
-    let closed = findings(&world(&overrides[..2]), now);
+    let closed = findings(&world(&overrides[..2]), None, now);
     let closed: Vec<_> = closed.iter().filter(|one| one.kind == FindingKind::NeverOpen).collect();
     assert_eq!(closed.len(), 3, "{closed:?}");
+    // Queues that the PBX does not have, and messages that nothing takes.
+    let of = |found: &[Finding], kind| found.iter().filter(|one| one.kind == kind).count();
+    let nothing = std::collections::BTreeSet::new();
+    let without = World { takes_voice: false, ..world(&overrides) };
+    let found = findings(&without, Some(&nothing), now);
+    assert_eq!(of(&found, FindingKind::QueueUnknown), 6);
+    assert_eq!(of(&found, FindingKind::VoiceNotReceived), 0);
+    let offered = CallflowFields { voice_message: OfferedWhen::Both, ..CallflowFields::default() };
+    let offering = [source(8, "", &["0355501008"], &Some(offered))];
+    let found = findings(&World { sources: &offering, ..without.clone() }, None, now);
+    assert_eq!(of(&found, FindingKind::VoiceNotReceived), 1);
+    assert_eq!(
+        of(
+            &findings(&World { sources: &offering, ..world(&overrides) }, None, now),
+            FindingKind::VoiceNotReceived
+        ),
+        0
+    );
     // The table of the next year is missing.
     let december = World { base: base_of(at("2026-12-10T10:00:00+09:00"), &zone), ..world(&overrides) };
-    let found = findings(&december, now);
+    let found = findings(&december, None, now);
     assert_eq!(found.last().map(|one| one.kind), Some(FindingKind::HolidaysComputed));
 }
 

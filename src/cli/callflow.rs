@@ -90,6 +90,9 @@ struct Set {
     /// What the operator hears before the caller is connected: a sound of the PBX of at most two seconds; empty: nothing.
     #[arg(long, value_name = "SOUND")]
     announcement: Option<String>,
+    /// Whether the operator also hears that the caller is known, and from which region the call comes.
+    #[arg(long, value_name = "BOOL")]
+    announce_caller: Option<bool>,
     /// How guidance is played: early (uncharged), or answer.
     #[arg(long, value_name = "MODE", value_parser = ["early", "answer"])]
     guidance: Option<String>,
@@ -105,6 +108,21 @@ struct Set {
     /// What callers hear whom nobody answered; empty: the shipped one.
     #[arg(long, value_name = "SOUND")]
     overflow_guidance: Option<String>,
+    /// Where callers may ask to be called back.
+    #[arg(long, value_name = "WHEN", value_parser = ["off", "closed", "overflow", "both"])]
+    callback: Option<String>,
+    /// How that is offered; empty: the shipped sound.
+    #[arg(long, value_name = "SOUND")]
+    callback_guidance: Option<String>,
+    /// Where callers may leave a voice message.
+    #[arg(long, value_name = "WHEN", value_parser = ["off", "closed", "overflow", "both"])]
+    voice_message: Option<String>,
+    /// What callers hear before the tone; empty: the shipped one.
+    #[arg(long, value_name = "SOUND")]
+    voice_guidance: Option<String>,
+    /// Longest voice message, in seconds: 10 to 180.
+    #[arg(long, value_name = "SECONDS")]
+    voice_max: Option<u32>,
     #[command(flatten)]
     client: ClientArgs,
 }
@@ -257,6 +275,14 @@ pub(super) fn sentence(step: &Value) -> String {
             });
             format!("wait in {queue} for {wait_s} s with {hears}, priority {priority}{announced}")
         }
+        "report" => format!("count the call as {} from now on", text("outcome")),
+        "callback" => format!("answer, play {}, and offer to be called back by pressing 1", text("sound")),
+        "voice" => {
+            let (sound, most_s, silence_s) = (text("sound"), &step["most_s"], &step["silence_s"]);
+            format!(
+                "answer, play {sound}, and record a voice message of at most {most_s} s, until # or {silence_s} s of silence"
+            )
+        }
         "end" => format!("end the call: {}", text("outcome")),
         "pbx" => "leave the call to the PBX's own dialplan".to_owned(),
         _ => step.to_string(),
@@ -278,6 +304,7 @@ impl Set {
             ("lines", self.lines),
             ("full_at", self.full_at),
             ("second_wait_s", self.second_wait),
+            ("voice_max_s", self.voice_max),
         ] {
             if let Some(count) = count {
                 fields.insert(key.to_owned(), json!(count));
@@ -293,12 +320,19 @@ impl Set {
             ("holiday_guidance", self.holiday_guidance),
             ("override_guidance", self.override_guidance),
             ("overflow_guidance", self.overflow_guidance),
+            ("callback", self.callback),
+            ("callback_guidance", self.callback_guidance),
+            ("voice_message", self.voice_message),
+            ("voice_guidance", self.voice_guidance),
         ] {
             match text {
                 Some(text) if text.is_empty() => drop(fields.remove(key)),
                 Some(text) => drop(fields.insert(key.to_owned(), json!(text))),
                 None => {}
             }
+        }
+        if let Some(announced) = self.announce_caller {
+            fields.insert("announce_caller".to_owned(), json!(announced));
         }
         let written: Value = client.put(&path, &fields).await?;
         print_json(&written)?;

@@ -13,6 +13,7 @@
 
 mod call;
 mod chat;
+mod callflow;
 mod dialplan;
 mod fax;
 mod first_steps;
@@ -22,6 +23,7 @@ mod pbx;
 mod routes;
 mod safety;
 mod scripts;
+mod voice;
 
 use std::io::IsTerminal as _;
 use std::path::Path;

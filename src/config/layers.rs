@@ -46,7 +46,7 @@ const FREE_TABLES: [&str; 9] = [
     "webhooks.secrets",
 ];
 /// Keys whose relative paths start at the directory of the file that names them.
-const PATH_KEYS: [&str; 14] = [
+const PATH_KEYS: [&str; 15] = [
     "chat.chatwork_token_file",
     "chat.gateways_file",
     "pbx.event_secret_file",
@@ -54,6 +54,7 @@ const PATH_KEYS: [&str; 14] = [
     "pbx.tls.ca_file",
     "webhooks.ca_file",
     "fax.directory",
+    "voice.directory",
     "store.path",
     "store.password_file",
     "bus.redis_password_file",
@@ -409,7 +410,7 @@ mod tests {
         (
             "[pbxx]\nhost = 'x'",
             &[],
-            "/etc/t.toml: pbxx.host: unknown section; the sections are bus, chat, directory, fax, gateway, log, mail, messages, operators, pbx, pop, public, reports, retention, store, supervision, transfer, webhooks",
+            "/etc/t.toml: pbxx.host: unknown section; the sections are bus, callflow, chat, directory, fax, gateway, log, mail, messages, operators, pbx, pop, public, reports, retention, store, supervision, transfer, voice, webhooks",
         ),
         ("[pbxx]", &[], "/etc/t.toml: pbxx: unknown key"),
         ("pbx = 1", &[], "/etc/t.toml: pbx: is a section"),

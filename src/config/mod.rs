@@ -29,9 +29,9 @@ pub use chat::ChatConfig;
 pub use layers::{CONFIG_ENV, DEFAULT_FILE, DEFAULT_TOML};
 pub use mail::MailConfig;
 pub use sections::{
-    BusConfig, Config, Credentials, DeletedCustomers, DirectoryConfig, FaxConfig, GatewayConfig, LogConfig,
-    LogFormat, Login, OperatorsConfig, PbxConfig, PopConfig, ReportsConfig, RetentionConfig, StoreConfig,
-    SupervisionConfig, TlsConfig, TransferConfig, WebhooksConfig,
+    BusConfig, CallflowConfig, Config, Credentials, DeletedCustomers, DirectoryConfig, FaxConfig,
+    GatewayConfig, LogConfig, LogFormat, Login, OperatorsConfig, PbxConfig, PopConfig, ReportsConfig,
+    RetentionConfig, StoreConfig, SupervisionConfig, TlsConfig, TransferConfig, VoiceConfig, WebhooksConfig,
 };
 
 /// An error in the configuration. Its text is always one line.

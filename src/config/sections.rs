@@ -59,6 +59,10 @@ pub struct Config {
     pub messages: MessagesConfig,
     /// Reception of faxes.
     pub fax: FaxConfig,
+    /// Voice messages.
+    pub voice: VoiceConfig,
+    /// What happens to calls before an operator.
+    pub callflow: CallflowConfig,
     /// Monthly reports.
     pub reports: ReportsConfig,
     /// Retention of records.
@@ -363,6 +367,23 @@ pub struct MessagesConfig {
 #[serde(deny_unknown_fields)]
 pub struct FaxConfig {
     /// The directory into which the PBX writes faxes; `None`: none are received.
+    #[serde(deserialize_with = "values::optional_path")]
+    pub directory: Option<PathBuf>,
+}
+
+/// `[callflow]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CallflowConfig {
+    /// Whether supervisors may set and end overrides.
+    pub supervisors_switch: bool,
+}
+
+/// `[voice]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VoiceConfig {
+    /// The directory into which the PBX writes what callers speak; `None`: callers leave no voice messages.
     #[serde(deserialize_with = "values::optional_path")]
     pub directory: Option<PathBuf>,
 }

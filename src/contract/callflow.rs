@@ -24,6 +24,10 @@ pub const WAIT_S_MAX: u32 = 3_600;
 pub const LINES_MAX: u32 = 1_000;
 /// Highest priority in a queue.
 pub const PRIORITY_MAX: u32 = 9;
+/// Shortest limit of a voice message, in seconds.
+pub const VOICE_S_MIN: u32 = 10;
+/// Longest limit of a voice message, in seconds: its recording still goes with a mail.
+pub const VOICE_S_MAX: u32 = 180;
 /// Longest name of a queue, in bytes.
 pub const QUEUE_BYTES_MAX: usize = 40;
 /// Longest name of a sound, in bytes.
@@ -61,6 +65,10 @@ pub struct CallflowFields {
     /// What the operator hears before the caller is connected (応答前ウィスパー), at most two seconds; nobody else hears it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub announcement: Option<String>,
+    /// Whether the operator also hears, after the announcement, that the caller is known and from which region the call comes
+    /// (発信地域案内). While no daemon runs, the announcement alone is played.
+    #[schema(default = false)]
+    pub announce_caller: bool,
     /// How guidance is played.
     pub guidance: GuidanceMode,
     /// What callers hear out of hours; absent: `toritsugi/closed`.
@@ -75,6 +83,48 @@ pub struct CallflowFields {
     /// What callers hear whom nobody answered, or who cannot wait; absent: `toritsugi/busy`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub overflow_guidance: Option<String>,
+    /// Where callers may ask to be called back (折り返し依頼): a message to the account, and a phone task for the operators.
+    pub callback: OfferedWhen,
+    /// How that is offered; absent: `toritsugi/callback`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub callback_guidance: Option<String>,
+    /// Where callers may leave a voice message (音声メール), which is a message to the account: out of hours, when nobody answered.
+    pub voice_message: OfferedWhen,
+    /// What callers hear before the tone; absent: `toritsugi/voice`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub voice_guidance: Option<String>,
+    /// Longest voice message, in seconds.
+    #[schema(default = 120, minimum = 10, maximum = 180)]
+    pub voice_max_s: u32,
+}
+
+/// When callers are offered something besides an operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OfferedWhen {
+    /// Never.
+    #[default]
+    Off,
+    /// While the account is closed.
+    Closed,
+    /// When nobody answered, or too many wait.
+    Overflow,
+    /// In both cases.
+    Both,
+}
+
+impl OfferedWhen {
+    /// Whether it is offered while the account is closed.
+    #[must_use]
+    pub fn in_closed(self) -> bool {
+        matches!(self, Self::Closed | Self::Both)
+    }
+
+    /// Whether it is offered to callers whom nobody answered.
+    #[must_use]
+    pub fn in_overflow(self) -> bool {
+        matches!(self, Self::Overflow | Self::Both)
+    }
 }
 
 /// What waiting callers hear.
@@ -197,11 +247,17 @@ impl Default for CallflowFields {
             second_queue: None,
             second_wait_s: 60,
             announcement: None,
+            announce_caller: false,
             guidance: GuidanceMode::default(),
             closed_guidance: None,
             holiday_guidance: None,
             override_guidance: None,
             overflow_guidance: None,
+            callback: OfferedWhen::default(),
+            callback_guidance: None,
+            voice_message: OfferedWhen::default(),
+            voice_guidance: None,
+            voice_max_s: 120,
         }
     }
 }
@@ -230,12 +286,17 @@ impl CallflowFields {
                 return Err(invalid(field, format!("0 to {most}")));
             }
         }
+        if !(VOICE_S_MIN..=VOICE_S_MAX).contains(&self.voice_max_s) {
+            return Err(invalid("voice_max_s", format!("{VOICE_S_MIN} to {VOICE_S_MAX} seconds")));
+        }
         for (field, sound) in [
             ("announcement", &self.announcement),
             ("closed_guidance", &self.closed_guidance),
             ("holiday_guidance", &self.holiday_guidance),
             ("override_guidance", &self.override_guidance),
             ("overflow_guidance", &self.overflow_guidance),
+            ("callback_guidance", &self.callback_guidance),
+            ("voice_guidance", &self.voice_guidance),
         ] {
             if let Some(sound) = sound {
                 check_sound(field, sound)?;
@@ -306,6 +367,8 @@ mod tests {
                 |fields: &mut CallflowFields, sound| fields.holiday_guidance = sound,
                 |fields: &mut CallflowFields, sound| fields.override_guidance = sound,
                 |fields: &mut CallflowFields, sound| fields.overflow_guidance = sound,
+                |fields: &mut CallflowFields, sound| fields.callback_guidance = sound,
+                |fields: &mut CallflowFields, sound| fields.voice_guidance = sound,
             ] {
                 let mut fields = usual.clone();
                 set(&mut fields, Some(sound.to_owned()));
@@ -319,6 +382,8 @@ mod tests {
             ("priority", CallflowFields { priority: 10, ..usual.clone() }),
             ("lines", CallflowFields { lines: LINES_MAX + 1, ..usual.clone() }),
             ("full_at", CallflowFields { full_at: LINES_MAX + 1, ..usual.clone() }),
+            ("voice_max_s", CallflowFields { voice_max_s: VOICE_S_MIN - 1, ..usual.clone() }),
+            ("voice_max_s", CallflowFields { voice_max_s: VOICE_S_MAX + 1, ..usual.clone() }),
         ] {
             assert!(wrong.checked().unwrap_err().to_string().starts_with(field), "{field}");
         }

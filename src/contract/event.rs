@@ -137,6 +137,8 @@ event_kinds! {
     MessageAcknowledged = "message.acknowledged",
     /// A fax arrived.
     FaxReceived = "fax.received",
+    /// A caller left a recording.
+    VoiceMessageReceived = "voice_message.received",
     /// A person of the account answered a message.
     MessageAnswered = "message.answered",
     /// Nobody confirmed a message in time, or nobody could be reached: the next step of its route began.
@@ -161,6 +163,16 @@ event_kinds! {
     AlarmRaised = "alarm.raised",
     /// It no longer is.
     AlarmCleared = "alarm.cleared",
+    /// Somebody closes or opens an account, or the whole service, for a time.
+    OverrideSet = "override.set",
+    /// An override was ended, or its time is over.
+    OverrideEnded = "override.ended",
+    /// The PBX treats calls as everything that was set says.
+    CallflowLevel = "callflow.level",
+    /// The PBX treats calls by older plans, and the last attempt to write newer ones failed.
+    CallflowBehind = "callflow.behind",
+    /// The PBX treated a call as one of another account than the daemon.
+    CallflowDisagreed = "callflow.disagreed",
     /// The link to the PBX is up, and the live calls match the PBX's channel list.
     PbxUp = "pbx.up",
     /// The link to the PBX is down.

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use crate::contract::call::{CallView, Direction, Outcome};
 use crate::contract::card::MatchedBy;
+use crate::contract::message::words;
 use crate::identity::Presentation;
 use crate::ids::{CallId, ChannelId, Extension, PbxId, RecordId};
 use crate::numbers::{Number, NumberPlan};
@@ -69,8 +70,35 @@ pub struct FinishedCall {
     pub channels: Vec<ChannelId>,
     /// Its end was inferred after a gap of the PBX link, not observed.
     pub inferred: bool,
+    /// Who recorded it.
+    pub source: CallSource,
+    /// What the caller left without an operator, whatever the outcome; absent: nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub left_behind: Option<LeftBehind>,
     /// What happened inside it, in order.
     pub segments: Vec<Segment>,
+}
+
+words! {
+    /// Who recorded a call.
+    #[derive(Default)]
+    CallSource {
+        /// A daemon followed it.
+        #[default]
+        Seen = "seen",
+        /// The PBX wrote it down while no daemon ran: how it ended and who answered are known, the caller is not.
+        Offline = "offline",
+    }
+}
+
+words! {
+    /// What a caller left without an operator.
+    LeftBehind {
+        /// A recording, which is a message of the account.
+        VoiceMessage = "voice_message",
+        /// The wish to be called back.
+        Callback = "callback",
+    }
 }
 
 /// A part of a call.
@@ -129,6 +157,9 @@ impl FinishedCall {
                 .then(|| view.handled_by.clone()),
             channels: Vec::new(),
             inferred: view.inferred,
+            source: CallSource::Seen,
+            // The store knows it.
+            left_behind: None,
             segments: Vec::new(),
         }
     }

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | [`event`], [`event_id`] | an event before and after it has an id, its audience, what it changes in the state |
 //! | [`call`], [`transfer`], [`supervision`], [`operator`], [`card`], [`pbx`] | the views that events and answers carry |
-//! | [`records`], [`hours`], [`message`], [`delivery`], [`fax`], [`task`], [`answer`], [`history`], [`script`], [`audit`] | what the store keeps |
+//! | [`records`], [`hours`], [`message`], [`delivery`], [`fax`], [`voice`], [`task`], [`answer`], [`history`], [`script`], [`audit`] | what the store keeps |
 //! | [`callback`] | callers who hung up, and who calls them back |
 //! | [`notice`] | what holds for an account until a given time |
 //! | [`holidays`] | national holidays and days off |
@@ -48,3 +48,4 @@ pub mod time;
 pub mod timeline;
 pub mod transfer;
 pub mod url_template;
+pub mod voice;

@@ -4,11 +4,14 @@
 //! |---|---|
 //! | a callflow, an override, an account, a holiday, by any process | by the version of the directory, each [`POLL_INTERVAL`] |
 //! | the day | at three o'clock in the morning |
-//! | another user's writing at the PBX | by reading all keys, each [`AUDIT_INTERVAL`](crate::callflow::AUDIT_INTERVAL) |
+//! | the free space for recordings | each [`SPACE_INTERVAL`] |
+//! | another user's writing at the PBX | by reading all keys, each [`AUDIT_INTERVAL`] |
 //!
 //! Invariants: only the daemon that leads and follows the PBX writes. While the store cannot be read, the PBX keeps the plans
 //! that it has.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,20 +21,32 @@ use tokio_util::sync::CancellationToken;
 
 use crate::ami::action::Action;
 use crate::ami::client::{Handle, ListError};
+use crate::ami::event::PbxEvent;
 use crate::ami::frame::Frame;
+use crate::ami::member::MemberEvent;
 use crate::bus::Bus;
 use crate::callflow::{
-    Entries, FAMILY, Input, Key, KeyChange, Output, PlanStatus, PlanSync, Scope, SharedPlanStatus, Value,
+    AUDIT_INTERVAL, Entries, FAMILY, Input, Key, KeyChange, Output, PlanState, PlanStatus, PlanSync, Scope,
+    SharedPlanStatus, Value,
 };
+use crate::contract::callflow::Override;
+use crate::contract::event::{EventKind, NewEvent};
 use crate::directory::Directory;
+use crate::ids::{QueueName, RecordId};
 use crate::pbx_link::Following;
+use crate::publish;
 use crate::store::StoreError;
 
 /// How often the version of the directory, the lead and the link are looked at.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
+/// How often the free space for recordings is looked at.
+const SPACE_INTERVAL: Duration = Duration::from_secs(30);
+/// With less free space, callers leave no recordings.
+const FREE_BYTES_MIN: u64 = 1024 * 1024 * 1024;
+
 /// How some versions of Asterisk answer for a list without an item.
-const NOT_FOUND: &str = "not found";
+pub(super) const NOT_FOUND: &str = "not found";
 
 /// The task.
 pub(super) struct PlanWriter {
@@ -40,6 +55,8 @@ pub(super) struct PlanWriter {
     pub(super) following: Following,
     pub(super) pbx: Handle,
     pub(super) status: SharedPlanStatus,
+    /// Where the PBX writes what callers speak.
+    pub(super) voice_directory: Option<PathBuf>,
 }
 
 /// What the wanted keys were compiled from.
@@ -47,6 +64,7 @@ pub(super) struct PlanWriter {
 struct Compiled {
     version: i64,
     base: i64,
+    takes_voice: bool,
 }
 
 impl PlanWriter {
@@ -60,11 +78,17 @@ impl PlanWriter {
 
     async fn keep(&self) {
         let (mut sync, mut compiled, mut logged) = (PlanSync::default(), None, None);
+        let (mut space_due, mut news) = (Instant::now(), News::default());
+        let (mut queues_due, mut queues) = (Instant::now(), None);
         loop {
+            if space_due <= Instant::now() {
+                self.look_for_space().await;
+                space_due = Instant::now() + SPACE_INTERVAL;
+            }
             let is_writer = self.bus.is_leader() && self.following.is_up();
             sync.handle(Instant::now(), if is_writer { Input::LinkUp } else { Input::LinkDown });
             if is_writer {
-                match self.compile(&mut compiled).await {
+                match self.compile(&mut compiled, &mut news).await {
                     Ok(None) => {}
                     Ok(Some(wanted)) => sync.handle(Instant::now(), Input::Wanted(Arc::new(wanted))),
                     Err(error) => {
@@ -82,7 +106,18 @@ impl PlanWriter {
                 }
             }
             let version = compiled.map_or(0, |compiled: Compiled| compiled.version);
-            let status = PlanStatus { version, ..sync.status() };
+            if is_writer && queues_due <= Instant::now() {
+                queues = self.queues().await.or(queues);
+                queues_due = Instant::now() + AUDIT_INTERVAL;
+            }
+            let status = PlanStatus { version, queues: queues.clone(), ..sync.status() };
+            if is_writer {
+                self.publish(news.over(Timestamp::now()));
+                self.publish(news.of_status(&status, Timestamp::now()));
+            } else {
+                // What another leader publishes is not published again.
+                news = News::default();
+            }
             if logged.as_ref() != Some(&status.problem) {
                 log(&status);
                 logged = Some(status.problem.clone());
@@ -94,21 +129,64 @@ impl PlanWriter {
     }
 
     /// The wanted keys, if they may differ from those of `compiled`.
-    async fn compile(&self, compiled: &mut Option<Compiled>) -> Result<Option<Entries>, StoreError> {
+    async fn compile(
+        &self,
+        compiled: &mut Option<Compiled>,
+        news: &mut News,
+    ) -> Result<Option<Entries>, StoreError> {
         let now = Timestamp::now();
         let version = self.directory.store().accounts_version().await?;
-        let next = Compiled { version, base: self.directory.plan_base(now) };
+        let takes_voice = self.directory.takes_voice();
+        let next = Compiled { version, base: self.directory.plan_base(now), takes_voice };
         if *compiled == Some(next) {
             return Ok(None);
         }
         self.directory.refresh().await?;
         let records = self.directory.plan_records(now).await?;
+        self.publish(news.of_overrides(records.overrides(), now));
         let directory = self.directory.clone();
         // Thousands of accounts take part of a second.
         let entries = tokio::task::spawn_blocking(move || directory.compile_plans(&records, next.base)).await;
         *compiled = Some(next);
         // The task neither panics nor is cancelled.
         Ok(entries.ok())
+    }
+
+    /// The PBX's queues, if it lists them.
+    async fn queues(&self) -> Option<Arc<BTreeSet<QueueName>>> {
+        let events = self.pbx.list(Action::queue_status()).await.ok()?;
+        let name = |event| match event {
+            PbxEvent::Member(MemberEvent::Queue(queue)) => Some(queue),
+            _ => None,
+        };
+        Some(Arc::new(events.into_iter().filter_map(name).collect()))
+    }
+
+    fn publish(&self, events: Vec<NewEvent>) {
+        if !events.is_empty() {
+            self.bus.publish_all(events, Vec::new());
+        }
+    }
+
+    /// Callers leave no recordings while the disk that takes them is nearly full.
+    async fn look_for_space(&self) {
+        let takes_voice = match self.voice_directory.clone() {
+            None => false,
+            Some(directory) => {
+                // A directory of another machine may not answer at once.
+                let free = tokio::task::spawn_blocking(move || free_bytes(&directory)).await;
+                free.is_ok_and(|free| free.is_some_and(|free| free >= FREE_BYTES_MIN))
+            }
+        };
+        if takes_voice != self.directory.takes_voice() {
+            self.directory.set_takes_voice(takes_voice);
+            if let Some(directory) = self.voice_directory.as_ref().filter(|_| !takes_voice) {
+                tracing::error!(
+                    directory = %directory.display(),
+                    "callers are not offered to leave voice messages: voice.directory cannot be read, or has less than 1 GiB of free disk space"
+                );
+            }
+        }
     }
 
     async fn carry_out(&self, output: Output) -> Input {
@@ -151,6 +229,63 @@ impl PlanWriter {
     }
 }
 
+/// What was published about overrides, and about the PBX's plans. The first of each is what was there before.
+#[derive(Debug, Default)]
+struct News {
+    overrides: Option<BTreeMap<RecordId, Override>>,
+    /// Whether the PBX had everything, when that was last known.
+    is_level: Option<bool>,
+}
+
+impl News {
+    fn of_overrides(&mut self, present: &[Override], now: Timestamp) -> Vec<NewEvent> {
+        let present: BTreeMap<RecordId, Override> =
+            present.iter().filter(|one| !is_over(one, now)).map(|one| (one.id, one.clone())).collect();
+        let Some(known) = self.overrides.replace(present.clone()) else { return Vec::new() };
+        let set = present.iter().filter(|(id, _)| !known.contains_key(id));
+        let set = set.map(|(_, one)| publish::override_changed(EventKind::OverrideSet, one, now));
+        let ended = known.iter().filter(|(id, _)| !present.contains_key(id));
+        let ended = ended.map(|(_, one)| publish::override_changed(EventKind::OverrideEnded, one, now));
+        set.chain(ended).collect()
+    }
+
+    /// The overrides whose time is over.
+    fn over(&mut self, now: Timestamp) -> Vec<NewEvent> {
+        let Some(known) = &mut self.overrides else { return Vec::new() };
+        let over: Vec<Override> = known.values().filter(|one| is_over(one, now)).cloned().collect();
+        known.retain(|_, one| !is_over(one, now));
+        over.iter().map(|one| publish::override_changed(EventKind::OverrideEnded, one, now)).collect()
+    }
+
+    fn of_status(&mut self, status: &PlanStatus, now: Timestamp) -> Vec<NewEvent> {
+        let is_level = match status.state {
+            PlanState::Level => true,
+            PlanState::Behind if status.wanted > 0 => false,
+            _ => return Vec::new(),
+        };
+        let before = self.is_level.replace(is_level);
+        let kind = match before {
+            Some(before) if before == is_level => return Vec::new(),
+            // Nobody asks for what was never missing.
+            None if is_level => return Vec::new(),
+            _ if is_level => EventKind::CallflowLevel,
+            _ => EventKind::CallflowBehind,
+        };
+        let data = serde_json::to_value(status).unwrap_or_default();
+        vec![publish::callflow(kind, data, None, now)]
+    }
+}
+
+fn is_over(one: &Override, now: Timestamp) -> bool {
+    one.until.is_some_and(|until| until <= now)
+}
+
+/// The free space of the disk that this directory is on; `None` if it cannot be read.
+fn free_bytes(directory: &Path) -> Option<u64> {
+    let disk = rustix::fs::statvfs(directory).ok()?;
+    Some(disk.f_bavail.saturating_mul(disk.f_frsize))
+}
+
 fn log(status: &PlanStatus) {
     match &status.problem {
         // Without a plan to write, an older PBX that cannot list its database lacks nothing.
@@ -162,7 +297,7 @@ fn log(status: &PlanStatus) {
 }
 
 /// The key and value of an item of the list; `None` for a key that this daemon did not write.
-fn entry_of(frame: &Frame) -> Option<(Key, Value)> {
+pub(super) fn entry_of(frame: &Frame) -> Option<(Key, Value)> {
     let key = frame.text("Key")?;
     let key = key.strip_prefix('/')?.strip_prefix(FAMILY)?.strip_prefix('/')?;
     Some((Key::new(key)?, Value::found(&frame.text("Val")?)))
@@ -171,6 +306,47 @@ fn entry_of(frame: &Frame) -> Option<(Key, Value)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn overrides_and_the_plans_are_news_when_they_change() {
+        let at = |seconds| Timestamp::from_second(seconds).unwrap();
+        let one = |n: u128, until: Option<i64>| Override {
+            id: RecordId(uuid::Uuid::from_u128(n)),
+            account: None,
+            treatment: crate::contract::callflow::OverrideTreatment::Closed,
+            from: at(0),
+            until: until.map(at),
+            reason: String::new(),
+            by_name: "花".into(),
+        };
+        let kinds = |events: Vec<NewEvent>| events.iter().map(|event| event.kind).collect::<Vec<_>>();
+        let mut news = News::default();
+        assert_eq!(kinds(news.over(at(1))), []);
+        assert_eq!(kinds(news.of_overrides(&[one(1, Some(50))], at(1))), [], "it was there before");
+        let both = [one(1, Some(50)), one(2, None)];
+        assert_eq!(kinds(news.of_overrides(&both, at(2))), [EventKind::OverrideSet]);
+        assert_eq!(kinds(news.over(at(49))), []);
+        assert_eq!(kinds(news.over(at(50))), [EventKind::OverrideEnded]);
+        assert_eq!(kinds(news.of_overrides(&both, at(51))), [], "its end was published");
+        assert_eq!(kinds(news.of_overrides(&[], at(52))), [EventKind::OverrideEnded]);
+
+        let status = |state, wanted| PlanStatus { state, wanted, ..PlanStatus::default() };
+        for (state, wanted, expected) in [
+            (PlanState::Level, 3, vec![]),
+            (PlanState::Writing, 3, vec![]),
+            (PlanState::Behind, 3, vec![EventKind::CallflowBehind]),
+            (PlanState::Behind, 3, vec![]),
+            (PlanState::Unread, 3, vec![]),
+            (PlanState::Level, 3, vec![EventKind::CallflowLevel]),
+            (PlanState::Behind, 0, vec![]),
+        ] {
+            assert_eq!(kinds(news.of_status(&status(state, wanted), at(60))), expected, "{state:?}");
+        }
+        assert_eq!(
+            kinds(News::default().of_status(&status(PlanState::Behind, 1), at(1))),
+            [EventKind::CallflowBehind]
+        );
+    }
 
     #[test]
     fn an_item_of_the_list_is_a_key_below_the_family() {

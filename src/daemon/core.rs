@@ -30,6 +30,7 @@ use tokio_util::task::TaskTracker;
 
 use super::actions::{ActionOrigin, PendingConfirmation};
 use super::clock::Clock;
+use super::hints::Hints;
 use super::oddities::{self, Oddities};
 use super::operators::PRESENCE_GRACE;
 use super::phone_devices::PhoneDevices;
@@ -69,6 +70,7 @@ use crate::store::audit::limit::AuditLimit;
 use crate::supervision;
 use crate::supervision::{RecoveredSession, Supervisions};
 use crate::transfer::{TransferContext, Transfers};
+use crate::voice::VoiceDoor;
 
 /// Maximum number of look-ups (store, PBX channel variables) that run at the same time.
 pub const LOOKUPS_MAX: usize = 256;
@@ -118,6 +120,8 @@ pub(super) struct Deps {
     pub(super) queue_faults: SharedQueueFaults,
     /// Where reports of faxes go.
     pub(super) faxes: FaxDoor,
+    /// Where reports of voice messages go.
+    pub(super) voices: VoiceDoor,
     pub(super) following: Following,
     /// The queues to which callers may be transferred.
     pub(super) transfer_queues: Vec<QueueName>,
@@ -154,6 +158,7 @@ pub(super) struct Core {
     pub(super) states_pending: bool,
     /// Number of transfers whose context a spawned task reads.
     pub(super) transfers_recovering: usize,
+    pub(super) hints: Hints,
 }
 
 impl Core {
@@ -200,6 +205,7 @@ impl Core {
             presence_grace_until,
             states_pending: false,
             transfers_recovering: 0,
+            hints: Hints::default(),
         };
         core.states_pending = core.deps.bus.is_shared();
         core.queue_members.hold();
@@ -263,8 +269,7 @@ impl Core {
                 self.supervise(supervision::Input::ListEnded);
                 self.finish_segment_resync();
                 self.on_calls_listed();
-                let now = self.clock.now();
-                self.deps.faxes.channels_listed(now, self.model.channels());
+                self.report_channels();
             }
             ClientEvent::ListEnd(ListKind::Channels, _) => self.apply_input(Input::ListFailed),
             ClientEvent::ListBegin(ListKind::Queues) => self.begin_members_list(),
@@ -331,7 +336,10 @@ impl Core {
 
     fn on_task_result(&mut self, result: TaskResult) {
         match result {
-            TaskResult::Input(input) => self.apply_input(*input),
+            TaskResult::Input(input) => {
+                self.apply_input(*input);
+                self.send_hints();
+            }
             TaskResult::QueueMembers(frames) => self.on_members_list(frames),
             TaskResult::Action(origin, outcome) => self.on_action_result(origin, outcome),
             TaskResult::Transfer(channel, found) => self.on_transfer_context(&channel, found),
@@ -350,8 +358,9 @@ impl Core {
         match event {
             PbxEvent::Call(event) => {
                 let concerned = self.supervision_wants(&event).then(|| event.clone());
-                self.on_fax_event(&event);
+                self.on_dialplan_event(&event);
                 self.apply_input(Input::Pbx(event));
+                self.send_hints();
                 if let Some(event) = concerned {
                     self.on_supervision_event(&event);
                 }

@@ -18,6 +18,7 @@
 mod actions;
 mod alarms;
 mod audit;
+mod before_operator;
 mod caller_id;
 mod callflow;
 mod clock;
@@ -25,9 +26,11 @@ mod core;
 mod erasure;
 mod faxes;
 mod heartbeat;
+mod hints;
 mod journal_writer;
 mod link;
 mod oddities;
+mod offline;
 mod operators;
 mod phone_devices;
 mod pops;
@@ -44,6 +47,7 @@ mod supervision_context;
 mod supervision_segments;
 mod takeover;
 mod transfers;
+mod voices;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,6 +58,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::alarms::AlarmWatch;
+use self::before_operator::{BeforeOperator, voice_receiver};
 pub use self::caller_id::{read_headers, read_presentation};
 use self::core::{Core, Deps};
 pub use self::core::{LOOKUP_TIMEOUT, LOOKUPS_MAX};
@@ -177,9 +182,10 @@ pub async fn run_on(
     let stats = Stats::register(&metrics);
     let eraser = eraser(&config, &store, bus, &directory, &stats)?;
     let rows_purged = stats.rows_purged.clone();
-    let (queue_faults, following) = (SharedQueueFaults::default(), Following::default());
+    let (queue_faults, following, plan_status) =
+        <(SharedQueueFaults, Following, SharedPlanStatus)>::default();
     let (faxes, fax_receiver) = fax_receiver(&config, &metrics);
-    let plan_status = SharedPlanStatus::default();
+    let (voices, voice_receiver) = voice_receiver(&config, &metrics);
     let deps = Deps {
         plan: config.endpoint_rules(),
         bus: bus.clone(),
@@ -195,6 +201,7 @@ pub async fn run_on(
         reconciler: reconcile::ModelReconciler::new(config.pbx.reconcile_interval),
         queue_faults: queue_faults.clone(),
         faxes,
+        voices: voices.clone(),
         following: following.clone(),
         transfer_queues: config.transfer.queues.clone(),
         pop_timeouts: AckTimeouts { repeat: config.pop.repeat_delay, report: config.pop.report_delay },
@@ -231,14 +238,17 @@ pub async fn run_on(
         let (bus, store, directory, relay) = (bus.clone(), store.clone(), directory.clone(), relay.clone());
         tasks.spawn(receiver.run(FaxHouse { bus, store, directory, relay }, link_shutdown.clone()));
     }
-    let plans = callflow::PlanWriter {
-        directory: directory.clone(),
-        bus: bus.clone(),
-        following: following.clone(),
-        pbx: pbx.clone(),
-        status: plan_status.clone(),
+    let before_operator = BeforeOperator {
+        config: &config,
+        bus,
+        store: &store,
+        directory: &directory,
+        relay: &relay,
+        following: &following,
+        pbx: &pbx,
+        status: &plan_status,
     };
-    tasks.spawn(plans.run(link_shutdown.clone()));
+    before_operator.start((voices, voice_receiver), &tasks, (&shutdown, &link_shutdown));
     start_public_pages(&config, &store, &relay, &metrics, &tasks, &link_shutdown).await?;
     start_routes(&config, (&store, bus.own_pbx()), &relay, &tasks, &link_shutdown).await?;
     start_reports(&config, &store, &directory, &relay, &tasks, &link_shutdown);

@@ -21,6 +21,7 @@ use crate::messages;
 use crate::numbers::NumberPlan;
 use crate::operators;
 use crate::text::kana::kana;
+use crate::voice::VoiceSettings;
 
 /// How long a call waits for the SIP identity from the dialplan. After that the model uses the numbers of the channel.
 const IDENTITY_TIMEOUT: Duration = Duration::from_millis(100);
@@ -142,6 +143,12 @@ impl Config {
         FaxSettings { directory: self.fax.directory.clone() }
     }
 
+    /// Where voice messages come from.
+    #[must_use]
+    pub fn voice_settings(&self) -> VoiceSettings {
+        VoiceSettings { directory: self.voice.directory.clone() }
+    }
+
     /// The settings of messages.
     #[must_use]
     pub fn message_settings(&self) -> messages::Settings {
@@ -173,6 +180,7 @@ impl Config {
             connections_max: config.subscribers_max + CONNECTIONS_BESIDE_STREAMS,
             body_bytes_max: config.body_bytes_max,
             history_file_calls_max: HISTORY_FILE_CALLS_MAX,
+            supervisors_switch: self.callflow.supervisors_switch,
             history_whole_for: self.retention.history_whole_for(),
             report_font: self.reports.font.clone(),
             drain_timeout: config.drain_timeout,

@@ -174,7 +174,7 @@ mod tests {
     use super::*;
     use crate::contract::call::{Direction, Outcome};
     use crate::contract::card::MatchedBy;
-    use crate::contract::history::FinishedCall;
+    use crate::contract::history::{CallSource, FinishedCall};
     use crate::identity::Presentation;
     use crate::ids::{CallId, ChannelId, PbxId};
     use crate::store::Location;
@@ -202,6 +202,8 @@ mod tests {
             handled_by: None,
             channels: vec![channel],
             inferred: false,
+            source: CallSource::Seen,
+            left_behind: None,
             segments: Vec::new(),
         }
     }

@@ -2,15 +2,19 @@
 //!
 //! Invariant: hours, holidays and accounts come from memory, as for a pop; callflows and overrides from the store.
 
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use super::lookup::Directory;
 use crate::callflow::{
-    CallflowThen, Change, Entries, Finding, Rules, Source, World, base_of, compile, findings,
+    CallflowThen, Change, Entries, Finding, FindingKind, Rules, Source, World, base_of, compile, findings,
 };
-use crate::contract::callflow::{CallflowFields, Override};
+use crate::contract::callflow::{CallflowFields, OfferedWhen, Override};
 use crate::contract::records::Account;
-use crate::ids::RecordId;
+use crate::ids::{QueueName, RecordId};
+use crate::route::{self, MessageFacts};
 use crate::store::StoreError;
 
 /// What plans are compiled from.
@@ -18,6 +22,14 @@ use crate::store::StoreError;
 pub struct PlanRecords {
     sources: Vec<Source>,
     overrides: Vec<Override>,
+}
+
+impl PlanRecords {
+    /// The overrides that have not ended.
+    #[must_use]
+    pub fn overrides(&self) -> &[Override] {
+        &self.overrides
+    }
 }
 
 impl Directory {
@@ -37,7 +49,7 @@ impl Directory {
             return Ok(None);
         }
         let then = self.with_rules(&account, fields.as_ref(), &overrides, |rules| {
-            CallflowThen::at(at, rules, account.id, fields.as_ref())
+            CallflowThen::at(at, rules, account.id, fields.as_ref(), self.takes_voice())
         });
         Ok(Some(then))
     }
@@ -76,19 +88,66 @@ impl Directory {
         Ok(PlanRecords { sources, overrides })
     }
 
-    /// What in the records would treat calls in another way than somebody expects.
+    /// What in the records would treat calls in another way than somebody expects, by kind. `queues`: those of the PBX, where
+    /// they are known.
     ///
     /// # Errors
     /// The store failed.
-    pub async fn callflow_findings(&self, at: Timestamp) -> Result<Vec<Finding>, StoreError> {
+    pub async fn callflow_findings(
+        &self,
+        queues: Option<Arc<BTreeSet<QueueName>>>,
+        at: Timestamp,
+    ) -> Result<Vec<Finding>, StoreError> {
         let records = self.plan_records(at).await?;
+        let mut found = self.untreated(&records);
+        found.extend(self.undelivered(&records, at).await?);
         let directory = self.clone();
-        let found = tokio::task::spawn_blocking(move || {
+        let of_plans = tokio::task::spawn_blocking(move || {
             let base = directory.plan_base(at);
-            directory.with_world(&records, base, |world| findings(world, at))
+            directory.with_world(&records, base, |world| findings(world, queues.as_deref(), at))
         });
         // The task neither panics nor is cancelled.
-        Ok(found.await.unwrap_or_default())
+        found.extend(of_plans.await.unwrap_or_default());
+        found.sort_by_key(|finding| finding.kind);
+        Ok(found)
+    }
+
+    /// The accounts with hours that no callflow treats, once there are callflows.
+    fn untreated(&self, records: &PlanRecords) -> Vec<Finding> {
+        let treated: HashSet<RecordId> =
+            records.sources.iter().filter(|one| one.callflow.is_some()).map(|one| one.account.id).collect();
+        if treated.is_empty() {
+            return Vec::new();
+        }
+        let mut accounts = self.every_account();
+        accounts.retain(|account| account.fields.hours.is_some() && !treated.contains(&account.id));
+        accounts.sort_unstable_by(|a, b| a.fields.code.cmp(&b.fields.code));
+        let detail = "it has hours, and no callflow treats its calls by them: write one";
+        let found =
+            |account: &Arc<Account>| Finding::of_account(FindingKind::NoCallflow, account, detail.to_owned());
+        accounts.iter().map(found).collect()
+    }
+
+    /// The accounts whose callers may leave a message that reaches nobody.
+    async fn undelivered(&self, records: &PlanRecords, at: Timestamp) -> Result<Vec<Finding>, StoreError> {
+        let offers = |source: &&Source| {
+            source.callflow.as_ref().is_some_and(|callflow| callflow.voice_message != OfferedWhen::Off)
+        };
+        let mut found = Vec::new();
+        for source in records.sources.iter().filter(offers) {
+            let routes = self.store().account_routes(source.account.id).await?;
+            let plan = route::plan(&routes.documents(), &MessageFacts::default(), &routes.world, at);
+            if !plan.reaches_somebody() {
+                let detail =
+                    "a voice message reaches nobody of it: give a contact an address, or write routes";
+                found.push(Finding::of_account(
+                    FindingKind::VoiceUndelivered,
+                    &source.account,
+                    detail.to_owned(),
+                ));
+            }
+        }
+        Ok(found)
     }
 
     /// The base of the plans of this time; see [`base_of`].
@@ -106,7 +165,8 @@ impl Directory {
     fn with_world<T>(&self, records: &PlanRecords, base: i64, then: impl FnOnce(&World<'_>) -> T) -> T {
         let PlanRecords { sources, overrides } = records;
         let (calendar, zone) = (self.calendar(), self.time_zone());
-        then(&World { sources, overrides, calendar: &calendar, zone, plan: self.plan(), base })
+        let takes_voice = self.takes_voice();
+        then(&World { sources, overrides, calendar: &calendar, zone, plan: self.plan(), base, takes_voice })
     }
 
     async fn treated_by(

@@ -64,6 +64,10 @@ impl Index {
         self.ids.get(&id)
     }
 
+    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Account>> {
+        self.ids.values()
+    }
+
     pub(super) fn accounts(&self) -> usize {
         self.codes.len()
     }

@@ -14,6 +14,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -77,6 +78,8 @@ pub(super) struct Shared {
     notices: RwLock<Arc<NoticeIndex>>,
     /// One refresh at a time, so that an earlier result never replaces a later one.
     refreshing: tokio::sync::Mutex<()>,
+    /// See [`Directory::takes_voice`].
+    takes_voice: AtomicBool,
 }
 
 impl Directory {
@@ -84,8 +87,9 @@ impl Directory {
     #[must_use]
     pub fn new(store: Store, options: DirectoryOptions) -> Self {
         let (index, scripts, notices) = (RwLock::default(), RwLock::default(), RwLock::default());
-        let refreshing = tokio::sync::Mutex::default();
-        Self { shared: Arc::new(Shared { store, options, index, scripts, notices, refreshing }) }
+        let (refreshing, takes_voice) = (tokio::sync::Mutex::default(), AtomicBool::new(false));
+        let shared = Shared { store, options, index, scripts, notices, refreshing, takes_voice };
+        Self { shared: Arc::new(shared) }
     }
 
     /// A directory on `store` with its accounts in memory.
@@ -118,6 +122,11 @@ impl Directory {
         Ok(true)
     }
 
+    /// Every account in memory, in no order.
+    pub(super) fn every_account(&self) -> Vec<Arc<Account>> {
+        self.index().all().cloned().collect()
+    }
+
     /// The number of accounts in memory.
     #[must_use]
     pub fn accounts_in_memory(&self) -> usize {
@@ -134,6 +143,17 @@ impl Directory {
     #[must_use]
     pub fn time_zone(&self) -> &TimeZone {
         &self.shared.options.time_zone
+    }
+
+    /// Whether recordings of callers reach their accounts: callers are offered to leave one only then.
+    #[must_use]
+    pub fn takes_voice(&self) -> bool {
+        self.shared.takes_voice.load(Ordering::Relaxed)
+    }
+
+    /// Sets [`Self::takes_voice`].
+    pub fn set_takes_voice(&self, takes_voice: bool) {
+        self.shared.takes_voice.store(takes_voice, Ordering::Relaxed);
     }
 
     /// Whether deleting a customer also removes what the history knows of that customer.

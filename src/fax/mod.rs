@@ -6,7 +6,6 @@
 //! | `name.rs` | the name of a file: the channel and the dialled number |
 //! | `report.rs` | what the PBX says about a fax, and how much of it arrived |
 //! | `tiff.rs`, `page.rs`, `pdf.rs` | the file's pages; a page as T.6; the document |
-//! | `spool.rs` | the directory: what may be read from it, and how |
 //! | `receiver.rs` | the task that brings the parts together |
 //!
 //! A file of the PBX's directory goes through these states:
@@ -26,7 +25,7 @@
 //! Nothing that the PBX names is a path: a name is looked up in the directory alone, and what is there must be a plain file
 //! of limited size. The files are other people's data: everything that is read of them is bounded and checked.
 //!
-//! Read next: `asterisk-conf/toritsugi-dialplan.conf` (`toritsugi-fax`), `docs/fax.md`.
+//! Read next: [`crate::spool`] (what may be read from the directory, and how), `asterisk-conf/toritsugi-dialplan.conf` (`toritsugi-fax`), `docs/fax.md`.
 
 #[cfg(test)]
 mod made;
@@ -35,7 +34,6 @@ pub mod page;
 pub mod pdf;
 pub mod receiver;
 pub mod report;
-pub mod spool;
 pub mod tiff;
 
 pub use self::name::FaxFileName;

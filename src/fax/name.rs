@@ -6,7 +6,7 @@ use std::fmt;
 
 use smol_str::SmolStr;
 
-use crate::ids::ChannelId;
+use crate::spool::{SpoolName, is_channel_part};
 
 /// Longest name, in bytes.
 const NAME_BYTES_MAX: usize = 200;
@@ -32,11 +32,9 @@ impl FaxFileName {
     pub fn parse(text: &str) -> Result<Self, FaxFileNameError> {
         let stem = text.strip_suffix(ENDING).filter(|_| text.len() <= NAME_BYTES_MAX);
         let (channel, number) = stem.and_then(|stem| stem.rsplit_once('_')).ok_or(FaxFileNameError)?;
-        let is_channel =
-            !channel.is_empty() && !channel.starts_with(['.', '-']) && channel.bytes().all(is_kept);
         let is_number =
             number.len() <= NUMBER_CHARS_MAX && number.bytes().all(|b| b.is_ascii_digit() || b == b'+');
-        if is_channel && is_number { Ok(Self(text.into())) } else { Err(FaxFileNameError) }
+        if is_channel_part(channel) && is_number { Ok(Self(text.into())) } else { Err(FaxFileNameError) }
     }
 
     /// The name.
@@ -51,7 +49,7 @@ impl FaxFileName {
         self.parts().1
     }
 
-    /// The channel, as [`Self::channel_part`] writes it.
+    /// The channel, as [`channel_part`](crate::spool::channel_part) writes it.
     #[must_use]
     pub fn channel(&self) -> &str {
         self.parts().0
@@ -62,17 +60,16 @@ impl FaxFileName {
         let (channel, number) = stem.rsplit_once('_').unwrap_or((stem, ""));
         (channel, Some(number).filter(|number| !number.is_empty()))
     }
-
-    /// What the dialplan keeps of a channel's id in a name.
-    #[must_use]
-    pub fn channel_part(id: &ChannelId) -> SmolStr {
-        id.as_str().chars().filter(|c| u8::try_from(*c).is_ok_and(is_kept)).collect()
-    }
 }
 
-/// `FILTER(0-9A-Za-z.\-,…)` of the dialplan.
-fn is_kept(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-')
+impl SpoolName for FaxFileName {
+    fn read(text: &str) -> Option<Self> {
+        Self::parse(text).ok()
+    }
+
+    fn text(&self) -> &str {
+        self.as_str()
+    }
 }
 
 impl fmt::Display for FaxFileName {
@@ -84,6 +81,7 @@ impl fmt::Display for FaxFileName {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spool::channel_part;
 
     #[test]
     fn a_name_says_channel_and_number() {
@@ -92,7 +90,7 @@ mod tests {
         let name = FaxFileName::parse("1795970044.0_.tif").unwrap();
         assert_eq!((name.channel(), name.dialled()), ("1795970044.0", None));
         for id in ["本社 PBX-1795970044.0", "PBX-1795970044.0", "P,B/X-1795970044.0"] {
-            assert_eq!(FaxFileName::channel_part(&ChannelId::parse(id).unwrap()), "PBX-1795970044.0", "{id}");
+            assert_eq!(channel_part(id), "PBX-1795970044.0", "{id}");
         }
     }
 

@@ -31,7 +31,6 @@ use super::name::FaxFileName;
 use super::page;
 use super::pdf;
 use super::report::{FaxReport, FoundPages, state_of};
-use super::spool::{Content, Spool, SpoolFile};
 use super::tiff;
 use crate::bus::Bus;
 use crate::contract::fax::{Fax, FaxMode, FaxState, NewFax};
@@ -43,6 +42,7 @@ use crate::ids::{ChannelId, RecordId};
 use crate::journal::entry::JournalEntry;
 use crate::messages::MessageRelay;
 use crate::publish;
+use crate::spool::{self, Content, Spool, SpoolFile};
 use crate::store::{Store, StoreError};
 
 /// How often the task looks for files that it knows of, when nothing wakes it.
@@ -145,7 +145,7 @@ impl FaxDoor {
         if self.is_open() {
             self.hand_over(FaxInput::Listed {
                 at,
-                channels: channels.map(FaxFileName::channel_part).collect(),
+                channels: channels.map(|id| spool::channel_part(id.as_str())).collect(),
             });
         }
     }
@@ -174,7 +174,7 @@ pub struct FaxHouse {
 /// The task.
 #[derive(Debug)]
 pub struct FaxReceiver {
-    spool: Arc<Spool>,
+    spool: Arc<Spool<FaxFileName>>,
     inputs: mpsc::Receiver<FaxInput>,
     reports: HashMap<FaxFileName, (FaxReport, Instant)>,
     /// The last list of channels.
@@ -301,7 +301,7 @@ impl FaxReceiver {
     }
 
     /// A report without a page has no file. One with pages whose file does not come is an error of the installation.
-    fn drop_reports_without_file(&mut self, files: &[SpoolFile]) {
+    fn drop_reports_without_file(&mut self, files: &[SpoolFile<FaxFileName>]) {
         let (stats, directory) = (&self.stats, self.spool.directory());
         self.reports.retain(|name, (report, since)| {
             if files.iter().any(|file| file.name == *name) {
@@ -470,7 +470,7 @@ fn account_of(dialled: &str, directory: &Directory) -> Option<RecordId> {
 }
 
 /// Reads a file and makes its document.
-fn make(spool: &Spool, name: &FaxFileName, at: Timestamp) -> io::Result<Made> {
+fn make(spool: &Spool<FaxFileName>, name: &FaxFileName, at: Timestamp) -> io::Result<Made> {
     let foreign = |fault: String| Made::File {
         found: FoundPages { is_foreign: true, ..FoundPages::default() },
         document: Vec::new(),

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::header::IF_MATCH;
+use axum::http::{HeaderMap, StatusCode};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -22,7 +23,7 @@ use super::state::AppState;
 use crate::callflow::{CallflowChange, CallflowThen, Finding, PlanState, PlanStatus};
 use crate::contract::callflow::{CallflowFields, NewOverride, Override};
 use crate::ids::RecordId;
-use crate::people::role::Permission;
+use crate::people::role::{Permission, Role};
 use crate::store::callflows::{OVERRIDES_MAX, OverrideOutcome, StoredCallflow};
 
 /// Longest time of a preview, in days.
@@ -45,6 +46,8 @@ pub(crate) struct CallflowView {
     #[schema(value_type = String, format = DateTime)]
     #[serde(serialize_with = "crate::contract::time::as_time")]
     changed_at: Timestamp,
+    /// Its version, for `If-Match`.
+    version: i64,
     /// What happens to a call now.
     now: CallflowThen,
 }
@@ -102,14 +105,19 @@ pub(crate) async fn show(
     Ok(Json(view(&state, account).await?))
 }
 
-/// Writes the callflow of an account: from now on the PBX treats its calls by it and by the account's hours.
+/// Writes the callflow of an account: from now on the PBX treats its calls by it and by the account's hours. With `If-Match`,
+/// only in place of the callflow with that version.
 #[utoipa::path(put, path = "/v1/accounts/{account}/callflow", tag = "callflow",
-    params(("account" = uuid::Uuid, Path, description = "The account")),
+    params(
+        ("account" = uuid::Uuid, Path, description = "The account"),
+        ("If-Match" = Option<String>, Header, description = "The `version` that is replaced, as \"1795924944000\"; 0: there is none yet"),
+    ),
     request_body = CallflowFields,
     responses(
         (status = 200, description = "The callflow", body = CallflowView),
         (status = 403, description = "not-permitted", body = ProblemBody),
         (status = 404, description = "unknown-record", body = ProblemBody),
+        (status = 409, description = "callflow-changed: somebody has written another one", body = ProblemBody),
         (status = 422, description = "invalid-body", body = ProblemBody),
     )
 )]
@@ -117,13 +125,16 @@ pub(crate) async fn write(
     State(state): State<Arc<AppState>>,
     caller: Caller,
     RecordPath(account): RecordPath,
+    headers: HeaderMap,
     Body(fields): Body<CallflowFields>,
 ) -> Result<Json<CallflowView>, Problem> {
     caller.needs(Permission::EditDirectory)?;
     let fields = fields.checked().map_err(|error| Kind::InvalidBody.with(error.to_string()))?;
     let (by_name, changed_at) = (caller.person.name.clone(), state.app.clock.now());
     let stored = StoredCallflow { account, fields, by_name, changed_at };
-    state.app.store.set_callflow(&stored).await?;
+    if !state.app.store.set_callflow(&stored, version_of(&headers)?).await? {
+        return Err(Kind::CallflowChanged.into());
+    }
     let details = json!({ "fields": stored.fields });
     audit_trail::record(&state, &caller, "callflow.changed", ("", Some(account)), details).await;
     Ok(Json(view(&state, account).await?))
@@ -205,7 +216,7 @@ pub(crate) async fn set_override(
     caller: Caller,
     Body(new): Body<NewOverride>,
 ) -> Result<(StatusCode, Json<Override>), Problem> {
-    caller.needs(Permission::EditDirectory)?;
+    may_switch(&state, &caller)?;
     let now = state.app.clock.now();
     let new = new.checked(now).map_err(|error| Kind::InvalidBody.with(error.to_string()))?;
     let one = Override {
@@ -238,7 +249,7 @@ pub(crate) async fn end_override(
     caller: Caller,
     RecordPath(id): RecordPath,
 ) -> Result<StatusCode, Problem> {
-    caller.needs(Permission::EditDirectory)?;
+    may_switch(&state, &caller)?;
     let ended = state.app.store.end_override(id).await?;
     let ended =
         ended.ok_or_else(|| Kind::UnknownRecord.with("there is no such override; it may have ended"))?;
@@ -274,7 +285,25 @@ pub(crate) async fn readiness(
     QueryParams(NoQuery {}): QueryParams<NoQuery>,
 ) -> Result<Json<Readiness>, Problem> {
     caller.needs(Permission::ReadDirectory)?;
-    Ok(Json(Readiness { items: state.app.directory.callflow_findings(state.app.clock.now()).await? }))
+    let (queues, now) = (state.app.plan_status.get().queues, state.app.clock.now());
+    Ok(Json(Readiness { items: state.app.directory.callflow_findings(queues, now).await? }))
+}
+
+/// Administrators set overrides, and supervisors if the installation lets them.
+fn may_switch(state: &AppState, caller: &Caller) -> Result<(), Problem> {
+    if caller.person.role == Role::Supervisor && state.app.settings.supervisors_switch {
+        return Ok(());
+    }
+    caller.needs(Permission::EditDirectory)
+}
+
+/// The version in `If-Match`, if there is one.
+fn version_of(headers: &HeaderMap) -> Result<Option<i64>, Problem> {
+    let Some(value) = headers.get(IF_MATCH) else { return Ok(None) };
+    let version = value.to_str().ok().and_then(|text| text.trim().trim_matches('"').parse().ok());
+    let version =
+        version.ok_or_else(|| Kind::InvalidQuery.with("If-Match: the `version` of the callflow"))?;
+    Ok(Some(version))
 }
 
 fn audited(one: &Override) -> serde_json::Value {
@@ -287,8 +316,10 @@ async fn stored(state: &AppState, account: RecordId) -> Result<StoredCallflow, P
 }
 
 async fn view(state: &AppState, account: RecordId) -> Result<CallflowView, Problem> {
-    let StoredCallflow { fields, by_name, changed_at, .. } = stored(state, account).await?;
+    let stored = stored(state, account).await?;
+    let version = stored.version();
+    let StoredCallflow { fields, by_name, changed_at, .. } = stored;
     let now = state.app.directory.callflow_at(account, state.app.clock.now()).await?;
     let now = now.ok_or_else(|| Kind::UnknownRecord.with("the account was deleted"))?;
-    Ok(CallflowView { account, fields, by_name, changed_at, now })
+    Ok(CallflowView { account, fields, by_name, changed_at, version, now })
 }

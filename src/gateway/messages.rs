@@ -259,7 +259,7 @@ fn may_take(caller: &Caller, kind: MessageKind) -> Result<(), Problem> {
         MessageKind::Test => {
             Err(Kind::NotPermitted.with("only supervisors and administrators test the delivery"))
         }
-        MessageKind::Fax | MessageKind::Voice | MessageKind::Digest => Err(invalid(
+        MessageKind::Fax | MessageKind::Voice | MessageKind::Callback | MessageKind::Digest => Err(invalid(
             "kind: nobody takes a fax, a spoken message or a digest; `message`, `report` or `test`",
         )),
     }

@@ -113,6 +113,7 @@ mod token_uses;
 mod tokens;
 mod transfers;
 mod users;
+mod voices;
 mod webhooks;
 mod websocket;
 

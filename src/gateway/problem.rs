@@ -101,6 +101,8 @@ kinds! {
     TaskTaken = CONFLICT "task-taken" "Another person is at this task, or it is over",
     /// The version in the request is not the current version of the routes.
     RoutesChanged = CONFLICT "routes-changed" "The routes have changed meanwhile; look at them and try again",
+    /// The version in the request is not the current version of the callflow.
+    CallflowChanged = CONFLICT "callflow-changed" "The callflow has changed meanwhile; look at it and try again",
     /// The version in the request is not the newest version of the script.
     ScriptChanged = CONFLICT "script-changed" "The script has changed meanwhile; look at it and try again",
     /// The account has the largest number of scripts, or the script of versions.

@@ -111,6 +111,8 @@ pub struct Settings {
     pub body_bytes_max: usize,
     /// Most calls of a file of finished calls, which is in memory while it is written.
     pub history_file_calls_max: usize,
+    /// Whether supervisors set and end overrides.
+    pub supervisors_switch: bool,
     /// How long the history stays whole; `None`: for ever.
     pub history_whole_for: Option<Duration>,
     /// The font of reports; `None`: the first that the system has.

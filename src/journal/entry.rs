@@ -36,6 +36,8 @@ pub enum JournalEntry {
     MessagePublished(MessagePublication),
     /// The event of a fax was published.
     FaxPublished(RecordId),
+    /// The event of a voice message was published.
+    VoicePublished(RecordId),
     /// A time without a connection to the PBX.
     Gap(Box<Gap>),
     /// The state of the link to the PBX.
@@ -62,6 +64,7 @@ impl JournalEntry {
             Self::SegmentChange(step) => format!("{step:?}"),
             Self::MessagePublished(publication) => format!("{publication:?}"),
             Self::FaxPublished(id) => format!("publication of fax {id}"),
+            Self::VoicePublished(id) => format!("publication of voice message {id}"),
             Self::Audit(entry) => format!("audit entry {} of {}", entry.action, entry.at),
             Self::OperatorState(change) => {
                 format!("state {} of {}", change.view.state.as_str(), change.view.id)

@@ -128,13 +128,14 @@ pub struct Batch {
 /// | link state | not written | queued: the latest |
 /// | supervision segment | not written: it would be there twice | dropped |
 /// | audit entry, state of an operator, wrap-up | written: the core hands over only what it must record | dropped |
-/// | published message version or fax | not written: the leader still has to publish it | queued: one for each event |
+/// | published message version, fax or voice message | not written: the leader still has to publish it | queued: one for each event |
 fn is_dropped_when_full(entry: &JournalEntry) -> bool {
     match entry {
         JournalEntry::Checkpoint(_)
         | JournalEntry::PbxLink(_)
         | JournalEntry::MessagePublished(_)
-        | JournalEntry::FaxPublished(_) => false,
+        | JournalEntry::FaxPublished(_)
+        | JournalEntry::VoicePublished(_) => false,
         JournalEntry::Finished(_)
         | JournalEntry::Gap(_)
         | JournalEntry::SegmentChange(_)

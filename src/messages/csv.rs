@@ -79,6 +79,7 @@ pub fn cells(message: &Message, context: RowContext<'_>) -> [String; HEADER.len(
         MessageKind::Report => "報告",
         MessageKind::Fax => "FAX",
         MessageKind::Voice => "音声",
+        MessageKind::Callback => "折り返し依頼",
         MessageKind::Test => "テスト",
         MessageKind::Digest => "まとめ報告",
     };

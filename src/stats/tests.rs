@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::*;
 use crate::contract::call::{Direction, Outcome};
 use crate::contract::card::MatchedBy;
-use crate::contract::history::{FinishedCall, Segment};
+use crate::contract::history::{CallSource, FinishedCall, Segment};
 use crate::identity::Presentation;
 use crate::ids::{CallId, ChannelId, Extension, PbxId, RecordId};
 
@@ -60,6 +60,8 @@ fn call(n: u32, outcome: Outcome, offered: i64, ended: i64) -> FinishedCall {
         handled_by: Some(Vec::new()),
         channels: Vec::new(),
         inferred: false,
+        source: CallSource::Seen,
+        left_behind: None,
         segments: Vec::new(),
     }
 }

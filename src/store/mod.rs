@@ -24,6 +24,7 @@
 //! | [`messages`] | messages taken for accounts, their revisions, and which of their versions were published |
 //! | [`drafts`] | what people are writing about calls |
 //! | [`faxes`] | faxes that the PBX received, and their documents |
+//! | [`voices`] | recordings that callers left |
 //! | [`deliveries`] | the outbox: mails that carry messages to the accounts' people |
 //! | [`reports`] | plans of monthly reports, and closed ones |
 //! | [`service_mails`] | the outbox of mails that carry no message: reports, alarms |
@@ -129,6 +130,7 @@ mod upgrade;
 #[cfg(test)]
 mod upgrade_tests;
 pub mod users;
+pub mod voices;
 pub mod webhooks;
 
 use std::path::{Path, PathBuf};

@@ -44,6 +44,7 @@ const GROWING: &[&str] = &[
     "contacts",
     "messages",
     "faxes",
+    "voice_messages",
     "deliveries",
     "delivery_log",
     "digests",

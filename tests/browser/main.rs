@@ -12,6 +12,7 @@ mod access;
 mod acknowledge;
 mod addresses;
 mod administration;
+mod callflow;
 mod chromium;
 mod composer;
 mod connection;

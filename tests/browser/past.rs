@@ -6,7 +6,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use toritsugi::contract::call::{Direction, Outcome};
 use toritsugi::contract::card::MatchedBy;
-use toritsugi::contract::history::FinishedCall;
+use toritsugi::contract::history::{CallSource, FinishedCall};
 use toritsugi::identity::Presentation;
 use toritsugi::ids::{Extension, RecordId};
 
@@ -51,6 +51,8 @@ async fn a_day_before(rig: &Rig) {
         handled_by: Some(vec![rig.user("1001")]),
         channels: Vec::new(),
         inferred: false,
+        source: CallSource::Seen,
+        left_behind: None,
         segments: Vec::new(),
     };
     let outbound = FinishedCall {

@@ -5,7 +5,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use toritsugi::contract::call::{Direction, Outcome};
 use toritsugi::contract::card::MatchedBy;
-use toritsugi::contract::history::{FinishedCall, Segment};
+use toritsugi::contract::history::{CallSource, FinishedCall, Segment};
 use toritsugi::identity::Presentation;
 use toritsugi::ids::{Extension, RecordId};
 
@@ -50,6 +50,8 @@ fn finished(rig: &Rig, n: u32, account: RecordId, outcome: Outcome) -> FinishedC
         handled_by: Some(is_answered.then(|| rig.user("1001")).into_iter().collect()),
         channels: Vec::new(),
         inferred: false,
+        source: CallSource::Seen,
+        left_behind: None,
         segments: std::iter::once(Segment {
             kind: "queued".into(),
             operator: None,

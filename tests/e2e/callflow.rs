@@ -21,14 +21,14 @@ const OWN_GUIDANCE: &str = "accept";
 /// From which likeness on a recording is the sound.
 const LIKE_MIN: f64 = 0.8;
 
-async fn account(service: &Service, code: &str) -> String {
+pub(crate) async fn account(service: &Service, code: &str) -> String {
     let (_, list) = service.ask("admin", Method::GET, "/v1/accounts", None).await;
     let accounts = list["items"].as_array().unwrap();
     let account = accounts.iter().find(|account| account["code"] == code).unwrap();
     account["id"].as_str().unwrap().to_owned()
 }
 
-async fn set_callflow(service: &Service, code: &str, fields: Value) {
+pub(crate) async fn set_callflow(service: &Service, code: &str, fields: Value) {
     let path = format!("/v1/accounts/{}/callflow", account(service, code).await);
     let (status, answer) = service.ask("admin", Method::PUT, &path, Some(fields)).await;
     assert_eq!(status, StatusCode::OK, "{answer}");
@@ -46,18 +46,18 @@ async fn end_override(service: &Service, id: &str) {
 }
 
 /// Waits until the PBX has what was set.
-async fn is_level(service: &Service) -> Value {
+pub(crate) async fn is_level(service: &Service) -> Value {
     service.until("admin", "/v1/callflow", |_, sync| sync["state"] == "level").await
 }
 
 /// Hours that are closed now, and for two days before and after, by the weekly spans.
-fn closed_now() -> Value {
+pub(crate) fn closed_now() -> Value {
     const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
     let day = Zoned::now().weekday().to_monday_zero_offset() as usize;
     json!({ "weekly": [{ "days": [DAYS[(day + 3) % 7]], "from": "09:00", "to": "10:00" }], "holidays": "as_weekday" })
 }
 
-fn open_now() -> Value {
+pub(crate) fn open_now() -> Value {
     let all = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
     json!({ "weekly": [{ "days": all, "from": "00:00", "to": "24:00" }] })
 }

@@ -136,7 +136,7 @@ async fn the_page_that_is_sent_is_the_page_in_the_accounts_mailbox() {
 }
 
 /// The settings of `[mail]` for the lab's server, which signs in.
-fn mail_settings<'a>(postfix: &'a MailLab, port: &'a str) -> [(&'static str, &'a str); 8] {
+pub(crate) fn mail_settings<'a>(postfix: &'a MailLab, port: &'a str) -> [(&'static str, &'a str); 8] {
     [
         ("MAIL__HOST", "localhost"),
         ("MAIL__PORT", port),
@@ -150,10 +150,10 @@ fn mail_settings<'a>(postfix: &'a MailLab, port: &'a str) -> [(&'static str, &'a
 }
 
 /// The mailbox of the account's first contact.
-const MAILBOX: &str = "sasaki";
+pub(crate) const MAILBOX: &str = "sasaki";
 
 /// Gives the account's first contact in the on-call order an address of the mail lab.
-async fn reader(service: &Service) {
+pub(crate) async fn reader(service: &Service) {
     let (_, accounts) = service.ask("admin", Method::GET, "/v1/accounts", None).await;
     let account = accounts["items"][0]["id"].as_str().unwrap();
     let (_, contacts) =

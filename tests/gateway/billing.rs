@@ -6,7 +6,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use toritsugi::contract::call::{Direction, Outcome};
 use toritsugi::contract::card::MatchedBy;
-use toritsugi::contract::history::{FinishedCall, Segment};
+use toritsugi::contract::history::{CallSource, FinishedCall, Segment};
 use toritsugi::identity::Presentation;
 use toritsugi::ids::{Extension, RecordId};
 
@@ -59,6 +59,8 @@ fn answered(n: u32, of: RecordId, offered: &str) -> FinishedCall {
         handled_by: None,
         channels: Vec::new(),
         inferred: false,
+        source: CallSource::Seen,
+        left_behind: None,
         segments: vec![Segment {
             kind: "talking".into(),
             operator: Some(operator),

@@ -181,3 +181,39 @@ async fn readiness_names_the_account_and_what_to_do() {
     );
     assert_eq!(of_account().await, Vec::<Value>::new());
 }
+
+#[tokio::test]
+async fn a_version_that_somebody_else_wrote_is_not_overwritten_and_supervisors_switch_where_they_may() {
+    let options = crate::support::gateway_rig::Options { supervisors_switch: true, ..Default::default() };
+    for (rig, may_switch) in [(Rig::start().await, false), (Rig::with(options).await, true)] {
+        let account = account(&rig, "月-金 09:00-18:00").await;
+        let path = format!("/v1/accounts/{account}/callflow");
+        let write = async |version: &str, wait_s: u32| {
+            let request = rig.request("admin", Method::PUT, &path).header("If-Match", version);
+            let answer = request.json(&json!({ "wait_s": wait_s })).send().await.unwrap();
+            (answer.status(), answer.json::<Value>().await.unwrap())
+        };
+        let (status, first) = write("\"0\"", 30).await;
+        assert_eq!(status, StatusCode::OK, "{first}");
+        let (status, problem) = write("\"0\"", 31).await;
+        assert_eq!(
+            (status, &problem["type"]),
+            (StatusCode::CONFLICT, &json!("callflow-changed")),
+            "{problem}"
+        );
+        let (status, problem) = write("x", 31).await;
+        assert_eq!(
+            (status, &problem["type"]),
+            (StatusCode::BAD_REQUEST, &json!("invalid-query")),
+            "{problem}"
+        );
+        let version = first["version"].to_string();
+        let (status, second) = write(&version, 32).await;
+        assert_eq!((status, &second["fields"]["wait_s"]), (StatusCode::OK, &json!(32)));
+
+        let close = json!({ "account": account, "treatment": "closed" });
+        let (status, _) = rig.send("2001", Method::POST, "/v1/overrides", &close).await;
+        assert_eq!(status, if may_switch { StatusCode::CREATED } else { StatusCode::FORBIDDEN });
+        assert_eq!(rig.send("1001", Method::POST, "/v1/overrides", &close).await.0, StatusCode::FORBIDDEN);
+    }
+}

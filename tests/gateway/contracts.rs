@@ -5,7 +5,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use toritsugi::contract::call::{Direction, Outcome};
 use toritsugi::contract::card::MatchedBy;
-use toritsugi::contract::history::FinishedCall;
+use toritsugi::contract::history::{CallSource, FinishedCall};
 use toritsugi::contract::pbx::Gap;
 use toritsugi::identity::Presentation;
 use toritsugi::ids::RecordId;
@@ -35,6 +35,8 @@ fn finished(n: u32, account: RecordId, offered: &str, outcome: Outcome) -> Finis
         handled_by: None,
         channels: Vec::new(),
         inferred: false,
+        source: CallSource::Seen,
+        left_behind: None,
         segments: Vec::new(),
     }
 }

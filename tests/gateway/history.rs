@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use toritsugi::contract::call::{Direction, Outcome};
 use toritsugi::contract::card::{AccountView, CallerView, Card, CustomerView, HistoryView, MatchedBy};
 use toritsugi::contract::event::{Audience, StateDelta};
-use toritsugi::contract::history::FinishedCall;
+use toritsugi::contract::history::{CallSource, FinishedCall};
 use toritsugi::contract::operator::WrapUp;
 use toritsugi::contract::supervision::{Mode, SupervisionId, SupervisionSegment};
 use toritsugi::directory::import::{ImportKind, ImportOptions, TextEncoding};
@@ -50,6 +50,8 @@ fn finished(rig: &Rig, n: u32, of: u128, key: &str) -> FinishedCall {
         handled_by: Some(vec![rig.user("1002")]),
         channels: Vec::new(),
         inferred: false,
+        source: CallSource::Seen,
+        left_behind: None,
         segments: Vec::new(),
     }
 }

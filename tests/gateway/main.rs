@@ -35,3 +35,4 @@ mod silent_store;
 mod stats;
 mod streams;
 mod visibility;
+mod voices;

@@ -6,7 +6,7 @@ use reqwest::{Method, StatusCode, header};
 use serde_json::{Value, json};
 use toritsugi::contract::call::{Direction, Outcome};
 use toritsugi::contract::card::MatchedBy;
-use toritsugi::contract::history::FinishedCall;
+use toritsugi::contract::history::{CallSource, FinishedCall};
 use toritsugi::contract::pbx::Gap;
 use toritsugi::identity::Presentation;
 use toritsugi::ids::RecordId;
@@ -46,6 +46,8 @@ fn finished(n: u32, of: RecordId, offered: &str, outcome: Outcome) -> FinishedCa
         handled_by: None,
         channels: Vec::new(),
         inferred: false,
+        source: CallSource::Seen,
+        left_behind: None,
         segments: Vec::new(),
     }
 }

@@ -8,7 +8,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use toritsugi::contract::call::{Direction, Outcome};
 use toritsugi::contract::card::MatchedBy;
-use toritsugi::contract::history::{FinishedCall, Segment};
+use toritsugi::contract::history::{CallSource, FinishedCall, Segment};
 use toritsugi::contract::operator::{State, StateView};
 use toritsugi::contract::pbx::Gap;
 use toritsugi::identity::Presentation;
@@ -76,6 +76,8 @@ fn finished(rig: &Rig, n: u32, of: u128, offered: &str, by: Option<&str>, outcom
         handled_by: Some(by.map(|by| rig.user(by)).into_iter().collect()),
         channels: Vec::new(),
         inferred: false,
+        source: CallSource::Seen,
+        left_behind: None,
         segments,
     }
 }

@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use toritsugi::contract::call::{Direction, Outcome};
 use toritsugi::contract::card::MatchedBy;
-use toritsugi::contract::history::{FinishedCall, Segment};
+use toritsugi::contract::history::{CallSource, FinishedCall, Segment};
 use toritsugi::identity::Presentation;
 use toritsugi::ids::{CallId, ChannelId, Extension, PbxId, RecordId};
 use toritsugi::store::Store;
@@ -48,6 +48,8 @@ fn call(n: u32, accounts: &[RecordId]) -> FinishedCall {
         handled_by: None,
         channels: Vec::new(),
         inferred: false,
+        source: CallSource::Seen,
+        left_behind: None,
         segments: vec![Segment {
             kind: "talking".into(),
             operator: Some(operator),

@@ -237,6 +237,12 @@ impl<'a> PlacedCall<'a> {
         say(self.lab, &self.channel().await, &self.party, tone).await;
     }
 
+    /// The caller, once answered, says nothing from now on.
+    pub(crate) async fn falls_silent(&self) {
+        self.answered().await;
+        redirect(self.lab, &self.channel().await, "quiet").await;
+    }
+
     /// Waits until the PBX has a channel of the call and returns its `Newchannel` event. Exact for simultaneous calls: matched
     /// by the SIP Call-ID.
     pub(crate) async fn at_pbx(&self) -> Event {

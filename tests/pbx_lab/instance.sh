@@ -29,7 +29,7 @@ readonly CROWD
 secret() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
 
 make_directories() {
-  mkdir -p "$PBX"/{etc/local.d,run,log,spool/toritsugi-fax,db,keys,moh,sounds} \
+  mkdir -p "$PBX"/{etc/local.d,run,log,spool/{toritsugi-fax,toritsugi-voice},db,keys,moh,sounds} \
            "$FAR"/{etc/local.d,run,log/cdr-csv,spool/monitor,spool/fax,db,keys,moh}
 }
 
@@ -57,6 +57,8 @@ sounds() {
   for ((i = 0; i < 1000; i++)); do printf '%b' "$period"; done > "$PBX/sounds/accept.ulaw"
   for ((i = 0; i < 10; i++)); do cat "$PBX/sounds/accept.ulaw"; done > "$PBX/sounds/announcement.ulaw"
   cp -r "$HERE/../../asterisk-conf/sounds/toritsugi" "$PBX/sounds/"
+  # A telephone sends packets also while nobody speaks: 15 s of them.
+  head -c 120000 /dev/zero | tr '\0' '\377' > "$FAR/silence.ulaw"
 }
 
 # The PBX finds sounds by their names in a directory of its own, where the product's are; the rest is that of the package.
@@ -326,7 +328,7 @@ password = $PHONE_SECRET
 CONF
     done
   } > "$FAR/etc/local.d/pjsip.conf"
-  printf '[globals](+)\nPBX = 127.0.0.1:%s\n' "$SIP" > "$FAR/etc/local.d/extensions.conf"
+  printf '[globals](+)\nPBX = 127.0.0.1:%s\nSILENCE = %s/silence\n' "$SIP" "$INSIDE_FAR" > "$FAR/etc/local.d/extensions.conf"
 }
 
 EVENTS_SECRET="$(secret)" ACTIONS_SECRET="$(secret)" LAB_SECRET="$(secret)" PHONE_SECRET="$(secret)"

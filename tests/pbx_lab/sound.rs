@@ -86,6 +86,12 @@ impl Recording {
         Self { samples, started }
     }
 
+    /// What is in the file that the product made of a recording of the PBX.
+    pub(crate) fn from_wav(bytes: &[u8]) -> Self {
+        let samples = read_wav(bytes).expect("a WAV file with the length that it has");
+        Self { samples, started: SystemTime::UNIX_EPOCH }
+    }
+
     /// Whole seconds that were recorded.
     pub(crate) fn seconds(&self) -> usize {
         self.samples.len() / SAMPLES_PER_SECOND
@@ -231,7 +237,10 @@ fn amplitude(samples: &[i16], tone: Tone) -> f64 {
 
 /// The samples of a WAV file that is complete. Asterisk writes the length into the header when it closes the file.
 fn read_complete_wav(path: &PathBuf) -> Option<Vec<i16>> {
-    let bytes = std::fs::read(path).ok()?;
+    read_wav(&std::fs::read(path).ok()?)
+}
+
+fn read_wav(bytes: &[u8]) -> Option<Vec<i16>> {
     let length = bytes.get(40..WAV_HEADER_BYTES)?;
     let length = u32::from_le_bytes(length.try_into().ok()?) as usize;
     let data = bytes.get(WAV_HEADER_BYTES..)?;

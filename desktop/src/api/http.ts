@@ -52,6 +52,9 @@ function withQuery(path: string, query: Query): string {
 export const post = <T>(path: string, body?: unknown, key?: string): Promise<T> => request<T>('POST', path, body, key);
 /** `outlives`: it is sent even if the page is being closed; its body has at most 64 KiB. */
 export const put = <T>(path: string, body?: unknown, outlives = false): Promise<T> => request<T>('PUT', path, body, newKey(), outlives);
+/** In place of this version alone; 0: only where there is none. */
+export const putVersion = <T>(path: string, body: unknown, version: number): Promise<T> =>
+  request<T>('PUT', path, body, newKey(), false, { 'If-Match': `"${version}"` });
 export const patch = <T>(path: string, body?: unknown): Promise<T> => request<T>('PATCH', path, body);
 export const remove = <T>(path: string): Promise<T> => request<T>('DELETE', path);
 /** A change of the record whose `changed_at` is `seen`; refused (`record-changed`) if somebody changed it meanwhile. */

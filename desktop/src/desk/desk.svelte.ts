@@ -89,6 +89,8 @@ class Desk {
   contacts = $state.raw<ReadonlyMap<string, readonly Contact[]>>(new Map());
   recordsAt = $state(0);
   options = $state.raw<OperatorOptions | undefined>();
+  /** Grows when an account may have been closed or opened for a time. */
+  overrides = $state(0);
   /** Grows when a phone task changed, or may have changed. */
   tasksTold = $state(0);
   /** Grows when the list of callers to be called back changed, or may have changed. */
@@ -261,6 +263,7 @@ class Desk {
       else if (event.kind === 'contact.presence') this.tookPresence(event.data as unknown as PresenceData);
     }
     if (events.some(isAboutCallbacks)) this.callbacksTold += 1;
+    if (events.some(({ kind }) => kind.startsWith('override.'))) this.overrides += 1;
     if (events.some(({ kind }) => kind === 'task.changed' || kind === 'stream.snapshot')) this.tasksTold += 1;
     this.sayWhatWent(events);
   }

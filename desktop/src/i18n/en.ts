@@ -291,6 +291,7 @@ export const en: Record<Key, string> = {
   'kind.report': 'Report',
   'kind.fax': 'Fax',
   'kind.voice': 'Voice',
+  'kind.callback': 'Callback',
   'kind.test': 'Test',
   'kind.digest': 'Digest',
   'delivery.title': 'Delivery',

@@ -291,6 +291,7 @@ export const ja = {
   'kind.report': '報告',
   'kind.fax': 'FAX',
   'kind.voice': '音声',
+  'kind.callback': '折り返し依頼',
   'kind.test': 'テスト',
   'kind.digest': 'まとめ報告',
   'delivery.title': '送付',

@@ -4,12 +4,13 @@
 // |---|---|
 // | the composer, and the views beside the desk | as soon as somebody has signed in and before the page's files are kept (`shell.ts`), so that a connection that is lost, and a reload without one, leave nobody without it |
 // | what is written for others on the desk (notices, where contacts are), the other language | as the composer |
-// | the boards, and who gets an account's messages | as soon as a supervisor has signed in |
+// | the boards, what happens to an account's calls, and who gets its messages | as soon as a supervisor has signed in |
 // | the editor of scripts | when somebody opens it |
 // | the administration | when an administrator opens it, or somebody a link that sets a password |
 
 import type Admin from '../admin/Admin.svelte';
 import type Boards from './Boards.svelte';
+import type Callflow from './Callflow.svelte';
 import type DeskTools from './DeskTools.svelte';
 import type Routes from './Routes.svelte';
 import type ScriptEditor from './ScriptEditor.svelte';
@@ -48,6 +49,7 @@ export const composer = new Composer(() => import('./TakeMessage.svelte'));
 export const otherViews = new Beside<typeof Views>(() => import('./Views.svelte'));
 export const deskTools = new Beside<typeof DeskTools>(() => import('./DeskTools.svelte'));
 export const accountRoutes = new Beside<typeof Routes>(() => import('./Routes.svelte'));
+export const accountCallflow = new Beside<typeof Callflow>(() => import('./Callflow.svelte'));
 export const boards = new Beside<typeof Boards>(() => import('./Boards.svelte'));
 export const administration = new Beside<typeof Admin>(() => import('../admin/Admin.svelte'));
 export const scriptEditor = new Beside<typeof ScriptEditor>(() => import('./ScriptEditor.svelte'));

@@ -127,6 +127,13 @@ impl Action {
         Self::bare("Setvar").channel(channel)?.with("Variable", name)?.with("Value", value)
     }
 
+    /// Tells the dialplan that a daemon followed the PBX at this time of the PBX, in seconds since 1970; 0: none does any more.
+    /// The global variable that is set is the only one that the daemon sets.
+    #[must_use]
+    pub fn set_alive(at: i64) -> Self {
+        Self::bare("Setvar").fixed("Variable", "TORITSUGI_ALIVE").fixed("Value", &at.to_string())
+    }
+
     /// Reads a variable of a channel; the response carries it in `Value`.
     ///
     /// # Errors

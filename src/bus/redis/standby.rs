@@ -370,6 +370,7 @@ fn is_ordered(kind: EventKind) -> bool {
         | EventKind::MessageFailed
         | EventKind::MessageAcknowledged
         | EventKind::FaxReceived
+        | EventKind::VoiceMessageReceived
         | EventKind::MessageAnswered
         | EventKind::MessageEscalated
         | EventKind::MessageUnanswered
@@ -382,6 +383,11 @@ fn is_ordered(kind: EventKind) -> bool {
         | EventKind::CallbackChanged
         | EventKind::AlarmRaised
         | EventKind::AlarmCleared
+        | EventKind::OverrideSet
+        | EventKind::OverrideEnded
+        | EventKind::CallflowLevel
+        | EventKind::CallflowBehind
+        | EventKind::CallflowDisagreed
         | EventKind::PbxUp
         | EventKind::PbxDown
         | EventKind::PbxRestarted

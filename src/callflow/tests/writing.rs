@@ -97,7 +97,14 @@ fn the_pbx_gets_what_is_wanted_and_old_versions_go_later() {
     run(&mut sync, &mut pbx, &mut now, |_| {});
     assert_eq!(
         sync.status(),
-        PlanStatus { state: PlanState::Level, wanted: first.len(), missing: 0, version: 0, problem: None }
+        PlanStatus {
+            state: PlanState::Level,
+            wanted: first.len(),
+            missing: 0,
+            version: 0,
+            queues: None,
+            problem: None
+        }
     );
     let mut expected = (*first).clone();
     expected.insert(foreign, Value::found("1"));
@@ -143,7 +150,14 @@ fn a_pbx_that_writes_nothing_is_asked_again_later_and_the_problem_is_named() {
     run(&mut sync, &mut pbx, &mut now, |_| {});
     assert_eq!(
         sync.status(),
-        PlanStatus { state: PlanState::Level, wanted: 6, missing: 0, version: 0, problem: None }
+        PlanStatus {
+            state: PlanState::Level,
+            wanted: 6,
+            missing: 0,
+            version: 0,
+            queues: None,
+            problem: None
+        }
     );
 }
 

@@ -4,7 +4,8 @@
 
 use toritsugi::ami::client::Handle;
 use toritsugi::config::Config;
-use toritsugi::fax::spool::Spool;
+use toritsugi::fax::FaxFileName;
+use toritsugi::spool::Spool;
 
 use super::Finding;
 use super::installation::{context_of, has_module};
@@ -30,7 +31,7 @@ const T38_MODULE: &str = "res_pjsip_t38.so";
 pub(super) fn directory(config: &Config) -> Option<Finding> {
     let directory = config.fax.directory.as_ref()?;
     let shown = directory.display();
-    Some(match Spool::new(directory.clone()).check() {
+    Some(match Spool::<FaxFileName>::new(directory.clone()).check() {
         Ok(()) => Finding::ok(WHAT, format!("files are taken from {shown}")),
         Err(error) => Finding::failed(
             WHAT,

@@ -7,6 +7,7 @@
 //! | trunks | `pbx.trunks` with the PJSIP endpoints |
 //! | dialplan, identity | what the dialplan does with calls that begin in a trunk's context (`dialplan.rs`) |
 //! | fax | the context, its modules (`fax.rs`) |
+//! | voice | the context, its modules (`voice.rs`) |
 //! | transfers | `TORITSUGI_TRUNK`, the feature code of consultations, option t |
 //!
 //! Invariant: the tests only read.
@@ -25,7 +26,7 @@ use toritsugi::ids::QueueName;
 
 use super::Finding;
 use super::dialplan::{Context, Dialplan, Priority};
-use super::fax;
+use super::{fax, voice};
 
 /// The contexts of toritsugi-dialplan.conf, and what does not work without each.
 const OWN_CONTEXTS: [(&str, &str); 5] = [
@@ -60,6 +61,7 @@ pub(super) async fn check(config: &Config, handle: &Handle) -> Vec<Finding> {
     findings.extend(trunks(&config.pbx, handle, &mut first).await);
     findings.extend(dialplan(&config.pbx, first, handle).await);
     findings.extend(fax::pbx(config, handle).await);
+    findings.extend(voice::pbx(config, handle).await);
     findings
 }
 

@@ -51,6 +51,8 @@ words! {
         Fax = "fax",
         /// A caller spoke it.
         Voice = "voice",
+        /// A caller pressed a key to be called back.
+        Callback = "callback",
         /// A test of the delivery.
         Test = "test",
         /// A digest of other messages, which the daemon makes.

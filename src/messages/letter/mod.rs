@@ -104,7 +104,7 @@ pub struct Letter {
     pub failed: Vec<(TemplateName, TemplateError)>,
 }
 
-/// The bytes of the mail that a delivery sends to `to`, the same each time, with its `documents` (of a fax, or the message's files), and the `link` under
+/// The bytes of the mail that a delivery sends to `to`, the same each time, with its `documents` (a fax, the recording of a voice message, or the message's files), and the `link` under
 /// which the recipient confirms the message; and which templates of the account failed.
 #[must_use]
 pub fn render(
@@ -394,8 +394,16 @@ fn opening(facts: &LetterFacts, is_notice: bool, is_corrected: bool) -> &'static
             "FAXを受信いたしました。PDFを添付できませんので、お電話でお尋ねください。",
             "A fax came for you. It cannot be attached: please ask us by telephone.",
         ),
-        (MessageKind::Voice, false, false) => {
-            ("録音のご伝言をお預かりいたしました。", "There is a recorded message for you.")
+        (MessageKind::Voice, false, false) if has_document(facts) || has_files(facts) => (
+            "音声メッセージをお預かりいたしましたので、添付の音声でお届けいたします。",
+            "A caller left a spoken message for you; the recording is attached.",
+        ),
+        (MessageKind::Voice, false, false) => (
+            "音声メッセージをお預かりいたしました。音声を添付できませんので、お電話でお尋ねください。",
+            "A caller left a spoken message for you. It cannot be attached: please ask us by telephone.",
+        ),
+        (MessageKind::Callback, false, false) => {
+            ("折り返しのお電話のご依頼がございました。", "A caller asks you to call back.")
         }
         (MessageKind::Report, false, false) => {
             ("お電話がございましたので、ご報告いたします。", "There was a call for you.")
@@ -441,16 +449,20 @@ fn what(fields: &MessageFields, settings: &LetterSettings, language: Language) -
 /// Whether the message has a document that goes with its mail.
 #[must_use]
 pub fn has_document(facts: &LetterFacts) -> bool {
-    facts.message.kind == MessageKind::Fax
+    matches!(facts.message.kind, MessageKind::Fax | MessageKind::Voice)
         && facts.message.fields.privacy != Privacy::Notice
         && facts.document_bytes.is_some_and(|bytes| (1..=DOCUMENT_BYTES_MAX).contains(&bytes))
 }
 
-/// The document of a fax as a file of its message.
+/// The document of a fax, or the recording of a voice message, as a file of its message.
 #[must_use]
-pub fn fax_file(facts: &LetterFacts, content: Vec<u8>) -> (MessageFile, Vec<u8>) {
-    let name = format!("FAX-{}.pdf", facts.message.number.as_deref().unwrap_or_default());
-    (MessageFile { name, file_type: FileType::Pdf, bytes: content.len() as u64 }, content)
+pub fn document_file(facts: &LetterFacts, content: Vec<u8>) -> (MessageFile, Vec<u8>) {
+    let number = facts.message.number.as_deref().unwrap_or_default();
+    let (name, file_type) = match facts.message.kind {
+        MessageKind::Voice => (format!("VOICE-{number}.wav"), FileType::Wav),
+        _ => (format!("FAX-{number}.pdf"), FileType::Pdf),
+    };
+    (MessageFile { name, file_type, bytes: content.len() as u64 }, content)
 }
 
 /// Whether the message has files that go with its mail.
@@ -471,9 +483,9 @@ fn rows(facts: &LetterFacts, settings: &LetterSettings) -> Vec<Row> {
     let say = |ja: &'static str, en: &'static str| language.say(ja, en);
     let at = |at| when_in(at, &settings.time_zone, language);
     let mut rows = vec![row(say("日時", "Received"), at(message.created_at))];
-    // A machine sent it, and it does not say to whom.
-    let is_fax = message.kind == MessageKind::Fax;
-    if !is_fax {
+    // A machine took it, and it does not say from whom and to whom.
+    let is_by_machine = matches!(message.kind, MessageKind::Fax | MessageKind::Voice | MessageKind::Callback);
+    if !is_by_machine {
         rows.push(row(say("お名前", "Name"), sender(facts)));
     }
     let company: Vec<&str> =
@@ -493,7 +505,7 @@ fn rows(facts: &LetterFacts, settings: &LetterSettings) -> Vec<Row> {
         None => row(say("お電話", "Telephone"), say("通知なし", "not shown").into()),
     });
     let asked_for = facts.contact_name.as_deref().or(fields.for_text.as_deref());
-    if !is_fax || asked_for.is_some() {
+    if !is_by_machine || asked_for.is_some() {
         let nobody = || say("ご指名なし", "nobody in particular").to_owned();
         rows.push(row(say("宛先", "For"), asked_for.map_or_else(nobody, |name| polite_in(name, language))));
     }

@@ -73,6 +73,7 @@ pub(super) fn samples() -> Vec<LetterFacts> {
         (MessageKind::Message, 1, Some("+442071838750"), english),
         (MessageKind::Message, 1, None, notice),
         (MessageKind::Fax, 1, Some("+81355501001"), text("FAX 2枚（03-5550-1001）")),
+        (MessageKind::Voice, 1, Some("+819012345678"), text("音声メッセージ 0分42秒（090-1234-5678）")),
         (MessageKind::Test, 1, None, text("試験")),
     ];
     all.into_iter().map(|(kind, revision, caller, fields)| facts(kind, revision, caller, fields)).collect()
@@ -109,7 +110,7 @@ fn facts(kind: MessageKind, revision: u32, caller: Option<&str>, fields: Message
         contact_name: Some("佐々木".into()),
         customer_name: None,
         recipient_name: Some("佐々木".into()),
-        document_bytes: (kind == MessageKind::Fax).then_some(40_000),
+        document_bytes: matches!(kind, MessageKind::Fax | MessageKind::Voice).then_some(40_000),
         charset: EndpointCharset::Auto,
         html: true,
         language: Language::Ja,

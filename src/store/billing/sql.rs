@@ -211,6 +211,7 @@ mod tests {
     use crate::billing::{Plan, Reason, bill_of};
     use crate::contract::call::{Direction, Outcome};
     use crate::contract::card::MatchedBy;
+    use crate::contract::history::CallSource;
     use crate::contract::history::Segment;
     use crate::contract::records::AccountFields;
     use crate::identity::Presentation;
@@ -256,6 +257,8 @@ mod tests {
             handled_by: None,
             channels: vec![channel],
             inferred: false,
+            source: CallSource::Seen,
+            left_behind: None,
             segments: vec![segment("talking", 1_000, 31_000), segment("transferred", 40_000, 90_000)],
         }
     }

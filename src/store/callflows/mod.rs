@@ -26,6 +26,14 @@ pub struct StoredCallflow {
     pub changed_at: Timestamp,
 }
 
+impl StoredCallflow {
+    /// Its version: when it was written, in milliseconds since 1970.
+    #[must_use]
+    pub fn version(&self) -> i64 {
+        super::to_ms(self.changed_at)
+    }
+}
+
 /// The result of setting an override.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OverrideOutcome {
@@ -52,12 +60,17 @@ impl Store {
         each!(self, db => db.callflows().await)
     }
 
-    /// Writes the callflow of an account.
+    /// Writes the callflow of an account. With `version`, only in place of the one with that version
+    /// ([`StoredCallflow::version`]); 0: only if there is none. Returns whether it was written.
     ///
     /// # Errors
     /// [`StoreError::Missing`] when there is no such account; or the store failed.
-    pub async fn set_callflow(&self, callflow: &StoredCallflow) -> Result<(), StoreError> {
-        each!(self, db => db.set_callflow(callflow).await)
+    pub async fn set_callflow(
+        &self,
+        callflow: &StoredCallflow,
+        version: Option<i64>,
+    ) -> Result<bool, StoreError> {
+        each!(self, db => db.set_callflow(callflow, version).await)
     }
 
     /// Removes the callflow of an account; true if it had one.

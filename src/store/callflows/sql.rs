@@ -36,9 +36,15 @@ impl Backend {
         Ok(rows.iter().map(callflow_of).collect::<Result<_, sqlx::Error>>()?)
     }
 
-    pub(in crate::store) async fn set_callflow(&self, callflow: &StoredCallflow) -> Result<(), StoreError> {
-        sqlx::query(
-            "INSERT INTO callflows (account_id, fields_json, by_name, changed_ms) VALUES ($1, $2, $3, $4)
+    pub(in crate::store) async fn set_callflow(
+        &self,
+        callflow: &StoredCallflow,
+        version: Option<i64>,
+    ) -> Result<bool, StoreError> {
+        let written = sqlx::query(
+            "INSERT INTO callflows (account_id, fields_json, by_name, changed_ms)
+             SELECT a.id, $2, $3, $4 FROM accounts AS a WHERE a.id = $1 AND ($5 IS NULL OR $5 =
+                coalesce((SELECT f.changed_ms FROM callflows AS f WHERE f.account_id = a.id), 0))
              ON CONFLICT (account_id) DO UPDATE SET fields_json = excluded.fields_json,
                 by_name = excluded.by_name, changed_ms = excluded.changed_ms",
         )
@@ -46,10 +52,14 @@ impl Backend {
         .bind(serde_json::to_string(&callflow.fields).unwrap_or_default())
         .bind(&callflow.by_name)
         .bind(to_ms(callflow.changed_at))
+        .bind(version)
         .execute(&mut *self.write_once().await?)
         .await
         .map_err(|error| refusal(error, "the callflow", None))?;
-        Ok(())
+        if written.rows_affected() == 0 && version.is_none() {
+            return Err(StoreError::Missing { what: "account" });
+        }
+        Ok(written.rows_affected() > 0)
     }
 
     pub(in crate::store) async fn remove_callflow(&self, account: RecordId) -> Result<bool, StoreError> {
@@ -149,7 +159,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::contract::callflow::{CallflowFields, GuidanceMode, WhileWaiting};
+    use crate::contract::callflow::{CallflowFields, GuidanceMode, OfferedWhen, WhileWaiting};
     use crate::contract::records::AccountFields;
     use crate::numbers::NumberPlan;
     use crate::store::Store;
@@ -174,11 +184,17 @@ mod tests {
             second_queue: Some("night".into()),
             second_wait_s: 5,
             announcement: Some("e".into()),
+            announce_caller: true,
             guidance: GuidanceMode::Answer,
             closed_guidance: Some("a".into()),
             holiday_guidance: Some("b".into()),
             override_guidance: Some("c".into()),
             overflow_guidance: Some("d".into()),
+            callback: OfferedWhen::Overflow,
+            callback_guidance: Some("f".into()),
+            voice_message: OfferedWhen::Both,
+            voice_guidance: Some("g".into()),
+            voice_max_s: 60,
         };
         let mut written = Vec::new();
         for code in ["A", "B"] {
@@ -193,19 +209,31 @@ mod tests {
         written.sort_unstable_by_key(|one| one.account);
         let before = store.accounts_version().await.unwrap();
         for one in &written {
-            store.set_callflow(one).await.unwrap();
+            assert!(store.set_callflow(one, None).await.unwrap());
         }
         written[0].fields.wait_s = 32;
-        store.set_callflow(&written[0]).await.unwrap();
+        assert!(store.set_callflow(&written[0], None).await.unwrap());
         assert!(store.accounts_version().await.unwrap() >= before + 3, "the daemon compiles again");
+        // Another version than the one that was read is not overwritten.
+        for version in [0, written[0].version() - 1] {
+            let other = StoredCallflow { by_name: "他".into(), ..written[0].clone() };
+            assert!(!store.set_callflow(&other, Some(version)).await.unwrap());
+        }
+        written[0].by_name = "月".into();
+        assert!(store.set_callflow(&written[0], Some(written[0].version())).await.unwrap());
         assert_eq!(store.callflow(written[0].account).await.unwrap(), Some(written[0].clone()));
         assert_eq!(store.callflows().await.unwrap(), written);
         store.delete_account(written[0].account, at).await.unwrap();
         assert_eq!(store.callflows().await.unwrap(), written[1..]);
         assert!(store.remove_callflow(written[1].account).await.unwrap());
         assert!(!store.remove_callflow(written[1].account).await.unwrap());
+        assert!(!store.set_callflow(&written[1], Some(written[1].version())).await.unwrap());
+        assert!(store.set_callflow(&written[1], Some(0)).await.unwrap());
         let nobody = StoredCallflow { account: RecordId(Uuid::from_u128(7)), ..written[1].clone() };
-        assert!(matches!(store.set_callflow(&nobody).await, Err(StoreError::Missing { what: "account" })));
+        assert!(matches!(
+            store.set_callflow(&nobody, None).await,
+            Err(StoreError::Missing { what: "account" })
+        ));
     }
 
     #[tokio::test]

@@ -82,6 +82,8 @@ pub(super) async fn clear_message(db: &mut DbConnection, message: RecordId) -> R
         "UPDATE deliveries SET rendered = NULL WHERE message_id IN (
             SELECT digest_id FROM digest_items WHERE message_id = $1)",
         "DELETE FROM message_notices WHERE message_id = $1",
+        // The caller's voice.
+        "DELETE FROM voice_messages WHERE message_id = $1",
     ] {
         sqlx::query(sql).bind(message).execute(&mut *db).await?;
     }

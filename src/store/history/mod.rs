@@ -8,6 +8,9 @@
 //! | observed | inferred | stays | stay |
 //! | inferred | observed | is replaced | the longer list; of equal length the new one |
 //! | inferred | inferred | stays | the longer list |
+//! | inferred | of the PBX (`offline`) | how it ended is replaced, who called is kept | the stored ones, if there are any |
+//! | of the PBX | inferred, of the PBX | stays | the longer list |
+//! | of the PBX | observed | is replaced | the longer list |
 //!
 //! Why the longer list: only the leader knows transfers and what desktops showed, and either daemon may write first.
 //! The number of a caller who withholds it is never stored; a constraint of the table refuses it.

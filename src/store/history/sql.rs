@@ -1,5 +1,7 @@
 //! The SQL of finished calls and of a caller's history.
 
+use std::borrow::Cow;
+
 use smol_str::SmolStr;
 use sqlx::{QueryBuilder, Row};
 
@@ -7,10 +9,10 @@ use super::history_large::{Large, find_large, find_many_of_account};
 use super::history_page::Plan;
 use super::script::Script;
 use super::stat_marks::mark_call;
-use super::{Backend, Db, DbRow};
+use super::{Backend, Db, DbConnection, DbRow};
 use crate::contract::call::{Direction, Outcome};
 use crate::contract::card::{CustomerView, HistoryView, MatchedBy};
-use crate::contract::history::{FinishedCall, Segment};
+use crate::contract::history::{CallSource, FinishedCall, LeftBehind, Segment};
 use crate::identity::Presentation;
 use crate::ids::{CallId, ChannelId, Extension, PbxId, RecordId};
 #[cfg(doc)]
@@ -22,8 +24,10 @@ use crate::store::{StoreError, from_ms, to_ms};
 const INSERT: &str = "
     INSERT INTO calls (id, pbx, direction, account_id, customer_id, matched_by, caller_key, presentation, dialled,
         diverted_by, offered_ms, answered_ms, ended_ms, outcome, operators_json, channels_json, inferred,
-        handled_by_json)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+        handled_by_json, source, left_behind)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,
+        (SELECT CASE m.kind WHEN 'voice' THEN 'voice_message' ELSE 'callback' END FROM messages AS m
+            WHERE m.call_id = $1 AND m.kind IN ('voice', 'callback') ORDER BY m.kind DESC LIMIT 1))
     ON CONFLICT (id) DO UPDATE SET direction = excluded.direction, account_id = excluded.account_id,
         customer_id = CASE WHEN EXISTS (SELECT 1 FROM erased_calls WHERE call_id = excluded.id) THEN NULL
             ELSE excluded.customer_id END,
@@ -35,8 +39,8 @@ const INSERT: &str = "
         offered_ms = excluded.offered_ms, answered_ms = excluded.answered_ms, ended_ms = excluded.ended_ms,
         outcome = excluded.outcome, operators_json = excluded.operators_json,
         channels_json = excluded.channels_json, inferred = excluded.inferred,
-        handled_by_json = excluded.handled_by_json
-    WHERE calls.inferred AND NOT excluded.inferred";
+        handled_by_json = excluded.handled_by_json, source = excluded.source, left_behind = excluded.left_behind
+    WHERE calls.inferred AND (NOT excluded.inferred OR excluded.source = 'offline' AND calls.source = 'seen')";
 
 /// A row for each customer, with the history beside it; one row without a customer when nobody has the number. One
 /// statement, because each is a round trip to the connection's thread. The limits are [`CALLS_COUNTED_MAX`] and
@@ -77,9 +81,9 @@ const SEGMENTS_PER_INSERT_MAX: usize = 100;
 
 impl Backend {
     pub(in crate::store) async fn record_call(&self, call: &FinishedCall) -> Result<(), StoreError> {
-        let mut script = Script::default();
-        write_call(&mut script, call);
         let mut transaction = self.begin().await?;
+        let mut script = Script::default();
+        write_call(&mut script, &*as_written(&mut transaction, call).await?);
         script.run(&mut transaction).await?;
         Ok(transaction.commit().await?)
     }
@@ -205,11 +209,58 @@ pub(super) fn write_call(script: &mut Script, call: &FinishedCall) {
         .bind(serde_json::to_string(&call.operators).unwrap_or_default())
         .bind(serde_json::to_string(&call.channels).unwrap_or_default())
         .bind(call.inferred)
-        .bind(call.handled_by.as_ref().map(|people| serde_json::to_string(people).unwrap_or_default()));
+        .bind(call.handled_by.as_ref().map(|people| serde_json::to_string(people).unwrap_or_default()))
+        .bind(call.source.as_str());
     let ordinals: Vec<(i64, &Segment)> = (0..).zip(&call.segments).collect();
     for segments in ordinals.chunks(SEGMENTS_PER_INSERT_MAX) {
         insert_segments(script, call, segments);
     }
+}
+
+/// The call as [`write_call`] takes it. Only a record of the PBX needs something that is stored.
+pub(super) async fn as_written<'c>(
+    db: &mut DbConnection,
+    call: &'c FinishedCall,
+) -> Result<Cow<'c, FinishedCall>, StoreError> {
+    let completed = match call.source {
+        CallSource::Offline => with_what_was_seen(db, call).await?,
+        CallSource::Seen => None,
+    };
+    Ok(completed.map_or(Cow::Borrowed(call), Cow::Owned))
+}
+
+/// A record of the PBX, completed with what a daemon saw of the call before it stopped: who called, and what happened until then.
+/// `None` if no daemon saw it.
+async fn with_what_was_seen(
+    db: &mut DbConnection,
+    call: &FinishedCall,
+) -> Result<Option<FinishedCall>, StoreError> {
+    let row = sqlx::query(concat!(
+        "SELECT c.*, ",
+        call_is_being_erased!(),
+        " AS is_erased, (SELECT count(*) FROM call_segments AS s WHERE s.call_id = c.id) AS segments
+         FROM calls AS c WHERE c.id = $1 AND c.inferred AND c.source = 'seen'"
+    ))
+    .bind(call.id)
+    .fetch_optional(db)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let seen = call_of(&row)?;
+    let has_segments = row.try_get::<i64, _>("segments")? > 0;
+    let later = call.operators.iter().filter(|operator| !seen.operators.contains(operator));
+    Ok(Some(FinishedCall {
+        account: seen.account.or(call.account),
+        matched_by: if seen.account.is_some() { seen.matched_by } else { call.matched_by },
+        dialled: seen.dialled.or_else(|| call.dialled.clone()),
+        answered_at: seen.answered_at.or(call.answered_at),
+        operators: seen.operators.iter().chain(later).cloned().collect(),
+        ended_at: call.ended_at,
+        outcome: if seen.answered_at.is_some() { Outcome::Answered } else { call.outcome },
+        source: call.source,
+        // Without segments, the stored ones stay.
+        segments: if has_segments { Vec::new() } else { call.segments.clone() },
+        ..seen
+    }))
 }
 
 /// Writes some segments where none are stored of these: worse ones were deleted, better ones are there. Those of an inferred
@@ -294,6 +345,8 @@ pub(super) fn call_of(row: &DbRow) -> Result<FinishedCall, sqlx::Error> {
         handled_by: handled_by.and_then(|people| serde_json::from_str(people).ok()),
         channels,
         inferred: row.try_get("inferred")?,
+        source: CallSource::parse(row.try_get("source")?).unwrap_or_default(),
+        left_behind: row.try_get::<Option<&str>, _>("left_behind")?.and_then(LeftBehind::parse),
         segments: Vec::new(),
     })
 }
@@ -367,6 +420,8 @@ mod tests {
             handled_by: Some(vec![SATO]),
             channels: vec![channel],
             inferred: false,
+            source: CallSource::Seen,
+            left_behind: None,
             segments: vec![Segment {
                 kind: "talking".into(),
                 operator: Extension::parse("1001").ok(),
@@ -655,6 +710,51 @@ mod tests {
         store.record_call(&inferred).await.unwrap();
         store.record_call(&call(1)).await.unwrap();
         store.record_call(&inferred).await.unwrap();
+        assert_eq!(store.finished_call(inferred.id).await.unwrap(), Some(call(1)));
+    }
+
+    /// As the PBX writes a call down: without the caller.
+    fn offline(seen: &FinishedCall) -> FinishedCall {
+        let operator = Extension::parse("1002").unwrap();
+        FinishedCall {
+            customer: None,
+            caller: None,
+            presentation: Presentation::Unavailable,
+            operators: vec![operator],
+            handled_by: None,
+            inferred: true,
+            source: CallSource::Offline,
+            segments: vec![],
+            ended_at: from_ms(to_ms(seen.ended_at) + 5_000),
+            outcome: Outcome::Closed,
+            ..seen.clone()
+        }
+    }
+
+    #[tokio::test]
+    async fn what_the_pbx_wrote_down_completes_an_inferred_record_and_changes_no_observed_one() {
+        let (_dir, store) = super::super::empty_store().await;
+        let alone = offline(&call(3));
+        store.record_call(&alone).await.unwrap();
+        store.record_call(&alone).await.unwrap();
+        assert_eq!(store.finished_call(alone.id).await.unwrap().as_ref(), Some(&alone));
+        // A daemon saw its beginning, and the next one inferred its end; either record may come first.
+        let inferred =
+            FinishedCall { inferred: true, outcome: Outcome::Unknown, answered_at: None, ..call(1) };
+        store.record_call(&inferred).await.unwrap();
+        for _ in 0..2 {
+            store.record_call(&offline(&call(1))).await.unwrap();
+            store.record_call(&inferred).await.unwrap();
+        }
+        let stored = store.finished_call(inferred.id).await.unwrap().unwrap();
+        let operators = ["1001", "1002"].map(|text| Extension::parse(text).unwrap());
+        assert_eq!((stored.source, stored.outcome), (CallSource::Offline, Outcome::Closed));
+        assert_eq!((&stored.caller, &stored.customer), (&inferred.caller, &inferred.customer));
+        assert_eq!((stored.operators.as_slice(), &stored.segments), (&operators[..], &inferred.segments));
+        assert_eq!(stored.ended_at, offline(&call(1)).ended_at);
+        // Observed to its end by another daemon.
+        store.record_call(&call(1)).await.unwrap();
+        store.record_call(&offline(&call(1))).await.unwrap();
         assert_eq!(store.finished_call(inferred.id).await.unwrap(), Some(call(1)));
     }
 

@@ -4,15 +4,17 @@ use sqlx::Row;
 
 use super::audit::write_audit;
 use super::faxes::write_fax_publication;
-use super::history::write_call;
+use super::history::{as_written, write_call};
 use super::messages::write_publication;
 use super::operators::{write_state, write_wrap_up};
 use super::pbx_links::{write_gap, write_link};
 use super::script::Script;
 use super::supervision_log::write_segment_change;
+use super::voices::write_voice_publication;
 use super::{Backend, DbConnection, DbRow};
 use crate::contract::event::{Event, EventKind, LoggedEvent};
 use crate::contract::event_id::{EventId, StreamToken};
+use crate::contract::history::{CallSource, FinishedCall};
 use crate::ids::PbxId;
 use crate::journal::entry::{CallCheckpoint, JournalEntry};
 use crate::journal::queue::Batch;
@@ -175,28 +177,29 @@ pub(super) async fn own_log(
 
 /// Whether an entry is written by statements alone, which read nothing back.
 fn is_scripted(entry: &JournalEntry) -> bool {
-    matches!(
-        entry,
-        JournalEntry::Checkpoint(_)
-            | JournalEntry::Finished(_)
-            | JournalEntry::OperatorState(_)
-            | JournalEntry::WrapUp(_)
-    )
+    match entry {
+        JournalEntry::Checkpoint(_) | JournalEntry::OperatorState(_) | JournalEntry::WrapUp(_) => true,
+        JournalEntry::Finished(call) => call.source == CallSource::Seen,
+        _ => false,
+    }
 }
 
 /// Writes an entry: one function per kind, each beside the other statements of its topic.
 async fn write_entry(db: &mut DbConnection, pbx: &PbxId, entry: &JournalEntry) -> Result<(), StoreError> {
     match entry {
-        JournalEntry::Checkpoint(_)
-        | JournalEntry::Finished(_)
-        | JournalEntry::OperatorState(_)
-        | JournalEntry::WrapUp(_) => {
+        JournalEntry::Finished(call) => {
+            let mut script = Script::default();
+            push_finished(&mut script, &*as_written(db, call).await?);
+            Ok(script.run(db).await?)
+        }
+        JournalEntry::Checkpoint(_) | JournalEntry::OperatorState(_) | JournalEntry::WrapUp(_) => {
             let mut script = Script::default();
             push_entry(&mut script, pbx, entry)?;
             Ok(script.run(db).await?)
         }
         JournalEntry::MessagePublished(publication) => write_publication(db, *publication).await,
         JournalEntry::FaxPublished(id) => write_fax_publication(db, *id).await,
+        JournalEntry::VoicePublished(id) => write_voice_publication(db, *id).await,
         JournalEntry::Gap(gap) => write_gap(db, gap).await,
         JournalEntry::PbxLink(link) => write_link(db, pbx, link).await,
         JournalEntry::SegmentChange(change) => write_segment_change(db, change).await,
@@ -208,21 +211,24 @@ async fn write_entry(db: &mut DbConnection, pbx: &PbxId, entry: &JournalEntry) -
 fn push_entry(script: &mut Script, pbx: &PbxId, entry: &JournalEntry) -> Result<(), StoreError> {
     match entry {
         JournalEntry::Checkpoint(checkpoint) => push_checkpoint(script, pbx, checkpoint)?,
-        JournalEntry::Finished(call) => {
-            write_call(script, call);
-            // The call is in one of the two.
-            script.statement("DELETE FROM call_checkpoints WHERE id = $1").bind(call.id);
-        }
+        JournalEntry::Finished(call) => push_finished(script, call),
         JournalEntry::OperatorState(change) => write_state(script, change),
         JournalEntry::WrapUp(record) => write_wrap_up(script, record),
         JournalEntry::MessagePublished(_)
         | JournalEntry::FaxPublished(_)
+        | JournalEntry::VoicePublished(_)
         | JournalEntry::Gap(_)
         | JournalEntry::PbxLink(_)
         | JournalEntry::SegmentChange(_)
         | JournalEntry::Audit(_) => {}
     }
     Ok(())
+}
+
+fn push_finished(script: &mut Script, call: &FinishedCall) {
+    write_call(script, call);
+    // The call is in one of the two.
+    script.statement("DELETE FROM call_checkpoints WHERE id = $1").bind(call.id);
 }
 
 fn push_checkpoint(script: &mut Script, pbx: &PbxId, checkpoint: &CallCheckpoint) -> Result<(), StoreError> {

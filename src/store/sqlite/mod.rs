@@ -114,6 +114,8 @@ mod tasks;
 mod upgrade;
 #[path = "../users/sql.rs"]
 mod users;
+#[path = "../voices/sql.rs"]
+mod voices;
 #[path = "../webhooks/sql.rs"]
 mod webhooks;
 

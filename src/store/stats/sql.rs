@@ -522,7 +522,7 @@ mod tests {
     use super::*;
     use crate::contract::call::{Direction, Outcome};
     use crate::contract::card::MatchedBy;
-    use crate::contract::history::Segment;
+    use crate::contract::history::{CallSource, Segment};
     use crate::contract::operator::WrapUp;
     use crate::contract::pbx::Gap;
     use crate::identity::Presentation;
@@ -587,6 +587,8 @@ mod tests {
             handled_by: Some(answered.map(|_| SATO).into_iter().collect()),
             channels: vec![channel],
             inferred: false,
+            source: CallSource::Seen,
+            left_behind: None,
             segments,
         }
     }

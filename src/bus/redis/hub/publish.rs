@@ -52,13 +52,13 @@ impl Hub {
                         records.push(keep);
                     }
                 }
-                JournalEntry::MessagePublished(_) | JournalEntry::FaxPublished(_) => {
-                    match outbox.pending.back_mut() {
-                        Some(last) => last.publications.push(keep),
-                        None if leads => records.push(keep),
-                        None => {}
-                    }
-                }
+                JournalEntry::MessagePublished(_)
+                | JournalEntry::FaxPublished(_)
+                | JournalEntry::VoicePublished(_) => match outbox.pending.back_mut() {
+                    Some(last) => last.publications.push(keep),
+                    None if leads => records.push(keep),
+                    None => {}
+                },
             }
         }
         drop(outbox);

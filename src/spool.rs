@@ -1,38 +1,64 @@
-//! The directory into which the PBX writes faxes.
+//! A directory into which the PBX writes files for the daemon: faxes, spoken messages.
 //!
 //! Invariants: only plain files that lie in the directory itself are read, deleted or moved: a symbolic link, a device or a
-//! directory with the name of a fax is left alone. A file that grows while it is read, or is larger than
+//! directory with the name of such a file is left alone. A file that grows while it is read, or is larger than
 //! [`FILE_BYTES_MAX`], is not read to its end. The calls block; the receiver makes them on a thread for such work.
 
 use std::fs::File;
 use std::io::{self, Read as _};
+use std::marker::PhantomData;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use rustix::fs::{AtFlags, Mode, OFlags, mkdirat, openat, renameat, unlinkat};
 use rustix::io::Errno;
+use smol_str::SmolStr;
 
-use super::name::FaxFileName;
-
-/// Largest file, in bytes: 200 pages of 160 KB.
+/// Largest file, in bytes: 200 pages of a fax of 160 KB, half an hour of speech.
 pub const FILE_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// Most files that are seen at once.
 pub const FILES_MAX: usize = 1_000;
 /// Where files go that cannot be read.
 const UNREADABLE: &str = "unreadable";
 
+/// The name of a file that the dialplan makes. A name has no path and no hidden file in it, whatever the PBX reports.
+pub trait SpoolName: Sized {
+    /// Reads a name; `None` if the dialplan makes none like it.
+    fn read(text: &str) -> Option<Self>;
+
+    /// The name.
+    fn text(&self) -> &str;
+}
+
+/// What the dialplan keeps of a channel's id in a name: `FILTER(0-9A-Za-z.\-,…)`.
+#[must_use]
+pub fn channel_part(id: &str) -> SmolStr {
+    id.chars().filter(|c| u8::try_from(*c).is_ok_and(is_kept)).collect()
+}
+
+/// Whether `text` is what [`channel_part`] leaves of an id, and can begin the name of a file.
+#[must_use]
+pub fn is_channel_part(text: &str) -> bool {
+    !text.is_empty() && !text.starts_with(['.', '-']) && text.bytes().all(is_kept)
+}
+
+fn is_kept(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-')
+}
+
 /// The directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Spool {
+pub struct Spool<N> {
     directory: PathBuf,
+    names: PhantomData<fn() -> N>,
 }
 
 /// A file in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SpoolFile {
+pub struct SpoolFile<N> {
     /// Its name.
-    pub name: FaxFileName,
+    pub name: N,
     /// When the PBX last wrote it.
     pub modified: SystemTime,
 }
@@ -50,11 +76,11 @@ pub enum Content {
     NoFile,
 }
 
-impl Spool {
+impl<N: SpoolName> Spool<N> {
     /// The spool in this directory.
     #[must_use]
     pub fn new(directory: PathBuf) -> Self {
-        Self { directory }
+        Self { directory, names: PhantomData }
     }
 
     /// The directory.
@@ -68,16 +94,16 @@ impl Spool {
         Ok(rustix::fs::open(&self.directory, flags, Mode::empty())?)
     }
 
-    /// The plain files with the name of a fax, at most [`FILES_MAX`] of them.
+    /// The plain files with such a name, at most [`FILES_MAX`] of them.
     ///
     /// # Errors
     /// The directory cannot be read.
-    pub fn files(&self) -> io::Result<Vec<SpoolFile>> {
+    pub fn files(&self) -> io::Result<Vec<SpoolFile<N>>> {
         let mut files = Vec::new();
         for entry in std::fs::read_dir(&self.directory)? {
             let entry = entry?;
             let name = entry.file_name();
-            let Some(name) = name.to_str().and_then(|name| FaxFileName::parse(name).ok()) else { continue };
+            let Some(name) = name.to_str().and_then(N::read) else { continue };
             // The entry's own metadata: a link is not followed. A file that is gone meanwhile is none.
             let Ok(metadata) = entry.metadata() else { continue };
             if metadata.is_file() {
@@ -94,11 +120,11 @@ impl Spool {
     ///
     /// # Errors
     /// The directory or the file cannot be read.
-    pub fn read(&self, name: &FaxFileName) -> io::Result<Content> {
+    pub fn read(&self, name: &N) -> io::Result<Content> {
         let directory = self.open()?;
         // NONBLOCK: opening a pipe waits for nobody.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = match openat(&directory, name.as_str(), flags, Mode::empty()) {
+        let file = match openat(&directory, name.text(), flags, Mode::empty()) {
             Ok(file) => File::from(file),
             Err(Errno::NOENT) => return Ok(Content::Missing),
             Err(Errno::LOOP | Errno::NXIO) => return Ok(Content::NoFile),
@@ -116,9 +142,9 @@ impl Spool {
     ///
     /// # Errors
     /// It cannot be deleted.
-    pub fn remove(&self, name: &FaxFileName) -> io::Result<()> {
+    pub fn remove(&self, name: &N) -> io::Result<()> {
         let directory = self.open()?;
-        match unlinkat(&directory, name.as_str(), AtFlags::empty()) {
+        match unlinkat(&directory, name.text(), AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -128,13 +154,13 @@ impl Spool {
     ///
     /// # Errors
     /// It cannot be moved.
-    pub fn set_aside(&self, name: &FaxFileName) -> io::Result<()> {
+    pub fn set_aside(&self, name: &N) -> io::Result<()> {
         let directory = self.open()?;
         match mkdirat(&directory, UNREADABLE, Mode::RWXU) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(error) => return Err(error.into()),
         }
-        match renameat(&directory, name.as_str(), &directory, format!("{UNREADABLE}/{name}")) {
+        match renameat(&directory, name.text(), &directory, format!("{UNREADABLE}/{}", name.text())) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -159,11 +185,24 @@ mod tests {
 
     use super::*;
 
-    fn name(text: &str) -> FaxFileName {
-        FaxFileName::parse(text).unwrap()
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    struct Name(String);
+
+    impl SpoolName for Name {
+        fn read(text: &str) -> Option<Self> {
+            text.ends_with(".tif").then(|| Self(text.to_owned()))
+        }
+
+        fn text(&self) -> &str {
+            &self.0
+        }
     }
 
-    fn spool() -> (tempfile::TempDir, Spool) {
+    fn name(text: &str) -> Name {
+        Name(text.to_owned())
+    }
+
+    fn spool() -> (tempfile::TempDir, Spool<Name>) {
         let held = tempfile::tempdir().unwrap();
         let spool = Spool::new(held.path().join("spool"));
         std::fs::create_dir(spool.directory()).unwrap();

@@ -1,0 +1,22 @@
+-- Recordings that callers left: each is the message of the same id. file is the name of the PBX's file, which is one recording;
+-- published: its event went out.
+CREATE TABLE voice_messages (
+    message_id  UUID PRIMARY KEY NOT NULL REFERENCES messages (id) ON DELETE CASCADE,
+    pbx         TEXT NOT NULL,
+    file        TEXT NOT NULL,
+    account_id  UUID NOT NULL REFERENCES accounts (id) ON DELETE CASCADE,
+    call_id     UUID,
+    ms          BIGINT NOT NULL,
+    bytes       BIGINT NOT NULL,
+    recorded_ms BIGINT NOT NULL,
+    published   BIGINT NOT NULL DEFAULT 0
+);
+CREATE UNIQUE INDEX voice_messages_by_file ON voice_messages (pbx, file);
+CREATE INDEX voice_messages_by_account ON voice_messages (account_id);
+CREATE INDEX voice_messages_unpublished ON voice_messages (pbx, recorded_ms) WHERE published = 0;
+
+-- The recordings (WAV), apart so that a list does not read them.
+CREATE TABLE voice_recordings (
+    message_id UUID PRIMARY KEY NOT NULL REFERENCES voice_messages (message_id) ON DELETE CASCADE,
+    content    BYTEA NOT NULL
+);
