@@ -773,7 +773,7 @@ mod tests {
         let to = "sasaki@example.jp".parse().unwrap();
         let of_all = (&settings(), &Templates::default());
         let (mail, _) =
-            render(of_all, &claimed(), &to, &facts, (&[fax_file(&facts, document.to_vec())][..], None));
+            render(of_all, &claimed(), &to, &facts, (&[document_file(&facts, document.to_vec())][..], None));
         let mail = String::from_utf8(mail).unwrap();
         assert!(mail.contains("Content-Type: application/pdf; name=\"FAX-261130-0007.pdf\""), "{mail}");
         let encoded = base64::engine::general_purpose::STANDARD.encode(document);

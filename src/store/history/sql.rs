@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use smol_str::SmolStr;
 use sqlx::{QueryBuilder, Row};
 
+use super::dialect::{AS_ID, AS_NUMBER};
 use super::history_large::{Large, find_large, find_many_of_account};
 use super::history_page::Plan;
 use super::script::Script;
@@ -274,16 +275,17 @@ fn insert_segments(script: &mut Script, call: &FinishedCall, segments: &[(i64, &
          FROM (",
     );
     for (n, (ordinal, segment)) in segments.iter().enumerate() {
+        let then = |name: &'static str| if n > 0 { ", " } else { name };
         script.push(if n > 0 { " UNION ALL SELECT " } else { "SELECT " });
-        script.push_bind(call.id).push(if n > 0 { ", " } else { " AS call_id, " });
-        script.push_bind(*ordinal).push(if n > 0 { ", " } else { " AS ordinal, " });
-        script.push_bind(segment.kind.to_string()).push(if n > 0 { ", " } else { " AS kind, " });
+        script.push_bind(call.id).push(AS_ID).push(then(" AS call_id, "));
+        script.push_bind(*ordinal).push(AS_NUMBER).push(then(" AS ordinal, "));
+        script.push_bind(segment.kind.to_string()).push(then(" AS kind, "));
         let operator = segment.operator.as_ref().map(|operator| operator.as_str().to_owned());
-        script.push_bind(operator).push(if n > 0 { ", " } else { " AS operator, " });
+        script.push_bind(operator).push(then(" AS operator, "));
         let target = segment.target.as_ref().map(ToString::to_string);
-        script.push_bind(target).push(if n > 0 { ", " } else { " AS target, " });
-        script.push_bind(to_ms(segment.from)).push(if n > 0 { ", " } else { " AS from_ms, " });
-        script.push_bind(segment.until.map(to_ms)).push(if n > 0 { ", " } else { " AS until_ms, " });
+        script.push_bind(target).push(then(" AS target, "));
+        script.push_bind(to_ms(segment.from)).push(AS_NUMBER).push(then(" AS from_ms, "));
+        script.push_bind(segment.until.map(to_ms)).push(AS_NUMBER).push(then(" AS until_ms, "));
         script.push_bind(segment.result.as_ref().map(ToString::to_string));
         script.push(if n > 0 { "" } else { " AS result" });
     }

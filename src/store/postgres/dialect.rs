@@ -23,6 +23,9 @@ pub(super) const JSON_TEXTS: (&str, &str) =
 /// Between statements whose rows of `c` are those of all of them, and after each: a join, for which the planner has more ways
 /// than for INTERSECT.
 pub(super) const INTERSECTED_WITH: (&str, &str) = (" AND (c.offered_ms, c.id) IN (SELECT ", ")");
+/// After a value of a row that is selected and not inserted: its type, an id or a number, where nothing else tells it.
+pub(super) const AS_ID: &str = "::uuid";
+pub(super) const AS_NUMBER: &str = "::bigint";
 /// Whether a subquery of a join may name the tables before it.
 pub(super) const HAS_LATERAL: bool = true;
 

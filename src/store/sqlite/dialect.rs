@@ -22,6 +22,9 @@ pub(super) const JSON_TEXTS: (&str, &str) = ("json_each(", ")");
 /// Between statements whose rows are those of all of them, in the order of the whole, and after the last: each is walked in
 /// the order of its index, side by side with the others, until there are enough.
 pub(super) const INTERSECTED_WITH: (&str, &str) = (" INTERSECT SELECT ", "");
+/// After a value of a row that is selected and not inserted: its type, an id or a number, where nothing else tells it.
+pub(super) const AS_ID: &str = "";
+pub(super) const AS_NUMBER: &str = "";
 /// Whether a subquery of a join may name the tables before it.
 pub(super) const HAS_LATERAL: bool = false;
 
