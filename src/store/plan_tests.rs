@@ -100,13 +100,6 @@ const SEARCHED: &[(&str, Option<&str>, &str, &str)] = &[
     ("SELECT DISTINCT near.id", None, "calls_by_caller|calls_by_number", "caller_key"),
 ];
 
-/// Statements that a database cannot explain alone, with the reason. The other one explains them.
-const UNEXPLAINED: &[(&str, &str, &str)] = &[(
-    "INSERT INTO call_segments",
-    "postgres",
-    "a value selected in a subquery has no type until it is bound; both subqueries are by a primary key",
-)];
-
 /// Writes down each statement from now on, if this process was asked to.
 pub(crate) fn record_statements() {
     static ONCE: Once = Once::new();
