@@ -12,8 +12,8 @@
 //! `check/call.rs`.
 
 mod call;
-mod chat;
 mod callflow;
+mod chat;
 mod dialplan;
 mod fax;
 mod first_steps;

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use toritsugi::command::{Answer, Command, CommandRequest};
 use toritsugi::contract::call::{Direction, Outcome};
 use toritsugi::contract::card::MatchedBy;
-use toritsugi::contract::history::FinishedCall;
+use toritsugi::contract::history::{CallSource, FinishedCall};
 use toritsugi::contract::transfer::{Mode, State, TargetView, TransferId, TransferView};
 use toritsugi::identity::Presentation;
 use toritsugi::transfer;
@@ -228,6 +228,8 @@ async fn ended(rig: &Rig, n: u32, account: &str, outcome: Outcome, offered_at: T
         handled_by: Some(Vec::new()),
         channels: Vec::new(),
         inferred: false,
+        source: CallSource::Seen,
+        left_behind: None,
         segments: Vec::new(),
     };
     rig.app.store.record_call(&call).await.unwrap();

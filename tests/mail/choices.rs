@@ -10,7 +10,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use toritsugi::contract::call::{Direction, Outcome};
 use toritsugi::contract::card::MatchedBy;
-use toritsugi::contract::history::FinishedCall;
+use toritsugi::contract::history::{CallSource, FinishedCall};
 use toritsugi::contract::message::{MessageFields, MessageKind, NewFile, NewMessage};
 use toritsugi::contract::operator::WrapUp;
 use toritsugi::identity::Presentation;
@@ -82,6 +82,8 @@ async fn finished(house: &House, store: &Store, n: u32, caller: Option<&str>, di
         handled_by: None,
         channels: Vec::new(),
         inferred: false,
+        source: CallSource::Seen,
+        left_behind: None,
         segments: Vec::new(),
     };
     let work = WrapUp {

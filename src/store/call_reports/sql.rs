@@ -78,7 +78,7 @@ mod tests {
     use super::*;
     use crate::contract::call::{Direction, Outcome};
     use crate::contract::card::MatchedBy;
-    use crate::contract::history::FinishedCall;
+    use crate::contract::history::{CallSource, FinishedCall};
     use crate::contract::message::{MessageFields, MessageKind, NewMessage};
     use crate::contract::operator::WrapUp;
     use crate::contract::records::AccountFields;
@@ -121,6 +121,8 @@ mod tests {
             handled_by: None,
             channels: Vec::new(),
             inferred: false,
+            source: CallSource::Seen,
+            left_behind: None,
             segments: Vec::new(),
         };
         store.record_call(&call).await.unwrap();

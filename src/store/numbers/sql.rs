@@ -64,7 +64,7 @@ mod tests {
     use super::*;
     use crate::contract::call::{Direction, Outcome};
     use crate::contract::card::MatchedBy;
-    use crate::contract::history::FinishedCall;
+    use crate::contract::history::{CallSource, FinishedCall};
     use crate::contract::records::AccountFields;
     use crate::identity::Presentation;
     use crate::ids::{CallId, ChannelId, PbxId};
@@ -92,6 +92,10 @@ mod tests {
             handled_by: Some(Vec::new()),
             channels: vec![channel],
             inferred: false,
+            source: CallSource::Seen,
+            left_behind: None,
+            source: CallSource::Seen,
+            left_behind: None,
             segments: Vec::new(),
         }
     }

@@ -3,7 +3,7 @@
 use super::super::super::Store;
 use super::*;
 use crate::contract::card::MatchedBy;
-use crate::contract::history::FinishedCall;
+use crate::contract::history::{CallSource, FinishedCall};
 use crate::contract::records::{AccountFields, CustomerFields};
 use crate::identity::Presentation;
 use crate::ids::{CallId, ChannelId, Extension, PbxId};
@@ -89,6 +89,10 @@ fn call(n: u32, directory: &Directory) -> FinishedCall {
         handled_by,
         channels: vec![channel],
         inferred: false,
+        source: CallSource::Seen,
+        left_behind: None,
+        source: CallSource::Seen,
+        left_behind: None,
         segments: Vec::new(),
     }
 }
