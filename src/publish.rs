@@ -333,6 +333,8 @@ pub fn alarm(kind: EventKind, data: Value, at: Timestamp) -> NewEvent {
 #[must_use]
 pub fn of_house(kind: EventKind, data: Value, at: Timestamp) -> NewEvent {
     NewEvent { kind, at, call: None, audience: Audience::Supervisors, data, change: StateDelta::None }
+}
+
 /// An override was set, or is over: everybody reads overrides.
 #[must_use]
 pub fn override_changed(kind: EventKind, one: &Override, at: Timestamp) -> NewEvent {

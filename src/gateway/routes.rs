@@ -26,7 +26,13 @@ use utoipa_axum::routes;
 use super::problem::{Kind, Problem};
 use super::state::AppState;
 use super::{
-    account_clips, account_notices, accounts, alarms, audit, auth, billing, billing_file, callbacks, callflow, calls, contacts, contracts, customers, deliveries, digests, drafts, endpoints, explain, export, faxes, forwarding, health, history, history_file, holidays, idempotency, installation, mail, mail_templates, message_actions, message_answers, message_files, message_routes, message_timeline, messages, middleware, numbers, operators, page, passwords, report_files, reports, script_forms, scripts, session, sse, stats, stats_calls, stats_file, stats_live, stats_waits, supervisions, tasks, tokens, transfers, users, voices, webhooks, websocket,
+    account_clips, account_notices, accounts, alarms, audit, auth, billing, billing_file, callbacks,
+    callflow, calls, contacts, contracts, customers, deliveries, digests, drafts, endpoints, explain, export,
+    faxes, forwarding, health, history, history_file, holidays, idempotency, installation, mail,
+    mail_templates, message_actions, message_answers, message_files, message_routes, message_timeline,
+    messages, middleware, numbers, operators, page, passwords, report_files, reports, script_forms, scripts,
+    session, sse, stats, stats_calls, stats_file, stats_live, stats_waits, supervisions, tasks, tokens,
+    transfers, users, voices, webhooks, websocket,
 };
 
 /// The routes that need no token, each with its part of the OpenAPI document.
