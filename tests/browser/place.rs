@@ -229,7 +229,8 @@ async fn everything_is_found_from_everywhere_in_any_writing() {
         person.tab.until("it to close", "!document.querySelector('[data-palette]')").await;
     }
     finds(&person, "たなか", "nav.past", "090-1234-5678").await;
-    person.looks("palette").await;
+    person.is_pictured("palette").await;
+    person.is_accessible("palette").await;
     person.tab.eval("document.querySelector('[data-palette] input').focus()").await;
     person.tab.key("Escape").await;
     finds(&person, "sakura", "nav.accounts", "株式会社さくら商事").await;
