@@ -67,6 +67,8 @@ async fn what_a_caller_tells_for_today_is_written_in_two_keys_and_is_on_every_de
     let changed = format!("{TEXT}（確認済み）");
     shows_notice(&hana, &changed).await;
     call.hang_up().await;
+    // Keys right after a field that is gone are no orders, until Esc.
+    boss.tab.key("Escape").await;
     boss.tab.key("1").await;
     boss.tab.until("it between calls", "document.querySelector('[data-today] .what')").await;
     boss.looks("notice-idle").await;
