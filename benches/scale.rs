@@ -160,6 +160,7 @@ fn party(number: Option<String>, customers: &[uuid::Uuid]) -> HistoryFilter {
     HistoryFilter { party: Some(PartyFilter { number, customers }), ..HistoryFilter::default() }
 }
 
+#[expect(clippy::too_many_lines, reason = "one line for each question")]
 async fn history(store: &Store) -> Result<(), Box<dyn Error>> {
     let Size { operators, .. } = Size::FULL;
     let nobody = operators - 1..operators;

@@ -174,11 +174,6 @@ pub(super) async fn all(client: &Client, path: &str, filter: &[(&str, &str)]) ->
     }
 }
 
-/// The id of the account that a text names.
-pub(super) async fn account_of(client: &Client, text: &str) -> anyhow::Result<String> {
-    Ok(named::account(client, text).await?.to_string())
-}
-
 impl List {
     async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
         let client = self.client.client(global)?;
@@ -224,7 +219,7 @@ fn counted(bill: &Bill) -> u64 {
 impl Show {
     async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
         let client = self.client.client(global)?;
-        let account = account_of(&client, &self.account).await?;
+        let account = named::account(&client, &self.account).await?;
         let answer: Value = client.get(&format!("/v1/accounts/{account}/bills/{}", self.month), &[]).await?;
         if self.output.json {
             print_json(&answer)?;
@@ -289,7 +284,7 @@ impl Close {
     async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
         let client = self.client.client(global)?;
         let accounts = match &self.account {
-            Some(account) => vec![account_of(&client, account).await?],
+            Some(account) => vec![named::account(&client, account).await?],
             None => {
                 let bills = all(&client, &format!("/v1/bills/{}", self.month), &[]).await?;
                 let open = bills.iter().filter(|bill| bill["closed_at"].is_null());
@@ -321,7 +316,7 @@ impl Close {
 impl PlanArgs {
     async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
         let client = self.client.client(global)?;
-        let account = account_of(&client, &self.account).await?;
+        let account = named::account(&client, &self.account).await?;
         let path = format!("/v1/accounts/{account}/billing-plan");
         if self.remove {
             client.delete(&path).await?;

@@ -9,8 +9,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
 use super::Global;
-use super::billing::account_of;
 use super::client::{Client, ClientArgs, Ids};
+use super::named;
 use super::output::{Output, Table, plain, print, print_json, print_line};
 use super::when;
 
@@ -199,7 +199,7 @@ impl Callflow {
 impl Show {
     async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
         let client = self.client.client(global)?;
-        let path = format!("/v1/accounts/{}/callflow", account_of(&client, &self.account).await?);
+        let path = format!("/v1/accounts/{}/callflow", named::account(&client, &self.account).await?);
         let callflow: Value = client.get(&path, &[]).await?;
         let from = self.at.map(|at| at.to_string());
         let query: Vec<(&str, &str)> = from.iter().map(|from| ("from", from.as_str())).collect();
@@ -292,7 +292,7 @@ pub(super) fn sentence(step: &Value) -> String {
 impl Set {
     async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
         let client = self.client.client(global)?;
-        let path = format!("/v1/accounts/{}/callflow", account_of(&client, &self.account).await?);
+        let path = format!("/v1/accounts/{}/callflow", named::account(&client, &self.account).await?);
         let present: Value = match client.get(&path, &[]).await {
             Err(error) if format!("{error:#}").contains("unknown-record") => Value::Null,
             present => present?,
@@ -343,7 +343,7 @@ impl Set {
 impl One {
     async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
         let client = self.client.client(global)?;
-        let account = account_of(&client, &self.account).await?;
+        let account = named::account(&client, &self.account).await?;
         client.delete(&format!("/v1/accounts/{account}/callflow")).await?;
         print_line("the account has no callflow; the PBX's own dialplan treats its calls")?;
         Ok(ExitCode::SUCCESS)
@@ -355,7 +355,7 @@ impl Switch {
         let client = self.client.client(global)?;
         let mut body = json!({ "treatment": treatment, "reason": self.reason });
         if let Some(account) = &self.account {
-            body["account"] = json!(account_of(&client, account).await?);
+            body["account"] = json!(named::account(&client, account).await?);
         }
         if let Some(until) = &self.until {
             body["until"] = json!(end("--until", until, Timestamp::now())?);

@@ -9,8 +9,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Global;
-use super::billing::{account_of, all};
+use super::billing::all;
 use super::client::ClientArgs;
+use super::named;
 use super::output::{Output, Table, print, print_json, print_line};
 
 #[derive(Debug, Args)]
@@ -151,7 +152,7 @@ impl Set {
             bail!("--goal: a percentage between 0 and 100, for instance 90");
         }
         let client = self.client.client(global)?;
-        let account = account_of(&client, &self.account).await?;
+        let account = named::account(&client, &self.account).await?;
         // 90 % is the nearest number to 0.9, as the daemon computes it.
         let goal: f64 = format!("{}e-2", self.goal).parse().context("--goal is no number")?;
         let body =
@@ -165,7 +166,7 @@ impl Set {
 impl Remove {
     async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
         let client = self.client.client(global)?;
-        let account = account_of(&client, &self.account).await?;
+        let account = named::account(&client, &self.account).await?;
         client.delete(&format!("/v1/accounts/{account}/contract")).await?;
         print_line("the account has no contract")?;
         Ok(ExitCode::SUCCESS)

@@ -128,7 +128,7 @@ impl Endpoints {
                 let account = named::account(&client, &add.account).await?;
                 let contact = match &add.contact {
                     Some(text) => {
-                        let filter = [("account", account.to_string())];
+                        let filter = [("account", account.clone())];
                         Some(named::id_of(&client, named::CONTACT, text, &filter).await?)
                     }
                     None => None,

@@ -166,8 +166,8 @@ fn choose(kind: Named, text: &str, records: &[Value]) -> Result<Uuid, NoneOrSeve
 }
 
 /// The id of the account that `text` names.
-pub(crate) async fn account(client: &Client, text: &str) -> anyhow::Result<Uuid> {
-    id_of(client, ACCOUNT, text, &[]).await
+pub(crate) async fn account(client: &Client, text: &str) -> anyhow::Result<String> {
+    Ok(id_of(client, ACCOUNT, text, &[]).await?.to_string())
 }
 
 /// The filter of a list by account, where one is named.
@@ -177,7 +177,7 @@ pub(crate) async fn account_filter(
 ) -> anyhow::Result<Vec<(&'static str, String)>> {
     match text {
         Some("") => bail!("--account is empty: write a code or a name"),
-        Some(text) => Ok(vec![("account", account(client, text).await?.to_string())]),
+        Some(text) => Ok(vec![("account", account(client, text).await?)]),
         None => Ok(Vec::new()),
     }
 }

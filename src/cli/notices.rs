@@ -8,9 +8,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Global;
-use super::billing::account_of;
 use super::callflow::end;
 use super::client::{ClientArgs, Ids};
+use super::named;
 use super::output::{Output, Table, print, print_json, print_line};
 
 const PATH: &str = "/v1/notices";
@@ -91,7 +91,7 @@ impl Notices {
             NoticesCommand::List(List { account, client, output }) => {
                 let client = client.client(global)?;
                 let account = match account {
-                    Some(account) => Some(account_of(&client, &account).await?),
+                    Some(account) => Some(named::account(&client, &account).await?),
                     None => None,
                 };
                 let query: Vec<_> = account.iter().map(|id| ("account", id.as_str())).collect();
@@ -104,7 +104,7 @@ impl Notices {
             NoticesCommand::Add(Add { account, text, from, until, client }) => {
                 let client = client.client(global)?;
                 let now = Timestamp::now();
-                let mut body = json!({ "account": account_of(&client, &account).await?, "text": text });
+                let mut body = json!({ "account": named::account(&client, &account).await?, "text": text });
                 for (field, time) in [("from", from), ("until", until)] {
                     if let Some(time) = time {
                         body[field] = json!(end(&format!("--{field}"), &time, now)?);

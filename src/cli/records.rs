@@ -222,9 +222,9 @@ impl RecordsCommand {
     pub(super) async fn run(self, global: &Global, of: Of) -> anyhow::Result<ExitCode> {
         let kind = kind_of(of);
         match self {
-            RecordsCommand::List(list) => list.run(global, kind).await?,
-            RecordsCommand::Show(show) => show.run(global, kind).await?,
-            RecordsCommand::Set(set) => set.run(global, kind).await?,
+            Self::List(list) => list.run(global, kind).await?,
+            Self::Show(show) => show.run(global, kind).await?,
+            Self::Set(set) => set.run(global, kind).await?,
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -13,8 +13,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Global;
-use super::billing::{account_of, all};
+use super::billing::all;
 use super::client::ClientArgs;
+use super::named;
 use super::output::{Output, Table, plain, print, print_bytes, print_error, print_json, print_line};
 
 #[derive(Debug, Args)]
@@ -135,7 +136,7 @@ impl Reports {
 impl Show {
     async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
         let client = self.client.client(global)?;
-        let account = account_of(&client, &self.account).await?;
+        let account = named::account(&client, &self.account).await?;
         let path = format!("/v1/accounts/{account}/reports/{}", self.month);
         const CUT_OFF: &str = "the connection ended in the middle of the file; try again";
         if let Some(file) = &self.pdf {
@@ -201,7 +202,7 @@ impl Close {
     async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
         let client = self.client.client(global)?;
         let accounts = match &self.account {
-            Some(account) => vec![account_of(&client, account).await?],
+            Some(account) => vec![named::account(&client, account).await?],
             None => {
                 let accounts = all(&client, "/v1/accounts", &[]).await?;
                 accounts.iter().filter_map(|account| account["id"].as_str().map(str::to_owned)).collect()
@@ -230,7 +231,7 @@ impl Close {
 impl PlanArgs {
     async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
         let client = self.client.client(global)?;
-        let account = account_of(&client, &self.account).await?;
+        let account = named::account(&client, &self.account).await?;
         let path = format!("/v1/accounts/{account}/report-plan");
         if self.remove {
             client.delete(&path).await?;

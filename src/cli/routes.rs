@@ -176,7 +176,7 @@ impl Explain {
 impl Check {
     async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
         let client = self.client.client(global)?;
-        let account = named::account(&client, &self.account).await?.to_string();
+        let account = named::account(&client, &self.account).await?;
         let answer: Value = client.get(&format!("{PATH}/check"), &[("account", account.as_str())]).await?;
         let findings: Findings = serde_json::from_value(answer.clone())?;
         if self.output.json {

@@ -402,7 +402,7 @@ async fn read(client: &Client, path: &str, version: Option<u32>) -> anyhow::Resu
 
 /// The id of the account that a text names.
 async fn account_id(client: &Client, text: &str) -> anyhow::Result<String> {
-    Ok(named::account(client, text).await?.to_string())
+    named::account(client, text).await
 }
 
 fn read_file(file: &Path) -> anyhow::Result<String> {

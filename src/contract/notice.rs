@@ -1,4 +1,4 @@
-//! Account notices (本日の連絡事項): what holds for an account until a given time, written by whoever took the call that said so.
+//! Account notices (本日の連絡事項): what holds for an account until a given time, written by the person who took the call that said so.
 //!
 //! Invariant: a notice has an end. What holds without one is the account's own notes, which an administrator writes.
 

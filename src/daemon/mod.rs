@@ -22,6 +22,7 @@ mod before_operator;
 mod caller_id;
 mod callflow;
 mod clock;
+mod cluster;
 mod core;
 mod erasure;
 mod faxes;
@@ -60,6 +61,7 @@ use tokio_util::task::TaskTracker;
 use self::alarms::AlarmWatch;
 use self::before_operator::{BeforeOperator, voice_receiver};
 pub use self::caller_id::{read_headers, read_presentation};
+use self::cluster::ClusterTasks;
 use self::core::{Core, Deps};
 pub use self::core::{LOOKUP_TIMEOUT, LOOKUPS_MAX};
 use self::erasure::Eraser;
@@ -104,8 +106,6 @@ pub const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Attempts per log line while the store cannot be reached: a line about every five minutes, at the longest delay.
 const STORE_ATTEMPTS_PER_LOG_LINE: u32 = 60;
-/// Time limit for the last events to reach Redis.
-const BUS_STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Why the daemon does not start.
 #[derive(Debug, thiserror::Error)]
@@ -508,31 +508,6 @@ fn bus_settings(config: &Config, stream: u64) -> BusSettings {
         replay_age_max: config.bus.replay_ttl,
         subscriber_events_max: config.bus.subscriber_events_max,
         subscribers_max: config.gateway.subscribers_max,
-    }
-}
-
-/// The tasks that connect this daemon with others through Redis. They outlive all other tasks, so that the last events
-/// are still sent.
-#[derive(Default)]
-struct ClusterTasks {
-    tasks: TaskTracker,
-    shutdown: CancellationToken,
-}
-
-impl ClusterTasks {
-    /// Sends the queued events and stops.
-    async fn stop(&self) {
-        self.shutdown.cancel();
-        self.tasks.close();
-        if tokio::time::timeout(BUS_STOP_TIMEOUT, self.tasks.wait()).await.is_err() {
-            tracing::warn!(timeout = ?BUS_STOP_TIMEOUT, "Redis did not accept the last events in time");
-        }
-    }
-}
-
-impl Drop for ClusterTasks {
-    fn drop(&mut self) {
-        self.shutdown.cancel();
     }
 }
 

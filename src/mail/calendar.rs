@@ -104,7 +104,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn event<'a>(from: Option<&str>, until: Option<&str>, summary: &'a str) -> Option<String> {
+    fn event(from: Option<&str>, until: Option<&str>, summary: &str) -> Option<String> {
         let event = CallBackEvent {
             uid: "m.0197@example.jp",
             sequence: 1,

@@ -220,7 +220,10 @@ async fn a_pbx_without_a_module_is_busy_and_check_names_it() {
     let found = toritsugi(&service, &setting, &["check"]).await;
     let lines = |output: &std::process::Output| {
         let text = String::from_utf8(output.stdout.clone()).unwrap();
-        text.lines().filter(|line| line[8..].starts_with("fax ")).map(str::to_owned).collect::<Vec<_>>()
+        text.lines()
+            .filter(|line| line.get(8..).is_some_and(|what| what.starts_with("fax ")))
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
     };
     let found = lines(&found);
     assert_eq!(found.len(), 2, "{found:?}");

@@ -136,7 +136,7 @@ async fn ctrl_c_frees_the_phone_and_a_phone_that_is_not_answered_is_an_error() {
     lab.phone("2001").is_busy().await;
     let (code, screen) = Terminal::run(&service, "2001", "listen 1001 --as 2001").ends().await;
     assert_eq!(code, 1, "{screen}");
-    assert!(screen.contains("toritsugi: phone 2001 is busy or refused the call"), "{screen}");
+    assert!(screen.contains("phone 2001 is busy or refused the call"), "{screen}");
     let (code, screen) = Terminal::run(&service, "2002", "listen 1001 --as 2002").ends().await;
     assert_eq!(code, 1, "{screen}");
     assert!(screen.contains("403 not-permitted"), "{screen}");

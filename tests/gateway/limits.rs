@@ -179,14 +179,19 @@ async fn requests_that_are_no_http_are_dropped() {
 
 #[tokio::test]
 async fn readiness_is_the_link_and_the_store() {
+    const VERSION: &str = env!("CARGO_PKG_VERSION");
     let rig = Rig::start().await;
     let ask = async || answer(rig.bare(Method::GET, "/readyz").send().await.unwrap()).await;
     assert_eq!(
         ask().await,
-        (StatusCode::SERVICE_UNAVAILABLE, json!({"ready": false, "pbx": false, "store": true}))
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            json!({"ready": false, "pbx": false, "store": true, "version": VERSION})
+        )
     );
     rig.link(true);
-    assert_eq!(ask().await, (StatusCode::OK, json!({"ready": true, "pbx": true, "store": true})));
+    let ready = json!({"ready": true, "pbx": true, "store": true, "version": VERSION});
+    assert_eq!(ask().await, (StatusCode::OK, ready));
     rig.link(false);
     assert_eq!(ask().await.0, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(rig.bare(Method::GET, "/healthz").send().await.unwrap().text().await.unwrap(), "ok\n");

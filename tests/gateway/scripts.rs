@@ -457,7 +457,7 @@ async fn the_command_line_checks_imports_exports_and_rolls_back() {
     let (_, said, _) = command(rig, &["list", "A001", "--json"]).await;
     assert_eq!(serde_json::from_str::<Value>(&said).unwrap()[0]["state"], "retired");
     let (code, _, said) = command(rig, &["list", "B9"]).await;
-    assert!(code == Some(1) && said.contains("no account has the code B9"), "{said}");
+    assert!(code == Some(1) && said.contains("no account is called \"B9\""), "{said}");
 }
 
 fn read(path: &Path) -> String {

@@ -200,6 +200,7 @@ impl House {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::too_many_lines, reason = "one part for each service")]
 async fn each_service_gets_a_message_in_its_own_form() {
     let service = StandIn::start().await;
     let house = service.house().await;
@@ -318,6 +319,7 @@ async fn each_service_gets_a_message_in_its_own_form() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::too_many_lines, reason = "one part for each answer")]
 async fn what_a_service_answers_decides_what_follows() {
     let service = StandIn::start().await;
     let house = service.house().await;

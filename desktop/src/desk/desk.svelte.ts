@@ -94,7 +94,7 @@ class Desk {
   /** Grows when a phone task changed, or may have changed. */
   tasksTold = $state(0);
   /** Grows when the list of callers to be called back changed, or may have changed. */
-  callbacksTold = $state(0);
+  callbackChanges = $state(0);
   /** Customers that were made or chosen here, by call. */
   chosen = $state.raw<ReadonlyMap<string, CustomerView>>(new Map());
 
@@ -262,7 +262,7 @@ class Desk {
       if (event.kind === 'notice.changed') daily.took(event.data as unknown as NoticesData);
       else if (event.kind === 'contact.presence') this.tookPresence(event.data as unknown as PresenceData);
     }
-    if (events.some(isAboutCallbacks)) this.callbacksTold += 1;
+    if (events.some(isAboutCallbacks)) this.callbackChanges += 1;
     if (events.some(({ kind }) => kind.startsWith('override.'))) this.overrides += 1;
     if (events.some(({ kind }) => kind === 'task.changed' || kind === 'stream.snapshot')) this.tasksTold += 1;
     this.sayWhatWent(events);

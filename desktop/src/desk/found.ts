@@ -28,7 +28,7 @@ export function isAccount(one: Account, sought: Sought): boolean {
   return hasText(sought, [one.name, one.kana, one.code]) || hasDigits(sought, [...(one.dialled ?? []), ...(one.forwarding ?? [])]);
 }
 
-/** A number that callers must not learn finds nobody: it would be told by being found. */
+/** A number that callers must not learn finds nobody: to be found would give it away. */
 export function isContact(one: Contact, sought: Sought): boolean {
   return hasText(sought, [one.name, one.kana, one.role]) || hasDigits(sought, one.do_not_tell ? [] : [one.number]);
 }

@@ -23,7 +23,7 @@ import { desk } from '../desk/desk.svelte.ts';
 import { messages } from '../desk/messages.svelte.ts';
 import { prefs } from '../desk/prefs.svelte.ts';
 import { t, type Key } from '../i18n/index.svelte.ts';
-import { composer } from './beside.svelte.ts';
+import { composer, otherViews } from './beside.svelte.ts';
 import { caret } from './caret.svelte.ts';
 import { shown } from './shown.svelte.ts';
 import { keyMeant } from './typing.ts';
@@ -129,10 +129,17 @@ function toRow(step: 1 | -1): void {
   next?.scrollIntoView({ block: 'nearest' });
 }
 
+/** The field that was asked for is on its way, with its view. */
+let isFinding = false;
+
 function find(): void {
   if (ui.view === 'messages') return findMessage();
   if (ui.view !== 'past') ui.view = 'accounts';
-  void tick().then(() => document.querySelector<HTMLInputElement>('[data-find]')?.focus());
+  isFinding = !otherViews.form;
+  void otherViews.load().then(tick).then(() => {
+    isFinding = false;
+    document.querySelector<HTMLInputElement>('[data-find]')?.focus();
+  });
 }
 
 /** Orders that are given from everywhere: also from a field, and while an input method is on. */
@@ -221,8 +228,8 @@ export function listenToKeys(): void {
       }
       const choice = event.target instanceof HTMLInputElement && event.target.type === 'radio';
       if (!desk.session || (event.target instanceof Element && event.target.closest('input, textarea, select') && !choice)) return;
-      // What is typed while the composer is on its way is meant for it.
-      const isMeant = (ui.message && !composer.form) || composer.isAsking;
+      // What is typed while the composer, or a field, is on its way is meant for it.
+      const isMeant = (ui.message && !composer.form) || composer.isAsking || isFinding;
       if (event.key !== 'Tab' && (caret.guard.isTyped(performance.now()) || isMeant)) {
         event.preventDefault();
         return;

@@ -90,7 +90,7 @@ impl Trial {
 impl Test {
     pub(super) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
         let client = self.client.client(global)?;
-        let account = named::account(&client, &self.account).await?.to_string();
+        let account = named::account(&client, &self.account).await?;
         let mut trials = begin(&client, &account).await?;
         if trials.is_empty() {
             bail!("the account has no endpoint, and no contact with a mail address");

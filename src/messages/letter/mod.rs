@@ -5,6 +5,7 @@
 //! | `mod.rs` | what a mail says: the values that templates write |
 //! | `template.rs` | the templates, and the engine with its limits |
 //! | `digest.rs` | what the mail of a digest says |
+//! | `files.rs` | what goes with a mail: a fax, the message's files, a call-back for the calendar |
 //! | `short.rs` | the same as plain text, for chats and SMS |
 //! | `subject.j2`, `text.j2`, `html.j2`, `digest_subject.j2`, `digest_text.j2`, and the same with `.en` | the built-in templates, in Japanese and in English |
 //! | `samples.rs` | messages with which a template is tried before it is stored |
@@ -22,6 +23,7 @@
 //! for the house alone, they hold neither who left it nor what it says, whatever a template asks for.
 
 mod digest;
+mod files;
 mod samples;
 mod short;
 mod template;
@@ -33,24 +35,22 @@ use minijinja::value::Serde;
 use serde::Serialize;
 
 use crate::contract::choice::Choice;
-use crate::contract::message::{
-    CallBack, FileType, Gender, MessageFields, MessageFile, MessageKind, Privacy, Urgency,
-};
+use crate::contract::message::{CallBack, Gender, MessageFields, MessageFile, MessageKind, Privacy, Urgency};
 use crate::contract::records::{EndpointCharset, Language};
 use crate::mail::{
-    Attachment, CallBackEvent, Charset, FaxGateway, Line, Mail, MailAddress, MessageId, in_columns,
-    substituted, substitution_note,
+    Attachment, Charset, FaxGateway, Line, Mail, MailAddress, MessageId, in_columns, substituted,
+    substitution_note,
 };
 use crate::numbers::{Number, NumberPlan};
 use crate::store::deliveries::{ClaimedDelivery, LetterFacts};
 
 use self::digest::DigestValues;
+use self::files::call_back_event;
+pub use files::{document_file, has_document, has_files};
 pub use samples::check_template;
 pub use short::ShortLetter;
 pub use template::{FUEL, OUTPUT_BYTES_MAX, TEMPLATE_BYTES_MAX, TemplateError, TemplateName, Templates};
 
-/// Largest document that goes with a mail: with its base64 form below the 10 MB that many servers take.
-const DOCUMENT_BYTES_MAX: u64 = 7 * 1024 * 1024;
 /// Longest subject, in characters: longer ones are cut off by mail programs.
 const SUBJECT_CHARS_MAX: usize = 60;
 /// The weekdays, from Monday.
@@ -162,32 +162,6 @@ pub fn render(
     }
     .to_bytes();
     (bytes, letter.failed)
-}
-
-/// The call-back that the caller asked for, for the recipient's calendar. Old telephones, which read ISO-2022-JP, have none.
-fn call_back_event(settings: &LetterSettings, facts: &LetterFacts, charset: Charset) -> Option<String> {
-    let (message, fields) = (&facts.message, &facts.message.fields);
-    let call_back = fields.call_back.as_ref().filter(|_| charset == Charset::Utf8)?;
-    let language = facts.language;
-    let summary = if fields.privacy == Privacy::Notice {
-        language.say("折り返しのお願い", "Please call back").to_owned()
-    } else {
-        let name = name(facts).map(|name| polite_in(name, language));
-        let number = call_back.number.as_deref().or_else(|| number_of(facts));
-        let number = number.map(|number| display(number, &settings.plan));
-        let words = std::iter::once(language.say("折り返し", "Call back").to_owned());
-        words.chain(name).chain(number).collect::<Vec<_>>().join(" ")
-    };
-    let uid = MessageId::new('m', message.id.0, &settings.from).to_string();
-    CallBackEvent {
-        uid: uid.trim_matches(['<', '>']),
-        sequence: message.revision.saturating_sub(1),
-        stamp: message.changed_at,
-        from: call_back.from,
-        until: call_back.until,
-        summary: &summary,
-    }
-    .to_text()
 }
 
 /// The bytes of the mail that a gateway turns into a fax, the same each time: the subject is the message's number, which comes back
@@ -446,32 +420,6 @@ fn what(fields: &MessageFields, settings: &LetterSettings, language: Language) -
     }
 }
 
-/// Whether the message has a document that goes with its mail.
-#[must_use]
-pub fn has_document(facts: &LetterFacts) -> bool {
-    matches!(facts.message.kind, MessageKind::Fax | MessageKind::Voice)
-        && facts.message.fields.privacy != Privacy::Notice
-        && facts.document_bytes.is_some_and(|bytes| (1..=DOCUMENT_BYTES_MAX).contains(&bytes))
-}
-
-/// The document of a fax, or the recording of a voice message, as a file of its message.
-#[must_use]
-pub fn document_file(facts: &LetterFacts, content: Vec<u8>) -> (MessageFile, Vec<u8>) {
-    let number = facts.message.number.as_deref().unwrap_or_default();
-    let (name, file_type) = match facts.message.kind {
-        MessageKind::Voice => (format!("VOICE-{number}.wav"), FileType::Wav),
-        _ => (format!("FAX-{number}.pdf"), FileType::Pdf),
-    };
-    (MessageFile { name, file_type, bytes: content.len() as u64 }, content)
-}
-
-/// Whether the message has files that go with its mail.
-#[must_use]
-pub fn has_files(facts: &LetterFacts) -> bool {
-    let bytes: u64 = facts.message.files.iter().map(|file| file.bytes).sum();
-    facts.message.fields.privacy != Privacy::Notice && (1..=DOCUMENT_BYTES_MAX).contains(&bytes)
-}
-
 /// Who left the message, and what they want.
 fn rows(facts: &LetterFacts, settings: &LetterSettings) -> Vec<Row> {
     let (message, fields) = (&facts.message, &facts.message.fields);
@@ -648,6 +596,7 @@ mod tests {
     use base64::Engine as _;
     use uuid::Uuid;
 
+    use super::files::DOCUMENT_BYTES_MAX;
     use super::*;
     use crate::contract::delivery::MessageDelivery;
     use crate::contract::message::{Message, MessageState};

@@ -1,6 +1,6 @@
 //! Calls that ended without a message, and are reported to their account all the same (1コール報告).
 //!
-//! Invariant: a call is found until it has a message, whoever looks and however often: the message's id follows from the call, so
+//! Invariant: a call is found until it has a message, however often and by however many daemons it is looked for: the message's id follows from the call, so
 //! that several daemons make one.
 
 use jiff::Timestamp;

@@ -144,6 +144,7 @@ mod tests {
     }
 
     #[tokio::test]
+    #[expect(clippy::too_many_lines, reason = "one call, through its states")]
     async fn a_call_is_found_until_it_has_a_message() {
         let (_held, store) = super::super::empty_store().await;
         let mut accounts = Vec::new();

@@ -134,7 +134,7 @@ impl Backend {
                 .bind(pbx.as_str().to_owned())
                 .bind(i64::try_from(batch.oldest_position).unwrap_or(i64::MAX));
         }
-        if batch.entries.iter().all(|entry| is_scripted(entry)) {
+        if batch.entries.iter().all(is_scripted) {
             for entry in &batch.entries {
                 push_entry(&mut script, pbx, entry)?;
             }

@@ -115,7 +115,7 @@ mod tests {
         let (made, is_new) =
             store.create_message_with_files(&new, std::slice::from_ref(&wav), &pbx, now).await.unwrap();
         assert_eq!((made.kind, made.taken_by, is_new), (MessageKind::Voice, None, true));
-        assert_eq!(made.files, [wav.file.clone()]);
+        assert_eq!(made.files, std::slice::from_ref(&wav.file));
         assert_eq!(made.files[0].file_type, FileType::Wav);
         assert_eq!(store.message(made.id).await.unwrap(), Some(made.clone()));
         assert_eq!(store.message_files(made.id).await.unwrap(), [(wav.file.clone(), wav.content.clone())]);

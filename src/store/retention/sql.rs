@@ -38,6 +38,11 @@ const FAX_SENDERS: &str = concat!(
     "WHERE received_ms < $1 AND (caller_key IS NOT NULL OR station IS NOT NULL) ORDER BY received_ms LIMIT $2)"
 );
 
+/// What deletes messages that nobody must confirm: $1 and $2 as below.
+const MESSAGES: &str = "DELETE FROM messages WHERE id IN (
+                SELECT id FROM messages
+                WHERE created_ms < $1 AND (state <> 'open' OR deleted_ms IS NOT NULL) LIMIT $2)";
+
 /// What deletes the rows of a target that are older than $1, at most $2 of them.
 fn statement(target: PurgeTarget) -> &'static str {
     match target {
@@ -61,11 +66,7 @@ fn statement(target: PurgeTarget) -> &'static str {
             "DELETE FROM wrap_ups WHERE (call_id, user_id, since_ms) IN (
                 SELECT call_id, user_id, since_ms FROM wrap_ups WHERE ended_ms < $1 LIMIT $2)"
         }
-        PurgeTarget::Messages => {
-            "DELETE FROM messages WHERE id IN (
-                SELECT id FROM messages
-                WHERE created_ms < $1 AND (state <> 'open' OR deleted_ms IS NOT NULL) LIMIT $2)"
-        }
+        PurgeTarget::Messages => MESSAGES,
         PurgeTarget::FaxSenders => FAX_SENDERS,
         PurgeTarget::Faxes => {
             "DELETE FROM faxes WHERE id IN (SELECT id FROM faxes WHERE received_ms < $1 ORDER BY received_ms LIMIT $2)"

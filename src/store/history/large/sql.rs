@@ -133,7 +133,7 @@ pub(super) fn find_large(filter: &HistoryFilter, before: Option<HistoryCursor>) 
             query.push(key).push_bind(number.clone());
         });
     }
-    if !customers.is_empty() && !(is_outbound && party.is_some()) {
+    if !(customers.is_empty() || is_outbound && party.is_some()) {
         query.push(" UNION ALL SELECT wanted.column1, '' FROM (VALUES (");
         push_listed(&mut query, &customers, "), (");
         query.push(")) AS wanted WHERE ");

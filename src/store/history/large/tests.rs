@@ -60,22 +60,22 @@ fn call(n: u32, directory: &Directory) -> FinishedCall {
         _ => (vec![extension("1001")], Some(vec![SATO])),
     };
     let outcome = match n {
-        _ if n % 11 == 0 => Outcome::Abandoned,
-        _ if n % 29 == 0 => Outcome::Blocked,
+        _ if n.is_multiple_of(11) => Outcome::Abandoned,
+        _ if n.is_multiple_of(29) => Outcome::Blocked,
         _ => Outcome::Answered,
     };
-    let (key, is_few) = if n % 20 == 0 { (FEW, true) } else { (MANY, false) };
+    let (key, is_few) = if n.is_multiple_of(20) { (FEW, true) } else { (MANY, false) };
     let offered = i64::from(n / 2) * 1_000;
     FinishedCall {
         id: CallId::derive(&pbx, &channel),
         pbx,
         direction: if outbound { Direction::Outbound } else { Direction::Inbound },
-        account: (!outbound).then(|| directory.accounts[usize::from(n % 5 == 0)]),
+        account: (!outbound).then(|| directory.accounts[usize::from(n.is_multiple_of(5))]),
         matched_by: MatchedBy::None,
         customer: match n {
             _ if outbound => None,
-            _ if n % 33 == 0 => Some(directory.quiet),
-            _ => (n % 3 != 0 || is_few).then_some(directory.busy),
+            _ if n.is_multiple_of(33) => Some(directory.quiet),
+            _ => (!n.is_multiple_of(3) || is_few).then_some(directory.busy),
         },
         caller: (!outbound).then(|| key.into()),
         presentation: if outbound { Presentation::Unavailable } else { Presentation::Allowed },

@@ -1,0 +1,65 @@
+//! What goes with the mail of a message: the document of a fax, the message's files, and a call-back for the calendar.
+
+use super::{LetterSettings, display, name, number_of, polite_in};
+use crate::contract::message::{FileType, MessageFile, MessageKind, Privacy};
+use crate::mail::{CallBackEvent, Charset, MessageId};
+use crate::store::deliveries::LetterFacts;
+
+/// Largest document that goes with a mail: with its base64 form below the 10 MB that many servers take.
+pub(super) const DOCUMENT_BYTES_MAX: u64 = 7 * 1024 * 1024;
+
+/// The call-back that the caller asked for, for the recipient's calendar. Old telephones, which read ISO-2022-JP, have none.
+pub(super) fn call_back_event(
+    settings: &LetterSettings,
+    facts: &LetterFacts,
+    charset: Charset,
+) -> Option<String> {
+    let (message, fields) = (&facts.message, &facts.message.fields);
+    let call_back = fields.call_back.as_ref().filter(|_| charset == Charset::Utf8)?;
+    let language = facts.language;
+    let summary = if fields.privacy == Privacy::Notice {
+        language.say("折り返しのお願い", "Please call back").to_owned()
+    } else {
+        let name = name(facts).map(|name| polite_in(name, language));
+        let number = call_back.number.as_deref().or_else(|| number_of(facts));
+        let number = number.map(|number| display(number, &settings.plan));
+        let words = std::iter::once(language.say("折り返し", "Call back").to_owned());
+        words.chain(name).chain(number).collect::<Vec<_>>().join(" ")
+    };
+    let uid = MessageId::new('m', message.id.0, &settings.from).to_string();
+    CallBackEvent {
+        uid: uid.trim_matches(['<', '>']),
+        sequence: message.revision.saturating_sub(1),
+        stamp: message.changed_at,
+        from: call_back.from,
+        until: call_back.until,
+        summary: &summary,
+    }
+    .to_text()
+}
+
+/// Whether the message has a document that goes with its mail.
+#[must_use]
+pub fn has_document(facts: &LetterFacts) -> bool {
+    matches!(facts.message.kind, MessageKind::Fax | MessageKind::Voice)
+        && facts.message.fields.privacy != Privacy::Notice
+        && facts.document_bytes.is_some_and(|bytes| (1..=DOCUMENT_BYTES_MAX).contains(&bytes))
+}
+
+/// The document of a fax, or the recording of a voice message, as a file of its message.
+#[must_use]
+pub fn document_file(facts: &LetterFacts, content: Vec<u8>) -> (MessageFile, Vec<u8>) {
+    let number = facts.message.number.as_deref().unwrap_or_default();
+    let (name, file_type) = match facts.message.kind {
+        MessageKind::Voice => (format!("VOICE-{number}.wav"), FileType::Wav),
+        _ => (format!("FAX-{number}.pdf"), FileType::Pdf),
+    };
+    (MessageFile { name, file_type, bytes: content.len() as u64 }, content)
+}
+
+/// Whether the message has files that go with its mail.
+#[must_use]
+pub fn has_files(facts: &LetterFacts) -> bool {
+    let bytes: u64 = facts.message.files.iter().map(|file| file.bytes).sum();
+    facts.message.fields.privacy != Privacy::Notice && (1..=DOCUMENT_BYTES_MAX).contains(&bytes)
+}
