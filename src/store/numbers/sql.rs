@@ -94,8 +94,6 @@ mod tests {
             inferred: false,
             source: CallSource::Seen,
             left_behind: None,
-            source: CallSource::Seen,
-            left_behind: None,
             segments: Vec::new(),
         }
     }

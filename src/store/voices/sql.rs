@@ -4,13 +4,14 @@ use jiff::Timestamp;
 use sqlx::Row;
 
 use super::messages::insert_message;
+use super::script::Script;
 use super::stat_marks::mark_bin_of_call;
 use super::tasks;
 use super::{Backend, DbConnection, DbRow};
 use crate::contract::message::NewMessage;
 use crate::contract::voice::{NewVoiceMessage, VoiceMessage};
 use crate::ids::{CallId, PbxId, RecordId};
-use crate::route::{Target, TargetKind};
+use crate::route::Target;
 use crate::store::{StoreError, from_ms, to_ms};
 
 /// Whom the operator of a task calls, where no record says it.
@@ -79,23 +80,16 @@ impl Backend {
         }
         let (stored, is_new) = insert_message(&mut transaction, message, pbx, now).await?;
         if is_new {
-            let target = Target {
-                kind: TargetKind::Phone,
-                contact: None,
-                endpoint: None,
-                name: CALLBACK_NAME.to_owned(),
-                address: number.to_owned(),
-                label: String::new(),
-                instead_of: None,
-                not_before: None,
-            };
+            let target = Target { name: CALLBACK_NAME.to_owned(), ..Target::phone(None, Some(number.to_owned())) };
             tasks::insert(&mut transaction, &stored, (None, &target), (now, due)).await?;
             sqlx::query("UPDATE calls SET left_behind = coalesce(left_behind, 'callback') WHERE id = $1")
                 .bind(message.call)
                 .execute(&mut *transaction)
                 .await?;
             if let Some(call) = message.call {
-                mark_bin_of_call(&mut transaction, call).await?;
+                let mut script = Script::default();
+                mark_bin_of_call(&mut script, call);
+                script.run(&mut transaction).await?;
             }
         }
         transaction.commit().await?;
@@ -154,11 +148,10 @@ pub(super) async fn write_voice_publication(db: &mut DbConnection, id: RecordId)
             .fetch_optional(&mut *db)
             .await?;
     if let Some(call) = call.flatten() {
-        sqlx::query("UPDATE calls SET left_behind = 'voice_message' WHERE id = $1")
-            .bind(call)
-            .execute(&mut *db)
-            .await?;
-        mark_bin_of_call(db, call).await?;
+        let mut script = Script::default();
+        script.statement("UPDATE calls SET left_behind = 'voice_message' WHERE id = $1").bind(call);
+        mark_bin_of_call(&mut script, call);
+        script.run(db).await?;
     }
     Ok(())
 }

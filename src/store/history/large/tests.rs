@@ -91,8 +91,6 @@ fn call(n: u32, directory: &Directory) -> FinishedCall {
         inferred: false,
         source: CallSource::Seen,
         left_behind: None,
-        source: CallSource::Seen,
-        left_behind: None,
         segments: Vec::new(),
     }
 }
