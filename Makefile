@@ -7,7 +7,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help page demo call test soak mail-kills mail-figures lint audit api-check csv-check bench scale-data bench-scale pictures images deb package-test release
+.PHONY: help page demo call test soak mail-kills mail-figures lint audit api-check csv-check bench scale-data bench-scale pictures page-figures images deb package-test release
 
 help: ## prints this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ bench-scale: ## asks DB, which scale-data filled, each question of the API
 
 pictures: ## renews the pictures of the documents from the browser tests
 	@tests/pictures.sh
+
+page-figures: ## measures the page in Chromium, TIMES (3) times, with the load of the machine
+	@tests/page_figures.sh
 
 images: ## builds and tests the container images
 	@docker/images.sh

@@ -9,7 +9,9 @@ while read -r picture source; do
 done << 'END'
 desk ringing-ja-light-1280
 talking talking-ja-light-1280
+message message-ja-light-1280
 wrap-up wrap-up-ja-light-1280
 board board-waiting-ja-light-1280
+history past-story-ja-light-1280
 wall wall-light
 END

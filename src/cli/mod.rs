@@ -18,6 +18,7 @@
 //! neither move the cursor nor reorder the line. Read next: `output.rs`, `client.rs`; what
 //! `--help` says is in `help.rs`, how records and times are named in `named.rs` and `when.rs`.
 
+mod accounts;
 mod alarms;
 mod audit;
 mod backup;
@@ -182,8 +183,8 @@ enum Command {
     Import(import::Import),
     /// Export accounts, contacts or customers as a CSV file, which import reads.
     Export(records::Export),
-    /// List, show and change accounts.
-    Accounts(records::Records),
+    /// List, show and change accounts, and record how their names are pronounced.
+    Accounts(accounts::Accounts),
     /// List, show and change customers.
     Customers(records::Records),
     /// Copy the SQLite database into a new file and check the copy; the daemon may run.
@@ -279,7 +280,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Transfer(command) => command.run(global).await,
         Command::Import(command) => command.run(global).await,
         Command::Export(command) => command.run(global).await,
-        Command::Accounts(command) => command.run(global, records::Of::Accounts).await,
+        Command::Accounts(command) => command.run(global).await,
         Command::Customers(command) => command.run(global, records::Of::Customers).await,
         Command::Backup(command) => command.run(global).await,
         Command::Restore(command) => command.run(global).await,

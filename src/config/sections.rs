@@ -324,6 +324,10 @@ pub struct OperatorsConfig {
     pub not_ready_reasons: Vec<Choice>,
     /// The dispositions of a call.
     pub dispositions: Vec<Choice>,
+    /// Flags of customers that pages show as a distinction.
+    pub flags_distinguished: Vec<Choice>,
+    /// Flags of customers that pages show as a warning.
+    pub flags_warned: Vec<Choice>,
     /// Length of the after-call work for accounts that set none.
     #[serde(rename = "wrap_up_seconds", deserialize_with = "values::seconds::<_, 0, 3600>")]
     pub wrap_up: Duration,

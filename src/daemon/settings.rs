@@ -115,6 +115,8 @@ impl Config {
         operators::Settings {
             not_ready_reasons: config.not_ready_reasons.clone(),
             dispositions: config.dispositions.clone(),
+            flags_distinguished: config.flags_distinguished.clone(),
+            flags_warned: config.flags_warned.clone(),
             wrap_up_s: seconds(config.wrap_up),
             wrap_up_extend_s_max: seconds(config.wrap_up_extension_limit),
             disposition_required: config.disposition_required,

@@ -61,6 +61,10 @@ pub struct Settings {
     pub not_ready_reasons: Vec<Choice>,
     /// Dispositions of a call; where empty, any short text is allowed.
     pub dispositions: Vec<Choice>,
+    /// Flags of customers that pages show as a distinction.
+    pub flags_distinguished: Vec<Choice>,
+    /// Flags of customers that pages show as a warning.
+    pub flags_warned: Vec<Choice>,
     /// Length of after-call work where the account sets none, in seconds.
     pub wrap_up_s: u32,
     /// Most seconds that one extension of after-call work adds.
@@ -78,6 +82,8 @@ impl Default for Settings {
         Self {
             not_ready_reasons: Vec::new(),
             dispositions: Vec::new(),
+            flags_distinguished: Vec::new(),
+            flags_warned: Vec::new(),
             wrap_up_s: 30,
             wrap_up_extend_s_max: 600,
             disposition_required: false,

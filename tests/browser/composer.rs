@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 
 use crate::chromium::Chromium;
-use crate::person::Person;
+use crate::person::{Person, SAVED};
 use crate::support::pbx_lab::{CallSpec, Lab};
 use crate::support::service::Service;
 use crate::support::wait::eventually;
@@ -57,7 +57,7 @@ impl<'a> Keys<'a> {
     }
 
     async fn has_saved(&self) {
-        self.person.tab.until("that it is saved", "!document.querySelector('form.message')").await;
+        self.person.tab.until("that it is saved", SAVED).await;
     }
 }
 
@@ -245,9 +245,6 @@ async fn the_window_is_closed_on_the_last_key(person: &Person, service: &Service
 /// Ctrl+Shift+Enter saves and ends the after-call work.
 async fn the_work_is_finished_with_the_message(person: &Person, service: &Service) {
     let keys = Keys::of(person);
-    if person.tab.eval("Boolean(document.querySelector('form.message'))").await == json!(false) {
-        keys.key("m").await;
-    }
     person.tab.until("the form", &format!("document.querySelector({TEXT:?})")).await;
     person.tab.eval(&format!("document.querySelector({TEXT:?}).focus()")).await;
     keys.chord("ctrl+shift", "Enter").await;

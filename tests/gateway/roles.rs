@@ -362,6 +362,8 @@ impl Core {
             return Ok(Answer::OperatorOptions(Box::new(operators::Options {
                 not_ready_reasons: Vec::new(),
                 dispositions: Vec::new(),
+                flags_distinguished: Vec::new(),
+                flags_warned: Vec::new(),
                 wrap_up_s: 30,
                 wrap_up_extend_s_max: 300,
                 disposition_required: false,

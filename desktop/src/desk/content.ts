@@ -109,7 +109,7 @@ export function draftOf(wanted: TakeMessage, hasRecord: boolean): Partial<Draft>
   };
 }
 
-/** What a message says, as it would be taken anew. */
+/** What a message says, as it would be taken again. */
 export function wantedOf(one: Message): TakeMessage {
   const { account, call, customer, contact, text, reason, subject, from, for_text, action, call_back, urgency, mark } = one;
   const { hold_until, transfer, script, answers, offers } = one;
@@ -139,7 +139,7 @@ export function patchOf(draft: Draft, before: Message, asked?: Asked): Record<st
     const value = now.from?.[field] ?? (field === 'confirmed' ? false : null);
     if (value !== (from[field] ?? (field === 'confirmed' ? false : null))) sender[field] = value;
   }
-  // Another name has other characters, and another number was told.
+  // Another name has other characters, and another number was given.
   const kanji = now.from?.name_kanji ?? null;
   if (kanji !== (from.name_kanji ?? null)) sender['name_kanji'] = kanji;
   else if ('name' in sender && kanji) sender['name_kanji'] = null;

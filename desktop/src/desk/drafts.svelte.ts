@@ -145,6 +145,9 @@ class Drafts {
     gone: (call, what) => (what ? shelf.put(this.user, 'gone', call, what) : shelf.drop(this.user, 'gone', call)),
   });
 
+  /** Grows when what the daemon keeps took the place of a draft in which nothing was written. */
+  loaded = $state(0);
+
   /** Those with something that would be lost if they were thrown away, the oldest first. */
   begun = $derived(Object.values(this.all).filter((one) => hasMessage(one) || hasWrapUp(one) || hasRecord(one)));
 
@@ -169,8 +172,13 @@ class Drafts {
       if (this.server.isGone(call, stored.body)) continue;
       this.server.known(stored);
       const known = this.all[call];
-      if (!known || !isBegun(known)) this.all[call] = { ...NOTHING, ...stored.body, id: call, version };
-      else if (version > known.version && JSON.stringify(bodyOf(known)) !== JSON.stringify(stored.body)) this.keepOther(stored);
+      const now = { ...NOTHING, ...stored.body, id: call, version };
+      if (!known) this.all[call] = now;
+      else if (!isBegun(known)) {
+        // A form may hold it.
+        Object.assign(known, now);
+        this.loaded += 1;
+      } else if (version > known.version && JSON.stringify(bodyOf(known)) !== JSON.stringify(stored.body)) this.keepOther(stored);
     }
     this.server.flush();
   }
