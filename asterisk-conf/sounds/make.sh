@@ -17,6 +17,8 @@ readonly ACCEPT="おでんわを おつなぎします。 よろしければ、 
 readonly CLOSED="ただいま、 うけつけ じかんがい です。 じかんないに、 おかけなおし ください。"
 # ただいま、大変混み合っております。後ほど、おかけ直しください。
 readonly BUSY="ただいま、 たいへん こみあって おります。 のちほど、 おかけなおし ください。"
+# おそれいりますが、電話番号の前に186をつけて、おかけ直しください。
+readonly WITHHELD="おそれいりますが、 でんわばんごうの まえに いちはちろくを つけて、 おかけなおし ください。"
 # 発信音のあとに、ご用件をお話しください。終わりましたら、シャープを押してください。
 readonly VOICE="はっしんおんの あとに、 ごようけんを おはなし ください。 おわりましたら、 シャープを おしてください。"
 # 順番に折り返しお電話いたします。ご希望の方は、1を押してください。
@@ -53,6 +55,7 @@ else
   speak "$HERE/toritsugi/accept.ulaw" "$ACCEPT" pad 0.3 0.3
   speak "$HERE/toritsugi/closed.ulaw" "$CLOSED" pad 0.3 0.3
   speak "$HERE/toritsugi/busy.ulaw" "$BUSY" pad 0.3 0.3
+  speak "$HERE/toritsugi/withheld.ulaw" "$WITHHELD" pad 0.3 0.3
   speak "$HERE/toritsugi/voice.ulaw" "$VOICE" pad 0.3 0.3
   speak "$HERE/toritsugi/callback.ulaw" "$CALLBACK" pad 0.3 0.3
   speak "$HERE/toritsugi/callback-own.ulaw" "$CALLBACK_OWN" pad 0.3 0.3

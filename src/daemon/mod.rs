@@ -41,6 +41,7 @@ mod reports;
 mod restore;
 mod search_texts;
 mod settings;
+mod sounds;
 mod stat_bins;
 mod stats;
 mod supervision;

@@ -15,6 +15,8 @@ pub enum PbxValue<'a> {
     EndpointContext(&'a str),
     /// Whether this module is loaded: `1` or `0`.
     HasModule(&'a str),
+    /// The time of the PBX, in seconds since 1970.
+    Clock,
 }
 
 impl Action {
@@ -85,6 +87,7 @@ impl Action {
     pub fn read_pbx(what: PbxValue<'_>) -> Result<Self, ActionError> {
         let variable = match what {
             PbxValue::OutsideTrunk => "TORITSUGI_TRUNK".to_owned(),
+            PbxValue::Clock => "EPOCH".to_owned(),
             PbxValue::AttendedTransferCode => "FEATUREMAP(atxfer)".to_owned(),
             PbxValue::EndpointContext(endpoint) => {
                 let allowed = "1 to 79 letters, digits, '-', '_' or '.'";
