@@ -5,7 +5,7 @@
 //! | say | `say SOUND early\|answer INSTEAD` | plays guidance; where the sound is missing, the shipped one or nothing | always |
 //! | lines | `lines ID MAX SKIP` | counts the call among the account's | when over `MAX`; else it leaves out `SKIP` steps |
 //! | crowded | `crowded QUEUE WAITING SKIP` | compares the queue's waiting callers | when so many wait; else it leaves out `SKIP` steps |
-//! | queue | `queue QUEUE SECONDS PRIORITY r\|m [ANNOUNCEMENT]` | waits for an operator, who hears the announcement first | when nobody answered in time, or the queue takes nobody |
+//! | queue | `queue QUEUE SECONDS PRIORITY r\|m\|mp [ANNOUNCEMENT]` | waits for an operator, who hears the announcement first; with `mp`, the daemon tells the place | when nobody answered in time, or the queue takes nobody |
 //! | report | `report OUTCOME` | the call has this outcome, also if the caller hangs up in what follows | always |
 //! | callback | `callback ID SOUND SKIP INSTEAD` | answers, and offers to be called back | when the caller does not want it; who does leaves out `SKIP` steps |
 //! | voice | `voice ID SOUND SECONDS SILENCE INSTEAD` | answers, plays guidance, and records what the caller says | when the caller is silent, presses `#`, or has spoken for so long; else with the hang-up |
@@ -124,6 +124,9 @@ pub enum Step {
         priority: u32,
         /// What the caller hears.
         hears: WhileWaiting,
+        /// Whether the caller also hears at which place they are, and how long it may take.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        places: bool,
         /// What the operator hears before the caller is connected.
         #[serde(skip_serializing_if = "Option::is_none")]
         announcement: Option<String>,
@@ -193,8 +196,12 @@ impl fmt::Display for Step {
             }
             Self::Lines { account, most, skip } => write!(f, "lines {} {most} {skip}", account.0.simple()),
             Self::Crowded { queue, waiting, skip } => write!(f, "crowded {queue} {waiting} {skip}"),
-            Self::Queue { queue, wait_s, priority, hears, announcement } => {
-                let hears = if *hears == WhileWaiting::Ring { 'r' } else { 'm' };
+            Self::Queue { queue, wait_s, priority, hears, places, announcement } => {
+                let hears = match hears {
+                    WhileWaiting::Ring => "r",
+                    WhileWaiting::Music if *places => "mp",
+                    WhileWaiting::Music => "m",
+                };
                 write!(f, "queue {queue} {wait_s} {priority} {hears}")?;
                 announcement.iter().try_for_each(|sound| write!(f, " {sound}"))
             }
@@ -293,6 +300,7 @@ fn open_steps(account: RecordId, fields: &CallflowFields, left: Vec<Step>) -> Ve
     overflow.extend(left);
     overflow.push(Step::End { outcome: Ending::Overflowed });
     let hears = fields.while_waiting;
+    let places = fields.announce_place && hears == WhileWaiting::Music;
     let mut steps = Vec::new();
     if fields.refuse_withheld {
         let sound = fields.withheld_guidance.clone().unwrap_or_else(|| SOUND_WITHHELD.to_owned());
@@ -317,6 +325,7 @@ fn open_steps(account: RecordId, fields: &CallflowFields, left: Vec<Step>) -> Ve
         wait_s: fields.wait_s,
         priority: fields.priority,
         hears,
+        places,
         announcement: fields.announcement.clone(),
     });
     if let Some(second) = &fields.second_queue {
@@ -325,6 +334,7 @@ fn open_steps(account: RecordId, fields: &CallflowFields, left: Vec<Step>) -> Ve
             wait_s: fields.second_wait_s,
             priority: fields.priority.max(SECOND_QUEUE_PRIORITY),
             hears,
+            places,
             announcement: fields.announcement.clone(),
         });
     }

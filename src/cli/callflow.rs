@@ -109,6 +109,9 @@ struct Set {
     /// Whether the operator also hears that the caller is known, and from which region the call comes.
     #[arg(long, value_name = "BOOL")]
     announce_caller: Option<bool>,
+    /// Whether callers who wait with music also hear at which place they are.
+    #[arg(long, value_name = "BOOL")]
+    announce_place: Option<bool>,
     /// How guidance is played: early (uncharged), or answer.
     #[arg(long, value_name = "MODE", value_parser = ["early", "answer"])]
     guidance: Option<String>,
@@ -313,7 +316,11 @@ pub(super) fn sentence(step: &Value) -> String {
         "lines" => format!("if the account has more than {} calls:", step["most"]),
         "crowded" => format!("if {} callers wait in {}:", step["waiting"], text("queue")),
         "queue" => {
-            let hears = if text("hears") == "music" { "music" } else { "ringing" };
+            let hears = match (text("hears"), &step["places"]) {
+                ("music", Value::Bool(true)) => "music and the place",
+                ("music", _) => "music",
+                _ => "ringing",
+            };
             let (queue, wait_s, priority) = (text("queue"), &step["wait_s"], &step["priority"]);
             let announced = step["announcement"].as_str().map_or_else(String::new, |sound| {
                 format!("; the operator hears {sound} before the caller is connected")
@@ -388,6 +395,7 @@ impl Set {
         }
         for (key, is_on) in [
             ("announce_caller", self.announce_caller),
+            ("announce_place", self.announce_place),
             ("reach_accept", self.reach_accept),
             ("refuse_withheld", self.refuse_withheld),
         ] {

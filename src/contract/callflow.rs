@@ -83,6 +83,10 @@ pub struct CallflowFields {
     /// (発信地域案内). While no daemon runs, the announcement alone is played.
     #[schema(default = false)]
     pub announce_caller: bool,
+    /// Whether callers who wait with music also hear at which place they are, and how long it may take, after 10 seconds and then
+    /// each half minute. Without a daemon they hear music alone.
+    #[schema(default = false)]
+    pub announce_place: bool,
     /// How guidance is played.
     pub guidance: GuidanceMode,
     /// What callers hear out of hours; absent: `toritsugi/closed`.
@@ -280,6 +284,7 @@ impl Default for CallflowFields {
             second_wait_s: 60,
             announcement: None,
             announce_caller: false,
+            announce_place: false,
             guidance: GuidanceMode::default(),
             closed_guidance: None,
             holiday_guidance: None,

@@ -59,6 +59,7 @@ impl Core {
         self.on_fax_event(event);
         self.on_voice_event(event);
         self.note_hint_request(event);
+        self.note_listener(event);
         self.compare_account(event);
     }
 
@@ -141,7 +142,7 @@ impl Core {
 }
 
 /// A field of an event of the dialplan.
-fn text_of<'a>(fields: &'a [(SmolStr, Vec<u8>)], name: &str) -> Option<&'a str> {
+pub(super) fn text_of<'a>(fields: &'a [(SmolStr, Vec<u8>)], name: &str) -> Option<&'a str> {
     let found = fields.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
     found.and_then(|(_, value)| std::str::from_utf8(value).ok())
 }

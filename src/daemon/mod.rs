@@ -35,6 +35,7 @@ mod offline;
 mod operators;
 mod phone_devices;
 mod pops;
+mod positions;
 mod purge;
 mod reconcile;
 mod reports;

@@ -337,3 +337,39 @@ async fn a_queue_of_freepbx_is_entered_by_its_own_extension_and_comes_back_to_th
     restore(&lab).await;
     service.stop().await;
 }
+
+#[tokio::test]
+async fn who_waits_with_music_hears_the_place_and_an_operator_answers_in_the_middle_of_it() {
+    let lab = Lab::start().await;
+    let mut service = Service::start(&lab).await;
+    service.change_account("A001", json!({ "hours": open_now() })).await;
+    set_callflow(&service, "A001", json!({ "while_waiting": "music", "announce_place": true })).await;
+    is_level(&service).await;
+    lab.phone("1001").rings_for_ever().await;
+    let first = lab.place_call(CallSpec::new(OTHER, SAKURA)).await;
+    first.answered().await;
+    let second = lab.place_call(CallSpec::new(KNOWN_CALLER, SAKURA)).await;
+    second.answered().await;
+    let whispers = |event: &Event| event.name() == "ChanSpyStart";
+    let mark = lab.pbx.events.mark();
+    lab.pbx.events.wait_after(mark, "the first whisper", whispers).await;
+    let began = lab.pbx.events.all(whispers).len();
+    eventually_within(Duration::from_secs(30), "both callers are told", async || {
+        let told = lab.pbx.events.all(whispers).len();
+        if told > began { Ok(()) } else { Err(format!("{told}")) }
+    })
+    .await;
+    // In the middle of what is spoken.
+    lab.phone("1001").answers().await;
+    first.connected().await;
+    tokio::time::sleep(ms(2_500)).await;
+    first.hang_up().await;
+    lab.phone("1001").rings_for_ever().await;
+    second.hang_up().await;
+    let place = Spoken::from_ulaw("asterisk-conf/sounds/toritsugi/place/2.ulaw");
+    let heard = second.heard().await;
+    assert!(heard.likeness(&place) >= 0.6, "{}", heard.likeness(&place));
+    let talked = first.heard().await;
+    assert!(talked.ever_hears(Tone::OPERATOR), "{:?}", talked.per_second());
+    service.stop().await;
+}

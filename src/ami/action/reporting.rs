@@ -2,7 +2,7 @@
 
 use super::{Action, ActionError, check_word};
 use crate::callflow::{FAMILY, Key};
-use crate::ids::BridgeId;
+use crate::ids::{BridgeId, QueueName};
 
 /// A value of the PBX that `toritsugi check` reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +60,14 @@ impl Action {
     #[must_use]
     pub fn queue_status() -> Self {
         Self::list("QueueStatus")
+    }
+
+    /// Lists one queue, its members and its waiting callers.
+    ///
+    /// # Errors
+    /// [`ActionError`] when the name does not fit a line.
+    pub fn queue_callers(queue: &QueueName) -> Result<Self, ActionError> {
+        Self::list("QueueStatus").with("Queue", queue.as_str())
     }
 
     /// Lists keys of the PBX's database below the family `toritsugi`: `key` and what is below it, or all.

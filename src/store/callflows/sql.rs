@@ -258,6 +258,7 @@ mod tests {
             second_wait_s: 5,
             announcement: Some("e".into()),
             announce_caller: true,
+            announce_place: true,
             guidance: GuidanceMode::Answer,
             closed_guidance: Some("a".into()),
             holiday_guidance: Some("b".into()),
