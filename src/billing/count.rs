@@ -164,8 +164,8 @@ fn alone(plan: &Plan, call: &BilledCall) -> Verdict {
     let disposition = call.disposition.as_ref().filter(is_left_out).cloned();
     let is_short = call.outcome == Outcome::Answered && call.talk_ms < u64::from(plan.min_talk_s) * 1_000;
     let why = match (plan.basis, call.outcome) {
-        // Nobody spoke with a machine, whatever the plan counts.
-        (_, Outcome::Fax) => Reason::NotAnswered,
+        // Nobody spoke with a machine, or with a caller whom the account refuses, whatever the plan counts.
+        (_, Outcome::Fax | Outcome::Refused) => Reason::NotAnswered,
         (Basis::OfferedOpen, Outcome::Closed) => Reason::Closed,
         (Basis::Answered, outcome) if outcome != Outcome::Answered => Reason::NotAnswered,
         (Basis::Messages, _) if call.messages == 0 => Reason::NoMessage,

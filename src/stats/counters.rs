@@ -67,6 +67,7 @@ counters! {
     elsewhere: "他応答", "answered elsewhere";
     closed: "時間外", "closed";
     blocked: "話中", "blocked";
+    refused: "着信拒否", "refused";
     overflowed: "あふれ", "overflowed";
     abandoned: "放棄", "abandoned";
     unknown: "不明", "unknown";
@@ -148,6 +149,7 @@ impl Counters {
             Outcome::Closed => (counters.closed, counters.wait_max_ms) = (1, 0),
             Outcome::Blocked => counters.blocked = 1,
             Outcome::Overflowed => counters.overflowed = 1,
+            Outcome::Refused => (counters.refused, counters.wait_max_ms) = (1, 0),
             Outcome::Unknown => (counters.unknown, counters.wait_max_ms) = (1, 0),
             // Above: it is offered to nobody.
             Outcome::Fax => {}
@@ -236,6 +238,7 @@ impl Counters {
             + self.elsewhere
             + self.closed
             + self.blocked
+            + self.refused
             + self.overflowed
             + self.abandoned
             + self.unknown;

@@ -30,10 +30,10 @@
 //! to the bin of [`BIN`] in which it was offered, to one account, to one queue (its first), and to operators by parts.
 //!
 //! Invariant: pure, and each call has exactly one outcome: it is a fax, or it was offered, and in all counters of calls
-//! `offered = answered + elsewhere + closed + blocked + overflowed + abandoned + unknown`. A fax is offered to nobody: it is
+//! `offered = answered + elsewhere + closed + blocked + refused + overflowed + abandoned + unknown`. A fax is offered to nobody: it is
 //! counted in `fax` alone, and no formula has it above or below its line. Adding counters is associative and commutative: the counters of a bin are the sum of those of its calls, in any order.
 //!
-//! What the records do not have, and no counter pretends to: a caller who was refused by rule, voice messages and callback
+//! What the records do not have, and no counter pretends to: voice messages and callback
 //! requests, calls that the PBX took while no daemon listened, and who sat at a phone that rang in vain.
 //!
 //! Reading order: `facts` (one call), `counters`, `bin` (the sum of a quarter of an hour), `formula`,

@@ -161,6 +161,7 @@ fn each_outcome_is_counted_once() {
         (Outcome::Overflowed, vec!["overflowed", "hops", "queued"], 9_000),
         (Outcome::Closed, vec!["closed", "queued"], 9_000),
         (Outcome::Blocked, vec!["blocked", "queued"], 9_000),
+        (Outcome::Refused, vec!["refused", "queued"], 9_000),
         (Outcome::Elsewhere, vec!["elsewhere", "queued"], 9_000),
         (Outcome::Unknown, vec!["unknown", "queued"], 9_000),
     ];
@@ -320,12 +321,13 @@ fn evaluated(text: &str, counters: &Counters) -> Option<f64> {
     (under > 0).then(|| side(over) as f64 / under as f64)
 }
 
-const OUTCOMES: [Outcome; 8] = [
+const OUTCOMES: [Outcome; 9] = [
     Outcome::Answered,
     Outcome::Abandoned,
     Outcome::Overflowed,
     Outcome::Closed,
     Outcome::Blocked,
+    Outcome::Refused,
     Outcome::Elsewhere,
     Outcome::Unknown,
     Outcome::Fax,
