@@ -804,6 +804,7 @@ export const en: Record<Key, string> = {
   'wall.offered': 'Calls today',
   'wall.answered': 'Answered',
   'wall.lost': 'Lost',
+  'wall.left': 'Voice mail, callbacks',
   'wall.rate': 'Answer rate',
   'wall.level': 'Within 20 s',
   'wall.asa': 'Average answer',

@@ -804,6 +804,7 @@ export const ja = {
   'wall.offered': '本日の入電',
   'wall.answered': '本日の応答',
   'wall.lost': '取りこぼし',
+  'wall.left': '音声メール・折返し依頼',
   'wall.rate': '応答率',
   'wall.level': '20秒以内応答率',
   'wall.asa': '平均応答時間',
