@@ -113,7 +113,6 @@ mod token_uses;
 mod tokens;
 mod transfers;
 mod users;
-mod voices;
 mod webhooks;
 mod websocket;
 

@@ -32,7 +32,7 @@ use super::{
     mail_templates, message_actions, message_answers, message_files, message_routes, message_timeline,
     messages, middleware, numbers, operators, page, passwords, report_files, reports, script_forms, scripts,
     session, sse, stats, stats_calls, stats_file, stats_live, stats_waits, supervisions, tasks, tokens,
-    transfers, users, voices, webhooks, websocket,
+    transfers, users, webhooks, websocket,
 };
 
 /// The routes that need no token, each with its part of the OpenAPI document.
@@ -172,7 +172,6 @@ fn of_messages() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(message_actions::undo))
         .routes(routes!(message_actions::revisions))
         .routes(routes!(message_timeline::timeline))
-        .routes(routes!(voices::audio))
         .routes(routes!(message_actions::hold))
         .routes(routes!(message_actions::release))
         .routes(routes!(message_answers::answers, message_answers::answer))

@@ -35,4 +35,3 @@ mod silent_store;
 mod stats;
 mod streams;
 mod visibility;
-mod voices;
