@@ -23,7 +23,7 @@ use super::state::AppState;
 use crate::callflow::{CallflowChange, CallflowThen, Finding, PlanState, PlanStatus};
 use crate::contract::callflow::{CallflowFields, NewOverride, Override};
 use crate::ids::RecordId;
-use crate::people::role::{Permission, Role};
+use crate::people::role::Permission;
 use crate::store::callflows::{OVERRIDES_MAX, OverrideOutcome, StoredCallflow};
 
 /// Longest time of a preview, in days.
@@ -291,7 +291,7 @@ pub(crate) async fn readiness(
 
 /// Administrators set overrides, and supervisors if the installation lets them.
 fn may_switch(state: &AppState, caller: &Caller) -> Result<(), Problem> {
-    if caller.person.role == Role::Supervisor && state.app.settings.supervisors_switch {
+    if state.app.settings.supervisors_switch && caller.may(Permission::LeadTeam) {
         return Ok(());
     }
     caller.needs(Permission::EditDirectory)
