@@ -122,7 +122,6 @@ mod token_uses;
 mod tokens;
 mod transfers;
 mod users;
-mod voices;
 mod watched;
 mod webhooks;
 mod websocket;

@@ -33,7 +33,7 @@ use super::{
     message_files, message_routes, message_timeline, messages, middleware, numbers, operators, page,
     passwords, queues, report_files, reports, script_forms, scripts, session, settings, sse, stats,
     stats_calls, stats_file, stats_live, stats_waits, supervisions, tasks, teams, tokens, transfers, users,
-    voices, webhooks, websocket, words,
+    webhooks, websocket, words,
 };
 
 /// The routes that need no token, each with its part of the OpenAPI document.
@@ -187,7 +187,6 @@ fn of_messages() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(message_actions::undo))
         .routes(routes!(message_actions::revisions))
         .routes(routes!(message_timeline::timeline))
-        .routes(routes!(voices::audio))
         .routes(routes!(message_actions::hold))
         .routes(routes!(message_actions::release))
         .routes(routes!(message_answers::answers, message_answers::answer))

@@ -155,7 +155,7 @@ async fn what_the_caller_says_is_in_the_accounts_mailbox_however_it_ends_and_sil
         assert!(!text.contains("11110006") && !text.contains("1111-0006"), "a withheld number: {text}");
     }
     for message in &messages {
-        let path = format!("/v1/messages/{}/audio", message["id"].as_str().unwrap());
+        let path = format!("/v1/messages/{}/files/0", message["id"].as_str().unwrap());
         let sound = service.request("1001", Method::GET, &path).send().await.unwrap();
         assert_eq!(sound.headers()["content-type"], "audio/wav");
         let sound = sound.bytes().await.unwrap();

@@ -199,7 +199,6 @@ POST   /v1/messages/{message}/undo               | yes  no   yes  no   no   yes 
 GET    /v1/messages/{message}/revisions          | yes  yes  yes  yes  yes  yes  |
 GET    /v1/messages/{message}/files/{position}   | -    -    -    -    -    -    |
 GET    /v1/messages/{message}/timeline           | yes  yes  yes  yes  yes  yes  |
-GET    /v1/messages/{message}/audio              | yes  yes  yes  yes  yes  yes  |
 POST   /v1/messages/{message}/hold               | yes  no   yes  no   no   yes  | {"until":"{soon}"}
 POST   /v1/messages/{message}/release            | yes  no   yes  no   no   yes  |
 POST   /v1/messages/{message}/answers            | yes  yes  yes  yes  yes  yes  | {"kind":"seen","by_name":"x"}
@@ -626,9 +625,6 @@ impl Scene {
             "message" => {
                 if text.contains("/resend") {
                     self.rig.app.store.set_mail_server(MAIL_SERVER, true).await.unwrap();
-                }
-                if text.contains("/audio") {
-                    return crate::voices::leave(&self.rig, &account().await).await;
                 }
                 let fields = json!({"account": account().await, "text": "x"});
                 self.make("1001", "/v1/messages", fields).await
