@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-tests/all.sh --test browser -- day:: wall::
+tests/all.sh --test browser -- day:: wall:: administration:: records::
 while read -r picture source; do
   cp "target/pictures/$source.png" "docs/images/$picture.png"
 done << 'END'
@@ -12,4 +12,9 @@ talking talking-ja-light-1280
 wrap-up wrap-up-ja-light-1280
 board board-waiting-ja-light-1280
 wall wall-light
+admin-accounts admin-accounts-ja-light-1280
+admin-start admin-start-ja-light-1280
+admin-contacts admin-contacts-ja-light-1280
+admin-words admin-words-ja-light-1280
+admin-import admin-import-ja-light-1280
 END

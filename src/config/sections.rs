@@ -80,6 +80,9 @@ pub struct Config {
     /// The configuration file, if one was read; for messages.
     #[serde(skip)]
     pub file: Option<PathBuf>,
+    /// Every setting with where it comes from, for administrators to read.
+    #[serde(skip)]
+    pub settings: Vec<crate::contract::setting::Setting>,
 }
 
 /// `[pbx]`
@@ -465,7 +468,7 @@ pub struct WebhooksConfig {
     pub allow_private_addresses: bool,
     /// Certificate authorities that are trusted in addition to the system's.
     #[serde(deserialize_with = "values::optional_path")]
-    pub(super) ca_file: Option<PathBuf>,
+    pub(crate) ca_file: Option<PathBuf>,
     /// The URL of each receiver, by the receiver's name.
     pub(super) urls: BTreeMap<SmolStr, String>,
     /// The file with each receiver's secret.

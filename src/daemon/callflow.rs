@@ -186,7 +186,7 @@ impl PlanWriter {
     async fn queues(&self) -> Option<Arc<BTreeSet<QueueName>>> {
         let events = self.pbx.list(Action::queue_status()).await.ok()?;
         let name = |event| match event {
-            PbxEvent::Member(MemberEvent::Queue(queue)) => Some(queue),
+            PbxEvent::Member(MemberEvent::Queue { queue, .. }) => Some(queue),
             _ => None,
         };
         Some(Arc::new(events.into_iter().filter_map(name).collect()))

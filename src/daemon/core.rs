@@ -60,7 +60,7 @@ use crate::journal::entry::{CallCheckpoint, JournalEntry};
 use crate::journal::timelines::CallTimelines;
 use crate::numbers::{Number, NumberPlan};
 use crate::operators::queue_members::{MemberReply, QueueMembership};
-use crate::operators::{OperatorRegistry, OperatorSnapshot, SharedQueueFaults};
+use crate::operators::{OperatorRegistry, OperatorSnapshot, SharedQueueFaults, SharedWords};
 use crate::pbx_link::{Following, PbxLink};
 use crate::people::presence::Presence;
 use crate::people::roster::People;
@@ -105,6 +105,7 @@ pub(super) enum TaskResult {
 
 /// The services and settings that the core uses.
 pub(super) struct Deps {
+    pub(super) words: SharedWords,
     pub(super) plan: EndpointRules,
     pub(super) bus: Bus,
     pub(super) store: Store,
@@ -119,9 +120,8 @@ pub(super) struct Deps {
     pub(super) reconciler: ModelReconciler,
     pub(super) pop_timeouts: AckTimeouts,
     pub(super) queue_faults: SharedQueueFaults,
-    /// Where reports of faxes go.
+    /// Where reports of faxes and voice messages go.
     pub(super) faxes: FaxDoor,
-    /// Where reports of voice messages go.
     pub(super) voices: VoiceDoor,
     pub(super) following: Following,
     /// The queues to which callers may be transferred.

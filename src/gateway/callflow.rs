@@ -24,7 +24,7 @@ use crate::callflow::{CallflowChange, CallflowThen, Finding, PlanState, PlanStat
 use crate::contract::callflow::{CallflowFields, CallflowTemplate, NewOverride, Override, own_of};
 use crate::contract::sound::SOUND_FOLDER;
 use crate::ids::RecordId;
-use crate::people::role::{Permission, Role};
+use crate::people::role::Permission;
 use crate::store::callflows::{OVERRIDES_MAX, OverrideOutcome, StoredCallflow};
 use crate::voice::guidance::{ANNOUNCEMENT_MAX, ANNOUNCEMENT_WITH_CALLER_MAX};
 
@@ -323,7 +323,7 @@ pub(crate) async fn readiness(
 
 /// Administrators set overrides, and supervisors if the installation lets them.
 fn may_switch(state: &AppState, caller: &Caller) -> Result<(), Problem> {
-    if caller.person.role == Role::Supervisor && state.app.settings.supervisors_switch {
+    if state.app.settings.supervisors_switch && caller.may(Permission::LeadTeam) {
         return Ok(());
     }
     caller.needs(Permission::EditDirectory)

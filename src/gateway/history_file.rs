@@ -20,7 +20,9 @@ use super::problem::{Kind, Problem, ProblemBody};
 use super::query::HistoryFileQuery;
 use super::state::AppState;
 use crate::contract::call::{Direction, Outcome};
+use crate::contract::choice::Choice;
 use crate::contract::history::{CallSource, LeftBehind};
+use crate::contract::words::WordKind;
 use crate::identity::Presentation;
 use crate::people::role::Permission;
 use crate::store::PAGE_RECORDS_MAX;
@@ -43,6 +45,7 @@ pub(crate) async fn download(
     let filter = filter_of(&state, &caller, query.into_filter()).await?;
     let mut file = CsvFile::new(encoding);
     file.row(COLUMNS.iter().map(|(japanese, english)| language.of(japanese, english)));
+    let known = state.app.words.current().labels(WordKind::Disposition);
     let calls_max = state.app.settings.history_file_calls_max;
     let (mut cursor, mut written) = (None, 0);
     loop {
@@ -56,7 +59,7 @@ pub(crate) async fn download(
             )));
         }
         for view in views_of(&state, calls).await? {
-            file.row(row_of(&state, &view, language).iter().map(String::as_str));
+            file.row(row_of(&state, &view, (language, &known)).iter().map(String::as_str));
         }
         if is_last {
             break;
@@ -88,7 +91,11 @@ const COLUMNS: [(&str, &str); 17] = [
     ("記録元", "Recorded by"),
 ];
 
-fn row_of(state: &AppState, view: &FinishedCallView, language: FileLanguage) -> [String; COLUMNS.len()] {
+fn row_of(
+    state: &AppState,
+    view: &FinishedCallView,
+    (language, known): (FileLanguage, &[Choice]),
+) -> [String; COLUMNS.len()] {
     let call = &view.call;
     let is_outbound = call.direction == Direction::Outbound;
     let written = |text: &str| {
@@ -113,8 +120,8 @@ fn row_of(state: &AppState, view: &FinishedCallView, language: FileLanguage) -> 
     operators.dedup();
     let account = call.account.and_then(|id| state.app.directory.account(id));
     let label = |code: &str| {
-        let known = state.app.dispositions.iter().find(|choice| choice.code == code);
-        known.map_or(code, |choice| choice.label.as_str()).to_owned()
+        let found = known.iter().find(|choice| choice.code == code);
+        found.map_or(code, |choice| choice.label.as_str()).to_owned()
     };
     let dispositions: Vec<String> =
         view.wrap_ups.iter().filter_map(|one| one.disposition.as_deref()).map(label).collect();

@@ -120,6 +120,8 @@ kinds! {
     /// The configuration names no mail server.
     NotWaiting = CONFLICT "delivery-not-waiting" "The delivery does not wait any more",
     NoMailServer = CONFLICT "no-mail-server" "The configuration names no mail server",
+    /// Another import is not over yet.
+    ImportRunning = CONFLICT "import-running" "Another import is not over yet; wait for it, then send the file again",
     /// The month is not over, or its calls are no longer all there.
     BillConflict = CONFLICT "bill-conflict" "The bill of this month cannot be closed",
     /// The month is not over, or some of it is not counted yet.

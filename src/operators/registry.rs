@@ -354,6 +354,11 @@ impl OperatorRegistry {
         self.view(user)
     }
 
+    /// Replaces the words that operators choose from; a state or work that has another one keeps it.
+    pub fn set_words(&mut self, not_ready_reasons: Vec<Choice>, dispositions: Vec<Choice>) {
+        (self.settings.not_ready_reasons, self.settings.dispositions) = (not_ready_reasons, dispositions);
+    }
+
     fn requested_state(&self, request: &StateRequest) -> Result<RequestedState, Refusal> {
         match (request.state, request.reason.as_deref()) {
             (State::NotReady, reason) => {

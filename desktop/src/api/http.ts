@@ -59,6 +59,9 @@ export const putVersion = <T>(path: string, body: unknown, version: number): Pro
   request<T>('PUT', path, body, newKey(), false, { 'If-Match': `"${version}"` });
 export const patch = <T>(path: string, body?: unknown): Promise<T> => request<T>('PATCH', path, body);
 export const remove = <T>(path: string): Promise<T> => request<T>('DELETE', path);
+/** Only if nobody changed the record since `seen`. */
+export const removeSeen = <T>(path: string, seen: string): Promise<T> =>
+  request<T>('DELETE', path, undefined, newKey(), false, { 'If-Match': `"${seen}"` });
 /** A change of the record whose `changed_at` is `seen`; refused (`record-changed`) if somebody changed it meanwhile. */
 export const patchSeen = <T>(path: string, body: unknown, seen: string): Promise<T> =>
   request<T>('PATCH', path, body, newKey(), false, { 'If-Match': `"${seen}"` });

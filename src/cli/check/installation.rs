@@ -93,7 +93,7 @@ async fn queues(config: &Config, handle: &Handle) -> Finding {
         Err(error) => return Finding::failed(WHAT, format!("the PBX did not list its queues: {error}")),
     };
     let name = |event| match event {
-        PbxEvent::Member(MemberEvent::Queue(queue)) => Some(queue),
+        PbxEvent::Member(MemberEvent::Queue { queue, .. }) => Some(queue),
         _ => None,
     };
     let present: BTreeSet<QueueName> = events.into_iter().filter_map(name).collect();

@@ -39,6 +39,8 @@ mod callflows;
 mod contacts;
 #[path = "../contracts/sql.rs"]
 mod contracts;
+#[path = "../customer_changes/sql.rs"]
+mod customer_changes;
 #[path = "../customers/sql.rs"]
 mod customers;
 #[path = "../deliveries/sql.rs"]
@@ -117,6 +119,8 @@ mod users;
 mod voices;
 #[path = "../webhooks/sql.rs"]
 mod webhooks;
+#[path = "../words/sql.rs"]
+mod words;
 
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnection, PgRow, Postgres as Db};
@@ -232,6 +236,13 @@ impl Postgres {
     pub(super) async fn ping(&self) -> Result<(), StoreError> {
         sqlx::query("SELECT 1 FROM directory_version").fetch_one(&self.readers).await?;
         Ok(())
+    }
+
+    pub(super) async fn server_time(&self) -> Result<jiff::Timestamp, StoreError> {
+        let ms: i64 = sqlx::query_scalar("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::BIGINT")
+            .fetch_one(&self.readers)
+            .await?;
+        Ok(super::from_ms(ms))
     }
 
     pub(super) async fn probe_write(&self) -> Result<(), StoreError> {

@@ -44,6 +44,8 @@ mod callflows;
 mod contacts;
 #[path = "../contracts/sql.rs"]
 mod contracts;
+#[path = "../customer_changes/sql.rs"]
+mod customer_changes;
 #[path = "../customers/sql.rs"]
 mod customers;
 #[path = "../deliveries/sql.rs"]
@@ -122,6 +124,8 @@ mod users;
 mod voices;
 #[path = "../webhooks/sql.rs"]
 mod webhooks;
+#[path = "../words/sql.rs"]
+mod words;
 
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
