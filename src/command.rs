@@ -23,7 +23,7 @@ use crate::people::Actor;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::call_control::Verb;
-use crate::contract::operator::StateView;
+use crate::contract::operator::{PbxQueue, StateView};
 use crate::contract::supervision::{Mode, SupervisionId, SupervisionView};
 use crate::contract::transfer::TransferView;
 use crate::ids::CallId;
@@ -70,6 +70,8 @@ pub enum Command {
         /// The call.
         call: CallId,
     },
+    /// List the queues of the PBX; for administrators, as the gateway decides.
+    ListQueues,
     /// Start, change or look up a transfer.
     Transfer(transfer::Command),
     /// Change or look up an operator's state or after-call work.
@@ -89,6 +91,8 @@ pub enum Answer {
     Transfers(Vec<TransferView>),
     /// The operator's state after the command.
     Operator(Box<StateView>),
+    /// The queues of the PBX; absent before the PBX has listed them.
+    Queues(Option<Vec<PbxQueue>>),
     /// The choices for an operator's state.
     OperatorOptions(Box<operator::Options>),
 }

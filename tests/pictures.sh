@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-tests/all.sh --test browser -- day:: wall::
+tests/all.sh --test browser -- day:: wall:: administration:: records::
 while read -r picture source; do
   cp "target/pictures/$source.png" "docs/images/$picture.png"
 done << 'END'
@@ -14,4 +14,9 @@ wrap-up wrap-up-ja-light-1280
 board board-waiting-ja-light-1280
 history past-story-ja-light-1280
 wall wall-light
+admin-accounts admin-accounts-ja-light-1280
+admin-start admin-start-ja-light-1280
+admin-contacts admin-contacts-ja-light-1280
+admin-words admin-words-ja-light-1280
+admin-import admin-import-ja-light-1280
 END

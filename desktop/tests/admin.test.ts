@@ -2,7 +2,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { csvOf } from '../src/admin/csv.ts';
-import { ACCOUNT, fieldsOf, USER } from '../src/admin/fields.ts';
+import { ACCOUNT, CONTACT, CUSTOMER, fieldsOf, USER } from '../src/admin/fields.ts';
+import { instant, localTime } from '../src/admin/local.ts';
+import { en, ja } from '../src/admin/wordList.ts';
 import openapi from '../../src/gateway/openapi.json';
 
 const { schemas } = openapi.components;
@@ -18,6 +20,8 @@ test('the form of a record has fields of the contract only', () => {
   for (const [fields, schema] of [
     [ACCOUNT, schemas.AccountFields],
     [USER, schemas.NewUser],
+    [CONTACT, schemas.ContactFields],
+    [CUSTOMER, schemas.CustomerFields],
   ] as const) {
     for (const { name } of fields) assert.ok(name in schema.properties, name);
     for (const name of schema.required) assert.ok(fields.find((field) => field.name === name), name);
@@ -28,4 +32,24 @@ test('a form begins with the fields of its record', () => {
   const record = { id: 'a', code: 'A001', name: 'さくら', changed_at: 'now', hours: null };
   const fields = fieldsOf(ACCOUNT, record);
   assert.deepEqual([fields.code, fields.name, fields.hours, 'id' in fields, 'changed_at' in fields], ['A001', 'さくら', null, false, false]);
+});
+
+test('an instant and the text of its field are the same time', () => {
+  for (const at of ['2026-12-31T09:00:00.000Z', '2026-03-29T01:30:00.000Z']) assert.equal(instant(localTime(at)), at);
+  assert.deepEqual([instant(''), instant('x'), localTime(null), localTime('x')], [null, null, '', '']);
+});
+
+test('each word of the contract that the administration shows stands there', () => {
+  for (const [prefix, names] of [
+    ['purge', schemas.PurgeTarget.enum],
+    ['finding', schemas.PbxQueueFinding.enum],
+    ['import', schemas.ImportState.enum],
+    ['words', schemas.WordKind.enum],
+    ['tone', schemas.Tone.enum],
+    ['change', schemas.CustomerAction.enum],
+    ['from', schemas.SettingSource.enum],
+  ] as const) {
+    assert.ok(names.length > 1, prefix);
+    for (const name of names) for (const words of [ja, en]) assert.ok(`${prefix}.${name}` in words, `${prefix}.${name}`);
+  }
 });

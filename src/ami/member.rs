@@ -54,7 +54,12 @@ pub enum MemberEvent {
         interface: SmolStr,
     },
     /// The PBX has this queue; in a list only.
-    Queue(QueueName),
+    Queue {
+        /// The queue.
+        queue: QueueName,
+        /// How it distributes calls.
+        strategy: Option<SmolStr>,
+    },
     /// The state of a device.
     Device {
         /// The device, for instance `PJSIP/1001`.
@@ -75,7 +80,7 @@ impl MemberEvent {
             b"QueueMemberRemoved" => {
                 Some(Self::Removed { queue: queue(frame)?, interface: interface(frame)? })
             }
-            b"QueueParams" => Some(Self::Queue(queue(frame)?)),
+            b"QueueParams" => Some(Self::Queue { queue: queue(frame)?, strategy: text(frame, "Strategy") }),
             b"DeviceStateChange" => {
                 let device = text(frame, "Device")?;
                 Some(Self::Device { device, reachability: reachability(frame.get("State")?) })

@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
 use super::{Config, ConfigError};
+use crate::contract::setting::{Setting, SettingSource};
 use crate::secret::Secret;
 
 /// The defaults, with every key explained.
@@ -31,6 +32,8 @@ pub const CONFIG_ENV: &str = "TORITSUGI_CONFIG";
 
 /// Prefix of the environment variables that override keys.
 const ENV_PREFIX: &str = "TORITSUGI__";
+/// What stands before the name of a variable in error messages.
+const VARIABLE_ORIGIN: &str = "environment variable ";
 /// The name of the first layer in error messages.
 const DEFAULT_ORIGIN: &str = "default.toml (built in)";
 /// Tables whose keys the installation chooses.
@@ -114,7 +117,9 @@ impl Config {
             layers.merge_file(file, &text)?;
         }
         layers.merge_environment(environment)?;
+        let settings = layers.settings();
         let mut config = layers.finish()?;
+        config.settings = settings;
         config.file = file.map(Path::to_path_buf);
         Ok(config)
     }
@@ -167,7 +172,7 @@ impl Layers {
                 self.secrets.insert(key, Secret::new(text));
                 continue;
             }
-            let origin = format!("environment variable {}", one_line(&name));
+            let origin = format!("{VARIABLE_ORIGIN}{}", one_line(&name));
             let value = match find_value(&self.merged, &key) {
                 Some(Value::Integer(_)) => text.trim().parse().map_or(Value::String(text), Value::Integer),
                 Some(Value::Boolean(_)) => text.trim().parse().map_or(Value::String(text), Value::Boolean),
@@ -238,6 +243,39 @@ impl Layers {
         };
         self.origins.insert(key.into(), origin.into());
         Ok(())
+    }
+
+    /// Every setting with its value and where that comes from, by key. Of a secret only whether it is set.
+    fn settings(&self) -> Vec<Setting> {
+        let defaults: BTreeMap<String, Value> =
+            leaf_values(Self::with_defaults().merged).into_iter().collect();
+        let source = |key: &str| match self.origins.get(key).map(String::as_str) {
+            None => (SettingSource::Default, None),
+            Some(origin) => match origin.strip_prefix(VARIABLE_ORIGIN) {
+                Some(variable) => (SettingSource::Environment, Some(variable.to_owned())),
+                None => (SettingSource::File, Some(origin.to_owned())),
+            },
+        };
+        let json = |value: &Value| serde_json::to_value(value).ok();
+        let is_empty_section = |value: &Value| value.as_table().is_some_and(Table::is_empty);
+        let plain =
+            leaf_values(self.merged.clone()).into_iter().filter(|(_, value)| !is_empty_section(value));
+        let mut settings: Vec<Setting> = plain
+            .map(|(key, value)| {
+                let (source, origin) = source(&key);
+                let default = defaults.get(&key).and_then(json);
+                Setting { value: json(&value), default, source, origin, is_set: None, key }
+            })
+            .collect();
+        let named = self.secrets.keys().map(String::as_str).filter(|key| !SECRET_KEYS.contains(key));
+        settings.extend(SECRET_KEYS.iter().copied().chain(named).map(|key| {
+            let is_set = self.secrets.contains_key(key);
+            let source = if is_set { SettingSource::Environment } else { SettingSource::Default };
+            let (value, default, origin) = (None, None, None);
+            Setting { key: key.to_owned(), value, default, source, origin, is_set: Some(is_set) }
+        }));
+        settings.sort_by(|a, b| a.key.cmp(&b.key));
+        settings
     }
 
     fn finish(mut self) -> Result<Config, ConfigError> {
@@ -312,6 +350,41 @@ mod tests {
         layers.merge_file(Path::new("/etc/t.toml"), text)?;
         layers.merge_environment(environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())))?;
         layers.finish()
+    }
+
+    #[test]
+    fn each_setting_says_where_it_comes_from_and_no_secret_is_shown() {
+        let mut layers = Layers::with_defaults();
+        layers
+            .merge_file(
+                Path::new("/etc/t.toml"),
+                "[pbx]\nport = 5039\n[webhooks.urls]\ncrm = \"https://crm\"",
+            )
+            .unwrap();
+        let variables = [
+            ("TORITSUGI__PBX__HOST", "10.0.0.9"),
+            ("TORITSUGI__PBX__EVENT_SECRET", "hush"),
+            ("TORITSUGI__WEBHOOKS__SECRETS__crm", "hushhush"),
+        ];
+        layers.merge_environment(variables.map(|(name, value)| (name.to_owned(), value.to_owned()))).unwrap();
+        let settings = layers.settings();
+        let of = |key: &str| settings.iter().find(|setting| setting.key == key).unwrap();
+        let port = of("pbx.port");
+        assert_eq!((&port.value, &port.default), (&Some(5039.into()), &Some(5038.into())));
+        assert_eq!((port.source, port.origin.as_deref()), (SettingSource::File, Some("/etc/t.toml")));
+        let host = of("pbx.host");
+        assert_eq!(
+            (host.source, host.origin.as_deref()),
+            (SettingSource::Environment, Some("TORITSUGI__PBX__HOST"))
+        );
+        assert_eq!(of("webhooks.urls.crm").default, None, "the installation chose the key");
+        assert_eq!(of("pbx.name").source, SettingSource::Default);
+        for (key, is_set) in
+            [("pbx.event_secret", true), ("store.password", false), ("webhooks.secrets.crm", true)]
+        {
+            assert_eq!((&of(key).value, of(key).is_set), (&None, Some(is_set)), "{key}");
+        }
+        assert!(!serde_json::to_string(&settings).unwrap().contains("hush"));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! only over an encrypted connection, or to an address of this machine or its network.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -203,6 +203,12 @@ impl MailConfig {
     #[must_use]
     pub fn from_name(&self) -> &str {
         &self.from_name
+    }
+
+    /// The file of the authorities that the mail server's certificate is checked with.
+    #[must_use]
+    pub fn ca_file(&self) -> Option<&Path> {
+        self.ca_file.as_deref()
     }
 }
 

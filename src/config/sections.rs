@@ -80,6 +80,9 @@ pub struct Config {
     /// The configuration file, if one was read; for messages.
     #[serde(skip)]
     pub file: Option<PathBuf>,
+    /// Every setting with where it comes from, for administrators to read.
+    #[serde(skip)]
+    pub settings: Vec<crate::contract::setting::Setting>,
 }
 
 /// `[pbx]`
@@ -324,10 +327,6 @@ pub struct OperatorsConfig {
     pub not_ready_reasons: Vec<Choice>,
     /// The dispositions of a call.
     pub dispositions: Vec<Choice>,
-    /// Flags of customers that pages show as a distinction.
-    pub flags_distinguished: Vec<Choice>,
-    /// Flags of customers that pages show as a warning.
-    pub flags_warned: Vec<Choice>,
     /// Length of the after-call work for accounts that set none.
     #[serde(rename = "wrap_up_seconds", deserialize_with = "values::seconds::<_, 0, 3600>")]
     pub wrap_up: Duration,
@@ -381,6 +380,10 @@ pub struct FaxConfig {
 pub struct CallflowConfig {
     /// Whether supervisors may set and end overrides.
     pub supervisors_switch: bool,
+    /// The directory of the sounds that people upload, which the PBX has as `toritsugi-own` in its directory of sounds; `None`: none
+    /// can be uploaded.
+    #[serde(deserialize_with = "values::optional_path")]
+    pub sounds_directory: Option<PathBuf>,
 }
 
 /// `[voice]`
@@ -465,7 +468,7 @@ pub struct WebhooksConfig {
     pub allow_private_addresses: bool,
     /// Certificate authorities that are trusted in addition to the system's.
     #[serde(deserialize_with = "values::optional_path")]
-    pub(super) ca_file: Option<PathBuf>,
+    pub(crate) ca_file: Option<PathBuf>,
     /// The URL of each receiver, by the receiver's name.
     pub(super) urls: BTreeMap<SmolStr, String>,
     /// The file with each receiver's secret.

@@ -15,6 +15,8 @@
 //! | [`callflow`] | what happens to calls before an operator; overrides |
 //! | [`refusal`] | why a command is refused |
 //! | [`choice`], [`endpoint`], [`extension_pattern`], [`url_template`], [`import_batch`] | words of the configuration and of imports, parsed |
+//! | [`setting`] | a setting, as administrators read it |
+//! | [`words`] | what operators choose from, as administrators decide |
 //! | [`time`] | how times are written |
 
 pub mod answer;
@@ -22,6 +24,7 @@ pub mod audit;
 pub mod bounce;
 pub mod call;
 pub mod callback;
+pub mod caller_rule;
 pub mod callflow;
 pub mod card;
 pub mod choice;
@@ -42,6 +45,8 @@ pub mod pbx;
 pub mod records;
 pub mod refusal;
 pub mod script;
+pub mod setting;
+pub mod sound;
 pub mod supervision;
 pub mod task;
 pub mod time;
@@ -49,3 +54,4 @@ pub mod timeline;
 pub mod transfer;
 pub mod url_template;
 pub mod voice;
+pub mod words;

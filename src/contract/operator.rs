@@ -286,6 +286,62 @@ pub struct QueueFault {
     pub message: SmolStr,
 }
 
+/// A queue of the PBX, as the PBX lists it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct PbxQueue {
+    /// The queue.
+    #[schema(value_type = String)]
+    pub name: QueueName,
+    /// The keys of the configuration that name it.
+    pub settings: Vec<String>,
+    /// How it distributes calls; absent where the PBX does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub strategy: Option<SmolStr>,
+    /// Its members who are phones of operators.
+    pub members: Vec<PbxQueueMember>,
+    /// What is worth a look.
+    pub findings: Vec<PbxQueueFinding>,
+}
+
+/// A member of a queue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct PbxQueueMember {
+    /// The device that the queue calls.
+    #[schema(value_type = String)]
+    pub interface: SmolStr,
+    /// The extension of the phone.
+    #[schema(value_type = Option<String>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extension: Option<Extension>,
+    /// Whether it stands in the PBX's configuration, so that it stays a member whoever is logged in.
+    pub is_static: bool,
+    /// Whether the queue skips it.
+    pub is_paused: bool,
+    /// The reason of the pause.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub reason: Option<SmolStr>,
+}
+
+/// What is worth a look about a queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PbxQueueFinding {
+    /// The configuration names it, and the PBX does not have it.
+    Missing,
+    /// The configuration does not name it: members are paused by their states, and nobody becomes a member.
+    NotConfigured,
+    /// Members stand in the PBX's configuration: calls reach their phones whoever is logged in.
+    StaticMembers,
+    /// A member is called over a `Local` channel, whose state says nothing about the phone.
+    LocalMembers,
+    /// It has no members now.
+    NoMembers,
+    /// The PBX refused to change its members.
+    Refused,
+}
+
 impl StateView {
     /// Whether this view differs from the one that was published last.
     ///

@@ -72,6 +72,7 @@ impl Core {
                 let done = self.ask_help(&actor, call);
                 answer(reply, done);
             }
+            Command::ListQueues => answer(reply, Ok(Answer::Queues(self.queue_members.queues()))),
             Command::Operator(command) => self.on_operator_command(&actor, command, reply),
             Command::Acknowledge { call } => {
                 self.acknowledge(&actor, call);

@@ -34,6 +34,7 @@ use super::hints::Hints;
 use super::oddities::{self, Oddities};
 use super::operators::PRESENCE_GRACE;
 use super::phone_devices::PhoneDevices;
+use super::positions::Listeners;
 use super::reconcile::ModelReconciler;
 use super::restore::RestoredState;
 use super::stats::Stats;
@@ -59,7 +60,7 @@ use crate::journal::entry::{CallCheckpoint, JournalEntry};
 use crate::journal::timelines::CallTimelines;
 use crate::numbers::{Number, NumberPlan};
 use crate::operators::queue_members::{MemberReply, QueueMembership};
-use crate::operators::{OperatorRegistry, OperatorSnapshot, SharedQueueFaults};
+use crate::operators::{OperatorRegistry, OperatorSnapshot, SharedQueueFaults, SharedWords};
 use crate::pbx_link::{Following, PbxLink};
 use crate::people::presence::Presence;
 use crate::people::roster::People;
@@ -104,6 +105,7 @@ pub(super) enum TaskResult {
 
 /// The services and settings that the core uses.
 pub(super) struct Deps {
+    pub(super) words: SharedWords,
     pub(super) plan: EndpointRules,
     pub(super) bus: Bus,
     pub(super) store: Store,
@@ -118,9 +120,8 @@ pub(super) struct Deps {
     pub(super) reconciler: ModelReconciler,
     pub(super) pop_timeouts: AckTimeouts,
     pub(super) queue_faults: SharedQueueFaults,
-    /// Where reports of faxes go.
+    /// Where reports of faxes and voice messages go.
     pub(super) faxes: FaxDoor,
-    /// Where reports of voice messages go.
     pub(super) voices: VoiceDoor,
     pub(super) following: Following,
     /// The queues to which callers may be transferred.
@@ -159,6 +160,7 @@ pub(super) struct Core {
     /// Number of transfers whose context a spawned task reads.
     pub(super) transfers_recovering: usize,
     pub(super) hints: Hints,
+    pub(super) listeners: Listeners,
 }
 
 impl Core {
@@ -206,6 +208,7 @@ impl Core {
             states_pending: false,
             transfers_recovering: 0,
             hints: Hints::default(),
+            listeners: Listeners::default(),
         };
         core.states_pending = core.deps.bus.is_shared();
         core.queue_members.hold();

@@ -35,12 +35,14 @@ mod offline;
 mod operators;
 mod phone_devices;
 mod pops;
+mod positions;
 mod purge;
 mod reconcile;
 mod reports;
 mod restore;
 mod search_texts;
 mod settings;
+mod sounds;
 mod stat_bins;
 mod stats;
 mod supervision;
@@ -49,6 +51,7 @@ mod supervision_segments;
 mod takeover;
 mod transfers;
 mod voices;
+mod words;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -89,7 +92,7 @@ use crate::messages::call_reports;
 use crate::messages::call_reports::CallReporting;
 use crate::messages::escalation;
 use crate::operators::queue_members::QueueMembership;
-use crate::operators::{OperatorRegistry, SharedQueueFaults};
+use crate::operators::{OperatorRegistry, SharedQueueFaults, SharedWords};
 use crate::outbox;
 use crate::pbx_link::Following;
 use crate::people::presence::Presence;
@@ -186,7 +189,9 @@ pub async fn run_on(
         <(SharedQueueFaults, Following, SharedPlanStatus)>::default();
     let (faxes, fax_receiver) = fax_receiver(&config, &metrics);
     let (voices, voice_receiver) = voice_receiver(&config, &metrics);
+    let words = words::load(&store, &config.operators).await?;
     let deps = Deps {
+        words: words.clone(),
         plan: config.endpoint_rules(),
         bus: bus.clone(),
         store: store.clone(),
@@ -250,8 +255,8 @@ pub async fn run_on(
     };
     before_operator.start((voices, voice_receiver), &tasks, (&shutdown, &link_shutdown));
     start_public_pages(&config, &store, &relay, &metrics, &tasks, &link_shutdown).await?;
-    start_routes(&config, (&store, bus.own_pbx()), &relay, &tasks, &link_shutdown).await?;
-    start_reports(&config, &store, &directory, &relay, &tasks, &link_shutdown);
+    start_routes(&config, (&store, bus.own_pbx()), (&relay, &words), &tasks, &link_shutdown).await?;
+    start_reports(&config, (&store, &words), &directory, &relay, &tasks, &link_shutdown);
     let alarms = AlarmWatch {
         bus: bus.clone(),
         store: store.clone(),
@@ -278,8 +283,9 @@ pub async fn run_on(
         queue_faults,
         following,
         plan_status,
-        dispositions: config.operators.dispositions.clone(),
+        words,
         metrics,
+        setup: Arc::new(config.setup()?),
         clock: gateway::Clock::new(Timestamp::now),
     };
     let served = gateway::serve(listener, app, shutdown).await.map_err(RunError::Gateway);
@@ -338,7 +344,7 @@ async fn start_public_pages(
 async fn start_routes(
     config: &Config,
     (store, pbx): (&Store, &PbxId),
-    relay: &MessageRelay,
+    (relay, words): (&MessageRelay, &SharedWords),
     tasks: &TaskTracker,
     shutdown: &CancellationToken,
 ) -> Result<(), StoreError> {
@@ -348,7 +354,7 @@ async fn start_routes(
     tasks.spawn(escalation::run(store.clone(), relay.clone(), pbx.clone(), shutdown.clone()));
     let reporting = CallReporting {
         settings: config.message_settings(),
-        dispositions: config.operators.dispositions.clone(),
+        words: words.clone(),
         plan: directory_options(config).plan,
     };
     tasks.spawn(call_reports::run(reporting, store.clone(), relay.clone(), pbx.clone(), shutdown.clone()));
@@ -358,7 +364,7 @@ async fn start_routes(
 /// Starts closing and mailing monthly reports, where this daemon sends mails.
 fn start_reports(
     config: &Config,
-    store: &Store,
+    (store, words): (&Store, &SharedWords),
     directory: &Directory,
     relay: &MessageRelay,
     tasks: &TaskTracker,
@@ -370,7 +376,7 @@ fn start_reports(
     let mailer = ReportMailer {
         store: store.clone(),
         directory: directory.clone(),
-        dispositions: config.operators.dispositions.clone().into(),
+        words: words.clone(),
         retention: config.retention.clone(),
         from_name: config.mail.from_name().to_owned(),
         relay: relay.clone(),

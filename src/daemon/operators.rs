@@ -34,6 +34,7 @@ use crate::contract::event::NewEvent;
 use crate::contract::operator::{Phone, QueueFault, StateView};
 use crate::contract::refusal::Refusal;
 use crate::contract::transfer::TransferView;
+use crate::contract::words::WordKind;
 use crate::ids::{CallId, Extension, QueueName, RecordId};
 use crate::journal::entry::{JournalEntry, StateChange, WrapUpRecord};
 use crate::operators::queue_members::{MemberAction, MemberActions, MemberReply, QueueFaults};
@@ -55,6 +56,9 @@ type Reply = oneshot::Sender<Result<Answer, Refusal>>;
 
 impl Core {
     pub(super) fn on_operator_command(&mut self, actor: &Actor, command: Command, reply: Reply) {
+        let words = self.deps.words.current();
+        let of = |kind| words.choices(kind);
+        self.operators.set_words(of(WordKind::NotReadyReason), of(WordKind::Disposition));
         let done = self.run_operator_command(actor, command);
         self.drain_operators();
         answer(reply, done);
@@ -512,7 +516,7 @@ impl Core {
                     self.queue_members.on_member(now, &extension, member);
                 }
             }
-            MemberEvent::Queue(queue) => self.queue_members.on_queue_listed(queue),
+            MemberEvent::Queue { queue, strategy } => self.queue_members.on_queue_listed(queue, strategy),
             MemberEvent::Removed { queue, interface } => {
                 if let Some(extension) = self.phone_of(&interface) {
                     self.queue_members.on_member_removed(now, &extension, queue, interface);

@@ -47,14 +47,9 @@ pub(super) async fn run(
     }
 }
 
-/// Purges all records that are due at `now`; returns the number of rows.
-async fn purge(
-    store: &Store,
-    retention: &RetentionConfig,
-    rows_purged: &Counter,
-    now: Timestamp,
-) -> Result<u64, StoreError> {
-    let kinds = [
+/// What is deleted or cleared, in this order, and at which age; absent: never.
+pub(super) fn plan(retention: &RetentionConfig) -> Vec<(PurgeTarget, Option<Duration>)> {
+    vec![
         (PurgeTarget::Callers, retention.anonymise),
         (PurgeTarget::Notes, retention.anonymise),
         (PurgeTarget::Calls, retention.history),
@@ -75,10 +70,19 @@ async fn purge(
         (PurgeTarget::Gaps, retention.gaps),
         (PurgeTarget::States, retention.operators),
         (PurgeTarget::WrapUps, retention.operators),
-    ];
+    ]
+}
+
+/// Purges all records that are due at `now`; returns the number of rows.
+async fn purge(
+    store: &Store,
+    retention: &RetentionConfig,
+    rows_purged: &Counter,
+    now: Timestamp,
+) -> Result<u64, StoreError> {
     let (mut total, mut pace) = (0, PurgePace::default());
     let mut reported = Instant::now();
-    for (kind, age) in kinds {
+    for (kind, age) in plan(retention) {
         let Some(before) = age.and_then(|age| now.checked_sub(age).ok()) else { continue };
         loop {
             let began = Instant::now();

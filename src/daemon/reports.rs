@@ -9,7 +9,6 @@
 //! Invariant: the mails of a month are made once, also by several daemons of one store, and only for a month that is closed. A
 //! day on which no daemon ran is made up for by the next one.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -19,10 +18,11 @@ use uuid::Uuid;
 
 use crate::billing::BillingMonth;
 use crate::config::RetentionConfig;
-use crate::contract::choice::Choice;
+use crate::contract::words::WordKind;
 use crate::directory::Directory;
 use crate::ids::RecordId;
 use crate::messages::MessageRelay;
+use crate::operators::SharedWords;
 use crate::report::{CloseError, Sources, close, letter_of};
 use crate::store::reports::{DUE_PLANS_MAX, StoredReportPlan};
 use crate::store::service_mails::NewServiceMail;
@@ -37,7 +37,7 @@ const BY_NAME: &str = "toritsugi";
 pub(super) struct ReportMailer {
     pub(super) store: Store,
     pub(super) directory: Directory,
-    pub(super) dispositions: Arc<[Choice]>,
+    pub(super) words: SharedWords,
     pub(super) retention: RetentionConfig,
     /// The sender's name, which ends the text.
     pub(super) from_name: String,
@@ -97,10 +97,11 @@ impl ReportMailer {
         month: BillingMonth,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
+        let dispositions = self.words.current().labels(WordKind::Disposition);
         let sources = Sources {
             store: &self.store,
             directory: &self.directory,
-            dispositions: &self.dispositions,
+            dispositions: &dispositions,
             whole_from: self.retention.history_whole_from(now),
         };
         let closed = match close(sources, *account, month, (now, BY_NAME)).await {

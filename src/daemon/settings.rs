@@ -2,10 +2,12 @@
 //!
 //! Invariant: an error about a file that the configuration names (a secret, a certificate) names the key as well.
 
+use std::path::Path;
 use std::time::Duration;
 
 use smol_str::SmolStr;
 
+use super::purge;
 use crate::ami::client;
 use crate::ami::reconnect::Schedule;
 use crate::ami::tls::Tls;
@@ -20,8 +22,10 @@ use crate::gateway::{CONNECTIONS_BESIDE_STREAMS, HEARTBEAT_INTERVAL, HISTORY_FIL
 use crate::messages;
 use crate::numbers::NumberPlan;
 use crate::operators;
+use crate::store::Location;
 use crate::text::kana::kana;
 use crate::voice::VoiceSettings;
+use crate::webhook;
 
 /// How long a call waits for the SIP identity from the dialplan. After that the model uses the numbers of the channel.
 const IDENTITY_TIMEOUT: Duration = Duration::from_millis(100);
@@ -115,8 +119,6 @@ impl Config {
         operators::Settings {
             not_ready_reasons: config.not_ready_reasons.clone(),
             dispositions: config.dispositions.clone(),
-            flags_distinguished: config.flags_distinguished.clone(),
-            flags_warned: config.flags_warned.clone(),
             wrap_up_s: seconds(config.wrap_up),
             wrap_up_extend_s_max: seconds(config.wrap_up_extension_limit),
             disposition_required: config.disposition_required,
@@ -170,6 +172,40 @@ impl Config {
         }
     }
 
+    /// How the installation is set up, as administrators read it.
+    ///
+    /// # Errors
+    /// A receiver of webhooks lacks its secret, or one of its values is invalid.
+    pub fn setup(&self) -> Result<gateway::Setup, ConfigError> {
+        let receiver = |receiver: webhook::Receiver| gateway::ReceiverSetup {
+            host: receiver.url.host_str().unwrap_or_default().to_owned(),
+            kinds: receiver.kinds.iter().map(ToString::to_string).collect(),
+            name: receiver.name,
+        };
+        let spools = [("fax", &self.fax.directory), ("voice", &self.voice.directory)];
+        let spools: Vec<_> =
+            spools.into_iter().filter_map(|(name, path)| Some((name, path.clone()?))).collect();
+        let of_store = match self.store.location() {
+            Ok(Location::File(file)) => file.parent().map(Path::to_path_buf),
+            _ => None,
+        };
+        let certificates = [
+            ("pbx.tls.ca_file", self.pbx.tls.ca_file.clone().filter(|_| self.pbx.tls.enabled)),
+            ("webhooks.ca_file", self.webhooks.ca_file.clone()),
+            ("mail.ca_file", self.mail.ca_file().map(Path::to_path_buf)),
+        ];
+        Ok(gateway::Setup {
+            settings: self.settings.clone(),
+            receivers: self.webhook_settings()?.receivers.into_iter().map(receiver).collect(),
+            retention: purge::plan(&self.retention),
+            watched: gateway::Watched {
+                disks: of_store.into_iter().chain(spools.iter().map(|(_, path)| path.clone())).collect(),
+                spools,
+                certificates: certificates.into_iter().filter_map(|(key, file)| Some((key, file?))).collect(),
+            },
+        })
+    }
+
     /// The limits and times of the gateway.
     #[must_use]
     pub fn gateway_settings(&self) -> gateway::Settings {
@@ -183,6 +219,7 @@ impl Config {
             body_bytes_max: config.body_bytes_max,
             history_file_calls_max: HISTORY_FILE_CALLS_MAX,
             supervisors_switch: self.callflow.supervisors_switch,
+            brings_sounds: self.callflow.sounds_directory.is_some(),
             history_whole_for: self.retention.history_whole_for(),
             report_font: self.reports.font.clone(),
             drain_timeout: config.drain_timeout,

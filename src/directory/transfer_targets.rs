@@ -3,7 +3,7 @@
 //! | `to` | resolves to |
 //! |---|---|
 //! | `contact:ID` | a contact of the call's account with a number |
-//! | `on-call` | the account's contacts with a rank in the on-call order, in that order; those that cannot be dialled, or take no calls (`no_transfer`), are left out |
+//! | `on-call` | the account's contacts who are in a shift by date now, else those with a rank in the on-call order, in that order; those that cannot be dialled, or take no calls (`no_transfer`), are left out |
 //! | `operator:EXT` | the phone of an operator or supervisor |
 //! | `queue:NAME` | a queue that the configuration opens to transfers |
 //! | a number | a national fixed, mobile, IP or toll-free number, another one that the account opens (`extra_numbers`), or an operator's extension; the contact with that number, if the account has one |
@@ -19,12 +19,13 @@
 //! a target. A target on a public number presses 1 first, unless the account or the contact turns that off: a number that
 //! an operator types may have a mailbox as well.
 
+use jiff::Timestamp;
 use smol_str::SmolStr;
 use uuid::Uuid;
 
 use crate::contract::call::CallView;
 use crate::contract::extension_pattern::ExtensionPattern;
-use crate::contract::records::{Account, CallerIdPolicy, Contact};
+use crate::contract::records::{Account, CallerIdPolicy, Contact, OnCallShift};
 use crate::contract::transfer::TargetView;
 use crate::directory::Directory;
 use crate::identity::Presentation;
@@ -106,7 +107,7 @@ impl Settings {
         directory: &Directory,
         call: &CallView,
         to: &str,
-        rules: ContactRules,
+        (rules, now): (ContactRules, Timestamp),
     ) -> Result<Plan, LookupError> {
         let id = call.card.as_deref().and_then(|card| card.account.id);
         let account = match id {
@@ -118,7 +119,7 @@ impl Settings {
             Some(("contact", id)) => vec![self.contact(directory, account, id, rules).await?],
             Some(("operator", extension)) => vec![self.operator(extension)?],
             Some(("queue", name)) => vec![self.queue(name)?],
-            None if to == "on-call" => self.on_call(directory, account).await?,
+            None if to == "on-call" => self.on_call(directory, account, now).await?,
             None => vec![self.typed(directory, account, to, rules).await?],
             Some(_) => return Err(LookupError::Unreadable(to.to_owned())),
         };
@@ -150,13 +151,19 @@ impl Settings {
         &self,
         directory: &Directory,
         account: Option<&Account>,
+        now: Timestamp,
     ) -> Result<Vec<Target>, LookupError> {
         let account = account.ok_or(LookupError::NobodyOnCall)?;
         let contacts = directory.store().contacts_in_order(account.id).await?;
+        let in_shift = |contact: &Contact| OnCallShift::any_covers(&contact.fields.on_call_shifts, now);
+        let by_date = contacts.iter().any(in_shift);
+        let is_on_call = |contact: &Contact| {
+            if by_date { in_shift(contact) } else { contact.fields.on_call_order.is_some() }
+        };
         // A contact who cannot be dialled is skipped.
         let targets: Vec<Target> = contacts
             .iter()
-            .filter(|contact| contact.fields.on_call_order.is_some() && !contact.fields.no_transfer)
+            .filter(|contact| is_on_call(contact) && !contact.fields.no_transfer)
             .filter_map(|contact| self.person(directory, Some(account), contact).ok())
             .take(TARGETS_MAX)
             .collect();
@@ -273,6 +280,9 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
+
+    /// No shift of another test covers it.
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
     use crate::contract::call::{CallState, Direction};
     use crate::contract::card::Card;
     use crate::contract::records::{AccountFields, ContactFields};
@@ -337,11 +347,11 @@ mod tests {
         }
 
         async fn plan(&self, to: &str) -> Result<Plan, LookupError> {
-            self.settings.plan(&self.directory, &self.call, to, ContactRules::Kept).await
+            self.settings.plan(&self.directory, &self.call, to, (ContactRules::Kept, NOW)).await
         }
 
         async fn overridden(&self, to: &str) -> Result<Plan, LookupError> {
-            self.settings.plan(&self.directory, &self.call, to, ContactRules::Overridden).await
+            self.settings.plan(&self.directory, &self.call, to, (ContactRules::Overridden, NOW)).await
         }
 
         /// `dial/seconds/accept` of each target.
@@ -380,6 +390,19 @@ mod tests {
         // Neither is a contact with such a number.
         closed.add(|c| (c.number, c.on_call_order) = (Some("0204123456".into()), Some(1))).await;
         assert!(matches!(closed.plan("on-call").await, Err(LookupError::NobodyOnCall)));
+    }
+
+    #[tokio::test]
+    async fn a_shift_by_date_takes_the_place_of_the_on_call_list() {
+        let office = office(|_| {}).await;
+        office.add(|c| (c.number, c.on_call_order) = (Some("09011112222".into()), Some(1))).await;
+        let until = |seconds: i64| Timestamp::from_second(seconds).unwrap();
+        let shift = |seconds| OnCallShift { from: until(-60), until: until(seconds) };
+        // It ended when the call came.
+        office.add(|c| (c.number, c.on_call_shifts) = (Some("09055556666".into()), vec![shift(0)])).await;
+        assert_eq!(office.targets("on-call").await, ["09011112222/25/true"]);
+        office.add(|c| (c.number, c.on_call_shifts) = (Some("09033334444".into()), vec![shift(60)])).await;
+        assert_eq!(office.targets("on-call").await, ["09033334444/25/true"]);
     }
 
     #[tokio::test]

@@ -115,19 +115,29 @@ pub(crate) async fn change(
 
 /// Deletes an account with its customers, contacts and messages. Its finished calls remain.
 #[utoipa::path(delete, path = "/v1/accounts/{account}", tag = "accounts",
-    params(("account" = uuid::Uuid, Path, description = "The record")),
+    params(
+        ("account" = uuid::Uuid, Path, description = "The record"),
+        ("If-Match" = Option<String>, Header, description = "The `changed_at` that the client has seen, in quotes: only if nobody changed it since"),
+    ),
     responses(
         (status = 204, description = "Deleted"),
         (status = 403, description = "not-permitted", body = ProblemBody),
         (status = 404, description = "unknown-record", body = ProblemBody),
+        (status = 409, description = "record-changed, with the record as it is", body = ProblemBody),
     )
 )]
 pub(crate) async fn delete(
     State(state): State<Arc<AppState>>,
     caller: Caller,
     RecordPath(id): RecordPath,
+    IfMatch(seen): IfMatch,
 ) -> Result<StatusCode, Problem> {
     caller.needs(Permission::EditDirectory)?;
+    if let Some(current) = state.app.store.account(id).await?
+        && seen.is_some_and(|seen| seen != current.changed_at)
+    {
+        return Err(Problem::from(Kind::RecordChanged).record(&current));
+    }
     let code = state.app.directory.account(id).map(|account| account.fields.code.clone());
     state.app.directory.delete_account(id, state.app.clock.now()).await?;
     let about = (code.as_deref().unwrap_or_default(), Some(id));

@@ -6,7 +6,11 @@
 //! | `password.link_created` | the person who may set a password by it; when it expires |
 //! | `token.created`, `token.revoked` | a person's token |
 //! | `session.opened`, `session.closed`, `session.refused` | a sign-in with a password, a sign-out, a sign-in that was refused |
-//! | `account.*`, `contact.*`, `customer.*` (`created`, `changed`, `deleted`) | a record; the names of the fields that a request set, of an account also the fields that differ, before and after |
+//! | `account.*`, `contact.*`, `customer.*` (`created`, `changed`, `deleted`, `imported`) | a record; the names of the fields that a request set, of an account and a contact also the fields that differ, before and after (of a contact's number and address the last characters) |
+//! | `customer.merged` | the customer who stays; the id of the one who went |
+//! | `records.exported` | a file of accounts, customers, contacts or users |
+//! | `words.changed` | a list of words; the words before and after |
+//! | `team.renamed` | a team; its name before and after |
 //! | `notice.created`, `notice.changed`, `notice.ended` | a notice; its account, and its end or the names of the fields that were set |
 //! | `pronunciation.changed`, `pronunciation.deleted` | the account whose name it is |
 //! | `callback.marked` | an abandoned call; how far it is to call its caller back |
@@ -19,11 +23,14 @@
 //! | `delivery.retried` | a delivery of a message that was sent again |
 //! | `routes.saved` | the routes of an account, or of all; the version |
 //! | `callflow.changed`, `callflow.deleted` | the account; what was set |
+//! | `callflow_template.saved`, `callflow_template.deleted` | a template; its code, and what was set |
+//! | `caller_rule.set`, `caller_rule.deleted` | the account; what the rule does, its id, until when |
+//! | `sound.uploaded`, `sound.deleted` | a sound; its name and title |
 //! | `override.set`, `override.ended` | the account, or none for the whole service; what it does, until when, why |
 //! | `holiday.saved`, `holiday.deleted` | one of the installation's days off |
 //! | `message.corrected` | a message; its number and revision, and the names of the fields that were set. The reason is in the revision |
 //! | `messages.exported` | a file of messages; the filter without the text that was searched for, and how many |
-//! | `webhook.retried` | a delivery |
+//! | `webhook.retried`, `webhook.tested` | a delivery; a receiver |
 //! | `fax.read`, `fax.deleted` | a fax whose document was taken, or that was deleted |
 //! | `history.exported` | a file of finished calls; how many, of which account and time |
 //! | `stats.exported` | a file of figures; by what, and of which time |
@@ -63,6 +70,9 @@ use crate::store::audit::limit::AuditLimit;
 
 /// How often windows of the limit are looked at.
 const LIMIT_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Characters of a masked value that are shown: its last ones.
+const MASK_SHOWN_CHARS: usize = 4;
 
 /// What the gateway counts of the audit trail.
 #[derive(Debug, Default)]
@@ -147,6 +157,20 @@ pub(crate) fn differences_of<T: serde::Serialize>(before: &T, after: &T) -> Valu
         .map(|name| (name.clone(), json!({ "before": before.get(name), "after": after.get(name) })))
         .collect::<serde_json::Map<_, _>>()
         .into()
+}
+
+/// Differences with the values of these fields masked: their ends tell them apart, and say no more.
+pub(crate) fn masked(mut differences: Value, fields: &[&str]) -> Value {
+    for field in fields {
+        for side in ["before", "after"] {
+            let value = differences.get_mut(*field).and_then(|both| both.get_mut(side));
+            if let Some(Value::String(text)) = value {
+                let end = text.chars().count().saturating_sub(MASK_SHOWN_CHARS);
+                *text = std::iter::once('…').chain(text.chars().skip(end)).collect();
+            }
+        }
+    }
+    differences
 }
 
 fn entry_of(

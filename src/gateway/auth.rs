@@ -76,9 +76,14 @@ impl Caller {
         Actor { user: self.person.id, name: self.person.name.as_str().into(), viewer: self.viewer.clone() }
     }
 
+    /// Whether the caller's role has `permission`.
+    pub(crate) fn may(&self, permission: Permission) -> bool {
+        self.person.role.may(permission)
+    }
+
     /// An error unless the caller's role has `permission`.
     pub(crate) fn needs(&self, permission: Permission) -> Result<(), Problem> {
-        if self.person.role.may(permission) {
+        if self.may(permission) {
             Ok(())
         } else {
             Err(Kind::NotPermitted.with(format!("your role is {}", self.person.role)))

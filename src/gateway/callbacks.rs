@@ -149,7 +149,7 @@ pub(crate) async fn mark(
         account: found.account,
         state: wanted,
         user: caller.person.id,
-        is_supervisor: matches!(caller.person.role, Role::Supervisor | Role::Admin),
+        is_supervisor: caller.may(Permission::LeadTeam),
     };
     if let CallbackOutcome::TakenBy(other) =
         state.app.store.mark_callback(change, by(&state, &caller)).await?

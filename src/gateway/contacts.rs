@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::account_notices::by;
-use super::audit_trail::{self, fields_of};
+use super::audit_trail::{self, fields_of, masked};
 use super::auth::Caller;
 use super::customers::{account_id, no_such_account};
 use super::extract::{Body, IfMatch, NoQuery, QueryParams, RecordPath};
@@ -13,7 +13,7 @@ use super::responses::created;
 use super::state::AppState;
 use crate::contract::notice::{NOTICE_LENGTH_MAX, end_of_day};
 use crate::contract::records::{Contact, ContactFields, PresenceState};
-use crate::directory::EditError;
+use crate::directory::{EditError, Edited};
 use crate::people::role::Permission;
 use crate::store::{Page, StoreError};
 use jiff::Timestamp;
@@ -117,34 +117,46 @@ pub(crate) async fn change(
 ) -> Result<Json<Contact>, Problem> {
     caller.needs(Permission::EditDirectory)?;
     let edited = state.app.directory.edit_contact(id, &patch, state.app.clock.now(), seen).await;
-    let record = match edited {
+    let Edited { before, after: record } = match edited {
         Err(EditError::Store(StoreError::Changed { .. })) => {
             let current = state.app.store.contact(id).await?;
             return Err(Problem::from(Kind::RecordChanged).record(&current));
         }
-        edited => edited?.after,
+        edited => edited?,
     };
     let mut details = fields_of(&patch);
     details["account"] = json!(record.fields.account);
+    details["changed"] =
+        masked(audit_trail::differences_of(&before.fields, &record.fields), &["number", "email"]);
     audit_trail::record(&state, &caller, "contact.changed", ("", Some(id)), details).await;
     Ok(Json(record))
 }
 
 /// Deletes a contact.
 #[utoipa::path(delete, path = "/v1/contacts/{contact}", tag = "contacts",
-    params(("contact" = uuid::Uuid, Path, description = "The record")),
+    params(
+        ("contact" = uuid::Uuid, Path, description = "The record"),
+        ("If-Match" = Option<String>, Header, description = "The `changed_at` that the client has seen, in quotes: only if nobody changed it since"),
+    ),
     responses(
         (status = 204, description = "Deleted"),
         (status = 403, description = "not-permitted", body = ProblemBody),
         (status = 404, description = "unknown-record", body = ProblemBody),
+        (status = 409, description = "record-changed, with the record as it is", body = ProblemBody),
     )
 )]
 pub(crate) async fn delete(
     State(state): State<Arc<AppState>>,
     caller: Caller,
     RecordPath(id): RecordPath,
+    IfMatch(seen): IfMatch,
 ) -> Result<StatusCode, Problem> {
     caller.needs(Permission::EditDirectory)?;
+    if let Some(current) = state.app.store.contact(id).await?
+        && seen.is_some_and(|seen| seen != current.changed_at)
+    {
+        return Err(Problem::from(Kind::RecordChanged).record(&current));
+    }
     state.app.directory.delete_contact(id).await?;
     tracing::info!(%id, by = %caller.person.id, "deleted a contact");
     audit_trail::record(&state, &caller, "contact.deleted", ("", Some(id)), json!({})).await;

@@ -82,6 +82,16 @@ impl CsvFile {
         Self { encoding, bytes, unmapped: 0 }
     }
 
+    /// The rest of a file that was begun before.
+    pub(crate) fn continued(encoding: CsvEncoding) -> Self {
+        Self { encoding, bytes: Vec::new(), unmapped: 0 }
+    }
+
+    /// What was written.
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
     /// Adds a row.
     pub(crate) fn row<'a>(&mut self, fields: impl IntoIterator<Item = &'a str>) {
         for (n, text) in fields.into_iter().enumerate() {

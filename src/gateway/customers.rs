@@ -4,15 +4,17 @@ use std::sync::Arc;
 
 use super::audit_trail::{self, fields_of};
 use super::auth::Caller;
+use super::customer_changes;
 use super::extract::{Body, IfMatch, NoQuery, QueryParams, RecordPath, number_key, record_id};
 use super::problem::{Kind, Problem, ProblemBody};
 use super::query::{CustomerQuery, page_request};
 use super::responses::created;
 use super::state::AppState;
 use crate::contract::records::{Customer, CustomerFields};
-use crate::directory::EditError;
+use crate::directory::{EditError, Edited};
 use crate::ids::RecordId;
 use crate::people::role::Permission;
+use crate::store::customer_changes::CustomerAction;
 use crate::store::{CustomerFilter, Page, StoreError};
 use serde_json::json;
 
@@ -56,6 +58,8 @@ pub(crate) async fn create(
     caller.needs(Permission::EditCustomers)?;
     let record =
         state.app.directory.create_customer(fields, state.app.clock.now()).await.map_err(no_such_account)?;
+    customer_changes::note(&state, &caller, (CustomerAction::Created, record.created_at), None, &record)
+        .await;
     let details = json!({ "account": record.fields.account });
     audit_trail::record(&state, &caller, "customer.created", ("", Some(record.id)), details).await;
     created(format!("/v1/customers/{}", record.id), record)
@@ -115,13 +119,15 @@ pub(crate) async fn change(
         ));
     }
     let edited = state.app.directory.edit_customer(id, &patch, state.app.clock.now(), seen).await;
-    let record = match edited {
+    let Edited { before: earlier, after: record } = match edited {
         Err(EditError::Store(StoreError::Changed { .. })) => {
             let current = state.app.store.customer(id).await?;
             return Err(Problem::from(Kind::RecordChanged).record(&current));
         }
-        edited => edited?.after,
+        edited => edited?,
     };
+    let change = (CustomerAction::Changed, record.changed_at);
+    customer_changes::note(&state, &caller, change, Some(&earlier), &record).await;
     let mut details = fields_of(&patch);
     details["account"] = json!(record.fields.account);
     if record.fields.account != before {
@@ -133,19 +139,29 @@ pub(crate) async fn change(
 
 /// Deletes a customer.
 #[utoipa::path(delete, path = "/v1/customers/{customer}", tag = "customers",
-    params(("customer" = uuid::Uuid, Path, description = "The record")),
+    params(
+        ("customer" = uuid::Uuid, Path, description = "The record"),
+        ("If-Match" = Option<String>, Header, description = "The `changed_at` that the client has seen, in quotes: only if nobody changed it since"),
+    ),
     responses(
         (status = 204, description = "Deleted"),
         (status = 403, description = "not-permitted", body = ProblemBody),
         (status = 404, description = "unknown-record", body = ProblemBody),
+        (status = 409, description = "record-changed, with the record as it is", body = ProblemBody),
     )
 )]
 pub(crate) async fn delete(
     State(state): State<Arc<AppState>>,
     caller: Caller,
     RecordPath(id): RecordPath,
+    IfMatch(seen): IfMatch,
 ) -> Result<StatusCode, Problem> {
     caller.needs(Permission::EditDirectory)?;
+    if let Some(current) = state.app.store.customer(id).await?
+        && seen.is_some_and(|seen| seen != current.changed_at)
+    {
+        return Err(Problem::from(Kind::RecordChanged).record(&current));
+    }
     state.app.directory.delete_customer(id, state.app.clock.now()).await?;
     tracing::info!(%id, by = %caller.person.id, "deleted a customer");
     audit_trail::record(&state, &caller, "customer.deleted", ("", Some(id)), json!({})).await;

@@ -16,7 +16,7 @@ use super::extract::{Body, CallPath, QueryParams};
 use super::problem::{Kind, Problem, ProblemBody};
 use super::state::AppState;
 use crate::ids::RecordId;
-use crate::people::role::{Permission, Role};
+use crate::people::role::Permission;
 use crate::store::StoreError;
 use crate::store::drafts::{Draft, DraftOutcome, NewDraft};
 
@@ -57,7 +57,7 @@ impl DraftQuery {
         let own = caller.person.id;
         let user = self.user.unwrap_or(own);
         let is_of_team = caller.viewer.is_supervisor() && caller.viewer.sees_person(user);
-        if user == own || is_of_team || caller.person.role == Role::Admin {
+        if user == own || is_of_team || caller.may(Permission::ServeEveryTeam) {
             return Ok(user);
         }
         Err(Kind::NotPermitted

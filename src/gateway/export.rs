@@ -25,7 +25,7 @@ use super::state::AppState;
 use crate::contract::message::{Mark, Message, MessageKind, MessageState, Urgency};
 use crate::ids::RecordId;
 use crate::messages::csv::{Encoding, RowContext, cells, prologue, row};
-use crate::people::role::{Permission, Role};
+use crate::people::role::Permission;
 use crate::store::messages::{MessageCursor, MessageFilter};
 use crate::store::{PAGE_RECORDS_MAX, StoreError};
 
@@ -108,9 +108,8 @@ pub(crate) async fn messages(
 
 /// Whether the user may export messages: administrators, and supervisors where the installation allows it.
 pub(super) fn may_export(state: &AppState, caller: &Caller) -> bool {
-    let role = caller.person.role;
-    role.may(Permission::ExportMessages)
-        || role == Role::Supervisor && state.app.settings.messages.supervisors_export
+    caller.may(Permission::ExportMessages)
+        || state.app.settings.messages.supervisors_export && caller.may(Permission::LeadTeam)
 }
 
 impl From<ExportQuery> for MessageQuery {

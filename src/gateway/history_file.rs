@@ -20,6 +20,9 @@ use super::problem::{Kind, Problem, ProblemBody};
 use super::query::HistoryFileQuery;
 use super::state::AppState;
 use crate::contract::call::{Direction, Outcome};
+use crate::contract::choice::Choice;
+use crate::contract::history::{CallSource, LeftBehind};
+use crate::contract::words::WordKind;
 use crate::identity::Presentation;
 use crate::people::role::Permission;
 use crate::store::PAGE_RECORDS_MAX;
@@ -42,6 +45,7 @@ pub(crate) async fn download(
     let filter = filter_of(&state, &caller, query.into_filter()).await?;
     let mut file = CsvFile::new(encoding);
     file.row(COLUMNS.iter().map(|(japanese, english)| language.of(japanese, english)));
+    let known = state.app.words.current().labels(WordKind::Disposition);
     let calls_max = state.app.settings.history_file_calls_max;
     let (mut cursor, mut written) = (None, 0);
     loop {
@@ -55,7 +59,7 @@ pub(crate) async fn download(
             )));
         }
         for view in views_of(&state, calls).await? {
-            file.row(row_of(&state, &view, language).iter().map(String::as_str));
+            file.row(row_of(&state, &view, (language, &known)).iter().map(String::as_str));
         }
         if is_last {
             break;
@@ -67,7 +71,7 @@ pub(crate) async fn download(
     Ok(file.into_response("calls.csv"))
 }
 
-const COLUMNS: [(&str, &str); 15] = [
+const COLUMNS: [(&str, &str); 17] = [
     ("日時", "Time"),
     ("着信・発信", "Direction"),
     ("契約先コード", "Account code"),
@@ -83,9 +87,15 @@ const COLUMNS: [(&str, &str); 15] = [
     ("応対メモ", "Notes"),
     ("終了は推定", "Inferred"),
     ("通話ID", "Call"),
+    ("残されたもの", "Left behind"),
+    ("記録元", "Recorded by"),
 ];
 
-fn row_of(state: &AppState, view: &FinishedCallView, language: FileLanguage) -> [String; COLUMNS.len()] {
+fn row_of(
+    state: &AppState,
+    view: &FinishedCallView,
+    (language, known): (FileLanguage, &[Choice]),
+) -> [String; COLUMNS.len()] {
     let call = &view.call;
     let is_outbound = call.direction == Direction::Outbound;
     let written = |text: &str| {
@@ -110,8 +120,8 @@ fn row_of(state: &AppState, view: &FinishedCallView, language: FileLanguage) -> 
     operators.dedup();
     let account = call.account.and_then(|id| state.app.directory.account(id));
     let label = |code: &str| {
-        let known = state.app.dispositions.iter().find(|choice| choice.code == code);
-        known.map_or(code, |choice| choice.label.as_str()).to_owned()
+        let found = known.iter().find(|choice| choice.code == code);
+        found.map_or(code, |choice| choice.label.as_str()).to_owned()
     };
     let dispositions: Vec<String> =
         view.wrap_ups.iter().filter_map(|one| one.disposition.as_deref()).map(label).collect();
@@ -135,7 +145,19 @@ fn row_of(state: &AppState, view: &FinishedCallView, language: FileLanguage) -> 
         notes.join("\n"),
         if call.inferred { language.of("はい", "yes").to_owned() } else { String::new() },
         call.id.to_string(),
+        call.left_behind.map(|left| left_behind(left, language)).unwrap_or_default().to_owned(),
+        match call.source {
+            CallSource::Seen => String::new(),
+            CallSource::Offline => language.of("PBX の控え", "the PBX, while no daemon ran").to_owned(),
+        },
     ]
+}
+
+fn left_behind(left: LeftBehind, language: FileLanguage) -> &'static str {
+    match left {
+        LeftBehind::VoiceMessage => language.of("音声メール", "voice message"),
+        LeftBehind::Callback => language.of("折り返し依頼", "callback request"),
+    }
 }
 
 fn direction(direction: Direction, language: FileLanguage) -> &'static str {
@@ -165,6 +187,7 @@ fn outcome(outcome: Outcome, is_outbound: bool, language: FileLanguage) -> &'sta
         Outcome::Closed => language.of("時間外", "closed"),
         Outcome::Blocked if is_outbound => language.of("話中・つながらず", "busy or not reached"),
         Outcome::Blocked => language.of("回線話中", "blocked"),
+        Outcome::Refused => language.of("着信拒否", "refused"),
         Outcome::Elsewhere => language.of("ほかの人が応答", "elsewhere"),
         Outcome::Fax => language.of("FAX", "fax"),
         Outcome::Unknown => language.of("不明", "unknown"),

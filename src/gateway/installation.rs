@@ -6,7 +6,9 @@
 //! Invariant: a line says the same as the part that it is about says elsewhere (`/readyz`, `/v1/callflow`, `/v1/pbx/gaps`);
 //! nothing is measured twice.
 
+use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use axum::Json;
 use axum::extract::State;
@@ -19,9 +21,10 @@ use super::auth::Caller;
 use super::extract::{NoQuery, QueryParams};
 use super::health::mail_fault;
 use super::page::page_is_built;
-use super::problem::{Problem, ProblemBody};
+use super::problem::{Kind, Problem, ProblemBody};
 use super::state::AppState;
-use crate::callflow::PlanState;
+use super::watched::{Watched, certificate_end, disk_space, waiting_in};
+use crate::callflow::{CLOCK_OFF_MAX_S, PlanState};
 use crate::people::role::{Permission, Role};
 use crate::people::viewer::Viewer;
 use crate::report::ReportFont;
@@ -35,6 +38,17 @@ const GAPS_WINDOW: SignedDuration = SignedDuration::from_hours(30 * 24);
 const UNKNOWN_NUMBERS_WINDOW: SignedDuration = SignedDuration::from_hours(30 * 24);
 /// A mail that waits for longer is worth a line.
 const MAIL_WAIT_MAX: SignedDuration = SignedDuration::from_mins(15);
+
+/// A disk with less free is full soon, in per cent.
+const DISK_FREE_PERCENT_LOW: u64 = 15;
+/// A disk with less free is as good as full.
+const DISK_FREE_PERCENT_LEAST: u64 = 3;
+/// Files that wait longer in a spool are worth a line: the daemon takes them within seconds.
+const SPOOL_AGE_MAX: Duration = Duration::from_secs(15 * 60);
+/// A certificate that ends sooner is worth a line, in days.
+const CERTIFICATE_DAYS_LOW: i64 = 30;
+/// Clocks further apart put events and records out of order.
+const CLOCK_DIFFERENCE_MAX: SignedDuration = SignedDuration::from_secs(5);
 
 /// How well a part works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
@@ -65,7 +79,11 @@ pub(crate) struct HealthLine {
         "numbers",
         "accounts",
         "users",
-        "report_font"
+        "report_font",
+        "disk",
+        "spool",
+        "certificate",
+        "clock"
     ))]
     what: &'static str,
     /// How well it works.
@@ -83,6 +101,10 @@ pub(crate) struct Health {
     version: &'static str,
     /// The worst outcome.
     outcome: HealthOutcome,
+    /// The daemon's time, for clients that compare it with their own.
+    #[schema(value_type = String, format = DateTime)]
+    #[serde(serialize_with = "crate::contract::time::as_time")]
+    at: Timestamp,
     /// The lines.
     items: Vec<HealthLine>,
 }
@@ -109,13 +131,15 @@ pub(crate) async fn show(
     items.push(of_the_store(store));
     items.extend(of_redis(&state));
     if store {
+        items.extend(of_clock(&state).await?);
         items.push(of_mail(&state, now).await?);
         items.push(of_gaps(&state, now).await?);
         items.extend(of_records(&state, now).await?);
     }
     items.push(of_report_font(&state));
+    items.extend(of_this_machine(&state, now).await?);
     let outcome = items.iter().map(|line| line.outcome).max().unwrap_or(HealthOutcome::Ok);
-    Ok(Json(Health { version: env!("CARGO_PKG_VERSION"), outcome, items }))
+    Ok(Json(Health { version: env!("CARGO_PKG_VERSION"), outcome, at: now, items }))
 }
 
 fn of_this_daemon() -> Vec<HealthLine> {
@@ -184,6 +208,18 @@ fn of_the_pbx(state: &AppState, now: Timestamp) -> Vec<HealthLine> {
             )
         }
     });
+    if let Some(ahead) = state.app.plan_status.get().clock_ahead_s {
+        let is_right = ahead.abs() <= CLOCK_OFF_MAX_S;
+        let outcome = if is_right { HealthOutcome::Ok } else { HealthOutcome::Failed };
+        let detail = if is_right {
+            "the PBX's clock is the daemon's".to_owned()
+        } else {
+            format!(
+                "the PBX's clock is {ahead} s ahead of the daemon's: accounts open and close at wrong times"
+            )
+        };
+        items.push(line("pbx_clock", outcome, detail, json!({ "ahead_s": ahead })));
+    }
     items
 }
 
@@ -291,4 +327,93 @@ fn of_report_font(state: &AppState) -> HealthLine {
         Ok(font) => line("report_font", HealthOutcome::Ok, font.file().display().to_string(), json!({})),
         Err(error) => line("report_font", HealthOutcome::Note, error.to_string(), json!({})),
     }
+}
+
+/// How far the clock of the database's server is from the daemon's; nothing where the database is a file.
+async fn of_clock(state: &AppState) -> Result<Option<HealthLine>, Problem> {
+    let Some(server) = state.app.store.server_time().await? else { return Ok(None) };
+    let difference = state.app.clock.now().duration_since(server).abs();
+    let values = json!({ "seconds": difference.as_secs() });
+    Ok(Some(if difference > CLOCK_DIFFERENCE_MAX {
+        let detail = format!(
+            "the clocks of the daemon and of the database differ by {} s: let both machines follow a time server",
+            difference.as_secs()
+        );
+        line("clock", HealthOutcome::Failed, detail, values)
+    } else {
+        line("clock", HealthOutcome::Ok, "the clocks of the daemon and of the database agree", values)
+    }))
+}
+
+/// Disks, spools and certificates; read on a thread for such work.
+async fn of_this_machine(state: &Arc<AppState>, now: Timestamp) -> Result<Vec<HealthLine>, Problem> {
+    let setup = Arc::clone(&state.app.setup);
+    let read = tokio::task::spawn_blocking(move || {
+        let Watched { disks, spools, certificates } = &setup.watched;
+        let mut items: Vec<HealthLine> = disks.iter().filter_map(|path| of_disk(path)).collect();
+        items.extend(spools.iter().map(|(name, path)| of_spool(name, path)));
+        items.extend(certificates.iter().map(|(key, file)| of_certificate(key, file, now)));
+        items
+    });
+    read.await.map_err(|error| {
+        tracing::error!(%error, "the task that looks at disks and spools failed");
+        Kind::Internal.into()
+    })
+}
+
+fn of_disk(path: &Path) -> Option<HealthLine> {
+    let space = disk_space(path)?;
+    let percent = space.free.saturating_mul(100) / space.total.max(1);
+    let values = json!({ "path": path, "percent": percent, "gib": space.free >> 30 });
+    let free = format!("{percent} % of the disk of {} are free ({} GiB)", path.display(), space.free >> 30);
+    let advice = "make room, or the database stops: `toritsugi backup` and [retention] say what can go";
+    Some(if percent < DISK_FREE_PERCENT_LEAST {
+        line("disk", HealthOutcome::Failed, format!("{free}: {advice}"), values)
+    } else if percent < DISK_FREE_PERCENT_LOW {
+        line("disk", HealthOutcome::Note, format!("{free}: {advice}"), values)
+    } else {
+        line("disk", HealthOutcome::Ok, free, values)
+    })
+}
+
+fn of_spool(name: &str, path: &Path) -> HealthLine {
+    let Some((files, age)) = waiting_in(path, SystemTime::now()) else {
+        let detail = format!("{} cannot be read: see {name}.directory in the configuration", path.display());
+        return line("spool", HealthOutcome::Failed, detail, json!({ "spool": name, "state": "unreadable" }));
+    };
+    let minutes = age.as_secs() / 60;
+    let values = json!({ "spool": name, "count": files, "minutes": minutes });
+    if age > SPOOL_AGE_MAX {
+        let detail = format!(
+            "{files} files wait in {}, the oldest for {minutes} min: the daemon's log says why it does not take them",
+            path.display()
+        );
+        line("spool", HealthOutcome::Note, detail, values)
+    } else {
+        line("spool", HealthOutcome::Ok, format!("{files} files wait in {}", path.display()), values)
+    }
+}
+
+fn of_certificate(key: &str, file: &Path, now: Timestamp) -> HealthLine {
+    let Some(end) = certificate_end(file) else {
+        let detail =
+            format!("{}: no certificate can be read; see {key} in the configuration", file.display());
+        return line(
+            "certificate",
+            HealthOutcome::Failed,
+            detail,
+            json!({ "key": key, "state": "unreadable" }),
+        );
+    };
+    let days = end.duration_since(now).as_hours() / 24;
+    let values = json!({ "key": key, "days": days });
+    let outcome = if days < 0 {
+        HealthOutcome::Failed
+    } else if days < CERTIFICATE_DAYS_LOW {
+        HealthOutcome::Note
+    } else {
+        HealthOutcome::Ok
+    };
+    let advice = if outcome == HealthOutcome::Ok { "" } else { ": put a new one there" };
+    line("certificate", outcome, format!("the certificate of {key} ends in {days} days{advice}"), values)
 }

@@ -44,7 +44,7 @@ use crate::contract::message::{
 use crate::directory::EditError;
 use crate::ids::{CallId, RecordId};
 use crate::numbers::Number;
-use crate::people::role::{Permission, Role};
+use crate::people::role::Permission;
 use crate::store::StoreError;
 use crate::store::messages::{ChangeOutcome, MessageCursor, MessageFilter};
 
@@ -166,7 +166,7 @@ pub(super) fn filter_of(state: &AppState, query: MessageQuery) -> Result<Message
 /// The message as the user may read it.
 pub(super) fn shown(state: &AppState, caller: &Caller, mut message: Message) -> Message {
     let is_hidden = message.fields.answers.iter().any(|answer| answer.sensitive)
-        && !matches!(caller.person.role, Role::Supervisor | Role::Admin)
+        && !caller.may(Permission::LeadTeam)
         && !message.call.is_some_and(|call| is_worked_on(state, caller, call));
     if is_hidden {
         message.fields.hide_sensitive();
@@ -255,7 +255,7 @@ pub(crate) async fn take(
 fn may_take(caller: &Caller, kind: MessageKind) -> Result<(), Problem> {
     match kind {
         MessageKind::Message | MessageKind::Report => Ok(()),
-        MessageKind::Test if matches!(caller.person.role, Role::Supervisor | Role::Admin) => Ok(()),
+        MessageKind::Test if caller.may(Permission::LeadTeam) => Ok(()),
         MessageKind::Test => {
             Err(Kind::NotPermitted.with("only supervisors and administrators test the delivery"))
         }
@@ -476,7 +476,7 @@ pub(crate) async fn delete(
 
 pub(super) fn may_rewrite(caller: &Caller, taken_by: Option<RecordId>) -> bool {
     taken_by == Some(caller.person.id)
-        || caller.person.role == Role::Admin
+        || caller.may(Permission::ServeEveryTeam)
         || taken_by.is_some_and(|taker| caller.viewer.is_supervisor() && caller.viewer.sees_person(taker))
 }
 

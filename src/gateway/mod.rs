@@ -21,6 +21,8 @@
 //! | `reports.rs`, `report_files.rs` | monthly reports of accounts, as JSON, PDF and CSV |
 //! | `page.rs` | the operators' and supervisors' page, built into the binary |
 //! | `numbers.rs`, `passwords.rs`, `installation.rs` | every number and those that belong to nobody; the own password and links that set one; what works |
+//! | `settings.rs`, `setup.rs`, `watched.rs`, `queues.rs`, `teams.rs`, `words.rs` | how the installation is set up, its disks and spools, the PBX's queues, teams, what operators choose from |
+//! | `imports.rs`, `directory_export.rs`, `customer_changes.rs` | CSV files in and out; what was changed of customers |
 //! | `metrics.rs`, `health.rs`, `openapi.rs` | for the administrators of the daemon |
 //!
 //! Imports run one way: `serve.rs` and `openapi.rs` → `routes.rs` → handlers and middleware → `state.rs` → tables.
@@ -47,15 +49,19 @@ mod billing;
 mod billing_file;
 mod call_facts;
 mod callbacks;
+mod caller_rules;
 mod callflow;
+mod callflow_templates;
 mod calls;
 mod connection;
 mod contacts;
 mod contracts;
 mod csv;
+mod customer_changes;
 mod customers;
 mod deliveries;
 mod digests;
+mod directory_export;
 mod drafts;
 mod endpoints;
 mod explain;
@@ -68,6 +74,7 @@ mod history;
 mod history_file;
 mod holidays;
 mod idempotency;
+mod imports;
 mod installation;
 mod mail;
 mod mail_templates;
@@ -89,6 +96,7 @@ mod problem;
 mod proxies;
 mod public;
 mod query;
+mod queues;
 mod report_files;
 mod reports;
 mod responses;
@@ -97,6 +105,9 @@ mod script_forms;
 mod scripts;
 mod serve;
 mod session;
+mod settings;
+mod setup;
+mod sounds;
 mod sse;
 mod state;
 mod stats;
@@ -107,15 +118,17 @@ mod stats_waits;
 mod stream;
 mod supervisions;
 mod tasks;
+mod teams;
 mod throttle;
 mod token_checks;
 mod token_uses;
 mod tokens;
 mod transfers;
 mod users;
-mod voices;
+mod watched;
 mod webhooks;
 mod websocket;
+mod words;
 
 pub use metrics::Metrics;
 pub use openapi::document as openapi_document;
@@ -123,6 +136,8 @@ pub use page::page_is_built;
 pub use proxies::{AddressRange, AddressRangeError};
 pub use public::{Links, PublicApp, link_hash};
 pub use serve::{listen, serve, serve_public};
+pub use setup::{ReceiverSetup, Setup};
 pub use state::{
     App, CONNECTIONS_BESIDE_STREAMS, Clock, HEARTBEAT_INTERVAL, HISTORY_FILE_CALLS_MAX, Settings,
 };
+pub use watched::Watched;

@@ -103,6 +103,12 @@ kinds! {
     RoutesChanged = CONFLICT "routes-changed" "The routes have changed meanwhile; look at them and try again",
     /// The version in the request is not the current version of the callflow.
     CallflowChanged = CONFLICT "callflow-changed" "The callflow has changed meanwhile; look at it and try again",
+    /// A callflow or a template names the sound.
+    SoundInUse = CONFLICT "sound-in-use" "A callflow names this sound; change it first",
+    /// Callflows follow the template.
+    TemplateInUse = CONFLICT "template-in-use" "Callflows follow this template; change them first",
+    /// The configuration names no directory of sounds.
+    SoundsOff = CONFLICT "sounds-off" "No sound can be uploaded: set callflow.sounds_directory",
     /// The version in the request is not the newest version of the script.
     ScriptChanged = CONFLICT "script-changed" "The script has changed meanwhile; look at it and try again",
     /// The account has the largest number of scripts, or the script of versions.
@@ -114,6 +120,8 @@ kinds! {
     /// The configuration names no mail server.
     NotWaiting = CONFLICT "delivery-not-waiting" "The delivery does not wait any more",
     NoMailServer = CONFLICT "no-mail-server" "The configuration names no mail server",
+    /// Another import is not over yet.
+    ImportRunning = CONFLICT "import-running" "Another import is not over yet; wait for it, then send the file again",
     /// The month is not over, or its calls are no longer all there.
     BillConflict = CONFLICT "bill-conflict" "The bill of this month cannot be closed",
     /// The month is not over, or some of it is not counted yet.

@@ -21,6 +21,8 @@ use super::extract::{Body, NoQuery, QueryParams, RecordPath};
 use super::problem::{Kind, Problem, ProblemBody};
 use super::state::AppState;
 use crate::billing::BillingMonth;
+use crate::contract::choice::Choice;
+use crate::contract::words::WordKind;
 use crate::ids::RecordId;
 use crate::mail::MailAddress;
 use crate::people::role::Permission;
@@ -205,7 +207,8 @@ pub(crate) async fn close(
     caller.needs(Permission::EditDirectory)?;
     let (account, month) = subject(&path)?;
     let by = (state.app.clock.now(), caller.person.name.as_str());
-    let (read, is_new) = crate::report::close(sources(&state), account, month, by).await?;
+    let known = state.app.words.current().labels(WordKind::Disposition);
+    let (read, is_new) = crate::report::close(sources(&state, &known), account, month, by).await?;
     if is_new {
         let details = json!({ "month": month.to_string() });
         audit_trail::record(&state, &caller, "report.closed", ("", Some(account)), details).await;
@@ -221,16 +224,17 @@ pub(super) async fn report_for(
 ) -> Result<(RecordId, BillingMonth, ReadReport), Problem> {
     caller.needs(Permission::ReadContracts)?;
     let (account, month) = subject(path)?;
-    let read = crate::report::read(sources(state), account, month, state.app.clock.now()).await?;
+    let known = state.app.words.current().labels(WordKind::Disposition);
+    let read = crate::report::read(sources(state, &known), account, month, state.app.clock.now()).await?;
     Ok((account, month, read))
 }
 
-fn sources(state: &AppState) -> Sources<'_> {
+fn sources<'a>(state: &'a AppState, dispositions: &'a [Choice]) -> Sources<'a> {
     let kept = state.app.settings.history_whole_for;
     Sources {
         store: &state.app.store,
         directory: &state.app.directory,
-        dispositions: &state.app.dispositions,
+        dispositions,
         whole_from: kept.and_then(|kept| state.app.clock.now().checked_sub(kept).ok()),
     }
 }

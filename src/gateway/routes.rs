@@ -27,12 +27,13 @@ use super::problem::{Kind, Problem};
 use super::state::AppState;
 use super::{
     account_clips, account_notices, accounts, alarms, audit, auth, billing, billing_file, callbacks,
-    callflow, calls, contacts, contracts, customers, deliveries, digests, drafts, endpoints, explain, export,
-    faxes, forwarding, health, history, history_file, holidays, idempotency, installation, mail,
-    mail_templates, message_actions, message_answers, message_files, message_routes, message_timeline,
-    messages, middleware, numbers, operators, page, passwords, report_files, reports, script_forms, scripts,
-    session, sse, stats, stats_calls, stats_file, stats_live, stats_waits, supervisions, tasks, tokens,
-    transfers, users, voices, webhooks, websocket,
+    caller_rules, callflow, callflow_templates, calls, contacts, contracts, customer_changes, customers,
+    deliveries, digests, directory_export, drafts, endpoints, explain, export, faxes, forwarding, health,
+    history, history_file, holidays, idempotency, imports, installation, mail, mail_templates,
+    message_actions, message_answers, message_files, message_routes, message_timeline, messages, middleware,
+    numbers, operators, page, passwords, queues, report_files, reports, script_forms, scripts, session,
+    settings, sounds, sse, stats, stats_calls, stats_file, stats_live, stats_waits, supervisions, tasks,
+    teams, tokens, transfers, users, webhooks, websocket, words,
 };
 
 /// The routes that need no token, each with its part of the OpenAPI document.
@@ -101,6 +102,8 @@ fn of_records() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(holidays::write, holidays::delete))
         .routes(routes!(customers::list, customers::create))
         .routes(routes!(customers::show, customers::change, customers::delete))
+        .routes(routes!(customer_changes::list))
+        .routes(routes!(customer_changes::merge))
         .routes(routes!(contacts::list, contacts::create))
         .routes(routes!(contacts::show, contacts::change, contacts::delete))
         .routes(routes!(contacts::set_presence))
@@ -113,6 +116,18 @@ fn of_records() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(numbers::list))
         .routes(routes!(numbers::unknown))
         .routes(routes!(installation::show))
+        .routes(routes!(queues::list))
+        .routes(routes!(settings::settings))
+        .routes(routes!(settings::retention))
+        .routes(routes!(settings::receivers))
+        .routes(routes!(settings::test))
+        .routes(routes!(imports::list, imports::start))
+        .routes(routes!(imports::show))
+        .routes(routes!(directory_export::download))
+        .routes(routes!(teams::list))
+        .routes(routes!(words::list))
+        .routes(routes!(words::write))
+        .routes(routes!(teams::rename))
         .routes(routes!(passwords::create_link))
         .routes(routes!(passwords::change_own))
         .routes(routes!(explain::explain))
@@ -135,6 +150,13 @@ fn of_callflows() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(callflow::preview))
         .routes(routes!(callflow::overrides, callflow::set_override))
         .routes(routes!(callflow::end_override))
+        .routes(routes!(callflow_templates::list))
+        .routes(routes!(callflow_templates::write, callflow_templates::delete))
+        .routes(routes!(caller_rules::list, caller_rules::set))
+        .routes(routes!(caller_rules::delete))
+        .routes(routes!(sounds::list, sounds::upload))
+        .routes(routes!(sounds::play))
+        .routes(routes!(sounds::delete))
 }
 
 /// Figures, and what is made of them.
@@ -172,7 +194,6 @@ fn of_messages() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(message_actions::undo))
         .routes(routes!(message_actions::revisions))
         .routes(routes!(message_timeline::timeline))
-        .routes(routes!(voices::audio))
         .routes(routes!(message_actions::hold))
         .routes(routes!(message_actions::release))
         .routes(routes!(message_answers::answers, message_answers::answer))

@@ -29,7 +29,7 @@ use super::state::AppState;
 use crate::contract::records::Account;
 use crate::contract::script::{NewScript, OfferCount, ScriptRecord, is_script_code};
 use crate::ids::RecordId;
-use crate::people::role::{Permission, Role};
+use crate::people::role::Permission;
 use crate::script::{Finding, Script, Severity};
 use crate::store::scripts::ScriptOutcome;
 
@@ -292,7 +292,7 @@ pub(crate) async fn offers(
     let from = query.from.unwrap_or(Timestamp::UNIX_EPOCH);
     let to = query.to.unwrap_or(Timestamp::MAX);
     let mut items = state.app.store.offer_counts(account, (from, to)).await?;
-    if caller.person.role != Role::Admin {
+    if !caller.may(Permission::ServeEveryTeam) {
         items.retain(|count| count.by.is_some_and(|by| caller.viewer.sees_person(by)));
     }
     Ok(Json(OfferCounts { items }))
@@ -408,9 +408,8 @@ async fn version_of(
 
 /// Whether the user may change scripts.
 pub(super) fn may_edit(state: &AppState, caller: &Caller) -> bool {
-    let role = caller.person.role;
-    role.may(Permission::EditScripts)
-        || role == Role::Supervisor && state.app.settings.messages.supervisors_edit_scripts
+    caller.may(Permission::EditScripts)
+        || state.app.settings.messages.supervisors_edit_scripts && caller.may(Permission::LeadTeam)
 }
 
 pub(super) fn needs_edit(state: &AppState, caller: &Caller) -> Result<(), Problem> {

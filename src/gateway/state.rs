@@ -23,18 +23,19 @@ use super::active_tokens::ActiveTokens;
 use super::answer_cache::AnswerCache;
 use super::audit_trail::AuditTrail;
 use super::health::StoreProbe;
+use super::imports::Imports;
 use super::metrics::Metrics;
 use super::proxies::AddressRange;
+use super::setup::Setup;
 use super::throttle::{PasswordCheckLimits, Throttle};
 use super::token_checks::TokenChecks;
 use super::token_uses::TokenUseRecorder;
 use crate::bus::Bus;
 use crate::callflow::SharedPlanStatus;
 use crate::command::Commands;
-use crate::contract::choice::Choice;
 use crate::directory::Directory;
 use crate::messages::MessageRelay;
-use crate::operators::SharedQueueFaults;
+use crate::operators::{SharedQueueFaults, SharedWords};
 use crate::pbx_link::Following;
 use crate::people::presence::Presence;
 use crate::people::roster::People;
@@ -77,10 +78,12 @@ pub struct App {
     pub following: Following,
     /// Whether the PBX has the callflows as they were set.
     pub plan_status: SharedPlanStatus,
-    /// The dispositions that operators choose from, for records that people read.
-    pub dispositions: Vec<Choice>,
+    /// The words that operators choose from.
+    pub words: SharedWords,
     /// Metrics of the process.
     pub metrics: Arc<Metrics>,
+    /// How the installation is set up, for administrators to read.
+    pub setup: Arc<Setup>,
     /// The current time.
     pub clock: Clock,
 }
@@ -90,6 +93,12 @@ impl App {
     pub(super) async fn refresh_people(&self) -> Result<(), StoreError> {
         let roster = self.store.roster().await?;
         self.people.replace(roster, || self.bus.head());
+        Ok(())
+    }
+
+    /// Replaces the words in memory by those in the store.
+    pub(super) async fn refresh_words(&self) -> Result<(), StoreError> {
+        self.words.replace(self.store.word_lists().await?);
         Ok(())
     }
 }
@@ -113,6 +122,8 @@ pub struct Settings {
     pub history_file_calls_max: usize,
     /// Whether supervisors set and end overrides.
     pub supervisors_switch: bool,
+    /// Whether sounds that people upload are brought to the PBX.
+    pub brings_sounds: bool,
     /// How long the history stays whole; `None`: for ever.
     pub history_whole_for: Option<Duration>,
     /// The font of reports; `None`: the first that the system has.
@@ -177,6 +188,7 @@ pub(crate) struct AppState {
     pub(crate) password_checks: PasswordCheckLimits,
     pub(crate) answers: Arc<AnswerCache>,
     pub(crate) store_probe: StoreProbe,
+    pub(crate) imports: Imports,
     /// Whether the log names a peer whose `X-Forwarded-For` is ignored.
     pub(crate) is_ignored_proxy_logged: AtomicBool,
     pub(crate) shutdown: CancellationToken,
@@ -194,6 +206,7 @@ impl AppState {
             password_checks: PasswordCheckLimits::default(),
             answers: Arc::default(),
             store_probe: StoreProbe::default(),
+            imports: Imports::default(),
             is_ignored_proxy_logged: AtomicBool::new(false),
             shutdown,
         }
@@ -208,6 +221,10 @@ pub(super) async fn run_people_refresh(app: App, shutdown: CancellationToken) {
         tokio::select! {
             () = shutdown.cancelled() => return,
             _ = interval.tick() => {}
+        }
+        if let Err(error) = app.refresh_words().await {
+            let error = &error as &dyn std::error::Error;
+            tracing::debug!(error, "cannot read the words from the store; keeping the previous ones");
         }
         if let Err(error) = app.refresh_people().await {
             tracing::warn!(

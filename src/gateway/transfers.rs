@@ -21,7 +21,7 @@ use crate::contract::call::CallView;
 use crate::contract::transfer::{Mode, TransferId, TransferView};
 use crate::directory::transfer_targets::{ContactRules, LookupError};
 use crate::ids::RecordId;
-use crate::people::role::{Permission, Role};
+use crate::people::role::Permission;
 use crate::transfer;
 
 /// The target and mode of a transfer.
@@ -93,11 +93,12 @@ async fn plan(
     view: &CallView,
     request: &TransferRequest,
 ) -> Result<(transfer::Plan, Option<RecordId>), Problem> {
-    let may_override = matches!(caller.person.role, Role::Supervisor | Role::Admin);
+    let may_override = caller.may(Permission::LeadTeam);
     if request.override_rules && !may_override {
         return Err(Kind::NotPermitted.with("override_rules: only supervisors and administrators"));
     }
-    let of = |rules| state.app.transfers.plan(&state.app.directory, view, &request.to, rules);
+    let now = state.app.clock.now();
+    let of = |rules| state.app.transfers.plan(&state.app.directory, view, &request.to, (rules, now));
     match of(ContactRules::Kept).await {
         Err(LookupError::TakesNoCalls { contact, .. }) if request.override_rules => {
             Ok((of(ContactRules::Overridden).await?, Some(contact)))

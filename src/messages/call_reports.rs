@@ -19,10 +19,11 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{MessageRelay, Settings};
-use crate::contract::choice::Choice;
 use crate::contract::message::{Action, MessageFields, MessageKind, NewMessage, NumberSource, Urgency};
+use crate::contract::words::WordKind;
 use crate::ids::{CallId, PbxId, RecordId};
 use crate::numbers::{Number, NumberPlan};
+use crate::operators::SharedWords;
 use crate::store::call_reports::{CallReport, CallReportQuery};
 use crate::store::{Store, StoreError};
 
@@ -42,8 +43,8 @@ const NAMESPACE: Uuid = Uuid::from_u128(0x6d0f_b0c5_53d4_4c0b_9a0e_6c1f_7d55_2e1
 pub struct CallReporting {
     /// The settings of messages.
     pub settings: Settings,
-    /// The dispositions, for their labels.
-    pub dispositions: Vec<Choice>,
+    /// The words, for the labels of dispositions.
+    pub words: SharedWords,
     /// How numbers are read.
     pub plan: NumberPlan,
 }
@@ -127,8 +128,9 @@ impl CallReporting {
     /// What the account reads.
     fn text(&self, disposition: Option<&str>) -> String {
         let label = |code: &str| {
-            let choice = self.dispositions.iter().find(|choice| choice.code == code);
-            choice.map_or_else(|| SmolStr::new(code), |choice| choice.label.clone())
+            let known = self.words.current().labels(WordKind::Disposition);
+            let choice = known.into_iter().find(|choice| choice.code == code);
+            choice.map_or_else(|| SmolStr::new(code), |choice| choice.label)
         };
         match disposition {
             Some("sales") => "営業のお電話のため、お断りしました。".to_owned(),
@@ -150,13 +152,14 @@ fn report_id(call: CallId) -> RecordId {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contract::words::WordList;
 
     fn reporting() -> CallReporting {
-        CallReporting {
-            settings: Settings::default(),
-            dispositions: vec!["quote:お見積もり".parse().unwrap()],
-            plan: NumberPlan::default(),
-        }
+        let words = SharedWords::default();
+        let quote = crate::contract::words::Word::of(&"quote:お見積もり".parse().unwrap());
+        let list = WordList { kind: WordKind::Disposition, version: 1, words: vec![quote] };
+        words.replace(vec![list]);
+        CallReporting { settings: Settings::default(), words, plan: NumberPlan::default() }
     }
 
     fn call(disposition: Option<&str>, caller: Option<&str>) -> CallReport {

@@ -86,10 +86,6 @@ pub struct Options {
     pub not_ready_reasons: Vec<Choice>,
     /// Dispositions of a call; any short text where empty.
     pub dispositions: Vec<Choice>,
-    /// Flags of customers that pages show as a distinction, with their labels.
-    pub flags_distinguished: Vec<Choice>,
-    /// Flags of customers that pages show as a warning, with their labels.
-    pub flags_warned: Vec<Choice>,
     /// Length of after-call work where the account sets none, in seconds.
     pub wrap_up_s: u32,
     /// Most seconds that one extension of after-call work adds.

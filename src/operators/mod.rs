@@ -6,6 +6,7 @@
 //! | `registry.rs`, `registry/` | all operators: seats, what calls do to each state, ownership among daemons |
 //! | `queue_members.rs` | brings the PBX's queue members in line with the states |
 //! | `shared_faults.rs` | what keeps the queues from following the states, for `/readyz` |
+//! | `shared_words.rs` | the words that operators choose from |
 //! | `command.rs` | commands that change operator states |
 //!
 //! Invariant: a state changes only by a command, a call, the clock or the roster, and each change names its cause and
@@ -19,6 +20,7 @@ mod machine;
 pub(crate) mod queue_members;
 mod registry;
 mod shared_faults;
+mod shared_words;
 #[cfg(test)]
 mod tests;
 
@@ -33,3 +35,4 @@ pub use registry::{
     Settings, StateRequest,
 };
 pub use shared_faults::SharedQueueFaults;
+pub use shared_words::{SharedWords, Words};

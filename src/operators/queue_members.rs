@@ -39,7 +39,7 @@ use super::registry::Member;
 use crate::ami::action::Action;
 use crate::ami::member::MemberState;
 use crate::backoff::doubled;
-use crate::contract::operator::QueueFault;
+use crate::contract::operator::{PbxQueue, PbxQueueFinding, PbxQueueMember, QueueFault};
 use crate::ids::{Extension, QueueName};
 
 /// How long the PBX's events may take to confirm an accepted action.
@@ -129,6 +129,8 @@ pub struct QueueMembership {
     listing: Option<BTreeSet<(QueueName, SmolStr)>>,
     /// The queues in that list.
     listed_queues: BTreeSet<QueueName>,
+    /// How each queue of the PBX distributes calls.
+    strategies: BTreeMap<QueueName, SmolStr>,
     desired: BTreeMap<Extension, Option<Member>>,
     attempts: HashMap<Extension, SyncAttempt>,
     outputs: VecDeque<MemberActions>,
@@ -166,6 +168,7 @@ impl QueueMembership {
             held: false,
             listing: None,
             listed_queues: BTreeSet::new(),
+            strategies: BTreeMap::new(),
             desired: BTreeMap::new(),
             attempts: HashMap::new(),
             outputs: VecDeque::new(),
@@ -259,8 +262,12 @@ impl QueueMembership {
     }
 
     /// The PBX has this queue, according to the list that is being read.
-    pub fn on_queue_listed(&mut self, queue: QueueName) {
+    pub fn on_queue_listed(&mut self, queue: QueueName, strategy: Option<SmolStr>) {
         if self.listing.is_some() {
+            match strategy {
+                Some(strategy) => drop(self.strategies.insert(queue.clone(), strategy)),
+                None => drop(self.strategies.remove(&queue)),
+            }
             self.listed_queues.insert(queue);
         }
     }
@@ -269,6 +276,49 @@ impl QueueMembership {
     #[must_use]
     pub fn has_queue(&self, queue: &QueueName) -> Option<bool> {
         self.present_queues.as_ref().map(|present| present.contains(queue))
+    }
+
+    /// The queues of the PBX and those that the configuration names; `None` before the PBX has listed them.
+    #[must_use]
+    pub fn queues(&self) -> Option<Vec<PbxQueue>> {
+        let present = self.present_queues.as_ref()?;
+        let configured = [(SETTING, &self.queues), (TRANSFER_SETTING, &self.transfer_queues)];
+        let names: BTreeSet<&QueueName> =
+            present.iter().chain(&self.queues).chain(&self.transfer_queues).collect();
+        let queue = |name: &QueueName| {
+            let naming = configured.iter().filter(|(_, queues)| queues.contains(name));
+            let settings: Vec<String> = naming.map(|(setting, _)| (*setting).to_owned()).collect();
+            let members = self.members_of(name);
+            let is_refused = self.refusals.keys().any(|(_, queue)| queue == name);
+            let is_local = |member: &PbxQueueMember| member.interface.starts_with("Local/");
+            let findings = if present.contains(name) {
+                let possible = [
+                    (PbxQueueFinding::NotConfigured, settings.is_empty()),
+                    (PbxQueueFinding::StaticMembers, members.iter().any(|member| member.is_static)),
+                    (PbxQueueFinding::LocalMembers, members.iter().any(is_local)),
+                    (PbxQueueFinding::NoMembers, members.is_empty()),
+                    (PbxQueueFinding::Refused, is_refused),
+                ];
+                possible.into_iter().filter(|(_, is)| *is).map(|(finding, _)| finding).collect()
+            } else {
+                vec![PbxQueueFinding::Missing]
+            };
+            let strategy = self.strategies.get(name).cloned();
+            PbxQueue { name: name.clone(), settings, strategy, members, findings }
+        };
+        Some(names.into_iter().map(queue).collect())
+    }
+
+    fn members_of(&self, queue: &QueueName) -> Vec<PbxQueueMember> {
+        let members = self.actual.iter().filter(|((of, _), _)| of == queue);
+        let member = |interface: &SmolStr, state: &MemberState| PbxQueueMember {
+            extension: self.extensions.get(interface).cloned(),
+            interface: interface.clone(),
+            is_static: !state.dynamic,
+            is_paused: state.paused,
+            reason: state.reason.clone(),
+        };
+        members.map(|((_, interface), state)| member(interface, state)).collect()
     }
 
     /// The faults, if they have changed since the last call.
@@ -635,6 +685,31 @@ mod tests {
     }
 
     #[test]
+    fn the_queues_are_listed_with_what_is_worth_a_look() {
+        let mut members = fresh();
+        assert_eq!(members.queues(), None, "the PBX has not listed them");
+        members.on_list_began();
+        members.on_queue_listed(queue("operators"), Some("rrmemory".into()));
+        members.on_queue_listed(queue("night"), None);
+        let local = MemberState { interface: "Local/1001@x".into(), ..state("night", true, Some("lunch")) };
+        members.on_member(at(0), &extension(), local);
+        members.on_member(at(0), &extension(), state("operators", false, None));
+        members.on_list_ended(at(0), true);
+        let queues = members.queues().unwrap();
+        let [front, night, operators] = queues.as_slice() else { panic!("{queues:?}") };
+        assert_eq!(
+            (front.name.as_str(), front.findings.as_slice()),
+            ("front", &[PbxQueueFinding::Missing][..])
+        );
+        assert_eq!(front.settings, ["transfer.queues"]);
+        let findings = [PbxQueueFinding::NotConfigured, PbxQueueFinding::LocalMembers];
+        assert!(findings.iter().all(|finding| night.findings.contains(finding)), "{night:?}");
+        assert_eq!((night.members[0].is_paused, night.members[0].reason.as_deref()), (true, Some("lunch")));
+        assert_eq!((operators.strategy.as_deref(), operators.settings.len()), (Some("rrmemory"), 1));
+        assert_eq!(operators.members[0].extension, Some(extension()));
+    }
+
+    #[test]
     fn a_free_seat_is_out_of_the_queues() {
         let mut members = fresh();
         listed(&mut members, 0, &[state("operators", true, None), state("other", false, None)]);
@@ -663,7 +738,7 @@ mod tests {
     fn a_queue_that_the_pbx_does_not_have_keeps_no_pause_away() {
         let mut members = fresh();
         members.on_list_began();
-        members.on_queue_listed(queue("other"));
+        members.on_queue_listed(queue("other"), None);
         members.on_member(at(0), &extension(), state("other", false, None));
         members.on_list_ended(at(0), true);
         members.set_desired(at(0), extension(), member(Some("break")));
@@ -707,9 +782,9 @@ mod tests {
         members.on_member(at(0), &extension(), state("other", false, Some("break")));
         // The queue is made: it is tried again, and the fault is gone.
         members.on_list_began();
-        members.on_queue_listed(queue("other"));
-        members.on_queue_listed(queue("operators"));
-        members.on_queue_listed(queue("front"));
+        members.on_queue_listed(queue("other"), None);
+        members.on_queue_listed(queue("operators"), None);
+        members.on_queue_listed(queue("front"), None);
         members.on_member(at(1), &extension(), state("other", false, Some("break")));
         members.on_list_ended(at(1), true);
         assert!(members.poll_output().is_some());

@@ -61,10 +61,6 @@ pub struct Settings {
     pub not_ready_reasons: Vec<Choice>,
     /// Dispositions of a call; where empty, any short text is allowed.
     pub dispositions: Vec<Choice>,
-    /// Flags of customers that pages show as a distinction.
-    pub flags_distinguished: Vec<Choice>,
-    /// Flags of customers that pages show as a warning.
-    pub flags_warned: Vec<Choice>,
     /// Length of after-call work where the account sets none, in seconds.
     pub wrap_up_s: u32,
     /// Most seconds that one extension of after-call work adds.
@@ -82,8 +78,6 @@ impl Default for Settings {
         Self {
             not_ready_reasons: Vec::new(),
             dispositions: Vec::new(),
-            flags_distinguished: Vec::new(),
-            flags_warned: Vec::new(),
             wrap_up_s: 30,
             wrap_up_extend_s_max: 600,
             disposition_required: false,
@@ -358,6 +352,11 @@ impl OperatorRegistry {
         self.update(user, true, |operator| (operator.set(now, by, requested, seat), Vec::new()));
         self.derive_activities(now, None, None);
         self.view(user)
+    }
+
+    /// Replaces the words that operators choose from; a state or work that has another one keeps it.
+    pub fn set_words(&mut self, not_ready_reasons: Vec<Choice>, dispositions: Vec<Choice>) {
+        (self.settings.not_ready_reasons, self.settings.dispositions) = (not_ready_reasons, dispositions);
     }
 
     fn requested_state(&self, request: &StateRequest) -> Result<RequestedState, Refusal> {

@@ -28,7 +28,6 @@ use super::mailbox::Reader;
 use super::smtp::{Envelope, PhaseTimeouts, SendFailure, ServerRefusal, SmtpConnection};
 use super::stats::Stats;
 use crate::contract::delivery::DeliveryState;
-use crate::contract::message::MessageKind;
 use crate::contract::records::EndpointKind;
 use crate::delivery::{DeliveryInput, LEASE_TTL, ServerPause};
 use crate::gateway::Metrics;
@@ -502,11 +501,8 @@ async fn render(
             }
             let mut documents = Vec::new();
             if letter::has_document(&facts) {
-                let document = match facts.message.kind {
-                    MessageKind::Voice => shared.store.voice_recording(facts.message.id).await?,
-                    _ => shared.store.fax_document(facts.message.id).await?,
-                };
-                documents.extend(document.map(|content| letter::document_file(&facts, content)));
+                let document = shared.store.fax_document(facts.message.id).await?;
+                documents.extend(document.map(|content| letter::fax_file(&facts, content)));
             }
             if letter::has_files(&facts) {
                 documents.extend(shared.store.message_files(facts.message.id).await?);

@@ -7,8 +7,8 @@
 //! | `ReadStateHistory` (operators: the own; supervisors: of their teams) | x | x | | x |
 //! | `ReportBounces`, `ReadBills` | | | x | x |
 //! | `ReadContracts`, `ReadFaxes` | | x | x | x |
-//! | `ReadAudit`, `CountOffers` (supervisors: of their teams), `ResendMessages` | | x | | x |
-//! | `EditDirectory`, `DeleteMessages`, `DeleteFaxes`, `ExportMessages` and `EditScripts` (supervisors where `[messages]` says so), `ManagePeople`, `ManageWebhooks`, `ManageBilling`, `ManageSettings` | | | | x |
+//! | `ReadAudit`, `CountOffers` (supervisors: of their teams), `ResendMessages`, `LeadTeam` | | x | | x |
+//! | `EditDirectory`, `DeleteMessages`, `DeleteFaxes`, `ExportMessages` and `EditScripts` (supervisors where `[messages]` says so), `ManagePeople`, `ManageWebhooks`, `ManageBilling`, `ManageSettings`, `ServeEveryTeam` | | | | x |
 //!
 //! Which calls a person sees is no permission but visibility: [`super::Viewer`].
 
@@ -85,6 +85,44 @@ pub enum Permission {
     ManageBilling,
     /// Read how the installation is and how it is set.
     ManageSettings,
+    /// Go beyond the rules of contacts, take over from others, test deliveries; and what the installation opens to those who
+    /// lead a team.
+    LeadTeam,
+    /// See and change what people of every team wrote.
+    ServeEveryTeam,
+}
+
+impl Permission {
+    /// All permissions.
+    pub const ALL: &[Self] = &[
+        Self::FollowCalls,
+        Self::AcknowledgePop,
+        Self::ControlCalls,
+        Self::ReadDirectory,
+        Self::EditCustomers,
+        Self::EditDirectory,
+        Self::TakeMessages,
+        Self::WriteNotices,
+        Self::ResendMessages,
+        Self::ReportBounces,
+        Self::DeleteMessages,
+        Self::ExportMessages,
+        Self::ReadFaxes,
+        Self::DeleteFaxes,
+        Self::EditScripts,
+        Self::CountOffers,
+        Self::ReadPeople,
+        Self::ReadStateHistory,
+        Self::ReadAudit,
+        Self::ManageWebhooks,
+        Self::ManagePeople,
+        Self::ReadContracts,
+        Self::ReadBills,
+        Self::ManageBilling,
+        Self::ManageSettings,
+        Self::LeadTeam,
+        Self::ServeEveryTeam,
+    ];
 }
 
 impl Role {
@@ -103,7 +141,10 @@ impl Role {
             | Permission::WriteNotices
             | Permission::ReadPeople => true,
             Permission::ControlCalls | Permission::ReadStateHistory => self != Self::System,
-            Permission::ReadAudit | Permission::CountOffers | Permission::ResendMessages => {
+            Permission::ReadAudit
+            | Permission::CountOffers
+            | Permission::ResendMessages
+            | Permission::LeadTeam => {
                 matches!(self, Self::Supervisor | Self::Admin)
             }
             Permission::ReadContracts | Permission::ReadFaxes => self != Self::Operator,
@@ -116,7 +157,8 @@ impl Role {
             | Permission::ManagePeople
             | Permission::ManageWebhooks
             | Permission::ManageBilling
-            | Permission::ManageSettings => self == Self::Admin,
+            | Permission::ManageSettings
+            | Permission::ServeEveryTeam => self == Self::Admin,
         }
     }
 

@@ -233,7 +233,7 @@ pub(super) fn resolve_built_in(facts: &MessageFacts, world: &World, now: Moment<
         }
         (None, Some(_)) => Vec::new(),
         (None, None) => {
-            let on_call = || world.people.iter().filter(|person| person.is_on_call);
+            let on_call = || world.on_call(now.at);
             let (absent, present) =
                 on_call().partition::<Vec<_>, _>(|person| world.is_absent(person, now.at));
             present.into_iter().chain(absent).collect()
@@ -298,7 +298,7 @@ impl Resolver<'_> {
             Recipient::OnCall | Recipient::Account => {
                 let before = targets.len();
                 let mut found = false;
-                for person in world.people.iter().filter(|person| person.is_on_call) {
+                for person in world.on_call(self.now.at) {
                     if world.is_absent(person, self.now.at) {
                         self.notes.push(Note::Absent { name: person.name.clone() });
                         continue;
@@ -427,6 +427,7 @@ mod tests {
     use super::super::document::Document;
     use super::super::world::tests::{id, person, world};
     use super::*;
+    use crate::contract::records::OnCallShift;
 
     fn step(text: &str) -> Step {
         let text = format!("format = 1\n[[route]]\nname = \"a\"\n[[route.step]]\n{text}");
@@ -435,6 +436,30 @@ mod tests {
 
     fn at(text: &str) -> Timestamp {
         text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_shift_by_date_goes_before_the_on_call_list() {
+        let mut people = vec![person(1), person(2), person(3)];
+        let shift = |from: &str, until: &str| OnCallShift { from: at(from), until: at(until) };
+        people[2].is_on_call = false;
+        people[2].shifts = vec![shift("2026-12-31T18:00:00+09:00", "2027-01-01T09:00:00+09:00")];
+        let world = world(people);
+        let names = |time: &str| {
+            let found = world.on_call(at(time));
+            found.map(|person| person.name.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(names("2026-12-31T17:59:59+09:00"), ["担当1", "担当2"]);
+        assert_eq!(names("2026-12-31T18:00:00+09:00"), ["担当3"]);
+        assert_eq!(names("2027-01-01T08:59:59+09:00"), ["担当3"]);
+        assert_eq!(names("2027-01-01T09:00:00+09:00"), ["担当1", "担当2"]);
+        let now = Moment { at: at("2026-12-31T20:00:00+09:00"), left_out: &[] };
+        let resolved =
+            resolve(&step("to = [\"on-call\"]\nvia = [\"mail\"]"), &MessageFacts::default(), &world, now);
+        let addresses: Vec<String> = resolved.targets.into_iter().map(|target| target.address).collect();
+        assert_eq!(addresses, ["c3@example.jp"]);
+        let built_in = resolve_built_in(&MessageFacts::default(), &world, now);
+        assert_eq!(built_in.targets[0].contact, Some(id(3)));
     }
 
     #[test]

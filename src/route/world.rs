@@ -7,6 +7,8 @@
 //! | absent, with a deputy | the deputy, over at most [`DEPUTIES_MAX`] deputies who are absent themselves |
 //! | absent, without a deputy who is there | left out, and the plan says so |
 //!
+//! While a contact is in one of its shifts by date, those in a shift are on call; else those of the on-call order.
+//!
 //! | an address | a message |
 //! |---|---|
 //! | suspended, or it has returned this message | does not go there; the next address of the same person gets it |
@@ -22,7 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::contract::holidays::HolidayCalendar;
 use crate::contract::hours::Hours;
-use crate::contract::records::{EndpointKind, OutsideHours};
+use crate::contract::records::{EndpointKind, OnCallShift, OutsideHours};
 use crate::ids::RecordId;
 
 /// Longest chain of deputies.
@@ -118,6 +120,8 @@ pub struct Person {
     pub name: String,
     /// Whether it is in the on-call order.
     pub is_on_call: bool,
+    /// When it is on call by date.
+    pub shifts: Vec<OnCallShift>,
     /// Its addresses, in the order in which they are tried.
     pub mails: Vec<Mailbox>,
     /// Its number.
@@ -175,6 +179,13 @@ impl World {
             Some(hours) => hours.zone(&self.installation_zone),
             None => self.installation_zone.clone(),
         }
+    }
+
+    /// The contacts who are on call at `at`: those in a shift, else those of the on-call order.
+    pub fn on_call(&self, at: Timestamp) -> impl Iterator<Item = &Person> {
+        let in_shift = move |person: &Person| OnCallShift::any_covers(&person.shifts, at);
+        let by_date = self.people.iter().any(in_shift);
+        self.people.iter().filter(move |person| if by_date { in_shift(person) } else { person.is_on_call })
     }
 
     /// The contact with this id.
@@ -318,6 +329,7 @@ pub(super) mod tests {
             code: Some(format!("c{n}")),
             name: format!("担当{n}"),
             is_on_call: true,
+            shifts: Vec::new(),
             mails: vec![mailbox(&format!("c{n}@example.jp"))],
             phone: Some(format!("+8190000000{n:02}")),
             absence: Absence::default(),

@@ -8,6 +8,7 @@
 //! | [`location`] | which backend, and its path or address |
 //! | [`accounts`], [`customers`], [`contacts`] | the directory's records |
 //! | [`house_notices`] | events about the house that wait to be published |
+//! | [`customer_changes`] | what people changed of customers; two who become one |
 //! | `import` | many directory records in one transaction |
 //! | [`users`] | people, teams and tokens |
 //! | [`operators`] | agent states, their history, after-call work |
@@ -15,7 +16,9 @@
 //! | [`billing`] | plans of accounts, closed bills, and what bills count |
 //! | [`alarms`] | rules of alarms, and those that were raised |
 //! | [`call_reports`] | calls without a message that accounts want reported |
-//! | [`callflows`] | what happens to accounts' calls before an operator; overrides |
+//! | [`caller_rules`] | callers whom accounts refuse, or who are answered first |
+//! | [`callflows`] | what happens to accounts' calls before an operator; their templates; overrides |
+//! | [`sounds`] | guidance and announcements that people uploaded |
 //! | [`contracts`] | what was agreed with accounts about their figures |
 //! | [`stats`] | the counters of each quarter of an hour, built from the history |
 //! | [`holidays`] | national holidays by the Cabinet Office, the installation's own days off |
@@ -38,6 +41,7 @@
 //! | [`message_endpoints`] | where messages of an account go, and the addresses to which nothing is sent |
 //! | [`log`] | the recent events and the checkpoints of unfinished calls, for the next start |
 //! | [`pbx_links`] | the last known state of each PBX link, and its gaps |
+//! | [`words`] | what operators choose from, as administrators decide |
 //! | [`webhooks`] | events that wait for delivery to other systems |
 //! | [`audit`] | the audit trail |
 //! | [`stalled`] | which of the daemon's writers the store holds up |
@@ -85,10 +89,12 @@ pub mod audit;
 pub mod billing;
 pub mod call_reports;
 pub mod callbacks;
+pub mod caller_rules;
 pub mod callflows;
 mod columns;
 pub mod contacts;
 pub mod contracts;
+pub mod customer_changes;
 pub mod customers;
 pub mod deliveries;
 pub mod digests;
@@ -121,6 +127,7 @@ pub mod retention;
 pub mod routes;
 pub mod scripts;
 pub mod service_mails;
+pub mod sounds;
 pub mod sqlite;
 pub mod stalled;
 pub mod stats;
@@ -132,6 +139,7 @@ mod upgrade_tests;
 pub mod users;
 pub mod voices;
 pub mod webhooks;
+pub mod words;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -287,6 +295,17 @@ impl Store {
     /// The store does not answer.
     pub async fn ping(&self) -> Result<(), StoreError> {
         each!(self, db => db.ping().await)
+    }
+
+    /// What time it is at the server of the database; `None` where the database is a file of this machine.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn server_time(&self) -> Result<Option<jiff::Timestamp>, StoreError> {
+        match self {
+            Self::Sqlite(_) => Ok(None),
+            Self::Postgres(db) => db.server_time().await.map(Some),
+        }
     }
 
     /// One small write that reaches the disk: proves that the store can keep what the daemon must record (`/readyz`).

@@ -114,6 +114,12 @@ impl KindPattern {
     }
 }
 
+impl std::fmt::Display for KindPattern {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 impl std::str::FromStr for KindPattern {
     type Err = KindPatternError;
 

@@ -13,7 +13,7 @@ use crate::support::service::Service;
 const STOPS_MAX: usize = 300;
 
 /// Goes to an element with Tab.
-async fn goes_to(person: &Person, selector: &str) {
+pub(crate) async fn goes_to(person: &Person, selector: &str) {
     let there = format!("document.querySelector('{selector}:not(:disabled)')");
     person.tab.until(selector, &there).await;
     for _ in 0..STOPS_MAX {
@@ -26,25 +26,25 @@ async fn goes_to(person: &Person, selector: &str) {
 }
 
 /// Goes to an element, and presses Enter.
-async fn enters(person: &Person, selector: &str) {
+pub(crate) async fn enters(person: &Person, selector: &str) {
     goes_to(person, selector).await;
     person.tab.key("Enter").await;
 }
 
 /// Replaces what a field has by what is typed.
-async fn types_into(person: &Person, selector: &str, text: &str) {
+pub(crate) async fn types_into(person: &Person, selector: &str, text: &str) {
     goes_to(person, selector).await;
     person.tab.chord("ctrl", "a").await;
     person.tab.types(text).await;
 }
 
-async fn says(person: &Person, words: &str) {
+pub(crate) async fn says(person: &Person, words: &str) {
     let said = format!("document.querySelector('[data-said]')?.innerText.includes('{words}')");
     person.tab.until(words, &said).await;
 }
 
 /// Goes to the areas with Tab, and among them with the arrow.
-async fn opens(person: &Person, area: &str) {
+pub(crate) async fn opens(person: &Person, area: &str) {
     goes_to(person, "[role=tab][aria-selected=true]").await;
     let is_open = format!("document.activeElement.id === 'admin-tab-{area}'");
     for _ in 0..STOPS_MAX {
@@ -57,7 +57,7 @@ async fn opens(person: &Person, area: &str) {
 }
 
 /// Adds a person with a password, who signs in.
-async fn comes(browser: &Chromium, service: &Service, name: &str, role: &str) -> Person {
+pub(crate) async fn comes(browser: &Chromium, service: &Service, name: &str, role: &str) -> Person {
     let user = json!({"name": name, "role": role, "password": PASSWORD});
     let (status, answer) = service.ask("admin", Method::POST, "/v1/users", Some(user)).await;
     assert!(status.is_success(), "{answer}");

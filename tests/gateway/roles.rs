@@ -21,6 +21,7 @@ use toritsugi::contract::operator::StateView;
 use toritsugi::contract::refusal::Refusal;
 use toritsugi::contract::supervision::{Mode, State, SupervisionId, SupervisionView, Target};
 use toritsugi::contract::transfer::{self as contract_transfer, TransferId, TransferView};
+use toritsugi::gateway::{ReceiverSetup, Setup};
 use toritsugi::ids::RecordId;
 use toritsugi::numbers::NumberPlan;
 use toritsugi::operators;
@@ -37,9 +38,10 @@ use uuid::Uuid;
 
 use crate::faxes::new_fax;
 use crate::support::api_contract::operations;
-use crate::support::gateway_rig::{PASSWORD, Rig, answer, ringing};
+use crate::support::gateway_rig::{Options, PASSWORD, Rig, answer, ringing};
 use crate::support::ids::{call, extension, pbx};
 use crate::support::people::add_token;
+use crate::support::wait::eventually;
 
 /// The credentials of the columns of [`TABLE`]: operators of team A and B, supervisors of team A and B, another program, an
 /// administrator.
@@ -148,6 +150,16 @@ GET    /v1/accounts/{account}/callflow           | yes  yes  yes  yes  yes  yes 
 PUT    /v1/accounts/{account}/callflow           | no   no   no   no   no   yes  | {"wait_s":30}
 DELETE /v1/accounts/{account}/callflow           | no   no   no   no   no   yes  |
 GET    /v1/accounts/{account}/callflow/preview   | yes  yes  yes  yes  yes  yes  |
+GET    /v1/callflow-templates                    | yes  yes  yes  yes  yes  yes  |
+PUT    /v1/callflow-templates/{code}             | no   no   no   no   no   yes  | {"name":"x","fields":{}}
+DELETE /v1/callflow-templates/{code}             | no   no   no   no   no   yes  |
+GET    /v1/caller-rules                          | no   no   yes  yes  no   yes  |
+POST   /v1/caller-rules                          | no   no   yes  yes  no   yes  | {"account":"{account}","number":"0312345678","rule":"prefer"}
+DELETE /v1/caller-rules/{caller_rule}            | no   no   yes  yes  no   yes  |
+GET    /v1/sounds                                | yes  yes  yes  yes  yes  yes  |
+POST   /v1/sounds?title=x                        | no   no   no   no   no   yes  | no sound
+GET    /v1/sounds/{sound}/audio                  | yes  yes  yes  yes  yes  yes  |
+DELETE /v1/sounds/{sound}                        | no   no   no   no   no   yes  |
 GET    /v1/overrides                             | yes  yes  yes  yes  yes  yes  |
 POST   /v1/overrides                             | no   no   no   no   no   yes  | {"treatment":"closed"}
 DELETE /v1/overrides/{override}                  | no   no   no   no   no   yes  |
@@ -197,7 +209,6 @@ POST   /v1/messages/{message}/undo               | yes  no   yes  no   no   yes 
 GET    /v1/messages/{message}/revisions          | yes  yes  yes  yes  yes  yes  |
 GET    /v1/messages/{message}/files/{position}   | -    -    -    -    -    -    |
 GET    /v1/messages/{message}/timeline           | yes  yes  yes  yes  yes  yes  |
-GET    /v1/messages/{message}/audio              | yes  yes  yes  yes  yes  yes  |
 POST   /v1/messages/{message}/hold               | yes  no   yes  no   no   yes  | {"until":"{soon}"}
 POST   /v1/messages/{message}/release            | yes  no   yes  no   no   yes  |
 POST   /v1/messages/{message}/answers            | yes  yes  yes  yes  yes  yes  | {"kind":"seen","by_name":"x"}
@@ -243,23 +254,48 @@ DELETE /v1/users/{user}                          | no   no   no   no   no   yes 
 GET    /v1/users/{user}/tokens                   | no   no   no   no   no   yes  |
 POST   /v1/users/{user}/tokens                   | no   no   no   no   no   yes  | {"label":"x"}
 DELETE /v1/users/{user}/tokens/{token}           | no   no   no   no   no   yes  |
+GET    /v1/webhooks                              | no   no   no   no   no   yes  |
+POST   /v1/webhooks/{receiver}/test              | no   no   no   no   no   yes  |
+GET    /v1/settings                              | no   no   no   no   no   yes  |
+GET    /v1/retention                             | no   no   no   no   no   yes  |
+GET    /v1/queues                                | no   no   no   no   no   yes  |
+GET    /v1/words                                 | yes  yes  yes  yes  yes  yes  |
+PUT    /v1/words/{words}                         | no   no   no   no   no   yes  | {"version":0,"words":[]}
+GET    /v1/teams                                 | no   no   no   no   no   yes  |
+PATCH  /v1/teams/{team}                          | no   no   no   no   no   yes  | {"name":"{n}"}
+GET    /v1/imports                               | no   no   no   no   no   yes  |
+POST   /v1/imports?kind=customers&dry_run=true   | no   no   no   no   no   yes  | account,code,name
+GET    /v1/imports/{import}                      | no   no   no   no   no   yes  |
+GET    /v1/export/{file}                         | no   no   no   no   no   yes  |
+GET    /v1/customers/{customer}/changes          | yes  yes  yes  yes  yes  yes  |
+POST   /v1/customers/{customer}/merge            | no   no   no   no   no   yes  | {"other":"{other_customer}"}
 GET    /v1/webhooks/deliveries                   | no   no   no   no   no   yes  |
 POST   /v1/webhooks/deliveries/{delivery}/retry  | no   no   no   no   no   yes  |
 "#;
+
+/// The role of the credential of a column.
+pub(crate) fn role_of(column: usize) -> Role {
+    match COLUMNS[column] {
+        "1001" | "1002" => Role::Operator,
+        "2001" | "2002" => Role::Supervisor,
+        "crm" => Role::System,
+        _ => Role::Admin,
+    }
+}
 
 /// A script that can be saved.
 const SCRIPT: &str = "format = 1\nname = \"x\"\nopening = { open = \"x\" }\n";
 
 /// A line of [`TABLE`].
-struct Row {
+pub(crate) struct Row {
     method: Method,
     path: &'static str,
-    words: Vec<&'static str>,
+    pub(crate) words: Vec<&'static str>,
     body: &'static str,
 }
 
 impl Row {
-    fn all() -> Vec<Self> {
+    pub(crate) fn all() -> Vec<Self> {
         TABLE.trim().lines().map(Self::read).collect()
     }
 
@@ -274,7 +310,7 @@ impl Row {
     }
 
     /// The operation in the document.
-    fn operation(&self) -> (Method, &'static str) {
+    pub(crate) fn operation(&self) -> (Method, &'static str) {
         (self.method.clone(), self.path.split('?').next().unwrap())
     }
 }
@@ -340,6 +376,7 @@ impl Core {
                 let seen = self.sees_supervision(actor).then(|| self.supervision());
                 Ok(Answer::Supervisions(seen.into_iter().collect()))
             }
+            Command::ListQueues => Ok(Answer::Queues(None)),
             Command::Operator(command) => self.decide_operator(actor, command),
         }
     }
@@ -362,8 +399,6 @@ impl Core {
             return Ok(Answer::OperatorOptions(Box::new(operators::Options {
                 not_ready_reasons: Vec::new(),
                 dispositions: Vec::new(),
-                flags_distinguished: Vec::new(),
-                flags_warned: Vec::new(),
                 wrap_up_s: 30,
                 wrap_up_extend_s_max: 300,
                 disposition_required: false,
@@ -438,7 +473,9 @@ struct Scene {
 
 impl Scene {
     async fn start() -> Self {
-        let mut rig = Rig::start().await;
+        let crm = ReceiverSetup { name: "crm".into(), host: "crm.example.jp".into(), kinds: Vec::new() };
+        let setup = Arc::new(Setup { receivers: vec![crm], ..Setup::default() });
+        let mut rig = Rig::with(Options { setup, ..Options::default() }).await;
         let (operator, supervisor, at) = (rig.user("1001"), rig.user("2001"), rig.app.clock.now());
         tokio::spawn(Core { operator, supervisor, at }.run(rig.commands.take().unwrap()));
         let mut event = ringing(1, &["1001"], json!({}), at);
@@ -504,8 +541,33 @@ impl Scene {
             )
             .replace("{n}", &format!("new {n}"));
         let subjects = [
-            "account", "rule", "customer", "contact", "endpoint", "template", "message", "fax", "user",
-            "token", "delivery", "task", "day", "digest", "server", "override", "link", "notice",
+            "account",
+            "rule",
+            "customer",
+            "contact",
+            "endpoint",
+            "template",
+            "message",
+            "fax",
+            "user",
+            "token",
+            "delivery",
+            "task",
+            "day",
+            "digest",
+            "server",
+            "override",
+            "link",
+            "notice",
+            "caller_rule",
+            "sound",
+            "code",
+            "receiver",
+            "team",
+            "import",
+            "file",
+            "other_customer",
+            "words",
         ];
         for subject in subjects.iter().filter(|subject| row_names(row, subject)) {
             let id = self.subject(subject, n, &text).await;
@@ -567,6 +629,7 @@ impl Scene {
                 self.make("admin", "/v1/notices", fields).await
             }
             "account" => self.account_for(n, text).await,
+            "caller_rule" | "sound" | "code" => self.of_callflow(subject, n, account().await).await,
             "override" => self.make("admin", "/v1/overrides", json!({"treatment": "closed"})).await,
             "task" => self.task(account().await).await,
             "customer" | "contact" => {
@@ -576,9 +639,6 @@ impl Scene {
             "message" => {
                 if text.contains("/resend") {
                     self.rig.app.store.set_mail_server(MAIL_SERVER, true).await.unwrap();
-                }
-                if text.contains("/audio") {
-                    return crate::voices::leave(&self.rig, &account().await).await;
                 }
                 let fields = json!({"account": account().await, "text": "x"});
                 self.make("1001", "/v1/messages", fields).await
@@ -593,6 +653,25 @@ impl Scene {
                 self.make("admin", "/v1/alarm-rules", rule).await
             }
             "template" => "text".to_owned(),
+            "receiver" => "crm".to_owned(),
+            "words" => "flag".to_owned(),
+            "file" => "customers.csv".to_owned(),
+            "team" => {
+                let fields =
+                    json!({"name": format!("of team {n}"), "role": "operator", "team": format!("team {n}")});
+                self.make("admin", "/v1/users", fields).await;
+                let (_, teams) = self.rig.get("admin", "/v1/teams").await;
+                let mut teams = teams["items"].as_array().unwrap().iter();
+                let made = teams.find(|team| team["name"] == format!("team {n}")).unwrap();
+                made["id"].as_str().unwrap().to_owned()
+            }
+            "import" => self.import().await,
+            "other_customer" => {
+                let customer = text.split('/').nth(3).unwrap();
+                let (_, customer) = self.rig.get("admin", &format!("/v1/customers/{customer}")).await;
+                let fields = json!({"account": customer["account"], "name": "y"});
+                self.make("admin", "/v1/customers", fields).await
+            }
             "digest" => "a".to_owned(),
             "link" => self.password_link(n).await,
             "position" => "0".to_owned(),
@@ -624,6 +703,36 @@ impl Scene {
             _ if text.starts_with("/v1/deliveries") => self.message_delivery(account().await).await,
             _ => self.delivery(n).await,
         }
+    }
+
+    /// What callflows have besides.
+    async fn of_callflow(&self, subject: &str, n: u32, account: String) -> String {
+        match subject {
+            "caller_rule" => {
+                let rule = json!({"account": account, "number": "0312345678", "rule": "prefer"});
+                self.make("admin", "/v1/caller-rules", rule).await
+            }
+            "sound" => crate::callflow::keep_sound(&self.rig, &format!("toritsugi-own/{n:x}"), 900).await,
+            _ => {
+                let path = format!("/v1/callflow-templates/t{n}");
+                let fields = json!({"name": "x", "fields": {}});
+                let (status, made) = self.rig.send("admin", Method::PUT, &path, &fields).await;
+                assert_eq!(status, StatusCode::OK, "{made}");
+                format!("t{n}")
+            }
+        }
+    }
+
+    /// An import; another one may not be over yet.
+    async fn import(&self) -> String {
+        let path = "/v1/imports?kind=customers&dry_run=true";
+        eventually("no import runs", async || {
+            let request = self.rig.request("admin", Method::POST, path).body("account,code,name");
+            let (status, job) = answer(request.send().await.unwrap()).await;
+            let id = || job["id"].as_str().unwrap().to_owned();
+            if status == StatusCode::ACCEPTED { Ok(id()) } else { Err(job.to_string()) }
+        })
+        .await
     }
 
     /// A call that an operator is to make.
@@ -754,6 +863,8 @@ fn is_as_decided(row: &Row, word: &str, status: StatusCode, body: &Value) -> boo
         "yes" if row.path == "/v1/events/ws" => kind == "invalid-header",
         // Everybody may, and only one of them has a password.
         "yes" if row.path == "/v1/session/password" => status.is_success() || kind == "invalid-body",
+        // Who may is answered that the text of the table is no sound.
+        "yes" if row.path.starts_with("/v1/sounds?") => kind == "invalid-body",
         "yes" if row.words.contains(&"none") => (status, items) == (StatusCode::OK, Some(1)),
         "yes" | "open" => status.is_success(),
         "none" => (status, items) == (StatusCode::OK, Some(0)),

@@ -22,6 +22,7 @@ use toritsugi::command::{CommandRequest, Commands};
 use toritsugi::contract::call::{CallState, CallView, Direction};
 use toritsugi::contract::event::{Audience, EventKind, NewEvent, StateDelta};
 use toritsugi::contract::event_id::EventId;
+use toritsugi::contract::words::{Word, WordKind};
 use toritsugi::directory::{Directory, DirectoryOptions};
 use toritsugi::gateway::{AddressRange, App, Metrics, Settings, serve};
 use toritsugi::ids::{Extension, RecordId};
@@ -57,6 +58,7 @@ pub(crate) struct Options {
     pub(crate) secure_cookie: bool,
     pub(crate) trusted_proxies: Vec<AddressRange>,
     pub(crate) messages: toritsugi::messages::Settings,
+    pub(crate) setup: Arc<toritsugi::gateway::Setup>,
 }
 
 impl Default for Options {
@@ -74,6 +76,7 @@ impl Default for Options {
             secure_cookie: false,
             trusted_proxies: vec!["127.0.0.1".parse().unwrap()],
             messages: toritsugi::messages::Settings::default(),
+            setup: Arc::default(),
         }
     }
 }
@@ -136,6 +139,10 @@ impl Rig {
         let following = toritsugi::pbx_link::Following::default();
         following.set(true);
         let directory = DirectoryOptions { plan: options.plan, ..DirectoryOptions::default() };
+        let words = toritsugi::operators::SharedWords::default();
+        let word = Word::of(&"message:伝言".parse().unwrap());
+        let list = store.write_words(WordKind::Disposition, &[word], 0, clock.now()).await.unwrap();
+        words.replace(vec![list]);
         let app = App {
             settings: Settings {
                 allowed_origins: vec!["https://desk.example.jp".into()],
@@ -146,6 +153,7 @@ impl Rig {
                 body_bytes_max: options.body_bytes,
                 history_file_calls_max: options.history_file_calls,
                 supervisors_switch: options.supervisors_switch,
+                brings_sounds: true,
                 history_whole_for: None,
                 report_font: None,
                 drain_timeout: Duration::from_secs(5),
@@ -163,8 +171,9 @@ impl Rig {
             queue_faults: toritsugi::operators::SharedQueueFaults::default(),
             following,
             plan_status: toritsugi::callflow::SharedPlanStatus::default(),
-            dispositions: vec!["message:伝言".parse().unwrap()],
+            words,
             metrics: Arc::new(Metrics::default()),
+            setup: options.setup,
             clock,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

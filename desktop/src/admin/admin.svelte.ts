@@ -4,11 +4,27 @@
 // saved, and the form shows both. A change can be undone for ten minutes: the fields go back to what they were, if nobody
 // changed the record since.
 
-import { ApiError, get, patchSeen } from '../api/http.ts';
+import { ApiError, get, patchSeen, post, removeSeen } from '../api/http.ts';
 import { known, w } from './words.ts';
 
-export type Tab = 'start' | 'accounts' | 'numbers' | 'holidays' | 'users' | 'health' | 'audit';
-export const TABS: readonly Tab[] = ['accounts', 'numbers', 'holidays', 'users', 'health', 'audit', 'start'];
+export const TABS = [
+  'accounts',
+  'contacts',
+  'customers',
+  'numbers',
+  'holidays',
+  'users',
+  'words',
+  'data',
+  'queues',
+  'webhooks',
+  'retention',
+  'settings',
+  'health',
+  'audit',
+  'start',
+] as const;
+export type Tab = (typeof TABS)[number];
 
 /** How long a change can be undone. */
 const UNDO_MS = 10 * 60_000;
@@ -37,6 +53,8 @@ class Admin {
   undoable = $state.raw<readonly Undoable[]>([]);
   /** Grows when something was undone: what is open is read again. */
   undone = $state(0);
+  /** The record whose creation was undone last. */
+  dropped = $state('');
   /** What was done last, or why it was not. */
   said = $state({ text: '', isError: false });
   private key = 0;
@@ -111,6 +129,18 @@ export async function change<T extends Versioned>(path: string, record: T, patch
   });
   admin.tell(w('saved', { name }));
   return changed;
+}
+
+/** Creates a record, and offers to undo that while nobody has changed it. */
+export async function create<T extends Versioned>(path: string, wanted: Fields, nameOf: (record: T) => string): Promise<T> {
+  const fields = Object.fromEntries(Object.entries(wanted).filter(([, value]) => value !== undefined && value !== null && value !== ''));
+  const made = await post<T>(path, fields);
+  admin.offer(nameOf(made), async () => {
+    await removeSeen(`${path}/${made.id}`, made.changed_at);
+    admin.dropped = made.id;
+  });
+  admin.tell(w('saved', { name: nameOf(made) }));
+  return made;
 }
 
 const patched = <T extends Versioned>(path: string, record: Versioned, patch: Fields): Promise<T> =>

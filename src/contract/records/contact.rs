@@ -19,6 +19,31 @@ pub const RING_S: std::ops::RangeInclusive<u32> = 5..=120;
 /// Most days off of a contact.
 pub const CONTACT_DAYS_OFF_MAX: usize = 400;
 
+/// Most shifts of a contact: two a day for a year and more.
+pub const ON_CALL_SHIFTS_MAX: usize = 800;
+
+/// A time during which a contact is on call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OnCallShift {
+    /// From when on.
+    #[schema(value_type = String, format = DateTime)]
+    #[serde(serialize_with = "crate::contract::time::as_time")]
+    pub from: Timestamp,
+    /// Until when.
+    #[schema(value_type = String, format = DateTime)]
+    #[serde(serialize_with = "crate::contract::time::as_time")]
+    pub until: Timestamp,
+}
+
+impl OnCallShift {
+    /// Whether one of the shifts covers `at`.
+    #[must_use]
+    pub fn any_covers(shifts: &[Self], at: Timestamp) -> bool {
+        shifts.iter().any(|shift| (shift.from..shift.until).contains(&at))
+    }
+}
+
 /// The fields of a contact that a person sets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -72,6 +97,10 @@ pub struct ContactFields {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<uuid::Uuid>)]
     pub deputy: Option<RecordId>,
+    /// When the contact is on call by date; at most 800 times. While a contact of the account is in such a time, those who are
+    /// take the place of the on-call list, in its order; at other times the list holds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub on_call_shifts: Vec<OnCallShift>,
     /// Days on which the contact is absent, in the account's time zone; at most 400.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<String>)]
@@ -187,6 +216,7 @@ impl ContactFields {
             absent_from: None,
             absent_until: None,
             deputy: None,
+            on_call_shifts: Vec::new(),
             days_off: Vec::new(),
             no_transfer: false,
             do_not_tell: false,
@@ -220,6 +250,14 @@ impl ContactFields {
         if self.days_off.len() > CONTACT_DAYS_OFF_MAX {
             return Err(invalid("days_off", format!("at most {CONTACT_DAYS_OFF_MAX} days")));
         }
+        if self.on_call_shifts.len() > ON_CALL_SHIFTS_MAX {
+            return Err(invalid("on_call_shifts", format!("at most {ON_CALL_SHIFTS_MAX} times")));
+        }
+        if self.on_call_shifts.iter().any(|shift| shift.until <= shift.from) {
+            return Err(invalid("on_call_shifts", "write an end after the beginning".to_owned()));
+        }
+        self.on_call_shifts.sort_unstable();
+        self.on_call_shifts.dedup();
         self.days_off.sort_unstable();
         self.days_off.dedup();
         let mut texts: Vec<String> = self.number.take().into_iter().collect();

@@ -39,8 +39,8 @@ use self::check::invalid;
 pub use self::check::{NAME_CHARS_MAX, NOTES_CHARS_MAX, NUMBER_DIGITS_MAX, NumberUse, StoredNumber};
 pub(crate) use self::check::{number_problem, paragraphs};
 pub use self::contact::{
-    CONTACT_DAYS_OFF_MAX, CheckedContact, Contact, ContactFields, ON_CALL_ORDER_MAX, Presence, PresenceState,
-    RING_S,
+    CONTACT_DAYS_OFF_MAX, CheckedContact, Contact, ContactFields, ON_CALL_ORDER_MAX, ON_CALL_SHIFTS_MAX,
+    OnCallShift, Presence, PresenceState, RING_S,
 };
 pub use self::customer::{CheckedCustomer, Customer, CustomerFields, FLAGS_MAX, NUMBERS_PER_CUSTOMER_MAX};
 pub use self::message_endpoint::{

@@ -27,6 +27,7 @@ mod table;
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Read, Seek};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -85,6 +86,68 @@ pub struct ImportReport {
     pub updated: u64,
     /// Columns with unknown names.
     pub ignored_columns: Vec<String>,
+}
+
+/// How far an import is. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct ImportProgress(Arc<Counted>);
+
+#[derive(Debug, Default)]
+struct Counted {
+    checked: AtomicU64,
+    written: AtomicU64,
+}
+
+impl ImportProgress {
+    /// Rows that were read and checked.
+    #[must_use]
+    pub fn checked(&self) -> u64 {
+        self.0.checked.load(Ordering::Relaxed)
+    }
+
+    /// Rows that were written, or would have been.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.0.written.load(Ordering::Relaxed)
+    }
+
+    fn add_checked(&self) {
+        self.0.checked.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn add_written(&self, rows: u64) {
+        self.0.written.fetch_add(rows, Ordering::Relaxed);
+    }
+}
+
+/// The first rows of a file, as they are read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sample {
+    /// The names of the columns.
+    pub header: Vec<String>,
+    /// The cells of each row; one that is no text in this encoding is `�`.
+    pub rows: Vec<Vec<String>>,
+}
+
+impl Sample {
+    /// Reads the header and up to `rows_max` rows.
+    ///
+    /// # Errors
+    /// The file as a whole cannot be read.
+    pub fn of(
+        source: impl Read + Send + 'static,
+        encoding: TextEncoding,
+        rows_max: usize,
+    ) -> Result<Self, TableError> {
+        let mut table = Table::open(source, encoding)?;
+        let mut rows = Vec::new();
+        while rows.len() < rows_max {
+            let Some(record) = table.next_record()? else { break };
+            let cell = |at| record.cell(at).map_or_else(|_| "\u{fffd}".to_owned(), Option::unwrap_or_default);
+            rows.push((0..record.width()).map(cell).collect());
+        }
+        Ok(Self { header: table.header().to_vec(), rows })
+    }
 }
 
 /// Why nothing was imported.
@@ -156,6 +219,20 @@ impl Directory {
         options: ImportOptions,
         at: Timestamp,
     ) -> Result<ImportReport, ImportError> {
+        self.import_followed(source, options, at, &ImportProgress::default()).await
+    }
+
+    /// As [`Self::import`]; `progress` says meanwhile how far it is.
+    ///
+    /// # Errors
+    /// See [`ImportError`].
+    pub async fn import_followed(
+        &self,
+        source: impl Read + Seek + Send + 'static,
+        options: ImportOptions,
+        at: Timestamp,
+        progress: &ImportProgress,
+    ) -> Result<ImportReport, ImportError> {
         let accounts = match options.kind {
             ImportKind::Accounts => HashMap::new(),
             ImportKind::Customers | ImportKind::Contacts => self.codes().await?,
@@ -163,16 +240,17 @@ impl Directory {
         let job = Job { options, plan: *self.plan(), zone: self.time_zone().clone(), accounts, at };
         let source = Shared(Arc::new(Mutex::new(source)));
         let (mut reader, ignored_columns) = job.open(source.clone())?;
+        reader.progress = Some(progress.clone());
         let present = reader.present.clone();
         let written = if options.kind == ImportKind::Accounts {
-            self.import_at_once(&job, reader, present).await?
+            self.import_at_once(&job, reader, (present, progress)).await?
         } else {
             let checking = tokio::task::spawn_blocking(move || reader.read(options.kind, |_| true));
             let outcome = checking.await.map_err(stopped)??;
             outcome.errors.into_result()?;
             source.0.lock().rewind().map_err(TableError::Read)?;
             let (reader, _) = job.open(source)?;
-            self.import_in_steps(&job, reader, &present).await?
+            self.import_in_steps(&job, reader, (&present, progress)).await?
         };
         if !options.dry_run {
             self.refresh().await?;
@@ -188,13 +266,14 @@ impl Directory {
         &self,
         job: &Job,
         reader: FileReader,
-        present: PresentColumns,
+        (present, progress): (PresentColumns, &ImportProgress),
     ) -> Result<Written, ImportError> {
         let (reading, mut batches) = reader.start(job.options.kind);
         let mut transaction = self.store().begin_import(job.options.kind, present, job.at).await?;
         let mut refused = Errors::default();
         while let Some(batch) = batches.recv().await {
             transaction.write(&batch).await?.into_iter().for_each(|error| refused.add(error));
+            progress.add_written(batch.len() as u64);
         }
         let outcome = reading.await.map_err(stopped)??;
         let mut errors = outcome.errors;
@@ -214,7 +293,7 @@ impl Directory {
         &self,
         job: &Job,
         reader: FileReader,
-        present: &PresentColumns,
+        (present, progress): (&PresentColumns, &ImportProgress),
     ) -> Result<Written, ImportError> {
         let (reading, mut batches) = reader.start(job.options.kind);
         let (mut written, mut pace) = (Written::default(), PurgePace::default());
@@ -231,6 +310,7 @@ impl Directory {
                     Err(error) => return Err(written.stopped_by(job, error)),
                 };
                 written.rows += step.len() as u64;
+                progress.add_written(step.len() as u64);
                 written.created += created;
                 pace.record(began.elapsed());
                 tokio::time::sleep(began.elapsed().min(STEP_DELAY_MAX)).await;
@@ -338,6 +418,8 @@ struct FileReader {
     table: Table,
     rows: RowReader,
     present: PresentColumns,
+    /// Where it counts the rows, on its first way through the file.
+    progress: Option<ImportProgress>,
 }
 
 impl Job {
@@ -348,7 +430,7 @@ impl Job {
             Layout::of(self.options.kind, table.header()).map_err(|problem| table.header_error(problem))?;
         let present = layout.present();
         let rows = RowReader::new(layout, (self.plan, self.zone.clone()), self.accounts.clone());
-        Ok((FileReader { table, rows, present }, ignored))
+        Ok((FileReader { table, rows, present, progress: None }, ignored))
     }
 }
 
@@ -368,6 +450,9 @@ impl FileReader {
         let mut batch = Batch::new(kind);
         while let Some(record) = self.table.next_record()? {
             outcome.rows += 1;
+            if let Some(progress) = &self.progress {
+                progress.add_checked();
+            }
             if outcome.rows > ROWS_MAX {
                 return Err(TableError::TooLong { rows: ROWS_MAX });
             }

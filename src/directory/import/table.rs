@@ -39,6 +39,21 @@ pub enum TextEncoding {
     ShiftJis,
 }
 
+impl TextEncoding {
+    /// The encoding in which a whole file reads best: UTF-8 where it is valid, else the one with fewer places that are no
+    /// text.
+    #[must_use]
+    pub fn found_in(file: &[u8]) -> Self {
+        let Err(_) = std::str::from_utf8(file) else { return Self::Utf8 };
+        if file.starts_with("\u{feff}".as_bytes()) {
+            return Self::Utf8;
+        }
+        let faults = |text: &str| text.matches('\u{fffd}').count();
+        let shift_jis = SHIFT_JIS.decode_without_bom_handling(file).0;
+        if faults(&shift_jis) <= faults(&String::from_utf8_lossy(file)) { Self::ShiftJis } else { Self::Utf8 }
+    }
+}
+
 impl fmt::Display for TextEncoding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

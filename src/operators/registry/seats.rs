@@ -45,8 +45,6 @@ impl OperatorRegistry {
         Options {
             not_ready_reasons: settings.not_ready_reasons.clone(),
             dispositions: settings.dispositions.clone(),
-            flags_distinguished: settings.flags_distinguished.clone(),
-            flags_warned: settings.flags_warned.clone(),
             wrap_up_s: settings.wrap_up_s,
             wrap_up_extend_s_max: settings.wrap_up_extend_s_max,
             disposition_required: settings.disposition_required,

@@ -8,7 +8,7 @@ use super::account_notices::record_change;
 use super::{Backend, DbConnection, DbRow};
 use crate::contract::event::EventKind;
 use crate::contract::records::{
-    CheckedContact, Contact, ContactFields, Presence, PresenceState, StoredNumber,
+    CheckedContact, Contact, ContactFields, OnCallShift, Presence, PresenceState, StoredNumber,
 };
 use crate::ids::RecordId;
 use crate::store::account_notices::ChangedBy;
@@ -163,7 +163,7 @@ pub(super) async fn number(db: &mut DbConnection, id: RecordId) -> Result<Option
     Ok(row.map(number).transpose().map_err(|error: sqlx::Error| error)?)
 }
 
-/// Binds the fields of a contact as $1 to $19, for the INSERT and the UPDATE.
+/// Binds the fields of a contact as $1 to $20, for the INSERT and the UPDATE.
 macro_rules! values_of {
     ($statement:expr, $id:expr, $contact:expr, $at:expr) => {
         $statement
@@ -186,6 +186,7 @@ macro_rules! values_of {
             .bind(days_json(&$contact.fields.days_off))
             .bind($contact.fields.no_transfer)
             .bind($contact.fields.do_not_tell)
+            .bind(shifts_json(&$contact.fields.on_call_shifts))
     };
 }
 
@@ -200,8 +201,8 @@ pub(super) async fn insert(
     values_of!(sqlx::query(
         "INSERT INTO contacts (id, account_id, code, name, kana, role, number_key, number, email, on_call_order,
             accept_by_key, ring_s, created_ms, changed_ms, absent_from_ms, absent_until_ms, deputy_id, days_off_json,
-            no_transfer, do_not_tell)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, $14, $15, $16, $17, $18, $19)",
+            no_transfer, do_not_tell, on_call_shifts_json)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, $14, $15, $16, $17, $18, $19, $20)",
     ), id, contact, at)
     .execute(db)
     .await
@@ -221,7 +222,7 @@ pub(super) async fn update(
         "UPDATE contacts SET account_id = $2, code = $3, name = $4, kana = $5, role = $6, number_key = $7,
             number = $8, email = $9, on_call_order = $10, accept_by_key = $11, ring_s = $12,
             changed_ms = $13, absent_from_ms = $14, absent_until_ms = $15, deputy_id = $16, days_off_json = $17,
-            no_transfer = $18, do_not_tell = $19
+            no_transfer = $18, do_not_tell = $19, on_call_shifts_json = $20
          WHERE id = $1 RETURNING *",
     ), id, contact, at)
     .fetch_optional(db)
@@ -229,6 +230,10 @@ pub(super) async fn update(
     .map_err(|error| refusal(error, "the contact code", fields.code.as_deref()))?;
     let changed = row.as_ref().map(contact_of).transpose()?;
     changed.ok_or(StoreError::Missing { what: "contact" })
+}
+
+fn shifts_json(shifts: &[OnCallShift]) -> String {
+    serde_json::to_string(shifts).unwrap_or_else(|_| "[]".to_owned())
 }
 
 fn days_json(days: &[jiff::civil::Date]) -> String {
@@ -266,6 +271,7 @@ pub(super) fn contact_of(row: &DbRow) -> Result<Contact, sqlx::Error> {
             absent_from: row.try_get::<Option<i64>, _>("absent_from_ms")?.map(from_ms),
             absent_until: row.try_get::<Option<i64>, _>("absent_until_ms")?.map(from_ms),
             deputy: row.try_get("deputy_id")?,
+            on_call_shifts: serde_json::from_str(row.try_get("on_call_shifts_json")?).unwrap_or_default(),
             days_off: serde_json::from_str(row.try_get("days_off_json")?).unwrap_or_default(),
             no_transfer: row.try_get("no_transfer")?,
             do_not_tell: row.try_get("do_not_tell")?,

@@ -160,36 +160,11 @@ impl Backend {
         at: Timestamp,
         seen: Option<Timestamp>,
     ) -> Result<Customer, StoreError> {
-        let fields = &customer.fields;
         let mut transaction = self.begin().await?;
         claim(&mut transaction, id, seen).await?;
-        let created_ms: Option<i64> = sqlx::query_scalar(
-            "UPDATE customers SET account_id = $2, code = $3, name = $4, kana = $5, company = $6, department = $7,
-                notes = $8, flags_json = $9, changed_ms = $10, search = $11
-             WHERE id = $1 RETURNING created_ms",
-        )
-        .bind(id)
-        .bind(fields.account)
-        .bind(&fields.code)
-        .bind(&fields.name)
-        .bind(&fields.kana)
-        .bind(&fields.company)
-        .bind(&fields.department)
-        .bind(&fields.notes)
-        .bind(flags_json(fields))
-        .bind(to_ms(at))
-        .bind(&customer.search)
-        .fetch_optional(&mut *transaction)
-        .await
-        .map_err(|error| refusal(error, "the customer code", fields.code.as_deref()))?;
-        let created_ms = created_ms.ok_or(StoreError::Missing { what: "customer" })?;
-        sqlx::query("DELETE FROM customer_numbers WHERE customer_id = $1")
-            .bind(id)
-            .execute(&mut *transaction)
-            .await?;
-        insert_numbers(&mut transaction, id, customer).await?;
+        let changed = replace(&mut transaction, id, customer, at).await?;
         transaction.commit().await?;
-        Ok(Customer { id, fields: fields.clone(), created_at: from_ms(created_ms), changed_at: at })
+        Ok(changed)
     }
 
     pub(in crate::store) async fn fold_customers(
@@ -230,8 +205,45 @@ impl Backend {
     }
 }
 
+/// Replaces a customer's fields and numbers.
+pub(super) async fn replace(
+    db: &mut DbConnection,
+    id: RecordId,
+    customer: &CheckedCustomer,
+    at: Timestamp,
+) -> Result<Customer, StoreError> {
+    let fields = &customer.fields;
+    let created_ms: Option<i64> = sqlx::query_scalar(
+        "UPDATE customers SET account_id = $2, code = $3, name = $4, kana = $5, company = $6, department = $7,
+                notes = $8, flags_json = $9, changed_ms = $10, search = $11
+             WHERE id = $1 RETURNING created_ms",
+    )
+    .bind(id)
+    .bind(fields.account)
+    .bind(&fields.code)
+    .bind(&fields.name)
+    .bind(&fields.kana)
+    .bind(&fields.company)
+    .bind(&fields.department)
+    .bind(&fields.notes)
+    .bind(flags_json(fields))
+    .bind(to_ms(at))
+    .bind(&customer.search)
+    .fetch_optional(&mut *db)
+    .await
+    .map_err(|error| refusal(error, "the customer code", fields.code.as_deref()))?;
+    let created_ms = created_ms.ok_or(StoreError::Missing { what: "customer" })?;
+    sqlx::query("DELETE FROM customer_numbers WHERE customer_id = $1").bind(id).execute(&mut *db).await?;
+    insert_numbers(db, id, customer).await?;
+    Ok(Customer { id, fields: fields.clone(), created_at: from_ms(created_ms), changed_at: at })
+}
+
 /// Keeps other transactions from the record until the end of this one, if it was not changed since `seen`.
-async fn claim(db: &mut DbConnection, id: RecordId, seen: Option<Timestamp>) -> Result<(), StoreError> {
+pub(super) async fn claim(
+    db: &mut DbConnection,
+    id: RecordId,
+    seen: Option<Timestamp>,
+) -> Result<(), StoreError> {
     let Some(seen) = seen else { return Ok(()) };
     let found = sqlx::query("UPDATE customers SET changed_ms = changed_ms WHERE id = $1 AND changed_ms = $2")
         .bind(id)

@@ -202,7 +202,8 @@ impl Import {
         let (fields, old) = (&mut whole.fields, stored.fields);
         let is_absent = |column| !self.present.contains(column);
         // No column has these. The deputy comes after all contacts of the file.
-        (fields.deputy, fields.days_off) = (old.deputy, old.days_off);
+        (fields.deputy, fields.days_off, fields.on_call_shifts) =
+            (old.deputy, old.days_off, old.on_call_shifts);
         if is_absent(Column::AbsentUntil) {
             (fields.absent_from, fields.absent_until) = (old.absent_from, old.absent_until);
         }

@@ -24,7 +24,7 @@ impl Backend {
         }
         let (mut kept, is_new) = insert_message(&mut transaction, message, pbx, at).await?;
         if is_new && !files.is_empty() {
-            insert(&mut transaction, kept.id, files).await?;
+            insert_files(&mut transaction, kept.id, files).await?;
             kept = read_message(&mut transaction, kept.id).await?;
         }
         transaction.commit().await?;
@@ -52,7 +52,11 @@ impl Backend {
     }
 }
 
-async fn insert(db: &mut DbConnection, message: RecordId, files: &[NewFile]) -> Result<(), StoreError> {
+pub(super) async fn insert_files(
+    db: &mut DbConnection,
+    message: RecordId,
+    files: &[NewFile],
+) -> Result<(), StoreError> {
     let files = &files[..files.len().min(MESSAGE_FILES_MAX)];
     for (position, new) in (0_i64..).zip(files) {
         sqlx::query(

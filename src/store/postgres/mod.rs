@@ -31,12 +31,16 @@ mod billing;
 mod call_reports;
 #[path = "../callbacks/sql.rs"]
 mod callbacks;
+#[path = "../caller_rules/sql.rs"]
+mod caller_rules;
 #[path = "../callflows/sql.rs"]
 mod callflows;
 #[path = "../contacts/sql.rs"]
 mod contacts;
 #[path = "../contracts/sql.rs"]
 mod contracts;
+#[path = "../customer_changes/sql.rs"]
+mod customer_changes;
 #[path = "../customers/sql.rs"]
 mod customers;
 #[path = "../deliveries/sql.rs"]
@@ -95,6 +99,8 @@ mod routes;
 mod scripts;
 #[path = "../service_mails/sql.rs"]
 mod service_mails;
+#[path = "../sounds/sql.rs"]
+mod sounds;
 #[path = "../stats/input/sql.rs"]
 mod stat_input;
 #[path = "../stats/marks/sql.rs"]
@@ -113,6 +119,8 @@ mod users;
 mod voices;
 #[path = "../webhooks/sql.rs"]
 mod webhooks;
+#[path = "../words/sql.rs"]
+mod words;
 
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnection, PgRow, Postgres as Db};
@@ -228,6 +236,13 @@ impl Postgres {
     pub(super) async fn ping(&self) -> Result<(), StoreError> {
         sqlx::query("SELECT 1 FROM directory_version").fetch_one(&self.readers).await?;
         Ok(())
+    }
+
+    pub(super) async fn server_time(&self) -> Result<jiff::Timestamp, StoreError> {
+        let ms: i64 = sqlx::query_scalar("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::BIGINT")
+            .fetch_one(&self.readers)
+            .await?;
+        Ok(super::from_ms(ms))
     }
 
     pub(super) async fn probe_write(&self) -> Result<(), StoreError> {

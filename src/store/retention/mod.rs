@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{Store, StoreError};
 
@@ -82,8 +84,12 @@ pub const NOTICE_TTL: Duration = Duration::from_secs(7 * 86_400);
 /// How long it is kept what people said about a caller who hung up.
 pub const CALLBACK_TTL: Duration = Duration::from_secs(31 * 86_400);
 
+/// Most rows that are counted of what is due.
+pub const COUNTED_MAX: u32 = 10_000;
+
 /// What a purge deletes or clears.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum PurgeTarget {
     /// The caller's number and customer in finished calls.
     Callers,
@@ -135,6 +141,14 @@ impl Store {
     /// The store cannot be written.
     pub async fn purge(&self, target: PurgeTarget, before: Timestamp, rows: u32) -> Result<u64, StoreError> {
         each!(self, db => db.purge(target, before, rows.min(PURGE_ROWS_MAX)).await)
+    }
+
+    /// How many records [`Self::purge`] would delete or clear; one more than [`COUNTED_MAX`] where there are more.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn count_due(&self, target: PurgeTarget, before: Timestamp) -> Result<u64, StoreError> {
+        each!(self, db => db.count_due(target, before, COUNTED_MAX + 1).await)
     }
 
     /// How far the purge under way is.

@@ -20,6 +20,28 @@ impl Backend {
             .await?;
         Ok(done.rows_affected())
     }
+
+    pub(in crate::store) async fn count_due(
+        &self,
+        target: PurgeTarget,
+        before: Timestamp,
+        rows: u32,
+    ) -> Result<u64, StoreError> {
+        let sql = ["SELECT count(*) AS due FROM (", due_rows(target), ") AS due_rows"].concat();
+        let due: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
+            .bind(to_ms(before))
+            .bind(i64::from(rows))
+            .fetch_one(self.readers())
+            .await?;
+        Ok(due.unsigned_abs())
+    }
+}
+
+/// The query of the rows that [`statement`] deletes or clears, which stands in the brackets behind its first `IN`: what is
+/// counted is what goes.
+fn due_rows(target: PurgeTarget) -> &'static str {
+    let rows = statement(target).split_once(" IN (").map_or("", |(_, rows)| rows);
+    rows.strip_suffix(')').unwrap_or(rows)
 }
 
 /// What clears the callers of calls: $1 and $2 as below. The index holds only the calls that are left to do.
@@ -171,10 +193,14 @@ mod tests {
     }
 
     async fn purge_all(store: &Store, target: PurgeTarget, before: i64) -> u64 {
+        let due = store.count_due(target, from_ms(before)).await.unwrap();
         let mut total = 0;
         loop {
             match store.purge(target, from_ms(before), 500).await.unwrap() {
-                0 => return total,
+                0 => {
+                    assert_eq!(total, due, "{target:?}: what was counted is what went");
+                    return total;
+                }
                 rows => total += rows,
             }
         }

@@ -256,6 +256,7 @@ fn person_of(contact: Contact, mailboxes: &mut Vec<OwnedMailbox>) -> Person {
         code: fields.code,
         name: fields.name,
         is_on_call: fields.on_call_order.is_some(),
+        shifts: fields.on_call_shifts,
         mails: mails(first).chain(own).chain(mails(rest)).collect(),
         phone: fields.number,
         absence: Absence { from: fields.absent_from, until: fields.absent_until, days_off: fields.days_off },

@@ -36,12 +36,16 @@ mod billing;
 mod call_reports;
 #[path = "../callbacks/sql.rs"]
 mod callbacks;
+#[path = "../caller_rules/sql.rs"]
+mod caller_rules;
 #[path = "../callflows/sql.rs"]
 mod callflows;
 #[path = "../contacts/sql.rs"]
 mod contacts;
 #[path = "../contracts/sql.rs"]
 mod contracts;
+#[path = "../customer_changes/sql.rs"]
+mod customer_changes;
 #[path = "../customers/sql.rs"]
 mod customers;
 #[path = "../deliveries/sql.rs"]
@@ -100,6 +104,8 @@ mod routes;
 mod scripts;
 #[path = "../service_mails/sql.rs"]
 mod service_mails;
+#[path = "../sounds/sql.rs"]
+mod sounds;
 #[path = "../stats/input/sql.rs"]
 mod stat_input;
 #[path = "../stats/marks/sql.rs"]
@@ -118,6 +124,8 @@ mod users;
 mod voices;
 #[path = "../webhooks/sql.rs"]
 mod webhooks;
+#[path = "../words/sql.rs"]
+mod words;
 
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};

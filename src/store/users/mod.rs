@@ -215,6 +215,14 @@ impl Store {
         each!(self, db => db.roster().await.map(|(_, teams)| teams))
     }
 
+    /// Gives a team another name.
+    ///
+    /// # Errors
+    /// [`StoreError::Taken`]: another team has it; [`StoreError::Missing`]; or the store failed.
+    pub async fn rename_team(&self, team: RecordId, name: &str) -> Result<(), StoreError> {
+        each!(self, db => db.rename_team(team, name).await)
+    }
+
     /// Adds a token. If the user has [`TOKENS_PER_USER_MAX`] of them, the session that was unused for longest is deleted.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ use crate::people::password::PasswordHash;
 use crate::people::role::Role;
 use crate::people::roster::{Person, Team};
 use crate::people::token::TokenHash;
+use crate::store::error::refusal;
 use crate::store::users::{
     TOKENS_PER_USER_MAX, TokenDraft, TokenKind, TokenRecord, TokenUse, UserChange, UserDraft, UserRecord,
 };
@@ -184,6 +185,16 @@ impl Backend {
         let rows = sqlx::query("SELECT id, name FROM teams ORDER BY name").fetch_all(self.readers()).await?;
         let team = |row: &DbRow| Ok(Team { id: row.try_get("id")?, name: row.try_get("name")? });
         Ok((people, rows.iter().map(team).collect::<Result<_, sqlx::Error>>()?))
+    }
+
+    pub(in crate::store) async fn rename_team(&self, team: RecordId, name: &str) -> Result<(), StoreError> {
+        let renamed = sqlx::query("UPDATE teams SET name = $2 WHERE id = $1")
+            .bind(team)
+            .bind(name)
+            .execute(&mut *self.write_once().await?)
+            .await
+            .map_err(|error| refusal(error, "the team's name", Some(name)))?;
+        if renamed.rows_affected() == 0 { Err(StoreError::Missing { what: "team" }) } else { Ok(()) }
     }
 
     pub(in crate::store) async fn add_token(

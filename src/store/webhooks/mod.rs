@@ -133,6 +133,14 @@ impl Store {
         each!(self, db => db.write_outbox(pbx, events, (before, after), at, waiting_max).await)
     }
 
+    /// Adds an event for one receiver, whatever the cursors are: a test.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub async fn add_delivery(&self, delivery: &NewDelivery, at: Timestamp) -> Result<(), StoreError> {
+        each!(self, db => db.add_delivery(delivery, at).await)
+    }
+
     /// Claims a due delivery until `until`; false when another daemon has claimed it.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use sqlx::Row;
 use uuid::Uuid;
 
-use super::{Backend, DbRow};
+use super::{Backend, DbConnection, DbRow};
 use crate::ids::{PbxId, RecordId};
 use crate::store::webhooks::{
     DELIVERIES_MAX, Delivery, DeliveryState, DueDelivery, NewDelivery, OutboxWrite,
@@ -56,21 +56,18 @@ impl Backend {
                 dropped += 1;
                 continue;
             }
-            sqlx::query(
-                "INSERT INTO webhook_outbox (id, receiver, event, kind, body_json, created_ms, next_ms)
-                 VALUES ($1, $2, $3, $4, $5, $6, $6) ON CONFLICT (receiver, event) DO NOTHING",
-            )
-            .bind(RecordId(Uuid::now_v7()))
-            .bind(&event.receiver)
-            .bind(&event.event)
-            .bind(event.kind)
-            .bind(&event.body)
-            .bind(to_ms(at))
-            .execute(&mut *transaction)
-            .await?;
+            insert(&mut transaction, event, at).await?;
         }
         transaction.commit().await?;
         Ok(OutboxWrite::Written { dropped })
+    }
+
+    pub(in crate::store) async fn add_delivery(
+        &self,
+        delivery: &NewDelivery,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        insert(&mut *self.write_once().await?, delivery, at).await
     }
 
     pub(in crate::store) async fn claim_delivery(
@@ -203,6 +200,22 @@ impl Backend {
         .rows_affected();
         if changed == 0 { Err(StoreError::Missing { what: "delivery" }) } else { Ok(()) }
     }
+}
+
+async fn insert(db: &mut DbConnection, event: &NewDelivery, at: Timestamp) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO webhook_outbox (id, receiver, event, kind, body_json, created_ms, next_ms)
+         VALUES ($1, $2, $3, $4, $5, $6, $6) ON CONFLICT (receiver, event) DO NOTHING",
+    )
+    .bind(RecordId(Uuid::now_v7()))
+    .bind(&event.receiver)
+    .bind(&event.event)
+    .bind(event.kind)
+    .bind(&event.body)
+    .bind(to_ms(at))
+    .execute(db)
+    .await?;
+    Ok(())
 }
 
 fn attempts(row: &DbRow) -> Result<u32, sqlx::Error> {

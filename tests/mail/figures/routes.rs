@@ -163,6 +163,7 @@ fn planned(routes: &str) -> Vec<Duration> {
         code: Some(format!("c{n}")),
         name: "担当".into(),
         is_on_call: true,
+        shifts: Vec::new(),
         mails: vec![Mailbox { address: format!("c{n}@example.jp"), ..Mailbox::default() }],
         phone: None,
         absence: Absence::default(),

@@ -1,0 +1,79 @@
+//! The words that operators choose from, at the start: the configuration's are the first values of the store's.
+//!
+//! | the store has | what a word of the configuration does |
+//! |---|---|
+//! | no list | it is in the list |
+//! | a list without its code | it is added at the end |
+//! | its code | nothing: what administrators made of it holds |
+
+use jiff::Timestamp;
+
+use crate::config::OperatorsConfig;
+use crate::contract::choice::Choice;
+use crate::contract::words::{Word, WordKind};
+use crate::operators::SharedWords;
+use crate::store::{Store, StoreError};
+
+/// Adds what the store does not have, and reads all.
+pub(super) async fn load(store: &Store, config: &OperatorsConfig) -> Result<SharedWords, StoreError> {
+    let words = SharedWords::default();
+    words.replace(store.word_lists().await?);
+    for (kind, choices) in
+        [(WordKind::Disposition, &config.dispositions), (WordKind::NotReadyReason, &config.not_ready_reasons)]
+    {
+        add(store, &words, kind, choices).await?;
+    }
+    words.replace(store.word_lists().await?);
+    Ok(words)
+}
+
+async fn add(
+    store: &Store,
+    words: &SharedWords,
+    kind: WordKind,
+    choices: &[Choice],
+) -> Result<(), StoreError> {
+    let mut list = words.current().list(kind);
+    let is_new = |choice: &&Choice| !list.words.iter().any(|word| word.code == choice.code);
+    let new: Vec<Word> = choices.iter().filter(is_new).map(Word::of).collect();
+    if new.is_empty() {
+        return Ok(());
+    }
+    list.words.extend(new);
+    match store.write_words(kind, &list.words, list.version, Timestamp::now()).await {
+        // Another daemon has just done it.
+        Err(StoreError::Changed { .. }) => Ok(()),
+        done => done.map(drop),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    #[tokio::test]
+    async fn the_configuration_gives_the_first_words_and_later_only_new_ones() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("toritsugi.db")).await.unwrap();
+        let config = |dispositions: &str| {
+            let set = [("TORITSUGI__OPERATORS__DISPOSITIONS".to_owned(), dispositions.to_owned())];
+            Config::from_layers(None, set).unwrap().operators
+        };
+        let words = load(&store, &config("a:一,b:二")).await.unwrap();
+        let mut list = words.current().list(WordKind::Disposition);
+        assert_eq!(list.words.len(), 2);
+        list.words[0].label = "壱".into();
+        list.words[1].retired = true;
+        list.words.swap(0, 1);
+        store
+            .write_words(WordKind::Disposition, &list.words, list.version, Timestamp::UNIX_EPOCH)
+            .await
+            .unwrap();
+        let words = load(&store, &config("a:一,b:二,c:三")).await.unwrap().current();
+        let labels: Vec<String> =
+            words.choices(WordKind::Disposition).iter().map(ToString::to_string).collect();
+        assert_eq!(labels, ["a:壱", "c:三"]);
+        assert_eq!(words.labels(WordKind::Disposition).len(), 3);
+    }
+}

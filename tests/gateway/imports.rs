@@ -1,0 +1,175 @@
+//! Imports as jobs, and the files that they read again.
+
+use std::fmt::Write as _;
+
+use encoding_rs::SHIFT_JIS;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::support::gateway_rig::{Rig, answer};
+use crate::support::wait::eventually;
+
+/// Sends a file, and waits until its import is over.
+async fn import(rig: &Rig, query: &str, file: Vec<u8>) -> Value {
+    let request = rig.request("admin", Method::POST, &format!("/v1/imports?{query}")).body(file);
+    let (status, job) = answer(request.send().await.unwrap()).await;
+    assert_eq!((status, &job["state"]), (StatusCode::ACCEPTED, &json!("running")), "{job}");
+    let path = format!("/v1/imports/{}", job["id"].as_str().unwrap());
+    eventually("the import is over", async || {
+        let (_, job) = rig.get("admin", &path).await;
+        if job["state"] == "running" { Err(job.to_string()) } else { Ok(job) }
+    })
+    .await
+}
+
+async fn account(rig: &Rig) {
+    let (status, made) =
+        rig.send("admin", Method::POST, "/v1/accounts", &json!({"code": "A001", "name": "さくら商事"})).await;
+    assert_eq!(status, StatusCode::CREATED, "{made}");
+}
+
+fn shift_jis(text: &str) -> Vec<u8> {
+    let (bytes, _, lost) = SHIFT_JIS.encode(text);
+    assert!(!lost, "each character is one of Shift_JIS");
+    bytes.into_owned()
+}
+
+/// Twenty lines that cannot be imported, each with a word of what is wrong with it. The first good line is 2.
+const BAD_LINES: [(&str, &str); 20] = [
+    ("X999,C02,田中,,,,", "account"),
+    (",C03,田中,,,,", "account"),
+    ("A001,,田中,,,,", "code"),
+    ("A001,C05,,,,,", "name"),
+    ("A001,C01,同じコード,,,,", "line 2 already"),
+    ("A001,C07,田中,,,,番号", "numbers"),
+    ("A001,C08,田中,,,,090-1111", "numbers"),
+    ("A001,C09,田中,,,,0", "numbers"),
+    ("A001,C10,田中,,,,'=1+1", "numbers"),
+    ("A001,C11,田中,,,,090-1111-2222,余り", "cells"),
+    ("A001,C12,田中,,,,1;2;3;4;5;6;7;8;9;10;11;12;13;14;15;16;17;18;19;20;21", "numbers"),
+    ("A001,C13,{121},,,,", "name: longer"),
+    ("A001,C14,田中,{121},,,", "kana: longer"),
+    ("A001,{121},田中,,,,", "code: longer"),
+    ("A001,C16,田中,,{121},,", "company: longer"),
+    ("A001,C17,田中,,,{121},", "flags: longer"),
+    ("A001,C18,田中,,,a;b;c;d;e;f;g;h;i;j;k;l;m;n;o;p;q;r;s;t;u,", "flags: at most"),
+    ("A001,C19,\u{7},,,,", "name"),
+    ("A001,C20,{sjis},,,,", "Shift_JIS"),
+    ("A001,C21,田中,,,,+0123456789012345678", "numbers"),
+];
+
+#[tokio::test]
+async fn a_shift_jis_file_with_twenty_kinds_of_bad_lines_changes_nothing_and_each_line_is_named() {
+    let rig = Rig::start().await;
+    account(&rig).await;
+    let mut file = shift_jis(
+        "契約先コード,顧客コード,氏名,カナ,会社名,区分,電話番号\r\nA001,C01,髙橋,タカハシ,,vip,090-1111-2222\r\n",
+    );
+    for (line, _) in BAD_LINES {
+        let line = line.replace("{121}", &"あ".repeat(121));
+        let (before, after) = line.split_once("{sjis}").unwrap_or((&line, ""));
+        file.extend(shift_jis(before));
+        if !after.is_empty() {
+            // The first byte of a character whose second one is a comma's neighbour.
+            file.extend([0x81, 0x20]);
+            file.extend(shift_jis(after));
+        }
+        file.extend(b"\r\n");
+    }
+    let job = import(&rig, "kind=customers", file).await;
+    assert_eq!((&job["state"], &job["encoding"]), (&json!("failed"), &json!("shift_jis")), "{job}");
+    let errors = job["errors"].as_array().unwrap();
+    for (at, (line, word)) in BAD_LINES.into_iter().enumerate() {
+        let number = at as u64 + 3;
+        let error = errors.iter().find(|error| error["line"] == number);
+        let problem = error.unwrap_or_else(|| panic!("line {number} ({line}) is no error: {job}"))["problem"]
+            .to_string();
+        assert!(problem.contains(word), "line {number} ({line}): {problem} does not name {word}");
+    }
+    assert_eq!(errors.len(), BAD_LINES.len(), "{job}");
+    assert_eq!(job["sample"][0][2], "髙橋", "{job}");
+    assert_eq!(rig.get("admin", "/v1/customers").await.1["items"], json!([]), "nothing was changed");
+}
+
+#[tokio::test]
+async fn a_file_is_tried_then_imported_and_exported_as_it_was() {
+    let rig = Rig::start().await;
+    account(&rig).await;
+    let text = "account,code,name,kana,company,department,notes,flags,numbers\r\n\
+                A001,C1,髙橋,,\"髙橋, 商店\",,一行目,vip;claim,090-1111-2222;03-5550-1001\r\n\
+                A001,C2,=1+1,,,,,,\r\n";
+    let tried = import(&rig, "kind=customers&dry_run=true", text.into()).await;
+    assert_eq!(
+        (&tried["state"], &tried["encoding"], &tried["created"]),
+        (&json!("done"), &json!("utf-8"), &json!(2)),
+        "{tried}"
+    );
+    assert_eq!(rig.get("admin", "/v1/customers").await.1["items"], json!([]), "a trial changes nothing");
+    let done = import(&rig, "kind=customers", text.into()).await;
+    assert_eq!(
+        (&done["created"], &done["updated"], &done["written"]),
+        (&json!(2), &json!(0), &json!(2)),
+        "{done}"
+    );
+    assert_eq!(import(&rig, "kind=customers", text.into()).await["updated"], 2);
+    let (_, trail) = rig.get("admin", "/v1/audit?action=customer.imported").await;
+    assert_eq!(trail["items"].as_array().unwrap().len(), 2, "{trail}");
+
+    for (encoding, charset) in [("utf-8", "utf-8"), ("cp932", "shift_jis")] {
+        let path = format!("/v1/export/customers.csv?encoding={encoding}");
+        let response = rig.request("admin", Method::GET, &path).send().await.unwrap();
+        assert_eq!(
+            response.headers()["content-type"],
+            format!("text/csv; charset={charset}; header=present")
+        );
+        let file = response.bytes().await.unwrap();
+        let again = import(&rig, "kind=customers", file.to_vec()).await;
+        assert_eq!((&again["updated"], &again["encoding"]), (&json!(2), &json!(charset)), "{again}");
+    }
+    let (_, customers) = rig.get("admin", "/v1/customers").await;
+    let items = customers["items"].as_array().unwrap();
+    assert_eq!(
+        (&items[0]["company"], &items[1]["name"]),
+        (&json!("髙橋, 商店"), &json!("=1+1")),
+        "{customers}"
+    );
+    assert_eq!(items[0]["flags"], json!(["vip", "claim"]));
+    for file in ["accounts.csv", "contacts.csv", "users.csv"] {
+        let response = rig.request("admin", Method::GET, &format!("/v1/export/{file}")).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK, "{file}");
+        assert!(response.text().await.unwrap().starts_with("\u{feff}\""), "{file}");
+    }
+    assert_eq!(rig.get("admin", "/v1/export/secrets.csv").await.0, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn what_is_no_file_is_said_and_a_second_import_waits() {
+    let rig = Rig::start().await;
+    account(&rig).await;
+    for (file, word) in
+        [("", "empty"), ("a,b\r\n1,2", "no column"), ("account,code,name\r\nA001,\"x", "never closed")]
+    {
+        let job = import(&rig, "kind=customers", file.into()).await;
+        assert_eq!(job["state"], "failed", "{job}");
+        assert!(job["problem"].as_str().unwrap().contains(word), "{job}");
+    }
+    let mut file = String::from("account,code,name\r\n");
+    for n in 0..20_000 {
+        write!(file, "A001,C{n},x\r\n").unwrap();
+    }
+    let send = async || {
+        let request = rig.request("admin", Method::POST, "/v1/imports?kind=customers").body(file.clone());
+        answer(request.send().await.unwrap()).await
+    };
+    let (first, second) = (send().await, send().await);
+    assert_eq!(first.0, StatusCode::ACCEPTED, "{first:?}");
+    assert_eq!((second.0, &second.1["type"]), (StatusCode::CONFLICT, &json!("import-running")), "{second:?}");
+    let path = format!("/v1/imports/{}", first.1["id"].as_str().unwrap());
+    let done = eventually("it is over", async || {
+        let (_, job) = rig.get("admin", &path).await;
+        if job["state"] == "running" { Err(job.to_string()) } else { Ok(job) }
+    })
+    .await;
+    assert_eq!((&done["written"], &done["checked"]), (&json!(20_000), &json!(20_000)), "{done}");
+    assert_eq!(rig.get("admin", "/v1/imports").await.1["items"].as_array().unwrap().len(), 4);
+}
