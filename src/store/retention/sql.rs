@@ -75,6 +75,9 @@ fn statement(target: PurgeTarget) -> &'static str {
             "DELETE FROM drafts WHERE (user_id, call_id) IN (
                 SELECT user_id, call_id FROM drafts WHERE changed_ms < $1 LIMIT $2)"
         }
+        PurgeTarget::PendingFiles => {
+            "DELETE FROM pending_files WHERE id IN (SELECT id FROM pending_files WHERE at_ms < $1 LIMIT $2)"
+        }
         PurgeTarget::Notices => {
             "DELETE FROM account_notices WHERE id IN (SELECT id FROM account_notices
                 WHERE until_ms < $1 ORDER BY until_ms, id LIMIT $2)"

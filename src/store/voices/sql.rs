@@ -80,7 +80,8 @@ impl Backend {
         }
         let (stored, is_new) = insert_message(&mut transaction, message, pbx, now).await?;
         if is_new {
-            let target = Target { name: CALLBACK_NAME.to_owned(), ..Target::phone(None, Some(number.to_owned())) };
+            let target =
+                Target { name: CALLBACK_NAME.to_owned(), ..Target::phone(None, Some(number.to_owned())) };
             tasks::insert(&mut transaction, &stored, (None, &target), (now, due)).await?;
             sqlx::query("UPDATE calls SET left_behind = coalesce(left_behind, 'callback') WHERE id = $1")
                 .bind(message.call)
