@@ -101,7 +101,10 @@ pub(crate) async fn discard(
         ("position" = u32, Path, description = "Which of its `files`, from 0"),
     ),
     responses(
-        (status = 200, description = "Its content", content_type = "application/octet-stream", body = Vec<u8>),
+        (status = 200, description = "Its content", content(
+            (Vec<u8> = "application/pdf"), (Vec<u8> = "audio/wav"), (Vec<u8> = "audio/mpeg"), (Vec<u8> = "image/png"),
+            (Vec<u8> = "image/jpeg"), (Vec<u8> = "image/tiff"), (Vec<u8> = "text/plain"), (Vec<u8> = "text/csv"),
+        )),
         (status = 403, description = "not-permitted", body = ProblemBody),
         (status = 404, description = "unknown-record: also if the message has no such file", body = ProblemBody),
     )

@@ -15,6 +15,7 @@ use super::customers::account_id;
 use super::extract::{Body, NoQuery, QueryParams, record_id};
 use super::problem::{Kind, Problem, ProblemBody};
 use super::state::AppState;
+use crate::contract::delivery::UnroutedReason;
 use crate::contract::message::{Action, Mark, Message, Urgency};
 use crate::contract::records::{EndpointCharset, MessageEndpoint};
 use crate::ids::RecordId;
@@ -254,8 +255,12 @@ pub(crate) async fn explain(
     Ok(Json(ExplainedRoute { text, plan: serde_json::to_value(plan).unwrap_or_default(), replaced }))
 }
 
-/// Who gets a message that was just saved, in one sentence. The message is saved also where this cannot be read.
+/// Who gets a message that was just saved, in one sentence. The message is saved also where this cannot be read. Without a mail server
+/// nothing is ever sent by itself.
 pub(super) async fn plan_of(state: &AppState, message: &Message) -> Option<String> {
+    if message.delivery.reason == Some(UnroutedReason::NoMailServer) {
+        return None;
+    }
     let routes = state.app.store.account_routes(message.account).await.ok()?;
     let fields = &message.fields;
     let sendable_at = state.app.settings.messages.sendable_at(message.created_at, fields.urgency);

@@ -172,6 +172,21 @@ impl Shared {
         }
     }
 
+    /// The envelope of a mail, over a gateway of faxes if there is one.
+    fn envelope(&self, delivery: RecordId, to: MailAddress, gateway: Option<&FaxGateway>) -> Envelope {
+        let path = self.settings.return_path.as_ref();
+        Envelope {
+            from: match (gateway, path) {
+                // It knows its senders.
+                (Some(gateway), _) => gateway.from.clone(),
+                (None, Some(path)) => path.of(delivery.0),
+                (None, None) => self.settings.letter.from.clone(),
+            },
+            id: path.is_some().then(|| delivery.0.simple().to_string()),
+            to,
+        }
+    }
+
     /// Gives deliveries back that were not tried.
     async fn give_back(&self, claim: RecordId, deliveries: &[ClaimedDelivery], until: Timestamp) {
         self.limits.give_back(u32::try_from(deliveries.len()).unwrap_or(u32::MAX));
@@ -333,16 +348,7 @@ impl Connection {
                 continue;
             }
             let mut bytes = delivery.rendered.clone().unwrap_or_default();
-            let envelope = Envelope {
-                from: match (gateway, &shared.settings.return_path) {
-                    // It knows its senders.
-                    (Some(gateway), _) => gateway.from.clone(),
-                    (None, Some(path)) => path.of(delivery.id.0),
-                    (None, None) => shared.settings.letter.from.clone(),
-                },
-                id: shared.settings.return_path.is_some().then(|| delivery.id.0.simple().to_string()),
-                to,
-            };
+            let envelope = shared.envelope(delivery.id, to, gateway);
             let mut sent = self.send_one(claim, &envelope, &bytes, &mut claimed, shutdown).await;
             if gateway.is_none()
                 && is_too_large(&sent)

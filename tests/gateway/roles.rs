@@ -193,7 +193,7 @@ PATCH  /v1/messages/{message}                    | yes  yes  yes  yes  yes  yes 
 PATCH  /v1/messages/{message}                    | yes  no   yes  no   no   yes  | {"text":"y"}
 DELETE /v1/messages/{message}                    | no   no   no   no   no   yes  |
 POST   /v1/files?name=a.txt                      | yes  yes  yes  yes  yes  yes  | {"x":"y"}
-DELETE /v1/files/{call}                          | -    -    -    -    -    -    |
+DELETE /v1/files/{file}                          | -    -    -    -    -    -    |
 GET    /v1/messages/attention                    | yes  yes  yes  yes  yes  yes  |
 GET    /v1/messages/options                      | yes  yes  yes  yes  yes  yes  |
 POST   /v1/messages/{message}/corrections        | yes  no   yes  no   no   yes  | {"text":"y","why":"x","version":1}

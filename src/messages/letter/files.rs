@@ -78,6 +78,17 @@ pub fn without_files(mut facts: LetterFacts) -> Option<LetterFacts> {
     Some(facts)
 }
 
+/// What a mail without its files says of that; nothing in others.
+pub(super) fn bare_note(facts: &LetterFacts) -> &'static str {
+    match facts.is_bare {
+        true => facts.language.say(
+            "\n※先方のメールサーバーの容量制限により、添付ファイルを外してお送りしました。\n",
+            "\n* The files were left out, because your mail server did not take a mail of that size.\n",
+        ),
+        false => "",
+    }
+}
+
 /// Whether the message has files that go with its mail.
 #[must_use]
 pub fn has_files(facts: &LetterFacts) -> bool {

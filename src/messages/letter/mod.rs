@@ -129,13 +129,7 @@ pub fn render(
     if facts.charset == EndpointCharset::Iso2022Jp {
         (subject, text, from_name) = carried(&subject, &text, &from_name);
     }
-    if facts.is_bare {
-        let (ja, en) = (
-            "※先方のメールサーバーの容量制限により、添付ファイルを外してお送りしました。",
-            "* The files were left out, because your mail server did not take a mail of that size.",
-        );
-        text.push_str(&format!("\n{}\n", facts.language.say(ja, en)));
-    }
+    text.push_str(files::bare_note(facts));
     let table = digest::table(facts, settings);
     let mut files: Vec<Attachment<'_>> = table
         .iter()
