@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `serve` | runs the daemon |
 //! | `check`, `explain`, `health`, `import`, `backup`, `restore`, `user`, `replay`, `stats check`, `stats rebuild`, `support-bundle` | the configuration, and the PBX, store or daemon that it names |
-//! | `calls`, `history`, `stats`, `billing`, `callflow`, `contracts`, `alarms`, `reports`, `operators`, `operator`, `listen`, `whisper`, `barge`, `take-over`, `supervision`, `audit`, `transfer`, `answer`, `hold`, `resume`, `hangup`, `ask-help`, `messages`, `faxes`, `endpoints`, `mail`, `routes`, `digests`, `tasks`, `notices`, `webhooks`, `accounts`, `contacts`, `customers`, `export`, `demo` | the HTTP interface of a daemon, by its address and a token; they run on any machine |
+//! | `calls`, `history`, `stats`, `billing`, `callflow`, `sounds`, `contracts`, `alarms`, `reports`, `operators`, `operator`, `listen`, `whisper`, `barge`, `take-over`, `supervision`, `audit`, `transfer`, `answer`, `hold`, `resume`, `hangup`, `ask-help`, `messages`, `faxes`, `endpoints`, `mail`, `routes`, `digests`, `tasks`, `notices`, `webhooks`, `accounts`, `contacts`, `customers`, `export`, `demo` | the HTTP interface of a daemon, by its address and a token; they run on any machine |
 //! | `completions`, `man` | the description of the commands |
 //!
 //! | exit code | meaning |
@@ -22,7 +22,9 @@ mod alarms;
 mod audit;
 mod backup;
 mod billing;
+mod caller_rules;
 mod callflow;
+mod callflow_templates;
 mod calls;
 mod check;
 mod client;
@@ -57,6 +59,7 @@ mod reports;
 mod routes;
 mod scripts;
 mod serve;
+mod sounds;
 mod stats;
 mod supervise;
 mod support;
@@ -143,6 +146,8 @@ enum Command {
     Billing(billing::Billing),
     /// How accounts' calls are treated before an operator: hours, guidance, queues, overrides.
     Callflow(callflow::Callflow),
+    /// Guidance for callers and announcements for operators: WAV files that people upload.
+    Sounds(sounds::Sounds),
     /// Goals that were agreed with accounts: which of them a month keeps.
     Contracts(contracts::Contracts),
     /// Alarms: what was raised, and the rules by which it is.
@@ -260,6 +265,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Stats(command) => command.run(global).await,
         Command::Billing(command) => command.run(global).await,
         Command::Callflow(command) => command.run(global).await,
+        Command::Sounds(command) => command.run(global).await,
         Command::Contracts(command) => command.run(global).await,
         Command::Alarms(command) => command.run(global).await,
         Command::Reports(command) => command.run(global).await,

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::contract::message::NewFile;
 use crate::ids::{CallId, PbxId, RecordId};
 
 /// A recording.
@@ -39,6 +40,6 @@ pub struct NewVoiceMessage {
     pub voice: VoiceMessage,
     /// The name of the PBX's file: with the name of the PBX it is one recording, however often the file is read.
     pub file: String,
-    /// The recording (WAV).
-    pub recording: Vec<u8>,
+    /// The recording (WAV), as the file of its message.
+    pub recording: NewFile,
 }

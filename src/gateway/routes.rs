@@ -27,12 +27,12 @@ use super::problem::{Kind, Problem};
 use super::state::AppState;
 use super::{
     account_clips, account_notices, accounts, alarms, audit, auth, billing, billing_file, callbacks,
-    callflow, calls, contacts, contracts, customers, deliveries, digests, drafts, endpoints, explain, export,
-    faxes, forwarding, health, history, history_file, holidays, idempotency, installation, mail,
-    mail_templates, message_actions, message_answers, message_files, message_routes, message_timeline,
-    messages, middleware, numbers, operators, page, passwords, report_files, reports, script_forms, scripts,
-    session, sse, stats, stats_calls, stats_file, stats_live, stats_waits, supervisions, tasks, tokens,
-    transfers, users, voices, webhooks, websocket,
+    caller_rules, callflow, callflow_templates, calls, contacts, contracts, customers, deliveries, digests,
+    drafts, endpoints, explain, export, faxes, forwarding, health, history, history_file, holidays,
+    idempotency, installation, mail, mail_templates, message_actions, message_answers, message_files,
+    message_routes, message_timeline, messages, middleware, numbers, operators, page, passwords,
+    report_files, reports, script_forms, scripts, session, sounds, sse, stats, stats_calls, stats_file,
+    stats_live, stats_waits, supervisions, tasks, tokens, transfers, users, webhooks, websocket,
 };
 
 /// The routes that need no token, each with its part of the OpenAPI document.
@@ -135,6 +135,13 @@ fn of_callflows() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(callflow::preview))
         .routes(routes!(callflow::overrides, callflow::set_override))
         .routes(routes!(callflow::end_override))
+        .routes(routes!(callflow_templates::list))
+        .routes(routes!(callflow_templates::write, callflow_templates::delete))
+        .routes(routes!(caller_rules::list, caller_rules::set))
+        .routes(routes!(caller_rules::delete))
+        .routes(routes!(sounds::list, sounds::upload))
+        .routes(routes!(sounds::play))
+        .routes(routes!(sounds::delete))
 }
 
 /// Figures, and what is made of them.
@@ -173,7 +180,6 @@ fn of_messages() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(message_actions::undo))
         .routes(routes!(message_actions::revisions))
         .routes(routes!(message_timeline::timeline))
-        .routes(routes!(voices::audio))
         .routes(routes!(message_actions::hold))
         .routes(routes!(message_actions::release))
         .routes(routes!(message_answers::answers, message_answers::answer))

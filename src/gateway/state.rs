@@ -114,6 +114,8 @@ pub struct Settings {
     pub history_file_calls_max: usize,
     /// Whether supervisors set and end overrides.
     pub supervisors_switch: bool,
+    /// Whether sounds that people upload are brought to the PBX.
+    pub brings_sounds: bool,
     /// How long the history stays whole; `None`: for ever.
     pub history_whole_for: Option<Duration>,
     /// The font of reports; `None`: the first that the system has.

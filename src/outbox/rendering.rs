@@ -7,7 +7,7 @@
 //! | is of a message whose customer was deleted | are not made |
 
 use super::worker::{Shared, log_store_error};
-use crate::contract::message::{MessageFile, MessageKind};
+use crate::contract::message::MessageFile;
 use crate::delivery::DeliveryInput;
 use crate::ids::RecordId;
 use crate::mail::MailAddress;
@@ -104,11 +104,8 @@ pub(super) async fn render(
             }
             let mut documents = Vec::new();
             if letter::has_document(&facts) {
-                let document = match facts.message.kind {
-                    MessageKind::Voice => shared.store.voice_recording(facts.message.id).await?,
-                    _ => shared.store.fax_document(facts.message.id).await?,
-                };
-                documents.extend(document.map(|content| letter::document_file(&facts, content)));
+                let document = shared.store.fax_document(facts.message.id).await?;
+                documents.extend(document.map(|content| letter::fax_file(&facts, content)));
             }
             if letter::has_files(&facts) {
                 documents.extend(shared.store.message_files(facts.message.id).await?);

@@ -31,7 +31,7 @@ use uuid::Uuid;
 use super::name::VoiceFileName;
 use super::wav::Recording;
 use crate::bus::Bus;
-use crate::contract::message::{MessageFields, MessageKind, NewMessage, message_day};
+use crate::contract::message::{MessageFields, MessageKind, NewFile, NewMessage, message_day};
 use crate::contract::voice::{NewVoiceMessage, VoiceMessage};
 use crate::directory::Directory;
 use crate::gateway::Metrics;
@@ -56,8 +56,6 @@ const REPORT_TTL: Duration = Duration::from_secs(3600);
 const REPORTS_MAX: usize = 500;
 /// Most inputs that wait for the task.
 const INPUTS_QUEUED_MAX: usize = 256;
-/// Largest recording, in bytes: seven minutes. A callflow records three at most.
-const RECORDING_BYTES_MAX: usize = 7 * 1024 * 1024;
 /// Most recordings published in one round.
 const PUBLISHED_BATCH_MAX: u32 = 100;
 
@@ -344,7 +342,10 @@ impl VoiceReceiver {
             Content::TooLarge => None,
             Content::Bytes(bytes) => Recording::read(&bytes).ok(),
         };
-        let Some(recording) = recording.filter(|one| one.to_bytes().len() <= RECORDING_BYTES_MAX) else {
+        let at = Timestamp::try_from(modified).unwrap_or_default();
+        let sound =
+            recording.and_then(|one| file_of(&one, at, house.directory.time_zone()).map(|file| (one, file)));
+        let Some((recording, sound)) = sound else {
             self.stats.unreadable.inc();
             tracing::error!(file = %name, "a file in voice.directory is no recording; it is moved to unreadable/");
             return Ok(self.finish(name, true).await?);
@@ -353,8 +354,7 @@ impl VoiceReceiver {
             self.stats.empty.inc();
             return Ok(self.finish(name, false).await?);
         }
-        let at = Timestamp::try_from(modified).unwrap_or_default();
-        let new = record(name, report.as_ref(), &recording, at, house);
+        let new = record(name, report.as_ref(), (&recording, sound), at, house);
         let now = Timestamp::now();
         let call = report.and_then(|report| report.call);
         let Some(message) = message_of(&new.voice, call, now, &house.directory) else {
@@ -394,11 +394,10 @@ impl VoiceReceiver {
 fn record(
     name: &VoiceFileName,
     report: Option<&VoiceReport>,
-    recording: &Recording,
+    (recording, sound): (&Recording, NewFile),
     at: Timestamp,
     VoiceHouse { bus, .. }: &VoiceHouse,
 ) -> NewVoiceMessage {
-    let bytes = recording.to_bytes();
     NewVoiceMessage {
         voice: VoiceMessage {
             id: RecordId(Uuid::now_v7()),
@@ -406,12 +405,19 @@ fn record(
             account: name.account(),
             call: report.and_then(|report| report.call.as_ref()).map(|call| call.id),
             ms: u64::try_from(recording.duration().as_millis()).unwrap_or(u64::MAX),
-            bytes: bytes.len() as u64,
+            bytes: sound.file.bytes,
             recorded_at: at,
         },
         file: name.to_string(),
-        recording: bytes,
+        recording: sound,
     }
+}
+
+/// The recording as a file, named for the time at which it was left; `None` if it is too large. A callflow records three minutes at
+/// most, which is half of what a file may have.
+fn file_of(recording: &Recording, at: Timestamp, zone: &TimeZone) -> Option<NewFile> {
+    let name = at.to_zoned(zone.clone()).strftime("voice-%Y%m%d-%H%M.wav").to_string();
+    NewFile::new(&name, recording.to_bytes()).ok()
 }
 
 /// The message that brings a recording to its account.

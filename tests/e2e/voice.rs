@@ -21,7 +21,7 @@ use crate::{KNOWN_CALLER, MINATO, SAKURA};
 const SECOND_BYTES: u64 = 16_000;
 
 /// The PBX's directory of voice messages, as this machine sees it.
-fn directory(lab: &Lab) -> PathBuf {
+pub(crate) fn directory(lab: &Lab) -> PathBuf {
     let directory = Path::new(&lab.fact("LAB_INSTANCE")).join("pbx/spool/toritsugi-voice");
     for entry in fs::read_dir(&directory).unwrap() {
         let path = entry.unwrap().path();
@@ -55,7 +55,7 @@ async fn offers_voice(service: &Service) {
 }
 
 /// Waits until the caller's recording has so many seconds.
-async fn has_spoken(directory: &Path, call: &PlacedCall<'_>, seconds: u64) -> PathBuf {
+pub(crate) async fn has_spoken(directory: &Path, call: &PlacedCall<'_>, seconds: u64) -> PathBuf {
     let channel = call.at_pbx().await.header("Uniqueid").unwrap_or("").to_owned();
     let part: String =
         channel.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-')).collect();
@@ -155,7 +155,7 @@ async fn what_the_caller_says_is_in_the_accounts_mailbox_however_it_ends_and_sil
         assert!(!text.contains("11110006") && !text.contains("1111-0006"), "a withheld number: {text}");
     }
     for message in &messages {
-        let path = format!("/v1/messages/{}/audio", message["id"].as_str().unwrap());
+        let path = format!("/v1/messages/{}/files/0", message["id"].as_str().unwrap());
         let sound = service.request("1001", Method::GET, &path).send().await.unwrap();
         assert_eq!(sound.headers()["content-type"], "audio/wav");
         let sound = sound.bytes().await.unwrap();

@@ -36,4 +36,3 @@ mod silent_store;
 mod stats;
 mod streams;
 mod visibility;
-mod voices;

@@ -50,6 +50,8 @@ function withQuery(path: string, query: Query): string {
 
 /** `key`: that of the first try, where this is a repeat. */
 export const post = <T>(path: string, body?: unknown, key?: string): Promise<T> => request<T>('POST', path, body, key);
+/** A file, with the media type that it has. */
+export const postFile = <T>(path: string, query: Query, file: Blob): Promise<T> => request<T>('POST', withQuery(path, query), file);
 /** `outlives`: it is sent even if the page is being closed; its body has at most 64 KiB. */
 export const put = <T>(path: string, body?: unknown, outlives = false): Promise<T> => request<T>('PUT', path, body, newKey(), outlives);
 /** In place of this version alone; 0: only where there is none. */
@@ -100,14 +102,15 @@ async function answered(
   more: Headers = {},
 ): Promise<Response> {
   const headers: Record<string, string> = { ...more };
-  if (body !== undefined) headers['Content-Type'] = 'application/json';
+  const isFile = body instanceof Blob;
+  if (body !== undefined) headers['Content-Type'] = isFile ? body.type || 'application/octet-stream' : 'application/json';
   if (method !== 'GET') headers['Idempotency-Key'] = key;
   let response: Response;
   try {
     response = await fetch(path, {
       method,
       headers,
-      body: body === undefined ? null : JSON.stringify(body),
+      body: body === undefined ? null : isFile ? body : JSON.stringify(body),
       credentials: 'same-origin',
       cache: 'no-store',
       keepalive,

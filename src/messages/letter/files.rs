@@ -41,20 +41,16 @@ pub(super) fn call_back_event(
 /// Whether the message has a document that goes with its mail.
 #[must_use]
 pub fn has_document(facts: &LetterFacts) -> bool {
-    matches!(facts.message.kind, MessageKind::Fax | MessageKind::Voice)
+    facts.message.kind == MessageKind::Fax
         && facts.message.fields.privacy != Privacy::Notice
         && facts.document_bytes.is_some_and(|bytes| (1..=DOCUMENT_BYTES_MAX).contains(&bytes))
 }
 
-/// The document of a fax, or the recording of a voice message, as a file of its message.
+/// The document of a fax as a file of its message.
 #[must_use]
-pub fn document_file(facts: &LetterFacts, content: Vec<u8>) -> (MessageFile, Vec<u8>) {
-    let number = facts.message.number.as_deref().unwrap_or_default();
-    let (name, file_type) = match facts.message.kind {
-        MessageKind::Voice => (format!("VOICE-{number}.wav"), FileType::Wav),
-        _ => (format!("FAX-{number}.pdf"), FileType::Pdf),
-    };
-    (MessageFile { name, file_type, bytes: content.len() as u64 }, content)
+pub fn fax_file(facts: &LetterFacts, content: Vec<u8>) -> (MessageFile, Vec<u8>) {
+    let name = format!("FAX-{}.pdf", facts.message.number.as_deref().unwrap_or_default());
+    (MessageFile { name, file_type: FileType::Pdf, bytes: content.len() as u64 }, content)
 }
 
 /// The same message for a mail without files and without an HTML part, for a system to which the whole one was too large. `None`: it has

@@ -46,7 +46,7 @@ use crate::store::deliveries::{ClaimedDelivery, LetterFacts};
 
 use self::digest::DigestValues;
 use self::files::call_back_event;
-pub use files::{document_file, has_document, has_files, without_files};
+pub use files::{fax_file, has_document, has_files, without_files};
 pub use samples::check_template;
 pub use short::ShortLetter;
 pub use template::{FUEL, OUTPUT_BYTES_MAX, TEMPLATE_BYTES_MAX, TemplateError, TemplateName, Templates};
@@ -107,7 +107,7 @@ pub struct Letter {
     pub failed: Vec<(TemplateName, TemplateError)>,
 }
 
-/// The bytes of the mail that a delivery sends to `to`, the same each time, with its `documents` (a fax, the recording of a voice message, or the message's files), and the `link` under
+/// The bytes of the mail that a delivery sends to `to`, the same each time, with its `documents` (of a fax, or the message's files), and the `link` under
 /// which the recipient confirms the message; and which templates of the account failed.
 #[must_use]
 pub fn render(
@@ -372,7 +372,7 @@ fn opening(facts: &LetterFacts, is_notice: bool, is_corrected: bool) -> &'static
             "FAXを受信いたしました。PDFを添付できませんので、お電話でお尋ねください。",
             "A fax came for you. It cannot be attached: please ask us by telephone.",
         ),
-        (MessageKind::Voice, false, false) if has_document(facts) || has_files(facts) => (
+        (MessageKind::Voice, false, false) if has_files(facts) => (
             "音声メッセージをお預かりいたしましたので、添付の音声でお届けいたします。",
             "A caller left a spoken message for you; the recording is attached.",
         ),
@@ -728,7 +728,7 @@ mod tests {
         let to = "sasaki@example.jp".parse().unwrap();
         let of_all = (&settings(), &Templates::default());
         let (mail, _) =
-            render(of_all, &claimed(), &to, &facts, (&[document_file(&facts, document.to_vec())][..], None));
+            render(of_all, &claimed(), &to, &facts, (&[fax_file(&facts, document.to_vec())][..], None));
         let mail = String::from_utf8(mail).unwrap();
         assert!(mail.contains("Content-Type: application/pdf; name=\"FAX-261130-0007.pdf\""), "{mail}");
         let encoded = base64::engine::general_purpose::STANDARD.encode(document);

@@ -110,7 +110,7 @@ fn facts(kind: MessageKind, revision: u32, caller: Option<&str>, fields: Message
         contact_name: Some("佐々木".into()),
         customer_name: None,
         recipient_name: Some("佐々木".into()),
-        document_bytes: matches!(kind, MessageKind::Fax | MessageKind::Voice).then_some(40_000),
+        document_bytes: (kind == MessageKind::Fax).then_some(40_000),
         charset: EndpointCharset::Auto,
         html: true,
         is_bare: false,

@@ -124,7 +124,7 @@ pub struct LetterFacts {
     pub customer_name: Option<String>,
     /// The name of the contact who receives the mail.
     pub recipient_name: Option<String>,
-    /// How large the document of the fax, or the recording, is that the message is about.
+    /// How large the document of the fax is that the message is about.
     pub document_bytes: Option<u64>,
     /// The character set that the endpoint wants.
     pub charset: EndpointCharset,

@@ -102,7 +102,7 @@ impl Backend {
         let row = sqlx::query(concat!(
             "SELECT m.*, a.name AS account_name, c.name AS contact_name, r.name AS recipient_name,
                 k.name AS customer_name, e.charset AS endpoint_charset, e.html AS endpoint_html,
-                coalesce(e.language, a.language) AS language, coalesce(f.bytes, v.bytes) AS document_bytes, ",
+                coalesce(e.language, a.language) AS language, f.bytes AS document_bytes, ",
             message_is_being_erased!(),
             " AS is_erased
              FROM deliveries AS d JOIN messages AS m ON m.id = d.message_id
@@ -112,7 +112,6 @@ impl Backend {
              LEFT JOIN customers AS k ON k.id = m.customer_id
              LEFT JOIN message_endpoints AS e ON e.id = d.endpoint_id
              LEFT JOIN faxes AS f ON f.id = m.id
-             LEFT JOIN voice_messages AS v ON v.message_id = m.id
              WHERE d.id = $1 AND ",
             account_is_kept!("m")
         ))

@@ -32,7 +32,7 @@ impl Backend {
         }
         let (mut kept, is_new) = insert_message(&mut transaction, message, pbx, at).await?;
         if is_new && !files.is_empty() {
-            insert(&mut transaction, kept.id, files).await?;
+            insert_files(&mut transaction, kept.id, files).await?;
             kept = read_message(&mut transaction, kept.id).await?;
         }
         transaction.commit().await?;
@@ -61,7 +61,7 @@ impl Backend {
             if taken.iter().map(|new| new.file.bytes).sum::<u64>() > MESSAGE_FILES_BYTES_MAX {
                 return Err(TOO_LARGE);
             }
-            insert(&mut transaction, kept.id, &taken).await?;
+            insert_files(&mut transaction, kept.id, &taken).await?;
             kept = read_message(&mut transaction, kept.id).await?;
         }
         transaction.commit().await?;
@@ -138,7 +138,11 @@ async fn take_pending(db: &mut DbConnection, user: RecordId, file: RecordId) -> 
     Ok(NewFile { file, content })
 }
 
-async fn insert(db: &mut DbConnection, message: RecordId, files: &[NewFile]) -> Result<(), StoreError> {
+pub(super) async fn insert_files(
+    db: &mut DbConnection,
+    message: RecordId,
+    files: &[NewFile],
+) -> Result<(), StoreError> {
     let files = &files[..files.len().min(MESSAGE_FILES_MAX)];
     for (position, new) in (0_i64..).zip(files) {
         sqlx::query(

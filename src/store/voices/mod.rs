@@ -1,8 +1,7 @@
-//! What callers left without an operator: recordings (音声メール) and the wish to be called back (折り返し依頼). Each recording is a message of the same id, written in the same transaction, which goes the way
-//! of all messages; its mails have the recording as a file.
+//! What callers left without an operator: recordings (音声メール) and the wish to be called back (折り返し依頼).
 //!
-//! A recording is deleted with its message, and when the message's content is erased. That its call left something behind is
-//! noted with the call when the event goes out, and by whoever writes the call later.
+//! Each recording is the file of a message of the same id ([`super::message_files`]), written in the same transaction. That its
+//! call left something behind is noted with the call when the event goes out, and by the statement that writes the call later.
 //!
 //! Invariant: a file of a PBX is one recording and one message, however often it is read.
 
@@ -11,7 +10,7 @@ use jiff::Timestamp;
 use super::{Store, StoreError};
 use crate::contract::message::NewMessage;
 use crate::contract::voice::{NewVoiceMessage, VoiceMessage};
-use crate::ids::{PbxId, RecordId};
+use crate::ids::PbxId;
 
 impl Store {
     /// Adds a recording with its message and its deliveries, unless the PBX's file is one already: all or nothing. `message` has
@@ -43,14 +42,6 @@ impl Store {
         (now, due): (Timestamp, Timestamp),
     ) -> Result<bool, StoreError> {
         each!(self, db => db.create_callback(message, number, pbx, (now, due)).await)
-    }
-
-    /// The recording of a message (WAV), if it has one that may be heard.
-    ///
-    /// # Errors
-    /// The store failed.
-    pub async fn voice_recording(&self, message: RecordId) -> Result<Option<Vec<u8>>, StoreError> {
-        each!(self, db => db.voice_recording(message).await)
     }
 
     /// The recordings of `pbx` whose event did not go out, oldest first.

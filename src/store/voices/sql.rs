@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use sqlx::Row;
 
+use super::message_files::insert_files;
 use super::messages::insert_message;
 use super::script::Script;
 use super::stat_marks::mark_bin_of_call;
@@ -56,11 +57,7 @@ impl Backend {
             // Another daemon was faster.
             return Ok(false);
         }
-        sqlx::query("INSERT INTO voice_recordings (message_id, content) VALUES ($1, $2)")
-            .bind(voice.id)
-            .bind(recording)
-            .execute(&mut *transaction)
-            .await?;
+        insert_files(&mut transaction, voice.id, std::slice::from_ref(recording)).await?;
         transaction.commit().await?;
         Ok(true)
     }
@@ -95,22 +92,6 @@ impl Backend {
         }
         transaction.commit().await?;
         Ok(is_new)
-    }
-
-    pub(in crate::store) async fn voice_recording(
-        &self,
-        message: RecordId,
-    ) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(sqlx::query_scalar(concat!(
-            "SELECT r.content FROM voice_recordings AS r JOIN messages AS m ON m.id = r.message_id
-             WHERE r.message_id = $1 AND m.deleted_ms IS NULL AND ",
-            account_is_kept!("m"),
-            " AND NOT ",
-            message_is_being_erased!()
-        ))
-        .bind(message)
-        .fetch_optional(self.readers())
-        .await?)
     }
 
     pub(in crate::store) async fn unpublished_voice_messages(
@@ -179,7 +160,7 @@ mod tests {
     use crate::contract::call::{Direction, Outcome};
     use crate::contract::card::MatchedBy;
     use crate::contract::history::{CallSource, FinishedCall, LeftBehind};
-    use crate::contract::message::{MessageFields, MessageKind};
+    use crate::contract::message::{MessageFields, MessageKind, NewFile};
     use crate::contract::records::AccountFields;
     use crate::identity::Presentation;
     use crate::ids::ChannelId;
@@ -212,11 +193,11 @@ mod tests {
                 account,
                 call: Some(call_id(n)),
                 ms: 4_200,
-                bytes: 4,
+                bytes: 12,
                 recorded_at: from_ms(i64::from(n)),
             },
             file: format!("1.{n}_{}.wav", account.0.simple()),
-            recording: b"RIFF".to_vec(),
+            recording: NewFile::new("voice.wav", b"RIFF....WAVE".to_vec()).unwrap(),
         };
         let content = MessageFields { text: "音声メッセージ".into(), ..MessageFields::default() };
         let message = NewMessage {
@@ -275,7 +256,9 @@ mod tests {
         assert!(store.message(again.voice.id).await.unwrap().is_none());
         let stored = store.message(new.voice.id).await.unwrap().unwrap();
         assert_eq!((stored.kind, stored.caller.as_deref()), (MessageKind::Voice, Some("+819012345678")));
-        assert_eq!(store.voice_recording(new.voice.id).await.unwrap(), Some(b"RIFF".to_vec()));
+        assert_eq!(stored.files, [new.recording.file.clone()]);
+        let files = store.message_files(new.voice.id).await.unwrap();
+        assert_eq!(files, [(new.recording.file, new.recording.content)]);
         // An account that was deleted while the caller spoke.
         let (gone, message) = voice(2, RecordId(Uuid::from_u128(77)));
         assert!(!store.create_voice_message(&gone, &message, from_ms(9)).await.unwrap());
@@ -308,19 +291,5 @@ mod tests {
         // Another call left nothing.
         store.record_call(&call(3, account)).await.unwrap();
         assert_eq!(store.finished_call(call_id(3)).await.unwrap().unwrap().left_behind, None);
-    }
-
-    #[tokio::test]
-    async fn a_withdrawn_message_is_not_heard_and_a_deleted_one_takes_its_recording_along() {
-        let (_held, store, account) = store().await;
-        let (new, message) = voice(1, account);
-        assert!(store.create_voice_message(&new, &message, from_ms(9)).await.unwrap());
-        let writer = super::super::of(&store).writer();
-        sqlx::query("UPDATE messages SET deleted_ms = 7").execute(writer).await.unwrap();
-        assert_eq!(store.voice_recording(new.voice.id).await.unwrap(), None);
-        sqlx::query("DELETE FROM messages").execute(writer).await.unwrap();
-        let left: i64 =
-            sqlx::query_scalar("SELECT count(*) FROM voice_recordings").fetch_one(writer).await.unwrap();
-        assert_eq!(left, 0);
     }
 }

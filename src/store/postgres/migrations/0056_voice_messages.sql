@@ -1,4 +1,4 @@
--- Recordings that callers left: each is the message of the same id. file is the name of the PBX's file, which is one recording;
+-- Recordings that callers left: each is a file of the message of the same id. file is the name of the PBX's file, which is one recording;
 -- published: its event went out.
 CREATE TABLE voice_messages (
     message_id  UUID PRIMARY KEY NOT NULL REFERENCES messages (id) ON DELETE CASCADE,
@@ -14,9 +14,3 @@ CREATE TABLE voice_messages (
 CREATE UNIQUE INDEX voice_messages_by_file ON voice_messages (pbx, file);
 CREATE INDEX voice_messages_by_account ON voice_messages (account_id);
 CREATE INDEX voice_messages_unpublished ON voice_messages (pbx, recorded_ms) WHERE published = 0;
-
--- The recordings (WAV), apart so that a list does not read them.
-CREATE TABLE voice_recordings (
-    message_id UUID PRIMARY KEY NOT NULL REFERENCES voice_messages (message_id) ON DELETE CASCADE,
-    content    BYTEA NOT NULL
-);
