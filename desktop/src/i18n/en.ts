@@ -180,7 +180,6 @@ export const en: Record<Key, string> = {
   'outcome.overflowed': 'Overflowed',
   'outcome.closed': 'Closed',
   'outcome.blocked': 'Blocked',
-  'outcome.refused': 'Refused',
   'outcome.elsewhere': 'Taken by somebody else',
   'outcome.fax': 'Fax',
   'outbound.answered': 'answered',
