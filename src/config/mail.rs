@@ -17,6 +17,7 @@ use crate::https;
 use crate::mail::{Line, MailAddress};
 use crate::messages::letter::LetterSettings;
 use crate::numbers::NumberPlan;
+use crate::operators::SharedWords;
 use crate::outbox::{Login, Mailbox, Server, Settings, TlsMode};
 use crate::secret::Secret;
 
@@ -129,7 +130,7 @@ impl Config {
                 time_zone: self.directory.time_zone.clone(),
                 plan: NumberPlan::of_country(&self.directory.country).unwrap_or_default(),
                 reasons: self.messages.reasons.clone(),
-                dispositions: self.operators.dispositions.clone(),
+                words: SharedWords::default(),
             },
             bounce_address,
             return_path: None,

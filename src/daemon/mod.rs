@@ -216,9 +216,11 @@ pub async fn run_on(
     let relay = MessageRelay::default();
     metrics.register(|registry| relay.stats().register(registry));
     let of_store = (&store, only_daemon.is_held());
-    let (mail, return_path) = with_return_path(config.mail_settings()?, &store).await?;
+    let (mail, return_path) = mail_of_house(config.mail_settings()?, &store, &words).await?;
     outbox::start(mail, of_store, &relay, &metrics, &tasks, &link_shutdown).await?;
-    chat::start(config.chat_settings()?, &store, &relay, &metrics, &tasks, &link_shutdown)?;
+    let mut chats = config.chat_settings()?;
+    chats.letter.words = words.clone();
+    chat::start(chats, &store, &relay, &metrics, &tasks, &link_shutdown)?;
     let (commands, requests) = Commands::channel();
     let core = Core::run(
         deps,
@@ -384,12 +386,14 @@ fn start_reports(
     tasks.spawn(mailer.run(shutdown.clone()));
 }
 
-/// The settings of mails, with the return path, whose proofs the group's key makes.
-async fn with_return_path(
+/// The settings of mails, with what the store has: the words of calls, and the group's key, which proves return paths.
+async fn mail_of_house(
     settings: Option<outbox::Settings>,
     store: &Store,
+    words: &SharedWords,
 ) -> Result<(Option<outbox::Settings>, Option<ReturnPath>), RunError> {
     let Some(mut settings) = settings else { return Ok((None, None)) };
+    settings.letter.words = words.clone();
     if let Some(address) = settings.bounce_address.clone() {
         let mut candidate = [0; GROUP_KEY_BYTES];
         getrandom::fill(&mut candidate).map_err(|_| RunError::Random)?;

@@ -227,5 +227,5 @@ fn settings(state: &AppState) -> LetterSettings {
         *state.app.directory.plan(),
         messages.reasons.clone(),
     );
-    LetterSettings { dispositions: state.app.dispositions.clone(), ..samples }
+    LetterSettings { words: state.app.words.clone(), ..samples }
 }

@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::{LetterSettings, Named, display, numbered, polite_in, recipient, when_in};
 use crate::contract::message::{Mark, Message, MessageFields, MessageKind, MessageState, Privacy, Urgency};
 use crate::contract::records::Language;
+use crate::contract::words::WordKind;
 use crate::mail::Line;
 use crate::messages::csv::{self, Encoding, RowContext};
 use crate::store::deliveries::LetterFacts;
@@ -155,11 +156,12 @@ fn span(from: Timestamp, to: Timestamp, zone: &TimeZone) -> String {
 
 impl Ended {
     fn of(one: &DispositionCount, settings: &LetterSettings, language: Language) -> Self {
-        let label = match settings.dispositions.iter().find(|known| known.code == one.code.as_str()) {
+        let known = settings.words.current().list(WordKind::Disposition).words;
+        let label = match known.iter().find(|known| known.code == one.code.as_str()) {
             Some(known) => {
                 language.say(known.label.as_str(), known.label_en.as_ref().unwrap_or(&known.label))
             }
-            // The configuration had it when the call ended.
+            // A list had it when the call ended.
             None => one.code.as_str(),
         };
         Self { label: label.to_owned(), calls: one.calls }
@@ -321,15 +323,16 @@ mod tests {
     use super::super::samples::samples_of_digests;
     use super::super::{Letter, LetterSettings, Templates};
     use super::*;
+    use crate::contract::words::{Word, WordList};
     use crate::mail::MailAddress;
     use crate::numbers::NumberPlan;
 
     fn settings() -> LetterSettings {
         let zone = TimeZone::get("Asia/Tokyo").unwrap();
         let settings = LetterSettings::of_samples(zone, NumberPlan::default(), Vec::new());
-        LetterSettings {
-            dispositions: vec!["sales:営業のお電話|Sales call".parse().unwrap()], ..settings
-        }
+        let word = Word::of(&"sales:営業のお電話|Sales call".parse().unwrap());
+        settings.words.replace(vec![WordList { kind: WordKind::Disposition, version: 1, words: vec![word] }]);
+        settings
     }
 
     fn letter(n: usize) -> Letter {

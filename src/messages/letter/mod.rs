@@ -42,6 +42,7 @@ use crate::mail::{
     substitution_note,
 };
 use crate::numbers::{Number, NumberPlan};
+use crate::operators::SharedWords;
 use crate::store::deliveries::{ClaimedDelivery, LetterFacts};
 
 use self::digest::DigestValues;
@@ -74,7 +75,7 @@ pub struct LetterSettings {
     /// Why callers call: the labels of the reasons.
     pub reasons: Vec<Choice>,
     /// How calls ended: the labels of the results of after-call work, which digests count.
-    pub dispositions: Vec<Choice>,
+    pub words: SharedWords,
 }
 
 impl LetterSettings {
@@ -89,7 +90,7 @@ impl LetterSettings {
             time_zone,
             plan,
             reasons,
-            dispositions: Vec::new(),
+            words: SharedWords::default(),
         }
     }
 }
@@ -616,7 +617,7 @@ mod tests {
             time_zone: TimeZone::get("Asia/Tokyo").unwrap(),
             plan: NumberPlan::default(),
             reasons: vec!["nouki:納期".parse().unwrap()],
-            dispositions: Vec::new(),
+            words: SharedWords::default(),
         }
     }
 
